@@ -1,0 +1,21 @@
+"""The one exception a user may cause: bad input, said in one line."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class InputError(ValueError):
+    """Something a person wrote (a file, a row, a key) cannot be used.
+
+    The message is one line: where, what was found, what is allowed.
+    """
+
+
+def one_of(where: str, found: object, allowed: Iterable[str]) -> InputError:
+    """Return the error for a name that is not among those known, nearest match first."""
+    names = sorted(allowed)
+    near = difflib.get_close_matches(str(found), names, n=1)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    return InputError(f"{where}: got {found!r}; allowed: {', '.join(names) or 'none'}.{hint}")
