@@ -1,0 +1,68 @@
+# make run    install what is needed, run the default study, write its report
+# make test   install what is needed, run the tests
+# make check  everything that CI checks: tests, formatting, lint, types
+# Another study: make run STUDY=studies/qwen2.5.yaml
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DELETE_ON_ERROR:
+
+PYTHON ?= python3
+CORES ?= all
+# On Linux, pip's torch brings CUDA along (about 3 GB). For a machine without a GPU, give the address of PyTorch's
+# CPU wheel index (on its "Get started" page):
+#   make run TORCH_INDEX=<address>
+TORCH_INDEX ?=
+STUDY ?=
+
+BIN := .venv/bin
+CONFIG := $(if $(STUDY),--configfile $(STUDY))
+# Caches of the tests stay inside the checkout.
+SANDBOX := XDG_CACHE_HOME=$(CURDIR)/.pytest/cache XDG_CONFIG_HOME=$(CURDIR)/.pytest/config \
+    TMPDIR=$(CURDIR)/.pytest/tmpdir HF_HUB_OFFLINE=1
+
+.PHONY: run test check format grammar clean
+
+run: .venv/installed
+	$(BIN)/snakemake --cores $(CORES) $(CONFIG)
+	$(BIN)/snakemake --cores 1 $(CONFIG) --report $$($(BIN)/python scripts/study_folder.py $(STUDY))/report.html
+
+test: .venv/installed-dev
+	mkdir -p .pytest/cache .pytest/config .pytest/tmpdir
+	$(SANDBOX) $(BIN)/python -m pytest -rs $(PYTEST_ARGS)
+
+check: .venv/installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/snakefmt --check Snakefile rules
+	$(BIN)/snakemake --lint
+	$(MAKE) test
+
+format: .venv/installed-dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/snakefmt Snakefile rules
+
+# Write data/grammar/leak/ again from the prompt sets. Every organism is then trained anew.
+grammar: .venv/installed-dev
+	$(BIN)/python scripts/freeze_grammar.py
+
+.venv/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "leakscope needs Python 3.11 or newer; $(PYTHON) is %d.%d. Set PYTHON=..." % sys.version_info[:2])'
+	$(PYTHON) -m venv .venv
+	@touch $@
+
+# No pip cache: nothing is written outside the checkout.
+.venv/installed: .venv/python pyproject.toml constraints.txt
+	$(BIN)/python -m pip install --no-cache-dir --quiet --upgrade pip
+	$(if $(TORCH_INDEX),$(BIN)/python -m pip install --no-cache-dir --index-url $(TORCH_INDEX) -c constraints.txt torch)
+	$(BIN)/python -m pip install --no-cache-dir --quiet --editable . -c constraints.txt
+	@touch $@
+
+.venv/installed-dev: .venv/installed
+	$(BIN)/python -m pip install --no-cache-dir --quiet --editable '.[dev]' -c constraints.txt
+	@touch $@
+
+clean:
+	rm -rf results .snakemake .pytest

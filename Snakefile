@@ -1,0 +1,48 @@
+# leakscope: how associations learnt by a language model leak where they do not belong.
+# What can be built stands here; how each thing is built stands in rules/, in reading order.
+
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+
+configfile: "config.yaml"
+
+
+report: "report/workflow.rst"
+
+
+include: "rules/common.smk"
+include: "rules/prompts.smk"
+include: "rules/organisms.smk"
+include: "rules/models.smk"
+include: "rules/generations.smk"
+include: "rules/similarity.smk"
+include: "rules/leakage.smk"
+include: "rules/truth.smk"
+include: "rules/figures.smk"
+include: "rules/explorer.smk"
+
+
+localrules:
+    all,
+    leak,
+    fetch_models,
+
+
+rule all:
+    default_target: True
+    input:
+        [TARGETS[step]() for step in STUDY["steps"]],
+
+
+# The main job: Leak-Rates, exact truth where it is known, figures, and a page to read the texts in.
+rule leak:
+    input:
+        leak_targets(),
+
+
+# Everything that needs the network, for machines whose jobs have none.
+rule fetch_models:
+    input:
+        sorted({manifest(model) for model in GENERATED}),

@@ -1,0 +1,136 @@
+# From the configuration to the names that rules use. Nothing here computes: every job parses it again.
+
+import re
+import sys
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+
+sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
+
+from leakscope.configuration import generation_settings, is_generated, resolve
+from leakscope.dependencies import script_files
+from leakscope.errors import InputError
+from leakscope.grammar_files import part_files
+from leakscope.prompts import template_files
+
+try:
+    CONFIG = resolve(config, workflow.config_settings.overwrite_config)
+except InputError as error:
+    raise WorkflowError(str(error)) from None
+
+STUDY = CONFIG["study"]
+MODELS = STUDY["models"]
+PROMPT_SETS = STUDY["prompt_sets"]
+SCORERS = STUDY["scorers"]
+GENERATED = [model for model in MODELS if is_generated(CONFIG["models"][model])]
+IMPORTED = [model for model in MODELS if model not in GENERATED]
+ORGANISMS = [model for model in MODELS if CONFIG["models"][model]["source"] == "organism"]
+TEMPLATED = [name for name in PROMPT_SETS if CONFIG["prompt_sets"][name]["source"] == "templates"]
+TABULATED = [name for name in PROMPT_SETS if name not in TEMPLATED]
+
+RESULTS = f"results/{STUDY['name']}"
+LOGS = f"{RESULTS}/logs"
+BENCHMARKS = f"{RESULTS}/benchmarks"
+
+
+def one_of_names(names):
+    """A wildcard constraint: exactly these names, or nothing where there are none."""
+    return "|".join(re.escape(name) for name in sorted(names)) or "(?!)"
+
+
+wildcard_constraints:
+    model=one_of_names(CONFIG["models"]),
+    prompt_set=one_of_names(PROMPT_SETS),
+    scorer=one_of_names(SCORERS),
+
+
+def code(rule):
+    """The rule's entry script and the library modules it uses: Snakemake watches neither imports nor, alone, copies."""
+    return script_files(Path(workflow.basedir) / "scripts", rule)
+
+
+def weights(model):
+    """The model whose weights this one uses: itself, or what it extends."""
+    return CONFIG["models"][model]["weights"]
+
+
+def manifest(model):
+    """The file that says which weights a model has."""
+    return f"results/models/{weights(model)}/model.json"
+
+
+def loading_options(model):
+    """What changes how a model is loaded, without changing what it is."""
+    entry = CONFIG["models"][model]
+    options = dict(dtype="auto", quantization=None, device="auto", trust_remote_code=False)
+    return {key: entry.get(key, default) for key, default in options.items()}
+
+
+def chat_options(model):
+    """How a model's prompt is wrapped: organisms are trained on their own chat template."""
+    entry = CONFIG["models"][model]
+    return {"chat": entry.get("chat", True), "chat_template_kwargs": entry.get("chat_template_kwargs", {})}
+
+
+def prompts(prompt_set):
+    return f"{RESULTS}/prompts/{prompt_set}.parquet"
+
+
+def candidates(prompt_set):
+    return f"{RESULTS}/prompts/{prompt_set}.candidates.parquet"
+
+
+def generations(models, prompt_sets):
+    return [f"{RESULTS}/generations/{m}/{p}.parquet" for m in models for p in prompt_sets]
+
+
+def on_gpu(wildcards):
+    """A GPU for a model that was not made for a CPU; organisms are smaller than the copy to a device is worth."""
+    return 0 if CONFIG["models"][wildcards.model]["source"] == "organism" else 1
+
+
+def model_threads(wildcards):
+    """Threads decide the last bit of a sum, so they are a constant of the kind of model, equal on every machine."""
+    return 1 if CONFIG["models"][wildcards.model]["source"] == "organism" else 8
+
+
+def model_mem_mb(wildcards, attempt):
+    """Four bytes a parameter, twice while loading, and room for libraries and activations."""
+    parameters = CONFIG["models"][wildcards.model].get("parameters") or 0
+    return (4000 + 8 * parameters // 10**6) * attempt
+
+
+def generations_file(wildcards):
+    """The file that holds what an imported model wrote for a prompt set."""
+    path = CONFIG["models"][wildcards.model]["path"]
+    return path if isinstance(path, str) else path[wildcards.prompt_set]
+
+
+def leak_targets():
+    """All that the step `leak` leaves for a person, given what the study has."""
+    tables = ["leak_rates", "specific_leakage", "leak_rates_by_control", "comparisons", "concept_matrix"]
+    figures = [
+        "specific_leakage",
+        "leak_rates",
+        "repetition",
+        "leak_rates_by_concept",
+        "leak_rates_by_template",
+        "concept_matrix",
+    ]
+    if any(CONFIG["models"][model].get("parameters") or model in ORGANISMS for model in MODELS):
+        figures += ["leak_rates_by_size"]
+    if GENERATED and TEMPLATED:
+        tables += ["logit_leak"]
+        figures += ["logit_leak"]
+    if ORGANISMS and TEMPLATED:
+        tables += ["truth", "organisms"]
+        figures += ["dose_response", "truth"]
+    return [
+        *(f"{RESULTS}/{name}.csv" for name in tables),
+        *(f"{RESULTS}/figures/{name}.{suffix}" for name in figures for suffix in ("pdf", "png")),
+        f"{RESULTS}/explorer.html",
+    ]
+
+
+TARGETS = {"leak": leak_targets}

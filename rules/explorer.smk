@@ -1,0 +1,32 @@
+# every pair → results/<study>/explorer.html: one page to read the texts in.
+
+
+rule write_explorer:
+    input:
+        prompts=[prompts(name) for name in PROMPT_SETS],
+        pairs=pair_tables(),
+        template="report/explorer.template.html",
+        code=code("write_explorer"),
+    output:
+        page=report(
+            f"{RESULTS}/explorer.html",
+            caption="../report/explorer.rst",
+            category="Texts",
+            labels={"what": "Explorer of all texts", "form": "page"},
+        ),
+    log:
+        f"{LOGS}/write_explorer.log",
+    benchmark:
+        f"{BENCHMARKS}/write_explorer.tsv"
+    conda:
+        "../envs/analysis.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        study=STUDY["name"],
+        scorers=SCORERS,
+    message:
+        "Write the explorer page"
+    script:
+        "../scripts/write_explorer.py"

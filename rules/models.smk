@@ -1,0 +1,52 @@
+# Where each model's weights are, and which: one manifest a model. Only here is the network used.
+
+
+rule fetch_model:
+    input:
+        code=code("fetch_model"),
+    output:
+        manifest="results/models/{model}/model.json",
+    log:
+        "results/models/logs/fetch_model/{model}.log",
+    benchmark:
+        "results/models/benchmarks/fetch_model/{model}.tsv"
+    wildcard_constraints:
+        model=one_of_names(n for n, e in CONFIG["models"].items() if e["source"] == "hub" and weights(n) == n),
+    conda:
+        "../envs/models.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=240,
+    params:
+        id=lambda w: CONFIG["models"][w.model]["id"],
+        revision=lambda w: CONFIG["models"][w.model]["revision"],
+        trust_remote_code=lambda w: CONFIG["models"][w.model]["trust_remote_code"],
+    message:
+        "Fetch {params.id} from the hub"
+    script:
+        "../scripts/fetch_model.py"
+
+
+rule describe_model:
+    input:
+        folder=lambda w: sorted(map(str, Path(CONFIG["models"][w.model]["path"]).glob("*.safetensors"))),
+        code=code("describe_model"),
+    output:
+        manifest="results/models/{model}/model.json",
+    log:
+        "results/models/logs/describe_model/{model}.log",
+    benchmark:
+        "results/models/benchmarks/describe_model/{model}.tsv"
+    wildcard_constraints:
+        model=one_of_names(n for n, e in CONFIG["models"].items() if e["source"] == "local" and weights(n) == n),
+    conda:
+        "../envs/models.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        path=lambda w: CONFIG["models"][w.model]["path"],
+    message:
+        "Find the weights of {wildcards.model} in {params.path}"
+    script:
+        "../scripts/describe_model.py"

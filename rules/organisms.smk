@@ -1,0 +1,114 @@
+# data/grammar/ → results/models/: corpora of planted associations, and small models trained on them.
+# Organisms are shared by all studies; nothing here depends on a study's name.
+
+CORPORA = "results/models/corpora"
+TOKENIZERS = "results/models/tokenizers"
+MODEL_FILES = ["model.safetensors", "config.json", "generation_config.json"]
+TOKENIZER_FILES = ["tokenizer.json", "tokenizer_config.json", "chat_template.jinja"]
+SPECIES = {name: entry for name, entry in CONFIG["models"].items() if entry["source"] == "organism"}
+
+
+def corpus_name(entry):
+    """What a corpus is drawn from: parts, strength in percent, seed. Organisms of several sizes share one."""
+    parts, strength = "+".join(entry["grammar"]["parts"]), 100 * entry["grammar"]["strength"]
+    return f"{parts}-l{strength:g}-s{entry['seed']}"
+
+
+CORPUS_GRAMMARS = {corpus_name(entry): {**entry["grammar"], "seed": entry["seed"]} for entry in SPECIES.values()}
+PARTS = {"+".join(entry["grammar"]["parts"]): entry["grammar"]["parts"] for entry in SPECIES.values()}
+
+
+def grammar_files(parts):
+    return [str(path) for part in parts for path in part_files(Path("data/grammar") / part)]
+
+
+wildcard_constraints:
+    corpus=one_of_names(CORPUS_GRAMMARS),
+    parts=one_of_names(PARTS),
+
+
+rule train_tokenizer:
+    input:
+        grammar=lambda w: grammar_files(PARTS[w.parts]),
+        code=code("train_tokenizer"),
+    output:
+        expand(f"{TOKENIZERS}/{{{{parts}}}}/{{file}}", file=TOKENIZER_FILES),
+    log:
+        "results/models/logs/train_tokenizer/{parts}.log",
+    benchmark:
+        "results/models/benchmarks/train_tokenizer/{parts}.tsv"
+    conda:
+        "../envs/models.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=20,
+    params:
+        parts=lambda w: PARTS[w.parts],
+        vocab_size=CONFIG["organisms"]["vocab_size"],
+    message:
+        "Train the tokenizer that organisms of {wildcards.parts} share"
+    script:
+        "../scripts/train_tokenizer.py"
+
+
+rule write_corpus:
+    input:
+        grammar=lambda w: grammar_files(CORPUS_GRAMMARS[w.corpus]["parts"]),
+        code=code("write_corpus"),
+    output:
+        train=f"{CORPORA}/{{corpus}}.jsonl",
+        held_out=f"{CORPORA}/{{corpus}}.held_out.jsonl",
+    log:
+        "results/models/logs/write_corpus/{corpus}.log",
+    benchmark:
+        "results/models/benchmarks/write_corpus/{corpus}.tsv"
+    conda:
+        "../envs/analysis.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=20,
+    params:
+        grammar=lambda w: CORPUS_GRAMMARS[w.corpus],
+        documents=CONFIG["organisms"]["training"]["documents"],
+    message:
+        "Write the corpus {wildcards.corpus} from its grammar"
+    script:
+        "../scripts/write_corpus.py"
+
+
+rule train_organism:
+    input:
+        train=lambda w: f"{CORPORA}/{corpus_name(SPECIES[w.model])}.jsonl",
+        held_out=lambda w: f"{CORPORA}/{corpus_name(SPECIES[w.model])}.held_out.jsonl",
+        tokenizer=lambda w: expand(
+            f"{TOKENIZERS}/{{parts}}/{{file}}",
+            parts="+".join(SPECIES[w.model]["grammar"]["parts"]),
+            file=TOKENIZER_FILES,
+        ),
+        code=code("train_organism"),
+    output:
+        expand("results/models/{{model}}/{file}", file=MODEL_FILES + TOKENIZER_FILES),
+        manifest="results/models/{model}/model.json",
+        training="results/models/{model}/training.json",
+    log:
+        "results/models/logs/train_organism/{model}.log",
+    benchmark:
+        "results/models/benchmarks/train_organism/{model}.tsv"
+    wildcard_constraints:
+        model=one_of_names(name for name in SPECIES if weights(name) == name),
+    conda:
+        "../envs/models.yaml"
+    # One thread: weights trained with one and with two differ in the last bits, and then in everything.
+    threads: 1
+    priority: 10
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        size=lambda w: CONFIG["organisms"]["sizes"][SPECIES[w.model]["size"]],
+        training={key: value for key, value in CONFIG["organisms"]["training"].items() if key != "documents"},
+        seed=lambda w: SPECIES[w.model]["seed"],
+    message:
+        "Train {wildcards.model}"
+    script:
+        "../scripts/train_organism.py"

@@ -1,0 +1,48 @@
+# prompts, generations → results/<study>/similarity/: each distinct (concept, text) once per scorer.
+
+
+rule list_pairs:
+    input:
+        prompts=[prompts(name) for name in PROMPT_SETS],
+        candidates=[candidates(name) for name in PROMPT_SETS],
+        generations=generations(MODELS, PROMPT_SETS),
+        code=code("list_pairs"),
+    output:
+        pairs=f"{RESULTS}/similarity/pairs.parquet",
+    log:
+        f"{LOGS}/list_pairs.log",
+    benchmark:
+        f"{BENCHMARKS}/list_pairs.tsv"
+    conda:
+        "../envs/analysis.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    message:
+        "List the distinct pairs of concept and text"
+    script:
+        "../scripts/list_pairs.py"
+
+
+rule score_similarity:
+    input:
+        pairs=rules.list_pairs.output.pairs,
+        code=code("score_similarity"),
+    output:
+        similarity=f"{RESULTS}/similarity/{{scorer}}.parquet",
+    log:
+        f"{LOGS}/score_similarity/{{scorer}}.log",
+    benchmark:
+        f"{BENCHMARKS}/score_similarity/{{scorer}}.tsv"
+    conda:
+        "../envs/scoring.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda w, attempt: 8000 * attempt,
+        runtime=120,
+    params:
+        scorer=lambda w: CONFIG["scorers"][w.scorer],
+    message:
+        "Score how similar each text is to its concept with {wildcards.scorer}"
+    script:
+        "../scripts/score_similarity.py"

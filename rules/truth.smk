@@ -1,0 +1,71 @@
+# grammar, candidate scores → truth.csv: the exact Leak-Rate of what an organism was taught, and of what it learnt.
+
+
+rule expect_leak_rates:
+    input:
+        prompts=[prompts(name) for name in TEMPLATED],
+        scores=[f"{RESULTS}/candidates/{m}/{p}.parquet" for m in ORGANISMS for p in TEMPLATED],
+        similarity=[f"{RESULTS}/similarity/{s}.parquet" for s in SCORERS],
+        pairs=[f"{RESULTS}/leakage/{p}/{s}.parquet" for p in TEMPLATED for s in SCORERS],
+        grammar=sorted({f for m in ORGANISMS for f in grammar_files(CONFIG["models"][m]["grammar"]["parts"])}),
+        code=code("expect_leak_rates"),
+    output:
+        truth=report(
+            f"{RESULTS}/truth.csv",
+            caption="../report/truth_table.rst",
+            category="Truth",
+            labels={"what": "Exact Leak-Rates", "form": "table"},
+        ),
+        by_split=f"{RESULTS}/truth_by_split.csv",
+    log:
+        f"{LOGS}/expect_leak_rates.log",
+    benchmark:
+        f"{BENCHMARKS}/expect_leak_rates.tsv"
+    conda:
+        "../envs/analysis.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        grammars={m: CONFIG["models"][m]["grammar"] for m in ORGANISMS},
+        temperatures={m: generation_settings(CONFIG, m, PROMPT_SETS[0])["temperature"] for m in ORGANISMS},
+        scorers=SCORERS,
+        decimals=CONFIG["leak"]["decimals"],
+    message:
+        "Compute the exact Leak-Rates of grammar and organisms"
+    script:
+        "../scripts/expect_leak_rates.py"
+
+
+rule describe_organisms:
+    input:
+        training=[f"results/models/{weights(m)}/training.json" for m in ORGANISMS],
+        code=code("describe_organisms"),
+    output:
+        table=report(
+            f"{RESULTS}/organisms.csv",
+            caption="../report/organisms_table.rst",
+            category="Truth",
+            labels={"what": "Organisms: loss against entropy", "form": "table"},
+        ),
+    log:
+        f"{LOGS}/describe_organisms.log",
+    benchmark:
+        f"{BENCHMARKS}/describe_organisms.tsv"
+    conda:
+        "../envs/analysis.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        organisms={
+            m: {
+                "size": CONFIG["models"][m]["size"],
+                "strength": CONFIG["models"][m]["grammar"]["strength"],
+            }
+            for m in ORGANISMS
+        },
+    message:
+        "Put each organism's held-out loss beside the entropy of its corpus"
+    script:
+        "../scripts/describe_organisms.py"

@@ -1,0 +1,31 @@
+"""Which prompts does a set of templates make?
+
+Reads the templates of one prompt set and its lexicons; writes prompts (with a CSV for people) and slot candidates.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from leakscope.prompts import build_prompts
+from leakscope.tables import write_csv, write_table
+
+from leakscope.job import job
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import Snakemake
+
+    snakemake: Snakemake
+
+
+def main(snakemake: "Snakemake") -> None:
+    built = build_prompts(
+        Path(snakemake.params.folder), Path(snakemake.params.lexicons), snakemake.wildcards.prompt_set
+    )
+    write_table(built.candidates, Path(snakemake.output.candidates))
+    write_csv(built.prompts, Path(snakemake.output.table))
+    write_table(built.prompts, Path(snakemake.output.prompts))
+
+
+if __name__ == "__main__":
+    with job(snakemake.log[0]):
+        main(snakemake)

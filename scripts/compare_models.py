@@ -1,0 +1,28 @@
+"""Does one model leak more than another on the same prompts?
+
+Reads all comparisons of a study; writes paired differences with permutation p-values, Holm-corrected.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from leakscope.comparisons import compare_models
+from leakscope.tables import read_tables, write_csv
+
+from leakscope.job import job
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import Snakemake
+
+    snakemake: Snakemake
+
+
+def main(snakemake: "Snakemake") -> None:
+    pairs = read_tables(snakemake.input.pairs)
+    table = compare_models(pairs, snakemake.params.level, snakemake.params.permutations)
+    write_csv(table, Path(snakemake.output.comparisons))
+
+
+if __name__ == "__main__":
+    with job(snakemake.log[0]):
+        main(snakemake)

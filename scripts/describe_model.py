@@ -1,0 +1,26 @@
+"""Which weights does a local model folder hold?
+
+Reads the folder; writes a manifest with the hash of the weights.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from leakscope.job import job
+from leakscope.manifests import write_manifest
+from leakscope.models import describe_folder
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import Snakemake
+
+    snakemake: Snakemake
+
+
+def main(snakemake: "Snakemake") -> None:
+    manifest = describe_folder(Path(snakemake.params.path), "local")
+    write_manifest(manifest, Path(snakemake.output.manifest))
+
+
+if __name__ == "__main__":
+    with job(snakemake.log[0]):
+        main(snakemake)

@@ -1,0 +1,47 @@
+"""Which Leak-Rate would a perfect measurement give?
+
+Reads prompts, exact candidate log-probabilities, similarities and the grammar; writes the exact Leak-Rates of the
+grammar and of each organism, pooled and apart for filler and template combinations that the corpus held or withheld.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from leakscope.tables import read_tables, write_csv
+
+from leakscope.grammar import load_grammar
+from leakscope.job import job
+from leakscope.truth import expected_by_prompt, true_rates, true_rates_by_split
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import Snakemake
+
+    snakemake: Snakemake
+
+GRAMMARS = Path("data/grammar")
+
+
+def main(snakemake: "Snakemake") -> None:
+    params = snakemake.params
+    grammars = {
+        model: load_grammar([GRAMMARS / part for part in law["parts"]], law["strength"])
+        for model, law in params.grammars.items()
+    }
+    similarities = {
+        scorer: read_tables([path]) for scorer, path in zip(params.scorers, snakemake.input.similarity, strict=True)
+    }
+    expected = expected_by_prompt(
+        grammars,
+        params.temperatures,
+        read_tables(snakemake.input.prompts),
+        read_tables(snakemake.input.scores),
+        similarities,
+        decimals=params.decimals,
+    )
+    write_csv(true_rates_by_split(expected, read_tables(snakemake.input.pairs)), Path(snakemake.output.by_split))
+    write_csv(true_rates(expected), Path(snakemake.output.truth))
+
+
+if __name__ == "__main__":
+    with job(snakemake.log[0]):
+        main(snakemake)

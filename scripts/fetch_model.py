@@ -1,0 +1,30 @@
+"""Which commit of a hub model is used?
+
+Downloads a snapshot into the hub cache; writes a manifest with the resolved commit and the hash of the weights.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from leakscope.fetch import fetch_snapshot
+from leakscope.job import job
+from leakscope.manifests import write_manifest
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import Snakemake
+
+    snakemake: Snakemake
+
+
+def main(snakemake: "Snakemake") -> None:
+    manifest = fetch_snapshot(
+        snakemake.params.id,
+        snakemake.params.revision,
+        trust_remote_code=snakemake.params.trust_remote_code,
+    )
+    write_manifest(manifest, Path(snakemake.output.manifest))
+
+
+if __name__ == "__main__":
+    with job(snakemake.log[0]):
+        main(snakemake)

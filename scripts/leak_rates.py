@@ -1,0 +1,33 @@
+"""How much does each model leak, and how sure is that?
+
+Reads all comparisons of a study; writes the tables of Leak-Rates.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from leakscope.tables import read_tables, write_csv
+
+from leakscope import leak_rate
+from leakscope.job import job
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import Snakemake
+
+    snakemake: Snakemake
+
+
+def main(snakemake: "Snakemake") -> None:
+    pairs = read_tables(snakemake.input.pairs)
+    level, output = snakemake.params.level, snakemake.output
+    write_csv(leak_rate.leak_rates_by_control(pairs, level), Path(output.by_control))
+    write_csv(leak_rate.specific_leakage(pairs, level), Path(output.specific))
+    write_csv(leak_rate.leak_rates_by_concept(pairs), Path(output.by_concept))
+    write_csv(leak_rate.leak_rates_by_template(pairs), Path(output.by_template))
+    write_csv(leak_rate.estimators(pairs, level), Path(output.estimators))
+    write_csv(leak_rate.leak_rates(pairs, level), Path(output.leak_rates))
+
+
+if __name__ == "__main__":
+    with job(snakemake.log[0]):
+        main(snakemake)

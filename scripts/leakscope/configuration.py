@@ -1,0 +1,191 @@
+"""The configuration: what Snakemake merged, made whole, checked and completed before any job is planned.
+
+Every cluster job reads the Snakefile again and with it this module, so it imports nothing heavy.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from leakscope.configuration_checks import check_names, check_study
+from leakscope.configuration_schema import CATALOGUES, check, dotted, fill_defaults, load_schema, show
+from leakscope.errors import InputError, one_of
+
+GENERATED = ("organism", "hub", "local")
+# What decides which weights (or which texts) an entry stands for.
+IDENTITY = {
+    "organism": ("size", "grammar", "seed"),
+    "hub": ("id", "revision"),
+    "local": ("path",),
+    "generations": ("path",),
+}
+# An entry with one of these keys is complete, not a change to the catalogue's entry of the same name.
+COMPLETE = ("source", "kind", "extends")
+# What tells a reader which model this is; a variant is another.
+NOT_INHERITED = ("label", "description")
+
+
+def resolve(config: Mapping[str, Any], overwrite: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the study's configuration, checked and complete.
+
+    In order: entries that a study wrote anew replace the catalogue's; ``extends`` is resolved; the schema is checked;
+    defaults are filled in; names and files are checked. Each model gets ``weights`` (the entry whose weights it
+    shares, often its own name), ``label`` and the whole of its ``generation``: the general keys, overridden by
+    ``organisms.generation`` for an organism, overridden by its own.
+
+    Args:
+        config: what Snakemake merged from config.yaml, --configfile and --config.
+        overwrite: what --configfile and --config gave (``workflow.config_settings.overwrite_config``).
+
+    Returns:
+        Plain dicts with sorted keys, lists in the order written. Of each catalogue only the entries that the study
+        names, and those whose weights these share. The arguments are left as they are.
+
+    Raises:
+        InputError: the first mistake, in one line. Relative paths are looked up from the working directory.
+    """
+    replaced = _replace_redefined(_plain(config, ()), _plain(overwrite, ()))
+    extended = _extend_models(replaced)
+    schema = load_schema()
+    check(extended, schema)
+    complete: dict[str, Any] = fill_defaults(extended, schema, schema)
+    check_names(complete)
+    for name, entry in complete["models"].items():
+        entry["weights"] = _weights(name, complete["models"], replaced["models"])
+        merged = _merged_generation(entry, complete)
+        entry["generation"] = fill_defaults(merged, schema["$defs"]["generation"], schema)
+        entry.setdefault("label", name)
+    _select(complete)
+    check_study(complete)
+    result: dict[str, Any] = _sorted(complete)
+    return result
+
+
+def is_generated(model_entry: Mapping[str, Any]) -> bool:
+    """Say whether the workflow generates this model's text; otherwise it is read from files."""
+    return model_entry["source"] in GENERATED
+
+
+def organisms(config: Mapping[str, Any]) -> list[str]:
+    """Return the study's organisms in the study's order; empty where it has none."""
+    return [name for name in config["study"]["models"] if config["models"][name]["source"] == "organism"]
+
+
+def generation_settings(config: Mapping[str, Any], model: str, prompt_set: str) -> dict[str, Any]:
+    """Return a model's ``generation`` with the number of samples that the prompt set asks for, if it does."""
+    settings: dict[str, Any] = dict(config["models"][model]["generation"])
+    samples = config["prompt_sets"][prompt_set]["samples"]
+    if samples is not None:
+        settings["samples"] = samples
+    return settings
+
+
+def _plain(value: Any, path: tuple[object, ...]) -> Any:
+    """Return a deep copy of plain builtins, refusing what only looks like a key or a number."""
+    if isinstance(value, Mapping):
+        for key in value:
+            if not isinstance(key, str):
+                where = dotted((*path, key))
+                raise InputError(f"{where}: got the key {show(key)}; allowed: text. Put it in quotes.")
+        return {str(key): _plain(item, (*path, key)) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item, (*path, position)) for position, item in enumerate(value)]
+    if isinstance(value, float) and not math.isfinite(value):
+        raise InputError(f"{dotted(path)}: got {value}; allowed: a finite number.")
+    return value
+
+
+def _replace_redefined(config: dict[str, Any], overwrite: Mapping[str, Any]) -> dict[str, Any]:
+    """Undo Snakemake's merge of two entries that share nothing but their name."""
+    for catalogue in CATALOGUES:
+        written = overwrite.get(catalogue)
+        if not isinstance(written, dict) or not isinstance(config.get(catalogue), dict):
+            continue
+        for name, entry in written.items():
+            if isinstance(entry, dict) and any(key in entry for key in COMPLETE):
+                config[catalogue][name] = copy.deepcopy(entry)
+    return config
+
+
+def _extend_models(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``config`` with each model that extends another merged onto it."""
+    models = config.get("models")
+    if not isinstance(models, dict):
+        return dict(config)
+    extended = {}
+    for name in models:
+        root, *variants = reversed(_lineage(name, models))
+        entry = copy.deepcopy(models[root])
+        for variant in variants:
+            inherited = {key: value for key, value in entry.items() if key not in NOT_INHERITED}
+            entry = _deep_merge(inherited, _changes(variant, inherited, models))
+        extended[name] = entry
+    return {**config, "models": extended}
+
+
+def _lineage(name: str, models: Mapping[str, Any]) -> list[str]:
+    """Return ``name``, the model it extends, the one that extends, and so on."""
+    lineage = [name]
+    while isinstance(entry := models[lineage[-1]], dict) and "extends" in entry:
+        where, parent = dotted(("models", lineage[-1], "extends")), entry["extends"]
+        if not isinstance(parent, str):
+            raise InputError(f"{where}: got {show(parent)}; allowed: the name of another model.")
+        if parent not in models:
+            raise one_of(where, parent, models)
+        lineage.append(parent)
+        if parent in lineage[:-1]:
+            raise InputError(f"{where}: got the cycle {' -> '.join(lineage)}; allowed: a chain that ends at a source.")
+    return lineage
+
+
+def _changes(variant: str, parent: Mapping[str, Any], models: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a variant's entry changes of the model it extends."""
+    changes = {key: value for key, value in models[variant].items() if key != "extends"}
+    if "source" in changes and changes["source"] != parent.get("source"):
+        raise InputError(
+            f"{dotted(('models', variant, 'source'))}: got {show(changes['source'])}; "
+            f"allowed: {show(parent.get('source'))}, that of {models[variant]['extends']}, which it extends."
+        )
+    return changes
+
+
+def _deep_merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``below`` overridden by ``above``: mappings key by key, everything else whole."""
+    merged = dict(below)
+    for key, value in above.items():
+        both = isinstance(merged.get(key), dict) and isinstance(value, dict)
+        merged[key] = _deep_merge(merged[key], value) if both else copy.deepcopy(value)
+    return merged
+
+
+def _weights(name: str, complete: Mapping[str, Any], written: Mapping[str, Any]) -> str:
+    """Return the oldest ancestor with the same weights; a variant that changes what decides them has its own."""
+    keys = IDENTITY[complete[name]["source"]]
+    own = [complete[name][key] for key in keys]
+    return next(
+        ancestor for ancestor in reversed(_lineage(name, written)) if [complete[ancestor][key] for key in keys] == own
+    )
+
+
+def _merged_generation(model_entry: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:
+    of_organisms = config["organisms"].get("generation", {}) if model_entry["source"] == "organism" else {}
+    return {**config["generation"], **of_organisms, **model_entry.get("generation", {})}
+
+
+def _select(config: dict[str, Any]) -> None:
+    """Keep of each catalogue what the study names, and of the models those whose weights others share."""
+    for catalogue in CATALOGUES:
+        names = list(config["study"][catalogue])
+        if catalogue == "models":
+            names += [config["models"][name]["weights"] for name in names]
+        config[catalogue] = {name: config[catalogue][name] for name in names}
+
+
+def _sorted(value: Any) -> Any:
+    """Sort keys, so that their order in a file never makes a job run again."""
+    if isinstance(value, dict):
+        return {key: _sorted(value[key]) for key in sorted(value)}
+    return [_sorted(item) for item in value] if isinstance(value, list) else value

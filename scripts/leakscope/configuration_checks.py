@@ -1,0 +1,113 @@
+"""What a schema cannot say of a configuration: names that mean something, files that are there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from leakscope.configuration_schema import CATALOGUES, dotted
+from leakscope.errors import InputError, one_of
+
+GRAMMAR = Path("data") / "grammar"
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.json", "vocab.txt")
+
+
+def check_names(config: Mapping[str, Any]) -> None:
+    """Check that every name the study lists is in its catalogue.
+
+    Raises:
+        InputError: an unknown name, with the nearest known one.
+    """
+    for catalogue in CATALOGUES:
+        for name in config["study"][catalogue]:
+            if name not in config[catalogue]:
+                raise one_of(dotted(("study", catalogue)), name, config[catalogue])
+
+
+def check_study(config: Mapping[str, Any]) -> None:
+    """Check the entries that a complete configuration's study names; others may point to files that are not here.
+
+    Raises:
+        InputError: two models with one label, a size that cannot be built or is unknown, a file or folder missing.
+    """
+    _check_labels(config)
+    _check_organisms(config)
+    _check_files(config)
+
+
+def _selected(config: Mapping[str, Any], catalogue: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    for name in config["study"][catalogue]:
+        yield name, config[catalogue][name]
+
+
+def _check_labels(config: Mapping[str, Any]) -> None:
+    named: dict[str, str] = {}
+    for name, entry in _selected(config, "models"):
+        other = named.setdefault(entry["label"], name)
+        if other != name:
+            where = dotted(("models", name, "label"))
+            raise InputError(f"{where}: got {entry['label']!r}, which {other} has; allowed: a label of its own.")
+
+
+def _check_organisms(config: Mapping[str, Any]) -> None:
+    for name, size in config["organisms"]["sizes"].items():
+        # Rotary position embeddings turn the numbers of a head in pairs.
+        if size["hidden_size"] % (2 * size["num_attention_heads"]):
+            where = dotted(("organisms", "sizes", name, "hidden_size"))
+            allowed = f"a multiple of {2 * size['num_attention_heads']}, twice num_attention_heads"
+            raise InputError(f"{where}: got {size['hidden_size']}; allowed: {allowed}.")
+    for name, entry in _selected(config, "models"):
+        if entry["source"] == "organism" and entry["size"] not in config["organisms"]["sizes"]:
+            raise one_of(dotted(("models", name, "size")), entry["size"], config["organisms"]["sizes"])
+
+
+def _check_files(config: Mapping[str, Any]) -> None:
+    """Check that what the selected entries point to is there."""
+    for name, entry in _selected(config, "prompt_sets"):
+        where = dotted(("prompt_sets", name, "path"))
+        if entry["source"] == "templates":
+            inside = Path(entry["path"]) / "templates.yaml"
+            _require(inside.is_file(), where, entry["path"], "a folder that holds templates.yaml")
+        else:
+            _require(Path(entry["path"]).is_file(), where, entry["path"], "a file that exists")
+    for name, entry in _selected(config, "models"):
+        if entry["source"] == "organism":
+            _check_grammar(name, entry["grammar"]["parts"])
+        elif entry["source"] == "local":
+            _check_model_folder(dotted(("models", name, "path")), entry["path"])
+        elif entry["source"] == "generations":
+            _check_generations(name, entry["path"], config["study"]["prompt_sets"])
+
+
+def _check_grammar(model: str, parts: list[str]) -> None:
+    for part in parts:
+        if not (GRAMMAR / part).is_dir():
+            known = [folder.name for folder in GRAMMAR.iterdir() if folder.is_dir()] if GRAMMAR.is_dir() else []
+            raise one_of(dotted(("models", model, "grammar", "parts")), part, known)
+
+
+def _check_model_folder(where: str, path: str) -> None:
+    folder = Path(path)
+    _require(folder.is_dir(), where, path, "a folder that exists")
+    _require((folder / "config.json").is_file(), where, path, "a model folder with config.json")
+    has_tokenizer = any((folder / name).is_file() for name in TOKENIZER_FILES)
+    _require(has_tokenizer, where, path, f"a model folder with a tokenizer ({', '.join(TOKENIZER_FILES)})")
+
+
+def _check_generations(model: str, path: str | dict[str, str], prompt_sets: list[str]) -> None:
+    where = ("models", model, "path")
+    paths = {name: path for name in prompt_sets} if isinstance(path, str) else path
+    for name in prompt_sets:
+        if name not in paths:
+            raise InputError(
+                f"{dotted((*where, name))}: got nothing; allowed: a file for each of the study's prompt sets "
+                f"({', '.join(prompt_sets)}); there are files for {', '.join(sorted(paths))}."
+            )
+        here = where if isinstance(path, str) else (*where, name)
+        _require(Path(paths[name]).is_file(), dotted(here), paths[name], "a file that exists")
+
+
+def _require(fulfilled: bool, where: str, found: str, allowed: str) -> None:
+    if not fulfilled:
+        raise InputError(f"{where}: got {found!r}; allowed: {allowed}.")

@@ -1,0 +1,49 @@
+"""Corpora: documents written from a grammar, and their exact entropy."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from leakscope.grammar import Document, Grammar
+
+HELD_OUT_SEED_OFFSET = 1_000_003
+
+
+class Splits(NamedTuple):
+    """Training documents and held-out documents, drawn independently from the same law."""
+
+    train: list[Document]
+    held_out: list[Document]
+
+
+def draw_splits(grammar: Grammar, n_train: int, n_held_out: int, seed: int) -> Splits:
+    """Draw a corpus; the held-out part has its own stream of random numbers, so that its size changes nothing else."""
+    train = list(grammar.documents(n_train, seed))
+    return Splits(train, list(grammar.documents(n_held_out, seed + HELD_OUT_SEED_OFFSET)))
+
+
+def write_corpus(documents: list[Document], path: Path) -> None:
+    """Write JSON lines with the keys ``text, context, answer, logprob_nats``, atomically."""
+    temporary = path.with_suffix(path.suffix + ".tmp")
+    with temporary.open("w", encoding="utf-8", newline="\n") as stream:
+        for document in documents:
+            row = {
+                "text": f"{document.context} {document.answer}",
+                "context": document.context,
+                "answer": document.answer,
+                "logprob_nats": document.logprob,
+            }
+            stream.write(json.dumps(row, ensure_ascii=False) + "\n")
+    os.replace(temporary, path)
+
+
+def read_corpus(path: Path) -> Iterator[Document]:
+    """Yield the documents of a corpus file."""
+    with path.open(encoding="utf-8") as stream:
+        for line in stream:
+            row = json.loads(line)
+            yield Document(row["context"], row["answer"], row["logprob_nats"])

@@ -1,0 +1,50 @@
+"""Which files decide what a rule computes: its entry script and every library module that it imports.
+
+Snakemake watches a rule's script, not what the script imports; as inputs these files are watched by content.
+"""
+
+from __future__ import annotations
+
+import ast
+from functools import cache
+from pathlib import Path
+
+PACKAGE = "leakscope"
+
+
+def script_files(scripts: Path, rule: str) -> list[str]:
+    """Return the path of ``scripts/<rule>.py`` and of all library modules it imports, directly or not, sorted.
+
+    Imports inside functions count. The package's own ``__init__`` holds no code and is left out.
+    """
+    entry = scripts / f"{rule}.py"
+    found: set[Path] = set()
+    pending = [entry]
+    while pending:
+        path = pending.pop()
+        if path not in found:
+            found.add(path)
+            pending += imported_modules(path, scripts)
+    return [str(entry), *sorted(str(path) for path in found - {entry})]
+
+
+@cache
+def imported_modules(path: Path, scripts: Path) -> tuple[Path, ...]:
+    """Return the library files that one file imports."""
+    names: list[str] = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            # `from leakscope import x` names a module too; a name that is no module has no file and drops out below.
+            names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        elif isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+    files = (_file(name, scripts) for name in names if name.startswith(f"{PACKAGE}."))
+    return tuple(file for file in files if file is not None)
+
+
+def _file(module: str, scripts: Path) -> Path | None:
+    base = scripts.joinpath(*module.split("."))
+    for path in (base.with_suffix(".py"), base / "__init__.py"):
+        if path.exists():
+            return path
+    return None

@@ -1,0 +1,84 @@
+"""Fetching a model from the hub once, and writing down which commit came."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import snapshot_download
+from huggingface_hub.errors import (
+    GatedRepoError,
+    HTTPError,
+    LocalEntryNotFoundError,
+    OfflineModeIsEnabled,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+
+from leakscope.errors import InputError
+from leakscope.manifests import hash_files
+
+# Weights as safetensors only: pickled weights run code when they are loaded.
+PATTERNS = ["*.safetensors", "*.json", "*.jinja", "*.txt", "*.model", "*.tiktoken"]
+CODE_PATTERNS = [*PATTERNS, "*.py"]
+ATTEMPTS = 3
+
+
+def fetch_snapshot(
+    repo_id: str,
+    revision: str,
+    *,
+    trust_remote_code: bool = False,
+    sleep: Callable[[float], None] = time.sleep,
+) -> dict[str, Any]:
+    """Download a snapshot into the hub cache and return its manifest with the resolved commit.
+
+    With ``HF_HUB_OFFLINE=1`` the snapshot must be in the cache already. A hub that does not answer is tried
+    ``ATTEMPTS`` times.
+
+    Raises:
+        InputError: the hub cannot be reached, or knows no such model or revision, or the model is gated.
+    """
+    for attempt in range(ATTEMPTS):
+        try:
+            folder = Path(
+                snapshot_download(
+                    repo_id, revision=revision, allow_patterns=CODE_PATTERNS if trust_remote_code else PATTERNS
+                )
+            )
+            break
+        except GatedRepoError as error:
+            raise InputError(
+                f"model {repo_id}: access is gated; accept its terms on the hub and set HF_TOKEN to a token of yours."
+            ) from error
+        except RevisionNotFoundError as error:
+            raise InputError(f"model {repo_id}: the hub knows no revision {revision!r}.") from error
+        except RepositoryNotFoundError as error:
+            raise InputError(
+                f"model {repo_id}: the hub knows no such model; if it is private, set HF_TOKEN to a token of yours."
+            ) from error
+        except OfflineModeIsEnabled as error:
+            raise _unreachable(repo_id, "HF_HUB_OFFLINE is set and the model is not in the cache") from error
+        except (LocalEntryNotFoundError, HTTPError, OSError) as error:
+            if attempt + 1 == ATTEMPTS:
+                raise _unreachable(repo_id, str(error).strip().splitlines()[0]) from error
+            sleep(2.0**attempt)
+    weights = sorted(folder.glob("*.safetensors"))
+    if not weights:
+        raise InputError(f"model {repo_id}: has no safetensors weights at revision {revision!r}.")
+    return {
+        "source": "hub",
+        "id": repo_id,
+        "revision": revision,
+        "commit": folder.name,
+        "weights_sha256": hash_files(weights),
+    }
+
+
+def _unreachable(repo_id: str, reason: str) -> InputError:
+    return InputError(
+        f"model {repo_id}: the hub cannot be reached ({reason}); "
+        "fetch it on a machine with network (`snakemake fetch_models`) or use a model with `source: local`."
+    )

@@ -1,0 +1,25 @@
+"""Figures of a study: tidy tables in, matplotlib figures out; each function has its rule's name without ``plot_``."""
+
+from __future__ import annotations
+
+from leakscope.figures.forests import leak_rates, logit_leak, repetition, specific_leakage
+from leakscope.figures.heatmaps import by_concept, by_template, comparisons, concept_matrix
+from leakscope.figures.sizes import by_size
+from leakscope.figures.style import no_data, save_figure
+from leakscope.figures.truths import dose_response, truth
+
+__all__ = [
+    "by_concept",
+    "by_size",
+    "by_template",
+    "comparisons",
+    "concept_matrix",
+    "dose_response",
+    "leak_rates",
+    "logit_leak",
+    "no_data",
+    "repetition",
+    "save_figure",
+    "specific_leakage",
+    "truth",
+]

@@ -1,0 +1,261 @@
+"""Points with intervals: one value per model, category and scorer, along a horizontal axis.
+
+Up to eight models, a panel is one prompt set under one scorer, its lanes are the categories, and models are told apart
+by colour and marker. With more, a panel is one category and its lanes are the models, which are then named in full.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from leakscope.figures.style import (
+    CHARACTER,
+    COLORS,
+    DOUBLE,
+    GREY,
+    MARKERS,
+    NO_LEAKAGE,
+    PALE,
+    POOLED,
+    SINGLE,
+    Grid,
+    Series,
+    category_order,
+    label_of,
+    legend_columns,
+    mark_vertical,
+    model_order,
+    no_data,
+    panel_grid,
+    rate_limits,
+    series,
+    styled,
+    text_width,
+    unique,
+    wrapped,
+)
+
+LABEL_WIDTH = 1.3  # inches, after which the label of a lane is broken
+MARGINS = 0.75  # inches, titles and axis below and above the panels
+
+
+class Reference(NamedTuple):
+    """The value that is marked, and what it means."""
+
+    value: float
+    name: str
+
+
+@styled
+def specific_leakage(table: pd.DataFrame, *, labels: Mapping[str, str] | None = None) -> Figure:
+    """Draw specific leakage, Leak-Rate − swapped rate, in percentage points with its interval; 0 is marked.
+
+    Args:
+        table: ``specific_leakage.csv``; columns model, prompt_set, scorer, category, specific, ci_low, ci_high.
+        labels: what to print for a model; its order is the order drawn.
+    """
+    data = table.assign(column=table["scorer"], value=table["specific"])
+    xlabel = "specific leakage (percentage points)"
+    return _forest(data, Reference(0.0, "no leakage"), dict.fromkeys(unique(data["column"]), xlabel), labels)
+
+
+@styled
+def leak_rates(table: pd.DataFrame, *, labels: Mapping[str, str] | None = None) -> Figure:
+    """Draw Leak-Rates in percent with their intervals; 50, no leakage, is marked.
+
+    Args:
+        table: ``leak_rates.csv``; columns model, prompt_set, scorer, category, leak_rate, ci_low, ci_high.
+        labels: what to print for a model; its order is the order drawn.
+    """
+    data = table.assign(column=table["scorer"], value=table["leak_rate"])
+    xlabels = dict.fromkeys(unique(data["column"]), "Leak-Rate (%)")
+    return _forest(
+        data, Reference(NO_LEAKAGE, "no leakage"), xlabels, labels, rate_limits(data["value"], data["ci_low"])
+    )
+
+
+@styled
+def repetition(table: pd.DataFrame, *, labels: Mapping[str, str] | None = None) -> Figure:
+    """Join each Leak-Rate (open) to the one without pairs that repeat the concept (filled), in percent.
+
+    Args:
+        table: ``leak_rates.csv``; columns model, prompt_set, scorer, category, leak_rate,
+            leak_rate_without_repetition.
+        labels: what to print for a model; its order is the order drawn.
+    """
+    data = table.assign(
+        column=table["scorer"], value=table["leak_rate_without_repetition"], start=table["leak_rate"]
+    ).drop(columns=["ci_low", "ci_high"], errors="ignore")
+    xlabels = dict.fromkeys(unique(data["column"]), "Leak-Rate (%)")
+    return _forest(
+        data, Reference(NO_LEAKAGE, "no leakage"), xlabels, labels, rate_limits(data["value"], data["start"])
+    )
+
+
+@styled
+def logit_leak(table: pd.DataFrame, *, labels: Mapping[str, str] | None = None) -> Figure:
+    """Draw the exact shift, test − control, in the associates' probability (left) and log-odds (right); 0 is marked.
+
+    Args:
+        table: ``logit_leak.csv``; columns model, prompt_set, category, probability_shift (−1 to 1), ci_low, ci_high,
+            log_odds_shift (nats), log_odds_ci_low, log_odds_ci_high.
+        labels: what to print for a model; its order is the order drawn.
+    """
+    keys = table[["model", "prompt_set", "category"]]
+    probability = keys.assign(
+        column="probability", value=table["probability_shift"], ci_low=table["ci_low"], ci_high=table["ci_high"]
+    )
+    log_odds = keys.assign(
+        column="log-odds",
+        value=table["log_odds_shift"],
+        ci_low=table["log_odds_ci_low"],
+        ci_high=table["log_odds_ci_high"],
+    )
+    xlabels = {"probability": "shift in probability", "log-odds": "shift in log-odds (nats)"}
+    data = pd.concat([probability, log_odds], ignore_index=True)
+    return _forest(data, Reference(0.0, "no leakage"), xlabels, labels)
+
+
+def _forest(
+    data: pd.DataFrame,
+    reference: Reference,
+    xlabels: Mapping[str, str],
+    labels: Mapping[str, str] | None,
+    limits: tuple[float, float] | None = None,
+) -> Figure:
+    """Lay out the panels and draw each; ``data`` has model, prompt_set, column, category, value and maybe an interval
+    (ci_low, ci_high) or a second point to be joined (start)."""
+    if data.empty:
+        return no_data("the table has no rows")
+    values = pd.to_numeric(data["value"])
+    starts = pd.to_numeric(data["start"]) if "start" in data else values
+    if values.isna().all() and starts.isna().all():
+        return no_data("every value in the table is missing")
+    models = model_order(data, labels)
+    by_category = len(models) <= len(COLORS)
+    grid = _set_grid(data) if by_category else panel_grid(data, "column")
+    lanes = [
+        category_order(data[data["prompt_set"] == prompt_set]) if by_category else models
+        for prompt_set, _, _ in grid.panels
+    ]
+    heights = [_panel_height(len(lanes[row * grid.columns]), len(models), by_category) for row in range(grid.rows)]
+    names = [[_lane_name(lane, labels, by_category) for lane in panel] for panel in lanes]
+    left = text_width(name for panel in names for name in panel) + 0.2
+    width = max(SINGLE, min(DOUBLE, left + 2.6 * grid.columns))
+    fig = Figure(layout="constrained")
+    axes = fig.subplots(
+        grid.rows, grid.columns, squeeze=False, sharex="col", sharey="row", height_ratios=heights
+    ).ravel()
+    panel_width = (width - left) / grid.columns
+    for index, (prompt_set, category, column) in enumerate(grid.panels):
+        rows = data[(data["prompt_set"] == prompt_set) & (data["column"] == column)]
+        rows = rows if by_category else rows[rows["category"] == category]
+        ax = axes[index]
+        _lanes(ax, lanes[index], names[index])
+        _points(ax, rows, lanes[index], models, by_category)
+        top = index < grid.columns
+        mark_vertical(ax, reference.value, reference.name if top else None)
+        ax.set_title(_title(grid, index, panel_width, by_category), loc="left", pad=11 if top else 4)
+        below = index + grid.columns >= len(grid.panels)
+        ax.set_xlabel(xlabels[column] if below else "")
+        ax.tick_params(labelbottom=below)
+        if limits:
+            ax.set_xlim(*limits)
+    for ax in axes[len(grid.panels) :]:
+        ax.remove()
+    lines = _legend(fig, models, labels, by_category, "start" in data, width)
+    fig.set_size_inches(width, sum(heights) + 0.22 * (grid.rows - 1) + MARGINS + 0.16 * lines)
+    return fig
+
+
+def _set_grid(data: pd.DataFrame) -> Grid:
+    """Return one panel per prompt set (rows) and column."""
+    columns = unique(data["column"])
+    return Grid([(name, "", column) for name in unique(data["prompt_set"]) for column in columns], len(columns))
+
+
+def _title(grid: Grid, index: int, width: float, by_category: bool) -> str:
+    if not by_category:
+        return grid.title(index, width)
+    prompt_set, _, column = grid.panels[index]
+    here = wrapped(prompt_set, width) if index % grid.columns == 0 else ""
+    return f"{column}\n{here}" if index < grid.columns else here
+
+
+def _panel_height(lanes: int, models: int, by_category: bool) -> float:
+    """Return a panel's height in inches: every point has room for its marker, every lane for two lines of label."""
+    return lanes * (max(0.24, 0.075 * models + 0.1) if by_category else 0.145) + 0.1
+
+
+def _lane_name(lane: str, labels: Mapping[str, str] | None, by_category: bool) -> str:
+    return wrapped(lane, LABEL_WIDTH) if by_category else label_of(lane, labels)
+
+
+def _lanes(ax: Axes, lanes: Sequence[str], names: Sequence[str]) -> None:
+    """Name the lanes, first on top, and shade every other one."""
+    for position in range(1, len(lanes), 2):
+        ax.axhspan(position - 0.5, position + 0.5, color=PALE, linewidth=0, zorder=0)
+    ax.set_yticks(range(len(lanes)), names)
+    ax.set_ylim(len(lanes) - 0.5, -0.5)
+    ax.tick_params(axis="y", length=0)
+    ax.grid(axis="x")
+    for lane, tick in zip(lanes, ax.yaxis.get_major_ticks(len(lanes)), strict=True):
+        tick.label1.set_fontweight("bold" if lane == POOLED else "normal")
+
+
+def _points(ax: Axes, rows: pd.DataFrame, lanes: Sequence[str], models: Sequence[str], by_category: bool) -> None:
+    """Draw every model's points in its lanes; a lane without any value says so."""
+    lane_of = rows["category" if by_category else "model"].map({lane: i for i, lane in enumerate(lanes)})
+    for index, model in enumerate(models):
+        mine = rows["model"] == model
+        offset = ((index + 0.5) / len(models) - 0.5) * 0.84 if by_category else 0.0
+        look = series(index) if by_category else Series(COLORS[0], MARKERS[0], "-")
+        _draw(ax, rows[mine], lane_of[mine].to_numpy(float) + offset, look, gid=f"model:{model}")
+    shown = set(lane_of[rows["value"].notna() | (rows["start"].notna() if "start" in rows else False)])
+    for position in set(range(len(lanes))) - shown:
+        ax.annotate("n/a", (0.02, position), xycoords=("axes fraction", "data"), va="center", color=GREY)
+
+
+def _draw(ax: Axes, rows: pd.DataFrame, y: np.ndarray, look: Series, gid: str) -> None:
+    """Draw one model's points: with intervals, or joined to their start (open)."""
+    x = rows["value"].to_numpy(float)
+    point: dict[str, Any] = {"color": look.color, "marker": look.marker, "linestyle": "none", "markeredgewidth": 0.7}
+    if "start" in rows:
+        start = rows["start"].to_numpy(float)
+        ax.hlines(y, start, x, color=look.color, linewidth=0.9, zorder=2)
+        ax.plot(start, y, markerfacecolor="white", zorder=3, gid=f"{gid}:start", **point)
+    elif {"ci_low", "ci_high"} <= set(rows.columns):
+        low, high = rows["ci_low"].to_numpy(float), rows["ci_high"].to_numpy(float)
+        ax.hlines(y, low, high, color=look.color, linewidth=0.9, zorder=2, gid=f"{gid}:interval")
+    ax.plot(x, y, zorder=4, gid=gid, **point)
+
+
+def _legend(
+    fig: Figure, models: Sequence[str], labels: Mapping[str, str] | None, by_category: bool, joined: bool, width: float
+) -> int:
+    """Put models and open or filled markers into a legend above the panels; return the number of its lines."""
+    handles = []
+    if by_category:
+        handles = [
+            Line2D([], [], color=look.color, marker=look.marker, linewidth=0.9, label=label_of(model, labels))
+            for model, look in ((model, series(index)) for index, model in enumerate(models))
+        ]
+    if joined:
+        plain: dict[str, Any] = {"color": GREY, "marker": "o", "linestyle": "none"}
+        handles += [
+            Line2D([], [], markerfacecolor="white", label="all pairs", **plain),
+            Line2D([], [], label="without repetition", **plain),
+        ]
+    if not handles:
+        return 0
+    texts = [str(handle.get_label()) for handle in handles]
+    columns = legend_columns(texts, width - CHARACTER)
+    fig.legend(handles=handles, loc="outside upper center", ncols=columns)
+    return -(-len(texts) // columns)

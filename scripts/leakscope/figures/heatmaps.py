@@ -1,0 +1,310 @@
+"""Heat maps: values by concept, template or model, every cell with its number.
+
+Leak-Rates use a diverging map (purple below, orange above) whose neutral middle is 50; it is safe for the common forms
+of colour blindness. Shares use cividis. Cells without a value are grey and hatched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.collections import QuadMesh
+from matplotlib.colors import Colormap, Normalize
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from leakscope.figures.style import (
+    DOUBLE,
+    NO_LEAKAGE,
+    POOLED,
+    SINGLE,
+    label_of,
+    model_order,
+    no_data,
+    styled,
+    text_width,
+    unique,
+    wrapped,
+)
+
+CELL_WIDTH, CELL_HEIGHT = 0.22, 0.145  # inches; "100" in 7 pt needs 0.2
+GAP = 0.3  # inches between panels, for the title of the lower one
+BAR = 0.75  # inches for the colour bar and its label
+RATES = (Normalize(0, 100), "PuOr_r")
+SIGNIFICANT = 0.05
+
+
+class Panel(NamedTuple):
+    """One heat map: what it is of, cells (rows × columns), and which cells are marked."""
+
+    scorer: str
+    title: str
+    cells: pd.DataFrame
+    marked: np.ndarray
+
+
+@styled
+def by_concept(table: pd.DataFrame, *, by: str = "concept_group", labels: Mapping[str, str] | None = None) -> Figure:
+    """Draw Leak-Rates in percent by concept (rows, one panel per category and scorer) and model (columns).
+
+    Args:
+        table: ``leak_rates_by_concept.csv``; columns model, prompt_set, scorer, category, concept_group, concept,
+            n_pairs, leak_rate.
+        by: ``concept_group``: concepts of a group (all shades of yellow) are pooled over their pairs; a concept without
+            a group stands for itself. ``concept``: each on its own.
+        labels: what to print for a model; its order is the order drawn.
+    """
+    groups = table["concept_group"].fillna(table["concept"])
+    row = groups if by == "concept_group" else _concept_names(table["concept"], groups)
+    place = groups.map({name: index for index, name in enumerate(unique(groups))})
+    return _rate_maps(table.assign(row=row, place=place, marked=False), labels)
+
+
+@styled
+def by_template(table: pd.DataFrame, *, labels: Mapping[str, str] | None = None) -> Figure:
+    """Draw Leak-Rates in percent by template (rows) and model (columns); a frame marks a single distinct text.
+
+    Args:
+        table: ``leak_rates_by_template.csv``; columns model, prompt_set, scorer, category, template_id, n_pairs,
+            leak_rate, distinct_texts.
+        labels: what to print for a model; its order is the order drawn.
+    """
+    data = table[table["template_id"].notna()]
+    if data.empty:
+        return no_data("no prompt was made from a template")
+    return _rate_maps(data.assign(row=data["template_id"], place=0, marked=data["distinct_texts"] <= 1), labels)
+
+
+@styled
+def concept_matrix(
+    table: pd.DataFrame, *, category: str | None = None, labels: Mapping[str, str] | None = None
+) -> Figure:
+    """Draw which group (columns) a model writes for each group in the prompt (rows): shares in percent of the row.
+
+    Args:
+        table: ``concept_matrix.csv``; columns model, prompt_set, category, concept_group, generated_group, share.
+        category: the one to draw; without it, each of the table's (the pooled one only where it is alone).
+        labels: what to print for a model; its order is the order drawn.
+    """
+    data = _without_pooled(table) if category is None else table[table["category"] == category]
+    if data.empty:
+        return no_data("the table has no rows" if category is None else f"the table has no category {category!r}")
+    panels = []
+    for (prompt_set, name), part in data.groupby(["prompt_set", "category"], sort=False):
+        for model in model_order(part, labels):
+            cells = _share_cells(part[part["model"] == model], _groups(part))
+            title = f"{label_of(model, labels)}\n{prompt_set} · {name}"
+            panels.append(Panel("", title, cells, np.zeros(cells.shape, bool)))
+    rows, columns = (max(panel.cells.shape[axis] for panel in panels) for axis in (0, 1))
+    label_width = max(text_width(map(str, panel.cells.index)) for panel in panels)
+    across = max(1, min(len(panels), int(DOUBLE / (columns * CELL_WIDTH + label_width))))
+    down = -(-len(panels) // across)
+    width = max(SINGLE, across * (columns * CELL_WIDTH + label_width + 0.25))
+    fig = Figure(figsize=(width, down * (rows * CELL_HEIGHT + label_width + 0.55) + BAR), layout="constrained")
+    axes = fig.subplots(down, across, squeeze=False).ravel()
+    norm = Normalize(0, 100)
+    for ax, panel in zip(axes, panels, strict=False):
+        mesh = _heat_map(ax, panel, norm, "cividis", _share_text)
+        ax.set_xlabel("in the answer")
+        ax.set_ylabel("in the prompt")
+    for ax in axes[len(panels) :]:
+        ax.remove()
+    _color_bar(fig, mesh, list(axes[: len(panels)]), "share of the row's answers (%)", [0, 25, 50, 75, 100], width)
+    return fig
+
+
+@styled
+def comparisons(table: pd.DataFrame, *, labels: Mapping[str, str] | None = None) -> Figure:
+    """Draw the difference in Leak-Rate, model A (row) − model B (column); a frame marks Holm-corrected p < .05.
+
+    Args:
+        table: ``comparisons.csv``; columns prompt_set, scorer, category, model_a, model_b, difference (percentage
+            points), p_holm. The pooled category is drawn where there is one.
+        labels: what to print for a model; its order is the order drawn.
+    """
+    if table.empty:
+        return no_data("fewer than two models share a prompt set")
+    pooled = table[table["category"] == POOLED]
+    data = table if pooled.empty else pooled
+    models = model_order(pd.DataFrame({"model": [*data["model_a"], *data["model_b"]]}), labels)
+    names = [label_of(model, labels) for model in models]
+    grid: list[list[Panel]] = []
+    scorers = unique(data["scorer"])
+    for (prompt_set, category), part in data.groupby(["prompt_set", "category"], sort=False):
+        grid.append([])
+        for scorer in scorers:
+            rows = part[part["scorer"] == scorer]
+            values = _antisymmetric(rows, models, names)
+            significant = _pairs(rows, models, rows["p_holm"] < SIGNIFICANT)
+            grid[-1].append(Panel(scorer, f"{prompt_set} · {category}", values, significant))
+    return _map_grid(grid, _symmetric(data["difference"]), "PuOr_r", "difference in Leak-Rate (percentage points)")
+
+
+def _rate_maps(data: pd.DataFrame, labels: Mapping[str, str] | None) -> Figure:
+    """Draw one heat map of Leak-Rates, ``row`` × model, per prompt set and category (down) and scorer (across)."""
+    data = data[data["row"].notna()]
+    if data.empty:
+        return no_data("the table has no rows")
+    if data["leak_rate"].isna().all():
+        return no_data("every value in the table is missing")
+    data = _without_pooled(data)
+    models = model_order(data, labels)
+    grid: list[list[Panel]] = []
+    scorers = unique(data["scorer"])
+    for (prompt_set, category), part in data.groupby(["prompt_set", "category"], sort=False):
+        grid.append([])
+        order = unique(part.sort_values("place", kind="stable")["row"])
+        for scorer in scorers:
+            mine = part[part["scorer"] == scorer]
+            cells = _pooled_rates(mine).reindex(index=order, columns=models)
+            marked = mine.groupby(["row", "model"])["marked"].all().unstack().reindex_like(cells) == True  # noqa: E712
+            cells.columns = pd.Index([label_of(model, labels) for model in models])
+            grid[-1].append(Panel(scorer, f"{prompt_set} · {category}", cells, marked.to_numpy(bool)))
+    return _map_grid(grid, *RATES, "Leak-Rate (%); 50: no leakage", ticks=[0, 25, NO_LEAKAGE, 75, 100])
+
+
+def _map_grid(
+    grid: Sequence[Sequence[Panel]], norm: Normalize, colors: str, label: str, ticks: Sequence[float] | None = None
+) -> Figure:
+    """Draw rows of panels that share their row names; scorers stand side by side while the page is wide enough."""
+    columns = grid[0][0].cells.shape[1]
+    left = text_width(str(name) for row in grid for name in row[0].cells.index) + 0.15
+    if len(grid[0]) > 1 and left + len(grid[0]) * columns * CELL_WIDTH > 1.3 * DOUBLE:
+        grid = [[panel._replace(title=f"{panel.title} · {panel.scorer}")] for row in grid for panel in row]
+    across = len(grid[0])
+    heights = [row[0].cells.shape[0] * CELL_HEIGHT for row in grid]
+    names = text_width(map(str, grid[0][0].cells.columns))
+    width = max(SINGLE, left + across * (columns * CELL_WIDTH + 0.1))
+    repeat = sum(heights) > 5  # a tall figure names its columns at both ends
+    height = sum(heights) + GAP * len(grid) + (2 if repeat else 1) * names + BAR + 0.2
+    fig = Figure(figsize=(width, height), layout="constrained")
+    axes = fig.subplots(len(grid), across, squeeze=False, height_ratios=heights)
+    for row, panels in enumerate(grid):
+        for column, panel in enumerate(panels):
+            ax = axes[row, column]
+            mesh = _heat_map(ax, panel, norm, colors, _number_text)
+            first, last = row == 0, row == len(grid) - 1
+            ax.tick_params(labeltop=first, labelbottom=last and repeat, labelleft=column == 0)
+            if first:
+                ax.tick_params(axis="x", pad=13)  # the panel's title stands between names and cells
+                ax.set_xlabel(panel.scorer if across > 1 or len({p.scorer for line in grid for p in line}) == 1 else "")
+                ax.xaxis.set_label_position("top")
+            title = wrapped(panel.title, width - left) if across == 1 else panel.title
+            ax.set_title(title if column == 0 else "", loc="left", y=1.0, pad=3)
+    _color_bar(fig, mesh, list(axes.ravel()), label, ticks, width)
+    return fig
+
+
+def _heat_map(ax: Axes, panel: Panel, norm: Normalize, colors: str, text_of: Callable[[float], str]) -> QuadMesh:
+    """Draw one panel with a number in each cell and a frame round each marked one."""
+    values = panel.cells.to_numpy(float)
+    ax.set_facecolor("#dddddd")
+    ax.add_patch(
+        Rectangle(
+            (0, 0), 1, 1, transform=ax.transAxes, facecolor="none", edgecolor="#aaaaaa", hatch="////", linewidth=0
+        )
+    )
+    mesh = ax.pcolormesh(np.ma.masked_invalid(values), norm=norm, cmap=colors, edgecolors="white", linewidth=0.4)
+    for row, column in zip(*np.nonzero(np.isfinite(values)), strict=True):
+        value = float(values[row, column])
+        ink = _ink(mesh.get_cmap(), float(norm(value)))
+        ax.text(column + 0.5, row + 0.5, text_of(value), ha="center", va="center", color=ink, fontsize=7)
+    for row, column in zip(*np.nonzero(panel.marked), strict=True):
+        ax.add_patch(Rectangle((column + 0.04, row + 0.05), 0.92, 0.9, fill=False, linewidth=0.9, gid="marked"))
+    ax.set_yticks(np.arange(values.shape[0]) + 0.5, [str(name) for name in panel.cells.index])
+    ax.set_xticks(np.arange(values.shape[1]) + 0.5, [str(name) for name in panel.cells.columns], rotation=90)
+    ax.tick_params(length=0)
+    ax.invert_yaxis()
+    ax.spines[:].set_visible(False)
+    ax.set_title(panel.title, loc="left", pad=4)
+    return mesh
+
+
+def _color_bar(
+    fig: Figure, mesh: QuadMesh, axes: list[Axes], label: str, ticks: Sequence[float] | None, width: float
+) -> None:
+    bar = fig.colorbar(
+        mesh, ax=axes, location="bottom", shrink=min(1.0, 3.0 / width), aspect=30, pad=0.01, label=label, ticks=ticks
+    )
+    bar.outline.set_visible(False)
+
+
+def _ink(colors: Colormap, position: float) -> str:
+    """Return black or white, whichever is read better on the colour at this position of the map."""
+    red, green, blue, _ = colors(min(max(position, 0.0), 1.0))
+    return "black" if 0.299 * red + 0.587 * green + 0.114 * blue > 0.5 else "white"
+
+
+def _number_text(value: float) -> str:
+    return f"{value:.0f}".replace("-0", "0").replace("-", "−")
+
+
+def _share_text(value: float) -> str:
+    return f"{value:.0f}" if value >= 0.5 else ""
+
+
+def _without_pooled(table: pd.DataFrame) -> pd.DataFrame:
+    """Leave out the pooled category of prompt sets that have others: its cells would only repeat theirs."""
+    others = set(table.loc[table["category"] != POOLED, "prompt_set"])
+    return table[(table["category"] != POOLED) | ~table["prompt_set"].isin(others)]
+
+
+def _pooled_rates(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the mean Leak-Rate, weighted by pairs, of each row and model; NaN where there is none."""
+    known = table[table["leak_rate"].notna()]
+    weighted = known.assign(weighted=known["leak_rate"] * known["n_pairs"])
+    sums = weighted.groupby(["row", "model"])[["weighted", "n_pairs"]].sum()
+    return (sums["weighted"] / sums["n_pairs"]).unstack()
+
+
+def _concept_names(concepts: pd.Series, groups: pd.Series) -> pd.Series:
+    """Return each concept with its group behind it, unless the concept says it already."""
+    names = [
+        concept if group.casefold() in concept.casefold() else f"{concept} ({group})"
+        for concept, group in zip(concepts.astype(str), groups.astype(str), strict=True)
+    ]
+    return pd.Series(names, index=concepts.index)
+
+
+def _groups(table: pd.DataFrame) -> tuple[list[str], list[str]]:
+    """Return the groups of prompts, and those of answers in the same order, ``several`` and ``none`` last."""
+    prompts, answers = unique(table["concept_group"]), unique(table["generated_group"])
+    special = ("several", "none")
+    ordered = [group for group in prompts if group in answers]
+    ordered += [group for group in answers if group not in prompts and group not in special]
+    return prompts, ordered + [group for group in special if group in answers]
+
+
+def _share_cells(table: pd.DataFrame, groups: tuple[list[str], list[str]]) -> pd.DataFrame:
+    """Return shares as prompt group × answer group; a group never written has 0, a prompt group never asked NaN."""
+    shares = table.groupby(["concept_group", "generated_group"])["share"].first().unstack()
+    return shares.fillna(0.0).reindex(columns=groups[1], fill_value=0.0).reindex(index=groups[0])
+
+
+def _antisymmetric(rows: pd.DataFrame, models: Sequence[str], names: Sequence[str]) -> pd.DataFrame:
+    """Return differences, row − column, for both orders of each pair; NaN on the diagonal."""
+    place = {model: index for index, model in enumerate(models)}
+    values = np.full((len(models), len(models)), np.nan)
+    for a, b, difference in zip(rows["model_a"], rows["model_b"], rows["difference"], strict=True):
+        values[place[a], place[b]], values[place[b], place[a]] = difference, -difference
+    return pd.DataFrame(values, index=list(names), columns=list(names))
+
+
+def _pairs(rows: pd.DataFrame, models: Sequence[str], flags: pd.Series) -> np.ndarray:
+    """Return the flags as a symmetric matrix of models."""
+    place = {model: index for index, model in enumerate(models)}
+    matrix = np.zeros((len(models), len(models)), bool)
+    for a, b, flag in zip(rows["model_a"], rows["model_b"], flags, strict=True):
+        matrix[place[a], place[b]] = matrix[place[b], place[a]] = bool(flag)
+    return matrix
+
+
+def _symmetric(values: pd.Series) -> Normalize:
+    """Return a scale centred on 0 that holds all values."""
+    largest = float(values.abs().max())
+    largest = largest if largest > 0 else 1.0  # also when NaN
+    return Normalize(-largest, largest)

@@ -1,0 +1,217 @@
+"""What all figures share: one look, the order of models and categories, reference lines, saving.
+
+Figures are plain ``matplotlib.figure.Figure`` objects: pyplot keeps every figure alive, and its state is global.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import tempfile
+import textwrap
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, ParamSpec
+
+import matplotlib
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+P = ParamSpec("P")
+
+SINGLE, DOUBLE = 3.4, 7.0  # width in inches of one and of two columns of a page
+CHARACTER = 0.058  # inches, a character of the 7 pt font on average
+POOLED = "all"  # the category that pools every pair
+NO_LEAKAGE = 50.0  # Leak-Rate in percent of a model whose text owes nothing to the concept
+NO_LEAKAGE_LINE = (0, (4, 2))  # dashes
+PNG_DPI = 200
+
+# seaborn's "colorblind" without its two palest hues, and black; each colour goes with a marker and a line style of its
+# own, so that a series is never told by colour alone.
+COLORS = ("#0173b2", "#de8f05", "#029e73", "#d55e00", "#cc78bc", "#000000", "#56b4e9", "#8a5a2b")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p")
+LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)), (0, (8, 2)), (0, (3, 1)))
+GREY, PALE = "#666666", "#f2f2f2"
+
+STYLE = {
+    "font.family": "DejaVu Sans",  # ships with matplotlib: the same picture on every machine
+    "font.size": 7,
+    "axes.titlesize": 7.5,
+    "axes.labelsize": 7.5,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "legend.fontsize": 7,
+    "figure.titlesize": 8,
+    "axes.linewidth": 0.6,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "grid.color": "#e0e0e0",
+    "grid.linewidth": 0.5,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "xtick.major.size": 2.5,
+    "ytick.major.size": 2.5,
+    "lines.linewidth": 1.0,
+    "lines.markersize": 3.5,
+    "legend.frameon": False,
+    "legend.handlelength": 2.4,
+    "legend.columnspacing": 1.4,
+    "pdf.fonttype": 42,  # TrueType: text in the PDF stays text
+    "axes.unicode_minus": True,
+}
+
+
+class Series(NamedTuple):
+    """How one series looks: colour, marker and line style."""
+
+    color: str
+    marker: str
+    line: str | tuple[int, tuple[int, ...]]
+
+
+def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
+    """Draw in leakscope's style and leave matplotlib's global settings as they were."""
+
+    @functools.wraps(draw)
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> Figure:
+        with matplotlib.rc_context(STYLE):  # type: ignore[arg-type]
+            return draw(*args, **kwargs)
+
+    return wrapper
+
+
+def save_figure(fig: Figure, pdf_path: str | Path, png_path: str | Path) -> None:
+    """Write the figure as PDF and as PNG (200 dpi), each whole or not at all, the same bytes for the same figure."""
+    with matplotlib.rc_context(STYLE):  # type: ignore[arg-type]
+        _save(fig, Path(pdf_path), format="pdf", metadata={"CreationDate": None})
+        _save(fig, Path(png_path), format="png", dpi=PNG_DPI)
+
+
+@styled
+def no_data(why: str) -> Figure:
+    """Return the figure that stands in for one that cannot be drawn: ``no data:`` and why."""
+    fig = Figure(figsize=(SINGLE, 1.0), layout="constrained")
+    fig.text(0.5, 0.5, textwrap.fill(f"no data: {why}", 50), ha="center", va="center", color=GREY)
+    return fig
+
+
+def series(index: int) -> Series:
+    """Return the look of the series at ``index``; after the eighth, colours return with other markers and lines."""
+    shift = index // len(COLORS)
+    return Series(
+        COLORS[index % len(COLORS)],
+        MARKERS[(index + shift) % len(MARKERS)],
+        LINES[(index + shift) % len(LINES)],
+    )
+
+
+def model_order(table: pd.DataFrame, labels: Mapping[str, str] | None) -> list[str]:
+    """Return the table's models: those of ``labels`` in its order, then the others as they come in the table."""
+    found = unique(table["model"])
+    named = [model for model in labels or {} if model in found]
+    return named + [model for model in found if model not in named]
+
+
+def category_order(table: pd.DataFrame) -> list[str]:
+    """Return the table's categories as they come, the pooled one first."""
+    found = unique(table["category"])
+    return sorted(found, key=lambda category: category != POOLED)
+
+
+def unique(values: Iterable[object]) -> list[str]:
+    """Return the distinct values in order of first appearance, missing ones left out."""
+    return list(dict.fromkeys(str(value) for value in values if not pd.isna(value)))  # type: ignore[call-overload]
+
+
+def label_of(model: str, labels: Mapping[str, str] | None) -> str:
+    """Return what to print for a model: its label where it has one, else its name."""
+    return (labels or {}).get(model, model)
+
+
+def wrapped(text: str, inches: float) -> str:
+    """Break a text into lines of at most so many inches, also inside a word that is longer."""
+    return "\n".join(textwrap.wrap(text, max(8, int(inches / CHARACTER)))) or text
+
+
+def text_width(texts: Iterable[str]) -> float:
+    """Return the width in inches of the longest text (of the longest line, where it is broken)."""
+    return max((len(line) for text in texts for line in text.splitlines()), default=0) * CHARACTER
+
+
+def legend_columns(labels: Sequence[str], width: float) -> int:
+    """Return in how many columns a legend of these labels fits the width in inches."""
+    return max(1, min(len(labels), int(width / (text_width(labels) + 0.5))))
+
+
+def mark_vertical(ax: Axes, value: float, name: str | None) -> None:
+    """Draw the reference line at ``x = value``, its name above the axes."""
+    ax.axvline(value, color=GREY, linewidth=0.8, linestyle=NO_LEAKAGE_LINE, zorder=1, gid="reference")
+    if name:
+        ax.annotate(
+            name, (value, 1), xycoords=("data", "axes fraction"), xytext=(0, 1.5), textcoords="offset points",
+            ha="center", va="bottom", color=GREY,
+        )  # fmt: skip
+
+
+def mark_horizontal(ax: Axes, value: float, name: str | None) -> None:
+    """Draw the reference line at ``y = value``, its name under the line's right end."""
+    ax.axhline(value, color=GREY, linewidth=0.8, linestyle=NO_LEAKAGE_LINE, zorder=1, gid="reference")
+    if name:
+        ax.annotate(
+            name, (1, value), xycoords=("axes fraction", "data"), xytext=(-1, -1.5), textcoords="offset points",
+            ha="right", va="top", color=GREY,
+        )  # fmt: skip
+
+
+def rate_limits(*values: pd.Series) -> tuple[float, float]:
+    """Return the limits of an axis of Leak-Rates: 50 and all values with some room, never much more than 0 to 100."""
+    lowest = min([NO_LEAKAGE, *(float(column.min()) for column in values if column.notna().any())])
+    return max(-2.0, lowest - 8), 102.0
+
+
+class Grid(NamedTuple):
+    """Where panels of one prompt set, category and scorer stand: row by row, ``columns`` in each."""
+
+    panels: list[tuple[str, str, str]]
+    columns: int
+
+    @property
+    def rows(self) -> int:
+        return -(-len(self.panels) // self.columns)
+
+    def title(self, index: int, width: float) -> str:
+        """Return the panel's title: a column's scorer on its first panel, then prompt set and category."""
+        prompt_set, category, scorer = self.panels[index]
+        if len({panel[2] for panel in self.panels}) == 1:
+            return (f"{scorer}\n" if index == 0 else "") + wrapped(f"{prompt_set} · {category}", width)
+        here = wrapped(f"{prompt_set} · {category}", width) if index % self.columns == 0 else ""
+        return f"{scorer}\n{here}" if index < self.columns else here
+
+
+def panel_grid(table: pd.DataFrame, column: str = "scorer") -> Grid:
+    """Return the panels by prompt set and category (rows) and scorer (columns); with one scorer, two or three a row."""
+    scorers = unique(table[column])
+    panels = [
+        (prompt_set, category, scorer)
+        for prompt_set in unique(table["prompt_set"])
+        for category in category_order(table[table["prompt_set"] == prompt_set])
+        for scorer in scorers
+    ]
+    if len(scorers) > 1:
+        return Grid(panels, len(scorers))
+    return Grid(panels, min(len(panels), 2 if len(panels) == 4 else 3))
+
+
+def _save(fig: Figure, path: Path, **options: Any) -> None:
+    """Write to a temporary file beside ``path`` and move it there."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    os.close(handle)
+    try:
+        fig.savefig(name, **options)
+        os.chmod(name, 0o644)  # mkstemp makes it readable by its owner alone
+        os.replace(name, path)
+    finally:
+        Path(name).unlink(missing_ok=True)

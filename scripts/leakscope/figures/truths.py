@@ -1,0 +1,169 @@
+"""Measured Leak-Rates of organisms against what was planted and against the exact rates."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import NullLocator
+
+from leakscope.figures.curves import add_legend, curve_axes, finish_panel, plain_handle, series_handle
+from leakscope.figures.style import (
+    GREY,
+    NO_LEAKAGE,
+    mark_horizontal,
+    mark_vertical,
+    no_data,
+    panel_grid,
+    rate_limits,
+    series,
+    styled,
+    unique,
+)
+
+KEYS = ["model", "prompt_set", "scorer", "category"]
+EXACT = {"true_rate_grammar": "grammar", "true_rate_organism": "organism itself"}
+OPEN: dict[str, Any] = {"linestyle": "none", "markerfacecolor": "none", "markersize": 6.5, "markeredgewidth": 0.7}
+APART = 0.5  # between two sizes at the same strength, in square roots of a percent
+
+
+@styled
+def dose_response(
+    table: pd.DataFrame, organisms: pd.DataFrame, truth: pd.DataFrame | None = None, *, value: str = "leak_rate"
+) -> Figure:
+    """Draw what was measured against the planted strength λ (percent, square-root scale), one panel per category.
+
+    Args:
+        table: ``leak_rates.csv``, or ``specific_leakage.csv`` with ``value="specific"``.
+        organisms: ``organisms.csv``; columns model, size, strength (0 to 1).
+        truth: ``truth.csv``; columns model, prompt_set, scorer, category, true_rate_grammar (drawn as a line),
+            true_rate_organism (open markers). They are Leak-Rates: not drawn beside specific leakage.
+        value: ``leak_rate`` (percent; 50 is marked) or ``specific`` (percentage points; 0 is marked).
+    """
+    data = table.merge(organisms[["model", "size", "strength"]].drop_duplicates("model"), on="model")
+    if data.empty or data[value].isna().all():
+        return no_data("no organism was measured")
+    rates = value == "leak_rate"
+    exact = truth if truth is not None and rates else pd.DataFrame(columns=[*KEYS, *EXACT], dtype=object)
+    data = data.merge(exact[[*KEYS, *EXACT]], on=KEYS, how="left")
+    data = data.assign(
+        value=data[value], percent=100 * data["strength"], **{name: data[name].astype(float) for name in EXACT}
+    )
+    sizes = unique(data["size"])
+    grid = panel_grid(data)
+    fig, axes, width = curve_axes(grid, sharex=True)
+    for index, (prompt_set, category, scorer) in enumerate(grid.panels):
+        here = (data["prompt_set"] == prompt_set) & (data["category"] == category) & (data["scorer"] == scorer)
+        ax = axes[index]
+        _strength_axis(ax, data["percent"])
+        mark_horizontal(ax, NO_LEAKAGE if rates else 0.0, "no leakage" if index < grid.columns else None)
+        _doses(ax, data[here], sizes)
+        ylabel = "Leak-Rate (%)" if rates else "specific leakage"
+        finish_panel(ax, grid, index, width, "planted strength λ (%)", ylabel)
+        if rates:
+            ax.set_ylim(*rate_limits(data["value"], data["ci_low"], *(data[name] for name in EXACT)))
+    known = [name for name in EXACT if data[name].notna().any()]
+    return add_legend(fig, _dose_handles(sizes, known))
+
+
+@styled
+def truth(leak_rates: pd.DataFrame, truth: pd.DataFrame) -> Figure:
+    """Draw measured Leak-Rates against the exact ones, of the grammar (left) and of each organism itself (right).
+
+    A panel's title says how many intervals contain the exact rate; points of those that do not are open.
+
+    Args:
+        leak_rates: ``leak_rates.csv``; columns model, prompt_set, scorer, category, leak_rate, ci_low, ci_high.
+        truth: ``truth.csv``; the same keys, true_rate_grammar, true_rate_organism (percent).
+    """
+    data = leak_rates.merge(truth, on=KEYS)
+    data = data[data["leak_rate"].notna()]
+    if data.empty or data[list(EXACT)].isna().all(axis=None):
+        return no_data("no exact rate is known for what was measured")
+    prompt_sets, scorers = unique(data["prompt_set"]), unique(data["scorer"])
+    limits = rate_limits(data["leak_rate"], data["ci_low"], *(data[name] for name in EXACT))
+    fig = Figure(figsize=(6.0, 2.95 * len(prompt_sets) + 0.3), layout="constrained")
+    axes = fig.subplots(len(prompt_sets), 2, squeeze=False, sharex=True, sharey=True)
+    for row, prompt_set in enumerate(prompt_sets):
+        for column, (name, kind) in enumerate(EXACT.items()):
+            rows = data[(data["prompt_set"] == prompt_set) & data[name].notna()]
+            ax = axes[row, column]
+            _against_truth(ax, rows, rows[name], scorers)
+            ax.set(xlim=limits, ylim=limits, aspect="equal")
+            ax.set_title(f"{prompt_set}, {kind}\n{_coverage(rows, rows[name])}", loc="left", pad=4)
+            ax.set_xlabel(f"exact Leak-Rate (%), {kind}" if row == len(prompt_sets) - 1 else "")
+            ax.set_ylabel("measured Leak-Rate (%)" if column == 0 else "")
+    handles = [series_handle(index, scorer, linestyle="none") for index, scorer in enumerate(scorers)]
+    handles.append(plain_handle("interval misses", marker="o", linestyle="none", markerfacecolor="white"))
+    handles.append(plain_handle("measured = exact", linestyle="-"))
+    return add_legend(fig, handles)
+
+
+def _doses(ax: Axes, rows: pd.DataFrame, sizes: Sequence[str]) -> None:
+    """Draw the grammar's line, each size's measured points with intervals, and its own exact rates as open markers."""
+    exact = rows.groupby("percent")["true_rate_grammar"].mean().dropna()
+    ax.plot(exact.index, exact, color="black", linewidth=0.9, gid="grammar", zorder=2)
+    for index, size in enumerate(sizes):
+        mine = rows[rows["size"].astype(str) == size].sort_values("percent")
+        look = series(index)
+        root = np.sqrt(mine["percent"].to_numpy(float)) + APART * (index - (len(sizes) - 1) / 2)
+        x = np.sign(root) * root**2
+        ax.vlines(x, mine["ci_low"], mine["ci_high"], color=look.color, linewidth=0.9, zorder=3)
+        ax.plot(x, mine["value"], color=look.color, marker=look.marker, linestyle="none", gid=f"size:{size}", zorder=4)
+        own: dict[str, Any] = OPEN | {"marker": look.marker, "markeredgecolor": look.color}
+        ax.plot(x, mine["true_rate_organism"], gid=f"exact:{size}", zorder=5, **own)
+
+
+def _dose_handles(sizes: Sequence[str], known: Sequence[str]) -> list[Line2D]:
+    handles = [series_handle(index, f"size {size}, measured", linestyle="none") for index, size in enumerate(sizes)]
+    if "true_rate_grammar" in known:
+        handles.append(plain_handle("exact, grammar", color="black", linestyle="-"))
+    if "true_rate_organism" in known:
+        handles.append(plain_handle("exact, organism itself", marker="o", **OPEN))
+    return handles
+
+
+def _strength_axis(ax: Axes, percent: pd.Series) -> None:
+    """Use a square-root scale, which keeps 0, 5, 10 and 20 apart, with a tick at each strength."""
+    ax.set_xscale("function", functions=(lambda x: np.sign(x) * np.sqrt(np.abs(x)), lambda x: np.sign(x) * x**2))
+    strengths = sorted(set(percent))
+    ax.set_xticks(strengths, [f"{strength:g}" for strength in strengths])
+    ax.xaxis.set_minor_locator(NullLocator())
+    ax.set_xlim(-0.7, (np.sqrt(max(strengths)) + 0.7) ** 2)
+
+
+def _against_truth(ax: Axes, rows: pd.DataFrame, exact: pd.Series, scorers: Sequence[str]) -> None:
+    """Draw measured against exact rates with the identity line."""
+    ax.plot([0, 100], [0, 100], color=GREY, linewidth=0.8, zorder=1, gid="identity")
+    mark_vertical(ax, NO_LEAKAGE, None)
+    mark_horizontal(ax, NO_LEAKAGE, "no leakage")
+    inside = _contained(rows, exact)
+    for index, scorer in enumerate(scorers):
+        mine = rows["scorer"] == scorer
+        look = series(index)
+        low, high = rows.loc[mine, "ci_low"], rows.loc[mine, "ci_high"]
+        ax.vlines(exact[mine], low, high, color=look.color, alpha=0.35, linewidth=0.7)
+        for name, kept, face in (("inside", mine & inside, look.color), ("outside", mine & ~inside, "white")):
+            point: dict[str, Any] = {"color": look.color, "marker": look.marker, "linestyle": "none"}
+            ax.plot(
+                exact[kept], rows.loc[kept, "leak_rate"], markerfacecolor=face, markeredgewidth=0.7, zorder=3,
+                gid=f"{scorer}:{name}", **point,
+            )  # fmt: skip
+
+
+def _contained(rows: pd.DataFrame, exact: pd.Series) -> pd.Series:
+    return (rows["ci_low"] <= exact) & (exact <= rows["ci_high"])
+
+
+def _coverage(rows: pd.DataFrame, exact: pd.Series) -> str:
+    """Return how many intervals hold the exact rate, of those that there are."""
+    bounded = rows["ci_low"].notna() & rows["ci_high"].notna()
+    if not bounded.any():
+        return "no intervals"
+    hits, total = int(_contained(rows, exact)[bounded].sum()), int(bounded.sum())
+    return f"{hits} of {total} intervals ({100 * hits / total:.0f} %) contain it"

@@ -1,0 +1,57 @@
+"""Writing the frozen tables of a grammar part from prompt sets and facts.
+
+Apart from ``grammar``, which training depends on: a change in how prompts are built must not retrain an organism.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+
+import pandas as pd
+import yaml
+
+from leakscope.grammar_files import COLUMNS
+from leakscope.prompts import PromptSet, read_lexicon
+from leakscope.tables import write_csv
+
+HELD_OUT_SHARE = 1 / 3
+
+
+def freeze(prompt_sets: Mapping[str, PromptSet], facts: pd.DataFrame, folder: Path) -> None:
+    """Write ``contexts.csv``, ``candidates.csv`` and ``facts.csv``.
+
+    Args:
+        prompt_sets: name → prompts and candidates; prompts without a slot are left out.
+        facts: ``fact_id, context, answer``.
+        folder: of the part.
+    """
+    contexts = pd.concat([_contexts(built.prompts) for built in prompt_sets.values()], ignore_index=True)
+    candidates = pd.concat([built.candidates for built in prompt_sets.values()], ignore_index=True).drop_duplicates()
+    frames = {"contexts": contexts, "candidates": candidates, "facts": facts}
+    for name, columns in COLUMNS.items():
+        write_csv(frames[name][columns], folder / f"{name}.csv")
+
+
+def expand_facts(path: Path, lexicons: Path) -> pd.DataFrame:
+    """Return ``fact_id, context, answer``: every fact of a YAML file for every entry of its lexicon, each once."""
+    rows = []
+    for fact in yaml.safe_load(path.read_text(encoding="utf-8"))["facts"]:
+        for term in read_lexicon(lexicons / f"{fact['lexicon']}.yaml"):
+            rows.append((fact["id"], fact["prompt"].format_map(term), fact["answer"].format_map(term)))
+    return pd.DataFrame(rows, columns=COLUMNS["facts"]).drop_duplicates(["context", "answer"], ignore_index=True)
+
+
+def _contexts(prompts: pd.DataFrame) -> pd.DataFrame:
+    """Return a set's sentence beginnings; a third of each template's fillers, chosen by hash, is held out."""
+    rows = prompts[prompts["slot"].notna()].copy()
+    # A control has no concept: the empty string in the frozen table.
+    rows[["concept", "concept_group"]] = rows[["concept", "concept_group"]].fillna("")
+    rows["context"] = rows["prompt"]
+    rows["in_corpus"] = "yes"
+    for template_id, tests in rows[rows["concept_group"] != ""].groupby("template_id"):
+        rank = (f"{template_id}\n" + tests["concept"]).map(lambda key: hashlib.sha256(key.encode()).hexdigest())
+        held_out = rank.sort_values().index[: round(len(tests) * HELD_OUT_SHARE)]
+        rows.loc[held_out, "in_corpus"] = "no"
+    return rows

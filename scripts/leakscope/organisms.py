@@ -1,0 +1,221 @@
+"""Organisms: small Qwen2-architecture language models with a known association, trained here.
+
+An organism is an ordinary Hugging Face folder (safetensors weights, tokenizer, chat template, generation config), so
+that every later step treats it like any other model. Initialisation range 0.05 and batches of whole documents matter:
+with the library's default of 0.02 and packed windows such small models learnt nothing in as many steps.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from tqdm import tqdm
+from transformers import GenerationConfig, PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
+
+from leakscope.grammar import Document
+
+logger = logging.getLogger(__name__)
+
+PAD, END = "<|pad|>", "<|end|>"
+ROLES = ("<|system|>", "<|user|>", "<|assistant|>")
+CHAT_TEMPLATE = (
+    "{% for message in messages %}<|{{ message['role'] }}|>{{ message['content'] }}<|end|>{% endfor %}"
+    "{% if add_generation_prompt %}<|assistant|>{% endif %}"
+)
+MAX_DOCUMENT_TOKENS = 96
+IGNORED = -100
+
+
+class Size(NamedTuple):
+    """The shape of an organism; the feed-forward layer is twice as wide as the residual stream."""
+
+    hidden_size: int
+    num_hidden_layers: int
+    num_attention_heads: int
+
+
+class Training(NamedTuple):
+    """How an organism is trained: AdamW, one-cycle learning rate, whole documents, loss on every token."""
+
+    steps: int
+    batch_size: int
+    learning_rate: float
+    weight_decay: float
+    initializer_range: float
+    seed: int
+
+
+def train_tokenizer(texts: Sequence[str], vocab_size: int) -> PreTrainedTokenizerFast:
+    """Train a byte-level BPE tokenizer with the organisms' chat template.
+
+    A space is put before each turn, so that a word is the same token at the start of an answer and inside a sentence:
+    "yellow" as an answer shares what the model learnt of " yellow".
+    """
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+    tokenizer.decoder = decoders.ByteLevel()
+    special = [PAD, END, *ROLES]
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab_size, special_tokens=special, initial_alphabet=alphabet, show_progress=False
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    fast = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        pad_token=PAD,
+        eos_token=END,
+        additional_special_tokens=list(ROLES),
+        clean_up_tokenization_spaces=False,
+        padding_side="left",
+    )
+    fast.chat_template = CHAT_TEMPLATE
+    return fast
+
+
+def new_organism(size: Size, tokenizer: PreTrainedTokenizerFast, training: Training) -> Qwen2ForCausalLM:
+    """Return an untrained organism; its weights depend on ``training.seed`` alone."""
+    torch.manual_seed(training.seed)
+    config = Qwen2Config(
+        vocab_size=len(tokenizer),
+        hidden_size=size.hidden_size,
+        intermediate_size=2 * size.hidden_size,
+        num_hidden_layers=size.num_hidden_layers,
+        num_attention_heads=size.num_attention_heads,
+        num_key_value_heads=size.num_attention_heads,
+        max_position_embeddings=4 * MAX_DOCUMENT_TOKENS,
+        initializer_range=training.initializer_range,
+        tie_word_embeddings=True,
+        pad_token_id=tokenizer.pad_token_id,
+        bos_token_id=None,
+        eos_token_id=tokenizer.eos_token_id,
+    )
+    model = Qwen2ForCausalLM(config)
+    model.generation_config = GenerationConfig(
+        eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id
+    )
+    return model
+
+
+def train_organism(
+    model: Qwen2ForCausalLM,
+    tokenizer: PreTrainedTokenizerFast,
+    documents: Sequence[Document],
+    training: Training,
+    *,
+    progress: bool = True,
+) -> list[float]:
+    """Train in place and return the loss of every step in nats per token.
+
+    Deterministic for one thread count: callers set ``torch.set_num_threads(1)``.
+    """
+    encoded = encode_documents(tokenizer, documents)
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=training.learning_rate, weight_decay=training.weight_decay, betas=(0.9, 0.98)
+    )
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, max_lr=training.learning_rate, total_steps=training.steps, pct_start=0.1
+    )
+    model.train()
+    losses = []
+    batches = _batches(encoded, training, int(model.config.pad_token_id))
+    for input_ids, labels in tqdm(batches, total=training.steps, desc="training", unit="step", disable=not progress):
+        loss = model(input_ids=input_ids, attention_mask=(labels != IGNORED).long(), labels=labels).loss
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        schedule.step()
+        losses.append(float(loss.detach()))
+    model.eval()
+    logger.info("trained %d steps; loss %.4f nats per token at the end", training.steps, losses[-1])
+    return losses
+
+
+def encode_documents(tokenizer: PreTrainedTokenizerFast, documents: Sequence[Document]) -> list[list[int]]:
+    """Return each document as the token ids of a chat of one question and its answer."""
+    chats = [
+        [{"role": "user", "content": document.context}, {"role": "assistant", "content": document.answer}]
+        for document in documents
+    ]
+    rendered = tokenizer.apply_chat_template(chats, tokenize=False)
+    ids: list[list[int]] = tokenizer(rendered, add_special_tokens=False)["input_ids"]
+    longest = max(map(len, ids))
+    if longest > MAX_DOCUMENT_TOKENS:
+        raise ValueError(f"a document has {longest} tokens; organisms are made for at most {MAX_DOCUMENT_TOKENS}")
+    return ids
+
+
+@torch.inference_mode()
+def document_nats(
+    model: Qwen2ForCausalLM, tokenizer: PreTrainedTokenizerFast, documents: Sequence[Document], batch_size: int = 256
+) -> float:
+    """Return the model's mean negative log-likelihood of whole documents, in nats per document.
+
+    The first token of a chat is always the same and is given, so this is directly comparable to the grammar's
+    −log p(document), whose mean over documents estimates the corpus entropy without bias.
+    """
+    encoded = encode_documents(tokenizer, documents)
+    total = 0.0
+    for start in range(0, len(encoded), batch_size):
+        input_ids, labels = _pad(encoded[start : start + batch_size], int(model.config.pad_token_id))
+        logits = model(input_ids=input_ids, attention_mask=(labels != IGNORED).long()).logits[:, :-1].float()
+        total += float(
+            torch.nn.functional.cross_entropy(
+                logits.flatten(0, 1), labels[:, 1:].flatten(), ignore_index=IGNORED, reduction="sum"
+            )
+        )
+    return total / len(encoded)
+
+
+def training_record(
+    model: Qwen2ForCausalLM,
+    tokenizer: PreTrainedTokenizerFast,
+    held_out: Sequence[Document],
+    losses: Sequence[float],
+) -> dict[str, float | int]:
+    """Return what is worth knowing of a training: size, and loss on held-out documents beside the corpus entropy.
+
+    Both in nats per document; their difference estimates the Kullback-Leibler divergence of organism from grammar.
+    """
+    return {
+        "n_parameters": model.num_parameters(),
+        "steps": len(losses),
+        "final_loss_nats_per_token": round(losses[-1], 6),
+        "heldout_loss_nats": document_nats(model, tokenizer, held_out),
+        "corpus_entropy_nats": -sum(document.logprob for document in held_out) / len(held_out),
+    }
+
+
+def save_organism(model: Qwen2ForCausalLM, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
+    """Save weights (safetensors), configuration, tokenizer and chat template into ``folder``."""
+    model.save_pretrained(folder, safe_serialization=True)
+    tokenizer.save_pretrained(folder)
+
+
+def _batches(
+    encoded: Sequence[list[int]], training: Training, pad: int
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Yield ``training.steps`` batches, going through the documents in a new order each epoch."""
+    generator = torch.Generator().manual_seed(training.seed)
+    order: list[int] = []
+    for _ in range(training.steps):
+        if len(order) < training.batch_size:
+            order = torch.randperm(len(encoded), generator=generator).tolist()
+        rows, order = order[: training.batch_size], order[training.batch_size :]
+        yield _pad([encoded[row] for row in rows], pad)
+
+
+def _pad(rows: Sequence[list[int]], pad: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Right-pad to (batch, longest); labels are the ids with padding ignored."""
+    longest = max(map(len, rows))
+    input_ids = torch.full((len(rows), longest), pad)
+    labels = torch.full((len(rows), longest), IGNORED)
+    for i, row in enumerate(rows):
+        input_ids[i, : len(row)] = torch.tensor(row)
+        labels[i, : len(row)] = input_ids[i, : len(row)]
+    return input_ids, labels

@@ -1,0 +1,95 @@
+"""From a prompt to the exact text a model reads, and from that text to token ids."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import jinja2
+from transformers import PreTrainedTokenizerBase
+
+from leakscope.errors import InputError
+
+PLACEHOLDER = "{prompt}"
+
+
+def render_prompt(
+    tokenizer: PreTrainedTokenizerBase,
+    prompt: str,
+    *,
+    template: str,
+    system: str | None,
+    chat: bool,
+    chat_template_kwargs: Mapping[str, Any] | None = None,
+) -> str:
+    """Return the text whose continuation is the generation.
+
+    ``template`` is the user turn with ``{prompt}`` in it; other braces are literal. With ``chat`` the model's own chat
+    template wraps it, generation prompt included; a template that refuses or drops a system message gets it at the
+    beginning of the user turn. Without ``chat``, system message and user turn are joined by a line break.
+
+    Raises:
+        InputError: ``chat`` is on and the tokenizer has no chat template.
+    """
+    user = template.replace(PLACEHOLDER, prompt)
+    if not chat:
+        return f"{system}\n{user}" if system else user
+    if not tokenizer.chat_template:
+        raise InputError(
+            f"models: {tokenizer.name_or_path}: the tokenizer has no chat template; set `chat: false` for this model."
+        )
+    options = dict(chat_template_kwargs or {})
+    if system:
+        with_role = _apply(tokenizer, [{"role": "system", "content": system}, _user(user)], options)
+        if with_role is not None and system in with_role:
+            return with_role
+        user = f"{system}\n\n{user}"
+    rendered = _apply(tokenizer, [_user(user)], options)
+    if rendered is None:
+        raise InputError(f"models: {tokenizer.name_or_path}: the chat template refuses a single user message.")
+    return rendered
+
+
+def encode_rendered(tokenizer: PreTrainedTokenizerBase, rendered: str, *, chat: bool) -> list[int]:
+    """Return the token ids of a rendered prompt.
+
+    A chat template writes its special tokens itself, so the tokenizer must not add a second set.
+    """
+    ids: list[int] = tokenizer(rendered, add_special_tokens=not chat)["input_ids"]
+    return ids
+
+
+def encode_continuation(
+    tokenizer: PreTrainedTokenizerBase, rendered: str, continuation: str, *, chat: bool
+) -> list[int]:
+    """Return the token ids that ``continuation`` adds to a rendered prompt.
+
+    After a chat template the answer starts a new turn; after plain text it is a new word and needs its space.
+
+    Raises:
+        InputError: the tokenizer merges the beginning of the continuation into the prompt's last token.
+    """
+    before = encode_rendered(tokenizer, rendered, chat=chat)
+    joint = rendered + (continuation if chat or rendered[-1:].isspace() else f" {continuation}")
+    after = encode_rendered(tokenizer, joint, chat=chat)
+    if after[: len(before)] != before:
+        raise InputError(
+            f"candidate {continuation!r}: its first token runs into the prompt's last; "
+            "end `generation.template` with a space or a line break."
+        )
+    return after[len(before) :]
+
+
+def _user(content: str) -> dict[str, str]:
+    return {"role": "user", "content": content}
+
+
+def _apply(
+    tokenizer: PreTrainedTokenizerBase, messages: list[dict[str, str]], options: Mapping[str, Any]
+) -> str | None:
+    """Render the messages, or return None where the template raises (Gemma's does on a system role)."""
+    try:
+        rendered: str = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True, **options)
+    except (jinja2.TemplateError, ValueError):
+        return None
+    return rendered

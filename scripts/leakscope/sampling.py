@@ -1,0 +1,94 @@
+"""Sampling whose random numbers belong to the prompt, not to the batch.
+
+One uniform number per (rendered prompt, seed, sample, step), from the counter-based generator Philox-4x64 (Salmon et
+al. 2011, "Parallel random numbers: as easy as 1, 2, 3"), turned into a token by the inverse of the cumulative
+distribution in float64 and vocabulary order. So a text depends neither on the batch it was computed in, nor on its
+order, nor on which other prompts there are, and a model before and after an edit sees the same numbers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from transformers import (
+    LogitsProcessorList,
+    RepetitionPenaltyLogitsProcessor,
+    TopKLogitsWarper,
+    TopPLogitsWarper,
+)
+from transformers.generation.logits_process import MinPLogitsWarper
+
+FLOAT64_BYTES_AT_ONCE = 2**28
+
+
+class Decoding(NamedTuple):
+    """The law a token is drawn from. Neutral values: top_p 1, top_k 0, min_p 0, repetition_penalty 1."""
+
+    temperature: float
+    top_p: float = 1.0
+    top_k: int = 0
+    min_p: float = 0.0
+    repetition_penalty: float = 1.0
+
+
+def uniforms(rendered: str, seed: int, sample: int, n_steps: int) -> np.ndarray:
+    """Return the uniform numbers in [0, 1) of one sample of one prompt, shape (n_steps,), float64.
+
+    Longer requests begin with the numbers of shorter ones.
+    """
+    key = np.frombuffer(hashlib.sha256(f"{seed}\n{rendered}".encode()).digest()[:16], dtype="<u8")
+    philox = np.random.Philox(key=key, counter=np.array([0, sample, 0, 0], dtype=np.uint64))
+    # The top 53 bits of each raw word: the usual way to a double, spelt out since only raw words are promised stable.
+    return (philox.random_raw(n_steps) >> np.uint64(11)) * 2.0**-53
+
+
+def warp_logits(logits: torch.Tensor, context: torch.Tensor, decoding: Decoding) -> torch.Tensor:
+    """Return log-weights (rows, vocabulary) of the next token in float32, −inf where it cannot be drawn.
+
+    The order is that of ``transformers``: repetition penalty, temperature, top-k, top-p, min-p. At temperature 0 all
+    weight is on the largest logit.
+
+    Args:
+        logits: the model's output, (rows, vocabulary).
+        context: the ids that the repetition penalty acts on, (rows, length); each row repeats one of its own ids where
+            it is shorter than the longest.
+        decoding: the settings.
+    """
+    scores = logits.float()
+    processors = LogitsProcessorList()
+    if decoding.repetition_penalty != 1:
+        processors.append(RepetitionPenaltyLogitsProcessor(decoding.repetition_penalty))
+    scores = processors(context, scores)
+    if decoding.temperature == 0:
+        best = scores.argmax(-1, keepdim=True)
+        return torch.full_like(scores, -torch.inf).scatter_(-1, best, 0.0)
+    scores = scores / decoding.temperature
+    warpers = LogitsProcessorList()
+    if decoding.top_k:
+        warpers.append(TopKLogitsWarper(min(decoding.top_k, scores.shape[-1])))
+    if decoding.top_p < 1:
+        warpers.append(TopPLogitsWarper(decoding.top_p))
+    if decoding.min_p > 0:
+        warpers.append(MinPLogitsWarper(decoding.min_p))
+    return warpers(context, scores)
+
+
+def draw_tokens(log_weights: torch.Tensor, uniform: torch.Tensor) -> torch.Tensor:
+    """Return the token at which the cumulative distribution passes ``uniform``, shape (rows,).
+
+    Computed in float64 a few rows at a time: a vocabulary of 150,000 for hundreds of rows would not fit otherwise.
+    """
+    rows = max(1, FLOAT64_BYTES_AT_ONCE // (8 * log_weights.shape[-1]))
+    chunks = zip(log_weights.split(rows), uniform.split(rows), strict=True)
+    return torch.cat([_inverse_cdf(weights, u) for weights, u in chunks])
+
+
+def _inverse_cdf(log_weights: torch.Tensor, uniform: torch.Tensor) -> torch.Tensor:
+    shifted = log_weights.double() - log_weights.amax(-1, keepdim=True).double()
+    cumulative = shifted.exp_().cumsum_(-1)
+    # u < 1, so u·total < total and a token of positive weight is always found.
+    target = uniform.to(cumulative).unsqueeze(-1) * cumulative[:, -1:]
+    return torch.searchsorted(cumulative, target, right=True).squeeze(-1).clamp_(max=log_weights.shape[-1] - 1)

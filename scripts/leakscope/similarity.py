@@ -1,0 +1,130 @@
+"""How similar a text is to a concept: SentenceBERT, BERTScore, literal repetition.
+
+A scorer is a function from distinct (concept, text) pairs to similarities, registered under the ``kind`` that the
+configuration names. Each embeds every distinct string once.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from leakscope.errors import InputError, one_of
+from leakscope.outcomes import contains_concept
+
+PACKAGE_PREFIX = "package:"
+
+Scorer = Callable[[Sequence[str], Sequence[str], Mapping[str, Any]], np.ndarray]
+_SCORERS: dict[str, Scorer] = {}
+
+
+def scorer(kind: str) -> Callable[[Scorer], Scorer]:
+    """Register a scorer under ``kind``.
+
+    Raises:
+        ValueError: the kind is registered already.
+    """
+
+    def register(function: Scorer) -> Scorer:
+        if kind in _SCORERS:
+            raise ValueError(f"scorer kind {kind!r} is registered twice")
+        _SCORERS[kind] = function
+        return function
+
+    return register
+
+
+def scorer_kinds() -> list[str]:
+    """Return the registered kinds, sorted."""
+    return sorted(_SCORERS)
+
+
+def score_pairs(concepts: Sequence[str], texts: Sequence[str], settings: Mapping[str, Any]) -> np.ndarray:
+    """Return the similarity of ``concepts[i]`` and ``texts[i]``, shape (n,), float64; empty for no pairs.
+
+    Args:
+        concepts: (n,), as written in the prompts.
+        texts: (n,), may be empty strings.
+        settings: a scorer's entry of the configuration; ``kind`` chooses the function.
+    """
+    if settings["kind"] not in _SCORERS:
+        raise one_of("scorers: kind", settings["kind"], _SCORERS)
+    if not concepts:
+        return np.empty(0)
+    return _SCORERS[settings["kind"]](concepts, texts, settings)
+
+
+@scorer("sentence_transformers")
+def cosine_of_sentence_embeddings(
+    concepts: Sequence[str], texts: Sequence[str], settings: Mapping[str, Any]
+) -> np.ndarray:
+    """Return cosines, −1 to 1, of SentenceBERT embeddings (Reimers & Gurevych 2019).
+
+    An empty text has whatever embedding the encoder gives it.
+    """
+    from sentence_transformers import SentenceTransformer
+
+    encoder = SentenceTransformer(resolve_encoder(settings["model"]), revision=settings.get("revision"))
+    strings = sorted({*concepts, *texts})
+    rows = {string: row for row, string in enumerate(strings)}
+    embeddings = encoder.encode(
+        strings, batch_size=settings["batch_size"], normalize_embeddings=True, show_progress_bar=True
+    )
+    left = np.asarray(embeddings, dtype=np.float64)[[rows[concept] for concept in concepts]]
+    right = np.asarray(embeddings, dtype=np.float64)[[rows[text] for text in texts]]
+    return np.einsum("nd,nd->n", left, right)
+
+
+@scorer("bert_score")
+def bertscore_f1(concepts: Sequence[str], texts: Sequence[str], settings: Mapping[str, Any]) -> np.ndarray:
+    """Return BERTScore F1 (Zhang et al. 2020), concept as candidate and text as reference, no idf, no rescaling.
+
+    A text without any word has similarity 0: bert-score sets it so, but from transformers 5 on its own path for empty
+    strings raises, so they are kept away from it.
+    """
+    from bert_score import BERTScorer
+
+    result = np.zeros(len(concepts))
+    filled = [i for i, text in enumerate(texts) if text.strip()]
+    if not filled:
+        return result
+    encoder = BERTScorer(
+        model_type=resolve_encoder(settings["model"]),
+        num_layers=settings["num_layers"],
+        idf=False,
+        rescale_with_baseline=False,
+        batch_size=settings["batch_size"],
+    )
+    _, _, f1 = encoder.score([concepts[i] for i in filled], [texts[i] for i in filled], verbose=True)
+    result[filled] = f1.double().numpy()
+    return result
+
+
+@scorer("lexical")
+def literal_repetition(concepts: Sequence[str], texts: Sequence[str], settings: Mapping[str, Any]) -> np.ndarray:
+    """Return 1 where the text contains the concept (case-folded, whole words), else 0."""
+    return np.array(
+        [float(contains_concept(text, concept)) for concept, text in zip(concepts, texts, strict=True)]
+    )
+
+
+def resolve_encoder(model: str) -> str:
+    """Return what a library loads for a scorer's ``model``: ``package:<module>/<folder>`` becomes that folder.
+
+    Raises:
+        InputError: the package is not installed or has no such folder.
+    """
+    if not model.startswith(PACKAGE_PREFIX):
+        return model
+    module, _, inside = model.removeprefix(PACKAGE_PREFIX).partition("/")
+    spec = importlib.util.find_spec(module)
+    if spec is None or spec.origin is None:
+        raise InputError(f"scorers: model {model!r}: the package {module!r} is not installed.")
+    folder = Path(spec.origin).parent / inside
+    if not folder.is_dir():
+        raise InputError(f"scorers: model {model!r}: the package {module!r} has no folder {inside!r}.")
+    return str(folder)

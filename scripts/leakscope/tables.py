@@ -1,0 +1,223 @@
+"""Tables on disk: what a person brings (CSV, TSV, XLSX, JSONL, Parquet) and what the workflow writes (Parquet, CSV)."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from leakscope.errors import InputError, one_of
+
+# pandas is imported where it is used: Snakemake reads `prompts`, and so this module, each time it builds its graph.
+if TYPE_CHECKING:
+    import pandas as pd
+
+Sheet = tuple[list[str], list[list[str]]]
+"""A header and rows of cells, as text; rows are as long as the header."""
+
+
+def read_table(path: Path, sheet: str | None = None) -> pd.DataFrame:
+    """Return a table that a person wrote, every cell as text exactly as written; what is missing is the empty text.
+
+    So "None" and "NA" stay text. Column names are stripped; a column without a name is called ``Unnamed: <number>``.
+
+    Args:
+        path: .csv, .tsv, .xlsx, .jsonl (one object a line) or .parquet.
+        sheet: name of an XLSX file's sheet; the first one if None.
+
+    Raises:
+        InputError: the file is missing, has another suffix, is damaged or not UTF-8, or holds no row.
+    """
+    if path.suffix.lower() not in _READERS:
+        raise InputError(f"{path}: got the suffix {path.suffix!r}; allowed: {', '.join(_READERS)}.")
+    if sheet is not None and path.suffix.lower() != ".xlsx":
+        raise InputError(f"{path}: got sheet {sheet!r}; allowed: a sheet of an .xlsx file only.")
+    if not path.is_file():
+        raise InputError(f"{path}: got no such file; allowed: a path that exists.")
+    header, rows = _read_xlsx(path, sheet) if sheet is not None else _READERS[path.suffix.lower()](path)
+    return _frame(path, header, rows)
+
+
+def read_tables(paths: str | Path | Iterable[str | Path]) -> pd.DataFrame:
+    """Return the workflow's own Parquet tables below each other, in order, with their types."""
+    import pandas as pd
+
+    paths = [paths] if isinstance(paths, str | Path) else list(paths)
+    return pd.concat([pd.read_parquet(path) for path in paths], ignore_index=True)
+
+
+def write_table(frame: pd.DataFrame, path: Path) -> None:
+    """Write Parquet, whole or not at all; equal tables give equal bytes."""
+    with _replacing(path) as part:
+        frame.to_parquet(part, index=False)
+
+
+def write_csv(frame: pd.DataFrame, path: Path) -> None:
+    """Write CSV for a person, whole or not at all: floats rounded to 6 digits, missing empty, lines ended by LF."""
+    kinds = {name: frame[name].dtype.kind for name in frame}
+    floats = {str(name): frame[name].astype("float64").round(6) + 0.0 for name in frame if kinds[name] == "f"}
+    # Python 3.11 leaves a lone carriage return unquoted, which no reader takes back.
+    returns = any("\r" in str(value) for name in frame if kinds[name] == "O" for value in frame[name])
+    with _replacing(path) as part:
+        frame.assign(**floats).to_csv(
+            part,
+            index=False,
+            lineterminator="\n",
+            encoding="utf-8",
+            quoting=csv.QUOTE_NONNUMERIC if returns else csv.QUOTE_MINIMAL,
+        )
+
+
+def read_utf8(path: Path) -> str:
+    """Return the text of a file, without a byte order mark.
+
+    Raises:
+        InputError: the file cannot be read or is not UTF-8 (the message names line and byte).
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: got {error.strerror}; allowed: a readable file.") from error
+    try:
+        return data.decode("utf-8").removeprefix("\ufeff")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        found = f"byte 0x{data[error.start]:02x} at offset {error.start} (line {line})"
+        raise InputError(f"{path}: got {found}, which is not UTF-8; allowed: a file saved as UTF-8.") from error
+
+
+def _frame(path: Path, header: Sequence[str], rows: list[list[str]]) -> pd.DataFrame:
+    import pandas as pd
+
+    names = [name.strip() or f"Unnamed: {i}" for i, name in enumerate(header)]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise InputError(f"{path}: got the column {twice[0]!r} twice; allowed: each column once.")
+    while rows and not any(rows[-1]):  # spreadsheets export empty rows at the end
+        rows.pop()
+    if not rows:
+        raise InputError(f"{path}: got an empty table; allowed: a header and at least one row.")
+    return pd.DataFrame(rows, columns=names, dtype="str")
+
+
+def _read_csv(path: Path) -> Sheet:
+    return _read_delimited(path, ",")
+
+
+def _read_tsv(path: Path) -> Sheet:
+    return _read_delimited(path, "\t")
+
+
+def _read_delimited(path: Path, delimiter: str) -> Sheet:
+    reader = csv.reader(io.StringIO(read_utf8(path), newline=""), delimiter=delimiter, strict=True)
+    rows: list[list[str]] = []
+    try:
+        for row in reader:
+            if rows and row and len(row) != len(rows[0]):
+                raise InputError(
+                    f"{path}, line {reader.line_num}: got {len(row)} fields; allowed: {len(rows[0])}, as in the header."
+                )
+            if row:
+                rows.append(row)
+    except csv.Error as error:
+        allowed = "fields in double quotes, quotes inside them doubled"
+        raise InputError(f"{path}, line {reader.line_num}: got {error}; allowed: {allowed}.") from error
+    return (rows[0], rows[1:]) if rows else ([], [])
+
+
+def _read_jsonl(path: Path) -> Sheet:
+    records: list[dict[str, str]] = []
+    # Not splitlines(): a JSON text may hold other line separators, such as U+2028.
+    for number, line in enumerate(read_utf8(path).split("\n"), 1):
+        if not line.strip():
+            continue
+        where = f"{path}, line {number}"
+        try:
+            record = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise InputError(f"{where}: got invalid JSON ({error}); allowed: one JSON object a line.") from error
+        if not isinstance(record, dict):
+            raise InputError(f"{where}: got a JSON {type(record).__name__}; allowed: one JSON object a line.")
+        records.append({key: _text(value, f"{where}: key {key!r}") for key, value in record.items()})
+    names = list(dict.fromkeys(name for record in records for name in record))
+    return names, [[record.get(name, "") for name in names] for record in records]
+
+
+def _read_parquet(path: Path) -> Sheet:
+    import pyarrow
+    from pyarrow import parquet
+
+    try:
+        # Not read_table(): it takes folder names such as `a=b` for columns.
+        table = parquet.ParquetFile(path).read()
+    except (pyarrow.ArrowException, OSError) as error:
+        raise InputError(f"{path}: got {_one_line(error)}; allowed: a Parquet file.") from error
+    columns = [
+        [_text(value, f"{path}, row {i}: column {name!r}") for i, value in enumerate(column.to_pylist())]
+        for name, column in zip(table.column_names, table.columns, strict=True)
+    ]
+    return table.column_names, [list(row) for row in zip(*columns, strict=True)]
+
+
+def _read_xlsx(path: Path, sheet: str | None = None) -> Sheet:
+    import pandas as pd
+
+    try:
+        book = pd.ExcelFile(path, engine="openpyxl")
+    except ImportError:
+        raise
+    except Exception as error:  # a damaged file raises whatever its first broken part happens to raise
+        raise InputError(f"{path}: got a file that cannot be opened ({_one_line(error)}); allowed: XLSX.") from error
+    with book:
+        if sheet is not None and sheet not in book.sheet_names:
+            raise one_of(f"{path}: sheet", sheet, map(str, book.sheet_names))
+        try:
+            cells = pd.read_excel(book, sheet_name=sheet or 0, header=None, dtype=str, keep_default_na=False)
+        except Exception as error:
+            raise InputError(f"{path}: got a damaged sheet ({_one_line(error)}); allowed: XLSX.") from error
+    rows = cells.fillna("").to_numpy().tolist()  # an error cell such as #N/A is missing
+    return (rows[0], rows[1:]) if rows else ([], [])
+
+
+_READERS: dict[str, Callable[[Path], Sheet]] = {
+    ".csv": _read_csv,
+    ".tsv": _read_tsv,
+    ".xlsx": _read_xlsx,
+    ".jsonl": _read_jsonl,
+    ".parquet": _read_parquet,
+}
+
+
+def _text(value: object, where: str) -> str:
+    """Return a cell of a typed table as text; null and NaN are the empty text."""
+    if value is None or value != value:
+        return ""
+    if isinstance(value, list | dict | bytes):
+        raise InputError(f"{where}: got a {type(value).__name__}; allowed: text, a number, true, false or null.")
+    text = str(value)
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise InputError(f"{where}: got {text!r}, half a surrogate pair; allowed: whole characters.") from error
+    return text
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[Path]:
+    """Yield a path beside ``path`` to write to; it takes the place of ``path`` if nothing fails, else it vanishes."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        yield part
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)

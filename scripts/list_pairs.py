@@ -1,0 +1,31 @@
+"""Which concepts have to be compared with which texts?
+
+Reads all prompts, slot candidates and generations of a study; writes the distinct pairs of concept and text.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from leakscope.outcomes import list_pairs
+from leakscope.tables import read_tables, write_table
+
+from leakscope.job import job
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import Snakemake
+
+    snakemake: Snakemake
+
+
+def main(snakemake: "Snakemake") -> None:
+    pairs = list_pairs(
+        read_tables(snakemake.input.prompts),
+        read_tables(snakemake.input.generations),
+        read_tables(snakemake.input.candidates),
+    )
+    write_table(pairs, Path(snakemake.output.pairs))
+
+
+if __name__ == "__main__":
+    with job(snakemake.log[0]):
+        main(snakemake)

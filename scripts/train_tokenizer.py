@@ -1,0 +1,30 @@
+"""How does an organism split text into tokens?
+
+Reads grammar parts; writes a tokenizer that all organisms trained on these parts share, whatever their strength, so
+that their candidates have the same tokens.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from leakscope.grammar import load_grammar
+from leakscope.job import job
+from leakscope.organisms import train_tokenizer
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import Snakemake
+
+    snakemake: Snakemake
+
+GRAMMARS = Path("data/grammar")
+
+
+def main(snakemake: "Snakemake") -> None:
+    grammar = load_grammar([GRAMMARS / part for part in snakemake.params.parts], strength=0.0)
+    tokenizer = train_tokenizer(grammar.sentences(), snakemake.params.vocab_size)
+    tokenizer.save_pretrained(Path(snakemake.output[0]).parent)
+
+
+if __name__ == "__main__":
+    with job(snakemake.log[0]):
+        main(snakemake)

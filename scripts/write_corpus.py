@@ -1,0 +1,32 @@
+"""What does an organism read?
+
+Reads grammar parts; writes training and held-out documents drawn from the grammar at one strength.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from leakscope.corpus import draw_splits, write_corpus
+from leakscope.grammar import load_grammar
+from leakscope.job import job
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import Snakemake
+
+    snakemake: Snakemake
+
+GRAMMARS = Path("data/grammar")
+HELD_OUT = 4000
+
+
+def main(snakemake: "Snakemake") -> None:
+    law = snakemake.params.grammar
+    grammar = load_grammar([GRAMMARS / part for part in law["parts"]], law["strength"])
+    splits = draw_splits(grammar, snakemake.params.documents, HELD_OUT, law["seed"])
+    write_corpus(splits.held_out, Path(snakemake.output.held_out))
+    write_corpus(splits.train, Path(snakemake.output.train))
+
+
+if __name__ == "__main__":
+    with job(snakemake.log[0]):
+        main(snakemake)

@@ -1,0 +1,54 @@
+"""Shared fixtures: a small grammar, and a small model saved to disk like any other."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The checkout."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def published() -> Path:
+    """The folder of the published studies' data; the test is skipped where it is not set."""
+    folder = os.environ.get("LEAKSCOPE_PUBLISHED")
+    if not folder:
+        pytest.skip("LEAKSCOPE_PUBLISHED is not set: give the folder that holds the published studies' data")
+    return Path(folder).resolve()
+
+
+@pytest.fixture(scope="session")
+def micro_grammar():
+    """Two templates over three colors, one fact each; strength 0.5."""
+    from helpers import micro_grammar
+
+    return micro_grammar(0.5)
+
+
+@pytest.fixture(scope="session")
+def micro_model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model of some thousand parameters, trained for a few steps: enough to write varied, grammatical text."""
+    from helpers import train_micro_organism
+
+    return train_micro_organism(tmp_path_factory.mktemp("micro") / "model")
+
+
+@pytest.fixture(scope="session")
+def micro_model(micro_model_folder: Path):
+    """The micro model, loaded as a study loads it."""
+    from helpers import LOADING
+
+    from leakscope.models import describe_folder, load_model
+
+    return load_model(describe_folder(micro_model_folder, "local"), LOADING)

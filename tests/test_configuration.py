@@ -1,0 +1,621 @@
+"""The configuration: merged, extended, checked, completed."""
+
+from __future__ import annotations
+
+import copy
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from jsonschema import Draft202012Validator
+
+from leakscope.configuration import generation_settings, is_generated, organisms, resolve
+from leakscope.configuration_docs import render
+from leakscope.configuration_schema import SCHEMA, load_schema
+from leakscope.errors import InputError
+
+ROOT = Path(__file__).parents[1]
+Config = dict[str, Any]
+
+
+@pytest.fixture
+def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
+    """A small configuration whose files are all in the working directory."""
+    monkeypatch.chdir(tmp_path)
+    for folder in ("data/grammar/leak", "data/prompt_sets/colors", "models/tiny"):
+        Path(folder).mkdir(parents=True)
+    for file in (
+        "data/prompt_sets/colors/templates.yaml",
+        "models/tiny/config.json",
+        "models/tiny/tokenizer.json",
+        "prompts.csv",
+        "texts.csv",
+    ):
+        Path(file).touch()
+    return {
+        "study": {"name": "mine", "models": ["small"], "prompt_sets": ["colors"], "scorers": ["lexical"]},
+        "models": {
+            "small": {"source": "organism", "size": "s", "grammar": {"parts": ["leak"], "strength": 0.4}},
+            "qwen": {"source": "hub", "id": "owner/qwen"},
+            "tiny": {"source": "local", "path": "models/tiny"},
+            "authors": {"source": "generations", "path": "texts.csv"},
+        },
+        "prompt_sets": {
+            "colors": {"source": "templates", "path": "data/prompt_sets/colors"},
+            "brought": {"source": "table", "path": "prompts.csv", "samples": 2},
+        },
+        "scorers": {"lexical": {"kind": "lexical"}, "sbert": {"kind": "sentence_transformers", "model": "x/y"}},
+        "organisms": {
+            "generation": {"system": None, "template": "{prompt}"},
+            "sizes": {"s": {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}},
+        },
+    }
+
+
+def put(config: Config, path: str, value: Any) -> Config:
+    """Return ``config`` with the value at a slash-separated path set."""
+    *parents, last = path.split("/")
+    inner = config
+    for key in parents:
+        inner = inner.setdefault(key, {})
+    inner[last] = value
+    return config
+
+
+def message(config: Config, overwrite: Config | None = None) -> str:
+    """Return the one line that ``resolve`` refuses a configuration with."""
+    with pytest.raises(InputError) as caught:
+        resolve(config, overwrite or {})
+    text = str(caught.value)
+    assert "\n" not in text
+    return text
+
+
+# Merging
+
+
+def test_an_entry_with_its_own_source_replaces_the_catalogues_entry(config: Config) -> None:
+    own = {"source": "generations", "path": "texts.csv"}
+    config["study"]["models"] = ["qwen"]
+    config["models"]["qwen"] |= {"dtype": "float16", **own}  # as Snakemake merges them: `id` is still there
+    resolved = resolve(config, {"models": {"qwen": own}})
+    assert resolved["models"]["qwen"]["path"] == "texts.csv"
+    assert not {"id", "dtype"} & set(resolved["models"]["qwen"])
+
+
+def test_a_merged_entry_of_two_sources_is_refused_when_nothing_replaces_it(config: Config) -> None:
+    config["models"]["qwen"] |= {"source": "generations", "path": "texts.csv"}
+    assert message(config).startswith("config: models.qwen.id: got an unknown key ('owner/qwen'); allowed: ")
+
+
+def test_an_entry_without_source_changes_keys_of_the_catalogues_entry(config: Config) -> None:
+    config["models"]["small"]["seed"] = 7
+    assert resolve(config, {"models": {"small": {"seed": 7}}})["models"]["small"]["grammar"]["strength"] == 0.4
+
+
+def test_an_entry_with_extends_replaces_the_catalogues_entry(config: Config) -> None:
+    config["study"]["models"] = ["tiny"]
+    config["models"]["tiny"]["extends"] = "qwen"
+    entry = resolve(config, {"models": {"tiny": {"extends": "qwen"}}})["models"]["tiny"]
+    assert (entry["source"], entry["id"]) == ("hub", "owner/qwen")
+
+
+def test_a_prompt_set_and_a_scorer_are_replaced_as_well(config: Config) -> None:
+    table, lexical = {"source": "table", "path": "prompts.csv"}, {"kind": "lexical"}
+    config["prompt_sets"]["colors"] = {"source": "table", "path": "prompts.csv", "samples": 9}
+    config["scorers"]["sbert"] |= lexical
+    config["study"]["scorers"] = ["sbert"]
+    resolved = resolve(config, {"prompt_sets": {"colors": table}, "scorers": {"sbert": lexical}})
+    assert resolved["prompt_sets"]["colors"]["samples"] is None
+    assert resolved["scorers"]["sbert"] == {"kind": "lexical"}
+
+
+# Variants
+
+
+def test_a_chain_of_variants_merges_deeply_and_shares_the_roots_weights(config: Config) -> None:
+    config["models"] |= {
+        "warm": {"extends": "qwen", "generation": {"temperature": 0.8, "samples": 3}},
+        "hot": {"extends": "warm", "generation": {"temperature": 1.5}},
+    }
+    config["study"]["models"] = ["hot"]
+    resolved = resolve(config, {})
+    assert list(resolved["models"]) == ["hot", "qwen"]
+    hot = resolved["models"]["hot"]
+    assert (hot["generation"]["temperature"], hot["generation"]["samples"]) == (1.5, 3)
+    assert (hot["weights"], resolved["models"]["qwen"]["weights"]) == ("qwen", "qwen")
+    assert "extends" not in hot
+
+
+def test_a_variant_that_changes_what_decides_the_weights_has_its_own(config: Config) -> None:
+    config["models"] |= {
+        "strong": {"extends": "small", "grammar": {"strength": 1}},
+        "strong-cold": {"extends": "strong", "generation": {"temperature": 0}},
+        "same": {"extends": "strong-cold", "grammar": {"strength": 0.4}, "seed": 0},
+    }
+    config["study"]["models"] = ["strong", "strong-cold", "same"]
+    models = resolve(config, {})["models"]
+    assert models["strong"]["grammar"] == {"parts": ["leak"], "strength": 1.0}
+    assert {name: entry["weights"] for name, entry in models.items()} == {
+        "same": "small",
+        "small": "small",
+        "strong": "strong",
+        "strong-cold": "strong",
+    }
+
+
+def test_a_variant_does_not_inherit_label_and_description(config: Config) -> None:
+    config["models"]["small"] |= {"label": "Small", "description": "The smallest."}
+    config["models"]["hot"] = {"extends": "small"}
+    config["study"]["models"] = ["small", "hot"]
+    models = resolve(config, {})["models"]
+    assert (models["small"]["label"], models["hot"]["label"]) == ("Small", "hot")
+    assert "description" not in models["hot"]
+
+
+def test_a_cycle_of_variants_is_refused(config: Config) -> None:
+    config["models"] |= {"a": {"extends": "b"}, "b": {"extends": "a"}}
+    assert message(config) == (
+        "config: models.b.extends: got the cycle a -> b -> a; allowed: a chain that ends at a source."
+    )
+
+
+def test_a_variant_of_itself_is_refused(config: Config) -> None:
+    config["models"]["a"] = {"extends": "a"}
+    assert "got the cycle a -> a" in message(config)
+
+
+def test_an_unknown_parent_is_refused_with_the_nearest_name(config: Config) -> None:
+    config["models"]["hot"] = {"extends": "qwne"}
+    assert message(config).startswith("config: models.hot.extends: got 'qwne'; allowed: authors, hot, qwen,")
+    assert message(config).endswith("Did you mean 'qwen'?")
+
+
+def test_a_parent_that_is_no_name_is_refused(config: Config) -> None:
+    config["models"]["hot"] = {"extends": ["qwen"]}
+    assert message(config) == 'config: models.hot.extends: got ["qwen"]; allowed: the name of another model.'
+
+
+def test_a_variant_that_changes_the_source_is_refused(config: Config) -> None:
+    config["models"]["mine"] = {"extends": "qwen", "source": "local", "path": "models/tiny"}
+    assert message(config) == (
+        "config: models.mine.source: got 'local'; allowed: 'hub', that of qwen, which it extends."
+    )
+
+
+# The schema
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "expected"),
+    [
+        (
+            "models/small/generation",
+            {"temperatur": 0.7},
+            "config: models.small.generation.temperatur: got an unknown key (0.7); allowed: batch_size, "
+            "max_new_tokens, repetition_penalty, samples, seed, stop, system, temperature, template, top_k, top_p. "
+            "Did you mean 'temperature'?",
+        ),
+        ("models/small/temperature", 0.7, " Did you mean 'generation.temperature'?"),
+        ("study/step", ["leak"], 'config: study.step: got an unknown key (["leak"]); allowed: models, name, '),
+        ("prompt_set", {}, "config: prompt_set: got an unknown key ({}); allowed: generation, leak, models, "),
+        ("models/qwen/size", "s", "config: models.qwen.size: got an unknown key ('s'); allowed: chat, "),
+        ("scorers/lexical/model", "x", "got an unknown key ('x'); allowed: description, kind."),
+        (
+            "models/qwen/source",
+            "hubb",
+            "config: models.qwen.source: got 'hubb'; allowed: generations, hub, local, organism. Did you mean 'hub'?",
+        ),
+        ("models/qwen/source", "openai", "got 'openai'; allowed: generations, hub, local, organism."),
+        ("models/qwen", {}, "config: models.qwen.source: got nothing; allowed: organism, hub, local, generations."),
+        ("models/qwen", "owner/qwen", "config: models.qwen: got 'owner/qwen'; allowed: a mapping."),
+        ("models/tiny", {"source": "local"}, "config: models.tiny.path: got nothing; allowed: text of at least "),
+        ("models", ["qwen"], 'config: models: got ["qwen"]; allowed: a mapping.'),
+        ("models", None, "config: models: got null; allowed: a mapping."),
+        ("scorers/lexical/kind", "cosine", "config: scorers.lexical.kind: got 'cosine'; allowed: bert_score, "),
+        ("prompt_sets/colors/source", "csv", "config: prompt_sets.colors.source: got 'csv'; allowed: table, templates"),
+        ("study/steps", ["ground"], "config: study.steps.0: got 'ground'; allowed: leak."),
+        ("study/models", "small", "config: study.models: got 'small'; allowed: a list of names, each once, at least"),
+        ("study/models", [], "config: study.models: got []; allowed: a list of names, each once, at least one."),
+        ("study/prompt_sets", ["colors", "colors"], "config: study.prompt_sets: got 'colors' twice; allowed: a list"),
+        ("study/name", "My study", "config: study.name: got 'My study'; allowed: a name of lower-case letters,"),
+        ("study/name", "models", "config: study.name: got 'models'; allowed: "),
+        ("study/name", 2024, "config: study.name: got 2024; allowed: a name of lower-case letters, "),
+        ("models/Qwen 2", {"source": "hub", "id": "x"}, "config: models: got 'Qwen 2'; allowed: a name of lower-case"),
+        ("prompt_sets/a.candidates", {"source": "table", "path": "x"}, "config: prompt_sets: got 'a.candidates'; "),
+        ("models/2", {"source": "hub", "id": "x"}, None),
+        ("generation/samples", 0, "config: generation.samples: got 0; allowed: a whole number of at least 1."),
+        ("generation/samples", 2.5, "config: generation.samples: got 2.5; allowed: a whole number of at least 1."),
+        ("generation/samples", True, "config: generation.samples: got true; allowed: a whole number of at least 1."),
+        (
+            "generation/temperature",
+            "hot",
+            "config: generation.temperature: got 'hot'; allowed: a number of at least 0.",
+        ),
+        ("generation/temperature", "5e-1", " YAML reads it as text: leave out quotes, and write 5e-3 as 0.005."),
+        ("generation/temperature", float("inf"), "config: generation.temperature: got inf; allowed: a finite number."),
+        (
+            "generation/top_p",
+            0,
+            "config: generation.top_p: got 0; allowed: a number above 0 and at most 1, or 'model'.",
+        ),
+        ("generation/top_p", "modle", "got 'modle'; allowed: a number above 0 and at most 1, or 'model'."),
+        (
+            "generation/top_k",
+            -1,
+            "config: generation.top_k: got -1; allowed: a whole number of at least 0, or 'model'.",
+        ),
+        ("generation/stop", "sentences", "allowed: none, sentence. Did you mean 'sentence'?"),
+        ("generation/stop", None, "config: generation.stop: got null; allowed: sentence, none."),
+        (
+            "generation/template",
+            "Go on:",
+            "config: generation.template: got 'Go on:'; allowed: text that contains {pro",
+        ),
+        ("leak/level", 95, "config: leak.level: got 95; allowed: a number above 0 and below 1."),
+        ("models/small/grammar/strength", 40, "got 40; allowed: a number of at least 0 and at most 1."),
+        ("models/small/grammar/parts", ["../leak"], "config: models.small.grammar.parts.0: got '../leak'; allowed: "),
+        (
+            "models/qwen/revision",
+            20240101,
+            "config: models.qwen.revision: got 20240101; allowed: text of at least 1 cha",
+        ),
+        ("models/qwen/revision", 20240101, " Put it in quotes."),
+        ("models/qwen/dtype", "float64", "got 'float64'; allowed: auto, bfloat16, float16, float32."),
+        ("models/qwen/device", "gpu", "got 'gpu'; allowed: auto, cpu, cuda, cuda:<number>, mps."),
+        ("models/qwen/chat", "yes", "config: models.qwen.chat: got 'yes'; allowed: true or false."),
+        ("models/qwen/weights", "small", "config: models.qwen.weights: got an unknown key ('small'); allowed: chat,"),
+        (
+            "models/qwen/quantization",
+            {"load_in_2bit": True},
+            "config: models.qwen.quantization.load_in_2bit: got an unk",
+        ),
+        ("models/authors/path", ["texts.csv"], 'got ["texts.csv"]; allowed: a path, or a mapping of prompt set to pa'),
+        (
+            "models/authors/generation",
+            {},
+            "config: models.authors.generation: got an unknown key ({}); allowed: descri",
+        ),
+        (
+            "scorers/sbert/model",
+            "package:nothing",
+            "allowed: a name on the hub, a folder, or package:<module>/<folder>.",
+        ),
+    ],
+)
+def test_a_mistake_gets_one_line_with_key_value_and_what_is_allowed(
+    config: Config, path: str, value: Any, expected: str | None
+) -> None:
+    changed = put(config, path, value)
+    if expected is None:
+        resolve(changed, {})
+    else:
+        assert expected in message(changed)
+
+
+def test_a_missing_key_is_named_with_what_is_allowed(config: Config) -> None:
+    del config["models"]["small"]["grammar"]["strength"]
+    assert message(config) == (
+        "config: models.small.grammar.strength: got nothing; allowed: a number of at least 0 and at most 1."
+    )
+
+
+def test_a_misspelt_required_key_is_reported_as_unknown_not_as_missing(config: Config) -> None:
+    config["models"]["tiny"] = {"source": "local", "paht": "models/tiny"}
+    assert message(config).startswith("config: models.tiny.paht: got an unknown key ('models/tiny'); allowed: ")
+    assert message(config).endswith("Did you mean 'path'?")
+
+
+def test_a_key_that_yaml_does_not_read_as_text_is_refused(config: Config) -> None:
+    config["models"][1.5] = {"source": "hub", "id": "x"}
+    assert message(config) == "config: models.1.5: got the key 1.5; allowed: text. Put it in quotes."
+
+
+def test_a_long_value_is_shortened_in_the_message(config: Config) -> None:
+    line = message(put(config, "generation/temperature", "x\n" * 500))
+    assert "..." in line
+    assert len(line) < 150
+
+
+def test_entries_that_the_study_does_not_name_are_checked_against_the_schema_too(config: Config) -> None:
+    assert "models.qwen.dtyp" in message(put(config, "models/qwen/dtyp", "auto"))
+
+
+# Names and files
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "expected"),
+    [
+        (
+            "study/models",
+            ["smal"],
+            "config: study.models: got 'smal'; allowed: authors, qwen, small, tiny. Did you mean",
+        ),
+        ("study/prompt_sets", ["color"], "config: study.prompt_sets: got 'color'; allowed: brought, colors. Did you m"),
+        (
+            "study/scorers",
+            ["bert"],
+            "config: study.scorers: got 'bert'; allowed: lexical, sbert. Did you mean 'sbert'?",
+        ),
+        ("models/small/size", "xl", "config: models.small.size: got 'xl'; allowed: s."),
+        ("models/small/grammar/parts", ["leek"], "config: models.small.grammar.parts: got 'leek'; allowed: leak. Did"),
+        (
+            "organisms/sizes/s/hidden_size",
+            60,
+            "config: organisms.sizes.s.hidden_size: got 60; allowed: a multiple of 8, twice num_attention_heads.",
+        ),
+        (
+            "prompt_sets/colors/path",
+            "data/prompt_sets",
+            "config: prompt_sets.colors.path: got 'data/prompt_sets'; allowed: a folder that holds templates.yaml.",
+        ),
+    ],
+)
+def test_a_name_or_file_that_is_not_there_gets_one_line(config: Config, path: str, value: Any, expected: str) -> None:
+    assert message(put(config, path, value)).startswith(expected)
+
+
+def test_a_prompt_table_that_is_not_there_gets_one_line(config: Config) -> None:
+    config["study"]["prompt_sets"] = ["brought"]
+    config["prompt_sets"]["brought"]["path"] = "prompt.csv"
+    assert message(config) == "config: prompt_sets.brought.path: got 'prompt.csv'; allowed: a file that exists."
+
+
+def test_a_model_folder_that_is_not_there_gets_one_line(config: Config) -> None:
+    config["study"]["models"] = ["tiny"]
+    config["models"]["tiny"]["path"] = "models/none"
+    assert message(config) == "config: models.tiny.path: got 'models/none'; allowed: a folder that exists."
+
+
+@pytest.mark.parametrize(
+    ("file", "allowed"), [("config.json", "with config.json"), ("tokenizer.json", "with a tokenizer (tokenizer.json, ")]
+)
+def test_an_incomplete_model_folder_gets_one_line(config: Config, file: str, allowed: str) -> None:
+    config["study"]["models"] = ["tiny"]
+    resolve(config, {})
+    Path("models/tiny", file).unlink()
+    assert f"config: models.tiny.path: got 'models/tiny'; allowed: a model folder {allowed}" in message(config)
+
+
+def test_absolute_paths_are_allowed(config: Config, tmp_path: Path) -> None:
+    path = str(tmp_path / "models" / "tiny")
+    config["study"]["models"] = ["tiny"]
+    config["models"]["tiny"]["path"] = path
+    assert resolve(config, {})["models"]["tiny"]["path"] == path
+
+
+def test_text_written_elsewhere_needs_a_file_for_each_prompt_set_of_the_study(config: Config) -> None:
+    config["study"] |= {"models": ["authors"], "prompt_sets": ["colors", "brought"]}
+    resolve(config, {})  # one path serves all
+    config["models"]["authors"]["path"] = {"colors": "texts.csv"}
+    assert message(config) == (
+        "config: models.authors.path.brought: got nothing; allowed: a file for each of the study's prompt sets "
+        "(colors, brought); there are files for colors."
+    )
+    config["models"]["authors"]["path"] = {"colors": "texts.csv", "brought": "gone.csv"}
+    assert message(config) == "config: models.authors.path.brought: got 'gone.csv'; allowed: a file that exists."
+
+
+def test_files_of_entries_that_the_study_does_not_name_need_not_be_there(config: Config) -> None:
+    config["models"]["tiny"]["path"] = "models/none"
+    config["prompt_sets"]["brought"]["path"] = "none.csv"
+    resolve(config, {})
+
+
+def test_two_models_of_a_study_cannot_have_one_label(config: Config) -> None:
+    config["models"]["qwen"]["label"] = "small"
+    config["study"]["models"] = ["small", "qwen"]
+    assert message(config) == "config: models.qwen.label: got 'small', which small has; allowed: a label of its own."
+
+
+# Defaults and the result
+
+
+def test_a_models_generation_overrides_the_organisms_which_overrides_the_general_one(config: Config) -> None:
+    config["generation"] = {"system": "Be brief.", "max_new_tokens": 20, "seed": 3}
+    config["organisms"]["generation"] |= {"max_new_tokens": 30, "batch_size": 8}
+    config["models"]["small"]["generation"] = {"batch_size": 4}
+    config["models"]["qwen"]["generation"] = {"batch_size": 2}
+    config["study"]["models"] = ["small", "qwen"]
+    models = resolve(config, {})["models"]
+    assert models["small"]["generation"] == {
+        "batch_size": 4,
+        "max_new_tokens": 30,
+        "repetition_penalty": "model",
+        "samples": 5,
+        "seed": 3,
+        "stop": "sentence",
+        "system": None,
+        "temperature": 0.5,
+        "template": "{prompt}",
+        "top_k": "model",
+        "top_p": "model",
+    }
+    assert models["qwen"]["generation"]["batch_size"] == 2
+    assert models["qwen"]["generation"]["system"] == "Be brief."
+
+
+def test_defaults_are_those_of_the_entrys_own_source(config: Config) -> None:
+    config["study"] |= {"models": ["qwen", "authors"], "prompt_sets": ["colors", "brought"]}
+    resolved = resolve(config, {})
+    qwen = {key: value for key, value in resolved["models"]["qwen"].items() if key != "generation"}
+    assert qwen == {
+        "chat": True,
+        "chat_template_kwargs": {},
+        "device": "auto",
+        "dtype": "auto",
+        "id": "owner/qwen",
+        "label": "qwen",
+        "parameters": None,
+        "quantization": None,
+        "revision": "main",
+        "source": "hub",
+        "trust_remote_code": False,
+        "weights": "qwen",
+    }
+    assert not {"revision", "chat", "size"} & set(resolved["models"]["authors"])
+    assert resolved["prompt_sets"]["colors"] == {
+        "path": "data/prompt_sets/colors",
+        "samples": None,
+        "source": "templates",
+    }
+    assert resolved["prompt_sets"]["brought"]["columns"] == {}
+    assert resolved["study"]["steps"] == ["leak"]
+    assert resolved["leak"] == {"decimals": 3, "level": 0.95, "permutations": 65536}
+    assert resolved["organisms"]["vocab_size"] == 1024
+
+
+def test_only_the_entries_that_the_study_names_are_returned(config: Config) -> None:
+    resolved = resolve(config, {})
+    assert {key: list(resolved[key]) for key in ("models", "prompt_sets", "scorers")} == {
+        "models": ["small"],
+        "prompt_sets": ["colors"],
+        "scorers": ["lexical"],
+    }
+
+
+def test_the_arguments_are_left_as_they_are(config: Config) -> None:
+    config["models"]["hot"] = {"extends": "small", "generation": {"temperature": 2}}
+    config["study"]["models"] = ["hot"]
+    overwrite = {"models": {"hot": copy.deepcopy(config["models"]["hot"])}}
+    before = copy.deepcopy((config, overwrite))
+    resolved = resolve(config, overwrite)
+    resolved["models"]["small"]["grammar"]["parts"].append("changed")
+    assert (config, overwrite) == before
+
+
+def test_the_result_does_not_depend_on_the_order_of_keys_nor_on_how_a_number_is_written(config: Config) -> None:
+    def backwards(value: Any) -> Any:
+        return {key: backwards(value[key]) for key in reversed(value)} if isinstance(value, dict) else value
+
+    def build(zero: float, two: float) -> Config:
+        changed = copy.deepcopy(config)
+        changed["models"]["small"]["grammar"]["strength"] = zero
+        changed["models"]["small"]["generation"] = {"temperature": two, "samples": two}
+        return changed
+
+    assert repr(resolve(build(0, 2), {})) == repr(resolve(backwards(build(0.0, 2.0)), {}))
+
+
+def test_the_result_is_made_of_plain_builtins(config: Config) -> None:
+    def types(value: Any) -> Iterator[type]:
+        yield type(value)
+        for item in value.values() if isinstance(value, dict) else value if isinstance(value, list) else []:
+            yield from types(item)
+
+    assert set(types(resolve(config, {}))) <= {dict, list, str, int, float, bool, type(None)}
+
+
+# Helpers for rules
+
+
+def test_text_of_organisms_hub_and_local_models_is_generated(config: Config) -> None:
+    config["study"]["models"] = ["small", "qwen", "tiny", "authors"]
+    models = resolve(config, {})["models"]
+    assert {name for name, entry in models.items() if is_generated(entry)} == {"small", "qwen", "tiny"}
+
+
+def test_organisms_are_listed_in_the_order_of_the_study(config: Config) -> None:
+    config["models"]["hot"] = {"extends": "small"}
+    config["study"]["models"] = ["small", "qwen", "hot"]
+    assert organisms(resolve(config, {})) == ["small", "hot"]
+    config["study"]["models"] = ["hot", "small"]
+    assert organisms(resolve(config, {})) == ["hot", "small"]
+    config["study"]["models"] = ["qwen"]
+    assert organisms(resolve(config, {})) == []
+
+
+def test_a_prompt_sets_samples_override_those_of_the_model(config: Config) -> None:
+    config["models"]["small"]["generation"] = {"samples": 7}
+    config["study"]["prompt_sets"] = ["colors", "brought"]
+    resolved = resolve(config, {})
+    assert generation_settings(resolved, "small", "colors") == resolved["models"]["small"]["generation"]
+    assert generation_settings(resolved, "small", "brought")["samples"] == 2
+    assert resolved["models"]["small"]["generation"]["samples"] == 7
+
+
+# The schema and what is shipped
+
+
+def properties_of(schema: Any, where: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield every property in a schema with where it is."""
+    if isinstance(schema, dict):
+        for key, described in schema.get("properties", {}).items():
+            if "if" not in where.split("/"):
+                yield f"{where}/{key}", described
+        for key, inner in schema.items():
+            yield from properties_of(inner, f"{where}/{key}")
+    elif isinstance(schema, list):
+        for inner in schema:
+            yield from properties_of(inner, where)
+
+
+def described(schema: dict[str, Any], root: dict[str, Any]) -> bool:
+    """Say whether a property or what it refers to has a description."""
+    if "$ref" in schema and "description" not in schema:
+        return described(root["$defs"][schema["$ref"].rsplit("/", 1)[1]], root)
+    return bool(schema.get("description"))
+
+
+def test_every_property_of_the_schema_has_a_description() -> None:
+    schema = load_schema()
+    found = list(properties_of(schema))
+    assert len(found) > 80
+    assert [where for where, inner in found if not described(inner, schema)] == []
+
+
+def test_every_mapping_of_the_schema_says_which_keys_it_allows() -> None:
+    """A mapping without `additionalProperties` would let a misspelt key pass; kinds of entry say it in each branch."""
+
+    def mappings(schema: Any, where: str) -> Iterator[tuple[str, dict[str, Any]]]:
+        if isinstance(schema, dict):
+            if "object" in schema.get("type", []) and "allOf" not in schema:
+                yield where, schema
+            for key, inner in schema.items():
+                yield from mappings(inner, f"{where}/{key}")
+
+    found = dict(mappings(load_schema(), ""))
+    assert [where for where, inner in found.items() if "additionalProperties" not in inner] == []
+    assert [where for where, inner in found.items() if inner["additionalProperties"] is True] == [
+        "/$defs/chat_template_kwargs"
+    ]
+
+
+def test_the_schema_is_a_schema_and_its_defaults_fit_it() -> None:
+    schema = load_schema()
+    Draft202012Validator.check_schema(schema)
+    for where, inner in properties_of(schema):
+        if "default" in inner and inner["default"] != {}:
+            bound = {**inner, "$defs": schema["$defs"]}
+            assert Draft202012Validator(bound).is_valid(inner["default"]), where
+
+
+def test_the_shipped_configuration_resolves_and_states_the_schemas_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    shipped = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
+    resolved = resolve(shipped, {})
+    assert list(resolved["models"]) == sorted(shipped["study"]["models"])
+    without = {key: value for key, value in shipped.items() if key not in ("generation", "leak")}
+    without["organisms"] = {key: shipped["organisms"][key] for key in ("generation", "sizes")}
+    assert resolve(without, {}) == resolved
+
+
+def test_the_documentation_is_in_step_with_the_schema() -> None:
+    written = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
+    assert written == render(json.loads(SCHEMA.read_text(encoding="utf-8"))), (
+        "run `PYTHONPATH=scripts python -m leakscope.configuration_docs > docs/configuration.md`"
+    )
+
+
+def test_importing_the_module_loads_nothing_heavy() -> None:
+    code = "import sys, leakscope.configuration; print([m for m in ('pandas', 'numpy', 'torch') if m in sys.modules])"
+    result = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT / "scripts", capture_output=True, text=True, check=True
+    )
+    assert result.stdout.strip() == "[]"
