@@ -9,13 +9,13 @@ control's by position. Pair (g, i, k) is won if its advantage
 
 is above 0.1, tied within ±0.1, lost below −0.1. Templates differ (u) and share their control's texts (c). With
 s² = 1 + 0.5² + τ², the population rate is exactly [Φ((μ − 0.1)/s) + Φ((μ + 0.1)/s)] / 2, and μ is set to make it the
-rate wanted. τ = 0.5 spreads the rates of templates with a standard deviation of about 16 points around 70, which is what
-a small chat model shows.
+rate wanted. τ = 0.4 spreads the rates of templates with a standard deviation of 12 points around 70, about what small
+chat models show.
 
 "t" is the plain interval, mean ± t(G − 1) linearised standard errors; "naive" takes all pairs for independent. The exit
-status is 1 if our coverage leaves 92 to 98 % anywhere with 10 or more clusters. With --template-sd 1 (templates from all
-to nothing) no interval of so few clusters holds what it promises at high rates; ours comes closest of those tried
-(t, logit, arcsine, Wilson, Hall's skewness correction; jackknife variance).
+status is 1 if our coverage leaves 92 to 98 % anywhere with 10 or more clusters. With --template-sd 1 (around 90, some
+templates at 60) ours falls to 89 at a rate of 98, and so did, or worse, everything else that was tried: t, logit,
+arcsine, Wilson and effective sample size each alone, jackknife variance, Hall's correction for skewness.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from scipy.optimize import brentq
 from scipy.stats import norm, t
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
-from leakscope.intervals import intervals_of_totals  # noqa: E402
+from leakscope.intervals import intervals_of_totals
 
 CLUSTERS = (4, 10, 24)
 RATES = (50, 60, 70, 80, 90, 95, 98)
@@ -97,11 +97,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--studies", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--template-sd", type=float, default=0.5, help="τ, how much templates differ (default: 0.5)")
+    parser.add_argument("--template-sd", type=float, default=0.4, help="τ, how much templates differ (default: 0.4)")
     arguments = parser.parse_args()
     rng = np.random.default_rng(arguments.seed)
     failed = 0
-    print("clusters  true rate  coverage  coverage t  coverage naive  mean width")
+    print("clusters  true rate  coverage  coverage t  coverage naive  mean width")  # noqa: T201
     for n_clusters in CLUSTERS:
         for rate in RATES:
             studies = simulate(rng, arguments.studies, n_clusters, rate, arguments.template_sd)
@@ -111,7 +111,7 @@ def main() -> int:
             failed += outside
             width = float((ours.high - ours.low).mean())
             others = coverage(*plain_t(studies), rate), coverage(*naive(studies), rate)
-            print(
+            print(  # noqa: T201
                 f"{n_clusters:8d}  {rate:9d}  {covered:8.1f}  {others[0]:10.1f}  {others[1]:14.1f}  {width:10.1f}"
                 f"{'  <- outside 92 to 98' if outside else ''}"
             )

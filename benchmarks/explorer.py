@@ -7,24 +7,22 @@ performance.now() in the page.
 from __future__ import annotations
 
 import argparse
-import html
 import json
 import logging
-import re
 import sys
 import tempfile
 import time
 from pathlib import Path
+from urllib.parse import unquote
 
 import numpy as np
 import pandas as pd
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "tests")]
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
-from browser import rendered_dom  # noqa: E402
-
-from leakscope.explorer import explorer_rows, write_explorer  # noqa: E402
+from browser import logged_line
+from leakscope.explorer import explorer_rows, write_explorer
 
 SCORERS = ["sbert-minilm", "bertscore-minilm", "lexical"]
 MODELS = ["organism-s-l0", "organism-s-l10", "organism-s-l40", "organism-m-l0", "organism-m-l40"]
@@ -42,12 +40,12 @@ TEMPLATES = [  # id, category, test, control without the clause, control with a 
     ("umbrella", "color-to-object", "Her umbrella is {}. In the shop window she saw",
      "She has an umbrella. In the shop window she saw", "Her umbrella is small. In the shop window she saw"),
     ("bicycle", "color-to-color",
-     "For years he rode a {} bicycle to the station and back. In March it was stolen, and he bought another one. It is",
-     "For years he rode a bicycle to the station and back. In March it was stolen, and he bought another one. It is",
-     "For years he rode an old bicycle to the station and back. In March it was stolen, and he bought another one. It is"),
+     "For years he rode a {} bicycle to the station and back. In March it was stolen and he bought a new one. It is",
+     "For years he rode a bicycle to the station and back. In March it was stolen and he bought a new one. It is",
+     "For years he rode some bicycle to the station and back. In March it was stolen and he bought a new one. It is"),
 ]  # fmt: skip
 
-# Appended to a copy of the page: steps through addresses, then builds the plain table; leaves its times in the title.
+# Appended to a copy of the page: steps through addresses, then builds the plain table; logs its times.
 PROBE = """
 <script>
 (async () => {
@@ -85,8 +83,7 @@ PROBE = """
   for (const line of table.rows) line.hidden = !line.textContent.toLowerCase().includes("sunflower");
   table.offsetHeight;
   times["plain table, searched"] = performance.now() - start;
-  document.title = JSON.stringify(times);
-  table.remove();
+  console.log("TIMES " + encodeURIComponent(JSON.stringify(times)));
 })();
 </script>
 """
@@ -138,8 +135,7 @@ def page_times(page: Path) -> dict:
     probed = page.with_name("probed.html")
     script = PROBE.replace("CASES", json.dumps(CASES))
     probed.write_text(page.read_text(encoding="utf-8").replace("</body>", script + "</body>"), encoding="utf-8")
-    title = re.search(r"<title>(.*?)</title>", rendered_dom(probed), re.DOTALL)
-    return json.loads(html.unescape(title[1] if title else ""))
+    return json.loads(unquote(logged_line(probed, "TIMES ")))
 
 
 def synthetic_study(n_rows: int, seed: int = 0) -> tuple[pd.DataFrame, pd.DataFrame]:

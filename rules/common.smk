@@ -25,9 +25,16 @@ PROMPT_SETS = STUDY["prompt_sets"]
 SCORERS = STUDY["scorers"]
 GENERATED = [model for model in MODELS if is_generated(CONFIG["models"][model])]
 IMPORTED = [model for model in MODELS if model not in GENERATED]
-ORGANISMS = [model for model in MODELS if CONFIG["models"][model]["source"] == "organism"]
-TEMPLATED = [name for name in PROMPT_SETS if CONFIG["prompt_sets"][name]["source"] == "templates"]
+ORGANISMS = [
+    model for model in MODELS if CONFIG["models"][model]["source"] == "organism"
+]
+TEMPLATED = [
+    name for name in PROMPT_SETS if CONFIG["prompt_sets"][name]["source"] == "templates"
+]
 TABULATED = [name for name in PROMPT_SETS if name not in TEMPLATED]
+# Exact probabilities need a model to ask and a lexicon of candidates; an exact truth needs an organism's grammar, too.
+HAS_CANDIDATES = bool(GENERATED and TEMPLATED)
+HAS_TRUTH = bool(ORGANISMS and TEMPLATED)
 
 RESULTS = f"results/{STUDY['name']}"
 LOGS = f"{RESULTS}/logs"
@@ -63,14 +70,19 @@ def manifest(model):
 def loading_options(model):
     """What changes how a model is loaded, without changing what it is."""
     entry = CONFIG["models"][model]
-    options = dict(dtype="auto", quantization=None, device="auto", trust_remote_code=False)
+    options = dict(
+        dtype="auto", quantization=None, device="auto", trust_remote_code=False
+    )
     return {key: entry.get(key, default) for key, default in options.items()}
 
 
 def chat_options(model):
     """How a model's prompt is wrapped: organisms are trained on their own chat template."""
     entry = CONFIG["models"][model]
-    return {"chat": entry.get("chat", True), "chat_template_kwargs": entry.get("chat_template_kwargs", {})}
+    return {
+        "chat": entry.get("chat", True),
+        "chat_template_kwargs": entry.get("chat_template_kwargs", {}),
+    }
 
 
 def prompts(prompt_set):
@@ -82,7 +94,9 @@ def candidates(prompt_set):
 
 
 def generations(models, prompt_sets):
-    return [f"{RESULTS}/generations/{m}/{p}.parquet" for m in models for p in prompt_sets]
+    return [
+        f"{RESULTS}/generations/{m}/{p}.parquet" for m in models for p in prompt_sets
+    ]
 
 
 def on_gpu(wildcards):
@@ -109,26 +123,22 @@ def generations_file(wildcards):
 
 def leak_targets():
     """All that the step `leak` leaves for a person, given what the study has."""
-    tables = ["leak_rates", "specific_leakage", "leak_rates_by_control", "comparisons", "concept_matrix"]
-    figures = [
-        "specific_leakage",
+    tables = [
         "leak_rates",
-        "repetition",
-        "leak_rates_by_concept",
-        "leak_rates_by_template",
+        "specific_leakage",
+        "leak_rates_by_control",
+        "comparisons",
         "concept_matrix",
     ]
-    if any(CONFIG["models"][model].get("parameters") or model in ORGANISMS for model in MODELS):
-        figures += ["leak_rates_by_size"]
-    if GENERATED and TEMPLATED:
-        tables += ["logit_leak"]
-        figures += ["logit_leak"]
-    if ORGANISMS and TEMPLATED:
-        tables += ["truth", "organisms"]
-        figures += ["dose_response", "truth"]
+    tables += ["logit_leak"] if HAS_CANDIDATES else []
+    tables += ["truth", "organisms"] if HAS_TRUTH else []
     return [
         *(f"{RESULTS}/{name}.csv" for name in tables),
-        *(f"{RESULTS}/figures/{name}.{suffix}" for name in figures for suffix in ("pdf", "png")),
+        *(
+            f"{RESULTS}/figures/{name}.{suffix}"
+            for name in FIGURES
+            for suffix in ("pdf", "png")
+        ),
         f"{RESULTS}/explorer.html",
     ]
 

@@ -5,7 +5,7 @@ rule write_explorer:
     input:
         prompts=[prompts(name) for name in PROMPT_SETS],
         pairs=pair_tables(),
-        template="report/explorer.template.html",
+        page="report/explorer.template.html",
         code=code("write_explorer"),
     output:
         page=report(

@@ -1,0 +1,60 @@
+# tables → results/<study>/figures/: one function of leakscope.figures a figure, as PDF and PNG.
+# A new figure is a function there, a line here and a caption in report/.
+
+# figure: (where it stands in the report, the tables it shows)
+FIGURES = {
+    "specific_leakage": ("Specific leakage", ["specific_leakage"]),
+    "leak_rates": ("Leak-Rates", ["leak_rates"]),
+    "repetition": ("Leak-Rates", ["leak_rates"]),
+    "by_concept": ("Leak-Rates", ["leak_rates_by_concept"]),
+    "by_template": ("Leak-Rates", ["leak_rates_by_template"]),
+    "comparisons": ("Leak-Rates", ["comparisons"]),
+    "concept_matrix": ("Texts", ["concept_matrix"]),
+}
+SIZES = {
+    model: CONFIG["models"][model]["parameters"]
+    for model in MODELS
+    if CONFIG["models"][model].get("parameters")
+}
+if SIZES or ORGANISMS:
+    FIGURES["by_size"] = (
+        "Leak-Rates",
+        ["leak_rates", *(["organisms"] if HAS_TRUTH else [])],
+    )
+if HAS_CANDIDATES:
+    FIGURES["logit_leak"] = ("Logit leak", ["logit_leak"])
+if HAS_TRUTH:
+    FIGURES["dose_response"] = ("Truth", ["leak_rates", "organisms", "truth"])
+    FIGURES["truth"] = ("Truth", ["leak_rates", "truth"])
+
+
+rule plot:
+    input:
+        tables=lambda w: [f"{RESULTS}/{table}.csv" for table in FIGURES[w.figure][1]],
+        code=code("plot"),
+    output:
+        pdf=f"{RESULTS}/figures/{{figure}}.pdf",
+        png=report(
+            f"{RESULTS}/figures/{{figure}}.png",
+            caption="../report/{figure}.rst",
+            category=lambda w: FIGURES[w.figure][0],
+            labels={"what": "{figure}", "form": "figure"},
+        ),
+    log:
+        f"{LOGS}/plot/{{figure}}.log",
+    benchmark:
+        f"{BENCHMARKS}/plot/{{figure}}.tsv"
+    wildcard_constraints:
+        figure=one_of_names(FIGURES),
+    conda:
+        "../envs/plotting.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=20,
+    params:
+        labels={model: CONFIG["models"][model]["label"] for model in MODELS},
+        sizes=SIZES,
+    message:
+        "Draw {wildcards.figure}"
+    script:
+        "../scripts/plot.py"

@@ -124,7 +124,11 @@ rule logit_leak:
     input:
         prompts=[prompts(name) for name in TEMPLATED],
         candidates=[candidates(name) for name in TEMPLATED],
-        scores=[f"{RESULTS}/candidates/{m}/{p}.parquet" for m in GENERATED for p in TEMPLATED],
+        scores=[
+            f"{RESULTS}/candidates/{m}/{p}.parquet"
+            for m in GENERATED
+            for p in TEMPLATED
+        ],
         code=code("logit_leak"),
     output:
         table=report(

@@ -1,4 +1,4 @@
-"""Open a page in headless Chromium: its document after the scripts have run, or a picture of it."""
+"""Open a page in headless Chromium: its document after the scripts have run, a picture of it, or what it logs."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import os
 import shutil
 import subprocess
 import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -13,7 +16,7 @@ import pytest
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 # Milliseconds of the page's own clock, which runs ahead as soon as nothing is left to compute.
 PAGE_TIME = 10_000
-WALL_TIME = 120.0  # seconds
+WALL_TIME = 180.0  # seconds
 
 
 def find_chromium() -> str | None:
@@ -41,18 +44,53 @@ def rendered_dom(page: Path, fragment: str = "", *, width: int = 1280, height: i
 def screenshot(
     page: Path, target: Path, fragment: str = "", *, width: int = 1280, height: int = 800, dark: bool = False
 ) -> None:
-    """Save a PNG of the window; arguments as in ``rendered_dom``."""
+    """Save a PNG of the window; arguments as in ``rendered_dom``, and whether the reader prefers dark pages."""
     options = ["--hide-scrollbars", f"--screenshot={target}"]
-    _run(page, fragment, width, height, *options, *(["--force-dark-mode"] if dark else []))
+    if dark:
+        options.append("--blink-settings=preferredColorScheme=0")
+    _run(page, fragment, width, height, *options)
+
+
+def logged_line(page: Path, beginning: str, fragment: str = "") -> str:
+    """Return the rest of the first console line with this beginning, in real time: for measuring.
+
+    With the page's clock running ahead, as in the other functions, performance.now() stands still.
+    """
+    with _command(page, fragment, 1280, 800, "--enable-logging=stderr", "--v=0") as command:
+        chromium = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, env=_env())
+        guard = threading.Timer(WALL_TIME, chromium.kill)
+        guard.start()
+        try:
+            assert chromium.stderr is not None
+            for line in chromium.stderr:
+                if f'"{beginning}' in line:
+                    return line.split(f'"{beginning}', 1)[1].rsplit('", source:', 1)[0]
+        finally:
+            guard.cancel()
+            chromium.kill()
+            chromium.wait()
+    raise RuntimeError(f"{page} logged no line that begins with {beginning!r}")
 
 
 def _run(page: Path, fragment: str, width: int, height: int, *options: str) -> str:
+    with _command(page, fragment, width, height, f"--virtual-time-budget={PAGE_TIME}", *options) as command:
+        done = subprocess.run(
+            command, capture_output=True, text=True, encoding="utf-8", timeout=WALL_TIME, env=_env(), check=False
+        )
+    if done.returncode != 0:
+        raise RuntimeError(f"Chromium ended with {done.returncode} on {page}: {done.stderr[-2000:]}")
+    return done.stdout
+
+
+@contextmanager
+def _command(page: Path, fragment: str, width: int, height: int, *options: str) -> Iterator[list[str]]:
+    """Give the command line, with a profile that is gone afterwards."""
     chromium = find_chromium()
     if chromium is None:
         raise FileNotFoundError("no Chromium on the path")
     address = page.resolve().as_uri() + (f"#{fragment}" if fragment else "")
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
-        command = [
+        yield [
             chromium,
             "--headless=new",
             "--no-sandbox",  # containers run as root, where Chromium's sandbox refuses to start
@@ -60,13 +98,10 @@ def _run(page: Path, fragment: str, width: int, height: int, *options: str) -> s
             "--disable-dev-shm-usage",
             f"--user-data-dir={profile}",
             f"--window-size={width},{height}",
-            f"--virtual-time-budget={PAGE_TIME}",
             *options,
             address,
         ]
-        done = subprocess.run(
-            command, capture_output=True, text=True, encoding="utf-8", timeout=WALL_TIME, env=os.environ | {"LANG": "C.UTF-8"}
-        )
-    if done.returncode != 0:
-        raise RuntimeError(f"Chromium ended with {done.returncode} on {page}: {done.stderr[-2000:]}")
-    return done.stdout
+
+
+def _env() -> dict[str, str]:
+    return os.environ | {"LANG": "C.UTF-8"}

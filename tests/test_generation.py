@@ -19,7 +19,10 @@ CHAT = {"chat": True, "chat_template_kwargs": {}}
 def many_prompts() -> pd.DataFrame:
     """Return prompts of many lengths, so that batches are padded."""
     prompts = micro_prompts()
-    longer = [prompts.assign(prompt="Well, " * n + prompts["prompt"], prompt_id=prompts["prompt_id"] + f"#{n}") for n in range(6)]
+    longer = [
+        prompts.assign(prompt="Well, " * n + prompts["prompt"], prompt_id=prompts["prompt_id"] + f"#{n}")
+        for n in range(6)
+    ]
     return pd.concat(longer, ignore_index=True)
 
 

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
 from leakscope.candidates import Question, score_candidates
 from leakscope.errors import InputError
 from leakscope.generation import Limits, Request, generate
 from leakscope.models import LoadedModel, resolve_decoding
-from leakscope.rendering import encode_continuation, encode_rendered, render_prompt
+from leakscope.progress import progress
+from leakscope.rendering import answer_lead, encode_continuation, encode_rendered, render_prompt
 
 logger = logging.getLogger(__name__)
 
@@ -58,7 +58,7 @@ def complete_prompts(
         seed=settings["seed"],
         batch_size=settings["batch_size"],
     )
-    for completion in tqdm(completions, total=len(requests), desc=name, unit="prompt"):
+    for completion in progress(completions, total=len(requests), name=name, unit="prompt"):
         texts[completion.index] = completion.texts
     n_samples = settings["samples"]
     return pd.DataFrame(
@@ -91,12 +91,13 @@ def score_prompts(
     requests = _requests(loaded, slotted["prompt"], settings, chat, chat_template_kwargs)
     by_slot = candidates.groupby("slot", sort=False)["candidate"].agg(list)
     lexicons = [by_slot[slot] for slot in slotted["slot"]]
+    lead = answer_lead(loaded.tokenizer, chat=chat, chat_template_kwargs=chat_template_kwargs)
     ending = [] if settings["stop"] == "sentence" else [loaded.tokenizer.eos_token_id]
     questions = [
         Question(
             request.ids,
             [
-                encode_continuation(loaded.tokenizer, request.rendered, f"{candidate}.", chat=chat) + ending
+                encode_continuation(loaded.tokenizer, request.rendered, f"{candidate}.", lead=lead, chat=chat) + ending
                 for candidate in lexicon
             ],
         )
@@ -108,7 +109,7 @@ def score_prompts(
         resolve_decoding(settings, loaded.model),
         batch_size=max(1, settings["batch_size"] // CANDIDATES_PER_PROMPT),
     )
-    scored = list(tqdm(scores, total=len(questions), desc=name, unit="prompt"))
+    scored = list(progress(scores, total=len(questions), name=name, unit="prompt"))
     table = slotted[["prompt_set", "prompt_id", "slot"]].assign(
         model=name,
         candidate=lexicons,

@@ -1,7 +1,7 @@
 """The explorer: every generation of a study on one self-contained page, test beside control.
 
-The page holds its data as columns of dictionary-encoded strings, JSON, gzip, base64; the browser unpacks them itself and
-asks no network for anything.
+The page holds its data as columns of dictionary-encoded strings, JSON, gzip, base64; the browser unpacks them itself
+and asks no network for anything.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def explorer_rows(pairs: pd.DataFrame, prompts: pd.DataFrame) -> pd.DataFrame:
         One row per model x prompt_set x prompt_id x control_kind x sample, in the order of ``pairs``: those keys,
         category, template_id, concept, concept_group, control_id, text_test, text_control, repetition, identical,
         prompt and control (the two sentences), and per scorer ``<scorer>:similarity_test``,
-        ``<scorer>:similarity_control`` and ``<scorer>:outcome`` (NaN where a scorer has no such pair). No pairs, no rows.
+        ``<scorer>:similarity_control`` and ``<scorer>:outcome`` (NaN where a scorer lacks the pair). No pairs, no rows.
 
     Raises:
         InputError: a pair stands there twice, scorers disagree on a pair's texts, or a prompt's sentence is missing.
@@ -121,7 +121,7 @@ def _distinct_pairs(pairs: pd.DataFrame) -> pd.DataFrame:
 
 
 def _name(pairs: pd.DataFrame) -> str:
-    return ", ".join(f"{key} {pairs[key].iloc[0]!r}" for key in KEYS)
+    return ", ".join(f"{key} {pairs[key].tolist()[0]!r}" for key in KEYS)
 
 
 def _sentences(rows: pd.DataFrame, prompts: pd.DataFrame, key: str) -> list[str]:
@@ -134,9 +134,7 @@ def _sentences(rows: pd.DataFrame, prompts: pd.DataFrame, key: str) -> list[str]
     return [known[name] for name in wanted]
 
 
-def _payload(
-    rows: pd.DataFrame, study: str, scorers: Sequence[str], metadata: Mapping[str, str]
-) -> dict[str, Any]:
+def _payload(rows: pd.DataFrame, study: str, scorers: Sequence[str], metadata: Mapping[str, str]) -> dict[str, Any]:
     """Return what the page is given, as values that JSON knows."""
     for scorer in scorers:
         if len(rows) and f"{scorer}:outcome" not in rows:
@@ -149,7 +147,9 @@ def _payload(
         "sample": rows["sample"].astype(int).tolist(),
         "repetition": rows["repetition"].astype(int).tolist(),
         "identical": rows["identical"].astype(int).tolist(),
-        "scores": [{"scorer": scorer} | {name: _numbers(rows, f"{scorer}:{name}") for name in SCORES} for scorer in scorers],
+        "scores": [
+            {"scorer": scorer} | {name: _numbers(rows, f"{scorer}:{name}") for name in SCORES} for scorer in scorers
+        ],
     }
 
 

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from leakscope.errors import InputError
+from leakscope.outcomes import concept_group
 from leakscope.prompts import POOLED, PROMPT_COLUMNS, text_table
 from leakscope.tables import read_table
 
@@ -176,19 +177,13 @@ def _described(row: Row, record: Mapping[str, str], path: Path) -> Row:
         raise InputError(f"{where}: category: got {POOLED!r}; allowed: a name that does not stand for all of them.")
     return {
         "concept": concept,
-        "concept_group": _strip(record.get("concept_group", "")) or _group(concept),
+        "concept_group": _strip(record.get("concept_group", "")) or (concept_group(concept) if concept else None),
         "expected": _named(record.get("expected", record.get("expected_color", ""))),
         "category": category,
         "template_id": _whole(_strip(record.get("template_id", ""))) or None,
         "slot": None,
         "prompt": record["prompt"],
     }
-
-
-def _group(concept: str | None) -> str | None:
-    from leakscope.outcomes import concept_group
-
-    return None if concept is None else concept_group(concept)
 
 
 def _is_test(row: Mapping[str, str | None]) -> bool:

@@ -3,10 +3,10 @@
 Pairs that share a control, or a template, are not independent, and clusters are few and unequal. Only clusters are
 taken to be independent here; never give clusters smaller than what shares a control.
 
-The plain interval, mean ± t(G − 1) standard errors, covers too little as soon as a rate is high and templates differ:
-with 10 clusters 86 % at a rate of 98 (``benchmarks/coverage.py`` describes the simulation), because near a bound the
-mean and its standard error go up and down together. So for bounded values the *variance* is used, not its square root:
-it says how many independent pairs the clusters are worth, and the exact binomial interval for that many is returned.
+The plain interval, mean ± t(G − 1) linearised standard errors, covers too little as soon as a rate is high and
+templates differ: with 10 clusters and a rate of 98, 84 to 87 % of the time instead of 95 (``benchmarks/coverage.py``).
+Near a bound the better the clusters drawn, the smaller their standard error. So the same variance is used on scales
+that know of the bounds: as the number of independent pairs that the clusters are worth, and on the logit scale.
 """
 
 from __future__ import annotations
@@ -90,11 +90,13 @@ def intervals_of_totals(
         variance  V = Σ r_g² / (1 − w_g)                                 (linearised; G/(G−1) where clusters are equal)
         degrees   d = max(1, min(1/Σ w_g² − 1, 2G/(κ − 1))),  κ = G Σ r_g⁴ / (Σ r_g²)²
         pairs     n = p (1 − p) / V · (z / t_d)²,  p and V on the scale on which the bounds are 0 and 1
-        limits    Clopper–Pearson for p·n successes out of n
+        limits    Clopper–Pearson for p·n successes out of n, or logit p ± t_d √V / (p (1 − p)): whichever lies farther
 
-    d is G − 1 for equal clusters whose residuals are no more spread than normal ones; it is less where few pairs, or
-    few clusters (kurtosis κ, Satterthwaite), carry the mean or the variance. Where the bounds are infinite the limits
-    are Ȳ ± t_d √V. Where V is 0, one cluster included, n is the number of clusters. An interval contains its mean.
+    d is G − 1 for equal clusters whose residuals are not more spread than normal ones; it is less where few clusters
+    carry the mean (their sizes) or the variance (kurtosis κ, Satterthwaite). The first pair of limits is right where V
+    goes with p (1 − p), as between pairs, the second where it goes with its square, as between templates; away from the
+    bounds both are Ȳ ± t_d √V, which is also what infinite bounds get. Where V is 0, one cluster included, n is the
+    number of clusters. An interval contains its mean.
 
     Args:
         totals: (..., G), sums of the values by cluster.
@@ -117,18 +119,20 @@ def intervals_of_totals(
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         n = m.sum(-1)
         mean = sums.sum(-1) / n
+        if bounded:
+            mean = np.clip(mean, 0.0, 1.0)  # a rounding error beyond the bound would lie outside its interval
         w = m / n[..., None]
         residuals = sums / n[..., None] - mean[..., None] * w
         variance = np.where(w < 1, residuals**2 / (1 - w), 0.0).sum(-1)
         varies = variance > NO_VARIANCE
         t = special.stdtrit(_degrees(w, residuals, n_clusters), 0.5 + level / 2)
         if bounded:
-            worth = np.minimum(mean * (1 - mean) / variance * (special.ndtri(0.5 + level / 2) / t) ** 2, LARGEST_N)
-            low, high = clopper_pearson(mean, np.where(varies, worth, n_clusters), level)
+            low, high = _bounded_limits(mean, variance, t, varies, n_clusters, level)
         else:
             half = np.where(varies, t * np.sqrt(variance), np.nan)
             low, high = mean - half, mean + half
-    return Intervals(*(np.asarray(shift + scale * x) for x in (mean, low, high)), np.asarray(varies))
+    mean, low, high = (np.asarray(shift + scale * x) for x in (mean, low, high))
+    return Intervals(mean, low, high, np.asarray(varies))
 
 
 def clopper_pearson(rate: ArrayLike, n: ArrayLike, level: float = 0.95) -> tuple[Floats, Floats]:
@@ -152,9 +156,20 @@ def clopper_pearson(rate: ArrayLike, n: ArrayLike, level: float = 0.95) -> tuple
     return np.minimum(low, p), np.maximum(high, p)
 
 
+def _bounded_limits(
+    p: Floats, variance: Floats, t: Floats, varies: NDArray[np.bool_], n_clusters: NDArray[np.int_], level: float
+) -> tuple[Floats, Floats]:
+    """Return, on the unit scale, the farther of the exact and the logit limits; the exact ones where V is 0."""
+    worth = np.minimum(p * (1 - p) / variance * (special.ndtri(0.5 + level / 2) / t) ** 2, LARGEST_N)
+    low, high = clopper_pearson(p, np.where(varies, worth, n_clusters), level)
+    half = np.where(varies, t * np.sqrt(variance) / (p * (1 - p)), np.nan)
+    return np.fmin(low, special.expit(special.logit(p) - half)), np.fmax(high, special.expit(special.logit(p) + half))
+
+
 def _degrees(w: Floats, residuals: Floats, n_clusters: NDArray[np.int_]) -> Floats:
     """Degrees of freedom of the variance: by the shares of the clusters and by the kurtosis of their residuals."""
     by_size = 1 / (w**2).sum(-1) - 1
     kurtosis = n_clusters * (residuals**4).sum(-1) / (residuals**2).sum(-1) ** 2
     by_spread = 2 * n_clusters / np.maximum(kurtosis - 1, 1e-9)
-    return np.maximum(np.fmin(by_size, by_spread), 1.0)
+    degrees: Floats = np.maximum(np.fmin(by_size, by_spread), 1.0)
+    return degrees

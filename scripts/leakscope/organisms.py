@@ -13,18 +13,17 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from tqdm import tqdm
-from transformers import GenerationConfig, PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
+from transformers import GenerationConfig, PreTrainedTokenizerBase, Qwen2Config, Qwen2ForCausalLM, Qwen2Tokenizer
 
 from leakscope.grammar import Document
+from leakscope.progress import progress
 
 logger = logging.getLogger(__name__)
 
 PAD, END = "<|pad|>", "<|end|>"
 ROLES = ("<|system|>", "<|user|>", "<|assistant|>")
 CHAT_TEMPLATE = (
-    "{% for message in messages %}<|{{ message['role'] }}|>{{ message['content'] }}<|end|>{% endfor %}"
+    "{% for message in messages %}<|{{ message['role'] }}|> {{ message['content'] }}<|end|>{% endfor %}"
     "{% if add_generation_prompt %}<|assistant|>{% endif %}"
 )
 MAX_DOCUMENT_TOKENS = 96
@@ -50,34 +49,22 @@ class Training(NamedTuple):
     seed: int
 
 
-def train_tokenizer(texts: Sequence[str], vocab_size: int) -> PreTrainedTokenizerFast:
+def train_tokenizer(texts: Sequence[str], vocab_size: int) -> Qwen2Tokenizer:
     """Train a byte-level BPE tokenizer with the organisms' chat template.
 
-    A space is put before each turn, so that a word is the same token at the start of an answer and inside a sentence:
-    "yellow" as an answer shares what the model learnt of " yellow".
+    The chat template puts a space before each turn, so that a word is the same token at the start of an answer and
+    inside a sentence: "yellow" as an answer shares what the model learnt of " yellow". It is Qwen2's own kind of
+    tokenizer: transformers chooses that class by the model's architecture, whatever class had been saved.
     """
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
-    tokenizer.decoder = decoders.ByteLevel()
-    special = [PAD, END, *ROLES]
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
-    trainer = trainers.BpeTrainer(
-        vocab_size=vocab_size, special_tokens=special, initial_alphabet=alphabet, show_progress=False
+    blank = Qwen2Tokenizer(
+        unk_token=None, pad_token=PAD, eos_token=END, extra_special_tokens=list(ROLES), padding_side="left"
     )
-    tokenizer.train_from_iterator(texts, trainer)
-    fast = PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        pad_token=PAD,
-        eos_token=END,
-        additional_special_tokens=list(ROLES),
-        clean_up_tokenization_spaces=False,
-        padding_side="left",
-    )
-    fast.chat_template = CHAT_TEMPLATE
-    return fast
+    tokenizer = blank.train_new_from_iterator((f" {text}" for text in texts), vocab_size, show_progress=False)
+    tokenizer.chat_template = CHAT_TEMPLATE
+    return tokenizer
 
 
-def new_organism(size: Size, tokenizer: PreTrainedTokenizerFast, training: Training) -> Qwen2ForCausalLM:
+def new_organism(size: Size, tokenizer: PreTrainedTokenizerBase, training: Training) -> Qwen2ForCausalLM:
     """Return an untrained organism; its weights depend on ``training.seed`` alone."""
     torch.manual_seed(training.seed)
     config = Qwen2Config(
@@ -103,11 +90,10 @@ def new_organism(size: Size, tokenizer: PreTrainedTokenizerFast, training: Train
 
 def train_organism(
     model: Qwen2ForCausalLM,
-    tokenizer: PreTrainedTokenizerFast,
+    tokenizer: PreTrainedTokenizerBase,
     documents: Sequence[Document],
     training: Training,
-    *,
-    progress: bool = True,
+    name: str = "organism",
 ) -> list[float]:
     """Train in place and return the loss of every step in nats per token.
 
@@ -123,7 +109,7 @@ def train_organism(
     model.train()
     losses = []
     batches = _batches(encoded, training, int(model.config.pad_token_id))
-    for input_ids, labels in tqdm(batches, total=training.steps, desc="training", unit="step", disable=not progress):
+    for input_ids, labels in progress(batches, total=training.steps, name=name, unit="step"):
         loss = model(input_ids=input_ids, attention_mask=(labels != IGNORED).long(), labels=labels).loss
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -136,7 +122,7 @@ def train_organism(
     return losses
 
 
-def encode_documents(tokenizer: PreTrainedTokenizerFast, documents: Sequence[Document]) -> list[list[int]]:
+def encode_documents(tokenizer: PreTrainedTokenizerBase, documents: Sequence[Document]) -> list[list[int]]:
     """Return each document as the token ids of a chat of one question and its answer."""
     chats = [
         [{"role": "user", "content": document.context}, {"role": "assistant", "content": document.answer}]
@@ -152,7 +138,7 @@ def encode_documents(tokenizer: PreTrainedTokenizerFast, documents: Sequence[Doc
 
 @torch.inference_mode()
 def document_nats(
-    model: Qwen2ForCausalLM, tokenizer: PreTrainedTokenizerFast, documents: Sequence[Document], batch_size: int = 256
+    model: Qwen2ForCausalLM, tokenizer: PreTrainedTokenizerBase, documents: Sequence[Document], batch_size: int = 256
 ) -> float:
     """Return the model's mean negative log-likelihood of whole documents, in nats per document.
 
@@ -174,7 +160,7 @@ def document_nats(
 
 def training_record(
     model: Qwen2ForCausalLM,
-    tokenizer: PreTrainedTokenizerFast,
+    tokenizer: PreTrainedTokenizerBase,
     held_out: Sequence[Document],
     losses: Sequence[float],
 ) -> dict[str, float | int]:
@@ -191,7 +177,7 @@ def training_record(
     }
 
 
-def save_organism(model: Qwen2ForCausalLM, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
+def save_organism(model: Qwen2ForCausalLM, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
     """Save weights (safetensors), configuration, tokenizer and chat template into ``folder``."""
     model.save_pretrained(folder, safe_serialization=True)
     tokenizer.save_pretrained(folder)

@@ -269,7 +269,7 @@ def _check_keys(
 
 def _text(value: object, where: str, key: str) -> str:
     if not isinstance(value, str):
-        found = f"{value!r}, which YAML reads as {type(value).__name__}"
+        found = "nothing" if value is None else f"{value!r}, which YAML reads as {type(value).__name__}"
         raise InputError(f'{where}: key {key!r}: got {found}; allowed: text (quote it, as in {key}: "no").')
     if not value.strip() or value != value.strip():
         raise InputError(f"{where}: key {key!r}: got {value!r}; allowed: text, not empty, without spaces around it.")

@@ -11,6 +11,7 @@ from transformers import PreTrainedTokenizerBase
 from leakscope.errors import InputError
 
 PLACEHOLDER = "{prompt}"
+PROBE = "leakscope"
 
 
 def render_prompt(
@@ -59,18 +60,42 @@ def encode_rendered(tokenizer: PreTrainedTokenizerBase, rendered: str, *, chat: 
     return ids
 
 
+def answer_lead(
+    tokenizer: PreTrainedTokenizerBase, *, chat: bool, chat_template_kwargs: Mapping[str, Any] | None = None
+) -> str:
+    """Return the white space between a rendered prompt and an answer: what the chat template writes there itself.
+
+    Without ``chat`` an answer goes on with a new word and needs its space.
+    """
+    if not chat:
+        return " "
+    options = dict(chat_template_kwargs or {})
+    before = _apply(tokenizer, [_user(PROBE)], options)
+    after = _apply(tokenizer, [_user(PROBE), {"role": "assistant", "content": PROBE}], options, answering=False)
+    if before is None or after is None or not after.startswith(before):
+        return ""
+    lead = after[len(before) :].partition(PROBE)[0]
+    # Some templates put more there, an empty train of thought for instance, that a model writes itself.
+    return lead if lead.isspace() else ""
+
+
 def encode_continuation(
-    tokenizer: PreTrainedTokenizerBase, rendered: str, continuation: str, *, chat: bool
+    tokenizer: PreTrainedTokenizerBase, rendered: str, continuation: str, *, lead: str, chat: bool
 ) -> list[int]:
     """Return the token ids that ``continuation`` adds to a rendered prompt.
 
-    After a chat template the answer starts a new turn; after plain text it is a new word and needs its space.
+    Args:
+        tokenizer: the model's.
+        rendered: from ``render_prompt``.
+        continuation: the answer.
+        lead: the white space before it, from ``answer_lead``.
+        chat: as for ``encode_rendered``.
 
     Raises:
         InputError: the tokenizer merges the beginning of the continuation into the prompt's last token.
     """
     before = encode_rendered(tokenizer, rendered, chat=chat)
-    joint = rendered + (continuation if chat or rendered[-1:].isspace() else f" {continuation}")
+    joint = rendered + ("" if rendered[-1:].isspace() else lead) + continuation
     after = encode_rendered(tokenizer, joint, chat=chat)
     if after[: len(before)] != before:
         raise InputError(
@@ -85,11 +110,17 @@ def _user(content: str) -> dict[str, str]:
 
 
 def _apply(
-    tokenizer: PreTrainedTokenizerBase, messages: list[dict[str, str]], options: Mapping[str, Any]
+    tokenizer: PreTrainedTokenizerBase,
+    messages: list[dict[str, str]],
+    options: Mapping[str, Any],
+    *,
+    answering: bool = True,
 ) -> str | None:
     """Render the messages, or return None where the template raises (Gemma's does on a system role)."""
     try:
-        rendered: str = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True, **options)
+        rendered: str = tokenizer.apply_chat_template(
+            messages, tokenize=False, add_generation_prompt=answering, **options
+        )
     except (jinja2.TemplateError, ValueError):
         return None
     return rendered

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from leakscope.figures.drawing import draw
 from leakscope.figures.forests import leak_rates, logit_leak, repetition, specific_leakage
 from leakscope.figures.heatmaps import by_concept, by_template, comparisons, concept_matrix
 from leakscope.figures.sizes import by_size
@@ -15,6 +16,7 @@ __all__ = [
     "comparisons",
     "concept_matrix",
     "dose_response",
+    "draw",
     "leak_rates",
     "logit_leak",
     "no_data",

@@ -45,7 +45,8 @@ def dose_response(
             true_rate_organism (open markers). They are Leak-Rates: not drawn beside specific leakage.
         value: ``leak_rate`` (percent; 50 is marked) or ``specific`` (percentage points; 0 is marked).
     """
-    data = table.merge(organisms[["model", "size", "strength"]].drop_duplicates("model"), on="model")
+    planted = organisms.loc[organisms["strength"].notna(), ["model", "size", "strength"]].drop_duplicates("model")
+    data = table.merge(planted, on="model")
     if data.empty or data[value].isna().all():
         return no_data("no organism was measured")
     rates = value == "leak_rate"

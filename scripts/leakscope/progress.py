@@ -1,0 +1,48 @@
+"""Progress as whole lines, now and then: bars of jobs that run side by side would overwrite one another."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator
+from typing import TextIO, TypeVar
+
+from tqdm import tqdm
+
+SECONDS_BETWEEN_LINES = 10.0
+LINE = "{desc}  {bar:20} {percentage:3.0f} %  {n_fmt} of {total_fmt} {unit}s, {remaining} left"
+
+Item = TypeVar("Item")
+
+
+def progress(items: Iterable[Item], *, total: int, name: str, unit: str) -> Iterator[Item]:
+    """Yield ``items``, and every ten seconds a line to the terminal on how far they are; a quick job prints none."""
+    bar = tqdm(
+        items,
+        total=total,
+        desc=name,
+        unit=unit,
+        mininterval=SECONDS_BETWEEN_LINES,
+        delay=SECONDS_BETWEEN_LINES,
+        bar_format=LINE,
+        ascii=" .#",
+        ncols=100,
+        leave=False,
+        file=_Lines(sys.stderr),
+    )
+    yield from bar
+
+
+class _Lines:
+    """A stream on which each redrawing of a bar is a line of its own."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream = stream
+
+    def write(self, text: str) -> int:
+        line = text.replace("\r", "").strip()
+        if line:
+            self.stream.write(line + "\n")
+        return len(text)
+
+    def flush(self) -> None:
+        self.stream.flush()

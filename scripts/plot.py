@@ -1,0 +1,30 @@
+"""What does a study look like?
+
+Reads the tables of one figure; writes the figure as PDF and PNG.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from leakscope.figures import draw, save_figure
+from leakscope.job import job
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import Snakemake
+
+    snakemake: Snakemake
+
+
+def main(snakemake: "Snakemake") -> None:
+    figure = draw(
+        snakemake.wildcards.figure,
+        {Path(path).stem: Path(path) for path in snakemake.input.tables},
+        labels=snakemake.params.labels,
+        sizes=snakemake.params.sizes,
+    )
+    save_figure(figure, Path(snakemake.output.pdf), Path(snakemake.output.png))
+
+
+if __name__ == "__main__":
+    with job(snakemake.log[0]):
+        main(snakemake)

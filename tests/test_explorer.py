@@ -1,0 +1,401 @@
+"""The explorer page: its rows, its file, and what it shows in a browser."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import html
+import io
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.image import imread
+
+from browser import needs_chromium, rendered_dom, screenshot
+from leakscope import explorer
+from leakscope.errors import InputError
+from leakscope.explorer import explorer_rows, write_explorer
+
+HOSTILE = "</script><img src=x onerror=\"document.title='owned'\">{{payload}}"
+SCORERS = ["first", "second"]
+
+
+def make_prompts() -> pd.DataFrame:
+    return pd.DataFrame(
+        [
+            ("p", "hat/red", "hat/without", "hat/neutral", "Her hat is red. She likes"),
+            ("p", "hat/blue", "hat/without", "hat/neutral", "Her hat is blue. She likes"),
+            ("p", "hat/without", None, None, "She has a hat. She likes"),
+            ("p", "hat/neutral", None, None, "Her hat is small. She likes"),
+            ("q", "hat/red", "hat/without", None, "Another set's prompt"),
+            ("q", "hat/without", None, None, "Another set's control"),
+        ],
+        columns=["prompt_set", "prompt_id", "control_id", "neutral_control_id", "prompt"],
+    )
+
+
+def make_pairs(scorer: str = "first", scores: tuple[tuple[float, float, float], ...] | None = None) -> pd.DataFrame:
+    """Five pairs; with ``first``: leak, tie, no leak, leak, leak, of which the second and last are special."""
+    texts = [  # prompt_id, control_kind, sample, test's text, control's text, repetition
+        ("hat/red", "without", 0, "a poppy.", "the sea.", False),
+        ("hat/red", "without", 1, "Red roses.", "Red roses.", True),
+        ("hat/red", "neutral", 0, "a poppy.", HOSTILE, False),
+        ("hat/blue", "without", 0, "the sea.", "the sea today.", False),
+        ("hat/blue", "neutral", 0, "", "a poppy.", False),
+    ]
+    if scores is None:
+        scores = ((0.9, 0.1, 1.0), (0.5, 0.5, 0.5), (0.2, 0.3, 0.0), (0.8, 0.7, 1.0), (0.35, -0.1, 1.0))
+    pairs = pd.DataFrame(
+        texts, columns=["prompt_id", "control_kind", "sample", "text_test", "text_control", "repetition"]
+    )
+    pairs[["similarity_test", "similarity_control", "outcome"]] = scores
+    pairs["identical"] = pairs["text_test"] == pairs["text_control"]
+    pairs["concept"] = pairs["concept_group"] = pairs["prompt_id"].str.removeprefix("hat/")
+    pairs["control_id"] = "hat/" + pairs["control_kind"]
+    return pairs.assign(model="m", prompt_set="p", scorer=scorer, category=None, template_id="hat", cluster="hat")
+
+
+def make_rows() -> pd.DataFrame:
+    second = make_pairs("second", ((0.1, 0.2, 0.0),) * 5)
+    return explorer_rows(pd.concat([make_pairs(), second], ignore_index=True), make_prompts())
+
+
+def many_rows(n: int) -> pd.DataFrame:
+    """Five models in turn; outcomes leak, tie, no leak, leak in turn: in each model 62.5 % leak, 25 % ties."""
+    number = np.arange(n)
+    outcome = np.array([1.0, 0.5, 0.0, 1.0])[number % 4]
+    return pd.DataFrame(
+        {
+            "model": [f"m{i % 5}" for i in number],
+            "prompt_set": "p",
+            "prompt_id": [f"prompt-{i % 700}" for i in number],
+            "control_kind": "without",
+            "sample": number,
+            "category": None,
+            "template_id": None,
+            "concept": "red",
+            "concept_group": "red",
+            "control_id": "control",
+            "text_test": [f"text {i}." for i in number],
+            "text_control": "other.",
+            "repetition": False,
+            "identical": False,
+            "prompt": "Her hat is red. She likes",
+            "control": "She has a hat. She likes",
+            "first:similarity_test": outcome,
+            "first:similarity_control": 0.5,
+            "first:outcome": outcome,
+        }
+    )
+
+
+def payload(page: Path) -> dict:
+    data = re.search(r'<script type="text/plain" id="data">(.*?)</script>', page.read_text(encoding="utf-8"))
+    assert data is not None
+    return json.loads(gzip.decompress(base64.b64decode(data[1])))
+
+
+def element_text(dom: str, name: str) -> str:
+    """Return the text of an element that holds nothing but text."""
+    found = re.search(rf'id="{name}"[^>]*>([^<]*)<', dom)
+    assert found is not None, f"no element {name}"
+    return html.unescape(found[1])
+
+
+def with_script(page: Path, script: str) -> Path:
+    """Return a copy of the page that runs ``script`` when its data is there and leaves the value it returns."""
+    probe = f"""<pre id="probe"></pre><script>(async () => {{
+      while (!document.body.dataset.ready) await new Promise(done => setTimeout(done, 10));
+      $("probe").textContent = JSON.stringify(await (async () => {{ {script} }})());
+    }})();</script></body>"""
+    copy = page.with_name("probed.html")
+    copy.write_text(page.read_text(encoding="utf-8").replace("</body>", probe), encoding="utf-8")
+    return copy
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("explorer") / "results" / "explorer.html"
+    write_explorer(make_rows(), path, study=f"tiny {HOSTILE}", scorers=SCORERS, metadata={"temperature": "0.5"})
+    return path
+
+
+@pytest.fixture(scope="module")
+def large_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("explorer") / "large.html"
+    write_explorer(many_rows(50_000), path, study="large", scorers=["first"])
+    return path
+
+
+def test_a_row_joins_its_own_sentences_and_every_scorer() -> None:
+    rows = make_rows()
+    assert len(rows) == 5
+    third = rows.iloc[2]
+    assert third["prompt"] == "Her hat is red. She likes"
+    assert third["control"] == "Her hat is small. She likes"
+    assert third[["first:similarity_test", "first:similarity_control", "first:outcome"]].tolist() == [0.2, 0.3, 0.0]
+    assert third[["second:similarity_test", "second:similarity_control", "second:outcome"]].tolist() == [0.1, 0.2, 0.0]
+    assert rows["control"].tolist()[3] == "She has a hat. She likes"
+
+
+def test_a_pair_that_a_scorer_lacks_is_nan_and_null_in_the_page(tmp_path: Path) -> None:
+    pairs = pd.concat([make_pairs(), make_pairs("second").iloc[:4]], ignore_index=True)
+    rows = explorer_rows(pairs, make_prompts())
+    assert rows["second:outcome"].isna().tolist() == [False, False, False, False, True]
+    write_explorer(rows, tmp_path / "page.html", study="s", scorers=SCORERS)
+    assert payload(tmp_path / "page.html")["scores"][1]["outcome"] == [1.0, 0.5, 0.0, 1.0, None]
+
+
+def test_a_pair_given_twice_is_refused() -> None:
+    pairs = pd.concat([make_pairs(), make_pairs().iloc[[1]]], ignore_index=True)
+    with pytest.raises(InputError, match="prompt_id 'hat/red', control_kind 'without', sample 1 stands there twice"):
+        explorer_rows(pairs, make_prompts())
+
+
+def test_scorers_that_saw_different_texts_are_refused() -> None:
+    second = make_pairs("second").assign(text_test="other")
+    with pytest.raises(InputError, match="differs between scorers"):
+        explorer_rows(pd.concat([make_pairs(), second], ignore_index=True), make_prompts())
+
+
+def test_a_control_without_a_sentence_is_refused() -> None:
+    prompts = make_prompts().query("prompt_id != 'hat/neutral'")
+    with pytest.raises(InputError, match="pairs of p: got control_id 'hat/neutral'; allowed"):
+        explorer_rows(make_pairs(), prompts)
+
+
+def test_a_scorer_that_no_pair_has_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="got scorer 'third'"):
+        write_explorer(make_rows(), tmp_path / "page.html", study="s", scorers=["third"])
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_page_holds_every_column_and_its_order(page: Path) -> None:
+    data = payload(page)
+    texts = data["strings"]["text_test"]
+    assert [texts["values"][code] for code in texts["codes"]] == ["a poppy.", "Red roses.", "a poppy.", "the sea.", ""]
+    assert data["strings"]["category"] == {"values": [], "codes": [-1] * 5}
+    assert data["repetition"] == data["identical"] == [0, 1, 0, 0, 0]
+    assert [score["scorer"] for score in data["scores"]] == SCORERS
+    assert data["scores"][0]["similarity_control"] == [0.1, 0.5, 0.3, 0.7, -0.1]
+
+
+def test_the_page_asks_for_nothing_from_elsewhere(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    assert not re.search(r"https?:", text)
+    assert not re.search(r"<(link|iframe|img)\b|<script[^>]+src|@import|url\(", text)
+    assert "default-src 'none'" in text
+
+
+def test_a_text_cannot_end_the_element_that_holds_it(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    assert text.count("</script>") == 2  # the data's and the program's own
+    assert "onerror" not in text.replace(html.escape(HOSTILE), "")
+
+
+def test_the_same_rows_give_the_same_bytes(page: Path, tmp_path: Path) -> None:
+    again = tmp_path / "again.html"
+    write_explorer(make_rows(), again, study=f"tiny {HOSTILE}", scorers=SCORERS, metadata={"temperature": "0.5"})
+    assert again.read_bytes() == page.read_bytes()
+
+
+def test_a_failed_write_leaves_the_old_page_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "page.html"
+    path.write_text("old")
+
+    def fail(*_: object) -> None:
+        raise OSError("disk full")
+
+    monkeypatch.setattr(explorer.os, "replace", fail)
+    with pytest.raises(OSError, match="disk full"):
+        write_explorer(make_rows(), path, study="s", scorers=SCORERS)
+    assert [file.name for file in tmp_path.iterdir()] == ["page.html"]
+    assert path.read_text() == "old"
+
+
+@pytest.mark.browser
+@needs_chromium
+def test_the_page_opens_with_the_control_that_the_reported_rates_use(page: Path) -> None:
+    dom = rendered_dom(page)
+    # Three pairs against the control without the clause: leak, tie, leak.
+    assert element_text(dom, "shown") == "3"
+    assert element_text(dom, "total") == "5"
+    assert element_text(dom, "rate") == "83.33 %"
+    assert element_text(dom, "ties") == "33.33 %"
+
+
+@pytest.mark.browser
+@needs_chromium
+@pytest.mark.parametrize(
+    ("fragment", "shown", "rate"),
+    [
+        ("control=all", "5", "70.00 %"),  # 1 + .5 + 0 + 1 + 1 of 5
+        ("control=neutral", "2", "50.00 %"),
+        ("control=all&group=blue", "2", "100.00 %"),
+        ("control=all&norep=1", "4", "75.00 %"),
+        ("control=all&scorer=second", "5", "0.00 %"),
+        ("control=all&q=ROSES", "1", "50.00 %"),
+        ("control=all&q=likes+the+sea.", "2", "100.00 %"),  # across prompt and text, on either side
+        ("control=all&outcome=leak,none", "4", "70.00 %"),  # an outcome filter does not touch the rate
+        ("q=zzz", "0", "–"),
+        ("model=nobody", "3", "83.33 %"),
+    ],
+)
+def test_an_address_filters_rows_and_rate(page: Path, fragment: str, shown: str, rate: str) -> None:
+    dom = rendered_dom(page, fragment)
+    assert (element_text(dom, "shown"), element_text(dom, "rate")) == (shown, rate)
+    assert ("model “nobody”" in element_text(dom, "notice")) == (fragment == "model=nobody")
+
+
+@pytest.mark.browser
+@needs_chromium
+def test_hostile_text_is_shown_as_text(page: Path) -> None:
+    dom = rendered_dom(page, "control=all&open=m/p/hat/red/neutral/0")
+    assert "<img" not in dom
+    assert re.search(r"<title>tiny [^<]*</title>", dom)
+    assert dom.count(html.escape(HOSTILE, quote=False)) >= 3  # heading, row, panel
+
+
+@pytest.mark.browser
+@needs_chromium
+def test_marks_show_concept_text_and_search(page: Path) -> None:
+    dom = rendered_dom(page, "q=poppy&group=red")
+    assert '<span class="prompt concept">red</span>' in dom
+    assert '<span class="text">a </span><span class="text hit">poppy</span>' in dom
+
+
+@pytest.mark.browser
+@needs_chromium
+def test_rows_sort_by_difference(page: Path) -> None:
+    script = "return Array.from(shown, row => data.scores[0].similarity_test[row]);"
+    # Differences .8, 0, -.1, .1, .45 of the rows with test similarity .9, .5, .2, .8, .35.
+    for sort, expected in [("difference", [0.9, 0.35, 0.8, 0.5, 0.2]), ("-difference", [0.2, 0.5, 0.8, 0.35, 0.9])]:
+        dom = rendered_dom(with_script(page, script), f"control=all&sort={sort}")
+        assert json.loads(element_text(dom, "probe")) == expected
+
+
+@pytest.mark.browser
+@needs_chromium
+def test_the_panel_shows_all_samples_of_the_prompt_and_all_scorers(page: Path) -> None:
+    dom = rendered_dom(page, "open=m/p/hat/red/without/1")
+    panel = dom[dom.index('id="detail"') :]
+    assert panel.count('class="sample') == 3  # two against one control, one against the other
+    assert panel.count('class="sample current"') == 1
+    assert "holds the concept literally · both texts are the same" in panel
+    assert panel.count("<td>first</td>") == panel.count("<td>second</td>") == 3
+    assert "Control: without clause (hat/without)" in panel
+    assert "Control: neutral filler (hat/neutral)" in panel
+
+
+@pytest.mark.browser
+@needs_chromium
+def test_keys_move_open_and_close(page: Path) -> None:
+    script = """
+      const press = key => document.activeElement.dispatchEvent(new KeyboardEvent("keydown", {key, bubbles: true}));
+      $("scroller").focus();
+      press("ArrowDown"); press("ArrowDown"); press("Enter");
+      const opened = location.hash, selected = document.querySelector('[aria-selected=true]').dataset.place;
+      press("End");
+      const last = location.hash;
+      press("Escape");
+      return [selected, opened, last, $("detail").hidden, location.hash];
+    """
+    selected, opened, last, hidden, closed = json.loads(element_text(rendered_dom(with_script(page, script)), "probe"))
+    assert selected == "1"
+    assert opened.endswith("open=m%2Fp%2Fhat%2Fred%2Fwithout%2F1")
+    assert last.endswith("open=m%2Fp%2Fhat%2Fblue%2Fwithout%2F0")
+    assert hidden
+    assert "open" not in closed
+
+
+@pytest.mark.browser
+@needs_chromium
+def test_controls_filter_and_write_the_address(page: Path) -> None:
+    script = """
+      const set = (name, value) => { $(name).value = value; $(name).dispatchEvent(new Event("change")); };
+      set("facet-control", -1);
+      $("norep").click();
+      $("outcome-leak").click();
+      $("search").value = "poppy";
+      $("search").dispatchEvent(new Event("input"));
+      await new Promise(done => setTimeout(done, 300));
+      const narrowed = [$("shown").textContent, location.hash];
+      $("reset").click();
+      return [...narrowed, $("shown").textContent, location.hash];
+    """
+    # Of the leaks without repetition, two hold "poppy": the first, and the last in its control's text.
+    found = json.loads(element_text(rendered_dom(with_script(page, script)), "probe"))
+    assert found == ["2", "#control=all&outcome=leak&q=poppy&norep=1", "3", ""]
+
+
+@pytest.mark.browser
+@needs_chromium
+def test_the_csv_holds_the_filtered_rows(page: Path) -> None:
+    dom = rendered_dom(with_script(page, "return csvText(shown);"), "control=neutral")
+    found = re.search(r'<pre id="probe">(.*?)</pre>', dom, re.DOTALL)
+    assert found is not None
+    table = pd.read_csv(io.StringIO(json.loads(html.unescape(found[1]))), keep_default_na=False)
+    expected = make_rows().query("control_kind == 'neutral'")
+    assert sorted(table.columns) == sorted(expected.columns)
+    for name in ["prompt_id", "prompt", "control", "text_test", "text_control", "sample", "second:similarity_control"]:
+        assert table[name].tolist() == expected[name].tolist()
+
+
+@pytest.mark.browser
+@needs_chromium
+def test_fifty_thousand_rows_filter_by_address_and_few_are_in_the_document(large_page: Path) -> None:
+    dom = rendered_dom(large_page, "model=m3")
+    assert element_text(dom, "shown") == "10,000"
+    assert element_text(dom, "total") == "50,000"
+    assert (element_text(dom, "rate"), element_text(dom, "ties")) == ("62.50 %", "25.00 %")
+    assert 0 < dom.count('role="option"') < 200
+    # 123, 1233, 1238 and every fifth of 12300 to 12399.
+    assert element_text(rendered_dom(large_page, "model=m3&q=text+123"), "shown") == "23"
+
+
+@pytest.mark.browser
+@needs_chromium
+def test_the_last_of_fifty_thousand_rows_can_be_reached(large_page: Path) -> None:
+    script = """
+      $("scroller").focus();
+      $("scroller").dispatchEvent(new KeyboardEvent("keydown", {key: "End", bubbles: true}));
+      const row = $("row-49999"), box = row.getBoundingClientRect(), around = $("scroller").getBoundingClientRect();
+      return [row.textContent.includes("text 49999."), box.bottom <= around.bottom + 3 && box.top >= around.top,
+        document.querySelectorAll(".row").length < 200];
+    """
+    higher = "measure = () => {}; rowHeight = 400; $('list').style.setProperty('--row', '400px'); redraw();"
+    for prelude in ("", higher):  # 50,000 rows of 400 px are higher than a browser lets an element be
+        dom = rendered_dom(with_script(large_page, prelude + script))
+        assert json.loads(element_text(dom, "probe")) == [True, True, True]
+
+
+@pytest.mark.browser
+@needs_chromium
+def test_a_study_without_pairs_says_so(tmp_path: Path) -> None:
+    rows = explorer_rows(make_pairs().iloc[:0], make_prompts())
+    assert len(rows) == 0
+    write_explorer(rows, tmp_path / "page.html", study="empty", scorers=SCORERS)
+    dom = rendered_dom(tmp_path / "page.html")
+    assert element_text(dom, "nothing") == "This study has no pairs of texts."
+    assert element_text(dom, "rate") == "–"
+
+
+@pytest.mark.browser
+@needs_chromium
+@pytest.mark.parametrize(("width", "height"), [(1280, 800), (800, 900)])
+def test_a_picture_of_the_page_is_not_blank_and_nothing_sticks_out(
+    page: Path, tmp_path: Path, width: int, height: int
+) -> None:
+    screenshot(page, tmp_path / "page.png", width=width, height=height)
+    picture = imread(tmp_path / "page.png")
+    assert picture.shape[:2] == (height, width)
+    assert picture[..., :3].std() > 0.05
+    script = "return [document.documentElement.scrollWidth, innerWidth, $('scroller').clientHeight];"
+    dom = rendered_dom(with_script(page, script), width=width, height=height)
+    needed, given, list_height = json.loads(element_text(dom, "probe"))
+    assert needed <= given
+    assert list_height > 200

@@ -1,0 +1,339 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import jsonschema
+import pandas as pd
+import pytest
+
+from leakscope.errors import InputError
+from leakscope.imported import (
+    GENERATION_COLUMNS,
+    LONG_FORM,
+    LONG_TEXTS,
+    PUBLISHED_FORM,
+    Imported,
+    import_generations,
+    import_prompts,
+)
+from leakscope.prompts import PROMPT_COLUMNS
+from leakscope.tables import read_table, write_csv
+
+LONG = """\
+prompt_id,control_id,neutral_control_id,concept,category,prompt
+c,,,,pets,He eats
+s,,,small,pets,A small dog. He eats
+t1,c,s,golden Yellow,pets,A golden yellow dog. He eats
+t2,c,,\u00a0red ,pets,A red dog. He eats
+"""
+PUBLISHED = """\
+,prompt,n_control,concept,category,template_id,is_control_item,expected_color,generation_2,generation_1,generation_10
+0,He eats,,none,1.0,7,True,none,b0,a0,c0
+1,A red dog. He eats,0.0,\u00a0red ,1.0,7,False,red,b1,a1,c1
+2,A tall dog. He eats,None,tall,1.0,7,False,,b2,,c2
+3,A blue dog. He eats,0,blue,1.0,7,False,none,b3, a3 ,c3
+"""
+
+
+def write(path: Path, text: str) -> Path:
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def long(tmp_path: Path) -> Path:
+    return write(tmp_path / "long.csv", LONG)
+
+
+@pytest.fixture
+def published_form(tmp_path: Path) -> Path:
+    return write(tmp_path / "published.csv", PUBLISHED)
+
+
+def refusal(path: Path) -> str:
+    with pytest.raises(InputError) as caught:
+        import_prompts(path, "mine")
+    return _one_line(caught.value, path)
+
+
+def _one_line(error: InputError, path: Path) -> str:
+    assert str(error).startswith(str(path))
+    assert "\n" not in str(error)
+    assert "got" in str(error)
+    assert "allowed" in str(error)
+    return str(error)
+
+
+# ---- prompts
+
+
+def test_long_form_keeps_ids_and_controls(long: Path) -> None:
+    prompts = import_prompts(long, "mine")
+    assert list(prompts) == PROMPT_COLUMNS
+    assert set(prompts["prompt_set"]) == {"mine"}
+    assert prompts["prompt_id"].tolist() == ["c", "s", "t1", "t2"]
+    assert prompts["control_id"].fillna("").tolist() == ["", "", "c", "c"]
+    assert prompts["neutral_control_id"].fillna("").tolist() == ["", "", "s", ""]
+    assert prompts["prompt"].tolist()[2] == "A golden yellow dog. He eats"
+
+
+def test_spaces_of_any_kind_round_a_concept_are_stripped(long: Path) -> None:
+    assert import_prompts(long, "mine")["concept"].fillna("").tolist() == ["", "small", "golden Yellow", "red"]
+
+
+def test_the_group_is_the_last_word_where_the_table_has_none(long: Path) -> None:
+    assert import_prompts(long, "mine")["concept_group"].tolist()[2:] == ["yellow", "red"]
+
+
+def test_the_group_of_the_table_is_kept(tmp_path: Path) -> None:
+    text = "prompt_id,control_id,concept,concept_group,prompt\nc,,,,x\nt,c,canary,Yellow,y\nu,c,Sky blue,,z\n"
+    prompts = import_prompts(write(tmp_path / "t.csv", text), "mine")
+    assert prompts["concept_group"].tolist()[1:] == ["Yellow", "blue"]
+    assert prompts[["category", "template_id", "slot", "expected"]].isna().all(axis=None)
+    assert set(prompts.dtypes.astype(str)) == {"str"}
+
+
+def test_published_form_calls_prompts_by_row_number(published_form: Path) -> None:
+    prompts = import_prompts(published_form, "mine")
+    assert prompts["prompt_id"].tolist() == ["0", "1", "2", "3"]
+    assert prompts["control_id"].fillna("").tolist() == ["", "0", "", "0"]
+    assert prompts["concept"].fillna("").tolist() == ["", "red", "tall", "blue"]
+    assert prompts["expected"].fillna("").tolist() == ["", "red", "", ""]
+    assert set(prompts["category"]) == {"1"}
+    assert set(prompts["template_id"]) == {"7"}
+    assert prompts["neutral_control_id"].isna().all()
+
+
+def test_a_written_prompt_table_comes_back(long: Path, tmp_path: Path) -> None:
+    prompts = import_prompts(long, "mine")
+    write_csv(prompts, tmp_path / "again.csv")
+    pd.testing.assert_frame_equal(import_prompts(tmp_path / "again.csv", "mine"), prompts)
+
+
+def test_ids_with_a_trailing_zero_fraction_join_whole_ones(tmp_path: Path) -> None:
+    # pandas writes a column of whole numbers with gaps as 0.0, the one without gaps as 0.
+    text = "prompt_id,control_id,concept,prompt\n0,,,x\n1,0.0,red,y\n"
+    prompts = import_prompts(write(tmp_path / "t.csv", text), "mine")
+    assert prompts["control_id"].tolist()[1] == "0"
+
+
+def test_a_prompt_stays_as_written(tmp_path: Path) -> None:
+    text = 'prompt_id,control_id,concept,prompt\nc,,," x\u00a0"\nt,c,red,"y ""z"""\n'
+    assert import_prompts(write(tmp_path / "t.csv", text), "mine")["prompt"].tolist() == [" x\u00a0", 'y "z"']
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "parts"),
+    [
+        ("concept,", "concpt,", ["concpt", "prompt_id, control_id, concept, prompt", "prompt, n_control, concept"]),
+        ("s,,,small", "c,,,small", ["row 1", "prompt_id", "'c'", "row 0"]),
+        ("s,,,small", ",,,small", ["row 1", "prompt_id", "''"]),
+        ("A red dog. He eats", " ", ["'t2'", "prompt", "not empty"]),
+        ("t1,c,s", "t1,d,s", ["row 2", "control_id", "'d'"]),
+        ("t1,c,s", "t1,c,d", ["row 2", "neutral_control_id", "'d'"]),
+        ("t1,c,s", "t1,t1,s", ["row 2", "control_id", "'t1'", "itself"]),
+        ("golden Yellow", "None", ["'t1'", "concept", "'None'"]),
+        ("golden Yellow", "", ["'t1'", "concept", "''"]),
+        ("golden Yellow,pets", "golden Yellow,all", ["'t1'", "category", "'all'"]),
+        ("t1,c,s,golden Yellow,pets,A golden yellow dog. He eats\nt2,c", "t2,", ["no prompt with a control"]),
+    ],
+)
+def test_a_wrong_long_table_is_one_line(long: Path, old: str, new: str, parts: list[str]) -> None:
+    assert old in LONG
+    message = refusal(write(long, LONG.replace(old, new, 1)))
+    for part in parts:
+        assert part in message
+
+
+@pytest.mark.parametrize("value", ["4", "-1", "0.5", "x", "1e0", "٣"])
+def test_a_control_row_that_does_not_exist_is_refused(published_form: Path, value: str) -> None:
+    message = refusal(write(published_form, PUBLISHED.replace(",0.0,", f",{value},")))
+    for part in ("row 1", "n_control", repr(value), "from 0 to 3"):
+        assert part in message
+
+
+def test_a_control_row_that_is_the_row_itself_is_refused(published_form: Path) -> None:
+    assert "itself" in refusal(write(published_form, PUBLISHED.replace(",0.0,", ",1,")))
+
+
+def test_a_test_without_concept_is_refused(published_form: Path) -> None:
+    assert "'1'" in refusal(write(published_form, PUBLISHED.replace("\u00a0red ", "none")))
+
+
+# ---- generations
+
+
+def generations(path: Path, prompts_path: Path, samples: int | None = None, model: str = "m") -> Imported:
+    return import_generations(path, import_prompts(prompts_path, "mine"), model, "mine", samples, prompts_path)
+
+
+def no_generations(path: Path, prompts_path: Path, samples: int | None = None) -> str:
+    with pytest.raises(InputError) as caught:
+        generations(path, prompts_path, samples)
+    return _one_line(caught.value, path)
+
+
+def by_prompt(imported: Imported) -> dict[str, list[str]]:
+    return imported.generations.groupby("prompt_id", sort=False)["text"].agg(list).to_dict()
+
+
+def test_wide_columns_are_ordered_by_number_and_kept_as_written(published_form: Path) -> None:
+    imported = generations(published_form, published_form)
+    assert imported.warnings == []
+    assert list(imported.generations) == GENERATION_COLUMNS
+    assert imported.generations["sample"].tolist() == [0, 1, 2] * 4
+    assert str(imported.generations["sample"].dtype) == "int64"
+    assert by_prompt(imported) == {
+        "0": ["a0", "b0", "c0"],
+        "1": ["a1", "b1", "c1"],
+        "2": ["", "b2", "c2"],
+        "3": [" a3 ", "b3", "c3"],
+    }
+
+
+def test_samples_keeps_the_first_ones_and_no_more_than_there_are(published_form: Path) -> None:
+    assert by_prompt(generations(published_form, published_form, samples=1))["3"] == [" a3 "]
+    assert "3 of the 4 samples" in no_generations(published_form, published_form, samples=4)
+
+
+def test_published_form_needs_as_many_rows_as_prompts(published_form: Path, tmp_path: Path) -> None:
+    shorter = write(tmp_path / "shorter.csv", PUBLISHED.rsplit("\n", 2)[0] + "\n")
+    message = no_generations(shorter, published_form)
+    for part in ("3 rows", "4", str(published_form)):
+        assert part in message
+
+
+def test_rows_with_another_text_are_counted_in_one_warning(published_form: Path, tmp_path: Path) -> None:
+    other = write(tmp_path / "other.csv", PUBLISHED.replace("dog.", "hound."))
+    imported = generations(other, published_form)
+    assert by_prompt(imported)["1"] == ["a1", "b1", "c1"]
+    assert len(imported.warnings) == 1
+    assert "3 of 4 rows" in imported.warnings[0]
+    assert "row 1: 'A red hound. He eats', not 'A red dog. He eats'" in imported.warnings[0]
+    assert "\n" not in imported.warnings[0]
+
+
+def test_a_long_warning_shows_the_first_few(tmp_path: Path) -> None:
+    rows = [f"prompt {i}{{}},{0 if i else ''},red,x\n" for i in range(9)]
+    head = "prompt,n_control,concept,generation_1\n"
+    prompts = write(tmp_path / "a.csv", head + "".join(row.format("") for row in rows))
+    other = write(tmp_path / "b.csv", head + "".join(row.format("!") for row in rows))
+    (warning,) = generations(other, prompts).warnings
+    assert "9 of 9 rows" in warning
+    assert "and 6 more" in warning
+
+
+def test_wide_form_with_ids_joins_by_id(long: Path, tmp_path: Path) -> None:
+    text = "prompt_id,generation_1\nt2,four\nt1,three\nx,none\nc,one\ns,two\n"
+    imported = generations(write(tmp_path / "wide.csv", text), long)
+    assert by_prompt(imported) == {"c": ["one"], "s": ["two"], "t1": ["three"], "t2": ["four"]}
+    assert len(imported.warnings) == 1
+    assert "'x'" in imported.warnings[0]
+
+
+def test_long_form_joins_by_id_and_sample(long: Path, tmp_path: Path) -> None:
+    rows = [f"{i},{k},{i}-{k}" for k in (1, 0) for i in ("t2", "c", "s", "t1")]
+    imported = generations(write(tmp_path / "g.csv", "\n".join(["prompt_id,sample,text", *rows])), long)
+    assert by_prompt(imported)["t1"] == ["t1-0", "t1-1"]
+    assert imported.generations["prompt_id"].tolist() == ["c", "c", "s", "s", "t1", "t1", "t2", "t2"]
+    assert set(imported.generations["model"]) == {"m"}
+
+
+def test_long_form_is_filtered_by_model_and_prompt_set(long: Path, tmp_path: Path) -> None:
+    rows = [
+        f"{m},{s},{i},0,{m} {s}" for m in ("m", "other") for s in ("mine", "theirs") for i in ("c", "s", "t1", "t2")
+    ]
+    path = write(tmp_path / "g.csv", "\n".join(["model,prompt_set,prompt_id,sample,text", *rows]))
+    assert set(generations(path, long).generations["text"]) == {"m mine"}
+    with pytest.raises(InputError, match="column 'model': got m, other; allowed: x"):
+        generations(path, long, model="x")
+
+
+def test_our_own_generations_come_back(published_form: Path, tmp_path: Path) -> None:
+    first = generations(published_form, published_form)
+    first.generations.to_parquet(tmp_path / "g.parquet")
+    again = generations(tmp_path / "g.parquet", published_form)
+    pd.testing.assert_frame_equal(again.generations, first.generations)
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("prompt_id,text\nc,x\n", ["prompt_id, text", "prompt_id, sample, text", "generation_1"]),
+        ("prompt_id,sample,text\nc,0,x\ns,0,x\nt1,0,x\n", ["1 prompts", "'t2'"]),
+        ("prompt_id,generation_1\nc,x\ns,x\nt1,x\n", ["1 prompts", "'t2'"]),
+        ("prompt_id,generation_1\nc,x\nc,x\n", ["row 1", "'c' twice"]),
+        ("prompt_id,sample,text\nc,0,x\nc,0,y\n", ["row 1", "sample 0", "'c' twice"]),
+        ("prompt_id,sample,text\nc,first,x\n", ["row 0", "sample", "'first'", "whole number"]),
+        ("prompt_id,sample,text\nc,1,x\ns,1,x\nt1,1,x\nt2,1,x\n", ["'c'", "number 0 is missing"]),
+        ("prompt_id,sample,text\nc,0,x\nc,1,x\ns,0,x\nt1,0,x\nt2,0,x\n", ["1 of the 2 samples", "'s'"]),
+    ],
+)
+def test_a_wrong_table_of_texts_is_one_line(long: Path, tmp_path: Path, text: str, parts: list[str]) -> None:
+    message = no_generations(write(tmp_path / "g.csv", text), long)
+    for part in parts:
+        assert part in message
+
+
+# ---- the published files
+
+
+@pytest.mark.published
+@pytest.mark.parametrize(
+    ("name", "n_rows", "n_tests", "samples"),
+    [
+        ("color_prompts_qwen_05_instr", 760, 709, 5),
+        ("color_prompts_qwen_3_instr", 760, 709, 5),
+        ("initial_prompts_qwen_05_instr", 140, 109, 1),
+        ("initial_prompts_qwen_3_instr", 140, 109, 1),
+    ],
+)
+def test_published_files_give_the_published_number_of_pairs(
+    published: Path, name: str, n_rows: int, n_tests: int, samples: int
+) -> None:
+    path = published / f"semantic_leakage/{name}.xlsx"
+    prompts = import_prompts(path, "authors")
+    tests = prompts[prompts["control_id"].notna()]
+    imported = import_generations(path, prompts, "qwen", "authors", None, path)
+    pairs = tests.merge(imported.generations, on="prompt_id").merge(
+        imported.generations, left_on=["control_id", "sample"], right_on=["prompt_id", "sample"]
+    )
+    assert len(prompts) == n_rows
+    assert len(tests) == n_tests
+    assert len(pairs) == n_tests * samples
+    assert imported.warnings == []
+    assert (tests["concept"] == tests["concept"].str.strip()).all()
+    assert set(prompts["category"].dropna()) == ({"1", "2", "3"} if n_rows == 760 else set())
+
+
+@pytest.mark.published
+def test_texts_of_the_published_files_are_kept_as_written(published: Path) -> None:
+    path = published / "semantic_leakage/color_prompts_qwen_05_instr.xlsx"
+    imported = import_generations(path, import_prompts(path, "authors"), "qwen", "authors", None, path)
+    columns = [f"generation_{k}" for k in range(1, 6)]
+    assert imported.generations["text"].tolist() == read_table(path)[columns].to_numpy().ravel().tolist()
+
+
+# ---- the schemas say what the code does
+
+
+def test_schemas_have_the_columns_that_are_read(root: Path) -> None:
+    prompts, texts = _schema(root, "prompt_table"), _schema(root, "generation_table")
+    assert [form["required"] for form in prompts["anyOf"]] == [list(LONG_FORM), list(PUBLISHED_FORM)]
+    assert texts["anyOf"][0]["required"] == list(LONG_TEXTS)
+    # Every output column that a table can fill is described.
+    assert {*PROMPT_COLUMNS} - {"prompt_set", "slot"} <= {*prompts["properties"]}
+    assert {*GENERATION_COLUMNS} <= {*texts["properties"]}
+
+
+def test_rows_that_are_read_follow_the_schemas(root: Path, long: Path, published_form: Path) -> None:
+    for path, name in ((long, "prompt_table"), (published_form, "prompt_table"), (published_form, "generation_table")):
+        for row in read_table(path).to_dict("records"):
+            jsonschema.validate(row, _schema(root, name))
+
+
+def _schema(root: Path, name: str) -> dict:
+    schema = json.loads((root / f"schemas/{name}.schema.json").read_text(encoding="utf-8"))
+    jsonschema.Draft202012Validator.check_schema(schema)
+    return schema

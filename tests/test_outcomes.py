@@ -1,0 +1,327 @@
+"""Pairs, what has to be scored for them, and which concepts texts name."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from leakscope.errors import InputError
+from leakscope.outcomes import (
+    MATRIX_COLUMNS,
+    PAIR_COLUMNS,
+    compare_pairs,
+    concept_group,
+    concept_matrix,
+    contains_concept,
+    list_pairs,
+)
+
+PROMPT_COLUMNS = ["prompt_id", "control_id", "neutral_control_id", "concept", "concept_group", "category"]
+NO_CANDIDATES = pd.DataFrame({"slot": [], "candidate": [], "concept_group": []}, dtype=str)
+
+
+def prompts_of(*rows: tuple[object, ...], template_id: object = None, slot: object = None) -> pd.DataFrame:
+    table = pd.DataFrame(rows, columns=PROMPT_COLUMNS, dtype=object)
+    return table.assign(prompt_set="set", expected=None, template_id=template_id, slot=slot, prompt="A prompt")
+
+
+def generations_of(texts: dict[str, list[str]], model: str = "m") -> pd.DataFrame:
+    rows = [("set", model, name, k, text) for name, found in texts.items() for k, text in enumerate(found)]
+    return pd.DataFrame(rows, columns=["prompt_set", "model", "prompt_id", "sample", "text"])
+
+
+def similarity_of(values: dict[tuple[str, str], float]) -> pd.DataFrame:
+    rows = [(concept, text, value) for (concept, text), value in values.items()]
+    return pd.DataFrame(rows, columns=["concept", "text", "similarity"])
+
+
+@pytest.fixture
+def two_colors() -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Two concepts of one category share a control; three samples, similarities worked out by hand."""
+    prompts = prompts_of(
+        ("c", None, None, None, None, "colors"),
+        ("y", "c", None, "lemon yellow", "yellow", "colors"),
+        ("r", "c", None, "red", "red", "colors"),
+    )
+    generations = generations_of({"c": ["sky", "sun", "tea"], "y": ["sun", "sun", "sky"], "r": ["Red!", "tea", "tea"]})
+    similarity = similarity_of(
+        {
+            ("lemon yellow", "sky"): 0.1,
+            ("lemon yellow", "sun"): 0.7,
+            ("lemon yellow", "tea"): 0.1004,
+            ("lemon yellow", "Red!"): 0.2,
+            ("red", "sky"): 0.2,
+            ("red", "sun"): 0.3,
+            ("red", "tea"): 0.25,
+            ("red", "Red!"): 0.9,
+        }
+    )
+    return prompts, generations, similarity
+
+
+def test_outcomes_are_those_worked_out_by_hand(two_colors: tuple[pd.DataFrame, ...]) -> None:
+    pairs = compare_pairs(*two_colors, scorer="s")
+    assert list(pairs.columns) == PAIR_COLUMNS
+    assert pairs["prompt_id"].tolist() == ["y"] * 3 + ["r"] * 3
+    assert pairs["sample"].tolist() == [0, 1, 2] * 2
+    # yellow: .7 > .1, .7 = .7, .1 = .1 (.1004 rounds to .1); red: .9 > .2, .25 < .3, .25 = .25
+    assert pairs["outcome"].tolist() == [1, 0.5, 0.5, 1, 0, 0.5]
+    # yellow against the control's .1, .7, .1; red against .2, .3, .25
+    assert pairs["outcome_all_pairs"].tolist() == pytest.approx([2.5 / 3, 2.5 / 3, 1 / 3, 1, 0.5, 0.5])
+    # the same texts scored against the other: red .3 > .2, .3 = .3, .2 < .25; yellow .2 > .1, .1 < .7, .1 = .1
+    assert pairs["swapped_outcome"].tolist() == [1, 0.5, 0, 1, 0, 0.5]
+    assert pairs["repetition"].tolist() == [False, False, False, True, False, False]
+    assert pairs["identical"].tolist() == [False, True, False, False, False, True]
+    assert pairs["similarity_control"].tolist() == [0.1, 0.7, 0.1, 0.2, 0.3, 0.25]
+
+
+def test_similarities_that_differ_after_rounding_do_not_tie(two_colors: tuple[pd.DataFrame, ...]) -> None:
+    pairs = compare_pairs(*two_colors, scorer="s", decimals=4)
+    assert pairs["outcome"].tolist()[2] == 0  # .1 < .1004
+
+
+def naive_pairs(
+    prompts: pd.DataFrame, generations: pd.DataFrame, similarity: pd.DataFrame, decimals: int
+) -> pd.DataFrame:
+    """The definition in plain loops."""
+    known = {(c, t): round(s, decimals) for c, t, s in similarity.itertuples(index=False)}
+    texts = {(g.model, g.prompt_id, g.sample): g.text for g in generations.itertuples()}
+    samples = sorted(generations["sample"].unique())
+
+    def win(concept: str, test: str, control: str) -> float:
+        a, b = known[concept, test], known[concept, control]
+        return 1.0 if a > b else 0.5 if a == b else 0.0
+
+    rows = []
+    for model in generations["model"].unique():
+        for kind, column in (("without", "control_id"), ("neutral", "neutral_control_id")):
+            for p in prompts[prompts[column].notna()].to_dict("records"):
+                others = {
+                    (q["concept"], q["concept_group"])
+                    for q in prompts.to_dict("records")
+                    if (q["control_id"] or q["neutral_control_id"])
+                    and q["category"] == p["category"]
+                    and q["concept_group"] != p["concept_group"]
+                }
+                for k in samples:
+                    test, control = texts[model, p["prompt_id"], k], texts[model, p[column], k]
+                    everyone = [win(p["concept"], test, texts[model, p[column], j]) for j in samples]
+                    swapped = [win(concept, test, control) for concept, _ in others]
+                    row = (model, kind, p["prompt_id"], k, win(p["concept"], test, control))
+                    rows.append((*row, np.mean(everyone), np.mean(swapped) if swapped else np.nan))
+    names = ["model", "control_kind", "prompt_id", "sample", "outcome", "outcome_all_pairs", "swapped_outcome"]
+    return pd.DataFrame(rows, columns=names)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_outcomes_equal_an_independent_loop_on_random_data(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    concepts = [(f"{shade} {color}", color) for color in ("red", "blue", "green") for shade in ("light", "dark")]
+    rows: list[tuple[object, ...]] = [(f"{c}/{kind}", None, None, None, None, c) for c in "ab" for kind in "wn"]
+    for category, chosen in (("a", concepts), ("b", concepts[:2])):
+        for concept, group in chosen:
+            neutral = f"{category}/n" if rng.random() < 0.7 else None
+            rows.append((f"{category}/{concept}", f"{category}/w", neutral, concept, group, category))
+    prompts = prompts_of(*rows)
+    words = [f"word {i}" for i in range(8)]
+    names = prompts["prompt_id"].tolist()
+    generations = pd.concat(
+        [generations_of({name: rng.choice(words, 4).tolist() for name in names}, model) for model in ("m1", "m2")]
+    ).sample(frac=1, random_state=seed)
+    values = {(concept, word): float(rng.integers(0, 60)) / 10000 for concept, _ in concepts for word in words}
+    expected = naive_pairs(prompts, generations, similarity_of(values), 3)
+    columns = ["model", "control_kind", "prompt_id", "sample"]
+    found = compare_pairs(prompts, generations, similarity_of(values), "s").sort_values(columns)
+    expected = expected.sort_values(columns)
+    for column in expected.columns:
+        if expected[column].dtype == float:
+            np.testing.assert_allclose(found[column], expected[column], rtol=1e-12)
+        else:
+            assert found[column].tolist() == expected[column].tolist()
+    assert found["swapped_outcome"].isna().sum() == (found["category"] == "b").sum()  # both concepts are red
+
+
+def test_swapped_outcome_does_not_depend_on_how_pairs_are_cut_into_blocks(
+    two_colors: tuple[pd.DataFrame, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = compare_pairs(*two_colors, scorer="s")
+    monkeypatch.setattr("leakscope.outcomes.CELLS", 4)  # two concepts: blocks of two pairs
+    pd.testing.assert_frame_equal(compare_pairs(*two_colors, scorer="s"), whole)
+
+
+def test_prompts_without_control_are_not_counted(two_colors: tuple[pd.DataFrame, ...]) -> None:
+    prompts, generations, similarity = two_colors
+    prompts.loc[prompts["prompt_id"] == "r", "control_id"] = None
+    pairs = compare_pairs(prompts, generations, similarity, "s")
+    assert set(pairs["prompt_id"]) == {"y"}
+    assert pairs["swapped_outcome"].isna().all()  # red is no longer a concept of the category
+
+
+def test_prompts_without_category_are_one_category(two_colors: tuple[pd.DataFrame, ...]) -> None:
+    prompts, generations, similarity = two_colors
+    pairs = compare_pairs(prompts.assign(category=None), generations, similarity, "s")
+    assert pairs["category"].isna().all()
+    assert pairs["swapped_outcome"].tolist() == [1, 0.5, 0, 1, 0, 0.5]
+
+
+def test_no_generations_give_no_pairs(two_colors: tuple[pd.DataFrame, ...]) -> None:
+    prompts, generations, similarity = two_colors
+    pairs = compare_pairs(prompts, generations.head(0), similarity, "s")
+    assert list(pairs.columns) == PAIR_COLUMNS
+    assert pairs.empty
+
+
+def test_no_test_prompts_give_no_pairs(two_colors: tuple[pd.DataFrame, ...]) -> None:
+    prompts, generations, similarity = two_colors
+    assert compare_pairs(prompts.head(1), generations, similarity, "s").empty
+
+
+def test_clusters_are_templates_or_else_controls(two_colors: tuple[pd.DataFrame, ...]) -> None:
+    prompts, generations, similarity = two_colors
+    assert set(compare_pairs(prompts, generations, similarity, "s")["cluster"]) == {"c"}
+    pairs = compare_pairs(prompts.assign(template_id="t"), generations, similarity, "s")
+    assert set(pairs["cluster"]) == {"t"}
+
+
+def test_templates_that_share_a_control_are_one_cluster(two_colors: tuple[pd.DataFrame, ...]) -> None:
+    prompts, generations, similarity = two_colors
+    pairs = compare_pairs(prompts.assign(template_id=[None, "t1", "t2"]), generations, similarity, "s")
+    assert pairs["template_id"].tolist() == ["t1"] * 3 + ["t2"] * 3
+    assert set(pairs["cluster"]) == {"t1"}
+
+
+def test_a_missing_generation_names_model_and_prompt(two_colors: tuple[pd.DataFrame, ...]) -> None:
+    prompts, generations, similarity = two_colors
+    for name in ("r", "c"):
+        with pytest.raises(InputError, match=f"^generations of m: prompt '{name}' has no sample"):
+            compare_pairs(prompts, generations[generations["prompt_id"] != name], similarity, "s")
+
+
+def test_unequal_numbers_of_samples_name_model_and_prompt(two_colors: tuple[pd.DataFrame, ...]) -> None:
+    prompts, generations, similarity = two_colors
+    short = generations[(generations["prompt_id"] != "r") | (generations["sample"] < 2)]
+    with pytest.raises(InputError, match="^generations of m: prompt 'r' has 2 samples, its control 'c' has 3; allowed"):
+        compare_pairs(prompts, short, similarity, "s")
+
+
+def test_other_sample_numbers_than_the_control_are_an_error(two_colors: tuple[pd.DataFrame, ...]) -> None:
+    prompts, generations, similarity = two_colors
+    generations.loc[generations["prompt_id"] == "r", "sample"] += 1
+    with pytest.raises(InputError, match="^generations of m: prompt 'r' has sample 3, its control 'c' has not"):
+        compare_pairs(prompts, generations, similarity, "s")
+
+
+def test_a_sample_that_is_there_twice_is_an_error(two_colors: tuple[pd.DataFrame, ...]) -> None:
+    prompts, generations, similarity = two_colors
+    with pytest.raises(InputError, match="^generations of m: prompt 'y' has sample 1 twice"):
+        compare_pairs(prompts, pd.concat([generations, generations.iloc[[4]]]), similarity, "s")
+
+
+def test_a_missing_similarity_names_concept_and_text(two_colors: tuple[pd.DataFrame, ...]) -> None:
+    prompts, generations, similarity = two_colors
+    missing = similarity[(similarity["concept"] != "red") | (similarity["text"] != "tea")]
+    with pytest.raises(InputError, match="^similarity by s: none for concept 'red' and text 'tea'; allowed"):
+        compare_pairs(prompts, generations, missing, "s")
+
+
+def test_listed_pairs_are_exactly_what_is_needed(two_colors: tuple[pd.DataFrame, ...]) -> None:
+    prompts, generations, similarity = two_colors
+    pairs = list_pairs(prompts, generations, NO_CANDIDATES)
+    assert list(pairs.columns) == ["concept", "text"]
+    assert set(map(tuple, pairs.to_numpy())) == set(zip(similarity["concept"], similarity["text"], strict=True))
+    assert len(pairs) == len(similarity)
+
+
+def test_listed_pairs_stay_within_prompt_set_and_category(two_colors: tuple[pd.DataFrame, ...]) -> None:
+    prompts, generations, _ = two_colors
+    other = prompts.assign(prompt_set="other", concept="bee")
+    more = generations.assign(prompt_set="other", text="buzz")
+    pairs = list_pairs(pd.concat([prompts, other]), pd.concat([generations, more]), NO_CANDIDATES)
+    assert set(pairs.loc[pairs["concept"] == "bee", "text"]) == {"buzz"}
+    assert "buzz" not in set(pairs.loc[pairs["concept"] != "bee", "text"])
+
+
+def test_listed_pairs_hold_the_candidates_of_the_slots_used(two_colors: tuple[pd.DataFrame, ...]) -> None:
+    prompts, generations, _ = two_colors
+    candidates = pd.DataFrame(
+        {"slot": ["foods", "birds"], "candidate": ["a lime", "a crow"], "concept_group": ["green", "black"]}
+    )
+    texts = set(list_pairs(prompts.assign(slot="foods"), generations, candidates)["text"])
+    assert "a lime." in texts
+    assert "a crow." not in texts
+
+
+def test_listed_pairs_of_nothing_are_none(two_colors: tuple[pd.DataFrame, ...]) -> None:
+    prompts, generations, _ = two_colors
+    assert list_pairs(prompts.head(1), generations, NO_CANDIDATES).empty
+    assert list_pairs(prompts.head(0), generations, NO_CANDIDATES).columns.tolist() == ["concept", "text"]
+
+
+@pytest.mark.parametrize(
+    ("text", "concept", "expected"),
+    [
+        ("It is a RED car.", "red", True),
+        ("It bored me", "red", False),
+        ("infrared", "red", False),
+        ("golden yellow.", "Golden Yellow", True),
+        ("golden, yellow", "golden yellow", False),
+        ("C++ is here", "c++", True),
+        ("STRASSE", "straße", True),
+        ("", "red", False),
+    ],
+)
+def test_contains_concept_means_whole_words_in_any_case(text: str, concept: str, expected: bool) -> None:
+    assert contains_concept(text, concept) is expected
+
+
+@pytest.mark.parametrize(("concept", "group"), [("Lemon Yellow", "yellow"), ("red ", "red"), ("", "")])
+def test_concept_group_is_the_last_word(concept: str, group: str) -> None:
+    assert concept_group(concept) == group
+
+
+def test_concept_matrix_counts_the_groups_of_candidates() -> None:
+    prompts = prompts_of(
+        ("c", None, None, None, None, "k"),
+        ("y", "c", None, "lemon yellow", "yellow", "k"),
+        ("r", "c", None, "crimson", "red", "k"),
+        slot="things",
+    )
+    candidates = pd.DataFrame(
+        {
+            "slot": "things",
+            "candidate": ["a lemon", "a rose", "an apple", "a lemon tree"],
+            "concept_group": ["yellow", "red", "red", "green"],
+        }
+    )
+    texts = {
+        "c": ["a rose"] * 4,
+        "y": ["The LEMON.", "a rose, an apple", "a lemon and a rose", "a lemon tree"],
+        "r": ["a rose", "roses", "nothing", "a rose"],
+    }
+    table = concept_matrix(prompts, candidates, generations_of(texts))
+    assert list(table.columns) == MATRIX_COLUMNS
+    found = {(row.concept_group, row.generated_group): (row.n, row.share) for row in table.itertuples()}
+    assert found == {
+        ("yellow", "yellow"): (1, 25.0),
+        ("yellow", "red"): (1, 25.0),
+        ("yellow", "green"): (1, 25.0),
+        ("yellow", "several"): (1, 25.0),
+        ("red", "red"): (2, 50.0),
+        ("red", "none"): (2, 50.0),
+    }
+
+
+def test_concept_matrix_without_slots_looks_for_the_groups_themselves(
+    two_colors: tuple[pd.DataFrame, ...],
+) -> None:
+    prompts, generations, _ = two_colors
+    table = concept_matrix(prompts.assign(category=None), NO_CANDIDATES, generations)
+    found = {(row.category, row.concept_group, row.generated_group): row.n for row in table.itertuples()}
+    assert found == {("all", "yellow", "none"): 3, ("all", "red", "red"): 1, ("all", "red", "none"): 2}
+
+
+def test_concept_matrix_of_nothing_is_empty(two_colors: tuple[pd.DataFrame, ...]) -> None:
+    prompts, generations, _ = two_colors
+    table = concept_matrix(prompts, NO_CANDIDATES, generations.head(0))
+    assert list(table.columns) == MATRIX_COLUMNS
+    assert table.empty

@@ -1,0 +1,189 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from leakscope.errors import InputError
+from leakscope.tables import read_table, read_tables, write_csv, write_table
+
+ROWS = [["a", "None", "NA"], ["b", " é ", ""], ["1.0", "nan", 'say "x", y']]
+COLUMNS = ["name", "first", "second"]
+
+
+def save(path: Path) -> Path:
+    frame = pd.DataFrame(ROWS, columns=COLUMNS)
+    if path.suffix == ".xlsx":
+        frame.to_excel(path, index=False)
+    elif path.suffix == ".jsonl":
+        frame.to_json(path, orient="records", lines=True)
+    elif path.suffix == ".parquet":
+        frame.to_parquet(path)
+    else:
+        frame.to_csv(path, index=False, sep="\t" if path.suffix == ".tsv" else ",")
+    return path
+
+
+def refusal(path: Path, sheet: str | None = None) -> str:
+    with pytest.raises(InputError) as caught:
+        read_table(path, sheet)
+    message = str(caught.value)
+    assert message.startswith(str(path))
+    assert "\n" not in message
+    assert "got" in message
+    assert "allowed" in message
+    return message
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".xlsx", ".jsonl", ".parquet", ".CSV"])
+def test_every_format_gives_the_same_text(tmp_path: Path, suffix: str) -> None:
+    table = read_table(save(tmp_path / f"table{suffix}"))
+    assert list(table) == COLUMNS
+    assert table.to_numpy().tolist() == ROWS
+    assert set(table.dtypes.astype(str)) == {"str"}
+
+
+def test_numbers_and_gaps_of_a_spreadsheet_are_text(tmp_path: Path) -> None:
+    path = tmp_path / "t.xlsx"
+    pd.DataFrame({"n": [0.0, None, 2.0], "x": [1.5, 2.5, None], "b": [True, False, True]}).to_excel(path, index=False)
+    table = read_table(path)
+    assert table["n"].tolist() == ["0", "", "2"]
+    assert table["x"].tolist() == ["1.5", "2.5", ""]
+    assert table["b"].tolist() == ["True", "False", "True"]
+
+
+def test_types_of_json_and_parquet_become_text(tmp_path: Path) -> None:
+    lines = tmp_path / "t.jsonl"
+    lines.write_text('{"a": 1, "b": null}\n\n{"a": 0.5, "c": "\\u2028x"}\n', encoding="utf-8")
+    assert read_table(lines).to_dict("list") == {"a": ["1", "0.5"], "b": ["", ""], "c": ["", "\u2028x"]}
+    parquet = tmp_path / "t.parquet"
+    pd.DataFrame({"i": [1, 2], "f": [0.0, np.nan], "s": ["x", None]}).to_parquet(parquet)
+    assert read_table(parquet).to_dict("list") == {"i": ["1", "2"], "f": ["0.0", ""], "s": ["x", ""]}
+
+
+def test_a_named_sheet_is_read_else_the_first(tmp_path: Path) -> None:
+    path = tmp_path / "t.xlsx"
+    with pd.ExcelWriter(path) as book:
+        pd.DataFrame({"a": ["1"]}).to_excel(book, sheet_name="one", index=False)
+        pd.DataFrame({"a": ["2"]}).to_excel(book, sheet_name="two", index=False)
+    assert read_table(path)["a"].tolist() == ["1"]
+    assert read_table(path, "two")["a"].tolist() == ["2"]
+    assert "Did you mean 'two'?" in refusal(path, "tow")
+
+
+def test_byte_order_mark_line_ends_and_line_breaks_in_cells(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_bytes('\ufeff a ,b\r\n"x\ny",1\r\n\r\n,\r\n'.encode())
+    assert read_table(path).to_dict("list") == {"a": ["x\ny"], "b": ["1"]}
+
+
+def test_a_column_without_name_does_no_harm(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text(",a\n0,x\n", encoding="utf-8")
+    assert list(read_table(path)) == ["Unnamed: 0", "a"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "parts"),
+    [
+        ("t.csv", b"a,b\nx,\xff\n", ["UTF-8", "line 2", "offset 6", "0xff"]),
+        ("t.jsonl", b'{"a": "\xff"}', ["UTF-8", "line 1"]),
+        ("t.csv", b"a,b\nx,y\nx\n", ["line 3", "got 1 fields", "2"]),
+        ("t.csv", b"a,b\nx,y,z\n", ["line 2", "got 3 fields"]),
+        ("t.csv", b'a,b\n"x,y\n', ["line 2", "double quotes"]),
+        ("t.csv", b"a,a\nx,y\n", ["'a' twice"]),
+        ("t.csv", b"", ["an empty table"]),
+        ("t.csv", b"a,b\n", ["an empty table", "at least one row"]),
+        ("t.tsv", b"a\tb\n\t\n", ["an empty table"]),
+        ("t.jsonl", b'{"a": 1}\n{"a": \n', ["line 2", "invalid JSON"]),
+        ("t.jsonl", b'{"a": 1}\n[1]\n', ["line 2", "JSON list"]),
+        ("t.jsonl", b'{"a": ["x"]}\n', ["line 1", "'a'", "list"]),
+        ("t.jsonl", b'{"a": "\\ud83d"}\n', ["line 1", "'a'", "surrogate"]),
+        ("t.jsonl", b"\n", ["an empty table"]),
+        ("t.xlsx", b"no spreadsheet", ["cannot be opened", "XLSX"]),
+        ("t.xlsx", b"PK\x03\x04 half a file", ["cannot be opened", "XLSX"]),
+        ("t.parquet", b"no parquet", ["Parquet"]),
+        ("t.txt", b"a\nb\n", ["'.txt'", ".csv, .tsv, .xlsx, .jsonl, .parquet"]),
+        ("t", b"a\nb\n", ["the suffix ''"]),
+    ],
+)
+def test_a_damaged_file_is_one_line(tmp_path: Path, name: str, content: bytes, parts: list[str]) -> None:
+    (tmp_path / name).write_bytes(content)
+    message = refusal(tmp_path / name)
+    for part in parts:
+        assert part in message
+
+
+def test_a_spreadsheet_without_rows_is_refused(tmp_path: Path) -> None:
+    pd.DataFrame({"a": []}).to_excel(tmp_path / "t.xlsx", index=False)
+    assert "an empty table" in refusal(tmp_path / "t.xlsx")
+    pd.DataFrame().to_excel(tmp_path / "u.xlsx", index=False)
+    assert "an empty table" in refusal(tmp_path / "u.xlsx")
+
+
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
+    assert "no such file" in refusal(tmp_path / "none.csv")
+    (tmp_path / "folder.csv").mkdir()
+    assert "no such file" in refusal(tmp_path / "folder.csv")
+
+
+def test_a_sheet_of_another_format_is_refused(tmp_path: Path) -> None:
+    assert "'one'" in refusal(save(tmp_path / "t.csv"), "one")
+
+
+def test_a_list_in_parquet_is_refused(tmp_path: Path) -> None:
+    pd.DataFrame({"a": ["x"], "b": [["y"]]}).to_parquet(tmp_path / "t.parquet")
+    message = refusal(tmp_path / "t.parquet")
+    assert "row 0: column 'b'" in message
+
+
+FRAME = pd.DataFrame({"model": ["a", None], "rate": [200 / 3, np.nan], "n": [2, 3], "ok": [True, False]})
+
+
+def test_equal_tables_give_equal_bytes_and_come_back(tmp_path: Path) -> None:
+    write_table(FRAME, tmp_path / "new/a.parquet")
+    write_table(FRAME.copy(), tmp_path / "new/b.parquet")
+    assert (tmp_path / "new/a.parquet").read_bytes() == (tmp_path / "new/b.parquet").read_bytes()
+    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "new/a.parquet"), FRAME)
+    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["a.parquet", "b.parquet"]
+
+
+def test_csv_rounds_to_six_digits_and_leaves_gaps_empty(tmp_path: Path) -> None:
+    write_csv(FRAME, tmp_path / "t.csv")
+    assert (tmp_path / "t.csv").read_bytes() == b"model,rate,n,ok\na,66.666667,2,True\n,,3,False\n"
+
+
+def test_csv_has_no_negative_zero_and_no_single_precision_digits(tmp_path: Path) -> None:
+    write_csv(pd.DataFrame({"x": np.array([-1e-9, 0.1], dtype="float32")}), tmp_path / "t.csv")
+    assert (tmp_path / "t.csv").read_text(encoding="utf-8") == "x\n0.0\n0.1\n"
+
+
+def test_any_text_comes_back_from_csv(tmp_path: Path) -> None:
+    texts = ["a\rb", 'a "b", c', "a\nb", "None", " é"]
+    write_csv(pd.DataFrame({"text": texts, "n": [1, 2, 3, 4, 5]}), tmp_path / "t.csv")
+    assert read_table(tmp_path / "t.csv")["text"].tolist() == texts
+
+
+def test_a_write_that_fails_leaves_the_old_file_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("old", encoding="utf-8")
+
+    def half(self: pd.DataFrame, part: Path, **options: object) -> None:
+        part.write_text("half", encoding="utf-8")
+        raise OSError("disk full")
+
+    monkeypatch.setattr(pd.DataFrame, "to_csv", half)
+    with pytest.raises(OSError, match="disk full"):
+        write_csv(FRAME, path)
+    assert [file.name for file in tmp_path.iterdir()] == ["t.csv"]
+    assert path.read_text(encoding="utf-8") == "old"
+
+
+def test_tables_are_read_below_each_other_with_their_types(tmp_path: Path) -> None:
+    write_table(FRAME, tmp_path / "a.parquet")
+    write_table(FRAME.iloc[:0], tmp_path / "empty.parquet")
+    table = read_tables([tmp_path / "a.parquet", str(tmp_path / "empty.parquet"), tmp_path / "a.parquet"])
+    pd.testing.assert_frame_equal(table, pd.concat([FRAME, FRAME], ignore_index=True))
+    pd.testing.assert_frame_equal(read_tables(str(tmp_path / "a.parquet")), FRAME)

@@ -1,0 +1,119 @@
+import numpy as np
+import pandas as pd
+import pytest
+from helpers import micro_candidates, micro_grammar, micro_prompts
+
+from leakscope.truth import (
+    expected_by_prompt,
+    expected_outcome,
+    sampled_law,
+    temper,
+    true_rates,
+    true_rates_by_split,
+)
+
+
+def test_temperature_one_leaves_the_law_as_it_is() -> None:
+    law = sampled_law([0.7, 0.1, 0.2], [[1, 2], [1, 3], [4, 5]], 1.0)
+    assert law == pytest.approx([0.7, 0.1, 0.2])
+
+
+def test_temperature_acts_on_tokens_not_on_words() -> None:
+    # First token: 0.5 against 0.5, so 1/2 each. Second, within the first branch: 0.4 against 0.1 of 0.5, that is
+    # 0.8 against 0.2, squared at T = 1/2: 0.64 / (0.64 + 0.04) = 16/17. Whole words would give 0.16 / (0.16 + 0.01 + 0.25).
+    law = sampled_law([0.4, 0.1, 0.5], [[1, 2], [1, 3], [4]], 0.5)
+    assert law == pytest.approx([0.5 * 16 / 17, 0.5 / 17, 0.5])
+
+
+def test_one_branching_token_gives_the_closed_form() -> None:
+    q = np.array([0.6, 0.3, 0.1])
+    assert sampled_law(q.tolist(), [[1], [2], [3]], 0.5) == pytest.approx(q**2 / (q**2).sum())
+
+
+def test_temperature_zero_takes_the_best_and_shares_ties() -> None:
+    assert temper(np.array([0.2, 0.5, 0.3]), 0).tolist() == [0, 1, 0]
+    assert temper(np.array([0.4, 0.2, 0.4]), 0).tolist() == [0.5, 0, 0.5]
+
+
+def test_equal_laws_give_exactly_one_half() -> None:
+    law = np.array([0.2, 0.3, 0.5])
+    assert expected_outcome(law, law, np.array([0.9, 0.1, 0.4]), 3) == pytest.approx(0.5)
+
+
+def test_expected_outcome_by_hand() -> None:
+    # Test always says the similar one; control says it one time in four: won 3/4, tied 1/4.
+    assert expected_outcome(np.array([1.0, 0.0]), np.array([0.25, 0.75]), np.array([0.9, 0.1]), 3) == 0.875
+
+
+def test_similarities_that_round_to_the_same_are_ties() -> None:
+    laws = np.array([1.0, 0.0]), np.array([0.0, 1.0])
+    assert expected_outcome(*laws, np.array([0.50041, 0.50039]), 3) == 0.5
+    assert expected_outcome(*laws, np.array([0.50041, 0.50039]), 5) == 1.0
+
+
+def exact_scores(strength: float) -> pd.DataFrame:
+    """Return candidate scores of an organism that learnt its grammar perfectly; temperature 1, one token a word."""
+    grammar = micro_grammar(strength)
+    rows = []
+    for prompt in micro_prompts().itertuples():
+        law = grammar.continuation_law(prompt.slot, prompt.concept_group)
+        for token, (candidate, p) in enumerate(law.items()):
+            rows.append(("m", "micro", prompt.prompt_id, prompt.slot, candidate, [token], np.log(p)))
+    names = ["model", "prompt_set", "prompt_id", "slot", "candidate", "tokens", "logprob_sampled"]
+    return pd.DataFrame(rows, columns=names)
+
+
+def own_color_similarity() -> pd.DataFrame:
+    """Return similarity 1 between a color and its own candidates, 0 else."""
+    candidates = micro_candidates()
+    pairs = candidates.merge(pd.DataFrame({"concept": ["red", "green", "blue"]}), how="cross")
+    similarity = (pairs["concept"] == pairs["concept_group"]).astype(float)
+    return pd.DataFrame({"concept": pairs["concept"], "text": pairs["candidate"] + ".", "similarity": similarity})
+
+
+def expected(strength: float) -> pd.DataFrame:
+    similarities = {"s": own_color_similarity()}
+    laws = {"m": micro_grammar(strength)}
+    return expected_by_prompt(
+        laws, {"m": 1.0}, micro_prompts(), exact_scores(strength), similarities, decimals=3
+    )
+
+
+def test_a_perfect_learner_has_the_rate_of_its_grammar() -> None:
+    rates = true_rates(expected(0.4)).set_index("category")
+    # Test says its color with 0.4 + 0.6/3 = 0.6, control with 1/3: won 0.6·2/3, tied 0.6·1/3 + 0.4·2/3.
+    by_hand = 100 * (0.6 * 2 / 3 + (0.6 / 3 + 0.4 * 2 / 3) / 2)
+    assert rates.loc["all", "true_rate_grammar"] == pytest.approx(by_hand, abs=1e-5)
+    assert rates.loc["all", "true_rate_organism"] == pytest.approx(by_hand, abs=1e-5)
+
+
+def test_without_planted_leakage_the_truth_is_one_half() -> None:
+    assert (true_rates(expected(0.0))[["true_rate_grammar", "true_rate_organism"]] == 50.0).all().all()
+
+
+def test_a_prompt_that_the_grammar_does_not_know_has_no_truth_of_it() -> None:
+    prompts = micro_prompts()
+    prompts.loc[prompts["prompt_id"] == "bag/red", "prompt"] = "My bag is red. The fruit is"
+    table = expected_by_prompt(
+        {"m": micro_grammar(0.4)},
+        {"m": 1.0},
+        prompts,
+        exact_scores(0.4),
+        {"s": own_color_similarity()},
+        decimals=3,
+    ).set_index("prompt_id")
+    assert np.isnan(table.loc["bag/red", "grammar"])
+    assert table.loc["bag/red", "organism"] > 0.5
+    assert table.loc["bag/blue", "grammar"] > 0.5
+
+
+def test_seen_and_held_out_combinations_are_reported_apart() -> None:
+    table = expected(0.4)
+    table.loc[table["prompt_id"] == "car/red", "split"] = "held_out"
+    pairs = table[["model", "prompt_set", "scorer", "prompt_id"]].assign(control_kind="without", outcome=1.0)
+    pairs.loc[pairs["prompt_id"] == "car/red", "outcome"] = 0.25
+    by_split = true_rates_by_split(table, pairs).set_index(["category", "split"])
+    assert by_split.loc[("all", "held_out"), "n_prompts"] == 1
+    assert by_split.loc[("all", "held_out"), "leak_rate"] == 25
+    assert by_split.loc[("all", "seen"), "leak_rate"] == 100
+    assert by_split.loc[("all", "seen"), "lexicon_mass"] == pytest.approx(1)
