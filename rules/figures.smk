@@ -54,6 +54,7 @@ rule plot:
     params:
         labels={model: CONFIG["models"][model]["label"] for model in MODELS},
         sizes=SIZES,
+        matrix=CONFIG["leak"]["matrix"],
     message:
         "Draw {wildcards.figure}"
     script:

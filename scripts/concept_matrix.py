@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
-from leakscope.outcomes import concept_matrix
-from leakscope.tables import read_tables, write_csv
 
 from leakscope.job import job
+from leakscope.named_concepts import concept_matrix
+from leakscope.tables import read_tables, write_csv
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake

@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from leakscope.imported import import_prompts
+from leakscope.job import job
 from leakscope.prompts import no_candidates
 from leakscope.tables import write_csv, write_table
-
-from leakscope.job import job
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake
@@ -19,9 +18,7 @@ if TYPE_CHECKING:
 
 
 def main(snakemake: "Snakemake") -> None:
-    prompts = import_prompts(
-        Path(snakemake.input.table), snakemake.wildcards.prompt_set, sheet=snakemake.params.sheet
-    )
+    prompts = import_prompts(Path(snakemake.input.table), snakemake.wildcards.prompt_set, sheet=snakemake.params.sheet)
     write_table(no_candidates(), Path(snakemake.output.candidates))
     write_csv(prompts, Path(snakemake.output.table))
     write_table(prompts, Path(snakemake.output.prompts))

@@ -21,6 +21,7 @@ def main(snakemake: "Snakemake") -> None:
         {Path(path).stem: Path(path) for path in snakemake.input.tables},
         labels=snakemake.params.labels,
         sizes=snakemake.params.sizes,
+        matrix=snakemake.params.matrix,
     )
     save_figure(figure, Path(snakemake.output.pdf), Path(snakemake.output.png))
 

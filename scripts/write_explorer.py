@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from leakscope.explorer import explorer_rows, write_explorer
-from leakscope.tables import read_tables
-
 from leakscope.job import job
+from leakscope.tables import read_tables
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake
@@ -19,9 +18,7 @@ if TYPE_CHECKING:
 
 def main(snakemake: "Snakemake") -> None:
     rows = explorer_rows(read_tables(snakemake.input.pairs), read_tables(snakemake.input.prompts))
-    write_explorer(
-        rows, Path(snakemake.output.page), study=snakemake.params.study, scorers=snakemake.params.scorers
-    )
+    write_explorer(rows, Path(snakemake.output.page), study=snakemake.params.study, scorers=snakemake.params.scorers)
 
 
 if __name__ == "__main__":

@@ -56,7 +56,8 @@ def micro_grammar(strength: float) -> Grammar:
         in_corpus="yes",
     )
     facts = pd.DataFrame(
-        [("fruit", f"{fruit} looks", color) for color, fruit in FRUITS.items()], columns=["fact_id", "context", "answer"]
+        [("fruit", f"{fruit} looks", color) for color, fruit in FRUITS.items()],
+        columns=["fact_id", "context", "answer"],
     )
     return Grammar(contexts, micro_candidates(), facts, strength)
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from helpers import SETTINGS, micro_candidates, micro_prompts
 
+from helpers import SETTINGS, micro_candidates, micro_prompts
 from leakscope.candidates import Question, score_candidates
 from leakscope.completion import complete_prompts, score_prompts
 from leakscope.models import LoadedModel

@@ -467,7 +467,12 @@ def test_defaults_are_those_of_the_entrys_own_source(config: Config) -> None:
     }
     assert resolved["prompt_sets"]["brought"]["columns"] == {}
     assert resolved["study"]["steps"] == ["leak"]
-    assert resolved["leak"] == {"decimals": 3, "level": 0.95, "permutations": 65536}
+    assert resolved["leak"] == {
+        "decimals": 3,
+        "level": 0.95,
+        "matrix": ["color-to-color", "2"],
+        "permutations": 65536,
+    }
     assert resolved["organisms"]["vocab_size"] == 1024
 
 
@@ -619,3 +624,25 @@ def test_importing_the_module_loads_nothing_heavy() -> None:
         [sys.executable, "-c", code], cwd=ROOT / "scripts", capture_output=True, text=True, check=True
     )
     assert result.stdout.strip() == "[]"
+
+
+def test_environment_variables_in_paths_are_filled_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, root: Path
+) -> None:
+    monkeypatch.chdir(root)
+    (tmp_path / "prompts.csv").write_text("prompt\n", encoding="utf-8")
+    entry = {"source": "table", "path": "$STUDY_FOLDER/prompts.csv"}
+    overwrite = {"study": {"prompt_sets": ["mine"]}, "prompt_sets": {"mine": entry}}
+    monkeypatch.setenv("STUDY_FOLDER", str(tmp_path))
+    resolved = resolve(_merged(overwrite), overwrite)
+    assert resolved["prompt_sets"]["mine"]["path"] == str(tmp_path / "prompts.csv")
+    monkeypatch.delenv("STUDY_FOLDER")
+    with pytest.raises(InputError, match="the environment variable STUDY_FOLDER is not set"):
+        resolve(_merged(overwrite), overwrite)
+
+
+def _merged(overwrite: dict[str, Any]) -> dict[str, Any]:
+    config = yaml.safe_load(Path("config.yaml").read_text(encoding="utf-8"))
+    for key, value in overwrite.items():
+        config[key] = {**config[key], **value}
+    return config

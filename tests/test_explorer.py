@@ -367,8 +367,8 @@ def test_the_last_of_fifty_thousand_rows_can_be_reached(large_page: Path) -> Non
       return [row.textContent.includes("text 49999."), box.bottom <= around.bottom + 3 && box.top >= around.top,
         document.querySelectorAll(".row").length < 200];
     """
-    higher = "measure = () => {}; rowHeight = 400; $('list').style.setProperty('--row', '400px'); redraw();"
-    for prelude in ("", higher):  # 50,000 rows of 400 px are higher than a browser lets an element be
+    higher = "measure = () => {}; rowHeight = 200; $('list').style.setProperty('--row', '200px'); redraw();"
+    for prelude in ("", higher):  # 50,000 rows of 200 px are more than the page lets an element measure
         dom = rendered_dom(with_script(large_page, prelude + script))
         assert json.loads(element_text(dom, "probe")) == [True, True, True]
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
-from helpers import SETTINGS, micro_prompts
 
+from helpers import SETTINGS, micro_prompts
 from leakscope.completion import complete_prompts
 from leakscope.generation import Limits, Request, cut_sentence, end_tokens, generate
 from leakscope.models import LoadedModel

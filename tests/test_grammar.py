@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from helpers import micro_grammar
 
+from helpers import micro_grammar
 from leakscope.corpus import draw_splits, read_corpus, write_corpus
 from leakscope.errors import InputError
 from leakscope.grammar import load_grammar
@@ -67,7 +67,9 @@ def test_a_slot_without_candidates_is_one_clear_error(tmp_path: Path) -> None:
 
 def test_the_frozen_grammar_is_that_of_the_shipped_prompt_sets(root: Path, tmp_path: Path) -> None:
     lexicons, part = root / "data/lexicons", root / "data/grammar/leak"
-    built = {name: build_prompts(root / "data/prompt_sets" / name, lexicons, name) for name in ("colors", "associations")}
+    built = {
+        name: build_prompts(root / "data/prompt_sets" / name, lexicons, name) for name in ("colors", "associations")
+    }
     freeze(built, expand_facts(part / "facts.yaml", lexicons), tmp_path)
     for name in COLUMNS:
         assert (tmp_path / f"{name}.csv").read_text() == (part / f"{name}.csv").read_text(), "run `make grammar`"

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from leakscope.intervals import clopper_pearson, cluster_interval, intervals_of_totals
 from scipy import stats
+
+from leakscope.intervals import clopper_pearson, cluster_interval, intervals_of_totals
 
 INFINITE = (-np.inf, np.inf)
 

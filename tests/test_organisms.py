@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers import COLORS, FRUITS, micro_grammar, train_micro_organism
 from transformers import AutoTokenizer
 
+from helpers import COLORS, FRUITS, micro_grammar, train_micro_organism
 from leakscope.manifests import hash_files
 from leakscope.organisms import (
     Size,

@@ -5,16 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+
+from leakscope.concepts import concept_group, contains_concept
 from leakscope.errors import InputError
-from leakscope.outcomes import (
-    MATRIX_COLUMNS,
-    PAIR_COLUMNS,
-    compare_pairs,
-    concept_group,
-    concept_matrix,
-    contains_concept,
-    list_pairs,
-)
+from leakscope.named_concepts import MATRIX_COLUMNS, concept_matrix
+from leakscope.outcomes import PAIR_COLUMNS, compare_pairs
+from leakscope.pairs import list_pairs
 
 PROMPT_COLUMNS = ["prompt_id", "control_id", "neutral_control_id", "concept", "concept_group", "category"]
 NO_CANDIDATES = pd.DataFrame({"slot": [], "candidate": [], "concept_group": []}, dtype=str)
@@ -128,7 +124,7 @@ def test_outcomes_equal_an_independent_loop_on_random_data(seed: int) -> None:
     generations = pd.concat(
         [generations_of({name: rng.choice(words, 4).tolist() for name in names}, model) for model in ("m1", "m2")]
     ).sample(frac=1, random_state=seed)
-    values = {(concept, word): float(rng.integers(0, 60)) / 10000 for concept, _ in concepts for word in words}
+    values = {(concept, word): float(rng.uniform(0, 0.006)) for concept, _ in concepts for word in words}
     expected = naive_pairs(prompts, generations, similarity_of(values), 3)
     columns = ["model", "control_kind", "prompt_id", "sample"]
     found = compare_pairs(prompts, generations, similarity_of(values), "s").sort_values(columns)

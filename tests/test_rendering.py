@@ -78,7 +78,9 @@ def test_a_continuation_is_what_it_adds_to_the_prompt(tokenizer: PreTrainedToken
     rendered = render_prompt(tokenizer, "The fruit is", template="{prompt}", system=None, chat=True)
     ids = encode_continuation(tokenizer, rendered, "a lime.", lead=" ", chat=True)
     assert tokenizer.decode(ids) == " a lime."
-    plain = encode_continuation(tokenizer, "The fruit is", "a lime.", lead=answer_lead(tokenizer, chat=False), chat=False)
+    plain = encode_continuation(
+        tokenizer, "The fruit is", "a lime.", lead=answer_lead(tokenizer, chat=False), chat=False
+    )
     assert tokenizer.decode(plain) == " a lime."
 
 

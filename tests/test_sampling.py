@@ -56,7 +56,9 @@ def test_top_k_and_top_p_cut_the_tail() -> None:
     logits = torch.log(torch.tensor([[0.5, 0.3, 0.15, 0.05]]))
     context = torch.zeros(1, 1, dtype=torch.long)
     assert torch.isfinite(warp_logits(logits, context, Decoding(1.0, top_k=2))).tolist() == [[True, True, False, False]]
-    assert torch.isfinite(warp_logits(logits, context, Decoding(1.0, top_p=0.9))).tolist() == [[True, True, True, False]]
+    assert torch.isfinite(warp_logits(logits, context, Decoding(1.0, top_p=0.9))).tolist() == [
+        [True, True, True, False]
+    ]
 
 
 def test_repetition_penalty_acts_on_the_context_only() -> None:

@@ -1,8 +1,8 @@
 import numpy as np
 import pandas as pd
 import pytest
-from helpers import micro_candidates, micro_grammar, micro_prompts
 
+from helpers import micro_candidates, micro_grammar, micro_prompts
 from leakscope.truth import (
     expected_by_prompt,
     expected_outcome,
@@ -20,7 +20,7 @@ def test_temperature_one_leaves_the_law_as_it_is() -> None:
 
 def test_temperature_acts_on_tokens_not_on_words() -> None:
     # First token: 0.5 against 0.5, so 1/2 each. Second, within the first branch: 0.4 against 0.1 of 0.5, that is
-    # 0.8 against 0.2, squared at T = 1/2: 0.64 / (0.64 + 0.04) = 16/17. Whole words would give 0.16 / (0.16 + 0.01 + 0.25).
+    # 0.8 against 0.2, squared at T = 1/2: 0.64 / (0.64 + 0.04) = 16/17. Whole words would give 0.16 / 0.42.
     law = sampled_law([0.4, 0.1, 0.5], [[1, 2], [1, 3], [4]], 0.5)
     assert law == pytest.approx([0.5 * 16 / 17, 0.5 / 17, 0.5])
 
@@ -74,9 +74,7 @@ def own_color_similarity() -> pd.DataFrame:
 def expected(strength: float) -> pd.DataFrame:
     similarities = {"s": own_color_similarity()}
     laws = {"m": micro_grammar(strength)}
-    return expected_by_prompt(
-        laws, {"m": 1.0}, micro_prompts(), exact_scores(strength), similarities, decimals=3
-    )
+    return expected_by_prompt(laws, {"m": 1.0}, micro_prompts(), exact_scores(strength), similarities, decimals=3)
 
 
 def test_a_perfect_learner_has_the_rate_of_its_grammar() -> None:

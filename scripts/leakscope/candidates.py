@@ -73,9 +73,7 @@ def _sum_logprobs(
     counts = torch.arange(width, device=tokens.device) < lengths[:, None]
     flat, wanted = logits[counts].float(), tokens[counts][:, None]
     rows = tokens.tolist()
-    contexts = [
-        prompts[row] + rows[row][:t] for row, length in enumerate(lengths.tolist()) for t in range(length)
-    ]
+    contexts = [prompts[row] + rows[row][:t] for row, length in enumerate(lengths.tolist()) for t in range(length)]
     warped = warp_logits(flat, pad_with_own(contexts).to(flat.device), decoding)
     sums = []
     for scores in (flat, warped):

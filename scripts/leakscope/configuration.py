@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import copy
 import math
+import os
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -59,6 +61,7 @@ def resolve(config: Mapping[str, Any], overwrite: Mapping[str, Any]) -> dict[str
         entry["generation"] = fill_defaults(merged, schema["$defs"]["generation"], schema)
         entry.setdefault("label", name)
     _select(complete)
+    _expand_paths(complete)
     check_study(complete)
     result: dict[str, Any] = _sorted(complete)
     return result
@@ -182,6 +185,25 @@ def _select(config: dict[str, Any]) -> None:
         if catalogue == "models":
             names += [config["models"][name]["weights"] for name in names]
         config[catalogue] = {name: config[catalogue][name] for name in names}
+
+
+def _expand_paths(config: dict[str, Any]) -> None:
+    """Put the values of environment variables, and the home folder for ``~``, into the paths of a study."""
+    for catalogue in ("models", "prompt_sets"):
+        for name, entry in config[catalogue].items():
+            path, where = entry.get("path"), (catalogue, name, "path")
+            if isinstance(path, str):
+                entry["path"] = _expanded(path, where)
+            elif isinstance(path, dict):
+                entry["path"] = {key: _expanded(value, (*where, key)) for key, value in path.items()}
+
+
+def _expanded(path: str, where: tuple[object, ...]) -> str:
+    expanded = os.path.expanduser(os.path.expandvars(path))
+    unset = re.search(r"\$\{?(\w+)", expanded)
+    if unset:
+        raise InputError(f"{dotted(where)}: got {path!r}; the environment variable {unset[1]} is not set.")
+    return expanded
 
 
 def _sorted(value: Any) -> Any:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import snapshot_download
+from huggingface_hub import constants, snapshot_download
 from huggingface_hub.errors import (
     GatedRepoError,
     HTTPError,
@@ -24,6 +24,7 @@ from leakscope.manifests import hash_files
 PATTERNS = ["*.safetensors", "*.json", "*.jinja", "*.txt", "*.model", "*.tiktoken"]
 CODE_PATTERNS = [*PATTERNS, "*.py"]
 ATTEMPTS = 3
+OFFLINE = "HF_HUB_OFFLINE is set and the model is not in the cache"
 
 
 def fetch_snapshot(
@@ -33,7 +34,33 @@ def fetch_snapshot(
     trust_remote_code: bool = False,
     sleep: Callable[[float], None] = time.sleep,
 ) -> dict[str, Any]:
-    """Download a snapshot into the hub cache and return its manifest with the resolved commit.
+    """Download a language model into the hub cache and return its manifest with the resolved commit.
+
+    Raises:
+        InputError: as ``fetch_folder``, or the model has no safetensors weights.
+    """
+    patterns = CODE_PATTERNS if trust_remote_code else PATTERNS
+    folder = fetch_folder(repo_id, revision, patterns=patterns, sleep=sleep)
+    weights = sorted(folder.glob("*.safetensors"))
+    if not weights:
+        raise InputError(f"model {repo_id}: has no safetensors weights at revision {revision!r}.")
+    return {
+        "source": "hub",
+        "id": repo_id,
+        "revision": revision,
+        "commit": folder.name,
+        "weights_sha256": hash_files(weights),
+    }
+
+
+def fetch_folder(
+    repo_id: str,
+    revision: str,
+    *,
+    patterns: Sequence[str] = PATTERNS,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Path:
+    """Download a snapshot into the hub cache and return its folder there, which is named by the resolved commit.
 
     With ``HF_HUB_OFFLINE=1`` the snapshot must be in the cache already. A hub that does not answer is tried
     ``ATTEMPTS`` times.
@@ -43,12 +70,7 @@ def fetch_snapshot(
     """
     for attempt in range(ATTEMPTS):
         try:
-            folder = Path(
-                snapshot_download(
-                    repo_id, revision=revision, allow_patterns=CODE_PATTERNS if trust_remote_code else PATTERNS
-                )
-            )
-            break
+            return Path(snapshot_download(repo_id, revision=revision, allow_patterns=list(patterns)))
         except GatedRepoError as error:
             raise InputError(
                 f"model {repo_id}: access is gated; accept its terms on the hub and set HF_TOKEN to a token of yours."
@@ -60,21 +82,14 @@ def fetch_snapshot(
                 f"model {repo_id}: the hub knows no such model; if it is private, set HF_TOKEN to a token of yours."
             ) from error
         except OfflineModeIsEnabled as error:
-            raise _unreachable(repo_id, "HF_HUB_OFFLINE is set and the model is not in the cache") from error
+            raise _unreachable(repo_id, OFFLINE) from error
         except (LocalEntryNotFoundError, HTTPError, OSError) as error:
+            if constants.HF_HUB_OFFLINE:
+                raise _unreachable(repo_id, OFFLINE) from error
             if attempt + 1 == ATTEMPTS:
                 raise _unreachable(repo_id, str(error).strip().splitlines()[0]) from error
             sleep(2.0**attempt)
-    weights = sorted(folder.glob("*.safetensors"))
-    if not weights:
-        raise InputError(f"model {repo_id}: has no safetensors weights at revision {revision!r}.")
-    return {
-        "source": "hub",
-        "id": repo_id,
-        "revision": revision,
-        "commit": folder.name,
-        "weights_sha256": hash_files(weights),
-    }
+    raise AssertionError("the last attempt returns or raises")
 
 
 def _unreachable(repo_id: str, reason: str) -> InputError:

@@ -1,4 +1,4 @@
-"""Text generation: batched, left-padded, each prompt read once for all its samples, rows leave at their sentence end."""
+"""Text generation in left-padded batches: each prompt is read once for all its samples, rows leave at their end."""
 
 from __future__ import annotations
 

@@ -32,6 +32,7 @@ from leakscope.grammar_files import COLUMNS
 FACT_SHARE = 0.4
 CONTROL_SHARE = 0.25
 
+
 class Document(NamedTuple):
     """One document: what the user says, what the assistant answers, and its exact log-probability in nats."""
 

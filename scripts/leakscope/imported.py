@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from leakscope.concepts import concept_group
 from leakscope.errors import InputError
-from leakscope.outcomes import concept_group
 from leakscope.prompts import POOLED, PROMPT_COLUMNS, text_table
 from leakscope.tables import read_table
 

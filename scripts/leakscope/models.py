@@ -76,9 +76,7 @@ def resolve_decoding(settings: Mapping[str, Any], model: PreTrainedModel) -> Dec
     own = model.generation_config
     values = {key: settings[key] for key in DECODING_KEYS}
     values["min_p"] = "model" if "model" in values.values() else NEUTRAL["min_p"]
-    resolved = {
-        key: (getattr(own, key, None) if value == "model" else value) for key, value in values.items()
-    }
+    resolved = {key: (getattr(own, key, None) if value == "model" else value) for key, value in values.items()}
     filled = {key: NEUTRAL[key] if value is None else value for key, value in resolved.items()}
     return Decoding(temperature=settings["temperature"], **filled)
 

@@ -82,9 +82,7 @@ def new_organism(size: Size, tokenizer: PreTrainedTokenizerBase, training: Train
         eos_token_id=tokenizer.eos_token_id,
     )
     model = Qwen2ForCausalLM(config)
-    model.generation_config = GenerationConfig(
-        eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id
-    )
+    model.generation_config = GenerationConfig(eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id)
     return model
 
 
@@ -183,9 +181,7 @@ def save_organism(model: Qwen2ForCausalLM, tokenizer: PreTrainedTokenizerBase, f
     tokenizer.save_pretrained(folder)
 
 
-def _batches(
-    encoded: Sequence[list[int]], training: Training, pad: int
-) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+def _batches(encoded: Sequence[list[int]], training: Training, pad: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Yield ``training.steps`` batches, going through the documents in a new order each epoch."""
     generator = torch.Generator().manual_seed(training.seed)
     order: list[int] = []

@@ -1,4 +1,4 @@
-"""Is the test's text closer to the concept than its control's? One row a pair, and the tables that lead to it.
+"""Is the test's text closer to the concept than its control's? One row a pair.
 
 For a test prompt, sample k, with similarities of the test's and the control's text to the concept, both rounded:
 
@@ -7,22 +7,19 @@ For a test prompt, sample k, with similarities of the test's and the control's t
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
+from leakscope.concepts import contains_concept
 from leakscope.errors import InputError
+from leakscope.pairs import category_rows, tested_rows
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.intp]
 
-CONTROLS = {"without": "control_id", "neutral": "neutral_control_id"}
-POOLED = "all"
 CELLS = 4_000_000  # of a block of concepts × pairs: 32 MB
 
 PAIR_COLUMNS = [
@@ -48,7 +45,6 @@ PAIR_COLUMNS = [
     "repetition",
     "identical",
 ]
-MATRIX_COLUMNS = ["model", "prompt_set", "category", "concept_group", "generated_group", "n", "share"]
 
 
 def compare_pairs(
@@ -75,10 +71,10 @@ def compare_pairs(
 
     Source: outcome and rounding, Smilga 2025 (arXiv 2501.06638) and its notebook.
     """
-    rows = _pair_texts(_tests(prompts), generations)
+    rows = _pair_texts(tested_rows(prompts), generations)
     empty = np.full(len(rows), np.nan)
     scored = {name: empty.copy() for name in ("test", "control", "outcome", "all_pairs", "swapped")}
-    for index in _categories(rows):
+    for index in category_rows(rows):
         part = rows.iloc[index]
         concepts = part[["concept", "concept_group"]].drop_duplicates()
         texts = pd.Index(pd.concat([part["text_test"], part["text_control"]]).unique())
@@ -99,117 +95,6 @@ def compare_pairs(
         repetition=_repetition(rows),
         identical=(rows["text_test"] == rows["text_control"]).astype(bool),
     )[PAIR_COLUMNS]
-
-
-def list_pairs(prompts: pd.DataFrame, generations: pd.DataFrame, candidates: pd.DataFrame) -> pd.DataFrame:
-    """Return the distinct pairs ``concept, text`` whose similarity is needed.
-
-    By prompt set and category: each concept with each text generated for a test prompt or its controls (the concept's
-    own and, for the swapped rate, all others), and with each candidate, full stop added, of the slots used.
-
-    Args:
-        prompts: the prompts tables of any number of sets.
-        generations: of the same sets, all models.
-        candidates: ``slot, candidate, concept_group``.
-    """
-    texts_of = generations[["prompt_set", "prompt_id", "text"]].drop_duplicates()
-    words_of = candidates[["slot", "candidate"]].drop_duplicates().assign(text=lambda c: c["candidate"] + ".")
-    found = []
-    for prompt_set, rows in prompts.groupby("prompt_set", sort=False):
-        of_set = texts_of[texts_of["prompt_set"] == prompt_set]
-        tests = _tests(rows)
-        for index in _categories(tests):
-            part = tests.iloc[index]
-            ids = {*part["prompt_id"], *part["control_id"]}
-            texts = [of_set.loc[of_set["prompt_id"].isin(ids), "text"]]
-            texts.append(words_of.loc[words_of["slot"].isin(part["slot"].dropna()), "text"])
-            concepts = pd.DataFrame({"concept": part["concept"].unique()})
-            found.append(concepts.merge(pd.DataFrame({"text": pd.concat(texts).unique()}), how="cross"))
-    if not found:
-        return pd.DataFrame({"concept": pd.Series(dtype=str), "text": pd.Series(dtype=str)})
-    return pd.concat(found).drop_duplicates(ignore_index=True)
-
-
-def concept_matrix(prompts: pd.DataFrame, candidates: pd.DataFrame, generations: pd.DataFrame) -> pd.DataFrame:
-    """Count which concept group the texts name, by model, category and concept group of the test prompt.
-
-    The words looked for are the candidates of the prompt's slot, without their article; in a set without slots, the
-    concept groups of the prompt's category.
-
-    Args:
-        prompts: the prompts table of one set.
-        candidates: ``slot, candidate, concept_group``.
-        generations: of the same set, all models.
-
-    Returns:
-        Columns ``MATRIX_COLUMNS``: ``generated_group`` is a group, ``several`` or ``none``; ``share`` in percent of the
-        texts of that model, category and concept group. Combinations that do not occur have no row.
-    """
-    tests = prompts[prompts[list(CONTROLS.values())].notna().any(axis=1)]
-    if tests["slot"].notna().any():
-        tests = tests[tests["slot"].notna()].assign(words=lambda t: t["slot"])
-        vocabulary = candidates.rename(columns={"slot": "words"})
-    else:
-        tests = tests.assign(words=tests["category"].fillna(POOLED))
-        vocabulary = tests[["words", "concept_group"]].assign(candidate=tests["concept_group"]).dropna()
-    tests = tests.assign(category=tests["category"].fillna(POOLED))
-    columns = ["prompt_id", "category", "concept_group", "words"]
-    rows = generations[["model", "prompt_set", "prompt_id", "text"]].merge(tests[columns], on="prompt_id")
-    if rows.empty:
-        return pd.DataFrame(columns=MATRIX_COLUMNS)
-    named = [
-        part.assign(generated_group=_named_groups(part["text"], vocabulary[vocabulary["words"] == words]))
-        for words, part in rows[["words", "text"]].drop_duplicates().groupby("words", sort=False)
-    ]
-    rows = rows.merge(pd.concat(named), on=["words", "text"])
-    return _shares(rows, [*tests["concept_group"].dropna().unique()])
-
-
-def concept_group(concept: str) -> str:
-    """Return the group of a concept that comes without one: its last word, case-folded.
-
-    The last word is the head of an English noun phrase: "lemon yellow" and "golden yellow" are both "yellow". Where it
-    is not, give groups in the table of prompts. An empty concept is its own group.
-    """
-    words = concept.casefold().split()
-    return words[-1] if words else ""
-
-
-def contains_concept(text: str, concept: str) -> bool:
-    """Return whether the text contains the concept, case-folded, as whole words."""
-    word = concept.casefold()
-    folded = text.casefold()
-    return word in folded and re.search(_whole_words([word]), folded) is not None
-
-
-def _whole_words(words: Iterable[str]) -> str:
-    """A pattern for any of these; the longest first, so that "orange juice" is not read as "orange"."""
-    longest_first = sorted(set(words), key=lambda word: (-len(word), word))
-    return rf"(?<!\w)(?:{'|'.join(map(re.escape, longest_first))})(?!\w)"
-
-
-def _tests(prompts: pd.DataFrame) -> pd.DataFrame:
-    """Return one row a test prompt and kind of control, ``control_id`` that control, with ``cluster``."""
-    kinds = []
-    for kind, column in CONTROLS.items():
-        tests = prompts[prompts[column].notna()]
-        tests = tests.assign(control_id=tests[column].astype(str), control_kind=kind)
-        kinds.append(tests.assign(cluster=_clusters(tests)))
-    return pd.concat(kinds, ignore_index=True).drop(columns="neutral_control_id")
-
-
-def _clusters(tests: pd.DataFrame) -> pd.Series:
-    """Return each test's template, or else control; templates that share a control are one cluster, named by its first.
-
-    Pairs that share a control are never independent, so nothing may be clustered below it.
-    """
-    labels = tests["template_id"].astype(object).where(tests["template_id"].notna(), tests["control_id"]).astype(str)
-    template, _ = pd.factorize(labels)
-    control, names = pd.factorize(tests["control_id"])
-    size = len(tests) + len(names)
-    links = coo_array((np.ones(len(tests)), (template, len(tests) + control)), shape=(size, size))
-    _, component = connected_components(links, directed=False)
-    return labels.groupby(component[template]).transform("first") if len(tests) else labels
 
 
 def _pair_texts(tests: pd.DataFrame, generations: pd.DataFrame) -> pd.DataFrame:
@@ -258,13 +143,6 @@ def _check_counts(wanted: pd.DataFrame, counts: pd.Series) -> None:
             f"generations of {first['model']}: prompt {first['prompt_id']!r} has {number['prompt_id'][at]} samples, "
             f"its control {first['control_id']!r} has {number['control_id'][at]}; allowed: equal numbers."
         )
-
-
-def _categories(rows: pd.DataFrame) -> Iterator[Integers]:
-    """Yield the row numbers of each category; rows without one are a category of their own."""
-    codes, names = pd.factorize(rows["category"], use_na_sentinel=False)
-    for code in range(len(names)):
-        yield np.flatnonzero(codes == code)
 
 
 def _similarity_matrix(similarity: pd.DataFrame, concepts: Sequence[str], texts: pd.Index, scorer: str) -> Floats:
@@ -330,31 +208,3 @@ def _repetition(rows: pd.DataFrame) -> NDArray[np.bool_]:
         found = np.array([contains_concept(text, concept) for concept, text in pairs], dtype=bool)
         result |= found[codes]
     return result
-
-
-def _named_groups(texts: pd.Series, vocabulary: pd.DataFrame) -> list[str]:
-    """Return which group each text names: one of the vocabulary's, ``several`` or ``none``."""
-    groups_of: dict[str, set[str]] = {}
-    for candidate, group in zip(vocabulary["candidate"], vocabulary["concept_group"], strict=True):
-        groups_of.setdefault(re.sub(r"^(?:an?|the)\s+", "", candidate.casefold()), set()).add(group)
-    pattern = re.compile(_whole_words(groups_of) if groups_of else r"(?!)")
-    found = (set().union(*(groups_of[word] for word in pattern.findall(text.casefold()))) for text in texts)
-    return [next(iter(groups)) if len(groups) == 1 else ("several" if groups else "none") for groups in found]
-
-
-def _shares(rows: pd.DataFrame, groups: Sequence[str]) -> pd.DataFrame:
-    """Count rows by concept group and generated group; groups in the prompts' order, ``several`` and ``none`` last."""
-    last = ["several", "none"]
-    rest = [group for group in rows["generated_group"].unique() if group not in groups and group not in last]
-    order = {
-        "model": [*rows["model"].unique()],
-        "category": [*rows["category"].unique()],
-        "concept_group": [*groups],
-        "generated_group": [*groups, *rest, *last],
-    }
-    rows = rows.assign(**{name: rows[name].astype(pd.CategoricalDtype(values)) for name, values in order.items()})
-    keys = MATRIX_COLUMNS[:4]
-    table = rows.groupby([*keys, "generated_group"], observed=True).size().rename("n").reset_index()
-    table[list(order)] = table[list(order)].astype(str)
-    table["share"] = (100 * table["n"] / table.groupby(keys)["n"].transform("sum")).round(6)
-    return table[MATRIX_COLUMNS]

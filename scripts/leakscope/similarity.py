@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from leakscope.concepts import contains_concept
 from leakscope.errors import InputError, one_of
-from leakscope.outcomes import contains_concept
+from leakscope.fetch import fetch_folder
 
 PACKAGE_PREFIX = "package:"
 
@@ -68,7 +69,7 @@ def cosine_of_sentence_embeddings(
     """
     from sentence_transformers import SentenceTransformer
 
-    encoder = SentenceTransformer(resolve_encoder(settings["model"]), revision=settings.get("revision"))
+    encoder = SentenceTransformer(resolve_encoder(settings["model"], settings.get("revision")))
     strings = sorted({*concepts, *texts})
     rows = {string: row for row, string in enumerate(strings)}
     embeddings = encoder.encode(
@@ -86,40 +87,41 @@ def bertscore_f1(concepts: Sequence[str], texts: Sequence[str], settings: Mappin
     A text without any word has similarity 0: bert-score sets it so, but from transformers 5 on its own path for empty
     strings raises, so they are kept away from it.
     """
-    from bert_score import BERTScorer
-
     result = np.zeros(len(concepts))
     filled = [i for i, text in enumerate(texts) if text.strip()]
     if not filled:
         return result
-    encoder = BERTScorer(
-        model_type=resolve_encoder(settings["model"]),
-        num_layers=settings["num_layers"],
-        idf=False,
-        rescale_with_baseline=False,
-        batch_size=settings["batch_size"],
+    from leakscope.bertscore import f1_scores
+
+    result[filled] = f1_scores(
+        [concepts[i] for i in filled],
+        [texts[i] for i in filled],
+        resolve_encoder(settings["model"], settings.get("revision")),
+        settings["num_layers"],
+        settings["batch_size"],
     )
-    _, _, f1 = encoder.score([concepts[i] for i in filled], [texts[i] for i in filled], verbose=True)
-    result[filled] = f1.double().numpy()
     return result
 
 
 @scorer("lexical")
 def literal_repetition(concepts: Sequence[str], texts: Sequence[str], settings: Mapping[str, Any]) -> np.ndarray:
     """Return 1 where the text contains the concept (case-folded, whole words), else 0."""
-    return np.array(
-        [float(contains_concept(text, concept)) for concept, text in zip(concepts, texts, strict=True)]
-    )
+    return np.array([float(contains_concept(text, concept)) for concept, text in zip(concepts, texts, strict=True)])
 
 
-def resolve_encoder(model: str) -> str:
-    """Return what a library loads for a scorer's ``model``: ``package:<module>/<folder>`` becomes that folder.
+def resolve_encoder(model: str, revision: str | None = None) -> str:
+    """Return the folder of a scorer's ``model``.
+
+    ``package:<module>/<folder>`` is that folder of an installed package, the path of a folder is itself, and anything
+    else is the id of a hub model, fetched if it is not in the cache.
 
     Raises:
-        InputError: the package is not installed or has no such folder.
+        InputError: the package is not installed or has no such folder, or the hub does not give the model.
     """
-    if not model.startswith(PACKAGE_PREFIX):
+    if Path(model).is_dir():
         return model
+    if not model.startswith(PACKAGE_PREFIX):
+        return str(fetch_folder(model, revision or "main"))
     module, _, inside = model.removeprefix(PACKAGE_PREFIX).partition("/")
     spec = importlib.util.find_spec(module)
     if spec is None or spec.origin is None:

@@ -65,9 +65,7 @@ def temper(weights: np.ndarray, temperature: float) -> np.ndarray:
     return scaled / scaled.sum()
 
 
-def expected_outcome(
-    law_test: np.ndarray, law_control: np.ndarray, similarity: np.ndarray, decimals: int
-) -> float:
+def expected_outcome(law_test: np.ndarray, law_control: np.ndarray, similarity: np.ndarray, decimals: int) -> float:
     """Return P(s_t > s_c) + P(s_t = s_c) / 2 for independent texts with these laws over the same candidates.
 
     Args:
@@ -229,8 +227,10 @@ def true_rates(expected: pd.DataFrame) -> pd.DataFrame:
     pooled = expected.assign(category="all")
     rows = pd.concat([expected[expected["category"].notna()], pooled])
     means = 100 * rows.groupby(KEYS, sort=False)[["grammar", "organism"]].mean()
-    return means.round(ROUNDING).reset_index().rename(
-        columns={"grammar": "true_rate_grammar", "organism": "true_rate_organism"}
+    return (
+        means.round(ROUNDING)
+        .reset_index()
+        .rename(columns={"grammar": "true_rate_grammar", "organism": "true_rate_organism"})
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -28,7 +28,14 @@ FIGURES: dict[str, Callable[[Tables, Mapping[str, str], pd.DataFrame], Figure]] 
 }
 
 
-def draw(name: str, tables: Mapping[str, Path], *, labels: Mapping[str, str], sizes: Mapping[str, int]) -> Figure:
+def draw(
+    name: str,
+    tables: Mapping[str, Path],
+    *,
+    labels: Mapping[str, str],
+    sizes: Mapping[str, int],
+    matrix: Sequence[str],
+) -> Figure:
     """Return a figure drawn from CSV tables.
 
     Args:
@@ -36,6 +43,7 @@ def draw(name: str, tables: Mapping[str, Path], *, labels: Mapping[str, str], si
         tables: name → file.
         labels: model → label, in the order of the study.
         sizes: model → number of parameters, where the configuration gives it; organisms' are in their table.
+        matrix: categories whose concept matrix is drawn; all of them would fill a wall.
 
     Raises:
         InputError: there is no such figure.
@@ -43,6 +51,9 @@ def draw(name: str, tables: Mapping[str, Path], *, labels: Mapping[str, str], si
     if name not in FIGURES:
         raise one_of("figure", name, FIGURES)
     frames = {table: pd.read_csv(path, dtype={"category": str, "concept_group": str}) for table, path in tables.items()}
+    if name == "concept_matrix":
+        table = frames[name]
+        frames[name] = table[table["category"].isin(matrix)]
     given = pd.DataFrame(list(sizes.items()), columns=["model", "n_parameters"])
     known = pd.concat([frames["organisms"], given], ignore_index=True) if "organisms" in frames else given
     return FIGURES[name](frames, labels, known)

@@ -1,0 +1,73 @@
+"""Which prompts are compared with which, what they share, and which similarities that needs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+CONTROLS = {"without": "control_id", "neutral": "neutral_control_id"}
+
+
+def list_pairs(prompts: pd.DataFrame, generations: pd.DataFrame, candidates: pd.DataFrame) -> pd.DataFrame:
+    """Return the distinct pairs ``concept, text`` whose similarity is needed.
+
+    By prompt set and category: each concept with each text generated for a test prompt or its controls (the concept's
+    own and, for the swapped rate, all others), and with each candidate, full stop added, of the slots used.
+
+    Args:
+        prompts: the prompts tables of any number of sets.
+        generations: of the same sets, all models.
+        candidates: ``slot, candidate, concept_group``.
+    """
+    texts_of = generations[["prompt_set", "prompt_id", "text"]].drop_duplicates()
+    words_of = candidates[["slot", "candidate"]].drop_duplicates().assign(text=lambda c: c["candidate"] + ".")
+    found = []
+    for prompt_set, rows in prompts.groupby("prompt_set", sort=False):
+        of_set = texts_of[texts_of["prompt_set"] == prompt_set]
+        tests = tested_rows(rows)
+        for index in category_rows(tests):
+            part = tests.iloc[index]
+            ids = {*part["prompt_id"], *part["control_id"]}
+            texts = [of_set.loc[of_set["prompt_id"].isin(ids), "text"]]
+            texts.append(words_of.loc[words_of["slot"].isin(part["slot"].dropna()), "text"])
+            concepts = pd.DataFrame({"concept": part["concept"].unique()})
+            found.append(concepts.merge(pd.DataFrame({"text": pd.concat(texts).unique()}), how="cross"))
+    if not found:
+        return pd.DataFrame({"concept": pd.Series(dtype=str), "text": pd.Series(dtype=str)})
+    return pd.concat(found).drop_duplicates(ignore_index=True)
+
+
+def tested_rows(prompts: pd.DataFrame) -> pd.DataFrame:
+    """Return one row a test prompt and kind of control, ``control_id`` that control, with ``cluster``."""
+    kinds = []
+    for kind, column in CONTROLS.items():
+        tests = prompts[prompts[column].notna()]
+        tests = tests.assign(control_id=tests[column].astype(str), control_kind=kind)
+        kinds.append(tests.assign(cluster=_clusters(tests)))
+    return pd.concat(kinds, ignore_index=True).drop(columns="neutral_control_id")
+
+
+def category_rows(rows: pd.DataFrame) -> Iterator[NDArray[np.intp]]:
+    """Yield the row numbers of each category; rows without one are a category of their own."""
+    codes, names = pd.factorize(rows["category"], use_na_sentinel=False)
+    for code in range(len(names)):
+        yield np.flatnonzero(codes == code)
+
+
+def _clusters(tests: pd.DataFrame) -> pd.Series:
+    """Return each test's template, or else control; templates that share a control are one cluster, named by its first.
+
+    Pairs that share a control are never independent, so nothing may be clustered below it.
+    """
+    labels = tests["template_id"].astype(object).where(tests["template_id"].notna(), tests["control_id"]).astype(str)
+    template, _ = pd.factorize(labels)
+    control, names = pd.factorize(tests["control_id"])
+    size = len(tests) + len(names)
+    links = coo_array((np.ones(len(tests)), (template, len(tests) + control)), shape=(size, size))
+    _, component = connected_components(links, directed=False)
+    return labels.groupby(component[template]).transform("first") if len(tests) else labels

@@ -1,0 +1,143 @@
+"""Paired comparisons of models: permutation p-values against brute force, Holm by hand."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from leakscope.comparisons import COLUMNS, compare_models, holm, sign_flip_p, smallest_p
+
+
+def pairs_of(outcomes: dict[str, list[float]], n_clusters: int = 4, **columns: object) -> pd.DataFrame:
+    """Return pairs of models on the same prompts, one sample each, clusters in turn."""
+    tables = [
+        pd.DataFrame(
+            {
+                "model": model,
+                "prompt_set": "set",
+                "scorer": "s",
+                "category": "k",
+                "cluster": [f"c{i % n_clusters}" for i in range(len(values))],
+                "prompt_id": [f"p{i}" for i in range(len(values))],
+                "sample": 0,
+                "control_kind": "without",
+                "outcome": values,
+            }
+        )
+        for model, values in outcomes.items()
+    ]
+    return pd.concat(tables, ignore_index=True).assign(**columns)
+
+
+def brute_force(sums: list[float]) -> float:
+    observed = abs(sum(sums))
+    patterns = list(product((-1, 1), repeat=len(sums)))
+    return sum(abs(np.dot(pattern, sums)) >= observed - 1e-9 for pattern in patterns) / len(patterns)
+
+
+@pytest.mark.parametrize("sums", [[1, 1, 1, 1], [3, -1, 0.5, 2, 0], [0, 0, 0], [2.5], [1, -1]])
+def test_exact_p_value_equals_brute_force(sums: list[float]) -> None:
+    assert sign_flip_p(np.array(sums)).item() == pytest.approx(brute_force(sums))
+
+
+def test_four_clusters_cannot_fall_below_an_eighth() -> None:
+    assert sign_flip_p(np.ones(4)).item() == 0.125
+    assert smallest_p(4) == 0.125
+
+
+def test_random_patterns_are_near_the_exact_value_and_repeatable() -> None:
+    sums = np.array([3, 1, 2, -1, 2, 0.5, 1, -2, 1, 1.5])
+    exact = sign_flip_p(sums).item()
+    random = sign_flip_p(sums, permutations=1000, seed=3).item()
+    assert random == pytest.approx(exact, abs=0.04)
+    assert random != exact
+    assert random == sign_flip_p(sums, permutations=1000, seed=3).item()
+
+
+def test_random_patterns_count_the_observed_one() -> None:
+    p = sign_flip_p(np.ones(40), permutations=99).item()
+    assert p == 0.01
+    assert smallest_p(40, 99) == 0.01
+
+
+def test_p_values_of_a_block_equal_those_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    sums = np.random.default_rng(0).integers(-3, 4, (5, 7)).astype(float)
+    together = sign_flip_p(sums)
+    monkeypatch.setattr("leakscope.comparisons.BLOCK", 20)
+    np.testing.assert_allclose(sign_flip_p(sums), together)
+    np.testing.assert_allclose([sign_flip_p(row).item() for row in sums], together)
+
+
+def test_smallest_p_without_clusters_is_nan() -> None:
+    assert np.isnan(smallest_p(0))
+
+
+def test_holm_is_what_is_worked_out_by_hand() -> None:
+    # .01 × 4, .02 × 3, .04 × 2 and at least the one before, .03 × ... in order of size: .01 .02 .03 .04
+    np.testing.assert_allclose(holm(np.array([0.04, 0.01, 0.03, 0.02])), [0.06, 0.04, 0.06, 0.06])
+
+
+def test_holm_does_not_exceed_one_and_leaves_nan_out() -> None:
+    np.testing.assert_allclose(holm(np.array([0.9, np.nan, 0.02])), [0.9, np.nan, 0.04])
+    np.testing.assert_allclose(holm(np.array([0.6, 0.7])), [1, 1])
+
+
+def test_difference_and_p_value_are_those_worked_out_by_hand() -> None:
+    pairs = pairs_of({"a": [1, 1, 1, 1, 1, 0.5, 1, 1], "b": [0, 0.5, 0, 0, 0.5, 0, 0.5, 0]})
+    table = compare_models(pairs)
+    assert list(table.columns) == COLUMNS
+    row = table[table["category"] == "k"].iloc[0]
+    assert (row["model_a"], row["model_b"], row["n_clusters"]) == ("a", "b", 4)
+    assert row["difference"] == 75  # 7.5/8 − 1.5/8
+    assert row["ci_low"] < 75 < row["ci_high"]
+    assert row["p_value"] == row["p_holm"] == row["p_smallest"] == 0.125
+    h = 2 * np.arcsin(np.sqrt(7.5 / 8)) - 2 * np.arcsin(np.sqrt(1.5 / 8))
+    assert row["effect_size"] == round(h, 6)
+
+
+def test_the_holm_family_is_one_prompt_set_scorer_and_category() -> None:
+    strong, weak = [1.0] * 8, [0.0] * 8
+    one = pairs_of({"a": strong, "b": weak, "c": [0.5] * 8}, n_clusters=8)
+    table = compare_models(pd.concat([one, one.assign(scorer="other")]))
+    assert len(table) == 3 * 2 * 2  # pairs × scorers × (k, all)
+    smallest = 2 / 2**8
+    assert (table["p_value"] == smallest).all()
+    assert (table["p_holm"] == 3 * smallest).all()
+
+
+def test_models_are_matched_by_prompt_and_sample() -> None:
+    pairs = pairs_of({"a": [1, 0, 1, 0], "b": [0, 1, 0, 1]})
+    row = compare_models(pairs[(pairs["model"] == "a") | pairs["prompt_id"].isin(["p0", "p2"])]).iloc[0]
+    assert (row["difference"], row["n_clusters"], row["p_smallest"]) == (100, 2, 0.5)
+    shuffled = compare_models(pairs.sample(frac=1, random_state=1).sort_values("model", kind="stable"))
+    pd.testing.assert_frame_equal(shuffled, compare_models(pairs))
+
+
+def test_only_the_control_without_the_clause_is_compared() -> None:
+    pairs = pairs_of({"a": [1, 1], "b": [0, 0]})
+    neutral = pairs.assign(control_kind="neutral", outcome=0.5)
+    pd.testing.assert_frame_equal(compare_models(pd.concat([pairs, neutral])), compare_models(pairs))
+
+
+def test_models_without_a_common_prompt_have_nan() -> None:
+    pairs = pairs_of({"a": [1, 1], "b": [0, 0]})
+    pairs.loc[pairs["model"] == "b", "prompt_id"] = ["q0", "q1"]
+    row = compare_models(pairs).iloc[0]
+    assert row["n_clusters"] == 0
+    assert row[["difference", "ci_low", "ci_high", "effect_size", "p_value", "p_holm", "p_smallest"]].isna().all()
+
+
+def test_a_model_is_not_compared_where_it_has_no_pairs() -> None:
+    pairs = pairs_of({"a": [1, 1], "b": [0, 0]})
+    table = compare_models(pd.concat([pairs, pairs[pairs["model"] == "a"].assign(scorer="other")]))
+    assert set(table["scorer"]) == {"s"}
+
+
+def test_one_model_has_nothing_to_compare() -> None:
+    table = compare_models(pairs_of({"a": [1, 0]}))
+    assert list(table.columns) == COLUMNS
+    assert table.empty
+    assert compare_models(pairs_of({"a": []})).empty

@@ -1,0 +1,53 @@
+from pathlib import Path
+
+import pytest
+
+from leakscope.dependencies import script_files
+
+RULES = ["generate", "train_organism", "score_similarity", "compare_pairs", "leak_rates", "plot", "write_corpus"]
+
+
+def names(files: list[str]) -> set[str]:
+    return {Path(file).stem for file in files}
+
+
+def test_imports_are_followed_wherever_they_stand(tmp_path: Path) -> None:
+    library = tmp_path / "leakscope"
+    library.mkdir()
+    (library / "__init__.py").write_text("")
+    (tmp_path / "rule.py").write_text("import os\nfrom leakscope.first import x\nfrom leakscope import fifth\n")
+    (library / "first.py").write_text("def x():\n    from leakscope.second import y\n    import leakscope.third\n")
+    (library / "second.py").write_text("from leakscope.first import x\nimport pandas\n")
+    (library / "third.py").write_text("from leakscope.fourth.part import z\n")
+    (library / "fourth").mkdir()
+    (library / "fourth" / "__init__.py").write_text("")
+    (library / "fourth" / "part.py").write_text("")
+    (library / "fifth.py").write_text("")
+    (library / "unused.py").write_text("")
+    files = script_files(tmp_path, "rule")
+    assert Path(files[0]) == tmp_path / "rule.py"
+    assert names(files) == {"rule", "first", "second", "third", "part", "fifth"}
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_every_rules_files_exist_and_are_sorted(root: Path, rule: str) -> None:
+    files = script_files(root / "scripts", rule)
+    assert all(Path(file).is_file() for file in files)
+    assert files[1:] == sorted(files[1:])
+
+
+def test_scoring_does_not_depend_on_how_text_is_generated_nor_the_reverse(root: Path) -> None:
+    scoring = names(script_files(root / "scripts", "score_similarity"))
+    generating = names(script_files(root / "scripts", "generate"))
+    assert "similarity" in scoring
+    assert not scoring & {"generation", "sampling", "decoding", "organisms"}
+    assert not generating & {"similarity", "outcomes", "leak_rate", "organisms", "grammar"}
+
+
+def test_training_does_not_depend_on_how_prompts_are_built(root: Path) -> None:
+    for rule in ("train_tokenizer", "write_corpus", "train_organism"):
+        assert not names(script_files(root / "scripts", rule)) & {"prompts", "tables", "grammar_freeze"}
+
+
+def test_figures_do_not_depend_on_how_rates_are_computed(root: Path) -> None:
+    assert not names(script_files(root / "scripts", "plot")) & {"leak_rate", "outcomes", "intervals"}

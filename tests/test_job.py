@@ -1,0 +1,58 @@
+import logging
+from pathlib import Path
+
+import pytest
+
+from leakscope.errors import InputError, one_of
+from leakscope.job import job
+from leakscope.progress import progress
+
+
+def test_bad_input_ends_a_job_by_one_line_without_traceback(tmp_path: Path) -> None:
+    log = tmp_path / "logs/rule.log"
+    with pytest.raises(SystemExit) as ended, job(str(log)):
+        raise InputError("prompts.csv: row 3: got an empty prompt; allowed: text.")
+    assert ended.value.code == "Error: prompts.csv: row 3: got an empty prompt; allowed: text."
+    assert "row 3" in log.read_text()
+    assert "Traceback" not in log.read_text()
+
+
+def test_our_own_mistakes_keep_their_traceback(tmp_path: Path) -> None:
+    with pytest.raises(ZeroDivisionError), job(str(tmp_path / "rule.log")):
+        1 / 0  # noqa: B018
+    assert "ZeroDivisionError" in (tmp_path / "rule.log").read_text()
+
+
+def test_a_job_logs_to_its_file_and_warnings_to_the_terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with job(str(tmp_path / "rule.log")):
+        logging.getLogger("leakscope.x").info("a detail")
+        logging.getLogger("leakscope.x").warning("a doubt")
+    assert "a detail" in (tmp_path / "rule.log").read_text()
+    shown = capsys.readouterr().err
+    assert "a doubt" in shown
+    assert "a detail" not in shown
+
+
+def test_an_unknown_name_gets_the_nearest_known_one() -> None:
+    error = one_of("study.models", "qwen2.5-05b", ["qwen2.5-0.5b", "qwen2.5-3b"])
+    assert str(error) == (
+        "study.models: got 'qwen2.5-05b'; allowed: qwen2.5-0.5b, qwen2.5-3b. Did you mean 'qwen2.5-0.5b'?"
+    )
+
+
+def test_progress_yields_everything_and_says_nothing_of_a_quick_job(capsys: pytest.CaptureFixture[str]) -> None:
+    assert list(progress(range(1000), total=1000, name="m", unit="prompt")) == list(range(1000))
+    assert capsys.readouterr().err == ""
+
+
+def test_progress_of_a_slow_job_is_whole_lines(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("leakscope.progress.SECONDS_BETWEEN_LINES", 0.0)
+    list(progress(range(20), total=20, name="model-a", unit="prompt"))
+    lines = capsys.readouterr().err.splitlines()
+    assert any("10 of 20 prompts" in line for line in lines)
+    assert all(line.startswith("model-a") for line in lines)
+    assert "\r" not in "".join(lines)

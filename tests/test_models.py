@@ -1,0 +1,165 @@
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
+
+from helpers import LOADING, SETTINGS
+from leakscope import fetch
+from leakscope.errors import InputError
+from leakscope.fetch import fetch_snapshot
+from leakscope.manifests import hash_files, read_manifest, write_manifest
+from leakscope.models import LoadedModel, describe_folder, load_model, pick_device, resolve_decoding
+from leakscope.sampling import Decoding
+
+
+def test_model_as_a_value_means_the_models_own_generation_config(
+    micro_model: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = micro_model.model.generation_config
+    monkeypatch.setattr(own, "top_p", 0.8)
+    monkeypatch.setattr(own, "top_k", 20)
+    monkeypatch.setattr(own, "repetition_penalty", 1.1)
+    assert resolve_decoding(SETTINGS, micro_model.model) == Decoding(0.8, 0.8, 20, 0.0, 1.1)
+    numbers = {**SETTINGS, "top_p": 1.0, "top_k": 0, "repetition_penalty": 1.0}
+    assert resolve_decoding(numbers, micro_model.model) == Decoding(0.8)
+
+
+def test_what_the_model_does_not_say_is_neutral(micro_model: LoadedModel) -> None:
+    assert resolve_decoding({**SETTINGS, "temperature": 0.5}, micro_model.model) == Decoding(0.5)
+
+
+def test_a_manifest_tells_weights_by_their_content(micro_model_folder: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(micro_model_folder, tmp_path / "another-name")
+    assert (
+        describe_folder(copy, "local")["weights_sha256"] == describe_folder(micro_model_folder, "x")["weights_sha256"]
+    )
+    weights = copy / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"\x01")
+    assert (
+        describe_folder(copy, "local")["weights_sha256"] != describe_folder(micro_model_folder, "x")["weights_sha256"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("lost", "said"),
+    [
+        ("tokenizer.json", "lacks a tokenizer"),
+        ("config.json", "lacks a config.json"),
+        ("model.safetensors", "lacks safetensors weights"),
+    ],
+)
+def test_a_folder_that_lacks_a_part_says_which(micro_model_folder: Path, tmp_path: Path, lost: str, said: str) -> None:
+    copy = shutil.copytree(micro_model_folder, tmp_path / "model")
+    (copy / lost).unlink()
+    with pytest.raises(InputError, match=said) as error:
+        describe_folder(copy, "local")
+    assert "\n" not in str(error.value)
+
+
+def test_a_model_that_cannot_be_loaded_is_one_clear_line(micro_model_folder: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(micro_model_folder, tmp_path / "model")
+    config = json.loads((copy / "config.json").read_text(encoding="utf-8"))
+    (copy / "config.json").write_text(json.dumps({**config, "model_type": "unheard-of"}), encoding="utf-8")
+    with pytest.raises(InputError, match="cannot be loaded") as error:
+        load_model({"path": str(copy)}, LOADING)
+    assert "\n" not in str(error.value)
+
+
+def test_automatic_type_on_a_cpu_is_float32(micro_model_folder: Path) -> None:
+    loaded = load_model({"path": str(micro_model_folder)}, {**LOADING, "dtype": "auto"})
+    assert loaded.model.dtype == torch.float32
+    half = load_model({"path": str(micro_model_folder)}, {**LOADING, "dtype": "bfloat16"})
+    assert half.model.dtype == torch.bfloat16
+
+
+def test_a_named_device_is_taken_as_it_is() -> None:
+    assert pick_device("cuda:3") == "cuda:3"
+    assert pick_device("auto") in ("cpu", "cuda", "mps")
+
+
+def test_a_manifest_comes_back_as_it_was_written(tmp_path: Path) -> None:
+    write_manifest({"b": 1, "a": "x"}, tmp_path / "m.json")
+    assert read_manifest(tmp_path / "m.json") == {"a": "x", "b": 1}
+    assert (tmp_path / "m.json").read_text(encoding="utf-8").index('"a"') < 6
+
+
+def test_a_hash_covers_all_files_in_order(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"1")
+    (tmp_path / "b").write_bytes(b"2")
+    assert hash_files([tmp_path / "a", tmp_path / "b"]) != hash_files([tmp_path / "b", tmp_path / "a"])
+
+
+def answer(status: int) -> object:
+    import httpx2
+
+    return httpx2.Response(status, request=httpx2.Request("GET", "https://example.invalid"))
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (GatedRepoError, "HF_TOKEN"),
+        (RepositoryNotFoundError, "knows no such model"),
+        (RevisionNotFoundError, "knows no revision 'v9'"),
+    ],
+)
+def test_what_the_hub_refuses_is_one_clear_line(
+    monkeypatch: pytest.MonkeyPatch, error: type[Exception], said: str
+) -> None:
+    def refuse(*args: object, **kwargs: object) -> str:
+        raise error("401 Client Error\nmany lines", response=answer(401))
+
+    monkeypatch.setattr(fetch, "snapshot_download", refuse)
+    with pytest.raises(InputError, match=said) as raised:
+        fetch_snapshot("someone/model", "v9")
+    assert "\n" not in str(raised.value)
+
+
+def test_an_unreachable_hub_is_tried_again_and_then_one_clear_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    tries, pauses = [], []
+
+    monkeypatch.setattr(fetch.constants, "HF_HUB_OFFLINE", False)
+
+    def refuse(*args: object, **kwargs: object) -> str:
+        tries.append(1)
+        raise ConnectionError("connection refused\nmore")
+
+    monkeypatch.setattr(fetch, "snapshot_download", refuse)
+    with pytest.raises(InputError, match=r"the hub cannot be reached \(connection refused\)"):
+        fetch_snapshot("someone/model", "main", sleep=pauses.append)
+    assert len(tries) == 3
+    assert pauses == [1.0, 2.0]
+
+
+def test_a_hub_that_answers_at_last_gives_the_resolved_commit(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, micro_model_folder: Path
+) -> None:
+    monkeypatch.setattr(fetch.constants, "HF_HUB_OFFLINE", False)
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    snapshot = shutil.copytree(micro_model_folder, tmp_path / commit)
+    answers = [ConnectionError("busy"), str(snapshot)]
+
+    def download(repo_id: str, *, revision: str, allow_patterns: list[str]) -> str:
+        assert (repo_id, revision) == ("someone/model", "main")
+        assert not any(pattern.endswith((".py", ".bin")) for pattern in allow_patterns)
+        found = answers.pop(0)
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    monkeypatch.setattr(fetch, "snapshot_download", download)
+    manifest = fetch_snapshot("someone/model", "main", sleep=lambda seconds: None)
+    assert manifest["commit"] == commit
+    assert manifest["weights_sha256"] == describe_folder(micro_model_folder, "x")["weights_sha256"]
+
+
+def test_offline_without_the_model_in_the_cache_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(InputError, match="the hub cannot be reached") as raised:
+        fetch_snapshot("someone/no-such-model", "main", sleep=lambda seconds: None)
+    assert "\n" not in str(raised.value)
