@@ -61,7 +61,7 @@ def test_batched_text_equals_one_sample_at_a_time_without_cache(micro_model: Loa
     completions = generate(
         micro_model.model, micro_model.tokenizer, requests, decoding, Limits(8, True), n_samples=3, seed=0, batch_size=4
     )
-    texts = {completion.index: completion.texts for completion in completions}
+    texts = {completion.request: completion.texts for completion in completions}
     assert [texts[i] for i in range(len(requests))] == [
         plain_samples(micro_model, request, decoding, 3, 8) for request in requests
     ]

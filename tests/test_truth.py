@@ -35,6 +35,11 @@ def test_temperature_zero_takes_the_best_and_shares_ties() -> None:
     assert temper(np.array([0.4, 0.2, 0.4]), 0).tolist() == [0.5, 0, 0.5]
 
 
+def test_candidates_without_probability_have_none_in_the_law() -> None:
+    # Two of them share a first token that has no mass at all.
+    assert sampled_law([1.0, 0.0, 0.0], [[1], [2, 3], [2, 4]], 0.5).tolist() == [1, 0, 0]
+
+
 def test_equal_laws_give_exactly_one_half() -> None:
     law = np.array([0.2, 0.3, 0.5])
     assert expected_outcome(law, law, np.array([0.9, 0.1, 0.4]), 3) == pytest.approx(0.5)

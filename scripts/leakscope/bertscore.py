@@ -64,7 +64,8 @@ def match_all(vectors: np.ndarray, weights: np.ndarray, references: TokenEmbeddi
     precision = weights @ np.maximum.reduceat(similarity, starts, axis=1).astype(np.float64)
     recall = np.add.reduceat(similarity.max(axis=0).astype(np.float64) * references.weights, starts)
     total = precision + recall
-    return np.divide(2 * precision * recall, total, out=np.zeros_like(total), where=total != 0)
+    scores: np.ndarray = np.divide(2 * precision * recall, total, out=np.zeros_like(total), where=total != 0)
+    return scores
 
 
 def embed_tokens(encoder: BERTScorer, strings: Sequence[str], batch_size: int) -> TokenEmbeddings:

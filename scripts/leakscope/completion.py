@@ -20,6 +20,7 @@ logger = logging.getLogger(__name__)
 
 # A question is a prompt times all candidates of its slot, so fewer of them fill the memory that a batch may take.
 CANDIDATES_PER_PROMPT = 8
+SCORE_COLUMNS = ["model", "prompt_set", "prompt_id", "slot", "candidate", "tokens", "logprob", "logprob_sampled"]
 
 
 def complete_prompts(
@@ -59,7 +60,7 @@ def complete_prompts(
         batch_size=settings["batch_size"],
     )
     for completion in progress(completions, total=len(requests), name=name, unit="prompt"):
-        texts[completion.index] = completion.texts
+        texts[completion.request] = completion.texts
     n_samples = settings["samples"]
     return pd.DataFrame(
         {
@@ -110,16 +111,12 @@ def score_prompts(
         batch_size=max(1, settings["batch_size"] // CANDIDATES_PER_PROMPT),
     )
     scored = list(progress(scores, total=len(questions), name=name, unit="prompt"))
-    table = slotted[["prompt_set", "prompt_id", "slot"]].assign(
-        model=name,
-        candidate=lexicons,
-        tokens=[question.candidates for question in questions],
-        logprob=[score.logprob for score in scored],
-        logprob_sampled=[score.logprob_sampled for score in scored],
-    )
-    columns = ["candidate", "tokens", "logprob", "logprob_sampled"]
-    exploded = table.explode(columns, ignore_index=True).astype({"logprob": float, "logprob_sampled": float})
-    return exploded[["model", "prompt_set", "prompt_id", "slot", *columns]]
+    rows = [
+        (name, prompt.prompt_set, prompt.prompt_id, prompt.slot, *row)
+        for prompt, lexicon, question, score in zip(slotted.itertuples(), lexicons, questions, scored, strict=True)
+        for row in zip(lexicon, question.candidates, score.logprob, score.logprob_sampled, strict=True)
+    ]
+    return pd.DataFrame(rows, columns=SCORE_COLUMNS)
 
 
 def _requests(

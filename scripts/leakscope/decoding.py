@@ -70,7 +70,7 @@ class _CachedState:
         if self.takes_logits_to_keep:
             inputs["logits_to_keep"] = 1
         output = self.model(**inputs)
-        self.cache = getattr(output, "past_key_values", None)
+        self.cache: Any = getattr(output, "past_key_values", None)
         return output.logits[:, -1] if isinstance(self.cache, DynamicCache) else None
 
     def select(self, rows: torch.Tensor) -> None:
@@ -104,8 +104,8 @@ class _RereadingState:
             groups.setdefault(len(ids), []).append(row)
         result: torch.Tensor | None = None
         for group in groups.values():
-            ids = torch.tensor([self.rows[row] for row in group], device=self.model.device)
-            last = self.model(input_ids=ids, use_cache=False).logits[:, -width:]
+            texts = torch.tensor([self.rows[row] for row in group], device=self.model.device)
+            last = self.model(input_ids=texts, use_cache=False).logits[:, -width:]
             if result is None:
                 result = last.new_zeros(len(self.rows), width, last.shape[-1])
             result[torch.tensor(group, device=last.device)] = last

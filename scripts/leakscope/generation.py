@@ -36,7 +36,7 @@ class Limits(NamedTuple):
 class Completion(NamedTuple):
     """The samples of one request, in the order of their sample number."""
 
-    index: int
+    request: int
     texts: list[str]
 
 

@@ -64,7 +64,8 @@ class Grammar:
         associated = (rows["concept_group"] == group).to_numpy(dtype=float)
         if group is None or not associated.any():
             return uniform
-        return (1 - self.strength) * uniform + self.strength * associated / associated.sum()
+        law: pd.Series = (1 - self.strength) * uniform + self.strength * associated / associated.sum()
+        return law
 
     def documents(self, n: int, seed: int) -> Iterator[Document]:
         """Yield ``n`` documents drawn independently from the grammar's law."""

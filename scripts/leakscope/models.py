@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+import transformers
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
@@ -20,7 +21,7 @@ from leakscope.manifests import hash_files
 from leakscope.sampling import Decoding
 
 DECODING_KEYS = ("top_p", "top_k", "repetition_penalty")
-NEUTRAL: dict[str, float | int] = {"top_p": 1.0, "top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0}
+NEUTRAL: dict[str, Any] = {"top_p": 1.0, "top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0}
 
 
 class LoadedModel(NamedTuple):
@@ -40,6 +41,7 @@ def load_model(manifest: Mapping[str, Any], options: Mapping[str, Any]) -> Loade
     Raises:
         InputError: the folder lacks a tokenizer or weights, or the snapshot is not in the cache.
     """
+    transformers.utils.logging.disable_progress_bar()
     where = manifest.get("path") or manifest["id"]
     shared: dict[str, Any] = {"trust_remote_code": options["trust_remote_code"], "local_files_only": True}
     if "commit" in manifest:
@@ -76,7 +78,9 @@ def resolve_decoding(settings: Mapping[str, Any], model: PreTrainedModel) -> Dec
     own = model.generation_config
     values = {key: settings[key] for key in DECODING_KEYS}
     values["min_p"] = "model" if "model" in values.values() else NEUTRAL["min_p"]
-    resolved = {key: (getattr(own, key, None) if value == "model" else value) for key, value in values.items()}
+    resolved: dict[str, Any] = {
+        key: (getattr(own, key, None) if value == "model" else value) for key, value in values.items()
+    }
     filled = {key: NEUTRAL[key] if value is None else value for key, value in resolved.items()}
     return Decoding(temperature=settings["temperature"], **filled)
 

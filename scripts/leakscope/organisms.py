@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
+import transformers
 from transformers import GenerationConfig, PreTrainedTokenizerBase, Qwen2Config, Qwen2ForCausalLM, Qwen2Tokenizer
 
 from leakscope.grammar import Document
@@ -177,7 +178,8 @@ def training_record(
 
 def save_organism(model: Qwen2ForCausalLM, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
     """Save weights (safetensors), configuration, tokenizer and chat template into ``folder``."""
-    model.save_pretrained(folder, safe_serialization=True)
+    transformers.utils.logging.disable_progress_bar()
+    model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
 
 

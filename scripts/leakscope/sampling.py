@@ -73,7 +73,8 @@ def warp_logits(logits: torch.Tensor, context: torch.Tensor, decoding: Decoding)
         warpers.append(TopPLogitsWarper(decoding.top_p))
     if decoding.min_p > 0:
         warpers.append(MinPLogitsWarper(decoding.min_p))
-    return warpers(context, scores)
+    warped: torch.Tensor = warpers(context, scores)
+    return warped
 
 
 def draw_tokens(log_weights: torch.Tensor, uniform: torch.Tensor) -> torch.Tensor:
@@ -82,7 +83,7 @@ def draw_tokens(log_weights: torch.Tensor, uniform: torch.Tensor) -> torch.Tenso
     Computed in float64 a few rows at a time: a vocabulary of 150,000 for hundreds of rows would not fit otherwise.
     """
     rows = max(1, FLOAT64_BYTES_AT_ONCE // (8 * log_weights.shape[-1]))
-    chunks = zip(log_weights.split(rows), uniform.split(rows), strict=True)
+    chunks = zip(torch.split(log_weights, rows), torch.split(uniform, rows), strict=True)
     return torch.cat([_inverse_cdf(weights, u) for weights, u in chunks])
 
 

@@ -77,7 +77,8 @@ def cosine_of_sentence_embeddings(
     )
     left = np.asarray(embeddings, dtype=np.float64)[[rows[concept] for concept in concepts]]
     right = np.asarray(embeddings, dtype=np.float64)[[rows[text] for text in texts]]
-    return np.einsum("nd,nd->n", left, right)
+    cosines: np.ndarray = np.einsum("nd,nd->n", left, right)
+    return cosines
 
 
 @scorer("bert_score")

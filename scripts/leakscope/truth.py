@@ -45,6 +45,8 @@ def _descend(
     law: np.ndarray,
 ) -> None:
     """Share ``mass`` among the candidates ``members``, which agree on their first ``depth`` tokens."""
+    if mass == 0:
+        return
     if len(members) == 1:
         law[members[0]] = mass
         return
@@ -59,10 +61,11 @@ def _descend(
 def temper(weights: np.ndarray, temperature: float) -> np.ndarray:
     """Return weights^(1/T) normalised; at temperature 0 the largest share all."""
     if temperature == 0:
-        best = np.isclose(weights, weights.max(), rtol=1e-9)
-        return best / best.sum()
+        weights = np.isclose(weights, weights.max(), rtol=1e-9).astype(float)
+        temperature = 1.0
     scaled = (weights / weights.max()) ** (1 / temperature)
-    return scaled / scaled.sum()
+    tempered: np.ndarray = scaled / scaled.sum()
+    return tempered
 
 
 def expected_outcome(law_test: np.ndarray, law_control: np.ndarray, similarity: np.ndarray, decimals: int) -> float:
@@ -96,14 +99,15 @@ def expected_outcomes(
         decimals: as in ``expected_outcome``.
     """
     outcomes = {}
-    for row in prompts[prompts["control_id"].notna()].itertuples():
-        if row.prompt_id not in laws or row.control_id not in laws:
+    tests = prompts.loc[prompts["control_id"].notna(), ["prompt_id", "control_id", "concept"]].astype(str)
+    for prompt_id, control_id, concept in zip(*(tests[column] for column in tests), strict=True):
+        if prompt_id not in laws or control_id not in laws:
             continue
-        test, control = laws[row.prompt_id], laws[row.control_id]
+        test, control = laws[prompt_id], laws[control_id]
         if list(test) != list(control):
-            raise ValueError(f"prompt {row.prompt_id!r} and its control have different slots")
-        scores = np.array([similarity[row.concept, f"{candidate}."] for candidate in test])
-        outcomes[row.prompt_id] = expected_outcome(
+            raise ValueError(f"prompt {prompt_id!r} and its control have different slots")
+        scores = np.array([similarity[concept, f"{candidate}."] for candidate in test])
+        outcomes[prompt_id] = expected_outcome(
             np.array(list(test.values())), np.array(list(control.values())), scores, decimals
         )
     return pd.Series(outcomes, dtype=float, name="expected_outcome")
@@ -133,10 +137,12 @@ def expected_by_prompt(
         know the prompt), ``lexicon_mass, grammar, organism``.
     """
     lookups = {
-        scorer: table.set_index(["concept", "text"])["similarity"].to_dict() for scorer, table in similarities.items()
+        scorer: dict(zip(zip(table["concept"], table["text"], strict=True), table["similarity"], strict=True))
+        for scorer, table in similarities.items()
     }
     frames = []
-    for (model, prompt_set), rows in scores.groupby(["model", "prompt_set"], sort=False):
+    for keys, rows in scores.groupby(["model", "prompt_set"], sort=False):
+        model, prompt_set = map(str, keys)
         own = prompts[prompts["prompt_set"] == prompt_set]
         known = grammar_laws(grammars[model], own.set_index("prompt_id"), rows, temperatures[model])
         learnt = organism_laws(rows)
@@ -241,18 +247,19 @@ def grammar_laws(
 
     Args:
         grammar: of the strength the organism was trained at.
-        prompts: the prompts table of one set.
+        prompts: the prompts table of one set, indexed by prompt_id.
         scores: one model's ``prompt_id, candidate, tokens``: how its tokenizer splits each candidate.
         temperature: of sampling.
     """
-    contexts = grammar.contexts.drop_duplicates("context").set_index("context")
+    contexts = grammar.contexts.drop_duplicates("context")
+    known = dict(zip(contexts["context"], zip(contexts["slot"], contexts["concept_group"], strict=True), strict=True))
+    text_of = prompts["prompt"].to_dict()
     laws = {}
     for prompt_id, rows in scores.groupby("prompt_id", sort=False):
-        text = prompts.at[prompt_id, "prompt"]
-        if text not in contexts.index:
+        if text_of[prompt_id] not in known:
             continue
-        context = contexts.loc[text]
-        law = grammar.continuation_law(context["slot"], context["concept_group"] or None)
+        slot, group = known[text_of[prompt_id]]
+        law = grammar.continuation_law(slot, group or None)
         if set(law.index) != set(rows["candidate"]):
             continue
         sampled = sampled_law(law[rows["candidate"]].tolist(), rows["tokens"].tolist(), temperature)
@@ -271,4 +278,5 @@ def organism_laws(scores: pd.DataFrame) -> dict[str, dict[str, float]]:
 
 def lexicon_mass(scores: pd.DataFrame) -> pd.Series:
     """Return, by prompt_id, the probability that a sample is one of the slot's candidates at all."""
-    return np.exp(scores["logprob_sampled"]).groupby(scores["prompt_id"], sort=False).sum()
+    mass: pd.Series = np.exp(scores["logprob_sampled"]).groupby(scores["prompt_id"], sort=False).sum()
+    return mass

@@ -16,6 +16,7 @@ from leakscope.figures.curves import add_legend, curve_axes, finish_panel, plain
 from leakscope.figures.style import (
     GREY,
     NO_LEAKAGE,
+    POOLED,
     mark_horizontal,
     mark_vertical,
     no_data,
@@ -30,6 +31,7 @@ KEYS = ["model", "prompt_set", "scorer", "category"]
 EXACT = {"true_rate_grammar": "grammar", "true_rate_organism": "organism itself"}
 OPEN: dict[str, Any] = {"linestyle": "none", "markerfacecolor": "none", "markersize": 6.5, "markeredgewidth": 0.7}
 APART = 0.5  # between two sizes at the same strength, in square roots of a percent
+MOST_CATEGORIES = 6  # of a prompt set, that each get a curve of their own
 
 
 @styled
@@ -55,6 +57,7 @@ def dose_response(
     data = data.assign(
         value=data[value], percent=100 * data["strength"], **{name: data[name].astype(float) for name in EXACT}
     )
+    data = _few_categories(data)
     sizes = unique(data["size"])
     grid = panel_grid(data)
     fig, axes, width = curve_axes(grid, sharex=True)
@@ -70,6 +73,12 @@ def dose_response(
             ax.set_ylim(*rate_limits(data["value"], data["ci_low"], *(data[name] for name in EXACT)))
     known = [name for name in EXACT if data[name].notna().any()]
     return add_legend(fig, _dose_handles(sizes, known))
+
+
+def _few_categories(data: pd.DataFrame) -> pd.DataFrame:
+    """Keep of a prompt set with many categories the pooled one: a curve for each would fill a wall."""
+    many = data.groupby("prompt_set")["category"].transform("nunique") > MOST_CATEGORIES
+    return data[~many | (data["category"] == POOLED)]
 
 
 @styled

@@ -1,0 +1,255 @@
+"""The workflow as a person runs it: Snakemake, on a study of a minute, in a copy of the checkout."""
+
+from __future__ import annotations
+
+import copy
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import yaml
+from matplotlib import image
+
+from workspace import ROOT, Workspace
+
+pytestmark = pytest.mark.workflow
+
+LEAK_RATES = [
+    "model", "prompt_set", "scorer", "category", "n_prompts", "n_pairs", "leak_rate", "ci_low", "ci_high",
+    "leak_rate_without_repetition", "repetition_rate", "tie_rate",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """A workspace in which the micro study has been run."""
+    workspace = Workspace(tmp_path_factory.mktemp("workspace"))
+    workspace.run("--cores", "2")
+    return workspace
+
+
+@pytest.fixture
+def results(workspace: Workspace) -> Path:
+    return workspace.folder / "results/micro"
+
+
+def test_a_second_run_has_nothing_to_do(workspace: Workspace) -> None:
+    assert "Nothing to be done" in workspace.run("--cores", "2").stdout
+
+
+def test_leak_rates_have_their_columns_and_one_row_a_cell(results: Path) -> None:
+    rates = pd.read_csv(results / "leak_rates.csv")
+    assert list(rates.columns) == LEAK_RATES
+    assert rates.groupby("model")["category"].agg(list).tolist() == [["objects", "colors", "all"]] * 2
+    pooled = rates[rates["category"] == "all"]
+    assert set(pooled["n_prompts"]) == {12}
+    assert set(pooled["n_pairs"]) == {36}
+    assert (rates["ci_low"] <= rates["leak_rate"]).all()
+    assert (rates["leak_rate"] <= rates["ci_high"]).all()
+
+
+def test_other_tables_have_their_columns(results: Path) -> None:
+    keys = LEAK_RATES[:4]
+    specific = pd.read_csv(results / "specific_leakage.csv")
+    assert list(specific.columns) == [*keys, "leak_rate", "swapped_rate", "specific", "ci_low", "ci_high"]
+    assert list(pd.read_csv(results / "truth.csv").columns) == [*keys, "true_rate_grammar", "true_rate_organism"]
+    by_control = pd.read_csv(results / "leak_rates_by_control.csv")
+    assert list(by_control.columns) == [*keys, "control_kind", *LEAK_RATES[4:]]
+    assert set(by_control["control_kind"]) == {"without", "neutral"}
+
+
+def test_planted_leakage_is_found_where_it_was_planted(results: Path) -> None:
+    rates = pd.read_csv(results / "leak_rates.csv").query("category == 'colors'").set_index("model")["leak_rate"]
+    assert rates["tiny-l100"] > rates["tiny-l0"] + 10
+
+
+def test_the_truth_of_the_grammar_is_exact(results: Path) -> None:
+    truth = pd.read_csv(results / "truth.csv").query("category == 'colors'").set_index("model")
+    # Literal repetition: at strength 1 the test says its group, the control one of three; "ruby red" is never said.
+    assert truth.loc["tiny-l0", "true_rate_grammar"] == 50
+    by_hand = 100 * (3 * (2 / 3 + 1 / 3 / 2) + 1 / 2) / 4
+    assert truth.loc["tiny-l100", "true_rate_grammar"] == pytest.approx(by_hand, abs=1e-5)
+
+
+def test_every_organism_has_its_loss_beside_the_entropy(results: Path) -> None:
+    organisms = pd.read_csv(results / "organisms.csv")
+    assert (organisms["excess_nats"] > 0).all()
+    assert (organisms["heldout_loss_nats"] < organisms["corpus_entropy_nats"] + 3).all()
+
+
+def test_every_figure_is_a_pdf_and_a_picture(results: Path) -> None:
+    names = {path.stem for path in (results / "figures").glob("*.png")}
+    assert {"specific_leakage", "leak_rates", "dose_response", "truth", "by_size", "concept_matrix"} <= names
+    for name in names:
+        assert (results / f"figures/{name}.pdf").read_bytes().startswith(b"%PDF")
+        assert image.imread(results / f"figures/{name}.png").std() > 0.01
+
+
+def test_an_organism_is_an_ordinary_model_folder(workspace: Workspace) -> None:
+    folder = workspace.folder / "results/models/tiny-l100"
+    files = {path.name for path in folder.iterdir()}
+    assert {
+        "model.safetensors",
+        "config.json",
+        "tokenizer.json",
+        "chat_template.jinja",
+        "generation_config.json",
+    } <= files
+    assert len(json.loads((folder / "model.json").read_text())["weights_sha256"]) == 64
+
+
+def test_generation_tells_how_much_it_computed(results: Path) -> None:
+    summary = json.loads((results / "generations/tiny-l0/micro.json").read_text())
+    assert summary["total"] == 18 * 3
+    assert summary["computed"] + summary["reused"] == summary["total"]
+
+
+def test_the_report_is_one_self_contained_page(workspace: Workspace) -> None:
+    workspace.run("--cores", "1", "--report", "results/micro/report.html")
+    page = (workspace.folder / "results/micro/report.html").read_text(encoding="utf-8")
+    for expected in ("Specific leakage", "Leak-Rates", "Exact Leak-Rates", "Explorer of all texts"):
+        assert expected in page
+    assert "Nothing to be done" in workspace.run("--cores", "2").stdout
+
+
+def test_a_local_model_is_measured_like_an_organism(workspace: Workspace) -> None:
+    """The same folder, given by its path, writes the same texts: there is no other code path."""
+    study = copy.deepcopy(workspace.study)
+    study["study"] |= {"name": "local", "models": ["mine"]}
+    settings = {"samples": 3, "system": None, "template": "{prompt}", "batch_size": 256}
+    study["models"]["mine"] = {"source": "local", "path": "results/models/tiny-l100", "generation": settings}
+    workspace.run("--cores", "2", "results/local/generations/mine/micro.parquet", study=study)
+    mine = pd.read_parquet(workspace.folder / "results/local/generations/mine/micro.parquet")
+    organism = pd.read_parquet(workspace.folder / "results/micro/generations/tiny-l100/micro.parquet")
+    assert mine["text"].equals(organism["text"])
+
+
+def test_texts_written_elsewhere_are_scored_and_never_generated(workspace: Workspace) -> None:
+    table = pd.read_parquet(workspace.folder / "results/micro/prompts/micro.parquet")
+    wide = table[["prompt_id", "control_id", "concept", "category", "prompt"]].copy()
+    wide["generation_1"] = table["concept"].fillna("nothing") + "."
+    wide["generation_2"] = "nothing."
+    wide.to_csv(workspace.folder / "mine.csv", index=False)
+    study = {
+        "study": {"name": "mine", "models": ["qwen2.5-0.5b"], "prompt_sets": ["brought"], "scorers": ["lexical"]},
+        "prompt_sets": {"brought": {"source": "table", "path": "mine.csv"}},
+        "models": {"qwen2.5-0.5b": {"source": "generations", "path": {"brought": "mine.csv"}}},
+    }
+    workspace.run("--cores", "2", "results/mine/leak_rates.csv", study=study)
+    rates = pd.read_csv(workspace.folder / "results/mine/leak_rates.csv").set_index("category")
+    # Of two texts a prompt the first repeats the concept and wins, the second ties.
+    assert rates.loc["all", "leak_rate"] == 75
+    assert rates.loc["all", "repetition_rate"] == 50
+    assert rates.loc["all", "leak_rate_without_repetition"] == 50
+
+
+BAD_STUDIES: dict[str, tuple[dict[str, Any], str]] = {
+    "unknown key": ({"generation": {"temperatur": 1.0}}, "Did you mean 'temperature'"),
+    "unknown model": ({"study": {"models": ["tiny-l1"]}}, "study.models: got 'tiny-l1'"),
+    "unknown scorer": ({"study": {"scorers": ["sbert"]}}, "study.scorers: got 'sbert'"),
+    "wrong type": ({"generation": {"samples": "five"}}, "samples: got 'five'"),
+    "missing file": ({"prompt_sets": {"micro": {"source": "table", "path": "no.csv"}}}, "no.csv"),
+    "folder without tokenizer": (
+        {"study": {"models": ["bare"]}, "models": {"bare": {"source": "local", "path": "bare-model"}}},
+        "tokenizer",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BAD_STUDIES)
+def test_a_bad_configuration_is_one_line_before_any_work(workspace: Workspace, case: str) -> None:
+    change, said = BAD_STUDIES[case]
+    (workspace.folder / "bare-model").mkdir(exist_ok=True)
+    (workspace.folder / "bare-model/config.json").write_text("{}")
+    study = copy.deepcopy(workspace.study)
+    study["study"]["name"] = "bad"
+    for key, value in change.items():
+        study[key] = {**study.get(key, {}), **value}
+    done = workspace.run("--cores", "1", study=study, check=False)
+    assert done.returncode
+    assert said in done.stdout
+    assert "Traceback" not in done.stdout
+    assert not (workspace.folder / "results/bad").exists()
+
+
+GOOD_ROWS = "prompt_id,control_id,concept,category,prompt\nc,,,a,It is\nt,c,red,a,The red one. It is\n"
+BAD_TABLES = {
+    "control that does not exist": (GOOD_ROWS.replace("t,c", "t,d").encode(), "got 'd'"),
+    "duplicate prompt id": (GOOD_ROWS.replace("t,c", "c,c").encode(), "already"),
+    "empty prompt": (GOOD_ROWS.replace("The red one. It is", "").encode(), "prompt"),
+    "missing column": (GOOD_ROWS.replace(",concept,", ",idea,").encode(), "concept"),
+    "not UTF-8": (GOOD_ROWS.replace("red", "rosé").encode("latin-1"), "UTF-8"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_TABLES)
+def test_a_bad_table_is_one_line_and_leaves_nothing(workspace: Workspace, case: str) -> None:
+    content, said = BAD_TABLES[case]
+    (workspace.folder / "bad.csv").write_bytes(content)
+    study = {
+        "study": {"name": "bad", "models": ["tiny-l0"], "prompt_sets": ["brought"], "scorers": ["lexical"]},
+        "prompt_sets": {"brought": {"source": "table", "path": "bad.csv"}},
+        **{key: workspace.study[key] for key in ("models", "organisms")},
+    }
+    done = workspace.run("--cores", "1", "results/bad/prompts/brought.parquet", study=study, check=False)
+    assert done.returncode
+    lines = [line for line in done.stdout.splitlines() if line.startswith("Error: ")]
+    assert len(lines) == 1
+    assert "bad.csv" in lines[0]
+    assert said in lines[0]
+    assert "Traceback" not in done.stdout
+    assert not list((workspace.folder / "results/bad").glob("prompts/brought*"))
+
+
+def test_a_hub_that_cannot_be_reached_is_one_line(workspace: Workspace) -> None:
+    study = copy.deepcopy(workspace.study)
+    study["study"] |= {"name": "hub", "models": ["far"]}
+    study["models"]["far"] = {"source": "hub", "id": "someone/no-such-model"}
+    done = workspace.run("--cores", "1", "fetch_models", study=study, check=False)
+    assert done.returncode
+    lines = [line for line in done.stdout.splitlines() if line.startswith("Error: ")]
+    assert len(lines) == 1
+    assert "the hub cannot be reached" in lines[0]
+    assert "Traceback" not in done.stdout
+    assert not (workspace.folder / "results/models/far/model.json").exists()
+
+
+@pytest.mark.parametrize("study", ["qwen2.5", "calibration"])
+def test_shipped_studies_can_be_planned(workspace: Workspace, study: str) -> None:
+    content = yaml.safe_load((ROOT / f"studies/{study}.yaml").read_text(encoding="utf-8"))
+    planned = workspace.run("-n", "--quiet", "rules", study=content).stdout
+    assert "total" in planned or "Job stats" in planned
+
+
+@pytest.mark.published
+def test_the_published_study_gives_the_published_numbers(published: Path, tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    study = yaml.safe_load((ROOT / "studies/published.yaml").read_text(encoding="utf-8"))
+    workspace.run(
+        "--cores", "2", "results/published/leak_rates.csv", "results/published/specific_leakage.csv", study=study
+    )
+    rates = pd.read_csv(tmp_path / "results/published/leak_rates.csv", dtype={"category": str})
+    found = rates.set_index(["model", "prompt_set", "category"])["leak_rate"].round(2).to_dict()
+    expected = {
+        "qwen2.5-0.5b": {"1": 70.61, "2": 51.85, "3": 70.61, "all": 61.88},
+        "qwen2.5-3b": {"1": 73.76, "2": 86.91, "3": 72.45, "all": 79.79},
+    }
+    for model, values in expected.items():
+        for category, value in values.items():
+            assert found[model, "authors-colors", category] == value
+    assert found["qwen2.5-0.5b", "authors-initial", "all"] == 77.52
+    assert found["qwen2.5-3b", "authors-initial", "all"] == 73.85
+    specific = pd.read_csv(tmp_path / "results/published/specific_leakage.csv", dtype={"category": str})
+    swapped = specific.query("prompt_set == 'authors-colors' and category != 'all'")["swapped_rate"].round(1)
+    assert swapped.tolist() == [60.6, 38.2, 50.0, 65.9, 70.2, 36.0]
+
+
+def test_the_workflow_lints(workspace: Workspace) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "snakemake", "--lint"], cwd=workspace.folder, capture_output=True, text=True
+    )
+    assert "Congratulations" in done.stdout + done.stderr, done.stdout + done.stderr

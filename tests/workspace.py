@@ -1,0 +1,104 @@
+"""A checkout of its own for tests that run Snakemake: a copy, with a study small enough to run in a minute."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+PARTS = ("Snakefile", "config.yaml", "rules", "scripts", "schemas", "profiles", "report", "envs", "data", "studies")
+TRAINING = {"steps": 150, "batch_size": 32, "documents": 2000, "learning_rate": 0.01}
+LEXICONS = {
+    "micro_colors": {"red": "red", "ruby red": "red", "green": "green", "blue": "blue"},
+    "micro_basic": {"red": "red", "green": "green", "blue": "blue"},
+    "micro_fruits": {"a cherry": "red", "a lime": "green", "a plum": "blue"},
+}
+TEMPLATES = [
+    ("bag", "objects", "micro_fruits", "The bag is {concept}. I ate", "I ate", "The bag is old. I ate"),
+    ("box", "objects", "micro_fruits", "His box is {concept}. He eats", "He eats", "His box is old. He eats"),
+    ("car", "colors", "micro_basic", "Her car is {concept}. His car is", "His car is", "Her car is old. His car is"),
+]  # fmt: skip
+
+
+class Workspace:
+    """A copy of the checkout in ``folder`` with the study ``micro``: two organisms, one prompt set, literal scoring."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        for part in PARTS:
+            source = ROOT / part
+            copy = shutil.copytree if source.is_dir() else shutil.copy
+            copy(source, folder / part)
+        self._write_prompts()
+        self._write_grammar()
+        self.study = {
+            "study": {
+                "name": "micro",
+                "models": ["tiny-l0", "tiny-l100"],
+                "prompt_sets": ["micro"],
+                "scorers": ["lexical"],
+                "steps": ["leak"],
+            },
+            "models": {name: self._organism(strength) for name, strength in (("tiny-l0", 0.0), ("tiny-l100", 1.0))},
+            "prompt_sets": {"micro": {"source": "templates", "path": "data/prompt_sets/micro"}},
+            "organisms": {
+                "vocab_size": 340,
+                "sizes": {"tiny": {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}},
+                "training": TRAINING,
+            },
+            "leak": {"matrix": ["colors"]},
+        }
+
+    def write(self, name: str, content: Any) -> Path:
+        """Write YAML into the workspace."""
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
+        return path
+
+    def run(self, *arguments: str, study: Any = None, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run Snakemake on a study (default: ``micro``) and return what it printed, both streams in ``stdout``."""
+        self.write("study.yaml", study or self.study)
+        command = [sys.executable, "-m", "snakemake", "--configfile", "study.yaml", *arguments]
+        streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+        done = subprocess.run(command, cwd=self.folder, env=self._environment(), **streams)
+        if check and done.returncode:
+            raise AssertionError(f"{' '.join(command)} failed:\n{done.stdout[-6000:]}")
+        return done
+
+    def _environment(self) -> dict[str, str]:
+        cache = self.folder / ".cache"
+        return {**os.environ, "HF_HUB_OFFLINE": "1", "XDG_CACHE_HOME": str(cache), "MPLCONFIGDIR": str(cache)}
+
+    def _organism(self, strength: float) -> dict[str, Any]:
+        return {
+            "source": "organism",
+            "size": "tiny",
+            "grammar": {"parts": ["micro"], "strength": strength},
+            "seed": 0,
+            "generation": {"samples": 3},
+        }
+
+    def _write_prompts(self) -> None:
+        for name, terms in LEXICONS.items():
+            entries = [{"term": term, "group": group} for term, group in terms.items()]
+            self.write(f"data/lexicons/{name}.yaml", {"description": "For tests.", "terms": entries})
+        keys = ("id", "category", "slot", "test", "control", "neutral")
+        templates = [{**dict(zip(keys, row, strict=True)), "concepts": "micro_colors"} for row in TEMPLATES]
+        self.write("data/prompt_sets/micro/templates.yaml", {"description": "For tests.", "templates": templates})
+
+    def _write_grammar(self) -> None:
+        from leakscope.grammar_freeze import expand_facts, freeze
+        from leakscope.prompts import build_prompts
+
+        lexicons = self.folder / "data/lexicons"
+        fact = {"id": "fruit", "lexicon": "micro_fruits", "prompt": "The look of {term} is", "answer": "{group}"}
+        facts = self.write("data/grammar/micro/facts.yaml", {"description": "For tests.", "facts": [fact]})
+        built = build_prompts(self.folder / "data/prompt_sets/micro", lexicons, "micro")
+        freeze({"micro": built}, expand_facts(facts, lexicons), facts.parent)
