@@ -25,17 +25,18 @@ PROMPT_SETS = STUDY["prompt_sets"]
 SCORERS = STUDY["scorers"]
 GENERATED = [model for model in MODELS if is_generated(CONFIG["models"][model])]
 IMPORTED = [model for model in MODELS if model not in GENERATED]
-ORGANISMS = [
-    model for model in MODELS if CONFIG["models"][model]["source"] == "organism"
-]
-TEMPLATED = [
-    name for name in PROMPT_SETS if CONFIG["prompt_sets"][name]["source"] == "templates"
-]
+ORGANISMS = [model for model in MODELS if CONFIG["models"][model]["source"] == "organism"]
+TEMPLATED = [name for name in PROMPT_SETS if CONFIG["prompt_sets"][name]["source"] == "templates"]
 TABULATED = [name for name in PROMPT_SETS if name not in TEMPLATED]
 # Exact probabilities need a model to ask and a lexicon of candidates; an exact truth needs an organism's grammar, too.
 HAS_CANDIDATES = bool(GENERATED and TEMPLATED)
 HAS_TRUTH = bool(ORGANISMS and TEMPLATED)
 
+CORPORA = "results/models/corpora"
+TOKENIZERS = "results/models/tokenizers"
+MODEL_FILES = ["model.safetensors", "config.json", "generation_config.json"]
+TOKENIZER_FILES = ["tokenizer.json", "tokenizer_config.json", "chat_template.jinja"]
+SPECIES = {name: entry for name, entry in CONFIG["models"].items() if entry["source"] == "organism"}
 RESULTS = f"results/{STUDY['name']}"
 LOGS = f"{RESULTS}/logs"
 BENCHMARKS = f"{RESULTS}/benchmarks"
@@ -70,9 +71,7 @@ def manifest(model):
 def loading_options(model):
     """What changes how a model is loaded, without changing what it is."""
     entry = CONFIG["models"][model]
-    options = dict(
-        dtype="auto", quantization=None, device="auto", trust_remote_code=False
-    )
+    options = dict(dtype="auto", quantization=None, device="auto", trust_remote_code=False)
     return {key: entry.get(key, default) for key, default in options.items()}
 
 
@@ -94,9 +93,20 @@ def candidates(prompt_set):
 
 
 def generations(models, prompt_sets):
-    return [
-        f"{RESULTS}/generations/{m}/{p}.parquet" for m in models for p in prompt_sets
-    ]
+    return [f"{RESULTS}/generations/{m}/{p}.parquet" for m in models for p in prompt_sets]
+
+
+def corpus_name(entry):
+    """What a corpus is drawn from: parts, strength in percent, seed. Organisms of several sizes share one."""
+    parts, strength = (
+        "+".join(entry["grammar"]["parts"]),
+        100 * entry["grammar"]["strength"],
+    )
+    return f"{parts}-l{strength:g}-s{entry['seed']}"
+
+
+def grammar_files(parts):
+    return [str(path) for part in parts for path in part_files(Path("data/grammar") / part)]
 
 
 def on_gpu(wildcards):
@@ -121,6 +131,10 @@ def generations_file(wildcards):
     return path if isinstance(path, str) else path[wildcards.prompt_set]
 
 
+def pair_tables():
+    return [f"{RESULTS}/leakage/{p}/{s}.parquet" for p in PROMPT_SETS for s in SCORERS]
+
+
 def leak_targets():
     """All that the step `leak` leaves for a person, given what the study has."""
     tables = [
@@ -134,11 +148,7 @@ def leak_targets():
     tables += ["truth", "organisms"] if HAS_TRUTH else []
     return [
         *(f"{RESULTS}/{name}.csv" for name in tables),
-        *(
-            f"{RESULTS}/figures/{name}.{suffix}"
-            for name in FIGURES
-            for suffix in ("pdf", "png")
-        ),
+        *(f"{RESULTS}/figures/{name}.{suffix}" for name in FIGURES for suffix in ("pdf", "png")),
         f"{RESULTS}/explorer.html",
     ]
 

@@ -28,34 +28,40 @@ if HAS_TRUTH:
     FIGURES["truth"] = ("Truth", ["leak_rates", "truth"])
 
 
-rule plot:
-    input:
-        tables=lambda w: [f"{RESULTS}/{table}.csv" for table in FIGURES[w.figure][1]],
-        code=code("plot"),
-    output:
-        pdf=f"{RESULTS}/figures/{{figure}}.pdf",
-        png=report(
-            f"{RESULTS}/figures/{{figure}}.png",
-            caption="../report/{figure}.rst",
-            category=lambda w: FIGURES[w.figure][0],
-            labels={"what": "{figure}", "form": "figure"},
-        ),
-    log:
-        f"{LOGS}/plot/{{figure}}.log",
-    benchmark:
-        f"{BENCHMARKS}/plot/{{figure}}.tsv"
-    wildcard_constraints:
-        figure=one_of_names(FIGURES),
-    conda:
-        "../envs/plotting.yaml"
-    resources:
-        mem_mb=2000,
-        runtime=20,
-    params:
-        labels={model: CONFIG["models"][model]["label"] for model in MODELS},
-        sizes=SIZES,
-        matrix=CONFIG["leak"]["matrix"],
-    message:
-        "Draw {wildcards.figure}"
-    script:
-        "../scripts/plot.py"
+for figure, (section, tables) in FIGURES.items():
+
+    rule:
+        name:
+            f"plot_{figure}"
+        input:
+            tables=[f"{RESULTS}/{table}.csv" for table in tables],
+            code=code("plot"),
+        output:
+            pdf=f"{RESULTS}/figures/{figure}.pdf",
+            png=report(
+                f"{RESULTS}/figures/{figure}.png",
+                caption=f"../report/{figure}.rst",
+                category=section,
+                labels={
+                    "what": figure.replace("_", " ").capitalize(),
+                    "form": "figure",
+                },
+            ),
+        log:
+            f"{LOGS}/plot_{figure}.log",
+        benchmark:
+            f"{BENCHMARKS}/plot_{figure}.tsv"
+        conda:
+            "../envs/plotting.yaml"
+        resources:
+            mem_mb=2000,
+            runtime=20,
+        params:
+            figure=figure,
+            labels={model: CONFIG["models"][model]["label"] for model in MODELS},
+            sizes=SIZES,
+            matrix=CONFIG["leak"]["matrix"],
+        message:
+            f"Draw {figure}"
+        script:
+            "../scripts/plot.py"

@@ -1,10 +1,6 @@
 # similarity → results/<study>/leakage/ and the tables of Leak-Rates.
 
 
-def pair_tables():
-    return [f"{RESULTS}/leakage/{p}/{s}.parquet" for p in PROMPT_SETS for s in SCORERS]
-
-
 rule compare_pairs:
     input:
         prompts=lambda w: prompts(w.prompt_set),
@@ -124,11 +120,7 @@ rule logit_leak:
     input:
         prompts=[prompts(name) for name in TEMPLATED],
         candidates=[candidates(name) for name in TEMPLATED],
-        scores=[
-            f"{RESULTS}/candidates/{m}/{p}.parquet"
-            for m in GENERATED
-            for p in TEMPLATED
-        ],
+        scores=[f"{RESULTS}/candidates/{m}/{p}.parquet" for m in GENERATED for p in TEMPLATED],
         code=code("logit_leak"),
     output:
         table=report(

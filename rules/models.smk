@@ -11,11 +11,7 @@ rule fetch_model:
     benchmark:
         "results/models/benchmarks/fetch_model/{model}.tsv"
     wildcard_constraints:
-        model=one_of_names(
-            n
-            for n, e in CONFIG["models"].items()
-            if e["source"] == "hub" and weights(n) == n
-        ),
+        model=one_of_names(n for n, e in CONFIG["models"].items() if e["source"] == "hub" and weights(n) == n),
     conda:
         "../envs/models.yaml"
     resources:
@@ -33,9 +29,7 @@ rule fetch_model:
 
 rule describe_model:
     input:
-        folder=lambda w: sorted(
-            map(str, Path(CONFIG["models"][w.model]["path"]).glob("*.safetensors"))
-        ),
+        folder=lambda w: sorted(map(str, Path(CONFIG["models"][w.model]["path"]).glob("*.safetensors"))),
         code=code("describe_model"),
     output:
         manifest="results/models/{model}/model.json",
@@ -45,9 +39,7 @@ rule describe_model:
         "results/models/benchmarks/describe_model/{model}.tsv"
     wildcard_constraints:
         model=one_of_names(
-            n
-            for n, e in CONFIG["models"].items()
-            if e["source"] == "local" and weights(n) == n
+            n for n, e in CONFIG["models"].items() if e["source"] == "local" and weights(n) == n
         ),
     conda:
         "../envs/models.yaml"

@@ -1,40 +1,11 @@
 # data/grammar/ → results/models/: corpora of planted associations, and small models trained on them.
 # Organisms are shared by all studies; nothing here depends on a study's name.
 
-CORPORA = "results/models/corpora"
-TOKENIZERS = "results/models/tokenizers"
-MODEL_FILES = ["model.safetensors", "config.json", "generation_config.json"]
-TOKENIZER_FILES = ["tokenizer.json", "tokenizer_config.json", "chat_template.jinja"]
-SPECIES = {
-    name: entry
-    for name, entry in CONFIG["models"].items()
-    if entry["source"] == "organism"
-}
-
-
-def corpus_name(entry):
-    """What a corpus is drawn from: parts, strength in percent, seed. Organisms of several sizes share one."""
-    parts, strength = (
-        "+".join(entry["grammar"]["parts"]),
-        100 * entry["grammar"]["strength"],
-    )
-    return f"{parts}-l{strength:g}-s{entry['seed']}"
-
 
 CORPUS_GRAMMARS = {
-    corpus_name(entry): {**entry["grammar"], "seed": entry["seed"]}
-    for entry in SPECIES.values()
+    corpus_name(entry): {**entry["grammar"], "seed": entry["seed"]} for entry in SPECIES.values()
 }
-PARTS = {
-    "+".join(entry["grammar"]["parts"]): entry["grammar"]["parts"]
-    for entry in SPECIES.values()
-}
-
-
-def grammar_files(parts):
-    return [
-        str(path) for part in parts for path in part_files(Path("data/grammar") / part)
-    ]
+PARTS = {"+".join(entry["grammar"]["parts"]): entry["grammar"]["parts"] for entry in SPECIES.values()}
 
 
 wildcard_constraints:
@@ -121,11 +92,7 @@ rule train_organism:
         runtime=60,
     params:
         size=lambda w: CONFIG["organisms"]["sizes"][SPECIES[w.model]["size"]],
-        training={
-            key: value
-            for key, value in CONFIG["organisms"]["training"].items()
-            if key != "documents"
-        },
+        training={key: value for key, value in CONFIG["organisms"]["training"].items() if key != "documents"},
         seed=lambda w: SPECIES[w.model]["seed"],
     message:
         "Train {wildcards.model}"

@@ -4,20 +4,10 @@
 rule expect_leak_rates:
     input:
         prompts=[prompts(name) for name in TEMPLATED],
-        scores=[
-            f"{RESULTS}/candidates/{m}/{p}.parquet"
-            for m in ORGANISMS
-            for p in TEMPLATED
-        ],
+        scores=[f"{RESULTS}/candidates/{m}/{p}.parquet" for m in ORGANISMS for p in TEMPLATED],
         similarity=[f"{RESULTS}/similarity/{s}.parquet" for s in SCORERS],
         pairs=[f"{RESULTS}/leakage/{p}/{s}.parquet" for p in TEMPLATED for s in SCORERS],
-        grammar=sorted(
-            {
-                f
-                for m in ORGANISMS
-                for f in grammar_files(CONFIG["models"][m]["grammar"]["parts"])
-            }
-        ),
+        grammar=sorted({f for m in ORGANISMS for f in grammar_files(CONFIG["models"][m]["grammar"]["parts"])}),
         code=code("expect_leak_rates"),
     output:
         truth=report(
@@ -38,10 +28,7 @@ rule expect_leak_rates:
         runtime=30,
     params:
         grammars={m: CONFIG["models"][m]["grammar"] for m in ORGANISMS},
-        temperatures={
-            m: generation_settings(CONFIG, m, PROMPT_SETS[0])["temperature"]
-            for m in ORGANISMS
-        },
+        temperatures={m: generation_settings(CONFIG, m, PROMPT_SETS[0])["temperature"] for m in ORGANISMS},
         scorers=SCORERS,
         decimals=CONFIG["leak"]["decimals"],
     message:

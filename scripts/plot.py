@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def main(snakemake: "Snakemake") -> None:
     figure = draw(
-        snakemake.wildcards.figure,
+        snakemake.params.figure,
         {Path(path).stem: Path(path) for path in snakemake.input.tables},
         labels=snakemake.params.labels,
         sizes=snakemake.params.sizes,

@@ -178,8 +178,8 @@ def test_a_bad_configuration_is_one_line_before_any_work(workspace: Workspace, c
 
 GOOD_ROWS = "prompt_id,control_id,concept,category,prompt\nc,,,a,It is\nt,c,red,a,The red one. It is\n"
 BAD_TABLES = {
-    "control that does not exist": (GOOD_ROWS.replace("t,c", "t,d").encode(), "got 'd'"),
-    "duplicate prompt id": (GOOD_ROWS.replace("t,c", "c,c").encode(), "already"),
+    "control that does not exist": (GOOD_ROWS.replace("\nt,c", "\nt,d").encode(), "got 'd'"),
+    "duplicate prompt id": (GOOD_ROWS.replace("\nt,c", "\nc,c").encode(), "already"),
     "empty prompt": (GOOD_ROWS.replace("The red one. It is", "").encode(), "prompt"),
     "missing column": (GOOD_ROWS.replace(",concept,", ",idea,").encode(), "concept"),
     "not UTF-8": (GOOD_ROWS.replace("red", "rosé").encode("latin-1"), "UTF-8"),

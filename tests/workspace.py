@@ -13,7 +13,7 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 PARTS = ("Snakefile", "config.yaml", "rules", "scripts", "schemas", "profiles", "report", "envs", "data", "studies")
-TRAINING = {"steps": 150, "batch_size": 32, "documents": 2000, "learning_rate": 0.01}
+TRAINING = {"steps": 300, "batch_size": 32, "documents": 2000, "learning_rate": 0.01}
 LEXICONS = {
     "micro_colors": {"red": "red", "ruby red": "red", "green": "green", "blue": "blue"},
     "micro_basic": {"red": "red", "green": "green", "blue": "blue"},
@@ -49,7 +49,7 @@ class Workspace:
             "prompt_sets": {"micro": {"source": "templates", "path": "data/prompt_sets/micro"}},
             "organisms": {
                 "vocab_size": 340,
-                "sizes": {"tiny": {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}},
+                "sizes": {"tiny": {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}},
                 "training": TRAINING,
             },
             "leak": {"matrix": ["colors"]},
