@@ -18,7 +18,7 @@ STUDY ?=
 BIN := .venv/bin
 CONFIG := $(if $(STUDY),--configfile $(STUDY))
 # Caches of the tests stay inside the checkout.
-SANDBOX := XDG_CACHE_HOME=$(CURDIR)/.pytest/cache XDG_CONFIG_HOME=$(CURDIR)/.pytest/config \
+SANDBOX := HOME=$(CURDIR)/.pytest/home XDG_CACHE_HOME=$(CURDIR)/.pytest/cache XDG_CONFIG_HOME=$(CURDIR)/.pytest/config \
     TMPDIR=$(CURDIR)/.pytest/tmpdir HF_HUB_OFFLINE=1
 
 .PHONY: run test check format grammar clean
@@ -28,7 +28,7 @@ run: .venv/installed
 	$(BIN)/snakemake --cores 1 $(CONFIG) --report $$($(BIN)/python scripts/study_folder.py $(STUDY))/report.html
 
 test: .venv/installed-dev
-	mkdir -p .pytest/cache .pytest/config .pytest/tmpdir
+	mkdir -p .pytest/home .pytest/cache .pytest/config .pytest/tmpdir
 	$(SANDBOX) $(BIN)/python -m pytest -rs $(PYTEST_ARGS)
 
 check: .venv/installed-dev

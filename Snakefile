@@ -45,4 +45,5 @@ rule leak:
 # Everything that needs the network, for machines whose jobs have none.
 rule fetch_models:
     input:
-        sorted({manifest(model) for model in GENERATED}),
+        sorted({manifest(m) for m in GENERATED if CONFIG["models"][m]["source"] == "hub"}),
+        [encoder_manifest(scorer) for scorer in HUB_SCORERS],

@@ -8,7 +8,7 @@ from snakemake.exceptions import WorkflowError
 
 sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
 
-from leakscope.configuration import generation_settings, is_generated, resolve
+from leakscope.configuration import generation_settings, is_generated, is_on_hub, resolve
 from leakscope.dependencies import script_files
 from leakscope.errors import InputError
 from leakscope.grammar_files import part_files
@@ -28,6 +28,7 @@ IMPORTED = [model for model in MODELS if model not in GENERATED]
 ORGANISMS = [model for model in MODELS if CONFIG["models"][model]["source"] == "organism"]
 TEMPLATED = [name for name in PROMPT_SETS if CONFIG["prompt_sets"][name]["source"] == "templates"]
 TABULATED = [name for name in PROMPT_SETS if name not in TEMPLATED]
+HUB_SCORERS = [name for name in SCORERS if is_on_hub(CONFIG["scorers"][name])]
 # Exact probabilities need a model to ask and a lexicon of candidates; an exact truth needs an organism's grammar, too.
 HAS_CANDIDATES = bool(GENERATED and TEMPLATED)
 HAS_TRUTH = bool(ORGANISMS and TEMPLATED)
@@ -66,6 +67,12 @@ def weights(model):
 def manifest(model):
     """The file that says which weights a model has."""
     return f"results/models/{weights(model)}/model.json"
+
+
+def model_files(folder):
+    """All files of a model's folder that may change what it writes: weights, tokenizer, chat template, settings."""
+    patterns = ("*.safetensors", "*.json", "*.jinja", "*.model", "*.txt")
+    return sorted({str(path) for pattern in patterns for path in Path(folder).glob(pattern)})
 
 
 def loading_options(model):
@@ -129,6 +136,22 @@ def generations_file(wildcards):
     """The file that holds what an imported model wrote for a prompt set."""
     path = CONFIG["models"][wildcards.model]["path"]
     return path if isinstance(path, str) else path[wildcards.prompt_set]
+
+
+def generations_sheet(wildcards):
+    """The sheet of the prompts, where prompts and texts are one file; else the first."""
+    entry = CONFIG["prompt_sets"][wildcards.prompt_set]
+    return entry.get("sheet") if entry["path"] == generations_file(wildcards) else None
+
+
+def scorer_settings(scorer):
+    """What decides a scorer's numbers; its description does not."""
+    return {key: value for key, value in CONFIG["scorers"][scorer].items() if key != "description"}
+
+
+def encoder_manifest(scorer):
+    """The file that says which commit of a hub encoder is used; nothing for a folder or an installed package."""
+    return f"results/models/encoders/{scorer}.json" if scorer in HUB_SCORERS else []
 
 
 def pair_tables():

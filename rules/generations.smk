@@ -56,6 +56,7 @@ rule import_generations:
         runtime=10,
     params:
         samples=lambda w: CONFIG["prompt_sets"][w.prompt_set].get("samples"),
+        sheet=generations_sheet,
         prompts_path=lambda w: CONFIG["prompt_sets"][w.prompt_set]["path"],
     message:
         "Read what {wildcards.model} wrote for {wildcards.prompt_set} from {input.table}"

@@ -27,9 +27,34 @@ rule fetch_model:
         "../scripts/fetch_model.py"
 
 
+rule fetch_encoder:
+    input:
+        code=code("fetch_encoder"),
+    output:
+        manifest="results/models/encoders/{scorer}.json",
+    log:
+        "results/models/logs/fetch_encoder/{scorer}.log",
+    benchmark:
+        "results/models/benchmarks/fetch_encoder/{scorer}.tsv"
+    wildcard_constraints:
+        scorer=one_of_names(HUB_SCORERS),
+    conda:
+        "../envs/models.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    params:
+        id=lambda w: CONFIG["scorers"][w.scorer]["model"],
+        revision=lambda w: CONFIG["scorers"][w.scorer].get("revision") or "main",
+    message:
+        "Fetch the encoder {params.id} of {wildcards.scorer} from the hub"
+    script:
+        "../scripts/fetch_encoder.py"
+
+
 rule describe_model:
     input:
-        folder=lambda w: sorted(map(str, Path(CONFIG["models"][w.model]["path"]).glob("*.safetensors"))),
+        files=lambda w: model_files(CONFIG["models"][w.model]["path"]),
         code=code("describe_model"),
     output:
         manifest="results/models/{model}/model.json",

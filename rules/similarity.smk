@@ -27,6 +27,7 @@ rule list_pairs:
 rule score_similarity:
     input:
         pairs=rules.list_pairs.output.pairs,
+        encoder=lambda w: encoder_manifest(w.scorer),
         code=code("score_similarity"),
     output:
         similarity=f"{RESULTS}/similarity/{{scorer}}.parquet",
@@ -41,7 +42,7 @@ rule score_similarity:
         mem_mb=lambda w, attempt: 8000 * attempt,
         runtime=120,
     params:
-        scorer=lambda w: CONFIG["scorers"][w.scorer],
+        scorer=lambda w: scorer_settings(w.scorer),
     message:
         "Score how similar each text is to its concept with {wildcards.scorer}"
     script:

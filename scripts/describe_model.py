@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from leakscope.job import job
-from leakscope.manifests import write_manifest
-from leakscope.models import describe_folder
+from leakscope.manifests import describe_folder, write_manifest
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake

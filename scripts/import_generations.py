@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
-from leakscope.imported import import_generations
-from leakscope.tables import write_csv, write_table
 
+from leakscope.imported import import_generations
 from leakscope.job import job
 from leakscope.manifests import write_manifest
+from leakscope.tables import write_csv, write_table
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake
@@ -30,6 +30,7 @@ def main(snakemake: "Snakemake") -> None:
         snakemake.wildcards.prompt_set,
         samples=snakemake.params.samples,
         prompts_path=Path(snakemake.params.prompts_path),
+        sheet=snakemake.params.sheet,
     )
     for warning in warnings:
         logger.warning("%s", warning)

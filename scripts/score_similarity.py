@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 import torch
-from leakscope.tables import write_table
 
 from leakscope.job import job
+from leakscope.manifests import read_manifest
 from leakscope.similarity import score_pairs
+from leakscope.tables import write_table
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake
@@ -22,7 +23,10 @@ if TYPE_CHECKING:
 def main(snakemake: "Snakemake") -> None:
     torch.set_num_threads(snakemake.threads)
     pairs = pd.read_parquet(snakemake.input.pairs)
-    pairs["similarity"] = score_pairs(pairs["concept"].tolist(), pairs["text"].tolist(), snakemake.params.scorer)
+    settings = dict(snakemake.params.scorer)
+    if snakemake.input.get("encoder"):
+        settings["revision"] = read_manifest(Path(snakemake.input.encoder))["commit"]
+    pairs["similarity"] = score_pairs(pairs["concept"].tolist(), pairs["text"].tolist(), settings)
     write_table(pairs, Path(snakemake.output.similarity))
 
 

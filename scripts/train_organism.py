@@ -11,8 +11,7 @@ from transformers import AutoTokenizer
 
 from leakscope.corpus import read_corpus
 from leakscope.job import job
-from leakscope.manifests import write_manifest
-from leakscope.models import describe_folder
+from leakscope.manifests import describe_folder, write_manifest
 from leakscope.organisms import Size, Training, new_organism, save_organism, train_organism, training_record
 
 if TYPE_CHECKING:

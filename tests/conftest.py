@@ -48,6 +48,7 @@ def micro_model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def micro_model(micro_model_folder: Path):
     """The micro model, loaded as a study loads it."""
     from helpers import LOADING
-    from leakscope.models import describe_folder, load_model
+    from leakscope.manifests import describe_folder
+    from leakscope.models import load_model
 
     return load_model(describe_folder(micro_model_folder, "local"), LOADING)

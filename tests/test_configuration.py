@@ -14,7 +14,7 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
-from leakscope.configuration import generation_settings, is_generated, organisms, resolve
+from leakscope.configuration import generation_settings, is_generated, is_on_hub, organisms, resolve
 from leakscope.configuration_docs import render
 from leakscope.configuration_schema import SCHEMA, load_schema
 from leakscope.errors import InputError
@@ -465,7 +465,6 @@ def test_defaults_are_those_of_the_entrys_own_source(config: Config) -> None:
         "samples": None,
         "source": "templates",
     }
-    assert resolved["prompt_sets"]["brought"]["columns"] == {}
     assert resolved["study"]["steps"] == ["leak"]
     assert resolved["leak"] == {
         "decimals": 3,
@@ -646,3 +645,16 @@ def _merged(overwrite: dict[str, Any]) -> dict[str, Any]:
     for key, value in overwrite.items():
         config[key] = {**config[key], **value}
     return config
+
+
+@pytest.mark.parametrize(
+    ("entry", "expected"),
+    [
+        ({"kind": "lexical"}, False),
+        ({"kind": "bert_score", "model": "package:some_package/model"}, False),
+        ({"kind": "bert_score", "model": "distilbert-base-uncased"}, True),
+        ({"kind": "bert_score", "model": "."}, False),
+    ],
+)
+def test_an_encoder_is_on_the_hub_unless_it_is_here(entry: dict[str, Any], expected: bool) -> None:
+    assert is_on_hub(entry) is expected

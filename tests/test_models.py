@@ -12,8 +12,8 @@ from helpers import LOADING, SETTINGS
 from leakscope import fetch
 from leakscope.errors import InputError
 from leakscope.fetch import fetch_snapshot
-from leakscope.manifests import hash_files, read_manifest, write_manifest
-from leakscope.models import LoadedModel, describe_folder, load_model, pick_device, resolve_decoding
+from leakscope.manifests import describe_folder, hash_files, read_manifest, write_manifest
+from leakscope.models import LoadedModel, load_model, pick_device, resolve_decoding
 from leakscope.sampling import Decoding
 
 
@@ -43,6 +43,15 @@ def test_a_manifest_tells_weights_by_their_content(micro_model_folder: Path, tmp
     assert (
         describe_folder(copy, "local")["weights_sha256"] != describe_folder(micro_model_folder, "x")["weights_sha256"]
     )
+
+
+def test_a_manifest_notices_another_tokenizer_or_chat_template(micro_model_folder: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(micro_model_folder, tmp_path / "model")
+    before = describe_folder(copy, "local")
+    (copy / "chat_template.jinja").write_text("{{ messages }}", encoding="utf-8")
+    after = describe_folder(copy, "local")
+    assert after["weights_sha256"] == before["weights_sha256"]
+    assert after["settings_sha256"] != before["settings_sha256"]
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ import pytest
 import yaml
 from matplotlib import image
 
+from browser import needs_chromium, rendered_dom, screenshot
 from workspace import ROOT, Workspace
 
 pytestmark = pytest.mark.workflow
@@ -114,6 +115,18 @@ def test_the_report_is_one_self_contained_page(workspace: Workspace) -> None:
     for expected in ("Specific leakage", "Leak-Rates", "Exact Leak-Rates", "Explorer of all texts"):
         assert expected in page
     assert "Nothing to be done" in workspace.run("--cores", "2").stdout
+
+
+@needs_chromium
+def test_report_and_explorer_open_in_a_browser(workspace: Workspace, results: Path, tmp_path: Path) -> None:
+    workspace.run("--cores", "1", "--report", "results/micro/report.html")
+    for page in ("report", "explorer"):
+        screenshot(results / f"{page}.html", tmp_path / f"{page}.png")
+        picture = image.imread(tmp_path / f"{page}.png")
+        assert picture.shape[:2] == (800, 1280)
+        assert picture[..., :3].std() > 0.02
+    assert "Specific leakage" in rendered_dom(results / "report.html")
+    assert "tiny-l100" in rendered_dom(results / "explorer.html")
 
 
 def test_a_local_model_is_measured_like_an_organism(workspace: Workspace) -> None:

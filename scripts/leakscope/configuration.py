@@ -10,6 +10,7 @@ import math
 import os
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from leakscope.configuration_checks import check_names, check_study
@@ -70,6 +71,12 @@ def resolve(config: Mapping[str, Any], overwrite: Mapping[str, Any]) -> dict[str
 def is_generated(model_entry: Mapping[str, Any]) -> bool:
     """Say whether the workflow generates this model's text; otherwise it is read from files."""
     return model_entry["source"] in GENERATED
+
+
+def is_on_hub(scorer_entry: Mapping[str, Any]) -> bool:
+    """Say whether a scorer's encoder has to be fetched: it is neither a folder nor inside an installed package."""
+    model = scorer_entry.get("model")
+    return model is not None and not model.startswith("package:") and not Path(model).is_dir()
 
 
 def organisms(config: Mapping[str, Any]) -> list[str]:

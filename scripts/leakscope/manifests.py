@@ -9,7 +9,12 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from leakscope.errors import InputError
+
 READ_AT_ONCE = 2**20
+SETTINGS_FILES = ("*.json", "*.jinja", "*.model", "*.txt")
+# What this workflow itself puts beside a model.
+OWN_FILES = ("model.json", "training.json")
 
 
 def write_manifest(manifest: Mapping[str, Any], path: Path) -> None:
@@ -33,3 +38,31 @@ def hash_files(paths: Iterable[Path]) -> str:
             while block := stream.read(READ_AT_ONCE):
                 digest.update(block)
     return digest.hexdigest()
+
+
+def describe_folder(folder: Path, source: str) -> dict[str, Any]:
+    """Return the manifest of a model folder: where it is, and SHA-256 of its weights and of all its other settings.
+
+    Raises:
+        InputError: no safetensors weights, no configuration or no tokenizer in ``folder``.
+    """
+    weights = sorted(folder.glob("*.safetensors"))
+    for found, what in (
+        (weights, "safetensors weights (*.safetensors)"),
+        ((folder / "config.json").exists(), "a config.json"),
+        (has_tokenizer(folder), "a tokenizer (tokenizer.json, tokenizer.model or vocab files)"),
+    ):
+        if not found:
+            raise InputError(f"model folder {folder}: lacks {what}; save one with `save_pretrained`.")
+    settings = sorted(path for pattern in SETTINGS_FILES for path in folder.glob(pattern) if path.name not in OWN_FILES)
+    return {
+        "source": source,
+        "path": str(folder),
+        "weights_sha256": hash_files(weights),
+        "settings_sha256": hash_files(settings),
+    }
+
+
+def has_tokenizer(folder: Path) -> bool:
+    """Say whether a model folder holds a tokenizer."""
+    return any((folder / name).exists() for name in ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt"))

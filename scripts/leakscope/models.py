@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
@@ -17,7 +16,6 @@ from transformers import (
 )
 
 from leakscope.errors import InputError
-from leakscope.manifests import hash_files
 from leakscope.sampling import Decoding
 
 DECODING_KEYS = ("top_p", "top_k", "repetition_penalty")
@@ -32,7 +30,7 @@ class LoadedModel(NamedTuple):
 
 
 def load_model(manifest: Mapping[str, Any], options: Mapping[str, Any]) -> LoadedModel:
-    """Load the model that a manifest (see ``describe_folder``, ``fetch.fetch_snapshot``) points to.
+    """Load the model that a manifest (see ``manifests.describe_folder``, ``fetch.fetch_snapshot``) points to.
 
     Args:
         manifest: ``path`` of a folder, or ``id`` and ``commit`` of a snapshot in the local hub cache.
@@ -83,28 +81,6 @@ def resolve_decoding(settings: Mapping[str, Any], model: PreTrainedModel) -> Dec
     }
     filled = {key: NEUTRAL[key] if value is None else value for key, value in resolved.items()}
     return Decoding(temperature=settings["temperature"], **filled)
-
-
-def describe_folder(folder: Path, source: str) -> dict[str, Any]:
-    """Return the manifest of a model folder: where it is, and the SHA-256 of its weights.
-
-    Raises:
-        InputError: no safetensors weights, no configuration or no tokenizer in ``folder``.
-    """
-    weights = sorted(folder.glob("*.safetensors"))
-    for found, what in (
-        (weights, "safetensors weights (*.safetensors)"),
-        ((folder / "config.json").exists(), "a config.json"),
-        (has_tokenizer(folder), "a tokenizer (tokenizer.json, tokenizer.model or vocab files)"),
-    ):
-        if not found:
-            raise InputError(f"model folder {folder}: lacks {what}; save one with `save_pretrained`.")
-    return {"source": source, "path": str(folder), "weights_sha256": hash_files(weights)}
-
-
-def has_tokenizer(folder: Path) -> bool:
-    """Say whether a model folder holds a tokenizer."""
-    return any((folder / name).exists() for name in ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt"))
 
 
 def _dtype(name: str, device: str) -> torch.dtype | str:

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, ParamSpec
 
 import matplotlib
 import pandas as pd
+import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -29,7 +30,8 @@ PNG_DPI = 200
 
 # seaborn's "colorblind" without its two palest hues, and black; each colour goes with a marker and a line style of its
 # own, so that a series is never told by colour alone.
-COLORS = ("#0173b2", "#de8f05", "#029e73", "#d55e00", "#cc78bc", "#000000", "#56b4e9", "#8a5a2b")
+_BLUE, _ORANGE, _GREEN, _RED, _PINK, *_, _SKY = sns.color_palette("colorblind").as_hex()
+COLORS = (_BLUE, _ORANGE, _GREEN, _RED, _PINK, "#000000", _SKY, "#8a5a2b")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p")
 LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)), (0, (8, 2)), (0, (3, 1)))
 GREY, PALE = "#666666", "#f2f2f2"

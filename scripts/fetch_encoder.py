@@ -1,0 +1,27 @@
+"""Which commit of a hub encoder does a scorer use?
+
+Downloads a snapshot into the hub cache; writes a manifest with the resolved commit.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from leakscope.fetch import fetch_folder
+from leakscope.job import job
+from leakscope.manifests import write_manifest
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import Snakemake
+
+    snakemake: Snakemake
+
+
+def main(snakemake: "Snakemake") -> None:
+    folder = fetch_folder(snakemake.params.id, snakemake.params.revision)
+    manifest = {"id": snakemake.params.id, "revision": snakemake.params.revision, "commit": folder.name}
+    write_manifest(manifest, Path(snakemake.output.manifest))
+
+
+if __name__ == "__main__":
+    with job(snakemake.log[0]):
+        main(snakemake)
