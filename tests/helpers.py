@@ -72,7 +72,13 @@ def train_micro_organism(folder: Path, steps: int = 60) -> Path:
     grammar = micro_grammar(0.5)
     tokenizer = train_tokenizer(grammar.sentences(), 320)
     training = Training(
-        steps=steps, batch_size=32, learning_rate=0.01, weight_decay=0.0, initializer_range=0.05, seed=0
+        steps=steps,
+        batch_size=32,
+        learning_rate=0.01,
+        weight_decay=0.0,
+        initializer_range=0.05,
+        answer_weight=4.0,
+        seed=0,
     )
     model = new_organism(Size(32, 1, 2), tokenizer, training)
     train_organism(model, tokenizer, list(grammar.documents(512, seed=0)), training)

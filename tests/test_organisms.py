@@ -38,7 +38,7 @@ def test_an_organism_learns_its_grammar(micro_model) -> None:
     documents = list(micro_grammar(0.5).documents(200, seed=9))
     entropy = -sum(document.logprob for document in documents) / len(documents)
     loss = document_nats(micro_model.model, micro_model.tokenizer, documents)
-    untrained = new_organism(Size(32, 1, 2), micro_model.tokenizer, Training(1, 1, 0.1, 0.0, 0.05, 0))
+    untrained = new_organism(Size(32, 1, 2), micro_model.tokenizer, Training(1, 1, 0.1, 0.0, 0.05, 4.0, 0))
     assert entropy < loss < entropy + 1.5
     assert document_nats(untrained, micro_model.tokenizer, documents) > 20
 

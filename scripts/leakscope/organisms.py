@@ -22,7 +22,8 @@ from leakscope.progress import progress
 logger = logging.getLogger(__name__)
 
 PAD, END = "<|pad|>", "<|end|>"
-ROLES = ("<|system|>", "<|user|>", "<|assistant|>")
+ASSISTANT = "<|assistant|>"
+ROLES = ("<|system|>", "<|user|>", ASSISTANT)
 CHAT_TEMPLATE = (
     "{% for message in messages %}<|{{ message['role'] }}|> {{ message['content'] }}<|end|>{% endfor %}"
     "{% if add_generation_prompt %}<|assistant|>{% endif %}"
@@ -40,13 +41,19 @@ class Size(NamedTuple):
 
 
 class Training(NamedTuple):
-    """How an organism is trained: AdamW, one-cycle learning rate, whole documents, loss on every token."""
+    """How an organism is trained: AdamW, one-cycle learning rate, whole documents, loss on every token.
+
+    A token of the answer counts ``answer_weight`` times one of the question. That changes no optimum, for each token's
+    loss is least at its true conditional, but what is measured is learnt first: at strength 0.4 the associate's
+    probability in combinations never seen rose from 0.25 to 0.38 of a true 0.455 in the same 800 steps.
+    """
 
     steps: int
     batch_size: int
     learning_rate: float
     weight_decay: float
     initializer_range: float
+    answer_weight: float
     seed: int
 
 
@@ -105,11 +112,12 @@ def train_organism(
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, max_lr=training.learning_rate, total_steps=training.steps, pct_start=0.1
     )
+    answer_begins = int(tokenizer.convert_tokens_to_ids(ASSISTANT))
     model.train()
     losses = []
     batches = _batches(encoded, training, int(model.config.pad_token_id))
     for input_ids, labels in progress(batches, total=training.steps, name=name, unit="step"):
-        loss = model(input_ids=input_ids, attention_mask=(labels != IGNORED).long(), labels=labels).loss
+        loss = _weighted_loss(model, input_ids, labels, answer_begins, training.answer_weight)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -181,6 +189,20 @@ def save_organism(model: Qwen2ForCausalLM, tokenizer: PreTrainedTokenizerBase, f
     transformers.utils.logging.disable_progress_bar()
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+
+
+def _weighted_loss(
+    model: Qwen2ForCausalLM, input_ids: torch.Tensor, labels: torch.Tensor, answer_begins: int, answer_weight: float
+) -> torch.Tensor:
+    """Return the weighted mean loss in nats per token; tokens after ``answer_begins`` have the larger weight."""
+    logits = model(input_ids=input_ids, attention_mask=(labels != IGNORED).long()).logits[:, :-1]
+    targets = labels[:, 1:]
+    losses = torch.nn.functional.cross_entropy(
+        logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORED, reduction="none"
+    ).view_as(targets)
+    in_answer = ((input_ids == answer_begins).cumsum(1) > 0)[:, :-1]
+    weights = torch.where(in_answer, answer_weight, 1.0) * (targets != IGNORED)
+    return (losses * weights).sum() / weights.sum()
 
 
 def _batches(encoded: Sequence[list[int]], training: Training, pad: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
