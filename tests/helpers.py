@@ -62,7 +62,7 @@ def micro_grammar(strength: float) -> Grammar:
     return Grammar(contexts, micro_candidates(), facts, strength)
 
 
-def train_micro_organism(folder: Path, steps: int = 60) -> Path:
+def train_micro_organism(folder: Path, steps: int = 90) -> Path:
     """Train a tiny organism on the micro grammar and save it; a second or two."""
     import torch
 
