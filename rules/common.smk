@@ -1,5 +1,6 @@
 # From the configuration to the names that rules use. Nothing here computes: every job parses it again.
 
+import os
 import re
 import sys
 from pathlib import Path
@@ -8,14 +9,23 @@ from snakemake.exceptions import WorkflowError
 
 sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
 
-from leakscope.configuration import generation_settings, is_generated, is_on_hub, resolve
+from leakscope.configuration import generation_settings, is_generated, is_on_hub, organisms, resolve
 from leakscope.dependencies import script_files
 from leakscope.errors import InputError
 from leakscope.grammar_files import part_files
 from leakscope.prompts import template_files
 
+LEXICONS = Path("data/lexicons")
+
+# What a person wrote is read here, once: an input function that fails would only make Snakemake take an old output for
+# a source file.
 try:
     CONFIG = resolve(config, workflow.config_settings.overwrite_config)
+    TEMPLATE_FILES = {
+        name: [str(path) for path in template_files(Path(entry["path"]), LEXICONS)]
+        for name, entry in CONFIG["prompt_sets"].items()
+        if entry["source"] == "templates"
+    }
 except InputError as error:
     raise WorkflowError(str(error)) from None
 
@@ -25,7 +35,7 @@ PROMPT_SETS = STUDY["prompt_sets"]
 SCORERS = STUDY["scorers"]
 GENERATED = [model for model in MODELS if is_generated(CONFIG["models"][model])]
 IMPORTED = [model for model in MODELS if model not in GENERATED]
-ORGANISMS = [model for model in MODELS if CONFIG["models"][model]["source"] == "organism"]
+ORGANISMS = organisms(CONFIG)
 TEMPLATED = [name for name in PROMPT_SETS if CONFIG["prompt_sets"][name]["source"] == "templates"]
 TABULATED = [name for name in PROMPT_SETS if name not in TEMPLATED]
 HUB_SCORERS = [name for name in SCORERS if is_on_hub(CONFIG["scorers"][name])]
@@ -56,7 +66,8 @@ wildcard_constraints:
 
 def code(rule):
     """The rule's entry script and the library modules it uses: Snakemake watches neither imports nor, alone, copies."""
-    return script_files(Path(workflow.basedir) / "scripts", rule)
+    # Relative, so that a moved or copied checkout is the same to Snakemake.
+    return script_files(Path(os.path.relpath(workflow.basedir)) / "scripts", rule)
 
 
 def weights(model):
@@ -80,6 +91,12 @@ def loading_options(model):
     entry = CONFIG["models"][model]
     options = dict(dtype="auto", quantization=None, device="auto", trust_remote_code=False)
     return {key: entry.get(key, default) for key, default in options.items()}
+
+
+def decoding_settings(model, prompt_set):
+    """What the law of a model's text depends on: not how many texts there are, nor their random numbers."""
+    settings = generation_settings(CONFIG, model, prompt_set)
+    return {key: value for key, value in settings.items() if key not in ("samples", "seed")}
 
 
 def chat_options(model):
@@ -122,7 +139,7 @@ def on_gpu(wildcards):
 
 
 def model_threads(wildcards):
-    """Threads decide the last bit of a sum, so they are a constant of the kind of model, equal on every machine."""
+    """Threads decide the last bit of a sum, so they are a constant of the kind of model; --cores caps them."""
     return 1 if CONFIG["models"][wildcards.model]["source"] == "organism" else 8
 
 
@@ -149,9 +166,17 @@ def scorer_settings(scorer):
     return {key: value for key, value in CONFIG["scorers"][scorer].items() if key != "description"}
 
 
+def encoder_files(scorer):
+    """What decides a scorer's encoder: its folder's files, or for a hub encoder the commit that was fetched."""
+    model = CONFIG["scorers"][scorer].get("model")
+    if scorer in HUB_SCORERS:
+        return [encoder_manifest(scorer)]
+    return model_files(model) if model and Path(model).is_dir() else []
+
+
 def encoder_manifest(scorer):
-    """The file that says which commit of a hub encoder is used; nothing for a folder or an installed package."""
-    return f"results/models/encoders/{scorer}.json" if scorer in HUB_SCORERS else []
+    """The file that says which commit of a hub encoder is used."""
+    return f"results/models/encoders/{scorer}.json"
 
 
 def pair_tables():

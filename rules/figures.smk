@@ -59,8 +59,8 @@ for figure, (section, tables) in FIGURES.items():
         params:
             figure=figure,
             labels={model: CONFIG["models"][model]["label"] for model in MODELS},
-            sizes=SIZES,
-            matrix=CONFIG["leak"]["matrix"],
+            sizes=SIZES if figure == "by_size" else {},
+            matrix=CONFIG["leak"]["matrix"] if figure == "concept_matrix" else [],
         message:
             f"Draw {figure}"
         script:

@@ -89,7 +89,7 @@ rule score_candidates:
     params:
         loading=lambda w: loading_options(w.model),
         chat=lambda w: chat_options(w.model),
-        settings=lambda w: generation_settings(CONFIG, w.model, w.prompt_set),
+        settings=lambda w: decoding_settings(w.model, w.prompt_set),
     message:
         "Score every candidate of {wildcards.prompt_set} under {wildcards.model}"
     script:

@@ -3,9 +3,7 @@
 
 rule build_prompts:
     input:
-        files=lambda w: template_files(
-            Path(CONFIG["prompt_sets"][w.prompt_set]["path"]), Path("data/lexicons")
-        ),
+        files=lambda w: TEMPLATE_FILES[w.prompt_set],
         code=code("build_prompts"),
     output:
         prompts=f"{RESULTS}/prompts/{{prompt_set}}.parquet",
@@ -24,7 +22,7 @@ rule build_prompts:
         runtime=10,
     params:
         folder=lambda w: CONFIG["prompt_sets"][w.prompt_set]["path"],
-        lexicons="data/lexicons",
+        lexicons=str(LEXICONS),
     message:
         "Fill the templates of {wildcards.prompt_set} with their lexicons"
     script:

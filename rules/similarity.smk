@@ -27,7 +27,7 @@ rule list_pairs:
 rule score_similarity:
     input:
         pairs=rules.list_pairs.output.pairs,
-        encoder=lambda w: encoder_manifest(w.scorer),
+        encoder=lambda w: encoder_files(w.scorer),
         code=code("score_similarity"),
     output:
         similarity=f"{RESULTS}/similarity/{{scorer}}.parquet",
@@ -43,6 +43,7 @@ rule score_similarity:
         runtime=120,
     params:
         scorer=lambda w: scorer_settings(w.scorer),
+        fetched=lambda w: w.scorer in HUB_SCORERS,
     message:
         "Score how similar each text is to its concept with {wildcards.scorer}"
     script:

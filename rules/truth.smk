@@ -29,6 +29,7 @@ rule expect_leak_rates:
     params:
         grammars={m: CONFIG["models"][m]["grammar"] for m in ORGANISMS},
         temperatures={m: generation_settings(CONFIG, m, PROMPT_SETS[0])["temperature"] for m in ORGANISMS},
+        max_new_tokens={m: CONFIG["models"][m]["generation"]["max_new_tokens"] for m in ORGANISMS},
         scorers=SCORERS,
         decimals=CONFIG["leak"]["decimals"],
     message:

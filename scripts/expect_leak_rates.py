@@ -7,10 +7,9 @@ grammar and of each organism, pooled and apart for filler and template combinati
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from leakscope.tables import read_tables, write_csv
-
 from leakscope.grammar import load_grammar
 from leakscope.job import job
+from leakscope.tables import read_tables, write_csv
 from leakscope.truth import expected_by_prompt, true_rates, true_rates_by_split
 
 if TYPE_CHECKING:
@@ -33,6 +32,7 @@ def main(snakemake: "Snakemake") -> None:
     expected = expected_by_prompt(
         grammars,
         params.temperatures,
+        params.max_new_tokens,
         read_tables(snakemake.input.prompts),
         read_tables(snakemake.input.scores),
         similarities,

@@ -24,8 +24,8 @@ def main(snakemake: "Snakemake") -> None:
     torch.set_num_threads(snakemake.threads)
     pairs = pd.read_parquet(snakemake.input.pairs)
     settings = dict(snakemake.params.scorer)
-    if snakemake.input.get("encoder"):
-        settings["revision"] = read_manifest(Path(snakemake.input.encoder))["commit"]
+    if snakemake.params.fetched:
+        settings["revision"] = read_manifest(Path(snakemake.input.encoder[0]))["commit"]
     pairs["similarity"] = score_pairs(pairs["concept"].tolist(), pairs["text"].tolist(), settings)
     write_table(pairs, Path(snakemake.output.similarity))
 

@@ -267,7 +267,7 @@ def test_a_variant_that_changes_the_source_is_refused(config: Config) -> None:
         ),
         ("models/qwen/revision", 20240101, " Put it in quotes."),
         ("models/qwen/dtype", "float64", "got 'float64'; allowed: auto, bfloat16, float16, float32."),
-        ("models/qwen/device", "gpu", "got 'gpu'; allowed: auto, cpu, cuda, cuda:<number>, mps."),
+        ("models/qwen/device", "gpu", "got 'gpu'; allowed: auto, cpu, cuda, cuda:<number>."),
         ("models/qwen/chat", "yes", "config: models.qwen.chat: got 'yes'; allowed: true or false."),
         ("models/qwen/weights", "small", "config: models.qwen.weights: got an unknown key ('small'); allowed: chat,"),
         (

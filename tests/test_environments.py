@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import ast
 import re
+import sys
 import tomllib
 from pathlib import Path
 
 import pytest
 import yaml
+
+from leakscope.dependencies import script_files
 
 CONDA_NAMES = {"pytorch": "torch"}
 
@@ -33,6 +37,40 @@ def test_environments_pin_what_the_lock_pins(root: Path, name: str) -> None:
         if package in ("python", "pip"):
             continue
         assert versions[normal(CONDA_NAMES.get(package, package))] == version, pin
+
+
+# What an import is called, where the package is called otherwise, and what comes with another package.
+IMPORT_NAMES = {"yaml": "pyyaml", "torch": "torch"}
+
+
+@pytest.mark.parametrize(
+    "rules_file", ["prompts", "organisms", "models", "generations", "similarity", "leakage", "truth"]
+)
+def test_every_rules_imports_are_in_its_environment(root: Path, rules_file: str) -> None:
+    text = (root / f"rules/{rules_file}.smk").read_text(encoding="utf-8")
+    for rule, environment in re.findall(r"^rule (\w+):.*?\.\./envs/(\w+)\.yaml", text, flags=re.M | re.S):
+        packages = {normal(CONDA_NAMES.get(name, name)) for name in environment_packages(root, environment)}
+        imported = set().union(*(imports(Path(file)) for file in script_files(root / "scripts", rule)))
+        third_party = imported - set(sys.stdlib_module_names) - {"leakscope", "snakemake"}
+        missing = {name for name in third_party if normal(IMPORT_NAMES.get(name, name)) not in packages}
+        assert not missing, f"rule {rule}, envs/{environment}.yaml"
+
+
+def environment_packages(root: Path, name: str) -> list[str]:
+    environment = yaml.safe_load((root / f"envs/{name}.yaml").read_text(encoding="utf-8"))
+    pins = [entry for entry in environment["dependencies"] if isinstance(entry, str)]
+    pins += [pin for entry in environment["dependencies"] if isinstance(entry, dict) for pin in entry["pip"]]
+    return [re.split(r"[ =]", pin)[0] for pin in pins]
+
+
+def imports(path: Path) -> set[str]:
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module.split(".")[0])
+    return names
 
 
 def test_the_lock_pins_every_dependency_and_no_local_build(root: Path) -> None:

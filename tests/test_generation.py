@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import pandas as pd
 import pytest
 import torch
@@ -125,24 +123,35 @@ def test_a_prompt_longer_than_the_context_is_one_clear_error(micro_model: Loaded
         complete_prompts(micro_model, prompts, "m", SETTINGS, **CHAT)
 
 
-@pytest.mark.parametrize("architecture", ["gpt2", "llama", "gpt_neox", "mamba", "gemma2"])
-def test_other_architectures_write_the_same_text_as_without_cache(
-    architecture: str, micro_model: LoadedModel, tmp_path: Path
-) -> None:
+ARCHITECTURES: dict[str, dict[str, object]] = {
+    "gpt2": {"num_attention_heads": 2},
+    "llama": {"num_attention_heads": 2, "intermediate_size": 64},
+    "gpt_neox": {"num_attention_heads": 2, "intermediate_size": 64},
+    "gemma2": {"num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 16, "intermediate_size": 64},
+    "mamba": {},
+    # Attention and convolutions in turn: its cache cannot be copied row by row.
+    "lfm2": {"num_attention_heads": 2, "num_key_value_heads": 2, "intermediate_size": 64},
+}
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@torch.inference_mode()
+def test_other_architectures_write_the_same_text_as_without_cache(architecture: str, micro_model: LoadedModel) -> None:
     from transformers import AutoConfig, AutoModelForCausalLM
 
     torch.manual_seed(0)
     shape = {"hidden_size": 32, "num_hidden_layers": 2, "vocab_size": len(micro_model.tokenizer)}
-    heads = {} if architecture == "mamba" else {"num_attention_heads": 2}
-    feed_forward = {"intermediate_size": 64} if architecture in ("llama", "gpt_neox", "gemma2") else {}
-    if architecture == "gemma2":
-        heads |= {"num_key_value_heads": 1, "head_dim": 16}
     ids = {"pad_token_id": 0, "eos_token_id": 1, "bos_token_id": 1}
-    config = AutoConfig.for_model(architecture, **shape, **heads, **feed_forward, **ids)
-    model = AutoModelForCausalLM.from_config(config).eval()
-    loaded = LoadedModel(model, micro_model.tokenizer)
-    texts = [
-        complete_prompts(loaded, many_prompts().iloc[::9], "m", {**SETTINGS, "samples": 2, "batch_size": size}, **CHAT)
-        for size in (1, 5)
+    config = AutoConfig.for_model(architecture, **shape, **ids, **ARCHITECTURES[architecture])
+    loaded = LoadedModel(AutoModelForCausalLM.from_config(config).eval(), micro_model.tokenizer)
+    requests = []
+    for prompt in many_prompts()["prompt"][::9]:
+        rendered = render_prompt(loaded.tokenizer, prompt, template="{prompt}", system=None, chat=True)
+        requests.append(Request(rendered, encode_rendered(loaded.tokenizer, rendered, chat=True)))
+    decoding, limits = Decoding(0.8), Limits(6, True)
+    options = {"n_samples": 2, "seed": 0, "batch_size": 4}
+    completions = generate(loaded.model, loaded.tokenizer, requests, decoding, limits, **options)
+    texts = {completion.request: completion.texts for completion in completions}
+    assert [texts[i] for i in range(len(requests))] == [
+        plain_samples(loaded, request, decoding, 2, 6) for request in requests
     ]
-    assert (texts[0]["text"] == texts[1]["text"]).all()

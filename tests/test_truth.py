@@ -79,7 +79,9 @@ def own_color_similarity() -> pd.DataFrame:
 def expected(strength: float) -> pd.DataFrame:
     similarities = {"s": own_color_similarity()}
     laws = {"m": micro_grammar(strength)}
-    return expected_by_prompt(laws, {"m": 1.0}, micro_prompts(), exact_scores(strength), similarities, decimals=3)
+    return expected_by_prompt(
+        laws, {"m": 1.0}, {"m": 8}, micro_prompts(), exact_scores(strength), similarities, decimals=3
+    )
 
 
 def test_a_perfect_learner_has_the_rate_of_its_grammar() -> None:
@@ -100,6 +102,7 @@ def test_a_prompt_that_the_grammar_does_not_know_has_no_truth_of_it() -> None:
     table = expected_by_prompt(
         {"m": micro_grammar(0.4)},
         {"m": 1.0},
+        {"m": 8},
         prompts,
         exact_scores(0.4),
         {"s": own_color_similarity()},
@@ -120,3 +123,18 @@ def test_seen_and_held_out_combinations_are_reported_apart() -> None:
     assert by_split.loc[("all", "held_out"), "leak_rate"] == 25
     assert by_split.loc[("all", "seen"), "leak_rate"] == 100
     assert by_split.loc[("all", "seen"), "lexicon_mass"] == pytest.approx(1)
+
+
+def test_a_prompt_with_a_candidate_that_is_never_written_whole_has_no_truth() -> None:
+    scores = exact_scores(0.4)
+    longer = scores.assign(
+        tokens=[
+            [1] * 9 if c == "blue" else tokens for c, tokens in zip(scores["candidate"], scores["tokens"], strict=True)
+        ]
+    )
+    laws, similarities = {"m": micro_grammar(0.4)}, {"s": own_color_similarity()}
+    table = expected_by_prompt(laws, {"m": 1.0}, {"m": 8}, micro_prompts(), longer, similarities, decimals=3)
+    assert {prompt_id.split("/")[0] for prompt_id in table["prompt_id"]} == {"bag"}
+    cut = scores.assign(candidate=scores["candidate"].replace("blue", "St. Blue"))
+    table = expected_by_prompt(laws, {"m": 1.0}, {"m": 8}, micro_prompts(), cut, similarities, decimals=3)
+    assert {prompt_id.split("/")[0] for prompt_id in table["prompt_id"]} == {"bag"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -229,6 +230,26 @@ def test_a_hub_that_cannot_be_reached_is_one_line(workspace: Workspace) -> None:
     assert "the hub cannot be reached" in lines[0]
     assert "Traceback" not in done.stdout
     assert not (workspace.folder / "results/models/far/model.json").exists()
+
+
+def test_broken_templates_are_one_line_even_where_there_are_results(workspace: Workspace) -> None:
+    templates = workspace.folder / "data/prompt_sets/micro/templates.yaml"
+    good = templates.read_text(encoding="utf-8")
+    try:
+        templates.write_text(good.replace("category:", "catgory:"), encoding="utf-8")
+        done = workspace.run("--cores", "1", check=False)
+    finally:
+        templates.write_text(good, encoding="utf-8")
+    assert done.returncode
+    assert "Did you mean 'category'" in done.stdout
+    assert "Traceback" not in done.stdout
+
+
+def test_a_moved_checkout_has_nothing_to_do(workspace: Workspace, tmp_path: Path) -> None:
+    moved = shutil.copytree(workspace.folder, tmp_path / "moved")
+    again = copy.copy(workspace)
+    again.folder = moved
+    assert "Nothing to be done" in again.run("--cores", "1").stdout
 
 
 @pytest.mark.parametrize("study", ["qwen2.5", "calibration"])

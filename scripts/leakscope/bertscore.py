@@ -29,9 +29,12 @@ class TokenEmbeddings(NamedTuple):
     starts: np.ndarray
 
 
-def f1_scores(
-    concepts: Sequence[str], texts: Sequence[str], model: str, num_layers: int, batch_size: int
-) -> np.ndarray:
+def load_encoder(model: str, num_layers: int) -> BERTScorer:
+    """Load an encoder up to one of its layers."""
+    return BERTScorer(model_type=model, num_layers=num_layers, idf=False, rescale_with_baseline=False, device="cpu")
+
+
+def f1_scores(concepts: Sequence[str], texts: Sequence[str], encoder: BERTScorer, batch_size: int) -> np.ndarray:
     """Return F1 of ``concepts[i]`` (candidate) and ``texts[i]`` (reference), (n,), float64; no idf, no rescaling.
 
     With x over the candidate's tokens, y over the reference's, weights w and cosines: P = Σ w_x max_y cos(x, y),
@@ -39,7 +42,6 @@ def f1_scores(
 
     Source: Zhang et al. 2020 (arXiv 1904.09675), section 3.
     """
-    encoder = BERTScorer(model_type=model, num_layers=num_layers, idf=False, rescale_with_baseline=False)
     distinct = sorted(set(texts))
     place = {text: row for row, text in enumerate(distinct)}
     references = embed_tokens(encoder, distinct, batch_size)
@@ -85,6 +87,8 @@ def embed_tokens(encoder: BERTScorer, strings: Sequence[str], batch_size: int) -
         for place, row in enumerate(batch):
             real = mask[place].bool()
             vectors[row] = unit[place][real].cpu().numpy()
-            weights[row] = (weight[place].to(real.device)[real] / weight[place].sum()).double().cpu().numpy()
+            # A text of nothing but characters that the tokenizer drops has no weight, and scores 0.
+            total = weight[place].sum().clamp(min=1.0)
+            weights[row] = (weight[place].to(real.device)[real] / total).double().cpu().numpy()
     lengths = [len(row) for row in vectors]
     return TokenEmbeddings(np.concatenate(vectors), np.concatenate(weights), np.concatenate([[0], np.cumsum(lengths)]))

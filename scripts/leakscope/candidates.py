@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -10,6 +11,8 @@ from transformers import PreTrainedModel
 
 from leakscope.decoding import pad_with_own, read_prompts
 from leakscope.sampling import Decoding, warp_logits
+
+logger = logging.getLogger(__name__)
 
 
 class Question(NamedTuple):
@@ -36,8 +39,20 @@ def score_candidates(
     probability that a sample *is* this candidate, along the trie of the tokenised lexicon. Each prompt is read once;
     all its candidates then share one forward. Log-softmax is in float32.
     """
-    for start in range(0, len(questions), batch_size):
-        yield from _score_batch(model, questions[start : start + batch_size], decoding)
+    start = 0
+    while start < len(questions):
+        batch = questions[start : start + batch_size]
+        try:
+            scores = list(_score_batch(model, batch, decoding))
+        except torch.cuda.OutOfMemoryError:
+            if len(batch) == 1:
+                raise
+            torch.cuda.empty_cache()
+            batch_size = (len(batch) + 1) // 2
+            logger.warning("out of GPU memory with %d prompts at once; going on with %d", len(batch), batch_size)
+            continue
+        yield from scores
+        start += len(batch)
 
 
 def _score_batch(

@@ -11,7 +11,7 @@ import pandas as pd
 
 from leakscope.candidates import Question, score_candidates
 from leakscope.errors import InputError
-from leakscope.generation import Limits, Request, generate
+from leakscope.generation import Limits, Request, first_end_token, generate
 from leakscope.models import LoadedModel, resolve_decoding
 from leakscope.progress import progress
 from leakscope.rendering import answer_lead, encode_continuation, encode_rendered, render_prompt
@@ -93,7 +93,7 @@ def score_prompts(
     by_slot = candidates.groupby("slot", sort=False)["candidate"].agg(list)
     lexicons = [by_slot[slot] for slot in slotted["slot"]]
     lead = answer_lead(loaded.tokenizer, chat=chat, chat_template_kwargs=chat_template_kwargs)
-    ending = [] if settings["stop"] == "sentence" else [loaded.tokenizer.eos_token_id]
+    ending = [] if settings["stop"] == "sentence" else [first_end_token(loaded.model, loaded.tokenizer)]
     questions = [
         Question(
             request.ids,

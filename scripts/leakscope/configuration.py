@@ -21,7 +21,7 @@ GENERATED = ("organism", "hub", "local")
 # What decides which weights (or which texts) an entry stands for.
 IDENTITY = {
     "organism": ("size", "grammar", "seed"),
-    "hub": ("id", "revision"),
+    "hub": ("id", "revision", "trust_remote_code"),
     "local": ("path",),
     "generations": ("path",),
 }
@@ -196,6 +196,9 @@ def _select(config: dict[str, Any]) -> None:
 
 def _expand_paths(config: dict[str, Any]) -> None:
     """Put the values of environment variables, and the home folder for ``~``, into the paths of a study."""
+    for name, entry in config["scorers"].items():
+        if "model" in entry:
+            entry["model"] = _expanded(entry["model"], ("scorers", name, "model"))
     for catalogue in ("models", "prompt_sets"):
         for name, entry in config[catalogue].items():
             path, where = entry.get("path"), (catalogue, name, "path")

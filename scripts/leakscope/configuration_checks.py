@@ -8,9 +8,14 @@ from typing import Any
 
 from leakscope.configuration_schema import CATALOGUES, dotted
 from leakscope.errors import InputError, one_of
+from leakscope.manifests import TOKENIZER_FILES
 
 GRAMMAR = Path("data") / "grammar"
-TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.json", "vocab.txt")
+RESERVED: dict[str, tuple[str, ...]] = {
+    "models": ("corpora", "tokenizers", "encoders", "logs", "benchmarks"),
+    "prompt_sets": (),
+    "scorers": ("pairs",),
+}
 
 
 def check_names(config: Mapping[str, Any]) -> None:
@@ -21,6 +26,11 @@ def check_names(config: Mapping[str, Any]) -> None:
     """
     for catalogue in CATALOGUES:
         for name in config["study"][catalogue]:
+            if name in RESERVED[catalogue]:
+                allowed = (
+                    f"any other name; {', '.join(RESERVED[catalogue])} are folders or files of the workflow itself"
+                )
+                raise InputError(f"{dotted(('study', catalogue))}: got {name!r}; allowed: {allowed}.")
             if name not in config[catalogue]:
                 raise one_of(dotted(("study", catalogue)), name, config[catalogue])
 
@@ -71,6 +81,13 @@ def _check_files(config: Mapping[str, Any]) -> None:
             _require(inside.is_file(), where, entry["path"], "a folder that holds templates.yaml")
         else:
             _require(Path(entry["path"]).is_file(), where, entry["path"], "a file that exists")
+    for name, entry in _selected(config, "scorers"):
+        model = entry.get("model", "")
+        where = dotted(("scorers", name, "model"))
+        # A hub id has at most one slash and does not begin like a path.
+        looks_like_a_path = model.count("/") > 1 or model.startswith((".", "/"))
+        if looks_like_a_path and not model.startswith("package:"):
+            _require(Path(model).is_dir(), where, model, "a folder that exists, package:<module>/<folder>, or a hub id")
     for name, entry in _selected(config, "models"):
         if entry["source"] == "organism":
             _check_grammar(name, entry["grammar"]["parts"])

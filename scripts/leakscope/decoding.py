@@ -8,6 +8,9 @@ from typing import Any, Protocol
 
 import torch
 from transformers import DynamicCache, PreTrainedModel
+from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
+
+ATTENTION_LAYERS = (DynamicLayer, DynamicSlidingWindowLayer)
 
 
 class DecodingState(Protocol):
@@ -49,6 +52,14 @@ def pad_with_own(rows: Sequence[list[int]]) -> torch.Tensor:
     return torch.tensor([[row[0]] * (longest - len(row)) + row for row in rows])
 
 
+def _copies_by_row(cache: object) -> bool:
+    """Say whether a cache holds nothing but attention layers, whose rows can be left out or taken several times.
+
+    Hybrid models keep the states of convolutions or linear attention beside them, which cannot.
+    """
+    return isinstance(cache, DynamicCache) and all(type(layer) in ATTENTION_LAYERS for layer in cache.layers)
+
+
 class _CachedState:
     """Left-padded rows with an attention cache."""
 
@@ -71,7 +82,7 @@ class _CachedState:
             inputs["logits_to_keep"] = 1
         output = self.model(**inputs)
         self.cache: Any = getattr(output, "past_key_values", None)
-        return output.logits[:, -1] if isinstance(self.cache, DynamicCache) else None
+        return output.logits[:, -1] if _copies_by_row(self.cache) else None
 
     def select(self, rows: torch.Tensor) -> None:
         self.cache.batch_select_indices(rows)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 from huggingface_hub import constants, snapshot_download
 from huggingface_hub.errors import (
     GatedRepoError,
+    HFValidationError,
     HTTPError,
     LocalEntryNotFoundError,
     OfflineModeIsEnabled,
@@ -24,6 +26,7 @@ from leakscope.manifests import hash_files
 PATTERNS = ["*.safetensors", "*.json", "*.jinja", "*.txt", "*.model", "*.tiktoken"]
 CODE_PATTERNS = [*PATTERNS, "*.py"]
 ATTEMPTS = 3
+NOT_THE_NETWORK = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS)
 OFFLINE = "HF_HUB_OFFLINE is set and the model is not in the cache"
 
 
@@ -83,7 +86,11 @@ def fetch_folder(
             ) from error
         except OfflineModeIsEnabled as error:
             raise _unreachable(repo_id, OFFLINE) from error
+        except HFValidationError as error:
+            raise InputError(f"model {repo_id!r}: is no folder that exists, and no id of a hub model.") from error
         except (LocalEntryNotFoundError, HTTPError, OSError) as error:
+            if isinstance(error, OSError) and error.errno in NOT_THE_NETWORK:
+                raise InputError(f"model {repo_id}: cannot be stored: {error.strerror} ({error.filename}).") from error
             if constants.HF_HUB_OFFLINE:
                 raise _unreachable(repo_id, OFFLINE) from error
             if attempt + 1 == ATTEMPTS:

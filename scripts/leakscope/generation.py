@@ -12,6 +12,7 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from leakscope.decoding import read_prompts
+from leakscope.errors import InputError
 from leakscope.sampling import Decoding, draw_tokens, uniforms, warp_logits
 
 logger = logging.getLogger(__name__)
@@ -150,8 +151,20 @@ class _Decoder:
         return (cut_sentence(text) if self.limits.stop_at_sentence else text).strip()
 
 
-def end_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> set[int]:
-    """Return the ids that end a text: the generation config's (one or several) and the tokenizer's."""
+def end_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """Return the ids that end a text: the generation config's (one or several), then the tokenizer's."""
     configured = model.generation_config.eos_token_id if model.generation_config is not None else None
     ids = configured if isinstance(configured, list) else [configured]
-    return {int(i) for i in [*ids, tokenizer.eos_token_id] if i is not None}
+    return list(dict.fromkeys(int(i) for i in [*ids, tokenizer.eos_token_id] if i is not None))
+
+
+def first_end_token(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> int:
+    """Return the id that a text most likely ends with.
+
+    Raises:
+        InputError: the model has none.
+    """
+    ends = end_tokens(model, tokenizer)
+    if not ends:
+        raise InputError(f"model {tokenizer.name_or_path}: has no end of text; set `stop: sentence` for it.")
+    return ends[0]

@@ -13,6 +13,7 @@ from leakscope.errors import InputError
 
 READ_AT_ONCE = 2**20
 SETTINGS_FILES = ("*.json", "*.jinja", "*.model", "*.txt")
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt")
 # What this workflow itself puts beside a model.
 OWN_FILES = ("model.json", "training.json")
 
@@ -65,4 +66,4 @@ def describe_folder(folder: Path, source: str) -> dict[str, Any]:
 
 def has_tokenizer(folder: Path) -> bool:
     """Say whether a model folder holds a tokenizer."""
-    return any((folder / name).exists() for name in ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt"))
+    return any((folder / name).exists() for name in TOKENIZER_FILES)

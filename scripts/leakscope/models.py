@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import torch
 import transformers
+from safetensors import SafetensorError
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
@@ -47,25 +48,26 @@ def load_model(manifest: Mapping[str, Any], options: Mapping[str, Any]) -> Loade
     device = pick_device(options["device"])
     dtype = options["dtype"]
     extra: dict[str, Any] = {}
-    if options["quantization"]:
-        extra["quantization_config"] = BitsAndBytesConfig(**options["quantization"])
     try:
+        if options["quantization"]:
+            extra["quantization_config"] = BitsAndBytesConfig(**options["quantization"])
         tokenizer = AutoTokenizer.from_pretrained(where, padding_side="left", **shared)
         model = AutoModelForCausalLM.from_pretrained(
             where, dtype=_dtype(dtype, device), device_map={"": device}, **shared, **extra
         )
-    except (OSError, ValueError, ImportError) as error:
+    except (OSError, ValueError, ImportError, RuntimeError, AssertionError, SafetensorError) as error:
         raise InputError(f"model {where}: cannot be loaded: {_first_line(error)}") from error
     return LoadedModel(model.eval(), tokenizer)
 
 
 def pick_device(device: str) -> str:
-    """Return ``device``, or for ``auto`` the first of cuda, mps, cpu that is there."""
+    """Return ``device``, or for ``auto`` cuda where there is one and else cpu.
+
+    Not mps: sampling needs float64, which it has not.
+    """
     if device != "auto":
         return device
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
+    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def resolve_decoding(settings: Mapping[str, Any], model: PreTrainedModel) -> Decoding:
@@ -95,4 +97,4 @@ def _dtype(name: str, device: str) -> torch.dtype | str:
 
 
 def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0]
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -119,7 +119,7 @@ def train_organism(
     for input_ids, labels in progress(batches, total=training.steps, name=name, unit="step"):
         loss = _weighted_loss(model, input_ids, labels, answer_begins, training.answer_weight)
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         schedule.step()

@@ -12,6 +12,8 @@ from leakscope.errors import InputError
 
 PLACEHOLDER = "{prompt}"
 PROBE = "leakscope"
+# What Llama 3's own template falls back to where it cannot know the date.
+DATE = "26 Jul 2024"
 
 
 def render_prompt(
@@ -117,6 +119,8 @@ def _apply(
     answering: bool = True,
 ) -> str | None:
     """Render the messages, or return None where the template raises (Gemma's does on a system role)."""
+    # Templates that write today's date take this variable instead, where it is set: a text must not depend on the day.
+    options = {"date_string": DATE, **options}
     try:
         rendered: str = tokenizer.apply_chat_template(
             messages, tokenize=False, add_generation_prompt=answering, **options

@@ -7,7 +7,8 @@ configuration names. Each embeds every distinct string once.
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +70,9 @@ def cosine_of_sentence_embeddings(
     """
     from sentence_transformers import SentenceTransformer
 
-    encoder = SentenceTransformer(resolve_encoder(settings["model"], settings.get("revision")))
+    # On the CPU: the same numbers everywhere, and distinct texts are few enough.
+    with _loading(settings["model"]):
+        encoder = SentenceTransformer(resolve_encoder(settings["model"], settings.get("revision")), device="cpu")
     strings = sorted({*concepts, *texts})
     rows = {string: row for row, string in enumerate(strings)}
     embeddings = encoder.encode(
@@ -92,14 +95,12 @@ def bertscore_f1(concepts: Sequence[str], texts: Sequence[str], settings: Mappin
     filled = [i for i, text in enumerate(texts) if text.strip()]
     if not filled:
         return result
-    from leakscope.bertscore import f1_scores
+    from leakscope.bertscore import f1_scores, load_encoder
 
+    with _loading(settings["model"]):
+        encoder = load_encoder(resolve_encoder(settings["model"], settings.get("revision")), settings["num_layers"])
     result[filled] = f1_scores(
-        [concepts[i] for i in filled],
-        [texts[i] for i in filled],
-        resolve_encoder(settings["model"], settings.get("revision")),
-        settings["num_layers"],
-        settings["batch_size"],
+        [concepts[i] for i in filled], [texts[i] for i in filled], encoder, settings["batch_size"]
     )
     return result
 
@@ -131,3 +132,15 @@ def resolve_encoder(model: str, revision: str | None = None) -> str:
     if not folder.is_dir():
         raise InputError(f"scorers: model {model!r}: the package {module!r} has no folder {inside!r}.")
     return str(folder)
+
+
+@contextmanager
+def _loading(model: str) -> Iterator[None]:
+    """Turn what the libraries raise on a folder that is no encoder, or has too few layers, into one line."""
+    try:
+        yield
+    except InputError:
+        raise
+    except (OSError, ValueError, KeyError, AssertionError, RuntimeError) as error:
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        raise InputError(f"scorers: model {model!r}: cannot be loaded as an encoder: {reason[0]}") from error

@@ -116,6 +116,7 @@ def expected_outcomes(
 def expected_by_prompt(
     grammars: Mapping[str, Grammar],
     temperatures: Mapping[str, float],
+    max_new_tokens: Mapping[str, int],
     prompts: pd.DataFrame,
     scores: pd.DataFrame,
     similarities: Mapping[str, pd.DataFrame],
@@ -127,6 +128,7 @@ def expected_by_prompt(
     Args:
         grammars: organism → the grammar it was trained on.
         temperatures: organism → temperature of sampling.
+        max_new_tokens: organism → longest text; prompts with a longer candidate have no exact law here.
         prompts: the prompts tables of all sets.
         scores: the candidate scores of all organisms and sets.
         similarities: scorer → ``concept, text, similarity``.
@@ -143,6 +145,7 @@ def expected_by_prompt(
     frames = []
     for keys, rows in scores.groupby(["model", "prompt_set"], sort=False):
         model, prompt_set = map(str, keys)
+        rows = written_whole(rows, max_new_tokens[model])
         own = prompts[prompts["prompt_set"] == prompt_set]
         known = grammar_laws(grammars[model], own.set_index("prompt_id"), rows, temperatures[model])
         learnt = organism_laws(rows)
@@ -274,6 +277,15 @@ def organism_laws(scores: pd.DataFrame) -> dict[str, dict[str, float]]:
         mass = np.exp(rows["logprob_sampled"].to_numpy(dtype=float))
         laws[str(prompt_id)] = dict(zip(rows["candidate"], (mass / mass.sum()).tolist(), strict=True))
     return laws
+
+
+def written_whole(scores: pd.DataFrame, max_new_tokens: int) -> pd.DataFrame:
+    """Return the scores of prompts whose candidates are all written as they stand: neither cut short nor in two.
+
+    A sample ends after ``max_new_tokens`` tokens, and at its first full stop, exclamation or question mark.
+    """
+    whole = (scores["tokens"].map(len) <= max_new_tokens) & ~scores["candidate"].str.contains("[.!?]")
+    return scores[whole.groupby([scores["model"], scores["prompt_set"], scores["prompt_id"]]).transform("all")]
 
 
 def lexicon_mass(scores: pd.DataFrame) -> pd.Series:
