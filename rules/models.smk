@@ -1,4 +1,4 @@
-# Where each model's weights are, and which: one manifest a model. Only here is the network used.
+# Where each model's weights are, and which: one manifest a model. Only here is anything fetched.
 
 
 rule fetch_model:

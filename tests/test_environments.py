@@ -43,9 +43,10 @@ def test_environments_pin_what_the_lock_pins(root: Path, name: str) -> None:
 IMPORT_NAMES = {"yaml": "pyyaml", "torch": "torch"}
 
 
-@pytest.mark.parametrize(
-    "rules_file", ["prompts", "organisms", "models", "generations", "similarity", "leakage", "truth"]
-)
+RULES = ["prompts", "organisms", "models", "generations", "similarity", "leakage", "truth", "explorer"]
+
+
+@pytest.mark.parametrize("rules_file", RULES)
 def test_every_rules_imports_are_in_its_environment(root: Path, rules_file: str) -> None:
     text = (root / f"rules/{rules_file}.smk").read_text(encoding="utf-8")
     for rule, environment in re.findall(r"^rule (\w+):.*?\.\./envs/(\w+)\.yaml", text, flags=re.M | re.S):

@@ -67,7 +67,7 @@ def test_the_record_puts_loss_beside_entropy(micro_model) -> None:
     by_hand = 0.673 + 0.4 * 1.099 + 0.6 * (0.693 + 0.562 + 0.25 * 1.099 + 0.75 * (1.099 + 0.868))
     assert record["corpus_entropy_nats"] == pytest.approx(by_hand, abs=0.05)
     assert record["n_parameters"] == sum(p.numel() for p in micro_model.model.parameters())
-    assert record["final_loss_nats_per_token"] == 1.5
+    assert record["final_weighted_loss_nats"] == 1.5
 
 
 def test_an_overlong_document_is_refused(micro_model) -> None:

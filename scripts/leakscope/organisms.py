@@ -101,7 +101,7 @@ def train_organism(
     training: Training,
     name: str = "organism",
 ) -> list[float]:
-    """Train in place and return the loss of every step in nats per token.
+    """Train in place and return the weighted loss of every step in nats per token.
 
     Deterministic for one thread count: callers set ``torch.set_num_threads(1)``.
     """
@@ -178,7 +178,7 @@ def training_record(
     return {
         "n_parameters": model.num_parameters(),
         "steps": len(losses),
-        "final_loss_nats_per_token": round(losses[-1], 6),
+        "final_weighted_loss_nats": round(losses[-1], 6),
         "heldout_loss_nats": document_nats(model, tokenizer, held_out),
         "corpus_entropy_nats": -sum(document.logprob for document in held_out) / len(held_out),
     }
