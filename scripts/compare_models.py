@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from leakscope.comparisons import compare_models
-from leakscope.tables import read_tables, write_csv
-
 from leakscope.job import job
+from leakscope.tables import read_tables, write_csv
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
-from leakscope.outcomes import compare_pairs
-from leakscope.tables import read_tables, write_table
 
 from leakscope.job import job
+from leakscope.outcomes import compare_pairs
+from leakscope.tables import read_tables, write_table
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake

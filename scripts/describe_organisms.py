@@ -6,10 +6,9 @@ Reads the training records; writes held-out loss beside the exact entropy of the
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from leakscope.tables import write_csv
-
 from leakscope.job import job
 from leakscope.manifests import read_manifest
+from leakscope.tables import write_csv
 from leakscope.truth import organisms_table
 
 if TYPE_CHECKING:

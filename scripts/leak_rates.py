@@ -6,10 +6,9 @@ Reads all comparisons of a study; writes the tables of Leak-Rates.
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from leakscope.tables import read_tables, write_csv
-
 from leakscope import leak_rate
 from leakscope.job import job
+from leakscope.tables import read_tables, write_csv
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
-from leakscope.tables import read_tables, write_csv
 
 from leakscope.job import job
 from leakscope.logit_leak import logit_leak, prompt_shifts
+from leakscope.tables import read_tables, write_csv
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 import torch
-from leakscope.tables import write_table
 
 from leakscope.completion import score_prompts
 from leakscope.job import job
 from leakscope.manifests import read_manifest
 from leakscope.models import load_model
+from leakscope.tables import write_table
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake
