@@ -15,6 +15,12 @@ CORES ?= all
 TORCH_INDEX ?=
 STUDY ?=
 
+ifneq ($(STUDY),)
+ifeq ($(wildcard $(STUDY)),)
+$(error STUDY=$(STUDY): no such file)
+endif
+endif
+
 BIN := .venv/bin
 CONFIG := $(if $(STUDY),--configfile $(STUDY))
 # Caches of the tests stay inside the checkout.
@@ -25,7 +31,8 @@ SANDBOX := HOME=$(CURDIR)/.pytest/home XDG_CACHE_HOME=$(CURDIR)/.pytest/cache XD
 
 run: .venv/installed
 	$(BIN)/snakemake --cores $(CORES) $(CONFIG)
-	$(BIN)/snakemake --cores 1 $(CONFIG) --report $$($(BIN)/python scripts/study_folder.py $(STUDY))/report.html
+	$(BIN)/snakemake --cores 1 --quiet all $(CONFIG) --report $$($(BIN)/python scripts/study_folder.py $(STUDY))/report.html
+	@echo "Open $$($(BIN)/python scripts/study_folder.py $(STUDY))/report.html in a browser."
 
 test: .venv/installed-dev
 	mkdir -p .pytest/home .pytest/cache .pytest/config .pytest/tmpdir

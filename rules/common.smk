@@ -193,7 +193,8 @@ def leak_targets():
         "concept_matrix",
     ]
     tables += ["logit_leak"] if HAS_CANDIDATES else []
-    tables += ["truth", "organisms"] if HAS_TRUTH else []
+    tables += ["organisms"] if ORGANISMS else []
+    tables += ["truth"] if HAS_TRUTH else []
     return [
         *(f"{RESULTS}/{name}.csv" for name in tables),
         *(f"{RESULTS}/figures/{name}.{suffix}" for name in FIGURES for suffix in ("pdf", "png")),

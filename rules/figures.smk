@@ -19,7 +19,7 @@ SIZES = {
 if SIZES or ORGANISMS:
     FIGURES["by_size"] = (
         "Leak-Rates",
-        ["leak_rates", *(["organisms"] if HAS_TRUTH else [])],
+        ["leak_rates", *(["organisms"] if ORGANISMS else [])],
     )
 if HAS_CANDIDATES:
     FIGURES["logit_leak"] = ("Logit leak", ["logit_leak"])

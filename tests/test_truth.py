@@ -134,7 +134,11 @@ def test_a_prompt_with_a_candidate_that_is_never_written_whole_has_no_truth() ->
     )
     laws, similarities = {"m": micro_grammar(0.4)}, {"s": own_color_similarity()}
     table = expected_by_prompt(laws, {"m": 1.0}, {"m": 8}, micro_prompts(), longer, similarities, decimals=3)
-    assert {prompt_id.split("/")[0] for prompt_id in table["prompt_id"]} == {"bag"}
+    known = table.loc[table["organism"].notna(), "prompt_id"]
+    assert {prompt_id.split("/")[0] for prompt_id in known} == {"bag"}
+    assert true_rates(table)[["true_rate_grammar", "true_rate_organism"]].isna().all().all()
     cut = scores.assign(candidate=scores["candidate"].replace("blue", "St. Blue"))
     table = expected_by_prompt(laws, {"m": 1.0}, {"m": 8}, micro_prompts(), cut, similarities, decimals=3)
-    assert {prompt_id.split("/")[0] for prompt_id in table["prompt_id"]} == {"bag"}
+    known = table.loc[table["organism"].notna(), "prompt_id"]
+    assert {prompt_id.split("/")[0] for prompt_id in known} == {"bag"}
+    assert true_rates(table)[["true_rate_grammar", "true_rate_organism"]].isna().all().all()

@@ -76,7 +76,7 @@ def cosine_of_sentence_embeddings(
     strings = sorted({*concepts, *texts})
     rows = {string: row for row, string in enumerate(strings)}
     embeddings = encoder.encode(
-        strings, batch_size=settings["batch_size"], normalize_embeddings=True, show_progress_bar=True
+        strings, batch_size=settings["batch_size"], normalize_embeddings=True, show_progress_bar=False
     )
     left = np.asarray(embeddings, dtype=np.float64)[[rows[concept] for concept in concepts]]
     right = np.asarray(embeddings, dtype=np.float64)[[rows[text] for text in texts]]
@@ -137,6 +137,9 @@ def resolve_encoder(model: str, revision: str | None = None) -> str:
 @contextmanager
 def _loading(model: str) -> Iterator[None]:
     """Turn what the libraries raise on a folder that is no encoder, or has too few layers, into one line."""
+    import transformers
+
+    transformers.utils.logging.disable_progress_bar()
     try:
         yield
     except InputError:

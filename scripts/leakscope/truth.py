@@ -160,7 +160,7 @@ def expected_by_prompt(
                     scorer=scorer,
                     grammar=expected_outcomes(own, known, similarity, decimals),
                     organism=expected_outcomes(own, learnt, similarity, decimals),
-                ).dropna(subset=["organism"])
+                ).loc[own.loc[own["control_id"].notna(), "prompt_id"]]
             )
     columns = [*KEYS, "prompt_id", "split", "lexicon_mass", "grammar", "organism"]
     return pd.concat(frames).reset_index(names="prompt_id")[columns]
@@ -231,11 +231,13 @@ def true_rates(expected: pd.DataFrame) -> pd.DataFrame:
         expected: one row a prompt: ``model, prompt_set, scorer, category, grammar, organism`` (expected outcomes).
 
     Returns:
-        ``model, prompt_set, scorer, category, true_rate_grammar, true_rate_organism``; NaN where nothing is known.
+        ``model, prompt_set, scorer, category, true_rate_grammar, true_rate_organism``; NaN for a cell with
+        a prompt whose expected outcome is not known.
     """
     pooled = expected.assign(category="all")
     rows = pd.concat([expected[expected["category"].notna()], pooled])
-    means = 100 * rows.groupby(KEYS, sort=False)[["grammar", "organism"]].mean()
+    # A rate of some of the prompts is not the rate of the cell that was measured.
+    means = 100 * rows.groupby(KEYS, sort=False)[["grammar", "organism"]].mean(skipna=False)
     return (
         means.round(ROUNDING)
         .reset_index()

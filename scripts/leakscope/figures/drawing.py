@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from leakscope.errors import one_of
 from leakscope.figures import forests, heatmaps, sizes, truths
+from leakscope.figures.style import no_data
 
 Tables = Mapping[str, pd.DataFrame]
 # name → the function of a study's tables, its models' labels and their sizes
@@ -54,6 +55,8 @@ def draw(
     if name == "concept_matrix":
         table = frames[name]
         frames[name] = table[table["category"].isin(matrix)]
+        if frames[name].empty and not table.empty:
+            return no_data(f"no category of the study is among leak.matrix: {', '.join(matrix)}")
     given = pd.DataFrame(list(sizes.items()), columns=["model", "n_parameters"])
     known = pd.concat([frames["organisms"], given], ignore_index=True) if "organisms" in frames else given
     return FIGURES[name](frames, labels, known)
