@@ -43,6 +43,8 @@ HUB_SCORERS = [name for name in SCORERS if is_on_hub(CONFIG["scorers"][name])]
 HAS_CANDIDATES = bool(GENERATED and TEMPLATED)
 HAS_TRUTH = bool(ORGANISMS and TEMPLATED)
 
+# Texts, scores and embeddings that were computed once. No rule's output: Snakemake deletes outputs before a job.
+STORE = "results/store"
 CORPORA = "results/models/corpora"
 TOKENIZERS = "results/models/tokenizers"
 MODEL_FILES = ["model.safetensors", "config.json", "generation_config.json"]
@@ -82,7 +84,7 @@ def manifest(model):
 
 def model_files(folder):
     """All files of a model's folder that may change what it writes: weights, tokenizer, chat template, settings."""
-    patterns = ("*.safetensors", "*.json", "*.jinja", "*.model", "*.txt")
+    patterns = ("*.safetensors", "*.json", "*.jinja", "*.model", "*.txt", "*.tiktoken", "*.py")
     return sorted({str(path) for pattern in patterns for path in Path(folder).glob(pattern)})
 
 

@@ -28,6 +28,7 @@ rule generate:
         loading=lambda w: loading_options(w.model),
         chat=lambda w: chat_options(w.model),
         settings=lambda w: generation_settings(CONFIG, w.model, w.prompt_set),
+        store=STORE,
     message:
         "Let {wildcards.model} complete the prompts of {wildcards.prompt_set}"
     script:
@@ -72,6 +73,7 @@ rule score_candidates:
         code=code("score_candidates"),
     output:
         scores=f"{RESULTS}/candidates/{{model}}/{{prompt_set}}.parquet",
+        summary=f"{RESULTS}/candidates/{{model}}/{{prompt_set}}.json",
     log:
         f"{LOGS}/score_candidates/{{model}}/{{prompt_set}}.log",
     benchmark:
@@ -90,6 +92,7 @@ rule score_candidates:
         loading=lambda w: loading_options(w.model),
         chat=lambda w: chat_options(w.model),
         settings=lambda w: decoding_settings(w.model, w.prompt_set),
+        store=STORE,
     message:
         "Score every candidate of {wildcards.prompt_set} under {wildcards.model}"
     script:

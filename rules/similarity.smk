@@ -31,6 +31,7 @@ rule score_similarity:
         code=code("score_similarity"),
     output:
         similarity=f"{RESULTS}/similarity/{{scorer}}.parquet",
+        summary=f"{RESULTS}/similarity/{{scorer}}.json",
     log:
         f"{LOGS}/score_similarity/{{scorer}}.log",
     benchmark:
@@ -44,6 +45,7 @@ rule score_similarity:
     params:
         scorer=lambda w: scorer_settings(w.scorer),
         fetched=lambda w: w.scorer in HUB_SCORERS,
+        store=STORE,
     message:
         "Score how similar each text is to its concept with {wildcards.scorer}"
     script:

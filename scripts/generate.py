@@ -1,6 +1,7 @@
 """What does a model write after each prompt?
 
-Reads prompts and a model's manifest; writes every sample's text, and how many there are.
+Reads prompts and a model's manifest; takes texts from the store and computes the others; writes every sample's text,
+and how many were computed.
 """
 
 from pathlib import Path
@@ -9,10 +10,10 @@ from typing import TYPE_CHECKING
 import pandas as pd
 import torch
 
-from leakscope.completion import complete_prompts
+from leakscope.completion import Prompting, complete_prompts
 from leakscope.job import job
 from leakscope.manifests import read_manifest, write_manifest
-from leakscope.models import load_model
+from leakscope.models import open_model
 from leakscope.tables import write_csv, write_table
 
 if TYPE_CHECKING:
@@ -23,14 +24,14 @@ if TYPE_CHECKING:
 
 def main(snakemake: "Snakemake") -> None:
     torch.set_num_threads(snakemake.threads)
-    model = load_model(read_manifest(Path(snakemake.input.manifest)), snakemake.params.loading)
+    params, output = snakemake.params, snakemake.output
+    model = open_model(read_manifest(Path(snakemake.input.manifest)), params.loading)
     prompts = pd.read_parquet(snakemake.input.prompts)
-    texts = complete_prompts(
-        model, prompts, snakemake.wildcards.model, snakemake.params.settings, **snakemake.params.chat
-    )
-    write_manifest({"total": len(texts), "computed": len(texts), "reused": 0}, Path(snakemake.output.summary))
-    write_csv(texts, Path(snakemake.output.table))
-    write_table(texts, Path(snakemake.output.texts))
+    prompting = Prompting(params.settings, **params.chat, store=Path(params.store))
+    texts = complete_prompts(model, prompts, snakemake.wildcards.model, prompting)
+    write_manifest(texts.summary, Path(output.summary))
+    write_csv(texts.table, Path(output.table))
+    write_table(texts.table, Path(output.texts))
 
 
 if __name__ == "__main__":

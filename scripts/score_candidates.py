@@ -1,6 +1,7 @@
 """How probable is each candidate of a slot after each prompt?
 
-Reads prompts, slot candidates and a model's manifest; writes exact log-probabilities and each candidate's tokens.
+Reads prompts, slot candidates and a model's manifest; takes scores from the store and computes the others; writes exact
+log-probabilities and each candidate's tokens, and how many prompts were computed.
 """
 
 from pathlib import Path
@@ -9,10 +10,10 @@ from typing import TYPE_CHECKING
 import pandas as pd
 import torch
 
-from leakscope.completion import score_prompts
+from leakscope.completion import Prompting, score_prompts
 from leakscope.job import job
-from leakscope.manifests import read_manifest
-from leakscope.models import load_model
+from leakscope.manifests import read_manifest, write_manifest
+from leakscope.models import open_model
 from leakscope.tables import write_table
 
 if TYPE_CHECKING:
@@ -23,16 +24,13 @@ if TYPE_CHECKING:
 
 def main(snakemake: "Snakemake") -> None:
     torch.set_num_threads(snakemake.threads)
-    model = load_model(read_manifest(Path(snakemake.input.manifest)), snakemake.params.loading)
-    scores = score_prompts(
-        model,
-        pd.read_parquet(snakemake.input.prompts),
-        pd.read_parquet(snakemake.input.candidates),
-        snakemake.wildcards.model,
-        snakemake.params.settings,
-        **snakemake.params.chat,
-    )
-    write_table(scores, Path(snakemake.output.scores))
+    params = snakemake.params
+    model = open_model(read_manifest(Path(snakemake.input.manifest)), params.loading)
+    prompts, candidates = (pd.read_parquet(path) for path in (snakemake.input.prompts, snakemake.input.candidates))
+    prompting = Prompting(params.settings, **params.chat, store=Path(params.store))
+    scores = score_prompts(model, prompts, candidates, snakemake.wildcards.model, prompting)
+    write_manifest(scores.summary, Path(snakemake.output.summary))
+    write_table(scores.table, Path(snakemake.output.scores))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """How similar is each text to its concept?
 
-Reads the distinct pairs of concept and text; writes their similarity by one scorer.
+Reads the distinct pairs of concept and text; takes embeddings from the store and computes the others; writes the pairs'
+similarity by one scorer, and how many embeddings were computed.
 """
 
 from pathlib import Path
@@ -9,8 +10,9 @@ from typing import TYPE_CHECKING
 import pandas as pd
 import torch
 
+from leakscope.encoders import Embedder
 from leakscope.job import job
-from leakscope.manifests import read_manifest
+from leakscope.manifests import read_manifest, write_manifest
 from leakscope.similarity import score_pairs
 from leakscope.tables import write_table
 
@@ -26,7 +28,9 @@ def main(snakemake: "Snakemake") -> None:
     settings = dict(snakemake.params.scorer)
     if snakemake.params.fetched:
         settings["revision"] = read_manifest(Path(snakemake.input.encoder[0]))["commit"]
-    pairs["similarity"] = score_pairs(pairs["concept"].tolist(), pairs["text"].tolist(), settings)
+    embedder = Embedder(Path(snakemake.params.store))
+    pairs["similarity"] = score_pairs(pairs["concept"].tolist(), pairs["text"].tolist(), settings, embedder)
+    write_manifest(embedder.summary(), Path(snakemake.output.summary))
     write_table(pairs, Path(snakemake.output.similarity))
 
 

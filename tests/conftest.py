@@ -49,6 +49,6 @@ def micro_model(micro_model_folder: Path):
     """The micro model, loaded as a study loads it."""
     from helpers import LOADING
     from leakscope.manifests import describe_folder
-    from leakscope.models import load_model
+    from leakscope.models import open_model
 
-    return load_model(describe_folder(micro_model_folder, "local"), LOADING)
+    return open_model(describe_folder(micro_model_folder, "local"), LOADING)

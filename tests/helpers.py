@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from leakscope.grammar import Grammar
+
+if TYPE_CHECKING:
+    from leakscope.models import LanguageModel
 
 COLORS = ("red", "green", "blue")
 FRUITS = {"red": "a cherry", "green": "a lime", "blue": "a plum"}
@@ -24,6 +28,20 @@ SETTINGS = {
     "template": "{prompt}",
     "batch_size": 16,
 }
+
+
+def complete(model: LanguageModel, prompts: pd.DataFrame, store: Path | None = None, **settings: Any) -> pd.DataFrame:
+    """Return the texts of a model; ``settings`` change ``SETTINGS``."""
+    from leakscope.completion import Prompting, complete_prompts
+
+    return complete_prompts(model, prompts, "m", Prompting({**SETTINGS, **settings}, store=store)).table
+
+
+def in_memory(model: Any, tokenizer: Any) -> LanguageModel:
+    """Return a language model whose weights stand in no file."""
+    from leakscope.models import LanguageModel
+
+    return LanguageModel(tokenizer, model.config, model.generation_config, {"weights": "in memory"}, lambda: model)
 
 
 def micro_prompts() -> pd.DataFrame:

@@ -7,18 +7,21 @@ import numpy as np
 import pytest
 import torch
 
-from helpers import SETTINGS, micro_candidates, micro_prompts
-from leakscope.candidates import Question, score_candidates
-from leakscope.completion import complete_prompts, score_prompts
-from leakscope.models import LoadedModel
+from helpers import SETTINGS, complete, micro_candidates, micro_prompts
+from leakscope.candidates import CandidateScores, Question, score_candidates
+from leakscope.completion import Prompting, score_prompts
+from leakscope.models import LanguageModel
 from leakscope.sampling import Decoding, warp_logits
 
-CHAT = {"chat": True, "chat_template_kwargs": {}}
 QUESTIONS = [
     Question([5, 6, 7, 8], [[9, 10], [11], [9, 12, 13]]),
     Question([7, 7], [[20, 21, 22, 23], [9]]),
     Question([30, 31, 32], [[9, 10], [40, 41]]),
 ]
+
+
+def scored(model: torch.nn.Module, decoding: Decoding, batch_size: int) -> list[CandidateScores]:
+    return [score for batch in score_candidates(model, QUESTIONS, decoding, batch_size=batch_size) for score in batch]
 
 
 def direct_logprob(model: torch.nn.Module, prompt: list[int], candidate: list[int], decoding: Decoding) -> float:
@@ -35,9 +38,9 @@ def direct_logprob(model: torch.nn.Module, prompt: list[int], candidate: list[in
 @pytest.mark.parametrize("decoding", [Decoding(0.5), Decoding(0.7, top_k=200, repetition_penalty=1.2)])
 @torch.inference_mode()
 def test_scores_equal_a_direct_unbatched_computation(
-    micro_model: LoadedModel, decoding: Decoding, batch_size: int
+    micro_model: LanguageModel, decoding: Decoding, batch_size: int
 ) -> None:
-    scores = list(score_candidates(micro_model.model, QUESTIONS, decoding, batch_size=batch_size))
+    scores = scored(micro_model.model, decoding, batch_size)
     for question, score in zip(QUESTIONS, scores, strict=True):
         plain = [direct_logprob(micro_model.model, question.prompt, c, Decoding(1.0)) for c in question.candidates]
         sampled = [direct_logprob(micro_model.model, question.prompt, c, decoding) for c in question.candidates]
@@ -51,32 +54,32 @@ def test_a_model_without_copyable_cache_is_scored_alike() -> None:
 
     torch.manual_seed(0)
     model = MambaForCausalLM(MambaConfig(vocab_size=64, hidden_size=16, num_hidden_layers=1)).eval()
-    scores = list(score_candidates(model, QUESTIONS, Decoding(0.5), batch_size=3))
+    scores = scored(model, Decoding(0.5), 3)
     for question, score in zip(QUESTIONS, scores, strict=True):
         expected = [direct_logprob(model, question.prompt, c, Decoding(1.0)) for c in question.candidates]
         assert score.logprob == pytest.approx(expected, abs=1e-5)
 
 
-def test_sampled_texts_follow_the_scored_law(micro_model: LoadedModel) -> None:
+def test_sampled_texts_follow_the_scored_law(micro_model: LanguageModel) -> None:
     """The instrument's calibration in small: 2,000 samples of one prompt against the exact probabilities."""
     prompts, n = micro_prompts().iloc[[1]], 2000
-    settings = {**SETTINGS, "samples": n, "temperature": 0.9}
-    scores = score_prompts(micro_model, prompts, micro_candidates(), "m", settings, **CHAT)
-    counts = Counter(complete_prompts(micro_model, prompts, "m", settings, **CHAT)["text"])
+    settings = {"samples": n, "temperature": 0.9}
+    scores = score_prompts(micro_model, prompts, micro_candidates(), "m", Prompting({**SETTINGS, **settings})).table
+    counts = Counter(complete(micro_model, prompts, **settings)["text"])
     for row in scores.itertuples():
         p = np.exp(row.logprob_sampled)
         assert abs(counts[f"{row.candidate}."] / n - p) < 4.5 * np.sqrt(p * (1 - p) / n) + 1e-3
 
 
-def test_prompts_without_a_slot_are_not_scored(micro_model: LoadedModel) -> None:
+def test_prompts_without_a_slot_are_not_scored(micro_model: LanguageModel) -> None:
     prompts = micro_prompts()
     prompts.loc[0, "slot"] = None
-    scores = score_prompts(micro_model, prompts, micro_candidates(), "m", SETTINGS, **CHAT)
+    scores = score_prompts(micro_model, prompts, micro_candidates(), "m", Prompting(SETTINGS)).table
     assert "bag/without" not in set(scores["prompt_id"])
     assert len(scores) == 7 * 3
 
 
-def test_scores_are_those_of_whole_sentences(micro_model: LoadedModel, tmp_path: Path) -> None:
-    scores = score_prompts(micro_model, micro_prompts(), micro_candidates(), "m", SETTINGS, **CHAT)
+def test_scores_are_those_of_whole_sentences(micro_model: LanguageModel, tmp_path: Path) -> None:
+    scores = score_prompts(micro_model, micro_prompts(), micro_candidates(), "m", Prompting(SETTINGS)).table
     texts = [micro_model.tokenizer.decode(tokens).strip() for tokens in scores["tokens"]]
     assert texts == [f"{candidate}." for candidate in scores["candidate"]]

@@ -1,17 +1,20 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import pandas as pd
 import pytest
 import torch
+from transformers import AutoConfig, AutoModelForCausalLM
 
-from helpers import SETTINGS, micro_prompts
-from leakscope.completion import complete_prompts
-from leakscope.generation import Limits, Request, cut_sentence, end_tokens, generate
-from leakscope.models import LoadedModel
+from helpers import complete, in_memory, micro_prompts
+from leakscope.decoding import Reader
+from leakscope.endings import Limits, cut_sentence, end_tokens
+from leakscope.generation import Request, generate, plan_batches
+from leakscope.models import LanguageModel
 from leakscope.rendering import encode_rendered, render_prompt
-from leakscope.sampling import Decoding, draw_tokens, uniforms, warp_logits
-
-CHAT = {"chat": True, "chat_template_kwargs": {}}
+from leakscope.sampling import Decoding, draw_tokens, uniforms
 
 
 def many_prompts() -> pd.DataFrame:
@@ -24,21 +27,45 @@ def many_prompts() -> pd.DataFrame:
     return pd.concat(longer, ignore_index=True)
 
 
-def plain_samples(model: LoadedModel, request: Request, decoding: Decoding, n_samples: int, steps: int) -> list[str]:
-    """Return texts by the slowest way there is: one sample at a time, no cache, no batch."""
-    texts = []
-    for sample in range(n_samples):
-        ids = list(request.ids)
-        numbers = uniforms(request.rendered, 0, sample, steps)
-        for number in numbers:
-            logits = model.model(input_ids=torch.tensor([ids]), use_cache=False).logits[:, -1]
-            token = int(draw_tokens(warp_logits(logits, torch.tensor([ids]), decoding), torch.tensor([number])))
-            if token in end_tokens(model.model, model.tokenizer):
-                break
-            ids.append(token)
-        text = model.tokenizer.decode(ids[len(request.ids) :], skip_special_tokens=True)
-        texts.append(cut_sentence(text).strip())
-    return texts
+def requests_of(model: LanguageModel, prompts: Sequence[str], n_samples: int, system: str | None) -> list[Request]:
+    requests = []
+    for prompt in prompts:
+        rendered = render_prompt(model.tokenizer, prompt, template="{prompt}", system=system, chat=True)
+        requests.append(Request(rendered, encode_rendered(model.tokenizer, rendered, chat=True), range(n_samples)))
+    return requests
+
+
+def limits_of(model: LanguageModel, steps: int) -> Limits:
+    return Limits(steps, True, end_tokens(model.generation_config, model.tokenizer))
+
+
+def write(model: LanguageModel, requests: Sequence[Request], decoding: Decoding, limits: Limits) -> list[list[str]]:
+    """Return texts[request][sample] by the engine, four prompts to a batch."""
+    batches = plan_batches(requests, {request.rendered: list(request.samples) for request in requests}, 4)
+    written = generate(model.model, model.tokenizer, batches, decoding, limits, seed=0)
+    texts = {(done.rendered, done.sample): done.text for batch in written for done in batch}
+    return [[texts[request.rendered, sample] for sample in request.samples] for request in requests]
+
+
+@torch.inference_mode()
+def write_plainly(
+    model: LanguageModel, requests: Sequence[Request], decoding: Decoding, limits: Limits
+) -> list[list[str]]:
+    """Return the same texts by the slowest way there is: one sample at a time, no cache, no batch."""
+    return [[_plain_text(model, request, k, decoding, limits) for k in request.samples] for request in requests]
+
+
+def _plain_text(model: LanguageModel, request: Request, sample: int, decoding: Decoding, limits: Limits) -> str:
+    ids = list(request.ids)
+    for number in uniforms(request.rendered, 0, sample, limits.max_new_tokens):
+        context = torch.tensor([ids])
+        logits = model.model(input_ids=context, use_cache=False).logits[:, -1]
+        token = int(draw_tokens(logits, context, decoding, torch.tensor([[number]])))
+        if token in limits.ends:
+            break
+        ids.append(token)
+    text = model.tokenizer.decode(ids[len(request.ids) :], skip_special_tokens=True)
+    return cut_sentence(text).strip()
 
 
 @pytest.mark.parametrize(
@@ -49,62 +76,51 @@ def test_text_is_cut_after_its_first_sentence_end(text: str, cut: str) -> None:
     assert cut_sentence(text) == cut
 
 
+@pytest.mark.parametrize("system", [None, "You must complete the sentence with no more than five words."])
 @pytest.mark.parametrize("penalty", [1.0, 1.3])
-def test_batched_text_equals_one_sample_at_a_time_without_cache(micro_model: LoadedModel, penalty: float) -> None:
-    requests = []
-    for prompt in many_prompts()["prompt"][::5]:
-        rendered = render_prompt(micro_model.tokenizer, prompt, template="{prompt}", system=None, chat=True)
-        requests.append(Request(rendered, encode_rendered(micro_model.tokenizer, rendered, chat=True)))
-    decoding = Decoding(0.9, top_k=50, repetition_penalty=penalty)
-    completions = generate(
-        micro_model.model, micro_model.tokenizer, requests, decoding, Limits(8, True), n_samples=3, seed=0, batch_size=4
-    )
-    texts = {completion.request: completion.texts for completion in completions}
-    assert [texts[i] for i in range(len(requests))] == [
-        plain_samples(micro_model, request, decoding, 3, 8) for request in requests
-    ]
+def test_batched_text_equals_one_sample_at_a_time_without_cache(
+    micro_model: LanguageModel, penalty: float, system: str | None
+) -> None:
+    requests = requests_of(micro_model, many_prompts()["prompt"][::5], 3, system)
+    how = Decoding(0.9, top_k=50, repetition_penalty=penalty), limits_of(micro_model, 8)
+    assert write(micro_model, requests, *how) == write_plainly(micro_model, requests, *how)
 
 
-def test_batch_size_does_not_change_the_text(micro_model: LoadedModel) -> None:
-    tables = [
-        complete_prompts(micro_model, many_prompts(), "m", {**SETTINGS, "batch_size": size, "samples": 25}, **CHAT)
-        for size in (1, 7, 64)
-    ]
+def test_batch_size_does_not_change_the_text(micro_model: LanguageModel) -> None:
+    tables = [complete(micro_model, many_prompts(), batch_size=size, samples=25) for size in (1, 7, 64)]
     for other in tables[1:]:
         same = (tables[0]["text"] == other["text"]).mean()
         assert same >= 0.999
 
 
-def test_order_and_company_of_prompts_do_not_change_the_text(micro_model: LoadedModel) -> None:
+def test_order_and_company_of_prompts_do_not_change_the_text(micro_model: LanguageModel) -> None:
     prompts = many_prompts()
-    whole = complete_prompts(micro_model, prompts, "m", SETTINGS, **CHAT).set_index(["prompt_id", "sample"])["text"]
+    whole = complete(micro_model, prompts).set_index(["prompt_id", "sample"])["text"]
     part = prompts.sample(frac=0.4, random_state=0)
-    again = complete_prompts(micro_model, part, "m", SETTINGS, **CHAT).set_index(["prompt_id", "sample"])["text"]
+    again = complete(micro_model, part).set_index(["prompt_id", "sample"])["text"]
     assert (again == whole[again.index]).mean() >= 0.999
     assert list(again.index.get_level_values(0)[::5]) == list(part["prompt_id"])
 
 
-def test_more_samples_begin_with_the_same_ones(micro_model: LoadedModel) -> None:
-    three, five = (
-        complete_prompts(micro_model, micro_prompts(), "m", {**SETTINGS, "samples": n}, **CHAT) for n in (3, 5)
-    )
+def test_more_samples_begin_with_the_same_ones(micro_model: LanguageModel) -> None:
+    three, five = (complete(micro_model, micro_prompts(), samples=n) for n in (3, 5))
     assert list(five[five["sample"] < 3]["text"]) == list(three["text"])
 
 
-def test_samples_of_one_prompt_differ(micro_model: LoadedModel) -> None:
-    table = complete_prompts(micro_model, micro_prompts(), "m", {**SETTINGS, "samples": 20}, **CHAT)
+def test_samples_of_one_prompt_differ(micro_model: LanguageModel) -> None:
+    table = complete(micro_model, micro_prompts(), samples=20)
     assert table.groupby("prompt_id")["text"].nunique().max() > 1
 
 
-def test_greedy_samples_are_all_the_same(micro_model: LoadedModel) -> None:
-    table = complete_prompts(micro_model, micro_prompts(), "m", {**SETTINGS, "temperature": 0}, **CHAT)
+def test_greedy_samples_are_all_the_same(micro_model: LanguageModel) -> None:
+    table = complete(micro_model, micro_prompts(), temperature=0)
     assert (table.groupby("prompt_id")["text"].nunique() == 1).all()
 
 
 def test_running_out_of_memory_halves_the_batch_and_goes_on(
-    micro_model: LoadedModel, monkeypatch: pytest.MonkeyPatch
+    micro_model: LanguageModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    expected = complete_prompts(micro_model, many_prompts(), "m", SETTINGS, **CHAT)
+    expected = complete(micro_model, many_prompts())
     forward = micro_model.model.forward
 
     def small_memory(*args: object, **kwargs: torch.Tensor) -> object:
@@ -114,44 +130,66 @@ def test_running_out_of_memory_halves_the_batch_and_goes_on(
 
     small_memory.__signature__ = __import__("inspect").signature(forward)
     monkeypatch.setattr(micro_model.model, "forward", small_memory)
-    assert complete_prompts(micro_model, many_prompts(), "m", SETTINGS, **CHAT).equals(expected)
+    assert complete(micro_model, many_prompts()).equals(expected)
 
 
-def test_a_prompt_longer_than_the_context_is_one_clear_error(micro_model: LoadedModel) -> None:
+def test_a_prompt_longer_than_the_context_is_one_clear_error(micro_model: LanguageModel) -> None:
     prompts = micro_prompts().head(1).assign(prompt="word " * 500)
     with pytest.raises(ValueError, match=r"the model reads at most 384"):
-        complete_prompts(micro_model, prompts, "m", SETTINGS, **CHAT)
+        complete(micro_model, prompts)
 
 
-ARCHITECTURES: dict[str, dict[str, object]] = {
+# Shapes of tiny models; sliding windows are shorter than the longest prompts.
+HEADS: dict[str, Any] = {"num_attention_heads": 2, "intermediate_size": 64}
+GROUPED = {**HEADS, "num_key_value_heads": 1, "head_dim": 16}
+ARCHITECTURES: dict[str, dict[str, Any]] = {
+    "qwen2": {**HEADS, "num_key_value_heads": 1},
+    "llama": HEADS,
     "gpt2": {"num_attention_heads": 2},
-    "llama": {"num_attention_heads": 2, "intermediate_size": 64},
-    "gpt_neox": {"num_attention_heads": 2, "intermediate_size": 64},
-    "gemma2": {"num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 16, "intermediate_size": 64},
+    "gpt_neox": HEADS,
+    "gemma2": {**GROUPED, "sliding_window": 16},
+    "gemma3_text": {**GROUPED, "sliding_window": 16},
+    "mistral": {**GROUPED, "sliding_window": 16},
+    "bloom": {"num_attention_heads": 2},
+    "opt": {**HEADS, "ffn_dim": 64, "word_embed_proj_dim": 32},
     "mamba": {},
-    # Attention and convolutions in turn: its cache cannot be copied row by row.
-    "lfm2": {"num_attention_heads": 2, "num_key_value_heads": 2, "intermediate_size": 64},
+    "mamba2": {"num_heads": 4, "head_dim": 16, "n_groups": 1, "state_size": 16},
+    # Attention and convolutions in turn.
+    "lfm2": {**HEADS, "num_key_value_heads": 2, "layer_types": ["conv", "full_attention"]},
+    # The same in every layer.
+    "falcon_h1": {**GROUPED, "mamba_d_ssm": 32, "mamba_n_heads": 4, "mamba_d_head": 8, "mamba_n_groups": 1},
 }
+# A beginning that all prompts share, and caches that can be handed on at all.
+SHARING = {"qwen2", "llama", "gpt2", "gpt_neox", "gemma2", "gemma3_text", "mistral"}
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
-@torch.inference_mode()
-def test_other_architectures_write_the_same_text_as_without_cache(architecture: str, micro_model: LoadedModel) -> None:
-    from transformers import AutoConfig, AutoModelForCausalLM
-
+def tiny(architecture: str, tokenizer: Any) -> LanguageModel:
     torch.manual_seed(0)
-    shape = {"hidden_size": 32, "num_hidden_layers": 2, "vocab_size": len(micro_model.tokenizer)}
+    shape = {"hidden_size": 32, "num_hidden_layers": 2, "vocab_size": len(tokenizer)}
     ids = {"pad_token_id": 0, "eos_token_id": 1, "bos_token_id": 1}
-    config = AutoConfig.for_model(architecture, **shape, **ids, **ARCHITECTURES[architecture])
-    loaded = LoadedModel(AutoModelForCausalLM.from_config(config).eval(), micro_model.tokenizer)
-    requests = []
-    for prompt in many_prompts()["prompt"][::9]:
-        rendered = render_prompt(loaded.tokenizer, prompt, template="{prompt}", system=None, chat=True)
-        requests.append(Request(rendered, encode_rendered(loaded.tokenizer, rendered, chat=True)))
-    decoding, limits = Decoding(0.8), Limits(6, True)
-    options = {"n_samples": 2, "seed": 0, "batch_size": 4}
-    completions = generate(loaded.model, loaded.tokenizer, requests, decoding, limits, **options)
-    texts = {completion.request: completion.texts for completion in completions}
-    assert [texts[i] for i in range(len(requests))] == [
-        plain_samples(loaded, request, decoding, 2, 6) for request in requests
-    ]
+    config = AutoConfig.for_model(architecture, **{**shape, **ids, **ARCHITECTURES[architecture]})
+    model = AutoModelForCausalLM.from_config(config).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            # At the usual 0.02 a tiny model's logits hardly depend on what it reads, and a wrong cache would go unseen.
+            if parameter.ndim > 1:
+                parameter.mul_(4)
+    return in_memory(model, tokenizer)
+
+
+@pytest.mark.parametrize("system", [None, "You must complete the sentence with no more than five words."])
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_every_architecture_writes_the_same_text_as_without_cache(
+    architecture: str, system: str | None, micro_model: LanguageModel
+) -> None:
+    model = tiny(architecture, micro_model.tokenizer)
+    requests = requests_of(model, many_prompts()["prompt"][::9], 3, system)
+    how = Decoding(0.8), limits_of(model, 6)
+    assert write(model, requests, *how) == write_plainly(model, requests, *how)
+
+
+@pytest.mark.parametrize("architecture", sorted(SHARING))
+def test_common_architectures_take_the_fast_way(architecture: str, micro_model: LanguageModel) -> None:
+    reader = Reader(tiny(architecture, micro_model.tokenizer).model)
+    assert reader.caches
+    assert reader.shares

@@ -13,24 +13,24 @@ from leakscope import fetch
 from leakscope.errors import InputError
 from leakscope.fetch import fetch_snapshot
 from leakscope.manifests import describe_folder, hash_files, read_manifest, write_manifest
-from leakscope.models import LoadedModel, load_model, pick_device, resolve_decoding
+from leakscope.models import LanguageModel, open_model, pick_device, resolve_decoding
 from leakscope.sampling import Decoding
 
 
 def test_model_as_a_value_means_the_models_own_generation_config(
-    micro_model: LoadedModel, monkeypatch: pytest.MonkeyPatch
+    micro_model: LanguageModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    own = micro_model.model.generation_config
+    own = micro_model.generation_config
     monkeypatch.setattr(own, "top_p", 0.8)
     monkeypatch.setattr(own, "top_k", 20)
     monkeypatch.setattr(own, "repetition_penalty", 1.1)
-    assert resolve_decoding(SETTINGS, micro_model.model) == Decoding(0.8, 0.8, 20, 0.0, 1.1)
+    assert resolve_decoding(SETTINGS, own) == Decoding(0.8, 0.8, 20, 0.0, 1.1)
     numbers = {**SETTINGS, "top_p": 1.0, "top_k": 0, "repetition_penalty": 1.0}
-    assert resolve_decoding(numbers, micro_model.model) == Decoding(0.8)
+    assert resolve_decoding(numbers, own) == Decoding(0.8)
 
 
-def test_what_the_model_does_not_say_is_neutral(micro_model: LoadedModel) -> None:
-    assert resolve_decoding({**SETTINGS, "temperature": 0.5}, micro_model.model) == Decoding(0.5)
+def test_what_the_model_does_not_say_is_neutral(micro_model: LanguageModel) -> None:
+    assert resolve_decoding({**SETTINGS, "temperature": 0.5}, micro_model.generation_config) == Decoding(0.5)
 
 
 def test_a_manifest_tells_weights_by_their_content(micro_model_folder: Path, tmp_path: Path) -> None:
@@ -75,15 +75,51 @@ def test_a_model_that_cannot_be_loaded_is_one_clear_line(micro_model_folder: Pat
     config = json.loads((copy / "config.json").read_text(encoding="utf-8"))
     (copy / "config.json").write_text(json.dumps({**config, "model_type": "unheard-of"}), encoding="utf-8")
     with pytest.raises(InputError, match="cannot be loaded") as error:
-        load_model({"path": str(copy)}, LOADING)
+        open_model(describe_folder(copy, "local"), LOADING)
     assert "\n" not in str(error.value)
 
 
 def test_automatic_type_on_a_cpu_is_float32(micro_model_folder: Path) -> None:
-    loaded = load_model({"path": str(micro_model_folder)}, {**LOADING, "dtype": "auto"})
-    assert loaded.model.dtype == torch.float32
-    half = load_model({"path": str(micro_model_folder)}, {**LOADING, "dtype": "bfloat16"})
+    manifest = describe_folder(micro_model_folder, "local")
+    whole = open_model(manifest, {**LOADING, "dtype": "auto"})
+    assert whole.model.dtype == torch.float32
+    assert whole.identity["dtype"] == "float32"
+    half = open_model(manifest, {**LOADING, "dtype": "bfloat16"})
     assert half.model.dtype == torch.bfloat16
+    assert half.identity["dtype"] == "bfloat16"
+
+
+def test_what_is_known_without_the_weights_is_what_the_loaded_model_says(micro_model_folder: Path) -> None:
+    opened = open_model(describe_folder(micro_model_folder, "local"), LOADING)
+    said, loaded = opened.generation_config.to_dict(), opened.model.generation_config.to_dict()
+    assert {key: said[key] for key in loaded} == loaded
+    assert opened.config.to_dict() == opened.model.config.to_dict()
+
+
+def test_without_a_generation_config_the_models_own_config_decides(micro_model_folder: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(micro_model_folder, tmp_path / "model")
+    (copy / "generation_config.json").unlink()
+    config = json.loads((copy / "config.json").read_text(encoding="utf-8"))
+    (copy / "config.json").write_text(json.dumps({**config, "eos_token_id": 7}), encoding="utf-8")
+    opened = open_model(describe_folder(copy, "local"), LOADING)
+    assert opened.generation_config.eos_token_id == opened.model.generation_config.eos_token_id == 7
+
+
+def test_a_model_is_known_by_its_content_and_format_alone(micro_model_folder: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(micro_model_folder, tmp_path / "another-name")
+    here, there = (open_model(describe_folder(folder, "local"), LOADING) for folder in (micro_model_folder, copy))
+    assert here.identity == there.identity
+    assert str(tmp_path) not in json.dumps(there.identity)
+    assert open_model(describe_folder(copy, "x"), {**LOADING, "dtype": "float16"}).identity != here.identity
+
+
+def test_a_checkpoints_own_number_format_has_its_name(micro_model_folder: Path, tmp_path: Path) -> None:
+    from leakscope.models import _dtype_name
+
+    config = open_model(describe_folder(micro_model_folder, "x"), LOADING).config
+    config.dtype = torch.bfloat16
+    assert _dtype_name("auto", "cuda", config) == _dtype_name("bfloat16", "cuda", config) == "bfloat16"
+    assert _dtype_name("auto", "cpu", config) == "float32"
 
 
 def test_a_named_device_is_taken_as_it_is() -> None:

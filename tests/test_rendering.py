@@ -2,7 +2,7 @@ import pytest
 from transformers import PreTrainedTokenizerBase
 
 from leakscope.errors import InputError
-from leakscope.models import LoadedModel
+from leakscope.models import LanguageModel
 from leakscope.rendering import answer_lead, encode_continuation, encode_rendered, render_prompt
 
 NO_SYSTEM_ROLE = (
@@ -14,7 +14,7 @@ WITH_OPTION = "{% if shout %}LOUD {% endif %}{% for m in messages %}{{ m['conten
 
 
 @pytest.fixture
-def tokenizer(micro_model: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> PreTrainedTokenizerBase:
+def tokenizer(micro_model: LanguageModel, monkeypatch: pytest.MonkeyPatch) -> PreTrainedTokenizerBase:
     monkeypatch.setattr(micro_model.tokenizer, "chat_template", micro_model.tokenizer.chat_template)
     return micro_model.tokenizer
 

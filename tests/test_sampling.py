@@ -3,7 +3,10 @@ import pytest
 import torch
 from scipy import stats
 
+from leakscope import sampling
 from leakscope.sampling import Decoding, draw_tokens, uniforms, warp_logits
+
+NO_CONTEXT = torch.zeros(1, 1, dtype=torch.long)
 
 
 def test_uniforms_are_a_pure_function_of_their_key() -> None:
@@ -32,24 +35,33 @@ def test_uniforms_stay_the_same_over_releases() -> None:
 
 
 def test_a_token_is_the_inverse_of_the_cumulative_distribution() -> None:
-    log_weights = torch.log(torch.tensor([[0.1, 0.2, 0.0, 0.7]] * 6))
-    uniform = torch.tensor([0.0, 0.0999, 0.1001, 0.2999, 0.3001, 0.9999], dtype=torch.float64)
-    assert draw_tokens(log_weights, uniform).tolist() == [0, 0, 1, 1, 3, 3]
+    logits = torch.log(torch.tensor([[0.1, 0.2, 0.0, 0.7]]))
+    uniform = torch.tensor([[0.0, 0.0999, 0.1001, 0.2999, 0.3001, 0.9999]], dtype=torch.float64)
+    assert draw_tokens(logits, NO_CONTEXT, Decoding(1.0), uniform).tolist() == [[0, 0, 1, 1, 3, 3]]
+
+
+def test_rows_drawn_a_few_at_a_time_are_drawn_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    logits, uniform = torch.randn(11, 50), torch.rand(11, 3, dtype=torch.float64)
+    context = torch.randint(50, (11, 4))
+    decoding = Decoding(0.7, top_k=20, repetition_penalty=1.3)
+    whole = draw_tokens(logits, context, decoding, uniform)
+    monkeypatch.setitem(sampling.BYTES_AT_ONCE, "cpu", 8 * 50 * 2)
+    assert draw_tokens(logits, context, decoding, uniform).equal(whole)
 
 
 def test_drawn_tokens_follow_the_tempered_law() -> None:
     logits = torch.tensor([2.0, 1.0, 0.0, -1.0])
     n = 20_000
-    weights = warp_logits(logits.expand(n, -1), torch.zeros(n, 1, dtype=torch.long), Decoding(0.5))
-    uniform = torch.from_numpy(np.random.default_rng(0).random(n))
-    counts = torch.bincount(draw_tokens(weights, uniform), minlength=4).numpy()
+    uniform = torch.from_numpy(np.random.default_rng(0).random((1, n)))
+    drawn = draw_tokens(logits[None], NO_CONTEXT, Decoding(0.5), uniform)[0]
+    counts = torch.bincount(drawn, minlength=4).numpy()
     expected = torch.softmax(logits / 0.5, -1).double().numpy()
     assert stats.chisquare(counts, n * expected / expected.sum()).pvalue > 0.01
 
 
 def test_temperature_zero_takes_the_largest_logit() -> None:
-    weights = warp_logits(torch.tensor([[0.0, 3.0, 1.0]]), torch.zeros(1, 1, dtype=torch.long), Decoding(0))
-    assert draw_tokens(weights, torch.tensor([0.999])).tolist() == [1]
+    uniform = torch.tensor([[0.0, 0.999]], dtype=torch.float64)
+    assert draw_tokens(torch.tensor([[0.0, 3.0, 1.0]]), NO_CONTEXT, Decoding(0), uniform).tolist() == [[1, 1]]
 
 
 def test_top_k_and_top_p_cut_the_tail() -> None:

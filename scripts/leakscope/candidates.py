@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import torch
 from transformers import PreTrainedModel
 
-from leakscope.decoding import pad_with_own, read_prompts
+from leakscope.batching import cut, shrinking
+from leakscope.decoding import Reader, pad_with_own
 from leakscope.sampling import Decoding, warp_logits
-
-logger = logging.getLogger(__name__)
 
 
 class Question(NamedTuple):
@@ -32,48 +30,36 @@ class CandidateScores(NamedTuple):
 @torch.inference_mode()
 def score_candidates(
     model: PreTrainedModel, questions: Sequence[Question], decoding: Decoding, *, batch_size: int
-) -> Iterator[CandidateScores]:
-    """Yield, for each question in order, Σ_t log p(token t | prompt, tokens before t) of every candidate.
+) -> Iterator[list[CandidateScores]]:
+    """Yield, a batch of questions at a time and in order, Σ_t log p(token t | prompt, tokens before t) of candidates.
 
     The second value has each conditional tempered and cut as in sampling (``warp_logits``), so it is the log of the
     probability that a sample *is* this candidate, along the trie of the tokenised lexicon. Each prompt is read once;
-    all its candidates then share one forward. Log-softmax is in float32.
+    all its candidates then share one forward. Log-softmax is in float32. A batch that does not fit into memory is
+    divided.
     """
-    start = 0
-    while start < len(questions):
-        batch = questions[start : start + batch_size]
-        try:
-            scores = list(_score_batch(model, batch, decoding))
-        except torch.cuda.OutOfMemoryError:
-            if len(batch) == 1:
-                raise
-            torch.cuda.empty_cache()
-            batch_size = (len(batch) + 1) // 2
-            logger.warning("out of GPU memory with %d prompts at once; going on with %d", len(batch), batch_size)
-            continue
-        yield from scores
-        start += len(batch)
+    reader = Reader(model)
+    yield from shrinking(cut(questions, batch_size), lambda batch: _score_batch(reader, batch, decoding))
 
 
-def _score_batch(
-    model: PreTrainedModel, questions: Sequence[Question], decoding: Decoding
-) -> Iterator[CandidateScores]:
+def _score_batch(reader: Reader, questions: Sequence[Question], decoding: Decoding) -> list[CandidateScores]:
     owner = [i for i, question in enumerate(questions) for _ in question.candidates]
     candidates = [candidate for question in questions for candidate in question.candidates]
-    state, first = read_prompts(model, [question.prompt for question in questions])
-    state.select(torch.tensor(owner, device=model.device))
     width = max(map(len, candidates))
-    tokens = torch.tensor([row + [0] * (width - len(row)) for row in candidates], device=model.device)
-    lengths = torch.tensor([len(row) for row in candidates], device=model.device)
+    state, first = reader.read([question.prompt for question in questions], room=width)
+    state.select(torch.tensor(owner, device=first.device))
+    tokens = torch.tensor([row + [0] * (width - len(row)) for row in candidates], device=first.device)
+    lengths = torch.tensor([len(row) for row in candidates], device=first.device)
     logits = first[owner][:, None]
     if width > 1:
         logits = torch.cat([logits, state.extend(tokens[:, :-1], (lengths - 1).clamp(min=0))], 1)
-    plain, sampled = _sum_logprobs(logits, tokens, lengths, [questions[i].prompt for i in owner], decoding)
-    at = 0
-    for question in questions:
-        end = at + len(question.candidates)
-        yield CandidateScores(plain[at:end], sampled[at:end])
-        at = end
+    prompts = [questions[i].prompt for i in owner]
+    plain, sampled = _sum_logprobs(logits, tokens, lengths, prompts, decoding)
+    ends = torch.tensor([len(question.candidates) for question in questions]).cumsum(0).tolist()
+    return [
+        CandidateScores(plain[end - len(question.candidates) : end], sampled[end - len(question.candidates) : end])
+        for question, end in zip(questions, ends, strict=True)
+    ]
 
 
 def _sum_logprobs(

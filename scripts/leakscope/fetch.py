@@ -20,7 +20,7 @@ from huggingface_hub.errors import (
 )
 
 from leakscope.errors import InputError
-from leakscope.manifests import hash_files
+from leakscope.manifests import hash_model
 
 # Weights as safetensors only: pickled weights run code when they are loaded.
 PATTERNS = ["*.safetensors", "*.json", "*.jinja", "*.txt", "*.model", "*.tiktoken"]
@@ -44,16 +44,9 @@ def fetch_snapshot(
     """
     patterns = CODE_PATTERNS if trust_remote_code else PATTERNS
     folder = fetch_folder(repo_id, revision, patterns=patterns, sleep=sleep)
-    weights = sorted(folder.glob("*.safetensors"))
-    if not weights:
+    if not any(folder.glob("*.safetensors")):
         raise InputError(f"model {repo_id}: has no safetensors weights at revision {revision!r}.")
-    return {
-        "source": "hub",
-        "id": repo_id,
-        "revision": revision,
-        "commit": folder.name,
-        "weights_sha256": hash_files(weights),
-    }
+    return {"source": "hub", "id": repo_id, "revision": revision, "commit": folder.name, **hash_model(folder)}
 
 
 def fetch_folder(

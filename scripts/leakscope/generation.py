@@ -1,90 +1,82 @@
-"""Text generation in left-padded batches: each prompt is read once for all its samples, rows leave at their end."""
+"""Text generation in batches: each prompt is read once for all its samples, and rows leave at their end.
+
+Samples of a prompt that have written the same so far are one row: its distribution is computed once, and each sample
+draws from it by its own random numbers.
+"""
 
 from __future__ import annotations
 
-import logging
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from leakscope.decoding import read_prompts
-from leakscope.errors import InputError
-from leakscope.sampling import Decoding, draw_tokens, uniforms, warp_logits
-
-logger = logging.getLogger(__name__)
-
-SENTENCE_END = re.compile(r"[.!?]")
+from leakscope.batching import cut, shrinking
+from leakscope.decoding import Reader, Reading
+from leakscope.endings import SENTENCE_END, Limits, finish_text
+from leakscope.sampling import Decoding, draw_tokens, uniforms
 
 
 class Request(NamedTuple):
-    """A rendered prompt and its token ids."""
+    """A rendered prompt, its token ids, and the numbers of the samples that are wanted."""
 
     rendered: str
     ids: list[int]
-
-
-class Limits(NamedTuple):
-    """When a text ends."""
-
-    max_new_tokens: int
-    stop_at_sentence: bool
+    samples: Sequence[int]
 
 
 class Completion(NamedTuple):
-    """The samples of one request, in the order of their sample number."""
+    """One text of a rendered prompt."""
 
-    request: int
-    texts: list[str]
-
-
-def cut_sentence(text: str) -> str:
-    """Return ``text`` up to and with its first full stop, exclamation or question mark (Smilga 2025, generation)."""
-    end = SENTENCE_END.search(text)
-    return text[: end.end()] if end else text
+    rendered: str
+    sample: int
+    text: str
 
 
 @torch.inference_mode()
 def generate(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
-    requests: Sequence[Request],
+    batches: Sequence[list[Request]],
     decoding: Decoding,
     limits: Limits,
     *,
-    n_samples: int,
     seed: int,
-    batch_size: int,
-) -> Iterator[Completion]:
-    """Yield the completions of every request, a batch at a time, longest prompts first.
+) -> Iterator[list[Completion]]:
+    """Yield the completions of every batch (see ``plan_batches``); one that does not fit into memory is divided."""
+    writer = _Writer(model, tokenizer, decoding, limits, seed)
+    yield from shrinking(batches, writer.complete)
 
-    Batches are consecutive in one fixed order (length, then text), so the longest, most memory-hungry comes first and
-    who shares a batch does not depend on the order of the requests. On running out of GPU memory a batch is halved
-    and tried again.
+
+def plan_batches(
+    requests: Sequence[Request], missing: Mapping[str, Sequence[int]], batch_size: int
+) -> list[list[Request]]:
+    """Return batches of those requests that lack samples.
+
+    All requests are put into one fixed order, longest first, and cut into batches. A batch of which nothing is there
+    stays as it is, so that a run that was interrupted between batches goes on with the company its prompts would have
+    had. What is missing from other batches is put together, in the same order.
+
+    Args:
+        requests: distinct prompts with all their samples.
+        missing: rendered prompt → its samples that have no text yet; other prompts have all.
+        batch_size: prompts to a batch.
     """
-    order = sorted(range(len(requests)), key=lambda i: (-len(requests[i].ids), requests[i].rendered))
-    decoder = _Decoder(model, tokenizer, decoding, limits, n_samples, seed)
-    pending = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
-    while pending:
-        batch = pending.pop(0)
-        try:
-            texts = decoder.complete([requests[i] for i in batch])
-        except torch.cuda.OutOfMemoryError:
-            if len(batch) == 1:
-                raise
-            torch.cuda.empty_cache()
-            half = (len(batch) + 1) // 2
-            logger.warning("out of GPU memory with %d prompts at once; going on with %d", len(batch), half)
-            pending = [batch[:half], batch[half:], *pending]
-            continue
-        yield from map(Completion, batch, texts)
+    order = sorted(requests, key=lambda request: (-len(request.ids), request.ids))
+    whole, rest = [], []
+    for batch in cut(order, batch_size):
+        wanted = [request._replace(samples=list(missing.get(request.rendered, ()))) for request in batch]
+        if all(len(some.samples) == len(all_.samples) for some, all_ in zip(wanted, batch, strict=True)):
+            whole.append(wanted)
+        else:
+            rest += [request for request in wanted if request.samples]
+    return whole + cut(rest, batch_size)
 
 
-class _Decoder:
-    """Decodes one batch at a time with fixed settings."""
+class _Writer:
+    """Writes one batch at a time with fixed settings."""
 
     def __init__(
         self,
@@ -92,53 +84,58 @@ class _Decoder:
         tokenizer: PreTrainedTokenizerBase,
         decoding: Decoding,
         limits: Limits,
-        n_samples: int,
         seed: int,
     ) -> None:
-        self.model, self.tokenizer, self.decoding, self.limits = model, tokenizer, decoding, limits
-        self.n_samples, self.seed = n_samples, seed
-        self.ends = end_tokens(model, tokenizer)
+        self.reader = Reader(model)
+        self.tokenizer, self.decoding, self.limits, self.seed = tokenizer, decoding, limits, seed
         self.ends_sentence: dict[int, bool] = {}
 
-    def complete(self, requests: Sequence[Request]) -> list[list[str]]:
-        """Return texts[request][sample]."""
-        uniform = np.stack(
-            [
-                uniforms(request.rendered, self.seed, sample, self.limits.max_new_tokens)
-                for request in requests
-                for sample in range(self.n_samples)
-            ]
-        )
-        tokens = self._decode([request.ids for request in requests], uniform)
-        texts = [self._text(row) for row in tokens]
-        return [texts[start : start + self.n_samples] for start in range(0, len(texts), self.n_samples)]
+    def complete(self, requests: Sequence[Request]) -> list[Completion]:
+        """Return the completions of a batch."""
+        wanted = [(place, sample) for place, request in enumerate(requests) for sample in request.samples]
+        steps = self.limits.max_new_tokens
+        uniform = np.stack([uniforms(requests[place].rendered, self.seed, sample, steps) for place, sample in wanted])
+        reading = self.reader.read([request.ids for request in requests], room=steps)
+        tokens = self._write(reading, np.array([place for place, _ in wanted]), torch.from_numpy(uniform))
+        return [
+            Completion(requests[place].rendered, sample, finish_text(self.tokenizer, row, self.limits))
+            for (place, sample), row in zip(wanted, tokens, strict=True)
+        ]
 
-    def _decode(self, prompts: list[list[int]], uniform: np.ndarray) -> list[list[int]]:
-        """Return the new tokens of every row; rows are prompt-major, ``n_samples`` to a prompt."""
-        state, logits = read_prompts(self.model, prompts)
-        copies = torch.arange(len(prompts), device=self.model.device).repeat_interleave(self.n_samples)
-        state.select(copies)
-        logits = logits[copies]
-        produced: list[list[int]] = [[] for _ in range(len(uniform))]
-        rows = np.arange(len(uniform))  # which row of `produced` each row of the state is
-        draws = torch.from_numpy(uniform).to(self.model.device)
+    def _write(self, reading: Reading, row_of: np.ndarray, uniform: torch.Tensor) -> list[list[int]]:
+        """Return the new tokens of every sample.
+
+        Args:
+            reading: the prompts.
+            row_of: the row of each sample, (samples,).
+            uniform: (samples, steps).
+        """
+        state, logits = reading
+        produced: list[list[int]] = [[] for _ in row_of]
+        writing = np.arange(len(row_of))  # the samples that are not at their end
         for step in range(self.limits.max_new_tokens):
-            weights = warp_logits(logits, state.context, self.decoding)
-            tokens = draw_tokens(weights, draws[torch.from_numpy(rows).to(draws.device), step])
-            going = []
-            for position, (row, token) in enumerate(zip(rows, tokens.tolist(), strict=True)):
-                if token not in self.ends:
-                    produced[row].append(token)
-                    if not (self.limits.stop_at_sentence and self._ends_sentence(token)):
-                        going.append(position)
-            if not going or step + 1 == self.limits.max_new_tokens:
+            tokens = _draw(logits, state.context, self.decoding, row_of, uniform[writing, step])
+            going = self._note(produced, writing, tokens)
+            if not going.any() or step + 1 == self.limits.max_new_tokens:
                 break
-            if len(going) < len(rows):
-                keep = torch.tensor(going, device=tokens.device)
-                state.select(keep)
-                rows, tokens = rows[going], tokens[keep]
-            logits = state.extend(tokens[:, None], torch.ones_like(tokens))[:, -1]
+            writing = writing[going]
+            # Samples of one row that drew the same token share a row again.
+            branches, row_of = np.unique(np.stack([row_of[going], tokens[going]]), axis=1, return_inverse=True)
+            parents, new = (torch.from_numpy(values).to(logits.device) for values in branches)
+            state.select(parents)
+            logits = state.extend(new[:, None], torch.ones_like(new))[:, -1]
         return produced
+
+    def _note(self, produced: list[list[int]], writing: np.ndarray, tokens: np.ndarray) -> np.ndarray:
+        """Add each sample's new token to its text; return which samples go on."""
+        going = np.ones(len(writing), dtype=bool)
+        for place, (sample, token) in enumerate(zip(writing.tolist(), tokens.tolist(), strict=True)):
+            if token in self.limits.ends:
+                going[place] = False
+            else:
+                produced[sample].append(token)
+                going[place] = not (self.limits.stop_at_sentence and self._ends_sentence(token))
+        return going
 
     def _ends_sentence(self, token: int) -> bool:
         # ASCII punctuation is never split over tokens, so a token's own text tells.
@@ -146,25 +143,17 @@ class _Decoder:
             self.ends_sentence[token] = SENTENCE_END.search(self.tokenizer.decode([token])) is not None
         return self.ends_sentence[token]
 
-    def _text(self, tokens: list[int]) -> str:
-        text = self.tokenizer.decode(tokens, skip_special_tokens=True)
-        return (cut_sentence(text) if self.limits.stop_at_sentence else text).strip()
 
-
-def end_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> list[int]:
-    """Return the ids that end a text: the generation config's (one or several), then the tokenizer's."""
-    configured = model.generation_config.eos_token_id if model.generation_config is not None else None
-    ids = configured if isinstance(configured, list) else [configured]
-    return list(dict.fromkeys(int(i) for i in [*ids, tokenizer.eos_token_id] if i is not None))
-
-
-def first_end_token(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> int:
-    """Return the id that a text most likely ends with.
-
-    Raises:
-        InputError: the model has none.
-    """
-    ends = end_tokens(model, tokenizer)
-    if not ends:
-        raise InputError(f"model {tokenizer.name_or_path}: has no end of text; set `stop: sentence` for it.")
-    return ends[0]
+def _draw(
+    logits: torch.Tensor, context: torch.Tensor, decoding: Decoding, row_of: np.ndarray, uniform: torch.Tensor
+) -> np.ndarray:
+    """Return the next token of every sample, (samples,), drawn from its row's distribution by its own number."""
+    # To (rows, most samples of a row): a sample's place in it is its number among those of its row.
+    order = np.argsort(row_of, kind="stable")
+    counts = np.bincount(row_of, minlength=len(logits))
+    place = np.empty_like(row_of)
+    place[order] = np.concatenate([np.arange(count) for count in counts])
+    table = torch.zeros(len(logits), counts.max(), dtype=torch.float64)
+    table[row_of, place] = uniform
+    drawn = draw_tokens(logits, context, decoding, table.to(logits.device))
+    return drawn.cpu().numpy()[row_of, place]

@@ -12,7 +12,7 @@ from typing import Any
 from leakscope.errors import InputError
 
 READ_AT_ONCE = 2**20
-SETTINGS_FILES = ("*.json", "*.jinja", "*.model", "*.txt")
+SETTINGS_FILES = ("*.json", "*.jinja", "*.model", "*.txt", "*.tiktoken", "*.py")
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt")
 # What this workflow itself puts beside a model.
 OWN_FILES = ("model.json", "training.json")
@@ -55,11 +55,14 @@ def describe_folder(folder: Path, source: str) -> dict[str, Any]:
     ):
         if not found:
             raise InputError(f"model folder {folder}: lacks {what}; save one with `save_pretrained`.")
+    return {"source": source, "path": str(folder), **hash_model(folder)}
+
+
+def hash_model(folder: Path) -> dict[str, str]:
+    """Return SHA-256 of a model folder's weights, and of all its other files that may change what it writes."""
     settings = sorted(path for pattern in SETTINGS_FILES for path in folder.glob(pattern) if path.name not in OWN_FILES)
     return {
-        "source": source,
-        "path": str(folder),
-        "weights_sha256": hash_files(weights),
+        "weights_sha256": hash_files(sorted(folder.glob("*.safetensors"))),
         "settings_sha256": hash_files(settings),
     }
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
-from typing import TextIO, TypeVar
+from collections.abc import Callable, Iterable, Iterator
+from typing import NoReturn, TextIO, TypeVar
 
 from tqdm import tqdm
 
@@ -14,10 +14,19 @@ LINE = "{desc}  {bar:20} {percentage:3.0f} %  {n_fmt} of {total_fmt} {unit}s, {r
 Item = TypeVar("Item")
 
 
-def progress(items: Iterable[Item], *, total: int, name: str, unit: str) -> Iterator[Item]:
-    """Yield ``items``, and every ten seconds a line to the terminal on how far they are; a quick job prints none."""
-    bar = tqdm(
-        items,
+def progress(
+    items: Iterable[Item], *, total: int, name: str, unit: str, size: Callable[[Item], int] = lambda item: 1
+) -> Iterator[Item]:
+    """Yield ``items``, and every ten seconds a line to the terminal on how far they are; a quick job prints none.
+
+    Args:
+        items: what is worked through.
+        total: the sum of their sizes.
+        name: of the line.
+        unit: what is counted, in the singular.
+        size: how much an item counts.
+    """
+    bar: tqdm[NoReturn] = tqdm(
         total=total,
         desc=name,
         unit=unit,
@@ -29,7 +38,10 @@ def progress(items: Iterable[Item], *, total: int, name: str, unit: str) -> Iter
         leave=False,
         file=_Lines(sys.stderr),
     )
-    yield from bar
+    with bar:
+        for item in items:
+            yield item
+            bar.update(size(item))
 
 
 class _Lines:

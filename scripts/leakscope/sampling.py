@@ -21,7 +21,8 @@ from transformers import (
 )
 from transformers.generation.logits_process import MinPLogitsWarper
 
-FLOAT64_BYTES_AT_ONCE = 2**28
+# On a CPU small enough that the allocator hands the same pages out again: fresh ones cost more than the arithmetic.
+BYTES_AT_ONCE = {"cpu": 2**24, "cuda": 2**28}
 
 
 class Decoding(NamedTuple):
@@ -77,19 +78,29 @@ def warp_logits(logits: torch.Tensor, context: torch.Tensor, decoding: Decoding)
     return warped
 
 
-def draw_tokens(log_weights: torch.Tensor, uniform: torch.Tensor) -> torch.Tensor:
-    """Return the token at which the cumulative distribution passes ``uniform``, shape (rows,).
+def draw_tokens(logits: torch.Tensor, context: torch.Tensor, decoding: Decoding, uniform: torch.Tensor) -> torch.Tensor:
+    """Return, for each row, the tokens at which its cumulative distribution passes the ``uniform`` numbers.
 
-    Computed in float64 a few rows at a time: a vocabulary of 150,000 for hundreds of rows would not fit otherwise.
+    A row may be drawn from several times: its distribution is then computed once. Computed in float64 a few rows at a
+    time: a vocabulary of 150,000 for hundreds of rows would not fit otherwise.
+
+    Args:
+        logits: (rows, vocabulary).
+        context: as for ``warp_logits``.
+        decoding: the settings.
+        uniform: (rows, draws), float64, in [0, 1).
+
+    Returns:
+        (rows, draws).
     """
-    rows = max(1, FLOAT64_BYTES_AT_ONCE // (8 * log_weights.shape[-1]))
-    chunks = zip(torch.split(log_weights, rows), torch.split(uniform, rows), strict=True)
-    return torch.cat([_inverse_cdf(weights, u) for weights, u in chunks])
+    at_once = max(1, BYTES_AT_ONCE["cuda" if logits.is_cuda else "cpu"] // (8 * logits.shape[-1]))
+    chunks = zip(*(torch.split(tensor, at_once) for tensor in (logits, context, uniform)), strict=True)
+    return torch.cat([_inverse_cdf(warp_logits(rows, ids, decoding), u) for rows, ids, u in chunks])
 
 
 def _inverse_cdf(log_weights: torch.Tensor, uniform: torch.Tensor) -> torch.Tensor:
-    shifted = log_weights.double() - log_weights.amax(-1, keepdim=True).double()
+    shifted = log_weights.double().sub_(log_weights.amax(-1, keepdim=True))
     cumulative = shifted.exp_().cumsum_(-1)
     # u < 1, so u·total < total and a token of positive weight is always found.
-    target = uniform.to(cumulative).unsqueeze(-1) * cumulative[:, -1:]
-    return torch.searchsorted(cumulative, target, right=True).squeeze(-1).clamp_(max=log_weights.shape[-1] - 1)
+    target = uniform.to(cumulative) * cumulative[:, -1:]
+    return torch.searchsorted(cumulative, target, right=True).clamp_(max=log_weights.shape[-1] - 1)

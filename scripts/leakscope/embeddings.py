@@ -1,0 +1,61 @@
+"""Embeddings of texts: one vector a text (SentenceBERT), or one a token (BERTScore). On the CPU, in float32.
+
+Texts of like length are embedded together. This module's code is part of what an embedding is stored under (see
+``laws``), so what only finds or compares embeddings stands elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from bert_score import BERTScorer
+    from sentence_transformers import SentenceTransformer
+
+
+class TokenEmbedding(NamedTuple):
+    """The tokens of one text.
+
+    vectors: (tokens, width), unit length, float32.
+    weights: (tokens,), summing to 1; special tokens have none but may be matched.
+    """
+
+    vectors: np.ndarray
+    weights: np.ndarray
+
+
+def embed_sentences(
+    encoder: SentenceTransformer, texts: Sequence[str], batch_size: int
+) -> Iterator[dict[str, np.ndarray]]:
+    """Yield the embedding of every text, (width,), unit length, float32, a batch at a time."""
+    for batch in _batches(texts, batch_size):
+        vectors = encoder.encode(batch, batch_size=batch_size, normalize_embeddings=True, show_progress_bar=False)
+        yield dict(zip(batch, np.asarray(vectors, dtype=np.float32), strict=True))
+
+
+def embed_tokens(encoder: BERTScorer, texts: Sequence[str], batch_size: int) -> Iterator[dict[str, TokenEmbedding]]:
+    """Yield the token embeddings of every text, as bert-score has them, a batch at a time."""
+    from bert_score.utils import get_bert_embedding
+
+    weight_of: defaultdict[int, float] = defaultdict(lambda: 1.0)
+    weight_of[encoder._tokenizer.sep_token_id] = 0.0
+    weight_of[encoder._tokenizer.cls_token_id] = 0.0
+    for batch in _batches(texts, batch_size):
+        embedded, mask, weight = get_bert_embedding(
+            batch, encoder._model, encoder._tokenizer, weight_of, device=encoder.device
+        )
+        unit = embedded / embedded.norm(dim=-1, keepdim=True)
+        # A text of nothing but characters that the tokenizer drops has no weight, and scores 0.
+        share = weight / weight.sum(-1, keepdim=True).clamp(min=1.0)
+        vectors, weights, real = unit.cpu().numpy(), share.double().cpu().numpy(), mask.bool().cpu().numpy()
+        yield {text: TokenEmbedding(vectors[row][real[row]], weights[row][real[row]]) for row, text in enumerate(batch)}
+
+
+def _batches(texts: Sequence[str], size: int) -> Iterator[list[str]]:
+    order = sorted(texts, key=lambda text: (len(text), text))
+    for start in range(0, len(order), size):
+        yield order[start : start + size]

@@ -1,0 +1,66 @@
+"""What determines a stored value besides its key, gathered in one place for each kind of value.
+
+Not in a law, since they move a value by rounding alone: batch size, company, order, threads, device, library versions.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+# Raised by one when a mistake is mended that lay outside the modules below and had changed values.
+REVISIONS = {"texts": 1, "scores": 1, "embeddings": 1}
+# The modules whose code is part of a law. Everything else must give the same values, which tests hold it to.
+MODULES = {"texts": ("endings", "sampling"), "scores": ("sampling",), "embeddings": ("embeddings",)}
+
+
+def text_law(
+    model: Mapping[str, Any], decoding: Mapping[str, Any], limits: Mapping[str, Any], *, seed: int, chat: bool
+) -> dict[str, Any]:
+    """Return the law of texts; the key of a text is its rendered prompt and the number of its sample.
+
+    Args:
+        model: ``LanguageModel.identity``.
+        decoding: ``sampling.Decoding``, with the model's own settings filled in.
+        limits: ``endings.Limits``.
+        seed: of the random numbers.
+        chat: whether the rendered prompt holds its special tokens already.
+    """
+    limits = {**limits, "ends": list(limits["ends"])}
+    return _law("texts", model=dict(model), decoding=dict(decoding), limits=limits, seed=seed, chat=chat)
+
+
+def score_law(model: Mapping[str, Any], decoding: Mapping[str, Any], *, chat: bool) -> dict[str, Any]:
+    """Return the law of candidate scores; their key is the rendered prompt and the candidates' tokens."""
+    return _law("scores", model=dict(model), decoding=dict(decoding), chat=chat)
+
+
+def embedding_law(encoder_sha256: str, **settings: Any) -> dict[str, Any]:
+    """Return the law of embeddings; the key of an embedding is its text.
+
+    Args:
+        encoder_sha256: of all files of the encoder's folder.
+        settings: what else decides an embedding.
+    """
+    return _law("embeddings", encoder_sha256=encoder_sha256, **settings)
+
+
+def code_hash(paths: Sequence[Path]) -> str:
+    """Return the SHA-256 of what Python files do: comments, docstrings and layout do not count."""
+    digest = hashlib.sha256()
+    for path in paths:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
+                node.body = node.body[1:] or [ast.Pass()]
+        digest.update(ast.unparse(tree).encode())
+    return digest.hexdigest()
+
+
+def _law(kind: str, **settings: Any) -> dict[str, Any]:
+    here = Path(__file__).parent
+    code = code_hash([here / f"{module}.py" for module in MODULES[kind]])
+    return {"kind": kind, "revision": REVISIONS[kind], "code_sha256": code, **settings}

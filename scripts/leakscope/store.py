@@ -1,0 +1,237 @@
+"""Values that were computed once and are never computed again: append-only records, one folder for each law.
+
+A *law* is everything that determines a value except its key: for texts the weights, the decoding settings and the seed,
+for embeddings the encoder. Its SHA-256 names the folder, and ``law.json`` inside says it in full. Records are lines of
+JSON, ``{"key": [...], "value": ..., "check": "..."}``, so a folder is read with any text tool and pruned by removing it.
+
+* Nothing is ever changed in place. Each writer appends to a file of its own and syncs it to disk batch by batch, so a
+  process killed at any moment leaves whole records, and at most one torn line that readers skip.
+* Each record carries a checksum over law, key and value; a damaged or misplaced one is as if it were not there.
+* Writers append under a lock and leave out what others have written meanwhile, so a key has one value. Where a file
+  system has no locks a key may get two; every reader then takes the first in the order of file names and lines.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import logging
+import os
+import secrets
+import socket
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from filelock import FileLock, Timeout
+
+from leakscope.errors import InputError
+
+logger = logging.getLogger(__name__)
+
+LAW_FILE = "law.json"
+SUFFIX = ".jsonl"
+CHECK_DIGITS = 16
+LOCK_SECONDS = 60.0
+
+Key = tuple[str | int, ...]
+
+
+class Recalled(NamedTuple):
+    """Values by key, how many distinct keys had to be computed, and the store's folder."""
+
+    values: dict[Key, Any]
+    n_computed: int
+    folder: str | None
+
+    def summary(self, total: int) -> dict[str, Any]:
+        """Return what a job writes beside its table.
+
+        ``total`` values, of which ``computed`` by this job and ``reused`` taken from the store or from an equal row.
+        """
+        return {
+            "total": total,
+            "computed": self.n_computed,
+            "reused": total - self.n_computed,
+            "store": self.folder,
+        }
+
+
+def law_hash(law: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of a law in hexadecimal; the order of its keys does not matter."""
+    return hashlib.sha256(_canonical(law)).hexdigest()
+
+
+def recall(
+    store: Store | None, keys: Sequence[Key], compute: Callable[[list[Key]], Iterator[Mapping[Key, Any]]]
+) -> Recalled:
+    """Return the value of every key: from the store where it is there, else computed and stored batch by batch.
+
+    Args:
+        store: where values are kept; None computes all of them and keeps none.
+        keys: may repeat.
+        compute: gets the missing keys, each once and in the order given, and yields their values a batch at a time. It
+            is not called if none is missing.
+    """
+    distinct = list(dict.fromkeys(keys))
+    values = {} if store is None else store.read(distinct)
+    missing = [key for key in distinct if key not in values]
+    for batch in compute(missing) if missing else ():
+        values.update(batch if store is None else store.append(batch))
+    logger.info("%d values: %d in the store, %d computed", len(distinct), len(distinct) - len(missing), len(missing))
+    return Recalled(values, len(missing), None if store is None else str(store.folder))
+
+
+class Store:
+    """The records of one law. Not shared between threads; any number of processes and machines may have one each."""
+
+    def __init__(self, root: Path, law: Mapping[str, Any]) -> None:
+        """Open ``root/<kind of the law>/<hash of the law>``; nothing is written before the first ``append``.
+
+        Args:
+            root: the folder of all stores.
+            law: plain JSON values; ``law["kind"]`` says what the values are.
+        """
+        self.law = dict(law)
+        self.hash = law_hash(law)
+        self.folder = root / str(law["kind"]) / self.hash
+        self._wanted: set[Key] = set()
+        self._values: dict[Key, Any] = {}
+        self._read_to: dict[str, int] = {}
+        self._writer: _Writer | None = None
+        self._lock: FileLock | None = None
+
+    def read(self, keys: Sequence[Key]) -> dict[Key, Any]:
+        """Return those of ``keys`` that have a value."""
+        self._wanted |= set(keys)
+        self._read_to.clear()
+        self._refresh()
+        return {key: self._values[key] for key in keys if key in self._values}
+
+    def append(self, records: Mapping[Key, Any]) -> dict[Key, Any]:
+        """Make values durable and return the values of record: those that were there first, where another was faster.
+
+        Raises:
+            InputError: the disk is full or the folder cannot be written. Whatever was appended before is kept.
+        """
+        self._wanted |= set(records)
+        try:
+            with self._locked():
+                self._refresh()
+                fresh = {key: value for key, value in records.items() if key not in self._values}
+                if fresh:
+                    lines = [self._line(key, value) for key, value in fresh.items()]
+                    self._own_file().write(b"".join(lines))
+                    # As it will be read: what JSON makes of a tuple is a list.
+                    self._values.update({key: json.loads(json.dumps(value)) for key, value in fresh.items()})
+        except OSError as error:
+            # What follows a torn line would be lost with it: any later record goes into a new file.
+            self._writer = None
+            raise InputError(
+                f"{self.folder}: cannot be written ({os.strerror(error.errno or errno.EIO)}); what was finished before "
+                "is kept, and the next run goes on from there."
+            ) from error
+        return {key: self._values[key] for key in records}
+
+    def _line(self, key: Key, value: Any) -> bytes:
+        record = {"key": list(key), "value": value, "check": checksum(self.hash, key, value)}
+        return json.dumps(record, ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n"
+
+    def _own_file(self) -> _Writer:
+        if self._writer is None:
+            self._write_law()
+            self._writer = _Writer(self.folder)
+        return self._writer
+
+    def _write_law(self) -> None:
+        path = self.folder / LAW_FILE
+        if not path.exists():
+            part = path.with_name(f".{LAW_FILE}.{secrets.token_hex(4)}")
+            part.write_text(json.dumps(self.law, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+            os.replace(part, path)
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if self._lock is None:
+            self._lock = FileLock(self.folder / ".lock", timeout=LOCK_SECONDS, mode=0o666)
+        try:
+            self._lock.acquire()
+        except (Timeout, NotImplementedError, OSError) as error:
+            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
+                raise
+            # Without a lock nothing is lost: at worst a key is written twice.
+            logger.warning("%s: goes on without a lock (%s)", self.folder, error)
+            self._lock.timeout = 0.0
+            yield
+            return
+        try:
+            yield
+        finally:
+            self._lock.release()
+
+    def _refresh(self) -> None:
+        """Take in what was appended since the last look. Of several values of a key the first seen stays."""
+        for path in sorted(self.folder.glob(f"*{SUFFIX}")):
+            if self._writer is None or path.name != self._writer.path.name:
+                self._take_in(path)
+
+    def _take_in(self, path: Path) -> None:
+        n_damaged = 0
+        with path.open("rb") as stream:
+            stream.seek(self._read_to.get(path.name, 0))
+            for line in stream:
+                if not line.endswith(b"\n"):  # torn, or being written just now
+                    break
+                self._read_to[path.name] = self._read_to.get(path.name, 0) + len(line)
+                record = parse_record(self.hash, line)
+                if record is None:
+                    n_damaged += 1
+                elif record[0] in self._wanted:
+                    self._values.setdefault(*record)
+        if n_damaged:
+            logger.warning("%s: skipped %d damaged records; their values are computed again", path, n_damaged)
+
+
+class _Writer:
+    """One writer's own file, appended to and never reopened."""
+
+    def __init__(self, folder: Path) -> None:
+        # The time comes first in the name: the order of names is the order in which writers began.
+        name = f"{time.time_ns():020d}-{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}{SUFFIX}"
+        self.path = folder / name
+        self._descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o666)
+
+    def write(self, data: bytes) -> None:
+        """Append all of ``data`` and wait until it is on disk."""
+        left = memoryview(data)
+        while left:
+            left = left[os.write(self._descriptor, left) :]
+        os.fsync(self._descriptor)
+
+    def __del__(self) -> None:
+        if hasattr(self, "_descriptor"):
+            os.close(self._descriptor)
+
+
+def parse_record(hash_of_law: str, line: bytes) -> tuple[Key, Any] | None:
+    """Return key and value of a line, or None if it is damaged or belongs to another law."""
+    try:
+        record = json.loads(line.decode("utf-8", "surrogatepass"))
+        key, value, check = tuple(record["key"]), record["value"], record["check"]
+    except (ValueError, KeyError, TypeError):
+        return None
+    return (key, value) if check == checksum(hash_of_law, key, value) else None
+
+
+def checksum(hash_of_law: str, key: Key, value: Any) -> str:
+    """Return the first digits of the SHA-256 of law, key and value."""
+    return hashlib.sha256(_canonical([hash_of_law, list(key), value])).hexdigest()[:CHECK_DIGITS]
+
+
+def _canonical(value: Any) -> bytes:
+    text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return text.encode("utf-8", "surrogatepass")
