@@ -113,9 +113,8 @@ def _read_cached(model: PreTrainedModel, prompts: Sequence[list[int]], n_shared:
     padding = padded.shape[1] - torch.tensor([len(row) for row in rest])
     counted = (torch.arange(padded.shape[1]) >= padding[:, None]).long()
     logits = state.extend_all(padded, counted)
-    if not (
-        isinstance(state.cache, DynamicCache) and all(type(layer) in ATTENTION_LAYERS for layer in state.cache.layers)
-    ):
+    layers = state.cache.layers if isinstance(state.cache, DynamicCache) else [state.cache]
+    if not all(type(layer) in ATTENTION_LAYERS for layer in layers):
         # States that run through every place, of convolutions for instance, take padding in.
         raise NotImplementedError("a cache with other than attention layers")
     return Reading(state, logits)
@@ -123,6 +122,9 @@ def _read_cached(model: PreTrainedModel, prompts: Sequence[list[int]], n_shared:
 
 class _CachedState:
     """Rows with a cache. ``mask`` says which of its places count, (rows, places)."""
+
+    context: torch.Tensor
+    mask: torch.Tensor
 
     def __init__(self, model: PreTrainedModel) -> None:
         self.model = model

@@ -156,4 +156,5 @@ def _draw(
     table = torch.zeros(len(logits), counts.max(), dtype=torch.float64)
     table[row_of, place] = uniform
     drawn = draw_tokens(logits, context, decoding, table.to(logits.device))
-    return drawn.cpu().numpy()[row_of, place]
+    tokens: np.ndarray = drawn.cpu().numpy()[row_of, place]
+    return tokens

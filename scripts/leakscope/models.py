@@ -57,7 +57,7 @@ def open_model(manifest: Mapping[str, Any], options: Mapping[str, Any]) -> Langu
     """Open the model that a manifest (see ``manifests.describe_folder``, ``fetch.fetch_snapshot``) points to.
 
     Args:
-        manifest: ``path`` of a folder, or ``id`` and ``commit`` of a snapshot in the local hub cache; hashes of content.
+        manifest: ``path`` of a folder, or ``id`` and ``commit`` of a snapshot in the local hub cache; hashes.
         options: ``dtype, quantization, device, trust_remote_code`` from the model's entry.
 
     Raises:

@@ -1,8 +1,8 @@
 """Values that were computed once and are never computed again: append-only records, one folder for each law.
 
-A *law* is everything that determines a value except its key: for texts the weights, the decoding settings and the seed,
-for embeddings the encoder. Its SHA-256 names the folder, and ``law.json`` inside says it in full. Records are lines of
-JSON, ``{"key": [...], "value": ..., "check": "..."}``, so a folder is read with any text tool and pruned by removing it.
+A *law* is everything that determines a value except its key: for texts the weights, the decoding settings and the
+seed, for embeddings the encoder. Its SHA-256 names the folder, and ``law.json`` inside says it in full. Records are
+lines of JSON, ``{"key": [...], "value": ..., "check": "..."}``: any text tool reads them.
 
 * Nothing is ever changed in place. Each writer appends to a file of its own and syncs it to disk batch by batch, so a
   process killed at any moment leaves whole records, and at most one torn line that readers skip.
