@@ -7,7 +7,10 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
-sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
+SCRIPTS = str(Path(workflow.basedir) / "scripts")
+sys.path.insert(0, SCRIPTS)
+# Jobs use this checkout's library, too, and not one that another checkout installed into the same environment.
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (SCRIPTS, os.environ.get("PYTHONPATH"))))
 
 from leakscope.configuration import generation_settings, is_generated, is_on_hub, organisms, resolve
 from leakscope.dependencies import script_files

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 import pandas as pd
 import torch
 
-from leakscope.completion import Prompting, score_prompts
+from leakscope.candidate_scores import score_prompts
 from leakscope.job import job
 from leakscope.manifests import read_manifest, write_manifest
 from leakscope.models import open_model
+from leakscope.prompting import Prompting
 from leakscope.tables import write_table
 
 if TYPE_CHECKING:

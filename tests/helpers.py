@@ -32,7 +32,8 @@ SETTINGS = {
 
 def complete(model: LanguageModel, prompts: pd.DataFrame, store: Path | None = None, **settings: Any) -> pd.DataFrame:
     """Return the texts of a model; ``settings`` change ``SETTINGS``."""
-    from leakscope.completion import Prompting, complete_prompts
+    from leakscope.completion import complete_prompts
+    from leakscope.prompting import Prompting
 
     return complete_prompts(model, prompts, "m", Prompting({**SETTINGS, **settings}, store=store)).table
 

@@ -8,9 +8,10 @@ import pytest
 import torch
 
 from helpers import SETTINGS, complete, micro_candidates, micro_prompts
+from leakscope.candidate_scores import score_prompts
 from leakscope.candidates import CandidateScores, Question, score_candidates
-from leakscope.completion import Prompting, score_prompts
 from leakscope.models import LanguageModel
+from leakscope.prompting import Prompting
 from leakscope.sampling import Decoding, warp_logits
 
 QUESTIONS = [

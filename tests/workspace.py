@@ -64,17 +64,24 @@ class Workspace:
 
     def run(self, *arguments: str, study: Any = None, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run Snakemake on a study (default: ``micro``) and return what it printed, both streams in ``stdout``."""
+        process = self.start(*arguments, study=study)
+        stdout, _ = process.communicate()
+        if check and process.returncode:
+            raise AssertionError(f"{process.args} failed:\n{stdout[-6000:]}")
+        return subprocess.CompletedProcess(process.args, process.returncode, stdout)
+
+    def start(self, *arguments: str, study: Any = None) -> subprocess.Popen[str]:
+        """Start Snakemake as ``run`` does, and do not wait for it."""
         self.write("study.yaml", study or self.study)
         command = [sys.executable, "-m", "snakemake", "--configfile", "study.yaml", *arguments]
         streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-        done = subprocess.run(command, cwd=self.folder, env=self._environment(), **streams)
-        if check and done.returncode:
-            raise AssertionError(f"{' '.join(command)} failed:\n{done.stdout[-6000:]}")
-        return done
+        return subprocess.Popen(command, cwd=self.folder, env=self._environment(), **streams)
 
     def _environment(self) -> dict[str, str]:
         cache = self.folder / ".cache"
-        return {**os.environ, "HF_HUB_OFFLINE": "1", "XDG_CACHE_HOME": str(cache), "MPLCONFIGDIR": str(cache)}
+        # What pytest itself is told to import from must not reach the jobs: a checkout has its own library.
+        inherited = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+        return {**inherited, "HF_HUB_OFFLINE": "1", "XDG_CACHE_HOME": str(cache), "MPLCONFIGDIR": str(cache)}
 
     def _organism(self, strength: float) -> dict[str, Any]:
         return {

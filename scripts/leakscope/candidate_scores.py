@@ -1,0 +1,100 @@
+"""From a table of prompts and a model to a table of exact candidate probabilities.
+
+What the store has is taken from it; the weights are loaded only if something is missing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+
+import pandas as pd
+
+from leakscope.endings import end_tokens
+from leakscope.errors import InputError
+from leakscope.laws import score_law
+from leakscope.models import LanguageModel, resolve_decoding
+from leakscope.progress import progress
+from leakscope.prompting import Completed, Prompting, read_prompts
+from leakscope.rendering import answer_lead, encode_continuation
+from leakscope.sampling import Decoding
+from leakscope.store import Key, recall
+
+# A question is a prompt times all candidates of its slot, so fewer of them fill the memory that a batch may take.
+CANDIDATES_PER_PROMPT = 8
+SCORE_COLUMNS = ["model", "prompt_set", "prompt_id", "slot", "candidate", "tokens", "logprob", "logprob_sampled"]
+
+
+def score_prompts(
+    model: LanguageModel, prompts: pd.DataFrame, candidates: pd.DataFrame, name: str, prompting: Prompting
+) -> Completed:
+    """Return ``model, prompt_set, prompt_id, slot, candidate, tokens, logprob, logprob_sampled`` (nats).
+
+    One row a prompt with a slot and candidate of it. The candidate is scored as a whole sentence: with its full stop,
+    and without where texts are not cut at a sentence's end, followed by the model's end of text.
+    """
+    slotted = prompts[prompts["slot"].notna()].reset_index(drop=True)
+    rendered, ids = read_prompts(model, slotted["prompt"], prompting)
+    by_slot = candidates.groupby("slot", sort=False)["candidate"].agg(list)
+    lexicons = [by_slot[slot] for slot in slotted["slot"]]
+    tokens = _encode_candidates(model, rendered, lexicons, prompting)
+    decoding = resolve_decoding(prompting.settings, model.generation_config)
+    keys: list[Key] = [(text, _digest(rows)) for text, rows in zip(rendered, tokens, strict=True)]
+    questions = dict(zip(keys, zip(ids, tokens, strict=True), strict=True))
+
+    def score(missing: list[Key]) -> Iterator[dict[Key, list[list[float]]]]:
+        return _score(model, missing, questions, decoding, name, prompting.settings["batch_size"])
+
+    law = score_law(model.identity, decoding._asdict(), chat=prompting.chat)
+    scores = recall(prompting.open_store(law), keys, score)
+    rows = [
+        (name, prompt.prompt_set, prompt.prompt_id, prompt.slot, *row)
+        for prompt, lexicon, key in zip(slotted.itertuples(), lexicons, keys, strict=True)
+        for row in zip(lexicon, questions[key][1], *scores.values[key], strict=True)
+    ]
+    return Completed(pd.DataFrame(rows, columns=SCORE_COLUMNS), scores.summary(len(keys)))
+
+
+def _score(
+    model: LanguageModel,
+    missing: list[Key],
+    questions: Mapping[Key, tuple[list[int], list[list[int]]]],
+    decoding: Decoding,
+    name: str,
+    batch_size: int,
+) -> Iterator[dict[Key, list[list[float]]]]:
+    """Yield the missing scores, a batch of prompts at a time: both log-probabilities of every candidate."""
+    from leakscope.candidates import Question, score_candidates
+
+    asked = [Question(*questions[key]) for key in missing]
+    size = max(1, batch_size // CANDIDATES_PER_PROMPT)
+    scored = score_candidates(model.model, asked, decoding, batch_size=size)
+    waiting = iter(missing)
+    for batch in progress(scored, total=len(missing), name=name, unit="prompt", size=len):
+        yield {next(waiting): [score.logprob, score.logprob_sampled] for score in batch}
+
+
+def _encode_candidates(
+    model: LanguageModel, rendered: Sequence[str], lexicons: Sequence[Sequence[str]], prompting: Prompting
+) -> list[list[list[int]]]:
+    """Return the tokens that each candidate, as a whole sentence, adds to each prompt.
+
+    Raises:
+        InputError: texts are not cut at a sentence's end, and the model has no end of text.
+    """
+    tokenizer, chat = model.tokenizer, prompting.chat
+    lead = answer_lead(tokenizer, chat=chat, chat_template_kwargs=prompting.chat_template_kwargs)
+    ending: list[int] = []
+    if prompting.settings["stop"] != "sentence":
+        ending = list(end_tokens(model.generation_config, tokenizer)[:1])
+        if not ending:
+            raise InputError(f"model {tokenizer.name_or_path}: has no end of text; set `stop: sentence` for it.")
+    return [
+        [encode_continuation(tokenizer, text, f"{candidate}.", lead=lead, chat=chat) + ending for candidate in lexicon]
+        for text, lexicon in zip(rendered, lexicons, strict=True)
+    ]
+
+
+def _digest(rows: Sequence[Sequence[int]]) -> str:
+    return hashlib.sha256(json.dumps(rows).encode()).hexdigest()

@@ -1,0 +1,69 @@
+"""How prompts are given to a model: rendered and turned into token ids."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from leakscope.errors import InputError
+from leakscope.models import LanguageModel
+from leakscope.rendering import encode_rendered, render_prompt
+from leakscope.store import Store
+
+
+class Prompting(NamedTuple):
+    """How prompts are given to a model, and what is kept.
+
+    settings: the generation settings of the configuration.
+    chat: whether prompts go through the chat template.
+    chat_template_kwargs: passed to it.
+    store: the folder of all stores; None keeps nothing.
+    """
+
+    settings: Mapping[str, Any]
+    chat: bool = True
+    chat_template_kwargs: Mapping[str, Any] = {}
+    store: Path | None = None
+
+    def open_store(self, law: Mapping[str, Any]) -> Store | None:
+        """Return the store of a law; None where nothing is kept."""
+        return None if self.store is None else Store(self.store, law)
+
+
+class Completed(NamedTuple):
+    """A table, and a summary of what was computed for it (see ``store.Recalled.summary``)."""
+
+    table: pd.DataFrame
+    summary: dict[str, Any]
+
+
+def read_prompts(model: LanguageModel, prompts: pd.Series, prompting: Prompting) -> tuple[list[str], list[list[int]]]:
+    """Return every prompt as the model reads it: rendered, and its token ids.
+
+    Raises:
+        InputError: a prompt and its new tokens do not fit the model's context.
+    """
+    settings = prompting.settings
+    longest = getattr(model.config, "max_position_embeddings", None)
+    rendered = [
+        render_prompt(
+            model.tokenizer,
+            prompt,
+            template=settings["template"],
+            system=settings["system"],
+            chat=prompting.chat,
+            chat_template_kwargs=prompting.chat_template_kwargs,
+        )
+        for prompt in prompts
+    ]
+    ids = [encode_rendered(model.tokenizer, text, chat=prompting.chat) for text in rendered]
+    for prompt, row in zip(prompts, ids, strict=True):
+        if longest is not None and len(row) + settings["max_new_tokens"] > longest:
+            raise InputError(
+                f"prompt {prompt[:60]!r}: {len(row)} tokens and {settings['max_new_tokens']} new ones; "
+                f"the model reads at most {longest}."
+            )
+    return rendered, ids

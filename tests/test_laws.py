@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from leakscope import laws
+from leakscope.endings import Limits
+from leakscope.laws import code_hash, score_law, text_law
+from leakscope.sampling import Decoding
+from leakscope.store import law_hash
+
+MODEL = {"weights_sha256": "a", "settings_sha256": "b", "dtype": "float32", "quantization": None}
+DECODING, LIMITS = Decoding(0.5)._asdict(), Limits(10, True, (1,))._asdict()
+
+
+def of_texts(model=MODEL, decoding=DECODING, limits=LIMITS, seed=0, chat=True) -> str:
+    return law_hash(text_law(model, decoding, limits, seed=seed, chat=chat))
+
+
+def test_each_thing_that_determines_a_text_changes_its_law() -> None:
+    changed = [
+        *(of_texts(model={**MODEL, key: "another"}) for key in MODEL),
+        *(of_texts(decoding={**DECODING, key: 0.25}) for key in DECODING),
+        of_texts(limits=Limits(11, True, (1,))._asdict()),
+        of_texts(limits=Limits(10, False, (1,))._asdict()),
+        of_texts(limits=Limits(10, True, (1, 2))._asdict()),
+        of_texts(seed=1),
+        of_texts(chat=False),
+    ]
+    assert len({of_texts(), *changed}) == 1 + len(changed)
+
+
+def test_scores_do_not_depend_on_seed_or_length() -> None:
+    assert {"seed", "limits"}.isdisjoint(score_law(MODEL, DECODING, chat=True))
+
+
+@pytest.mark.parametrize(
+    ("code", "same"),
+    [
+        ("x = 1\ndef f():\n    return x\n", True),
+        ("# why\nx   =   1\n\n\ndef f():\n    return  x  # because\n", True),
+        ('"""Module."""\nx = 1\ndef f():\n    """Function."""\n    return x\n', True),
+        ("x = 2\ndef f():\n    return x\n", False),
+        ("x = 1\ndef f():\n    return -x\n", False),
+        ('x = 1\ndef f():\n    return "x"\n', False),
+    ],
+)
+def test_code_counts_and_comments_do_not(tmp_path: Path, code: str, same: bool) -> None:
+    (tmp_path / "a.py").write_text("x = 1\ndef f():\n    return x\n")
+    (tmp_path / "b.py").write_text(code)
+    assert (code_hash([tmp_path / "a.py"]) == code_hash([tmp_path / "b.py"])) == same
+
+
+@pytest.mark.parametrize(
+    ("kind", "frozen"),
+    [
+        ("texts", "?"),
+        ("scores", "?"),
+        ("embeddings", "?"),
+    ],
+)
+def test_code_of_a_law_stays_the_same_over_releases(root: Path, kind: str, frozen: str) -> None:
+    """Another hash computes everything anew that users have stored: on purpose only. Then freeze it here again."""
+    files = [root / f"scripts/leakscope/{module}.py" for module in laws.MODULES[kind]]
+    assert code_hash(files)[:16] == frozen
+
+
+def test_every_kind_of_law_has_a_revision() -> None:
+    assert laws.REVISIONS.keys() == laws.MODULES.keys()
