@@ -139,6 +139,8 @@ class _CachedState:
         return self._forward(tokens.to(self.model.device), counted.to(self.model.device), keep)[:, -1]
 
     def select(self, rows: torch.Tensor) -> None:
+        if rows.equal(torch.arange(len(self.mask), device=rows.device)):
+            return
         self.cache.reorder_cache(rows)
         self.mask, self.context = self.mask[rows], self.context[rows]
 

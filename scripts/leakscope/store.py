@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import itertools
 import json
 import logging
 import os
@@ -181,17 +182,13 @@ class Store:
 
     def _take_in(self, path: Path) -> None:
         n_damaged = 0
-        with path.open("rb") as stream:
-            stream.seek(self._read_to.get(path.name, 0))
-            for line in stream:
-                if not line.endswith(b"\n"):  # torn, or being written just now
-                    break
-                self._read_to[path.name] = self._read_to.get(path.name, 0) + len(line)
-                record = parse_record(self.hash, line)
-                if record is None:
-                    n_damaged += 1
-                elif record[0] in self._wanted:
-                    self._values.setdefault(*record)
+        for line in whole_lines(path, self._read_to.get(path.name, 0)):
+            self._read_to[path.name] = self._read_to.get(path.name, 0) + len(line)
+            record = parse_record(self.hash, line)
+            if record is None:
+                n_damaged += 1
+            elif record[0] in self._wanted:
+                self._values.setdefault(*record)
         if n_damaged:
             logger.warning("%s: skipped %d damaged records; their values are computed again", path, n_damaged)
 
@@ -215,6 +212,17 @@ class _Writer:
     def __del__(self) -> None:
         if hasattr(self, "_descriptor"):
             os.close(self._descriptor)
+
+
+def whole_lines(path: Path, start: int = 0) -> Iterator[bytes]:
+    """Yield the lines of a file from a byte on; a last line without its end is torn, or being written just now."""
+    try:
+        stream = path.open("rb")
+    except FileNotFoundError:  # put together with others (see ``upkeep.compact``) since it was listed
+        return
+    with stream:
+        stream.seek(start)
+        yield from itertools.takewhile(lambda line: line.endswith(b"\n"), stream)
 
 
 def parse_record(hash_of_law: str, line: bytes) -> tuple[Key, Any] | None:
