@@ -94,5 +94,5 @@ def test_every_rule_has_its_script_and_every_script_its_rule(root: Path) -> None
     rules: set[str] = set()
     for path in (root / "rules").glob("*.smk"):
         rules |= set(re.findall(r"^rule (\w+):", path.read_text(encoding="utf-8"), flags=re.M))
-    tools = {"freeze_grammar", "study_folder", "plot"}  # `plot` serves a rule a figure
+    tools = {"freeze_grammar", "study_folder", "store", "plot"}  # `plot` serves a rule a figure
     assert rules == {path.stem for path in (root / "scripts").glob("*.py")} - tools

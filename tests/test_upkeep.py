@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from leakscope.store import Key, Store
+from leakscope.upkeep import compact, overview, prunable, prune, survey
+
+KEYS: list[Key] = [("a",), ("b",), ("c",)]
+
+
+def law(seed: int) -> dict[str, object]:
+    decoding = {"temperature": 0.5}
+    return {
+        "kind": "texts", "seed": seed, "model": {"dtype": "float32"}, "decoding": decoding,
+        "limits": {"max_new_tokens": 10},
+    }  # fmt: skip
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Path:
+    """Two laws of texts, the second used by a study, in two files; and embeddings that a scorer uses."""
+    root = tmp_path / "store"
+    Store(root, law(0)).append({KEYS[0]: "old"})
+    Store(root, law(1)).append({KEYS[0]: "x", KEYS[1]: "y"})
+    Store(root, law(1)).append({KEYS[2]: "z"})
+    embeddings = Store(root, {"kind": "embeddings", "of": "tokens", "num_layers": 6})
+    embeddings.append({KEYS[0]: "AAAA"})
+    for name, folder in (
+        ("study/generations/m/colors", f"results/store/texts/{Store(root, law(1)).hash}"),
+        ("study/similarity/bertscore", [f"results/store/embeddings/{embeddings.hash}"]),
+    ):
+        path = tmp_path / f"{name}.json"
+        path.parent.mkdir(parents=True)
+        path.write_text(json.dumps({"total": 3, "store": folder}))
+    return tmp_path
+
+
+def test_a_survey_says_what_is_there_and_who_uses_it(results: Path) -> None:
+    table = overview(survey(results)).set_index("settings")
+    assert table.loc["T=0.5 float32 seed=0 10 tokens", ["values", "files", "used_by"]].tolist() == [1, 1, "-"]
+    assert table.loc["T=0.5 float32 seed=1 10 tokens", ["values", "files", "used_by"]].tolist() == [3, 2, "study/m"]
+    assert table.loc["tokens 6", ["values", "used_by"]].tolist() == [1, "study/bertscore"]
+
+
+def test_only_what_nobody_uses_and_nobody_writes_to_is_pruned(results: Path) -> None:
+    contents = survey(results)
+    last = max(found.last_written for found in contents)
+    assert prunable(contents, older_than_days=7, now=last) == []
+    gone = prunable(contents, older_than_days=7, now=last + 8 * 86400)
+    assert [found.law for found in gone] == [law(0)]
+    prune(gone)
+    assert Store(results / "store", law(0)).read(KEYS) == {}
+    assert len(Store(results / "store", law(1)).read(KEYS)) == 3
+
+
+def test_compacting_leaves_one_file_and_the_same_values(results: Path) -> None:
+    store = Store(results / "store", law(1))
+    torn = sorted(store.folder.glob("*.jsonl"))[1]
+    torn.write_bytes(torn.read_bytes() + b'{"key": ["d"], "va')
+    before = Store(results / "store", law(1)).read(KEYS)
+    compact(next(found for found in survey(results) if found.law == law(1)))
+    assert len(list(store.folder.glob("*.jsonl"))) == 1
+    assert next(store.folder.glob("*.jsonl")).read_bytes().count(b"\n") == 3
+    assert Store(results / "store", law(1)).read(KEYS) == before == dict(zip(KEYS, "xyz", strict=True))
+    # A later writer's file comes after it, and it can be compacted again.
+    Store(results / "store", law(1)).append({("d",): "later"})
+    compact(next(found for found in survey(results) if found.law == law(1)))
+    assert Store(results / "store", law(1)).read([("d",), *KEYS]) == {("d",): "later", **before}
+
+
+def test_the_first_of_two_values_survives_compacting(results: Path) -> None:
+    store = Store(results / "store", law(1))
+    first, _ = sorted(store.folder.glob("*.jsonl"))
+    second = store._line(("a",), "second")
+    (store.folder / "9-later.jsonl").write_bytes(second)
+    compact(next(found for found in survey(results) if found.law == law(1)))
+    assert Store(results / "store", law(1)).read([("a",)]) == {("a",): "x"}
+    assert not first.exists()
+
+
+def test_damage_is_counted(results: Path) -> None:
+    path = next(Store(results / "store", law(0)).folder.glob("*.jsonl"))
+    path.write_bytes(path.read_bytes().replace(b"old", b"odd"))
+    assert overview(survey(results))["damaged"].sum() == 1
+
+
+def run(root: Path, results: Path, *arguments: str) -> str:
+    environment = {**os.environ, "PYTHONPATH": str(root / "scripts")}
+    command = [sys.executable, str(root / "scripts/store.py"), *arguments, "--results", str(results)]
+    return subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout
+
+
+def test_the_command_removes_nothing_unless_told_to(root: Path, results: Path) -> None:
+    assert "3 folders" in run(root, results)
+    assert "add --yes" in run(root, results, "prune", "--days", "0")
+    assert len(survey(results)) == 3
+    assert "removed" in run(root, results, "prune", "--days", "0", "--yes")
+    assert len(survey(results)) == 2
+    run(root, results, "compact", "--days", "0")
+    assert {found.n_files for found in survey(results)} == {1}
+
+
+def test_a_checkout_without_a_store_has_nothing_to_show(root: Path, tmp_path: Path) -> None:
+    assert run(root, tmp_path).startswith("nothing")
