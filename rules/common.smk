@@ -7,18 +7,17 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
-SCRIPTS = str(Path(workflow.basedir) / "scripts")
-sys.path.insert(0, SCRIPTS)
-# Jobs use this checkout's library, too, and not one that another checkout installed into the same environment.
-os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (SCRIPTS, os.environ.get("PYTHONPATH"))))
+sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
 
 from leakscope.configuration import generation_settings, is_generated, is_on_hub, organisms, resolve
-from leakscope.dependencies import script_files
+from leakscope.dependencies import imported_first_by_jobs, script_files
 from leakscope.errors import InputError
 from leakscope.grammar_files import part_files
 from leakscope.prompts import template_files
 
 LEXICONS = Path("data/lexicons")
+
+imported_first_by_jobs(Path(workflow.basedir) / "scripts")
 
 # What a person wrote is read here, once: an input function that fails would only make Snakemake take an old output for
 # a source file.

@@ -6,10 +6,19 @@ Snakemake watches a rule's script, not what the script imports; as inputs these 
 from __future__ import annotations
 
 import ast
+import os
 from functools import cache
 from pathlib import Path
 
 PACKAGE = "leakscope"
+
+
+def imported_first_by_jobs(scripts: Path) -> None:
+    """Let processes that are started from now on import the library from ``scripts``.
+
+    Otherwise jobs would import the one that is installed, which in a shared environment may be another checkout's.
+    """
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(scripts), os.environ.get("PYTHONPATH"))))
 
 
 def script_files(scripts: Path, rule: str) -> list[str]:
