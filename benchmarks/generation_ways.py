@@ -104,6 +104,9 @@ def lm_eval(setting: Setting) -> Opened:
 
 def ours(setting: Setting) -> Opened:
     """Open as leakscope does."""
+    from leakscope.memory import keep_freed_memory
+
+    keep_freed_memory()
     model, tokenizer = _load(setting)
     decoded: list[list[int]] = []
     decode = tokenizer.decode

@@ -102,7 +102,10 @@ def _encoder() -> str:
 
 
 def _ours(kind: str) -> Score:
+    from leakscope.memory import keep_freed_memory
     from leakscope.similarity import score_pairs
+
+    keep_freed_memory()
 
     def score(concepts: Sequence[str], texts: Sequence[str]) -> list[float]:
         values: list[float] = score_pairs(concepts, texts, SETTINGS[kind]).tolist()

@@ -13,6 +13,7 @@ import torch
 from leakscope.completion import complete_prompts
 from leakscope.job import job
 from leakscope.manifests import read_manifest, write_manifest
+from leakscope.memory import keep_freed_memory
 from leakscope.models import open_model
 from leakscope.prompting import Prompting
 from leakscope.tables import write_csv, write_table
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 def main(snakemake: "Snakemake") -> None:
     torch.set_num_threads(snakemake.threads)
+    keep_freed_memory()
     params, output = snakemake.params, snakemake.output
     model = open_model(read_manifest(Path(snakemake.input.manifest)), params.loading)
     prompts = pd.read_parquet(snakemake.input.prompts)

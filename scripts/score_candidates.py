@@ -13,6 +13,7 @@ import torch
 from leakscope.candidate_scores import score_prompts
 from leakscope.job import job
 from leakscope.manifests import read_manifest, write_manifest
+from leakscope.memory import keep_freed_memory
 from leakscope.models import open_model
 from leakscope.prompting import Prompting
 from leakscope.tables import write_table
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 def main(snakemake: "Snakemake") -> None:
     torch.set_num_threads(snakemake.threads)
+    keep_freed_memory()
     params = snakemake.params
     model = open_model(read_manifest(Path(snakemake.input.manifest)), params.loading)
     prompts, candidates = (pd.read_parquet(path) for path in (snakemake.input.prompts, snakemake.input.candidates))

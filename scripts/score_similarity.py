@@ -13,6 +13,7 @@ import torch
 from leakscope.encoders import Embedder
 from leakscope.job import job
 from leakscope.manifests import read_manifest, write_manifest
+from leakscope.memory import keep_freed_memory
 from leakscope.similarity import score_pairs
 from leakscope.tables import write_table
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 def main(snakemake: "Snakemake") -> None:
     torch.set_num_threads(snakemake.threads)
+    keep_freed_memory()
     pairs = pd.read_parquet(snakemake.input.pairs)
     settings = dict(snakemake.params.scorer)
     if snakemake.params.fetched:

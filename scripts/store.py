@@ -3,6 +3,8 @@
 list      what is stored, and which studies use it (the default)
 prune     remove what no study uses any more; says what it would remove, and removes it with --yes
 compact   put the files of each folder into one
+
+prune and compact leave alone what was written to in the last seven days; --days says another number.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("action", choices=["list", "prune", "compact"], nargs="?", default="list")
     parser.add_argument("--results", type=Path, default=Path("results"), help="the folder that holds store/ (results)")
-    parser.add_argument("--days", type=float, default=7.0, help="leave alone what was written to more recently (7)")
+    parser.add_argument("--days", type=float, default=7.0, help="leave alone what was written to in so many days (7)")
     parser.add_argument("--yes", action="store_true", help="remove what `prune` lists")
     return parser.parse_args()
 
@@ -45,6 +47,7 @@ def main() -> None:
     elif options.action == "compact":
         for found in contents:
             compact(found)
+        sys.stdout.write(f"{len(contents)} folders now have one file each\n")
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from leakscope.batching import cut, is_out_of_memory, shrinking
+from leakscope.errors import InputError
 
 
 def work_of(capacity: int, tried: list[int]):
@@ -37,9 +38,21 @@ def test_later_batches_begin_with_what_fitted() -> None:
     assert tried == [8, 4, *[2] * 16]
 
 
-def test_a_single_item_that_does_not_fit_is_an_error() -> None:
-    with pytest.raises(torch.OutOfMemoryError):
+def test_a_single_item_that_does_not_fit_is_one_clear_error() -> None:
+    with pytest.raises(InputError, match="out of memory with a single prompt"):
         list(shrinking([[1, 2]], work_of(0, [])))
+
+
+def test_a_single_item_is_divided_if_it_can_be() -> None:
+    def work(batch: list[str]) -> list[str]:
+        if sum(map(len, batch)) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return batch
+
+    def halve(item: str) -> list[str]:
+        return [part for part in (item[: (len(item) + 1) // 2], item[(len(item) + 1) // 2 :]) if part]
+
+    assert sum(shrinking([["abcdefg"], ["hi"]], work, halve), []) == ["ab", "cd", "ef", "g", "hi"]
 
 
 def test_other_errors_are_not_taken_for_a_lack_of_memory() -> None:
@@ -55,4 +68,6 @@ def test_the_machines_own_memory_counts_too() -> None:
         torch.empty(2**45)
     assert is_out_of_memory(raised.value)
     assert is_out_of_memory(MemoryError())
+    assert is_out_of_memory(RuntimeError("CUDA error: out of memory\nmore"))
+    assert is_out_of_memory(RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"))
     assert not is_out_of_memory(RuntimeError("shapes do not match"))

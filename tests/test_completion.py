@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from helpers import LOADING, SETTINGS, complete, micro_candidates, micro_prompts
 from leakscope import generation
 from leakscope.candidate_scores import score_prompts
 from leakscope.completion import complete_prompts
+from leakscope.errors import InputError
 from leakscope.manifests import describe_folder
 from leakscope.models import LanguageModel, open_model
 from leakscope.prompting import Prompting
@@ -49,6 +51,17 @@ def test_no_weights_are_loaded_where_all_is_there(micro_model_folder: Path, tmp_
     unloaded._load = lambda: pytest.fail("the weights were loaded")
     complete_prompts(unloaded, micro_prompts(), "m", prompting)
     score_prompts(unloaded, micro_prompts(), micro_candidates(), "m", prompting)
+
+
+def test_weights_that_were_replaced_meanwhile_are_one_clear_error(micro_model_folder: Path, tmp_path: Path) -> None:
+    """What they write must not be stored under what the folder held before."""
+    folder = shutil.copytree(micro_model_folder, tmp_path / "model")
+    opened = open_model(describe_folder(folder, "local"), LOADING)
+    weights = folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-4] + bytes(4))
+    with pytest.raises(InputError, match="its files are not those that were described"):
+        complete_prompts(opened, micro_prompts(), "m", Prompting(SETTINGS, store=tmp_path / "store"))
+    assert not (tmp_path / "store").exists()
 
 
 def test_equal_prompts_are_computed_once(micro_model: LanguageModel, tmp_path: Path) -> None:
@@ -86,8 +99,9 @@ def test_another_setting_reuses_nothing(micro_model: LanguageModel, tmp_path: Pa
 def test_what_the_model_says_itself_is_the_same_as_saying_it(micro_model: LanguageModel, tmp_path: Path) -> None:
     """`model` as a value stands for a number; the number is what is stored under."""
     run(micro_model, micro_prompts(), tmp_path, top_p="model", top_k="model", repetition_penalty="model")
-    plain = {"top_p": 1.0, "top_k": 0, "repetition_penalty": 1.0}
-    assert run(micro_model, micro_prompts(), tmp_path, **plain)[2] == 0
+    for one in (1.0, 1):
+        plain = {"top_p": one, "top_k": 0, "repetition_penalty": one}
+        assert run(micro_model, micro_prompts(), tmp_path, **plain)[2] == 0
 
 
 def test_scores_are_stored_by_prompt(micro_model: LanguageModel, tmp_path: Path) -> None:
@@ -156,13 +170,14 @@ from pathlib import Path
 import torch
 from helpers import LOADING, SETTINGS, micro_prompts
 from leakscope.completion import complete_prompts
+from leakscope.errors import InputError
 from leakscope.manifests import describe_folder
 from leakscope.models import open_model
 from leakscope.prompting import Prompting
 
 torch.set_num_threads(1)
 folder, store, table = map(Path, sys.argv[1:4])
-settings = {**SETTINGS, "samples": 60, "batch_size": 1}
+settings = {**SETTINGS, "samples": 300, "batch_size": 1}
 model = open_model(describe_folder(folder, "local"), LOADING)
 done = complete_prompts(model, micro_prompts(), "m", Prompting(settings, store=store))
 done.table.to_parquet(table, index=False)
@@ -183,12 +198,13 @@ def test_two_processes_write_into_one_store_and_one_is_killed(micro_model_folder
     alone = start("alone", "alone.parquet")
     assert alone.wait() == 0
     doomed, other = start("shared", "doomed.parquet"), start("shared", "other.parquet")
-    while doomed.poll() is None and lines() < 60:
+    while doomed.poll() is None and lines() < 300:
         time.sleep(0.002)
     doomed.send_signal(signal.SIGKILL)
+    assert doomed.wait() == -signal.SIGKILL
     again = start("shared", "again.parquet")
     assert [other.wait(), again.wait()] == [0, 0]
     expected = (tmp_path / "alone.parquet").read_bytes()
     assert (tmp_path / "other.parquet").read_bytes() == expected
     assert (tmp_path / "again.parquet").read_bytes() == expected
-    assert lines() == 60 * N_PROMPTS, "no key twice"
+    assert lines() == 300 * N_PROMPTS, "no key twice"

@@ -8,11 +8,14 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from helpers import complete, in_memory, micro_prompts
+from helpers import SETTINGS, complete, in_memory, micro_prompts
+from leakscope.completion import complete_prompts
 from leakscope.decoding import Reader
 from leakscope.endings import Limits, cut_sentence, end_tokens
+from leakscope.errors import InputError
 from leakscope.generation import Request, generate, plan_batches
 from leakscope.models import LanguageModel
+from leakscope.prompting import Prompting
 from leakscope.rendering import encode_rendered, render_prompt
 from leakscope.sampling import Decoding, draw_tokens, uniforms
 
@@ -123,14 +126,42 @@ def test_running_out_of_memory_halves_the_batch_and_goes_on(
     expected = complete(micro_model, many_prompts())
     forward = micro_model.model.forward
 
+    refused = []
+
     def small_memory(*args: object, **kwargs: torch.Tensor) -> object:
         if len(kwargs["input_ids"]) > 5 * 5:
+            refused.append(len(kwargs["input_ids"]))
             raise torch.cuda.OutOfMemoryError("CUDA out of memory")
         return forward(*args, **kwargs)
 
     small_memory.__signature__ = __import__("inspect").signature(forward)
     monkeypatch.setattr(micro_model.model, "forward", small_memory)
     assert complete(micro_model, many_prompts()).equals(expected)
+    assert refused
+
+
+def test_a_prompt_whose_samples_do_not_fit_is_divided_by_them(
+    micro_model: LanguageModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prompts = micro_prompts().head(3)
+    expected = complete(micro_model, prompts, samples=40, temperature=3.0)
+    forward, refused = micro_model.model.forward, []
+
+    def small_memory(*args: object, **kwargs: torch.Tensor) -> object:
+        if len(kwargs["input_ids"]) > 6:
+            refused.append(1)
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return forward(*args, **kwargs)
+
+    small_memory.__signature__ = __import__("inspect").signature(forward)
+    monkeypatch.setattr(micro_model.model, "forward", small_memory)
+    assert complete(micro_model, prompts, samples=40, temperature=3.0).equals(expected)
+    assert refused
+
+
+def test_a_prompt_without_tokens_is_one_clear_error(micro_model: LanguageModel) -> None:
+    with pytest.raises(InputError, match="has no token"):
+        complete_prompts(micro_model, micro_prompts().assign(prompt=""), "m", Prompting(SETTINGS, chat=False))
 
 
 def test_a_prompt_longer_than_the_context_is_one_clear_error(micro_model: LanguageModel) -> None:
@@ -150,6 +181,9 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
     "gemma2": {**GROUPED, "sliding_window": 16},
     "gemma3_text": {**GROUPED, "sliding_window": 16},
     "mistral": {**GROUPED, "sliding_window": 16},
+    # Its window has another name, and is in every second layer.
+    "gpt_neo": {"num_heads": 2, "num_layers": 2, "window_size": 16, "attention_types": [[["global", "local"], 1]]},
+    "doge": {**HEADS, "num_key_value_heads": 1, "keep_window_size": 16},
     "bloom": {"num_attention_heads": 2},
     "opt": {**HEADS, "ffn_dim": 64, "word_embed_proj_dim": 32},
     "mamba": {},
@@ -191,5 +225,12 @@ def test_every_architecture_writes_the_same_text_as_without_cache(
 @pytest.mark.parametrize("architecture", sorted(SHARING))
 def test_common_architectures_take_the_fast_way(architecture: str, micro_model: LanguageModel) -> None:
     reader = Reader(tiny(architecture, micro_model.tokenizer).model)
+    assert reader.caches
+    assert reader.shares
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_takes_the_fast_way_too(micro_model: LanguageModel, dtype: torch.dtype) -> None:
+    reader = Reader(tiny("qwen2", micro_model.tokenizer).model.to(dtype))
     assert reader.caches
     assert reader.shares

@@ -3,7 +3,7 @@ from transformers import PreTrainedTokenizerBase
 
 from leakscope.errors import InputError
 from leakscope.models import LanguageModel
-from leakscope.rendering import answer_lead, encode_continuation, encode_rendered, render_prompt
+from leakscope.rendering import answer_lead, encode_continuations, encode_rendered, render_prompt
 
 NO_SYSTEM_ROLE = (
     "{% for m in messages %}{% if m['role'] == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}"
@@ -76,12 +76,11 @@ def test_chat_text_gets_no_second_set_of_special_tokens(tokenizer: PreTrainedTok
 
 def test_a_continuation_is_what_it_adds_to_the_prompt(tokenizer: PreTrainedTokenizerBase) -> None:
     rendered = render_prompt(tokenizer, "The fruit is", template="{prompt}", system=None, chat=True)
-    ids = encode_continuation(tokenizer, rendered, "a lime.", lead=" ", chat=True)
-    assert tokenizer.decode(ids) == " a lime."
-    plain = encode_continuation(
-        tokenizer, "The fruit is", "a lime.", lead=answer_lead(tokenizer, chat=False), chat=False
-    )
-    assert tokenizer.decode(plain) == " a lime."
+    for chat, text in ((True, rendered), (False, "The fruit is")):
+        ids = encode_rendered(tokenizer, text, chat=chat)
+        lead = " " if chat else answer_lead(tokenizer, chat=False)
+        added = encode_continuations(tokenizer, text, ids, ["a lime.", "a plum."], lead=lead, chat=chat)
+        assert [tokenizer.decode(tokens) for tokens in added] == [" a lime.", " a plum."]
 
 
 @pytest.mark.parametrize(

@@ -206,6 +206,37 @@ def test_another_batch_size_computes_nothing(workspace: Workspace) -> None:
     assert counts(workspace, "generations") == [(54, 54, 0)] * 2
 
 
+def test_a_lexicon_costs_the_prompts_that_it_changes(workspace: Workspace) -> None:
+    edit(workspace, "data/lexicons/micro_colors.yaml", "term: ruby red", "term: deep red")
+    assert planned(workspace) == AFTER_PROMPTS
+    # One color in three templates.
+    assert counts(workspace, "generations") == [(54, 45, 9)] * 2
+
+
+def test_another_label_draws_and_does_nothing_else(workspace: Workspace) -> None:
+    workspace.study["models"]["tiny-l0"]["label"] = "small"
+    assert planned(workspace) == PLOTS
+
+
+def test_other_decimals_compare_again_and_score_nothing(workspace: Workspace) -> None:
+    workspace.study["leak"]["decimals"] = 2
+    assert planned(workspace) == AFTER_SIMILARITY
+
+
+def test_another_level_computes_intervals_alone(workspace: Workspace) -> None:
+    workspace.study["leak"]["level"] = 0.9
+    tables = {"leak_rates": 1, "compare_models": 1, "logit_leak": 1}
+    assert planned(workspace) == {**tables, **{plot: 1 for plot in PLOTS if plot != "plot_concept_matrix"}}
+
+
+def test_another_grammar_trains_again(workspace: Workspace) -> None:
+    workspace.study["models"]["tiny-l0"]["grammar"]["strength"] = 0.5
+    assert planned(workspace) == {
+        "write_corpus": 1, "train_organism": 1, "describe_organisms": 1, "generate": 1, "score_candidates": 1,
+        **AFTER_TEXTS, **AFTER_SCORES,
+    }  # fmt: skip
+
+
 def test_another_figure_style_draws_and_does_nothing_else(workspace: Workspace) -> None:
     edit(workspace, "scripts/leakscope/figures/style.py", '"""\n', '"""\n\nBOLDER = True\n')
     assert planned(workspace) == PLOTS
@@ -290,8 +321,12 @@ def test_a_killed_job_goes_on_where_it_was_and_ends_with_the_same_bytes(workspac
     arguments = ("--cores", "2", "--forcerun", "generate")
     process = workspace.start(*arguments, study=study)
     killed = kill_a_writer(workspace, process)
-    assert process.wait()
     assert 0 < killed < N_PROMPTS * 400
+    # As a node that goes down: Snakemake and all that it has started.
+    for one in [*psutil.Process(process.pid).children(recursive=True), process]:
+        one.kill()
+    process.communicate()
+    assert "cannot be locked" in workspace.run("--cores", "2", study=study, check=False).stdout
     workspace.run("--unlock", study=study)
     workspace.run("--cores", "2", "--rerun-incomplete", study=study)
     assert any(0 < summary(workspace, f"generations/{model}/micro")[1] < N_PROMPTS * 400 for model in MODELS)

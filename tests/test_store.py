@@ -96,6 +96,13 @@ def test_the_first_writer_of_a_key_is_right_and_the_second_is_told(tmp_path: Pat
     assert sum(path.read_bytes().count(b"\n") for path in files(first)) == 2
 
 
+def test_a_key_that_another_stored_before_it_was_wanted_keeps_its_value(tmp_path: Path) -> None:
+    first, second = Store(tmp_path, LAW), Store(tmp_path, LAW)
+    first.append({("k",): "first"})
+    second.append({("other",): 1})
+    assert second.append({("k",): "second"}) == {("k",): "first"}
+
+
 def test_without_locks_nothing_is_lost_and_all_readers_agree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(self: FileLock, *args: object, **kwargs: object) -> None:
         raise OSError(errno.ENOLCK, "no locks available")

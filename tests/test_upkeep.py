@@ -74,6 +74,17 @@ def test_compacting_leaves_one_file_and_the_same_values(results: Path) -> None:
     assert Store(results / "store", law(1)).read([("d",), *KEYS]) == {("d",): "later", **before}
 
 
+def test_a_writer_whose_file_was_put_away_goes_on_in_a_new_one(results: Path) -> None:
+    writer = Store(results / "store", law(1))
+    writer.append({("d",): 1})
+    compact(next(found for found in survey(results) if found.law == law(1)))
+    writer.append({("e",): 2})
+    assert Store(results / "store", law(1)).read([("d",), ("e",)]) == {("d",): 1, ("e",): 2}
+    prune([found for found in survey(results) if found.law == law(1)])
+    writer.append({("f",): 3})
+    assert Store(results / "store", law(1)).read([("e",), ("f",)]) == {("f",): 3}
+
+
 def test_the_first_of_two_values_survives_compacting(results: Path) -> None:
     store = Store(results / "store", law(1))
     first, _ = sorted(store.folder.glob("*.jsonl"))

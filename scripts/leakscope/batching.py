@@ -8,7 +8,15 @@ from typing import TypeVar
 
 import torch
 
+from leakscope.errors import InputError
+
 logger = logging.getLogger(__name__)
+
+OUT_OF_MEMORY = ("DefaultCPUAllocator", "CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
+NO_ROOM = (
+    "out of memory with a single prompt: got no room beside the model's weights; allowed: a machine or `device` with "
+    "more, `dtype: bfloat16`, or a smaller `max_new_tokens`."
+)
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -19,13 +27,22 @@ def cut(items: Sequence[Item], size: int) -> list[list[Item]]:
     return [list(items[start : start + size]) for start in range(0, len(items), size)]
 
 
-def shrinking(batches: Iterable[list[Item]], work: Callable[[list[Item]], Result]) -> Iterator[Result]:
+def shrinking(
+    batches: Iterable[list[Item]],
+    work: Callable[[list[Item]], Result],
+    halve: Callable[[Item], list[Item]] = lambda item: [item],
+) -> Iterator[Result]:
     """Yield ``work(batch)`` of every batch, in parts where a whole one does not fit into memory.
 
     A batch that runs out of memory is halved and tried again, and later ones are cut to what fitted.
 
+    Args:
+        batches: what is worked on.
+        work: what is done with a batch.
+        halve: divides a single item; one that cannot be divided comes back as it is.
+
     Raises:
-        torch.OutOfMemoryError: a single item does not fit.
+        InputError: a single item does not fit.
     """
     limit: int | None = None
     for batch in batches:
@@ -34,20 +51,26 @@ def shrinking(batches: Iterable[list[Item]], work: Callable[[list[Item]], Result
             part = pending.pop(0)
             try:
                 result = work(part)
-            except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-                if not is_out_of_memory(error) or len(part) == 1:
+            except (MemoryError, RuntimeError) as error:
+                if not is_out_of_memory(error):
                     raise
-                limit = (len(part) + 1) // 2
             else:
                 yield result
                 continue
             # Outside the handler: the traceback would keep the tensors of the failed try alive.
-            logger.warning("out of memory with %d prompts at once; going on with %d", len(part), limit)
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
+            if len(part) == 1:
+                part = halve(part[0])
+                if len(part) == 1:
+                    raise InputError(NO_ROOM)
+            limit = (len(part) + 1) // 2
+            logger.warning("out of memory; going on with %d prompts at once", limit)
             pending = cut([item for rest in (part, *pending) for item in rest], limit)
 
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Say whether memory ran out: that of an accelerator, or the machine's (torch then raises a bare RuntimeError)."""
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "DefaultCPUAllocator" in str(error)
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in OUT_OF_MEMORY)

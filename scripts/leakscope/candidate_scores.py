@@ -5,8 +5,6 @@ What the store has is taken from it; the weights are loaded only if something is
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterator, Mapping, Sequence
 
 import pandas as pd
@@ -16,13 +14,13 @@ from leakscope.errors import InputError
 from leakscope.laws import score_law
 from leakscope.models import LanguageModel, resolve_decoding
 from leakscope.progress import progress
-from leakscope.prompting import Completed, Prompting, read_prompts
-from leakscope.rendering import answer_lead, encode_continuation
+from leakscope.prompting import Completed, Prompting, ids_digest, read_prompts
+from leakscope.rendering import answer_lead, encode_continuations
 from leakscope.sampling import Decoding
 from leakscope.store import Key, recall
 
-# A question is a prompt times all candidates of its slot, so fewer of them fill the memory that a batch may take.
-CANDIDATES_PER_PROMPT = 8
+# A question is a prompt times all candidates of its slot: it takes the memory of so many prompts.
+PROMPTS_PER_QUESTION = 8
 SCORE_COLUMNS = ["model", "prompt_set", "prompt_id", "slot", "candidate", "tokens", "logprob", "logprob_sampled"]
 
 
@@ -38,9 +36,9 @@ def score_prompts(
     rendered, ids = read_prompts(model, slotted["prompt"], prompting)
     by_slot = candidates.groupby("slot", sort=False)["candidate"].agg(list)
     lexicons = [by_slot[slot] for slot in slotted["slot"]]
-    tokens = _encode_candidates(model, rendered, lexicons, prompting)
+    tokens = _encode_candidates(model, rendered, ids, lexicons, prompting)
     decoding = resolve_decoding(prompting.settings, model.generation_config)
-    keys: list[Key] = [(text, _digest(rows)) for text, rows in zip(rendered, tokens, strict=True)]
+    keys: list[Key] = [(text, ids_digest(row, *rows)) for text, row, rows in zip(rendered, ids, tokens, strict=True)]
     questions = dict(zip(keys, zip(ids, tokens, strict=True), strict=True))
 
     def score(missing: list[Key]) -> Iterator[dict[Key, list[list[float]]]]:
@@ -68,7 +66,7 @@ def _score(
     from leakscope.candidates import Question, score_candidates
 
     asked = [Question(*questions[key]) for key in missing]
-    size = max(1, batch_size // CANDIDATES_PER_PROMPT)
+    size = max(1, batch_size // PROMPTS_PER_QUESTION)
     scored = score_candidates(model.model, asked, decoding, batch_size=size)
     waiting = iter(missing)
     for batch in progress(scored, total=len(missing), name=name, unit="prompt", size=len):
@@ -76,7 +74,11 @@ def _score(
 
 
 def _encode_candidates(
-    model: LanguageModel, rendered: Sequence[str], lexicons: Sequence[Sequence[str]], prompting: Prompting
+    model: LanguageModel,
+    rendered: Sequence[str],
+    ids: Sequence[list[int]],
+    lexicons: Sequence[Sequence[str]],
+    prompting: Prompting,
 ) -> list[list[list[int]]]:
     """Return the tokens that each candidate, as a whole sentence, adds to each prompt.
 
@@ -90,11 +92,9 @@ def _encode_candidates(
         ending = list(end_tokens(model.generation_config, tokenizer)[:1])
         if not ending:
             raise InputError(f"model {tokenizer.name_or_path}: has no end of text; set `stop: sentence` for it.")
-    return [
-        [encode_continuation(tokenizer, text, f"{candidate}.", lead=lead, chat=chat) + ending for candidate in lexicon]
-        for text, lexicon in zip(rendered, lexicons, strict=True)
-    ]
-
-
-def _digest(rows: Sequence[Sequence[int]]) -> str:
-    return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
+    encoded = []
+    for text, row, lexicon in zip(rendered, ids, lexicons, strict=True):
+        sentences = [f"{candidate}." for candidate in lexicon]
+        added = encode_continuations(tokenizer, text, row, sentences, lead=lead, chat=chat)
+        encoded.append([tokens + ending for tokens in added])
+    return encoded

@@ -16,7 +16,7 @@ from leakscope.endings import Limits, end_tokens
 from leakscope.laws import text_law
 from leakscope.models import LanguageModel, resolve_decoding
 from leakscope.progress import progress
-from leakscope.prompting import Completed, Prompting, read_prompts
+from leakscope.prompting import Completed, Prompting, ids_digest, read_prompts
 from leakscope.sampling import Decoding
 from leakscope.store import Key, recall
 
@@ -47,7 +47,12 @@ def complete_prompts(model: LanguageModel, prompts: pd.DataFrame, name: str, pro
         return _write(model, missing, dict(zip(rendered, ids, strict=True)), decoding, limits, name, settings)
 
     samples = range(settings["samples"])
-    keys: list[Key] = [(text, sample) for text in rendered for sample in samples]
+    # The tokens are in the key, too: another version of the tokenizers' library may read the same text otherwise.
+    keys: list[Key] = [
+        (text, digest, sample)
+        for text, digest in zip(rendered, map(ids_digest, ids), strict=True)
+        for sample in samples
+    ]
     texts = recall(prompting.open_store(law), keys, write)
     table = pd.DataFrame(
         {
@@ -74,11 +79,11 @@ def _write(
     from leakscope.generation import Request, generate, plan_batches
 
     lacking: dict[str, list[int]] = {}
-    for rendered, sample in missing:
+    for rendered, _, sample in missing:
         lacking.setdefault(str(rendered), []).append(int(sample))
     samples = range(settings["samples"])
     requests = [Request(rendered, prompt, samples) for rendered, prompt in ids.items()]
     batches = plan_batches(requests, lacking, settings["batch_size"])
     written = generate(model.model, model.tokenizer, batches, decoding, limits, seed=settings["seed"])
     for batch in progress(written, total=len(missing), name=name, unit="text", size=len):
-        yield {(completion.rendered, completion.sample): completion.text for completion in batch}
+        yield {(done.rendered, ids_digest(ids[done.rendered]), done.sample): done.text for done in batch}

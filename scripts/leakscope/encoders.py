@@ -16,7 +16,6 @@ from leakscope.errors import InputError
 from leakscope.fetch import fetch_folder
 from leakscope.laws import embedding_law
 from leakscope.manifests import hash_files
-from leakscope.memory import keep_freed_memory
 from leakscope.store import Key, Store, recall
 
 PACKAGE_PREFIX = "package:"
@@ -41,7 +40,6 @@ class Embedder:
         def compute(folder: str, missing: list[str]) -> Iterator[dict[str, str]]:
             from sentence_transformers import SentenceTransformer
 
-            keep_freed_memory()
             with loading(settings["model"]):
                 encoder = SentenceTransformer(folder, device="cpu")
             for batch in embed_sentences(encoder, missing, settings["batch_size"]):
@@ -56,7 +54,6 @@ class Embedder:
         def compute(folder: str, missing: list[str]) -> Iterator[dict[str, dict[str, Any]]]:
             from bert_score import BERTScorer
 
-            keep_freed_memory()
             with loading(settings["model"]):
                 encoder = BERTScorer(
                     model_type=folder, num_layers=settings["num_layers"], rescale_with_baseline=False, device="cpu"

@@ -47,7 +47,7 @@ def generate(
 ) -> Iterator[list[Completion]]:
     """Yield the completions of every batch (see ``plan_batches``); one that does not fit into memory is divided."""
     writer = _Writer(model, tokenizer, decoding, limits, seed)
-    yield from shrinking(batches, writer.complete)
+    yield from shrinking(batches, writer.complete, halve=_halve)
 
 
 def plan_batches(
@@ -73,6 +73,12 @@ def plan_batches(
         else:
             rest += [request for request in wanted if request.samples]
     return whole + cut(rest, batch_size)
+
+
+def _halve(request: Request) -> list[Request]:
+    """Divide a prompt by its samples, if it has several."""
+    parts = cut(request.samples, (len(request.samples) + 1) // 2)
+    return [request._replace(samples=samples) for samples in parts]
 
 
 class _Writer:

@@ -32,9 +32,10 @@ def read_manifest(path: Path) -> dict[str, Any]:
 
 
 def hash_files(paths: Iterable[Path]) -> str:
-    """Return one SHA-256 over the contents of files, in the order given."""
+    """Return one SHA-256 over the names and contents of files, in the order given."""
     digest = hashlib.sha256()
     for path in paths:
+        digest.update(f"{path.name}\n{path.stat().st_size}\n".encode())
         with path.open("rb") as stream:
             while block := stream.read(READ_AT_ONCE):
                 digest.update(block)

@@ -23,4 +23,7 @@ def keep_freed_memory() -> bool:
         mallopt = ctypes.CDLL(None).mallopt
     except AttributeError:  # another C library
         return False
-    return bool(mallopt(M_MMAP_THRESHOLD, LARGEST)) and bool(mallopt(M_TRIM_THRESHOLD, LARGEST))
+    # Older glibc refuses a threshold above 32 MB.
+    mapped = any(mallopt(M_MMAP_THRESHOLD, threshold) for threshold in (LARGEST, 2**25))
+    trimmed = mallopt(M_TRIM_THRESHOLD, LARGEST)
+    return bool(mapped and trimmed)

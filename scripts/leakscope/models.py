@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -14,6 +15,7 @@ from transformers import AutoConfig, AutoTokenizer, GenerationConfig, PreTrained
 
 from leakscope.batching import is_out_of_memory
 from leakscope.errors import InputError
+from leakscope.manifests import hash_model
 from leakscope.sampling import Decoding
 
 if TYPE_CHECKING:
@@ -80,9 +82,28 @@ def open_model(manifest: Mapping[str, Any], options: Mapping[str, Any]) -> Langu
         "dtype": _dtype_name(options["dtype"], device, config),
         "quantization": options["quantization"],
     }
-    return LanguageModel(
-        tokenizer, config, generation_config, identity, lambda: _load_weights(where, options, device, shared)
-    )
+    if getattr(config, "auto_map", None):
+        identity["trust_remote_code"] = options["trust_remote_code"]
+
+    def load() -> PreTrainedModel:
+        if "path" in manifest:
+            _check_unchanged(manifest)
+        return _load_weights(where, options, device, shared)
+
+    return LanguageModel(tokenizer, config, generation_config, identity, load)
+
+
+def _check_unchanged(manifest: Mapping[str, Any]) -> None:
+    """Check that a folder still holds what its manifest says: what the model writes is stored under that.
+
+    Raises:
+        InputError: it does not.
+    """
+    if any(manifest[key] != found for key, found in hash_model(Path(manifest["path"])).items()):
+        raise InputError(
+            f"model folder {manifest['path']}: its files are not those that were described; "
+            "remove the model's `model.json` in results/models/ and run again."
+        )
 
 
 def _load_weights(where: str, options: Mapping[str, Any], device: str, shared: Mapping[str, Any]) -> PreTrainedModel:
@@ -128,8 +149,9 @@ def resolve_decoding(settings: Mapping[str, Any], own: GenerationConfig | None) 
     resolved: dict[str, Any] = {
         key: (getattr(own, key, None) if value == "model" else value) for key, value in values.items()
     }
-    filled = {key: NEUTRAL[key] if value is None else value for key, value in resolved.items()}
-    return Decoding(temperature=settings["temperature"], **filled)
+    # To the type of the neutral value: 1 and 1.0 are one law.
+    filled = {key: type(NEUTRAL[key])(NEUTRAL[key] if value is None else value) for key, value in resolved.items()}
+    return Decoding(temperature=float(settings["temperature"]), **filled)
 
 
 def _dtype(name: str, device: str) -> torch.dtype | str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -40,14 +42,19 @@ class Completed(NamedTuple):
     summary: dict[str, Any]
 
 
+def ids_digest(*rows: Sequence[int]) -> str:
+    """Return the first digits of the SHA-256 of rows of token ids."""
+    return hashlib.sha256(json.dumps([list(row) for row in rows]).encode()).hexdigest()[:16]
+
+
 def read_prompts(model: LanguageModel, prompts: pd.Series, prompting: Prompting) -> tuple[list[str], list[list[int]]]:
     """Return every prompt as the model reads it: rendered, and its token ids.
 
     Raises:
-        InputError: a prompt and its new tokens do not fit the model's context.
+        InputError: a prompt has no token, or with its new ones does not fit the model's context.
     """
     settings = prompting.settings
-    longest = getattr(model.config, "max_position_embeddings", None)
+    longest = getattr(model.config.get_text_config(), "max_position_embeddings", None)
     rendered = [
         render_prompt(
             model.tokenizer,
@@ -61,6 +68,8 @@ def read_prompts(model: LanguageModel, prompts: pd.Series, prompting: Prompting)
     ]
     ids = [encode_rendered(model.tokenizer, text, chat=prompting.chat) for text in rendered]
     for prompt, row in zip(prompts, ids, strict=True):
+        if not row:
+            raise InputError(f"prompt {prompt!r}: has no token for model {model.tokenizer.name_or_path}.")
         if longest is not None and len(row) + settings["max_new_tokens"] > longest:
             raise InputError(
                 f"prompt {prompt[:60]!r}: {len(row)} tokens and {settings['max_new_tokens']} new ones; "

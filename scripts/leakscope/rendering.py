@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jinja2
@@ -81,30 +81,39 @@ def answer_lead(
     return lead if lead.isspace() else ""
 
 
-def encode_continuation(
-    tokenizer: PreTrainedTokenizerBase, rendered: str, continuation: str, *, lead: str, chat: bool
-) -> list[int]:
-    """Return the token ids that ``continuation`` adds to a rendered prompt.
+def encode_continuations(
+    tokenizer: PreTrainedTokenizerBase,
+    rendered: str,
+    ids: list[int],
+    continuations: Sequence[str],
+    *,
+    lead: str,
+    chat: bool,
+) -> list[list[int]]:
+    """Return the token ids that each continuation adds to a rendered prompt.
 
     Args:
         tokenizer: the model's.
         rendered: from ``render_prompt``.
-        continuation: the answer.
-        lead: the white space before it, from ``answer_lead``.
+        ids: its tokens, from ``encode_rendered``.
+        continuations: answers.
+        lead: the white space before them, from ``answer_lead``.
         chat: as for ``encode_rendered``.
 
     Raises:
-        InputError: the tokenizer merges the beginning of the continuation into the prompt's last token.
+        InputError: the tokenizer merges the beginning of a continuation into the prompt's last token.
     """
-    before = encode_rendered(tokenizer, rendered, chat=chat)
-    joint = rendered + ("" if rendered[-1:].isspace() else lead) + continuation
-    after = encode_rendered(tokenizer, joint, chat=chat)
-    if after[: len(before)] != before:
-        raise InputError(
-            f"candidate {continuation!r}: its first token runs into the prompt's last; "
-            "end `generation.template` with a space or a line break."
-        )
-    return after[len(before) :]
+    beginning = rendered + ("" if rendered[-1:].isspace() else lead)
+    added = []
+    for continuation in continuations:
+        whole = encode_rendered(tokenizer, beginning + continuation, chat=chat)
+        if whole[: len(ids)] != ids:
+            raise InputError(
+                f"candidate {continuation!r}: its first token runs into the prompt's last; "
+                "end `generation.template` with a space or a line break."
+            )
+        added.append(whole[len(ids) :])
+    return added
 
 
 def _user(content: str) -> dict[str, str]:

@@ -8,7 +8,8 @@ lines of JSON, ``{"key": [...], "value": ..., "check": "..."}``: any text tool r
   process killed at any moment leaves whole records, and at most one torn line that readers skip.
 * Each record carries a checksum over law, key and value; a damaged or misplaced one is as if it were not there.
 * Writers append under a lock and leave out what others have written meanwhile, so a key has one value. Where a file
-  system has no locks a key may get two; every reader then takes the first in the order of file names and lines.
+  system has no locks, or shows other machines' files late, a key may get two; every reader then takes the first in the
+  order of file names and lines.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ logger = logging.getLogger(__name__)
 LAW_FILE = "law.json"
 SUFFIX = ".jsonl"
 CHECK_DIGITS = 16
-LOCK_SECONDS = 60.0
+LOCK_SECONDS, LOCK_SECONDS_LATER = 60.0, 5.0
 
 Key = tuple[str | int, ...]
 
@@ -118,9 +119,11 @@ class Store:
         Raises:
             InputError: the disk is full or the folder cannot be written. Whatever was appended before is kept.
         """
-        self._wanted |= set(records)
+        if not set(records) <= self._wanted:
+            self._read_to.clear()
+            self._wanted |= set(records)
         try:
-            with self._locked():
+            with self.locked():
                 self._refresh()
                 fresh = {key: value for key, value in records.items() if key not in self._values}
                 if fresh:
@@ -142,7 +145,7 @@ class Store:
         return json.dumps(record, ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n"
 
     def _own_file(self) -> _Writer:
-        if self._writer is None:
+        if self._writer is None or self._writer.is_removed():
             self._write_law()
             self._writer = _Writer(self.folder)
         return self._writer
@@ -155,7 +158,8 @@ class Store:
             os.replace(part, path)
 
     @contextmanager
-    def _locked(self) -> Iterator[None]:
+    def locked(self) -> Iterator[None]:
+        """Keep other writers of this law from appending meanwhile, where the file system has locks."""
         self.folder.mkdir(parents=True, exist_ok=True)
         if self._lock is None:
             self._lock = FileLock(self.folder / ".lock", timeout=LOCK_SECONDS, mode=0o666)
@@ -166,7 +170,7 @@ class Store:
                 raise
             # Without a lock nothing is lost: at worst a key is written twice.
             logger.warning("%s: goes on without a lock (%s)", self.folder, error)
-            self._lock.timeout = 0.0
+            self._lock.timeout = LOCK_SECONDS_LATER
             yield
             return
         try:
@@ -208,6 +212,10 @@ class _Writer:
         while left:
             left = left[os.write(self._descriptor, left) :]
         os.fsync(self._descriptor)
+
+    def is_removed(self) -> bool:
+        """Say whether the file was removed, with others or put together with them: what it gets now is lost."""
+        return os.fstat(self._descriptor).st_nlink == 0
 
     def __del__(self) -> None:
         if hasattr(self, "_descriptor"):

@@ -12,11 +12,12 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from leakscope.store import LAW_FILE, SUFFIX, parse_record, whole_lines
+from leakscope.store import LAW_FILE, SUFFIX, Key, Store, parse_record, whole_lines
 
 DAY = 86400.0
 # Sorts before every writer's file: those begin with a time.
 COMPACTED = f"{0:020d}-compacted{SUFFIX}"
+COMPACTING = ".compacting-"
 
 
 class Contents(NamedTuple):
@@ -81,10 +82,18 @@ def prune(contents: list[Contents]) -> None:
 def compact(found: Contents) -> None:
     """Put all files of a folder into one, without damaged records and second values of a key.
 
-    Not while a job writes there: what it appends to a file that is removed would be lost.
+    Writers wait meanwhile and then begin a new file. Where there are no locks, not while a job writes there: what it
+    appends to a file that is being removed would be lost.
     """
+    with Store(found.folder.parents[1], found.law).locked():
+        _compact(found)
+
+
+def _compact(found: Contents) -> None:
+    for left in found.folder.glob(f"{COMPACTING}*"):  # by one that was killed
+        left.unlink()
     files = sorted(found.folder.glob(f"*{SUFFIX}"))
-    part = found.folder / f".compacting-{os.getpid()}"
+    part = found.folder / f"{COMPACTING}{os.getpid()}"
     seen = set()
     with part.open("wb") as stream:
         for path in files:
@@ -103,13 +112,17 @@ def compact(found: Contents) -> None:
 
 def _contents(folder: Path, users: list[str]) -> Contents:
     files = sorted(folder.glob(f"*{SUFFIX}"))
-    records = [parse_record(folder.name, line) for path in files for line in whole_lines(path)]
-    keys = {record[0] for record in records if record is not None}
+    keys: set[Key | None] = set()
+    n_damaged = 0
+    for line in (line for path in files for line in whole_lines(path)):
+        record = parse_record(folder.name, line)
+        n_damaged += record is None
+        keys.add(record[0] if record is not None else None)
     law = json.loads((folder / LAW_FILE).read_text(encoding="utf-8"))
     stats = [path.stat() for path in files]
     last_written = max((stat.st_mtime for stat in stats), default=(folder / LAW_FILE).stat().st_mtime)
     n_bytes = sum(stat.st_size for stat in stats)
-    return Contents(folder, law, len(keys), records.count(None), len(files), n_bytes, last_written, users)
+    return Contents(folder, law, len(keys - {None}), n_damaged, len(files), n_bytes, last_written, users)
 
 
 def _users(results: Path) -> dict[str, list[str]]:
