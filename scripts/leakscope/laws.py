@@ -1,7 +1,7 @@
 """What determines a stored value besides its key, gathered in one place for each kind of value.
 
-Not in a law, since they move a value by rounding alone: batch size, company, order, threads, device. Nor are versions of
-libraries, which may do more; see docs/reuse.md.
+Not in a law, since they move a value by rounding alone: batch size, company, order, threads, device. Nor are versions
+of libraries, which may do more; see docs/reuse.md.
 """
 
 from __future__ import annotations
