@@ -4,6 +4,7 @@ Reads prompts and a model's manifest; takes texts from the store and computes th
 and how many were computed.
 """
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,7 +33,11 @@ def main(snakemake: "Snakemake") -> None:
     prompts = pd.read_parquet(snakemake.input.prompts)
     prompting = Prompting(params.settings, **params.chat, store=Path(params.store))
     texts = complete_prompts(model, prompts, snakemake.wildcards.model, prompting)
-    write_manifest(texts.summary, Path(output.summary))
+    summary, wildcards = texts.summary, snakemake.wildcards
+    sys.stderr.write(
+        f"{wildcards.model}, {wildcards.prompt_set}: computed {summary['computed']:,} of {summary['total']:,} texts\n"
+    )
+    write_manifest(summary, Path(output.summary))
     write_csv(texts.table, Path(output.table))
     write_table(texts.table, Path(output.texts))
 

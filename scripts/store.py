@@ -14,7 +14,7 @@ import sys
 import time
 from pathlib import Path
 
-from leakscope.upkeep import compact, overview, prunable, prune, survey
+from leakscope.upkeep import Contents, compact, overview, prunable, prune, survey
 
 
 def arguments() -> argparse.Namespace:
@@ -32,22 +32,30 @@ def main() -> None:
     contents = survey(options.results)
     if options.action == "prune":
         contents = prunable(contents, options.days, now)
-    if options.action == "compact":
+    elif options.action == "compact":
         contents = [found for found in contents if found.n_files > 1 and found.age_days(now) >= options.days]
     table = overview(contents)
-    megabytes = f"{table['megabytes'].sum():.1f} MB"
-    sys.stdout.write(
-        (table.to_string(index=False) if len(table) else "nothing") + f"\n{len(table)} folders, {megabytes}\n"
-    )
-    if options.action == "prune" and options.yes:
-        prune(contents)
-        sys.stdout.write("removed\n")
-    elif options.action == "prune" and contents:
-        sys.stdout.write("nothing was removed: add --yes\n")
-    elif options.action == "compact":
+    if len(table):
+        sys.stdout.write(table.to_string(index=False) + "\n")
+    sys.stdout.write(f"{len(table)} folders, {table['megabytes'].sum():.1f} MB\n")
+    sys.stdout.write(act(contents, options))
+
+
+def act(contents: list[Contents], options: argparse.Namespace) -> str:
+    """Do what was asked for and return what there is to say of it."""
+    if options.action == "list":
+        return ""
+    if not contents:
+        what = "unused" if options.action == "prune" else "in several files"
+        return f"nothing that is {what} and was last written to more than {options.days:g} days ago (--days)\n"
+    if options.action == "compact":
         for found in contents:
             compact(found)
-        sys.stdout.write(f"{len(contents)} folders now have one file each\n")
+        return "each has one file now\n"
+    if not options.yes:
+        return "nothing was removed: add --yes\n"
+    prune(contents)
+    return "removed\n"
 
 
 if __name__ == "__main__":

@@ -328,7 +328,7 @@ def test_a_killed_job_goes_on_where_it_was_and_ends_with_the_same_bytes(workspac
     process.communicate()
     assert "cannot be locked" in workspace.run("--cores", "2", study=study, check=False).stdout
     workspace.run("--unlock", study=study)
-    workspace.run("--cores", "2", "--rerun-incomplete", study=study)
+    workspace.run("--cores", "2", study=study)
     assert any(0 < summary(workspace, f"generations/{model}/micro")[1] < N_PROMPTS * 400 for model in MODELS)
     for name in (
         "leak_rates.csv",

@@ -113,9 +113,10 @@ def test_the_command_removes_nothing_unless_told_to(root: Path, results: Path) -
     assert len(survey(results)) == 3
     assert "removed" in run(root, results, "prune", "--days", "0", "--yes")
     assert len(survey(results)) == 2
-    run(root, results, "compact", "--days", "0")
+    assert "more than 7 days ago" in run(root, results, "compact")
+    assert "one file now" in run(root, results, "compact", "--days", "0")
     assert {found.n_files for found in survey(results)} == {1}
 
 
 def test_a_checkout_without_a_store_has_nothing_to_show(root: Path, tmp_path: Path) -> None:
-    assert run(root, tmp_path).startswith("nothing")
+    assert run(root, tmp_path).startswith("0 folders")

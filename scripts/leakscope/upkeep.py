@@ -38,14 +38,14 @@ class Contents(NamedTuple):
 
 
 def survey(results: Path) -> list[Contents]:
-    """Return what every folder of ``results/store`` holds, the last written last.
+    """Return what every folder of ``results/store`` holds, by kind, the last written last.
 
     ``users`` are the jobs whose summary names the folder, as ``<study>/<model or scorer>``.
     """
     users = _users(results)
     folders = [path.parent for path in (results / "store").glob(f"*/*/{LAW_FILE}")]
     contents = [_contents(folder, users.get(folder.name, [])) for folder in folders]
-    return sorted(contents, key=lambda found: (found.last_written, found.folder.name))
+    return sorted(contents, key=lambda found: (found.folder.parent.name, found.last_written, found.folder.name))
 
 
 def overview(contents: list[Contents]) -> pd.DataFrame:
