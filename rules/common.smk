@@ -3,6 +3,7 @@
 import os
 import re
 import sys
+from functools import cache
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -13,7 +14,10 @@ from leakscope.configuration import generation_settings, is_generated, is_on_hub
 from leakscope.dependencies import imported_first_by_jobs, script_files
 from leakscope.errors import InputError
 from leakscope.grammar_files import part_files
-from leakscope.prompts import template_files
+from leakscope.prompts import count_prompts, template_files
+from leakscope.resources import model_needs
+from leakscope.sharding import count_shards, shards_of
+from leakscope.tables import count_rows
 
 LEXICONS = Path("data/lexicons")
 
@@ -63,6 +67,7 @@ def one_of_names(names):
 
 
 wildcard_constraints:
+    shard=r"\d+-of-\d+",
     model=one_of_names(CONFIG["models"]),
     prompt_set=one_of_names(PROMPT_SETS),
     scorer=one_of_names(SCORERS),
@@ -137,9 +142,27 @@ def grammar_files(parts):
     return [str(path) for part in parts for path in part_files(Path("data/grammar") / part)]
 
 
-def on_gpu(wildcards):
-    """A GPU for a model that was not made for a CPU; organisms are smaller than the copy to a device is worth."""
-    return 0 if CONFIG["models"][wildcards.model]["source"] == "organism" else 1
+@cache
+def needs(model):
+    """GPUs, memory and time of a job that lets the model generate."""
+    return model_needs(CONFIG["models"][model], CONFIG["gpu_memory_gb"])
+
+
+def gpus(wildcards):
+    return needs(wildcards.model).gpus
+
+
+def model_mem_mb(wildcards, attempt):
+    return needs(wildcards.model).memory_mb * attempt
+
+
+def model_runtime(wildcards, attempt):
+    return needs(wildcards.model).minutes * attempt
+
+
+def growing(amount):
+    """Memory or time: twice as much for a job that was ended for want of it, and so on."""
+    return lambda wildcards, attempt: amount * attempt
 
 
 def model_threads(wildcards):
@@ -147,10 +170,32 @@ def model_threads(wildcards):
     return 1 if CONFIG["models"][wildcards.model]["source"] == "organism" else 8
 
 
-def model_mem_mb(wildcards, attempt):
-    """Four bytes a parameter, twice while loading, and room for libraries and activations."""
-    parameters = CONFIG["models"][wildcards.model].get("parameters") or 0
-    return (4000 + 8 * parameters // 10**6) * attempt
+@cache
+def n_prompts(prompt_set):
+    """About how many prompts a set has: what decides into how many shards it is divided."""
+    if prompt_set in TEMPLATED:
+        return count_prompts(Path(CONFIG["prompt_sets"][prompt_set]["path"]), LEXICONS)
+    return count_rows(Path(CONFIG["prompt_sets"][prompt_set]["path"]))
+
+
+@cache
+def n_shards(model, prompt_set):
+    """Into how many jobs a prompt set is divided under a model."""
+    shards = CONFIG["models"][model]["generation"]["shards"]
+    return shards if shards != "auto" else count_shards(n_prompts(prompt_set))
+
+
+def shards(pattern):
+    """An input function: the file that each shard of a model's prompt set writes."""
+    return lambda w: [
+        pattern.format(model=w.model, prompt_set=w.prompt_set, shard=shard)
+        for shard in shards_of(n_shards(w.model, w.prompt_set))
+    ]
+
+
+# Prompt sets so large, or asked to, that some model's work on them is divided; gathering costs a job, so others are not.
+SHARDED = [name for name in PROMPT_SETS if any(n_shards(model, name) > 1 for model in GENERATED)]
+UNSHARDED = [name for name in PROMPT_SETS if name not in SHARDED]
 
 
 def generations_file(wildcards):

@@ -21,8 +21,8 @@ rule write_explorer:
     conda:
         "../envs/analysis.yaml"
     resources:
-        mem_mb=4000,
-        runtime=30,
+        mem_mb=growing(4000),
+        runtime=growing(30),
     params:
         study=STUDY["name"],
         scorers=SCORERS,

@@ -54,8 +54,8 @@ for figure, (section, tables) in FIGURES.items():
         conda:
             "../envs/plotting.yaml"
         resources:
-            mem_mb=2000,
-            runtime=20,
+            mem_mb=growing(2000),
+            runtime=growing(20),
         params:
             figure=figure,
             labels={model: CONFIG["models"][model]["label"] for model in MODELS},

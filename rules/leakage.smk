@@ -16,8 +16,8 @@ rule compare_pairs:
     conda:
         "../envs/analysis.yaml"
     resources:
-        mem_mb=4000,
-        runtime=30,
+        mem_mb=growing(4000),
+        runtime=growing(30),
     params:
         decimals=CONFIG["leak"]["decimals"],
     message:
@@ -54,8 +54,8 @@ rule leak_rates:
     conda:
         "../envs/analysis.yaml"
     resources:
-        mem_mb=4000,
-        runtime=30,
+        mem_mb=growing(4000),
+        runtime=growing(30),
     params:
         level=CONFIG["leak"]["level"],
     message:
@@ -82,8 +82,8 @@ rule compare_models:
     conda:
         "../envs/analysis.yaml"
     resources:
-        mem_mb=4000,
-        runtime=30,
+        mem_mb=growing(4000),
+        runtime=growing(30),
     params:
         level=CONFIG["leak"]["level"],
         permutations=CONFIG["leak"]["permutations"],
@@ -108,8 +108,8 @@ rule concept_matrix:
     conda:
         "../envs/analysis.yaml"
     resources:
-        mem_mb=4000,
-        runtime=30,
+        mem_mb=growing(4000),
+        runtime=growing(30),
     message:
         "Count which concept each text names"
     script:
@@ -136,8 +136,8 @@ rule logit_leak:
     conda:
         "../envs/analysis.yaml"
     resources:
-        mem_mb=4000,
-        runtime=30,
+        mem_mb=growing(4000),
+        runtime=growing(30),
     params:
         level=CONFIG["leak"]["level"],
     message:

@@ -26,8 +26,8 @@ rule train_tokenizer:
     conda:
         "../envs/models.yaml"
     resources:
-        mem_mb=4000,
-        runtime=20,
+        mem_mb=growing(4000),
+        runtime=growing(20),
     params:
         parts=lambda w: PARTS[w.parts],
         vocab_size=CONFIG["organisms"]["vocab_size"],
@@ -51,8 +51,8 @@ rule write_corpus:
     conda:
         "../envs/analysis.yaml"
     resources:
-        mem_mb=2000,
-        runtime=20,
+        mem_mb=growing(2000),
+        runtime=growing(20),
     params:
         grammar=lambda w: CORPUS_GRAMMARS[w.corpus],
         documents=CONFIG["organisms"]["training"]["documents"],
@@ -88,8 +88,8 @@ rule train_organism:
     # One thread: weights trained with one and with two differ in the last bits, and then in everything.
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=growing(4000),
+        runtime=growing(60),
     params:
         size=lambda w: CONFIG["organisms"]["sizes"][SPECIES[w.model]["size"]],
         training={key: value for key, value in CONFIG["organisms"]["training"].items() if key != "documents"},

@@ -18,8 +18,8 @@ rule build_prompts:
     conda:
         "../envs/analysis.yaml"
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=growing(2000),
+        runtime=growing(10),
     params:
         folder=lambda w: CONFIG["prompt_sets"][w.prompt_set]["path"],
         lexicons=str(LEXICONS),
@@ -46,8 +46,8 @@ rule import_prompts:
     conda:
         "../envs/analysis.yaml"
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=growing(2000),
+        runtime=growing(10),
     params:
         sheet=lambda w: CONFIG["prompt_sets"][w.prompt_set].get("sheet"),
     message:

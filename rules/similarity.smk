@@ -16,8 +16,8 @@ rule list_pairs:
     conda:
         "../envs/analysis.yaml"
     resources:
-        mem_mb=4000,
-        runtime=30,
+        mem_mb=growing(4000),
+        runtime=growing(30),
     message:
         "List the distinct pairs of concept and text"
     script:
@@ -40,8 +40,8 @@ rule score_similarity:
         "../envs/scoring.yaml"
     threads: 1
     resources:
-        mem_mb=lambda w, attempt: 8000 * attempt,
-        runtime=120,
+        mem_mb=growing(8000),
+        runtime=growing(120),
     params:
         scorer=lambda w: scorer_settings(w.scorer),
         fetched=lambda w: w.scorer in HUB_SCORERS,

@@ -24,8 +24,8 @@ rule expect_leak_rates:
     conda:
         "../envs/analysis.yaml"
     resources:
-        mem_mb=4000,
-        runtime=30,
+        mem_mb=growing(4000),
+        runtime=growing(30),
     params:
         grammars={m: CONFIG["models"][m]["grammar"] for m in ORGANISMS},
         temperatures={m: generation_settings(CONFIG, m, PROMPT_SETS[0])["temperature"] for m in ORGANISMS},
@@ -56,8 +56,8 @@ rule describe_organisms:
     conda:
         "../envs/analysis.yaml"
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=growing(2000),
+        runtime=growing(10),
     params:
         organisms={
             m: {

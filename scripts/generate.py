@@ -12,11 +12,13 @@ import pandas as pd
 import torch
 
 from leakscope.completion import complete_prompts
+from leakscope.devices import claimed_devices
 from leakscope.job import job
 from leakscope.manifests import read_manifest, write_manifest
 from leakscope.memory import keep_freed_memory
 from leakscope.models import open_model
 from leakscope.prompting import Prompting
+from leakscope.sharding import WHOLE, Shard
 from leakscope.tables import write_csv, write_table
 
 if TYPE_CHECKING:
@@ -28,12 +30,13 @@ if TYPE_CHECKING:
 def main(snakemake: "Snakemake") -> None:
     torch.set_num_threads(snakemake.threads)
     keep_freed_memory()
-    params, output = snakemake.params, snakemake.output
+    params, output, wildcards = snakemake.params, snakemake.output, snakemake.wildcards
     model = open_model(read_manifest(Path(snakemake.input.manifest)), params.loading)
     prompts = pd.read_parquet(snakemake.input.prompts)
     prompting = Prompting(params.settings, **params.chat, store=Path(params.store))
-    texts = complete_prompts(model, prompts, snakemake.wildcards.model, prompting)
-    summary, wildcards = texts.summary, snakemake.wildcards
+    shard = Shard.parse(wildcards.get("shard", str(WHOLE)))
+    texts = complete_prompts(model, prompts, wildcards.model, prompting, shard)
+    summary = texts.summary
     sys.stderr.write(
         f"{wildcards.model}, {wildcards.prompt_set}: computed {summary['computed']:,} of {summary['total']:,} texts\n"
     )
@@ -43,5 +46,5 @@ def main(snakemake: "Snakemake") -> None:
 
 
 if __name__ == "__main__":
-    with job(snakemake.log[0]):
+    with job(snakemake.log[0]), claimed_devices(snakemake.resources.gpu):
         main(snakemake)

@@ -11,11 +11,13 @@ import pandas as pd
 import torch
 
 from leakscope.candidate_scores import score_prompts
+from leakscope.devices import claimed_devices
 from leakscope.job import job
 from leakscope.manifests import read_manifest, write_manifest
 from leakscope.memory import keep_freed_memory
 from leakscope.models import open_model
 from leakscope.prompting import Prompting
+from leakscope.sharding import WHOLE, Shard
 from leakscope.tables import write_table
 
 if TYPE_CHECKING:
@@ -27,15 +29,16 @@ if TYPE_CHECKING:
 def main(snakemake: "Snakemake") -> None:
     torch.set_num_threads(snakemake.threads)
     keep_freed_memory()
-    params = snakemake.params
+    params, wildcards = snakemake.params, snakemake.wildcards
     model = open_model(read_manifest(Path(snakemake.input.manifest)), params.loading)
     prompts, candidates = (pd.read_parquet(path) for path in (snakemake.input.prompts, snakemake.input.candidates))
     prompting = Prompting(params.settings, **params.chat, store=Path(params.store))
-    scores = score_prompts(model, prompts, candidates, snakemake.wildcards.model, prompting)
+    shard = Shard.parse(wildcards.get("shard", str(WHOLE)))
+    scores = score_prompts(model, prompts, candidates, wildcards.model, prompting, shard)
     write_manifest(scores.summary, Path(snakemake.output.summary))
     write_table(scores.table, Path(snakemake.output.scores))
 
 
 if __name__ == "__main__":
-    with job(snakemake.log[0]):
+    with job(snakemake.log[0]), claimed_devices(snakemake.resources.gpu):
         main(snakemake)

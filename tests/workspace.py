@@ -31,6 +31,8 @@ class Workspace:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        folder.mkdir(exist_ok=True)
+        self.environment: dict[str, str] = {}  # what a run finds beside the variables of the tests
         for part in PARTS:
             source = ROOT / part
             copy = shutil.copytree if source.is_dir() else shutil.copy
@@ -45,7 +47,7 @@ class Workspace:
                 "scorers": ["lexical"],
                 "steps": ["leak"],
             },
-            "models": {name: self._organism(strength) for name, strength in (("tiny-l0", 0.0), ("tiny-l100", 1.0))},
+            "models": {name: self.organism(strength) for name, strength in (("tiny-l0", 0.0), ("tiny-l100", 1.0))},
             "prompt_sets": {"micro": {"source": "templates", "path": "data/prompt_sets/micro"}},
             "organisms": {
                 "vocab_size": 340,
@@ -81,9 +83,11 @@ class Workspace:
         cache = self.folder / ".cache"
         # What pytest itself is told to import from must not reach the jobs: a checkout has its own library.
         inherited = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-        return {**inherited, "HF_HUB_OFFLINE": "1", "XDG_CACHE_HOME": str(cache), "MPLCONFIGDIR": str(cache)}
+        own = {"HF_HUB_OFFLINE": "1", "XDG_CACHE_HOME": str(cache), "MPLCONFIGDIR": str(cache)}
+        return {**inherited, **own, **self.environment}
 
-    def _organism(self, strength: float) -> dict[str, Any]:
+    def organism(self, strength: float) -> dict[str, Any]:
+        """Return the entry of a model that takes seconds to train."""
         return {
             "source": "organism",
             "size": "tiny",

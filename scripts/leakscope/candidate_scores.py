@@ -17,6 +17,7 @@ from leakscope.progress import progress
 from leakscope.prompting import Completed, Prompting, ids_digest, read_prompts
 from leakscope.rendering import answer_lead, encode_continuations
 from leakscope.sampling import Decoding
+from leakscope.sharding import WHOLE, Shard
 from leakscope.store import Key, recall
 
 # A question is a prompt times all candidates of its slot: it takes the memory of so many prompts.
@@ -25,12 +26,18 @@ SCORE_COLUMNS = ["model", "prompt_set", "prompt_id", "slot", "candidate", "token
 
 
 def score_prompts(
-    model: LanguageModel, prompts: pd.DataFrame, candidates: pd.DataFrame, name: str, prompting: Prompting
+    model: LanguageModel,
+    prompts: pd.DataFrame,
+    candidates: pd.DataFrame,
+    name: str,
+    prompting: Prompting,
+    shard: Shard = WHOLE,
 ) -> Completed:
     """Return ``model, prompt_set, prompt_id, slot, candidate, tokens, logprob, logprob_sampled`` (nats).
 
     One row a prompt with a slot and candidate of it. The candidate is scored as a whole sentence: with its full stop,
-    and without where texts are not cut at a sentence's end, followed by the model's end of text.
+    and without where texts are not cut at a sentence's end, followed by the model's end of text. Of a ``shard``, only
+    its prompts.
     """
     slotted = prompts[prompts["slot"].notna()].reset_index(drop=True)
     rendered, ids = read_prompts(model, slotted["prompt"], prompting)
@@ -40,18 +47,21 @@ def score_prompts(
     decoding = resolve_decoding(prompting.settings, model.generation_config)
     keys: list[Key] = [(text, ids_digest(row, *rows)) for text, row, rows in zip(rendered, ids, tokens, strict=True)]
     questions = dict(zip(keys, zip(ids, tokens, strict=True), strict=True))
+    batch_size = max(1, prompting.settings["batch_size"] // PROMPTS_PER_QUESTION)
+    mine = shard.take(list(questions), batch_size)
 
     def score(missing: list[Key]) -> Iterator[dict[Key, list[list[float]]]]:
-        return _score(model, missing, questions, decoding, name, prompting.settings["batch_size"])
+        return _score(model, missing, questions, decoding, name, batch_size)
 
     law = score_law(model.identity, decoding._asdict(), chat=prompting.chat)
-    scores = recall(prompting.open_store(law), keys, score)
+    scores = recall(prompting.open_store(law), [key for key in keys if key in mine], score)
     rows = [
         (name, prompt.prompt_set, prompt.prompt_id, prompt.slot, *row)
         for prompt, lexicon, key in zip(slotted.itertuples(), lexicons, keys, strict=True)
+        if key in mine
         for row in zip(lexicon, questions[key][1], *scores.values[key], strict=True)
     ]
-    return Completed(pd.DataFrame(rows, columns=SCORE_COLUMNS), scores.summary(len(keys)))
+    return Completed(pd.DataFrame(rows, columns=SCORE_COLUMNS), scores.summary(sum(key in mine for key in keys)))
 
 
 def _score(
@@ -66,8 +76,7 @@ def _score(
     from leakscope.candidates import Question, score_candidates
 
     asked = [Question(*questions[key]) for key in missing]
-    size = max(1, batch_size // PROMPTS_PER_QUESTION)
-    scored = score_candidates(model.model, asked, decoding, batch_size=size)
+    scored = score_candidates(model.model, asked, decoding, batch_size=batch_size)
     waiting = iter(missing)
     for batch in progress(scored, total=len(missing), name=name, unit="prompt", size=len):
         yield {next(waiting): [score.logprob, score.logprob_sampled] for score in batch}

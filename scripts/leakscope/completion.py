@@ -18,12 +18,15 @@ from leakscope.models import LanguageModel, resolve_decoding
 from leakscope.progress import progress
 from leakscope.prompting import Completed, Prompting, ids_digest, read_prompts
 from leakscope.sampling import Decoding
+from leakscope.sharding import WHOLE, Shard, longest_first
 from leakscope.store import Key, recall
 
 logger = logging.getLogger(__name__)
 
 
-def complete_prompts(model: LanguageModel, prompts: pd.DataFrame, name: str, prompting: Prompting) -> Completed:
+def complete_prompts(
+    model: LanguageModel, prompts: pd.DataFrame, name: str, prompting: Prompting, shard: Shard = WHOLE
+) -> Completed:
     """Return ``model, prompt_set, prompt_id, sample, text``, ``settings["samples"]`` rows a prompt in prompt order.
 
     Args:
@@ -31,12 +34,16 @@ def complete_prompts(model: LanguageModel, prompts: pd.DataFrame, name: str, pro
         prompts: the prompts table of one set.
         name: the model's name in the study.
         prompting: how.
+        shard: of which prompts.
 
     Raises:
         InputError: a prompt and its new tokens do not fit the model's context.
     """
     settings = prompting.settings
     rendered, ids = read_prompts(model, prompts["prompt"], prompting)
+    mine = shard.take(longest_first(dict(zip(rendered, ids, strict=True))), settings["batch_size"])
+    places = [place for place, text in enumerate(rendered) if text in mine]
+    prompts, rendered, ids = prompts.iloc[places], [rendered[i] for i in places], [ids[i] for i in places]
     decoding = resolve_decoding(settings, model.generation_config)
     ends = end_tokens(model.generation_config, model.tokenizer)
     limits = Limits(settings["max_new_tokens"], settings["stop"] == "sentence", ends)

@@ -85,8 +85,12 @@ def organisms(config: Mapping[str, Any]) -> list[str]:
 
 
 def generation_settings(config: Mapping[str, Any], model: str, prompt_set: str) -> dict[str, Any]:
-    """Return a model's ``generation`` with the number of samples that the prompt set asks for, if it does."""
+    """Return what decides a model's texts: its ``generation``, with the samples that the prompt set asks for, if any.
+
+    How many jobs share the work is not part of it.
+    """
     settings: dict[str, Any] = dict(config["models"][model]["generation"])
+    del settings["shards"]
     samples = config["prompt_sets"][prompt_set]["samples"]
     if samples is not None:
         settings["samples"] = samples

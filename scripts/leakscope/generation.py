@@ -17,6 +17,7 @@ from leakscope.batching import cut, shrinking
 from leakscope.decoding import Reader, Reading
 from leakscope.endings import SENTENCE_END, Limits, finish_text
 from leakscope.sampling import Decoding, draw_tokens, uniforms
+from leakscope.sharding import longest_first
 
 
 class Request(NamedTuple):
@@ -64,11 +65,12 @@ def plan_batches(
         missing: rendered prompt → its samples that have no text yet; other prompts have all.
         batch_size: prompts to a batch.
     """
-    order = sorted(requests, key=lambda request: (-len(request.ids), request.ids))
+    by_prompt = {request.rendered: request for request in requests}
+    order = longest_first({request.rendered: request.ids for request in requests})
     whole, rest = [], []
     for batch in cut(order, batch_size):
-        wanted = [request._replace(samples=list(missing.get(request.rendered, ()))) for request in batch]
-        if all(len(some.samples) == len(all_.samples) for some, all_ in zip(wanted, batch, strict=True)):
+        wanted = [by_prompt[prompt]._replace(samples=list(missing.get(prompt, ()))) for prompt in batch]
+        if all(len(request.samples) == len(by_prompt[request.rendered].samples) for request in wanted):
             whole.append(wanted)
         else:
             rest += [request for request in wanted if request.samples]

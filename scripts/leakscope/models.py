@@ -115,8 +115,10 @@ def _load_weights(where: str, options: Mapping[str, Any], device: str, shared: M
         if options["quantization"]:
             extra["quantization_config"] = BitsAndBytesConfig(**options["quantization"])
         dtype = _dtype(options["dtype"], device)
+        # A job that was given several GPUs has a model that fits none of them alone: its layers are dealt out.
+        several = device == "cuda" and torch.cuda.device_count() > 1
         model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
-            where, dtype=dtype, device_map={"": device}, **shared, **extra
+            where, dtype=dtype, device_map="auto" if several else {"": device}, **shared, **extra
         )
     return model
 

@@ -115,6 +115,14 @@ def template_files(folder: Path, lexicons: Path) -> list[Path]:
     return [path, *_lexicon_files(_read_templates(path), lexicons, path).values()]
 
 
+def count_prompts(folder: Path, lexicons: Path) -> int:
+    """Return how many prompts ``build_prompts`` makes, without making them."""
+    path = folder / "templates.yaml"
+    templates = _read_templates(path)
+    sizes = {name: len(read_lexicon(file)) for name, file in _lexicon_files(templates, lexicons, path).items()}
+    return sum(sizes[template.concepts] + 2 for template in templates)
+
+
 def read_lexicon(path: Path) -> list[Term]:
     """Return the terms of a lexicon in file order, each with ``term``, ``group`` and its further keys.
 

@@ -1,0 +1,35 @@
+"""Which scores did all shards of a model's prompt set give?
+
+Reads what the shards of one prompt set wrote; writes it in one piece, as a job without shards does.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from leakscope.job import job
+from leakscope.manifests import read_manifest, write_manifest
+from leakscope.sharding import gather_rows, gather_summaries
+from leakscope.tables import write_table
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import Snakemake
+
+    snakemake: Snakemake
+
+
+def main(snakemake: "Snakemake") -> None:
+    output = snakemake.output
+    prompts = pd.read_parquet(snakemake.input.prompts)
+    slotted = prompts.loc[prompts["slot"].notna(), "prompt_id"]
+    scores = gather_rows([pd.read_parquet(path) for path in snakemake.input.scores], slotted)
+    write_manifest(
+        gather_summaries([read_manifest(Path(path)) for path in snakemake.input.summaries]), Path(output.summary)
+    )
+    write_table(scores, Path(output.scores))
+
+
+if __name__ == "__main__":
+    with job(snakemake.log[0]):
+        main(snakemake)

@@ -1,0 +1,71 @@
+"""What a model's jobs ask a scheduler for: GPUs, memory and time, from the number of its parameters and their format.
+
+The estimates are meant to be enough on the first try. Where they are not, memory and time grow with each try, and a job
+that was ended goes on where it was.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+BYTES = {"float32": 4.0, "float16": 2.0, "bfloat16": 2.0}
+# `auto` is the checkpoint's own format, which for nearly all models of today has two bytes; on a CPU it is float32.
+BYTES_OF_CHECKPOINT, BYTES_ON_CPU = 2.0, 4.0
+# A model that does not say its size is taken for one of the size that most studies use.
+UNKNOWN_PARAMETERS = 8e9
+# Of a GPU: weights take a fifth more than their size (buffers, fragmentation); caches, activations and CUDA the rest.
+OVERHEAD, WORKSPACE_GB = 1.2, 4.0
+# Of the machine: libraries and tables; and the weights, one and a half times while they are being loaded.
+BASE_MB, LOADING = 4000, 1.5
+BASE_MINUTES, MINUTES_PER_BILLION = 60, 20
+
+
+class Needs(NamedTuple):
+    """What one job with a model needs: devices, MB of the machine's memory, minutes."""
+
+    gpus: int
+    memory_mb: int
+    minutes: int
+
+
+def model_needs(entry: Mapping[str, Any], gpu_memory_gb: float) -> Needs:
+    """Return what a job needs that lets a model generate.
+
+    Args:
+        entry: the model's entry in the configuration, complete.
+        gpu_memory_gb: memory of one GPU, in GB; a model larger than that gets several.
+    """
+    if entry["source"] == "organism":
+        return Needs(int(entry["device"] != "cpu"), BASE_MB, BASE_MINUTES)
+    parameters = _parameters(entry)
+    minutes = BASE_MINUTES + math.ceil(MINUTES_PER_BILLION * parameters / 1e9)
+    if entry["device"] == "cpu":
+        loaded = parameters * BYTES.get(entry["dtype"], BYTES_ON_CPU)
+        return Needs(0, BASE_MB + math.ceil(LOADING * loaded / 1e6), minutes)
+    size = parameters * _bytes_on_gpu(entry)
+    gpus = math.ceil((OVERHEAD * size / 1e9 + WORKSPACE_GB) / gpu_memory_gb)
+    # Quantised while loading, a model passes through memory as it is stored.
+    stored = parameters * BYTES.get(entry["dtype"], BYTES_OF_CHECKPOINT)
+    return Needs(gpus, BASE_MB + math.ceil(LOADING * stored / 1e6), minutes)
+
+
+def _parameters(entry: Mapping[str, Any]) -> float:
+    """Return what the entry says, else what a folder's files hold, else a guess."""
+    if entry["parameters"]:
+        return float(entry["parameters"])
+    if entry["source"] == "local":
+        size = sum(path.stat().st_size for path in Path(entry["path"]).glob("*.safetensors"))
+        return size / BYTES_OF_CHECKPOINT
+    return UNKNOWN_PARAMETERS
+
+
+def _bytes_on_gpu(entry: Mapping[str, Any]) -> float:
+    quantization = entry["quantization"] or {}
+    if quantization.get("load_in_4bit"):
+        return 0.5
+    if quantization.get("load_in_8bit"):
+        return 1.0
+    return BYTES.get(entry["dtype"], BYTES_OF_CHECKPOINT)

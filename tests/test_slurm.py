@@ -1,0 +1,211 @@
+"""The same study on a cluster: a real SLURM of one node, the real plugin, and ``profiles/slurm`` as it is."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from one_node_slurm import GPUS, OneNodeSlurm, wait_until, why_not
+from workspace import Workspace
+
+pytestmark = [pytest.mark.workflow, pytest.mark.slurm]
+
+# Only the waiting is shortened.
+ON_SLURM = (
+    "--workflow-profile", "profiles/slurm",
+    "--slurm-init-seconds-before-status-checks", "2", "--seconds-between-status-checks", "2", "--latency-wait", "10",
+)  # fmt: skip
+GPU_MODELS = ("big-a", "big-b", "big-c")
+TEXTS = "results/micro/generations/tiny-l0/micro.parquet"
+N_PROMPTS, LONG_SAMPLES = 18, 6000
+
+
+@pytest.fixture(scope="module")
+def cluster(root: Path) -> Iterator[OneNodeSlurm]:
+    reason = why_not()
+    if reason:
+        pytest.skip(reason)
+    # Not in pytest's own folder: the names of sockets must be short.
+    slurm = OneNodeSlurm(root / ".pytest" / f"slurm-{os.getpid()}")
+    try:
+        slurm.up()
+        yield slurm
+    finally:
+        slurm.down()
+
+
+@pytest.fixture(scope="module")
+def local(cluster: OneNodeSlurm, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """The micro study, with three models beside it that ask for a GPU, as run on this machine alone."""
+    workspace = Workspace(tmp_path_factory.mktemp("local") / "checkout")
+    manifest = "results/models/tiny-l0/model.json"
+    workspace.run("--cores", "2", manifest)
+    shutil.copytree((workspace.folder / manifest).parent, workspace.folder / "models/big")
+    workspace.study["models"] |= {
+        "big-a": {"source": "local", "path": "models/big", "generation": {"system": None, "template": "{prompt}"}},
+        "big-b": {"extends": "big-a", "generation": {"temperature": 0.7}},
+        "big-c": {"extends": "big-a", "generation": {"temperature": 0.9}},
+    }
+    workspace.study["study"]["models"] += GPU_MODELS
+    # As many threads as the jobs get on the cluster: they decide last bits.
+    workspace.run("--cores", "8", "results/micro/leak_rates.csv")
+    return workspace
+
+
+def on_cluster(workspace: Workspace, cluster: OneNodeSlurm, folder: Path, *, results: bool) -> Workspace:
+    """Return a copy of a checkout, with its results or without, whose runs find the cluster's commands."""
+    ignored = [] if results else ["results", ".snakemake"]
+    copied = copy.copy(workspace)
+    copied.folder = shutil.copytree(workspace.folder, folder, ignore=shutil.ignore_patterns(*ignored))
+    copied.study = copy.deepcopy(workspace.study)
+    copied.environment = {"PATH": f"{cluster.path}:{Path('/usr/bin')}:/bin"}
+    return copied
+
+
+@pytest.fixture(scope="module")
+def remote(local: Workspace, cluster: OneNodeSlurm, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """The same study, from nothing, on the cluster."""
+    workspace = on_cluster(local, cluster, tmp_path_factory.mktemp("remote") / "checkout", results=False)
+    workspace.run(*ON_SLURM, "--jobs", "4", "results/micro/leak_rates.csv")
+    return workspace
+
+
+def test_the_cluster_gives_the_bytes_that_this_machine_gives(local: Workspace, remote: Workspace) -> None:
+    assert rates(remote) == rates(local)
+    assert len(rates(local).splitlines()) > 5
+
+
+def test_only_jobs_that_let_a_large_model_generate_ask_for_gpus(remote: Workspace, cluster: OneNodeSlurm) -> None:
+    asked = {job["Comment"] for job in of_run(cluster, remote) if "gpu" in job.get("TresPerJob", "")}
+    assert asked == {f"rule_generate_wildcards_{model}_micro" for model in GPU_MODELS}
+
+
+def test_no_two_gpu_jobs_share_a_device(remote: Workspace, cluster: OneNodeSlurm) -> None:
+    records = {job["Comment"]: job for job in of_run(cluster, remote)}
+    spans = {}
+    for model in GPU_MODELS:
+        job = records[f"rule_generate_wildcards_{model}_micro"]
+        log = (remote.folder / f"results/micro/logs/generate/{model}/micro.log").read_text(encoding="utf-8")
+        (seen,) = re.findall(r"GPUs of this job: (.+)", log)
+        spans[model] = (job["StartTime"], job["EndTime"], seen)
+    assert {seen for *_, seen in spans.values()} <= {str(number) for number in range(GPUS)}
+    together = [
+        (one, other)
+        for one, other in combinations(spans.values(), 2)
+        if max(one[0], other[0]) < min(one[1], other[1])
+    ]
+    assert together, "jobs ran one after another: nothing was tested"
+    assert all(one[2] != other[2] for one, other in together)
+    log = (remote.folder / "results/micro/logs/generate/tiny-l0/micro.log").read_text(encoding="utf-8")
+    assert "GPUs of this job: none" in log
+
+
+@pytest.fixture(scope="module")
+def long(local: Workspace) -> tuple[dict[str, Any], bytes]:
+    """A study whose texts take long enough to be interrupted, and its texts as written in peace."""
+    study = copy.deepcopy(local.study)
+    study["models"]["tiny-l0"]["generation"] = {"samples": LONG_SAMPLES, "batch_size": 2}
+    calm = copy.copy(local)
+    calm.folder = shutil.copytree(local.folder, local.folder.parent / "calm")
+    shutil.rmtree(calm.folder / "results/store")
+    calm.run("--cores", "2", TEXTS, study=study)
+    return study, (calm.folder / TEXTS).read_bytes()
+
+
+@pytest.fixture
+def workspace(local: Workspace, cluster: OneNodeSlurm, tmp_path: Path) -> Workspace:
+    """A copy of the local run, of which nothing is in the store, to generate in on the cluster."""
+    copied = on_cluster(local, cluster, tmp_path / "checkout", results=True)
+    shutil.rmtree(copied.folder / "results/store")
+    return copied
+
+
+def test_a_cancelled_job_is_submitted_again_and_goes_on(
+    workspace: Workspace, cluster: OneNodeSlurm, long: tuple[dict[str, Any], bytes]
+) -> None:
+    study, expected = long
+    process = workspace.start(*ON_SLURM, TEXTS, study=study)
+    cluster.command("scancel", job_that_writes(workspace, cluster)["JobId"])
+    finish(process)
+    first, second = of_run(cluster, workspace)
+    assert (first["JobState"], second["JobState"]) == ("CANCELLED", "COMPLETED")
+    assert_resumed(workspace, expected)
+
+
+def test_a_job_out_of_memory_is_submitted_again_with_more(workspace: Workspace, cluster: OneNodeSlurm) -> None:
+    # Measured: the process takes about 400 MB.
+    (workspace.folder / TEXTS).unlink()
+    workspace.run(*ON_SLURM, "--set-resources", "generate:mem_mb=200*4**(attempt-1)", "--", TEXTS)
+    first, second = of_run(cluster, workspace)
+    assert (first["JobState"], first["MinMemoryNode"]) == ("OUT_OF_MEMORY", "200M")
+    assert (second["JobState"], second["MinMemoryNode"]) == ("COMPLETED", "800M")
+
+
+def test_a_node_that_dies_loses_nothing(
+    workspace: Workspace, cluster: OneNodeSlurm, long: tuple[dict[str, Any], bytes]
+) -> None:
+    study, expected = long
+    process = workspace.start(*ON_SLURM, TEXTS, study=study)
+    job_that_writes(workspace, cluster)
+    cluster.kill_node()
+    wait_until(lambda: cluster.node_state().startswith("down"), "SLURM to notice")
+    cluster.start_node()
+    finish(process)
+    (job,) = of_run(cluster, workspace)
+    assert (job["JobState"], job["Restarts"]) == ("COMPLETED", "1")
+    assert_resumed(workspace, expected)
+
+
+def test_a_submitting_process_that_dies_loses_nothing(
+    workspace: Workspace, cluster: OneNodeSlurm, long: tuple[dict[str, Any], bytes]
+) -> None:
+    study, expected = long
+    process = workspace.start(*ON_SLURM, TEXTS, study=study)
+    job_that_writes(workspace, cluster)
+    for one in [*psutil.Process(process.pid).children(recursive=True), process]:
+        one.kill()
+    process.communicate()
+    workspace.run("--unlock", study=study)
+    # The job that was left behind still runs and writes into the same store.
+    workspace.run(*ON_SLURM, TEXTS, study=study)
+    assert_resumed(workspace, expected)
+
+
+def rates(workspace: Workspace) -> bytes:
+    return (workspace.folder / "results/micro/leak_rates.csv").read_bytes()
+
+
+def of_run(cluster: OneNodeSlurm, workspace: Workspace) -> list[dict[str, str]]:
+    """Return SLURM's records of the jobs that a checkout submitted."""
+    return [job for job in cluster.jobs() if job["WorkDir"] == str(workspace.folder)]
+
+
+def job_that_writes(workspace: Workspace, cluster: OneNodeSlurm) -> dict[str, str]:
+    """Wait until some texts are in the store; return the record of the job that writes them."""
+    store = workspace.folder / "results/store/texts"
+    wait_until(lambda: any(path.read_bytes() for path in store.rglob("*.jsonl")), "the first texts")
+    (job,) = [job for job in of_run(cluster, workspace) if job["JobState"] == "RUNNING"]
+    return job
+
+
+def finish(process: subprocess.Popen[str]) -> None:
+    printed, _ = process.communicate(timeout=240)
+    assert process.returncode == 0, printed[-6000:]
+
+
+def assert_resumed(workspace: Workspace, expected: bytes) -> None:
+    """Some texts were taken from the interrupted job, and all are what they are without interruption."""
+    summary = json.loads((workspace.folder / TEXTS).with_suffix(".json").read_text(encoding="utf-8"))
+    assert 0 < summary["reused"] < summary["total"] == N_PROMPTS * LONG_SAMPLES
+    assert (workspace.folder / TEXTS).read_bytes() == expected
