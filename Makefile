@@ -2,6 +2,7 @@
 # make test   install what is needed, run the tests
 # make check  everything that CI checks: tests, formatting, lint, types
 # Another study: make run STUDY=studies/qwen2.5.yaml
+# On several GPUs, or a cluster: make run PROFILE=profiles/local-gpu, PROFILE=profiles/slurm
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -14,15 +15,23 @@ CORES ?= all
 #   make run TORCH_INDEX=<address>
 TORCH_INDEX ?=
 STUDY ?=
+PROFILE ?=
 
 ifneq ($(STUDY),)
 ifeq ($(wildcard $(STUDY)),)
 $(error STUDY=$(STUDY): no such file)
 endif
 endif
+ifneq ($(PROFILE),)
+ifeq ($(wildcard $(PROFILE)/profile.v9+.yaml),)
+$(error PROFILE=$(PROFILE): no such profile)
+endif
+endif
 
 BIN := .venv/bin
 CONFIG := $(if $(STUDY),--configfile $(STUDY))
+# A profile says by itself how many cores or jobs there are.
+HOW := $(if $(PROFILE),--workflow-profile $(PROFILE),--cores $(CORES))
 # Caches of the tests stay inside the checkout.
 SANDBOX := HOME=$(CURDIR)/.pytest/home XDG_CACHE_HOME=$(CURDIR)/.pytest/cache XDG_CONFIG_HOME=$(CURDIR)/.pytest/config \
     TMPDIR=$(CURDIR)/.pytest/tmpdir HF_HUB_OFFLINE=1
@@ -30,7 +39,7 @@ SANDBOX := HOME=$(CURDIR)/.pytest/home XDG_CACHE_HOME=$(CURDIR)/.pytest/cache XD
 .PHONY: run test check format grammar clean
 
 run: .venv/installed
-	$(BIN)/snakemake --cores $(CORES) $(CONFIG)
+	$(BIN)/snakemake $(HOW) $(CONFIG)
 	$(BIN)/snakemake --cores 1 --quiet all $(CONFIG) --report $$($(BIN)/python scripts/study_folder.py $(STUDY))/report.html
 	@echo "Open $$($(BIN)/python scripts/study_folder.py $(STUDY))/report.html in a browser."
 

@@ -13,6 +13,13 @@ report: "report/workflow.rst"
 
 
 include: "rules/common.smk"
+
+
+if CONFIG["container"]:
+
+    containerized: CONFIG["container"]
+
+
 include: "rules/prompts.smk"
 include: "rules/organisms.smk"
 include: "rules/models.smk"
@@ -24,10 +31,13 @@ include: "rules/figures.smk"
 include: "rules/explorer.smk"
 
 
+# On a cluster these run where Snakemake does: the login node has the network that jobs may lack.
 localrules:
     all,
     leak,
     fetch_models,
+    fetch_model,
+    fetch_encoder,
 
 
 rule all:

@@ -14,6 +14,8 @@ rule fetch_model:
         model=one_of_names(n for n, e in CONFIG["models"].items() if e["source"] == "hub" and weights(n) == n),
     conda:
         "../envs/models.yaml"
+    # It tries again by itself, and knows for what that is worth it.
+    retries: 0
     resources:
         mem_mb=growing(4000),
         runtime=growing(240),
@@ -40,6 +42,7 @@ rule fetch_encoder:
         scorer=one_of_names(HUB_SCORERS),
     conda:
         "../envs/models.yaml"
+    retries: 0
     resources:
         mem_mb=growing(2000),
         runtime=growing(60),

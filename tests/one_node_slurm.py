@@ -29,7 +29,7 @@ LOOPBACK = "127.0.0.1"
 CPUS, GPUS, MEMORY_MB = 32, 2, 64_000
 
 SLURM_CONF = """\
-ClusterName=test
+ClusterName={name}
 SlurmctldHost={host}({address})
 SlurmUser={user}
 SlurmdUser={user}
@@ -84,6 +84,7 @@ class OneNodeSlurm:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.host = socket.gethostname().split(".")[0]
+        self.name = f"test{os.getpid()}"
         self.path = str(folder / "bin")
         self._environment = {**os.environ, "SLURM_CONF": str(folder / "slurm.conf"), "PATH": _path()}
 
@@ -111,10 +112,11 @@ class OneNodeSlurm:
 
     def kill_node(self) -> None:
         """Let the node die: its daemon and all that runs on it, at once."""
-        names = ("slurmd", "slurmstepd")
-        daemons = [p for p in psutil.process_iter(["name"]) if p.info["name"] in names and self._is_mine(p)]
-        for process in [*daemons, *(child for daemon in daemons for child in daemon.children(recursive=True))]:
-            with suppress(psutil.NoSuchProcess, psutil.TimeoutExpired):
+        jobs = [process for process in psutil.process_iter() if self._is_of_a_job(process)]
+        steps = [parent for process in jobs for parent in process.parents() if parent.name().startswith("slurmstepd")]
+        pid = self._pid("slurmd")
+        for process in [*([] if pid is None else [psutil.Process(pid)]), *steps, *jobs]:
+            with suppress(psutil.NoSuchProcess):
                 process.kill()
         (self.folder / "slurmd.pid").unlink(missing_ok=True)
 
@@ -166,6 +168,7 @@ class OneNodeSlurm:
         key.write_bytes(secrets.token_bytes(1024))
         port = _free_port()
         conf = SLURM_CONF.format(
+            name=self.name,
             host=self.host,
             address=LOOPBACK,
             user=getpass.getuser(),
@@ -204,6 +207,12 @@ class OneNodeSlurm:
             return pid if self._is_mine(psutil.Process(pid)) else None
         except (OSError, ValueError, psutil.NoSuchProcess):
             return None
+
+    def _is_of_a_job(self, process: psutil.Process) -> bool:
+        try:
+            return process.environ().get("SLURM_CLUSTER_NAME") == self.name
+        except psutil.Error:
+            return False
 
     def _is_mine(self, process: psutil.Process) -> bool:
         try:

@@ -1,6 +1,7 @@
 import logging
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from leakscope.errors import InputError, one_of
@@ -21,6 +22,23 @@ def test_our_own_mistakes_keep_their_traceback(tmp_path: Path) -> None:
     with pytest.raises(ZeroDivisionError), job(str(tmp_path / "rule.log")):
         1 / 0  # noqa: B018
     assert "ZeroDivisionError" in (tmp_path / "rule.log").read_text()
+
+
+def test_a_full_disk_is_one_line_even_for_the_log(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended, job("/dev/full"):  # noqa: PT012
+        logging.getLogger("leakscope.x").info("a detail that finds no room")
+        pd.DataFrame({"text": ["x"] * 1000}).to_parquet("/dev/full")
+    assert ended.value.code == (
+        "Error: results: the disk is full; what was finished before is kept. Make room and run again."
+    )
+    assert capsys.readouterr().err == ""
+    logging.getLogger().handlers.clear()  # what it could not write, it tries again when it is closed
+
+
+def test_other_errors_of_the_system_keep_their_traceback(tmp_path: Path) -> None:
+    with pytest.raises(IsADirectoryError), job(str(tmp_path / "rule.log")):
+        tmp_path.open("w")
+    assert "IsADirectoryError" in (tmp_path / "rule.log").read_text()
 
 
 def test_a_job_logs_to_its_file_and_warnings_to_the_terminal(

@@ -101,9 +101,7 @@ def test_no_two_gpu_jobs_share_a_device(remote: Workspace, cluster: OneNodeSlurm
         spans[model] = (job["StartTime"], job["EndTime"], seen)
     assert {seen for *_, seen in spans.values()} <= {str(number) for number in range(GPUS)}
     together = [
-        (one, other)
-        for one, other in combinations(spans.values(), 2)
-        if max(one[0], other[0]) < min(one[1], other[1])
+        (one, other) for one, other in combinations(spans.values(), 2) if max(one[0], other[0]) < min(one[1], other[1])
     ]
     assert together, "jobs ran one after another: nothing was tested"
     assert all(one[2] != other[2] for one, other in together)
@@ -141,14 +139,17 @@ def test_a_cancelled_job_is_submitted_again_and_goes_on(
     first, second = of_run(cluster, workspace)
     assert (first["JobState"], second["JobState"]) == ("CANCELLED", "COMPLETED")
     assert_resumed(workspace, expected)
+    assert n_reused(workspace) < N_PROMPTS * LONG_SAMPLES
 
 
 def test_a_job_out_of_memory_is_submitted_again_with_more(workspace: Workspace, cluster: OneNodeSlurm) -> None:
-    # Measured: the process takes about 400 MB.
     (workspace.folder / TEXTS).unlink()
+    # The process takes about 450 MB.
     workspace.run(*ON_SLURM, "--set-resources", "generate:mem_mb=200*4**(attempt-1)", "--", TEXTS)
     first, second = of_run(cluster, workspace)
-    assert (first["JobState"], first["MinMemoryNode"]) == ("OUT_OF_MEMORY", "200M")
+    # The step that ran out of memory was killed; the job around it then failed.
+    assert (first["JobState"], first["MinMemoryNode"]) == ("FAILED", "200M")
+    assert f"StepId={first['JobId']}.0 exceeded memory limit" in slurm_log(workspace, first)
     assert (second["JobState"], second["MinMemoryNode"]) == ("COMPLETED", "800M")
 
 
@@ -161,10 +162,14 @@ def test_a_node_that_dies_loses_nothing(
     cluster.kill_node()
     wait_until(lambda: cluster.node_state().startswith("down"), "SLURM to notice")
     cluster.start_node()
+    (job,) = of_run(cluster, workspace)
+    # SLURM puts the job back into its queue and lets it wait for two minutes.
+    cluster.command("scontrol", "update", f"JobId={job['JobId']}", "StartTime=now")
     finish(process)
     (job,) = of_run(cluster, workspace)
     assert (job["JobState"], job["Restarts"]) == ("COMPLETED", "1")
     assert_resumed(workspace, expected)
+    assert n_reused(workspace) < N_PROMPTS * LONG_SAMPLES
 
 
 def test_a_submitting_process_that_dies_loses_nothing(
@@ -191,12 +196,18 @@ def of_run(cluster: OneNodeSlurm, workspace: Workspace) -> list[dict[str, str]]:
     return [job for job in cluster.jobs() if job["WorkDir"] == str(workspace.folder)]
 
 
+def slurm_log(workspace: Workspace, job: dict[str, str]) -> str:
+    """Return what SLURM and a failed job wrote to the terminal they did not have."""
+    (path,) = (workspace.folder / ".snakemake/slurm_logs").rglob(f"{job['JobId']}.log")
+    return path.read_text(encoding="utf-8")
+
+
 def job_that_writes(workspace: Workspace, cluster: OneNodeSlurm) -> dict[str, str]:
     """Wait until some texts are in the store; return the record of the job that writes them."""
     store = workspace.folder / "results/store/texts"
     wait_until(lambda: any(path.read_bytes() for path in store.rglob("*.jsonl")), "the first texts")
     (job,) = [job for job in of_run(cluster, workspace) if job["JobState"] == "RUNNING"]
-    return job
+    return job  # which has about six seconds to go
 
 
 def finish(process: subprocess.Popen[str]) -> None:
@@ -206,6 +217,12 @@ def finish(process: subprocess.Popen[str]) -> None:
 
 def assert_resumed(workspace: Workspace, expected: bytes) -> None:
     """Some texts were taken from the interrupted job, and all are what they are without interruption."""
-    summary = json.loads((workspace.folder / TEXTS).with_suffix(".json").read_text(encoding="utf-8"))
-    assert 0 < summary["reused"] < summary["total"] == N_PROMPTS * LONG_SAMPLES
+    assert n_reused(workspace) > 0
     assert (workspace.folder / TEXTS).read_bytes() == expected
+
+
+def n_reused(workspace: Workspace) -> int:
+    """Return how many texts the last job took from the store."""
+    summary = json.loads((workspace.folder / TEXTS).with_suffix(".json").read_text(encoding="utf-8"))
+    assert summary["total"] == N_PROMPTS * LONG_SAMPLES
+    return int(summary["reused"])

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import constants, snapshot_download
+from huggingface_hub import constants, get_session, snapshot_download
 from huggingface_hub.errors import (
     GatedRepoError,
     HFValidationError,
@@ -64,6 +64,7 @@ def fetch_folder(
     Raises:
         InputError: the hub cannot be reached, or knows no such model or revision, or the model is gated.
     """
+    _limit_waiting()
     for attempt in range(ATTEMPTS):
         try:
             return Path(snapshot_download(repo_id, revision=revision, allow_patterns=list(patterns)))
@@ -90,6 +91,19 @@ def fetch_folder(
                 raise _unreachable(repo_id, str(error).strip().splitlines()[0]) from error
             sleep(2.0**attempt)
     raise AssertionError("the last attempt returns or raises")
+
+
+def _limit_waiting() -> None:
+    """Let the client give up where a connection is taken and nothing comes: some of its requests wait for ever."""
+    hooks = get_session().event_hooks
+    if _limit not in hooks["request"]:
+        get_session().event_hooks = {**hooks, "request": [*hooks["request"], _limit]}
+
+
+def _limit(request: Any) -> None:
+    waits = request.extensions.get("timeout", {})
+    kinds = ("connect", "read", "write", "pool")
+    request.extensions["timeout"] = {kind: waits.get(kind) or constants.HF_HUB_DOWNLOAD_TIMEOUT for kind in kinds}
 
 
 def _unreachable(repo_id: str, reason: str) -> InputError:

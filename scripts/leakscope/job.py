@@ -1,7 +1,8 @@
-"""What every entry script does around its work: a log file, and one clear line where a person made a mistake."""
+"""What every entry script does around its work: a log file, and one clear line for what a person can mend."""
 
 from __future__ import annotations
 
+import errno
 import logging
 import sys
 from collections.abc import Iterator
@@ -10,10 +11,15 @@ from pathlib import Path
 
 from leakscope.errors import InputError
 
+FULL = (errno.ENOSPC, errno.EDQUOT)
+
 
 @contextmanager
 def job(log: str) -> Iterator[None]:
-    """Log to the file ``log``, warnings to the terminal too; end by one line, no traceback, on an ``InputError``."""
+    """Log to the file ``log``, warnings to the terminal too.
+
+    Ends by one line, no traceback, on an ``InputError`` and on a full disk.
+    """
     Path(log).parent.mkdir(parents=True, exist_ok=True)
     to_file = logging.FileHandler(log, mode="w", encoding="utf-8")
     to_terminal = logging.StreamHandler()
@@ -25,11 +31,19 @@ def job(log: str) -> Iterator[None]:
         force=True,
     )
     logging.captureWarnings(True)
+    # On a full disk the log cannot be written either: that is not what should fill the terminal.
+    logging.raiseExceptions = False
     try:
         yield
     except InputError as error:
         logging.getLogger(__name__).info("stopped: %s", error)
         sys.exit(f"Error: {error}")
+    except OSError as error:
+        if error.errno not in FULL:
+            logging.getLogger(__name__).info("failed", exc_info=True)
+            raise
+        where = error.filename or "results"
+        sys.exit(f"Error: {where}: the disk is full; what was finished before is kept. Make room and run again.")
     except Exception:
         # The traceback belongs in the log as well: on a cluster nobody sees the terminal.
         logging.getLogger(__name__).info("failed", exc_info=True)

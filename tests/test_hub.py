@@ -1,0 +1,58 @@
+"""Fetching from a hub with the real client, over HTTP, from a server on the loopback."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from local_hub import COMMIT, local_hub
+from workspace import Workspace
+
+pytestmark = pytest.mark.workflow
+
+TEXTS = "results/micro/generations/big/micro.parquet"
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    made = Workspace(tmp_path)
+    own = {"system": None, "template": "{prompt}", "batch_size": 128}
+    made.study["models"]["big"] = {"source": "hub", "id": "someone/big", "generation": own}
+    made.study["study"]["models"].append("big")
+    return made
+
+
+def test_a_model_is_fetched_once_and_jobs_need_no_network(workspace: Workspace, micro_model_folder: Path) -> None:
+    cache = {"HF_HOME": str(workspace.folder / "hub-cache")}
+    with local_hub({"someone/big": micro_model_folder}) as hub:
+        workspace.environment = {**hub.environment, **cache}
+        workspace.run("--cores", "2", "fetch_models")
+        n_requests = len(hub.requests)
+    manifest = json.loads((workspace.folder / "results/models/big/model.json").read_text(encoding="utf-8"))
+    assert (manifest["id"], manifest["revision"], manifest["commit"]) == ("someone/big", "main", COMMIT)
+    assert n_requests > 0
+    # The hub is gone; jobs find the model in the cache.
+    workspace.environment = cache
+    workspace.run("--cores", "2", TEXTS)
+    summary = json.loads((workspace.folder / TEXTS).with_suffix(".json").read_text(encoding="utf-8"))
+    assert summary["computed"] == summary["total"]
+
+
+def test_a_hub_that_does_not_answer_is_tried_again_and_then_one_line(workspace: Workspace) -> None:
+    with local_hub({}, silent=True) as hub:
+        workspace.environment = {
+            **hub.environment,
+            "HF_HOME": str(workspace.folder / "hub-cache"),
+            "HF_HUB_DOWNLOAD_TIMEOUT": "1",
+        }
+        # Retries of the run do not multiply those of the rule.
+        done = workspace.run("--cores", "2", "--retries", "2", "fetch_models", check=False)
+        asked = [request for request in hub.requests if "/api/models/someone/big" in request]
+    assert done.returncode != 0
+    assert len(asked) == 3
+    said = [line for line in done.stdout.splitlines() if line.startswith("Error: ")]
+    assert len(said) == 1
+    assert said[0].startswith("Error: model someone/big: the hub cannot be reached")
+    assert "Traceback" not in done.stdout.partition("Error: model")[0]
