@@ -16,8 +16,8 @@ from leakscope.errors import InputError
 from leakscope.grammar_files import part_files
 from leakscope.prompts import count_prompts, template_files
 from leakscope.resources import model_needs
+from leakscope.row_counts import count_rows
 from leakscope.sharding import count_shards, shards_of
-from leakscope.tables import count_rows
 
 LEXICONS = Path("data/lexicons")
 

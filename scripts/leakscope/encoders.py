@@ -13,7 +13,7 @@ import numpy as np
 
 from leakscope.embeddings import TokenEmbedding, embed_sentences, embed_tokens
 from leakscope.errors import InputError
-from leakscope.fetch import fetch_folder
+from leakscope.fetch import cached_folder, fetch_folder
 from leakscope.laws import embedding_law
 from leakscope.manifests import hash_files
 from leakscope.store import Key, Store, recall
@@ -84,7 +84,7 @@ class Embedder:
         what: Mapping[str, Any],
         compute: Callable[[str, list[str]], Iterator[Mapping[str, Any]]],
     ) -> dict[str, Any]:
-        folder = resolve_encoder(settings["model"], settings.get("revision"))
+        folder = resolve_encoder(settings["model"], settings.get("revision"), settings.get("commit"))
         store = None
         if self.store is not None:
             store = Store(self.store, embedding_law(hash_encoder(Path(folder)), **what))
@@ -100,11 +100,12 @@ class Embedder:
         return {str(text): value for (text,), value in found.values.items()}
 
 
-def resolve_encoder(model: str, revision: str | None = None) -> str:
+def resolve_encoder(model: str, revision: str | None = None, commit: str | None = None) -> str:
     """Return the folder of a scorer's ``model``.
 
     ``package:<module>/<folder>`` is that folder of an installed package, the path of a folder is itself, and anything
-    else is the id of a hub model, fetched if it is not in the cache.
+    else is the id of a hub model: its ``commit`` from the cache if that is given, else its ``revision``, fetched if it
+    is not there.
 
     Raises:
         InputError: the package is not installed or has no such folder, or the hub does not give the model.
@@ -112,7 +113,7 @@ def resolve_encoder(model: str, revision: str | None = None) -> str:
     if Path(model).is_dir():
         return model
     if not model.startswith(PACKAGE_PREFIX):
-        return str(fetch_folder(model, revision or "main"))
+        return str(cached_folder(model, commit) if commit else fetch_folder(model, revision or "main"))
     module, _, inside = model.removeprefix(PACKAGE_PREFIX).partition("/")
     spec = importlib.util.find_spec(module)
     if spec is None or spec.origin is None:

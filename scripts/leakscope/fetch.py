@@ -58,8 +58,8 @@ def fetch_folder(
 ) -> Path:
     """Download a snapshot into the hub cache and return its folder there, which is named by the resolved commit.
 
-    With ``HF_HUB_OFFLINE=1`` the snapshot must be in the cache already. A hub that does not answer is tried
-    ``ATTEMPTS`` times.
+    With ``HF_HUB_OFFLINE=1`` the snapshot must be in the cache already. A hub that refuses connections, or takes them
+    and says nothing for ``HF_HUB_DOWNLOAD_TIMEOUT`` seconds (10), is tried ``ATTEMPTS`` times.
 
     Raises:
         InputError: the hub cannot be reached, or knows no such model or revision, or the model is gated.
@@ -91,6 +91,22 @@ def fetch_folder(
                 raise _unreachable(repo_id, str(error).strip().splitlines()[0]) from error
             sleep(2.0**attempt)
     raise AssertionError("the last attempt returns or raises")
+
+
+def cached_folder(repo_id: str, commit: str) -> Path:
+    """Return the folder of a snapshot that was fetched; needs no network.
+
+    Raises:
+        InputError: it is not in the cache, or not of this machine.
+    """
+    try:
+        found = snapshot_download(repo_id, revision=commit, allow_patterns=PATTERNS, local_files_only=True)
+    except LocalEntryNotFoundError as error:
+        raise InputError(
+            f"model {repo_id}: commit {commit[:12]} was fetched, but is not in the hub cache {constants.HF_HUB_CACHE}; "
+            "set HF_HOME to a folder that all machines see, and fetch again."
+        ) from error
+    return Path(found)
 
 
 def _limit_waiting() -> None:

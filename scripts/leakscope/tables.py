@@ -43,26 +43,6 @@ def read_table(path: Path, sheet: str | None = None) -> pd.DataFrame:
     return _frame(path, header, rows)
 
 
-def count_rows(path: Path) -> int:
-    """Return about how many rows a table of a person has, without reading its cells; 0 if it cannot be read.
-
-    Line breaks inside cells count as rows.
-    """
-    try:
-        if path.suffix.lower() == ".parquet":
-            from pyarrow import parquet
-
-            return int(parquet.ParquetFile(path).metadata.num_rows)
-        if path.suffix.lower() == ".xlsx":
-            from openpyxl import load_workbook
-
-            return int(load_workbook(path, read_only=True).active.max_row or 0)
-        with path.open("rb") as stream:
-            return sum(block.count(b"\n") for block in iter(lambda: stream.read(2**20), b""))
-    except Exception:  # whatever is wrong with the file is said by who reads it
-        return 0
-
-
 def read_tables(paths: str | Path | Iterable[str | Path]) -> pd.DataFrame:
     """Return the workflow's own Parquet tables below each other, in order, with their types."""
     import pandas as pd
