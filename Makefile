@@ -16,6 +16,8 @@ CORES ?= all
 TORCH_INDEX ?=
 STUDY ?=
 PROFILE ?=
+# Two tests at a time: many wait for Snakemake, or for a cluster.
+PYTEST_ARGS ?= -n 2 --dist loadfile
 
 ifneq ($(STUDY),)
 ifeq ($(wildcard $(STUDY)),)

@@ -41,14 +41,29 @@ def test_retries_stand_in_the_profile_alone(root: Path) -> None:
         assert set(re.findall(r"retries: *(\d+)", path.read_text(encoding="utf-8"))) <= {"0"}, path
 
 
-def test_only_the_users_lines_are_commented_out(root: Path) -> None:
-    """With these lines the profile is still one that Snakemake reads, and they are options of the plugin."""
+def uncommented(root: Path) -> dict[str, Any]:
+    """The SLURM profile with every line that a user may uncomment."""
     text = (root / "profiles/slurm/profile.v9+.yaml").read_text(encoding="utf-8")
     filled = text.replace("default-resources: []\n#  - ", "default-resources:\n  - ").replace("\n#  - ", "\n  - ")
-    content = yaml.safe_load(re.sub(r"^#(?=[a-z-]+:)", "", filled, flags=re.MULTILINE))
+    content: dict[str, Any] = yaml.safe_load(re.sub(r"^#(?=[a-z-]+:)", "", filled, flags=re.MULTILINE))
+    return content
+
+
+def test_what_a_user_may_uncomment_is_what_snakemake_and_the_plugin_know(root: Path) -> None:
+    content = uncommented(root)
     assert content["default-resources"] == ["slurm_account=my_account", "slurm_partition=my_partition"]
     known = subprocess.run([sys.executable, "-m", "snakemake", "--help"], capture_output=True, text=True).stdout
     assert all(f"--{key}" in known for key in content)
+
+
+def test_rules_for_job_arrays_have_jobs_that_are_alike(root: Path) -> None:
+    """All jobs of an array get the resources of the first."""
+    rules = "".join(path.read_text(encoding="utf-8") for path in sorted((root / "rules").glob("*.smk")))
+    for name in uncommented(root)["slurm-array-jobs"].split(", "):
+        (body,) = re.findall(rf"^rule {name}:(.*?)(?=^\S|\Z)", rules, flags=re.M | re.S)
+        (resources,) = re.findall(r"^    resources:\n((?:        .*\n)+)", body, flags=re.M)
+        assert re.fullmatch(r"(        (mem_mb|runtime)=growing\(\d+\),\n)+", resources), name
+        assert set(re.findall(r"^    threads: (.*)$", body, flags=re.M)) <= {"1"}, name
 
 
 @pytest.fixture(scope="module")

@@ -187,6 +187,20 @@ def test_a_submitting_process_that_dies_loses_nothing(
     assert_resumed(workspace, expected)
 
 
+def test_job_arrays_run_where_the_profile_asks_for_them(
+    workspace: Workspace, cluster: OneNodeSlurm, root: Path
+) -> None:
+    profile = "profiles/slurm/profile.v9+.yaml"
+    text = (root / profile).read_text(encoding="utf-8").replace("\njobs: 500\n", "\n")
+    (workspace.folder / profile).write_text(re.sub(r"^#(?=jobs|max-jobs|slurm-array)", "", text, flags=re.M), "utf-8")
+    corpora = [f"results/models/corpora/micro-l{percent}-s0.jsonl" for percent in (0, 100)]
+    workspace.run(*ON_SLURM, "--forcerun", "write_corpus", "--", *corpora)
+    jobs = of_run(cluster, workspace)
+    assert [job["JobState"] for job in jobs] == ["COMPLETED"] * 2
+    assert len({job["ArrayJobId"] for job in jobs}) == 1
+    assert {job["ArrayTaskId"] for job in jobs} == {"1", "2"}
+
+
 def rates(workspace: Workspace) -> bytes:
     return (workspace.folder / "results/micro/leak_rates.csv").read_bytes()
 
