@@ -28,7 +28,7 @@ ON_SLURM = (
 )  # fmt: skip
 GPU_MODELS = ("big-a", "big-b", "big-c")
 TEXTS = "results/micro/generations/tiny-l0/micro.parquet"
-N_PROMPTS, LONG_SAMPLES = 18, 6000
+N_PROMPTS, LONG_SAMPLES = 18, 6000  # written in about six seconds
 
 
 @pytest.fixture(scope="module")
@@ -121,12 +121,34 @@ def long(local: Workspace) -> tuple[dict[str, Any], bytes]:
     return study, (calm.folder / TEXTS).read_bytes()
 
 
-@pytest.fixture
-def workspace(local: Workspace, cluster: OneNodeSlurm, tmp_path: Path) -> Workspace:
-    """A copy of the local run, of which nothing is in the store, to generate in on the cluster."""
-    copied = on_cluster(local, cluster, tmp_path / "checkout", results=True)
+def empty_store(local: Workspace, cluster: OneNodeSlurm, folder: Path) -> Workspace:
+    """Return a copy of the local run, of which nothing is in the store, to generate in on the cluster."""
+    copied = on_cluster(local, cluster, folder, results=True)
     shutil.rmtree(copied.folder / "results/store")
     return copied
+
+
+@pytest.fixture(scope="module")
+def node_death(
+    local: Workspace,
+    cluster: OneNodeSlurm,
+    long: tuple[dict[str, Any], bytes],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> tuple[Workspace, subprocess.Popen[str]]:
+    """A run whose node died and came back. SLURM lets its job wait for two minutes, in which other tests run."""
+    workspace = empty_store(local, cluster, tmp_path_factory.mktemp("death") / "checkout")
+    process = workspace.start(*ON_SLURM, TEXTS, study=long[0])
+    job_that_writes(workspace, cluster)
+    cluster.kill_node()
+    wait_until(lambda: cluster.node_state().startswith("down"), "SLURM to notice")
+    cluster.start_node()
+    return workspace, process
+
+
+@pytest.fixture
+def workspace(local: Workspace, cluster: OneNodeSlurm, node_death: object, tmp_path: Path) -> Workspace:
+    """A checkout to interrupt a run in; the node has died before and will not again."""
+    return empty_store(local, cluster, tmp_path / "checkout")
 
 
 def test_a_cancelled_job_is_submitted_again_and_goes_on(
@@ -151,25 +173,6 @@ def test_a_job_out_of_memory_is_submitted_again_with_more(workspace: Workspace, 
     assert (first["JobState"], first["MinMemoryNode"]) == ("FAILED", "200M")
     assert f"StepId={first['JobId']}.0 exceeded memory limit" in slurm_log(workspace, first)
     assert (second["JobState"], second["MinMemoryNode"]) == ("COMPLETED", "800M")
-
-
-def test_a_node_that_dies_loses_nothing(
-    workspace: Workspace, cluster: OneNodeSlurm, long: tuple[dict[str, Any], bytes]
-) -> None:
-    study, expected = long
-    process = workspace.start(*ON_SLURM, TEXTS, study=study)
-    job_that_writes(workspace, cluster)
-    cluster.kill_node()
-    wait_until(lambda: cluster.node_state().startswith("down"), "SLURM to notice")
-    cluster.start_node()
-    (job,) = of_run(cluster, workspace)
-    # SLURM puts the job back into its queue and lets it wait for two minutes.
-    cluster.command("scontrol", "update", f"JobId={job['JobId']}", "StartTime=now")
-    finish(process)
-    (job,) = of_run(cluster, workspace)
-    assert (job["JobState"], job["Restarts"]) == ("COMPLETED", "1")
-    assert_resumed(workspace, expected)
-    assert n_reused(workspace) < N_PROMPTS * LONG_SAMPLES
 
 
 def test_a_submitting_process_that_dies_loses_nothing(
@@ -201,6 +204,17 @@ def test_job_arrays_run_where_the_profile_asks_for_them(
     assert {job["ArrayTaskId"] for job in jobs} == {"1", "2"}
 
 
+def test_a_node_that_dies_loses_nothing(
+    node_death: tuple[Workspace, subprocess.Popen[str]], cluster: OneNodeSlurm, long: tuple[dict[str, Any], bytes]
+) -> None:
+    workspace, process = node_death
+    finish(process)
+    (job,) = of_run(cluster, workspace)
+    assert (job["JobState"], job["Restarts"]) == ("COMPLETED", "1")
+    assert_resumed(workspace, long[1])
+    assert n_reused(workspace) < N_PROMPTS * LONG_SAMPLES
+
+
 def rates(workspace: Workspace) -> bytes:
     return (workspace.folder / "results/micro/leak_rates.csv").read_bytes()
 
@@ -221,7 +235,7 @@ def job_that_writes(workspace: Workspace, cluster: OneNodeSlurm) -> dict[str, st
     store = workspace.folder / "results/store/texts"
     wait_until(lambda: any(path.read_bytes() for path in store.rglob("*.jsonl")), "the first texts")
     (job,) = [job for job in of_run(cluster, workspace) if job["JobState"] == "RUNNING"]
-    return job  # which has about six seconds to go
+    return job
 
 
 def finish(process: subprocess.Popen[str]) -> None:
