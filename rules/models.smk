@@ -12,10 +12,10 @@ rule fetch_model:
         "results/models/benchmarks/fetch_model/{model}.tsv"
     wildcard_constraints:
         model=one_of_names(n for n, e in CONFIG["models"].items() if e["source"] == "hub" and weights(n) == n),
-    conda:
-        "../envs/models.yaml"
     # It tries again by itself, and knows for what that is worth it.
     retries: 0
+    conda:
+        "../envs/models.yaml"
     resources:
         mem_mb=growing(4000),
         runtime=growing(240),
@@ -40,9 +40,9 @@ rule fetch_encoder:
         "results/models/benchmarks/fetch_encoder/{scorer}.tsv"
     wildcard_constraints:
         scorer=one_of_names(HUB_SCORERS),
+    retries: 0
     conda:
         "../envs/models.yaml"
-    retries: 0
     resources:
         mem_mb=growing(2000),
         runtime=growing(60),
