@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
+from snakemake.logging import logger
 
 sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
 
@@ -148,6 +149,17 @@ def needs(model):
     return model_needs(CONFIG["models"][model], CONFIG["gpu_memory_gb"])
 
 
+def warn_of_too_few_gpus():
+    """Say which models need more GPUs than Snakemake may give to a job: it gives fewer, and says nothing."""
+    allowed = getattr(workflow.global_resources.get("gpu"), "value", None)
+    for model in GENERATED if allowed is not None and workflow.is_main_process else ():
+        if needs(model).gpus > allowed:
+            logger.warning(
+                f"{model} needs {needs(model).gpus} GPUs of {CONFIG['gpu_memory_gb']:g} GB and gets {allowed}: "
+                "raise `gpu` in the profile, or `gpu_memory_gb`, or quantise it."
+            )
+
+
 def gpus(wildcards):
     return needs(wildcards.model).gpus
 
@@ -156,12 +168,13 @@ def model_mem_mb(wildcards, attempt):
     return needs(wildcards.model).memory_mb * attempt
 
 
-def model_runtime(wildcards, attempt):
-    return needs(wildcards.model).minutes * attempt
+def model_runtime(wildcards):
+    """The same for every try: what was written is kept, and partitions have limits."""
+    return needs(wildcards.model).minutes
 
 
 def growing(amount):
-    """Memory or time: twice as much for a job that was ended for want of it, and so on."""
+    """Memory or time that grows by as much with every further try of a job."""
     return lambda wildcards, attempt: amount * attempt
 
 
@@ -181,11 +194,11 @@ def n_prompts(prompt_set):
 @cache
 def n_shards(model, prompt_set):
     """Into how many jobs a prompt set is divided under a model."""
-    shards = CONFIG["models"][model]["generation"]["shards"]
-    return shards if shards != "auto" else count_shards(n_prompts(prompt_set))
+    generation = CONFIG["models"][model]["generation"]
+    return count_shards(generation["shards"], n_prompts(prompt_set), generation["batch_size"])
 
 
-def shards(pattern):
+def shard_files(pattern):
     """An input function: the file that each shard of a model's prompt set writes."""
     return lambda w: [
         pattern.format(model=w.model, prompt_set=w.prompt_set, shard=shard)
@@ -194,8 +207,14 @@ def shards(pattern):
 
 
 # Prompt sets so large, or asked to, that some model's work on them is divided; gathering costs a job, so others are not.
-SHARDED = [name for name in PROMPT_SETS if any(n_shards(model, name) > 1 for model in GENERATED)]
+try:
+    SHARDED = [name for name in PROMPT_SETS if any(n_shards(model, name) > 1 for model in GENERATED)]
+except InputError as error:
+    raise WorkflowError(str(error)) from None
 UNSHARDED = [name for name in PROMPT_SETS if name not in SHARDED]
+
+
+warn_of_too_few_gpus()
 
 
 def generations_file(wildcards):

@@ -33,7 +33,7 @@ rule generate:
         settings=lambda w: generation_settings(CONFIG, w.model, w.prompt_set),
         store=STORE,
     message:
-        "Let {wildcards.model} complete the prompts of {wildcards.prompt_set}"
+        "Let {wildcards.model} complete the prompts of {wildcards.prompt_set} [{resources.gpu} GPUs, {resources.mem_mb} MB, {resources.runtime} min]"
     script:
         "../scripts/generate.py"
 
@@ -51,14 +51,14 @@ use rule generate as generate_shard with:
         model=one_of_names(GENERATED),
         prompt_set=one_of_names(SHARDED),
     message:
-        "Let {wildcards.model} complete the prompts of {wildcards.prompt_set}, shard {wildcards.shard}"
+        "Let {wildcards.model} complete the prompts of {wildcards.prompt_set}, shard {wildcards.shard} [{resources.gpu} GPUs, {resources.mem_mb} MB, {resources.runtime} min]"
 
 
 rule gather_texts:
     input:
         prompts=lambda w: prompts(w.prompt_set),
-        texts=shards(f"{RESULTS}/generations/{{model}}/{{prompt_set}}.shards/{{shard}}.parquet"),
-        summaries=shards(f"{RESULTS}/generations/{{model}}/{{prompt_set}}.shards/{{shard}}.json"),
+        texts=shard_files(f"{RESULTS}/generations/{{model}}/{{prompt_set}}.shards/{{shard}}.parquet"),
+        summaries=shard_files(f"{RESULTS}/generations/{{model}}/{{prompt_set}}.shards/{{shard}}.json"),
         code=code("gather_texts"),
     output:
         texts=f"{RESULTS}/generations/{{model}}/{{prompt_set}}.parquet",
@@ -141,7 +141,7 @@ rule score_candidates:
         settings=lambda w: decoding_settings(w.model, w.prompt_set),
         store=STORE,
     message:
-        "Score every candidate of {wildcards.prompt_set} under {wildcards.model}"
+        "Score every candidate of {wildcards.prompt_set} under {wildcards.model} [{resources.gpu} GPUs, {resources.mem_mb} MB, {resources.runtime} min]"
     script:
         "../scripts/score_candidates.py"
 
@@ -158,14 +158,14 @@ use rule score_candidates as score_candidates_shard with:
         model=one_of_names(GENERATED),
         prompt_set=one_of_names(n for n in TEMPLATED if n in SHARDED),
     message:
-        "Score every candidate of {wildcards.prompt_set} under {wildcards.model}, shard {wildcards.shard}"
+        "Score every candidate of {wildcards.prompt_set} under {wildcards.model}, shard {wildcards.shard} [{resources.gpu} GPUs, {resources.mem_mb} MB, {resources.runtime} min]"
 
 
 rule gather_scores:
     input:
         prompts=lambda w: prompts(w.prompt_set),
-        scores=shards(f"{RESULTS}/candidates/{{model}}/{{prompt_set}}.shards/{{shard}}.parquet"),
-        summaries=shards(f"{RESULTS}/candidates/{{model}}/{{prompt_set}}.shards/{{shard}}.json"),
+        scores=shard_files(f"{RESULTS}/candidates/{{model}}/{{prompt_set}}.shards/{{shard}}.parquet"),
+        summaries=shard_files(f"{RESULTS}/candidates/{{model}}/{{prompt_set}}.shards/{{shard}}.json"),
         code=code("gather_scores"),
     output:
         scores=f"{RESULTS}/candidates/{{model}}/{{prompt_set}}.parquet",

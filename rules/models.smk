@@ -17,8 +17,8 @@ rule fetch_model:
     conda:
         "../envs/models.yaml"
     resources:
-        mem_mb=growing(4000),
-        runtime=growing(240),
+        mem_mb=4000,
+        runtime=240,
     params:
         id=lambda w: CONFIG["models"][w.model]["id"],
         revision=lambda w: CONFIG["models"][w.model]["revision"],
@@ -44,8 +44,8 @@ rule fetch_encoder:
     conda:
         "../envs/models.yaml"
     resources:
-        mem_mb=growing(2000),
-        runtime=growing(60),
+        mem_mb=2000,
+        runtime=60,
     params:
         id=lambda w: CONFIG["scorers"][w.scorer]["model"],
         revision=lambda w: CONFIG["scorers"][w.scorer].get("revision") or "main",

@@ -26,6 +26,7 @@ SBIN = "/usr/sbin:/sbin"
 COMMANDS = ("sinfo", "squeue", "sbatch", "srun", "scancel", "scontrol", "sacct", "sacctmgr", "sshare")
 PACKAGES = "slurmctld slurmd slurm-client munge"
 LOOPBACK = "127.0.0.1"
+LONGEST_SOCKET = 107
 CPUS, GPUS, MEMORY_MB = 32, 2, 64_000
 
 SLURM_CONF = """\
@@ -66,7 +67,7 @@ PartitionName=main Nodes={host} Default=YES MaxTime=INFINITE DefMemPerCPU=500 St
 """
 
 
-def why_not() -> str | None:
+def why_not(folder: Path) -> str | None:
     """Return why no SLURM can be brought up here, and what to do; None if one can."""
     missing = [name for name in (*DAEMONS, "sbatch", "srun") if shutil.which(name, path=_path()) is None]
     if missing:
@@ -75,6 +76,8 @@ def why_not() -> str | None:
     if address != LOOPBACK:
         host = socket.gethostname().split(".")[0]
         return f"SLURM: the host name {host} stands for {address}: put the line `{LOOPBACK} {host}` first in /etc/hosts"
+    if len(f"{folder}/munge.sock") > LONGEST_SOCKET:
+        return f"SLURM: {folder} is too long for the name of a socket: put the checkout nearer to the root"
     return None
 
 
@@ -166,7 +169,7 @@ class OneNodeSlurm:
         key = self.folder / "munge.key"
         key.touch(mode=stat.S_IRUSR | stat.S_IWUSR)
         key.write_bytes(secrets.token_bytes(1024))
-        port = _free_port()
+        port, next_port = _free_ports()
         conf = SLURM_CONF.format(
             name=self.name,
             host=self.host,
@@ -174,7 +177,7 @@ class OneNodeSlurm:
             user=getpass.getuser(),
             folder=self.folder,
             port=port,
-            next_port=_free_port(),
+            next_port=next_port,
             cpus=CPUS,
             gpus=GPUS,
             memory=MEMORY_MB,
@@ -245,8 +248,8 @@ def _address() -> str | None:
         return None
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        port: int = probe.getsockname()[1]
-        return port
+def _free_ports() -> tuple[int, int]:
+    with socket.socket() as one, socket.socket() as other:
+        for probe in (one, other):
+            probe.bind((LOOPBACK, 0))
+        return one.getsockname()[1], other.getsockname()[1]

@@ -79,8 +79,7 @@ def test_without_a_word_in_the_environment_all_gpus_may_be_taken(monkeypatch: py
     monkeypatch.setattr(devices, "_uuids", lambda: ["GPU-a", "GPU-b"])
     assert visible_devices() == ["GPU-a", "GPU-b"]
     monkeypatch.setattr(devices, "_uuids", list)
-    monkeypatch.setattr(devices, "_count", lambda: 2)
-    assert visible_devices() == ["0", "1"]
+    assert visible_devices() == [str(i) for i in range(len(list(Path("/dev").glob("nvidia[0-9]*"))))]
 
 
 def test_a_number_and_a_uuid_of_one_device_are_one_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -90,6 +89,18 @@ def test_a_number_and_a_uuid_of_one_device_are_one_lock(tmp_path: Path, monkeypa
         monkeypatch.delenv(VISIBLE)
         with claimed_devices(1, tmp_path) as by_uuid:
             assert by_uuid == ["GPU-b"]
+
+
+def test_without_uuids_a_clusters_jobs_have_locks_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a job sees only its own device, each is called 0."""
+    for job in ("7", "8"):
+        monkeypatch.setenv("SLURM_JOB_ID", job)
+        monkeypatch.setenv(VISIBLE, "0")
+        with claimed_devices(1, tmp_path):
+            monkeypatch.setenv("SLURM_JOB_ID", "9")
+            monkeypatch.setenv(VISIBLE, "0")
+            with claimed_devices(1, tmp_path) as mine:
+                assert mine == ["0"]
 
 
 def hold(folder: Path, count: int, seconds: float, spans: multiprocessing.Queue) -> None:  # type: ignore[type-arg]

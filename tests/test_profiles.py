@@ -44,16 +44,16 @@ def test_retries_stand_in_the_profile_alone(root: Path) -> None:
 def uncommented(root: Path) -> dict[str, Any]:
     """The SLURM profile with every line that a user may uncomment."""
     text = (root / "profiles/slurm/profile.v9+.yaml").read_text(encoding="utf-8")
-    filled = text.replace("default-resources: []\n#  - ", "default-resources:\n  - ").replace("\n#  - ", "\n  - ")
+    filled = text.replace("\n#  - ", "\n  - ")
     content: dict[str, Any] = yaml.safe_load(re.sub(r"^#(?=[a-z-]+:)", "", filled, flags=re.MULTILINE))
     return content
 
 
 def test_what_a_user_may_uncomment_is_what_snakemake_and_the_plugin_know(root: Path) -> None:
     content = uncommented(root)
-    assert content["default-resources"] == ["slurm_account=my_account", "slurm_partition=my_partition"]
+    assert content["default-resources"] == ["nodes=1", "slurm_account=my_account", "slurm_partition=my_partition"]
     known = subprocess.run([sys.executable, "-m", "snakemake", "--help"], capture_output=True, text=True).stdout
-    assert all(f"--{key}" in known for key in content)
+    assert all(re.search(rf"--{key}[\s,]", known) for key in content)
 
 
 def test_rules_for_job_arrays_have_jobs_that_are_alike(root: Path) -> None:
@@ -99,7 +99,7 @@ def submitted(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str],
 @pytest.mark.parametrize("rule", GPU_RULES)
 @pytest.mark.parametrize(
     ("model", "gpus", "mem_mb", "minutes"),
-    [("small", 1, 5500, 70), ("large", 3, 220_000, 1500), ("tiny-l0", 0, 4000, 60)],
+    [("small", 1, 5500, 65), ("large", 3, 220_000, 780), ("tiny-l0", 0, 4000, 60)],
 )
 def test_jobs_ask_for_what_their_model_needs(
     submitted: dict[tuple[str, str], str], rule: str, model: str, gpus: int, mem_mb: int, minutes: int
@@ -107,8 +107,22 @@ def test_jobs_ask_for_what_their_model_needs(
     call = submitted[rule, model]
     assert f"--mem {mem_mb} " in call
     assert f"-t {minutes} " in call
+    assert "--nodes=1 " in call
     assert re.findall(r"--gpus=(\d+)", call) == ([str(gpus)] if gpus else [])
     assert f"--cpus-per-task={8 if gpus else 1} " in call
+
+
+@pytest.mark.workflow
+def test_a_model_that_gets_fewer_gpus_than_it_needs_is_named(tmp_path: Path) -> None:
+    """Snakemake gives a job no more than the profile has, and says nothing."""
+    workspace = Workspace(tmp_path)
+    workspace.study["models"] |= MODELS
+    workspace.study["study"]["models"] += list(MODELS)
+    said = [line for line in workspace.run("-n").stdout.splitlines() if "GPUs of 80 GB" in line]
+    assert said == [
+        "large needs 3 GPUs of 80 GB and gets 1: raise `gpu` in the profile, or `gpu_memory_gb`, or quantise it."
+    ]
+    assert "GPUs of 80 GB" not in workspace.run("-n", "--workflow-profile", "profiles/slurm").stdout
 
 
 @pytest.mark.workflow

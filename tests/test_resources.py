@@ -39,13 +39,13 @@ def test_gpus_hold_the_models_weights(keys: dict[str, Any], gpu_memory_gb: float
 
 def test_memory_and_time_grow_with_the_model() -> None:
     small, large = (model_needs(entry(parameters=size), 80) for size in (10**9, 10**10))
-    assert small == Needs(1, 4000 + 3000, 80)
-    assert large == Needs(1, 4000 + 30_000, 260)
+    assert small == Needs(1, 4000 + 3000, 70)
+    assert large == Needs(1, 4000 + 30_000, 160)
 
 
 def test_on_a_cpu_a_parameter_has_four_bytes() -> None:
     on_cpu = model_needs(entry(parameters=10**9, device="cpu"), 80)
-    assert on_cpu == Needs(0, 4000 + 6000, 80)
+    assert on_cpu == Needs(0, 4000 + 6000, 70)
     assert model_needs(entry(parameters=10**9, device="cpu", dtype="bfloat16"), 80).memory_mb == 4000 + 3000
 
 
@@ -53,4 +53,4 @@ def test_a_folder_says_its_size_by_its_files(tmp_path: Path) -> None:
     for name in ("model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"):
         with (tmp_path / name).open("wb") as stream:
             stream.truncate(10**9)
-    assert model_needs(entry(source="local", path=str(tmp_path)), 80) == Needs(1, 4000 + 3000, 80)
+    assert model_needs(entry(source="local", path=str(tmp_path)), 80) == Needs(1, 4000 + 3000, 70)

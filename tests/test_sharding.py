@@ -13,8 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from leakscope.completion import complete_prompts
 from leakscope.errors import InputError
 from leakscope.generation import Request, plan_batches
+from leakscope.models import LanguageModel
+from leakscope.prompting import Prompting
 from leakscope.prompts import build_prompts, count_prompts
 from leakscope.row_counts import count_rows
 from leakscope.sharding import Shard, count_shards, gather_rows, gather_summaries, longest_first, shards_of
@@ -51,7 +54,28 @@ def test_a_shard_is_read_from_file_names_as_it_is_written() -> None:
 
 @pytest.mark.parametrize(("n_prompts", "n_shards"), [(0, 1), (1, 1), (4096, 1), (4097, 2), (100_000, 25)])
 def test_auto_is_a_shard_for_every_4096_prompts(n_prompts: int, n_shards: int) -> None:
-    assert count_shards(n_prompts) == n_shards
+    assert count_shards("auto", n_prompts, 64) == n_shards
+
+
+@pytest.mark.parametrize(("shards", "n_shards"), [(1, 1), (3, 3), (16, 5)])
+def test_no_shard_is_without_a_batch(shards: int, n_shards: int) -> None:
+    assert count_shards(shards, 18, 4) == n_shards
+
+
+def test_shards_of_a_model_together_are_what_one_job_writes(micro_model: LanguageModel) -> None:
+    """One batch and two shards, so one of them is empty; and prompts that are equal."""
+    texts = ["The bag is red. I ate", "I ate", "I ate"]
+    table = pd.DataFrame({"prompt_set": "p", "prompt_id": ["a", "b", "c"], "prompt": texts})
+    settings = dict(
+        samples=2, seed=0, temperature=1.0, top_p=1.0, top_k=0, repetition_penalty=1.0, max_new_tokens=4,
+        stop="none", system=None, template="{prompt}", batch_size=8,
+    )  # fmt: skip
+    prompting = Prompting(settings)
+    whole = complete_prompts(micro_model, table, "m", prompting)
+    parts = [complete_prompts(micro_model, table, "m", prompting, shard) for shard in shards_of(2)]
+    assert [len(part.table) for part in parts] == [6, 0]
+    assert gather_rows([part.table for part in parts], table["prompt_id"]).equals(whole.table)
+    assert gather_summaries([part.summary for part in parts]) == whole.summary
 
 
 def test_prompts_are_counted_without_being_made(root: Path) -> None:

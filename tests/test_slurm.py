@@ -33,11 +33,12 @@ N_PROMPTS, LONG_SAMPLES = 18, 6000  # written in about six seconds
 
 @pytest.fixture(scope="module")
 def cluster(root: Path) -> Iterator[OneNodeSlurm]:
-    reason = why_not()
+    # Not in pytest's own folder: the names of sockets must be short.
+    folder = root / ".pytest" / f"slurm-{os.getpid()}"
+    reason = why_not(folder)
     if reason:
         pytest.skip(reason)
-    # Not in pytest's own folder: the names of sockets must be short.
-    slurm = OneNodeSlurm(root / ".pytest" / f"slurm-{os.getpid()}")
+    slurm = OneNodeSlurm(folder)
     try:
         slurm.up()
         yield slurm

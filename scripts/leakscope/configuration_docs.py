@@ -57,7 +57,9 @@ def render(schema: Mapping[str, Any]) -> str:
         for discriminator, value, branch in kinds:
             sections.append(f"### `{discriminator}: {value}`\n\n{branch['description']}\n")
             sections.append(_table(branch, schema))
-        if not kinds:
+        if not kinds and "type" in described and described["type"] != "object":
+            sections.append(HEADER + f"| {' | '.join(map(_cell, _row(key, schema, described)))} |\n")
+        elif not kinds:
             sections.append(_table(described, schema))
     return "\n".join(sections)
 
@@ -75,6 +77,11 @@ def _rows(schema: Mapping[str, Any], root: Mapping[str, Any], prefix: str) -> It
         if not override:
             yield from _rows(described, root, f"{prefix}{key}.")
         yield from _rows(_entries(described, root), root, f"{prefix}{key}.<name>.")
+
+
+def _row(key: str, schema: Mapping[str, Any], described: Mapping[str, Any]) -> tuple[str, str, str, str]:
+    """Return the row of a key that holds a single value."""
+    return f"`{key}`", in_words(described), _default(key, schema, described), described["description"]
 
 
 def _entries(schema: Mapping[str, Any], root: Mapping[str, Any]) -> Mapping[str, Any]:

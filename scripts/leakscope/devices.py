@@ -30,15 +30,15 @@ SECONDS_BETWEEN_LOOKS = 1.0
 def claimed_devices(count: int, locks: Path | None = None) -> Iterator[list[str]]:
     """Let this process see ``count`` GPUs that no other job has, and yield what ``CUDA_VISIBLE_DEVICES`` calls them.
 
-    With 0 it sees none. On a machine without GPUs nothing is claimed, and the model runs on the CPU. To be entered
-    before torch first asks for devices. They are free again when the block, or the process, ends.
+    With 0 it sees none. Where no GPU is known nothing is claimed or hidden, and torch finds what it finds. To be
+    entered before torch first asks for devices. They are free again when the block, or the process, ends.
 
     Args:
         count: GPUs that the job asked for.
         locks: folder of the lock files, one a device; by default one that all users of the machine share.
 
     Raises:
-        InputError: the machine, or the scheduler's share of it, has fewer GPUs.
+        InputError: the machine, or the scheduler's share of it, has fewer GPUs, or a lock file is closed to this user.
     """
     names = visible_devices() if count else []
     if count and names and len(names) < count:
@@ -46,9 +46,12 @@ def claimed_devices(count: int, locks: Path | None = None) -> Iterator[list[str]
             f"the job needs {count} GPUs: got {len(names)} ({', '.join(names)}); allowed: a machine with as many, "
             "`quantization` or `dtype` for the model, or a larger `gpu_memory_gb` if its GPUs have more memory."
         )
+    # The order in which nvidia-smi counts; CUDA's own begins with the fastest.
+    os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
     with ExitStack() as held:
         mine = _claim(names, count, locks or Path(tempfile.gettempdir()) / "leakscope-gpus", held) if names else []
-        os.environ[VISIBLE] = ",".join(mine)
+        if names or not count:
+            os.environ[VISIBLE] = ",".join(mine)
         logger.info("GPUs of this job: %s", ", ".join(mine) or "none")
         yield mine
 
@@ -57,7 +60,8 @@ def visible_devices() -> list[str]:
     """Return the GPUs that this process may use: those in ``CUDA_VISIBLE_DEVICES``, else all by their UUIDs."""
     named = os.environ.get(VISIBLE)
     if named is None:
-        return _uuids() or [str(number) for number in range(_count())]
+        # Not by torch: asking it would fix the devices of this process.
+        return _uuids() or [str(number) for number in range(len(list(Path("/dev").glob("nvidia[0-9]*"))))]
     names = [name.strip() for name in named.split(",")]
     # CUDA ends the list at the first entry that is no device; schedulers write "NoDevFiles" or "-1" for none.
     return names[: next((i for i, name in enumerate(names) if name in ("", "-1", "NoDevFiles")), len(names))]
@@ -67,22 +71,15 @@ def _claim(names: Sequence[str], count: int, locks: Path, held: ExitStack) -> li
     """Take ``count`` locks at once or none, until it succeeds: who waits keeps nothing from others."""
     locks.mkdir(parents=True, exist_ok=True)
     _open_to_all(locks)
-    uuids = _uuids()
+    keys = _lock_names(names)
     waiting = False
     while True:
         with ExitStack() as attempt:
             mine: list[str] = []
-            for name in names:
-                if len(mine) == count:
-                    break
-                # One device may be called by its number here and by its UUID there: the lock is that of the UUID.
-                known = uuids[int(name)] if name.isdecimal() and int(name) < len(uuids) else name
-                lock = FileLock(locks / f"{known.replace('/', '_')}.lock", timeout=0, mode=0o666)
-                try:
-                    attempt.enter_context(lock)
-                except Timeout:
-                    continue
-                mine.append(name)
+            for name, key in zip(names, keys, strict=True):
+                path = locks / f"{key}.lock"
+                if len(mine) < count and _take(path, attempt):
+                    mine.append(name)
             if len(mine) == count:
                 held.push(attempt.pop_all())
                 return mine
@@ -90,6 +87,30 @@ def _claim(names: Sequence[str], count: int, locks: Path, held: ExitStack) -> li
             logger.warning("waits for %d of the GPUs %s: others compute on them", count, ", ".join(names))
             waiting = True
         time.sleep(SECONDS_BETWEEN_LOOKS)
+
+
+def _take(path: Path, attempt: ExitStack) -> bool:
+    """Take a lock if it is free; say whether it was."""
+    try:
+        attempt.enter_context(FileLock(path, timeout=0, mode=0o666))
+    except Timeout:
+        return False
+    except PermissionError as error:
+        raise InputError(
+            f"{path}: cannot be opened; allowed: a lock file that all users of the machine may write."
+        ) from error
+    with suppress(PermissionError):
+        os.utime(path)  # systems clear their temporary files by age
+    return True
+
+
+def _lock_names(names: Sequence[str]) -> list[str]:
+    """Return what tells devices apart on this machine: one may be a number here and a UUID there."""
+    uuids = _uuids()
+    # Without UUIDs a scheduler may call every job's own device 0.
+    unknown = f"job{os.environ['SLURM_JOB_ID']}-" if "SLURM_JOB_ID" in os.environ and not uuids else ""
+    known = [uuids[int(name)] if name.isdecimal() and int(name) < len(uuids) else unknown + name for name in names]
+    return [name.replace("/", "_") for name in known]
 
 
 def _uuids() -> list[str]:
@@ -100,13 +121,6 @@ def _uuids() -> list[str]:
     except (OSError, subprocess.SubprocessError):
         return []
     return [line.strip() for line in printed.splitlines() if line.startswith("GPU-")]
-
-
-def _count() -> int:
-    # Imported here: jobs that ask for no device need no torch.
-    import torch
-
-    return torch.cuda.device_count()
 
 
 def _open_to_all(folder: Path) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import constants, get_session, snapshot_download
+from huggingface_hub import constants, set_client_factory, snapshot_download
 from huggingface_hub.errors import (
     GatedRepoError,
     HFValidationError,
@@ -18,6 +18,7 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
+from huggingface_hub.utils._http import default_client_factory
 
 from leakscope.errors import InputError
 from leakscope.manifests import hash_model
@@ -64,7 +65,7 @@ def fetch_folder(
     Raises:
         InputError: the hub cannot be reached, or knows no such model or revision, or the model is gated.
     """
-    _limit_waiting()
+    set_client_factory(_impatient_client)
     for attempt in range(ATTEMPTS):
         try:
             return Path(snapshot_download(repo_id, revision=revision, allow_patterns=list(patterns)))
@@ -109,11 +110,14 @@ def cached_folder(repo_id: str, commit: str) -> Path:
     return Path(found)
 
 
-def _limit_waiting() -> None:
-    """Let the client give up where a connection is taken and nothing comes: some of its requests wait for ever."""
-    hooks = get_session().event_hooks
-    if _limit not in hooks["request"]:
-        get_session().event_hooks = {**hooks, "request": [*hooks["request"], _limit]}
+def _impatient_client() -> Any:
+    """Return the hub's client, made to give up where a connection is taken and nothing comes.
+
+    Some of its requests have no time limit, and it makes itself a new session when a connection breaks.
+    """
+    client = default_client_factory()
+    client.event_hooks = {**client.event_hooks, "request": [*client.event_hooks["request"], _limit]}
+    return client
 
 
 def _limit(request: Any) -> None:

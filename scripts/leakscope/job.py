@@ -20,6 +20,29 @@ def job(log: str) -> Iterator[None]:
 
     Ends by one line, no traceback, on an ``InputError`` and on a full disk.
     """
+    # On a full disk the log cannot be written either: that is not what should fill the terminal.
+    logging.raiseExceptions = False
+    try:
+        _log_to(log)
+        yield
+    except InputError as error:
+        logging.getLogger(__name__).info("stopped: %s", error)
+        sys.exit(f"Error: {error}")
+    except OSError as error:
+        if error.errno not in FULL:
+            logging.getLogger(__name__).info("failed", exc_info=True)
+            raise
+        where = f"{error.filename}: " if error.filename else ""
+        sys.exit(f"Error: {where}the disk is full; what was finished before is kept. Make room and run again.")
+    except Exception:
+        # The traceback belongs in the log as well: on a cluster nobody sees the terminal.
+        logging.getLogger(__name__).info("failed", exc_info=True)
+        raise
+    finally:
+        logging.raiseExceptions = True
+
+
+def _log_to(log: str) -> None:
     Path(log).parent.mkdir(parents=True, exist_ok=True)
     to_file = logging.FileHandler(log, mode="w", encoding="utf-8")
     to_terminal = logging.StreamHandler()
@@ -31,20 +54,3 @@ def job(log: str) -> Iterator[None]:
         force=True,
     )
     logging.captureWarnings(True)
-    # On a full disk the log cannot be written either: that is not what should fill the terminal.
-    logging.raiseExceptions = False
-    try:
-        yield
-    except InputError as error:
-        logging.getLogger(__name__).info("stopped: %s", error)
-        sys.exit(f"Error: {error}")
-    except OSError as error:
-        if error.errno not in FULL:
-            logging.getLogger(__name__).info("failed", exc_info=True)
-            raise
-        where = error.filename or "results"
-        sys.exit(f"Error: {where}: the disk is full; what was finished before is kept. Make room and run again.")
-    except Exception:
-        # The traceback belongs in the log as well: on a cluster nobody sees the terminal.
-        logging.getLogger(__name__).info("failed", exc_info=True)
-        raise

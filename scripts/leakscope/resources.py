@@ -1,7 +1,7 @@
 """What a model's jobs ask a scheduler for: GPUs, memory and time, from the number of its parameters and their format.
 
-The estimates are meant to be enough on the first try. Where they are not, memory and time grow with each try, and a job
-that was ended goes on where it was.
+The estimates are meant to be enough on the first try. Where they are not, memory grows with each try, and a job that
+was ended goes on where it was.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ UNKNOWN_PARAMETERS = 8e9
 OVERHEAD, WORKSPACE_GB = 1.2, 4.0
 # Of the machine: libraries and tables; and the weights, one and a half times while they are being loaded.
 BASE_MB, LOADING = 4000, 1.5
-BASE_MINUTES, MINUTES_PER_BILLION = 60, 20
+BASE_MINUTES, MINUTES_PER_BILLION = 60, 10
 
 
 class Needs(NamedTuple):

@@ -6,6 +6,7 @@ and the number of shards changes no result.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -15,7 +16,7 @@ from leakscope.errors import InputError
 if TYPE_CHECKING:
     import pandas as pd
 
-# What a model is given at once where the configuration says `shards: auto`.
+# What a job is given where the configuration says `shards: auto`.
 PROMPTS_PER_SHARD = 4096
 
 Item = TypeVar("Item", bound=Hashable)
@@ -56,9 +57,16 @@ def shards_of(total: int) -> list[Shard]:
     return [Shard(number, total) for number in range(1, total + 1)]
 
 
-def count_shards(n_prompts: int) -> int:
-    """Return into how many parts a prompt set is divided where the configuration says ``shards: auto``."""
-    return max(1, -(-n_prompts // PROMPTS_PER_SHARD))
+def count_shards(shards: int | str, n_prompts: int, batch_size: int) -> int:
+    """Return into how many parts a prompt set is divided: as many as asked for, but none without a batch.
+
+    Args:
+        shards: a number, or ``auto``: one for every ``PROMPTS_PER_SHARD`` prompts.
+        n_prompts: of the set.
+        batch_size: prompts to a batch.
+    """
+    wanted = shards if isinstance(shards, int) else math.ceil(n_prompts / PROMPTS_PER_SHARD)
+    return max(1, min(wanted, math.ceil(n_prompts / batch_size)))
 
 
 def longest_first(ids: Mapping[Item, list[int]]) -> list[Item]:
