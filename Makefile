@@ -17,7 +17,7 @@ TORCH_INDEX ?=
 STUDY ?=
 PROFILE ?=
 # Two tests at a time: many wait for Snakemake, or for a cluster.
-PYTEST_ARGS ?= -n 2 --dist loadfile
+PYTEST_ARGS ?= -n 2 --dist loadfile --no-loadscope-reorder
 
 ifneq ($(STUDY),)
 ifeq ($(wildcard $(STUDY)),)

@@ -52,3 +52,8 @@ def micro_model(micro_model_folder: Path):
     from leakscope.models import open_model
 
     return open_model(describe_folder(micro_model_folder, "local"), LOADING)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the tests that wait longest, so that others run beside them."""
+    items.sort(key=lambda item: item.get_closest_marker("slurm") is None)
