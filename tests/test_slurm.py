@@ -167,13 +167,13 @@ def test_a_cancelled_job_is_submitted_again_and_goes_on(
 
 def test_a_job_out_of_memory_is_submitted_again_with_more(workspace: Workspace, cluster: OneNodeSlurm) -> None:
     (workspace.folder / TEXTS).unlink()
-    # The process takes about 450 MB.
-    workspace.run(*ON_SLURM, "--set-resources", "generate:mem_mb=200*4**(attempt-1)", "--", TEXTS)
+    # The process takes about 450 MB, and Snakemake around it 200.
+    workspace.run(*ON_SLURM, "--set-resources", "generate:mem_mb=300*3**(attempt-1)", "--", TEXTS)
     first, second = of_run(cluster, workspace)
     # The step that ran out of memory was killed; the job around it then failed.
-    assert (first["JobState"], first["MinMemoryNode"]) == ("FAILED", "200M")
+    assert (first["JobState"], first["MinMemoryNode"]) == ("FAILED", "300M")
     assert f"StepId={first['JobId']}.0 exceeded memory limit" in slurm_log(workspace, first)
-    assert (second["JobState"], second["MinMemoryNode"]) == ("COMPLETED", "800M")
+    assert (second["JobState"], second["MinMemoryNode"]) == ("COMPLETED", "900M")
 
 
 def test_a_submitting_process_that_dies_loses_nothing(
