@@ -245,6 +245,20 @@ def test_broken_templates_are_one_line_even_where_there_are_results(workspace: W
     assert "Traceback" not in done.stdout
 
 
+def test_a_broken_lexicon_is_one_line_too(workspace: Workspace) -> None:
+    """It is read while the graph is built: how many prompts there are decides how many jobs share them."""
+    lexicon = workspace.folder / "data/lexicons/micro_colors.yaml"
+    good = lexicon.read_text(encoding="utf-8")
+    try:
+        lexicon.write_text(good.replace("group:", "grup:"), encoding="utf-8")
+        done = workspace.run("-n", check=False)
+    finally:
+        lexicon.write_text(good, encoding="utf-8")
+    assert done.returncode
+    assert "micro_colors.yaml: terms[0]" in done.stdout
+    assert "InputError" not in done.stdout
+
+
 def test_a_moved_checkout_has_nothing_to_do(workspace: Workspace, tmp_path: Path) -> None:
     moved = shutil.copytree(workspace.folder, tmp_path / "moved")
     again = copy.copy(workspace)
