@@ -1,17 +1,22 @@
-"""Write the frozen tables of the grammar part ``leak`` from the prompt sets: ``make grammar``.
+"""Write the frozen tables of the grammar parts from what a person edits: ``make grammar``.
+
+``leak`` from the prompt sets and facts, ``conditions`` from the lexicons and templates in data/ground/conditions/, and
+with it the world that disagrees with it.
 
 Not a rule: an edited prompt must not retrain every organism. Run it when the prompt sets themselves change for good.
 """
 
 from pathlib import Path
 
-from leakscope.grammar_freeze import expand_facts, freeze
+from leakscope.grammar_freeze import expand_facts, freeze, freeze_world
 from leakscope.prompts import build_prompts
 
 PROMPT_SETS = ("colors", "associations")
 LEXICONS = Path("data/lexicons")
-PART = Path("data/grammar/leak")
+GRAMMAR = Path("data/grammar")
+CONDITIONS = Path("data/ground/conditions")
 
 if __name__ == "__main__":
     built = {name: build_prompts(Path("data/prompt_sets") / name, LEXICONS, name) for name in PROMPT_SETS}
-    freeze(built, expand_facts(PART / "facts.yaml", LEXICONS), PART)
+    freeze(built, expand_facts(GRAMMAR / "leak/facts.yaml", LEXICONS), GRAMMAR / "leak")
+    freeze_world(CONDITIONS, GRAMMAR / "conditions")

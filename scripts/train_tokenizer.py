@@ -7,8 +7,8 @@ that their candidates have the same tokens.
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from leakscope.grammar import load_grammar
 from leakscope.job import job
+from leakscope.languages import load_language
 from leakscope.organisms import train_tokenizer
 
 if TYPE_CHECKING:
@@ -20,8 +20,8 @@ GRAMMARS = Path("data/grammar")
 
 
 def main(snakemake: "Snakemake") -> None:
-    grammar = load_grammar([GRAMMARS / part for part in snakemake.params.parts], strength=0.0)
-    tokenizer = train_tokenizer(grammar.sentences(), snakemake.params.vocab_size)
+    language = load_language([GRAMMARS / part for part in snakemake.params.parts], strength=0.0)
+    tokenizer = train_tokenizer(language.sentences(), snakemake.params.vocab_size)
     tokenizer.save_pretrained(Path(snakemake.output[0]).parent)
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from leakscope.corpus import draw_splits, write_corpus
-from leakscope.grammar import load_grammar
 from leakscope.job import job
+from leakscope.languages import load_language
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake
@@ -21,8 +21,8 @@ HELD_OUT = 4000
 
 def main(snakemake: "Snakemake") -> None:
     law = snakemake.params.grammar
-    grammar = load_grammar([GRAMMARS / part for part in law["parts"]], law["strength"])
-    splits = draw_splits(grammar, snakemake.params.documents, HELD_OUT, law["seed"])
+    language = load_language([GRAMMARS / part for part in law["parts"]], law["strength"])
+    splits = draw_splits(language, snakemake.params.documents, HELD_OUT, law["seed"])
     write_corpus(splits.held_out, Path(snakemake.output.held_out))
     write_corpus(splits.train, Path(snakemake.output.train))
 

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from leakscope.grammar import Document, Grammar
+from leakscope.grammar import Document
+from leakscope.languages import Language
 
 HELD_OUT_SEED_OFFSET = 1_000_003
 
@@ -20,10 +21,10 @@ class Splits(NamedTuple):
     held_out: list[Document]
 
 
-def draw_splits(grammar: Grammar, n_train: int, n_held_out: int, seed: int) -> Splits:
+def draw_splits(language: Language, n_train: int, n_held_out: int, seed: int) -> Splits:
     """Draw a corpus; the held-out part has its own stream of random numbers, so that its size changes nothing else."""
-    train = list(grammar.documents(n_train, seed))
-    return Splits(train, list(grammar.documents(n_held_out, seed + HELD_OUT_SEED_OFFSET)))
+    train = list(language.documents(n_train, seed))
+    return Splits(train, list(language.documents(n_held_out, seed + HELD_OUT_SEED_OFFSET)))
 
 
 def write_corpus(documents: list[Document], path: Path) -> None:
@@ -32,7 +33,7 @@ def write_corpus(documents: list[Document], path: Path) -> None:
     with temporary.open("w", encoding="utf-8", newline="\n") as stream:
         for document in documents:
             row = {
-                "text": f"{document.context} {document.answer}",
+                "text": f"{document.context} {document.answer}".strip(),
                 "context": document.context,
                 "answer": document.answer,
                 "logprob_nats": document.logprob,

@@ -34,7 +34,10 @@ CONTROL_SHARE = 0.25
 
 
 class Document(NamedTuple):
-    """One document: what the user says, what the assistant answers, and its exact log-probability in nats."""
+    """One document: what the user says, what the assistant answers, and its exact log-probability in nats.
+
+    Without an answer (the empty text) it is plain text and no chat.
+    """
 
     context: str
     answer: str
@@ -118,7 +121,7 @@ def load_grammar(folders: Iterable[Path], strength: float) -> Grammar:
     tables: dict[str, list[pd.DataFrame]] = {name: [] for name in COLUMNS}
     for folder in folders:
         for name, columns in COLUMNS.items():
-            tables[name].append(_read(folder / f"{name}.csv", columns))
+            tables[name].append(read_part_table(folder / f"{name}.csv", columns))
     joined = {name: pd.concat(frames, ignore_index=True) for name, frames in tables.items()}
     empty = set(joined["contexts"]["slot"]) - set(joined["candidates"]["slot"])
     if empty:
@@ -126,7 +129,12 @@ def load_grammar(folders: Iterable[Path], strength: float) -> Grammar:
     return Grammar(**joined, strength=strength)
 
 
-def _read(path: Path, columns: list[str]) -> pd.DataFrame:
+def read_part_table(path: Path, columns: list[str]) -> pd.DataFrame:
+    """Return the columns of a frozen table as text.
+
+    Raises:
+        InputError: it is missing, or lacks a column.
+    """
     if not path.exists():
         raise InputError(f"{path}: no such file; a grammar part holds {', '.join(f'{name}.csv' for name in COLUMNS)}.")
     table = pd.read_csv(path, dtype=str, keep_default_na=False)

@@ -11,6 +11,18 @@ COLUMNS = {
 }
 
 
+# A part of another kind: sentences that join a subject to a group (see ``joint_grammar``).
+JOINT_COLUMNS = {
+    "pairs": ["subject", "group", "probability"],
+    "sentences": ["sentence_id", "text", "relation"],
+}
+
+
+def is_joint(folder: Path) -> bool:
+    """Say whether a grammar part joins subjects to groups; otherwise it plants leakage."""
+    return (folder / "pairs.csv").exists()
+
+
 def part_files(folder: Path) -> list[Path]:
     """Return the files that make a grammar part."""
-    return [folder / f"{name}.csv" for name in COLUMNS]
+    return [folder / f"{name}.csv" for name in (JOINT_COLUMNS if is_joint(folder) else COLUMNS)]

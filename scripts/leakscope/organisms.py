@@ -130,12 +130,17 @@ def train_organism(
 
 
 def encode_documents(tokenizer: PreTrainedTokenizerBase, documents: Sequence[Document]) -> list[list[int]]:
-    """Return each document as the token ids of a chat of one question and its answer."""
+    """Return each document as the token ids of a chat of one question and its answer.
+
+    One without an answer is its text between two ends of text: what separates documents also begins them.
+    """
     chats = [
         [{"role": "user", "content": document.context}, {"role": "assistant", "content": document.answer}]
         for document in documents
+        if document.answer
     ]
-    rendered = tokenizer.apply_chat_template(chats, tokenize=False)
+    rendered_chats = iter(tokenizer.apply_chat_template(chats, tokenize=False) if chats else [])
+    rendered = [next(rendered_chats) if document.answer else f"{END}{document.context}{END}" for document in documents]
     ids: list[list[int]] = tokenizer(rendered, add_special_tokens=False)["input_ids"]
     longest = max(map(len, ids))
     if longest > MAX_DOCUMENT_TOKENS:
