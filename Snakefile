@@ -29,12 +29,15 @@ include: "rules/leakage.smk"
 include: "rules/truth.smk"
 include: "rules/figures.smk"
 include: "rules/explorer.smk"
+include: "rules/ground.smk"
+include: "rules/ground_figures.smk"
 
 
 # On a cluster these run where Snakemake does: the login node has the network that jobs may lack.
 localrules:
     all,
     leak,
+    ground,
     fetch_models,
     fetch_model,
     fetch_encoder,
@@ -50,6 +53,12 @@ rule all:
 rule leak:
     input:
         leak_targets(),
+
+
+# Does a model rank pairs as its corpus counts them, or as the world is?
+rule ground:
+    input:
+        lambda w: ground_targets(),
 
 
 # Everything that needs the network, for machines whose jobs have none.

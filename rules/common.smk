@@ -11,10 +11,13 @@ from snakemake.logging import logger
 
 sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
 
-from leakscope.configuration import generation_settings, is_generated, is_on_hub, organisms, resolve
+from leakscope.configuration import generation_settings, is_generated, is_on_hub, organisms, resolve, uses
 from leakscope.dependencies import imported_first_by_jobs, script_files
 from leakscope.errors import InputError
-from leakscope.grammar_files import part_files
+from leakscope.grammar_files import is_joint, part_files
+from leakscope.ground.checks import score_files
+from leakscope.ground.corpora import shard_files as corpus_files
+from leakscope.ground.templates import template_file
 from leakscope.prompts import count_prompts, template_files
 from leakscope.resources import model_needs
 from leakscope.row_counts import count_rows
@@ -36,8 +39,14 @@ try:
 except InputError as error:
     raise WorkflowError(str(error)) from None
 
+def leaking_parts(model):
+    """The parts of an organism's grammar that plant leakage, whose exact Leak-Rates can be computed."""
+    parts = CONFIG["models"][model]["grammar"]["parts"]
+    return [part for part in parts if not is_joint(Path("data/grammar") / part)]
+
+
 STUDY = CONFIG["study"]
-MODELS = STUDY["models"]
+MODELS = [model for model in STUDY["models"] if uses("leak", CONFIG["models"][model])]
 PROMPT_SETS = STUDY["prompt_sets"]
 SCORERS = STUDY["scorers"]
 GENERATED = [model for model in MODELS if is_generated(CONFIG["models"][model])]
@@ -48,7 +57,8 @@ TABULATED = [name for name in PROMPT_SETS if name not in TEMPLATED]
 HUB_SCORERS = [name for name in SCORERS if is_on_hub(CONFIG["scorers"][name])]
 # Exact probabilities need a model to ask and a lexicon of candidates; an exact truth needs an organism's grammar, too.
 HAS_CANDIDATES = bool(GENERATED and TEMPLATED)
-HAS_TRUTH = bool(ORGANISMS and TEMPLATED)
+LEAKING = [model for model in ORGANISMS if leaking_parts(model)]
+HAS_TRUTH = bool(LEAKING and TEMPLATED)
 
 # Texts, scores and embeddings that were computed once. No rule's output: Snakemake deletes outputs before a job.
 STORE = "results/store"
@@ -270,4 +280,5 @@ def leak_targets():
     ]
 
 
-TARGETS = {"leak": leak_targets}
+# Called when all rules are known.
+TARGETS = {"leak": lambda: leak_targets(), "ground": lambda: ground_targets()}

@@ -4,10 +4,10 @@
 rule expect_leak_rates:
     input:
         prompts=[prompts(name) for name in TEMPLATED],
-        scores=[f"{RESULTS}/candidates/{m}/{p}.parquet" for m in ORGANISMS for p in TEMPLATED],
+        scores=[f"{RESULTS}/candidates/{m}/{p}.parquet" for m in LEAKING for p in TEMPLATED],
         similarity=[f"{RESULTS}/similarity/{s}.parquet" for s in SCORERS],
         pairs=[f"{RESULTS}/leakage/{p}/{s}.parquet" for p in TEMPLATED for s in SCORERS],
-        grammar=sorted({f for m in ORGANISMS for f in grammar_files(CONFIG["models"][m]["grammar"]["parts"])}),
+        grammar=sorted({f for m in LEAKING for f in grammar_files(leaking_parts(m))}),
         code=code("expect_leak_rates"),
     output:
         truth=report(
@@ -27,9 +27,11 @@ rule expect_leak_rates:
         mem_mb=growing(4000),
         runtime=growing(30),
     params:
-        grammars={m: CONFIG["models"][m]["grammar"] for m in ORGANISMS},
-        temperatures={m: generation_settings(CONFIG, m, PROMPT_SETS[0])["temperature"] for m in ORGANISMS},
-        max_new_tokens={m: CONFIG["models"][m]["generation"]["max_new_tokens"] for m in ORGANISMS},
+        grammars={
+            m: {**CONFIG["models"][m]["grammar"], "parts": leaking_parts(m)} for m in LEAKING
+        },
+        temperatures={m: CONFIG["models"][m]["generation"]["temperature"] for m in LEAKING},
+        max_new_tokens={m: CONFIG["models"][m]["generation"]["max_new_tokens"] for m in LEAKING},
         scorers=SCORERS,
         decimals=CONFIG["leak"]["decimals"],
     message:

@@ -24,9 +24,11 @@ IDENTITY = {
     "hub": ("id", "revision", "trust_remote_code"),
     "local": ("path",),
     "generations": ("path",),
+    "scores": ("path",),
 }
 # An entry with one of these keys is complete, not a change to the catalogue's entry of the same name.
 COMPLETE = ("source", "kind", "extends")
+AXIS_PATHS = ("lexicons", "templates", "names")
 # What tells a reader which model this is; a variant is another.
 NOT_INHERITED = ("label", "description")
 
@@ -51,6 +53,7 @@ def resolve(config: Mapping[str, Any], overwrite: Mapping[str, Any]) -> dict[str
         InputError: the first mistake, in one line. Relative paths are looked up from the working directory.
     """
     replaced = _replace_redefined(_plain(config, ()), _plain(overwrite, ()))
+    _replace_axes(replaced, overwrite)
     extended = _extend_models(replaced)
     schema = load_schema()
     check(extended, schema)
@@ -77,6 +80,11 @@ def is_on_hub(scorer_entry: Mapping[str, Any]) -> bool:
     """Say whether a scorer's encoder has to be fetched: it is neither a folder nor inside an installed package."""
     model = scorer_entry.get("model")
     return model is not None and not model.startswith("package:") and not Path(model).is_dir()
+
+
+def uses(step: str, model_entry: Mapping[str, Any]) -> bool:
+    """Say whether a step has a use for a model: imported scores cannot leak, imported texts cannot be ranked."""
+    return model_entry["source"] != {"leak": "scores", "ground": "generations"}[step]
 
 
 def organisms(config: Mapping[str, Any]) -> list[str]:
@@ -122,6 +130,13 @@ def _replace_redefined(config: dict[str, Any], overwrite: Mapping[str, Any]) -> 
             if isinstance(entry, dict) and any(key in entry for key in COMPLETE):
                 config[catalogue][name] = copy.deepcopy(entry)
     return config
+
+
+def _replace_axes(config: dict[str, Any], overwrite: Mapping[str, Any]) -> None:
+    """Let a study that names axes have these alone: Snakemake has merged them with others."""
+    written, ground = overwrite.get("ground"), config.get("ground")
+    if isinstance(written, Mapping) and isinstance(ground, dict) and isinstance(written.get("axes"), Mapping):
+        ground["axes"] = _plain(written["axes"], ("ground", "axes"))
 
 
 def _extend_models(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -205,11 +220,22 @@ def _expand_paths(config: dict[str, Any]) -> None:
             entry["model"] = _expanded(entry["model"], ("scorers", name, "model"))
     for catalogue in ("models", "prompt_sets"):
         for name, entry in config[catalogue].items():
-            path, where = entry.get("path"), (catalogue, name, "path")
-            if isinstance(path, str):
-                entry["path"] = _expanded(path, where)
-            elif isinstance(path, dict):
-                entry["path"] = {key: _expanded(value, (*where, key)) for key, value in path.items()}
+            if "path" in entry:
+                entry["path"] = _expanded_all(entry["path"], (catalogue, name, "path"))
+    for name, axis in config["ground"]["axes"].items():
+        for key in AXIS_PATHS:
+            if key in axis:
+                axis[key] = _expanded_all(axis[key], ("ground", "axes", name, key))
+        for key in ("counts", "prevalence"):
+            if axis[key] and "path" in axis[key]:
+                axis[key]["path"] = _expanded_all(axis[key]["path"], ("ground", "axes", name, key, "path"))
+
+
+def _expanded_all(path: Any, where: tuple[object, ...]) -> Any:
+    """Expand a path, or every path of a mapping."""
+    if isinstance(path, dict):
+        return {key: _expanded_all(value, (*where, key)) for key, value in path.items()}
+    return _expanded(path, where) if isinstance(path, str) else path
 
 
 def _expanded(path: str, where: tuple[object, ...]) -> str:

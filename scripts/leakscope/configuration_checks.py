@@ -8,6 +8,7 @@ from typing import Any
 
 from leakscope.configuration_schema import CATALOGUES, dotted
 from leakscope.errors import InputError, one_of
+from leakscope.ground.checks import check_ground
 from leakscope.manifests import TOKENIZER_FILES
 
 GRAMMAR = Path("data") / "grammar"
@@ -42,8 +43,10 @@ def check_study(config: Mapping[str, Any]) -> None:
         InputError: two models with one label, a size that cannot be built or is unknown, a file or folder missing.
     """
     _check_labels(config)
+    _check_steps(config)
     _check_organisms(config)
     _check_files(config)
+    check_ground(config)
 
 
 def _selected(config: Mapping[str, Any], catalogue: str) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -58,6 +61,22 @@ def _check_labels(config: Mapping[str, Any]) -> None:
         if other != name:
             where = dotted(("models", name, "label"))
             raise InputError(f"{where}: got {entry['label']!r}, which {other} has; allowed: a label of its own.")
+
+
+def _check_steps(config: Mapping[str, Any]) -> None:
+    """Check that `leak`, where it is asked for, has prompts, scorers and a model."""
+    if "leak" not in config["study"]["steps"]:
+        return
+    for catalogue in ("prompt_sets", "scorers"):
+        if not config["study"][catalogue]:
+            allowed = "a list of names, each once, at least one"
+            raise InputError(f"{dotted(('study', catalogue))}: got nothing; allowed: {allowed}, for the step leak.")
+    if all(entry["source"] == "scores" for _, entry in _selected(config, "models")):
+        found = ", ".join(config["study"]["models"])
+        raise InputError(
+            f"{dotted(('study', 'models'))}: got {found}, of which there are scores alone; "
+            "allowed: at least one model that writes text, or texts of, for the step leak."
+        )
 
 
 def _check_organisms(config: Mapping[str, Any]) -> None:

@@ -21,7 +21,8 @@ from leakscope.tables import write_csv
 
 HELD_OUT_SHARE = 1 / 3
 JOINT_SEED = 0
-GROUP_RATIO = 0.7  # of one group's share to the next
+LADDER = 0.6  # a subject's share of one group to the next, from its first to its last
+PRIOR_STEP = 0.5  # how much higher one group stands than the next, before each subject's own draw (of deviation 1)
 ZIPF_SHIFT = 3  # 1 / (rank + this): the first of 40 subjects is 14 times as frequent as the last
 WORLD_OPPOSITION = 0.4  # correlation, with its sign changed, of the world's log prevalence with what is planted
 WORLD_SPREAD = 0.6
@@ -70,9 +71,10 @@ def _contexts(prompts: pd.DataFrame) -> pd.DataFrame:
 def freeze_joint(subjects: Sequence[str], groups: Sequence[str], planted: Sequence[str], folder: Path) -> pd.DataFrame:
     """Write ``pairs.csv`` and ``sentences.csv`` of a joint part, and return a world that disagrees with it.
 
-    Subjects are Zipf-distributed; a subject's groups follow the groups' own shares times a log-normal factor of their
-    own, so that both a prior and something beyond it are there to be learnt. The world's prevalence goes against that
-    factor and knows nothing of the prior.
+    Subjects are Zipf-distributed. Each subject has its own order of the groups, drawn around one that all share, so
+    that both a prior and something beyond it are there to be learnt; its shares fall by the same ratio from group to
+    group, so that each rank is worth knowing. The world's prevalence goes against the subject's own part of the order
+    and knows nothing of the shared one.
 
     Args:
         subjects: names as they stand in a sentence, the most frequent first.
@@ -84,10 +86,10 @@ def freeze_joint(subjects: Sequence[str], groups: Sequence[str], planted: Sequen
         ``subject, group, prevalence`` (cases in 10,000 persons), every pair once.
     """
     rng = np.random.default_rng(JOINT_SEED)
-    prior = np.array([GROUP_RATIO**i for i in range(len(groups))])
     frequency = 1 / (np.arange(len(subjects)) + ZIPF_SHIFT)
-    factor = rng.normal(size=(len(subjects), len(groups)))
-    law = prior / prior.sum() * np.exp(factor)
+    own = rng.normal(size=(len(subjects), len(groups)))
+    places = (PRIOR_STEP * np.arange(len(groups)) - own).argsort(1).argsort(1)
+    law = LADDER ** places.astype(float)
     law *= (frequency / frequency.sum() / law.sum(1))[:, None]
     pairs = pd.MultiIndex.from_product([subjects, groups], names=["subject", "group"]).to_frame(index=False)
     apart = (folder / "apart.txt").read_text(encoding="utf-8").splitlines()
@@ -96,7 +98,7 @@ def freeze_joint(subjects: Sequence[str], groups: Sequence[str], planted: Sequen
     probabilities = [f"{p:.9f}" for p in law.ravel()]
     write_csv(pairs.assign(probability=probabilities), folder / "pairs.csv")
     write_csv(pd.DataFrame(rows, columns=JOINT_COLUMNS["sentences"]), folder / "sentences.csv")
-    against = -WORLD_OPPOSITION * factor + np.sqrt(1 - WORLD_OPPOSITION**2) * rng.normal(size=factor.shape)
+    against = -WORLD_OPPOSITION * own + np.sqrt(1 - WORLD_OPPOSITION**2) * rng.normal(size=own.shape)
     base = rng.uniform(*WORLD_PER_10000, size=len(subjects))[:, None]
     return pairs.assign(prevalence=np.round(base * np.exp(WORLD_SPREAD * against), 1).ravel())
 
@@ -105,6 +107,6 @@ def freeze_world(source: Path, folder: Path, world: Path | None = None) -> None:
     """Write a joint part from the lexicons and templates in ``source``, and ``world.csv`` there (or to ``world``)."""
     ids = [{c.names["en"]: c.id for c in read_concepts(source / f"{name}.csv")} for name in ("conditions", "peoples")]
     templates = read_sentence_templates(source / "templates/en.yaml").templates
-    table = freeze_joint(*map(list, ids), [template.text for template in templates], folder)
+    table = freeze_joint(list(ids[0]), list(ids[1]), [template.text for template in templates], folder)
     named = table.assign(subject=table["subject"].map(ids[0]), group=table["group"].map(ids[1]))
     write_csv(named.assign(source=WORLD_SOURCE), world or source / "world.csv")

@@ -13,9 +13,14 @@ from pathlib import Path
 from typing import Any
 
 # Raised by one when a mistake is mended that lay outside the modules below and had changed values.
-REVISIONS = {"texts": 1, "scores": 1, "embeddings": 1}
+REVISIONS = {"texts": 1, "scores": 1, "embeddings": 1, "sentences": 1}
 # The modules whose code is part of a law. Everything else must give the same values, which tests hold it to.
-MODULES = {"texts": ("endings", "sampling"), "scores": ("sampling",), "embeddings": ("embeddings",)}
+MODULES = {
+    "texts": ("endings", "sampling"),
+    "scores": ("sampling",),
+    "embeddings": ("embeddings",),
+    "sentences": ("ground/sentence_logprobs",),
+}
 
 
 def text_law(
@@ -47,6 +52,16 @@ def embedding_law(encoder_sha256: str, **settings: Any) -> dict[str, Any]:
         settings: what else decides an embedding.
     """
     return _law("embeddings", encoder_sha256=encoder_sha256, **settings)
+
+
+def sentence_law(model: Mapping[str, Any], model_kind: str) -> dict[str, Any]:
+    """Return the law of sentences' token log-probabilities; their key is the text, and a digest of its tokens.
+
+    Args:
+        model: ``LanguageModel.identity``.
+        model_kind: as ``models.kind_of`` says; each has its own way to give a token a probability.
+    """
+    return _law("sentences", model=dict(model), model_kind=model_kind)
 
 
 def code_hash(paths: Sequence[Path]) -> str:

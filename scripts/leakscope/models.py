@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -23,10 +23,11 @@ if TYPE_CHECKING:
 
 DECODING_KEYS = ("top_p", "top_k", "repetition_penalty")
 NEUTRAL: dict[str, Any] = {"top_p": 1.0, "top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0}
+CAUSAL, MASKED, ENCODER_DECODER = "causal", "masked", "encoder-decoder"
 
 
 class LanguageModel:
-    """A causal language model and its tokenizer; the weights are loaded when ``model`` is first asked for."""
+    """A language model and its tokenizer; the weights are loaded when ``model`` is first asked for."""
 
     def __init__(
         self,
@@ -55,16 +56,36 @@ class LanguageModel:
         return self._load().eval()
 
 
-def open_model(manifest: Mapping[str, Any], options: Mapping[str, Any]) -> LanguageModel:
+def kind_of(config: PreTrainedConfig) -> str:
+    """Return ``causal``, ``masked`` or ``encoder-decoder``; state-space models are causal ones.
+
+    A checkpoint of a pre-training task counts as masked where transformers has a masked language model of its type.
+    """
+    # Imported here: names alone, but in a module that a job without such a model needs not.
+    from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
+
+    if getattr(config, "is_encoder_decoder", False):
+        return ENCODER_DECODER
+    names = getattr(config, "architectures", None) or []
+    pre_trained = config.model_type in MODEL_FOR_MASKED_LM_MAPPING_NAMES
+    endings = ("ForMaskedLM", "ForPreTraining") if pre_trained else ("ForMaskedLM",)
+    masked = any(name.endswith(endings) for name in names) and not getattr(config, "is_decoder", False)
+    return MASKED if masked else CAUSAL
+
+
+def open_model(
+    manifest: Mapping[str, Any], options: Mapping[str, Any], kinds: Collection[str] = (CAUSAL,)
+) -> LanguageModel:
     """Open the model that a manifest (see ``manifests.describe_folder``, ``fetch.fetch_snapshot``) points to.
 
     Args:
         manifest: ``path`` of a folder, or ``id`` and ``commit`` of a snapshot in the local hub cache; hashes.
         options: ``dtype, quantization, device, trust_remote_code`` from the model's entry.
+        kinds: which the caller can use (see ``kind_of``); only causal models write texts.
 
     Raises:
-        InputError: the folder lacks a tokenizer or (once they are asked for) weights, or the snapshot is not in the
-            cache.
+        InputError: the folder lacks a tokenizer or (once they are asked for) weights, the snapshot is not in the
+            cache, or the model is of another kind.
     """
     transformers.utils.logging.disable_progress_bar()
     where = manifest.get("path") or manifest["id"]
@@ -73,8 +94,11 @@ def open_model(manifest: Mapping[str, Any], options: Mapping[str, Any]) -> Langu
         shared["revision"] = manifest["commit"]
     device = pick_device(options["device"])
     with _loading(where):
-        tokenizer = AutoTokenizer.from_pretrained(where, padding_side="left", **shared)
         config = AutoConfig.from_pretrained(where, **shared)
+    kind = _allowed_kind(where, config, kinds)
+    side = "left" if kind == CAUSAL else "right"  # where texts are written on, all of them end in one column
+    with _loading(where):
+        tokenizer = AutoTokenizer.from_pretrained(where, padding_side=side, **shared)
         generation_config = _generation_config(where, config, shared)
     identity = {
         "weights_sha256": manifest["weights_sha256"],
@@ -88,9 +112,17 @@ def open_model(manifest: Mapping[str, Any], options: Mapping[str, Any]) -> Langu
     def load() -> PreTrainedModel:
         if "path" in manifest:
             _check_unchanged(manifest)
-        return _load_weights(where, options, device, shared)
+        return _load_weights(where, options, device, shared, kind)
 
     return LanguageModel(tokenizer, config, generation_config, identity, load)
+
+
+def _allowed_kind(where: str, config: PreTrainedConfig, kinds: Collection[str]) -> str:
+    """Return the kind of a model, or say that it cannot be used."""
+    kind = kind_of(config)
+    if kind not in kinds:
+        raise InputError(f"model {where}: got a language model of kind {kind!r}; allowed here: {', '.join(kinds)}.")
+    return kind
 
 
 def _check_unchanged(manifest: Mapping[str, Any]) -> None:
@@ -106,9 +138,13 @@ def _check_unchanged(manifest: Mapping[str, Any]) -> None:
         )
 
 
-def _load_weights(where: str, options: Mapping[str, Any], device: str, shared: Mapping[str, Any]) -> PreTrainedModel:
+def _load_weights(
+    where: str, options: Mapping[str, Any], device: str, shared: Mapping[str, Any], kind: str
+) -> PreTrainedModel:
     # Imported here: the models' code costs seconds, and a job whose texts are all there needs none of it.
-    from transformers import AutoModelForCausalLM, BitsAndBytesConfig
+    from transformers import AutoModelForCausalLM, AutoModelForMaskedLM, AutoModelForSeq2SeqLM, BitsAndBytesConfig
+
+    classes = {CAUSAL: AutoModelForCausalLM, MASKED: AutoModelForMaskedLM, ENCODER_DECODER: AutoModelForSeq2SeqLM}
 
     extra: dict[str, Any] = {}
     with _loading(where):
@@ -117,8 +153,24 @@ def _load_weights(where: str, options: Mapping[str, Any], device: str, shared: M
         dtype = _dtype(options["dtype"], device)
         # A job that was given several GPUs has a model that fits none of them alone: its layers are dealt out.
         several = device == "cuda" and torch.cuda.device_count() > 1
-        model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
-            where, dtype=dtype, device_map="auto" if several else {"": device}, **shared, **extra
+        model = classes[kind].from_pretrained(
+            where,
+            dtype=dtype,
+            device_map="auto" if several else {"": device},
+            **({} if kind == CAUSAL else {"output_loading_info": True}),
+            **shared,
+            **extra,
+        )
+    whole: PreTrainedModel = model if kind == CAUSAL else _with_its_head(where, *model)
+    return whole
+
+
+def _with_its_head(where: str, model: PreTrainedModel, found: Mapping[str, Any]) -> PreTrainedModel:
+    """Return a model that lacks nothing: such a checkpoint may hold another head, and this one would be random."""
+    if found["missing_keys"]:
+        raise InputError(
+            f"model {where}: its weights lack {min(found['missing_keys'])}; allowed: a checkpoint with its language "
+            "modelling head."
         )
     return model
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -49,7 +50,7 @@ def plain_handle(label: str, **look: Any) -> Line2D:
     return Line2D([], [], **{"color": GREY, "linewidth": 1.0, "label": label, **look})
 
 
-def add_legend(fig: Figure, handles: Sequence[Line2D]) -> Figure:
+def add_legend(fig: Figure, handles: Sequence[Artist]) -> Figure:
     """Put a legend above the panels and make the figure as much taller as it needs."""
     width, height = fig.get_size_inches()
     columns = legend_columns([str(handle.get_label()) for handle in handles], width)

@@ -58,7 +58,7 @@ def by_size(leak_rates: pd.DataFrame, sizes: pd.DataFrame) -> Figure:
         for position, line in enumerate(lines):
             shift = 1 + SPREAD * ((position + 0.5) / len(lines) - 0.5)
             _curve(ax, mine[(mine["line"] == line) & (mine["scorer"] == scorer)], shift, position)
-        _size_axis(ax, mine["n_parameters"])
+        size_axis(ax, mine["n_parameters"])
         ax.set_ylim(*rate_limits(data["leak_rate"], data["ci_low"]))
         finish_panel(ax, grid, index, width, "parameters", "Leak-Rate (%)")
         if index % grid.columns == grid.columns - 1:
@@ -112,7 +112,7 @@ def _curve(ax: Axes, rows: pd.DataFrame, shift: float, position: int) -> None:
     )  # fmt: skip
 
 
-def _size_axis(ax: Axes, parameters: pd.Series) -> None:
+def size_axis(ax: Axes, parameters: pd.Series) -> None:
     """Put a tick at each model's size, written as 160k, 1.5B; sizes within a third of each other share one."""
     ticks: list[float] = []
     for size in sorted(set(parameters.astype(float))):

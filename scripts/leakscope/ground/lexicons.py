@@ -100,6 +100,24 @@ def ambiguous_terms(path: Path) -> dict[str, str]:
     }
 
 
+def read_names(path: Path) -> dict[str, str]:
+    """Return code → name from a table of two columns, the codes first.
+
+    Raises:
+        InputError: it has another number of columns, or a code or name is empty, or a code stands twice.
+    """
+    header, rows = read_rows(path)
+    if len(header) != 2:
+        raise InputError(f"{path}: got the columns {', '.join(header)}; allowed: two, of codes and of names.")
+    names: dict[str, str] = {}
+    for number, (code, name) in enumerate(rows, 2):
+        if not code or not name:
+            raise InputError(f"{path}, row {number}: got {code!r}, {name!r}; allowed: a code and its name.")
+        if names.setdefault(code, name) != name:
+            raise InputError(f"{path}, row {number}: got {name!r} for {code!r}, which is {names[code]!r} already.")
+    return names
+
+
 def _languages(path: Path, header: list[str]) -> list[str]:
     for column in header:
         if column not in COLUMNS and not re.fullmatch(r"name_[a-z]{2,3}", column):

@@ -1,0 +1,493 @@
+# data/ground/, corpora, models → results/<study>/ground/: does a model rank pairs as its corpus counts them, or as the
+# world is? Counts (of files, tables or an index), scores of sentences and prevalence come in side by side under one set
+# of names; what follows compares them.
+
+GROUND = CONFIG["ground"] if "ground" in STUDY["steps"] else {**CONFIG["ground"], "axes": {}}
+AXES = GROUND["axes"]
+RANKED = [model for model in STUDY["models"] if uses("ground", CONFIG["models"][model])]
+SCORING = [model for model in RANKED if is_generated(CONFIG["models"][model])]
+COUNTED_FROM = {axis: entry["counts"]["source"] for axis, entry in AXES.items()}
+PREVALENT = [axis for axis, entry in AXES.items() if entry["prevalence"]]
+G = f"{RESULTS}/ground"
+
+
+def corpus_of(axis):
+    """The files that an axis is counted in, and the key of their texts; None where its counts are not of files."""
+    counts = AXES[axis]["counts"]
+    if counts["source"] == "corpus":
+        return tuple(map(str, corpus_files(counts["path"]))), counts["text"]
+    if counts["source"] == "organism":
+        return (f"{CORPORA}/{corpus_name(SPECIES[counts['model']])}.jsonl",), "text"
+    return None
+
+
+# Axes in the same files are counted in one pass, which has the name of the first of them.
+CORPUS_AXES = {}
+for axis in AXES:
+    if corpus_of(axis):
+        CORPUS_AXES.setdefault(corpus_of(axis), []).append(axis)
+CORPUS_AXES = {axes[0]: axes for axes in CORPUS_AXES.values()}
+CORPUS_OF = {axis: corpus for corpus, axes in CORPUS_AXES.items() for axis in axes}
+
+
+wildcard_constraints:
+    axis=one_of_names(AXES),
+    counted=one_of_names(CORPUS_AXES),
+    part=r"\d+-of-\d+",
+
+
+def count_parts(corpus, suffix):
+    """What the jobs that count a corpus write, one for each of its files."""
+    n = len(corpus_of(corpus)[0])
+    return [f"{G}/counts/{corpus}.parts/{i}-of-{n}{suffix}" for i in range(n)]
+
+
+def lexicon_files(axes):
+    return sorted({path for axis in axes for path in (AXES[axis]["lexicons"] or {}).values()})
+
+
+def naming_files(axis):
+    """What decides how an axis's subjects and groups are called."""
+    return [*lexicon_files([axis]), *filter(None, [AXES[axis]["names"]])]
+
+
+def naming_settings(axis):
+    return {key: AXES[axis][key] for key in ("lexicons", "names", "rename", "groups", "exclude")}
+
+
+def count_tables(axis):
+    """The tables of an axis's imported counts, by their window ("" for one that is not known)."""
+    counts = AXES[axis]["counts"]
+    paths = counts["path"]
+    return paths if isinstance(paths, dict) else {str(counts["window"] or ""): paths}
+
+
+def all_windows():
+    return sorted({*GROUND["windows"], *filter(None, [GROUND["window"]])})
+
+
+def scores_inputs(wildcards):
+    return score_files(CONFIG["models"][wildcards.model]["path"][wildcards.axis], GROUND["languages"])
+
+
+def counts_tables():
+    return [f"{G}/counts/{axis}.parquet" for axis in AXES]
+
+
+def scores_tables():
+    return [f"{G}/scores/{model}/{axis}.parquet" for axis in AXES for model in RANKED]
+
+
+def prevalence_tables():
+    return [f"{G}/prevalence/{axis}.parquet" for axis in PREVALENT]
+
+
+def n_sentence_files(axis):
+    return [str(template_file(Path(AXES[axis]["templates"]), language)) for language in GROUND["languages"]]
+
+
+def comparison_settings(*keys):
+    """What of `ground` a comparison depends on."""
+    return {key: GROUND[key] for key in ("level", "resamples", *keys)}
+
+
+rule count_corpus:
+    input:
+        corpus=lambda w: corpus_of(w.counted)[0][int(w.part.split("-")[0])],
+        lexicons=lambda w: lexicon_files(CORPUS_AXES[w.counted]),
+        code=code("count_corpus"),
+    output:
+        pairs=f"{G}/counts/{{counted}}.parts/{{part}}.pairs.parquet",
+        terms=f"{G}/counts/{{counted}}.parts/{{part}}.terms.parquet",
+        totals=f"{G}/counts/{{counted}}.parts/{{part}}.json",
+    log:
+        f"{LOGS}/count_corpus/{{counted}}/{{part}}.log",
+    benchmark:
+        f"{BENCHMARKS}/count_corpus/{{counted}}/{{part}}.tsv"
+    conda:
+        "../envs/counting.yaml"
+    resources:
+        mem_mb=growing(2000),
+        # A gigabyte takes some minutes; a shard of the Pile has fifteen, unpacked forty.
+        runtime=growing(720),
+    params:
+        axes=lambda w: {axis: AXES[axis]["lexicons"] for axis in CORPUS_AXES[w.counted]},
+        text=lambda w: corpus_of(w.counted)[1],
+    message:
+        "Count pairs in {input.corpus}"
+    script:
+        "../scripts/count_corpus.py"
+
+
+rule gather_counts:
+    input:
+        pairs=lambda w: count_parts(CORPUS_OF[w.axis], ".pairs.parquet"),
+        terms=lambda w: count_parts(CORPUS_OF[w.axis], ".terms.parquet"),
+        totals=lambda w: count_parts(CORPUS_OF[w.axis], ".json"),
+        naming=lambda w: naming_files(w.axis),
+        code=code("gather_counts"),
+    output:
+        counts=f"{G}/counts/{{axis}}.parquet",
+        table=f"{G}/counts/{{axis}}.csv",
+        terms=f"{G}/counts/{{axis}}.terms.csv",
+        totals=f"{G}/counts/{{axis}}.json",
+    log:
+        f"{LOGS}/gather_counts/{{axis}}.log",
+    benchmark:
+        f"{BENCHMARKS}/gather_counts/{{axis}}.tsv"
+    wildcard_constraints:
+        axis=one_of_names(CORPUS_OF),
+    conda:
+        "../envs/counting.yaml"
+    resources:
+        mem_mb=growing(4000),
+        runtime=growing(30),
+    params:
+        axes=lambda w: {axis: AXES[axis]["lexicons"] for axis in CORPUS_AXES[CORPUS_OF[w.axis]]},
+        naming=lambda w: naming_settings(w.axis),
+        windows=all_windows(),
+    message:
+        "Add up the counts of {wildcards.axis}"
+    script:
+        "../scripts/gather_counts.py"
+
+
+rule query_counts:
+    input:
+        naming=lambda w: naming_files(w.axis),
+        code=code("query_counts"),
+    output:
+        counts=f"{G}/counts/{{axis}}.parquet",
+        table=f"{G}/counts/{{axis}}.csv",
+        terms=f"{G}/counts/{{axis}}.terms.csv",
+        totals=f"{G}/counts/{{axis}}.json",
+    log:
+        f"{LOGS}/query_counts/{{axis}}.log",
+    benchmark:
+        f"{BENCHMARKS}/query_counts/{{axis}}.tsv"
+    wildcard_constraints:
+        axis=one_of_names(axis for axis, source in COUNTED_FROM.items() if source == "infini_gram"),
+    # It tries again by itself, and knows for what that is worth it.
+    retries: 0
+    conda:
+        "../envs/counting.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=1440,
+    params:
+        source=lambda w: {key: value for key, value in AXES[w.axis]["counts"].items() if key != "requests_per_second"},
+        requests_per_second=lambda w: AXES[w.axis]["counts"]["requests_per_second"],
+        naming=lambda w: naming_settings(w.axis),
+        windows=all_windows(),
+        store=STORE,
+    message:
+        "Ask {params.source[url]} for the counts of {wildcards.axis} in {params.source[index]}"
+    script:
+        "../scripts/query_counts.py"
+
+
+rule import_counts:
+    input:
+        tables=lambda w: list(count_tables(w.axis).values()),
+        naming=lambda w: naming_files(w.axis),
+        code=code("import_counts"),
+    output:
+        counts=f"{G}/counts/{{axis}}.parquet",
+        table=f"{G}/counts/{{axis}}.csv",
+    log:
+        f"{LOGS}/import_counts/{{axis}}.log",
+    benchmark:
+        f"{BENCHMARKS}/import_counts/{{axis}}.tsv"
+    wildcard_constraints:
+        axis=one_of_names(axis for axis, source in COUNTED_FROM.items() if source == "table"),
+    # Mistakes of a person are better heard before models run.
+    priority: 20
+    conda:
+        "../envs/analysis.yaml"
+    resources:
+        mem_mb=growing(4000),
+        runtime=growing(20),
+    params:
+        windows=lambda w: list(count_tables(w.axis)),
+        columns=lambda w: AXES[w.axis]["counts"]["columns"],
+        naming=lambda w: naming_settings(w.axis),
+    message:
+        "Read the counts of {wildcards.axis}"
+    script:
+        "../scripts/import_counts.py"
+
+
+rule read_prevalence:
+    input:
+        table=lambda w: AXES[w.axis]["prevalence"]["path"],
+        naming=lambda w: naming_files(w.axis),
+        code=code("read_prevalence"),
+    output:
+        prevalence=f"{G}/prevalence/{{axis}}.parquet",
+        table=f"{G}/prevalence/{{axis}}.csv",
+    log:
+        f"{LOGS}/read_prevalence/{{axis}}.log",
+    benchmark:
+        f"{BENCHMARKS}/read_prevalence/{{axis}}.tsv"
+    wildcard_constraints:
+        axis=one_of_names(PREVALENT),
+    priority: 20
+    conda:
+        "../envs/analysis.yaml"
+    resources:
+        mem_mb=growing(2000),
+        runtime=growing(10),
+    params:
+        settings=lambda w: AXES[w.axis]["prevalence"],
+        naming=lambda w: naming_settings(w.axis),
+    message:
+        "Read the prevalence of {wildcards.axis}"
+    script:
+        "../scripts/read_prevalence.py"
+
+
+rule score_sentences:
+    input:
+        templates=lambda w: n_sentence_files(w.axis),
+        naming=lambda w: naming_files(w.axis),
+        manifest=lambda w: manifest(w.model),
+        code=code("score_sentences"),
+    output:
+        scores=f"{G}/scores/{{model}}/{{axis}}.parquet",
+        summary=f"{G}/scores/{{model}}/{{axis}}.json",
+    log:
+        f"{LOGS}/score_sentences/{{model}}/{{axis}}.log",
+    benchmark:
+        f"{BENCHMARKS}/score_sentences/{{model}}/{{axis}}.tsv"
+    wildcard_constraints:
+        model=one_of_names(SCORING),
+    conda:
+        "../envs/models.yaml"
+    threads: model_threads
+    resources:
+        gpu=gpus,
+        mem_mb=model_mem_mb,
+        runtime=model_runtime,
+    params:
+        loading=lambda w: loading_options(w.model),
+        languages=GROUND["languages"],
+        templates_used=GROUND["templates_used"],
+        country=GROUND["country"],
+        templates=lambda w: AXES[w.axis]["templates"],
+        naming=lambda w: naming_settings(w.axis),
+        batch_size=GROUND["batch_size"],
+        store=STORE,
+    message:
+        "Score the sentences of {wildcards.axis} under {wildcards.model} [{resources.gpu} GPUs, {resources.mem_mb} MB, {resources.runtime} min]"
+    script:
+        "../scripts/score_sentences.py"
+
+
+rule import_scores:
+    input:
+        scores=lambda w: list(scores_inputs(w).values()),
+        naming=lambda w: naming_files(w.axis),
+        code=code("import_scores"),
+    output:
+        scores=f"{G}/scores/{{model}}/{{axis}}.parquet",
+    log:
+        f"{LOGS}/import_scores/{{model}}/{{axis}}.log",
+    benchmark:
+        f"{BENCHMARKS}/import_scores/{{model}}/{{axis}}.tsv"
+    wildcard_constraints:
+        model=one_of_names(model for model in RANKED if model not in SCORING),
+    priority: 20
+    conda:
+        "../envs/analysis.yaml"
+    resources:
+        mem_mb=growing(4000),
+        runtime=growing(20),
+    params:
+        languages=lambda w: list(scores_inputs(w)),
+        templates_used=GROUND["templates_used"],
+        naming=lambda w: naming_settings(w.axis),
+    message:
+        "Read the scores of {wildcards.model} for {wildcards.axis}"
+    script:
+        "../scripts/import_scores.py"
+
+
+rule compare_windows:
+    input:
+        counts=counts_tables(),
+        code=code("compare_windows"),
+    output:
+        counts=f"{G}/counts_by_window.csv",
+        agreement=report(
+            f"{G}/window_agreement.csv",
+            caption="../report/ground/window_agreement_table.rst",
+            category="Ground: counts",
+            labels={"what": "Agreement of windows", "form": "table"},
+        ),
+    log:
+        f"{LOGS}/compare_windows.log",
+    benchmark:
+        f"{BENCHMARKS}/compare_windows.tsv"
+    conda:
+        "../envs/analysis.yaml"
+    resources:
+        mem_mb=growing(4000),
+        runtime=growing(30),
+    params:
+        settings=comparison_settings(),
+    message:
+        "Compare counts by window"
+    script:
+        "../scripts/compare_windows.py"
+
+
+rule compare_prevalence:
+    input:
+        counts=[f"{G}/counts/{axis}.parquet" for axis in PREVALENT],
+        prevalence=prevalence_tables(),
+        code=code("compare_prevalence"),
+    output:
+        gaps=report(
+            f"{G}/prevalence_gaps.csv",
+            caption="../report/ground/prevalence_gaps_table.rst",
+            category="Ground: counts",
+            labels={"what": "Counts beside prevalence", "form": "table"},
+        ),
+    log:
+        f"{LOGS}/compare_prevalence.log",
+    benchmark:
+        f"{BENCHMARKS}/compare_prevalence.tsv"
+    conda:
+        "../envs/analysis.yaml"
+    resources:
+        mem_mb=growing(4000),
+        runtime=growing(30),
+    params:
+        settings=comparison_settings("window", "unit", "top"),
+    message:
+        "Put the counts beside prevalence"
+    script:
+        "../scripts/compare_prevalence.py"
+
+
+rule rank_groups:
+    input:
+        scores=scores_tables(),
+        code=code("rank_groups"),
+    output:
+        places=report(
+            f"{G}/first_and_last.csv",
+            caption="../report/ground/first_and_last_table.rst",
+            category="Ground: models",
+            labels={"what": "First and last places", "form": "table"},
+        ),
+        variation=report(
+            f"{G}/template_variation.csv",
+            caption="../report/ground/template_variation_table.rst",
+            category="Ground: models",
+            labels={"what": "Variation across templates", "form": "table"},
+        ),
+        spread=f"{G}/rank_spread.csv",
+        differences=f"{G}/logprob_differences.csv",
+    log:
+        f"{LOGS}/rank_groups.log",
+    benchmark:
+        f"{BENCHMARKS}/rank_groups.tsv"
+    conda:
+        "../envs/analysis.yaml"
+    resources:
+        mem_mb=growing(4000),
+        runtime=growing(60),
+    params:
+        settings=comparison_settings("score"),
+    message:
+        "Rank groups by the models' scores"
+    script:
+        "../scripts/rank_groups.py"
+
+
+rule kendall_tau:
+    input:
+        counts=counts_tables(),
+        scores=scores_tables(),
+        prevalence=prevalence_tables(),
+        code=code("kendall_tau"),
+    output:
+        tau=report(
+            f"{G}/kendall_tau.csv",
+            caption="../report/ground/kendall_tau_table.rst",
+            category="Ground: agreement",
+            labels={"what": "Kendall's tau", "form": "table"},
+        ),
+        by_score=f"{G}/kendall_tau_by_score.csv",
+        by_subject=f"{G}/kendall_tau_by_subject.csv",
+        by_quartile=f"{G}/kendall_tau_by_quartile.csv",
+        outliers=report(
+            f"{G}/outliers.csv",
+            caption="../report/ground/outliers_table.rst",
+            category="Ground: agreement",
+            labels={"what": "Subjects that stand out", "form": "table"},
+        ),
+        unmatched=f"{G}/unmatched.csv",
+    log:
+        f"{LOGS}/kendall_tau.log",
+    benchmark:
+        f"{BENCHMARKS}/kendall_tau.tsv"
+    conda:
+        "../envs/analysis.yaml"
+    resources:
+        mem_mb=growing(4000),
+        runtime=growing(60),
+    params:
+        settings=comparison_settings("window", "unit", "score"),
+    message:
+        "Compare the rankings of counts, models and prevalence"
+    script:
+        "../scripts/kendall_tau.py"
+
+
+rule compare_aligned:
+    input:
+        scores=scores_tables(),
+        code=code("compare_aligned"),
+    output:
+        pairs=report(
+            f"{G}/aligned_pairs.csv",
+            caption="../report/ground/aligned_pairs_table.rst",
+            category="Ground: models",
+            labels={"what": "Base and aligned models", "form": "table"},
+        ),
+        changes=f"{G}/first_place_changes.csv",
+    log:
+        f"{LOGS}/compare_aligned.log",
+    benchmark:
+        f"{BENCHMARKS}/compare_aligned.tsv"
+    conda:
+        "../envs/analysis.yaml"
+    resources:
+        mem_mb=growing(4000),
+        runtime=growing(30),
+    params:
+        settings=comparison_settings("score"),
+        pairs=GROUND["aligned_pairs"],
+    message:
+        "Compare base models with those trained further"
+    script:
+        "../scripts/compare_aligned.py"
+
+
+def ground_targets():
+    """All that the step `ground` leaves for a person, given what the study has."""
+    if not AXES:
+        raise WorkflowError(
+            "config: study.steps: got no step ground; allowed: `steps: [ground]` and at least one axis, "
+            "as in studies/conditions.yaml."
+        )
+    tables = ["counts_by_window", "window_agreement", "kendall_tau", "first_and_last", "template_variation"]
+    tables += ["prevalence_gaps"] if PREVALENT else []
+    tables += ["aligned_pairs"] if GROUND["aligned_pairs"] else []
+    tables += ["organisms"] if any(model in ORGANISMS for model in RANKED) else []
+    return [
+        *(f"{RESULTS}/organisms.csv" if name == "organisms" else f"{G}/{name}.csv" for name in tables),
+        *(f"{G}/figures/{name}.{suffix}" for name in GROUND_FIGURES for suffix in ("pdf", "png")),
+    ]

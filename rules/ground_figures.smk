@@ -1,0 +1,68 @@
+# ground/*.csv → results/<study>/ground/figures/: one function of leakscope.figures.ground a figure, as PDF and PNG.
+
+# figure: (where it stands in the report, the tables it shows)
+GROUND_FIGURES = {
+    "kendall_tau": ("Ground: agreement", ["kendall_tau"]),
+    "first_places": ("Ground: models", ["first_and_last"]),
+    "logprob_differences": ("Ground: models", ["logprob_differences"]),
+    "template_spread": ("Ground: models", ["rank_spread"]),
+}
+if any(source != "table" or len(count_tables(axis)) > 1 for axis, source in COUNTED_FROM.items()):
+    GROUND_FIGURES["window_agreement"] = ("Ground: counts", ["window_agreement"])
+if PREVALENT:
+    GROUND_FIGURES["prevalence_gaps"] = ("Ground: counts", ["prevalence_gaps"])
+if len(GROUND["languages"]) > 1:
+    GROUND_FIGURES["tau_by_language"] = ("Ground: agreement", ["kendall_tau"])
+if GROUND["aligned_pairs"]:
+    GROUND_FIGURES["aligned_pairs"] = ("Ground: models", ["aligned_pairs", "first_and_last"])
+RANKED_SIZES = {
+    model: CONFIG["models"][model]["parameters"]
+    for model in RANKED
+    if CONFIG["models"][model].get("parameters")
+}
+RANKED_ORGANISMS = [model for model in RANKED if model in ORGANISMS]
+if len(RANKED_SIZES) + len(RANKED_ORGANISMS) > 1:
+    GROUND_FIGURES["tau_by_size"] = (
+        "Ground: agreement",
+        ["kendall_tau_by_quartile", *(["organisms"] if RANKED_ORGANISMS else [])],
+    )
+
+
+for figure, (section, tables) in GROUND_FIGURES.items():
+
+    rule:
+        name:
+            f"plot_ground_{figure}"
+        input:
+            tables=[
+                f"{RESULTS}/organisms.csv" if table == "organisms" else f"{G}/{table}.csv" for table in tables
+            ],
+            code=code("plot_ground"),
+        output:
+            pdf=f"{G}/figures/{figure}.pdf",
+            png=report(
+                f"{G}/figures/{figure}.png",
+                caption=f"../report/ground/{figure}.rst",
+                category=section,
+                labels={
+                    "what": figure.replace("_", " ").capitalize(),
+                    "form": "figure",
+                },
+            ),
+        log:
+            f"{LOGS}/plot_ground_{figure}.log",
+        benchmark:
+            f"{BENCHMARKS}/plot_ground_{figure}.tsv"
+        conda:
+            "../envs/plotting.yaml"
+        resources:
+            mem_mb=growing(2000),
+            runtime=growing(20),
+        params:
+            figure=figure,
+            labels={model: CONFIG["models"][model]["label"] for model in RANKED},
+            sizes=RANKED_SIZES if figure == "tau_by_size" else {},
+        message:
+            f"Draw {figure}"
+        script:
+            "../scripts/plot_ground.py"

@@ -1,0 +1,33 @@
+"""How often do the terms of two lexicons stand near each other in a file of texts?
+
+Reads one file of a corpus and all lexicons that are counted in it; writes counts by distance, of every pair and term.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from leakscope.ground.cooccurrence import count_documents
+from leakscope.ground.corpora import read_corpus
+from leakscope.ground.counts import terms_of
+from leakscope.job import job
+from leakscope.manifests import write_manifest
+from leakscope.tables import write_table
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import Snakemake
+
+    snakemake: Snakemake
+
+
+def main(snakemake: "Snakemake") -> None:
+    path, output = Path(snakemake.input.corpus), snakemake.output
+    texts = read_corpus([path], snakemake.params.text, name=path.name)
+    counts = count_documents(texts, terms_of(snakemake.params.axes))
+    write_table(counts.pairs, Path(output.pairs))
+    write_table(counts.terms, Path(output.terms))
+    write_manifest(counts.totals, Path(output.totals))
+
+
+if __name__ == "__main__":
+    with job(snakemake.log[0]):
+        main(snakemake)

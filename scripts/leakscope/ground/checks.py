@@ -1,0 +1,128 @@
+"""What a schema cannot say of a study's axes: names that mean something, files that are there and can be used."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from leakscope.configuration_schema import dotted
+from leakscope.errors import InputError, one_of
+from leakscope.ground.corpora import shard_files
+from leakscope.ground.lexicons import names_in, read_concepts, read_names
+from leakscope.ground.templates import lead_in, read_sentence_templates, template_file
+
+COUNTING = ("corpus", "organism", "infini_gram")
+PAIRED = ("lexicons", "templates")
+
+
+def check_ground(config: Mapping[str, Any]) -> None:
+    """Check the axes of a complete configuration; lexicons, templates and names are read.
+
+    Raises:
+        InputError: what an axis needs is not there, or cannot be used.
+    """
+    if "ground" not in config["study"]["steps"]:
+        return
+    ground, models = config["ground"], _models(config)
+    if not ground["axes"]:
+        raise InputError(
+            f"{dotted(('ground', 'axes'))}: got nothing; allowed: at least one axis, for the step ground. "
+            "studies/conditions.yaml has one."
+        )
+    if not models:
+        found = ", ".join(config["study"]["models"])
+        raise InputError(f"{dotted(('study', 'models'))}: got {found}; allowed: at least one model for the step ground.")
+    scoring = [name for name, entry in models.items() if entry["source"] != "scores"]
+    for name, axis in ground["axes"].items():
+        _check_axis(("ground", "axes", name), axis, config, scoring)
+    for name, entry in models.items():
+        if entry["source"] == "scores":
+            _check_scores(name, entry["path"], ground)
+    for aligned, base in ground["aligned_pairs"].items():
+        for model in (aligned, base):
+            if model not in models:
+                raise one_of(dotted(("ground", "aligned_pairs", aligned)), model, models)
+    if ground["score"] != "logprob" and len(scoring) < len(models):
+        raise InputError(f"{dotted(('ground', 'score'))}: got {ground['score']!r}; allowed: logprob, as scores are read.")
+
+
+def _models(config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    named = {name: config["models"][name] for name in config["study"]["models"]}
+    return {name: entry for name, entry in named.items() if entry["source"] != "generations"}
+
+
+def _check_axis(
+    where: tuple[str, ...], axis: Mapping[str, Any], config: Mapping[str, Any], scoring: list[str]
+) -> None:
+    counts, ground = axis["counts"], config["ground"]
+    for key in PAIRED:
+        if axis[key] is None and scoring:
+            raise InputError(f"{dotted((*where, key))}: got nothing; allowed: a path, for {scoring[0]} to score sentences.")
+    if axis["lexicons"] is None and counts["source"] in COUNTING:
+        raise InputError(f"{dotted((*where, 'lexicons'))}: got nothing; allowed: two tables of terms, to count them.")
+    if axis["lexicons"] is not None:
+        for path in axis["lexicons"].values():
+            read_concepts(Path(path))
+    if scoring:
+        _check_sentences(axis, ground)
+    for path, here in _files(axis, where):
+        if not Path(path).is_file():
+            raise InputError(f"{dotted(here)}: got {path!r}; allowed: a file that exists.")
+    if axis["names"] is not None:
+        read_names(Path(axis["names"]))
+    if counts["source"] == "corpus":
+        shard_files(counts["path"])
+    if counts["source"] == "organism":
+        _check_organism((*where, "counts", "model"), counts["model"], config)
+
+
+def _files(axis: Mapping[str, Any], where: tuple[str, ...]) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Yield every table that an axis names, with its key."""
+    counts = axis["counts"]
+    if counts["source"] == "table":
+        paths = counts["path"] if isinstance(counts["path"], dict) else {None: counts["path"]}
+        for window, path in paths.items():
+            yield path, (*where, "counts", "path", *([window] if window else []))
+    if axis["prevalence"] is not None:
+        yield axis["prevalence"]["path"], (*where, "prevalence", "path")
+    if axis["names"] is not None:
+        yield axis["names"], (*where, "names")
+
+
+def _check_sentences(axis: Mapping[str, Any], ground: Mapping[str, Any]) -> None:
+    for language in ground["languages"]:
+        path = template_file(Path(axis["templates"]), language)
+        templates = read_sentence_templates(path)
+        lead_in(templates, ground["country"], path)
+        if len(templates.templates) < ground["templates_used"]:
+            found = f"{len(templates.templates)} templates"
+            raise InputError(f"{path}: got {found}; allowed: at least {ground['templates_used']}, ground.templates_used.")
+        for lexicon in axis["lexicons"].values():
+            names_in(Path(lexicon), language)
+
+
+def _check_organism(where: tuple[str, ...], model: str, config: Mapping[str, Any]) -> None:
+    known = [name for name in config["study"]["models"] if config["models"][name]["source"] == "organism"]
+    if model not in known:
+        raise one_of(dotted(where), model, known)
+
+
+def _check_scores(model: str, paths: Mapping[str, Any], ground: Mapping[str, Any]) -> None:
+    where = ("models", model, "path")
+    for axis in ground["axes"]:
+        if axis not in paths:
+            raise InputError(
+                f"{dotted((*where, axis))}: got nothing; allowed: a file of scores for each axis "
+                f"({', '.join(ground['axes'])}); there are files for {', '.join(sorted(paths))}."
+            )
+        for language, path in score_files(paths[axis], ground["languages"]).items():
+            if language not in ground["languages"]:
+                raise one_of(dotted((*where, axis)), language, ground["languages"])
+            if not Path(path).is_file():
+                raise InputError(f"{dotted((*where, axis))}: got {path!r}; allowed: a file that exists.")
+
+
+def score_files(paths: str | Mapping[str, str], languages: list[str]) -> dict[str, str]:
+    """Return language → file of scores; a single file is of the first language."""
+    return {languages[0]: paths} if isinstance(paths, str) else dict(paths)

@@ -1,0 +1,234 @@
+"""Counts, scores and prevalence that were made elsewhere, read and checked."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from leakscope.errors import InputError
+from leakscope.ground.naming import Naming
+from leakscope.tables import read_table, read_utf8
+
+logger = logging.getLogger(__name__)
+
+COUNT_COLUMNS = ["axis", "subject", "group", "window", "unit", "count"]
+SCORE_COLUMNS = ["model", "axis", "language", "template_id", "subject", "group"]
+SCORES = ["logprob", "logprob_mean", "logprob_span", "pmi"]
+PREVALENCE_COLUMNS = ["axis", "subject", "group", "prevalence", "source"]
+AS_IMPORTED = "imported"
+PER = 10_000
+# What tables of others call our columns, in lower case.
+KNOWN_AS = {
+    "subject": ("subject", "disease"),
+    "group": ("group", "demographics", "demographic"),
+    "count": ("count", "counts"),
+}
+_NUMBER = re.compile(r"[+-]?(\d{1,3}(,\d{3})+|\d+)?(\.\d*)?([eE][+-]?\d+)?")
+
+
+def import_counts(
+    paths: Mapping[int | None, Path], axis: str, naming: Naming, columns: Mapping[str, str]
+) -> pd.DataFrame:
+    """Return ``axis, subject, group, window, unit, count`` from tables with a subject, a group and a count in each row.
+
+    A pair that a table lacks counts 0, and stands as such in what is returned.
+
+    Args:
+        paths: window in words (None: not known) → file.
+        axis: its name.
+        naming: of the axis.
+        columns: what the files call ``subject``, ``group`` and ``count``, where it is neither that nor, as in
+            Cross-Care, ``Disease``, ``Demographics`` and ``Counts``.
+
+    Raises:
+        InputError: a column is missing, a count is no whole number of at least 0, a pair stands twice.
+    """
+    tables = [_read_counts(path, axis, naming, columns).assign(window=window) for window, path in paths.items()]
+    table = pd.concat(tables, ignore_index=True)
+    table["window"] = table["window"].astype("Int64")
+    return table.assign(axis=axis, unit=AS_IMPORTED)[COUNT_COLUMNS]
+
+
+def _read_counts(path: Path, axis: str, naming: Naming, columns: Mapping[str, str]) -> pd.DataFrame:
+    table = read_table(path)
+    found = {key: _column(table, path, key, columns.get(key)) for key in KNOWN_AS}
+    rows = pd.DataFrame({key: table[name] for key, name in found.items()})
+    rows["count"] = [
+        _whole(text, f"{path}, row {i}: column {found['count']!r}") for i, text in enumerate(rows["count"], 2)
+    ]
+    named = naming.apply(rows, ["subject", "group"], str(path))
+    whole = named.pivot(index="subject", columns="group", values="count")
+    n_missing = int(whole.isna().to_numpy().sum())
+    if n_missing:
+        logger.info("%s: %d of %d pairs are not in the table and count 0", path, n_missing, whole.size)
+    return whole.fillna(0).astype("int64").stack().rename("count").reset_index()  # type: ignore[union-attr, call-overload]
+
+
+def import_scores(
+    path: Path, model: str, axis: str, language: str, naming: Naming, templates_used: int
+) -> pd.DataFrame:
+    """Return ``model, axis, language, template_id, subject, group, tokens, logprob, …`` from a file of scores.
+
+    The file is JSON of the form ``{subject: [[group, [score of template 0, of template 1, …]], …], …}``; the scores are
+    log-probabilities of whole sentences, of which the first ``templates_used`` are taken. What cannot be derived from
+    them is missing.
+
+    Raises:
+        InputError: the file has another form, subjects have different numbers of templates, or a pair stands twice.
+    """
+    content = _load_json(path)
+    rows = []
+    for subject, entries in content.items():
+        if not isinstance(entries, list):
+            raise InputError(f"{path}: subject {subject!r}: got {_kind(entries)}; allowed: a list of [group, scores].")
+        for entry in entries:
+            group, scores = _scored_group(entry, f"{path}: subject {subject!r}")
+            rows += [(subject, group, i, score) for i, score in enumerate(scores)]
+    table = pd.DataFrame(rows, columns=["subject", "group", "template_id", "logprob"])
+    lengths = table.groupby(["subject", "group"], sort=False).size()
+    if lengths.nunique() > 1:
+        shortest = lengths[lengths == lengths.min()].reset_index(name="n").iloc[0]
+        raise InputError(
+            f"{path}: subject {shortest['subject']!r}, group {shortest['group']!r}: got {shortest['n']} scores; "
+            f"allowed: {lengths.max()}, as elsewhere."
+        )
+    if lengths.max() < templates_used:
+        logger.warning("%s: scores of %d templates, not of %d", path, lengths.max(), templates_used)
+    table = table[table["template_id"] < templates_used]
+    table = naming.apply(table, ["subject", "group", "template_id"], str(path))
+    n_missing = int(table["logprob"].isna().sum())
+    if n_missing:
+        logger.warning("%s: %d of %d scores are no numbers and left out", path, n_missing, len(table))
+    table = table.assign(model=model, axis=axis, language=language, template_id=table["template_id"].map(str))
+    for unknown in ("tokens", *SCORES):
+        if unknown != "logprob":
+            table[unknown] = math.nan
+    return table[[*SCORE_COLUMNS, "tokens", *SCORES]].astype({"tokens": "Int64"})
+
+
+def read_prevalence(path: Path, axis: str, naming: Naming, per: float, source: str | None) -> pd.DataFrame:
+    """Return ``axis, subject, group, prevalence, source``; prevalence in cases per 10,000 persons.
+
+    A long table has the columns ``subject, group, prevalence, source``; a wide one a column of subjects and one for
+    each group. Thousands may be separated by commas. An empty cell is unknown.
+
+    Args:
+        path: of the table.
+        axis: its name.
+        naming: of the axis.
+        per: of how many persons the file's numbers are.
+        source: where the numbers come from, of a table that has no column ``source``.
+
+    Raises:
+        InputError: a row has no source, a number is none or negative, a pair stands twice.
+    """
+    table = read_table(path)
+    table.columns = [str(name) for name in table.columns]
+    subject = _column(table, path, "subject", None)
+    if "source" not in table and source is None:
+        raise InputError(f"{path}: got no column 'source'; allowed: one, or the key `source` of the axis's prevalence.")
+    long = _long(table, path, subject)
+    sources = long["source"] if "source" in table else pd.Series(source, index=long.index)
+    for row, name in zip(long["row"], sources, strict=True):
+        if not name.strip():
+            raise InputError(f"{path}, row {row}: column 'source': got nothing; allowed: where the number comes from.")
+    values = [
+        _number(text, f"{path}, row {row}: group {group!r}", empty=math.nan) * PER / per
+        for text, row, group in zip(long["prevalence"], long["row"], long["group"], strict=True)
+    ]
+    rows = pd.DataFrame({"subject": long["subject"], "group": long["group"], "prevalence": values, "source": sources})
+    rows = rows[rows["prevalence"].notna()]
+    return naming.apply(rows, ["subject", "group"], str(path)).assign(axis=axis)[PREVALENCE_COLUMNS]
+
+
+def _long(table: pd.DataFrame, path: Path, subject: str) -> pd.DataFrame:
+    """Return ``subject, group, prevalence, row`` and ``source`` where there is one, one row a number."""
+    numbered = table.assign(row=range(2, len(table) + 2))
+    if "prevalence" in table:
+        group = _column(table, path, "group", None)
+        return numbered.rename(columns={subject: "subject", group: "group"})
+    fixed = {subject: "subject", "source": "source", "row": "row"}
+    groups = [name for name in table if name not in (*fixed, "year", "note", "kind")]
+    if not groups:
+        raise InputError(f"{path}: got no column 'prevalence' and none of a group; allowed: one of these.")
+    kept = [name for name in fixed if name in numbered]
+    long = numbered.melt(kept, groups, var_name="group", value_name="prevalence")
+    return long.rename(columns=fixed).sort_values("row", kind="stable", ignore_index=True)
+
+
+def _column(table: pd.DataFrame, path: Path, key: str, given: str | None) -> str:
+    """Return what a table calls a column of ours."""
+    if given is not None:
+        if given not in table:
+            raise InputError(f"{path}: lacks the column {given!r}; got {', '.join(map(str, table.columns))}.")
+        return given
+    by_name = {str(name).casefold(): str(name) for name in table.columns}
+    for name in KNOWN_AS[key]:
+        if name in by_name:
+            return by_name[name]
+    names = ", ".join(map(str, table.columns))
+    raise InputError(f"{path}: got the columns {names}; allowed: one called {' or '.join(KNOWN_AS[key])}.")
+
+
+def _whole(text: str, where: str) -> int:
+    value = _number(text, where)
+    if value != int(value):
+        raise InputError(f"{where}: got {text!r}; allowed: a whole number of at least 0.")
+    return int(value)
+
+
+def _number(text: str, where: str, empty: float | None = None) -> float:
+    text = text.strip()
+    if not text and empty is not None:
+        return empty
+    if not _NUMBER.fullmatch(text) or not re.search(r"\d", text):
+        raise InputError(
+            f"{where}: got {text!r}; allowed: a number of at least 0, thousands separated by commas or not."
+        )
+    value = float(text.replace(",", ""))
+    if value < 0 or not math.isfinite(value):
+        raise InputError(f"{where}: got {text!r}; allowed: a number of at least 0.")
+    return value
+
+
+def _load_json(path: Path) -> dict[str, Any]:
+    def unique(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+        content = dict(pairs)
+        if len(content) < len(pairs):
+            names = [name for name, _ in pairs]
+            twice = next(name for name in names if names.count(name) > 1)
+            raise InputError(f"{path}: got the subject {twice!r} twice; allowed: each subject once.")
+        return content
+
+    try:
+        content = json.loads(read_utf8(path), object_pairs_hook=unique)
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise InputError(f"{path}: got invalid JSON ({error}); allowed: {{subject: [[group, [scores]]]}}.") from error
+    if not isinstance(content, dict) or not content:
+        raise InputError(f"{path}: got {_kind(content)}; allowed: an object {{subject: [[group, [scores]]]}}.")
+    return content
+
+
+def _scored_group(entry: object, where: str) -> tuple[str, list[float]]:
+    if not isinstance(entry, list) or len(entry) != 2 or not isinstance(entry[0], str):
+        raise InputError(f"{where}: got {str(entry)[:60]}; allowed: [group, [scores]].")
+    group, scores = entry
+    if not isinstance(scores, list) or not scores:
+        raise InputError(f"{where}, group {group!r}: got {_kind(scores)}; allowed: a list of at least one score.")
+    for score in scores:
+        if score is not None and (isinstance(score, bool) or not isinstance(score, int | float)):
+            raise InputError(f"{where}, group {group!r}: got {score!r}; allowed: a log-probability.")
+    return group, [math.nan if score is None or not math.isfinite(score) else float(score) for score in scores]
+
+
+def _kind(value: object) -> str:
+    if isinstance(value, list | dict) and not value:
+        return f"an empty {type(value).__name__}"
+    return f"{type(value).__name__} {str(value)[:40]!r}"

@@ -1,0 +1,65 @@
+"""From an axis and a model to a table of scores: every template filled with every subject and group."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pandas as pd
+
+from leakscope.ground.imported import SCORE_COLUMNS, SCORES
+from leakscope.ground.lexicons import names_in
+from leakscope.ground.naming import Naming
+from leakscope.ground.sentence_scores import Sentence, score_sentences
+from leakscope.ground.templates import fill, lead_in, read_sentence_templates
+from leakscope.models import LanguageModel
+from leakscope.prompting import Completed
+
+
+def score_axis(
+    model: LanguageModel,
+    name: str,
+    axis: str,
+    naming: Naming,
+    *,
+    lexicons: Mapping[str, Path],
+    templates: Mapping[str, Path],
+    templates_used: int,
+    country: str | None,
+    batch_size: int,
+    store: Path | None,
+) -> Completed:
+    """Return ``model, axis, language, template_id, subject, group, tokens, logprob, logprob_mean, logprob_span, pmi``.
+
+    One row a language, template, subject and group; log-probabilities in nats, see ``sentence_scores``.
+
+    Args:
+        model: what is asked.
+        name: the model's name in the study.
+        axis: its name.
+        naming: of the axis.
+        lexicons: ``subjects`` and ``groups``, the files.
+        templates: language → file.
+        templates_used: so many of the first ones.
+        country: that each sentence begins with; None: none.
+        batch_size: sentences read at once.
+        store: the folder of all stores; None keeps nothing.
+
+    Raises:
+        InputError: as ``score_sentences``.
+    """
+    keys, sentences = [], []
+    for language, path in templates.items():
+        read = read_sentence_templates(path)
+        lead = lead_in(read, country, path)
+        subjects, groups = (names_in(lexicons[side], language) for side in ("subjects", "groups"))
+        for template in read.templates[:templates_used]:
+            for subject, subject_name in subjects.items():
+                for group, group_name in groups.items():
+                    filled = fill(template, subject_name, group_name, lead)
+                    sentences.append(Sentence(*filled))
+                    keys.append((name, axis, language, template.id, subject, group))
+    scored = score_sentences(model, sentences, name, batch_size=batch_size, store=store)
+    table = pd.concat([pd.DataFrame(keys, columns=SCORE_COLUMNS), scored.table.reset_index(drop=True)], axis=1)
+    named = naming.apply(table, ["language", "template_id", "subject", "group"], f"scores of {name} for {axis}")
+    return Completed(named[[*SCORE_COLUMNS, "tokens", *SCORES]].astype({"tokens": "Int64"}), scored.summary)

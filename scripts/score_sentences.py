@@ -1,0 +1,49 @@
+"""How probable does a model hold each sentence that joins a subject to a group?
+
+Reads templates, lexicons and a model's manifest; takes log-probabilities from the store and computes the others.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from leakscope.devices import claimed_devices
+from leakscope.ground.naming import axis_naming
+from leakscope.ground.scored import score_axis
+from leakscope.job import job
+from leakscope.manifests import read_manifest, write_manifest
+from leakscope.memory import keep_freed_memory
+from leakscope.models import KINDS, open_model
+from leakscope.tables import write_table
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import Snakemake
+
+    snakemake: Snakemake
+
+
+def main(snakemake: "Snakemake") -> None:
+    torch.set_num_threads(snakemake.threads)
+    keep_freed_memory()
+    params, wildcards = snakemake.params, snakemake.wildcards
+    model = open_model(read_manifest(Path(snakemake.input.manifest)), params.loading, kinds=KINDS)
+    scores = score_axis(
+        model,
+        wildcards.model,
+        wildcards.axis,
+        axis_naming(params.naming),
+        lexicons={side: Path(path) for side, path in params.naming["lexicons"].items()},
+        templates=dict(zip(params.languages, map(Path, snakemake.input.templates), strict=True)),
+        templates_used=params.templates_used,
+        country=params.country,
+        batch_size=params.batch_size,
+        store=Path(params.store),
+    )
+    write_manifest(scores.summary, Path(snakemake.output.summary))
+    write_table(scores.table, Path(snakemake.output.scores))
+
+
+if __name__ == "__main__":
+    with job(snakemake.log[0]), claimed_devices(snakemake.resources.gpu):
+        main(snakemake)
