@@ -84,7 +84,7 @@ def is_on_hub(scorer_entry: Mapping[str, Any]) -> bool:
 
 def uses(step: str, model_entry: Mapping[str, Any]) -> bool:
     """Say whether a step has a use for a model: imported scores cannot leak, imported texts cannot be ranked."""
-    return model_entry["source"] != {"leak": "scores", "ground": "generations"}[step]
+    return bool(model_entry["source"] != {"leak": "scores", "ground": "generations"}[step])
 
 
 def organisms(config: Mapping[str, Any]) -> list[str]:

@@ -21,9 +21,9 @@ from leakscope.tables import write_csv
 
 HELD_OUT_SHARE = 1 / 3
 JOINT_SEED = 0
-LADDER = 0.6  # a subject's share of one group to the next, from its first to its last
+LADDER = 0.5  # a subject's share of one group to the next, from its first to its last
 PRIOR_STEP = 0.5  # how much higher one group stands than the next, before each subject's own draw (of deviation 1)
-ZIPF_SHIFT = 3  # 1 / (rank + this): the first of 40 subjects is 14 times as frequent as the last
+ZIPF_SHIFT = 8  # 1 / (rank + this): the first of 24 subjects is four times as frequent as the last
 WORLD_OPPOSITION = 0.4  # correlation, with its sign changed, of the world's log prevalence with what is planted
 WORLD_SPREAD = 0.6
 WORLD_PER_10000 = (20, 400)

@@ -32,7 +32,9 @@ def check_ground(config: Mapping[str, Any]) -> None:
         )
     if not models:
         found = ", ".join(config["study"]["models"])
-        raise InputError(f"{dotted(('study', 'models'))}: got {found}; allowed: at least one model for the step ground.")
+        raise InputError(
+            f"{dotted(('study', 'models'))}: got {found}; allowed: at least one model for the step ground."
+        )
     scoring = [name for name, entry in models.items() if entry["source"] != "scores"]
     for name, axis in ground["axes"].items():
         _check_axis(("ground", "axes", name), axis, config, scoring)
@@ -44,7 +46,9 @@ def check_ground(config: Mapping[str, Any]) -> None:
             if model not in models:
                 raise one_of(dotted(("ground", "aligned_pairs", aligned)), model, models)
     if ground["score"] != "logprob" and len(scoring) < len(models):
-        raise InputError(f"{dotted(('ground', 'score'))}: got {ground['score']!r}; allowed: logprob, as scores are read.")
+        raise InputError(
+            f"{dotted(('ground', 'score'))}: got {ground['score']!r}; allowed: logprob, as scores are read."
+        )
 
 
 def _models(config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -52,13 +56,13 @@ def _models(config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     return {name: entry for name, entry in named.items() if entry["source"] != "generations"}
 
 
-def _check_axis(
-    where: tuple[str, ...], axis: Mapping[str, Any], config: Mapping[str, Any], scoring: list[str]
-) -> None:
+def _check_axis(where: tuple[str, ...], axis: Mapping[str, Any], config: Mapping[str, Any], scoring: list[str]) -> None:
     counts, ground = axis["counts"], config["ground"]
     for key in PAIRED:
         if axis[key] is None and scoring:
-            raise InputError(f"{dotted((*where, key))}: got nothing; allowed: a path, for {scoring[0]} to score sentences.")
+            raise InputError(
+                f"{dotted((*where, key))}: got nothing; allowed: a path, for {scoring[0]} to score sentences."
+            )
     if axis["lexicons"] is None and counts["source"] in COUNTING:
         raise InputError(f"{dotted((*where, 'lexicons'))}: got nothing; allowed: two tables of terms, to count them.")
     if axis["lexicons"] is not None:
@@ -97,7 +101,9 @@ def _check_sentences(axis: Mapping[str, Any], ground: Mapping[str, Any]) -> None
         lead_in(templates, ground["country"], path)
         if len(templates.templates) < ground["templates_used"]:
             found = f"{len(templates.templates)} templates"
-            raise InputError(f"{path}: got {found}; allowed: at least {ground['templates_used']}, ground.templates_used.")
+            raise InputError(
+                f"{path}: got {found}; allowed: at least {ground['templates_used']}, ground.templates_used."
+            )
         for lexicon in axis["lexicons"].values():
             names_in(Path(lexicon), language)
 

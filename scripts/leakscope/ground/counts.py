@@ -23,7 +23,7 @@ class Indexed(NamedTuple):
 
     counts: pd.DataFrame
     terms: pd.DataFrame
-    totals: dict[str, object]
+    totals: dict[str, int]
 
 
 def terms_of(axes: Mapping[str, Mapping[str, str]]) -> Terms:

@@ -103,7 +103,12 @@ def _cubes(scores: pd.DataFrame, score: str) -> Iterator[tuple[tuple[str, ...], 
         columns = pd.MultiIndex.from_product([templates, groups])
         values = wide.reindex(columns=columns).to_numpy(dtype=float)
         if len(values):
-            yield tuple(map(str, keys)), templates, groups, values.reshape(len(wide), len(templates), len(groups)).transpose(1, 0, 2)
+            yield (
+                tuple(map(str, keys)),
+                templates,
+                groups,
+                values.reshape(len(wide), len(templates), len(groups)).transpose(1, 0, 2),
+            )
 
 
 def _places(table: Floats) -> Floats:

@@ -39,7 +39,9 @@ Predict = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
 
 
 @torch.inference_mode()
-def score_causal(model: PreTrainedModel, rows: Sequence[TokenRow], *, batch_size: int, share: bool=True) -> Iterator[Scored]:
+def score_causal(
+    model: PreTrainedModel, rows: Sequence[TokenRow], *, batch_size: int, share: bool = True
+) -> Iterator[Scored]:
     """Yield row number → log p(token | tokens before it) of its ``places``, some rows at a time, longest first.
 
     Args:
@@ -51,10 +53,16 @@ def score_causal(model: PreTrainedModel, rows: Sequence[TokenRow], *, batch_size
     longest = max(len(row.ids) for row in rows)
     if share and reader.caches and (reader.window is None or longest <= reader.window):
         stems = plan_stems([row.ids for row in rows])
+
         def key(i):
-            return (-stems[i], rows[i].ids[:stems[i]], -len(rows[i].ids))
+            leaf = len(rows[i].ids) - stems[i]
+            return (-(leaf - 1).bit_length(), -stems[i], rows[i].ids[: stems[i]], -leaf)
+
         order = sorted(range(len(rows)), key=key)
-        yield from shrinking(cut(order, batch_size), lambda b: dict(zip(b, _score_shared(reader, [rows[i] for i in b], [stems[i] for i in b]))))
+        yield from shrinking(
+            cut(order, batch_size),
+            lambda b: dict(zip(b, _score_shared(reader, [rows[i] for i in b], [stems[i] for i in b]))),
+        )
         return
     order = sorted(range(len(rows)), key=lambda row: -len(rows[row].ids))
 
@@ -67,26 +75,32 @@ def score_causal(model: PreTrainedModel, rows: Sequence[TokenRow], *, batch_size
 def plan_stems(ids):
     order = sorted(range(len(ids)), key=lambda i: ids[i])
     stems = [1] * len(ids)
+
     def best(lo, hi, base):
-        first, last = ids[order[lo]], ids[order[hi-1]]
+        first, last = ids[order[lo]], ids[order[hi - 1]]
         if hi - lo == 1:
             return 0, [(lo, hi, base)]
         n = 0
         m = min(len(first), len(last))
-        while n < m and first[n] == last[n]: n += 1
+        while n < m and first[n] == last[n]:
+            n += 1
         shortest = min(len(ids[order[i]]) for i in range(lo, hi))
         depth = min(n, shortest - 1)
         own = (hi - lo - 1) * depth
         total, cuts, start = 0, [], lo
         for i in range(lo + 1, hi + 1):
-            if i == hi or ids[order[i]][n:n+1] != ids[order[start]][n:n+1]:
-                if i - start == hi - lo: return own, [(lo, hi, depth)]
+            if i == hi or ids[order[i]][n : n + 1] != ids[order[start]][n : n + 1]:
+                if i - start == hi - lo:
+                    return own, [(lo, hi, depth)]
                 s, c = best(start, i, base)
-                total += s; cuts += c; start = i
+                total += s
+                cuts += c
+                start = i
         if own >= total:
             return own, [(lo, hi, depth)]
         # leftover single ones stay with the base
         return total, cuts
+
     for lo, hi, depth in best(0, len(order), 1)[1]:
         for i in range(lo, hi):
             stems[order[i]] = depth
@@ -109,7 +123,8 @@ def _score_shared(reader, rows, lengths):
     after = logits.expand(len(distinct), -1)[:, None]
     stem_lp = [[] for _ in distinct]
     if w:
-        t = torch.tensor([s + [0]*(w-len(s)) for s in stem_rest]); ln = torch.tensor([len(s) for s in stem_rest])
+        t = torch.tensor([s + [0] * (w - len(s)) for s in stem_rest])
+        ln = torch.tensor([len(s) for s in stem_rest])
         after = torch.cat([after, state.extend(t, ln)], 1)
         stem_lp = _pick(after[:, :-1], t, [range(len(s)) for s in stem_rest])
         after = after[torch.arange(len(distinct)), ln]
@@ -117,7 +132,8 @@ def _score_shared(reader, rows, lengths):
         after = after[:, 0]
     state.select(owner)
     w = max(map(len, leaf))
-    t = torch.tensor([s + [0]*(w-len(s)) for s in leaf]); ln = torch.tensor([len(s) for s in leaf])
+    t = torch.tensor([s + [0] * (w - len(s)) for s in leaf])
+    ln = torch.tensor([len(s) for s in leaf])
     after = after[owner][:, None]
     if w > 1:
         after = torch.cat([after, state.extend(t[:, :-1], ln - 1)], 1)
