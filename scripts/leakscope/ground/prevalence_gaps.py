@@ -45,6 +45,7 @@ def prevalence_gaps(axis: str, counts: pd.DataFrame, prevalence: pd.DataFrame, t
         "difference": shares - wanted,
         "margin_of_error": float(stats.norm.isf((1 - level) / 2)) * variance**0.5,
     }
-    table = pd.DataFrame({name: part.stack(future_stack=True) for name, part in parts.items()}).reset_index()
+    long = {name: part.stack(future_stack=True) for name, part in parts.items()}
+    table = pd.DataFrame(long).rename_axis(["subject", "group"]).reset_index()
     table = table[table["prevalence"].notna()]
     return table.assign(axis=axis, among_top=table["subject"].isin(most))[COLUMNS].reset_index(drop=True)

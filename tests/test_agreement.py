@@ -1,0 +1,84 @@
+"""Kendall's tau, centring, the prior and the bootstrap, against scipy and by their properties."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from scipy import stats
+
+from leakscope.ground.agreement import centred, log_counts, mean_tau, others_total, redrawn_tau, tau_b
+
+TABLES = arrays(float, st.tuples(st.integers(1, 5), st.integers(2, 6)), elements=st.integers(0, 4).map(float))
+
+
+@given(st.data())
+@settings(max_examples=80, deadline=None)
+def test_tau_is_that_of_scipy_for_every_row(data: st.DataObject) -> None:
+    x = data.draw(TABLES)
+    y = data.draw(arrays(float, x.shape, elements=st.integers(0, 3).map(float)))
+    expected = [stats.kendalltau(a, b).statistic for a, b in zip(x, y, strict=True)]
+    np.testing.assert_allclose(tau_b(x, y), expected, atol=1e-12)
+
+
+def test_a_missing_value_takes_its_group_out() -> None:
+    x, y = [[1.0, 2.0, np.nan, 4.0]], [[3.0, 1.0, 9.0, 5.0]]
+    assert tau_b(x, y)[0] == pytest.approx(stats.kendalltau([1, 2, 4], [3, 1, 5]).statistic)
+
+
+def test_labels_do_not_decide_the_order() -> None:
+    counts, scores = np.array([[30.0, 20.0, 10.0]]), np.array([[-1.0, -2.0, -3.0]])
+    assert tau_b(counts, scores)[0] == 1
+    assert tau_b(counts[:, ::-1], scores)[0] == -1
+
+
+@given(TABLES.filter(lambda x: x.shape[0] > 1))
+@settings(max_examples=50, deadline=None)
+def test_centring_takes_off_what_subjects_and_groups_have_alone(x: np.ndarray) -> None:
+    shifted = x + np.arange(len(x))[:, None] * 3 - np.arange(x.shape[1]) * 2
+    np.testing.assert_allclose(centred(x), centred(shifted), atol=1e-8)
+    np.testing.assert_allclose(centred(x), x - x.mean(0) - x.mean(1)[:, None] + x.mean(), atol=1e-8)
+
+
+def test_centring_of_an_additive_table_with_holes_leaves_nothing() -> None:
+    table = np.add.outer([0.0, 2.0, 5.0, 1.0], [1.0, -1.0, 4.0])
+    table[0, 1] = table[2, 2] = np.nan
+    left = centred(table)
+    assert np.nanmax(np.abs(left)) < 1e-8
+    assert np.isnan(left).sum() == 2
+
+
+def test_a_model_of_the_prior_alone_has_nothing_beyond_it() -> None:
+    rng = np.random.default_rng(0)
+    prior, frequent = 2 * rng.normal(size=5), rng.normal(size=60)
+    counts = rng.poisson(np.exp(4 + np.add.outer(frequent, prior) + rng.normal(size=(60, 5))))
+    scores = np.add.outer(rng.normal(size=60), prior) + rng.normal(scale=0.1, size=(60, 5))
+    raw = mean_tau(tau_b(counts, scores), 0.95, 999)
+    beyond = mean_tau(tau_b(centred(log_counts(counts)), centred(scores)), 0.95, 999)
+    assert raw.low > 0.2
+    assert beyond.low < 0 < beyond.high
+
+
+def test_the_prior_of_a_subject_leaves_it_out() -> None:
+    np.testing.assert_array_equal(others_total([[1, 2], [10, 20], [100, np.nan]]), [[110, 20], [101, 2], [11, 22]])
+
+
+def test_the_mean_has_an_interval_over_subjects_and_counts_what_is_defined() -> None:
+    values = np.r_[np.random.default_rng(1).normal(0.5, 0.2, size=80), np.nan]
+    mean = mean_tau(values, 0.95, 1999)
+    half = 1.96 * np.nanstd(values) / np.sqrt(80)
+    assert mean.n == 80
+    assert mean.tau == pytest.approx(np.nanmean(values))
+    assert mean.high - mean.low == pytest.approx(2 * half, rel=0.15)
+
+
+@pytest.mark.parametrize(("values", "low"), [([], np.nan), ([0.3], np.nan), ([0.3, 0.3], 0.3)])
+def test_too_few_values_or_equal_ones_have_no_interval_but_themselves(values: list[float], low: float) -> None:
+    assert mean_tau(values, 0.95, 999).low == pytest.approx(low, nan_ok=True)
+
+
+def test_the_ceiling_is_near_one_where_counts_are_large_and_apart() -> None:
+    assert redrawn_tau([[1e6, 1e5, 1e4]] * 3, 20) == 1
+    assert redrawn_tau([[12, 10, 11]] * 30, 20) < 0.5

@@ -1,0 +1,415 @@
+"""From counts, scores and prevalence to the tables of the step ground."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from leakscope.errors import InputError
+from leakscope.ground.agreed import agree
+from leakscope.ground.aligned import compare_aligned
+from leakscope.ground.imported import import_counts, import_scores, read_prevalence
+from leakscope.ground.joined import counts_of, prevalence_of, scores_of
+from leakscope.ground.kendall import quartiles
+from leakscope.ground.lexicons import ambiguous_terms, names_in, read_concepts, read_names
+from leakscope.ground.naming import Naming, axis_naming
+from leakscope.ground.prevalence_gaps import prevalence_gaps
+from leakscope.ground.rankings import first_and_last, logprob_differences, rank_spread, template_variation
+from leakscope.ground.templates import SentenceTemplate, fill, lead_in, read_sentence_templates
+from leakscope.ground.windows import rank_counts, window_agreement
+from leakscope.tables import read_table
+
+SETTINGS: dict[str, Any] = {"level": 0.95, "resamples": 200}
+COUNTS = 'Disease,Demographics,Counts\nc1,dark,"1,200"\nc1,light,40\nflu,dark,7\ngout,dark,1\ngout,light,3\n'
+
+
+def write(path: Path, text: str) -> Path:
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def scores_table(values: dict[str, dict[str, list[float]]], model: str = "m", language: str = "en") -> pd.DataFrame:
+    rows = [
+        (model, "a", language, str(i), subject, group, score)
+        for subject, groups in values.items()
+        for group, scores in groups.items()
+        for i, score in enumerate(scores)
+    ]
+    names = ["model", "axis", "language", "template_id", "subject", "group", "logprob"]
+    return pd.DataFrame(rows, columns=names).assign(logprob_mean=np.nan, logprob_span=np.nan, pmi=np.nan)
+
+
+# Names
+
+
+def test_codes_are_named_then_renamed_then_found_in_the_lexicon_then_left_out(tmp_path: Path) -> None:
+    write(tmp_path / "s.csv", "id,name,variants\nhiv,HIV/AIDS,aids virus\ngout,gout,\n")
+    write(tmp_path / "g.csv", "id,name,variants\ndark,dark,\n")
+    write(tmp_path / "n.csv", "Disease,name\n123.0,immunodeficiency\n")
+    naming = axis_naming(
+        {
+            "lexicons": {"subjects": tmp_path / "s.csv", "groups": tmp_path / "g.csv"},
+            "names": tmp_path / "n.csv",
+            "rename": {"immunodeficiency": "Aids Virus"},
+            "groups": {"darkish": "Dark"},
+            "exclude": ["gout"],
+        }
+    )
+    assert naming.subject("123.0") == "hiv"
+    assert naming.subject("unknown") == "unknown"
+    assert naming.subject("Gout") is None
+    assert naming.group("darkish") == "dark"
+
+
+def test_an_excluded_name_is_meant_before_or_after_it_is_renamed() -> None:
+    naming = Naming(rename={"old": "new"}, exclude=frozenset({"old"}))
+    assert naming.subject("old") is None
+    assert naming.subject("new") == "new"
+
+
+def test_two_subjects_that_become_one_are_refused(tmp_path: Path) -> None:
+    path = write(tmp_path / "c.csv", "subject,group,count\nold,x,1\nnew,x,2\n")
+    with pytest.raises(InputError, match=r"'new' and 'old' with 'x', which are both 'new' with 'x'"):
+        import_counts({None: path}, "a", Naming(rename={"old": "new"}), {})
+
+
+def test_names_need_two_columns_and_one_name_a_code(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="allowed: two"):
+        read_names(write(tmp_path / "a.csv", "a,b,c\n1,2,3\n"))
+    with pytest.raises(InputError, match="row 3: got 'y' for '1', which is 'x' already"):
+        read_names(write(tmp_path / "b.csv", "code,name\n1,x\n1,y\n"))
+
+
+# Imports
+
+
+def test_counts_in_the_published_form_are_read_and_missing_pairs_count_0(tmp_path: Path) -> None:
+    path = write(tmp_path / "c.csv", COUNTS)
+    table = import_counts({250: path}, "a", Naming(names={"c1": "cold"}), {})
+    wide = counts_of(table, 250, "documents")
+    assert wide.loc["cold"].to_dict() == {"dark": 1200, "light": 40}
+    assert wide.loc["flu"].to_dict() == {"dark": 7, "light": 0}
+    assert set(table["unit"]) == {"imported"}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("subject,group,count\nflu,dark,-1\n", r"row 2: column 'count': got '-1'"),
+        ("subject,group,count\nflu,dark,1.5\n", r"row 2: column 'count': got '1.5'; allowed: a whole number"),
+        ("subject,group,count\nflu,dark,\n", r"row 2: column 'count': got ''"),
+        ("subject,group,count\nflu,dark,12,5\n", r"line 2: got 4 fields"),
+        ("subject,group,n\nflu,dark,1\n", r"got the columns subject, group, n; allowed: one called count or counts"),
+        ("subject,group,count\nflu,dark,1\nflu,dark,2\n", r"each pair once"),
+    ],
+)
+def test_counts_that_are_no_counts_are_refused(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        import_counts({None: write(tmp_path / "c.csv", text)}, "a", Naming(), {})
+
+
+def test_scores_are_read_of_the_first_templates(tmp_path: Path) -> None:
+    path = write(tmp_path / "s.json", json.dumps({"flu": [["x", [-1, -2.5, -9]], ["y", [-3, None, -9]]]}))
+    table = import_scores(path, "m", "a", "en", Naming(groups={"y": "z"}), 2)
+    assert list(table["template_id"]) == ["0", "1", "0", "1"]
+    assert list(table["group"]) == ["x", "x", "z", "z"]
+    # A template of a subject counts where every group has a score.
+    assert scores_of(table, "logprob").loc["flu"].to_dict() == {"x": -1, "z": -3}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("[1]", "allowed: an object"),
+        ("{", "invalid JSON"),
+        ('{"flu": {}}', r"subject 'flu': got an empty dict; allowed: a list of \[group, scores\]"),
+        ('{"flu": [["x"]]}', r"subject 'flu': got \['x'\]; allowed: \[group, \[scores\]\]"),
+        ('{"flu": [["x", ["a"]]]}', "group 'x': got 'a'; allowed: a log-probability"),
+        ('{"flu": [["x", [1, 2]], ["y", [1]]]}', "group 'y': got 1 scores; allowed: 2"),
+        ('{"flu": [["x", [1]]], "flu": [["x", [2]]]}', "subject 'flu' twice"),
+    ],
+)
+def test_scores_of_another_form_are_refused(tmp_path: Path, content: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        import_scores(write(tmp_path / "s.json", content), "m", "a", "en", Naming(), 10)
+
+
+def test_wide_prevalence_has_thousands_and_another_base(tmp_path: Path) -> None:
+    path = write(tmp_path / "p.csv", 'disease,x,y\nflu,"2,200.00",\ngout,30,0\n')
+    table = read_prevalence(path, "a", Naming(rename={"flu": "influenza"}), per=100_000, source="a survey")
+    wide = prevalence_of(table)
+    assert wide.loc["influenza", "x"] == pytest.approx(220)
+    assert np.isnan(wide.loc["influenza", "y"])
+    assert wide.loc["gout"].to_dict() == {"x": 3, "y": 0}
+    assert set(table["source"]) == {"a survey"}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("subject,group,prevalence,source\nflu,x,3,A\nflu,y,4,\n", "row 3: column 'source': got nothing"),
+        ("subject,group,prevalence\nflu,x,3\n", "got no column 'source'"),
+        ("subject,group,prevalence,source\nflu,x,many,A\n", "row 2: group 'x': got 'many'"),
+        ("subject,group,prevalence,source\nflu,x,3,A\nflu,x,4,A\n", "each pair once"),
+        ("subject,source\nflu,A\n", "none of a group"),
+    ],
+)
+def test_prevalence_without_a_source_or_a_number_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        read_prevalence(write(tmp_path / "p.csv", text), "a", Naming(), 10_000, None)
+
+
+# Lexicons and templates
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("id,name,variants\na,x,y\nb,z,Y\n", r"row 3: got 'Y' for 'b', which stands for 'a' already"),
+        ("id,name,variants\na,x,x\n", r"row 2: got 'x' for 'a', which stands for 'a' already"),
+        ("id,name,variants\na,x,y\na,z,\n", r"row 3: got the id 'a' again"),
+        ("id,name,variants\na,x,y| z\n", r"row 2: got ' z', with spaces around it"),
+        ("id,name,variants\na,x,y||z\n", r"row 2: column 'variants': got an empty one"),
+        ("id,name,variants\na,,y\n", r"row 2: column 'name': got nothing"),
+        ("id,name,variants\nA b,x,y\n", r"row 2: column 'id': got 'A b'"),
+        ("id,name\na,x\n", r"lacks the column 'variants'"),
+        ("id,name,variants,colour\na,x,y,z\n", r"got the column 'colour'"),
+    ],
+)
+def test_a_lexicon_that_is_ambiguous_or_damaged_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        read_concepts(write(tmp_path / "l.csv", text))
+
+
+def test_short_and_ambiguous_terms_are_named(tmp_path: Path) -> None:
+    path = write(tmp_path / "l.csv", "id,name,variants\nb,Black,African American|AA\nf,fever,\n")
+    assert ambiguous_terms(path) == {"Black": "b", "AA": "b"}
+
+
+def test_a_language_without_a_name_is_refused(tmp_path: Path) -> None:
+    path = write(tmp_path / "l.csv", "id,name,variants,name_es\na,flu,,gripe\nb,gout,,\n")
+    assert names_in(path, "en") == {"a": "flu", "b": "gout"}
+    with pytest.raises(InputError, match="got no name_es for 'b'"):
+        names_in(path, "es")
+
+
+def test_a_filled_template_knows_where_its_group_stands_and_what_is_left_without_the_subject() -> None:
+    filled = fill(SentenceTemplate("t", "{subject} is common in {group} patients."), "gout", "tall", "In Peru, ")
+    assert filled.text == "In Peru, gout is common in tall patients."
+    assert filled.text[slice(*filled.span)] == "tall"
+    assert filled.rest == "In Peru, is common in tall patients."
+    assert fill(SentenceTemplate("t", "{group} people have {subject}."), "gout", "Tall").rest == "Tall people have."
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"language": "es"}, "key 'language': got 'es'; allowed: 'en'"),
+        ({"templates": [{"id": "t", "text": "{group} have it."}]}, r"templates\[0\]: key 'text'"),
+        ({"templates": [{"id": "t", "text": "{group} {subject} {subject}"}]}, r"templates\[0\]: key 'text'"),
+        ({"templates": [{"id": "t"}]}, r"templates\[0\]: got \{'id': 't'\}"),
+        ({"templates": []}, "key 'templates'"),
+        ({"prefix": "In Peru, "}, "key 'prefix'"),
+        ({"more": 1}, "got the key 'more'"),
+    ],
+)
+def test_templates_of_another_form_are_refused(tmp_path: Path, change: dict[str, Any], message: str) -> None:
+    content = {"language": "en", "templates": [{"id": "t", "text": "{group} people have {subject}."}], **change}
+    path = write(tmp_path / "en.yaml", yaml.safe_dump(content))
+    with pytest.raises(InputError, match=message):
+        read_sentence_templates(path)
+
+
+def test_a_country_needs_a_prefix(tmp_path: Path) -> None:
+    content = {"language": "en", "templates": [{"id": "t", "text": "{group} people have {subject}."}]}
+    path = write(tmp_path / "en.yaml", yaml.safe_dump(content))
+    with pytest.raises(InputError, match="got no key 'prefix'"):
+        lead_in(read_sentence_templates(path), "Peru", path)
+
+
+@pytest.mark.parametrize("folder", ["medical", "conditions"])
+def test_shipped_data_follow_their_schemas_and_fit_together(root: Path, folder: str) -> None:
+    def schema(name: str) -> dict[str, Any]:
+        content: dict[str, Any] = json.loads((root / f"schemas/{name}.schema.json").read_text(encoding="utf-8"))
+        jsonschema.Draft202012Validator.check_schema(content)
+        return content
+
+    data = root / "data/ground" / folder
+    tables = {path.stem: path for path in data.glob("*.csv")}
+    known: set[str] = set()
+    for name in tables.keys() - {"prevalence", "world"}:
+        known |= {concept.id for concept in read_concepts(tables[name])}
+        for row in read_table(tables[name]).to_dict("records"):
+            jsonschema.validate(row, schema("concept_lexicon"))
+    prevalence = read_table(tables.get("prevalence", tables.get("world", data)))
+    for row in prevalence.to_dict("records"):
+        jsonschema.validate(row, schema("prevalence_table"))
+    assert set(prevalence["subject"]) | set(prevalence["group"]) <= known
+    assert prevalence["source"].str.len().min() > 5
+    for path in (data / "templates").glob("*.yaml"):
+        jsonschema.validate(yaml.safe_load(path.read_text(encoding="utf-8")), schema("sentence_templates"))
+        assert len(read_sentence_templates(path).templates) >= 10
+
+
+def test_the_medical_study_speaks_four_languages(root: Path) -> None:
+    data = root / "data/ground/medical"
+    for language in ("en", "zh", "es", "fr"):
+        read_sentence_templates(data / f"templates/{language}.yaml")
+        assert len(names_in(data / "diseases.csv", language)) >= 100
+        assert len(names_in(data / "race.csv", language)) + len(names_in(data / "gender.csv", language)) >= 9
+
+
+# Agreement
+
+
+def made_counts() -> pd.DataFrame:
+    rows = [("s1", "x", 30), ("s1", "y", 20), ("s1", "z", 10), ("s2", "x", 5), ("s2", "y", 9), ("s2", "z", 1)]
+    rows += [("only", "x", 1), ("only", "y", 1), ("only", "z", 0)]
+    table = pd.DataFrame(rows, columns=["subject", "group", "count"])
+    return table.assign(axis="a", window=pd.array([250] * len(rows), dtype="Int64"), unit="imported")
+
+
+def test_the_table_of_agreement_has_taus_baseline_and_what_is_unmatched() -> None:
+    scores = scores_table(
+        {
+            "s1": {"x": [-1, -1], "y": [-2, -2], "z": [-3, -3]},
+            "s2": {"x": [-1, -1], "y": [-2, -2], "z": [-3, -3]},
+            "more": {"x": [-1, -1], "y": [-2, -2], "z": [-3, -3]},
+        }
+    )
+    prevalence = pd.DataFrame({"subject": ["s1"] * 3, "group": ["x", "y", "w"], "prevalence": [1.0, 2.0, 3.0]})
+    tables = agree({"a": made_counts()}, scores, {"a": prevalence}, window=250, unit="documents", score="logprob",
+                   **SETTINGS)  # fmt: skip
+    tau = tables["tau"].set_index("comparison")
+    # s1 is ranked as it is counted; s2 has its first two the other way round: 1 and 1/3.
+    assert tau.loc["counts-model", "tau"] == pytest.approx(2 / 3)
+    # By s2's and the other subject's counts s1 gets y before x: 1/3; by s1's s2 gets x before y: 1/3.
+    assert tau.loc["counts-model", "baseline_tau"] == pytest.approx(1 / 3)
+    assert tau.loc["counts-model", "n_subjects"] == 2
+    assert tau.loc["model-prevalence", "tau"] == -1
+    assert tau.loc["counts-prevalence", "tau"] == -1
+    assert list(tables["tau"].columns[:10]) == [
+        "model", "axis", "comparison", "language", "n_subjects", "tau", "ci_low", "ci_high", "baseline_tau",
+        "tau_beyond_prior",
+    ]  # fmt: skip
+    missing = set(tables["unmatched"][["kind", "name", "missing_in"]].itertuples(index=False, name=None))
+    assert ("subject", "only", "the scores of m (en)") in missing
+    assert ("subject", "more", "the counts") in missing
+    assert ("group", "w", "the counts") in missing
+    assert ("group", "z", "prevalence") in missing
+
+
+def test_the_published_taus_come_out_again(published: Path) -> None:
+    folder = published / "cross_care"
+    renamed = {
+        "human immunodeficiency virus": "hiv/aids", "2019 novel coronavirus": "covid-19", "sarcoid": "sarcoidoses",
+        "crohn disease": "crohn’s disease", "spotting problems": "menstruation", "91302008": "sepsis",
+    }  # fmt: skip
+    groups = {
+        "black/african american": "black", "white/caucasian": "white", "hispanic/latino": "hispanic",
+        "native american/indigenous": "indigenous",
+    }  # fmt: skip
+    settings = {"names": folder / "disease_names.csv", "rename": renamed, "groups": groups}
+    naming = axis_naming({**settings, "exclude": ["parkinson", "vision problems", "acute gastritis"]})
+    models = {
+        "pythia-70m": ("EleutherAI_pythia-70m-deduped", 0.6094, 0.7453),
+        "pythia-410m": ("EleutherAI_pythia-410m-deduped", 0.6014, 0.7807),
+        "pythia-1b": ("EleutherAI_pythia-1b-deduped", 0.6945, 0.5655),
+        "mamba-130m": ("state-spaces_mamba-130m", 0.6929, 0.7678),
+    }
+    baselines = {}
+    for position, axis in enumerate(("race", "gender")):
+        counts = import_counts({250: folder / f"aggregated_{axis}_250.csv"}, axis, naming, {})
+        scores = [
+            import_scores(folder / place / f"logits_{axis}_en.json", model, axis, "en", naming, 10)
+            for model, (place, *_) in models.items()
+        ]
+        prevalence = read_prevalence(folder / "cross_care_demo_real.csv", axis, naming, 10_000, "the authors")
+        tables = agree({axis: counts}, pd.concat(scores), {axis: prevalence}, window=250, unit="documents",
+                       score="logprob", **SETTINGS)  # fmt: skip
+        tau = tables["tau"][tables["tau"]["comparison"] == "counts-model"].set_index("model")
+        for model, (_, *expected) in models.items():
+            assert round(tau.loc[model, "tau"], 4) == expected[position]
+            assert tau.loc[model, "n_subjects"] == 89
+        baselines[axis] = tau["baseline_tau"].iloc[0]
+        with_prevalence = tables["tau"][tables["tau"]["comparison"] == "counts-prevalence"]
+        assert with_prevalence["n_subjects"].item() == 15
+    assert round(baselines["race"], 2) == 0.94
+    assert round(baselines["gender"], 2) == 0.77
+
+
+def test_quartiles_are_by_total_count() -> None:
+    assert list(quartiles(pd.Series([5, 1, 3, 2]))) == ["Q4", "Q1", "Q3", "Q2"]
+    assert list(quartiles(pd.Series([], dtype=float))) == []
+
+
+# Windows, prevalence, rankings
+
+
+def counted(values: dict[int | None, list[list[int]]]) -> pd.DataFrame:
+    rows = [
+        ("a", f"s{i}", group, window, "documents", count)
+        for window, table in values.items()
+        for i, row in enumerate(table)
+        for group, count in zip("xyz", row, strict=True)
+    ]
+    table = pd.DataFrame(rows, columns=["axis", "subject", "group", "window", "unit", "count"])
+    return table.assign(window=table["window"].astype("Int64"))
+
+
+def test_windows_are_compared_with_the_widest() -> None:
+    counts = counted({10: [[3, 2, 1], [1, 2, 2]], 250: [[30, 20, 10], [2, 1, 3]], None: [[40, 30, 10], [4, 2, 6]]})
+    table = window_agreement(counts, **SETTINGS)
+    assert list(table["window"].fillna(-1)) == [10, -1]
+    assert list(table["share_identical"]) == [0.5, 1.0]
+    assert table["tau"].iloc[1] == 1
+    ranks = rank_counts(counts).query("subject == 's1' and window == 10").set_index("group")["rank"]
+    assert ranks.to_dict() == {"x": 3, "y": 1.5, "z": 1.5}
+
+
+def test_counts_stand_beside_prevalence_with_a_margin_of_error() -> None:
+    counts = pd.DataFrame({"x": [75.0, 4.0], "y": [25.0, 4.0]}, index=["s1", "s2"])
+    prevalence = pd.DataFrame({"x": [100.0, np.nan], "y": [300.0, 5.0]}, index=["s1", "s2"])
+    table = prevalence_gaps("a", counts, prevalence, 1, 0.95).set_index(["subject", "group"])
+    row = table.loc[("s1", "x")]
+    assert row["difference"] == pytest.approx(0.5)
+    assert row["margin_of_error"] == pytest.approx(1.959964 * np.sqrt(0.75 * 0.25 / 100))
+    assert (row["count_rank"], row["prevalence_rank"], row["count_per_10000"]) == (1, 2, 7500)
+    assert row["among_top"]
+    assert len(table.loc[["s2"]]) == 1
+
+
+def test_first_places_ties_and_templates() -> None:
+    scores = scores_table(
+        {"s1": {"x": [3, 1], "y": [1, 1], "z": [0, 0]}, "s2": {"x": [0, 0], "y": [2, 2], "z": [1, 1]}}
+    )
+    table = first_and_last(scores, "logprob").set_index(["template_id", "group"])
+    assert table.loc[("all", "x"), "n_first"] == 1
+    assert table.loc[("1", "x"), "n_first"] == 0.5
+    assert table.loc[("1", "y"), "n_first"] == 1.5
+    assert table.loc[("all", "z"), "share_last"] == 0.5
+    spread = rank_spread(scores, "logprob").set_index(["subject", "group"])
+    assert spread.loc[("s1", "x"), ["lowest_rank", "highest_rank"]].to_list() == [1, 1.5]
+    variation = template_variation(scores, "logprob", **SETTINGS).iloc[0]
+    assert variation["n_templates"] == 2
+    assert variation["tau"] == pytest.approx((2 / np.sqrt(6) + 1) / 2)
+    differences = logprob_differences(scores, "logprob", **SETTINGS).set_index("group")["difference"]
+    assert differences["y"] == pytest.approx((0 + 1) / 2)
+
+
+def test_a_pair_of_models_is_compared_and_its_first_places_followed() -> None:
+    base = scores_table({"s1": {"x": [3], "y": [2], "z": [1]}, "s2": {"x": [3], "y": [2], "z": [1]}}, "base")
+    tuned = scores_table({"s1": {"x": [3], "y": [2], "z": [1]}, "s2": {"x": [1], "y": [2], "z": [3]}}, "tuned")
+    pairs, changes = compare_aligned(pd.concat([base, tuned]), {"tuned": "base"}, "logprob", **SETTINGS)
+    assert pairs.loc[0, ["base", "aligned"]].to_list() == ["base", "tuned"]
+    assert pairs.loc[0, "tau"] == 0
+    assert pairs.loc[0, "share_first_changed"] == 0.5
+    moved = changes.set_index(["group_base", "group_aligned"])["n_subjects"]
+    assert moved.to_dict() == {("x", "x"): 1, ("x", "z"): 1}
