@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from leakscope.ground.cooccurrence import count_documents
 from leakscope.ground.corpora import read_corpus
-from leakscope.ground.counts import terms_of
+from leakscope.ground.terms import terms_of
 from leakscope.job import job
 from leakscope.manifests import write_manifest
 from leakscope.tables import write_table

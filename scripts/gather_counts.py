@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from leakscope.ground.cooccurrence import Counts, merge
-from leakscope.ground.counts import axis_counts, axis_terms, terms_of
+from leakscope.ground.counts import axis_counts, axis_terms, warn_of_ambiguous
 from leakscope.ground.naming import axis_naming
+from leakscope.ground.terms import terms_of
 from leakscope.job import job
 from leakscope.manifests import read_manifest, write_manifest
 from leakscope.tables import write_csv, write_table
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 def main(snakemake: "Snakemake") -> None:
     inputs, output, params, axis = snakemake.input, snakemake.output, snakemake.params, snakemake.wildcards.axis
+    warn_of_ambiguous(params.axes[axis])
     files = zip(inputs.pairs, inputs.terms, inputs.totals, strict=True)
     counts = merge(
         Counts(pd.read_parquet(pairs), pd.read_parquet(terms), read_manifest(Path(totals)))

@@ -6,7 +6,8 @@ Reads lexicons; asks an infini-gram server, keeps its answers in the store; writ
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from leakscope.ground.counts import count_by_index
+from leakscope.ground.counts import warn_of_ambiguous
+from leakscope.ground.indexed import count_by_index
 from leakscope.ground.infini_gram import Client
 from leakscope.ground.naming import axis_naming
 from leakscope.job import job
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 def main(snakemake: "Snakemake") -> None:
     params, output, axis = snakemake.params, snakemake.output, snakemake.wildcards.axis
+    warn_of_ambiguous(params.naming["lexicons"])
     client = Client(
         params.source["index"],
         url=params.source["url"],

@@ -26,7 +26,7 @@ def lock(root: Path) -> dict[str, str]:
     return {normal(name): version for name, version in pins}
 
 
-@pytest.mark.parametrize("name", ["analysis", "models", "plotting", "scoring"])
+@pytest.mark.parametrize("name", ["analysis", "counting", "models", "plotting", "scoring"])
 def test_environments_pin_what_the_lock_pins(root: Path, name: str) -> None:
     environment = yaml.safe_load((root / f"envs/{name}.yaml").read_text(encoding="utf-8"))
     pins = [entry for entry in environment["dependencies"] if isinstance(entry, str)]
@@ -43,7 +43,7 @@ def test_environments_pin_what_the_lock_pins(root: Path, name: str) -> None:
 IMPORT_NAMES = {"yaml": "pyyaml", "torch": "torch"}
 
 
-RULES = ["prompts", "organisms", "models", "generations", "similarity", "leakage", "truth", "explorer"]
+RULES = ["prompts", "organisms", "models", "generations", "similarity", "leakage", "truth", "explorer", "ground"]
 
 
 @pytest.mark.parametrize("rules_file", RULES)
@@ -94,5 +94,5 @@ def test_every_rule_has_its_script_and_every_script_its_rule(root: Path) -> None
     rules: set[str] = set()
     for path in (root / "rules").glob("*.smk"):
         rules |= set(re.findall(r"^rule (\w+):", path.read_text(encoding="utf-8"), flags=re.M))
-    tools = {"freeze_grammar", "study_folder", "store", "plot"}  # `plot` serves a rule a figure
+    tools = {"freeze_grammar", "study_folder", "store", "plot", "plot_ground"}  # `plot` serves a rule a figure
     assert rules == {path.stem for path in (root / "scripts").glob("*.py")} - tools

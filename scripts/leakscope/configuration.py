@@ -108,6 +108,9 @@ def generation_settings(config: Mapping[str, Any], model: str, prompt_set: str) 
 def _plain(value: Any, path: tuple[object, ...]) -> Any:
     """Return a deep copy of plain builtins, refusing what only looks like a key or a number."""
     if isinstance(value, Mapping):
+        if path[:1] == ("ground",):
+            # Codes and windows look like numbers to YAML, and are names all the same.
+            value = {str(key) if type(key) is int else key: item for key, item in value.items()}
         for key in value:
             if not isinstance(key, str):
                 where = dotted((*path, key))

@@ -27,6 +27,7 @@ snakemake --cores all --configfile studies/mine.yaml
   name to an entry, and `study` selects from them by lists of names. Entries that no study selects cost nothing.
 - An entry of your file that has a `source` (a model or prompt set), a `kind` (a scorer) or `extends` is complete: it
   replaces the catalogue's entry of the same name. An entry without changes keys of the catalogue's.
+- `ground.axes` of your file replaces that of `config.yaml` as a whole: a study that names axes has these alone.
 - `extends: <name>` makes a model a variant of another. It takes that entry's keys, all but `label` and `description`,
   and changes those it names; it cannot change the `source`. It shares the weights of the model it extends unless it
   changes what decides them (`size`, `grammar`, `seed`; `id`, `revision`; `path`).
@@ -61,7 +62,25 @@ def render(schema: Mapping[str, Any]) -> str:
             sections.append(HEADER + f"| {' | '.join(map(_cell, _row(key, schema, described)))} |\n")
         elif not kinds:
             sections.append(_table(described, schema))
+        for path, inner in _inner_kinds(described, schema, key):
+            for discriminator, value, branch in inner:
+                sections.append(f"### `{path}`, `{discriminator}: {value}`\n\n{branch['description']}\n")
+                sections.append(_table(branch, schema))
     return "\n".join(sections)
+
+
+def _inner_kinds(
+    schema: Mapping[str, Any], root: Mapping[str, Any], path: str
+) -> Iterator[tuple[str, list[tuple[str, str, Mapping[str, Any]]]]]:
+    """Yield each key inside a section whose entries are of several kinds, with these."""
+    inside = [(f"{path}.{key}", described) for key, described in properties(schema, root).items()]
+    inside += [(f"{path}.<name>", entries)] if (entries := _entries(schema, root)) else []
+    for where, described in inside:
+        if kinds := branches(described, root):
+            if not where.endswith("<name>"):
+                yield where, kinds
+        else:
+            yield from _inner_kinds(described, root, where)
 
 
 def _table(schema: Mapping[str, Any], root: Mapping[str, Any]) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Mapping
-from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -48,7 +47,6 @@ class Concept(NamedTuple):
         return (self.names[ENGLISH], *self.variants)
 
 
-@cache
 def read_concepts(path: Path) -> tuple[Concept, ...]:
     """Return the concepts of a lexicon file, in its order.
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -53,7 +52,6 @@ def template_file(folder: Path, language: str) -> Path:
     return folder / f"{language}.yaml"
 
 
-@cache
 def read_sentence_templates(path: Path) -> SentenceTemplates:
     """Return the templates of a file, in its order.
 
