@@ -113,8 +113,8 @@ def test_forms_joined_by_or_stay_within_the_limit() -> None:
         "asthma OR Asthma AND black OR white OR people OR children",
         "asthma OR Asthma AND nothing",
     ]
-    # Joined, each of the five mentions of asthma counts once. Form by form: "asthma" is near three "black", one "white",
-    # two "people" and one "children"; "Asthma" near one "black" and one "children".
+    # Joined, each of the five mentions of asthma counts once. Form by form: "asthma" is near three "black", one
+    # "white", two "people" and one "children"; "Asthma" near one "black" and one "children".
     assert joined["mentions"].tolist() == [5]
     assert single["mentions"].tolist() == [3 + 1 + 2 + 1 + 1 + 1]
 

@@ -28,7 +28,7 @@ TOTALS = ("documents", "words", "bytes")
 
 BINS = FARTHEST + 2
 # Mentions that are gathered before their pairs are counted, and pairs that are held in memory meanwhile.
-MENTIONS_AT_A_TIME, PAIRS_AT_A_TIME = 1 << 16, 1 << 20
+MENTIONS_AT_A_TIME, PAIRS_AT_A_TIME = 1 << 15, 1 << 18
 
 Integers: TypeAlias = NDArray[np.int64]
 
