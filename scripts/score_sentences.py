@@ -14,7 +14,7 @@ from leakscope.ground.scored import score_axis
 from leakscope.job import job
 from leakscope.manifests import read_manifest, write_manifest
 from leakscope.memory import keep_freed_memory
-from leakscope.models import KINDS, open_model
+from leakscope.models import CAUSAL, ENCODER_DECODER, MASKED, open_model
 from leakscope.tables import write_table
 
 if TYPE_CHECKING:
@@ -27,7 +27,8 @@ def main(snakemake: "Snakemake") -> None:
     torch.set_num_threads(snakemake.threads)
     keep_freed_memory()
     params, wildcards = snakemake.params, snakemake.wildcards
-    model = open_model(read_manifest(Path(snakemake.input.manifest)), params.loading, kinds=KINDS)
+    kinds = (CAUSAL, MASKED, ENCODER_DECODER)
+    model = open_model(read_manifest(Path(snakemake.input.manifest)), params.loading, kinds)
     scores = score_axis(
         model,
         wildcards.model,

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 import yaml
 
+from local_infini_gram import local_infini_gram
 from workspace import Workspace
 
 pytestmark = pytest.mark.workflow
@@ -146,6 +147,27 @@ def test_a_corpus_in_several_files_is_counted_by_several_jobs(planted: Workspace
     assert counts.loc[("gout", "lirac", "documents"), "count"] == 1
     assert counts.loc[("gout", "lirac", "mentions"), "count"] == 2
     assert counts.loc[("gout", "torin", "documents"), "count"] == 0
+
+
+def test_a_server_that_has_indexed_a_corpus_is_asked_once(planted: Workspace) -> None:
+    target = "results/asked/ground/counts/all.parquet"
+    with local_infini_gram(["A Torin man has gout", "gout and gout of a Lirac", "nothing"]) as api:
+        study: dict[str, Any] = json.loads(json.dumps(planted.study))
+        study["study"]["name"] = "asked"
+        source = {"source": "infini_gram", "index": api.index, "url": api.url, "requests_per_second": 1000}
+        study["ground"]["axes"] = {"all": {**study["ground"]["axes"]["all"], "counts": source}}
+        planted.run("--cores", "1", target, study=study)
+        n_requests = len(api.requests)
+        counts = pd.read_parquet(planted.folder / target).query("window == 10").set_index(["subject", "group"])["count"]
+        assert counts["gout", "torin"] == 1
+        assert counts["gout", "lirac"] == 1  # a mention of the rarer side
+        assert counts["flu", "lirac"] == 0
+        (planted.folder / target).unlink()
+        planted.run("--cores", "1", target, study=study)
+        assert len(api.requests) == n_requests > 0
+    totals = json.loads((planted.folder / target).with_suffix(".json").read_text())
+    assert totals["tokens"] == 12
+    assert (planted.folder / totals["store"]).is_dir()
 
 
 # Imported

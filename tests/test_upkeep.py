@@ -31,7 +31,13 @@ def results(tmp_path: Path) -> Path:
     Store(root, law(1)).append({KEYS[2]: "z"})
     embeddings = Store(root, {"kind": "embeddings", "of": "tokens", "num_layers": 6})
     embeddings.append({KEYS[0]: "AAAA"})
+    sentences = Store(root, {"kind": "sentences", "model": {"dtype": "float32"}})
+    sentences.append({KEYS[0]: [-1.0]})
+    asked = Store(root, {"kind": "ngram_counts", "index": "pile", "max_clause_freq": 50_000})
+    asked.append({KEYS[0]: [1, False]})
     for name, folder in (
+        ("study/ground/scores/m/people", f"results/store/sentences/{sentences.hash}"),
+        ("study/ground/counts/people", f"results/store/ngram_counts/{asked.hash}"),
         ("study/generations/m/colors", f"results/store/texts/{Store(root, law(1)).hash}"),
         ("study/similarity/bertscore", [f"results/store/embeddings/{embeddings.hash}"]),
     ):
@@ -46,6 +52,8 @@ def test_a_survey_says_what_is_there_and_who_uses_it(results: Path) -> None:
     assert table.loc["T=0.5 float32 seed=0 10 tokens", ["values", "files", "used_by"]].tolist() == [1, 1, "-"]
     assert table.loc["T=0.5 float32 seed=1 10 tokens", ["values", "files", "used_by"]].tolist() == [3, 2, "study/m"]
     assert table.loc["tokens 6", ["values", "used_by"]].tolist() == [1, "study/bertscore"]
+    assert table.loc["float32", ["values", "used_by"]].tolist() == [1, "study/m"]
+    assert table.loc["pile clauses up to 50000", ["values", "used_by"]].tolist() == [1, "study/people"]
 
 
 def test_only_what_nobody_uses_and_nobody_writes_to_is_pruned(results: Path) -> None:
@@ -108,11 +116,11 @@ def run(root: Path, results: Path, *arguments: str) -> str:
 
 
 def test_the_command_removes_nothing_unless_told_to(root: Path, results: Path) -> None:
-    assert "3 folders" in run(root, results)
+    assert "5 folders" in run(root, results)
     assert "add --yes" in run(root, results, "prune", "--days", "0")
-    assert len(survey(results)) == 3
+    assert len(survey(results)) == 5
     assert "removed" in run(root, results, "prune", "--days", "0", "--yes")
-    assert len(survey(results)) == 2
+    assert len(survey(results)) == 4
     assert "more than 7 days ago" in run(root, results, "compact")
     assert "one file now" in run(root, results, "compact", "--days", "0")
     assert {found.n_files for found in survey(results)} == {1}

@@ -132,7 +132,10 @@ def _users(results: Path) -> dict[str, list[str]]:
         (path, path.parent.name)
         for kind in ("generations", "candidates")
         for path in results.glob(f"*/{kind}/*/*.json")
-    ] + [(path, path.stem) for path in results.glob("*/similarity/*.json")]
+    ]
+    summaries += [(path, path.parent.name) for path in results.glob("*/ground/scores/*/*.json")]
+    summaries += [(path, path.stem) for path in results.glob("*/similarity/*.json")]
+    summaries += [(path, path.stem) for path in results.glob("*/ground/counts/*.json")]
     for path, name in sorted(summaries):
         named = json.loads(path.read_text(encoding="utf-8")).get("store") or []
         user = f"{path.relative_to(results).parts[0]}/{name}"
@@ -147,6 +150,10 @@ def _settings(law: Mapping[str, Any]) -> str:
     """Return a few words that tell laws of one model apart."""
     if law["kind"] == "embeddings":
         return " ".join(str(law[key]) for key in ("of", "num_layers") if key in law)
+    if law["kind"] == "ngram_counts":
+        return f"{law['index']} clauses up to {law['max_clause_freq']}"
+    if law["kind"] == "sentences":
+        return str(law["model"].get("dtype", ""))
     decoding = law["decoding"]
     words = [f"T={decoding['temperature']:g}", str(law["model"].get("dtype", ""))]
     words += [f"seed={law['seed']}", f"{law['limits']['max_new_tokens']} tokens"] if law["kind"] == "texts" else []

@@ -82,7 +82,7 @@ def tau_by_size(table: pd.DataFrame, sizes: pd.DataFrame) -> Figure:
     if data.empty:
         return no_data("no model with a known number of parameters has a tau")
     axes_names = unique(data["axis"])
-    fig = Figure(figsize=(min(DOUBLE, 0.8 + 2.6 * len(axes_names)), 2.2), layout="constrained")
+    fig = Figure(figsize=(min(DOUBLE, 2.0 + 2.6 * len(axes_names)), 2.2), layout="constrained")
     grid = fig.subplots(1, len(axes_names), squeeze=False, sharey=True)[0]
     for ax, axis in zip(grid, axes_names, strict=True):
         mine = data[data["axis"] == axis]
@@ -114,7 +114,7 @@ def tau_by_language(table: pd.DataFrame, *, labels: Labels) -> Figure:
     if data.empty:
         return no_data("no tau is known")
     axes_names, models, languages = unique(data["axis"]), model_order(data, labels), unique(data["language"])
-    fig = Figure(figsize=(min(DOUBLE, 0.8 + 2.6 * len(axes_names)), 2.2), layout="constrained")
+    fig = Figure(figsize=(min(DOUBLE, 2.0 + 2.6 * len(axes_names)), 2.2), layout="constrained")
     grid = fig.subplots(1, len(axes_names), squeeze=False, sharey=True)[0]
     for ax, axis in zip(grid, axes_names, strict=True):
         for number, model in enumerate(models):
@@ -156,7 +156,7 @@ def window_agreement(table: pd.DataFrame) -> Figure:
     widest = known["reference_window"].max()
     left.set_ylabel("identical rankings (%)")
     left.set_ylim(-3, 103)
-    right.set_ylabel(f"mean τ$_b$ with the widest window ({widest:g})")
+    right.set_ylabel(f"mean τ$_b$ with {widest:g} words")
     right.set_ylim(min(0.0, right.get_ylim()[0]), 1.02)
     for ax in (left, right):
         ax.set_xscale("log")

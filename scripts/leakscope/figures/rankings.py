@@ -111,8 +111,8 @@ def template_spread(table: pd.DataFrame, *, labels: Labels) -> Figure:
                     _box(ax, y + offset(number, len(groups), 0.86), values, 0.72 / len(groups), _color(number))
         ax.set_title(axis, loc="left", pad=4)
         legend_beside(ax, [Patch(color=_color(n), label=group) for n, group in enumerate(groups)])
-    largest = float(table["rank_sd"].max())
-    panels.grid[-1, 0].set_xlim(-0.03 * max(largest, 0.1), 1.03 * max(largest, 0.1))
+    left, right = panels.grid[-1, 0].get_xlim()
+    panels.grid[-1, 0].set_xlim(min(left, -0.02), max(right, 0.2))
     panels.grid[-1, 0].set_xlabel(
         "standard deviation of a group's rank over templates\n(dot: median; box: quartiles; line: 5 to 95 %)"
     )

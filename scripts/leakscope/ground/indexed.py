@@ -20,7 +20,7 @@ class Indexed(NamedTuple):
 
     counts: pd.DataFrame
     terms: pd.DataFrame
-    totals: dict[str, int]
+    totals: dict[str, int | str | None]
 
 
 def count_by_index(
@@ -47,6 +47,7 @@ def count_by_index(
     terms = [count_terms(concepts, client).assign(side=side) for side, concepts in sides.items()]
     table = pairs.assign(axis=axis, unit=MENTIONS, count=pairs["mentions"], window=pairs["window"].astype("Int64"))
     named = naming.apply(table, ["subject", "group", "window"], f"counts of {axis}")
-    totals = {"tokens": count_tokens(client), "n_pairs": len(pairs), "n_approximate": int(pairs["approximate"].sum())}
+    totals: dict[str, int | str | None] = {"tokens": count_tokens(client), "n_pairs": len(pairs), "n_approximate": int(pairs["approximate"].sum())}
+    totals["store"] = client.folder
     columns = ["side", "concept", MENTIONS, "approximate"]
     return Indexed(named[COUNT_COLUMNS], pd.concat(terms, ignore_index=True)[columns], totals)

@@ -107,6 +107,11 @@ class Client:
         self._interval, self._seconds, self._sleep = 1 / requests_per_second, seconds, sleep
         self._last = float("-inf")
 
+    @property
+    def folder(self) -> str | None:
+        """Where answers are kept."""
+        return None if self._store is None else str(self._store.folder)
+
     def count(self, queries: Sequence[Query]) -> dict[Query, Count]:
         """Return the answer to each query; those that are stored are not asked again.
 
