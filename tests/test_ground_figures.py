@@ -1,0 +1,124 @@
+"""Figures of rankings show what their tables hold, and say so where there is nothing to show."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+
+from leakscope.figures.agreement import kendall_tau, prevalence_gaps, tau_by_language, tau_by_size, window_agreement
+from leakscope.figures.ground import FIGURES, draw
+from leakscope.figures.rankings import aligned_pairs, first_places, logprob_differences, template_spread
+
+LABELS = {"b": "second, named first", "a": "first"}
+KENDALL = pd.DataFrame(
+    [
+        ("a", "race", "counts-model", "en", 0.6, 0.5, 0.7, 0.9, 0.1, 0.0, 0.2, 0.98),
+        ("b", "race", "counts-model", "en", 0.7, 0.6, 0.8, 0.9, 0.2, 0.1, 0.3, 0.98),
+        ("a", "race", "counts-model", "zh", 0.5, 0.4, 0.6, 0.9, 0.1, 0.0, 0.2, 0.98),
+        ("b", "race", "counts-model", "zh", 0.4, 0.3, 0.5, 0.9, 0.2, 0.1, 0.3, 0.98),
+        ("a", "race", "model-prevalence", "en", 0.3, 0.1, 0.5, 0.2, 0.1, np.nan, np.nan, np.nan),
+        (np.nan, "race", "counts-prevalence", np.nan, -0.3, -0.5, -0.1, 0.2, 0.1, 0.0, 0.2, np.nan),
+        ("a", "gender", "counts-model", "en", 0.8, 0.7, 0.9, 0.9, 0.1, 0.0, 0.2, 0.98),
+    ],
+    columns=[
+        "model", "axis", "comparison", "language", "tau", "ci_low", "ci_high", "baseline_tau", "tau_beyond_prior",
+        "beyond_ci_low", "beyond_ci_high", "ceiling_tau",
+    ],
+)  # fmt: skip
+PLACES = pd.DataFrame(
+    [
+        (model, "race", "en", template, group, share, 1 - share)
+        for model, shares in (("a", (0.75, 0.25)), ("b", (0.25, 0.75)))
+        for template in ("all", "0")
+        for group, share in zip(("black", "white"), shares, strict=True)
+    ],
+    columns=["model", "axis", "language", "template_id", "group", "share_first", "share_last"],
+)
+
+
+def titles(fig: Figure) -> list[str]:
+    return [ax.get_title(loc="left") for ax in fig.axes if ax.axison]
+
+
+def lanes(fig: Figure, title: str) -> list[str]:
+    (ax,) = [ax for ax in fig.axes if ax.get_title(loc="left") == title]
+    return [label.get_text() for label in ax.get_yticklabels()]
+
+
+def rendered(fig: Figure) -> Figure:
+    """Return a figure that was drawn once, as it would be saved."""
+    fig.savefig(io.BytesIO(), format="png", dpi=40)
+    return fig
+
+
+def test_taus_stand_in_lanes_of_models_in_the_order_of_the_study() -> None:
+    fig = rendered(kendall_tau(KENDALL, labels=LABELS))
+    assert lanes(fig, "race: counts ↔ model") == [
+        "second, named first (en)", "second, named first (zh)", "first (en)", "first (zh)",
+    ]  # fmt: skip
+    assert lanes(fig, "race: counts ↔ prevalence") == ["counts"]
+    assert "gender: model ↔ prevalence" not in titles(fig)
+    (ax,) = [ax for ax in fig.axes if ax.get_title(loc="left") == "race: counts ↔ model"]
+    drawn = [float(np.ravel(line.get_xdata())[0]) for line in ax.lines if line.get_gid() == "tau"]
+    assert drawn == [0.7, 0.4, 0.6, 0.5]
+
+
+def test_first_places_are_those_of_the_mean_over_templates() -> None:
+    fig = rendered(first_places(PLACES, labels=LABELS))
+    assert titles(fig) == ["race: first", "race: last"]
+    widths = sorted(round(patch.get_width()) for patch in fig.axes[0].patches if patch.get_width() > 1)
+    assert widths == [25, 25, 75, 75]
+
+
+def test_a_pair_of_models_shows_the_change_of_every_group() -> None:
+    pairs = pd.DataFrame(
+        [("a", "b", "race", "en", 0.1, 0.0, 0.2)],
+        columns=["base", "aligned", "axis", "language", "tau", "ci_low", "ci_high"],
+    )
+    fig = rendered(aligned_pairs(pairs, PLACES, labels=LABELS))
+    assert lanes(fig, "race: τ$_b$ of base with aligned") == ["first →\nsecond, named first"]
+    drawn = {float(np.ravel(line.get_xdata())[0]) for line in fig.axes[1].lines}
+    assert {-50.0, 50.0} <= drawn
+
+
+def test_sizes_are_known_or_left_out() -> None:
+    table = KENDALL[KENDALL["comparison"] == "counts-model"].assign(quartile="Q1")
+    sizes = pd.DataFrame({"model": ["a"], "n_parameters": [1e6]})
+    fig = rendered(tau_by_size(table, sizes))
+    assert titles(fig) == ["race", "gender"]
+    assert tau_by_size(table, sizes.assign(n_parameters=np.nan)).texts[0].get_text().startswith("no data")
+
+
+@pytest.mark.parametrize(
+    "figure",
+    [
+        lambda: kendall_tau(KENDALL.assign(tau=np.nan), labels=LABELS),
+        lambda: first_places(PLACES.iloc[:0], labels=LABELS),
+        lambda: logprob_differences(pd.DataFrame(columns=["axis", "group"]), labels=LABELS),
+        lambda: template_spread(pd.DataFrame({"rank_sd": [np.nan]}), labels=LABELS),
+        lambda: window_agreement(pd.DataFrame(columns=["window"])),
+        lambda: prevalence_gaps(pd.DataFrame()),
+        lambda: tau_by_language(KENDALL.iloc[:0], labels=LABELS),
+        lambda: aligned_pairs(pd.DataFrame(), PLACES, labels=LABELS),
+    ],
+)
+def test_a_figure_without_data_says_so(figure: Callable[[], Figure]) -> None:
+    assert figure().texts[0].get_text().startswith("no data")
+
+
+def test_every_figure_has_a_caption(root: Path) -> None:
+    captions = {path.stem for path in (root / "report/ground").glob("*.rst")}
+    assert set(FIGURES) <= captions
+
+
+def test_figures_are_drawn_from_files(tmp_path: Path) -> None:
+    KENDALL.to_csv(tmp_path / "kendall_tau.csv", index=False)
+    tables = {"kendall_tau": tmp_path / "kendall_tau.csv"}
+    fig = rendered(draw("tau_by_language", tables, labels=LABELS, sizes={}))
+    assert [label.get_text() for label in fig.axes[0].get_xticklabels()] == ["en", "zh"]
