@@ -6,7 +6,7 @@ import pytest
 
 from leakscope import laws
 from leakscope.endings import Limits
-from leakscope.laws import code_hash, score_law, text_law
+from leakscope.laws import code_hash, score_law, sentence_law, text_law
 from leakscope.sampling import Decoding
 from leakscope.store import law_hash
 
@@ -35,6 +35,11 @@ def test_scores_do_not_depend_on_seed_or_length() -> None:
     assert {"seed", "limits"}.isdisjoint(score_law(MODEL, DECODING, chat=True))
 
 
+def test_sentences_of_another_model_or_kind_have_another_law() -> None:
+    changed = [sentence_law({**MODEL, key: "another"}, "causal") for key in MODEL] + [sentence_law(MODEL, "masked")]
+    assert len({law_hash(law) for law in (sentence_law(MODEL, "causal"), *changed)}) == 1 + len(changed)
+
+
 @pytest.mark.parametrize(
     ("code", "same"),
     [
@@ -58,6 +63,7 @@ def test_code_counts_and_comments_do_not(tmp_path: Path, code: str, same: bool) 
         ("texts", "1ee9b73176b7b940"),
         ("scores", "78fc2be5b10aa744"),
         ("embeddings", "1d663e657edd9452"),
+        ("sentences", "72ab01d99a1090b2"),
     ],
 )
 def test_code_of_a_law_stays_the_same_over_releases(root: Path, kind: str, frozen: str) -> None:

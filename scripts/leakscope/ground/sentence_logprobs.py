@@ -1,12 +1,13 @@
 """The log-probability of every token of a sentence, for each kind of language model (see ``models.kind_of``).
 
-* causal: of each token after those before it. State-space models are read in the same way.
-* masked: of each token after all others, with the token itself masked. The sum is the pseudo-log-likelihood (Salazar
-  et al. 2020, "Masked Language Model Scoring", section 2). Tokens of one word tell much about each other, so that long
-  names gain by it (Kauf & Ivanova 2023, "A Better Way to Do Masked Language Model Scoring", section 3).
-* encoder–decoder: as masked, by the task that T5 was trained on (Raffel et al. 2020, "Exploring the Limits of Transfer
-  Learning", section 3.1.4): the encoder reads the sentence with a sentinel in the token's place, the decoder reads its
-  start and the sentinel and says what stood there. That the gap holds no further token is not part of the value.
+* Causal: of each token after those before it. State-space models are read in the same way.
+* Masked: of each token given all others, with the token itself masked. Their sum is the pseudo-log-likelihood (Salazar
+  et al. 2020, "Masked Language Model Scoring"). Tokens of one word tell much about each other, so that long names gain
+  by it (Kauf & Ivanova 2023, "A Better Way to Do Masked Language Model Scoring").
+* Encoder–decoder: as masked, by the task that T5 was trained on (Raffel et al. 2020, "Exploring the Limits of Transfer
+  Learning with a Unified Text-to-Text Transformer", section 3.1.4): the encoder reads the sentence with a sentinel in
+  the token's place, the decoder reads its start and the sentinel, and says what stood there. That nothing else stood
+  there is no part of the value.
 
 Log-softmax is in float32, in nats. The code of this module is part of the law that values are stored under.
 """
@@ -14,17 +15,19 @@ Log-softmax is in float32, in nats. The code of this module is part of the law t
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
 from os.path import commonprefix
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
+from torch.utils.hooks import RemovableHandle
 from transformers import PreTrainedModel
-from transformers.modeling_outputs import ModelOutput
+from transformers.utils import ModelOutput
 
 from leakscope.batching import cut, shrinking
 from leakscope.decoding import DecodingState, Reader
 
-PADDING = 0  # any id: no token that counts sees it
+PADDING = 0  # Any id will do: it stands on the right, where no token that counts sees it.
 
 
 class TokenRow(NamedTuple):
@@ -34,139 +37,228 @@ class TokenRow(NamedTuple):
     places: range
 
 
+class _Blank(NamedTuple):
+    """A copy of a row in which one place is to be filled in."""
+
+    row: int
+    place: int
+
+
 Scored = dict[int, list[float]]
-Predict = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
 
 
 @torch.inference_mode()
-def score_causal(
-    model: PreTrainedModel, rows: Sequence[TokenRow], *, batch_size: int, share: bool = True
-) -> Iterator[Scored]:
-    """Yield row number → log p(token | tokens before it) of its ``places``, some rows at a time, longest first.
+def score_causal(model: PreTrainedModel, rows: Sequence[TokenRow], *, batch_size: int) -> Iterator[Scored]:
+    """Yield row number → log p(token | tokens before it) for each of its ``places``, some rows at a time.
+
+    A beginning that several rows share is read once for those of a batch, where the model's cache can be handed on; the
+    values are the same up to rounding. A batch that does not fit into memory is divided.
 
     Args:
         model: causal.
-        rows: ``places`` go on to the end of ``ids`` and do not begin with its first.
+        rows: all with the same ids before ``places``, at least one; ``places`` go on to the end.
         batch_size: rows to a batch.
     """
     reader = Reader(model)
-    longest = max(len(row.ids) for row in rows)
-    if share and reader.caches and (reader.window is None or longest <= reader.window):
-        stems = plan_stems([row.ids for row in rows])
+    lengths = [len(row.ids) for row in rows]
+    shares = reader.shares and (reader.window is None or max(lengths) <= reader.window)
+    planned = plan_stems([row.ids for row in rows]) if shares else [0] * len(rows)
+    stems = [max(stem, rows[0].places.start) for stem in planned]
 
-        def key(i):
-            leaf = len(rows[i].ids) - stems[i]
-            return (-(leaf - 1).bit_length(), -stems[i], rows[i].ids[: stems[i]], -leaf)
-
-        order = sorted(range(len(rows)), key=key)
-        yield from shrinking(
-            cut(order, batch_size),
-            lambda b: dict(zip(b, _score_shared(reader, [rows[i] for i in b], [stems[i] for i in b]))),
-        )
-        return
-    order = sorted(range(len(rows)), key=lambda row: -len(rows[row].ids))
+    def order(row: int) -> tuple[int, int, list[int], int]:
+        # Rows of a stem stay together, but not long ones with short ones: padding would cost more than a stem.
+        rest = lengths[row] - stems[row]
+        return -(rest - 1).bit_length(), -stems[row], rows[row].ids[: stems[row]], -rest
 
     def score(batch: list[int]) -> Scored:
-        return dict(zip(batch, _score_whole(model, [rows[row] for row in batch]), strict=True))
+        taken = [rows[row] for row in batch]
+        values = _score_stems(reader, taken, [stems[row] for row in batch]) if shares else _score_whole(model, taken)
+        return dict(zip(batch, values, strict=True))
 
-    yield from shrinking(cut(order, batch_size), score)
-
-
-def plan_stems(ids):
-    order = sorted(range(len(ids)), key=lambda i: ids[i])
-    stems = [1] * len(ids)
-
-    def best(lo, hi, base):
-        first, last = ids[order[lo]], ids[order[hi - 1]]
-        if hi - lo == 1:
-            return 0, [(lo, hi, base)]
-        n = 0
-        m = min(len(first), len(last))
-        while n < m and first[n] == last[n]:
-            n += 1
-        shortest = min(len(ids[order[i]]) for i in range(lo, hi))
-        depth = min(n, shortest - 1)
-        own = (hi - lo - 1) * depth
-        total, cuts, start = 0, [], lo
-        for i in range(lo + 1, hi + 1):
-            if i == hi or ids[order[i]][n : n + 1] != ids[order[start]][n : n + 1]:
-                if i - start == hi - lo:
-                    return own, [(lo, hi, depth)]
-                s, c = best(start, i, base)
-                total += s
-                cuts += c
-                start = i
-        if own >= total:
-            return own, [(lo, hi, depth)]
-        # leftover single ones stay with the base
-        return total, cuts
-
-    for lo, hi, depth in best(0, len(order), 1)[1]:
-        for i in range(lo, hi):
-            stems[order[i]] = depth
-    return stems
+    ordered = sorted(range(len(rows)), key=order if shares else lambda row: -lengths[row])
+    yield from shrinking(cut(ordered, batch_size), score)
 
 
-def _score_shared(reader, rows, lengths):
-    first = rows[0].places[0]
-    lengths = [max(first, n) for n in lengths]
-    stems = [tuple(r.ids[:n]) for r, n in zip(rows, lengths)]
-    distinct = list(dict.fromkeys(stems))
-    where = {s: k for k, s in enumerate(distinct)}
-    owner = torch.tensor([where[s] for s in stems])
-    longest = max(len(r.ids) for r in rows)
-    state, logits = reader.read([list(distinct[0][:first])], room=longest)
-    state.select(torch.zeros(len(distinct), dtype=torch.long))
-    stem_rest = [list(s[first:]) for s in distinct]
-    leaf = [r.ids[n:] for r, n in zip(rows, lengths)]
-    w = max(map(len, stem_rest))
-    after = logits.expand(len(distinct), -1)[:, None]
-    stem_lp = [[] for _ in distinct]
-    if w:
-        t = torch.tensor([s + [0] * (w - len(s)) for s in stem_rest])
-        ln = torch.tensor([len(s) for s in stem_rest])
-        after = torch.cat([after, state.extend(t, ln)], 1)
-        stem_lp = _pick(after[:, :-1], t, [range(len(s)) for s in stem_rest])
-        after = after[torch.arange(len(distinct)), ln]
-    else:
-        after = after[:, 0]
-    state.select(owner)
-    w = max(map(len, leaf))
-    t = torch.tensor([s + [0] * (w - len(s)) for s in leaf])
-    ln = torch.tensor([len(s) for s in leaf])
-    after = after[owner][:, None]
-    if w > 1:
-        after = torch.cat([after, state.extend(t[:, :-1], ln - 1)], 1)
-    leaf_lp = _pick(after, t, [range(len(s)) for s in leaf])
-    return [stem_lp[o] + l for o, l in zip(owner.tolist(), leaf_lp)]
+@torch.inference_mode()
+def score_masked(model: PreTrainedModel, rows: Sequence[TokenRow], mask: int, *, batch_size: int) -> Iterator[Scored]:
+    """Yield row number → log p(token | all others) for each of its ``places``, some rows at a time, longest first.
+
+    Args:
+        model: masked.
+        rows: sentences.
+        mask: id of the mask token.
+        batch_size: masked copies to a batch; a row has one for each of its ``places``.
+    """
+
+    def predict(ids: torch.Tensor, counted: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
+        with _only_at(model, places):
+            logits: torch.Tensor = model(input_ids=ids, attention_mask=counted).logits
+        # A model that is built otherwise than most has computed them at every place.
+        return logits[:, 0] if logits.shape[1] == 1 else _at(logits, places)
+
+    yield from _score_blanks(model, rows, mask, predict, batch_size)
+
+
+@torch.inference_mode()
+def score_encoder_decoder(
+    model: PreTrainedModel, rows: Sequence[TokenRow], sentinel: int, start: int, *, batch_size: int
+) -> Iterator[Scored]:
+    """Yield row number → log p(token | all others) for each of its ``places``, some rows at a time, longest first.
+
+    Args:
+        model: encoder–decoder of the T5 family.
+        rows: sentences as the encoder reads them.
+        sentinel: id of the first sentinel.
+        start: id that the decoder begins with.
+        batch_size: copies with a sentinel to a batch; a row has one for each of its ``places``.
+    """
+
+    def predict(ids: torch.Tensor, counted: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
+        told = torch.tensor([[start, sentinel]], device=ids.device).expand(len(ids), -1)
+        output = model(input_ids=ids, attention_mask=counted, decoder_input_ids=told, use_cache=False)
+        logits: torch.Tensor = output.logits[:, 1]
+        return logits
+
+    yield from _score_blanks(model, rows, sentinel, predict, batch_size)
+
+
+def plan_stems(rows: Sequence[list[int]]) -> list[int]:
+    """Return how many first ids of each row are read once for all rows with this stem; 0 where nothing is gained.
+
+    At least one id is left to each row.
+    """
+    order = sorted(range(len(rows)), key=lambda row: rows[row])
+    _, stems = _choose_stems([rows[row] for row in order])
+    by_row = dict(zip(order, stems, strict=True))
+    return [by_row[row] for row in range(len(rows))]
+
+
+def _choose_stems(rows: Sequence[list[int]]) -> tuple[int, list[int]]:
+    """Return how many ids need not be read, and the stem of each of these sorted rows.
+
+    What all of them share is the stem of those parts that save no more by longer ones of their own.
+    """
+    if len(rows) == 1:
+        return 0, [0]
+    shared = len(commonprefix([rows[0], rows[-1]]))
+    stem = min(shared, len(rows[0]) - 1)
+    if rows[0] == rows[-1]:
+        return (len(rows) - 1) * stem, [stem] * len(rows)
+    parts = [_choose_stems(list(part)) for _, part in groupby(rows, lambda row: row[shared : shared + 1])]
+    with_stem = [
+        part if part[0] > len(part[1]) * stem else (len(part[1]) * stem, [stem] * len(part[1])) for part in parts
+    ]
+    alone, together = sum(saved for saved, _ in parts), sum(saved for saved, _ in with_stem) - stem
+    chosen = with_stem if together > alone else parts
+    return max(alone, together), [stem for _, stems in chosen for stem in stems]
 
 
 def _score_whole(model: PreTrainedModel, rows: Sequence[TokenRow]) -> list[list[float]]:
-    """Return the log-probabilities of each row's tokens after those before them."""
-    ids, counted = _pad([row.ids for row in rows], model.device)
+    """Read every row from beginning to end."""
+    start = rows[0].places.start
     # What comes after the last token is not asked for, so it is not read.
-    output = model(input_ids=ids[:, :-1], attention_mask=counted[:, :-1], use_cache=False)
-    return _pick(output.logits, ids[:, 1:], [range(row.places.start - 1, row.places.stop - 1) for row in rows])
+    ids, lengths = _pad([row.ids[:-1] for row in rows], model.device)
+    logits = model(input_ids=ids, attention_mask=_counted(ids, lengths), use_cache=False).logits
+    return _pick(logits[:, start - 1 :], [row.ids[start:] for row in rows])
 
 
-def _pick(logits: torch.Tensor, tokens: torch.Tensor, places: Sequence[range]) -> list[list[float]]:
-    """Return the log-probabilities of the tokens at the places of each row, (rows, width, vocabulary) given."""
-    row = torch.tensor([i for i, span in enumerate(places) for _ in span], device=logits.device)
-    place = torch.tensor([j for span in places for j in span], device=logits.device)
-    wanted = tokens.to(logits.device)[row, place]
-    picked = iter(log_probabilities(logits[row, place], wanted))
-    return [[next(picked) for _ in span] for span in places]
+def _score_stems(reader: Reader, rows: Sequence[TokenRow], stems: Sequence[int]) -> list[list[float]]:
+    """Read every distinct stem once, then what is left of the rows."""
+    start = rows[0].places.start
+    beginnings = [tuple(row.ids[start:stem]) for row, stem in zip(rows, stems, strict=True)]
+    distinct = {beginning: number for number, beginning in enumerate(dict.fromkeys(beginnings))}
+    state, logits = reader.read([rows[0].ids[:start]], room=max(len(row.ids) for row in rows) - start)
+    state.select(torch.zeros(len(distinct), dtype=torch.long, device=logits.device))
+    ids, lengths = _pad(list(distinct), logits.device)
+    around = _read_on(state, logits.expand(len(distinct), -1), ids, lengths)
+    of_stems = _pick(around, list(distinct))
+    owner = torch.tensor([distinct[beginning] for beginning in beginnings], device=logits.device)
+    state.select(owner)
+    rest = [row.ids[stem:] for row, stem in zip(rows, stems, strict=True)]
+    ids, counts = _pad([row[:-1] for row in rest], logits.device)
+    of_rest = _pick(_read_on(state, around[owner, lengths[owner]], ids, counts), rest)
+    return [of_stems[stem] + values for stem, values in zip(owner.tolist(), of_rest, strict=True)]
 
 
-def log_probabilities(logits: torch.Tensor, tokens: torch.Tensor) -> list[float]:
-    """Return log p(token), (n,), of logits (n, vocabulary)."""
-    values: list[float] = logits.float().log_softmax(-1).gather(-1, tokens[:, None]).squeeze(-1).double().tolist()
+def _read_on(state: DecodingState, before: torch.Tensor, tokens: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+    """Return the logits ``before`` these tokens and after each of them, (rows, width + 1, vocabulary)."""
+    if tokens.shape[1] == 0:
+        return before[:, None]
+    return torch.cat([before[:, None], state.extend(tokens, lengths)], 1)
+
+
+def _score_blanks(
+    model: PreTrainedModel,
+    rows: Sequence[TokenRow],
+    filler: int,
+    predict: Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor],
+    batch_size: int,
+) -> Iterator[Scored]:
+    """Put ``filler`` into one place after another; ``predict`` turns such copies into logits, (copies, vocabulary)."""
+    ordered = sorted(range(len(rows)), key=lambda row: -len(rows[row].ids))
+    blanks = [_Blank(row, place) for row in ordered for place in rows[row].places]
+
+    def fill_in(batch: list[_Blank]) -> list[tuple[int, float]]:
+        ids, lengths = _pad([rows[blank.row].ids for blank in batch], model.device)
+        places = torch.tensor([blank.place for blank in batch], device=model.device)
+        copies = torch.arange(len(batch), device=model.device)
+        wanted = ids[copies, places]
+        ids[copies, places] = filler
+        values = _log_probabilities(predict(ids, _counted(ids, lengths), places), wanted)
+        return list(zip((blank.row for blank in batch), values, strict=True))
+
+    found: Scored = {}
+    for filled in shrinking(cut(blanks, batch_size), fill_in):
+        for row, value in filled:
+            found.setdefault(row, []).append(value)
+        finished = [row for row, values in found.items() if len(values) == len(rows[row].places)]
+        if finished:
+            yield {row: found.pop(row) for row in finished}
+
+
+def _only_at(model: PreTrainedModel, places: torch.Tensor) -> RemovableHandle:
+    """Let the head of a masked model see one place of each row: logits over a vocabulary are most of the memory.
+
+    To be entered; what is left then has the model as it was.
+    """
+
+    def keep(module: torch.nn.Module, given: Any, output: Any) -> None:
+        if isinstance(output, ModelOutput) and "last_hidden_state" in output:
+            output["last_hidden_state"] = _at(output["last_hidden_state"], places)[:, None]
+
+    handle: RemovableHandle = model.base_model.register_forward_hook(keep)
+    return handle
+
+
+def _at(values: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
+    """Return ``values[row, places[row]]`` of every row."""
+    return values[torch.arange(len(values), device=values.device), places.to(values.device)]
+
+
+def _pick(logits: torch.Tensor, rows: Sequence[Sequence[int]]) -> list[list[float]]:
+    """Return the log-probability of every token of each row; those of token t are at ``logits[row, t]``."""
+    row_of = torch.tensor([number for number, row in enumerate(rows) for _ in row], dtype=torch.long)
+    place = torch.tensor([place for row in rows for place in range(len(row))], dtype=torch.long)
+    wanted = torch.tensor([token for row in rows for token in row], dtype=torch.long)
+    device = logits.device
+    values = iter(_log_probabilities(logits[row_of.to(device), place.to(device)], wanted))
+    return [[next(values) for _ in row] for row in rows]
+
+
+def _log_probabilities(logits: torch.Tensor, tokens: torch.Tensor) -> list[float]:
+    """Return log p(token) of each row of logits, (rows, vocabulary)."""
+    logprobs = logits.float().log_softmax(-1)
+    values: list[float] = logprobs.gather(-1, tokens.to(logits.device)[:, None]).squeeze(-1).tolist()
     return values
 
 
-def _pad(rows: Sequence[list[int]], device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return ids padded on the right and where they count, both (rows, longest)."""
-    longest = max(map(len, rows))
-    ids = torch.tensor([row + [PADDING] * (longest - len(row)) for row in rows], device=device)
-    counted = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in rows], device=device)
-    return ids, counted
+def _pad(rows: Sequence[Sequence[int]], device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return rows padded on the right, (rows, longest), and their lengths."""
+    lengths = [len(row) for row in rows]
+    padded = [[*row, *[PADDING] * (max(lengths) - len(row))] for row in rows]
+    return torch.tensor(padded, dtype=torch.long, device=device), torch.tensor(lengths, device=device)
+
+
+def _counted(ids: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+    """Return the attention mask of rows padded on the right."""
+    return (torch.arange(ids.shape[1], device=ids.device) < lengths[:, None]).long()

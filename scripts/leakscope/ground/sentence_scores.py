@@ -112,8 +112,11 @@ def encode_sentences(model: LanguageModel, texts: Sequence[str]) -> list[Encoded
     return encoded
 
 
-def tokens_of_span(sentence: Sentence, offsets: Sequence[tuple[int, int]]) -> list[int]:
-    """Return which tokens cover a character of the sentence's span; whether a space is a token's own does not matter.
+def tokens_of_span(sentence: Sentence, offsets: Sequence[tuple[int, int]]) -> range:
+    """Return the tokens of the sentence's span, from the first to the last that cover a character of it.
+
+    Spaces do not count, for in some tokenizers the space before a word is its first token's, in others not. One that is
+    a token of its own counts between two words of the span.
 
     Args:
         sentence: with its span.
@@ -123,12 +126,12 @@ def tokens_of_span(sentence: Sentence, offsets: Sequence[tuple[int, int]]) -> li
         InputError: none does.
     """
     low, high = sentence.span
-    tokens = [
+    covering = [
         number for number, (begin, end) in enumerate(offsets) if sentence.text[max(begin, low) : min(end, high)].strip()
     ]
-    if not tokens:
+    if not covering:
         raise InputError(f"sentence {sentence.text!r}: no token covers its characters {low} to {high}, the span.")
-    return tokens
+    return range(covering[0], covering[-1] + 1)
 
 
 def _score(
