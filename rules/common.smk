@@ -39,6 +39,7 @@ try:
 except InputError as error:
     raise WorkflowError(str(error)) from None
 
+
 def leaking_parts(model):
     """The parts of an organism's grammar that plant leakage, whose exact Leak-Rates can be computed."""
     parts = CONFIG["models"][model]["grammar"]["parts"]

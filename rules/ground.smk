@@ -175,7 +175,9 @@ rule query_counts:
         mem_mb=2000,
         runtime=1440,
     params:
-        source=lambda w: {key: value for key, value in AXES[w.axis]["counts"].items() if key != "requests_per_second"},
+        source=lambda w: {
+            key: value for key, value in AXES[w.axis]["counts"].items() if key != "requests_per_second"
+        },
         requests_per_second=lambda w: AXES[w.axis]["counts"]["requests_per_second"],
         naming=lambda w: naming_settings(w.axis),
         windows=all_windows(),

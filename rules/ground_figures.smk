@@ -35,7 +35,8 @@ for figure, (section, tables) in GROUND_FIGURES.items():
             f"plot_ground_{figure}"
         input:
             tables=[
-                f"{RESULTS}/organisms.csv" if table == "organisms" else f"{G}/{table}.csv" for table in tables
+                f"{RESULTS}/organisms.csv" if table == "organisms" else f"{G}/{table}.csv"
+                for table in tables
             ],
             code=code("plot_ground"),
         output:

@@ -27,9 +27,7 @@ rule expect_leak_rates:
         mem_mb=growing(4000),
         runtime=growing(30),
     params:
-        grammars={
-            m: {**CONFIG["models"][m]["grammar"], "parts": leaking_parts(m)} for m in LEAKING
-        },
+        grammars={m: {**CONFIG["models"][m]["grammar"], "parts": leaking_parts(m)} for m in LEAKING},
         temperatures={m: CONFIG["models"][m]["generation"]["temperature"] for m in LEAKING},
         max_new_tokens={m: CONFIG["models"][m]["generation"]["max_new_tokens"] for m in LEAKING},
         scorers=SCORERS,

@@ -332,16 +332,19 @@ def test_a_beginning_that_the_tokenizer_adds_itself_is_not_added_twice(tmp_path:
     assert all(row.ids[0] == start != row.ids[1] and row.places.start == 1 for row in plain)
 
 
-@pytest.mark.parametrize("token", ["bos_token", "eos_token"])
-def test_a_sentence_begins_with_the_beginning_else_the_end_of_text(token: str) -> None:
+@pytest.mark.parametrize(("known", "first"), [("bca", "patients"), ("ca", "usually"), ("a", "people")])
+def test_a_sentence_begins_with_the_tokenizers_beginning_else_the_models_else_the_end_of_text(
+    known: str, first: str
+) -> None:
     model, tokenizer = build("gpt2")
-    names = {"bos_token": "patients", "eos_token": "people"}
-    tokenizer.bos_token, tokenizer.eos_token = (
-        (names["bos_token"] if token == "bos_token" else None),
-        names["eos_token"],
-    )
+    of_tokenizer = {"bos_token": "patients" if "b" in known else None, "eos_token": "people"}
+    tokenizer.bos_token, tokenizer.eos_token = of_tokenizer["bos_token"], of_tokenizer["eos_token"]
+    if "c" in known:
+        tokenizer.add_tokens("usually")
+        model.resize_token_embeddings(len(tokenizer))
+        model.config.bos_token_id = tokenizer.convert_tokens_to_ids("usually")
     (row,) = encode_sentences(unsaved(model, tokenizer), ["Asian hospital"])
-    assert row.ids[0] == tokenizer.convert_tokens_to_ids(names[token])
+    assert row.ids[0] == tokenizer.convert_tokens_to_ids(first)
 
 
 @pytest.mark.parametrize(

@@ -47,7 +47,11 @@ def count_by_index(
     terms = [count_terms(concepts, client).assign(side=side) for side, concepts in sides.items()]
     table = pairs.assign(axis=axis, unit=MENTIONS, count=pairs["mentions"], window=pairs["window"].astype("Int64"))
     named = naming.apply(table, ["subject", "group", "window"], f"counts of {axis}")
-    totals: dict[str, int | str | None] = {"tokens": count_tokens(client), "n_pairs": len(pairs), "n_approximate": int(pairs["approximate"].sum())}
-    totals["store"] = client.folder
+    totals: dict[str, int | str | None] = {
+        "tokens": count_tokens(client),
+        "n_pairs": len(pairs),
+        "n_approximate": int(pairs["approximate"].sum()),
+        "store": client.folder,
+    }
     columns = ["side", "concept", MENTIONS, "approximate"]
     return Indexed(named[COUNT_COLUMNS], pd.concat(terms, ignore_index=True)[columns], totals)

@@ -85,8 +85,9 @@ def encode_sentences(model: LanguageModel, texts: Sequence[str]) -> list[Encoded
     """Return every text as the model reads it, whole and without a chat template.
 
     A causal model reads a beginning first, so that the first token has a probability, too: templates may begin with the
-    group. It is what the tokenizer itself puts there, else its beginning of text, else its end of text, which is what
-    separates the documents that many models were trained on. What a tokenizer puts after a text is left out.
+    group. It is what the tokenizer itself puts there, else its beginning of text, else that of the model's
+    configuration, else the tokenizer's end of text, which is what separates the documents that many models were trained
+    on. What a tokenizer puts after a text is left out.
 
     Raises:
         InputError: as ``score_sentences``.
@@ -173,8 +174,16 @@ def _special_tokens(model: LanguageModel, kind: str) -> list[int]:
 
 
 def _beginning(model: LanguageModel) -> int:
-    """Return the id that comes before a text where the tokenizer puts nothing there."""
-    for token in (model.tokenizer.bos_token_id, model.tokenizer.eos_token_id):
+    """Return the id that comes before a text where the tokenizer puts nothing there.
+
+    The model's own configuration goes before the tokenizer's end of text, which in a chat model is the end of a turn:
+    Qwen2.5 and Qwen2.5-Instruct then begin alike.
+    """
+    text_config = model.config.get_text_config()
+    of_model = getattr(text_config, "bos_token_id", None)
+    if not isinstance(of_model, int) or not 0 <= of_model < text_config.vocab_size:
+        of_model = None
+    for token in (model.tokenizer.bos_token_id, of_model, model.tokenizer.eos_token_id):
         if token is not None:
             return int(token)
     raise _lacking(model, "no beginning and no end of text", "a tokenizer with one of them, or that adds its own")
