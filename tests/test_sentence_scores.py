@@ -340,8 +340,7 @@ def test_a_sentence_begins_with_the_tokenizers_beginning_else_the_models_else_th
     of_tokenizer = {"bos_token": "patients" if "b" in known else None, "eos_token": "people"}
     tokenizer.bos_token, tokenizer.eos_token = of_tokenizer["bos_token"], of_tokenizer["eos_token"]
     if "c" in known:
-        tokenizer.add_tokens("usually")
-        model.resize_token_embeddings(len(tokenizer))
+        tokenizer.pad_token = "usually"
         model.config.bos_token_id = tokenizer.convert_tokens_to_ids("usually")
     (row,) = encode_sentences(unsaved(model, tokenizer), ["Asian hospital"])
     assert row.ids[0] == tokenizer.convert_tokens_to_ids(first)

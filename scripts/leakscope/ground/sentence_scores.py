@@ -177,11 +177,10 @@ def _beginning(model: LanguageModel) -> int:
     """Return the id that comes before a text where the tokenizer puts nothing there.
 
     The model's own configuration goes before the tokenizer's end of text, which in a chat model is the end of a turn:
-    Qwen2.5 and Qwen2.5-Instruct then begin alike.
+    Qwen2.5 and Qwen2.5-Instruct then begin alike. It must be a special token: many configurations have one by default.
     """
-    text_config = model.config.get_text_config()
-    of_model = getattr(text_config, "bos_token_id", None)
-    if not isinstance(of_model, int) or not 0 <= of_model < text_config.vocab_size:
+    of_model = getattr(model.config.get_text_config(), "bos_token_id", None)
+    if of_model not in model.tokenizer.all_special_ids:
         of_model = None
     for token in (model.tokenizer.bos_token_id, of_model, model.tokenizer.eos_token_id):
         if token is not None:
