@@ -218,7 +218,7 @@ def _tau_panel(ax: Axes, lanes: Sequence[tuple[str, pd.Series]], title: str) -> 
     name_lanes(ax, [name for name, _ in lanes])
     ax.set_title(title, loc="left", pad=4)
     ax.axvline(0, color=GREY, linewidth=0.8, zorder=1)
-    ax.set_xlim(-1.02, 1.02)
+    ax.set_xlim(-1.08, 1.08)
     for y, (_, row) in enumerate(lanes):
         ax.hlines(y - 0.14, row["ci_low"], row["ci_high"], color=COLORS[0], linewidth=0.9)
         ax.plot(row["tau"], y - 0.14, color=COLORS[0], marker="o", gid="tau")

@@ -149,7 +149,7 @@ def aligned_pairs(pairs: pd.DataFrame, places: pd.DataFrame, *, labels: Labels) 
         groups = groups_of(places, axis)
         name_lanes(left, [_pair_name(row, labels, several) for row in lanes[axis]])
         name_lanes(right, [""] * len(lanes[axis]))
-        left.set_xlim(-1.02, 1.02)
+        left.set_xlim(-1.08, 1.08)
         for ax in (left, right):
             ax.axvline(0, color=GREY, linewidth=0.8, zorder=1)
         for y, row in enumerate(lanes[axis]):

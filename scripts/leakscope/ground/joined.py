@@ -28,6 +28,9 @@ def counts_of(table: pd.DataFrame, window: int | None, unit: str) -> pd.DataFram
     has = rows["window"].isna() if window is None else rows["window"] == window
     if not has.any():
         largest = rows["window"].max()
+        if not pd.isna(largest) or window is None:
+            wanted = "without a window" if window is None else f"within {window} words"
+            logger.warning("no counts %s; those within %s words rank", wanted, largest)
         has = rows["window"].isna() if pd.isna(largest) else rows["window"] == largest
     return rows[has].pivot(index="subject", columns="group", values="count").astype(float)
 
