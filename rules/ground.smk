@@ -323,7 +323,7 @@ rule compare_windows:
         agreement=report(
             f"{G}/window_agreement.csv",
             caption="../report/ground/window_agreement_table.rst",
-            category="Ground: counts",
+            category="Counts",
             labels={"what": "Agreement of windows", "form": "table"},
         ),
     log:
@@ -352,7 +352,7 @@ rule compare_prevalence:
         gaps=report(
             f"{G}/prevalence_gaps.csv",
             caption="../report/ground/prevalence_gaps_table.rst",
-            category="Ground: counts",
+            category="Counts",
             labels={"what": "Counts beside prevalence", "form": "table"},
         ),
     log:
@@ -380,13 +380,13 @@ rule rank_groups:
         places=report(
             f"{G}/first_and_last.csv",
             caption="../report/ground/first_and_last_table.rst",
-            category="Ground: models",
+            category="Rankings by models",
             labels={"what": "First and last places", "form": "table"},
         ),
         variation=report(
             f"{G}/template_variation.csv",
             caption="../report/ground/template_variation_table.rst",
-            category="Ground: models",
+            category="Rankings by models",
             labels={"what": "Variation across templates", "form": "table"},
         ),
         spread=f"{G}/rank_spread.csv",
@@ -418,7 +418,7 @@ rule kendall_tau:
         tau=report(
             f"{G}/kendall_tau.csv",
             caption="../report/ground/kendall_tau_table.rst",
-            category="Ground: agreement",
+            category="Agreement of rankings",
             labels={"what": "Kendall's tau", "form": "table"},
         ),
         by_score=f"{G}/kendall_tau_by_score.csv",
@@ -427,7 +427,7 @@ rule kendall_tau:
         outliers=report(
             f"{G}/outliers.csv",
             caption="../report/ground/outliers_table.rst",
-            category="Ground: agreement",
+            category="Agreement of rankings",
             labels={"what": "Subjects that stand out", "form": "table"},
         ),
         unmatched=f"{G}/unmatched.csv",
@@ -456,7 +456,7 @@ rule compare_aligned:
         pairs=report(
             f"{G}/aligned_pairs.csv",
             caption="../report/ground/aligned_pairs_table.rst",
-            category="Ground: models",
+            category="Rankings by models",
             labels={"what": "Base and aligned models", "form": "table"},
         ),
         changes=f"{G}/first_place_changes.csv",

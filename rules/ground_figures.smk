@@ -2,19 +2,19 @@
 
 # figure: (where it stands in the report, the tables it shows)
 GROUND_FIGURES = {
-    "kendall_tau": ("Ground: agreement", ["kendall_tau"]),
-    "first_places": ("Ground: models", ["first_and_last"]),
-    "logprob_differences": ("Ground: models", ["logprob_differences"]),
-    "template_spread": ("Ground: models", ["rank_spread"]),
+    "kendall_tau": ("Agreement of rankings", ["kendall_tau"]),
+    "first_places": ("Rankings by models", ["first_and_last"]),
+    "logprob_differences": ("Rankings by models", ["logprob_differences"]),
+    "template_spread": ("Rankings by models", ["rank_spread"]),
 }
 if any(source != "table" or len(count_tables(axis)) > 1 for axis, source in COUNTED_FROM.items()):
-    GROUND_FIGURES["window_agreement"] = ("Ground: counts", ["window_agreement"])
+    GROUND_FIGURES["window_agreement"] = ("Counts", ["window_agreement"])
 if PREVALENT:
-    GROUND_FIGURES["prevalence_gaps"] = ("Ground: counts", ["prevalence_gaps"])
+    GROUND_FIGURES["prevalence_gaps"] = ("Counts", ["prevalence_gaps"])
 if len(GROUND["languages"]) > 1:
-    GROUND_FIGURES["tau_by_language"] = ("Ground: agreement", ["kendall_tau"])
+    GROUND_FIGURES["tau_by_language"] = ("Agreement of rankings", ["kendall_tau"])
 if GROUND["aligned_pairs"]:
-    GROUND_FIGURES["aligned_pairs"] = ("Ground: models", ["aligned_pairs", "first_and_last"])
+    GROUND_FIGURES["aligned_pairs"] = ("Rankings by models", ["aligned_pairs", "first_and_last"])
 RANKED_SIZES = {
     model: CONFIG["models"][model]["parameters"]
     for model in RANKED
@@ -23,7 +23,7 @@ RANKED_SIZES = {
 RANKED_ORGANISMS = [model for model in RANKED if model in ORGANISMS]
 if len(RANKED_SIZES) + len(RANKED_ORGANISMS) > 1:
     GROUND_FIGURES["tau_by_size"] = (
-        "Ground: agreement",
+        "Agreement of rankings",
         ["kendall_tau_by_quartile", *(["organisms"] if RANKED_ORGANISMS else [])],
     )
 

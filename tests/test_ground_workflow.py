@@ -119,6 +119,14 @@ def test_every_table_and_figure_is_there_and_names_are_accounted_for(planted: Wo
     assert set(table(planted, "kendall_tau_by_score")["score"]) == {"logprob", "logprob_mean", "logprob_span", "pmi"}
 
 
+def test_the_report_is_of_this_step_alone(planted: Workspace) -> None:
+    planted.run("--cores", "1", "--report", "report.html")
+    page = (planted.folder / "report.html").read_text(encoding="utf-8")
+    assert "Agreement of rankings" in page
+    assert "surface in what a model then writes" not in page
+    assert "System Message" not in page
+
+
 def test_nothing_is_done_twice_and_an_edit_costs_what_depends_on_it(planted: Workspace) -> None:
     assert "Nothing to be done" in planted.run("--cores", "2").stdout
     world = planted.folder / "data/mine/world.csv"

@@ -66,8 +66,7 @@ def _check_axis(where: tuple[str, ...], axis: Mapping[str, Any], config: Mapping
     if axis["lexicons"] is None and counts["source"] in COUNTING:
         raise InputError(f"{dotted((*where, 'lexicons'))}: got nothing; allowed: two tables of terms, to count them.")
     if axis["lexicons"] is not None:
-        for path in axis["lexicons"].values():
-            read_concepts(Path(path))
+        _check_lexicons(axis["lexicons"])
     if scoring:
         _check_sentences(axis, ground)
     for path, here in _files(axis, where):
@@ -79,6 +78,20 @@ def _check_axis(where: tuple[str, ...], axis: Mapping[str, Any], config: Mapping
         shard_files(counts["path"])
     if counts["source"] == "organism":
         _check_organism((*where, "counts", "model"), counts["model"], config)
+
+
+def _check_lexicons(paths: Mapping[str, str]) -> None:
+    """Check that no term is a subject and a group at once: each of its mentions would be a pair."""
+    subjects, groups = (
+        {term.casefold(): concept.id for concept in read_concepts(Path(paths[side])) for term in concept.terms}
+        for side in ("subjects", "groups")
+    )
+    for term in groups:
+        if term in subjects:
+            raise InputError(
+                f"{paths['groups']}: got {term!r} for {groups[term]!r}, which stands for {subjects[term]!r} in "
+                f"{paths['subjects']}; allowed: terms that are either of a subject or of a group."
+            )
 
 
 def _files(axis: Mapping[str, Any], where: tuple[str, ...]) -> Iterator[tuple[str, tuple[str, ...]]]:
