@@ -29,6 +29,7 @@ include: "rules/leakage.smk"
 include: "rules/truth.smk"
 include: "rules/figures.smk"
 include: "rules/explorer.smk"
+include: "rules/ground_names.smk"
 include: "rules/ground.smk"
 include: "rules/ground_figures.smk"
 
@@ -41,6 +42,7 @@ localrules:
     fetch_models,
     fetch_model,
     fetch_encoder,
+    query_counts,
 
 
 rule all:

@@ -19,7 +19,8 @@ import zstandard
 from leakscope.ground.cooccurrence import by_window, count_documents
 from leakscope.ground.corpora import read_corpus
 from leakscope.ground.lexicons import read_concepts
-from leakscope.ground.mentions import Terms, normalise
+from leakscope.ground.mentions import Terms
+from leakscope.ground.normal_form import normalise
 from measuring import ROOT, peak_mb, timed
 
 LEXICONS = ("diseases", "race", "gender")

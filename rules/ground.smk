@@ -2,98 +2,16 @@
 # world is? Counts (of files, tables or an index), scores of sentences and prevalence come in side by side under one set
 # of names; what follows compares them.
 
-GROUND = CONFIG["ground"] if "ground" in STUDY["steps"] else {**CONFIG["ground"], "axes": {}}
-AXES = GROUND["axes"]
-RANKED = [model for model in STUDY["models"] if uses("ground", CONFIG["models"][model])]
-SCORING = [model for model in RANKED if is_generated(CONFIG["models"][model])]
-COUNTED_FROM = {axis: entry["counts"]["source"] for axis, entry in AXES.items()}
-PREVALENT = [axis for axis, entry in AXES.items() if entry["prevalence"]]
-G = f"{RESULTS}/ground"
-
-
-def corpus_of(axis):
-    """The files that an axis is counted in, and the key of their texts; None where its counts are not of files."""
-    counts = AXES[axis]["counts"]
-    if counts["source"] == "corpus":
-        return tuple(map(str, corpus_files(counts["path"]))), counts["text"]
-    if counts["source"] == "organism":
-        return (f"{CORPORA}/{corpus_name(SPECIES[counts['model']])}.jsonl",), "text"
-    return None
-
-
-# Axes in the same files are counted in one pass, which has the name of the first of them.
-CORPUS_AXES = {}
-for axis in AXES:
-    if corpus_of(axis):
-        CORPUS_AXES.setdefault(corpus_of(axis), []).append(axis)
-CORPUS_AXES = {axes[0]: axes for axes in CORPUS_AXES.values()}
-CORPUS_OF = {axis: corpus for corpus, axes in CORPUS_AXES.items() for axis in axes}
-
 
 wildcard_constraints:
     axis=one_of_names(AXES),
     counted=one_of_names(CORPUS_AXES),
-    part=r"\d+-of-\d+",
-
-
-def count_parts(corpus, suffix):
-    """What the jobs that count a corpus write, one for each of its files."""
-    n = len(corpus_of(corpus)[0])
-    return [f"{G}/counts/{corpus}.parts/{i}-of-{n}{suffix}" for i in range(n)]
-
-
-def lexicon_files(axes):
-    return sorted({path for axis in axes for path in (AXES[axis]["lexicons"] or {}).values()})
-
-
-def naming_files(axis):
-    """What decides how an axis's subjects and groups are called."""
-    return [*lexicon_files([axis]), *filter(None, [AXES[axis]["names"]])]
-
-
-def naming_settings(axis):
-    return {key: AXES[axis][key] for key in ("lexicons", "names", "rename", "groups", "exclude")}
-
-
-def count_tables(axis):
-    """The tables of an axis's imported counts, by their window ("" for one that is not known)."""
-    counts = AXES[axis]["counts"]
-    paths = counts["path"]
-    return paths if isinstance(paths, dict) else {str(counts["window"] or ""): paths}
-
-
-def all_windows():
-    return sorted({*GROUND["windows"], *filter(None, [GROUND["window"]])})
-
-
-def scores_inputs(wildcards):
-    return score_files(CONFIG["models"][wildcards.model]["path"][wildcards.axis], GROUND["languages"])
-
-
-def counts_tables():
-    return [f"{G}/counts/{axis}.parquet" for axis in AXES]
-
-
-def scores_tables():
-    return [f"{G}/scores/{model}/{axis}.parquet" for axis in AXES for model in RANKED]
-
-
-def prevalence_tables():
-    return [f"{G}/prevalence/{axis}.parquet" for axis in PREVALENT]
-
-
-def n_sentence_files(axis):
-    return [str(template_file(Path(AXES[axis]["templates"]), language)) for language in GROUND["languages"]]
-
-
-def comparison_settings(*keys):
-    """What of `ground` a comparison depends on."""
-    return {key: GROUND[key] for key in ("level", "resamples", *keys)}
+    part=r"[^/]+-[0-9a-f]{8}",
 
 
 rule count_corpus:
     input:
-        corpus=lambda w: corpus_of(w.counted)[0][int(w.part.split("-")[0])],
+        corpus=lambda w: part_files_of(w.counted)[w.part],
         lexicons=lambda w: lexicon_files(CORPUS_AXES[w.counted]),
         code=code("count_corpus"),
     output:
@@ -173,7 +91,7 @@ rule query_counts:
         "../envs/counting.yaml"
     resources:
         mem_mb=2000,
-        runtime=1440,
+        runtime=2880,
     params:
         source=lambda w: {
             key: value for key, value in AXES[w.axis]["counts"].items() if key != "requests_per_second"
@@ -250,7 +168,7 @@ rule read_prevalence:
 
 rule score_sentences:
     input:
-        templates=lambda w: n_sentence_files(w.axis),
+        templates=lambda w: sentence_files(w.axis),
         naming=lambda w: naming_files(w.axis),
         manifest=lambda w: manifest(w.model),
         code=code("score_sentences"),
@@ -476,20 +394,3 @@ rule compare_aligned:
         "Compare base models with those trained further"
     script:
         "../scripts/compare_aligned.py"
-
-
-def ground_targets():
-    """All that the step `ground` leaves for a person, given what the study has."""
-    if not AXES:
-        raise WorkflowError(
-            "config: study.steps: got no step ground; allowed: `steps: [ground]` and at least one axis, "
-            "as in studies/conditions.yaml."
-        )
-    tables = ["counts_by_window", "window_agreement", "kendall_tau", "first_and_last", "template_variation"]
-    tables += ["prevalence_gaps"] if PREVALENT else []
-    tables += ["aligned_pairs"] if GROUND["aligned_pairs"] else []
-    tables += ["organisms"] if any(model in ORGANISMS for model in RANKED) else []
-    return [
-        *(f"{RESULTS}/organisms.csv" if name == "organisms" else f"{G}/{name}.csv" for name in tables),
-        *(f"{G}/figures/{name}.{suffix}" for name in GROUND_FIGURES for suffix in ("pdf", "png")),
-    ]

@@ -15,6 +15,8 @@ if len(GROUND["languages"]) > 1:
     GROUND_FIGURES["tau_by_language"] = ("Agreement of rankings", ["kendall_tau"])
 if GROUND["aligned_pairs"]:
     GROUND_FIGURES["aligned_pairs"] = ("Rankings by models", ["aligned_pairs", "first_and_last"])
+# Figures that name no model: another label does not draw them again.
+UNLABELLED = ["window_agreement", "prevalence_gaps", "tau_by_size"]
 RANKED_SIZES = {
     model: CONFIG["models"][model]["parameters"]
     for model in RANKED
@@ -61,7 +63,7 @@ for figure, (section, tables) in GROUND_FIGURES.items():
             runtime=growing(20),
         params:
             figure=figure,
-            labels={model: CONFIG["models"][model]["label"] for model in RANKED},
+            labels={model: CONFIG["models"][model]["label"] for model in RANKED if figure not in UNLABELLED},
             sizes=RANKED_SIZES if figure == "tau_by_size" else {},
         message:
             f"Draw {figure}"

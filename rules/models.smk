@@ -1,4 +1,4 @@
-# Where each model's weights are, and which: one manifest a model. Only here is anything fetched.
+# Where each model's weights are, and which: one manifest a model. Only here, and by query_counts, is anything fetched.
 
 
 rule fetch_model:

@@ -27,7 +27,11 @@ def main(snakemake: "Snakemake") -> None:
     warn_of_ambiguous(params.axes[axis])
     files = zip(inputs.pairs, inputs.terms, inputs.totals, strict=True)
     counts = merge(
-        Counts(pd.read_parquet(pairs), pd.read_parquet(terms), read_manifest(Path(totals)))
+        Counts(
+            pd.read_parquet(pairs, filters=[("axis", "==", axis)]),
+            pd.read_parquet(terms),
+            read_manifest(Path(totals)),
+        )
         for pairs, terms, totals in files
     )
     table = axis_counts(counts, axis, terms_of(params.axes), axis_naming(params.naming), params.windows)

@@ -31,9 +31,13 @@ def main(snakemake: "Snakemake") -> None:
         max_clause_freq=params.source["max_clause_freq"],
     )
     indexed = count_by_index(
-        client, axis, params.naming["lexicons"], axis_naming(params.naming), params.windows,
+        client,
+        axis,
+        params.naming["lexicons"],
+        axis_naming(params.naming),
+        params.windows,
         terms_per_clause=params.source["terms_per_clause"],
-    )  # fmt: skip
+    )
     write_csv(indexed.terms, Path(output.terms))
     write_manifest(indexed.totals, Path(output.totals))
     write_csv(indexed.counts, Path(output.table))

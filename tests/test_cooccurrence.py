@@ -23,7 +23,8 @@ from leakscope.errors import InputError
 from leakscope.ground import cooccurrence, corpora
 from leakscope.ground.cooccurrence import FARTHEST, Counts, by_window, count_documents, merge
 from leakscope.ground.corpora import read_corpus, read_texts, shard_files
-from leakscope.ground.mentions import Terms, normalise
+from leakscope.ground.mentions import Terms
+from leakscope.ground.normal_form import normalise
 
 LEXICONS = {
     "diseases": {

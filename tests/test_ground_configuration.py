@@ -83,10 +83,10 @@ def test_a_study_that_names_axes_has_these_alone(config: Config) -> None:
 
 
 def test_codes_that_look_like_numbers_are_names(config: Config) -> None:
-    put(config, "ground/axes/people/rename", {91302008: "sepsis"})
+    put(config, "ground/axes/people/rename", {91302008: "flu"})
     put(config, "ground/axes/people/counts", {"source": "table", "path": {10: "counts.csv"}})
     axis = resolve(config, {})["ground"]["axes"]["people"]
-    assert axis["rename"] == {"91302008": "sepsis"}
+    assert axis["rename"] == {"91302008": "flu"}
     assert axis["counts"]["path"] == {"10": "counts.csv"}
 
 
@@ -132,6 +132,9 @@ def test_each_step_leaves_out_what_it_has_no_use_for() -> None:
         ("ground/axes/people/names", "no.csv", "names: got 'no.csv'"),
         ("ground/axes/people/lexicons", None, "lexicons: got nothing; allowed: a path, for small to score sentences"),
         ("ground/axes/people/lexicons/groups", "no.csv", "no.csv: got no such file"),
+        ("ground/axes/people/exclude", ["fluu"], "people.exclude: got 'fluu'; allowed: flu. Did you mean 'flu'?"),
+        ("ground/axes/people/rename", {"cold": "fluu"}, "people.rename: got 'fluu'; allowed: flu"),
+        ("ground/axes/people/groups", {"high": "talll"}, "people.groups: got 'talll'; allowed: tall"),
         ("ground/axes/people/templates", None, "templates: got nothing; allowed: a path"),
         ("ground/templates_used", 2, "templates/en.yaml: got 1 templates; allowed: at least 2"),
         ("ground/languages", ["fr"], "templates/fr.yaml: got no such file"),

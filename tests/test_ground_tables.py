@@ -14,6 +14,7 @@ import yaml
 
 from leakscope.errors import InputError
 from leakscope.ground.agreed import agree
+from leakscope.ground.agreement import centred, log_prevalence
 from leakscope.ground.aligned import compare_aligned
 from leakscope.ground.imported import import_counts, import_scores, read_prevalence
 from leakscope.ground.joined import counts_of, prevalence_of, scores_of
@@ -68,6 +69,17 @@ def test_codes_are_named_then_renamed_then_found_in_the_lexicon_then_left_out(tm
     assert naming.group("darkish") == "dark"
 
 
+def test_a_subject_is_the_same_by_name_variant_and_id(tmp_path: Path) -> None:
+    write(tmp_path / "s.csv", "id,name,variants\nheart-disease,heart disease,cardiac disease\nflu,flu,\ngout,gout,\n")
+    write(tmp_path / "g.csv", "id,name,variants\ndark,dark,\n")
+    lexicons = {"subjects": tmp_path / "s.csv", "groups": tmp_path / "g.csv"}
+    without = axis_naming({"lexicons": lexicons, "exclude": ["Cardiac Disease"]})
+    renamed = axis_naming({"lexicons": lexicons, "rename": {"heart disease": "flu"}})
+    for name in ("heart-disease", "Heart Disease", "cardiac disease", "heart  disease "):
+        assert without.subject(name) is None
+        assert renamed.subject(name) == "flu"
+
+
 def test_an_excluded_name_is_meant_before_or_after_it_is_renamed() -> None:
     naming = Naming(rename={"old": "new"}, exclude=frozenset({"old"}))
     assert naming.subject("old") is None
@@ -78,6 +90,21 @@ def test_two_subjects_that_become_one_are_refused(tmp_path: Path) -> None:
     path = write(tmp_path / "c.csv", "subject,group,count\nold,x,1\nnew,x,2\n")
     with pytest.raises(InputError, match=r"'new' and 'old' with 'x', which are both 'new' with 'x'"):
         import_counts({None: path}, "a", Naming(rename={"old": "new"}), {})
+
+
+def test_names_are_trimmed_and_never_empty(tmp_path: Path) -> None:
+    table = import_counts({None: write(tmp_path / "c.csv", "subject,group,count\n a ,x ,1\n")}, "a", Naming(), {})
+    assert table[["subject", "group"]].to_numpy().tolist() == [["a", "x"]]
+    with pytest.raises(InputError, match="got a subject without a name"):
+        import_counts({None: write(tmp_path / "d.csv", "subject,group,count\n ,x,1\n")}, "a", Naming(), {})
+
+
+def test_what_is_excluded_and_not_there_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = write(tmp_path / "c.csv", "subject,group,count\na,x,1\n")
+    import_counts({None: path}, "a", Naming(exclude=frozenset({"haert"}), rename={"b": "a"}), {})
+    assert "exclude: not a subject of" in caplog.text
+    assert "haert" in caplog.text
+    assert "rename: not a subject of" in caplog.text
 
 
 def test_names_need_two_columns_and_one_name_a_code(tmp_path: Path) -> None:
@@ -97,6 +124,14 @@ def test_counts_in_the_published_form_are_read_and_missing_pairs_count_0(tmp_pat
     assert wide.loc["cold"].to_dict() == {"dark": 1200, "light": 40}
     assert wide.loc["flu"].to_dict() == {"dark": 7, "light": 0}
     assert set(table["unit"]) == {"imported"}
+
+
+def test_a_pair_that_one_window_lacks_counts_0_there(tmp_path: Path) -> None:
+    near = write(tmp_path / "10.csv", "subject,group,count\nflu,x,2\nflu,y,1\n")
+    far = write(tmp_path / "250.csv", "subject,group,count\nflu,x,3\nflu,z,5\ngout,y,1\n")
+    table = import_counts({10: near, 250: far}, "a", Naming(), {})
+    assert counts_of(table, 10, "documents").loc["gout"].to_dict() == {"x": 0, "y": 0, "z": 0}
+    assert window_agreement(table, **SETTINGS)["n_subjects"].tolist() == [2]
 
 
 @pytest.mark.parametrize(
@@ -173,6 +208,8 @@ def test_prevalence_without_a_source_or_a_number_is_refused(tmp_path: Path, text
     ("text", "message"),
     [
         ("id,name,variants\na,x,y\nb,z,Y\n", r"row 3: got 'Y' for 'b', which stands for 'a' already"),
+        ("id,name,variants\na,crohn's disease,\nb,x,crohn’s  disease\n", r"row 3: got 'crohn’s  disease' for 'b'"),
+        ("id,name,variants\nms,marrow,\nb,sclerosis,MS\n", r"row 2: got 'ms' for 'ms', which stands for 'b' already"),
         ("id,name,variants\na,x,x\n", r"row 2: got 'x' for 'a', which stands for 'a' already"),
         ("id,name,variants\na,x,y\na,z,\n", r"row 3: got the id 'a' again"),
         ("id,name,variants\na,x,y| z\n", r"row 2: got ' z', with spaces around it"),
@@ -345,6 +382,68 @@ def test_the_published_taus_come_out_again(published: Path) -> None:
     assert round(baselines["gender"], 2) == 0.77
 
 
+def test_a_subject_without_a_ranking_takes_no_part_in_what_is_beyond_the_prior() -> None:
+    rng = np.random.default_rng(0)
+    subjects = [f"s{i}" for i in range(60)]
+    counts = pd.DataFrame(rng.poisson(50 * np.exp(rng.normal(size=(60, 3)))), index=subjects, columns=list("xyz"))
+    scores = scores_table(
+        {s: {g: [float(v)] for g, v in zip("xyz", rng.normal(size=3), strict=True)} for s in subjects}
+    )
+    never = scores_table({f"n{i}": {"x": [2.0], "y": [1.0], "z": [0.0]} for i in range(40)})
+
+    def beyond(some_counts: pd.DataFrame, some_scores: pd.DataFrame) -> pd.Series:
+        long = some_counts.rename_axis("subject").melt(ignore_index=False, var_name="group", value_name="count")
+        table = long.reset_index().assign(axis="a", window=pd.array([None] * len(long), dtype="Int64"), unit="imported")
+        return agree({"a": table}, some_scores, {}, window=None, unit="documents", score="logprob", **SETTINGS)[
+            "tau"
+        ].loc[0]
+
+    alone = beyond(counts, scores)
+    zero = pd.DataFrame(0, index=[f"n{i}" for i in range(40)], columns=list("xyz"))
+    together = beyond(pd.concat([counts, zero]), pd.concat([scores, never]))
+    assert together["tau_beyond_prior"] == alone["tau_beyond_prior"]
+    assert together["baseline_tau"] == alone["baseline_tau"]
+    assert (together["n_subjects"], together["n_undefined"], alone["n_undefined"]) == (60, 40, 0)
+
+
+def test_a_prevalence_without_anything_beyond_the_prior_has_none_in_any_unit() -> None:
+    rng = np.random.default_rng(1)
+    groups, subjects = np.array([1.0, 2.0, 4.0, 8.0]), np.exp(rng.normal(size=80) - 3)
+    noise = np.exp(rng.normal(size=(80, 4)) * 0.01)
+    for per in (1.0, 1e4):
+        left = centred(log_prevalence(per * np.outer(subjects, groups)))
+        assert np.abs(left).max() < 1e-6
+    np.testing.assert_allclose(centred(log_prevalence(noise)), centred(log_prevalence(1e4 * noise)), atol=1e-8)
+    assert log_prevalence([[0.0, 2.0]])[0, 0] == pytest.approx(0.0)
+
+
+def test_a_model_that_joins_nothing_is_a_row_of_its_own() -> None:
+    scores = scores_table({"else": {"x": [-1], "y": [-2]}})
+    row = agree({"a": made_counts()}, scores, {}, window=250, unit="documents", score="logprob", **SETTINGS)["tau"].loc[
+        0
+    ]
+    assert row["n_subjects"] == 0
+    assert np.isnan(row["tau"])
+    assert (row["window"], row["unit"]) == (250, "imported")
+
+
+def test_a_group_that_a_subject_lacks_costs_neither_the_subject_nor_others() -> None:
+    scores = scores_table({"s1": {"x": [3, 1], "y": [1, 2]}, "s2": {"x": [0, 0], "y": [2, 2], "z": [1, 1]}})
+    assert scores_of(scores, "logprob").loc["s1", ["x", "y"]].tolist() == [2, 1.5]
+    places = first_and_last(scores, "logprob").query("template_id == 'all'").set_index("group")
+    assert places["n_first"].to_dict() == {"x": 1, "y": 1, "z": 0}
+    assert set(places["n_subjects"]) == {2}
+    assert len(rank_spread(scores, "logprob")) == 5
+    assert template_variation(scores, "logprob", **SETTINGS).loc[0, "share_modal_first"] == pytest.approx(0.75)
+
+
+def test_prevalence_of_another_axis_is_left_out_and_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = write(tmp_path / "p.csv", "subject,group,prevalence,source\nflu,x,3,A\nflu,male,4,A\n")
+    table = read_prevalence(path, "a", Naming(group_ids={"x": "x"}), 10_000, None)
+    assert table["group"].tolist() == ["x"]
+    assert "groups that the axis a does not have: male" in caplog.text
+
+
 def test_quartiles_are_by_total_count() -> None:
     assert list(quartiles(pd.Series([5, 1, 3, 2]))) == ["Q4", "Q1", "Q3", "Q2"]
     assert list(quartiles(pd.Series([], dtype=float))) == []
@@ -383,7 +482,7 @@ def test_counts_stand_beside_prevalence_with_a_margin_of_error() -> None:
     assert row["margin_of_error"] == pytest.approx(1.959964 * np.sqrt(0.75 * 0.25 / 100))
     assert (row["count_rank"], row["prevalence_rank"], row["count_per_10000"]) == (1, 2, 7500)
     assert row["among_top"]
-    assert len(table.loc[["s2"]]) == 1
+    assert set(table.index.get_level_values("subject")) == {"s1"}  # of s2 a single group is known
 
 
 def test_first_places_ties_and_templates() -> None:

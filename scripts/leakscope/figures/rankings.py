@@ -156,7 +156,10 @@ def aligned_pairs(pairs: pd.DataFrame, places: pd.DataFrame, *, labels: Labels) 
             left.hlines(y, row["ci_low"], row["ci_high"], color=COLORS[0], linewidth=0.9)
             left.plot(row["tau"], y, color=COLORS[0], marker="o")
             before, after = (
-                rows_of(places, axis=axis, language=row["language"], model=row[key]).set_index("group")["share_first"]
+                rows_of(places, axis=axis, language=row["language"], model=row[key])
+                .set_index("group")["share_first"]
+                .reindex(groups)
+                .fillna(0)
                 for key in ("base", "aligned")
             )
             for number, group in enumerate(groups):

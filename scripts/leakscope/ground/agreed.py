@@ -6,14 +6,15 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from leakscope.ground.joined import UNMATCHED, counts_of, prevalence_of, unmatched
+from leakscope.ground.joined import UNMATCHED, counts_of, counts_used, prevalence_of, unmatched
 from leakscope.ground.kendall import (
-    COUNTS_MODEL,
+    KEYS,
     Axis,
-    ceiling,
+    expected_rows,
     kendall_by_quartile,
     kendall_by_score,
     kendall_table,
+    noise_and_ties,
     outliers,
     scored,
     taus_by_subject,
@@ -33,7 +34,7 @@ def agree(
 ) -> dict[str, pd.DataFrame]:
     """Return the tables ``tau, by_score, by_subject, by_quartile, outliers, unmatched``; see ``kendall``.
 
-    ``tau`` has the column ``ceiling_tau``, too: of the axis's counts with themselves redrawn, for counts ↔ model.
+    ``tau`` has the columns of ``noise_and_ties``, too, and the ``window`` and ``unit`` of the counts that rank.
 
     Args:
         counts: axis → ``subject, group, window, unit, count``.
@@ -47,11 +48,14 @@ def agree(
     """
     parts: dict[str, list[pd.DataFrame]] = {"tau": [], "by_score": [], "by_subject": [], "unmatched": []}
     for name, counted in counts.items():
+        used = counts_used(counted, window, unit)
         known = prevalence_of(prevalence[name]) if name in prevalence else None
         axis = Axis(name, counts_of(counted, window, unit), known, scores[scores["axis"] == name])
         by_subject = taus_by_subject(axis, score)
-        table = kendall_table(by_subject, level, resamples)
-        parts["tau"].append(table.assign(ceiling_tau=_only(table, ceiling(axis))))
+        table = expected_rows(axis, score).merge(kendall_table(by_subject, level, resamples), on=KEYS, how="left")
+        table = table.fillna({"n_subjects": 0, "n_undefined": 0}).astype({"n_subjects": int, "n_undefined": int})
+        table = table.merge(noise_and_ties(axis, score), on=KEYS, how="left")
+        parts["tau"].append(table.assign(window=pd.array([used.window] * len(table), "Int64"), unit=used.unit))
         parts["by_subject"].append(by_subject)
         parts["by_score"].append(kendall_by_score(axis, level, resamples))
         others = {} if known is None else {"prevalence": known}
@@ -62,8 +66,3 @@ def agree(
     tables["outliers"] = outliers(tables["by_subject"])
     tables["unmatched"] = tables["unmatched"][UNMATCHED]
     return tables
-
-
-def _only(table: pd.DataFrame, value: float) -> pd.Series:
-    """Return the value in the rows of counts ↔ model, and nothing elsewhere."""
-    return pd.Series(value, index=table.index).where(table["comparison"] == COUNTS_MODEL)

@@ -19,10 +19,10 @@ DIGITS = 9
 CENTRING_STEPS, CENTRED = 1000, 1e-10
 
 
-class MeanTau(NamedTuple):
-    """The mean over subjects with its bootstrap interval, and how many subjects it is of."""
+class BootstrapMean(NamedTuple):
+    """A mean over subjects with its bootstrap interval, and how many subjects it is of."""
 
-    tau: float
+    mean: float
     low: float
     high: float
     n: int
@@ -78,6 +78,30 @@ def log_counts(counts: ArrayLike) -> Floats:
     return logs
 
 
+def log_prevalence(prevalence: ArrayLike) -> Floats:
+    """Return log(prevalence); 0 stands for half of the smallest value above it, in whatever unit.
+
+    Not log(value + ½) as for counts: prevalence has no unit of its own, and rare subjects would lose their differences.
+    """
+    values = np.asarray(prevalence, dtype=float)
+    smallest = np.nanmin(values[values > 0], initial=np.inf)
+    logs: Floats = np.log(np.where(values == 0, smallest / 2 if np.isfinite(smallest) else 1.0, values))
+    return logs
+
+
+def share_tied(x: ArrayLike) -> float:
+    """Return the share of pairs of groups that are equal, over all subjects: what a coarse number format leaves.
+
+    Args:
+        x: (subjects, groups).
+    """
+    x = np.asarray(x, dtype=float)
+    first, second = np.triu_indices(x.shape[-1], k=1)
+    differences = x[:, first] - x[:, second]
+    known = ~np.isnan(differences)
+    return float((differences == 0).sum() / known.sum()) if known.any() else float("nan")
+
+
 def others_total(counts: ArrayLike) -> Floats:
     """Return for every subject the groups' totals over all *other* subjects: the prior that knows nothing of it.
 
@@ -89,33 +113,33 @@ def others_total(counts: ArrayLike) -> Floats:
     return totals
 
 
-def mean_tau(taus: ArrayLike, level: float, resamples: int) -> MeanTau:
-    """Return the mean of the subjects' taus and its BCa bootstrap interval over subjects; NaN ones are left out.
+def bootstrap_mean(values: ArrayLike, level: float, resamples: int) -> BootstrapMean:
+    """Return the mean of one value a subject and its BCa bootstrap interval over subjects; NaN ones are left out.
 
     With fewer than two subjects, or none that differ, there is no interval but the mean itself.
 
     Args:
-        taus: (subjects,).
+        values: (subjects,).
         level: of the interval, 0 to 1.
         resamples: of the subjects.
 
     Source: Efron 1987 (Better bootstrap confidence intervals).
     """
-    known: Floats = np.asarray(taus, dtype=float)
+    known: Floats = np.asarray(values, dtype=float)
     known = known[~np.isnan(known)]
     if len(known) == 0:
-        return MeanTau(np.nan, np.nan, np.nan, 0)
+        return BootstrapMean(np.nan, np.nan, np.nan, 0)
     mean = float(known.mean())
     if np.ptp(known) == 0:
-        return MeanTau(mean, *((mean, mean) if len(known) > 1 else (np.nan, np.nan)), len(known))
+        return BootstrapMean(mean, *((mean, mean) if len(known) > 1 else (np.nan, np.nan)), len(known))
     interval = stats.bootstrap(
         (known,), np.mean, n_resamples=resamples, confidence_level=level, method="BCa", rng=np.random.default_rng(0)
     ).confidence_interval
-    return MeanTau(mean, float(interval.low), float(interval.high), len(known))
+    return BootstrapMean(mean, float(interval.low), float(interval.high), len(known))
 
 
 def redrawn_tau(counts: ArrayLike, redraws: int) -> float:
-    """Return how well counts agree with counts of another corpus of the same law and size: the ceiling of a model.
+    """Return how well counts agree with those of another corpus of the same law and size: what noise leaves of tau.
 
     Each count is redrawn from a Poisson law with itself as mean, as if documents were drawn with replacement.
 
@@ -128,4 +152,5 @@ def redrawn_tau(counts: ArrayLike, redraws: int) -> float:
     """
     drawn: Floats = np.nan_to_num(np.asarray(counts, dtype=float))
     rng = np.random.default_rng(0)
-    return float(np.mean([np.nanmean(tau_b(drawn, rng.poisson(drawn))) for _ in range(redraws)]))
+    taus = np.array([tau_b(drawn, rng.poisson(drawn)) for _ in range(redraws)])
+    return float(np.mean(taus[~np.isnan(taus)])) if (~np.isnan(taus)).any() else float("nan")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 
 import pandas as pd
 
-from leakscope.ground.agreement import mean_tau, tau_b
+from leakscope.ground.agreement import bootstrap_mean, tau_b
 from leakscope.ground.joined import align, scores_of
+
+logger = logging.getLogger(__name__)
 
 PAIR = ["base", "aligned", "axis", "language"]
 
@@ -34,7 +37,10 @@ def compare_aligned(
             if any(table.empty for table in by_model.values()):
                 continue
             before, after = align(*(scores_of(table, score) for table in by_model.values()))
-            tau = mean_tau(tau_b(before, after), level, resamples)
+            if before.empty:
+                logger.warning("%s (%s): %s and %s have no pair in common", axis, language, base, aligned)
+                continue
+            tau = bootstrap_mean(tau_b(before, after), level, resamples)
             first = pd.DataFrame({"group_base": before.idxmax(axis=1), "group_aligned": after.idxmax(axis=1)})
             changed = (first["group_base"] != first["group_aligned"]).mean()
             rows.append((base, aligned, axis, language, tau.n, *tau[:3], changed))

@@ -9,7 +9,8 @@ from typing import Any
 from leakscope.configuration_schema import dotted
 from leakscope.errors import InputError, one_of
 from leakscope.ground.corpora import shard_files
-from leakscope.ground.lexicons import names_in, read_concepts, read_names
+from leakscope.ground.lexicons import ids_by_name, names_in, read_concepts, read_names
+from leakscope.ground.normal_form import normalise
 from leakscope.ground.templates import lead_in, read_sentence_templates, template_file
 
 COUNTING = ("corpus", "organism", "infini_gram")
@@ -74,6 +75,8 @@ def _check_axis(where: tuple[str, ...], axis: Mapping[str, Any], config: Mapping
             raise InputError(f"{dotted(here)}: got {path!r}; allowed: a file that exists.")
     if axis["names"] is not None:
         read_names(Path(axis["names"]))
+    if axis["lexicons"] is not None:
+        _check_known(where, axis)
     if counts["source"] == "corpus":
         shard_files(counts["path"])
     if counts["source"] == "organism":
@@ -83,7 +86,7 @@ def _check_axis(where: tuple[str, ...], axis: Mapping[str, Any], config: Mapping
 def _check_lexicons(paths: Mapping[str, str]) -> None:
     """Check that no term is a subject and a group at once: each of its mentions would be a pair."""
     subjects, groups = (
-        {term.casefold(): concept.id for concept in read_concepts(Path(paths[side])) for term in concept.terms}
+        {normalise(term): concept.id for concept in read_concepts(Path(paths[side])) for term in concept.terms}
         for side in ("subjects", "groups")
     )
     for term in groups:
@@ -92,6 +95,17 @@ def _check_lexicons(paths: Mapping[str, str]) -> None:
                 f"{paths['groups']}: got {term!r} for {groups[term]!r}, which stands for {subjects[term]!r} in "
                 f"{paths['subjects']}; allowed: terms that are either of a subject or of a group."
             )
+
+
+def _check_known(where: tuple[str, ...], axis: Mapping[str, Any]) -> None:
+    """Check that what is left out, or renamed to, is in the lexicons."""
+    known = {side: ids_by_name(Path(path)) for side, path in axis["lexicons"].items()}
+    meant = [("exclude", name, "subjects") for name in axis["exclude"] if name not in axis["rename"]]
+    meant += [("rename", name, "subjects") for name in axis["rename"].values()]
+    meant += [("groups", name, "groups") for name in axis["groups"].values()]
+    for key, name, side in meant:
+        if normalise(name) not in known[side]:
+            raise one_of(dotted((*where, key)), name, known[side].values())
 
 
 def _files(axis: Mapping[str, Any], where: tuple[str, ...]) -> Iterator[tuple[str, tuple[str, ...]]]:

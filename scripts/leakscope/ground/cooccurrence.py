@@ -1,6 +1,6 @@
 """How often terms of two lexicons stand near each other in a corpus: every distance, so every window, in one pass.
 
-Words are what spaces separate in a normalised text; see ``mentions``.
+Words are what spaces separate in a normalised text; see ``normal_form``.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from leakscope.errors import InputError
-from leakscope.ground.mentions import Terms, normalise
+from leakscope.ground.mentions import Terms
+from leakscope.ground.normal_form import normalise
 
 # pandas is imported where it is used: Snakemake may read `FARTHEST` each time it builds its graph.
 if TYPE_CHECKING:
@@ -65,20 +66,26 @@ def merge(parts: Iterable[Counts]) -> Counts:
     Raises:
         InputError: there is no part, or parts were counted with other concepts.
     """
+    merged: Counts | None = None
+    for part in parts:
+        merged = part if merged is None else _add(merged, part)
+    if merged is None:
+        raise InputError("counts: got none; allowed: those of one part of a corpus or more.")
+    return merged
+
+
+def _add(left: Counts, right: Counts) -> Counts:
+    """Return the sum of two parts; of many, two at a time are held in memory."""
     import pandas as pd
 
-    parts = list(parts)
-    if not parts:
-        raise InputError("counts: got none; allowed: those of one part of a corpus or more.")
-    for part in parts[1:]:
-        if not part.terms[["lexicon", "concept"]].equals(parts[0].terms[["lexicon", "concept"]]):
-            raise InputError("counts: got parts counted with different lexicons; allowed: the same lexicons for all.")
-    pairs = pd.concat([part.pairs for part in parts], ignore_index=True)
-    terms = pd.concat([part.terms for part in parts], ignore_index=True)
+    if not left.terms[["lexicon", "concept"]].equals(right.terms[["lexicon", "concept"]]):
+        raise InputError("counts: got parts counted with different lexicons; allowed: the same lexicons for all.")
+    pairs = pd.concat([left.pairs, right.pairs], ignore_index=True)
+    terms = pd.concat([left.terms, right.terms], ignore_index=True)
     return Counts(
         pairs.groupby(PAIR_COLUMNS[:4], as_index=False)[PAIR_COLUMNS[4:]].sum(),
         terms.groupby(TERM_COLUMNS[:2], as_index=False)[TERM_COLUMNS[2:]].sum(),
-        {name: sum(part.totals[name] for part in parts) for name in TOTALS},
+        {name: left.totals[name] + right.totals[name] for name in TOTALS},
     )
 
 

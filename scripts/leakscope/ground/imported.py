@@ -50,25 +50,33 @@ def import_counts(
     Raises:
         InputError: a column is missing, a count is no whole number of at least 0, a pair stands twice.
     """
-    tables = [_read_counts(path, axis, naming, columns).assign(window=window) for window, path in paths.items()]
+    wide = {window: _read_counts(path, naming, columns) for window, path in paths.items()}
+    subjects = sorted({subject for counts in wide.values() for subject in counts.index})
+    groups = sorted({group for counts in wide.values() for group in counts.columns})
+    tables = []
+    for window, counts in wide.items():
+        whole = counts.reindex(index=subjects, columns=groups)
+        n_missing = int(whole.isna().to_numpy().sum())
+        if n_missing:
+            logger.info("%s: %d of %d pairs are not in the table and count 0", paths[window], n_missing, whole.size)
+        long = whole.fillna(0).astype("int64").melt(ignore_index=False, value_name="count").reset_index()
+        tables.append(long.assign(window=window))
     table = pd.concat(tables, ignore_index=True)
     table["window"] = table["window"].astype("Int64")
     return table.assign(axis=axis, unit=AS_IMPORTED)[COUNT_COLUMNS]
 
 
-def _read_counts(path: Path, axis: str, naming: Naming, columns: Mapping[str, str]) -> pd.DataFrame:
+def _read_counts(path: Path, naming: Naming, columns: Mapping[str, str]) -> pd.DataFrame:
+    """Return counts, subjects × groups, missing where the table has no row."""
     table = read_table(path)
     found = {key: _column(table, path, key, columns.get(key)) for key in KNOWN_AS}
     rows = pd.DataFrame({key: table[name] for key, name in found.items()})
     rows["count"] = [
         _whole(text, f"{path}, row {i}: column {found['count']!r}") for i, text in enumerate(rows["count"], 2)
     ]
+    naming.warn_of_strangers(set(rows["subject"]), str(path))
     named = naming.apply(rows, ["subject", "group"], str(path))
-    whole = named.pivot(index="subject", columns="group", values="count")
-    n_missing = int(whole.isna().to_numpy().sum())
-    if n_missing:
-        logger.info("%s: %d of %d pairs are not in the table and count 0", path, n_missing, whole.size)
-    return whole.fillna(0).astype("int64").stack().rename("count").reset_index()  # type: ignore[union-attr, call-overload]
+    return named.pivot(index="subject", columns="group", values="count")
 
 
 def import_scores(
@@ -145,7 +153,13 @@ def read_prevalence(path: Path, axis: str, naming: Naming, per: float, source: s
     ]
     rows = pd.DataFrame({"subject": long["subject"], "group": long["group"], "prevalence": values, "source": sources})
     rows = rows[rows["prevalence"].notna()]
-    return naming.apply(rows, ["subject", "group"], str(path)).assign(axis=axis)[PREVALENCE_COLUMNS]
+    named = naming.apply(rows, ["subject", "group"], str(path)).assign(axis=axis)[PREVALENCE_COLUMNS]
+    if naming.group_ids:
+        foreign = sorted(set(named["group"]) - set(naming.group_ids.values()))
+        if foreign:
+            logger.warning("%s: groups that the axis %s does not have: %s", path, axis, ", ".join(foreign))
+        named = named[~named["group"].isin(foreign)].reset_index(drop=True)
+    return named
 
 
 def _long(table: pd.DataFrame, path: Path, subject: str) -> pd.DataFrame:

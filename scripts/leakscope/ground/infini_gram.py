@@ -19,11 +19,13 @@ import itertools
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import httpx2
 import pandas as pd
+from filelock import FileLock
 
 from leakscope.errors import InputError
 from leakscope.progress import progress
@@ -44,6 +46,7 @@ FIRST_WAIT, LONGEST_WAIT = 1.0, 600.0
 WORD = re.compile(r"(?<![^\s-])\w")
 # Raised by one when answers that were stored are no longer what would be computed.
 REVISION = 1
+KIND = "ngram_counts"
 
 
 class Query(NamedTuple):
@@ -95,7 +98,7 @@ class Client:
         if requests_per_second <= 0 or seconds <= 0:
             raise InputError("infini-gram: got no requests or no seconds; allowed: numbers above 0.")
         law = {
-            "kind": "ngram_counts",
+            "kind": KIND,
             "revision": REVISION,
             "url": url,
             "index": index,
@@ -106,6 +109,9 @@ class Client:
         self._store = None if store is None else Store(store, law)
         self._interval, self._seconds, self._sleep = 1 / requests_per_second, seconds, sleep
         self._last = float("-inf")
+        self._turn: AbstractContextManager[Any] = (
+            nullcontext() if store is None else FileLock(Path(store) / f"{KIND}.lock")
+        )
 
     @property
     def folder(self) -> str | None:
@@ -127,7 +133,8 @@ class Client:
 
     def _ask_all(self, missing: list[Key]) -> Iterator[dict[Key, list[Any]]]:
         name = f"infini-gram {self.index}"
-        with httpx2.Client(timeout=self._seconds) as http:
+        # Two jobs at once would ask twice as fast as is polite.
+        with self._turn, httpx2.Client(timeout=self._seconds) as http:
             for text, window in progress(missing, total=len(missing), name=name, unit="request"):
                 count = self._ask(http, Query(str(text), int(window) or None))
                 yield {(text, window): list(count)}

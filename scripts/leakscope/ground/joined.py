@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import pandas as pd
+
+from leakscope.ground.imported import AS_IMPORTED
 
 logger = logging.getLogger(__name__)
 
@@ -13,10 +16,15 @@ UNMATCHED = ["axis", "kind", "name", "found_in", "missing_in"]
 MOST_NAMED = 5
 
 
-def counts_of(table: pd.DataFrame, window: int | None, unit: str) -> pd.DataFrame:
-    """Return counts, subjects × groups, at a window and in a unit; of imported ones the only unit there is.
+class Used(NamedTuple):
+    """Which counts rank: ``window`` in words (None: anywhere in a document, or not known) and ``unit``."""
 
-    Where no counts are there at the window, those of the largest known one (or without window) are taken.
+    window: int | None
+    unit: str
+
+
+def counts_used(table: pd.DataFrame, window: int | None, unit: str) -> Used:
+    """Return the window and unit whose counts rank: those asked for, else the largest window and the unit there is.
 
     Args:
         table: counts of one axis: ``subject, group, window, unit, count``.
@@ -24,26 +32,45 @@ def counts_of(table: pd.DataFrame, window: int | None, unit: str) -> pd.DataFram
         unit: ``documents`` or ``mentions``.
     """
     units = list(table["unit"].unique())
-    rows = table[table["unit"] == (unit if unit in units else units[0])]
-    has = rows["window"].isna() if window is None else rows["window"] == window
-    if not has.any():
-        largest = rows["window"].max()
-        if not pd.isna(largest) or window is None:
-            wanted = "without a window" if window is None else f"within {window} words"
-            logger.warning("no counts %s; those within %s words rank", wanted, largest)
-        has = rows["window"].isna() if pd.isna(largest) else rows["window"] == largest
-    return rows[has].pivot(index="subject", columns="group", values="count").astype(float)
+    chosen = unit if unit in units else units[0]
+    windows = table.loc[table["unit"] == chosen, "window"]
+    if windows.isna().any() if window is None else (windows == window).any():
+        return Used(window, chosen)
+    return Used(None if windows.isna().all() else int(windows.max()), chosen)
+
+
+def counts_of(table: pd.DataFrame, window: int | None, unit: str) -> pd.DataFrame:
+    """Return counts, subjects × groups, at the window and in the unit that ``counts_used`` names; see there."""
+    used = counts_used(table, window, unit)
+    if used.unit != unit and used.unit != AS_IMPORTED:
+        logger.warning("no counts of %s; those of %s rank", unit, used.unit)
+    if used.window != window and not (used.window is None and used.unit == AS_IMPORTED):
+        wanted = "anywhere in a document" if window is None else f"within {window} words"
+        logger.warning("no counts %s; those within %s rank", wanted, used.window)
+    rows = table[table["unit"] == used.unit]
+    rows = rows[rows["window"].isna() if used.window is None else rows["window"] == used.window]
+    return rows.pivot(index="subject", columns="group", values="count").astype(float)
 
 
 def scores_of(table: pd.DataFrame, score: str) -> pd.DataFrame:
-    """Return a score's mean over templates, subjects × groups; a template of a subject counts where it is whole.
+    """Return a score's mean over templates, subjects × groups, missing where a subject has no score of a group.
 
     Args:
         table: scores of one model, axis and language: ``template_id, subject, group`` and a column for each score.
         score: ``logprob``, ``logprob_mean``, ``logprob_span`` or ``pmi``.
     """
-    by_template = table.pivot(index=["subject", "template_id"], columns="group", values=score)
-    return by_template.dropna().groupby("subject").mean()
+    return whole_templates(table, score).groupby("subject").mean()
+
+
+def whole_templates(table: pd.DataFrame, score: str) -> pd.DataFrame:
+    """Return scores by subject and template (rows) and group (columns).
+
+    A template of a subject that lacks the score of a group which the subject has elsewhere is left out: the mean over
+    templates would compare groups on different sentences.
+    """
+    wide = table.pivot(index=["subject", "template_id"], columns="group", values=score)
+    known = wide.notna().groupby("subject").transform("any")
+    return wide[(wide.notna() == known).all(axis=1) & known.any(axis=1)]
 
 
 def prevalence_of(table: pd.DataFrame) -> pd.DataFrame:
@@ -52,11 +79,13 @@ def prevalence_of(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def align(*tables: pd.DataFrame) -> list[pd.DataFrame]:
-    """Return the tables cut to the subjects and groups that all have, in one order."""
+    """Return the tables cut to the groups that all have and the subjects of which all know one, in one order."""
     subjects, groups = tables[0].index, tables[0].columns
     for table in tables[1:]:
         subjects, groups = subjects.intersection(table.index), groups.intersection(table.columns)
-    return [table.loc[subjects.sort_values(), groups.sort_values()] for table in tables]
+    cut = [table.loc[subjects.sort_values(), groups.sort_values()] for table in tables]
+    there = pd.concat([table.notna().any(axis=1) for table in cut], axis=1).all(axis=1)
+    return [table[there] for table in cut]
 
 
 def unmatched(axis: str, tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
@@ -72,7 +101,10 @@ def unmatched(axis: str, tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     rows = []
     for name, table in others:
         for here, there, mine, theirs in ((reference, name, counted, table), (name, reference, table, counted)):
-            for kind, found in (("subject", mine.index.difference(theirs.index)),
+            shared = mine.columns.intersection(theirs.columns)
+            # A subject that is there for other groups alone is not there.
+            subjects = [side.index[side[shared].notna().any(axis=1)] for side in (mine, theirs)]
+            for kind, found in (("subject", subjects[0].difference(subjects[1])),
                                 ("group", mine.columns.difference(theirs.columns))):  # fmt: skip
                 rows += [(axis, kind, missing, here, there) for missing in found]
                 if len(found):

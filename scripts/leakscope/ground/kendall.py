@@ -8,7 +8,16 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from leakscope.ground.agreement import centred, log_counts, mean_tau, others_total, redrawn_tau, tau_b
+from leakscope.ground.agreement import (
+    bootstrap_mean,
+    centred,
+    log_counts,
+    log_prevalence,
+    others_total,
+    redrawn_tau,
+    share_tied,
+    tau_b,
+)
 from leakscope.ground.imported import SCORES
 from leakscope.ground.joined import align, scores_of
 
@@ -33,8 +42,9 @@ def taus_by_subject(axis: Axis, score: str) -> pd.DataFrame:
     """Return every subject's taus: ``model, axis, comparison, language, subject, total_count, quartile, tau, …``.
 
     ``baseline_tau``: of the groups' total counts over all other subjects, instead of the ranking compared, with the
-    reference (the counts, or the prevalence). ``tau_beyond_prior``: of both sides after double centring, counts and
-    prevalence as log(value + ½). ``quartile`` is the subject's, by its total count, Q4 the most frequent.
+    reference (the counts, or the prevalence). ``tau_beyond_prior``: of both sides after double centring, counts as
+    log(count + ½), prevalence as its log. ``quartile`` is the subject's, by its total count, Q4 the most frequent. A
+    subject whose groups are all equal on one side has none of the three, and takes no part in the centring.
 
     Args:
         axis: all that is known of it.
@@ -54,15 +64,29 @@ def kendall_table(by_subject: pd.DataFrame, level: float, resamples: int) -> pd.
     """
     rows = []
     for keys, part in by_subject.groupby(KEYS, sort=False, dropna=False):
-        raw, beyond = (mean_tau(part[name], level, resamples) for name in ("tau", "tau_beyond_prior"))
+        raw, beyond = (bootstrap_mean(part[name], level, resamples) for name in ("tau", "tau_beyond_prior"))
         rows.append((*keys, raw.n, *raw[:3], part["baseline_tau"].mean(), *beyond[:3], len(part) - raw.n))
     named = ["n_subjects", "tau", "ci_low", "ci_high", "baseline_tau", "tau_beyond_prior"]
     return pd.DataFrame(rows, columns=[*KEYS, *named, "beyond_ci_low", "beyond_ci_high", "n_undefined"])
 
 
-def ceiling(axis: Axis) -> float:
-    """Return the tau of the axis's counts with themselves redrawn."""
-    return redrawn_tau(axis.counts, REDRAWS)
+def expected_rows(axis: Axis, score: str) -> pd.DataFrame:
+    """Return the keys of every row that ``kendall_table`` should have, also where nothing joins."""
+    return pd.DataFrame([[keys[key] for key in KEYS] for keys, *_ in _comparisons(axis, score)], columns=KEYS)
+
+
+def noise_and_ties(axis: Axis, score: str) -> pd.DataFrame:
+    """Return ``model, axis, comparison, language, ceiling_tau, share_tied``, one row for counts ↔ each model.
+
+    ``ceiling_tau``: of the counts that take part with themselves redrawn; ``share_tied``: of pairs of groups with equal
+    scores.
+    """
+    rows = []
+    for model, language, scores in scored(axis, score):
+        counts, ranked = align(axis.counts, scores)
+        known = counts.where(ranked.notna())
+        rows.append((model, axis.name, COUNTS_MODEL, language, redrawn_tau(known, REDRAWS), share_tied(ranked)))
+    return pd.DataFrame(rows, columns=[*KEYS, "ceiling_tau", "share_tied"])
 
 
 def kendall_by_score(axis: Axis, level: float, resamples: int) -> pd.DataFrame:
@@ -130,16 +154,22 @@ def _compare(
     everywhere = pd.DataFrame(others_total(axis.counts), index=axis.counts.index, columns=axis.counts.columns)
     counts, prior, wanted, ranked = align(axis.counts, everywhere, reference, ranking)
     totals = axis.counts.loc[counts.index].sum(axis=1)
-    known = ranked.where(wanted.notna())
-    beyond = tau_b(centred(log_counts(wanted)), centred(log_counts(known) if counted else known))
+    tau = tau_b(wanted, ranked)
+    # A subject without a ranking would get one from the centring, and bend that of the others.
+    ranks = ~np.isnan(tau)
+    sides = [table.where(wanted.notna() & ranked.notna())[ranks] for table in (wanted, ranked)]
+    wanted_logs = log_counts(sides[0]) if reference is axis.counts else log_prevalence(sides[0])
+    beyond, baseline = np.full(len(tau), np.nan), np.full(len(tau), np.nan)
+    beyond[ranks] = tau_b(centred(wanted_logs), centred(log_counts(sides[1]) if counted else sides[1]))
+    baseline[ranks] = tau_b(wanted, prior)[ranks]
     return pd.DataFrame(
         {
             **{key: keys[key] for key in KEYS},
             "subject": counts.index,
             "total_count": totals.to_numpy(),
             "quartile": quartiles(totals),
-            "tau": tau_b(wanted, ranked),
-            "baseline_tau": tau_b(wanted, prior),
+            "tau": tau,
+            "baseline_tau": baseline,
             "tau_beyond_prior": beyond,
         }
     )

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from leakscope.errors import InputError
+from leakscope.ground.normal_form import normalise
 from leakscope.tables import read_rows
 
 logger = logging.getLogger(__name__)
@@ -51,8 +52,8 @@ def read_concepts(path: Path) -> tuple[Concept, ...]:
     """Return the concepts of a lexicon file, in its order.
 
     Raises:
-        InputError: a column is missing or unknown; an id, name or variant is empty, untrimmed or stands twice; a
-            variant belongs to two concepts (case does not count).
+        InputError: a column is missing or unknown; an id, name or variant is empty, untrimmed or stands twice, in one
+            concept or in two (compared in the form in which they are counted: ``normal_form``).
     """
     header, rows = read_rows(path)
     languages = _languages(path, header)
@@ -60,17 +61,23 @@ def read_concepts(path: Path) -> tuple[Concept, ...]:
     owners: dict[str, str] = {}
     for number, row in enumerate(rows, 2):
         concept = _concept(dict(zip(header, row, strict=True)), languages, f"{path}, row {number}")
-        for term in concept.terms:
-            other = owners.setdefault(term.casefold(), concept.id)
-            if other != concept.id or concept.terms.count(term) > 1:
-                raise InputError(
-                    f"{path}, row {number}: got {term!r} for {concept.id!r}, which stands for {other!r} already; "
-                    "allowed: each name and variant once in a lexicon."
-                )
         if any(concept.id == known.id for known in concepts):
             raise InputError(f"{path}, row {number}: got the id {concept.id!r} again; allowed: each id once.")
+        for term in concept.terms:
+            if normalise(term) in owners:
+                raise _taken(path, number, term, concept.id, owners[normalise(term)])
+            owners[normalise(term)] = concept.id
         concepts.append(concept)
+    for number, concept in enumerate(concepts, 2):
+        # Tables may name a concept by its id, too.
+        if owners.get(normalise(concept.id), concept.id) != concept.id:
+            raise _taken(path, number, concept.id, concept.id, owners[normalise(concept.id)])
     return tuple(concepts)
+
+
+def ids_by_name(path: Path) -> dict[str, str]:
+    """Return normalised name, variant or id → id."""
+    return {normalise(text): concept.id for concept in read_concepts(path) for text in (*concept.terms, concept.id)}
 
 
 def names_in(path: Path, language: str) -> dict[str, str]:
@@ -114,6 +121,13 @@ def read_names(path: Path) -> dict[str, str]:
         if names.setdefault(code, name) != name:
             raise InputError(f"{path}, row {number}: got {name!r} for {code!r}, which is {names[code]!r} already.")
     return names
+
+
+def _taken(path: Path, number: int, term: str, concept: str, other: str) -> InputError:
+    return InputError(
+        f"{path}, row {number}: got {term!r} for {concept!r}, which stands for {other!r} already; "
+        "allowed: each name and variant once in a lexicon."
+    )
 
 
 def _languages(path: Path, header: list[str]) -> list[str]:

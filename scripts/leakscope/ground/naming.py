@@ -1,32 +1,32 @@
 """One name for one thing: what counts, scores and prevalence call a subject or a group, made the same.
 
-In this order: ``names`` (a code's name), ``rename``, the lexicon's id, ``exclude``; the same for every table of an
-axis.
+In this order: ``names`` (a code's name), ``rename``, ``exclude``; the same for every table of an axis.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pandas as pd
 
 from leakscope.errors import InputError
-from leakscope.ground.lexicons import read_concepts, read_names
+from leakscope.ground.lexicons import ids_by_name, read_names
+from leakscope.ground.normal_form import normalise
 
 logger = logging.getLogger(__name__)
 
 
 class Naming(NamedTuple):
-    """How the names of one axis are made the same.
+    """How the names of one axis are made the same; every name here is that of the lexicon, where there is one.
 
-    names: code → name, of subjects.
+    names: code → name, of subjects, as written.
     rename: name → name, of subjects.
     groups: name → name, of groups.
     exclude: subjects to leave out, by their name before or after ``rename``.
-    subject_ids: name or variant in lower case → id of the lexicon, where there is one.
+    subject_ids: normalised name, variant or id → id of the lexicon; empty without one.
     group_ids: likewise.
     """
 
@@ -39,15 +39,27 @@ class Naming(NamedTuple):
 
     def subject(self, found: str) -> str | None:
         """Return what a subject is called, or None if it is left out."""
-        name = self.names.get(found, found)
+        name = known_as(self.names.get(found, found), self.subject_ids)
         renamed = self.rename.get(name, name)
-        known = self.subject_ids.get(renamed.casefold(), renamed)
-        return None if self.exclude & {name, renamed, known} else known
+        return None if self.exclude & {name, renamed} else renamed
 
     def group(self, found: str) -> str:
         """Return what a group is called."""
-        name = self.groups.get(found, found)
-        return self.group_ids.get(name.casefold(), name)
+        name = known_as(found, self.group_ids)
+        return self.groups.get(name, name)
+
+    def warn_of_strangers(self, subjects: Collection[str], where: str) -> None:
+        """Say which names of ``exclude`` and ``rename`` no subject of a table has; without a lexicon nothing else can.
+
+        Args:
+            subjects: of the table, by their names as found.
+            where: the table.
+        """
+        found = {known_as(self.names.get(name, name), self.subject_ids) for name in subjects}
+        for key, names in (("exclude", self.exclude), ("rename", frozenset(self.rename))):
+            strangers = sorted(names - found - frozenset(self.rename.values()))
+            if strangers:
+                logger.warning("%s: not a subject of %s: %s", key, where, ", ".join(strangers))
 
     def apply(self, table: pd.DataFrame, keys: Sequence[str], where: str) -> pd.DataFrame:
         """Return a table with its columns ``subject`` and ``group`` renamed, without the rows left out.
@@ -60,6 +72,10 @@ class Naming(NamedTuple):
         Raises:
             InputError: two rows have become one and the same.
         """
+        table = table.assign(subject=table["subject"].str.strip(), group=table["group"].str.strip())
+        for key in ("subject", "group"):
+            if (table[key] == "").any():
+                raise InputError(f"{where}: got a {key} without a name; allowed: a name in every row.")
         subjects = {name: self.subject(name) for name in table["subject"].unique()}
         groups = {name: self.group(name) for name in table["group"].unique()}
         named = table.assign(subject=table["subject"].map(subjects), group=table["group"].map(groups))
@@ -76,28 +92,30 @@ class Naming(NamedTuple):
         return named.reset_index(drop=True)
 
 
-def axis_naming(axis: Mapping[str, object]) -> Naming:
+def axis_naming(axis: Mapping[str, Any]) -> Naming:
     """Return the naming of an axis of the configuration.
 
     Raises:
         InputError: the table of names, or a lexicon, cannot be used.
     """
-    lexicons = axis.get("lexicons")
-    ids = {key: _ids(Path(path)) for key, path in lexicons.items()} if isinstance(lexicons, Mapping) else {}
-    names, rename, groups, exclude = (axis.get(key) for key in ("names", "rename", "groups", "exclude"))
+    lexicons = axis.get("lexicons") or {}
+    subject_ids, group_ids = (
+        ids_by_name(Path(lexicons[side])) if side in lexicons else {} for side in ("subjects", "groups")
+    )
     return Naming(
-        names=read_names(Path(str(names))) if names else {},
-        rename=rename if isinstance(rename, Mapping) else {},
-        groups=groups if isinstance(groups, Mapping) else {},
-        exclude=frozenset(exclude if isinstance(exclude, Sequence) else ()),
-        subject_ids=ids.get("subjects", {}),
-        group_ids=ids.get("groups", {}),
+        names=read_names(Path(axis["names"])) if axis.get("names") else {},
+        rename=_known_both(axis.get("rename") or {}, subject_ids),
+        groups=_known_both(axis.get("groups") or {}, group_ids),
+        exclude=frozenset(known_as(name, subject_ids) for name in axis.get("exclude") or ()),
+        subject_ids=subject_ids,
+        group_ids=group_ids,
     )
 
 
-def _ids(path: Path) -> dict[str, str]:
-    ids = {}
-    for concept in read_concepts(path):
-        for text in (*concept.terms, concept.id):
-            ids[text.casefold()] = concept.id
-    return ids
+def known_as(name: str, ids: Mapping[str, str]) -> str:
+    """Return the lexicon's id of a name, variant or id; without one the name itself, trimmed."""
+    return ids.get(normalise(name), name.strip()) if ids else name.strip()
+
+
+def _known_both(renamed: Mapping[str, str], ids: Mapping[str, str]) -> dict[str, str]:
+    return {known_as(old, ids): known_as(new, ids) for old, new in renamed.items()}

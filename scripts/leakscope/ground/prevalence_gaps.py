@@ -19,7 +19,7 @@ def prevalence_gaps(axis: str, counts: pd.DataFrame, prevalence: pd.DataFrame, t
     ``count_per_10000`` is the group's count in 10,000 of the subject's; ``difference`` its share of the counts less its
     share of the prevalence summed over groups; ``margin_of_error`` half the width of the difference's interval, from
     the binomial error of the counts alone. Ranks are within the subject, 1 the highest. Only groups of which both
-    numbers are known take part.
+    numbers are known take part, and subjects with two of them at least.
 
     Args:
         axis: its name.
@@ -30,7 +30,9 @@ def prevalence_gaps(axis: str, counts: pd.DataFrame, prevalence: pd.DataFrame, t
     """
     most = set(counts.sum(axis=1).nlargest(top).index)
     counted, known = align(counts, prevalence)
-    counted = counted.where(known.notna())
+    # A single group has all of both shares.
+    several = known.notna().sum(axis=1) > 1
+    counted, known = counted[several].where(known[several].notna()), known[several]
     totals, cases = counted.sum(axis=1), known.sum(axis=1)
     shares, wanted = counted.div(totals.where(totals > 0), axis=0), known.div(cases.where(cases > 0), axis=0)
     variance = (shares * (1 - shares)).div(totals, axis=0)

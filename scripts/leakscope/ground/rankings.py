@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from leakscope.ground.agreement import Floats, mean_tau, tau_b
+from leakscope.ground.agreement import Floats, bootstrap_mean, tau_b
+from leakscope.ground.joined import whole_templates
 
 KEYS = ["model", "axis", "language"]
 ALL = "all"  # the mean over templates
@@ -24,11 +25,11 @@ def first_and_last(scores: pd.DataFrame, score: str) -> pd.DataFrame:
     """
     rows = []
     for keys, templates, groups, values in _cubes(scores, score):
-        of_mean = values.mean(0, keepdims=True)
+        of_mean = _mean(values, 0)[None]
         for template_id, table in zip([ALL, *templates], np.concatenate([of_mean, values]), strict=True):
             for group, first, last in zip(groups, _places(table), _places(-table), strict=True):
-                n = len(table)
-                rows.append((*keys, template_id, group, first, last, first / n, last / n, n))
+                n = int((~np.isnan(table).all(1)).sum())
+                rows.append((*keys, template_id, group, first, last, first / max(n, 1), last / max(n, 1), n))
     named = ["template_id", "group", "n_first", "n_last", "share_first", "share_last", "n_subjects"]
     return pd.DataFrame(rows, columns=[*KEYS, *named])
 
@@ -48,10 +49,8 @@ def template_variation(scores: pd.DataFrame, score: str, level: float, resamples
     rows = []
     for keys, templates, _, values in _cubes(scores, score):
         pairs = [tau_b(values[i], values[j]) for i in range(len(values)) for j in range(i)]
-        tau = mean_tau(np.nanmean(pairs, axis=0) if pairs else [], level, resamples)
-        firsts = values.argmax(2)
-        modal = np.mean([np.bincount(subject).max() for subject in firsts.T]) / len(values)
-        rows.append((*keys, len(templates), values.shape[1], *tau[:3], modal))
+        tau = bootstrap_mean(_mean(np.array(pairs), 0) if pairs else [], level, resamples)
+        rows.append((*keys, len(templates), values.shape[1], *tau[:3], _share_modal_first(values)))
     named = ["n_templates", "n_subjects", "tau", "ci_low", "ci_high", "share_modal_first"]
     return pd.DataFrame(rows, columns=[*KEYS, *named])
 
@@ -65,12 +64,15 @@ def rank_spread(scores: pd.DataFrame, score: str) -> pd.DataFrame:
         scores: as in ``first_and_last``.
         score: by which models rank.
     """
-    by = [*KEYS, "template_id", "subject"]
-    ranks = scores.groupby(by, sort=False)[score].rank(ascending=False)
-    grouped = scores.assign(rank=ranks).groupby([*KEYS, "subject", "group"], sort=False)["rank"]
-    named = {"mean_rank": "mean", "rank_sd": "std", "lowest_rank": "min", "highest_rank": "max"}
-    table: pd.DataFrame = grouped.agg(**named).reset_index()  # type: ignore[call-overload]
-    return table
+    parts = []
+    for keys, part in scores.groupby(KEYS, sort=False):
+        ranks = whole_templates(part, score).rank(axis=1, ascending=False)
+        long = ranks.melt(ignore_index=False, value_name="rank").dropna().reset_index()
+        grouped = long.groupby(["subject", "group"], sort=True)["rank"]
+        spread = grouped.agg(mean_rank="mean", rank_sd="std", lowest_rank="min", highest_rank="max").reset_index()
+        parts.append(spread.assign(**dict(zip(KEYS, map(str, keys), strict=True))))
+    columns = [*KEYS, "subject", "group", "mean_rank", "rank_sd", "lowest_rank", "highest_rank"]
+    return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
 
 
 def logprob_differences(scores: pd.DataFrame, score: str, level: float, resamples: int) -> pd.DataFrame:
@@ -84,9 +86,9 @@ def logprob_differences(scores: pd.DataFrame, score: str, level: float, resample
     """
     rows = []
     for keys, _, groups, values in _cubes(scores, score):
-        differences = (values - values.mean(2, keepdims=True)).mean(0)
+        differences = _mean(values - _mean(values, 2)[:, :, None], 0)
         for group, column in zip(groups, differences.T, strict=True):
-            mean = mean_tau(column, level, resamples)
+            mean = bootstrap_mean(column, level, resamples)
             rows.append((*keys, group, mean.n, *mean[:3]))
     return pd.DataFrame(rows, columns=[*KEYS, "group", "n_subjects", "difference", "ci_low", "ci_high"])
 
@@ -94,25 +96,38 @@ def logprob_differences(scores: pd.DataFrame, score: str, level: float, resample
 def _cubes(scores: pd.DataFrame, score: str) -> Iterator[tuple[tuple[str, ...], list[str], list[str], Floats]]:
     """Yield keys, templates, groups and values (templates, subjects, groups) of each model, axis and language.
 
-    A subject that lacks a value in some template is left out.
+    What is missing is NaN: a group of a subject, or a template of a subject that is not whole (``whole_templates``).
     """
     for keys, part in scores.groupby(KEYS, sort=False):
-        templates = list(dict.fromkeys(part["template_id"]))
-        wide = part.pivot(index="subject", columns=["template_id", "group"], values=score).dropna()
-        groups = sorted(part["group"].unique())
-        columns = pd.MultiIndex.from_product([templates, groups])
-        values = wide.reindex(columns=columns).to_numpy(dtype=float)
+        templates, groups = list(dict.fromkeys(part["template_id"])), sorted(part["group"].unique())
+        wide = whole_templates(part, score)
+        subjects = list(dict.fromkeys(wide.index.get_level_values("subject")))
+        rows = pd.MultiIndex.from_product([templates, subjects], names=["template_id", "subject"])
+        values = wide.swaplevel().reindex(index=rows, columns=groups).to_numpy(dtype=float)
         if len(values):
-            yield (
-                tuple(map(str, keys)),
-                templates,
-                groups,
-                values.reshape(len(wide), len(templates), len(groups)).transpose(1, 0, 2),
-            )
+            yield tuple(map(str, keys)), templates, groups, values.reshape(len(templates), len(subjects), len(groups))
+
+
+def _share_modal_first(values: Floats) -> float:
+    """Return the share of a subject's templates that agree with its most common first group, averaged over subjects."""
+    shares = []
+    for subject in values.transpose(1, 0, 2):
+        firsts = np.nanargmax(subject[~np.isnan(subject).all(1)], axis=1)
+        shares.append(np.bincount(firsts).max() / len(firsts))
+    return float(np.mean(shares)) if shares else float("nan")
+
+
+def _mean(values: Floats, axis: int) -> Floats:
+    """Return means without what is missing; NaN where all is."""
+    known = ~np.isnan(values)
+    with np.errstate(invalid="ignore"):
+        means: Floats = np.where(known, values, 0).sum(axis) / known.sum(axis)
+    return means
 
 
 def _places(table: Floats) -> Floats:
-    """Return how often each column holds its row's highest value; equal ones share."""
-    highest = table == table.max(1, keepdims=True)
-    shares: Floats = (highest / highest.sum(1, keepdims=True)).sum(0)
+    """Return how often each column holds its row's highest value; equal ones share, rows without any do not count."""
+    table = table[~np.isnan(table).all(1)]
+    highest = table == np.nanmax(table, axis=1, keepdims=True) if len(table) else np.zeros(table.shape, dtype=bool)
+    shares: Floats = (highest / np.maximum(highest.sum(1, keepdims=True), 1)).sum(0)
     return shares

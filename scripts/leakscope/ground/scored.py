@@ -53,6 +53,7 @@ def score_axis(
         read = read_sentence_templates(path)
         lead = lead_in(read, country, path)
         subjects, groups = (names_in(lexicons[side], language) for side in ("subjects", "groups"))
+        subjects = {subject: text for subject, text in subjects.items() if naming.subject(subject) is not None}
         for template in read.templates[:templates_used]:
             for subject, subject_name in subjects.items():
                 for group, group_name in groups.items():

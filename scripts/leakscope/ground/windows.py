@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from leakscope.ground.agreement import mean_tau, tau_b
+from leakscope.ground.agreement import bootstrap_mean, tau_b
 from leakscope.ground.joined import counts_of
 
 
@@ -40,7 +40,7 @@ def window_agreement(counts: pd.DataFrame, level: float, resamples: int) -> pd.D
         for window in windows:
             here = counts_of(part, window, unit).loc[wanted.index, wanted.columns]
             same = (here.rank(axis=1).to_numpy() == wanted.rank(axis=1).to_numpy()).all(1)
-            tau = mean_tau(tau_b(here, wanted), level, resamples)
+            tau = bootstrap_mean(tau_b(here, wanted), level, resamples)
             rows.append((axis, unit, window, reference, len(wanted), same.mean(), *tau[:3]))
     columns = [
         "axis",
