@@ -26,8 +26,8 @@ rule count_corpus:
         "../envs/counting.yaml"
     resources:
         mem_mb=growing(2000),
-        # A gigabyte takes some minutes; a shard of the Pile has fifteen, unpacked forty.
-        runtime=growing(720),
+        # A gigabyte of text takes half a minute; a shard of the Pile has forty.
+        runtime=growing(120),
     params:
         axes=lambda w: {axis: AXES[axis]["lexicons"] for axis in CORPUS_AXES[w.counted]},
         text=lambda w: corpus_of(w.counted)[1],
