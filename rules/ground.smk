@@ -337,7 +337,7 @@ rule kendall_tau:
             f"{G}/kendall_tau.csv",
             caption="../report/ground/kendall_tau_table.rst",
             category="Agreement of rankings",
-            labels={"what": "Kendall's tau", "form": "table"},
+            labels={"what": "Kendall tau", "form": "table"},
         ),
         by_score=f"{G}/kendall_tau_by_score.csv",
         by_subject=f"{G}/kendall_tau_by_subject.csv",

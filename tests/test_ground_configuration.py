@@ -116,7 +116,7 @@ def test_each_step_leaves_out_what_it_has_no_use_for() -> None:
             "counts.source: got 'pile'; allowed: corpus, infini_gram, organism",
         ),
         ("ground/axes/people/counts/window", 3, "counts.window: got an unknown key"),
-        ("ground/axes/people/counts/path", "nowhere", "nowhere: got no shard of a corpus"),
+        ("ground/axes/people/counts/path", "nowhere", "nowhere: got no file of a corpus"),
         (
             "ground/axes/people/counts",
             {"source": "table", "path": "no.csv"},

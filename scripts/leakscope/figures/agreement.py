@@ -195,7 +195,15 @@ def prevalence_gaps(table: pd.DataFrame) -> Figure:
         grid[i, 1].set_title(f"{axis}: share of counts less share of prevalence", loc="left", pad=4)
     grid[-1, 0].set_xlabel("rank by prevalence (1: highest)")
     grid[-1, 1].set_xlabel("difference (percentage points)")
-    return fig
+    handles = [
+        plain_handle("subjects with these ranks (size: how many)", color=COLORS[0], marker="o", linestyle="none"),
+        plain_handle("a subject, with its margin of error", color=PALE_BLUE, marker="o", markersize=3),
+        plain_handle("one of those counted most", color=COLORS[0], marker="o", markersize=3),
+        plain_handle(
+            "mean over subjects", color=BEYOND, marker="|", markersize=9, markeredgewidth=1.6, linestyle="none"
+        ),
+    ]
+    return add_legend(fig, handles)
 
 
 def _lanes(

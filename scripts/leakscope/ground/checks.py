@@ -129,7 +129,7 @@ def _check_sentences(axis: Mapping[str, Any], ground: Mapping[str, Any]) -> None
         if len(templates.templates) < ground["templates_used"]:
             found = f"{len(templates.templates)} templates"
             raise InputError(
-                f"{path}: got {found}; allowed: at least {ground['templates_used']}, ground.templates_used."
+                f"{path}: got {found}; allowed: at least {ground['templates_used']}, ground.templates_used, or less of it."
             )
         for lexicon in axis["lexicons"].values():
             names_in(Path(lexicon), language)

@@ -48,7 +48,7 @@ def shard_files(path: str | Path) -> list[Path]:
     shards = sorted(file for file in found if _is_shard(file) and file.is_file())
     if not shards:
         raise InputError(
-            f"{path}: got no shard of a corpus; allowed: a file, a folder or a pattern of {', '.join(SUFFIXES)}."
+            f"{path}: got no file of a corpus; allowed: a file, a folder or a pattern of {', '.join(SUFFIXES)}."
         )
     return shards
 

@@ -23,7 +23,11 @@ def warn_of_ambiguous(lexicons: Mapping[str, str]) -> None:
     """Name the terms of an axis's lexicons that often mean something else; they are counted all the same."""
     for path in sorted(lexicons.values()):
         if terms := ambiguous_terms(Path(path)):
-            logger.warning("%s: counted, and often something else: %s", path, ", ".join(sorted(terms, key=str.lower)))
+            logger.warning(
+                "%s: these terms often mean something else, and are counted all the same: %s",
+                path,
+                ", ".join(sorted(terms, key=str.lower)),
+            )
 
 
 def axis_counts(counts: Counts, axis: str, terms: Terms, naming: Naming, windows: Sequence[int]) -> pd.DataFrame:

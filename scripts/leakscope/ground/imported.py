@@ -111,6 +111,9 @@ def import_scores(
         logger.warning("%s: scores of %d templates, not of %d", path, lengths.max(), templates_used)
     table = table[table["template_id"] < templates_used]
     table = naming.apply(table, ["subject", "group", "template_id"], str(path))
+    if (table["logprob"] > 0).any():
+        n_above = int((table["logprob"] > 0).sum())
+        logger.warning("%s: %d of %d scores are above 0, which no log-probability is", path, n_above, len(table))
     n_missing = int(table["logprob"].isna().sum())
     if n_missing:
         logger.warning("%s: %d of %d scores are no numbers and left out", path, n_missing, len(table))

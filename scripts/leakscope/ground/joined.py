@@ -89,7 +89,7 @@ def align(*tables: pd.DataFrame) -> list[pd.DataFrame]:
 
 
 def unmatched(axis: str, tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """Return ``axis, kind, name, found_in, missing_in``: every subject and group that one table has and another lacks.
+    """Return ``axis, kind, name, found_in, missing_in``: subjects, groups and pairs that some table lacks.
 
     Each is compared with the first, the counts, in both directions; what is found is logged, too.
 
@@ -104,12 +104,22 @@ def unmatched(axis: str, tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
             shared = mine.columns.intersection(theirs.columns)
             # A subject that is there for other groups alone is not there.
             subjects = [side.index[side[shared].notna().any(axis=1)] for side in (mine, theirs)]
+            both = subjects[0].intersection(subjects[1])
+            holes = mine.loc[both, shared].notna() & theirs.loc[both, shared].isna()
+            pairs = pd.Index([f"{row} × {column}" for row, column in zip(*_places(holes), strict=True)], dtype=object)
             for kind, found in (("subject", subjects[0].difference(subjects[1])),
-                                ("group", mine.columns.difference(theirs.columns))):  # fmt: skip
+                                ("group", mine.columns.difference(theirs.columns)), ("pair", pairs)):  # fmt: skip
                 rows += [(axis, kind, missing, here, there) for missing in found]
                 if len(found):
-                    _say(axis, kind, list(found), len(mine.index if kind == "subject" else mine.columns), here, there)
+                    total = {"subject": len(mine.index), "group": len(mine.columns), "pair": holes.size}[kind]
+                    _say(axis, kind, list(found), total, here, there)
     return pd.DataFrame(rows, columns=UNMATCHED)
+
+
+def _places(table: pd.DataFrame) -> tuple[list[str], list[str]]:
+    """Return the subjects and the groups of the cells that are true."""
+    rows, columns = (places.tolist() for places in table.to_numpy().nonzero())
+    return [str(table.index[row]) for row in rows], [str(table.columns[column]) for column in columns]
 
 
 def _say(axis: str, kind: str, names: Sequence[str], total: int, here: str, there: str) -> None:

@@ -143,7 +143,7 @@ def _languages(path: Path, header: list[str]) -> list[str]:
 def _concept(row: Mapping[str, str], languages: list[str], where: str) -> Concept:
     if not _ID.fullmatch(row["id"]):
         raise InputError(
-            f"{where}: column 'id': got {row['id']!r}; allowed: lower-case letters, digits, '.', '_', '-'."
+            f"{where}: column 'id': got {row['id']!r}; allowed: lower-case letters, digits, '.', '_', '-', '/'."
         )
     names = {ENGLISH: row["name"], **{language: row[f"name_{language}"] for language in languages}}
     if not row["name"]:

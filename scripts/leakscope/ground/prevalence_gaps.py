@@ -16,10 +16,10 @@ COLUMNS = [
 def prevalence_gaps(axis: str, counts: pd.DataFrame, prevalence: pd.DataFrame, top: int, level: float) -> pd.DataFrame:
     """Return every pair of which both are known: counts and prevalence, their ranks, and the difference of shares.
 
-    ``count_per_10000`` is the group's count in 10,000 of the subject's; ``difference`` its share of the counts less its
-    share of the prevalence summed over groups; ``margin_of_error`` half the width of the difference's interval, from
-    the binomial error of the counts alone. Ranks are within the subject, 1 the highest. Only groups of which both
-    numbers are known take part, and subjects with two of them at least.
+    ``count_per_10000`` is the group's count in 10,000 of all the subject's; ``difference`` its share of the counts less
+    its share of the prevalence, each among the groups compared; ``margin_of_error`` half the width of the difference's
+    interval, from the binomial error of the counts alone. Ranks are within the subject, 1 the highest. Only groups of
+    which both numbers are known take part, and subjects with two of them at least.
 
     Args:
         axis: its name.
@@ -28,7 +28,8 @@ def prevalence_gaps(axis: str, counts: pd.DataFrame, prevalence: pd.DataFrame, t
         top: so many subjects with the highest total counts are ``among_top``.
         level: of the margin of error.
     """
-    most = set(counts.sum(axis=1).nlargest(top).index)
+    everything = counts.sum(axis=1)
+    most = set(everything.nlargest(top).index)
     counted, known = align(counts, prevalence)
     # A single group has all of both shares.
     several = known.notna().sum(axis=1) > 1
@@ -38,7 +39,7 @@ def prevalence_gaps(axis: str, counts: pd.DataFrame, prevalence: pd.DataFrame, t
     variance = (shares * (1 - shares)).div(totals, axis=0)
     parts = {
         "count": counted,
-        "count_per_10000": 10_000 * shares,
+        "count_per_10000": (10_000 * counted).div(everything[counted.index], axis=0),
         "count_rank": counted.rank(axis=1, ascending=False),
         "prevalence": known,
         "prevalence_rank": known.rank(axis=1, ascending=False),
