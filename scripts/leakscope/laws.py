@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import Any
 
 # Raised by one when a mistake is mended that lay outside the modules below and had changed values.
-REVISIONS = {"texts": 1, "scores": 1, "embeddings": 1, "sentences": 1}
+REVISIONS = {"texts": 1, "scores": 1, "embeddings": 1, "sentences": 1, "log_odds": 1}
 # The modules whose code is part of a law. Everything else must give the same values, which tests hold it to.
 MODULES = {
     "texts": ("endings", "sampling"),
     "scores": ("sampling",),
     "embeddings": ("embeddings",),
     "sentences": ("ground/sentence_logprobs",),
+    "log_odds": ("validate/log_odds", "validate/lens"),
 }
 
 
@@ -62,6 +63,16 @@ def sentence_law(model: Mapping[str, Any], model_kind: str) -> dict[str, Any]:
         model_kind: as ``models.kind_of`` says; each has its own way to give a token a probability.
     """
     return _law("sentences", model=dict(model), model_kind=model_kind)
+
+
+def log_odds_law(model: Mapping[str, Any], of: str) -> dict[str, Any]:
+    """Return the law of log-odds; their key is the rendered prompt, and a digest of its and the answers' tokens.
+
+    Args:
+        model: ``LanguageModel.identity``.
+        of: what they are of, as ``validate.item_scores`` says.
+    """
+    return _law("log_odds", model=dict(model), of=of)
 
 
 def code_hash(paths: Sequence[Path]) -> str:

@@ -152,6 +152,8 @@ def _settings(law: Mapping[str, Any]) -> str:
         return " ".join(str(law[key]) for key in ("of", "num_layers") if key in law)
     if law["kind"] == "ngram_counts":
         return f"{law['index']} clauses up to {law['max_clause_freq']}"
+    if law["kind"] == "log_odds":
+        return f"{law['of']} {law['model'].get('dtype', '')}"
     if law["kind"] == "sentences":
         return str(law["model"].get("dtype", ""))
     decoding = law["decoding"]

@@ -1,0 +1,166 @@
+"""Log-odds of a candidate after a generator prompt, and log-probabilities of yes and no after a validator prompt.
+
+Log-softmax is in float32, in nats. The log-odds of a token, log p − log(1−p), never subtract from 1 a p that float32
+rounds to 1: there 1−p is the sum over all other tokens, so log-odds are right however sure a model is, and infinite
+only where a logit is. The code of this module is part of the law that values are stored under.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from os.path import commonprefix
+from typing import NamedTuple
+
+import torch
+from transformers import PreTrainedModel
+
+from leakscope.batching import cut, shrinking
+from leakscope.decoding import DecodingState, Reader
+
+EVEN = math.log(0.5)
+
+
+class Continuation(NamedTuple):
+    """Ids of a rendered prompt, and the ids that a candidate adds to it; at least one each."""
+
+    prompt: list[int]
+    candidate: list[int]
+
+
+@torch.inference_mode()
+def candidate_log_odds(
+    model: PreTrainedModel, rows: Sequence[Continuation], *, batch_size: int
+) -> Iterator[dict[int, list[float]]]:
+    """Yield row number → log-odds of each token of its candidate after the tokens before it, some rows at a time.
+
+    A prompt is read once for its candidates, and a long beginning that a batch's prompts share once for all of them. A
+    batch that does not fit into memory is divided.
+
+    Args:
+        model: causal.
+        rows: may share prompts.
+        batch_size: a distinct prompt counts as one, and so does a candidate of several tokens.
+    """
+    reader = Reader(model)
+
+    def score(batch: list[int]) -> dict[int, list[float]]:
+        return dict(zip(batch, _score_candidates(reader, [rows[row] for row in batch]), strict=True))
+
+    yield from shrinking(_plan_rows(rows, batch_size), score)
+
+
+@torch.inference_mode()
+def answer_logprobs(
+    model: PreTrainedModel, prompts: Sequence[list[int]], answers: Sequence[Sequence[int]], *, batch_size: int
+) -> Iterator[dict[int, list[float]]]:
+    """Yield prompt number → log Σ p over the ids of each answer, as the next token, some prompts at a time.
+
+    Only the logits after a prompt's end are computed, where the architecture allows it.
+
+    Args:
+        model: causal.
+        prompts: token ids.
+        answers: the ids that count as each answer.
+        batch_size: prompts to a batch; one that does not fit into memory is divided.
+    """
+    reader = Reader(model)
+
+    def score(batch: list[int]) -> dict[int, list[float]]:
+        logprobs = reader.read([prompts[number] for number in batch], room=0).logits.float().log_softmax(-1)
+        return dict(zip(batch, sum_answers(logprobs, answers), strict=True))
+
+    yield from shrinking(cut(plan_prompts(prompts), batch_size), score)
+
+
+def token_log_odds(logprobs: torch.Tensor, rows: Sequence[int], tokens: Sequence[int]) -> list[float]:
+    """Return log p − log(1−p) of ``tokens[i]`` in row ``rows[i]`` of log-probabilities, (rows, vocabulary), float32."""
+    row, token = (torch.tensor(numbers, device=logprobs.device) for numbers in (rows, tokens))
+    own = logprobs[row, token].double()
+    odds = own - torch.log1p(-own.exp())
+    likely = own > EVEN  # at most one token of a row
+    if likely.any():
+        others = logprobs[row[likely]].scatter(-1, token[likely, None], -math.inf).logsumexp(-1).double()
+        odds[likely] = torch.log1p(-others.exp()) - others
+    values: list[float] = odds.tolist()
+    return values
+
+
+def sum_answers(logprobs: torch.Tensor, answers: Sequence[Sequence[int]]) -> list[list[float]]:
+    """Return log Σ p over the ids of each answer, of each row of log-probabilities, (rows, vocabulary)."""
+    sums = [logprobs[:, list(ids)].double().logsumexp(-1) for ids in answers]
+    values: list[list[float]] = torch.stack(sums, -1).tolist()
+    return values
+
+
+def plan_prompts(prompts: Sequence[list[int]]) -> list[int]:
+    """Return the numbers of prompts in the order in which they are read: the longest first.
+
+    Those that share more than half of their tokens with the next stay together, so that a beginning such as the
+    examples of a few-shot form is that of a whole batch.
+    """
+    groups: list[list[int]] = []
+    for number in sorted(range(len(prompts)), key=lambda number: prompts[number]):
+        ids = prompts[number]
+        if groups and 2 * len(commonprefix([prompts[groups[-1][-1]], ids])) > len(ids):
+            groups[-1].append(number)
+        else:
+            groups.append([number])
+    for group in groups:
+        group.sort(key=lambda number: -len(prompts[number]))
+    groups.sort(key=lambda group: -len(prompts[group[0]]))
+    return [number for group in groups for number in group]
+
+
+def _plan_rows(rows: Sequence[Continuation], batch_size: int) -> list[list[int]]:
+    """Cut rows into batches; those of a prompt stay together."""
+    by_prompt: dict[tuple[int, ...], list[int]] = {}
+    for row, (prompt, _) in enumerate(rows):
+        by_prompt.setdefault(tuple(prompt), []).append(row)
+    of_prompt = list(by_prompt.values())
+    batches: list[list[int]] = []
+    room = 0
+    for number in plan_prompts([rows[numbers[0]].prompt for numbers in of_prompt]):
+        n_new_prompts = 1
+        for row in of_prompt[number]:
+            n_longer = int(len(rows[row].candidate) > 1)
+            if not batches or n_new_prompts + n_longer > room:
+                batches.append([])
+                n_new_prompts, room = 1, max(batch_size, 1 + n_longer)
+            batches[-1].append(row)
+            room -= n_new_prompts + n_longer
+            n_new_prompts = 0
+    return batches
+
+
+def _score_candidates(reader: Reader, rows: Sequence[Continuation]) -> list[list[float]]:
+    """Read every distinct prompt, then on through the candidates of several tokens."""
+    numbers = {prompt: number for number, prompt in enumerate(dict.fromkeys(tuple(row.prompt) for row in rows))}
+    owner = [numbers[tuple(row.prompt)] for row in rows]
+    width = max(len(row.candidate) for row in rows)
+    state, logits = reader.read([list(prompt) for prompt in numbers], room=width)
+    first = token_log_odds(logits.float().log_softmax(-1), owner, [row.candidate[0] for row in rows])
+    values = [[value] for value in first]
+    longer = [row for row, (_, candidate) in enumerate(rows) if len(candidate) > 1]
+    if longer:
+        state.select(torch.tensor([owner[row] for row in longer], device=logits.device))
+        rest = _read_on(state, [rows[row].candidate for row in longer], logits.device)
+        for row, odds in zip(longer, rest, strict=True):
+            values[row] += odds
+    return values
+
+
+def _read_on(state: DecodingState, candidates: Sequence[list[int]], device: torch.device) -> list[list[float]]:
+    """Return the log-odds of every token but the first of each candidate."""
+    width = max(map(len, candidates))
+    tokens = torch.tensor([[*row[:-1], *[0] * (width - len(row))] for row in candidates], device=device)
+    logits = state.extend(tokens, torch.tensor([len(row) - 1 for row in candidates], device=device))
+    values: list[list[float]] = [[] for _ in candidates]
+    for place in range(1, width):  # one after another: in float32, all of them would take several times the memory
+        rows = [row for row, candidate in enumerate(candidates) if len(candidate) > place]
+        logprobs = logits[rows, place - 1].float().log_softmax(-1)
+        for row, odds in zip(
+            rows, token_log_odds(logprobs, range(len(rows)), [candidates[row][place] for row in rows]), strict=True
+        ):
+            values[row].append(odds)
+    return values
