@@ -129,7 +129,8 @@ def _check_sentences(axis: Mapping[str, Any], ground: Mapping[str, Any]) -> None
         if len(templates.templates) < ground["templates_used"]:
             found = f"{len(templates.templates)} templates"
             raise InputError(
-                f"{path}: got {found}; allowed: at least {ground['templates_used']}, ground.templates_used, or less of it."
+                f"{path}: got {found}; allowed: at least {ground['templates_used']}, ground.templates_used, "
+                "or less of that."
             )
         for lexicon in axis["lexicons"].values():
             names_in(Path(lexicon), language)
