@@ -2,7 +2,7 @@
 
     python benchmarks/affirming.py [--every 20] [--shape small] [--markdown] [--quick]
 
-A minute or two on two cores. Scores the items of a realistic study, 100 hyponyms × 10 candidates, each with a generator
+A few minutes on two cores. Scores the items of a realistic study, 100 hyponyms × 10 candidates, each with a generator
 prompt and a validator prompt, zero-shot and with examples, with a random model of Qwen2's architecture, in two ways,
 each in a process of its own with all cores:
 
@@ -22,9 +22,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from measuring import disturbed, in_own_process, machine, n_cores, note, say, table
+from sentences import SHAPES
 
 ONE, OURS, LAYERS = "one a forward", "ours", "ours, by layer"
-SHAPES = ("small", "qwen-0.5b")
 PARTS = ("generator, zero-shot", "generator, few-shot", "validator, zero-shot", "validator, few-shot")
 HEADER = ["", *(f"{part}, items/s" for part in PARTS), "all, items/s", "speed, one a forward = 1", "MB at most"]
 LARGEST_DIFFERENCE = 1e-3

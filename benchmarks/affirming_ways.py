@@ -8,27 +8,10 @@ from typing import Any
 
 from affirming import LAYERS, ONE, PARTS
 from measuring import peak_mb, timed
+from sentences import SHAPES
 
-BATCH_SIZE = 64
+BATCH_SIZE = 128
 VOCAB_SIZE = 6000  # of the tokenizer
-MODELS: dict[str, dict[str, int]] = {
-    "small": {
-        "vocab_size": 32000,
-        "hidden_size": 256,
-        "intermediate_size": 1024,
-        "num_hidden_layers": 6,
-        "num_attention_heads": 4,
-        "num_key_value_heads": 2,
-    },
-    "qwen-0.5b": {
-        "vocab_size": 151936,
-        "hidden_size": 896,
-        "intermediate_size": 4864,
-        "num_hidden_layers": 24,
-        "num_attention_heads": 14,
-        "num_key_value_heads": 2,
-    },
-}
 KINDS = ("", "young ", "old ", "large ", "small ")
 NOUNS = (
     "robins", "sparrows", "salmon", "herring", "oaks", "birches", "roses", "tulips", "hammers", "chisels", "violins",
@@ -54,7 +37,7 @@ def measure(way: str, shape: str, every: int, n_hyponyms: int, threads: int) -> 
 
     Args:
         way: one of those that ``affirming`` names.
-        shape: a key of ``MODELS``.
+        shape: a key of ``SHAPES``.
         every: score every so manyth item.
         n_hyponyms: of the study.
         threads: of the matrix products.
@@ -76,7 +59,7 @@ def measure(way: str, shape: str, every: int, n_hyponyms: int, threads: int) -> 
     texts = [f"{text} {candidate}" for items in parts.values() for text, candidate in items]
     tokenizer = train_tokenizer([*texts, *["Answer: Yes. Answer: No."] * len(texts)], VOCAB_SIZE)
     torch.manual_seed(0)
-    model = Qwen2ForCausalLM(Qwen2Config(**MODELS[shape], tie_word_embeddings=True)).eval()
+    model = Qwen2ForCausalLM(Qwen2Config(**SHAPES[shape], tie_word_embeddings=True)).eval()
     score = {ONE: _one_a_forward, LAYERS: _by_layer}.get(way, _ours)
     values, seconds, others = {}, {}, []
     for part, items in parts.items():

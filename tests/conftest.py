@@ -56,4 +56,4 @@ def micro_model(micro_model_folder: Path):
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the tests that wait longest, so that others run beside them."""
-    items.sort(key=lambda item: item.get_closest_marker("slurm") is None)
+    items.sort(key=lambda item: [item.get_closest_marker(name) is None for name in ("slurm", "workflow")])

@@ -17,6 +17,8 @@ from leakscope.errors import InputError
 from leakscope.models import LanguageModel
 from leakscope.prompting import Completed, Prompting
 from leakscope.rendering import encode_rendered, render_prompt
+from leakscope.upkeep import overview, survey
+from leakscope.validate import item_scores
 from leakscope.validate.item_scores import (
     GeneratorItem,
     answer_tokens,
@@ -161,11 +163,30 @@ def test_nothing_is_computed_twice_and_no_weights_are_loaded_for_it(
         score(weightless(model, weights="another"), items, "m", how)
 
 
-def test_kinds_of_scores_have_stores_of_their_own(model: LanguageModel, tmp_path: Path) -> None:
+@pytest.mark.parametrize("score", [score_validator, score_validator_by_layer])
+def test_other_answers_and_other_tokens_are_other_values(
+    model: LanguageModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, score: Any
+) -> None:
     how = PLAIN._replace(store=tmp_path)
+    before = score(model, QUESTIONS, "m", how)
+    monkeypatch.setattr(item_scores, "YES", (" Yes",))
+    after = score(model, QUESTIONS, "m", how)
+    assert after.summary["computed"] == len(QUESTIONS)
+    assert (after.table["logprob_yes"] < before.table["logprob_yes"]).all()
+    monkeypatch.setattr(item_scores, "encode_rendered", lambda *_, **__: [5, 6, 7])
+    assert score(model, QUESTIONS, "m", how).summary["computed"] == len(QUESTIONS)
+
+
+def test_kinds_of_scores_have_stores_of_their_own(model: LanguageModel, tmp_path: Path) -> None:
+    how = PLAIN._replace(store=tmp_path / "store")
     folders = {score(model, items, "m", how).summary["store"] for score, items, _ in ALL}
     assert len(folders) == len(ALL)
-    assert {Path(folder).parent for folder in folders} == {tmp_path / "log_odds"}
+    assert {Path(folder).parent for folder in folders} == {tmp_path / "store/log_odds"}
+    found = overview(survey(tmp_path))
+    assert {settings.strip() for settings in found["settings"]} == {
+        "candidates", "candidates by layer", "answers", "answers by layer",
+    }  # fmt: skip
+    assert set(found["values"]) == {len(ITEMS)}
 
 
 def test_scores_by_layer_hold_no_more_than_the_numbers_asked_for(model: LanguageModel, tmp_path: Path) -> None:

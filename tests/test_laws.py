@@ -6,7 +6,7 @@ import pytest
 
 from leakscope import laws
 from leakscope.endings import Limits
-from leakscope.laws import code_hash, score_law, sentence_law, text_law
+from leakscope.laws import code_hash, log_odds_law, score_law, sentence_law, text_law
 from leakscope.sampling import Decoding
 from leakscope.store import law_hash
 
@@ -40,6 +40,13 @@ def test_sentences_of_another_model_or_kind_have_another_law() -> None:
     assert len({law_hash(law) for law in (sentence_law(MODEL, "causal"), *changed)}) == 1 + len(changed)
 
 
+def test_log_odds_of_another_model_or_kind_have_another_law() -> None:
+    changed = [log_odds_law({**MODEL, key: "another"}, "answers") for key in MODEL] + [
+        log_odds_law(MODEL, "candidates")
+    ]
+    assert len({law_hash(law) for law in (log_odds_law(MODEL, "answers"), *changed)}) == 1 + len(changed)
+
+
 @pytest.mark.parametrize(
     ("code", "same"),
     [
@@ -64,6 +71,7 @@ def test_code_counts_and_comments_do_not(tmp_path: Path, code: str, same: bool) 
         ("scores", "78fc2be5b10aa744"),
         ("embeddings", "1d663e657edd9452"),
         ("sentences", "72ab01d99a1090b2"),
+        ("log_odds", "00ae9a52cc81bcb3"),
     ],
 )
 def test_code_of_a_law_stays_the_same_over_releases(root: Path, kind: str, frozen: str) -> None:

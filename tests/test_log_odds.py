@@ -172,11 +172,44 @@ def test_candidates_share_one_reading_of_their_prompt(monkeypatch: pytest.Monkey
 def test_a_beginning_that_prompts_share_is_read_once_for_a_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     model = random_model("llama")
     shapes = watched(model, monkeypatch)
-    # Two forms of few-shot prompts, in turn: each batch has one of them alone.
+    # Two forms of few-shot prompts, in turn and of the same lengths: each batch has one of them alone.
     forms = [list(range(2, 22)), list(range(50, 70))]
-    prompts = [[*forms[number % 2], 30 + number] for number in range(16)]
+    prompts = [[*forms[number % 2], *[30 + number] * (1 + number % 3)] for number in range(16)]
     by_row(answer_logprobs(model, prompts, ANSWERS, batch_size=8))
-    assert shapes == [(1, 20, 1), (8, 1, 1)] * 2
+    assert shapes == [(1, 20, 1), (8, 3, 1)] * 2
+
+
+@torch.inference_mode()
+def test_questions_about_one_thing_share_what_comes_before_they_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = random_model("llama")
+    # Examples of a form, then two subjects, of each four questions of two or three tokens more.
+    prompts = [
+        [*range(2, 22), *subject, candidate, *[70] * (1 + candidate % 2)]
+        for candidate in (40, 41, 42, 43)
+        for subject in ([50, 51, 52], [53, 54])
+    ]
+    after = [next_logits(model, prompt).log_softmax(-1) for prompt in prompts]
+    shapes = watched(model, monkeypatch)
+    found = by_row(answer_logprobs(model, prompts, ANSWERS, batch_size=8))
+    assert shapes == [(1, 20, 1), (2, 3, 1), (8, 3, 1)]
+    for number, logprobs in enumerate(after):
+        expected = [float(logprobs[ids].logsumexp(-1)) for ids in ANSWERS]
+        assert found[number] == pytest.approx(expected, rel=1e-6, abs=1e-5)
+
+
+@pytest.mark.parametrize("architecture", ["gpt2", "gemma2", "mistral", "bloom", "opt"])
+@torch.inference_mode()
+def test_a_batch_of_questions_about_several_things_is_scored_alike(architecture: str) -> None:
+    model = random_model(architecture)
+    prompts = [
+        [*range(60, 66), subject, 20 + subject, candidate, 70] for subject in (2, 3, 4) for candidate in range(40, 44)
+    ]
+    prompts[5] += [71, 72]
+    prompts[7] = prompts[7][:4]
+    found = by_row(answer_logprobs(model, prompts, ANSWERS, batch_size=64))
+    for number, prompt in enumerate(prompts):
+        after = next_logits(model, prompt).log_softmax(-1)
+        assert found[number] == pytest.approx([float(after[ids].logsumexp(-1)) for ids in ANSWERS], rel=1e-6, abs=1e-5)
 
 
 @given(st.lists(st.lists(st.integers(0, 3), min_size=1, max_size=6), max_size=20))

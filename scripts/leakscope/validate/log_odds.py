@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from os.path import commonprefix
 from typing import NamedTuple
 
@@ -16,7 +17,8 @@ import torch
 from transformers import PreTrainedModel
 
 from leakscope.batching import cut, shrinking
-from leakscope.decoding import DecodingState, Reader
+from leakscope.decoding import DecodingState, Reader, shared_length
+from leakscope.ground.sentence_logprobs import plan_stems
 
 EVEN = math.log(0.5)
 
@@ -56,7 +58,8 @@ def answer_logprobs(
 ) -> Iterator[dict[int, list[float]]]:
     """Yield prompt number → log Σ p over the ids of each answer, as the next token, some prompts at a time.
 
-    Only the logits after a prompt's end are computed, where the architecture allows it.
+    Beginnings that prompts of a batch share, such as those about one thing, are read once for all of them where the
+    model's cache can be handed on. Only the logits after a prompt's end are computed.
 
     Args:
         model: causal.
@@ -67,7 +70,7 @@ def answer_logprobs(
     reader = Reader(model)
 
     def score(batch: list[int]) -> dict[int, list[float]]:
-        logprobs = reader.read([prompts[number] for number in batch], room=0).logits.float().log_softmax(-1)
+        logprobs = _read_ends(reader, [prompts[number] for number in batch]).float().log_softmax(-1)
         return dict(zip(batch, sum_answers(logprobs, answers), strict=True))
 
     yield from shrinking(cut(plan_prompts(prompts), batch_size), score)
@@ -97,7 +100,7 @@ def plan_prompts(prompts: Sequence[list[int]]) -> list[int]:
     """Return the numbers of prompts in the order in which they are read: the longest first.
 
     Those that share more than half of their tokens with the next stay together, so that a beginning such as the
-    examples of a few-shot form is that of a whole batch.
+    examples of a few-shot form is that of a whole batch, and so do prompts about one thing among them.
     """
     groups: list[list[int]] = []
     for number in sorted(range(len(prompts)), key=lambda number: prompts[number]):
@@ -106,9 +109,7 @@ def plan_prompts(prompts: Sequence[list[int]]) -> list[int]:
             groups[-1].append(number)
         else:
             groups.append([number])
-    for group in groups:
-        group.sort(key=lambda number: -len(prompts[number]))
-    groups.sort(key=lambda group: -len(prompts[group[0]]))
+    groups.sort(key=lambda group: -max(len(prompts[number]) for number in group))
     return [number for group in groups for number in group]
 
 
@@ -131,6 +132,53 @@ def _plan_rows(rows: Sequence[Continuation], batch_size: int) -> list[list[int]]
             room -= n_new_prompts + n_longer
             n_new_prompts = 0
     return batches
+
+
+def _read_ends(reader: Reader, prompts: Sequence[list[int]]) -> torch.Tensor:
+    """Return the logits after each prompt, (prompts, vocabulary)."""
+    longest = max(map(len, prompts))
+    shared = shared_length(prompts)
+    # What all share is read once in any case; stems are what some share beyond it.
+    lengths = [max(shared + stem, 1) for stem in plan_stems([prompt[shared:] for prompt in prompts])]
+    stems = [tuple(prompt[:length]) for prompt, length in zip(prompts, lengths, strict=True)]
+    rests = [prompt[length:] for prompt, length in zip(prompts, lengths, strict=True)]
+    distinct = {stem: number for number, stem in enumerate(dict.fromkeys(stems))}
+    n_read = len(distinct) * (max(lengths) - shared) + len(prompts) * max(map(len, rests))
+    fits = reader.shares and (reader.window is None or longest <= reader.window)
+    if not fits or not all(rests) or n_read >= len(prompts) * (longest - shared):
+        return reader.read(prompts, room=0).logits
+    state, logits = reader.read([list(stem) for stem in distinct], room=max(map(len, rests)))
+    state.select(torch.tensor([distinct[stem] for stem in stems], device=logits.device))
+    return _read_rests(reader.model, state, rests, logits.device)
+
+
+def _read_rests(
+    model: PreTrainedModel, state: DecodingState, rests: Sequence[list[int]], device: torch.device
+) -> torch.Tensor:
+    """Return the logits after the last token of each rest, (rows, vocabulary)."""
+    width = max(map(len, rests))
+    tokens = torch.tensor([[*rest, *[0] * (width - len(rest))] for rest in rests], device=device)
+    lengths = torch.tensor([len(rest) for rest in rests], device=device)
+    with _unembedding_only(model, lengths - 1):
+        logits = state.extend(tokens, lengths)
+    # A model that is built otherwise than most has computed them at every place.
+    return logits[:, 0] if logits.shape[1] == 1 else _at(logits, lengths - 1)
+
+
+@contextmanager
+def _unembedding_only(model: PreTrainedModel, places: torch.Tensor) -> Iterator[None]:
+    """Let the output embeddings see one place of each row: over a vocabulary, logits cost as much as some blocks."""
+    unembedding = model.get_output_embeddings()
+    if unembedding is None:
+        yield
+        return
+    with unembedding.register_forward_pre_hook(lambda _, given: (_at(given[0], places)[:, None], *given[1:])):
+        yield
+
+
+def _at(values: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
+    """Return ``values[row, places[row]]`` of every row."""
+    return values[torch.arange(len(values), device=values.device), places.to(values.device)]
 
 
 def _score_candidates(reader: Reader, rows: Sequence[Continuation]) -> list[list[float]]:
