@@ -15,6 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from leakscope.figures.lanes import name_lanes
 from leakscope.figures.style import (
     CHARACTER,
     COLORS,
@@ -22,7 +23,6 @@ from leakscope.figures.style import (
     GREY,
     MARKERS,
     NO_LEAKAGE,
-    PALE,
     POOLED,
     SINGLE,
     Grid,
@@ -199,13 +199,8 @@ def _lane_name(lane: str, labels: Mapping[str, str] | None, by_category: bool) -
 
 
 def _lanes(ax: Axes, lanes: Sequence[str], names: Sequence[str]) -> None:
-    """Name the lanes, first on top, and shade every other one."""
-    for position in range(1, len(lanes), 2):
-        ax.axhspan(position - 0.5, position + 0.5, color=PALE, linewidth=0, zorder=0)
-    ax.set_yticks(range(len(lanes)), names)
-    ax.set_ylim(len(lanes) - 0.5, -0.5)
-    ax.tick_params(axis="y", length=0)
-    ax.grid(axis="x")
+    """Name the lanes, the pooled one in bold."""
+    name_lanes(ax, names)
     for lane, tick in zip(lanes, ax.yaxis.get_major_ticks(len(lanes)), strict=True):
         tick.label1.set_fontweight("bold" if lane == POOLED else "normal")
 
