@@ -426,7 +426,8 @@ def test_a_batch_that_does_not_fit_into_memory_is_divided(opened: dict[str, Lang
     with model.model.register_forward_pre_hook(refuse, with_kwargs=True):
         found = scored(model)
     assert refused
-    pd.testing.assert_frame_equal(found, expected, rtol=1e-5)
+    # A PMI is a difference of sums of up to 80 nats: what float32 leaves of it is absolute.
+    pd.testing.assert_frame_equal(found, expected, rtol=1e-5, atol=1e-3)
 
 
 def test_a_store_holds_one_list_of_floats_for_each_text(opened: dict[str, LanguageModel], tmp_path: Path) -> None:
