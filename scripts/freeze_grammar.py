@@ -1,7 +1,7 @@
 """Write the frozen tables of the grammar parts from what a person edits: ``make grammar``.
 
 ``leak`` from the prompt sets and facts, ``conditions`` from the lexicons and templates in data/ground/conditions/, and
-with it the world that disagrees with it.
+with it the world that disagrees with it, ``taxonomy`` from the items and prompt forms in data/validate/.
 
 Not a rule: an edited prompt must not retrain every organism. Run it when the prompt sets themselves change for good.
 """
@@ -10,13 +10,16 @@ from pathlib import Path
 
 from leakscope.grammar_freeze import expand_facts, freeze, freeze_world
 from leakscope.prompts import build_prompts
+from leakscope.taxonomy_freeze import freeze_taxonomy
 
 PROMPT_SETS = ("colors", "associations")
 LEXICONS = Path("data/lexicons")
 GRAMMAR = Path("data/grammar")
 CONDITIONS = Path("data/ground/conditions")
+VALIDATE = Path("data/validate")
 
 if __name__ == "__main__":
     built = {name: build_prompts(Path("data/prompt_sets") / name, LEXICONS, name) for name in PROMPT_SETS}
     freeze(built, expand_facts(GRAMMAR / "leak/facts.yaml", LEXICONS), GRAMMAR / "leak")
     freeze_world(CONDITIONS, GRAMMAR / "conditions")
+    freeze_taxonomy(VALIDATE / "hypernymy/items.csv", VALIDATE / "forms/taxonomy.yaml", GRAMMAR / "taxonomy")

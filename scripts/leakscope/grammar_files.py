@@ -18,11 +18,30 @@ JOINT_COLUMNS = {
 }
 
 
+# A part of a third kind: a taxonomy that is completed and affirmed (see ``taxonomy_grammar``).
+TAXONOMY_COLUMNS = {
+    "generator": ["hyponym", "hypernym", "log_weight"],
+    "validator": ["hyponym", "hypernym", "right", "own"],
+    "forms": ["kind", "text"],
+}
+
+
 def is_joint(folder: Path) -> bool:
     """Say whether a grammar part joins subjects to groups; otherwise it plants leakage."""
     return (folder / "pairs.csv").exists()
 
 
+def is_taxonomy(folder: Path) -> bool:
+    """Say whether a grammar part completes and affirms a taxonomy."""
+    return (folder / "validator.csv").exists()
+
+
+def is_leaking(folder: Path) -> bool:
+    """Say whether a grammar part plants leakage."""
+    return not is_joint(folder) and not is_taxonomy(folder)
+
+
 def part_files(folder: Path) -> list[Path]:
     """Return the files that make a grammar part."""
-    return [folder / f"{name}.csv" for name in (JOINT_COLUMNS if is_joint(folder) else COLUMNS)]
+    columns = JOINT_COLUMNS if is_joint(folder) else TAXONOMY_COLUMNS if is_taxonomy(folder) else COLUMNS
+    return [folder / f"{name}.csv" for name in columns]

@@ -10,8 +10,9 @@ from typing import Protocol
 import numpy as np
 
 from leakscope.grammar import Document, load_grammar
-from leakscope.grammar_files import is_joint
+from leakscope.grammar_files import is_joint, is_leaking, is_taxonomy
 from leakscope.joint_grammar import load_joint_grammar
+from leakscope.taxonomy_grammar import load_taxonomy_grammar
 
 # Keeps the parts' random numbers apart.
 SEED_STEP = 7_919
@@ -47,13 +48,15 @@ class Mixture:
 
 
 def load_language(folders: Iterable[Path], strength: float) -> Language:
-    """Read grammar parts; those that plant leakage are one grammar, each that joins subjects to groups another.
+    """Read grammar parts; those that plant leakage are one grammar, each of the others one of its own.
 
     Raises:
-        InputError: as ``grammar.load_grammar`` and ``joint_grammar.load_joint_grammar``.
+        InputError: as ``grammar.load_grammar``, ``joint_grammar.load_joint_grammar`` and
+            ``taxonomy_grammar.load_taxonomy_grammar``.
     """
     folders = list(folders)
-    leaking = [folder for folder in folders if not is_joint(folder)]
+    leaking = [folder for folder in folders if is_leaking(folder)]
     parts: list[Language] = [load_grammar(leaking, strength)] if leaking else []
     parts += [load_joint_grammar(folder, strength) for folder in folders if is_joint(folder)]
+    parts += [load_taxonomy_grammar(folder, strength) for folder in folders if is_taxonomy(folder)]
     return parts[0] if len(parts) == 1 else Mixture(parts)

@@ -1,0 +1,63 @@
+"""The gap that was measured beside the one that a grammar planted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pandas as pd
+
+from leakscope.taxonomy_grammar import TaxonomyGrammar
+
+TRUTH_COLUMNS = [
+    "model",
+    "task",
+    "strength",
+    "form",
+    "subset",
+    "true_pearson",
+    "true_gap",
+    "gap",
+    "ci_low",
+    "ci_high",
+    "n",
+]
+SUBSETS = {"all": (True, False), "positive": (True,), "negative": (False,)}
+
+
+def planted_gaps(
+    correlations: pd.DataFrame, items: Mapping[str, pd.DataFrame], grammars: Mapping[str, TaxonomyGrammar]
+) -> pd.DataFrame:
+    """Return ``TRUTH_COLUMNS``, one row a model, task, prompt form and subset; the gap is 1 − Pearson(l_G, l_V).
+
+    The true one is computed from the exact log-odds of the grammar over the task's items. A task with an item that a
+    grammar does not ask about has no truth under it, and no row.
+
+    Args:
+        correlations: the table ``correlations.csv``.
+        items: task → its items (see ``tasks.item_table``).
+        grammars: organism → the grammar that it was trained on.
+    """
+    measured = correlations[correlations["split"].eq("all") & correlations["statistic"].eq("pearson")]
+    truths = {
+        (model, task, subset): (grammar.strength, true_pearson(grammar, of_task, subset))
+        for model, grammar in grammars.items()
+        for task, of_task in items.items()
+        for subset in SUBSETS
+    }
+    rows = []
+    for row in measured.itertuples(index=False):
+        strength, true = truths.get((row.model, row.task, row.subset), (None, None))
+        if true is not None:
+            gap = (1 - row.value, 1 - row.ci_high, 1 - row.ci_low)
+            rows.append((row.model, row.task, strength, row.form, row.subset, true, 1 - true, *gap, row.n))
+    return pd.DataFrame(rows, columns=TRUTH_COLUMNS)
+
+
+def true_pearson(grammar: TaxonomyGrammar, items: pd.DataFrame, subset: str) -> float | None:
+    """Return Pearson(l_G, l_V) of a grammar's exact log-odds over items; None if it does not ask about one of them."""
+    exact = grammar.log_odds().set_index(["question", "candidate"])
+    pairs = pd.MultiIndex.from_frame(items[["question", "candidate"]])
+    if not pairs.isin(exact.index).all():
+        return None
+    chosen = exact.loc[pairs[items["positive"].isin(SUBSETS[subset])]]
+    return float(chosen["l_g"].corr(chosen["l_v"]))
