@@ -24,7 +24,7 @@ GRAMMARS = Path("data/grammar")
 
 def main(snakemake: "Snakemake") -> None:
     params = snakemake.params
-    items = [pd.read_parquet(path) for path in snakemake.input.items]
+    items = [pd.read_parquet(path) for path in snakemake.input.item_tables]
     grammars = {
         model: load_taxonomy_grammar(
             next(filter(is_taxonomy, (GRAMMARS / part for part in law["parts"]))), law["strength"]

@@ -19,10 +19,10 @@ from leakscope.validate.readers import read_records
 SEED = 0
 # Log-weights of right, near and other hypernyms, and how they vary: by hypernym, and by pair.
 RIGHT, NEAR, OTHER = 5.0, 2.5, 0.0
-BY_HYPERNYM, BY_PAIR = 1.0, 1.0
+BY_HYPERNYM, BY_PAIR = 1.0, 0.5
 # Of the part of a verdict that is its own, the share of variance that all pairs of a hypernym have in common: what can
 # be learnt of it from some pairs for others.
-SHARED = 0.75
+SHARED = 0.9
 
 
 def freeze_taxonomy(items: Path, forms: Path, folder: Path) -> None:

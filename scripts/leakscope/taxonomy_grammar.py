@@ -6,9 +6,9 @@ A taxonomy part is a folder of three frozen tables in ``data/grammar/<part>/``:
 * ``validator.csv``: the pairs that are asked about, whether each is right, and what affirming it goes by of its own;
 * ``forms.csv``: the sentences that ask for a completion, and those that ask for a verdict.
 
-The law of a document: one half completes, one half affirms; a form of its kind, uniformly. A completion has a uniform
-hyponym x and answers with hypernym y by p(y|x) ∝ exp(log-weight). A verdict is on a uniform pair of the table, and says
-Yes with log-odds
+The law of a document: with probability ``COMPLETED_SHARE`` it completes, else it affirms; a form of its kind,
+uniformly. A completion has a uniform hyponym x and answers with hypernym y by p(y|x) ∝ exp(log-weight). A verdict is on
+a uniform pair of the table, and says Yes with log-odds
 
     v = ±``CENTRE`` + ``SPREAD`` (λ g + √(1−λ²) n),
 
@@ -32,6 +32,7 @@ from leakscope.errors import InputError
 from leakscope.grammar import Document, read_part_table
 from leakscope.grammar_files import TAXONOMY_COLUMNS
 
+COMPLETED_SHARE = 0.35  # of documents; verdicts are learnt more slowly
 CENTRE, SPREAD = 3.0, 2.0  # of a verdict's log-odds, in nats: some nine verdicts in ten are right
 GENERATOR, VALIDATOR = "generator", "validator"
 YES, NO = "Yes", "No"
@@ -81,9 +82,9 @@ class TaxonomyGrammar:
         asked = list(zip(pairs["question"], pairs["candidate"], strict=True))
         affirmed = 1 / (1 + np.exp(-pairs["l_v"].to_numpy()))
         for _ in range(n):
-            kind = GENERATOR if rng.random() < 0.5 else VALIDATOR
+            kind = GENERATOR if rng.random() < COMPLETED_SHARE else VALIDATOR
             form = self.texts[kind][rng.integers(len(self.texts[kind]))]
-            share = 0.5 / len(self.texts[kind])
+            share = (COMPLETED_SHARE if kind == GENERATOR else 1 - COMPLETED_SHARE) / len(self.texts[kind])
             if kind == GENERATOR:
                 x = int(rng.integers(len(hyponyms)))
                 y = int(rng.choice(len(hypernyms), p=p[x]))
