@@ -1,0 +1,144 @@
+"""What training to close the gap achieved, and what it cost: a tuned model beside the one that it came from."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TypedDict
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+
+from leakscope.leak_rate import POOLED
+from leakscope.validate.discrimination import affirmed_rightly
+from leakscope.validate.gap import pearson
+from leakscope.validate.paired import ALL, main_form, questions_of, subsets_of
+from leakscope.validate.resampling import Floats, draw_clusters, estimate
+from leakscope.validate.splits import TEST, TRAIN
+
+COLUMNS = [
+    "base", "model", "method", "split", "part", "subset", "pearson_before", "pearson_after",
+    "closed", "closed_low", "closed_high", "validator_accuracy_before", "validator_accuracy_after",
+    "generator_accuracy_before", "generator_accuracy_after", "perplexity_before", "perplexity_after", "perplexity_rise",
+    "leak_rate_before", "leak_rate_after", "n",
+]  # fmt: skip
+
+
+class Tuned(TypedDict):
+    """A tuned model, the one it came from, and by which method and on which split of which task it was trained."""
+
+    model: str
+    base: str
+    method: str
+    task: str
+    split: str
+
+
+def closing(
+    tuned: Sequence[Tuned],
+    pairs: pd.DataFrame,
+    parts: pd.DataFrame,
+    ranks: pd.DataFrame,
+    perplexity: Mapping[str, float],
+    leak_rates: Mapping[str, float],
+    level: float,
+    resamples: int,
+    seed: int,
+) -> pd.DataFrame:
+    """Return ``COLUMNS``: before and after, for both parts of the split that a model was trained on and each subset.
+
+        closed = (r_after − r_before) / (1 − r_before)
+
+    of Pearson correlations, so 1 if the gap is gone and below 0 if it grew; its interval is of the bootstrap over
+    clusters, the same draws before and after. All is of the task's main form. ``generator_accuracy`` is accuracy@1 over
+    the part's questions (subset ``all`` only), ``perplexity_rise`` in percent, Leak-Rates in percent.
+
+    Args:
+        tuned: models, in the order of rows.
+        pairs: as ``paired.read_pairs`` returns them, of tuned models and those they came from.
+        parts: as ``paired.read_parts`` returns them.
+        ranks: ``model, task`` and ``discrimination.RANK_COLUMNS``.
+        perplexity: model → perplexity on neutral text; NaN where a model has none.
+        leak_rates: model → Leak-Rate; likewise.
+        level: of the intervals, 0 to 1.
+        resamples: of the bootstrap over clusters.
+        seed: of the bootstrap.
+
+    Source: share of the gap closed, Rodriguez et al. 2025 (arXiv 2504.11381).
+    """
+    main = main_form(pairs)
+    rows = []
+    for entry in tuned:
+        sides = (entry["base"], entry["model"])
+        cost = [values.get(model, np.nan) for values in (perplexity, leak_rates) for model in sides]
+        costs = (cost[0], cost[1], 100 * (cost[1] / cost[0] - 1), *cost[2:])
+        tables = [_of(main, model, entry["task"]).set_index("item_id") for model in sides]
+        ranked = [_of(ranks, model, entry["task"]) for model in sides]
+        for part in (TRAIN, TEST):
+            name = f"{entry['split']}-{part}"
+            chosen = parts.loc[(parts["task"] == entry["task"]) & (parts["split"] == name), "item_id"]
+            before, after = (table.loc[chosen] for table in tables)
+            first = [_accuracy_at_1(questions_of(table, before)) for table in ranked]
+            for subset, rows_before in subsets_of(before):
+                gap = _gap(rows_before, after.loc[rows_before.index], level, resamples, seed)
+                keys = (*sides, entry["method"], entry["split"], part, subset)
+                accuracy = first if subset == ALL else (np.nan, np.nan)
+                rows.append((*keys, *gap, *accuracy, *costs, len(rows_before)))
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def read_perplexity(paths: Sequence[str], models: Sequence[str]) -> dict[str, float]:
+    """Return model → perplexity, in the order of models; NaN where there was no neutral text to measure it on."""
+    found = [json.loads(Path(path).read_text(encoding="utf-8"))["perplexity"] for path in paths]
+    return {model: math.nan if value is None else float(value) for model, value in zip(models, found, strict=True)}
+
+
+def read_leak_rates(paths: Sequence[str]) -> dict[str, float]:
+    """Return model → Leak-Rate by the first scorer, pooled over the pairs of all categories and prompt sets; percent.
+
+    Args:
+        paths: of the study's table of Leak-Rates; empty if it has none.
+    """
+    if not paths:
+        return {}
+    table = pd.read_csv(paths[0], keep_default_na=False, na_values=[""])
+    pooled = table[(table["category"] == POOLED) & (table["scorer"] == table["scorer"].iloc[0])]
+    sums = pooled.assign(total=pooled["leak_rate"] * pooled["n_pairs"]).groupby("model")[["total", "n_pairs"]].sum()
+    return {str(model): float(rate) for model, rate in (sums["total"] / sums["n_pairs"]).items()}
+
+
+def share_closed(before: ArrayLike, after: ArrayLike) -> Floats:
+    """Return which share of the gap 1 − r training has closed; NaN where there was none.
+
+    Args:
+        before: correlations, of any shape.
+        after: likewise.
+    """
+    gap = 1 - np.asarray(before, dtype=float)
+    gap = np.where(gap > 0, gap, np.nan)
+    closed: Floats = (gap - (1 - np.asarray(after, dtype=float))) / gap
+    return closed
+
+
+def _gap(before: pd.DataFrame, after: pd.DataFrame, level: float, resamples: int, seed: int) -> tuple[float, ...]:
+    """Return both correlations, the share closed with its interval, and both validator accuracies."""
+    draws = draw_clusters(before["cluster"], resamples, seed)
+    r = [pearson(rows["l_g"].to_numpy(float), rows["l_v"].to_numpy(float), draws) for rows in (before, after)]
+    closed = estimate(share_closed(*r), draws, level)
+    accuracy = [
+        float(affirmed_rightly(rows["l_v"], rows["positive"]).mean()) if len(rows) else np.nan
+        for rows in (before, after)
+    ]
+    return (float(r[0][0]), float(r[1][0]), *closed, *accuracy)
+
+
+def _of(table: pd.DataFrame, model: str, task: str) -> pd.DataFrame:
+    rows: pd.DataFrame = table[(table["model"] == model) & (table["task"] == task)]
+    return rows
+
+
+def _accuracy_at_1(ranked: pd.DataFrame) -> float:
+    return float((ranked["rank"].astype(float) <= 1).mean()) if len(ranked) else np.nan

@@ -1,0 +1,80 @@
+"""Generator and validator layer by layer, as the logit lens reads them, and where the two part."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+
+from leakscope.validate.discrimination import roc_auc
+from leakscope.validate.gap import pearson
+from leakscope.validate.paired import ALL, Names, subsets_of
+from leakscope.validate.resampling import draw_clusters
+
+VALUES = ["l_g", "l_v", "pearson", "generator_auc", "validator_auc", "n"]
+LAYER_COLUMNS = ["model", "task", "layer", "subset", *VALUES]
+PARTING_COLUMNS = ["model", "task", "layer_generator", "layer_validator", "layer_parting"]
+TOLERANCE = 0.05
+"""How near to its last layer an AUC has come, or how far below its highest a correlation has fallen."""
+
+
+def layer_summary(layers: Sequence[str], layered: Names, items: Sequence[str]) -> pd.DataFrame:
+    """Return ``LAYER_COLUMNS``: means of both log-odds, their correlation and ROC-AUCs, by layer and subset.
+
+    ``l_g`` is of the candidate's first token, as the lens reads it. AUCs are of all items; NaN in the other subsets.
+
+    Args:
+        layers: tables ``item_id, layer, l_g_first, l_v``.
+        layered: the model and the task of each.
+        items: the table of items of each.
+    """
+    rows = []
+    for path, (model, task), items_path in zip(layers, layered, items, strict=True):
+        labels = pd.read_parquet(items_path, columns=["item_id", "positive"])
+        table = pd.read_parquet(path).merge(labels, on="item_id", validate="many_to_one")
+        for layer, of_layer in table.groupby("layer"):
+            rows += [(model, task, layer, subset, *_summary(found, subset)) for subset, found in subsets_of(of_layer)]
+    return pd.DataFrame(rows, columns=LAYER_COLUMNS)
+
+
+def parting(summary: pd.DataFrame) -> pd.DataFrame:
+    """Return ``PARTING_COLUMNS``: where generator and validator are ready, and where they part; one row a model, task.
+
+    ``layer_generator`` and ``layer_validator``: the first from which on its AUC stays within ``TOLERANCE`` of the last
+    layer's. ``layer_parting``: the first from which on the correlation stays more than ``TOLERANCE`` below its highest;
+    missing if the two do not part.
+
+    Args:
+        summary: as ``layer_summary`` returns it.
+    """
+    rows = []
+    for keys, table in summary[summary["subset"] == ALL].groupby(["model", "task"], sort=False):
+        layers, rises = table["layer"], table[["generator_auc", "validator_auc"]]
+        ready = [first_lasting(layers, (rises[name] - rises[name].iloc[-1]).abs() <= TOLERANCE) for name in rises]
+        parted = table["pearson"] < table["pearson"].max() - TOLERANCE
+        rows.append((*keys, *ready, first_lasting(layers, parted)))
+    return pd.DataFrame(rows, columns=PARTING_COLUMNS).astype(dict.fromkeys(PARTING_COLUMNS[2:], "Int64"))
+
+
+def first_lasting(layers: ArrayLike, holds: ArrayLike) -> int | None:
+    """Return the first layer from which on something holds in every layer; None if not in the last.
+
+    Args:
+        layers: (layers,), in rising order.
+        holds: (layers,).
+    """
+    backwards = np.asarray(holds, dtype=bool)[::-1]
+    lasting = int(np.logical_and.accumulate(backwards).sum())
+    return int(np.asarray(layers)[-lasting]) if lasting else None
+
+
+def _summary(rows: pd.DataFrame, subset: str) -> tuple[float, ...]:
+    l_g, l_v = (rows[name].to_numpy(dtype=float) for name in ("l_g_first", "l_v"))
+    sample = draw_clusters(np.arange(len(rows)), 0)
+    aucs = [np.nan, np.nan]
+    if subset == ALL:
+        aucs = [float(roc_auc(values, rows["positive"], sample)[0]) for values in (l_g, l_v)]
+    means = rows[["l_g_first", "l_v"]].mean()
+    return (*means, float(pearson(l_g, l_v, sample)[0]), *aucs, len(rows))

@@ -1,0 +1,183 @@
+"""Scores of generator and validator side by side, one row an item and form, and the parts of a task."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from leakscope.errors import InputError
+from leakscope.validate.form_names import IMPORTED, IMPORTED_FORM, PairedForm, paired_forms
+from leakscope.validate.forms import read_forms
+from leakscope.validate.splits import TEST, TRAIN, read_splits
+from leakscope.validate.tasks import ITEM_COLUMNS
+
+PAIRED_COLUMNS = ["model", "task", "form", *ITEM_COLUMNS, "l_g", "l_v", "l_g_first", "p_yes_no"]
+VALUES = ["log_odds", "log_odds_first", "logprob_yes", "logprob_no"]
+PART_COLUMNS = ["task", "split", "item_id"]
+ALL = "all"
+SUBSETS = (ALL, "positive", "negative")
+
+Names = Sequence[Sequence[str]]
+"""Two names a file, such as ``[model, task]``, in the order of the files."""
+
+
+def read_pairs(
+    scores: Sequence[str],
+    scored: Names,
+    items: Sequence[str],
+    forms: Mapping[str, str],
+    styles: Mapping[str, Sequence[str] | None],
+) -> pd.DataFrame:
+    """Return ``PAIRED_COLUMNS`` of every model and task in the styles it was asked in, each task's main form first.
+
+    Args:
+        scores: tables of scores, one row an item and prompt form.
+        scored: the model and the task of each.
+        items: the table of items of each.
+        forms: task → file of prompt forms; of a task whose scores were computed elsewhere, none is read.
+        styles: task → ids of the styles that are used, or None for all.
+
+    Raises:
+        InputError: an item lacks a score.
+    """
+    tables = [pd.DataFrame(columns=PAIRED_COLUMNS)]
+    for scores_path, (model, task), items_path in zip(scores, scored, items, strict=True):
+        table = pd.read_parquet(scores_path)
+        imported = table["form_id"].eq(IMPORTED).all()
+        named = [IMPORTED_FORM] if imported else paired_forms(read_forms(Path(forms[task])), styles[task])
+        # A model without a chat template was not asked in chat styles.
+        asked = set(table["style"])
+        named = [form for form in named if form.style in asked]
+        tables.append(pair_scores(model, task, table, pd.read_parquet(items_path), named))
+    return pd.concat(tables[1:] or tables, ignore_index=True)
+
+
+def pair_scores(
+    model: str, task: str, scores: pd.DataFrame, items: pd.DataFrame, forms: Sequence[PairedForm]
+) -> pd.DataFrame:
+    """Return ``PAIRED_COLUMNS``, form by form, in the order of items; clusters are folded.
+
+    ``l_g`` and ``l_v`` are the log-odds of the whole candidate and of yes against no, ``l_g_first`` those of the
+    candidate's first token, ``p_yes_no`` the probability of yes and no together; NaN where they are not known.
+
+    Args:
+        model: its name.
+        task: its name.
+        scores: ``item_id, kind, form_id, style`` and values, one row an item and prompt form.
+        items: as ``tasks.item_table`` returns them.
+        forms: that are compared.
+
+    Raises:
+        InputError: an item lacks a score.
+    """
+    of_prompt = dict(list(scores.groupby(["kind", "style", "form_id"])))
+    folded = items.assign(model=model, task=task, cluster=items["cluster"].str.casefold())
+    tables = []
+    for form in forms:
+        generator, validator = (
+            _values(of_prompt.get(key), items["item_id"], f"scores of {model}, task {task}: {key[0]} form {key[2]!r}")
+            for key in (("generator", form.style, form.generator_id), ("validator", form.style, form.validator_id))
+        )
+        tables.append(
+            folded.assign(
+                form=form.name,
+                l_g=generator["log_odds"].to_numpy(),
+                l_v=validator["log_odds"].to_numpy(),
+                l_g_first=generator["log_odds_first"].to_numpy(),
+                p_yes_no=np.exp(validator[["logprob_yes", "logprob_no"]].to_numpy()).sum(axis=1),
+            )
+        )
+    return pd.concat(tables, ignore_index=True)[PAIRED_COLUMNS]
+
+
+def read_parts(splits: Sequence[str], names: Names, pairs: pd.DataFrame) -> pd.DataFrame:
+    """Return ``PART_COLUMNS``: the items of ``<split>-train`` and ``<split>-test`` of each task.
+
+    Args:
+        splits: files of splits.
+        names: the task and the split of each.
+        pairs: as ``read_pairs`` returns them.
+
+    Raises:
+        InputError: a file of splits lacks an item (see ``splits.read_splits``).
+    """
+    tables = [pd.DataFrame(columns=PART_COLUMNS)]
+    for path, (task, split) in zip(splits, names, strict=True):
+        items = pairs.loc[(pairs["task"] == task) & (pairs["form"] != IMPORTED), ["item_id"]].drop_duplicates()
+        sides = read_splits(Path(path), items)
+        for side in (TRAIN, TEST):
+            chosen = items.loc[sides == side, "item_id"]
+            tables.append(pd.DataFrame({"task": task, "split": f"{split}-{side}", "item_id": chosen}))
+    return pd.concat(tables[1:] or tables, ignore_index=True)
+
+
+def read_named(paths: Sequence[str], names: Names, columns: Sequence[str]) -> pd.DataFrame:
+    """Return tables below each other, ``model, task`` and their ``columns``; without rows if there are none.
+
+    Args:
+        paths: tables of the workflow.
+        names: the model and the task of each.
+        columns: that are kept.
+    """
+    tables = [pd.DataFrame(columns=["model", "task", *columns])]
+    for path, (model, task) in zip(paths, names, strict=True):
+        table = pd.read_parquet(path)[list(columns)]
+        table.insert(0, "model", model)
+        table.insert(1, "task", task)
+        tables.append(table)
+    return pd.concat(tables[1:] or tables, ignore_index=True)
+
+
+def main_form(pairs: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of each model's and task's main form, the first."""
+    first = pairs.groupby(["model", "task"], sort=False)["form"].transform("first")
+    return pairs[pairs["form"] == first].reset_index(drop=True)
+
+
+def parts_of(rows: pd.DataFrame, parts: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Yield ``all`` with all rows, then each part of their task with its rows.
+
+    Scores that were computed elsewhere have items of their own, which no split knows.
+
+    Args:
+        rows: of ``read_pairs``, one task's.
+        parts: as ``read_parts`` returns them.
+    """
+    yield ALL, rows
+    known = rows.loc[rows["form"] != IMPORTED]
+    if len(known):
+        for split, members in parts[parts["task"] == known["task"].iloc[0]].groupby("split", sort=False):
+            yield str(split), known[known["item_id"].isin(members["item_id"])]
+
+
+def subsets_of(rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Yield each of ``SUBSETS`` with its rows: all, those with a right candidate, those with a wrong one."""
+    positive = rows["positive"].astype(bool)
+    yield from zip(SUBSETS, (rows, rows[positive], rows[~positive]), strict=True)
+
+
+def forms_and_subsets(rows: pd.DataFrame) -> Iterator[tuple[tuple[str, str], pd.DataFrame]]:
+    """Yield each form with each of ``SUBSETS``, and its rows."""
+    for form, of_form in rows.groupby("form", sort=False):
+        for subset, chosen in subsets_of(of_form):
+            yield (str(form), subset), chosen
+
+
+def questions_of(ranked: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of ``ranked`` (one a question) whose question has a right candidate among ``rows``."""
+    folded = rows.loc[rows["positive"].astype(bool), "question"].str.casefold()
+    return ranked[ranked["question"].str.casefold().isin(folded)]
+
+
+def _values(rows: pd.DataFrame | None, item_ids: pd.Series, where: str) -> pd.DataFrame:
+    """Return ``VALUES`` in the order of items."""
+    table = pd.DataFrame(columns=["item_id", *VALUES]) if rows is None else rows
+    found = table.set_index("item_id").reindex(columns=VALUES).astype(float).reindex(item_ids)
+    missing = found["log_odds"].isna().to_numpy()
+    if missing.any():
+        item = item_ids.iloc[int(missing.argmax())]
+        raise InputError(f"{where}: got no score of item {item!r} ({missing.sum()} such); allowed: one of each item.")
+    return found

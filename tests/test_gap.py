@@ -1,0 +1,296 @@
+"""Correlations of generator and validator and their bootstrap over clusters, against scipy and by their properties."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from scipy import stats
+
+from leakscope.errors import InputError
+from leakscope.validate import gap, resampling
+from leakscope.validate.discrimination import COMPLETION_COLUMNS, RANK_COLUMNS, answer_accuracy
+from leakscope.validate.form_agreement import form_agreement
+from leakscope.validate.form_names import IMPORTED_FORM, paired_forms
+from leakscope.validate.forms import read_forms
+from leakscope.validate.gap import STATISTICS, correlate, correlations
+from leakscope.validate.imported_scores import import_scores
+from leakscope.validate.paired import PAIRED_COLUMNS, main_form, read_named, read_pairs, read_parts
+from leakscope.validate.resampling import Draws, draw_clusters, estimate, weighted_means
+from leakscope.validate.scored import imported_table
+from leakscope.validate.tasks import ITEM_COLUMNS
+
+SETTINGS = {"level": 0.95, "resamples": 99, "seed": 0}
+SCIPY: dict[str, Callable[..., Any]] = {
+    "pearson": stats.pearsonr,
+    "spearman": stats.spearmanr,
+    "kendall": stats.kendalltau,
+}
+FORMS = """
+description: d
+generators:
+  - {id: g1, text: "{question} are", negated: "{question} are not"}
+  - {id: g2, text: "All {question} are", negated: "No {question} are"}
+validators:
+  - {id: v1, text: "Are {question} {candidate}?"}
+styles:
+  - {id: plain, shots: 0, chat: false, template: "{prompt}"}
+  - {id: shown, shots: 2, chat: false, template: "{prompt}"}
+"""
+
+
+def drawn(values: NDArray[np.float64], draws: Draws, draw: int) -> NDArray[np.float64]:
+    """Return a draw written out: each item as often as it stands there."""
+    return np.repeat(values, draws.weights()[:, draw].astype(int))
+
+
+@st.composite
+def tied_samples(draw: st.DrawFn) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int_]]:
+    n = draw(st.integers(3, 14))
+    columns = [draw(st.lists(st.integers(0, top), min_size=n, max_size=n)) for top in (5, 3, 4)]
+    return np.array(columns[0], float) * 0.1, np.array(columns[1], float) - 7, np.array(columns[2])
+
+
+# Draws
+
+
+def test_draws_are_of_whole_clusters_after_the_sample_itself() -> None:
+    clusters = ["b", "a", "b", "c", "b"]
+    draws = draw_clusters(clusters, 50, 3)
+    assert draws.counts.shape == (3, 51)
+    assert (draws.counts[:, 0] == 1).all()
+    assert (draws.counts.sum(0) == 3).all()
+    assert (draws.weights()[[0, 2, 4]] == draws.counts[1]).all()
+    assert not np.array_equal(draws.counts, draw_clusters(clusters, 50, 4).counts)
+
+
+def test_draws_depend_on_clusters_and_not_on_the_order_of_items() -> None:
+    clusters = np.array(["b", "a", "b", "c", "d", "a"])
+    turned = np.array([5, 3, 0, 1, 4, 2])
+    one, other = draw_clusters(clusters, 20, 0), draw_clusters(clusters[turned], 20, 0)
+    np.testing.assert_array_equal(one.weights()[turned], other.weights())
+
+
+def test_an_interval_is_of_percentiles_of_finite_resamples() -> None:
+    draws = draw_clusters([0, 1], 5)
+    found = estimate(np.array([9.0, 1.0, 2.0, 3.0, np.nan, np.inf]), draws, 0.5)
+    assert found == (9.0, 1.5, 2.5)
+    assert np.isnan(estimate(np.array([np.nan, 1.0, 2.0]), draws, 0.5)).all()
+    one = estimate(np.array([1.0, 1.0, 1.0]), draw_clusters([0, 0], 2), 0.5)
+    assert one.value == 1
+    assert np.isnan(one[1:]).all()
+
+
+def test_means_of_draws() -> None:
+    draws = Draws(np.array([0, 0, 1]), np.array([[1.0, 2.0, 0.0], [1.0, 0.0, 0.0]]))
+    np.testing.assert_allclose(weighted_means([1.0, 2.0, 6.0], draws), [3.0, 1.5, np.nan])
+    assert np.isnan(weighted_means([], draw_clusters([], 2))).all()
+
+
+# Correlations
+
+
+@settings(max_examples=60, deadline=None)
+@given(tied_samples(), st.sampled_from([1, 30, 10**6]))
+def test_each_draw_has_the_correlation_of_its_items_written_out(
+    sample: tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int_]], cells: int
+) -> None:
+    x, y, clusters = sample
+    draws = draw_clusters(clusters, 12, 1)
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (gap, resampling):
+            patch.setattr(module, "CELLS", cells)
+        found = {name: statistic(x, y, draws) for name, statistic in STATISTICS.items()}
+    for name, values in found.items():
+        for i, value in enumerate(values):
+            a, b = drawn(x, draws, i), drawn(y, draws, i)
+            constant = np.ptp(a) == 0 or np.ptp(b) == 0
+            expected = np.nan if constant else SCIPY[name](a, b).statistic
+            assert value == pytest.approx(expected, abs=1e-9, nan_ok=True), (name, i)
+
+
+def test_worked_by_hand() -> None:
+    # Ranks 1, 2, 3, 4 and 1, 3, 2, 4: ρ = 1 − 6·2/60; five pairs agree, one does not: τ = 4/6.
+    found = correlate([1, 2, 3, 4], [1, 3, 2, 4], ["a", "b", "c", "d"], **SETTINGS)
+    assert [found[name].value for name in ("pearson", "spearman", "kendall")] == pytest.approx([0.8, 0.8, 2 / 3])
+
+
+def test_large_offsets_cost_no_digits() -> None:
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(2, 40))
+    draws = draw_clusters(range(40), 10)
+    np.testing.assert_allclose(gap.pearson(x + 2**20, y - 2**20, draws), gap.pearson(x, y, draws), atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("x", "y"), [([], []), ([1.0, 2.0], [3.0, 4.0]), ([0.1] * 5, [1, 2, 3, 4, 5]), ([1, 2, 3, 4, 5], [-0.7] * 5)]
+)
+def test_too_few_items_or_a_side_that_does_not_vary_have_no_correlation(x: list[float], y: list[float]) -> None:
+    found = correlate(x, y, list(range(len(x))), **SETTINGS)
+    assert list(found) == list(STATISTICS)
+    assert all(np.isnan(interval).all() for interval in found.values())
+
+
+def test_copies_within_a_cluster_tell_nothing_new() -> None:
+    rng = np.random.default_rng(5)
+    x, y, clusters = rng.normal(size=30), rng.normal(size=30), np.arange(30) // 2
+    once = correlate(x, y, clusters, **SETTINGS)
+    copied = correlate(np.repeat(x, 5), np.repeat(y, 5), np.repeat(clusters, 5), **SETTINGS)
+    for name, interval in once.items():
+        assert copied[name] == pytest.approx(interval, abs=1e-12)
+        assert interval.low < interval.value < interval.high
+
+
+def test_the_order_of_rows_does_not_matter() -> None:
+    rng = np.random.default_rng(6)
+    x, y, clusters = rng.normal(size=40), rng.normal(size=40), np.array([f"c{i % 9}" for i in range(40)])
+    turned = rng.permutation(40)
+    one, other = correlate(x, y, clusters, **SETTINGS), correlate(x[turned], y[turned], clusters[turned], **SETTINGS)
+    for name, interval in one.items():
+        assert other[name] == pytest.approx(interval, abs=1e-12)
+
+
+def test_the_interval_is_as_wide_as_theory_says() -> None:
+    rng = np.random.default_rng(7)
+    x = rng.normal(size=1000)
+    y = 0.6 * x + 0.8 * rng.normal(size=1000)
+    found = correlate(x, y, range(1000), 0.95, 999, 0)["pearson"]
+    half = np.tanh(np.arctanh(found.value) + np.array([-1, 1]) * stats.norm.ppf(0.975) / np.sqrt(997))
+    assert (found.low, found.high) == pytest.approx(tuple(half), abs=0.01)
+
+
+# Forms and tables
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Items, forms, splits and the scores of a model that was asked and of one that was not."""
+    folder = tmp_path_factory.mktemp("gap")
+    (folder / "forms.yaml").write_text(FORMS, encoding="utf-8")
+    rng = np.random.default_rng(0)
+    rows = [(f"{q}/{c}", q, c, c == "c0", q, "none") for q in ("A", "b", "c", "d", "e") for c in ("c0", "c1", "c2")]
+    items = pd.DataFrame(rows, columns=ITEM_COLUMNS)
+    items.to_parquet(folder / "items.parquet")
+    scores = []
+    for style in ("plain", "shown"):
+        for kind, form in (("generator", "g1"), ("negated", "g1"), ("generator", "g2"), ("validator", "v1")):
+            table = pd.DataFrame({"item_id": items["item_id"], "kind": kind, "form_id": form, "style": style})
+            columns = ["logprob_yes", "logprob_no"] if kind == "validator" else ["log_odds_first"]
+            values = {name: rng.normal(size=len(items)) - 3 for name in ("log_odds", *columns)}
+            scores.append(table.assign(**values))
+    pd.concat(scores)[::-1].to_parquet(folder / "scores.parquet")
+    imported = items[:9].assign(l_g=range(9), l_v=[0, 2, 1, 3, 4, 6, 5, 7, 8])
+    imported_table(imported).to_parquet(folder / "imported.parquet")
+    imported[ITEM_COLUMNS].to_parquet(folder / "imported.items.parquet")
+    splits = items.assign(split=["train"] * 9 + ["test"] * 5 + ["unused"])[["item_id", "split"]]
+    splits.to_csv(folder / "task.random.csv", index=False)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def pairs(folder: Path) -> pd.DataFrame:
+    paths = [[str(folder / f"{name}.parquet") for name in names] for names in (
+        ["scores", "imported"], ["items", "imported.items"])]  # fmt: skip
+    forms = {"task": str(folder / "forms.yaml")}
+    return read_pairs(paths[0], [["asked", "task"], ["brought", "task"]], paths[1], forms, {"task": None})
+
+
+def test_forms_are_paired_in_order_and_filled_up_with_the_first(folder: Path) -> None:
+    forms = read_forms(folder / "forms.yaml")
+    names = [form.name for form in paired_forms(forms)]
+    assert names == ["plain/g1/v1", "plain/g2/v1", "shown/g1/v1", "shown/g2/v1"]
+    assert paired_forms(forms, ["shown", "plain"])[0] == ("shown/g1/v1", "shown", "g1", "v1")
+    with pytest.raises(InputError, match="Did you mean 'plain'"):
+        paired_forms(forms, ["plane"])
+
+
+def test_pairs_have_the_scores_of_their_forms(folder: Path, pairs: pd.DataFrame) -> None:
+    assert list(pairs) == PAIRED_COLUMNS
+    assert pairs["form"].unique().tolist() == ["plain/g1/v1", "plain/g2/v1", "shown/g1/v1", "shown/g2/v1", "imported"]
+    assert pairs.loc[pairs["question"] == "A", "cluster"].unique().tolist() == ["a"]
+    scores = pd.read_parquet(folder / "scores.parquet").set_index(["style", "kind", "form_id", "item_id"])
+    row = pairs[(pairs["form"] == "shown/g2/v1") & (pairs["item_id"] == "c/c1")].iloc[0]
+    generator, validator = (scores.loc[("shown", *form, "c/c1")] for form in (("generator", "g2"), ("validator", "v1")))
+    assert (row["l_g"], row["l_g_first"]) == (generator["log_odds"], generator["log_odds_first"])
+    assert row["l_v"] == validator["log_odds"]
+    assert row["p_yes_no"] == pytest.approx(np.exp(validator["logprob_yes"]) + np.exp(validator["logprob_no"]))
+    brought = pairs[pairs["model"] == "brought"]
+    assert brought["p_yes_no"].isna().all()
+    assert main_form(pairs)["form"].value_counts().to_dict() == {"plain/g1/v1": 15, IMPORTED_FORM.name: 9}
+
+
+def test_an_item_without_a_score_is_named(folder: Path, tmp_path: Path) -> None:
+    scores = pd.read_parquet(folder / "scores.parquet")
+    lacking = scores[(scores["item_id"] != "b/c1") | (scores["kind"] != "validator")]
+    lacking.to_parquet(tmp_path / "scores.parquet")
+    forms, items = {"task": str(folder / "forms.yaml")}, [str(folder / "items.parquet")]
+    with pytest.raises(InputError, match=r"scores of m, task task: validator form 'v1': got no score of item 'b/c1'"):
+        read_pairs([str(tmp_path / "scores.parquet")], [["m", "task"]], items, forms, {"task": ["plain"]})
+
+
+def test_a_style_that_a_model_was_not_asked_in_is_left_out(folder: Path, tmp_path: Path) -> None:
+    scores = pd.read_parquet(folder / "scores.parquet")
+    scores[scores["style"] == "shown"].to_parquet(tmp_path / "scores.parquet")
+    forms, items = {"task": str(folder / "forms.yaml")}, [str(folder / "items.parquet")]
+    found = read_pairs([str(tmp_path / "scores.parquet")], [["m", "task"]], items, forms, {"task": None})
+    assert found["form"].unique().tolist() == ["shown/g1/v1", "shown/g2/v1"]
+
+
+def test_the_table_has_each_part_and_subset_of_it(folder: Path, pairs: pd.DataFrame) -> None:
+    parts = read_parts([str(folder / "task.random.csv")], [["task", "random"]], pairs)
+    table = correlations(pairs, parts, **SETTINGS)
+    assert list(table) == gap.COLUMNS
+    asked, brought = (table[table["model"] == model] for model in ("asked", "brought"))
+    assert asked["split"].unique().tolist() == ["all", "random-train", "random-test"]
+    assert len(asked) == 3 * 4 * 3 * 3
+    assert brought["split"].unique().tolist() == ["all"]
+    keyed = asked.set_index(["split", "form", "subset", "statistic"])
+    sizes = keyed["n"].xs("plain/g1/v1", level="form").xs("pearson", level="statistic").to_dict()
+    assert sizes[("all", "all")] == 15
+    assert sizes[("random-train", "positive")] == 3
+    assert sizes[("random-test", "negative")] == 3
+    rows = pairs[(pairs["form"] == "shown/g2/v1") & ~pairs["positive"]].iloc[:6]
+    expected = stats.kendalltau(rows["l_g"], rows["l_v"]).statistic
+    assert keyed.loc[("random-train", "shown/g2/v1", "negative", "kendall"), "value"] == pytest.approx(expected)
+    pd.testing.assert_frame_equal(table, correlations(pairs, parts, **SETTINGS))
+
+
+def test_no_split_and_no_scores_are_no_rows(pairs: pd.DataFrame) -> None:
+    parts = read_parts([], [], pairs)
+    assert set(correlations(pairs, parts, **SETTINGS)["split"]) == {"all"}
+    assert correlations(read_pairs([], [], [], {}, {}), parts, **SETTINGS).empty
+
+
+def test_prompt_forms_of_a_style_are_compared_with_each_other(folder: Path) -> None:
+    paths = [str(folder / "scores.parquet"), str(folder / "imported.parquet")]
+    table = form_agreement(paths, [["asked", "task"], ["brought", "task"]])
+    asked, brought = (table[table["model"] == model] for model in ("asked", "brought"))
+    assert asked.groupby("style").size().to_dict() == {"plain": 6, "shown": 6}
+    assert brought[["kind_a", "kind_b", "n"]].to_numpy().tolist() == [["generator", "validator", 9]]
+    expected = stats.pearsonr(range(9), [0, 2, 1, 3, 4, 6, 5, 7, 8]).statistic
+    assert brought["pearson"].item() == pytest.approx(expected)
+
+
+@pytest.mark.published
+def test_published_scores_give_the_published_correlations_and_accuracy(published: Path, tmp_path: Path) -> None:
+    scores = import_scores(published / "lexical/hypernymy-train.json")
+    imported_table(scores).to_parquet(tmp_path / "s.parquet")
+    scores.reindex(columns=ITEM_COLUMNS).to_parquet(tmp_path / "i.parquet")
+    pairs = read_pairs([str(tmp_path / "s.parquet")], [["gemma", "t"]], [str(tmp_path / "i.parquet")], {}, {})
+    parts = read_parts([], [], pairs)
+    table = correlations(pairs, parts, **SETTINGS)
+    pearson = table[table["statistic"] == "pearson"].set_index("subset")
+    assert pearson["value"].round(3).to_dict() == {"all": 0.777, "positive": 0.489, "negative": 0.482}
+    assert (pearson["ci_low"] < pearson["value"]).all()
+    assert (pearson["value"] < pearson["ci_high"]).all()
+    nothing = read_named([], [], RANK_COLUMNS), read_named([], [], COMPLETION_COLUMNS)
+    accuracy = answer_accuracy(pairs, parts, *nothing, **SETTINGS).set_index("statistic")["value"]
+    assert round(accuracy["validator_accuracy"], 3) == 0.804
+    assert list(accuracy.index) == ["validator_accuracy", "validator_auc", "generator_auc"]
