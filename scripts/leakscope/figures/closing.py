@@ -1,0 +1,105 @@
+"""What it takes to close the gap: how much of it each method closes, and what that costs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
+
+from leakscope.figures.curves import add_legend, plain_handle, series_handle
+from leakscope.figures.lanes import Labels, name_lanes, offset, rows_of
+from leakscope.figures.style import (
+    DOUBLE,
+    GREY,
+    label_of,
+    mark_vertical,
+    model_order,
+    no_data,
+    series,
+    styled,
+    unique,
+    wrapped,
+)
+
+LANE, POINT, MARGINS = 0.1, 0.085, 0.55  # inches
+LANE_LABEL = 1.6  # inches, after which the name of a method is broken
+STEEP = 200.0  # percent of perplexity, from which on the axis is logarithmic beyond LINEAR
+LINEAR = 10.0
+XLABELS = (
+    "share of the gap closed (%)",
+    "change of accuracy (points)",
+    "rise of perplexity\non neutral text (%)",
+)
+
+
+@styled
+def closing(table: pd.DataFrame, *, labels: Labels) -> Figure:
+    """Draw for each method the share of the gap closed with its interval, the change of accuracy and of perplexity.
+
+    A row of panels for each model that was tuned; items of the test part, all of them; colours are splits.
+
+    Args:
+        table: ``closing.csv``; shares and accuracies from 0 to 1, the rise of perplexity in percent.
+        labels: what to print for a model; its order is the order drawn.
+    """
+    data = rows_of(table, subset="all", part="test")
+    if data.empty or data["closed"].isna().all():
+        return no_data("no tuned model was measured on test items")
+    data = pd.DataFrame(
+        {
+            "base": data["base"], "method": data["method"], "split": data["split"], "closed": 100 * data["closed"],
+            "low": 100 * data["closed_low"], "high": 100 * data["closed_high"],
+            "validator": 100 * (data["validator_accuracy_after"] - data["validator_accuracy_before"]),
+            "generator": 100 * (data["generator_accuracy_after"] - data["generator_accuracy_before"]),
+            "rise": data["perplexity_rise"],
+        }
+    )  # fmt: skip
+    bases = model_order(data.rename(columns={"base": "model"}), labels)
+    methods, splits = unique(data["method"]), unique(data["split"])
+    height = len(methods) * (LANE + POINT * len(splits)) + 0.1
+    fig = Figure(figsize=(DOUBLE, len(bases) * (height + 0.25) + MARGINS), layout="constrained")
+    grid = fig.subplots(len(bases), 3, squeeze=False, sharex="col", sharey=True, width_ratios=[1.5, 1, 1])
+    for base, axes in zip(bases, grid, strict=True):
+        rows = data[data["base"] == base]
+        for ax in axes:
+            name_lanes(ax, [wrapped(method, LANE_LABEL) for method in methods])
+            mark_vertical(ax, 0.0, None)
+        for y, method in enumerate(methods):
+            _lane(axes, y, rows[rows["method"] == method], splits)
+        axes[0].set_title(label_of(base, labels), loc="left", pad=4)
+    if data["rise"].abs().max() > STEEP:
+        grid[0, 2].set_xscale("symlog", linthresh=LINEAR)
+        grid[0, 2].xaxis.set_major_formatter(FuncFormatter(lambda percent, _: f"{percent:g}".replace("-", "−")))
+    for ax, label in zip(grid[-1], XLABELS, strict=True):
+        ax.set_xlabel(label)
+    handles = [series_handle(number, f"split {split}", linestyle="-") for number, split in enumerate(splits)]
+    if data["generator"].notna().any():
+        handles += [
+            plain_handle("validator", marker="o", linestyle="none"),
+            plain_handle("generator", marker="o", linestyle="none", markerfacecolor="white"),
+        ]
+    return add_legend(fig, handles)
+
+
+def _lane(axes: Sequence[Axes], y: int, rows: pd.DataFrame, splits: Sequence[str]) -> None:
+    """Draw a method's points in the three panels; a panel without any says so."""
+    for _, row in rows.iterrows():
+        number = splits.index(row["split"])
+        place, look = y + offset(number, len(splits)), series(number)
+        axes[0].hlines(place, row["low"], row["high"], color=look.color, linewidth=0.9)
+        for ax, column, face in (
+            (axes[0], "closed", look.color),
+            (axes[1], "validator", look.color),
+            (axes[1], "generator", "white"),
+            (axes[2], "rise", look.color),
+        ):
+            ax.plot(
+                row[column], place, color=look.color, marker=look.marker, markerfacecolor=face, markeredgewidth=0.7,
+                gid=f"{column}:{row['method']}:{row['split']}", linestyle="none",
+            )  # fmt: skip
+    for ax, columns in zip(axes, (["closed"], ["validator", "generator"], ["rise"]), strict=True):
+        if rows[columns].isna().all(axis=None):
+            ax.annotate("n/a", (0.98, y), xycoords=("axes fraction", "data"), ha="right", va="center", color=GREY)

@@ -1,0 +1,111 @@
+"""How far prompt forms agree: correlations of the log-odds that they give, as square heat maps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from leakscope.figures.lanes import Labels, rows_of
+from leakscope.figures.multiples import ROOM, Multiples, color_bar, main_forms, model_panels, multiples, write_readably
+from leakscope.figures.style import DOUBLE, SINGLE, no_data, styled, text_width
+
+KINDS = {"generator": "G", "negated": "N", "validator": "V"}
+NARROWEST = 1.7  # inches for a panel with its title
+CELL, NUMBER = 0.26, 0.2  # inches: the largest cell, and the smallest one that has its number
+BAR = 0.6  # inches for the colour bar
+
+
+@styled
+def form_agreement(table: pd.DataFrame, *, labels: Labels) -> Figure:
+    """Draw the Pearson correlations of log-odds between all prompt forms of the main style.
+
+    Args:
+        table: ``form_agreement.csv``.
+        labels: what to print for a model; its order is the order drawn.
+    """
+    data = main_forms(table, "style")
+    if data["pearson"].isna().all():
+        return no_data("no two prompt forms were scored")
+    panels = model_panels(data, labels)
+    maps = [_matrix(rows_of(data, task=panel.task, model=panel.model)) for panel in panels]
+    apart = any(not cells.index.equals(maps[0].index) for cells in maps)
+    drawn, numbers = _frame([panel.title for panel in panels], maps, apart=apart)
+    for index, cells in enumerate(maps):
+        ax = drawn.axes[index, 0]
+        _square(ax, cells, numbers=numbers)
+        ax.tick_params(labelleft=apart or drawn.is_left(index), labelbottom=apart or drawn.is_lowest(index))
+    label = "Pearson's r of the log-odds\n(G: generator, N: negated generator, V: validator)"
+    color_bar(drawn.fig, drawn.axes[0, 0].collections[0], drawn.axes.ravel(), label, [-1, -0.5, 0, 0.5, 1])
+    return drawn.fig
+
+
+def _frame(titles: Sequence[str], maps: Sequence[pd.DataFrame], *, apart: bool) -> tuple[Multiples, bool]:
+    """Return a figure as large as the maps need, and whether their cells have room for numbers.
+
+    Args:
+        titles: of the maps.
+        maps: square tables.
+        apart: whether every map names its own forms; otherwise those at the left and lower edge do for all.
+    """
+    n_forms = max(len(cells) for cells in maps)
+    names = max(text_width(cells.index) for cells in maps) + 0.1
+    across = min(len(maps), 2 if len(maps) in (2, 4) else 3)
+    down = -(-len(maps) // across)
+    beside = names * (across if apart else 1)
+    # Below the lowest map of each column; these stand in two rows where the last is not full.
+    below = names * (down if apart else 1 + (down > 1 and len(maps) % across > 0))
+    cell = min(CELL, (DOUBLE - 0.2 - beside) / across / n_forms)
+    slot = max(cell * n_forms, NARROWEST)
+    width = min(DOUBLE, max(SINGLE, beside + across * (slot + 0.12) + 0.15))
+    drawn = multiples(titles, [cell * n_forms], across, width=width, title_width=slot - 0.15)
+    drawn.fig.set_figheight(drawn.fig.get_figheight() + (0.1 - ROOM) * down + below + BAR)
+    return drawn, cell >= NUMBER
+
+
+def _matrix(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the correlations as a symmetric table, generators before their negations before validators."""
+    pairs = [
+        ((a, b), (c, d), value)
+        for a, b, c, d, value in zip(
+            rows["kind_a"], rows["form_a"].astype(str), rows["kind_b"], rows["form_b"].astype(str), rows["pearson"],
+            strict=True,
+        )
+    ]  # fmt: skip
+    forms = list(dict.fromkeys(form for first, second, _ in pairs for form in (first, second)))
+    forms.sort(key=lambda form: list(KINDS).index(form[0]))
+    place = {form: number for number, form in enumerate(forms)}
+    values = np.eye(len(forms))
+    values[~np.eye(len(forms), dtype=bool)] = np.nan
+    for first, second, value in pairs:
+        values[place[first], place[second]] = values[place[second], place[first]] = value
+    names = pd.Index([f"{KINDS[kind]} {form}" for kind, form in forms])
+    return pd.DataFrame(values, index=names, columns=names)
+
+
+def _square(ax: Axes, cells: pd.DataFrame, *, numbers: bool) -> None:
+    """Draw one map with lines between the kinds of forms."""
+    texts = cells.map(_number_text).to_numpy(object) if numbers else False
+    sns.heatmap(
+        cells, vmin=-1, vmax=1, cmap="PuOr_r", annot=texts, fmt="", annot_kws={"fontsize": 6}, square=True, cbar=False,
+        linewidths=0.4, xticklabels=False, yticklabels=False, ax=ax,
+    )  # fmt: skip
+    write_readably(ax)
+    ax.set_facecolor("#dddddd")
+    ax.set_anchor("W")
+    for end in np.cumsum([cells.index.str.startswith(f"{short} ").sum() for short in KINDS.values()])[:-1]:
+        ax.axhline(end, color="black", linewidth=0.9)
+        ax.axvline(end, color="black", linewidth=0.9)
+    places = np.arange(len(cells)) + 0.5
+    ax.set_yticks(places, list(cells.index))
+    ax.set_xticks(places, list(cells.columns), rotation=90)
+    ax.tick_params(length=0)
+
+
+def _number_text(value: float) -> str:
+    """Return two digits after the point, without the zero before it."""
+    return "" if np.isnan(value) else f"{value:.2f}".replace("0.", ".", 1).replace("-", "−")

@@ -1,0 +1,245 @@
+"""Figures of the gap between generator and validator: items one by one, correlations, and against its true size."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from leakscope.figures.curves import add_legend, plain_handle, series_handle
+from leakscope.figures.lanes import Labels, legend_beside, name_lanes, offset, rows_of
+from leakscope.figures.multiples import (
+    BOTH,
+    GENERATOR,
+    NEGATIVE,
+    POSITIVE,
+    VALIDATOR,
+    main_forms,
+    model_panels,
+    multiples,
+)
+from leakscope.figures.style import (
+    DOUBLE,
+    GREY,
+    NO_LEAKAGE_LINE,
+    SINGLE,
+    label_of,
+    mark_vertical,
+    model_order,
+    no_data,
+    series,
+    styled,
+    text_width,
+    unique,
+    wrapped,
+)
+
+ODDS = ["l_g", "l_v"]
+SIDES = {True: ("positive", POSITIVE, "o"), False: ("negative", NEGATIVE, "s")}
+SUBSETS = {"all": (BOTH, "D"), "positive": (POSITIVE, "o"), "negative": (NEGATIVE, "s")}
+BEYOND = 0.001  # share of items on each side of an axis that are drawn at its edge
+STRIP = 0.11  # share of a panel's width and height that the marginal distributions take
+FEWEST = 20  # items that contours are drawn of
+FEWEST_CORRELATED = 3  # items: two always lie on a line
+LANE, LANE_LABEL, MARGINS = 0.27, 2.2, 0.6  # inches
+
+
+@styled
+def log_odds_density(table: pd.DataFrame, *, labels: Labels) -> Figure:
+    """Draw validator against generator log-odds of every item, with contours and marginal distributions.
+
+    Contours hold 50 and 90 % of the positives or negatives; the few items beyond the axes stand at their edge.
+
+    Args:
+        table: ``model, task, positive, l_g, l_v`` (nats), one row an item, of the main prompt form.
+        labels: what to print for a model; its order is the order drawn.
+    """
+    data = table[np.isfinite(table[ODDS].to_numpy(float)).all(axis=1)]
+    if data.empty:
+        return no_data("no item has log-odds of generator and validator")
+    panels = model_panels(data, labels)
+    drawn = multiples([panel.title for panel in panels], [1.75 if len(panels) < 10 else 1.45], shared=True)
+    limits = {column: _limits(data[column]) for column in ODDS}
+    for index, panel in enumerate(panels):
+        ax = drawn.axes[index, 0]
+        rows = rows_of(data, task=panel.task, model=panel.model)
+        ax.axhline(0, color=GREY, linewidth=0.8, linestyle=NO_LEAKAGE_LINE, zorder=3)
+        ax.axvline(0, color=GREY, linewidth=0.8, linestyle=NO_LEAKAGE_LINE, zorder=3)
+        for positive in SIDES:
+            _cloud(ax, rows[rows["positive"].astype(bool) == positive], positive, limits, len(rows))
+        _write_correlations(ax, rows)
+        ax.set(xlim=limits["l_g"], ylim=limits["l_v"])
+        for axis in (ax.xaxis, ax.yaxis):
+            axis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 5, 10]))
+        ax.tick_params(labelbottom=drawn.is_lowest(index), labelleft=drawn.is_left(index))
+        # seaborn hides the labels of axes that hid their ticks.
+        ax.set_xlabel(GENERATOR if drawn.is_lowest(index) else "", visible=True)
+        ax.set_ylabel(VALIDATOR if drawn.is_left(index) else "", visible=True)
+    handles = [
+        plain_handle(f"{name} items", color=color, marker=marker, linestyle="-")
+        for name, color, marker in SIDES.values()
+    ]
+    return add_legend(drawn.fig, handles)
+
+
+@styled
+def correlations(table: pd.DataFrame, *, labels: Labels) -> Figure:
+    """Draw each model's Pearson correlation of generator and validator log-odds: all, positive, negative items.
+
+    Args:
+        table: ``correlations.csv``; of all items, in the main prompt form.
+        labels: what to print for a model; its order is the order drawn.
+    """
+    data = main_forms(rows_of(table, split="all", statistic="pearson"))
+    if data["value"].isna().all():
+        return no_data("no correlation is known")
+    tasks, models = unique(data["task"]), model_order(data, labels)
+    names = [wrapped(label_of(model, labels), LANE_LABEL) for model in models]
+    across = min(3, len(tasks))
+    down = -(-len(tasks) // across)
+    width = max(SINGLE, min(DOUBLE, text_width(names) + 0.2 + 2.6 * across))
+    height = down * (max(2, len(models)) * LANE + MARGINS)
+    fig = Figure(figsize=(width, height), layout="constrained")
+    axes = fig.subplots(down, across, squeeze=False, sharex=True, sharey=True).ravel()
+    lowest = min(0.0, data["value"].min(), data["ci_low"].min())
+    for index, task in enumerate(tasks):
+        ax = axes[index]
+        name_lanes(ax, names)
+        _correlation_lanes(ax, rows_of(data, task=task), models)
+        mark_vertical(ax, 0.0, None)
+        ax.set_xlim(lowest - 0.04, 1.0)
+        ax.set_title(task, loc="left", pad=4)
+        below = index + across >= len(tasks)
+        ax.tick_params(labelbottom=below)
+        ax.set_xlabel("Pearson's r of $l_G$ and $l_V$" if below else "")
+    for ax in axes[len(tasks) :]:
+        ax.remove()
+    handles = [
+        plain_handle("all items" if subset == "all" else subset, color=color, marker=marker)
+        for subset, (color, marker) in SUBSETS.items()
+    ]
+    return add_legend(fig, handles)
+
+
+@styled
+def truth(table: pd.DataFrame, *, labels: Labels, bases: Mapping[str, str] | None = None) -> Figure:
+    """Draw the measured gap, 1 − Pearson, with its interval against the true one, one mark a model.
+
+    Args:
+        table: ``truth.csv``; all items, in the main prompt form.
+        labels: what to print for a model; its order is the order drawn.
+        bases: tuned model → the model it was tuned from, whose colour it shares.
+    """
+    data = main_forms(rows_of(table, subset="all"))
+    data = data[data["gap"].notna() & data["true_gap"].notna()]
+    if data.empty:
+        return no_data("no true gap is known for what was measured")
+    of = {model: (bases or {}).get(model, model) for model in model_order(data, labels)}
+    roots = list(dict.fromkeys(of.values()))
+    tasks = unique(data["task"])
+    drawn = multiples(tasks, [2.9 if len(tasks) == 1 else 2.1], min(2, len(tasks)))
+    values = data[["true_gap", "gap", "ci_low", "ci_high"]].to_numpy(float)
+    low, high = min(0.0, np.nanmin(values)), max(0.1, np.nanmax(values))
+    room = 0.05 * (high - low)
+    for index, task in enumerate(tasks):
+        ax = drawn.axes[index, 0]
+        ax.plot([low - room, high + room], [low - room, high + room], color=GREY, linewidth=0.8, zorder=1)
+        _gaps(ax, rows_of(data, task=task), of, roots, room)
+        ax.set(xlim=(low - room, high + room), ylim=(low - room, high + room), aspect="equal")
+        ax.grid()
+        ax.set_xlabel("true gap, of the grammar" if drawn.is_lowest(index) else "")
+        ax.set_ylabel("measured gap" if drawn.is_left(index) else "")
+    handles = [series_handle(n, wrapped(label_of(root, labels), 2.6), linestyle="none") for n, root in enumerate(roots)]
+    if any(model != root for model, root in of.items()):
+        handles.append(plain_handle("tuned", marker="o", linestyle="none", markerfacecolor="white"))
+    handles.append(plain_handle("measured = true", linestyle="-"))
+    legend_beside(drawn.axes[min(len(tasks), drawn.columns) - 1, 0], handles)
+    width, height = drawn.fig.get_size_inches()
+    extra = text_width(str(handle.get_label()) for handle in handles) + 1.2
+    drawn.fig.set_size_inches(min(DOUBLE, width + extra), max(height, 0.15 * len(handles) + 0.6))
+    return drawn.fig
+
+
+def _limits(values: pd.Series) -> tuple[float, float]:
+    """Return limits that hold 0 and nearly all values, with room for the marginal distribution at the upper end."""
+    low, high = (float(end) for end in np.quantile(values, (BEYOND, 1 - BEYOND)))
+    low, high = min(low, 0.0), max(high, 0.0)
+    room = 0.05 * max(high - low, 1.0)
+    return low - room, high + room + STRIP / (1 - STRIP) * (high - low + 2 * room)
+
+
+def _cloud(
+    ax: Axes, rows: pd.DataFrame, positive: bool, limits: Mapping[str, tuple[float, float]], n_items: int
+) -> None:
+    """Draw the points, contours and marginal distributions of the positives or negatives."""
+    name, color, marker = SIDES[positive]
+    if rows.empty:
+        return
+    x, y = (rows[column].to_numpy(float) for column in ODDS)
+    look: dict[str, Any] = {"color": color, "marker": marker, "linestyle": "none", "markeredgewidth": 0}
+    ax.plot(
+        np.clip(x, *limits["l_g"]), np.clip(y, *limits["l_v"]), markersize=2, zorder=2, gid=f"points:{name}",
+        alpha=float(np.clip(150 / n_items, 0.12, 0.7)), rasterized=True, clip_on=False, **look,
+    )  # fmt: skip
+    if len(rows) >= FEWEST and np.linalg.matrix_rank(np.cov(x, y)) == 2:
+        sns.kdeplot(
+            x=x, y=y, levels=[0.1, 0.5], gridsize=60, clip=(limits["l_g"], limits["l_v"]), color=color, linewidths=0.9,
+            zorder=4, ax=ax,
+        )  # fmt: skip
+    for values, column, draw, transform in (
+        (x, "l_g", ax.fill_between, ax.get_xaxis_transform()),
+        (y, "l_v", ax.fill_betweenx, ax.get_yaxis_transform()),
+    ):
+        heights, edges = np.histogram(values, bins=30, range=limits[column])
+        tops = 1 - STRIP + 0.9 * STRIP * heights / max(1, heights.max())
+        steps = np.repeat(edges, 2)[1:-1]
+        draw(steps, 1 - STRIP, np.repeat(tops, 2), transform=transform, color=color, alpha=0.4, linewidth=0)
+
+
+def _write_correlations(ax: Axes, rows: pd.DataFrame) -> None:
+    """Write the correlations of all, positive and negative items where generator and validator disagree: above left."""
+    positive = rows["positive"].astype(bool)
+    parts = {"all": rows, "positive": rows[positive], "negative": rows[~positive]}
+    for line, (subset, part) in enumerate(parts.items()):
+        varies = len(part) >= FEWEST_CORRELATED and (part[ODDS].nunique() > 1).all()
+        value = f"{part['l_g'].corr(part['l_v']):.2f}".replace("-", "−") if varies else "n/a"
+        ax.annotate(
+            f"r {subset[:3]} {value}", (0.02, 0.98 - STRIP), xycoords="axes fraction", xytext=(0, -8 * line),
+            textcoords="offset points", ha="left", va="top", color=SUBSETS[subset][0], zorder=6,
+            bbox={"facecolor": "white", "alpha": 0.75, "linewidth": 0, "pad": 0.4},
+        )  # fmt: skip
+
+
+def _correlation_lanes(ax: Axes, rows: pd.DataFrame, models: Sequence[str]) -> None:
+    for y, model in enumerate(models):
+        mine = rows[(rows["model"] == model) & rows["value"].notna()]
+        for number, (subset, (color, marker)) in enumerate(SUBSETS.items()):
+            for _, row in mine[mine["subset"] == subset].iterrows():
+                place = y + offset(number, len(SUBSETS))
+                ax.hlines(place, row["ci_low"], row["ci_high"], color=color, linewidth=0.9)
+                ax.plot(row["value"], place, color=color, marker=marker, gid=f"{model}:{subset}", clip_on=False)
+        if mine.empty:
+            ax.annotate("n/a", (0.98, y), xycoords=("axes fraction", "data"), ha="right", va="center", color=GREY)
+
+
+def _gaps(ax: Axes, rows: pd.DataFrame, of: Mapping[str, str], roots: Sequence[str], room: float) -> None:
+    """Draw the models' gaps; those with one true gap stand beside each other, within ``room`` about it."""
+    rows = rows.assign(tuned=rows["model"].map(of) != rows["model"], place=rows["model"].map(list(of).index))
+    rows = rows.sort_values(["tuned", "place"], ascending=[False, True])
+    tied = rows.groupby([rows["true_gap"].round(6), "tuned"])["place"]
+    n_tied = tied.transform("size")
+    x = rows["true_gap"] + room * (tied.cumcount() - (n_tied - 1) / 2) / n_tied.clip(lower=4)
+    for (_, row), here in zip(rows.iterrows(), x, strict=True):
+        look, tuned = series(roots.index(of[row["model"]])), row["tuned"]
+        ax.vlines(here, row["ci_low"], row["ci_high"], color=look.color, linewidth=0.9, alpha=0.4 if tuned else 1.0)
+        ax.plot(
+            here, row["gap"], color=look.color, marker=look.marker, markersize=3 if tuned else 4.5,
+            markerfacecolor="white" if tuned else look.color, markeredgewidth=0.7, zorder=3 if tuned else 4,
+            gid=f"gap:{row['model']}",
+        )  # fmt: skip

@@ -1,0 +1,69 @@
+"""Figures of the step ``validate``: which is drawn from which tables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from leakscope.errors import one_of
+from leakscope.figures.closing import closing
+from leakscope.figures.form_maps import form_agreement
+from leakscope.figures.gaps import correlations, log_odds_density, truth
+from leakscope.figures.lanes import Labels
+from leakscope.figures.layers import lens_heatmap, log_odds_by_layer
+
+Tables = Mapping[str, pd.DataFrame]
+Bases = Mapping[str, str]
+
+# name → the function of a study's tables, its models' labels and what each tuned model was tuned from
+FIGURES: dict[str, Callable[[Tables, Labels, Bases], Figure]] = {
+    "log_odds_density": lambda t, labels, _: log_odds_density(_named(t["paired"], labels), labels=labels),
+    "correlations": lambda t, labels, _: correlations(t["correlations"], labels=labels),
+    "log_odds_by_layer": lambda t, labels, _: log_odds_by_layer(t["layers"], t["parting"], labels=labels),
+    "lens_heatmap": lambda t, labels, _: lens_heatmap(t, title=" · ".join(labels.values())),
+    "form_agreement": lambda t, labels, _: form_agreement(t["form_agreement"], labels=labels),
+    "truth": lambda t, labels, bases: truth(t["truth"], labels=labels, bases=bases),
+    "closing": lambda t, labels, _: closing(t["closing"], labels=labels),
+}
+
+
+def draw(name: str, tables: Mapping[str, Path], *, labels: Labels, bases: Bases) -> Figure:
+    """Return a figure drawn from CSV and Parquet tables.
+
+    Args:
+        name: of the figure.
+        tables: name → file; those of ``lens_heatmap`` are one model's, and their names are tasks.
+        labels: model → label, in the order of the study. ``log_odds_density`` draws these models alone; the label of
+            ``lens_heatmap`` is its model's.
+        bases: tuned model → the model it was tuned from; it is drawn after that one.
+
+    Raises:
+        InputError: there is no such figure.
+    """
+    if name not in FIGURES:
+        raise one_of("figure", name, FIGURES)
+    return FIGURES[name]({table: _read(path) for table, path in tables.items()}, _after_bases(labels, bases), bases)
+
+
+def _read(path: Path) -> pd.DataFrame:
+    if path.suffix == ".parquet":
+        return pd.read_parquet(path)
+    return pd.read_csv(path, keep_default_na=False, na_values=[""])
+
+
+def _named(table: pd.DataFrame, labels: Labels) -> pd.DataFrame:
+    return table[table["model"].isin(list(labels))]
+
+
+def _after_bases(labels: Labels, bases: Bases) -> dict[str, str]:
+    """Return the labels with every tuned model behind its base, otherwise in their order."""
+    place = {model: number for number, model in enumerate(labels)}
+
+    def key(model: str) -> list[int]:
+        base = bases.get(model)
+        return [*(key(base) if base in place and base != model else []), place[model]]
+
+    return {model: labels[model] for model in sorted(labels, key=key)}
