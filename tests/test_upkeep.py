@@ -35,7 +35,17 @@ def results(tmp_path: Path) -> Path:
     sentences.append({KEYS[0]: [-1.0]})
     asked = Store(root, {"kind": "ngram_counts", "index": "pile", "max_clause_freq": 50_000})
     asked.append({KEYS[0]: [1, False]})
+    odds = [
+        Store(root, {"kind": "log_odds", "of": of, "model": {"dtype": "float32"}}) for of in ("answers", "candidates")
+    ]
+    for store in odds:
+        store.append({KEYS[0]: [-1.0, -2.0]})
+    read = Store(root, {"kind": "sentences", "model": {"dtype": "bfloat16"}})
+    read.append({KEYS[0]: [-1.0]})
     for name, folder in (
+        ("study/validate/scores/n/animals", [f"results/store/log_odds/{store.hash}" for store in odds]),
+        ("study/validate/lens/o/animals", [f"results/store/log_odds/{odds[0].hash}"]),
+        ("study/validate/perplexity/n", [f"results/store/sentences/{read.hash}"]),
         ("study/ground/scores/m/people", f"results/store/sentences/{sentences.hash}"),
         ("study/ground/counts/people", f"results/store/ngram_counts/{asked.hash}"),
         ("study/generations/m/colors", f"results/store/texts/{Store(root, law(1)).hash}"),
@@ -53,6 +63,9 @@ def test_a_survey_says_what_is_there_and_who_uses_it(results: Path) -> None:
     assert table.loc["T=0.5 float32 seed=1 10 tokens", ["values", "files", "used_by"]].tolist() == [3, 2, "study/m"]
     assert table.loc["tokens 6", ["values", "used_by"]].tolist() == [1, "study/bertscore"]
     assert table.loc["float32", ["values", "used_by"]].tolist() == [1, "study/m"]
+    assert table.loc["answers float32", ["values", "used_by"]].tolist() == [1, "study/o, study/n"]
+    assert table.loc["candidates float32", ["values", "used_by"]].tolist() == [1, "study/n"]
+    assert table.loc["bfloat16", ["values", "used_by"]].tolist() == [1, "study/n"]
     assert table.loc["pile clauses up to 50000", ["values", "used_by"]].tolist() == [1, "study/people"]
 
 
@@ -116,11 +129,11 @@ def run(root: Path, results: Path, *arguments: str) -> str:
 
 
 def test_the_command_removes_nothing_unless_told_to(root: Path, results: Path) -> None:
-    assert "5 folders" in run(root, results)
+    assert "8 folders" in run(root, results)
     assert "add --yes" in run(root, results, "prune", "--days", "0")
-    assert len(survey(results)) == 5
+    assert len(survey(results)) == 8
     assert "removed" in run(root, results, "prune", "--days", "0", "--yes")
-    assert len(survey(results)) == 4
+    assert len(survey(results)) == 7
     assert "more than 7 days ago" in run(root, results, "compact")
     assert "one file now" in run(root, results, "compact", "--days", "0")
     assert {found.n_files for found in survey(results)} == {1}

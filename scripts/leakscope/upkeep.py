@@ -15,6 +15,14 @@ import pandas as pd
 from leakscope.store import LAW_FILE, SUFFIX, Key, Store, parse_record, whole_lines
 
 DAY = 86400.0
+# Where jobs leave their summaries, of a model for each prompt set, axis or task, and of a model or scorer alone.
+OF_MODELS = (
+    "generations",
+    "candidates",
+    "ground/scores",
+    *(f"validate/{table}" for table in ("scores", "ranks", "completions", "layers", "lens")),
+)
+OF_ONE = ("similarity", "ground/counts", "validate/perplexity")
 # Sorts before every writer's file: those begin with a time.
 COMPACTED = f"{0:020d}-compacted{SUFFIX}"
 COMPACTING = ".compacting-"
@@ -128,14 +136,8 @@ def _contents(folder: Path, users: list[str]) -> Contents:
 def _users(results: Path) -> dict[str, list[str]]:
     """Return law → the ``<study>/<model or scorer>`` whose summaries name it."""
     users: dict[str, list[str]] = {}
-    summaries = [
-        (path, path.parent.name)
-        for kind in ("generations", "candidates")
-        for path in results.glob(f"*/{kind}/*/*.json")
-    ]
-    summaries += [(path, path.parent.name) for path in results.glob("*/ground/scores/*/*.json")]
-    summaries += [(path, path.stem) for path in results.glob("*/similarity/*.json")]
-    summaries += [(path, path.stem) for path in results.glob("*/ground/counts/*.json")]
+    summaries = [(path, path.parent.name) for kind in OF_MODELS for path in results.glob(f"*/{kind}/*/*.json")]
+    summaries += [(path, path.stem) for kind in OF_ONE for path in results.glob(f"*/{kind}/*.json")]
     for path, name in sorted(summaries):
         named = json.loads(path.read_text(encoding="utf-8")).get("store") or []
         user = f"{path.relative_to(results).parts[0]}/{name}"

@@ -1,0 +1,51 @@
+"""How well does a model predict text that no task asks about?
+
+Reads neutral texts, or of an organism the held-out documents of its corpus that name no question of the tasks, and a
+model's manifest; takes log-probabilities from the store and computes the others; writes the perplexity.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from leakscope.corpus import read_corpus
+from leakscope.devices import claimed_devices
+from leakscope.job import job
+from leakscope.manifests import read_manifest, write_manifest
+from leakscope.memory import keep_freed_memory
+from leakscope.models import open_model
+from leakscope.tables import read_tables
+from leakscope.validate.neutral import (
+    encode_neutral_documents,
+    encode_neutral_texts,
+    measure_perplexity,
+    neutral_documents,
+    read_neutral_texts,
+)
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import Snakemake
+
+    snakemake: Snakemake
+
+
+def main(snakemake: "Snakemake") -> None:
+    torch.set_num_threads(snakemake.threads)
+    keep_freed_memory()
+    params, given = snakemake.params, snakemake.input
+    model = open_model(read_manifest(Path(given.manifest)), params.loading)
+    if given.get("corpus"):
+        questions = read_tables(given.item_tables)["question"].unique()
+        texts = encode_neutral_documents(model, neutral_documents(read_corpus(Path(given.corpus)), questions))
+    else:
+        texts = encode_neutral_texts(model, read_neutral_texts(Path(given.texts)).test)
+    found = measure_perplexity(
+        model, texts, snakemake.wildcards.model, batch_size=params.batch_size, store=Path(params.store)
+    )
+    write_manifest(found, Path(snakemake.output.summary))
+
+
+if __name__ == "__main__":
+    with job(snakemake.log[0]), claimed_devices(snakemake.resources.gpu):
+        main(snakemake)

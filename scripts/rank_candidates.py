@@ -1,0 +1,50 @@
+"""Where does the right candidate stand among those that a model could go on with?
+
+Reads a task's items and prompt forms and a model's manifest; takes log-odds from the store and computes the others, in
+the task's main form.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+import torch
+
+from leakscope.devices import claimed_devices
+from leakscope.job import job
+from leakscope.manifests import read_manifest, write_manifest
+from leakscope.memory import keep_freed_memory
+from leakscope.models import open_model
+from leakscope.tables import write_table
+from leakscope.validate.asking import read_asking
+from leakscope.validate.ranks import rank_candidates
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import Snakemake
+
+    snakemake: Snakemake
+
+
+def main(snakemake: "Snakemake") -> None:
+    torch.set_num_threads(snakemake.threads)
+    keep_freed_memory()
+    params, name = snakemake.params, snakemake.wildcards.model
+    asking = read_asking(
+        Path(snakemake.input.forms),
+        params.task["styles"],
+        name,
+        chat=params.chat,
+        seed=params.seed,
+        batch_size=params.batch_size,
+        store=Path(params.store),
+    )
+    model = open_model(read_manifest(Path(snakemake.input.manifest)), params.loading)
+    items = pd.read_parquet(snakemake.input.item_table)
+    found = rank_candidates(model, items, name, asking, params.task["rank_among"])
+    write_manifest(found.summary, Path(snakemake.output.summary))
+    write_table(found.table, Path(snakemake.output.ranks))
+
+
+if __name__ == "__main__":
+    with job(snakemake.log[0]), claimed_devices(snakemake.resources.gpu):
+        main(snakemake)
