@@ -59,6 +59,23 @@ def describe_folder(folder: Path, source: str) -> dict[str, Any]:
     return {"source": source, "path": str(folder), **hash_model(folder)}
 
 
+def describe_adapter(folder: Path, base: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the manifest of an adapter: where it is, the manifest of the model that it is laid upon, hashes of both.
+
+    Args:
+        folder: of ``adapter_model.safetensors`` and ``adapter_config.json``.
+        base: manifest of a whole model.
+    """
+    return {"source": "tuned", "adapter": str(folder), "base": dict(base), **hash_adapted(folder, base)}
+
+
+def hash_adapted(folder: Path, base: Mapping[str, Any]) -> dict[str, str]:
+    """Return SHA-256 of the weights, and of all else that may change what is written, of base and adapter together."""
+    return {
+        key: hashlib.sha256(f"{base[key]}\n{found}".encode()).hexdigest() for key, found in hash_model(folder).items()
+    }
+
+
 def hash_model(folder: Path) -> dict[str, str]:
     """Return SHA-256 of a model folder's weights, and of all its other files that may change what it writes."""
     settings = sorted(path for pattern in SETTINGS_FILES for path in folder.glob(pattern) if path.name not in OWN_FILES)

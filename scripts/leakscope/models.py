@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
@@ -15,7 +16,7 @@ from transformers import AutoConfig, AutoTokenizer, GenerationConfig, PreTrained
 
 from leakscope.batching import is_out_of_memory
 from leakscope.errors import InputError
-from leakscope.manifests import hash_model
+from leakscope.manifests import hash_adapted, hash_model
 from leakscope.sampling import Decoding
 
 if TYPE_CHECKING:
@@ -79,7 +80,8 @@ def open_model(
     """Open the model that a manifest (see ``manifests.describe_folder``, ``fetch.fetch_snapshot``) points to.
 
     Args:
-        manifest: ``path`` of a folder, or ``id`` and ``commit`` of a snapshot in the local hub cache; hashes.
+        manifest: ``path`` of a folder, or ``id`` and ``commit`` of a snapshot in the local hub cache; or ``adapter``, a
+            folder, and ``base``, the manifest of what it is laid upon (see ``manifests.describe_adapter``); hashes.
         options: ``dtype, quantization, device, trust_remote_code`` from the model's entry.
         kinds: which the caller can use (see ``kind_of``); only causal models write texts.
 
@@ -88,10 +90,11 @@ def open_model(
             cache, or the model is of another kind.
     """
     transformers.utils.logging.disable_progress_bar()
-    where = manifest.get("path") or manifest["id"]
+    base = manifest.get("base", manifest)
+    where = base.get("path") or base["id"]
     shared: dict[str, Any] = {"trust_remote_code": options["trust_remote_code"], "local_files_only": True}
-    if "commit" in manifest:
-        shared["revision"] = manifest["commit"]
+    if "commit" in base:
+        shared["revision"] = base["commit"]
     device = pick_device(options["device"])
     with _loading(where):
         config = AutoConfig.from_pretrained(where, **shared)
@@ -110,9 +113,9 @@ def open_model(
         identity["trust_remote_code"] = options["trust_remote_code"]
 
     def load() -> PreTrainedModel:
-        if "path" in manifest:
-            _check_unchanged(manifest)
-        return _load_weights(where, options, device, shared, kind)
+        _check_unchanged(manifest)
+        model = _load_weights(where, options, device, shared, kind)
+        return _with_adapter(model, manifest["adapter"]) if "adapter" in manifest else model
 
     return LanguageModel(tokenizer, config, generation_config, identity, load)
 
@@ -126,15 +129,22 @@ def _allowed_kind(where: str, config: PreTrainedConfig, kinds: Collection[str]) 
 
 
 def _check_unchanged(manifest: Mapping[str, Any]) -> None:
-    """Check that a folder still holds what its manifest says: what the model writes is stored under that.
+    """Check that folders still hold what a manifest says: what the model writes is stored under that.
 
     Raises:
-        InputError: it does not.
+        InputError: one does not.
     """
-    if any(manifest[key] != found for key, found in hash_model(Path(manifest["path"])).items()):
+    if "adapter" in manifest:
+        _check_unchanged(manifest["base"])
+        folder, found = manifest["adapter"], hash_adapted(Path(manifest["adapter"]), manifest["base"])
+    elif "path" in manifest:
+        folder, found = manifest["path"], hash_model(Path(manifest["path"]))
+    else:
+        return
+    if any(manifest[key] != value for key, value in found.items()):
         raise InputError(
-            f"model folder {manifest['path']}: its files are not those that were described; "
-            "remove the model's `model.json` in results/models/ and run again."
+            f"model folder {folder}: its files are not those that were described; remove the model's `model.json` "
+            f"{'there' if manifest['source'] == 'tuned' else 'in results/models/'} and run again."
         )
 
 
@@ -163,6 +173,18 @@ def _load_weights(
         )
     whole: PreTrainedModel = model if kind == CAUSAL else _with_its_head(where, *model)
     return whole
+
+
+def _with_adapter(model: PreTrainedModel, folder: str) -> PreTrainedModel:
+    """Return a model with an adapter's weights added to its own."""
+    # Imported here: it costs seconds, and few models have one.
+    from peft import PeftModel
+
+    with _loading(folder), warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # of what peft asks transformers for
+        adapted = PeftModel.from_pretrained(model, folder, torch_device=str(model.device))
+        merged: PreTrainedModel = adapted.merge_and_unload()
+    return merged
 
 
 def _with_its_head(where: str, model: PreTrainedModel, found: Mapping[str, Any]) -> PreTrainedModel:

@@ -1,0 +1,142 @@
+"""What of a model is trained: all its weights, or a low-rank adapter laid upon them."""
+
+from __future__ import annotations
+
+import copy
+import json
+import warnings
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from leakscope.errors import InputError, one_of
+from leakscope.validate.tasks import seeded_hash
+from leakscope.validate.tuning.methods import ADAPTER_FILES, Lora
+
+WEIGHTS_FILE, CONFIG_FILE = ADAPTER_FILES
+# What a tokenizer takes for its own settings, and is how it was loaded.
+OF_LOADING = ("is_local", "local_files_only")
+
+
+class Learner(Protocol):
+    """``model`` reads as trained so far, and inside ``as_base()`` what that yields reads as the base."""
+
+    model: PreTrainedModel
+
+    def parameters(self) -> dict[str, torch.nn.Parameter]:
+        """Return what is trained, by name."""
+
+    def begin(self, step: int) -> None:
+        """Prepare a step: its dropout depends on the seed and the step alone."""
+
+    def as_base(self) -> AbstractContextManager[PreTrainedModel]:
+        """Yield a model that reads as the base."""
+
+    def save(self, folder: Path) -> None:
+        """Write what was trained."""
+
+
+class FullLearner:
+    """Trains all weights; dropout is off."""
+
+    def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, *, keeps_base: bool) -> None:
+        """Hold the model, and a copy of it where the base is needed beside what is trained."""
+        self.model, self.tokenizer = model.eval(), tokenizer
+        self._base = copy.deepcopy(model) if keeps_base else None
+
+    def parameters(self) -> dict[str, torch.nn.Parameter]:
+        return dict(self.model.named_parameters())
+
+    def begin(self, step: int) -> None:
+        del step
+
+    @contextmanager
+    def as_base(self) -> Iterator[PreTrainedModel]:
+        assert self._base is not None, "the base was not kept"
+        yield self._base
+
+    def save(self, folder: Path) -> None:
+        """Write an ordinary model folder: safetensors weights, configuration, tokenizer, chat template."""
+        self.model.save_pretrained(folder)
+        for key in OF_LOADING:
+            self.tokenizer.init_kwargs.pop(key, None)
+        self.tokenizer.save_pretrained(folder)
+
+
+class LoraLearner:
+    """Trains a low-rank adapter, in float32 whatever the model's format; the model's own dropout is off."""
+
+    def __init__(self, model: PreTrainedModel, lora: Lora, seed: int) -> None:
+        """Lay an adapter upon the model, which at first changes nothing: one of its two factors is zero.
+
+        Raises:
+            InputError: a target module is unknown, or of a kind that no adapter is made for.
+        """
+        # Imported here: it costs seconds.
+        from peft import LoraConfig, get_peft_model
+
+        self.model, self.seed, self.dropout = model, seed, lora.dropout
+        for name in lora.target_modules or ():
+            _check_target(model, name)
+        config = LoraConfig(
+            r=lora.r,
+            lora_alpha=lora.alpha,
+            lora_dropout=lora.dropout,
+            target_modules=sorted(lora.target_modules) if lora.target_modules else "all-linear",
+            task_type="CAUSAL_LM",
+            # Weights that are stored the other way round, as GPT-2's are.
+            fan_in_fan_out=any(type(module).__name__ == "Conv1D" for module in model.modules()),
+        )
+        torch.manual_seed(seeded_hash(seed, "adapter") % 2**63)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", FutureWarning)  # of what peft asks transformers for
+                self._peft = get_peft_model(model, config)
+        except ValueError as error:
+            raise InputError(f"tuning: key 'target_modules': got {' '.join(str(error).split())[:200]}") from error
+        model.eval()
+
+    def parameters(self) -> dict[str, torch.nn.Parameter]:
+        return {name: weight for name, weight in self.model.named_parameters() if weight.requires_grad}
+
+    def begin(self, step: int) -> None:
+        if self.dropout:
+            torch.manual_seed(seeded_hash(self.seed, "dropout", str(step)) % 2**63)
+            for name, module in self.model.named_modules():
+                module.training = ".lora_dropout" in name
+
+    @contextmanager
+    def as_base(self) -> Iterator[PreTrainedModel]:
+        with self._peft.disable_adapter():
+            yield self.model
+
+    def save(self, folder: Path) -> None:
+        """Write an adapter as ``peft`` reads it, with no word of where the base lay."""
+        from peft import get_peft_model_state_dict
+        from safetensors.torch import save_file
+
+        folder.mkdir(parents=True, exist_ok=True)
+        weights = get_peft_model_state_dict(self._peft, save_embedding_layers=False)
+        save_file(
+            {name: weight.contiguous().cpu() for name, weight in weights.items()},
+            folder / WEIGHTS_FILE,
+            metadata={"format": "pt"},
+        )
+        config = {**self._peft.active_peft_config.to_dict(), "base_model_name_or_path": None, "inference_mode": True}
+        text = json.dumps({key: _sorted(value) for key, value in config.items()}, indent=2, sort_keys=True)
+        (folder / CONFIG_FILE).write_text(text + "\n", encoding="utf-8")
+
+
+def _check_target(model: PreTrainedModel, name: str) -> None:
+    """Refuse a name that no layer has: among several names one that is misspelt would be passed over in silence."""
+    layers = {layer.rpartition(".")[2] for layer, module in model.named_modules() if not list(module.children())}
+    if not any(layer == name or layer.endswith(f".{name}") for layer, _ in model.named_modules()):
+        raise one_of("tuning: key 'target_modules'", name, layers - {""})
+
+
+def _sorted(value: Any) -> Any:
+    return sorted(value) if isinstance(value, set) else value

@@ -1,0 +1,187 @@
+"""What is minimised: a term for each side that is trained, and one that keeps the model what it was.
+
+Let s be a student's score of an item, s_ref the base's, and σ the logistic function. The losses:
+
+* ``supervised``: of the generator −log p(candidate) over the positives; of the validator −log σ(±l_V) over all items, +
+  for positives.
+* ``consistency``: the same, on the items on which the base's generator and validator agree, and with the base's own
+  labels instead of gold ones (see ``examples.own_labels``).
+* ``dpo`` (Rafailov et al. 2023, arXiv 2305.18290): −log σ(β (m − m_ref)); of the generator m is log p of a right
+  candidate less log p of a wrong one of the same question; of the validator log p of the right verdict less that of the
+  wrong one.
+* ``ranking`` (RankAlign, arXiv 2504.11381): −log σ(s_w − s_l − [s_w_ref − s_l_ref]) over pairs of items whose teacher
+  scores differ by more than δ; s are log-odds, w is the item with the higher teacher score. The generator's teacher is
+  the base's validator, the validator's the base's generator. What stands in brackets is optional.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import torch
+
+from leakscope.batching import cut, shrinking
+from leakscope.errors import InputError
+from leakscope.validate.tuning.draws import passes, uniform
+from leakscope.validate.tuning.examples import (
+    Example,
+    Label,
+    Pair,
+    RankedPairs,
+    answer_pairs,
+    gold_labels,
+    own_labels,
+)
+from leakscope.validate.tuning.learners import Learner
+from leakscope.validate.tuning.methods import CONSISTENCY, DPO, GENERATOR, RANKING, VALIDATOR, Method
+from leakscope.validate.tuning.student import Student, divergence, preference_loss
+
+KEEP = "keep"
+
+Score = Callable[[Sequence[Example]], torch.Tensor]
+
+
+class Term(NamedTuple):
+    """A summand of the loss.
+
+    name: the side that it trains, or ``keep``.
+    unit, n: what it draws: items, pairs or texts; and how many there are.
+    weight: in the sum.
+    loss: step → its value, in nats.
+    """
+
+    name: str
+    unit: str
+    n: int
+    weight: float
+    loss: Callable[[int], torch.Tensor]
+
+
+class Lesson:
+    """The examples of a training, and who learns from them."""
+
+    def __init__(self, student: Student, examples: Sequence[Example], method: Method, seed: int) -> None:
+        """Hold them; ``student`` still is the base."""
+        self.student, self.examples, self.method, self.seed = student, examples, method, seed
+
+    def terms(self) -> list[Term]:
+        """Return a term for each side that is trained.
+
+        Raises:
+            InputError: there is nothing to train a side on.
+        """
+        return [self._side(side) for side in self.method.sides]
+
+    def _side(self, side: str) -> Term:
+        if self.method.loss == RANKING:
+            return self._ranking(side)
+        if self.method.loss == DPO:
+            return self._dpo_generator() if side == GENERATOR else self._verdicts(gold_labels(self.examples), dpo=True)
+        labels = own_labels(self.examples) if self.method.loss == CONSISTENCY else gold_labels(self.examples)
+        return self._likelihood(labels) if side == GENERATOR else self._verdicts(labels, dpo=False)
+
+    def _likelihood(self, labels: Sequence[Label]) -> Term:
+        """Return the term of −log p of candidates that are taken for right."""
+        right = [self.examples[label.example] for label in labels if label.right]
+
+        def loss(step: int) -> torch.Tensor:
+            rows = [right[number] for number in self._passes(len(right), step, GENERATOR)]
+            return -self._logprob(rows).mean()
+
+        return self._term(GENERATOR, "items", len(right), "item that counts as right", loss)
+
+    def _verdicts(self, labels: Sequence[Label], *, dpo: bool) -> Term:
+        """Return the term of the right verdict against the wrong one; of ``dpo`` with reference and β."""
+        reference = self._of_base(self._l_v) if dpo else None
+        beta = self.method.beta if dpo else 1.0
+
+        def loss(step: int) -> torch.Tensor:
+            drawn = [labels[number] for number in self._passes(len(labels), step, VALIDATOR)]
+            scores = self._l_v([self.examples[label.example] for label in drawn])
+            if reference is not None:
+                scores = scores - reference[[label.example for label in drawn]]
+            signs = torch.tensor([1.0 if label.right else -1.0 for label in drawn], device=scores.device)
+            return preference_loss(beta * signs * scores)
+
+        return self._term(VALIDATOR, "items", len(labels), "item to learn from", loss)
+
+    def _dpo_generator(self) -> Term:
+        pairs = answer_pairs(self.examples)
+        reference = self._of_base(self._logprob)
+
+        def loss(step: int) -> torch.Tensor:
+            drawn = [pairs[number] for number in self._passes(len(pairs), step, GENERATOR)]
+            return preference_loss(self.method.beta * self._margins(self._logprob, drawn, reference))
+
+        return self._term(GENERATOR, "pairs", len(pairs), "right and wrong candidate of one question", loss)
+
+    def _ranking(self, side: str) -> Term:
+        teacher = [example.l_v if side == GENERATOR else example.l_g for example in self.examples]
+        pairs = RankedPairs(teacher, self.method.delta)
+        score = self._l_g if side == GENERATOR else self._l_v
+        reference = self._of_base(score) if self.method.reference else None
+
+        def loss(step: int) -> torch.Tensor:
+            drawn = pairs.take(uniform(len(pairs), self.method.batch_size, step, self.seed, side))
+            return preference_loss(self._margins(score, drawn, reference))
+
+        sought = f"pair of teacher scores more than `delta` {self.method.delta:g} apart (widest: {pairs.widest:.2f})"
+        return self._term(side, "pairs", len(pairs), sought, loss)
+
+    def _margins(self, score: Score, pairs: Sequence[Pair], reference: torch.Tensor | None) -> torch.Tensor:
+        """Return the winners' scores less the losers', less the same of the reference; each example is read once."""
+        numbers = sorted({number for pair in pairs for number in pair})
+        place = {number: i for i, number in enumerate(numbers)}
+        scores = score([self.examples[number] for number in numbers])
+        if reference is not None:
+            scores = scores - reference[numbers]
+        return scores[[place[pair.winner] for pair in pairs]] - scores[[place[pair.loser] for pair in pairs]]
+
+    @torch.no_grad()
+    def _of_base(self, score: Score) -> torch.Tensor:
+        return torch.cat(list(shrinking(cut(self.examples, self.method.batch_size), score)))
+
+    def _logprob(self, rows: Sequence[Example]) -> torch.Tensor:
+        return self.student.candidates([row.generator for row in rows]).logprob
+
+    def _l_g(self, rows: Sequence[Example]) -> torch.Tensor:
+        return self.student.candidates([row.generator for row in rows]).log_odds
+
+    def _l_v(self, rows: Sequence[Example]) -> torch.Tensor:
+        return self.student.verdicts([row.validator for row in rows])
+
+    def _passes(self, n: int, step: int, what: str) -> list[int]:
+        return passes(n, self.method.batch_size, step, self.seed, what)
+
+    def _term(self, name: str, unit: str, n: int, sought: str, loss: Callable[[int], torch.Tensor]) -> Term:
+        if not n:
+            raise InputError(
+                f"tuning: loss {self.method.loss!r}, {name}: got no {sought}, of {len(self.examples)} training items; "
+                "allowed: at least one."
+            )
+        return Term(name, unit, n, 1 / len(self.method.sides), loss)
+
+
+def keep_term(learner: Learner, texts: Sequence[list[int]], method: Method, seed: int) -> Term:
+    """Return the term that keeps next tokens of neutral texts as probable as the base holds them: KL(base || student).
+
+    Args:
+        learner: what is trained.
+        texts: token ids, at least two each.
+        method: its ``keep`` and ``batch_size``.
+        seed: of the draw.
+
+    Raises:
+        InputError: there is no text.
+    """
+    if not texts:
+        raise InputError("tuning: key 'keep': got no neutral text; allowed: at least one, or `keep: 0`.")
+
+    def loss(step: int) -> torch.Tensor:
+        rows = [texts[number] for number in passes(len(texts), method.batch_size, step, seed, KEEP)]
+        with torch.no_grad(), learner.as_base() as base:
+            expected = Student(base).next_tokens(rows)
+        return divergence(expected, Student(learner.model).next_tokens(rows))
+
+    return Term(KEEP, "texts", len(texts), method.keep, loss)

@@ -1,0 +1,182 @@
+"""A whole training: what is trained, on what, and what is worth knowing of it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from leakscope.corpus import read_corpus
+from leakscope.errors import InputError
+from leakscope.laws import code_hash
+from leakscope.models import LanguageModel
+from leakscope.validate.item_scores import answer_tokens
+from leakscope.validate.neutral import (
+    encode_neutral_documents,
+    encode_neutral_texts,
+    neutral_documents,
+    read_neutral_texts,
+)
+from leakscope.validate.tuning.examples import Example
+from leakscope.validate.tuning.learners import FullLearner, Learner, LoraLearner
+from leakscope.validate.tuning.methods import FULL, LORA, Method
+from leakscope.validate.tuning.student import Student
+from leakscope.validate.tuning.terms import Lesson, Term, keep_term
+from leakscope.validate.tuning.trainer import Checkpoint, train
+
+NEUTRAL_TOKENS = 128  # of a neutral text that are read
+ROUNDING = 6  # digits of losses in a record
+KEY_DIGITS = 32
+
+
+class Tuned(NamedTuple):
+    """What was trained, and its record: method, number of items or pairs and loss by step of each term."""
+
+    learner: Learner
+    record: dict[str, Any]
+
+
+def training_options(loading: Mapping[str, Any], *, full: bool, is_organism: bool) -> dict[str, Any]:
+    """Return how a model is loaded to be trained.
+
+    All weights are trained in float32, where small steps are not rounded away. Organisms are small, and trained where
+    they were made: on the CPU, so that their weights are the same on every machine.
+
+    Raises:
+        InputError: the model is to be quantised.
+    """
+    if loading["quantization"]:
+        raise InputError("tuning: key 'quantization': got a model to be quantised; allowed: null.")
+    return {
+        **loading,
+        **({"dtype": "float32"} if full else {}),
+        **({"device": "cpu"} if is_organism else {}),
+    }
+
+
+def tune(
+    model: LanguageModel,
+    examples: Sequence[Example],
+    neutral: Sequence[list[int]],
+    method: Method,
+    *,
+    full: bool,
+    seed: int,
+    name: str,
+    checkpoint: Path | None = None,
+) -> Tuned:
+    """Train a model in place, and return what was trained.
+
+    Args:
+        model: causal, opened with ``training_options``.
+        examples: training items.
+        neutral: texts to keep the model what it was on; not read if the method's ``keep`` is 0.
+        method: how.
+        full: whether all weights are trained, and not an adapter.
+        seed: of adapter, draws and dropout.
+        name: the tuned model's name in the study.
+        checkpoint: folder of this training alone, where it is kept until it is finished; None: nowhere.
+
+    Raises:
+        InputError: as ``Lesson.terms``, ``keep_term``, ``LoraLearner`` and ``trainer.train``; the model is quantised.
+    """
+    if getattr(model.config, "quantization_config", None):
+        raise InputError(f"model {name}: got a base with quantised weights; allowed: one with whole weights.")
+    learner: Learner = (
+        FullLearner(model.model, model.tokenizer, keeps_base=method.keep > 0)
+        if full
+        else LoraLearner(model.model, method.lora, seed)
+    )
+    student = Student(learner.model, answer_tokens(model.tokenizer).ids)
+    terms: list[Term] = Lesson(student, examples, method, seed).terms()
+    if method.keep > 0:
+        terms.append(keep_term(learner, neutral, method, seed))
+    key = _key(model, examples, neutral if method.keep > 0 else [], method, full=full, seed=seed)
+    kept = Checkpoint(checkpoint, key) if checkpoint else None
+    losses = train(learner, terms, method, method.highest_rate(full=full), name, kept)
+    return Tuned(learner, _record(learner, terms, losses, method, examples, full=full, seed=seed))
+
+
+def neutral_rows(
+    model: LanguageModel, method: Method, path: Path, questions: Iterable[str], *, is_corpus: bool
+) -> list[list[int]]:
+    """Return the token ids of as many neutral training texts as a training reads, cut to ``NEUTRAL_TOKENS``.
+
+    Args:
+        model: the base.
+        method: its ``steps``, ``batch_size`` and ``keep``.
+        path: of texts, of which those that perplexity is measured on are left out, or of a corpus.
+        questions: of the task; documents of a corpus that name one are left out.
+        is_corpus: whether it is what an organism was trained on.
+
+    Raises:
+        InputError: the texts cannot be used.
+    """
+    n_read = method.steps * method.batch_size if method.keep else 0
+    if not n_read:
+        return []
+    encoded = (
+        encode_neutral_documents(model, neutral_documents(read_corpus(path), questions)[:n_read])
+        if is_corpus
+        else encode_neutral_texts(model, read_neutral_texts(path).train[:n_read])
+    )
+    return [row.ids[:NEUTRAL_TOKENS] for row in encoded]
+
+
+def _record(
+    learner: Learner,
+    terms: Sequence[Term],
+    losses: Mapping[str, Sequence[float]],
+    method: Method,
+    examples: Sequence[Example],
+    *,
+    full: bool,
+    seed: int,
+) -> dict[str, Any]:
+    settings = method._asdict()
+    return {
+        "method": {**settings, "lora": None if full else method.lora._asdict()},
+        "learning_rate": method.highest_rate(full=full),
+        "parameters": FULL if full else LORA,
+        "trained_parameters": sum(weight.numel() for weight in learner.parameters().values()),
+        "training_items": len(examples),
+        "seed": seed,
+        "terms": {
+            term.name: {
+                "drawn": term.unit,
+                "available": term.n,
+                "weight": term.weight,
+                "loss_nats": [round(value, ROUNDING) for value in losses[term.name]],
+            }
+            for term in terms
+        },
+    }
+
+
+def _key(
+    model: LanguageModel,
+    examples: Sequence[Example],
+    neutral: Sequence[list[int]],
+    method: Method,
+    *,
+    full: bool,
+    seed: int,
+) -> str:
+    """Return a hash of everything that decides a training, versions of libraries but torch left out."""
+    deciding = {
+        "code": code_hash(sorted(Path(__file__).parent.glob("*.py"))),
+        "torch": torch.__version__,
+        "threads": torch.get_num_threads(),
+        "device": model.model.device.type,
+        "model": model.identity,
+        "method": method._replace(checkpoint_steps=0),
+        "full": full,
+        "seed": seed,
+        "examples": examples,
+        "neutral": neutral,
+    }
+    return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()[:KEY_DIGITS]
