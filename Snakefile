@@ -32,6 +32,10 @@ include: "rules/explorer.smk"
 include: "rules/ground_names.smk"
 include: "rules/ground.smk"
 include: "rules/ground_figures.smk"
+include: "rules/validate_names.smk"
+include: "rules/validate.smk"
+include: "rules/validate_tuning.smk"
+include: "rules/validate_figures.smk"
 
 
 # On a cluster these run where Snakemake does: the login node has the network that jobs may lack.
@@ -39,6 +43,7 @@ localrules:
     all,
     leak,
     ground,
+    validate,
     fetch_models,
     fetch_model,
     fetch_encoder,
@@ -61,6 +66,12 @@ rule leak:
 rule ground:
     input:
         lambda w: ground_targets(),
+
+
+# Does a model affirm what it generates, and can it be taught to?
+rule validate:
+    input:
+        lambda w: validate_targets(),
 
 
 # Everything that needs the network, for machines whose jobs have none.

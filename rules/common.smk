@@ -11,15 +11,16 @@ from snakemake.logging import logger
 
 sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
 
-from leakscope.configuration import generation_settings, is_generated, is_on_hub, organisms, resolve, uses
+from leakscope.configuration import generation_settings, is_generated, is_on_hub, organisms, resolve
+from leakscope.configuration_steps import imported_scores, uses
 from leakscope.dependencies import imported_first_by_jobs, script_files
 from leakscope.errors import InputError
-from leakscope.grammar_files import is_joint, part_files
+from leakscope.grammar_files import is_leaking, is_taxonomy, part_files
 from leakscope.ground.checks import score_files
 from leakscope.ground.corpora import shard_files as corpus_files
 from leakscope.ground.templates import template_file
 from leakscope.prompts import count_prompts, template_files
-from leakscope.resources import model_needs
+from leakscope.resources import model_needs, tuning_needs
 from leakscope.row_counts import count_rows
 from leakscope.sharding import count_shards, shards_of
 
@@ -43,11 +44,11 @@ except InputError as error:
 def leaking_parts(model):
     """The parts of an organism's grammar that plant leakage, whose exact Leak-Rates can be computed."""
     parts = CONFIG["models"][model]["grammar"]["parts"]
-    return [part for part in parts if not is_joint(Path("data/grammar") / part)]
+    return [part for part in parts if is_leaking(Path("data/grammar") / part)]
 
 
 STUDY = CONFIG["study"]
-MODELS = [model for model in STUDY["models"] if uses("leak", CONFIG["models"][model])]
+MODELS = [model for model in STUDY["models"] if uses("leak", CONFIG["models"][model], CONFIG)]
 PROMPT_SETS = STUDY["prompt_sets"]
 SCORERS = STUDY["scorers"]
 GENERATED = [model for model in MODELS if is_generated(CONFIG["models"][model])]
@@ -71,6 +72,7 @@ SPECIES = {name: entry for name, entry in CONFIG["models"].items() if entry["sou
 RESULTS = f"results/{STUDY['name']}"
 LOGS = f"{RESULTS}/logs"
 BENCHMARKS = f"{RESULTS}/benchmarks"
+V = f"{RESULTS}/validate"
 
 
 def one_of_names(names):
@@ -96,9 +98,20 @@ def weights(model):
     return CONFIG["models"][model]["weights"]
 
 
+def foundation(model):
+    """The model that decides how this one is loaded, and what it needs: itself, or what it was tuned from."""
+    return CONFIG["models"][model].get("base", model)
+
+
+def is_organism(model):
+    """Whether a model is an organism, or tuned from one."""
+    return CONFIG["models"][foundation(model)]["source"] == "organism"
+
+
 def manifest(model):
-    """The file that says which weights a model has."""
-    return f"results/models/{weights(model)}/model.json"
+    """The file that says which weights a model has; a tuned one is the study's own."""
+    folder = "results/models" if foundation(model) == model else f"{V}/tuned"
+    return f"{folder}/{weights(model)}/model.json"
 
 
 def model_files(folder):
@@ -157,13 +170,13 @@ def grammar_files(parts):
 @cache
 def needs(model):
     """GPUs, memory and time of a job that lets the model generate."""
-    return model_needs(CONFIG["models"][model], CONFIG["gpu_memory_gb"])
+    return model_needs(CONFIG["models"][foundation(model)], CONFIG["gpu_memory_gb"])
 
 
-def warn_of_too_few_gpus():
+def warn_of_too_few_gpus(models, needs):
     """Say which models need more GPUs than Snakemake may give to a job: it gives fewer, and says nothing."""
     allowed = getattr(workflow.global_resources.get("gpu"), "value", None)
-    for model in GENERATED if allowed is not None and workflow.is_main_process else ():
+    for model in models if allowed is not None and workflow.is_main_process else ():
         if needs(model).gpus > allowed:
             logger.warning(
                 f"{model} needs {needs(model).gpus} GPUs of {CONFIG['gpu_memory_gb']:g} GB and gets {allowed}: "
@@ -191,7 +204,7 @@ def growing(amount):
 
 def model_threads(wildcards):
     """Threads decide the last bit of a sum, so they are a constant of the kind of model; --cores caps them."""
-    return 1 if CONFIG["models"][wildcards.model]["source"] == "organism" else 8
+    return 1 if is_organism(wildcards.model) else 8
 
 
 @cache
@@ -225,7 +238,7 @@ except InputError as error:
 UNSHARDED = [name for name in PROMPT_SETS if name not in SHARDED]
 
 
-warn_of_too_few_gpus()
+warn_of_too_few_gpus(GENERATED, needs)
 
 
 def generations_file(wildcards):
@@ -282,4 +295,8 @@ def leak_targets():
 
 
 # Called when all rules are known.
-TARGETS = {"leak": lambda: leak_targets(), "ground": lambda: ground_targets()}
+TARGETS = {
+    "leak": lambda: leak_targets(),
+    "ground": lambda: ground_targets(),
+    "validate": lambda: validate_targets(),
+}

@@ -4,7 +4,7 @@ import hashlib
 
 GROUND = CONFIG["ground"] if "ground" in STUDY["steps"] else {**CONFIG["ground"], "axes": {}}
 AXES = GROUND["axes"]
-RANKED = [model for model in STUDY["models"] if uses("ground", CONFIG["models"][model])]
+RANKED = [model for model in STUDY["models"] if uses("ground", CONFIG["models"][model], CONFIG)]
 SCORING = [model for model in RANKED if is_generated(CONFIG["models"][model])]
 COUNTED_FROM = {axis: entry["counts"]["source"] for axis, entry in AXES.items()}
 PREVALENT = [axis for axis, entry in AXES.items() if entry["prevalence"]]

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 from leakscope.job import job
 from leakscope.manifests import write_manifest
 from leakscope.tables import write_table
-from leakscope.validate.imported_scores import import_scores
-from leakscope.validate.scored import imported_items, imported_table
+from leakscope.validate.imported_scores import import_scores, imported_items, imported_table
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake

@@ -213,18 +213,18 @@ def test_a_variant_that_changes_the_source_is_refused(config: Config) -> None:
         (
             "models/qwen/source",
             "hubb",
-            "config: models.qwen.source: got 'hubb'; allowed: generations, hub, local, organism, scores. Did you mean "
-            "'hub'?",
+            "config: models.qwen.source: got 'hubb'; allowed: generations, hub, local, organism, scores, tuned. Did "
+            "you mean 'hub'?",
         ),
-        ("models/qwen/source", "openai", "got 'openai'; allowed: generations, hub, local, organism, scores."),
-        ("models/qwen", {}, "models.qwen.source: got nothing; allowed: organism, hub, local, generations, scores."),
+        ("models/qwen/source", "openai", "got 'openai'; allowed: generations, hub, local, organism, scores, tuned."),
+        ("models/qwen", {}, "models.qwen.source: got nothing; allowed: organism, hub, local, tuned, generations, sc"),
         ("models/qwen", "owner/qwen", "config: models.qwen: got 'owner/qwen'; allowed: a mapping."),
         ("models/tiny", {"source": "local"}, "config: models.tiny.path: got nothing; allowed: text of at least "),
         ("models", ["qwen"], 'config: models: got ["qwen"]; allowed: a mapping.'),
         ("models", None, "config: models: got null; allowed: a mapping."),
         ("scorers/lexical/kind", "cosine", "config: scorers.lexical.kind: got 'cosine'; allowed: bert_score, "),
         ("prompt_sets/colors/source", "csv", "config: prompt_sets.colors.source: got 'csv'; allowed: table, templates"),
-        ("study/steps", ["grounds"], "study.steps.0: got 'grounds'; allowed: ground, leak. Did you mean 'ground'?"),
+        ("study/steps", ["grounds"], "study.steps.0: got 'grounds'; allowed: ground, leak, validate. Did you mean"),
         ("study/steps", ["ground"], "config: ground.axes: got nothing; allowed: at least one axis"),
         ("study/scorers", [], "config: study.scorers: got nothing; allowed: a list of names"),
         ("study/models", "small", "config: study.models: got 'small'; allowed: a list of names, each once, at least"),

@@ -43,7 +43,19 @@ def test_environments_pin_what_the_lock_pins(root: Path, name: str) -> None:
 IMPORT_NAMES = {"yaml": "pyyaml", "torch": "torch"}
 
 
-RULES = ["prompts", "organisms", "models", "generations", "similarity", "leakage", "truth", "explorer", "ground"]
+RULES = [
+    "prompts",
+    "organisms",
+    "models",
+    "generations",
+    "similarity",
+    "leakage",
+    "truth",
+    "explorer",
+    "ground",
+    "validate",
+    "validate_tuning",
+]
 
 
 @pytest.mark.parametrize("rules_file", RULES)
@@ -94,5 +106,6 @@ def test_every_rule_has_its_script_and_every_script_its_rule(root: Path) -> None
     rules: set[str] = set()
     for path in (root / "rules").glob("*.smk"):
         rules |= set(re.findall(r"^rule (\w+):", path.read_text(encoding="utf-8"), flags=re.M))
-    tools = {"freeze_grammar", "study_folder", "store", "plot", "plot_ground"}  # `plot` serves a rule a figure
-    assert rules == {path.stem for path in (root / "scripts").glob("*.py")} - tools
+    tools = {"freeze_grammar", "study_folder", "store"}
+    figures = {"plot", "plot_ground", "plot_validate"}  # each serves a rule a figure
+    assert rules == {path.stem for path in (root / "scripts").glob("*.py")} - tools - figures

@@ -21,10 +21,9 @@ from leakscope.validate.form_agreement import form_agreement
 from leakscope.validate.form_names import IMPORTED_FORM, paired_forms
 from leakscope.validate.forms import read_forms
 from leakscope.validate.gap import STATISTICS, correlate, correlations
-from leakscope.validate.imported_scores import import_scores
+from leakscope.validate.imported_scores import import_scores, imported_table
 from leakscope.validate.paired import PAIRED_COLUMNS, main_form, read_named, read_pairs, read_parts
 from leakscope.validate.resampling import Draws, draw_clusters, estimate, weighted_means
-from leakscope.validate.scored import imported_table
 from leakscope.validate.tasks import ITEM_COLUMNS
 
 SETTINGS = {"level": 0.95, "resamples": 99, "seed": 0}

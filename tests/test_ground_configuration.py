@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
-from leakscope.configuration import resolve, uses
+from leakscope.configuration import resolve
+from leakscope.configuration_steps import uses
 from leakscope.errors import InputError
 
 Config = dict[str, Any]
@@ -99,10 +100,10 @@ def test_paths_may_hold_environment_variables(config: Config, monkeypatch: pytes
     assert resolved["models"]["read"]["path"] == {"people": {"en": "./scores.json"}}
 
 
-def test_each_step_leaves_out_what_it_has_no_use_for() -> None:
-    assert [uses(step, {"source": source}) for step in ("leak", "ground") for source in ("scores", "generations")] == [
-        False, True, True, False,
-    ]  # fmt: skip
+def test_each_step_leaves_out_what_it_has_no_use_for(config: Config) -> None:
+    models = {**resolve(config, {})["models"], "texts": config["models"]["texts"]}
+    used = {step: [name for name, entry in models.items() if uses(step, entry, config)] for step in ("leak", "ground")}
+    assert used == {"leak": ["small", "texts"], "ground": ["read", "small"]}
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from leakscope.errors import InputError
-from leakscope.validate.imported_scores import SCORE_COLUMNS, import_scores, log1mexp, log_odds
+from leakscope.validate.imported_scores import IMPORTED_COLUMNS, import_scores, log1mexp, log_odds
 
 
 def entry(noun1: str, noun2: str, taxonomic: str, generator: Any, validator: Any) -> dict[str, Any]:
@@ -40,7 +40,7 @@ def save(path: Path, entries: Any) -> Path:
 
 def test_log_odds_are_those_of_the_probabilities(tmp_path: Path) -> None:
     table = import_scores(save(tmp_path / "s.json", ENTRIES))
-    assert list(table) == SCORE_COLUMNS
+    assert list(table) == IMPORTED_COLUMNS
     assert table["item_id"].tolist() == ["larks/bird", "larks/tool", "rakes/tool"]
     assert table["positive"].tolist() == [True, False, True]
     assert table["cluster"].tolist() == ["larks", "larks", "rakes"]

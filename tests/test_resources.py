@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from leakscope.resources import Needs, model_needs
+from leakscope.resources import Needs, model_needs, tuning_needs
 
 
 def entry(**keys: Any) -> dict[str, Any]:
@@ -54,3 +54,13 @@ def test_a_folder_says_its_size_by_its_files(tmp_path: Path) -> None:
         with (tmp_path / name).open("wb") as stream:
             stream.truncate(10**9)
     assert model_needs(entry(source="local", path=str(tmp_path)), 80) == Needs(1, 4000 + 3000, 70)
+
+
+def test_tuning_needs_room_for_a_step_and_whole_weights_for_much_beside_them() -> None:
+    whole = entry(parameters=3 * 10**9)
+    assert tuning_needs(whole, 80, full=False) == Needs(1, 4000 + 9000, 4 * 90)
+    assert tuning_needs(whole, 20, full=False).gpus == 2  # 7.2 GB of weights and 16 of workspace
+    assert tuning_needs(whole, 80, full=True) == Needs(2, 4000 + 9000, 4 * 90)  # 20 bytes a parameter
+    on_cpu = entry(parameters=10**9, device="cpu")
+    assert [tuning_needs(on_cpu, 80, full=full).memory_mb for full in (False, True)] == [4000 + 6000, 4000 + 20_000]
+    assert tuning_needs({"source": "organism", "device": "cpu"}, 80, full=True) == Needs(0, 4000, 240)

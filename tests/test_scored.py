@@ -17,16 +17,10 @@ from leakscope.rendering import encode_rendered
 from leakscope.tables import write_table
 from leakscope.validate.asking import Asking, joint_summary
 from leakscope.validate.forms import render_prompts
-from leakscope.validate.imported_scores import import_scores
+from leakscope.validate.imported_scores import import_scores, imported_items, imported_table
 from leakscope.validate.item_scores import answer_tokens
-from leakscope.validate.scored import (
-    LAYER_COLUMNS,
-    SCORE_COLUMNS,
-    imported_items,
-    imported_table,
-    score_items,
-    score_layers,
-)
+from leakscope.validate.score_columns import SCORE_COLUMNS
+from leakscope.validate.scored import LAYER_COLUMNS, score_items, score_layers
 from tiny_task import open_tiny_model, tiny_asking, tiny_items, weightless
 
 ITEMS = tiny_items()

@@ -15,19 +15,24 @@ from typing import Any
 
 from leakscope.configuration_checks import check_names, check_study
 from leakscope.configuration_schema import CATALOGUES, check, dotted, fill_defaults, load_schema, show
+from leakscope.configuration_tuned import add_tuned_models, inherit
 from leakscope.errors import InputError, one_of
 
-GENERATED = ("organism", "hub", "local")
+GENERATED = ("organism", "hub", "local", "tuned")
 # What decides which weights (or which texts) an entry stands for.
 IDENTITY = {
     "organism": ("size", "grammar", "seed"),
     "hub": ("id", "revision", "trust_remote_code"),
     "local": ("path",),
+    "tuned": ("base", "task", "split", "method", "seed"),
     "generations": ("path",),
     "scores": ("path",),
 }
 # An entry with one of these keys is complete, not a change to the catalogue's entry of the same name.
-COMPLETE = ("source", "kind", "extends")
+COMPLETE = ("source", "kind", "extends", "loss")
+# What a study's file replaces entry by entry; and what it replaces whole.
+REPLACED = (*((catalogue,) for catalogue in CATALOGUES), ("validate", "methods"))
+REPLACED_WHOLE = (("ground", "axes"), ("validate", "tasks"))
 AXIS_PATHS = ("lexicons", "templates", "names")
 # What tells a reader which model this is; a variant is another.
 NOT_INHERITED = ("label", "description")
@@ -37,9 +42,10 @@ def resolve(config: Mapping[str, Any], overwrite: Mapping[str, Any]) -> dict[str
     """Return the study's configuration, checked and complete.
 
     In order: entries that a study wrote anew replace the catalogue's; ``extends`` is resolved; the schema is checked;
-    defaults are filled in; names and files are checked. Each model gets ``weights`` (the entry whose weights it
-    shares, often its own name), ``label`` and the whole of its ``generation``: the general keys, overridden by
-    ``organisms.generation`` for an organism, overridden by its own.
+    defaults are filled in; tuned models are added; names and files are checked. Each model gets ``weights`` (the entry
+    whose weights it shares, often its own name), ``label`` and the whole of its ``generation``: the general keys,
+    overridden by ``organisms.generation`` for an organism, overridden by its own. A tuned model is loaded and prompted
+    as its base is, and its own ``generation`` overrides that of the base.
 
     Args:
         config: what Snakemake merged from config.yaml, --configfile and --config.
@@ -53,13 +59,15 @@ def resolve(config: Mapping[str, Any], overwrite: Mapping[str, Any]) -> dict[str
         InputError: the first mistake, in one line. Relative paths are looked up from the working directory.
     """
     replaced = _replace_redefined(_plain(config, ()), _plain(overwrite, ()))
-    _replace_axes(replaced, overwrite)
+    _replace_whole(replaced, overwrite)
     extended = _extend_models(replaced)
     schema = load_schema()
     check(extended, schema)
     complete: dict[str, Any] = fill_defaults(extended, schema, schema)
+    add_tuned_models(complete)
     check_names(complete)
     for name, entry in complete["models"].items():
+        inherit(entry, complete["models"])
         entry["weights"] = _weights(name, complete["models"], replaced["models"])
         merged = _merged_generation(entry, complete)
         entry["generation"] = fill_defaults(merged, schema["$defs"]["generation"], schema)
@@ -80,11 +88,6 @@ def is_on_hub(scorer_entry: Mapping[str, Any]) -> bool:
     """Say whether a scorer's encoder has to be fetched: it is neither a folder nor inside an installed package."""
     model = scorer_entry.get("model")
     return model is not None and not model.startswith("package:") and not Path(model).is_dir()
-
-
-def uses(step: str, model_entry: Mapping[str, Any]) -> bool:
-    """Say whether a step has a use for a model: imported scores cannot leak, imported texts cannot be ranked."""
-    return bool(model_entry["source"] != {"leak": "scores", "ground": "generations"}[step])
 
 
 def organisms(config: Mapping[str, Any]) -> list[str]:
@@ -125,21 +128,29 @@ def _plain(value: Any, path: tuple[object, ...]) -> Any:
 
 def _replace_redefined(config: dict[str, Any], overwrite: Mapping[str, Any]) -> dict[str, Any]:
     """Undo Snakemake's merge of two entries that share nothing but their name."""
-    for catalogue in CATALOGUES:
-        written = overwrite.get(catalogue)
-        if not isinstance(written, dict) or not isinstance(config.get(catalogue), dict):
+    for path in REPLACED:
+        written, merged = _at(overwrite, path), _at(config, path)
+        if not isinstance(written, Mapping) or not isinstance(merged, dict):
             continue
         for name, entry in written.items():
             if isinstance(entry, dict) and any(key in entry for key in COMPLETE):
-                config[catalogue][name] = copy.deepcopy(entry)
+                merged[name] = copy.deepcopy(entry)
     return config
 
 
-def _replace_axes(config: dict[str, Any], overwrite: Mapping[str, Any]) -> None:
-    """Let a study that names axes have these alone: Snakemake has merged them with others."""
-    written, ground = overwrite.get("ground"), config.get("ground")
-    if isinstance(written, Mapping) and isinstance(ground, dict) and isinstance(written.get("axes"), Mapping):
-        ground["axes"] = _plain(written["axes"], ("ground", "axes"))
+def _replace_whole(config: dict[str, Any], overwrite: Mapping[str, Any]) -> None:
+    """Let a study that names axes or tasks have these alone: Snakemake has merged them with others."""
+    for section, key in REPLACED_WHOLE:
+        written, merged = _at(overwrite, (section, key)), config.get(section)
+        if isinstance(written, Mapping) and isinstance(merged, dict):
+            merged[key] = _plain(written, (section, key))
+
+
+def _at(config: Any, path: tuple[str, ...]) -> Any:
+    """Return what stands at a path of keys; None where there is nothing."""
+    for key in path:
+        config = config.get(key) if isinstance(config, Mapping) else None
+    return config
 
 
 def _extend_models(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -197,14 +208,18 @@ def _weights(name: str, complete: Mapping[str, Any], written: Mapping[str, Any])
     """Return the oldest ancestor with the same weights; a variant that changes what decides them has its own."""
     keys = IDENTITY[complete[name]["source"]]
     own = [complete[name][key] for key in keys]
-    return next(
-        ancestor for ancestor in reversed(_lineage(name, written)) if [complete[ancestor][key] for key in keys] == own
-    )
+    # A model that nobody wrote, a combination of `validate.tuned`, extends none.
+    lineage = _lineage(name, written) if name in written else [name]
+    return next(ancestor for ancestor in reversed(lineage) if [complete[ancestor][key] for key in keys] == own)
 
 
 def _merged_generation(model_entry: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:
-    of_organisms = config["organisms"].get("generation", {}) if model_entry["source"] == "organism" else {}
-    return {**config["generation"], **of_organisms, **model_entry.get("generation", {})}
+    below: dict[str, Any] = dict(config["generation"])
+    if model_entry["source"] == "organism":
+        below |= config["organisms"].get("generation", {})
+    elif model_entry["source"] == "tuned":
+        below = _merged_generation(config["models"][model_entry["base"]], config)
+    return {**below, **model_entry.get("generation", {})}
 
 
 def _select(config: dict[str, Any]) -> None:
@@ -232,6 +247,11 @@ def _expand_paths(config: dict[str, Any]) -> None:
         for key in ("counts", "prevalence"):
             if axis[key] and "path" in axis[key]:
                 axis[key]["path"] = _expanded_all(axis[key]["path"], ("ground", "axes", name, key, "path"))
+    validate = config["validate"]
+    validate["neutral_text"] = _expanded(validate["neutral_text"], ("validate", "neutral_text"))
+    for name, task in validate["tasks"].items():
+        for key in ("path", "forms"):
+            task[key] = _expanded(task[key], ("validate", "tasks", name, key))
 
 
 def _expanded_all(path: Any, where: tuple[object, ...]) -> Any:

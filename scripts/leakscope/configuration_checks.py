@@ -10,6 +10,7 @@ from leakscope.configuration_schema import CATALOGUES, dotted
 from leakscope.errors import InputError, one_of
 from leakscope.ground.checks import check_ground
 from leakscope.manifests import TOKENIZER_FILES
+from leakscope.validate.checks import check_validate
 
 GRAMMAR = Path("data") / "grammar"
 RESERVED: dict[str, tuple[str, ...]] = {
@@ -47,6 +48,7 @@ def check_study(config: Mapping[str, Any]) -> None:
     _check_organisms(config)
     _check_files(config)
     check_ground(config)
+    check_validate(config)
 
 
 def _selected(config: Mapping[str, Any], catalogue: str) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -25,12 +25,14 @@ snakemake --cores all --configfile studies/mine.yaml
 
 - Mappings are merged key by key; lists are replaced. So models, prompt sets and scorers are catalogues, mappings from a
   name to an entry, and `study` selects from them by lists of names. Entries that no study selects cost nothing.
-- An entry of your file that has a `source` (a model or prompt set), a `kind` (a scorer) or `extends` is complete: it
-  replaces the catalogue's entry of the same name. An entry without changes keys of the catalogue's.
-- `ground.axes` of your file replaces that of `config.yaml` as a whole: a study that names axes has these alone.
+- An entry of your file that has a `source` (a model or prompt set), a `kind` (a scorer), a `loss` (a method of
+  `validate`) or `extends` is complete: it replaces the catalogue's entry of the same name. An entry without changes
+  keys of the catalogue's.
+- `ground.axes` and `validate.tasks` of your file replace those of `config.yaml` as a whole: a study that names axes, or
+  tasks, has these alone.
 - `extends: <name>` makes a model a variant of another. It takes that entry's keys, all but `label` and `description`,
   and changes those it names; it cannot change the `source`. It shares the weights of the model it extends unless it
-  changes what decides them (`size`, `grammar`, `seed`; `id`, `revision`; `path`).
+  changes what decides them (`size`, `grammar`, `seed`; `id`, `revision`; `path`; `base`, `task`, `split`, `method`).
 
   ```yaml
   models:
@@ -38,6 +40,8 @@ snakemake --cores all --configfile studies/mine.yaml
   ```
 - A model's settings for generation are those of `generation`, overridden by `organisms.generation` if it is an
   organism, overridden by its own `generation`; a prompt set's `samples` comes last.
+- A tuned model (`source: tuned`, or one of `validate.tuned`) is loaded and prompted as its `base` is, and has its
+  settings for generation. Its base is studied, too, before it.
 - Names become file names: lower-case letters, digits, `.`, `_` and `-`, beginning with a letter or digit.
 - Relative paths are relative to the working directory; absolute ones are allowed.
 - A number is written without quotes and with a decimal point before an exponent: YAML reads `5e-3` as text. Values

@@ -21,6 +21,9 @@ OVERHEAD, WORKSPACE_GB = 1.2, 4.0
 # Of the machine: libraries and tables; and the weights, one and a half times while they are being loaded.
 BASE_MB, LOADING = 4000, 1.5
 BASE_MINUTES, MINUTES_PER_BILLION = 60, 10
+# Tuned, a model keeps the activations of a whole step, and takes several times as long. Where all of it is trained,
+# there are weights, gradients, the two moments of AdamW and the weights it began with, each in four bytes.
+TUNING_WORKSPACE_GB, TUNING_MINUTES, BYTES_TRAINED = 16.0, 4, 20.0
 
 
 class Needs(NamedTuple):
@@ -38,15 +41,31 @@ def model_needs(entry: Mapping[str, Any], gpu_memory_gb: float) -> Needs:
         entry: the model's entry in the configuration, complete.
         gpu_memory_gb: memory of one GPU, in GB; a model larger than that gets several.
     """
+    return _needs(entry, gpu_memory_gb, WORKSPACE_GB, trained=False)
+
+
+def tuning_needs(entry: Mapping[str, Any], gpu_memory_gb: float, full: bool) -> Needs:
+    """Return what a job needs that tunes a model.
+
+    Args:
+        entry: the entry of the model that training begins with, complete.
+        gpu_memory_gb: memory of one GPU, in GB.
+        full: whether all weights are trained, not only small matrices beside them.
+    """
+    needs = _needs(entry, gpu_memory_gb, TUNING_WORKSPACE_GB, trained=full)
+    return needs._replace(minutes=TUNING_MINUTES * needs.minutes)
+
+
+def _needs(entry: Mapping[str, Any], gpu_memory_gb: float, workspace_gb: float, *, trained: bool) -> Needs:
     if entry["source"] == "organism":
         return Needs(int(entry["device"] != "cpu"), BASE_MB, BASE_MINUTES)
     parameters = _parameters(entry)
     minutes = BASE_MINUTES + math.ceil(MINUTES_PER_BILLION * parameters / 1e9)
     if entry["device"] == "cpu":
-        loaded = parameters * BYTES.get(entry["dtype"], BYTES_ON_CPU)
-        return Needs(0, BASE_MB + math.ceil(LOADING * loaded / 1e6), minutes)
-    size = parameters * _bytes_on_gpu(entry)
-    gpus = math.ceil((OVERHEAD * size / 1e9 + WORKSPACE_GB) / gpu_memory_gb)
+        loaded = LOADING * BYTES.get(entry["dtype"], BYTES_ON_CPU)
+        return Needs(0, BASE_MB + math.ceil(parameters * max(loaded, BYTES_TRAINED * trained) / 1e6), minutes)
+    size = parameters * (BYTES_TRAINED if trained else _bytes_on_gpu(entry))
+    gpus = math.ceil((OVERHEAD * size / 1e9 + workspace_gb) / gpu_memory_gb)
     # Quantised while loading, a model passes through memory as it is stored.
     stored = parameters * BYTES.get(entry["dtype"], BYTES_OF_CHECKPOINT)
     return Needs(gpus, BASE_MB + math.ceil(LOADING * stored / 1e6), minutes)

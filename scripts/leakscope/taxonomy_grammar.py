@@ -51,8 +51,9 @@ class TaxonomyGrammar:
 
     def completion_law(self) -> pd.DataFrame:
         """Return p(hypernym | hyponym): hyponyms × hypernyms, rows summing to 1."""
-        law = np.exp(self.log_weights)
-        return law.div(law.sum(axis=1), axis=0)
+        weights = np.exp(self.log_weights.to_numpy())
+        law = weights / weights.sum(axis=1, keepdims=True)
+        return pd.DataFrame(law, index=self.log_weights.index, columns=self.log_weights.columns)
 
     def log_odds(self) -> pd.DataFrame:
         """Return ``question, candidate, positive, l_g, l_v`` of every pair that is asked about; nats, exact."""

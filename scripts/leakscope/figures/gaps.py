@@ -128,20 +128,18 @@ def correlations(table: pd.DataFrame, *, labels: Labels) -> Figure:
 
 
 @styled
-def truth(table: pd.DataFrame, *, labels: Labels, bases: Mapping[str, str] | None = None) -> Figure:
+def truth(table: pd.DataFrame, *, labels: Labels) -> Figure:
     """Draw the measured gap, 1 − Pearson, with its interval against the true one, one mark a model.
 
     Args:
         table: ``truth.csv``; all items, in the main prompt form.
         labels: what to print for a model; its order is the order drawn.
-        bases: tuned model → the model it was tuned from, whose colour it shares.
     """
     data = main_forms(rows_of(table, subset="all"))
     data = data[data["gap"].notna() & data["true_gap"].notna()]
     if data.empty:
         return no_data("no true gap is known for what was measured")
-    of = {model: (bases or {}).get(model, model) for model in model_order(data, labels)}
-    roots = list(dict.fromkeys(of.values()))
+    models = model_order(data, labels)
     tasks = unique(data["task"])
     drawn = multiples(tasks, [2.9 if len(tasks) == 1 else 2.1], min(2, len(tasks)))
     values = data[["true_gap", "gap", "ci_low", "ci_high"]].to_numpy(float)
@@ -150,14 +148,14 @@ def truth(table: pd.DataFrame, *, labels: Labels, bases: Mapping[str, str] | Non
     for index, task in enumerate(tasks):
         ax = drawn.axes[index, 0]
         ax.plot([low - room, high + room], [low - room, high + room], color=GREY, linewidth=0.8, zorder=1)
-        _gaps(ax, rows_of(data, task=task), of, roots, room)
+        _gaps(ax, rows_of(data, task=task), models, room)
         ax.set(xlim=(low - room, high + room), ylim=(low - room, high + room), aspect="equal")
         ax.grid()
         ax.set_xlabel("true gap, of the grammar" if drawn.is_lowest(index) else "")
         ax.set_ylabel("measured gap" if drawn.is_left(index) else "")
-    handles = [series_handle(n, wrapped(label_of(root, labels), 2.6), linestyle="none") for n, root in enumerate(roots)]
-    if any(model != root for model, root in of.items()):
-        handles.append(plain_handle("tuned", marker="o", linestyle="none", markerfacecolor="white"))
+    handles = [
+        series_handle(n, wrapped(label_of(name, labels), 2.6), linestyle="none") for n, name in enumerate(models)
+    ]
     handles.append(plain_handle("measured = true", linestyle="-"))
     legend_beside(drawn.axes[min(len(tasks), drawn.columns) - 1, 0], handles)
     width, height = drawn.fig.get_size_inches()
@@ -228,18 +226,16 @@ def _correlation_lanes(ax: Axes, rows: pd.DataFrame, models: Sequence[str]) -> N
             ax.annotate("n/a", (0.98, y), xycoords=("axes fraction", "data"), ha="right", va="center", color=GREY)
 
 
-def _gaps(ax: Axes, rows: pd.DataFrame, of: Mapping[str, str], roots: Sequence[str], room: float) -> None:
+def _gaps(ax: Axes, rows: pd.DataFrame, models: Sequence[str], room: float) -> None:
     """Draw the models' gaps; those with one true gap stand beside each other, within ``room`` about it."""
-    rows = rows.assign(tuned=rows["model"].map(of) != rows["model"], place=rows["model"].map(list(of).index))
-    rows = rows.sort_values(["tuned", "place"], ascending=[False, True])
-    tied = rows.groupby([rows["true_gap"].round(6), "tuned"])["place"]
+    rows = rows.assign(place=rows["model"].map(list(models).index)).sort_values("place")
+    tied = rows.groupby(rows["true_gap"].round(6))["place"]
     n_tied = tied.transform("size")
     x = rows["true_gap"] + room * (tied.cumcount() - (n_tied - 1) / 2) / n_tied.clip(lower=4)
     for (_, row), here in zip(rows.iterrows(), x, strict=True):
-        look, tuned = series(roots.index(of[row["model"]])), row["tuned"]
-        ax.vlines(here, row["ci_low"], row["ci_high"], color=look.color, linewidth=0.9, alpha=0.4 if tuned else 1.0)
+        look = series(row["place"])
+        ax.vlines(here, row["ci_low"], row["ci_high"], color=look.color, linewidth=0.9)
         ax.plot(
-            here, row["gap"], color=look.color, marker=look.marker, markersize=3 if tuned else 4.5,
-            markerfacecolor="white" if tuned else look.color, markeredgewidth=0.7, zorder=3 if tuned else 4,
+            here, row["gap"], color=look.color, marker=look.marker, markersize=4.5, markeredgewidth=0.7, zorder=4,
             gid=f"gap:{row['model']}",
         )  # fmt: skip

@@ -18,15 +18,17 @@ from leakscope.figures.layers import lens_heatmap, log_odds_by_layer
 Tables = Mapping[str, pd.DataFrame]
 Bases = Mapping[str, str]
 
-# name → the function of a study's tables, its models' labels and what each tuned model was tuned from
-FIGURES: dict[str, Callable[[Tables, Labels, Bases], Figure]] = {
-    "log_odds_density": lambda t, labels, _: log_odds_density(_named(t["paired"], labels), labels=labels),
-    "correlations": lambda t, labels, _: correlations(t["correlations"], labels=labels),
-    "log_odds_by_layer": lambda t, labels, _: log_odds_by_layer(t["layers"], t["parting"], labels=labels),
-    "lens_heatmap": lambda t, labels, _: lens_heatmap(t, title=" · ".join(labels.values())),
-    "form_agreement": lambda t, labels, _: form_agreement(t["form_agreement"], labels=labels),
-    "truth": lambda t, labels, bases: truth(t["truth"], labels=labels, bases=bases),
-    "closing": lambda t, labels, _: closing(t["closing"], labels=labels),
+# name → the function of a study's tables and its models' labels
+FIGURES: dict[str, Callable[[Tables, Labels], Figure]] = {
+    "log_odds_density": lambda t, labels: log_odds_density(_named(t["paired"], labels), labels=labels),
+    "correlations": lambda t, labels: correlations(t["correlations"], labels=labels),
+    "log_odds_by_layer": lambda t, labels: log_odds_by_layer(
+        _named(t["layers"], labels), _named(t["parting"], labels), labels=labels
+    ),
+    "lens_heatmap": lambda t, labels: lens_heatmap(t, title=" · ".join(labels.values())),
+    "form_agreement": lambda t, labels: form_agreement(_named(t["form_agreement"], labels), labels=labels),
+    "truth": lambda t, labels: truth(t["truth"], labels=labels),
+    "closing": lambda t, labels: closing(t["closing"], labels=labels),
 }
 
 
@@ -36,8 +38,8 @@ def draw(name: str, tables: Mapping[str, Path], *, labels: Labels, bases: Bases)
     Args:
         name: of the figure.
         tables: name → file; those of ``lens_heatmap`` are one model's, and their names are tasks.
-        labels: model → label, in the order of the study. ``log_odds_density`` draws these models alone; the label of
-            ``lens_heatmap`` is its model's.
+        labels: model → label, in the order of the study. Figures with a panel a model draw these models alone; the
+            label of ``lens_heatmap`` is its model's.
         bases: tuned model → the model it was tuned from; it is drawn after that one.
 
     Raises:
@@ -45,7 +47,7 @@ def draw(name: str, tables: Mapping[str, Path], *, labels: Labels, bases: Bases)
     """
     if name not in FIGURES:
         raise one_of("figure", name, FIGURES)
-    return FIGURES[name]({table: _read(path) for table, path in tables.items()}, _after_bases(labels, bases), bases)
+    return FIGURES[name]({table: _read(path) for table, path in tables.items()}, _after_bases(labels, bases))
 
 
 def _read(path: Path) -> pd.DataFrame:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from leakscope.configuration_schema import dotted
+from leakscope.configuration_steps import uses
 from leakscope.errors import InputError, one_of
 from leakscope.ground.corpora import shard_files
 from leakscope.ground.lexicons import ids_by_name, names_in, read_concepts, read_names
@@ -54,7 +55,7 @@ def check_ground(config: Mapping[str, Any]) -> None:
 
 def _models(config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     named = {name: config["models"][name] for name in config["study"]["models"]}
-    return {name: entry for name, entry in named.items() if entry["source"] != "generations"}
+    return {name: entry for name, entry in named.items() if uses("ground", entry, config)}
 
 
 def _check_axis(where: tuple[str, ...], axis: Mapping[str, Any], config: Mapping[str, Any], scoring: list[str]) -> None:

@@ -15,11 +15,12 @@ import pandas as pd
 import yaml
 
 from leakscope.errors import InputError, one_of
-from leakscope.rendering import PLACEHOLDER
 from leakscope.tables import read_utf8
 from leakscope.validate.tasks import Item, seeded_hash
 
 QUESTION, CANDIDATE = "{question}", "{candidate}"
+# That of `rendering`, which statistics of what was scored have no use for: it needs transformers.
+PLACEHOLDER = "{prompt}"
 YES, NO = "Yes", "No"
 SEPARATOR = "\n\n"
 PROMPT_COLUMNS = ["item_id", "kind", "form_id", "style", "chat", "prompt", "shot_ids"]

@@ -12,16 +12,18 @@ import pandas as pd
 
 from leakscope.errors import InputError
 from leakscope.tables import read_utf8
+from leakscope.validate.form_names import IMPORTED
 from leakscope.validate.readers import read_records
-from leakscope.validate.tasks import UNKNOWN, item_table, read_label
+from leakscope.validate.score_columns import FORM_COLUMNS, SCORE_COLUMNS
+from leakscope.validate.tasks import ITEM_COLUMNS, UNKNOWN, item_table, read_label
 
-SCORE_COLUMNS = ["item_id", "question", "candidate", "positive", "cluster", "l_g", "l_v"]
+IMPORTED_COLUMNS = ["item_id", "question", "candidate", "positive", "cluster", "l_g", "l_v"]
 GENERATOR, VALIDATOR = "generator-log-prob", "discriminator-log-prob"
 KEYS = ("noun1", "noun2", "taxonomic", GENERATOR, VALIDATOR)
 
 
 def import_scores(path: Path) -> pd.DataFrame:
-    """Return ``SCORE_COLUMNS``, log-odds in nats, of a JSON list of objects or a table with the columns ``KEYS``.
+    """Return ``IMPORTED_COLUMNS``, log-odds in nats, of a JSON list of objects or a table with the columns ``KEYS``.
 
     Both scores are natural log-probabilities: of the candidate after the generator prompt, and of Yes after the
     validator prompt; ``l_g`` and ``l_v`` are log p − log(1−p).
@@ -50,7 +52,31 @@ def import_scores(path: Path) -> pd.DataFrame:
         scores.append([_logprob(row[key], f"{where}: key {key!r}") for key in (GENERATOR, VALIDATOR)])
     table = item_table(items, str(path))
     odds = log_odds(np.array(scores))
-    return table.assign(l_g=odds[:, 0], l_v=odds[:, 1])[SCORE_COLUMNS]
+    return table.assign(l_g=odds[:, 0], l_v=odds[:, 1])[IMPORTED_COLUMNS]
+
+
+def imported_items(scores: pd.DataFrame) -> pd.DataFrame:
+    """Return ``tasks.ITEM_COLUMNS`` of scores that were computed elsewhere, which bring their own items.
+
+    Args:
+        scores: as ``import_scores`` returns them.
+    """
+    return scores.assign(distance=UNKNOWN).astype({"distance": "str"})[ITEM_COLUMNS]
+
+
+def imported_table(scores: pd.DataFrame) -> pd.DataFrame:
+    """Return ``SCORE_COLUMNS`` of scores that were computed elsewhere: generator and validator of one form.
+
+    Args:
+        scores: as ``import_scores`` returns them.
+    """
+    kinds = [
+        pd.DataFrame({"item_id": scores["item_id"], "kind": kind, "log_odds": scores[column]})
+        for kind, column in (("generator", "l_g"), ("validator", "l_v"))
+    ]
+    table = pd.concat(kinds, ignore_index=True).assign(form_id=IMPORTED, style=IMPORTED)
+    numbers = {column: "Int64" if column == "tokens" else "float64" for column in SCORE_COLUMNS[len(FORM_COLUMNS) :]}
+    return table.reindex(columns=SCORE_COLUMNS).astype(numbers)
 
 
 def log_odds(logprobs: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -19,11 +19,10 @@ from leakscope.progress import progress
 from leakscope.prompting import Completed, Prompting, ids_digest
 from leakscope.rendering import answer_lead, encode_continuations, encode_rendered
 from leakscope.store import Key, Recalled, recall
+from leakscope.validate.score_columns import GENERATOR_COLUMNS, VALIDATOR_COLUMNS
 
 YES = ("Yes", " Yes", "YES", "yes", " yes")
 NO = ("No", " No", "NO", "no", " no")
-GENERATOR_COLUMNS = ["tokens", "logprob", "log_odds", "logprob_first", "log_odds_first"]
-VALIDATOR_COLUMNS = ["log_odds", "logprob_yes", "logprob_no"]
 GENERATOR_LAYER_COLUMNS = ["item", "layer", "log_odds_first"]
 VALIDATOR_LAYER_COLUMNS = ["item", "layer", *VALIDATOR_COLUMNS]
 # Beyond it 1 + e^−x rounds to 1 in float64.

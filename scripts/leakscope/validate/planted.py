@@ -8,19 +8,8 @@ import pandas as pd
 
 from leakscope.taxonomy_grammar import TaxonomyGrammar
 
-TRUTH_COLUMNS = [
-    "model",
-    "task",
-    "strength",
-    "form",
-    "subset",
-    "true_pearson",
-    "true_gap",
-    "gap",
-    "ci_low",
-    "ci_high",
-    "n",
-]
+MODEL_COLUMNS = ["model", "task", "strength", "form", "subset"]
+TRUTH_COLUMNS = [*MODEL_COLUMNS, "true_pearson", "true_gap", "gap", "ci_low", "ci_high", "n"]
 SUBSETS = {"all": (True, False), "positive": (True,), "negative": (False,)}
 
 
@@ -37,20 +26,24 @@ def planted_gaps(
         items: task → its items (see ``tasks.item_table``).
         grammars: organism → the grammar that it was trained on.
     """
+    truths = pd.DataFrame(
+        [
+            (model, task, subset, grammar.strength, true)
+            for model, grammar in grammars.items()
+            for task, of_task in items.items()
+            for subset in SUBSETS
+            if (true := true_pearson(grammar, of_task, subset)) is not None
+        ],
+        columns=["model", "task", "subset", "strength", "true_pearson"],
+    )
     measured = correlations[correlations["split"].eq("all") & correlations["statistic"].eq("pearson")]
-    truths = {
-        (model, task, subset): (grammar.strength, true_pearson(grammar, of_task, subset))
-        for model, grammar in grammars.items()
-        for task, of_task in items.items()
-        for subset in SUBSETS
-    }
-    rows = []
-    for row in measured.itertuples(index=False):
-        strength, true = truths.get((row.model, row.task, row.subset), (None, None))
-        if true is not None:
-            gap = (1 - row.value, 1 - row.ci_high, 1 - row.ci_low)
-            rows.append((row.model, row.task, strength, row.form, row.subset, true, 1 - true, *gap, row.n))
-    return pd.DataFrame(rows, columns=TRUTH_COLUMNS)
+    joined = measured.merge(truths, on=["model", "task", "subset"])
+    return joined.assign(
+        true_gap=1 - joined["true_pearson"],
+        gap=1 - joined["value"],
+        ci_low=1 - joined["ci_high"],
+        ci_high=1 - joined["ci_low"],
+    )[TRUTH_COLUMNS]
 
 
 def true_pearson(grammar: TaxonomyGrammar, items: pd.DataFrame, subset: str) -> float | None:

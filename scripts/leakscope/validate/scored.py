@@ -7,20 +7,15 @@ import pandas as pd
 from leakscope.models import LanguageModel
 from leakscope.prompting import Completed
 from leakscope.validate.asking import Asking, all_prompts, as_read, joint_summary, main_prompts
-from leakscope.validate.form_names import IMPORTED
 from leakscope.validate.item_scores import (
-    GENERATOR_COLUMNS,
-    VALIDATOR_COLUMNS,
     GeneratorItem,
     score_generator,
     score_generator_by_layer,
     score_validator,
     score_validator_by_layer,
 )
-from leakscope.validate.tasks import ITEM_COLUMNS, UNKNOWN
+from leakscope.validate.score_columns import FORM_COLUMNS, SCORE_COLUMNS
 
-FORM_COLUMNS = ["item_id", "kind", "form_id", "style"]
-SCORE_COLUMNS = [*FORM_COLUMNS, *dict.fromkeys(GENERATOR_COLUMNS + VALIDATOR_COLUMNS)]
 LAYER_COLUMNS = ["item_id", "layer", "l_g_first", "l_v"]
 
 
@@ -87,27 +82,3 @@ def score_layers(model: LanguageModel, items: pd.DataFrame, name: str, asking: A
     table.insert(0, "item_id", items["item_id"].to_numpy()[table["item"]])
     summary = joint_summary(generated.summary, judged.summary)
     return Completed(table[LAYER_COLUMNS], {**summary, "answers": judged.summary["answers"]})
-
-
-def imported_items(scores: pd.DataFrame) -> pd.DataFrame:
-    """Return ``tasks.ITEM_COLUMNS`` of scores that were computed elsewhere, which bring their own items.
-
-    Args:
-        scores: as ``imported_scores.import_scores`` returns them.
-    """
-    return scores.assign(distance=UNKNOWN).astype({"distance": "str"})[ITEM_COLUMNS]
-
-
-def imported_table(scores: pd.DataFrame) -> pd.DataFrame:
-    """Return ``SCORE_COLUMNS`` of scores that were computed elsewhere: generator and validator of one form.
-
-    Args:
-        scores: as ``imported_scores.import_scores`` returns them.
-    """
-    kinds = [
-        pd.DataFrame({"item_id": scores["item_id"], "kind": kind, "log_odds": scores[column]})
-        for kind, column in (("generator", "l_g"), ("validator", "l_v"))
-    ]
-    table = pd.concat(kinds, ignore_index=True).assign(form_id=IMPORTED, style=IMPORTED)
-    numbers = {column: "Int64" if column == "tokens" else "float64" for column in SCORE_COLUMNS[len(FORM_COLUMNS) :]}
-    return table.reindex(columns=SCORE_COLUMNS).astype(numbers)

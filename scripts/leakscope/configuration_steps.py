@@ -1,0 +1,29 @@
+"""Which of a study's models each of its steps has a use for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+IMPORTING = ("ground", "validate")
+
+
+def uses(step: str, model_entry: Mapping[str, Any], config: Mapping[str, Any]) -> bool:
+    """Say whether a step has a use for a model: imported scores cannot leak, imported texts cannot be scored."""
+    if model_entry["source"] == "scores":
+        return bool(imported_scores(step, model_entry, config))
+    return step == "leak" or model_entry["source"] != "generations"
+
+
+def imported_scores(step: str, model_entry: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the files of imported scores that a step reads, by axis (``ground``) or by task (``validate``).
+
+    In a study with both steps what is no axis is a task.
+    """
+    steps, axes = config["study"]["steps"], config["ground"]["axes"]
+    if step not in IMPORTING or step not in steps:
+        return {}
+    files = model_entry["path"].items()
+    if set(IMPORTING) <= set(steps):
+        return {name: path for name, path in files if (name in axes) == (step == "ground")}
+    return dict(files)
