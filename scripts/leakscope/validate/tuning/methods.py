@@ -56,11 +56,11 @@ class Method(NamedTuple):
 
     loss: str
     student: str = BOTH
-    delta: float = 2.0
+    delta: float = 1.0
     beta: float = 0.1
     reference: bool = True
     steps: int = 200
-    batch_size: int = 16
+    batch_size: int = 48
     learning_rate: float | None = None
     warmup_share: float = 0.1
     weight_decay: float = 0.0
