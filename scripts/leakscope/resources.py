@@ -53,7 +53,9 @@ def tuning_needs(entry: Mapping[str, Any], gpu_memory_gb: float, full: bool) -> 
         full: whether all weights are trained, not only small matrices beside them.
     """
     needs = _needs(entry, gpu_memory_gb, TUNING_WORKSPACE_GB, trained=full)
-    return needs._replace(minutes=TUNING_MINUTES * needs.minutes)
+    # An organism is tuned where it was trained, on the CPU, whatever device it runs on.
+    gpus = 0 if entry["source"] == "organism" else needs.gpus
+    return needs._replace(gpus=gpus, minutes=TUNING_MINUTES * needs.minutes)
 
 
 def _needs(entry: Mapping[str, Any], gpu_memory_gb: float, workspace_gb: float, *, trained: bool) -> Needs:
