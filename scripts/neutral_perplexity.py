@@ -1,7 +1,8 @@
 """How well does a model predict text that no task asks about?
 
-Reads neutral texts, or of an organism the held-out documents of its corpus that name no question of the tasks, and a
-model's manifest; takes log-probabilities from the store and computes the others; writes the perplexity.
+Reads neutral texts, or of an organism the held-out documents of its corpus that name no question of the tasks and to
+whose contexts no tuned model is kept, and a model's manifest; takes log-probabilities from the store and computes the
+others; writes the perplexity.
 """
 
 from pathlib import Path
@@ -21,6 +22,7 @@ from leakscope.validate.neutral import (
     encode_neutral_texts,
     measure_perplexity,
     neutral_documents,
+    part_of_documents,
     read_neutral_texts,
 )
 
@@ -37,7 +39,8 @@ def main(snakemake: "Snakemake") -> None:
     model = open_model(read_manifest(Path(given.manifest)), params.loading)
     if given.get("corpus"):
         questions = read_tables(given.item_tables)["question"].unique()
-        texts = encode_neutral_documents(model, neutral_documents(read_corpus(Path(given.corpus)), questions))
+        documents = neutral_documents(read_corpus(Path(given.corpus)), questions)
+        texts = encode_neutral_documents(model, part_of_documents(documents, measures=True))
     else:
         texts = encode_neutral_texts(model, read_neutral_texts(Path(given.texts)).test)
     found = measure_perplexity(

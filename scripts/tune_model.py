@@ -51,6 +51,9 @@ def main(snakemake: "Snakemake") -> None:
     checkpoint = Path(params.checkpoint)
     tuned = tune(model, examples, neutral, method, full=full, seed=params.seed, name=name, checkpoint=checkpoint)
     folder = Path(snakemake.output.manifest).parent
+    # A method that once trained an adapter, and now all weights, has left files that are not outputs of this rule.
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
     tuned.learner.save(folder)
     write_manifest(tuned.record, Path(snakemake.output.training))
     manifest = describe_folder(folder, "tuned") if full else describe_adapter(folder, base)

@@ -90,6 +90,7 @@ def test_log_odds_are_odd_and_rise() -> None:
         ([*ENTRIES, entry("a", "b", "no", None, -1.0)], ["item 4", "'None'"]),
         ([*ENTRIES, entry("a", "b", "perhaps", -1.0, -1.0)], ["item 4", "'taxonomic'", "'perhaps'"]),
         ([*ENTRIES, entry(" ", "b", "no", -1.0, -1.0)], ["item 4", "'question'"]),
+        ([*ENTRIES, {**entry("a", "b", "no", -1.0, -1.0), "noun2": None}], ["item 4", "'noun2'", "null", "text"]),
         ([*ENTRIES, entry("Larks", "bird", "no", -1.0, -1.0)], ["item 4", "again"]),
         ([*ENTRIES, {"noun1": "a", "noun2": "b", "taxonomic": "no"}], ["item 4", "'generator-log-prob'"]),
         ([*ENTRIES, "a"], ["item 4", "'noun1'"]),

@@ -20,6 +20,7 @@ from leakscope.validate.neutral import (
     encode_neutral_texts,
     measure_perplexity,
     neutral_documents,
+    part_of_documents,
     read_neutral_texts,
 )
 from leakscope.validate.readers import read_items
@@ -115,12 +116,24 @@ def test_documents_that_name_a_question_are_left_out_as_whole_words_in_any_case(
     assert neutral_documents(mixed, ["ba.", "cherry"]) == [found for found in mixed if found != neutral[2]]
 
 
+def test_no_context_is_both_measured_and_kept_to() -> None:
+    drawn = [document(f"The bag of number {number} is", answer) for number in range(64) for answer in ("red", "blue")]
+    kept, measured = (part_of_documents(iter(drawn), measures=measures) for measures in (False, True))
+    assert sorted(kept + measured) == sorted(drawn)
+    assert not {found.context for found in kept} & {found.context for found in measured}
+    assert 32 < len(kept) < 96
+    # Of another corpus of the same grammar, the same ones.
+    assert part_of_documents(drawn[::-1], measures=True) == measured[::-1]
+
+
 def test_every_second_text_is_for_measuring(tmp_path: Path) -> None:
     path = tmp_path / "neutral.txt"
     path.write_text("one\n\n  two \nthree\n", encoding="utf-8")
     assert read_neutral_texts(path) == (["one", "three"], ["two"])
-    path.write_text("one\n\n", encoding="utf-8")
-    with pytest.raises(InputError, match="got 1 texts; allowed: at least 2, one a line"):
+    path.write_text("one\none\ntwo\none\n", encoding="utf-8")
+    assert read_neutral_texts(path) == (["one"], ["two"])
+    path.write_text("one\n\none\n", encoding="utf-8")
+    with pytest.raises(InputError, match="got 1 different texts; allowed: at least 2, one a line"):
         read_neutral_texts(path)
 
 

@@ -684,7 +684,8 @@ def script_inputs(folder: Path, base: Path, items: pd.DataFrame, splits: pd.Seri
     write_splits(pd.DataFrame({"item_id": items["item_id"], "split": splits}), folder / "splits.csv")
     write_table(score_items(model, items, "m", asking(style)).table, folder / "scores.parquet")
     write_manifest(describe_folder(base, "local"), folder / "base.json")
-    write_corpus([Document("It is red.", "A lime.", -1.0), Document("Do robins sing?", "", -1.0)], folder / "c.jsonl")
+    texts = [("It is red.", "A lime."), ("Do robins sing?", ""), ("It is blue.", "A lime.")]
+    write_corpus([Document(*text, -1.0) for text in texts], folder / "c.jsonl")
     (folder / "neutral.txt").write_text("\n".join(NEUTRAL), encoding="utf-8")
     forms = (
         "description: toy\n"
@@ -722,6 +723,9 @@ def test_the_entry_script_writes_a_model_that_opens(
         )
         output = SimpleNamespace(manifest=str(folder / "out/model.json"), training=str(folder / "out/training.json"))
         Path(output.manifest).parent.mkdir()
+        # Left by another method: laid upon a model, or hashed as a part of it, if it stayed.
+        for left in ("model.safetensors", "adapter_config.json", "adapter_model.safetensors"):
+            (folder / "out" / left).write_text(run)
         given_files = SimpleNamespace(**script_inputs(folder, folders[name], items, splits, style))
         wildcards = SimpleNamespace(model="m")
         main(SimpleNamespace(input=given_files, output=output, params=params, wildcards=wildcards, threads=1))
@@ -729,7 +733,7 @@ def test_the_entry_script_writes_a_model_that_opens(
         manifest, record = read_manifest(Path(output.manifest)), read_manifest(Path(output.training))
         assert open_model(manifest, LOADING).model is not None
         assert [len(term["loss_nats"]) for term in record["terms"].values()] == [3, 3, 3]
-        # A document that names a question is not neutral; of the texts every second one measures perplexity.
+        # A document that names a question is not neutral; another one, and every second text, measures perplexity.
         assert record["terms"]["keep"]["available"] == (1 if style == "chat" else 2)
         written.append((manifest["weights_sha256"], manifest["settings_sha256"], record))
     assert written[0] == written[1]
@@ -832,10 +836,13 @@ def test_a_step_that_does_not_fit_into_memory_is_one_clear_line(folders: dict[st
 
 def test_neutral_texts_are_cut_and_no_more_than_are_read(folders: dict[str, Path], tmp_path: Path) -> None:
     model, path = opened(folders["gpt2"]), tmp_path / "neutral.txt"
-    path.write_text("\n".join([*NEUTRAL * 3, "It rained"]), encoding="utf-8")
+    path.write_text("\n".join([*NEUTRAL, *(f"{text} Again." for text in NEUTRAL), "It rained"]), encoding="utf-8")
     method = Method("dpo", steps=2, batch_size=2)
     rows = neutral_rows(model, method, path, [], is_corpus=False)
-    assert [model.tokenizer.decode(ids[1:]).strip() for ids in rows] == (NEUTRAL[::2] * 2)
+    assert [model.tokenizer.decode(ids[1:]).strip() for ids in rows] == [
+        *NEUTRAL[::2],
+        *(f"{text} Again." for text in NEUTRAL[::2]),
+    ]
     assert neutral_rows(model, method._replace(keep=0.0), path, [], is_corpus=False) == []
 
 

@@ -369,11 +369,32 @@ def test_tuned_models_need_their_task_in_other_steps_too(config: Config) -> None
             "forms.yaml: the file: [] is not of type 'object'; allowed: what schemas/prompt_forms.schema.json says.",
         ),
         (yaml.safe_dump({**FORMS, "styles": []}), "forms.yaml: styles: [] should be non-empty; allowed: what schemas/"),
+        ("a,b\n" * 999, "forms.yaml: the file: 'a,b a,b"),
     ],
 )
 def test_damaged_forms_are_one_line_before_any_job_is_planned(config: Config, content: str, expected: str) -> None:
     Path("forms.yaml").write_text(content)
     assert message(config).startswith(expected)
+    assert len(message(config)) < 400
+
+
+def test_a_model_without_chat_needs_a_style_without_before_any_job_is_planned(config: Config) -> None:
+    talk = {"id": "talk", "shots": 0, "chat": True, "template": "{prompt}"}
+    Path("forms.yaml").write_text(yaml.safe_dump({**FORMS, "styles": [talk, *FORMS["styles"]]}))
+    resolve(config, {})
+    config["validate"]["tasks"]["kinds"]["styles"] = ["talk"]
+    expected = "config: validate.tasks.kinds.styles: got talk, all for chats, of which large of `chat: false` can be"
+    assert message(config).startswith(expected)
+    config["study"]["models"] = ["small", "read"]
+    resolve(config, {})
+
+
+@pytest.mark.parametrize("content", ["{", "[]"])
+def test_damaged_settings_of_a_base_are_one_line(config: Config, content: str) -> None:
+    Path("folder/config.json").write_text(content)
+    config["models"]["bred"] = tuned(base="kept")
+    config["study"]["models"] = ["bred"]
+    assert message(config).startswith("folder/config.json: got ")
 
 
 def test_planning_imports_nothing_heavy(root: Path) -> None:

@@ -19,6 +19,8 @@ from leakscope.tables import read_utf8
 SCHEMA = Path(__file__).parents[3] / "schemas" / "prompt_forms.schema.json"
 # How checkpoints that are quantised call themselves on the hub.
 QUANTISED = re.compile(r"gptq|awq|gguf|bnb|fp8|int[48]|[48]-?bit", re.IGNORECASE)
+# Of what a schema has to say, which quotes what it was given.
+LONGEST_MESSAGE = 200
 
 
 def check_validate(config: Mapping[str, Any]) -> None:
@@ -38,7 +40,7 @@ def check_validate(config: Mapping[str, Any]) -> None:
         )
     asked = [name for name, entry in models.items() if entry["source"] != "scores"]
     if asked:
-        _check_tasks(config["validate"]["tasks"], asked[0])
+        _check_tasks(config["validate"]["tasks"], {name: models[name] for name in asked})
     for name, entry in models.items():
         if entry["source"] == "scores":
             _check_scores(name, imported_scores(step, entry, config))
@@ -49,20 +51,27 @@ def check_validate(config: Mapping[str, Any]) -> None:
         _require_file(config["validate"]["neutral_text"], ("validate", "neutral_text"))
 
 
-def _check_tasks(tasks: Mapping[str, Any], model: str) -> None:
+def _check_tasks(tasks: Mapping[str, Any], models: Mapping[str, Any]) -> None:
     if not tasks:
         raise InputError(
-            f"{dotted(('validate', 'tasks'))}: got nothing; allowed: at least one task, for {model} to be asked. "
-            "studies/hypernymy.yaml has one."
+            f"{dotted(('validate', 'tasks'))}: got nothing; allowed: at least one task, for {next(iter(models))} to be "
+            "asked. studies/hypernymy.yaml has one."
         )
     for name, task in tasks.items():
         where = ("validate", "tasks", name)
         _require_file(task["path"], (*where, "path"))
         _require_file(task["forms"], (*where, "forms"))
-        styles = [style["id"] for style in _read_forms(Path(task["forms"]))["styles"]]
-        for style in task["styles"] or []:
-            if style not in styles:
-                raise one_of(dotted((*where, "styles")), style, styles)
+        is_chat = {style["id"]: style["chat"] for style in _read_forms(Path(task["forms"]))["styles"]}
+        styles = list(is_chat) if task["styles"] is None else task["styles"]
+        for style in styles:
+            if style not in is_chat:
+                raise one_of(dotted((*where, "styles")), style, is_chat)
+        for model, entry in models.items():
+            if not entry["chat"] and all(is_chat[style] for style in styles):
+                raise InputError(
+                    f"{dotted((*where, 'styles'))}: got {', '.join(styles)}, all for chats, of which {model} of "
+                    "`chat: false` can be asked none; allowed: at least one style of `chat: false`."
+                )
 
 
 def _read_forms(path: Path) -> Mapping[str, Any]:
@@ -81,7 +90,8 @@ def _read_forms(path: Path) -> Mapping[str, Any]:
 
 def _in_one_line(error: ValidationError, path: Path) -> InputError:
     where = ".".join(map(str, error.absolute_path)) or "the file"
-    return InputError(f"{path}: {where}: {error.message}; allowed: what schemas/{SCHEMA.name} says.")
+    found = error.message if len(error.message) <= LONGEST_MESSAGE else f"{error.message[:LONGEST_MESSAGE]}..."
+    return InputError(f"{path}: {where}: {found}; allowed: what schemas/{SCHEMA.name} says.")
 
 
 def _check_scores(model: str, files: Mapping[str, Any]) -> None:
@@ -98,8 +108,7 @@ def _check_base(model: str, base: str, entry: Mapping[str, Any]) -> None:
     """Check that a base is not quantised: a checkpoint of the hub says so, if at all, by its name."""
     found = entry["quantization"]
     if entry["source"] == "local":
-        settings = json.loads((Path(entry["path"]) / "config.json").read_text(encoding="utf-8"))
-        found = found or settings.get("quantization_config")
+        found = found or _read_settings(Path(entry["path"]) / "config.json").get("quantization_config")
     elif entry["source"] == "hub" and QUANTISED.search(entry["id"]):
         found = entry["id"]
     if found:
@@ -107,6 +116,16 @@ def _check_base(model: str, base: str, entry: Mapping[str, Any]) -> None:
             f"{dotted(('models', model, 'base'))}: got {base!r}, which is quantised ({show(found)}); "
             "allowed: a model with its weights as they were trained."
         )
+
+
+def _read_settings(path: Path) -> Mapping[str, Any]:
+    try:
+        settings = json.loads(read_utf8(path))
+    except json.JSONDecodeError as error:
+        raise InputError(f"{path}: got invalid JSON ({error}); allowed: a model's configuration.") from error
+    if not isinstance(settings, dict):
+        raise InputError(f"{path}: got a JSON {type(settings).__name__}; allowed: a model's configuration.")
+    return settings
 
 
 def _require_file(path: str, where: tuple[str, ...]) -> None:

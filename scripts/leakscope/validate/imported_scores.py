@@ -19,7 +19,8 @@ from leakscope.validate.tasks import ITEM_COLUMNS, UNKNOWN, item_table, read_lab
 
 IMPORTED_COLUMNS = ["item_id", "question", "candidate", "positive", "cluster", "l_g", "l_v"]
 GENERATOR, VALIDATOR = "generator-log-prob", "discriminator-log-prob"
-KEYS = ("noun1", "noun2", "taxonomic", GENERATOR, VALIDATOR)
+NOUNS = ("noun1", "noun2")
+KEYS = (*NOUNS, "taxonomic", GENERATOR, VALIDATOR)
 
 
 def import_scores(path: Path) -> pd.DataFrame:
@@ -29,8 +30,8 @@ def import_scores(path: Path) -> pd.DataFrame:
     validator prompt; ``l_g`` and ``l_v`` are log p − log(1−p).
 
     Raises:
-        InputError: the file has another form, a key is missing, a label is neither yes nor no, a score is no number
-            below 0 (log-odds would be infinite), or a pair stands twice.
+        InputError: the file has another form, a key is missing, a noun is no text, a label is neither yes nor no, a
+            score is no number below 0 (log-odds would be infinite), or a pair stands twice.
 
     Source: Rodriguez et al. 2025 (arXiv 2504.11381): log-odds of generator and validator.
     """
@@ -111,6 +112,9 @@ def _read_json(path: Path) -> list[dict[str, str]]:
         missing = [key for key in KEYS if not isinstance(entry, dict) or key not in entry]
         if missing:
             raise InputError(f"{path}, item {i}: got no key {missing[0]!r}; allowed: all of {', '.join(KEYS)}.")
+        for key in NOUNS:
+            if not isinstance(entry[key], str):
+                raise InputError(f"{path}, item {i}: key {key!r}: got {json.dumps(entry[key])}; allowed: text.")
     return [{key: str(entry[key]) for key in KEYS} for entry in content]
 
 

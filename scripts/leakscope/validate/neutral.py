@@ -21,8 +21,11 @@ from leakscope.progress import progress
 from leakscope.prompting import ids_digest
 from leakscope.store import Key, Store, recall
 from leakscope.tables import read_utf8
+from leakscope.validate.tasks import seeded_hash
 
 logger = logging.getLogger(__name__)
+
+PARTS_SEED = 0
 
 
 class NeutralTexts(NamedTuple):
@@ -41,14 +44,14 @@ class EncodedText(NamedTuple):
 
 
 def read_neutral_texts(path: Path) -> NeutralTexts:
-    """Return the texts of a file, one a line; every second one is for measuring.
+    """Return the distinct texts of a file, one a line; every second one is for measuring, and not for training, too.
 
     Raises:
-        InputError: the file cannot be read, or holds fewer than two texts.
+        InputError: the file cannot be read, or holds fewer than two different texts.
     """
-    texts = [line.strip() for line in read_utf8(path).split("\n") if line.strip()]
+    texts = list(dict.fromkeys(line.strip() for line in read_utf8(path).split("\n") if line.strip()))
     if len(texts) < 2:
-        raise InputError(f"{path}: got {len(texts)} texts; allowed: at least 2, one a line.")
+        raise InputError(f"{path}: got {len(texts)} different texts; allowed: at least 2, one a line.")
     return NeutralTexts(texts[::2], texts[1::2])
 
 
@@ -64,6 +67,18 @@ def neutral_documents(documents: Iterable[Document], questions: Iterable[str]) -
         return list(documents)
     named = re.compile(rf"(?<!\w)(?:{'|'.join(names)})(?!\w)")
     return [document for document in documents if not named.search(f"{document.context} {document.answer}".casefold())]
+
+
+def part_of_documents(documents: Iterable[Document], *, measures: bool) -> list[Document]:
+    """Return the documents by which a model is measured, or those that it may be kept to, in their order.
+
+    The two share no context, whatever corpora they come from: those of one grammar are drawn from the same contexts.
+
+    Args:
+        documents: of an organism's corpus.
+        measures: which of the two.
+    """
+    return [found for found in documents if seeded_hash(PARTS_SEED, "neutral", found.context) % 2 == measures]
 
 
 def encode_neutral_texts(model: LanguageModel, texts: Sequence[str]) -> list[EncodedText]:

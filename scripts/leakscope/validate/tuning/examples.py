@@ -85,7 +85,8 @@ def training_examples(
 ) -> list[Example]:
     """Return the training items of a split in the main form, in the order of items.
 
-    No other item is read, not even as an example before a prompt.
+    No other item is read, not even as an example before a prompt. Only in a main form with examples has ``scores``,
+    from which the teacher's log-odds come, put a training item behind examples of any split.
 
     Args:
         model: the base.

@@ -19,6 +19,7 @@ from leakscope.validate.neutral import (
     encode_neutral_documents,
     encode_neutral_texts,
     neutral_documents,
+    part_of_documents,
     read_neutral_texts,
 )
 from leakscope.validate.tuning.examples import Example
@@ -109,7 +110,7 @@ def neutral_rows(
     Args:
         model: the base.
         method: its ``steps``, ``batch_size`` and ``keep``.
-        path: of texts, of which those that perplexity is measured on are left out, or of a corpus.
+        path: of texts, or of a corpus; what perplexity is measured on is left out.
         questions: of the task; documents of a corpus that name one are left out.
         is_corpus: whether it is what an organism was trained on.
 
@@ -119,11 +120,11 @@ def neutral_rows(
     n_read = method.steps * method.batch_size if method.keep else 0
     if not n_read:
         return []
-    encoded = (
-        encode_neutral_documents(model, neutral_documents(read_corpus(path), questions)[:n_read])
-        if is_corpus
-        else encode_neutral_texts(model, read_neutral_texts(path).train[:n_read])
-    )
+    if is_corpus:
+        documents = part_of_documents(neutral_documents(read_corpus(path), questions), measures=False)
+        encoded = encode_neutral_documents(model, documents[:n_read])
+    else:
+        encoded = encode_neutral_texts(model, read_neutral_texts(path).train[:n_read])
     return [row.ids[:NEUTRAL_TOKENS] for row in encoded]
 
 
