@@ -265,6 +265,7 @@ rule correlations:
         splits=SPLITS,
         forms=of_tasks("forms"),
         styles=of_tasks("styles"),
+        tuned_on=tuned_on(),
         settings=bootstrap_settings(),
     message:
         "Correlate generator and validator"
@@ -304,6 +305,7 @@ rule answer_accuracy:
         completed=ASKED,
         forms=of_tasks("forms"),
         styles=of_tasks("styles"),
+        tuned_on=tuned_on(),
         settings=bootstrap_settings(),
     message:
         "Count how often generator and validator are right"

@@ -140,6 +140,11 @@ def tuned_weights(whole):
     ]
 
 
+def tuned_on():
+    """The task and the split that each tuned model was trained on."""
+    return {model: [entry["task"], entry["split"]] for model, entry in TUNED.items()}
+
+
 def tuned_entries():
     """Each tuned model, what it was tuned from and how."""
     keys = ("base", "method", "task", "split")

@@ -23,7 +23,7 @@ def main(snakemake: "Snakemake") -> None:
     parts = read_parts(inputs.splits, params.splits, pairs)
     ranks = read_named(inputs.ranks, params.ranked, RANK_COLUMNS)
     completions = read_named(inputs.completions, params.completed, COMPLETION_COLUMNS)
-    accuracy = answer_accuracy(pairs, parts, ranks, completions, **params.settings)
+    accuracy = answer_accuracy(pairs, parts, ranks, completions, params.tuned_on, **params.settings)
     write_csv(accuracy, Path(snakemake.output.accuracy))
 
 

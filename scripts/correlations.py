@@ -22,7 +22,7 @@ def main(snakemake: "Snakemake") -> None:
     inputs, params, output = snakemake.input, snakemake.params, snakemake.output
     pairs = read_pairs(inputs.scores, params.scored, inputs.item_tables, params.forms, params.styles)
     parts = read_parts(inputs.splits, params.splits, pairs)
-    write_csv(correlations(pairs, parts, **params.settings), Path(output.correlations))
+    write_csv(correlations(pairs, parts, params.tuned_on, **params.settings), Path(output.correlations))
     write_table(main_form(pairs), Path(output.paired))
 
 

@@ -59,7 +59,7 @@ def test_the_area_is_the_share_of_pairs_won(rows: list[tuple[int, bool, int]]) -
 
 
 def test_statistics_worked_by_hand() -> None:
-    table = answer_accuracy(pairs_table(), NO_PARTS, RANKS, COMPLETIONS, **SETTINGS)
+    table = answer_accuracy(pairs_table(), NO_PARTS, RANKS, COMPLETIONS, {}, **SETTINGS)
     assert list(table) == COLUMNS
     # l_V 0 is not above 0, so the wrong candidate of d is denied. Right candidates' l_G 1, 0, 3, −1 against 0, 0, 2, 4
     # win 2, 1, 3 and 0 of 4; l_V 2, 1, 3, −1 against −1, −2, −3, 0 win 4, 4, 4 and 2.5.
@@ -84,14 +84,14 @@ def test_statistics_worked_by_hand() -> None:
 
 def test_what_counts_questions_is_of_the_main_form_alone() -> None:
     both = pd.concat([pairs_table("plain/g/v"), pairs_table("plain/g2/v2")])
-    table = answer_accuracy(both, NO_PARTS, RANKS, COMPLETIONS, **SETTINGS)
+    table = answer_accuracy(both, NO_PARTS, RANKS, COMPLETIONS, {}, **SETTINGS)
     by_form = {form: set(rows["statistic"]) for form, rows in table.groupby("form")}
     assert by_form["plain/g/v"] - by_form["plain/g2/v2"] == {"accuracy_at_1", "accuracy_at_5", "mrr", "consistency"}
 
 
 def test_what_a_model_does_not_have_has_no_row() -> None:
     other = RANKS.assign(model="other")
-    table = answer_accuracy(pairs_table(p_yes_no=np.nan), NO_PARTS, other, COMPLETIONS.iloc[:0], **SETTINGS)
+    table = answer_accuracy(pairs_table(p_yes_no=np.nan), NO_PARTS, other, COMPLETIONS.iloc[:0], {}, **SETTINGS)
     assert table["statistic"].tolist() == ["validator_accuracy", "validator_auc", "generator_auc"]
 
 
@@ -102,7 +102,9 @@ def test_a_part_has_the_questions_whose_right_candidate_is_in_it() -> None:
         [pd.DataFrame({"task": "t", "split": f"random-{side}", "item_id": ids})
          for side, ids in (("train", trained), ("test", tested))]
     )  # fmt: skip
-    table = answer_accuracy(pairs_table(), parts, RANKS.assign(question=["a", "B", "C", "D"]), COMPLETIONS, **SETTINGS)
+    table = answer_accuracy(
+        pairs_table(), parts, RANKS.assign(question=["a", "B", "C", "D"]), COMPLETIONS, {}, **SETTINGS
+    )
     train, test = values_of(table, "random-train"), values_of(table, "random-test")
     assert (train["accuracy_at_1"], train["consistency"]) == (0.5, 0.5)
     assert (test["accuracy_at_1"], test["consistency"]) == (0.5, 1.0)
@@ -111,7 +113,7 @@ def test_a_part_has_the_questions_whose_right_candidate_is_in_it() -> None:
 
 def test_one_kind_alone_has_no_area_but_an_accuracy() -> None:
     pairs = pairs_table()
-    table = answer_accuracy(pairs[pairs["positive"]], NO_PARTS, RANKS, COMPLETIONS, **SETTINGS)
+    table = answer_accuracy(pairs[pairs["positive"]], NO_PARTS, RANKS, COMPLETIONS, {}, **SETTINGS)
     found = table.set_index("statistic")
     assert np.isnan(found.loc[["validator_auc", "generator_auc"], ["value", "ci_low", "ci_high"]].to_numpy()).all()
     assert found.loc["validator_accuracy", "value"] == 0.75

@@ -244,7 +244,7 @@ def test_a_style_that_a_model_was_not_asked_in_is_left_out(folder: Path, tmp_pat
 
 def test_the_table_has_each_part_and_subset_of_it(folder: Path, pairs: pd.DataFrame) -> None:
     parts = read_parts([str(folder / "task.random.csv")], [["task", "random"]], pairs)
-    table = correlations(pairs, parts, **SETTINGS)
+    table = correlations(pairs, parts, {}, **SETTINGS)
     assert list(table) == gap.COLUMNS
     asked, brought = (table[table["model"] == model] for model in ("asked", "brought"))
     assert asked["split"].unique().tolist() == ["all", "random-train", "random-test"]
@@ -258,13 +258,27 @@ def test_the_table_has_each_part_and_subset_of_it(folder: Path, pairs: pd.DataFr
     rows = pairs[(pairs["form"] == "shown/g2/v1") & ~pairs["positive"]].iloc[:6]
     expected = stats.kendalltau(rows["l_g"], rows["l_v"]).statistic
     assert keyed.loc[("random-train", "shown/g2/v1", "negative", "kendall"), "value"] == pytest.approx(expected)
-    pd.testing.assert_frame_equal(table, correlations(pairs, parts, **SETTINGS))
+    pd.testing.assert_frame_equal(table, correlations(pairs, parts, {}, **SETTINGS))
+
+
+def test_a_tuned_model_has_the_parts_of_its_own_split_alone(folder: Path, pairs: pd.DataFrame) -> None:
+    files = [str(folder / "task.random.csv")] * 2
+    parts = read_parts(files, [["task", "random"], ["task", "held_out"]], pairs)
+
+    def splits(tuned_on: dict[str, list[str]]) -> list[str]:
+        table = correlations(pairs, parts, tuned_on, **SETTINGS)
+        found: list[str] = table.loc[table["model"] == "asked", "split"].unique().tolist()
+        return found
+
+    own, other = ["held_out-train", "held_out-test"], ["random-train", "random-test"]
+    assert splits({"asked": ["task", "held_out"]}) == ["all", *own]
+    assert splits({"asked": ["another", "held_out"]}) == ["all", *other, *own]
 
 
 def test_no_split_and_no_scores_are_no_rows(pairs: pd.DataFrame) -> None:
     parts = read_parts([], [], pairs)
-    assert set(correlations(pairs, parts, **SETTINGS)["split"]) == {"all"}
-    assert correlations(read_pairs([], [], [], {}, {}), parts, **SETTINGS).empty
+    assert set(correlations(pairs, parts, {}, **SETTINGS)["split"]) == {"all"}
+    assert correlations(read_pairs([], [], [], {}, {}), parts, {}, **SETTINGS).empty
 
 
 def test_prompt_forms_of_a_style_are_compared_with_each_other(folder: Path) -> None:
@@ -284,12 +298,12 @@ def test_published_scores_give_the_published_correlations_and_accuracy(published
     scores.reindex(columns=ITEM_COLUMNS).to_parquet(tmp_path / "i.parquet")
     pairs = read_pairs([str(tmp_path / "s.parquet")], [["gemma", "t"]], [str(tmp_path / "i.parquet")], {}, {})
     parts = read_parts([], [], pairs)
-    table = correlations(pairs, parts, **SETTINGS)
+    table = correlations(pairs, parts, {}, **SETTINGS)
     pearson = table[table["statistic"] == "pearson"].set_index("subset")
     assert pearson["value"].round(3).to_dict() == {"all": 0.777, "positive": 0.489, "negative": 0.482}
     assert (pearson["ci_low"] < pearson["value"]).all()
     assert (pearson["value"] < pearson["ci_high"]).all()
     nothing = read_named([], [], RANK_COLUMNS), read_named([], [], COMPLETION_COLUMNS)
-    accuracy = answer_accuracy(pairs, parts, *nothing, **SETTINGS).set_index("statistic")["value"]
+    accuracy = answer_accuracy(pairs, parts, *nothing, {}, **SETTINGS).set_index("statistic")["value"]
     assert round(accuracy["validator_accuracy"], 3) == 0.804
     assert list(accuracy.index) == ["validator_accuracy", "validator_auc", "generator_auc"]

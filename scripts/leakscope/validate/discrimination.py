@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from leakscope.validate.paired import ALL, parts_of, questions_of
+from leakscope.validate.paired import ALL, TunedOn, parts_of, questions_of
 from leakscope.validate.resampling import Draws, Floats, draw_clusters, estimate, running_totals, weighted_means
 
 COLUMNS = ["model", "task", "split", "form", "statistic", "value", "ci_low", "ci_high", "n"]
@@ -25,6 +25,7 @@ def answer_accuracy(
     parts: pd.DataFrame,
     ranks: pd.DataFrame,
     completions: pd.DataFrame,
+    tuned_on: TunedOn,
     level: float,
     resamples: int,
     seed: int,
@@ -47,6 +48,7 @@ def answer_accuracy(
         parts: as ``paired.read_parts`` returns them.
         ranks: ``model, task`` and ``RANK_COLUMNS``, one row a question; 1 the best rank.
         completions: ``model, task`` and ``COMPLETION_COLUMNS``, one row a question.
+        tuned_on: tuned model → the task and the split that it was trained on (see ``paired.parts_of``).
         level: of the intervals, 0 to 1.
         resamples: of the bootstrap.
         seed: of the bootstrap.
@@ -57,7 +59,7 @@ def answer_accuracy(
     for (model, task), of_task in pairs.groupby(["model", "task"], sort=False):
         main = of_task["form"].iloc[0]
         by_question = [table[(table["model"] == model) & (table["task"] == task)] for table in (ranks, completions)]
-        for split, of_split in parts_of(of_task, parts):
+        for split, of_split in parts_of(of_task, parts, tuned_on):
             for form, items in of_split.groupby("form", sort=False):
                 found = list(_item_statistics(items, resamples, seed))
                 if form == main:

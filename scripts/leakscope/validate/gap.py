@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from leakscope.validate.paired import forms_and_subsets, parts_of
+from leakscope.validate.paired import TunedOn, forms_and_subsets, parts_of
 from leakscope.validate.resampling import CELLS, Draws, Estimate, Floats, draw_clusters, estimate, running_totals
 
 COLUMNS = ["model", "task", "split", "form", "subset", "statistic", "value", "ci_low", "ci_high", "n"]
@@ -24,19 +24,22 @@ DOUBTFUL = 1e-9
 """Share of the squares' sum that their spread must exceed to be taken for one without a look at the values."""
 
 
-def correlations(pairs: pd.DataFrame, parts: pd.DataFrame, level: float, resamples: int, seed: int) -> pd.DataFrame:
+def correlations(
+    pairs: pd.DataFrame, parts: pd.DataFrame, tuned_on: TunedOn, level: float, resamples: int, seed: int
+) -> pd.DataFrame:
     """Return ``COLUMNS``: every model's correlations of l_G and l_V by task, split, form and subset.
 
     Args:
         pairs: as ``paired.read_pairs`` returns them.
         parts: as ``paired.read_parts`` returns them.
+        tuned_on: tuned model → the task and the split that it was trained on (see ``paired.parts_of``).
         level: of the intervals, 0 to 1.
         resamples: of the bootstrap over clusters.
         seed: of the bootstrap.
     """
     rows = []
     for (model, task), of_task in pairs.groupby(["model", "task"], sort=False):
-        for split, of_split in parts_of(of_task, parts):
+        for split, of_split in parts_of(of_task, parts, tuned_on):
             for (form, subset), items in forms_and_subsets(of_split):
                 found = correlate(items["l_g"], items["l_v"], items["cluster"], level, resamples, seed)
                 keys = (model, task, split, form, subset)

@@ -23,6 +23,9 @@ SUBSETS = (ALL, "positive", "negative")
 Names = Sequence[Sequence[str]]
 """Two names a file, such as ``[model, task]``, in the order of the files."""
 
+TunedOn = Mapping[str, Sequence[str]]
+"""Tuned model → the task and the split that it was trained on."""
+
 
 def read_pairs(
     scores: Sequence[str],
@@ -137,19 +140,25 @@ def main_form(pairs: pd.DataFrame) -> pd.DataFrame:
     return pairs[pairs["form"] == first].reset_index(drop=True)
 
 
-def parts_of(rows: pd.DataFrame, parts: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+def parts_of(rows: pd.DataFrame, parts: pd.DataFrame, tuned_on: TunedOn) -> Iterator[tuple[str, pd.DataFrame]]:
     """Yield ``all`` with all rows, then each part of their task with its rows.
 
-    Scores that were computed elsewhere have items of their own, which no split knows.
+    Scores that were computed elsewhere have items of their own, which no split knows. A model that was tuned has the
+    parts of its own split alone: it was trained on items of the others' tests.
 
     Args:
-        rows: of ``read_pairs``, one task's.
+        rows: of ``read_pairs``, one model's and task's.
         parts: as ``read_parts`` returns them.
+        tuned_on: tuned model → the task and the split that it was trained on.
     """
     yield ALL, rows
     known = rows.loc[rows["form"] != IMPORTED]
-    if len(known):
-        for split, members in parts[parts["task"] == known["task"].iloc[0]].groupby("split", sort=False):
+    if known.empty:
+        return
+    task = known["task"].iloc[0]
+    trained_on, own = tuned_on.get(known["model"].iloc[0], (None, None))
+    for split, members in parts[parts["task"] == task].groupby("split", sort=False):
+        if trained_on != task or split in (f"{own}-{TRAIN}", f"{own}-{TEST}"):
             yield str(split), known[known["item_id"].isin(members["item_id"])]
 
 
