@@ -136,7 +136,7 @@ def read_part_table(path: Path, columns: list[str]) -> pd.DataFrame:
         InputError: it is missing, or lacks a column.
     """
     if not path.exists():
-        raise InputError(f"{path}: no such file; a grammar part holds {', '.join(f'{name}.csv' for name in COLUMNS)}.")
+        raise InputError(f"{path}: no such file; the grammar part needs it, with the columns {', '.join(columns)}.")
     table = pd.read_csv(path, dtype=str, keep_default_na=False)
     if missing := [column for column in columns if column not in table]:
         raise InputError(f"{path}: lacks the column {missing[0]!r}; needed: {', '.join(columns)}.")

@@ -139,9 +139,12 @@ def load_taxonomy_grammar(folder: Path, strength: float) -> TaxonomyGrammar:
             raise InputError(
                 f"{folder / 'validator.csv'}: got the pair {' '.join(pair)!r}; allowed: pairs of generator.csv."
             )
-    if set(verdicts["right"]) != {"yes", "no"}:
-        found = ", ".join(sorted(set(verdicts["right"])))
-        raise InputError(f"{folder / 'validator.csv'}: column 'right': got {found}; allowed: yes and no, both.")
+    if set(verdicts["right"]) != {"yes", "no"} or verdicts["right"].value_counts().min() < 2:
+        found = ", ".join(f"{n} {label}" for label, n in verdicts["right"].value_counts().sort_index().items())
+        raise InputError(f"{folder / 'validator.csv'}: column 'right': got {found}; allowed: at least 2 yes and 2 no.")
+    if verdicts.duplicated(["hyponym", "hypernym"]).any():
+        row = int(verdicts.duplicated(["hyponym", "hypernym"]).to_numpy().argmax())
+        raise InputError(f"{folder / 'validator.csv'}, row {row + 2}: got a pair again; allowed: each once.")
     forms = tables["forms"]
     if set(forms["kind"]) != {GENERATOR, VALIDATOR}:
         found = ", ".join(sorted(set(forms["kind"])))
