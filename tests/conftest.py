@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from workspace import Workspace
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 ROOT = Path(__file__).resolve().parents[1]
+# Of the files that run Snakemake, those of a minute and more.
+LONGEST = ("test_slurm", "test_validate_workflow", "test_reruns", "test_workflow", "test_ground_workflow")
 
 
 @pytest.fixture(scope="session")
@@ -54,6 +60,21 @@ def micro_model(micro_model_folder: Path):
     return open_model(describe_folder(micro_model_folder, "local"), LOADING)
 
 
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """A workspace in which all of the micro study has been run, once for all workers: to be copied, not changed."""
+    from workspace import Workspace
+
+    folder = tmp_path_factory.getbasetemp()
+    # Each worker has its own folder in one that they share.
+    return Workspace.finished((folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "finished")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the tests that wait longest, so that others run beside them."""
-    items.sort(key=lambda item: [item.get_closest_marker(name) is None for name in ("slurm", "workflow")])
+    """Begin with the files that take longest, so that no worker is left with one of them at the end."""
+
+    def place(item: pytest.Item) -> tuple[bool, int]:
+        runs_snakemake = item.get_closest_marker("workflow") is not None
+        return not runs_snakemake, LONGEST.index(item.path.stem) if item.path.stem in LONGEST else len(LONGEST)
+
+    items.sort(key=place)

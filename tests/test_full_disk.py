@@ -29,12 +29,12 @@ def can_mount(folder: Path) -> bool:
         return False
 
 
-def test_a_full_disk_is_one_line_and_the_store_goes_on_from_there(tmp_path: Path) -> None:
+def test_a_full_disk_is_one_line_and_the_store_goes_on_from_there(finished: Workspace, tmp_path: Path) -> None:
     if not can_mount(tmp_path / "trial"):
         pytest.skip("no file system can be mounted here (unshare --map-root-user --mount)")
-    workspace = Workspace(tmp_path / "checkout")
+    workspace = finished.copy(tmp_path / "checkout", without=("results/store", TEXTS))
     workspace.study["models"]["tiny-l0"]["generation"] |= {"samples": 400, "batch_size": 2}
-    workspace.run("--cores", "2", "results/models/tiny-l0/model.json", "results/micro/prompts/micro.parquet")
+    workspace.write("study.yaml", workspace.study)
     store, saved = workspace.folder / "results/store", workspace.folder / "saved"
     store.mkdir()
     snakemake = f"{sys.executable} -m snakemake --configfile study.yaml --cores 2 {TEXTS}"

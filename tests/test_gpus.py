@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from itertools import combinations
-from pathlib import Path
 
 import pytest
 
@@ -17,17 +16,17 @@ LINE = re.compile(r"^(\d\d\d\d-\S+ \S+) INFO \S+: (.*)$", re.MULTILINE)
 
 
 @pytest.fixture(scope="module")
-def workspace(tmp_path_factory: pytest.TempPathFactory, micro_model_folder: Path) -> Workspace:
+def workspace(finished: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """Three models that ask for a GPU, and an organism that does not."""
-    made = Workspace(tmp_path_factory.mktemp("gpus"))
+    made = finished.copy(tmp_path_factory.mktemp("gpus") / "checkout")
     own = {"samples": 3000, "system": None, "template": "{prompt}"}
-    made.study["models"] |= {"big-a": {"source": "local", "path": str(micro_model_folder), "generation": own}}
+    made.study["models"] |= {"big-a": {"source": "local", "path": "results/models/tiny-l100", "generation": own}}
     made.study["models"] |= {
         name: {"extends": "big-a", "generation": {"temperature": 0.5 + number / 10}}
         for number, name in enumerate(MODELS[1:], 1)
     }
     made.study["study"]["models"] += MODELS
-    made.run("--cores", "2", "results/models/tiny-l0/model.json", "results/models/big-a/model.json")
+    made.run("--cores", "1", "results/models/big-a/model.json")
     return made
 
 

@@ -16,8 +16,8 @@ TEXTS = "results/micro/generations/big/micro.parquet"
 
 
 @pytest.fixture
-def workspace(tmp_path: Path) -> Workspace:
-    made = Workspace(tmp_path)
+def workspace(finished: Workspace, tmp_path: Path) -> Workspace:
+    made = finished.copy(tmp_path / "checkout")
     own = {"system": None, "template": "{prompt}", "batch_size": 128}
     made.study["models"]["big"] = {"source": "hub", "id": "someone/big", "generation": own}
     made.study["study"]["models"].append("big")

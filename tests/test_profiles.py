@@ -67,14 +67,13 @@ def test_rules_for_job_arrays_have_jobs_that_are_alike(root: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def submitted(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], str]:
+def submitted(finished: Workspace, tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], str]:
     """What the real plugin tells ``sbatch`` for each model's jobs, by rule and model: a stand-in writes it down."""
-    workspace = Workspace(tmp_path_factory.mktemp("profiles"))
+    written = ("results/micro/generations", "results/micro/candidates")
+    workspace = finished.copy(tmp_path_factory.mktemp("profiles") / "checkout", without=written)
     workspace.study["models"] |= MODELS
     workspace.study["study"]["models"] += list(MODELS)
     names = workspace.study["study"]["models"]
-    workspace.run("--cores", "2", *(f"results/models/{name}/model.json" for name in names if name not in MODELS))
-    workspace.run("--cores", "2", "results/micro/prompts/micro.parquet")
     for name in MODELS:
         workspace.write(f"results/models/{name}/model.json", {})
     commands = workspace.folder / "bin"

@@ -28,6 +28,9 @@ FIGURES = (
     "logit_leak", "repetition", "specific_leakage", "truth",
 )  # fmt: skip
 PLOTS = {f"plot_{figure}": 1 for figure in FIGURES}
+# What is made of texts and scores for the figures, and the page.
+MADE = ("leak_rates.csv", "comparisons.csv", "concept_matrix.csv", "logit_leak.csv", "truth.csv", "explorer.html")
+TABLES = [f"results/micro/{name}" for name in MADE]
 
 # What follows once something before it has changed. Two scorers, two models, one prompt set.
 AFTER_PAIRS = {
@@ -42,22 +45,10 @@ AFTER_SCORES = {"logit_leak": 1, "plot_logit_leak": 1}
 AFTER_PROMPTS = {"build_prompts": 1, "generate": 2, "score_candidates": 2, **AFTER_TEXTS, **AFTER_SCORES}
 
 
-@pytest.fixture(scope="module")
-def run_once(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    """A workspace in which the micro study, with SentenceBERT beside literal scoring, has been run."""
-    workspace = Workspace(tmp_path_factory.mktemp("reruns"))
-    workspace.study["study"]["scorers"] = ["lexical", "sbert-minilm"]
-    workspace.run("--cores", "2")
-    return workspace
-
-
 @pytest.fixture
-def workspace(run_once: Workspace, tmp_path: Path) -> Workspace:
-    """A copy of it to change."""
-    mine = copy.copy(run_once)
-    mine.folder = shutil.copytree(run_once.folder, tmp_path / "workspace")
-    mine.study = copy.deepcopy(run_once.study)
-    return mine
+def workspace(finished: Workspace, tmp_path: Path) -> Workspace:
+    """A workspace to change, in which the micro study, with SentenceBERT beside literal scoring, has been run."""
+    return finished.copy(tmp_path / "workspace")
 
 
 def jobs(printed: str) -> dict[str, int]:
@@ -74,10 +65,10 @@ def planned(workspace: Workspace, *targets: str) -> dict[str, int]:
     return jobs(workspace.run("-n", *targets).stdout)
 
 
-def counts(workspace: Workspace, kind: str, models: tuple[str, ...] = MODELS) -> list[tuple[int, int, int]]:
-    """Run what writes the texts or scores of models; return (total, reused, computed) of each."""
-    workspace.run("--cores", "2", *(f"results/micro/{kind}/{model}/micro.parquet" for model in models))
-    return [summary(workspace, f"{kind}/{model}/micro") for model in models]
+def counts(workspace: Workspace, *kinds: str, model: str = "tiny-l100") -> list[tuple[int, int, int]]:
+    """Run what writes a model's texts or scores, or both; return (total, reused, computed) of each."""
+    workspace.run("--cores", "2", *(f"results/micro/{kind}/{model}/micro.parquet" for kind in kinds))
+    return [summary(workspace, f"{kind}/{model}/micro") for kind in kinds]
 
 
 def summary(workspace: Workspace, name: str) -> tuple[int, int, int]:
@@ -100,24 +91,27 @@ def edit_templates(workspace: Workspace, change: Callable[[list[dict[str, Any]]]
     workspace.write("data/prompt_sets/micro/templates.yaml", content)
 
 
-def test_the_first_run_computes_everything(run_once: Workspace) -> None:
+def test_the_first_run_computes_everything(finished: Workspace) -> None:
     for model in MODELS:
-        assert summary(run_once, f"generations/{model}/micro") == (54, 0, 54)
-        assert summary(run_once, f"candidates/{model}/micro") == (18, 0, 18)
+        assert summary(finished, f"generations/{model}/micro") == (54, 0, 54)
+        assert summary(finished, f"candidates/{model}/micro") == (18, 0, 18)
 
 
-def test_a_second_run_has_nothing_to_do(run_once: Workspace) -> None:
-    assert planned(run_once) == {}
+def test_a_second_run_has_nothing_to_do(workspace: Workspace) -> None:
+    assert planned(workspace) == {}
 
 
 def test_one_edited_prompt_costs_one_prompt(workspace: Workspace) -> None:
     edit(workspace, "data/prompt_sets/micro/templates.yaml", "The bag is old. I ate", "The bag is heavy. I ate")
     before = {path: path.read_bytes() for path in (workspace.folder / "results/store").rglob("*.jsonl")}
-    printed = workspace.run("--cores", "2").stdout
-    assert jobs(printed) == AFTER_PROMPTS
+    assert planned(workspace) == AFTER_PROMPTS
+    printed = workspace.run("--cores", "2", *TABLES).stdout
+    made = {rule: n for rule, n in AFTER_PROMPTS.items() if rule not in PLOTS}
+    assert jobs(printed) == made
     for model in MODELS:
         assert summary(workspace, f"generations/{model}/micro") == (54, 51, 3)
         assert summary(workspace, f"candidates/{model}/micro") == (18, 17, 1)
+    # No figure shows neutral controls by themselves: the tables that figures are drawn from have the bytes they had.
     assert planned(workspace) == {}
     assert all(path.read_bytes() == content for path, content in before.items()), "nothing is changed in place"
 
@@ -125,9 +119,9 @@ def test_one_edited_prompt_costs_one_prompt(workspace: Workspace) -> None:
 def test_a_taken_back_edit_computes_nothing(workspace: Workspace) -> None:
     name = "data/prompt_sets/micro/templates.yaml"
     edit(workspace, name, "The bag is old. I ate", "The bag is heavy. I ate")
-    assert counts(workspace, "generations") == [(54, 51, 3)] * 2
+    assert counts(workspace, "generations") == [(54, 51, 3)]
     edit(workspace, name, "The bag is heavy. I ate", "The bag is old. I ate")
-    assert counts(workspace, "generations") == [(54, 54, 0)] * 2
+    assert counts(workspace, "generations") == [(54, 54, 0)]
 
 
 def test_an_added_template_costs_its_prompts(workspace: Workspace) -> None:
@@ -143,15 +137,13 @@ def test_an_added_template_costs_its_prompts(workspace: Workspace) -> None:
     edit_templates(workspace, add)
     assert planned(workspace) == AFTER_PROMPTS
     # Four colors and two controls.
-    assert counts(workspace, "generations") == [(72, 54, 18)] * 2
-    assert counts(workspace, "candidates") == [(24, 18, 6)] * 2
+    assert counts(workspace, "generations", "candidates") == [(72, 54, 18), (24, 18, 6)]
 
 
 def test_reordered_prompts_cost_nothing(workspace: Workspace) -> None:
     edit_templates(workspace, lambda templates: templates.reverse())
     assert planned(workspace) == AFTER_PROMPTS
-    assert counts(workspace, "generations") == [(54, 54, 0)] * 2
-    assert counts(workspace, "candidates") == [(18, 18, 0)] * 2
+    assert counts(workspace, "generations", "candidates") == [(54, 54, 0), (18, 18, 0)]
 
 
 def test_an_added_model_computes_its_own_texts_alone(workspace: Workspace) -> None:
@@ -160,14 +152,13 @@ def test_an_added_model_computes_its_own_texts_alone(workspace: Workspace) -> No
     assert planned(workspace) == {
         "generate": 1, "score_candidates": 1, "describe_organisms": 1, **AFTER_TEXTS, **AFTER_SCORES,
     }  # fmt: skip
-    assert counts(workspace, "generations", ("hot",)) == [(54, 0, 54)]
+    assert counts(workspace, "generations", model="hot") == [(54, 0, 54)]
 
 
 def test_a_second_name_for_a_model_computes_nothing(workspace: Workspace) -> None:
     workspace.study["study"]["models"].append("again")
     workspace.study["models"]["again"] = {"extends": "tiny-l100", "label": "once more"}
-    assert counts(workspace, "generations", ("again",)) == [(54, 54, 0)]
-    assert counts(workspace, "candidates", ("again",)) == [(18, 18, 0)]
+    assert counts(workspace, "generations", "candidates", model="again") == [(54, 54, 0), (18, 18, 0)]
 
 
 def test_an_added_scorer_computes_its_own_similarity_alone(workspace: Workspace) -> None:
@@ -183,34 +174,32 @@ def test_an_added_scorer_computes_its_own_similarity_alone(workspace: Workspace)
 
 def test_more_samples_cost_the_new_ones(workspace: Workspace) -> None:
     for model in MODELS:
-        workspace.study["models"][model]["generation"] = {"samples": 5}
+        workspace.study["models"][model]["generation"]["samples"] = 5
     assert planned(workspace) == {"generate": 2, **AFTER_TEXTS}
-    assert counts(workspace, "generations") == [(90, 54, 36)] * 2
+    assert counts(workspace, "generations") == [(90, 54, 36)]
 
 
 def test_another_temperature_computes_everything_and_goes_back_for_nothing(workspace: Workspace) -> None:
-    own = {"samples": 3}
     for model in MODELS:
-        workspace.study["models"][model]["generation"] = {**own, "temperature": 0.9}
+        workspace.study["models"][model]["generation"]["temperature"] = 0.9
     assert planned(workspace) == {"generate": 2, "score_candidates": 2, **AFTER_TEXTS, **AFTER_SCORES}
-    assert counts(workspace, "generations") == [(54, 0, 54)] * 2
-    assert counts(workspace, "candidates") == [(18, 0, 18)] * 2
+    assert counts(workspace, "generations", "candidates") == [(54, 0, 54), (18, 0, 18)]
     for model in MODELS:
-        workspace.study["models"][model]["generation"] = own
-    assert counts(workspace, "generations") == [(54, 54, 0)] * 2
+        del workspace.study["models"][model]["generation"]["temperature"]
+    assert counts(workspace, "generations") == [(54, 54, 0)]
 
 
 def test_another_batch_size_computes_nothing(workspace: Workspace) -> None:
     for model in MODELS:
-        workspace.study["models"][model]["generation"] = {"samples": 3, "batch_size": 5}
-    assert counts(workspace, "generations") == [(54, 54, 0)] * 2
+        workspace.study["models"][model]["generation"]["batch_size"] = 5
+    assert counts(workspace, "generations") == [(54, 54, 0)]
 
 
 def test_a_lexicon_costs_the_prompts_that_it_changes(workspace: Workspace) -> None:
     edit(workspace, "data/lexicons/micro_colors.yaml", "term: ruby red", "term: deep red")
     assert planned(workspace) == AFTER_PROMPTS
     # One color in three templates.
-    assert counts(workspace, "generations") == [(54, 45, 9)] * 2
+    assert counts(workspace, "generations") == [(54, 45, 9)]
 
 
 def test_another_label_draws_and_does_nothing_else(workspace: Workspace) -> None:
@@ -250,15 +239,15 @@ def test_a_module_of_scoring_alone_scores_again(workspace: Workspace) -> None:
 def test_the_code_of_a_law_computes_everything_and_its_comments_nothing(workspace: Workspace) -> None:
     name = "scripts/leakscope/sampling.py"
     edit(workspace, name, "import hashlib\n", "import hashlib  # the key of the random numbers\n")
-    assert counts(workspace, "generations") == [(54, 54, 0)] * 2
+    assert counts(workspace, "generations") == [(54, 54, 0)]
     edit(workspace, name, 'f"{seed}\\n{rendered}"', 'f"{seed}\\t{rendered}"')
-    assert counts(workspace, "generations") == [(54, 0, 54)] * 2
+    assert counts(workspace, "generations") == [(54, 0, 54)]
 
 
 def test_the_code_of_the_engine_runs_again_and_computes_nothing(workspace: Workspace) -> None:
     edit(workspace, "scripts/leakscope/generation.py", '"""\n', '"""\n\nFASTER = True\n')
     assert planned(workspace) == {"generate": 2, **AFTER_TEXTS}
-    assert counts(workspace, "generations") == [(54, 54, 0)] * 2
+    assert counts(workspace, "generations") == [(54, 54, 0)]
 
 
 def test_touched_files_run_nothing(workspace: Workspace) -> None:
@@ -303,38 +292,38 @@ def test_a_lost_store_is_written_again_with_the_same_texts(workspace: Workspace)
     before = table.read_bytes()
     shutil.rmtree(workspace.folder / "results/store")
     table.unlink()
-    assert counts(workspace, "generations", ("tiny-l100",)) == [(54, 0, 54)]
+    assert counts(workspace, "generations") == [(54, 0, 54)]
     assert table.read_bytes() == before
 
 
 def test_a_killed_job_goes_on_where_it_was_and_ends_with_the_same_bytes(workspace: Workspace) -> None:
     """kill -9 while texts are written, then the same command again: as if nothing had happened."""
-    study = copy.deepcopy(workspace.study)
+    workspace.study["study"]["scorers"] = ["lexical"]
     for model in MODELS:
-        study["models"][model]["generation"] = {"samples": 400, "batch_size": 2}
-    whole = workspace.folder.parent / "whole"
-    shutil.copytree(workspace.folder, whole)
-    calm = copy.copy(workspace)
-    calm.folder = whole
-    calm.run("--cores", "2", study=study)
+        workspace.study["models"][model]["generation"] = {"samples": 400, "batch_size": 2}
+    calm = workspace.copy(workspace.folder.parent / "calm")
+    arguments = ("--cores", "2", "results/micro/leak_rates.csv")
+    calm.run(*arguments)
 
-    arguments = ("--cores", "2", "--forcerun", "generate")
-    process = workspace.start(*arguments, study=study)
+    process = workspace.start(*arguments)
     killed = kill_a_writer(workspace, process)
     assert 0 < killed < N_PROMPTS * 400
     # As a node that goes down: Snakemake and all that it has started.
     for one in [*psutil.Process(process.pid).children(recursive=True), process]:
         one.kill()
     process.communicate()
-    assert "cannot be locked" in workspace.run("--cores", "2", study=study, check=False).stdout
-    workspace.run("--unlock", study=study)
-    workspace.run("--cores", "2", study=study)
-    assert any(0 < summary(workspace, f"generations/{model}/micro")[1] < N_PROMPTS * 400 for model in MODELS)
+    assert "cannot be locked" in workspace.run(*arguments, check=False).stdout
+    workspace.run("--unlock")
+    workspace.run(*arguments)
+    # More than the first samples, which were there before.
+    reused = [summary(workspace, f"generations/{model}/micro")[1] for model in MODELS]
+    assert any(N_PROMPTS * N_SAMPLES < n < N_PROMPTS * 400 for n in reused)
     for name in (
         "leak_rates.csv",
         *(f"generations/{model}/micro.{kind}" for model in MODELS for kind in ("csv", "parquet")),
     ):
-        assert (workspace.folder / "results/micro" / name).read_bytes() == (whole / "results/micro" / name).read_bytes()
+        ended, expected = (one.folder / "results/micro" / name for one in (workspace, calm))
+        assert ended.read_bytes() == expected.read_bytes()
 
 
 def kill_a_writer(workspace: Workspace, process: subprocess.Popen[str]) -> int:

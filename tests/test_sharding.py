@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import itertools
-import shutil
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -22,6 +21,8 @@ from leakscope.prompts import build_prompts, count_prompts
 from leakscope.row_counts import count_rows
 from leakscope.sharding import Shard, count_shards, gather_rows, gather_summaries, longest_first, shards_of
 from workspace import Workspace
+
+KINDS = ("generations", "candidates")
 
 prompts = st.lists(st.lists(st.integers(0, 9), min_size=1, max_size=6), max_size=40)
 
@@ -122,28 +123,28 @@ def test_gathered_summaries_add_up() -> None:
 
 
 @pytest.mark.workflow
-def test_the_number_of_shards_changes_no_byte_of_the_results(tmp_path: Path) -> None:
-    """1, 3 and 8 shards: all tables and the page of texts, of which the figures are functions."""
-    names = ("leak_rates.csv", "concept_matrix.csv", "logit_leak.csv", "truth.csv", "explorer.html")
-    targets = [f"results/micro/{name}" for name in names]
-    written = {}
-    first = Workspace(tmp_path / "first")
-    first.study["study"]["models"] = ["tiny-l100"]
-    first.run("--cores", "2", "results/models/tiny-l100/model.json", "results/micro/prompts/micro.parquet")
-    for n_shards in (1, 3, 8):
-        workspace = copy.copy(first)
-        workspace.folder = tmp_path / f"shards-{n_shards}"
-        shutil.copytree(first.folder, workspace.folder)
-        workspace.study = copy.deepcopy(first.study)
-        workspace.study["models"]["tiny-l100"]["generation"] |= {"batch_size": 2, "shards": n_shards}
-        printed = workspace.run("--cores", "2", *targets).stdout
-        assert ("generate_shard" in printed) == (n_shards > 1)
-        assert "Nothing to be done" in workspace.run("-n", *targets).stdout
-        results = workspace.folder / "results/micro"
-        written[n_shards] = {
-            str(path.relative_to(results)): hashlib.sha256(path.read_bytes()).hexdigest()
-            for path in results.rglob("*")
-            if path.is_file() and not {"logs", "benchmarks"} & set(path.relative_to(results).parts)
-        }
-    assert len(written[1]) > 15
-    assert written[1] == written[3] == written[8]
+def test_the_number_of_shards_changes_no_byte_of_the_results(finished: Workspace, tmp_path: Path) -> None:
+    """Five batches in three shards: all bytes are those of one job, and nothing that is made of them is made again."""
+    written = ("results/store", "results/micro/generations", "results/micro/candidates")
+    workspace = finished.copy(tmp_path / "checkout", without=written)
+    workspace.study["models"]["tiny-l100"]["generation"]["shards"] = 3
+    models = workspace.study["study"]["models"]
+    targets = [f"results/micro/{kind}/{model}/micro.parquet" for kind in KINDS for model in models]
+    printed = workspace.run("--cores", "2", *targets).stdout
+    # The other model's prompts go the same way, as one shard.
+    jobs = dict(re.findall(r"^(\w+) +(\d+)$", printed, flags=re.M))
+    assert (jobs["generate_shard"], jobs["score_candidates_shard"]) == ("4", "4")
+    one_job, sharded = bytes_of(finished), bytes_of(workspace)
+    assert len(one_job) > 50
+    assert sharded == one_job
+    assert "Nothing to be done" in workspace.run("-n").stdout
+
+
+def bytes_of(workspace: Workspace) -> dict[str, str]:
+    """Return a digest of every result of a workspace, by its name; logs and times of runs are none."""
+    results = workspace.folder / "results/micro"
+    return {
+        str(path.relative_to(results)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(results.rglob("*"))
+        if path.is_file() and not {"logs", "benchmarks"} & set(path.relative_to(results).parts)
+    }

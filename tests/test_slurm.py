@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import os
 import re
@@ -23,10 +22,17 @@ pytestmark = [pytest.mark.workflow, pytest.mark.slurm]
 
 # Only the waiting is shortened.
 ON_SLURM = (
-    "--workflow-profile", "profiles/slurm",
-    "--slurm-init-seconds-before-status-checks", "2", "--seconds-between-status-checks", "2", "--latency-wait", "10",
+    "--workflow-profile", "profiles/slurm", "--slurm-init-seconds-before-status-checks", "1", "--latency-wait", "10",
 )  # fmt: skip
-GPU_MODELS = ("big-a", "big-b", "big-c")
+# Without it the plugin waits ten seconds longer after every look that finds no job finished.
+LOOKS_EVERY_SECOND = """\
+from snakemake.cli import main
+from snakemake_executor_plugin_slurm import Executor
+
+Executor.next_seconds_between_status_checks = property(lambda executor: 1, lambda executor, seconds: None)
+main()
+"""
+GPU_MODELS = ("big-a", "big-b")
 TEXTS = "results/micro/generations/tiny-l0/micro.parquet"
 N_PROMPTS, LONG_SAMPLES = 18, 6000  # written in about six seconds
 
@@ -47,18 +53,15 @@ def cluster(root: Path) -> Iterator[OneNodeSlurm]:
 
 
 @pytest.fixture(scope="module")
-def local(cluster: OneNodeSlurm, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    """The micro study, with three models beside it that ask for a GPU, as run on this machine alone."""
-    workspace = Workspace(tmp_path_factory.mktemp("local") / "checkout")
-    manifest = "results/models/tiny-l0/model.json"
-    workspace.run("--cores", "2", manifest)
-    shutil.copytree((workspace.folder / manifest).parent, workspace.folder / "models/big")
+def local(finished: Workspace, cluster: OneNodeSlurm, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """One organism of the micro study, with two models that ask for a GPU, as run on this machine alone."""
+    workspace = finished.copy(tmp_path_factory.mktemp("local") / "checkout")
+    shutil.copytree(workspace.folder / "results/models/tiny-l0", workspace.folder / "models/big")
     workspace.study["models"] |= {
         "big-a": {"source": "local", "path": "models/big", "generation": {"system": None, "template": "{prompt}"}},
         "big-b": {"extends": "big-a", "generation": {"temperature": 0.7}},
-        "big-c": {"extends": "big-a", "generation": {"temperature": 0.9}},
     }
-    workspace.study["study"]["models"] += GPU_MODELS
+    workspace.study["study"] |= {"models": ["tiny-l0", *GPU_MODELS], "scorers": ["lexical"]}
     # As many threads as the jobs get on the cluster: they decide last bits.
     workspace.run("--cores", "8", "results/micro/leak_rates.csv")
     return workspace
@@ -66,10 +69,8 @@ def local(cluster: OneNodeSlurm, tmp_path_factory: pytest.TempPathFactory) -> Wo
 
 def on_cluster(workspace: Workspace, cluster: OneNodeSlurm, folder: Path, *, results: bool) -> Workspace:
     """Return a copy of a checkout, with its results or without, whose runs find the cluster's commands."""
-    ignored = [] if results else ["results", ".snakemake"]
-    copied = copy.copy(workspace)
-    copied.folder = shutil.copytree(workspace.folder, folder, ignore=shutil.ignore_patterns(*ignored))
-    copied.study = copy.deepcopy(workspace.study)
+    copied = workspace.copy(folder, without=() if results else ("results", ".snakemake"))
+    copied.snakemake = ("-c", LOOKS_EVERY_SECOND)
     copied.environment = {"PATH": f"{cluster.path}:{Path('/usr/bin')}:/bin"}
     return copied
 
@@ -113,13 +114,10 @@ def test_no_two_gpu_jobs_share_a_device(remote: Workspace, cluster: OneNodeSlurm
 @pytest.fixture(scope="module")
 def long(local: Workspace) -> tuple[dict[str, Any], bytes]:
     """A study whose texts take long enough to be interrupted, and its texts as written in peace."""
-    study = copy.deepcopy(local.study)
-    study["models"]["tiny-l0"]["generation"] = {"samples": LONG_SAMPLES, "batch_size": 2}
-    calm = copy.copy(local)
-    calm.folder = shutil.copytree(local.folder, local.folder.parent / "calm")
-    shutil.rmtree(calm.folder / "results/store")
-    calm.run("--cores", "2", TEXTS, study=study)
-    return study, (calm.folder / TEXTS).read_bytes()
+    calm = local.copy(local.folder.parent / "calm", without=("results/store",))
+    calm.study["models"]["tiny-l0"]["generation"] = {"samples": LONG_SAMPLES, "batch_size": 2}
+    calm.run("--cores", "2", TEXTS)
+    return calm.study, (calm.folder / TEXTS).read_bytes()
 
 
 def empty_store(local: Workspace, cluster: OneNodeSlurm, folder: Path) -> Workspace:
@@ -197,6 +195,7 @@ def test_job_arrays_run_where_the_profile_asks_for_them(
     profile = "profiles/slurm/profile.v9+.yaml"
     text = (root / profile).read_text(encoding="utf-8").replace("\njobs: 500\n", "\n")
     (workspace.folder / profile).write_text(re.sub(r"^#(?=jobs|max-jobs|slurm-array)", "", text, flags=re.M), "utf-8")
+    workspace.study["study"]["models"] = ["tiny-l0", "tiny-l100"]
     corpora = [f"results/models/corpora/micro-l{percent}-s0.jsonl" for percent in (0, 100)]
     workspace.run(*ON_SLURM, "--forcerun", "write_corpus", "--", *corpora)
     jobs = of_run(cluster, workspace)

@@ -27,16 +27,26 @@ LEAK_RATES = [
 
 
 @pytest.fixture(scope="module")
-def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+def workspace(finished: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """A workspace in which the micro study has been run."""
-    workspace = Workspace(tmp_path_factory.mktemp("workspace"))
-    workspace.run("--cores", "2")
-    return workspace
+    return finished.copy(tmp_path_factory.mktemp("workflow") / "checkout")
 
 
 @pytest.fixture
 def results(workspace: Workspace) -> Path:
     return workspace.folder / "results/micro"
+
+
+@pytest.fixture(scope="module")
+def report(workspace: Workspace) -> Path:
+    """The study's report."""
+    workspace.run("--cores", "1", "--report", "results/micro/report.html")
+    return workspace.folder / "results/micro/report.html"
+
+
+def literal(results: Path, name: str) -> pd.DataFrame:
+    """Return what a table says of literal scoring."""
+    return pd.read_csv(results / f"{name}.csv").query("scorer == 'lexical'")
 
 
 def test_a_second_run_has_nothing_to_do(workspace: Workspace) -> None:
@@ -46,7 +56,8 @@ def test_a_second_run_has_nothing_to_do(workspace: Workspace) -> None:
 def test_leak_rates_have_their_columns_and_one_row_a_cell(results: Path) -> None:
     rates = pd.read_csv(results / "leak_rates.csv")
     assert list(rates.columns) == LEAK_RATES
-    assert rates.groupby("model")["category"].agg(list).tolist() == [["objects", "colors", "all"]] * 2
+    cells = rates.groupby(["model", "scorer"])["category"].agg(list)
+    assert cells.tolist() == [["objects", "colors", "all"]] * 4
     pooled = rates[rates["category"] == "all"]
     assert set(pooled["n_prompts"]) == {12}
     assert set(pooled["n_pairs"]) == {36}
@@ -65,12 +76,12 @@ def test_other_tables_have_their_columns(results: Path) -> None:
 
 
 def test_planted_leakage_is_found_where_it_was_planted(results: Path) -> None:
-    rates = pd.read_csv(results / "leak_rates.csv").query("category == 'colors'").set_index("model")["leak_rate"]
+    rates = literal(results, "leak_rates").query("category == 'colors'").set_index("model")["leak_rate"]
     assert rates["tiny-l100"] > rates["tiny-l0"] + 10
 
 
 def test_the_truth_of_the_grammar_is_exact(results: Path) -> None:
-    truth = pd.read_csv(results / "truth.csv").query("category == 'colors'").set_index("model")
+    truth = literal(results, "truth").query("category == 'colors'").set_index("model")
     # Literal repetition: at strength 1 the test says its group, the control one of three; "ruby red" is never said.
     assert truth.loc["tiny-l0", "true_rate_grammar"] == 50
     by_hand = 100 * (3 * (2 / 3 + 1 / 3 / 2) + 1 / 2) / 4
@@ -110,23 +121,21 @@ def test_generation_tells_how_much_it_computed(results: Path) -> None:
     assert summary["computed"] + summary["reused"] == summary["total"]
 
 
-def test_the_report_is_one_self_contained_page(workspace: Workspace) -> None:
-    workspace.run("--cores", "1", "--report", "results/micro/report.html")
-    page = (workspace.folder / "results/micro/report.html").read_text(encoding="utf-8")
+def test_the_report_is_one_self_contained_page(workspace: Workspace, report: Path) -> None:
+    page = report.read_text(encoding="utf-8")
     for expected in ("Specific leakage", "Leak-Rates", "Exact Leak-Rates", "Explorer of all texts"):
         assert expected in page
-    assert "Nothing to be done" in workspace.run("--cores", "2").stdout
+    assert "Nothing to be done" in workspace.run("-n").stdout
 
 
 @needs_chromium
-def test_report_and_explorer_open_in_a_browser(workspace: Workspace, results: Path, tmp_path: Path) -> None:
-    workspace.run("--cores", "1", "--report", "results/micro/report.html")
-    for page in ("report", "explorer"):
-        screenshot(results / f"{page}.html", tmp_path / f"{page}.png")
-        picture = image.imread(tmp_path / f"{page}.png")
+def test_report_and_explorer_open_in_a_browser(report: Path, results: Path, tmp_path: Path) -> None:
+    for page in (report, results / "explorer.html"):
+        screenshot(page, tmp_path / f"{page.stem}.png")
+        picture = image.imread(tmp_path / f"{page.stem}.png")
         assert picture.shape[:2] == (800, 1280)
         assert picture[..., :3].std() > 0.02
-    assert "Specific leakage" in rendered_dom(results / "report.html")
+    assert "Specific leakage" in rendered_dom(report)
     assert "tiny-l100" in rendered_dom(results / "explorer.html")
 
 
@@ -200,23 +209,27 @@ BAD_TABLES = {
 }
 
 
-@pytest.mark.parametrize("case", BAD_TABLES)
-def test_a_bad_table_is_one_line_and_leaves_nothing(workspace: Workspace, case: str) -> None:
-    content, said = BAD_TABLES[case]
-    (workspace.folder / "bad.csv").write_bytes(content)
+def test_a_bad_table_is_one_line_and_leaves_nothing(workspace: Workspace) -> None:
+    """Five of them in one study: each has a line of its own."""
+    said_of = {f"bad-{number}": said for number, (_, said) in enumerate(BAD_TABLES.values())}
+    names = list(said_of)
+    for name, (content, _) in zip(names, BAD_TABLES.values(), strict=True):
+        (workspace.folder / f"{name}.csv").write_bytes(content)
     study = {
-        "study": {"name": "bad", "models": ["tiny-l0"], "prompt_sets": ["brought"], "scorers": ["lexical"]},
-        "prompt_sets": {"brought": {"source": "table", "path": "bad.csv"}},
+        "study": {"name": "bad", "models": ["tiny-l0"], "prompt_sets": names, "scorers": ["lexical"]},
+        "prompt_sets": {name: {"source": "table", "path": f"{name}.csv"} for name in names},
         **{key: workspace.study[key] for key in ("models", "organisms")},
     }
-    done = workspace.run("--cores", "1", "results/bad/prompts/brought.parquet", study=study, check=False)
+    targets = [f"results/bad/prompts/{name}.parquet" for name in names]
+    done = workspace.run("--cores", "1", *targets, study=study, check=False)
     assert done.returncode
     lines = [line for line in done.stdout.splitlines() if line.startswith("Error: ")]
-    assert len(lines) == 1
-    assert "bad.csv" in lines[0]
-    assert said in lines[0]
+    assert len(lines) == len(names)
+    for name, said in said_of.items():
+        (line,) = [line for line in lines if f"{name}.csv" in line]
+        assert said in line
     assert "Traceback" not in done.stdout
-    assert not list((workspace.folder / "results/bad").glob("prompts/brought*"))
+    assert not [path for path in (workspace.folder / "results/bad/prompts").rglob("*") if path.is_file()]
 
 
 def test_a_hub_that_cannot_be_reached_is_one_line(workspace: Workspace) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+import fcntl
 import os
+import pickle
 import shutil
 import subprocess
 import sys
@@ -33,10 +36,11 @@ class Workspace:
         self.folder = folder
         folder.mkdir(exist_ok=True)
         self.environment: dict[str, str] = {}  # what a run finds beside the variables of the tests
+        self.snakemake: tuple[str, ...] = ("-m", "snakemake")  # what Python is told to run
         for part in PARTS:
             source = ROOT / part
-            copy = shutil.copytree if source.is_dir() else shutil.copy
-            copy(source, folder / part)
+            take = shutil.copytree if source.is_dir() else shutil.copy
+            take(source, folder / part)
         self._write_prompts()
         self._write_grammar()
         self.study = {
@@ -57,6 +61,21 @@ class Workspace:
             "leak": {"matrix": ["colors"]},
         }
 
+    def copy(self, folder: Path, *, without: tuple[str, ...] = ()) -> Workspace:
+        """Return a copy in ``folder``, with all results and what Snakemake knows of them, to change at will.
+
+        Args:
+            folder: Where the copy is made; it must not exist.
+            without: What the copy lacks: files and folders, from the workspace's own folder.
+        """
+        copied = copy.copy(self)
+        copied.folder = shutil.copytree(self.folder, folder)
+        copied.study, copied.environment = copy.deepcopy(self.study), dict(self.environment)
+        for name in without:
+            path = folder / name
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        return copied
+
     def write(self, name: str, content: Any) -> Path:
         """Write YAML into the workspace."""
         path = self.folder / name
@@ -75,9 +94,29 @@ class Workspace:
     def start(self, *arguments: str, study: Any = None) -> subprocess.Popen[str]:
         """Start Snakemake as ``run`` does, and do not wait for it."""
         self.write("study.yaml", study or self.study)
-        command = [sys.executable, "-m", "snakemake", "--configfile", "study.yaml", *arguments]
+        command = [sys.executable, *self.snakemake, "--configfile", "study.yaml", *arguments]
         streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
         return subprocess.Popen(command, cwd=self.folder, env=self._environment(), **streams)
+
+    @classmethod
+    def finished(cls, folder: Path) -> Workspace:
+        """Return a workspace in ``folder`` in which all of `micro` has been run, with two scorers.
+
+        Every process that asks with the same folder gets the same workspace; the first one runs the study, the others
+        wait for it. It is there to be copied.
+        """
+        folder.mkdir(exist_ok=True)
+        done = folder / "workspace.pickle"
+        with (folder / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not done.exists():
+                shutil.rmtree(folder / "checkout", ignore_errors=True)
+                workspace = cls(folder / "checkout")
+                workspace.study["study"]["scorers"] = ["lexical", "sbert-minilm"]
+                workspace.run("--cores", "2")
+                done.write_bytes(pickle.dumps(workspace))
+        workspace: Workspace = pickle.loads(done.read_bytes())
+        return workspace
 
     def _environment(self) -> dict[str, str]:
         cache = self.folder / ".cache"
@@ -93,7 +132,8 @@ class Workspace:
             "size": "tiny",
             "grammar": {"parts": ["micro"], "strength": strength},
             "seed": 0,
-            "generation": {"samples": 3},
+            # Several batches, so that the prompts can be divided over jobs.
+            "generation": {"samples": 3, "batch_size": 4},
         }
 
     def _write_prompts(self) -> None:
