@@ -10,7 +10,7 @@ from affirming import LAYERS, ONE, PARTS
 from measuring import peak_mb, timed
 from sentences import SHAPES
 
-BATCH_SIZE = 128
+BATCH_SIZE = 256
 VOCAB_SIZE = 6000  # of the tokenizer
 KINDS = ("", "young ", "old ", "large ", "small ")
 NOUNS = (

@@ -21,6 +21,7 @@ from leakscope.decoding import DecodingState, Reader, shared_length
 from leakscope.ground.sentence_logprobs import plan_stems
 
 EVEN = math.log(0.5)
+SECOND_STEP = 0.25  # places of each row that a second step has to save
 
 
 class Continuation(NamedTuple):
@@ -155,30 +156,67 @@ def _read_ends(reader: Reader, prompts: Sequence[list[int]]) -> torch.Tensor:
 def _read_rests(
     model: PreTrainedModel, state: DecodingState, rests: Sequence[list[int]], device: torch.device
 ) -> torch.Tensor:
-    """Return the logits after the last token of each rest, (rows, vocabulary)."""
+    """Return the logits after the last token of each rest, (rows, vocabulary).
+
+    Where a few rests are longer than most, what they have beyond these is read afterwards, and padding is not.
+    """
+    step = _first_step([len(rest) for rest in rests])
+    ended = [row for row, rest in enumerate(rests) if len(rest) <= step]
+    logits = _read_ended(model, state, [rest[:step] for rest in rests], ended, device)
+    longer = [row for row, rest in enumerate(rests) if len(rest) > step]
+    if not longer:
+        return logits
+    state.select(torch.tensor(longer, device=device))
+    beyond = [rests[row][step:] for row in longer]
+    whole = logits.new_empty(len(rests), logits.shape[-1])
+    whole[ended] = logits
+    whole[longer] = _read_ended(model, state, beyond, range(len(longer)), device)
+    return whole
+
+
+def _first_step(lengths: Sequence[int]) -> int:
+    """Return up to which place all rows are read at once: the one that makes the fewest places to read."""
+    longest = max(lengths)
+
+    def n_places(step: int) -> float:
+        beyond = sum(length > step for length in lengths) * (longest - step)
+        return len(lengths) * (step + SECOND_STEP * (beyond > 0)) + beyond
+
+    return min(sorted(set(lengths), reverse=True), key=n_places)
+
+
+def _read_ended(
+    model: PreTrainedModel,
+    state: DecodingState,
+    rests: Sequence[list[int]],
+    ended: Sequence[int],
+    device: torch.device,
+) -> torch.Tensor:
+    """Read on through every row, and return the logits after the last token of those that have ended."""
     width = max(map(len, rests))
     tokens = torch.tensor([[*rest, *[0] * (width - len(rest))] for rest in rests], device=device)
     lengths = torch.tensor([len(rest) for rest in rests], device=device)
-    with _unembedding_only(model, lengths - 1):
+    rows = torch.tensor(list(ended), device=device)
+    with _unembedding_only(model, rows, lengths[rows] - 1):
         logits = state.extend(tokens, lengths)
     # A model that is built otherwise than most has computed them at every place.
-    return logits[:, 0] if logits.shape[1] == 1 else _at(logits, lengths - 1)
+    return logits[:, 0] if logits.shape[:2] == (len(rows), 1) else logits[rows, lengths[rows] - 1]
 
 
 @contextmanager
-def _unembedding_only(model: PreTrainedModel, places: torch.Tensor) -> Iterator[None]:
-    """Let the output embeddings see one place of each row: over a vocabulary, logits cost as much as some blocks."""
+def _unembedding_only(model: PreTrainedModel, rows: torch.Tensor, places: torch.Tensor) -> Iterator[None]:
+    """Let the output embeddings see one place of some rows: over a vocabulary, logits cost as much as some blocks."""
     unembedding = model.get_output_embeddings()
     if unembedding is None:
         yield
         return
-    with unembedding.register_forward_pre_hook(lambda _, given: (_at(given[0], places)[:, None], *given[1:])):
+
+    def keep(_: torch.nn.Module, given: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
+        chosen = given[0][rows.to(given[0].device), places.to(given[0].device)]
+        return (chosen[:, None], *given[1:])
+
+    with unembedding.register_forward_pre_hook(keep):
         yield
-
-
-def _at(values: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
-    """Return ``values[row, places[row]]`` of every row."""
-    return values[torch.arange(len(values), device=values.device), places.to(values.device)]
 
 
 def _score_candidates(reader: Reader, rows: Sequence[Continuation]) -> list[list[float]]:
