@@ -62,7 +62,7 @@ format: .venv/installed-dev
 	$(BIN)/ruff format .
 	$(BIN)/snakefmt Snakefile rules
 
-# Write data/grammar/leak/ again from the prompt sets. Every organism is then trained anew.
+# Write data/grammar/ again from prompt sets, lexicons, items and forms. Organisms of a part that changes are trained anew.
 grammar: .venv/installed-dev
 	$(BIN)/python scripts/freeze_grammar.py
 

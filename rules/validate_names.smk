@@ -35,7 +35,7 @@ VALIDATED = [model for model in STUDY["models"] if any(model == scored for score
 
 def taxonomy_parts(model):
     """The parts of an organism's grammar that plant a gap between generator and validator."""
-    parts = CONFIG["models"][foundation(model)]["grammar"]["parts"] if is_organism(model) else []
+    parts = CONFIG["models"][model]["grammar"]["parts"] if model in SPECIES else []
     return [part for part in parts if is_taxonomy(Path("data/grammar") / part)]
 
 
