@@ -315,3 +315,13 @@ def test_the_shipped_study_can_be_planned(asked: Workspace) -> None:
     assert counts["lens_item"] == len(study["study"]["models"])  # of models as they were made
     assert counts["plot_validate_closing"] == 1
     assert "plot_validate_truth" not in counts
+
+
+def test_the_taxonomy_can_be_planned_with_its_leakage(asked: Workspace) -> None:
+    study = yaml.safe_load((asked.folder / "studies/taxonomy.yaml").read_text(encoding="utf-8"))
+    planned = asked.run("-n", "--quiet", "rules", study=study).stdout
+    counts = {rule: int(number) for rule, number in re.findall(r"^(\w+) +(\d+)$", planned, flags=re.M)}
+    n_tuned = len(study["validate"]["tuned"]["methods"]) + 4
+    assert counts["tune_model"] == n_tuned
+    assert counts["generate"] == counts["score_items"] == n_tuned + 3
+    assert counts["planted_gap"] == counts["closing"] == counts["leak_rates"] == 1
