@@ -26,6 +26,13 @@ TAXONOMY_COLUMNS = {
 }
 
 
+# A part of a fourth kind: pronouns that take up an occupation or a name (see ``pronoun_grammar``).
+PRONOUN_COLUMNS = {
+    "subjects": ["subject", "kind", "log_odds"],
+    "frames": ["frame_id", "before", "he", "she", "after"],
+}
+
+
 def is_joint(folder: Path) -> bool:
     """Say whether a grammar part joins subjects to groups; otherwise it plants leakage."""
     return (folder / "pairs.csv").exists()
@@ -36,12 +43,18 @@ def is_taxonomy(folder: Path) -> bool:
     return (folder / "validator.csv").exists()
 
 
+def is_pronoun(folder: Path) -> bool:
+    """Say whether a grammar part takes up subjects by pronouns."""
+    return (folder / "frames.csv").exists()
+
+
 def is_leaking(folder: Path) -> bool:
     """Say whether a grammar part plants leakage."""
-    return not is_joint(folder) and not is_taxonomy(folder)
+    return not is_joint(folder) and not is_taxonomy(folder) and not is_pronoun(folder)
 
 
 def part_files(folder: Path) -> list[Path]:
     """Return the files that make a grammar part."""
-    columns = JOINT_COLUMNS if is_joint(folder) else TAXONOMY_COLUMNS if is_taxonomy(folder) else COLUMNS
+    kinds = ((is_joint, JOINT_COLUMNS), (is_taxonomy, TAXONOMY_COLUMNS), (is_pronoun, PRONOUN_COLUMNS))
+    columns = next((columns for is_of, columns in kinds if is_of(folder)), COLUMNS)
     return [folder / f"{name}.csv" for name in columns]

@@ -10,8 +10,9 @@ from typing import Protocol
 import numpy as np
 
 from leakscope.grammar import Document, load_grammar
-from leakscope.grammar_files import is_joint, is_leaking, is_taxonomy
+from leakscope.grammar_files import is_joint, is_leaking, is_pronoun, is_taxonomy
 from leakscope.joint_grammar import load_joint_grammar
+from leakscope.pronoun_grammar import load_pronoun_grammar
 from leakscope.taxonomy_grammar import load_taxonomy_grammar
 
 # Keeps the parts' random numbers apart.
@@ -51,12 +52,13 @@ def load_language(folders: Iterable[Path], strength: float) -> Language:
     """Read grammar parts; those that plant leakage are one grammar, each of the others one of its own.
 
     Raises:
-        InputError: as ``grammar.load_grammar``, ``joint_grammar.load_joint_grammar`` and
-            ``taxonomy_grammar.load_taxonomy_grammar``.
+        InputError: as ``grammar.load_grammar``, ``joint_grammar.load_joint_grammar``,
+            ``taxonomy_grammar.load_taxonomy_grammar`` and ``pronoun_grammar.load_pronoun_grammar``.
     """
     folders = list(folders)
     leaking = [folder for folder in folders if is_leaking(folder)]
     parts: list[Language] = [load_grammar(leaking, strength)] if leaking else []
     parts += [load_joint_grammar(folder, strength) for folder in folders if is_joint(folder)]
     parts += [load_taxonomy_grammar(folder, strength) for folder in folders if is_taxonomy(folder)]
+    parts += [load_pronoun_grammar(folder, strength) for folder in folders if is_pronoun(folder)]
     return parts[0] if len(parts) == 1 else Mixture(parts)

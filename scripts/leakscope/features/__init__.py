@@ -1,0 +1,1 @@
+"""Dictionaries of features: where an association is, and what happens without it."""
