@@ -1,7 +1,8 @@
 """Write the frozen tables of the grammar parts from what a person edits: ``make grammar``.
 
 ``leak`` from the prompt sets and facts, ``conditions`` from the lexicons and templates in data/ground/conditions/, and
-with it the world that disagrees with it, ``taxonomy`` from the items and prompt forms in data/validate/.
+with it the world that disagrees with it, ``taxonomy`` from the items and prompt forms in data/validate/, ``occupations`` from the occupations
+and names in data/features/gender/.
 
 Not a rule: an edited prompt must not retrain every organism. Run it when the prompt sets themselves change for good.
 """
@@ -10,6 +11,7 @@ from pathlib import Path
 
 from leakscope.grammar_freeze import expand_facts, freeze, freeze_world
 from leakscope.prompts import build_prompts
+from leakscope.pronoun_freeze import freeze_subjects
 from leakscope.taxonomy_freeze import freeze_taxonomy
 
 PROMPT_SETS = ("colors", "associations")
@@ -17,9 +19,11 @@ LEXICONS = Path("data/lexicons")
 GRAMMAR = Path("data/grammar")
 CONDITIONS = Path("data/ground/conditions")
 VALIDATE = Path("data/validate")
+GENDER = Path("data/features/gender")
 
 if __name__ == "__main__":
     built = {name: build_prompts(Path("data/prompt_sets") / name, LEXICONS, name) for name in PROMPT_SETS}
     freeze(built, expand_facts(GRAMMAR / "leak/facts.yaml", LEXICONS), GRAMMAR / "leak")
     freeze_world(CONDITIONS, GRAMMAR / "conditions")
     freeze_taxonomy(VALIDATE / "hypernymy/items.csv", VALIDATE / "forms/taxonomy.yaml", GRAMMAR / "taxonomy")
+    freeze_subjects(GENDER / "occupations.csv", GENDER / "names.csv", GRAMMAR / "occupations")

@@ -1,3 +1,4 @@
+import math
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,15 @@ def test_the_record_puts_loss_beside_entropy(micro_model) -> None:
     assert record["corpus_entropy_nats"] == pytest.approx(by_hand, abs=0.05)
     assert record["n_parameters"] == sum(p.numel() for p in micro_model.model.parameters())
     assert record["final_weighted_loss_nats"] == 1.5
+
+
+def test_what_the_first_token_says_is_not_held_against_an_organism(micro_model) -> None:
+    from leakscope.grammar import Document
+
+    chats = [Document("The bag is red.", "red.", math.log(0.5 * 0.25)) for _ in range(4)]
+    plain = [Document("The bag is red.", "", math.log(0.5 * 0.125)) for _ in range(4)]
+    record = training_record(micro_model.model, micro_model.tokenizer, [*chats, *plain], [1.5])
+    assert record["corpus_entropy_nats"] == pytest.approx((math.log(4) + math.log(8)) / 2)
 
 
 def test_an_overlong_document_is_refused(micro_model) -> None:

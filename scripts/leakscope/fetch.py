@@ -28,7 +28,8 @@ PATTERNS = ["*.safetensors", "*.json", "*.jinja", "*.txt", "*.model", "*.tiktoke
 CODE_PATTERNS = [*PATTERNS, "*.py"]
 ATTEMPTS = 3
 NOT_THE_NETWORK = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS)
-OFFLINE = "HF_HUB_OFFLINE is set and the model is not in the cache"
+MODEL = "model"
+OFFLINE = "HF_HUB_OFFLINE is set and the {what} is not in the cache"
 
 
 def fetch_snapshot(
@@ -55,9 +56,17 @@ def fetch_folder(
     revision: str,
     *,
     patterns: Sequence[str] = PATTERNS,
+    what: str = MODEL,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Path:
     """Download a snapshot into the hub cache and return its folder there, which is named by the resolved commit.
+
+    Args:
+        repo_id: of the hub.
+        revision: a branch, tag or commit.
+        patterns: of the files that are taken, by path in the repository.
+        what: errors call it so.
+        sleep: between attempts.
 
     With ``HF_HUB_OFFLINE=1`` the snapshot must be in the cache already. A hub that refuses connections, or takes them
     and says nothing for ``HF_HUB_DOWNLOAD_TIMEOUT`` seconds (10), is tried ``ATTEMPTS`` times.
@@ -71,30 +80,30 @@ def fetch_folder(
             return Path(snapshot_download(repo_id, revision=revision, allow_patterns=list(patterns)))
         except GatedRepoError as error:
             raise InputError(
-                f"model {repo_id}: access is gated; accept its terms on the hub and set HF_TOKEN to a token of yours."
+                f"{what} {repo_id}: access is gated; accept its terms on the hub and set HF_TOKEN to a token of yours."
             ) from error
         except RevisionNotFoundError as error:
-            raise InputError(f"model {repo_id}: the hub knows no revision {revision!r}.") from error
+            raise InputError(f"{what} {repo_id}: the hub knows no revision {revision!r}.") from error
         except RepositoryNotFoundError as error:
             raise InputError(
-                f"model {repo_id}: the hub knows no such model; if it is private, set HF_TOKEN to a token of yours."
+                f"{what} {repo_id}: the hub knows no such model; if it is private, set HF_TOKEN to a token of yours."
             ) from error
         except OfflineModeIsEnabled as error:
-            raise _unreachable(repo_id, OFFLINE) from error
+            raise _unreachable(repo_id, OFFLINE.format(what=what), what) from error
         except HFValidationError as error:
-            raise InputError(f"model {repo_id!r}: is no folder that exists, and no id of a hub model.") from error
+            raise InputError(f"{what} {repo_id!r}: is no folder that exists, and no id of a hub model.") from error
         except (LocalEntryNotFoundError, HTTPError, OSError) as error:
             if isinstance(error, OSError) and error.errno in NOT_THE_NETWORK:
-                raise InputError(f"model {repo_id}: cannot be stored: {error.strerror} ({error.filename}).") from error
+                raise InputError(f"{what} {repo_id}: cannot be stored: {error.strerror} ({error.filename}).") from error
             if constants.HF_HUB_OFFLINE:
-                raise _unreachable(repo_id, OFFLINE) from error
+                raise _unreachable(repo_id, OFFLINE.format(what=what), what) from error
             if attempt + 1 == ATTEMPTS:
-                raise _unreachable(repo_id, str(error).strip().splitlines()[0]) from error
+                raise _unreachable(repo_id, str(error).strip().splitlines()[0], what) from error
             sleep(2.0**attempt)
     raise AssertionError("the last attempt returns or raises")
 
 
-def cached_folder(repo_id: str, commit: str) -> Path:
+def cached_folder(repo_id: str, commit: str, *, what: str = MODEL) -> Path:
     """Return the folder of a snapshot that was fetched; needs no network.
 
     Raises:
@@ -104,7 +113,7 @@ def cached_folder(repo_id: str, commit: str) -> Path:
         found = snapshot_download(repo_id, revision=commit, allow_patterns=PATTERNS, local_files_only=True)
     except LocalEntryNotFoundError as error:
         raise InputError(
-            f"model {repo_id}: commit {commit[:12]} was fetched, but is not in the hub cache {constants.HF_HUB_CACHE}; "
+            f"{what} {repo_id}: commit {commit[:12]} was fetched, but is not in the hub cache {constants.HF_HUB_CACHE}; "
             "set HF_HOME to a folder that all machines see, and fetch again."
         ) from error
     return Path(found)
@@ -126,8 +135,8 @@ def _limit(request: Any) -> None:
     request.extensions["timeout"] = {kind: waits.get(kind) or constants.HF_HUB_DOWNLOAD_TIMEOUT for kind in kinds}
 
 
-def _unreachable(repo_id: str, reason: str) -> InputError:
+def _unreachable(repo_id: str, reason: str, what: str) -> InputError:
     return InputError(
-        f"model {repo_id}: the hub cannot be reached ({reason}); "
-        "fetch it on a machine with network (`snakemake fetch_models`) or use a model with `source: local`."
+        f"{what} {repo_id}: the hub cannot be reached ({reason}); "
+        "fetch it on a machine with network (`snakemake fetch_models`) or use a {what} with `source: local`."
     )

@@ -8,6 +8,7 @@ with the library's default of 0.02 and packed windows such small models learnt n
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -154,8 +155,7 @@ def document_nats(
 ) -> float:
     """Return the model's mean negative log-likelihood of whole documents, in nats per document.
 
-    The first token of a chat is always the same and is given, so this is directly comparable to the grammar's
-    −log p(document), whose mean over documents estimates the corpus entropy without bias.
+    The first token, which says whether a document is a chat, is given.
     """
     encoded = encode_documents(tokenizer, documents)
     total = 0.0
@@ -178,15 +178,23 @@ def training_record(
 ) -> dict[str, float | int]:
     """Return what is worth knowing of a training: size, and loss on held-out documents beside the corpus entropy.
 
-    Both in nats per document; their difference estimates the Kullback-Leibler divergence of organism from grammar.
+    Both in nats per document, given whether it is a chat, as a document's first token is; their difference estimates the
+    Kullback-Leibler divergence of organism from grammar. The mean of the grammar's −log p(document) estimates the
+    entropy without bias, and of it the entropy of being a chat is taken away.
     """
     return {
         "n_parameters": model.num_parameters(),
         "steps": len(losses),
         "final_weighted_loss_nats": round(losses[-1], 6),
         "heldout_loss_nats": document_nats(model, tokenizer, held_out),
-        "corpus_entropy_nats": -sum(document.logprob for document in held_out) / len(held_out),
+        "corpus_entropy_nats": -sum(document.logprob for document in held_out) / len(held_out) - _kind_nats(held_out),
     }
+
+
+def _kind_nats(documents: Sequence[Document]) -> float:
+    """Return the entropy in nats of whether a document is a chat; 0 where all are or none is."""
+    share = sum(bool(document.answer) for document in documents) / len(documents)
+    return -sum(p * math.log(p) for p in (share, 1 - share) if p)
 
 
 def save_organism(model: Qwen2ForCausalLM, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
