@@ -15,7 +15,7 @@ from leakscope.configuration import generation_settings, is_generated, is_on_hub
 from leakscope.configuration_steps import imported_scores, uses
 from leakscope.dependencies import imported_first_by_jobs, script_files
 from leakscope.errors import InputError
-from leakscope.grammar_files import is_leaking, is_taxonomy, part_files
+from leakscope.grammar_files import is_leaking, is_pronoun, is_taxonomy, part_files
 from leakscope.ground.checks import score_files
 from leakscope.ground.corpora import shard_files as corpus_files
 from leakscope.ground.templates import template_file
@@ -73,6 +73,7 @@ RESULTS = f"results/{STUDY['name']}"
 LOGS = f"{RESULTS}/logs"
 BENCHMARKS = f"{RESULTS}/benchmarks"
 V = f"{RESULTS}/validate"
+F = f"{RESULTS}/features"
 
 
 def one_of_names(names):
@@ -99,18 +100,20 @@ def weights(model):
 
 
 def foundation(model):
-    """The model that decides how this one is loaded, and what it needs: itself, or what it was tuned from."""
-    return CONFIG["models"][model].get("base", model)
+    """The model that decides how this one is loaded, and what it needs: itself, or what it was made from."""
+    base = CONFIG["models"][model].get("base")
+    return model if base is None else foundation(base)
 
 
 def is_organism(model):
-    """Whether a model is an organism, or tuned from one."""
+    """Whether a model is an organism, or made from one."""
     return CONFIG["models"][foundation(model)]["source"] == "organism"
 
 
 def manifest(model):
-    """The file that says which weights a model has; a tuned one is the study's own."""
-    folder = "results/models" if foundation(model) == model else f"{V}/tuned"
+    """The file that says which weights a model has; a tuned or edited one is the study's own."""
+    folders = {"tuned": f"{V}/tuned", "edited": f"{F}/edited"}
+    folder = folders.get(CONFIG["models"][model]["source"], "results/models")
     return f"{folder}/{weights(model)}/model.json"
 
 
@@ -299,4 +302,5 @@ TARGETS = {
     "leak": lambda: leak_targets(),
     "ground": lambda: ground_targets(),
     "validate": lambda: validate_targets(),
+    "features": lambda: features_targets(),
 }

@@ -22,7 +22,9 @@ SCORED = [
 ASKED = [[model, task] for model, task in SCORED if model in ASKED_MODELS]
 LAYERED = ASKED if VALIDATE["layers"] else []
 # What is measured before and after its gap was closed.
-TUNED = {model: CONFIG["models"][model] for model in ASKED_MODELS if foundation(model) != model}
+TUNED = {
+    model: CONFIG["models"][model] for model in ASKED_MODELS if CONFIG["models"][model]["source"] == "tuned"
+}
 BASES = {model: foundation(model) for model in TUNED}
 COMPARED = [model for model in ASKED_MODELS if model in TUNED or model in BASES.values()]
 COMPARED_ON = {

@@ -74,7 +74,7 @@ def _handler(hub: LocalHub) -> type[BaseHTTPRequestHandler]:
 
 def _resource(hub: LocalHub, path: str) -> tuple[int, bytes, dict[str, str]]:
     for model, folder in hub.models.items():
-        files = {file.name: file for file in folder.iterdir() if file.is_file()}
+        files = {file.relative_to(folder).as_posix(): file for file in folder.rglob("*") if file.is_file()}
         if path.startswith(f"/api/models/{model}/revision/"):
             found = {"id": model, "sha": COMMIT, "siblings": [{"rfilename": name} for name in sorted(files)]}
             return 200, json.dumps(found).encode(), {"Content-Type": "application/json"}

@@ -55,6 +55,8 @@ RULES = [
     "ground",
     "validate",
     "validate_tuning",
+    "features",
+    "features_edits",
 ]
 
 
@@ -107,5 +109,5 @@ def test_every_rule_has_its_script_and_every_script_its_rule(root: Path) -> None
     for path in (root / "rules").glob("*.smk"):
         rules |= set(re.findall(r"^rule (\w+):", path.read_text(encoding="utf-8"), flags=re.M))
     tools = {"freeze_grammar", "study_folder", "store"}
-    figures = {"plot", "plot_ground", "plot_validate"}  # each serves a rule a figure
+    figures = {"plot", "plot_ground", "plot_validate", "plot_features"}  # each serves a rule a figure
     assert rules == {path.stem for path in (root / "scripts").glob("*.py")} - tools - figures

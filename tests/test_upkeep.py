@@ -42,10 +42,14 @@ def results(tmp_path: Path) -> Path:
         store.append({KEYS[0]: [-1.0, -2.0]})
     read = Store(root, {"kind": "sentences", "model": {"dtype": "bfloat16"}})
     read.append({KEYS[0]: [-1.0]})
+    answers = Store(root, {"kind": "chat", "model": "judge", "temperature": 0.0, "max_tokens": 200})
+    answers.append({KEYS[0]: "a color"})
     for name, folder in (
         ("study/validate/scores/n/animals", [f"results/store/log_odds/{store.hash}" for store in odds]),
         ("study/validate/lens/o/animals", [f"results/store/log_odds/{odds[0].hash}"]),
         ("study/validate/perplexity/n", [f"results/store/sentences/{read.hash}"]),
+        ("study/features/bias/p/crows", f"results/store/sentences/{read.hash}"),
+        ("study/features/dictionaries/main/explanations/judge", f"results/store/chat/{answers.hash}"),
         ("study/ground/scores/m/people", f"results/store/sentences/{sentences.hash}"),
         ("study/ground/counts/people", f"results/store/ngram_counts/{asked.hash}"),
         ("study/generations/m/colors", f"results/store/texts/{Store(root, law(1)).hash}"),
@@ -65,7 +69,8 @@ def test_a_survey_says_what_is_there_and_who_uses_it(results: Path) -> None:
     assert table.loc["float32", ["values", "used_by"]].tolist() == [1, "study/m"]
     assert table.loc["answers float32", ["values", "used_by"]].tolist() == [1, "study/o, study/n"]
     assert table.loc["candidates float32", ["values", "used_by"]].tolist() == [1, "study/n"]
-    assert table.loc["bfloat16", ["values", "used_by"]].tolist() == [1, "study/n"]
+    assert table.loc["bfloat16", ["values", "used_by"]].tolist() == [1, "study/p, study/n"]
+    assert table.loc["judge T=0 200 tokens", ["values", "used_by"]].tolist() == [1, "study/judge"]
     assert table.loc["pile clauses up to 50000", ["values", "used_by"]].tolist() == [1, "study/people"]
 
 
@@ -129,11 +134,11 @@ def run(root: Path, results: Path, *arguments: str) -> str:
 
 
 def test_the_command_removes_nothing_unless_told_to(root: Path, results: Path) -> None:
-    assert "8 folders" in run(root, results)
+    assert "9 folders" in run(root, results)
     assert "add --yes" in run(root, results, "prune", "--days", "0")
-    assert len(survey(results)) == 8
+    assert len(survey(results)) == 9
     assert "removed" in run(root, results, "prune", "--days", "0", "--yes")
-    assert len(survey(results)) == 7
+    assert len(survey(results)) == 8
     assert "more than 7 days ago" in run(root, results, "compact")
     assert "one file now" in run(root, results, "compact", "--days", "0")
     assert {found.n_files for found in survey(results)} == {1}

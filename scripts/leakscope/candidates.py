@@ -52,7 +52,7 @@ def _score_batch(reader: Reader, questions: Sequence[Question], decoding: Decodi
     lengths = torch.tensor([len(row) for row in candidates], device=first.device)
     logits = first[owner][:, None]
     if width > 1:
-        logits = torch.cat([logits, state.extend(tokens[:, :-1], (lengths - 1).clamp(min=0))], 1)
+        logits = torch.cat([logits, state.extend(tokens[:, :-1], (lengths - 1).clamp(min=0), written=True)], 1)
     prompts = [questions[i].prompt for i in owner]
     plain, sampled = _sum_logprobs(logits, tokens, lengths, prompts, decoding)
     ends = torch.tensor([len(question.candidates) for question in questions]).cumsum(0).tolist()

@@ -14,25 +14,27 @@ from pathlib import Path
 from typing import Any
 
 from leakscope.configuration_checks import check_names, check_study
+from leakscope.configuration_features import complete_features, read_steering
 from leakscope.configuration_schema import CATALOGUES, check, dotted, fill_defaults, load_schema, show
 from leakscope.configuration_tuned import add_tuned_models, inherit
 from leakscope.errors import InputError, one_of
 
-GENERATED = ("organism", "hub", "local", "tuned")
+GENERATED = ("organism", "hub", "local", "tuned", "edited")
 # What decides which weights (or which texts) an entry stands for.
 IDENTITY = {
     "organism": ("size", "grammar", "seed"),
     "hub": ("id", "revision", "trust_remote_code"),
     "local": ("path",),
     "tuned": ("base", "task", "split", "method", "seed"),
+    "edited": ("base", "dictionary", "contrast", "cost", "features", "edit", "coefficient", "positions"),
     "generations": ("path",),
     "scores": ("path",),
 }
 # An entry with one of these keys is complete, not a change to the catalogue's entry of the same name.
 COMPLETE = ("source", "kind", "extends", "loss")
 # What a study's file replaces entry by entry; and what it replaces whole.
-REPLACED = (*((catalogue,) for catalogue in CATALOGUES), ("validate", "methods"))
-REPLACED_WHOLE = (("ground", "axes"), ("validate", "tasks"))
+REPLACED = (*((catalogue,) for catalogue in CATALOGUES), ("validate", "methods"), ("features", "explainers"))
+REPLACED_WHOLE = (("ground", "axes"), ("validate", "tasks"), ("features", "dictionaries"), ("features", "contrasts"))
 AXIS_PATHS = ("lexicons", "templates", "names")
 # What tells a reader which model this is; a variant is another.
 NOT_INHERITED = ("label", "description")
@@ -42,10 +44,11 @@ def resolve(config: Mapping[str, Any], overwrite: Mapping[str, Any]) -> dict[str
     """Return the study's configuration, checked and complete.
 
     In order: entries that a study wrote anew replace the catalogue's; ``extends`` is resolved; the schema is checked;
-    defaults are filled in; tuned models are added; names and files are checked. Each model gets ``weights`` (the entry
-    whose weights it shares, often its own name), ``label`` and the whole of its ``generation``: the general keys,
-    overridden by ``organisms.generation`` for an organism, overridden by its own. A tuned model is loaded and prompted
-    as its base is, and its own ``generation`` overrides that of the base.
+    defaults are filled in; tuned models are added, and dictionaries of features for each seed; names and files are
+    checked. Each model gets ``weights`` (the entry whose weights it shares, often its own name), ``label`` and the
+    whole of its ``generation``: the general keys, overridden by ``organisms.generation`` for an organism, overridden by
+    its own. A tuned or edited model is loaded and prompted as its base is, and its own ``generation`` overrides that of
+    the base.
 
     Args:
         config: what Snakemake merged from config.yaml, --configfile and --config.
@@ -62,9 +65,11 @@ def resolve(config: Mapping[str, Any], overwrite: Mapping[str, Any]) -> dict[str
     _replace_whole(replaced, overwrite)
     extended = _extend_models(replaced)
     schema = load_schema()
+    read_steering(extended, schema)
     check(extended, schema)
     complete: dict[str, Any] = fill_defaults(extended, schema, schema)
     add_tuned_models(complete)
+    complete_features(complete)
     check_names(complete)
     for name, entry in complete["models"].items():
         inherit(entry, complete["models"])
@@ -139,7 +144,7 @@ def _replace_redefined(config: dict[str, Any], overwrite: Mapping[str, Any]) -> 
 
 
 def _replace_whole(config: dict[str, Any], overwrite: Mapping[str, Any]) -> None:
-    """Let a study that names axes or tasks have these alone: Snakemake has merged them with others."""
+    """Let a study that names axes, say, or tasks have these alone: Snakemake has merged them with others."""
     for section, key in REPLACED_WHOLE:
         written, merged = _at(overwrite, (section, key)), config.get(section)
         if isinstance(written, Mapping) and isinstance(merged, dict):
@@ -217,7 +222,7 @@ def _merged_generation(model_entry: Mapping[str, Any], config: Mapping[str, Any]
     below: dict[str, Any] = dict(config["generation"])
     if model_entry["source"] == "organism":
         below |= config["organisms"].get("generation", {})
-    elif model_entry["source"] == "tuned":
+    elif "base" in model_entry:
         below = _merged_generation(config["models"][model_entry["base"]], config)
     return {**below, **model_entry.get("generation", {})}
 
@@ -252,6 +257,12 @@ def _expand_paths(config: dict[str, Any]) -> None:
     for name, task in validate["tasks"].items():
         for key in ("path", "forms"):
             task[key] = _expanded(task[key], ("validate", "tasks", name, key))
+    features = config["features"]
+    features["neutral_text"] = _expanded(features["neutral_text"], ("features", "neutral_text"))
+    for catalogue in ("corpora", "dictionaries", "contrasts", "benchmarks"):
+        for name, entry in features[catalogue].items():
+            if "path" in entry:
+                entry["path"] = _expanded(entry["path"], ("features", catalogue, name, "path"))
 
 
 def _expanded_all(path: Any, where: tuple[object, ...]) -> Any:

@@ -8,6 +8,7 @@ from typing import Any
 
 from leakscope.configuration_schema import CATALOGUES, dotted
 from leakscope.errors import InputError, one_of
+from leakscope.features.checks import check_features
 from leakscope.ground.checks import check_ground
 from leakscope.manifests import TOKENIZER_FILES
 from leakscope.validate.checks import check_validate
@@ -49,6 +50,7 @@ def check_study(config: Mapping[str, Any]) -> None:
     _check_files(config)
     check_ground(config)
     check_validate(config)
+    check_features(config)
 
 
 def _selected(config: Mapping[str, Any], catalogue: str) -> Iterator[tuple[str, dict[str, Any]]]:

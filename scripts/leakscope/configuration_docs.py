@@ -25,14 +25,15 @@ snakemake --cores all --configfile studies/mine.yaml
 
 - Mappings are merged key by key; lists are replaced. So models, prompt sets and scorers are catalogues, mappings from a
   name to an entry, and `study` selects from them by lists of names. Entries that no study selects cost nothing.
-- An entry of your file that has a `source` (a model or prompt set), a `kind` (a scorer), a `loss` (a method of
-  `validate`) or `extends` is complete: it replaces the catalogue's entry of the same name. An entry without changes
-  keys of the catalogue's.
-- `ground.axes` and `validate.tasks` of your file replace those of `config.yaml` as a whole: a study that names axes, or
-  tasks, has these alone.
+- An entry of your file that has a `source` (a model or prompt set), a `kind` (a scorer, an explainer of `features`), a
+  `loss` (a method of `validate`) or `extends` is complete: it replaces the catalogue's entry of the same name. An entry
+  without changes keys of the catalogue's.
+- `ground.axes`, `validate.tasks`, `features.dictionaries` and `features.contrasts` of your file replace those of
+  `config.yaml` as a whole: a study that names axes, or tasks, has these alone.
 - `extends: <name>` makes a model a variant of another. It takes that entry's keys, all but `label` and `description`,
   and changes those it names; it cannot change the `source`. It shares the weights of the model it extends unless it
-  changes what decides them (`size`, `grammar`, `seed`; `id`, `revision`; `path`; `base`, `task`, `split`, `method`).
+  changes what decides them (`size`, `grammar`, `seed`; `id`, `revision`; `path`; `base`, `task`, `split`, `method`;
+  `base`, `dictionary` and the edit).
 
   ```yaml
   models:
@@ -40,12 +41,13 @@ snakemake --cores all --configfile studies/mine.yaml
   ```
 - A model's settings for generation are those of `generation`, overridden by `organisms.generation` if it is an
   organism, overridden by its own `generation`; a prompt set's `samples` comes last.
-- A tuned model (`source: tuned`, or one of `validate.tuned`) is loaded and prompted as its `base` is, and has its
-  settings for generation. Its base is studied, too, before it.
+- A tuned model (`source: tuned`, or one of `validate.tuned`), or an edited one (`source: edited`), is loaded and
+  prompted as its `base` is, and has its settings for generation. Its base is studied, too, before it.
 - Names become file names: lower-case letters, digits, `.`, `_` and `-`, beginning with a letter or digit.
 - Relative paths are relative to the working directory; absolute ones are allowed.
 - A number is written without quotes and with a decimal point before an exponent: YAML reads `5e-3` as text. Values
-  that hold mappings belong in a file: `--config 'a={b: 0.9}'` gives text.
+  that hold mappings belong in a file: `--config 'a={b: 0.9}'` gives text. Entries of `features.steering` are read
+  all the same: `--config 'features={steering: {mine: {dictionary: d, feature: 12, prompt: "She said"}}}'`.
 
 Every mistake in the configuration ends the run before any job starts, with one line that names the key, what was found
 and what is allowed. Keys that are not listed here are mistakes.
@@ -81,7 +83,8 @@ def _inner_kinds(
     inside += [(f"{path}.<name>", entries)] if (entries := _entries(schema, root)) else []
     for where, described in inside:
         if kinds := branches(described, root):
-            if not where.endswith("<name>"):
+            # Those of a catalogue at the top are the section itself.
+            if where.count(".") > 1 or not where.endswith("<name>"):
                 yield where, kinds
         else:
             yield from _inner_kinds(described, root, where)

@@ -178,7 +178,7 @@ def _unknown_key(
 
 def _type_hint(found: object, schema: Mapping[str, Any]) -> str:
     """Explain the two surprises of YAML: 5e-3 is text to it, and 2024 a number."""
-    types = _types(schema)
+    types = types_of(schema)
     if isinstance(found, str) and types & {"number", "integer"} and NUMBER.fullmatch(found):
         return " YAML reads it as text: leave out quotes, and write 5e-3 as 0.005."
     if "string" in types and not isinstance(found, (str, dict, list, NoneType)):
@@ -186,7 +186,7 @@ def _type_hint(found: object, schema: Mapping[str, Any]) -> str:
     return ""
 
 
-def _types(schema: Mapping[str, Any]) -> set[str]:
+def types_of(schema: Mapping[str, Any]) -> set[str]:
     """Return the JSON types a scalar may have."""
     types: set[str] = set()
     for option in schema.get("anyOf", [schema]):
@@ -196,7 +196,7 @@ def _types(schema: Mapping[str, Any]) -> set[str]:
 
 
 def _number(value: float, schema: Mapping[str, Any]) -> float:
-    types = _types(schema)
+    types = types_of(schema)
     if "number" in types:
         return float(value)
     return int(value) if "integer" in types else value

@@ -1,4 +1,4 @@
-"""Tuned models of a configuration: those that ``validate.tuned`` stands for, and what each has of its base."""
+"""Models that are made from others: those that ``validate.tuned`` stands for, and what each has of its base."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Any
 from leakscope.configuration_schema import dotted
 from leakscope.errors import InputError, one_of
 
-BASES = ("organism", "hub", "local")
+# What a model of a source may be made from.
+BASES = {"tuned": ("organism", "hub", "local"), "edited": ("organism", "hub", "local", "tuned")}
 INHERITED = (
     "chat",
     "chat_template_kwargs",
@@ -21,9 +22,9 @@ INHERITED = (
 
 
 def add_tuned_models(config: dict[str, Any]) -> None:
-    """Add the models that ``validate.tuned`` stands for, and to the study every base of a tuned model that it lacks.
+    """Add the models that ``validate.tuned`` stands for, and to the study every base that it lacks.
 
-    A base stands before what is tuned from it, a combination of ``validate.tuned`` right after its base, methods before
+    A base stands before what is made from it, a combination of ``validate.tuned`` right after its base, methods before
     splits.
 
     Raises:
@@ -45,9 +46,10 @@ def add_tuned_models(config: dict[str, Any]) -> None:
 
 
 def inherit(model_entry: dict[str, Any], models: Mapping[str, Any]) -> None:
-    """Give a tuned model what loading and prompting need of its base; other models are left as they are."""
-    if model_entry["source"] == "tuned":
+    """Give a tuned or edited model what loading and prompting need of its base; others are left as they are."""
+    if model_entry["source"] in BASES:
         base = models[model_entry["base"]]
+        inherit(base, models)
         model_entry.update({key: base[key] for key in INHERITED})
 
 
@@ -56,7 +58,7 @@ def _combinations(config: Mapping[str, Any]) -> dict[str, dict[str, dict[str, An
     tuned, models = config["validate"]["tuned"], config["models"]
     if tuned is None:
         return {}
-    known = {"models": _bases(models), "methods": config["validate"]["methods"]}
+    known = {"models": _bases(models, "tuned"), "methods": config["validate"]["methods"]}
     for key, names in known.items():
         for name in tuned[key]:
             if name not in names:
@@ -85,24 +87,32 @@ def _ordered(study: list[str], made: Mapping[str, Mapping[str, Any]], config: Ma
     """Return the models of a study, each once, with the bases that are missing and the combinations of each base."""
     ordered: dict[str, None] = {}
     for name in study:
-        base = config["models"].get(name, {}).get("base", name)
-        for model in [name] if base in study else [base, name]:
+        for model in [*(base for base in _lineage(name, config["models"]) if base not in study), name]:
             ordered.update(dict.fromkeys([model, *made.get(model, [])]))
     return list(ordered)
 
 
+def _lineage(name: str, models: Mapping[str, Any]) -> list[str]:
+    """Return what a model is made from, the whole model first; empty for one that is whole."""
+    lineage: list[str] = []
+    while (base := models.get(name, {}).get("base")) is not None and base not in lineage:
+        lineage.insert(0, base)
+        name = base
+    return lineage
+
+
 def _check_names(name: str, config: Mapping[str, Any]) -> None:
-    """Check what a tuned model names; the task and method of one that the study does not have may be of another's."""
+    """Check what a model's base is; the task and method of a tuned one that the study lacks may be of another's."""
     entry = config["models"][name]
-    if entry["source"] != "tuned":
+    if entry["source"] not in BASES:
         return
-    known = {"base": _bases(config["models"])}
-    if name in config["study"]["models"]:
+    known = {"base": _bases(config["models"], entry["source"])}
+    if entry["source"] == "tuned" and name in config["study"]["models"]:
         known |= {"task": list(config["validate"]["tasks"]), "method": list(config["validate"]["methods"])}
     for key, names in known.items():
         if entry[key] not in names:
             raise one_of(dotted(("models", name, key)), entry[key], names)
 
 
-def _bases(models: Mapping[str, Any]) -> list[str]:
-    return [name for name, entry in models.items() if entry["source"] in BASES]
+def _bases(models: Mapping[str, Any], source: str) -> list[str]:
+    return [name for name, entry in models.items() if entry["source"] in BASES[source]]

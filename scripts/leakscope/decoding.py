@@ -14,6 +14,7 @@ from transformers import DynamicCache, PreTrainedModel
 from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
 from leakscope.batching import is_out_of_memory
+from leakscope.phases import reading_written
 
 logger = logging.getLogger(__name__)
 
@@ -36,8 +37,13 @@ class DecodingState(Protocol):
     def select(self, rows: torch.Tensor) -> None:
         """Go on with these rows, in this order; a row may be left out or taken several times."""
 
-    def extend(self, tokens: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+    def extend(self, tokens: torch.Tensor, lengths: torch.Tensor, *, written: bool = False) -> torch.Tensor:
         """Read more tokens, (rows, width), of which the first ``lengths[row]`` count.
+
+        Args:
+            tokens: to read.
+            lengths: (rows,).
+            written: whether the model wrote them, or might have: they are no more of what it was given.
 
         Returns:
             The logits after each of them, (rows, width, vocabulary); arbitrary past a row's length.
@@ -154,9 +160,10 @@ class _CachedState:
         self.cache.reorder_cache(rows)
         self.mask, self.context = self.mask[rows], self.context[rows]
 
-    def extend(self, tokens: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+    def extend(self, tokens: torch.Tensor, lengths: torch.Tensor, *, written: bool = False) -> torch.Tensor:
         counted = torch.arange(tokens.shape[1], device=tokens.device) < lengths[:, None]
-        return self._forward(tokens, counted.long(), {})
+        with reading_written(written):
+            return self._forward(tokens, counted.long(), {})
 
     def _forward(self, tokens: torch.Tensor, counted: torch.Tensor, options: dict[str, Any]) -> torch.Tensor:
         if self.cache is None:
@@ -179,6 +186,7 @@ class _RereadingState:
     def __init__(self, model: PreTrainedModel, rows: Sequence[list[int]]) -> None:
         self.model = model
         self.rows = [list(row) for row in rows]
+        self.written = [[False] * len(row) for row in rows]
         self.context = pad_with_own(self.rows).to(model.device)
 
     def read(self, width: int) -> torch.Tensor:
@@ -189,7 +197,8 @@ class _RereadingState:
         result: torch.Tensor | None = None
         for group in groups.values():
             texts = torch.tensor([self.rows[row] for row in group])
-            last = _read_plainly(self.model, texts, width)
+            with reading_written(torch.tensor([self.written[row] for row in group])):
+                last = _read_plainly(self.model, texts, width)
             if result is None:
                 result = last.new_zeros(len(self.rows), width, last.shape[-1])
             result[torch.tensor(group, device=last.device)] = last
@@ -198,12 +207,14 @@ class _RereadingState:
 
     def select(self, rows: torch.Tensor) -> None:
         self.rows = [list(self.rows[row]) for row in rows.tolist()]
+        self.written = [list(self.written[row]) for row in rows.tolist()]
         self.context = self.context[rows]
 
-    def extend(self, tokens: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+    def extend(self, tokens: torch.Tensor, lengths: torch.Tensor, *, written: bool = False) -> torch.Tensor:
         # Causal: what stands past a row's length cannot change the logits before it, so it may be read along.
-        for row, new in zip(self.rows, tokens.tolist(), strict=True):
+        for row, of_row, new in zip(self.rows, self.written, tokens.tolist(), strict=True):
             row += new
+            of_row += [written] * len(new)
         self.context = torch.cat([self.context, tokens], -1)
         return self.read(tokens.shape[1])
 

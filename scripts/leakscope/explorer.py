@@ -6,13 +6,7 @@ and asks no network for anything.
 
 from __future__ import annotations
 
-import base64
-import gzip
 import html
-import json
-import os
-import re
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +14,7 @@ from typing import Any
 import pandas as pd
 
 from leakscope.errors import InputError
+from leakscope.pages import encoded, fill, write_page
 
 TEMPLATE = Path(__file__).resolve().parents[2] / "report" / "explorer.template.html"
 
@@ -100,12 +95,12 @@ def write_explorer(
     Raises:
         InputError: ``rows`` lack a scorer.
     """
-    page = _fill(
+    page = fill(
         template.read_text(encoding="utf-8"),
         title=html.escape(study),
-        payload=_encoded(_payload(rows, study, scorers, metadata or {})),
+        payload=encoded(_payload(rows, study, scorers, metadata or {})),
     )
-    _replace(path, page)
+    write_page(path, page)
 
 
 def _distinct_pairs(pairs: pd.DataFrame) -> pd.DataFrame:
@@ -164,28 +159,3 @@ def _numbers(rows: pd.DataFrame, name: str) -> list[float | None]:
     if name not in rows:
         return []
     return [None if pd.isna(value) else round(float(value), 6) for value in rows[name]]
-
-
-def _encoded(payload: Mapping[str, Any]) -> str:
-    """Return base64, in which no text that a model wrote can end the element that holds it."""
-    text = json.dumps(payload, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    # A lone surrogate is a legal str but not UTF-8; it is shown as a question mark. mtime=0: the same bytes every time.
-    return base64.b64encode(gzip.compress(text.encode("utf-8", "replace"), mtime=0)).decode("ascii")
-
-
-def _fill(template: str, **values: str) -> str:
-    """Return the template with each ``{{name}}`` replaced, in one pass: a value is never filled in itself."""
-    return re.sub(r"\{\{(\w+)\}\}", lambda match: values[match[1]], template)
-
-
-def _replace(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-        os.chmod(temporary, 0o644)  # mkstemp's own mode would hide the page from every other user
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise

@@ -61,15 +61,15 @@ def fetch_folder(
 ) -> Path:
     """Download a snapshot into the hub cache and return its folder there, which is named by the resolved commit.
 
+    With ``HF_HUB_OFFLINE=1`` the snapshot must be in the cache already. A hub that refuses connections, or takes them
+    and says nothing for ``HF_HUB_DOWNLOAD_TIMEOUT`` seconds (10), is tried ``ATTEMPTS`` times.
+
     Args:
         repo_id: of the hub.
         revision: a branch, tag or commit.
         patterns: of the files that are taken, by path in the repository.
         what: errors call it so.
         sleep: between attempts.
-
-    With ``HF_HUB_OFFLINE=1`` the snapshot must be in the cache already. A hub that refuses connections, or takes them
-    and says nothing for ``HF_HUB_DOWNLOAD_TIMEOUT`` seconds (10), is tried ``ATTEMPTS`` times.
 
     Raises:
         InputError: the hub cannot be reached, or knows no such model or revision, or the model is gated.
@@ -86,7 +86,7 @@ def fetch_folder(
             raise InputError(f"{what} {repo_id}: the hub knows no revision {revision!r}.") from error
         except RepositoryNotFoundError as error:
             raise InputError(
-                f"{what} {repo_id}: the hub knows no such model; if it is private, set HF_TOKEN to a token of yours."
+                f"{what} {repo_id}: the hub knows no such {what}; if it is private, set HF_TOKEN to a token of yours."
             ) from error
         except OfflineModeIsEnabled as error:
             raise _unreachable(repo_id, OFFLINE.format(what=what), what) from error
@@ -103,18 +103,18 @@ def fetch_folder(
     raise AssertionError("the last attempt returns or raises")
 
 
-def cached_folder(repo_id: str, commit: str, *, what: str = MODEL) -> Path:
-    """Return the folder of a snapshot that was fetched; needs no network.
+def cached_folder(repo_id: str, commit: str, *, patterns: Sequence[str] = PATTERNS, what: str = MODEL) -> Path:
+    """Return the folder of a snapshot that was fetched with these ``patterns``; needs no network.
 
     Raises:
         InputError: it is not in the cache, or not of this machine.
     """
     try:
-        found = snapshot_download(repo_id, revision=commit, allow_patterns=PATTERNS, local_files_only=True)
+        found = snapshot_download(repo_id, revision=commit, allow_patterns=list(patterns), local_files_only=True)
     except LocalEntryNotFoundError as error:
         raise InputError(
-            f"{what} {repo_id}: commit {commit[:12]} was fetched, but is not in the hub cache {constants.HF_HUB_CACHE}; "
-            "set HF_HOME to a folder that all machines see, and fetch again."
+            f"{what} {repo_id}: commit {commit[:12]} was fetched, but is not in the hub cache "
+            f"{constants.HF_HUB_CACHE}; set HF_HOME to a folder that all machines see, and fetch again."
         ) from error
     return Path(found)
 
@@ -138,5 +138,5 @@ def _limit(request: Any) -> None:
 def _unreachable(repo_id: str, reason: str, what: str) -> InputError:
     return InputError(
         f"{what} {repo_id}: the hub cannot be reached ({reason}); "
-        "fetch it on a machine with network (`snakemake fetch_models`) or use a {what} with `source: local`."
+        f"fetch it on a machine with network (`snakemake fetch_models`) or use a {what} with `source: local`."
     )

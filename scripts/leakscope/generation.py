@@ -131,7 +131,7 @@ class _Writer:
             branches, row_of = np.unique(np.stack([row_of[going], tokens[going]]), axis=1, return_inverse=True)
             parents, new = (torch.from_numpy(values).to(logits.device) for values in branches)
             state.select(parents)
-            logits = state.extend(new[:, None], torch.ones_like(new))[:, -1]
+            logits = state.extend(new[:, None], torch.ones_like(new), written=True)[:, -1]
         return produced
 
     def _note(self, produced: list[list[int]], writing: np.ndarray, tokens: np.ndarray) -> np.ndarray:

@@ -76,6 +76,32 @@ def hash_adapted(folder: Path, base: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
+def describe_edited(
+    edit: Mapping[str, Any], base: Mapping[str, Any], dictionary: Mapping[str, Any] | None, code: str
+) -> dict[str, Any]:
+    """Return the manifest of a model with an edit: those of the model and of the edit's dictionary, hashes of all.
+
+    Args:
+        edit: as JSON; see ``features.edits``.
+        base: manifest of a model.
+        dictionary: manifest of the features' dictionary; None for an edit along a direction.
+        code: hash of the code by which an edit changes what a model computes.
+    """
+    read = None if dictionary is None else {key: dictionary[key] for key in ("sha256", "layer", "centre")}
+    said = json.dumps([edit, read, code], sort_keys=True)
+    hashes = {
+        key: hashlib.sha256(f"{base[key]}\n{said}".encode()).hexdigest()
+        for key in ("weights_sha256", "settings_sha256")
+    }
+    return {
+        "source": "edited",
+        "base": dict(base),
+        "edit": dict(edit),
+        "dictionary": None if dictionary is None else dict(dictionary),
+        **hashes,
+    }
+
+
 def hash_model(folder: Path) -> dict[str, str]:
     """Return SHA-256 of a model folder's weights, and of all its other files that may change what it writes."""
     settings = sorted(path for pattern in SETTINGS_FILES for path in folder.glob(pattern) if path.name not in OWN_FILES)

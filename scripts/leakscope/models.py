@@ -80,8 +80,9 @@ def open_model(
     """Open the model that a manifest (see ``manifests.describe_folder``, ``fetch.fetch_snapshot``) points to.
 
     Args:
-        manifest: ``path`` of a folder, or ``id`` and ``commit`` of a snapshot in the local hub cache; or ``adapter``, a
-            folder, and ``base``, the manifest of what it is laid upon (see ``manifests.describe_adapter``); hashes.
+        manifest: ``path`` of a folder, or ``id`` and ``commit`` of a snapshot in the local hub cache; or ``base``, the
+            manifest of another model, and what changes that: ``adapter``, a folder (see
+            ``manifests.describe_adapter``), or ``edit`` (see ``manifests.describe_edited``); hashes.
         options: ``dtype, quantization, device, trust_remote_code`` from the model's entry.
         kinds: which the caller can use (see ``kind_of``); only causal models write texts.
 
@@ -90,7 +91,7 @@ def open_model(
             cache, or the model is of another kind.
     """
     transformers.utils.logging.disable_progress_bar()
-    base = manifest.get("base", manifest)
+    base = _whole_model(manifest)
     where = base.get("path") or base["id"]
     shared: dict[str, Any] = {"trust_remote_code": options["trust_remote_code"], "local_files_only": True}
     if "commit" in base:
@@ -114,10 +115,16 @@ def open_model(
 
     def load() -> PreTrainedModel:
         _check_unchanged(manifest)
-        model = _load_weights(where, options, device, shared, kind)
-        return _with_adapter(model, manifest["adapter"]) if "adapter" in manifest else model
+        return _changed(_load_weights(where, options, device, shared, kind), manifest)
 
     return LanguageModel(tokenizer, config, generation_config, identity, load)
+
+
+def _whole_model(manifest: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the manifest of the model that all others in a manifest change."""
+    while "base" in manifest:
+        manifest = manifest["base"]
+    return manifest
 
 
 def _allowed_kind(where: str, config: PreTrainedConfig, kinds: Collection[str]) -> str:
@@ -134,8 +141,9 @@ def _check_unchanged(manifest: Mapping[str, Any]) -> None:
     Raises:
         InputError: one does not.
     """
-    if "adapter" in manifest:
+    if "base" in manifest:
         _check_unchanged(manifest["base"])
+    if "adapter" in manifest:
         folder, found = manifest["adapter"], hash_adapted(Path(manifest["adapter"]), manifest["base"])
     elif "path" in manifest:
         folder, found = manifest["path"], hash_model(Path(manifest["path"]))
@@ -173,6 +181,22 @@ def _load_weights(
         )
     whole: PreTrainedModel = model if kind == CAUSAL else _with_its_head(where, *model)
     return whole
+
+
+def _changed(model: PreTrainedModel, manifest: Mapping[str, Any]) -> PreTrainedModel:
+    """Return a whole model with all that a manifest says is changed in it, the innermost first."""
+    if "base" not in manifest:
+        return model
+    model = _changed(model, manifest["base"])
+    if "adapter" in manifest:
+        return _with_adapter(model, manifest["adapter"])
+    # Imported here: few models are edited.
+    from leakscope.features.dictionary_files import open_dictionary
+    from leakscope.features.edits import from_json, install
+
+    dictionary = manifest["dictionary"]
+    install(model, from_json(manifest["edit"]), None if dictionary is None else open_dictionary(dictionary))
+    return model
 
 
 def _with_adapter(model: PreTrainedModel, folder: str) -> PreTrainedModel:

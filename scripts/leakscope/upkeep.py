@@ -15,14 +15,19 @@ import pandas as pd
 from leakscope.store import LAW_FILE, SUFFIX, Key, Store, parse_record, whole_lines
 
 DAY = 86400.0
-# Where jobs leave their summaries, of a model for each prompt set, axis or task, and of a model or scorer alone.
+# Where jobs leave their summaries, of a model for each prompt set, axis, task or benchmark, and of a model, scorer or
+# explainer alone.
 OF_MODELS = (
     "generations",
     "candidates",
     "ground/scores",
     *(f"validate/{table}" for table in ("scores", "ranks", "completions", "layers", "lens")),
+    "features/bias",
 )
-OF_ONE = ("similarity", "ground/counts", "validate/perplexity")
+OF_ONE = (
+    *("similarity", "ground/counts", "validate/perplexity"),
+    *("features/steering", "features/dictionaries/*/explanations"),
+)
 # Sorts before every writer's file: those begin with a time.
 COMPACTED = f"{0:020d}-compacted{SUFFIX}"
 COMPACTING = ".compacting-"
@@ -156,6 +161,8 @@ def _settings(law: Mapping[str, Any]) -> str:
         return f"{law['index']} clauses up to {law['max_clause_freq']}"
     if law["kind"] == "log_odds":
         return f"{law['of']} {law['model'].get('dtype', '')}"
+    if law["kind"] == "chat":
+        return f"{law['model']} T={law['temperature']:g} {law['max_tokens']} tokens"
     if law["kind"] == "sentences":
         return str(law["model"].get("dtype", ""))
     decoding = law["decoding"]

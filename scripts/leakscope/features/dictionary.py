@@ -71,13 +71,17 @@ class Dictionary:
         """Return what activations [..., F] stand for: [..., d], centred and normalised as the dictionary reads."""
         return activations @ self.decoder + self.decoder_bias
 
-    def reconstruct(self, residuals: Tensor) -> Tensor:
+    def reconstruct(self, residuals: Tensor, activations: Tensor | None = None) -> Tensor:
         """Return residuals [..., d] as the dictionary rebuilds them.
 
         What centring took off is put back, and the normalisation undone, so that this can stand in for the residual.
+
+        Args:
+            residuals: [..., d].
+            activations: [..., F], theirs; None: to be computed.
         """
         inputs, scale, shift = self._read(residuals)
-        return self.decode(self._encode(inputs)) * scale + shift
+        return self.decode(self._encode(inputs) if activations is None else activations) * scale + shift
 
     def written(self, residuals: Tensor, features: Sequence[int], change: Tensor) -> Tensor:
         """Return by how much residuals change where some activations do.
@@ -96,7 +100,7 @@ class Dictionary:
 
     def to(self, device: torch.device | str) -> Dictionary:
         """Return the dictionary on a device."""
-        tensors = {
+        tensors: dict[str, Any] = {
             spec.name: value.to(device)
             for spec in dataclasses.fields(self)
             if isinstance(value := getattr(self, spec.name), Tensor)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,41 +12,35 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from leakscope.errors import InputError, one_of
-from leakscope.features.dictionary import CONSTANT_NORM, JUMPRELU, LAYER_NORM, NONE, RELU, TOPK, Dictionary
-from leakscope.fetch import cached_folder
+from leakscope.errors import InputError
+from leakscope.features.dictionary import JUMPRELU, NONE, RELU, TOPK, Dictionary
+from leakscope.features.dictionary_settings import GATED, STANDARD, check_supported, read_settings
+from leakscope.features.hook_names import SETTINGS, WEIGHTS, hook_layer
+from leakscope.features.releases import find_release
+from leakscope.fetch import cached_folder, fetch_folder
 from leakscope.manifests import hash_files
 
-WEIGHTS, SETTINGS, SPARSITY = "sae_weights.safetensors", "cfg.json", "sparsity.safetensors"
-STANDARD, GATED = "standard", "gated"
+SPARSITY = "sparsity.safetensors"
 TENSORS = {
     STANDARD: ("W_enc", "b_enc", "W_dec", "b_dec"),
     TOPK: ("W_enc", "b_enc", "W_dec", "b_dec"),
     JUMPRELU: ("W_enc", "b_enc", "W_dec", "b_dec", "threshold"),
     GATED: ("W_enc", "W_dec", "b_dec", "b_gate", "b_mag", "r_mag"),
 }
-# The release of SAELens whose format is written: one before 6 reads settings in another way.
+# The release of SAELens whose format is written: settings of before 6 are read in another way.
 FORMAT = "6.0.0"
 ARCHITECTURE = {RELU: STANDARD, TOPK: TOPK, JUMPRELU: JUMPRELU}
-# TransformerLens' names, those of its bridge, and a layer of a Hugging Face model, of which SAELens takes the output.
-BEFORE = re.compile(r"blocks\.(\d+)\.(?:hook_resid_pre|hook_in)")
-AFTER = re.compile(r"blocks\.(\d+)\.(?:hook_resid_post|hook_out)|(?:[A-Za-z_]+\.)*(?:layers|h)\.(\d+)")
-# Where settings of before SAELens 6 keep what later ones have in `metadata`.
-FLAT_NAMES = {"hook_point": "hook_name", "hook_point_head_index": "hook_head_index"}
-FLAT_METADATA = (
-    *("model_name", "hook_name", "hook_head_index", "model_from_pretrained_kwargs", "prepend_bos", "context_size"),
-    *("dataset_path", "neuronpedia_id", "sae_lens_version", "hf_hook_name", "hook_name_out"),
-)
+KIND = "dictionary"  # as errors of the hub call it
 
 
 def load_dictionary(folder: Path, *, centre: bool | None = None, layer: int | None = None) -> Dictionary:
-    """Read a dictionary from a folder of SAELens: ``cfg.json`` and ``sae_weights.safetensors``, of old and new releases.
+    """Read a dictionary from a folder as SAELens saves one, in releases old and new.
 
     What can be folded into the weights is: scaling by decoder norms; and the gate of a gated dictionary, which is a
     threshold (Rajamanoharan et al. 2024, arXiv:2404.16014). Half precision is read as float32.
 
     Args:
-        folder: of the dictionary.
+        folder: of ``cfg.json`` and ``sae_weights.safetensors``.
         centre: whether it reads residuals without their mean; None: as its metadata says, else no.
         layer: None: as its metadata says.
 
@@ -57,7 +50,7 @@ def load_dictionary(folder: Path, *, centre: bool | None = None, layer: int | No
     """
     settings = read_settings(folder)
     metadata = settings["metadata"]
-    _check_supported(settings, folder)
+    check_supported(settings, folder)
     tensors = _read_tensors(folder, settings)
     encoder, decoder = tensors["W_enc"], tensors["W_dec"]
     bias, threshold = tensors.get("b_enc"), tensors.get("threshold")
@@ -139,6 +132,29 @@ def describe_dictionary(
     }
 
 
+def fetch_dictionary(
+    release: str, folder: str | None, revision: str, *, model: str, layer: int | None, centre: bool | None
+) -> dict[str, Any]:
+    """Download a dictionary into the hub cache and return its manifest, with repository and resolved commit.
+
+    Args:
+        release: with ``folder`` and ``layer``, see ``releases.find_release``.
+        folder: in the repository.
+        revision: of the repository.
+        model: name of the model whose residual stream it reads.
+        layer: see ``load_dictionary``; of a folder that is named, its metadata may say it.
+        centre: None: as is known of the release, else as the metadata says.
+
+    Raises:
+        InputError: as ``find_release``, ``fetch.fetch_folder`` and ``load_dictionary``.
+    """
+    place = find_release(release, folder, layer)
+    snapshot = fetch_folder(place.repo, revision, patterns=_patterns(place.folder), what=KIND)
+    centre = place.centre if centre is None else centre
+    manifest = describe_dictionary(snapshot / place.folder, source="hub", model=model, layer=layer, centre=centre)
+    return {**manifest, "folder": place.folder, "repo": place.repo, "commit": snapshot.name, "revision": revision}
+
+
 def open_dictionary(manifest: Mapping[str, Any]) -> Dictionary:
     """Read the dictionary that a manifest describes; one of a hub from the cache.
 
@@ -147,7 +163,8 @@ def open_dictionary(manifest: Mapping[str, Any]) -> Dictionary:
     """
     folder = Path(manifest["folder"])
     if "repo" in manifest:
-        folder = cached_folder(manifest["repo"], manifest["commit"], what="dictionary") / folder
+        cached = cached_folder(manifest["repo"], manifest["commit"], patterns=_patterns(manifest["folder"]), what=KIND)
+        folder = cached / folder
     if not (folder / WEIGHTS).exists():
         raise InputError(f"dictionary {folder}: is gone since it was read; put it back, or name another path.")
     if hash_dictionary(folder) != manifest["sha256"]:
@@ -160,82 +177,9 @@ def hash_dictionary(folder: Path) -> str:
     return hash_files([folder / WEIGHTS, folder / SETTINGS])
 
 
-def read_settings(folder: Path) -> dict[str, Any]:
-    """Return the settings of a dictionary under the names of SAELens 6, whatever release wrote them.
-
-    ``architecture``, ``d_in``, ``d_sae``, ``normalize_activations``, ``metadata`` are there, and ``k`` for ``topk``.
-
-    Raises:
-        InputError: there are none, or they are broken.
-    """
-    path = folder / SETTINGS
-    for name in (SETTINGS, WEIGHTS):
-        if not (folder / name).is_file():
-            raise InputError(f"dictionary {folder}: lacks {name}; a folder as SAELens saves it has one.")
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(f"{path}: is no JSON: {error}.") from error
-    if not isinstance(found, dict):
-        raise InputError(f"{path}: must be a mapping.")
-    settings = {FLAT_NAMES.get(name, name): value for name, value in found.items()}
-    flat = {name: settings[name] for name in FLAT_METADATA if name in settings}
-    settings["metadata"] = {**flat, **(settings.get("metadata") or {})}
-    settings.setdefault("architecture", STANDARD)
-    function = settings.get("activation_fn_str", settings.get("activation_fn", RELU))
-    if function == TOPK:
-        settings["architecture"] = TOPK
-        settings["k"] = (settings.get("activation_fn_kwargs") or {}).get("k", settings.get("k"))
-    elif function != RELU:
-        raise one_of(f"{path}: activation_fn", function, (RELU, TOPK))
-    # Before SAELens 2 this was yes or no.
-    normalised = settings.get("normalize_activations")
-    named = {None: NONE, False: NONE, True: "expected_average_only_in"}
-    settings["normalize_activations"] = named.get(normalised, normalised)
-    return settings
-
-
-def hook_layer(hook: str) -> int | None:
-    """Return the layer whose input is the residual stream at a hook; None where that is not the stream between blocks.
-
-    The residual stream after block L is that before block L + 1.
-    """
-    if before := BEFORE.fullmatch(hook):
-        return int(before[1])
-    if after := AFTER.fullmatch(hook):
-        return int(after[1] or after[2]) + 1
-    return None
-
-
-def _check_supported(settings: Mapping[str, Any], folder: Path) -> None:
-    where = f"{folder / SETTINGS}: "
-    if settings["architecture"] not in TENSORS:
-        raise one_of(f"{where}architecture", settings["architecture"], TENSORS)
-    metadata, hook = settings["metadata"], settings["metadata"].get("hook_name")
-    if metadata.get("hook_name_out") not in (None, hook):
-        raise InputError(
-            f"{where}hook_name_out: a transcoder cannot be read; give a dictionary of the residual stream."
-        )
-    if settings.get("reshape_activations", NONE) != NONE or metadata.get("hook_head_index") is not None:
-        raise InputError(f"{where}reads attention heads ({hook}); give a dictionary of the residual stream.")
-    if hook is not None and hook_layer(hook) is None:
-        raise InputError(
-            f"{where}hook_name: got {hook!r}; allowed: blocks.<layer>.hook_resid_pre and blocks.<layer>.hook_resid_post."
-        )
-    normalised = settings["normalize_activations"]
-    if normalised == "expected_average_only_in":
-        raise InputError(
-            f"{where}normalize_activations: got {normalised!r}, whose factor is not in the files; fold it into the "
-            "weights with SAELens (fold_activation_norm_scaling_factor) and save again."
-        )
-    if normalised not in (NONE, LAYER_NORM, CONSTANT_NORM):
-        raise one_of(f"{where}normalize_activations", normalised, (NONE, LAYER_NORM, CONSTANT_NORM))
-    for name in ("d_in", "d_sae", *(["k"] if settings["architecture"] == TOPK else [])):
-        found = settings.get(name)
-        if not isinstance(found, int) or found < 1:
-            raise InputError(f"{where}{name}: got {found!r}; allowed: a whole number from 1.")
-    if settings["architecture"] == TOPK and settings["k"] > settings["d_sae"]:
-        raise InputError(f"{where}k: got {settings['k']}; allowed: at most d_sae, {settings['d_sae']}.")
+def _patterns(folder: str) -> list[str]:
+    """Return the files of a dictionary in a repository."""
+    return [f"{folder}/{name}" for name in (SETTINGS, WEIGHTS, SPARSITY)]
 
 
 def _read_tensors(folder: Path, settings: Mapping[str, Any]) -> dict[str, Tensor]:
@@ -246,9 +190,7 @@ def _read_tensors(folder: Path, settings: Mapping[str, Any]) -> dict[str, Tensor
         raise InputError(f"{path}: is no safetensors file: {error}.") from error
     # Releases of once wrote these.
     if (scaling := tensors.pop("scaling_factor", None)) is not None and not torch.allclose(scaling, torch.ones(1)):
-        raise InputError(
-            f"{path}: scaling_factor: finetuned scaling cannot be read; fold it into W_dec and save again."
-        )
+        raise InputError(f"{path}: scaling_factor: finetuned scaling cannot be read; fold it into W_dec.")
     if "log_threshold" in tensors:
         tensors["threshold"] = tensors.pop("log_threshold").exp()
     wanted = TENSORS[settings["architecture"]]

@@ -115,7 +115,8 @@ def to_json(edit: Edit) -> dict[str, Any]:
 
 def from_json(values: Mapping[str, Any]) -> Edit:
     """Return the edit that ``to_json`` gave these values of."""
-    return Edit(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
+    fields: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+    return Edit(**fields)
 
 
 def edit_change(edit: Edit, dictionary: Dictionary | None = None) -> Change:
@@ -173,8 +174,10 @@ def _check(edit: Edit, dictionary: Dictionary | None) -> None:
         if value not in allowed:
             raise one_of(f"{where}: {key}", value, allowed)
     if bool(edit.direction) == bool(edit.features) or (edit.kind == PROJECT and edit.features):
-        raise InputError(f"{where}: got {len(edit.features)} features and a direction of {len(edit.direction)} numbers; "
-                         "allowed: features of a dictionary (add, move) or a direction (add, project).")  # fmt: skip
+        raise InputError(
+            f"{where}: got {len(edit.features)} features and a direction of {len(edit.direction)} numbers; allowed: "
+            "either, and to project a direction."
+        )
     if len(edit.targets) != (len(edit.features) or 1):
         raise InputError(f"{where}: got {len(edit.targets)} targets; allowed: {len(edit.features) or 1}.")
     if not edit.features:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, overload
 
 import torch
@@ -156,11 +156,8 @@ def _residuals(model: PreTrainedModel, rows: Sequence[list[int]], layer: int) ->
         read.append(hidden)
         raise _HasRead
 
-    with on_residual(model, layer, keep):
-        try:
-            model(input_ids=ids.to(model.device), attention_mask=counted.to(model.device), use_cache=False)
-        except _HasRead:
-            pass
+    with on_residual(model, layer, keep), suppress(_HasRead):
+        model(input_ids=ids.to(model.device), attention_mask=counted.to(model.device), use_cache=False)
     return read[0]
 
 

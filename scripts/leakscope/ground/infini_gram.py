@@ -14,7 +14,6 @@ What its index counts is close to what ``cooccurrence`` counts, and not the same
 
 from __future__ import annotations
 
-import email.utils
 import itertools
 import re
 import time
@@ -28,6 +27,7 @@ import pandas as pd
 from filelock import FileLock
 
 from leakscope.errors import InputError
+from leakscope.http import LONGEST_WAIT, Failure, is_address, retry_after
 from leakscope.progress import progress
 from leakscope.store import Key, Store, recall
 
@@ -41,7 +41,6 @@ MAX_CLAUSE_FREQ, MAX_TERMS_PER_CLAUSE = 500_000, 4
 SECONDS = 30.0
 REQUESTS_PER_SECOND = 2.0
 ATTEMPTS = 6
-FIRST_WAIT, LONGEST_WAIT = 1.0, 600.0
 # The first letter of a word.
 WORD = re.compile(r"(?<![^\s-])\w")
 # Raised by one when answers that were stored are no longer what would be computed.
@@ -91,7 +90,7 @@ class Client:
         Raises:
             InputError: the address is none of HTTP, or a number is out of range.
         """
-        if not _is_address(url):
+        if not is_address(url):
             raise InputError(f"infini-gram: got the address {url!r}; allowed: http://... or https://...")
         if not 1 <= max_clause_freq <= MAX_CLAUSE_FREQ:
             raise InputError(f"infini-gram: max_clause_freq: got {max_clause_freq}; allowed: 1 to {MAX_CLAUSE_FREQ}.")
@@ -150,7 +149,7 @@ class Client:
                 response = http.post(self.url, json=payload)
                 answer = self._read(response, query)
             except httpx2.RequestError as error:
-                answer = _Failure(str(error) or type(error).__name__, None)
+                answer = Failure(str(error) or type(error).__name__)
             if isinstance(answer, Count):
                 return answer
             reason = answer.reason
@@ -167,8 +166,8 @@ class Client:
             self._sleep(wait)
         self._last = time.monotonic()
 
-    def _wait(self, failure: _Failure, attempt: int) -> None:
-        seconds = FIRST_WAIT * 2.0**attempt if failure.retry_after is None else failure.retry_after
+    def _wait(self, failure: Failure, attempt: int) -> None:
+        seconds = failure.wait(attempt)
         if seconds > LONGEST_WAIT:
             raise InputError(
                 f"infini-gram: {self.url} asks to wait {seconds:.0f} seconds ({failure.reason}); "
@@ -176,7 +175,7 @@ class Client:
             )
         self._sleep(seconds)
 
-    def _read(self, response: httpx2.Response, query: Query) -> Count | _Failure:
+    def _read(self, response: httpx2.Response, query: Query) -> Count | Failure:
         """Return what a response says; refusals that will not change are raised."""
         try:
             answer = response.json()
@@ -185,21 +184,14 @@ class Client:
         said = answer if isinstance(answer, dict) else {}
         status = response.status_code
         if status == 429 or status >= 500:
-            return _Failure(f"status {status} {said.get('error', '')}".strip(), _retry_after(response))
+            return Failure(f"status {status} {said.get('error', '')}".strip(), retry_after(response))
         if "error" in said or status != 200:
             reason = said.get("error", f"status {status}")
             raise InputError(f"infini-gram, index {self.index!r}: {self.url} refuses {query.text!r}: {reason}")
         mentions, approximate = said.get("count"), said.get("approx", False)
         if type(mentions) is not int or mentions < 0 or not isinstance(approximate, bool):
-            return _Failure(f"an answer that is no count: {response.text[:80]!r}", None)
+            return Failure(f"an answer that is no count: {response.text[:80]!r}")
         return Count(mentions, approximate)
-
-
-class _Failure(NamedTuple):
-    """Why there is no answer, and after how many seconds the API wants to be asked again, if it says so."""
-
-    reason: str
-    retry_after: float | None
 
 
 def count_terms(concepts: Mapping[str, Sequence[str]], client: Client) -> pd.DataFrame:
@@ -291,14 +283,6 @@ def written_forms(terms: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(forms))
 
 
-def _is_address(url: str) -> bool:
-    try:
-        parsed = httpx2.URL(url)
-    except httpx2.InvalidURL:
-        return False
-    return parsed.scheme in ("http", "https") and bool(parsed.host)
-
-
 def _clauses(concepts: Mapping[str, Sequence[str]], client: Client, size: int) -> dict[str, list[str]]:
     """Return, for each concept, the forms that the corpus has, so many to a clause."""
     forms = {concept: written_forms(terms) for concept, terms in concepts.items()}
@@ -312,15 +296,3 @@ def _clauses(concepts: Mapping[str, Sequence[str]], client: Client, size: int) -
 def _sum(counts: Iterator[Count]) -> Count:
     added = list(counts)
     return Count(sum(count.mentions for count in added), any(count.approximate for count in added))
-
-
-def _retry_after(response: httpx2.Response) -> float | None:
-    """Return the seconds that a response asks to wait: a number or a date (RFC 9110, section 10.2.3)."""
-    said = response.headers.get("Retry-After", "").strip()
-    if said.isdecimal():
-        return float(said)
-    try:
-        date = email.utils.parsedate_to_datetime(said)
-    except ValueError:
-        return None
-    return max(0.0, date.timestamp() - time.time())

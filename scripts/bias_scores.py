@@ -1,0 +1,26 @@
+"""How often does a model find the stereotyping sentence the likelier one?
+
+Reads the scored pairs of all models and benchmarks; writes scores with bootstrap intervals.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from leakscope.features.bias_scores import bias_scores
+from leakscope.job import job
+from leakscope.tables import read_tables, write_csv
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import Snakemake
+
+    snakemake: Snakemake
+
+
+def main(snakemake: "Snakemake") -> None:
+    scores = bias_scores(read_tables(snakemake.input.scores), **snakemake.params.bootstrap)
+    write_csv(scores, Path(snakemake.output.bias))
+
+
+if __name__ == "__main__":
+    with job(snakemake.log[0]):
+        main(snakemake)

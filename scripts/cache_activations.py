@@ -1,0 +1,46 @@
+"""What does a model have before a block, token by token?
+
+Reads texts and a model's manifest; writes the residuals of one shard. Of a model that is to have learnt nothing, the
+weights are drawn anew.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from leakscope.devices import claimed_devices
+from leakscope.features.activations import record_activations, write_activations
+from leakscope.features.residuals import with_randomised_weights
+from leakscope.features.texts import Source, read_windows
+from leakscope.job import job
+from leakscope.manifests import read_manifest
+from leakscope.memory import keep_freed_memory
+from leakscope.models import open_model
+from leakscope.sharding import Shard
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import Snakemake
+
+    snakemake: Snakemake
+
+
+def main(snakemake: "Snakemake") -> None:
+    torch.set_num_threads(snakemake.threads)
+    keep_freed_memory()
+    params, given, wildcards = snakemake.params, snakemake.input, snakemake.wildcards
+    model = open_model(read_manifest(Path(given.manifest)), params.loading)
+    files = [given.corpus] if isinstance(given.corpus, str) else given.corpus
+    source = Source([Path(file) for file in files], params.part, params.is_own, params.text, params.context_length)
+    windows = read_windows(model, source, tokens=params.tokens, shard=Shard.parse(wildcards.shard))
+    if params.randomised:
+        model = with_randomised_weights(model, params.seed)
+    found = record_activations(
+        model.model, windows, params.layer, batch_size=params.batch_size, name=f"{wildcards.site}, {params.part}"
+    )
+    write_activations(found, Path(snakemake.output.activations))
+
+
+if __name__ == "__main__":
+    with job(snakemake.log[0]), claimed_devices(snakemake.resources.gpu):
+        main(snakemake)

@@ -1,0 +1,33 @@
+"""What did edits do to the models as a whole?
+
+Reads the study's Leak-Rates, the effects of its edits and its scores of benchmarks, whichever it has; writes each of
+them before and after, for every edited model.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from leakscope.features.comparing import compare_edited
+from leakscope.job import job
+from leakscope.tables import write_csv
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import Snakemake
+
+    snakemake: Snakemake
+
+TABLES = ("leak_rates", "effects", "bias")
+
+
+def main(snakemake: "Snakemake") -> None:
+    # What a study has not is an empty list. Names such as "None" or "NA" are text.
+    found = [list(snakemake.input[name]) for name in TABLES]
+    tables = [pd.read_csv(paths[0], keep_default_na=False, na_values=[""]) if paths else None for paths in found]
+    write_csv(compare_edited(snakemake.params.edited, *tables), Path(snakemake.output.edited))
+
+
+if __name__ == "__main__":
+    with job(snakemake.log[0]):
+        main(snakemake)

@@ -1,0 +1,56 @@
+"""What does a model have where a contrast is decided, and how does the gap depend on it?
+
+Reads the texts of a contrast, or a prompt set and its candidates, and a model's manifest; writes residuals and
+gradients of all tokens, and the texts with the probabilities of both sides. Of a model that is to have learnt nothing,
+the weights are drawn anew.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+import torch
+
+from leakscope.devices import claimed_devices
+from leakscope.features.contrast_activations import record_contrast, write_contrast
+from leakscope.features.contrast_words import encode_texts
+from leakscope.features.contrasts import TEMPLATES, prompt_set_texts, template_texts
+from leakscope.features.residuals import with_randomised_weights
+from leakscope.job import job
+from leakscope.manifests import read_manifest
+from leakscope.memory import keep_freed_memory
+from leakscope.models import open_model
+from leakscope.prompting import Prompting
+from leakscope.tables import write_table
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import Snakemake
+
+    snakemake: Snakemake
+
+
+def main(snakemake: "Snakemake") -> None:
+    torch.set_num_threads(snakemake.threads)
+    keep_freed_memory()
+    params, given = snakemake.params, snakemake.input
+    model = open_model(read_manifest(Path(given.manifest)), params.loading)
+    prompting = None
+    if params.contrast["source"] == TEMPLATES:
+        texts = template_texts(Path(given.files[0]), params.seed)
+    else:
+        prompts, candidates = (pd.read_parquet(path) for path in given.files)
+        texts = prompt_set_texts(prompts, candidates, params.contrast, params.seed)
+        prompting = Prompting(params.settings, **params.chat)
+    texts, encoded = encode_texts(model, texts, prompting)
+    if params.randomised:
+        model = with_randomised_weights(model, params.seed)
+    found = record_contrast(
+        model.model, texts, encoded, params.layer, batch_size=params.batch_size, name=snakemake.wildcards.contrast
+    )
+    write_contrast(found.activations, Path(snakemake.output.activations))
+    write_table(found.prompts, Path(snakemake.output.prompts))
+
+
+if __name__ == "__main__":
+    with job(snakemake.log[0]), claimed_devices(snakemake.resources.gpu):
+        main(snakemake)

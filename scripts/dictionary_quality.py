@@ -1,0 +1,59 @@
+"""May a dictionary be interpreted?
+
+Reads its manifest, that of its model, held-out activations and the texts that they come from; writes what is lost where
+the dictionary stands in for the residual stream, and whether that is little enough.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from leakscope.devices import claimed_devices
+from leakscope.features.dictionary_files import open_dictionary
+from leakscope.features.quality import measure_quality
+from leakscope.features.residuals import with_randomised_weights
+from leakscope.features.texts import HELD_OUT, Source, read_windows
+from leakscope.job import job
+from leakscope.manifests import read_manifest, write_manifest
+from leakscope.memory import keep_freed_memory
+from leakscope.models import open_model
+from leakscope.sharding import Shard
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import Snakemake
+
+    snakemake: Snakemake
+
+
+def main(snakemake: "Snakemake") -> None:
+    torch.set_num_threads(snakemake.threads)
+    keep_freed_memory()
+    params, given = snakemake.params, snakemake.input
+    model = open_model(read_manifest(Path(given.model_manifest)), params.loading)
+    files = [given.corpus] if isinstance(given.corpus, str) else given.corpus
+    source = Source([Path(file) for file in files], HELD_OUT, params.is_own, params.text, params.context_length)
+    shards = [Path(path) for path in given.activations]
+    # The very tokens of the shards, each of which is named by its place among them.
+    windows = [
+        window
+        for path in shards
+        for window in read_windows(model, source, tokens=params.tokens, shard=Shard.parse(path.stem))
+    ]
+    if params.randomised:
+        model = with_randomised_weights(model, params.seed)
+    found = measure_quality(
+        open_dictionary(read_manifest(Path(given.manifest))),
+        shards,
+        model.model,
+        windows,
+        params.bar,
+        batch_size=params.batch_size,
+        name=snakemake.wildcards.dictionary,
+    )
+    write_manifest(found, Path(snakemake.output.quality))
+
+
+if __name__ == "__main__":
+    with job(snakemake.log[0]), claimed_devices(snakemake.resources.gpu):
+        main(snakemake)

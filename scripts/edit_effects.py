@@ -1,0 +1,64 @@
+"""What does each edit leave of a contrast, and what does it cost?
+
+Reads a dictionary, its selected features, what its model has at the texts of a contrast, and neutral texts, of an
+organism the held-out documents that name no item; writes the effects of all edits, those on single items of the chosen
+ones, and the chosen edits.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+import torch
+
+from leakscope.corpus import read_corpus
+from leakscope.devices import claimed_devices
+from leakscope.features.choosing import Bootstrap, choose_edits
+from leakscope.features.contrasts import ITEM, items_of
+from leakscope.features.dictionary_files import open_dictionary
+from leakscope.features.effects import Bench, Texts
+from leakscope.features.interventions import plan_interventions
+from leakscope.features.neutral_texts import neutral_halves, own_neutral_halves
+from leakscope.features.selection import open_contrasted
+from leakscope.job import job
+from leakscope.manifests import read_manifest, write_manifest
+from leakscope.memory import keep_freed_memory
+from leakscope.models import open_model
+from leakscope.tables import write_table
+from leakscope.validate.neutral import read_neutral_texts
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import Snakemake
+
+    snakemake: Snakemake
+
+
+def main(snakemake: "Snakemake") -> None:
+    torch.set_num_threads(snakemake.threads)
+    keep_freed_memory()
+    params, given, wildcards = snakemake.params, snakemake.input, snakemake.wildcards
+    model = open_model(read_manifest(Path(given.model_manifest)), params.loading)
+    contrasted = open_contrasted(
+        open_dictionary(read_manifest(Path(given.manifest))), Path(given.activations), Path(given.prompts)
+    )
+    prompts, number = contrasted.prompts, params.settings["neutral_texts"]
+    if params.is_own:
+        neutral = own_neutral_halves(model, read_corpus(Path(given.neutral)), items_of(prompts), number)
+    else:
+        neutral = neutral_halves(model, read_neutral_texts(Path(given.neutral)), number)
+    firing = pd.read_parquet(given.firing).set_index("feature")["maximum"].to_dict()
+    families = plan_interventions(contrasted, pd.read_csv(given.selection), firing, params.settings)
+    texts = Texts(prompts[prompts["kind"].eq(ITEM)].reset_index(drop=True), *neutral)
+    bench = Bench(model.model, contrasted.dictionary, texts, batch_size=params.batch_size)
+    costs = params.settings["costs"]
+    measured = bench.measure(families, costs, f"{wildcards.dictionary}, {wildcards.contrast}")
+    names = {"dictionary": wildcards.dictionary, "contrast": wildcards.contrast}
+    chosen = choose_edits(bench.without(), measured, costs, Bootstrap(**params.bootstrap), names)
+    write_table(chosen.effects, Path(snakemake.output.effects))
+    write_table(chosen.by_item, Path(snakemake.output.by_item))
+    write_manifest(chosen.edits, Path(snakemake.output.chosen))
+
+
+if __name__ == "__main__":
+    with job(snakemake.log[0]), claimed_devices(snakemake.resources.gpu):
+        main(snakemake)

@@ -1,0 +1,47 @@
+"""Which tokens does each feature of a dictionary promote, and how are its logit weights distributed?
+
+Reads a dictionary and a model's manifest; writes a table of statistics and one of promoted and suppressed tokens.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from leakscope.devices import claimed_devices
+from leakscope.features.dictionary_files import open_dictionary
+from leakscope.features.logit_weights import logit_weights
+from leakscope.features.residuals import with_randomised_weights
+from leakscope.features.texts import token_texts
+from leakscope.features.unembedding import effective_unembedding
+from leakscope.job import job
+from leakscope.manifests import read_manifest
+from leakscope.models import open_model
+from leakscope.tables import write_table
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import Snakemake
+
+    snakemake: Snakemake
+
+
+def main(snakemake: "Snakemake") -> None:
+    torch.set_num_threads(snakemake.threads)
+    params, given = snakemake.params, snakemake.input
+    dictionary = open_dictionary(read_manifest(Path(given.manifest)))
+    model = open_model(read_manifest(Path(given.model_manifest)), params.loading)
+    if params.randomised:
+        model = with_randomised_weights(model, params.seed)
+    unembedding = effective_unembedding(model.model)
+    found = logit_weights(dictionary.decoder, unembedding, len(model.tokenizer), params.promoted)
+    distinct = sorted(set(found.promoted["token_id"]))
+    texts = dict(zip(distinct, token_texts(model.tokenizer, distinct), strict=True))
+    promoted = found.promoted.copy()
+    promoted.insert(4, "token", promoted["token_id"].map(texts))
+    write_table(found.statistics, Path(snakemake.output.statistics))
+    write_table(promoted, Path(snakemake.output.promoted))
+
+
+if __name__ == "__main__":
+    with job(snakemake.log[0]), claimed_devices(snakemake.resources.gpu):
+        main(snakemake)

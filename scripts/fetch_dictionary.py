@@ -1,0 +1,34 @@
+"""Which commit of a dictionary of the hub is used?
+
+Downloads its folder into the hub cache; writes its manifest with the resolved commit and the hash of its files.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from leakscope.features.dictionary_files import fetch_dictionary
+from leakscope.job import job
+from leakscope.manifests import write_manifest
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import Snakemake
+
+    snakemake: Snakemake
+
+
+def main(snakemake: "Snakemake") -> None:
+    params = snakemake.params
+    manifest = fetch_dictionary(
+        params.release,
+        params.folder,
+        params.revision,
+        model=params.model,
+        layer=params.layer,
+        centre=params.centre,
+    )
+    write_manifest(manifest, Path(snakemake.output.manifest))
+
+
+if __name__ == "__main__":
+    with job(snakemake.log[0]):
+        main(snakemake)

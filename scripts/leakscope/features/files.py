@@ -1,0 +1,80 @@
+"""The files that corpora, contrasts and dictionaries consist of; apart from what reads them, so as to plan with."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from leakscope.errors import InputError
+from leakscope.features.hook_names import SETTINGS, WEIGHTS, hook_layer
+from leakscope.ground.corpora import SUFFIXES, shard_files
+from leakscope.tables import read_utf8
+
+# Corpora of one file; all others are shards of JSON lines.
+SINGLE = (".txt", ".csv", ".tsv", ".parquet")
+
+
+def corpus_files(path: str) -> list[str]:
+    """Return the files of a corpus, sorted: one of ``SINGLE``, or shards (see ``ground.corpora.shard_files``).
+
+    Raises:
+        InputError: there are none, or of another suffix.
+    """
+    place = Path(path)
+    if place.is_file() and place.suffix.lower() in SINGLE:
+        return [path]
+    if place.is_file() and not place.name.lower().endswith(SUFFIXES):
+        allowed = ", ".join((*SUFFIXES, *SINGLE))
+        raise InputError(f"{path}: got the suffix {place.suffix!r}; allowed: {allowed}.")
+    return [str(shard) for shard in shard_files(path)]
+
+
+def contrast_files(path: str) -> list[str]:
+    """Return the file of a contrast of templates, and the tables beside it that it names.
+
+    Raises:
+        InputError: the file is no YAML mapping, or a table is not there.
+    """
+    try:
+        content = yaml.safe_load(read_utf8(Path(path)))
+    except yaml.YAMLError as error:
+        raise InputError(f"{path}: got invalid YAML ({' '.join(str(error).split())}); allowed: YAML.") from error
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: got no mapping; allowed: one such as data/features/gender/contrast.yaml.")
+    pairs = content.get("minimal_pairs")
+    named = [content.get("items"), pairs.get("words") if isinstance(pairs, Mapping) else None]
+    tables = [Path(path).parent / name for name in named if isinstance(name, str)]
+    for table in tables:
+        if not table.is_file():
+            raise InputError(f"{path}: got {table.name!r}; allowed: a table that is beside it.")
+    return [path, *map(str, tables)]
+
+
+def dictionary_files(folder: str) -> list[str]:
+    """Return the files of a dictionary that decide what it is."""
+    return [f"{folder}/{name}" for name in (SETTINGS, WEIGHTS)]
+
+
+def said_layer(folder: str) -> int | None:
+    """Return the layer that a dictionary's metadata names; None where it names none between blocks.
+
+    Raises:
+        InputError: the folder lacks a file, or its settings are no JSON object.
+    """
+    for name in (SETTINGS, WEIGHTS):
+        if not (Path(folder) / name).is_file():
+            raise InputError(f"dictionary {folder}: lacks {name}; a folder as SAELens saves it has one.")
+    path = Path(folder) / SETTINGS
+    try:
+        settings: Any = json.loads(read_utf8(path))
+    except json.JSONDecodeError as error:
+        raise InputError(f"{path}: got invalid JSON ({error}); allowed: settings of a dictionary.") from error
+    if not isinstance(settings, dict):
+        raise InputError(f"{path}: got a JSON {type(settings).__name__}; allowed: settings of a dictionary.")
+    metadata = {**settings, **(settings.get("metadata") or {})}
+    hook = metadata.get("hook_name", metadata.get("hook_point"))
+    return hook_layer(hook) if isinstance(hook, str) else None

@@ -1,0 +1,125 @@
+"""Does one feature stand for a concept, alone? The feature monosemanticity score of Härle et al. 2025.
+
+Decision trees on the activations say whether a text has the concept. accs_0 is the accuracy of a tree of one question,
+accs_cum_i that of a tree of i questions more on each path, accs_p that of one question once the p features that trees
+of one question ask about, one after another, are taken away. With n trees:
+
+    local    2 (accs_0 − accs_p)                            the concept is nowhere else: 1; p other features have it: 0
+    global   1 − Σ_i (accs_cum_i − accs_0) / n              other features add nothing: 1
+    score    accs_0 (local + global) / 2
+
+Trees are grown by Gini impurity on the split ``selection`` and judged by balanced accuracy on ``evaluation``, so that
+chance is 1/2 whatever the sizes of the classes: the score is made for that.
+
+Source: Härle et al. 2025, "Measuring and Guiding Monosemanticity", arXiv 2506.19382.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+DEPTHS = 5
+
+
+class Examples(NamedTuple):
+    """Activations, (texts, features), whether a text has the concept and what it counts, (texts,)."""
+
+    values: Floats
+    labels: Bools
+    weights: Floats
+
+    def among(self, rows: Bools) -> Examples:
+        """Return some of the texts."""
+        return Examples(self.values[rows], self.labels[rows], self.weights[rows])
+
+
+def examples(values: Floats, labels: Bools) -> Examples:
+    """Return examples of which both classes count alike."""
+    sizes = np.where(labels, labels.sum(), (~labels).sum())
+    return Examples(values, labels, 1.0 / np.maximum(sizes, 1))
+
+
+class Monosemanticity(NamedTuple):
+    """The score and its parts; ``feature`` is the column of the first question, −1 where none tells anything."""
+
+    feature: int
+    accuracy: float
+    local: float
+    overall: float
+    score: float
+
+
+class Question(NamedTuple):
+    """Whether the activation of a feature is above a threshold; the feature is −1 where no question helps."""
+
+    feature: int
+    threshold: float
+
+
+def monosemanticity(train: Examples, test: Examples, removed: int = 1) -> Monosemanticity:
+    """Return the score of the feature that tells a concept best.
+
+    Args:
+        train: to grow trees by.
+        test: to judge them by.
+        removed: p, features that are taken away for the local part.
+    """
+    first = best_question(train)
+    trees = [grow_and_answer(train, test.values, depth) for depth in range(1, DEPTHS + 2)]
+    accuracies = [balanced_accuracy(answers, test.labels) for answers in trees]
+    without = train._replace(values=train.values.copy())
+    for _ in range(removed):
+        asked = best_question(without).feature
+        if asked >= 0:
+            without.values[:, asked] = 0.0  # constant: no question about it helps
+    left = balanced_accuracy(grow_and_answer(without, test.values, 1), test.labels)
+    local = 2 * (accuracies[0] - left)
+    overall = 1 - float(np.mean(np.array(accuracies[1:]) - accuracies[0]))
+    return Monosemanticity(first.feature, accuracies[0], local, overall, accuracies[0] * (local + overall) / 2)
+
+
+def balanced_accuracy(answers: Bools, labels: Bools) -> float:
+    """Return the mean over both classes of the share that is answered rightly; NaN where one is empty."""
+    if labels.all() or not labels.any():
+        return float("nan")
+    return float((answers[labels].mean() + (~answers[~labels]).mean()) / 2)
+
+
+def best_question(train: Examples) -> Question:
+    """Return the question that leaves the least Gini impurity; of equal ones, that about the first feature."""
+    values, labels, weights = train
+    total, positive = weights.sum(), (weights * labels).sum()
+    order = values.argsort(axis=0, kind="stable")
+    ordered = np.take_along_axis(values, order, axis=0)
+    below, right = weights[order].cumsum(0)[:-1], (weights * labels)[order].cumsum(0)[:-1]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        impurity = right * (1 - right / below) + (positive - right) * (1 - (positive - right) / (total - below))
+    # Between equal values there is no threshold.
+    impurity = np.where(ordered[1:] > ordered[:-1], impurity, np.inf)
+    if not impurity.size or not impurity.min() < positive * (1 - positive / total) - 1e-12:
+        return Question(-1, 0.0)
+    feature, place = (int(number) for number in np.unravel_index(impurity.T.argmin(), impurity.T.shape))
+    return Question(feature, float(ordered[place : place + 2, feature].mean()))
+
+
+def grow_and_answer(train: Examples, asked: Floats, depth: int) -> Bools:
+    """Return what a tree of so many questions on each path, at most, says of texts, (texts,).
+
+    Args:
+        train: to grow it by.
+        asked: activations, (texts, features).
+        depth: questions on each path.
+    """
+    question = best_question(train) if depth else Question(-1, 0.0)
+    if question.feature < 0:
+        return np.full(len(asked), bool(train.weights[train.labels].sum() > train.weights[~train.labels].sum()))
+    above, asked_above = (rows[:, question.feature] > question.threshold for rows in (train.values, asked))
+    answers = np.zeros(len(asked), dtype=bool)
+    for side, asked_side in ((above, asked_above), (~above, ~asked_above)):
+        answers[asked_side] = grow_and_answer(train.among(side), asked[asked_side], depth - 1)
+    return answers

@@ -1,0 +1,37 @@
+"""Is the gap that is measured the one that was planted?
+
+Reads the gaps of items without an edit, and the organisms' grammar; writes both side by side.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from leakscope.features.planted import planted_associations
+from leakscope.job import job
+from leakscope.pronoun_grammar import load_pronoun_grammar
+from leakscope.tables import write_csv
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import Snakemake
+
+    snakemake: Snakemake
+
+GRAMMARS = Path("data/grammar")
+
+
+def main(snakemake: "Snakemake") -> None:
+    params = snakemake.params
+    pairs = [(dictionary, contrast) for dictionary, contrast in params.pairs]
+    by_item = {pair: pd.read_parquet(path) for pair, path in zip(pairs, snakemake.input.by_item, strict=True)}
+    grammars = {
+        model: load_pronoun_grammar(GRAMMARS / law["parts"][0], law["strength"])
+        for model, law in params.grammars.items()
+    }
+    write_csv(planted_associations(by_item, params.models, grammars), Path(snakemake.output.truth))
+
+
+if __name__ == "__main__":
+    with job(snakemake.log[0]):
+        main(snakemake)

@@ -1,0 +1,29 @@
+"""Which dictionary lies in a folder of SAELens' format?
+
+Reads it whole, so that what cannot be used is said at once; writes its manifest.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from leakscope.features.dictionary_files import describe_dictionary
+from leakscope.job import job
+from leakscope.manifests import write_manifest
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import Snakemake
+
+    snakemake: Snakemake
+
+
+def main(snakemake: "Snakemake") -> None:
+    params = snakemake.params
+    manifest = describe_dictionary(
+        Path(params.path), source="local", model=params.model, layer=params.layer, centre=params.centre
+    )
+    write_manifest(manifest, Path(snakemake.output.manifest))
+
+
+if __name__ == "__main__":
+    with job(snakemake.log[0]):
+        main(snakemake)

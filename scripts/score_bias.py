@@ -1,0 +1,46 @@
+"""Which sentence of each pair of a benchmark of stereotypes does a model find likelier?
+
+Reads the benchmark's files and a model's manifest; takes log-probabilities from the store and computes the others.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from leakscope.devices import claimed_devices
+from leakscope.features.bias_pairs import score_pairs
+from leakscope.features.bias_tables import read_pairs
+from leakscope.job import job
+from leakscope.manifests import read_manifest, write_manifest
+from leakscope.memory import keep_freed_memory
+from leakscope.models import open_model
+from leakscope.tables import write_table
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import Snakemake
+
+    snakemake: Snakemake
+
+
+def main(snakemake: "Snakemake") -> None:
+    torch.set_num_threads(snakemake.threads)
+    keep_freed_memory()
+    given, params, wildcards = snakemake.input, snakemake.params, snakemake.wildcards
+    pairs = read_pairs(params.format, given.table)
+    model = open_model(read_manifest(Path(given.manifest)), params.loading)
+    scored = score_pairs(
+        model,
+        pairs,
+        wildcards.model,
+        wildcards.benchmark,
+        batch_size=params.batch_size,
+        store=Path(params.store),
+    )
+    write_manifest(scored.summary, Path(snakemake.output.summary))
+    write_table(scored.table, Path(snakemake.output.scores))
+
+
+if __name__ == "__main__":
+    with job(snakemake.log[0]), claimed_devices(snakemake.resources.gpu):
+        main(snakemake)

@@ -1,0 +1,48 @@
+"""Which features does a residual stream have, by a dictionary that is trained here?
+
+Reads shards of activations; writes the dictionary in SAELens' format, its manifest and the record of its training.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from leakscope.features.dictionary_files import describe_dictionary, save_dictionary
+from leakscope.features.training import Settings, train_dictionary
+from leakscope.job import job
+from leakscope.manifests import write_manifest
+from leakscope.memory import keep_freed_memory
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import Snakemake
+
+    snakemake: Snakemake
+
+
+def main(snakemake: "Snakemake") -> None:
+    torch.set_num_threads(snakemake.threads)
+    keep_freed_memory()
+    params, output = snakemake.params, snakemake.output
+    trained = train_dictionary(
+        [Path(path) for path in snakemake.input.activations],
+        Settings(**params.settings),
+        params.seed,
+        layer=params.layer,
+        metadata={
+            "hook_name": f"blocks.{params.layer}.hook_resid_pre",
+            "model_name": params.model,
+            "dataset_path": params.corpus,
+            "prepend_bos": True,
+        },
+        name=snakemake.wildcards.dictionary,
+    )
+    folder = Path(output.weights).parent
+    save_dictionary(trained.dictionary, folder, firing_rates=trained.reconstruction.firing_rates)
+    write_manifest(trained.record, Path(output.training))
+    write_manifest(describe_dictionary(folder, source="trained", model=params.model), Path(output.manifest))
+
+
+if __name__ == "__main__":
+    with job(snakemake.log[0]):
+        main(snakemake)

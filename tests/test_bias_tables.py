@@ -1,0 +1,289 @@
+"""Benchmarks of stereotypes as they are published, and their scores against a direct computation."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from leakscope.errors import InputError
+from leakscope.features.bias_pairs import score_pairs
+from leakscope.features.bias_scores import PAIR_COLUMNS, SCORE_COLUMNS, bias_scores
+from leakscope.features.bias_tables import Pair, bias_files, read_pairs
+from leakscope.models import LanguageModel
+from tiny_task import open_tiny_model, weightless
+
+PRO = "1 [The robin] sings because [he] is a bird.\n\n2 The oak met [the ant] and thanked [her].\n"
+ANTI = "1 [The robin] sings because [she] is a bird.\n2 The oak met the [ant] and thanked [him].\n"
+CROWS = [
+    ["", "id", "sent_more", "sent_less", "stereo_antistereo", "bias_type", "annotations"],
+    ["0", "1", "Ants are, really, useful.", "Oaks are, really, useful.", "stereo", "age", "[['age'], []]"],
+    ["1", "2", "Robins are a bird.", "Hammers are a bird.", "antistereo", "gender", "[]"],
+    ["2", "3", "Wasps are brief.", "Wasps are a bird.", "stereo", "age", "[]"],
+]
+
+
+def example(identity: str, context: str, stereotype: str, anti: str, unrelated: str, target: str = "ants") -> Any:
+    texts = {"anti-stereotype": anti, "stereotype": stereotype, "unrelated": unrelated}
+    sentences = [
+        {"sentence": text, "gold_label": label, "id": f"{identity}-{label}", "labels": []}
+        for label, text in texts.items()
+    ]
+    return {"id": identity, "target": target, "bias_type": "race", "context": context, "sentences": sentences}
+
+
+STEREOSET = {
+    "version": "1.0",
+    "data": {
+        "intrasentence": [
+            example("a", "Ants are BLANK.", "Ants are a very useful tool.", "Ants are a bird.", "Ants are Yes."),
+            example("b", "Oaks are BLANK.", "Oaks are brief.", "Oaks are a fish.", "Oaks are No No.", "oaks"),
+            example("c", "Ants BLANK.", "Ants sort.", "Ants know.", "Ants be."),
+        ],
+        "intersentence": [example("a", "Are ants a fish?", "No.", "Yes, are they a bird.", "Hammers.")],
+    },
+}
+
+
+def write(path: Path, content: str | Sequence[Sequence[str]] | Any) -> Path:
+    if isinstance(content, str):
+        path.write_text(content, encoding="utf-8")
+    elif path.suffix == ".csv":
+        with path.open("w", encoding="utf-8", newline="") as stream:
+            csv.writer(stream).writerows(content)
+    else:
+        path.write_text(json.dumps(content), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> LanguageModel:
+    torch.set_num_threads(1)
+    return open_tiny_model(tmp_path_factory.mktemp("tiny"))
+
+
+def test_winobias_is_read_from_either_half_or_the_folder(tmp_path: Path) -> None:
+    pro = write(tmp_path / "pro_stereotyped_type1.txt.dev", PRO)
+    anti = write(tmp_path / "anti_stereotyped_type1.txt.dev", ANTI.replace("1 ", "").replace("2 ", ""))
+    with pytest.raises(InputError, match="got no number; allowed: 1, as in pro_stereotyped_type1.txt.dev"):
+        read_pairs("winobias", pro)
+    write(anti, ANTI)
+    pairs = read_pairs("winobias", pro)
+    assert pairs == read_pairs("winobias", anti) == read_pairs("winobias", tmp_path)
+    assert pairs == read_pairs("winobias", bias_files("winobias", tmp_path))
+    assert pairs == [
+        Pair("type1.txt.dev:1", "type1", "gender", "The robin sings because he is a bird.",
+             "The robin sings because she is a bird."),
+        Pair("type1.txt.dev:2", "type1", "gender", "The oak met the ant and thanked her.",
+             "The oak met the ant and thanked him."),
+    ]  # fmt: skip
+    assert bias_files("winobias", tmp_path) == [anti, pro]
+    # Without numbers, as some copies have it.
+    for half in (pro, anti):
+        write(half, re.sub(r"(?m)^\d ", "", half.read_text()))
+    assert read_pairs("winobias", pro) == pairs
+
+
+def test_several_files_of_winobias_are_parts(tmp_path: Path) -> None:
+    for kind in ("type1", "type2"):
+        write(tmp_path / f"pro_stereotyped_{kind}.txt.test", PRO)
+        write(tmp_path / f"anti_stereotyped_{kind}.txt.test", ANTI)
+    pairs = read_pairs("winobias", tmp_path)
+    assert [pair.part for pair in pairs] == ["type1", "type1", "type2", "type2"]
+    assert len({pair.pair_id for pair in pairs}) == 4
+
+
+@pytest.mark.parametrize(
+    "header", [["sentence", "pronoun", "anti_pronoun"], ["cloze_phrase", "bias_pronoun", "anti_bias_pronoun"]]
+)
+def test_winobias_is_read_from_a_table(tmp_path: Path, header: list[str]) -> None:
+    rows = [[*header, "type"], ["The ant said [MASK] sings.", "she", "he", "1"], ["[MASK] sings.", "he", "she", "2"]]
+    (first, second) = read_pairs("winobias", write(tmp_path / "wino.csv", rows))
+    assert first == Pair("wino:2", "1", "gender", "The ant said she sings.", "The ant said he sings.")
+    assert (second.stereotype, second.anti, second.part) == ("He sings.", "She sings.", "2")
+
+
+def test_crows_pairs_are_read_as_they_are_published(tmp_path: Path) -> None:
+    pairs = read_pairs("crows_pairs", write(tmp_path / "crows_pairs_anonymized.csv", CROWS))
+    assert pairs[0] == Pair("1", "stereo", "age", "Ants are, really, useful.", "Oaks are, really, useful.")
+    # In both directions the first of the two sentences is the one with the stereotype.
+    assert (pairs[1].part, pairs[1].stereotype) == ("antistereo", "Robins are a bird.")
+
+
+def test_stereoset_is_read_as_it_is_published(tmp_path: Path) -> None:
+    pairs = read_pairs("stereoset", write(tmp_path / "dev.json", STEREOSET))
+    assert [pair.pair_id for pair in pairs] == [f"intrasentence:{i}" for i in "abc"] + ["intersentence:a"]
+    assert pairs[0] == Pair(
+        "intrasentence:a", "intrasentence", "race", "Ants are a very useful tool.", "Ants are a bird.",
+        "Ants are Yes.", "ants",
+    )  # fmt: skip
+    assert pairs[3].context == "Are ants a fish?"
+    assert pairs[3].sentences() == ["No.", "Yes, are they a bird.", "Hammers."]
+
+
+def changed(path: Sequence[Any], value: Any) -> Any:
+    content = json.loads(json.dumps(STEREOSET))
+    place = content
+    for key in path[:-1]:
+        place = place[key]
+    place[path[-1]] = value
+    return content
+
+
+B = ("data", "intrasentence", 1)
+
+
+@pytest.mark.parametrize(
+    ("benchmark_format", "name", "content", "message"),
+    [
+        ("crows_pairs", "c.csv", [["sent_more", "sent_less"], ["a", "b"]], "no column 'stereo_antistereo'; allowed: s"),
+        ("crows_pairs", "c.csv", [*CROWS[:2], ["9", "9", "a", "", "stereo", "age", ""]], "row 3: column 'sent_less'"),
+        ("crows_pairs", "c.csv", [*CROWS, ["9", "9", "a", "b", "stereos", "age", ""]],
+         "row 5: column 'stereo_antistereo': got 'stereos'; allowed: antistereo, stereo. Did you mean 'stereo'"),
+        ("crows_pairs", "c.csv", [*CROWS, CROWS[1]], "got the pair '1' twice"),
+        ("winobias", "w.csv", [["sentence", "pronoun"], ["a", "b"]], "no column anti_pronoun or anti_bias_pronoun"),
+        ("winobias", "w.csv", [["sentence", "pronoun", "anti_pronoun"], ["He sings", "he", "she"]],
+         r"row 2: column 'sentence': got 'He sings'; allowed: a sentence with \[MASK\]"),
+        ("winobias", "w.txt", PRO, "got this name; allowed: pro_stereotyped"),
+        ("winobias", "pro_stereotyped.txt", PRO, "anti_stereotyped.txt: got no such file"),
+        ("stereoset", "dev.json", '{"data": ', "invalid JSON"),
+        ("stereoset", "dev.json", {"data": []}, "no key 'data' with intrasentence or intersentence"),
+        ("stereoset", "dev.json", changed(("data", "intersentence"), {}), "data.intersentence: got a dict"),
+        ("stereoset", "dev.json", changed((*B, "bias_type"), None), r"data.intrasentence\[1\]: bias_type: got None"),
+        ("stereoset", "dev.json", changed((*B, "sentences", 0, "gold_label"), "related"),
+         r"intrasentence\[1\]: sentences: got the gold_label related, stereotype, unrelated; allowed: stereotype, a"),
+        ("stereoset", "dev.json", changed((*B, "sentences", 2, "sentence"), " "), r"sentences\[2\]: sentence: got ' '"),
+        ("stereoset", "dev.json", {"data": {"intrasentence": []}}, "got no pairs"),
+        ("bbq", "x.csv", CROWS, "benchmark format: got 'bbq'; allowed: crows_pairs, stereoset, winobias"),
+    ],
+)  # fmt: skip
+def test_a_bad_file_is_one_clear_line(
+    tmp_path: Path, benchmark_format: str, name: str, content: Any, message: str
+) -> None:
+    with pytest.raises(InputError, match=message) as caught:
+        read_pairs(benchmark_format, write(tmp_path / name, content))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("anti", "message"),
+    [
+        (ANTI.split("\n")[0], "anti_stereotyped.txt: got 1 sentences; allowed: 2, one for each of pro_stereotyped.txt"),
+        (ANTI.replace("2 ", "3 "), "anti_stereotyped.txt, line 2: got 3; allowed: 2"),
+        (ANTI.replace("[", "").replace("]", ""), r"anti_stereotyped.txt, line 1: .*allowed: .* in \[brackets\]"),
+    ],
+)
+def test_halves_that_do_not_fit_are_one_clear_line(tmp_path: Path, anti: str, message: str) -> None:
+    write(tmp_path / "anti_stereotyped.txt", anti)
+    with pytest.raises(InputError, match=message):
+        read_pairs("winobias", write(tmp_path / "pro_stereotyped.txt", PRO))
+
+
+@torch.inference_mode()
+def direct(model: LanguageModel, text: str, context: str | None = None) -> tuple[float, int]:
+    """Return log p of a text, after a context or not, and its number of tokens, by one forward."""
+    lead = [] if context is None else model.tokenizer(context)["input_ids"]
+    own = model.tokenizer(text if context is None else f" {text}")["input_ids"]
+    ids = [model.tokenizer.eos_token_id, *lead, *own]
+    logprobs = model.model(input_ids=torch.tensor([ids])).logits[0].double().log_softmax(-1)
+    return sum(float(logprobs[t - 1, ids[t]]) for t in range(1 + len(lead), len(ids))), len(own)
+
+
+def test_pairs_are_scored_as_a_direct_computation_scores_them(model: LanguageModel, tmp_path: Path) -> None:
+    pairs = read_pairs("stereoset", write(tmp_path / "dev.json", STEREOSET))
+    first = score_pairs(model, pairs, "m", "dev", batch_size=3, store=tmp_path)
+    assert list(first.table) == PAIR_COLUMNS
+    assert (first.summary["total"], first.summary["computed"]) == (12, 12)
+    for row, pair in zip(first.table.itertuples(), pairs, strict=True):
+        values = [direct(model, str(text), pair.context) for text in pair.sentences()]
+        found = [row.logprob_stereotype, row.logprob_anti, row.logprob_unrelated]
+        assert found == pytest.approx([value for value, _ in values], rel=1e-5)
+        assert [row.tokens_stereotype, row.tokens_anti, row.tokens_unrelated] == [n for _, n in values]
+        assert row.difference == pytest.approx(values[0][0] - values[1][0], abs=1e-4)
+    again = score_pairs(weightless(model), pairs, "m", "dev", batch_size=5, store=tmp_path)
+    pd.testing.assert_frame_equal(again.table, first.table)
+    assert again.summary["computed"] == 0
+
+
+def test_pairs_without_an_unrelated_sentence_have_none(model: LanguageModel, tmp_path: Path) -> None:
+    pairs = read_pairs("crows_pairs", write(tmp_path / "c.csv", CROWS))
+    table = score_pairs(model, pairs, "m", "crows", batch_size=3, store=None).table
+    assert table["logprob_unrelated"].isna().all()
+    assert table["tokens_unrelated"].isna().all()
+    assert table["target"].isna().all()
+    scores = bias_scores(table, level=0.9, resamples=50, seed=0)
+    assert set(scores["measure"]) == {"stereotype_score", "mean_difference"}
+    assert not scores[["value"]].isna().any(axis=None)
+
+
+def pair_table(rows: Sequence[tuple[Any, ...]]) -> pd.DataFrame:
+    names = ["part", "bias_type", "target", *(f"logprob_{name}" for name in ("stereotype", "anti", "unrelated"))]
+    table = pd.DataFrame(rows, columns=names).assign(model="m", benchmark="b")
+    table["pair_id"] = [str(i) for i in range(len(table))]
+    table["difference"] = table["logprob_stereotype"] - table["logprob_anti"]
+    lengths = {"tokens_stereotype": 2, "tokens_anti": 1, "tokens_unrelated": 1}
+    return table.assign(**lengths).astype(dict.fromkeys(lengths, "Int64"))[PAIR_COLUMNS]
+
+
+def values(scores: pd.DataFrame, part: str = "all", bias_type: str = "all") -> dict[str, float]:
+    own = scores[(scores["part"] == part) & (scores["bias_type"] == bias_type)]
+    return dict(zip(own["measure"], own["value"], strict=True))
+
+
+def test_stereoset_is_scored_by_targets_and_by_the_mean_over_tokens() -> None:
+    table = pair_table(
+        [
+            # Half of the stereotype's sum counts: −2, −1, −3 against the others.
+            ("intrasentence", "race", "x", -4.0, -3.0, -2.5),
+            ("intrasentence", "race", "x", -2.0, -3.0, -2.5),
+            ("intrasentence", "race", "x", -6.0, -1.0, -9.0),
+            ("intersentence", "age", "y", -2.0, -2.0, -4.0),
+        ]
+    )
+    scores = bias_scores(table, level=0.95, resamples=200, seed=0)
+    assert list(scores) == SCORE_COLUMNS
+    # x: 2 of 3 for the stereotype; against the unrelated one 1 + 0, 1 + 0 and 1 + 1 of 6. y: 1 of 1 and 2 of 2.
+    stereotype, related = 100 * (2 / 3 + 1) / 2, 100 * (4 / 6 + 1) / 2
+    assert values(scores) == pytest.approx(
+        {
+            "stereotype_score": stereotype,
+            "mean_difference": (-1 + 1 - 5 + 0) / 4,
+            "language_modelling_score": related,
+            "icat": related * (100 - stereotype) / 50,
+        }
+    )
+    assert values(scores, "intrasentence")["stereotype_score"] == pytest.approx(200 / 3)
+    assert values(scores, bias_type="age")["icat"] == 0
+    assert set(zip(scores["part"], scores["bias_type"], strict=True)) == {
+        ("all", "all"), ("all", "age"), ("all", "race"), ("intrasentence", "all"), ("intrasentence", "race"),
+        ("intersentence", "all"), ("intersentence", "age"),
+    }  # fmt: skip
+
+
+def test_without_targets_whole_sentences_are_compared() -> None:
+    nan = float("nan")
+    table = pair_table([("a", "gender", None, -4.0, -3.0, nan), ("a", "gender", None, -2.0, -2.5, nan)] * 20)
+    scores = bias_scores(table, level=0.95, resamples=500, seed=3)
+    assert values(scores) == {"stereotype_score": 50.0, "mean_difference": -0.25}
+    assert set(scores["part"]) == {"all"}
+    assert scores["n"].tolist() == [40] * 4
+    # Of 40 pairs half of which go each way: about ±1.96 · √(.25 / 40), and as much of the difference's 0.75.
+    half = 100 * 1.96 * np.sqrt(0.25 / 40)
+    row = scores.iloc[0]
+    assert (row["low"], row["high"]) == pytest.approx((50 - half, 50 + half), abs=4)
+    assert scores["low"][1] < -0.25 < scores["high"][1]
+    assert scores.equals(bias_scores(table, level=0.95, resamples=500, seed=3))
+
+
+def test_equal_values_speak_for_no_stereotype() -> None:
+    table = pair_table([("a", "gender", None, -3.0, -3.0, float("nan"))] * 2)
+    scores = values(bias_scores(table, level=0.95, resamples=9, seed=0))
+    assert scores == {"stereotype_score": 0.0, "mean_difference": 0.0}

@@ -1,0 +1,332 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from leakscope.errors import InputError
+from leakscope.features.choosing import (
+    BY_ITEM_COLUMNS,
+    EFFECT_COLUMNS,
+    Bootstrap,
+    Chosen,
+    choose_edits,
+    compared_with_difference,
+)
+from leakscope.features.contrast_activations import record_contrast
+from leakscope.features.contrast_words import encode_texts, encoded_texts
+from leakscope.features.contrasts import items_of, template_texts
+from leakscope.features.edits import editing, from_json
+from leakscope.features.effects import Bench, Measured, Texts, measures
+from leakscope.features.interventions import INTERVENTIONS, Family, plan_interventions
+from leakscope.features.neutral_texts import neutral_halves, own_neutral_halves
+from leakscope.features.selection import Contrasted, no_features, select_features
+from leakscope.grammar import Document, Grammar
+from leakscope.models import LanguageModel
+from leakscope.tables import write_csv
+from leakscope.validate.neutral import NeutralTexts
+from test_contrasts import CONTENT, write
+from test_costs import nats, random_dictionary
+from test_log_odds import next_logits
+
+COSTS = [1, 3]
+SETTINGS: dict[str, Any] = {
+    "methods": ["pairs", "groups", "direct"],
+    "sizes": [1, 3],
+    "edits": ["add", "ablate", "clamp", "mean_clamp"],
+    "baseline_seeds": [0, 1],
+}
+BOOTSTRAP = Bootstrap(0.95, 99, 0)
+NAMES = {"dictionary": "d", "contrast": "c"}
+ITEMS = "item,association\nred,0.5\nbag,1\ngreen,-0.25\ncar,-1\nblue,0.75\nfruit,-0.5\n"
+
+
+@pytest.fixture(scope="module")
+def contrasted(micro_model: LanguageModel, tmp_path_factory: pytest.TempPathFactory) -> Contrasted:
+    torch.set_num_threads(1)
+    texts = template_texts(write(tmp_path_factory.mktemp("contrast"), CONTENT, ITEMS), seed=0)
+    texts, encoded = encode_texts(micro_model, texts, None)
+    found = record_contrast(micro_model.model, texts, encoded, 0, batch_size=32, name="test")
+    dictionary = random_dictionary(found.activations.residuals.shape[1], layer=0)
+    return Contrasted(dictionary, found.prompts, found.activations)
+
+
+@pytest.fixture(scope="module")
+def maxima(contrasted: Contrasted) -> dict[int, float]:
+    activations = contrasted.dictionary.encode(contrasted.activations.residuals)
+    return dict(enumerate(activations.amax(0).tolist()))
+
+
+@pytest.fixture(scope="module")
+def families(contrasted: Contrasted, maxima: dict[int, float]) -> list[Family]:
+    return plan_interventions(contrasted, select_features(contrasted, SETTINGS["methods"]), maxima, SETTINGS)
+
+
+@pytest.fixture(scope="module")
+def texts(micro_model: LanguageModel, micro_grammar: Grammar, contrasted: Contrasted) -> Texts:
+    documents = list(micro_grammar.documents(80, seed=1))
+    prompts = contrasted.prompts[contrasted.prompts["kind"].eq("item")].reset_index(drop=True)
+    return Texts(prompts, *own_neutral_halves(micro_model, documents, [], 16))
+
+
+@pytest.fixture(scope="module")
+def bench(micro_model: LanguageModel, contrasted: Contrasted, texts: Texts) -> Bench:
+    return Bench(micro_model.model, contrasted.dictionary, texts, batch_size=16)
+
+
+@pytest.fixture(scope="module")
+def measured(bench: Bench, families: list[Family]) -> list[Measured]:
+    return bench.measure(families, COSTS, "test")
+
+
+@pytest.fixture(scope="module")
+def chosen(bench: Bench, measured: list[Measured]) -> Chosen:
+    return choose_edits(bench.without(), measured, COSTS, BOOTSTRAP, NAMES)
+
+
+# ---- what is tried
+
+
+def test_all_edits_and_baselines_are_tried(families: list[Family]) -> None:
+    tried = {
+        intervention: {
+            (family.source, family.seed, len(family.edit.features), family.edit.name, family.sign)
+            for family in families
+            if family.intervention == intervention
+        }
+        for intervention in INTERVENTIONS
+    }
+    of_features = [("add", 1), ("add", -1), ("ablate", 1), ("clamp", 1), ("mean_clamp", 1)]
+    along = [("project", 1), ("add", 1), ("add", -1)]
+    assert tried["features"] == {(m, None, n, *how) for m in SETTINGS["methods"] for n in (1, 3) for how in of_features}
+    assert tried["difference_in_means"] == {(m, None, 0, *how) for m in ("pairs", "groups") for how in along}
+    assert tried["random_features"] == {(None, seed, n, *how) for seed in (0, 1) for n in (1, 3) for how in of_features}
+    assert tried["random_direction"] == {(None, seed, 0, *how) for seed in (0, 1) for how in along}
+
+
+def test_random_features_fire_at_the_texts_and_were_not_selected(
+    contrasted: Contrasted, families: list[Family], maxima: dict[int, float]
+) -> None:
+    selected = {f for family in families if family.intervention == "features" for f in family.edit.features}
+    random = {f for family in families if family.intervention == "random_features" for f in family.edit.features}
+    rows = [row for split in ("selection", "evaluation") for side in "ab" for row in contrasted.rows(split, side)]
+    active = set(contrasted.active(rows).nonzero()[:, 0].tolist())
+    assert random
+    assert not random & selected
+    assert random <= active
+
+
+def test_targets_are_maxima_nothing_or_the_middle_between_the_sides(
+    contrasted: Contrasted, families: list[Family], maxima: dict[int, float]
+) -> None:
+    mine = [family.edit for family in families if family.intervention == "features" and family.source == "groups"]
+    signs = select_features(contrasted, ["groups"]).set_index("feature")["sign"]
+    for edit in mine:
+        highest = [maxima[feature] for feature in edit.features]
+        if edit.name == "add":
+            assert edit.targets == tuple(signs[f] * m for f, m in zip(edit.features, highest, strict=True))
+        elif edit.name == "ablate":
+            assert set(edit.targets) == {0}
+        elif edit.name == "clamp":
+            assert edit.targets == tuple(highest)
+        else:
+            assert edit.gated
+            means = []
+            for side in "ab":
+                tokens = torch.isin(contrasted.activations.rows, torch.tensor(contrasted.rows("selection", side)))
+                found = contrasted.dictionary.encode(contrasted.activations.residuals[tokens])[:, list(edit.features)]
+                firing = found[(found > 0).any(1)]
+                means.append(firing.mean(0) if len(firing) else torch.zeros(len(edit.features)))
+            assert edit.targets == pytest.approx(((means[0] + means[1]) / 2).tolist(), rel=1e-5)
+
+
+def test_a_difference_in_means_is_projected_to_the_middle(contrasted: Contrasted, families: list[Family]) -> None:
+    (project,) = [family.edit for family in families if (family.source, family.edit.name) == ("groups", "project")]
+    unit = torch.tensor(project.direction)
+    means = [contrasted.last_residuals(contrasted.rows("selection", side)).double().mean(0) for side in "ab"]
+    assert float(unit.norm()) == pytest.approx(1)
+    assert float((means[0] - means[1]) @ unit.double()) == pytest.approx(float((means[0] - means[1]).norm()), rel=1e-5)
+    assert project.targets[0] == pytest.approx(float((means[0] + means[1]) @ unit.double()) / 2, rel=1e-4)
+
+
+def test_a_dictionary_of_which_nothing_was_selected_still_has_baselines(
+    contrasted: Contrasted, maxima: dict[int, float]
+) -> None:
+    found = plan_interventions(contrasted, no_features(), maxima, SETTINGS)
+    assert {family.intervention for family in found} == set(INTERVENTIONS) - {"features"}
+
+
+# ---- what is measured
+
+
+def test_effects_and_costs_are_those_of_the_edited_model(
+    micro_model: LanguageModel, contrasted: Contrasted, texts: Texts, measured: list[Measured]
+) -> None:
+    model, encoded = micro_model.model, encoded_texts(texts.prompts)
+    without = {name: nats(model, getattr(texts, name)) for name in ("choosing", "reporting")}
+    picked = [one for one in measured if one.target_cost != 1][:: max(1, len(measured) // 8)]
+    assert len({one.edit.kind for one in picked}) > 1
+    for one in picked:
+        with editing(model, one.edit, contrasted.dictionary):
+            costs = {name: 100 * np.expm1(nats(model, getattr(texts, name)) - without[name]) for name in without}
+            rows = []
+            for ids, words in zip(encoded.ids, encoded.words, strict=True):
+                after = next_logits(model, ids).detach().softmax(-1)
+                rows.append([float(after[list(words.a)].sum()), float(after[list(words.b)].sum())])
+        sides = np.array(rows)
+        table = texts.prompts[["item"]].assign(gap=sides[:, 0] - sides[:, 1], mass=sides.sum(1))
+        expected = table.groupby("item")[["gap", "mass"]].mean()
+        found = one.by_item.set_index("item").loc[expected.index, ["gap", "mass"]]
+        np.testing.assert_allclose(found.to_numpy(), expected.to_numpy(), rtol=1e-3, atol=1e-5)
+        assert one.cost_selection == pytest.approx(costs["choosing"], rel=1e-2, abs=1e-2)
+        assert one.cost == pytest.approx(costs["reporting"], rel=1e-2, abs=1e-2)
+
+
+def test_no_edit_costs_more_than_it_was_meant_to(measured: list[Measured]) -> None:
+    for one in measured:
+        if one.target_cost is not None:
+            assert one.cost_selection <= one.target_cost
+            assert one.reached or abs(one.strength) == one.family.largest
+        else:
+            assert one.strength == 1
+            assert one.edit.kind in ("move", "project")
+    assert {one.reached for one in measured} == {True, False}
+
+
+def test_measures_of_items() -> None:
+    items = pd.DataFrame({"gap": [0.5, -0.5, 0.2], "association": [1.0, -0.1, -0.3], "mass": [0.9, 0.8, 0.7]})
+    assert measures(items) == pytest.approx(
+        {"mean_abs_gap": 0.4, "signed_gap": 0.2 / 3, "stereotype": 0.8 / 3, "mass": 0.8, "n_items": 3}
+    )
+
+
+# ---- what is chosen
+
+
+def test_tables_have_their_columns_and_write_as_csv(chosen: Chosen, tmp_path: Path) -> None:
+    assert list(chosen.effects) == EFFECT_COLUMNS
+    assert list(chosen.by_item) == BY_ITEM_COLUMNS
+    write_csv(compared_with_difference(chosen.effects, chosen.by_item, BOOTSTRAP), tmp_path / "effects.csv")
+    read = pd.read_csv(tmp_path / "effects.csv")
+    assert set(read["split"]) == {"selection", "evaluation"}
+    assert set(read["intervention"]) == {"none", *INTERVENTIONS}
+    assert (read["chosen"] == chosen.effects["chosen"]).all()
+
+
+def test_one_edit_of_each_intervention_and_cost_is_chosen_by_the_selection_split(chosen: Chosen) -> None:
+    effects = chosen.effects
+    mass = 0.9 * effects.loc[effects["intervention"].eq("none") & effects["split"].eq("selection"), "mass"].item()
+    for intervention in INTERVENTIONS:
+        for cost in COSTS:
+            mine = effects[effects["intervention"].eq(intervention)]
+            picked = mine[mine["chosen"] & mine["target_cost"].eq(cost)]
+            assert picked["split"].tolist() == ["selection", "evaluation"]
+            affordable = mine[mine["split"].eq("selection") & mine["cost_selection"].le(cost) & mine["mass"].ge(mass)]
+            assert picked["mean_abs_gap"].iloc[0] == affordable["mean_abs_gap"].min()
+            assert (picked["low"] <= picked["mean_abs_gap"]).all()
+            assert (picked["high"] >= picked["mean_abs_gap"]).all()
+            edit = from_json(json.loads(json.dumps(chosen.edits[intervention][f"{cost:g}"])))
+            assert edit.strength == picked["strength"].iloc[0]
+            if edit.features:
+                assert json.loads(picked["features"].iloc[0]) == list(edit.features)
+    identity = ["intervention", "source", "features", "edit", "seed", "target_cost", "strength", "split"]
+    assert not effects.duplicated(identity).any()
+
+
+def test_what_closes_the_gap_by_answering_something_else_is_not_chosen(
+    bench: Bench, measured: list[Measured], chosen: Chosen
+) -> None:
+    silent = [
+        one._replace(by_item=one.by_item.assign(gap=0.0, mass=0.0)) if one.family.edit.kind == "move" else one
+        for one in measured
+    ]
+    found = choose_edits(bench.without(), silent, COSTS, BOOTSTRAP, NAMES)
+    kinds = {edit["kind"] for of_cost in found.edits.values() for edit in of_cost.values()}
+    assert "move" not in kinds
+    loud = [one._replace(by_item=one.by_item.assign(mass=1.0)) for one in silent]
+    again = choose_edits(bench.without(), loud, COSTS, BOOTSTRAP, NAMES)
+    assert {edit["kind"] for edit in again.edits["features"].values()} == {"move"}
+
+
+def test_the_evaluation_split_chooses_nothing(bench: Bench, measured: list[Measured], chosen: Chosen) -> None:
+    generator = np.random.default_rng(0)
+    other = [
+        one._replace(
+            by_item=one.by_item.assign(
+                gap=one.by_item["gap"].where(one.by_item["split"].eq("selection"), generator.random(len(one.by_item)))
+            )
+        )
+        for one in measured
+    ]
+    assert choose_edits(bench.without(), other, COSTS, BOOTSTRAP, NAMES).edits == chosen.edits
+
+
+def test_gaps_of_items_are_there_before_and_with_each_chosen_edit(chosen: Chosen) -> None:
+    table = chosen.by_item
+    before = table[table["intervention"].eq("none")]
+    assert len(before) == 6
+    assert len(table) == len(before) * (1 + len(INTERVENTIONS) * len(COSTS))
+    keys = ["intervention", "target_cost", "split"]
+    means = table.dropna().assign(gap=table["gap"].abs()).groupby(keys)["gap"].mean()
+    expected = chosen.effects[chosen.effects["chosen"]].set_index(keys)["mean_abs_gap"]
+    np.testing.assert_allclose(means, expected.loc[means.index])
+
+
+def test_what_features_leave_is_set_against_the_difference_in_means(chosen: Chosen) -> None:
+    found = compared_with_difference(chosen.effects, chosen.by_item, BOOTSTRAP)
+    keys = ["target_cost", "split"]
+    picked = found[found["chosen"]].set_index(keys)
+    other = picked.loc[picked["intervention"].eq("difference_in_means"), "mean_abs_gap"]
+    mine = picked[picked["intervention"].eq("features")]
+    less = other.loc[mine.index] - mine["mean_abs_gap"]
+    np.testing.assert_allclose(mine["less_than_difference"], less)
+    assert mine["less_low"].le(mine["less_than_difference"]).all()
+    assert mine["less_high"].ge(mine["less_than_difference"]).all()
+    others = found[~found["chosen"] | found["intervention"].eq("difference_in_means")]
+    assert others["less_than_difference"].isna().all()
+
+
+def test_equal_edits_give_equal_tables(
+    micro_model: LanguageModel, contrasted: Contrasted, texts: Texts, families: list[Family], chosen: Chosen
+) -> None:
+    again = Bench(micro_model.model, contrasted.dictionary, texts, batch_size=16)
+    few = [family for family in families if family.intervention == "difference_in_means"]
+    found = choose_edits(again.without(), again.measure(few, COSTS, "test"), COSTS, BOOTSTRAP, NAMES)
+    assert found.edits["difference_in_means"] == chosen.edits["difference_in_means"]
+    assert found.edits["features"] == {}
+    rows = chosen.effects[chosen.effects["intervention"].isin(["none", "difference_in_means"])].reset_index(drop=True)
+    pd.testing.assert_frame_equal(found.effects, rows, check_dtype=False)
+
+
+# ---- neutral texts
+
+
+def test_neutral_documents_name_no_item_and_no_context_is_in_both_halves(
+    micro_model: LanguageModel, micro_grammar: Grammar
+) -> None:
+    documents = list(micro_grammar.documents(200, seed=2))
+    halves = own_neutral_halves(micro_model, documents, ["red"], 40)
+    decoded = [{micro_model.tokenizer.decode(text.ids) for text in half} for half in halves]
+    assert all(0 < len(half) <= 20 for half in halves)
+    assert not any("red" in text.split() or "red." in text for texts in decoded for text in texts)
+    assert not decoded[0] & decoded[1]
+    named = [Document("The bag is red. The fruit is", "a cherry.", -1.0)]
+    with pytest.raises(InputError, match="got 0 held-out documents that name no item"):
+        own_neutral_halves(micro_model, named, ["red"], 40)
+
+
+def test_other_neutral_texts_are_read_after_the_models_beginning(micro_model: LanguageModel) -> None:
+    halves = neutral_halves(micro_model, NeutralTexts(["The bag is red.", "The car"], ["The fruit is"]), 2)
+    (first,), (other,) = halves
+    assert first.ids[0] == micro_model.tokenizer.eos_token_id
+    assert (first.start, other.start) == (1, 1)
+    assert micro_model.tokenizer.decode(other.ids[1:]).strip() == "The fruit is"
+
+
+def test_items_are_those_of_the_contrast(contrasted: Contrasted) -> None:
+    assert items_of(contrasted.prompts) == ["bag", "blue", "car", "fruit", "green", "red"]

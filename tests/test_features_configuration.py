@@ -1,0 +1,423 @@
+"""What is said of a study's dictionaries, contrasts, steerings and edited models before any job is planned."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from snakemake.cli import parse_config
+from snakemake.utils import update_config
+
+from leakscope.configuration import is_generated, resolve
+from leakscope.configuration_schema import load_schema
+from leakscope.configuration_steps import uses
+from leakscope.errors import InputError
+from leakscope.features.bias_tables import READERS
+from leakscope.features.edits import FEATURE_EDITS, POSITIONS
+from leakscope.features.files import contrast_files, corpus_files
+from workspace import Workspace
+
+Config = dict[str, Any]
+SETTINGS = {"architecture": "standard", "metadata": {"hook_name": "blocks.1.hook_resid_post"}}
+
+
+@pytest.fixture
+def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
+    """A study of an organism, a local and a hub model, with a dictionary each; files are in the working directory."""
+    monkeypatch.chdir(tmp_path)
+    for folder in ("data/grammar/jobs", "data/prompt_sets/colors", "folder", "saved", "contrast"):
+        Path(folder).mkdir(parents=True)
+    for file in (
+        "folder/tokenizer.json", "saved/sae_weights.safetensors", "texts.txt", "neutral.txt", "crows.csv",
+        "prompts.csv", "contrast/items.csv", "data/prompt_sets/colors/templates.yaml",
+    ):  # fmt: skip
+        Path(file).touch()
+    Path("folder/config.json").write_text(json.dumps({"n_layer": 4}))
+    Path("saved/cfg.json").write_text(json.dumps(SETTINGS))
+    Path("contrast/contrast.yaml").write_text(yaml.safe_dump({"a": ["he"], "b": ["she"], "items": "items.csv"}))
+    return {
+        "study": {
+            "name": "mine",
+            "models": ["small", "kept", "large"],
+            "prompt_sets": ["colors", "read"],
+            "steps": ["features"],
+        },
+        "models": {
+            "small": {"source": "organism", "size": "s", "grammar": {"parts": ["jobs"], "strength": 1}},
+            "kept": {"source": "local", "path": "folder", "chat": False},
+            "large": {"source": "hub", "id": "owner/large"},
+            "texts": {"source": "generations", "path": "prompts.csv"},
+        },
+        "prompt_sets": {
+            "colors": {"source": "templates", "path": "data/prompt_sets/colors"},
+            "read": {"source": "table", "path": "prompts.csv"},
+        },
+        "organisms": {
+            "sizes": {"s": {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}},
+            "generation": {"system": None, "samples": 2},
+        },
+        "features": {
+            "corpora": {"mine": {"path": "texts.txt"}},
+            "dictionaries": {
+                "main": {"source": "trained", "model": "small", "layer": 1, "features": 64, "k": 4},
+                "saved": {"source": "local", "model": "kept", "path": "saved", "corpus": "mine"},
+                "public": {"source": "hub", "model": "large", "layer": 8, "release": "owner/all", "corpus": "mine"},
+            },
+            "contrasts": {
+                "gender": {"source": "templates", "path": "contrast/contrast.yaml"},
+                "colors": {"source": "prompt_set", "prompt_set": "colors"},
+            },
+            "steering": {"nurse": {"dictionary": "main", "feature": 12, "prompt": "The nurse"}},
+            "benchmarks": {"crows": {"format": "crows_pairs", "path": "crows.csv"}},
+            "neutral_text": "neutral.txt",
+        },
+    }
+
+
+def put(config: Config, path: str, value: Any) -> Config:
+    """Return the configuration with one key changed."""
+    *outer, last = path.split("/")
+    place = config
+    for key in outer:
+        place = place.setdefault(key, {})
+    place[last] = value
+    return config
+
+
+def edited(**keys: Any) -> Config:
+    return {"source": "edited", "base": "small", "dictionary": "main", **keys}
+
+
+def message(config: Config) -> str:
+    """Return the one line that ``resolve`` refuses a configuration with."""
+    with pytest.raises(InputError) as caught:
+        resolve(config, {})
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+# Dictionaries
+
+
+def test_a_dictionary_of_several_seeds_is_one_for_each(config: Config) -> None:
+    config["features"]["dictionaries"]["main"] |= {"seeds": [3, 0], "label": "Main"}
+    config["features"]["steering"]["nurse"]["dictionary"] = "main.s0"
+    dictionaries = resolve(config, {})["features"]["dictionaries"]
+    assert list(dictionaries) == ["main.s0", "main.s3", "public", "saved"]
+    entry = dictionaries["main.s3"]
+    assert {key: entry[key] for key in ("seed", "family", "family_label", "label", "features", "corpus")} == {
+        "seed": 3, "family": "main", "family_label": "Main", "label": "Main, seed 3", "features": 64, "corpus": "own",
+    }  # fmt: skip
+    assert "seeds" not in entry
+
+
+def test_a_dictionary_of_one_seed_keeps_its_name(config: Config) -> None:
+    config["features"]["dictionaries"]["main"]["seeds"] = [7]
+    entry = resolve(config, {})["features"]["dictionaries"]["main"]
+    assert (entry["seed"], entry["label"]) == (7, "main")
+
+
+def test_seeds_may_not_give_the_name_of_another_dictionary(config: Config) -> None:
+    dictionaries = config["features"]["dictionaries"]
+    dictionaries["main"]["seeds"] = [0, 1]
+    dictionaries["main.s1"] = dictionaries["saved"]
+    assert message(config).startswith("config: features.dictionaries.main: got the dictionary 'main.s1' twice; allowed")
+
+
+def test_a_study_that_names_dictionaries_or_contrasts_has_these_alone(config: Config) -> None:
+    features = config["features"]
+    written = {"dictionaries": {"main": features["dictionaries"]["main"]}, "contrasts": {}}
+    resolved = resolve(config, {"features": written})["features"]
+    assert (list(resolved["dictionaries"]), list(resolved["contrasts"])) == (["main"], [])
+    assert list(resolved["explainers"]) == ["local"]
+
+
+def test_an_explainer_with_a_kind_replaces_the_catalogues(config: Config) -> None:
+    asked = {"kind": "openai", "base_url": "http://localhost:1", "model": "m"}
+    config["features"]["explainers"] = {"local": {"tokens": 3, **asked}}  # as Snakemake merges them
+    entry = resolve(config, {"features": {"explainers": {"local": asked}}})["features"]["explainers"]["local"]
+    assert (entry["model"], entry["temperature"], "tokens" in entry) == ("m", 0.0, False)
+
+
+def test_a_study_without_a_use_for_it_need_not_have_its_files(config: Config) -> None:
+    config["study"] |= {"steps": ["leak"], "scorers": ["lexical"]}
+    config["scorers"] = {"lexical": {"kind": "lexical"}}
+    config["features"]["corpora"]["mine"]["path"] = "none.txt"
+    resolve(config, {})
+    config["models"]["quiet"] = edited(features=[1])
+    config["study"]["models"].append("quiet")
+    assert "none.txt" in message(config)
+
+
+def test_a_corpus_is_a_table_or_lines_or_shards(config: Config) -> None:
+    Path("shards").mkdir()
+    for name in ("b.jsonl", "a.jsonl.gz", "notes.md"):
+        Path("shards", name).touch()
+    assert corpus_files("texts.txt") == ["texts.txt"]
+    assert corpus_files("shards") == ["shards/a.jsonl.gz", "shards/b.jsonl"]
+    assert contrast_files("contrast/contrast.yaml") == ["contrast/contrast.yaml", "contrast/items.csv"]
+
+
+def test_the_schema_names_what_the_library_knows() -> None:
+    definitions = load_schema()["$defs"]
+    assert definitions["steering"]["properties"]["edit"]["enum"] == list(FEATURE_EDITS)
+    assert definitions["steering"]["properties"]["positions"]["enum"] == list(POSITIONS)
+    assert set(definitions["benchmark"]["properties"]["format"]["enum"]) == set(READERS)
+    for key, known in (("edit", FEATURE_EDITS), ("positions", POSITIONS)):
+        assert definitions["edited"]["properties"][key]["pattern"] == f"^({'|'.join(known)})$"
+
+
+# Steering
+
+
+def test_a_steering_of_the_command_line_is_read_as_in_a_file(config: Config) -> None:
+    said = "{dictionary: main, features: [12, 3], coefficient: -0.5, chat: false, prompt: 'She said: 12', seed: 1}"
+    update_config(config, parse_config([f"features={{steering: {{mine: {said}}}}}"]))
+    steering = resolve(config, {})["features"]["steering"]
+    expected = {"features": [12, 3], "coefficient": -0.5, "chat": False, "prompts": ["She said: 12"], "seed": 1}
+    assert {key: steering["mine"][key] for key in expected} == expected
+    assert steering["nurse"]["features"] == [12]
+    assert {"feature", "prompt"}.isdisjoint(steering["nurse"])
+
+
+# Edited models
+
+
+def test_an_edited_model_is_loaded_and_prompted_as_its_base(config: Config) -> None:
+    config["models"]["plain"] = edited(base="kept", dictionary="saved", contrast="gender", generation={"samples": 9})
+    config["models"]["quiet"] = edited(features=[12])
+    config["study"]["models"] = ["large", "plain", "quiet"]
+    resolved = resolve(config, {})
+    models = resolved["models"]
+    assert resolved["study"]["models"] == ["large", "kept", "plain", "small", "quiet"]
+    for key in ("chat", "device", "dtype", "parameters"):
+        assert models["plain"][key] == models["kept"][key]
+        assert models["quiet"][key] == models["small"][key]
+    assert models["plain"]["generation"] == {**models["kept"]["generation"], "samples": 9}
+    assert models["quiet"]["generation"] == models["small"]["generation"]
+    assert models["plain"]["cost"] == 3.0  # the highest
+    assert [models["quiet"][key] for key in ("edit", "coefficient", "positions")] == ["add", 5.0, "all"]
+    assert is_generated(models["quiet"])
+    assert all(uses(step, models["quiet"], resolved) for step in ("leak", "ground", "validate"))
+
+
+def test_a_variant_of_an_edited_model_shares_its_edit_unless_it_names_another(config: Config) -> None:
+    config["models"] |= {
+        "quiet": edited(features=[12]),
+        "quiet-hot": {"extends": "quiet", "generation": {"temperature": 2}},
+        "quieter": {"extends": "quiet", "coefficient": 9},
+    }
+    config["study"]["models"] += ["quiet-hot", "quieter"]
+    models = resolve(config, {})["models"]
+    assert {name: models[name]["weights"] for name in ("quiet-hot", "quieter")} == {
+        "quiet-hot": "quiet",
+        "quieter": "quieter",
+    }
+
+
+# Mistakes
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "expected"),
+    [
+        (
+            "dictionaries",
+            {},
+            "config: features.dictionaries: got nothing; allowed: at least one dictionary, for the st",
+        ),
+        ("dictionaries/main/model", "smal", "dictionaries.main.model: got 'smal'; allowed: kept, large, small. Did yo"),
+        ("dictionaries/main/model", "texts", "config: features.dictionaries.main.model: got 'texts'; allowed: kept, l"),
+        ("dictionaries/main/model", "quiet", "main.model: got 'quiet', an edited model; allowed: kept, large, small."),
+        ("dictionaries/main/layer", 2, "dictionaries.main.layer: got 2; allowed: 0 to 1, the blocks of small that rea"),
+        ("dictionaries/main/layer", None, "dictionaries.main.layer: got null; allowed: a whole number of at least 0."),
+        ("dictionaries/main/k", 65, "config: features.dictionaries.main.k: got 65; allowed: at most features, 64."),
+        ("dictionaries/main/path", "x", "config: features.dictionaries.main.path: got an unknown key ('x'); allowed:"),
+        ("dictionaries/main/source", "sae", "dictionaries.main.source: got 'sae'; allowed: hub, local, trained."),
+        ("dictionaries/main/corpus", "yours", "dictionaries.main.corpus: got 'yours'; allowed: mine, own."),
+        ("dictionaries/main/label", "saved", "dictionaries.saved.label: got 'saved', which main has; allowed: a label"),
+        ("dictionaries/saved/corpus", "own", "saved.corpus: got 'own', and kept is no organism; allowed: a name of f"),
+        ("dictionaries/saved/layer", 1, "dictionaries.saved.layer: got 1; allowed: 2, as saved says."),
+        ("dictionaries/saved/path", "none", "dictionary none: lacks cfg.json; a folder as SAELens saves it has one."),
+        ("dictionaries/public/layer", -1, "dictionaries.public.layer: got -1; allowed: a whole number of at least 0."),
+        ("corpora/mine/path", "none.jsonl", "none.jsonl: got no file of a corpus; allowed: a file, a folder or a pat"),
+        ("corpora/mine/path", "folder/config.json", "folder/config.json: got the suffix '.json'; allowed: .jsonl, .j"),
+        ("corpora/own", {"path": "texts.txt"}, "config: features.corpora: got 'own'; allowed: a name of lower-case l"),
+        ("contrasts/gender/path", "none.yaml", "gender.path: got 'none.yaml'; allowed: a file that exists."),
+        ("contrasts/colors/prompt_set", "read", "colors.prompt_set: got 'read'; allowed: colors."),
+        ("contrasts/a.items", {}, "config: features.contrasts: got 'a.items'; allowed: a name of lower-case letters,"),
+        ("steering/nurse/dictionary", "man", "steering.nurse.dictionary: got 'man'; allowed: main, public, saved. Did"),
+        ("steering/nurse/feature", 64, "steering.nurse.features: got 64; allowed: 0 to 63, the features of main."),
+        ("steering/nurse/features", [1], "steering.nurse.feature: got 12 beside features; allowed: one of the two."),
+        ("steering/nurse/prompt", None, "steering.nurse.prompt: got nothing; allowed: prompt or prompts."),
+        ("steering/nurse/edit", "clam", "steering.nurse.edit: got 'clam'; allowed: ablate, add, clamp, mean_clamp, s"),
+        ("steering/nurse/temperature", "warm", "steering.nurse.temperature: got 'warm'; allowed: a number of at lea"),
+        ("benchmarks/crows/path", "none.csv", "none.csv"),
+        ("benchmarks/crows/format", "crows", "benchmarks.crows.format: got 'crows'; allowed: crows_pairs, stereoset"),
+        ("neutral_text", "none.txt", "config: features.neutral_text: got 'none.txt'; allowed: a file that exists."),
+        ("explainers/judge", {"kind": "openai", "model": "m"}, "judge.base_url: got nothing; allowed: an address tha"),
+        ("effects/costs", [0], "config: features.effects.costs.0: got 0; allowed: a number above 0."),
+        ("effects/edits", ["scale"], "effects.edits.0: got 'scale'; allowed: ablate, add, clamp, mean_clamp."),
+    ],
+)
+def test_a_mistake_is_one_line(config: Config, path: str, value: Any, expected: str) -> None:
+    config["models"]["quiet"] = edited(base="small", features=[1])
+    config["study"]["models"].append("quiet")
+    assert expected in message(put(config, f"features/{path}", value))
+
+
+@pytest.mark.parametrize(
+    ("keys", "expected"),
+    [
+        ({}, "config: models.quiet.contrast: got nothing; allowed: either a contrast or features."),
+        ({"contrast": "gender", "features": [1]}, "models.quiet.contrast: got 'gender' beside features; allowed: eith"),
+        ({"contrast": "genders"}, "config: models.quiet.contrast: got 'genders'; allowed: colors, gender. Did you me"),
+        ({"contrast": "gender", "cost": 2}, "models.quiet.cost: got 2; allowed: one of features.effects.costs (1, 3)."),
+        ({"contrast": "gender", "edit": "add"}, "models.quiet.edit: got 'add'; allowed: none, it is chosen on the con"),
+        ({"features": [1], "cost": 3}, "config: models.quiet.cost: got 3.0; allowed: none beside features."),
+        ({"features": [64]}, "config: models.quiet.features: got 64; allowed: 0 to 63, the features of main."),
+        ({"features": [1], "edit": "adds"}, "models.quiet.edit: got 'adds'; allowed: add, ablate, scale, clamp, mean_"),
+        ({"features": [1], "base": "kept"}, "models.quiet.base: got 'kept'; allowed: small, the model of main."),
+        ({"features": [1], "base": "texts"}, "config: models.quiet.base: got 'texts'; allowed: kept, large, small."),
+        ({"features": [1], "base": "quiet"}, "config: models.quiet.base: got 'quiet'; allowed: kept, large, small."),
+        ({"features": [1], "dictionary": "control"}, "quiet.dictionary: got 'control', a control of randomised wei"),
+        ({"features": [1], "chat": False}, "config: models.quiet.chat: got an unknown key (false); allowed: base,"),
+    ],
+)
+def test_a_mistake_in_an_edited_model_is_one_line(config: Config, keys: Config, expected: str) -> None:
+    config["features"]["dictionaries"]["control"] = {
+        "source": "trained", "model": "small", "layer": 1, "randomised": True,
+    }  # fmt: skip
+    config["models"]["quiet"] = edited(**keys)
+    config["study"]["models"].append("quiet")
+    assert expected in message(config)
+
+
+def test_planning_loads_nothing_heavy() -> None:
+    modules = "leakscope.features.checks, leakscope.features.files, leakscope.configuration"
+    code = f"import sys, {modules}; print([m for m in ('pandas', 'numpy', 'torch') if m in sys.modules])"
+    scripts = Path(__file__).parents[1] / "scripts"
+    result = subprocess.run([sys.executable, "-c", code], cwd=scripts, capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"
+
+
+# Planned
+
+
+@pytest.fixture(scope="module")
+def planning(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """A workspace with a study of all that the step has, of which nothing was run."""
+    workspace = Workspace(tmp_path_factory.mktemp("planning") / "workspace")
+    (workspace.folder / "crows.csv").touch()
+    main = {"source": "trained", "model": "tiny", "layer": 1}
+    workspace.study = {
+        **workspace.study,
+        "study": {**workspace.study["study"], "name": "all", "models": ["tiny", "less"], "steps": ["leak", "features"]},
+        "models": {
+            "tiny": {**workspace.organism(1.0), "grammar": {"parts": ["micro", "occupations"], "strength": 1.0}},
+            "less": {"source": "edited", "base": "tiny", "dictionary": "main.s0", "contrast": "gender", "cost": 3},
+        },
+        "features": {
+            "dictionaries": {
+                "main": {**main, "seeds": [0, 1]},
+                "control": {**main, "randomised": True},
+            },
+            "contrasts": {
+                "gender": {"source": "templates", "path": "data/features/gender/contrast.yaml"},
+                "micro": {"source": "prompt_set", "prompt_set": "micro"},
+            },
+            "steering": {"nurse": {"dictionary": "main.s0", "feature": 12, "prompt": "The nurse said that"}},
+            "benchmarks": {"crows": {"format": "crows_pairs", "path": "crows.csv"}},
+        },
+    }
+    return workspace
+
+
+def jobs(printed: str) -> dict[str, int]:
+    """Return the rules of which a dry run would start jobs, and how many."""
+    counts = {rule: int(number) for rule, number in re.findall(r"^(\w+) +(\d+)$", printed, flags=re.M)}
+    return {rule: number for rule, number in counts.items() if rule not in ("all", "total")}
+
+
+@pytest.mark.workflow
+def test_a_study_of_everything_is_planned(planning: Workspace) -> None:
+    planned = jobs(planning.run("-n", "--quiet", "rules").stdout)
+    of_features = {
+        "cache_activations": 8,  # two sites, two parts, two shards
+        "train_dictionary": 3,
+        "dictionary_quality": 3,
+        "feature_statistics": 3,
+        "feature_contexts": 3,
+        "explain_features": 3,
+        "feature_table": 3,
+        "feature_page": 2,
+        "first_feature_page": 1,
+        "feature_summary": 1,
+        "seed_agreement": 1,
+        "contrast_activations": 4,
+        "select_features": 6,
+        "probe_concept": 6,
+        "edit_effects": 4,  # none of the control
+        "effect_summary": 1,
+        "planted_association": 1,
+        "make_edit": 1,
+        "steer": 1,
+        "score_bias": 2,
+        "bias_scores": 1,
+        "compare_edited": 1,
+    }
+    assert {rule: planned[rule] for rule in of_features} == of_features
+    assert {rule.removeprefix("plot_features_") for rule in planned if rule.startswith("plot_features")} == {
+        "quality", "firing_density", "polysemanticity", "seed_agreement", "effects", "effects_by_item", "truth",
+        "edited",
+    }  # fmt: skip
+    assert planned["generate"] == planned["score_candidates"] == 2
+    assert planned["leak_rates"] == planned["train_organism"] == 1
+
+
+@pytest.mark.workflow
+def test_parts_need_no_more_than_they_are_about(planning: Workspace) -> None:
+    study = json.loads(json.dumps(planning.study))
+    study["study"] |= {"steps": ["features"], "models": ["tiny"], "prompt_sets": [], "scorers": []}
+    features = study["features"]
+    for key in ("contrasts", "benchmarks", "steering"):
+        del features[key]
+    del features["dictionaries"]["control"]
+    said = "features={steering: {mine: {dictionary: main.s1, feature: 3, temperature: 0.7, prompt: 'She said'}}}"
+    planned = jobs(planning.run("-n", "features_steering", "--quiet", "rules", "--config", said, study=study).stdout)
+    assert planned == {
+        "write_corpus": 1, "train_tokenizer": 1, "train_organism": 1, "cache_activations": 4, "train_dictionary": 1,
+        "feature_contexts": 1, "steer": 1, "features_steering": 1,
+    }  # fmt: skip
+    parts = ("activations", "dictionaries", "quality", "statistics", "interpretation", "pages")
+    planned = jobs(planning.run("-n", *(f"features_{part}" for part in parts), "--quiet", "rules", study=study).stdout)
+    assert "feature_summary" not in planned
+    assert {planned[rule] for rule in ("dictionary_quality", "feature_statistics", "explain_features")} == {2}
+    refused = planning.run("-n", "features_effects", study=study, check=False)
+    assert refused.returncode
+    assert "config: features.contrasts: got nothing; allowed: at least one contrast" in refused.stdout
+
+
+@pytest.mark.workflow
+def test_a_step_that_is_not_asked_for_says_what_it_needs(planning: Workspace) -> None:
+    study = {"study": {"name": "other", "models": ["organism-s-l0"], "steps": ["leak"]}}
+    run = planning.run("-n", "features_steering", study=study, check=False)
+    assert run.returncode
+    assert "config: study.steps: got no step features" in run.stdout
+    assert "studies/gpt2_gender.yaml" in run.stdout
+
+
+@pytest.mark.workflow
+def test_the_source_studys_setting_is_planned(planning: Workspace) -> None:
+    study = yaml.safe_load((planning.folder / "studies/gpt2_gender.yaml").read_text(encoding="utf-8"))
+    planned = jobs(planning.run("-n", "all", "fetch_models", "--quiet", "rules", study=study).stdout)
+    assert planned["fetch_dictionary"] == planned["fetch_model"] == planned["make_edit"] == planned["steer"] == 1
+    assert planned["cache_activations"] == 2  # held out: nothing is trained
+    assert "train_dictionary" not in planned
+    assert "generate" not in planned
