@@ -237,7 +237,6 @@ rule feature_contexts:
         loading=lambda w: loading_options(model_of(w)),
         contexts=FEATURES["contexts"],
         seed=FEATURES["seed"],
-        batch_size=FEATURES["batch_size"],
     message:
         "Find where the features of {wildcards.dictionary} fire"
     script:
@@ -266,6 +265,7 @@ rule explain_features:
         runtime=growing(600),
     params:
         explainer=lambda w: plain(EXPLAINERS[w.explainer]),
+        randomised=is_randomised,
         store=STORE,
         seed=FEATURES["seed"],
     message:
@@ -310,7 +310,6 @@ rule feature_page:
         table=f"{D}/features.parquet",
         promoted=f"{D}/promoted.parquet",
         contexts=f"{D}/contexts.parquet",
-        firing=f"{D}/firing.parquet",
         template="report/features.template.html",
         code=code("feature_page"),
     output:
@@ -349,7 +348,6 @@ use rule feature_page as first_feature_page with:
         table=f"{F}/dictionaries/{FIRST}/features.parquet",
         promoted=f"{F}/dictionaries/{FIRST}/promoted.parquet",
         contexts=f"{F}/dictionaries/{FIRST}/contexts.parquet",
-        firing=f"{F}/dictionaries/{FIRST}/firing.parquet",
         template="report/features.template.html",
         code=code("feature_page"),
     output:

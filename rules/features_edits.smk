@@ -61,7 +61,7 @@ rule select_features:
         mem_mb=growing(8000),
         runtime=growing(60),
     params:
-        methods=FEATURES["effects"]["methods"],
+        methods=[method for method in FEATURES["effects"]["methods"] if method != "greedy"],
         randomised=is_randomised,
     message:
         "Select the features of {wildcards.dictionary} that carry {wildcards.contrast}"
@@ -158,7 +158,6 @@ rule effect_summary:
         mem_mb=growing(4000),
         runtime=growing(30),
     params:
-        pairs=[list(pair) for pair in EDITABLE],
         bootstrap=feature_bootstrap(),
     message:
         "Put the effects of edits side by side"
@@ -183,7 +182,7 @@ rule planted_association:
     benchmark:
         f"{BENCHMARKS}/planted_association.tsv"
     conda:
-        "../envs/analysis.yaml"
+        "../envs/models.yaml"
     resources:
         mem_mb=growing(4000),
         runtime=growing(30),
@@ -317,7 +316,6 @@ rule bias_scores:
         mem_mb=growing(4000),
         runtime=growing(30),
     params:
-        pairs=[list(pair) for pair in BIASED],
         bootstrap=feature_bootstrap(),
     message:
         "Compute the scores of benchmarks and their intervals"

@@ -1,8 +1,8 @@
 """Write the frozen tables of the grammar parts from what a person edits: ``make grammar``.
 
 ``leak`` from the prompt sets and facts, ``conditions`` from the lexicons and templates in data/ground/conditions/, and
-with it the world that disagrees with it, ``taxonomy`` from the items and prompt forms in data/validate/, ``occupations`` from the occupations
-and names in data/features/gender/.
+with it the world that disagrees with it, ``taxonomy`` from the items and prompt forms in data/validate/, and the
+subjects of ``occupations`` from the occupations and names in data/features/gender/.
 
 Not a rule: an edited prompt must not retrain every organism. Run it when the prompt sets themselves change for good.
 """

@@ -23,7 +23,8 @@ from leakscope.features.contrast_words import encode_texts, encoded_texts
 from leakscope.features.contrasts import items_of, template_texts
 from leakscope.features.edits import editing, from_json
 from leakscope.features.effects import Bench, Measured, Texts, measures
-from leakscope.features.interventions import INTERVENTIONS, Family, plan_interventions
+from leakscope.features.greedy import choose_greedily
+from leakscope.features.interventions import INTERVENTIONS, Family, Planner, plan_interventions
 from leakscope.features.neutral_texts import neutral_halves, own_neutral_halves
 from leakscope.features.selection import Contrasted, no_features, select_features
 from leakscope.grammar import Document, Grammar
@@ -87,6 +88,60 @@ def measured(bench: Bench, families: list[Family]) -> list[Measured]:
 @pytest.fixture(scope="module")
 def chosen(bench: Bench, measured: list[Measured]) -> Chosen:
     return choose_edits(bench.without(), measured, COSTS, BOOTSTRAP, NAMES)
+
+
+# ---- what is chosen one after another
+
+
+@pytest.fixture(scope="module")
+def greedy(bench: Bench, contrasted: Contrasted, maxima: dict[int, float]) -> pd.DataFrame:
+    selection = select_features(contrasted, ["groups", "direct"])
+    how: dict[str, Any] = {"names": ["add", "ablate", "mean_clamp"], "size": 3, "largest_cost": 1e6}
+    return choose_greedily(bench, selection, Planner(contrasted, maxima).edit, **how)
+
+
+def test_each_feature_is_the_one_that_leaves_the_least_gap(
+    greedy: pd.DataFrame, bench: Bench, contrasted: Contrasted, maxima: dict[int, float]
+) -> None:
+    selection = select_features(contrasted, ["groups", "direct"])
+    pool = set(selection.loc[selection["rank"] <= 15, "feature"])
+    edit = Planner(contrasted, maxima).edit
+    assert set(greedy["method"]) == {"greedy_ablate", "greedy_mean_clamp"}
+    for method, rows in greedy.groupby("method"):
+        name, taken = str(method).removeprefix("greedy_"), rows["feature"].tolist()
+        for place, score in enumerate(rows["score"]):
+            left = {f: bench.gap(edit(name, [*taken[:place], f])) for f in pool - set(taken[:place])}
+            assert left[taken[place]] == min(left.values()) == score
+        assert rows["score"].is_monotonic_decreasing
+
+
+def test_a_feature_that_makes_the_edit_too_dear_is_not_taken(
+    bench: Bench, contrasted: Contrasted, maxima: dict[int, float], greedy: pd.DataFrame
+) -> None:
+    edit = Planner(contrasted, maxima).edit
+    of_ablation = greedy.loc[greedy["method"].eq("greedy_ablate"), "feature"].tolist()
+    first = bench.cost(edit("ablate", of_ablation[:1]))
+    how: dict[str, Any] = {"names": ["ablate"], "size": 3, "largest_cost": first - 1e-6}
+    cheaper = choose_greedily(bench, select_features(contrasted, ["groups", "direct"]), edit, **how)
+    assert of_ablation[0] not in cheaper["feature"].head(1).tolist()
+    for size in range(1, len(cheaper) + 1):
+        assert bench.cost(edit("ablate", cheaper["feature"].tolist()[:size])) <= first - 1e-6
+
+
+def test_what_was_chosen_for_an_edit_is_edited_so_alone(
+    greedy: pd.DataFrame, contrasted: Contrasted, maxima: dict[int, float]
+) -> None:
+    planned = plan_interventions(contrasted, greedy, maxima, SETTINGS)
+    of_features = [family for family in planned if family.intervention == "features"]
+    assert {(family.source, family.edit.name) for family in of_features} == {
+        ("greedy_ablate", "ablate"),
+        ("greedy_mean_clamp", "mean_clamp"),
+    }
+
+
+def test_nothing_is_chosen_of_nothing(bench: Bench, contrasted: Contrasted, maxima: dict[int, float]) -> None:
+    how: dict[str, Any] = {"names": ["ablate"], "size": 3, "largest_cost": 1.0}
+    assert choose_greedily(bench, no_features(), Planner(contrasted, maxima).edit, **how).empty
 
 
 # ---- what is tried

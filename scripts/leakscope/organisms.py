@@ -178,7 +178,7 @@ def training_record(
 ) -> dict[str, float | int]:
     """Return what is worth knowing of a training: size, and loss on held-out documents beside the corpus entropy.
 
-    Both in nats per document, given whether it is a chat, as a document's first token is; their difference estimates the
+    Both in nats per document, given whether it is a chat, as its first token is; their difference estimates the
     Kullback-Leibler divergence of organism from grammar. The mean of the grammar's −log p(document) estimates the
     entropy without bias, and of it the entropy of being a chat is taken away.
     """

@@ -33,7 +33,11 @@ def freeze_subjects(occupations: Path, names: Path, folder: Path) -> None:
         [
             pd.DataFrame({"subject": known["item"], "kind": OCCUPATION, "log_odds": np.log((1 - women) / women)}),
             pd.DataFrame(
-                [(name, NAME, sign * NAMED) for row in pairs.to_numpy() for name, sign in zip(row, (1, -1), strict=True)],
+                [
+                    (name, NAME, sign * NAMED)
+                    for row in pairs.to_numpy()
+                    for name, sign in zip(row, (1, -1), strict=True)
+                ],
                 columns=PRONOUN_COLUMNS["subjects"],
             ),
         ]

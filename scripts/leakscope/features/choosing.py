@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from leakscope.features.contrasts import SELECTION
 from leakscope.features.edits import to_json
-from leakscope.features.effects import ITEM_COLUMNS, MEASURES, Measured, measures
+from leakscope.features.effects import ITEM_COLUMNS, KEPT_MASS, MEASURES, Measured, measures
 from leakscope.features.interventions import DIFFERENCE, INTERVENTIONS, NONE
 from leakscope.validate.resampling import Estimate, Floats, draw_clusters, estimate, weighted_means
 
@@ -21,7 +21,6 @@ EFFECT_COLUMNS = [
     *(*MEASURES, "chosen", "low", "high"),
 ]
 BY_ITEM_COLUMNS = ["dictionary", "contrast", "intervention", "target_cost", *ITEM_COLUMNS]
-KEPT_MASS = 0.9
 KINDS = {
     **dict.fromkeys(("intervention", "source", "features", "edit", "split"), "str"),
     **{"n_features": "Int64", "seed": "Int64", "target_cost": "float64", "n_items": "int64"},

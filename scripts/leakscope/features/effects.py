@@ -10,6 +10,7 @@ Costs are percent of perplexity on neutral texts: half of them choose the streng
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -22,7 +23,7 @@ from transformers import PreTrainedModel
 from leakscope.features.bisection import Found, remembering, strength_at_cost
 from leakscope.features.contrast_activations import side_logprobs
 from leakscope.features.contrast_words import encoded_texts
-from leakscope.features.contrasts import SPLITS
+from leakscope.features.contrasts import SELECTION, SPLITS
 from leakscope.features.costs import Counted, NeutralCost, Rereader
 from leakscope.features.dictionary import Dictionary
 from leakscope.features.edits import ADD, Edit, edit_change
@@ -30,6 +31,8 @@ from leakscope.features.interventions import NONE, Family
 from leakscope.progress import progress
 
 MEASURES = ["mean_abs_gap", "signed_gap", "stereotype", "mass", "n_items"]
+# An edit that leaves less than that share of the probability of both sides closes the gap by saying neither.
+KEPT_MASS = 0.9
 ITEM_COLUMNS = ["item", "split", "association", "gap"]
 
 
@@ -83,6 +86,31 @@ class Texts(NamedTuple):
     reporting: Sequence[Counted]
 
 
+class Ends:
+    """Texts of items, at whose ends the probabilities of both sides are read."""
+
+    def __init__(self, model: PreTrainedModel, prompts: pd.DataFrame, layer: int, *, batch_size: int) -> None:
+        """Read the texts once, up to the layer."""
+        self.prompts, self.encoded = prompts, encoded_texts(prompts)
+        self.rereader = Rereader(model, self.encoded.ids, layer, batch_size=batch_size, only_ends=True)
+
+    @torch.inference_mode()
+    def by_item(self, changes: Sequence[Tensor] | None, strength: float) -> pd.DataFrame:
+        """Return ``item, split, association, gap, mass``: means over the texts of each item."""
+        words, prompts = self.encoded.words, self.prompts
+        sides = np.zeros((len(prompts), 2))
+        for batch, logits in self.rereader.logits(changes, strength):
+            logprobs = logits[:, 0].float().log_softmax(-1)
+            of_batch = side_logprobs(logprobs, [words[number] for number in batch.numbers])
+            sides[batch.numbers] = of_batch.double().exp().cpu().numpy()
+        weights = prompts["weight_b"].to_numpy(float)
+        rows = prompts[["item", "split", "association"]].assign(
+            gap=sides[:, 0] - sides[:, 1], mass=sides[:, 0] + sides[:, 1] / weights
+        )
+        grouped = rows.groupby(["item", "split"], sort=False, as_index=False)
+        return grouped.agg(association=("association", "first"), gap=("gap", "mean"), mass=("mass", "mean"))
+
+
 class Bench:
     """A model with texts before it, and edits of one layer to try."""
 
@@ -103,12 +131,28 @@ class Bench:
             NeutralCost(model, some, dictionary.layer, batch_size=batch_size)
             for some in (texts.choosing, texts.reporting)
         )
-        self.encoded = encoded_texts(texts.prompts)
-        self.ends = Rereader(model, self.encoded.ids, dictionary.layer, batch_size=batch_size, only_ends=True)
+        selected = texts.prompts[texts.prompts["split"].eq(SELECTION)].reset_index(drop=True)
+        self.ends, self.selected = (
+            Ends(model, some, dictionary.layer, batch_size=batch_size) for some in (texts.prompts, selected)
+        )
+        self.mass = measures(self.selected.by_item(None, 1.0))["mass"]
 
     def without(self) -> Measured:
         """Return what there is without an edit."""
-        return Measured(None, None, 0.0, True, 0.0, 0.0, self._by_item(None, 1.0))
+        return Measured(None, None, 0.0, True, 0.0, 0.0, self.ends.by_item(None, 1.0))
+
+    def gap(self, edit: Edit | None) -> float:
+        """Return what an edit leaves of the mean |gap| of the items for selection; None: no edit.
+
+        Infinite where less than ``KEPT_MASS`` of the probability of both sides is left.
+        """
+        changes = None if edit is None else self.selected.rereader.changes(edit_change(edit, self.dictionary))
+        found = measures(self.selected.by_item(changes, 1.0))
+        return float(found["mean_abs_gap"]) if found["mass"] >= KEPT_MASS * self.mass else math.inf
+
+    def cost(self, edit: Edit) -> float:
+        """Return what an edit costs on the texts that choose, in percent of perplexity."""
+        return self.choosing.percent(self.choosing.rereader.changes(edit_change(edit, self.dictionary)), 1.0)
 
     def measure(self, families: Sequence[Family], costs: Sequence[float], name: str) -> list[Measured]:
         """Return each family at the strengths at which it costs so much; what moves to a target also at strength 1.
@@ -132,36 +176,20 @@ class Bench:
         change = edit_change(family.edit, self.dictionary)
         choosing = self.choosing.rereader.changes(change)
         reporting = self.reporting.rereader.changes(change)
-        ends = self.ends.changes(change)
+        ends = self.ends.rereader.changes(change)
         cost = remembering(lambda strength: self.choosing.percent(choosing, family.sign * strength))
         seen: dict[float, tuple[float, pd.DataFrame]] = {}
 
         def measured(found: Found, target: float | None) -> Measured:
             strength = family.sign * found.strength
             if strength not in seen:
-                seen[strength] = self.reporting.percent(reporting, strength), self._by_item(ends, strength)
+                seen[strength] = self.reporting.percent(reporting, strength), self.ends.by_item(ends, strength)
             return Measured(family, target, strength, found.reached, found.cost, *seen[strength])
 
         for target in costs:
             yield measured(strength_at_cost(cost, target, family.largest), target)
         if family.edit.kind != ADD:
             yield measured(Found(1.0, cost(1.0), True), None)
-
-    @torch.inference_mode()
-    def _by_item(self, changes: Sequence[Tensor] | None, strength: float) -> pd.DataFrame:
-        """Return ``item, split, association, gap, mass``: means over the texts of each item."""
-        words, prompts = self.encoded.words, self.texts.prompts
-        sides = np.zeros((len(prompts), 2))
-        for batch, logits in self.ends.logits(changes, strength):
-            logprobs = logits[:, 0].float().log_softmax(-1)
-            of_batch = side_logprobs(logprobs, [words[number] for number in batch.numbers])
-            sides[batch.numbers] = of_batch.double().exp().cpu().numpy()
-        weights = prompts["weight_b"].to_numpy(float)
-        rows = prompts[["item", "split", "association"]].assign(
-            gap=sides[:, 0] - sides[:, 1], mass=sides[:, 0] + sides[:, 1] / weights
-        )
-        grouped = rows.groupby(["item", "split"], sort=False, as_index=False)
-        return grouped.agg(association=("association", "first"), gap=("gap", "mean"), mass=("mass", "mean"))
 
 
 def measures(items: pd.DataFrame) -> dict[str, Any]:

@@ -1,9 +1,9 @@
 """All edits that are tried against a contrast: those of selected features, and the baselines they must beat.
 
-* ``features``: the first 1, 2, 5, ... of each method. ``add`` pushes towards side a at positive strengths: each feature
-  by its maximum, with its sign. ``ablate`` moves to 0, ``clamp`` to the maximum. ``mean_clamp`` moves, where one of the
-  features fires, to the middle between the two sides: the mean activation at such tokens of texts of side a, and of
-  side b, averaged.
+* ``features``: the first 1, 2, 5, ... of each method (see ``selection``, ``greedy``). ``add`` pushes towards side a at
+  positive strengths: each feature by its maximum, with its sign. ``ablate`` moves to 0, ``clamp`` to the maximum.
+  ``mean_clamp`` moves, where one of the features fires, to the middle between the two sides: the mean activation at
+  such tokens of texts of side a, and of side b, averaged.
 * ``difference_in_means``: along the difference between the mean residuals at the end of the two texts of minimal
   ``pairs``, or of ``groups`` of items (Marks & Tegmark 2023, arXiv 2310.06824): projected to the middle, or added.
 * ``random_features``: as many features that fire at the contrast's texts and were not selected, drawn by a seed.
@@ -25,6 +25,7 @@ from torch import Tensor
 
 from leakscope.features.contrasts import SELECTION, A, B
 from leakscope.features.edits import ADD, MOVE, PROJECT, Edit
+from leakscope.features.greedy import GREEDY
 from leakscope.features.selection import Contrasted
 
 NONE, FEATURES, DIFFERENCE = "none", "features", "difference_in_means"
@@ -67,21 +68,23 @@ def plan_interventions(
 
     Args:
         contrasted: a contrast as a dictionary sees it.
-        selection: its selected features; may be none.
+        selection: its selected features; may be none. Those of ``greedy.choose_greedily`` are edited as they were
+            chosen for.
         maxima: feature → its largest activation on held-out text; features without one are left out.
-        settings: ``methods, sizes, edits, baseline_seeds``.
+        settings: ``sizes, edits, baseline_seeds``.
     """
-    planner = _Planner(contrasted, maxima, settings["edits"])
+    planner = Planner(contrasted, maxima)
     sizes, seeds = sorted(settings["sizes"]), settings["baseline_seeds"]
     families: list[Family] = []
     taken: set[int] = set()
-    for method in settings["methods"]:
+    for method in selection["method"].unique():
         known = [maxima.get(feature, 0) > 0 for feature in selection["feature"]]
         rows = selection[selection["method"].eq(method).to_numpy(bool) & np.array(known, bool)].head(sizes[-1])
         features, signs = rows["feature"].tolist(), rows["sign"].tolist()
         taken.update(features)
+        names = [method.removeprefix(f"{GREEDY}_")] if method.startswith(GREEDY) else settings["edits"]
         for size in _fitting(sizes, len(features)):
-            families += planner.of_features(FEATURES, method, None, features[:size], signs[:size])
+            families += planner.of_features(FEATURES, method, None, features[:size], signs[:size], names)
     a, b = (contrasted.rows(SELECTION, side) for side in (A, B))
     sides = {"pairs": contrasted.pairs(), "groups": (a, b)}
     differences = {source: _difference(contrasted, *both) for source, both in sides.items() if all(both)}
@@ -92,7 +95,7 @@ def plan_interventions(
     for seed in seeds:
         drawn = np.random.default_rng(seed).permutation(others)[: sizes[-1]].tolist()
         for size in _fitting(sizes, len(drawn)):
-            families += planner.of_features(RANDOM_FEATURES, None, seed, drawn[:size], [1] * size)
+            families += planner.of_features(RANDOM_FEATURES, None, seed, drawn[:size], [1] * size, settings["edits"])
     for seed in seeds:
         direction = np.random.default_rng(seed).normal(size=contrasted.dictionary.width)
         # As long as the largest difference in means, so that a strength means the same.
@@ -102,29 +105,38 @@ def plan_interventions(
     return families
 
 
-class _Planner:
+class Planner:
     """Makes edits of features and of directions for a contrast."""
 
-    def __init__(self, contrasted: Contrasted, maxima: Mapping[int, float], names: Sequence[str]) -> None:
-        self.contrasted, self.maxima, self.names = contrasted, maxima, names
+    def __init__(self, contrasted: Contrasted, maxima: Mapping[int, float]) -> None:
+        """Hold a contrast as a dictionary sees it, and the largest activation of each feature."""
+        self.contrasted, self.maxima = contrasted, maxima
         self.layer = contrasted.dictionary.layer
         self.tokens = [contrasted.tokens(contrasted.rows(SELECTION, side)) for side in (A, B)]
 
     def of_features(
-        self, intervention: str, source: str | None, seed: int | None, features: Sequence[int], signs: Sequence[int]
+        self,
+        intervention: str,
+        source: str | None,
+        seed: int | None,
+        features: Sequence[int],
+        signs: Sequence[int],
+        names: Sequence[str],
     ) -> Iterator[Family]:
-        """Yield each edit of some features."""
-        shared: dict[str, Any] = {"layer": self.layer, "strength": 1.0, "features": tuple(features)}
+        """Yield each edit, of ``names``, of some features."""
+        for name in names:
+            edit = self.edit(name, features, signs)
+            yield from (Family(intervention, source, seed, edit, sign) for sign in ((1, -1) if name == "add" else (1,)))
+
+    def edit(self, name: str, features: Sequence[int], signs: Sequence[int] | None = None) -> Edit:
+        """Return the edit of strength 1; ``signs`` say which side each feature goes with (``add``)."""
+        shared: dict[str, Any] = {"layer": self.layer, "strength": 1.0, "features": tuple(features), "name": name}
         maxima = tuple(self.maxima[feature] for feature in features)
-        for name in self.names:
-            if name == "add":
-                signed = tuple(sign * maximum for sign, maximum in zip(signs, maxima, strict=True))
-                edit = Edit(ADD, targets=signed, name=name, **shared)
-                yield from (Family(intervention, source, seed, edit, sign) for sign in (1, -1))
-                continue
-            targets = {"ablate": (0.0,) * len(features), "clamp": maxima}.get(name) or self._middles(features)
-            edit = Edit(MOVE, targets=targets, gated=name == "mean_clamp", name=name, **shared)
-            yield Family(intervention, source, seed, edit)
+        if name == "add":
+            signed = (sign * maximum for sign, maximum in zip(signs or [1] * len(maxima), maxima, strict=True))
+            return Edit(ADD, targets=tuple(signed), **shared)
+        targets = {"ablate": (0.0,) * len(features), "clamp": maxima}.get(name) or self._middles(features)
+        return Edit(MOVE, targets=targets, gated=name == "mean_clamp", **shared)
 
     def of_direction(
         self, intervention: str, source: str | None, seed: int | None, difference: Tensor, middle: Tensor
