@@ -240,6 +240,7 @@ rule steer:
             category="Steering",
             labels={"what": "{steering}", "form": "table"},
         ),
+        summary=f"{F}/steering/{{steering}}.json",
     log:
         f"{LOGS}/steer/{{steering}}.log",
     benchmark:

@@ -14,7 +14,7 @@ from leakscope.devices import claimed_devices
 from leakscope.features.edited_models import explicit_edit
 from leakscope.features.steering import Steered, steer
 from leakscope.job import job
-from leakscope.manifests import read_manifest
+from leakscope.manifests import read_manifest, write_manifest
 from leakscope.memory import keep_freed_memory
 from leakscope.models import open_model
 from leakscope.tables import write_csv
@@ -40,7 +40,8 @@ def main(snakemake: "Snakemake") -> None:
         chat_template_kwargs=params.chat_template_kwargs,
         store=Path(params.store),
     )
-    write_csv(texts, Path(snakemake.output.texts))
+    write_manifest(texts.summary, Path(snakemake.output.summary))
+    write_csv(texts.table, Path(snakemake.output.texts))
 
 
 if __name__ == "__main__":

@@ -23,8 +23,8 @@ def test_measured_gaps_stand_beside_those_of_the_law(root: Path) -> None:
     assert found["item"].tolist() == ["nurse", "carpenter"]
     odds = pd.read_csv(root / "data/grammar/occupations/subjects.csv").set_index("subject")["log_odds"]
     expected = [math.tanh(0.5 * odds[item] / 2) for item in found["item"]]
-    assert found["planted"].tolist() == pytest.approx(expected)
-    assert set(found["measured"]) == {0.25}
+    assert found["true_gap"].tolist() == pytest.approx(expected)
+    assert set(found["gap"]) == {0.25}
 
 
 def test_dictionaries_of_one_model_have_one_row_an_item_and_models_their_own(root: Path) -> None:
@@ -33,9 +33,9 @@ def test_dictionaries_of_one_model_have_one_row_an_item_and_models_their_own(roo
     pairs = {("d.s0", "gender"): by_item(0.1), ("d.s1", "gender"): by_item(0.1), ("e", "gender"): by_item(0.2)}
     found = planted_associations(pairs, {"d.s0": "m", "d.s1": "m", "e": "n"}, grammars)
     assert found.groupby("model").size().to_dict() == {"m": 2, "n": 2}
-    assert found.loc[found["model"].eq("m"), "planted"].tolist() == [0, 0]
-    assert found.loc[found["model"].eq("n"), "planted"].abs().min() > 0.5
-    assert found.set_index("model")["measured"].groupby("model").first().to_dict() == {"m": 0.1, "n": 0.2}
+    assert found.loc[found["model"].eq("m"), "true_gap"].tolist() == [0, 0]
+    assert found.loc[found["model"].eq("n"), "true_gap"].abs().min() > 0.5
+    assert found.set_index("model")["gap"].groupby("model").first().to_dict() == {"m": 0.1, "n": 0.2}
 
 
 def test_no_contrast_leaves_an_empty_table() -> None:

@@ -55,7 +55,7 @@ def steered(micro_model: LanguageModel, manifests: SimpleNamespace) -> Steer:
     def run(model: LanguageModel = micro_model, store: Path | None = None, **changes: Any) -> pd.DataFrame:
         settings = {**SETTINGS, **changes}
         made = Steered(manifests.base, explicit_edit(settings, manifests.dictionary, FIRING, "s"), manifests.dictionary)
-        return steer(model, made, settings, name="s", chat_template_kwargs={}, store=store)
+        return steer(model, made, settings, name="s", chat_template_kwargs={}, store=store).table
 
     return run
 

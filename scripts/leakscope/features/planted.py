@@ -9,7 +9,7 @@ import pandas as pd
 from leakscope.features.interventions import NONE
 from leakscope.pronoun_grammar import PronounGrammar
 
-COLUMNS = ["model", "contrast", "item", "planted", "measured"]
+COLUMNS = ["model", "contrast", "item", "true_gap", "gap"]
 
 
 def planted_associations(
@@ -17,7 +17,7 @@ def planted_associations(
 ) -> pd.DataFrame:
     """Return ``COLUMNS``, one row a model, contrast and item that the grammar knows.
 
-    ``planted`` is 2 p − 1, p the grammar's exact probability of *he* after the item, in any frame: the gap of a model
+    ``true_gap`` is 2 p − 1, p the grammar's exact probability of *he* after the item, in any frame: the gap of a model
     that has learnt it, on texts that end where the pronoun is next. Side a of the contrast must be the words of *he*.
 
     Args:
@@ -29,8 +29,8 @@ def planted_associations(
     tables = []
     for (dictionary, contrast), table in by_item.items():
         law = grammars[models[dictionary]].pronoun_law()
-        before = table.loc[table["intervention"].eq(NONE), ["item", "gap"]].rename(columns={"gap": "measured"})
-        planted = pd.DataFrame({"item": law["subject"], "planted": 2 * law["p_he"] - 1})
+        before = table.loc[table["intervention"].eq(NONE), ["item", "gap"]]
+        planted = pd.DataFrame({"item": law["subject"], "true_gap": 2 * law["p_he"] - 1})
         joined = before.merge(planted, on="item", validate="1:1")
         tables.append(joined.assign(model=models[dictionary], contrast=contrast))
     whole = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=COLUMNS)

@@ -18,10 +18,10 @@ from leakscope.ground.sentence_scores import encode_sentences
 from leakscope.laws import text_law
 from leakscope.models import LanguageModel
 from leakscope.progress import progress
-from leakscope.prompting import ids_digest
+from leakscope.prompting import Completed, ids_digest
 from leakscope.rendering import encode_rendered, render_prompt
 from leakscope.sampling import Decoding
-from leakscope.store import Key, Store, recall
+from leakscope.store import Key, Recalled, Store, recall
 
 BATCH_SIZE = 64
 COLUMNS = [
@@ -51,7 +51,7 @@ def steer(
     name: str,
     chat_template_kwargs: Mapping[str, Any],
     store: Path | None,
-) -> pd.DataFrame:
+) -> Completed:
     """Return ``COLUMNS``: the texts of each prompt's samples with an edit and without.
 
     Sample k draws by the same numbers in both, so it changes only where the edit moves the model's probabilities past
@@ -71,10 +71,11 @@ def steer(
         InputError: a prompt has no token or does not fit the model's context, or the edit does not fit the model.
     """
     ids = encode_prompts(model, settings, chat_template_kwargs)
-    without = _texts(model, None, model.identity, ids, settings, store, f"{name}, without")
+    recalled = {"without": _texts(model, None, model.identity, ids, settings, store, f"{name}, without")}
     manifest = describe(steered.edit, steered.base, steered.dictionary)
     identity = {**model.identity, **{key: manifest[key] for key in ("weights_sha256", "settings_sha256")}}
-    edited = _texts(model, steered, identity, ids, settings, store, f"{name}, with")
+    recalled["with"] = _texts(model, steered, identity, ids, settings, store, f"{name}, with")
+    without, edited = (recalled[side].values for side in ("without", "with"))
     rows = [
         (name, settings["dictionary"], prompt, key[2], without[key], edited[key], without[key] != edited[key])
         for prompt, keys in zip(settings["prompts"], _keys(ids, settings["samples"]), strict=True)
@@ -84,7 +85,14 @@ def steer(
     for side in ("without", "with"):
         table[f"repetition_{side}"] = table[side].map(repeated_bigrams).astype("float64")
     table["features"] = " ".join(map(str, steered.edit.features))
-    return table.assign(**{key: settings[key] for key in COLUMNS[10:]})[COLUMNS]
+    table = table.assign(**{key: settings[key] for key in COLUMNS[10:]})[COLUMNS]
+    return Completed(table, _summary([found.summary(len(table)) for found in recalled.values()]))
+
+
+def _summary(sides: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the summaries of both texts as one: counts added, stores listed."""
+    counts = {key: sum(side[key] for side in sides) for key in ("total", "computed", "reused")}
+    return {**counts, "store": [side["store"] for side in sides if side["store"] is not None]}
 
 
 def repeated_bigrams(text: str) -> float:
@@ -134,7 +142,7 @@ def _texts(
     settings: Mapping[str, Any],
     store: Path | None,
     name: str,
-) -> dict[Key, str]:
+) -> Recalled:
     """Return the texts of all samples, from the store or written now."""
     decoding = Decoding(temperature=float(settings["temperature"]))
     limits = Limits(settings["max_new_tokens"], False, end_tokens(model.generation_config, model.tokenizer))
@@ -156,8 +164,7 @@ def _texts(
                 yield {(done.rendered, digests[done.rendered], done.sample): done.text for done in batch}
 
     keys = [key for of_prompt in _keys(ids, settings["samples"]) for key in of_prompt]
-    texts: dict[Key, str] = recall(None if store is None else Store(store, law), keys, write).values
-    return texts
+    return recall(None if store is None else Store(store, law), keys, write)
 
 
 def _keys(ids: Sequence[tuple[str, list[int]]], n_samples: int) -> list[list[Key]]:
