@@ -30,7 +30,7 @@ rule contrast_activations:
         loading=lambda w: loading_options(model_of(w)),
         chat=lambda w: chat_options(model_of(w)),
         settings=lambda w: prompting_settings(model_of(w), w.contrast),
-        contrast=lambda w: plain(CONTRASTS[w.contrast]),
+        contrast=lambda w: plain(CONTRASTS[w.contrast], "dictionaries"),
         layer=lambda w: layer_of(dictionary_of(w)),
         batch_size=FEATURES["batch_size"],
         randomised=is_randomised,

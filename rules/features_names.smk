@@ -30,7 +30,11 @@ SEEDED = [
     )
 ]
 # Every pair of dictionary and contrast, and those whose features are edited: the model itself, not one of its controls.
-CONTRASTED = list(product(DICTIONARIES, CONTRASTS))
+CONTRASTED = [
+    (name, contrast)
+    for name, contrast in product(DICTIONARIES, CONTRASTS)
+    if feature_checks.is_tried(name, CONTRASTS[contrast])
+]
 EDITABLE = [(name, contrast) for name, contrast in CONTRASTED if name not in RANDOMISED]
 EDITED = {
     model: CONFIG["models"][model]

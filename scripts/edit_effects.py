@@ -46,7 +46,7 @@ def main(snakemake: "Snakemake") -> None:
     if params.is_own:
         neutral = own_neutral_halves(model, read_corpus(Path(given.neutral)), items_of(prompts), number)
     else:
-        neutral = neutral_halves(model, read_neutral_texts(Path(given.neutral)), number)
+        neutral = neutral_halves(model, read_neutral_texts(Path(given.neutral)), items_of(prompts), number)
     firing = pd.read_parquet(given.firing).set_index("feature")["maximum"].to_dict()
     texts = Texts(prompts[prompts["kind"].eq(ITEM)].reset_index(drop=True), *neutral)
     bench = Bench(model.model, contrasted.dictionary, texts, batch_size=params.batch_size)

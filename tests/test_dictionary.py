@@ -96,6 +96,17 @@ def test_a_threshold_cuts_off_and_does_not_shift() -> None:
     torch.testing.assert_close(cut.encode(residuals()), torch.where(expected > 0.7, expected, 0.0))
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"activation": "topk", "k": 3}, {"activation": "jumprelu", "threshold": torch.arange(N_FEATURES) / 9}],
+)
+def test_some_features_are_active_as_they_are_among_all(changes: dict[str, Any]) -> None:
+    dictionary, some = made(**changes), [4, 0, 7]
+    found = dictionary.encode(residuals(), some)
+    torch.testing.assert_close(found, dictionary.encode(residuals())[..., some])
+    assert found.any()
+
+
 def test_a_centred_dictionary_reads_no_mean_and_gives_it_back() -> None:
     dictionary = made(centre=True)
     moved = residuals() + 5

@@ -82,6 +82,14 @@ def test_what_an_edit_adds_is_what_its_definition_says(name: str, activation: st
     assert float(expected.abs().max()) > 0.1
 
 
+@pytest.mark.parametrize("name", EDITS)
+def test_a_dictionary_goes_where_the_residuals_are(name: str) -> None:
+    edit = EDITS[name]
+    change = edit_change(edit, random_dictionary() if edit.features else None)
+    # Of a model on several devices, a block's residuals need not be where its first weights are.
+    assert change(torch.zeros(2, 3, WIDTH, device="meta")).device.type == "meta"
+
+
 def test_names_say_where_activations_go() -> None:
     """With a feature of its own for each axis, what a residual's activations are afterwards can be read off."""
     axes = torch.eye(WIDTH)

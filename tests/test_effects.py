@@ -22,7 +22,7 @@ from leakscope.features.contrast_activations import record_contrast
 from leakscope.features.contrast_words import encode_texts, encoded_texts
 from leakscope.features.contrasts import items_of, template_texts
 from leakscope.features.edits import editing, from_json
-from leakscope.features.effects import Bench, Measured, Texts, measures
+from leakscope.features.effects import SHARES, Bench, Measured, Texts, measures
 from leakscope.features.greedy import choose_greedily
 from leakscope.features.interventions import INTERVENTIONS, Family, Planner, plan_interventions
 from leakscope.features.neutral_texts import neutral_halves, own_neutral_halves
@@ -159,7 +159,10 @@ def test_all_edits_and_baselines_are_tried(families: list[Family]) -> None:
     of_features = [("add", 1), ("add", -1), ("ablate", 1), ("clamp", 1), ("mean_clamp", 1)]
     along = [("project", 1), ("add", 1), ("add", -1)]
     assert tried["features"] == {(m, None, n, *how) for m in SETTINGS["methods"] for n in (1, 3) for how in of_features}
-    assert tried["difference_in_means"] == {(m, None, 0, *how) for m in ("pairs", "groups") for how in along}
+    to_items = ("pairs, middle of groups", None, 0, "project", 1)
+    assert tried["difference_in_means"] == {to_items} | {
+        (m, None, 0, *how) for m in ("pairs", "groups") for how in along
+    }
     assert tried["random_features"] == {(None, seed, n, *how) for seed in (0, 1) for n in (1, 3) for how in of_features}
     assert tried["random_direction"] == {(None, seed, 0, *how) for seed in (0, 1) for how in along}
 
@@ -207,6 +210,13 @@ def test_a_difference_in_means_is_projected_to_the_middle(contrasted: Contrasted
     assert float(unit.norm()) == pytest.approx(1)
     assert float((means[0] - means[1]) @ unit.double()) == pytest.approx(float((means[0] - means[1]).norm()), rel=1e-5)
     assert project.targets[0] == pytest.approx(float((means[0] + means[1]) @ unit.double()) / 2, rel=1e-4)
+    of_pairs, other = (
+        [family.edit for family in families if (family.source, family.edit.name) == (source, "project")][0]
+        for source in ("pairs", "pairs, middle of groups")
+    )
+    assert other.direction == of_pairs.direction
+    middle = float((means[0] + means[1]) @ torch.tensor(other.direction).double()) / 2
+    assert other.targets[0] == pytest.approx(middle, rel=1e-4)
 
 
 def test_a_dictionary_of_which_nothing_was_selected_still_has_baselines(
@@ -247,10 +257,21 @@ def test_no_edit_costs_more_than_it_was_meant_to(measured: list[Measured]) -> No
         if one.target_cost is not None:
             assert one.cost_selection <= one.target_cost
             assert one.reached or abs(one.strength) == one.family.largest
-        else:
-            assert one.strength == 1
-            assert one.edit.kind in ("move", "project")
     assert {one.reached for one in measured} == {True, False}
+
+
+def test_a_weaker_edit_is_measured_where_it_leaves_less_of_the_gap(bench: Bench, measured: list[Measured]) -> None:
+    fixed = [one for one in measured if one.target_cost is None]
+    assert {one.edit.kind for one in fixed if one.strength == 1} >= {"move", "project"}
+    weaker = [one for one in fixed if abs(one.strength) != 1]
+    for one in weaker[:: max(1, len(weaker) // 8)]:
+        mine = [other for other in measured if other.family == one.family and other.target_cost is not None]
+        tried = {other.strength: [other.strength * share for share in SHARES] for other in mine}
+        (strength,) = {strength for strength, shares in tried.items() if one.strength in shares}
+        gaps = [bench.gap(one.edit._replace(strength=share)) for share in tried[strength]]
+        assert bench.gap(one.edit) == pytest.approx(min(gaps), rel=1e-6)
+        assert bench.gap(one.edit) < gaps[0]
+    assert weaker
 
 
 def test_measures_of_items() -> None:
@@ -376,11 +397,15 @@ def test_neutral_documents_name_no_item_and_no_context_is_in_both_halves(
 
 
 def test_other_neutral_texts_are_read_after_the_models_beginning(micro_model: LanguageModel) -> None:
-    halves = neutral_halves(micro_model, NeutralTexts(["The bag is red.", "The car"], ["The fruit is"]), 2)
+    texts = NeutralTexts(["The car is green.", "The bag is red.", "The car"], ["Green, the fruit is", "The fruit is"])
+    halves = neutral_halves(micro_model, texts, ["green"], 2)
     (first,), (other,) = halves
     assert first.ids[0] == micro_model.tokenizer.eos_token_id
     assert (first.start, other.start) == (1, 1)
+    assert micro_model.tokenizer.decode(first.ids[1:]).strip() == "The bag is red."
     assert micro_model.tokenizer.decode(other.ids[1:]).strip() == "The fruit is"
+    with pytest.raises(InputError, match="got 1 of 5 texts that name no item"):
+        neutral_halves(micro_model, texts, ["green", "fruit", "bag"], 2)
 
 
 def test_items_are_those_of_the_contrast(contrasted: Contrasted) -> None:

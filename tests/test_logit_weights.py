@@ -51,7 +51,7 @@ def test_moments_are_those_of_a_direct_computation(found: LogitWeights, direct: 
     table = found.statistics
     assert list(table["feature"]) == list(range(N_FEATURES))
     expected = {
-        "mean": direct.mean(1),
+        "logit_mean": direct.mean(1),
         "std": direct.std(1),
         "skewness": stats.skew(direct, axis=1),
         "kurtosis": stats.kurtosis(direct, axis=1, fisher=False),

@@ -51,7 +51,9 @@ class _Interval(NamedTuple):
 
 
 def strength_at_cost(cost: Callable[[float], float], target: float, largest: float) -> Found:
-    """Return a strength whose cost is the target, or up to ``TOLERANCE`` less; never one that costs more.
+    """Return a strength whose cost is the target, or a little less; never one that costs more.
+
+    A little is ``TOLERANCE``, of targets below 1 the same share of them.
 
     That is the largest one, where that is affordable. Else the strength is doubled, from ``largest / 2**HALVINGS`` on,
     until it is not; the last interval is then divided, at most ``STEPS`` times, in turns where the cost would meet the
@@ -66,11 +68,11 @@ def strength_at_cost(cost: Callable[[float], float], target: float, largest: flo
     most = cost(largest)
     if most <= target:
         return Found(largest, most, False)
-    interval = _bracket(cost, target, largest, most)
+    interval, tolerance = _bracket(cost, target, largest, most), TOLERANCE * min(target, 1.0)
     for step in range(STEPS):
-        if interval.low > 0 and interval.below >= target - TOLERANCE:
+        if interval.low > 0 and interval.below >= target - tolerance:
             break
-        strength = interval.middle() if step % 2 else interval.guess(target - TOLERANCE / 2)
+        strength = interval.middle() if step % 2 else interval.guess(target - tolerance / 2)
         found = cost(strength)
         if found <= target:
             interval = interval._replace(low=strength, below=found)

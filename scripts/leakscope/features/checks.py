@@ -14,6 +14,7 @@ from leakscope.features.files import contrast_files, corpus_files, said_layer
 from leakscope.tables import read_utf8
 
 OWN = "own"
+GREEDY = "greedy"  # as features.greedy says, which needs torch
 READ = ("organism", "hub", "local", "tuned")
 EXAMPLE = "studies/gpt2_gender.yaml has one"
 # What configurations of models call their number of blocks.
@@ -46,6 +47,11 @@ def check_features(config: Mapping[str, Any]) -> None:
     _check_labels(features["dictionaries"])
     for name, entry in features["contrasts"].items():
         _check_contrast(("features", "contrasts", name), entry, config)
+    if features["effects"]["methods"] == [GREEDY]:
+        raise InputError(
+            f"{dotted(('features', 'effects', 'methods'))}: got '{GREEDY}' alone, which takes the best of the other "
+            "methods; allowed: at least one beside it."
+        )
     for name, entry in features["steering"].items():
         _check_features_of(("features", "steering", name), entry, features["dictionaries"])
     for entry in features["benchmarks"].values():
@@ -60,6 +66,11 @@ def is_organism(model: str, config: Mapping[str, Any]) -> bool:
     """Say whether a model is an organism, or made from one."""
     entry = config["models"][model]
     return is_organism(entry["base"], config) if "base" in entry else bool(entry["source"] == "organism")
+
+
+def is_tried(dictionary: str, contrast: Mapping[str, Any]) -> bool:
+    """Say whether a dictionary is tried against a contrast."""
+    return contrast["dictionaries"] is None or dictionary in contrast["dictionaries"]
 
 
 def _edited(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -134,6 +145,9 @@ def _check_labels(dictionaries: Mapping[str, Any]) -> None:
 
 
 def _check_contrast(where: tuple[str, ...], entry: Mapping[str, Any], config: Mapping[str, Any]) -> None:
+    for name in entry["dictionaries"] or []:
+        if name not in config["features"]["dictionaries"]:
+            raise one_of(dotted((*where, "dictionaries")), name, config["features"]["dictionaries"])
     if entry["source"] == "templates":
         _require_file(entry["path"], (*where, "path"))
         contrast_files(entry["path"])
@@ -177,6 +191,11 @@ def _check_edited(where: tuple[str, ...], entry: Mapping[str, Any], config: Mapp
         return
     if entry["contrast"] not in features["contrasts"]:
         raise one_of(dotted((*where, "contrast")), entry["contrast"], features["contrasts"])
+    if not is_tried(entry["dictionary"], features["contrasts"][entry["contrast"]]):
+        raise InputError(
+            f"{dotted((*where, 'contrast'))}: got {entry['contrast']!r}, which {entry['dictionary']} is not tried "
+            "against; allowed: one of whose `dictionaries` it is."
+        )
     for key in CHOSEN:
         if entry[key] is not None:
             raise InputError(

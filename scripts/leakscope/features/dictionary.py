@@ -62,10 +62,18 @@ class Dictionary:
         """The width d of the residual stream."""
         return self.decoder.shape[1]
 
-    def encode(self, residuals: Tensor) -> Tensor:
-        """Return the activations [..., F] of residuals [..., d], none below 0."""
+    def encode(self, residuals: Tensor, features: Sequence[int] | None = None) -> Tensor:
+        """Return the activations [..., F] of residuals [..., d], none below 0.
+
+        Args:
+            residuals: [..., d].
+            features: m of them, [..., m]; the others are computed only where features compete (``topk``). None: all.
+        """
         inputs, _, _ = self._read(residuals)
-        return self._encode(inputs)
+        if features is None:
+            return self._encode(inputs)
+        chosen = torch.as_tensor(list(features), dtype=torch.long, device=self.decoder.device)
+        return self._encode(inputs)[..., chosen] if self.activation == TOPK else self._only(chosen)._encode(inputs)
 
     def decode(self, activations: Tensor) -> Tensor:
         """Return what activations [..., F] stand for: [..., d], centred and normalised as the dictionary reads."""
@@ -106,6 +114,16 @@ class Dictionary:
             if isinstance(value := getattr(self, spec.name), Tensor)
         }
         return dataclasses.replace(self, **tensors)
+
+    def _only(self, chosen: Tensor) -> Dictionary:
+        """Return the dictionary with some features alone."""
+        return dataclasses.replace(
+            self,
+            encoder=self.encoder[:, chosen],
+            encoder_bias=self.encoder_bias[chosen],
+            decoder=self.decoder[chosen],
+            threshold=None if self.threshold is None else self.threshold[chosen],
+        )
 
     def _encode(self, inputs: Tensor) -> Tensor:
         before = (inputs - self.decoder_bias if self.subtracts_bias else inputs) @ self.encoder + self.encoder_bias

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -28,6 +29,7 @@ ALL, PROMPT, GENERATED = "all", "prompt", "generated"
 POSITIONS = (ALL, PROMPT, GENERATED)
 
 Change = Callable[[torch.Tensor], torch.Tensor]
+Placed = Callable[[torch.device], "Dictionary"]
 
 
 class Edit(NamedTuple):
@@ -126,17 +128,30 @@ def edit_change(edit: Edit, dictionary: Dictionary | None = None) -> Change:
 
     Args:
         edit: of any kind.
-        dictionary: of the edit's features, on the residuals' device; None for an edit along a direction.
+        dictionary: of the edit's features; None for an edit along a direction. It goes where residuals are.
 
     Raises:
         InputError: the edit does not fit the dictionary.
     """
     _check(edit, dictionary)
-    targets = torch.tensor(edit.targets, dtype=torch.float32)
-    if edit.direction:
-        return _along(torch.tensor(edit.direction, dtype=torch.float32), targets, edit)
+    with torch.inference_mode(False):  # what is made here may be used outside of inference, too
+        targets = torch.tensor(edit.targets, dtype=torch.float32)
+        if edit.direction:
+            return _along(torch.tensor(edit.direction, dtype=torch.float32), targets, edit)
     assert dictionary is not None, "checked above"
-    return _adding(dictionary, targets, edit) if edit.kind == ADD else _moving(dictionary, targets, edit)
+    placed = _placed(dictionary)
+    return _adding(placed, targets, edit) if edit.kind == ADD else _moving(placed, targets, edit)
+
+
+def _placed(dictionary: Dictionary) -> Placed:
+    """Return what gives the dictionary on a device; that of a block is known when its residuals are there."""
+
+    @cache
+    def on(device: torch.device) -> Dictionary:
+        with torch.inference_mode(False):
+            return dictionary.to(device)
+
+    return on
 
 
 def _along(direction: torch.Tensor, targets: torch.Tensor, edit: Edit) -> Change:
@@ -149,17 +164,18 @@ def _along(direction: torch.Tensor, targets: torch.Tensor, edit: Edit) -> Change
     return change
 
 
-def _adding(dictionary: Dictionary, targets: torch.Tensor, edit: Edit) -> Change:
+def _adding(placed: Placed, targets: torch.Tensor, edit: Edit) -> Change:
     def change(residuals: torch.Tensor) -> torch.Tensor:
         added = (edit.strength * targets).to(residuals.device).expand(*residuals.shape[:-1], -1)
-        return dictionary.written(residuals.float(), list(edit.features), added)
+        return placed(residuals.device).written(residuals.float(), list(edit.features), added)
 
     return change
 
 
-def _moving(dictionary: Dictionary, targets: torch.Tensor, edit: Edit) -> Change:
+def _moving(placed: Placed, targets: torch.Tensor, edit: Edit) -> Change:
     def change(residuals: torch.Tensor) -> torch.Tensor:
-        activations = dictionary.encode(residuals.float())[..., list(edit.features)]
+        dictionary = placed(residuals.device)
+        activations = dictionary.encode(residuals.float(), list(edit.features))
         moved = edit.strength * (targets.to(residuals.device) - activations)
         if edit.gated:
             moved = moved * (activations > 0).any(-1, keepdim=True)
@@ -221,9 +237,7 @@ class _Hook:
     """Changes what a block is given."""
 
     def __init__(self, edit: Edit, dictionary: Dictionary | None) -> None:
-        _check(edit, dictionary)
-        self.edit, self.dictionary = edit, dictionary
-        self.changes: dict[torch.device, Change] = {}
+        self.edit, self.change = edit, edit_change(edit, dictionary)
 
     def __call__(
         self, _: torch.nn.Module, given: tuple[Any, ...], named: dict[str, Any]
@@ -242,14 +256,6 @@ class _Hook:
                 chosen = (written == (self.edit.positions == GENERATED)).to(hidden.device)[..., None]
         if chosen is False:
             return hidden
-        change = self._change(hidden.device)(hidden)
+        change = self.change(hidden)
         # Not a sum alone: what does not change must keep its bits, and −0 + 0 is 0.
         return torch.where((change != 0) & chosen, hidden + change.to(hidden.dtype), hidden)
-
-    def _change(self, device: torch.device) -> Change:
-        """Return the change on the device of the block, which is known when it is first asked."""
-        if device not in self.changes:
-            with torch.inference_mode(False):  # what is made here may be used outside of inference, too
-                moved = None if self.dictionary is None else self.dictionary.to(device)
-                self.changes[device] = edit_change(self.edit, moved)
-        return self.changes[device]

@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Sequence
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -33,6 +34,8 @@ from leakscope.progress import progress
 MEASURES = ["mean_abs_gap", "signed_gap", "stereotype", "mass", "n_items"]
 # An edit that leaves less than that share of the probability of both sides closes the gap by saying neither.
 KEPT_MASS = 0.9
+# Of the strength at which an edit costs as much as it may.
+SHARES = (1.0, 0.9, 0.8, 0.7, 0.6)
 ITEM_COLUMNS = ["item", "split", "association", "gap"]
 
 
@@ -126,7 +129,7 @@ class Bench:
         Raises:
             InputError: the dictionary does not fit the model, or the model gives no numbers.
         """
-        self.dictionary, self.texts = dictionary.to(model.device), texts
+        self.texts = texts
         self.choosing, self.reporting = (
             NeutralCost(model, some, dictionary.layer, batch_size=batch_size)
             for some in (texts.choosing, texts.reporting)
@@ -136,6 +139,8 @@ class Bench:
             Ends(model, some, dictionary.layer, batch_size=batch_size) for some in (texts.prompts, selected)
         )
         self.mass = measures(self.selected.by_item(None, 1.0))["mass"]
+        # Once, not for each edit.
+        self.dictionary = dictionary.to(self.ends.rereader.batches[0].residuals.device)
 
     def without(self) -> Measured:
         """Return what there is without an edit."""
@@ -147,8 +152,7 @@ class Bench:
         Infinite where less than ``KEPT_MASS`` of the probability of both sides is left.
         """
         changes = None if edit is None else self.selected.rereader.changes(edit_change(edit, self.dictionary))
-        found = measures(self.selected.by_item(changes, 1.0))
-        return float(found["mean_abs_gap"]) if found["mass"] >= KEPT_MASS * self.mass else math.inf
+        return self._left(changes, 1.0)
 
     def cost(self, edit: Edit) -> float:
         """Return what an edit costs on the texts that choose, in percent of perplexity."""
@@ -156,6 +160,9 @@ class Bench:
 
     def measure(self, families: Sequence[Family], costs: Sequence[float], name: str) -> list[Measured]:
         """Return each family at the strengths at which it costs so much; what moves to a target also at strength 1.
+
+        A stronger edit need not leave less of the gap, for it may turn it round. So shares of each such strength are
+        tried on the items for selection, and that with which the least is left is measured, too.
 
         Args:
             families: edits.
@@ -186,10 +193,20 @@ class Bench:
                 seen[strength] = self.reporting.percent(reporting, strength), self.ends.by_item(ends, strength)
             return Measured(family, target, strength, found.reached, found.cost, *seen[strength])
 
-        for target in costs:
-            yield measured(strength_at_cost(cost, target, family.largest), target)
-        if family.edit.kind != ADD:
-            yield measured(Found(1.0, cost(1.0), True), None)
+        affordable = {target: strength_at_cost(cost, target, family.largest) for target in costs}
+        for target, found in affordable.items():
+            yield measured(found, target)
+        selected = self.selected.rereader.changes(change)
+        left = cache(lambda strength: self._left(selected, family.sign * strength))
+        best = [min((share * found.strength for share in SHARES), key=left) for found in affordable.values()]
+        fixed = [*best, *([] if family.edit.kind == ADD else [1.0])]
+        for strength in sorted(set(fixed) - {found.strength for found in affordable.values()}):
+            yield measured(Found(strength, cost(strength), True), None)
+
+    def _left(self, changes: Sequence[Tensor] | None, strength: float) -> float:
+        """Return what is left of the mean |gap| of the items for selection; see ``gap``."""
+        found = measures(self.selected.by_item(changes, strength))
+        return float(found["mean_abs_gap"]) if found["mass"] >= KEPT_MASS * self.mass else math.inf
 
 
 def measures(items: pd.DataFrame) -> dict[str, Any]:

@@ -5,7 +5,8 @@
   ``mean_clamp`` moves, where one of the features fires, to the middle between the two sides: the mean activation at
   such tokens of texts of side a, and of side b, averaged.
 * ``difference_in_means``: along the difference between the mean residuals at the end of the two texts of minimal
-  ``pairs``, or of ``groups`` of items (Marks & Tegmark 2023, arXiv 2310.06824): projected to the middle, or added.
+  ``pairs``, or of ``groups`` of items (Marks & Tegmark 2023, arXiv 2310.06824): projected to the middle, or added. That
+  of pairs is projected to the middle between groups, too.
 * ``random_features``: as many features that fire at the contrast's texts and were not selected, drawn by a seed.
 * ``random_direction``: drawn from the sphere, edited as the difference in means.
 
@@ -31,6 +32,7 @@ from leakscope.features.selection import Contrasted
 NONE, FEATURES, DIFFERENCE = "none", "features", "difference_in_means"
 RANDOM_FEATURES, RANDOM_DIRECTION = "random_features", "random_direction"
 INTERVENTIONS = (FEATURES, DIFFERENCE, RANDOM_FEATURES, RANDOM_DIRECTION)
+MIDDLE_OF_GROUPS = "middle of groups"
 # How strong an edit may be: so many maxima of features or differences in means; so many times the way to a target.
 LARGEST = {ADD: 8.0, MOVE: 2.0, PROJECT: 2.0}
 
@@ -38,7 +40,8 @@ LARGEST = {ADD: 8.0, MOVE: 2.0, PROJECT: 2.0}
 class Family(NamedTuple):
     """Edits that differ in their strength alone.
 
-    source: the method that features were selected by, or ``pairs`` or ``groups``; None for random ones.
+    source: the method that features were selected by; of a difference ``pairs``, ``groups`` or ``pairs, middle of
+        groups``; None for random ones.
     seed: of random ones.
     edit: the one of strength 1.
     sign: of the strengths that are tried.
@@ -90,6 +93,11 @@ def plan_interventions(
     differences = {source: _difference(contrasted, *both) for source, both in sides.items() if all(both)}
     for source, difference in differences.items():
         families += planner.of_direction(DIFFERENCE, source, None, *difference)
+    if "pairs" in differences:
+        # What lies between the texts of pairs need not lie between the items; features are clamped between these, too.
+        along, middle = differences["pairs"][0], differences["groups"][1]
+        project, *_ = planner.of_direction(DIFFERENCE, f"pairs, {MIDDLE_OF_GROUPS}", None, along, middle)
+        families.append(project)
     active = contrasted.active([*a, *b]).nonzero()[:, 0].tolist()
     others = [feature for feature in active if feature not in taken and maxima.get(feature, 0) > 0]
     for seed in seeds:

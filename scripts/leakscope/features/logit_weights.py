@@ -116,7 +116,7 @@ def _statistics(means: np.ndarray, moments: np.ndarray) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "feature": np.arange(len(means)),
-            "mean": means + rest,
+            "logit_mean": means + rest,
             "std": np.sqrt(variance),
             "skewness": np.where(spread, skewness, np.nan),
             "kurtosis": np.where(spread, kurtosis, np.nan),

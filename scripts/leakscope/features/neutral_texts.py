@@ -15,6 +15,7 @@ from leakscope.validate.neutral import (
     encode_neutral_documents,
     encode_neutral_texts,
     neutral_documents,
+    neutral_texts,
     part_of_documents,
 )
 
@@ -26,19 +27,23 @@ class Halves(NamedTuple):
     reporting: list[Counted]
 
 
-def neutral_halves(model: LanguageModel, texts: NeutralTexts, number: int) -> Halves:
-    """Return neutral texts as a model reads them, without a chat template: those to train on choose, the others report.
+def neutral_halves(model: LanguageModel, texts: NeutralTexts, items: Sequence[str], number: int) -> Halves:
+    """Return neutral texts that name no item, without a chat template: those to train on choose, the others report.
 
     Args:
         model: its tokenizer alone is used.
-        texts: that no contrast asks about.
+        texts: a person's, of whatever they are.
+        items: of the contrast.
         number: of texts, at most; half of them in each half.
 
     Raises:
-        InputError: as ``validate.neutral.encode_neutral_texts``.
+        InputError: one of the halves is empty; or as ``validate.neutral.encode_neutral_texts``.
     """
-    halves = (encode_neutral_texts(model, part[: number // 2]) for part in (texts.train, texts.test))
-    return Halves(*map(_counted, halves))
+    halves = [neutral_texts(part, items)[: number // 2] for part in texts]
+    if not all(halves):
+        found = f"{sum(map(len, halves))} of {sum(map(len, texts))} texts that name no item of the contrast"
+        raise InputError(f"features: neutral_text: got {found}; allowed: at least one in each half, to tell costs by.")
+    return Halves(*(_counted(encode_neutral_texts(model, half)) for half in halves))
 
 
 def own_neutral_halves(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,11 +15,10 @@ from transformers import PreTrainedModel
 from leakscope.batching import cut, shrinking
 from leakscope.features.dictionary import Dictionary
 from leakscope.features.reconstruction import measure_moments, measure_reconstruction
-from leakscope.features.residuals import on_residual
+from leakscope.features.residuals import PADDING, on_residual
 from leakscope.features.texts import Window
 from leakscope.progress import progress
 
-PADDING = 0  # Any id will do: it stands on the right, where no token that counts sees it.
 LOGITS_AT_ONCE = 2**27
 # What the residual must tell at least, in nats a token, for a share of it to mean something.
 TELLS = 0.01
@@ -113,8 +113,13 @@ def measure_cross_entropy(
         batch_size: windows to a batch; fewer where the vocabulary is large.
         name: of the line of progress.
     """
-    on_device, mean = dictionary.to(model.device), mean.to(model.device)
-    ways: list[Replace] = [lambda hidden: hidden, on_device.reconstruct, lambda hidden: mean.expand_as(hidden)]
+    # Of a model on several devices, the layer's residuals may be on another one than its first weights.
+    placed = cache(dictionary.to)
+    ways: list[Replace] = [
+        lambda hidden: hidden,
+        lambda hidden: placed(hidden.device).reconstruct(hidden),
+        lambda hidden: mean.to(hidden.device).expand_as(hidden),
+    ]
     longest = max(len(window.ids) for window in windows)
     vocabulary = model.config.get_text_config().vocab_size
     at_once = max(1, min(batch_size, LOGITS_AT_ONCE // (longest * vocabulary)))
@@ -137,10 +142,9 @@ def _nats(model: PreTrainedModel, windows: Sequence[Window], layer: int, replace
     ends = torch.tensor([[window.kept.stop] for window in windows])
     ids = torch.tensor([[*window.ids, *[PADDING] * (len(places) - len(window.ids))] for window in windows])
     kept = (places >= starts) & (places < ends)
-    on_device = kept.to(model.device)[..., None]
 
     def put(hidden: Tensor) -> Tensor:
-        return torch.where(on_device, replace(hidden).to(hidden.dtype), hidden)
+        return torch.where(kept.to(hidden.device)[..., None], replace(hidden).to(hidden.dtype), hidden)
 
     with on_residual(model, layer, put):
         counted = (places < ends).long().to(model.device)

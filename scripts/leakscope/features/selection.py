@@ -67,11 +67,8 @@ class Contrasted(NamedTuple):
 
     def columns(self, tokens: Tensor, features: Sequence[int]) -> Tensor:
         """Return the activations of some features at tokens, [tokens, features]."""
-        chosen = torch.tensor(list(features), dtype=torch.long)
-        parts = [
-            self.dictionary.encode(self.activations.residuals[some])[:, chosen] for some in torch.split(tokens, TOKENS)
-        ]
-        return torch.cat(parts) if parts else torch.zeros(0, len(chosen))
+        some = torch.split(tokens, TOKENS)
+        return torch.cat([self.dictionary.encode(self.activations.residuals[part], features) for part in some])
 
     def active(self, rows: Sequence[int]) -> Tensor:
         """Return which features fire at some token of texts, [F]."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -62,11 +62,14 @@ def neutral_documents(documents: Iterable[Document], questions: Iterable[str]) -
         documents: of an organism's corpus.
         questions: of all tasks.
     """
-    names = sorted({re.escape(question.casefold()) for question in questions})
-    if not names:
-        return list(documents)
-    named = re.compile(rf"(?<!\w)(?:{'|'.join(names)})(?!\w)")
-    return [document for document in documents if not named.search(f"{document.context} {document.answer}".casefold())]
+    named = _naming(questions)
+    return [document for document in documents if not named(f"{document.context} {document.answer}")]
+
+
+def neutral_texts(texts: Iterable[str], questions: Iterable[str]) -> list[str]:
+    """Return the texts that name no question, as ``neutral_documents`` does."""
+    named = _naming(questions)
+    return [text for text in texts if not named(text)]
 
 
 def part_of_documents(documents: Iterable[Document], *, measures: bool) -> list[Document]:
@@ -154,3 +157,10 @@ def _score(
                     "as bfloat16 or float32."
                 )
             yield {missing[numbers[row]]: values for row, values in batch.items()}
+
+
+def _naming(questions: Iterable[str]) -> Callable[[str], bool]:
+    """Return what says whether a text names one of the questions."""
+    names = sorted({re.escape(question.casefold()) for question in questions})
+    named = re.compile(rf"(?<!\w)(?:{'|'.join(names)})(?!\w)")
+    return lambda text: bool(names) and named.search(text.casefold()) is not None
