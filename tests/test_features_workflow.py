@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
+from helpers import LOADING
 from leakscope.features.contrast_words import encoded_texts
 from leakscope.manifests import read_manifest
 from leakscope.models import open_model
@@ -46,6 +49,7 @@ CROWS = [
     ("The pilot found his keys.", "The pilot found her keys."),
     ("The maid left as she felt ill.", "The maid left as he felt ill."),
 ]
+FOLDER, MAIN = "results/located/features", "dictionaries/main"
 COSTS = [2, 5]
 DICTIONARY = {"source": "trained", "model": "tiny", "layer": 1, "features": 32, "k": 4, "learning_rate": 0.01}
 KINDS = ["features", "difference_in_means", "random_features", "random_direction"]
@@ -76,7 +80,7 @@ def answer(system: str, user: str) -> str:
     if said.startswith("Description: "):
         token = said.removeprefix("Description: ")
         return json.dumps([int(text.split(".")[0]) for text in texts if re.match(r"\d+\.", text) and token in text])
-    return re.findall(r"«\s*(.+?)\s*»", user)[0]
+    return next(iter(re.findall(r"«\s*(\S+?)\s*»", user)), "a space")
 
 
 @pytest.fixture(scope="module")
@@ -135,5 +139,235 @@ def write_rows(path: Path, header: str, rows: Any) -> None:
     path.write_text("\n".join([header, *(",".join(map(str, row)) for row in rows)]) + "\n")
 
 
-def test_keep(located: Workspace) -> None:
-    pass
+@pytest.fixture(scope="module")
+def more(located: Workspace, tmp_path_factory: pytest.TempPathFactory) -> tuple[Workspace, str]:
+    """A copy in which the study has further dictionaries and a contrast with a mistake, and what was printed.
+
+    One dictionary is hardly trained, by two seeds; so is the control. What the judge said is computed anew.
+    """
+    workspace = located.copy(tmp_path_factory.mktemp("more") / "workspace")
+    features = workspace.study["features"]
+    features["dictionaries"] |= {
+        "poor": {**DICTIONARY, "steps": 1, "seeds": [0, 1]},
+        "control": {**DICTIONARY, "steps": 1, "randomised": True},
+    }
+    features["contrasts"]["mistaken"] = {"source": "templates", "path": "data/mine/mistaken.yaml"}
+    (workspace.folder / FOLDER / MAIN / "explanations/judge.parquet").unlink()
+    names = (
+        "seed_agreement.csv",
+        "dictionaries/poor.s0/selection/gender.csv",
+        "dictionaries/control/explanations/local.parquet",
+        f"{MAIN}/explanations/judge.parquet",
+        "contrasts/mistaken/tiny.L1.own.parquet",
+    )
+    run = workspace.run("--cores", "2", "--keep-going", *(f"{FOLDER}/{name}" for name in names), check=False)
+    return workspace, run.stdout
+
+
+def table(workspace: Workspace, name: str) -> pd.DataFrame:
+    path = workspace.folder / FOLDER / name
+    return pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
+
+
+def summary(workspace: Workspace, name: str) -> dict[str, Any]:
+    return read_manifest(workspace.folder / FOLDER / name)
+
+
+def test_every_table_and_figure_is_there(located: Workspace) -> None:
+    folder = located.folder / FOLDER
+    assert {path.stem for path in folder.glob("*.csv")} == {
+        "quality", "polysemanticity", "probing", "selected", "effects", "effects_by_item", "truth", "bias", "edited",
+    }  # fmt: skip
+    figures = {path.stem for path in folder.glob("figures/*.png")}
+    assert figures == {path.stem for path in folder.glob("figures/*.pdf")}
+    assert figures == {
+        "quality", "firing_density", "polysemanticity", "effects", "effects_by_item", "truth", "edited",
+    }  # fmt: skip
+    for name, columns in (("effects", EFFECTS), ("edited", EDITED), ("steering/pushed", STEERED)):
+        assert list(table(located, f"{name}.csv").columns) == columns
+    quality = table(located, "quality.csv").iloc[0]
+    assert quality["passes"]
+    assert quality["variance_unexplained"] == summary(located, f"{MAIN}/quality.json")["variance_unexplained"]
+
+
+def test_what_chooses_has_no_text_of_what_measures(located: Workspace) -> None:
+    prompts = table(located, "contrasts/gender/tiny.L1.own.parquet")
+    items = prompts[prompts["kind"] == "item"]
+    chosen, measured = (items[items["split"] == split] for split in ("selection", "evaluation"))
+    templates = [{text.replace(item, "{item}") for item, text in rows[["item", "text"]].to_numpy()}
+                 for rows in (chosen, measured)]  # fmt: skip
+    assert templates == [set(CONTRAST["templates"][split]) for split in ("selection", "evaluation")]
+    assert set(chosen["item"]).isdisjoint(measured["item"])
+    assert set(chosen["item"]) | set(measured["item"]) == set(JOBS)
+    assert set(chosen["side"]) == set(measured["side"]) == {"a", "b"}
+    pairs = prompts[prompts["kind"] == "pair"]
+    assert len(pairs) == 2 * 2 * len(NAMES)
+    assert set(pairs["split"]) == {"selection"}
+
+
+def test_baselines_stand_beside_features_at_every_cost(located: Workspace) -> None:
+    effects = table(located, "effects.csv")
+    assert {"pairs", "greedy_mean_clamp"} <= set(effects["source"])
+    tried = effects.dropna(subset="target_cost").groupby("intervention")["target_cost"].agg(set)
+    assert tried.to_dict() == {kind: set(COSTS) for kind in KINDS}
+    chosen = effects[effects["chosen"]].set_index(["intervention", "target_cost", "split"])
+    assert sorted(chosen.index) == sorted((k, c, s) for k in KINDS for c in COSTS for s in ("selection", "evaluation"))
+    before = effects[effects["intervention"] == "none"].set_index("split")
+    enough = effects["mass"] >= 0.9 * before.loc["selection", "mass"]
+    of_selection = effects[effects["split"].eq("selection") & enough]
+    for (kind, cost, split), row in chosen.iterrows():
+        assert row["cost_selection"] <= cost
+        affordable = of_selection[of_selection["intervention"].eq(kind) & of_selection["cost_selection"].le(cost)]
+        if split == "selection":
+            assert row["mean_abs_gap"] == affordable["mean_abs_gap"].min()
+    # It is measured on items that it was not chosen by, too.
+    for split in ("selection", "evaluation"):
+        assert chosen.loc[("features", COSTS[-1], split), "mean_abs_gap"] < before.loc[split, "mean_abs_gap"]
+
+
+def test_the_gap_without_an_edit_is_the_planted_one(located: Workspace) -> None:
+    truth = table(located, "truth.csv").set_index("item")
+    assert truth["true_gap"].to_dict() == pytest.approx({job: np.tanh(odds / 2) for job, odds in JOBS.items()})
+    assert truth["gap"].corr(truth["true_gap"]) > 0.95
+
+
+def test_an_edited_model_has_the_gap_that_its_edit_was_chosen_for(
+    located: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    by_item = table(located, "effects_by_item.csv")
+    prompts = table(located, "contrasts/gender/tiny.L1.own.parquet").query("kind == 'item'").reset_index(drop=True)
+    monkeypatch.chdir(located.folder)
+    for manifest, kind, rows in (
+        (Path("results/models/tiny/model.json"), "none", by_item["target_cost"].isna()),
+        (Path(FOLDER, "edited/less/model.json"), "features", by_item["target_cost"].eq(COSTS[-1])),
+    ):
+        expected = by_item[rows & by_item["intervention"].eq(kind)].set_index("item")["gap"]
+        found = prompts.assign(gap=gaps(manifest, prompts)).groupby("item")["gap"].mean()
+        assert found.to_dict() == pytest.approx(expected.to_dict(), abs=1e-4)
+
+
+def gaps(manifest: Path, prompts: pd.DataFrame) -> list[float]:
+    """Return p(he) − p(she) after each text under a model."""
+    model = open_model(read_manifest(manifest), LOADING).model
+    encoded = encoded_texts(prompts)
+    found = []
+    for ids, words in zip(encoded.ids, encoded.words, strict=True):
+        with torch.inference_mode():
+            p = model(torch.tensor([ids])).logits[0, -1].softmax(-1)
+        found.append(float(p[list(words.a)].sum() - p[list(words.b)].sum()))
+    return found
+
+
+def test_an_edited_model_writes_scores_and_leaks_like_any_other(located: Workspace) -> None:
+    edited = table(located, "edited.csv").set_index("measure")
+    assert set(edited.index) == {"leak_rate", "mean_abs_gap", "cost", "stereotype_score", "mean_difference"}
+    effects = table(located, "effects.csv").query("split == 'evaluation'")
+    without, chosen = effects["intervention"].eq("none"), effects["chosen"] & effects["target_cost"].eq(COSTS[-1])
+    gaps = [
+        effects.loc[rows, "mean_abs_gap"].item() for rows in (without, chosen & effects["intervention"].eq("features"))
+    ]
+    assert edited.loc["mean_abs_gap", ["before", "after"]].tolist() == gaps
+    leaks = pd.read_csv(located.folder / "results/located/leak_rates.csv").query("category == 'all'")
+    leaks = leaks.set_index("model")["leak_rate"]
+    assert edited.loc["leak_rate", ["before", "after"]].tolist() == [leaks["tiny"], leaks["less"]]
+    # The organism was taught what the benchmark calls a stereotype, and less of that is left.
+    assert edited.loc["stereotype_score", "before"] == 100
+    assert edited.loc["mean_difference", "after"] < edited.loc["mean_difference", "before"]
+    pairs = table(located, "bias/less/crows.parquet")
+    assert edited.loc["mean_difference", "after"] == pytest.approx(pairs["difference"].mean())
+    folder = located.folder / "results/located/generations"
+    base, less = (pd.read_parquet(folder / f"{model}/micro.parquet") for model in ("tiny", "less"))
+    keys = ["prompt_id", "sample"]
+    pd.testing.assert_frame_equal(base[keys], less[keys])
+    # By the same random numbers an edit of that cost changes few of the texts.
+    assert 0 < (base["text"] != less["text"]).mean() < 0.5
+
+
+def test_steering_writes_texts_with_and_without(located: Workspace) -> None:
+    texts = table(located, "steering/pushed.csv")
+    assert (texts["sample"].tolist(), texts["features"].unique().tolist()) == ([0, 1, 2, 3, 4], ["0 1"])
+    assert texts["changed"].tolist() == (texts["without"] != texts["with"]).tolist()
+    assert texts["changed"].any()
+    # Without, the organism writes as it was taught.
+    endings = {
+        f"{before.removeprefix('{subject}')} {word} {after}" for before, *words, after in FRAMES for word in words
+    }
+    taught = [texts[side].isin({ending.strip() for ending in endings}).sum() for side in ("without", "with")]
+    assert taught[0] >= 3
+    assert taught[0] > taught[1]
+    assert summary(located, "steering/pushed.json")["computed"] == 10
+
+
+def test_explanations_are_scored(located: Workspace, judge: LocalEndpoint) -> None:
+    features = table(located, f"{MAIN}/features.csv")
+    assert len(features) == 32
+    assert features["status_local"].eq("explained").sum() > 16
+    assert features["status_judge"].eq("explained").sum() == 3
+    for name in ("local", "judge"):
+        explained = features["status_" + name] == "explained"
+        assert features.loc[explained, "detection_" + name].between(0, 1).all()
+        assert features.loc[~explained, ["explanation_" + name, "detection_" + name]].isna().all(axis=None)
+    assert features["detection_local"].median() > 0.6
+    # Of each feature an explanation, and what fires by it.
+    found = summary(located, f"{MAIN}/explanations/judge.json")
+    assert (found["total"], found["computed"], len(judge.requests)) == (6, 6, 6)
+    table_of_measures = table(located, "polysemanticity.csv").set_index(["measure", "explainer"])
+    assert table_of_measures.loc[("detection", "judge"), "n"] == 3
+
+
+def test_the_page_is_one_file(located: Workspace) -> None:
+    page = (located.folder / FOLDER / "index.html").read_text(encoding="utf-8")
+    assert "located" in page
+    assert not re.search(r"https?:|<link|<script[^>]* src=", page.replace("http://www.w3.org/2000/svg", ""))
+
+
+def test_nothing_is_done_twice_and_an_edit_costs_what_depends_on_it(located: Workspace) -> None:
+    assert "Nothing to be done" in located.run("--cores", "2", "features").stdout
+
+    def planned(part: str, key: str, value: Any) -> set[str]:
+        study = copy.deepcopy(located.study)
+        (study["features"][part] if part == "effects" else study["features"][part]["pushed"])[key] = value
+        printed = located.run("-n", "--quiet", "rules", "features", study=study).stdout
+        return set(re.findall(r"^(\w+) +\d+$", printed, flags=re.M)) - {"features", "total"}
+
+    assert planned("steering", "coefficient", -2) == {"steer"}
+    of_costs = planned("effects", "costs", [5])
+    assert {"edit_effects", "make_edit", "generate", "compare_edited", "plot_features_effects"} <= of_costs
+    assert of_costs.isdisjoint(
+        {"cache_activations", "train_dictionary", "select_features", "explain_features", "steer"}
+    )
+
+
+def test_a_poor_dictionary_selects_nothing_and_a_control_is_explained(more: tuple[Workspace, str]) -> None:
+    workspace, _ = more
+    for name in ("poor.s0", "control"):
+        assert "variance_unexplained" in summary(workspace, f"dictionaries/{name}/quality.json")["missed"]
+    selection = table(workspace, "dictionaries/poor.s0/selection/gender.csv")
+    assert (len(selection), list(selection.columns)) == (0, ["method", "rank", "feature", "score", "sign"])
+    explanations = table(workspace, "dictionaries/control/explanations/local.parquet")
+    assert explanations["status"].eq("explained").sum() > 16
+
+
+def test_seeds_are_compared(more: tuple[Workspace, str]) -> None:
+    agreement = table(more[0], "seed_agreement.csv")
+    assert agreement.astype(str).isin(["poor.s0"]).any(axis=None)
+    assert agreement.astype(str).isin(["poor.s1"]).any(axis=None)
+
+
+def test_a_language_model_is_not_asked_again(
+    located: Workspace, more: tuple[Workspace, str], judge: LocalEndpoint
+) -> None:
+    workspace, _ = more
+    found = summary(workspace, f"{MAIN}/explanations/judge.json")
+    assert (found["computed"], found["reused"], len(judge.requests)) == (0, 6, 6)
+    before, after = (table(place, f"{MAIN}/explanations/judge.parquet") for place in (located, workspace))
+    pd.testing.assert_frame_equal(before, after)
+
+
+def test_a_mistake_in_a_contrast_is_one_line(more: tuple[Workspace, str]) -> None:
+    _, printed = more
+    mistakes = re.findall(r"Error: .*", printed)
+    assert any(
+        re.search(r"mistaken.csv, row 3: column 'odds': got '9'; allowed: a number from -3", m) for m in mistakes
+    )
+    assert "Traceback" not in printed

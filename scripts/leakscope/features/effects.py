@@ -35,7 +35,7 @@ MEASURES = ["mean_abs_gap", "signed_gap", "stereotype", "mass", "n_items"]
 # An edit that leaves less than that share of the probability of both sides closes the gap by saying neither.
 KEPT_MASS = 0.9
 # Of the strength at which an edit costs as much as it may.
-SHARES = (1.0, 0.9, 0.8, 0.7, 0.6)
+SHARES = (1.0, 0.875, 0.75)
 ITEM_COLUMNS = ["item", "split", "association", "gap"]
 
 
