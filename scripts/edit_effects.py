@@ -18,7 +18,7 @@ from leakscope.features.contrasts import ITEM, items_of
 from leakscope.features.dictionary_files import open_dictionary
 from leakscope.features.effects import Bench, Texts
 from leakscope.features.greedy import GREEDY, choose_greedily
-from leakscope.features.interventions import Planner, plan_interventions
+from leakscope.features.interventions import Planner, largest_activations, plan_interventions
 from leakscope.features.neutral_texts import neutral_halves, own_neutral_halves
 from leakscope.features.selection import open_contrasted
 from leakscope.job import job
@@ -47,16 +47,16 @@ def main(snakemake: "Snakemake") -> None:
         neutral = own_neutral_halves(model, read_corpus(Path(given.neutral)), items_of(prompts), number)
     else:
         neutral = neutral_halves(model, read_neutral_texts(Path(given.neutral)), items_of(prompts), number)
-    firing = pd.read_parquet(given.firing).set_index("feature")["maximum"].to_dict()
+    held_out = pd.read_parquet(given.firing).set_index("feature")["maximum"].to_dict()
+    maxima = largest_activations(contrasted, held_out)
     texts = Texts(prompts[prompts["kind"].eq(ITEM)].reset_index(drop=True), *neutral)
     bench = Bench(model.model, contrasted.dictionary, texts, batch_size=params.batch_size)
     selection, costs = pd.read_csv(given.selection), params.settings["costs"]
     if GREEDY in params.settings["methods"]:
         how = {"names": params.settings["edits"], "size": max(params.settings["sizes"]), "largest_cost": max(costs)}
-        alive = selection[selection["feature"].map(firing).gt(0)]
-        greedy = choose_greedily(bench, alive, Planner(contrasted, firing).edit, **how)
+        greedy = choose_greedily(bench, selection, Planner(contrasted, maxima).edit, **how)
         selection = pd.concat([selection, greedy], ignore_index=True)
-    families = plan_interventions(contrasted, selection, firing, params.settings)
+    families = plan_interventions(contrasted, selection, maxima, params.settings)
     measured = bench.measure(families, costs, f"{wildcards.dictionary}, {wildcards.contrast}")
     names = {"dictionary": wildcards.dictionary, "contrast": wildcards.contrast}
     chosen = choose_edits(bench.without(), measured, costs, Bootstrap(**params.bootstrap), names)

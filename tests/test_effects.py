@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from leakscope.features.contrast_words import encode_texts, encoded_texts
 from leakscope.features.contrasts import items_of, template_texts
 from leakscope.features.edits import editing, from_json
 from leakscope.features.effects import SHARES, Bench, Measured, Texts, measures
-from leakscope.features.greedy import choose_greedily
+from leakscope.features.greedy import LEAST, choose_greedily
 from leakscope.features.interventions import INTERVENTIONS, Family, Planner, plan_interventions
 from leakscope.features.neutral_texts import neutral_halves, own_neutral_halves
 from leakscope.features.selection import Contrasted, no_features, select_features
@@ -97,7 +98,9 @@ def chosen(bench: Bench, measured: list[Measured]) -> Chosen:
 def greedy(bench: Bench, contrasted: Contrasted, maxima: dict[int, float]) -> pd.DataFrame:
     selection = select_features(contrasted, ["groups", "direct"])
     how: dict[str, Any] = {"names": ["add", "ablate", "mean_clamp"], "size": 3, "largest_cost": 1e6}
-    return choose_greedily(bench, selection, Planner(contrasted, maxima).edit, **how)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("leakscope.features.greedy.LEAST", -math.inf)  # whether it helps or not
+        return choose_greedily(bench, selection, Planner(contrasted, maxima).edit, **how)
 
 
 def test_each_feature_is_the_one_that_leaves_the_least_gap(
@@ -112,12 +115,30 @@ def test_each_feature_is_the_one_that_leaves_the_least_gap(
         for place, score in enumerate(rows["score"]):
             left = {f: bench.gap(edit(name, [*taken[:place], f])) for f in pool - set(taken[:place])}
             assert left[taken[place]] == min(left.values()) == score
-        assert rows["score"].is_monotonic_decreasing
+
+
+def test_a_feature_that_helps_too_little_is_not_taken(
+    bench: Bench, contrasted: Contrasted, maxima: dict[int, float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    selection, edit = select_features(contrasted, ["groups", "direct"]), Planner(contrasted, maxima).edit
+    how: dict[str, Any] = {"names": ["ablate", "mean_clamp"], "size": 3, "largest_cost": 1e6}
+    scores = choose_greedily(bench, selection, edit, **how).groupby("method")["score"]
+    start = bench.gap(None)
+    for _, left in scores:
+        steps = -np.diff([start, *left])
+        assert (steps >= LEAST * start).all()
+    monkeypatch.setattr("leakscope.features.greedy.LEAST", 1.1)
+    assert choose_greedily(bench, selection, edit, **how).empty
 
 
 def test_a_feature_that_makes_the_edit_too_dear_is_not_taken(
-    bench: Bench, contrasted: Contrasted, maxima: dict[int, float], greedy: pd.DataFrame
+    bench: Bench,
+    contrasted: Contrasted,
+    maxima: dict[int, float],
+    greedy: pd.DataFrame,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("leakscope.features.greedy.LEAST", -math.inf)
     edit = Planner(contrasted, maxima).edit
     of_ablation = greedy.loc[greedy["method"].eq("greedy_ablate"), "feature"].tolist()
     first = bench.cost(edit("ablate", of_ablation[:1]))

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from leakscope.features.accuracy import balanced_accuracy
 from leakscope.features.detection import (
-    balanced_accuracy,
     detection_prompt,
     explanation_prompt,
     read_detection,

@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from leakscope.errors import InputError
+from leakscope.features.accuracy import balanced_accuracy
 from leakscope.features.contrast_activations import ContrastActivations
 from leakscope.features.dictionary import Dictionary
 from leakscope.features.monosemanticity import (
-    balanced_accuracy,
     best_question,
     examples,
     grow_and_answer,

@@ -14,7 +14,8 @@ from leakscope.features.files import contrast_files, corpus_files, said_layer
 from leakscope.tables import read_utf8
 
 OWN = "own"
-GREEDY = "greedy"  # as features.greedy says, which needs torch
+# As features.greedy says, which needs torch: its name, and the edits that it chooses for.
+GREEDY, TAKING_AWAY = "greedy", ("ablate", "mean_clamp")
 READ = ("organism", "hub", "local", "tuned")
 EXAMPLE = "studies/gpt2_gender.yaml has one"
 # What configurations of models call their number of blocks.
@@ -47,11 +48,7 @@ def check_features(config: Mapping[str, Any]) -> None:
     _check_labels(features["dictionaries"])
     for name, entry in features["contrasts"].items():
         _check_contrast(("features", "contrasts", name), entry, config)
-    if features["effects"]["methods"] == [GREEDY]:
-        raise InputError(
-            f"{dotted(('features', 'effects', 'methods'))}: got '{GREEDY}' alone, which takes the best of the other "
-            "methods; allowed: at least one beside it."
-        )
+    _check_greedy(features["effects"])
     for name, entry in features["steering"].items():
         _check_features_of(("features", "steering", name), entry, features["dictionaries"])
     for entry in features["benchmarks"].values():
@@ -155,6 +152,22 @@ def _check_contrast(where: tuple[str, ...], entry: Mapping[str, Any], config: Ma
     names = [name for name in config["study"]["prompt_sets"] if config["prompt_sets"][name]["source"] == "templates"]
     if entry["prompt_set"] not in names:
         raise one_of(dotted((*where, "prompt_set")), entry["prompt_set"], names)
+
+
+def _check_greedy(effects: Mapping[str, Any]) -> None:
+    """Check that the method ``greedy`` has features to choose from, and an edit to choose them for."""
+    if GREEDY not in effects["methods"]:
+        return
+    if effects["methods"] == [GREEDY]:
+        raise InputError(
+            f"{dotted(('features', 'effects', 'methods'))}: got '{GREEDY}' alone, which takes the best of the other "
+            "methods; allowed: at least one beside it."
+        )
+    if not set(TAKING_AWAY) & set(effects["edits"]):
+        raise InputError(
+            f"{dotted(('features', 'effects', 'methods'))}: got '{GREEDY}', which chooses for {' and '.join(TAKING_AWAY)}, "
+            f"and edits are {', '.join(effects['edits'])}; allowed: one of these among `edits`, or no '{GREEDY}'."
+        )
 
 
 def _check_features_of(where: tuple[str, ...], entry: Mapping[str, Any], dictionaries: Mapping[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""What a model has at each token of a contrast's texts, and how the gap at their end depends on it."""
+"""What a model has at each token of a contrast's texts, and how the gap at their end depends on what it has there."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class ContrastActivations(NamedTuple):
     """What a model has before a block at the tokens of a contrast's texts; beginnings (position 0) are left out.
 
     residuals: [n, d], float32.
-    gradients: [n, d], float32: of log p_a − log p_b at the text's end.
+    gradients: [texts, d], float32: of log p_a − log p_b at the text's end, by the residual of its last token.
     rows: [n], number of the text.
     positions: [n], place in the text as the model reads it.
     last: [n], whether it is the text's last token.
@@ -56,7 +56,7 @@ class Recorded(NamedTuple):
 
 
 class _Read(NamedTuple):
-    """Of some texts: residuals and gradients, [tokens, d] each, and the log-probabilities of both sides."""
+    """Of some texts: residuals [tokens, d], the gradient at the last one, [d], and log-probabilities of both sides."""
 
     tokens: dict[int, tuple[Tensor, Tensor]]
     sides: dict[int, tuple[float, float]]
@@ -92,7 +92,7 @@ def record_contrast(
     rows = torch.repeat_interleave(torch.arange(len(lengths)), torch.tensor(lengths) - 1)
     activations = ContrastActivations(
         torch.cat([tokens[row][0] for row in range(len(lengths))]),
-        torch.cat([tokens[row][1] for row in range(len(lengths))]),
+        torch.stack([tokens[row][1] for row in range(len(lengths))]),
         rows,
         positions,
         positions == torch.tensor(lengths)[rows] - 1,
@@ -160,10 +160,10 @@ def _read_batch(model: PreTrainedModel, encoded: EncodedTexts, layer: int, batch
     places = torch.arange(len(rows), device=logits.device), (lengths - 1).to(logits.device)
     logprobs = side_logprobs(logits[places].float().log_softmax(-1), [encoded.words[row] for row in batch])
     (gradients,) = torch.autograd.grad((logprobs[:, 0] - logprobs[:, 1]).sum(), kept)
-    values = [tensor.detach().float().cpu() for tensor in (kept[0], gradients)]
+    residuals, ends = (tensor.detach().float().cpu() for tensor in (kept[0], gradients[places]))
     return _Read(
         {
-            row: (values[0][place, 1:length].clone(), values[1][place, 1:length].clone())
+            row: (residuals[place, 1:length].clone(), ends[place])
             for place, (row, length) in enumerate(zip(batch, lengths.tolist(), strict=True))
         },
         {row: (pair[0], pair[1]) for row, pair in zip(batch, logprobs.detach().double().tolist(), strict=True)},

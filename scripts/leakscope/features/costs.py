@@ -79,8 +79,8 @@ class Rereader:
 
     @torch.inference_mode()
     def changes(self, change: Change) -> list[Tensor]:
-        """Return what an edit of strength 1 adds to the residuals, batch by batch."""
-        return [change(batch.residuals) for batch in self.batches]
+        """Return what an edit of strength 1 adds to the residuals, batch by batch: to the first of a text nothing."""
+        return [_but_first(change(batch.residuals)) for batch in self.batches]
 
     @torch.inference_mode()
     def logits(self, changes: Sequence[Tensor] | None = None, strength: float = 1.0) -> Iterator[tuple[_Batch, Tensor]]:
@@ -213,6 +213,13 @@ class NeutralCost:
             total += float(losses.view_as(wanted)[asked.to(logits.device)].double().sum())
             n_tokens += int(asked.sum())
         return total / n_tokens
+
+
+def _but_first(change: Tensor) -> Tensor:
+    """Return a change of residuals, [rows, tokens, d], without that of the first token (see ``beginnings``)."""
+    kept = change.clone()
+    kept[:, 0] = 0
+    return kept
 
 
 def _return(value: Any, *_: Any, **__: Any) -> Any:

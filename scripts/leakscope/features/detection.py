@@ -90,12 +90,6 @@ def shuffled(firing: pd.DataFrame, silent: pd.DataFrame, seed: int, feature: int
     return [texts[place] for place in order], [fires[place] for place in order]
 
 
-def balanced_accuracy(said: Sequence[bool], fires: Sequence[bool]) -> float:
-    """Return ½ (share of the firing that are said to fire + share of the others that are not); both must be there."""
-    claims, truth = np.asarray(said, dtype=bool), np.asarray(fires, dtype=bool)
-    return float((claims[truth].mean() + (~claims[~truth]).mean()) / 2)
-
-
 def _numbered(texts: Iterable[str]) -> list[str]:
     return [f"{number}. {text}" for number, text in enumerate(texts, 1)]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import torch
@@ -178,8 +178,8 @@ def hash_dictionary(folder: Path) -> str:
 
 
 def _patterns(folder: str) -> list[str]:
-    """Return the files of a dictionary in a repository."""
-    return [f"{folder}/{name}" for name in (SETTINGS, WEIGHTS, SPARSITY)]
+    """Return the files of a dictionary in a repository, as the hub names them: those at its top without ``./``."""
+    return [str(PurePosixPath(folder) / name) for name in (SETTINGS, WEIGHTS, SPARSITY)]
 
 
 def _read_tensors(folder: Path, settings: Mapping[str, Any]) -> dict[str, Tensor]:

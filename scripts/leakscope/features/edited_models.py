@@ -14,7 +14,7 @@ from leakscope.laws import code_hash
 from leakscope.manifests import describe_edited
 
 # What these modules do is a part of what an edited model is: another way to edit must not find the texts of this one.
-CODE = ("edits.py", "dictionary.py", "dictionary_files.py", "dictionary_settings.py")
+CODE = ("edits.py", "beginnings.py", "dictionary.py", "dictionary_files.py", "dictionary_settings.py")
 FIRING = ("maximum", "mean_active")
 FEATURES = "features"  # the intervention by features of a dictionary, among those that are compared with it
 

@@ -1,7 +1,8 @@
 """Edits of the residual stream before one block: what is added to it, by features of a dictionary or by a direction.
 
 An edit says what changes, never what the residual is to be: what a dictionary does not explain stays where it is. The
-change is computed in float32 and added in the model's own number format.
+change is computed in float32 and added in the model's own number format. The first token of a text is never changed
+(see ``beginnings``).
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from leakscope.phases import written_tokens
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
+    from leakscope.features.beginnings import Beginnings
     from leakscope.features.dictionary import Dictionary
 
 ADD, MOVE, PROJECT = "add", "move", "project"
@@ -216,28 +218,48 @@ def editing(model: PreTrainedModel, edit: Edit, dictionary: Dictionary | None = 
         yield
 
 
-def install(model: PreTrainedModel, edit: Edit, dictionary: Dictionary | None = None) -> RemovableHandle:
-    """Let a model read and write with an edit until it is removed by what is returned.
+class Installed(NamedTuple):
+    """An edit that a model reads and writes with: until it is removed, or the context is left."""
+
+    handles: list[RemovableHandle]
+
+    def remove(self) -> None:
+        """Take the edit away."""
+        for handle in self.handles:
+            handle.remove()
+
+    def __enter__(self) -> Installed:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.remove()
+
+
+def install(model: PreTrainedModel, edit: Edit, dictionary: Dictionary | None = None) -> Installed:
+    """Let a model read and write with an edit, wherever no text begins, until it is removed by what is returned.
 
     Raises:
         InputError: the model has no such layer or is of another width, or the edit does not fit the dictionary.
     """
     # Imported here: names and JSON of edits are asked for where no model is.
+    from leakscope.features.beginnings import Beginnings
     from leakscope.features.residuals import check_layer, decoder_blocks
 
     check_layer(model, edit.layer)
-    hook = _Hook(edit, dictionary)
+    beginnings = Beginnings()
+    hook = _Hook(edit, dictionary, beginnings)
     width = dictionary.width if edit.features and dictionary is not None else len(edit.direction)
     if width != (hidden := model.config.get_text_config().hidden_size):
         raise InputError(f"edit {edit.name or edit.kind!r}: got a width of {width}; allowed: {hidden}, the model's.")
-    return decoder_blocks(model)[edit.layer].register_forward_pre_hook(hook, with_kwargs=True)
+    block = decoder_blocks(model)[edit.layer]
+    return Installed([block.register_forward_pre_hook(hook, with_kwargs=True), *beginnings.watch(model)])
 
 
 class _Hook:
     """Changes what a block is given."""
 
-    def __init__(self, edit: Edit, dictionary: Dictionary | None) -> None:
-        self.edit, self.change = edit, edit_change(edit, dictionary)
+    def __init__(self, edit: Edit, dictionary: Dictionary | None, beginnings: Beginnings) -> None:
+        self.edit, self.change, self.beginnings = edit, edit_change(edit, dictionary), beginnings
 
     def __call__(
         self, _: torch.nn.Module, given: tuple[Any, ...], named: dict[str, Any]
@@ -257,5 +279,8 @@ class _Hook:
         if chosen is False:
             return hidden
         change = self.change(hidden)
+        begins = self.beginnings.of(hidden)
+        if begins is not None:
+            chosen = ~begins & chosen
         # Not a sum alone: what does not change must keep its bits, and −0 + 0 is 0.
         return torch.where((change != 0) & chosen, hidden + change.to(hidden.dtype), hidden)

@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from leakscope.features.accuracy import balanced_accuracy
 from leakscope.features.detection import (
-    balanced_accuracy,
     detection_prompt,
     explanation_prompt,
     read_detection,

@@ -47,8 +47,8 @@ def choose_greedily(
 ) -> pd.DataFrame:
     """Return the columns of ``selection``: of each edit the features in the order in which they were taken.
 
-    The method is ``greedy_<edit>``, the score what of the mean |gap| is left with the feature, and the sign that of the
-    pool.
+    The method is ``greedy_<edit>``; the score is minus what of the mean |gap| is left with the feature and those before
+    it, so that more is better, as it is of other methods; the sign is that of the pool.
 
     Args:
         bench: what edits are tried on.
@@ -64,7 +64,7 @@ def choose_greedily(
     for name in [name for name in NAMES if name in names]:
         taken = _taken(bench, list(signs.index), partial(edit_of, name), size, largest_cost, name)
         for rank, (feature, left) in enumerate(taken.items(), 1):
-            rows.append((f"{GREEDY}_{name}", rank, feature, left, signs[feature]))
+            rows.append((f"{GREEDY}_{name}", rank, feature, -left, signs[feature]))
     return pd.DataFrame(rows, columns=selection.columns).astype(selection.dtypes.to_dict())
 
 

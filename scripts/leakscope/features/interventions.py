@@ -7,8 +7,13 @@
 * ``difference_in_means``: along the difference between the mean residuals at the end of the two texts of minimal
   ``pairs``, or of ``groups`` of items (Marks & Tegmark 2023, arXiv 2310.06824): projected to the middle, or added. That
   of pairs is projected to the middle between groups, too.
-* ``random_features``: as many features that fire at the contrast's texts and were not selected, drawn by a seed.
+* ``random_features``: as many features that were not selected, drawn by a seed from those that fire at the last token of
+  the items' texts, where the gap is read: of selected ones, drawn as well, each time the one that fires there most
+  nearly as often (see ``draw_alike``).
 * ``random_direction``: drawn from the sphere, edited as the difference in means.
+
+A feature's maximum is its largest activation on held-out text or at the texts to select by, whichever is larger: of
+little held-out text it may not be known otherwise.
 
 What moves to a target may go beyond it, up to as far again: few features do not hold all of an association, nor does
 one direction, and what they overshoot may make up for the rest.
@@ -16,18 +21,22 @@ one direction, and what they overshoot may make up for the rest.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from leakscope.features.contrasts import SELECTION, A, B
 from leakscope.features.edits import ADD, MOVE, PROJECT, Edit
 from leakscope.features.greedy import GREEDY
 from leakscope.features.selection import Contrasted
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
 
 NONE, FEATURES, DIFFERENCE = "none", "features", "difference_in_means"
 RANDOM_FEATURES, RANDOM_DIRECTION = "random_features", "random_direction"
@@ -73,16 +82,16 @@ def plan_interventions(
         contrasted: a contrast as a dictionary sees it.
         selection: its selected features; may be none. Those of ``greedy.choose_greedily`` are edited as they were
             chosen for.
-        maxima: feature → its largest activation on held-out text; features without one are left out.
+        maxima: feature → its largest activation, see ``largest_activations``; one that never fires is left out.
         settings: ``sizes, edits, baseline_seeds``.
     """
     planner = Planner(contrasted, maxima)
     sizes, seeds = sorted(settings["sizes"]), settings["baseline_seeds"]
     families: list[Family] = []
     taken: set[int] = set()
+    selection = selection[[maxima.get(feature, 0) > 0 for feature in selection["feature"]]]
     for method in selection["method"].unique():
-        known = [maxima.get(feature, 0) > 0 for feature in selection["feature"]]
-        rows = selection[selection["method"].eq(method).to_numpy(bool) & np.array(known, bool)].head(sizes[-1])
+        rows = selection[selection["method"].eq(method)].head(sizes[-1])
         features, signs = rows["feature"].tolist(), rows["sign"].tolist()
         taken.update(features)
         names = [method.removeprefix(f"{GREEDY}_")] if method.startswith(GREEDY) else settings["edits"]
@@ -98,10 +107,10 @@ def plan_interventions(
         along, middle = differences["pairs"][0], differences["groups"][1]
         project, *_ = planner.of_direction(DIFFERENCE, f"pairs, {MIDDLE_OF_GROUPS}", None, along, middle)
         families.append(project)
-    active = contrasted.active([*a, *b]).nonzero()[:, 0].tolist()
-    others = [feature for feature in active if feature not in taken and maxima.get(feature, 0) > 0]
+    rates = contrasted.firing_rates(contrasted.ends([*a, *b])).numpy()
+    active = contrasted.maxima(contrasted.tokens([*a, *b])).numpy() > 0
     for seed in seeds:
-        drawn = np.random.default_rng(seed).permutation(others)[: sizes[-1]].tolist()
+        drawn = draw_alike(rates, active, taken, sizes[-1], seed)
         for size in _fitting(sizes, len(drawn)):
             families += planner.of_features(RANDOM_FEATURES, None, seed, drawn[:size], [1] * size, settings["edits"])
     for seed in seeds:
@@ -111,6 +120,46 @@ def plan_interventions(
         random = torch.tensor(direction / np.linalg.norm(direction)).float() * length
         families += planner.of_direction(RANDOM_DIRECTION, None, seed, random, differences["groups"][1])
     return families
+
+
+def largest_activations(contrasted: Contrasted, held_out: Mapping[int, float]) -> dict[int, float]:
+    """Return feature → its largest activation on held-out text or at the contrast's texts to select by; 0: none.
+
+    Args:
+        contrasted: a contrast as a dictionary sees it.
+        held_out: feature → its largest activation on held-out text.
+    """
+    there = contrasted.maxima(contrasted.tokens(contrasted.texts(SELECTION))).tolist()
+    return {feature: max(maximum, held_out.get(feature, 0.0)) for feature, maximum in enumerate(there)}
+
+
+def draw_alike(rates: Floats, active: Bools, taken: Collection[int], number: int, seed: int) -> list[int]:
+    """Return features beside some that are taken, in the order in which they are drawn.
+
+    For each of the taken, in an order of chance, the one whose rate is nearest in logarithm, of equal ones any; where
+    there are too few with a rate, any active ones after them.
+
+    Args:
+        rates: [F], share of tokens at which a feature fires; those without one, of the taken, have none alike.
+        active: [F], whether it fires at all.
+        taken: features.
+        number: that are drawn, if there are so many.
+        seed: of the order.
+    """
+    generator = np.random.default_rng(seed)
+    order = generator.permutation(len(rates))
+    wanted = [feature for feature in generator.permutation(sorted(taken)) if rates[feature] > 0]
+    free = order[active[order] & ~np.isin(order, sorted(taken))]
+    pool, rest = free[rates[free] > 0], free[rates[free] == 0]
+    drawn: list[int] = []
+    while len(pool) and len(drawn) < number:
+        # Of the taken there may be fewer than are drawn: then in turn. Where there are none, the order decides alone.
+        like = rates[wanted[len(drawn) % len(wanted)]] if wanted else 1.0
+        distance = np.abs(np.log(rates[pool] / like)) if wanted else np.zeros(len(pool))
+        place = int(distance.argmin())
+        drawn.append(int(pool[place]))
+        pool = np.delete(pool, place)
+    return [*drawn, *rest[: number - len(drawn)].tolist()]
 
 
 class Planner:

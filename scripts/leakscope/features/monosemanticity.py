@@ -21,9 +21,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from leakscope.features.accuracy import balanced_accuracy
+
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 DEPTHS = 5
+# Features whose activations are sorted at once: of a large dictionary, all at once would not fit.
+COLUMNS = 1024
 
 
 class Examples(NamedTuple):
@@ -83,15 +87,19 @@ def monosemanticity(train: Examples, test: Examples, removed: int = 1) -> Monose
     return Monosemanticity(first.feature, accuracies[0], local, overall, accuracies[0] * (local + overall) / 2)
 
 
-def balanced_accuracy(answers: Bools, labels: Bools) -> float:
-    """Return the mean over both classes of the share that is answered rightly; NaN where one is empty."""
-    if labels.all() or not labels.any():
-        return float("nan")
-    return float((answers[labels].mean() + (~answers[~labels]).mean()) / 2)
-
-
 def best_question(train: Examples) -> Question:
     """Return the question that leaves the least Gini impurity; of equal ones, that about the first feature."""
+    total, positive = train.weights.sum(), (train.weights * train.labels).sum()
+    best, least = Question(-1, 0.0), positive * (1 - positive / total) - 1e-12
+    for start in range(0, train.values.shape[1], COLUMNS):
+        found, impurity = _best_question(train._replace(values=train.values[:, start : start + COLUMNS]))
+        if impurity < least:
+            best, least = found._replace(feature=start + found.feature), impurity
+    return best
+
+
+def _best_question(train: Examples) -> tuple[Question, float]:
+    """Return the question that leaves the least impurity, and how much; infinite where there is none to ask."""
     values, labels, weights = train
     total, positive = weights.sum(), (weights * labels).sum()
     order = values.argsort(axis=0, kind="stable")
@@ -101,10 +109,10 @@ def best_question(train: Examples) -> Question:
         impurity = right * (1 - right / below) + (positive - right) * (1 - (positive - right) / (total - below))
     # Between equal values there is no threshold.
     impurity = np.where(ordered[1:] > ordered[:-1], impurity, np.inf)
-    if not impurity.size or not impurity.min() < positive * (1 - positive / total) - 1e-12:
-        return Question(-1, 0.0)
+    if not impurity.size:
+        return Question(-1, 0.0), np.inf
     feature, place = (int(number) for number in np.unravel_index(impurity.T.argmin(), impurity.T.shape))
-    return Question(feature, float(ordered[place : place + 2, feature].mean()))
+    return Question(feature, float(ordered[place : place + 2, feature].mean())), float(impurity[place, feature])
 
 
 def grow_and_answer(train: Examples, asked: Floats, depth: int) -> Bools:

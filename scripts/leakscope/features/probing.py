@@ -20,7 +20,8 @@ from scipy import optimize, special
 
 from leakscope.errors import InputError
 from leakscope.features.contrasts import EVALUATION, SELECTION, A, B
-from leakscope.features.monosemanticity import Bools, Examples, Floats, balanced_accuracy, examples, monosemanticity
+from leakscope.features.accuracy import balanced_accuracy
+from leakscope.features.monosemanticity import Bools, Examples, Floats, examples, monosemanticity
 from leakscope.features.selection import Contrasted
 
 SIZES = (1, 2, 5)
@@ -48,7 +49,7 @@ class Regression(NamedTuple):
 
 
 class _Sides(NamedTuple):
-    """Activations and residuals at the end of texts of both sides, and whether a text is of side a."""
+    """Activations of some features and residuals at the end of texts, and whether a text is of side a."""
 
     activations: Floats
     residuals: Floats
@@ -69,7 +70,10 @@ def probe_concept(contrasted: Contrasted) -> pd.DataFrame:
     Raises:
         InputError: a split has no texts of one of the sides.
     """
-    train, test = (_sides(contrasted, split) for split in (SELECTION, EVALUATION))
+    # A feature that fires at no end of a text to learn from tells nothing, and most of a large dictionary are such.
+    ends = contrasted.ends([row for side in (A, B) for row in contrasted.rows(SELECTION, side)])
+    active = contrasted.maxima(ends).nonzero()[:, 0].numpy()
+    train, test = (_sides(contrasted, split, active) for split in (SELECTION, EVALUATION))
     sizes = {"n_selection": len(train.labels), "n_evaluation": len(test.labels)}
     rows: list[dict[str, Any]] = []
 
@@ -83,14 +87,15 @@ def probe_concept(contrasted: Contrasted) -> pd.DataFrame:
         best = ranked[:size]
         if len(best) == size:
             answers = fit_logistic(train.activations[:, best], train.labels).says(test.activations[:, best])
-            add(FEATURES, size, best.tolist(), **_accuracies(answers, test.labels))
+            add(FEATURES, size, active[best].tolist(), **_accuracies(answers, test.labels))
     answers = fit_logistic(train.residuals, train.labels).says(test.residuals)
     add(RESIDUAL, train.residuals.shape[1], None, **_accuracies(answers, test.labels))
     common = train.labels.mean() > 0.5
     add(CHANCE, 0, None, **_accuracies(np.full(len(test.labels), common), test.labels))
+    learnt, judged = (_examples(sides, ranked) for sides in (train, test))
     for removed in REMOVED:
-        found = monosemanticity(_active(train, ranked), _active(test, ranked), removed)
-        feature = [] if found.feature < 0 else [int(ranked[found.feature])]
+        found = monosemanticity(learnt, judged, removed)
+        feature = [] if found.feature < 0 else [int(active[ranked[found.feature]])]
         add(FEATURES, 1, feature, **{f"monosemanticity@{removed}": found.score, f"local@{removed}": found.local})
         if removed == REMOVED[0]:
             add(FEATURES, 1, feature, **{"tree_accuracy": found.accuracy, "global": found.overall})
@@ -137,19 +142,22 @@ def fit_logistic(values: Floats, labels: Bools) -> Regression:
     return Regression(mean, spread, found.x[:-1], float(found.x[-1]))
 
 
-def _sides(contrasted: Contrasted, split: str) -> _Sides:
+def _sides(contrasted: Contrasted, split: str, features: Integers) -> _Sides:
     a, b = (contrasted.rows(split, side) for side in (A, B))
     for side, rows in ((A, a), (B, b)):
         if not rows:
             raise InputError(f"contrast: got no text of side {side} for {split}; allowed: at least one.")
     activations, residuals = (
         values.double().numpy()
-        for values in (contrasted.last_activations([*a, *b]), contrasted.last_residuals([*a, *b]))
+        for values in (
+            contrasted.columns(contrasted.ends([*a, *b]), features.tolist()),
+            contrasted.last_residuals([*a, *b]),
+        )
     )
     return _Sides(activations, residuals, np.array([True] * len(a) + [False] * len(b)))
 
 
-def _active(sides: _Sides, columns: Integers) -> Examples:
+def _examples(sides: _Sides, columns: Integers) -> Examples:
     """Return the activations of features that differ at all: no tree asks about others."""
     return examples(sides.activations[:, columns], sides.labels)
 

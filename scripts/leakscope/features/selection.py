@@ -14,7 +14,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,8 +30,8 @@ from leakscope.features.dictionary import Dictionary
 METHODS = ("pairs", "groups", "direct", "attribution")
 SELECTION_COLUMNS = ["method", "rank", "feature", "score", "sign"]
 MOST_SELECTED = 200
-# Tokens that are encoded at once: so many times F numbers are in memory.
-TOKENS = 2048
+# Tokens that are encoded at once: so many times F numbers are in memory, in float64 where they are summed.
+TOKENS = 512
 
 
 class Contrasted(NamedTuple):
@@ -47,6 +47,10 @@ class Contrasted(NamedTuple):
         items = mine[mine["kind"].eq(ITEM)]
         return [int(row) for row in (items if len(items) else mine)["row"]]
 
+    def texts(self, split: str) -> list[int]:
+        """Return all texts of a split: of items of either side or none, and of minimal pairs."""
+        return [int(row) for row in self.prompts.loc[self.prompts["split"].eq(split), "row"]]
+
     def pairs(self) -> tuple[list[int], list[int]]:
         """Return the texts of side a and of side b of the minimal pairs for selection, in one order."""
         mine = self.prompts[self.prompts["kind"].eq(PAIR) & self.prompts["split"].eq(SELECTION)]
@@ -55,14 +59,14 @@ class Contrasted(NamedTuple):
 
     def last_residuals(self, rows: Sequence[int]) -> Tensor:
         """Return the residuals at the last token of texts, [rows, d]."""
-        return self.activations.residuals[self.activations.last][list(rows)]
+        return self.activations.residuals[self.ends(rows)]
 
-    def last_activations(self, rows: Sequence[int]) -> Tensor:
-        """Return the activations at the last token of texts, [rows, F]."""
-        return self.dictionary.encode(self.last_residuals(rows))
+    def ends(self, rows: Sequence[int]) -> Tensor:
+        """Return the number of the last token of each text."""
+        return self.activations.last.nonzero()[:, 0][list(rows)]
 
     def tokens(self, rows: Sequence[int]) -> Tensor:
-        """Return the numbers of all tokens of texts."""
+        """Return the numbers of all tokens of texts, in the order of the table."""
         return torch.isin(self.activations.rows, torch.tensor(list(rows))).nonzero()[:, 0]
 
     def columns(self, tokens: Tensor, features: Sequence[int]) -> Tensor:
@@ -70,12 +74,28 @@ class Contrasted(NamedTuple):
         some = torch.split(tokens, TOKENS)
         return torch.cat([self.dictionary.encode(self.activations.residuals[part], features) for part in some])
 
-    def active(self, rows: Sequence[int]) -> Tensor:
-        """Return which features fire at some token of texts, [F]."""
-        found = torch.zeros(self.dictionary.n_features, dtype=torch.bool)
-        for some in torch.split(self.tokens(rows), TOKENS):
-            found |= (self.dictionary.encode(self.activations.residuals[some]) > 0).any(0)
+    def maxima(self, tokens: Tensor) -> Tensor:
+        """Return the largest activation of each feature at tokens, [F]; 0 where it does not fire."""
+        found = torch.zeros(self.dictionary.n_features)
+        for activations in self._encoded(tokens):
+            found = torch.maximum(found, activations.amax(0))
         return found
+
+    def means(self, tokens: Tensor) -> Tensor:
+        """Return the mean activation of each feature over tokens, of which there are some, [F], float64."""
+        return sum((activations.double().sum(0) for activations in self._encoded(tokens)), self._zeros()) / len(tokens)
+
+    def firing_rates(self, tokens: Tensor) -> Tensor:
+        """Return at what share of tokens, of which there are some, each feature fires, [F], float64."""
+        return sum(((activations > 0).sum(0) for activations in self._encoded(tokens)), self._zeros()) / len(tokens)
+
+    def _encoded(self, tokens: Tensor) -> Iterator[Tensor]:
+        """Yield all activations at tokens, [``TOKENS`` at most, F] at once."""
+        for some in torch.split(tokens, TOKENS) if len(tokens) else ():
+            yield self.dictionary.encode(self.activations.residuals[some])
+
+    def _zeros(self) -> Tensor:
+        return torch.zeros(self.dictionary.n_features, dtype=torch.float64)
 
 
 def open_contrasted(dictionary: Dictionary, activations: Path, prompts: Path) -> Contrasted:
@@ -96,7 +116,7 @@ def select_features(contrasted: Contrasted, methods: Sequence[str]) -> pd.DataFr
         methods: of ``METHODS``.
     """
     a, b = (contrasted.rows(SELECTION, side) for side in (A, B))
-    active = contrasted.active(contrasted.prompts.loc[contrasted.prompts["split"].eq(SELECTION), "row"].tolist())
+    active = contrasted.maxima(contrasted.tokens(contrasted.texts(SELECTION))) > 0
     tables = []
     for method in methods:
         score, direction = _scores(contrasted, method, a, b)
@@ -126,8 +146,8 @@ def _scores(contrasted: Contrasted, method: str, a: list[int], b: list[int]) -> 
     )
     if method != "attribution":
         return difference.numpy(), difference.numpy()
-    last = contrasted.activations.gradients[contrasted.activations.last].double()
-    slope = contrasted.dictionary.decoder.double() @ ((last[a].mean(0) + last[b].mean(0)) / 2)
+    gradients = contrasted.activations.gradients.double()
+    slope = contrasted.dictionary.decoder.double() @ ((gradients[a].mean(0) + gradients[b].mean(0)) / 2)
     return (difference * slope).numpy(), slope.numpy()
 
 
@@ -135,5 +155,5 @@ def _difference(contrasted: Contrasted, a: list[int], b: list[int]) -> Tensor:
     """Return by how much the mean activations of two sides differ at the last token, [F]; 0 where one has no text."""
     if not a or not b:
         return torch.zeros(contrasted.dictionary.n_features).double()
-    of_a, of_b = (contrasted.last_activations(rows).double().mean(0) for rows in (a, b))
+    of_a, of_b = (contrasted.means(contrasted.ends(rows)) for rows in (a, b))
     return of_a - of_b

@@ -1,0 +1,49 @@
+"""Where texts begin in what a model is given: the one place that no dictionary is trained on, and no edit changes.
+
+The first token's residual is in many models far larger than any other's, whatever the token (Xiao et al. 2023, arXiv
+2309.17453): attention rests there. A dictionary says nothing of it, and to change it breaks more than is meant.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch.utils.hooks import RemovableHandle
+from transformers import PreTrainedModel
+
+
+class Beginnings:
+    """Knows, while a model reads, where the texts begin that it reads; padding does not count."""
+
+    def __init__(self) -> None:
+        # The column of each row's first token, [rows]; None: what is read goes on, or nothing is.
+        self.columns: torch.Tensor | None = None
+
+    def watch(self, model: PreTrainedModel) -> list[RemovableHandle]:
+        """Look at what a model is given until the handles are removed."""
+        return [
+            model.register_forward_pre_hook(self._before, with_kwargs=True),
+            model.register_forward_hook(self._after, always_call=True),
+        ]
+
+    def of(self, hidden: torch.Tensor) -> torch.Tensor | None:
+        """Return which places of residuals, [rows, tokens, d], begin a text, [rows, tokens, 1]; None: no place does."""
+        if self.columns is None:
+            return None
+        places = torch.arange(hidden.shape[1], device=hidden.device)
+        return (places == self.columns.to(hidden.device)[:, None])[..., None]
+
+    def _before(self, _: torch.nn.Module, given: tuple[Any, ...], named: dict[str, Any]) -> None:
+        cache = named.get("past_key_values", named.get("cache_params"))
+        if cache is not None and not (hasattr(cache, "get_seq_length") and cache.get_seq_length() == 0):
+            self.columns = None
+            return
+        ids: torch.Tensor = given[0] if given else named["input_ids"]
+        mask: torch.Tensor | None = named.get("attention_mask")
+        if mask is None or mask.ndim != 2:
+            mask = torch.ones_like(ids)
+        self.columns = (mask.cumsum(-1) == 0).sum(-1)
+
+    def _after(self, *_: Any) -> None:
+        self.columns = None
