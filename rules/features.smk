@@ -413,7 +413,7 @@ rule feature_summary:
         runtime=growing(30),
     params:
         dictionaries=described_dictionaries(),
-        contrasts=list(CONTRASTS),
+        pairs=[list(pair) for pair in CONTRASTED],
     message:
         "Put the dictionaries of the study side by side"
     script:

@@ -1,8 +1,8 @@
 """What does a model have where a contrast is decided, and how does the gap depend on it?
 
-Reads the texts of a contrast, or a prompt set and its candidates, and a model's manifest; writes residuals of
-all tokens and gradients at the last ones, and the texts with the probabilities of both sides. Of a model that is to have learnt nothing,
-the weights are drawn anew.
+Reads the texts of a contrast, or a prompt set and its candidates, and a model's manifest; writes residuals of all
+tokens and gradients at the last ones, and the texts with the probabilities of both sides. Of a model that is to have
+learnt nothing, the weights are drawn anew.
 """
 
 from pathlib import Path

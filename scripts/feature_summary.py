@@ -3,7 +3,6 @@
 Reads quality, feature tables, probes and selections of all dictionaries; writes each as one table.
 """
 
-from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,7 +26,7 @@ def main(snakemake: "Snakemake") -> None:
     dictionaries = described(params.dictionaries, names)
     qualities = {name: read_manifest(Path(path)) for name, path in zip(names, given.quality, strict=True)}
     features = {name: pd.read_parquet(path) for name, path in zip(names, given.tables, strict=True)}
-    pairs = list(product(names, params.contrasts))
+    pairs = [(dictionary, contrast) for dictionary, contrast in params.pairs]
     probing, selection = (
         {pair: pd.read_csv(path) for pair, path in zip(pairs, paths, strict=True)}
         for paths in (given.probing, given.selection)

@@ -222,21 +222,23 @@ def test_gaps_are_those_of_a_direct_computation(micro_model: LanguageModel, reco
 
 def test_gradients_are_slopes_of_the_log_odds(micro_model: LanguageModel, recorded: Recorded) -> None:
     found, (encoded,) = recorded.activations, [encoded_texts(recorded.prompts)]
+    assert found.gradients.shape == (len(recorded.prompts), found.residuals.shape[1])
     generator = torch.Generator().manual_seed(0)
     for row in (0, len(recorded.prompts) - 1):
         mine = found.rows == row
         assert found.positions[mine].tolist() == list(range(1, len(encoded.ids[row])))
         assert found.last[mine].tolist() == [False] * (int(mine.sum()) - 1) + [True]
-        step = torch.randn(found.residuals[mine].shape, generator=generator) * 1e-3
+        step = torch.randn(found.residuals.shape[1], generator=generator) * 1e-3
 
         def log_odds(sign: float, row: int = row, step: torch.Tensor = step) -> float:
-            change = torch.cat([torch.zeros(1, step.shape[1]), sign * step])
+            change = torch.zeros(len(encoded.ids[row]), len(step))
+            change[-1] = sign * step
             with torch.inference_mode(), on_residual(micro_model.model, 0, lambda hidden: hidden + change):
                 logits = micro_model.model(input_ids=torch.tensor([encoded.ids[row]]), use_cache=False).logits[:, -1]
             pair = side_logprobs(logits.double().log_softmax(-1), [encoded.words[row]])[0]
             return float(pair[0] - pair[1])
 
-        expected = float((found.gradients[mine] * step).sum())
+        expected = float(found.gradients[row] @ step)
         assert (log_odds(1) - log_odds(-1)) / 2 == pytest.approx(expected, rel=2e-2, abs=1e-5)
 
 
@@ -316,7 +318,9 @@ def test_sides_are_summed_and_weighted() -> None:
 
 
 @pytest.mark.parametrize("architecture", ["gpt2", "gemma2", "mamba"])
-def test_other_architectures_have_gradients_at_all_tokens(architecture: str, micro_model: LanguageModel) -> None:
+def test_other_architectures_have_residuals_at_all_tokens_and_gradients_at_ends(
+    architecture: str, micro_model: LanguageModel
+) -> None:
     model = random_model(architecture)
     encoded = EncodedTexts([[1, 5, 6, 7], [1, 9]], [WordSet((3,), (4,), 1.0)] * 2)
     texts = pd.DataFrame({"item": ["x", "y"], "weight_b": 1.0})

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+from huggingface_hub.utils import filter_repo_objects
 from safetensors.torch import load_file, save_file
 
 from leakscope.errors import InputError
@@ -19,6 +20,7 @@ from leakscope.features.activations import Activations, write_activations
 from leakscope.features.dictionary import Dictionary
 from leakscope.features.dictionary_files import (
     describe_dictionary,
+    dictionary_patterns,
     load_dictionary,
     open_dictionary,
     save_dictionary,
@@ -308,6 +310,14 @@ def test_a_dictionary_is_fetched_once_and_opened_without_network(
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "elsewhere"))
     with pytest.raises(InputError, match="dictionary jbloom/.*is not in the hub cache.*set HF_HOME"):
         open_dictionary(manifest)
+
+
+@pytest.mark.parametrize("folder", [".", "./", "", "sub/0", "./sub/0"])
+def test_files_of_a_repository_are_asked_for_by_their_paths_in_it(folder: str) -> None:
+    """The hub compares paths as text, and none of its begins with ``./``."""
+    inside = "sub/0/" if "sub" in folder else ""
+    files = [f"{inside}cfg.json", f"{inside}sae_weights.safetensors", "README.md", "other/cfg.json"]
+    assert list(filter_repo_objects(files, allow_patterns=dictionary_patterns(folder))) == files[:2]
 
 
 def test_releases_name_a_folder_by_layer() -> None:

@@ -25,7 +25,14 @@ from leakscope.features.contrasts import items_of, template_texts
 from leakscope.features.edits import editing, from_json
 from leakscope.features.effects import SHARES, Bench, Measured, Texts, measures
 from leakscope.features.greedy import LEAST, choose_greedily
-from leakscope.features.interventions import INTERVENTIONS, Family, Planner, plan_interventions
+from leakscope.features.interventions import (
+    INTERVENTIONS,
+    Family,
+    Planner,
+    draw_alike,
+    largest_activations,
+    plan_interventions,
+)
 from leakscope.features.neutral_texts import neutral_halves, own_neutral_halves
 from leakscope.features.selection import Contrasted, no_features, select_features
 from leakscope.grammar import Document, Grammar
@@ -114,7 +121,7 @@ def test_each_feature_is_the_one_that_leaves_the_least_gap(
         name, taken = str(method).removeprefix("greedy_"), rows["feature"].tolist()
         for place, score in enumerate(rows["score"]):
             left = {f: bench.gap(edit(name, [*taken[:place], f])) for f in pool - set(taken[:place])}
-            assert left[taken[place]] == min(left.values()) == score
+            assert left[taken[place]] == min(left.values()) == -score
 
 
 def test_a_feature_that_helps_too_little_is_not_taken(
@@ -193,11 +200,66 @@ def test_random_features_fire_at_the_texts_and_were_not_selected(
 ) -> None:
     selected = {f for family in families if family.intervention == "features" for f in family.edit.features}
     random = {f for family in families if family.intervention == "random_features" for f in family.edit.features}
-    rows = [row for split in ("selection", "evaluation") for side in "ab" for row in contrasted.rows(split, side)]
-    active = set(contrasted.active(rows).nonzero()[:, 0].tolist())
+    rows = [row for side in "ab" for row in contrasted.rows("selection", side)]
+    active = set(contrasted.maxima(contrasted.tokens(rows)).nonzero()[:, 0].tolist())
     assert random
     assert not random & selected
     assert random <= active
+
+
+def test_random_features_fire_at_ends_as_often_as_selected_ones_do() -> None:
+    rates = np.array([0.5, 0.1, 0.45, 0.11, 0.01, 0, 0, 0.9, 0])
+    active = np.array([True] * 8 + [False])
+    drawn = [draw_alike(rates, active, {0, 1}, 2, seed) for seed in range(8)]
+    assert {tuple(found) for found in drawn} == {(2, 3), (3, 2)}
+    assert draw_alike(rates, active, {0, 1}, 2, 0) == drawn[0]
+    # Of equal rates any; where too few fire there, those that fire elsewhere; never one that fires nowhere.
+    equal = [draw_alike(np.full(9, 0.5), np.full(9, True), {0}, 1, seed)[0] for seed in range(20)]
+    assert len(set(equal)) > 3
+    assert 0 not in equal
+    every = draw_alike(rates, active, {0, 1}, 9, 0)
+    assert (set(every[:4]), set(every[4:])) == ({2, 3, 4, 7}, {5, 6})
+    # A selected feature without a rate has none alike; without any selected, all are drawn from.
+    assert draw_alike(rates, active, {5, 0}, 1, 3) == [2]
+    assert len({tuple(draw_alike(rates, active, set(), 3, seed)) for seed in range(8)}) > 1
+
+
+def test_random_features_are_drawn_alike_at_the_ends_of_items(contrasted: Contrasted, families: list[Family]) -> None:
+    rows = [row for side in "ab" for row in contrasted.rows("selection", side)]
+    firing = (contrasted.dictionary.encode(contrasted.last_residuals(rows)) > 0).double().mean(0).numpy()
+    taken = {f for family in families if family.intervention == "features" for f in family.edit.features}
+    active = contrasted.maxima(contrasted.tokens(rows)).numpy() > 0
+    for seed in SETTINGS["baseline_seeds"]:
+        (largest,) = {
+            family.edit.features for family in families if family.seed == seed and len(family.edit.features) == 3
+        }
+        assert list(largest) == draw_alike(firing, active, taken, 3, seed)
+
+
+def test_a_feature_that_fires_at_the_texts_alone_is_edited_by_its_maximum_there(contrasted: Contrasted) -> None:
+    selection = select_features(contrasted, ["groups"])
+    first, second, *_ = selection["feature"].tolist()
+    maxima = largest_activations(contrasted, {first: 0.0, second: 1e4})
+    rows = contrasted.prompts.loc[contrasted.prompts["split"].eq("selection"), "row"].to_numpy()
+    tokens = np.isin(contrasted.activations.rows.numpy(), rows)
+    there = contrasted.dictionary.encode(contrasted.activations.residuals[torch.from_numpy(tokens)]).amax(0)
+    assert maxima[first] == pytest.approx(float(there[first]))
+    assert maxima[first] > 0
+    assert maxima[second] == 1e4
+    planned = plan_interventions(contrasted, selection, maxima, SETTINGS)
+    (clamp,) = [
+        family.edit
+        for family in planned
+        if (family.intervention, family.edit.name, len(family.edit.features)) == ("features", "clamp", 3)
+    ]
+    assert clamp.features[:2] == (first, second)
+    assert clamp.targets[:2] == (maxima[first], 1e4)
+    assert first not in {
+        f
+        for family in plan_interventions(contrasted, selection, {**maxima, first: 0.0}, SETTINGS)
+        for f in family.edit.features
+        if family.intervention == "features"
+    }
 
 
 def test_targets_are_maxima_nothing_or_the_middle_between_the_sides(

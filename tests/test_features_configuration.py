@@ -254,6 +254,7 @@ def test_a_variant_of_an_edited_model_shares_its_edit_unless_it_names_another(co
         ("contrasts/gender/dictionaries", ["man"], "contrasts.gender.dictionaries: got 'man'; allowed: main, public"),
         ("contrasts/a.items", {}, "config: features.contrasts: got 'a.items'; allowed: a name of lower-case letters,"),
         ("effects/methods", ["greedy"], "config: features.effects.methods: got 'greedy' alone, which takes the best o"),
+        ("effects/edits", ["add", "clamp"], "methods: got 'greedy', and edits are add, clamp; allowed: ablate or mean"),
         ("steering/nurse/dictionary", "man", "steering.nurse.dictionary: got 'man'; allowed: main, public, saved. Did"),
         ("steering/nurse/feature", 64, "steering.nurse.features: got 64; allowed: 0 to 63, the features of main."),
         ("steering/nurse/features", [1], "steering.nurse.feature: got 12 beside features; allowed: one of the two."),

@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,9 +15,11 @@ import pandas as pd
 import pytest
 import torch
 
+import explain_features
+import select_features
 from helpers import LOADING
 from leakscope.features.contrast_words import encoded_texts
-from leakscope.manifests import read_manifest
+from leakscope.manifests import read_manifest, write_manifest
 from leakscope.models import open_model
 from local_endpoint import LocalEndpoint, local_endpoint
 from workspace import Workspace
@@ -49,9 +52,19 @@ CROWS = [
     ("The pilot found his keys.", "The pilot found her keys."),
     ("The maid left as she felt ill.", "The maid left as he felt ill."),
 ]
-FOLDER, MAIN = "results/located/features", "dictionaries/main"
+FOLDER, MAIN, SITE = "results/located/features", "dictionaries/main.s0", "tiny.L1.own"
+TABLES = ("quality", "seed_agreement", "effects", "truth", "bias", "edited", "steering/pushed")
+# Of the figures one of each kind; the step has more.
+TARGETS = [
+    *(f"{FOLDER}/{name}.csv" for name in TABLES),
+    *(f"{FOLDER}/figures/{name}.png" for name in ("firing_density", "effects", "edited")),
+    f"{FOLDER}/index.html",
+]
 COSTS = [2, 5]
-DICTIONARY = {"source": "trained", "model": "tiny", "layer": 1, "features": 32, "k": 4, "learning_rate": 0.01}
+JUDGE = {
+    "kind": "openai", "model": "tiny", "features": 2, "key_variable": "NO_KEY", "temperature": 0.0, "max_tokens": 200,
+    "timeout": 60, "attempts": 6, "concurrency": 4,
+}  # fmt: skip
 KINDS = ["features", "difference_in_means", "random_features", "random_direction"]
 EFFECTS = [
     "dictionary", "contrast", "intervention", "source", "n_features", "features", "edit", "seed", "target_cost",
@@ -92,23 +105,30 @@ def located(tmp_path_factory: pytest.TempPathFactory, judge: LocalEndpoint) -> W
     workspace.study["study"] |= {"name": "located", "models": ["tiny", "less"], "steps": ["leak", "features"]}
     workspace.study["models"] = {
         "tiny": {**workspace.organism(1.0), "grammar": {"parts": ["micro", "jobs"], "strength": 1.0}},
-        "less": {"source": "edited", "base": "tiny", "dictionary": "main", "contrast": "gender", "cost": 5},
+        "less": {"source": "edited", "base": "tiny", "dictionary": "main.s0", "contrast": "gender", "cost": 5},
     }
     workspace.study["features"] = {
-        "dictionaries": {"main": {**DICTIONARY, "steps": 100}},
-        "contrasts": {"gender": {"source": "templates", "path": "data/mine/contrast.yaml"}},
-        "explainers": {"judge": {"kind": "openai", "base_url": judge.url, "model": "tiny", "features": 3}},
+        "dictionaries": {
+            "main": {
+                "source": "trained", "model": "tiny", "layer": 1, "features": 32, "k": 4, "steps": 100,
+                "learning_rate": 0.01, "seeds": [0, 1],
+            }
+        },
+        "contrasts": {
+            "gender": {"source": "templates", "path": "data/mine/contrast.yaml", "dictionaries": ["main.s0"]}
+        },
+        "explainers": {"judge": {**JUDGE, "base_url": judge.url}},
         "tokens": {"train": 8000, "held_out": 4000},
         "shards": 1,
         "effects": {
             "methods": ["pairs", "greedy"], "sizes": [1, 3], "edits": ["add", "mean_clamp"], "costs": COSTS,
             "baseline_seeds": [0], "neutral_texts": 60,
         },
-        "steering": {"pushed": {"dictionary": "main", "features": [0, 1], "prompt": "The nurse", "coefficient": 3}},
+        "steering": {"pushed": {"dictionary": "main.s0", "features": [0, 1], "prompt": "The nurse", "coefficient": 3}},
         "benchmarks": {"crows": {"format": "crows_pairs", "path": "data/mine/crows.csv"}},
         "resamples": 100,
     }  # fmt: skip
-    workspace.run("--cores", "2", "features")
+    workspace.run("--cores", "2", *TARGETS)
     return workspace
 
 
@@ -126,9 +146,8 @@ def write_contrast(workspace: Workspace) -> None:
     """Write what is contrasted, beside it a contrast with a mistake, and a benchmark."""
     folder = workspace.folder / "data/mine"
     workspace.write("data/mine/contrast.yaml", CONTRAST)
-    workspace.write("data/mine/mistaken.yaml", {**CONTRAST, "items": "mistaken.csv"})
+    workspace.write("data/mine/mistaken.yaml", {**CONTRAST, "items": "none.csv"})
     write_rows(folder / "items.csv", "item,odds", JOBS.items())
-    write_rows(folder / "mistaken.csv", "item,odds", {**JOBS, "guard": 9}.items())
     write_rows(folder / "names.csv", "a,b", NAMES)
     rows = [(*pair, "stereo", "gender") for pair in CROWS]
     write_rows(folder / "crows.csv", "sent_more,sent_less,stereo_antistereo,bias_type", rows)
@@ -137,31 +156,6 @@ def write_contrast(workspace: Workspace) -> None:
 def write_rows(path: Path, header: str, rows: Any) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("\n".join([header, *(",".join(map(str, row)) for row in rows)]) + "\n")
-
-
-@pytest.fixture(scope="module")
-def more(located: Workspace, tmp_path_factory: pytest.TempPathFactory) -> tuple[Workspace, str]:
-    """A copy in which the study has further dictionaries and a contrast with a mistake, and what was printed.
-
-    One dictionary is hardly trained, by two seeds; so is the control. What the judge said is computed anew.
-    """
-    workspace = located.copy(tmp_path_factory.mktemp("more") / "workspace")
-    features = workspace.study["features"]
-    features["dictionaries"] |= {
-        "poor": {**DICTIONARY, "steps": 1, "seeds": [0, 1]},
-        "control": {**DICTIONARY, "steps": 1, "randomised": True},
-    }
-    features["contrasts"]["mistaken"] = {"source": "templates", "path": "data/mine/mistaken.yaml"}
-    (workspace.folder / FOLDER / MAIN / "explanations/judge.parquet").unlink()
-    names = (
-        "seed_agreement.csv",
-        "dictionaries/poor.s0/selection/gender.csv",
-        "dictionaries/control/explanations/local.parquet",
-        f"{MAIN}/explanations/judge.parquet",
-        "contrasts/mistaken/tiny.L1.own.parquet",
-    )
-    run = workspace.run("--cores", "2", "--keep-going", *(f"{FOLDER}/{name}" for name in names), check=False)
-    return workspace, run.stdout
 
 
 def table(workspace: Workspace, name: str) -> pd.DataFrame:
@@ -173,26 +167,28 @@ def summary(workspace: Workspace, name: str) -> dict[str, Any]:
     return read_manifest(workspace.folder / FOLDER / name)
 
 
-def test_every_table_and_figure_is_there(located: Workspace) -> None:
-    folder = located.folder / FOLDER
-    assert {path.stem for path in folder.glob("*.csv")} == {
-        "quality", "polysemanticity", "probing", "selected", "effects", "effects_by_item", "truth", "bias", "edited",
-    }  # fmt: skip
-    figures = {path.stem for path in folder.glob("figures/*.png")}
-    assert figures == {path.stem for path in folder.glob("figures/*.pdf")}
-    assert figures == {
-        "quality", "firing_density", "polysemanticity", "effects", "effects_by_item", "truth", "edited",
-    }  # fmt: skip
+def test_tables_have_their_columns(located: Workspace) -> None:
     for name, columns in (("effects", EFFECTS), ("edited", EDITED), ("steering/pushed", STEERED)):
         assert list(table(located, f"{name}.csv").columns) == columns
-    quality = table(located, "quality.csv").iloc[0]
-    assert quality["passes"]
-    found = summary(located, f"{MAIN}/quality.json")
-    assert quality["variance_unexplained"] == pytest.approx(found["variance_unexplained"], abs=1e-6)
+    quality = table(located, "quality.csv").set_index("dictionary")
+    assert list(quality.index) == ["main.s0", "main.s1"]
+    assert quality["passes"].all()
+    for name, row in quality.iterrows():
+        found = summary(located, f"dictionaries/{name}/quality.json")
+        assert row["variance_unexplained"] == pytest.approx(found["variance_unexplained"], abs=1e-6)
+    selected, probing = (table(located, f"{name}.csv") for name in ("selected", "probing"))
+    # The other seed is not tried against the contrast.
+    assert set(selected["dictionary"]) == set(probing["dictionary"]) == {"main.s0"}
+    assert selected["score"].abs().is_monotonic_decreasing
+    assert set(probing["representation"]) == {"features", "residual", "chance"}
+    agreement = table(located, "seed_agreement.csv")
+    assert agreement[["entry", "dictionary", "other"]].to_numpy().tolist() == [["main", "main.s0", "main.s1"]]
+    # The same residuals, so more alike than chance.
+    assert (agreement["cosine_mean"] > agreement["chance"]).all()
 
 
 def test_what_chooses_has_no_text_of_what_measures(located: Workspace) -> None:
-    prompts = table(located, "contrasts/gender/tiny.L1.own.parquet")
+    prompts = table(located, f"contrasts/gender/{SITE}.parquet")
     items = prompts[prompts["kind"] == "item"]
     chosen, measured = (items[items["split"] == split] for split in ("selection", "evaluation"))
     templates = [{text.replace(item, "{item}") for item, text in rows[["item", "text"]].to_numpy()}
@@ -236,7 +232,7 @@ def test_an_edited_model_has_the_gap_that_its_edit_was_chosen_for(
     located: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     by_item = table(located, "effects_by_item.csv")
-    prompts = table(located, "contrasts/gender/tiny.L1.own.parquet").query("kind == 'item'").reset_index(drop=True)
+    prompts = table(located, f"contrasts/gender/{SITE}.parquet").query("kind == 'item'").reset_index(drop=True)
     monkeypatch.chdir(located.folder)
     for manifest, kind, rows in (
         (Path("results/models/tiny/model.json"), "none", by_item["target_cost"].isna()),
@@ -303,17 +299,18 @@ def test_explanations_are_scored(located: Workspace, judge: LocalEndpoint) -> No
     features = table(located, f"{MAIN}/features.csv")
     assert len(features) == 32
     assert features["status_local"].eq("explained").sum() > 16
-    assert features["status_judge"].eq("explained").sum() == 3
+    assert features["status_judge"].eq("explained").sum() == 2
     for name in ("local", "judge"):
         explained = features["status_" + name] == "explained"
         assert features.loc[explained, "detection_" + name].between(0, 1).all()
         assert features.loc[~explained, ["explanation_" + name, "detection_" + name]].isna().all(axis=None)
     assert features["detection_local"].median() > 0.6
-    # Of each feature an explanation, and what fires by it.
-    found = summary(located, f"{MAIN}/explanations/judge.json")
-    assert (found["total"], found["computed"], len(judge.requests)) == (6, 6, 6)
-    table_of_measures = table(located, "polysemanticity.csv").set_index(["measure", "explainer"])
-    assert table_of_measures.loc[("detection", "judge"), "n"] == 3
+    measures = table(located, "polysemanticity.csv").set_index(["dictionary", "measure", "explainer"])
+    assert measures.loc[("main.s1", "detection", "judge"), "n"] == 2
+    # Of each feature an explanation, and which texts fire by it.
+    found = [summary(located, f"dictionaries/main.{seed}/explanations/judge.json") for seed in ("s0", "s1")]
+    assert [one["total"] for one in found] == [4, 4]
+    assert sum(one["computed"] for one in found) == len(judge.requests)
 
 
 def test_the_page_is_one_file(located: Workspace) -> None:
@@ -323,52 +320,72 @@ def test_the_page_is_one_file(located: Workspace) -> None:
 
 
 def test_nothing_is_done_twice_and_an_edit_costs_what_depends_on_it(located: Workspace) -> None:
-    assert "Nothing to be done" in located.run("--cores", "2", "features").stdout
+    assert "Nothing to be done" in located.run("--cores", "2", *TARGETS).stdout
 
-    def planned(part: str, key: str, value: Any) -> set[str]:
-        study = copy.deepcopy(located.study)
-        (study["features"][part] if part == "effects" else study["features"][part]["pushed"])[key] = value
-        printed = located.run("features", "-n", "--quiet", "rules", study=study).stdout
-        return set(re.findall(r"^(\w+) +\d+$", printed, flags=re.M)) - {"features", "total"}
-
-    assert planned("steering", "coefficient", -2) == {"steer"}
-    of_costs = planned("effects", "costs", [5])
-    assert {"edit_effects", "make_edit", "generate", "compare_edited", "plot_features_effects"} <= of_costs
-    assert of_costs.isdisjoint(
-        {"cache_activations", "train_dictionary", "select_features", "explain_features", "steer"}
-    )
+    study = copy.deepcopy(located.study)
+    study["features"]["steering"]["pushed"]["coefficient"] = -2
+    planned = jobs(located.run("-n", *TARGETS, "--quiet", "rules", study=study).stdout)
+    assert planned == {"steer": 1}
+    study["features"]["effects"]["costs"] = [5]
+    planned = jobs(located.run("-n", *TARGETS, "--quiet", "rules", study=study).stdout)
+    print(planned)
+    assert planned == {"steer": 1}
 
 
-def test_a_poor_dictionary_selects_nothing_and_a_control_is_explained(more: tuple[Workspace, str]) -> None:
-    workspace, _ = more
-    for name in ("poor.s0", "control"):
-        assert "variance_unexplained" in summary(workspace, f"dictionaries/{name}/quality.json")["missed"]
-    selection = table(workspace, "dictionaries/poor.s0/selection/gender.csv")
-    assert (len(selection), list(selection.columns)) == (0, ["method", "rank", "feature", "score", "sign"])
-    explanations = table(workspace, "dictionaries/control/explanations/local.parquet")
-    assert explanations["status"].eq("explained").sum() > 16
+def jobs(printed: str) -> dict[str, int]:
+    """Return the rules of which a dry run would start jobs, and how many."""
+    counts = re.findall(r"^(\w+) +(\d+)$", printed, flags=re.M)
+    return {rule: int(number) for rule, number in counts if rule != "total"}
 
 
-def test_seeds_are_compared(more: tuple[Workspace, str]) -> None:
-    agreement = table(more[0], "seed_agreement.csv")
-    assert agreement.astype(str).isin(["poor.s0"]).any(axis=None)
-    assert agreement.astype(str).isin(["poor.s1"]).any(axis=None)
+@pytest.mark.parametrize("randomised", [False, True])
+def test_below_the_bar_nothing_is_selected_or_explained_but_of_a_control(
+    located: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, randomised: bool
+) -> None:
+    monkeypatch.chdir(located.folder)
+    write_manifest({**summary(located, f"{MAIN}/quality.json"), "passes": False}, tmp_path / "quality.json")
+    again = rerun(tmp_path, quality=tmp_path / "quality.json", explainer="local", randomised=randomised)
+    select_features.main(again)
+    explain_features.main(again)
+    selection, explanations = pd.read_csv(again.output.selection), pd.read_parquet(again.output.explanations)
+    assert list(selection.columns) == ["method", "rank", "feature", "score", "sign"]
+    assert len(selection) > 0 if randomised else selection.empty
+    assert set(explanations["status"]) == ({"explained"} if randomised else {"below the bar"})
 
 
 def test_a_language_model_is_not_asked_again(
-    located: Workspace, more: tuple[Workspace, str], judge: LocalEndpoint
+    located: Workspace, judge: LocalEndpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    workspace, _ = more
-    found = summary(workspace, f"{MAIN}/explanations/judge.json")
-    assert (found["computed"], found["reused"], len(judge.requests)) == (0, 6, 6)
-    before, after = (table(place, f"{MAIN}/explanations/judge.parquet") for place in (located, workspace))
-    pd.testing.assert_frame_equal(before, after)
+    monkeypatch.chdir(located.folder)
+    n_requests = len(judge.requests)
+    again = rerun(tmp_path, quality=Path(FOLDER, MAIN, "quality.json"), explainer="judge", randomised=False)
+    again.params.explainer |= {"base_url": judge.url}
+    explain_features.main(again)
+    found = read_manifest(again.output.summary)
+    assert (found["total"], found["reused"], len(judge.requests)) == (4, 4, n_requests)
+    before = table(located, f"{MAIN}/explanations/judge.parquet")
+    pd.testing.assert_frame_equal(pd.read_parquet(again.output.explanations), before)
 
 
-def test_a_mistake_in_a_contrast_is_one_line(more: tuple[Workspace, str]) -> None:
-    _, printed = more
-    mistakes = re.findall(r"Error: .*", printed)
-    assert any(
-        re.search(r"mistaken.csv, row 3: column 'odds': got '9'; allowed: a number from -3", m) for m in mistakes
+def rerun(folder: Path, quality: Path, explainer: str, *, randomised: bool) -> SimpleNamespace:
+    """Return a job of `select_features` and `explain_features` that writes into a folder."""
+    files = {path.stem: path for path in Path(FOLDER, MAIN).glob("*.*")} | {"quality": quality}
+    files |= {"manifest": files["dictionary"], "prompts": Path(FOLDER, f"contrasts/gender/{SITE}.parquet")}
+    files |= {"activations": Path(FOLDER, f"contrasts/gender/{SITE}.safetensors")}
+    explainers = {"local": {"kind": "local", "tokens": 5}, "judge": JUDGE}
+    params = {"explainer": dict(explainers[explainer]), "methods": ["pairs"], "seed": 0, "store": "results/store"}
+    return SimpleNamespace(
+        input=SimpleNamespace(**files),
+        output=SimpleNamespace(**{name: folder / name for name in ("selection", "explanations", "summary")}),
+        params=SimpleNamespace(**params, randomised=randomised),
+        wildcards=SimpleNamespace(explainer=explainer),
+        threads=torch.get_num_threads(),
     )
-    assert "Traceback" not in printed
+
+
+def test_a_mistake_in_a_contrast_is_one_line(located: Workspace) -> None:
+    study = copy.deepcopy(located.study)
+    study["features"]["contrasts"]["mistaken"] = {"source": "templates", "path": "data/mine/mistaken.yaml"}
+    run = located.run("-n", *TARGETS, study=study, check=False)
+    assert run.returncode
+    assert "data/mine/mistaken.yaml: got 'none.csv'; allowed: a table that is beside it." in run.stdout.splitlines()

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import itertools
+import json
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -8,6 +10,7 @@ import pytest
 import torch
 
 from leakscope.errors import InputError
+from leakscope.features import probing, selection
 from leakscope.features.accuracy import balanced_accuracy
 from leakscope.features.contrast_activations import ContrastActivations
 from leakscope.features.dictionary import Dictionary
@@ -33,13 +36,19 @@ TEXTS = {
     ("pair", "selection", "b"): PAIR_B,
 }
 COPIES = 3
-# Of log p_a − log p_b, at both tokens of every text.
-SLOPES = [[0.5, -1, 3, 0.125, 1, 7], [1, -2, 0.5, 0.25, 0.25, 7]]
+# Of log p_a − log p_b, at the last token of every text.
+SLOPES = [[1, -2, 0.5, 0.25, 0.25, 7]]
 
 
 def plain_dictionary() -> Dictionary:
     """Return a dictionary whose features are the dimensions themselves."""
     return Dictionary(torch.eye(6), torch.zeros(6), torch.eye(6), torch.zeros(6), "relu", layer=0)
+
+
+def with_silent_features(number: int) -> Dictionary:
+    """Return that dictionary with features before its own that never fire."""
+    eye = torch.cat([torch.zeros(6, number), torch.eye(6)], dim=1)
+    return Dictionary(eye, torch.zeros(6 + number), eye.T.contiguous(), torch.zeros(6), "relu", layer=0)
 
 
 def contrasted(texts: dict[tuple[str, str, str], list[list[int]]] = TEXTS) -> Contrasted:
@@ -79,6 +88,35 @@ def test_each_method_ranks_features_by_its_score(method: str) -> None:
     assert dict(zip(found["feature"], found["score"], strict=True)) == pytest.approx(EXPECTED[method])
     assert found["feature"].tolist() == list(EXPECTED[method])
     assert found["rank"].tolist() == list(range(1, len(found) + 1))
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 5])
+def test_a_large_dictionary_is_read_at_few_tokens_at_once(at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = select_features(contrasted(), METHODS)
+    monkeypatch.setattr(selection, "TOKENS", at_once)
+    pd.testing.assert_frame_equal(select_features(contrasted(), METHODS), expected)
+    sizes = []
+    encode = Dictionary.encode
+
+    def counted(dictionary: Dictionary, residuals: torch.Tensor, features: Sequence[int] | None = None) -> torch.Tensor:
+        sizes.append(len(residuals))
+        return encode(dictionary, residuals, features)
+
+    monkeypatch.setattr(Dictionary, "encode", counted)
+    select_features(contrasted(), METHODS)
+    probe_concept(contrasted())
+    assert max(sizes) == at_once
+
+
+def test_means_maxima_and_rates_are_those_over_the_tokens_that_are_given() -> None:
+    mine = contrasted()
+    rows = mine.rows("selection", "a")
+    assert mine.maxima(mine.tokens(rows)).tolist() == [3, 0, 2, 5, 0, 0]
+    assert mine.maxima(mine.ends(rows)).tolist() == [3, 0, 2, 0, 0, 0]
+    assert mine.means(mine.tokens(rows)).tolist() == [1.5, 0, 1.5, 2.5, 0, 0]
+    assert mine.firing_rates(mine.tokens(rows)).tolist() == [0.5, 0, 1, 0.5, 0, 0]
+    assert mine.maxima(mine.tokens([])).tolist() == [0] * 6
+    assert len(mine.texts("selection")) == 4 * COPIES
 
 
 def test_signs_say_which_side_a_feature_goes_with() -> None:
@@ -140,6 +178,24 @@ def test_accuracy_is_that_on_the_evaluation_split() -> None:
     """Where features mean the opposite of what they meant, all answers are wrong."""
     swapped = {**TEXTS, ("item", "evaluation", "a"): B, ("item", "evaluation", "b"): A}
     assert probed(probe_concept(contrasted(swapped)), "features", 1, "accuracy") == 0
+
+
+def test_features_that_never_fire_change_nothing_and_are_not_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = probe_concept(contrasted())
+    held = []
+    rank = probing.rank_columns
+
+    def ranked(values: probing.Floats, labels: probing.Bools) -> probing.Integers:
+        held.append(values.shape[1])
+        return rank(values, labels)
+
+    monkeypatch.setattr(probing, "rank_columns", ranked)
+    found = probe_concept(contrasted()._replace(dictionary=with_silent_features(40)))
+    assert held == [3]  # of 46 those that fire at the end of a text for selection
+    numbers = found["features"].dropna().map(lambda listed: json.dumps([number - 40 for number in json.loads(listed)]))
+    pd.testing.assert_frame_equal(
+        found.assign(features=found["features"].where(found["features"].isna(), numbers)), expected
+    )
 
 
 def test_a_split_without_one_of_the_sides_cannot_be_probed() -> None:
@@ -230,6 +286,21 @@ def test_the_best_question_has_the_least_gini_impurity_of_all() -> None:
             assert gini(values, labels, *found) == pytest.approx(least)
         else:
             assert least == pytest.approx(1)
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 3])
+def test_the_best_question_is_the_same_however_many_features_are_sorted_at_once(
+    at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generator = np.random.default_rng(2)
+    values = generator.integers(0, 3, size=(14, 7)).astype(float)
+    values[:, 5] = values[:, 2]  # of equal ones, that about the first
+    labels = values[:, 2] + generator.random(14) > 1.3
+    train = examples(values, labels)
+    expected = best_question(train)
+    assert expected.feature == 2
+    monkeypatch.setattr("leakscope.features.monosemanticity.COLUMNS", at_once)
+    assert best_question(train) == expected
 
 
 def test_a_deep_tree_learns_what_no_single_question_tells() -> None:

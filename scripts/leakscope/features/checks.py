@@ -165,8 +165,9 @@ def _check_greedy(effects: Mapping[str, Any]) -> None:
         )
     if not set(TAKING_AWAY) & set(effects["edits"]):
         raise InputError(
-            f"{dotted(('features', 'effects', 'methods'))}: got '{GREEDY}', which chooses for {' and '.join(TAKING_AWAY)}, "
-            f"and edits are {', '.join(effects['edits'])}; allowed: one of these among `edits`, or no '{GREEDY}'."
+            f"{dotted(('features', 'effects', 'methods'))}: got '{GREEDY}', and edits are "
+            f"{', '.join(effects['edits'])}; allowed: {' or '.join(TAKING_AWAY)} among them, which it chooses for, or "
+            f"no '{GREEDY}'."
         )
 
 

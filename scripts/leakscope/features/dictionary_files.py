@@ -149,7 +149,7 @@ def fetch_dictionary(
         InputError: as ``find_release``, ``fetch.fetch_folder`` and ``load_dictionary``.
     """
     place = find_release(release, folder, layer)
-    snapshot = fetch_folder(place.repo, revision, patterns=_patterns(place.folder), what=KIND)
+    snapshot = fetch_folder(place.repo, revision, patterns=dictionary_patterns(place.folder), what=KIND)
     centre = place.centre if centre is None else centre
     manifest = describe_dictionary(snapshot / place.folder, source="hub", model=model, layer=layer, centre=centre)
     return {**manifest, "folder": place.folder, "repo": place.repo, "commit": snapshot.name, "revision": revision}
@@ -163,7 +163,9 @@ def open_dictionary(manifest: Mapping[str, Any]) -> Dictionary:
     """
     folder = Path(manifest["folder"])
     if "repo" in manifest:
-        cached = cached_folder(manifest["repo"], manifest["commit"], patterns=_patterns(manifest["folder"]), what=KIND)
+        cached = cached_folder(
+            manifest["repo"], manifest["commit"], patterns=dictionary_patterns(manifest["folder"]), what=KIND
+        )
         folder = cached / folder
     if not (folder / WEIGHTS).exists():
         raise InputError(f"dictionary {folder}: is gone since it was read; put it back, or name another path.")
@@ -177,7 +179,7 @@ def hash_dictionary(folder: Path) -> str:
     return hash_files([folder / WEIGHTS, folder / SETTINGS])
 
 
-def _patterns(folder: str) -> list[str]:
+def dictionary_patterns(folder: str) -> list[str]:
     """Return the files of a dictionary in a repository, as the hub names them: those at its top without ``./``."""
     return [str(PurePosixPath(folder) / name) for name in (SETTINGS, WEIGHTS, SPARSITY)]
 

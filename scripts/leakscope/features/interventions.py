@@ -7,9 +7,8 @@
 * ``difference_in_means``: along the difference between the mean residuals at the end of the two texts of minimal
   ``pairs``, or of ``groups`` of items (Marks & Tegmark 2023, arXiv 2310.06824): projected to the middle, or added. That
   of pairs is projected to the middle between groups, too.
-* ``random_features``: as many features that were not selected, drawn by a seed from those that fire at the last token of
-  the items' texts, where the gap is read: of selected ones, drawn as well, each time the one that fires there most
-  nearly as often (see ``draw_alike``).
+* ``random_features``: as many features that were not selected, drawn by a seed from those that fire at the last token
+  of the items' texts, where the gap is read, and there about as often as selected ones (see ``draw_alike``).
 * ``random_direction``: drawn from the sphere, edited as the difference in means.
 
 A feature's maximum is its largest activation on held-out text or at the texts to select by, whichever is larger: of
@@ -89,7 +88,7 @@ def plan_interventions(
     sizes, seeds = sorted(settings["sizes"]), settings["baseline_seeds"]
     families: list[Family] = []
     taken: set[int] = set()
-    selection = selection[[maxima.get(feature, 0) > 0 for feature in selection["feature"]]]
+    selection = selection[selection["feature"].map(maxima).gt(0)]
     for method in selection["method"].unique():
         rows = selection[selection["method"].eq(method)].head(sizes[-1])
         features, signs = rows["feature"].tolist(), rows["sign"].tolist()
@@ -153,10 +152,10 @@ def draw_alike(rates: Floats, active: Bools, taken: Collection[int], number: int
     pool, rest = free[rates[free] > 0], free[rates[free] == 0]
     drawn: list[int] = []
     while len(pool) and len(drawn) < number:
-        # Of the taken there may be fewer than are drawn: then in turn. Where there are none, the order decides alone.
-        like = rates[wanted[len(drawn) % len(wanted)]] if wanted else 1.0
-        distance = np.abs(np.log(rates[pool] / like)) if wanted else np.zeros(len(pool))
-        place = int(distance.argmin())
+        place = 0
+        if wanted:  # else nothing is to be alike, and the order decides alone
+            like = rates[wanted[len(drawn) % len(wanted)]]
+            place = int(np.abs(np.log(rates[pool] / like)).argmin())
         drawn.append(int(pool[place]))
         pool = np.delete(pool, place)
     return [*drawn, *rest[: number - len(drawn)].tolist()]

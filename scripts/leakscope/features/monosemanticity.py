@@ -25,6 +25,8 @@ from leakscope.features.accuracy import balanced_accuracy
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
+Integers = NDArray[np.intp]
+EVERY = slice(None)
 DEPTHS = 5
 # Features whose activations are sorted at once: of a large dictionary, all at once would not fit.
 COLUMNS = 1024
@@ -36,10 +38,6 @@ class Examples(NamedTuple):
     values: Floats
     labels: Bools
     weights: Floats
-
-    def among(self, rows: Bools) -> Examples:
-        """Return some of the texts."""
-        return Examples(self.values[rows], self.labels[rows], self.weights[rows])
 
 
 def examples(values: Floats, labels: Bools) -> Examples:
@@ -87,12 +85,18 @@ def monosemanticity(train: Examples, test: Examples, removed: int = 1) -> Monose
     return Monosemanticity(first.feature, accuracies[0], local, overall, accuracies[0] * (local + overall) / 2)
 
 
-def best_question(train: Examples) -> Question:
-    """Return the question that leaves the least Gini impurity; of equal ones, that about the first feature."""
-    total, positive = train.weights.sum(), (train.weights * train.labels).sum()
+def best_question(train: Examples, rows: Integers | slice = EVERY) -> Question:
+    """Return the question that leaves the least Gini impurity; of equal ones, that about the first feature.
+
+    Args:
+        train: to ask about.
+        rows: of the texts that count.
+    """
+    labels, weights = train.labels[rows], train.weights[rows]
+    total, positive = weights.sum(), (weights * labels).sum()
     best, least = Question(-1, 0.0), positive * (1 - positive / total) - 1e-12
     for start in range(0, train.values.shape[1], COLUMNS):
-        found, impurity = _best_question(train._replace(values=train.values[:, start : start + COLUMNS]))
+        found, impurity = _best_question(Examples(train.values[rows, start : start + COLUMNS], labels, weights))
         if impurity < least:
             best, least = found._replace(feature=start + found.feature), impurity
     return best
@@ -123,11 +127,19 @@ def grow_and_answer(train: Examples, asked: Floats, depth: int) -> Bools:
         asked: activations, (texts, features).
         depth: questions on each path.
     """
-    question = best_question(train) if depth else Question(-1, 0.0)
-    if question.feature < 0:
-        return np.full(len(asked), bool(train.weights[train.labels].sum() > train.weights[~train.labels].sum()))
-    above, asked_above = (rows[:, question.feature] > question.threshold for rows in (train.values, asked))
     answers = np.zeros(len(asked), dtype=bool)
-    for side, asked_side in ((above, asked_above), (~above, ~asked_above)):
-        answers[asked_side] = grow_and_answer(train.among(side), asked[asked_side], depth - 1)
+
+    def grow(rows: Integers, asked_rows: Integers, depth: int) -> None:
+        question = best_question(train, rows) if depth else Question(-1, 0.0)
+        if question.feature < 0:
+            labels, weights = train.labels[rows], train.weights[rows]
+            answers[asked_rows] = weights[labels].sum() > weights[~labels].sum()
+            return
+        above = train.values[rows, question.feature] > question.threshold
+        asked_above = asked[asked_rows, question.feature] > question.threshold
+        for side, asked_side in ((above, asked_above), (~above, ~asked_above)):
+            grow(rows[side], asked_rows[asked_side], depth - 1)
+
+    # By the numbers of texts: each branch with activations of its own would hold all of them once more.
+    grow(np.arange(len(train.labels)), np.arange(len(asked)), depth)
     return answers

@@ -15,13 +15,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 import torch
-from numpy.typing import NDArray
 from scipy import optimize, special
 
 from leakscope.errors import InputError
-from leakscope.features.contrasts import EVALUATION, SELECTION, A, B
 from leakscope.features.accuracy import balanced_accuracy
-from leakscope.features.monosemanticity import Bools, Examples, Floats, examples, monosemanticity
+from leakscope.features.contrasts import EVALUATION, SELECTION, A, B
+from leakscope.features.monosemanticity import Bools, Examples, Floats, Integers, examples, monosemanticity
 from leakscope.features.selection import Contrasted
 
 SIZES = (1, 2, 5)
@@ -30,8 +29,6 @@ REMOVED = (1, 5)
 PENALTY = 1e-2
 PROBING_COLUMNS = ["representation", "n", "features", "measure", "value", "n_selection", "n_evaluation"]
 CHANCE, FEATURES, RESIDUAL = "chance", "features", "residual"
-
-Integers = NDArray[np.intp]
 
 
 class Regression(NamedTuple):
