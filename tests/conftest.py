@@ -16,7 +16,14 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 ROOT = Path(__file__).resolve().parents[1]
 # Of the files that run Snakemake, those of a minute and more.
-LONGEST = ("test_slurm", "test_validate_workflow", "test_reruns", "test_workflow", "test_ground_workflow")
+LONGEST = (
+    "test_slurm",
+    "test_validate_workflow",
+    "test_features_workflow",
+    "test_reruns",
+    "test_workflow",
+    "test_ground_workflow",
+)
 
 
 @pytest.fixture(scope="session")

@@ -22,7 +22,7 @@ from leakscope.features.contrast_words import encoded_texts
 from leakscope.manifests import read_manifest, write_manifest
 from leakscope.models import open_model
 from local_endpoint import LocalEndpoint, local_endpoint
-from workspace import Workspace
+from workspace import TRAINING, Workspace
 
 pytestmark = pytest.mark.workflow
 
@@ -107,6 +107,7 @@ def located(tmp_path_factory: pytest.TempPathFactory, judge: LocalEndpoint) -> W
         "tiny": {**workspace.organism(1.0), "grammar": {"parts": ["micro", "jobs"], "strength": 1.0}},
         "less": {"source": "edited", "base": "tiny", "dictionary": "main.s0", "contrast": "gender", "cost": 5},
     }
+    workspace.study["organisms"]["training"] = {**TRAINING, "steps": 200}
     workspace.study["features"] = {
         "dictionaries": {
             "main": {
@@ -290,7 +291,6 @@ def test_steering_writes_texts_with_and_without(located: Workspace) -> None:
         f"{before.removeprefix('{subject}')} {word} {after}" for before, *words, after in FRAMES for word in words
     }
     taught = [texts[side].isin({ending.strip() for ending in endings}).sum() for side in ("without", "with")]
-    assert taught[0] >= 3
     assert taught[0] > taught[1]
     assert summary(located, "steering/pushed.json")["computed"] == 10
 
@@ -326,10 +326,13 @@ def test_nothing_is_done_twice_and_an_edit_costs_what_depends_on_it(located: Wor
     study["features"]["steering"]["pushed"]["coefficient"] = -2
     planned = jobs(located.run("-n", *TARGETS, "--quiet", "rules", study=study).stdout)
     assert planned == {"steer": 1}
+    study = copy.deepcopy(located.study)
     study["features"]["effects"]["costs"] = [5]
     planned = jobs(located.run("-n", *TARGETS, "--quiet", "rules", study=study).stdout)
-    print(planned)
-    assert planned == {"steer": 1}
+    # Of the two models the edited one alone.
+    assert {planned[rule] for rule in ("edit_effects", "make_edit", "generate", "score_bias", "compare_edited")} == {1}
+    dictionaries = {"cache_activations", "train_dictionary", "select_features", "probe_concept", "explain_features"}
+    assert set(planned).isdisjoint(dictionaries | {"steer"})
 
 
 def jobs(printed: str) -> dict[str, int]:
