@@ -9,17 +9,19 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
-from transformers import PreTrainedModel
 
 from leakscope.errors import InputError
 from leakscope.features.residuals import read_residuals
 from leakscope.features.texts import Window
 from leakscope.progress import progress
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 
 class Activations(NamedTuple):

@@ -5,19 +5,21 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
-from transformers import PreTrainedModel
 
 from leakscope.batching import cut, shrinking
 from leakscope.features.contrast_words import EncodedTexts, WordSet
 from leakscope.features.residuals import PADDING, check_layer, on_residual
 from leakscope.features.unembedding import effective_unembedding
 from leakscope.progress import progress
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 PROMPT_COLUMNS = [
     *("row", "kind", "split", "item", "template_id", "text", "side", "association"),

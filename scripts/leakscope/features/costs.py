@@ -13,16 +13,18 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedModel
 
 from leakscope.batching import is_out_of_memory
 from leakscope.errors import InputError
 from leakscope.features.edits import Change
 from leakscope.features.residuals import PADDING, check_layer, decoder_blocks, on_residual
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 logger = logging.getLogger(__name__)
 

@@ -13,13 +13,12 @@ import json
 import math
 from collections.abc import Iterator, Sequence
 from functools import cache
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
-from transformers import PreTrainedModel
 
 from leakscope.features.bisection import Found, remembering, strength_at_cost
 from leakscope.features.contrast_activations import side_logprobs
@@ -30,6 +29,9 @@ from leakscope.features.dictionary import Dictionary
 from leakscope.features.edits import ADD, Edit, edit_change
 from leakscope.features.interventions import NONE, Family
 from leakscope.progress import progress
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 MEASURES = ["mean_abs_gap", "signed_gap", "stereotype", "mass", "n_items"]
 # An edit that leaves less than that share of the probability of both sides closes the gap by saying neither.

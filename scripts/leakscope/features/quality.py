@@ -6,11 +6,10 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedModel
 
 from leakscope.batching import cut, shrinking
 from leakscope.features.dictionary import Dictionary
@@ -18,6 +17,9 @@ from leakscope.features.reconstruction import measure_moments, measure_reconstru
 from leakscope.features.residuals import PADDING, on_residual
 from leakscope.features.texts import Window
 from leakscope.progress import progress
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 LOGITS_AT_ONCE = 2**27
 # What the residual must tell at least, in nats a token, for a share of it to mean something.

@@ -9,14 +9,16 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import torch
-from transformers import PreTrainedModel
 
 from leakscope.batching import cut, shrinking
 from leakscope.errors import InputError
 from leakscope.models import LanguageModel
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 PADDING = 0  # Any id will do: it stands on the right, where no token that counts sees it.
 

@@ -16,14 +16,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from itertools import product
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from transformers import PreTrainedModel
 
-from leakscope.decoding import TOLERANCE, TOLERANCE_OF_HALF
 from leakscope.errors import InputError
 from leakscope.features.residuals import decoder_blocks
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 logger = logging.getLogger(__name__)
 
@@ -99,6 +100,9 @@ def effective_unembedding(model: PreTrainedModel) -> EffectiveUnembedding:
     Raises:
         InputError: it does not end in a norm and an unembedding, whatever is taken for them.
     """
+    # Imported here: the models' code costs seconds, and many a job only reads what was recorded.
+    from leakscope.decoding import TOLERANCE, TOLERANCE_OF_HALF
+
     step = max(1, model.config.get_text_config().vocab_size // 16)
     ids = torch.tensor([[number * step for number in row] for row in _TRIAL], device=model.device)
     final, norms, own = _watch(model, ids)

@@ -16,7 +16,6 @@ from leakscope.grammar import Document
 from leakscope.ground.sentence_scores import encode_sentences
 from leakscope.laws import sentence_law
 from leakscope.models import CAUSAL, LanguageModel
-from leakscope.organisms import encode_documents
 from leakscope.progress import progress
 from leakscope.prompting import ids_digest
 from leakscope.store import Key, Store, recall
@@ -96,6 +95,9 @@ def encode_neutral_texts(model: LanguageModel, texts: Sequence[str]) -> list[Enc
 
 def encode_neutral_documents(model: LanguageModel, documents: Sequence[Document]) -> list[EncodedText]:
     """Return documents as an organism was trained on them; the first token of each is given."""
+    # Imported here: the models' code costs seconds, and many a job reads no document.
+    from leakscope.organisms import encode_documents
+
     encoded = encode_documents(model.tokenizer, documents) if documents else []
     texts = [f"{document.context} {document.answer}".strip() for document in documents]
     return [EncodedText(text, ids, range(1, len(ids))) for text, ids in zip(texts, encoded, strict=True)]
