@@ -258,7 +258,7 @@ rule steer:
         chat_template_kwargs=lambda w: chat_options(model_of(w))["chat_template_kwargs"],
         store=STORE,
     message:
-        "Let {wildcards.steering} be written with features edited, and without [{resources.gpu} GPUs, {resources.mem_mb} MB, {resources.runtime} min]"
+        "Write with features edited and without, as {wildcards.steering} says [{resources.gpu} GPUs, {resources.mem_mb} MB, {resources.runtime} min]"
     script:
         "../scripts/steer.py"
 

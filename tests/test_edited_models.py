@@ -177,13 +177,22 @@ def test_explicit_features_take_their_levels_from_how_they_fire(dictionary: dict
         explicit_edit({**settings, "features": [48]}, dictionary, FIRING, "models: e")
 
 
+def test_a_maximum_that_is_given_counts_where_a_feature_fires_nowhere() -> None:
+    firing = pd.DataFrame({"feature": [0, 1], "maximum": [0.0, 2.0], "mean_active": [0.0, 1.0]})
+    dictionary = {"n_features": 2, "layer": 1}
+    settings = {"features": [0, 1], "edit": "add", "coefficient": 3.0, "positions": "all"}
+    with pytest.raises(InputError, match="s: edit 'add': got feature 0, which fires nowhere"):
+        explicit_edit(settings, dictionary, firing, "s")
+    assert explicit_edit({**settings, "maximum": 4.0}, dictionary, firing, "s").targets == (4.0, 4.0)
+
+
 def test_the_edit_chosen_at_a_cost() -> None:
     chosen = {"features": {"1": to_json(ADD), "2.5": to_json(ADD._replace(strength=4.0))}}
     assert chosen_edit(json.loads(json.dumps(chosen)), 1.0, "models: e") == ADD
     assert chosen_edit(chosen, 2.5, "models: e").strength == 4.0
     with pytest.raises(InputError, match="models: e: cost: got '3'; allowed: 1, 2.5"):
         chosen_edit(chosen, 3, "models: e")
-    with pytest.raises(InputError, match="models: e: got a contrast of which no edit was chosen"):
+    with pytest.raises(InputError, match="models: e: got a contrast against which no edit of features was chosen"):
         chosen_edit({"difference_in_means": {"1": to_json(ALONG)}}, 1, "models: e")
 
 

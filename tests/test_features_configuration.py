@@ -25,6 +25,12 @@ from workspace import Workspace
 
 Config = dict[str, Any]
 SETTINGS = {"architecture": "standard", "metadata": {"hook_name": "blocks.1.hook_resid_post"}}
+CONTRAST = {
+    "a": ["he"],
+    "b": ["she"],
+    "items": "items.csv",
+    "templates": {"selection": ["The {item} said that"], "evaluation": ["The {item} left because"]},
+}
 
 
 @pytest.fixture
@@ -40,7 +46,8 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
         Path(file).touch()
     Path("folder/config.json").write_text(json.dumps({"n_layer": 4}))
     Path("saved/cfg.json").write_text(json.dumps(SETTINGS))
-    Path("contrast/contrast.yaml").write_text(yaml.safe_dump({"a": ["he"], "b": ["she"], "items": "items.csv"}))
+    Path("contrast/contrast.yaml").write_text(yaml.safe_dump(CONTRAST))
+    Path("contrast/mistaken.yaml").write_text(yaml.safe_dump({**CONTRAST, "b": []}))
     return {
         "study": {
             "name": "mine",
@@ -250,6 +257,7 @@ def test_a_variant_of_an_edited_model_shares_its_edit_unless_it_names_another(co
         ("corpora/mine/path", "folder/config.json", "folder/config.json: got the suffix '.json'; allowed: .jsonl, .j"),
         ("corpora/own", {"path": "texts.txt"}, "config: features.corpora: got 'own'; allowed: a name of lower-case l"),
         ("contrasts/gender/path", "none.yaml", "gender.path: got 'none.yaml'; allowed: a file that exists."),
+        ("contrasts/gender/path", "contrast/mistaken.yaml", "contrast/mistaken.yaml: b: [] should be non-empty"),
         ("contrasts/colors/prompt_set", "read", "colors.prompt_set: got 'read'; allowed: colors."),
         ("contrasts/gender/dictionaries", ["man"], "contrasts.gender.dictionaries: got 'man'; allowed: main, public"),
         ("contrasts/a.items", {}, "config: features.contrasts: got 'a.items'; allowed: a name of lower-case letters,"),

@@ -8,22 +8,18 @@ what they are measured by, the split ``evaluation``.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import yaml
-from jsonschema import Draft202012Validator, ValidationError
 
 from leakscope.errors import InputError, one_of
-from leakscope.tables import read_table, read_utf8
+from leakscope.features.contrast_file import read_contrast_file
+from leakscope.tables import read_table
 from leakscope.validate.tasks import seeded_hash
 
-SCHEMA = Path(__file__).parents[3] / "schemas" / "contrast.schema.json"
 TEMPLATES, PROMPT_SET = "templates", "prompt_set"
 ITEM, PAIR = "item", "pair"
 SELECTION, EVALUATION = "selection", "evaluation"
@@ -52,7 +48,7 @@ def template_texts(path: Path, seed: int) -> pd.DataFrame:
         InputError: the file or one of its tables is not as the schema says, an item stands twice, an association is no
             number between −1 and 1, or a split lacks items of one of the sides.
     """
-    content = _read(path)
+    content = read_contrast_file(path)
     shared = {"side_a": content["a"], "side_b": content["b"], "weight_b": 1.0, "lead": ""}
     items = _items(path, content, seed)
     rows = [
@@ -222,35 +218,3 @@ def _answers(rows: pd.DataFrame) -> tuple[str, dict[str, list[str]]]:
         if word == article:
             by_group.setdefault(group, []).append(rest)
     return article, by_group
-
-
-def _read(path: Path) -> dict[str, Any]:
-    """Return the content of a contrast file, with defaults."""
-    try:
-        content = yaml.safe_load(read_utf8(path))
-    except yaml.YAMLError as error:
-        raise InputError(f"{path}: got invalid YAML ({' '.join(str(error).split())}); allowed: YAML.") from error
-    mistakes = sorted(_validator().iter_errors(content), key=_place)
-    if mistakes:
-        raise _in_one_line(mistakes[0], path)
-    read: dict[str, Any] = {"association": {"column": "association", "a": 1, "b": -1}, "minimal_pairs": None, **content}
-    if read["association"]["a"] == read["association"]["b"]:
-        raise InputError(f"{path}: association: got the same value for a and b; allowed: two values.")
-    return read
-
-
-def _place(error: ValidationError) -> tuple[bool, str]:
-    # Unknown keys first: a misspelt one is also missing under its right name.
-    return error.validator != "additionalProperties", str(list(error.absolute_path))
-
-
-def _in_one_line(error: ValidationError, path: Path) -> InputError:
-    where = ".".join(map(str, error.absolute_path)) or "the file"
-    schema: Any = error.schema
-    allowed = schema.get("title") if error.absolute_path else None
-    return InputError(f"{path}: {where}: {error.message}; allowed: {allowed or f'what schemas/{SCHEMA.name} says'}.")
-
-
-@lru_cache(maxsize=1)
-def _validator() -> Draft202012Validator:
-    return Draft202012Validator(json.loads(SCHEMA.read_text(encoding="utf-8")))

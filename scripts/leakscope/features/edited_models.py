@@ -35,7 +35,8 @@ def explicit_edit(settings: Mapping[str, Any], dictionary: Mapping[str, Any], fi
     """Return the edit of features that a person names.
 
     Args:
-        settings: ``features, edit, coefficient, positions``.
+        settings: ``features, edit, coefficient, positions``; and ``maximum``, what counts as the features' maximum
+            instead of that on held-out text.
         dictionary: its manifest.
         firing: ``feature, maximum, mean_active`` of all of its features.
         where: what the settings are of, for messages.
@@ -45,6 +46,8 @@ def explicit_edit(settings: Mapping[str, Any], dictionary: Mapping[str, Any], fi
     """
     features = known_features(settings["features"], dictionary["n_features"], where)
     levels = {column: dict(zip(firing["feature"], firing[column], strict=True)) for column in FIRING}
+    if settings.get("maximum") is not None:
+        levels["maximum"] = dict.fromkeys(features, settings["maximum"])
     try:
         return feature_edit(
             settings["edit"],
@@ -87,8 +90,8 @@ def chosen_edit(chosen: Mapping[str, Mapping[str, Any]], cost: float, where: str
     by_cost = chosen.get(FEATURES, {})
     if not by_cost:
         raise InputError(
-            f"{where}: got a contrast of which no edit was chosen; allowed: a dictionary that is above the bar and has "
-            "features of the contrast."
+            f"{where}: got a contrast against which no edit of features was chosen; allowed: a dictionary that passes "
+            "`features.bar` (its quality.json says what it missed) and has features of the contrast."
         )
     if f"{cost:g}" not in by_cost:
         raise one_of(f"{where}: cost", f"{cost:g}", by_cost)

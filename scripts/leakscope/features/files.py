@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from leakscope.errors import InputError
+from leakscope.features.contrast_file import read_contrast_file
 from leakscope.features.hook_names import SETTINGS, WEIGHTS, hook_layer
 from leakscope.ground.corpora import SUFFIXES, shard_files
 from leakscope.tables import read_utf8
@@ -37,17 +35,11 @@ def contrast_files(path: str) -> list[str]:
     """Return the file of a contrast of templates, and the tables beside it that it names.
 
     Raises:
-        InputError: the file is no YAML mapping, or a table is not there.
+        InputError: the file is not as its schema says, or a table is not there.
     """
-    try:
-        content = yaml.safe_load(read_utf8(Path(path)))
-    except yaml.YAMLError as error:
-        raise InputError(f"{path}: got invalid YAML ({' '.join(str(error).split())}); allowed: YAML.") from error
-    if not isinstance(content, dict):
-        raise InputError(f"{path}: got no mapping; allowed: one such as data/features/gender/contrast.yaml.")
-    pairs = content.get("minimal_pairs")
-    named = [content.get("items"), pairs.get("words") if isinstance(pairs, Mapping) else None]
-    tables = [Path(path).parent / name for name in named if isinstance(name, str)]
+    content = read_contrast_file(Path(path))
+    pairs = content["minimal_pairs"]
+    tables = [Path(path).parent / name for name in (content["items"], *([pairs["words"]] if pairs else []))]
     for table in tables:
         if not table.is_file():
             raise InputError(f"{path}: got {table.name!r}; allowed: a table that is beside it.")
