@@ -312,6 +312,7 @@ def test_every_figure_and_table_has_a_caption(root: Path) -> None:
         "bias",
         "edited",
         "truth",
+        "steering",
     )
     assert captions == set(FIGURES) | {f"{name}_table" for name in names} | {"index"}
 
