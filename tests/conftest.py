@@ -85,3 +85,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return not runs_snakemake, LONGEST.index(item.path.stem) if item.path.stem in LONGEST else len(LONGEST)
 
     items.sort(key=place)
+    if not os.environ.get("LEAKSCOPE_SLOW"):
+        for item in items:
+            if item.get_closest_marker("slow") is not None:
+                item.add_marker(pytest.mark.skip(reason="LEAKSCOPE_SLOW is not set: slow, and run by .ci/run"))

@@ -388,6 +388,7 @@ def served(tmp_path: Path) -> Iterator[tuple[str, LanguageModel]]:
             job.terminate()
 
 
+@pytest.mark.slow
 def test_transformers_serve_answers_as_the_model_itself(served: tuple[str, LanguageModel]) -> None:
     """The first attempts come before the server is up, and are repeated."""
     url, model = served

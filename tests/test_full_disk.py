@@ -29,6 +29,7 @@ def can_mount(folder: Path) -> bool:
         return False
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_one_line_and_the_store_goes_on_from_there(finished: Workspace, tmp_path: Path) -> None:
     if not can_mount(tmp_path / "trial"):
         pytest.skip("no file system can be mounted here (unshare --map-root-user --mount)")

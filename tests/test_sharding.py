@@ -122,6 +122,7 @@ def test_gathered_summaries_add_up() -> None:
     assert gather_summaries([one, other]) == {"total": 12, "computed": 9, "reused": 3, "store": "s"}
 
 
+@pytest.mark.slow
 @pytest.mark.workflow
 def test_the_number_of_shards_changes_no_byte_of_the_results(finished: Workspace, tmp_path: Path) -> None:
     """Five batches in three shards: all bytes are those of one job, and nothing that is made of them is made again."""

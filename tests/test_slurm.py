@@ -189,6 +189,7 @@ def test_a_submitting_process_that_dies_loses_nothing(
     assert_resumed(workspace, expected)
 
 
+@pytest.mark.slow
 def test_job_arrays_run_where_the_profile_asks_for_them(
     workspace: Workspace, cluster: OneNodeSlurm, root: Path
 ) -> None:
