@@ -68,7 +68,7 @@ def read_tables(paths: str | Path | Iterable[str | Path]) -> pd.DataFrame:
 
 def write_table(frame: pd.DataFrame, path: Path) -> None:
     """Write Parquet, whole or not at all; equal tables give equal bytes."""
-    with _replacing(path) as part:
+    with replacing(path) as part:
         frame.to_parquet(part, index=False)
 
 
@@ -78,7 +78,7 @@ def write_csv(frame: pd.DataFrame, path: Path) -> None:
     floats = {str(name): frame[name].astype("float64").round(6) + 0.0 for name in frame if kinds[name] == "f"}
     # Python 3.11 leaves a lone carriage return unquoted, which no reader takes back.
     returns = any("\r" in str(value) for name in frame if kinds[name] == "O" for value in frame[name])
-    with _replacing(path) as part:
+    with replacing(path) as part:
         frame.assign(**floats).to_csv(
             part,
             index=False,
@@ -232,7 +232,7 @@ def _one_line(error: Exception) -> str:
 
 
 @contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path) -> Iterator[Path]:
     """Yield a path beside ``path`` to write to; it takes the place of ``path`` if nothing fails, else it vanishes."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")

@@ -6,7 +6,6 @@ large values (it ends at 65,504) and float32 would take twice the room. Who read
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -19,6 +18,7 @@ from leakscope.errors import InputError
 from leakscope.features.residuals import read_residuals
 from leakscope.features.texts import Window
 from leakscope.progress import progress
+from leakscope.tables import replacing
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -73,13 +73,8 @@ def record_activations(
 
 def write_activations(activations: Activations, path: Path) -> None:
     """Write a shard as safetensors, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
+    with replacing(path) as part:
         save_file(activations._asdict(), part)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def read_activations(path: Path) -> Activations:

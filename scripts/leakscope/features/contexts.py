@@ -8,7 +8,6 @@ the same tokens. Memory grows with features × contexts, not with the texts.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -29,6 +28,7 @@ from leakscope.features.firing import (
     token_frequencies,
 )
 from leakscope.progress import progress
+from leakscope.tables import replacing
 
 if TYPE_CHECKING:
     from leakscope.features.dictionary import Dictionary
@@ -107,15 +107,9 @@ def write_contexts(found: FeatureContexts, texts: Mapping[int, str], path: Path)
     """
     features = found.contexts.table["feature"].to_numpy()
     starts = np.searchsorted(features, np.arange(0, len(found.firing) + FEATURES_AT_ONCE, FEATURES_AT_ONCE))
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with parquet.ParquetWriter(part, _SCHEMA) as writer:
-            for first, last in zip(starts[:-1], starts[1:], strict=True):
-                writer.write_table(_rows(found, texts, int(first), int(last)))
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+    with replacing(path) as part, parquet.ParquetWriter(part, _SCHEMA) as writer:
+        for first, last in zip(starts[:-1], starts[1:], strict=True):
+            writer.write_table(_rows(found, texts, int(first), int(last)))
 
 
 _SCHEMA = pa.schema(

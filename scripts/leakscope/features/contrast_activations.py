@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -17,6 +16,7 @@ from leakscope.features.contrast_words import EncodedTexts, WordSet
 from leakscope.features.residuals import PADDING, check_layer, on_residual
 from leakscope.features.unembedding import effective_unembedding
 from leakscope.progress import progress
+from leakscope.tables import replacing
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -126,13 +126,8 @@ def side_logprobs(logprobs: Tensor, words: Sequence[WordSet]) -> Tensor:
 
 def write_contrast(activations: ContrastActivations, path: Path) -> None:
     """Write activations as safetensors, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
+    with replacing(path) as part:
         save_file({name: value.contiguous() for name, value in activations._asdict().items()}, part)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def read_contrast(path: Path) -> ContrastActivations:
