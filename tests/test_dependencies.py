@@ -1,8 +1,9 @@
+import ast
 from pathlib import Path
 
 import pytest
 
-from leakscope.dependencies import script_files
+from leakscope.dependencies import imported_modules, script_files
 
 RULES = ["generate", "train_organism", "score_similarity", "compare_pairs", "leak_rates", "plot", "write_corpus"]
 
@@ -27,6 +28,28 @@ def test_imports_are_followed_wherever_they_stand(tmp_path: Path) -> None:
     files = script_files(tmp_path, "rule")
     assert Path(files[0]) == tmp_path / "rule.py"
     assert names(files) == {"rule", "first", "second", "third", "part", "fifth"}
+
+
+def test_the_pattern_finds_what_the_parser_finds_in_every_file(root: Path) -> None:
+    scripts = root / "scripts"
+    for path in scripts.rglob("*.py"):
+        names = set()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and node.module:
+                names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+            elif isinstance(node, ast.Import):
+                names |= {alias.name for alias in node.names}
+        files = {scripts.joinpath(*name.split(".")).with_suffix(".py") for name in names if name[:10] == "leakscope."}
+        found = {file for file in imported_modules(path, scripts) if file.name != "__init__.py"}
+        assert found == {file for file in files if file.exists()}, path
+
+
+def test_imports_over_several_lines_count_whole(tmp_path: Path) -> None:
+    (tmp_path / "leakscope").mkdir()
+    for name in ("one", "two"):
+        (tmp_path / f"leakscope/{name}.py").touch()
+    (tmp_path / "rule.py").write_text("from leakscope import (  # both\n    one as first,\n    two,\n)\n")
+    assert names(script_files(tmp_path, "rule")) == {"rule", "one", "two"}
 
 
 @pytest.mark.parametrize("rule", RULES)
