@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
+from one_node_slurm import COMMANDS
 from workspace import Workspace
 
 SHARED = ("rerun-triggers", "printshellcmds", "show-failed-logs", "keep-going", "rerun-incomplete")
@@ -79,15 +81,12 @@ def submitted(finished: Workspace, tmp_path_factory: pytest.TempPathFactory) -> 
     commands = workspace.folder / "bin"
     commands.mkdir()
     calls = workspace.folder / "calls"
-    for name, does in {
-        "sbatch": f'printf "%s\\n" "$*" >> {calls}; exit 1',
-        "sinfo": "echo 'main*'",
-        "squeue": "true",
-        "scontrol": "true",
-    }.items():
-        (commands / name).write_text(f"#!/bin/sh\n{does}\n", encoding="utf-8")
+    # All that the plugin may call, so that neither a SLURM that is here nor one that is not makes a difference.
+    answers = {"sbatch": f'printf "%s\\n" "$*" >> {calls}; exit 1', "sinfo": "echo 'main*'"}
+    for name in COMMANDS:
+        (commands / name).write_text(f"#!/bin/sh\n{answers.get(name, 'true')}\n", encoding="utf-8")
         (commands / name).chmod(0o755)
-    workspace.environment = {"PATH": f"{commands}:/usr/bin:/bin"}
+    workspace.environment = {"PATH": f"{commands}:{os.environ['PATH']}"}
     targets = [f"results/micro/{kind}/{name}/micro.parquet" for kind in ("generations", "candidates") for name in names]
     workspace.run("--workflow-profile", "profiles/slurm", "--retries", "0", *targets, check=False)
     found = re.findall(r"^(.*--comment rule_(\w+)_wildcards_(\S+)_micro .*)$", calls.read_text(encoding="utf-8"), re.M)
