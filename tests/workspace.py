@@ -14,6 +14,8 @@ from typing import Any
 
 import yaml
 
+from warm_snakemake import run_snakemake
+
 ROOT = Path(__file__).resolve().parents[1]
 PARTS = ("Snakefile", "config.yaml", "rules", "scripts", "schemas", "profiles", "report", "envs", "data", "studies")
 TRAINING = {"steps": 300, "batch_size": 32, "documents": 2000, "learning_rate": 0.01}
@@ -28,6 +30,8 @@ TEMPLATES = [
     ("car", "colors", "micro_basic", "Her car is {concept}. His car is", "His car is", "Her car is old. His car is"),
 ]  # fmt: skip
 
+AS_MODULE: tuple[str, ...] = ("-m", "snakemake")
+
 
 class Workspace:
     """A copy of the checkout in ``folder`` with the study ``micro``: two organisms, one prompt set, literal scoring."""
@@ -36,7 +40,7 @@ class Workspace:
         self.folder = folder
         folder.mkdir(exist_ok=True)
         self.environment: dict[str, str] = {}  # what a run finds beside the variables of the tests
-        self.snakemake: tuple[str, ...] = ("-m", "snakemake")  # what Python is told to run
+        self.snakemake = AS_MODULE  # what Python is told to run
         for part in PARTS:
             source = ROOT / part
             take = shutil.copytree if source.is_dir() else shutil.copy
@@ -85,18 +89,27 @@ class Workspace:
 
     def run(self, *arguments: str, study: Any = None, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run Snakemake on a study (default: ``micro``) and return what it printed, both streams in ``stdout``."""
-        process = self.start(*arguments, study=study)
-        stdout, _ = process.communicate()
-        if check and process.returncode:
-            raise AssertionError(f"{process.args} failed:\n{stdout[-6000:]}")
-        return subprocess.CompletedProcess(process.args, process.returncode, stdout)
+        if self.snakemake == AS_MODULE:
+            command = self._arguments(arguments, study)
+            status, stdout = run_snakemake(command, self.folder, self._environment())
+        else:
+            process = self.start(*arguments, study=study)
+            stdout, _ = process.communicate()
+            command, status = list(arguments), process.returncode
+        if check and status:
+            raise AssertionError(f"{command} failed:\n{stdout[-6000:]}")
+        return subprocess.CompletedProcess(command, status, stdout)
 
     def start(self, *arguments: str, study: Any = None) -> subprocess.Popen[str]:
         """Start Snakemake as ``run`` does, and do not wait for it."""
-        self.write("study.yaml", study or self.study)
-        command = [sys.executable, *self.snakemake, "--configfile", "study.yaml", *arguments]
+        command = [sys.executable, *self.snakemake, *self._arguments(arguments, study)]
         streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
         return subprocess.Popen(command, cwd=self.folder, env=self._environment(), **streams)
+
+    def _arguments(self, arguments: tuple[str, ...], study: Any) -> list[str]:
+        """Write the study that Snakemake is run on, and return the whole command line behind `snakemake`."""
+        self.write("study.yaml", study or self.study)
+        return ["--configfile", "study.yaml", *arguments]
 
     @classmethod
     def finished(cls, folder: Path) -> Workspace:

@@ -1,0 +1,89 @@
+"""Snakemake's command line without the seconds that its imports take: a process that has them, and forks for each run.
+
+`python -m snakemake` spends more time on importing than on planning a small study, and tests run it some two hundred
+times. What is forked is a process of its own that has imported nothing of leakscope, runs nothing and has no threads.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+
+def run_snakemake(arguments: Sequence[str], folder: Path, environment: Mapping[str, str]) -> tuple[int, str]:
+    """Run Snakemake in a folder and return its exit status and what it printed, both streams as one."""
+    printed = folder / ".printed"
+    asked = {
+        "arguments": list(arguments),
+        "folder": str(folder),
+        "environment": dict(environment),
+        "printed": str(printed),
+    }
+    server = _server()
+    assert server.stdin is not None
+    assert server.stdout is not None
+    server.stdin.write(json.dumps(asked) + "\n")
+    server.stdin.flush()
+    status = int(server.stdout.readline())
+    text = printed.read_text(encoding="utf-8", errors="replace")
+    printed.unlink()
+    return status, text
+
+
+@cache
+def _server() -> subprocess.Popen[str]:
+    """The process that forks. It ends when its input does, so with the tests."""
+    return subprocess.Popen([sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def _serve() -> None:
+    # What the workflow imports beside Snakemake, so that a run need not.
+    import jsonschema  # noqa: F401
+    import snakemake.cli  # noqa: F401
+
+    for line in sys.stdin:
+        pid = os.fork()
+        if pid == 0:
+            _run(json.loads(line))
+        _, status = os.waitpid(pid, 0)
+        print(os.waitstatus_to_exitcode(status), flush=True)  # noqa: T201
+
+
+def _run(asked: dict[str, Any]) -> None:
+    """Become `snakemake <arguments>`; does not return."""
+    status = 1
+    try:
+        os.chdir(asked["folder"])
+        os.environ.clear()
+        os.environ.update(asked["environment"])
+        nothing, printed = os.open(os.devnull, os.O_RDONLY), os.open(asked["printed"], os.O_CREAT | os.O_WRONLY)
+        for source, target in ((nothing, 0), (printed, 1), (printed, 2)):
+            os.dup2(source, target)
+        sys.argv[1:] = asked["arguments"]
+        sys.path[0] = asked["folder"]  # as with `-m`
+        from snakemake.cli import main
+
+        main(asked["arguments"])
+        status = 0
+    except SystemExit as exit_:
+        status = exit_.code if isinstance(exit_.code, int) else int(exit_.code is not None)
+        if isinstance(exit_.code, str):
+            print(exit_.code, file=sys.stderr)  # noqa: T201
+    except BaseException:
+        import traceback
+
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+
+
+if __name__ == "__main__":
+    _serve()
