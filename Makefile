@@ -1,6 +1,6 @@
 # make run    install what is needed, run the default study, write its report
 # make test   install what is needed, run the tests
-# make check  everything that CI checks: tests, formatting, lint, types
+# make check  formatting, lint, types, and make test; CI (.ci/run) adds the tests that need more than Python
 # Another study: make run STUDY=studies/qwen2.5.yaml
 # On several GPUs, or a cluster: make run PROFILE=profiles/local-gpu, PROFILE=profiles/slurm
 

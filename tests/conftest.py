@@ -77,6 +77,20 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     return Workspace.finished((folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "finished")
 
 
+def pytest_configure() -> None:
+    """Begin the list of skipped tests that ``LEAKSCOPE_SKIPPED`` names: ``.ci/run`` runs these again, prepared."""
+    if "LEAKSCOPE_SKIPPED" in os.environ and "PYTEST_XDIST_WORKER" not in os.environ:
+        Path(os.environ["LEAKSCOPE_SKIPPED"]).write_text("", encoding="utf-8")
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Add a skipped test to that list, with its reason. With several workers, the process that they report to does."""
+    if report.skipped and "LEAKSCOPE_SKIPPED" in os.environ and "PYTEST_XDIST_WORKER" not in os.environ:
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else ""
+        with Path(os.environ["LEAKSCOPE_SKIPPED"]).open("a", encoding="utf-8") as stream:
+            stream.write(f"{report.nodeid}  # {reason}\n")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the files that take longest, so that no worker is left with one of them at the end."""
 
