@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -512,3 +513,81 @@ def test_a_pair_of_models_is_compared_and_its_first_places_followed() -> None:
     assert pairs.loc[0, "share_first_changed"] == 0.5
     moved = changes.set_index(["group_base", "group_aligned"])["n_subjects"]
     assert moved.to_dict() == {("x", "x"): 1, ("x", "z"): 1}
+
+
+# Missing scores
+
+
+def counts_of_two_groups(subjects: list[str]) -> pd.DataFrame:
+    rows = [(subject, group, count) for subject in subjects for group, count in (("x", 20), ("y", 10))]
+    table = pd.DataFrame(rows, columns=["subject", "group", "count"])
+    return table.assign(axis="a", window=pd.array([250] * len(rows), dtype="Int64"), unit="imported")
+
+
+def test_a_missing_score_costs_its_subject_the_template_and_the_mean_is_over_the_rest() -> None:
+    scores = scores_table(
+        {"s1": {"x": [-1, np.nan, -3], "y": [-2, 0, -4]}, "s2": {"x": [-1, -1, -1], "y": [-2, 0, -2]}}
+    )
+    means = scores_of(scores, "logprob")
+    # Template 1 lacks x of s1, so that y's 0 of s1 does not count either; s2 has it.
+    assert means.loc["s1"].to_dict() == {"x": (-1 - 3) / 2, "y": (-2 - 4) / 2}
+    assert means.loc["s2"].to_dict() == {"x": -1, "y": (-2 + 0 - 2) / 3}
+
+
+def test_subjects_lost_with_missing_scores_are_counted_apart_from_those_that_are_all_ties() -> None:
+    nan = np.nan
+    scores = scores_table(
+        {
+            "ranked": {"x": [-1, -1], "y": [-2, -2]},
+            "partly": {"x": [-1, nan], "y": [-2, -2]},
+            "ties": {"x": [-1, -1], "y": [-1, -1]},
+            "nothing": {"x": [nan, nan], "y": [nan, nan]},
+            "no template whole": {"x": [-1, nan], "y": [nan, -2]},
+            "one group": {"x": [-1, -1], "y": [nan, nan]},
+            "not counted": {"x": [nan, nan], "y": [nan, nan]},
+        }
+    )
+    counts = counts_of_two_groups(["ranked", "partly", "ties", "nothing", "no template whole", "one group", "no score"])
+    tables = agree({"a": counts}, scores, {}, window=250, unit="documents", score="logprob", **SETTINGS)
+    for row in (tables["tau"].loc[0], tables["by_score"].loc[0]):
+        assert (row["n_subjects"], row["n_undefined"], row["n_lost"]) == (2, 1, 3)
+        assert row["tau"] == 1
+    assert tables["by_quartile"]["n_lost"].sum() == 3
+    known = tables["by_subject"].set_index("subject")["n_groups"]
+    assert known.to_dict() == {
+        "ranked": 2, "partly": 2, "ties": 2, "nothing": 0, "no template whole": 0, "one group": 1,
+    }  # fmt: skip
+
+
+def test_a_prevalence_of_other_groups_alone_loses_no_subject() -> None:
+    scores = scores_table({s: {"x": [-1], "y": [-2]} for s in ("s1", "s2")})
+    known = pd.DataFrame(
+        [("s1", "x", 1.0), ("s1", "y", 2.0), ("s2", "else", 3.0)], columns=["subject", "group", "prevalence"]
+    )
+    tables = agree({"a": counts_of_two_groups(["s1", "s2"])}, scores, {"a": known}, window=250, unit="documents",
+                   score="logprob", **SETTINGS)  # fmt: skip
+    row = tables["tau"].set_index("comparison").loc["model-prevalence"]
+    assert (row["n_subjects"], row["n_lost"]) == (1, 0)
+
+
+def test_an_import_says_how_many_subjects_are_lost(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    content = {"flu": [["x", [-1, None]], ["y", [-3, -2]]], "gout": [["x", [None, -1]], ["y", [-3, None]]]}
+    import_scores(write(tmp_path / "s.json", json.dumps(content)), "m", "a", "en", Naming(), 2)
+    assert "3 of 8 scores are no numbers; 1 of 2 subjects are lost with them" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("entries", "part"),
+    [
+        ([["x", [math.nan, -1]], ["y", [-3, math.nan]]], "2 of 4 scores are no numbers"),
+        ([["x", [None, None]], ["y", [None, None]]], "4 of 4 scores are no numbers"),
+        ([["x", [-1, -2]]], "0 of 2 scores are no numbers"),
+    ],
+)
+def test_an_import_that_loses_every_subject_is_one_line(tmp_path: Path, entries: list[Any], part: str) -> None:
+    path = write(tmp_path / "s.json", json.dumps({"flu": entries}))
+    with pytest.raises(InputError, match="got no subject with scores of two groups in one template") as caught:
+        import_scores(path, "m", "a", "en", Naming(), 2)
+    assert str(caught.value).startswith(f"{path}: got")
+    assert part in str(caught.value)
+    assert "\n" not in str(caught.value)

@@ -53,7 +53,8 @@ def agree(
         axis = Axis(name, counts_of(counted, window, unit), known, scores[scores["axis"] == name])
         by_subject = taus_by_subject(axis, score)
         table = expected_rows(axis, score).merge(kendall_table(by_subject, level, resamples), on=KEYS, how="left")
-        table = table.fillna({"n_subjects": 0, "n_undefined": 0}).astype({"n_subjects": int, "n_undefined": int})
+        numbers = ["n_subjects", "n_undefined", "n_lost"]
+        table = table.fillna(dict.fromkeys(numbers, 0)).astype(dict.fromkeys(numbers, int))
         table = table.merge(noise_and_ties(axis, score), on=KEYS, how="left")
         parts["tau"].append(table.assign(window=pd.array([used.window] * len(table), "Int64"), unit=used.unit))
         parts["by_subject"].append(by_subject)

@@ -14,6 +14,7 @@ import pandas as pd
 
 from leakscope.errors import InputError
 from leakscope.ground.naming import Naming
+from leakscope.ground.whole import lost_subjects
 from leakscope.tables import read_table, read_utf8
 
 logger = logging.getLogger(__name__)
@@ -86,10 +87,11 @@ def import_scores(
 
     The file is JSON of the form ``{subject: [[group, [score of template 0, of template 1, …]], …], …}``; the scores are
     log-probabilities of whole sentences, of which the first ``templates_used`` are taken. What cannot be derived from
-    them is missing.
+    them is missing; so is a score that is no number (null, NaN, infinite).
 
     Raises:
-        InputError: the file has another form, subjects have different numbers of templates, or a pair stands twice.
+        InputError: the file has another form, subjects have different numbers of templates, a pair stands twice, or
+            so many scores are missing that no subject is ranked.
     """
     content = _load_json(path)
     rows = []
@@ -114,9 +116,7 @@ def import_scores(
     if (table["logprob"] > 0).any():
         n_above = int((table["logprob"] > 0).sum())
         logger.warning("%s: %d of %d scores are above 0, which no log-probability is", path, n_above, len(table))
-    n_missing = int(table["logprob"].isna().sum())
-    if n_missing:
-        logger.warning("%s: %d of %d scores are no numbers and left out", path, n_missing, len(table))
+    _say_lost(table, path)
     table = table.assign(model=model, axis=axis, language=language, template_id=table["template_id"].map(str))
     for unknown in ("tokens", *SCORES):
         if unknown != "logprob":
@@ -213,6 +213,24 @@ def _number(text: str, where: str, empty: float | None = None) -> float:
     if value < 0 or not math.isfinite(value):
         raise InputError(f"{where}: got {text!r}; allowed: a number of at least 0.")
     return value
+
+
+def _say_lost(table: pd.DataFrame, path: Path) -> None:
+    """Warn of scores that are missing and of subjects that none is left to rank.
+
+    Raises:
+        InputError: no subject is left.
+    """
+    n_missing, n_subjects = int(table["logprob"].isna().sum()), table["subject"].nunique()
+    lost = lost_subjects(table, "logprob")
+    if len(lost) == n_subjects:
+        raise InputError(
+            f"{path}: got no subject with scores of two groups in one template ({n_missing} of {len(table)} scores are "
+            "no numbers); allowed: at least one subject that scores rank."
+        )
+    if n_missing:
+        found = path, n_missing, len(table), len(lost), n_subjects
+        logger.warning("%s: %d of %d scores are no numbers; %d of %d subjects are lost with them", *found)
 
 
 def _load_json(path: Path) -> dict[str, Any]:

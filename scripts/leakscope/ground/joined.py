@@ -9,6 +9,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from leakscope.ground.imported import AS_IMPORTED
+from leakscope.ground.whole import whole_templates
 
 logger = logging.getLogger(__name__)
 
@@ -53,24 +54,17 @@ def counts_of(table: pd.DataFrame, window: int | None, unit: str) -> pd.DataFram
 
 
 def scores_of(table: pd.DataFrame, score: str) -> pd.DataFrame:
-    """Return a score's mean over templates, subjects × groups, missing where a subject has no score of a group.
+    """Return a score's mean over whole templates, subjects × groups, missing where a subject has no score of a group.
+
+    A missing score costs its subject that template, for all groups alike (``whole_templates``); the mean is over the
+    rest. A subject without any whole template is a row of missing values.
 
     Args:
         table: scores of one model, axis and language: ``template_id, subject, group`` and a column for each score.
         score: ``logprob``, ``logprob_mean``, ``logprob_span`` or ``pmi``.
     """
-    return whole_templates(table, score).groupby("subject").mean()
-
-
-def whole_templates(table: pd.DataFrame, score: str) -> pd.DataFrame:
-    """Return scores by subject and template (rows) and group (columns).
-
-    A template of a subject that lacks the score of a group which the subject has elsewhere is left out: the mean over
-    templates would compare groups on different sentences.
-    """
-    wide = table.pivot(index=["subject", "template_id"], columns="group", values=score)
-    known = wide.notna().groupby("subject").transform("any")
-    return wide[(wide.notna() == known).all(axis=1) & known.any(axis=1)]
+    named = pd.Index(sorted(table["subject"].unique()), name="subject")
+    return whole_templates(table, score).groupby("subject").mean().reindex(named)
 
 
 def prevalence_of(table: pd.DataFrame) -> pd.DataFrame:
@@ -80,12 +74,17 @@ def prevalence_of(table: pd.DataFrame) -> pd.DataFrame:
 
 def align(*tables: pd.DataFrame) -> list[pd.DataFrame]:
     """Return the tables cut to the groups that all have and the subjects of which all know one, in one order."""
+    cut = in_common(*tables)
+    there = pd.concat([table.notna().any(axis=1) for table in cut], axis=1).all(axis=1)
+    return [table[there] for table in cut]
+
+
+def in_common(*tables: pd.DataFrame) -> list[pd.DataFrame]:
+    """Return the tables cut to the subjects and groups that all name, known or not, in one order."""
     subjects, groups = tables[0].index, tables[0].columns
     for table in tables[1:]:
         subjects, groups = subjects.intersection(table.index), groups.intersection(table.columns)
-    cut = [table.loc[subjects.sort_values(), groups.sort_values()] for table in tables]
-    there = pd.concat([table.notna().any(axis=1) for table in cut], axis=1).all(axis=1)
-    return [table[there] for table in cut]
+    return [table.loc[subjects.sort_values(), groups.sort_values()] for table in tables]
 
 
 def unmatched(axis: str, tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:

@@ -19,7 +19,8 @@ from leakscope.ground.agreement import (
     tau_b,
 )
 from leakscope.ground.imported import SCORES
-from leakscope.ground.joined import align, scores_of
+from leakscope.ground.joined import align, in_common, scores_of
+from leakscope.ground.whole import FEWEST_GROUPS
 
 COUNTS_MODEL, MODEL_PREVALENCE, COUNTS_PREVALENCE = "counts-model", "model-prevalence", "counts-prevalence"
 KEYS = ["model", "axis", "comparison", "language"]
@@ -39,12 +40,13 @@ class Axis(NamedTuple):
 
 
 def taus_by_subject(axis: Axis, score: str) -> pd.DataFrame:
-    """Return every subject's taus: ``model, axis, comparison, language, subject, total_count, quartile, tau, …``.
+    """Return every subject's taus: ``model, axis, comparison, language, subject, n_groups, total_count, quartile, …``.
 
     ``baseline_tau``: of the groups' total counts over all other subjects, instead of the ranking compared, with the
     reference (the counts, or the prevalence). ``tau_beyond_prior``: of both sides after double centring, counts as
     log(count + ½), prevalence as its log. ``quartile`` is the subject's, by its total count, Q4 the most frequent. A
-    subject whose groups are all equal on one side has none of the three, and takes no part in the centring.
+    subject whose groups are all equal on one side has none of the three, and takes no part in the centring; likewise
+    one with fewer than two ``n_groups`` that both sides know, because scores or prevalence are missing.
 
     Args:
         axis: all that is known of it.
@@ -57,6 +59,9 @@ def taus_by_subject(axis: Axis, score: str) -> pd.DataFrame:
 def kendall_table(by_subject: pd.DataFrame, level: float, resamples: int) -> pd.DataFrame:
     """Return the mean taus over subjects with their intervals; one row a model, axis, comparison and language.
 
+    ``n_subjects`` have a tau, ``n_undefined`` have only ties on one side, ``n_lost`` have fewer than two groups that
+    both sides know: together they are all subjects that both sides name.
+
     Args:
         by_subject: of ``taus_by_subject``.
         level: of the intervals.
@@ -65,9 +70,10 @@ def kendall_table(by_subject: pd.DataFrame, level: float, resamples: int) -> pd.
     rows = []
     for keys, part in by_subject.groupby(KEYS, sort=False, dropna=False):
         raw, beyond = (bootstrap_mean(part[name], level, resamples) for name in ("tau", "tau_beyond_prior"))
-        rows.append((*keys, raw.n, *raw[:3], part["baseline_tau"].mean(), *beyond[:3], len(part) - raw.n))
+        lost = int((part["n_groups"] < FEWEST_GROUPS).sum())
+        rows.append((*keys, raw.n, *raw[:3], part["baseline_tau"].mean(), *beyond[:3], len(part) - raw.n - lost, lost))
     named = ["n_subjects", "tau", "ci_low", "ci_high", "baseline_tau", "tau_beyond_prior"]
-    return pd.DataFrame(rows, columns=[*KEYS, *named, "beyond_ci_low", "beyond_ci_high", "n_undefined"])
+    return pd.DataFrame(rows, columns=[*KEYS, *named, "beyond_ci_low", "beyond_ci_high", "n_undefined", "n_lost"])
 
 
 def expected_rows(axis: Axis, score: str) -> pd.DataFrame:
@@ -93,7 +99,8 @@ def kendall_by_score(axis: Axis, level: float, resamples: int) -> pd.DataFrame:
     """Return ``kendall_table`` for every score that is known, with the column ``score``."""
     frames = []
     for score in SCORES:
-        known = axis.scores[axis.scores[score].notna()]
+        has = axis.scores[score].notna().groupby([axis.scores["model"], axis.scores["language"]]).transform("any")
+        known = axis.scores[has]
         if len(known):
             by_subject = taus_by_subject(axis._replace(scores=known), score)
             by_subject = by_subject[by_subject["comparison"] != COUNTS_PREVALENCE]
@@ -150,14 +157,16 @@ def _comparisons(axis: Axis, score: str) -> Iterator[tuple[Mapping[str, str], pd
 def _compare(
     axis: Axis, keys: Mapping[str, str], reference: pd.DataFrame, ranking: pd.DataFrame, counted: bool
 ) -> pd.DataFrame:
-    """Return the taus of every subject that both sides and the counts have."""
+    """Return the taus of every subject that both sides and the counts name, the reference with some group known."""
     everywhere = pd.DataFrame(others_total(axis.counts), index=axis.counts.index, columns=axis.counts.columns)
-    counts, prior, wanted, ranked = align(axis.counts, everywhere, reference, ranking)
+    named = in_common(axis.counts, everywhere, reference, ranking)
+    counts, prior, wanted, ranked = (table[named[2].notna().any(axis=1)] for table in named)
     totals = axis.counts.loc[counts.index].sum(axis=1)
     tau = tau_b(wanted, ranked)
     # A subject without a ranking would get one from the centring, and bend that of the others.
     ranks = ~np.isnan(tau)
-    sides = [table.where(wanted.notna() & ranked.notna())[ranks] for table in (wanted, ranked)]
+    known = wanted.notna() & ranked.notna()
+    sides = [table.where(known)[ranks] for table in (wanted, ranked)]
     wanted_logs = log_counts(sides[0]) if reference is axis.counts else log_prevalence(sides[0])
     beyond, baseline = np.full(len(tau), np.nan), np.full(len(tau), np.nan)
     beyond[ranks] = tau_b(centred(wanted_logs), centred(log_counts(sides[1]) if counted else sides[1]))
@@ -166,6 +175,7 @@ def _compare(
         {
             **{key: keys[key] for key in KEYS},
             "subject": counts.index,
+            "n_groups": known.sum(axis=1).to_numpy(),
             "total_count": totals.to_numpy(),
             "quartile": quartiles(totals),
             "tau": tau,

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from leakscope.ground.agreement import Floats, bootstrap_mean, tau_b
-from leakscope.ground.joined import whole_templates
+from leakscope.ground.whole import whole_templates
 
 KEYS = ["model", "axis", "language"]
 ALL = "all"  # the mean over templates
