@@ -22,6 +22,7 @@ import pandas as pd
 
 from leakscope.errors import InputError, one_of
 from leakscope.tables import read_table, read_utf8
+from leakscope.validate.rankalign import rankalign_items
 from leakscope.validate.tasks import ITEM_COLUMNS, UNKNOWN, item_table, read_label, seeded_hash
 
 logger = logging.getLogger(__name__)
@@ -50,6 +51,9 @@ class Answered(NamedTuple):
 def read_items(path: Path, reader: str, seed: int) -> pd.DataFrame:
     """Return the items of a file, read by the reader of that name.
 
+    A file may have the form that the data set's authors chose or the one that RankAlign works on (``rankalign``), which
+    is found out by itself.
+
     Args:
         path: of the file.
         reader: a key of ``READERS``.
@@ -60,7 +64,8 @@ def read_items(path: Path, reader: str, seed: int) -> pd.DataFrame:
     """
     if reader not in READERS:
         raise one_of(f"{path}: reader", reader, READERS)
-    return READERS[reader](path, seed)
+    theirs = rankalign_items(path, reader, MARKS)
+    return READERS[reader](path, seed) if theirs is None else theirs
 
 
 def read_records(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
