@@ -39,15 +39,15 @@ def test_pairs_without_a_header_have_labels_and_similar_wrong_ones_are_near(tmp_
 
 def test_ranked_substitutes_are_right_where_more_than_half_accept_them(tmp_path: Path) -> None:
     entry = {
-        "context": "He  banked\nat the bank, a bank (old).",
+        "context": "A mountebank  banked\nat the bank, a bank (old).",
         "target": "bank",
         "substitutes": [["lender", 60], ["shop", 50], ["side", 0.5], ["tree", 0], ["Lender", 70]],
     }
     path = tmp_path / "swords.json"
     path.write_text(json.dumps([entry]))
     items = read_items(path, "swords", 0)
-    # Not in "banked", and at both places else: the file does not say which one is meant.
-    marked = "He banked at the [[bank]], a [[bank]] (old)."
+    # Not within other words, and at both places else: the file does not say which one is meant.
+    marked = "A mountebank banked at the [[bank]], a [[bank]] (old)."
     assert asked(items) == [
         (marked, "lender", True, "none"), (marked, "shop", False, "near"), (marked, "side", False, "near"),
         (marked, "tree", False, "far"),
