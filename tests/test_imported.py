@@ -6,7 +6,9 @@ from pathlib import Path
 import jsonschema
 import pandas as pd
 import pytest
+import yaml
 
+from leakscope.comparisons import compare_models
 from leakscope.errors import InputError
 from leakscope.imported import (
     GENERATION_COLUMNS,
@@ -17,7 +19,10 @@ from leakscope.imported import (
     import_generations,
     import_prompts,
 )
-from leakscope.prompts import PROMPT_COLUMNS
+from leakscope.leak_rate import leak_rates
+from leakscope.outcomes import compare_pairs
+from leakscope.pairs import list_pairs
+from leakscope.prompts import PROMPT_COLUMNS, no_candidates
 from leakscope.tables import read_table, write_csv
 
 LONG = """\
@@ -274,6 +279,38 @@ def test_a_wrong_table_of_texts_is_one_line(long: Path, tmp_path: Path, text: st
     message = no_generations(write(tmp_path / "g.csv", text), long)
     for part in parts:
         assert part in message
+
+
+def test_a_model_of_five_samples_stands_beside_one_of_one_and_all_samples_of_both_count(
+    tmp_path: Path, root: Path
+) -> None:
+    prompts = pd.DataFrame(
+        {"prompt": ["He eats", "A red dog. He eats"], "n_control": [None, 0], "concept": [None, "red"]}
+    )
+    written = {
+        "one": [["meat", "a red apple"]],
+        "five": [["meat", text] for text in ("red", "red", "red", "soup", "meat")],
+    }
+    for name, samples in written.items():
+        texts = {f"generation_{k}": pair for k, pair in enumerate(samples, 1)}
+        prompts.assign(**texts).to_excel(tmp_path / f"{name}.xlsx", index=False)
+    path = tmp_path / "one.xlsx"
+    table = import_prompts(path, "mine")
+    # As the study of the published texts asks for: samples of one model must not be cut to those of another.
+    study = yaml.safe_load((root / "studies/published.yaml").read_text(encoding="utf-8"))
+    wanted = study["prompt_sets"]["authors-initial"].get("samples")
+    found = pd.concat(
+        import_generations(tmp_path / f"{name}.xlsx", table, name, "mine", wanted, path).generations for name in written
+    )
+    pairs = list_pairs(table, found, no_candidates())
+    pairs["similarity"] = pairs["text"].str.contains("red").astype(float)
+    outcomes = compare_pairs(table, found, pairs, "contains")
+    rates = leak_rates(outcomes).set_index("model")
+    assert rates["n_pairs"].to_dict() == {"one": 1, "five": 5}
+    # Three of five are closer to red than the control is, and two are ties.
+    assert rates["leak_rate"].to_dict() == {"one": 100, "five": 100 * (3 + 2 * 0.5) / 5}
+    # The two are compared at the sample that both have, the first.
+    assert compare_models(outcomes)["difference"].tolist() == [0]
 
 
 # ---- the published files
