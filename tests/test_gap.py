@@ -16,13 +16,12 @@ from scipy import stats
 
 from leakscope.errors import InputError
 from leakscope.validate import gap, resampling
-from leakscope.validate.discrimination import COMPLETION_COLUMNS, RANK_COLUMNS, answer_accuracy
 from leakscope.validate.form_agreement import form_agreement
 from leakscope.validate.form_names import IMPORTED_FORM, paired_forms
 from leakscope.validate.forms import read_forms
 from leakscope.validate.gap import STATISTICS, correlate, correlations
-from leakscope.validate.imported_scores import import_scores, imported_table
-from leakscope.validate.paired import PAIRED_COLUMNS, main_form, read_named, read_pairs, read_parts
+from leakscope.validate.imported_scores import imported_table
+from leakscope.validate.paired import PAIRED_COLUMNS, main_form, read_pairs, read_parts
 from leakscope.validate.resampling import Draws, draw_clusters, estimate, weighted_means
 from leakscope.validate.tasks import ITEM_COLUMNS
 
@@ -289,21 +288,3 @@ def test_prompt_forms_of_a_style_are_compared_with_each_other(folder: Path) -> N
     assert brought[["kind_a", "kind_b", "n"]].to_numpy().tolist() == [["generator", "validator", 9]]
     expected = stats.pearsonr(range(9), [0, 2, 1, 3, 4, 6, 5, 7, 8]).statistic
     assert brought["pearson"].item() == pytest.approx(expected)
-
-
-@pytest.mark.published
-def test_published_scores_give_the_published_correlations_and_accuracy(published: Path, tmp_path: Path) -> None:
-    scores = import_scores(published / "lexical/hypernymy-train.json")
-    imported_table(scores).to_parquet(tmp_path / "s.parquet")
-    scores.reindex(columns=ITEM_COLUMNS).to_parquet(tmp_path / "i.parquet")
-    pairs = read_pairs([str(tmp_path / "s.parquet")], [["gemma", "t"]], [str(tmp_path / "i.parquet")], {}, {})
-    parts = read_parts([], [], pairs)
-    table = correlations(pairs, parts, {}, **SETTINGS)
-    pearson = table[table["statistic"] == "pearson"].set_index("subset")
-    assert pearson["value"].round(3).to_dict() == {"all": 0.777, "positive": 0.489, "negative": 0.482}
-    assert (pearson["ci_low"] < pearson["value"]).all()
-    assert (pearson["value"] < pearson["ci_high"]).all()
-    nothing = read_named([], [], RANK_COLUMNS), read_named([], [], COMPLETION_COLUMNS)
-    accuracy = answer_accuracy(pairs, parts, *nothing, {}, **SETTINGS).set_index("statistic")["value"]
-    assert round(accuracy["validator_accuracy"], 3) == 0.804
-    assert list(accuracy.index) == ["validator_accuracy", "validator_auc", "generator_auc"]

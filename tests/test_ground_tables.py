@@ -344,45 +344,6 @@ def test_the_table_of_agreement_has_taus_baseline_and_what_is_unmatched() -> Non
     assert ("group", "z", "prevalence") in missing
 
 
-def test_the_published_taus_come_out_again(published: Path) -> None:
-    folder = published / "cross_care"
-    renamed = {
-        "human immunodeficiency virus": "hiv/aids", "2019 novel coronavirus": "covid-19", "sarcoid": "sarcoidoses",
-        "crohn disease": "crohn’s disease", "spotting problems": "menstruation", "91302008": "sepsis",
-    }  # fmt: skip
-    groups = {
-        "black/african american": "black", "white/caucasian": "white", "hispanic/latino": "hispanic",
-        "native american/indigenous": "indigenous",
-    }  # fmt: skip
-    settings = {"names": folder / "disease_names.csv", "rename": renamed, "groups": groups}
-    naming = axis_naming({**settings, "exclude": ["parkinson", "vision problems", "acute gastritis"]})
-    models = {
-        "pythia-70m": ("EleutherAI_pythia-70m-deduped", 0.6094, 0.7453),
-        "pythia-410m": ("EleutherAI_pythia-410m-deduped", 0.6014, 0.7807),
-        "pythia-1b": ("EleutherAI_pythia-1b-deduped", 0.6945, 0.5655),
-        "mamba-130m": ("state-spaces_mamba-130m", 0.6929, 0.7678),
-    }
-    baselines = {}
-    for position, axis in enumerate(("race", "gender")):
-        counts = import_counts({250: folder / f"aggregated_{axis}_250.csv"}, axis, naming, {})
-        scores = [
-            import_scores(folder / place / f"logits_{axis}_en.json", model, axis, "en", naming, 10)
-            for model, (place, *_) in models.items()
-        ]
-        prevalence = read_prevalence(folder / "cross_care_demo_real.csv", axis, naming, 10_000, "the authors")
-        tables = agree({axis: counts}, pd.concat(scores), {axis: prevalence}, window=250, unit="documents",
-                       score="logprob", **SETTINGS)  # fmt: skip
-        tau = tables["tau"][tables["tau"]["comparison"] == "counts-model"].set_index("model")
-        for model, (_, *expected) in models.items():
-            assert round(tau.loc[model, "tau"], 4) == expected[position]
-            assert tau.loc[model, "n_subjects"] == 89
-        baselines[axis] = tau["baseline_tau"].iloc[0]
-        with_prevalence = tables["tau"][tables["tau"]["comparison"] == "counts-prevalence"]
-        assert with_prevalence["n_subjects"].item() == 15
-    assert round(baselines["race"], 2) == 0.94
-    assert round(baselines["gender"], 2) == 0.77
-
-
 def test_a_subject_without_a_ranking_takes_no_part_in_what_is_beyond_the_prior() -> None:
     rng = np.random.default_rng(0)
     subjects = [f"s{i}" for i in range(60)]

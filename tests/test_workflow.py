@@ -286,29 +286,6 @@ def test_shipped_studies_can_be_planned(workspace: Workspace, study: str) -> Non
     assert "total" in planned or "Job stats" in planned
 
 
-@pytest.mark.published
-def test_the_published_study_gives_the_published_numbers(published: Path, tmp_path: Path) -> None:
-    workspace = Workspace(tmp_path)
-    study = yaml.safe_load((ROOT / "studies/published.yaml").read_text(encoding="utf-8"))
-    workspace.run(
-        "--cores", "2", "results/published/leak_rates.csv", "results/published/specific_leakage.csv", study=study
-    )
-    rates = pd.read_csv(tmp_path / "results/published/leak_rates.csv", dtype={"category": str})
-    found = rates.set_index(["model", "prompt_set", "category"])["leak_rate"].round(2).to_dict()
-    expected = {
-        "qwen2.5-0.5b": {"1": 70.61, "2": 51.85, "3": 70.61, "all": 61.88},
-        "qwen2.5-3b": {"1": 73.76, "2": 86.91, "3": 72.45, "all": 79.79},
-    }
-    for model, values in expected.items():
-        for category, value in values.items():
-            assert found[model, "authors-colors", category] == value
-    assert found["qwen2.5-0.5b", "authors-initial", "all"] == 77.52
-    assert found["qwen2.5-3b", "authors-initial", "all"] == 73.85
-    specific = pd.read_csv(tmp_path / "results/published/specific_leakage.csv", dtype={"category": str})
-    swapped = specific.query("prompt_set == 'authors-colors' and category != 'all'")["swapped_rate"].round(1)
-    assert swapped.tolist() == [60.6, 38.2, 50.0, 65.9, 70.2, 36.0]
-
-
 def test_the_workflow_lints(workspace: Workspace) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "snakemake", "--lint"], cwd=workspace.folder, capture_output=True, text=True
