@@ -20,6 +20,7 @@ from leakscope.ground.checks import score_files
 from leakscope.ground.corpora import shard_files as corpus_files
 from leakscope.ground.templates import template_file
 from leakscope.prompts import count_prompts, template_files
+from leakscope.redaction import hide_in_logs
 from leakscope.resources import model_needs, tuning_needs
 from leakscope.row_counts import count_rows
 from leakscope.sharding import count_shards, shards_of
@@ -27,6 +28,7 @@ from leakscope.sharding import count_shards, shards_of
 LEXICONS = Path("data/lexicons")
 
 imported_first_by_jobs(Path(workflow.basedir) / "scripts")
+hide_in_logs()
 
 # What a person wrote is read here, once: an input function that fails would only make Snakemake take an old output for
 # a source file.

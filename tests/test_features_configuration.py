@@ -97,6 +97,11 @@ def put(config: Config, path: str, value: Any) -> Config:
     return config
 
 
+def judge(**keys: Any) -> Config:
+    """Return an explainer that asks a server."""
+    return {"kind": "openai", "base_url": "http://localhost:1", "model": "m", **keys}
+
+
 def edited(**keys: Any) -> Config:
     return {"source": "edited", "base": "small", "dictionary": "main", **keys}
 
@@ -273,14 +278,48 @@ def test_a_variant_of_an_edited_model_shares_its_edit_unless_it_names_another(co
         ("benchmarks/crows/format", "crows", "benchmarks.crows.format: got 'crows'; allowed: crows_pairs, stereoset"),
         ("neutral_text", "none.txt", "config: features.neutral_text: got 'none.txt'; allowed: a file that exists."),
         ("explainers/judge", {"kind": "openai", "model": "m"}, "judge.base_url: got nothing; allowed: an address tha"),
+        (
+            "explainers/judge",
+            judge(base_url="http://me:s3cret@host"),
+            "base_url: got an address with a user or",
+        ),
+        (
+            "explainers/judge",
+            judge(base_url="http://host?key=s3cret"),
+            "base_url: got an address with a part",
+        ),
+        (
+            "explainers/judge",
+            judge(base_url="me:s3cret@host"),
+            "base_url: got '***@host'; allowed: an",
+        ),
+        (
+            "explainers/judge",
+            judge(base_url=["http://me:s3cret@h"]),
+            'base_url: got ["http://***@h"]; allowed:',
+        ),
+        ("explainers/judge", judge(api_key="s3cret"), "judge.api_key: got an unknown key (***); allowed: attempts, ba"),
+        ("explainers/judge", judge(api_key="s3cret"), "Did you mean 'key_variable'?"),
+        (
+            "explainers/judge",
+            judge(headers={"api-key": "s3cret"}),
+            'got an unknown key ({"api-key": "***"});',
+        ),
+        ("explainers/judge", judge(key_variable="s3cret-key"), "got ***; allowed: the name of an environment variable"),
+        ("explainers/judge", judge(key_variable="BROKEN"), "the environment variable BROKEN: got a line break, a con"),
         ("effects/costs", [0], "config: features.effects.costs.0: got 0; allowed: a number above 0."),
         ("effects/edits", ["scale"], "effects.edits.0: got 'scale'; allowed: ablate, add, clamp, mean_clamp."),
     ],
 )
-def test_a_mistake_is_one_line(config: Config, path: str, value: Any, expected: str) -> None:
+def test_a_mistake_is_one_line_without_secrets(
+    config: Config, path: str, value: Any, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BROKEN", "s3cret\ns3cret")
     config["models"]["quiet"] = edited(base="small", features=[1])
     config["study"]["models"].append("quiet")
-    assert expected in message(put(config, f"features/{path}", value))
+    found = message(put(config, f"features/{path}", value))
+    assert expected in found
+    assert "s3cret" not in found
 
 
 @pytest.mark.parametrize(

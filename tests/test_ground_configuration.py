@@ -128,6 +128,11 @@ def test_each_step_leaves_out_what_it_has_no_use_for(config: Config) -> None:
             {"source": "organism", "model": "smal"},
             "got 'smal'; allowed: small. Did you mean",
         ),
+        (
+            "ground/axes/people/counts",
+            {"source": "infini_gram", "index": "v4", "url": "http://me:s3cret@host"},
+            "config: ground.axes.people.counts.url: got an address with a user or password before @; allowed: one with",
+        ),
         ("ground/axes/people/counts", {"source": "table", "path": {"ten": "counts.csv"}}, "a number of words"),
         ("ground/axes/people/prevalence/path", "no.csv", "prevalence.path: got 'no.csv'"),
         ("ground/axes/people/names", "no.csv", "names: got 'no.csv'"),

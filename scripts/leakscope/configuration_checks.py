@@ -11,6 +11,7 @@ from leakscope.errors import InputError, one_of
 from leakscope.features.checks import check_features
 from leakscope.ground.checks import check_ground
 from leakscope.manifests import TOKENIZER_FILES
+from leakscope.servers import BY_VARIABLE, check_address, read_key
 from leakscope.validate.checks import check_validate
 
 GRAMMAR = Path("data") / "grammar"
@@ -42,8 +43,10 @@ def check_study(config: Mapping[str, Any]) -> None:
     """Check the entries that a complete configuration's study names; others may point to files that are not here.
 
     Raises:
-        InputError: two models with one label, a size that cannot be built or is unknown, a file or folder missing.
+        InputError: two models with one label, a size that cannot be built or is unknown, a file or folder missing, an
+            address with a secret in it, a key that cannot be sent.
     """
+    _check_servers(config)
     _check_labels(config)
     _check_steps(config)
     _check_organisms(config)
@@ -56,6 +59,17 @@ def check_study(config: Mapping[str, Any]) -> None:
 def _selected(config: Mapping[str, Any], catalogue: str) -> Iterator[tuple[str, dict[str, Any]]]:
     for name in config["study"][catalogue]:
         yield name, config[catalogue][name]
+
+
+def _check_servers(config: Mapping[str, Any]) -> None:
+    """Check every address, and the keys of this environment; a key that is not set may not be needed."""
+    for name, entry in config["features"]["explainers"].items():
+        if "base_url" in entry:
+            check_address(entry["base_url"], dotted(("features", "explainers", name, "base_url")), BY_VARIABLE)
+            read_key(entry["key_variable"])
+    for name, axis in config["ground"]["axes"].items():
+        if "url" in axis["counts"]:
+            check_address(axis["counts"]["url"], dotted(("ground", "axes", name, "counts", "url")))
 
 
 def _check_labels(config: Mapping[str, Any]) -> None:

@@ -18,10 +18,13 @@ from typing import Any
 from jsonschema import Draft202012Validator, ValidationError
 
 from leakscope.errors import InputError, one_of
+from leakscope.redaction import HIDDEN, hide, hide_in, is_secret_name
 
 CATALOGUES = ("models", "prompt_sets", "scorers")
 SCHEMA = Path(__file__).parents[2] / "schemas" / "config.schema.json"
 LONGEST_SHOWN = 60
+# Where people write the key itself.
+KEY_VARIABLE = "key_variable"
 NUMBER = re.compile(r"[+-]?[0-9]*[.]?[0-9]+(e[+-]?[0-9]+)?", re.IGNORECASE)
 TYPES = {
     "object": "a mapping",
@@ -130,9 +133,14 @@ def in_words(schema: Mapping[str, Any]) -> str:
     return ", or ".join([f"{first} {bounds}".rstrip(), *others])
 
 
-def show(value: object) -> str:
-    """Return a value as it would stand in YAML, on one line, shortened."""
-    text = repr(value) if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+def show(value: object, key: object = "") -> str:
+    """Return a value as it would stand in YAML, on one line, shortened, without secrets.
+
+    ``key`` is the name that it has, by which it may be known for a secret.
+    """
+    if is_secret_name(str(key)) or key == KEY_VARIABLE:
+        return HIDDEN
+    text = hide(repr(value) if isinstance(value, str) else json.dumps(hide_in(value), ensure_ascii=False, default=str))
     return text if len(text) <= LONGEST_SHOWN else text[: LONGEST_SHOWN - 3] + "..."
 
 
@@ -161,7 +169,8 @@ def _in_one_line(error: ValidationError, root: Mapping[str, Any]) -> InputError:
     if error.validator == "uniqueItems":
         twice = next(item for position, item in enumerate(found) if item in found[:position])
         return InputError(f"{dotted(path)}: got {show(twice)} twice; allowed: {in_words(schema)}.")
-    return InputError(f"{dotted(path)}: got {show(found)}; allowed: {in_words(schema)}.{_type_hint(found, schema)}")
+    shown = show(found, path[-1] if path else "")
+    return InputError(f"{dotted(path)}: got {shown}; allowed: {in_words(schema)}.{_type_hint(found, schema)}")
 
 
 def _unknown_key(
@@ -171,9 +180,13 @@ def _unknown_key(
     key = sorted(set(found) - set(known))[0]
     inside = {inner: f"{outer}.{inner}" for outer in known for inner in properties(known[outer], root)}
     near = difflib.get_close_matches(key, known, n=1) or [inside[k] for k in inside if k == key]
+    if is_secret_name(key) and KEY_VARIABLE in known:
+        near = [KEY_VARIABLE]
     hint = f" Did you mean {near[0]!r}?" if near else ""
     where = dotted([*path, key])
-    return InputError(f"{where}: got an unknown key ({show(found[key])}); allowed: {', '.join(sorted(known))}.{hint}")
+    return InputError(
+        f"{where}: got an unknown key ({show(found[key], key)}); allowed: {', '.join(sorted(known))}.{hint}"
+    )
 
 
 def _type_hint(found: object, schema: Mapping[str, Any]) -> str:

@@ -5,12 +5,17 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+from leakscope.redaction import hide
+
 
 class InputError(ValueError):
     """Something a person wrote (a file, a row, a key) cannot be used.
 
-    The message is one line: where, what was found, what is allowed.
+    The message is one line: where, what was found, what is allowed. Secrets in it are hidden.
     """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(hide(message))
 
 
 def one_of(where: str, found: object, allowed: Iterable[str]) -> InputError:

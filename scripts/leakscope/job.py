@@ -10,13 +10,16 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from leakscope.errors import InputError
+from leakscope.redaction import hide, hide_in_logs
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
+# They log every address that is asked, and what was sent.
+TALKATIVE = ("httpx2", "httpcore2", "huggingface_hub", "urllib3")
 
 
 @contextmanager
 def job(log: str) -> Iterator[None]:
-    """Log to the file ``log``, warnings to the terminal too.
+    """Log to the file ``log``, warnings to the terminal too; secrets are hidden in both.
 
     Ends by one line, no traceback, on an ``InputError`` and on a full disk.
     """
@@ -32,7 +35,7 @@ def job(log: str) -> Iterator[None]:
         if error.errno not in FULL:
             logging.getLogger(__name__).info("failed", exc_info=True)
             raise
-        where = f"{error.filename}: " if error.filename else ""
+        where = hide(f"{error.filename}: ") if error.filename else ""
         sys.exit(f"Error: {where}the disk is full; what was finished before is kept. Make room and run again.")
     except Exception:
         # The traceback belongs in the log as well: on a cluster nobody sees the terminal.
@@ -43,6 +46,7 @@ def job(log: str) -> Iterator[None]:
 
 
 def _log_to(log: str) -> None:
+    hide_in_logs()
     Path(log).parent.mkdir(parents=True, exist_ok=True)
     to_file = logging.FileHandler(log, mode="w", encoding="utf-8")
     to_terminal = logging.StreamHandler()
@@ -54,3 +58,5 @@ def _log_to(log: str) -> None:
         force=True,
     )
     logging.captureWarnings(True)
+    for name in TALKATIVE:
+        logging.getLogger(name).setLevel(logging.WARNING)
