@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from typing import NoReturn, TextIO, TypeVar
 
 from tqdm import tqdm
@@ -16,8 +16,10 @@ Item = TypeVar("Item")
 
 def progress(
     items: Iterable[Item], *, total: int, name: str, unit: str, size: Callable[[Item], int] = lambda item: 1
-) -> Iterator[Item]:
+) -> Generator[Item, None, None]:
     """Yield ``items``, and every ten seconds a line to the terminal on how far they are; a quick job prints none.
+
+    Who does not take all of them closes it, or the lines of the next one are indented below it.
 
     Args:
         items: what is worked through.

@@ -8,18 +8,20 @@ address is no part of it: the same model behind another server is taken to answe
 from __future__ import annotations
 
 import logging
-import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 import httpx2
 
 from leakscope.errors import InputError
-from leakscope.http import LONGEST_WAIT, Failure, is_address, retry_after
+from leakscope.http import LONGEST_WAIT, Answer, Failure, brief, post_json, refuse_redirect, retry_after, said
 from leakscope.progress import progress
+from leakscope.redaction import hide_key
+from leakscope.servers import BY_VARIABLE, check_address, read_key
 from leakscope.store import Key, Store, recall
 
 logger = logging.getLogger(__name__)
@@ -31,7 +33,6 @@ SECONDS, ATTEMPTS, CONCURRENCY = 60.0, 6, 4
 # What a server says of one prompt alone: it is too long, say, or its content is not allowed.
 REFUSED = (400, 413, 422)
 BUSY = (408, 429)
-LONGEST_REASON = 200
 
 
 class Prompt(NamedTuple):
@@ -73,7 +74,7 @@ class Endpoint:
             key_variable: the environment's variable that holds the key. Servers of one's own need none.
             temperature: 0 for the most likely answer.
             max_tokens: of an answer.
-            seconds: to wait for an answer.
+            seconds: to wait for the whole of an answer.
             attempts: how often a prompt is tried.
             concurrency: requests at once.
             prompts: the version of the caller's prompts, part of what answers are stored under.
@@ -81,10 +82,9 @@ class Endpoint:
             sleep: waits for so many seconds; None: until then, or until another request has failed for good.
 
         Raises:
-            InputError: the address is none of HTTP.
+            InputError: the address is none of HTTP or holds a secret, or the key cannot be sent.
         """
-        if not is_address(base_url):
-            raise InputError(f"base_url: got {base_url!r}; allowed: an address, http://... or https://...")
+        check_address(base_url, "base_url", BY_VARIABLE)
         law = {
             "kind": KIND,
             "revision": REVISION,
@@ -94,6 +94,8 @@ class Endpoint:
             "prompts": prompts,
         }
         self.url, self.model, self.key_variable = completions_url(base_url), model, key_variable
+        # From the environment alone: a configuration is shared, and so are logs.
+        self._key = read_key(key_variable) if key_variable else ""
         self.total = self.computed = 0
         self._settings: dict[str, Any] = {"temperature": temperature, "max_tokens": max_tokens}
         self._seconds, self._attempts, self._concurrency = seconds, attempts, concurrency
@@ -109,8 +111,9 @@ class Endpoint:
     def ask(self, prompts: Sequence[Prompt]) -> dict[Prompt, str | None]:
         """Return the answer to each prompt, None where the server refuses it; what is stored is not asked again.
 
-        A request that fails (no connection, no answer in time, 408, 429, 5xx, an answer that is no chat completion) is
-        repeated at growing intervals, or after as long as the server asks for.
+        A request that fails (no connection, no answer in time, 408, 429, 5xx, an answer that is no chat completion or
+        too long for one) is repeated at growing intervals, or after as long as the server asks for. The key, should the
+        model repeat it, is no part of what is kept.
 
         Raises:
             InputError: the server cannot be reached, refuses the key, does not know the model, or refuses every prompt
@@ -132,7 +135,7 @@ class Endpoint:
     def _ask_all(self, missing: list[Key]) -> Iterator[dict[Key, str]]:
         """Yield answers as they come. After a failure for good, those that were under way meanwhile, then raise it."""
         stop, taken = threading.Event(), set()
-        with httpx2.Client(timeout=self._seconds, headers=self._headers()) as http:
+        with httpx2.Client(headers=self._headers()) as http:
             pool = ThreadPoolExecutor(self._concurrency)
             asked = {pool.submit(self._try, http, Prompt(*map(str, key)), stop): key for key in missing}
             told = progress(as_completed(asked), total=len(asked), name=self.model, unit="answer")
@@ -148,6 +151,7 @@ class Endpoint:
                         yield self._answered(key, future.result())
                 raise
             finally:
+                told.close()
                 stop.set()
                 pool.shutdown(cancel_futures=True)
 
@@ -169,10 +173,8 @@ class Endpoint:
         reason = ""
         for attempt in range(self._attempts):
             payload = {"model": self.model, "messages": messages, **self._settings}
-            try:
-                answer = self._read(http.post(self.url, json=payload))
-            except httpx2.RequestError as error:
-                answer = Failure(_one_line(str(error)) or type(error).__name__)
+            given = post_json(http, self.url, payload, self._seconds)
+            answer = given if isinstance(given, Failure) else self._read(given)
             if isinstance(answer, _Refused) and "max_tokens" in payload and "max_completion_tokens" in answer.reason:
                 # What OpenAI's reasoning models call it, who refuse the name that all others know.
                 self._settings = {key: value for key, value in self._settings.items() if key != "max_tokens"}
@@ -198,37 +200,37 @@ class Endpoint:
             )
         (self._sleep or stop.wait)(seconds)
 
-    def _read(self, response: httpx2.Response) -> str | _Refused | Failure:
-        """Return what a response says; what would be said of every prompt is raised."""
-        status = response.status_code
+    def _read(self, answer: Answer) -> str | _Refused | Failure:
+        """Return what an answer says; what would be said of every prompt is raised."""
+        status = answer.status
         if status in BUSY or status >= 500:
-            return Failure(f"status {status} {_reason(response)}".strip(), retry_after(response))
+            return Failure(f"status {status} {said(answer)}".strip(), retry_after(answer))
         if status in REFUSED:
-            return _Refused(f"status {status} {_reason(response)}".strip())
+            return _Refused(f"status {status} {said(answer)}".strip())
         if status in (401, 403):
             raise InputError(f"{self.url}: refuses the key (status {status}); {self._key_hint()}")
+        refuse_redirect(answer, self.url, "base_url of the server that answers, for a key is sent nowhere else")
         if status != 200:
             raise InputError(
-                f"{self.url}: got status {status} {_reason(response)}; allowed: base_url of a server with "
+                f"{self.url}: got status {status} {said(answer)}; allowed: base_url of a server with "
                 f"/chat/completions that knows the model {self.model!r}."
             )
         try:
-            text = response.json()["choices"][0]["message"]["content"]
+            text = answer.data()["choices"][0]["message"]["content"]
         except (ValueError, LookupError, TypeError):
-            return Failure(f"an answer that is no chat completion: {_one_line(response.text)[:80]!r}")
+            return Failure(f"an answer that is no chat completion: {brief(answer.text(), 80)!r}")
         if not isinstance(text, str | None):
             return Failure(f"an answer that is no chat completion: a {type(text).__name__} for a text")
-        return text or ""  # null where all tokens went into reasoning
+        # Null where all tokens went into reasoning; halves of characters cannot be written.
+        return hide_key((text or "").encode(errors="replace").decode(), self._key)
 
     def _headers(self) -> dict[str, str]:
-        # From the environment alone: a configuration is shared, and so are logs.
-        key = os.environ.get(self.key_variable, "") if self.key_variable else ""
-        return {"Authorization": f"Bearer {key}"} if key else {}
+        return {"Authorization": f"Bearer {self._key}"} if self._key else {}
 
     def _key_hint(self) -> str:
         if not self.key_variable:
             return "allowed: key_variable, the name of the environment variable that holds the key."
-        if not os.environ.get(self.key_variable):
+        if not self._key:
             return f"the environment has no {self.key_variable}, which key_variable names: export it."
         return f"allowed: a key of this server in {self.key_variable}."
 
@@ -236,24 +238,8 @@ class Endpoint:
 def completions_url(base_url: str) -> str:
     """Return where chat completions are asked for: below the address, or below its ``/v1`` where it has no path."""
     base = base_url.rstrip("/")
-    return f"{base}{'' if httpx2.URL(base).path.strip('/') else '/v1'}/chat/completions"
+    return f"{base}{'' if urlsplit(base).path.strip('/') else '/v1'}/chat/completions"
 
 
 def _has_answer(future: Future[Any]) -> bool:
     return future.done() and not future.cancelled() and future.exception() is None
-
-
-def _reason(response: httpx2.Response) -> str:
-    """Return what a server says of a failure, in one line."""
-    try:
-        said = response.json()
-    except ValueError:
-        return _one_line(response.text)[:LONGEST_REASON]
-    for key in ("error", "message", "detail"):
-        if isinstance(said, dict) and key in said:
-            said = said[key]
-    return _one_line(str(said))[:LONGEST_REASON]
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())

@@ -27,8 +27,9 @@ import pandas as pd
 from filelock import FileLock
 
 from leakscope.errors import InputError
-from leakscope.http import LONGEST_WAIT, Failure, is_address, retry_after
+from leakscope.http import LONGEST_WAIT, Answer, Failure, brief, post_json, refuse_redirect, retry_after, said
 from leakscope.progress import progress
+from leakscope.servers import check_address
 from leakscope.store import Key, Store, recall
 
 URL = "https://api.infini-gram.io/"
@@ -41,6 +42,8 @@ MAX_CLAUSE_FREQ, MAX_TERMS_PER_CLAUSE = 500_000, 4
 SECONDS = 30.0
 REQUESTS_PER_SECOND = 2.0
 ATTEMPTS = 6
+# More mentions than any corpus has; what is added up must be written as a number of 64 bits.
+MOST = 2**50
 # The first letter of a word.
 WORD = re.compile(r"(?<![^\s-])\w")
 # Raised by one when answers that were stored are no longer what would be computed.
@@ -84,14 +87,13 @@ class Client:
             store: the folder of all stores, where answers are kept for good; None keeps none.
             requests_per_second: at most.
             max_clause_freq: how many mentions of a clause are looked at before they are sampled.
-            seconds: to wait for an answer.
+            seconds: to wait for the whole of an answer.
             sleep: waits for so many seconds.
 
         Raises:
-            InputError: the address is none of HTTP, or a number is out of range.
+            InputError: the address is none of HTTP or holds a secret, or a number is out of range.
         """
-        if not is_address(url):
-            raise InputError(f"infini-gram: got the address {url!r}; allowed: http://... or https://...")
+        check_address(url, "infini-gram")
         if not 1 <= max_clause_freq <= MAX_CLAUSE_FREQ:
             raise InputError(f"infini-gram: max_clause_freq: got {max_clause_freq}; allowed: 1 to {MAX_CLAUSE_FREQ}.")
         if requests_per_second <= 0 or seconds <= 0:
@@ -120,8 +122,8 @@ class Client:
     def count(self, queries: Sequence[Query]) -> dict[Query, Count]:
         """Return the answer to each query; those that are stored are not asked again.
 
-        A query that fails (no connection, no answer in time, 429, 5xx, an answer that is no count) is repeated
-        ``ATTEMPTS`` times at growing intervals, or after as long as the API asks for.
+        A query that fails (no connection, no answer in time, 429, 5xx, an answer that is no count or too long for one)
+        is repeated ``ATTEMPTS`` times at growing intervals, or after as long as the API asks for.
 
         Raises:
             InputError: the API refuses a query, or cannot be reached. What was answered before is kept.
@@ -133,7 +135,7 @@ class Client:
     def _ask_all(self, missing: list[Key]) -> Iterator[dict[Key, list[Any]]]:
         name = f"infini-gram {self.index}"
         # Two jobs at once would ask twice as fast as is polite.
-        with self._turn, httpx2.Client(timeout=self._seconds) as http:
+        with self._turn, httpx2.Client() as http:
             for text, window in progress(missing, total=len(missing), name=name, unit="request"):
                 count = self._ask(http, Query(str(text), int(window) or None))
                 yield {(text, window): list(count)}
@@ -145,11 +147,8 @@ class Client:
         reason = ""
         for attempt in range(ATTEMPTS):
             self._pace()
-            try:
-                response = http.post(self.url, json=payload)
-                answer = self._read(response, query)
-            except httpx2.RequestError as error:
-                answer = Failure(str(error) or type(error).__name__)
+            given = post_json(http, self.url, payload, self._seconds)
+            answer = given if isinstance(given, Failure) else self._read(given, query)
             if isinstance(answer, Count):
                 return answer
             reason = answer.reason
@@ -175,22 +174,23 @@ class Client:
             )
         self._sleep(seconds)
 
-    def _read(self, response: httpx2.Response, query: Query) -> Count | Failure:
-        """Return what a response says; refusals that will not change are raised."""
+    def _read(self, answer: Answer, query: Query) -> Count | Failure:
+        """Return what an answer says; refusals that will not change are raised."""
         try:
-            answer = response.json()
+            data = answer.data()
         except ValueError:
-            answer = None
-        said = answer if isinstance(answer, dict) else {}
-        status = response.status_code
+            data = None
+        given = data if isinstance(data, dict) else {}
+        status, where = answer.status, f"infini-gram, index {self.index!r}: {self.url}"
         if status == 429 or status >= 500:
-            return Failure(f"status {status} {said.get('error', '')}".strip(), retry_after(response))
-        if "error" in said or status != 200:
-            reason = said.get("error", f"status {status}")
-            raise InputError(f"infini-gram, index {self.index!r}: {self.url} refuses {query.text!r}: {reason}")
-        mentions, approximate = said.get("count"), said.get("approx", False)
-        if type(mentions) is not int or mentions < 0 or not isinstance(approximate, bool):
-            return Failure(f"an answer that is no count: {response.text[:80]!r}")
+            return Failure(f"status {status} {said(answer)}".strip(), retry_after(answer))
+        refuse_redirect(answer, where, "url of the server that answers")
+        if "error" in given or status != 200:
+            reason = said(answer) if status == 200 else f"status {status} {said(answer)}".strip()
+            raise InputError(f"{where} refuses {query.text!r}: {reason}")
+        mentions, approximate = given.get("count"), given.get("approx", False)
+        if type(mentions) is not int or not 0 <= mentions < MOST or not isinstance(approximate, bool):
+            return Failure(f"an answer that is no count: {brief(answer.text(), 80)!r}")
         return Count(mentions, approximate)
 
 
