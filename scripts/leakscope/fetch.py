@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import httpx2
 from huggingface_hub import constants, set_client_factory, snapshot_download
 from huggingface_hub.errors import (
     GatedRepoError,
@@ -21,12 +22,19 @@ from huggingface_hub.errors import (
 from huggingface_hub.utils._http import default_client_factory
 
 from leakscope.errors import InputError
+from leakscope.http import LimitedStream, brief
 from leakscope.manifests import hash_model
+from leakscope.servers import read_key
 
 # Weights as safetensors only: pickled weights run code when they are loaded.
 PATTERNS = ["*.safetensors", "*.json", "*.jinja", "*.txt", "*.model", "*.tiktoken"]
 CODE_PATTERNS = [*PATTERNS, "*.py"]
 ATTEMPTS = 3
+TOKENS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
+# What the hub says of a model, not its files: so many bytes, and so many times the seconds of one wait.
+LARGEST_LISTING, WAITS = 64 * 2**20, 6
+# What its client raises where an answer is no hub's: a page of a proxy, lists in lists without end.
+NO_HUB = (ValueError, TypeError, LookupError, AttributeError, RecursionError)
 NOT_THE_NETWORK = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS)
 MODEL = "model"
 OFFLINE = "HF_HUB_OFFLINE is set and the {what} is not in the cache"
@@ -62,7 +70,8 @@ def fetch_folder(
     """Download a snapshot into the hub cache and return its folder there, which is named by the resolved commit.
 
     With ``HF_HUB_OFFLINE=1`` the snapshot must be in the cache already. A hub that refuses connections, or takes them
-    and says nothing for ``HF_HUB_DOWNLOAD_TIMEOUT`` seconds (10), is tried ``ATTEMPTS`` times.
+    and says nothing for ``HF_HUB_DOWNLOAD_TIMEOUT`` seconds (10), is tried ``ATTEMPTS`` times; so is one that answers
+    without end.
 
     Args:
         repo_id: of the hub.
@@ -72,8 +81,11 @@ def fetch_folder(
         sleep: between attempts.
 
     Raises:
-        InputError: the hub cannot be reached, or knows no such model or revision, or the model is gated.
+        InputError: the hub cannot be reached, or knows no such model or revision, or the model is gated; or the token
+            cannot be sent.
     """
+    for variable in TOKENS:
+        read_key(variable)
     set_client_factory(_impatient_client)
     for attempt in range(ATTEMPTS):
         try:
@@ -92,13 +104,13 @@ def fetch_folder(
             raise _unreachable(repo_id, OFFLINE.format(what=what), what) from error
         except HFValidationError as error:
             raise InputError(f"{what} {repo_id!r}: is no folder that exists, and no id of a hub model.") from error
-        except (LocalEntryNotFoundError, HTTPError, OSError) as error:
+        except (LocalEntryNotFoundError, HTTPError, OSError, *NO_HUB) as error:
             if isinstance(error, OSError) and error.errno in NOT_THE_NETWORK:
                 raise InputError(f"{what} {repo_id}: cannot be stored: {error.strerror} ({error.filename}).") from error
             if constants.HF_HUB_OFFLINE:
                 raise _unreachable(repo_id, OFFLINE.format(what=what), what) from error
             if attempt + 1 == ATTEMPTS:
-                raise _unreachable(repo_id, str(error).strip().splitlines()[0], what) from error
+                raise _unreachable(repo_id, _first_line(error), what) from error
             sleep(2.0**attempt)
     raise AssertionError("the last attempt returns or raises")
 
@@ -120,19 +132,42 @@ def cached_folder(repo_id: str, commit: str, *, patterns: Sequence[str] = PATTER
 
 
 def _impatient_client() -> Any:
-    """Return the hub's client, made to give up where a connection is taken and nothing comes.
+    """Return the hub's client, made to give up where a connection is taken and nothing comes, or no end of it.
 
     Some of its requests have no time limit, and it makes itself a new session when a connection breaks.
     """
     client = default_client_factory()
-    client.event_hooks = {**client.event_hooks, "request": [*client.event_hooks["request"], _limit]}
+    hooks = {kind: list(client.event_hooks[kind]) for kind in ("request", "response")}
+    client.event_hooks = {"request": [*hooks["request"], _limit], "response": [*hooks["response"], _limit_listing]}
     return client
 
 
-def _limit(request: Any) -> None:
+def _limit(request: httpx2.Request) -> None:
     waits = request.extensions.get("timeout", {})
     kinds = ("connect", "read", "write", "pool")
     request.extensions["timeout"] = {kind: waits.get(kind) or constants.HF_HUB_DOWNLOAD_TIMEOUT for kind in kinds}
+    if _is_listing(request):
+        request.headers["Accept-Encoding"] = "identity"  # unpacked it could be of any size
+
+
+def _limit_listing(response: httpx2.Response) -> None:
+    if not _is_listing(response.request):
+        return
+    if response.headers.get("Content-Encoding", "identity") != "identity":
+        raise httpx2.ReadError("an answer that is packed, which was not asked for")
+    assert isinstance(response.stream, httpx2.SyncByteStream)
+    end = time.monotonic() + WAITS * constants.HF_HUB_DOWNLOAD_TIMEOUT
+    response.stream = LimitedStream(response.stream, end, LARGEST_LISTING)
+
+
+def _is_listing(request: httpx2.Request) -> bool:
+    """Say whether a request is for what the hub knows of a model rather than for a file, which may be large."""
+    return "/api/" in request.url.path and "/resolve/" not in request.url.path
+
+
+def _first_line(error: Exception) -> str:
+    """Return what an error says first; what the hub's client adds is advice for programmers."""
+    return brief(str(error).strip().partition("\n")[0]) or type(error).__name__
 
 
 def _unreachable(repo_id: str, reason: str, what: str) -> InputError:
