@@ -14,10 +14,11 @@ DEEP = b"[" * 100_000  # more lists in lists than Python follows
 
 
 class HostileServer:
-    """Counts how often it was asked; ``stop`` is set when the test is over."""
+    """``requests`` holds what it was sent, headers above all; ``stop`` is set when the test is over."""
 
     def __init__(self, mischief: Mischief) -> None:
-        self.mischief, self.asked, self.stop = mischief, 0, threading.Event()
+        self.mischief, self.stop = mischief, threading.Event()
+        self.requests: list[bytes] = []
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self.listener.getsockname()[1]}"
 
@@ -33,7 +34,7 @@ class HostileServer:
             request = b""
             while b"\r\n\r\n" not in request:
                 request += connection.recv(65536)
-            self.asked += 1
+            self.requests.append(request)
             self.mischief(connection)
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from tqdm import tqdm
 from transformers.utils.import_utils import is_serve_available
 
 from helpers import complete
@@ -199,6 +200,7 @@ def test_a_server_that_is_not_there_is_one_line() -> None:
     with pytest.raises(InputError, match=r"127.0.0.1:\d+/v1/chat/completions: gave no answer in 2 attempts") as caught:
         one.endpoint.ask(QUESTIONS)
     assert "\n" not in str(caught.value)
+    assert not list(tqdm._instances)  # a bar left open would indent the lines of the next one
 
 
 @pytest.mark.parametrize(

@@ -259,6 +259,15 @@ def test_a_hub_that_repeats_the_token(
     assert_nothing_holds_it(capsys)
 
 
+def test_a_hub_that_redirects_does_not_hand_the_token_on(hub: Callable[[str], str]) -> None:
+    with hostile_server(say(b"{}", b"404 Not Found")) as other:
+        with hostile_server(say(b"", b"302 Found", f"Location: {other.url}\r\n".encode())) as server:
+            hub(server.url)
+        assert f"Bearer {KEY}".encode() in server.requests[0]
+        assert other.requests
+        assert not any(b"authorization" in request.lower() for request in other.requests)
+
+
 @pytest.mark.parametrize(
     ("mischief", "reason"),
     [
