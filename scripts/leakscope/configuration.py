@@ -15,6 +15,7 @@ from typing import Any
 
 from leakscope.configuration_checks import check_names, check_study
 from leakscope.configuration_features import complete_features, read_steering
+from leakscope.configuration_limits import check_limits
 from leakscope.configuration_schema import CATALOGUES, check, dotted, fill_defaults, load_schema, show
 from leakscope.configuration_tuned import add_tuned_models, inherit
 from leakscope.errors import InputError, one_of
@@ -61,6 +62,7 @@ def resolve(config: Mapping[str, Any], overwrite: Mapping[str, Any]) -> dict[str
     Raises:
         InputError: the first mistake, in one line. Relative paths are looked up from the working directory.
     """
+    check_limits(config)
     replaced = _replace_redefined(_plain(config, ()), _plain(overwrite, ()))
     _replace_whole(replaced, overwrite)
     extended = _extend_models(replaced)

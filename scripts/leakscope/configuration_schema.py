@@ -15,9 +15,10 @@ from pathlib import Path
 from types import NoneType
 from typing import Any
 
-from jsonschema import Draft202012Validator, ValidationError
+from jsonschema import ValidationError
 
 from leakscope.errors import InputError, one_of
+from leakscope.patterns import validator
 from leakscope.redaction import HIDDEN, hide, hide_in, is_secret_name
 
 CATALOGUES = ("models", "prompt_sets", "scorers")
@@ -41,6 +42,7 @@ BOUNDS = {
     "maximum": "at most {}",
     "exclusiveMaximum": "below {}",
     "minLength": "of at least {} character",
+    "maxLength": "of at most {} characters",
     "minProperties": "of at least {} key",
 }
 
@@ -57,7 +59,7 @@ def check(config: Mapping[str, Any], schema: Mapping[str, Any]) -> None:
     Raises:
         InputError: one line with the key's path, what was found and what is allowed.
     """
-    errors = sorted(Draft202012Validator(schema).iter_errors(config), key=_priority)
+    errors = sorted(validator(schema).iter_errors(config), key=_priority)
     if errors:
         raise _in_one_line(errors[0], schema)
 

@@ -1,0 +1,162 @@
+"""Reading what a stranger wrote: regular files alone, whole, as text or JSON, and never more than a limit.
+
+A small file may hold much: text that is packed, or a device that never ends. So what is read is counted before it is
+believed.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import stat
+import zlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from leakscope.errors import InputError
+
+MEGABYTE = 1_000_000
+# Bytes of a file that is read whole, unpacked.
+LARGEST_FILE = 1000 * MEGABYTE
+# Bytes of JSON that was packed: as objects, brackets alone take twenty times as much.
+LARGEST_PACKED = 100 * MEGABYTE
+# Bytes of a line of a file that is read line by line.
+LONGEST_LINE = 50 * MEGABYTE
+KINDS = {
+    stat.S_IFIFO: "a FIFO",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+    stat.S_IFDIR: "a folder",
+}
+
+
+def check_regular(path: Path) -> int:
+    """Return the size of a regular file in bytes; links are followed.
+
+    Opening a FIFO waits for a writer, and a device such as /dev/zero has no end.
+
+    Raises:
+        InputError: there is no such file, or it is something else.
+    """
+    try:
+        found = path.stat()
+    except FileNotFoundError as error:
+        what = "a link to nothing" if path.is_symlink() else "no such file"
+        raise InputError(f"{path}: got {what}; allowed: a regular file.") from error
+    except OSError as error:
+        raise InputError(f"{path}: got {error.strerror}; allowed: a readable file.") from error
+    if not stat.S_ISREG(found.st_mode):
+        raise InputError(f"{path}: got {KINDS[stat.S_IFMT(found.st_mode)]}; allowed: a regular file.")
+    return found.st_size
+
+
+def read_bytes(path: Path, largest: int = LARGEST_FILE) -> bytes:
+    """Return the content of a regular file of at most ``largest`` bytes.
+
+    Raises:
+        InputError: the file cannot be read, is no regular one, or is larger.
+    """
+    size = check_regular(path)
+    if size > largest:
+        raise InputError(f"{path}: got {_megabytes(size)}; allowed: at most {_megabytes(largest)}.")
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: got {error.strerror}; allowed: a readable file.") from error
+
+
+def read_gzip(path: Path, largest: int = LARGEST_PACKED) -> bytes:
+    """Return what a gzip file holds, at most ``largest`` bytes.
+
+    Raises:
+        InputError: as ``read_bytes``, or the file is damaged, or holds more.
+    """
+    packed = read_bytes(path, largest)
+    try:
+        with gzip.GzipFile(fileobj=io.BytesIO(packed)) as stream:
+            data = stream.read(largest + 1)
+    except (OSError, EOFError, zlib.error) as error:
+        raise InputError(f"{path}: got {error}; allowed: a gzip file.") from error
+    if len(data) > largest:
+        raise InputError(f"{path}: got more than {_megabytes(largest)}, unpacked; allowed: at most that.")
+    return data
+
+
+def read_utf8(path: Path, largest: int = LARGEST_FILE) -> str:
+    """Return the text of a file, without a byte order mark.
+
+    Raises:
+        InputError: as ``read_bytes``, or the file is not UTF-8 (the message names line and byte).
+    """
+    return decode(read_bytes(path, largest), path)
+
+
+def decode(data: bytes, path: Path) -> str:
+    """Return bytes of a file as text, without a byte order mark.
+
+    Raises:
+        InputError: they are not UTF-8.
+    """
+    try:
+        return data.decode("utf-8").removeprefix("\ufeff")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        found = f"byte 0x{data[error.start]:02x} at offset {error.start} (line {line})"
+        raise InputError(f"{path}: got {found}, which is not UTF-8; allowed: a file saved as UTF-8.") from error
+
+
+def read_json(path: Path, allowed: str) -> Any:
+    """Return what a file of JSON holds, plain or, if its name ends in ``.gz``, packed.
+
+    Raises:
+        InputError: as ``read_utf8``, ``read_gzip`` and ``parse_json``.
+    """
+    packed = path.suffix.lower() == ".gz"
+    return parse_json(decode(read_gzip(path), path) if packed else read_utf8(path), str(path), allowed)
+
+
+def read_object(path: Path, allowed: str) -> dict[str, Any]:
+    """Return the object that a file of JSON holds, as ``read_json``.
+
+    Raises:
+        InputError: as there, or it holds something else.
+    """
+    content = read_json(path, allowed)
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: got a JSON {type(content).__name__}; allowed: {allowed}.")
+    return content
+
+
+def parse_json(
+    text: str,
+    where: str,
+    allowed: str,
+    pairs: Callable[[Sequence[tuple[str, Any]]], dict[str, Any]] | None = None,
+) -> Any:
+    """Return the value of a JSON text.
+
+    Args:
+        text: of the value.
+        where: file and line, for the error.
+        allowed: what the error calls right.
+        pairs: makes an object of its keys and values; ``dict`` if None.
+
+    Raises:
+        InputError: it is no JSON, or nested deeper than Python can follow.
+    """
+    try:
+        return json.loads(text, object_pairs_hook=pairs)
+    except RecursionError as error:
+        found = "invalid JSON (lists and objects inside each other too deep)"
+        raise InputError(f"{where}: got {found}; allowed: {allowed}.") from error
+    except InputError:
+        raise
+    except ValueError as error:
+        raise InputError(f"{where}: got invalid JSON ({error}); allowed: {allowed}.") from error
+
+
+def _megabytes(n_bytes: int) -> str:
+    return f"{n_bytes / MEGABYTE:,.0f} MB"
