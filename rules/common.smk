@@ -19,6 +19,7 @@ from leakscope.grammar_files import is_leaking, is_pronoun, is_taxonomy, part_fi
 from leakscope.ground.checks import score_files
 from leakscope.ground.corpora import shard_files as corpus_files
 from leakscope.ground.templates import template_file
+from leakscope.manifests import model_files
 from leakscope.prompts import count_prompts, template_files
 from leakscope.redaction import hide_in_logs
 from leakscope.resources import model_needs, tuning_needs
@@ -117,12 +118,6 @@ def manifest(model):
     folders = {"tuned": f"{V}/tuned", "edited": f"{F}/edited"}
     folder = folders.get(CONFIG["models"][model]["source"], "results/models")
     return f"{folder}/{weights(model)}/model.json"
-
-
-def model_files(folder):
-    """All files of a model's folder that may change what it writes: weights, tokenizer, chat template, settings."""
-    patterns = ("*.safetensors", "*.json", "*.jinja", "*.model", "*.txt", "*.tiktoken", "*.py")
-    return sorted({str(path) for pattern in patterns for path in Path(folder).glob(pattern)})
 
 
 def loading_options(model):
@@ -268,7 +263,7 @@ def encoder_files(scorer):
     model = CONFIG["scorers"][scorer].get("model")
     if scorer in HUB_SCORERS:
         return [encoder_manifest(scorer)]
-    return model_files(model) if model and Path(model).is_dir() else []
+    return list(map(str, model_files(Path(model)))) if model and Path(model).is_dir() else []
 
 
 def encoder_manifest(scorer):

@@ -57,7 +57,7 @@ rule fetch_encoder:
 
 rule describe_model:
     input:
-        files=lambda w: model_files(CONFIG["models"][w.model]["path"]),
+        files=lambda w: list(map(str, model_files(Path(CONFIG["models"][w.model]["path"])))),
         code=code("describe_model"),
     output:
         manifest="results/models/{model}/model.json",

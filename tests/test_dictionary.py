@@ -253,7 +253,7 @@ def test_broken_files_are_one_line(folder: Path) -> None:
     (folder / "sae_weights.safetensors").write_bytes(b"no weights")
     assert "is no safetensors file" in refusal(folder)
     (folder / "cfg.json").write_text("{", encoding="utf-8")
-    assert "is no JSON" in refusal(folder)
+    assert "cfg.json: got invalid JSON" in refusal(folder)
     (folder / "cfg.json").unlink()
     assert "lacks cfg.json" in refusal(folder)
 

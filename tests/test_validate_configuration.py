@@ -363,7 +363,7 @@ def test_tuned_models_need_their_task_in_other_steps_too(config: Config) -> None
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
-        ("generators: [", "forms.yaml: got invalid YAML ("),
+        ("generators: [", "forms.yaml, line 2: got invalid YAML ("),
         (
             "[]",
             "forms.yaml: the file: [] is not of type 'object'; allowed: what schemas/prompt_forms.schema.json says.",

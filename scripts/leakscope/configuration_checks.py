@@ -10,7 +10,7 @@ from leakscope.configuration_schema import CATALOGUES, dotted
 from leakscope.errors import InputError, one_of
 from leakscope.features.checks import check_features
 from leakscope.ground.checks import check_ground
-from leakscope.manifests import TOKENIZER_FILES
+from leakscope.manifests import TOKENIZER_FILES, check_model_folder
 from leakscope.servers import BY_VARIABLE, check_address, read_key
 from leakscope.validate.checks import check_validate
 
@@ -125,6 +125,8 @@ def _check_files(config: Mapping[str, Any]) -> None:
         looks_like_a_path = model.count("/") > 1 or model.startswith((".", "/"))
         if looks_like_a_path and not model.startswith("package:"):
             _require(Path(model).is_dir(), where, model, "a folder that exists, package:<module>/<folder>, or a hub id")
+        if model and Path(model).is_dir():
+            check_model_folder(Path(model))
     for name, entry in _selected(config, "models"):
         if entry["source"] == "organism":
             _check_grammar(name, entry["grammar"]["parts"])
@@ -144,6 +146,7 @@ def _check_grammar(model: str, parts: list[str]) -> None:
 def _check_model_folder(where: str, path: str) -> None:
     folder = Path(path)
     _require(folder.is_dir(), where, path, "a folder that exists")
+    check_model_folder(folder)
     _require((folder / "config.json").is_file(), where, path, "a model folder with config.json")
     has_tokenizer = any((folder / name).is_file() for name in TOKENIZER_FILES)
     _require(has_tokenizer, where, path, f"a model folder with a tokenizer ({', '.join(TOKENIZER_FILES)})")

@@ -9,10 +9,9 @@ from collections.abc import Iterator, Mapping
 from types import NoneType
 from typing import Any
 
-import yaml
-
 from leakscope.configuration_schema import dotted, properties, show, types_of
 from leakscope.errors import InputError
+from leakscope.reading_yaml import parse_yaml
 
 # What an edited model's own features are edited by, where it does not say so; `steering` has the same defaults.
 OWN_EDIT = {"edit": "add", "coefficient": 5.0, "positions": "all"}
@@ -56,8 +55,8 @@ def _read(value: Any, schema: Mapping[str, Any]) -> Any:
     if not isinstance(value, str) or "string" in types_of(schema):
         return value
     try:
-        read = yaml.safe_load(value)
-    except yaml.YAMLError:
+        read = parse_yaml(value, "a number")
+    except InputError:
         return value
     return read if isinstance(read, (bool, int, float, NoneType)) else value
 

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import yaml
 
 from leakscope.grammar_files import COLUMNS, JOINT_COLUMNS
 from leakscope.ground.lexicons import read_concepts
 from leakscope.ground.templates import read_sentence_templates
 from leakscope.prompts import PromptSet, read_lexicon
+from leakscope.reading_yaml import read_yaml
 from leakscope.tables import write_csv
 
 HELD_OUT_SHARE = 1 / 3
@@ -48,7 +48,7 @@ def freeze(prompt_sets: Mapping[str, PromptSet], facts: pd.DataFrame, folder: Pa
 def expand_facts(path: Path, lexicons: Path) -> pd.DataFrame:
     """Return ``fact_id, context, answer``: every fact of a YAML file for every entry of its lexicon, each once."""
     rows = []
-    for fact in yaml.safe_load(path.read_text(encoding="utf-8"))["facts"]:
+    for fact in read_yaml(path)["facts"]:
         for term in read_lexicon(lexicons / f"{fact['lexicon']}.yaml"):
             rows.append((fact["id"], fact["prompt"].format_map(term), fact["answer"].format_map(term)))
     return pd.DataFrame(rows, columns=COLUMNS["facts"]).drop_duplicates(["context", "answer"], ignore_index=True)

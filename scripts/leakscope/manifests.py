@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from leakscope.errors import InputError
+from leakscope.reading import check_regular
 
 READ_AT_ONCE = 2**20
+WEIGHTS = ".safetensors"
 SETTINGS_FILES = ("*.json", "*.jinja", "*.model", "*.txt", "*.tiktoken", "*.py")
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt")
 # What this workflow itself puts beside a model.
@@ -32,10 +34,14 @@ def read_manifest(path: Path) -> dict[str, Any]:
 
 
 def hash_files(paths: Iterable[Path]) -> str:
-    """Return one SHA-256 over the names and contents of files, in the order given."""
+    """Return one SHA-256 over the names and contents of files, in the order given.
+
+    Raises:
+        InputError: one is no regular file.
+    """
     digest = hashlib.sha256()
     for path in paths:
-        digest.update(f"{path.name}\n{path.stat().st_size}\n".encode())
+        digest.update(f"{path.name}\n{check_regular(path)}\n".encode())
         with path.open("rb") as stream:
             while block := stream.read(READ_AT_ONCE):
                 digest.update(block)
@@ -46,9 +52,11 @@ def describe_folder(folder: Path, source: str) -> dict[str, Any]:
     """Return the manifest of a model folder: where it is, and SHA-256 of its weights and of all its other settings.
 
     Raises:
-        InputError: no safetensors weights, no configuration or no tokenizer in ``folder``.
+        InputError: no safetensors weights, no configuration or no tokenizer in ``folder``, or something in it that is
+            no regular file.
     """
-    weights = sorted(folder.glob("*.safetensors"))
+    check_model_folder(folder)
+    weights = sorted(folder.glob(f"*{WEIGHTS}"))
     for found, what in (
         (weights, "safetensors weights (*.safetensors)"),
         ((folder / "config.json").exists(), "a config.json"),
@@ -104,11 +112,27 @@ def describe_edited(
 
 def hash_model(folder: Path) -> dict[str, str]:
     """Return SHA-256 of a model folder's weights, and of all its other files that may change what it writes."""
-    settings = sorted(path for pattern in SETTINGS_FILES for path in folder.glob(pattern) if path.name not in OWN_FILES)
+    settings = [path for path in model_files(folder) if path.suffix != WEIGHTS and path.name not in OWN_FILES]
     return {
-        "weights_sha256": hash_files(sorted(folder.glob("*.safetensors"))),
+        "weights_sha256": hash_files(sorted(folder.glob(f"*{WEIGHTS}"))),
         "settings_sha256": hash_files(settings),
     }
+
+
+def model_files(folder: Path) -> list[Path]:
+    """Return the files of a model folder that may change what the model writes, sorted: weights and settings."""
+    return sorted(path for pattern in (f"*{WEIGHTS}", *SETTINGS_FILES) for path in folder.glob(pattern))
+
+
+def check_model_folder(folder: Path) -> None:
+    """Check that a model folder holds regular files and folders alone, before any of them is opened.
+
+    Raises:
+        InputError: one is a device, a FIFO or a link to nothing, of which reading has no end or no beginning.
+    """
+    for path in sorted(folder.iterdir()):
+        if not path.is_dir():
+            check_regular(path)
 
 
 def has_tokenizer(folder: Path) -> bool:

@@ -10,12 +10,10 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from string import Formatter
-from typing import TYPE_CHECKING, Any, NamedTuple
-
-import yaml
+from typing import TYPE_CHECKING, NamedTuple
 
 from leakscope.errors import InputError, one_of
-from leakscope.tables import read_utf8
+from leakscope.reading_yaml import read_yaml
 
 # pandas is imported where it is used: Snakemake asks for `template_files` each time it builds its graph.
 if TYPE_CHECKING:
@@ -42,7 +40,6 @@ POOLED = "all"
 """The name that result tables give to all categories together: no category may have it."""
 
 # libyaml, where PyYAML was built with it, is ten times as fast.
-_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 Term = Mapping[str, str]
@@ -286,42 +283,9 @@ def _text(value: object, where: str, key: str) -> str:
 
 def _read_entries(path: Path, key: str) -> list[object]:
     """Return the list that a YAML file of ``description`` and ``key`` holds."""
-    document = _check_keys(_read_yaml(path), str(path), ("description", key), ())
+    document = _check_keys(read_yaml(path), str(path), ("description", key), ())
     _text(document["description"], str(path), "description")
     entries = document[key]
     if not isinstance(entries, list) or not entries:
         raise InputError(f"{path}: key {key!r}: got {entries!r}; allowed: a list of at least one entry.")
     return entries
-
-
-def _read_yaml(path: Path) -> object:
-    text = read_utf8(path)
-    try:
-        loader = _Loader(text)
-        node = loader.get_single_node()
-        if node is None:
-            raise InputError(f"{path}: got an empty file; allowed: YAML.")
-        _refuse_duplicate_keys(node, path)
-        return loader.construct_document(node)
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise InputError(f"{path}, line {line}: got invalid YAML ({error.problem}); allowed: YAML.") from error
-    except (yaml.YAMLError, ValueError) as error:
-        # ValueError: a date such as 2024-13-45.
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"{path}: got invalid YAML ({' '.join(str(error).split())}); allowed: YAML.") from error
-
-
-def _refuse_duplicate_keys(node: yaml.Node, path: Path) -> None:
-    """YAML keeps the last of two equal keys without a word: a term or sentence would be lost."""
-    if isinstance(node, yaml.MappingNode):
-        keys = [key.value for key, _ in node.value]
-        for i, (key, value) in enumerate(node.value):
-            if key.value in keys[:i]:
-                line = key.start_mark.line + 1
-                raise InputError(f"{path}, line {line}: got the key {key.value!r} twice; allowed: each key once.")
-            _refuse_duplicate_keys(value, path)
-    elif isinstance(node, yaml.SequenceNode):
-        for value in node.value:
-            _refuse_duplicate_keys(value, path)

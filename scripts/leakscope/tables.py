@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from zipfile import BadZipFile, ZipFile
 
 from leakscope.errors import InputError, one_of
+from leakscope.reading import LARGEST_FILE, MEGABYTE, check_regular, parse_json, read_utf8
 
 # pandas is imported where it is used: Snakemake reads `prompts`, and so this module, each time it builds its graph.
 if TYPE_CHECKING:
     import pandas as pd
 
+# Cells of a table that is read whole: as text, some gigabytes.
+MOST_CELLS = 50_000_000
+ROWS_OF_A_SHEET = 2**20
+# Rows of a Parquet file that are unpacked at once.
+ROWS_AT_ONCE = 1024
+# Bytes of a workbook, unpacked: reading them takes some ten times as much memory.
+LARGEST_WORKBOOK = 250 * MEGABYTE
 Sheet = tuple[list[str], list[list[str]]]
 """A header and rows of cells, as text; rows are as long as the header."""
 
@@ -88,24 +96,6 @@ def write_csv(frame: pd.DataFrame, path: Path) -> None:
         )
 
 
-def read_utf8(path: Path) -> str:
-    """Return the text of a file, without a byte order mark.
-
-    Raises:
-        InputError: the file cannot be read or is not UTF-8 (the message names line and byte).
-    """
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise InputError(f"{path}: got {error.strerror}; allowed: a readable file.") from error
-    try:
-        return data.decode("utf-8").removeprefix("\ufeff")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        found = f"byte 0x{data[error.start]:02x} at offset {error.start} (line {line})"
-        raise InputError(f"{path}: got {found}, which is not UTF-8; allowed: a file saved as UTF-8.") from error
-
-
 def _frame(path: Path, header: Sequence[str], rows: list[list[str]]) -> pd.DataFrame:
     import pandas as pd
 
@@ -157,14 +147,12 @@ def _read_jsonl(path: Path) -> Sheet:
         if not line.strip():
             continue
         where = f"{path}, line {number}"
-        try:
-            record = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise InputError(f"{where}: got invalid JSON ({error}); allowed: one JSON object a line.") from error
+        record = parse_json(line, where, "one JSON object a line")
         if not isinstance(record, dict):
             raise InputError(f"{where}: got a JSON {type(record).__name__}; allowed: one JSON object a line.")
         records.append({key: _text(value, f"{where}: key {key!r}") for key, value in record.items()})
     names = list(dict.fromkeys(name for record in records for name in record))
+    _check_cells(path, len(records), len(names))
     return names, [[record.get(name, "") for name in names] for record in records]
 
 
@@ -174,7 +162,9 @@ def _read_parquet(path: Path) -> Sheet:
 
     try:
         # Not read_table(): it takes folder names such as `a=b` for columns.
-        table = parquet.ParquetFile(path).read()
+        file = parquet.ParquetFile(path)
+        _check_cells(path, file.metadata.num_rows, file.metadata.num_columns)
+        table = _whole(path, file)
     except (pyarrow.ArrowException, OSError) as error:
         raise InputError(f"{path}: got {_one_line(error)}; allowed: a Parquet file.") from error
     columns = [
@@ -184,9 +174,25 @@ def _read_parquet(path: Path) -> Sheet:
     return table.column_names, [list(row) for row in zip(*columns, strict=True)]
 
 
+def _whole(path: Path, file: Any) -> Any:
+    """Return the table of a Parquet file; in it, one long text may stand for millions of cells."""
+    import pyarrow
+
+    batches, n_bytes = [], 0
+    for batch in file.iter_batches(batch_size=ROWS_AT_ONCE):
+        columns = [c.dictionary_decode() if isinstance(c, pyarrow.DictionaryArray) else c for c in batch.columns]
+        batches.append(pyarrow.RecordBatch.from_arrays(columns, names=batch.schema.names))
+        n_bytes += batches[-1].nbytes
+        if n_bytes > LARGEST_FILE:
+            largest = f"{LARGEST_FILE / MEGABYTE:,.0f} MB"
+            raise InputError(f"{path}: got more than {largest}, unpacked; allowed: at most that.")
+    return pyarrow.Table.from_batches(batches) if batches else file.schema_arrow.empty_table()
+
+
 def _read_xlsx(path: Path, sheet: str | None = None) -> Sheet:
     import pandas as pd
 
+    check_workbook(path)
     try:
         book = pd.ExcelFile(path, engine="openpyxl")
     except ImportError:
@@ -197,11 +203,40 @@ def _read_xlsx(path: Path, sheet: str | None = None) -> Sheet:
         if sheet is not None and sheet not in book.sheet_names:
             raise one_of(f"{path}: sheet", sheet, map(str, book.sheet_names))
         try:
-            cells = pd.read_excel(book, sheet_name=sheet or 0, header=None, dtype=str, keep_default_na=False)
+            # Not read_excel(): it makes all rows as long as the longest, however many there are.
+            rows = _sheet_rows(path, book.book[sheet or book.sheet_names[0]])
+        except InputError:
+            raise
         except Exception as error:
             raise InputError(f"{path}: got a damaged sheet ({_one_line(error)}); allowed: XLSX.") from error
-    rows = cells.fillna("").to_numpy().tolist()  # an error cell such as #N/A is missing
     return (rows[0], rows[1:]) if rows else ([], [])
+
+
+def _sheet_rows(path: Path, sheet: Any) -> list[list[str]]:
+    """Return the cells of a sheet as text, rows of one length."""
+    sheet.reset_dimensions()  # a file may say that it is larger or smaller than it is
+    rows: list[list[str]] = []
+    last = width = 0
+    for cells in sheet.rows:
+        row = [_cell_text(cell) for cell in cells]
+        while row and not row[-1]:
+            row.pop()
+        rows.append(row)
+        if len(rows) > ROWS_OF_A_SHEET:
+            raise InputError(f"{path}: got a row behind number {ROWS_OF_A_SHEET:,}; allowed: XLSX, which has no more.")
+        if row:
+            last, width = len(rows), max(width, len(row))
+            _check_cells(path, last, width)
+    # In a sheet of one column an empty row is a blank line.
+    return [row + [""] * (width - len(row)) for row in rows[:last] if row or width > 1]
+
+
+def _cell_text(cell: Any) -> str:
+    """Return what a cell shows: whole numbers without a decimal point; an error such as #N/A is missing."""
+    value = cell.value
+    if value is None or cell.data_type == "e":
+        return ""
+    return str(int(value) if isinstance(value, float) and value.is_integer() else value)
 
 
 _READERS: dict[str, Callable[[Path], Sheet]] = {
@@ -225,6 +260,31 @@ def _text(value: object, where: str) -> str:
     except UnicodeEncodeError as error:
         raise InputError(f"{where}: got {text!r}, half a surrogate pair; allowed: whole characters.") from error
     return text
+
+
+def check_workbook(path: Path) -> None:
+    """Check that an XLSX file holds no more than may be read, without unpacking it.
+
+    Raises:
+        InputError: it does, or is no ZIP archive.
+    """
+    try:
+        check_regular(path)
+        with ZipFile(path) as archive:
+            n_bytes = sum(member.file_size for member in archive.infolist())
+    except (BadZipFile, OSError, ValueError, NotImplementedError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{path}: got a file that cannot be opened ({_one_line(error)}); allowed: XLSX.") from error
+    if n_bytes > LARGEST_WORKBOOK:
+        found, largest = (f"{n / MEGABYTE:,.0f} MB" for n in (n_bytes, LARGEST_WORKBOOK))
+        raise InputError(f"{path}: got {found}, unpacked; allowed: at most {largest}, or the table as CSV.")
+
+
+def _check_cells(path: Path, n_rows: int, n_columns: int) -> None:
+    if n_rows * n_columns > MOST_CELLS:
+        found = f"{n_rows:,} rows of {n_columns:,} columns"
+        raise InputError(f"{path}: got {found}; allowed: at most {MOST_CELLS:,} cells.")
 
 
 def _one_line(error: Exception) -> str:

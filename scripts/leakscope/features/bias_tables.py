@@ -14,14 +14,14 @@ Imports neither pandas nor models: rules ask for files.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from leakscope.errors import InputError, one_of
-from leakscope.tables import read_rows, read_utf8
+from leakscope.reading import read_json, read_utf8
+from leakscope.tables import read_rows
 
 PRO, ANTI = "pro_stereotyped", "anti_stereotyped"
 TABLES = (".csv", ".tsv")
@@ -212,10 +212,7 @@ def _read_crows_pairs(files: Sequence[Path]) -> list[Pair]:
 
 def _read_stereoset(files: Sequence[Path]) -> list[Pair]:
     (file,) = files
-    try:
-        content = json.loads(read_utf8(file))
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{file}: got invalid JSON ({error}); allowed: dev.json of StereoSet.") from error
+    content = read_json(file, "dev.json of StereoSet")
     data = content.get("data") if isinstance(content, dict) else None
     if not isinstance(data, dict) or not set(PARTS) & set(data):
         raise InputError(f"{file}: got no key 'data' with {' or '.join(PARTS)}; allowed: dev.json of StereoSet.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from leakscope.configuration_schema import dotted, show
 from leakscope.errors import InputError, one_of
 from leakscope.features.bias_tables import bias_files
 from leakscope.features.files import contrast_files, corpus_files, said_layer
-from leakscope.tables import read_utf8
+from leakscope.reading import read_object
 
 OWN = "own"
 # As features.greedy says, which needs torch: its name, and the edits that it chooses for.
@@ -127,7 +126,7 @@ def _depth(model: str, config: Mapping[str, Any]) -> int | None:
         return int(config["organisms"]["sizes"][entry["size"]]["num_hidden_layers"])
     if entry["source"] != "local":
         return None
-    settings = json.loads(read_utf8(Path(entry["path"]) / "config.json"))
+    settings = read_object(Path(entry["path"]) / "config.json", "a model's configuration")
     settings = {**settings, **settings.get("text_config", {})}
     return next((int(settings[key]) for key in DEPTHS if key in settings), None)
 

@@ -7,11 +7,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import yaml
 from jsonschema import Draft202012Validator, ValidationError
 
 from leakscope.errors import InputError
-from leakscope.tables import read_utf8
+from leakscope.patterns import validator
+from leakscope.reading_yaml import read_yaml
 
 SCHEMA = Path(__file__).parents[3] / "schemas" / "contrast.schema.json"
 
@@ -22,10 +22,7 @@ def read_contrast_file(path: Path) -> dict[str, Any]:
     Raises:
         InputError: it is no YAML, or not as the schema says.
     """
-    try:
-        content = yaml.safe_load(read_utf8(path))
-    except yaml.YAMLError as error:
-        raise InputError(f"{path}: got invalid YAML ({' '.join(str(error).split())}); allowed: YAML.") from error
+    content = read_yaml(path)
     mistakes = sorted(_validator().iter_errors(content), key=_place)
     if mistakes:
         raise _in_one_line(mistakes[0], path)
@@ -49,4 +46,4 @@ def _in_one_line(error: ValidationError, path: Path) -> InputError:
 
 @lru_cache(maxsize=1)
 def _validator() -> Draft202012Validator:
-    return Draft202012Validator(json.loads(SCHEMA.read_text(encoding="utf-8")))
+    return validator(json.loads(SCHEMA.read_text(encoding="utf-8")))

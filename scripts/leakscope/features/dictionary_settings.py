@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 from leakscope.errors import InputError, one_of
 from leakscope.features.dictionary import CONSTANT_NORM, JUMPRELU, LAYER_NORM, NONE, RELU, TOPK
 from leakscope.features.hook_names import SETTINGS, WEIGHTS, hook_layer
-from leakscope.tables import read_utf8
+from leakscope.reading import read_object
 
 STANDARD, GATED = "standard", "gated"
 ARCHITECTURES = (STANDARD, TOPK, JUMPRELU, GATED)
@@ -35,12 +34,7 @@ def read_settings(folder: Path) -> dict[str, Any]:
     for name in (SETTINGS, WEIGHTS):
         if not (folder / name).is_file():
             raise InputError(f"dictionary {folder}: lacks {name}; a folder as SAELens saves it has one.")
-    try:
-        found = json.loads(read_utf8(path))
-    except ValueError as error:
-        raise InputError(f"{path}: is no JSON: {error}.") from error
-    if not isinstance(found, dict):
-        raise InputError(f"{path}: must be a mapping.")
+    found = read_object(path, "settings of a dictionary")
     settings = {FLAT_NAMES.get(str(name), str(name)): value for name, value in found.items()}
     flat = {name: settings[name] for name in FLAT_METADATA if name in settings}
     settings["metadata"] = {**flat, **(settings.get("metadata") or {})}

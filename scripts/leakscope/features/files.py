@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
 from leakscope.errors import InputError
 from leakscope.features.contrast_file import read_contrast_file
 from leakscope.features.hook_names import SETTINGS, WEIGHTS, hook_layer
 from leakscope.ground.corpora import SUFFIXES, shard_files
-from leakscope.tables import read_utf8
+from leakscope.reading import read_object
 
 # Corpora of one file; all others are shards of JSON lines.
 SINGLE = (".txt", ".csv", ".tsv", ".parquet")
@@ -61,12 +59,7 @@ def said_layer(folder: str) -> int | None:
         if not (Path(folder) / name).is_file():
             raise InputError(f"dictionary {folder}: lacks {name}; a folder as SAELens saves it has one.")
     path = Path(folder) / SETTINGS
-    try:
-        settings: Any = json.loads(read_utf8(path))
-    except json.JSONDecodeError as error:
-        raise InputError(f"{path}: got invalid JSON ({error}); allowed: settings of a dictionary.") from error
-    if not isinstance(settings, dict):
-        raise InputError(f"{path}: got a JSON {type(settings).__name__}; allowed: settings of a dictionary.")
+    settings = read_object(path, "settings of a dictionary")
     metadata = {**settings, **(settings.get("metadata") or {})}
     hook = metadata.get("hook_name", metadata.get("hook_point"))
     return hook_layer(hook) if isinstance(hook, str) else None

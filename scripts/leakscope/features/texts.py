@@ -19,8 +19,9 @@ from leakscope.errors import InputError, one_of
 from leakscope.ground import corpora
 from leakscope.ground.sentence_scores import encode_sentences
 from leakscope.models import LanguageModel
+from leakscope.reading import read_utf8
 from leakscope.sharding import WHOLE, Shard
-from leakscope.tables import read_table, read_utf8
+from leakscope.tables import ROWS_AT_ONCE, read_table
 from leakscope.validate.neutral import encode_neutral_documents
 from leakscope.validate.tasks import seeded_hash
 
@@ -197,7 +198,7 @@ def _parquet_column(path: Path, text: str) -> Iterator[str]:
         file = parquet.ParquetFile(path)
         if text not in file.schema_arrow.names:
             raise one_of(f"{path}: column", text, file.schema_arrow.names)
-        for batch in file.iter_batches(columns=[text]):
+        for batch in file.iter_batches(ROWS_AT_ONCE, columns=[text]):
             yield from batch.column(0).cast(pyarrow.string()).to_pylist()
     except (pyarrow.ArrowException, OSError) as error:
         found = " ".join(str(error).split()) or type(error).__name__

@@ -5,7 +5,6 @@ from __future__ import annotations
 import codecs
 import glob
 import gzip
-import json
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ import zstandard
 
 from leakscope.errors import InputError
 from leakscope.progress import progress
+from leakscope.reading import LONGEST_LINE, parse_json
 
 SUFFIXES = (".jsonl", ".jsonl.gz", ".jsonl.zst")
 # Bytes of a Zstandard file that are unpacked at a time. Few, since text that repeats itself grows ten thousand times.
@@ -120,11 +120,16 @@ def _in_megabytes(paths: Sequence[Path], text_key: str) -> Iterator[tuple[str, i
             yield text, n_bytes // MEGABYTE - before
 
 
-def _lines(path: Path, stream: BinaryIO) -> Iterable[bytes]:
+def _lines(path: Path, stream: BinaryIO) -> Iterator[bytes]:
+    """Yield the lines of a shard, none longer than ``LONGEST_LINE``: packed, a few bytes may be one without an end."""
     suffix = path.suffix.lower()
-    if suffix == ".gz":
-        return gzip.GzipFile(fileobj=stream)
-    return _split(_unpack(stream)) if suffix == ".zst" else stream
+    if suffix == ".zst":
+        yield from _split(_unpack(stream), path)
+        return
+    plain = gzip.GzipFile(fileobj=stream) if suffix == ".gz" else stream
+    while line := plain.readline(LONGEST_LINE + 1):
+        _check_length(len(line), path)
+        yield line
 
 
 def _unpack(stream: BinaryIO) -> Iterator[bytes]:
@@ -140,12 +145,21 @@ def _unpack(stream: BinaryIO) -> Iterator[bytes]:
         raise EOFError("the file ends inside of a frame")
 
 
-def _split(chunks: Iterable[bytes]) -> Iterator[bytes]:
+def _check_length(n_bytes: int, path: Path) -> None:
+    if n_bytes > LONGEST_LINE:
+        allowed = f"at most {LONGEST_LINE // MEGABYTE} MB"
+        raise InputError(f"{path}: got a line of more than {LONGEST_LINE // MEGABYTE} MB; allowed: {allowed}.")
+
+
+def _split(chunks: Iterable[bytes], path: Path) -> Iterator[bytes]:
     """Yield lines without their ends."""
     begun: list[bytes] = []
+    n_begun = 0
     for chunk in chunks:
         rest, *lines = chunk.split(b"\n")
         begun.append(rest)
+        n_begun = len(lines[-1]) if lines else n_begun + len(rest)
+        _check_length(n_begun, path)
         if lines:
             yield b"".join(begun)
             yield from lines[:-1]
@@ -155,12 +169,11 @@ def _split(chunks: Iterable[bytes]) -> Iterator[bytes]:
 
 def _text_of(line: bytes, text_key: str, where: str) -> str:
     try:
-        record = json.loads(line.decode("utf-8"))
+        content = line.decode("utf-8")
     except UnicodeDecodeError as error:
         found = f"byte 0x{line[error.start]:02x} at offset {error.start}, which is not UTF-8"
         raise InputError(f"{where}: got {found}; allowed: text in UTF-8.") from error
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{where}: got invalid JSON ({error}); allowed: one JSON object a line.") from error
+    record = parse_json(content, where, "one JSON object a line")
     if not isinstance(record, dict):
         raise InputError(f"{where}: got a JSON {type(record).__name__}; allowed: one JSON object a line.")
     if text_key not in record:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 import re
@@ -15,7 +14,8 @@ import pandas as pd
 from leakscope.errors import InputError
 from leakscope.ground.naming import Naming
 from leakscope.ground.whole import lost_subjects
-from leakscope.tables import read_table, read_utf8
+from leakscope.reading import parse_json, read_utf8
+from leakscope.tables import read_table
 
 logger = logging.getLogger(__name__)
 
@@ -242,10 +242,7 @@ def _load_json(path: Path) -> dict[str, Any]:
             raise InputError(f"{path}: got the subject {twice!r} twice; allowed: each subject once.")
         return content
 
-    try:
-        content = json.loads(read_utf8(path), object_pairs_hook=unique)
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise InputError(f"{path}: got invalid JSON ({error}); allowed: {{subject: [[group, [scores]]]}}.") from error
+    content = parse_json(read_utf8(path), str(path), "{subject: [[group, [scores]]]}", unique)
     if not isinstance(content, dict) or not content:
         raise InputError(f"{path}: got {_kind(content)}; allowed: an object {{subject: [[group, [scores]]]}}.")
     return content

@@ -10,10 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import yaml
-
 from leakscope.errors import InputError
-from leakscope.tables import read_utf8
+from leakscope.reading_yaml import read_yaml
 
 GAPS = ("{subject}", "{group}")
 COUNTRY = "{country}"
@@ -107,10 +105,7 @@ def lead_in(templates: SentenceTemplates, country: str | None, path: Path) -> st
 def _load(path: Path) -> Mapping[str, Any]:
     if not path.is_file():
         raise InputError(f"{path}: got no such file; allowed: a file of sentence templates.")
-    try:
-        content = yaml.safe_load(read_utf8(path))
-    except yaml.YAMLError as error:
-        raise InputError(f"{path}: got invalid YAML ({' '.join(str(error).split())}); allowed: YAML.") from error
+    content = read_yaml(path)
     if not isinstance(content, dict):
         raise InputError(f"{path}: got {type(content).__name__}; allowed: a mapping with 'language' and 'templates'.")
     unknown = sorted(set(content) - {"description", "language", "prefix", "templates"})

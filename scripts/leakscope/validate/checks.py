@@ -8,13 +8,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-from jsonschema import Draft202012Validator, ValidationError
+from jsonschema import ValidationError
 
 from leakscope.configuration_schema import dotted, show
 from leakscope.configuration_steps import imported_scores, uses
 from leakscope.errors import InputError, one_of
-from leakscope.tables import read_utf8
+from leakscope.patterns import validator
+from leakscope.reading import read_object
+from leakscope.reading_yaml import read_yaml
 
 SCHEMA = Path(__file__).parents[3] / "schemas" / "prompt_forms.schema.json"
 # How checkpoints that are quantised call themselves on the hub.
@@ -76,12 +77,9 @@ def _check_tasks(tasks: Mapping[str, Any], models: Mapping[str, Any]) -> None:
 
 def _read_forms(path: Path) -> Mapping[str, Any]:
     """Return the content of a file of prompt forms that its schema allows."""
-    try:
-        content = yaml.safe_load(read_utf8(path))
-    except yaml.YAMLError as error:
-        raise InputError(f"{path}: got invalid YAML ({' '.join(str(error).split())}); allowed: YAML.") from error
+    content = read_yaml(path)
     schema = json.loads(SCHEMA.read_text(encoding="utf-8"))
-    errors = sorted(Draft202012Validator(schema).iter_errors(content), key=lambda error: list(map(str, error.path)))
+    errors = sorted(validator(schema).iter_errors(content), key=lambda error: list(map(str, error.path)))
     if errors:
         raise _in_one_line(errors[0], path)
     forms: Mapping[str, Any] = content
@@ -108,7 +106,8 @@ def _check_base(model: str, base: str, entry: Mapping[str, Any]) -> None:
     """Check that a base is not quantised: a checkpoint of the hub says so, if at all, by its name."""
     found = entry["quantization"]
     if entry["source"] == "local":
-        found = found or _read_settings(Path(entry["path"]) / "config.json").get("quantization_config")
+        settings = read_object(Path(entry["path"]) / "config.json", "a model's configuration")
+        found = found or settings.get("quantization_config")
     elif entry["source"] == "hub" and QUANTISED.search(entry["id"]):
         found = entry["id"]
     if found:
@@ -116,16 +115,6 @@ def _check_base(model: str, base: str, entry: Mapping[str, Any]) -> None:
             f"{dotted(('models', model, 'base'))}: got {base!r}, which is quantised ({show(found)}); "
             "allowed: a model with its weights as they were trained."
         )
-
-
-def _read_settings(path: Path) -> Mapping[str, Any]:
-    try:
-        settings = json.loads(read_utf8(path))
-    except json.JSONDecodeError as error:
-        raise InputError(f"{path}: got invalid JSON ({error}); allowed: a model's configuration.") from error
-    if not isinstance(settings, dict):
-        raise InputError(f"{path}: got a JSON {type(settings).__name__}; allowed: a model's configuration.")
-    return settings
 
 
 def _require_file(path: str, where: tuple[str, ...]) -> None:

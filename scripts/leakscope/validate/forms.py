@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
-import yaml
 
 from leakscope.errors import InputError, one_of
-from leakscope.tables import read_utf8
+from leakscope.reading_yaml import read_yaml
 from leakscope.validate.tasks import Item, seeded_hash
 
 QUESTION, CANDIDATE = "{question}", "{candidate}"
@@ -270,10 +269,8 @@ def _items(table: pd.DataFrame) -> list[Item]:
 def _load(path: Path) -> object:
     if not path.is_file():
         raise InputError(f"{path}: got no such file; allowed: a file of prompt forms.")
-    try:
-        return yaml.safe_load(read_utf8(path))
-    except yaml.YAMLError as error:
-        raise InputError(f"{path}: got invalid YAML ({' '.join(str(error).split())}); allowed: YAML.") from error
+    content: object = read_yaml(path)
+    return content
 
 
 def _checked(entry: object, where: str, keys: Sequence[str]) -> dict[str, Any]:

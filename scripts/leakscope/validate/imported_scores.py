@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from leakscope.errors import InputError
-from leakscope.tables import read_utf8
+from leakscope.reading import read_json
 from leakscope.validate.form_names import IMPORTED
 from leakscope.validate.readers import read_records
 from leakscope.validate.score_columns import FORM_COLUMNS, SCORE_COLUMNS
@@ -100,12 +100,7 @@ def log1mexp(x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 def _read_json(path: Path) -> list[dict[str, str]]:
     """Return the objects of a JSON list, the values of ``KEYS`` as text."""
-    try:
-        content = json.loads(read_utf8(path))
-    except (ValueError, RecursionError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"{path}: got invalid JSON ({error}); allowed: a list of objects.") from error
+    content = read_json(path, "a list of objects")
     if not isinstance(content, list) or not content:
         raise InputError(f"{path}: got a JSON {type(content).__name__}; allowed: a list of at least one object.")
     for i, entry in enumerate(content, 1):

@@ -18,8 +18,8 @@ from leakscope.laws import sentence_law
 from leakscope.models import CAUSAL, LanguageModel
 from leakscope.progress import progress
 from leakscope.prompting import ids_digest
+from leakscope.reading import read_utf8
 from leakscope.store import Key, Store, recall
-from leakscope.tables import read_utf8
 from leakscope.validate.tasks import seeded_hash
 
 logger = logging.getLogger(__name__)

@@ -13,7 +13,6 @@ Source: Rodriguez et al. 2025 (arXiv 2504.11381) and the code beside it.
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -23,7 +22,7 @@ from typing import Any
 import pandas as pd
 
 from leakscope.errors import InputError, one_of
-from leakscope.tables import read_utf8
+from leakscope.reading import parse_json, read_utf8
 from leakscope.validate.tasks import UNKNOWN, item_table, read_label
 
 logger = logging.getLogger(__name__)
@@ -77,7 +76,7 @@ def _pairs(path: Path, marks: tuple[str, str]) -> Items | None:
 def _swords(path: Path, marks: tuple[str, str]) -> Items | None:
     if path.suffix.lower() != ".json" or not read_utf8(path).lstrip().startswith("["):
         return None
-    entries = _parse(read_utf8(path), str(path))
+    entries = parse_json(read_utf8(path), str(path), "JSON")
     if not entries or not isinstance(entries[0], dict) or "substitutes" not in entries[0]:
         return None
     items: Items = []
@@ -166,7 +165,7 @@ def _rows(path: Path, keys: Sequence[str]) -> Iterator[tuple[str, Row]]:
         if not line.strip():
             continue
         where = f"{path}, line {number}"
-        row = _parse(line, where)
+        row = parse_json(line, where, "JSON")
         missing = [key for key in keys if not isinstance(row, dict) or key not in row]
         if missing and not begun:
             return
@@ -206,10 +205,3 @@ def _text(row: Any, key: str, where: str) -> str:
     if not isinstance(value, str):
         raise InputError(f"{where}: key {key!r}: got {str(value)[:60]}; allowed: text.")
     return value
-
-
-def _parse(text: str, where: str) -> Any:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{where}: got invalid JSON ({error}); allowed: JSON.") from error

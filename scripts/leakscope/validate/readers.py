@@ -7,13 +7,10 @@ seeded hash of the question, so that neither order nor number of other rows of e
 
 from __future__ import annotations
 
-import gzip
 import hashlib
-import json
 import logging
 import re
 import string
-import zlib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,7 +18,8 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from leakscope.errors import InputError, one_of
-from leakscope.tables import read_table, read_utf8
+from leakscope.reading import parse_json, read_object, read_utf8
+from leakscope.tables import read_table
 from leakscope.validate.rankalign import rankalign_items
 from leakscope.validate.tasks import ITEM_COLUMNS, UNKNOWN, item_table, read_label, seeded_hash
 
@@ -133,7 +131,7 @@ def read_swords(path: Path, seed: int) -> pd.DataFrame:
 
     Source: Lee et al. 2021 (arXiv 2106.04102): acceptable and conceivable substitutes.
     """
-    content = _read_json(path)
+    content = read_object(path, "an object")
     contexts, targets, substitutes, labels = (
         _mapping(content, key, str(path)) for key in ("contexts", "targets", "substitutes", "substitute_labels")
     )
@@ -283,10 +281,10 @@ def _passages(path: Path) -> list[str]:
 def _trivia(path: Path) -> Iterator[Answered]:
     if path.suffix.lower() == ".jsonl":
         lines = [line for line in read_utf8(path).split("\n") if line.strip()]
-        entries = [_parse(line, f"{path}, question {i}") for i, line in enumerate(lines, 1)]
+        entries = [parse_json(line, f"{path}, question {i}", "JSON") for i, line in enumerate(lines, 1)]
         keys = ("question", "question_id", "answer", "value", "aliases")
     else:
-        entries = _read_json(path).get("Data", [])
+        entries = read_object(path, "an object").get("Data", [])
         keys = ("Question", "QuestionId", "Answer", "Value", "Aliases")
     if not isinstance(entries, list) or not entries:
         raise InputError(f"{path}: got no list 'Data' of questions; allowed: TriviaQA's .json, or .jsonl.")
@@ -322,26 +320,6 @@ def _share_of_true(labels: Any, where: str) -> float:
         if label not in SWORDS_LABELS:
             raise one_of(f"{where}: label", label, SWORDS_LABELS)
     return sum(label in TRUE_LABELS for label in labels) / len(labels)
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    if path.suffix.lower() != ".gz":
-        content = _parse(read_utf8(path), str(path))
-    else:
-        try:
-            content = _parse(gzip.decompress(path.read_bytes()).decode("utf-8"), str(path))
-        except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
-            raise InputError(f"{path}: got {error}; allowed: a gzip file of JSON in UTF-8.") from error
-    if not isinstance(content, dict):
-        raise InputError(f"{path}: got a JSON {type(content).__name__}; allowed: an object.")
-    return content
-
-
-def _parse(text: str, where: str) -> Any:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{where}: got invalid JSON ({error}); allowed: JSON.") from error
 
 
 def _mapping(content: Any, key: str, where: str) -> Mapping[str, Any]:
