@@ -19,31 +19,33 @@ PROFILE ?=
 # Two tests at a time: many wait for Snakemake, or for a cluster.
 PYTEST_ARGS ?= -n 2 --dist loadfile --no-loadscope-reorder
 
-ifneq ($(STUDY),)
-ifeq ($(wildcard $(STUDY)),)
-$(error STUDY=$(STUDY): no such file)
-endif
-endif
-ifneq ($(PROFILE),)
-ifeq ($(wildcard $(PROFILE)/profile.v9+.yaml),)
-$(error PROFILE=$(PROFILE): no such profile)
-endif
-endif
+# What a person gives is text: spaces, quotes, `;` and `$(...)` in it stand for themselves. So make takes it as it is,
+# and the shell finds it in the environment.
+GIVEN := STUDY PROFILE CORES PYTHON TORCH_INDEX
+$(foreach name,$(GIVEN),$(eval override $(name) := $$(value $(name))))
+export $(GIVEN)
 
 BIN := .venv/bin
-CONFIG := $(if $(STUDY),--configfile $(STUDY))
+CONFIG := $(if $(STUDY),"--configfile=$$STUDY")
 # A profile says by itself how many cores or jobs there are.
-HOW := $(if $(PROFILE),--workflow-profile $(PROFILE),--cores $(CORES))
+HOW := $(if $(PROFILE),"--workflow-profile=$$PROFILE","--cores=$$CORES")
+FOLDER := $(BIN)/python scripts/study_folder.py $(if $(STUDY),"$$STUDY")
 # Caches of the tests stay inside the checkout.
 SANDBOX := HOME=$(CURDIR)/.pytest/home XDG_CACHE_HOME=$(CURDIR)/.pytest/cache XDG_CONFIG_HOME=$(CURDIR)/.pytest/config \
     TMPDIR=$(CURDIR)/.pytest/tmpdir HF_HUB_OFFLINE=1
 
-.PHONY: run test check format grammar clean
+.PHONY: run given test check format grammar clean
 
-run: .venv/installed
+# The study is read before Snakemake reads it, which has no limits.
+run: given .venv/installed
+	@$(FOLDER) >/dev/null
 	$(BIN)/snakemake $(HOW) $(CONFIG)
-	$(BIN)/snakemake --cores 1 --quiet all $(CONFIG) --report $$($(BIN)/python scripts/study_folder.py $(STUDY))/report.html
-	@echo "Open $$($(BIN)/python scripts/study_folder.py $(STUDY))/report.html in a browser."
+	$(BIN)/snakemake --cores 1 --quiet all $(CONFIG) --report "$$($(FOLDER))/report.html"
+	@echo "Open $$($(FOLDER))/report.html in a browser."
+
+given:
+	@[ -z "$$STUDY" ] || [ -f "$$STUDY" ] || { echo "STUDY=$$STUDY: no such file" >&2; exit 1; }
+	@[ -z "$$PROFILE" ] || [ -f "$$PROFILE/profile.v9+.yaml" ] || { echo "PROFILE=$$PROFILE: no such profile" >&2; exit 1; }
 
 test: .venv/installed-dev
 	mkdir -p .pytest/home .pytest/cache .pytest/config .pytest/tmpdir
@@ -67,14 +69,14 @@ grammar: .venv/installed-dev
 	$(BIN)/python scripts/freeze_grammar.py
 
 .venv/python:
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "leakscope needs Python 3.11 or newer; $(PYTHON) is %d.%d. Set PYTHON=..." % sys.version_info[:2])'
-	$(PYTHON) -m venv .venv
+	@"$$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 11) and "leakscope needs Python 3.11 or newer; this is %d.%d. Set PYTHON=..." % sys.version_info[:2])'
+	"$$PYTHON" -m venv .venv
 	@touch $@
 
 # No pip cache: nothing is written outside the checkout.
 .venv/installed: .venv/python pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --no-cache-dir --quiet --upgrade pip
-	$(if $(TORCH_INDEX),$(BIN)/python -m pip install --no-cache-dir --index-url $(TORCH_INDEX) -c constraints.txt torch)
+	$(if $(TORCH_INDEX),$(BIN)/python -m pip install --no-cache-dir --index-url "$$TORCH_INDEX" -c constraints.txt torch)
 	$(BIN)/python -m pip install --no-cache-dir --quiet --editable . -c constraints.txt
 	@touch $@
 

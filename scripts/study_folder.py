@@ -2,10 +2,21 @@
 
 import sys
 from pathlib import Path
+from typing import Any
 
-import yaml
+from leakscope.errors import InputError
+from leakscope.reading_yaml import read_yaml
+
+
+def study_name(content: Any) -> Any:
+    """Return the name that a configuration file gives its study; None where it gives none."""
+    study = content.get("study") if isinstance(content, dict) else None
+    return study.get("name") if isinstance(study, dict) else None
+
 
 if __name__ == "__main__":
-    files = [Path("config.yaml"), *map(Path, sys.argv[1:])]
-    names = [(yaml.safe_load(path.read_text(encoding="utf-8")).get("study") or {}).get("name") for path in files]
+    try:
+        names = [study_name(read_yaml(Path(path))) for path in ("config.yaml", *sys.argv[1:])]
+    except InputError as error:
+        sys.exit(str(error))
     sys.stdout.write(f"results/{[name for name in names if name][-1]}\n")

@@ -1,0 +1,127 @@
+"""``make run`` hands what a person gives to Snakemake as it is, whatever it holds."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+# Writes down what it was called with.
+STAND_IN = f"""#!{sys.executable}
+import json, os, sys
+with open("calls.jsonl", "a") as file:
+    file.write(json.dumps(sys.argv[1:]) + "\\n")
+"""
+STUDY = "study: {name: mine}\n"
+
+
+@pytest.fixture
+def checkout(tmp_path: Path, root: Path) -> Path:
+    """A checkout whose Snakemake is a stand-in and whose environment is there."""
+    tmp_path /= "checkout"
+    (tmp_path / ".venv/bin").mkdir(parents=True)
+    (tmp_path / "config.yaml").write_text("study: {name: first}\n")
+    for name in ("Makefile", "pyproject.toml", "constraints.txt"):
+        shutil.copy(root / name, tmp_path)
+    (tmp_path / "scripts").symlink_to(root / "scripts")
+    python = f'#!/bin/sh\nexec "{sys.executable}" "$@"\n'
+    for name, program in (("snakemake", STAND_IN), ("python", python)):
+        (tmp_path / ".venv/bin" / name).write_text(program)
+        (tmp_path / ".venv/bin" / name).chmod(0o755)
+    for name in ("python", "installed"):  # in this order: what is newer is not made again
+        (tmp_path / ".venv" / name).touch()
+    return tmp_path
+
+
+def make_run(checkout: Path, *given: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(["make", "run", *given], cwd=checkout, capture_output=True, text=True, timeout=60)
+
+
+def calls(checkout: Path) -> list[list[str]]:
+    path = checkout / "calls.jsonl"
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+NAMES = [
+    "two  spaces.yaml",
+    "a;touch hurt;.yaml",
+    "$(touch hurt).yaml",
+    "$(shell touch hurt).yaml",
+    "`touch hurt` $HOME.yaml",
+    'it\'s "x" (#.yaml',
+    "-x.yaml",
+    "back\\slash*.yaml",
+]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_study_is_given_to_snakemake_as_it_is_called(checkout: Path, name: str) -> None:
+    (checkout / name).write_text(STUDY)
+    done = make_run(checkout, f"STUDY={name}")
+    assert done.returncode == 0, done.stderr
+    assert calls(checkout) == [
+        ["--cores=all", f"--configfile={name}"],
+        ["--cores", "1", "--quiet", "all", f"--configfile={name}", "--report", "results/mine/report.html"],
+    ]
+    assert not (checkout / "hurt").exists()
+    assert "Open results/mine/report.html in a browser." in done.stdout
+
+
+def test_without_a_study_the_default_one_runs_on_all_cores(checkout: Path) -> None:
+    assert make_run(checkout).returncode == 0
+    report = ["--cores", "1", "--quiet", "all", "--report", "results/first/report.html"]
+    assert calls(checkout) == [["--cores=all"], report]
+
+
+def test_a_study_of_the_environment_is_no_program_either(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STUDY", "$(shell touch hurt)")
+    assert "STUDY=$(shell touch hurt): no such file\n" in make_run(checkout).stderr
+    assert not (checkout / "hurt").exists()
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("STUDY=not there.yaml", "STUDY=not there.yaml: no such file\n"),
+        ("STUDY=a.yaml b.yaml", "STUDY=a.yaml b.yaml: no such file\n"),
+        ("PROFILE=$(touch hurt)", "PROFILE=$(touch hurt): no such profile\n"),
+    ],
+)
+def test_what_is_not_there_is_said_before_anything_starts(checkout: Path, given: str, said: str) -> None:
+    done = make_run(checkout, given)
+    assert done.returncode != 0
+    assert said in done.stderr
+    assert calls(checkout) == []
+    assert not (checkout / "hurt").exists()
+
+
+def test_a_profile_and_cores_are_given_as_they_are(checkout: Path) -> None:
+    profile = checkout / "my profile"
+    profile.mkdir()
+    (profile / "profile.v9+.yaml").touch()
+    make_run(checkout, "PROFILE=my profile")
+    make_run(checkout, "CORES=2; touch hurt")
+    assert calls(checkout)[0] == ["--workflow-profile=my profile"]
+    assert calls(checkout)[2] == ["--cores=2; touch hurt"]
+    assert not (checkout / "hurt").exists()
+
+
+def test_a_python_whose_path_holds_a_space_makes_the_environment(checkout: Path) -> None:
+    python = checkout / "my python"
+    python.write_text('#!/bin/sh\necho "$1" >>calls.txt\nmkdir -p .venv/bin\n')
+    python.chmod(0o755)
+    shutil.rmtree(checkout / ".venv")
+    subprocess.run(["make", ".venv/python", f"PYTHON={python}"], cwd=checkout, check=True, capture_output=True)
+    assert (checkout / "calls.txt").read_text() == "-c\n-m\n"
+
+
+def test_a_study_that_expands_without_end_is_refused_before_snakemake_reads_it(checkout: Path) -> None:
+    laughs = "".join(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]\n" for i in range(1, 12))
+    (checkout / "laughs.yaml").write_text(f"a0: &a0 [x]\n{laughs}")
+    done = make_run(checkout, "STUDY=laughs.yaml")
+    assert "laughs.yaml, line 7: got more than 1,000,000 values, those of aliases included" in done.stderr
+    assert calls(checkout) == []
