@@ -16,7 +16,7 @@ import pytest
 from matplotlib.image import imread
 
 from browser import needs_chromium, rendered_dom, screenshot
-from leakscope import pages
+from leakscope import writing
 from leakscope.errors import InputError
 from leakscope.explorer import explorer_rows, write_explorer
 
@@ -210,7 +210,7 @@ def test_a_failed_write_leaves_the_old_page_and_nothing_else(tmp_path: Path, mon
     def fail(*_: object) -> None:
         raise OSError("disk full")
 
-    monkeypatch.setattr(pages.os, "replace", fail)
+    monkeypatch.setattr(writing.os, "replace", fail)
     with pytest.raises(OSError, match="disk full"):
         write_explorer(make_rows(), path, study="s", scorers=SCORERS)
     assert [file.name for file in tmp_path.iterdir()] == ["page.html"]

@@ -17,7 +17,7 @@ import pytest
 from matplotlib.image import imread
 
 from browser import needs_chromium, rendered_dom, screenshot
-from leakscope import pages
+from leakscope import writing
 from leakscope.features import page as page_module
 from leakscope.features.page import CHUNK, read_contexts, write_feature_page
 from leakscope.tables import write_table
@@ -268,7 +268,7 @@ def test_a_failed_write_leaves_the_old_page_and_nothing_else(tmp_path: Path, mon
     def fail(*_: object) -> None:
         raise OSError("disk full")
 
-    monkeypatch.setattr(pages.os, "replace", fail)
+    monkeypatch.setattr(writing.os, "replace", fail)
     with pytest.raises(OSError, match="disk full"):
         write(path)
     assert [file.name for file in tmp_path.iterdir()] == ["page.html"]

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from leakscope.grammar import Document
 from leakscope.languages import Language
+from leakscope.writing import replacing
 
 HELD_OUT_SEED_OFFSET = 1_000_003
 
@@ -29,8 +29,7 @@ def draw_splits(language: Language, n_train: int, n_held_out: int, seed: int) ->
 
 def write_corpus(documents: list[Document], path: Path) -> None:
     """Write JSON lines with the keys ``text, context, answer, logprob_nats``, atomically."""
-    temporary = path.with_suffix(path.suffix + ".tmp")
-    with temporary.open("w", encoding="utf-8", newline="\n") as stream:
+    with replacing(path) as part, part.open("w", encoding="utf-8", newline="\n") as stream:
         for document in documents:
             row = {
                 "text": f"{document.context} {document.answer}".strip(),
@@ -39,7 +38,6 @@ def write_corpus(documents: list[Document], path: Path) -> None:
                 "logprob_nats": document.logprob,
             }
             stream.write(json.dumps(row, ensure_ascii=False) + "\n")
-    os.replace(temporary, path)
 
 
 def read_corpus(path: Path) -> Iterator[Document]:

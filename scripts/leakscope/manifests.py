@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from leakscope.errors import InputError
 from leakscope.reading import check_regular
+from leakscope.writing import replacing
 
 READ_AT_ONCE = 2**20
 WEIGHTS = ".safetensors"
@@ -22,9 +22,8 @@ OWN_FILES = ("model.json", "training.json")
 
 def write_manifest(manifest: Mapping[str, Any], path: Path) -> None:
     """Write a record as JSON with sorted keys, atomically."""
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(manifest, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-    os.replace(temporary, path)
+    with replacing(path) as part:
+        part.write_text(json.dumps(manifest, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def read_manifest(path: Path) -> dict[str, Any]:

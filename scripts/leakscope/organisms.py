@@ -19,6 +19,7 @@ from transformers import GenerationConfig, PreTrainedTokenizerBase, Qwen2Config,
 
 from leakscope.grammar import Document
 from leakscope.progress import progress
+from leakscope.writing import share_weights
 
 logger = logging.getLogger(__name__)
 
@@ -202,6 +203,7 @@ def save_organism(model: Qwen2ForCausalLM, tokenizer: PreTrainedTokenizerBase, f
     transformers.utils.logging.disable_progress_bar()
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+    share_weights(folder)
 
 
 def _weighted_loss(

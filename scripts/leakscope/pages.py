@@ -5,12 +5,12 @@ from __future__ import annotations
 import base64
 import gzip
 import json
-import os
 import re
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from leakscope.writing import replacing
 
 
 def encoded(payload: Mapping[str, Any]) -> str:
@@ -31,13 +31,5 @@ def fill(template: str, **values: str) -> str:
 
 def write_page(path: Path, text: str) -> None:
     """Write a page, whole or not at all; its folder is made."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-        os.chmod(temporary, 0o644)  # mkstemp's own mode would hide the page from every other user
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+    with replacing(path) as part:
+        part.write_text(text, encoding="utf-8", newline="")

@@ -162,7 +162,7 @@ class Store:
         """Keep other writers of this law from appending meanwhile, where the file system has locks."""
         self.folder.mkdir(parents=True, exist_ok=True)
         if self._lock is None:
-            self._lock = FileLock(self.folder / ".lock", timeout=LOCK_SECONDS, mode=0o666)
+            self._lock = FileLock(self.folder / ".lock", timeout=LOCK_SECONDS)
         try:
             self._lock.acquire()
         except (Timeout, NotImplementedError, OSError) as error:

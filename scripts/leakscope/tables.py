@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
-import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zipfile import BadZipFile, ZipFile
 
 from leakscope.errors import InputError, one_of
 from leakscope.reading import LARGEST_FILE, MEGABYTE, check_regular, parse_json, read_utf8
+from leakscope.writing import replacing
 
 # pandas is imported where it is used: Snakemake reads `prompts`, and so this module, each time it builds its graph.
 if TYPE_CHECKING:
@@ -289,15 +288,3 @@ def _check_cells(path: Path, n_rows: int, n_columns: int) -> None:
 
 def _one_line(error: Exception) -> str:
     return " ".join(str(error).split()) or type(error).__name__
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Yield a path beside ``path`` to write to; it takes the place of ``path`` if nothing fails, else it vanishes."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        yield part
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)

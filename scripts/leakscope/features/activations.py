@@ -18,7 +18,7 @@ from leakscope.errors import InputError
 from leakscope.features.residuals import read_residuals
 from leakscope.features.texts import Window
 from leakscope.progress import progress
-from leakscope.tables import replacing
+from leakscope.writing import replacing
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

@@ -28,7 +28,7 @@ from leakscope.features.firing import (
     token_frequencies,
 )
 from leakscope.progress import progress
-from leakscope.tables import replacing
+from leakscope.writing import replacing
 
 if TYPE_CHECKING:
     from leakscope.features.dictionary import Dictionary

@@ -16,7 +16,7 @@ from leakscope.features.contrast_words import EncodedTexts, WordSet
 from leakscope.features.residuals import PADDING, check_layer, on_residual
 from leakscope.features.unembedding import effective_unembedding
 from leakscope.progress import progress
-from leakscope.tables import replacing
+from leakscope.writing import replacing
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

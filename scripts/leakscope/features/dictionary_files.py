@@ -19,6 +19,7 @@ from leakscope.features.hook_names import SETTINGS, WEIGHTS, hook_layer
 from leakscope.features.releases import find_release
 from leakscope.fetch import cached_folder, fetch_folder
 from leakscope.manifests import hash_files
+from leakscope.writing import share_weights
 
 SPARSITY = "sparsity.safetensors"
 TENSORS = {
@@ -101,6 +102,7 @@ def save_dictionary(dictionary: Dictionary, folder: Path, *, firing_rates: Tenso
     (folder / SETTINGS).write_text(text, encoding="utf-8")
     if firing_rates is not None:
         save_file({"sparsity": (firing_rates.float().cpu() + 1e-10).log10()}, folder / SPARSITY)
+    share_weights(folder)
 
 
 def describe_dictionary(

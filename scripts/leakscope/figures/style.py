@@ -6,8 +6,6 @@ Figures are plain ``matplotlib.figure.Figure`` objects: pyplot keeps every figur
 from __future__ import annotations
 
 import functools
-import os
-import tempfile
 import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -18,6 +16,8 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+
+from leakscope.writing import replacing
 
 P = ParamSpec("P")
 
@@ -207,13 +207,5 @@ def panel_grid(table: pd.DataFrame, column: str = "scorer") -> Grid:
 
 
 def _save(fig: Figure, path: Path, **options: Any) -> None:
-    """Write to a temporary file beside ``path`` and move it there."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    os.close(handle)
-    try:
-        fig.savefig(name, **options)
-        os.chmod(name, 0o644)  # mkstemp makes it readable by its owner alone
-        os.replace(name, path)
-    finally:
-        Path(name).unlink(missing_ok=True)
+    with replacing(path) as part:
+        fig.savefig(part, **options)

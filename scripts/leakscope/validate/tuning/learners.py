@@ -16,6 +16,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from leakscope.errors import InputError, one_of
 from leakscope.validate.tasks import seeded_hash
 from leakscope.validate.tuning.methods import ADAPTER_FILES, Lora
+from leakscope.writing import share_weights
 
 WEIGHTS_FILE, CONFIG_FILE = ADAPTER_FILES
 # What a tokenizer takes for its own settings, and is how it was loaded.
@@ -65,6 +66,7 @@ class FullLearner:
         for key in OF_LOADING:
             self.tokenizer.init_kwargs.pop(key, None)
         self.tokenizer.save_pretrained(folder)
+        share_weights(folder)
 
 
 class LoraLearner:
@@ -129,6 +131,7 @@ class LoraLearner:
         config = {**self._peft.active_peft_config.to_dict(), "base_model_name_or_path": None, "inference_mode": True}
         text = json.dumps({key: _sorted(value) for key, value in config.items()}, indent=2, sort_keys=True)
         (folder / CONFIG_FILE).write_text(text + "\n", encoding="utf-8")
+        share_weights(folder)
 
 
 def _check_target(model: PreTrainedModel, name: str) -> None:

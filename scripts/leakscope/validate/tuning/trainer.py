@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import os
 import pickle
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -18,6 +17,7 @@ from leakscope.progress import progress
 from leakscope.validate.tuning.learners import Learner
 from leakscope.validate.tuning.methods import Method
 from leakscope.validate.tuning.terms import Term
+from leakscope.writing import replacing
 
 logger = logging.getLogger(__name__)
 
@@ -52,10 +52,8 @@ class Checkpoint(NamedTuple):
 
     def write(self, state: dict[str, Any]) -> None:
         """Save, whole or not at all."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        part = self.path.with_suffix(".part")
-        torch.save(state, part)
-        os.replace(part, self.path)
+        with replacing(self.path) as part:
+            torch.save(state, part)
 
 
 def train(
