@@ -236,6 +236,37 @@ def test_a_variant_that_changes_the_source_is_refused(config: Config) -> None:
         ("models/Qwen 2", {"source": "hub", "id": "x"}, "config: models: got 'Qwen 2'; allowed: a name of lower-case"),
         ("prompt_sets/a.candidates", {"source": "table", "path": "x"}, "config: prompt_sets: got 'a.candidates'; "),
         ("models/2", {"source": "hub", "id": "x"}, None),
+        ("study/name", "mine\n", r"config: study.name: got 'mine\n'; allowed: a name of lower-case letters,"),
+        ("study/name", "m" * 101, "beginning with a letter or digit, other than 'models' and 'store', at most 100 cha"),
+        ("study/name", "m" * 100, None),
+        ("models/logs\n", {"source": "hub", "id": "x"}, r"config: models: got 'logs\n'; allowed: a name of lower-case"),
+        ("models/" + "m" * 101, {"source": "hub", "id": "x"}, "digit, at most 100 characters."),
+        ("ground/languages", ["en\n"], r"config: ground.languages.0: got 'en\n'; allowed: a language code such as en."),
+        ("models/qwen/id", "owner/qwen\n", r"got 'owner/qwen\n'; allowed: a name on the hub, such as owner/model."),
+        (
+            "models/small/label",
+            "<b>Small</b>",
+            "config: models.small.label: got '<b>Small</b>'; allowed: one line without '<', '>' and control char",
+        ),
+        ("models/small/label", "a\nb", r"config: models.small.label: got 'a\nb'; allowed: one line without '<', '>'"),
+        ("models/small/label", "a\u2028b", "config: models.small.label: got 'a\\u2028b'; allowed: one line without"),
+        ("models/small/label", "a" * 201, "and control characters, at most 200 characters."),
+        ("models/small/label", "Größe 模型, α = 5 % & more", None),
+        ("leak/matrix", ["<i>"], "config: leak.matrix.0: got '<i>'; allowed: one line without '<', '>' and control"),
+        (
+            "features/dictionaries/d",
+            {"source": "local", "model": "small", "path": "x", "label": "<b>"},
+            "config: features.dictionaries.d.label: got '<b>'; allowed: one line without '<', '>' and control chara",
+        ),
+        (
+            "features/steering/s/prompt",
+            "He said </SCRIPT><img>",
+            "steering.s.prompt: got 'He said </SCRIPT><img>'; allowed: text without </script, <!-- and control",
+        ),
+        ("models/small/generation/template", "<!-- {prompt}", "allowed: text without </script, <!-- and control"),
+        ("models/small/generation/template", "<b>{prompt}</b>\n\t", None),
+        ("models/tiny/path", "a\0b", r"config: models.tiny.path: got 'a\x00b'; allowed: text without </script, "),
+        ("models/small/chat_template_kwargs", {"</script>": 1}, "config: models.small.chat_template_kwargs: got '</sc"),
         ("generation/samples", 0, "config: generation.samples: got 0; allowed: a whole number of at least 1."),
         ("generation/samples", 2.5, "config: generation.samples: got 2.5; allowed: a whole number of at least 1."),
         ("generation/samples", True, "config: generation.samples: got true; allowed: a whole number of at least 1."),
@@ -303,6 +334,27 @@ def test_a_mistake_gets_one_line_with_key_value_and_what_is_allowed(
         resolve(changed, {})
     else:
         assert expected in message(changed)
+
+
+@pytest.mark.timeout(10)
+def test_aliases_that_stand_for_more_than_any_study_holds_are_refused_at_once(config: Config) -> None:
+    value: Any = ["x"]
+    for _ in range(40):  # 9⁴⁰ values
+        value = [value] * 9
+    expected = "config: study.models: got more than 100,000 values, those of aliases included; allowed: at most that,"
+    assert message(put(config, "study/models", value)).startswith(expected)
+
+
+@pytest.mark.timeout(10)
+def test_lists_inside_each_other_are_refused_before_python_gives_up(config: Config) -> None:
+    value: Any = []
+    for _ in range(100_000):
+        value = [value]
+    expected = "config: study.models: got more than 50 lists or mappings inside each other; allowed: at most that."
+    assert message(put(config, "study/models", value)) == expected
+    itself: list[Any] = []
+    itself.append(itself)
+    assert message(put(config, "study/models", itself)) == expected
 
 
 def test_a_missing_key_is_named_with_what_is_allowed(config: Config) -> None:

@@ -18,9 +18,9 @@ from matplotlib.image import imread
 from browser import needs_chromium, rendered_dom, screenshot
 from leakscope import writing
 from leakscope.errors import InputError
-from leakscope.explorer import explorer_rows, write_explorer
+from leakscope.explorer import TEMPLATE, explorer_rows, write_explorer
 
-HOSTILE = "</script><img src=x onerror=\"document.title='owned'\">{{payload}}"
+HOSTILE = "<!--<script></script><img src=x onerror=\"document.title='owned'\">{{payload}}"
 SCORERS = ["first", "second"]
 
 
@@ -195,6 +195,7 @@ def test_a_text_cannot_end_the_element_that_holds_it(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     assert text.count("</script>") == 2  # the data's and the program's own
     assert "onerror" not in text.replace(html.escape(HOSTILE), "")
+    assert text.count("<!--") == TEMPLATE.read_text(encoding="utf-8").count("<!--")
 
 
 def test_the_same_rows_give_the_same_bytes(page: Path, tmp_path: Path) -> None:

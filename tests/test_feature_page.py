@@ -19,10 +19,10 @@ from matplotlib.image import imread
 from browser import needs_chromium, rendered_dom, screenshot
 from leakscope import writing
 from leakscope.features import page as page_module
-from leakscope.features.page import CHUNK, read_contexts, write_feature_page
+from leakscope.features.page import CHUNK, TEMPLATE, read_contexts, write_feature_page
 from leakscope.tables import write_table
 
-HOSTILE = "</script><img src=x onerror=\"document.title='owned'\">{{payload}}"
+HOSTILE = "<!--<script></script><img src=x onerror=\"document.title='owned'\">{{payload}}"
 WORDS = ["the", " she", " he", " nurse", " doctor", "\n", " ", "\t", "\u202e", "\\", "\u2028", "𝛼", ""]
 N_FEATURES = 2 * CHUNK + 50
 NURSE, HOSTILE_FEATURE, DEAD, UNASKED = 3, 7, 9, CHUNK + 5
@@ -253,6 +253,7 @@ def test_a_token_cannot_end_the_element_that_holds_it(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     assert text.count("</script>") == 2 + 3  # the table's, three chunks', the program's own
     assert "onerror" not in text.replace(html.escape(HOSTILE), "")
+    assert text.count("<!--") == TEMPLATE.read_text(encoding="utf-8").count("<!--")
 
 
 def test_the_same_tables_give_the_same_bytes(page: Path, tmp_path: Path) -> None:

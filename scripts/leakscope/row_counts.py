@@ -14,6 +14,7 @@ def count_rows(path: Path) -> int:
     Line breaks inside cells count as rows.
     """
     try:
+        check_regular(path)
         if path.suffix.lower() == ".parquet":
             from pyarrow import parquet
 
@@ -23,7 +24,6 @@ def count_rows(path: Path) -> int:
 
             check_workbook(path)
             return _believed(load_workbook(path, read_only=True).active.max_row or 0)
-        check_regular(path)
         with path.open("rb") as stream:
             return sum(block.count(b"\n") for block in iter(lambda: stream.read(2**20), b""))
     except Exception:  # whatever is wrong with the file is said by who reads it

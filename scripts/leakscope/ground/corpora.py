@@ -158,12 +158,12 @@ def _split(chunks: Iterable[bytes], path: Path) -> Iterator[bytes]:
     for chunk in chunks:
         rest, *lines = chunk.split(b"\n")
         begun.append(rest)
-        n_begun = len(lines[-1]) if lines else n_begun + len(rest)
-        _check_length(n_begun, path)
         if lines:
             yield b"".join(begun)
             yield from lines[:-1]
             begun = [lines[-1]]
+        n_begun = len(lines[-1]) if lines else n_begun + len(rest)
+        _check_length(n_begun, path)
     yield b"".join(begun)
 
 

@@ -1,0 +1,96 @@
+"""A file has the mode that ``open()`` gives under the user's umask, whoever wrote it."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from matplotlib.figure import Figure
+
+from leakscope.corpus import write_corpus
+from leakscope.features.activations import Activations, write_activations
+from leakscope.figures.style import save_figure
+from leakscope.manifests import write_manifest
+from leakscope.pages import write_page
+from leakscope.store import Store
+from leakscope.tables import write_csv, write_table
+from leakscope.validate.tuning.trainer import Checkpoint
+from leakscope.writing import replacing, share_weights
+
+EXPECTED = {0o077: 0o600, 0o022: 0o644, 0o002: 0o664}
+
+
+@pytest.fixture(params=EXPECTED, ids=oct)
+def umask(request: pytest.FixtureRequest) -> Iterator[int]:
+    before = os.umask(request.param)
+    yield request.param
+    os.umask(before)
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def activations() -> Activations:
+    fields = {name: torch.zeros(1, 2) for name in Activations._fields}
+    return Activations(**fields)
+
+
+def store_value(path: Path) -> None:
+    Store(path, {"kind": "texts"}).append({("a",): 1})
+
+
+WRITERS: dict[str, Callable[[Path], object]] = {
+    "page.html": lambda path: write_page(path, "<p>"),
+    "table.parquet": lambda path: write_table(pd.DataFrame({"a": [1]}), path),
+    "table.csv": lambda path: write_csv(pd.DataFrame({"a": [1]}), path),
+    "manifest.json": lambda path: write_manifest({}, path),
+    "corpus.jsonl": lambda path: write_corpus([], path),
+    "activations.safetensors": lambda path: write_activations(activations(), path),
+    "checkpoint.pt": lambda path: Checkpoint(path.parent, path.stem).write({"step": 1}),
+}
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_what_is_written_whole_has_the_mode_of_any_new_file(tmp_path: Path, umask: int, name: str) -> None:
+    WRITERS[name](tmp_path / name)
+    assert {path.name: mode(path) for path in tmp_path.iterdir()} == {name: EXPECTED[umask]}
+
+
+def test_figures_have_the_mode_of_any_new_file(tmp_path: Path, umask: int) -> None:
+    save_figure(Figure(), tmp_path / "figure.pdf", tmp_path / "figure.png")
+    assert {mode(path) for path in tmp_path.iterdir()} == {EXPECTED[umask]}
+
+
+def test_a_store_and_its_lock_are_for_whom_the_umask_says(tmp_path: Path, umask: int) -> None:
+    store_value(tmp_path)
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert len(files) == 3  # values, law, lock
+    assert {mode(path) for path in files} == {EXPECTED[umask]}
+
+
+def test_weights_of_a_library_that_keeps_them_for_their_owner_are_shared(tmp_path: Path, umask: int) -> None:
+    weights = tmp_path / "model.safetensors"
+    weights.touch(0o600)
+    share_weights(tmp_path)
+    assert {path.name: mode(path) for path in tmp_path.iterdir()} == {weights.name: EXPECTED[umask]}
+
+
+def test_what_fails_leaves_what_was_there(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+
+    def fail() -> None:
+        with replacing(path) as part:
+            part.write_text("new")
+            raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        fail()
+    assert [file.name for file in tmp_path.iterdir()] == ["a.txt"]
+    assert path.read_text() == "old"
