@@ -43,7 +43,12 @@ snakemake --cores all --configfile studies/mine.yaml
   organism, overridden by its own `generation`; a prompt set's `samples` comes last.
 - A tuned model (`source: tuned`, or one of `validate.tuned`), or an edited one (`source: edited`), is loaded and
   prompted as its `base` is, and has its settings for generation. Its base is studied, too, before it.
-- Names become file names: lower-case letters, digits, `.`, `_` and `-`, beginning with a letter or digit.
+- Names become file names: lower-case letters, digits, `.`, `_` and `-`, beginning with a letter or digit, at most 100
+  characters. Labels are one line without `<` and `>`. No text holds `</script` or `<!--`, which would end or hide a
+  part of the report, nor control characters.
+- A configuration has at most 100,000 values, those that aliases (`*name`) stand for counted each time, and at most 50
+  lists or mappings inside each other. `make run` looks at a study's file before Snakemake reads it. `snakemake` by
+  itself does not: there a file of somebody else's that holds mappings of aliases of aliases may run for ever.
 - Relative paths are relative to the working directory; absolute ones are allowed.
 - A number is written without quotes and with a decimal point before an exponent: YAML reads `5e-3` as text. Values
   that hold mappings belong in a file: `--config 'a={b: 0.9}'` gives text. Entries of `features.steering` are read
