@@ -109,6 +109,8 @@ def test_a_model_folder_is_looked_at_before_a_run_is_planned(tmp_path: Path, mak
         "study": {"models": ["m"], "scorers": [], "prompt_sets": [], "steps": []},
         "models": {"m": {"source": "local", "path": str(tmp_path), "label": "m"}},
         "organisms": {"sizes": {}},
+        "features": {"explainers": {}},
+        "ground": {"axes": {}},
     }
     assert f"{tmp_path / name}: got a" in refusal(lambda: check_study(config))
     config["models"]["m"]["source"] = "scores"
