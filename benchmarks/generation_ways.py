@@ -136,7 +136,7 @@ def _complete(model: Any, tokenizer: Any, prompts: Sequence[Prompt], n_samples: 
     requests = [Request(prompt.rendered, prompt.ids, samples) for prompt in prompts]
     batches = plan_batches(requests, {request.rendered: samples for request in requests}, at_once)
     limits = Limits(N_TOKENS, stop_at_sentence=False, ends=())
-    written = generate(model, tokenizer, batches, Decoding(TEMPERATURE), limits, seed=0)
+    written = generate(model, tokenizer, batches, Decoding(TEMPERATURE), limits, seed=0, name="m")
     return [completion.rendered for batch in written for completion in batch]
 
 

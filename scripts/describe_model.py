@@ -1,11 +1,12 @@
 """Which weights does a local model folder hold?
 
-Reads the folder; writes a manifest with the hash of the weights.
+Reads the folder and checks what it holds; writes a manifest with the hash of the weights.
 """
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from leakscope.checkpoints import check_checkpoint
 from leakscope.job import job
 from leakscope.manifests import describe_folder, write_manifest
 
@@ -16,7 +17,9 @@ if TYPE_CHECKING:
 
 
 def main(snakemake: "Snakemake") -> None:
-    manifest = describe_folder(Path(snakemake.params.path), "local")
+    folder = Path(snakemake.params.path)
+    manifest = describe_folder(folder, "local")
+    check_checkpoint(folder)
     write_manifest(manifest, Path(snakemake.output.manifest))
 
 

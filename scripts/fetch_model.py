@@ -1,12 +1,14 @@
 """Which commit of a hub model is used?
 
-Downloads a snapshot into the hub cache; writes a manifest with the resolved commit and the hash of the weights.
+Downloads a snapshot into the hub cache and checks what it holds; writes a manifest with the resolved commit and the
+hash of the weights.
 """
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from leakscope.fetch import fetch_snapshot
+from leakscope.checkpoints import check_checkpoint
+from leakscope.fetch import cached_folder, fetch_snapshot
 from leakscope.job import job
 from leakscope.manifests import write_manifest
 
@@ -22,6 +24,7 @@ def main(snakemake: "Snakemake") -> None:
         snakemake.params.revision,
         trust_remote_code=snakemake.params.trust_remote_code,
     )
+    check_checkpoint(cached_folder(manifest["id"], manifest["commit"]), manifest["id"])
     write_manifest(manifest, Path(snakemake.output.manifest))
 
 

@@ -12,9 +12,10 @@ from leakscope.devices import claimed_devices
 from leakscope.ground.naming import axis_naming
 from leakscope.ground.scored import score_axis
 from leakscope.job import job
+from leakscope.kinds import CAUSAL, ENCODER_DECODER, MASKED
 from leakscope.manifests import read_manifest, write_manifest
 from leakscope.memory import keep_freed_memory
-from leakscope.models import CAUSAL, ENCODER_DECODER, MASKED, open_model
+from leakscope.models import open_model
 from leakscope.tables import write_table
 
 if TYPE_CHECKING:

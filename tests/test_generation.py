@@ -45,7 +45,7 @@ def limits_of(model: LanguageModel, steps: int) -> Limits:
 def write(model: LanguageModel, requests: Sequence[Request], decoding: Decoding, limits: Limits) -> list[list[str]]:
     """Return texts[request][sample] by the engine, four prompts to a batch."""
     batches = plan_batches(requests, {request.rendered: list(request.samples) for request in requests}, 4)
-    written = generate(model.model, model.tokenizer, batches, decoding, limits, seed=0)
+    written = generate(model.model, model.tokenizer, batches, decoding, limits, seed=0, name="m")
     texts = {(done.rendered, done.sample): done.text for batch in written for done in batch}
     return [[texts[request.rendered, sample] for sample in request.samples] for request in requests]
 

@@ -17,8 +17,9 @@ from leakscope.errors import InputError
 from leakscope.ground.sentence_logprobs import TokenRow, plan_stems, score_causal, score_masked
 from leakscope.ground.sentence_scores import Sentence, encode_sentences, score_sentences, tokens_of_span
 from leakscope.ground.templates import SentenceTemplate, fill
+from leakscope.kinds import CAUSAL, ENCODER_DECODER, MASKED, kind_of
 from leakscope.manifests import describe_folder
-from leakscope.models import CAUSAL, ENCODER_DECODER, MASKED, LanguageModel, kind_of, open_model
+from leakscope.models import LanguageModel, open_model
 
 KINDS = (CAUSAL, MASKED, ENCODER_DECODER)
 KIND_OF = {

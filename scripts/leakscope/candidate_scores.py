@@ -11,6 +11,7 @@ import pandas as pd
 
 from leakscope.endings import end_tokens
 from leakscope.errors import InputError
+from leakscope.finite import check_values
 from leakscope.laws import score_law
 from leakscope.models import LanguageModel, resolve_decoding
 from leakscope.progress import progress
@@ -38,6 +39,9 @@ def score_prompts(
     One row a prompt with a slot and candidate of it. The candidate is scored as a whole sentence: with its full stop,
     and without where texts are not cut at a sentence's end, followed by the model's end of text. Of a ``shard``, only
     its prompts.
+
+    Raises:
+        InputError: a candidate runs into the prompt (see ``_encode_candidates``), or the model gives no numbers.
     """
     slotted = prompts[prompts["slot"].notna()].reset_index(drop=True)
     rendered, ids = read_prompts(model, slotted["prompt"], prompting)
@@ -79,7 +83,11 @@ def _score(
     scored = score_candidates(model.model, asked, decoding, batch_size=batch_size)
     waiting = iter(missing)
     for batch in progress(scored, total=len(missing), name=name, unit="prompt", size=len):
-        yield {next(waiting): [score.logprob, score.logprob_sampled] for score in batch}
+        values: dict[Key, list[list[float]]] = {
+            next(waiting): [score.logprob, score.logprob_sampled] for score in batch
+        }
+        check_values(values, name)
+        yield values
 
 
 def _encode_candidates(

@@ -37,7 +37,7 @@ def complete_prompts(
         shard: of which prompts.
 
     Raises:
-        InputError: a prompt and its new tokens do not fit the model's context.
+        InputError: a prompt and its new tokens do not fit the model's context, or the model gives no numbers.
     """
     settings = prompting.settings
     rendered, ids = read_prompts(model, prompts["prompt"], prompting)
@@ -91,6 +91,6 @@ def _write(
     samples = range(settings["samples"])
     requests = [Request(rendered, prompt, samples) for rendered, prompt in ids.items()]
     batches = plan_batches(requests, lacking, settings["batch_size"])
-    written = generate(model.model, model.tokenizer, batches, decoding, limits, seed=settings["seed"])
+    written = generate(model.model, model.tokenizer, batches, decoding, limits, seed=settings["seed"], name=name)
     for batch in progress(written, total=len(missing), name=name, unit="text", size=len):
         yield {(done.rendered, ids_digest(ids[done.rendered]), done.sample): done.text for done in batch}

@@ -16,8 +16,11 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from leakscope.batching import cut, shrinking
 from leakscope.decoding import Reader, Reading
 from leakscope.endings import SENTENCE_END, Limits, finish_text
+from leakscope.finite import are_distributions, no_numbers, shown
 from leakscope.sampling import Decoding, draw_tokens, uniforms
 from leakscope.sharding import longest_first
+
+NO_TOKEN = -1
 
 
 class Request(NamedTuple):
@@ -45,9 +48,23 @@ def generate(
     limits: Limits,
     *,
     seed: int,
+    name: str,
 ) -> Iterator[list[Completion]]:
-    """Yield the completions of every batch (see ``plan_batches``); one that does not fit into memory is divided."""
-    writer = _Writer(model, tokenizer, decoding, limits, seed)
+    """Yield the completions of every batch (see ``plan_batches``); one that does not fit into memory is divided.
+
+    Args:
+        model: causal.
+        tokenizer: the model's.
+        batches: of requests.
+        decoding: the law that tokens are drawn from.
+        limits: when a text ends.
+        seed: of the random numbers.
+        name: of the model, for messages.
+
+    Raises:
+        InputError: the model gives no numbers; of that batch, nothing is yielded.
+    """
+    writer = _Writer(model, tokenizer, decoding, limits, seed, name)
     yield from shrinking(batches, writer.complete, halve=_halve)
 
 
@@ -93,8 +110,9 @@ class _Writer:
         decoding: Decoding,
         limits: Limits,
         seed: int,
+        name: str,
     ) -> None:
-        self.reader = Reader(model)
+        self.reader, self.name = Reader(model), name
         self.tokenizer, self.decoding, self.limits, self.seed = tokenizer, decoding, limits, seed
         self.ends_sentence: dict[int, bool] = {}
 
@@ -105,13 +123,18 @@ class _Writer:
         uniform = np.stack([uniforms(requests[place].rendered, self.seed, sample, steps) for place, sample in wanted])
         reading = self.reader.read([request.ids for request in requests], room=steps)
         tokens = self._write(reading, np.array([place for place, _ in wanted]), torch.from_numpy(uniform))
+        for (place, _), row in zip(wanted, tokens, strict=True):
+            if NO_TOKEN in row:
+                raise no_numbers(
+                    self.name, f"after {shown(requests[place].rendered + self.tokenizer.decode(row[:-1]))}"
+                )
         return [
             Completion(requests[place].rendered, sample, finish_text(self.tokenizer, row, self.limits))
             for (place, sample), row in zip(wanted, tokens, strict=True)
         ]
 
     def _write(self, reading: Reading, row_of: np.ndarray, uniform: torch.Tensor) -> list[list[int]]:
-        """Return the new tokens of every sample.
+        """Return the new tokens of every sample; one for which there are no numbers ends with ``NO_TOKEN``.
 
         Args:
             reading: the prompts.
@@ -142,7 +165,8 @@ class _Writer:
                 going[place] = False
             else:
                 produced[sample].append(token)
-                going[place] = not (self.limits.stop_at_sentence and self._ends_sentence(token))
+                ends = token == NO_TOKEN or (self.limits.stop_at_sentence and self._ends_sentence(token))
+                going[place] = not ends
         return going
 
     def _ends_sentence(self, token: int) -> bool:
@@ -155,7 +179,10 @@ class _Writer:
 def _draw(
     logits: torch.Tensor, context: torch.Tensor, decoding: Decoding, row_of: np.ndarray, uniform: torch.Tensor
 ) -> np.ndarray:
-    """Return the next token of every sample, (samples,), drawn from its row's distribution by its own number."""
+    """Return the next token of every sample, (samples,), drawn from its row's distribution by its own number.
+
+    ``NO_TOKEN`` where the row is no distribution: said so, it costs no further wait for an accelerator.
+    """
     # To (rows, most samples of a row): a sample's place in it is its number among those of its row.
     order = np.argsort(row_of, kind="stable")
     counts = np.bincount(row_of, minlength=len(logits))
@@ -164,5 +191,6 @@ def _draw(
     table = torch.zeros(len(logits), counts.max(), dtype=torch.float64)
     table[row_of, place] = uniform
     drawn = draw_tokens(logits, context, decoding, table.to(logits.device))
+    drawn.masked_fill_(~are_distributions(logits)[:, None], NO_TOKEN)
     tokens: np.ndarray = drawn.cpu().numpy()[row_of, place]
     return tokens

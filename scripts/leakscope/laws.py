@@ -60,7 +60,7 @@ def sentence_law(model: Mapping[str, Any], model_kind: str) -> dict[str, Any]:
 
     Args:
         model: ``LanguageModel.identity``.
-        model_kind: as ``models.kind_of`` says; each has its own way to give a token a probability.
+        model_kind: as ``kinds.kind_of`` says; each has its own way to give a token a probability.
     """
     return _law("sentences", model=dict(model), model_kind=model_kind)
 

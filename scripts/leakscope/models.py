@@ -15,7 +15,9 @@ from safetensors import SafetensorError
 from transformers import AutoConfig, AutoTokenizer, GenerationConfig, PreTrainedConfig, PreTrainedTokenizerBase
 
 from leakscope.batching import is_out_of_memory
+from leakscope.checkpoints import check_weights, quiet
 from leakscope.errors import InputError
+from leakscope.kinds import CAUSAL, kind_of, loader_of
 from leakscope.manifests import hash_adapted, hash_model
 from leakscope.sampling import Decoding
 
@@ -24,7 +26,6 @@ if TYPE_CHECKING:
 
 DECODING_KEYS = ("top_p", "top_k", "repetition_penalty")
 NEUTRAL: dict[str, Any] = {"top_p": 1.0, "top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0}
-CAUSAL, MASKED, ENCODER_DECODER = "causal", "masked", "encoder-decoder"
 
 
 class LanguageModel:
@@ -57,23 +58,6 @@ class LanguageModel:
         return self._load().eval()
 
 
-def kind_of(config: PreTrainedConfig) -> str:
-    """Return ``causal``, ``masked`` or ``encoder-decoder``; state-space models are causal ones.
-
-    A checkpoint of a pre-training task counts as masked where transformers has a masked language model of its type.
-    """
-    # Imported here: names alone, but in a module that a job without such a model needs not.
-    from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
-
-    if getattr(config, "is_encoder_decoder", False):
-        return ENCODER_DECODER
-    names = getattr(config, "architectures", None) or []
-    pre_trained = config.model_type in MODEL_FOR_MASKED_LM_MAPPING_NAMES
-    endings = ("ForMaskedLM", "ForPreTraining") if pre_trained else ("ForMaskedLM",)
-    masked = any(name.endswith(endings) for name in names) and not getattr(config, "is_decoder", False)
-    return MASKED if masked else CAUSAL
-
-
 def open_model(
     manifest: Mapping[str, Any], options: Mapping[str, Any], kinds: Collection[str] = (CAUSAL,)
 ) -> LanguageModel:
@@ -84,7 +68,7 @@ def open_model(
             manifest of another model, and what changes that: ``adapter``, a folder (see
             ``manifests.describe_adapter``), or ``edit`` (see ``manifests.describe_edited``); hashes.
         options: ``dtype, quantization, device, trust_remote_code`` from the model's entry.
-        kinds: which the caller can use (see ``kind_of``); only causal models write texts.
+        kinds: which the caller can use (see ``kinds.kind_of``); only causal models write texts.
 
     Raises:
         InputError: the folder lacks a tokenizer or (once they are asked for) weights, the snapshot is not in the
@@ -160,27 +144,27 @@ def _load_weights(
     where: str, options: Mapping[str, Any], device: str, shared: Mapping[str, Any], kind: str
 ) -> PreTrainedModel:
     # Imported here: the models' code costs seconds, and a job whose texts are all there needs none of it.
-    from transformers import AutoModelForCausalLM, AutoModelForMaskedLM, AutoModelForSeq2SeqLM, BitsAndBytesConfig
-
-    classes = {CAUSAL: AutoModelForCausalLM, MASKED: AutoModelForMaskedLM, ENCODER_DECODER: AutoModelForSeq2SeqLM}
+    from transformers import BitsAndBytesConfig
 
     extra: dict[str, Any] = {}
-    with _loading(where):
+    with _loading(where), quiet():
         if options["quantization"]:
             extra["quantization_config"] = BitsAndBytesConfig(**options["quantization"])
         dtype = _dtype(options["dtype"], device)
         # A job that was given several GPUs has a model that fits none of them alone: its layers are dealt out.
         several = device == "cuda" and torch.cuda.device_count() > 1
-        model = classes[kind].from_pretrained(
+        loaded = loader_of(kind).from_pretrained(
             where,
             dtype=dtype,
             device_map="auto" if several else {"": device},
-            **({} if kind == CAUSAL else {"output_loading_info": True}),
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # said below, in one line
             **shared,
             **extra,
         )
-    whole: PreTrainedModel = model if kind == CAUSAL else _with_its_head(where, *model)
-    return whole
+    model: PreTrainedModel = loaded[0]
+    check_weights(where, *loaded)
+    return model
 
 
 def _changed(model: PreTrainedModel, manifest: Mapping[str, Any]) -> PreTrainedModel:
@@ -209,16 +193,6 @@ def _with_adapter(model: PreTrainedModel, folder: str) -> PreTrainedModel:
         adapted = PeftModel.from_pretrained(model, folder, torch_device=str(model.device))
         merged: PreTrainedModel = adapted.merge_and_unload()
     return merged
-
-
-def _with_its_head(where: str, model: PreTrainedModel, found: Mapping[str, Any]) -> PreTrainedModel:
-    """Return a model that lacks nothing: such a checkpoint may hold another head, and this one would be random."""
-    if found["missing_keys"]:
-        raise InputError(
-            f"model {where}: its weights lack {min(found['missing_keys'])}; allowed: a checkpoint with its language "
-            "modelling head."
-        )
-    return model
 
 
 def _generation_config(where: str, config: PreTrainedConfig, shared: Mapping[str, Any]) -> GenerationConfig:

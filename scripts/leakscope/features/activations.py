@@ -52,7 +52,7 @@ def record_activations(
         name: of the line of progress.
 
     Raises:
-        InputError: see ``residuals.check_layer``.
+        InputError: see ``residuals.read_residuals``.
     """
     ends = torch.tensor([len(window.kept) for window in windows]).cumsum(0).tolist()
     kept = torch.empty(0)

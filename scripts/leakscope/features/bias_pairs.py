@@ -21,12 +21,13 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from leakscope.errors import InputError
 from leakscope.features.bias_scores import PAIR_COLUMNS, SENTENCES
 from leakscope.features.bias_tables import Pair
+from leakscope.finite import check_values
 from leakscope.ground.sentence_scores import encode_sentences
+from leakscope.kinds import CAUSAL
 from leakscope.laws import sentence_law
-from leakscope.models import CAUSAL, LanguageModel
+from leakscope.models import LanguageModel
 from leakscope.progress import progress
 from leakscope.prompting import Completed, ids_digest
 from leakscope.store import Key, Store, recall
@@ -75,12 +76,9 @@ def score_pairs(
             model.model, [TokenRow(rows[key].ids, rows[key].places) for key in missing], batch_size=batch_size
         )
         for batch in progress(batches, total=len(missing), name=f"{name}, {benchmark}", unit="sentence", size=len):
-            if any(math.isnan(value) for values in batch.values() for value in values):
-                raise InputError(
-                    f"model {name}: got logits that are no numbers; allowed: a `dtype` that its values fit into, such "
-                    "as bfloat16 or float32."
-                )
-            yield {missing[row]: values for row, values in batch.items()}
+            scored = {missing[row]: values for row, values in batch.items()}
+            check_values(scored, name)
+            yield scored
 
     opened = None if store is None else Store(store, sentence_law(model.identity, CAUSAL))
     recalled = recall(opened, list(keys.values()), score)

@@ -13,8 +13,9 @@ from torch import Tensor
 
 from leakscope.batching import cut, shrinking
 from leakscope.features.contrast_words import EncodedTexts, WordSet
-from leakscope.features.residuals import PADDING, check_layer, on_residual
+from leakscope.features.residuals import PADDING, check_layer, name_of, on_residual
 from leakscope.features.unembedding import effective_unembedding
+from leakscope.finite import all_finite, has_nan, no_numbers, shown
 from leakscope.progress import progress
 from leakscope.writing import replacing
 
@@ -78,14 +79,19 @@ def record_contrast(
         name: of the line of progress.
 
     Raises:
-        InputError: the model has no such layer, or its end is not understood (see ``unembedding``).
+        InputError: the model has no such layer, its end is not understood (see ``unembedding``), or it gives no
+            numbers.
     """
     check_layer(model, layer)
     model.requires_grad_(False)
     tokens: dict[int, tuple[Tensor, Tensor]] = {}
     sides: dict[int, tuple[float, float]] = {}
     read = _read(model, encoded, layer, batch_size)
+    prompts = texts["prompt"].tolist()
     for some in progress(read, total=len(texts), name=name, unit="text", size=lambda some: len(some.sides)):
+        for row, (residuals, gradient) in some.tokens.items():
+            if has_nan(some.sides[row]) or not (all_finite(residuals) and all_finite(gradient)):
+                raise no_numbers(name_of(model), f"after {shown(prompts[row])}")
         tokens.update(some.tokens)
         sides.update(some.sides)
     sets = {words: number for number, words in enumerate(dict.fromkeys(encoded.words))}

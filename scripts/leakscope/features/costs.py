@@ -19,9 +19,9 @@ import torch
 from torch import Tensor
 
 from leakscope.batching import is_out_of_memory
-from leakscope.errors import InputError
 from leakscope.features.edits import Change
-from leakscope.features.residuals import PADDING, check_layer, decoder_blocks, on_residual
+from leakscope.features.residuals import PADDING, check_layer, decoder_blocks, name_of, on_residual
+from leakscope.finite import no_numbers
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -188,7 +188,7 @@ class NeutralCost:
         self.starts = [text.start for text in texts]
         self.nats = self._nats(None, 1.0)
         if not math.isfinite(self.nats):
-            raise InputError("neutral texts: got logits that are no numbers; allowed: a `dtype` such as float32.")
+            raise no_numbers(name_of(model), "in the neutral texts")
 
     def percent(self, changes: Sequence[Tensor], strength: float) -> float:
         """Return the cost of an edit in percent of perplexity; of one that leaves no numbers, infinity.

@@ -28,6 +28,8 @@ from leakscope.features.costs import Counted, NeutralCost, Rereader
 from leakscope.features.dictionary import Dictionary
 from leakscope.features.edits import ADD, Edit, edit_change
 from leakscope.features.interventions import NONE, Family
+from leakscope.features.residuals import name_of
+from leakscope.finite import no_numbers, shown
 from leakscope.progress import progress
 
 if TYPE_CHECKING:
@@ -101,13 +103,24 @@ class Ends:
 
     @torch.inference_mode()
     def by_item(self, changes: Sequence[Tensor] | None, strength: float) -> pd.DataFrame:
-        """Return ``item, split, association, gap, mass``: means over the texts of each item."""
+        """Return ``item, split, association, gap, mass``: means over the texts of each item.
+
+        With an edit that leaves no numbers after some text, all of them are NaN.
+
+        Raises:
+            InputError: the model gives no numbers without an edit.
+        """
         words, prompts = self.encoded.words, self.prompts
         sides = np.zeros((len(prompts), 2))
         for batch, logits in self.rereader.logits(changes, strength):
             logprobs = logits[:, 0].float().log_softmax(-1)
             of_batch = side_logprobs(logprobs, [words[number] for number in batch.numbers])
             sides[batch.numbers] = of_batch.double().exp().cpu().numpy()
+        if np.isnan(sides).any():
+            if changes is None:
+                place = int(np.isnan(sides).any(axis=1).argmax())
+                raise no_numbers(name_of(self.rereader.model), f"after {shown(self.prompts['prompt'].iloc[place])}")
+            sides[:] = np.nan  # means would pass over the texts that an edit breaks
         weights = prompts["weight_b"].to_numpy(float)
         rows = prompts[["item", "split", "association"]].assign(
             gap=sides[:, 0] - sides[:, 1], mass=sides[:, 0] + sides[:, 1] / weights

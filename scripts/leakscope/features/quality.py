@@ -14,8 +14,9 @@ from torch import Tensor
 from leakscope.batching import cut, shrinking
 from leakscope.features.dictionary import Dictionary
 from leakscope.features.reconstruction import measure_moments, measure_reconstruction
-from leakscope.features.residuals import PADDING, on_residual
+from leakscope.features.residuals import PADDING, name_of, on_residual
 from leakscope.features.texts import Window
+from leakscope.finite import no_numbers
 from leakscope.progress import progress
 
 if TYPE_CHECKING:
@@ -114,6 +115,9 @@ def measure_cross_entropy(
         windows: of texts.
         batch_size: windows to a batch; fewer where the vocabulary is large.
         name: of the line of progress.
+
+    Raises:
+        InputError: the model gives no numbers.
     """
     # Of a model on several devices, the layer's residuals may be on another one than its first weights.
     placed = cache(dictionary.to)
@@ -133,7 +137,10 @@ def measure_cross_entropy(
     told = progress(shrinking(batches, score), total=len(windows), name=name, unit="text", size=lambda some: some[0])
     nats = [found for _, found in told]
     n_predicted = sum(len(window.kept) for window in windows)
-    return CrossEntropy(*(math.fsum(of_way) / n_predicted for of_way in zip(*nats, strict=True)))
+    losses = CrossEntropy(*(math.fsum(of_way) / n_predicted for of_way in zip(*nats, strict=True)))
+    if not math.isfinite(losses.model):
+        raise no_numbers(name_of(model), "in the held-out texts")
+    return losses
 
 
 @torch.inference_mode()

@@ -15,6 +15,7 @@ import torch
 
 from leakscope.batching import cut, shrinking
 from leakscope.errors import InputError
+from leakscope.finite import all_finite, no_numbers
 from leakscope.models import LanguageModel
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def decoder_blocks(model: PreTrainedModel) -> list[torch.nn.Module]:
     ]
     if not lists:
         raise InputError(
-            f"model {_name(model)}: got no list of {n_blocks} blocks; allowed: models whose blocks follow each other."
+            f"model {name_of(model)}: got no list of {n_blocks} blocks; allowed: models whose blocks follow each other."
         )
     return list(min(lists, key=lambda found: found[0])[1])
 
@@ -57,7 +58,7 @@ def check_layer(model: PreTrainedModel, layer: int) -> None:
     n_blocks = len(decoder_blocks(model))
     if not 0 <= layer < n_blocks:
         raise InputError(
-            f"model {_name(model)}: got layer {layer}; allowed: 0 to {n_blocks - 1}, the input of one of its "
+            f"model {name_of(model)}: got layer {layer}; allowed: 0 to {n_blocks - 1}, the input of one of its "
             f"{n_blocks} blocks."
         )
 
@@ -107,7 +108,7 @@ def read_residuals(
         batch_size: rows to a batch; one that does not fit into memory is divided.
 
     Raises:
-        InputError: see ``check_layer``.
+        InputError: see ``check_layer``; or they are no numbers.
     """
     check_layer(model, layer)
     ordered = sorted(range(len(rows)), key=lambda row: -len(rows[row]))
@@ -115,7 +116,11 @@ def read_residuals(
     def read(batch: list[int]) -> Residuals:
         found = _residuals(model, [rows[row] for row in batch], layer).cpu()
         # Clones: a part of a batch would keep all of it in memory.
-        return {row: found[place, : len(rows[row])].clone() for place, row in enumerate(batch)}
+        residuals = {row: found[place, : len(rows[row])].clone() for place, row in enumerate(batch)}
+        for row, values in residuals.items():
+            if not all_finite(values):
+                raise no_numbers(name_of(model), f"in text {row + 1:,} of {len(rows):,}", f"residuals of layer {layer}")
+        return residuals
 
     yield from shrinking(cut(ordered, batch_size), read)
 
@@ -172,5 +177,6 @@ def _randomised(model: PreTrainedModel, seed: int) -> PreTrainedModel:
     return drawn.to(device=model.device, dtype=model.dtype).eval()
 
 
-def _name(model: PreTrainedModel) -> str:
+def name_of(model: PreTrainedModel) -> str:
+    """Return how messages call a model whose name in the study is not known."""
     return str(model.name_or_path or type(model).__name__)

@@ -159,7 +159,9 @@ def _texts(
         batches = plan_batches(requests, lacking, BATCH_SIZE)
         digests = {rendered: ids_digest(row) for rendered, row in ids}
         with nullcontext() if steered is None else _edited(model, steered):
-            written = generate(model.model, model.tokenizer, batches, decoding, limits, seed=settings["seed"])
+            written = generate(
+                model.model, model.tokenizer, batches, decoding, limits, seed=settings["seed"], name=name
+            )
             for batch in progress(written, total=len(missing), name=name, unit="text", size=len):
                 yield {(done.rendered, digests[done.rendered], done.sample): done.text for done in batch}
 

@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from leakscope.errors import InputError
-from leakscope.features.residuals import decoder_blocks
+from leakscope.features.residuals import decoder_blocks, name_of
+from leakscope.finite import are_distributions, no_numbers
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -98,7 +99,7 @@ def effective_unembedding(model: PreTrainedModel) -> EffectiveUnembedding:
         model: causal.
 
     Raises:
-        InputError: it does not end in a norm and an unembedding, whatever is taken for them.
+        InputError: it does not end in a norm and an unembedding, whatever is taken for them, or gives no numbers.
     """
     # Imported here: the models' code costs seconds, and many a job only reads what was recorded.
     from leakscope.decoding import TOLERANCE, TOLERANCE_OF_HALF
@@ -106,6 +107,8 @@ def effective_unembedding(model: PreTrainedModel) -> EffectiveUnembedding:
     step = max(1, model.config.get_text_config().vocab_size // 16)
     ids = torch.tensor([[number * step for number in row] for row in _TRIAL], device=model.device)
     final, norms, own = _watch(model, ids)
+    if not are_distributions(own).all():
+        raise no_numbers(name_of(model), "after a made-up text")
     head = model.get_output_embeddings()
     differences = {}
     for norm in norms if isinstance(getattr(head, "weight", None), torch.Tensor) else []:
@@ -120,7 +123,7 @@ def effective_unembedding(model: PreTrainedModel) -> EffectiveUnembedding:
     logger.info("%s: the effective unembedding is off by %.1e deviations", type(model).__name__, best)
     if best > TOLERANCE.get(model.dtype, TOLERANCE_OF_HALF):
         raise InputError(
-            f"model {model.name_or_path or type(model).__name__}: got an end that is no final norm with an unembedding "
+            f"model {name_of(model)}: got an end that is no final norm with an unembedding "
             "behind it; allowed: models that end in a LayerNorm or RMSNorm, an unembedding and a scaling of logits."
         )
     return differences[best]

@@ -1,4 +1,4 @@
-"""The log-probability of every token of a sentence, for each kind of language model (see ``models.kind_of``).
+"""The log-probability of every token of a sentence, for each kind of language model (see ``kinds.kind_of``).
 
 * Causal: of each token after those before it. State-space models are read in the same way.
 * Masked: of each token given all others, with the token itself masked. Their sum is the pseudo-log-likelihood (Salazar

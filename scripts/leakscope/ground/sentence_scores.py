@@ -13,9 +13,11 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from leakscope.errors import InputError
+from leakscope.finite import check_values
 from leakscope.ground.templates import FilledSentence
+from leakscope.kinds import CAUSAL, ENCODER_DECODER, MASKED, kind_of
 from leakscope.laws import sentence_law
-from leakscope.models import CAUSAL, ENCODER_DECODER, MASKED, LanguageModel, kind_of
+from leakscope.models import LanguageModel
 from leakscope.progress import progress
 from leakscope.prompting import Completed, ids_digest
 from leakscope.store import Key, Store, recall
@@ -56,7 +58,7 @@ def score_sentences(
 
     Raises:
         InputError: a text has no token or does not fit the model's context; a span has no token; the tokenizer lacks
-            offsets, or the special token that sentences of this kind of model need.
+            offsets, or the special token that sentences of this kind of model need; the model gives no numbers.
     """
     distinct = list(dict.fromkeys(text for sentence in sentences for text in (sentence.text, sentence.rest)))
     encoded = dict(zip(distinct, encode_sentences(model, distinct), strict=True))
@@ -152,7 +154,9 @@ def _score(
     }
     scored = score[kind](model.model, rows, *special, batch_size=batch_size)
     for batch in progress(scored, total=len(missing), name=name, unit="sentence", size=len):
-        yield {missing[row]: values for row, values in batch.items()}
+        found = {missing[row]: values for row, values in batch.items()}
+        check_values(found, name)
+        yield found
 
 
 def _special_tokens(model: LanguageModel, kind: str) -> list[int]:

@@ -13,6 +13,7 @@ import pandas as pd
 from transformers import PreTrainedTokenizerBase
 
 from leakscope.errors import InputError
+from leakscope.finite import are_distributions, check_values, no_numbers, shown
 from leakscope.laws import log_odds_law
 from leakscope.models import LanguageModel
 from leakscope.progress import progress
@@ -109,6 +110,7 @@ def score_generator_by_layer(
         from leakscope.validate.lens import candidate_log_odds_by_layer
         from leakscope.validate.log_odds import Continuation
 
+        check_reading(model, rows[0][0], name)
         return candidate_log_odds_by_layer(model.model, [Continuation(*row) for row in rows], batch_size=batch_size)
 
     scores = _recall(model, "candidates by layer", keys, encoded, score, name, prompting)
@@ -170,6 +172,7 @@ def score_validator_by_layer(
     def score(rows: Sequence[list[int]], batch_size: int) -> Scores:
         from leakscope.validate.lens import answer_logprobs_by_layer
 
+        check_reading(model, rows[0], name)
         return answer_logprobs_by_layer(model.model, rows, answers.ids, batch_size=batch_size)
 
     scores = _recall(model, "answers by layer", keys, encoded, score, name, prompting)
@@ -200,6 +203,21 @@ def answer_tokens(tokenizer: PreTrainedTokenizerBase) -> AnswerTokens:
         found.append(single)
     yes, no = found
     return AnswerTokens(yes, no, [variant for variant in YES + NO if variant not in yes and variant not in no])
+
+
+def check_reading(model: LanguageModel, ids: list[int], name: str) -> None:
+    """Check that a model gives numbers after a prompt: a logit lens does not fit one that gives none, whatever it is.
+
+    Raises:
+        InputError: it gives none.
+    """
+    import torch
+
+    given = torch.tensor([ids], device=model.model.device)
+    with torch.inference_mode():
+        logits = model.model(input_ids=given, attention_mask=torch.ones_like(given), use_cache=False).logits
+    if not are_distributions(logits[:, -1]).all():
+        raise no_numbers(name, f"after {shown(model.tokenizer.decode(ids))}")
 
 
 def joint_log_odds(token_odds: Sequence[float]) -> tuple[float, float]:
@@ -240,18 +258,11 @@ def _recall(
     def compute(missing: list[Key]) -> Iterator[dict[Key, Any]]:
         scored = score([rows[key] for key in missing], prompting.settings["batch_size"])
         for batch in progress(scored, total=len(missing), name=name, unit="item", size=len):
-            if any(_has_nan(value) for value in batch.values()):
-                raise InputError(
-                    f"model {name}: got logits that are no numbers; allowed: a `dtype` that its values fit into, such "
-                    "as bfloat16 or float32."
-                )
-            yield {missing[row]: value for row, value in batch.items()}
+            values = {missing[row]: value for row, value in batch.items()}
+            check_values(values, name)
+            yield values
 
     return recall(prompting.open_store(log_odds_law(model.identity, of)), keys, compute)
-
-
-def _has_nan(value: Any) -> bool:
-    return any(map(_has_nan, value)) if isinstance(value, list) else math.isnan(value)
 
 
 def _encode_items(

@@ -8,13 +8,14 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from leakscope.errors import InputError
+from leakscope.finite import check_values
 from leakscope.laws import log_odds_law
 from leakscope.models import LanguageModel
 from leakscope.prompting import Completed, ids_digest
 from leakscope.rendering import answer_lead, encode_continuations, encode_rendered
 from leakscope.store import Key, recall
 from leakscope.validate.asking import Asking, as_read, joint_summary, main_prompts
-from leakscope.validate.item_scores import answer_tokens
+from leakscope.validate.item_scores import answer_tokens, check_reading
 
 LENS_COLUMNS = ["kind", "layer", "position", "token", "top", "probability", "log_odds"]
 POSITIONS = 12
@@ -61,8 +62,11 @@ def lens_of_item(
     by_key = {keys[kind]: reading for kind, reading in readings.items()}
 
     def look(missing: list[Key]) -> Iterator[dict[Key, Any]]:
+        check_reading(model, by_key[missing[0]].ids, name)
         for key in missing:
-            yield {key: tops_by_layer(model, by_key[key].ids, by_key[key].answers)}
+            values = {key: tops_by_layer(model, by_key[key].ids, by_key[key].answers)}
+            check_values(values, name)
+            yield values
 
     law = log_odds_law(model.identity, f"last {POSITIONS} positions by layer")
     found = recall(asking.prompting.open_store(law), list(keys.values()), look)

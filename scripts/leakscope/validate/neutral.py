@@ -12,10 +12,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from leakscope.errors import InputError
+from leakscope.finite import check_values
 from leakscope.grammar import Document
 from leakscope.ground.sentence_scores import encode_sentences
+from leakscope.kinds import CAUSAL
 from leakscope.laws import sentence_law
-from leakscope.models import CAUSAL, LanguageModel
+from leakscope.models import LanguageModel
 from leakscope.progress import progress
 from leakscope.prompting import ids_digest
 from leakscope.reading import read_utf8
@@ -153,12 +155,9 @@ def _score(
         rows = [TokenRow(texts[number].ids, texts[number].places) for number in numbers]
         scored = score_causal(model.model, rows, batch_size=batch_size)
         for batch in progress(scored, total=len(rows), name=name, unit="text", size=len):
-            if any(math.isnan(value) for values in batch.values() for value in values):
-                raise InputError(
-                    f"model {name}: got logits that are no numbers; allowed: a `dtype` that its values fit into, such "
-                    "as bfloat16 or float32."
-                )
-            yield {missing[numbers[row]]: values for row, values in batch.items()}
+            found = {missing[numbers[row]]: values for row, values in batch.items()}
+            check_values(found, name)
+            yield found
 
 
 def _naming(questions: Iterable[str]) -> Callable[[str], bool]:

@@ -1,0 +1,34 @@
+"""The kinds of language model that there are, and the class of transformers that loads each."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from transformers import PreTrainedConfig
+
+CAUSAL, MASKED, ENCODER_DECODER = "causal", "masked", "encoder-decoder"
+
+
+def kind_of(config: PreTrainedConfig) -> str:
+    """Return ``causal``, ``masked`` or ``encoder-decoder``; state-space models are causal ones.
+
+    A checkpoint of a pre-training task counts as masked where transformers has a masked language model of its type.
+    """
+    # Imported here: names alone, but in a module that a job without such a model needs not.
+    from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
+
+    if getattr(config, "is_encoder_decoder", False):
+        return ENCODER_DECODER
+    names = getattr(config, "architectures", None) or []
+    pre_trained = config.model_type in MODEL_FOR_MASKED_LM_MAPPING_NAMES
+    endings = ("ForMaskedLM", "ForPreTraining") if pre_trained else ("ForMaskedLM",)
+    masked = any(name.endswith(endings) for name in names) and not getattr(config, "is_decoder", False)
+    return MASKED if masked else CAUSAL
+
+
+def loader_of(kind: str) -> Any:
+    """Return the class of transformers by which models of a kind are loaded."""
+    # Imported here: the models' code costs seconds, and a job whose texts are all there needs none of it.
+    from transformers import AutoModelForCausalLM, AutoModelForMaskedLM, AutoModelForSeq2SeqLM
+
+    return {CAUSAL: AutoModelForCausalLM, MASKED: AutoModelForMaskedLM, ENCODER_DECODER: AutoModelForSeq2SeqLM}[kind]
