@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +23,7 @@ from leakscope.kinds import kind_of, loader_of
 
 if TYPE_CHECKING:
     import torch
+    from transformers import PreTrainedConfig
 
 logger = logging.getLogger(__name__)
 
@@ -43,10 +44,35 @@ def check_checkpoint(folder: Path, name: str | None = None) -> None:
     Raises:
         InputError: a weight is missing, has another shape, or holds NaN.
     """
-    found = _planned(folder)
+    found = _planned(folder, lambda config: loader_of(kind_of(config)))
     if found is not None:
         check_weights(name or str(folder), *found)
         _check_numbers(name or str(folder), folder, found[1]["unexpected_keys"])
+
+
+def check_encoder(folder: Path, name: str) -> None:
+    """Check that an encoder's folder holds all weights of the encoder; what pools them in BERT's own way is not used.
+
+    Args:
+        folder: of the encoder; of several models in one, as SentenceBERT has them, the outermost is looked at.
+        name: of the encoder, for messages.
+
+    Raises:
+        InputError: a weight is missing.
+    """
+    # Imported here: it costs seconds.
+    from transformers import AutoModel
+
+    # Of encoder–decoder models some take the encoder alone.
+    found = _planned(folder, lambda config: None if getattr(config, "is_encoder_decoder", False) else AutoModel)
+    if found is None:
+        return
+    lacking = [name for name in _lacking(*found) if not name.startswith("pooler.")]
+    if lacking:
+        raise InputError(
+            f"scorers: model {name!r}: its weights lack {lacking[0]}{_more(lacking)}; allowed: a folder with all "
+            "weights of an encoder."
+        )
 
 
 def check_weights(where: str, model: torch.nn.Module, found: Mapping[str, Any]) -> None:
@@ -63,11 +89,7 @@ def check_weights(where: str, model: torch.nn.Module, found: Mapping[str, Any]) 
     Raises:
         InputError: a weight is missing, or has another shape.
     """
-    quantised = getattr(model, "hf_quantizer", None) is not None
-    weights = [name for name, _ in model.named_parameters(remove_duplicate=False)]
-    lacking = [
-        name for name in weights if name in found["missing_keys"] and (not quantised or name.endswith(".weight"))
-    ]
+    lacking = _lacking(model, found)
     if lacking:
         raise InputError(
             f"model {where}: its weights lack {lacking[0]}{_more(lacking)}{_instead(found['unexpected_keys'])}; "
@@ -79,6 +101,13 @@ def check_weights(where: str, model: torch.nn.Module, found: Mapping[str, Any]) 
             f"model {where}: got weights {name} of shape {list(there)}{_more(found['mismatched_keys'])}; "
             f"allowed: {list(wanted)}, as its config.json says."
         )
+
+
+def _lacking(model: torch.nn.Module, found: Mapping[str, Any]) -> list[str]:
+    """Return the weights that a model has and a checkpoint has not, in the model's order."""
+    quantised = getattr(model, "hf_quantizer", None) is not None
+    weights = [name for name, _ in model.named_parameters(remove_duplicate=False)]
+    return [name for name in weights if name in found["missing_keys"] and (not quantised or name.endswith(".weight"))]
 
 
 @contextmanager
@@ -104,18 +133,22 @@ def _instead(unexpected: Any) -> str:
     return f", and hold {min(unexpected)}, which no language model has" if unexpected else ""
 
 
-def _planned(folder: Path) -> tuple[torch.nn.Module, Mapping[str, Any]] | None:
+def _planned(
+    folder: Path, loader: Callable[[PreTrainedConfig], Any]
+) -> tuple[torch.nn.Module, Mapping[str, Any]] | None:
     """Return a model without any values, and what of it a checkpoint has; None where only loading can tell."""
     import torch
     from transformers.utils import logging as of_transformers
 
+    if not any(folder.glob("*.safetensors")):
+        return None  # others have no headers
     of_transformers.disable_progress_bar()
     try:
         config = AutoConfig.from_pretrained(folder, local_files_only=True)
         if getattr(config, "quantization_config", None) or getattr(config, "auto_map", None):
             return None
         with quiet():
-            model, found = loader_of(kind_of(config)).from_pretrained(
+            model, found = loader(config).from_pretrained(
                 folder,
                 config=config,
                 device_map={"": torch.device("meta")},

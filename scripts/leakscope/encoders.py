@@ -4,21 +4,29 @@ from __future__ import annotations
 
 import base64
 import importlib.util
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from leakscope.embeddings import TokenEmbedding, embed_sentences, embed_tokens
 from leakscope.errors import InputError
 from leakscope.fetch import cached_folder, fetch_folder
+from leakscope.finite import shown
 from leakscope.laws import embedding_law
 from leakscope.manifests import hash_files
 from leakscope.store import Key, Store, recall
 
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
 PACKAGE_PREFIX = "package:"
+# Tokens that an encoder is given if neither its tokenizer nor its configuration says how many it reads.
+DEFAULT_LENGTH = 512
 
 
 class Embedder:
@@ -40,9 +48,14 @@ class Embedder:
         def compute(folder: str, missing: list[str]) -> Iterator[dict[str, str]]:
             from sentence_transformers import SentenceTransformer
 
+            from leakscope.checkpoints import check_encoder
+
             with loading(settings["model"]):
+                check_encoder(Path(folder), settings["model"])
                 encoder = SentenceTransformer(folder, device="cpu")
+            _limit_sentences(encoder)
             for batch in embed_sentences(encoder, missing, settings["batch_size"]):
+                _check_numbers(batch, settings["model"])
                 yield {text: _pack(vector) for text, vector in batch.items()}
 
         packed = self._recall(texts, settings, {"of": "sentences"}, compute)
@@ -54,11 +67,16 @@ class Embedder:
         def compute(folder: str, missing: list[str]) -> Iterator[dict[str, dict[str, Any]]]:
             from bert_score import BERTScorer
 
+            from leakscope.checkpoints import check_encoder
+
             with loading(settings["model"]):
+                check_encoder(Path(folder), settings["model"])
                 encoder = BERTScorer(
                     model_type=folder, num_layers=settings["num_layers"], rescale_with_baseline=False, device="cpu"
                 )
+            encoder._tokenizer.model_max_length = longest_input(encoder._tokenizer, encoder._model)
             for batch in embed_tokens(encoder, missing, settings["batch_size"]):
+                _check_numbers({text: vectors for text, (vectors, _) in batch.items()}, settings["model"])
                 yield {
                     text: {"vectors": _pack(vectors), "weights": weights.tolist()}
                     for text, (vectors, weights) in batch.items()
@@ -143,6 +161,49 @@ def loading(model: str) -> Iterator[None]:
     except (OSError, ValueError, KeyError, AssertionError, RuntimeError) as error:
         reason = str(error).strip().splitlines() or [type(error).__name__]
         raise InputError(f"scorers: model {model!r}: cannot be loaded as an encoder: {reason[0]}") from error
+
+
+def longest_input(tokenizer: PreTrainedTokenizerBase, encoder: PreTrainedModel) -> int:
+    """Return how many tokens of a text an encoder reads, special ones included; longer texts are cut.
+
+    What the tokenizer says, but no more than a table of positions has room for. A tokenizer may say nothing, which
+    transformers writes as 10³⁰; then what the configuration says counts, or ``DEFAULT_LENGTH``.
+    """
+    import torch
+
+    named = int(tokenizer.model_max_length)
+    room: int | None = getattr(encoder.config.get_text_config(), "max_position_embeddings", None)
+    tables = [
+        module
+        for name, module in encoder.named_modules()
+        if name.endswith("position_embeddings") and isinstance(module, torch.nn.Embedding)
+    ]
+    if room is not None and tables and tables[0].padding_idx is not None:
+        room -= tables[0].padding_idx + 1  # as in RoBERTa: positions begin after that of padding
+    if named > sys.maxsize:
+        return room or DEFAULT_LENGTH
+    return min(named, room) if room and tables else named
+
+
+def _limit_sentences(encoder: SentenceTransformer) -> None:
+    """Let an encoder of sentences cut what it has no positions for."""
+    model, length = getattr(encoder[0], "auto_model", None), encoder.max_seq_length
+    if model is not None and length is not None and callable(encoder.tokenizer):
+        encoder.max_seq_length = min(length, longest_input(encoder.tokenizer, model))
+
+
+def _check_numbers(vectors: Mapping[str, np.ndarray], model: str) -> None:
+    """Check embeddings before they are stored.
+
+    Raises:
+        InputError: one is no number.
+    """
+    for text, vector in vectors.items():
+        if not np.isfinite(vector).all():
+            raise InputError(
+                f"scorers: model {model!r}: got an embedding that is no number, of {shown(text)}; allowed: an encoder "
+                "whose weights are numbers."
+            )
 
 
 def _pack(array: np.ndarray) -> str:

@@ -87,11 +87,10 @@ def record_contrast(
     tokens: dict[int, tuple[Tensor, Tensor]] = {}
     sides: dict[int, tuple[float, float]] = {}
     read = _read(model, encoded, layer, batch_size)
-    prompts = texts["prompt"].tolist()
     for some in progress(read, total=len(texts), name=name, unit="text", size=lambda some: len(some.sides)):
         for row, (residuals, gradient) in some.tokens.items():
             if has_nan(some.sides[row]) or not (all_finite(residuals) and all_finite(gradient)):
-                raise no_numbers(name_of(model), f"after {shown(prompts[row])}")
+                raise no_numbers(name_of(model), f"after {shown(texts['text'].iloc[row])}")
         tokens.update(some.tokens)
         sides.update(some.sides)
     sets = {words: number for number, words in enumerate(dict.fromkeys(encoded.words))}

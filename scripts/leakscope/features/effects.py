@@ -119,7 +119,7 @@ class Ends:
         if np.isnan(sides).any():
             if changes is None:
                 place = int(np.isnan(sides).any(axis=1).argmax())
-                raise no_numbers(name_of(self.rereader.model), f"after {shown(self.prompts['prompt'].iloc[place])}")
+                raise no_numbers(name_of(self.rereader.model), f"after {shown(self.prompts['text'].iloc[place])}")
             sides[:] = np.nan  # means would pass over the texts that an edit breaks
         weights = prompts["weight_b"].to_numpy(float)
         rows = prompts[["item", "split", "association"]].assign(
