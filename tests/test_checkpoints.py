@@ -1,0 +1,193 @@
+"""Which checkpoints are believed: those that hold every weight of the model that is made of them."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import AutoModel, AutoModelForCausalLM, AutoModelForMaskedLM, AutoModelForSeq2SeqLM
+
+from helpers import (
+    LOADING,
+    save_classifier,
+    save_model,
+    save_nan_weights,
+    save_without_head,
+    save_without_layer,
+    small_config,
+)
+from leakscope.checkpoints import check_checkpoint, check_encoder
+from leakscope.errors import InputError
+from leakscope.kinds import CAUSAL, ENCODER_DECODER, MASKED
+from leakscope.manifests import describe_adapter, describe_edited, describe_folder
+from leakscope.models import open_model
+
+KINDS = (CAUSAL, MASKED, ENCODER_DECODER)
+T5 = {"d_model": 16, "d_kv": 8, "d_ff": 32, "num_layers": 2, "num_heads": 2, "decoder_start_token_id": 0}
+GPT2 = {"n_embd": 16, "n_layer": 2, "n_head": 2, "n_positions": 64}
+HEADS = {"head_dim": 8, "num_key_value_heads": 1}
+TEXT = {"vocab_size": 258, "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2}
+PICTURES = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+GOOD: dict[str, tuple[Any, str, dict[str, Any]]] = {
+    "llama": (AutoModelForCausalLM, "llama", {}),
+    "tied llama": (AutoModelForCausalLM, "llama", {"tie_word_embeddings": True}),
+    "tied qwen2": (AutoModelForCausalLM, "qwen2", {"tie_word_embeddings": True, "num_key_value_heads": 1}),
+    "gpt2": (AutoModelForCausalLM, "gpt2", GPT2),
+    "gpt_neox": (AutoModelForCausalLM, "gpt_neox", {}),
+    "gemma": (AutoModelForCausalLM, "gemma", HEADS),
+    "mamba": (AutoModelForCausalLM, "mamba", {"state_size": 4}),
+    "experts": (AutoModelForCausalLM, "mixtral", {"num_local_experts": 2, "num_key_value_heads": 1}),
+    "with pictures": (
+        AutoModelForCausalLM,
+        "gemma3",
+        {
+            "text_config": {**TEXT, **HEADS, "num_attention_heads": 2},
+            "vision_config": {**PICTURES, "image_size": 28, "patch_size": 14},
+            "mm_tokens_per_image": 4,
+        },
+    ),
+    "t5": (AutoModelForSeq2SeqLM, "t5", T5),
+    "bert": (AutoModelForMaskedLM, "bert", {}),
+    "roberta": (AutoModelForMaskedLM, "roberta", {}),
+}
+
+
+def refusal(folder: Path) -> list[str]:
+    """Return what describing a folder, and loading it, say of its weights; both must refuse it, in one line."""
+    said = []
+    for refuse in (
+        lambda: check_checkpoint(folder),
+        lambda: open_model(describe_folder(folder, "local"), LOADING, KINDS).model,
+    ):
+        with pytest.raises(InputError) as error:
+            refuse()
+        said.append(str(error.value).removeprefix(f"model {folder}: "))
+    assert not any("\n" in line for line in said)
+    return said
+
+
+def change(folder: Path, how: Callable[[dict[str, torch.Tensor]], Any]) -> None:
+    """Change the weights in a folder of one file."""
+    weights = load_file(folder / "model.safetensors")
+    how(weights)
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_a_whole_model_is_believed_whatever_it_ties_or_computes_anew(name: str, tmp_path: Path) -> None:
+    loader, architecture, changes = GOOD[name]
+    folder = save_model(tmp_path, loader.from_config(small_config(architecture, **changes)))
+    check_checkpoint(folder)
+    assert open_model(describe_folder(folder, "local"), LOADING, KINDS).model.training is False
+
+
+@pytest.mark.parametrize(
+    ("save", "said"),
+    [
+        (save_without_head, "its weights lack lm_head.weight; allowed"),
+        (
+            save_classifier,
+            "its weights lack lm_head.weight, and hold score.weight, which no language model has; allowed",
+        ),
+        # A block of Llama has four projections of attention, three of its network, and two norms.
+        (save_without_layer, "its weights lack model.layers.1.self_attn.q_proj.weight and 8 more; allowed"),
+    ],
+)
+def test_what_would_be_random_is_refused_where_it_is_described_and_where_it_is_loaded(
+    save: Callable[[Path], Path], said: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert all(line.startswith(said) for line in refusal(save(tmp_path)))
+    assert capfd.readouterr() == ("", "")  # no table of transformers beside the line
+
+
+def test_a_missing_embedding_is_not_excused_by_the_head_that_is_tied_to_it(tmp_path: Path) -> None:
+    folder = save_model(tmp_path, AutoModelForCausalLM.from_config(small_config(tie_word_embeddings=True)))
+    change(folder, lambda weights: weights.pop("model.embed_tokens.weight"))
+    assert all(line.startswith("its weights lack model.embed_tokens.weight") for line in refusal(folder))
+
+
+def test_a_weight_of_another_shape_is_named_with_both_shapes(tmp_path: Path) -> None:
+    folder = save_model(tmp_path, AutoModelForCausalLM.from_config(small_config()))
+    change(folder, lambda weights: weights.update({"model.norm.weight": torch.ones(5)}))
+    expected = "got weights model.norm.weight of shape [5]; allowed: [16], as its config.json says."
+    assert refusal(folder) == [expected, expected]
+
+
+@pytest.mark.parametrize(
+    ("name", "lost"), [("bert", "cls.predictions.transform.dense.weight"), ("t5", "decoder.final_layer_norm.weight")]
+)
+def test_models_that_write_nothing_need_all_of_their_weights_too(name: str, lost: str, tmp_path: Path) -> None:
+    loader, architecture, changes = GOOD[name]
+    folder = save_model(tmp_path, loader.from_config(small_config(architecture, **changes)))
+    change(folder, lambda weights: weights.pop(lost))
+    assert all(line.startswith(f"its weights lack {lost}; allowed") for line in refusal(folder))
+
+
+def test_weights_that_are_no_numbers_are_found_where_a_model_is_described(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"its weights lm_head\.weight hold values that are no numbers") as error:
+        check_checkpoint(save_nan_weights(tmp_path))
+    assert "\n" not in str(error.value)
+
+
+def test_all_parts_of_a_large_weight_are_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Three rows of 16 at once: the NaN, in row 7, is in the third part of 258 rows.
+    monkeypatch.setattr("leakscope.checkpoints.NUMBERS_AT_ONCE", 48)
+    with pytest.raises(InputError, match="no numbers"):
+        check_checkpoint(save_nan_weights(tmp_path))
+
+
+def test_what_a_model_does_not_take_may_be_anything_and_infinity_may_be_meant(tmp_path: Path) -> None:
+    folder = save_model(tmp_path, AutoModelForCausalLM.from_config(small_config("gpt_neox")))
+    # Of half precision: −10⁹, as the masks of Pythia have it, is −infinity there.
+    unused = {
+        "gpt_neox.layers.0.attention.masked_bias": torch.tensor(-1e9).half(),
+        "other.weight": torch.ones(2) * torch.nan,
+    }
+    change(folder, lambda weights: weights.update(unused))
+    check_checkpoint(folder)
+
+
+def test_files_beside_those_of_the_index_are_not_looked_at(tmp_path: Path) -> None:
+    folder = save_model(tmp_path, AutoModelForCausalLM.from_config(small_config()), max_shard_size="10KB")
+    save_file({"lm_head.weight": torch.full((258, 16), torch.nan)}, folder / "consolidated.safetensors")
+    check_checkpoint(folder)
+
+
+def test_what_only_its_own_package_can_read_is_left_to_the_loading(tmp_path: Path) -> None:
+    folder = save_without_head(tmp_path)
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    (folder / "config.json").write_text(json.dumps({**config, "quantization_config": {"quant_method": "gptq"}}))
+    check_checkpoint(folder)
+
+
+def test_adapters_and_edits_are_not_laid_upon_a_base_without_its_head(tmp_path: Path) -> None:
+    base = describe_folder(save_without_head(tmp_path / "base"), "local")
+    (tmp_path / "adapter").mkdir()
+    edit = {"kind": "add", "layer": 0, "strength": 1.0, "direction": [1.0] * 16, "targets": [1.0]}
+    for manifest in (describe_adapter(tmp_path / "adapter", base), describe_edited(edit, base, None, "code")):
+        with pytest.raises(InputError, match=r"its weights lack lm_head\.weight"):
+            _ = open_model(manifest, LOADING).model
+
+
+def test_what_transformers_says_afterwards_is_heard_again(tmp_path: Path) -> None:
+    logger = logging.getLogger("transformers.modeling_utils")
+    before = logger.level
+    refusal(save_without_head(tmp_path))
+    assert logger.level == before
+
+
+def test_an_encoder_needs_all_weights_but_those_of_a_pooler_that_nobody_asks(tmp_path: Path) -> None:
+    folder = save_model(tmp_path, AutoModel.from_config(small_config("bert")))
+    change(folder, lambda weights: [weights.pop(f"pooler.dense.{part}") for part in ("weight", "bias")])
+    check_encoder(folder, "e")
+    change(folder, lambda weights: weights.pop("encoder.layer.1.output.dense.bias"))
+    with pytest.raises(
+        InputError, match=r"scorers: model 'e': its weights lack encoder\.layer\.1\.output\.dense\.bias;"
+    ):
+        check_encoder(folder, "e")
