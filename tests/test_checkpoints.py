@@ -93,7 +93,7 @@ def test_a_whole_model_is_believed_whatever_it_ties_or_computes_anew(name: str, 
         (save_without_head, "its weights lack lm_head.weight; allowed"),
         (
             save_classifier,
-            "its weights lack lm_head.weight, and hold score.weight, which no language model has; allowed",
+            "its weights lack lm_head.weight, and hold score.weight, which the model has no place for; allowed",
         ),
         # A block of Llama has four projections of attention, three of its network, and two norms.
         (save_without_layer, "its weights lack model.layers.1.self_attn.q_proj.weight and 8 more; allowed"),

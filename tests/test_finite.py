@@ -98,10 +98,9 @@ def test_a_row_is_a_distribution_if_its_largest_logit_is_finite_and_none_is_nan(
 def test_nan_is_found_in_lists_of_lists_and_infinity_is_a_number() -> None:
     assert has_nan([[0.0, -math.inf], [(1.0, math.nan)]])
     assert not has_nan([[0.0, -math.inf], [(1.0, math.inf)], []])
-    assert [all_finite(torch.tensor(row)) for row in ([], [1.0], [1.0, -math.inf], [math.nan, 1.0])] == [
-        *(True, True),
-        *(False, False),
-    ]
+    for dtype in (torch.float32, torch.float16, torch.bfloat16):
+        rows = [torch.tensor(row, dtype=dtype) for row in ([], [1.0], [1.0, -math.inf], [math.nan, 1.0])]
+        assert list(map(all_finite, rows)) == [True, True, False, False]
 
 
 @pytest.mark.parametrize("architecture", ["gpt2", "mamba"])  # with a cache, and reading each text again

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,6 +40,10 @@ def check_checkpoint(folder: Path, name: str | None = None) -> None:
 
     Headers say what is there; of each weight that the model takes, the largest value is read, which is no number if any
     is none. Checkpoints that need a package or code of their own to be read are passed over here.
+
+    Args:
+        folder: of the model.
+        name: of the model, for messages; None: its folder.
 
     Raises:
         InputError: a weight is missing, has another shape, or holds NaN.
@@ -124,13 +128,14 @@ def quiet() -> Iterator[None]:
             talkative.setLevel(level)
 
 
-def _more(names: Any) -> str:
+def _more(names: Collection[Any]) -> str:
+    """Return how many there are beside the one that is named."""
     return f" and {len(names) - 1:,} more" if len(names) > 1 else ""
 
 
-def _instead(unexpected: Any) -> str:
+def _instead(unexpected: Collection[str]) -> str:
     """Return a hint at the head of another task."""
-    return f", and hold {min(unexpected)}, which no language model has" if unexpected else ""
+    return f", and hold {min(unexpected)}, which the model has no place for" if unexpected else ""
 
 
 def _planned(
@@ -163,7 +168,7 @@ def _planned(
     return model, found
 
 
-def _check_numbers(where: str, folder: Path, unused: Any) -> None:
+def _check_numbers(where: str, folder: Path, unused: Collection[str]) -> None:
     """Check that no weight holds NaN; infinity may be meant, in a bias for tokens that are never to be said."""
     for file in _weight_files(folder):
         with safe_open(file, framework="pt") as weights:
