@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 DECODING_KEYS = ("top_p", "top_k", "repetition_penalty")
+MISSING_OF_ADAPTER = "Found missing adapter keys"
 NEUTRAL: dict[str, Any] = {"top_p": 1.0, "top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0}
 
 
@@ -190,7 +191,14 @@ def _with_adapter(model: PreTrainedModel, folder: str) -> PreTrainedModel:
 
     with _loading(folder), warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # of what peft asks transformers for
-        adapted = PeftModel.from_pretrained(model, folder, torch_device=str(model.device))
+        warnings.filterwarnings("error", MISSING_OF_ADAPTER)
+        try:
+            adapted = PeftModel.from_pretrained(model, folder, torch_device=str(model.device))
+        except UserWarning as warning:
+            raise InputError(
+                f"model {folder}: its weights lack some of the adapter that its adapter_config.json describes; "
+                "allowed: an adapter with all of its weights."
+            ) from warning
         merged: PreTrainedModel = adapted.merge_and_unload()
     return merged
 
@@ -252,6 +260,8 @@ def _loading(where: str) -> Iterator[None]:
     """Turn what transformers raises on a folder that holds no model into one line."""
     try:
         yield
+    except InputError:
+        raise
     except (OSError, ValueError, ImportError, RuntimeError, AssertionError, SafetensorError) as error:
         if is_out_of_memory(error):
             raise
