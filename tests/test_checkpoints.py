@@ -178,6 +178,7 @@ def test_adapters_and_edits_are_not_laid_upon_a_base_without_its_head(tmp_path: 
             _ = open_model(manifest, LOADING).model
 
 
+@pytest.mark.filterwarnings("ignore::FutureWarning")  # of what peft asks transformers for
 def test_an_adapter_that_lacks_weights_is_refused(tmp_path: Path) -> None:
     base = save_model(tmp_path / "base", AutoModelForCausalLM.from_config(small_config()))
     adapted = get_peft_model(

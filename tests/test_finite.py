@@ -219,9 +219,17 @@ def quality(model: Any) -> None:
     measure_cross_entropy(dictionary, torch.zeros(width), model, [window], batch_size=1, name="d")
 
 
-@pytest.mark.parametrize("read", [contrast, effects, quality, effective_unembedding])
-def test_no_feature_is_read_of_a_model_that_gives_no_numbers(read: Callable[[Any], None]) -> None:
-    with pytest.raises(InputError, match="model GPT2LMHeadModel: got logits that are no numbers"):
+@pytest.mark.parametrize(
+    ("read", "where"),
+    [
+        (contrast, "after 'one two'"),
+        (effects, "after 'one two'"),
+        (quality, "in the held-out texts"),
+        (effective_unembedding, "after a made-up text"),
+    ],
+)
+def test_no_feature_is_read_of_a_model_that_gives_no_numbers(read: Callable[[Any], None], where: str) -> None:
+    with pytest.raises(InputError, match=f"model GPT2LMHeadModel: got logits that are no numbers {where}"):
         read(lame().model)
 
 
@@ -232,3 +240,15 @@ def test_no_activation_is_kept_that_is_no_number() -> None:
     assert next(read)[0].isfinite().all()
     with pytest.raises(InputError, match="got residuals of layer 1 that are no numbers in text 2 of 2"):
         next(read)
+
+
+def test_an_edit_that_leaves_no_numbers_after_one_text_leaves_none_at_all() -> None:
+    row = {"item": "x", "split": "selection", "association": 1.0, "weight_b": 1.0, "words_a": [3], "words_b": [4]}
+    prompts = pd.DataFrame([{**row, "text": text, "ids": ids} for text, ids in (("one", [1, 5]), ("two", [1, 6, 7]))])
+    torch.manual_seed(0)
+    sound = AutoModelForCausalLM.from_config(small_config("gpt2", **GPT2)).eval()
+    ends = Ends(sound, prompts, 1, batch_size=1)
+    changes = [torch.zeros_like(batch.residuals) for batch in ends.rereader.batches]
+    assert ends.by_item(changes, 1.0)["gap"].notna().all()
+    changes[0][:] = torch.nan
+    assert ends.by_item(changes, 1.0)[["gap", "mass"]].isna().all(axis=None)
