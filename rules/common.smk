@@ -142,6 +142,19 @@ def chat_options(model):
     }
 
 
+FORMS = {".csv": "table", ".png": "figure", ".html": "page"}
+
+
+def shown(path, section, name, caption):
+    """A file that stands in the report: in which section, under which name, which no other of its form has.
+
+    One label holds name and form. Of a second one with two values, figure and table, Snakemake makes a switch where it
+    can, and its page goes blank where an entry exists in one of the two alone.
+    """
+    entry = f"{name} ({FORMS[Path(path).suffix]})"
+    return report(path, caption=f"../report/{caption}.rst", category=section, labels={"what": entry})
+
+
 def prompts(prompt_set):
     return f"{RESULTS}/prompts/{prompt_set}.parquet"
 

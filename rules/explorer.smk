@@ -8,11 +8,11 @@ rule write_explorer:
         page="report/explorer.template.html",
         code=code("write_explorer"),
     output:
-        page=report(
+        page=shown(
             f"{RESULTS}/explorer.html",
-            caption="../report/explorer.rst",
-            category="Texts",
-            labels={"what": "Explorer of all texts", "form": "page"},
+            "Texts",
+            "Explorer of all texts",
+            caption="explorer",
         ),
     log:
         f"{LOGS}/write_explorer.log",

@@ -313,11 +313,11 @@ rule feature_page:
         template="report/features.template.html",
         code=code("feature_page"),
     output:
-        page=report(
+        page=shown(
             f"{D}/index.html",
-            caption="../report/features/index.rst",
-            category="Features",
-            labels={"what": "Features of {dictionary}", "form": "page"},
+            "Features",
+            "Features of {dictionary}",
+            caption="features/index",
         ),
     log:
         f"{LOGS}/feature_page/{{dictionary}}.log",
@@ -351,11 +351,11 @@ use rule feature_page as first_feature_page with:
         template="report/features.template.html",
         code=code("feature_page"),
     output:
-        page=report(
+        page=shown(
             f"{F}/index.html",
-            caption="../report/features/index.rst",
-            category="Features",
-            labels={"what": f"Features of {FIRST}", "form": "page"},
+            "Features",
+            f"Features of {FIRST}",
+            caption="features/index",
         ),
     log:
         f"{LOGS}/first_feature_page.log",
@@ -378,29 +378,29 @@ rule feature_summary:
         selection=of_contrasts("selection", CONTRASTED, ".csv"),
         code=code("feature_summary"),
     output:
-        quality=report(
+        quality=shown(
             f"{F}/quality.csv",
-            caption="../report/features/quality_table.rst",
-            category="Dictionaries",
-            labels={"what": "Quality", "form": "table"},
+            "Dictionaries",
+            "Quality",
+            caption="features/quality_table",
         ),
-        polysemanticity=report(
+        polysemanticity=shown(
             f"{F}/polysemanticity.csv",
-            caption="../report/features/polysemanticity_table.rst",
-            category="Features",
-            labels={"what": "Polysemanticity", "form": "table"},
+            "Features",
+            "Polysemanticity",
+            caption="features/polysemanticity_table",
         ),
-        probing=report(
+        probing=shown(
             f"{F}/probing.csv",
-            caption="../report/features/probing_table.rst",
-            category="Features",
-            labels={"what": "Probes of few features", "form": "table"},
+            "Features",
+            "Probes of few features",
+            caption="features/probing_table",
         ),
-        selected=report(
+        selected=shown(
             f"{F}/selected.csv",
-            caption="../report/features/selected_table.rst",
-            category="Features",
-            labels={"what": "Selected features", "form": "table"},
+            "Features",
+            "Selected features",
+            caption="features/selected_table",
         ),
     log:
         f"{LOGS}/feature_summary.log",
@@ -425,11 +425,11 @@ rule seed_agreement:
         manifests=of_dictionaries("dictionary.json", SEEDED),
         code=code("seed_agreement"),
     output:
-        agreement=report(
+        agreement=shown(
             f"{F}/seed_agreement.csv",
-            caption="../report/features/seed_agreement_table.rst",
-            category="Dictionaries",
-            labels={"what": "Agreement of seeds", "form": "table"},
+            "Dictionaries",
+            "Agreement of seeds",
+            caption="features/seed_agreement_table",
         ),
         cosines=f"{F}/seed_agreement.parquet",
     log:

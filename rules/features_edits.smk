@@ -141,11 +141,11 @@ rule effect_summary:
         by_item=of_contrasts("effects", EDITABLE, ".items.parquet"),
         code=code("effect_summary"),
     output:
-        effects=report(
+        effects=shown(
             f"{F}/effects.csv",
-            caption="../report/features/effects_table.rst",
-            category="Edits",
-            labels={"what": "Effects of edits", "form": "table"},
+            "Edits",
+            "Effects of edits",
+            caption="features/effects_table",
         ),
         by_item=f"{F}/effects_by_item.csv",
     log:
@@ -171,11 +171,11 @@ rule planted_association:
         grammar=sorted({path for entry in PLANTED_IN.values() for path in grammar_files(entry["parts"])}),
         code=code("planted_association"),
     output:
-        truth=report(
+        truth=shown(
             f"{F}/truth.csv",
-            caption="../report/features/truth_table.rst",
-            category="Truth",
-            labels={"what": "Planted associations", "form": "table"},
+            "Truth",
+            "Planted associations",
+            caption="features/truth_table",
         ),
     log:
         f"{LOGS}/planted_association.log",
@@ -234,11 +234,11 @@ rule steer:
         firing=lambda w: f"{F}/dictionaries/{dictionary_of(w)}/firing.parquet",
         code=code("steer"),
     output:
-        texts=report(
+        texts=shown(
             f"{F}/steering/{{steering}}.csv",
-            caption="../report/features/steering_table.rst",
-            category="Steering",
-            labels={"what": "{steering}", "form": "table"},
+            "Steering",
+            "Texts steered by {steering}",
+            caption="features/steering_table",
         ),
         summary=f"{F}/steering/{{steering}}.json",
     log:
@@ -301,11 +301,11 @@ rule bias_scores:
         scores=[f"{F}/bias/{model}/{benchmark}.parquet" for model, benchmark in BIASED],
         code=code("bias_scores"),
     output:
-        bias=report(
+        bias=shown(
             f"{F}/bias.csv",
-            caption="../report/features/bias_table.rst",
-            category="Bias",
-            labels={"what": "Scores of benchmarks", "form": "table"},
+            "Bias",
+            "Scores of benchmarks",
+            caption="features/bias_table",
         ),
     log:
         f"{LOGS}/bias_scores.log",
@@ -331,11 +331,11 @@ rule compare_edited:
         bias=[f"{F}/bias.csv"] if BIASED else [],
         code=code("compare_edited"),
     output:
-        edited=report(
+        edited=shown(
             f"{F}/edited.csv",
-            caption="../report/features/edited_table.rst",
-            category="Edits",
-            labels={"what": "Edited models beside their bases", "form": "table"},
+            "Edits",
+            "Edited models beside their bases",
+            caption="features/edited_table",
         ),
     log:
         f"{LOGS}/compare_edited.log",

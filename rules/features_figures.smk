@@ -1,26 +1,36 @@
 # features/*.csv → results/<study>/features/figures/: one function of leakscope.figures.features a figure, PDF and PNG.
 
-# figure: (where it stands in the report, the tables it shows, what it calls these if not by their file)
+# figure: (its section of the report, its title there, the tables it shows, what it calls these if not by their file)
 FEATURE_TABLES = of_dictionaries("features.parquet", DICTIONARIES)
 FEATURE_FIGURES = {
-    "quality": ("Dictionaries", [f"{F}/quality.csv"], None),
-    "firing_density": ("Features", FEATURE_TABLES, list(DICTIONARIES)),
-    "polysemanticity": ("Features", FEATURE_TABLES, list(DICTIONARIES)),
+    "quality": ("Dictionaries", "Quality", [f"{F}/quality.csv"], None),
+    "firing_density": ("Features", "Density of firing", FEATURE_TABLES, list(DICTIONARIES)),
+    "polysemanticity": ("Features", "Polysemanticity", FEATURE_TABLES, list(DICTIONARIES)),
 }
 if SEEDED:
-    FEATURE_FIGURES["seed_agreement"] = ("Dictionaries", [f"{F}/seed_agreement.parquet"], None)
+    FEATURE_FIGURES["seed_agreement"] = (
+        "Dictionaries",
+        "Agreement of seeds",
+        [f"{F}/seed_agreement.parquet"],
+        None,
+    )
 if EDITABLE:
-    FEATURE_FIGURES["effects"] = ("Edits", [f"{F}/effects.csv"], None)
-    FEATURE_FIGURES["effects_by_item"] = ("Edits", [f"{F}/effects_by_item.csv"], None)
+    FEATURE_FIGURES["effects"] = ("Edits", "Effects of edits", [f"{F}/effects.csv"], None)
+    FEATURE_FIGURES["effects_by_item"] = (
+        "Edits",
+        "Effects of edits by item",
+        [f"{F}/effects_by_item.csv"],
+        None,
+    )
 if ASSOCIATED:
-    FEATURE_FIGURES["truth"] = ("Truth", [f"{F}/truth.csv"], None)
+    FEATURE_FIGURES["truth"] = ("Truth", "Planted associations", [f"{F}/truth.csv"], None)
 if COMPARES_EDITED:
-    FEATURE_FIGURES["edited"] = ("Edits", [f"{F}/edited.csv"], None)
+    FEATURE_FIGURES["edited"] = ("Edits", "Edited models beside their bases", [f"{F}/edited.csv"], None)
 # Figures of models; the others are of dictionaries.
 OF_MODELS = ["truth", "edited"]
 
 
-for figure, (section, tables, names) in FEATURE_FIGURES.items():
+for figure, (section, title, tables, names) in FEATURE_FIGURES.items():
 
     rule:
         name:
@@ -30,14 +40,11 @@ for figure, (section, tables, names) in FEATURE_FIGURES.items():
             code=code("plot_features"),
         output:
             pdf=f"{F}/figures/{figure}.pdf",
-            png=report(
+            png=shown(
                 f"{F}/figures/{figure}.png",
-                caption=f"../report/features/{figure}.rst",
-                category=section,
-                labels={
-                    "what": figure.replace("_", " ").capitalize(),
-                    "form": "figure",
-                },
+                section,
+                title,
+                caption=f"features/{figure}",
             ),
         log:
             f"{LOGS}/plot_features_{figure}.log",

@@ -1,15 +1,15 @@
 # tables → results/<study>/figures/: one function of leakscope.figures a figure, as PDF and PNG.
 # A new figure is a function there, a line here and a caption in report/.
 
-# figure: (where it stands in the report, the tables it shows)
+# figure: (its section of the report, its title there, the tables it shows)
 FIGURES = {
-    "specific_leakage": ("Specific leakage", ["specific_leakage"]),
-    "leak_rates": ("Leak-Rates", ["leak_rates"]),
-    "repetition": ("Leak-Rates", ["leak_rates"]),
-    "by_concept": ("Leak-Rates", ["leak_rates_by_concept"]),
-    "by_template": ("Leak-Rates", ["leak_rates_by_template"]),
-    "comparisons": ("Leak-Rates", ["comparisons"]),
-    "concept_matrix": ("Texts", ["concept_matrix"]),
+    "specific_leakage": ("Specific leakage", "Specific leakage", ["specific_leakage"]),
+    "leak_rates": ("Leak-Rates", "Leak-Rates", ["leak_rates"]),
+    "repetition": ("Leak-Rates", "With and without repetition", ["leak_rates"]),
+    "by_concept": ("Leak-Rates", "By concept", ["leak_rates_by_concept"]),
+    "by_template": ("Leak-Rates", "By template", ["leak_rates_by_template"]),
+    "comparisons": ("Leak-Rates", "Models compared in pairs", ["comparisons"]),
+    "concept_matrix": ("Texts", "Concepts asked and written", ["concept_matrix"]),
 }
 SIZES = {
     model: CONFIG["models"][model]["parameters"]
@@ -19,16 +19,17 @@ SIZES = {
 if SIZES or ORGANISMS:
     FIGURES["by_size"] = (
         "Leak-Rates",
+        "By size",
         ["leak_rates", *(["organisms"] if ORGANISMS else [])],
     )
 if HAS_CANDIDATES:
-    FIGURES["logit_leak"] = ("Logit leak", ["logit_leak"])
+    FIGURES["logit_leak"] = ("Logit leak", "Logit leak", ["logit_leak"])
 if HAS_TRUTH:
-    FIGURES["dose_response"] = ("Truth", ["leak_rates", "organisms", "truth"])
-    FIGURES["truth"] = ("Truth", ["leak_rates", "truth"])
+    FIGURES["dose_response"] = ("Truth", "Dose and response", ["leak_rates", "organisms", "truth"])
+    FIGURES["truth"] = ("Truth", "Exact Leak-Rates", ["leak_rates", "truth"])
 
 
-for figure, (section, tables) in FIGURES.items():
+for figure, (section, title, tables) in FIGURES.items():
 
     rule:
         name:
@@ -38,14 +39,11 @@ for figure, (section, tables) in FIGURES.items():
             code=code("plot"),
         output:
             pdf=f"{RESULTS}/figures/{figure}.pdf",
-            png=report(
+            png=shown(
                 f"{RESULTS}/figures/{figure}.png",
-                caption=f"../report/{figure}.rst",
-                category=section,
-                labels={
-                    "what": figure.replace("_", " ").capitalize(),
-                    "form": "figure",
-                },
+                section,
+                title,
+                caption=f"{figure}",
             ),
         log:
             f"{LOGS}/plot_{figure}.log",

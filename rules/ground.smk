@@ -238,11 +238,11 @@ rule compare_windows:
         code=code("compare_windows"),
     output:
         counts=f"{G}/counts_by_window.csv",
-        agreement=report(
+        agreement=shown(
             f"{G}/window_agreement.csv",
-            caption="../report/ground/window_agreement_table.rst",
-            category="Counts",
-            labels={"what": "Agreement of windows", "form": "table"},
+            "Counts",
+            "Agreement of windows",
+            caption="ground/window_agreement_table",
         ),
     log:
         f"{LOGS}/compare_windows.log",
@@ -267,11 +267,11 @@ rule compare_prevalence:
         prevalence=prevalence_tables(),
         code=code("compare_prevalence"),
     output:
-        gaps=report(
+        gaps=shown(
             f"{G}/prevalence_gaps.csv",
-            caption="../report/ground/prevalence_gaps_table.rst",
-            category="Counts",
-            labels={"what": "Counts beside prevalence", "form": "table"},
+            "Counts",
+            "Counts beside prevalence",
+            caption="ground/prevalence_gaps_table",
         ),
     log:
         f"{LOGS}/compare_prevalence.log",
@@ -295,17 +295,17 @@ rule rank_groups:
         scores=scores_tables(),
         code=code("rank_groups"),
     output:
-        places=report(
+        places=shown(
             f"{G}/first_and_last.csv",
-            caption="../report/ground/first_and_last_table.rst",
-            category="Rankings by models",
-            labels={"what": "First and last places", "form": "table"},
+            "Rankings by models",
+            "First and last places",
+            caption="ground/first_and_last_table",
         ),
-        variation=report(
+        variation=shown(
             f"{G}/template_variation.csv",
-            caption="../report/ground/template_variation_table.rst",
-            category="Rankings by models",
-            labels={"what": "Variation across templates", "form": "table"},
+            "Rankings by models",
+            "Variation across templates",
+            caption="ground/template_variation_table",
         ),
         spread=f"{G}/rank_spread.csv",
         differences=f"{G}/logprob_differences.csv",
@@ -333,20 +333,20 @@ rule kendall_tau:
         prevalence=prevalence_tables(),
         code=code("kendall_tau"),
     output:
-        tau=report(
+        tau=shown(
             f"{G}/kendall_tau.csv",
-            caption="../report/ground/kendall_tau_table.rst",
-            category="Agreement of rankings",
-            labels={"what": "Kendall tau", "form": "table"},
+            "Agreement of rankings",
+            "Kendall tau",
+            caption="ground/kendall_tau_table",
         ),
         by_score=f"{G}/kendall_tau_by_score.csv",
         by_subject=f"{G}/kendall_tau_by_subject.csv",
         by_quartile=f"{G}/kendall_tau_by_quartile.csv",
-        outliers=report(
+        outliers=shown(
             f"{G}/outliers.csv",
-            caption="../report/ground/outliers_table.rst",
-            category="Agreement of rankings",
-            labels={"what": "Subjects that stand out", "form": "table"},
+            "Agreement of rankings",
+            "Subjects that stand out",
+            caption="ground/outliers_table",
         ),
         unmatched=f"{G}/unmatched.csv",
     log:
@@ -371,11 +371,11 @@ rule compare_aligned:
         scores=scores_tables(),
         code=code("compare_aligned"),
     output:
-        pairs=report(
+        pairs=shown(
             f"{G}/aligned_pairs.csv",
-            caption="../report/ground/aligned_pairs_table.rst",
-            category="Rankings by models",
-            labels={"what": "Base and aligned models", "form": "table"},
+            "Rankings by models",
+            "Base and aligned models",
+            caption="ground/aligned_pairs_table",
         ),
         changes=f"{G}/first_place_changes.csv",
     log:

@@ -1,20 +1,24 @@
 # ground/*.csv → results/<study>/ground/figures/: one function of leakscope.figures.ground a figure, as PDF and PNG.
 
-# figure: (where it stands in the report, the tables it shows)
+# figure: (its section of the report, its title there, the tables it shows)
 GROUND_FIGURES = {
-    "kendall_tau": ("Agreement of rankings", ["kendall_tau"]),
-    "first_places": ("Rankings by models", ["first_and_last"]),
-    "logprob_differences": ("Rankings by models", ["logprob_differences"]),
-    "template_spread": ("Rankings by models", ["rank_spread"]),
+    "kendall_tau": ("Agreement of rankings", "Kendall tau", ["kendall_tau"]),
+    "first_places": ("Rankings by models", "First and last places", ["first_and_last"]),
+    "logprob_differences": ("Rankings by models", "Differences in log-probability", ["logprob_differences"]),
+    "template_spread": ("Rankings by models", "Spread over templates", ["rank_spread"]),
 }
 if any(source != "table" or len(count_tables(axis)) > 1 for axis, source in COUNTED_FROM.items()):
-    GROUND_FIGURES["window_agreement"] = ("Counts", ["window_agreement"])
+    GROUND_FIGURES["window_agreement"] = ("Counts", "Agreement of windows", ["window_agreement"])
 if PREVALENT:
-    GROUND_FIGURES["prevalence_gaps"] = ("Counts", ["prevalence_gaps"])
+    GROUND_FIGURES["prevalence_gaps"] = ("Counts", "Counts beside prevalence", ["prevalence_gaps"])
 if len(GROUND["languages"]) > 1:
-    GROUND_FIGURES["tau_by_language"] = ("Agreement of rankings", ["kendall_tau"])
+    GROUND_FIGURES["tau_by_language"] = ("Agreement of rankings", "Kendall tau by language", ["kendall_tau"])
 if GROUND["aligned_pairs"]:
-    GROUND_FIGURES["aligned_pairs"] = ("Rankings by models", ["aligned_pairs", "first_and_last"])
+    GROUND_FIGURES["aligned_pairs"] = (
+        "Rankings by models",
+        "Base and aligned models",
+        ["aligned_pairs", "first_and_last"],
+    )
 # Figures that name no model: another label does not draw them again.
 UNLABELLED = ["window_agreement", "prevalence_gaps", "tau_by_size"]
 RANKED_SIZES = {
@@ -26,11 +30,12 @@ RANKED_ORGANISMS = [model for model in RANKED if model in ORGANISMS]
 if len(RANKED_SIZES) + len(RANKED_ORGANISMS) > 1:
     GROUND_FIGURES["tau_by_size"] = (
         "Agreement of rankings",
+        "Kendall tau by size",
         ["kendall_tau_by_quartile", *(["organisms"] if RANKED_ORGANISMS else [])],
     )
 
 
-for figure, (section, tables) in GROUND_FIGURES.items():
+for figure, (section, title, tables) in GROUND_FIGURES.items():
 
     rule:
         name:
@@ -43,14 +48,11 @@ for figure, (section, tables) in GROUND_FIGURES.items():
             code=code("plot_ground"),
         output:
             pdf=f"{G}/figures/{figure}.pdf",
-            png=report(
+            png=shown(
                 f"{G}/figures/{figure}.png",
-                caption=f"../report/ground/{figure}.rst",
-                category=section,
-                labels={
-                    "what": figure.replace("_", " ").capitalize(),
-                    "form": "figure",
-                },
+                section,
+                title,
+                caption=f"ground/{figure}",
             ),
         log:
             f"{LOGS}/plot_ground_{figure}.log",

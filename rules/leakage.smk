@@ -31,17 +31,17 @@ rule leak_rates:
         pairs=pair_tables(),
         code=code("leak_rates"),
     output:
-        leak_rates=report(
+        leak_rates=shown(
             f"{RESULTS}/leak_rates.csv",
-            caption="../report/leak_rates_table.rst",
-            category="Leak-Rates",
-            labels={"what": "Leak-Rates", "form": "table"},
+            "Leak-Rates",
+            "Leak-Rates",
+            caption="leak_rates_table",
         ),
-        specific=report(
+        specific=shown(
             f"{RESULTS}/specific_leakage.csv",
-            caption="../report/specific_leakage_table.rst",
-            category="Specific leakage",
-            labels={"what": "Specific leakage", "form": "table"},
+            "Specific leakage",
+            "Specific leakage",
+            caption="specific_leakage_table",
         ),
         by_control=f"{RESULTS}/leak_rates_by_control.csv",
         by_concept=f"{RESULTS}/leak_rates_by_concept.csv",
@@ -69,11 +69,11 @@ rule compare_models:
         pairs=pair_tables(),
         code=code("compare_models"),
     output:
-        comparisons=report(
+        comparisons=shown(
             f"{RESULTS}/comparisons.csv",
-            caption="../report/comparisons_table.rst",
-            category="Leak-Rates",
-            labels={"what": "Models compared in pairs", "form": "table"},
+            "Leak-Rates",
+            "Models compared in pairs",
+            caption="comparisons_table",
         ),
     log:
         f"{LOGS}/compare_models.log",
@@ -123,11 +123,11 @@ rule logit_leak:
         scores=[f"{RESULTS}/candidates/{m}/{p}.parquet" for m in GENERATED for p in TEMPLATED],
         code=code("logit_leak"),
     output:
-        table=report(
+        table=shown(
             f"{RESULTS}/logit_leak.csv",
-            caption="../report/logit_leak_table.rst",
-            category="Logit leak",
-            labels={"what": "Logit leak", "form": "table"},
+            "Logit leak",
+            "Logit leak",
+            caption="logit_leak_table",
         ),
     log:
         f"{LOGS}/logit_leak.log",

@@ -244,11 +244,11 @@ rule correlations:
         forms=form_files(),
         code=code("correlations"),
     output:
-        correlations=report(
+        correlations=shown(
             f"{V}/correlations.csv",
-            caption="../report/validate/correlations_table.rst",
-            category="Generator and validator",
-            labels={"what": "Correlations", "form": "table"},
+            "Generator and validator",
+            "Correlations",
+            caption="validate/correlations_table",
         ),
         paired=f"{V}/paired.parquet",
     log:
@@ -283,11 +283,11 @@ rule answer_accuracy:
         completions=asked_tables("completions", ASKED),
         code=code("answer_accuracy"),
     output:
-        accuracy=report(
+        accuracy=shown(
             f"{V}/accuracy.csv",
-            caption="../report/validate/accuracy_table.rst",
-            category="Generator and validator",
-            labels={"what": "Accuracy", "form": "table"},
+            "Generator and validator",
+            "Accuracy",
+            caption="validate/accuracy_table",
         ),
     log:
         f"{LOGS}/answer_accuracy.log",
@@ -368,11 +368,11 @@ rule planted_gap:
         grammar=sorted({path for model in PLANTED for path in grammar_files(taxonomy_parts(model))}),
         code=code("planted_gap"),
     output:
-        truth=report(
+        truth=shown(
             f"{V}/truth.csv",
-            caption="../report/validate/truth_table.rst",
-            category="Truth",
-            labels={"what": "Exact gaps", "form": "table"},
+            "Truth",
+            "Exact gaps",
+            caption="validate/truth_table",
         ),
     log:
         f"{LOGS}/planted_gap.log",

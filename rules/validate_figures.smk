@@ -1,21 +1,21 @@
 # validate/*.csv → results/<study>/validate/figures/: one function of leakscope.figures.validate a figure, PDF and PNG.
 
-# figure: (where it stands in the report, the tables it shows)
+# figure: (its section of the report, its title there, the tables it shows)
 VALIDATE_FIGURES = {
-    "correlations": ("Generator and validator", ["correlations.csv"]),
-    "log_odds_density": ("Generator and validator", ["paired.parquet"]),
+    "correlations": ("Generator and validator", "Correlations", ["correlations.csv"]),
+    "log_odds_density": ("Generator and validator", "Log-odds of items", ["paired.parquet"]),
 }
 if ASKED:
-    VALIDATE_FIGURES["form_agreement"] = ("Prompt forms", ["form_agreement.csv"])
+    VALIDATE_FIGURES["form_agreement"] = ("Prompt forms", "Agreement of forms", ["form_agreement.csv"])
 if LAYERED:
-    VALIDATE_FIGURES["log_odds_by_layer"] = ("Layers", ["layers.csv", "parting.csv"])
+    VALIDATE_FIGURES["log_odds_by_layer"] = ("Layers", "Log-odds by layer", ["layers.csv", "parting.csv"])
 if PLANTED:
-    VALIDATE_FIGURES["truth"] = ("Truth", ["truth.csv"])
+    VALIDATE_FIGURES["truth"] = ("Truth", "Exact gaps", ["truth.csv"])
 if TUNED:
-    VALIDATE_FIGURES["closing"] = ("Closing the gap", ["closing.csv"])
+    VALIDATE_FIGURES["closing"] = ("Closing the gap", "Before and after training", ["closing.csv"])
 
 
-for figure, (section, tables) in VALIDATE_FIGURES.items():
+for figure, (section, title, tables) in VALIDATE_FIGURES.items():
 
     rule:
         name:
@@ -25,14 +25,11 @@ for figure, (section, tables) in VALIDATE_FIGURES.items():
             code=code("plot_validate"),
         output:
             pdf=f"{V}/figures/{figure}.pdf",
-            png=report(
+            png=shown(
                 f"{V}/figures/{figure}.png",
-                caption=f"../report/validate/{figure}.rst",
-                category=section,
-                labels={
-                    "what": figure.replace("_", " ").capitalize(),
-                    "form": "figure",
-                },
+                section,
+                title,
+                caption=f"validate/{figure}",
             ),
         log:
             f"{LOGS}/plot_validate_{figure}.log",
@@ -61,14 +58,11 @@ rule:
         code=code("plot_validate"),
     output:
         pdf=f"{V}/figures/lens_heatmap/{{model}}/{{task}}.pdf",
-        png=report(
+        png=shown(
             f"{V}/figures/lens_heatmap/{{model}}/{{task}}.png",
-            caption="../report/validate/lens_heatmap.rst",
-            category="Layers",
-            labels={
-                "what": "Logit lens of {model}, {task}",
-                "form": "figure",
-            },
+            "Layers",
+            "Logit lens of {model}, {task}",
+            caption="validate/lens_heatmap",
         ),
     log:
         f"{LOGS}/plot_validate_lens_heatmap/{{model}}/{{task}}.log",

@@ -138,11 +138,11 @@ rule closing:
         leak_rates=[f"{RESULTS}/leak_rates.csv"] if "leak" in STUDY["steps"] else [],
         code=code("closing"),
     output:
-        closing=report(
+        closing=shown(
             f"{V}/closing.csv",
-            caption="../report/validate/closing_table.rst",
-            category="Closing the gap",
-            labels={"what": "Before and after training", "form": "table"},
+            "Closing the gap",
+            "Before and after training",
+            caption="validate/closing_table",
         ),
     log:
         f"{LOGS}/closing.log",

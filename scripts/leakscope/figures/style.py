@@ -26,7 +26,11 @@ CHARACTER = 0.058  # inches, a character of the 7 pt font on average
 POOLED = "all"  # the category that pools every pair
 NO_LEAKAGE = 50.0  # Leak-Rate in percent of a model whose text owes nothing to the concept
 NO_LEAKAGE_LINE = (0, (4, 2))  # dashes
-PNG_DPI = 200
+# Snakemake's report shows so many pixels of a picture in a window of 1280 × 800 with the bars of a browser. The top of
+# a higher one cannot be scrolled to.
+PNG_HEIGHT = 632
+PNG_DPI, LEAST_DPI = 200, 96  # most and least; at 96, a browser's inch, text is as large as in print
+MAX_HEIGHT = PNG_HEIGHT / LEAST_DPI  # inches
 
 # seaborn's "colorblind" without its two palest hues, and black; each colour goes with a marker and a line style of its
 # own, so that a series is never told by colour alone.
