@@ -82,7 +82,7 @@ def test_a_pair_of_models_shows_the_change_of_every_group() -> None:
         columns=["base", "aligned", "axis", "language", "tau", "ci_low", "ci_high"],
     )
     fig = rendered(aligned_pairs(pairs, PLACES, labels=LABELS))
-    assert lanes(fig, "race: τ$_b$ of base with aligned") == ["first →\nsecond, named first"]
+    assert lanes(fig, "race: τ-b of base with aligned") == ["first →\nsecond, named first"]
     drawn = {float(np.ravel(line.get_xdata())[0]) for line in fig.axes[1].lines}
     assert {-50.0, 50.0} <= drawn
 
@@ -120,5 +120,5 @@ def test_every_figure_has_a_caption(root: Path) -> None:
 def test_figures_are_drawn_from_files(tmp_path: Path) -> None:
     KENDALL.to_csv(tmp_path / "kendall_tau.csv", index=False)
     tables = {"kendall_tau": tmp_path / "kendall_tau.csv"}
-    fig = rendered(draw("tau_by_language", tables, labels=LABELS, sizes={}))
+    fig = rendered(draw("tau_by_language", tables, labels=LABELS, sizes={}).full)
     assert [label.get_text() for label in fig.axes[0].get_xticklabels()] == ["en", "zh"]

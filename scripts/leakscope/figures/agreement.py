@@ -23,9 +23,11 @@ from leakscope.figures.style import (
     series,
     styled,
     unique,
+    wrapped,
 )
 
 COMPARISONS = ("counts-model", "model-prevalence", "counts-prevalence")
+LANE_LABEL = 1.5  # inches, after which the name of a lane is broken
 BEYOND = "#d55e00"
 PALE_BLUE = "#9ecae1"
 QUARTILE_NAMES = {"Q1": "rarest quarter", "Q2": "2nd", "Q3": "3rd", "Q4": "most frequent quarter"}
@@ -58,7 +60,7 @@ def kendall_tau(table: pd.DataFrame, *, labels: Labels) -> Figure:
         for j, comparison in enumerate(names):
             _tau_panel(grid[i, j], lanes[axis, comparison], f"{axis}: {comparison.replace('-', ' ↔ ')}")
             if i == len(counts) - 1:
-                grid[i, j].set_xlabel("Kendall's τ$_b$, mean over subjects")
+                grid[i, j].set_xlabel("Kendall's τ-b, mean over subjects")
     handles = [
         plain_handle("τ", color=COLORS[0], marker="o"),
         plain_handle("τ beyond the prior", color=BEYOND, marker="D", markerfacecolor="white"),
@@ -98,7 +100,7 @@ def tau_by_size(table: pd.DataFrame, sizes: pd.DataFrame) -> Figure:
         ax.set_title(axis, loc="left", pad=4)
         ax.set_xlabel("parameters")
         ax.grid(axis="y")
-    grid[0].set_ylabel("counts ↔ model, mean τ$_b$")
+    grid[0].set_ylabel("counts ↔ model, mean τ-b")
     return add_legend(fig, [series_handle(i, name) for i, name in enumerate(QUARTILE_NAMES.values())])
 
 
@@ -127,7 +129,7 @@ def tau_by_language(table: pd.DataFrame, *, labels: Labels) -> Figure:
         ax.axhline(0, color=GREY, linewidth=0.8, zorder=1)
         ax.set_title(axis, loc="left", pad=4)
         ax.grid(axis="y")
-    grid[0].set_ylabel("counts ↔ model, mean τ$_b$")
+    grid[0].set_ylabel("counts ↔ model, mean τ-b")
     handles = [series_handle(i, label_of(model, labels), linestyle="none") for i, model in enumerate(models)]
     return add_legend(fig, handles)
 
@@ -156,7 +158,7 @@ def window_agreement(table: pd.DataFrame) -> Figure:
     widest = known["reference_window"].max()
     left.set_ylabel("identical rankings (%)")
     left.set_ylim(-3, 103)
-    right.set_ylabel(f"mean τ$_b$ with {widest:g} words")
+    right.set_ylabel(f"mean τ-b with {widest:g} words")
     right.set_ylim(min(0.0, right.get_ylim()[0]), 1.02)
     for ax in (left, right):
         ax.set_xscale("log")
@@ -223,7 +225,7 @@ def _tau_panel(ax: Axes, lanes: Sequence[tuple[str, pd.Series]], title: str) -> 
     if not lanes:
         ax.set_axis_off()
         return
-    name_lanes(ax, [name for name, _ in lanes])
+    name_lanes(ax, [wrapped(name, LANE_LABEL) for name, _ in lanes])
     ax.set_title(title, loc="left", pad=4)
     ax.axvline(0, color=GREY, linewidth=0.8, zorder=1)
     ax.set_xlim(-1.08, 1.08)

@@ -35,6 +35,7 @@ PANEL = 2.4  # inches, the most that a panel is wide
 N_BINS = 40
 PLAIN = 4  # digits before or after the point up to which a power of ten is written out
 DETECTION = "detection_"  # what precedes an explainer's name in the columns of features' tables
+RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 CHANCE = 0.5  # balanced accuracy of guessing
 
 
@@ -201,7 +202,11 @@ def _distributions(ax: Axes, lanes: Sequence[Lane], scale: Scale) -> None:
     if scale.powers:
         ax.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
         plain = scale.low >= -PLAIN and scale.high <= PLAIN
-        ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{10**x:g}" if plain else f"$10^{{{x:.0f}}}$"))
+        ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{10**x:g}" if plain else _power(x)))
+
+
+def _power(exponent: float) -> str:
+    return "10" + f"{exponent:.0f}".translate(RAISED)
 
 
 def _handles(names: Iterable[str], randomised: Collection[str]) -> list[Line2D]:

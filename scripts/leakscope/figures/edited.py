@@ -85,7 +85,7 @@ def effects_by_item(table: pd.DataFrame, *, labels: Labels, families: Mapping[st
         for ax, column in zip(axes, columns, strict=False):
             _item_lanes(ax, _of_column(data, column), column, names)
             ax.set_title(_title(column, columns, data, labels), loc="left", pad=4)
-            ax.set_xlabel("gap, $p_a − p_b$")
+            ax.set_xlabel("gap, p_a − p_b")
             ax.tick_params(labelbottom=True)
         for ax in axes[len(columns) :]:
             ax.remove()
@@ -129,7 +129,7 @@ def truth(table: pd.DataFrame, *, labels: Labels) -> Figure:
             axis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 5, 10]))
         ax.grid()
         ax.tick_params(labelbottom=drawn.is_lowest(index), labelleft=drawn.is_left(index))
-        ax.set_xlabel("planted gap, $p_a − p_b$" if drawn.is_lowest(index) else "")
+        ax.set_xlabel("planted gap, p_a − p_b" if drawn.is_lowest(index) else "")
         ax.set_ylabel("measured gap" if drawn.is_left(index) else "")
     handles = [
         plain_handle("an item", color=COLORS[0], marker="o", linestyle="none"),

@@ -117,7 +117,7 @@ def correlations(table: pd.DataFrame, *, labels: Labels) -> Figure:
         ax.set_title(task, loc="left", pad=4)
         below = index + across >= len(tasks)
         ax.tick_params(labelbottom=below)
-        ax.set_xlabel("Pearson's r of $l_G$ and $l_V$" if below else "")
+        ax.set_xlabel("Pearson's r of l_G and l_V" if below else "")
     for ax in axes[len(tasks) :]:
         ax.remove()
     handles = [

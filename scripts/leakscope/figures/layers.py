@@ -4,29 +4,27 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Mapping
-from functools import cache
 
 import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.font_manager import findfont
-from matplotlib.ft2font import FT2Font
 from matplotlib.ticker import MaxNLocator
 
 from leakscope.figures.curves import add_legend, plain_handle
+from leakscope.figures.fonts import drawable
 from leakscope.figures.lanes import Labels, rows_of
 from leakscope.figures.multiples import BOTH, NEGATIVE, POSITIVE, color_bar, model_panels, multiples, write_readably
-from leakscope.figures.style import DOUBLE, GREY, NO_LEAKAGE_LINE, STYLE, no_data, styled
+from leakscope.figures.style import DOUBLE, GREY, NO_LEAKAGE_LINE, no_data, styled
 
 SIDES = {"positive": POSITIVE, "negative": NEGATIVE}
 SUBSETS = {"all": BOTH, **SIDES}
-SPEAKERS = {"l_g": ("$l_G$", "-"), "l_v": ("$l_V$", (0, (3, 1.2)))}
+SPEAKERS = {"l_g": ("l_G", "-"), "l_v": ("l_V", (0, (3, 1.2)))}
 SETTLED = {"layer_generator": ("^", GREY), "layer_validator": ("^", "white")}
 PROMPTS = {"generator": "generator prompt", "validator": "validator prompt"}
 VISIBLE = {" ": "␣", "\n": "↵", "\t": "→"}
-MOST_LINES = 16  # layers whose tokens are written; of twice as many colours are shown
+MOST_LINES = 14  # layers whose tokens are written; of twice as many colours are shown
 CELL_HEIGHT = 0.155  # inches, of a layer whose tokens are written
 CELL_CHARACTER = 0.056  # inches, a character of the 6 pt font, a wide one
 
@@ -66,8 +64,8 @@ def log_odds_by_layer(layers: pd.DataFrame, parting: pd.DataFrame, *, labels: La
     handles += [
         plain_handle("r of all items", color=BOTH),
         plain_handle("they part", linestyle=NO_LEAKAGE_LINE),
-        plain_handle("AUC of $l_G$ settled", marker="^", linestyle="none"),
-        plain_handle("AUC of $l_V$ settled", marker="^", linestyle="none", markerfacecolor="white"),
+        plain_handle("AUC of l_G settled", marker="^", linestyle="none"),
+        plain_handle("AUC of l_V settled", marker="^", linestyle="none", markerfacecolor="white"),
     ]
     return add_legend(drawn.fig, handles)
 
@@ -100,7 +98,7 @@ def lens_heatmap(tables: Mapping[str, pd.DataFrame], *, title: str) -> Figure:
 
 
 def visible(token: str, most: int) -> str:
-    """Return a token in at most so many characters, white space as signs, and as \\u… what the font does not have."""
+    """Return a token in at most so many characters, white space as signs, and as \\u… what no font has."""
     text = "".join(VISIBLE.get(character, character) for character in token)
     text = "".join(character if _is_drawn(character) else _escaped(character) for character in text)
     return text if len(text) <= most else text[: max(1, most - 1)] + "…"
@@ -151,27 +149,20 @@ def _lens(ax: Axes, rows: pd.DataFrame) -> None:
     texts[[place for place in range(len(layers)) if place % step]] = ""
     sns.heatmap(
         cells["probability"].astype(float), vmin=0, vmax=1, cmap="cividis", annot=texts, fmt="", cbar=False, ax=ax,
-        annot_kws={"fontsize": 6, "parse_math": False}, linewidths=0.4 if step == 1 else 0,
+        annot_kws={"fontsize": 6}, linewidths=0.4 if step == 1 else 0,
         xticklabels=False, yticklabels=False,
     )  # fmt: skip
     write_readably(ax)
     ax.set_facecolor("#dddddd")
     stands = rows.drop_duplicates("position").set_index("position")["token"].reindex(cells["top"].columns)
     ax.set_xticks(np.arange(len(stands)) + 0.5, [visible(token, most) for token in stands])
-    for label in ax.get_xticklabels():
-        label.set_parse_math(False)
     ax.set_yticks(np.arange(0, len(layers), step) + 0.5, [f"{layer}" for layer in layers[::step]])
     ax.tick_params(length=0)
     ax.set(xlabel="", ylabel="layer")
 
 
-@cache
-def _drawable() -> frozenset[int]:
-    return frozenset(FT2Font(findfont(str(STYLE["font.family"]))).get_charmap())
-
-
 def _is_drawn(character: str) -> bool:
-    return ord(character) in _drawable() and unicodedata.category(character)[0] not in "CMZ"
+    return ord(character) in drawable() and unicodedata.category(character)[0] not in "CMZ"
 
 
 def _escaped(character: str) -> str:

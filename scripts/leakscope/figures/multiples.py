@@ -18,7 +18,7 @@ from leakscope.figures.style import COLORS, DOUBLE, SINGLE, label_of, model_orde
 POSITIVE, NEGATIVE, BOTH = COLORS[0], COLORS[1], COLORS[5]
 TITLE_LINE, ROOM = 0.13, 0.42  # inches: a line of a title; between rows of panels, for ticks
 EQUAL_CONTRAST = 0.18  # relative luminance from which black stands out as much as white
-GENERATOR, VALIDATOR = "generator log-odds $l_G$ (nats)", "validator log-odds $l_V$ (nats)"
+GENERATOR, VALIDATOR = "generator log-odds l_G (nats)", "validator log-odds l_V (nats)"
 
 
 class Panel(NamedTuple):

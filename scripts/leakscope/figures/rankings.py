@@ -167,10 +167,10 @@ def aligned_pairs(pairs: pd.DataFrame, places: pd.DataFrame, *, labels: Labels) 
                 look = series(number)
                 right.hlines(place, 0, change, color=look.color, linewidth=1.2)
                 right.plot(change, place, color=look.color, marker=look.marker, markersize=3)
-        left.set_title(f"{axis}: τ$_b$ of base with aligned", loc="left", pad=4)
+        left.set_title(f"{axis}: τ-b of base with aligned", loc="left", pad=4)
         right.set_title(f"{axis}: change in first places", loc="left", pad=4)
         legend_beside(right, [series_handle(n, group, linestyle="none") for n, group in enumerate(groups)])
-    panels.grid[-1, 0].set_xlabel("mean τ$_b$ over subjects")
+    panels.grid[-1, 0].set_xlabel("mean τ-b over subjects")
     panels.grid[-1, 1].set_xlabel("percentage points of subjects")
     return panels.fig
 

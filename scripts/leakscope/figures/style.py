@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, NamedTuple, ParamSpec
 
@@ -17,6 +18,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from leakscope.figures.fonts import families, one_line_of_missing_letters
 from leakscope.writing import replacing
 
 P = ParamSpec("P")
@@ -41,7 +43,6 @@ LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)), (0, (8, 2))
 GREY, PALE = "#666666", "#f2f2f2"
 
 STYLE = {
-    "font.family": "DejaVu Sans",  # ships with matplotlib: the same picture on every machine
     "font.size": 7,
     "axes.titlesize": 7.5,
     "axes.labelsize": 7.5,
@@ -66,6 +67,7 @@ STYLE = {
     "legend.columnspacing": 1.4,
     "pdf.fonttype": 42,  # TrueType: text in the PDF stays text
     "axes.unicode_minus": True,
+    "text.parse_math": False,  # labels, concepts and tokens are what people wrote: a $ is a $
 }
 
 
@@ -77,22 +79,38 @@ class Series(NamedTuple):
     line: str | tuple[int, tuple[int, ...]]
 
 
+def style() -> AbstractContextManager[None]:
+    """Return the context in which a figure is drawn and saved; matplotlib's global settings come back after it."""
+    return matplotlib.rc_context({**STYLE, "font.family": list(families())})  # type: ignore[dict-item]
+
+
 def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
     """Draw in leakscope's style and leave matplotlib's global settings as they were."""
 
     @functools.wraps(draw)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> Figure:
-        with matplotlib.rc_context(STYLE):  # type: ignore[arg-type]
+        with style():
             return draw(*args, **kwargs)
 
     return wrapper
 
 
-def save_figure(fig: Figure, pdf_path: str | Path, png_path: str | Path) -> None:
-    """Write the figure as PDF and as PNG (200 dpi), each whole or not at all, the same bytes for the same figure."""
-    with matplotlib.rc_context(STYLE):  # type: ignore[arg-type]
+def save_figure(fig: Figure, pdf_path: str | Path, png_path: str | Path, short: Figure | None = None) -> None:
+    """Write the figure as PDF and as PNG, each whole or not at all, the same bytes for the same figure.
+
+    The PNG has 200 dpi, or as many fewer as make it no higher than what the report shows whole.
+
+    Args:
+        fig: the figure.
+        pdf_path: of the PDF.
+        png_path: of the PNG.
+        short: what the PNG shows instead, where the figure is higher than a screen.
+    """
+    short = short or fig
+    dpi = min(PNG_DPI, PNG_HEIGHT / short.get_figheight())
+    with style(), one_line_of_missing_letters(Path(pdf_path).name):
         _save(fig, Path(pdf_path), format="pdf", metadata={"CreationDate": None})
-        _save(fig, Path(png_path), format="png", dpi=PNG_DPI)
+        _save(short, Path(png_path), format="png", dpi=dpi)
 
 
 @styled

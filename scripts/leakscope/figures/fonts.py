@@ -1,0 +1,74 @@
+"""Which fonts draw the letters of labels, and what is said where none has them.
+
+DejaVu Sans ships with matplotlib and draws Latin, Greek and Cyrillic the same on every machine. Other scripts are drawn
+by what is installed; matplotlib warns once a letter where nothing is, which here becomes one line a figure.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import unicodedata
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+
+import matplotlib
+from matplotlib import font_manager
+from matplotlib.ft2font import FT2Font
+
+MAIN = "DejaVu Sans"
+FALLBACKS = (
+    "Noto Sans CJK SC",  # Chinese, and all letters of Japanese and Korean
+    "Noto Sans CJK JP",
+    "Noto Sans Hebrew",
+    "Noto Sans Arabic",
+    "Noto Sans Devanagari",
+    "Arial Unicode MS",
+)
+MISSING = re.compile(r"Glyph (\d+) .*missing from font")
+
+logger = logging.getLogger(__name__)
+
+
+@cache
+def families() -> tuple[str, ...]:
+    """Return the families that draw a text, the main one first; only such as are installed."""
+    installed = set(font_manager.get_font_names())
+    return (MAIN, *(name for name in FALLBACKS if name in installed))
+
+
+@cache
+def drawable() -> frozenset[int]:
+    """Return the code points that the fonts have."""
+    return frozenset().union(*(FT2Font(font_manager.findfont(name)).get_charmap() for name in families()))
+
+
+@contextmanager
+def one_line_of_missing_letters(figure: str) -> Iterator[None]:
+    """Turn matplotlib's warnings of letters that no font has into one line of the log; other warnings stay.
+
+    Args:
+        figure: what the line calls the figure that is drawn inside.
+    """
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        yield
+    letters: dict[str, None] = {}
+    for warning in caught:
+        if found := MISSING.match(str(warning.message)):
+            letters[chr(int(found[1]))] = None
+        else:
+            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
+    if letters:
+        logger.warning(
+            "%s: no installed font has the letters of %s (%s): boxes are drawn instead. Install the fonts Noto Sans of "
+            "that script (Debian: fonts-noto-cjk, for other scripts fonts-noto-core) and delete %s/fontlist-*.json.",
+            figure, ", ".join(dict.fromkeys(map(_script, letters))), "".join([*letters][:8]), matplotlib.get_cachedir(),
+        )  # fmt: skip
+
+
+def _script(letter: str) -> str:
+    """Return the script of a letter: the first word of its name, in which the standard names it."""
+    return unicodedata.name(letter, f"U+{ord(letter):04X}").split()[0]
