@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 
 def main(snakemake: "Snakemake") -> None:
-    figure = draw(
+    full, short = draw(
         snakemake.params.figure,
         {Path(path).stem: Path(path) for path in snakemake.input.tables},
         labels=snakemake.params.labels,
         sizes=snakemake.params.sizes,
         matrix=snakemake.params.matrix,
     )
-    save_figure(figure, Path(snakemake.output.pdf), Path(snakemake.output.png))
+    save_figure(full, Path(snakemake.output.pdf), Path(snakemake.output.png), short)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ def main(snakemake: "Snakemake") -> None:
     paths = [Path(path) for path in snakemake.input.tables]
     # Tables of several dictionaries have one file name; their names are given in the order of the files.
     names = params.get("names") or [path.stem for path in paths]
-    figure = draw(
+    full, short = draw(
         params.figure,
         dict(zip(names, paths, strict=True)),
         labels=params.labels,
@@ -29,7 +29,7 @@ def main(snakemake: "Snakemake") -> None:
         randomised=params.randomised,
         bar=params.bar,
     )
-    save_figure(figure, Path(output.pdf), Path(output.png))
+    save_figure(full, Path(output.pdf), Path(output.png), short)
 
 
 if __name__ == "__main__":

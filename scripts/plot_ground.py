@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 def main(snakemake: "Snakemake") -> None:
     params, output = snakemake.params, snakemake.output
     tables = {Path(path).stem: Path(path) for path in snakemake.input.tables}
-    figure = draw(params.figure, tables, labels=params.labels, sizes=params.sizes)
-    save_figure(figure, Path(output.pdf), Path(output.png))
+    full, short = draw(params.figure, tables, labels=params.labels, sizes=params.sizes)
+    save_figure(full, Path(output.pdf), Path(output.png), short)
 
 
 if __name__ == "__main__":

@@ -223,7 +223,7 @@ def test_effects_survive_missing_values_and_one_cost() -> None:
 def test_a_table_that_was_written_and_read_is_drawn_alike(tmp_path: Path) -> None:
     EFFECTS.to_csv(tmp_path / "effects.csv", index=False)
     setting = {"labels": LABELS, "families": FAMILIES, "randomised": [], "bar": BAR}
-    fig = rendered(draw("effects", {"effects": tmp_path / "effects.csv"}, **setting))
+    fig = rendered(draw("effects", {"effects": tmp_path / "effects.csv"}, **setting).full)
     direct = rendered(effects(EFFECTS, labels=LABELS, families=FAMILIES))
     for mine, other in zip(fig.axes, direct.axes, strict=True):
         assert texts(mine) == texts(other)
@@ -320,7 +320,7 @@ def test_every_figure_and_table_has_a_caption(root: Path) -> None:
 def test_tables_of_dictionaries_are_named_by_them(tmp_path: Path) -> None:
     features().to_parquet(tmp_path / "features.parquet")
     tables = {name: tmp_path / "features.parquet" for name in ("a.s0", "b")}
-    fig = rendered(draw("firing_density", tables, labels=LABELS, families={}, randomised=[], bar={}))
+    fig = rendered(draw("firing_density", tables, labels=LABELS, families={}, randomised=[], bar={}).full)
     assert lanes(fig.axes[0]) == ["second, named first", "first, seed 0"]
     with pytest.raises(InputError, match=r"figure.*density.*firing_density"):
         draw("density", tables, labels={}, families={}, randomised=[], bar={})

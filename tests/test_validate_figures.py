@@ -15,6 +15,7 @@ from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure
 
 from leakscope.errors import InputError
+from leakscope.figures import layers
 from leakscope.figures.closing import closing
 from leakscope.figures.form_maps import form_agreement
 from leakscope.figures.gaps import correlations, log_odds_density, truth
@@ -199,7 +200,8 @@ def test_the_last_layer_stands_on_top_and_few_of_many_are_written() -> None:
     assert layers[0] == 39
 
 
-def test_tokens_are_shown_whatever_they_hold() -> None:
+def test_tokens_are_shown_whatever_they_hold(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(layers, "drawable", lambda: frozenset(range(0x4E00)))  # without CJK
     assert [visible(token, 9) for token in (" a\n", "\t", "中", "", "photosynthesis")] == [
         "␣a↵", "→", "\\u4e2d", "", "photosyn…",
     ]  # fmt: skip
@@ -282,7 +284,9 @@ def test_tuned_models_are_drawn_after_their_base(tmp_path: Path) -> None:
     table.to_csv(tmp_path / "correlations.csv", index=False)
     labels = {model: model for model in ("b", "a", "c.tuned", "b.tuned")}
     bases = {"c.tuned": "c", "b.tuned": "b"}
-    fig = rendered(draw("correlations", {"correlations": tmp_path / "correlations.csv"}, labels=labels, bases=bases))
+    fig = rendered(
+        draw("correlations", {"correlations": tmp_path / "correlations.csv"}, labels=labels, bases=bases).full
+    )
     names = [label.get_text() for label in panel(fig, "kinds").get_yticklabels()]
     assert names == ["b", "b.tuned", "a", "c.tuned"]
 
@@ -290,6 +294,6 @@ def test_tuned_models_are_drawn_after_their_base(tmp_path: Path) -> None:
 def test_densities_are_drawn_of_the_models_with_a_label(tmp_path: Path) -> None:
     paired().to_parquet(tmp_path / "paired.parquet")
     tables = {"paired": tmp_path / "paired.parquet"}
-    assert titles(rendered(draw("log_odds_density", tables, labels={"a": "first"}, bases={}))) == ["first"]
+    assert titles(rendered(draw("log_odds_density", tables, labels={"a": "first"}, bases={}).full)) == ["first"]
     with pytest.raises(InputError, match=r"figure.*densities.*log_odds_density"):
         draw("densities", tables, labels={}, bases={})

@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 
 from leakscope.figures.style import DOUBLE, GREY, SINGLE, Grid, legend_columns, series
 
-PANEL_HEIGHT = 1.25  # inches
+PANEL_HEIGHT = 1.1  # inches
 MARGINS = 0.6  # inches, titles above and axis below
 LEGEND_LINE = 0.16  # inches
 

@@ -10,9 +10,9 @@ from matplotlib.figure import Figure
 
 from leakscope.errors import one_of
 from leakscope.figures import forests, heatmaps, sizes, truths
+from leakscope.figures.fitting import CATEGORIES, MODELS, PROMPT_SETS, Drawing, Part, Tables, fitted
 from leakscope.figures.style import no_data
 
-Tables = Mapping[str, pd.DataFrame]
 # name → the function of a study's tables, its models' labels and their sizes
 FIGURES: dict[str, Callable[[Tables, Mapping[str, str], pd.DataFrame], Figure]] = {
     "specific_leakage": lambda t, labels, _: forests.specific_leakage(t["specific_leakage"], labels=labels),
@@ -28,6 +28,17 @@ FIGURES: dict[str, Callable[[Tables, Mapping[str, str], pd.DataFrame], Figure]] 
     "truth": lambda t, _, __: truths.truth(t["leak_rates"], t["truth"]),
 }
 
+# Heat maps leave the pooled category out where there are others.
+PANELS = (CATEGORIES._replace(pooled=False), PROMPT_SETS)
+# name → what the PNG may have less of
+PARTS: dict[str, tuple[Part, ...]] = {
+    **dict.fromkeys(FIGURES, (CATEGORIES, PROMPT_SETS, MODELS)),
+    "by_concept": (*PANELS, Part("groups of concepts", ("concept_group",)), Part("concepts", ("concept",))),
+    "by_template": (*PANELS, Part("templates", ("template_id",))),
+    "comparisons": (CATEGORIES, PROMPT_SETS, Part("models", ("model_a", "model_b"))),
+    "concept_matrix": (*PANELS, MODELS, Part("groups of concepts", ("concept_group",))),
+}
+
 
 def draw(
     name: str,
@@ -36,8 +47,8 @@ def draw(
     labels: Mapping[str, str],
     sizes: Mapping[str, int],
     matrix: Sequence[str],
-) -> Figure:
-    """Return a figure drawn from CSV tables.
+) -> Drawing:
+    """Return a figure drawn from CSV tables, and the form of it that a screen holds.
 
     Args:
         name: of the figure.
@@ -56,7 +67,8 @@ def draw(
         table = frames[name]
         frames[name] = table[table["category"].isin(matrix)]
         if frames[name].empty and not table.empty:
-            return no_data(f"no category of the study is among leak.matrix: {', '.join(matrix)}")
+            empty = no_data(f"no category of the study is among leak.matrix: {', '.join(matrix)}")
+            return Drawing(empty, empty)
     given = pd.DataFrame(list(sizes.items()), columns=["model", "n_parameters"])
     known = pd.concat([frames["organisms"], given], ignore_index=True) if "organisms" in frames else given
-    return FIGURES[name](frames, labels, known)
+    return fitted(lambda some: FIGURES[name](some, labels, known), frames, PARTS[name], labels)

@@ -14,9 +14,8 @@ from leakscope.figures.dictionaries import quality
 from leakscope.figures.distributions import firing_density, polysemanticity, seed_agreement
 from leakscope.figures.edit_effects import effects
 from leakscope.figures.edited import edited, effects_by_item, truth
+from leakscope.figures.fitting import MODELS, Drawing, Part, Tables, fitted
 from leakscope.figures.lanes import Labels
-
-Tables = Mapping[str, pd.DataFrame]
 
 
 class Setting(NamedTuple):
@@ -40,6 +39,17 @@ FIGURES: dict[str, Callable[[Tables, Setting], Figure]] = {
     "edited": lambda t, s: edited(t["edited"], labels=s.labels),
 }
 
+DICTIONARIES, CONTRASTS = Part("dictionaries", ("dictionary",)), Part("contrasts", ("contrast",))
+# name → what the PNG may have less of
+PARTS: dict[str, tuple[Part, ...]] = {
+    **dict.fromkeys(FIGURES, (CONTRASTS, DICTIONARIES)),
+    "firing_density": (Part("dictionaries"),),
+    "polysemanticity": (Part("dictionaries"),),
+    "effects_by_item": (CONTRASTS, DICTIONARIES, Part("items", ("item",))),
+    "truth": (CONTRASTS, MODELS),
+    "edited": (Part("subsets", ("subset",)), Part("measures", ("measure",)), MODELS),
+}
+
 
 def draw(
     name: str,
@@ -49,8 +59,8 @@ def draw(
     families: Mapping[str, str],
     randomised: Collection[str],
     bar: Mapping[str, float],
-) -> Figure:
-    """Return a figure drawn from CSV and Parquet tables.
+) -> Drawing:
+    """Return a figure drawn from CSV and Parquet tables, and the form of it that a screen holds.
 
     Args:
         name: of the figure.
@@ -67,7 +77,10 @@ def draw(
     if name not in FIGURES:
         raise one_of("figure", name, FIGURES)
     setting = Setting(labels, families, randomised, bar)
-    return FIGURES[name]({table: _read(path) for table, path in tables.items()}, setting)
+    # Marks are means over seeds: the seeds of a family stay or go together.
+    parts = [part._replace(of=families) if part == DICTIONARIES else part for part in PARTS[name]]
+    frames = {table: _read(path) for table, path in tables.items()}
+    return fitted(lambda some: FIGURES[name](some, setting), frames, parts, labels)
 
 
 def _read(path: Path) -> pd.DataFrame:

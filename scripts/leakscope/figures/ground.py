@@ -10,11 +10,9 @@ from matplotlib.figure import Figure
 
 from leakscope.errors import one_of
 from leakscope.figures.agreement import kendall_tau, prevalence_gaps, tau_by_language, tau_by_size, window_agreement
+from leakscope.figures.fitting import MODELS, Drawing, Part, Tables, fitted
 from leakscope.figures.lanes import Labels
 from leakscope.figures.rankings import aligned_pairs, first_places, logprob_differences, template_spread
-
-Tables = Mapping[str, pd.DataFrame]
-
 
 # name → the function of a study's tables, its models' labels and their sizes
 FIGURES: dict[str, Callable[[Tables, Labels, pd.DataFrame], Figure]] = {
@@ -29,9 +27,17 @@ FIGURES: dict[str, Callable[[Tables, Labels, pd.DataFrame], Figure]] = {
     "aligned_pairs": lambda t, labels, _: aligned_pairs(t["aligned_pairs"], t["first_and_last"], labels=labels),
 }
 
+LANGUAGES, AXES = Part("languages", ("language",)), Part("axes", ("axis",))
+# name → what the PNG may have less of
+PARTS: dict[str, tuple[Part, ...]] = {
+    **dict.fromkeys(FIGURES, (LANGUAGES, MODELS, AXES)),
+    "prevalence_gaps": (AXES, Part("groups", ("group",))),
+    "aligned_pairs": (LANGUAGES, Part("pairs", ("aligned",)), AXES),
+}
 
-def draw(name: str, tables: Mapping[str, Path], *, labels: Labels, sizes: Mapping[str, int]) -> Figure:
-    """Return a figure drawn from CSV tables.
+
+def draw(name: str, tables: Mapping[str, Path], *, labels: Labels, sizes: Mapping[str, int]) -> Drawing:
+    """Return a figure drawn from CSV tables, and the form of it that a screen holds.
 
     Args:
         name: of the figure.
@@ -47,4 +53,4 @@ def draw(name: str, tables: Mapping[str, Path], *, labels: Labels, sizes: Mappin
     frames = {table: pd.read_csv(path, keep_default_na=False, na_values=[""]) for table, path in tables.items()}
     given = pd.DataFrame(list(sizes.items()), columns=["model", "n_parameters"])
     known = pd.concat([frames["organisms"], given], ignore_index=True) if "organisms" in frames else given
-    return FIGURES[name](frames, labels, known)
+    return fitted(lambda some: FIGURES[name](some, labels, known), frames, PARTS[name], labels)

@@ -101,7 +101,7 @@ def concept_matrix(
             panels.append(Panel("", title, cells, np.zeros(cells.shape, bool)))
     rows, columns = (max(panel.cells.shape[axis] for panel in panels) for axis in (0, 1))
     label_width = max(text_width(map(str, panel.cells.index)) for panel in panels)
-    across = max(1, min(len(panels), int(DOUBLE / (columns * CELL_WIDTH + label_width))))
+    across = max(1, min(len(panels), int(1.1 * DOUBLE / (columns * CELL_WIDTH + label_width))))
     down = -(-len(panels) // across)
     width = max(SINGLE, across * (columns * CELL_WIDTH + label_width + 0.25))
     fig = Figure(figsize=(width, down * (rows * CELL_HEIGHT + label_width + 0.55) + BAR), layout="constrained")

@@ -10,12 +10,12 @@ from matplotlib.figure import Figure
 
 from leakscope.errors import one_of
 from leakscope.figures.closing import closing
+from leakscope.figures.fitting import MODELS, Drawing, Part, Tables, fitted
 from leakscope.figures.form_maps import form_agreement
 from leakscope.figures.gaps import correlations, log_odds_density, truth
 from leakscope.figures.lanes import Labels
 from leakscope.figures.layers import lens_heatmap, log_odds_by_layer
 
-Tables = Mapping[str, pd.DataFrame]
 Bases = Mapping[str, str]
 
 # name → the function of a study's tables and its models' labels
@@ -31,9 +31,17 @@ FIGURES: dict[str, Callable[[Tables, Labels], Figure]] = {
     "closing": lambda t, labels: closing(t["closing"], labels=labels),
 }
 
+TASKS = Part("tasks", ("task",))
+# name → what the PNG may have less of
+PARTS: dict[str, tuple[Part, ...]] = {
+    **dict.fromkeys(FIGURES, (TASKS, MODELS)),
+    "lens_heatmap": (Part("tasks"),),
+    "closing": (Part("models", ("base",)), Part("methods", ("method",))),
+}
 
-def draw(name: str, tables: Mapping[str, Path], *, labels: Labels, bases: Bases) -> Figure:
-    """Return a figure drawn from CSV and Parquet tables.
+
+def draw(name: str, tables: Mapping[str, Path], *, labels: Labels, bases: Bases) -> Drawing:
+    """Return a figure drawn from CSV and Parquet tables, and the form of it that a screen holds.
 
     Args:
         name: of the figure.
@@ -47,7 +55,8 @@ def draw(name: str, tables: Mapping[str, Path], *, labels: Labels, bases: Bases)
     """
     if name not in FIGURES:
         raise one_of("figure", name, FIGURES)
-    return FIGURES[name]({table: _read(path) for table, path in tables.items()}, _after_bases(labels, bases))
+    frames, ordered = {table: _read(path) for table, path in tables.items()}, _after_bases(labels, bases)
+    return fitted(lambda some: FIGURES[name](some, ordered), frames, PARTS[name], ordered)
 
 
 def _read(path: Path) -> pd.DataFrame:

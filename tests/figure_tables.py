@@ -1,0 +1,133 @@
+"""A small table of every kind that a figure is drawn from, and the figures of all steps drawn from them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from itertools import product
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+import test_features_figures as of_features
+import test_figures as of_leaks
+import test_ground_figures as of_ground
+import test_validate_figures as of_validate
+from leakscope.figures import drawing, features, ground, validate
+from leakscope.figures.fitting import Drawing, Part, Tables, fitted
+
+Labels = Mapping[str, str]
+
+
+class Drawn(NamedTuple):
+    """A figure of the workflow: its tables, its function, and what its shorter form has less of."""
+
+    tables: dict[str, pd.DataFrame]
+    draw: Callable[[Tables, Labels], Figure]
+    parts: Sequence[Part]
+
+    def fitted(self, tables: Tables, labels: Labels) -> Drawing:
+        return fitted(lambda some: self.draw(some, labels), tables, self.parts, labels)
+
+
+def with_keys(keys: Mapping[str, Sequence[object]], **values: object) -> pd.DataFrame:
+    """Return a row for each combination of the keys, with these values."""
+    return pd.DataFrame(list(product(*keys.values())), columns=list(keys)).assign(**values)
+
+
+SCORED = {"model": ["a", "b"], "axis": ["race"], "language": ["en"], "group": ["black", "white"]}
+ENDS = {"ci_low": -0.1, "ci_high": 0.2}
+LEAKS = {
+    "leak_rates": of_leaks.leak_rates(),
+    "specific_leakage": of_leaks.leak_rates(),
+    "logit_leak": of_leaks.logit_leak(),
+    "leak_rates_by_concept": of_leaks.by_concept(),
+    "leak_rates_by_template": of_leaks.by_template(),
+    "comparisons": of_leaks.comparisons(),
+    "concept_matrix": of_leaks.concept_matrix(),
+    "organisms": of_leaks.ORGANISMS,
+    "truth": of_leaks.truth_table(),
+}
+GROUND = {
+    "kendall_tau": of_ground.KENDALL,
+    "first_and_last": of_ground.PLACES,
+    "logprob_differences": with_keys(SCORED, difference=0.1, **ENDS),
+    "rank_spread": with_keys(SCORED | {"subject": ["flu", "cold"]}, rank_sd=0.4),
+    "window_agreement": with_keys(
+        {"axis": ["race"], "unit": ["words"], "window": [10.0, 50.0]},
+        share_identical=0.5, tau=0.6, reference_window=250.0, **ENDS,
+    ),
+    "prevalence_gaps": with_keys(
+        {"axis": ["race"], "subject": ["flu", "cold"], "group": ["black", "white"]},
+        prevalence_rank=[1, 2, 2, 1], count_rank=[1, 2, 1, 2], difference=0.1, margin_of_error=0.02, among_top=True,
+    ),
+    "kendall_tau_by_quartile": with_keys(
+        {"model": ["a", "b"], "axis": ["race"], "language": ["en"], "quartile": ["Q1", "Q2"]}, tau=0.4, **ENDS
+    ),
+    "aligned_pairs": with_keys(
+        {"base": ["a"], "aligned": ["b"], "axis": ["race"], "language": ["en"]}, tau=0.1, **ENDS
+    ),
+}  # fmt: skip
+VALIDATE = {
+    "paired": of_validate.paired(),
+    "correlations": of_validate.CORRELATIONS,
+    "layers": of_validate.LAYERS,
+    "parting": of_validate.PARTING,
+    "form_agreement": of_validate.AGREEMENT,
+    "truth": of_validate.TRUTH,
+    "closing": of_validate.CLOSING,
+}
+FEATURES = {
+    "quality": of_features.QUALITY,
+    "effects": of_features.EFFECTS,
+    "effects_by_item": of_features.BY_ITEM,
+    "seed_agreement": of_features.AGREEMENT,
+    "truth": of_features.TRUTH,
+    "edited": of_features.EDITED,
+}
+# figure → its tables, where these are not all of its step
+OWN = {
+    "validate: lens_heatmap": {"kinds": of_validate.lens(20)},
+    "features: firing_density": {"a.s0": of_features.features(), "b": of_features.features()},
+    "features: polysemanticity": {"a.s0": of_features.features(), "b": of_features.features()},
+}
+
+
+def _sizes(tables: Tables) -> pd.DataFrame:
+    """Return sizes of all models that the tables know."""
+    models = pd.concat([table["model"] for table in tables.values() if "model" in table]).dropna().unique()
+    return pd.DataFrame({"model": models, "n_parameters": np.geomspace(1e6, 1e9, len(models))})
+
+
+def _setting(labels: Labels) -> features.Setting:
+    return features.Setting(labels, of_features.FAMILIES, ["b"], of_features.BAR)
+
+
+def _every() -> dict[str, Drawn]:
+    steps: dict[str, tuple[dict[str, pd.DataFrame], Mapping[str, Sequence[Part]], dict[str, Callable]]] = {
+        "leak": (
+            LEAKS,
+            drawing.PARTS,
+            {n: (lambda t, s, f=f: f(t, s, t["organisms"])) for n, f in drawing.FIGURES.items()},
+        ),
+        "ground": (
+            GROUND,
+            ground.PARTS,
+            {n: (lambda t, s, f=f: f(t, s, _sizes(t))) for n, f in ground.FIGURES.items()},
+        ),
+        "validate": (VALIDATE, validate.PARTS, dict(validate.FIGURES)),
+        "features": (
+            FEATURES,
+            features.PARTS,
+            {n: (lambda t, s, f=f: f(t, _setting(s))) for n, f in features.FIGURES.items()},
+        ),
+    }
+    return {
+        f"{step}: {name}": Drawn(OWN.get(f"{step}: {name}", tables), draw, parts[name])
+        for step, (tables, parts, draws) in steps.items()
+        for name, draw in draws.items()
+    }
+
+
+EVERY = _every()

@@ -1,0 +1,243 @@
+"""What holds of figures of all steps: labels are text, letters have a font, a screen holds what the report shows."""
+
+from __future__ import annotations
+
+import io
+import logging
+import re
+import struct
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from itertools import combinations, product
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from fontTools.fontBuilder import FontBuilder
+from fontTools.pens.ttGlyphPen import TTGlyphPen
+from matplotlib import font_manager
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+
+from figure_tables import EVERY, Drawn
+from leakscope.figures import fonts, save_figure
+from leakscope.figures.fitting import CATEGORIES, MODELS, Part, Tables, fitted
+from leakscope.figures.style import LEAST_DPI, MAX_HEIGHT, PNG_HEIGHT, no_data, style
+
+# What people name; other columns hold words of the workflow's own.
+NAMED = (
+    "model", "model_a", "model_b", "base", "aligned", "prompt_set", "scorer", "category", "template_id", "concept",
+    "concept_group", "generated_group", "task", "form_a", "form_b", "axis", "group", "language", "unit", "dictionary",
+    "other", "contrast", "item", "method", "split", "top", "token", "size",
+)  # fmt: skip
+KEPT = ("all", "random-test", "evaluation", "selection", "none", "several")
+HOSTILE = "a$b$c $\\frac{ x_1^2 %s"
+
+
+@pytest.fixture(params=EVERY, ids=str)
+def drawn(request: pytest.FixtureRequest) -> Drawn:
+    return EVERY[request.param]
+
+
+@pytest.fixture
+def no_other_fonts(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """No font but the one that ships with matplotlib."""
+    monkeypatch.setattr(fonts, "FALLBACKS", ())
+    yield from _forgotten()
+
+
+def _forgotten() -> Iterator[None]:
+    fonts.families.cache_clear()
+    fonts.drawable.cache_clear()
+    yield
+    fonts.families.cache_clear()
+    fonts.drawable.cache_clear()
+
+
+def renamed(drawn: Drawn, name: Callable[[str], str]) -> dict[str, pd.DataFrame]:
+    """Return the figure's tables with other names for all that a person names, the tables included where these are."""
+
+    def other(value: object) -> object:
+        return value if pd.isna(value) or value in KEPT else name(str(value))
+
+    tables = {}
+    for key, table in drawn.tables.items():
+        changed = {column: table[column].map(other) for column in NAMED if column in table}
+        tables[name(key) if is_named(drawn) else key] = table.assign(**changed)
+    return tables
+
+
+def is_named(drawn: Drawn) -> bool:
+    """Whether the names of the tables are those of dictionaries or tasks."""
+    return drawn.parts[0].columns == ()
+
+
+def labels_of(tables: dict[str, pd.DataFrame]) -> dict[str, str]:
+    """Return what there is of models as their own labels."""
+    models = (str(model) for table in tables.values() if "model" in table for model in table["model"].dropna())
+    return {model: model for model in models}
+
+
+def test_labels_are_never_mathematics(drawn: Drawn) -> None:
+    tables = renamed(drawn, lambda name: HOSTILE % name)
+    fig = drawn.draw(tables, labels_of(tables) or {"m": HOSTILE % "m"})
+    fig.set_layout_engine("none")  # the room that labels take does not matter here, and takes long to find
+    with style(), warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fig.savefig(io.BytesIO(), format="png", dpi=10)  # raises on a formula that is none
+    texts = [text for text in fig.findobj(Text) if text.get_text()]
+    assert texts
+    assert not any(text.get_parse_math() for text in texts)
+
+
+def grown(drawn: Drawn, n: int) -> dict[str, pd.DataFrame]:
+    """Return the figure's tables with ``n`` of what its shorter form has less of at last, copies of the first one."""
+    columns = drawn.parts[-1].columns
+    if not columns:
+        return {f"t{number:02d}": next(iter(drawn.tables.values())) for number in range(n)}
+    return {name: copies(table, columns, n) for name, table in drawn.tables.items()}
+
+
+def copies(table: pd.DataFrame, columns: Sequence[str], n: int) -> pd.DataFrame:
+    """Return the rows of the first value of a column ``n`` times, under other names; of two columns, all pairs."""
+    here = [column for column in columns if column in table]
+    if not here:
+        return table
+    if len(here) == 2:
+        pairs = pd.DataFrame(combinations([f"m{number:02d}" for number in range(n)], 2), columns=here)
+        return table.drop(columns=here).iloc[:1].merge(pairs, how="cross")
+    values = table[here[0]].dropna()
+    first = table[table[here[0]].isna() | (table[here[0]] == values.iloc[0])].drop(columns=here)
+    return first.merge(pd.DataFrame({here[0]: [f"m{number:02d}" for number in range(n)]}), how="cross")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n", [2, 8, 40])
+def test_a_screen_holds_what_the_report_shows(drawn: Drawn, n: int) -> None:
+    tables = grown(drawn, n)
+    full, short = drawn.fitted(tables, labels_of(tables))
+    assert short.get_figheight() <= MAX_HEIGHT
+    if short is not full:
+        assert full.get_figheight() > MAX_HEIGHT
+        assert " of " in short.get_supxlabel()
+
+
+def heights(tables: Tables) -> Figure:
+    """Return a figure of a quarter of an inch a row, and an inch beside."""
+    return Figure(figsize=(5, 1 + 0.25 * sum(len(table) for table in tables.values())))
+
+
+def lanes(n_categories: int, n_models: int) -> dict[str, pd.DataFrame]:
+    categories = [*(f"c{number}" for number in range(n_categories - 1)), "all"]
+    models = [f"m{number}" for number in range(n_models)]
+    return {"rates": pd.DataFrame(product(categories, models), columns=["category", "model"])}
+
+
+def test_a_low_figure_is_its_own_shorter_form() -> None:
+    full, short = fitted(heights, lanes(3, 7), [CATEGORIES, MODELS], {})
+    assert short is full
+    assert full.get_figheight() == 1 + 21 / 4
+
+
+def test_what_matters_least_goes_first_and_what_pools_all_goes_last() -> None:
+    kept: list[pd.DataFrame] = []
+
+    def draw(tables: Tables) -> Figure:
+        kept.append(tables["rates"])
+        return heights(tables)
+
+    full, short = fitted(draw, lanes(10, 4), [CATEGORIES, MODELS], {})
+    assert full.get_figheight() == 1 + 40 / 4
+    # 6.16 inches beside three lines of a note: one and five times a fourth of four models.
+    assert list(kept[-1]["category"].unique()) == ["c0", "c1", "c2", "c3", "all"]
+    assert kept[-1]["model"].nunique() == 4
+    note = short.get_supxlabel()
+    assert note.replace("\n", " ") == "5 of 10 categories; the PDF of this figure and its tables have all."
+    assert short.get_figheight() == pytest.approx(6 + 0.14)
+
+
+def test_where_one_of_the_least_is_too_much_less_of_the_next_is_drawn_in_the_order_of_the_labels() -> None:
+    kept: list[pd.DataFrame] = []
+
+    def draw(tables: Tables) -> Figure:
+        kept.append(tables["rates"])
+        return heights(tables)
+
+    _, short = fitted(draw, lanes(2, 40), [CATEGORIES, MODELS], {"m39": "the first", "m0": "the second"})
+    assert set(kept[-1]["category"]) == {"all"}
+    models = set(kept[-1]["model"])
+    assert len(models) == 20
+    assert {"m39", "m0", "m1"} <= models
+    assert short.get_supxlabel().startswith("1 of 2 categories, 20 of 40 models;")
+
+
+def test_rows_that_name_no_model_stay_and_seeds_of_a_family_go_together() -> None:
+    table = pd.DataFrame({"dictionary": ["a.s0", "a.s1", "b", None]})
+    part = Part("dictionaries", ("dictionary",), {"a.s0": "a", "a.s1": "a"})
+    assert part.values({"t": table}, {"b": "", "a": ""}) == ["b", "a"]
+    assert part.kept({"t": table}, ["a"])["t"]["dictionary"].fillna("").tolist() == ["a.s0", "a.s1", ""]
+
+
+@pytest.mark.parametrize("height", [0.5, 3.16, 5.0, MAX_HEIGHT, 12.0])
+def test_no_png_is_higher_than_the_report_shows(height: float, tmp_path: Path) -> None:
+    save_figure(Figure(figsize=(1, height)), tmp_path / "x.pdf", tmp_path / "x.png")
+    wide, high = struct.unpack(">II", (tmp_path / "x.png").read_bytes()[16:24])
+    assert high == pytest.approx(min(200 * height, 632), abs=1)
+    assert high <= PNG_HEIGHT
+    assert wide >= LEAST_DPI or height > MAX_HEIGHT
+
+
+def test_the_png_shows_the_shorter_form_and_the_pdf_the_whole(tmp_path: Path) -> None:
+    full, short = Figure(figsize=(2, 20)), Figure(figsize=(2, 3))
+    save_figure(full, tmp_path / "x.pdf", tmp_path / "x.png", short)
+    assert struct.unpack(">II", (tmp_path / "x.png").read_bytes()[16:24]) == (400, 600)
+    assert re.search(rb"/MediaBox \[ ?0 0 144 1440 ?\]", (tmp_path / "x.pdf").read_bytes())
+
+
+def test_letters_without_a_font_are_one_line_of_the_log(
+    no_other_fonts: None, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        save_figure(no_data("中文 हि"), tmp_path / "by_concept.pdf", tmp_path / "by_concept.png")
+    (line,) = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    assert line.startswith("by_concept.pdf: no installed font has the letters of CJK, DEVANAGARI (中文ह")
+    assert "fonts-noto-cjk" in line
+
+
+def test_an_installed_font_draws_what_the_main_one_lacks(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_font(tmp_path / "small.ttf", "Small Sans", "中")
+    font_manager.fontManager.addfont(tmp_path / "small.ttf")
+    monkeypatch.setattr(fonts, "FALLBACKS", ("Not Installed Sans", "Small Sans"))
+    for _ in _forgotten():
+        assert fonts.families() == ("DejaVu Sans", "Small Sans")
+        assert ord("中") in fonts.drawable()
+        save_figure(no_data("中 a"), tmp_path / "x.pdf", tmp_path / "x.png")
+    assert not caplog.records
+
+
+def write_font(path: Path, family: str, letter: str) -> None:
+    """Write a font of one letter, a square."""
+    pen = TTGlyphPen(None)
+    pen.moveTo((0, 0))
+    for corner in ((0, 700), (700, 700), (700, 0)):
+        pen.lineTo(corner)
+    pen.closePath()
+    square = pen.glyph()
+    font = FontBuilder(1000)
+    font.setupGlyphOrder([".notdef", "letter"])
+    font.setupCharacterMap({ord(letter): "letter"})
+    font.setupGlyf({".notdef": square, "letter": square})
+    font.setupHorizontalMetrics({".notdef": (800, 0), "letter": (800, 0)})
+    font.setupHorizontalHeader(ascent=800, descent=-200)
+    font.setupNameTable({"familyName": family, "styleName": "Regular"})
+    font.setupOS2()
+    font.setupPost()
+    font.save(path)
+
+
+def test_other_warnings_stay() -> None:
+    with pytest.warns(UserWarning, match="collapsed"), fonts.one_line_of_missing_letters("x"):
+        warnings.warn("axes collapsed", UserWarning, stacklevel=1)
