@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -10,10 +11,12 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+CLICKS = Path(__file__).with_name("report_clicks.js")
 # Milliseconds of the page's own clock, which runs ahead as soon as nothing is left to compute.
 PAGE_TIME = 10_000
 WALL_TIME = 180.0  # seconds
@@ -70,6 +73,15 @@ def logged_line(page: Path, beginning: str, fragment: str = "") -> str:
             chromium.kill()
             chromium.wait()
     raise RuntimeError(f"{page} logged no line that begins with {beginning!r}")
+
+
+def clicked(report: Path) -> dict[str, Any]:
+    """Click on everything in a report of Snakemake; return what went ``wrong`` and, by section, what was ``opened``."""
+    page = report.with_suffix(".clicked.html")
+    clicks = CLICKS.read_text(encoding="utf-8")
+    page.write_text(f"{report.read_text(encoding='utf-8')}<script>{clicks}</script>", encoding="utf-8")
+    outcome: dict[str, Any] = json.loads(logged_line(page, "clicks: "))
+    return outcome
 
 
 def _run(page: Path, fragment: str, width: int, height: int, *options: str) -> str:

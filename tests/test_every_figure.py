@@ -91,8 +91,8 @@ def test_labels_are_never_mathematics(drawn: Drawn) -> None:
 
 
 def grown(drawn: Drawn, n: int) -> dict[str, pd.DataFrame]:
-    """Return the figure's tables with ``n`` of what its shorter form has less of at last, copies of the first one."""
-    columns = drawn.parts[-1].columns
+    """Return the figure's tables with ``n`` models (or, without any, of what goes last), copies of the first one."""
+    columns = next((part.columns for part in drawn.parts if part.name == "models"), drawn.parts[-1].columns)
     if not columns:
         return {f"t{number:02d}": next(iter(drawn.tables.values())) for number in range(n)}
     return {name: copies(table, columns, n) for name, table in drawn.tables.items()}

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from matplotlib import image
 
-from browser import logged_line, needs_chromium
+from browser import clicked, needs_chromium
 from leakscope.figures.style import PNG_HEIGHT
 from workspace import PARTS, ROOT
 
 OTHERS = sorted(path.stem for path in (ROOT / "studies").glob("*.yaml"))
 PUBLISHED = "LEAKSCOPE_PUBLISHED"
-CLICKS = Path(__file__).with_name("report_clicks.js")
 
 
 @pytest.fixture(scope="session")
@@ -60,13 +57,6 @@ def give_published(study: Path, folder: Path) -> Path:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text("name,as\nfirst,second\n")
     return folder
-
-
-def clicked(report: Path) -> dict[str, Any]:
-    """Click on everything in a report; say what went wrong, and which entries were opened in which section."""
-    with report.open("a", encoding="utf-8") as page:
-        page.write(f"<script>{CLICKS.read_text(encoding='utf-8')}</script>")
-    return json.loads(logged_line(report, "clicks: "))
 
 
 @pytest.mark.workflow
