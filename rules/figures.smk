@@ -43,7 +43,7 @@ for figure, (section, title, tables) in FIGURES.items():
                 f"{RESULTS}/figures/{figure}.png",
                 section,
                 title,
-                caption=f"{figure}",
+                caption=figure,
             ),
         log:
             f"{LOGS}/plot_{figure}.log",
