@@ -215,6 +215,11 @@ def growing(amount):
     return lambda wildcards, attempt: amount * attempt
 
 
+def largest_mb(files):
+    """The size of the largest of some files."""
+    return max((Path(file).stat().st_size for file in files), default=0) // 10**6
+
+
 def model_threads(wildcards):
     """Threads decide the last bit of a sum, so they are a constant of the kind of model; --cores caps them."""
     return 1 if is_organism(wildcards.model) else 8

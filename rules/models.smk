@@ -72,7 +72,8 @@ rule describe_model:
     conda:
         "../envs/models.yaml"
     resources:
-        mem_mb=growing(2000),
+        # Its weights are mapped into memory, one file after another.
+        mem_mb=lambda w, input, attempt: (2000 + largest_mb(input.files)) * attempt,
         runtime=growing(30),
     params:
         path=lambda w: CONFIG["models"][w.model]["path"],

@@ -67,6 +67,11 @@ def test_scoring_does_not_depend_on_how_text_is_generated_nor_the_reverse(root: 
     assert not generating & {"similarity", "outcomes", "leak_rate", "organisms", "grammar"}
 
 
+def test_what_is_said_to_people_makes_no_job_run_again(root: Path) -> None:
+    for rule in ("train_organism", "generate", "plot", "write_explorer"):
+        assert not names(script_files(root / "scripts", rule)) & {"errors", "job", "progress", "redaction"}
+
+
 def test_training_does_not_depend_on_how_prompts_are_built(root: Path) -> None:
     for rule in ("train_tokenizer", "write_corpus", "train_organism"):
         assert not names(script_files(root / "scripts", rule)) & {"prompts", "tables", "grammar_freeze"}

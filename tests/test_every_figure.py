@@ -171,6 +171,28 @@ def test_where_one_of_the_least_is_too_much_less_of_the_next_is_drawn_in_the_ord
     assert short.get_supxlabel().startswith("1 of 2 categories, 20 of 40 models;")
 
 
+def test_nothing_is_left_out_that_takes_no_place() -> None:
+    def draw(tables: Tables) -> Figure:
+        return Figure(figsize=(7, 1 + tables["rates"]["model"].nunique() / 4))
+
+    full, short = fitted(draw, lanes(9, 40), [CATEGORIES, MODELS], {})
+    assert short.get_supxlabel().startswith("20 of 40 models;")
+    alone = fitted(lambda tables: Figure(figsize=(7, 9)), lanes(9, 4), [CATEGORIES, MODELS], {})
+    assert alone.short is alone.full
+    assert (alone.full.get_figheight(), alone.full.get_supxlabel()) == (9, "")
+
+
+def test_two_models_stay_where_models_are_compared() -> None:
+    pairs = pd.DataFrame({"model_a": ["m0", "m0", "m1"], "model_b": ["m1", "m2", "m2"]})
+
+    def draw(tables: Tables) -> Figure:
+        return Figure(figsize=(7, 8 + len(tables["pairs"])))
+
+    _, short = fitted(draw, {"pairs": pairs}, [Part("models", ("model_a", "model_b"))], {})
+    assert short.get_figheight() == pytest.approx(8 + 1 + 0.14)
+    assert short.get_supxlabel().startswith("2 of 3 models;")
+
+
 def test_rows_that_name_no_model_stay_and_seeds_of_a_family_go_together() -> None:
     table = pd.DataFrame({"dictionary": ["a.s0", "a.s1", "b", None]})
     part = Part("dictionaries", ("dictionary",), {"a.s0": "a", "a.s1": "a"})

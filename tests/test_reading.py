@@ -177,6 +177,7 @@ def laughs(lines: int, start: str = "x") -> str:
         ("a: 1\nb:\n  c: 1\n  c: 2\n", "f, line 4: got the key 'c' twice; allowed: each key once."),
         ("a: *b", "f, line 1: got invalid YAML (found undefined alias); allowed: YAML."),
         ("a: 2024-13-45", "f: got invalid YAML (month must be in 1..12); allowed: YAML."),
+        ("a: !!bool maybe", "f: got invalid YAML ('maybe'); allowed: YAML."),
         ("? [a]\n: b", "f, line 1: got invalid YAML (found unhashable key); allowed: YAML."),
         ("a: !!python/name:os.system", "f, line 1: got invalid YAML (could not determine a constructor for the tag"),
         ("", "f: got an empty file; allowed: YAML."),

@@ -105,6 +105,9 @@ def test_of_two_secrets_the_longer_is_hidden_first(monkeypatch: pytest.MonkeyPat
         ("https://x.org/@scope/x", "https://x.org/@scope/x"),
         ("git@host.org:owner/x.git", "git@host.org:owner/x.git"),
         ("at 12:30 to me@x.org", "at 12:30 to me@x.org"),
+        ("Write:hello@bar.com now", "Write:hello@bar.com now"),
+        ("/data/run:v2@2024/x.csv", "/data/run:v2@2024/x.csv"),
+        ("data/set;key=a/x.csv: no such file", "data/set;key=a/x.csv: no such file"),
         ("results/sk-wikipedia-2020", "results/sk-wikipedia-2020"),
         ("?max_tokens=3&monkey=1", "?max_tokens=3&monkey=1"),
     ],
@@ -116,7 +119,7 @@ def test_what_looks_like_a_secret_is_hidden(text: str, hidden: str) -> None:
 
 def test_hiding_takes_no_longer_than_reading() -> None:
     began = time.monotonic()
-    for unit in ("://a:b", "a@:", "?key=", "a:", "user:pw@", "A/+", "%73"):
+    for unit in ("://a:b", "a@:", "?key=", "a:", "user:pw@", "A/+", "%73", "\\", "%5c", "&amp;"):
         hide(unit * 30_000 + "@")
         hide_key(unit * 30_000, KEY)
     assert time.monotonic() - began < 5

@@ -145,7 +145,7 @@ def _planned(
     import torch
     from transformers.utils import logging as of_transformers
 
-    if not any(folder.glob("*.safetensors")):
+    if not any((folder / name).exists() for name in (WEIGHTS, INDEX)):
         return None  # others have no headers
     of_transformers.disable_progress_bar()
     try:

@@ -11,6 +11,8 @@ from functools import cache
 from pathlib import Path
 
 PACKAGE = "leakscope"
+# Modules that decide what is said to people, and no byte of a result: a better message need not train a model again.
+UNWATCHED = frozenset({"errors.py", "job.py", "progress.py", "redaction.py"})
 IMPORT = re.compile(
     rf"^\s*(?:from ({PACKAGE}[\w.]*) import (\([^)]*\)|[^\n#]+)|import ({PACKAGE}[\w.]*))", re.MULTILINE
 )
@@ -28,7 +30,8 @@ def imported_first_by_jobs(scripts: Path) -> None:
 def script_files(scripts: Path, rule: str) -> list[str]:
     """Return the path of ``scripts/<rule>.py`` and of all library modules it imports, directly or not, sorted.
 
-    Imports inside functions count. The package's own ``__init__`` holds no code and is left out.
+    Imports inside functions count. The package's own ``__init__`` holds no code and is left out, and so is what
+    ``UNWATCHED`` names.
     """
     entry = scripts / f"{rule}.py"
     found: set[Path] = set()
@@ -37,7 +40,12 @@ def script_files(scripts: Path, rule: str) -> list[str]:
         path = pending.pop()
         if path not in found:
             found.add(path)
-            pending += imported_modules(path, scripts)
+            library = scripts / PACKAGE
+            pending += [
+                found
+                for found in imported_modules(path, scripts)
+                if found.relative_to(library).as_posix() not in UNWATCHED
+            ]
     return [str(entry), *sorted(str(path) for path in found - {entry})]
 
 

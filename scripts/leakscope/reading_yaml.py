@@ -56,8 +56,8 @@ def parse_yaml(text: str, where: str) -> Any:
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise InputError(f"{where}, line {line}: got invalid YAML ({error.problem}); allowed: YAML.") from error
-    except (yaml.YAMLError, ValueError, TypeError) as error:
-        # ValueError: a date such as 2024-13-45. TypeError: a list as a key of a set.
+    except (yaml.YAMLError, ValueError, TypeError, AttributeError, LookupError) as error:
+        # A date such as 2024-13-45, a list as a key of a set, and what has a type it is not: `!!bool maybe`.
         raise InputError(f"{where}: got invalid YAML ({' '.join(str(error).split())}); allowed: YAML.") from error
 
 

@@ -33,10 +33,11 @@ SECRET_NAME = re.compile(
     r"(?:.*[_-])?(?:key|apikey|token|secret|passw(?:or)?d|pwd|auth|authorization|credentials?|sig|signature)",
     re.IGNORECASE,
 )
-USER = re.compile(r"(?<![\w.~%+-])[\w.~%+-]*:[^\s@/]{1,500}@(?=[\w\[])")
+# Without `://` only where a port or a path follows, and not in a path: mail addresses and files are no secrets.
+USER = re.compile(r"(?<![\w.~%+/-])[\w.~%+-]*:[^\s@/]{1,500}@(?=[\w\[][\w.\]-]{0,250}[:/])")
 # Of passwords in which what an address must not hold was not encoded; a port is no password.
 USER_OF_ADDRESS = re.compile(r"(?<=://)(?:[^\s/?#]{1,500}|[^\s:/?#@]{0,500}:(?!\d+[/?#])\S{0,500})@")
-PARAMETER = re.compile(r"(?<=[?&;#])([\w.~%-]{1,60})=[^\s&;#\"'<>]+")
+PARAMETER = re.compile(r"(?:(?<=[?&#])|(?<=&amp;))([\w.~%-]{1,60})=[^\s&;#\"'<>]+")
 # As the hub and OpenAI write them; names of people's folders are shorter.
 KNOWN_TOKEN = re.compile(r"\b(?:hf_[A-Za-z0-9]{30,}|sk-[\w-]{32,})")
 
@@ -130,11 +131,11 @@ def _character(character: str) -> str:
     code, data = ord(character), character.encode("utf-8", "surrogateescape")
     percent = "".join(f"%(?:25)*{byte:02x}" for byte in data)
     found = [
-        rf"{BACKSLASH}+(?:u{code:04x}|x{code:02x})",
+        rf"{BACKSLASH}{{1,16}}(?:u{code:04x}|x{code:02x})",
         rf"{AND}#0*(?:{code}|x0*{code:x}){END}",
     ]
     if not character.isalnum():
-        found.append(rf"{BACKSLASH}+(?:{re.escape(character)}|{percent})")
+        found.append(rf"{BACKSLASH}{{1,16}}(?:{re.escape(character)}|{percent})")
     if html.escape(character) != character:
         found.append(f"{AND}{html.escape(character)[1:-1]}{END}")
     if character == " ":

@@ -96,13 +96,14 @@ def fitted(
             short = draw(tables)
         if short.get_figheight() <= LIMIT:
             break
-    return Drawing(full, _with_note(short, notes))
+    return Drawing(full, _with_note(short, notes) if notes else full)
 
 
 def _most(draw: Callable[[Tables], Figure], tables: Tables, part: Part, values: Sequence[str], height: float) -> int:
-    """Return of how many values, one at least, the figure is low enough.
+    """Return of how many values the figure is low enough: all where fewer do not lower it, and one at least.
 
-    Figures grow by about as much with every value, and many of them take long to draw: few tries, of few values.
+    Figures grow by about as much with every value, and many of them take long to draw: few tries, of few values. Where
+    a row names two values, such as the models of a comparison, two stay.
 
     Args:
         draw: the function of the figure.
@@ -115,12 +116,14 @@ def _most(draw: Callable[[Tables], Figure], tables: Tables, part: Part, values: 
     def height_of(n_kept: int) -> float:
         return draw(part.kept(tables, values[:n_kept])).get_figheight()
 
-    n_kept = len(values)
-    lowest = height_of(1) if n_kept > 1 else height
-    while n_kept > 1 and height > LIMIT:
+    n_kept, least = len(values), max(1, len(part.columns))
+    lowest = height_of(least) if n_kept > least else height
+    if lowest >= height:
+        return n_kept
+    while n_kept > least and height > LIMIT:
         share = (LIMIT - lowest) / (height - lowest) if height > lowest else 0.0
-        n_kept = min(n_kept - 1, max(1, 1 + int(share * (n_kept - 1))))
-        height = height_of(n_kept) if n_kept > 1 else lowest
+        n_kept = min(n_kept - 1, max(least, least + int(share * (n_kept - least))))
+        height = height_of(n_kept) if n_kept > least else lowest
     return n_kept
 
 
