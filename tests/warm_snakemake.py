@@ -1,7 +1,8 @@
 """Snakemake's command line without the seconds that its imports take: a process that has them, and forks for each run.
 
 `python -m snakemake` spends more time on importing than on planning a small study, and tests run it some two hundred
-times. What is forked is a process of its own that has imported nothing of leakscope, runs nothing and has no threads.
+times. What is forked is a process of its own that has imported nothing of leakscope and runs nothing; its threads are
+those of pandas' libraries, which wait.
 """
 
 from __future__ import annotations
@@ -30,7 +31,9 @@ def run_snakemake(arguments: Sequence[str], folder: Path, environment: Mapping[s
     assert server.stdout is not None
     server.stdin.write(json.dumps(asked) + "\n")
     server.stdin.flush()
-    status = int(server.stdout.readline())
+    said = server.stdout.readline()
+    assert said, "the process that starts Snakemake has ended: its error stands above"
+    status = int(said)
     text = printed.read_text(encoding="utf-8", errors="replace")
     printed.unlink()
     return status, text
@@ -62,7 +65,7 @@ def _run(asked: dict[str, Any]) -> None:
         os.chdir(asked["folder"])
         os.environ.clear()
         os.environ.update(asked["environment"])
-        nothing, printed = os.open(os.devnull, os.O_RDONLY), os.open(asked["printed"], os.O_CREAT | os.O_WRONLY)
+        nothing, printed = os.open(os.devnull, os.O_RDONLY), os.open(asked["printed"], os.O_CREAT | os.O_WRONLY | os.O_TRUNC)
         for source, target in ((nothing, 0), (printed, 1), (printed, 2)):
             os.dup2(source, target)
         sys.argv[1:] = asked["arguments"]

@@ -39,7 +39,6 @@ TERM_KEYS = ("term", "group")
 POOLED = "all"
 """The name that result tables give to all categories together: no category may have it."""
 
-# libyaml, where PyYAML was built with it, is ten times as fast.
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 Term = Mapping[str, str]
