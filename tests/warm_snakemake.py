@@ -65,7 +65,8 @@ def _run(asked: dict[str, Any]) -> None:
         os.chdir(asked["folder"])
         os.environ.clear()
         os.environ.update(asked["environment"])
-        nothing, printed = os.open(os.devnull, os.O_RDONLY), os.open(asked["printed"], os.O_CREAT | os.O_WRONLY | os.O_TRUNC)
+        nothing = os.open(os.devnull, os.O_RDONLY)
+        printed = os.open(asked["printed"], os.O_CREAT | os.O_WRONLY | os.O_TRUNC)
         for source, target in ((nothing, 0), (printed, 1), (printed, 2)):
             os.dup2(source, target)
         sys.argv[1:] = asked["arguments"]
