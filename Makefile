@@ -40,7 +40,7 @@ SANDBOX := HOME=$(CURDIR)/.pytest/home XDG_CACHE_HOME=$(CURDIR)/.pytest/cache XD
 run: given .venv/installed
 	@$(FOLDER) >/dev/null
 	$(BIN)/snakemake $(HOW) $(CONFIG)
-	$(BIN)/snakemake --cores 1 --quiet all $(CONFIG) --report "$$($(FOLDER))/report.html"
+	$(BIN)/snakemake --cores 1 --quiet all $(CONFIG) --report "$$($(FOLDER))/report.html" --report-stylesheet report/report.css
 	@echo "Open $$($(FOLDER))/report.html in a browser."
 
 given:

@@ -21,6 +21,7 @@ from leakscope.ground.corpora import shard_files as corpus_files
 from leakscope.ground.templates import template_file
 from leakscope.manifests import model_files
 from leakscope.prompts import count_prompts, template_files
+from leakscope.reading_yaml import read_yaml
 from leakscope.redaction import hide_in_logs
 from leakscope.resources import model_needs, tuning_needs
 from leakscope.row_counts import count_rows
@@ -34,6 +35,10 @@ hide_in_logs()
 # What a person wrote is read here, once: an input function that fails would only make Snakemake take an old output for
 # a source file.
 try:
+    # Snakemake keeps the last of two equal keys without a word; this refuses them.
+    for file in map(Path, workflow.configfiles):
+        if file.suffix in (".yaml", ".yml"):
+            read_yaml(file)
     CONFIG = resolve(config, workflow.config_settings.overwrite_config)
     TEMPLATE_FILES = {
         name: [str(path) for path in template_files(Path(entry["path"]), LEXICONS)]

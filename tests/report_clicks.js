@@ -31,6 +31,13 @@
     if (top < 0 || bottom > innerHeight) fails(`from ${top} to ${bottom} in a window of ${innerHeight} pixels`);
   }
 
+  // A page of text may be higher than the window; its top is seen all the same.
+  function checkTop() {
+    const view = document.querySelector("#app > div > div:last-child");
+    const { top } = view.firstElementChild.getBoundingClientRect();
+    if (top < 0) fails(`begins at ${top}, above the window`);
+  }
+
   async function checkEntry(category, number) {
     const name = rows()[number].querySelector("td").textContent;
     place = `${category}, ${name}`;
@@ -62,6 +69,7 @@
     for (const general of ["Workflow", "Statistics", "About"]) {
       place = general;
       await click(link(general));
+      checkTop();
       await home();
     }
     for (const category of Object.keys(categories)) await checkCategory(category);

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
-from itertools import product
+from itertools import combinations, product
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pandas as pd
 import pytest
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from leakscope import figures
 from leakscope.figures.style import panel_grid, wrapped
@@ -421,3 +423,23 @@ def test_panels_of_one_scorer_are_wrapped() -> None:
 
 def test_long_titles_are_wrapped() -> None:
     assert max(map(len, wrapped("a very long category of many words", 1.0).splitlines())) <= 17
+
+
+@pytest.mark.parametrize("label", ["Qwen2.5-7B-Instruct-GPTQ-Int4", "通义千问二点五七亿参数指令微调模型大"])
+@pytest.mark.parametrize("name", ["comparisons", "concept_matrix"])
+def test_no_text_of_a_heat_map_is_cut_off_or_lies_on_another(name: str, label: str) -> None:
+    draw, (table,) = DRAWN[name]
+    models = {str(value) for column in ("model", "model_a", "model_b") if column in table for value in table[column]}
+    fig = draw(table, labels={model: f"{label} {model[:2]}" for model in models})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of letters without a font
+        fig.draw_without_rendering()
+    shown = [text for text in fig.findobj(Text) if text.get_visible() and text.get_text().strip()]
+    for text in shown:
+        box = text.get_window_extent()
+        assert box.x0 >= -2, text.get_text()
+        assert box.x1 <= fig.bbox.x1 + 2, text.get_text()
+    named = {ax.get_title(loc="left") for ax in panels(fig)} - {""}
+    titles = [text.get_window_extent() for text in shown if text.get_text() in named]
+    assert titles
+    assert not any(one.overlaps(other) for one, other in combinations(titles, 2))

@@ -17,6 +17,7 @@ with open("calls.jsonl", "a") as file:
     file.write(json.dumps(sys.argv[1:]) + "\\n")
 """
 STUDY = "study: {name: mine}\n"
+STYLED = ("--report-stylesheet", "report/report.css")
 
 
 @pytest.fixture
@@ -65,7 +66,7 @@ def test_a_study_is_given_to_snakemake_as_it_is_called(checkout: Path, name: str
     assert done.returncode == 0, done.stderr
     assert calls(checkout) == [
         ["--cores=all", f"--configfile={name}"],
-        ["--cores", "1", "--quiet", "all", f"--configfile={name}", "--report", "results/mine/report.html"],
+        ["--cores", "1", "--quiet", "all", f"--configfile={name}", "--report", "results/mine/report.html", *STYLED],
     ]
     assert not (checkout / "hurt").exists()
     assert "Open results/mine/report.html in a browser." in done.stdout
@@ -73,7 +74,7 @@ def test_a_study_is_given_to_snakemake_as_it_is_called(checkout: Path, name: str
 
 def test_without_a_study_the_default_one_runs_on_all_cores(checkout: Path) -> None:
     assert make_run(checkout).returncode == 0
-    report = ["--cores", "1", "--quiet", "all", "--report", "results/first/report.html"]
+    report = ["--cores", "1", "--quiet", "all", "--report", "results/first/report.html", *STYLED]
     assert calls(checkout) == [["--cores=all"], report]
 
 

@@ -41,7 +41,7 @@ def write_report(checkout: Path, study: str) -> Path:
     published = give_published(checkout / study, checkout / "published")
     command = [sys.executable, Path(__file__).with_name("stand_in_report.py"), checkout, "--configfile", study]
     done = subprocess.run(
-        [*command, "--cores", "1", "--report", report],
+        [*command, "--cores", "1", "--report", report, "--report-stylesheet", ROOT / "report/report.css"],
         cwd=checkout,
         env=os.environ | {PUBLISHED: str(published), "PYTHONPATH": str(checkout / "scripts"), "HF_HUB_OFFLINE": "1"},
         capture_output=True,

@@ -40,7 +40,7 @@ def results(workspace: Workspace) -> Path:
 @pytest.fixture(scope="module")
 def report(workspace: Workspace) -> Path:
     """The study's report."""
-    workspace.run("--cores", "1", "--report", "results/micro/report.html")
+    workspace.run("--cores", "1", "--report", "results/micro/report.html", "--report-stylesheet", "report/report.css")
     return workspace.folder / "results/micro/report.html"
 
 
@@ -207,6 +207,15 @@ BAD_TABLES = {
     "missing column": (GOOD_ROWS.replace(",concept,", ",idea,").encode(), "concept"),
     "not UTF-8": (GOOD_ROWS.replace("red", "rosé").encode("latin-1"), "UTF-8"),
 }
+
+
+def test_a_section_that_is_written_twice_is_one_line(workspace: Workspace) -> None:
+    """Snakemake would keep the second one."""
+    twice = "generation: {samples: 2}\nstudy: {name: twice}\ngeneration: {seed: 1}\n"
+    (workspace.folder / "twice.yaml").write_text(twice)
+    done = workspace.run("-n", "--configfile", "twice.yaml", check=False)
+    assert "twice.yaml, line 3: got the key 'generation' twice; allowed: each key once." in done.stdout
+    assert "Traceback" not in done.stdout
 
 
 def test_a_bad_table_is_one_line_and_leaves_nothing(workspace: Workspace) -> None:

@@ -32,6 +32,7 @@ from leakscope.figures.style import (
 )
 
 CELL_WIDTH, CELL_HEIGHT = 0.22, 0.145  # inches; "100" in 7 pt needs 0.2
+SHARE = "share of the row's answers (%)"
 GAP = 0.3  # inches between panels, for the title of the lower one
 BAR = 0.75  # inches for the colour bar and its label
 RATES = (Normalize(0, 100), "PuOr_r")
@@ -101,9 +102,10 @@ def concept_matrix(
             panels.append(Panel("", title, cells, np.zeros(cells.shape, bool)))
     rows, columns = (max(panel.cells.shape[axis] for panel in panels) for axis in (0, 1))
     label_width = max(text_width(map(str, panel.cells.index)) for panel in panels)
-    across = max(1, min(len(panels), int(1.1 * DOUBLE / (columns * CELL_WIDTH + label_width))))
+    panel_width = max(columns * CELL_WIDTH + label_width, text_width(panel.title for panel in panels))
+    across = max(1, min(len(panels), int(1.1 * DOUBLE / panel_width)))
     down = -(-len(panels) // across)
-    width = max(SINGLE, across * (columns * CELL_WIDTH + label_width + 0.25))
+    width = max(SINGLE, across * (panel_width + 0.25), label_width + text_width([SHARE]))
     fig = Figure(figsize=(width, down * (rows * CELL_HEIGHT + label_width + 0.55) + BAR), layout="constrained")
     axes = fig.subplots(down, across, squeeze=False).ravel()
     norm = Normalize(0, 100)
@@ -113,7 +115,7 @@ def concept_matrix(
         ax.set_ylabel("in the prompt")
     for ax in axes[len(panels) :]:
         ax.remove()
-    _color_bar(fig, mesh, list(axes[: len(panels)]), "share of the row's answers (%)", [0, 25, 50, 75, 100], width)
+    _color_bar(fig, mesh, list(axes[: len(panels)]), SHARE, [0, 25, 50, 75, 100], width)
     return fig
 
 
@@ -178,7 +180,7 @@ def _map_grid(
     across = len(grid[0])
     heights = [row[0].cells.shape[0] * CELL_HEIGHT for row in grid]
     names = text_width(map(str, grid[0][0].cells.columns))
-    width = max(SINGLE, left + across * (columns * CELL_WIDTH + 0.1))
+    width = max(SINGLE, left + max(across * (columns * CELL_WIDTH + 0.1), text_width([label])))
     repeat = sum(heights) > 5  # a tall figure names its columns at both ends
     height = sum(heights) + GAP * len(grid) + (2 if repeat else 1) * names + BAR + 0.2
     fig = Figure(figsize=(width, height), layout="constrained")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import textwrap
+import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -156,12 +157,19 @@ def label_of(model: str, labels: Mapping[str, str] | None) -> str:
 
 def wrapped(text: str, inches: float) -> str:
     """Break a text into lines of at most so many inches, also inside a word that is longer."""
-    return "\n".join(textwrap.wrap(text, max(8, int(inches / CHARACTER)))) or text
+    # A text of wide letters has room for half as many of them.
+    share = len(text) / max(1, _n_columns(text))
+    return "\n".join(textwrap.wrap(text, max(8, int(share * inches / CHARACTER)))) or text
 
 
 def text_width(texts: Iterable[str]) -> float:
-    """Return the width in inches of the longest text (of the longest line, where it is broken)."""
-    return max((len(line) for text in texts for line in text.splitlines()), default=0) * CHARACTER
+    """Return the width in inches of the widest text (of the widest line, where it is broken)."""
+    return max((_n_columns(line) for text in texts for line in text.splitlines()), default=0) * CHARACTER
+
+
+def _n_columns(text: str) -> int:
+    """Return how many Latin letters are as wide as a text: a Chinese, Japanese or Korean one is as wide as two."""
+    return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in text)
 
 
 def legend_columns(labels: Sequence[str], width: float) -> int:
