@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import jsonschema
@@ -241,6 +242,14 @@ def test_a_wrong_lexicon_is_one_line(folder: Path, old: str, new: str, parts: li
     assert message.startswith(str(folder / "lexicons/shades.yaml"))
     for part in parts:
         assert part in message
+
+
+def test_a_long_lexicon_takes_no_more_than_linear_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    terms = [{"term": f"red {i}", "group": "red"} for i in range(15_000)]
+    monkeypatch.setattr("leakscope.prompts.read_yaml", lambda path: {"description": "Reds.", "terms": terms})
+    began = time.monotonic()
+    assert len(read_lexicon(Path("reds.yaml"))) == 15_000
+    assert time.monotonic() - began < 5
 
 
 def test_terms_that_give_the_same_id_are_refused(folder: Path) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,7 @@ import pandas as pd
 import pytest
 
 from leakscope.errors import InputError
-from leakscope.tables import read_table, read_tables, write_csv, write_table
+from leakscope.tables import read_rows, read_table, read_tables, write_csv, write_table
 
 ROWS = [["a", "None", "NA"], ["b", " é ", ""], ["1.0", "nan", 'say "x", y']]
 COLUMNS = ["name", "first", "second"]
@@ -114,6 +115,15 @@ def test_a_damaged_file_is_one_line(tmp_path: Path, name: str, content: bytes, p
     message = refusal(tmp_path / name)
     for part in parts:
         assert part in message
+
+
+def test_a_wide_header_takes_no_more_than_linear_time(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    header = ",".join(f"c{i}" for i in range(20_000))
+    path.write_text(f"{header}\n{header}\n", encoding="utf-8")
+    began = time.monotonic()
+    assert len(read_rows(path)[0]) == 20_000
+    assert time.monotonic() - began < 3
 
 
 def test_a_spreadsheet_without_rows_is_refused(tmp_path: Path) -> None:

@@ -126,14 +126,16 @@ def read_lexicon(path: Path) -> list[Term]:
         InputError: a key is missing or unknown, a value is not trimmed text, a term stands twice.
     """
     terms: list[Term] = []
+    seen: set[str] = set()
     for i, entry in enumerate(_read_entries(path, "terms")):
         where = f"{path}: terms[{i}]"
         checked = {key: _text(value, where, key) for key, value in _check_keys(entry, where, TERM_KEYS).items()}
         for key in checked:
             if not key.isidentifier() or key == "concept":
                 raise InputError(f"{where}: got the key {key!r}; allowed: an identifier other than 'concept'.")
-        if any(term["term"] == checked["term"] for term in terms):
+        if checked["term"] in seen:
             raise InputError(f"{where}: got the term {checked['term']!r} again; allowed: each term once.")
+        seen.add(checked["term"])
         terms.append(checked)
     return terms
 
@@ -229,10 +231,12 @@ def _lexicon_files(templates: list[Template], lexicons: Path, path: Path) -> dic
 
 def _read_templates(path: Path) -> list[Template]:
     templates: list[Template] = []
+    seen: set[str] = set()
     for i, entry in enumerate(_read_entries(path, "templates")):
         template = _template(entry, f"{path}: templates[{i}]")
-        if any(template.id == other.id for other in templates):
+        if template.id in seen:
             raise InputError(f"{path}: templates[{i}]: got the id {template.id!r} again; allowed: each id once.")
+        seen.add(template.id)
         templates.append(template)
     return templates
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -104,7 +105,7 @@ def _frame(path: Path, header: Sequence[str], rows: list[list[str]]) -> pd.DataF
 
 def _checked(path: Path, header: Sequence[str], rows: list[list[str]]) -> Sheet:
     names = [name.strip() or f"Unnamed: {i}" for i, name in enumerate(header)]
-    twice = sorted({name for name in names if names.count(name) > 1})
+    twice = sorted(name for name, count in Counter(names).items() if count > 1)
     if twice:
         raise InputError(f"{path}: got the column {twice[0]!r} twice; allowed: each column once.")
     while rows and not any(rows[-1]):  # spreadsheets export empty rows at the end
