@@ -17,7 +17,8 @@ rule fetch_model:
     conda:
         "../envs/models.yaml"
     resources:
-        mem_mb=4000,
+        # Its weights are mapped into memory, one file (of 5 GB, say) after another.
+        mem_mb=8000,
         runtime=240,
     params:
         id=lambda w: CONFIG["models"][w.model]["id"],

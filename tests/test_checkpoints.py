@@ -80,11 +80,19 @@ def change(folder: Path, how: Callable[[dict[str, torch.Tensor]], Any]) -> None:
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
 
 
+def warnings_of(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """Return what was said of checkpoints in warnings."""
+    return [record.getMessage() for record in caplog.records if record.name == "leakscope.checkpoints"]
+
+
 @pytest.mark.parametrize("name", GOOD)
-def test_a_whole_model_is_believed_whatever_it_ties_or_computes_anew(name: str, tmp_path: Path) -> None:
+def test_a_whole_model_is_believed_whatever_it_ties_or_computes_anew(
+    name: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     loader, architecture, changes = GOOD[name]
     folder = save_model(tmp_path, loader.from_config(small_config(architecture, **changes)))
     check_checkpoint(folder)
+    assert not warnings_of(caplog)
     assert open_model(describe_folder(folder, "local"), LOADING, KINDS).model.training is False
 
 
@@ -150,6 +158,49 @@ def test_what_a_model_does_not_take_may_be_anything_and_infinity_may_be_meant(tm
         "other.weight": torch.ones(2) * torch.nan,
     }
     change(folder, lambda weights: weights.update(unused))
+    check_checkpoint(folder)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "settings", "unused"),
+    [
+        # Of each of two layers, the biases of three projections; or all nine weights of one of two layers.
+        ("qwen2", {"model_type": "llama"}, "model.layers.0.self_attn.k_proj.bias and 5 more"),
+        ("llama", {"num_hidden_layers": 1}, "model.layers.1.input_layernorm.weight and 8 more"),
+    ],
+)
+def test_weights_that_a_model_has_no_place_for_are_told_of_once(
+    architecture: str, settings: dict[str, Any], unused: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = save_model(tmp_path, AutoModelForCausalLM.from_config(small_config(architecture)))
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    (folder / "config.json").write_text(json.dumps({**config, **settings}))
+    check_checkpoint(folder)
+    assert warnings_of(caplog) == [
+        f"model {folder}: has no place for its weights {unused}, so this may be another model than its config.json says"
+    ]
+
+
+def test_heads_of_other_tasks_are_not_told_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    folder = save_model(tmp_path, AutoModelForMaskedLM.from_config(small_config("bert")))
+    names = ("cls.seq_relationship.weight", "bert.pooler.dense.weight", "score.weight", "a.rotary_emb.inv_freq")
+    change(folder, lambda weights: weights.update({name: torch.ones(2) for name in names}))
+    check_checkpoint(folder)
+    assert not warnings_of(caplog)
+
+
+@pytest.mark.parametrize(("dtype", "name"), [(torch.int8, "I8"), (torch.bool, "BOOL"), (torch.complex64, "C64")])
+def test_weights_that_are_not_of_floating_point_are_refused(dtype: torch.dtype, name: str, tmp_path: Path) -> None:
+    folder = save_model(tmp_path, AutoModelForCausalLM.from_config(small_config()))
+    change(folder, lambda weights: weights.update({"model.norm.weight": weights["model.norm.weight"].to(dtype)}))
+    with pytest.raises(InputError, match=rf"got weights model\.norm\.weight of format {name}, and no") as error:
+        check_checkpoint(folder)
+    assert "\n" not in str(error.value)
+
+
+def test_whole_numbers_beside_the_weights_do_no_harm(tmp_path: Path) -> None:
+    folder = save_model(tmp_path, AutoModelForMaskedLM.from_config(small_config("bert")))
+    change(folder, lambda weights: weights.update({"bert.embeddings.position_ids": torch.arange(64)[None]}))
     check_checkpoint(folder)
 
 
@@ -222,3 +273,22 @@ def test_an_encoder_needs_all_weights_but_those_of_a_pooler_that_nobody_asks(tmp
         InputError, match=r"scorers: model 'e': its weights lack encoder\.layer\.1\.output\.dense\.bias;"
     ):
         check_encoder(folder, "e")
+
+
+def test_the_parts_of_an_encoder_are_looked_at_where_its_modules_lie(tmp_path: Path) -> None:
+    folder = save_model(tmp_path / "0_Transformer", AutoModel.from_config(small_config("bert")))
+    (tmp_path / "1_Pooling").mkdir()
+    modules = [{"idx": i, "path": path} for i, path in enumerate(("0_Transformer", "1_Pooling"))]
+    (tmp_path / "modules.json").write_text(json.dumps(modules))
+    check_encoder(tmp_path, "e")
+    change(folder, lambda weights: weights.pop("encoder.layer.1.output.dense.bias"))
+    with pytest.raises(InputError, match=r"model 'e': its weights lack encoder\.layer\.1\.output\.dense\.bias;"):
+        check_encoder(tmp_path, "e")
+
+
+@pytest.mark.parametrize("modules", [{}, [1], [{}], [{"path": "/dev"}], [{"path": "../other"}], [{"path": "\0"}]])
+def test_the_parts_of_an_encoder_lie_inside_it(modules: object, tmp_path: Path) -> None:
+    (tmp_path / "modules.json").write_text(json.dumps(modules))
+    with pytest.raises(InputError, match=r"modules\.json: got .*; allowed: a list of objects") as error:
+        check_encoder(tmp_path, "e")
+    assert "\n" not in str(error.value)

@@ -23,7 +23,7 @@ from leakscope.errors import InputError
 from leakscope.features.texts import read_texts as read_corpus_texts
 from leakscope.ground import corpora
 from leakscope.ground.corpora import read_texts
-from leakscope.manifests import describe_folder, hash_files
+from leakscope.manifests import check_model_folder, describe_folder, hash_files, weight_files
 from leakscope.reading import LONGEST_LINE, check_regular, parse_json, read_json, read_object, read_utf8
 from leakscope.reading_yaml import LARGEST_YAML, parse_yaml, read_yaml
 from leakscope.row_counts import count_rows
@@ -116,6 +116,56 @@ def test_a_model_folder_is_looked_at_before_a_run_is_planned(tmp_path: Path, mak
     config["models"]["m"]["source"] = "scores"
     config["study"]["scorers"], config["scorers"] = ["s"], {"s": {"model": str(tmp_path)}}
     assert f"{tmp_path / name}: got a" in refusal(lambda: check_study(config))
+
+
+@pytest.mark.parametrize("make", [endless, fifo])
+def test_the_folders_inside_a_model_folder_are_looked_at_too(tmp_path: Path, make: Callable) -> None:
+    elsewhere, folder = tmp_path / "elsewhere", tmp_path / "model"
+    (elsewhere / "pooling").mkdir(parents=True)
+    folder.mkdir()
+    (folder / "1_Pooling").symlink_to(elsewhere)
+    (elsewhere / "around").symlink_to(folder)
+    nowhere(elsewhere / "last-run")  # of programs that log a training; nothing reads it
+    check_model_folder(folder)
+    make(elsewhere / "pooling/config.json")
+    assert f"{folder}/1_Pooling/pooling/config.json: got a" in refusal(lambda: check_model_folder(folder))
+
+
+def test_a_model_folder_without_end_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("leakscope.manifests.MOST_FILES", 2)
+    for name in ("a", "b"):
+        (tmp_path / name).touch()
+    check_model_folder(tmp_path)
+    (tmp_path / "c").touch()
+    expected = f"{tmp_path}: got more than 2 files; allowed: a folder of one model."
+    assert refusal(lambda: check_model_folder(tmp_path)) == expected
+
+
+@pytest.mark.parametrize(
+    ("index", "part"),
+    [
+        ({"metadata": {}, "weight_map": {"w": "/dev/zero"}}, "'/dev/zero' for 'w'"),
+        ({"metadata": {}, "weight_map": {"w": "../b.safetensors"}}, "'../b.safetensors' for 'w'"),
+        ({"metadata": {}, "weight_map": {"w": "lost.safetensors"}}, "'lost.safetensors' for 'w'"),
+        ({"metadata": {}, "weight_map": {"w": "a\0"}}, "for 'w'"),
+        ({"metadata": {}, "weight_map": {"w": "inside"}}, "got a folder"),
+        ({"metadata": {}, "weight_map": {"w": 1}}, "1 for 'w'"),
+        ({"metadata": {}, "weight_map": ["a"]}, "no object 'weight_map'"),
+        ({"weight_map": {}}, "no object 'metadata'"),
+        ([], "a JSON list"),
+    ],
+)
+def test_a_list_of_weights_names_regular_files_beside_it(tmp_path: Path, index: object, part: str) -> None:
+    folder = tmp_path / "model"
+    (folder / "inside").mkdir(parents=True)
+    (tmp_path / "b.safetensors").touch()
+    (folder / "a.safetensors").symlink_to(tmp_path / "b.safetensors")  # so the hub's cache is made
+    path = folder / "model.safetensors.index.json"
+    path.write_text(json.dumps({"metadata": {}, "weight_map": {"w": "a.safetensors"}}))
+    check_model_folder(folder)
+    assert weight_files(folder) == [folder / "a.safetensors"]
+    path.write_text(json.dumps(index))
+    assert part in refusal(lambda: check_model_folder(folder))
 
 
 @pytest.mark.parametrize("name", ["t.csv", "t.tsv", "t.jsonl"])

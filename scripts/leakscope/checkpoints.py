@@ -7,9 +7,9 @@ its files, so that only its own jobs wait; and whenever it is loaded, which none
 
 from __future__ import annotations
 
-import json
 import logging
 import math
+import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +20,8 @@ from transformers import AutoConfig
 
 from leakscope.errors import InputError
 from leakscope.kinds import kind_of, loader_of
+from leakscope.manifests import weight_files
+from leakscope.reading import read_json
 
 if TYPE_CHECKING:
     import torch
@@ -27,56 +29,57 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 # Of transformers: a table of what does not fit, and of layers that are not divided over devices.
 TALKATIVE = ("transformers.modeling_utils", "transformers.distributed.tensor_parallel")
 NUMBERS_AT_ONCE = 2**24
 # Formats of one byte are not compared; each goes with scales of two bytes and more.
 SMALLEST_CHECKED = 2
+# As the headers of files name formats of floating point, of one byte (F8_E4M3) and more.
+FLOATING = ("F", "BF")
+# Heads of other tasks, and buffers of old versions, that many models carry along and no text needs.
+HARMLESS = re.compile(
+    r"(^|\.)(score|classifier|sop_classifier|seq_relationship|predictions|pooler)\."
+    r"|(rotary_emb\.inv_freq|attn\.bias|attention\.bias|masked_bias|position_ids)$"
+)
 
 
 def check_checkpoint(folder: Path, name: str | None = None) -> None:
     """Check the weights in a model folder, of any kind of language model, without loading the model.
 
     Headers say what is there; of each weight that the model takes, the largest value is read, which is no number if any
-    is none. Checkpoints that need a package or code of their own to be read are passed over here.
+    is none. Weights that the model has no place for are told of in a warning. Checkpoints that need a package or code
+    of their own to be read are passed over here.
 
     Args:
         folder: of the model.
         name: of the model, for messages; None: its folder.
 
     Raises:
-        InputError: a weight is missing, has another shape, or holds NaN.
+        InputError: a weight is missing, has another shape, is of whole numbers, or holds NaN; or the list of the files
+            of weights is wrong.
     """
-    found = _planned(folder, lambda config: loader_of(kind_of(config)))
-    if found is not None:
-        check_weights(name or str(folder), *found)
-        _check_numbers(name or str(folder), folder, found[1]["unexpected_keys"])
+    planned = _planned(folder, lambda config: loader_of(kind_of(config)))
+    if planned is not None:
+        where, (model, found) = name or str(folder), planned
+        check_weights(where, model, found)
+        _tell_unused(where, found["unexpected_keys"])
+        _check_formats(where, folder, {name for name, _ in model.named_parameters(remove_duplicate=False)})
+        _check_numbers(where, folder, found["unexpected_keys"])
 
 
 def check_encoder(folder: Path, name: str) -> None:
     """Check that an encoder's folder holds all weights of the encoder; what pools them in BERT's own way is not used.
 
     Args:
-        folder: of the encoder; of several models in one, as SentenceBERT has them, the outermost is looked at.
+        folder: of the encoder, and of its parts where its ``modules.json`` names folders inside it, as those of
+            SentenceBERT do; those of parts inside parts are not looked at.
         name: of the encoder, for messages.
 
     Raises:
-        InputError: a weight is missing.
+        InputError: a weight is missing, or ``modules.json`` is wrong.
     """
-    # Imported here: it costs seconds.
-    from transformers import AutoModel
-
-    # Of encoder–decoder models some take the encoder alone.
-    found = _planned(folder, lambda config: None if getattr(config, "is_encoder_decoder", False) else AutoModel)
-    if found is None:
-        return
-    lacking = [name for name in _lacking(*found) if not name.startswith("pooler.")]
-    if lacking:
-        raise InputError(
-            f"scorers: model {name!r}: its weights lack {lacking[0]}{_more(lacking)}; allowed: a folder with all "
-            "weights of an encoder."
-        )
+    for part in _parts_of_encoder(folder):
+        _check_part(part, name)
 
 
 def check_weights(where: str, model: torch.nn.Module, found: Mapping[str, Any]) -> None:
@@ -128,6 +131,41 @@ def quiet() -> Iterator[None]:
             talkative.setLevel(level)
 
 
+def _parts_of_encoder(folder: Path) -> list[Path]:
+    """Return the folders of an encoder's parts, and its own, in which BERTScore looks."""
+    path = folder / "modules.json"
+    if not path.exists():
+        return [folder]
+    allowed = "a list of objects, each with the `path` of a folder inside this one"
+    modules = read_json(path, allowed)
+    if not isinstance(modules, list):
+        raise InputError(f"{path}: got a JSON {type(modules).__name__}; allowed: {allowed}.")
+    parts = [folder]
+    for module in modules:
+        name = module.get("path") if isinstance(module, dict) else None
+        if not isinstance(name, str) or Path(name).is_absolute() or ".." in Path(name).parts or "\0" in name:
+            raise InputError(f"{path}: got the path {name!r}; allowed: {allowed}.")
+        parts.append(folder / name)
+    return list(dict.fromkeys(parts))
+
+
+def _check_part(folder: Path, name: str) -> None:
+    """Check that a folder, if it holds weights of a model of transformers, holds all of them."""
+    # Imported here: it costs seconds.
+    from transformers import AutoModel
+
+    # Of encoder–decoder models some take the encoder alone.
+    found = _planned(folder, lambda config: None if getattr(config, "is_encoder_decoder", False) else AutoModel)
+    if found is None:
+        return
+    lacking = [name for name in _lacking(*found) if not name.startswith("pooler.")]
+    if lacking:
+        raise InputError(
+            f"scorers: model {name!r}: its weights lack {lacking[0]}{_more(lacking)}; allowed: a folder with all "
+            "weights of an encoder."
+        )
+
+
 def _more(names: Collection[Any]) -> str:
     """Return how many there are beside the one that is named."""
     return f" and {len(names) - 1:,} more" if len(names) > 1 else ""
@@ -145,7 +183,7 @@ def _planned(
     import torch
     from transformers.utils import logging as of_transformers
 
-    if not any((folder / name).exists() for name in (WEIGHTS, INDEX)):
+    if not weight_files(folder):
         return None  # others have no headers
     of_transformers.disable_progress_bar()
     try:
@@ -168,9 +206,34 @@ def _planned(
     return model, found
 
 
+def _tell_unused(where: str, unexpected: Collection[str]) -> None:
+    """Warn of weights that a model has no place for: a model of another kind, or depth, writes texts without them."""
+    unused = sorted(name for name in unexpected if not HARMLESS.search(name))
+    if unused:
+        logger.warning(
+            "model %s: has no place for its weights %s%s, so this may be another model than its config.json says",
+            where,
+            unused[0],
+            _more(unused),
+        )
+
+
+def _check_formats(where: str, folder: Path, weights: Collection[str]) -> None:
+    """Check that no weight of a model is saved as whole numbers, truth values or complex numbers."""
+    for file in weight_files(folder):
+        with safe_open(file, framework="pt") as there:
+            for name in there.keys():  # noqa: SIM118
+                found = there.get_slice(name).get_dtype()
+                if name in weights and not found.startswith(FLOATING):
+                    raise InputError(
+                        f"model {where}: got weights {name} of format {found}, and no quantization_config in its "
+                        "config.json; allowed: floating point."
+                    )
+
+
 def _check_numbers(where: str, folder: Path, unused: Collection[str]) -> None:
     """Check that no weight holds NaN; infinity may be meant, in a bias for tokens that are never to be said."""
-    for file in _weight_files(folder):
+    for file in weight_files(folder):
         with safe_open(file, framework="pt") as weights:
             for name in weights.keys():  # noqa: SIM118
                 if name not in unused and any(bool(part.amax().isnan()) for part in _parts(weights, name)):
@@ -178,14 +241,6 @@ def _check_numbers(where: str, folder: Path, unused: Collection[str]) -> None:
                         f"model {where}: its weights {name} hold values that are no numbers; allowed: a checkpoint "
                         "whose training or conversion did not fail."
                     )
-
-
-def _weight_files(folder: Path) -> list[Path]:
-    """Return the files that transformers loads, and no copies beside them."""
-    if (folder / WEIGHTS).exists():
-        return [folder / WEIGHTS]
-    index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
-    return [folder / name for name in sorted(set(index["weight_map"].values()))]
 
 
 def _parts(weights: Any, name: str) -> Iterator[torch.Tensor]:

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+import os
+import stat
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from leakscope.errors import InputError
-from leakscope.reading import check_regular
+from leakscope.reading import check_regular, read_object
 from leakscope.writing import replacing
 
 READ_AT_ONCE = 2**20
 WEIGHTS = ".safetensors"
+# As transformers names the one file of weights, and the list of several.
+WHOLE, INDEX = "model.safetensors", "model.safetensors.index.json"
+# Files in a model's folder and the folders inside it; with many checkpoints of a training, some thousands.
+MOST_FILES = 100_000
 SETTINGS_FILES = ("*.json", "*.jinja", "*.model", "*.txt", "*.tiktoken", "*.py")
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt")
 # What this workflow itself puts beside a model.
@@ -126,12 +132,64 @@ def model_files(folder: Path) -> list[Path]:
 def check_model_folder(folder: Path) -> None:
     """Check that a model folder holds regular files and folders alone, before any of them is opened.
 
+    In the folders inside it, which few models read, only what would never end is looked for.
+
     Raises:
-        InputError: one is a device, a FIFO or a link to nothing, of which reading has no end or no beginning.
+        InputError: one is a device, a FIFO or (in the folder itself) a link to nothing, of which reading has no end or
+            no beginning; there are more than ``MOST_FILES``; or the list of weights is wrong (see ``weight_files``).
     """
     for path in sorted(folder.iterdir()):
         if not path.is_dir():
             check_regular(path)
+    for n_files, path in enumerate(_files_below(folder)):
+        if n_files == MOST_FILES:
+            raise InputError(f"{folder}: got more than {MOST_FILES:,} files; allowed: a folder of one model.")
+        if _never_ends(path):
+            check_regular(path)
+    weight_files(folder)
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """Return the files of weights that transformers loads from a model folder, and no copies beside them.
+
+    Raises:
+        InputError: the list of several is not as transformers writes it, or names what is no regular file in the
+            folder. Links to regular files, of which the hub's cache is made, are.
+    """
+    if (folder / WHOLE).exists() or not (folder / INDEX).exists():
+        return [path for path in [folder / WHOLE] if path.exists()]
+    allowed = "objects `metadata` and `weight_map`, the file of each weight, as `save_pretrained` writes them"
+    index = read_object(folder / INDEX, allowed)
+    for key in ("metadata", "weight_map"):
+        if not isinstance(index.get(key), dict):
+            raise InputError(f"{folder / INDEX}: got no object {key!r}; allowed: {allowed}.")
+    here = {path.name for path in folder.iterdir()}
+    for weight, name in index["weight_map"].items():
+        if not isinstance(name, str) or name not in here:
+            raise InputError(f"{folder / INDEX}: got {name!r} for {weight!r}; allowed: the name of a file beside it.")
+    files = [folder / name for name in sorted(set(index["weight_map"].values()))]
+    for file in files:
+        check_regular(file)
+    return files
+
+
+def _files_below(folder: Path) -> Iterator[Path]:
+    """Yield the files in the folders inside a folder; links to folders are followed, each folder is entered once."""
+    seen = {os.path.realpath(folder)}
+    for here, folders, names in os.walk(folder, followlinks=True):
+        inside = {os.path.realpath(Path(here, name)): name for name in sorted(folders)}
+        folders[:] = [name for real, name in inside.items() if real not in seen]
+        seen.update(inside)
+        yield from (Path(here, name) for name in sorted(names))
+
+
+def _never_ends(path: Path) -> bool:
+    """Say whether opening or reading a file may have no end."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return False
+    return stat.S_ISFIFO(mode) or stat.S_ISCHR(mode) or stat.S_ISBLK(mode)
 
 
 def has_tokenizer(folder: Path) -> bool:
