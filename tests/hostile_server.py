@@ -50,14 +50,14 @@ def hostile_server(mischief: Mischief) -> Iterator[HostileServer]:
         server.listener.close()
 
 
-def drip(beginning: bytes) -> Mischief:
-    """Send a beginning at once, then one byte each twentieth of a second, for ever."""
+def drip(beginning: bytes, drop: bytes = b" ") -> Mischief:
+    """Send a beginning at once, then one byte, or what else drops, each twentieth of a second, for ever."""
 
     def send(connection: socket.socket) -> None:
         connection.sendall(beginning)
         while True:
             threading.Event().wait(0.05)
-            connection.sendall(b" ")
+            connection.sendall(drop)
 
     return send
 

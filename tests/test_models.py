@@ -2,14 +2,17 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from pathlib import Path
 
 import pytest
 import torch
+from huggingface_hub import close_session
 from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
 
 from helpers import LOADING, SETTINGS
-from leakscope import fetch
+from hostile_server import HEAD, Mischief, drip, hostile_server, say
+from leakscope import fetch, redaction
 from leakscope.errors import InputError
 from leakscope.fetch import fetch_snapshot
 from leakscope.manifests import describe_folder, hash_files, read_manifest, write_manifest
@@ -179,6 +182,50 @@ def test_an_unreachable_hub_is_tried_again_and_then_one_clear_line(monkeypatch: 
         fetch_snapshot("someone/model", "main", sleep=pauses.append)
     assert len(tries) == 3
     assert pauses == [1.0, 2.0]
+
+
+def ask_hostile_hub(mischief: Mischief, monkeypatch: pytest.MonkeyPatch, folder: Path) -> str:
+    """Return what is said of a hub that means no good; it is asked once, with the token of `hf auth login`."""
+    for name in fetch.TOKENS:
+        monkeypatch.delenv(name, raising=False)
+    (folder / "token").write_text("s3cret-of-a-file")
+    monkeypatch.setattr(fetch, "ATTEMPTS", 1)
+    with hostile_server(mischief) as server:
+        settings = {
+            "HF_HUB_OFFLINE": False,
+            "HF_HUB_CACHE": str(folder),
+            "HF_TOKEN_PATH": str(folder / "token"),
+            "HF_HUB_DOWNLOAD_TIMEOUT": 0.1,
+            "ENDPOINT": server.url,
+        }
+        for name, value in settings.items():
+            monkeypatch.setattr(fetch.constants, name, value)
+        with pytest.raises(InputError) as caught:
+            fetch_snapshot("someone/model", "main")
+        assert b"s3cret-of-a-file" in server.requests[0]
+    close_session()
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_a_hub_that_repeats_the_token_of_a_file_does_not_give_it_away(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(redaction, "_key_values", set())
+    said = ask_hostile_hub(say(b"{}", b"418 s3cret-of-a-file"), monkeypatch, tmp_path)
+    assert "the hub cannot be reached" in said
+    assert "418 ***" in said
+    assert "s3cret" not in said
+
+
+@pytest.mark.parametrize("drop", [b"x", b"HTTP/1.1 100 Continue\r\n\r\n"])
+def test_a_hub_whose_header_has_no_end_is_given_up(
+    drop: bytes, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    beginning = HEAD + b"X-Long: " if drop == b"x" else b""
+    began = time.monotonic()
+    assert "no whole answer in 0.6 seconds" in ask_hostile_hub(drip(beginning, drop), monkeypatch, tmp_path)
+    assert time.monotonic() - began < 4
 
 
 def test_a_hub_that_answers_at_last_gives_the_resolved_commit(

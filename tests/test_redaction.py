@@ -7,8 +7,10 @@ import html
 import json
 import logging
 import sys
+import threading
 import time
 import traceback
+import weakref
 from pathlib import Path
 from urllib.parse import quote, quote_plus
 
@@ -100,7 +102,13 @@ def test_of_two_secrets_the_longer_is_hidden_first(monkeypatch: pytest.MonkeyPat
         ("http://h?X-Amz-Signature=x#access_token=y", "http://h?X-Amz-Signature=***#access_token=***"),
         (f"sent hf_{'aB3' * 12}.", "sent ***."),
         (f"sent sk-proj-{'aB3_' * 12}.", "sent ***."),
+        ('["Authorization: Token x"] ', '["Authorization: ***"] '),
+        (r"{\"Authorization\": \"Token x\"}", r"{\"Authorization\": \"***\"}"),
+        ('{"authorization": "x, y"}', '{"authorization": "***, y"}'),
+        ("sent Bearer x; allowed: a", "sent Bearer ***; allowed: a"),
+        ("sent Basic dTpw, bearer  x", "sent Basic ***, bearer ***"),
         # No secrets.
+        ("basic words", "basic words"),
         ("https://x.org:8080/a@b", "https://x.org:8080/a@b"),
         ("https://x.org/@scope/x", "https://x.org/@scope/x"),
         ("git@host.org:owner/x.git", "git@host.org:owner/x.git"),
@@ -119,7 +127,20 @@ def test_what_looks_like_a_secret_is_hidden(text: str, hidden: str) -> None:
 
 def test_hiding_takes_no_longer_than_reading() -> None:
     began = time.monotonic()
-    for unit in ("://a:b", "a@:", "?key=", "a:", "user:pw@", "A/+", "%73", "\\", "%5c", "&amp;"):
+    for unit in (
+        "://a:b",
+        "a@:",
+        "?key=",
+        "a:",
+        "user:pw@",
+        "A/+",
+        "%73",
+        "\\",
+        "%5c",
+        "&amp;",
+        "Bearer ",
+        "authorization: ",
+    ):
         hide(unit * 30_000 + "@")
         hide_key(unit * 30_000, KEY)
     assert time.monotonic() - began < 5
@@ -127,6 +148,7 @@ def test_hiding_takes_no_longer_than_reading() -> None:
 
 def test_names_of_secrets() -> None:
     secret = ["api_key", "key", "Authorization", "hf-token", "client_secret", "password", "X-Amz-Credential"]
+    secret += ["bearer", "pass", "db_passphrase", "jwt", "Set-Cookie"]
     assert all(map(is_secret_name, secret))
     assert not any(map(is_secret_name, ["tokens", "max_tokens", "keys", "tokenizer", "keyword", "author"]))
     assert hide_in({"a": [{"api_key": "x", "b": 1}]}) == {"a": [{"api_key": "***", "b": 1}]}
@@ -145,11 +167,18 @@ def test_an_error_hides_and_what_is_shown_of_a_value_is_hidden_before_it_is_cut(
         ("http://user:pw@host/v1", "x: got an address with a user or password before @; allowed: one without; name"),
         ("http://pw@host", "x: got an address with a user or password before @"),
         ("http://user:p/w@host", "x: got an address with a user or password before @"),
+        ("http://user:12/34pw@host/v1", "x: got an address with a user or password before @"),
+        ("http://user%3Apw%40h/", "x: got an address with a user or password before @"),
+        ("http://user:pw\uff20h/", "x: got an address with a user or password before @"),
+        ("http://h/v1;api_key=pw", "x: got an address with a part after ?, # or ;; allowed: one without; name the"),
+        ("http://h/v1%3Fapi_key=pw", "x: got an address with a part after ?, # or ;"),
+        ("http://h/v1%253bpw", "x: got an address with a part after ?, # or ;"),
+        ("http://h/api%5Fkey=pw/v1", "x: got an address with a key in its path; allowed: one without; name the"),
         ("http://user:p w@host", "x: got an address with a user or password before @"),
         ("user:pw@host", "x: got an address with a user or password before @"),
-        ("http://host/v1?api_key=pw", "x: got an address with a part after ? or #; allowed: one without; name the"),
-        ("http://host/v1?k=pw", "x: got an address with a part after ? or #"),
-        ("http://host/v1#pw", "x: got an address with a part after ? or #"),
+        ("http://host/v1?api_key=pw", "x: got an address with a part after ?, # or ;; allowed: one without; name the"),
+        ("http://host/v1?k=pw", "x: got an address with a part after ?, # or ;"),
+        ("http://host/v1#pw", "x: got an address with a part after ?, # or ;"),
         ("http://ho st", "x: got the address 'http://ho st'; allowed: http://... or https://..."),
         ("http://host:99999", "x: got the address 'http://host:99999'"),
         ("http://host\n/", r"x: got the address 'http://host\n/'"),
@@ -165,7 +194,8 @@ def test_an_address_with_a_secret_is_refused_and_not_repeated(url: str, message:
 
 
 @pytest.mark.parametrize(
-    "url", ["http://localhost:8000/v1", "HTTPS://api.x.org", "http://[::1]:80/@a", "http://münchen.de"]
+    "url",
+    ["http://localhost:8000/v1", "HTTPS://api.x.org", "http://[::1]:80/a", "http://münchen.de", "http://h/model=a"],
 )
 def test_an_address_without_one_is_taken(url: str) -> None:
     check_address(url, "x")
@@ -218,6 +248,30 @@ def test_every_logger_handler_and_traceback_is_hidden(
     assert "KeyError: '***'" in shown.err
     assert "s3cret-key" not in log.read_text() + shown.out + shown.err
     library.handlers.clear()
+
+
+def test_what_is_raised_where_nobody_can_catch_it_is_hidden(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Closing:
+        def __repr__(self) -> str:
+            return "of s3cret-key"
+
+        def __call__(self, _: object) -> None:
+            raise KeyError("s3cret-key")
+
+    monkeypatch.setenv("HF_TOKEN", "s3cret-key")
+    for module, hook in ((sys, "unraisablehook"), (sys, "excepthook"), (threading, "excepthook")):
+        monkeypatch.setattr(module, hook, getattr(module, hook))
+    redaction.hide_in_logs()
+    gone = Closing()
+    watched = weakref.ref(gone, Closing())  # is called when what it refers to is gone
+    del gone
+    assert watched() is None
+    shown = capsys.readouterr().err
+    assert "of ***\nTraceback" in shown
+    assert shown.endswith("KeyError: '***'\n")
+    assert "s3cret-key" not in shown
 
 
 def test_a_message_that_cannot_be_put_together_does_not_end_a_job(tmp_path: Path) -> None:

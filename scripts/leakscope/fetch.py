@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
-from huggingface_hub import constants, set_client_factory, snapshot_download
+from huggingface_hub import constants, get_token, set_client_factory, snapshot_download
 from huggingface_hub.errors import (
     GatedRepoError,
     HFValidationError,
@@ -19,11 +19,12 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
-from huggingface_hub.utils._http import default_client_factory
+from huggingface_hub.utils._http import hf_request_event_hook
 
 from leakscope.errors import InputError
-from leakscope.http import LimitedStream, brief
+from leakscope.http import LimitedStream, brief, within
 from leakscope.manifests import hash_model
+from leakscope.redaction import remember_value
 from leakscope.servers import read_key
 
 # Weights as safetensors only: pickled weights run code when they are loaded.
@@ -89,6 +90,8 @@ def fetch_folder(
     set_client_factory(_impatient_client)
     for attempt in range(ATTEMPTS):
         try:
+            # Of `hf auth login`, in a file; what asks for it anew sends it.
+            remember_value(get_token() or "")
             return Path(snapshot_download(repo_id, revision=revision, allow_patterns=list(patterns)))
         except GatedRepoError as error:
             raise InputError(
@@ -131,15 +134,30 @@ def cached_folder(repo_id: str, commit: str, *, patterns: Sequence[str] = PATTER
     return Path(found)
 
 
-def _impatient_client() -> Any:
+class _ImpatientClient(httpx2.Client):
+    """A client that gives up where an answer does not begin, or its header has no end."""
+
+    def send(self, request: httpx2.Request, **how: Any) -> httpx2.Response:
+        """Return what is answered, to the end of its header, and of all of it where it is no stream.
+
+        Raises:
+            httpx2.ReadTimeout: it is late.
+        """
+        seconds = WAITS * constants.HF_HUB_DOWNLOAD_TIMEOUT
+        send = super().send
+        try:
+            return within(seconds, lambda: send(request, **how))
+        except TimeoutError as error:
+            raise httpx2.ReadTimeout(f"no whole answer in {seconds:g} seconds", request=request) from error
+
+
+def _impatient_client() -> httpx2.Client:
     """Return the hub's client, made to give up where a connection is taken and nothing comes, or no end of it.
 
     Some of its requests have no time limit, and it makes itself a new session when a connection breaks.
     """
-    client = default_client_factory()
-    hooks = {kind: list(client.event_hooks[kind]) for kind in ("request", "response")}
-    client.event_hooks = {"request": [*hooks["request"], _limit], "response": [*hooks["response"], _limit_listing]}
-    return client
+    hooks = {"request": [hf_request_event_hook, _limit], "response": [_limit_listing]}
+    return _ImpatientClient(event_hooks=hooks, follow_redirects=True, timeout=None)
 
 
 def _limit(request: httpx2.Request) -> None:
@@ -151,9 +169,10 @@ def _limit(request: httpx2.Request) -> None:
 
 
 def _limit_listing(response: httpx2.Response) -> None:
-    if not _is_listing(response.request):
+    listing = _is_listing(response.request)
+    if not (listing or response.is_error):
         return
-    if response.headers.get("Content-Encoding", "identity") != "identity":
+    if listing and response.headers.get("Content-Encoding", "identity") != "identity":
         raise httpx2.ReadError("an answer that is packed, which was not asked for")
     assert isinstance(response.stream, httpx2.SyncByteStream)
     end = time.monotonic() + WAITS * constants.HF_HUB_DOWNLOAD_TIMEOUT

@@ -9,9 +9,10 @@ import email.utils
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from typing import Any, NamedTuple
+from contextvars import copy_context
+from typing import Any, NamedTuple, TypeVar
 
 import httpx2
 
@@ -23,8 +24,10 @@ LARGEST_ANSWER = 16 * 2**20
 LONGEST_REASON = 200
 # More of an answer is not looked at for a reason. Long enough that hiding keys in it never brings its end into view.
 LONGEST_SAID = 100_000
-# An answer that is late is given up by the thread that waits for it first, which ends then; see ``post_json``.
+# An answer that is late is given up by the thread that waits for it first, which ends then; see ``within``.
 GRACE = 0.5
+
+Result = TypeVar("Result")
 
 
 class Answer(NamedTuple):
@@ -91,8 +94,7 @@ class LimitedStream(httpx2.SyncByteStream):
 def post_json(http: httpx2.Client, url: str, payload: Any, seconds: float) -> Answer | Failure:
     """Return what a server answers, or why there is no answer; redirects are not followed, so no key goes elsewhere.
 
-    The client gives up on a server that is silent, and ``LimitedStream`` on one that goes on and on. Against one that
-    sends its headers byte by byte neither helps: its thread is left alone after ``seconds``.
+    The client gives up on a server that is silent, and ``LimitedStream`` on one that goes on and on.
 
     Args:
         http: the client, with what each request needs.
@@ -100,21 +102,36 @@ def post_json(http: httpx2.Client, url: str, payload: Any, seconds: float) -> An
         payload: plain JSON values.
         seconds: for the whole of it.
     """
-    done: Future[Answer | Failure] = Future()
+    try:
+        return within(seconds, lambda: _post(http, url, payload, seconds))
+    except TimeoutError:
+        return Failure(f"no whole answer in {seconds:g} seconds")
+
+
+def within(seconds: float, ask: Callable[[], Result]) -> Result:
+    """Return what ``ask`` returns.
+
+    Against a server that sends its headers byte by byte, or one `100 Continue` after the other, no time limit of the
+    client helps: its thread is left alone after ``seconds``.
+
+    Raises:
+        TimeoutError: it took longer.
+    """
+    done: Future[Result] = Future()
 
     def work() -> None:
         try:
-            done.set_result(_post(http, url, payload, seconds))
+            done.set_result(ask())
         except BaseException as error:
             done.set_exception(error)
 
-    threading.Thread(target=work, daemon=True).start()
+    threading.Thread(target=copy_context().run, args=(work,), daemon=True).start()
     try:
         return done.result(timeout=seconds + GRACE)
     except TimeoutError:
         if done.done():
             return done.result()
-        return Failure(f"no whole answer in {seconds:g} seconds")
+        raise
 
 
 def said(answer: Answer) -> str:

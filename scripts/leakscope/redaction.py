@@ -1,11 +1,12 @@
 """What others must not read: keys, tokens and passwords become ``***`` in every line that is written.
 
-Known are the values of variables of the environment that ``remember`` was told of or that are named like a token, and
-what looks like a secret: ``user:password@`` in an address, parameters such as ``api_key=``, tokens of the hub.
+Known are the values of variables of the environment that ``remember`` was told of or that are named like a token, those
+of ``remember_value``, and what looks like a secret: ``user:password@`` in an address, parameters such as ``api_key=``,
+what follows ``Authorization:``, ``Bearer`` and ``Basic``, tokens of the hub.
 ``InputError`` hides its own message, and ``hide_in_logs`` does so for all loggers and tracebacks of a process.
 
-Which variables hold keys is remembered for the life of the process, as logging remembers its handlers: a log line does
-not say whose key it may hold.
+Which variables hold keys, and such values, are remembered for the life of the process, as logging remembers its
+handlers: a log line does not say whose key it may hold.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ SHORTEST = 6
 LONGEST_SPELT = 200
 TOKEN_VARIABLE = re.compile(r"(?:\w*_)?(?:TOKEN|API_KEY|ACCESS_KEY|SECRET)", re.IGNORECASE)
 SECRET_NAME = re.compile(
-    r"(?:.*[_-])?(?:key|apikey|token|secret|passw(?:or)?d|pwd|auth|authorization|credentials?|sig|signature)",
+    r"(?:.*[_-])?(?:key|apikey|token|secret|passw(?:or)?d|pwd|pass|passphrase|auth|authorization"
+    r"|bearer|jwt|cookie|credentials?|sig|signature)",
     re.IGNORECASE,
 )
 # Without `://` only where a port or a path follows, and not in a path: mail addresses and files are no secrets.
@@ -38,6 +40,12 @@ USER = re.compile(r"(?<![\w.~%+/-])[\w.~%+-]*:[^\s@/]{1,500}@(?=[\w\[][\w.\]-]{0
 # Of passwords in which what an address must not hold was not encoded; a port is no password.
 USER_OF_ADDRESS = re.compile(r"(?<=://)(?:[^\s/?#]{1,500}|[^\s:/?#@]{0,500}:(?!\d+[/?#])\S{0,500})@")
 PARAMETER = re.compile(r"(?:(?<=[?&#])|(?<=&amp;))([\w.~%-]{1,60})=[^\s&;#\"'<>]+")
+# As headers have them: `Authorization: Token x` is hidden from its colon on, whatever the kind.
+AUTHORIZATION = re.compile(
+    r"(?<=authorization)([\\\"']{0,4}\s*+:\s*+[\\\"']{0,4}+)(?!\*\*\*)[^\s\\\"'<>,;]+(?: +[^\s\\\"'<>,;]+)?",
+    re.IGNORECASE,
+)
+BEARER = re.compile(r"\b((?i:bearer)|Basic)\s++[^\s\"'<>,;]+")
 # As the hub and OpenAI write them; names of people's folders are shorter.
 KNOWN_TOKEN = re.compile(r"\b(?:hf_[A-Za-z0-9]{30,}|sk-[\w-]{32,})")
 
@@ -50,6 +58,11 @@ def remember(variable: str) -> None:
     _key_variables.add(variable)
 
 
+def remember_value(value: str) -> None:
+    """Hide from now on a secret that stands in no variable of the environment, but in a file, say."""
+    _key_values.add(value)
+
+
 def hide(text: str) -> str:
     """Return a text in which everything that is secret, or looks so, is ``***``; hide first, then cut."""
     for value in _known_values():
@@ -57,6 +70,7 @@ def hide(text: str) -> str:
     if "@" in text:
         text = USER.sub(f"{HIDDEN}@", USER_OF_ADDRESS.sub(f"{HIDDEN}@", text))
     text = PARAMETER.sub(_hide_parameter, text)
+    text = BEARER.sub(rf"\1 {HIDDEN}", AUTHORIZATION.sub(rf"\1{HIDDEN}", text))
     return KNOWN_TOKEN.sub(HIDDEN, text)
 
 
@@ -82,6 +96,7 @@ def hide_in_logs() -> None:
     logging.setLogRecordFactory(_HiddenRecord)
     sys.excepthook = _print_hidden
     threading.excepthook = lambda failed: _print_hidden(failed.exc_type, failed.exc_value, failed.exc_traceback)
+    sys.unraisablehook = _print_unraisable
 
 
 class _HiddenRecord(logging.LogRecord):
@@ -105,13 +120,24 @@ def _print_hidden(kind: type[BaseException], error: BaseException | None, trace:
     sys.stderr.write(hide("".join(traceback.format_exception(kind, error, trace))))
 
 
+def _print_unraisable(failed: sys.UnraisableHookArgs) -> None:
+    """Print what was raised where nobody can catch it, in a ``__del__`` say, as Python does."""
+    try:
+        where = repr(failed.object)
+    except Exception:
+        where = "<object repr() failed>"
+    sys.stderr.write(hide(f"{failed.err_msg or 'Exception ignored in'}: {where}\n"))
+    _print_hidden(failed.exc_type, failed.exc_value, failed.exc_traceback)
+
+
 _key_variables: set[str] = set()
+_key_values: set[str] = set()
 
 
 def _known_values() -> list[str]:
     """Return the secrets of this process, the longest first: one may be part of another."""
     named = (value for name, value in os.environ.items() if name in _key_variables or TOKEN_VARIABLE.fullmatch(name))
-    values = {part for value in named for part in (value.strip(), "".join(value.split("\n")).strip())}
+    values = {part for value in (*named, *_key_values) for part in (value.strip(), "".join(value.split("\n")).strip())}
     return sorted((value for value in values if len(value) >= SHORTEST), key=lambda value: (-len(value), value))
 
 

@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import os
 import re
-from urllib.parse import SplitResult, urlsplit
+import unicodedata
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from leakscope.errors import InputError
-from leakscope.redaction import remember
+from leakscope.redaction import is_secret_name, remember
 
 PRINTABLE = re.compile(r"[ -~]*")
+# Encoded, too: some servers decode an address before they take it apart.
+USER_MARK = re.compile(r"@|%(?:25)*40")
+PART_MARK = re.compile(r"[?#;]|%(?:25)*(?:3f|23|3b)", re.IGNORECASE)
 NO_KEY = "this server is asked without a key"
 BY_VARIABLE = "name the environment variable that holds the key by `key_variable`"
 
@@ -26,15 +30,17 @@ def check_address(url: str, where: str, key: str = NO_KEY) -> None:
         key: what they say of a secret in it: where a key belongs, if it belongs anywhere.
 
     Raises:
-        InputError: it is no address of HTTP, or has a user, a password, a query or a fragment. What may be secret is
-            not repeated.
+        InputError: it is no address of HTTP, or may have a user, a password, parameters or a fragment in it. What may
+            be secret is not repeated.
     """
-    parsed = _split(url)
-    if "@" in url if parsed is None else "@" in parsed.netloc:
+    plain = unicodedata.normalize("NFKC", url)
+    if USER_MARK.search(plain):
         raise InputError(f"{where}: got an address with a user or password before @; allowed: one without; {key}.")
-    if parsed is not None and (parsed.query or parsed.fragment):
-        raise InputError(f"{where}: got an address with a part after ? or #; allowed: one without; {key}.")
-    if parsed is None:
+    if PART_MARK.search(plain):
+        raise InputError(f"{where}: got an address with a part after ?, # or ;; allowed: one without; {key}.")
+    if any(is_secret_name(part.partition("=")[0]) for part in re.split("[/&]", unquote(plain)) if "=" in part):
+        raise InputError(f"{where}: got an address with a key in its path; allowed: one without; {key}.")
+    if _split(url) is None:
         raise InputError(f"{where}: got the address {url!r}; allowed: http://... or https://...")
 
 
