@@ -303,8 +303,11 @@ def test_a_variant_of_an_edited_model_shares_its_edit_unless_it_names_another(co
         (
             "explainers/judge",
             judge(headers={"api-key": "s3cret"}),
-            'got an unknown key ({"api-key": "***"});',
+            "got an unknown key (***); allowed: att",
         ),
+        ("explainers/judge", judge(carrier="s3cret"), "judge.carrier: got an unknown key (***); allowed: attempts, ba"),
+        ("explainers/judge", {"kind": "local", "headers": ["X: s3cret"]}, "headers: got an unknown key (***); allo"),
+        ("explainers/judge", judge(key_variable="d41d8s3cret"), "got ***; allowed: the name of an environment variabl"),
         ("explainers/judge", judge(key_variable="s3cret-key"), "got ***; allowed: the name of an environment variable"),
         ("explainers/judge", judge(key_variable="BROKEN"), "the environment variable BROKEN: got a line break, a con"),
         ("effects/costs", [0], "config: features.effects.costs.0: got 0; allowed: a number above 0."),

@@ -26,6 +26,9 @@ SCHEMA = Path(__file__).parents[2] / "schemas" / "config.schema.json"
 LONGEST_SHOWN = 60
 # Where people write the key itself.
 KEY_VARIABLE = "key_variable"
+# Entries of which some kind has it.
+EXPLAINERS = ["features", "explainers"]
+ADDRESSES = ("base_url", "url")
 NUMBER = re.compile(r"[+-]?[0-9]*[.]?[0-9]+(e[+-]?[0-9]+)?", re.IGNORECASE)
 TYPES = {
     "object": "a mapping",
@@ -142,6 +145,9 @@ def show(value: object, key: object = "") -> str:
     """
     if is_secret_name(str(key)) or key == KEY_VARIABLE:
         return HIDDEN
+    if key in ADDRESSES and isinstance(value, str):
+        # Without http:// it is known for an address by what follows its host.
+        value = hide(f"{value}/")[:-1]
     text = hide(repr(value) if isinstance(value, str) else json.dumps(hide_in(value), ensure_ascii=False, default=str))
     return text if len(text) <= LONGEST_SHOWN else text[: LONGEST_SHOWN - 3] + "..."
 
@@ -185,10 +191,11 @@ def _unknown_key(
     if is_secret_name(key) and KEY_VARIABLE in known:
         near = [KEY_VARIABLE]
     hint = f" Did you mean {near[0]!r}?" if near else ""
+    # People write the key itself there, and call it anything.
+    asked = KEY_VARIABLE in known or list(path[:2]) == EXPLAINERS
+    shown = HIDDEN if asked else show(found[key], key)
     where = dotted([*path, key])
-    return InputError(
-        f"{where}: got an unknown key ({show(found[key], key)}); allowed: {', '.join(sorted(known))}.{hint}"
-    )
+    return InputError(f"{where}: got an unknown key ({shown}); allowed: {', '.join(sorted(known))}.{hint}")
 
 
 def _type_hint(found: object, schema: Mapping[str, Any]) -> str:
