@@ -105,10 +105,11 @@ def test_of_two_secrets_the_longer_is_hidden_first(monkeypatch: pytest.MonkeyPat
         ('["Authorization: Token x"] ', '["Authorization: ***"] '),
         (r"{\"Authorization\": \"Token x\"}", r"{\"Authorization\": \"***\"}"),
         ('{"authorization": "x, y"}', '{"authorization": "***, y"}'),
-        ("sent Bearer x; allowed: a", "sent Bearer ***; allowed: a"),
-        ("sent Basic dTpw, bearer  x", "sent Basic ***, bearer ***"),
+        ("sent Bearer s3cret; allowed: a", "sent Bearer ***; allowed: a"),
+        ("sent Basic dTpwYXNz1A==, bearer  s3cret", "sent Basic ***, bearer ***"),
         # No secrets.
         ("basic words", "basic words"),
+        ("Basic English, bearer of bad news", "Basic English, bearer of bad news"),
         ("https://x.org:8080/a@b", "https://x.org:8080/a@b"),
         ("https://x.org/@scope/x", "https://x.org/@scope/x"),
         ("git@host.org:owner/x.git", "git@host.org:owner/x.git"),

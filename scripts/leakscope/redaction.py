@@ -45,7 +45,8 @@ AUTHORIZATION = re.compile(
     r"(?<=authorization)([\\\"']{0,4}\s*+:\s*+[\\\"']{0,4}+)(?!\*\*\*)[^\s\\\"'<>,;]+(?: +[^\s\\\"'<>,;]+)?",
     re.IGNORECASE,
 )
-BEARER = re.compile(r"\b((?i:bearer)|Basic)\s++[^\s\"'<>,;]+")
+# Behind these words stands a word with a digit, which "Basic English" has not.
+BEARER = re.compile(r"\b((?i:bearer)|Basic)\s++(?=[^\s\"'<>,;\d]{0,500}\d)[^\s\"'<>,;]{6,}")
 # As the hub and OpenAI write them; names of people's folders are shorter.
 KNOWN_TOKEN = re.compile(r"\b(?:hf_[A-Za-z0-9]{30,}|sk-[\w-]{32,})")
 
