@@ -133,7 +133,7 @@ def loading_options(model):
 
 
 def decoding_settings(model, prompt_set):
-    """What the law of a model's text depends on: not how many texts there are, nor their random numbers."""
+    """What the fingerprint of a model's text depends on: not how many texts there are, nor their random numbers."""
     settings = generation_settings(CONFIG, model, prompt_set)
     return {key: value for key, value in settings.items() if key not in ("samples", "seed")}
 

@@ -299,7 +299,7 @@ def test_answers_are_kept_and_an_interrupted_run_goes_on(tmp_path: Path) -> None
         summary = again.endpoint.summary()
         assert (summary["total"], summary["computed"], summary["reused"]) == (12, 7, 5)
         assert Path(summary["store"]).parent == tmp_path / "chat"
-        # Another model or setting is another law; another address is not.
+        # Another model or setting is another fingerprint; another address is not.
         for changed in ({"temperature": 0.5}, {"max_tokens": 5}, {"prompts": 2}):
             one.server.requests.clear()
             Asked(one.server, store=tmp_path, **changed).endpoint.ask(QUESTIONS[:1])

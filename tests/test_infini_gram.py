@@ -210,7 +210,7 @@ def test_answers_are_kept_and_a_run_that_ended_goes_on(tmp_path: Path) -> None:
         one.api.requests.clear()
         assert [count.mentions for count in again.client.count(queries).values()] == [4, 3, 1, 1]
         assert [request["query"] for request in one.api.requests] == ["white", "gout"]
-        # Another setting or index is another law.
+        # Another setting or index is another fingerprint.
         one.api.requests.clear()
         Asked(one.api, store=tmp_path, max_clause_freq=10).client.count(queries[:1])
         assert len(one.api.requests) == 1

@@ -236,7 +236,7 @@ def test_a_module_of_scoring_alone_scores_again(workspace: Workspace) -> None:
     assert planned(workspace) == {"score_similarity": 2, **AFTER_SIMILARITY}
 
 
-def test_the_code_of_a_law_computes_everything_and_its_comments_nothing(workspace: Workspace) -> None:
+def test_the_code_of_a_fingerprint_computes_everything_and_its_comments_nothing(workspace: Workspace) -> None:
     name = "scripts/leakscope/sampling.py"
     edit(workspace, name, "import hashlib\n", "import hashlib  # the key of the random numbers\n")
     assert counts(workspace, "generations") == [(54, 54, 0)]

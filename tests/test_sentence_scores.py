@@ -437,4 +437,4 @@ def test_a_store_holds_one_list_of_floats_for_each_text(opened: dict[str, Langua
     records = {r["key"][0]: r["value"] for r in map(json.loads, path.read_text(encoding="utf-8").splitlines())}
     assert records.keys() == {text for sentence in SENTENCES[:2] for text in (sentence.text, sentence.rest)}
     assert math.fsum(records[SENTENCES[0].text]) == done.table["logprob"][0]
-    assert json.loads((path.parent / "law.json").read_text(encoding="utf-8"))["model_kind"] == CAUSAL
+    assert json.loads((path.parent / "fingerprint.json").read_text(encoding="utf-8"))["model_kind"] == CAUSAL

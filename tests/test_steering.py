@@ -136,13 +136,13 @@ def test_texts_come_from_the_store_and_an_edited_model_finds_them(
     pd.testing.assert_frame_equal(steered(silent, tmp_path), texts)
     with pytest.raises(AssertionError, match="the weights were loaded"):
         steered(silent, tmp_path, coefficient=2.5)
-    laws = {path.name: path for path in (tmp_path / "texts").iterdir()}
-    assert len(laws) == 2
+    fingerprints = {path.name: path for path in (tmp_path / "texts").iterdir()}
+    assert len(fingerprints) == 2
     edit = explicit_edit(SETTINGS, manifests.dictionary, FIRING, "s")
     edited = open_model(describe(edit, manifests.base, manifests.dictionary), LOADING)
-    saved = [(path / "law.json").read_text(encoding="utf-8") for path in laws.values()]
+    saved = [(path / "fingerprint.json").read_text(encoding="utf-8") for path in fingerprints.values()]
     for model in (base, edited):
-        assert sum(model.identity["weights_sha256"] in law for law in saved) == 1
+        assert sum(model.identity["weights_sha256"] in fingerprint for fingerprint in saved) == 1
 
 
 def test_a_chat_goes_through_the_template(steered: Steer, micro_model: LanguageModel) -> None:

@@ -14,7 +14,7 @@ from leakscope.upkeep import compact, overview, prunable, prune, survey
 KEYS: list[Key] = [("a",), ("b",), ("c",)]
 
 
-def law(seed: int) -> dict[str, object]:
+def fingerprint(seed: int) -> dict[str, object]:
     decoding = {"temperature": 0.5}
     return {
         "kind": "texts", "seed": seed, "model": {"dtype": "float32"}, "decoding": decoding,
@@ -24,11 +24,11 @@ def law(seed: int) -> dict[str, object]:
 
 @pytest.fixture
 def results(tmp_path: Path) -> Path:
-    """Two laws of texts, the second used by a study, in two files; and embeddings that a scorer uses."""
+    """Two fingerprints of texts, the second used by a study, in two files; and embeddings that a scorer uses."""
     root = tmp_path / "store"
-    Store(root, law(0)).append({KEYS[0]: "old"})
-    Store(root, law(1)).append({KEYS[0]: "x", KEYS[1]: "y"})
-    Store(root, law(1)).append({KEYS[2]: "z"})
+    Store(root, fingerprint(0)).append({KEYS[0]: "old"})
+    Store(root, fingerprint(1)).append({KEYS[0]: "x", KEYS[1]: "y"})
+    Store(root, fingerprint(1)).append({KEYS[2]: "z"})
     embeddings = Store(root, {"kind": "embeddings", "of": "tokens", "num_layers": 6})
     embeddings.append({KEYS[0]: "AAAA"})
     sentences = Store(root, {"kind": "sentences", "model": {"dtype": "float32"}})
@@ -52,7 +52,7 @@ def results(tmp_path: Path) -> Path:
         ("study/features/dictionaries/main/explanations/judge", f"results/store/chat/{answers.hash}"),
         ("study/ground/scores/m/people", f"results/store/sentences/{sentences.hash}"),
         ("study/ground/counts/people", f"results/store/ngram_counts/{asked.hash}"),
-        ("study/generations/m/colors", f"results/store/texts/{Store(root, law(1)).hash}"),
+        ("study/generations/m/colors", f"results/store/texts/{Store(root, fingerprint(1)).hash}"),
         ("study/similarity/bertscore", [f"results/store/embeddings/{embeddings.hash}"]),
     ):
         path = tmp_path / f"{name}.json"
@@ -79,50 +79,50 @@ def test_only_what_nobody_uses_and_nobody_writes_to_is_pruned(results: Path) -> 
     last = max(found.last_written for found in contents)
     assert prunable(contents, older_than_days=7, now=last) == []
     gone = prunable(contents, older_than_days=7, now=last + 8 * 86400)
-    assert [found.law for found in gone] == [law(0)]
+    assert [found.fingerprint for found in gone] == [fingerprint(0)]
     prune(gone)
-    assert Store(results / "store", law(0)).read(KEYS) == {}
-    assert len(Store(results / "store", law(1)).read(KEYS)) == 3
+    assert Store(results / "store", fingerprint(0)).read(KEYS) == {}
+    assert len(Store(results / "store", fingerprint(1)).read(KEYS)) == 3
 
 
 def test_compacting_leaves_one_file_and_the_same_values(results: Path) -> None:
-    store = Store(results / "store", law(1))
+    store = Store(results / "store", fingerprint(1))
     torn = sorted(store.folder.glob("*.jsonl"))[1]
     torn.write_bytes(torn.read_bytes() + b'{"key": ["d"], "va')
-    before = Store(results / "store", law(1)).read(KEYS)
-    compact(next(found for found in survey(results) if found.law == law(1)))
+    before = Store(results / "store", fingerprint(1)).read(KEYS)
+    compact(next(found for found in survey(results) if found.fingerprint == fingerprint(1)))
     assert len(list(store.folder.glob("*.jsonl"))) == 1
     assert next(store.folder.glob("*.jsonl")).read_bytes().count(b"\n") == 3
-    assert Store(results / "store", law(1)).read(KEYS) == before == dict(zip(KEYS, "xyz", strict=True))
+    assert Store(results / "store", fingerprint(1)).read(KEYS) == before == dict(zip(KEYS, "xyz", strict=True))
     # A later writer's file comes after it, and it can be compacted again.
-    Store(results / "store", law(1)).append({("d",): "later"})
-    compact(next(found for found in survey(results) if found.law == law(1)))
-    assert Store(results / "store", law(1)).read([("d",), *KEYS]) == {("d",): "later", **before}
+    Store(results / "store", fingerprint(1)).append({("d",): "later"})
+    compact(next(found for found in survey(results) if found.fingerprint == fingerprint(1)))
+    assert Store(results / "store", fingerprint(1)).read([("d",), *KEYS]) == {("d",): "later", **before}
 
 
 def test_a_writer_whose_file_was_put_away_goes_on_in_a_new_one(results: Path) -> None:
-    writer = Store(results / "store", law(1))
+    writer = Store(results / "store", fingerprint(1))
     writer.append({("d",): 1})
-    compact(next(found for found in survey(results) if found.law == law(1)))
+    compact(next(found for found in survey(results) if found.fingerprint == fingerprint(1)))
     writer.append({("e",): 2})
-    assert Store(results / "store", law(1)).read([("d",), ("e",)]) == {("d",): 1, ("e",): 2}
-    prune([found for found in survey(results) if found.law == law(1)])
+    assert Store(results / "store", fingerprint(1)).read([("d",), ("e",)]) == {("d",): 1, ("e",): 2}
+    prune([found for found in survey(results) if found.fingerprint == fingerprint(1)])
     writer.append({("f",): 3})
-    assert Store(results / "store", law(1)).read([("e",), ("f",)]) == {("f",): 3}
+    assert Store(results / "store", fingerprint(1)).read([("e",), ("f",)]) == {("f",): 3}
 
 
 def test_the_first_of_two_values_survives_compacting(results: Path) -> None:
-    store = Store(results / "store", law(1))
+    store = Store(results / "store", fingerprint(1))
     first, _ = sorted(store.folder.glob("*.jsonl"))
     second = store._line(("a",), "second")
     (store.folder / "9-later.jsonl").write_bytes(second)
-    compact(next(found for found in survey(results) if found.law == law(1)))
-    assert Store(results / "store", law(1)).read([("a",)]) == {("a",): "x"}
+    compact(next(found for found in survey(results) if found.fingerprint == fingerprint(1)))
+    assert Store(results / "store", fingerprint(1)).read([("a",)]) == {("a",): "x"}
     assert not first.exists()
 
 
 def test_damage_is_counted(results: Path) -> None:
-    path = next(Store(results / "store", law(0)).folder.glob("*.jsonl"))
+    path = next(Store(results / "store", fingerprint(0)).folder.glob("*.jsonl"))
     path.write_bytes(path.read_bytes().replace(b"old", b"odd"))
     assert overview(survey(results))["damaged"].sum() == 1
 

@@ -70,7 +70,7 @@ def test_figures_have_the_mode_of_any_new_file(tmp_path: Path, umask: int) -> No
 def test_a_store_and_its_lock_are_for_whom_the_umask_says(tmp_path: Path, umask: int) -> None:
     store_value(tmp_path)
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
-    assert len(files) == 3  # values, law, lock
+    assert len(files) == 3  # values, fingerprint, lock
     assert {mode(path) for path in files} == {EXPECTED[umask]}
 
 

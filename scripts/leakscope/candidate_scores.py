@@ -11,8 +11,8 @@ import pandas as pd
 
 from leakscope.endings import end_tokens
 from leakscope.errors import InputError
+from leakscope.fingerprints import score_fingerprint
 from leakscope.finite import check_values
-from leakscope.laws import score_law
 from leakscope.models import LanguageModel, resolve_decoding
 from leakscope.progress import progress
 from leakscope.prompting import Completed, Prompting, ids_digest, read_prompts
@@ -57,8 +57,8 @@ def score_prompts(
     def score(missing: list[Key]) -> Iterator[dict[Key, list[list[float]]]]:
         return _score(model, missing, questions, decoding, name, batch_size)
 
-    law = score_law(model.identity, decoding._asdict(), chat=prompting.chat)
-    scores = recall(prompting.open_store(law), [key for key in keys if key in mine], score)
+    fingerprint = score_fingerprint(model.identity, decoding._asdict(), chat=prompting.chat)
+    scores = recall(prompting.open_store(fingerprint), [key for key in keys if key in mine], score)
     rows = [
         (name, prompt.prompt_set, prompt.prompt_id, prompt.slot, *row)
         for prompt, lexicon, key in zip(slotted.itertuples(), lexicons, keys, strict=True)

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from leakscope.endings import Limits, end_tokens
-from leakscope.laws import text_law
+from leakscope.fingerprints import text_fingerprint
 from leakscope.models import LanguageModel, resolve_decoding
 from leakscope.progress import progress
 from leakscope.prompting import Completed, Prompting, ids_digest, read_prompts
@@ -48,7 +48,9 @@ def complete_prompts(
     ends = end_tokens(model.generation_config, model.tokenizer)
     limits = Limits(settings["max_new_tokens"], settings["stop"] == "sentence", ends)
     logger.info("decoding with %s", decoding)
-    law = text_law(model.identity, decoding._asdict(), limits._asdict(), seed=settings["seed"], chat=prompting.chat)
+    fingerprint = text_fingerprint(
+        model.identity, decoding._asdict(), limits._asdict(), seed=settings["seed"], chat=prompting.chat
+    )
 
     def write(missing: list[Key]) -> Iterator[dict[Key, str]]:
         return _write(model, missing, dict(zip(rendered, ids, strict=True)), decoding, limits, name, settings)
@@ -60,7 +62,7 @@ def complete_prompts(
         for text, digest in zip(rendered, map(ids_digest, ids), strict=True)
         for sample in samples
     ]
-    texts = recall(prompting.open_store(law), keys, write)
+    texts = recall(prompting.open_store(fingerprint), keys, write)
     table = pd.DataFrame(
         {
             "model": name,

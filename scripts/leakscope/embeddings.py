@@ -1,7 +1,7 @@
 """Embeddings of texts: one vector a text (SentenceBERT), or one a token (BERTScore). On the CPU, in float32.
 
 Texts of one length are embedded together, so nothing is padded. This module's code is part of what an embedding is
-stored under (see ``laws``), so what only finds or compares embeddings stands elsewhere.
+stored under (see ``fingerprints``), so what only finds or compares embeddings stands elsewhere.
 """
 
 from __future__ import annotations

@@ -15,8 +15,8 @@ import numpy as np
 from leakscope.embeddings import TokenEmbedding, embed_sentences, embed_tokens
 from leakscope.errors import InputError
 from leakscope.fetch import cached_folder, fetch_folder
+from leakscope.fingerprints import embedding_fingerprint
 from leakscope.finite import shown
-from leakscope.laws import embedding_law
 from leakscope.manifests import hash_files
 from leakscope.store import Key, Store, recall
 
@@ -105,7 +105,7 @@ class Embedder:
         folder = resolve_encoder(settings["model"], settings.get("revision"), settings.get("commit"))
         store = None
         if self.store is not None:
-            store = Store(self.store, embedding_law(hash_encoder(Path(folder)), **what))
+            store = Store(self.store, embedding_fingerprint(hash_encoder(Path(folder)), **what))
             self.folders.append(str(store.folder))
 
         def by_key(missing: list[Key]) -> Iterator[dict[Key, Any]]:

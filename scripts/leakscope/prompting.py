@@ -30,9 +30,9 @@ class Prompting(NamedTuple):
     chat_template_kwargs: Mapping[str, Any] = {}
     store: Path | None = None
 
-    def open_store(self, law: Mapping[str, Any]) -> Store | None:
-        """Return the store of a law; None where nothing is kept."""
-        return None if self.store is None else Store(self.store, law)
+    def open_store(self, fingerprint: Mapping[str, Any]) -> Store | None:
+        """Return the store of a fingerprint; None where nothing is kept."""
+        return None if self.store is None else Store(self.store, fingerprint)
 
 
 class Completed(NamedTuple):

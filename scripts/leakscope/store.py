@@ -1,12 +1,12 @@
-"""Values that were computed once and are never computed again: append-only records, one folder for each law.
+"""Values that were computed once and are never computed again: append-only records, one folder for each fingerprint.
 
-A *law* is everything that determines a value except its key: for texts the weights, the decoding settings and the
-seed, for embeddings the encoder. Its SHA-256 names the folder, and ``law.json`` inside says it in full. Records are
-lines of JSON, ``{"key": [...], "value": ..., "check": "..."}``: any text tool reads them.
+A *fingerprint* is everything that determines a value except its key: for texts the weights, the decoding settings and
+the seed, for embeddings the encoder. Its SHA-256 names the folder, and ``fingerprint.json`` inside says it in full.
+Records are lines of JSON, ``{"key": [...], "value": ..., "check": "..."}``: any text tool reads them.
 
 * Nothing is ever changed in place. Each writer appends to a file of its own and syncs it to disk batch by batch, so a
   process killed at any moment leaves whole records, and at most one torn line that readers skip.
-* Each record carries a checksum over law, key and value; a damaged or misplaced one is as if it were not there.
+* Each record carries a checksum over fingerprint, key and value; a damaged or misplaced one is as if it were not there.
 * Writers append under a lock and leave out what others have written meanwhile, so a key has one value. Where a file
   system has no locks, or shows other machines' files late, a key may get two; every reader then takes the first in the
   order of file names and lines.
@@ -34,7 +34,7 @@ from leakscope.errors import InputError
 
 logger = logging.getLogger(__name__)
 
-LAW_FILE = "law.json"
+FINGERPRINT_FILE = "fingerprint.json"
 SUFFIX = ".jsonl"
 CHECK_DIGITS = 16
 LOCK_SECONDS, LOCK_SECONDS_LATER = 60.0, 5.0
@@ -62,9 +62,9 @@ class Recalled(NamedTuple):
         }
 
 
-def law_hash(law: Mapping[str, Any]) -> str:
-    """Return the SHA-256 of a law in hexadecimal; the order of its keys does not matter."""
-    return hashlib.sha256(_canonical(law)).hexdigest()
+def fingerprint_hash(fingerprint: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of a fingerprint in hexadecimal; the order of its keys does not matter."""
+    return hashlib.sha256(_canonical(fingerprint)).hexdigest()
 
 
 def recall(
@@ -88,18 +88,18 @@ def recall(
 
 
 class Store:
-    """The records of one law. Not shared between threads; any number of processes and machines may have one each."""
+    """The records of one fingerprint. Not shared between threads; any number of processes may have one each."""
 
-    def __init__(self, root: Path, law: Mapping[str, Any]) -> None:
-        """Open ``root/<kind of the law>/<hash of the law>``; nothing is written before the first ``append``.
+    def __init__(self, root: Path, fingerprint: Mapping[str, Any]) -> None:
+        """Open ``root/<kind>/<hash>`` of a fingerprint; nothing is written before the first ``append``.
 
         Args:
             root: the folder of all stores.
-            law: plain JSON values; ``law["kind"]`` says what the values are.
+            fingerprint: plain JSON values; ``fingerprint["kind"]`` says what the values are.
         """
-        self.law = dict(law)
-        self.hash = law_hash(law)
-        self.folder = root / str(law["kind"]) / self.hash
+        self.fingerprint = dict(fingerprint)
+        self.hash = fingerprint_hash(fingerprint)
+        self.folder = root / str(fingerprint["kind"]) / self.hash
         self._wanted: set[Key] = set()
         self._values: dict[Key, Any] = {}
         self._read_to: dict[str, int] = {}
@@ -146,20 +146,20 @@ class Store:
 
     def _own_file(self) -> _Writer:
         if self._writer is None or self._writer.is_removed():
-            self._write_law()
+            self._write_fingerprint()
             self._writer = _Writer(self.folder)
         return self._writer
 
-    def _write_law(self) -> None:
-        path = self.folder / LAW_FILE
+    def _write_fingerprint(self) -> None:
+        path = self.folder / FINGERPRINT_FILE
         if not path.exists():
-            part = path.with_name(f".{LAW_FILE}.{secrets.token_hex(4)}")
-            part.write_text(json.dumps(self.law, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+            part = path.with_name(f".{FINGERPRINT_FILE}.{secrets.token_hex(4)}")
+            part.write_text(json.dumps(self.fingerprint, indent=2, sort_keys=True) + "\n", encoding="utf-8")
             os.replace(part, path)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep other writers of this law from appending meanwhile, where the file system has locks."""
+        """Keep other writers of this fingerprint from appending meanwhile, where the file system has locks."""
         self.folder.mkdir(parents=True, exist_ok=True)
         if self._lock is None:
             self._lock = FileLock(self.folder / ".lock", timeout=LOCK_SECONDS)
@@ -233,19 +233,19 @@ def whole_lines(path: Path, start: int = 0) -> Iterator[bytes]:
         yield from itertools.takewhile(lambda line: line.endswith(b"\n"), stream)
 
 
-def parse_record(hash_of_law: str, line: bytes) -> tuple[Key, Any] | None:
-    """Return key and value of a line, or None if it is damaged or belongs to another law."""
+def parse_record(hash_of_fingerprint: str, line: bytes) -> tuple[Key, Any] | None:
+    """Return key and value of a line, or None if it is damaged or belongs to another fingerprint."""
     try:
         record = json.loads(line.decode("utf-8", "surrogatepass"))
         key, value, check = tuple(record["key"]), record["value"], record["check"]
     except (ValueError, KeyError, TypeError):
         return None
-    return (key, value) if check == checksum(hash_of_law, key, value) else None
+    return (key, value) if check == checksum(hash_of_fingerprint, key, value) else None
 
 
-def checksum(hash_of_law: str, key: Key, value: Any) -> str:
-    """Return the first digits of the SHA-256 of law, key and value."""
-    return hashlib.sha256(_canonical([hash_of_law, list(key), value])).hexdigest()[:CHECK_DIGITS]
+def checksum(hash_of_fingerprint: str, key: Key, value: Any) -> str:
+    """Return the first digits of the SHA-256 of fingerprint, key and value."""
+    return hashlib.sha256(_canonical([hash_of_fingerprint, list(key), value])).hexdigest()[:CHECK_DIGITS]
 
 
 def _canonical(value: Any) -> bytes:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from leakscope.store import LAW_FILE, SUFFIX, Key, Store, parse_record, whole_lines
+from leakscope.store import FINGERPRINT_FILE, SUFFIX, Key, Store, parse_record, whole_lines
 
 DAY = 86400.0
 # Where jobs leave their summaries, of a model for each prompt set, axis, task or benchmark, and of a model, scorer or
@@ -34,10 +34,10 @@ COMPACTING = ".compacting-"
 
 
 class Contents(NamedTuple):
-    """What one law's folder holds."""
+    """What one fingerprint's folder holds."""
 
     folder: Path
-    law: dict[str, Any]
+    fingerprint: dict[str, Any]
     n_values: int
     n_damaged: int
     n_files: int
@@ -56,28 +56,28 @@ def survey(results: Path) -> list[Contents]:
     ``users`` are the jobs whose summary names the folder, as ``<study>/<model or scorer>``.
     """
     users = _users(results)
-    folders = [path.parent for path in (results / "store").glob(f"*/*/{LAW_FILE}")]
+    folders = [path.parent for path in (results / "store").glob(f"*/*/{FINGERPRINT_FILE}")]
     contents = [_contents(folder, users.get(folder.name, [])) for folder in folders]
     return sorted(contents, key=lambda found: (found.folder.parent.name, found.last_written, found.folder.name))
 
 
 def overview(contents: list[Contents]) -> pd.DataFrame:
-    """Return ``kind, law, values, damaged, files, megabytes, written, settings, used_by``, one row a folder."""
+    """Return ``kind, fingerprint, values, damaged, files, megabytes, written, settings, used_by``, one row a folder."""
     rows = [
         (
-            str(found.law["kind"]),
+            str(found.fingerprint["kind"]),
             found.folder.name[:12],
             found.n_values,
             found.n_damaged,
             found.n_files,
             round(found.n_bytes / 1e6, 2),
             time.strftime("%Y-%m-%d %H:%M", time.localtime(found.last_written)),
-            _settings(found.law),
+            _settings(found.fingerprint),
             ", ".join(found.users) or "-",
         )
         for found in contents
     ]
-    names = ["kind", "law", "values", "damaged", "files", "megabytes", "written", "settings", "used_by"]
+    names = ["kind", "fingerprint", "values", "damaged", "files", "megabytes", "written", "settings", "used_by"]
     return pd.DataFrame(rows, columns=names)
 
 
@@ -98,7 +98,7 @@ def compact(found: Contents) -> None:
     Writers wait meanwhile and then begin a new file. Where there are no locks, not while a job writes there: what it
     appends to a file that is being removed would be lost.
     """
-    with Store(found.folder.parents[1], found.law).locked():
+    with Store(found.folder.parents[1], found.fingerprint).locked():
         _compact(found)
 
 
@@ -131,15 +131,15 @@ def _contents(folder: Path, users: list[str]) -> Contents:
         record = parse_record(folder.name, line)
         n_damaged += record is None
         keys.add(record[0] if record is not None else None)
-    law = json.loads((folder / LAW_FILE).read_text(encoding="utf-8"))
+    fingerprint = json.loads((folder / FINGERPRINT_FILE).read_text(encoding="utf-8"))
     stats = [path.stat() for path in files]
-    last_written = max((stat.st_mtime for stat in stats), default=(folder / LAW_FILE).stat().st_mtime)
+    last_written = max((stat.st_mtime for stat in stats), default=(folder / FINGERPRINT_FILE).stat().st_mtime)
     n_bytes = sum(stat.st_size for stat in stats)
-    return Contents(folder, law, len(keys - {None}), n_damaged, len(files), n_bytes, last_written, users)
+    return Contents(folder, fingerprint, len(keys - {None}), n_damaged, len(files), n_bytes, last_written, users)
 
 
 def _users(results: Path) -> dict[str, list[str]]:
-    """Return law → the ``<study>/<model or scorer>`` whose summaries name it."""
+    """Return fingerprint → the ``<study>/<model or scorer>`` whose summaries name it."""
     users: dict[str, list[str]] = {}
     summaries = [(path, path.parent.name) for kind in OF_MODELS for path in results.glob(f"*/{kind}/*/*.json")]
     summaries += [(path, path.stem) for kind in OF_ONE for path in results.glob(f"*/{kind}/*.json")]
@@ -153,19 +153,23 @@ def _users(results: Path) -> dict[str, list[str]]:
     return users
 
 
-def _settings(law: Mapping[str, Any]) -> str:
-    """Return a few words that tell laws of one model apart."""
-    if law["kind"] == "embeddings":
-        return " ".join(str(law[key]) for key in ("of", "num_layers") if key in law)
-    if law["kind"] == "ngram_counts":
-        return f"{law['index']} clauses up to {law['max_clause_freq']}"
-    if law["kind"] == "log_odds":
-        return f"{law['of']} {law['model'].get('dtype', '')}"
-    if law["kind"] == "chat":
-        return f"{law['model']} T={law['temperature']:g} {law['max_tokens']} tokens"
-    if law["kind"] == "sentences":
-        return str(law["model"].get("dtype", ""))
-    decoding = law["decoding"]
-    words = [f"T={decoding['temperature']:g}", str(law["model"].get("dtype", ""))]
-    words += [f"seed={law['seed']}", f"{law['limits']['max_new_tokens']} tokens"] if law["kind"] == "texts" else []
+def _settings(fingerprint: Mapping[str, Any]) -> str:
+    """Return a few words that tell fingerprints of one model apart."""
+    if fingerprint["kind"] == "embeddings":
+        return " ".join(str(fingerprint[key]) for key in ("of", "num_layers") if key in fingerprint)
+    if fingerprint["kind"] == "ngram_counts":
+        return f"{fingerprint['index']} clauses up to {fingerprint['max_clause_freq']}"
+    if fingerprint["kind"] == "log_odds":
+        return f"{fingerprint['of']} {fingerprint['model'].get('dtype', '')}"
+    if fingerprint["kind"] == "chat":
+        return f"{fingerprint['model']} T={fingerprint['temperature']:g} {fingerprint['max_tokens']} tokens"
+    if fingerprint["kind"] == "sentences":
+        return str(fingerprint["model"].get("dtype", ""))
+    decoding = fingerprint["decoding"]
+    words = [f"T={decoding['temperature']:g}", str(fingerprint["model"].get("dtype", ""))]
+    words += (
+        [f"seed={fingerprint['seed']}", f"{fingerprint['limits']['max_new_tokens']} tokens"]
+        if fingerprint["kind"] == "texts"
+        else []
+    )
     return " ".join(words)

@@ -23,10 +23,10 @@ import pandas as pd
 
 from leakscope.features.bias_scores import PAIR_COLUMNS, SENTENCES
 from leakscope.features.bias_tables import Pair
+from leakscope.fingerprints import sentence_fingerprint
 from leakscope.finite import check_values
 from leakscope.ground.sentence_scores import encode_sentences
 from leakscope.kinds import CAUSAL
-from leakscope.laws import sentence_law
 from leakscope.models import LanguageModel
 from leakscope.progress import progress
 from leakscope.prompting import Completed, ids_digest
@@ -80,7 +80,7 @@ def score_pairs(
             check_values(scored, name)
             yield scored
 
-    opened = None if store is None else Store(store, sentence_law(model.identity, CAUSAL))
+    opened = None if store is None else Store(store, sentence_fingerprint(model.identity, CAUSAL))
     recalled = recall(opened, list(keys.values()), score)
     scored = {text: _Scored(recalled.values[key], rows[key].offsets) for text, key in keys.items()}
     table = pd.DataFrame([_row(pair, scored) for pair in pairs], columns=PAIR_COLUMNS[2:])

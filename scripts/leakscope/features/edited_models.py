@@ -10,7 +10,7 @@ import pandas as pd
 
 from leakscope.errors import InputError, one_of
 from leakscope.features.edits import Edit, feature_edit, from_json, to_json
-from leakscope.laws import code_hash
+from leakscope.fingerprints import code_hash
 from leakscope.manifests import describe_edited
 
 # What these modules do is a part of what an edited model is: another way to edit must not find the texts of this one.

@@ -1,8 +1,8 @@
 """Asking a language model behind an OpenAI-compatible server: a public one, or one's own (vLLM, Ollama, transformers).
 
 One kind of request: POST ``<base_url>/chat/completions`` with a system and a user message, answered by one text. What
-was answered is kept and never asked for again; a key to the store of a law of model, temperature and length. The
-address is no part of it: the same model behind another server is taken to answer alike.
+was answered is kept and never asked for again, under a fingerprint of model, temperature and length. The address is no
+part of it: the same model behind another server is taken to answer alike.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class Endpoint:
             InputError: the address is none of HTTP or holds a secret, or the key cannot be sent.
         """
         check_address(base_url, "base_url", BY_VARIABLE)
-        law = {
+        fingerprint = {
             "kind": KIND,
             "revision": REVISION,
             "model": model,
@@ -99,7 +99,7 @@ class Endpoint:
         self.total = self.computed = 0
         self._settings: dict[str, Any] = {"temperature": temperature, "max_tokens": max_tokens}
         self._seconds, self._attempts, self._concurrency = seconds, attempts, concurrency
-        self._store = None if store is None else Store(store, law)
+        self._store = None if store is None else Store(store, fingerprint)
         self._sleep = sleep
         self._refusals: dict[Key, str] = {}
 

@@ -14,8 +14,8 @@ from leakscope.errors import InputError
 from leakscope.features.dictionary_files import open_dictionary
 from leakscope.features.edited_models import describe
 from leakscope.features.edits import Edit, editing
+from leakscope.fingerprints import text_fingerprint
 from leakscope.ground.sentence_scores import encode_sentences
-from leakscope.laws import text_law
 from leakscope.models import LanguageModel
 from leakscope.progress import progress
 from leakscope.prompting import Completed, ids_digest
@@ -146,7 +146,9 @@ def _texts(
     """Return the texts of all samples, from the store or written now."""
     decoding = Decoding(temperature=float(settings["temperature"]))
     limits = Limits(settings["max_new_tokens"], False, end_tokens(model.generation_config, model.tokenizer))
-    law = text_law(identity, decoding._asdict(), limits._asdict(), seed=settings["seed"], chat=settings["chat"])
+    fingerprint = text_fingerprint(
+        identity, decoding._asdict(), limits._asdict(), seed=settings["seed"], chat=settings["chat"]
+    )
 
     def write(missing: list[Key]) -> Iterator[dict[Key, str]]:
         # Imported here: the models' code costs seconds, and a job whose texts are all there needs none of it.
@@ -166,7 +168,7 @@ def _texts(
                 yield {(done.rendered, digests[done.rendered], done.sample): done.text for done in batch}
 
     keys = [key for of_prompt in _keys(ids, settings["samples"]) for key in of_prompt]
-    return recall(None if store is None else Store(store, law), keys, write)
+    return recall(None if store is None else Store(store, fingerprint), keys, write)
 
 
 def _keys(ids: Sequence[tuple[str, list[int]]], n_samples: int) -> list[list[Key]]:

@@ -98,7 +98,7 @@ class Client:
             raise InputError(f"infini-gram: max_clause_freq: got {max_clause_freq}; allowed: 1 to {MAX_CLAUSE_FREQ}.")
         if requests_per_second <= 0 or seconds <= 0:
             raise InputError("infini-gram: got no requests or no seconds; allowed: numbers above 0.")
-        law = {
+        fingerprint = {
             "kind": KIND,
             "revision": REVISION,
             "url": url,
@@ -107,7 +107,7 @@ class Client:
         }
         self.index, self.url = index, url
         self.max_clause_freq = max_clause_freq
-        self._store = None if store is None else Store(store, law)
+        self._store = None if store is None else Store(store, fingerprint)
         self._interval, self._seconds, self._sleep = 1 / requests_per_second, seconds, sleep
         self._last = float("-inf")
         self._turn: AbstractContextManager[Any] = (

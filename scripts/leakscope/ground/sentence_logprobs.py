@@ -9,7 +9,7 @@
   the token's place, the decoder reads its start and the sentinel, and says what stood there. That nothing else stood
   there is no part of the value.
 
-Log-softmax is in float32, in nats. The code of this module is part of the law that values are stored under.
+Log-softmax is in float32, in nats. The code of this module is part of the fingerprint that values are stored under.
 """
 
 from __future__ import annotations

@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from leakscope.errors import InputError
+from leakscope.fingerprints import sentence_fingerprint
 from leakscope.finite import check_values
 from leakscope.ground.templates import FilledSentence
 from leakscope.kinds import CAUSAL, ENCODER_DECODER, MASKED, kind_of
-from leakscope.laws import sentence_law
 from leakscope.models import LanguageModel
 from leakscope.progress import progress
 from leakscope.prompting import Completed, ids_digest
@@ -71,7 +71,7 @@ def score_sentences(
     def score(missing: list[Key]) -> Iterator[dict[Key, list[float]]]:
         return _score(model, missing, [encoded[str(key[0])] for key in missing], name, batch_size)
 
-    opened = None if store is None else Store(store, sentence_law(model.identity, kind_of(model.config)))
+    opened = None if store is None else Store(store, sentence_fingerprint(model.identity, kind_of(model.config)))
     wanted = [keys[text] for sentence in sentences for text in (sentence.text, sentence.rest)]
     scores = recall(opened, wanted, score)
     rows = []

@@ -13,8 +13,8 @@ import pandas as pd
 from transformers import PreTrainedTokenizerBase
 
 from leakscope.errors import InputError
+from leakscope.fingerprints import log_odds_fingerprint
 from leakscope.finite import are_distributions, check_values, no_numbers, shown
-from leakscope.laws import log_odds_law
 from leakscope.models import LanguageModel
 from leakscope.progress import progress
 from leakscope.prompting import Completed, Prompting, ids_digest
@@ -262,7 +262,7 @@ def _recall(
             check_values(values, name)
             yield values
 
-    return recall(prompting.open_store(log_odds_law(model.identity, of)), keys, compute)
+    return recall(prompting.open_store(log_odds_fingerprint(model.identity, of)), keys, compute)
 
 
 def _encode_items(

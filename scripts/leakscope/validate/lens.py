@@ -3,7 +3,7 @@
 The residual stream after a block is given to all that follows the last block: final norm, projection, unembedding,
 scaling, soft-capping. It is the model's own code that does this, with its blocks passed over, so that nothing has to be
 known of an architecture. Kept are the residuals of one place a prompt, and of each layer's logits only what is asked
-for. The code of this module is part of the law that values are stored under.
+for. The code of this module is part of the fingerprint that values are stored under.
 """
 
 from __future__ import annotations

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from leakscope.errors import InputError
+from leakscope.fingerprints import log_odds_fingerprint
 from leakscope.finite import check_values
-from leakscope.laws import log_odds_law
 from leakscope.models import LanguageModel
 from leakscope.prompting import Completed, ids_digest
 from leakscope.rendering import answer_lead, encode_continuations, encode_rendered
@@ -68,8 +68,8 @@ def lens_of_item(
             check_values(values, name)
             yield values
 
-    law = log_odds_law(model.identity, f"last {POSITIONS} positions by layer")
-    found = recall(asking.prompting.open_store(law), list(keys.values()), look)
+    fingerprint = log_odds_fingerprint(model.identity, f"last {POSITIONS} positions by layer")
+    found = recall(asking.prompting.open_store(fingerprint), list(keys.values()), look)
     rows = []
     for kind, reading in readings.items():
         beginning = max(0, len(reading.ids) - POSITIONS)

@@ -2,7 +2,7 @@
 
 Log-softmax is in float32, in nats. The log-odds of a token, log p − log(1−p), never subtract from 1 a p that float32
 rounds to 1: there 1−p is the sum over all other tokens, so log-odds are right however sure a model is, and infinite
-only where a logit is. The code of this module is part of the law that values are stored under.
+only where a logit is. The code of this module is part of the fingerprint that values are stored under.
 """
 
 from __future__ import annotations

@@ -12,11 +12,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from leakscope.errors import InputError
+from leakscope.fingerprints import sentence_fingerprint
 from leakscope.finite import check_values
 from leakscope.grammar import Document
 from leakscope.ground.sentence_scores import encode_sentences
 from leakscope.kinds import CAUSAL
-from leakscope.laws import sentence_law
 from leakscope.models import LanguageModel
 from leakscope.progress import progress
 from leakscope.prompting import ids_digest
@@ -129,7 +129,7 @@ def measure_perplexity(
     def score(missing: list[Key]) -> Iterator[dict[Key, list[float]]]:
         return _score(model, missing, [rows[key] for key in missing], name, batch_size)
 
-    opened = None if store is None else Store(store, sentence_law(model.identity, CAUSAL))
+    opened = None if store is None else Store(store, sentence_fingerprint(model.identity, CAUSAL))
     scores = recall(opened, keys, score)
     n_tokens = sum(len(row.places) for row in texts)
     nats = -math.fsum(logprob for key in keys for logprob in scores.values[key]) / n_tokens if n_tokens else None

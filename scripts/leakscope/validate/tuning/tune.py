@@ -12,7 +12,7 @@ import torch
 
 from leakscope.corpus import read_corpus
 from leakscope.errors import InputError
-from leakscope.laws import code_hash
+from leakscope.fingerprints import code_hash
 from leakscope.models import LanguageModel
 from leakscope.validate.item_scores import answer_tokens
 from leakscope.validate.neutral import (
