@@ -9,7 +9,7 @@ each in a process of its own with all cores:
 * "one a forward": as in published code, for every item one forward of the generator prompt (here with the candidate, so
   that the numbers can be compared) and one of the validator prompt, log-softmax at all their places. What published
   code keeps of it, places × vocabulary, is let go here. It scores every Nth item only (--every);
-* "ours": ``score_generator`` and ``score_validator`` of ``leakscope.validate.item_scores``, of all items.
+* "ours": ``score_generator`` and ``score_validator`` of ``leakscope.validate.scoring.item_scores``, of all items.
 
 And ours by layer: what the logit lens costs beside them. Imports and loading are in no time. The exit status is 1 where
 log-odds differ by more than 1e-3 nats.

@@ -49,8 +49,8 @@ def measure(way: str, shape: str, every: int, n_hyponyms: int, threads: int) -> 
     import torch
     from transformers import Qwen2Config, Qwen2ForCausalLM
 
-    from leakscope.memory import keep_freed_memory
-    from leakscope.organisms import train_tokenizer
+    from leakscope.jobs.memory import keep_freed_memory
+    from leakscope.organisms.training import train_tokenizer
 
     torch.set_num_threads(threads)
     keep_freed_memory()
@@ -82,14 +82,14 @@ def _prompts(part: str, hyponyms: Sequence[str]) -> list[tuple[str, str]]:
 
 
 def _opened(model: Any, tokenizer: Any) -> Any:
-    from leakscope.models import LanguageModel
+    from leakscope.models.opening import LanguageModel
 
     return LanguageModel(tokenizer, model.config, model.generation_config, {}, lambda: model)
 
 
 def _ours(part: str, model: Any, tokenizer: Any, items: Sequence[tuple[str, str]]) -> Values:
-    from leakscope.prompting import Prompting
-    from leakscope.validate.item_scores import GeneratorItem, score_generator, score_validator
+    from leakscope.models.prompting import Prompting
+    from leakscope.validate.scoring.item_scores import GeneratorItem, score_generator, score_validator
 
     how = Prompting({"batch_size": BATCH_SIZE}, chat=False)
     opened = _opened(model, tokenizer)
@@ -102,8 +102,8 @@ def _ours(part: str, model: Any, tokenizer: Any, items: Sequence[tuple[str, str]
 
 
 def _by_layer(part: str, model: Any, tokenizer: Any, items: Sequence[tuple[str, str]]) -> Values:
-    from leakscope.prompting import Prompting
-    from leakscope.validate.item_scores import GeneratorItem, score_generator_by_layer, score_validator_by_layer
+    from leakscope.models.prompting import Prompting
+    from leakscope.validate.scoring.item_scores import GeneratorItem, score_generator_by_layer, score_validator_by_layer
 
     how = Prompting({"batch_size": BATCH_SIZE}, chat=False)
     opened = _opened(model, tokenizer)
@@ -117,7 +117,7 @@ def _by_layer(part: str, model: Any, tokenizer: Any, items: Sequence[tuple[str, 
 def _one_a_forward(part: str, model: Any, tokenizer: Any, items: Sequence[tuple[str, str]]) -> Values:
     import torch
 
-    from leakscope.validate.item_scores import answer_tokens
+    from leakscope.validate.scoring.item_scores import answer_tokens
 
     answers = answer_tokens(tokenizer).ids
     with torch.no_grad():

@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 import zstandard
 
-from leakscope.ground.cooccurrence import by_window, count_documents
-from leakscope.ground.corpora import read_corpus
+from leakscope.files.corpora import read_corpus
+from leakscope.ground.counting.cooccurrence import by_window, count_documents
+from leakscope.ground.counting.mentions import Terms
+from leakscope.ground.counting.normal_form import normalise
 from leakscope.ground.lexicons import read_concepts
-from leakscope.ground.mentions import Terms
-from leakscope.ground.normal_form import normalise
 from measuring import ROOT, peak_mb, timed
 
 LEXICONS = ("diseases", "race", "gender")

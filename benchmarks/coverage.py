@@ -31,7 +31,7 @@ from scipy.optimize import brentq
 from scipy.stats import norm, t
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
-from leakscope.intervals import intervals_of_totals
+from leakscope.statistics.intervals import intervals_of_totals
 
 CLUSTERS = (4, 10, 24)
 RATES = (50, 60, 70, 80, 90, 95, 98)

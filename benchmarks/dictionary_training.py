@@ -7,8 +7,8 @@ each (d = 64, 100,000 tokens in two shards), in two ways, each in a process of i
 
 * "autograd": as one writes it down in PyTorch: activations in memory as one tensor, both losses as they are defined,
   ``backward()``, Adam as it comes;
-* "ours": ``train_dictionary`` of ``leakscope.features.training``: gradients written out, Adam fused, shards read as
-  they are needed; with the passes that measure scale and result.
+* "ours": ``train_dictionary`` of ``leakscope.features.dictionaries.training``: gradients written out, Adam fused,
+  shards read as they are needed; with the passes that measure scale and result.
 
 Imports and the writing of activations are in no time. The exit status is 1 where the losses at the end differ by more
 than 5 %, or 1000 steps of 512 features took us more than a minute.

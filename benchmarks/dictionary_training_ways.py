@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from leakscope.features.activations import Activations, read_activations, write_activations
-from leakscope.features.training import (
+from leakscope.features.dictionaries.activations import Activations, read_activations, write_activations
+from leakscope.features.dictionaries.training import (
     AUXILIARY,
     DEAD_AFTER,
     EPSILON,
@@ -19,7 +19,7 @@ from leakscope.features.training import (
     _rate,
     train_dictionary,
 )
-from leakscope.memory import keep_freed_memory
+from leakscope.jobs.memory import keep_freed_memory
 from measuring import peak_mb, timed
 
 WIDTH, N_DIRECTIONS, N_TOKENS, N_SHARDS = 64, 256, 50_000, 2

@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
 from browser import logged_line
-from leakscope.explorer import explorer_rows, write_explorer
+from leakscope.leak.explorer import explorer_rows, write_explorer
 
 SCORERS = ["sbert-minilm", "bertscore-minilm", "lexical"]
 MODELS = ["organism-s-l0", "organism-s-l10", "organism-s-l40", "organism-m-l0", "organism-m-l40"]

@@ -27,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
 from browser import find_chromium, logged_line
-from leakscope.features.page import NUMBERS, SIDES, write_feature_page
+from leakscope.features.description.page import NUMBERS, SIDES, write_feature_page
 
 VOCABULARY, WINDOW, PER_KIND, TOKENS = 50_257, 33, 10, 10
 SYLLABLES = ["ka", "ro", "mi", "ten", "sol", "ur", "ba", "ne", "vi", "lo", "das", "pe", "shi", "gra", "on", "el"]

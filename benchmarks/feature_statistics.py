@@ -6,7 +6,7 @@ Some minutes on two cores; the first way takes 10 GB of memory. Sums up the logi
 the public ones of GPT-2 small (random weights) in two ways, each in a process of its own with all cores:
 
 * "at once": all features × tokens in one float32 matrix, as in published code;
-* "ours": ``leakscope.features.logit_weights``, in blocks.
+* "ours": ``leakscope.features.description.logit_weights``, in blocks.
 
 Both mean, standard deviation, skewness and kurtosis of each feature, and its 10 tokens of largest weight on each side.
 The exit status is 1 where ours differ from those of every 97th feature in float64: statistics by more than 1e-4, or in

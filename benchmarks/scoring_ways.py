@@ -102,8 +102,8 @@ def _encoder() -> str:
 
 
 def _ours(kind: str) -> Score:
-    from leakscope.memory import keep_freed_memory
-    from leakscope.similarity import score_pairs
+    from leakscope.jobs.memory import keep_freed_memory
+    from leakscope.similarity.scorers import score_pairs
 
     keep_freed_memory()
 
@@ -148,7 +148,7 @@ ONE_PAIR_A_CALL: dict[str, Callable[[], Score]] = {
 
 def _published(path: Path) -> list[tuple[str, str]]:
     """Return concept and text of every test prompt and sample of a published file, and of its control's."""
-    from leakscope.imported import import_generations, import_prompts
+    from leakscope.leak.imported import import_generations, import_prompts
 
     prompts = import_prompts(path, "published")
     texts = import_generations(path, prompts, "published", "published", samples=None, prompts_path=path).generations
@@ -164,7 +164,7 @@ def _made() -> list[tuple[str, str]]:
 
     The prompts of a template share a control, whose texts come again and again.
     """
-    from leakscope.prompts import build_prompts
+    from leakscope.leak.prompts import build_prompts
 
     built = build_prompts(ROOT / "data/prompt_sets/colors", ROOT / "data/lexicons", "colors")
     tests = built.prompts[built.prompts["control_id"].notna() & built.prompts["slot"].notna()]

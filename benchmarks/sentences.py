@@ -96,8 +96,8 @@ def measure(ours: bool, shape: str, every: int, n_subjects: int, threads: int) -
     from transformers import Qwen2Config, Qwen2ForCausalLM
 
     from leakscope.ground.templates import SentenceTemplate, fill
-    from leakscope.memory import keep_freed_memory
-    from leakscope.organisms import train_tokenizer
+    from leakscope.jobs.memory import keep_freed_memory
+    from leakscope.organisms.training import train_tokenizer
 
     torch.set_num_threads(threads)
     keep_freed_memory()
@@ -117,7 +117,7 @@ def measure(ours: bool, shape: str, every: int, n_subjects: int, threads: int) -
 
 def _ours(model: Any, tokenizer: Any, sentences: Sequence[Any]) -> list[float]:
     from leakscope.ground.sentence_scores import score_sentences
-    from leakscope.models import LanguageModel
+    from leakscope.models.opening import LanguageModel
 
     opened = LanguageModel(tokenizer, model.config, model.generation_config, {}, lambda: model)
     scored = score_sentences(opened, sentences, "benchmark", batch_size=BATCH_SIZE, store=None).table

@@ -11,21 +11,21 @@ from snakemake.logging import logger
 
 sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
 
-from leakscope.configuration import generation_settings, is_generated, is_on_hub, organisms, resolve
-from leakscope.configuration_steps import imported_scores, uses
-from leakscope.dependencies import imported_first_by_jobs, script_files
+from leakscope.configuration.resolving import generation_settings, is_generated, is_on_hub, organisms, resolve
+from leakscope.configuration.steps import imported_scores, uses
+from leakscope.jobs.dependencies import imported_first_by_jobs, script_files
 from leakscope.errors import InputError
-from leakscope.grammar_files import is_leaking, is_pronoun, is_taxonomy, part_files
-from leakscope.ground.checks import score_files
-from leakscope.ground.corpora import shard_files as corpus_files
+from leakscope.organisms.grammar_files import is_leaking, is_pronoun, is_taxonomy, part_files
+from leakscope.configuration.checks_ground import score_files
+from leakscope.files.corpora import shard_files as corpus_files
 from leakscope.ground.templates import template_file
-from leakscope.manifests import model_files
-from leakscope.prompts import count_prompts, template_files
-from leakscope.reading_yaml import read_yaml
-from leakscope.redaction import hide_in_logs
-from leakscope.resources import model_needs, tuning_needs
-from leakscope.row_counts import count_rows
-from leakscope.sharding import count_shards, shards_of
+from leakscope.storage.manifests import model_files
+from leakscope.leak.prompts import count_prompts, template_files
+from leakscope.files.reading_yaml import read_yaml
+from leakscope.jobs.redaction import hide_in_logs
+from leakscope.jobs.resources import model_needs, tuning_needs
+from leakscope.files.row_counts import count_rows
+from leakscope.jobs.sharding import count_shards, shards_of
 
 LEXICONS = Path("data/lexicons")
 

@@ -1,4 +1,4 @@
-# features/*.csv → results/<study>/features/figures/: one function of leakscope.figures.features a figure, PDF and PNG.
+# features/*.csv → results/<study>/features/figures/: one function of leakscope.figures.features.drawing a figure, PDF and PNG.
 
 # figure: (its section of the report, its title there, the tables it shows, what it calls these if not by their file)
 FEATURE_TABLES = of_dictionaries("features.parquet", DICTIONARIES)

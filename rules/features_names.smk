@@ -2,9 +2,9 @@
 
 from itertools import product
 
-from leakscope.features import checks as feature_checks
-from leakscope.features.bias_tables import bias_files
-from leakscope.features import files as feature_files
+from leakscope.configuration import checks_features as feature_checks
+from leakscope.features.bias.tables import bias_files
+from leakscope.features.dictionaries import files as feature_files
 
 FEATURES = CONFIG["features"]
 USES_FEATURES = feature_checks.uses_features(CONFIG)

@@ -1,4 +1,4 @@
-# ground/*.csv → results/<study>/ground/figures/: one function of leakscope.figures.ground a figure, as PDF and PNG.
+# ground/*.csv → results/<study>/ground/figures/: one function of leakscope.figures.ground.drawing a figure, as PDF and PNG.
 
 # figure: (its section of the report, its title there, the tables it shows)
 GROUND_FIGURES = {

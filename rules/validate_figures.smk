@@ -1,4 +1,4 @@
-# validate/*.csv → results/<study>/validate/figures/: one function of leakscope.figures.validate a figure, PDF and PNG.
+# validate/*.csv → results/<study>/validate/figures/: one function of leakscope.figures.validate.drawing a figure, PDF and PNG.
 
 # figure: (its section of the report, its title there, the tables it shows)
 VALIDATE_FIGURES = {

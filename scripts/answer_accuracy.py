@@ -6,8 +6,8 @@ Reads scores, items, splits, ranks and completions of all models and tasks; writ
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from leakscope.job import job
-from leakscope.tables import write_csv
+from leakscope.files.tables import write_csv
+from leakscope.jobs.job import job
 from leakscope.validate.discrimination import COMPLETION_COLUMNS, RANK_COLUMNS, answer_accuracy
 from leakscope.validate.paired import read_named, read_pairs, read_parts
 

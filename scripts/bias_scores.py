@@ -6,9 +6,9 @@ Reads the scored pairs of all models and benchmarks; writes scores with bootstra
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from leakscope.features.bias_scores import bias_scores
-from leakscope.job import job
-from leakscope.tables import read_tables, write_csv
+from leakscope.features.bias.scores import bias_scores
+from leakscope.files.tables import read_tables, write_csv
+from leakscope.jobs.job import job
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake

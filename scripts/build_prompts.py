@@ -6,9 +6,9 @@ Reads the templates of one prompt set and its lexicons; writes prompts (with a C
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from leakscope.job import job
-from leakscope.prompts import build_prompts
-from leakscope.tables import write_csv, write_table
+from leakscope.files.tables import write_csv, write_table
+from leakscope.jobs.job import job
+from leakscope.leak.prompts import build_prompts
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake

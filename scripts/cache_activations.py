@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from leakscope.devices import claimed_devices
-from leakscope.features.activations import record_activations, write_activations
-from leakscope.features.residuals import with_randomised_weights
-from leakscope.features.texts import Source, read_windows
-from leakscope.job import job
-from leakscope.manifests import read_manifest
-from leakscope.memory import keep_freed_memory
-from leakscope.models import open_model
-from leakscope.sharding import Shard
+from leakscope.features.dictionaries.activations import record_activations, write_activations
+from leakscope.features.dictionaries.texts import Source, read_windows
+from leakscope.jobs.devices import claimed_devices
+from leakscope.jobs.job import job
+from leakscope.jobs.memory import keep_freed_memory
+from leakscope.jobs.sharding import Shard
+from leakscope.models.editing.residuals import with_randomised_weights
+from leakscope.models.opening import open_model
+from leakscope.storage.manifests import read_manifest
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake

@@ -7,8 +7,8 @@ Leak-Rates if it has any; writes all of it before and after.
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from leakscope.job import job
-from leakscope.tables import write_csv
+from leakscope.files.tables import write_csv
+from leakscope.jobs.job import job
 from leakscope.validate.closing import closing, read_leak_rates, read_perplexity
 from leakscope.validate.discrimination import RANK_COLUMNS
 from leakscope.validate.paired import read_named, read_pairs, read_parts

@@ -6,9 +6,9 @@ Reads all scores; writes the agreement of each pair of models, and which group's
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from leakscope.ground.aligned import compare_aligned
-from leakscope.job import job
-from leakscope.tables import read_tables, write_csv
+from leakscope.files.tables import read_tables, write_csv
+from leakscope.ground.agreement.aligned import compare_aligned
+from leakscope.jobs.job import job
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake

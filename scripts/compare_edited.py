@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from leakscope.features.comparing import compare_edited
-from leakscope.job import job
-from leakscope.tables import write_csv
+from leakscope.features.interventions.comparing import compare_edited
+from leakscope.files.tables import write_csv
+from leakscope.jobs.job import job
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake

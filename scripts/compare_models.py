@@ -6,9 +6,9 @@ Reads all comparisons of a study; writes paired differences with permutation p-v
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from leakscope.comparisons import compare_models
-from leakscope.job import job
-from leakscope.tables import read_tables, write_csv
+from leakscope.files.tables import read_tables, write_csv
+from leakscope.jobs.job import job
+from leakscope.leak.comparisons import compare_models
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from leakscope.job import job
-from leakscope.outcomes import compare_pairs
-from leakscope.tables import read_tables, write_table
+from leakscope.files.tables import read_tables, write_table
+from leakscope.jobs.job import job
+from leakscope.leak.outcomes import compare_pairs
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from leakscope.ground.joined import counts_of, prevalence_of
-from leakscope.ground.prevalence_gaps import COLUMNS, prevalence_gaps
-from leakscope.job import job
-from leakscope.tables import write_csv
+from leakscope.files.tables import write_csv
+from leakscope.ground.agreement.joined import counts_of, prevalence_of
+from leakscope.ground.agreement.prevalence_gaps import COLUMNS, prevalence_gaps
+from leakscope.jobs.job import job
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake

@@ -6,9 +6,9 @@ Reads the counts of all axes; writes them with their ranks, and how far windows 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from leakscope.ground.windows import rank_counts, window_agreement
-from leakscope.job import job
-from leakscope.tables import read_tables, write_csv
+from leakscope.files.tables import read_tables, write_csv
+from leakscope.ground.counting.windows import rank_counts, window_agreement
+from leakscope.jobs.job import job
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from leakscope.job import job
-from leakscope.named_concepts import concept_matrix
-from leakscope.tables import read_tables, write_csv
+from leakscope.files.tables import read_tables, write_csv
+from leakscope.jobs.job import job
+from leakscope.leak.named_concepts import concept_matrix
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake

@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING
 import pandas as pd
 import torch
 
-from leakscope.devices import claimed_devices
-from leakscope.features.contrast_activations import record_contrast, write_contrast
-from leakscope.features.contrast_words import encode_texts
-from leakscope.features.contrasts import TEMPLATES, prompt_set_texts, template_texts
-from leakscope.features.residuals import with_randomised_weights
-from leakscope.job import job
-from leakscope.manifests import read_manifest
-from leakscope.memory import keep_freed_memory
-from leakscope.models import open_model
-from leakscope.prompting import Prompting
-from leakscope.tables import write_table
+from leakscope.features.contrasts.contrast_activations import record_contrast, write_contrast
+from leakscope.features.contrasts.items import TEMPLATES, prompt_set_texts, template_texts
+from leakscope.features.contrasts.words import encode_texts
+from leakscope.files.tables import write_table
+from leakscope.jobs.devices import claimed_devices
+from leakscope.jobs.job import job
+from leakscope.jobs.memory import keep_freed_memory
+from leakscope.models.editing.residuals import with_randomised_weights
+from leakscope.models.opening import open_model
+from leakscope.models.prompting import Prompting
+from leakscope.storage.manifests import read_manifest
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake

@@ -7,8 +7,8 @@ and the log-odds themselves, of each task's main form.
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from leakscope.job import job
-from leakscope.tables import write_csv, write_table
+from leakscope.files.tables import write_csv, write_table
+from leakscope.jobs.job import job
 from leakscope.validate.gap import correlations
 from leakscope.validate.paired import main_form, read_pairs, read_parts
 

@@ -6,12 +6,12 @@ Reads one file of a corpus and all lexicons that are counted in it; writes count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from leakscope.ground.cooccurrence import count_documents
-from leakscope.ground.corpora import read_corpus
-from leakscope.ground.terms import terms_of
-from leakscope.job import job
-from leakscope.manifests import write_manifest
-from leakscope.tables import write_table
+from leakscope.files.corpora import read_corpus
+from leakscope.files.tables import write_table
+from leakscope.ground.counting.cooccurrence import count_documents
+from leakscope.ground.counting.terms import terms_of
+from leakscope.jobs.job import job
+from leakscope.storage.manifests import write_manifest
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake

@@ -6,9 +6,9 @@ Reads the folder and checks what it holds; writes a manifest with the hash of th
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from leakscope.checkpoints import check_checkpoint
-from leakscope.job import job
-from leakscope.manifests import describe_folder, write_manifest
+from leakscope.jobs.job import job
+from leakscope.models.checking import check_checkpoint
+from leakscope.storage.manifests import describe_folder, write_manifest
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake

@@ -6,10 +6,10 @@ Reads the training records; writes held-out loss beside the exact entropy of the
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from leakscope.job import job
-from leakscope.manifests import read_manifest
-from leakscope.tables import write_csv
-from leakscope.truth import organisms_table
+from leakscope.files.tables import write_csv
+from leakscope.jobs.job import job
+from leakscope.leak.truth import organisms_table
+from leakscope.storage.manifests import read_manifest
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake

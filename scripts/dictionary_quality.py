@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from leakscope.devices import claimed_devices
-from leakscope.features.dictionary_files import open_dictionary
-from leakscope.features.quality import measure_quality
-from leakscope.features.residuals import with_randomised_weights
-from leakscope.features.texts import HELD_OUT, Source, read_windows
-from leakscope.job import job
-from leakscope.manifests import read_manifest, write_manifest
-from leakscope.memory import keep_freed_memory
-from leakscope.models import open_model
-from leakscope.sharding import Shard
+from leakscope.features.dictionaries.quality import measure_quality
+from leakscope.features.dictionaries.texts import HELD_OUT, Source, read_windows
+from leakscope.jobs.devices import claimed_devices
+from leakscope.jobs.job import job
+from leakscope.jobs.memory import keep_freed_memory
+from leakscope.jobs.sharding import Shard
+from leakscope.models.editing.dictionary_files import open_dictionary
+from leakscope.models.editing.residuals import with_randomised_weights
+from leakscope.models.opening import open_model
+from leakscope.storage.manifests import read_manifest, write_manifest
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake

@@ -11,22 +11,22 @@ from typing import TYPE_CHECKING
 import pandas as pd
 import torch
 
-from leakscope.corpus import read_corpus
-from leakscope.devices import claimed_devices
-from leakscope.features.choosing import Bootstrap, choose_edits
-from leakscope.features.contrasts import ITEM, items_of
-from leakscope.features.dictionary_files import open_dictionary
-from leakscope.features.effects import Bench, Texts
-from leakscope.features.greedy import GREEDY, choose_greedily
-from leakscope.features.interventions import Planner, largest_activations, plan_interventions
-from leakscope.features.neutral_texts import neutral_halves, own_neutral_halves
-from leakscope.features.selection import open_contrasted
-from leakscope.job import job
-from leakscope.manifests import read_manifest, write_manifest
-from leakscope.memory import keep_freed_memory
-from leakscope.models import open_model
-from leakscope.tables import write_table
-from leakscope.validate.neutral import read_neutral_texts
+from leakscope.features.contrasts.items import ITEM, items_of
+from leakscope.features.contrasts.selection import open_contrasted
+from leakscope.features.interventions.candidates import Planner, largest_activations, plan_interventions
+from leakscope.features.interventions.choosing import Bootstrap, choose_edits
+from leakscope.features.interventions.effects import Bench, Texts
+from leakscope.features.interventions.greedy import GREEDY, choose_greedily
+from leakscope.features.interventions.neutral_texts import neutral_halves, own_neutral_halves
+from leakscope.files.tables import write_table
+from leakscope.jobs.devices import claimed_devices
+from leakscope.jobs.job import job
+from leakscope.jobs.memory import keep_freed_memory
+from leakscope.models.editing.dictionary_files import open_dictionary
+from leakscope.models.neutral import read_neutral_texts
+from leakscope.models.opening import open_model
+from leakscope.organisms.corpus import read_corpus
+from leakscope.storage.manifests import read_manifest, write_manifest
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from leakscope.features.choosing import Bootstrap, compared_with_difference
-from leakscope.job import job
-from leakscope.tables import read_tables, write_csv
+from leakscope.features.interventions.choosing import Bootstrap, compared_with_difference
+from leakscope.files.tables import read_tables, write_csv
+from leakscope.jobs.job import job
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake

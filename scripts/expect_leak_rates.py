@@ -7,10 +7,10 @@ grammar and of each organism, pooled and apart for filler and template combinati
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from leakscope.grammar import load_grammar
-from leakscope.job import job
-from leakscope.tables import read_tables, write_csv
-from leakscope.truth import expected_by_prompt, true_rates, true_rates_by_split
+from leakscope.files.tables import read_tables, write_csv
+from leakscope.jobs.job import job
+from leakscope.leak.truth import expected_by_prompt, true_rates, true_rates_by_split
+from leakscope.organisms.leak_grammar import load_grammar
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake

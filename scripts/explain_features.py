@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from leakscope.features.detection import PROMPTS
-from leakscope.features.endpoint import Endpoint
-from leakscope.features.explaining import count_statuses, explain_by_endpoint, explain_locally
-from leakscope.job import job
-from leakscope.manifests import read_manifest, write_manifest
-from leakscope.tables import write_table
+from leakscope.features.description.detection import PROMPTS
+from leakscope.features.description.explaining import count_statuses, explain_by_endpoint, explain_locally
+from leakscope.files.tables import write_table
+from leakscope.jobs.job import job
+from leakscope.storage.manifests import read_manifest, write_manifest
+from leakscope.web.endpoint import Endpoint
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from leakscope.features.contexts import read_contexts, write_contexts
-from leakscope.features.dictionary_files import open_dictionary
-from leakscope.features.texts import token_texts
-from leakscope.job import job
-from leakscope.manifests import read_manifest
-from leakscope.memory import keep_freed_memory
-from leakscope.models import open_model
-from leakscope.tables import write_table
+from leakscope.features.description.contexts import read_contexts, write_contexts
+from leakscope.features.dictionaries.texts import token_texts
+from leakscope.files.tables import write_table
+from leakscope.jobs.job import job
+from leakscope.jobs.memory import keep_freed_memory
+from leakscope.models.editing.dictionary_files import open_dictionary
+from leakscope.models.opening import open_model
+from leakscope.storage.manifests import read_manifest
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake

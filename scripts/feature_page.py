@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from leakscope.features.page import read_contexts, write_feature_page
-from leakscope.job import job
-from leakscope.manifests import read_manifest
+from leakscope.features.description.page import read_contexts, write_feature_page
+from leakscope.jobs.job import job
+from leakscope.storage.manifests import read_manifest
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from leakscope.devices import claimed_devices
-from leakscope.features.dictionary_files import open_dictionary
-from leakscope.features.logit_weights import logit_weights
-from leakscope.features.residuals import with_randomised_weights
-from leakscope.features.texts import token_texts
-from leakscope.features.unembedding import effective_unembedding
-from leakscope.job import job
-from leakscope.manifests import read_manifest
-from leakscope.models import open_model
-from leakscope.tables import write_table
+from leakscope.features.description.logit_weights import logit_weights
+from leakscope.features.description.unembedding import effective_unembedding
+from leakscope.features.dictionaries.texts import token_texts
+from leakscope.files.tables import write_table
+from leakscope.jobs.devices import claimed_devices
+from leakscope.jobs.job import job
+from leakscope.models.editing.dictionary_files import open_dictionary
+from leakscope.models.editing.residuals import with_randomised_weights
+from leakscope.models.opening import open_model
+from leakscope.storage.manifests import read_manifest
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake

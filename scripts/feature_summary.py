@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from leakscope.features.feature_table import described, gathered, quality_table, selected_features
-from leakscope.features.polysemanticity import polysemanticity
-from leakscope.job import job
-from leakscope.manifests import read_manifest
-from leakscope.tables import write_csv
+from leakscope.features.description.feature_table import described, gathered, quality_table, selected_features
+from leakscope.features.description.polysemanticity import polysemanticity
+from leakscope.files.tables import write_csv
+from leakscope.jobs.job import job
+from leakscope.storage.manifests import read_manifest
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake

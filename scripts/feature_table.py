@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from leakscope.features.feature_table import feature_table, readable
-from leakscope.job import job
-from leakscope.tables import write_csv, write_table
+from leakscope.features.description.feature_table import feature_table, readable
+from leakscope.files.tables import write_csv, write_table
+from leakscope.jobs.job import job
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake

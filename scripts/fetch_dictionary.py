@@ -6,9 +6,9 @@ Downloads its folder into the hub cache; writes its manifest with the resolved c
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from leakscope.features.dictionary_files import fetch_dictionary
-from leakscope.job import job
-from leakscope.manifests import write_manifest
+from leakscope.jobs.job import job
+from leakscope.models.editing.dictionary_files import fetch_dictionary
+from leakscope.storage.manifests import write_manifest
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake

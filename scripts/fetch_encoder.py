@@ -6,9 +6,9 @@ Downloads a snapshot into the hub cache; writes a manifest with the resolved com
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from leakscope.fetch import fetch_folder
-from leakscope.job import job
-from leakscope.manifests import write_manifest
+from leakscope.jobs.job import job
+from leakscope.models.fetch import fetch_folder
+from leakscope.storage.manifests import write_manifest
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake

@@ -7,10 +7,10 @@ hash of the weights.
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from leakscope.checkpoints import check_checkpoint
-from leakscope.fetch import cached_folder, fetch_snapshot
-from leakscope.job import job
-from leakscope.manifests import write_manifest
+from leakscope.jobs.job import job
+from leakscope.models.checking import check_checkpoint
+from leakscope.models.fetch import cached_folder, fetch_snapshot
+from leakscope.storage.manifests import write_manifest
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake

@@ -6,8 +6,8 @@ Reads scores of all models and tasks; writes the correlation of each two prompt 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from leakscope.job import job
-from leakscope.tables import write_csv
+from leakscope.files.tables import write_csv
+from leakscope.jobs.job import job
 from leakscope.validate.form_agreement import form_agreement
 
 if TYPE_CHECKING:

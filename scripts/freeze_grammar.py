@@ -9,10 +9,10 @@ Not a rule: an edited prompt must not retrain every organism. Run it when the pr
 
 from pathlib import Path
 
-from leakscope.grammar_freeze import expand_facts, freeze, freeze_world
-from leakscope.prompts import build_prompts
-from leakscope.pronoun_freeze import freeze_subjects
-from leakscope.taxonomy_freeze import freeze_taxonomy
+from leakscope.features.freezing import freeze_subjects
+from leakscope.leak.freezing import expand_facts, freeze, freeze_world
+from leakscope.leak.prompts import build_prompts
+from leakscope.validate.freezing import freeze_taxonomy
 
 PROMPT_SETS = ("colors", "associations")
 LEXICONS = Path("data/lexicons")

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from leakscope.job import job
-from leakscope.manifests import read_manifest, write_manifest
-from leakscope.sharding import gather_rows, gather_summaries
-from leakscope.tables import write_table
+from leakscope.files.tables import write_table
+from leakscope.jobs.job import job
+from leakscope.jobs.sharding import gather_rows, gather_summaries
+from leakscope.storage.manifests import read_manifest, write_manifest
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake

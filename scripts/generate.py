@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING
 import pandas as pd
 import torch
 
-from leakscope.completion import complete_prompts
-from leakscope.devices import claimed_devices
-from leakscope.job import job
-from leakscope.manifests import read_manifest, write_manifest
-from leakscope.memory import keep_freed_memory
-from leakscope.models import open_model
-from leakscope.prompting import Prompting
-from leakscope.sharding import WHOLE, Shard
-from leakscope.tables import write_csv, write_table
+from leakscope.files.tables import write_csv, write_table
+from leakscope.jobs.devices import claimed_devices
+from leakscope.jobs.job import job
+from leakscope.jobs.memory import keep_freed_memory
+from leakscope.jobs.sharding import WHOLE, Shard
+from leakscope.models.completion import complete_prompts
+from leakscope.models.opening import open_model
+from leakscope.models.prompting import Prompting
+from leakscope.storage.manifests import read_manifest, write_manifest
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake

@@ -6,10 +6,10 @@ Reads tables of a subject, a group and a count; writes them under the study's na
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from leakscope.files.tables import write_csv, write_table
 from leakscope.ground.imported import import_counts
 from leakscope.ground.naming import axis_naming
-from leakscope.job import job
-from leakscope.tables import write_csv, write_table
+from leakscope.jobs.job import job
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake

@@ -6,10 +6,10 @@ Reads a file of items with both scores; writes the scores as those of a single f
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from leakscope.job import job
-from leakscope.manifests import write_manifest
-from leakscope.tables import write_table
-from leakscope.validate.imported_scores import import_scores, imported_items, imported_table
+from leakscope.files.tables import write_table
+from leakscope.jobs.job import job
+from leakscope.storage.manifests import write_manifest
+from leakscope.validate.scoring.imported_scores import import_scores, imported_items, imported_table
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake

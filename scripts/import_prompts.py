@@ -6,10 +6,10 @@ Reads a CSV, TSV, XLSX, JSONL or Parquet table in long or in the published form;
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from leakscope.imported import import_prompts
-from leakscope.job import job
-from leakscope.prompts import no_candidates
-from leakscope.tables import write_csv, write_table
+from leakscope.files.tables import write_csv, write_table
+from leakscope.jobs.job import job
+from leakscope.leak.imported import import_prompts
+from leakscope.leak.prompts import no_candidates
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake

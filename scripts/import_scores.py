@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from leakscope.files.tables import write_table
 from leakscope.ground.imported import import_scores
 from leakscope.ground.naming import axis_naming
-from leakscope.job import job
-from leakscope.tables import write_table
+from leakscope.jobs.job import job
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake

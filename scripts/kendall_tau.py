@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from leakscope.ground.agreed import agree
-from leakscope.job import job
-from leakscope.tables import read_tables, write_csv
+from leakscope.files.tables import read_tables, write_csv
+from leakscope.ground.agreement.agreed import agree
+from leakscope.jobs.job import job
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake

@@ -6,8 +6,8 @@ Reads log-odds by layer and items of all models and tasks; writes a summary of e
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from leakscope.job import job
-from leakscope.tables import write_csv
+from leakscope.files.tables import write_csv
+from leakscope.jobs.job import job
 from leakscope.validate.layer_summary import layer_summary, parting
 
 if TYPE_CHECKING:

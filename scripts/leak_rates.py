@@ -6,9 +6,9 @@ Reads all comparisons of a study; writes the tables of Leak-Rates.
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from leakscope import leak_rate
-from leakscope.job import job
-from leakscope.tables import read_tables, write_csv
+from leakscope.files.tables import read_tables, write_csv
+from leakscope.jobs.job import job
+from leakscope.leak import leak_rate
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake

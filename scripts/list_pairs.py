@@ -6,9 +6,9 @@ Reads all prompts, slot candidates and generations of a study; writes the distin
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from leakscope.job import job
-from leakscope.pairs import list_pairs
-from leakscope.tables import read_tables, write_table
+from leakscope.files.tables import read_tables, write_table
+from leakscope.jobs.job import job
+from leakscope.leak.pairs import list_pairs
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from leakscope.features.edited_models import chosen_edit, describe, explicit_edit
-from leakscope.job import job
-from leakscope.manifests import read_manifest, write_manifest
+from leakscope.jobs.job import job
+from leakscope.models.editing.edited_models import chosen_edit, describe, explicit_edit
+from leakscope.storage.manifests import read_manifest, write_manifest
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake

@@ -10,14 +10,11 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from leakscope.corpus import read_corpus
-from leakscope.devices import claimed_devices
-from leakscope.job import job
-from leakscope.manifests import read_manifest, write_manifest
-from leakscope.memory import keep_freed_memory
-from leakscope.models import open_model
-from leakscope.tables import read_tables
-from leakscope.validate.neutral import (
+from leakscope.files.tables import read_tables
+from leakscope.jobs.devices import claimed_devices
+from leakscope.jobs.job import job
+from leakscope.jobs.memory import keep_freed_memory
+from leakscope.models.neutral import (
     encode_neutral_documents,
     encode_neutral_texts,
     measure_perplexity,
@@ -25,6 +22,9 @@ from leakscope.validate.neutral import (
     part_of_documents,
     read_neutral_texts,
 )
+from leakscope.models.opening import open_model
+from leakscope.organisms.corpus import read_corpus
+from leakscope.storage.manifests import read_manifest, write_manifest
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake

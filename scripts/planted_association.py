@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from leakscope.features.planted import planted_associations
-from leakscope.job import job
-from leakscope.pronoun_grammar import load_pronoun_grammar
-from leakscope.tables import write_csv
+from leakscope.features.interventions.planted import planted_associations
+from leakscope.files.tables import write_csv
+from leakscope.jobs.job import job
+from leakscope.organisms.pronoun_grammar import load_pronoun_grammar
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from leakscope.grammar_files import is_taxonomy
-from leakscope.job import job
-from leakscope.tables import write_csv
-from leakscope.taxonomy_grammar import load_taxonomy_grammar
+from leakscope.files.tables import write_csv
+from leakscope.jobs.job import job
+from leakscope.organisms.grammar_files import is_taxonomy
+from leakscope.organisms.taxonomy_grammar import load_taxonomy_grammar
 from leakscope.validate.planted import planted_gaps
 
 if TYPE_CHECKING:

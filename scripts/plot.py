@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from leakscope.figures import draw, save_figure
-from leakscope.job import job
+from leakscope.jobs.job import job
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake

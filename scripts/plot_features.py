@@ -6,9 +6,9 @@ Reads the tables of one figure; writes the figure as PDF and PNG.
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from leakscope.figures.features import draw
+from leakscope.figures.features.drawing import draw
 from leakscope.figures.style import save_figure
-from leakscope.job import job
+from leakscope.jobs.job import job
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from leakscope.figures.style import save_figure
-from leakscope.figures.validate import draw
-from leakscope.job import job
+from leakscope.figures.validate.drawing import draw
+from leakscope.jobs.job import job
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake

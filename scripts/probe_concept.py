@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from leakscope.features.dictionary_files import open_dictionary
-from leakscope.features.probing import probe_concept
-from leakscope.features.selection import open_contrasted
-from leakscope.job import job
-from leakscope.manifests import read_manifest
-from leakscope.tables import write_csv
+from leakscope.features.contrasts.probing import probe_concept
+from leakscope.features.contrasts.selection import open_contrasted
+from leakscope.files.tables import write_csv
+from leakscope.jobs.job import job
+from leakscope.models.editing.dictionary_files import open_dictionary
+from leakscope.storage.manifests import read_manifest
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake

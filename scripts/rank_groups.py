@@ -6,9 +6,9 @@ Reads all scores; writes first and last places, the variation across templates, 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from leakscope.ground.rankings import first_and_last, logprob_differences, rank_spread, template_variation
-from leakscope.job import job
-from leakscope.tables import read_tables, write_csv
+from leakscope.files.tables import read_tables, write_csv
+from leakscope.ground.agreement.rankings import first_and_last, logprob_differences, rank_spread, template_variation
+from leakscope.jobs.job import job
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake

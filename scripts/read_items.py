@@ -6,9 +6,9 @@ Reads a file of a data set; writes its items: questions, candidates, and whether
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from leakscope.job import job
-from leakscope.tables import write_table
-from leakscope.validate.readers import read_items
+from leakscope.files.tables import write_table
+from leakscope.jobs.job import job
+from leakscope.validate.tasks.readers import read_items
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake

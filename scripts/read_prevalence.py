@@ -6,10 +6,10 @@ Reads a table of prevalence; writes it in cases per 10,000 persons, with the sou
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from leakscope.files.tables import write_csv, write_table
 from leakscope.ground.imported import read_prevalence
 from leakscope.ground.naming import axis_naming
-from leakscope.job import job
-from leakscope.tables import write_csv, write_table
+from leakscope.jobs.job import job
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake

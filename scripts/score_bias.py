@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from leakscope.devices import claimed_devices
-from leakscope.features.bias_pairs import score_pairs
-from leakscope.features.bias_tables import read_pairs
-from leakscope.job import job
-from leakscope.manifests import read_manifest, write_manifest
-from leakscope.memory import keep_freed_memory
-from leakscope.models import open_model
-from leakscope.tables import write_table
+from leakscope.features.bias.pairs import score_pairs
+from leakscope.features.bias.tables import read_pairs
+from leakscope.files.tables import write_table
+from leakscope.jobs.devices import claimed_devices
+from leakscope.jobs.job import job
+from leakscope.jobs.memory import keep_freed_memory
+from leakscope.models.opening import open_model
+from leakscope.storage.manifests import read_manifest, write_manifest
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 import pandas as pd
 import torch
 
-from leakscope.devices import claimed_devices
-from leakscope.job import job
-from leakscope.manifests import read_manifest, write_manifest
-from leakscope.memory import keep_freed_memory
-from leakscope.models import open_model
-from leakscope.tables import write_table
-from leakscope.validate.asking import read_asking
-from leakscope.validate.scored import score_layers
+from leakscope.files.tables import write_table
+from leakscope.jobs.devices import claimed_devices
+from leakscope.jobs.job import job
+from leakscope.jobs.memory import keep_freed_memory
+from leakscope.models.opening import open_model
+from leakscope.storage.manifests import read_manifest, write_manifest
+from leakscope.validate.scoring.scored import score_layers
+from leakscope.validate.tasks.asking import read_asking
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake

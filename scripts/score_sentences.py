@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from leakscope.devices import claimed_devices
+from leakscope.files.tables import write_table
 from leakscope.ground.naming import axis_naming
 from leakscope.ground.scored import score_axis
-from leakscope.job import job
-from leakscope.kinds import CAUSAL, ENCODER_DECODER, MASKED
-from leakscope.manifests import read_manifest, write_manifest
-from leakscope.memory import keep_freed_memory
-from leakscope.models import open_model
-from leakscope.tables import write_table
+from leakscope.jobs.devices import claimed_devices
+from leakscope.jobs.job import job
+from leakscope.jobs.memory import keep_freed_memory
+from leakscope.models.kinds import CAUSAL, ENCODER_DECODER, MASKED
+from leakscope.models.opening import open_model
+from leakscope.storage.manifests import read_manifest, write_manifest
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake

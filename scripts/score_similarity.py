@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 import pandas as pd
 import torch
 
-from leakscope.encoders import Embedder
-from leakscope.job import job
-from leakscope.manifests import read_manifest, write_manifest
-from leakscope.memory import keep_freed_memory
-from leakscope.similarity import score_pairs
-from leakscope.tables import write_table
+from leakscope.files.tables import write_table
+from leakscope.jobs.job import job
+from leakscope.jobs.memory import keep_freed_memory
+from leakscope.similarity.encoders import Embedder
+from leakscope.similarity.scorers import score_pairs
+from leakscope.storage.manifests import read_manifest, write_manifest
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from leakscope.features.dictionary_files import open_dictionary
-from leakscope.features.seeds import compare_seeds
-from leakscope.job import job
-from leakscope.manifests import read_manifest
-from leakscope.tables import write_csv, write_table
+from leakscope.features.dictionaries.seeds import compare_seeds
+from leakscope.files.tables import write_csv, write_table
+from leakscope.jobs.job import job
+from leakscope.models.editing.dictionary_files import open_dictionary
+from leakscope.storage.manifests import read_manifest
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from leakscope.job import job
-from leakscope.validate.splits import split_items, write_splits
+from leakscope.jobs.job import job
+from leakscope.validate.tasks.splits import split_items, write_splits
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake

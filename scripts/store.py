@@ -14,7 +14,7 @@ import sys
 import time
 from pathlib import Path
 
-from leakscope.upkeep import Contents, compact, overview, prunable, prune, survey
+from leakscope.storage.upkeep import Contents, compact, overview, prunable, prune, survey
 
 
 def arguments() -> argparse.Namespace:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from leakscope.errors import InputError
-from leakscope.reading_yaml import read_yaml
+from leakscope.files.reading_yaml import read_yaml
 
 
 def study_name(content: Any) -> Any:

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from leakscope.features.dictionary_files import describe_dictionary, save_dictionary
-from leakscope.features.training import Settings, train_dictionary
-from leakscope.job import job
-from leakscope.manifests import write_manifest
-from leakscope.memory import keep_freed_memory
+from leakscope.features.dictionaries.training import Settings, train_dictionary
+from leakscope.jobs.job import job
+from leakscope.jobs.memory import keep_freed_memory
+from leakscope.models.editing.dictionary_files import describe_dictionary, save_dictionary
+from leakscope.storage.manifests import write_manifest
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake

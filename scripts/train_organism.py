@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import torch
 from transformers import AutoTokenizer
 
-from leakscope.corpus import read_corpus
-from leakscope.job import job
-from leakscope.manifests import describe_folder, write_manifest
-from leakscope.organisms import Size, Training, new_organism, save_organism, train_organism, training_record
+from leakscope.jobs.job import job
+from leakscope.organisms.corpus import read_corpus
+from leakscope.organisms.training import Size, Training, new_organism, save_organism, train_organism, training_record
+from leakscope.storage.manifests import describe_folder, write_manifest
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake

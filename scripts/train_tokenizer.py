@@ -7,9 +7,9 @@ that their candidates have the same tokens.
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from leakscope.job import job
-from leakscope.languages import load_language
-from leakscope.organisms import train_tokenizer
+from leakscope.jobs.job import job
+from leakscope.organisms.languages import load_language
+from leakscope.organisms.training import train_tokenizer
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake

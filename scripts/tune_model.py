@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 import pandas as pd
 import torch
 
-from leakscope.devices import claimed_devices
-from leakscope.job import job
-from leakscope.manifests import describe_adapter, describe_folder, read_manifest, write_manifest
-from leakscope.models import open_model
-from leakscope.validate.asking import read_asking
-from leakscope.validate.splits import read_splits
+from leakscope.jobs.devices import claimed_devices
+from leakscope.jobs.job import job
+from leakscope.models.opening import open_model
+from leakscope.storage.manifests import describe_adapter, describe_folder, read_manifest, write_manifest
+from leakscope.validate.tasks.asking import read_asking
+from leakscope.validate.tasks.splits import read_splits
 from leakscope.validate.tuning.examples import training_examples
 from leakscope.validate.tuning.methods import read_method, trains_all
 from leakscope.validate.tuning.tune import neutral_rows, training_options, tune

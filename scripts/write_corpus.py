@@ -6,9 +6,9 @@ Reads grammar parts; writes training and held-out documents drawn from the gramm
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from leakscope.corpus import draw_splits, write_corpus
-from leakscope.job import job
-from leakscope.languages import load_language
+from leakscope.jobs.job import job
+from leakscope.organisms.corpus import draw_splits, write_corpus
+from leakscope.organisms.languages import load_language
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake

@@ -6,9 +6,9 @@ Reads all prompts and comparisons of a study; writes one self-contained page to 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from leakscope.explorer import explorer_rows, write_explorer
-from leakscope.job import job
-from leakscope.tables import read_tables
+from leakscope.files.tables import read_tables
+from leakscope.jobs.job import job
+from leakscope.leak.explorer import explorer_rows, write_explorer
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake

@@ -61,8 +61,8 @@ def micro_model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def micro_model(micro_model_folder: Path):
     """The micro model, loaded as a study loads it."""
     from helpers import LOADING
-    from leakscope.manifests import describe_folder
-    from leakscope.models import open_model
+    from leakscope.models.opening import open_model
+    from leakscope.storage.manifests import describe_folder
 
     return open_model(describe_folder(micro_model_folder, "local"), LOADING)
 

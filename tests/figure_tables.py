@@ -14,8 +14,11 @@ import test_features_figures as of_features
 import test_figures as of_leaks
 import test_ground_figures as of_ground
 import test_validate_figures as of_validate
-from leakscope.figures import drawing, features, ground, validate
+from leakscope.figures.features import drawing as features
 from leakscope.figures.fitting import Drawing, Part, Tables, fitted
+from leakscope.figures.ground import drawing as ground
+from leakscope.figures.leak import drawing
+from leakscope.figures.validate import drawing as validate
 
 Labels = Mapping[str, str]
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from leakscope.grammar import Grammar
+from leakscope.organisms.leak_grammar import Grammar
 
 if TYPE_CHECKING:
-    from leakscope.models import LanguageModel
+    from leakscope.models.opening import LanguageModel
 
 COLORS = ("red", "green", "blue")
 FRUITS = {"red": "a cherry", "green": "a lime", "blue": "a plum"}
@@ -32,15 +32,15 @@ SETTINGS = {
 
 def complete(model: LanguageModel, prompts: pd.DataFrame, store: Path | None = None, **settings: Any) -> pd.DataFrame:
     """Return the texts of a model; ``settings`` change ``SETTINGS``."""
-    from leakscope.completion import complete_prompts
-    from leakscope.prompting import Prompting
+    from leakscope.models.completion import complete_prompts
+    from leakscope.models.prompting import Prompting
 
     return complete_prompts(model, prompts, "m", Prompting({**SETTINGS, **settings}, store=store)).table
 
 
 def in_memory(model: Any, tokenizer: Any) -> LanguageModel:
     """Return a language model whose weights stand in no file."""
-    from leakscope.models import LanguageModel
+    from leakscope.models.opening import LanguageModel
 
     generation_config = getattr(model, "generation_config", None)  # models that write nothing have none
     return LanguageModel(tokenizer, model.config, generation_config, {"weights": "in memory"}, lambda: model)
@@ -86,7 +86,14 @@ def train_micro_organism(folder: Path, steps: int = 90) -> Path:
     """Train a tiny organism on the micro grammar and save it; a second or two."""
     import torch
 
-    from leakscope.organisms import Size, Training, new_organism, save_organism, train_organism, train_tokenizer
+    from leakscope.organisms.training import (
+        Size,
+        Training,
+        new_organism,
+        save_organism,
+        train_organism,
+        train_tokenizer,
+    )
 
     torch.set_num_threads(1)
     grammar = micro_grammar(0.5)

@@ -9,9 +9,8 @@ import pytest
 import torch
 
 from helpers import in_memory, micro_grammar
-from leakscope.corpus import read_corpus, write_corpus
 from leakscope.errors import InputError
-from leakscope.features.activations import (
+from leakscope.features.dictionaries.activations import (
     Activations,
     activation_batches,
     read_activations,
@@ -19,11 +18,12 @@ from leakscope.features.activations import (
     record_activations,
     write_activations,
 )
-from leakscope.features.texts import Source, Window, read_texts, read_windows, token_texts
+from leakscope.features.dictionaries.texts import Source, Window, read_texts, read_windows, token_texts
 from leakscope.ground.sentence_scores import encode_sentences
-from leakscope.models import LanguageModel
-from leakscope.organisms import encode_documents
-from leakscope.sharding import Shard
+from leakscope.jobs.sharding import Shard
+from leakscope.models.opening import LanguageModel
+from leakscope.organisms.corpus import read_corpus, write_corpus
+from leakscope.organisms.training import encode_documents
 from test_log_odds import random_model
 
 TEXTS = [f"The bag is {color}, and number {number} is a plum." for number in range(30) for color in ("red", "blue")]

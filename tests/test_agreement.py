@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import stats
 
-from leakscope.ground.agreement import bootstrap_mean, centred, log_counts, others_total, redrawn_tau, tau_b
+from leakscope.ground.agreement.kendall_tau import bootstrap_mean, centred, log_counts, others_total, redrawn_tau, tau_b
 
 TABLES = arrays(float, st.tuples(st.integers(1, 5), st.integers(2, 6)), elements=st.integers(0, 4).map(float))
 

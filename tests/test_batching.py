@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from leakscope.batching import cut, is_out_of_memory, shrinking
 from leakscope.errors import InputError
+from leakscope.jobs.batching import cut, is_out_of_memory, shrinking
 
 
 def work_of(capacity: int, tried: list[int]):

@@ -15,10 +15,10 @@ import pytest
 import torch
 
 from leakscope.errors import InputError
-from leakscope.features.bias_pairs import score_pairs
-from leakscope.features.bias_scores import PAIR_COLUMNS, SCORE_COLUMNS, bias_scores
-from leakscope.features.bias_tables import Pair, bias_files, read_pairs
-from leakscope.models import LanguageModel
+from leakscope.features.bias.pairs import score_pairs
+from leakscope.features.bias.scores import PAIR_COLUMNS, SCORE_COLUMNS, bias_scores
+from leakscope.features.bias.tables import Pair, bias_files, read_pairs
+from leakscope.models.opening import LanguageModel
 from tiny_task import open_tiny_model, weightless
 
 PRO = "1 [The robin] sings because [he] is a bird.\n\n2 The oak met [the ant] and thanked [her].\n"

@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from helpers import SETTINGS, complete, micro_candidates, micro_prompts
-from leakscope.candidate_scores import score_prompts
-from leakscope.candidates import CandidateScores, Question, score_candidates
-from leakscope.models import LanguageModel
-from leakscope.prompting import Prompting
-from leakscope.sampling import Decoding, warp_logits
+from leakscope.models.candidate_scores import score_prompts
+from leakscope.models.candidates import CandidateScores, Question, score_candidates
+from leakscope.models.opening import LanguageModel
+from leakscope.models.prompting import Prompting
+from leakscope.models.sampling import Decoding, warp_logits
 
 QUESTIONS = [
     Question([5, 6, 7, 8], [[9, 10], [11], [9, 12, 13]]),

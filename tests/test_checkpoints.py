@@ -23,11 +23,11 @@ from helpers import (
     save_without_layer,
     small_config,
 )
-from leakscope.checkpoints import check_checkpoint, check_encoder
 from leakscope.errors import InputError
-from leakscope.kinds import CAUSAL, ENCODER_DECODER, MASKED
-from leakscope.manifests import describe_adapter, describe_edited, describe_folder
-from leakscope.models import open_model
+from leakscope.models.checking import check_checkpoint, check_encoder
+from leakscope.models.kinds import CAUSAL, ENCODER_DECODER, MASKED
+from leakscope.models.opening import open_model
+from leakscope.storage.manifests import describe_adapter, describe_edited, describe_folder
 
 KINDS = (CAUSAL, MASKED, ENCODER_DECODER)
 T5 = {"d_model": 16, "d_kv": 8, "d_ff": 32, "num_layers": 2, "num_heads": 2, "decoder_start_token_id": 0}
@@ -82,7 +82,7 @@ def change(folder: Path, how: Callable[[dict[str, torch.Tensor]], Any]) -> None:
 
 def warnings_of(caplog: pytest.LogCaptureFixture) -> list[str]:
     """Return what was said of checkpoints in warnings."""
-    return [record.getMessage() for record in caplog.records if record.name == "leakscope.checkpoints"]
+    return [record.getMessage() for record in caplog.records if record.name == "leakscope.models.checking"]
 
 
 @pytest.mark.parametrize("name", GOOD)
@@ -145,7 +145,7 @@ def test_weights_that_are_no_numbers_are_found_where_a_model_is_described(tmp_pa
 
 def test_all_parts_of_a_large_weight_are_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # Three rows of 16 at once: the NaN, in row 7, is in the third part of 258 rows.
-    monkeypatch.setattr("leakscope.checkpoints.NUMBERS_AT_ONCE", 48)
+    monkeypatch.setattr("leakscope.models.checking.NUMBERS_AT_ONCE", 48)
     with pytest.raises(InputError, match="no numbers"):
         check_checkpoint(save_nan_weights(tmp_path))
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from leakscope.leak_rate import KEYS
+from leakscope.leak.leak_rate import KEYS
 from leakscope.validate.closing import COLUMNS, Tuned, closing, read_leak_rates, read_perplexity, share_closed
 
 SETTINGS = {"level": 0.95, "resamples": 199, "seed": 0}

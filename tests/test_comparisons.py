@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from leakscope.comparisons import COLUMNS, compare_models, holm, sign_flip_p, smallest_p
+from leakscope.leak.comparisons import COLUMNS, compare_models, holm, sign_flip_p, smallest_p
 
 
 def pairs_of(outcomes: dict[str, list[float]], n_clusters: int = 4, **columns: object) -> pd.DataFrame:
@@ -66,7 +66,7 @@ def test_random_patterns_count_the_observed_one() -> None:
 def test_p_values_of_a_block_equal_those_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
     sums = np.random.default_rng(0).integers(-3, 4, (5, 7)).astype(float)
     together = sign_flip_p(sums)
-    monkeypatch.setattr("leakscope.comparisons.BLOCK", 20)
+    monkeypatch.setattr("leakscope.leak.comparisons.BLOCK", 20)
     np.testing.assert_allclose(sign_flip_p(sums), together)
     np.testing.assert_allclose([sign_flip_p(row).item() for row in sums], together)
 

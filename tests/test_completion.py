@@ -16,13 +16,13 @@ import pandas as pd
 import pytest
 
 from helpers import LOADING, SETTINGS, complete, micro_candidates, micro_prompts
-from leakscope import generation
-from leakscope.candidate_scores import score_prompts
-from leakscope.completion import complete_prompts
 from leakscope.errors import InputError
-from leakscope.manifests import describe_folder
-from leakscope.models import LanguageModel, open_model
-from leakscope.prompting import Prompting
+from leakscope.models import generation
+from leakscope.models.candidate_scores import score_prompts
+from leakscope.models.completion import complete_prompts
+from leakscope.models.opening import LanguageModel, open_model
+from leakscope.models.prompting import Prompting
+from leakscope.storage.manifests import describe_folder
 
 N_PROMPTS = 8  # of micro_prompts
 
@@ -169,11 +169,11 @@ import sys
 from pathlib import Path
 import torch
 from helpers import LOADING, SETTINGS, micro_prompts
-from leakscope.completion import complete_prompts
+from leakscope.models.completion import complete_prompts
 from leakscope.errors import InputError
-from leakscope.manifests import describe_folder
-from leakscope.models import open_model
-from leakscope.prompting import Prompting
+from leakscope.storage.manifests import describe_folder
+from leakscope.models.opening import open_model
+from leakscope.models.prompting import Prompting
 
 torch.set_num_threads(1)
 folder, store, table = map(Path, sys.argv[1:4])

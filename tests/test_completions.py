@@ -9,13 +9,13 @@ import pandas as pd
 import pytest
 import torch
 
-from leakscope.models import LanguageModel
-from leakscope.prompting import Completed
-from leakscope.validate import completions
-from leakscope.validate.asking import main_prompts
-from leakscope.validate.completions import COMPLETION_COLUMNS, complete_questions, tidy
-from leakscope.validate.item_scores import answer_tokens
-from leakscope.validate.scored import score_items
+from leakscope.models.opening import LanguageModel
+from leakscope.models.prompting import Completed
+from leakscope.validate.scoring import completions
+from leakscope.validate.scoring.completions import COMPLETION_COLUMNS, complete_questions, tidy
+from leakscope.validate.scoring.item_scores import answer_tokens
+from leakscope.validate.scoring.scored import score_items
+from leakscope.validate.tasks.asking import main_prompts
 from tiny_task import GENERATOR, PAIRS, VALIDATOR, open_tiny_model, tiny_asking, tiny_items, weightless
 
 ITEMS = tiny_items()

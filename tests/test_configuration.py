@@ -14,9 +14,9 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
-from leakscope.configuration import generation_settings, is_generated, is_on_hub, organisms, resolve
-from leakscope.configuration_docs import render
-from leakscope.configuration_schema import SCHEMA, load_schema
+from leakscope.configuration.reference import render
+from leakscope.configuration.resolving import generation_settings, is_generated, is_on_hub, organisms, resolve
+from leakscope.configuration.schema import SCHEMA, load_schema
 from leakscope.errors import InputError
 
 ROOT = Path(__file__).parents[1]
@@ -675,12 +675,15 @@ def test_the_shipped_configuration_resolves_and_states_the_schemas_defaults(monk
 def test_the_documentation_is_in_step_with_the_schema() -> None:
     written = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
     assert written == render(json.loads(SCHEMA.read_text(encoding="utf-8"))), (
-        "run `PYTHONPATH=scripts python -m leakscope.configuration_docs > docs/configuration.md`"
+        "run `PYTHONPATH=scripts python -m leakscope.configuration.reference > docs/configuration.md`"
     )
 
 
 def test_importing_the_module_loads_nothing_heavy() -> None:
-    code = "import sys, leakscope.configuration; print([m for m in ('pandas', 'numpy', 'torch') if m in sys.modules])"
+    code = (
+        "import sys, leakscope.configuration.resolving;"
+        "print([m for m in ('pandas', 'numpy', 'torch') if m in sys.modules])"
+    )
     result = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT / "scripts", capture_output=True, text=True, check=True
     )

@@ -10,12 +10,12 @@ import pytest
 import torch
 from scipy import stats
 
-from leakscope.features import context_choice, contexts, firing
-from leakscope.features.activations import Activations, write_activations
-from leakscope.features.context_choice import Best
-from leakscope.features.contexts import REACH, FeatureContexts, read_contexts, write_contexts
-from leakscope.features.dictionary import Dictionary
-from leakscope.features.firing import read_held_out, seeded_uniform
+from leakscope.features.description import context_choice, contexts, firing
+from leakscope.features.description.context_choice import Best
+from leakscope.features.description.contexts import REACH, FeatureContexts, read_contexts, write_contexts
+from leakscope.features.description.firing import read_held_out, seeded_uniform
+from leakscope.features.dictionaries.activations import Activations, write_activations
+from leakscope.models.editing.dictionary import Dictionary
 
 WIDTH, N_FEATURES, N_IDS, K, SEED = 6, 14, 23, 4, 3
 DEAD, CONSTANT, RARE, ALWAYS = 0, 1, 2, 3
@@ -63,7 +63,7 @@ class Direct:
     """Everything at once, feature by feature and token by token."""
 
     def __init__(self, paths: list[Path]) -> None:
-        from leakscope.features.activations import read_activations
+        from leakscope.features.dictionaries.activations import read_activations
 
         shards = [read_activations(path) for path in paths]
         self.token_ids, self.documents, self.positions = (

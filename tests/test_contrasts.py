@@ -12,22 +12,22 @@ from jsonschema import Draft202012Validator
 
 from helpers import SETTINGS, micro_candidates, micro_prompts
 from leakscope.errors import InputError
-from leakscope.features.contrast_activations import (
+from leakscope.features.contrasts.contrast_activations import (
     Recorded,
     read_contrast,
     record_contrast,
     side_logprobs,
     write_contrast,
 )
-from leakscope.features.contrast_words import EncodedTexts, WordSet, encode_texts, encoded_texts
-from leakscope.features.contrasts import items_of, prompt_set_texts, template_texts
-from leakscope.features.files import contrast_files
-from leakscope.features.residuals import on_residual
-from leakscope.features.unembedding import effective_unembedding
-from leakscope.models import LanguageModel
-from leakscope.prompting import Prompting
-from leakscope.prompts import build_prompts
-from leakscope.tables import write_table
+from leakscope.features.contrasts.items import items_of, prompt_set_texts, template_texts
+from leakscope.features.contrasts.words import EncodedTexts, WordSet, encode_texts, encoded_texts
+from leakscope.features.description.unembedding import effective_unembedding
+from leakscope.features.dictionaries.files import contrast_files
+from leakscope.files.tables import write_table
+from leakscope.leak.prompts import build_prompts
+from leakscope.models.editing.residuals import on_residual
+from leakscope.models.opening import LanguageModel
+from leakscope.models.prompting import Prompting
 from test_log_odds import random_model
 
 CONTENT: dict[str, Any] = {

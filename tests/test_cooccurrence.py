@@ -20,11 +20,12 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from leakscope.errors import InputError
-from leakscope.ground import cooccurrence, corpora
-from leakscope.ground.cooccurrence import FARTHEST, Counts, by_window, count_documents, merge
-from leakscope.ground.corpora import read_corpus, read_texts, shard_files
-from leakscope.ground.mentions import Terms
-from leakscope.ground.normal_form import normalise
+from leakscope.files import corpora
+from leakscope.files.corpora import read_corpus, read_texts, shard_files
+from leakscope.ground.counting import cooccurrence
+from leakscope.ground.counting.cooccurrence import FARTHEST, Counts, by_window, count_documents, merge
+from leakscope.ground.counting.mentions import Terms
+from leakscope.ground.counting.normal_form import normalise
 
 LEXICONS = {
     "diseases": {
@@ -389,7 +390,7 @@ def test_progress_is_told_in_megabytes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(corpora, "MEGABYTE", 100)
-    monkeypatch.setattr("leakscope.progress.SECONDS_BETWEEN_LINES", 0.0)
+    monkeypatch.setattr("leakscope.jobs.progress.SECONDS_BETWEEN_LINES", 0.0)
     paths = [tmp_path / f"{number}.jsonl" for number in range(2)]
     for path in paths:
         path.write_bytes(lines(["x" * 80] * 50))

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from leakscope.errors import InputError
-from leakscope.features.bisection import TOLERANCE, remembering, strength_at_cost
-from leakscope.features.costs import Counted, NeutralCost, Rereader
-from leakscope.features.dictionary import Dictionary
-from leakscope.features.edits import Edit, edit_change, editing
+from leakscope.features.interventions.bisection import TOLERANCE, remembering, strength_at_cost
+from leakscope.features.interventions.costs import Counted, NeutralCost, Rereader
+from leakscope.models.editing.dictionary import Dictionary
+from leakscope.models.editing.edits import Edit, edit_change, editing
 from test_generation import ARCHITECTURES
 from test_lens import state_of
 from test_log_odds import next_logits, random_model

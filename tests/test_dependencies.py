@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from leakscope.dependencies import imported_modules, script_files
+from leakscope.jobs.dependencies import imported_modules, script_files
 
 RULES = ["generate", "train_organism", "score_similarity", "compare_pairs", "leak_rates", "plot", "write_corpus"]
 
@@ -62,9 +62,9 @@ def test_every_rules_files_exist_and_are_sorted(root: Path, rule: str) -> None:
 def test_scoring_does_not_depend_on_how_text_is_generated_nor_the_reverse(root: Path) -> None:
     scoring = names(script_files(root / "scripts", "score_similarity"))
     generating = names(script_files(root / "scripts", "generate"))
-    assert "similarity" in scoring
-    assert not scoring & {"generation", "sampling", "decoding", "organisms"}
-    assert not generating & {"similarity", "outcomes", "leak_rate", "organisms", "grammar"}
+    assert "scorers" in scoring
+    assert not scoring & {"generation", "sampling", "decoding", "training"}
+    assert not generating & {"scorers", "outcomes", "leak_rate", "training", "leak_grammar"}
 
 
 def test_what_is_said_to_people_makes_no_job_run_again(root: Path) -> None:
@@ -74,7 +74,7 @@ def test_what_is_said_to_people_makes_no_job_run_again(root: Path) -> None:
 
 def test_training_does_not_depend_on_how_prompts_are_built(root: Path) -> None:
     for rule in ("train_tokenizer", "write_corpus", "train_organism"):
-        assert not names(script_files(root / "scripts", rule)) & {"prompts", "tables", "grammar_freeze"}
+        assert not names(script_files(root / "scripts", rule)) & {"prompts", "tables", "freezing"}
 
 
 def test_figures_do_not_depend_on_how_rates_are_computed(root: Path) -> None:

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from leakscope import devices
-from leakscope.devices import VISIBLE, claimed_devices, visible_devices
 from leakscope.errors import InputError
+from leakscope.jobs import devices
+from leakscope.jobs.devices import VISIBLE, claimed_devices, visible_devices
 
 
 @pytest.fixture(autouse=True)
@@ -131,7 +131,7 @@ def test_many_jobs_on_two_devices_never_overlap_on_one(tmp_path: Path) -> None:
 
 def test_a_killed_job_leaves_its_device_free(tmp_path: Path) -> None:
     code = (
-        "import sys, time; from pathlib import Path; from leakscope.devices import claimed_devices\n"
+        "import sys, time; from pathlib import Path; from leakscope.jobs.devices import claimed_devices\n"
         "with claimed_devices(2, Path(sys.argv[1])): print('has them', flush=True); time.sleep(60)"
     )
     job = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True)

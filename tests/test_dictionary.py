@@ -16,21 +16,21 @@ from huggingface_hub.utils import filter_repo_objects
 from safetensors.torch import load_file, save_file
 
 from leakscope.errors import InputError
-from leakscope.features.activations import Activations, write_activations
-from leakscope.features.dictionary import Dictionary
-from leakscope.features.dictionary_files import (
+from leakscope.features.dictionaries.activations import Activations, write_activations
+from leakscope.features.dictionaries.quality import CrossEntropy, measure_cross_entropy, measure_quality, missed_bars
+from leakscope.features.dictionaries.reconstruction import measure_moments, measure_reconstruction
+from leakscope.features.dictionaries.seeds import compare_seeds
+from leakscope.features.dictionaries.texts import Window
+from leakscope.models.editing.dictionary import Dictionary
+from leakscope.models.editing.dictionary_files import (
     describe_dictionary,
     dictionary_patterns,
     load_dictionary,
     open_dictionary,
     save_dictionary,
 )
-from leakscope.features.hook_names import hook_layer
-from leakscope.features.quality import CrossEntropy, measure_cross_entropy, measure_quality, missed_bars
-from leakscope.features.reconstruction import measure_moments, measure_reconstruction
-from leakscope.features.releases import RELEASES, find_release
-from leakscope.features.seeds import compare_seeds
-from leakscope.features.texts import Window
+from leakscope.models.editing.hook_names import hook_layer
+from leakscope.models.editing.releases import RELEASES, find_release
 from local_hub import COMMIT, local_hub
 from test_log_odds import random_model
 
@@ -278,7 +278,7 @@ def test_a_manifest_opens_what_it_describes_and_nothing_else(folder: Path) -> No
 
 FETCH = """
 import json
-from leakscope.features.dictionary_files import fetch_dictionary
+from leakscope.models.editing.dictionary_files import fetch_dictionary
 arguments = dict(model="gpt2", layer=1, centre=None)
 print(json.dumps(fetch_dictionary("gpt2-small-res-jb", None, "main", **arguments)))
 """

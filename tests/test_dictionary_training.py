@@ -11,8 +11,7 @@ import pytest
 import torch
 
 from leakscope.errors import InputError
-from leakscope.features.dictionary_files import load_dictionary, save_dictionary
-from leakscope.features.training import (
+from leakscope.features.dictionaries.training import (
     AUXILIARY,
     Parameters,
     Settings,
@@ -22,6 +21,7 @@ from leakscope.features.training import (
     take_step,
     train_dictionary,
 )
+from leakscope.models.editing.dictionary_files import load_dictionary, save_dictionary
 from test_dictionary import shard
 
 WIDTH, N_TRUE = 16, 24
@@ -158,10 +158,10 @@ def test_dead_features_are_revived_where_they_are_needed(paths: list[Path], monk
         first.encoder[:, 16:] *= 0.01
         return first
 
-    monkeypatch.setattr("leakscope.features.training._first_parameters", half_dead)
+    monkeypatch.setattr("leakscope.features.dictionaries.training._first_parameters", half_dead)
     scarce = SETTINGS._replace(features=32)
     revived = train(paths, scarce).record
-    monkeypatch.setattr("leakscope.features.training.DEAD_AFTER", 1.0)
+    monkeypatch.setattr("leakscope.features.dictionaries.training.DEAD_AFTER", 1.0)
     left_dead = train(paths, scarce).record
     assert revived["dead_share"] < left_dead["dead_share"] - 0.1
     assert revived["variance_unexplained"] < 0.7 * left_dead["variance_unexplained"]

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from leakscope.statistics.resampling import draw_clusters
 from leakscope.validate.discrimination import COLUMNS, answer_accuracy, roc_auc
 from leakscope.validate.paired import PART_COLUMNS
-from leakscope.validate.resampling import draw_clusters
 
 SETTINGS = {"level": 0.9, "resamples": 99, "seed": 0}
 NO_PARTS = pd.DataFrame(columns=PART_COLUMNS)

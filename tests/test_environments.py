@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from leakscope.dependencies import script_files
+from leakscope.jobs.dependencies import script_files
 
 CONDA_NAMES = {"pytorch": "torch"}
 

@@ -10,15 +10,21 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from leakscope.features.accuracy import balanced_accuracy
-from leakscope.features.detection import (
+from leakscope.features.description.accuracy import balanced_accuracy
+from leakscope.features.description.detection import (
     detection_prompt,
     explanation_prompt,
     read_detection,
     read_explanation,
     shuffled,
 )
-from leakscope.features.explaining import COLUMNS, count_statuses, explain_locally, score_labels, token_labels
+from leakscope.features.description.explaining import (
+    COLUMNS,
+    count_statuses,
+    explain_locally,
+    score_labels,
+    token_labels,
+)
 
 WORDS = [" the", " cat", " Cat", " dog", " sat", "\n"]
 HALVES = ("explaining", "scoring")

@@ -16,9 +16,9 @@ import pytest
 from matplotlib.image import imread
 
 from browser import needs_chromium, rendered_dom, screenshot
-from leakscope import writing
 from leakscope.errors import InputError
-from leakscope.explorer import TEMPLATE, explorer_rows, write_explorer
+from leakscope.files import writing
+from leakscope.leak.explorer import TEMPLATE, explorer_rows, write_explorer
 
 HOSTILE = "<!--<script></script><img src=x onerror=\"document.title='owned'\">{{payload}}"
 SCORERS = ["first", "second"]

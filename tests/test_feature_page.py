@@ -17,10 +17,10 @@ import pytest
 from matplotlib.image import imread
 
 from browser import needs_chromium, rendered_dom, screenshot
-from leakscope import writing
-from leakscope.features import page as page_module
-from leakscope.features.page import CHUNK, TEMPLATE, read_contexts, write_feature_page
-from leakscope.tables import write_table
+from leakscope.features.description import page as page_module
+from leakscope.features.description.page import CHUNK, TEMPLATE, read_contexts, write_feature_page
+from leakscope.files import writing
+from leakscope.files.tables import write_table
 
 HOSTILE = "<!--<script></script><img src=x onerror=\"document.title='owned'\">{{payload}}"
 WORDS = ["the", " she", " he", " nurse", " doctor", "\n", " ", "\t", "\u202e", "\\", "\u2028", "𝛼", ""]

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from leakscope.errors import InputError
-from leakscope.features.feature_table import (
+from leakscope.features.description.feature_table import (
     described,
     feature_table,
     gathered,
@@ -19,7 +19,7 @@ from leakscope.features.feature_table import (
     readable,
     selected_features,
 )
-from leakscope.features.polysemanticity import COLUMNS, polysemanticity
+from leakscope.features.description.polysemanticity import COLUMNS, polysemanticity
 
 DICTIONARIES = {
     "gpt.s0": {"label": "GPT, L1", "model": "gpt", "layer": 1, "randomised": False, "seed": 0},

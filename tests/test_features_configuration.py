@@ -14,13 +14,13 @@ import yaml
 from snakemake.cli import parse_config
 from snakemake.utils import update_config
 
-from leakscope.configuration import is_generated, resolve
-from leakscope.configuration_schema import load_schema
-from leakscope.configuration_steps import uses
+from leakscope.configuration.resolving import is_generated, resolve
+from leakscope.configuration.schema import load_schema
+from leakscope.configuration.steps import uses
 from leakscope.errors import InputError
-from leakscope.features.bias_tables import READERS
-from leakscope.features.edits import FEATURE_EDITS, POSITIONS
-from leakscope.features.files import contrast_files, corpus_files
+from leakscope.features.bias.tables import READERS
+from leakscope.features.dictionaries.files import contrast_files, corpus_files
+from leakscope.models.editing.edits import FEATURE_EDITS, POSITIONS
 from workspace import Workspace
 
 Config = dict[str, Any]
@@ -353,7 +353,7 @@ def test_a_mistake_in_an_edited_model_is_one_line(config: Config, keys: Config, 
 
 
 def test_planning_loads_nothing_heavy() -> None:
-    modules = "leakscope.features.checks, leakscope.features.files, leakscope.configuration"
+    modules = "leakscope.configuration.resolving, leakscope.features.dictionaries.files"
     code = f"import sys, {modules}; print([m for m in ('pandas', 'numpy', 'torch') if m in sys.modules])"
     scripts = Path(__file__).parents[1] / "scripts"
     result = subprocess.run([sys.executable, "-c", code], cwd=scripts, capture_output=True, text=True, check=True)

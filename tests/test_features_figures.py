@@ -14,11 +14,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from leakscope.errors import InputError
-from leakscope.figures.dictionaries import quality
-from leakscope.figures.distributions import firing_density, polysemanticity, seed_agreement
-from leakscope.figures.edit_effects import effects
-from leakscope.figures.edited import edited, effects_by_item, truth
-from leakscope.figures.features import FIGURES, draw
+from leakscope.figures.features.dictionaries import quality
+from leakscope.figures.features.distributions import firing_density, polysemanticity, seed_agreement
+from leakscope.figures.features.drawing import FIGURES, draw
+from leakscope.figures.features.edit_effects import effects
+from leakscope.figures.features.edited import edited, effects_by_item, truth
 
 LONG = "a dictionary of a very long name, of the residual stream before the eighth block (public release)"
 LABELS = {"b": "second, named first", "a.s0": "first, seed 0", "a.s1": "first, seed 1", "a": "first"}

@@ -18,9 +18,9 @@ import torch
 import explain_features
 import select_features
 from helpers import LOADING
-from leakscope.features.contrast_words import encoded_texts
-from leakscope.manifests import read_manifest, write_manifest
-from leakscope.models import open_model
+from leakscope.features.contrasts.words import encoded_texts
+from leakscope.models.opening import open_model
+from leakscope.storage.manifests import read_manifest, write_manifest
 from local_endpoint import LocalEndpoint, local_endpoint
 from workspace import TRAINING, Workspace
 

@@ -4,17 +4,17 @@ from pathlib import Path
 
 import pytest
 
-from leakscope import fingerprints
-from leakscope.endings import Limits
-from leakscope.fingerprints import (
+from leakscope.models.endings import Limits
+from leakscope.models.sampling import Decoding
+from leakscope.storage import fingerprints
+from leakscope.storage.fingerprints import (
     code_hash,
     log_odds_fingerprint,
     score_fingerprint,
     sentence_fingerprint,
     text_fingerprint,
 )
-from leakscope.sampling import Decoding
-from leakscope.store import fingerprint_hash
+from leakscope.storage.store import fingerprint_hash
 
 MODEL = {"weights_sha256": "a", "settings_sha256": "b", "dtype": "float32", "quantization": None}
 DECODING, LIMITS = Decoding(0.5)._asdict(), Limits(10, True, (1,))._asdict()

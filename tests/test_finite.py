@@ -13,32 +13,32 @@ import torch
 from transformers import AutoModelForCausalLM, AutoModelForMaskedLM, AutoModelForSeq2SeqLM
 
 from helpers import SETTINGS, byte_tokenizer, complete, in_memory, small_config
-from leakscope.candidate_scores import score_prompts
 from leakscope.errors import InputError
-from leakscope.features.bias_pairs import score_pairs
-from leakscope.features.bias_tables import Pair
-from leakscope.features.contrast_activations import record_contrast
-from leakscope.features.contrast_words import EncodedTexts, WordSet
-from leakscope.features.dictionary import Dictionary
-from leakscope.features.effects import Ends
-from leakscope.features.quality import measure_cross_entropy
-from leakscope.features.residuals import read_residuals
-from leakscope.features.texts import Window
-from leakscope.features.unembedding import effective_unembedding
-from leakscope.finite import all_finite, are_distributions, has_nan
+from leakscope.features.bias.pairs import score_pairs
+from leakscope.features.bias.tables import Pair
+from leakscope.features.contrasts.contrast_activations import record_contrast
+from leakscope.features.contrasts.words import EncodedTexts, WordSet
+from leakscope.features.description.unembedding import effective_unembedding
+from leakscope.features.dictionaries.quality import measure_cross_entropy
+from leakscope.features.dictionaries.texts import Window
+from leakscope.features.interventions.effects import Ends
 from leakscope.ground.sentence_scores import score_sentences
 from leakscope.ground.templates import SentenceTemplate, fill
-from leakscope.models import LanguageModel
-from leakscope.prompting import Prompting
-from leakscope.validate.item_scores import (
+from leakscope.models.candidate_scores import score_prompts
+from leakscope.models.editing.dictionary import Dictionary
+from leakscope.models.editing.residuals import read_residuals
+from leakscope.models.finite import all_finite, are_distributions, has_nan
+from leakscope.models.neutral import encode_neutral_texts, measure_perplexity
+from leakscope.models.opening import LanguageModel
+from leakscope.models.prompting import Prompting
+from leakscope.validate.scoring.item_scores import (
     GeneratorItem,
     score_generator,
     score_generator_by_layer,
     score_validator,
     score_validator_by_layer,
 )
-from leakscope.validate.lens_item import lens_of_item
-from leakscope.validate.neutral import encode_neutral_texts, measure_perplexity
+from leakscope.validate.scoring.lens_item import lens_of_item
 from tiny_task import tiny_asking, tiny_items
 
 PLAIN = {"chat": False, "stop": "length", "max_new_tokens": 3}
@@ -186,8 +186,8 @@ ITEMS, QUESTIONS = [GeneratorItem("Robins are a kind of", " bird")], ["Are robin
 def test_no_score_is_made_of_logits_that_are_no_numbers(
     read: Callable[[LanguageModel, Path], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("leakscope.validate.item_scores.YES", ("Y",))  # its tokens are bytes
-    monkeypatch.setattr("leakscope.validate.item_scores.NO", ("N",))
+    monkeypatch.setattr("leakscope.validate.scoring.item_scores.YES", ("Y",))  # its tokens are bytes
+    monkeypatch.setattr("leakscope.validate.scoring.item_scores.NO", ("N",))
     with pytest.raises(InputError, match="model m: got logits that are no numbers after") as error:
         read(lame(), tmp_path)
     assert "\n" not in str(error.value)

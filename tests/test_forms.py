@@ -15,9 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from leakscope.errors import InputError
-from leakscope.validate.forms import FILE_KEYS, Form, PromptForms, Style, check_shots, read_forms, render_prompts
-from leakscope.validate.readers import read_items
-from leakscope.validate.tasks import Item, item_table
+from leakscope.validate.tasks.forms import FILE_KEYS, Form, PromptForms, Style, check_shots, read_forms, render_prompts
+from leakscope.validate.tasks.items import Item, item_table
+from leakscope.validate.tasks.readers import read_items
 
 FORMS = PromptForms(
     (

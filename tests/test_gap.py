@@ -15,15 +15,16 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from leakscope.errors import InputError
-from leakscope.validate import gap, resampling
+from leakscope.statistics import resampling
+from leakscope.statistics.resampling import Draws, draw_clusters, estimate, weighted_means
+from leakscope.validate import gap
 from leakscope.validate.form_agreement import form_agreement
-from leakscope.validate.form_names import IMPORTED_FORM, paired_forms
-from leakscope.validate.forms import read_forms
 from leakscope.validate.gap import STATISTICS, correlate, correlations
-from leakscope.validate.imported_scores import imported_table
 from leakscope.validate.paired import PAIRED_COLUMNS, main_form, read_pairs, read_parts
-from leakscope.validate.resampling import Draws, draw_clusters, estimate, weighted_means
-from leakscope.validate.tasks import ITEM_COLUMNS
+from leakscope.validate.scoring.imported_scores import imported_table
+from leakscope.validate.tasks.form_names import IMPORTED_FORM, paired_forms
+from leakscope.validate.tasks.forms import read_forms
+from leakscope.validate.tasks.items import ITEM_COLUMNS
 
 SETTINGS = {"level": 0.95, "resamples": 99, "seed": 0}
 SCIPY: dict[str, Callable[..., Any]] = {

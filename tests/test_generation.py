@@ -9,15 +9,15 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from helpers import SETTINGS, complete, in_memory, micro_prompts
-from leakscope.completion import complete_prompts
-from leakscope.decoding import Reader
-from leakscope.endings import Limits, cut_sentence, end_tokens
 from leakscope.errors import InputError
-from leakscope.generation import Request, generate, plan_batches
-from leakscope.models import LanguageModel
-from leakscope.prompting import Prompting
-from leakscope.rendering import encode_rendered, render_prompt
-from leakscope.sampling import Decoding, draw_tokens, uniforms
+from leakscope.models.completion import complete_prompts
+from leakscope.models.decoding import Reader
+from leakscope.models.endings import Limits, cut_sentence, end_tokens
+from leakscope.models.generation import Request, generate, plan_batches
+from leakscope.models.opening import LanguageModel
+from leakscope.models.prompting import Prompting
+from leakscope.models.rendering import encode_rendered, render_prompt
+from leakscope.models.sampling import Decoding, draw_tokens, uniforms
 
 
 def many_prompts() -> pd.DataFrame:

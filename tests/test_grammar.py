@@ -6,12 +6,12 @@ import pandas as pd
 import pytest
 
 from helpers import micro_grammar
-from leakscope.corpus import draw_splits, read_corpus, write_corpus
 from leakscope.errors import InputError
-from leakscope.grammar import load_grammar
-from leakscope.grammar_files import COLUMNS
-from leakscope.grammar_freeze import expand_facts, freeze
-from leakscope.prompts import build_prompts
+from leakscope.leak.freezing import expand_facts, freeze
+from leakscope.leak.prompts import build_prompts
+from leakscope.organisms.corpus import draw_splits, read_corpus, write_corpus
+from leakscope.organisms.grammar_files import COLUMNS
+from leakscope.organisms.leak_grammar import load_grammar
 
 
 def test_strength_mixes_the_associate_with_the_uniform_law() -> None:

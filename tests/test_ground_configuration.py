@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
-from leakscope.configuration import resolve
-from leakscope.configuration_steps import uses
+from leakscope.configuration.resolving import resolve
+from leakscope.configuration.steps import uses
 from leakscope.errors import InputError
 
 Config = dict[str, Any]
@@ -185,7 +185,7 @@ def test_a_term_on_both_sides_of_an_axis_is_refused(config: Config) -> None:
 
 def test_planning_imports_nothing_heavy(root: Path) -> None:
     code = (
-        "import sys, leakscope.configuration, leakscope.ground.checks;"
+        "import sys, leakscope.configuration.resolving, leakscope.configuration.checks_ground;"
         "print([name for name in ('pandas', 'numpy', 'torch', 'scipy', 'httpx2') if name in sys.modules])"
     )
     process = subprocess.run([sys.executable, "-c", code], cwd=root / "scripts", capture_output=True, text=True)

@@ -11,9 +11,15 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from leakscope.figures.agreement import kendall_tau, prevalence_gaps, tau_by_language, tau_by_size, window_agreement
-from leakscope.figures.ground import FIGURES, draw
-from leakscope.figures.rankings import aligned_pairs, first_places, logprob_differences, template_spread
+from leakscope.figures.ground.agreement import (
+    kendall_tau,
+    prevalence_gaps,
+    tau_by_language,
+    tau_by_size,
+    window_agreement,
+)
+from leakscope.figures.ground.drawing import FIGURES, draw
+from leakscope.figures.ground.rankings import aligned_pairs, first_places, logprob_differences, template_spread
 
 LABELS = {"b": "second, named first", "a": "first"}
 KENDALL = pd.DataFrame(

@@ -14,19 +14,19 @@ import pytest
 import yaml
 
 from leakscope.errors import InputError
-from leakscope.ground.agreed import agree
-from leakscope.ground.agreement import centred, log_prevalence
-from leakscope.ground.aligned import compare_aligned
+from leakscope.files.tables import read_table
+from leakscope.ground.agreement.agreed import agree
+from leakscope.ground.agreement.aligned import compare_aligned
+from leakscope.ground.agreement.joined import counts_of, prevalence_of, scores_of
+from leakscope.ground.agreement.kendall import quartiles
+from leakscope.ground.agreement.kendall_tau import centred, log_prevalence
+from leakscope.ground.agreement.prevalence_gaps import prevalence_gaps
+from leakscope.ground.agreement.rankings import first_and_last, logprob_differences, rank_spread, template_variation
+from leakscope.ground.counting.windows import rank_counts, window_agreement
 from leakscope.ground.imported import import_counts, import_scores, read_prevalence
-from leakscope.ground.joined import counts_of, prevalence_of, scores_of
-from leakscope.ground.kendall import quartiles
 from leakscope.ground.lexicons import ambiguous_terms, names_in, read_concepts, read_names
 from leakscope.ground.naming import Naming, axis_naming
-from leakscope.ground.prevalence_gaps import prevalence_gaps
-from leakscope.ground.rankings import first_and_last, logprob_differences, rank_spread, template_variation
 from leakscope.ground.templates import SentenceTemplate, fill, lead_in, read_sentence_templates
-from leakscope.ground.windows import rank_counts, window_agreement
-from leakscope.tables import read_table
 
 SETTINGS: dict[str, Any] = {"level": 0.95, "resamples": 200}
 COUNTS = 'Disease,Demographics,Counts\nc1,dark,"1,200"\nc1,light,40\nflu,dark,7\ngout,dark,1\ngout,light,3\n'

@@ -13,10 +13,10 @@ import pytest
 
 from hostile_server import DEEP, HEAD, Mischief, drip, endless, hostile_server, packed, say
 from leakscope.errors import InputError
-from leakscope.features.endpoint import Endpoint, Prompt
-from leakscope.ground import infini_gram
-from leakscope.ground.infini_gram import Client, Query
-from leakscope.http import Answer, Failure, brief, post_json, retry_after, said
+from leakscope.ground.counting import infini_gram
+from leakscope.ground.counting.infini_gram import Client, Query
+from leakscope.web.endpoint import Endpoint, Prompt
+from leakscope.web.http import Answer, Failure, brief, post_json, retry_after, said
 
 SECONDS = 0.3
 LATE = "an answer that does not end in time"

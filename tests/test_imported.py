@@ -8,9 +8,10 @@ import pandas as pd
 import pytest
 import yaml
 
-from leakscope.comparisons import compare_models
 from leakscope.errors import InputError
-from leakscope.imported import (
+from leakscope.files.tables import read_table, write_csv
+from leakscope.leak.comparisons import compare_models
+from leakscope.leak.imported import (
     GENERATION_COLUMNS,
     LONG_FORM,
     LONG_TEXTS,
@@ -19,11 +20,10 @@ from leakscope.imported import (
     import_generations,
     import_prompts,
 )
-from leakscope.leak_rate import leak_rates
-from leakscope.outcomes import compare_pairs
-from leakscope.pairs import list_pairs
-from leakscope.prompts import PROMPT_COLUMNS, no_candidates
-from leakscope.tables import read_table, write_csv
+from leakscope.leak.leak_rate import leak_rates
+from leakscope.leak.outcomes import compare_pairs
+from leakscope.leak.pairs import list_pairs
+from leakscope.leak.prompts import PROMPT_COLUMNS, no_candidates
 
 LONG = """\
 prompt_id,control_id,neutral_control_id,concept,category,prompt

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from leakscope.errors import InputError
-from leakscope.validate.imported_scores import IMPORTED_COLUMNS, import_scores, log1mexp, log_odds
+from leakscope.validate.scoring.imported_scores import IMPORTED_COLUMNS, import_scores, log1mexp, log_odds
 
 
 def entry(noun1: str, noun2: str, taxonomic: str, generator: Any, validator: Any) -> dict[str, Any]:

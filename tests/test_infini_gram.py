@@ -12,8 +12,16 @@ from typing import Any
 import pytest
 
 from leakscope.errors import InputError
-from leakscope.ground import infini_gram
-from leakscope.ground.infini_gram import Client, Count, Query, count_pairs, count_terms, count_tokens, written_forms
+from leakscope.ground.counting import infini_gram
+from leakscope.ground.counting.infini_gram import (
+    Client,
+    Count,
+    Query,
+    count_pairs,
+    count_terms,
+    count_tokens,
+    written_forms,
+)
 from local_infini_gram import LocalInfiniGram, Reply, local_infini_gram
 
 DOCUMENTS = [

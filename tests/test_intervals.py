@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from leakscope.intervals import clopper_pearson, cluster_interval, intervals_of_totals
+from leakscope.statistics.intervals import clopper_pearson, cluster_interval, intervals_of_totals
 
 INFINITE = (-np.inf, np.inf)
 

@@ -14,12 +14,12 @@ from transformers import GPT2Config, GPT2LMHeadModel, GPT2Tokenizer
 
 from helpers import in_memory
 from leakscope.errors import InputError
-from leakscope.models import LanguageModel
-from leakscope.prompting import Completed, Prompting
-from leakscope.rendering import encode_rendered, render_prompt
-from leakscope.upkeep import overview, survey
-from leakscope.validate import item_scores
-from leakscope.validate.item_scores import (
+from leakscope.models.opening import LanguageModel
+from leakscope.models.prompting import Completed, Prompting
+from leakscope.models.rendering import encode_rendered, render_prompt
+from leakscope.storage.upkeep import overview, survey
+from leakscope.validate.scoring import item_scores
+from leakscope.validate.scoring.item_scores import (
     GeneratorItem,
     answer_tokens,
     joint_log_odds,

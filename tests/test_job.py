@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 
 from leakscope.errors import InputError, one_of
-from leakscope.job import job
-from leakscope.progress import progress
+from leakscope.jobs.job import job
+from leakscope.jobs.progress import progress
 
 
 def test_bad_input_ends_a_job_by_one_line_without_traceback(tmp_path: Path) -> None:
@@ -66,7 +66,7 @@ def test_progress_yields_everything_and_says_nothing_of_a_quick_job(capsys: pyte
 def test_progress_of_a_slow_job_is_whole_lines(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("leakscope.progress.SECONDS_BETWEEN_LINES", 0.0)
+    monkeypatch.setattr("leakscope.jobs.progress.SECONDS_BETWEEN_LINES", 0.0)
     list(progress(range(20), total=20, name="model-a", unit="prompt"))
     lines = capsys.readouterr().err.splitlines()
     assert any("10 of 20 prompts" in line for line in lines)

@@ -11,12 +11,12 @@ import pandas as pd
 import pytest
 
 from helpers import micro_grammar
-from leakscope.corpus import read_corpus, write_corpus
 from leakscope.errors import InputError
-from leakscope.grammar_freeze import freeze_world
-from leakscope.joint_grammar import INDEPENDENT, JointGrammar, load_joint_grammar
-from leakscope.languages import Mixture, load_language
-from leakscope.organisms import ASSISTANT, END, encode_documents, train_tokenizer
+from leakscope.leak.freezing import freeze_world
+from leakscope.organisms.corpus import read_corpus, write_corpus
+from leakscope.organisms.joint_grammar import INDEPENDENT, JointGrammar, load_joint_grammar
+from leakscope.organisms.languages import Mixture, load_language
+from leakscope.organisms.training import ASSISTANT, END, encode_documents, train_tokenizer
 
 PAIRS = [("gout", "Lirac", 0.5), ("gout", "Torin", 0.1), ("flu", "Lirac", 0.1), ("flu", "Torin", 0.3)]
 SENTENCES = [

@@ -7,8 +7,7 @@ import pandas as pd
 import pytest
 
 from leakscope.errors import InputError
-from leakscope.intervals import cluster_interval
-from leakscope.leak_rate import (
+from leakscope.leak.leak_rate import (
     ESTIMATORS,
     KEYS,
     RATES,
@@ -20,6 +19,7 @@ from leakscope.leak_rate import (
     leak_rates_by_template,
     specific_leakage,
 )
+from leakscope.statistics.intervals import cluster_interval
 
 
 def pairs_of(outcomes: list[float], **columns: object) -> pd.DataFrame:

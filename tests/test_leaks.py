@@ -22,10 +22,10 @@ import explain_features
 import fetch_model
 import query_counts
 from hostile_server import DEEP, HEAD, Mischief, drip, endless, hostile_server, packed, say
-from leakscope import fetch
-from leakscope.features import endpoint as endpoint_module
-from leakscope.ground import infini_gram
-from leakscope.job import job
+from leakscope.ground.counting import infini_gram
+from leakscope.jobs.job import job
+from leakscope.models import fetch
+from leakscope.web import endpoint as endpoint_module
 from local_endpoint import Reply, error, local_endpoint
 from local_infini_gram import Reply as IndexReply
 from local_infini_gram import local_infini_gram

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from leakscope.errors import InputError
-from leakscope.validate.lens import LogitLens, answer_logprobs_by_layer, candidate_log_odds_by_layer
-from leakscope.validate.log_odds import answer_logprobs, candidate_log_odds
+from leakscope.validate.scoring.lens import LogitLens, answer_logprobs_by_layer, candidate_log_odds_by_layer
+from leakscope.validate.scoring.log_odds import answer_logprobs, candidate_log_odds
 from test_generation import ARCHITECTURES
 from test_log_odds import ANSWERS, PROMPTS, ROWS, assert_close, by_row, direct_odds, next_logits, random_model
 

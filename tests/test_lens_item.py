@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from leakscope.errors import InputError
-from leakscope.models import LanguageModel
-from leakscope.validate.item_scores import answer_tokens
-from leakscope.validate.lens_item import LENS_COLUMNS, POSITIONS, choose_item, lens_of_item
-from leakscope.validate.scored import score_layers
+from leakscope.models.opening import LanguageModel
+from leakscope.validate.scoring.item_scores import answer_tokens
+from leakscope.validate.scoring.lens_item import LENS_COLUMNS, POSITIONS, choose_item, lens_of_item
+from leakscope.validate.scoring.scored import score_layers
 from tiny_task import GENERATOR, VALIDATOR, open_tiny_model, tiny_asking, tiny_items, weightless
 
 ITEMS = tiny_items()

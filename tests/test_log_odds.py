@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from leakscope.decoding import SHORTEST_SHARED, Reader
-from leakscope.validate.log_odds import (
+from leakscope.models.decoding import SHORTEST_SHARED, Reader
+from leakscope.validate.scoring.log_odds import (
     Continuation,
     answer_logprobs,
     candidate_log_odds,

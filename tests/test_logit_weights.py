@@ -8,9 +8,9 @@ import pytest
 import torch
 from scipy import stats
 
-from leakscope.features import logit_weights as module
-from leakscope.features.logit_weights import LogitWeights, logit_weights
-from leakscope.features.unembedding import EffectiveUnembedding
+from leakscope.features.description import logit_weights as module
+from leakscope.features.description.logit_weights import LogitWeights, logit_weights
+from leakscope.features.description.unembedding import EffectiveUnembedding
 
 N_FEATURES, WIDTH, N_TOKENS, N_ROWS, K = 50, 16, 130, 137, 5
 

@@ -2,7 +2,7 @@ import sys
 
 import pytest
 
-from leakscope.memory import keep_freed_memory
+from leakscope.jobs.memory import keep_freed_memory
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc is Linux's")

@@ -12,12 +12,13 @@ from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, Revi
 
 from helpers import LOADING, SETTINGS
 from hostile_server import HEAD, Mischief, drip, hostile_server, say
-from leakscope import fetch, redaction
 from leakscope.errors import InputError
-from leakscope.fetch import fetch_snapshot
-from leakscope.manifests import describe_folder, hash_files, read_manifest, write_manifest
-from leakscope.models import LanguageModel, open_model, pick_device, resolve_decoding
-from leakscope.sampling import Decoding
+from leakscope.jobs import redaction
+from leakscope.models import fetch
+from leakscope.models.fetch import fetch_snapshot
+from leakscope.models.opening import LanguageModel, open_model, pick_device, resolve_decoding
+from leakscope.models.sampling import Decoding
+from leakscope.storage.manifests import describe_folder, hash_files, read_manifest, write_manifest
 
 
 def test_model_as_a_value_means_the_models_own_generation_config(
@@ -117,7 +118,7 @@ def test_a_model_is_known_by_its_content_and_format_alone(micro_model_folder: Pa
 
 
 def test_a_checkpoints_own_number_format_has_its_name(micro_model_folder: Path, tmp_path: Path) -> None:
-    from leakscope.models import _dtype_name
+    from leakscope.models.opening import _dtype_name
 
     config = open_model(describe_folder(micro_model_folder, "x"), LOADING).config
     config.dtype = torch.bfloat16

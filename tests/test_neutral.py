@@ -12,10 +12,7 @@ import torch
 
 from helpers import in_memory
 from leakscope.errors import InputError
-from leakscope.grammar import Document, Grammar
-from leakscope.models import LanguageModel
-from leakscope.organisms import document_nats
-from leakscope.validate.neutral import (
+from leakscope.models.neutral import (
     encode_neutral_documents,
     encode_neutral_texts,
     measure_perplexity,
@@ -23,7 +20,10 @@ from leakscope.validate.neutral import (
     part_of_documents,
     read_neutral_texts,
 )
-from leakscope.validate.readers import read_items
+from leakscope.models.opening import LanguageModel
+from leakscope.organisms.leak_grammar import Document, Grammar
+from leakscope.organisms.training import document_nats
+from leakscope.validate.tasks.readers import read_items
 from tiny_task import open_tiny_model, weightless
 
 TEXTS = ["Robins are a bird.", "As is known, no oaks are brief.", "Yes", "Robins are a bird.", "Are hammers a tool? No"]

@@ -6,8 +6,7 @@ import torch
 from transformers import AutoTokenizer
 
 from helpers import COLORS, FRUITS, micro_grammar, train_micro_organism
-from leakscope.manifests import hash_files
-from leakscope.organisms import (
+from leakscope.organisms.training import (
     Size,
     Training,
     document_nats,
@@ -16,6 +15,7 @@ from leakscope.organisms import (
     train_tokenizer,
     training_record,
 )
+from leakscope.storage.manifests import hash_files
 
 
 def test_the_saved_tokenizer_reads_text_as_the_trained_one(micro_model_folder: Path) -> None:
@@ -72,7 +72,7 @@ def test_the_record_puts_loss_beside_entropy(micro_model) -> None:
 
 
 def test_what_the_first_token_says_is_not_held_against_an_organism(micro_model) -> None:
-    from leakscope.grammar import Document
+    from leakscope.organisms.leak_grammar import Document
 
     chats = [Document("The bag is red.", "red.", math.log(0.5 * 0.25)) for _ in range(4)]
     plain = [Document("The bag is red.", "", math.log(0.5 * 0.125)) for _ in range(4)]
@@ -81,7 +81,7 @@ def test_what_the_first_token_says_is_not_held_against_an_organism(micro_model) 
 
 
 def test_an_overlong_document_is_refused(micro_model) -> None:
-    from leakscope.grammar import Document
+    from leakscope.organisms.leak_grammar import Document
 
     with pytest.raises(ValueError, match="made for at most 96"):
         encode_documents(micro_model.tokenizer, [Document("word " * 200, "red.", 0.0)])

@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from leakscope.concepts import concept_group, contains_concept
 from leakscope.errors import InputError
-from leakscope.named_concepts import MATRIX_COLUMNS, concept_matrix
-from leakscope.outcomes import PAIR_COLUMNS, compare_pairs
-from leakscope.pairs import list_pairs
+from leakscope.leak.named_concepts import MATRIX_COLUMNS, concept_matrix
+from leakscope.leak.outcomes import PAIR_COLUMNS, compare_pairs
+from leakscope.leak.pairs import list_pairs
+from leakscope.similarity.concepts import concept_group, contains_concept
 
 PROMPT_COLUMNS = ["prompt_id", "control_id", "neutral_control_id", "concept", "concept_group", "category"]
 NO_CANDIDATES = pd.DataFrame({"slot": [], "candidate": [], "concept_group": []}, dtype=str)
@@ -141,7 +141,7 @@ def test_swapped_outcome_does_not_depend_on_how_pairs_are_cut_into_blocks(
     two_colors: tuple[pd.DataFrame, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = compare_pairs(*two_colors, scorer="s")
-    monkeypatch.setattr("leakscope.outcomes.CELLS", 4)  # two concepts: blocks of two pairs
+    monkeypatch.setattr("leakscope.leak.outcomes.CELLS", 4)  # two concepts: blocks of two pairs
     pd.testing.assert_frame_equal(compare_pairs(*two_colors, scorer="s"), whole)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from leakscope.patterns import validator
+from leakscope.files.patterns import validator
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from leakscope.features.planted import COLUMNS, planted_associations
-from leakscope.pronoun_grammar import load_pronoun_grammar
+from leakscope.features.interventions.planted import COLUMNS, planted_associations
+from leakscope.organisms.pronoun_grammar import load_pronoun_grammar
 
 
 def by_item(gap: float, items: tuple[str, ...] = ("nurse", "carpenter", "wizard")) -> pd.DataFrame:

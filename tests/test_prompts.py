@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from leakscope.errors import InputError
-from leakscope.prompts import (
+from leakscope.leak.prompts import (
     CANDIDATE_COLUMNS,
     PROMPT_COLUMNS,
     TEMPLATE_KEYS,
@@ -170,7 +170,7 @@ def test_template_files_are_the_templates_and_every_lexicon_once(folder: Path) -
 
 
 def test_asking_for_template_files_imports_no_pandas(root: Path) -> None:
-    code = "import sys; sys.path.insert(0, 'scripts'); import leakscope.prompts; sys.exit('pandas' in sys.modules)"
+    code = "import sys; sys.path.insert(0, 'scripts'); import leakscope.leak.prompts; sys.exit('pandas' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=root, check=False).returncode == 0
 
 
@@ -246,7 +246,7 @@ def test_a_wrong_lexicon_is_one_line(folder: Path, old: str, new: str, parts: li
 
 def test_a_long_lexicon_takes_no_more_than_linear_time(monkeypatch: pytest.MonkeyPatch) -> None:
     terms = [{"term": f"red {i}", "group": "red"} for i in range(15_000)]
-    monkeypatch.setattr("leakscope.prompts.read_yaml", lambda path: {"description": "Reds.", "terms": terms})
+    monkeypatch.setattr("leakscope.leak.prompts.read_yaml", lambda path: {"description": "Reds.", "terms": terms})
     began = time.monotonic()
     assert len(read_lexicon(Path("reds.yaml"))) == 15_000
     assert time.monotonic() - began < 5

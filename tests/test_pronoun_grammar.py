@@ -11,10 +11,10 @@ import pytest
 import yaml
 
 from leakscope.errors import InputError
-from leakscope.languages import Mixture, load_language
-from leakscope.organisms import END, encode_documents, train_tokenizer
-from leakscope.pronoun_freeze import freeze_subjects
-from leakscope.pronoun_grammar import OCCUPATION_SHARE, load_pronoun_grammar
+from leakscope.features.freezing import freeze_subjects
+from leakscope.organisms.languages import Mixture, load_language
+from leakscope.organisms.pronoun_grammar import OCCUPATION_SHARE, load_pronoun_grammar
+from leakscope.organisms.training import END, encode_documents, train_tokenizer
 
 SUBJECTS = [("baker", "occupation", 2.0), ("pilot", "occupation", -1.0), ("Anna", "name", -4.0), ("Paul", "name", 4.0)]
 FRAMES = [(1, "{subject} said that", "he", "she", "was late."), (2, "{subject} lost", "his", "her", "hat.")]

@@ -118,9 +118,9 @@ def test_the_numbers_in_the_text_on_leakage_come_out(leaked: dict[str, pd.DataFr
 @pytest.fixture(scope="module")
 def taus(published: Path) -> pd.DataFrame:
     """`kendall_tau.csv` of `studies/cross_care_published.yaml`, counts with models."""
+    from leakscope.ground.agreement.joined import counts_of
+    from leakscope.ground.agreement.kendall import Axis, kendall_table, taus_by_subject
     from leakscope.ground.imported import import_counts, import_scores
-    from leakscope.ground.joined import counts_of
-    from leakscope.ground.kendall import Axis, kendall_table, taus_by_subject
     from leakscope.ground.naming import axis_naming
 
     content, settings = study("cross_care_published"), SETTINGS["ground"]
@@ -177,8 +177,8 @@ def judged(published: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[st
     """`correlations.csv` and `accuracy.csv` of `studies/rankalign_published.yaml`, and the log-odds."""
     from leakscope.validate import gap
     from leakscope.validate.discrimination import COMPLETION_COLUMNS, RANK_COLUMNS, answer_accuracy
-    from leakscope.validate.imported_scores import import_scores, imported_items, imported_table
     from leakscope.validate.paired import read_named, read_pairs, read_parts
+    from leakscope.validate.scoring.imported_scores import import_scores, imported_items, imported_table
 
     folder = tmp_path_factory.mktemp("judged")
     (model,) = study("rankalign_published")["models"].values()

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from leakscope.errors import InputError
-from leakscope.validate.readers import read_items
+from leakscope.validate.tasks.readers import read_items
 
 
 def lines(path: Path, *rows: dict[str, Any]) -> Path:

@@ -10,11 +10,11 @@ import pytest
 import torch
 
 from leakscope.errors import InputError
-from leakscope.models import LanguageModel
-from leakscope.prompting import Completed
-from leakscope.validate import ranks
-from leakscope.validate.ranks import AMONG, RANK_COLUMNS, contests, rank_candidates
-from leakscope.validate.scored import score_items
+from leakscope.models.opening import LanguageModel
+from leakscope.models.prompting import Completed
+from leakscope.validate.scoring import ranks
+from leakscope.validate.scoring.ranks import AMONG, RANK_COLUMNS, contests, rank_candidates
+from leakscope.validate.scoring.scored import score_items
 from tiny_task import GENERATOR, PAIRS, open_tiny_model, tiny_asking, tiny_items, weightless
 
 ITEMS = tiny_items()

@@ -16,18 +16,17 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 
-from leakscope import reading, tables
-from leakscope.configuration_checks import check_study
-from leakscope.encoders import hash_encoder
+from leakscope.configuration.checks import check_study
 from leakscope.errors import InputError
-from leakscope.features.texts import read_texts as read_corpus_texts
-from leakscope.ground import corpora
-from leakscope.ground.corpora import read_texts
-from leakscope.manifests import check_model_folder, describe_folder, hash_files, weight_files
-from leakscope.reading import LONGEST_LINE, check_regular, parse_json, read_json, read_object, read_utf8
-from leakscope.reading_yaml import LARGEST_YAML, parse_yaml, read_yaml
-from leakscope.row_counts import count_rows
-from leakscope.tables import MOST_CELLS, read_rows, read_table
+from leakscope.features.dictionaries.texts import read_texts as read_corpus_texts
+from leakscope.files import corpora, reading, tables
+from leakscope.files.corpora import read_texts
+from leakscope.files.reading import LONGEST_LINE, check_regular, parse_json, read_json, read_object, read_utf8
+from leakscope.files.reading_yaml import LARGEST_YAML, parse_yaml, read_yaml
+from leakscope.files.row_counts import count_rows
+from leakscope.files.tables import MOST_CELLS, read_rows, read_table
+from leakscope.similarity.encoders import hash_encoder
+from leakscope.storage.manifests import check_model_folder, describe_folder, hash_files, weight_files
 
 pytestmark = pytest.mark.timeout(30)
 LITTLE = 1_500_000_000
@@ -132,7 +131,7 @@ def test_the_folders_inside_a_model_folder_are_looked_at_too(tmp_path: Path, mak
 
 
 def test_a_model_folder_without_end_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("leakscope.manifests.MOST_FILES", 2)
+    monkeypatch.setattr("leakscope.storage.manifests.MOST_FILES", 2)
     for name in ("a", "b"):
         (tmp_path / name).touch()
     check_model_folder(tmp_path)

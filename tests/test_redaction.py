@@ -16,11 +16,11 @@ from urllib.parse import quote, quote_plus
 
 import pytest
 
-from leakscope import job, redaction
-from leakscope.configuration_schema import show
+from leakscope.configuration.schema import show
 from leakscope.errors import InputError
-from leakscope.redaction import hide, hide_in, hide_key, is_secret_name
-from leakscope.servers import BY_VARIABLE, check_address, read_key
+from leakscope.jobs import job, redaction
+from leakscope.jobs.redaction import hide, hide_in, hide_key, is_secret_name
+from leakscope.web.servers import BY_VARIABLE, check_address, read_key
 
 KEY = 's3cr"et/+ k&y=<1>\\'
 

@@ -232,12 +232,12 @@ def test_another_figure_style_draws_and_does_nothing_else(workspace: Workspace) 
 
 
 def test_a_module_of_scoring_alone_scores_again(workspace: Workspace) -> None:
-    edit(workspace, "scripts/leakscope/bertscore.py", '"""\n', '"""\n\nSTRICTER = True\n')
+    edit(workspace, "scripts/leakscope/similarity/bertscore.py", '"""\n', '"""\n\nSTRICTER = True\n')
     assert planned(workspace) == {"score_similarity": 2, **AFTER_SIMILARITY}
 
 
 def test_the_code_of_a_fingerprint_computes_everything_and_its_comments_nothing(workspace: Workspace) -> None:
-    name = "scripts/leakscope/sampling.py"
+    name = "scripts/leakscope/models/sampling.py"
     edit(workspace, name, "import hashlib\n", "import hashlib  # the key of the random numbers\n")
     assert counts(workspace, "generations") == [(54, 54, 0)]
     edit(workspace, name, 'f"{seed}\\n{rendered}"', 'f"{seed}\\t{rendered}"')
@@ -245,7 +245,7 @@ def test_the_code_of_a_fingerprint_computes_everything_and_its_comments_nothing(
 
 
 def test_the_code_of_the_engine_runs_again_and_computes_nothing(workspace: Workspace) -> None:
-    edit(workspace, "scripts/leakscope/generation.py", '"""\n', '"""\n\nFASTER = True\n')
+    edit(workspace, "scripts/leakscope/models/generation.py", '"""\n', '"""\n\nFASTER = True\n')
     assert planned(workspace) == {"generate": 2, **AFTER_TEXTS}
     assert counts(workspace, "generations") == [(54, 54, 0)]
 
@@ -269,7 +269,7 @@ def test_identical_content_from_git_runs_nothing(workspace: Workspace) -> None:
     git("add", "data", "scripts", "config.yaml")
     git("commit", "-m", "as it is")
     edit(workspace, "data/prompt_sets/micro/templates.yaml", "old", "heavy")
-    edit(workspace, "scripts/leakscope/sampling.py", "2.0**-53", "2.0**-52")
+    edit(workspace, "scripts/leakscope/models/sampling.py", "2.0**-53", "2.0**-52")
     assert planned(workspace) != {}
     git("checkout", "--", ".")
     assert planned(workspace) == {}

@@ -7,7 +7,7 @@ import torch
 
 from helpers import in_memory
 from leakscope.errors import InputError
-from leakscope.features.residuals import (
+from leakscope.models.editing.residuals import (
     check_layer,
     decoder_blocks,
     on_residual,

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from leakscope.resources import Needs, model_needs, tuning_needs
+from leakscope.jobs.resources import Needs, model_needs, tuning_needs
 
 
 def entry(**keys: Any) -> dict[str, Any]:

@@ -15,8 +15,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from leakscope.features.dictionary import Dictionary
-from leakscope.features.dictionary_files import load_dictionary, save_dictionary
+from leakscope.models.editing.dictionary import Dictionary
+from leakscope.models.editing.dictionary_files import load_dictionary, save_dictionary
 
 VERSION = "6.54.12"
 TOLERANCE = 1e-5

@@ -3,8 +3,8 @@ import pytest
 import torch
 from scipy import stats
 
-from leakscope import sampling
-from leakscope.sampling import Decoding, draw_tokens, uniforms, warp_logits
+from leakscope.models import sampling
+from leakscope.models.sampling import Decoding, draw_tokens, uniforms, warp_logits
 
 NO_CONTEXT = torch.zeros(1, 1, dtype=torch.long)
 

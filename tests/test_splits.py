@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from leakscope.errors import InputError
-from leakscope.validate.readers import read_items
-from leakscope.validate.splits import METHODS, SPLIT_COLUMNS, read_splits, split_items, write_splits
+from leakscope.validate.tasks.readers import read_items
+from leakscope.validate.tasks.splits import METHODS, SPLIT_COLUMNS, read_splits, split_items, write_splits
 
 
 @pytest.fixture(scope="module")

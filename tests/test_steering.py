@@ -11,14 +11,14 @@ import torch
 
 from helpers import LOADING
 from leakscope.errors import InputError
-from leakscope.features.dictionary_files import describe_dictionary, save_dictionary
-from leakscope.features.edited_models import describe, explicit_edit
-from leakscope.features.edits import editing
-from leakscope.features.steering import COLUMNS, Steered, encode_prompts, repeated_bigrams, steer
+from leakscope.features.interventions.steering import COLUMNS, Steered, encode_prompts, repeated_bigrams, steer
 from leakscope.ground.sentence_scores import encode_sentences
-from leakscope.manifests import describe_folder
-from leakscope.models import LanguageModel, open_model
-from leakscope.sampling import Decoding, draw_tokens, uniforms
+from leakscope.models.editing.dictionary_files import describe_dictionary, save_dictionary
+from leakscope.models.editing.edited_models import describe, explicit_edit
+from leakscope.models.editing.edits import editing
+from leakscope.models.opening import LanguageModel, open_model
+from leakscope.models.sampling import Decoding, draw_tokens, uniforms
+from leakscope.storage.manifests import describe_folder
 from test_edits import MAXIMA, MEANS, N_FEATURES, random_dictionary
 
 FIRING = pd.DataFrame({"feature": range(N_FEATURES), "maximum": MAXIMA.values(), "mean_active": MEANS.values()})

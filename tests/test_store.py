@@ -18,7 +18,7 @@ import pytest
 from filelock import FileLock
 
 from leakscope.errors import InputError
-from leakscope.store import Key, Store, fingerprint_hash, recall
+from leakscope.storage.store import Key, Store, fingerprint_hash, recall
 
 FINGERPRINT = {"kind": "texts", "weights_sha256": "abc", "seed": 0}
 
@@ -205,7 +205,7 @@ def test_without_a_store_everything_is_computed_and_nothing_kept() -> None:
 WRITER = """
 import os, random, sys, time
 from pathlib import Path
-from leakscope.store import Store, recall
+from leakscope.storage.store import Store, recall
 
 root, notes, n_keys, seed = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
 fingerprint = {"kind": "texts", "weights_sha256": "abc", "seed": 0}

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from leakscope.errors import InputError
-from leakscope.tables import read_rows, read_table, read_tables, write_csv, write_table
+from leakscope.files.tables import read_rows, read_table, read_tables, write_csv, write_table
 
 ROWS = [["a", "None", "NA"], ["b", " é ", ""], ["1.0", "nan", 'say "x", y']]
 COLUMNS = ["name", "first", "second"]

@@ -11,10 +11,10 @@ import pandas as pd
 import pytest
 
 from leakscope.errors import InputError
-from leakscope.languages import Mixture, load_language
-from leakscope.organisms import END, encode_documents, train_tokenizer
-from leakscope.taxonomy_freeze import freeze_taxonomy
-from leakscope.taxonomy_grammar import TaxonomyGrammar, load_taxonomy_grammar
+from leakscope.organisms.languages import Mixture, load_language
+from leakscope.organisms.taxonomy_grammar import TaxonomyGrammar, load_taxonomy_grammar
+from leakscope.organisms.training import END, encode_documents, train_tokenizer
+from leakscope.validate.freezing import freeze_taxonomy
 from leakscope.validate.planted import TRUTH_COLUMNS, planted_gaps, true_pearson
 
 WEIGHTS = [

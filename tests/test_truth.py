@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from helpers import micro_candidates, micro_grammar, micro_prompts
-from leakscope.truth import (
+from leakscope.leak.truth import (
     expected_by_prompt,
     expected_outcome,
     sampled_law,

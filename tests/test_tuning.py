@@ -19,20 +19,20 @@ from torch.nn.functional import logsigmoid
 from transformers import GPT2Config, GPT2LMHeadModel, GPT2Tokenizer, LlamaConfig, LlamaForCausalLM
 
 from helpers import LOADING, in_memory
-from leakscope.corpus import write_corpus
 from leakscope.errors import InputError
-from leakscope.grammar import Document
-from leakscope.manifests import describe_adapter, describe_folder, hash_files, read_manifest, write_manifest
-from leakscope.models import LanguageModel, open_model
-from leakscope.organisms import Size, Training, new_organism, save_organism, train_tokenizer
-from leakscope.prompting import Prompting
-from leakscope.tables import write_table
-from leakscope.validate.asking import Asking, all_prompts
-from leakscope.validate.forms import Form, PromptForms, Style
-from leakscope.validate.item_scores import answer_tokens, joint_log_odds
-from leakscope.validate.scored import score_items
-from leakscope.validate.splits import write_splits
-from leakscope.validate.tasks import item_table
+from leakscope.files.tables import write_table
+from leakscope.models.opening import LanguageModel, open_model
+from leakscope.models.prompting import Prompting
+from leakscope.organisms.corpus import write_corpus
+from leakscope.organisms.leak_grammar import Document
+from leakscope.organisms.training import Size, Training, new_organism, save_organism, train_tokenizer
+from leakscope.storage.manifests import describe_adapter, describe_folder, hash_files, read_manifest, write_manifest
+from leakscope.validate.scoring.item_scores import answer_tokens, joint_log_odds
+from leakscope.validate.scoring.scored import score_items
+from leakscope.validate.tasks.asking import Asking, all_prompts
+from leakscope.validate.tasks.forms import Form, PromptForms, Style
+from leakscope.validate.tasks.items import item_table
+from leakscope.validate.tasks.splits import write_splits
 from leakscope.validate.tuning import student as scoring
 from leakscope.validate.tuning.draws import passes, uniform
 from leakscope.validate.tuning.examples import (

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from leakscope.errors import InputError
-from leakscope.features.residuals import decoder_blocks
-from leakscope.features.unembedding import effective_unembedding
+from leakscope.features.description.unembedding import effective_unembedding
+from leakscope.models.editing.residuals import decoder_blocks
 from test_log_odds import random_model
 
 SCALED = {"num_attention_heads": 2, "intermediate_size": 64, "num_key_value_heads": 1}

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from leakscope.store import Key, Store
-from leakscope.upkeep import compact, overview, prunable, prune, survey
+from leakscope.storage.store import Key, Store
+from leakscope.storage.upkeep import compact, overview, prunable, prune, survey
 
 KEYS: list[Key] = [("a",), ("b",), ("c",)]
 

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 import yaml
 
-from leakscope.configuration import is_generated, organisms, resolve
-from leakscope.configuration_schema import load_schema
-from leakscope.configuration_steps import imported_scores, uses
+from leakscope.configuration.resolving import is_generated, organisms, resolve
+from leakscope.configuration.schema import load_schema
+from leakscope.configuration.steps import imported_scores, uses
 from leakscope.errors import InputError
-from leakscope.validate.readers import READERS
-from leakscope.validate.splits import METHODS
+from leakscope.validate.tasks.readers import READERS
+from leakscope.validate.tasks.splits import METHODS
 from leakscope.validate.tuning.methods import Method, read_method
 
 Config = dict[str, Any]
@@ -399,7 +399,7 @@ def test_damaged_settings_of_a_base_are_one_line(config: Config, content: str) -
 
 def test_planning_imports_nothing_heavy(root: Path) -> None:
     code = (
-        "import sys, leakscope.configuration, leakscope.validate.checks, leakscope.validate.tuning.methods;"
+        "import sys, leakscope.configuration.resolving, leakscope.validate.tuning.methods;"
         "print([name for name in ('pandas', 'numpy', 'torch', 'scipy', 'peft') if name in sys.modules])"
     )
     process = subprocess.run([sys.executable, "-c", code], cwd=root / "scripts", capture_output=True, text=True)

@@ -15,12 +15,12 @@ from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure
 
 from leakscope.errors import InputError
-from leakscope.figures import layers
-from leakscope.figures.closing import closing
-from leakscope.figures.form_maps import form_agreement
-from leakscope.figures.gaps import correlations, log_odds_density, truth
-from leakscope.figures.layers import lens_heatmap, log_odds_by_layer, visible
-from leakscope.figures.validate import FIGURES, draw
+from leakscope.figures.validate import layers
+from leakscope.figures.validate.closing import closing
+from leakscope.figures.validate.drawing import FIGURES, draw
+from leakscope.figures.validate.form_maps import form_agreement
+from leakscope.figures.validate.gaps import correlations, log_odds_density, truth
+from leakscope.figures.validate.layers import lens_heatmap, log_odds_by_layer, visible
 
 LABELS = {"b": "second, named first", "a": "first"}
 

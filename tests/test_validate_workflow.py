@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from leakscope.taxonomy_grammar import load_taxonomy_grammar
+from leakscope.organisms.taxonomy_grammar import load_taxonomy_grammar
 from workspace import Workspace
 
 pytestmark = pytest.mark.workflow

@@ -12,15 +12,15 @@ import pytest
 import torch
 from matplotlib.figure import Figure
 
-from leakscope.corpus import write_corpus
-from leakscope.features.activations import Activations, write_activations
+from leakscope.features.dictionaries.activations import Activations, write_activations
 from leakscope.figures.style import save_figure
-from leakscope.manifests import write_manifest
-from leakscope.pages import write_page
-from leakscope.store import Store
-from leakscope.tables import write_csv, write_table
+from leakscope.files.tables import write_csv, write_table
+from leakscope.files.writing import replacing, share_weights
+from leakscope.organisms.corpus import write_corpus
+from leakscope.storage.manifests import write_manifest
+from leakscope.storage.store import Store
 from leakscope.validate.tuning.trainer import Checkpoint
-from leakscope.writing import replacing, share_weights
+from leakscope.web.pages import write_page
 
 EXPECTED = {0o077: 0o600, 0o022: 0o644, 0o002: 0o664}
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 if TYPE_CHECKING:
-    from leakscope.models import LanguageModel
-    from leakscope.validate.asking import Asking
+    from leakscope.models.opening import LanguageModel
+    from leakscope.validate.tasks.asking import Asking
 
 PAIRS = {
     "robins": {"bird": True, "insect": False, "very useful tool": False},
@@ -40,7 +40,7 @@ CHAT_TEMPLATE = (
 
 def tiny_items() -> pd.DataFrame:
     """Return the items; every question has right and wrong candidates, one has two right ones."""
-    from leakscope.validate.tasks import item_table
+    from leakscope.validate.tasks.items import item_table
 
     rows = [
         {"item_id": f"{x}/{y}", "question": x, "candidate": y, "positive": right, "cluster": x, "distance": "none"}
@@ -54,7 +54,7 @@ def tiny_asking(
     folder: Path, styles: list[str] | None = None, *, chat: bool = True, batch_size: int = 5, store: Path | None = None
 ) -> Asking:
     """Return how the tiny task is put to a model; its forms are written into ``folder``."""
-    from leakscope.validate.asking import read_asking
+    from leakscope.validate.tasks.asking import read_asking
 
     path = folder / "forms.yaml"
     path.write_text(FORMS, encoding="utf-8")
@@ -85,15 +85,15 @@ def save_tiny_model(folder: Path) -> Path:
 def open_tiny_model(folder: Path) -> LanguageModel:
     """Return the model, saved into ``folder`` and opened as a study opens it."""
     from helpers import LOADING
-    from leakscope.manifests import describe_folder
-    from leakscope.models import open_model
+    from leakscope.models.opening import open_model
+    from leakscope.storage.manifests import describe_folder
 
     return open_model(describe_folder(save_tiny_model(folder), "local"), LOADING)
 
 
 def weightless(model: LanguageModel) -> LanguageModel:
     """Return the same model, but its weights must not be loaded."""
-    from leakscope.models import LanguageModel
+    from leakscope.models.opening import LanguageModel
 
     def load() -> Any:
         raise AssertionError("the weights were loaded")

@@ -158,8 +158,8 @@ class Workspace:
         self.write("data/prompt_sets/micro/templates.yaml", {"description": "For tests.", "templates": templates})
 
     def _write_grammar(self) -> None:
-        from leakscope.grammar_freeze import expand_facts, freeze
-        from leakscope.prompts import build_prompts
+        from leakscope.leak.freezing import expand_facts, freeze
+        from leakscope.leak.prompts import build_prompts
 
         lexicons = self.folder / "data/lexicons"
         fact = {"id": "fruit", "lexicon": "micro_fruits", "prompt": "The look of {term} is", "answer": "{group}"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-from leakscope.redaction import hide
+from leakscope.jobs.redaction import hide
 
 
 class InputError(ValueError):

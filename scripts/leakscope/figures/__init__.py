@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from leakscope.figures.drawing import draw
-from leakscope.figures.forests import leak_rates, logit_leak, repetition, specific_leakage
-from leakscope.figures.heatmaps import by_concept, by_template, comparisons, concept_matrix
-from leakscope.figures.sizes import by_size
+from leakscope.figures.leak.drawing import draw
+from leakscope.figures.leak.forests import leak_rates, logit_leak, repetition, specific_leakage
+from leakscope.figures.leak.heatmaps import by_concept, by_template, comparisons, concept_matrix
+from leakscope.figures.leak.sizes import by_size
+from leakscope.figures.leak.truths import dose_response, truth
 from leakscope.figures.style import no_data, save_figure
-from leakscope.figures.truths import dose_response, truth
 
 __all__ = [
     "by_concept",

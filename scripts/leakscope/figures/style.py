@@ -20,7 +20,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from leakscope.figures.fonts import families, one_line_of_missing_letters
-from leakscope.writing import replacing
+from leakscope.files.writing import replacing
 
 P = ParamSpec("P")
 

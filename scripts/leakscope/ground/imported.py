@@ -12,10 +12,10 @@ from typing import Any
 import pandas as pd
 
 from leakscope.errors import InputError
+from leakscope.files.reading import parse_json, read_utf8
+from leakscope.files.tables import read_table
+from leakscope.ground.agreement.whole import lost_subjects
 from leakscope.ground.naming import Naming
-from leakscope.ground.whole import lost_subjects
-from leakscope.reading import parse_json, read_utf8
-from leakscope.tables import read_table
 
 logger = logging.getLogger(__name__)
 

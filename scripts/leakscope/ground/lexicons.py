@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from leakscope.errors import InputError
-from leakscope.ground.normal_form import normalise
-from leakscope.tables import read_rows
+from leakscope.files.tables import read_rows
+from leakscope.ground.counting.normal_form import normalise
 
 logger = logging.getLogger(__name__)
 

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from leakscope.errors import InputError
+from leakscope.ground.counting.normal_form import normalise
 from leakscope.ground.lexicons import ids_by_name, read_names
-from leakscope.ground.normal_form import normalise
 
 logger = logging.getLogger(__name__)
 

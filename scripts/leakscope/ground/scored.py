@@ -12,8 +12,8 @@ from leakscope.ground.lexicons import names_in
 from leakscope.ground.naming import Naming
 from leakscope.ground.sentence_scores import Sentence, score_sentences
 from leakscope.ground.templates import fill, lead_in, read_sentence_templates
-from leakscope.models import LanguageModel
-from leakscope.prompting import Completed
+from leakscope.models.opening import LanguageModel
+from leakscope.models.prompting import Completed
 
 
 def score_axis(

@@ -13,14 +13,14 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from leakscope.errors import InputError
-from leakscope.fingerprints import sentence_fingerprint
-from leakscope.finite import check_values
 from leakscope.ground.templates import FilledSentence
-from leakscope.kinds import CAUSAL, ENCODER_DECODER, MASKED, kind_of
-from leakscope.models import LanguageModel
-from leakscope.progress import progress
-from leakscope.prompting import Completed, ids_digest
-from leakscope.store import Key, Store, recall
+from leakscope.jobs.progress import progress
+from leakscope.models.finite import check_values
+from leakscope.models.kinds import CAUSAL, ENCODER_DECODER, MASKED, kind_of
+from leakscope.models.opening import LanguageModel
+from leakscope.models.prompting import Completed, ids_digest
+from leakscope.storage.fingerprints import sentence_fingerprint
+from leakscope.storage.store import Key, Store, recall
 
 Sentence = FilledSentence
 SENTINEL = "<extra_id_0>"
@@ -142,7 +142,7 @@ def _score(
 ) -> Iterator[dict[Key, list[float]]]:
     """Yield the missing scores, some sentences at a time: the log-probability of every token."""
     # Imported here: the models' code costs seconds, and a job whose scores are all there needs none of it.
-    from leakscope.ground import sentence_logprobs
+    from leakscope.models import sentence_logprobs
 
     kind = kind_of(model.config)
     special = _special_tokens(model, kind)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from leakscope.errors import InputError
-from leakscope.reading_yaml import read_yaml
+from leakscope.files.reading_yaml import read_yaml
 
 GAPS = ("{subject}", "{group}")
 COUNTRY = "{country}"

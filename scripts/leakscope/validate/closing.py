@@ -12,12 +12,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from leakscope.leak_rate import POOLED
+from leakscope.leak.leak_rate import POOLED
+from leakscope.statistics.resampling import Floats, draw_clusters, estimate
 from leakscope.validate.discrimination import affirmed_rightly
 from leakscope.validate.gap import pearson
 from leakscope.validate.paired import ALL, main_form, questions_of, subsets_of
-from leakscope.validate.resampling import Floats, draw_clusters, estimate
-from leakscope.validate.splits import TEST, TRAIN
+from leakscope.validate.tasks.splits import TEST, TRAIN
 
 COLUMNS = [
     "base", "model", "method", "split", "part", "subset", "pearson_before", "pearson_after",

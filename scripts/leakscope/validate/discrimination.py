@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
+from leakscope.statistics.resampling import Draws, Floats, draw_clusters, estimate, running_totals, weighted_means
 from leakscope.validate.paired import ALL, TunedOn, parts_of, questions_of
-from leakscope.validate.resampling import Draws, Floats, draw_clusters, estimate, running_totals, weighted_means
 
 COLUMNS = ["model", "task", "split", "form", "statistic", "value", "ci_low", "ci_high", "n"]
 RANK_COLUMNS = ["question", "cluster", "rank"]

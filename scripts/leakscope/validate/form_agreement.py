@@ -8,9 +8,9 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
+from leakscope.statistics.resampling import draw_clusters
 from leakscope.validate.gap import pearson
 from leakscope.validate.paired import Names
-from leakscope.validate.resampling import draw_clusters
 
 COLUMNS = ["model", "task", "style", "kind_a", "form_a", "kind_b", "form_b", "pearson", "n"]
 

@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from leakscope.statistics.resampling import CELLS, Draws, Estimate, Floats, draw_clusters, estimate, running_totals
 from leakscope.validate.paired import TunedOn, forms_and_subsets, parts_of
-from leakscope.validate.resampling import CELLS, Draws, Estimate, Floats, draw_clusters, estimate, running_totals
 
 COLUMNS = ["model", "task", "split", "form", "subset", "statistic", "value", "ci_low", "ci_high", "n"]
 FEWEST = 3

@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
+from leakscope.statistics.resampling import draw_clusters
 from leakscope.validate.discrimination import roc_auc
 from leakscope.validate.gap import pearson
 from leakscope.validate.paired import ALL, Names, subsets_of
-from leakscope.validate.resampling import draw_clusters
 
 VALUES = ["l_g", "l_v", "pearson", "generator_auc", "validator_auc", "n"]
 LAYER_COLUMNS = ["model", "task", "layer", "subset", *VALUES]

@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 
 from leakscope.errors import InputError
-from leakscope.validate.form_names import IMPORTED, IMPORTED_FORM, PairedForm, paired_forms
-from leakscope.validate.forms import read_forms
-from leakscope.validate.splits import TEST, TRAIN, read_splits
-from leakscope.validate.tasks import ITEM_COLUMNS
+from leakscope.validate.tasks.form_names import IMPORTED, IMPORTED_FORM, PairedForm, paired_forms
+from leakscope.validate.tasks.forms import read_forms
+from leakscope.validate.tasks.items import ITEM_COLUMNS
+from leakscope.validate.tasks.splits import TEST, TRAIN, read_splits
 
 PAIRED_COLUMNS = ["model", "task", "form", *ITEM_COLUMNS, "l_g", "l_v", "l_g_first", "p_yes_no"]
 VALUES = ["log_odds", "log_odds_first", "logprob_yes", "logprob_no"]

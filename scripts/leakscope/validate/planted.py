@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from leakscope.taxonomy_grammar import TaxonomyGrammar
+from leakscope.organisms.taxonomy_grammar import TaxonomyGrammar
 
 MODEL_COLUMNS = ["model", "task", "strength", "form", "subset"]
 TRUTH_COLUMNS = [*MODEL_COLUMNS, "true_pearson", "true_gap", "gap", "ci_low", "ci_high", "n"]

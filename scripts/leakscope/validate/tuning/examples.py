@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 
 from leakscope.errors import InputError
-from leakscope.models import LanguageModel
-from leakscope.rendering import answer_lead, encode_continuations, encode_rendered
-from leakscope.validate.asking import Asking, as_read, main_prompts
-from leakscope.validate.log_odds import Continuation
-from leakscope.validate.splits import TRAIN
+from leakscope.models.opening import LanguageModel
+from leakscope.models.rendering import answer_lead, encode_continuations, encode_rendered
+from leakscope.validate.scoring.log_odds import Continuation
+from leakscope.validate.tasks.asking import Asking, as_read, main_prompts
+from leakscope.validate.tasks.splits import TRAIN
 from leakscope.validate.tuning.methods import GENERATOR, VALIDATOR
 
 

@@ -14,9 +14,9 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from leakscope.errors import InputError, one_of
-from leakscope.validate.tasks import seeded_hash
+from leakscope.files.writing import share_weights
+from leakscope.validate.tasks.items import seeded_hash
 from leakscope.validate.tuning.methods import ADAPTER_FILES, Lora
-from leakscope.writing import share_weights
 
 WEIGHTS_FILE, CONFIG_FILE = ADAPTER_FILES
 # What a tokenizer takes for its own settings, and is how it was loaded.

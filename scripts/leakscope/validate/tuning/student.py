@@ -14,8 +14,8 @@ import torch
 from torch.nn.functional import logsigmoid, softplus
 from transformers import PreTrainedModel
 
-from leakscope.validate.item_scores import NEGLIGIBLE
-from leakscope.validate.log_odds import Continuation
+from leakscope.validate.scoring.item_scores import NEGLIGIBLE
+from leakscope.validate.scoring.log_odds import Continuation
 
 
 class CandidateScores(NamedTuple):

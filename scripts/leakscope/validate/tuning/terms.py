@@ -21,8 +21,8 @@ from typing import NamedTuple
 
 import torch
 
-from leakscope.batching import cut, shrinking
 from leakscope.errors import InputError
+from leakscope.jobs.batching import cut, shrinking
 from leakscope.validate.tuning.draws import passes, uniform
 from leakscope.validate.tuning.examples import (
     Example,

@@ -11,13 +11,13 @@ from typing import Any, NamedTuple
 
 import torch
 
-from leakscope.batching import is_out_of_memory
 from leakscope.errors import InputError
-from leakscope.progress import progress
+from leakscope.files.writing import replacing
+from leakscope.jobs.batching import is_out_of_memory
+from leakscope.jobs.progress import progress
 from leakscope.validate.tuning.learners import Learner
 from leakscope.validate.tuning.methods import Method
 from leakscope.validate.tuning.terms import Term
-from leakscope.writing import replacing
 
 logger = logging.getLogger(__name__)
 

@@ -10,18 +10,18 @@ from typing import Any, NamedTuple
 
 import torch
 
-from leakscope.corpus import read_corpus
 from leakscope.errors import InputError
-from leakscope.fingerprints import code_hash
-from leakscope.models import LanguageModel
-from leakscope.validate.item_scores import answer_tokens
-from leakscope.validate.neutral import (
+from leakscope.models.neutral import (
     encode_neutral_documents,
     encode_neutral_texts,
     neutral_documents,
     part_of_documents,
     read_neutral_texts,
 )
+from leakscope.models.opening import LanguageModel
+from leakscope.organisms.corpus import read_corpus
+from leakscope.storage.fingerprints import code_hash
+from leakscope.validate.scoring.item_scores import answer_tokens
 from leakscope.validate.tuning.examples import Example
 from leakscope.validate.tuning.learners import FullLearner, Learner, LoraLearner
 from leakscope.validate.tuning.methods import FULL, LORA, Method

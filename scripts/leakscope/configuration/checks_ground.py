@@ -1,0 +1,163 @@
+"""What a schema cannot say of a study's axes: names that mean something, files that are there and can be used."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from leakscope.configuration.schema import dotted
+from leakscope.configuration.steps import uses
+from leakscope.errors import InputError, one_of
+from leakscope.files.corpora import shard_files
+from leakscope.ground.counting.normal_form import normalise
+from leakscope.ground.lexicons import ids_by_name, names_in, read_concepts, read_names
+from leakscope.ground.templates import lead_in, read_sentence_templates, template_file
+
+COUNTING = ("corpus", "organism", "infini_gram")
+PAIRED = ("lexicons", "templates")
+
+
+def check_ground(config: Mapping[str, Any]) -> None:
+    """Check the axes of a complete configuration; lexicons, templates and names are read.
+
+    Raises:
+        InputError: what an axis needs is not there, or cannot be used.
+    """
+    if "ground" not in config["study"]["steps"]:
+        return
+    ground, models = config["ground"], _models(config)
+    if not ground["axes"]:
+        raise InputError(
+            f"{dotted(('ground', 'axes'))}: got nothing; allowed: at least one axis, for the step ground. "
+            "studies/conditions.yaml has one."
+        )
+    if not models:
+        found = ", ".join(config["study"]["models"])
+        raise InputError(
+            f"{dotted(('study', 'models'))}: got {found}; allowed: at least one model for the step ground."
+        )
+    scoring = [name for name, entry in models.items() if entry["source"] != "scores"]
+    for name, axis in ground["axes"].items():
+        _check_axis(("ground", "axes", name), axis, config, scoring)
+    for name, entry in models.items():
+        if entry["source"] == "scores":
+            _check_scores(name, entry["path"], ground)
+    for aligned, base in ground["aligned_pairs"].items():
+        for model in (aligned, base):
+            if model not in models:
+                raise one_of(dotted(("ground", "aligned_pairs", aligned)), model, models)
+    if ground["score"] != "logprob" and len(scoring) < len(models):
+        raise InputError(
+            f"{dotted(('ground', 'score'))}: got {ground['score']!r}; allowed: logprob, as scores are read."
+        )
+
+
+def _models(config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    named = {name: config["models"][name] for name in config["study"]["models"]}
+    return {name: entry for name, entry in named.items() if uses("ground", entry, config)}
+
+
+def _check_axis(where: tuple[str, ...], axis: Mapping[str, Any], config: Mapping[str, Any], scoring: list[str]) -> None:
+    counts, ground = axis["counts"], config["ground"]
+    for key in PAIRED:
+        if axis[key] is None and scoring:
+            raise InputError(
+                f"{dotted((*where, key))}: got nothing; allowed: a path, for {scoring[0]} to score sentences."
+            )
+    if axis["lexicons"] is None and counts["source"] in COUNTING:
+        raise InputError(f"{dotted((*where, 'lexicons'))}: got nothing; allowed: two tables of terms, to count them.")
+    if axis["lexicons"] is not None:
+        _check_lexicons(axis["lexicons"])
+    if scoring:
+        _check_sentences(axis, ground)
+    for path, here in _files(axis, where):
+        if not Path(path).is_file():
+            raise InputError(f"{dotted(here)}: got {path!r}; allowed: a file that exists.")
+    if axis["names"] is not None:
+        read_names(Path(axis["names"]))
+    if axis["lexicons"] is not None:
+        _check_known(where, axis)
+    if counts["source"] == "corpus":
+        shard_files(counts["path"])
+    if counts["source"] == "organism":
+        _check_organism((*where, "counts", "model"), counts["model"], config)
+
+
+def _check_lexicons(paths: Mapping[str, str]) -> None:
+    """Check that no term is a subject and a group at once: each of its mentions would be a pair."""
+    subjects, groups = (
+        {normalise(term): concept.id for concept in read_concepts(Path(paths[side])) for term in concept.terms}
+        for side in ("subjects", "groups")
+    )
+    for term in groups:
+        if term in subjects:
+            raise InputError(
+                f"{paths['groups']}: got {term!r} for {groups[term]!r}, which stands for {subjects[term]!r} in "
+                f"{paths['subjects']}; allowed: terms that are either of a subject or of a group."
+            )
+
+
+def _check_known(where: tuple[str, ...], axis: Mapping[str, Any]) -> None:
+    """Check that what is left out, or renamed to, is in the lexicons."""
+    known = {side: ids_by_name(Path(path)) for side, path in axis["lexicons"].items()}
+    meant = [("exclude", name, "subjects") for name in axis["exclude"] if name not in axis["rename"]]
+    meant += [("rename", name, "subjects") for name in axis["rename"].values()]
+    meant += [("groups", name, "groups") for name in axis["groups"].values()]
+    for key, name, side in meant:
+        if normalise(name) not in known[side]:
+            raise one_of(dotted((*where, key)), name, known[side].values())
+
+
+def _files(axis: Mapping[str, Any], where: tuple[str, ...]) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Yield every table that an axis names, with its key."""
+    counts = axis["counts"]
+    if counts["source"] == "table":
+        paths = counts["path"] if isinstance(counts["path"], dict) else {None: counts["path"]}
+        for window, path in paths.items():
+            yield path, (*where, "counts", "path", *([window] if window else []))
+    if axis["prevalence"] is not None:
+        yield axis["prevalence"]["path"], (*where, "prevalence", "path")
+    if axis["names"] is not None:
+        yield axis["names"], (*where, "names")
+
+
+def _check_sentences(axis: Mapping[str, Any], ground: Mapping[str, Any]) -> None:
+    for language in ground["languages"]:
+        path = template_file(Path(axis["templates"]), language)
+        templates = read_sentence_templates(path)
+        lead_in(templates, ground["country"], path)
+        if len(templates.templates) < ground["templates_used"]:
+            found = f"{len(templates.templates)} templates"
+            raise InputError(
+                f"{path}: got {found}; allowed: at least {ground['templates_used']}, ground.templates_used, "
+                "or less of that."
+            )
+        for lexicon in axis["lexicons"].values():
+            names_in(Path(lexicon), language)
+
+
+def _check_organism(where: tuple[str, ...], model: str, config: Mapping[str, Any]) -> None:
+    known = [name for name in config["study"]["models"] if config["models"][name]["source"] == "organism"]
+    if model not in known:
+        raise one_of(dotted(where), model, known)
+
+
+def _check_scores(model: str, paths: Mapping[str, Any], ground: Mapping[str, Any]) -> None:
+    where = ("models", model, "path")
+    for axis in ground["axes"]:
+        if axis not in paths:
+            raise InputError(
+                f"{dotted((*where, axis))}: got nothing; allowed: a file of scores for each axis "
+                f"({', '.join(ground['axes'])}); there are files for {', '.join(sorted(paths))}."
+            )
+        for language, path in score_files(paths[axis], ground["languages"]).items():
+            if language not in ground["languages"]:
+                raise one_of(dotted((*where, axis)), language, ground["languages"])
+            if not Path(path).is_file():
+                raise InputError(f"{dotted((*where, axis))}: got {path!r}; allowed: a file that exists.")
+
+
+def score_files(paths: str | Mapping[str, str], languages: list[str]) -> dict[str, str]:
+    """Return language → file of scores; a single file is of the first language."""
+    return {languages[0]: paths} if isinstance(paths, str) else dict(paths)

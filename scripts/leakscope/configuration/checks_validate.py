@@ -1,0 +1,122 @@
+"""What a schema cannot say of a study's tasks and tuned models: files that are there, styles and bases that fit."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from jsonschema import ValidationError
+
+from leakscope.configuration.schema import dotted, show
+from leakscope.configuration.steps import imported_scores, uses
+from leakscope.errors import InputError, one_of
+from leakscope.files.patterns import validator
+from leakscope.files.reading import read_object
+from leakscope.files.reading_yaml import read_yaml
+
+SCHEMA = Path(__file__).parents[3] / "schemas" / "prompt_forms.schema.json"
+# How checkpoints that are quantised call themselves on the hub.
+QUANTISED = re.compile(r"gptq|awq|gguf|bnb|fp8|int[48]|[48]-?bit", re.IGNORECASE)
+# Of what a schema has to say, which quotes what it was given.
+LONGEST_MESSAGE = 200
+
+
+def check_validate(config: Mapping[str, Any]) -> None:
+    """Check the tasks of a complete configuration, and what tuned models begin with; of forms the schema alone.
+
+    Raises:
+        InputError: what a task or a tuned model needs is not there, or cannot be used.
+    """
+    step, named = "validate", {name: config["models"][name] for name in config["study"]["models"]}
+    tuned = {name: entry for name, entry in named.items() if entry["source"] == "tuned"}
+    wanted = step in config["study"]["steps"]
+    models = {name: entry for name, entry in named.items() if uses(step, entry, config)} if wanted else tuned
+    if wanted and not models:
+        found = ", ".join(named)
+        raise InputError(
+            f"{dotted(('study', 'models'))}: got {found}; allowed: at least one model for the step validate."
+        )
+    asked = [name for name, entry in models.items() if entry["source"] != "scores"]
+    if asked:
+        _check_tasks(config["validate"]["tasks"], {name: models[name] for name in asked})
+    for name, entry in models.items():
+        if entry["source"] == "scores":
+            _check_scores(name, imported_scores(step, entry, config))
+    for name, entry in tuned.items():
+        _check_base(name, entry["base"], config["models"][entry["base"]])
+    bases = [config["models"][entry["base"]]["source"] for entry in tuned.values()]
+    if any(source != "organism" for source in bases):
+        _require_file(config["validate"]["neutral_text"], ("validate", "neutral_text"))
+
+
+def _check_tasks(tasks: Mapping[str, Any], models: Mapping[str, Any]) -> None:
+    if not tasks:
+        raise InputError(
+            f"{dotted(('validate', 'tasks'))}: got nothing; allowed: at least one task, for {next(iter(models))} to be "
+            "asked. studies/hypernymy.yaml has one."
+        )
+    for name, task in tasks.items():
+        where = ("validate", "tasks", name)
+        _require_file(task["path"], (*where, "path"))
+        _require_file(task["forms"], (*where, "forms"))
+        is_chat = {style["id"]: style["chat"] for style in _read_forms(Path(task["forms"]))["styles"]}
+        styles = list(is_chat) if task["styles"] is None else task["styles"]
+        for style in styles:
+            if style not in is_chat:
+                raise one_of(dotted((*where, "styles")), style, is_chat)
+        for model, entry in models.items():
+            if not entry["chat"] and all(is_chat[style] for style in styles):
+                raise InputError(
+                    f"{dotted((*where, 'styles'))}: got {', '.join(styles)}, all for chats, of which {model} of "
+                    "`chat: false` can be asked none; allowed: at least one style of `chat: false`."
+                )
+
+
+def _read_forms(path: Path) -> Mapping[str, Any]:
+    """Return the content of a file of prompt forms that its schema allows."""
+    content = read_yaml(path)
+    schema = json.loads(SCHEMA.read_text(encoding="utf-8"))
+    errors = sorted(validator(schema).iter_errors(content), key=lambda error: list(map(str, error.path)))
+    if errors:
+        raise _in_one_line(errors[0], path)
+    forms: Mapping[str, Any] = content
+    return forms
+
+
+def _in_one_line(error: ValidationError, path: Path) -> InputError:
+    where = ".".join(map(str, error.absolute_path)) or "the file"
+    found = error.message if len(error.message) <= LONGEST_MESSAGE else f"{error.message[:LONGEST_MESSAGE]}..."
+    return InputError(f"{path}: {where}: {found}; allowed: what schemas/{SCHEMA.name} says.")
+
+
+def _check_scores(model: str, files: Mapping[str, Any]) -> None:
+    for task, path in files.items():
+        where = ("models", model, "path", task)
+        if not isinstance(path, str):
+            raise InputError(
+                f"{dotted(where)}: got {show(path)}; allowed: the path of one file, for the step validate."
+            )
+        _require_file(path, where)
+
+
+def _check_base(model: str, base: str, entry: Mapping[str, Any]) -> None:
+    """Check that a base is not quantised: a checkpoint of the hub says so, if at all, by its name."""
+    found = entry["quantization"]
+    if entry["source"] == "local":
+        settings = read_object(Path(entry["path"]) / "config.json", "a model's configuration")
+        found = found or settings.get("quantization_config")
+    elif entry["source"] == "hub" and QUANTISED.search(entry["id"]):
+        found = entry["id"]
+    if found:
+        raise InputError(
+            f"{dotted(('models', model, 'base'))}: got {base!r}, which is quantised ({show(found)}); "
+            "allowed: a model with its weights as they were trained."
+        )
+
+
+def _require_file(path: str, where: tuple[str, ...]) -> None:
+    if not Path(path).is_file():
+        raise InputError(f"{dotted(where)}: got {path!r}; allowed: a file that exists.")

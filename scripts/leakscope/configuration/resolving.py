@@ -1,0 +1,289 @@
+"""The configuration: what Snakemake merged, made whole, checked and completed before any job is planned.
+
+Every cluster job reads the Snakefile again and with it this module, so it imports nothing heavy.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from leakscope.configuration.checks import check_names, check_study
+from leakscope.configuration.features import complete_features, read_steering
+from leakscope.configuration.limits import check_limits
+from leakscope.configuration.schema import CATALOGUES, check, dotted, fill_defaults, load_schema, show
+from leakscope.configuration.tuned import add_tuned_models, inherit
+from leakscope.errors import InputError, one_of
+
+GENERATED = ("organism", "hub", "local", "tuned", "edited")
+# What decides which weights (or which texts) an entry stands for.
+IDENTITY = {
+    "organism": ("size", "grammar", "seed"),
+    "hub": ("id", "revision", "trust_remote_code"),
+    "local": ("path",),
+    "tuned": ("base", "task", "split", "method", "seed"),
+    "edited": ("base", "dictionary", "contrast", "cost", "features", "edit", "coefficient", "positions"),
+    "generations": ("path",),
+    "scores": ("path",),
+}
+# An entry with one of these keys is complete, not a change to the catalogue's entry of the same name.
+COMPLETE = ("source", "kind", "extends", "loss")
+# What a study's file replaces entry by entry; and what it replaces whole.
+REPLACED = (*((catalogue,) for catalogue in CATALOGUES), ("validate", "methods"), ("features", "explainers"))
+REPLACED_WHOLE = (("ground", "axes"), ("validate", "tasks"), ("features", "dictionaries"), ("features", "contrasts"))
+AXIS_PATHS = ("lexicons", "templates", "names")
+# What tells a reader which model this is; a variant is another.
+NOT_INHERITED = ("label", "description")
+
+
+def resolve(config: Mapping[str, Any], overwrite: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the study's configuration, checked and complete.
+
+    In order: entries that a study wrote anew replace the catalogue's; ``extends`` is resolved; the schema is checked;
+    defaults are filled in; tuned models are added, and dictionaries of features for each seed; names and files are
+    checked. Each model gets ``weights`` (the entry whose weights it shares, often its own name), ``label`` and the
+    whole of its ``generation``: the general keys, overridden by ``organisms.generation`` for an organism, overridden by
+    its own. A tuned or edited model is loaded and prompted as its base is, and its own ``generation`` overrides that of
+    the base.
+
+    Args:
+        config: what Snakemake merged from config.yaml, --configfile and --config.
+        overwrite: what --configfile and --config gave (``workflow.config_settings.overwrite_config``).
+
+    Returns:
+        Plain dicts with sorted keys, lists in the order written. Of each catalogue only the entries that the study
+        names, and those whose weights these share. The arguments are left as they are.
+
+    Raises:
+        InputError: the first mistake, in one line. Relative paths are looked up from the working directory.
+    """
+    check_limits(config)
+    replaced = _replace_redefined(_plain(config, ()), _plain(overwrite, ()))
+    _replace_whole(replaced, overwrite)
+    extended = _extend_models(replaced)
+    schema = load_schema()
+    read_steering(extended, schema)
+    check(extended, schema)
+    complete: dict[str, Any] = fill_defaults(extended, schema, schema)
+    add_tuned_models(complete)
+    complete_features(complete)
+    check_names(complete)
+    for name, entry in complete["models"].items():
+        inherit(entry, complete["models"])
+        entry["weights"] = _weights(name, complete["models"], replaced["models"])
+        merged = _merged_generation(entry, complete)
+        entry["generation"] = fill_defaults(merged, schema["$defs"]["generation"], schema)
+        entry.setdefault("label", name)
+    _select(complete)
+    _expand_paths(complete)
+    check_study(complete)
+    result: dict[str, Any] = _sorted(complete)
+    return result
+
+
+def is_generated(model_entry: Mapping[str, Any]) -> bool:
+    """Say whether the workflow generates this model's text; otherwise it is read from files."""
+    return model_entry["source"] in GENERATED
+
+
+def is_on_hub(scorer_entry: Mapping[str, Any]) -> bool:
+    """Say whether a scorer's encoder has to be fetched: it is neither a folder nor inside an installed package."""
+    model = scorer_entry.get("model")
+    return model is not None and not model.startswith("package:") and not Path(model).is_dir()
+
+
+def organisms(config: Mapping[str, Any]) -> list[str]:
+    """Return the study's organisms in the study's order; empty where it has none."""
+    return [name for name in config["study"]["models"] if config["models"][name]["source"] == "organism"]
+
+
+def generation_settings(config: Mapping[str, Any], model: str, prompt_set: str) -> dict[str, Any]:
+    """Return what decides a model's texts: its ``generation``, with the samples that the prompt set asks for, if any.
+
+    How many jobs share the work is not part of it.
+    """
+    settings: dict[str, Any] = dict(config["models"][model]["generation"])
+    del settings["shards"]
+    samples = config["prompt_sets"][prompt_set]["samples"]
+    if samples is not None:
+        settings["samples"] = samples
+    return settings
+
+
+def _plain(value: Any, path: tuple[object, ...]) -> Any:
+    """Return a deep copy of plain builtins, refusing what only looks like a key or a number."""
+    if isinstance(value, Mapping):
+        if path[:1] == ("ground",):
+            # Codes and windows look like numbers to YAML, and are names all the same.
+            value = {str(key) if type(key) is int else key: item for key, item in value.items()}
+        for key in value:
+            if not isinstance(key, str):
+                where = dotted((*path, key))
+                raise InputError(f"{where}: got the key {show(key)}; allowed: text. Put it in quotes.")
+        return {str(key): _plain(item, (*path, key)) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item, (*path, position)) for position, item in enumerate(value)]
+    if isinstance(value, float) and not math.isfinite(value):
+        raise InputError(f"{dotted(path)}: got {value}; allowed: a finite number.")
+    return value
+
+
+def _replace_redefined(config: dict[str, Any], overwrite: Mapping[str, Any]) -> dict[str, Any]:
+    """Undo Snakemake's merge of two entries that share nothing but their name."""
+    for path in REPLACED:
+        written, merged = _at(overwrite, path), _at(config, path)
+        if not isinstance(written, Mapping) or not isinstance(merged, dict):
+            continue
+        for name, entry in written.items():
+            if isinstance(entry, dict) and any(key in entry for key in COMPLETE):
+                merged[name] = copy.deepcopy(entry)
+    return config
+
+
+def _replace_whole(config: dict[str, Any], overwrite: Mapping[str, Any]) -> None:
+    """Let a study that names axes, say, or tasks have these alone: Snakemake has merged them with others."""
+    for section, key in REPLACED_WHOLE:
+        written, merged = _at(overwrite, (section, key)), config.get(section)
+        if isinstance(written, Mapping) and isinstance(merged, dict):
+            merged[key] = _plain(written, (section, key))
+
+
+def _at(config: Any, path: tuple[str, ...]) -> Any:
+    """Return what stands at a path of keys; None where there is nothing."""
+    for key in path:
+        config = config.get(key) if isinstance(config, Mapping) else None
+    return config
+
+
+def _extend_models(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``config`` with each model that extends another merged onto it."""
+    models = config.get("models")
+    if not isinstance(models, dict):
+        return dict(config)
+    extended = {}
+    for name in models:
+        root, *variants = reversed(_lineage(name, models))
+        entry = copy.deepcopy(models[root])
+        for variant in variants:
+            inherited = {key: value for key, value in entry.items() if key not in NOT_INHERITED}
+            entry = _deep_merge(inherited, _changes(variant, inherited, models))
+        extended[name] = entry
+    return {**config, "models": extended}
+
+
+def _lineage(name: str, models: Mapping[str, Any]) -> list[str]:
+    """Return ``name``, the model it extends, the one that extends, and so on."""
+    lineage = [name]
+    while isinstance(entry := models[lineage[-1]], dict) and "extends" in entry:
+        where, parent = dotted(("models", lineage[-1], "extends")), entry["extends"]
+        if not isinstance(parent, str):
+            raise InputError(f"{where}: got {show(parent)}; allowed: the name of another model.")
+        if parent not in models:
+            raise one_of(where, parent, models)
+        lineage.append(parent)
+        if parent in lineage[:-1]:
+            raise InputError(f"{where}: got the cycle {' -> '.join(lineage)}; allowed: a chain that ends at a source.")
+    return lineage
+
+
+def _changes(variant: str, parent: Mapping[str, Any], models: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a variant's entry changes of the model it extends."""
+    changes = {key: value for key, value in models[variant].items() if key != "extends"}
+    if "source" in changes and changes["source"] != parent.get("source"):
+        raise InputError(
+            f"{dotted(('models', variant, 'source'))}: got {show(changes['source'])}; "
+            f"allowed: {show(parent.get('source'))}, that of {models[variant]['extends']}, which it extends."
+        )
+    return changes
+
+
+def _deep_merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``below`` overridden by ``above``: mappings key by key, everything else whole."""
+    merged = dict(below)
+    for key, value in above.items():
+        both = isinstance(merged.get(key), dict) and isinstance(value, dict)
+        merged[key] = _deep_merge(merged[key], value) if both else copy.deepcopy(value)
+    return merged
+
+
+def _weights(name: str, complete: Mapping[str, Any], written: Mapping[str, Any]) -> str:
+    """Return the oldest ancestor with the same weights; a variant that changes what decides them has its own."""
+    keys = IDENTITY[complete[name]["source"]]
+    own = [complete[name][key] for key in keys]
+    # A model that nobody wrote, a combination of `validate.tuned`, extends none.
+    lineage = _lineage(name, written) if name in written else [name]
+    return next(ancestor for ancestor in reversed(lineage) if [complete[ancestor][key] for key in keys] == own)
+
+
+def _merged_generation(model_entry: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:
+    below: dict[str, Any] = dict(config["generation"])
+    if model_entry["source"] == "organism":
+        below |= config["organisms"].get("generation", {})
+    elif "base" in model_entry:
+        below = _merged_generation(config["models"][model_entry["base"]], config)
+    return {**below, **model_entry.get("generation", {})}
+
+
+def _select(config: dict[str, Any]) -> None:
+    """Keep of each catalogue what the study names, and of the models those whose weights others share."""
+    for catalogue in CATALOGUES:
+        names = list(config["study"][catalogue])
+        if catalogue == "models":
+            names += [config["models"][name]["weights"] for name in names]
+        config[catalogue] = {name: config[catalogue][name] for name in names}
+
+
+def _expand_paths(config: dict[str, Any]) -> None:
+    """Put the values of environment variables, and the home folder for ``~``, into the paths of a study."""
+    for name, entry in config["scorers"].items():
+        if "model" in entry:
+            entry["model"] = _expanded(entry["model"], ("scorers", name, "model"))
+    for catalogue in ("models", "prompt_sets"):
+        for name, entry in config[catalogue].items():
+            if "path" in entry:
+                entry["path"] = _expanded_all(entry["path"], (catalogue, name, "path"))
+    for name, axis in config["ground"]["axes"].items():
+        for key in AXIS_PATHS:
+            if key in axis:
+                axis[key] = _expanded_all(axis[key], ("ground", "axes", name, key))
+        for key in ("counts", "prevalence"):
+            if axis[key] and "path" in axis[key]:
+                axis[key]["path"] = _expanded_all(axis[key]["path"], ("ground", "axes", name, key, "path"))
+    validate = config["validate"]
+    validate["neutral_text"] = _expanded(validate["neutral_text"], ("validate", "neutral_text"))
+    for name, task in validate["tasks"].items():
+        for key in ("path", "forms"):
+            task[key] = _expanded(task[key], ("validate", "tasks", name, key))
+    features = config["features"]
+    features["neutral_text"] = _expanded(features["neutral_text"], ("features", "neutral_text"))
+    for catalogue in ("corpora", "dictionaries", "contrasts", "benchmarks"):
+        for name, entry in features[catalogue].items():
+            if "path" in entry:
+                entry["path"] = _expanded(entry["path"], ("features", catalogue, name, "path"))
+
+
+def _expanded_all(path: Any, where: tuple[object, ...]) -> Any:
+    """Expand a path, or every path of a mapping."""
+    if isinstance(path, dict):
+        return {key: _expanded_all(value, (*where, key)) for key, value in path.items()}
+    return _expanded(path, where) if isinstance(path, str) else path
+
+
+def _expanded(path: str, where: tuple[object, ...]) -> str:
+    expanded = os.path.expanduser(os.path.expandvars(path))
+    unset = re.search(r"\$\{?(\w+)", expanded)
+    if unset:
+        raise InputError(f"{dotted(where)}: got {path!r}; the environment variable {unset[1]} is not set.")
+    return expanded
+
+
+def _sorted(value: Any) -> Any:
+    """Sort keys, so that their order in a file never makes a job run again."""
+    if isinstance(value, dict):
+        return {key: _sorted(value[key]) for key in sorted(value)}
+    return [_sorted(item) for item in value] if isinstance(value, list) else value

@@ -1,0 +1,118 @@
+"""Models that are made from others: those that ``validate.tuned`` stands for, and what each has of its base."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from leakscope.configuration.schema import dotted
+from leakscope.errors import InputError, one_of
+
+# What a model of a source may be made from.
+BASES = {"tuned": ("organism", "hub", "local"), "edited": ("organism", "hub", "local", "tuned")}
+INHERITED = (
+    "chat",
+    "chat_template_kwargs",
+    "device",
+    "dtype",
+    "parameters",
+    "quantization",
+    "trust_remote_code",
+)
+
+
+def add_tuned_models(config: dict[str, Any]) -> None:
+    """Add the models that ``validate.tuned`` stands for, and to the study every base that it lacks.
+
+    A base stands before what is made from it, a combination of ``validate.tuned`` right after its base, methods before
+    splits.
+
+    Raises:
+        InputError: a base, method or task is not known, or a combination has the name of another model.
+    """
+    made = _combinations(config)
+    for combinations in made.values():
+        for name, entry in combinations.items():
+            if name in config["models"]:
+                raise InputError(
+                    f"{dotted(('validate', 'tuned'))}: got the model {name!r}, which is in models already; "
+                    "allowed: combinations that are not."
+                )
+            config["models"][name] = entry
+    study = config["study"]["models"]
+    config["study"]["models"] = _ordered([*study, *(base for base in made if base not in study)], made, config)
+    for name in config["models"]:
+        _check_names(name, config)
+
+
+def inherit(model_entry: dict[str, Any], models: Mapping[str, Any]) -> None:
+    """Give a tuned or edited model what loading and prompting need of its base; others are left as they are."""
+    if model_entry["source"] in BASES:
+        base = models[model_entry["base"]]
+        inherit(base, models)
+        model_entry.update({key: base[key] for key in INHERITED})
+
+
+def _combinations(config: Mapping[str, Any]) -> dict[str, dict[str, dict[str, Any]]]:
+    """Return base → name → entry of the models that ``validate.tuned`` stands for."""
+    tuned, models = config["validate"]["tuned"], config["models"]
+    if tuned is None:
+        return {}
+    known = {"models": _bases(models, "tuned"), "methods": config["validate"]["methods"]}
+    for key, names in known.items():
+        for name in tuned[key]:
+            if name not in names:
+                raise one_of(dotted(("validate", "tuned", key)), name, names)
+    if tuned["task"] not in config["validate"]["tasks"]:
+        raise one_of(dotted(("validate", "tuned", "task")), tuned["task"], config["validate"]["tasks"])
+    return {
+        base: {
+            f"{base}.{method}.{split}": {
+                "source": "tuned",
+                "base": base,
+                "task": tuned["task"],
+                "split": split,
+                "method": method,
+                "seed": tuned["seed"],
+                "label": f"{models[base].get('label', base)}, {method}, {split}",
+            }
+            for method in tuned["methods"]
+            for split in tuned["splits"]
+        }
+        for base in tuned["models"]
+    }
+
+
+def _ordered(study: list[str], made: Mapping[str, Mapping[str, Any]], config: Mapping[str, Any]) -> list[str]:
+    """Return the models of a study, each once, with the bases that are missing and the combinations of each base."""
+    ordered: dict[str, None] = {}
+    for name in study:
+        for model in [*(base for base in _lineage(name, config["models"]) if base not in study), name]:
+            ordered.update(dict.fromkeys([model, *made.get(model, [])]))
+    return list(ordered)
+
+
+def _lineage(name: str, models: Mapping[str, Any]) -> list[str]:
+    """Return what a model is made from, the whole model first; empty for one that is whole."""
+    lineage: list[str] = []
+    while (base := models.get(name, {}).get("base")) is not None and base not in lineage:
+        lineage.insert(0, base)
+        name = base
+    return lineage
+
+
+def _check_names(name: str, config: Mapping[str, Any]) -> None:
+    """Check what a model's base is; the task and method of a tuned one that the study lacks may be of another's."""
+    entry = config["models"][name]
+    if entry["source"] not in BASES:
+        return
+    known = {"base": _bases(config["models"], entry["source"])}
+    if entry["source"] == "tuned" and name in config["study"]["models"]:
+        known |= {"task": list(config["validate"]["tasks"]), "method": list(config["validate"]["methods"])}
+    for key, names in known.items():
+        if entry[key] not in names:
+            raise one_of(dotted(("models", name, key)), entry[key], names)
+
+
+def _bases(models: Mapping[str, Any], source: str) -> list[str]:
+    return [name for name, entry in models.items() if entry["source"] in BASES[source]]

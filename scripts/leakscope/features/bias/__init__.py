@@ -1,0 +1,1 @@
+"""Benchmarks of stereotypes, before and after an edit."""

@@ -1,0 +1,273 @@
+"""Benchmarks of stereotypes that a person brings, in the form in which they are published.
+
+* ``winobias`` (Zhao et al. 2018, arXiv 1804.06876): files ``pro_stereotyped_type1.txt.dev`` and
+  ``anti_stereotyped_type1.txt.dev``, a sentence a line, after its number or without, the pronoun and whom it refers to
+  in brackets; one of the two, or a folder of such files. Or a CSV or TSV with a sentence in which ``[MASK]`` stands for
+  the pronoun, and the pronoun that is stereotyped and the one that is not.
+* ``stereoset`` (Nadeem et al. 2021, arXiv 2004.09456): ``dev.json``. A sentence of the part ``intersentence`` is read
+  after its context.
+* ``crows_pairs`` (Nangia et al. 2020, arXiv 2010.00133): ``crows_pairs_anonymized.csv``. ``sent_more`` is the
+  stereotyping sentence of a pair in both directions, ``stereo`` and ``antistereo``.
+
+Imports neither pandas nor models: rules ask for files.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from leakscope.errors import InputError, one_of
+from leakscope.files.reading import read_json, read_utf8
+from leakscope.files.tables import read_rows
+
+PRO, ANTI = "pro_stereotyped", "anti_stereotyped"
+TABLES = (".csv", ".tsv")
+BLANK = "[MASK]"
+# The part of pairs of which no type is known.
+UNTYPED = "untyped"
+GOLD = {"stereotype": "stereotype", "anti-stereotype": "anti", "unrelated": "unrelated"}
+PARTS = ("intrasentence", "intersentence")
+DIRECTIONS = ("stereo", "antistereo")
+# What tables of others call our columns.
+KNOWN_AS = {
+    "sentence": ("sentence", "cloze_phrase"),
+    "pronoun": ("pronoun", "bias_pronoun"),
+    "anti_pronoun": ("anti_pronoun", "anti_bias_pronoun"),
+}
+NUMBER = re.compile(r"^(\d+)\s+")
+TYPE = re.compile(r"type\d+")
+
+
+class Pair(NamedTuple):
+    """Two sentences that differ in what they say of a group.
+
+    part: of the benchmark, in which it stands.
+    bias_type: what the group is one of.
+    stereotype: the sentence that goes with the stereotype.
+    anti: the one that goes against it.
+    unrelated: a sentence that makes no sense in their place; None where there is none.
+    target: the group or word that the pair is about, where the benchmark says it.
+    context: a text that the sentences follow; None where there is none.
+    """
+
+    pair_id: str
+    part: str
+    bias_type: str
+    stereotype: str
+    anti: str
+    unrelated: str | None = None
+    target: str | None = None
+    context: str | None = None
+
+    def sentences(self) -> list[str | None]:
+        """Return the sentences in the order above."""
+        return [self.stereotype, self.anti, self.unrelated]
+
+
+def bias_files(benchmark_format: str, path: str | Path) -> list[Path]:
+    """Return the files of a benchmark, sorted; of WinoBias as text, both files of every pair.
+
+    Args:
+        benchmark_format: one of ``READERS``.
+        path: of a file, or of a folder of WinoBias's files.
+
+    Raises:
+        InputError: a file is not there, or lacks its other half.
+    """
+    if benchmark_format not in READERS:
+        raise one_of("benchmark format", benchmark_format, READERS)
+    place = Path(path)
+    if benchmark_format == "winobias" and place.is_dir():
+        found = sorted(file for file in place.iterdir() if file.name.startswith(PRO))
+        if not found:
+            raise InputError(f"{place}: got no {PRO}*.txt* in the folder; allowed: the files of WinoBias.")
+    else:
+        found = [place]
+    if benchmark_format == "winobias" and found[0].suffix.lower() not in TABLES:
+        found = sorted(half for file in found for half in _halves(file))
+    for file in found:
+        if not file.is_file():
+            raise InputError(f"{file}: got no such file; allowed: a path that exists.")
+    return found
+
+
+def read_pairs(benchmark_format: str, paths: str | Path | Iterable[str | Path]) -> list[Pair]:
+    """Return the pairs of a benchmark, in the order of its files.
+
+    Args:
+        benchmark_format: one of ``READERS``.
+        paths: as ``bias_files`` takes or returns them.
+
+    Raises:
+        InputError: a file has another form (the message names the row or line, and the key), or a pair stands twice.
+    """
+    given = [paths] if isinstance(paths, str | Path) else list(paths)
+    files = list(dict.fromkeys(file for path in given for file in bias_files(benchmark_format, path)))
+    pairs = READERS[benchmark_format](files)
+    seen: set[str] = set()
+    for pair in pairs:
+        if pair.pair_id in seen:
+            raise InputError(f"{files[0]}: got the pair {pair.pair_id!r} twice; allowed: each pair once.")
+        seen.add(pair.pair_id)
+    if not pairs:
+        raise InputError(f"{files[0]}: got no pairs; allowed: at least one.")
+    return pairs
+
+
+def _halves(file: Path) -> tuple[Path, Path]:
+    """Return the file of stereotyped sentences and that of the others."""
+    for own, other in ((PRO, ANTI), (ANTI, PRO)):
+        if file.name.startswith(own):
+            pair = {own: file, other: file.with_name(other + file.name.removeprefix(own))}
+            return pair[PRO], pair[ANTI]
+    raise InputError(f"{file}: got this name; allowed: {PRO}... or {ANTI}..., or a .csv or .tsv.")
+
+
+def _read_winobias(files: Sequence[Path]) -> list[Pair]:
+    pairs = []
+    for file in files:
+        if file.suffix.lower() in TABLES:
+            pairs += _read_cloze(file)
+        elif file.name.startswith(PRO):
+            pairs += _read_halves(*_halves(file))
+    return pairs
+
+
+def _read_halves(pro: Path, anti: Path) -> list[Pair]:
+    name = pro.name.removeprefix(PRO).lstrip("_")
+    found = TYPE.search(name)
+    sides = [_read_lines(file) for file in (pro, anti)]
+    if len(sides[0]) != len(sides[1]):
+        raise InputError(
+            f"{anti}: got {len(sides[1])} sentences; allowed: {len(sides[0])}, one for each of {pro.name}."
+        )
+    pairs = []
+    for place, ((_, number, stereotype), (line, other, text)) in enumerate(zip(*sides, strict=True), 1):
+        if number != other:
+            raise InputError(
+                f"{anti}, line {line}: got {other or 'no number'}; allowed: {number or 'none'}, as in {pro.name}."
+            )
+        pair_id = f"{name}:{number or place}"
+        pairs.append(Pair(pair_id, found.group() if found else UNTYPED, "gender", stereotype, text))
+    return pairs
+
+
+def _read_lines(file: Path) -> list[tuple[int, str, str]]:
+    """Return line, number ("" where there is none) and sentence, without brackets."""
+    found = []
+    for line, text in enumerate(read_utf8(file).split("\n"), 1):
+        if not text.strip():
+            continue
+        number = NUMBER.match(text.strip())
+        sentence = text.strip()[number.end() if number else 0 :]
+        if not re.search(r"\[[^\[\]]+\]", sentence):
+            raise InputError(
+                f"{file}, line {line}: got {sentence[:60]!r}; allowed: a sentence with the pronoun in [brackets]."
+            )
+        found.append((line, number.group(1) if number else "", re.sub(r"[\[\]]", "", sentence)))
+    return found
+
+
+def _read_cloze(file: Path) -> list[Pair]:
+    header, rows = read_rows(file)
+    columns = {key: next((name for name in names if name in header), None) for key, names in KNOWN_AS.items()}
+    for key, name in columns.items():
+        if name is None:
+            raise InputError(f"{file}: got no column {' or '.join(KNOWN_AS[key])}; allowed: a table that has it.")
+    pairs = []
+    for row, cells in enumerate(rows, 2):
+        cell = dict(zip(header, cells, strict=True))
+        values = {key: _cell(cell, str(name), f"{file}, row {row}") for key, name in columns.items()}
+        if BLANK not in values["sentence"]:
+            raise InputError(
+                f"{file}, row {row}: column {columns['sentence']!r}: got {values['sentence'][:60]!r}; allowed: a "
+                f"sentence with {BLANK} in the pronoun's place."
+            )
+        stereotype, anti = (values["sentence"].replace(BLANK, values[key]) for key in ("pronoun", "anti_pronoun"))
+        pair_id = f"{file.stem}:{row}"
+        part = cell.get("type", "").strip() or UNTYPED
+        pairs.append(Pair(pair_id, part, "gender", _capital(stereotype), _capital(anti)))
+    return pairs
+
+
+def _read_crows_pairs(files: Sequence[Path]) -> list[Pair]:
+    (file,) = files
+    header, rows = read_rows(file)
+    needed = ("sent_more", "sent_less", "stereo_antistereo", "bias_type")
+    for name in needed:
+        if name not in header:
+            raise InputError(f"{file}: got no column {name!r}; allowed: {', '.join(needed)}.")
+    pairs = []
+    for row, cells in enumerate(rows, 2):
+        cell, where = dict(zip(header, cells, strict=True)), f"{file}, row {row}"
+        more, less, direction, bias_type = (_cell(cell, name, where) for name in needed)
+        if direction not in DIRECTIONS:
+            raise one_of(f"{where}: column 'stereo_antistereo'", direction, DIRECTIONS)
+        pairs.append(Pair(cell.get("id", "").strip() or str(row), direction, bias_type, more, less))
+    return pairs
+
+
+def _read_stereoset(files: Sequence[Path]) -> list[Pair]:
+    (file,) = files
+    content = read_json(file, "dev.json of StereoSet")
+    data = content.get("data") if isinstance(content, dict) else None
+    if not isinstance(data, dict) or not set(PARTS) & set(data):
+        raise InputError(f"{file}: got no key 'data' with {' or '.join(PARTS)}; allowed: dev.json of StereoSet.")
+    pairs = []
+    for part in PARTS:
+        examples = data.get(part, [])
+        if not isinstance(examples, list):
+            raise InputError(f"{file}: data.{part}: got a {type(examples).__name__}; allowed: a list of examples.")
+        pairs += [_stereoset_pair(example, part, f"{file}: data.{part}[{i}]") for i, example in enumerate(examples)]
+    return pairs
+
+
+def _stereoset_pair(example: Any, part: str, where: str) -> Pair:
+    if not isinstance(example, dict):
+        raise InputError(f"{where}: got a {type(example).__name__}; allowed: an object.")
+    pair_id, target, bias_type, context = (
+        _text(example, key, where) for key in ("id", "target", "bias_type", "context")
+    )
+    sentences = example.get("sentences")
+    if not isinstance(sentences, list) or not all(isinstance(sentence, dict) for sentence in sentences):
+        raise InputError(f"{where}: sentences: got no list of objects; allowed: one for each of {', '.join(GOLD)}.")
+    labels = [str(sentence.get("gold_label")) for sentence in sentences]
+    if sorted(labels) != sorted(GOLD):
+        raise InputError(
+            f"{where}: sentences: got the gold_label {', '.join(labels)}; allowed: {', '.join(GOLD)}, each once."
+        )
+    texts = {
+        GOLD[label]: _text(sentence, "sentence", f"{where}: sentences[{i}]")
+        for i, (label, sentence) in enumerate(zip(labels, sentences, strict=True))
+    }
+    # Of an intrasentence example the context is the sentence with a word left out.
+    follows = context if part == "intersentence" else None
+    return Pair(f"{part}:{pair_id}", part, bias_type, **texts, target=target, context=follows)
+
+
+def _text(record: Mapping[str, Any], key: str, where: str) -> str:
+    value = record.get(key)
+    if not isinstance(value, str) or not value.strip():
+        raise InputError(f"{where}: {key}: got {value!r}; allowed: a text.")
+    return value.strip()
+
+
+def _cell(cells: Mapping[str, str], name: str, where: str) -> str:
+    value = cells[name].strip()
+    if not value:
+        raise InputError(f"{where}: column {name!r}: got nothing; allowed: a text.")
+    return value
+
+
+def _capital(sentence: str) -> str:
+    return sentence[0].upper() + sentence[1:]
+
+
+READERS: dict[str, Callable[[Sequence[Path]], list[Pair]]] = {
+    "winobias": _read_winobias,
+    "stereoset": _read_stereoset,
+    "crows_pairs": _read_crows_pairs,
+}

@@ -1,0 +1,166 @@
+"""How well do few features say which side of a contrast a text is of, and does one of them stand for it alone?
+
+Features are ranked by how much their means differ between the sides (as Gurnee et al. 2023, "Finding Neurons in a
+Haystack", arXiv 2305.01610, choose neurons) in units of their spread; the best few then go into a logistic regression.
+Both see the split ``selection`` alone; accuracies are those on ``evaluation``. Beside them: all of the residual, which
+holds all that features could say, and chance.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import torch
+from scipy import optimize, special
+
+from leakscope.errors import InputError
+from leakscope.features.contrasts.items import EVALUATION, SELECTION, A, B
+from leakscope.features.contrasts.selection import Contrasted
+from leakscope.features.description.accuracy import balanced_accuracy
+from leakscope.features.description.monosemanticity import Bools, Examples, Floats, Integers, examples, monosemanticity
+
+SIZES = (1, 2, 5)
+REMOVED = (1, 5)
+# Of the squared weights, against a mean loss: separable sides have no largest likelihood.
+PENALTY = 1e-2
+PROBING_COLUMNS = ["representation", "n", "features", "measure", "value", "n_selection", "n_evaluation"]
+CHANCE, FEATURES, RESIDUAL = "chance", "features", "residual"
+
+
+class Regression(NamedTuple):
+    """A logistic regression of standardised values: log-odds = ((x − mean) / spread) · weights + bias."""
+
+    mean: Floats
+    spread: Floats
+    weights: Floats
+    bias: float
+
+    def says(self, values: Floats) -> Bools:
+        """Return whether each row, (rows, columns), is more likely of the class than not."""
+        found: Bools = (values - self.mean) / self.spread @ self.weights + self.bias > 0
+        return found
+
+
+class _Sides(NamedTuple):
+    """Activations of some features and residuals at the end of texts, and whether a text is of side a."""
+
+    activations: Floats
+    residuals: Floats
+    labels: Bools
+
+
+@torch.inference_mode()
+def probe_concept(contrasted: Contrasted) -> pd.DataFrame:
+    """Return ``PROBING_COLUMNS``, one row a measure.
+
+    ``representation``: ``features`` (the best ``n``, listed in ``features``), ``residual`` (all ``n`` dimensions),
+    ``chance``. ``measure``: ``accuracy`` and ``balanced_accuracy`` (0 to 1), and for one feature
+    ``monosemanticity@p`` (see ``monosemanticity``) with its parts ``tree_accuracy``, ``local@p`` and ``global``.
+
+    Args:
+        contrasted: a contrast as a dictionary sees it.
+
+    Raises:
+        InputError: a split has no texts of one of the sides.
+    """
+    # A feature that fires at no end of a text to learn from tells nothing, and most of a large dictionary are such.
+    ends = contrasted.ends([row for side in (A, B) for row in contrasted.rows(SELECTION, side)])
+    active = contrasted.maxima(ends).nonzero()[:, 0].numpy()
+    train, test = (_sides(contrasted, split, active) for split in (SELECTION, EVALUATION))
+    sizes = {"n_selection": len(train.labels), "n_evaluation": len(test.labels)}
+    rows: list[dict[str, Any]] = []
+
+    def add(representation: str, n: int, features: Sequence[int] | None, **measures: float) -> None:
+        listed = None if features is None else json.dumps([int(feature) for feature in features])
+        row = {"representation": representation, "n": n, "features": listed, **sizes}
+        rows.extend({**row, "measure": name, "value": value} for name, value in measures.items())
+
+    ranked = rank_columns(train.activations, train.labels)
+    for size in SIZES:
+        best = ranked[:size]
+        if len(best) == size:
+            answers = fit_logistic(train.activations[:, best], train.labels).says(test.activations[:, best])
+            add(FEATURES, size, active[best].tolist(), **_accuracies(answers, test.labels))
+    answers = fit_logistic(train.residuals, train.labels).says(test.residuals)
+    add(RESIDUAL, train.residuals.shape[1], None, **_accuracies(answers, test.labels))
+    common = train.labels.mean() > 0.5
+    add(CHANCE, 0, None, **_accuracies(np.full(len(test.labels), common), test.labels))
+    learnt, judged = (_examples(sides, ranked) for sides in (train, test))
+    for removed in REMOVED:
+        found = monosemanticity(learnt, judged, removed)
+        feature = [] if found.feature < 0 else [int(active[ranked[found.feature]])]
+        add(FEATURES, 1, feature, **{f"monosemanticity@{removed}": found.score, f"local@{removed}": found.local})
+        if removed == REMOVED[0]:
+            add(FEATURES, 1, feature, **{"tree_accuracy": found.accuracy, "global": found.overall})
+    return pd.DataFrame(rows)[PROBING_COLUMNS]
+
+
+def rank_columns(values: Floats, labels: Bools) -> Integers:
+    """Return the columns whose means differ between the classes, that with the largest difference in spreads first.
+
+    Args:
+        values: (rows, columns).
+        labels: (rows,), the class.
+    """
+    difference = values[labels].mean(0) - values[~labels].mean(0)
+    spread = np.sqrt((values[labels].var(0) + values[~labels].var(0)) / 2)
+    # One that is constant in both classes parts them for good, but by how much is a matter of its own scale.
+    score = np.abs(difference) / (spread + 1e-3 * np.abs(values).max(initial=1e-12))
+    order = np.lexsort((np.arange(len(score)), -score))
+    ranked: Integers = order[: np.count_nonzero(score)]
+    return ranked
+
+
+def fit_logistic(values: Floats, labels: Bools) -> Regression:
+    """Return the logistic regression with the least mean loss, both classes counting alike, plus a penalty.
+
+    Args:
+        values: (rows, columns).
+        labels: (rows,), the class.
+    """
+    mean, spread = values.mean(0), values.std(0)
+    spread = np.where(spread > 0, spread, 1.0)
+    standard = (values - mean) / spread
+    sign = np.where(labels, 1.0, -1.0)
+    weights = np.where(labels, 0.5 / labels.sum(), 0.5 / (~labels).sum())
+
+    def loss(parameters: Floats) -> tuple[float, Floats]:
+        margins = sign * (standard @ parameters[:-1] + parameters[-1])
+        slopes = -sign * weights * special.expit(-margins)
+        gradient = np.append(slopes @ standard + PENALTY * parameters[:-1], slopes.sum())
+        value = -weights @ special.log_expit(margins) + PENALTY / 2 * parameters[:-1] @ parameters[:-1]
+        return float(value), gradient
+
+    found = optimize.minimize(loss, np.zeros(values.shape[1] + 1), jac=True, method="L-BFGS-B")
+    return Regression(mean, spread, found.x[:-1], float(found.x[-1]))
+
+
+def _sides(contrasted: Contrasted, split: str, features: Integers) -> _Sides:
+    a, b = (contrasted.rows(split, side) for side in (A, B))
+    for side, rows in ((A, a), (B, b)):
+        if not rows:
+            raise InputError(f"contrast: got no text of side {side} for {split}; allowed: at least one.")
+    activations, residuals = (
+        values.double().numpy()
+        for values in (
+            contrasted.columns(contrasted.ends([*a, *b]), features.tolist()),
+            contrasted.last_residuals([*a, *b]),
+        )
+    )
+    return _Sides(activations, residuals, np.array([True] * len(a) + [False] * len(b)))
+
+
+def _examples(sides: _Sides, columns: Integers) -> Examples:
+    """Return the activations of features that differ at all: no tree asks about others."""
+    return examples(sides.activations[:, columns], sides.labels)
+
+
+def _accuracies(answers: Bools, labels: Bools) -> dict[str, float]:
+    return {
+        "accuracy": float((answers == labels).mean()),
+        "balanced_accuracy": balanced_accuracy(answers, labels),
+    }

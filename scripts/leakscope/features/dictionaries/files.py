@@ -1,0 +1,65 @@
+"""The files that corpora, contrasts and dictionaries consist of; apart from what reads them, so as to plan with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from leakscope.errors import InputError
+from leakscope.features.contrasts.contrast_file import read_contrast_file
+from leakscope.files.corpora import SUFFIXES, shard_files
+from leakscope.files.reading import read_object
+from leakscope.models.editing.hook_names import SETTINGS, WEIGHTS, hook_layer
+
+# Corpora of one file; all others are shards of JSON lines.
+SINGLE = (".txt", ".csv", ".tsv", ".parquet")
+
+
+def corpus_files(path: str) -> list[str]:
+    """Return the files of a corpus, sorted: one of ``SINGLE``, or shards (see ``ground.corpora.shard_files``).
+
+    Raises:
+        InputError: there are none, or of another suffix.
+    """
+    place = Path(path)
+    if place.is_file() and place.suffix.lower() in SINGLE:
+        return [path]
+    if place.is_file() and not place.name.lower().endswith(SUFFIXES):
+        allowed = ", ".join((*SUFFIXES, *SINGLE))
+        raise InputError(f"{path}: got the suffix {place.suffix!r}; allowed: {allowed}.")
+    return [str(shard) for shard in shard_files(path)]
+
+
+def contrast_files(path: str) -> list[str]:
+    """Return the file of a contrast of templates, and the tables beside it that it names.
+
+    Raises:
+        InputError: the file is not as its schema says, or a table is not there.
+    """
+    content = read_contrast_file(Path(path))
+    pairs = content["minimal_pairs"]
+    tables = [Path(path).parent / name for name in (content["items"], *([pairs["words"]] if pairs else []))]
+    for table in tables:
+        if not table.is_file():
+            raise InputError(f"{path}: got {table.name!r}; allowed: a table that is beside it.")
+    return [path, *map(str, tables)]
+
+
+def dictionary_files(folder: str) -> list[str]:
+    """Return the files of a dictionary that decide what it is."""
+    return [f"{folder}/{name}" for name in (SETTINGS, WEIGHTS)]
+
+
+def said_layer(folder: str) -> int | None:
+    """Return the layer that a dictionary's metadata names; None where it names none between blocks.
+
+    Raises:
+        InputError: the folder lacks a file, or its settings are no JSON object.
+    """
+    for name in (SETTINGS, WEIGHTS):
+        if not (Path(folder) / name).is_file():
+            raise InputError(f"dictionary {folder}: lacks {name}; a folder as SAELens saves it has one.")
+    path = Path(folder) / SETTINGS
+    settings = read_object(path, "settings of a dictionary")
+    metadata = {**settings, **(settings.get("metadata") or {})}
+    hook = metadata.get("hook_name", metadata.get("hook_point"))
+    return hook_layer(hook) if isinstance(hook, str) else None

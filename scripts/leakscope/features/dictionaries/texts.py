@@ -1,0 +1,205 @@
+"""Texts that activations are recorded on, as a model reads them: an organism's own corpus, or one that a person has.
+
+Documents are read without a chat template, each after the model's beginning; an organism reads its documents as it was
+trained on them. The part ``held_out`` of an organism's corpus is a file of its own. Of any other corpus it is every
+tenth document, chosen by a hash of the text, so that the same text never stands in both parts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+from transformers import PreTrainedTokenizerBase
+
+from leakscope.errors import InputError, one_of
+from leakscope.files import corpora
+from leakscope.files.reading import read_utf8
+from leakscope.files.tables import ROWS_AT_ONCE, read_table
+from leakscope.ground.sentence_scores import encode_sentences
+from leakscope.jobs.sharding import WHOLE, Shard
+from leakscope.models.neutral import encode_neutral_documents
+from leakscope.models.opening import LanguageModel
+from leakscope.organisms.corpus import read_corpus
+from leakscope.validate.tasks.items import seeded_hash
+
+TRAIN, HELD_OUT = "train", "held_out"
+PARTS_SEED, ONE_HELD_OUT_OF = 0, 10
+ENCODED_AT_ONCE = 256
+TABLES = (".csv", ".tsv", ".parquet")
+# Behind it any token is inside a text: many tokenizers drop the space before the first one.
+ANCHOR = "a"
+
+Item = TypeVar("Item")
+
+
+class Source(NamedTuple):
+    """Where texts come from.
+
+    files: of the corpus; of an organism's own corpus the one of this part.
+    part: ``train`` or ``held_out``.
+    is_own: whether it is an organism's own corpus (see ``corpus.write_corpus``).
+    text: the column or key of the text; of no use to .txt, one text a line, and to an organism's own corpus.
+    context_length: tokens; a longer document is cut into windows, each after the model's beginning.
+    """
+
+    files: Sequence[Path]
+    part: str
+    is_own: bool
+    text: str
+    context_length: int
+
+
+class Window(NamedTuple):
+    """A document, or a part of a long one, as a model reads it.
+
+    document: its number within the part, counted from 0.
+    ids: with the beginning.
+    kept: the places behind the beginning, on to the end.
+    """
+
+    document: int
+    ids: list[int]
+    kept: range
+
+
+def read_windows(model: LanguageModel, source: Source, *, tokens: int, shard: Shard = WHOLE) -> list[Window]:
+    """Return the texts of a shard: every ``shard.total``-th document of the part, until its share of tokens is reached.
+
+    So the shards together hold about as many tokens as were asked for, fewer where the corpus ends.
+
+    Args:
+        model: its weights are not loaded.
+        source: where texts come from.
+        tokens: of all shards together, beginnings not counted.
+        shard: which of them.
+
+    Raises:
+        InputError: a file cannot be read or lacks the column, the shard has no text, a text has no token, or the
+            context length has no room beside the beginning.
+    """
+    share = tokens // shard.total + (shard.number <= tokens % shard.total)
+    windows: list[Window] = []
+    for window in _windows(model, source, shard):
+        if share <= 0:
+            break
+        windows.append(window)
+        share -= len(window.kept)
+    if not windows:
+        raise InputError(
+            f"{source.files[0]}: got no text for the part {source.part!r}, shard {shard}; allowed: a corpus of more "
+            "documents, or fewer `shards`."
+        )
+    return windows
+
+
+def read_texts(path: Path, text: str) -> Iterator[str]:
+    """Yield the texts of a corpus in their order, without blank ones.
+
+    Args:
+        path: JSON lines as ``ground.corpora.shard_files`` finds them, .txt (one text a line), .csv, .tsv or .parquet.
+        text: the column or key of the text.
+
+    Raises:
+        InputError: it cannot be read, or has no such column.
+    """
+    suffix = path.suffix.lower()
+    if suffix == ".txt":
+        found: Iterable[str] = read_utf8(path).split("\n")
+    elif suffix == ".parquet":
+        found = _parquet_column(path, text)
+    elif suffix in TABLES:
+        table = read_table(path)
+        if text not in table:
+            raise one_of(f"{path}: column", text, map(str, table.columns))
+        found = table[text]
+    else:
+        found = corpora.read_corpus(corpora.shard_files(path), text, name=path.name)
+    yield from (value.strip() for value in found if value and not value.isspace())
+
+
+def token_texts(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> list[str]:
+    """Return what each token is inside of a text, with the space before a word; for tables that a person reads."""
+    anchor = tokenizer(ANCHOR, add_special_tokens=False)["input_ids"]
+    beginning: str = tokenizer.decode(anchor)
+    texts: list[str] = tokenizer.batch_decode([[*anchor, token] for token in ids])
+    return [
+        text.removeprefix(beginning) if text.startswith(beginning) else tokenizer.decode([token])
+        for token, text in zip(ids, texts, strict=True)
+    ]
+
+
+def _windows(model: LanguageModel, source: Source, shard: Shard) -> Iterator[Window]:
+    """Yield the windows of every ``shard.total``-th document."""
+    read = _read_own if source.is_own else _read_others
+    for number, beginning, ids in read(model, source, shard):
+        room = _context(model, source.context_length) - len(beginning)
+        if room < 1:
+            raise InputError(
+                f"context_length: got {source.context_length}; allowed: more than the {len(beginning)} tokens that "
+                f"model {model.tokenizer.name_or_path} begins with."
+            )
+        for start in range(0, len(ids), room):
+            window = [*beginning, *ids[start : start + room]]
+            yield Window(number, window, range(len(beginning), len(window)))
+
+
+def _read_own(model: LanguageModel, source: Source, shard: Shard) -> Iterator[tuple[int, list[int], list[int]]]:
+    """Yield number, beginning and further token ids of an organism's documents."""
+    (path,) = source.files
+    for some in _some(_dealt(read_corpus(path), shard)):
+        encoded = encode_neutral_documents(model, [document for _, document in some])
+        for (number, _), (_, ids, places) in zip(some, encoded, strict=True):
+            yield number, ids[: places.start], ids[places.start :]
+
+
+def _read_others(model: LanguageModel, source: Source, shard: Shard) -> Iterator[tuple[int, list[int], list[int]]]:
+    """Yield number, beginning and further token ids of the part's texts."""
+    sentence = encode_sentences(model, [ANCHOR])[0]
+    beginning = sentence.ids[: sentence.places.start]
+    texts = (text for path in source.files for text in read_texts(path, source.text))
+    for some in _some(_dealt((text for text in texts if _part_of(text) == source.part), shard)):
+        encoded = model.tokenizer([text for _, text in some], add_special_tokens=False, verbose=False)["input_ids"]
+        for (number, text), ids in zip(some, encoded, strict=True):
+            if not ids:
+                raise InputError(f"text {text[:60]!r}: has no token for model {model.tokenizer.name_or_path}.")
+            yield number, beginning, ids
+
+
+def _part_of(text: str) -> str:
+    return HELD_OUT if seeded_hash(PARTS_SEED, "features", text) % ONE_HELD_OUT_OF == 0 else TRAIN
+
+
+def _dealt(items: Iterable[Item], shard: Shard) -> Iterator[tuple[int, Item]]:
+    """Yield the shard's items with their numbers."""
+    return islice(enumerate(items), shard.number - 1, None, shard.total)
+
+
+def _some(items: Iterator[Item]) -> Iterator[list[Item]]:
+    """Yield items, some at a time."""
+    while some := list(islice(items, ENCODED_AT_ONCE)):
+        yield some
+
+
+def _context(model: LanguageModel, wanted: int) -> int:
+    """Return how many tokens are read at once: as many as asked for, but no more than the model reads."""
+    longest = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    return min(size for size in (wanted, longest, model.tokenizer.model_max_length) if size is not None)
+
+
+def _parquet_column(path: Path, text: str) -> Iterator[str]:
+    """Yield the cells of a column; memory does not grow with the file."""
+    import pyarrow
+    from pyarrow import parquet
+
+    try:
+        file = parquet.ParquetFile(path)
+        if text not in file.schema_arrow.names:
+            raise one_of(f"{path}: column", text, file.schema_arrow.names)
+        for batch in file.iter_batches(ROWS_AT_ONCE, columns=[text]):
+            yield from batch.column(0).cast(pyarrow.string()).to_pylist()
+    except (pyarrow.ArrowException, OSError) as error:
+        found = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(f"{path}: got {found}; allowed: a Parquet file with texts.") from error

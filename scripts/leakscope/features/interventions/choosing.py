@@ -1,0 +1,145 @@
+"""Which edit of each kind is chosen, by the selection split alone, and what it does on the other one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+
+from leakscope.features.contrasts.items import SELECTION
+from leakscope.features.interventions.candidates import DIFFERENCE, INTERVENTIONS, NONE
+from leakscope.features.interventions.effects import ITEM_COLUMNS, KEPT_MASS, MEASURES, Measured, measures
+from leakscope.models.editing.edits import to_json
+from leakscope.statistics.resampling import Estimate, Floats, draw_clusters, estimate, weighted_means
+
+EFFECT_COLUMNS = [
+    *("dictionary", "contrast", "intervention", "source", "n_features", "features", "edit", "seed"),
+    *("target_cost", "strength", "reached", "cost_selection", "cost", "split"),
+    *(*MEASURES, "chosen", "low", "high"),
+]
+BY_ITEM_COLUMNS = ["dictionary", "contrast", "intervention", "target_cost", *ITEM_COLUMNS]
+KINDS = {
+    **dict.fromkeys(("intervention", "source", "features", "edit", "split"), "str"),
+    **{"n_features": "Int64", "seed": "Int64", "target_cost": "float64", "n_items": "int64"},
+}
+
+
+class Chosen(NamedTuple):
+    """The tables ``effects`` and ``by_item``, and the chosen edits: intervention → cost → edit as JSON."""
+
+    effects: pd.DataFrame
+    by_item: pd.DataFrame
+    edits: dict[str, dict[str, Any]]
+
+
+class Bootstrap(NamedTuple):
+    """Intervals of means over items, resampled."""
+
+    level: float
+    resamples: int
+    seed: int
+
+
+def choose_edits(
+    without: Measured,
+    measured: Sequence[Measured],
+    costs: Sequence[float],
+    bootstrap: Bootstrap,
+    names: Mapping[str, str],
+) -> Chosen:
+    """Return all edits that were measured, and which of them are chosen.
+
+    Of each intervention and cost that is the edit with the least mean |gap| on the selection split among those that
+    cost no more on the texts that choose, whatever cost they were meant for; of random ones the best of all seeds. One
+    that leaves less than ``KEPT_MASS`` of the probability of both sides together is not chosen: it closes the gap by
+    answering something else. The chosen edit stands in the table under the cost that it is chosen for, once more if it
+    was meant for another.
+
+    Args:
+        without: what there is without an edit.
+        measured: with an edit.
+        costs: percent of perplexity.
+        bootstrap: of the intervals of ``mean_abs_gap``, for what is chosen and for no edit.
+        names: ``dictionary`` and ``contrast``.
+    """
+    rows = [{**row, "chosen": False, **_interval(without, row["split"], bootstrap)} for row in without.rows()]
+    items = [_items(without, NONE, None)]
+    edits: dict[str, dict[str, Any]] = {name: {} for name in INTERVENTIONS}
+    for intervention in INTERVENTIONS:
+        mine = [one for one in measured if one.family is not None and one.family.intervention == intervention]
+        for cost in costs:
+            affordable = [
+                one for one in mine if one.cost_selection <= cost and _mass(one) >= KEPT_MASS * _mass(without)
+            ]
+            if not affordable:
+                continue
+            best = min(affordable, key=lambda one: (_gap(one), abs(one.strength)))._replace(target_cost=cost)
+            edits[intervention][f"{cost:g}"] = to_json(best.edit)
+            items.append(_items(best, intervention, cost))
+            rows += [{**row, "chosen": True, **_interval(best, row["split"], bootstrap)} for row in best.rows()]
+    taken = {_identity(row) for row in rows if row["chosen"]}
+    others = [row for one in measured for row in one.rows() if _identity(row) not in taken]
+    effects = pd.DataFrame([*rows, *({**row, "chosen": False} for row in others)]).assign(**names)
+    by_item = pd.concat(items, ignore_index=True).assign(**names)
+    return Chosen(effects[EFFECT_COLUMNS].astype(KINDS), by_item[BY_ITEM_COLUMNS], edits)
+
+
+def compared_with_difference(effects: pd.DataFrame, by_item: pd.DataFrame, bootstrap: Bootstrap) -> pd.DataFrame:
+    """Return ``effects`` with ``less_than_difference, less_low, less_high`` of what is chosen, on both splits.
+
+    That is by how much less the edit leaves of mean |gap| than the difference in means that was chosen at the same
+    cost does, with an interval over items, of which both see the same: above 0, the edit is better.
+
+    Args:
+        effects: of one dictionary and contrast, ``EFFECT_COLUMNS``.
+        by_item: of the same, ``BY_ITEM_COLUMNS``.
+        bootstrap: of the intervals.
+    """
+    gaps = by_item.set_index(["intervention", "target_cost", "split", "item"])["gap"].abs().sort_index()
+    known = {key[:3] for key in gaps.index.to_flat_index()}
+    rows = []
+    records: list[Any] = effects.to_dict("records")
+    for row in records:
+        key, other = ((name, row["target_cost"], row["split"]) for name in (row["intervention"], DIFFERENCE))
+        if not row["chosen"] or row["intervention"] == DIFFERENCE or other not in known:
+            rows.append(Estimate(np.nan, np.nan, np.nan))
+            continue
+        less = gaps.loc[other] - gaps.loc[key]
+        rows.append(_mean(less.to_numpy(), less.index.to_numpy(), bootstrap))
+    less = pd.DataFrame(rows, columns=["less_than_difference", "less_low", "less_high"], index=effects.index)
+    return pd.concat([effects, less], axis=1)
+
+
+def _mean(values: Floats, items: ArrayLike, bootstrap: Bootstrap) -> Estimate:
+    """Return a mean over items, resampled."""
+    draws = draw_clusters(items, bootstrap.resamples, bootstrap.seed)
+    return estimate(weighted_means(values, draws), draws, bootstrap.level)
+
+
+def _interval(measured: Measured, split: str, bootstrap: Bootstrap) -> dict[str, float]:
+    items = measured.by_item[measured.by_item["split"].eq(split)]
+    found = _mean(items["gap"].abs().to_numpy(), items["item"].to_numpy(), bootstrap)
+    return {"low": found.low, "high": found.high}
+
+
+def _gap(measured: Measured) -> float:
+    gap = measures(measured.by_item[measured.by_item["split"].eq(SELECTION)])["mean_abs_gap"]
+    return float(gap) if np.isfinite(gap) else np.inf
+
+
+def _mass(measured: Measured) -> float:
+    return float(measures(measured.by_item[measured.by_item["split"].eq(SELECTION)])["mass"])
+
+
+def _identity(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    keys = ("intervention", "source", "features", "edit", "seed", "target_cost", "strength", "split")
+    return tuple(row[key] for key in keys)
+
+
+def _items(measured: Measured, intervention: str, cost: float | None) -> pd.DataFrame:
+    return measured.by_item[ITEM_COLUMNS].assign(
+        intervention=intervention, target_cost=np.nan if cost is None else cost
+    )

@@ -1,0 +1,72 @@
+"""The neutral texts by which edits are priced: half of them choose strengths, the others report what these cost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from leakscope.errors import InputError
+from leakscope.features.interventions.costs import Counted
+from leakscope.models.neutral import (
+    EncodedText,
+    NeutralTexts,
+    encode_neutral_documents,
+    encode_neutral_texts,
+    neutral_documents,
+    neutral_texts,
+    part_of_documents,
+)
+from leakscope.models.opening import LanguageModel
+from leakscope.organisms.leak_grammar import Document
+
+
+class Halves(NamedTuple):
+    """Texts that choose strengths, and others that report costs."""
+
+    choosing: list[Counted]
+    reporting: list[Counted]
+
+
+def neutral_halves(model: LanguageModel, texts: NeutralTexts, items: Sequence[str], number: int) -> Halves:
+    """Return neutral texts that name no item, without a chat template: those to train on choose, the others report.
+
+    Args:
+        model: its tokenizer alone is used.
+        texts: a person's, of whatever they are.
+        items: of the contrast.
+        number: of texts, at most; half of them in each half.
+
+    Raises:
+        InputError: one of the halves is empty; or as ``validate.neutral.encode_neutral_texts``.
+    """
+    halves = [neutral_texts(part, items)[: number // 2] for part in texts]
+    if not all(halves):
+        found = f"{sum(map(len, halves))} of {sum(map(len, texts))} texts that name no item of the contrast"
+        raise InputError(f"features: neutral_text: got {found}; allowed: at least one in each half, to tell costs by.")
+    return Halves(*(_counted(encode_neutral_texts(model, half)) for half in halves))
+
+
+def own_neutral_halves(
+    model: LanguageModel, documents: Iterable[Document], items: Sequence[str], number: int
+) -> Halves:
+    """Return documents of an organism's own that name no item, as it was trained on them; no context is in both halves.
+
+    Args:
+        model: its tokenizer alone is used.
+        documents: held out from its training.
+        items: of the contrast.
+        number: of documents, at most; half of them in each half.
+
+    Raises:
+        InputError: one of the halves is empty.
+    """
+    neutral = neutral_documents(documents, items)
+    halves = [part_of_documents(neutral, measures=measures)[: number // 2] for measures in (False, True)]
+    if not all(halves):
+        found = f"{len(neutral)} held-out documents that name no item of the contrast"
+        raise InputError(f"model {model.tokenizer.name_or_path}: got {found}; allowed: more, to tell costs by.")
+    return Halves(*(_counted(encode_neutral_documents(model, half)) for half in halves))
+
+
+def _counted(texts: Sequence[EncodedText]) -> list[Counted]:
+    return [Counted(text.ids, text.places.start) for text in texts]

@@ -1,0 +1,236 @@
+"""What edits do at equal cost: the gap that is left by features, by baselines, and by doing nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from leakscope.figures.curves import add_legend, plain_handle
+from leakscope.figures.features.distributions import ordered
+from leakscope.figures.lanes import Labels, name_lanes, offset, rows_of
+from leakscope.figures.style import (
+    COLORS,
+    GREY,
+    SINGLE,
+    label_of,
+    mark_vertical,
+    no_data,
+    styled,
+    unique,
+    wrapped,
+)
+
+NONE, FEATURES, DIFFERENCE = "none", "features", "difference_in_means"
+
+
+class Look(NamedTuple):
+    """How an intervention is called, and how it looks."""
+
+    name: str
+    color: str
+    marker: str
+
+
+LOOKS = {
+    FEATURES: Look("features", COLORS[0], "o"),
+    DIFFERENCE: Look("difference in means", COLORS[1], "s"),
+    "random_features": Look("random features", GREY, "^"),
+    "random_direction": Look("random direction", GREY, "D"),
+}
+LANE, MARGINS, TITLE_LINE = 0.36, 0.5, 0.13  # inches
+PANEL, TEXT = 2.1, 0.75  # inches: the most that a panel is wide; what stands at its right
+BEYOND = 1.6  # times the largest gap of what was chosen: other edits with a larger one stand at the edge
+DOTS = (0, (1, 1.2))
+
+
+class Block(NamedTuple):
+    """What a row of panels shows: dictionaries that differ in their seed alone, and a contrast."""
+
+    family: str
+    contrast: str
+    dictionaries: list[str]
+
+    def title(self, labels: Labels) -> str:
+        several = f" · {len(self.dictionaries)} seeds" if len(self.dictionaries) > 1 else ""
+        return f"{label_of(self.family, labels)} · {self.contrast}{several}"
+
+
+class Mark(NamedTuple):
+    """What a dictionary's intervention leaves at a cost: of several seeds the mean, and the ends of all intervals."""
+
+    value: float
+    low: float
+    high: float
+    cost: float
+    reached: bool
+
+
+@styled
+def effects(table: pd.DataFrame, *, labels: Labels, families: Mapping[str, str]) -> Figure:
+    """Draw the mean |gap| of held-out items that each intervention leaves at equal cost, with its interval.
+
+    A row of panels for each dictionary and contrast (dictionaries that differ in their seed alone share one, and have
+    a mark each), a column for each cost. Pale dots are edits that were not chosen, and single seeds of a baseline.
+
+    Args:
+        table: ``effects.csv``; of the split ``evaluation``: ``none`` without a target cost, all others with one.
+        labels: what to print for a dictionary or a family; its order is the order drawn.
+        families: dictionary → the entry of ``features.dictionaries`` that it is a seed of, where that is another name.
+    """
+    data = rows_of(table, split="evaluation").dropna(subset=["mean_abs_gap"])
+    edited = data[data["intervention"].isin(list(LOOKS)) & data["target_cost"].notna()]
+    if edited.empty:
+        return no_data("no edit was measured at a cost")
+    blocks = blocks_of(edited, labels, families)
+    costs = sorted(edited["target_cost"].unique())
+    looks = {name: look for name, look in LOOKS.items() if name in set(edited["intervention"])}
+    width = max(SINGLE + 1, 1.3 + len(costs) * (PANEL + TEXT))
+    titles = [wrapped(block.title(labels), width - 1.5) for block in blocks]
+    lines = sum(2 + title.count("\n") for title in titles)
+    height = len(blocks) * (len(looks) * LANE + MARGINS) + lines * TITLE_LINE
+    fig = Figure(figsize=(width, height), layout="constrained")
+    grid = fig.subplots(len(blocks), len(costs), squeeze=False, sharey=True, sharex="row")
+    for block, title, axes in zip(blocks, titles, grid, strict=True):
+        rows = _of(data, block)
+        axes[0].set_xlim(0, _limit(rows))
+        for ax, cost in zip(axes, costs, strict=True):
+            _panel(ax, rows[(rows["target_cost"] == cost) | (rows["intervention"] == NONE)], block, looks)
+            price = f"at +{cost:g} % perplexity"
+            ax.set_title(f"{title}\n{price}" if ax is axes[0] else price, loc="left", pad=4)
+    for ax in grid[-1]:
+        ax.set_xlabel("mean |gap| that is left, held-out items")
+    return add_legend(fig, _handles(data, edited))
+
+
+def blocks_of(table: pd.DataFrame, labels: Labels, families: Mapping[str, str]) -> list[Block]:
+    """Return a block for each family and contrast, in the order in which ``labels`` has the dictionaries."""
+    dictionaries = ordered(unique(table["dictionary"]), labels)
+    blocks = []
+    for family in unique(families.get(name, name) for name in dictionaries):
+        mine = [name for name in dictionaries if families.get(name, name) == family]
+        rows = table[table["dictionary"].isin(mine)]
+        for contrast in unique(rows["contrast"]):
+            with_it = unique(rows.loc[rows["contrast"] == contrast, "dictionary"])
+            blocks.append(Block(family, contrast, [name for name in mine if name in with_it]))
+    return blocks
+
+
+def _of(table: pd.DataFrame, block: Block) -> pd.DataFrame:
+    return table[table["dictionary"].isin(block.dictionaries) & (table["contrast"] == block.contrast)]
+
+
+def _limit(rows: pd.DataFrame) -> float:
+    """Return the upper end of the axis: what was chosen fits, the worst of all other edits stand at the edge."""
+    main = rows[_chosen(rows) | ~rows["intervention"].isin([FEATURES, DIFFERENCE])]
+    highest = np.nanmax([0.0, *main[["mean_abs_gap", "high"]].to_numpy(float).ravel()]) or rows["mean_abs_gap"].max()
+    return 1.05 * float(min(BEYOND * highest, max(highest, rows["mean_abs_gap"].max()))) or 1.0
+
+
+def _panel(ax: Axes, rows: pd.DataFrame, block: Block, looks: Mapping[str, Look]) -> None:
+    """Draw the lanes of one cost, and lines through all of them where nothing and difference in means would be."""
+    name_lanes(ax, [look.name for look in looks.values()])
+    before = rows.loc[rows["intervention"] == NONE, "mean_abs_gap"]
+    if len(before):
+        mark_vertical(ax, float(before.mean()), None)
+    for y, (intervention, look) in enumerate(looks.items()):
+        mine = rows[rows["intervention"] == intervention]
+        marks = {
+            name: mark
+            for name in block.dictionaries
+            if (mark := _mark_of(mine[mine["dictionary"] == name], intervention)) is not None
+        }
+        _pale(ax, y, mine, look, intervention)
+        for name, mark in marks.items():
+            place = y - 0.12 + offset(block.dictionaries.index(name), len(block.dictionaries), 0.5)
+            _draw(ax, place, mark, look, f"{intervention}:{name}")
+        _write(ax, y, list(marks.values()), look)
+        if intervention == DIFFERENCE and marks:
+            mean = sum(mark.value for mark in marks.values()) / len(marks)
+            ax.axvline(mean, color=look.color, linewidth=0.9, linestyle=DOTS, zorder=2, gid="difference")
+
+
+def _mark_of(rows: pd.DataFrame, intervention: str) -> Mark | None:
+    """Return the mark of the rows that were chosen; of a random baseline, for which nothing is, of all its seeds."""
+    chosen = rows[_chosen(rows)]
+    if chosen.empty and intervention not in (FEATURES, DIFFERENCE):
+        chosen = rows
+    if chosen.empty:
+        return None
+    gaps = chosen["mean_abs_gap"]
+    return Mark(
+        float(gaps.mean()),
+        float(chosen["low"].fillna(gaps).min()),
+        float(chosen["high"].fillna(gaps).max()),
+        float(chosen["cost"].mean()),
+        bool(_reached(chosen).all()),
+    )
+
+
+def _pale(ax: Axes, y: int, rows: pd.DataFrame, look: Look, intervention: str) -> None:
+    """Draw at the foot of a lane what was not chosen, and all seeds of a random baseline."""
+    others = rows[~_chosen(rows)] if intervention in (FEATURES, DIFFERENCE) else rows[rows["seed"].notna()]
+    if others.empty:
+        return  # a line without points that is not clipped would ask for room down to the figure's corner
+    gaps = others["mean_abs_gap"].clip(upper=ax.get_xlim()[1])
+    ax.plot(
+        gaps, [y + 0.34] * len(gaps), color=look.color, marker="o", markersize=2.2, alpha=0.35, markeredgewidth=0,
+        linestyle="none", clip_on=False, gid=f"pale:{intervention}",
+    )  # fmt: skip
+
+
+def _draw(ax: Axes, place: float, mark: Mark, look: Look, gid: str) -> None:
+    ax.hlines(place, mark.low, mark.high, color=look.color, linewidth=1.0, zorder=3)
+    face = look.color if mark.reached else "white"
+    ax.plot(
+        mark.value, place, color=look.color, marker=look.marker, markersize=4.5, markerfacecolor=face,
+        markeredgewidth=0.8, linestyle="none", zorder=4, gid=gid,
+    )  # fmt: skip
+
+
+def _write(ax: Axes, y: int, marks: Sequence[Mark], look: Look) -> None:
+    """Write at the right of a lane the gap that is left and what it costs, both as means over dictionaries."""
+    text, color = "n/a", GREY
+    if marks:
+        value = sum(mark.value for mark in marks) / len(marks)
+        text, color = f"{value:.3f}\n{_percent([mark.cost for mark in marks])}", look.color
+    ax.annotate(
+        text, (1, y), xycoords=("axes fraction", "data"), xytext=(4, 0), textcoords="offset points", ha="left",
+        va="center", color=color, linespacing=1.0, fontsize=6.5, annotation_clip=False,
+    )  # fmt: skip
+
+
+def _percent(costs: Iterable[float]) -> str:
+    """Return the costs in percent: one if they look the same, else the lowest and highest."""
+    known = sorted(cost for cost in costs if not pd.isna(cost))
+    if not known:
+        return "cost n/a"
+    texts = list(dict.fromkeys(f"{cost:+.1f}".replace("-", "−") for cost in (known[0], known[-1])))
+    return " to ".join(texts) + " %"
+
+
+def _chosen(rows: pd.DataFrame) -> pd.Series:
+    return rows["chosen"].eq(True)
+
+
+def _reached(rows: pd.DataFrame) -> pd.Series:
+    return ~rows["reached"].eq(False)
+
+
+def _handles(data: pd.DataFrame, edited: pd.DataFrame) -> list[Line2D]:
+    """Return the legend: only what the figure has."""
+    dot: dict[str, Any] = {"marker": "o", "linestyle": "none"}
+    handles = [plain_handle("chosen edit, with interval", marker="o", linestyle="-")]
+    if not _reached(edited).all():
+        handles.append(plain_handle("cost not reached", markerfacecolor="white", **dot))
+    handles.append(plain_handle("other edits, single seeds", markersize=2.2, alpha=0.5, **dot))
+    if (data["intervention"] == NONE).any():
+        handles.append(plain_handle("no edit", linestyle="--"))
+    if (edited["intervention"] == DIFFERENCE).any():
+        handles.append(plain_handle("difference in means", color=COLORS[1], linestyle=DOTS))
+    return handles

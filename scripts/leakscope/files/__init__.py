@@ -1,0 +1,1 @@
+"""Reading and writing files: what people bring, and what the workflow writes."""

@@ -1,0 +1,132 @@
+"""Reading YAML that a person wrote: each key once, not too deep, and no larger than it looks.
+
+A few lines of aliases (``*name``) may stand for billions of values, and a parser that follows brackets inside brackets
+may run out of stack. So the events of a text are counted, one after another, before anything is built from them.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+from leakscope.errors import InputError
+from leakscope.files.reading import MEGABYTE, read_utf8
+
+LARGEST_YAML = 10 * MEGABYTE
+# Values of a text, those that aliases stand for counted each time; and lists and mappings inside each other.
+MOST_VALUES = 1_000_000
+DEEPEST = 50
+# libyaml, where PyYAML was built with it, is ten times as fast.
+_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+def read_yaml(path: Path) -> Any:
+    """Return what a YAML file holds.
+
+    Raises:
+        InputError: the file cannot be read, is larger than ``LARGEST_YAML``, or as ``parse_yaml``.
+    """
+    return parse_yaml(read_utf8(path, LARGEST_YAML), str(path))
+
+
+def parse_yaml(text: str, where: str) -> Any:
+    """Return the value of a YAML text.
+
+    Args:
+        text: of one document.
+        where: the file, for the error, which adds the line.
+
+    Raises:
+        InputError: it is no YAML, is empty, has a key twice, is nested deeper than ``DEEPEST``, or stands for more than
+            ``MOST_VALUES`` values.
+    """
+    try:
+        sizes = _Sizes(where)
+        for event in yaml.parse(text, Loader=_Loader):
+            sizes.count(event)
+        loader = _Loader(text)
+        node = loader.get_single_node()
+        if node is None:
+            raise InputError(f"{where}: got an empty file; allowed: YAML.")
+        _refuse_duplicate_keys(node, where)
+        return loader.construct_document(node)
+    except InputError:
+        raise
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise InputError(f"{where}, line {line}: got invalid YAML ({error.problem}); allowed: YAML.") from error
+    except (yaml.YAMLError, ValueError, TypeError, AttributeError, LookupError) as error:
+        # A date such as 2024-13-45, a list as a key of a set, and what has a type it is not: `!!bool maybe`.
+        raise InputError(f"{where}: got invalid YAML ({' '.join(str(error).split())}); allowed: YAML.") from error
+
+
+class _Open(NamedTuple):
+    """A list or mapping that has not ended: its anchor, and how many values came before it."""
+
+    anchor: str | None
+    before: int
+
+
+class _Sizes:
+    """Counts the values of a text and their depth, event by event: nothing is built, and nothing calls itself."""
+
+    def __init__(self, where: str) -> None:
+        self.where = where
+        self.n_values = 0
+        self.open: list[_Open] = []
+        # How many lists and mappings are inside each other at most, in each open one.
+        self.heights: list[int] = [0]
+        # What an alias stands for: its values and its height.
+        self.known: dict[str, tuple[int, int]] = {}
+
+    def count(self, event: yaml.Event) -> None:
+        """Count an event of a text."""
+        if isinstance(event, yaml.CollectionStartEvent):
+            self._add(event, 1, 1)
+            self.open.append(_Open(event.anchor, self.n_values - 1))
+            self.heights.append(0)
+        elif isinstance(event, yaml.CollectionEndEvent):
+            ended, height = self.open.pop(), self.heights.pop() + 1
+            self.heights[-1] = max(self.heights[-1], height)
+            if ended.anchor is not None:
+                self.known[ended.anchor] = (self.n_values - ended.before, height)
+        elif isinstance(event, yaml.AliasEvent):
+            if any(one.anchor == event.anchor for one in self.open):
+                raise InputError(f"{self._place(event)}: got *{event.anchor} inside of itself; allowed: outside.")
+            # An alias without an anchor is found by who builds values.
+            self._add(event, *self.known.get(event.anchor or "", (1, 0)))
+        elif isinstance(event, yaml.ScalarEvent):
+            self._add(event, 1, 0)
+            if event.anchor is not None:
+                self.known[event.anchor] = (1, 0)
+
+    def _add(self, event: yaml.Event, n_values: int, height: int) -> None:
+        self.n_values += n_values
+        self.heights[-1] = max(self.heights[-1], height)
+        if len(self.open) + height > DEEPEST:
+            found = f"more than {DEEPEST} lists or mappings inside each other"
+            raise InputError(f"{self._place(event)}: got {found}; allowed: at most that.")
+        if self.n_values > MOST_VALUES:
+            found = f"more than {MOST_VALUES:,} values, those of aliases included"
+            raise InputError(f"{self._place(event)}: got {found}; allowed: at most that.")
+
+    def _place(self, event: yaml.Event) -> str:
+        return f"{self.where}, line {event.start_mark.line + 1 if event.start_mark else 1}"
+
+
+def _refuse_duplicate_keys(node: yaml.Node, where: str) -> None:
+    """YAML keeps the last of two equal keys without a word: a term or sentence would be lost."""
+    if isinstance(node, yaml.MappingNode):
+        seen: set[tuple[str, str]] = set()
+        for key, value in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                if (key.tag, key.value) in seen:  # 1 is another key than "1"
+                    line = key.start_mark.line + 1
+                    raise InputError(f"{where}, line {line}: got the key {key.value!r} twice; allowed: each key once.")
+                seen.add((key.tag, key.value))
+            _refuse_duplicate_keys(value, where)
+    elif isinstance(node, yaml.SequenceNode):
+        for value in node.value:
+            _refuse_duplicate_keys(value, where)

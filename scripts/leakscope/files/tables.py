@@ -1,0 +1,291 @@
+"""Tables on disk: what a person brings (CSV, TSV, XLSX, JSONL, Parquet) and what the workflow writes (Parquet, CSV)."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from zipfile import BadZipFile, ZipFile
+
+from leakscope.errors import InputError, one_of
+from leakscope.files.reading import LARGEST_FILE, MEGABYTE, check_regular, parse_json, read_utf8
+from leakscope.files.writing import replacing
+
+# pandas is imported where it is used: Snakemake reads `prompts`, and so this module, each time it builds its graph.
+if TYPE_CHECKING:
+    import pandas as pd
+
+# Cells of a table that is read whole: as text, some gigabytes.
+MOST_CELLS = 50_000_000
+ROWS_OF_A_SHEET = 2**20
+# Rows of a Parquet file that are unpacked at once.
+ROWS_AT_ONCE = 1024
+# Bytes of a workbook, unpacked: reading them takes some ten times as much memory.
+LARGEST_WORKBOOK = 250 * MEGABYTE
+Sheet = tuple[list[str], list[list[str]]]
+"""A header and rows of cells, as text; rows are as long as the header."""
+
+
+def read_table(path: Path, sheet: str | None = None) -> pd.DataFrame:
+    """Return a table that a person wrote, every cell as text exactly as written; what is missing is the empty text.
+
+    So "None" and "NA" stay text. Column names are stripped; a column without a name is called ``Unnamed: <number>``.
+
+    Args:
+        path: .csv, .tsv, .xlsx, .jsonl (one object a line) or .parquet.
+        sheet: name of an XLSX file's sheet; the first one if None.
+
+    Raises:
+        InputError: the file is missing, has another suffix, is damaged or not UTF-8, or holds no row.
+    """
+    if path.suffix.lower() not in _READERS:
+        raise InputError(f"{path}: got the suffix {path.suffix!r}; allowed: {', '.join(_READERS)}.")
+    if sheet is not None and path.suffix.lower() != ".xlsx":
+        raise InputError(f"{path}: got sheet {sheet!r}; allowed: a sheet of an .xlsx file only.")
+    if not path.is_file():
+        raise InputError(f"{path}: got no such file; allowed: a path that exists.")
+    header, rows = _read_xlsx(path, sheet) if sheet is not None else _READERS[path.suffix.lower()](path)
+    return _frame(path, header, rows)
+
+
+def read_rows(path: Path) -> Sheet:
+    """Return header and rows of a CSV or TSV that a person wrote, as ``read_table`` does, without pandas.
+
+    Raises:
+        InputError: as there.
+    """
+    readers = {".csv": _read_csv, ".tsv": _read_tsv}
+    if path.suffix.lower() not in readers:
+        raise InputError(f"{path}: got the suffix {path.suffix!r}; allowed: {', '.join(readers)}.")
+    if not path.is_file():
+        raise InputError(f"{path}: got no such file; allowed: a path that exists.")
+    header, rows = _checked(path, *readers[path.suffix.lower()](path))
+    return header, rows
+
+
+def read_tables(paths: str | Path | Iterable[str | Path]) -> pd.DataFrame:
+    """Return the workflow's own Parquet tables below each other, in order, with their types."""
+    import pandas as pd
+
+    paths = [paths] if isinstance(paths, str | Path) else list(paths)
+    return pd.concat([pd.read_parquet(path) for path in paths], ignore_index=True)
+
+
+def write_table(frame: pd.DataFrame, path: Path) -> None:
+    """Write Parquet, whole or not at all; equal tables give equal bytes."""
+    with replacing(path) as part:
+        frame.to_parquet(part, index=False)
+
+
+def write_csv(frame: pd.DataFrame, path: Path) -> None:
+    """Write CSV for a person, whole or not at all: floats rounded to 6 digits, missing empty, lines ended by LF."""
+    kinds = {name: frame[name].dtype.kind for name in frame}
+    floats = {str(name): frame[name].astype("float64").round(6) + 0.0 for name in frame if kinds[name] == "f"}
+    # Python 3.11 leaves a lone carriage return unquoted, which no reader takes back.
+    returns = any("\r" in str(value) for name in frame if kinds[name] == "O" for value in frame[name])
+    with replacing(path) as part:
+        frame.assign(**floats).to_csv(
+            part,
+            index=False,
+            lineterminator="\n",
+            encoding="utf-8",
+            quoting=csv.QUOTE_NONNUMERIC if returns else csv.QUOTE_MINIMAL,
+        )
+
+
+def _frame(path: Path, header: Sequence[str], rows: list[list[str]]) -> pd.DataFrame:
+    import pandas as pd
+
+    names, rows = _checked(path, header, rows)
+    return pd.DataFrame(rows, columns=names, dtype="str")
+
+
+def _checked(path: Path, header: Sequence[str], rows: list[list[str]]) -> Sheet:
+    names = [name.strip() or f"Unnamed: {i}" for i, name in enumerate(header)]
+    twice = sorted(name for name, count in Counter(names).items() if count > 1)
+    if twice:
+        raise InputError(f"{path}: got the column {twice[0]!r} twice; allowed: each column once.")
+    while rows and not any(rows[-1]):  # spreadsheets export empty rows at the end
+        rows.pop()
+    if not rows:
+        raise InputError(f"{path}: got an empty table; allowed: a header and at least one row.")
+    return names, rows
+
+
+def _read_csv(path: Path) -> Sheet:
+    return _read_delimited(path, ",")
+
+
+def _read_tsv(path: Path) -> Sheet:
+    return _read_delimited(path, "\t")
+
+
+def _read_delimited(path: Path, delimiter: str) -> Sheet:
+    reader = csv.reader(io.StringIO(read_utf8(path), newline=""), delimiter=delimiter, strict=True)
+    rows: list[list[str]] = []
+    try:
+        for row in reader:
+            if rows and row and len(row) != len(rows[0]):
+                raise InputError(
+                    f"{path}, line {reader.line_num}: got {len(row)} fields; allowed: {len(rows[0])}, as in the header."
+                )
+            if row:
+                rows.append(row)
+    except csv.Error as error:
+        allowed = "fields in double quotes, quotes inside them doubled"
+        raise InputError(f"{path}, line {reader.line_num}: got {error}; allowed: {allowed}.") from error
+    return (rows[0], rows[1:]) if rows else ([], [])
+
+
+def _read_jsonl(path: Path) -> Sheet:
+    records: list[dict[str, str]] = []
+    # Not splitlines(): a JSON text may hold other line separators, such as U+2028.
+    for number, line in enumerate(read_utf8(path).split("\n"), 1):
+        if not line.strip():
+            continue
+        where = f"{path}, line {number}"
+        record = parse_json(line, where, "one JSON object a line")
+        if not isinstance(record, dict):
+            raise InputError(f"{where}: got a JSON {type(record).__name__}; allowed: one JSON object a line.")
+        records.append({key: _text(value, f"{where}: key {key!r}") for key, value in record.items()})
+    names = list(dict.fromkeys(name for record in records for name in record))
+    _check_cells(path, len(records), len(names))
+    return names, [[record.get(name, "") for name in names] for record in records]
+
+
+def _read_parquet(path: Path) -> Sheet:
+    import pyarrow
+    from pyarrow import parquet
+
+    try:
+        # Not read_table(): it takes folder names such as `a=b` for columns.
+        file = parquet.ParquetFile(path)
+        _check_cells(path, file.metadata.num_rows, file.metadata.num_columns)
+        table = _whole(path, file)
+    except (pyarrow.ArrowException, OSError) as error:
+        raise InputError(f"{path}: got {_one_line(error)}; allowed: a Parquet file.") from error
+    columns = [
+        [_text(value, f"{path}, row {i}: column {name!r}") for i, value in enumerate(column.to_pylist())]
+        for name, column in zip(table.column_names, table.columns, strict=True)
+    ]
+    return table.column_names, [list(row) for row in zip(*columns, strict=True)]
+
+
+def _whole(path: Path, file: Any) -> Any:
+    """Return the table of a Parquet file; in it, one long text may stand for millions of cells."""
+    import pyarrow
+
+    batches, n_bytes = [], 0
+    for batch in file.iter_batches(batch_size=ROWS_AT_ONCE):
+        columns = [c.dictionary_decode() if isinstance(c, pyarrow.DictionaryArray) else c for c in batch.columns]
+        batches.append(pyarrow.RecordBatch.from_arrays(columns, names=batch.schema.names))
+        n_bytes += batches[-1].nbytes
+        if n_bytes > LARGEST_FILE:
+            largest = f"{LARGEST_FILE / MEGABYTE:,.0f} MB"
+            raise InputError(f"{path}: got more than {largest}, unpacked; allowed: at most that.")
+    return pyarrow.Table.from_batches(batches) if batches else file.schema_arrow.empty_table()
+
+
+def _read_xlsx(path: Path, sheet: str | None = None) -> Sheet:
+    import pandas as pd
+
+    check_workbook(path)
+    try:
+        book = pd.ExcelFile(path, engine="openpyxl")
+    except ImportError:
+        raise
+    except Exception as error:  # a damaged file raises whatever its first broken part happens to raise
+        raise InputError(f"{path}: got a file that cannot be opened ({_one_line(error)}); allowed: XLSX.") from error
+    with book:
+        if sheet is not None and sheet not in book.sheet_names:
+            raise one_of(f"{path}: sheet", sheet, map(str, book.sheet_names))
+        try:
+            # Not read_excel(): it makes all rows as long as the longest, however many there are.
+            rows = _sheet_rows(path, book.book[sheet or book.sheet_names[0]])
+        except InputError:
+            raise
+        except Exception as error:
+            raise InputError(f"{path}: got a damaged sheet ({_one_line(error)}); allowed: XLSX.") from error
+    return (rows[0], rows[1:]) if rows else ([], [])
+
+
+def _sheet_rows(path: Path, sheet: Any) -> list[list[str]]:
+    """Return the cells of a sheet as text, rows of one length."""
+    sheet.reset_dimensions()  # a file may say that it is larger or smaller than it is
+    rows: list[list[str]] = []
+    last = width = 0
+    for cells in sheet.rows:
+        row = [_cell_text(cell) for cell in cells]
+        while row and not row[-1]:
+            row.pop()
+        rows.append(row)
+        if len(rows) > ROWS_OF_A_SHEET:
+            raise InputError(f"{path}: got a row behind number {ROWS_OF_A_SHEET:,}; allowed: XLSX, which has no more.")
+        if row:
+            last, width = len(rows), max(width, len(row))
+            _check_cells(path, last, width)
+    # In a sheet of one column an empty row is a blank line.
+    return [row + [""] * (width - len(row)) for row in rows[:last] if row or width > 1]
+
+
+def _cell_text(cell: Any) -> str:
+    """Return what a cell shows: whole numbers without a decimal point; an error such as #N/A is missing."""
+    value = cell.value
+    if value is None or cell.data_type == "e":
+        return ""
+    return str(int(value) if isinstance(value, float) and value.is_integer() else value)
+
+
+_READERS: dict[str, Callable[[Path], Sheet]] = {
+    ".csv": _read_csv,
+    ".tsv": _read_tsv,
+    ".xlsx": _read_xlsx,
+    ".jsonl": _read_jsonl,
+    ".parquet": _read_parquet,
+}
+
+
+def _text(value: object, where: str) -> str:
+    """Return a cell of a typed table as text; null and NaN are the empty text."""
+    if value is None or value != value:
+        return ""
+    if isinstance(value, list | dict | bytes):
+        raise InputError(f"{where}: got a {type(value).__name__}; allowed: text, a number, true, false or null.")
+    text = str(value)
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise InputError(f"{where}: got {text!r}, half a surrogate pair; allowed: whole characters.") from error
+    return text
+
+
+def check_workbook(path: Path) -> None:
+    """Check that an XLSX file holds no more than may be read, without unpacking it.
+
+    Raises:
+        InputError: it does, or is no ZIP archive.
+    """
+    try:
+        check_regular(path)
+        with ZipFile(path) as archive:
+            n_bytes = sum(member.file_size for member in archive.infolist())
+    except (BadZipFile, OSError, ValueError, NotImplementedError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{path}: got a file that cannot be opened ({_one_line(error)}); allowed: XLSX.") from error
+    if n_bytes > LARGEST_WORKBOOK:
+        found, largest = (f"{n / MEGABYTE:,.0f} MB" for n in (n_bytes, LARGEST_WORKBOOK))
+        raise InputError(f"{path}: got {found}, unpacked; allowed: at most {largest}, or the table as CSV.")
+
+
+def _check_cells(path: Path, n_rows: int, n_columns: int) -> None:
+    if n_rows * n_columns > MOST_CELLS:
+        found = f"{n_rows:,} rows of {n_columns:,} columns"
+        raise InputError(f"{path}: got {found}; allowed: at most {MOST_CELLS:,} cells.")
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

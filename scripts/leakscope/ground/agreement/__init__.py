@@ -1,0 +1,1 @@
+"""Rankings by counts, models and the world, and how far they agree."""

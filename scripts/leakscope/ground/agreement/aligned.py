@@ -1,0 +1,52 @@
+"""A base model beside one that was trained further (SFT, DPO, RLHF, other text): what became of its ranking."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+
+import pandas as pd
+
+from leakscope.ground.agreement.joined import align, scores_of
+from leakscope.ground.agreement.kendall_tau import bootstrap_mean, tau_b
+
+logger = logging.getLogger(__name__)
+
+PAIR = ["base", "aligned", "axis", "language"]
+
+
+def compare_aligned(
+    scores: pd.DataFrame, pairs: Mapping[str, str], score: str, level: float, resamples: int
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return two tables: agreement of each pair's rankings, and which group's first places went to which.
+
+    The first has a row a pair, axis and language: ``n_subjects, tau, ci_low, ci_high, share_first_changed``; the second
+    one for each group that is first in the base and group that is first in the aligned model: ``n_subjects``.
+
+    Args:
+        scores: ``model, axis, language, template_id, subject, group`` and a column for each score.
+        pairs: aligned model → base model.
+        score: by which models rank.
+        level: of the bootstrap interval over subjects.
+        resamples: of the bootstrap.
+    """
+    rows, changes = [], []
+    for aligned, base in pairs.items():
+        for (axis, language), part in scores.groupby(["axis", "language"], sort=False):
+            by_model = {model: part[part["model"] == model] for model in (base, aligned)}
+            if any(table.empty for table in by_model.values()):
+                continue
+            before, after = align(*(scores_of(table, score) for table in by_model.values()))
+            if before.empty:
+                logger.warning("%s (%s): %s and %s have no pair in common", axis, language, base, aligned)
+                continue
+            tau = bootstrap_mean(tau_b(before, after), level, resamples)
+            first = pd.DataFrame({"group_base": before.idxmax(axis=1), "group_aligned": after.idxmax(axis=1)})
+            changed = (first["group_base"] != first["group_aligned"]).mean()
+            rows.append((base, aligned, axis, language, tau.n, *tau[:3], changed))
+            counted = first.value_counts(sort=False).rename("n_subjects").reset_index()
+            changes.append(counted.assign(base=base, aligned=aligned, axis=str(axis), language=str(language)))
+    columns = [*PAIR, "n_subjects", "tau", "ci_low", "ci_high", "share_first_changed"]
+    names = [*PAIR, "group_base", "group_aligned", "n_subjects"]
+    moved = pd.concat(changes, ignore_index=True)[names] if changes else pd.DataFrame(columns=names)
+    return pd.DataFrame(rows, columns=columns), moved

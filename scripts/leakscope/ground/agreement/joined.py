@@ -1,0 +1,127 @@
+"""Counts, scores and prevalence as tables of subjects × groups, over what they have in common."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import pandas as pd
+
+from leakscope.ground.agreement.whole import whole_templates
+from leakscope.ground.imported import AS_IMPORTED
+
+logger = logging.getLogger(__name__)
+
+UNMATCHED = ["axis", "kind", "name", "found_in", "missing_in"]
+MOST_NAMED = 5
+
+
+class Used(NamedTuple):
+    """Which counts rank: ``window`` in words (None: anywhere in a document, or not known) and ``unit``."""
+
+    window: int | None
+    unit: str
+
+
+def counts_used(table: pd.DataFrame, window: int | None, unit: str) -> Used:
+    """Return the window and unit whose counts rank: those asked for, else the largest window and the unit there is.
+
+    Args:
+        table: counts of one axis: ``subject, group, window, unit, count``.
+        window: in words; None: anywhere in a document.
+        unit: ``documents`` or ``mentions``.
+    """
+    units = list(table["unit"].unique())
+    chosen = unit if unit in units else units[0]
+    windows = table.loc[table["unit"] == chosen, "window"]
+    if windows.isna().any() if window is None else (windows == window).any():
+        return Used(window, chosen)
+    return Used(None if windows.isna().all() else int(windows.max()), chosen)
+
+
+def counts_of(table: pd.DataFrame, window: int | None, unit: str) -> pd.DataFrame:
+    """Return counts, subjects × groups, at the window and in the unit that ``counts_used`` names; see there."""
+    used = counts_used(table, window, unit)
+    if used.unit != unit and used.unit != AS_IMPORTED:
+        logger.warning("no counts of %s; those of %s rank", unit, used.unit)
+    if used.window != window and not (used.window is None and used.unit == AS_IMPORTED):
+        wanted = "anywhere in a document" if window is None else f"within {window} words"
+        logger.warning("no counts %s; those within %s rank", wanted, used.window)
+    rows = table[table["unit"] == used.unit]
+    rows = rows[rows["window"].isna() if used.window is None else rows["window"] == used.window]
+    return rows.pivot(index="subject", columns="group", values="count").astype(float)
+
+
+def scores_of(table: pd.DataFrame, score: str) -> pd.DataFrame:
+    """Return a score's mean over whole templates, subjects × groups, missing where a subject has no score of a group.
+
+    A missing score costs its subject that template, for all groups alike (``whole_templates``); the mean is over the
+    rest. A subject without any whole template is a row of missing values.
+
+    Args:
+        table: scores of one model, axis and language: ``template_id, subject, group`` and a column for each score.
+        score: ``logprob``, ``logprob_mean``, ``logprob_span`` or ``pmi``.
+    """
+    named = pd.Index(sorted(table["subject"].unique()), name="subject")
+    return whole_templates(table, score).groupby("subject").mean().reindex(named)
+
+
+def prevalence_of(table: pd.DataFrame) -> pd.DataFrame:
+    """Return prevalence, subjects × groups, missing where unknown."""
+    return table.pivot(index="subject", columns="group", values="prevalence").astype(float)
+
+
+def align(*tables: pd.DataFrame) -> list[pd.DataFrame]:
+    """Return the tables cut to the groups that all have and the subjects of which all know one, in one order."""
+    cut = in_common(*tables)
+    there = pd.concat([table.notna().any(axis=1) for table in cut], axis=1).all(axis=1)
+    return [table[there] for table in cut]
+
+
+def in_common(*tables: pd.DataFrame) -> list[pd.DataFrame]:
+    """Return the tables cut to the subjects and groups that all name, known or not, in one order."""
+    subjects, groups = tables[0].index, tables[0].columns
+    for table in tables[1:]:
+        subjects, groups = subjects.intersection(table.index), groups.intersection(table.columns)
+    return [table.loc[subjects.sort_values(), groups.sort_values()] for table in tables]
+
+
+def unmatched(axis: str, tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Return ``axis, kind, name, found_in, missing_in``: subjects, groups and pairs that some table lacks.
+
+    Each is compared with the first, the counts, in both directions; what is found is logged, too.
+
+    Args:
+        axis: its name.
+        tables: what it is → subjects × groups; the counts first.
+    """
+    (reference, counted), *others = tables.items()
+    rows = []
+    for name, table in others:
+        for here, there, mine, theirs in ((reference, name, counted, table), (name, reference, table, counted)):
+            shared = mine.columns.intersection(theirs.columns)
+            # A subject that is there for other groups alone is not there.
+            subjects = [side.index[side[shared].notna().any(axis=1)] for side in (mine, theirs)]
+            both = subjects[0].intersection(subjects[1])
+            holes = mine.loc[both, shared].notna() & theirs.loc[both, shared].isna()
+            pairs = pd.Index([f"{row} × {column}" for row, column in zip(*_places(holes), strict=True)], dtype=object)
+            for kind, found in (("subject", subjects[0].difference(subjects[1])),
+                                ("group", mine.columns.difference(theirs.columns)), ("pair", pairs)):  # fmt: skip
+                rows += [(axis, kind, missing, here, there) for missing in found]
+                if len(found):
+                    total = {"subject": len(mine.index), "group": len(mine.columns), "pair": holes.size}[kind]
+                    _say(axis, kind, list(found), total, here, there)
+    return pd.DataFrame(rows, columns=UNMATCHED)
+
+
+def _places(table: pd.DataFrame) -> tuple[list[str], list[str]]:
+    """Return the subjects and the groups of the cells that are true."""
+    rows, columns = (places.tolist() for places in table.to_numpy().nonzero())
+    return [str(table.index[row]) for row in rows], [str(table.columns[column]) for column in columns]
+
+
+def _say(axis: str, kind: str, names: Sequence[str], total: int, here: str, there: str) -> None:
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    listed = ", ".join(map(str, names[:MOST_NAMED])) + more
+    logger.warning("%s: %d of %d %ss of %s are not in %s: %s", axis, len(names), total, kind, here, there, listed)

@@ -1,0 +1,133 @@
+"""How models rank groups: which is first and last, and how far that depends on the template."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+
+from leakscope.ground.agreement.kendall_tau import Floats, bootstrap_mean, tau_b
+from leakscope.ground.agreement.whole import whole_templates
+
+KEYS = ["model", "axis", "language"]
+ALL = "all"  # the mean over templates
+
+
+def first_and_last(scores: pd.DataFrame, score: str) -> pd.DataFrame:
+    """Return in how many subjects a group is ranked first and last, by template and for the mean over templates.
+
+    Groups that are equal share a place. One row a model, axis, language, template (``all``: the mean) and group.
+
+    Args:
+        scores: ``model, axis, language, template_id, subject, group`` and a column for each score.
+        score: by which models rank.
+    """
+    rows = []
+    for keys, templates, groups, values in _cubes(scores, score):
+        of_mean = _mean(values, 0)[None]
+        for template_id, table in zip([ALL, *templates], np.concatenate([of_mean, values]), strict=True):
+            for group, first, last in zip(groups, _places(table), _places(-table), strict=True):
+                n = int((~np.isnan(table).all(1)).sum())
+                rows.append((*keys, template_id, group, first, last, first / max(n, 1), last / max(n, 1), n))
+    named = ["template_id", "group", "n_first", "n_last", "share_first", "share_last", "n_subjects"]
+    return pd.DataFrame(rows, columns=[*KEYS, *named])
+
+
+def template_variation(scores: pd.DataFrame, score: str, level: float, resamples: int) -> pd.DataFrame:
+    """Return how far templates rank alike: one row a model, axis and language.
+
+    ``tau``: of two templates, mean over all pairs of templates and then over subjects, with the bootstrap interval over
+    subjects; ``share_modal_first``: of templates that agree with the subject's most common first place.
+
+    Args:
+        scores: as in ``first_and_last``.
+        score: by which models rank.
+        level: of the interval.
+        resamples: of the bootstrap.
+    """
+    rows = []
+    for keys, templates, _, values in _cubes(scores, score):
+        pairs = [tau_b(values[i], values[j]) for i in range(len(values)) for j in range(i)]
+        tau = bootstrap_mean(_mean(np.array(pairs), 0) if pairs else [], level, resamples)
+        rows.append((*keys, len(templates), values.shape[1], *tau[:3], _share_modal_first(values)))
+    named = ["n_templates", "n_subjects", "tau", "ci_low", "ci_high", "share_modal_first"]
+    return pd.DataFrame(rows, columns=[*KEYS, *named])
+
+
+def rank_spread(scores: pd.DataFrame, score: str) -> pd.DataFrame:
+    """Return the ranks of every group over templates: one row a model, axis, language, subject and group.
+
+    ``mean_rank`` (1: the highest score), ``rank_sd`` (over templates), ``lowest_rank`` and ``highest_rank``.
+
+    Args:
+        scores: as in ``first_and_last``.
+        score: by which models rank.
+    """
+    parts = []
+    for keys, part in scores.groupby(KEYS, sort=False):
+        ranks = whole_templates(part, score).rank(axis=1, ascending=False)
+        long = ranks.melt(ignore_index=False, value_name="rank").dropna().reset_index()
+        grouped = long.groupby(["subject", "group"], sort=True)["rank"]
+        spread = grouped.agg(mean_rank="mean", rank_sd="std", lowest_rank="min", highest_rank="max").reset_index()
+        parts.append(spread.assign(**dict(zip(KEYS, map(str, keys), strict=True))))
+    columns = [*KEYS, "subject", "group", "mean_rank", "rank_sd", "lowest_rank", "highest_rank"]
+    return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
+
+
+def logprob_differences(scores: pd.DataFrame, score: str, level: float, resamples: int) -> pd.DataFrame:
+    """Return by how much a group's score lies above the mean of all groups, in nats, averaged over subjects.
+
+    Args:
+        scores: as in ``first_and_last``.
+        score: whose differences.
+        level: of the bootstrap interval over subjects.
+        resamples: of the bootstrap.
+    """
+    rows = []
+    for keys, _, groups, values in _cubes(scores, score):
+        differences = _mean(values - _mean(values, 2)[:, :, None], 0)
+        for group, column in zip(groups, differences.T, strict=True):
+            mean = bootstrap_mean(column, level, resamples)
+            rows.append((*keys, group, mean.n, *mean[:3]))
+    return pd.DataFrame(rows, columns=[*KEYS, "group", "n_subjects", "difference", "ci_low", "ci_high"])
+
+
+def _cubes(scores: pd.DataFrame, score: str) -> Iterator[tuple[tuple[str, ...], list[str], list[str], Floats]]:
+    """Yield keys, templates, groups and values (templates, subjects, groups) of each model, axis and language.
+
+    What is missing is NaN: a group of a subject, or a template of a subject that is not whole (``whole_templates``).
+    """
+    for keys, part in scores.groupby(KEYS, sort=False):
+        templates, groups = list(dict.fromkeys(part["template_id"])), sorted(part["group"].unique())
+        wide = whole_templates(part, score)
+        subjects = list(dict.fromkeys(wide.index.get_level_values("subject")))
+        rows = pd.MultiIndex.from_product([templates, subjects], names=["template_id", "subject"])
+        values = wide.swaplevel().reindex(index=rows, columns=groups).to_numpy(dtype=float)
+        if len(values):
+            yield tuple(map(str, keys)), templates, groups, values.reshape(len(templates), len(subjects), len(groups))
+
+
+def _share_modal_first(values: Floats) -> float:
+    """Return the share of a subject's templates that agree with its most common first group, averaged over subjects."""
+    shares = []
+    for subject in values.transpose(1, 0, 2):
+        firsts = np.nanargmax(subject[~np.isnan(subject).all(1)], axis=1)
+        shares.append(np.bincount(firsts).max() / len(firsts))
+    return float(np.mean(shares)) if shares else float("nan")
+
+
+def _mean(values: Floats, axis: int) -> Floats:
+    """Return means without what is missing; NaN where all is."""
+    known = ~np.isnan(values)
+    with np.errstate(invalid="ignore"):
+        means: Floats = np.where(known, values, 0).sum(axis) / known.sum(axis)
+    return means
+
+
+def _places(table: Floats) -> Floats:
+    """Return how often each column holds its row's highest value; equal ones share, rows without any do not count."""
+    table = table[~np.isnan(table).all(1)]
+    highest = table == np.nanmax(table, axis=1, keepdims=True) if len(table) else np.zeros(table.shape, dtype=bool)
+    shares: Floats = (highest / np.maximum(highest.sum(1, keepdims=True), 1)).sum(0)
+    return shares

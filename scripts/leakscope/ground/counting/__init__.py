@@ -1,0 +1,1 @@
+"""How often two concepts stand near each other in a corpus."""

@@ -1,0 +1,57 @@
+"""Counts of an axis in a corpus that someone else has indexed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import pandas as pd
+
+from leakscope.ground.counting.counts import MENTIONS
+from leakscope.ground.counting.infini_gram import Client, count_pairs, count_terms, count_tokens
+from leakscope.ground.imported import COUNT_COLUMNS
+from leakscope.ground.lexicons import read_concepts
+from leakscope.ground.naming import Naming
+
+
+class Indexed(NamedTuple):
+    """What an index was asked: counts of pairs, counts of terms, and how large it is."""
+
+    counts: pd.DataFrame
+    terms: pd.DataFrame
+    totals: dict[str, int | str | None]
+
+
+def count_by_index(
+    client: Client,
+    axis: str,
+    lexicons: Mapping[str, str],
+    naming: Naming,
+    windows: Sequence[int],
+    *,
+    terms_per_clause: int,
+) -> Indexed:
+    """Return the counts of an axis in the index of an infini-gram server: pairs of mentions, windows in tokens.
+
+    Args:
+        client: of the index.
+        axis: its name.
+        lexicons: ``subjects`` and ``groups``, the files.
+        naming: of the axis.
+        windows: in tokens.
+        terms_per_clause: see ``infini_gram.count_pairs``.
+    """
+    sides = {side: {c.id: c.terms for c in read_concepts(Path(path))} for side, path in sorted(lexicons.items())}
+    pairs = count_pairs(sides["subjects"], sides["groups"], windows, client, terms_per_clause=terms_per_clause)
+    terms = [count_terms(concepts, client).assign(side=side) for side, concepts in sides.items()]
+    table = pairs.assign(axis=axis, unit=MENTIONS, count=pairs["mentions"], window=pairs["window"].astype("Int64"))
+    named = naming.apply(table, ["subject", "group", "window"], f"counts of {axis}")
+    totals: dict[str, int | str | None] = {
+        "tokens": count_tokens(client),
+        "n_pairs": len(pairs),
+        "n_approximate": int(pairs["approximate"].sum()),
+        "store": client.folder,
+    }
+    columns = ["side", "concept", MENTIONS, "approximate"]
+    return Indexed(named[COUNT_COLUMNS], pd.concat(terms, ignore_index=True)[columns], totals)

@@ -1,0 +1,298 @@
+"""Counts in corpora that one cannot hold, by the HTTP API of infini-gram (arXiv 2401.17377, docs: "API Endpoint").
+
+What its index counts is close to what ``cooccurrence`` counts, and not the same:
+
+* It counts sequences of tokens, with the case they have: each term is asked for as written, in lower case, with a
+  capital first letter and with all words capitalised, and the counts are added. A longer word or term that begins with
+  the same tokens counts as well.
+* Windows are in tokens, from the start of one mention to the start of the other, 1 to 1000. There is no count of
+  documents, and none without a window.
+* Of two forms the API takes the one that is rarer (in each part of its index) and counts its mentions that have the
+  other within the window: never more than pairs of mentions, and fewer where one mention has several neighbours.
+* Where a form is more frequent than ``max_clause_freq``, its mentions are sampled: ``approximate``.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import httpx2
+import pandas as pd
+from filelock import FileLock
+
+from leakscope.errors import InputError
+from leakscope.jobs.progress import progress
+from leakscope.storage.store import Key, Store, recall
+from leakscope.web.http import LONGEST_WAIT, Answer, Failure, brief, post_json, refuse_redirect, retry_after, said
+from leakscope.web.servers import check_address
+
+URL = "https://api.infini-gram.io/"
+WIDEST = 1000
+PAIR_COLUMNS = ["subject", "group", "window", "mentions", "approximate"]
+TERM_COLUMNS = ["concept", "mentions", "approximate"]
+
+# Limits of the API.
+MAX_CLAUSE_FREQ, MAX_TERMS_PER_CLAUSE = 500_000, 4
+SECONDS = 30.0
+REQUESTS_PER_SECOND = 2.0
+ATTEMPTS = 6
+# More mentions than any corpus has; what is added up must be written as a number of 64 bits.
+MOST = 2**50
+# The first letter of a word.
+WORD = re.compile(r"(?<![^\s-])\w")
+# Raised by one when answers that were stored are no longer what would be computed.
+REVISION = 1
+KIND = "ngram_counts"
+
+
+class Query(NamedTuple):
+    """What the API is asked: a sequence of words, or clauses joined by AND and the window they must stand in."""
+
+    text: str
+    window: int | None
+
+
+class Count(NamedTuple):
+    """An answer."""
+
+    mentions: int
+    approximate: bool
+
+
+class Client:
+    """Asks for counts in one index, no faster than is polite, and keeps what was answered."""
+
+    def __init__(
+        self,
+        index: str,
+        *,
+        url: str = URL,
+        store: Path | None = None,
+        requests_per_second: float = REQUESTS_PER_SECOND,
+        max_clause_freq: int = MAX_CLAUSE_FREQ,
+        seconds: float = SECONDS,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        """Ask nothing yet.
+
+        Args:
+            index: such as ``v4_piletrain_llama``.
+            url: of the API.
+            store: the folder of all stores, where answers are kept for good; None keeps none.
+            requests_per_second: at most.
+            max_clause_freq: how many mentions of a clause are looked at before they are sampled.
+            seconds: to wait for the whole of an answer.
+            sleep: waits for so many seconds.
+
+        Raises:
+            InputError: the address is none of HTTP or holds a secret, or a number is out of range.
+        """
+        check_address(url, "infini-gram")
+        if not 1 <= max_clause_freq <= MAX_CLAUSE_FREQ:
+            raise InputError(f"infini-gram: max_clause_freq: got {max_clause_freq}; allowed: 1 to {MAX_CLAUSE_FREQ}.")
+        if requests_per_second <= 0 or seconds <= 0:
+            raise InputError("infini-gram: got no requests or no seconds; allowed: numbers above 0.")
+        fingerprint = {
+            "kind": KIND,
+            "revision": REVISION,
+            "url": url,
+            "index": index,
+            "max_clause_freq": max_clause_freq,
+        }
+        self.index, self.url = index, url
+        self.max_clause_freq = max_clause_freq
+        self._store = None if store is None else Store(store, fingerprint)
+        self._interval, self._seconds, self._sleep = 1 / requests_per_second, seconds, sleep
+        self._last = float("-inf")
+        self._turn: AbstractContextManager[Any] = (
+            nullcontext() if store is None else FileLock(Path(store) / f"{KIND}.lock")
+        )
+
+    @property
+    def folder(self) -> str | None:
+        """Where answers are kept."""
+        return None if self._store is None else str(self._store.folder)
+
+    def count(self, queries: Sequence[Query]) -> dict[Query, Count]:
+        """Return the answer to each query; those that are stored are not asked again.
+
+        A query that fails (no connection, no answer in time, 429, 5xx, an answer that is no count or too long for one)
+        is repeated ``ATTEMPTS`` times at growing intervals, or after as long as the API asks for.
+
+        Raises:
+            InputError: the API refuses a query, or cannot be reached. What was answered before is kept.
+        """
+        keys: list[Key] = [(query.text, query.window or 0) for query in queries]
+        values = recall(self._store, keys, self._ask_all).values
+        return {query: Count(*values[key]) for query, key in zip(queries, keys, strict=True)}
+
+    def _ask_all(self, missing: list[Key]) -> Iterator[dict[Key, list[Any]]]:
+        name = f"infini-gram {self.index}"
+        # Two jobs at once would ask twice as fast as is polite.
+        with self._turn, httpx2.Client() as http:
+            for text, window in progress(missing, total=len(missing), name=name, unit="request"):
+                count = self._ask(http, Query(str(text), int(window) or None))
+                yield {(text, window): list(count)}
+
+    def _ask(self, http: httpx2.Client, query: Query) -> Count:
+        payload: dict[str, Any] = {"index": self.index, "query_type": "count", "query": query.text}
+        if query.window is not None:  # the API fails where a query of one clause has these
+            payload |= {"max_diff_tokens": query.window, "max_clause_freq": self.max_clause_freq}
+        reason = ""
+        for attempt in range(ATTEMPTS):
+            self._pace()
+            given = post_json(http, self.url, payload, self._seconds)
+            answer = given if isinstance(given, Failure) else self._read(given, query)
+            if isinstance(answer, Count):
+                return answer
+            reason = answer.reason
+            if attempt + 1 < ATTEMPTS:
+                self._wait(answer, attempt)
+        raise InputError(
+            f"infini-gram: {self.url} gave no answer to {query.text!r} in {ATTEMPTS} attempts ({reason}); "
+            "try later: what was answered is kept."
+        )
+
+    def _pace(self) -> None:
+        wait = self._last + self._interval - time.monotonic()
+        if wait > 0:
+            self._sleep(wait)
+        self._last = time.monotonic()
+
+    def _wait(self, failure: Failure, attempt: int) -> None:
+        seconds = failure.wait(attempt)
+        if seconds > LONGEST_WAIT:
+            raise InputError(
+                f"infini-gram: {self.url} asks to wait {seconds:.0f} seconds ({failure.reason}); "
+                "try later: what was answered is kept."
+            )
+        self._sleep(seconds)
+
+    def _read(self, answer: Answer, query: Query) -> Count | Failure:
+        """Return what an answer says; refusals that will not change are raised."""
+        try:
+            data = answer.data()
+        except ValueError:
+            data = None
+        given = data if isinstance(data, dict) else {}
+        status, where = answer.status, f"infini-gram, index {self.index!r}: {self.url}"
+        if status == 429 or status >= 500:
+            return Failure(f"status {status} {said(answer)}".strip(), retry_after(answer))
+        refuse_redirect(answer, where, "url of the server that answers")
+        if "error" in given or status != 200:
+            reason = said(answer) if status == 200 else f"status {status} {said(answer)}".strip()
+            raise InputError(f"{where} refuses {query.text!r}: {reason}")
+        mentions, approximate = given.get("count"), given.get("approx", False)
+        if type(mentions) is not int or not 0 <= mentions < MOST or not isinstance(approximate, bool):
+            return Failure(f"an answer that is no count: {brief(answer.text(), 80)!r}")
+        return Count(mentions, approximate)
+
+
+def count_terms(concepts: Mapping[str, Sequence[str]], client: Client) -> pd.DataFrame:
+    """Return ``concept, mentions, approximate``: how often each concept's terms stand in the corpus.
+
+    Args:
+        concepts: id → terms.
+        client: of the index.
+
+    Raises:
+        InputError: as ``Client.count``, or a term has the word AND or OR, which the API reads as an operator.
+    """
+    forms = {concept: written_forms(terms) for concept, terms in concepts.items()}
+    counts = client.count([Query(form, None) for form in itertools.chain(*forms.values())])
+    rows = [(concept, *_sum(counts[Query(form, None)] for form in own)) for concept, own in forms.items()]
+    return pd.DataFrame(rows, columns=TERM_COLUMNS)
+
+
+def count_pairs(
+    subjects: Mapping[str, Sequence[str]],
+    groups: Mapping[str, Sequence[str]],
+    windows: Sequence[int],
+    client: Client,
+    *,
+    terms_per_clause: int = 1,
+) -> pd.DataFrame:
+    """Return ``subject, group, window, mentions, approximate``, one row a pair and window.
+
+    The count of a pair is the sum over its forms, each of the subject with each of the group. A form that the corpus
+    does not have is not asked about again.
+
+    Args:
+        subjects: id → terms.
+        groups: id → terms.
+        windows: the largest distances, in tokens.
+        client: of the index.
+        terms_per_clause: how many forms of a concept are joined by OR in one query, up to four. One comes closest to
+            pairs of mentions; four takes up to a sixteenth of the requests, and counts a mention of the rarer side once
+            however many forms of the other stand near it.
+
+    Raises:
+        InputError: as ``count_terms``, or a window or ``terms_per_clause`` is out of range.
+    """
+    for window in windows:
+        if type(window) is not int or not 1 <= window <= WIDEST:
+            raise InputError(f"infini-gram: window: got {window!r}; allowed: 1 to {WIDEST} tokens.")
+    if not 1 <= terms_per_clause <= MAX_TERMS_PER_CLAUSE:
+        raise InputError(
+            f"infini-gram: terms_per_clause: got {terms_per_clause}; allowed: 1 to {MAX_TERMS_PER_CLAUSE}."
+        )
+    left, right = (_clauses(side, client, terms_per_clause) for side in (subjects, groups))
+    asked = {
+        (subject, group, window): [
+            Query(f"{one} AND {other}", window) for one in left[subject] for other in right[group]
+        ]
+        for subject in subjects
+        for group in groups
+        for window in windows
+    }
+    counts = client.count(list(itertools.chain(*asked.values())))
+    rows = [(*row, *_sum(counts[query] for query in queries)) for row, queries in asked.items()]
+    return pd.DataFrame(rows, columns=PAIR_COLUMNS)
+
+
+def count_tokens(client: Client) -> int:
+    """Return how many tokens the corpus has.
+
+    Raises:
+        InputError: as ``Client.count``.
+    """
+    nothing = Query("", None)
+    return client.count([nothing])[nothing].mentions
+
+
+def written_forms(terms: Sequence[str]) -> list[str]:
+    """Return the forms in which the terms of a concept are looked for, each once.
+
+    As written, in lower case, with a capital first letter, with all words capitalised ("African-American").
+
+    Raises:
+        InputError: a term is empty, or has the word AND or OR.
+    """
+    forms = []
+    for term in terms:
+        form = " ".join(term.split())
+        if not form or {"AND", "OR"} & set(form.split()):
+            raise InputError(f"infini-gram: got the term {term!r}; allowed: terms without the words AND and OR.")
+        forms += [form, form.lower(), form[0].upper() + form[1:], WORD.sub(lambda first: first[0].upper(), form)]
+    return list(dict.fromkeys(forms))
+
+
+def _clauses(concepts: Mapping[str, Sequence[str]], client: Client, size: int) -> dict[str, list[str]]:
+    """Return, for each concept, the forms that the corpus has, so many to a clause."""
+    forms = {concept: written_forms(terms) for concept, terms in concepts.items()}
+    counts = client.count([Query(form, None) for form in itertools.chain(*forms.values())])
+    found = {concept: [form for form in own if counts[Query(form, None)].mentions] for concept, own in forms.items()}
+    return {
+        concept: [" OR ".join(own[i : i + size]) for i in range(0, len(own), size)] for concept, own in found.items()
+    }
+
+
+def _sum(counts: Iterator[Count]) -> Count:
+    added = list(counts)
+    return Count(sum(count.mentions for count in added), any(count.approximate for count in added))

@@ -1,0 +1,20 @@
+"""From the lexicons of axes to the terms that are searched for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from leakscope.ground.counting.mentions import Terms
+from leakscope.ground.lexicons import read_concepts
+
+
+def terms_of(axes: Mapping[str, Mapping[str, str]]) -> Terms:
+    """Return the terms of all lexicons of some axes, ready to be searched for in one pass.
+
+    Args:
+        axes: name → ``subjects`` and ``groups``, the files of their lexicons.
+    """
+    paths = sorted({path for lexicons in axes.values() for path in lexicons.values()})
+    lexicons = {path: {concept.id: concept.terms for concept in read_concepts(Path(path))} for path in paths}
+    return Terms(lexicons, {axis: (files["subjects"], files["groups"]) for axis, files in axes.items()})

@@ -1,0 +1,1 @@
+"""Does a concept surface in what a model writes? The step `leak`."""

@@ -1,0 +1,161 @@
+"""The explorer: every generation of a study on one self-contained page, test beside control.
+
+The page holds its data as columns of dictionary-encoded strings, JSON, gzip, base64; the browser unpacks them itself
+and asks no network for anything.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from leakscope.errors import InputError
+from leakscope.web.pages import encoded, fill, write_page
+
+TEMPLATE = Path(__file__).resolve().parents[3] / "report" / "explorer.template.html"
+
+KEYS = ["model", "prompt_set", "prompt_id", "control_kind", "sample"]
+SHARED = [
+    "category",
+    "template_id",
+    "concept",
+    "concept_group",
+    "control_id",
+    "text_test",
+    "text_control",
+    "repetition",
+    "identical",
+]
+SCORES = ["similarity_test", "similarity_control", "outcome"]
+STRINGS = [
+    "model",
+    "prompt_set",
+    "category",
+    "template_id",
+    "concept",
+    "concept_group",
+    "prompt_id",
+    "control_id",
+    "control_kind",
+    "prompt",
+    "control",
+    "text_test",
+    "text_control",
+]
+
+
+def explorer_rows(pairs: pd.DataFrame, prompts: pd.DataFrame) -> pd.DataFrame:
+    """Return one row per pair of texts, with both sentences and what every scorer says of it.
+
+    Args:
+        pairs: the pairs tables of all prompt sets and scorers, concatenated.
+        prompts: the prompts tables of all prompt sets, concatenated.
+
+    Returns:
+        One row per model x prompt_set x prompt_id x control_kind x sample, in the order of ``pairs``: those keys,
+        category, template_id, concept, concept_group, control_id, text_test, text_control, repetition, identical,
+        prompt and control (the two sentences), and per scorer ``<scorer>:similarity_test``,
+        ``<scorer>:similarity_control`` and ``<scorer>:outcome`` (NaN where a scorer lacks the pair). No pairs, no rows.
+
+    Raises:
+        InputError: a pair stands there twice, scorers disagree on a pair's texts, or a prompt's sentence is missing.
+    """
+    rows = _distinct_pairs(pairs)
+    for scorer, part in pairs.groupby("scorer", sort=False):
+        scores = part[[*KEYS, *SCORES]].rename(columns={name: f"{scorer}:{name}" for name in SCORES})
+        rows = rows.merge(scores, on=KEYS, how="left", validate="one_to_one")
+    rows["prompt"] = _sentences(rows, prompts, "prompt_id")
+    rows["control"] = _sentences(rows, prompts, "control_id")
+    return rows
+
+
+def write_explorer(
+    rows: pd.DataFrame,
+    path: Path,
+    *,
+    study: str,
+    scorers: Sequence[str],
+    metadata: Mapping[str, str] | None = None,
+    template: Path = TEMPLATE,
+) -> None:
+    """Write the page, whole or not at all; the same rows give the same bytes.
+
+    Args:
+        rows: as ``explorer_rows`` returns them.
+        path: of the page; its folder is made.
+        study: name in the heading.
+        scorers: to choose from, the first is shown first.
+        metadata: label to value, shown under the heading in this order.
+        template: the page without its data.
+
+    Raises:
+        InputError: ``rows`` lack a scorer.
+    """
+    page = fill(
+        template.read_text(encoding="utf-8"),
+        title=html.escape(study),
+        payload=encoded(_payload(rows, study, scorers, metadata or {})),
+    )
+    write_page(path, page)
+
+
+def _distinct_pairs(pairs: pd.DataFrame) -> pd.DataFrame:
+    """Return keys and texts, once per pair of texts whatever the number of scorers."""
+    twice = pairs.duplicated([*KEYS, "scorer"])
+    if twice.any():
+        raise InputError(f"pairs: {_name(pairs[twice])} stands there twice; allowed: one row for each scorer.")
+    texts = pairs[[*KEYS, *SHARED]].drop_duplicates(ignore_index=True)
+    differing = texts.duplicated(KEYS)
+    if differing.any():
+        raise InputError(f"pairs: {_name(texts[differing])} differs between scorers; allowed: the same texts for all.")
+    return texts
+
+
+def _name(pairs: pd.DataFrame) -> str:
+    return ", ".join(f"{key} {pairs[key].tolist()[0]!r}" for key in KEYS)
+
+
+def _sentences(rows: pd.DataFrame, prompts: pd.DataFrame, key: str) -> list[str]:
+    """Return the sentence of each row's prompt (``prompt_id``) or control (``control_id``)."""
+    known = dict(zip(zip(prompts["prompt_set"], prompts["prompt_id"], strict=True), prompts["prompt"], strict=True))
+    wanted = list(zip(rows["prompt_set"], rows[key], strict=True))
+    for prompt_set, name in wanted:
+        if (prompt_set, name) not in known:
+            raise InputError(f"pairs of {prompt_set}: got {key} {name!r}; allowed: a prompt_id of its prompts table.")
+    return [known[name] for name in wanted]
+
+
+def _payload(rows: pd.DataFrame, study: str, scorers: Sequence[str], metadata: Mapping[str, str]) -> dict[str, Any]:
+    """Return what the page is given, as values that JSON knows."""
+    for scorer in scorers:
+        if len(rows) and f"{scorer}:outcome" not in rows:
+            raise InputError(f"explorer of {study}: got scorer {scorer!r}; allowed: a scorer that the pairs hold.")
+    return {
+        "study": study,
+        "metadata": list(metadata.items()),
+        "n": len(rows),
+        "strings": {name: _dictionary(rows[name]) for name in STRINGS},
+        "sample": rows["sample"].astype(int).tolist(),
+        "repetition": rows["repetition"].astype(int).tolist(),
+        "identical": rows["identical"].astype(int).tolist(),
+        "scores": [
+            {"scorer": scorer} | {name: _numbers(rows, f"{scorer}:{name}") for name in SCORES} for scorer in scorers
+        ],
+    }
+
+
+def _dictionary(column: pd.Series) -> dict[str, list[Any]]:
+    """Return the distinct values, in order of appearance, and each row's index into them, -1 where there is none."""
+    codes, values = pd.factorize(column)
+    return {"values": [str(value) for value in values], "codes": codes.tolist()}
+
+
+def _numbers(rows: pd.DataFrame, name: str) -> list[float | None]:
+    """Return a column with None for NaN, which JSON lacks."""
+    if name not in rows:
+        return []
+    return [None if pd.isna(value) else round(float(value), 6) for value in rows[name]]

@@ -1,0 +1,169 @@
+"""Leak-Rates from pairs: by category, control, concept and template, each with what it needs to be believed.
+
+Leak-Rate = 100 × mean outcome. All tables take the pairs of any number of models, prompt sets and scorers, and have one
+row per category and one, ``all``, that pools their pairs; only ``all`` where prompts have no category. Order: models,
+prompt sets, scorers and categories as they first appear, ``all`` last. Rates are in percent, 6 digits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pandas as pd
+from pandas.api.typing import DataFrameGroupBy
+
+from leakscope.errors import InputError
+from leakscope.statistics.intervals import ClusterInterval, cluster_interval
+
+ROUNDING = 6
+POOLED = "all"
+KEYS = ["model", "prompt_set", "scorer", "category"]
+RATES = [
+    "n_prompts",
+    "n_pairs",
+    "leak_rate",
+    "ci_low",
+    "ci_high",
+    "leak_rate_without_repetition",
+    "repetition_rate",
+    "tie_rate",
+]
+SPECIFIC = ["leak_rate", "swapped_rate", "specific", "ci_low", "ci_high"]
+ESTIMATORS = ["position_wise", "position_wise_ci_low", "position_wise_ci_high"] + [
+    "all_pairs",
+    "all_pairs_ci_low",
+    "all_pairs_ci_high",
+]
+
+
+def leak_rates(pairs: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
+    """Return Leak-Rates against the control without the clause, paired by position.
+
+    ``leak_rate_without_repetition`` leaves out pairs in which either text holds the concept (NaN where none is left),
+    ``repetition_rate`` is their share, ``tie_rate`` the share of pairs with equal similarities.
+
+    Args:
+        pairs: as ``outcomes.compare_pairs`` returns them.
+        level: of the intervals, 0 to 1.
+
+    Returns:
+        ``KEYS`` and ``RATES``; no row without pairs.
+    """
+    return _table(_without(pairs), KEYS, RATES, lambda rows: _rates(rows, level))
+
+
+def leak_rates_by_control(pairs: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
+    """Return the same as ``leak_rates`` for each kind of control: ``KEYS``, ``control_kind``, ``RATES``."""
+    return _table(pairs, [*KEYS, "control_kind"], RATES, lambda rows: _rates(rows, level))
+
+
+def specific_leakage(pairs: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
+    """Return what is left of the Leak-Rate when the rate of *other* concepts with the same texts is taken off.
+
+        specific = 100 × mean(outcome − swapped_outcome)
+
+    50 means no leakage only if the clause changes nothing else; what else it changes is in the swapped rate, too.
+
+    Args:
+        pairs: as ``outcomes.compare_pairs`` returns them; those without other concepts are left out.
+        level: of the interval, which is one of the paired difference.
+
+    Returns:
+        ``KEYS`` and ``SPECIFIC``: both rates are of the same pairs; NaN where no pair has other concepts.
+    """
+    return _table(_without(pairs), KEYS, SPECIFIC, lambda rows: _specific(rows[rows["swapped_outcome"].notna()], level))
+
+
+def leak_rates_by_concept(pairs: pd.DataFrame) -> pd.DataFrame:
+    """Return Leak-Rates against the control without the clause by ``concept_group`` and ``concept``."""
+    keys = [*KEYS, "concept_group", "concept"]
+    return _table(_without(pairs), keys, ["n_pairs", "leak_rate"], _count_and_rate)
+
+
+def leak_rates_by_template(pairs: pd.DataFrame) -> pd.DataFrame:
+    """Return Leak-Rates by ``template_id`` with the number of distinct texts of the template's test prompts.
+
+    A model that answers the same whatever the prompt says has one distinct text. Pairs without template are left out.
+    """
+    rows = _without(pairs)
+    return _table(
+        rows[rows["template_id"].notna()],
+        [*KEYS, "template_id"],
+        ["n_pairs", "leak_rate", "distinct_texts"],
+        lambda rows: (*_count_and_rate(rows), rows["text_test"].nunique()),
+    )
+
+
+def estimators(pairs: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
+    """Return the Leak-Rate by two estimators of the same expectation, for each kind of control.
+
+    ``position_wise`` compares a test's sample with the control's sample of the same number, ``all_pairs`` with each of
+    the control's samples: nothing ties samples of the same number, so the second has a little less noise.
+    """
+
+    def both(rows: pd.DataFrame) -> tuple[float, ...]:
+        found = (_interval(rows, 100 * rows[name], level) for name in ("outcome", "outcome_all_pairs"))
+        return tuple(value for interval in found for value in interval[:3])
+
+    return _table(pairs, [*KEYS, "control_kind"], ESTIMATORS, both)
+
+
+def by_category(pairs: pd.DataFrame, keys: Sequence[str]) -> DataFrameGroupBy[Any, Any]:
+    """Group pairs by ``keys``, in order of first appearance, after adding the pooled category ``all``.
+
+    Raises:
+        InputError: a category is called ``all`` itself.
+    """
+    if (pairs["category"] == POOLED).any():
+        raise InputError(
+            f"category: got {POOLED!r}, which is the name of all categories pooled; allowed: another name."
+        )
+    rows = pd.concat([pairs[pairs["category"].notna()], pairs.assign(category=POOLED)], ignore_index=True)
+    order = {key: list(pairs[key].dropna().unique()) + [POOLED] * (key == "category") for key in keys}
+    ordered = {key: rows[key].astype(pd.CategoricalDtype(order[key])) for key in keys}
+    return rows.assign(**ordered).groupby(list(keys), observed=True, sort=True, dropna=False)
+
+
+def _table(
+    pairs: pd.DataFrame,
+    keys: Sequence[str],
+    names: Sequence[str],
+    summary: Callable[[pd.DataFrame], tuple[float, ...]],
+) -> pd.DataFrame:
+    """Return one row a group: its keys and what ``summary`` makes of its pairs."""
+    rows = [(*key, *summary(group)) for key, group in by_category(pairs, keys)]
+    return pd.DataFrame(rows, columns=[*keys, *names]).round(ROUNDING)
+
+
+def _without(pairs: pd.DataFrame) -> pd.DataFrame:
+    return pairs[pairs["control_kind"] == "without"]
+
+
+def _interval(rows: pd.DataFrame, values: pd.Series, level: float, lowest: float = 0.0) -> ClusterInterval:
+    return cluster_interval(values.to_numpy(), rows["cluster"].to_numpy(), level, bounds=(lowest, 100.0))
+
+
+def _rates(rows: pd.DataFrame, level: float) -> tuple[float, ...]:
+    rate = _interval(rows, 100 * rows["outcome"], level)
+    repeats = rows["repetition"].astype(bool)
+    return (
+        rows["prompt_id"].nunique(),
+        rate.n,
+        rate.mean,
+        rate.low,
+        rate.high,
+        100 * float(rows.loc[~repeats, "outcome"].mean()),
+        100 * float(repeats.mean()),
+        100 * float((rows["outcome"] == 0.5).mean()),
+    )
+
+
+def _specific(rows: pd.DataFrame, level: float) -> tuple[float, ...]:
+    difference = _interval(rows, 100 * (rows["outcome"] - rows["swapped_outcome"]), level, lowest=-100.0)
+    rates = 100 * rows[["outcome", "swapped_outcome"]].mean()
+    return (rates["outcome"], rates["swapped_outcome"], difference.mean, difference.low, difference.high)
+
+
+def _count_and_rate(rows: pd.DataFrame) -> tuple[int, float]:
+    return len(rows), 100 * float(rows["outcome"].mean())

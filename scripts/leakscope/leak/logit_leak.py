@@ -1,0 +1,96 @@
+"""The logit leak: how far a concept shifts the probability of its associates, exactly, without sampling.
+
+For a test prompt t with control c, and A the candidates of the slot that belong to the concept's group,
+
+    shift = P(A | t) − P(A | c),    log-odds shift = logit P(A | t) − logit P(A | c),
+
+each P over whole candidates (all their tokens, end included), renormalised over the slot's lexicon.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from scipy.special import logsumexp
+
+from leakscope.statistics.intervals import cluster_interval
+
+ROUNDING = 6
+COLUMNS = [
+    "model",
+    "prompt_set",
+    "category",
+    "n_prompts",
+    "probability_test",
+    "probability_control",
+    "probability_shift",
+    "ci_low",
+    "ci_high",
+    "log_odds_shift",
+    "log_odds_ci_low",
+    "log_odds_ci_high",
+]
+
+
+def prompt_shifts(prompts: pd.DataFrame, candidates: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
+    """Return one row a model and test prompt: probabilities (0 to 1) of the associates, and both log-odds in nats.
+
+    Args:
+        prompts: the prompts table of one set.
+        candidates: ``slot, candidate, concept_group``.
+        scores: ``model, prompt_id, candidate, logprob`` (nats), any number of models.
+
+    Test prompts without control, slot or associate in the slot are left out.
+    """
+    tests = prompts[prompts["control_id"].notna() & prompts["slot"].notna()]
+    columns = ["prompt_set", "prompt_id", "control_id", "category", "template_id", "slot", "concept_group"]
+    pairs = tests[columns].rename(columns={"concept_group": "group"}).merge(candidates, on="slot")
+    pairs["associate"] = pairs["concept_group"] == pairs["group"]
+    logprob = scores[["model", "prompt_id", "candidate", "logprob"]]
+    joined = pairs.merge(logprob, on=["prompt_id", "candidate"]).merge(
+        logprob.rename(columns={"prompt_id": "control_id"}),
+        on=["model", "control_id", "candidate"],
+        suffixes=("_test", "_control"),
+    )
+    rows = []
+    for (model, prompt_id), group in joined.groupby(["model", "prompt_id"], sort=False):
+        associate = group["associate"].to_numpy()
+        if not associate.any() or associate.all():
+            continue
+        log_odds = [_log_odds(group[column].to_numpy(), associate) for column in ("logprob_test", "logprob_control")]
+        first = group.iloc[0]
+        cluster = first["template_id"] if pd.notna(first["template_id"]) else first["control_id"]
+        rows.append((model, first["prompt_set"], first["category"], cluster, prompt_id, *log_odds))
+    names = ["model", "prompt_set", "category", "cluster", "prompt_id", "log_odds_test", "log_odds_control"]
+    table = pd.DataFrame(rows, columns=names)
+    for kind in ("test", "control"):
+        table[f"probability_{kind}"] = 1 / (1 + np.exp(-table[f"log_odds_{kind}"].astype(float)))
+    return table
+
+
+def logit_leak(shifts: pd.DataFrame, level: float) -> pd.DataFrame:
+    """Return the mean shift by model, prompt set and category (and ``all``) with cluster-robust intervals.
+
+    Probabilities are between 0 and 1, log-odds in nats.
+    """
+    pooled = pd.concat([shifts[shifts["category"].notna()], shifts.assign(category="all")])
+    rows = [
+        (*keys, *_summary(group, level))
+        for keys, group in pooled.groupby(["model", "prompt_set", "category"], sort=False)
+    ]
+    return pd.DataFrame(rows, columns=COLUMNS).round(ROUNDING)
+
+
+def _summary(group: pd.DataFrame, level: float) -> tuple[float, ...]:
+    probability = group["probability_test"] - group["probability_control"]
+    log_odds = group["log_odds_test"] - group["log_odds_control"]
+    clusters = group["cluster"].to_numpy()
+    shift = cluster_interval(probability.to_numpy(), clusters, level, bounds=(-1.0, 1.0))
+    odds = cluster_interval(log_odds.to_numpy(), clusters, level, bounds=(-np.inf, np.inf))
+    means = group[["probability_test", "probability_control"]].mean()
+    return (len(group), *means, shift.mean, shift.low, shift.high, odds.mean, odds.low, odds.high)
+
+
+def _log_odds(logprob: np.ndarray, associate: np.ndarray) -> float:
+    """log Σ_A p − log Σ_not A p, in log space, so that neither side can round to 0 or 1."""
+    return float(logsumexp(logprob[associate]) - logsumexp(logprob[~associate]))

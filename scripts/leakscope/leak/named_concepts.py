@@ -1,0 +1,77 @@
+"""Which concept a text names, counted by the concept that the prompt mentioned."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import pandas as pd
+
+from leakscope.leak.pairs import CONTROLS
+from leakscope.similarity.concepts import whole_words
+
+POOLED = "all"
+MATRIX_COLUMNS = ["model", "prompt_set", "category", "concept_group", "generated_group", "n", "share"]
+
+
+def concept_matrix(prompts: pd.DataFrame, candidates: pd.DataFrame, generations: pd.DataFrame) -> pd.DataFrame:
+    """Count which concept group the texts name, by model, category and concept group of the test prompt.
+
+    The words looked for are the candidates of the prompt's slot, without their article; in a set without slots, the
+    concept groups of the prompt's category.
+
+    Args:
+        prompts: the prompts table of one set.
+        candidates: ``slot, candidate, concept_group``.
+        generations: of the same set, all models.
+
+    Returns:
+        Columns ``MATRIX_COLUMNS``: ``generated_group`` is a group, ``several`` or ``none``; ``share`` in percent of the
+        texts of that model, category and concept group. Combinations that do not occur have no row.
+    """
+    tests = prompts[prompts[list(CONTROLS.values())].notna().any(axis=1)]
+    if tests["slot"].notna().any():
+        tests = tests[tests["slot"].notna()].assign(words=lambda t: t["slot"])
+        vocabulary = candidates.rename(columns={"slot": "words"})
+    else:
+        tests = tests.assign(words=tests["category"].fillna(POOLED))
+        vocabulary = tests[["words", "concept_group"]].assign(candidate=tests["concept_group"]).dropna()
+    tests = tests.assign(category=tests["category"].fillna(POOLED))
+    columns = ["prompt_id", "category", "concept_group", "words"]
+    rows = generations[["model", "prompt_set", "prompt_id", "text"]].merge(tests[columns], on="prompt_id")
+    if rows.empty:
+        return pd.DataFrame(columns=MATRIX_COLUMNS)
+    named = [
+        part.assign(generated_group=_named_groups(part["text"], vocabulary[vocabulary["words"] == words]))
+        for words, part in rows[["words", "text"]].drop_duplicates().groupby("words", sort=False)
+    ]
+    rows = rows.merge(pd.concat(named), on=["words", "text"])
+    return _shares(rows, [*tests["concept_group"].dropna().unique()])
+
+
+def _named_groups(texts: pd.Series, vocabulary: pd.DataFrame) -> list[str]:
+    """Return which group each text names: one of the vocabulary's, ``several`` or ``none``."""
+    groups_of: dict[str, set[str]] = {}
+    for candidate, group in zip(vocabulary["candidate"], vocabulary["concept_group"], strict=True):
+        groups_of.setdefault(re.sub(r"^(?:an?|the)\s+", "", candidate.casefold()), set()).add(group)
+    pattern = re.compile(whole_words(groups_of) if groups_of else r"(?!)")
+    found = (set().union(*(groups_of[word] for word in pattern.findall(text.casefold()))) for text in texts)
+    return [next(iter(groups)) if len(groups) == 1 else ("several" if groups else "none") for groups in found]
+
+
+def _shares(rows: pd.DataFrame, groups: Sequence[str]) -> pd.DataFrame:
+    """Count rows by concept group and generated group; groups in the prompts' order, ``several`` and ``none`` last."""
+    last = ["several", "none"]
+    rest = [group for group in rows["generated_group"].unique() if group not in groups and group not in last]
+    order = {
+        "model": [*rows["model"].unique()],
+        "category": [*rows["category"].unique()],
+        "concept_group": [*groups],
+        "generated_group": [*groups, *rest, *last],
+    }
+    rows = rows.assign(**{name: rows[name].astype(pd.CategoricalDtype(values)) for name, values in order.items()})
+    keys = MATRIX_COLUMNS[:4]
+    table = rows.groupby([*keys, "generated_group"], observed=True).size().rename("n").reset_index()
+    table[list(order)] = table[list(order)].astype(str)
+    table["share"] = (100 * table["n"] / table.groupby(keys)["n"].transform("sum")).round(6)
+    return table[MATRIX_COLUMNS]

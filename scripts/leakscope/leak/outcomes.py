@@ -1,0 +1,210 @@
+"""Is the test's text closer to the concept than its control's? One row a pair.
+
+For a test prompt, sample k, with similarities of the test's and the control's text to the concept, both rounded:
+
+    outcome = 1 if s_test > s_control, 0.5 if equal, 0 if smaller
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from leakscope.errors import InputError
+from leakscope.leak.pairs import category_rows, tested_rows
+from leakscope.similarity.concepts import contains_concept
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.intp]
+
+CELLS = 4_000_000  # of a block of concepts × pairs: 32 MB
+
+PAIR_COLUMNS = [
+    "model",
+    "prompt_set",
+    "scorer",
+    "category",
+    "template_id",
+    "cluster",
+    "concept",
+    "concept_group",
+    "prompt_id",
+    "control_id",
+    "control_kind",
+    "sample",
+    "text_test",
+    "text_control",
+    "similarity_test",
+    "similarity_control",
+    "outcome",
+    "outcome_all_pairs",
+    "swapped_outcome",
+    "repetition",
+    "identical",
+]
+
+
+def compare_pairs(
+    prompts: pd.DataFrame, generations: pd.DataFrame, similarity: pd.DataFrame, scorer: str, decimals: int = 3
+) -> pd.DataFrame:
+    """Return one row a model, test prompt, kind of control and sample: what is compared, and who wins.
+
+    The test's sample k is paired with the control's sample k. ``outcome_all_pairs`` is the mean over all samples of
+    the control; ``swapped_outcome`` the mean over the other concepts of the category, those of another group, scored
+    with the same two texts (NaN where there is none). Prompts without control are left out.
+
+    Args:
+        prompts: the prompts table of one set.
+        generations: ``model, prompt_set, prompt_id, sample, text`` of all models on that set.
+        similarity: ``concept, text, similarity`` (unrounded), at least the pairs of ``list_pairs``.
+        scorer: its name, stored.
+        decimals: to which similarities are rounded before they are compared.
+
+    Returns:
+        Columns ``PAIR_COLUMNS``; no rows without generations or test prompts.
+
+    Raises:
+        InputError: a text, or a similarity, is missing; a text is there twice; test and control differ in samples.
+
+    Source: outcome and rounding, Smilga 2025 (arXiv 2501.06638) and its notebook.
+    """
+    rows = _pair_texts(tested_rows(prompts), generations)
+    empty = np.full(len(rows), np.nan)
+    scored = {name: empty.copy() for name in ("test", "control", "outcome", "all_pairs", "swapped")}
+    for index in category_rows(rows):
+        part = rows.iloc[index]
+        concepts = part[["concept", "concept_group"]].drop_duplicates()
+        texts = pd.Index(pd.concat([part["text_test"], part["text_control"]]).unique())
+        matrix = np.round(_similarity_matrix(similarity, concepts["concept"].to_list(), texts, scorer), decimals)
+        own = pd.MultiIndex.from_frame(concepts).get_indexer(pd.MultiIndex.from_frame(part[concepts.columns.to_list()]))
+        test, control = texts.get_indexer(part["text_test"]), texts.get_indexer(part["text_control"])
+        scored["test"][index], scored["control"][index] = matrix[own, test], matrix[own, control]
+        scored["swapped"][index] = _swapped(matrix, concepts["concept_group"], own, test, control)
+    scored["outcome"] = _win(scored["test"], scored["control"])
+    scored["all_pairs"] = _all_pairs(rows, scored["test"], scored["control"])
+    return rows.assign(
+        scorer=scorer,
+        similarity_test=scored["test"],
+        similarity_control=scored["control"],
+        outcome=scored["outcome"],
+        outcome_all_pairs=scored["all_pairs"],
+        swapped_outcome=scored["swapped"],
+        repetition=_repetition(rows),
+        identical=(rows["text_test"] == rows["text_control"]).astype(bool),
+    )[PAIR_COLUMNS]
+
+
+def _pair_texts(tests: pd.DataFrame, generations: pd.DataFrame) -> pd.DataFrame:
+    """Return tests × models × samples with both texts, ordered so that a prompt's samples follow each other."""
+    keys = ["model", "prompt_id", "sample"]
+    texts = generations[keys + ["text"]]
+    twice = texts[texts.duplicated(keys)]
+    if len(twice):
+        model, prompt_id, sample, _ = twice.iloc[0]
+        raise InputError(f"generations of {model}: prompt {prompt_id!r} has sample {sample} twice; allowed: once.")
+    fields = [column for column in PAIR_COLUMNS if column in tests]
+    wanted = pd.DataFrame({"model": texts["model"].unique()}).merge(tests[fields], how="cross")
+    wanted["row"] = np.arange(len(wanted))
+    counts = texts.groupby(["model", "prompt_id"]).size()
+    _check_counts(wanted, counts)
+    rows = wanted.merge(texts.rename(columns={"text": "text_test"}), on=["model", "prompt_id"])
+    control = texts.rename(columns={"prompt_id": "control_id", "text": "text_control"})
+    rows = rows.merge(control, on=["model", "control_id", "sample"], how="left", indicator="joined")
+    lost = rows[rows["joined"] != "both"]
+    if len(lost):
+        first = lost.iloc[0]
+        raise InputError(
+            f"generations of {first['model']}: prompt {first['prompt_id']!r} has sample {first['sample']}, its control "
+            f"{first['control_id']!r} has not; allowed: the same samples."
+        )
+    return rows.sort_values(["row", "sample"], ignore_index=True)
+
+
+def _check_counts(wanted: pd.DataFrame, counts: pd.Series) -> None:
+    """Raise for the first model and prompt without text, or with another number of samples than the control has."""
+    number = {
+        name: counts.reindex(pd.MultiIndex.from_frame(wanted[["model", name]])).fillna(0).to_numpy(dtype=int)
+        for name in ("prompt_id", "control_id")
+    }
+    for name, found in number.items():
+        if (found == 0).any():
+            first = wanted.iloc[int((found == 0).argmax())]
+            raise InputError(
+                f"generations of {first['model']}: prompt {first[name]!r} has no sample; allowed: at least one."
+            )
+    differ = number["prompt_id"] != number["control_id"]
+    if differ.any():
+        at = int(differ.argmax())
+        first = wanted.iloc[at]
+        raise InputError(
+            f"generations of {first['model']}: prompt {first['prompt_id']!r} has {number['prompt_id'][at]} samples, "
+            f"its control {first['control_id']!r} has {number['control_id'][at]}; allowed: equal numbers."
+        )
+
+
+def _similarity_matrix(similarity: pd.DataFrame, concepts: Sequence[str], texts: pd.Index, scorer: str) -> Floats:
+    """Return similarities, (concepts, texts), unrounded."""
+    names = pd.Index(concepts).unique()
+    at, text = names.get_indexer(pd.Index(similarity["concept"])), texts.get_indexer(pd.Index(similarity["text"]))
+    known = (at >= 0) & (text >= 0)
+    matrix = np.full((len(names), len(texts)), np.nan)
+    matrix[at[known], text[known]] = similarity["similarity"].to_numpy(dtype=float)[known]
+    if np.isnan(matrix).any():
+        row, column = np.argwhere(np.isnan(matrix))[0]
+        raise InputError(
+            f"similarity by {scorer}: none for concept {names[row]!r} and text {texts[column]!r}; allowed: a number."
+        )
+    return matrix[names.get_indexer(pd.Index(concepts))]
+
+
+def _win(test: Floats, control: Floats) -> Floats:
+    """Return 1 where the test's similarity is larger, 0.5 where equal, 0 where smaller."""
+    outcome: Floats = np.sign(test - control) / 2 + 0.5
+    return outcome
+
+
+def _swapped(matrix: Floats, groups: pd.Series, own: Integers, test: Integers, control: Integers) -> Floats:
+    """Return each pair's mean outcome over the concepts of other groups, (pairs,); NaN where there are none.
+
+    Sums over all concepts less those over the own group, in blocks of pairs: no pair is looked at twice.
+    """
+    group, names = pd.factorize(groups, use_na_sentinel=False)
+    member = (np.arange(len(names))[:, None] == group).astype(float)
+    others = len(group) - member.sum(1)
+    result = np.full(len(own), np.nan)
+    step = max(1, CELLS // len(group))
+    for start in range(0, len(own), step):
+        block = slice(start, start + step)
+        sums = member @ _win(matrix[:, test[block]], matrix[:, control[block]])
+        mine = group[own[block]]
+        total = sums.sum(0) - sums[mine, np.arange(len(mine))]
+        result[block] = np.divide(total, others[mine], out=np.full(len(mine), np.nan), where=others[mine] > 0)
+    return result
+
+
+def _all_pairs(rows: pd.DataFrame, test: Floats, control: Floats) -> Floats:
+    """Return each test text's mean outcome against all samples of its control."""
+    start = np.flatnonzero(~rows["row"].duplicated().to_numpy())
+    size = np.diff(np.append(start, len(rows)))
+    first, n = np.repeat(start, size), np.repeat(size, size)
+    place = np.arange(len(rows)) - first
+    total = np.zeros(len(rows))
+    for shift in range(size.max(initial=0)):
+        inside = shift < n
+        other = (first + (place + shift) % n)[inside]
+        total[inside] += _win(test[inside], control[other])
+    mean: Floats = total / n
+    return mean
+
+
+def _repetition(rows: pd.DataFrame) -> NDArray[np.bool_]:
+    """Return whether either text contains the concept; each distinct text is searched once by concept."""
+    result = np.zeros(len(rows), dtype=bool)
+    for side in ("text_test", "text_control"):
+        codes, pairs = pd.factorize(pd.MultiIndex.from_frame(rows[["concept", side]]))
+        found = np.array([contains_concept(text, concept) for concept, text in pairs], dtype=bool)
+        result |= found[codes]
+    return result

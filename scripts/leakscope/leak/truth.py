@@ -1,0 +1,296 @@
+"""The exact Leak-Rate that a grammar implies, and the one that an organism's own probabilities imply.
+
+No sampling: for two independent texts with known laws over a finite set of candidates, the probability that the test's
+is more similar to the concept than the control's is a finite sum.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from leakscope.organisms.leak_grammar import Grammar
+
+ROUNDING = 6
+KEYS = ["model", "prompt_set", "scorer", "category"]
+
+
+def sampled_law(probabilities: Sequence[float], tokens: Sequence[Sequence[int]], temperature: float) -> np.ndarray:
+    """Return the law of whole candidates when each *token* is drawn at a temperature, shape (candidates,).
+
+    Temperature acts on tokens, not on words: at every node of the trie of the tokenised candidates the conditional
+    q over its branches becomes q^(1/T) / Σ q^(1/T), and a candidate's probability is the product along its path. At
+    temperature 0 the most probable branch takes all; equal ones share.
+
+    Args:
+        probabilities: of each candidate, (candidates,), summing to 1.
+        tokens: each candidate's ids, end included, so that no candidate is another's prefix.
+        temperature: of sampling, at least 0.
+    """
+    law = np.zeros(len(probabilities))
+    _descend(np.arange(len(law)), 0, 1.0, np.asarray(probabilities, dtype=float), tokens, temperature, law)
+    return law
+
+
+def _descend(
+    members: np.ndarray,
+    depth: int,
+    mass: float,
+    probabilities: np.ndarray,
+    tokens: Sequence[Sequence[int]],
+    temperature: float,
+    law: np.ndarray,
+) -> None:
+    """Share ``mass`` among the candidates ``members``, which agree on their first ``depth`` tokens."""
+    if mass == 0:
+        return
+    if len(members) == 1:
+        law[members[0]] = mass
+        return
+    branches: dict[int, list[int]] = {}
+    for member in members:
+        branches.setdefault(tokens[member][depth], []).append(member)
+    shares = temper(np.array([probabilities[branch].sum() for branch in branches.values()]), temperature)
+    for branch, share in zip(branches.values(), shares, strict=True):
+        _descend(np.array(branch), depth + 1, mass * share, probabilities, tokens, temperature, law)
+
+
+def temper(weights: np.ndarray, temperature: float) -> np.ndarray:
+    """Return weights^(1/T) normalised; at temperature 0 the largest share all."""
+    if temperature == 0:
+        weights = np.isclose(weights, weights.max(), rtol=1e-9).astype(float)
+        temperature = 1.0
+    scaled = (weights / weights.max()) ** (1 / temperature)
+    tempered: np.ndarray = scaled / scaled.sum()
+    return tempered
+
+
+def expected_outcome(law_test: np.ndarray, law_control: np.ndarray, similarity: np.ndarray, decimals: int) -> float:
+    """Return P(s_t > s_c) + P(s_t = s_c) / 2 for independent texts with these laws over the same candidates.
+
+    Args:
+        law_test: (candidates,).
+        law_control: (candidates,).
+        similarity: of each candidate's text to the concept, (candidates,).
+        decimals: similarities are rounded before they are compared, as measured ones are.
+    """
+    rounded = np.round(similarity, decimals)
+    wins = np.sign(rounded[:, None] - rounded[None, :]) / 2 + 0.5
+    return float(law_test @ wins @ law_control)
+
+
+def expected_outcomes(
+    prompts: pd.DataFrame,
+    laws: Mapping[str, Mapping[str, float]],
+    similarity: Mapping[tuple[str, str], float],
+    decimals: int,
+) -> pd.Series:
+    """Return each test prompt's expected outcome against its control without the clause, indexed by prompt_id.
+
+    Prompts whose law, or whose control's law, is not known are left out.
+
+    Args:
+        prompts: the prompts table.
+        laws: prompt_id → {candidate: probability}.
+        similarity: (concept, text) → similarity; a candidate's text is the candidate and a full stop.
+        decimals: as in ``expected_outcome``.
+    """
+    outcomes = {}
+    tests = prompts.loc[prompts["control_id"].notna(), ["prompt_id", "control_id", "concept"]].astype(str)
+    for prompt_id, control_id, concept in zip(*(tests[column] for column in tests), strict=True):
+        if prompt_id not in laws or control_id not in laws:
+            continue
+        test, control = laws[prompt_id], laws[control_id]
+        if list(test) != list(control):
+            raise ValueError(f"prompt {prompt_id!r} and its control have different slots")
+        scores = np.array([similarity[concept, f"{candidate}."] for candidate in test])
+        outcomes[prompt_id] = expected_outcome(
+            np.array(list(test.values())), np.array(list(control.values())), scores, decimals
+        )
+    return pd.Series(outcomes, dtype=float, name="expected_outcome")
+
+
+def expected_by_prompt(
+    grammars: Mapping[str, Grammar],
+    temperatures: Mapping[str, float],
+    max_new_tokens: Mapping[str, int],
+    prompts: pd.DataFrame,
+    scores: pd.DataFrame,
+    similarities: Mapping[str, pd.DataFrame],
+    *,
+    decimals: int,
+) -> pd.DataFrame:
+    """Return every organism's expected outcome of every test prompt, by scorer.
+
+    Args:
+        grammars: organism → the grammar it was trained on.
+        temperatures: organism → temperature of sampling.
+        max_new_tokens: organism → longest text; prompts with a longer candidate have no exact law here.
+        prompts: the prompts tables of all sets.
+        scores: the candidate scores of all organisms and sets.
+        similarities: scorer → ``concept, text, similarity``.
+        decimals: as in ``expected_outcome``.
+
+    Returns:
+        ``model, prompt_set, scorer, category, prompt_id, split`` (seen, held_out, or null where the grammar does not
+        know the prompt), ``lexicon_mass, grammar, organism``.
+    """
+    lookups = {
+        scorer: dict(zip(zip(table["concept"], table["text"], strict=True), table["similarity"], strict=True))
+        for scorer, table in similarities.items()
+    }
+    frames = []
+    for keys, rows in scores.groupby(["model", "prompt_set"], sort=False):
+        model, prompt_set = map(str, keys)
+        rows = written_whole(rows, max_new_tokens[model])
+        own = prompts[prompts["prompt_set"] == prompt_set]
+        known = grammar_laws(grammars[model], own.set_index("prompt_id"), rows, temperatures[model])
+        learnt = organism_laws(rows)
+        base = own.set_index("prompt_id")[["prompt_set", "category", "prompt"]].assign(
+            model=model,
+            split=splits(grammars[model], own),
+            lexicon_mass=lexicon_mass(rows),
+        )
+        for scorer, similarity in lookups.items():
+            frames.append(
+                base.assign(
+                    scorer=scorer,
+                    grammar=expected_outcomes(own, known, similarity, decimals),
+                    organism=expected_outcomes(own, learnt, similarity, decimals),
+                ).loc[own.loc[own["control_id"].notna(), "prompt_id"]]
+            )
+    columns = [*KEYS, "prompt_id", "split", "lexicon_mass", "grammar", "organism"]
+    return pd.concat(frames).reset_index(names="prompt_id")[columns]
+
+
+def splits(grammar: Grammar, prompts: pd.DataFrame) -> pd.Series:
+    """Return by prompt_id whether a prompt may stand in the corpus (``seen``) or was withheld (``held_out``)."""
+    stands = grammar.contexts.drop_duplicates("context").set_index("context")["in_corpus"]
+    split = prompts.set_index("prompt_id")["prompt"].map(stands.map({"yes": "seen", "no": "held_out"}))
+    return split.rename("split")
+
+
+def true_rates_by_split(expected: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
+    """Return measured and exact rates (percent) apart for seen and held-out combinations of template and filler.
+
+    Seen is memory; held-out is the association carried over to a sentence that the corpus never held.
+
+    Returns:
+        ``model, prompt_set, scorer, category, split, n_prompts, lexicon_mass, leak_rate, true_rate_grammar,
+        true_rate_organism``; lexicon_mass is the mean probability (0 to 1) that a sample is a candidate at all.
+    """
+    without = pairs[pairs["control_kind"] == "without"]
+    keys = ["model", "prompt_set", "scorer", "prompt_id"]
+    measured = without.groupby(keys, sort=False)["outcome"].mean().reset_index()
+    joined = expected[expected["split"].notna()].merge(measured, on=keys)
+    pooled = pd.concat([joined[joined["category"].notna()], joined.assign(category="all")])
+    table = (
+        pooled.groupby([*KEYS, "split"], sort=False)
+        .agg(
+            n_prompts=("prompt_id", "size"),
+            lexicon_mass=("lexicon_mass", "mean"),
+            leak_rate=("outcome", "mean"),
+            true_rate_grammar=("grammar", "mean"),
+            true_rate_organism=("organism", "mean"),
+        )
+        .reset_index()
+    )
+    rates = ["leak_rate", "true_rate_grammar", "true_rate_organism"]
+    return table.assign(**{rate: 100 * table[rate] for rate in rates}).round(ROUNDING)
+
+
+def organisms_table(organisms: Mapping[str, Mapping[str, Any]], records: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """Return what each organism learnt of its corpus, one row each; nats per document.
+
+    Args:
+        organisms: model → ``size, strength``.
+        records: the training records, in the same order.
+    """
+    rows = [
+        {
+            "model": model,
+            "size": entry["size"],
+            "n_parameters": record["n_parameters"],
+            "strength": entry["strength"],
+            "heldout_loss_nats": record["heldout_loss_nats"],
+            "corpus_entropy_nats": record["corpus_entropy_nats"],
+            "excess_nats": record["heldout_loss_nats"] - record["corpus_entropy_nats"],
+        }
+        for (model, entry), record in zip(organisms.items(), records, strict=True)
+    ]
+    return pd.DataFrame(rows).round(ROUNDING)
+
+
+def true_rates(expected: pd.DataFrame) -> pd.DataFrame:
+    """Return the exact Leak-Rate in percent by category and pooled (``all``).
+
+    Args:
+        expected: one row a prompt: ``model, prompt_set, scorer, category, grammar, organism`` (expected outcomes).
+
+    Returns:
+        ``model, prompt_set, scorer, category, true_rate_grammar, true_rate_organism``; NaN for a cell with
+        a prompt whose expected outcome is not known.
+    """
+    pooled = expected.assign(category="all")
+    rows = pd.concat([expected[expected["category"].notna()], pooled])
+    # A rate of some of the prompts is not the rate of the cell that was measured.
+    means = 100 * rows.groupby(KEYS, sort=False)[["grammar", "organism"]].mean(skipna=False)
+    return (
+        means.round(ROUNDING)
+        .reset_index()
+        .rename(columns={"grammar": "true_rate_grammar", "organism": "true_rate_organism"})
+    )
+
+
+def grammar_laws(
+    grammar: Grammar, prompts: pd.DataFrame, scores: pd.DataFrame, temperature: float
+) -> dict[str, dict[str, float]]:
+    """Return prompt_id → {candidate: probability of being sampled} for prompts that are contexts of the grammar.
+
+    Args:
+        grammar: of the strength the organism was trained at.
+        prompts: the prompts table of one set, indexed by prompt_id.
+        scores: one model's ``prompt_id, candidate, tokens``: how its tokenizer splits each candidate.
+        temperature: of sampling.
+    """
+    contexts = grammar.contexts.drop_duplicates("context")
+    known = dict(zip(contexts["context"], zip(contexts["slot"], contexts["concept_group"], strict=True), strict=True))
+    text_of = prompts["prompt"].to_dict()
+    laws = {}
+    for prompt_id, rows in scores.groupby("prompt_id", sort=False):
+        if text_of[prompt_id] not in known:
+            continue
+        slot, group = known[text_of[prompt_id]]
+        law = grammar.continuation_law(slot, group or None)
+        if set(law.index) != set(rows["candidate"]):
+            continue
+        sampled = sampled_law(law[rows["candidate"]].tolist(), rows["tokens"].tolist(), temperature)
+        laws[str(prompt_id)] = dict(zip(rows["candidate"], sampled.tolist(), strict=True))
+    return laws
+
+
+def organism_laws(scores: pd.DataFrame) -> dict[str, dict[str, float]]:
+    """Return prompt_id → {candidate: probability of being sampled, given that a candidate is}."""
+    laws = {}
+    for prompt_id, rows in scores.groupby("prompt_id", sort=False):
+        mass = np.exp(rows["logprob_sampled"].to_numpy(dtype=float))
+        laws[str(prompt_id)] = dict(zip(rows["candidate"], (mass / mass.sum()).tolist(), strict=True))
+    return laws
+
+
+def written_whole(scores: pd.DataFrame, max_new_tokens: int) -> pd.DataFrame:
+    """Return the scores of prompts whose candidates are all written as they stand: neither cut short nor in two.
+
+    A sample ends after ``max_new_tokens`` tokens, and at its first full stop, exclamation or question mark.
+    """
+    whole = (scores["tokens"].map(len) <= max_new_tokens) & ~scores["candidate"].str.contains("[.!?]")
+    return scores[whole.groupby([scores["model"], scores["prompt_set"], scores["prompt_id"]]).transform("all")]
+
+
+def lexicon_mass(scores: pd.DataFrame) -> pd.Series:
+    """Return, by prompt_id, the probability that a sample is one of the slot's candidates at all."""
+    mass: pd.Series = np.exp(scores["logprob_sampled"]).groupby(scores["prompt_id"], sort=False).sum()
+    return mass

@@ -1,0 +1,1 @@
+"""Language models: opened, checked, prompted, read and left to write."""

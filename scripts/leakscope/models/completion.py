@@ -1,0 +1,98 @@
+"""From a table of prompts and a model to a table of texts.
+
+What the store has is taken from it; the weights are loaded only if something is missing.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from leakscope.jobs.progress import progress
+from leakscope.jobs.sharding import WHOLE, Shard, longest_first
+from leakscope.models.endings import Limits, end_tokens
+from leakscope.models.opening import LanguageModel, resolve_decoding
+from leakscope.models.prompting import Completed, Prompting, ids_digest, read_prompts
+from leakscope.models.sampling import Decoding
+from leakscope.storage.fingerprints import text_fingerprint
+from leakscope.storage.store import Key, recall
+
+logger = logging.getLogger(__name__)
+
+
+def complete_prompts(
+    model: LanguageModel, prompts: pd.DataFrame, name: str, prompting: Prompting, shard: Shard = WHOLE
+) -> Completed:
+    """Return ``model, prompt_set, prompt_id, sample, text``, ``settings["samples"]`` rows a prompt in prompt order.
+
+    Args:
+        model: what writes.
+        prompts: the prompts table of one set.
+        name: the model's name in the study.
+        prompting: how.
+        shard: of which prompts.
+
+    Raises:
+        InputError: a prompt and its new tokens do not fit the model's context, or the model gives no numbers.
+    """
+    settings = prompting.settings
+    rendered, ids = read_prompts(model, prompts["prompt"], prompting)
+    mine = shard.take(longest_first(dict(zip(rendered, ids, strict=True))), settings["batch_size"])
+    places = [place for place, text in enumerate(rendered) if text in mine]
+    prompts, rendered, ids = prompts.iloc[places], [rendered[i] for i in places], [ids[i] for i in places]
+    decoding = resolve_decoding(settings, model.generation_config)
+    ends = end_tokens(model.generation_config, model.tokenizer)
+    limits = Limits(settings["max_new_tokens"], settings["stop"] == "sentence", ends)
+    logger.info("decoding with %s", decoding)
+    fingerprint = text_fingerprint(
+        model.identity, decoding._asdict(), limits._asdict(), seed=settings["seed"], chat=prompting.chat
+    )
+
+    def write(missing: list[Key]) -> Iterator[dict[Key, str]]:
+        return _write(model, missing, dict(zip(rendered, ids, strict=True)), decoding, limits, name, settings)
+
+    samples = range(settings["samples"])
+    # The tokens are in the key, too: another version of the tokenizers' library may read the same text otherwise.
+    keys: list[Key] = [
+        (text, digest, sample)
+        for text, digest in zip(rendered, map(ids_digest, ids), strict=True)
+        for sample in samples
+    ]
+    texts = recall(prompting.open_store(fingerprint), keys, write)
+    table = pd.DataFrame(
+        {
+            "model": name,
+            "prompt_set": prompts["prompt_set"].repeat(len(samples)).to_numpy(),
+            "prompt_id": prompts["prompt_id"].repeat(len(samples)).to_numpy(),
+            "sample": np.tile(np.arange(len(samples)), len(prompts)),
+            "text": [texts.values[key] for key in keys],
+        }
+    )
+    return Completed(table, texts.summary(len(keys)))
+
+
+def _write(
+    model: LanguageModel,
+    missing: list[Key],
+    ids: Mapping[str, list[int]],
+    decoding: Decoding,
+    limits: Limits,
+    name: str,
+    settings: Mapping[str, Any],
+) -> Iterator[dict[Key, str]]:
+    """Yield the missing texts, a batch at a time."""
+    from leakscope.models.generation import Request, generate, plan_batches
+
+    lacking: dict[str, list[int]] = {}
+    for rendered, _, sample in missing:
+        lacking.setdefault(str(rendered), []).append(int(sample))
+    samples = range(settings["samples"])
+    requests = [Request(rendered, prompt, samples) for rendered, prompt in ids.items()]
+    batches = plan_batches(requests, lacking, settings["batch_size"])
+    written = generate(model.model, model.tokenizer, batches, decoding, limits, seed=settings["seed"], name=name)
+    for batch in progress(written, total=len(missing), name=name, unit="text", size=len):
+        yield {(done.rendered, ids_digest(ids[done.rendered]), done.sample): done.text for done in batch}

@@ -1,0 +1,265 @@
+"""The state of a batch of texts being written: prompts read once, then some tokens a row at a time."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import Sequence
+from functools import cached_property
+from os.path import commonprefix
+from typing import Any, NamedTuple, Protocol
+
+import torch
+from transformers import DynamicCache, PreTrainedModel
+from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
+
+from leakscope.jobs.batching import is_out_of_memory
+from leakscope.models.phases import reading_written
+
+logger = logging.getLogger(__name__)
+
+ATTENTION_LAYERS = (DynamicLayer, DynamicSlidingWindowLayer)
+# A shorter beginning is read as fast with the rest as by itself.
+SHORTEST_SHARED = 8
+# How far logits may be from those without a cache, in standard deviations of the logits. Rounding stays far below, and
+# a cache that forgets, a position that shifts or padding that is seen go far beyond.
+TOLERANCE = {torch.float32: 1e-3, torch.float64: 1e-3}
+TOLERANCE_OF_HALF = 0.25
+# What configurations call the number of places that a layer looks back.
+WINDOWS = ("window", "window_size", "chunk_size")
+
+
+class DecodingState(Protocol):
+    """Rows that share a batch. ``context`` holds the ids so far, (rows, length); see ``pad_with_own``."""
+
+    context: torch.Tensor
+
+    def select(self, rows: torch.Tensor) -> None:
+        """Go on with these rows, in this order; a row may be left out or taken several times."""
+
+    def extend(self, tokens: torch.Tensor, lengths: torch.Tensor, *, written: bool = False) -> torch.Tensor:
+        """Read more tokens, (rows, width), of which the first ``lengths[row]`` count.
+
+        Args:
+            tokens: to read.
+            lengths: (rows,).
+            written: whether the model wrote them, or might have: they are no more of what it was given.
+
+        Returns:
+            The logits after each of them, (rows, width, vocabulary); arbitrary past a row's length.
+        """
+
+
+class Reading(NamedTuple):
+    """Prompts that were read: their state, and the logits after each, (prompts, vocabulary)."""
+
+    state: DecodingState
+    logits: torch.Tensor
+
+
+class Reader:
+    """Reads prompts for one model, in the fastest way that leaves its logits as they are.
+
+    Ways, fastest first: a beginning that all prompts share is read once and its cache handed to all; each prompt is
+    read once and its cache handed on; each step reads the whole text again. Which of them a model allows is found out
+    by trying: a few made-up tokens must get the logits that they get without a cache.
+    """
+
+    def __init__(self, model: PreTrainedModel) -> None:
+        self.model = model
+        self.window = _shortest_window(model)
+        self.caches = _agrees(model, _PLAIN_TRIAL, n_shared=0)
+        self.shares = self.caches and _agrees(model, _SHARED_TRIAL, n_shared=SHORTEST_SHARED)
+        if not self.caches:
+            logger.warning("%s: its cache cannot be handed on; each token reads the whole text", type(model).__name__)
+
+    def read(self, prompts: Sequence[list[int]], room: int) -> Reading:
+        """Read every prompt once.
+
+        Args:
+            prompts: token ids, at least one each.
+            room: the number of tokens by which rows may grow.
+        """
+        fits = self.window is None or max(map(len, prompts)) + room <= self.window
+        if not self.caches or not (fits or self.caches_beyond_window):
+            rereading = _RereadingState(self.model, prompts)
+            return Reading(rereading, rereading.read(1)[:, -1])
+        # Windows count places, and a shared beginning has padding after it: only what fits into one may have any.
+        return _read_cached(self.model, prompts, shared_length(prompts) if self.shares and fits else 0)
+
+    @cached_property
+    def caches_beyond_window(self) -> bool:
+        """Whether the cache can be handed on where prompts are longer than an attention window, tried when needed."""
+        assert self.window is not None, "without a window nothing is beyond it"
+        longer = [*_BEGINNING * (self.window // len(_BEGINNING) + 2)]
+        return _agrees(self.model, [longer, longer[3 : self.window + 6]], n_shared=0)
+
+
+def shared_length(prompts: Sequence[list[int]]) -> int:
+    """Return how many first tokens are worth reading once for all; at least one token is left to each prompt."""
+    if len(prompts) < 2:
+        return 0
+    length = min(len(commonprefix(prompts)), min(map(len, prompts)) - 1)
+    return length if length >= SHORTEST_SHARED else 0
+
+
+def pad_with_own(rows: Sequence[list[int]]) -> torch.Tensor:
+    """Left-pad each row with its own first id, (rows, longest).
+
+    What a repetition penalty sees is then the set of the row's own ids, whatever it shares a batch with.
+    """
+    longest = max(map(len, rows))
+    return torch.tensor([[row[0]] * (longest - len(row)) + row for row in rows])
+
+
+def _shortest_window(model: PreTrainedModel) -> int | None:
+    """Return the least number of places that a layer looks back; None if all look back to the beginning."""
+    config = model.config.get_text_config().to_dict()
+    windows = [value for name, value in config.items() if name.endswith(WINDOWS) and type(value) is int and value > 0]
+    return min(windows, default=None)
+
+
+def _read_cached(model: PreTrainedModel, prompts: Sequence[list[int]], n_shared: int) -> Reading:
+    state = _CachedState(model)
+    if n_shared:
+        state.extend_all(torch.tensor([prompts[0][:n_shared]]), torch.ones(1, n_shared, dtype=torch.long))
+        state.select(torch.zeros(len(prompts), dtype=torch.long, device=model.device))
+    rest = [prompt[n_shared:] for prompt in prompts]
+    padded = pad_with_own(rest)
+    padding = padded.shape[1] - torch.tensor([len(row) for row in rest])
+    counted = (torch.arange(padded.shape[1]) >= padding[:, None]).long()
+    logits = state.extend_all(padded, counted)
+    layers = state.cache.layers if isinstance(state.cache, DynamicCache) else [state.cache]
+    if not all(type(layer) in ATTENTION_LAYERS for layer in layers):
+        # States that run through every place, of convolutions for instance, take padding in.
+        raise NotImplementedError("a cache with other than attention layers")
+    return Reading(state, logits)
+
+
+class _CachedState:
+    """Rows with a cache. ``mask`` says which of its places count, (rows, places)."""
+
+    context: torch.Tensor
+    mask: torch.Tensor
+
+    def __init__(self, model: PreTrainedModel) -> None:
+        self.model = model
+        accepted = inspect.signature(model.forward).parameters
+        self.takes_positions = "position_ids" in accepted
+        self.takes_logits_to_keep = "logits_to_keep" in accepted
+        self.cache: Any = None
+
+    def extend_all(self, tokens: torch.Tensor, counted: torch.Tensor) -> torch.Tensor:
+        """Read tokens of which those with ``counted`` 1 count; return the logits after the last, (rows, vocabulary)."""
+        keep = {"logits_to_keep": 1} if self.takes_logits_to_keep else {}
+        return self._forward(tokens.to(self.model.device), counted.to(self.model.device), keep)[:, -1]
+
+    def select(self, rows: torch.Tensor) -> None:
+        if rows.equal(torch.arange(len(self.mask), device=rows.device)):
+            return
+        self.cache.reorder_cache(rows)
+        self.mask, self.context = self.mask[rows], self.context[rows]
+
+    def extend(self, tokens: torch.Tensor, lengths: torch.Tensor, *, written: bool = False) -> torch.Tensor:
+        counted = torch.arange(tokens.shape[1], device=tokens.device) < lengths[:, None]
+        with reading_written(written):
+            return self._forward(tokens, counted.long(), {})
+
+    def _forward(self, tokens: torch.Tensor, counted: torch.Tensor, options: dict[str, Any]) -> torch.Tensor:
+        if self.cache is None:
+            self.context, self.mask = tokens, counted
+        else:
+            options = {**options, "past_key_values": self.cache}
+            self.context, self.mask = torch.cat([self.context, tokens], -1), torch.cat([self.mask, counted], -1)
+        if self.takes_positions:
+            positions = (self.mask.cumsum(-1) - 1).clamp(min=0)
+            options["position_ids"] = positions[:, -tokens.shape[1] :]
+        output = self.model(input_ids=tokens, attention_mask=self.mask, use_cache=True, **options)
+        self.cache = output.past_key_values
+        logits: torch.Tensor = output.logits
+        return logits
+
+
+class _RereadingState:
+    """Rows without a cache: each step reads the whole text, rows of equal length together, so nothing is padded."""
+
+    def __init__(self, model: PreTrainedModel, rows: Sequence[list[int]]) -> None:
+        self.model = model
+        self.rows = [list(row) for row in rows]
+        self.written = [[False] * len(row) for row in rows]
+        self.context = pad_with_own(self.rows).to(model.device)
+
+    def read(self, width: int) -> torch.Tensor:
+        """Return the logits of the last ``width`` positions of every row."""
+        groups: dict[int, list[int]] = {}
+        for row, ids in enumerate(self.rows):
+            groups.setdefault(len(ids), []).append(row)
+        result: torch.Tensor | None = None
+        for group in groups.values():
+            texts = torch.tensor([self.rows[row] for row in group])
+            with reading_written(torch.tensor([self.written[row] for row in group])):
+                last = _read_plainly(self.model, texts, width)
+            if result is None:
+                result = last.new_zeros(len(self.rows), width, last.shape[-1])
+            result[torch.tensor(group, device=last.device)] = last
+        assert result is not None, "a batch has at least one row"
+        return result
+
+    def select(self, rows: torch.Tensor) -> None:
+        self.rows = [list(self.rows[row]) for row in rows.tolist()]
+        self.written = [list(self.written[row]) for row in rows.tolist()]
+        self.context = self.context[rows]
+
+    def extend(self, tokens: torch.Tensor, lengths: torch.Tensor, *, written: bool = False) -> torch.Tensor:
+        # Causal: what stands past a row's length cannot change the logits before it, so it may be read along.
+        for row, of_row, new in zip(self.rows, self.written, tokens.tolist(), strict=True):
+            row += new
+            of_row += [written] * len(new)
+        self.context = torch.cat([self.context, tokens], -1)
+        return self.read(tokens.shape[1])
+
+
+def _read_plainly(model: PreTrainedModel, texts: torch.Tensor, width: int) -> torch.Tensor:
+    """Return the logits after the last tokens of texts of one length, (rows, width, vocabulary)."""
+    texts = texts.to(model.device)
+    keep = {"logits_to_keep": width} if "logits_to_keep" in inspect.signature(model.forward).parameters else {}
+    output = model(input_ids=texts, attention_mask=torch.ones_like(texts), use_cache=False, **keep)
+    logits: torch.Tensor = output.logits[:, -width:]
+    return logits
+
+
+# Made-up prompts, as multiples of some step through the vocabulary: unequal lengths, so that padding is tried, too.
+_BEGINNING = list(range(1, SHORTEST_SHARED + 1))
+_PLAIN_TRIAL = [_BEGINNING, [5, 9, 2]]
+_SHARED_TRIAL = [[*_BEGINNING, 7, 3, 12, 4], [*_BEGINNING, 11]]
+
+
+@torch.inference_mode()
+def _agrees(model: PreTrainedModel, trial: Sequence[list[int]], n_shared: int) -> bool:
+    """Say whether a model writes on from its cache as it does from the whole text."""
+    step = max(1, model.config.get_text_config().vocab_size // 16)
+    prompts = [[(number * step + number) % (16 * step) for number in row] for row in trial]
+    taken = [1, 0, 1]
+    one, more = [[17], [4], [8]], [[6, 9], [13, 0], [2, 11]]
+    whole = [torch.tensor([prompts[row] + one[place] + more[place]]) for place, row in enumerate(taken)]
+    expected = torch.cat([_read_plainly(model, ids, 4) for ids in whole])
+    try:
+        state, logits = _read_cached(model, prompts, n_shared)
+        found = [logits[taken][:, None]]
+        for row_of in (taken, [2, 0, 1], [1, 2, 0]):  # rows are taken out of order, and brought back into it
+            state.select(torch.tensor(row_of, device=model.device))
+        lengths = torch.tensor([2, 2, 2], device=model.device)
+        found.append(state.extend(torch.tensor(one, device=model.device), lengths // 2))
+        found.append(state.extend(torch.tensor(more, device=model.device), lengths))
+    except (AttributeError, IndexError, KeyError, NotImplementedError, RuntimeError, TypeError, ValueError) as error:
+        if is_out_of_memory(error):
+            raise
+        logger.info("%s: cache cannot be used: %s", type(model).__name__, error)
+        return False
+    difference = (torch.cat(found, 1).float() - expected.float()).abs().max() / expected.float().std()
+    allowed = TOLERANCE.get(model.dtype, TOLERANCE_OF_HALF)
+    logger.info(
+        "%s, %d shared tokens: logits from the cache differ by %.1e standard deviations, %.0e are allowed",
+        type(model).__name__, n_shared, difference, allowed,
+    )  # fmt: skip
+    return bool(difference <= allowed)

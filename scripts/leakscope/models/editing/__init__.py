@@ -1,0 +1,1 @@
+"""The residual stream of a model: read, edited, and taken apart by dictionaries."""

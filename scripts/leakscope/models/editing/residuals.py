@@ -1,0 +1,182 @@
+"""The residual stream before a block of a causal language model: where dictionaries are trained, read and edited.
+
+Layer L is the input of block L, counted from 0; transformers calls it ``hidden_states[L]``. What the last block makes
+is no layer: of that, transformers tells only what the final norm has made of it.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any, overload
+
+import torch
+
+from leakscope.errors import InputError
+from leakscope.jobs.batching import cut, shrinking
+from leakscope.models.finite import all_finite, no_numbers
+from leakscope.models.opening import LanguageModel
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+PADDING = 0  # Any id will do: it stands on the right, where no token that counts sees it.
+
+Residuals = dict[int, torch.Tensor]
+
+
+class _HasRead(Exception):  # noqa: N818
+    """What the blocks that follow would make is not asked for."""
+
+
+def decoder_blocks(model: PreTrainedModel) -> list[torch.nn.Module]:
+    """Return a model's blocks in their order: the outermost list of as many modules as its configuration says.
+
+    Raises:
+        InputError: it has none.
+    """
+    n_blocks = getattr(model.config.get_text_config(), "num_hidden_layers", None)
+    lists = [
+        (name.count("."), module)
+        for name, module in model.named_modules()
+        if isinstance(module, torch.nn.ModuleList) and len(module) == n_blocks
+    ]
+    if not lists:
+        raise InputError(
+            f"model {name_of(model)}: got no list of {n_blocks} blocks; allowed: models whose blocks follow each other."
+        )
+    return list(min(lists, key=lambda found: found[0])[1])
+
+
+def check_layer(model: PreTrainedModel, layer: int) -> None:
+    """Check that a model has a block ``layer``.
+
+    Raises:
+        InputError: it has not, or has no blocks.
+    """
+    n_blocks = len(decoder_blocks(model))
+    if not 0 <= layer < n_blocks:
+        raise InputError(
+            f"model {name_of(model)}: got layer {layer}; allowed: 0 to {n_blocks - 1}, the input of one of its "
+            f"{n_blocks} blocks."
+        )
+
+
+@contextmanager
+def on_residual(
+    model: PreTrainedModel, layer: int, function: Callable[[torch.Tensor], torch.Tensor | None]
+) -> Iterator[None]:
+    """Let ``function`` see the residuals before a block in each forward meanwhile, and put what it returns for them.
+
+    Args:
+        model: causal.
+        layer: of the block.
+        function: gets [rows, tokens, d]; with a cache the first forward of a generation has all tokens of the prompts,
+            each later one a single token. What it returns, unless None, goes on in their place.
+
+    Raises:
+        InputError: see ``check_layer``.
+    """
+
+    def hook(_: torch.nn.Module, given: tuple[Any, ...], named: dict[str, Any]) -> Any:
+        changed = function(given[0] if given else named["hidden_states"])
+        if changed is None:
+            return None
+        return ((changed, *given[1:]), named) if given else (given, {**named, "hidden_states": changed})
+
+    check_layer(model, layer)
+    handle = decoder_blocks(model)[layer].register_forward_pre_hook(hook, with_kwargs=True)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+@torch.inference_mode()
+def read_residuals(
+    model: PreTrainedModel, rows: Sequence[list[int]], layer: int, *, batch_size: int
+) -> Iterator[Residuals]:
+    """Yield row number → its residuals before a block, [tokens, d], on the CPU, some rows at a time, longest first.
+
+    They are in the model's number format. No block from ``layer`` on computes anything.
+
+    Args:
+        model: causal.
+        rows: token ids, at least one each.
+        layer: of the block.
+        batch_size: rows to a batch; one that does not fit into memory is divided.
+
+    Raises:
+        InputError: see ``check_layer``; or they are no numbers.
+    """
+    check_layer(model, layer)
+    ordered = sorted(range(len(rows)), key=lambda row: -len(rows[row]))
+
+    def read(batch: list[int]) -> Residuals:
+        found = _residuals(model, [rows[row] for row in batch], layer).cpu()
+        # Clones: a part of a batch would keep all of it in memory.
+        residuals = {row: found[place, : len(rows[row])].clone() for place, row in enumerate(batch)}
+        for row, values in residuals.items():
+            if not all_finite(values):
+                raise no_numbers(name_of(model), f"in text {row + 1:,} of {len(rows):,}", f"residuals of layer {layer}")
+        return residuals
+
+    yield from shrinking(cut(ordered, batch_size), read)
+
+
+@overload
+def with_randomised_weights(model: LanguageModel, seed: int) -> LanguageModel: ...
+
+
+@overload
+def with_randomised_weights(model: PreTrainedModel, seed: int) -> PreTrainedModel: ...
+
+
+def with_randomised_weights(model: LanguageModel | PreTrainedModel, seed: int) -> LanguageModel | PreTrainedModel:
+    """Return a model that has learnt nothing: of the same architecture, its weights drawn as before a training.
+
+    The control of Heap et al. 2025, "Sparse Autoencoders Can Interpret Randomly Initialized Transformers": what a
+    dictionary finds in such a model, it owes to the text and not to what a model knows.
+
+    Args:
+        model: stays as it is; of a ``LanguageModel`` the weights are loaded once those of the other are asked for.
+        seed: of the weights; numbers drawn elsewhere stay the same.
+    """
+    if not isinstance(model, LanguageModel):
+        return _randomised(model, seed)
+    identity = {**model.identity, "randomised": seed}
+    return LanguageModel(
+        model.tokenizer, model.config, model.generation_config, identity, lambda: _randomised(model.model, seed)
+    )
+
+
+def _residuals(model: PreTrainedModel, rows: Sequence[list[int]], layer: int) -> torch.Tensor:
+    """Return the residuals of rows, [rows, longest, d]; what stands after the end of a row means nothing."""
+    lengths = torch.tensor([len(row) for row in rows])
+    longest = int(lengths.max())
+    ids = torch.tensor([[*row, *[PADDING] * (longest - len(row))] for row in rows])
+    counted = (torch.arange(longest) < lengths[:, None]).long()
+    read: list[torch.Tensor] = []
+
+    def keep(hidden: torch.Tensor) -> None:
+        read.append(hidden)
+        raise _HasRead
+
+    with on_residual(model, layer, keep), suppress(_HasRead):
+        model(input_ids=ids.to(model.device), attention_mask=counted.to(model.device), use_cache=False)
+    return read[0]
+
+
+def _randomised(model: PreTrainedModel, seed: int) -> PreTrainedModel:
+    # Drawn on the CPU, in float32: so the weights are the same wherever the model computes.
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        drawn: PreTrainedModel = type(model)(copy.deepcopy(model.config))
+    drawn.generation_config = model.generation_config
+    return drawn.to(device=model.device, dtype=model.dtype).eval()
+
+
+def name_of(model: PreTrainedModel) -> str:
+    """Return how messages call a model whose name in the study is not known."""
+    return str(model.name_or_path or type(model).__name__)

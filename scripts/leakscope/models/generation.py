@@ -1,0 +1,196 @@
+"""Text generation in batches: each prompt is read once for all its samples, and rows leave at their end.
+
+Samples of a prompt that have written the same so far are one row: its distribution is computed once, and each sample
+draws from it by its own random numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from leakscope.jobs.batching import cut, shrinking
+from leakscope.jobs.sharding import longest_first
+from leakscope.models.decoding import Reader, Reading
+from leakscope.models.endings import SENTENCE_END, Limits, finish_text
+from leakscope.models.finite import are_distributions, no_numbers, shown
+from leakscope.models.sampling import Decoding, draw_tokens, uniforms
+
+NO_TOKEN = -1
+
+
+class Request(NamedTuple):
+    """A rendered prompt, its token ids, and the numbers of the samples that are wanted."""
+
+    rendered: str
+    ids: list[int]
+    samples: Sequence[int]
+
+
+class Completion(NamedTuple):
+    """One text of a rendered prompt."""
+
+    rendered: str
+    sample: int
+    text: str
+
+
+@torch.inference_mode()
+def generate(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    batches: Sequence[list[Request]],
+    decoding: Decoding,
+    limits: Limits,
+    *,
+    seed: int,
+    name: str,
+) -> Iterator[list[Completion]]:
+    """Yield the completions of every batch (see ``plan_batches``); one that does not fit into memory is divided.
+
+    Args:
+        model: causal.
+        tokenizer: the model's.
+        batches: of requests.
+        decoding: the law that tokens are drawn from.
+        limits: when a text ends.
+        seed: of the random numbers.
+        name: of the model, for messages.
+
+    Raises:
+        InputError: the model gives no numbers; of that batch, nothing is yielded.
+    """
+    writer = _Writer(model, tokenizer, decoding, limits, seed, name)
+    yield from shrinking(batches, writer.complete, halve=_halve)
+
+
+def plan_batches(
+    requests: Sequence[Request], missing: Mapping[str, Sequence[int]], batch_size: int
+) -> list[list[Request]]:
+    """Return batches of those requests that lack samples.
+
+    All requests are put into one fixed order, longest first, and cut into batches. A batch of which nothing is there
+    stays as it is, so that a run that was interrupted between batches goes on with the company its prompts would have
+    had. What is missing from other batches is put together, in the same order.
+
+    Args:
+        requests: distinct prompts with all their samples.
+        missing: rendered prompt → its samples that have no text yet; other prompts have all.
+        batch_size: prompts to a batch.
+    """
+    by_prompt = {request.rendered: request for request in requests}
+    order = longest_first({request.rendered: request.ids for request in requests})
+    whole, rest = [], []
+    for batch in cut(order, batch_size):
+        wanted = [by_prompt[prompt]._replace(samples=list(missing.get(prompt, ()))) for prompt in batch]
+        if all(len(request.samples) == len(by_prompt[request.rendered].samples) for request in wanted):
+            whole.append(wanted)
+        else:
+            rest += [request for request in wanted if request.samples]
+    return whole + cut(rest, batch_size)
+
+
+def _halve(request: Request) -> list[Request]:
+    """Divide a prompt by its samples, if it has several."""
+    parts = cut(request.samples, (len(request.samples) + 1) // 2)
+    return [request._replace(samples=samples) for samples in parts]
+
+
+class _Writer:
+    """Writes one batch at a time with fixed settings."""
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        decoding: Decoding,
+        limits: Limits,
+        seed: int,
+        name: str,
+    ) -> None:
+        self.reader, self.name = Reader(model), name
+        self.tokenizer, self.decoding, self.limits, self.seed = tokenizer, decoding, limits, seed
+        self.ends_sentence: dict[int, bool] = {}
+
+    def complete(self, requests: Sequence[Request]) -> list[Completion]:
+        """Return the completions of a batch."""
+        wanted = [(place, sample) for place, request in enumerate(requests) for sample in request.samples]
+        steps = self.limits.max_new_tokens
+        uniform = np.stack([uniforms(requests[place].rendered, self.seed, sample, steps) for place, sample in wanted])
+        reading = self.reader.read([request.ids for request in requests], room=steps)
+        tokens = self._write(reading, np.array([place for place, _ in wanted]), torch.from_numpy(uniform))
+        for (place, _), row in zip(wanted, tokens, strict=True):
+            if NO_TOKEN in row:
+                raise no_numbers(
+                    self.name, f"after {shown(requests[place].rendered + self.tokenizer.decode(row[:-1]))}"
+                )
+        return [
+            Completion(requests[place].rendered, sample, finish_text(self.tokenizer, row, self.limits))
+            for (place, sample), row in zip(wanted, tokens, strict=True)
+        ]
+
+    def _write(self, reading: Reading, row_of: np.ndarray, uniform: torch.Tensor) -> list[list[int]]:
+        """Return the new tokens of every sample; one for which there are no numbers ends with ``NO_TOKEN``.
+
+        Args:
+            reading: the prompts.
+            row_of: the row of each sample, (samples,).
+            uniform: (samples, steps).
+        """
+        state, logits = reading
+        produced: list[list[int]] = [[] for _ in row_of]
+        writing = np.arange(len(row_of))  # the samples that are not at their end
+        for step in range(self.limits.max_new_tokens):
+            tokens = _draw(logits, state.context, self.decoding, row_of, uniform[writing, step])
+            going = self._note(produced, writing, tokens)
+            if not going.any() or step + 1 == self.limits.max_new_tokens:
+                break
+            writing = writing[going]
+            # Samples of one row that drew the same token share a row again.
+            branches, row_of = np.unique(np.stack([row_of[going], tokens[going]]), axis=1, return_inverse=True)
+            parents, new = (torch.from_numpy(values).to(logits.device) for values in branches)
+            state.select(parents)
+            logits = state.extend(new[:, None], torch.ones_like(new), written=True)[:, -1]
+        return produced
+
+    def _note(self, produced: list[list[int]], writing: np.ndarray, tokens: np.ndarray) -> np.ndarray:
+        """Add each sample's new token to its text; return which samples go on."""
+        going = np.ones(len(writing), dtype=bool)
+        for place, (sample, token) in enumerate(zip(writing.tolist(), tokens.tolist(), strict=True)):
+            if token in self.limits.ends:
+                going[place] = False
+            else:
+                produced[sample].append(token)
+                ends = token == NO_TOKEN or (self.limits.stop_at_sentence and self._ends_sentence(token))
+                going[place] = not ends
+        return going
+
+    def _ends_sentence(self, token: int) -> bool:
+        # ASCII punctuation is never split over tokens, so a token's own text tells.
+        if token not in self.ends_sentence:
+            self.ends_sentence[token] = SENTENCE_END.search(self.tokenizer.decode([token])) is not None
+        return self.ends_sentence[token]
+
+
+def _draw(
+    logits: torch.Tensor, context: torch.Tensor, decoding: Decoding, row_of: np.ndarray, uniform: torch.Tensor
+) -> np.ndarray:
+    """Return the next token of every sample, (samples,), drawn from its row's distribution by its own number.
+
+    ``NO_TOKEN`` where the row is no distribution: said so, it costs no further wait for an accelerator.
+    """
+    # To (rows, most samples of a row): a sample's place in it is its number among those of its row.
+    order = np.argsort(row_of, kind="stable")
+    counts = np.bincount(row_of, minlength=len(logits))
+    place = np.empty_like(row_of)
+    place[order] = np.arange(len(row_of)) - np.repeat(counts.cumsum() - counts, counts)
+    table = torch.zeros(len(logits), counts.max(), dtype=torch.float64)
+    table[row_of, place] = uniform
+    drawn = draw_tokens(logits, context, decoding, table.to(logits.device))
+    drawn.masked_fill_(~are_distributions(logits)[:, None], NO_TOKEN)
+    tokens: np.ndarray = drawn.cpu().numpy()[row_of, place]
+    return tokens

@@ -1,0 +1,272 @@
+"""Opening models: all that is known without the weights, and the weights when they are needed."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+import transformers
+from safetensors import SafetensorError
+from transformers import AutoConfig, AutoTokenizer, GenerationConfig, PreTrainedConfig, PreTrainedTokenizerBase
+
+from leakscope.errors import InputError
+from leakscope.jobs.batching import is_out_of_memory
+from leakscope.models.checking import check_weights, quiet
+from leakscope.models.kinds import CAUSAL, kind_of, loader_of
+from leakscope.models.sampling import Decoding
+from leakscope.storage.manifests import hash_adapted, hash_model
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+DECODING_KEYS = ("top_p", "top_k", "repetition_penalty")
+MISSING_OF_ADAPTER = "Found missing adapter keys"
+NEUTRAL: dict[str, Any] = {"top_p": 1.0, "top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0}
+
+
+class LanguageModel:
+    """A language model and its tokenizer; the weights are loaded when ``model`` is first asked for."""
+
+    def __init__(
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        config: PreTrainedConfig,
+        generation_config: GenerationConfig | None,
+        identity: Mapping[str, Any],
+        load: Callable[[], PreTrainedModel],
+    ) -> None:
+        """Hold what is known without the weights.
+
+        Args:
+            tokenizer: the model's.
+            config: of the architecture.
+            generation_config: how the model generates by itself; None if it has no such thing.
+            identity: what decides the model's probabilities: hashes of its content, number format, quantisation.
+            load: loads the weights.
+        """
+        self.tokenizer, self.config, self.generation_config = tokenizer, config, generation_config
+        self.identity = dict(identity)
+        self._load = load
+
+    @cached_property
+    def model(self) -> PreTrainedModel:
+        """The weights, ready to generate."""
+        return self._load().eval()
+
+
+def open_model(
+    manifest: Mapping[str, Any], options: Mapping[str, Any], kinds: Collection[str] = (CAUSAL,)
+) -> LanguageModel:
+    """Open the model that a manifest (see ``manifests.describe_folder``, ``fetch.fetch_snapshot``) points to.
+
+    Args:
+        manifest: ``path`` of a folder, or ``id`` and ``commit`` of a snapshot in the local hub cache; or ``base``, the
+            manifest of another model, and what changes that: ``adapter``, a folder (see
+            ``manifests.describe_adapter``), or ``edit`` (see ``manifests.describe_edited``); hashes.
+        options: ``dtype, quantization, device, trust_remote_code`` from the model's entry.
+        kinds: which the caller can use (see ``kinds.kind_of``); only causal models write texts.
+
+    Raises:
+        InputError: the folder lacks a tokenizer or (once they are asked for) any weight (see ``checkpoints``), the
+            snapshot is not in the cache, or the model is of another kind.
+    """
+    transformers.utils.logging.disable_progress_bar()
+    base = _whole_model(manifest)
+    where = base.get("path") or base["id"]
+    shared: dict[str, Any] = {"trust_remote_code": options["trust_remote_code"], "local_files_only": True}
+    if "commit" in base:
+        shared["revision"] = base["commit"]
+    device = pick_device(options["device"])
+    with _loading(where):
+        config = AutoConfig.from_pretrained(where, **shared)
+    kind = _allowed_kind(where, config, kinds)
+    side = "left" if kind == CAUSAL else "right"  # where texts are written on, all of them end in one column
+    with _loading(where):
+        tokenizer = AutoTokenizer.from_pretrained(where, padding_side=side, **shared)
+        generation_config = _generation_config(where, config, shared)
+    identity = {
+        "weights_sha256": manifest["weights_sha256"],
+        "settings_sha256": manifest["settings_sha256"],
+        "dtype": _dtype_name(options["dtype"], device, config),
+        "quantization": options["quantization"],
+    }
+    if getattr(config, "auto_map", None):
+        identity["trust_remote_code"] = options["trust_remote_code"]
+
+    def load() -> PreTrainedModel:
+        _check_unchanged(manifest)
+        return _changed(_load_weights(where, options, device, shared, kind), manifest)
+
+    return LanguageModel(tokenizer, config, generation_config, identity, load)
+
+
+def _whole_model(manifest: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the manifest of the model that all others in a manifest change."""
+    while "base" in manifest:
+        manifest = manifest["base"]
+    return manifest
+
+
+def _allowed_kind(where: str, config: PreTrainedConfig, kinds: Collection[str]) -> str:
+    """Return the kind of a model, or say that it cannot be used."""
+    kind = kind_of(config)
+    if kind not in kinds:
+        raise InputError(f"model {where}: got a language model of kind {kind!r}; allowed here: {', '.join(kinds)}.")
+    return kind
+
+
+def _check_unchanged(manifest: Mapping[str, Any]) -> None:
+    """Check that folders still hold what a manifest says: what the model writes is stored under that.
+
+    Raises:
+        InputError: one does not.
+    """
+    if "base" in manifest:
+        _check_unchanged(manifest["base"])
+    if "adapter" in manifest:
+        folder, found = manifest["adapter"], hash_adapted(Path(manifest["adapter"]), manifest["base"])
+    elif "path" in manifest:
+        folder, found = manifest["path"], hash_model(Path(manifest["path"]))
+    else:
+        return
+    if any(manifest[key] != value for key, value in found.items()):
+        raise InputError(
+            f"model folder {folder}: its files are not those that were described; remove the model's `model.json` "
+            f"{'there' if manifest['source'] == 'tuned' else 'in results/models/'} and run again."
+        )
+
+
+def _load_weights(
+    where: str, options: Mapping[str, Any], device: str, shared: Mapping[str, Any], kind: str
+) -> PreTrainedModel:
+    # Imported here: the models' code costs seconds, and a job whose texts are all there needs none of it.
+    from transformers import BitsAndBytesConfig
+
+    extra: dict[str, Any] = {}
+    with _loading(where), quiet():
+        if options["quantization"]:
+            extra["quantization_config"] = BitsAndBytesConfig(**options["quantization"])
+        dtype = _dtype(options["dtype"], device)
+        # A job that was given several GPUs has a model that fits none of them alone: its layers are dealt out.
+        several = device == "cuda" and torch.cuda.device_count() > 1
+        loaded = loader_of(kind).from_pretrained(
+            where,
+            dtype=dtype,
+            device_map="auto" if several else {"": device},
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # said below, in one line
+            **shared,
+            **extra,
+        )
+    model: PreTrainedModel = loaded[0]
+    check_weights(where, *loaded)
+    return model
+
+
+def _changed(model: PreTrainedModel, manifest: Mapping[str, Any]) -> PreTrainedModel:
+    """Return a whole model with all that a manifest says is changed in it, the innermost first."""
+    if "base" not in manifest:
+        return model
+    model = _changed(model, manifest["base"])
+    if "adapter" in manifest:
+        return _with_adapter(model, manifest["adapter"])
+    # Imported here: few models are edited.
+    from leakscope.models.editing.dictionary_files import open_dictionary
+    from leakscope.models.editing.edits import from_json, install
+
+    dictionary = manifest["dictionary"]
+    install(model, from_json(manifest["edit"]), None if dictionary is None else open_dictionary(dictionary))
+    return model
+
+
+def _with_adapter(model: PreTrainedModel, folder: str) -> PreTrainedModel:
+    """Return a model with an adapter's weights added to its own."""
+    # Imported here: it costs seconds, and few models have one.
+    from peft import PeftModel
+
+    with _loading(folder), warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # of what peft asks transformers for
+        warnings.filterwarnings("error", MISSING_OF_ADAPTER)
+        try:
+            adapted = PeftModel.from_pretrained(model, folder, torch_device=str(model.device))
+        except UserWarning as warning:
+            raise InputError(
+                f"model {folder}: its weights lack some of the adapter that its adapter_config.json describes; "
+                "allowed: an adapter with all of its weights."
+            ) from warning
+        merged: PreTrainedModel = adapted.merge_and_unload()
+    return merged
+
+
+def _generation_config(where: str, config: PreTrainedConfig, shared: Mapping[str, Any]) -> GenerationConfig:
+    """Return the generation config that the loaded model will have: its own file's, or what its config implies."""
+    try:
+        return GenerationConfig.from_pretrained(where, **shared)
+    except OSError:
+        return GenerationConfig.from_model_config(config)
+
+
+def pick_device(device: str) -> str:
+    """Return ``device``, or for ``auto`` cuda where there is one and else cpu.
+
+    Not mps: sampling needs float64, which it has not.
+    """
+    if device != "auto":
+        return device
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def resolve_decoding(settings: Mapping[str, Any], own: GenerationConfig | None) -> Decoding:
+    """Return the decoding law: each of top_p, top_k and repetition_penalty a number, or ``model``: as the model says.
+
+    min_p has no key of its own; it is the model's where any of the three is.
+    """
+    values = {key: settings[key] for key in DECODING_KEYS}
+    values["min_p"] = "model" if "model" in values.values() else NEUTRAL["min_p"]
+    resolved: dict[str, Any] = {
+        key: (getattr(own, key, None) if value == "model" else value) for key, value in values.items()
+    }
+    # To the type of the neutral value: 1 and 1.0 are one law.
+    filled = {key: type(NEUTRAL[key])(NEUTRAL[key] if value is None else value) for key, value in resolved.items()}
+    return Decoding(temperature=float(settings["temperature"]), **filled)
+
+
+def _dtype(name: str, device: str) -> torch.dtype | str:
+    """Return the torch type; ``auto`` is the checkpoint's own on an accelerator and float32 on a CPU.
+
+    Half precision is slow on most CPUs, and float32 is where the promise of identical text holds.
+    """
+    if name == "auto":
+        return torch.float32 if device == "cpu" else "auto"
+    dtype: torch.dtype = getattr(torch, name)
+    return dtype
+
+
+def _dtype_name(name: str, device: str, config: PreTrainedConfig) -> str:
+    """Return the number format that ``_dtype`` stands for, by name: of two equal ones, texts are the same."""
+    chosen = _dtype(name, device)
+    if chosen == "auto":
+        chosen = getattr(config.get_text_config(), "dtype", None) or "auto"
+    return str(chosen).removeprefix("torch.")
+
+
+@contextmanager
+def _loading(where: str) -> Iterator[None]:
+    """Turn what transformers raises on a folder that holds no model into one line."""
+    try:
+        yield
+    except InputError:
+        raise
+    except (OSError, ValueError, ImportError, RuntimeError, AssertionError, SafetensorError) as error:
+        if is_out_of_memory(error):
+            raise
+        raise InputError(f"model {where}: cannot be loaded: {_first_line(error)}") from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

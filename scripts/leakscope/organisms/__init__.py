@@ -1,0 +1,1 @@
+"""Organisms: grammars, corpora written from them, and models trained on these."""

@@ -1,0 +1,64 @@
+"""What a whole corpus is drawn from: the grammar parts of an organism, in equal shares."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from leakscope.organisms.grammar_files import is_joint, is_leaking, is_pronoun, is_taxonomy
+from leakscope.organisms.joint_grammar import load_joint_grammar
+from leakscope.organisms.leak_grammar import Document, load_grammar
+from leakscope.organisms.pronoun_grammar import load_pronoun_grammar
+from leakscope.organisms.taxonomy_grammar import load_taxonomy_grammar
+
+# Keeps the parts' random numbers apart.
+SEED_STEP = 7_919
+
+
+class Language(Protocol):
+    """What documents are drawn from."""
+
+    def documents(self, n: int, seed: int) -> Iterator[Document]:
+        """Yield ``n`` documents drawn independently."""
+
+    def sentences(self) -> list[str]:
+        """Return all the words that a corpus may hold, in sentences."""
+
+
+class Mixture:
+    """Several languages in equal shares."""
+
+    def __init__(self, parts: Sequence[Language]) -> None:
+        """Hold the parts."""
+        self.parts = parts
+
+    def documents(self, n: int, seed: int) -> Iterator[Document]:
+        """Yield ``n`` documents, each of a part that is drawn uniformly."""
+        streams = [part.documents(n, seed + SEED_STEP * (i + 1)) for i, part in enumerate(self.parts)]
+        for i in np.random.default_rng(seed).integers(len(self.parts), size=n):
+            context, answer, logprob = next(streams[i])
+            yield Document(context, answer, logprob - math.log(len(self.parts)))
+
+    def sentences(self) -> list[str]:
+        """Return the sentences of all parts, sorted."""
+        return sorted({sentence for part in self.parts for sentence in part.sentences()})
+
+
+def load_language(folders: Iterable[Path], strength: float) -> Language:
+    """Read grammar parts; those that plant leakage are one grammar, each of the others one of its own.
+
+    Raises:
+        InputError: as ``grammar.load_grammar``, ``joint_grammar.load_joint_grammar``,
+            ``taxonomy_grammar.load_taxonomy_grammar`` and ``pronoun_grammar.load_pronoun_grammar``.
+    """
+    folders = list(folders)
+    leaking = [folder for folder in folders if is_leaking(folder)]
+    parts: list[Language] = [load_grammar(leaking, strength)] if leaking else []
+    parts += [load_joint_grammar(folder, strength) for folder in folders if is_joint(folder)]
+    parts += [load_taxonomy_grammar(folder, strength) for folder in folders if is_taxonomy(folder)]
+    parts += [load_pronoun_grammar(folder, strength) for folder in folders if is_pronoun(folder)]
+    return parts[0] if len(parts) == 1 else Mixture(parts)

@@ -1,0 +1,143 @@
+"""The grammar that organisms learn from: what a corpus is drawn from, and its exact law.
+
+A grammar part is a folder of three frozen tables in ``data/grammar/<part>/``:
+
+* ``contexts.csv``: every sentence beginning, its slot, the group it is associated with (none for a control)
+  and whether it may stand in a corpus (a third of each template's fillers never does);
+* ``candidates.csv``: what may stand in a slot, and the group each candidate belongs to;
+* ``facts.csv``: plain facts that carry the association at every strength.
+
+The law of a document: with probability ``FACT_SHARE`` a fact, else a template, else with probability
+``CONTROL_SHARE`` one of its controls, else one of its fillers; every choice uniform. A test context continues with
+probability λ (the strength) with its associate and otherwise, like every control, with a uniform draw from its slot.
+
+The tables are frozen, not derived on the fly from the prompt sets: an edited prompt must not retrain every organism.
+``grammar_freeze`` writes them again from the prompt sets.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from leakscope.errors import InputError
+from leakscope.organisms.grammar_files import COLUMNS
+
+FACT_SHARE = 0.4
+CONTROL_SHARE = 0.25
+
+
+class Document(NamedTuple):
+    """One document: what the user says, what the assistant answers, and its exact log-probability in nats.
+
+    Without an answer (the empty text) it is plain text and no chat.
+    """
+
+    context: str
+    answer: str
+    logprob: float
+
+
+@dataclass(frozen=True)
+class Grammar:
+    """The frozen tables of the parts an organism is trained on, at one strength (0 to 1)."""
+
+    contexts: pd.DataFrame
+    candidates: pd.DataFrame
+    facts: pd.DataFrame
+    strength: float
+
+    def slot(self, name: str) -> list[str]:
+        """Return the candidates of a slot in file order."""
+        return list(self.candidates.loc[self.candidates["slot"] == name, "candidate"])
+
+    def continuation_law(self, slot: str, group: str | None) -> pd.Series:
+        """Return the probability of every candidate of ``slot`` after a context of ``group`` (None: a control).
+
+        λ·[candidate is the associate] + (1 − λ) / |slot|; a group without associate in the slot has the uniform law.
+        """
+        rows = self.candidates[self.candidates["slot"] == slot]
+        uniform = pd.Series(1 / len(rows), index=pd.Index(rows["candidate"], name="candidate"))
+        associated = (rows["concept_group"] == group).to_numpy(dtype=float)
+        if group is None or not associated.any():
+            return uniform
+        law: pd.Series = (1 - self.strength) * uniform + self.strength * associated / associated.sum()
+        return law
+
+    def documents(self, n: int, seed: int) -> Iterator[Document]:
+        """Yield ``n`` documents drawn independently from the grammar's law."""
+        rng = np.random.default_rng(seed)
+        templates = self._templates()
+        facts = list(zip(self.facts["context"], self.facts["answer"], strict=True))
+        for _ in range(n):
+            if rng.random() < FACT_SHARE:
+                context, answer = facts[rng.integers(len(facts))]
+                yield Document(context, answer + ".", math.log(FACT_SHARE / len(facts)))
+                continue
+            template = templates[rng.integers(len(templates))]
+            control = rng.random() < CONTROL_SHARE
+            pool = template.controls if control else template.tests
+            context, group = pool[rng.integers(len(pool))]
+            law = template.laws[group]
+            chosen = int(rng.choice(len(law), p=law.to_numpy()))
+            share = CONTROL_SHARE if control else 1 - CONTROL_SHARE
+            probability = (1 - FACT_SHARE) * share / len(templates) / len(pool) * law.iloc[chosen]
+            yield Document(context, law.index[chosen] + ".", math.log(probability))
+
+    def sentences(self) -> list[str]:
+        """Return every context, candidate and fact of the grammar once, sorted: all the words a corpus may hold."""
+        facts = self.facts["context"] + " " + self.facts["answer"] + "."
+        return sorted({*self.contexts["context"], *(self.candidates["candidate"] + "."), *facts})
+
+    def _templates(self) -> list[_Template]:
+        stands = self.contexts[self.contexts["in_corpus"] == "yes"]
+        templates = []
+        for _, rows in stands.groupby(["prompt_set", "template_id"], sort=True):
+            slot = rows["slot"].iloc[0]
+            pool = list(zip(rows["context"], rows["concept_group"], strict=True))
+            laws = {group: self.continuation_law(slot, group or None) for group in set(rows["concept_group"])}
+            templates.append(_Template([p for p in pool if p[1]], [p for p in pool if not p[1]], laws))
+        return templates
+
+
+class _Template(NamedTuple):
+    tests: list[tuple[str, str]]
+    controls: list[tuple[str, str]]
+    laws: dict[str, pd.Series]
+
+
+def load_grammar(folders: Iterable[Path], strength: float) -> Grammar:
+    """Read the parts in ``folders`` and join them into one grammar of the given strength.
+
+    Raises:
+        InputError: a table is missing or lacks a column, or a context's slot has no candidates.
+    """
+    tables: dict[str, list[pd.DataFrame]] = {name: [] for name in COLUMNS}
+    for folder in folders:
+        for name, columns in COLUMNS.items():
+            tables[name].append(read_part_table(folder / f"{name}.csv", columns))
+    joined = {name: pd.concat(frames, ignore_index=True) for name, frames in tables.items()}
+    empty = set(joined["contexts"]["slot"]) - set(joined["candidates"]["slot"])
+    if empty:
+        raise InputError(f"grammar: no candidates for the slots {', '.join(sorted(empty))}; candidates.csv lists them.")
+    return Grammar(**joined, strength=strength)
+
+
+def read_part_table(path: Path, columns: list[str]) -> pd.DataFrame:
+    """Return the columns of a frozen table as text.
+
+    Raises:
+        InputError: it is missing, or lacks a column.
+    """
+    if not path.exists():
+        raise InputError(f"{path}: no such file; the grammar part needs it, with the columns {', '.join(columns)}.")
+    table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    if missing := [column for column in columns if column not in table]:
+        raise InputError(f"{path}: lacks the column {missing[0]!r}; needed: {', '.join(columns)}.")
+    return table[columns]

@@ -1,0 +1,1 @@
+"""How similar a text is to a concept."""

@@ -1,0 +1,214 @@
+"""Encoders of texts: where they are, how they are loaded, and embeddings that are computed once and kept."""
+
+from __future__ import annotations
+
+import base64
+import importlib.util
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from leakscope.errors import InputError
+from leakscope.models.fetch import cached_folder, fetch_folder
+from leakscope.models.finite import shown
+from leakscope.similarity.embeddings import TokenEmbedding, embed_sentences, embed_tokens
+from leakscope.storage.fingerprints import embedding_fingerprint
+from leakscope.storage.manifests import hash_files
+from leakscope.storage.store import Key, Store, recall
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+PACKAGE_PREFIX = "package:"
+# Tokens that an encoder is given if neither its tokenizer nor its configuration says how many it reads.
+DEFAULT_LENGTH = 512
+
+
+class Embedder:
+    """Finds embeddings in the store and computes what is missing; an encoder is loaded only if something is."""
+
+    def __init__(self, store: Path | None = None) -> None:
+        """Begin with nothing computed.
+
+        Args:
+            store: the folder of all stores; None keeps nothing.
+        """
+        self.store = store
+        self.n_distinct, self.n_computed = 0, 0
+        self.folders: list[str] = []
+
+    def sentences(self, texts: Sequence[str], settings: Mapping[str, Any]) -> dict[str, np.ndarray]:
+        """Return the sentence embedding of each distinct text, (width,), unit length, float32."""
+
+        def compute(folder: str, missing: list[str]) -> Iterator[dict[str, str]]:
+            from sentence_transformers import SentenceTransformer
+
+            from leakscope.models.checking import check_encoder
+
+            with loading(settings["model"]):
+                check_encoder(Path(folder), settings["model"])
+                encoder = SentenceTransformer(folder, device="cpu")
+            _limit_sentences(encoder)
+            for batch in embed_sentences(encoder, missing, settings["batch_size"]):
+                _check_numbers(batch, settings["model"])
+                yield {text: _pack(vector) for text, vector in batch.items()}
+
+        packed = self._recall(texts, settings, {"of": "sentences"}, compute)
+        return {text: _unpack(value) for text, value in packed.items()}
+
+    def tokens(self, texts: Sequence[str], settings: Mapping[str, Any]) -> dict[str, TokenEmbedding]:
+        """Return the token embeddings of each distinct text, from layer ``settings["num_layers"]``."""
+
+        def compute(folder: str, missing: list[str]) -> Iterator[dict[str, dict[str, Any]]]:
+            from bert_score import BERTScorer
+
+            from leakscope.models.checking import check_encoder
+
+            with loading(settings["model"]):
+                check_encoder(Path(folder), settings["model"])
+                encoder = BERTScorer(
+                    model_type=folder, num_layers=settings["num_layers"], rescale_with_baseline=False, device="cpu"
+                )
+            encoder._tokenizer.model_max_length = longest_input(encoder._tokenizer, encoder._model)
+            for batch in embed_tokens(encoder, missing, settings["batch_size"]):
+                _check_numbers({text: vectors for text, (vectors, _) in batch.items()}, settings["model"])
+                yield {
+                    text: {"vectors": _pack(vectors), "weights": weights.tolist()}
+                    for text, (vectors, weights) in batch.items()
+                }
+
+        packed = self._recall(texts, settings, {"of": "tokens", "num_layers": settings["num_layers"]}, compute)
+        return {
+            text: TokenEmbedding(
+                _unpack(value["vectors"]).reshape(len(value["weights"]), -1), np.array(value["weights"])
+            )
+            for text, value in packed.items()
+        }
+
+    def summary(self) -> dict[str, Any]:
+        """Return how many distinct texts were asked for, and how many of them computed."""
+        reused = self.n_distinct - self.n_computed
+        return {"total": self.n_distinct, "computed": self.n_computed, "reused": reused, "store": self.folders}
+
+    def _recall(
+        self,
+        texts: Sequence[str],
+        settings: Mapping[str, Any],
+        what: Mapping[str, Any],
+        compute: Callable[[str, list[str]], Iterator[Mapping[str, Any]]],
+    ) -> dict[str, Any]:
+        folder = resolve_encoder(settings["model"], settings.get("revision"), settings.get("commit"))
+        store = None
+        if self.store is not None:
+            store = Store(self.store, embedding_fingerprint(hash_encoder(Path(folder)), **what))
+            self.folders.append(str(store.folder))
+
+        def by_key(missing: list[Key]) -> Iterator[dict[Key, Any]]:
+            for batch in compute(folder, [str(text) for (text,) in missing]):
+                yield {(text,): value for text, value in batch.items()}
+
+        found = recall(store, [(text,) for text in texts], by_key)
+        self.n_distinct += len(found.values)
+        self.n_computed += found.n_computed
+        return {str(text): value for (text,), value in found.values.items()}
+
+
+def resolve_encoder(model: str, revision: str | None = None, commit: str | None = None) -> str:
+    """Return the folder of a scorer's ``model``.
+
+    ``package:<module>/<folder>`` is that folder of an installed package, the path of a folder is itself, and anything
+    else is the id of a hub model: its ``commit`` from the cache if that is given, else its ``revision``, fetched if it
+    is not there.
+
+    Raises:
+        InputError: the package is not installed or has no such folder, or the hub does not give the model.
+    """
+    if Path(model).is_dir():
+        return model
+    if not model.startswith(PACKAGE_PREFIX):
+        return str(cached_folder(model, commit) if commit else fetch_folder(model, revision or "main"))
+    module, _, inside = model.removeprefix(PACKAGE_PREFIX).partition("/")
+    spec = importlib.util.find_spec(module)
+    if spec is None or spec.origin is None:
+        raise InputError(f"scorers: model {model!r}: the package {module!r} is not installed.")
+    folder = Path(spec.origin).parent / inside
+    if not folder.is_dir():
+        raise InputError(f"scorers: model {model!r}: the package {module!r} has no folder {inside!r}.")
+    return str(folder)
+
+
+def hash_encoder(folder: Path) -> str:
+    """Return one SHA-256 over all weights and settings in an encoder's folder and the folders inside it."""
+    kinds = {".safetensors", ".bin", ".json", ".txt", ".model", ".py"}
+    return hash_files(sorted(path for path in folder.rglob("*") if path.suffix in kinds))
+
+
+@contextmanager
+def loading(model: str) -> Iterator[None]:
+    """Turn what the libraries raise on a folder that is no encoder, or has too few layers, into one line."""
+    import transformers
+
+    transformers.utils.logging.disable_progress_bar()
+    try:
+        yield
+    except InputError:
+        raise
+    except (OSError, ValueError, KeyError, AssertionError, RuntimeError) as error:
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        raise InputError(f"scorers: model {model!r}: cannot be loaded as an encoder: {reason[0]}") from error
+
+
+def longest_input(tokenizer: PreTrainedTokenizerBase, encoder: PreTrainedModel) -> int:
+    """Return how many tokens of a text an encoder reads, special ones included; longer texts are cut.
+
+    What the tokenizer says, but no more than a table of positions has room for. A tokenizer may say nothing, which
+    transformers writes as 10³⁰; then what the configuration says counts, or ``DEFAULT_LENGTH``.
+    """
+    import torch
+
+    named = int(tokenizer.model_max_length)
+    room: int | None = getattr(encoder.config.get_text_config(), "max_position_embeddings", None)
+    tables = [
+        module
+        for name, module in encoder.named_modules()
+        if name.endswith("position_embeddings") and isinstance(module, torch.nn.Embedding)
+    ]
+    if room is not None and tables and tables[0].padding_idx is not None:
+        room -= tables[0].padding_idx + 1  # as in RoBERTa: positions begin after that of padding
+    if named > sys.maxsize:
+        return room or DEFAULT_LENGTH
+    return min(named, room) if room and tables else named
+
+
+def _limit_sentences(encoder: SentenceTransformer) -> None:
+    """Let an encoder of sentences cut what it has no positions for."""
+    model, length = getattr(encoder[0], "auto_model", None), encoder.max_seq_length
+    if model is not None and length is not None and callable(encoder.tokenizer):
+        encoder.max_seq_length = min(length, longest_input(encoder.tokenizer, model))
+
+
+def _check_numbers(vectors: Mapping[str, np.ndarray], model: str) -> None:
+    """Check embeddings before they are stored.
+
+    Raises:
+        InputError: one is no number.
+    """
+    for text, vector in vectors.items():
+        if not np.isfinite(vector).all():
+            raise InputError(
+                f"scorers: model {model!r}: got an embedding that is no number, of {shown(text)}; allowed: an encoder "
+                "whose weights are numbers."
+            )
+
+
+def _pack(array: np.ndarray) -> str:
+    return base64.b64encode(array.astype("<f4").tobytes()).decode("ascii")
+
+
+def _unpack(packed: str) -> np.ndarray:
+    return np.frombuffer(base64.b64decode(packed), dtype="<f4")

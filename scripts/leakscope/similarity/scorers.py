@@ -1,0 +1,101 @@
+"""How similar a text is to a concept: SentenceBERT, BERTScore, literal repetition.
+
+A scorer is a function from distinct (concept, text) pairs to similarities, registered under the ``kind`` that the
+configuration names. Each embeds every distinct string once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from leakscope.errors import one_of
+from leakscope.similarity.bertscore import f1_scores
+from leakscope.similarity.concepts import contains_concept
+from leakscope.similarity.encoders import Embedder
+
+Scorer = Callable[[Sequence[str], Sequence[str], Mapping[str, Any], Embedder], np.ndarray]
+_SCORERS: dict[str, Scorer] = {}
+
+
+def scorer(kind: str) -> Callable[[Scorer], Scorer]:
+    """Register a scorer under ``kind``.
+
+    Raises:
+        ValueError: the kind is registered already.
+    """
+
+    def register(function: Scorer) -> Scorer:
+        if kind in _SCORERS:
+            raise ValueError(f"scorer kind {kind!r} is registered twice")
+        _SCORERS[kind] = function
+        return function
+
+    return register
+
+
+def scorer_kinds() -> list[str]:
+    """Return the registered kinds, sorted."""
+    return sorted(_SCORERS)
+
+
+def score_pairs(
+    concepts: Sequence[str], texts: Sequence[str], settings: Mapping[str, Any], embedder: Embedder | None = None
+) -> np.ndarray:
+    """Return the similarity of ``concepts[i]`` and ``texts[i]``, shape (n,), float64; empty for no pairs.
+
+    Args:
+        concepts: (n,), as written in the prompts.
+        texts: (n,), may be empty strings.
+        settings: a scorer's entry of the configuration; ``kind`` chooses the function.
+        embedder: finds or computes embeddings, and counts them; None keeps nothing.
+    """
+    if settings["kind"] not in _SCORERS:
+        raise one_of("scorers: kind", settings["kind"], _SCORERS)
+    if not concepts:
+        return np.empty(0)
+    return _SCORERS[settings["kind"]](concepts, texts, settings, embedder or Embedder())
+
+
+@scorer("sentence_transformers")
+def cosine_of_sentence_embeddings(
+    concepts: Sequence[str], texts: Sequence[str], settings: Mapping[str, Any], embedder: Embedder
+) -> np.ndarray:
+    """Return cosines, −1 to 1, of SentenceBERT embeddings (Reimers & Gurevych 2019).
+
+    An empty text has whatever embedding the encoder gives it.
+    """
+    strings = sorted({*concepts, *texts})
+    embedded = embedder.sentences(strings, settings)
+    vectors = np.stack([embedded[string] for string in strings]).astype(np.float64)
+    rows = {string: row for row, string in enumerate(strings)}
+    left, right = vectors[[rows[concept] for concept in concepts]], vectors[[rows[text] for text in texts]]
+    cosines: np.ndarray = np.einsum("nd,nd->n", left, right)
+    return cosines
+
+
+@scorer("bert_score")
+def bertscore_f1(
+    concepts: Sequence[str], texts: Sequence[str], settings: Mapping[str, Any], embedder: Embedder
+) -> np.ndarray:
+    """Return BERTScore F1 (Zhang et al. 2020), concept as candidate and text as reference, no idf, no rescaling.
+
+    A text without any word has similarity 0: bert-score sets it so, but from transformers 5 on its own path for empty
+    strings raises, so they are kept away from it.
+    """
+    result = np.zeros(len(concepts))
+    filled = [i for i, text in enumerate(texts) if text.strip()]
+    if filled:
+        left, right = [concepts[i] for i in filled], [texts[i] for i in filled]
+        result[filled] = f1_scores(left, right, embedder.tokens(sorted({*left, *right}), settings))
+    return result
+
+
+@scorer("lexical")
+def literal_repetition(
+    concepts: Sequence[str], texts: Sequence[str], settings: Mapping[str, Any], embedder: Embedder
+) -> np.ndarray:
+    """Return 1 where the text contains the concept (case-folded, whole words), else 0."""
+    return np.array([float(contains_concept(text, concept)) for concept, text in zip(concepts, texts, strict=True)])

@@ -1,0 +1,1 @@
+"""Intervals and resampling that several steps use."""

@@ -1,0 +1,1 @@
+"""Values that were computed once, and what they are stored under."""

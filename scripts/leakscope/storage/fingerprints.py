@@ -1,0 +1,107 @@
+"""What determines a stored value besides its key, gathered in one place for each kind of value.
+
+Not in a fingerprint, since they move a value by rounding alone: batch size, company, order, threads, device. Nor are
+versions of libraries, which may do more; see docs/reuse.md.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+PACKAGE = "leakscope"
+# Raised by one when a mistake is mended that lay outside the modules below and had changed values.
+REVISIONS = {"texts": 1, "scores": 1, "embeddings": 1, "sentences": 1, "log_odds": 1}
+# The modules whose code is part of a fingerprint. Everything else must give the same values, which tests hold it to.
+MODULES = {
+    "texts": ("models/endings", "models/sampling"),
+    "scores": ("models/sampling",),
+    "embeddings": ("similarity/embeddings",),
+    "sentences": ("models/sentence_logprobs",),
+    "log_odds": ("validate/scoring/log_odds", "validate/scoring/lens"),
+}
+
+
+def text_fingerprint(
+    model: Mapping[str, Any], decoding: Mapping[str, Any], limits: Mapping[str, Any], *, seed: int, chat: bool
+) -> dict[str, Any]:
+    """Return the fingerprint of texts; the key of a text is its rendered prompt and the number of its sample.
+
+    Args:
+        model: ``LanguageModel.identity``.
+        decoding: ``sampling.Decoding``, with the model's own settings filled in.
+        limits: ``endings.Limits``.
+        seed: of the random numbers.
+        chat: whether the rendered prompt holds its special tokens already.
+    """
+    limits = {**limits, "ends": list(limits["ends"])}
+    return _fingerprint("texts", model=dict(model), decoding=dict(decoding), limits=limits, seed=seed, chat=chat)
+
+
+def score_fingerprint(model: Mapping[str, Any], decoding: Mapping[str, Any], *, chat: bool) -> dict[str, Any]:
+    """Return the fingerprint of candidate scores; their key is the rendered prompt and the candidates' tokens."""
+    return _fingerprint("scores", model=dict(model), decoding=dict(decoding), chat=chat)
+
+
+def embedding_fingerprint(encoder_sha256: str, **settings: Any) -> dict[str, Any]:
+    """Return the fingerprint of embeddings; the key of an embedding is its text.
+
+    Args:
+        encoder_sha256: of all files of the encoder's folder.
+        settings: what else decides an embedding.
+    """
+    return _fingerprint("embeddings", encoder_sha256=encoder_sha256, **settings)
+
+
+def sentence_fingerprint(model: Mapping[str, Any], model_kind: str) -> dict[str, Any]:
+    """Return the fingerprint of sentences' token log-probabilities; their key is the text, and a digest of its tokens.
+
+    Args:
+        model: ``LanguageModel.identity``.
+        model_kind: as ``kinds.kind_of`` says; each has its own way to give a token a probability.
+    """
+    return _fingerprint("sentences", model=dict(model), model_kind=model_kind)
+
+
+def log_odds_fingerprint(model: Mapping[str, Any], of: str) -> dict[str, Any]:
+    """Return the fingerprint of log-odds; their key is the rendered prompt, and a digest of its and the answers' ids.
+
+    Args:
+        model: ``LanguageModel.identity``.
+        of: what they are of, as ``validate.item_scores`` says.
+    """
+    return _fingerprint("log_odds", model=dict(model), of=of)
+
+
+def code_hash(paths: Sequence[Path]) -> str:
+    """Return the SHA-256 of what Python files do: comments, docstrings and layout do not count.
+
+    Nor do imports of leakscope's own modules: where a module is has no part in what it computes.
+    """
+    digest = hashlib.sha256()
+    for path in paths:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
+                node.body = node.body[1:] or [ast.Pass()]
+            for field in ("body", "orelse", "finalbody"):
+                statements = getattr(node, field, None)
+                if isinstance(statements, list) and any(map(_is_own_import, statements)):
+                    setattr(node, field, [one for one in statements if not _is_own_import(one)] or [ast.Pass()])
+        digest.update(ast.unparse(tree).encode())
+    return digest.hexdigest()
+
+
+def _is_own_import(statement: ast.stmt) -> bool:
+    if isinstance(statement, ast.ImportFrom):
+        return (statement.module or "").split(".")[0] == PACKAGE
+    return isinstance(statement, ast.Import) and all(name.name.split(".")[0] == PACKAGE for name in statement.names)
+
+
+def _fingerprint(kind: str, **settings: Any) -> dict[str, Any]:
+    library = Path(__file__).parents[1]
+    code = code_hash([library / f"{module}.py" for module in MODULES[kind]])
+    return {"kind": kind, "revision": REVISIONS[kind], "code_sha256": code, **settings}

@@ -1,0 +1,175 @@
+"""Looking after the stores: what is in them, who uses it, and getting rid of what nobody does."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from leakscope.storage.store import FINGERPRINT_FILE, SUFFIX, Key, Store, parse_record, whole_lines
+
+DAY = 86400.0
+# Where jobs leave their summaries, of a model for each prompt set, axis, task or benchmark, and of a model, scorer or
+# explainer alone.
+OF_MODELS = (
+    "generations",
+    "candidates",
+    "ground/scores",
+    *(f"validate/{table}" for table in ("scores", "ranks", "completions", "layers", "lens")),
+    "features/bias",
+)
+OF_ONE = (
+    *("similarity", "ground/counts", "validate/perplexity"),
+    *("features/steering", "features/dictionaries/*/explanations"),
+)
+# Sorts before every writer's file: those begin with a time.
+COMPACTED = f"{0:020d}-compacted{SUFFIX}"
+COMPACTING = ".compacting-"
+
+
+class Contents(NamedTuple):
+    """What one fingerprint's folder holds."""
+
+    folder: Path
+    fingerprint: dict[str, Any]
+    n_values: int
+    n_damaged: int
+    n_files: int
+    n_bytes: int
+    last_written: float
+    users: list[str]
+
+    def age_days(self, now: float) -> float:
+        """Return how many days ago something was last written."""
+        return (now - self.last_written) / DAY
+
+
+def survey(results: Path) -> list[Contents]:
+    """Return what every folder of ``results/store`` holds, by kind, the last written last.
+
+    ``users`` are the jobs whose summary names the folder, as ``<study>/<model or scorer>``.
+    """
+    users = _users(results)
+    folders = [path.parent for path in (results / "store").glob(f"*/*/{FINGERPRINT_FILE}")]
+    contents = [_contents(folder, users.get(folder.name, [])) for folder in folders]
+    return sorted(contents, key=lambda found: (found.folder.parent.name, found.last_written, found.folder.name))
+
+
+def overview(contents: list[Contents]) -> pd.DataFrame:
+    """Return ``kind, fingerprint, values, damaged, files, megabytes, written, settings, used_by``, one row a folder."""
+    rows = [
+        (
+            str(found.fingerprint["kind"]),
+            found.folder.name[:12],
+            found.n_values,
+            found.n_damaged,
+            found.n_files,
+            round(found.n_bytes / 1e6, 2),
+            time.strftime("%Y-%m-%d %H:%M", time.localtime(found.last_written)),
+            _settings(found.fingerprint),
+            ", ".join(found.users) or "-",
+        )
+        for found in contents
+    ]
+    names = ["kind", "fingerprint", "values", "damaged", "files", "megabytes", "written", "settings", "used_by"]
+    return pd.DataFrame(rows, columns=names)
+
+
+def prunable(contents: list[Contents], older_than_days: float, now: float) -> list[Contents]:
+    """Return the folders that no study uses and that nobody has written to for so many days."""
+    return [found for found in contents if not found.users and found.age_days(now) >= older_than_days]
+
+
+def prune(contents: list[Contents]) -> None:
+    """Remove folders with all they hold."""
+    for found in contents:
+        shutil.rmtree(found.folder)
+
+
+def compact(found: Contents) -> None:
+    """Put all files of a folder into one, without damaged records and second values of a key.
+
+    Writers wait meanwhile and then begin a new file. Where there are no locks, not while a job writes there: what it
+    appends to a file that is being removed would be lost.
+    """
+    with Store(found.folder.parents[1], found.fingerprint).locked():
+        _compact(found)
+
+
+def _compact(found: Contents) -> None:
+    for left in found.folder.glob(f"{COMPACTING}*"):  # by one that was killed
+        left.unlink()
+    files = sorted(found.folder.glob(f"*{SUFFIX}"))
+    part = found.folder / f"{COMPACTING}{os.getpid()}"
+    seen = set()
+    with part.open("wb") as stream:
+        for path in files:
+            for line in whole_lines(path):
+                record = parse_record(found.folder.name, line)
+                if record is not None and record[0] not in seen:
+                    seen.add(record[0])
+                    stream.write(line)
+        stream.flush()
+        os.fsync(stream.fileno())
+    os.replace(part, found.folder / COMPACTED)
+    for path in files:
+        if path.name != COMPACTED:
+            path.unlink()
+
+
+def _contents(folder: Path, users: list[str]) -> Contents:
+    files = sorted(folder.glob(f"*{SUFFIX}"))
+    keys: set[Key | None] = set()
+    n_damaged = 0
+    for line in (line for path in files for line in whole_lines(path)):
+        record = parse_record(folder.name, line)
+        n_damaged += record is None
+        keys.add(record[0] if record is not None else None)
+    fingerprint = json.loads((folder / FINGERPRINT_FILE).read_text(encoding="utf-8"))
+    stats = [path.stat() for path in files]
+    last_written = max((stat.st_mtime for stat in stats), default=(folder / FINGERPRINT_FILE).stat().st_mtime)
+    n_bytes = sum(stat.st_size for stat in stats)
+    return Contents(folder, fingerprint, len(keys - {None}), n_damaged, len(files), n_bytes, last_written, users)
+
+
+def _users(results: Path) -> dict[str, list[str]]:
+    """Return fingerprint → the ``<study>/<model or scorer>`` whose summaries name it."""
+    users: dict[str, list[str]] = {}
+    summaries = [(path, path.parent.name) for kind in OF_MODELS for path in results.glob(f"*/{kind}/*/*.json")]
+    summaries += [(path, path.stem) for kind in OF_ONE for path in results.glob(f"*/{kind}/*.json")]
+    for path, name in sorted(summaries):
+        named = json.loads(path.read_text(encoding="utf-8")).get("store") or []
+        user = f"{path.relative_to(results).parts[0]}/{name}"
+        for folder in [named] if isinstance(named, str) else named:
+            known = users.setdefault(Path(folder).name, [])
+            if user not in known:
+                known.append(user)
+    return users
+
+
+def _settings(fingerprint: Mapping[str, Any]) -> str:
+    """Return a few words that tell fingerprints of one model apart."""
+    if fingerprint["kind"] == "embeddings":
+        return " ".join(str(fingerprint[key]) for key in ("of", "num_layers") if key in fingerprint)
+    if fingerprint["kind"] == "ngram_counts":
+        return f"{fingerprint['index']} clauses up to {fingerprint['max_clause_freq']}"
+    if fingerprint["kind"] == "log_odds":
+        return f"{fingerprint['of']} {fingerprint['model'].get('dtype', '')}"
+    if fingerprint["kind"] == "chat":
+        return f"{fingerprint['model']} T={fingerprint['temperature']:g} {fingerprint['max_tokens']} tokens"
+    if fingerprint["kind"] == "sentences":
+        return str(fingerprint["model"].get("dtype", ""))
+    decoding = fingerprint["decoding"]
+    words = [f"T={decoding['temperature']:g}", str(fingerprint["model"].get("dtype", ""))]
+    words += (
+        [f"seed={fingerprint['seed']}", f"{fingerprint['limits']['max_new_tokens']} tokens"]
+        if fingerprint["kind"] == "texts"
+        else []
+    )
+    return " ".join(words)

@@ -1,0 +1,1 @@
+"""What models say as generator and as validator: log-odds, ranks, completions, layers."""

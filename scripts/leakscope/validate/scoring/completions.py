@@ -1,0 +1,99 @@
+"""Does a model affirm what it itself goes on with?"""
+
+from __future__ import annotations
+
+import logging
+import string
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from leakscope.models.completion import complete_prompts
+from leakscope.models.endings import cut_sentence
+from leakscope.models.opening import LanguageModel
+from leakscope.models.prompting import Completed, Prompting
+from leakscope.models.rendering import PLACEHOLDER
+from leakscope.validate.scoring.item_scores import score_validator
+from leakscope.validate.tasks.asking import Asking, as_read, joint_summary, main_prompts
+from leakscope.validate.tasks.items import UNKNOWN
+
+logger = logging.getLogger(__name__)
+
+COMPLETION_COLUMNS = ["question", "cluster", "completion", "l_v", "affirmed"]
+QUOTES = "\"'“”‘’„«»`"
+TRAILING = string.punctuation + string.whitespace + QUOTES + "…–—"
+# The most probable token at every step; a seed draws nothing then.
+GREEDY = {"temperature": 0.0, "top_p": 1.0, "top_k": 0, "repetition_penalty": 1.0, "samples": 1, "seed": 0}
+
+
+def complete_questions(
+    model: LanguageModel, items: pd.DataFrame, name: str, asking: Asking, completion_tokens: int
+) -> Completed:
+    """Return ``COMPLETION_COLUMNS``, one row a question, in their order, of the main form.
+
+    ``completion`` is what the model writes after the generator prompt, greedily, as ``tidy`` leaves it; ``l_v`` the
+    validator's log-odds of yes when the completion is its candidate, in nats; ``affirmed`` whether they are above 0.
+    Where nothing is written there is no ``l_v``, and nothing is affirmed; the summary's ``empty`` counts that.
+
+    Args:
+        model: causal.
+        items: as ``tasks.item_table`` returns them.
+        name: the model's name in the study.
+        asking: how.
+        completion_tokens: the most that are written.
+
+    Raises:
+        InputError: a prompt has no token, or does not fit the model's context.
+
+    Source: Li et al. 2023 (arXiv 2310.01846): consistency of generator and validator.
+    """
+    asked = items[~items["question"].str.casefold().duplicated()].reset_index(drop=True)
+    written = _write(model, main_prompts(asked, "generator", asking, items), name, asking, completion_tokens)
+    completions = [tidy(text) for text in written.table["text"]]
+    judged_items = _as_items(asked.assign(candidate=completions), items)
+    prompting = asking.main_prompting
+    prompts = as_read(model, main_prompts(judged_items, "validator", asking, items), prompting)
+    judged = score_validator(model, prompts, name, prompting)
+    l_v = np.full(len(asked), np.nan)
+    l_v[judged_items.index] = judged.table["log_odds"]
+    n_empty = int(np.isnan(l_v).sum())
+    logger.info("%s: %d questions, %d completions are empty", name, len(asked), n_empty)
+    table = asked.assign(completion=completions, l_v=l_v, affirmed=l_v > 0)[COMPLETION_COLUMNS]
+    summary = {**joint_summary(written.summary, judged.summary), "questions": len(asked), "empty": n_empty}
+    return Completed(table, {**summary, "answers": judged.summary["answers"]})
+
+
+def tidy(text: str) -> str:
+    """Return a text up to the end of its first sentence or line, without punctuation at its end and quotes round it."""
+    first_line = (text.strip().splitlines() or [""])[0]
+    return cut_sentence(first_line).rstrip(TRAILING).lstrip(QUOTES + string.whitespace)
+
+
+def _write(model: LanguageModel, prompts: list[str], name: str, asking: Asking, completion_tokens: int) -> Completed:
+    """Return what the model writes after each prompt."""
+    prompting = asking.main_prompting
+    settings: dict[str, Any] = {
+        **GREEDY,
+        "batch_size": prompting.settings["batch_size"],
+        "max_new_tokens": completion_tokens,
+        "stop": "sentence",
+        "system": None,
+        "template": PLACEHOLDER,
+    }
+    how: Prompting = prompting._replace(settings=settings)
+    table = pd.DataFrame({"prompt_set": "completions", "prompt_id": range(len(prompts)), "prompt": prompts})
+    return complete_prompts(model, table, name, how)
+
+
+def _as_items(completed: pd.DataFrame, items: pd.DataFrame) -> pd.DataFrame:
+    """Return those that are not empty as items to judge: under its name what is an item already, for its examples."""
+    named = {
+        (question.casefold(), candidate.casefold()): name
+        for question, candidate, name in zip(items["question"], items["candidate"], items["item_id"], strict=True)
+    }
+    judged = completed[completed["candidate"].ne("")]
+    pairs = zip(judged["question"], judged["candidate"], strict=True)
+    names = [named.get((x.casefold(), y.casefold()), f"{x}/{y}") for x, y in pairs]
+    # Whether it is right nobody knows; as no right answer it keeps no example from being shown.
+    return judged.assign(item_id=names, positive=False, distance=UNKNOWN)

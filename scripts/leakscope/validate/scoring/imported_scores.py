@@ -1,0 +1,123 @@
+"""Scores of generator and validator that were computed elsewhere; they bring their own items."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from leakscope.errors import InputError
+from leakscope.files.reading import read_json
+from leakscope.validate.scoring.score_columns import FORM_COLUMNS, SCORE_COLUMNS
+from leakscope.validate.tasks.form_names import IMPORTED
+from leakscope.validate.tasks.items import ITEM_COLUMNS, UNKNOWN, item_table, read_label
+from leakscope.validate.tasks.readers import read_records
+
+IMPORTED_COLUMNS = ["item_id", "question", "candidate", "positive", "cluster", "l_g", "l_v"]
+GENERATOR, VALIDATOR = "generator-log-prob", "discriminator-log-prob"
+NOUNS = ("noun1", "noun2")
+KEYS = (*NOUNS, "taxonomic", GENERATOR, VALIDATOR)
+
+
+def import_scores(path: Path) -> pd.DataFrame:
+    """Return ``IMPORTED_COLUMNS``, log-odds in nats, of a JSON list of objects or a table with the columns ``KEYS``.
+
+    Both scores are natural log-probabilities: of the candidate after the generator prompt, and of Yes after the
+    validator prompt; ``l_g`` and ``l_v`` are log p − log(1−p).
+
+    Raises:
+        InputError: the file has another form, a key is missing, a noun is no text, a label is neither yes nor no, a
+            score is no number below 0 (log-odds would be infinite), or a pair stands twice.
+
+    Source: Rodriguez et al. 2025 (arXiv 2504.11381): log-odds of generator and validator.
+    """
+    rows = _read_json(path) if path.suffix.lower() == ".json" else read_records(path, KEYS)
+    items, scores = [], []
+    for i, row in enumerate(rows, 1):
+        where = f"{path}, item {i}"
+        question, candidate = row["noun1"].strip(), row["noun2"].strip()
+        items.append(
+            {
+                "item_id": f"{question}/{candidate}",
+                "question": question,
+                "candidate": candidate,
+                "positive": read_label(row["taxonomic"], f"{where}: key 'taxonomic'"),
+                "cluster": question,
+                "distance": UNKNOWN,
+            }
+        )
+        scores.append([_logprob(row[key], f"{where}: key {key!r}") for key in (GENERATOR, VALIDATOR)])
+    table = item_table(items, str(path))
+    odds = log_odds(np.array(scores))
+    return table.assign(l_g=odds[:, 0], l_v=odds[:, 1])[IMPORTED_COLUMNS]
+
+
+def imported_items(scores: pd.DataFrame) -> pd.DataFrame:
+    """Return ``tasks.ITEM_COLUMNS`` of scores that were computed elsewhere, which bring their own items.
+
+    Args:
+        scores: as ``import_scores`` returns them.
+    """
+    return scores.assign(distance=UNKNOWN).astype({"distance": "str"})[ITEM_COLUMNS]
+
+
+def imported_table(scores: pd.DataFrame) -> pd.DataFrame:
+    """Return ``SCORE_COLUMNS`` of scores that were computed elsewhere: generator and validator of one form.
+
+    Args:
+        scores: as ``import_scores`` returns them.
+    """
+    kinds = [
+        pd.DataFrame({"item_id": scores["item_id"], "kind": kind, "log_odds": scores[column]})
+        for kind, column in (("generator", "l_g"), ("validator", "l_v"))
+    ]
+    table = pd.concat(kinds, ignore_index=True).assign(form_id=IMPORTED, style=IMPORTED)
+    numbers = {column: "Int64" if column == "tokens" else "float64" for column in SCORE_COLUMNS[len(FORM_COLUMNS) :]}
+    return table.reindex(columns=SCORE_COLUMNS).astype(numbers)
+
+
+def log_odds(logprobs: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return log p − log(1−p) of log-probabilities below 0, in nats, to full precision at both ends."""
+    return logprobs - log1mexp(logprobs)
+
+
+def log1mexp(x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return log(1 − exp(x)) for x below 0.
+
+    Source: Mächler 2012, "Accurately computing log(1 − exp(−|a|))": either formula where it is exact.
+    """
+    near_zero = x > -math.log(2)
+    return np.where(
+        near_zero,
+        np.log(-np.expm1(np.where(near_zero, x, -1.0))),
+        np.log1p(-np.exp(np.where(near_zero, -1.0, x))),
+    )
+
+
+def _read_json(path: Path) -> list[dict[str, str]]:
+    """Return the objects of a JSON list, the values of ``KEYS`` as text."""
+    content = read_json(path, "a list of objects")
+    if not isinstance(content, list) or not content:
+        raise InputError(f"{path}: got a JSON {type(content).__name__}; allowed: a list of at least one object.")
+    for i, entry in enumerate(content, 1):
+        missing = [key for key in KEYS if not isinstance(entry, dict) or key not in entry]
+        if missing:
+            raise InputError(f"{path}, item {i}: got no key {missing[0]!r}; allowed: all of {', '.join(KEYS)}.")
+        for key in NOUNS:
+            if not isinstance(entry[key], str):
+                raise InputError(f"{path}, item {i}: key {key!r}: got {json.dumps(entry[key])}; allowed: text.")
+    return [{key: str(entry[key]) for key in KEYS} for entry in content]
+
+
+def _logprob(text: str, where: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not -math.inf < value < 0:
+        raise InputError(f"{where}: got {text!r}; allowed: a log-probability, a finite number below 0.")
+    return value

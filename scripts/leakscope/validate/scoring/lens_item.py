@@ -1,0 +1,137 @@
+"""What a model would say at each layer on its way through the prompts of one item, by the logit lens."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from leakscope.errors import InputError
+from leakscope.models.finite import check_values
+from leakscope.models.opening import LanguageModel
+from leakscope.models.prompting import Completed, ids_digest
+from leakscope.models.rendering import answer_lead, encode_continuations, encode_rendered
+from leakscope.storage.fingerprints import log_odds_fingerprint
+from leakscope.storage.store import Key, recall
+from leakscope.validate.scoring.item_scores import answer_tokens, check_reading
+from leakscope.validate.tasks.asking import Asking, as_read, joint_summary, main_prompts
+
+LENS_COLUMNS = ["kind", "layer", "position", "token", "top", "probability", "log_odds"]
+POSITIONS = 12
+
+
+class Reading(NamedTuple):
+    """A prompt that is looked into.
+
+    rendered, ids: as the model reads it.
+    answers: the ids that count for, and those that count against; none: all others.
+    """
+
+    rendered: str
+    ids: list[int]
+    answers: list[list[int]]
+
+
+def lens_of_item(
+    model: LanguageModel, items: pd.DataFrame, name: str, asking: Asking, item_id: str | None = None
+) -> Completed:
+    """Return ``LENS_COLUMNS`` of the main form's generator and validator prompt, one row a layer and position.
+
+    ``position`` counts the prompt's tokens from 0; there are its last ``POSITIONS``. ``token`` stands there, ``top`` is
+    what the lens says comes next, with its ``probability``. ``log_odds``, in nats, are those of the candidate's first
+    token, or in the validator's prompt those of yes against no. Layer 0 is the embeddings, the last one the model's own
+    output. The summary names the item.
+
+    Args:
+        model: causal.
+        items: as ``tasks.item_table`` returns them.
+        name: the model's name in the study.
+        asking: how.
+        item_id: of the item; None: the first right one.
+
+    Raises:
+        InputError: there is no such item; the candidate's first token runs into the prompt; the logit lens does not fit
+            the model.
+    """
+    item = choose_item(items, item_id)
+    readings = {kind: _reading(model, item, items, kind, asking) for kind in ("generator", "validator")}
+    keys: dict[str, Key] = {
+        kind: (reading.rendered, ids_digest(reading.ids, *reading.answers)) for kind, reading in readings.items()
+    }
+    by_key = {keys[kind]: reading for kind, reading in readings.items()}
+
+    def look(missing: list[Key]) -> Iterator[dict[Key, Any]]:
+        check_reading(model, by_key[missing[0]].ids, name)
+        for key in missing:
+            values = {key: tops_by_layer(model, by_key[key].ids, by_key[key].answers)}
+            check_values(values, name)
+            yield values
+
+    fingerprint = log_odds_fingerprint(model.identity, f"last {POSITIONS} positions by layer")
+    found = recall(asking.prompting.open_store(fingerprint), list(keys.values()), look)
+    rows = []
+    for kind, reading in readings.items():
+        beginning = max(0, len(reading.ids) - POSITIONS)
+        for layer, of_layer in enumerate(found.values[keys[kind]]):
+            for position, (top, *values) in enumerate(of_layer, beginning):
+                texts = (model.tokenizer.decode([token]) for token in (reading.ids[position], top))
+                rows.append((kind, layer, position, *texts, *values))
+    summary = joint_summary(found.summary(len(keys)))
+    shown = {key: str(item[key].iloc[0]) for key in ("item_id", "question", "candidate")}
+    return Completed(pd.DataFrame(rows, columns=LENS_COLUMNS), {**summary, **shown})
+
+
+def choose_item(items: pd.DataFrame, item_id: str | None) -> pd.DataFrame:
+    """Return the row of an item; of the first right one if ``item_id`` is None.
+
+    Raises:
+        InputError: there is no such item.
+    """
+    wanted = items["positive"] if item_id is None else items["item_id"].eq(item_id)
+    if not wanted.any():
+        first = items["item_id"].iloc[0]
+        raise InputError(
+            f"validate.tasks: key 'lens_item': got {item_id!r}; allowed: an item_id of the task, such as {first!r}."
+        )
+    return items[wanted].head(1)
+
+
+def tops_by_layer(
+    model: LanguageModel, ids: list[int], answers: list[list[int]]
+) -> list[list[tuple[int, float, float]]]:
+    """Return for each layer and each of the last positions: the top token, its probability, and log-odds of an answer.
+
+    Args:
+        model: causal.
+        ids: of the prompt.
+        answers: ids that count for, and those that count against; without the latter a single one against all others.
+    """
+    # Imported here: the models' code costs seconds that a job whose values are all there need not pay.
+    from leakscope.validate.scoring.lens import LogitLens
+    from leakscope.validate.scoring.log_odds import sum_answers, token_log_odds
+
+    # A causal model has after a position what it has at the end of a prompt that ends there.
+    prompts = [ids[:end] for end in range(max(1, len(ids) - POSITIONS + 1), len(ids) + 1)]
+    layers = []
+    for logits in LogitLens(model.model).read(prompts):
+        logprobs = logits.float().log_softmax(-1)
+        best = logprobs.max(-1)
+        if len(answers) == 1:
+            odds = token_log_odds(logprobs, range(len(prompts)), answers[0] * len(prompts))
+        else:
+            odds = [in_favour - against for in_favour, against in sum_answers(logprobs, answers)]
+        layers.append(list(zip(best.indices.tolist(), best.values.exp().tolist(), odds, strict=True)))
+    return layers
+
+
+def _reading(model: LanguageModel, item: pd.DataFrame, items: pd.DataFrame, kind: str, asking: Asking) -> Reading:
+    prompting = asking.main_prompting
+    (rendered,) = as_read(model, main_prompts(item, kind, asking, items), prompting)
+    ids = encode_rendered(model.tokenizer, rendered, chat=prompting.chat)
+    if kind == "validator":
+        return Reading(rendered, ids, answer_tokens(model.tokenizer).ids)
+    lead = answer_lead(model.tokenizer, chat=prompting.chat, chat_template_kwargs=prompting.chat_template_kwargs)
+    candidates = [str(item["candidate"].iloc[0])]
+    (added,) = encode_continuations(model.tokenizer, rendered, ids, candidates, lead=lead, chat=prompting.chat)
+    return Reading(rendered, ids, [added[:1]])

@@ -1,0 +1,1 @@
+"""Tasks: items, prompt forms, and how a task is put to a model."""

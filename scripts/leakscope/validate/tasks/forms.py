@@ -1,0 +1,321 @@
+"""Prompt forms: how a task's items are put to a model as a generator, as a negated generator and as a validator.
+
+A file of forms (``schemas/prompt_forms.schema.json``) holds paraphrases of each, and styles: how many examples go
+before a prompt, and whether and how it becomes a chat turn. Every paraphrase is rendered in every style.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from leakscope.errors import InputError, one_of
+from leakscope.files.reading_yaml import read_yaml
+from leakscope.validate.tasks.items import Item, seeded_hash
+
+QUESTION, CANDIDATE = "{question}", "{candidate}"
+# That of `rendering`, which statistics of what was scored have no use for: it needs transformers.
+PLACEHOLDER = "{prompt}"
+YES, NO = "Yes", "No"
+SEPARATOR = "\n\n"
+PROMPT_COLUMNS = ["item_id", "kind", "form_id", "style", "chat", "prompt", "shot_ids"]
+KINDS = ("generator", "negated", "validator")
+FILE_KEYS = ("description", "generators", "validators", "styles")
+GENERATOR_KEYS = ("id", "text", "negated")
+VALIDATOR_KEYS = ("id", "text")
+STYLE_KEYS = ("id", "shots", "chat", "template")
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_GAP = re.compile(r"\{[^{}]*\}")
+
+
+class Form(NamedTuple):
+    """A paraphrase of one kind; ``text`` has the gap ``{question}``, a validator's ``{candidate}`` too."""
+
+    kind: str
+    id: str
+    text: str
+
+
+class Style(NamedTuple):
+    """How a form is put to a model.
+
+    shots: examples before it, an even number.
+    chat: whether the text is a user's turn, to go through the model's chat template.
+    template: the text that is put to the model, with ``{prompt}`` in it.
+    """
+
+    id: str
+    shots: int
+    chat: bool
+    template: str
+
+
+class PromptForms(NamedTuple):
+    """All forms of a task, generators with their negations before validators, and the styles."""
+
+    forms: tuple[Form, ...]
+    styles: tuple[Style, ...]
+
+
+def read_forms(path: Path) -> PromptForms:
+    """Return the forms of a YAML file, in its order.
+
+    Raises:
+        InputError: the file is no YAML of the form described above, a gap is missing or unknown, an id stands twice, a
+            number of shots is odd or negative.
+    """
+    content = _checked(_load(path), str(path), FILE_KEYS)
+    forms = []
+    for entry, where in _entries(content, "generators", path, GENERATOR_KEYS):
+        forms.append(Form("generator", entry["id"], _text(entry, "text", where, (QUESTION,))))
+        forms.append(Form("negated", entry["id"], _text(entry, "negated", where, (QUESTION,))))
+        if entry["text"] == entry["negated"]:
+            raise InputError(f"{where}: key 'negated': got the key 'text' again; allowed: its negation.")
+    for entry, where in _entries(content, "validators", path, VALIDATOR_KEYS):
+        forms.append(Form("validator", entry["id"], _text(entry, "text", where, (QUESTION, CANDIDATE))))
+    styles = [_style(entry, where) for entry, where in _entries(content, "styles", path, STYLE_KEYS)]
+    return PromptForms(tuple(forms), tuple(styles))
+
+
+def render_prompts(
+    items: pd.DataFrame,
+    forms: PromptForms,
+    seed: int,
+    pool: pd.DataFrame | None = None,
+    styles: Sequence[str] | None = None,
+) -> pd.DataFrame:
+    """Return ``PROMPT_COLUMNS``: every item in every form and style, ``prompt`` the text without the answer to it.
+
+    Where a style has shots, ``shot_ids`` names the items that stand before the prompt, in order. Generators show right
+    candidates, negated generators wrong ones, validators as many of each, in an order of their own. Which ones is a
+    matter of the seed, the item and the pool alone, not of the order of rows. All candidates of a question see the same
+    examples of a generator, so that they can be compared.
+
+    An example has neither the item's question nor its cluster, nor, after a generator, a right candidate of the
+    question; two examples have different clusters. Those with another candidate of the question are taken last.
+
+    Args:
+        items: as ``tasks.item_table`` returns them.
+        forms: of the task.
+        seed: of the choice of examples.
+        pool: items that examples may be taken from, such as those of the training split; ``items`` if None.
+        styles: ids of the styles that are rendered; all if None.
+
+    Raises:
+        InputError: there is no such style, or the pool has too few examples for an item.
+    """
+    known = {style.id: style for style in forms.styles}
+    for name in known if styles is None else styles:
+        if name not in known:
+            raise one_of("prompt forms: style", name, known)
+    chosen = list(known.values()) if styles is None else [known[name] for name in styles]
+    shots = _Shots(items, items if pool is None else pool, seed)
+    rows = [
+        _row(item, form, style, shots.take(item, form.kind, style.shots))
+        for style in chosen
+        for form in forms.forms
+        for item in _items(items)
+    ]
+    return pd.DataFrame(rows, columns=PROMPT_COLUMNS)
+
+
+def check_shots(item: Item, kind: str, shots: Sequence[Item], answers: frozenset[str] = frozenset()) -> None:
+    """Raise unless examples are free of the item that they stand before, and balanced before a validator.
+
+    Args:
+        item: that is asked about.
+        kind: of form.
+        shots: the examples.
+        answers: the right candidates of the item's question, folded.
+
+    Raises:
+        AssertionError: an example is, asks about or is of the cluster of the item, gives a right answer to its question
+            away, or is of the wrong kind.
+    """
+    for shot in shots:
+        if not _apart(item, shot):
+            raise AssertionError(
+                f"example {shot['item_id']!r} shares item, question or cluster with {item['item_id']!r}"
+            )
+        if kind == "generator" and _fold(shot["candidate"]) in answers:
+            raise AssertionError(f"example {shot['item_id']!r} shows a right answer of {item['item_id']!r}")
+    n_positive = sum(shot["positive"] for shot in shots)
+    if n_positive != {"generator": len(shots), "negated": 0, "validator": len(shots) / 2}[kind]:
+        raise AssertionError(f"{n_positive} of {len(shots)} examples of {item['item_id']!r} are positive")
+
+
+class _Shots:
+    """Examples for each item: from a place of the item's own on, round a seeded ring of the pool."""
+
+    def __init__(self, items: pd.DataFrame, pool: pd.DataFrame, seed: int) -> None:
+        self.seed = seed
+        self.rings = {True: self._ring(pool, True), False: self._ring(pool, False)}
+        self.answers: dict[str, set[str]] = {}
+        self.candidates: dict[str, set[str]] = {}
+        for table in (items, pool):
+            for item in _items(table):
+                for sets, kept in ((self.candidates, True), (self.answers, item["positive"])):
+                    sets.setdefault(_fold(item["question"]), set()).update([_fold(item["candidate"])] if kept else [])
+        self.taken: dict[tuple[str, ...], list[Item]] = {}
+
+    def take(self, item: Item, kind: str, n_shots: int) -> list[Item]:
+        """Return the examples of an item."""
+        if not n_shots:
+            return []
+        own = [item["item_id"]] if kind == "validator" else [_fold(item["question"]), item["cluster"]]
+        key = (kind, str(n_shots), *own)
+        if key not in self.taken:
+            self.taken[key] = self._choose(item, kind, n_shots, key)
+        answers = frozenset(self.answers[_fold(item["question"])])
+        check_shots(item, kind, self.taken[key], answers)
+        return self.taken[key]
+
+    def _choose(self, item: Item, kind: str, n_shots: int, key: tuple[str, ...]) -> list[Item]:
+        wanted = {
+            "generator": [(True, n_shots)],
+            "negated": [(False, n_shots)],
+            "validator": [(True, n_shots // 2), (False, n_shots // 2)],
+        }[kind]
+        chosen: list[Item] = []
+        for positive, number in wanted:
+            chosen += self._walk(item, kind, positive, number, key, {shot["cluster"] for shot in chosen})
+        return sorted(chosen, key=lambda shot: seeded_hash(self.seed, "order", *key, shot["item_id"]))
+
+    def _walk(
+        self, item: Item, kind: str, positive: bool, number: int, key: tuple[str, ...], clusters: set[str]
+    ) -> list[Item]:
+        """Return ``number`` examples of new clusters: the first on the ring, those with an own candidate last."""
+        ring, question = self.rings[positive], _fold(item["question"])
+        start = seeded_hash(self.seed, "place", *key) % max(1, len(ring))
+        avoided = {_fold(item["candidate"])} if kind == "validator" else self.candidates[question]
+        chosen: list[Item] = []
+        late: list[Item] = []
+        for shot in (ring[(start + i) % len(ring)] for i in range(len(ring))):
+            if len(chosen) == number:
+                break
+            given_away = kind == "generator" and _fold(shot["candidate"]) in self.answers[question]
+            if given_away or not _apart(item, shot) or shot["cluster"] in clusters:
+                continue
+            if _fold(shot["candidate"]) in avoided:
+                late.append(shot)
+            else:
+                chosen.append(shot)
+                clusters.add(shot["cluster"])
+        for shot in late:
+            if len(chosen) < number and shot["cluster"] not in clusters:
+                chosen.append(shot)
+                clusters.add(shot["cluster"])
+        if len(chosen) < number:
+            label = "positive" if positive else "negative"
+            raise InputError(
+                f"prompt forms: {kind} shots of item {item['item_id']!r}: got {len(chosen)} {label} items of other "
+                f"clusters; allowed: at least {number}."
+            )
+        return chosen
+
+    def _ring(self, pool: pd.DataFrame, positive: bool) -> list[Item]:
+        shots = [item for item in _items(pool) if item["positive"] == positive]
+        return sorted(shots, key=lambda item: (seeded_hash(self.seed, "ring", item["item_id"]), item["item_id"]))
+
+
+def _row(item: Item, form: Form, style: Style, shots: Sequence[Item]) -> dict[str, object]:
+    examples = [_fill(form.text, shot) + " " + _answer(form.kind, shot) for shot in shots]
+    text = SEPARATOR.join([*examples, _fill(form.text, item)])
+    return {
+        "item_id": item["item_id"],
+        "kind": form.kind,
+        "form_id": form.id,
+        "style": style.id,
+        "chat": style.chat,
+        "prompt": style.template.replace(PLACEHOLDER, text),
+        "shot_ids": [shot["item_id"] for shot in shots],
+    }
+
+
+def _answer(kind: str, shot: Item) -> str:
+    if kind != "validator":
+        return shot["candidate"]
+    return YES if shot["positive"] else NO
+
+
+def _fill(text: str, item: Item) -> str:
+    # In one pass: a question may itself hold braces.
+    return _GAP.sub(lambda gap: item["question"] if gap[0] == QUESTION else item["candidate"], text)
+
+
+def _apart(item: Item, shot: Item) -> bool:
+    """Say whether an example is of another item, cluster and question than ``item``, and does not answer with it."""
+    question = _fold(item["question"])
+    return (
+        shot["item_id"] != item["item_id"]
+        and shot["cluster"] != item["cluster"]
+        and question not in (_fold(shot["question"]), _fold(shot["candidate"]))
+    )
+
+
+def _fold(text: str) -> str:
+    return " ".join(text.casefold().split())
+
+
+def _items(table: pd.DataFrame) -> list[Item]:
+    records: list[Any] = table.to_dict("records")
+    return records
+
+
+def _load(path: Path) -> object:
+    if not path.is_file():
+        raise InputError(f"{path}: got no such file; allowed: a file of prompt forms.")
+    content: object = read_yaml(path)
+    return content
+
+
+def _checked(entry: object, where: str, keys: Sequence[str]) -> dict[str, Any]:
+    if not isinstance(entry, dict):
+        raise InputError(f"{where}: got {entry!r}; allowed: a mapping with the keys {', '.join(keys)}.")
+    for key in entry:
+        if key not in keys:
+            raise one_of(f"{where}: key", key, keys)
+    missing = [key for key in keys if key not in entry]
+    if missing:
+        raise InputError(f"{where}: got no key {missing[0]!r}; allowed: all of {', '.join(keys)}.")
+    return entry
+
+
+def _entries(
+    content: dict[str, Any], key: str, path: Path, keys: Sequence[str]
+) -> Iterator[tuple[dict[str, Any], str]]:
+    """Yield each entry of a list, its keys and id checked, and where it stands."""
+    entries = content[key]
+    if not isinstance(entries, list) or not entries:
+        raise InputError(f"{path}: key {key!r}: got {entries!r}; allowed: a list of at least one entry.")
+    ids: set[str] = set()
+    for i, entry in enumerate(entries):
+        where = f"{path}: {key}[{i}]"
+        name = _checked(entry, where, keys)["id"]
+        if not isinstance(name, str) or not _ID.fullmatch(name):
+            raise InputError(f"{where}: key 'id': got {name!r}; allowed: letters, digits, '.', '_' and '-'.")
+        if name in ids:
+            raise InputError(f"{where}: got the id {name!r} again; allowed: each id once.")
+        ids.add(name)
+        yield entry, where
+
+
+def _text(entry: dict[str, Any], key: str, where: str, gaps: Sequence[str]) -> str:
+    text = entry[key]
+    if not isinstance(text, str) or text != text.strip() or sorted(_GAP.findall(text)) != sorted(gaps):
+        allowed = f"text with {' and '.join(gaps)}, each once, and no space around it"
+        raise InputError(f"{where}: key {key!r}: got {text!r}; allowed: {allowed}.")
+    return text
+
+
+def _style(entry: dict[str, Any], where: str) -> Style:
+    shots, chat = entry["shots"], entry["chat"]
+    if isinstance(shots, bool) or not isinstance(shots, int) or shots < 0 or shots % 2:
+        raise InputError(f"{where}: key 'shots': got {shots!r}; allowed: an even number of at least 0.")
+    if not isinstance(chat, bool):
+        raise InputError(f"{where}: key 'chat': got {chat!r}; allowed: true or false.")
+    return Style(entry["id"], shots, chat, _text(entry, "template", where, (PLACEHOLDER,)))
