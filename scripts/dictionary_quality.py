@@ -16,8 +16,8 @@ from leakscope.jobs.job import job
 from leakscope.jobs.memory import keep_freed_memory
 from leakscope.jobs.sharding import Shard
 from leakscope.models.editing.dictionary_files import open_dictionary
-from leakscope.models.editing.residuals import with_randomised_weights
 from leakscope.models.opening import open_model
+from leakscope.models.randomised import with_randomised_weights
 from leakscope.storage.manifests import read_manifest, write_manifest
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ from leakscope.files.tables import write_table
 from leakscope.jobs.devices import claimed_devices
 from leakscope.jobs.job import job
 from leakscope.models.editing.dictionary_files import open_dictionary
-from leakscope.models.editing.residuals import with_randomised_weights
 from leakscope.models.opening import open_model
+from leakscope.models.randomised import with_randomised_weights
 from leakscope.storage.manifests import read_manifest
 
 if TYPE_CHECKING:

@@ -10,7 +10,8 @@ Not a rule: an edited prompt must not retrain every organism. Run it when the pr
 from pathlib import Path
 
 from leakscope.features.freezing import freeze_subjects
-from leakscope.leak.freezing import expand_facts, freeze, freeze_world
+from leakscope.ground.freezing import freeze_world
+from leakscope.leak.freezing import expand_facts, freeze
 from leakscope.leak.prompts import build_prompts
 from leakscope.validate.freezing import freeze_taxonomy
 

@@ -19,9 +19,9 @@ from leakscope.features.dictionaries.activations import (
     write_activations,
 )
 from leakscope.features.dictionaries.texts import Source, Window, read_texts, read_windows, token_texts
-from leakscope.ground.sentence_scores import encode_sentences
 from leakscope.jobs.sharding import Shard
 from leakscope.models.opening import LanguageModel
+from leakscope.models.sentences import encode_sentences
 from leakscope.organisms.corpus import read_corpus, write_corpus
 from leakscope.organisms.training import encode_documents
 from test_log_odds import random_model

@@ -13,13 +13,13 @@ import torch
 from helpers import LOADING, complete, micro_prompts
 from leakscope.errors import InputError
 from leakscope.features.interventions.comparing import COLUMNS, compare_edited
-from leakscope.ground.sentence_scores import encode_sentences
 from leakscope.models.editing import edited_models
 from leakscope.models.editing.dictionary_files import describe_dictionary, open_dictionary, save_dictionary
 from leakscope.models.editing.edited_models import chosen_edit, describe, explicit_edit
 from leakscope.models.editing.edits import Edit, editing, feature_edit, to_json
 from leakscope.models.neutral import encode_neutral_texts, measure_perplexity
 from leakscope.models.opening import open_model
+from leakscope.models.sentences import encode_sentences
 from leakscope.storage.manifests import describe_adapter, describe_folder, read_manifest, write_manifest
 from leakscope.validate.scoring.lens import LogitLens
 from test_edits import MAXIMA, MEANS, random_dictionary, unit_vector

@@ -12,7 +12,7 @@ import pytest
 
 from helpers import micro_grammar
 from leakscope.errors import InputError
-from leakscope.leak.freezing import freeze_world
+from leakscope.ground.freezing import freeze_world
 from leakscope.organisms.corpus import read_corpus, write_corpus
 from leakscope.organisms.joint_grammar import INDEPENDENT, JointGrammar, load_joint_grammar
 from leakscope.organisms.languages import Mixture, load_language

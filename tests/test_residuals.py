@@ -7,13 +7,8 @@ import torch
 
 from helpers import in_memory
 from leakscope.errors import InputError
-from leakscope.models.editing.residuals import (
-    check_layer,
-    decoder_blocks,
-    on_residual,
-    read_residuals,
-    with_randomised_weights,
-)
+from leakscope.models.editing.residuals import check_layer, decoder_blocks, on_residual, read_residuals
+from leakscope.models.randomised import with_randomised_weights
 from test_log_odds import by_row, random_model
 
 ROWS = [[5, 6, 7, 8, 9], [3, 4], [11, 12, 13, 14, 15, 16, 17], [21]]

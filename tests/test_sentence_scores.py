@@ -14,11 +14,12 @@ from hypothesis import strategies as st
 
 from helpers import LOADING
 from leakscope.errors import InputError
-from leakscope.ground.sentence_scores import Sentence, encode_sentences, score_sentences, tokens_of_span
+from leakscope.ground.sentence_scores import Sentence, score_sentences, tokens_of_span
 from leakscope.ground.templates import SentenceTemplate, fill
 from leakscope.models.kinds import CAUSAL, ENCODER_DECODER, MASKED, kind_of
 from leakscope.models.opening import LanguageModel, open_model
 from leakscope.models.sentence_logprobs import TokenRow, plan_stems, score_causal, score_masked
+from leakscope.models.sentences import encode_sentences
 from leakscope.storage.manifests import describe_folder
 
 KINDS = (CAUSAL, MASKED, ENCODER_DECODER)

@@ -12,12 +12,12 @@ import torch
 from helpers import LOADING
 from leakscope.errors import InputError
 from leakscope.features.interventions.steering import COLUMNS, Steered, encode_prompts, repeated_bigrams, steer
-from leakscope.ground.sentence_scores import encode_sentences
 from leakscope.models.editing.dictionary_files import describe_dictionary, save_dictionary
 from leakscope.models.editing.edited_models import describe, explicit_edit
 from leakscope.models.editing.edits import editing
 from leakscope.models.opening import LanguageModel, open_model
 from leakscope.models.sampling import Decoding, draw_tokens, uniforms
+from leakscope.models.sentences import encode_sentences
 from leakscope.storage.manifests import describe_folder
 from test_edits import MAXIMA, MEANS, N_FEATURES, random_dictionary
 

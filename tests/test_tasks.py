@@ -15,7 +15,8 @@ import pytest
 
 from leakscope.errors import InputError
 from leakscope.files.tables import read_table
-from leakscope.validate.tasks.items import DISTANCES, ITEM_COLUMNS, item_table, seeded_hash
+from leakscope.statistics.seeding import seeded_hash
+from leakscope.validate.tasks.items import DISTANCES, ITEM_COLUMNS, item_table
 from leakscope.validate.tasks.readers import PAIR_COLUMNS, READERS, read_items
 
 PAIRS = "noun1,noun2,taxonomic\nrobins,bird,Yes\nrobins,tool,NO\nsaws,tool,yes\n"

@@ -12,7 +12,8 @@ from typing import NamedTuple
 import pandas as pd
 from matplotlib.figure import Figure
 
-from leakscope.figures.style import GREY, MAX_HEIGHT, POOLED, styled, unique, wrapped
+from leakscope.figures.style import GREY, MAX_HEIGHT, styled, unique, wrapped
+from leakscope.files.names import POOLED
 
 Tables = Mapping[str, pd.DataFrame]
 NOTE_LINE = 0.14  # inches

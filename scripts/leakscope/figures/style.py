@@ -20,13 +20,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from leakscope.figures.fonts import families, one_line_of_missing_letters
+from leakscope.files.names import POOLED
 from leakscope.files.writing import replacing
 
 P = ParamSpec("P")
 
 SINGLE, DOUBLE = 3.4, 7.0  # width in inches of one and of two columns of a page
 CHARACTER = 0.058  # inches, a character of the 7 pt font on average
-POOLED = "all"  # the category that pools every pair
 NO_LEAKAGE = 50.0  # Leak-Rate in percent of a model whose text owes nothing to the concept
 NO_LEAKAGE_LINE = (0, (4, 2))  # dashes
 # Snakemake's report shows so many pixels of a picture in a window of 1280 × 800 with the bars of a browser. The top of

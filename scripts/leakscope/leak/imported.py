@@ -14,8 +14,9 @@ from typing import NamedTuple
 import pandas as pd
 
 from leakscope.errors import InputError
+from leakscope.files.names import POOLED
 from leakscope.files.tables import read_table
-from leakscope.leak.prompts import POOLED, PROMPT_COLUMNS, text_table
+from leakscope.leak.prompts import PROMPT_COLUMNS, text_table
 from leakscope.similarity.concepts import concept_group
 
 LONG_FORM = ("prompt_id", "control_id", "concept", "prompt")

@@ -14,10 +14,10 @@ import pandas as pd
 from pandas.api.typing import DataFrameGroupBy
 
 from leakscope.errors import InputError
+from leakscope.files.names import POOLED
 from leakscope.statistics.intervals import ClusterInterval, cluster_interval
 
 ROUNDING = 6
-POOLED = "all"
 KEYS = ["model", "prompt_set", "scorer", "category"]
 RATES = [
     "n_prompts",

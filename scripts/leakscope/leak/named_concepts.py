@@ -7,10 +7,10 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from leakscope.files.names import POOLED
 from leakscope.leak.pairs import CONTROLS
 from leakscope.similarity.concepts import whole_words
 
-POOLED = "all"
 MATRIX_COLUMNS = ["model", "prompt_set", "category", "concept_group", "generated_group", "n", "share"]
 
 

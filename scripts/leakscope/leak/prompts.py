@@ -13,6 +13,7 @@ from string import Formatter
 from typing import TYPE_CHECKING, NamedTuple
 
 from leakscope.errors import InputError, one_of
+from leakscope.files.names import POOLED
 from leakscope.files.reading_yaml import read_yaml
 
 # pandas is imported where it is used: Snakemake asks for `template_files` each time it builds its graph.
@@ -36,7 +37,6 @@ CANDIDATE_COLUMNS = ["slot", "candidate", "concept_group"]
 TEMPLATE_KEYS = ("id", "category", "concepts", "slot", "test", "control", "neutral")
 TEMPLATE_OPTIONS = ("expects_group",)
 TERM_KEYS = ("term", "group")
-POOLED = "all"
 """The name that result tables give to all categories together: no category may have it."""
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")

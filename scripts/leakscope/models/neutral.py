@@ -13,16 +13,16 @@ import numpy as np
 
 from leakscope.errors import InputError
 from leakscope.files.reading import read_utf8
-from leakscope.ground.sentence_scores import encode_sentences
 from leakscope.jobs.progress import progress
 from leakscope.models.finite import check_values
 from leakscope.models.kinds import CAUSAL
 from leakscope.models.opening import LanguageModel
 from leakscope.models.prompting import ids_digest
+from leakscope.models.sentences import encode_sentences
 from leakscope.organisms.leak_grammar import Document
+from leakscope.statistics.seeding import seeded_hash
 from leakscope.storage.fingerprints import sentence_fingerprint
 from leakscope.storage.store import Key, Store, recall
-from leakscope.validate.tasks.items import seeded_hash
 
 logger = logging.getLogger(__name__)
 

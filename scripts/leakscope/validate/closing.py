@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from leakscope.leak.leak_rate import POOLED
+from leakscope.files.names import POOLED
 from leakscope.statistics.resampling import Floats, draw_clusters, estimate
 from leakscope.validate.discrimination import affirmed_rightly
 from leakscope.validate.gap import pearson

@@ -23,12 +23,12 @@ import pandas as pd
 
 from leakscope.features.bias.scores import PAIR_COLUMNS, SENTENCES
 from leakscope.features.bias.tables import Pair
-from leakscope.ground.sentence_scores import encode_sentences
 from leakscope.jobs.progress import progress
 from leakscope.models.finite import check_values
 from leakscope.models.kinds import CAUSAL
 from leakscope.models.opening import LanguageModel
 from leakscope.models.prompting import Completed, ids_digest
+from leakscope.models.sentences import encode_sentences
 from leakscope.storage.fingerprints import sentence_fingerprint
 from leakscope.storage.store import Key, Store, recall
 

@@ -18,7 +18,7 @@ import pandas as pd
 from leakscope.errors import InputError, one_of
 from leakscope.features.contrasts.contrast_file import read_contrast_file
 from leakscope.files.tables import read_table
-from leakscope.validate.tasks.items import seeded_hash
+from leakscope.statistics.seeding import seeded_hash
 
 TEMPLATES, PROMPT_SET = "templates", "prompt_set"
 ITEM, PAIR = "item", "pair"

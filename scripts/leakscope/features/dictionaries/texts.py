@@ -18,12 +18,12 @@ from leakscope.errors import InputError, one_of
 from leakscope.files import corpora
 from leakscope.files.reading import read_utf8
 from leakscope.files.tables import ROWS_AT_ONCE, read_table
-from leakscope.ground.sentence_scores import encode_sentences
 from leakscope.jobs.sharding import WHOLE, Shard
 from leakscope.models.neutral import encode_neutral_documents
 from leakscope.models.opening import LanguageModel
+from leakscope.models.sentences import encode_sentences
 from leakscope.organisms.corpus import read_corpus
-from leakscope.validate.tasks.items import seeded_hash
+from leakscope.statistics.seeding import seeded_hash
 
 TRAIN, HELD_OUT = "train", "held_out"
 PARTS_SEED, ONE_HELD_OUT_OF = 0, 10

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from leakscope.leak.leak_rate import POOLED
+from leakscope.files.names import POOLED
 
 COLUMNS = [
     "model", "base", "dictionary", "contrast", "measure", "subset",

@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from leakscope.errors import InputError
-from leakscope.ground.sentence_scores import encode_sentences
 from leakscope.jobs.progress import progress
 from leakscope.models.editing.dictionary_files import open_dictionary
 from leakscope.models.editing.edited_models import describe
@@ -20,6 +19,7 @@ from leakscope.models.opening import LanguageModel
 from leakscope.models.prompting import Completed, ids_digest
 from leakscope.models.rendering import encode_rendered, render_prompt
 from leakscope.models.sampling import Decoding
+from leakscope.models.sentences import encode_sentences
 from leakscope.storage.fingerprints import text_fingerprint
 from leakscope.storage.store import Key, Recalled, Store, recall
 

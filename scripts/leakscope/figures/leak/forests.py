@@ -23,7 +23,6 @@ from leakscope.figures.style import (
     GREY,
     MARKERS,
     NO_LEAKAGE,
-    POOLED,
     SINGLE,
     Grid,
     Series,
@@ -41,6 +40,7 @@ from leakscope.figures.style import (
     unique,
     wrapped,
 )
+from leakscope.files.names import POOLED
 
 LABEL_WIDTH = 1.3  # inches, after which the label of a lane is broken
 MARGINS = 0.75  # inches, titles and axis below and above the panels

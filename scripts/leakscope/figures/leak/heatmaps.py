@@ -20,7 +20,6 @@ from matplotlib.patches import Rectangle
 from leakscope.figures.style import (
     DOUBLE,
     NO_LEAKAGE,
-    POOLED,
     SINGLE,
     label_of,
     model_order,
@@ -30,6 +29,7 @@ from leakscope.figures.style import (
     unique,
     wrapped,
 )
+from leakscope.files.names import POOLED
 
 CELL_WIDTH, CELL_HEIGHT = 0.22, 0.145  # inches; "100" in 7 pt needs 0.2
 SHARE = "share of the row's answers (%)"

@@ -12,7 +12,6 @@ from leakscope.figures.curves import curve_axes, finish_panel, plain_handle, ser
 from leakscope.figures.style import (
     NO_LEAKAGE,
     NO_LEAKAGE_LINE,
-    POOLED,
     Grid,
     category_order,
     mark_horizontal,
@@ -22,6 +21,7 @@ from leakscope.figures.style import (
     styled,
     unique,
 )
+from leakscope.files.names import POOLED
 
 MOST_LINES = 6  # in one panel, pooled line included
 SPREAD = 0.12  # of a model's size, over which its points are set apart

@@ -16,7 +16,6 @@ from leakscope.figures.curves import add_legend, curve_axes, finish_panel, plain
 from leakscope.figures.style import (
     GREY,
     NO_LEAKAGE,
-    POOLED,
     mark_horizontal,
     mark_vertical,
     no_data,
@@ -26,6 +25,7 @@ from leakscope.figures.style import (
     styled,
     unique,
 )
+from leakscope.files.names import POOLED
 
 KEYS = ["model", "prompt_set", "scorer", "category"]
 EXACT = {"true_rate_grammar": "grammar", "true_rate_organism": "organism itself"}

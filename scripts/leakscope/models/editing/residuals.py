@@ -6,17 +6,15 @@ is no layer: of that, transformers tells only what the final norm has made of it
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from leakscope.errors import InputError
 from leakscope.jobs.batching import cut, shrinking
 from leakscope.models.finite import all_finite, no_numbers
-from leakscope.models.opening import LanguageModel
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -125,32 +123,6 @@ def read_residuals(
     yield from shrinking(cut(ordered, batch_size), read)
 
 
-@overload
-def with_randomised_weights(model: LanguageModel, seed: int) -> LanguageModel: ...
-
-
-@overload
-def with_randomised_weights(model: PreTrainedModel, seed: int) -> PreTrainedModel: ...
-
-
-def with_randomised_weights(model: LanguageModel | PreTrainedModel, seed: int) -> LanguageModel | PreTrainedModel:
-    """Return a model that has learnt nothing: of the same architecture, its weights drawn as before a training.
-
-    The control of Heap et al. 2025, "Sparse Autoencoders Can Interpret Randomly Initialized Transformers": what a
-    dictionary finds in such a model, it owes to the text and not to what a model knows.
-
-    Args:
-        model: stays as it is; of a ``LanguageModel`` the weights are loaded once those of the other are asked for.
-        seed: of the weights; numbers drawn elsewhere stay the same.
-    """
-    if not isinstance(model, LanguageModel):
-        return _randomised(model, seed)
-    identity = {**model.identity, "randomised": seed}
-    return LanguageModel(
-        model.tokenizer, model.config, model.generation_config, identity, lambda: _randomised(model.model, seed)
-    )
-
-
 def _residuals(model: PreTrainedModel, rows: Sequence[list[int]], layer: int) -> torch.Tensor:
     """Return the residuals of rows, [rows, longest, d]; what stands after the end of a row means nothing."""
     lengths = torch.tensor([len(row) for row in rows])
@@ -166,15 +138,6 @@ def _residuals(model: PreTrainedModel, rows: Sequence[list[int]], layer: int) ->
     with on_residual(model, layer, keep), suppress(_HasRead):
         model(input_ids=ids.to(model.device), attention_mask=counted.to(model.device), use_cache=False)
     return read[0]
-
-
-def _randomised(model: PreTrainedModel, seed: int) -> PreTrainedModel:
-    # Drawn on the CPU, in float32: so the weights are the same wherever the model computes.
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        drawn: PreTrainedModel = type(model)(copy.deepcopy(model.config))
-    drawn.generation_config = model.generation_config
-    return drawn.to(device=model.device, dtype=model.dtype).eval()
 
 
 def name_of(model: PreTrainedModel) -> str:

@@ -15,7 +15,8 @@ import pandas as pd
 
 from leakscope.errors import InputError, one_of
 from leakscope.files.reading_yaml import read_yaml
-from leakscope.validate.tasks.items import Item, seeded_hash
+from leakscope.statistics.seeding import seeded_hash
+from leakscope.validate.tasks.items import Item
 
 QUESTION, CANDIDATE = "{question}", "{candidate}"
 # That of `rendering`, which statistics of what was scored have no use for: it needs transformers.

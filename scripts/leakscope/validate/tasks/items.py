@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Mapping
 from typing import TypedDict
 
@@ -95,9 +94,3 @@ def refuse_twice(table: pd.DataFrame, columns: list[str], where: str) -> None:
         row = int(again.argmax())
         values = ", ".join(f"{column} {table[column].iloc[row]!r}" for column in columns)
         raise InputError(f"{where}, item {row + 1}: got {values} again; allowed: each once.")
-
-
-def seeded_hash(seed: int, *parts: str) -> int:
-    """Return a number from 0 to 2^64 − 1 that depends on the seed and all parts, and on nothing else."""
-    digest = hashlib.sha256("\0".join([str(seed), *parts]).encode()).digest()
-    return int.from_bytes(digest[:8], "big")

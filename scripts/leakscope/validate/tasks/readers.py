@@ -20,7 +20,8 @@ import pandas as pd
 from leakscope.errors import InputError, one_of
 from leakscope.files.reading import parse_json, read_object, read_utf8
 from leakscope.files.tables import read_table
-from leakscope.validate.tasks.items import ITEM_COLUMNS, UNKNOWN, item_table, read_label, seeded_hash
+from leakscope.statistics.seeding import seeded_hash
+from leakscope.validate.tasks.items import ITEM_COLUMNS, UNKNOWN, item_table, read_label
 from leakscope.validate.tasks.rankalign import rankalign_items
 
 logger = logging.getLogger(__name__)

@@ -9,7 +9,7 @@ import pandas as pd
 
 from leakscope.errors import InputError, one_of
 from leakscope.files.tables import write_csv
-from leakscope.validate.tasks.items import seeded_hash
+from leakscope.statistics.seeding import seeded_hash
 from leakscope.validate.tasks.readers import read_records
 
 SPLIT_COLUMNS = ["item_id", "split", "method", "seed"]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from leakscope.validate.tasks.items import seeded_hash
+from leakscope.statistics.seeding import seeded_hash
 
 
 def passes(n: int, size: int, step: int, seed: int, what: str) -> list[int]:

@@ -15,7 +15,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from leakscope.errors import InputError, one_of
 from leakscope.files.writing import share_weights
-from leakscope.validate.tasks.items import seeded_hash
+from leakscope.statistics.seeding import seeded_hash
 from leakscope.validate.tuning.methods import ADAPTER_FILES, Lora
 
 WEIGHTS_FILE, CONFIG_FILE = ADAPTER_FILES
