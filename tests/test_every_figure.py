@@ -182,6 +182,14 @@ def test_nothing_is_left_out_that_takes_no_place() -> None:
     assert (alone.full.get_figheight(), alone.full.get_supxlabel()) == (9, "")
 
 
+def test_a_row_of_panels_is_filled() -> None:
+    def draw(tables: Tables) -> Figure:
+        return Figure(figsize=(7, 2.5 * -(-tables["rates"]["model"].nunique() // 2)))
+
+    _, short = fitted(draw, lanes(1, 8), [MODELS], {})
+    assert short.get_supxlabel().startswith("4 of 8 models;")
+
+
 def test_two_models_stay_where_models_are_compared() -> None:
     pairs = pd.DataFrame({"model_a": ["m0", "m0", "m1"], "model_b": ["m1", "m2", "m2"]})
 

@@ -125,6 +125,9 @@ def _most(draw: Callable[[Tables], Figure], tables: Tables, part: Part, values: 
         share = (LIMIT - lowest) / (height - lowest) if height > lowest else 0.0
         n_kept = min(n_kept - 1, max(least, least + int(share * (n_kept - least))))
         height = height_of(n_kept) if n_kept > least else lowest
+    # Panels in rows: one more may take a place that is empty.
+    while height <= LIMIT and n_kept + 1 < len(values) and height_of(n_kept + 1) <= LIMIT:
+        n_kept += 1
     return n_kept
 
 
