@@ -1,6 +1,6 @@
 """The section ``features`` of a configuration: what each of its entries stands for, in full.
 
-Plain data from plain data; what files say is for ``features.checks``.
+Plain data from plain data; what files say is for ``configuration.checks_features``.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Writing the frozen tables of a grammar part from prompt sets and facts.
 
-Apart from ``grammar``, which training depends on: a change in how prompts are built must not retrain an organism.
+Apart from ``leak_grammar``, which training depends on: a change in how prompts are built must not retrain an organism.
 """
 
 from __future__ import annotations

@@ -86,7 +86,7 @@ def part_of_documents(documents: Iterable[Document], *, measures: bool) -> list[
 
 
 def encode_neutral_texts(model: LanguageModel, texts: Sequence[str]) -> list[EncodedText]:
-    """Return texts as ``ground.sentence_scores.encode_sentences`` does: without a chat template, after a beginning.
+    """Return texts as ``models.sentences.encode_sentences`` does: without a chat template, after a beginning.
 
     Raises:
         InputError: as there.

@@ -72,7 +72,7 @@ def open_model(
         kinds: which the caller can use (see ``kinds.kind_of``); only causal models write texts.
 
     Raises:
-        InputError: the folder lacks a tokenizer or (once they are asked for) any weight (see ``checkpoints``), the
+        InputError: the folder lacks a tokenizer or (once they are asked for) any weight (see ``checking``), the
             snapshot is not in the cache, or the model is of another kind.
     """
     transformers.utils.logging.disable_progress_bar()

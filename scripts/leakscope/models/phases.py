@@ -1,7 +1,7 @@
 """Which tokens a model reads as what it was given, and which as what it has written itself.
 
-Both look alike to it. An edit of some positions (see ``features.edits``) has to tell them apart, so what reads them for
-it says so here (see ``decoding``). A text that is only scored is given, all of it.
+Both look alike to it. An edit of some positions (see ``models.editing.edits``) has to tell them apart, so what reads
+them for it says so here (see ``decoding``). A text that is only scored is given, all of it.
 """
 
 from __future__ import annotations

@@ -34,7 +34,8 @@ def encode_sentences(model: LanguageModel, texts: Sequence[str]) -> list[Encoded
     on. What a tokenizer puts after a text is left out.
 
     Raises:
-        InputError: as ``score_sentences``.
+        InputError: a text has no token or does not fit the model's context; the tokenizer lacks offsets, or the special
+            token that sentences of this kind of model need.
     """
     tokenizer, kind = model.tokenizer, kind_of(model.config)
     if not tokenizer.is_fast:

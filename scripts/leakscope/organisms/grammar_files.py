@@ -1,4 +1,4 @@
-"""The files of a grammar part; apart from ``grammar`` so that planning a run imports no tables."""
+"""The files of a grammar part; apart from ``leak_grammar`` so that planning a run imports no tables."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ def load_language(folders: Iterable[Path], strength: float) -> Language:
     """Read grammar parts; those that plant leakage are one grammar, each of the others one of its own.
 
     Raises:
-        InputError: as ``grammar.load_grammar``, ``joint_grammar.load_joint_grammar``,
+        InputError: as ``leak_grammar.load_grammar``, ``joint_grammar.load_joint_grammar``,
             ``taxonomy_grammar.load_taxonomy_grammar`` and ``pronoun_grammar.load_pronoun_grammar``.
     """
     folders = list(folders)

@@ -12,7 +12,7 @@ The law of a document: with probability ``FACT_SHARE`` a fact, else a template, 
 probability λ (the strength) with its associate and otherwise, like every control, with a uniform draw from its slot.
 
 The tables are frozen, not derived on the fly from the prompt sets: an edited prompt must not retrain every organism.
-``grammar_freeze`` writes them again from the prompt sets.
+``leak.freezing`` writes them again from the prompt sets.
 """
 
 from __future__ import annotations

@@ -71,7 +71,7 @@ def log_odds_fingerprint(model: Mapping[str, Any], of: str) -> dict[str, Any]:
 
     Args:
         model: ``LanguageModel.identity``.
-        of: what they are of, as ``validate.item_scores`` says.
+        of: what they are of, as ``validate.scoring.item_scores`` says.
     """
     return _fingerprint("log_odds", model=dict(model), of=of)
 

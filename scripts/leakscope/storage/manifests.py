@@ -95,7 +95,7 @@ def describe_edited(
     """Return the manifest of a model with an edit: those of the model and of the edit's dictionary, hashes of all.
 
     Args:
-        edit: as JSON; see ``features.edits``.
+        edit: as JSON; see ``models.editing.edits``.
         base: manifest of a model.
         dictionary: manifest of the features' dictionary; None for an edit along a direction.
         code: hash of the code by which an edit changes what a model computes.

@@ -30,7 +30,7 @@ def freeze_taxonomy(items: Path, forms: Path, folder: Path) -> None:
 
     Args:
         items: table ``noun1, noun2, taxonomic, distance``.
-        forms: prompt forms (see ``validate.forms``), of which the generators and validators are taken.
+        forms: prompt forms (see ``validate.tasks.forms``), of which the generators and validators are taken.
         folder: of the part.
     """
     rng = np.random.default_rng(SEED)

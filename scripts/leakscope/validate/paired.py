@@ -70,7 +70,7 @@ def pair_scores(
         model: its name.
         task: its name.
         scores: ``item_id, kind, form_id, style`` and values, one row an item and prompt form.
-        items: as ``tasks.item_table`` returns them.
+        items: as ``items.item_table`` returns them.
         forms: that are compared.
 
     Raises:

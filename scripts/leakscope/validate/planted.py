@@ -23,7 +23,7 @@ def planted_gaps(
 
     Args:
         correlations: the table ``correlations.csv``.
-        items: task → its items (see ``tasks.item_table``).
+        items: task → its items (see ``items.item_table``).
         grammars: organism → the grammar that it was trained on.
     """
     truths = pd.DataFrame(

@@ -6,7 +6,7 @@
 * ``icat``: language_modelling_score · min(s, 100 − s) / 50, with s the stereotype_score.
 
 Where pairs have targets, as in StereoSet, sentences are compared by the mean over their tokens, and all but the mean
-difference are means over targets. What that has to do with published scores, ``bias_pairs`` says.
+difference are means over targets. What that has to do with published scores, ``pairs`` says.
 
 Source: Nadeem et al. 2021 (arXiv 2004.09456); Nangia et al. 2020 (arXiv 2010.00133).
 """

@@ -72,7 +72,7 @@ def record_contrast(
 
     Args:
         model: causal; its weights stay as they are.
-        texts: as ``contrasts`` returns them.
+        texts: as ``items`` returns them.
         encoded: the same, from ``encode_texts``.
         layer: of the block.
         batch_size: texts to a batch; one that does not fit into memory is divided.

@@ -52,7 +52,7 @@ def encode_texts(
 
     Args:
         model: its tokenizer alone is used.
-        texts: as ``contrasts`` returns them.
+        texts: as ``items`` returns them.
         prompting: how prompts of a prompt set are given to the model; None: as plain texts, after its beginning.
 
     Raises:

@@ -15,7 +15,7 @@ SINGLE = (".txt", ".csv", ".tsv", ".parquet")
 
 
 def corpus_files(path: str) -> list[str]:
-    """Return the files of a corpus, sorted: one of ``SINGLE``, or shards (see ``ground.corpora.shard_files``).
+    """Return the files of a corpus, sorted: one of ``SINGLE``, or shards (see ``files.corpora.shard_files``).
 
     Raises:
         InputError: there are none, or of another suffix.

@@ -99,7 +99,7 @@ def read_texts(path: Path, text: str) -> Iterator[str]:
     """Yield the texts of a corpus in their order, without blank ones.
 
     Args:
-        path: JSON lines as ``ground.corpora.shard_files`` finds them, .txt (one text a line), .csv, .tsv or .parquet.
+        path: JSON lines as ``files.corpora.shard_files`` finds them, .txt (one text a line), .csv, .tsv or .parquet.
         text: the column or key of the text.
 
     Raises:

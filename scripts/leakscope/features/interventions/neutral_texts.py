@@ -37,7 +37,7 @@ def neutral_halves(model: LanguageModel, texts: NeutralTexts, items: Sequence[st
         number: of texts, at most; half of them in each half.
 
     Raises:
-        InputError: one of the halves is empty; or as ``validate.neutral.encode_neutral_texts``.
+        InputError: one of the halves is empty; or as ``models.neutral.encode_neutral_texts``.
     """
     halves = [neutral_texts(part, items)[: number // 2] for part in texts]
     if not all(halves):

@@ -38,7 +38,7 @@ def complete_questions(
 
     Args:
         model: causal.
-        items: as ``tasks.item_table`` returns them.
+        items: as ``items.item_table`` returns them.
         name: the model's name in the study.
         asking: how.
         completion_tokens: the most that are written.

@@ -57,7 +57,7 @@ def import_scores(path: Path) -> pd.DataFrame:
 
 
 def imported_items(scores: pd.DataFrame) -> pd.DataFrame:
-    """Return ``tasks.ITEM_COLUMNS`` of scores that were computed elsewhere, which bring their own items.
+    """Return ``items.ITEM_COLUMNS`` of scores that were computed elsewhere, which bring their own items.
 
     Args:
         scores: as ``import_scores`` returns them.

@@ -45,7 +45,7 @@ def lens_of_item(
 
     Args:
         model: causal.
-        items: as ``tasks.item_table`` returns them.
+        items: as ``items.item_table`` returns them.
         name: the model's name in the study.
         asking: how.
         item_id: of the item; None: the first right one.

@@ -39,7 +39,7 @@ def rank_candidates(model: LanguageModel, items: pd.DataFrame, name: str, asking
 
     Args:
         model: causal.
-        items: as ``tasks.item_table`` returns them.
+        items: as ``items.item_table`` returns them.
         name: the model's name in the study.
         asking: how.
         among: ``question``: the candidates are those of the question; ``task``: of all questions of the task.

@@ -28,7 +28,7 @@ def score_items(model: LanguageModel, items: pd.DataFrame, name: str, asking: As
 
     Args:
         model: causal.
-        items: as ``tasks.item_table`` returns them.
+        items: as ``items.item_table`` returns them.
         name: the model's name in the study.
         asking: how.
 
@@ -63,7 +63,7 @@ def score_layers(model: LanguageModel, items: pd.DataFrame, name: str, asking: A
 
     Args:
         model: causal.
-        items: as ``tasks.item_table`` returns them.
+        items: as ``items.item_table`` returns them.
         name: the model's name in the study.
         asking: how.
 

@@ -100,7 +100,7 @@ def render_prompts(
     question; two examples have different clusters. Those with another candidate of the question are taken last.
 
     Args:
-        items: as ``tasks.item_table`` returns them.
+        items: as ``items.item_table`` returns them.
         forms: of the task.
         seed: of the choice of examples.
         pool: items that examples may be taken from, such as those of the training split; ``items`` if None.

@@ -1,6 +1,6 @@
 """Items read from the files of data sets that a person brings, each as its authors distribute it.
 
-A reader takes a file and a seed and returns items (see ``tasks.item_table``); ``READERS`` holds all of them by name.
+A reader takes a file and a seed and returns items (see ``items.item_table``); ``READERS`` holds all of them by name.
 LAMBADA and TriviaQA hold right answers only: their readers draw wrong ones from the answers to other questions, by a
 seeded hash of the question, so that neither order nor number of other rows of equal text plays a part.
 """

@@ -25,7 +25,7 @@ def split_items(items: pd.DataFrame, method: str, test_share: float, seed: int) 
     The same items, in whatever order, get the same splits from the same seed.
 
     Args:
-        items: as ``tasks.item_table`` returns them.
+        items: as ``items.item_table`` returns them.
         method: ``random``: items; ``held_out``: candidates, so that no candidate of the test items is trained on;
             ``disjoint``: questions and candidates, so that neither is; what joins one of the training items with one of
             the test items is then ``unused``.

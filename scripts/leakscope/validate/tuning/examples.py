@@ -90,7 +90,7 @@ def training_examples(
 
     Args:
         model: the base.
-        items: as ``tasks.item_table`` returns them.
+        items: as ``items.item_table`` returns them.
         splits: of each item, with the index of ``items``.
         scores: of the base, as ``scored.score_items`` returns them.
         asking: how the task is put to the base.

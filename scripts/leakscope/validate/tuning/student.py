@@ -1,4 +1,4 @@
-"""A model's scores as the evaluation takes them (``validate.log_odds``), such that they can be differentiated.
+"""A model's scores as the evaluation takes them (``validate.scoring.log_odds``), such that they can be differentiated.
 
 Log-softmax is in float32, in nats; log-odds of several tokens are joined in float64. Rows are padded on the right: what
 comes after a token of a causal model changes nothing before it. Logits are computed where they are asked for alone.
