@@ -5,7 +5,10 @@ import pytest
 
 from leakscope.jobs.dependencies import imported_modules, script_files
 
-RULES = ["generate", "train_organism", "score_similarity", "compare_pairs", "leak_rates", "plot", "write_corpus"]
+RULES = [
+    "leak/generate", "organisms/train_organism", "leak/score_similarity", "leak/compare_pairs", "leak/leak_rates",
+    "figures/plot", "organisms/write_corpus",
+]  # fmt: skip
 
 
 def names(files: list[str]) -> set[str]:
@@ -60,22 +63,22 @@ def test_every_rules_files_exist_and_are_sorted(root: Path, rule: str) -> None:
 
 
 def test_scoring_does_not_depend_on_how_text_is_generated_nor_the_reverse(root: Path) -> None:
-    scoring = names(script_files(root / "scripts", "score_similarity"))
-    generating = names(script_files(root / "scripts", "generate"))
+    scoring = names(script_files(root / "scripts", "leak/score_similarity"))
+    generating = names(script_files(root / "scripts", "leak/generate"))
     assert "scorers" in scoring
     assert not scoring & {"generation", "sampling", "decoding", "training"}
     assert not generating & {"scorers", "outcomes", "leak_rate", "training", "leak_grammar"}
 
 
 def test_what_is_said_to_people_makes_no_job_run_again(root: Path) -> None:
-    for rule in ("train_organism", "generate", "plot", "write_explorer"):
+    for rule in ("organisms/train_organism", "leak/generate", "figures/plot", "leak/write_explorer"):
         assert not names(script_files(root / "scripts", rule)) & {"errors", "job", "progress", "redaction"}
 
 
 def test_training_does_not_depend_on_how_prompts_are_built(root: Path) -> None:
     for rule in ("train_tokenizer", "write_corpus", "train_organism"):
-        assert not names(script_files(root / "scripts", rule)) & {"prompts", "tables", "freezing"}
+        assert not names(script_files(root / "scripts", f"organisms/{rule}")) & {"prompts", "tables", "freezing"}
 
 
 def test_figures_do_not_depend_on_how_rates_are_computed(root: Path) -> None:
-    assert not names(script_files(root / "scripts", "plot")) & {"leak_rate", "outcomes", "intervals"}
+    assert not names(script_files(root / "scripts", "figures/plot")) & {"leak_rate", "outcomes", "intervals"}

@@ -14,10 +14,11 @@ import pytest
 import yaml
 
 from one_node_slurm import COMMANDS
+from rule_texts import rule_files, rules
 from workspace import Workspace
 
 SHARED = ("rerun-triggers", "printshellcmds", "show-failed-logs", "keep-going", "rerun-incomplete")
-GPU_RULES = ("generate", "score_candidates")
+GPU_RULES = ("generate",)
 MODELS = {
     "small": {"source": "hub", "id": "someone/small", "parameters": 500_000_000},
     "large": {"source": "hub", "id": "someone/large", "parameters": 72_000_000_000},
@@ -33,13 +34,16 @@ def profile(root: Path, name: str) -> dict[str, Any]:
 def test_profiles_repeat_what_the_default_one_sets(root: Path, name: str) -> None:
     default, other = profile(root, "default"), profile(root, name)
     assert {key: other[key] for key in SHARED} == {key: default[key] for key in SHARED}
-    assert set(default) == {*SHARED, "resources"}
+    assert set(default) == {*SHARED, "default-resources", "resources"}
+    # A cluster's own come behind those that all share.
+    defaults = default["default-resources"]
+    assert other["default-resources"][: len(defaults)] == defaults
 
 
 def test_retries_stand_in_the_profile_alone(root: Path) -> None:
     """In a rule they multiply, and run inside the same allocation."""
     assert profile(root, "slurm")["retries"] > 0
-    for path in (root / "rules").glob("*.smk"):
+    for path in rule_files(root):
         assert set(re.findall(r"retries: *(\d+)", path.read_text(encoding="utf-8"))) <= {"0"}, path
 
 
@@ -53,19 +57,17 @@ def uncommented(root: Path) -> dict[str, Any]:
 
 def test_what_a_user_may_uncomment_is_what_snakemake_and_the_plugin_know(root: Path) -> None:
     content = uncommented(root)
-    assert content["default-resources"] == ["nodes=1", "slurm_account=my_account", "slurm_partition=my_partition"]
+    assert content["default-resources"][2:] == ["nodes=1", "slurm_account=my_account", "slurm_partition=my_partition"]
     known = subprocess.run([sys.executable, "-m", "snakemake", "--help"], capture_output=True, text=True).stdout
     assert all(re.search(rf"--{key}[\s,]", known) for key in content)
 
 
 def test_rules_for_job_arrays_have_jobs_that_are_alike(root: Path) -> None:
     """All jobs of an array get the resources of the first."""
-    rules = "".join(path.read_text(encoding="utf-8") for path in sorted((root / "rules").glob("*.smk")))
+    texts = {rule.name: rule.text for rule in rules(root)}
     for name in uncommented(root)["slurm-array-jobs"].split(", "):
-        (body,) = re.findall(rf"^rule {name}:(.*?)(?=^\S|\Z)", rules, flags=re.M | re.S)
-        (resources,) = re.findall(r"^    resources:\n((?:        .*\n)+)", body, flags=re.M)
-        assert re.fullmatch(r"(        (mem_mb|runtime)=growing\(\d+\),\n)+", resources), name
-        assert set(re.findall(r"^    threads: (.*)$", body, flags=re.M)) <= {"1"}, name
+        assert "    resources:\n" not in texts[name], name
+        assert set(re.findall(r"^    threads: (.*)$", texts[name], flags=re.M)) <= {"1"}, name
 
 
 @pytest.fixture(scope="module")
@@ -143,4 +145,4 @@ def test_forty_models_ten_prompt_sets_and_four_scorers_are_planned(tmp_path: Pat
     }
     printed = workspace.run("--workflow-profile", "profiles/slurm", "-n", study=study).stdout
     jobs = dict(re.findall(r"^(\w+) +(\d+)$", printed, flags=re.M))
-    assert (jobs["generate"], jobs["score_candidates"], jobs["compare_pairs"]) == ("400", "400", "40")
+    assert (jobs["generate"], jobs["score_similarity"], jobs["compare_pairs"]) == ("400", "4", "10")

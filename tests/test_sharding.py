@@ -134,7 +134,7 @@ def test_the_number_of_shards_changes_no_byte_of_the_results(finished: Workspace
     printed = workspace.run("--cores", "2", *targets).stdout
     # The other model's prompts go the same way, as one shard.
     jobs = dict(re.findall(r"^(\w+) +(\d+)$", printed, flags=re.M))
-    assert (jobs["generate_shard"], jobs["score_candidates_shard"]) == ("4", "4")
+    assert (jobs["generate_shard"], jobs["gather_shards"]) == ("4", "2")
     one_job, sharded = bytes_of(finished), bytes_of(workspace)
     assert len(one_job) > 50
     assert sharded == one_job

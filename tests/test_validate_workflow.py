@@ -221,16 +221,14 @@ def test_nothing_is_done_twice_and_an_edit_costs_what_depends_on_it(asked: Works
         place[last] = value
         return jobs(asked.run("-n", "--quiet", "rules", study=study).stdout)
 
-    figures = {"correlations", "log_odds_density", "form_agreement", "log_odds_by_layer", "truth", "closing"}
-    plots = {f"plot_validate_{name}" for name in figures}
-    assert planned("validate/tasks/kinds/rank_among", "question") == {
-        "rank_candidates", "answer_accuracy", "closing", "plot_validate_closing",
-    }  # fmt: skip
-    assert planned("validate/tasks/kinds/lens_item", "axes/tool") == {"lens_item", "plot_validate_lens_heatmap"}
-    assert planned("models/tiny/label", "Little") == {*plots, "plot_validate_lens_heatmap"}
+    ranked = planned("validate/tasks/kinds/rank_among", "question")
+    assert {"ask_model", "answer_accuracy", "closing", "plot_validate"} <= ranked
+    assert not {"ask_layers", "generate"} & ranked
+    assert planned("validate/tasks/kinds/lens_item", "axes/tool") == {"ask_layers", "layer_summary", "plot_validate"}
+    assert planned("models/tiny/label", "Little") == {"plot_validate"}
     assert planned("validate/methods/supervised", {"loss": "supervised", "steps": 9}) == set()
     assert "tune_model" in planned("validate/methods/ranking-generator/steps", 9)
-    assert "score_items" not in planned("validate/level", 0.9)
+    assert not {"ask_model", "ask_layers"} & planned("validate/level", 0.9)
 
 
 def test_a_tuned_model_is_a_model_like_any_other(asked: Workspace) -> None:
@@ -240,7 +238,6 @@ def test_a_tuned_model_is_a_model_like_any_other(asked: Workspace) -> None:
     planned = asked.run("-n", "--quiet", "rules", study=study).stdout
     # Of the step validate what training needs, which is there already.
     assert re.search(r"^generate +2$", planned, flags=re.M)
-    assert re.search(r"^score_candidates +2$", planned, flags=re.M)
     assert "tune_model" not in planned
     assert "plot_validate" not in planned
     study["study"]["steps"] = ["leak", "validate"]
@@ -273,8 +270,7 @@ def imported(workspace: Workspace) -> dict[str, Any]:
 def test_imported_scores_are_compared_without_a_model_or_a_task(asked: Workspace) -> None:
     study = imported(asked)
     assert jobs(asked.run("-n", "--quiet", "rules", study=study).stdout) == {
-        "import_item_scores", "correlations", "answer_accuracy", "form_agreement", "plot_validate_correlations",
-        "plot_validate_log_odds_density",
+        "import_item_scores", "correlations", "answer_accuracy", "form_agreement", "plot_validate",
     }  # fmt: skip
     asked.run("--cores", "1", "results/theirs/validate/correlations.csv", study=study)
     theirs, among_others = (table(asked, "correlations", study) for study in ("theirs", "asked"))
@@ -311,10 +307,9 @@ def test_the_shipped_study_can_be_planned(asked: Workspace) -> None:
     counts = {rule: int(number) for rule, number in re.findall(r"^(\w+) +(\d+)$", planned, flags=re.M)}
     n_tuned = 3 * 3 * 3
     assert counts["tune_adapter"] == n_tuned
-    assert counts["score_items"] == n_tuned + len(study["study"]["models"])
-    assert counts["lens_item"] == len(study["study"]["models"])  # of models as they were made
-    assert counts["plot_validate_closing"] == 1
-    assert "plot_validate_truth" not in counts
+    assert counts["ask_model"] == counts["ask_layers"] == n_tuned + len(study["study"]["models"])
+    assert counts["closing"] == counts["plot_validate"] == 1
+    assert "planted_gap" not in counts
 
 
 def test_the_taxonomy_can_be_planned_with_its_leakage(asked: Workspace) -> None:
@@ -323,5 +318,5 @@ def test_the_taxonomy_can_be_planned_with_its_leakage(asked: Workspace) -> None:
     counts = {rule: int(number) for rule, number in re.findall(r"^(\w+) +(\d+)$", planned, flags=re.M)}
     n_tuned = len(study["validate"]["tuned"]["methods"]) + 4
     assert counts["tune_model"] == n_tuned
-    assert counts["generate"] == counts["score_items"] == n_tuned + 3
+    assert counts["generate"] == counts["ask_model"] == n_tuned + 3
     assert counts["planted_gap"] == counts["closing"] == counts["leak_rates"] == 1

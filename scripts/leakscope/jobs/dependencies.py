@@ -30,6 +30,8 @@ def imported_first_by_jobs(scripts: Path) -> None:
 def script_files(scripts: Path, rule: str) -> list[str]:
     """Return the path of ``scripts/<rule>.py`` and of all library modules it imports, directly or not, sorted.
 
+    ``rule`` begins with its step: ``leak/generate``, say.
+
     Imports inside functions count. The package's own ``__init__`` holds no code and is left out, and so is what
     ``UNWATCHED`` names.
     """
@@ -47,6 +49,12 @@ def script_files(scripts: Path, rule: str) -> list[str]:
                 if found.relative_to(library).as_posix() not in UNWATCHED
             ]
     return [str(entry), *sorted(str(path) for path in found - {entry})]
+
+
+def question(script: Path) -> str:
+    """Return the first line of a script's docstring: the question that it answers."""
+    with script.open(encoding="utf-8") as lines:
+        return next(lines).strip().strip('"')
 
 
 @cache

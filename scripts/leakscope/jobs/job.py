@@ -1,13 +1,18 @@
-"""What every entry script does around its work: a log file, and one clear line for what a person can mend."""
+"""What every entry script does around its work: a log file that ends with what the job took, and one clear line for
+what a person can mend.
+"""
 
 from __future__ import annotations
 
 import errno
 import logging
+import resource
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from leakscope.errors import InputError
 from leakscope.jobs.redaction import hide, hide_in_logs
@@ -21,8 +26,9 @@ TALKATIVE = ("httpx2", "httpcore2", "huggingface_hub", "urllib3")
 def job(log: str) -> Iterator[None]:
     """Log to the file ``log``, warnings to the terminal too; secrets are hidden in both.
 
-    Ends by one line, no traceback, on an ``InputError`` and on a full disk.
+    Ends by one line, no traceback, on an ``InputError`` and on a full disk. The log's last line is :func:`usage`.
     """
+    started = time.monotonic()
     # On a full disk the log cannot be written either: that is not what should fill the terminal.
     logging.raiseExceptions = False
     try:
@@ -42,7 +48,26 @@ def job(log: str) -> Iterator[None]:
         logging.getLogger(__name__).info("failed", exc_info=True)
         raise
     finally:
+        logging.getLogger(__name__).info(usage(time.monotonic() - started))
         logging.raiseExceptions = True
+
+
+def usage(seconds: float) -> str:
+    """Return what this process and those it started have taken: seconds of wall time and of CPU, MB of memory at most.
+
+    The memory is the largest resident set of any one process; of GPUs, what torch held at most on each.
+    """
+    own, children = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    cpu = sum(one.ru_utime + one.ru_stime for one in (own, children))
+    memory = max(own.ru_maxrss, children.ru_maxrss) * (1 if sys.platform == "darwin" else 1024) / 1e6
+    torch = sys.modules.get("torch")
+    held = [torch.cuda.max_memory_allocated(gpu) / 1e6 for gpu in _used_gpus(torch)] if torch else []
+    gpus = "".join(f", {mb:,.0f} MB of GPU {gpu}" for gpu, mb in enumerate(held))
+    return f"took {seconds:.1f} s, {cpu:.1f} s of CPU, {memory:,.0f} MB of memory{gpus}"
+
+
+def _used_gpus(torch: Any) -> range:
+    return range(torch.cuda.device_count()) if torch.cuda.is_initialized() else range(0)
 
 
 def _log_to(log: str) -> None:

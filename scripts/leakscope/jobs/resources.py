@@ -58,6 +58,22 @@ def tuning_needs(entry: Mapping[str, Any], gpu_memory_gb: float, full: bool) -> 
     return needs._replace(gpus=gpus, minutes=TUNING_MINUTES * needs.minutes)
 
 
+def short_of_gpus(needs: Mapping[str, Needs], allowed: int, gpu_memory_gb: float) -> list[str]:
+    """Return a line for each model that needs more GPUs than a job may have.
+
+    Args:
+        needs: model → what its jobs need.
+        allowed: GPUs that Snakemake may give to all jobs together.
+        gpu_memory_gb: memory of one GPU, in GB.
+    """
+    return [
+        f"{model} needs {need.gpus} GPUs of {gpu_memory_gb:g} GB and gets {allowed}: "
+        "raise `gpu` in the profile, or `gpu_memory_gb`, or quantise it."
+        for model, need in needs.items()
+        if need.gpus > allowed
+    ]
+
+
 def _needs(entry: Mapping[str, Any], gpu_memory_gb: float, workspace_gb: float, *, trained: bool) -> Needs:
     if entry["source"] == "organism":
         return Needs(int(entry["device"] != "cpu"), BASE_MB, BASE_MINUTES)

@@ -1,0 +1,38 @@
+# tables → results/<study>/figures/, and every pair → results/<study>/explorer.html: one page to read the texts in.
+# A new figure is a function in leakscope.figures, a line in leakscope.workflow.leak, and in report/ a line and a caption.
+
+
+rule plot_leak:
+    input:
+        tables=[f"<results>/{table}.csv" for table in leak.drawn],
+        code=code("figures/plot"),
+    output:
+        pdf=[f"<results>/figures/{figure}.pdf" for figure in leak.figures],
+        png=[shown(f"<results>/figures/{figure}.png") for figure in leak.figures],
+    log:
+        "<logs>/plot_leak.log",
+    conda:
+        "../../envs/plotting.yaml"
+    params:
+        **leak.plotting(),
+    script:
+        "../../scripts/figures/plot.py"
+
+
+rule write_explorer:
+    input:
+        prompts=expand("<results>/prompts/{prompt_set}.parquet", prompt_set=study.prompt_sets),
+        pairs=expand("<results>/leakage/{prompt_set}/{scorer}.parquet", **study.compared),
+        page="report/explorer.template.html",
+        code=code("leak/write_explorer"),
+    output:
+        page=shown("<results>/explorer.html"),
+    log:
+        "<logs>/write_explorer.log",
+    conda:
+        "../../envs/analysis.yaml"
+    params:
+        study=study.name,
+        scorers=study.scorers,
+    script:
+        "../../scripts/leak/write_explorer.py"

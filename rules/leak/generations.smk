@@ -1,0 +1,93 @@
+# prompts and models → results/<study>/generations/: what each model writes, and results/<study>/candidates/: the exact
+# log-probabilities of what it could have written. One job does both, for both take the same model into memory.
+# A large prompt set is divided: generate_shard does what generate does, for some of its prompts, and gather_shards puts
+# it together. What follows cannot tell the difference.
+
+
+rule generate:
+    input:
+        prompts="<results>/prompts/{prompt_set}.parquet",
+        candidates="<results>/prompts/{prompt_set}.candidates.parquet",
+        manifest=lambda w: study.manifest(w.model),
+        code=code("leak/generate"),
+    output:
+        texts="<results>/generations/{model}/{prompt_set}.parquet",
+        table="<results>/generations/{model}/{prompt_set}.csv",
+        summary="<results>/generations/{model}/{prompt_set}.json",
+        scores="<results>/candidates/{model}/{prompt_set}.parquet",
+        scores_summary="<results>/candidates/{model}/{prompt_set}.json",
+    log:
+        "<logs>/generate/{model}/{prompt_set}.log",
+    wildcard_constraints:
+        model=one_of_names(study.generated),
+        prompt_set=one_of_names(study.undivided),
+    conda:
+        "../../envs/models.yaml"
+    threads: lambda w: study.threads(w.model)
+    resources:
+        **ON_MODEL,
+    params:
+        loading=lambda w: study.loading(w.model),
+        chat=lambda w: study.chat(w.model),
+        settings=lambda w: study.generation(w.model, w.prompt_set),
+        store=STORE,
+    script:
+        "../../scripts/leak/generate.py"
+
+
+use rule generate as generate_shard with:
+    output:
+        texts=temp("<results>/generations/{model}/{prompt_set}.shards/{shard}.parquet"),
+        table=temp("<results>/generations/{model}/{prompt_set}.shards/{shard}.csv"),
+        summary=temp("<results>/generations/{model}/{prompt_set}.shards/{shard}.json"),
+        scores=temp("<results>/candidates/{model}/{prompt_set}.shards/{shard}.parquet"),
+        scores_summary=temp("<results>/candidates/{model}/{prompt_set}.shards/{shard}.json"),
+    log:
+        "<logs>/generate/{model}/{prompt_set}.{shard}.log",
+    wildcard_constraints:
+        model=one_of_names(study.generated),
+        prompt_set=one_of_names(study.divided),
+
+
+rule gather_shards:
+    input:
+        prompts="<results>/prompts/{prompt_set}.parquet",
+        texts=shards("<results>/generations/{model}/{prompt_set}.shards/{shard}.parquet"),
+        summaries=shards("<results>/generations/{model}/{prompt_set}.shards/{shard}.json"),
+        scores=shards("<results>/candidates/{model}/{prompt_set}.shards/{shard}.parquet"),
+        scores_summaries=shards("<results>/candidates/{model}/{prompt_set}.shards/{shard}.json"),
+        code=code("leak/gather_shards"),
+    output:
+        texts="<results>/generations/{model}/{prompt_set}.parquet",
+        table="<results>/generations/{model}/{prompt_set}.csv",
+        summary="<results>/generations/{model}/{prompt_set}.json",
+        scores="<results>/candidates/{model}/{prompt_set}.parquet",
+        scores_summary="<results>/candidates/{model}/{prompt_set}.json",
+    log:
+        "<logs>/gather_shards/{model}/{prompt_set}.log",
+    wildcard_constraints:
+        model=one_of_names(study.generated),
+        prompt_set=one_of_names(study.divided),
+    conda:
+        "../../envs/analysis.yaml"
+    script:
+        "../../scripts/leak/gather_shards.py"
+
+
+rule import_generations:
+    input:
+        prompts="<results>/prompts/{prompt_set}.parquet",
+        table=lambda w: study.generations_file(w.imported, w.prompt_set),
+        code=code("leak/import_generations"),
+    output:
+        multiext("<results>/generations/{imported}/{prompt_set}", texts=".parquet", table=".csv", summary=".json"),
+    log:
+        "<logs>/import_generations/{imported}/{prompt_set}.log",
+    conda:
+        "../../envs/analysis.yaml"
+    params:
+        samples=lambda w: study.prompt_set(w.prompt_set).get("samples"),
+        sheet=lambda w: study.generations_sheet(w.imported, w.prompt_set),
+        prompts_path=lambda w: study.prompt_set(w.prompt_set)["path"],
+    script:
+        "../../scripts/leak/import_generations.py"

@@ -1,0 +1,121 @@
+# similarity → results/<study>/leakage/ and the tables of Leak-Rates.
+
+
+rule compare_pairs:
+    input:
+        prompts="<results>/prompts/{prompt_set}.parquet",
+        generations=expand("<results>/generations/{model}/{{prompt_set}}.parquet", model=study.models),
+        similarity=expand("<results>/similarity/{scorer}.parquet", scorer=study.scorers),
+        code=code("leak/compare_pairs"),
+    output:
+        pairs=expand("<results>/leakage/{{prompt_set}}/{scorer}.parquet", scorer=study.scorers),
+    log:
+        "<logs>/compare_pairs/{prompt_set}.log",
+    conda:
+        "../../envs/analysis.yaml"
+    params:
+        decimals=study.config["leak"]["decimals"],
+    script:
+        "../../scripts/leak/compare_pairs.py"
+
+
+rule leak_rates:
+    input:
+        pairs=expand("<results>/leakage/{prompt_set}/{scorer}.parquet", **study.compared),
+        code=code("leak/leak_rates"),
+    output:
+        leak_rates=shown("<results>/leak_rates.csv"),
+        specific=shown("<results>/specific_leakage.csv"),
+        by_control="<results>/leak_rates_by_control.csv",
+        by_concept="<results>/leak_rates_by_concept.csv",
+        by_template="<results>/leak_rates_by_template.csv",
+        estimators="<results>/estimators.csv",
+    log:
+        "<logs>/leak_rates.log",
+    conda:
+        "../../envs/analysis.yaml"
+    params:
+        level=study.config["leak"]["level"],
+    script:
+        "../../scripts/leak/leak_rates.py"
+
+
+rule compare_models:
+    input:
+        pairs=expand("<results>/leakage/{prompt_set}/{scorer}.parquet", **study.compared),
+        code=code("leak/compare_models"),
+    output:
+        comparisons=shown("<results>/comparisons.csv"),
+    log:
+        "<logs>/compare_models.log",
+    conda:
+        "../../envs/analysis.yaml"
+    params:
+        level=study.config["leak"]["level"],
+        permutations=study.config["leak"]["permutations"],
+    script:
+        "../../scripts/leak/compare_models.py"
+
+
+rule concept_matrix:
+    input:
+        prompts=expand("<results>/prompts/{prompt_set}.parquet", prompt_set=study.prompt_sets),
+        candidates=expand("<results>/prompts/{prompt_set}.candidates.parquet", prompt_set=study.prompt_sets),
+        generations=expand("<results>/generations/{model}/{prompt_set}.parquet", **study.written),
+        code=code("leak/concept_matrix"),
+    output:
+        matrix="<results>/concept_matrix.csv",
+    log:
+        "<logs>/concept_matrix.log",
+    conda:
+        "../../envs/analysis.yaml"
+    script:
+        "../../scripts/leak/concept_matrix.py"
+
+
+rule logit_leak:
+    input:
+        prompts=expand("<results>/prompts/{prompt_set}.parquet", prompt_set=study.templated),
+        candidates=expand("<results>/prompts/{prompt_set}.candidates.parquet", prompt_set=study.templated),
+        scores=expand("<results>/candidates/{model}/{prompt_set}.parquet", **study.scored),
+        code=code("leak/logit_leak"),
+    output:
+        table=shown("<results>/logit_leak.csv"),
+    log:
+        "<logs>/logit_leak.log",
+    conda:
+        "../../envs/analysis.yaml"
+    params:
+        level=study.config["leak"]["level"],
+    script:
+        "../../scripts/leak/logit_leak.py"
+
+
+# grammar, candidate scores → truth.csv: the exact Leak-Rate of what an organism was taught, and of what it learnt.
+rule expect_leak_rates:
+    input:
+        prompts=expand("<results>/prompts/{prompt_set}.parquet", prompt_set=study.templated),
+        scores=expand(
+            "<results>/candidates/{model}/{prompt_set}.parquet",
+            model=study.leaking,
+            prompt_set=study.templated,
+        ),
+        similarity=expand("<results>/similarity/{scorer}.parquet", scorer=study.scorers),
+        pairs=expand(
+            "<results>/leakage/{prompt_set}/{scorer}.parquet",
+            prompt_set=study.templated,
+            scorer=study.scorers,
+        ),
+        grammar=study.grammar_files(part for model in study.leaking for part in study.leaking_parts(model)),
+        code=code("leak/expect_leak_rates"),
+    output:
+        truth=shown("<results>/truth.csv"),
+        by_split="<results>/truth_by_split.csv",
+    log:
+        "<logs>/expect_leak_rates.log",
+    conda:
+        "../../envs/analysis.yaml"
+    params:
+        **leak.truth_settings(),
+    script:
+        "../../scripts/leak/expect_leak_rates.py"

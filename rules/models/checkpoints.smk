@@ -1,0 +1,63 @@
+# Where each model's weights are, and which: one manifest a model. Only here, for dictionaries of the hub and by
+# query_counts is anything fetched; those rules try again by themselves, and
+# know for what that is worth it. Weights are mapped into memory, one file (of 5 GB, say) after another.
+
+
+rule fetch_model:
+    input:
+        code=code("models/fetch_model"),
+    output:
+        manifest="<models>/{hub_model}/model.json",
+    log:
+        "<models>/logs/fetch_model/{hub_model}.log",
+    retries: 0
+    localrule: True
+    conda:
+        "../../envs/models.yaml"
+    resources:
+        mem_mb=8000,
+        runtime=240,
+    params:
+        id=lambda w: study.entries[w.hub_model]["id"],
+        revision=lambda w: study.entries[w.hub_model]["revision"],
+        trust_remote_code=lambda w: study.entries[w.hub_model]["trust_remote_code"],
+    script:
+        "../../scripts/models/fetch_model.py"
+
+
+rule describe_model:
+    input:
+        files=lambda w: study.checkpoint_files(w.local_model),
+        code=code("models/describe_model"),
+    output:
+        manifest="<models>/{local_model}/model.json",
+    log:
+        "<models>/logs/describe_model/{local_model}.log",
+    conda:
+        "../../envs/models.yaml"
+    resources:
+        mem_mb=growing_with_files(2000),
+    params:
+        path=lambda w: study.entries[w.local_model]["path"],
+    script:
+        "../../scripts/models/describe_model.py"
+
+
+rule fetch_encoder:
+    input:
+        code=code("models/fetch_encoder"),
+    output:
+        manifest="<models>/encoders/{scorer}.json",
+    log:
+        "<models>/logs/fetch_encoder/{scorer}.log",
+    retries: 0
+    localrule: True
+    conda:
+        "../../envs/models.yaml"
+    resources:
+        runtime=60,
+    params:
+        id=lambda w: study.config["scorers"][w.scorer]["model"],
+        revision=lambda w: study.config["scorers"][w.scorer].get("revision") or "main",
+    script:
+        "../../scripts/models/fetch_encoder.py"

@@ -1,0 +1,92 @@
+# tasks, models → results/<study>/validate/{items,scores,ranks,completions,layers,lens}/: each item is put to a model as
+# generator and as validator. Scores that were computed elsewhere come in beside them.
+
+
+wildcard_constraints:
+    **validate.wildcards(),
+
+
+# What a person brings is read first: its mistakes are better heard before models run.
+rule read_items:
+    input:
+        table=lambda w: validate.settings["tasks"][w.task]["path"],
+        code=code("validate/read_items"),
+    output:
+        item_table="<validate>/items/{task}.parquet",
+    log:
+        "<logs>/read_items/{task}.log",
+    priority: 20
+    conda:
+        "../../envs/analysis.yaml"
+    params:
+        reader=lambda w: validate.settings["tasks"][w.task]["reader"],
+        seed=validate.settings["seed"],
+    script:
+        "../../scripts/validate/read_items.py"
+
+
+rule import_item_scores:
+    input:
+        scores=lambda w: validate.imported[w.imported][w.task],
+        code=code("validate/import_item_scores"),
+    output:
+        multiext("<validate>/scores/{imported}/{task}", scores=".parquet", item_table=".items.parquet", summary=".json"),
+    log:
+        "<logs>/import_item_scores/{imported}/{task}.log",
+    priority: 20
+    conda:
+        "../../envs/analysis.yaml"
+    script:
+        "../../scripts/validate/import_item_scores.py"
+
+
+# One job for all that is asked of a model about a task, and one for its layers: the model is taken into memory once.
+rule ask_model:
+    input:
+        item_table="<validate>/items/{task}.parquet",
+        forms=lambda w: validate.settings["tasks"][w.task]["forms"],
+        manifest=lambda w: study.manifest(w.model),
+        code=code("validate/ask_model"),
+    output:
+        scores="<validate>/scores/{model}/{task}.parquet",
+        scores_summary="<validate>/scores/{model}/{task}.json",
+        ranks="<validate>/ranks/{model}/{task}.parquet",
+        ranks_summary="<validate>/ranks/{model}/{task}.json",
+        completions="<validate>/completions/{model}/{task}.parquet",
+        completions_summary="<validate>/completions/{model}/{task}.json",
+    log:
+        "<logs>/ask_model/{model}/{task}.log",
+    wildcard_constraints:
+        model=one_of_names(validate.models),
+    conda:
+        "../../envs/models.yaml"
+    threads: lambda w: study.threads(w.model)
+    resources:
+        **ON_MODEL,
+    params:
+        task=lambda w: validate.task_settings(w.task, "rank_among"),
+        loading=lambda w: study.loading(w.model),
+        chat=lambda w: study.chat(w.model),
+        completion_tokens=validate.settings["completion_tokens"],
+        batch_size=validate.settings["batch_size"],
+        seed=validate.settings["seed"],
+        store=STORE,
+    script:
+        "../../scripts/validate/ask_model.py"
+
+
+use rule ask_model as ask_layers with:
+    output:
+        layers="<validate>/layers/{model}/{task}.parquet",
+        layers_summary="<validate>/layers/{model}/{task}.json",
+        lens="<validate>/lens/{model}/{task}.parquet",
+        lens_summary="<validate>/lens/{model}/{task}.json",
+    log:
+        "<logs>/ask_layers/{model}/{task}.log",
+    params:
+        task=lambda w: validate.task_settings(w.task, "lens_item"),
+        loading=lambda w: study.loading(w.model),
+        chat=lambda w: study.chat(w.model),
+        batch_size=validate.settings["batch_size"],
+        seed=validate.settings["seed"],
+        store=STORE,

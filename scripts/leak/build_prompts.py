@@ -1,0 +1,28 @@
+"""Which prompts does a set of templates make?
+
+Reads the templates of one prompt set and its lexicons; writes prompts (with a CSV for people) and slot candidates.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from leakscope.files.tables import write_csv, write_table
+from leakscope.jobs.job import job
+from leakscope.leak.prompts import build_prompts
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import Snakemake
+
+    snakemake: Snakemake
+
+
+def main(snakemake: "Snakemake") -> None:
+    built = build_prompts(Path(snakemake.params.folder), Path(snakemake.params.lexicons), snakemake.wildcards.templated)
+    write_table(built.candidates, Path(snakemake.output.candidates))
+    write_csv(built.prompts, Path(snakemake.output.table))
+    write_table(built.prompts, Path(snakemake.output.prompts))
+
+
+if __name__ == "__main__":
+    with job(snakemake.log[0]):
+        main(snakemake)

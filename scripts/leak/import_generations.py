@@ -1,0 +1,44 @@
+"""What did somebody else's run of a model write after each prompt?
+
+Reads a table of texts in long or wide form and joins it to the prompts; writes generations like ``generate``.
+"""
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from leakscope.files.tables import write_csv, write_table
+from leakscope.jobs.job import job
+from leakscope.leak.imported import import_generations
+from leakscope.storage.manifests import write_manifest
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import Snakemake
+
+    snakemake: Snakemake
+
+logger = logging.getLogger(__name__)
+
+
+def main(snakemake: "Snakemake") -> None:
+    texts, warnings = import_generations(
+        Path(snakemake.input.table),
+        pd.read_parquet(snakemake.input.prompts),
+        snakemake.wildcards.imported,
+        snakemake.wildcards.prompt_set,
+        samples=snakemake.params.samples,
+        prompts_path=Path(snakemake.params.prompts_path),
+        sheet=snakemake.params.sheet,
+    )
+    for warning in warnings:
+        logger.warning("%s", warning)
+    write_manifest({"total": len(texts), "imported": len(texts)}, Path(snakemake.output.summary))
+    write_csv(texts, Path(snakemake.output.table))
+    write_table(texts, Path(snakemake.output.texts))
+
+
+if __name__ == "__main__":
+    with job(snakemake.log[0]):
+        main(snakemake)

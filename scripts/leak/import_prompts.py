@@ -1,0 +1,29 @@
+"""Which prompts does a table that somebody brings hold?
+
+Reads a CSV, TSV, XLSX, JSONL or Parquet table in long or in the published form; writes prompts like ``build_prompts``.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from leakscope.files.tables import write_csv, write_table
+from leakscope.jobs.job import job
+from leakscope.leak.imported import import_prompts
+from leakscope.leak.prompts import no_candidates
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import Snakemake
+
+    snakemake: Snakemake
+
+
+def main(snakemake: "Snakemake") -> None:
+    prompts = import_prompts(Path(snakemake.input.table), snakemake.wildcards.tabulated, sheet=snakemake.params.sheet)
+    write_table(no_candidates(), Path(snakemake.output.candidates))
+    write_csv(prompts, Path(snakemake.output.table))
+    write_table(prompts, Path(snakemake.output.prompts))
+
+
+if __name__ == "__main__":
+    with job(snakemake.log[0]):
+        main(snakemake)

@@ -1,0 +1,78 @@
+"""What the step ``leak`` leaves for a person, and what its jobs are given."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from leakscope.workflow.study import Study
+
+# figure → the tables that it shows, by their file
+FIGURES = {
+    "specific_leakage": ["specific_leakage"],
+    "leak_rates": ["leak_rates"],
+    "repetition": ["leak_rates"],
+    "by_concept": ["leak_rates_by_concept"],
+    "by_template": ["leak_rates_by_template"],
+    "comparisons": ["comparisons"],
+    "concept_matrix": ["concept_matrix"],
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Leak:
+    """The step ``leak`` of a study."""
+
+    study: Study
+
+    @cached_property
+    def figures(self) -> dict[str, list[str]]:
+        """Figure → the tables that it shows, of those figures that the study has data for."""
+        study, figures = self.study, dict(FIGURES)
+        if study.organisms or study.sizes(study.models):
+            figures["by_size"] = ["leak_rates", *(["organisms"] if study.organisms else [])]
+        if study.has_candidates:
+            figures["logit_leak"] = ["logit_leak"]
+        if study.has_truth:
+            figures |= {"dose_response": ["leak_rates", "organisms", "truth"], "truth": ["leak_rates", "truth"]}
+        return figures
+
+    @property
+    def drawn(self) -> list[str]:
+        """The tables that any figure shows, each once."""
+        return list(dict.fromkeys(table for tables in self.figures.values() for table in tables))
+
+    def targets(self) -> list[str]:
+        """Return all that the step leaves for a person, given what the study has."""
+        tables = ["leak_rates", "specific_leakage", "leak_rates_by_control", "comparisons", "concept_matrix"]
+        tables += ["logit_leak"] if self.study.has_candidates else []
+        tables += ["organisms"] if self.study.organisms else []
+        tables += ["truth"] if self.study.has_truth else []
+        return [
+            *(f"<results>/{name}.csv" for name in tables),
+            *(f"<results>/figures/{name}.{suffix}" for name in self.figures for suffix in ("pdf", "png")),
+            "<results>/explorer.html",
+        ]
+
+    def plotting(self) -> dict[str, Any]:
+        """Return what ``scripts/figures/plot.py`` is given beside tables: they come in the order of ``tables``."""
+        return {"step": "leak", "figures": self.figures, "tables": self.drawn, "context": self._context()}
+
+    def _context(self) -> dict[str, Any]:
+        """Return what figures know of the study beside its tables."""
+        study = self.study
+        labels, sizes = study.labels(study.models), study.sizes(study.models)
+        return {"labels": labels, "sizes": sizes, "matrix": study.config["leak"]["matrix"]}
+
+    def truth_settings(self) -> dict[str, Any]:
+        """Return what the exact Leak-Rates of organisms depend on, beside tables."""
+        study = self.study
+        entries = {model: study.entries[model] for model in study.leaking}
+        return {
+            "grammars": {m: {**entry["grammar"], "parts": study.leaking_parts(m)} for m, entry in entries.items()},
+            "temperatures": {m: entry["generation"]["temperature"] for m, entry in entries.items()},
+            "max_new_tokens": {m: entry["generation"]["max_new_tokens"] for m, entry in entries.items()},
+            "scorers": study.scorers,
+            "decimals": study.config["leak"]["decimals"],
+        }

@@ -1,0 +1,81 @@
+"""What of a study stands in Snakemake's report: in which section, under which name, with which caption."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple
+
+from leakscope.files.reading_yaml import read_yaml
+
+FORMS = {".csv": "table", ".png": "figure", ".html": "page"}
+# Folders that are no part of a caption's name.
+UNNAMED = ("figures", "dictionaries")
+WILDCARD = re.compile(r"\{(\w+)\}")
+
+
+class Entry(NamedTuple):
+    """A file of the report, or a pattern of several."""
+
+    file: str
+    section: str
+    name: str
+
+    @property
+    def caption(self) -> str:
+        """Where the caption is, beside the list of entries.
+
+        Under the file's own name, less wildcards and folders of one kind of file; that of a table ends in ``_table``.
+
+        >>> Entry("validate/figures/lens_heatmap/{model}/{task}.png", "Layers", "Logit lens").caption
+        'validate/lens_heatmap.rst'
+        >>> Entry("ground/kendall_tau.csv", "Agreement of rankings", "Kendall tau").caption
+        'ground/kendall_tau_table.rst'
+        """
+        path = PurePosixPath(re.sub(r"/?\{\w+\}", "", self.file))
+        name = "/".join(part for part in path.with_suffix("").parts if part not in UNNAMED)
+        return f"{name}_table.rst" if path.suffix == ".csv" else f"{name}.rst"
+
+    def names(self, file: str) -> dict[str, str] | None:
+        """Return the values of the entry's wildcards in a file; None where the file is none of its."""
+        pattern = WILDCARD.sub(r"(?P<\1>[^/]+)", re.escape(self.file).replace(r"\{", "{").replace(r"\}", "}"))
+        match = re.fullmatch(pattern, file)
+        return match.groupdict() if match else None
+
+
+class Report:
+    """The entries of the report: a YAML file, section → file below ``results/<study>`` → name.
+
+    Raises:
+        InputError: the file is no YAML.
+    """
+
+    def __init__(self, path: Path) -> None:
+        sections: Mapping[str, Mapping[str, str]] = read_yaml(path)
+        self.folder = path.parent
+        self.entries = [
+            Entry(file, section, name) for section, files in sections.items() for file, name in files.items()
+        ]
+
+    def options(self, file: str, names: Mapping[str, str] | None = None) -> dict[str, Any]:
+        """Return the arguments of Snakemake's ``report`` for one file, which may have wildcards.
+
+        One label holds name and form. Of a second one with two values, figure and table, Snakemake makes a switch where
+        it can, and its page goes blank where an entry exists in one of the two alone.
+
+        Args:
+            file: below ``results/<study>``.
+            names: what the entry's name calls by a wildcard that the file does not have.
+
+        Raises:
+            KeyError: no entry is about the file.
+        """
+        for entry in self.entries:
+            values = entry.names(file)
+            if values is not None:
+                values = {**values, **(names or {})}
+                name = WILDCARD.sub(lambda match: values.get(match[1], match[0]), entry.name)
+                label = f"{name} ({FORMS[PurePosixPath(file).suffix]})"
+                return {"category": entry.section, "labels": {"what": label}, "caption": self.folder / entry.caption}
+        raise KeyError(file)

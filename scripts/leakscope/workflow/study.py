@@ -1,0 +1,338 @@
+"""What a study has, and what the jobs of its models are given."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache, cached_property
+from pathlib import Path
+from typing import Any
+
+from leakscope.configuration.resolving import generation_settings, is_generated, is_on_hub, organisms
+from leakscope.configuration.steps import uses
+from leakscope.files.row_counts import count_rows
+from leakscope.jobs.resources import Needs, model_needs
+from leakscope.jobs.sharding import Shard, count_shards, shards_of
+from leakscope.leak.prompts import count_prompts, template_files
+from leakscope.organisms.grammar_files import is_leaking, part_files
+from leakscope.storage.manifests import model_files
+
+LEXICONS = Path("data/lexicons")
+GRAMMAR = Path("data/grammar")
+# What an organism's folder holds beside its manifest.
+WEIGHT_FILES = ("model.safetensors", "config.json", "generation_config.json")
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
+# Models that a study makes belong to it; all others are shared by all studies.
+MANIFESTS = {"tuned": "<validate>/tuned", "edited": "<features>/edited"}
+THREADS, THREADS_OF_ORGANISMS = 8, 1
+# How a model is loaded where its entry does not say.
+LOADING = {"dtype": "auto", "quantization": None, "device": "auto", "trust_remote_code": False}
+
+
+def one_of_names(names: Iterable[str]) -> str:
+    """Return a wildcard's pattern: exactly these names, or nothing where there are none."""
+    return "|".join(re.escape(name) for name in sorted(names)) or "(?!)"
+
+
+@dataclass(frozen=True, eq=False)
+class Study:
+    """A study, from its configuration as :func:`leakscope.configuration.resolving.resolve` returns it."""
+
+    config: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:
+        """The study's name, and that of its folder in ``results/``."""
+        return str(self.config["study"]["name"])
+
+    @property
+    def steps(self) -> list[str]:
+        """The steps that it takes."""
+        return list(self.config["study"]["steps"])
+
+    @property
+    def entries(self) -> Mapping[str, Mapping[str, Any]]:
+        """Model → its entry, of the study's models and of those whose weights these share."""
+        entries: Mapping[str, Mapping[str, Any]] = self.config["models"]
+        return entries
+
+    @property
+    def prompt_sets(self) -> list[str]:
+        """All prompt sets, in the study's order."""
+        return list(self.config["study"]["prompt_sets"])
+
+    @property
+    def scorers(self) -> list[str]:
+        """All scorers, in the study's order."""
+        return list(self.config["study"]["scorers"])
+
+    @cached_property
+    def models(self) -> list[str]:
+        """The models whose texts are read for leakage."""
+        return [name for name in self.config["study"]["models"] if uses("leak", self.entries[name], self.config)]
+
+    @cached_property
+    def generated(self) -> list[str]:
+        """Those that are asked for their texts here."""
+        return [name for name in self.models if is_generated(self.entries[name])]
+
+    @cached_property
+    def imported(self) -> list[str]:
+        """Those whose texts somebody brings."""
+        return [name for name in self.models if name not in self.generated]
+
+    @cached_property
+    def organisms(self) -> list[str]:
+        """Those that the workflow trains, on a corpus whose associations are known."""
+        return organisms(self.config)
+
+    @cached_property
+    def species(self) -> dict[str, Mapping[str, Any]]:
+        """Organism → its entry, of the study's own and of those that its models are made from."""
+        return {name: entry for name, entry in self.entries.items() if entry["source"] == "organism"}
+
+    @cached_property
+    def leaking(self) -> list[str]:
+        """Organisms that were taught to leak: their Leak-Rates are known exactly."""
+        return [name for name in self.organisms if self.leaking_parts(name)]
+
+    @cached_property
+    def templated(self) -> list[str]:
+        """Prompt sets that are made from templates and lexicons; these have candidates."""
+        return [name for name in self.prompt_sets if self.config["prompt_sets"][name]["source"] == "templates"]
+
+    @cached_property
+    def tabulated(self) -> list[str]:
+        """Prompt sets that somebody brings as a table."""
+        return [name for name in self.prompt_sets if name not in self.templated]
+
+    @cached_property
+    def hub_scorers(self) -> list[str]:
+        """Scorers whose encoder has to be fetched."""
+        return [name for name in self.scorers if is_on_hub(self.config["scorers"][name])]
+
+    @property
+    def has_candidates(self) -> bool:
+        """Whether exact probabilities can be had: of a model to ask, and a lexicon of candidates."""
+        return bool(self.generated and self.templated)
+
+    @property
+    def has_truth(self) -> bool:
+        """Whether exact Leak-Rates can be had: those take an organism's grammar, too."""
+        return bool(self.leaking and self.templated)
+
+    def read(self) -> None:
+        """Read what decides the plan of all jobs, so that its mistakes are found before Snakemake plans.
+
+        Raises:
+            InputError: templates, lexicons or a table of prompts cannot be read.
+        """
+        for name in self.templated:
+            self.template_files(name)
+        _ = self.divided
+
+    # Wildcards.
+
+    def wildcards(self) -> dict[str, str]:
+        """Return wildcard → its pattern. One called by a kind of model or set is for that kind."""
+        names = {
+            "model": self.entries,
+            "organism": self.of_source("organism"),
+            "hub_model": self.of_source("hub"),
+            "local_model": self.of_source("local"),
+            "imported": [*self.of_source("generations"), *self.of_source("scores")],
+            "prompt_set": self.prompt_sets,
+            "templated": self.templated,
+            "tabulated": self.tabulated,
+            "scorer": self.scorers,
+            "corpus": self.corpora,
+            "grammar": self.grammars,
+        }
+        return {name: one_of_names(values) for name, values in names.items()} | {"shard": r"\d+-of-\d+"}
+
+    # Those of all files of a kind, in the order of tables.
+
+    @property
+    def written(self) -> dict[str, list[str]]:
+        """Wildcards of all texts."""
+        return {"model": self.models, "prompt_set": self.prompt_sets}
+
+    @property
+    def scored(self) -> dict[str, list[str]]:
+        """Wildcards of all exact scores of candidates."""
+        return {"model": self.generated, "prompt_set": self.templated}
+
+    @property
+    def compared(self) -> dict[str, list[str]]:
+        """Wildcards of all tables of pairs."""
+        return {"prompt_set": self.prompt_sets, "scorer": self.scorers}
+
+    # Files.
+
+    def template_files(self, prompt_set: str) -> list[str]:
+        """Return the templates and lexicons that a prompt set is made from."""
+        return list(map(str, template_files(Path(self.prompt_set(prompt_set)["path"]), LEXICONS)))
+
+    def manifest(self, model: str) -> str:
+        """Return the file that says which weights a model has."""
+        entry = self.entries[model]
+        return f"{MANIFESTS.get(entry['source'], '<models>')}/{entry['weights']}/model.json"
+
+    def checkpoint_files(self, model: str) -> list[str]:
+        """Return the files of a local model's folder that decide what it is."""
+        return list(map(str, model_files(Path(self.entries[model]["path"]))))
+
+    def encoder_files(self, scorer: str) -> list[str]:
+        """Return what decides a scorer's encoder: its folder's files, or the commit that was fetched from the hub."""
+        if scorer in self.hub_scorers:
+            return [f"<models>/encoders/{scorer}.json"]
+        model = self.config["scorers"][scorer].get("model")
+        return list(map(str, model_files(Path(model)))) if model and Path(model).is_dir() else []
+
+    def generations_file(self, model: str, prompt_set: str) -> str:
+        """Return the file that holds what an imported model wrote for a prompt set."""
+        path = self.entries[model]["path"]
+        return str(path if isinstance(path, str) else path[prompt_set])
+
+    def generations_sheet(self, model: str, prompt_set: str) -> str | None:
+        """Return the sheet of the prompts where prompts and texts are one file; else None, which is the first."""
+        entry = self.prompt_set(prompt_set)
+        return entry.get("sheet") if entry["path"] == self.generations_file(model, prompt_set) else None
+
+    # Models.
+
+    def prompt_set(self, name: str) -> Mapping[str, Any]:
+        """Return the entry of a prompt set."""
+        entry: Mapping[str, Any] = self.config["prompt_sets"][name]
+        return entry
+
+    def of_source(self, source: str) -> list[str]:
+        """Return the models of one source that have weights of their own."""
+        return [name for name, entry in self.entries.items() if entry["source"] == source and entry["weights"] == name]
+
+    def labels(self, models: Iterable[str]) -> dict[str, str]:
+        """Return model → what figures call it."""
+        return {model: self.entries[model]["label"] for model in models}
+
+    def sizes(self, models: Iterable[str]) -> dict[str, int]:
+        """Return model → number of parameters, where the configuration says it; organisms' are in their table."""
+        return {model: size for model in models if (size := self.entries[model].get("parameters"))}
+
+    def foundation(self, model: str) -> str:
+        """Return the model that decides how this one is loaded, and what it needs: itself, or what it was made from."""
+        base = self.entries[model].get("base")
+        return model if base is None else self.foundation(base)
+
+    def is_organism(self, model: str) -> bool:
+        """Say whether a model is an organism, or made from one."""
+        return self.foundation(model) in self.species
+
+    def loading(self, model: str) -> dict[str, Any]:
+        """Return what changes how a model is loaded, without changing what it is."""
+        return {key: self.entries[model].get(key, default) for key, default in LOADING.items()}
+
+    def chat(self, model: str) -> dict[str, Any]:
+        """Return how a model's prompt is wrapped; organisms are trained on their own chat template."""
+        entry = self.entries[model]
+        return {"chat": entry.get("chat", True), "chat_template_kwargs": entry.get("chat_template_kwargs", {})}
+
+    def generation(self, model: str, prompt_set: str) -> dict[str, Any]:
+        """Return what decides a model's texts for a prompt set."""
+        return generation_settings(self.config, model, prompt_set)
+
+    def scorer(self, name: str) -> dict[str, Any]:
+        """Return what decides a scorer's numbers; its description does not."""
+        return {key: value for key, value in self.config["scorers"][name].items() if key != "description"}
+
+    # Organisms.
+
+    @cached_property
+    def corpora(self) -> dict[str, dict[str, Any]]:
+        """Corpus → the grammar and seed that it is drawn from; organisms of several sizes share one."""
+        return {self.corpus(name): {**entry["grammar"], "seed": entry["seed"]} for name, entry in self.species.items()}
+
+    @cached_property
+    def grammars(self) -> dict[str, list[str]]:
+        """The parts of each grammar, by their names joined; organisms of one grammar share a tokenizer."""
+        return {self.grammar(name): list(entry["grammar"]["parts"]) for name, entry in self.species.items()}
+
+    def grammar(self, organism: str) -> str:
+        """Return the name of an organism's grammar."""
+        return "+".join(self.species[organism]["grammar"]["parts"])
+
+    def corpus(self, organism: str) -> str:
+        """Return the name of an organism's corpus: parts, strength in percent, seed."""
+        entry = self.species[organism]
+        return f"{self.grammar(organism)}-l{100 * entry['grammar']['strength']:g}-s{entry['seed']}"
+
+    def corpus_file(self, model: str, part: str = "train") -> str:
+        """Return the corpus of the organism that a model is or was made from: ``train``, or ``held_out`` of it."""
+        suffix = {"train": "", "held_out": ".held_out"}[part]
+        return f"<models>/corpora/{self.corpus(self.foundation(model))}{suffix}.jsonl"
+
+    @property
+    def described_organisms(self) -> dict[str, dict[str, Any]]:
+        """Organism → its size and the strength of its planted association, in the study's order."""
+        entries = {name: self.entries[name] for name in self.organisms}
+        return {name: {"size": e["size"], "strength": e["grammar"]["strength"]} for name, e in entries.items()}
+
+    @property
+    def training(self) -> dict[str, Any]:
+        """How organisms are trained, less the size of their corpus."""
+        return {key: value for key, value in self.config["organisms"]["training"].items() if key != "documents"}
+
+    def leaking_parts(self, organism: str) -> list[str]:
+        """Return the parts of an organism's grammar that plant leakage."""
+        return self.parts(organism, is_leaking)
+
+    def parts(self, model: str, is_kind: Callable[[Path], bool]) -> list[str]:
+        """Return the parts of one kind of a model's grammar; none where it is no organism."""
+        parts = self.species[model]["grammar"]["parts"] if model in self.species else []
+        return [part for part in parts if is_kind(GRAMMAR / part)]
+
+    def grammar_files(self, parts: Iterable[str]) -> list[str]:
+        """Return the files of some parts, each once."""
+        return sorted({str(path) for part in parts for path in part_files(GRAMMAR / part)})
+
+    # Jobs.
+
+    def needs(self, model: str) -> Needs:
+        """Return the GPUs, memory and time of a job that lets a model generate."""
+        return _needs(self, self.foundation(model))
+
+    def threads(self, model: str) -> int:
+        """Return a constant of the kind of model: threads decide the last bit of a sum. ``--cores`` caps them."""
+        return THREADS_OF_ORGANISMS if self.is_organism(model) else THREADS
+
+    def shards(self, model: str, prompt_set: str) -> list[Shard]:
+        """Return the parts into which a prompt set is divided under a model, for a job each."""
+        return shards_of(_n_shards(self, model, prompt_set))
+
+    @cached_property
+    def divided(self) -> list[str]:
+        """Prompt sets that are divided under some model. Putting parts together costs a job, so others are not."""
+        return [name for name in self.prompt_sets if any(len(self.shards(model, name)) > 1 for model in self.generated)]
+
+    @cached_property
+    def undivided(self) -> list[str]:
+        """All other prompt sets."""
+        return [name for name in self.prompt_sets if name not in self.divided]
+
+
+@cache
+def _needs(study: Study, model: str) -> Needs:
+    return model_needs(study.entries[model], study.config["gpu_memory_gb"])
+
+
+@cache
+def _n_shards(study: Study, model: str, prompt_set: str) -> int:
+    generation = study.entries[model]["generation"]
+    return count_shards(generation["shards"], _n_prompts(study, prompt_set), generation["batch_size"])
+
+
+@cache
+def _n_prompts(study: Study, prompt_set: str) -> int:
+    """Return about how many prompts a set has: what decides into how many shards it is divided."""
+    path = Path(study.prompt_set(prompt_set)["path"])
+    return count_prompts(path, LEXICONS) if prompt_set in study.templated else count_rows(path)

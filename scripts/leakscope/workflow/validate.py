@@ -1,0 +1,253 @@
+"""What the step ``validate`` leaves for a person, and what its jobs are given."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from leakscope.configuration.resolving import is_generated
+from leakscope.configuration.steps import imported_scores
+from leakscope.errors import InputError
+from leakscope.jobs.resources import Needs, tuning_needs
+from leakscope.organisms.grammar_files import is_taxonomy
+from leakscope.validate.tuning.methods import trains_all
+from leakscope.workflow.study import Study, one_of_names
+
+Pair = list[str]  # a model and a task
+
+
+@dataclass(frozen=True, eq=False)
+class Validate:
+    """The step ``validate`` of a study: its tasks, the models that are asked, and those that were tuned."""
+
+    study: Study
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The section ``validate`` of the configuration."""
+        settings: dict[str, Any] = self.study.config["validate"]
+        return settings
+
+    # Who is asked what. Tasks of imported scores need be none of the study's own.
+
+    @cached_property
+    def models(self) -> list[str]:
+        """The models that are asked here."""
+        return [name for name in self.study.config["study"]["models"] if is_generated(self.study.entries[name])]
+
+    @cached_property
+    def tasks(self) -> list[str]:
+        """The tasks about which they are asked."""
+        return list(self.settings["tasks"]) if self.models else []
+
+    @cached_property
+    def imported(self) -> dict[str, dict[str, Any]]:
+        """Model → task → the scores that somebody brings."""
+        config = self.study.config
+        scores = [name for name in config["study"]["models"] if config["models"][name]["source"] == "scores"]
+        return {name: imported_scores("validate", config["models"][name], config) for name in scores}
+
+    @cached_property
+    def all_tasks(self) -> list[str]:
+        """The tasks of both."""
+        return list(dict.fromkeys([*self.tasks, *(task for files in self.imported.values() for task in files)]))
+
+    @cached_property
+    def scored(self) -> list[Pair]:
+        """Every model and task with scores, in the order of tables."""
+        return [
+            [model, task]
+            for task in self.all_tasks
+            for model in self.study.config["study"]["models"]
+            if (model in self.models and task in self.tasks) or task in self.imported.get(model, {})
+        ]
+
+    @cached_property
+    def asked(self) -> list[Pair]:
+        """Those that are asked here."""
+        return [pair for pair in self.scored if pair[0] in self.models]
+
+    @property
+    def layered(self) -> list[Pair]:
+        """Those that are asked in every layer."""
+        return self.asked if self.settings["layers"] else []
+
+    @cached_property
+    def planted(self) -> list[str]:
+        """Organisms that were taught a gap. What was tuned is no longer what was planted."""
+        return [name for name in self.models if name not in self.tuned and self.taxonomy_parts(name)]
+
+    @property
+    def planted_parts(self) -> list[str]:
+        """The parts of grammars that planted it."""
+        return [part for model in self.planted for part in self.taxonomy_parts(model)]
+
+    def taxonomy_parts(self, model: str) -> list[str]:
+        """Return the parts of an organism's grammar that plant a gap between generator and validator."""
+        return self.study.parts(model, is_taxonomy)
+
+    # Tuned models, and the models before training.
+
+    @cached_property
+    def tuned(self) -> dict[str, Any]:
+        """Tuned model → its entry."""
+        entries = self.study.entries
+        return {model: entries[model] for model in self.models if entries[model]["source"] == "tuned"}
+
+    @cached_property
+    def bases(self) -> dict[str, str]:
+        """Tuned model → the model before training."""
+        return {model: self.study.foundation(model) for model in self.tuned}
+
+    @cached_property
+    def compared(self) -> list[str]:
+        """Models that are measured before or after training."""
+        return [model for model in self.models if model in self.tuned or model in self.bases.values()]
+
+    @cached_property
+    def closed(self) -> list[Pair]:
+        """Every tuned model and its base, with the task of the training."""
+        on = {(model, entry["task"]) for tuned, entry in self.tuned.items() for model in (tuned, self.bases[tuned])}
+        return [pair for pair in self.asked if tuple(pair) in on]
+
+    @cached_property
+    def splits(self) -> list[Pair]:
+        """Every task and the name of a split of its items."""
+        return [list(split) for split in dict.fromkeys((e["task"], e["split"]) for e in self.tuned.values())]
+
+    def trained(self, *, whole: bool) -> list[str]:
+        """Return the tuned models that have weights of their own, trained as a whole or as an adapter."""
+        return [name for name in self.study.of_source("tuned") if self.trains_all(name) == whole]
+
+    def trains_all(self, model: str) -> bool:
+        """Say whether all of a tuned model's weights were trained; otherwise it is its base and an adapter."""
+        return trains_all(self.method(model)["parameters"], is_organism=self.study.is_organism(model))
+
+    def method(self, model: str) -> dict[str, Any]:
+        """Return how a tuned model was trained."""
+        method = self.settings["methods"][self.study.entries[model]["method"]]
+        return {key: value for key, value in method.items() if key != "description"}
+
+    def needs(self, model: str) -> Needs:
+        """Return the GPUs, memory and time of a job that tunes a model."""
+        study = self.study
+        entry = study.entries[study.foundation(model)]
+        return tuning_needs(entry, study.config["gpu_memory_gb"], self.trains_all(model))
+
+    def wildcards(self) -> dict[str, str]:
+        """Return wildcard → its pattern."""
+        splits = {split for _, split in self.splits}
+        return {"task": one_of_names(self.all_tasks), "split": one_of_names(splits)}
+
+    # Files.
+
+    def tables(self, pattern: str, pairs: Iterable[Pair]) -> list[str]:
+        """Return the file of each model and task, from a pattern with both as wildcards."""
+        return [pattern.format(model=model, task=task) for model, task in pairs]
+
+    def split_files(self) -> list[str]:
+        """Return the files that say which items tuned models were trained on."""
+        return [f"<validate>/splits/{task}.{split}.csv" for task, split in self.splits]
+
+    def task(self, model: str) -> str:
+        """Return the task that a tuned model was trained on."""
+        return str(self.study.entries[model]["task"])
+
+    def item_tables(self, pairs: Iterable[Pair]) -> list[str]:
+        """Return the items of each model and task; imported scores bring their own."""
+        return [
+            f"<validate>/items/{task}.parquet"
+            if model in self.models
+            else f"<validate>/scores/{model}/{task}.items.parquet"
+            for model, task in pairs
+        ]
+
+    def neutral_texts(self, model: str, part: str) -> str:
+        """Return what a model is kept to (``train``) or measured by (``held_out``): its own corpus, else a file."""
+        is_organism = self.study.is_organism(model)
+        return self.study.corpus_file(model, part) if is_organism else str(self.settings["neutral_text"])
+
+    # Settings.
+
+    def task_settings(self, task: str, *keys: str) -> dict[str, Any]:
+        """Return what of a task decides how a model is asked about it; its files are inputs."""
+        return {key: self.settings["tasks"][task][key] for key in ("styles", *keys)}
+
+    def analysis(self, pairs: list[Pair]) -> dict[str, Any]:
+        """Return what every comparison of generator and validator is given, beside tables."""
+        tasks = self.settings["tasks"]
+        return {
+            "scored": pairs,
+            "splits": self.splits,
+            "forms": {task: tasks[task]["forms"] for task in self.tasks},
+            "styles": {task: tasks[task]["styles"] for task in self.tasks},
+            "settings": {key: self.settings[key] for key in ("level", "resamples", "seed")},
+        }
+
+    def tuned_on(self) -> dict[str, list[str]]:
+        """Return tuned model → task and split of its training."""
+        return {model: [entry["task"], entry["split"]] for model, entry in self.tuned.items()}
+
+    def tuned_entries(self) -> list[dict[str, Any]]:
+        """Return for each tuned model its base, and how it was trained."""
+        keys = ("base", "method", "task", "split")
+        return [{"model": model, **{key: entry[key] for key in keys}} for model, entry in self.tuned.items()]
+
+    def grammars(self) -> dict[str, dict[str, Any]]:
+        """Return organism → the grammar of the gap that it was taught."""
+        species = self.study.species
+        return {name: {**species[name]["grammar"], "parts": self.taxonomy_parts(name)} for name in self.planted}
+
+    # What a person gets.
+
+    @cached_property
+    def figures(self) -> dict[str, list[str]]:
+        """Figure → the tables that it shows, of those figures that the study has data for."""
+        figures = {"correlations": ["correlations.csv"], "log_odds_density": ["paired.parquet"]}
+        if self.asked:
+            figures["form_agreement"] = ["form_agreement.csv"]
+        if self.layered:
+            figures["log_odds_by_layer"] = ["layers.csv", "parting.csv"]
+        if self.planted:
+            figures["truth"] = ["truth.csv"]
+        if self.tuned:
+            figures["closing"] = ["closing.csv"]
+        lenses = [f"{model}/{task}" for model, task in self.layered if model not in self.tuned]
+        return figures | {f"lens_heatmap/{pair}": [f"lens/{pair}.parquet"] for pair in lenses}
+
+    @property
+    def drawn(self) -> list[str]:
+        """The tables that any figure shows, each once."""
+        return list(dict.fromkeys(table for tables in self.figures.values() for table in tables))
+
+    def plotting(self) -> dict[str, Any]:
+        """Return what ``scripts/figures/plot.py`` is given beside tables: they come in the order of ``tables``."""
+        return {"step": "validate", "figures": self.figures, "tables": self.drawn, "context": self._context()}
+
+    def _context(self) -> dict[str, Any]:
+        """Return what figures know of the study beside its tables."""
+        models = dict.fromkeys(model for model, _ in self.scored)
+        names = [name for name in self.study.config["study"]["models"] if name in models]
+        return {"labels": self.study.labels(names), "bases": self.bases}
+
+    def targets(self) -> list[str]:
+        """Return all that the step leaves for a person, given what the study has.
+
+        Raises:
+            InputError: the study does not take the step.
+        """
+        if "validate" not in self.study.steps:
+            raise InputError(
+                "study.steps: got no step validate; allowed: `steps: [validate]` and at least one task, "
+                "as in studies/hypernymy.yaml."
+            )
+        tables = ["correlations", "accuracy", "form_agreement"]
+        tables += ["layers", "parting"] if self.layered else []
+        tables += ["truth"] if self.planted else []
+        tables += ["closing"] if self.tuned else []
+        return [
+            *(f"<validate>/{name}.csv" for name in tables),
+            *(f"<validate>/figures/{name}.{suffix}" for name in self.figures for suffix in ("pdf", "png")),
+        ]

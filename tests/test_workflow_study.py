@@ -1,0 +1,221 @@
+"""What rules are told of a study: files, wildcards, parameters and resources, from the configuration alone."""
+
+from __future__ import annotations
+
+import copy
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from leakscope.configuration.resolving import resolve
+from leakscope.errors import InputError
+from leakscope.jobs.resources import Needs, short_of_gpus
+from leakscope.workflow.ground import Ground
+from leakscope.workflow.leak import Leak
+from leakscope.workflow.report import Report
+from leakscope.workflow.resources import growing, growing_with_files, on_model
+from leakscope.workflow.study import Study, one_of_names
+from leakscope.workflow.validate import Validate
+
+
+@pytest.fixture(autouse=True)
+def in_the_checkout(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(root)
+
+
+def merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    result = copy.deepcopy(below)
+    for key, value in above.items():
+        both = isinstance(result.get(key), dict) and isinstance(value, dict)
+        result[key] = merged(result[key], value) if both else copy.deepcopy(value)
+    return result
+
+
+def study_of(overwrite: dict[str, Any] | None = None, name: str | None = None) -> Study:
+    """The default study, or one of ``studies/``, changed."""
+    config = yaml.safe_load(Path("config.yaml").read_text(encoding="utf-8"))
+    above = yaml.safe_load(Path(f"studies/{name}.yaml").read_text(encoding="utf-8")) if name else {}
+    above = merged(above, overwrite or {})
+    return Study(resolve(merged(config, above), above))
+
+
+def test_names_are_matched_whole_and_nothing_matches_no_name() -> None:
+    pattern = re.compile(one_of_names(["a.b", "c"]))
+    assert [bool(pattern.fullmatch(name)) for name in ("a.b", "c", "axb", "ab", "")] == [
+        True,
+        True,
+        False,
+        False,
+        False,
+    ]
+    assert not re.match(one_of_names([]), "")
+
+
+def test_models_and_prompt_sets_are_told_apart_by_their_source(tmp_path: Path) -> None:
+    (tmp_path / "mine.csv").write_text("prompt,control,concept\na,b,c\n")
+    study = study_of(
+        {
+            "study": {"models": ["organism-s-l0", "qwen2.5-0.5b", "theirs"], "prompt_sets": ["colors", "mine"]},
+            "models": {"theirs": {"source": "generations", "path": str(tmp_path / "mine.csv")}},
+            "prompt_sets": {"mine": {"source": "table", "path": str(tmp_path / "mine.csv")}},
+        }
+    )
+    assert (study.generated, study.imported) == (["organism-s-l0", "qwen2.5-0.5b"], ["theirs"])
+    assert (study.templated, study.tabulated) == (["colors"], ["mine"])
+    assert (study.organisms, study.leaking) == (["organism-s-l0"], ["organism-s-l0"])
+    wildcards = study.wildcards()
+    assert (wildcards["organism"], wildcards["hub_model"], wildcards["imported"]) == (
+        r"organism\-s\-l0", r"qwen2\.5\-0\.5b", "theirs",
+    )  # fmt: skip
+    assert study.generations_file("theirs", "mine") == str(tmp_path / "mine.csv")
+    assert study.scored == {"model": ["organism-s-l0", "qwen2.5-0.5b"], "prompt_set": ["colors"]}
+
+
+def test_a_variant_has_the_weights_and_the_needs_of_what_it_extends() -> None:
+    study = study_of(
+        {
+            "study": {"models": ["qwen2.5-0.5b", "hot"]},
+            "models": {"hot": {"extends": "qwen2.5-0.5b", "generation": {"temperature": 2.0}}},
+        }
+    )
+    assert study.manifest("hot") == study.manifest("qwen2.5-0.5b") == "<models>/qwen2.5-0.5b/model.json"
+    assert study.of_source("hub") == ["qwen2.5-0.5b"]
+    assert study.needs("hot") == study.needs("qwen2.5-0.5b")
+    assert study.generation("hot", "colors")["temperature"] == 2.0
+    assert "shards" not in study.generation("hot", "colors")
+
+
+def test_a_tuned_model_belongs_to_the_study_and_rests_on_its_organism() -> None:
+    study = study_of(name="taxonomy")
+    validate = Validate(study)
+    tuned = next(iter(validate.tuned))
+    assert study.manifest(tuned).startswith("<validate>/tuned/")
+    assert study.is_organism(tuned)
+    assert study.threads(tuned) == 1
+    assert study.foundation(tuned) == validate.bases[tuned]
+    assert validate.neutral_texts(tuned, "held_out") == study.corpus_file(study.foundation(tuned), "held_out")
+    assert validate.neutral_texts(tuned, "held_out").endswith(".held_out.jsonl")
+    assert tuned in validate.trained(whole=True)
+    assert validate.trained(whole=False) == []
+    assert [validate.task(tuned), study.entries[tuned]["split"]] in validate.splits
+    assert tuned not in validate.planted
+    assert validate.bases[tuned] in validate.planted
+    assert not any(figure.startswith(f"lens_heatmap/{tuned}/") for figure in validate.figures)
+    assert f"lens_heatmap/{validate.bases[tuned]}/hypernymy" in validate.figures
+
+
+def test_organisms_of_several_sizes_share_corpus_and_tokenizer() -> None:
+    study = study_of()
+    assert study.corpus("organism-s-l10") == study.corpus("organism-m-l10") == "leak-l10-s0"
+    assert study.corpora["leak-l10-s0"] == {"parts": ["leak"], "strength": 0.1, "seed": 0}
+    assert study.grammars == {"leak": ["leak"]}
+    assert study.grammar_files(["leak", "leak"]) == sorted(set(study.grammar_files(["leak"])))
+    assert study.described_organisms["organism-m-l40"] == {"size": "m", "strength": 0.4}
+
+
+def test_a_large_prompt_set_is_divided_under_every_model() -> None:
+    study = study_of({"models": {"organism-s-l0": {"generation": {"shards": 3, "batch_size": 8}}}})
+    assert study.divided == ["colors", "associations"]
+    assert study.undivided == []
+    assert [str(shard) for shard in study.shards("organism-s-l0", "colors")] == ["1-of-3", "2-of-3", "3-of-3"]
+    assert [str(shard) for shard in study.shards("organism-s-l10", "colors")] == ["1-of-1"]
+    assert study_of().undivided == ["colors", "associations"]
+
+
+def test_what_cannot_be_read_is_found_before_the_plan(tmp_path: Path) -> None:
+    study = study_of({"prompt_sets": {"colors": {"source": "templates", "path": "data/prompt_sets/colors"}}})
+    study.config["prompt_sets"]["colors"]["path"] = str(tmp_path / "nothing")
+    with pytest.raises(InputError, match="nothing"):
+        study.read()
+
+
+def test_the_step_leak_makes_what_the_study_has_data_for() -> None:
+    leak = Leak(study_of())
+    assert {"truth", "dose_response", "logit_leak", "by_size"} <= leak.figures.keys()
+    assert len(set(leak.drawn)) == len(leak.drawn)
+    assert "<results>/truth.csv" in leak.targets()
+    assert set(leak.truth_settings()["grammars"]) == set(leak.study.leaking)
+    bare = Leak(study_of({"study": {"models": ["qwen2.5-0.5b"], "prompt_sets": ["colors"]}}))
+    assert not {"truth", "dose_response"} & bare.figures.keys()
+    assert "<results>/organisms.csv" not in bare.targets()
+    for figure, tables in leak.figures.items():
+        assert f"<results>/figures/{figure}.png" in leak.targets()
+        assert set(tables) <= set(leak.drawn)
+
+
+def test_axes_in_the_same_files_are_counted_in_one_pass() -> None:
+    ground = Ground(study_of(name="conditions"))
+    axis = next(iter(ground.axes))
+    assert ground.pass_of == {axis: axis}
+    (part,) = ground.corpus_files(axis)
+    assert re.fullmatch(ground.wildcards()["part"], part)
+    assert ground.parts(axis, "{counted}/{part}") == [f"{axis}/{part}"]
+    twice = copy.deepcopy(ground.axes[axis])
+    two = Ground(study_of({"ground": {"axes": {axis: twice, "again": twice}}}, name="conditions"))
+    assert two.passes == {"again": ["again", axis]}
+    assert list(two.lexicons("again")) == ["again", axis]
+    assert two.pass_of[axis] == "again"
+
+
+def test_steps_that_the_study_does_not_take_say_what_they_need() -> None:
+    study = study_of()
+    for step, example in ((Ground(study), "studies/conditions.yaml"), (Validate(study), "studies/hypernymy.yaml")):
+        with pytest.raises(InputError, match=example):
+            step.targets()
+
+
+def test_how_fast_an_index_may_be_asked_decides_no_count() -> None:
+    ground = Ground(study_of(name="cross_care"))
+    axis = ground.counted_from("infini_gram")[0]
+    assert "requests_per_second" not in ground.index(axis)
+    assert ground.index(axis)["url"] == ground.axes[axis]["counts"]["url"]
+    assert {Path(path).suffix for path in ground.template_files(axis)} == {".yaml"}
+
+
+# Resources
+
+
+def test_resources_grow_with_every_try_and_time_with_a_model_does_not(tmp_path: Path) -> None:
+    (tmp_path / "weights").write_bytes(b"0" * 3_500_000)
+    needs = {"small": Needs(0, 4000, 60), "large": Needs(2, 90_000, 100)}
+    resources = on_model(needs.__getitem__, lambda wildcards: wildcards)
+    assert [resources[key]("large") for key in ("gpu", "runtime")] == [2, 100]
+    assert [resources["mem_mb"]("small", attempt=attempt) for attempt in (1, 3)] == [4000, 12_000]
+    assert growing(10)("", attempt=2) == 20
+    files = type("Input", (), {"files": [str(tmp_path / "weights")]})
+    assert growing_with_files(2000)("", files, attempt=2) == 2 * 2003
+
+
+def test_models_that_get_fewer_gpus_than_they_need_are_named() -> None:
+    needs = {"small": Needs(1, 1, 1), "large": Needs(3, 1, 1)}
+    assert short_of_gpus(needs, 2, 80) == [
+        "large needs 3 GPUs of 80 GB and gets 2: raise `gpu` in the profile, or `gpu_memory_gb`, or quantise it."
+    ]
+    assert short_of_gpus(needs, 3, 80) == []
+
+
+# Report
+
+
+def test_every_entry_of_the_report_has_its_caption_and_every_caption_its_entry(root: Path) -> None:
+    report = Report(root / "report/entries.yaml")
+    captions = {path.relative_to(root / "report").as_posix() for path in (root / "report").rglob("*.rst")}
+    assert {entry.caption for entry in report.entries} == captions - {"workflow.rst"}
+    names = [(entry.section, entry.name, Path(entry.file).suffix) for entry in report.entries if "{" not in entry.name]
+    assert len(set(names)) == len(names)
+
+
+def test_an_entry_is_found_by_its_file_and_named_by_its_wildcards(root: Path) -> None:
+    report = Report(root / "report/entries.yaml")
+    lens = report.options("validate/figures/lens_heatmap/gpt2/kinds.png")
+    assert lens["labels"] == {"what": "Logit lens of gpt2, kinds (figure)"}
+    assert (lens["category"], lens["caption"].name) == ("Layers", "lens_heatmap.rst")
+    assert report.options("leak_rates.csv")["labels"] == {"what": "Leak-Rates (table)"}
+    # Snakemake fills wildcards that are left.
+    one = report.options("features/steering/{steering}.csv")
+    assert one["labels"] == {"what": "Texts steered by {steering} (table)"}
+    with pytest.raises(KeyError, match="figures/unknown.png"):
+        report.options("figures/unknown.png")
