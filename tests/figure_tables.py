@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import product
 from typing import NamedTuple
 
@@ -14,21 +14,27 @@ import test_features_figures as of_features
 import test_figures as of_leaks
 import test_ground_figures as of_ground
 import test_validate_figures as of_validate
-from leakscope.figures.features import drawing as features
 from leakscope.figures.fitting import Drawing, Part, Tables, fitted
-from leakscope.figures.ground import drawing as ground
-from leakscope.figures.leak import drawing
-from leakscope.figures.validate import drawing as validate
-
-Labels = Mapping[str, str]
+from leakscope.figures.registry import FIGURES, Context, Kind
+from leakscope.figures.style import Labels
 
 
 class Drawn(NamedTuple):
-    """A figure of the workflow: its tables, its function, and what its shorter form has less of."""
+    """A figure of the workflow: its tables, and how it is drawn."""
 
     tables: dict[str, pd.DataFrame]
-    draw: Callable[[Tables, Labels], Figure]
-    parts: Sequence[Part]
+    kind: Kind
+
+    @property
+    def parts(self) -> Sequence[Part]:
+        return self.kind.parts
+
+    def draw(self, tables: Tables, labels: Labels) -> Figure:
+        """Draw the tables with sizes of all models that they know."""
+        models = [table["model"] for table in tables.values() if "model" in table]
+        names = pd.concat(models).dropna().unique() if models else []
+        sizes = dict(zip(names, np.geomspace(1e6, 1e9, len(names)), strict=True))
+        return self.kind.draw(tables, CONTEXT._replace(labels=labels, sizes=sizes))
 
     def fitted(self, tables: Tables, labels: Labels) -> Drawing:
         return fitted(lambda some: self.draw(some, labels), tables, self.parts, labels)
@@ -97,40 +103,10 @@ OWN = {
 }
 
 
-def _sizes(tables: Tables) -> pd.DataFrame:
-    """Return sizes of all models that the tables know."""
-    models = pd.concat([table["model"] for table in tables.values() if "model" in table]).dropna().unique()
-    return pd.DataFrame({"model": models, "n_parameters": np.geomspace(1e6, 1e9, len(models))})
-
-
-def _setting(labels: Labels) -> features.Setting:
-    return features.Setting(labels, of_features.FAMILIES, ["b"], of_features.BAR)
-
-
-def _every() -> dict[str, Drawn]:
-    steps: dict[str, tuple[dict[str, pd.DataFrame], Mapping[str, Sequence[Part]], dict[str, Callable]]] = {
-        "leak": (
-            LEAKS,
-            drawing.PARTS,
-            {n: (lambda t, s, f=f: f(t, s, t["organisms"])) for n, f in drawing.FIGURES.items()},
-        ),
-        "ground": (
-            GROUND,
-            ground.PARTS,
-            {n: (lambda t, s, f=f: f(t, s, _sizes(t))) for n, f in ground.FIGURES.items()},
-        ),
-        "validate": (VALIDATE, validate.PARTS, dict(validate.FIGURES)),
-        "features": (
-            FEATURES,
-            features.PARTS,
-            {n: (lambda t, s, f=f: f(t, _setting(s))) for n, f in features.FIGURES.items()},
-        ),
-    }
-    return {
-        f"{step}: {name}": Drawn(OWN.get(f"{step}: {name}", tables), draw, parts[name])
-        for step, (tables, parts, draws) in steps.items()
-        for name, draw in draws.items()
-    }
-
-
-EVERY = _every()
+STEPS = {"leak": LEAKS, "ground": GROUND, "validate": VALIDATE, "features": FEATURES}
+CONTEXT = Context(families=of_features.FAMILIES, randomised=["b"], bar=of_features.BAR)
+EVERY = {
+    f"{step}: {name}": Drawn(OWN.get(f"{step}: {name}", STEPS[step]), kind)
+    for step, kinds in FIGURES.items()
+    for name, kind in kinds.items()
+}

@@ -20,9 +20,9 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from figure_tables import EVERY, Drawn
-from leakscope.figures import fonts, save_figure
+from leakscope.figures import fonts
 from leakscope.figures.fitting import CATEGORIES, MODELS, Part, Tables, fitted
-from leakscope.figures.style import LEAST_DPI, MAX_HEIGHT, PNG_HEIGHT, no_data, style
+from leakscope.figures.style import LEAST_DPI, MAX_HEIGHT, PNG_HEIGHT, no_data, save_figure, style
 
 # What people name; other columns hold words of the workflow's own.
 NAMED = (
@@ -69,7 +69,7 @@ def renamed(drawn: Drawn, name: Callable[[str], str]) -> dict[str, pd.DataFrame]
 
 def is_named(drawn: Drawn) -> bool:
     """Whether the names of the tables are those of dictionaries or tasks."""
-    return drawn.parts[0].columns == ()
+    return any(part.columns == () for part in drawn.parts)
 
 
 def labels_of(tables: dict[str, pd.DataFrame]) -> dict[str, str]:
@@ -92,6 +92,8 @@ def test_labels_are_never_mathematics(drawn: Drawn) -> None:
 
 def grown(drawn: Drawn, n: int) -> dict[str, pd.DataFrame]:
     """Return the figure's tables with ``n`` models (or, without any, of what goes last), copies of the first one."""
+    if not drawn.parts:
+        return drawn.tables
     columns = next((part.columns for part in drawn.parts if part.name == "models"), drawn.parts[-1].columns)
     if not columns:
         return {f"t{number:02d}": next(iter(drawn.tables.values())) for number in range(n)}

@@ -13,12 +13,12 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from leakscope.errors import InputError
+from leakscope.figures.drawing import Context, draw
 from leakscope.figures.features.dictionaries import quality
 from leakscope.figures.features.distributions import firing_density, polysemanticity, seed_agreement
-from leakscope.figures.features.drawing import FIGURES, draw
 from leakscope.figures.features.edit_effects import effects
 from leakscope.figures.features.edited import edited, effects_by_item, truth
+from leakscope.figures.registry import FIGURES
 
 LONG = "a dictionary of a very long name, of the residual stream before the eighth block (public release)"
 LABELS = {"b": "second, named first", "a.s0": "first, seed 0", "a.s1": "first, seed 1", "a": "first"}
@@ -222,8 +222,8 @@ def test_effects_survive_missing_values_and_one_cost() -> None:
 
 def test_a_table_that_was_written_and_read_is_drawn_alike(tmp_path: Path) -> None:
     EFFECTS.to_csv(tmp_path / "effects.csv", index=False)
-    setting = {"labels": LABELS, "families": FAMILIES, "randomised": [], "bar": BAR}
-    fig = rendered(draw("effects", {"effects": tmp_path / "effects.csv"}, **setting).full)
+    context = Context(dictionaries=LABELS, families=FAMILIES)
+    fig = rendered(draw("features", "effects", {"effects": tmp_path / "effects.csv"}, context).full)
     direct = rendered(effects(EFFECTS, labels=LABELS, families=FAMILIES))
     for mine, other in zip(fig.axes, direct.axes, strict=True):
         assert texts(mine) == texts(other)
@@ -314,13 +314,18 @@ def test_every_figure_and_table_has_a_caption(root: Path) -> None:
         "truth",
         "steering",
     )
-    assert captions == set(FIGURES) | {f"{name}_table" for name in names} | {"index"}
+    assert captions == set(FIGURES["features"]) | {f"{name}_table" for name in names} | {"index"}
 
 
 def test_tables_of_dictionaries_are_named_by_them(tmp_path: Path) -> None:
     features().to_parquet(tmp_path / "features.parquet")
-    tables = {name: tmp_path / "features.parquet" for name in ("a.s0", "b")}
-    fig = rendered(draw("firing_density", tables, labels=LABELS, families={}, randomised=[], bar={}).full)
+    tables = {f"dictionaries/{name}": tmp_path / "features.parquet" for name in ("a.s0", "b")}
+    fig = rendered(draw("features", "firing_density", tables, Context(dictionaries=LABELS)).full)
     assert lanes(fig.axes[0]) == ["second, named first", "first, seed 0"]
-    with pytest.raises(InputError, match=r"figure.*density.*firing_density"):
-        draw("density", tables, labels={}, families={}, randomised=[], bar={})
+
+
+def test_figures_of_edited_models_call_models_by_their_labels(tmp_path: Path) -> None:
+    EDITED.to_csv(tmp_path / "edited.csv", index=False)
+    context = Context(labels={"a": "model a"}, dictionaries={"a": "dictionary a"})
+    fig = draw("features", "edited", {"edited": tmp_path / "edited.csv"}, context).full
+    assert lanes(fig.axes[0]) == ["model a", "b"]

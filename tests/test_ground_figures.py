@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
+from leakscope.figures.drawing import Context, draw
 from leakscope.figures.ground.agreement import (
     kendall_tau,
     prevalence_gaps,
@@ -18,8 +19,8 @@ from leakscope.figures.ground.agreement import (
     tau_by_size,
     window_agreement,
 )
-from leakscope.figures.ground.drawing import FIGURES, draw
 from leakscope.figures.ground.rankings import aligned_pairs, first_places, logprob_differences, template_spread
+from leakscope.figures.registry import FIGURES
 
 LABELS = {"b": "second, named first", "a": "first"}
 KENDALL = pd.DataFrame(
@@ -120,11 +121,11 @@ def test_a_figure_without_data_says_so(figure: Callable[[], Figure]) -> None:
 
 def test_every_figure_has_a_caption(root: Path) -> None:
     captions = {path.stem for path in (root / "report/ground").glob("*.rst")}
-    assert set(FIGURES) <= captions
+    assert set(FIGURES["ground"]) <= captions
 
 
 def test_figures_are_drawn_from_files(tmp_path: Path) -> None:
     KENDALL.to_csv(tmp_path / "kendall_tau.csv", index=False)
     tables = {"kendall_tau": tmp_path / "kendall_tau.csv"}
-    fig = rendered(draw("tau_by_language", tables, labels=LABELS, sizes={}).full)
+    fig = rendered(draw("ground", "tau_by_language", tables, Context(LABELS)).full)
     assert [label.get_text() for label in fig.axes[0].get_xticklabels()] == ["en", "zh"]

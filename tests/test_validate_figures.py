@@ -15,9 +15,10 @@ from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure
 
 from leakscope.errors import InputError
+from leakscope.figures.drawing import Context, draw
+from leakscope.figures.registry import FIGURES
 from leakscope.figures.validate import layers
 from leakscope.figures.validate.closing import closing
-from leakscope.figures.validate.drawing import FIGURES, draw
 from leakscope.figures.validate.form_maps import form_agreement
 from leakscope.figures.validate.gaps import correlations, log_odds_density, truth
 from leakscope.figures.validate.layers import lens_heatmap, log_odds_by_layer, visible
@@ -187,7 +188,7 @@ def test_layers_show_both_log_odds_and_where_they_part() -> None:
 
 
 def test_the_last_layer_stands_on_top_and_few_of_many_are_written() -> None:
-    few, many = (rendered(lens_heatmap({"kinds": lens(n)}, title="m")) for n in (3, 40))
+    few, many = (rendered(lens_heatmap(lens(n), title="m")) for n in (3, 40))
     assert titles(few) == ["m: generator prompt", "m: validator prompt"]
     (mesh,) = [child for child in few.axes[0].collections if isinstance(child, QuadMesh)]
     assert np.asarray(mesh.get_array())[:, 0].tolist() == pytest.approx([1 / 2, 1 / 3, 1 / 6])
@@ -207,9 +208,8 @@ def test_tokens_are_shown_whatever_they_hold(monkeypatch: pytest.MonkeyPatch) ->
     ]  # fmt: skip
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # a glyph that the font lacks
-        fig = rendered(lens_heatmap({"kinds": lens(2, top="$_{中"), "words": lens(2, top="\x00$x$")}, title="m"))
-    assert texts(fig.axes[0])[0] == "$_{\\u4e2d"
-    assert titles(fig)[2] == "m: generator prompt · words"
+        fig = rendered(lens_heatmap(lens(2, top="$_{中\x00"), title="m"))
+    assert texts(fig.axes[0])[0] == "$_{\\u4e2d\\u0000"
 
 
 def test_forms_agree_in_squares_of_their_kinds() -> None:
@@ -263,7 +263,7 @@ def test_all_methods_are_shown_with_what_they_cost() -> None:
         lambda: log_odds_density(paired().assign(l_g=np.nan), labels=LABELS),
         lambda: correlations(CORRELATIONS.assign(value=np.nan), labels=LABELS),
         lambda: log_odds_by_layer(LAYERS.iloc[:0], PARTING, labels=LABELS),
-        lambda: lens_heatmap({"kinds": lens(2).iloc[:0]}, title="m"),
+        lambda: lens_heatmap(lens(2).iloc[:0], title="m"),
         lambda: form_agreement(AGREEMENT.iloc[:0], labels=LABELS),
         lambda: truth(TRUTH.iloc[:0], labels=LABELS),
         lambda: closing(CLOSING[CLOSING["part"] == "train"], labels=LABELS),
@@ -276,7 +276,7 @@ def test_a_figure_without_data_says_so(figure: Callable[[], Figure]) -> None:
 def test_every_figure_and_table_has_a_caption(root: Path) -> None:
     captions = {path.stem for path in (root / "report/validate").glob("*.rst")}
     tables = {f"{table}_table" for table in ("correlations", "accuracy", "closing", "truth")}
-    assert captions == set(FIGURES) | tables
+    assert captions == set(FIGURES["validate"]) | tables
 
 
 def test_tuned_models_are_drawn_after_their_base(tmp_path: Path) -> None:
@@ -284,16 +284,37 @@ def test_tuned_models_are_drawn_after_their_base(tmp_path: Path) -> None:
     table.to_csv(tmp_path / "correlations.csv", index=False)
     labels = {model: model for model in ("b", "a", "c.tuned", "b.tuned")}
     bases = {"c.tuned": "c", "b.tuned": "b"}
-    fig = rendered(
-        draw("correlations", {"correlations": tmp_path / "correlations.csv"}, labels=labels, bases=bases).full
-    )
+    context = Context(labels, bases=bases)
+    fig = rendered(draw("validate", "correlations", {"correlations": tmp_path / "correlations.csv"}, context).full)
     names = [label.get_text() for label in panel(fig, "kinds").get_yticklabels()]
     assert names == ["b", "b.tuned", "a", "c.tuned"]
 
 
-def test_densities_are_drawn_of_the_models_with_a_label(tmp_path: Path) -> None:
-    paired().to_parquet(tmp_path / "paired.parquet")
-    tables = {"paired": tmp_path / "paired.parquet"}
-    assert titles(rendered(draw("log_odds_density", tables, labels={"a": "first"}, bases={}).full)) == ["first"]
-    with pytest.raises(InputError, match=r"figure.*densities.*log_odds_density"):
-        draw("densities", tables, labels={}, bases={})
+@pytest.mark.parametrize(
+    ("name", "tables"),
+    [
+        ("log_odds_density", {"paired": paired()}),
+        ("log_odds_by_layer", {"layers": LAYERS, "parting": PARTING}),
+        ("form_agreement", {"form_agreement": AGREEMENT}),
+    ],
+)
+def test_no_panel_is_of_a_tuned_model(name: str, tables: dict[str, pd.DataFrame], tmp_path: Path) -> None:
+    for table, rows in tables.items():
+        rows.to_parquet(tmp_path / f"{table}.parquet")
+    files = {table: tmp_path / f"{table}.parquet" for table in tables}
+    assert titles(draw("validate", name, files, Context(LABELS)).full) == ["second, named first", "first"]
+    assert titles(draw("validate", name, files, Context(LABELS, bases={"b": "a"})).full) == ["first"]
+
+
+def test_a_lens_is_named_by_its_model(tmp_path: Path) -> None:
+    lens(2).to_parquet(tmp_path / "kinds.parquet")
+    tables = {"lens/a/kinds": tmp_path / "kinds.parquet"}
+    fig = draw("validate", "lens_heatmap/a/kinds", tables, Context(LABELS)).full
+    assert titles(fig) == ["first: generator prompt", "first: validator prompt"]
+
+
+def test_a_figure_that_no_step_has_is_named_beside_those_it_has(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"figure of validate.*densities.*log_odds_density"):
+        draw("validate", "densities", {}, Context())
+    with pytest.raises(InputError, match=r"step: got 'valid'.*Did you mean 'validate'"):
+        draw("valid", "truth", {}, Context())

@@ -11,11 +11,9 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from leakscope.figures.style import DOUBLE, PALE, label_of, model_order, unique
+from leakscope.figures.style import DOUBLE, PALE, Labels, label_of, model_order, unique
 
 LANE, MARGINS = 0.2, 0.75  # inches
-
-Labels = Mapping[str, str]
 
 
 class Panels(NamedTuple):

@@ -12,8 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 
-from leakscope.figures.lanes import Labels
-from leakscope.figures.style import COLORS, DOUBLE, SINGLE, label_of, model_order, unique, wrapped
+from leakscope.figures.style import COLORS, DOUBLE, SINGLE, Labels, label_of, model_order, unique, wrapped
 
 POSITIVE, NEGATIVE, BOTH = COLORS[0], COLORS[1], COLORS[5]
 TITLE_LINE, ROOM = 0.13, 0.42  # inches: a line of a title; between rows of panels, for ticks

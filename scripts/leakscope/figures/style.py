@@ -24,6 +24,7 @@ from leakscope.files.names import POOLED
 from leakscope.files.writing import replacing
 
 P = ParamSpec("P")
+Labels = Mapping[str, str]  # model, or whatever else a figure names → what it is called
 
 SINGLE, DOUBLE = 3.4, 7.0  # width in inches of one and of two columns of a page
 CHARACTER = 0.058  # inches, a character of the 7 pt font on average

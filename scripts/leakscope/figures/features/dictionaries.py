@@ -12,8 +12,19 @@ from matplotlib.lines import Line2D
 
 from leakscope.figures.curves import add_legend, plain_handle
 from leakscope.figures.features.distributions import CONTROL, TRAINED, lane_heights, ordered
-from leakscope.figures.lanes import Labels, name_lanes
-from leakscope.figures.style import COLORS, DOUBLE, GREY, label_of, mark_vertical, no_data, styled, unique, wrapped
+from leakscope.figures.lanes import name_lanes
+from leakscope.figures.style import (
+    COLORS,
+    DOUBLE,
+    GREY,
+    Labels,
+    label_of,
+    mark_vertical,
+    no_data,
+    styled,
+    unique,
+    wrapped,
+)
 
 LANE, LANE_LABEL, MARGINS = 0.22, 1.7, 0.95  # inches
 FAILS = COLORS[3]

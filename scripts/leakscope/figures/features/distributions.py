@@ -13,12 +13,13 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from leakscope.figures.curves import add_legend, plain_handle
-from leakscope.figures.lanes import Labels, name_lanes, rows_of
+from leakscope.figures.lanes import name_lanes, rows_of
 from leakscope.figures.style import (
     COLORS,
     DOUBLE,
     GREY,
     SINGLE,
+    Labels,
     label_of,
     mark_vertical,
     no_data,

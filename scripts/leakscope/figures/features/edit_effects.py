@@ -13,11 +13,12 @@ from matplotlib.lines import Line2D
 
 from leakscope.figures.curves import add_legend, plain_handle
 from leakscope.figures.features.distributions import ordered
-from leakscope.figures.lanes import Labels, name_lanes, offset, rows_of
+from leakscope.figures.lanes import name_lanes, offset, rows_of
 from leakscope.figures.style import (
     COLORS,
     GREY,
     SINGLE,
+    Labels,
     label_of,
     mark_vertical,
     no_data,

@@ -14,7 +14,7 @@ from matplotlib.ticker import MaxNLocator
 from leakscope.figures.curves import add_legend, plain_handle
 from leakscope.figures.features.distributions import lane_heights
 from leakscope.figures.features.edit_effects import DIFFERENCE, FEATURES, LOOKS, NONE, Block, blocks_of
-from leakscope.figures.lanes import Labels, name_lanes, rows_of
+from leakscope.figures.lanes import name_lanes, rows_of
 from leakscope.figures.multiples import multiples
 from leakscope.figures.style import (
     COLORS,
@@ -22,6 +22,7 @@ from leakscope.figures.style import (
     GREY,
     NO_LEAKAGE,
     SINGLE,
+    Labels,
     label_of,
     mark_vertical,
     model_order,

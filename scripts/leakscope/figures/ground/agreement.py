@@ -11,12 +11,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from leakscope.figures.curves import add_legend, plain_handle, series_handle
-from leakscope.figures.lanes import LANE, MARGINS, Labels, name_lanes, rows_of
+from leakscope.figures.lanes import LANE, MARGINS, name_lanes, rows_of
 from leakscope.figures.leak.sizes import size_axis
 from leakscope.figures.style import (
     COLORS,
     DOUBLE,
     GREY,
+    Labels,
     label_of,
     model_order,
     no_data,

@@ -8,17 +8,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from leakscope.figures.curves import series_handle
-from leakscope.figures.lanes import (
-    Labels,
-    groups_of,
-    legend_beside,
-    model_lanes,
-    name_lanes,
-    offset,
-    panels_of,
-    rows_of,
-)
-from leakscope.figures.style import COLORS, GREY, label_of, no_data, series, styled, unique
+from leakscope.figures.lanes import groups_of, legend_beside, model_lanes, name_lanes, offset, panels_of, rows_of
+from leakscope.figures.style import COLORS, GREY, Labels, label_of, no_data, series, styled, unique
 
 ALL_TEMPLATES = "all"
 NARROW = 5.4  # inches

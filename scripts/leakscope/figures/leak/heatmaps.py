@@ -81,19 +81,18 @@ def by_template(table: pd.DataFrame, *, labels: Mapping[str, str] | None = None)
 
 
 @styled
-def concept_matrix(
-    table: pd.DataFrame, *, category: str | None = None, labels: Mapping[str, str] | None = None
-) -> Figure:
+def concept_matrix(table: pd.DataFrame, *, labels: Mapping[str, str] | None = None) -> Figure:
     """Draw which group (columns) a model writes for each group in the prompt (rows): shares in percent of the row.
+
+    The pooled category is drawn only where it is alone.
 
     Args:
         table: ``concept_matrix.csv``; columns model, prompt_set, category, concept_group, generated_group, share.
-        category: the one to draw; without it, each of the table's (the pooled one only where it is alone).
         labels: what to print for a model; its order is the order drawn.
     """
-    data = _without_pooled(table) if category is None else table[table["category"] == category]
+    data = _without_pooled(table)
     if data.empty:
-        return no_data("the table has no rows" if category is None else f"the table has no category {category!r}")
+        return no_data("the table has no category that is named in leak.matrix")
     panels = []
     for (prompt_set, name), part in data.groupby(["prompt_set", "category"], sort=False):
         for model in model_order(part, labels):

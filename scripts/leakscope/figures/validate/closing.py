@@ -10,10 +10,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from leakscope.figures.curves import add_legend, plain_handle, series_handle
-from leakscope.figures.lanes import Labels, name_lanes, offset, rows_of
+from leakscope.figures.lanes import name_lanes, offset, rows_of
 from leakscope.figures.style import (
     DOUBLE,
     GREY,
+    Labels,
     label_of,
     mark_vertical,
     model_order,

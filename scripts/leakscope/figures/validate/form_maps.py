@@ -10,9 +10,9 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from leakscope.figures.lanes import Labels, rows_of
+from leakscope.figures.lanes import rows_of
 from leakscope.figures.multiples import ROOM, Multiples, color_bar, main_forms, model_panels, multiples, write_readably
-from leakscope.figures.style import DOUBLE, SINGLE, no_data, styled, text_width
+from leakscope.figures.style import DOUBLE, SINGLE, Labels, no_data, styled, text_width
 
 KINDS = {"generator": "G", "negated": "N", "validator": "V"}
 NARROWEST = 1.7  # inches for a panel with its title

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from leakscope.figures.curves import add_legend, plain_handle, series_handle
-from leakscope.figures.lanes import Labels, legend_beside, name_lanes, offset, rows_of
+from leakscope.figures.lanes import legend_beside, name_lanes, offset, rows_of
 from leakscope.figures.multiples import (
     BOTH,
     GENERATOR,
@@ -29,6 +29,7 @@ from leakscope.figures.style import (
     GREY,
     NO_LEAKAGE_LINE,
     SINGLE,
+    Labels,
     label_of,
     mark_vertical,
     model_order,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
@@ -14,9 +13,9 @@ from matplotlib.ticker import MaxNLocator
 
 from leakscope.figures.curves import add_legend, plain_handle
 from leakscope.figures.fonts import drawable
-from leakscope.figures.lanes import Labels, rows_of
+from leakscope.figures.lanes import rows_of
 from leakscope.figures.multiples import BOTH, NEGATIVE, POSITIVE, color_bar, model_panels, multiples, write_readably
-from leakscope.figures.style import DOUBLE, GREY, NO_LEAKAGE_LINE, no_data, styled
+from leakscope.figures.style import DOUBLE, GREY, NO_LEAKAGE_LINE, Labels, no_data, styled
 
 SIDES = {"positive": POSITIVE, "negative": NEGATIVE}
 SUBSETS = {"all": BOTH, **SIDES}
@@ -71,18 +70,14 @@ def log_odds_by_layer(layers: pd.DataFrame, parting: pd.DataFrame, *, labels: La
 
 
 @styled
-def lens_heatmap(tables: Mapping[str, pd.DataFrame], *, title: str) -> Figure:
+def lens_heatmap(table: pd.DataFrame, *, title: str) -> Figure:
     """Draw the most probable next token at the last positions of an item's two prompts, by layer; colour: probability.
 
     Args:
-        tables: task → ``kind, layer, position, token, top, probability``.
+        table: ``kind, layer, position, token, top, probability``, of one item.
         title: the model's label.
     """
-    maps = [
-        (f"{title}: {name}" + (f" · {task}" if len(tables) > 1 else ""), table[table["kind"] == kind])
-        for task, table in tables.items()
-        for kind, name in PROMPTS.items()
-    ]
+    maps = [(f"{title}: {name}", table[table["kind"] == kind]) for kind, name in PROMPTS.items()]
     maps = [(name, rows) for name, rows in maps if len(rows)]
     if not maps:
         return no_data("no layer was looked into")

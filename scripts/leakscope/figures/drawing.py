@@ -1,0 +1,69 @@
+"""A figure of any step, drawn from files of tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pandas as pd
+
+from leakscope.errors import one_of
+from leakscope.figures.fitting import Drawing, fitted
+from leakscope.figures.registry import DICTIONARIES, FIGURES, Context, Kind
+from leakscope.figures.style import label_of
+
+__all__ = ["Context", "draw"]
+
+
+def draw(step: str, name: str, tables: Mapping[str, Path], context: Context) -> Drawing:
+    """Return a figure of a step drawn from CSV and Parquet tables, and the form of it that a screen holds.
+
+    Args:
+        step: ``leak``, ``ground``, ``validate`` or ``features``.
+        name: of the figure; one of a single model is named ``<figure>/<model>/<task>``.
+        tables: name → file. Of a name such as ``dictionaries/<name>``, figures see what follows the last slash.
+        context: what figures know of the study beside its tables.
+
+    Raises:
+        InputError: there is no such figure.
+    """
+    if step not in FIGURES:
+        raise one_of("step", step, FIGURES)
+    figure, *of = name.split("/")
+    if figure not in FIGURES[step]:
+        raise one_of(f"figure of {step}", figure, FIGURES[step])
+    kind = FIGURES[step][figure]
+    known = _of_kind(context, kind, of[:1])
+    frames = {table.rpartition("/")[2]: _read(path) for table, path in tables.items()}
+    frames = dict(kind.rows(frames, known)) if kind.rows else frames
+    # Marks are means over seeds: the seeds of a family stay or go together.
+    parts = [part._replace(of=known.families) if part == DICTIONARIES else part for part in kind.parts]
+    return fitted(lambda some: kind.draw(some, known), frames, parts, known.labels)
+
+
+def _read(path: Path) -> pd.DataFrame:
+    """Return a table; only an empty field is a missing value, as people call things ``None`` and ``NA``."""
+    if path.suffix == ".parquet":
+        return pd.read_parquet(path)
+    numbers = {"category": str, "concept_group": str}  # what may look like numbers, and is none
+    return pd.read_csv(path, keep_default_na=False, na_values=[""], dtype=numbers)
+
+
+def _of_kind(context: Context, kind: Kind, models: list[str]) -> Context:
+    """Return the context with the labels of what the figure names: all models, these alone, or dictionaries."""
+    if kind.of_dictionaries:
+        return context._replace(labels=context.dictionaries)
+    if models:
+        return context._replace(labels={model: label_of(model, context.labels) for model in models})
+    return context._replace(labels=_after_bases(context.labels, context.bases))
+
+
+def _after_bases(labels: Mapping[str, str], bases: Mapping[str, str]) -> dict[str, str]:
+    """Return the labels with every tuned model behind its base, otherwise in their order."""
+    place = {model: number for number, model in enumerate(labels)}
+
+    def key(model: str) -> list[int]:
+        base = bases.get(model)
+        return [*(key(base) if base in place and base != model else []), place[model]]
+
+    return {model: labels[model] for model in sorted(labels, key=key)}

@@ -1,0 +1,184 @@
+"""Which function draws a figure, from which tables, and what its short form may leave out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import NamedTuple
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from leakscope.figures.features import dictionaries, distributions, edit_effects, edited
+from leakscope.figures.fitting import CATEGORIES, MODELS, PROMPT_SETS, Part, Tables
+from leakscope.figures.ground import agreement, rankings
+from leakscope.figures.leak import forests, heatmaps, sizes, truths
+from leakscope.figures.style import Labels
+from leakscope.figures.validate import closing, form_maps, gaps, layers
+
+
+class Context(NamedTuple):
+    """What figures know of a study beside its tables.
+
+    Args:
+        labels: model → label, in the order of the study.
+        dictionaries: dictionary, or family of dictionaries, → label, in the order of the study.
+        sizes: model → number of parameters, where the configuration gives it; organisms' are in their table.
+        matrix: categories whose concept matrix is drawn; all of them would fill a wall.
+        bases: tuned model → the model it was tuned from; it is drawn after that one.
+        families: dictionary → the entry of ``features.dictionaries`` that it is a seed of, where that is another name.
+        randomised: dictionaries of randomised models.
+        bar: measure of quality → the worst value that is still interpreted.
+    """
+
+    labels: Labels = {}
+    dictionaries: Labels = {}
+    sizes: Mapping[str, int] = {}
+    matrix: Sequence[str] = ()
+    bases: Mapping[str, str] = {}
+    families: Mapping[str, str] = {}
+    randomised: Collection[str] = ()
+    bar: Mapping[str, float] = {}
+
+
+class Kind(NamedTuple):
+    """A kind of figure.
+
+    Args:
+        draw: tables, context → figure; ``labels`` of the context are of what the figure names.
+        parts: what its PNG may have less of, what matters least first.
+        rows: tables, context → those of their rows that it shows; all if None.
+        of_dictionaries: whether it names dictionaries, not models.
+    """
+
+    draw: Callable[[Tables, Context], Figure]
+    parts: tuple[Part, ...]
+    rows: Callable[[Tables, Context], Tables] | None = None
+    of_dictionaries: bool = False
+
+
+def _untuned(tables: Tables, context: Context) -> Tables:
+    """Leave out tuned models: a panel for each would fill a wall."""
+    return {name: table[~table["model"].isin(list(context.bases))] for name, table in tables.items()}
+
+
+def _in_matrix(tables: Tables, context: Context) -> Tables:
+    return {name: table[table["category"].isin(context.matrix)] for name, table in tables.items()}
+
+
+def _sizes(tables: Tables, context: Context) -> pd.DataFrame:
+    """Return the models' sizes: ``model, n_parameters`` and, of organisms, what else their table says."""
+    given = pd.DataFrame(list(context.sizes.items()), columns=["model", "n_parameters"])
+    return pd.concat([tables["organisms"], given], ignore_index=True) if "organisms" in tables else given
+
+
+LEAK = (CATEGORIES, PROMPT_SETS, MODELS)
+# Heat maps leave the pooled category out where there are others.
+MAPS = (CATEGORIES._replace(pooled=False), PROMPT_SETS)
+GROUPS = Part("groups of concepts", ("concept_group",))
+AXES, LANGUAGES = Part("axes", ("axis",)), Part("languages", ("language",))
+GROUND = (LANGUAGES, MODELS, AXES)
+VALIDATE = (Part("tasks", ("task",)), MODELS)
+CONTRASTS, DICTIONARIES = Part("contrasts", ("contrast",)), Part("dictionaries", ("dictionary",))
+FEATURES = (CONTRASTS, DICTIONARIES)
+TABLES_OF_DICTIONARIES = (Part("dictionaries"),)
+
+# step → name of the figure → how it is drawn
+FIGURES: dict[str, dict[str, Kind]] = {
+    "leak": {
+        "specific_leakage": Kind(lambda t, c: forests.specific_leakage(t["specific_leakage"], labels=c.labels), LEAK),
+        "leak_rates": Kind(lambda t, c: forests.leak_rates(t["leak_rates"], labels=c.labels), LEAK),
+        "repetition": Kind(lambda t, c: forests.repetition(t["leak_rates"], labels=c.labels), LEAK),
+        "logit_leak": Kind(lambda t, c: forests.logit_leak(t["logit_leak"], labels=c.labels), LEAK),
+        "by_concept": Kind(
+            lambda t, c: heatmaps.by_concept(t["leak_rates_by_concept"], labels=c.labels),
+            (*MAPS, GROUPS, Part("concepts", ("concept",))),
+        ),
+        "by_template": Kind(
+            lambda t, c: heatmaps.by_template(t["leak_rates_by_template"], labels=c.labels),
+            (*MAPS, Part("templates", ("template_id",))),
+        ),
+        "comparisons": Kind(
+            lambda t, c: heatmaps.comparisons(t["comparisons"], labels=c.labels),
+            (CATEGORIES, PROMPT_SETS, Part("models", ("model_a", "model_b"))),
+        ),
+        "concept_matrix": Kind(
+            lambda t, c: heatmaps.concept_matrix(t["concept_matrix"], labels=c.labels),
+            (*MAPS, MODELS, GROUPS),
+            _in_matrix,
+        ),
+        "by_size": Kind(lambda t, c: sizes.by_size(t["leak_rates"], _sizes(t, c)), LEAK),
+        "dose_response": Kind(lambda t, _: truths.dose_response(t["leak_rates"], t["organisms"], t["truth"]), LEAK),
+        "truth": Kind(lambda t, _: truths.truth(t["leak_rates"], t["truth"]), LEAK),
+    },
+    "ground": {
+        "kendall_tau": Kind(lambda t, c: agreement.kendall_tau(t["kendall_tau"], labels=c.labels), GROUND),
+        "first_places": Kind(lambda t, c: rankings.first_places(t["first_and_last"], labels=c.labels), GROUND),
+        "logprob_differences": Kind(
+            lambda t, c: rankings.logprob_differences(t["logprob_differences"], labels=c.labels), GROUND
+        ),
+        "template_spread": Kind(lambda t, c: rankings.template_spread(t["rank_spread"], labels=c.labels), GROUND),
+        "window_agreement": Kind(lambda t, _: agreement.window_agreement(t["window_agreement"]), GROUND),
+        "prevalence_gaps": Kind(
+            lambda t, _: agreement.prevalence_gaps(t["prevalence_gaps"]), (AXES, Part("groups", ("group",)))
+        ),
+        "tau_by_size": Kind(lambda t, c: agreement.tau_by_size(t["kendall_tau_by_quartile"], _sizes(t, c)), GROUND),
+        "tau_by_language": Kind(lambda t, c: agreement.tau_by_language(t["kendall_tau"], labels=c.labels), GROUND),
+        "aligned_pairs": Kind(
+            lambda t, c: rankings.aligned_pairs(t["aligned_pairs"], t["first_and_last"], labels=c.labels),
+            (LANGUAGES, Part("pairs", ("aligned",)), AXES),
+        ),
+    },
+    "validate": {
+        "log_odds_density": Kind(lambda t, c: gaps.log_odds_density(t["paired"], labels=c.labels), VALIDATE, _untuned),
+        "correlations": Kind(lambda t, c: gaps.correlations(t["correlations"], labels=c.labels), VALIDATE),
+        "log_odds_by_layer": Kind(
+            lambda t, c: layers.log_odds_by_layer(t["layers"], t["parting"], labels=c.labels), VALIDATE, _untuned
+        ),
+        "lens_heatmap": Kind(lambda t, c: layers.lens_heatmap(*t.values(), title=" · ".join(c.labels.values())), ()),
+        "form_agreement": Kind(
+            lambda t, c: form_maps.form_agreement(t["form_agreement"], labels=c.labels), VALIDATE, _untuned
+        ),
+        "truth": Kind(lambda t, c: gaps.truth(t["truth"], labels=c.labels), VALIDATE),
+        "closing": Kind(
+            lambda t, c: closing.closing(t["closing"], labels=c.labels),
+            (Part("models", ("base",)), Part("methods", ("method",))),
+        ),
+    },
+    "features": {
+        "quality": Kind(
+            lambda t, c: dictionaries.quality(t["quality"], labels=c.labels, randomised=c.randomised, bar=c.bar),
+            FEATURES,
+            of_dictionaries=True,
+        ),
+        "firing_density": Kind(
+            lambda t, c: distributions.firing_density(t, labels=c.labels, randomised=c.randomised),
+            TABLES_OF_DICTIONARIES,
+            of_dictionaries=True,
+        ),
+        "polysemanticity": Kind(
+            lambda t, c: distributions.polysemanticity(t, labels=c.labels, randomised=c.randomised),
+            TABLES_OF_DICTIONARIES,
+            of_dictionaries=True,
+        ),
+        "seed_agreement": Kind(
+            lambda t, c: distributions.seed_agreement(t["seed_agreement"], labels=c.labels, randomised=c.randomised),
+            FEATURES,
+            of_dictionaries=True,
+        ),
+        "effects": Kind(
+            lambda t, c: edit_effects.effects(t["effects"], labels=c.labels, families=c.families),
+            FEATURES,
+            of_dictionaries=True,
+        ),
+        "effects_by_item": Kind(
+            lambda t, c: edited.effects_by_item(t["effects_by_item"], labels=c.labels, families=c.families),
+            (CONTRASTS, DICTIONARIES, Part("items", ("item",))),
+            of_dictionaries=True,
+        ),
+        "truth": Kind(lambda t, c: edited.truth(t["truth"], labels=c.labels), (CONTRASTS, MODELS)),
+        "edited": Kind(
+            lambda t, c: edited.edited(t["edited"], labels=c.labels),
+            (Part("subsets", ("subset",)), Part("measures", ("measure",)), MODELS),
+        ),
+    },
+}
