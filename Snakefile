@@ -33,6 +33,12 @@ include: "rules/ground/agreement.smk"
 include: "rules/validate/asking.smk"
 include: "rules/validate/gap.smk"
 include: "rules/validate/tuning.smk"
+include: "rules/features/dictionaries.smk"
+include: "rules/features/description.smk"
+include: "rules/features/contrasts.smk"
+include: "rules/features/interventions.smk"
+include: "rules/features/bias.smk"
+include: "rules/features/figures.smk"
 
 
 # Targets, and what needs the network, run where Snakemake does: on a cluster, jobs may have none.
@@ -76,6 +82,7 @@ rule fetch_models:
     input:
         expand("<models>/{hub_model}/model.json", hub_model=study.of_source("hub")),
         expand("<models>/encoders/{scorer}.json", scorer=study.hub_scorers),
+        expand("<features>/dictionaries/{hub_dictionary}/dictionary.json", hub_dictionary=features.of_source("hub")),
     localrule: True
 
 

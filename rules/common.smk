@@ -18,6 +18,7 @@ from leakscope.jobs.dependencies import imported_first_by_jobs, question, script
 from leakscope.jobs.redaction import hide_in_logs
 from leakscope.jobs.resources import short_of_gpus
 from leakscope.validate.tuning.methods import ADAPTER_FILES, FULL_FILES
+from leakscope.workflow.features import Features
 from leakscope.workflow.ground import Ground
 from leakscope.workflow.leak import Leak
 from leakscope.workflow.report import Report
@@ -41,8 +42,8 @@ try:
 except InputError as error:
     raise WorkflowError(str(error)) from None
 
-leak, ground, validate = Leak(study), Ground(study), Validate(study)
-STEPS = {"leak": leak, "ground": ground, "validate": validate}
+leak, ground, validate, features = Leak(study), Ground(study), Validate(study), Features(study)
+STEPS = {"leak": leak, "ground": ground, "validate": validate, "features": features}
 
 ON_MODEL = on_model(study.needs, lambda w: w.model)
 # Texts, scores and embeddings that were computed once. No rule's output: Snakemake deletes outputs before a job.

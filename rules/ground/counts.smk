@@ -63,8 +63,6 @@ rule query_counts:
     localrule: True
     conda:
         "../../envs/counting.yaml"
-    resources:
-        runtime=2880,
     params:
         source=lambda w: ground.index(w.indexed_axis),
         requests_per_second=lambda w: ground.axes[w.indexed_axis]["counts"]["requests_per_second"],
@@ -89,9 +87,7 @@ rule import_counts:
     conda:
         "../../envs/analysis.yaml"
     params:
-        windows=lambda w: list(ground.count_tables(w.tabulated_axis)),
-        columns=lambda w: ground.axes[w.tabulated_axis]["counts"]["columns"],
-        naming=lambda w: ground.naming(w.tabulated_axis),
+        axis=lambda w: ground.tabulated(w.tabulated_axis),
     script:
         "../../scripts/ground/import_counts.py"
 
@@ -109,7 +105,6 @@ rule read_prevalence:
     conda:
         "../../envs/analysis.yaml"
     params:
-        settings=lambda w: ground.axes[w.axis]["prevalence"],
-        naming=lambda w: ground.naming(w.axis),
+        axis=lambda w: ground.prevalence(w.axis),
     script:
         "../../scripts/ground/read_prevalence.py"

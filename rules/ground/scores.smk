@@ -44,8 +44,6 @@ rule import_scores:
     conda:
         "../../envs/analysis.yaml"
     params:
-        languages=lambda w: list(ground.score_files(w.imported, w.axis)),
-        templates_used=ground.settings["templates_used"],
-        naming=lambda w: ground.naming(w.axis),
+        axis=lambda w: ground.imported_scores(w.imported, w.axis),
     script:
         "../../scripts/ground/import_scores.py"

@@ -86,8 +86,6 @@ rule import_generations:
     conda:
         "../../envs/analysis.yaml"
     params:
-        samples=lambda w: study.prompt_set(w.prompt_set).get("samples"),
-        sheet=lambda w: study.generations_sheet(w.imported, w.prompt_set),
-        prompts_path=lambda w: study.prompt_set(w.prompt_set)["path"],
+        table=lambda w: study.generations_table(w.imported, w.prompt_set),
     script:
         "../../scripts/leak/import_generations.py"

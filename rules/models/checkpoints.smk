@@ -14,13 +14,8 @@ rule fetch_model:
     localrule: True
     conda:
         "../../envs/models.yaml"
-    resources:
-        mem_mb=8000,
-        runtime=240,
     params:
-        id=lambda w: study.entries[w.hub_model]["id"],
-        revision=lambda w: study.entries[w.hub_model]["revision"],
-        trust_remote_code=lambda w: study.entries[w.hub_model]["trust_remote_code"],
+        snapshot=lambda w: study.fetched(w.hub_model),
     script:
         "../../scripts/models/fetch_model.py"
 
@@ -54,10 +49,7 @@ rule fetch_encoder:
     localrule: True
     conda:
         "../../envs/models.yaml"
-    resources:
-        runtime=60,
     params:
-        id=lambda w: study.config["scorers"][w.scorer]["model"],
-        revision=lambda w: study.config["scorers"][w.scorer].get("revision") or "main",
+        snapshot=lambda w: study.fetched_encoder(w.scorer),
     script:
         "../../scripts/models/fetch_encoder.py"

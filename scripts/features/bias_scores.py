@@ -1,6 +1,6 @@
 """How often does a model find the stereotyping sentence the likelier one?
 
-Reads the scored pairs of all models and benchmarks; writes scores with bootstrap intervals.
+Reads the scored pairs of all models and bias tests; writes scores with bootstrap intervals.
 """
 
 from pathlib import Path

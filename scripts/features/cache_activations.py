@@ -1,7 +1,6 @@
 """What does a model have before a block, token by token?
 
-Reads texts and a model's manifest; writes the residuals of one shard. Of a model that is to have learnt nothing, the
-weights are drawn anew.
+Reads texts and a model's manifest; writes the residuals of one shard.
 """
 
 from pathlib import Path
@@ -16,7 +15,6 @@ from leakscope.jobs.job import job
 from leakscope.jobs.memory import keep_freed_memory
 from leakscope.jobs.sharding import Shard
 from leakscope.models.opening import open_model
-from leakscope.models.randomised import with_randomised_weights
 from leakscope.storage.manifests import read_manifest
 
 if TYPE_CHECKING:
@@ -30,15 +28,18 @@ def main(snakemake: "Snakemake") -> None:
     keep_freed_memory()
     params, given, wildcards = snakemake.params, snakemake.input, snakemake.wildcards
     model = open_model(read_manifest(Path(given.manifest)), params.loading)
+    # One file is given as text, several are given as a list.
     files = [given.corpus] if isinstance(given.corpus, str) else given.corpus
-    source = Source([Path(file) for file in files], params.part, params.is_own, params.text, params.context_length)
+    source = Source([Path(file) for file in files], wildcards.part, **params.source)
     windows = read_windows(model, source, tokens=params.tokens, shard=Shard.parse(wildcards.shard))
-    if params.randomised:
-        model = with_randomised_weights(model, params.seed)
-    found = record_activations(
-        model.model, windows, params.layer, batch_size=params.batch_size, name=f"{wildcards.site}, {params.part}"
+    activations = record_activations(
+        model.model,
+        windows,
+        int(wildcards.layer),
+        batch_size=params.batch_size,
+        name=f"{wildcards.model}, block {wildcards.layer}, {wildcards.part}",
     )
-    write_activations(found, Path(snakemake.output.activations))
+    write_activations(activations, Path(snakemake.output.activations))
 
 
 if __name__ == "__main__":

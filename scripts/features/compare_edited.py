@@ -1,6 +1,6 @@
 """What did edits do to the models as a whole?
 
-Reads the study's Leak-Rates, the effects of its edits and its scores of benchmarks, whichever it has; writes each of
+Reads the study's Leak-Rates, the effects of its edits and its scores of bias tests, whichever it has; writes each of
 them before and after, for every edited model.
 """
 

@@ -1,8 +1,7 @@
 """What does a model have where a contrast is decided, and how does the gap depend on it?
 
 Reads the texts of a contrast, or a prompt set and its candidates, and a model's manifest; writes residuals of all
-tokens and gradients at the last ones, and the texts with the probabilities of both sides. Of a model that is to have
-learnt nothing, the weights are drawn anew.
+tokens and gradients at the last ones, and the texts with the probabilities of both sides.
 """
 
 from pathlib import Path
@@ -20,7 +19,6 @@ from leakscope.jobs.job import job
 from leakscope.jobs.memory import keep_freed_memory
 from leakscope.models.opening import open_model
 from leakscope.models.prompting import Prompting
-from leakscope.models.randomised import with_randomised_weights
 from leakscope.storage.manifests import read_manifest
 
 if TYPE_CHECKING:
@@ -32,7 +30,7 @@ if TYPE_CHECKING:
 def main(snakemake: "Snakemake") -> None:
     torch.set_num_threads(snakemake.threads)
     keep_freed_memory()
-    params, given = snakemake.params, snakemake.input
+    params, given, wildcards = snakemake.params, snakemake.input, snakemake.wildcards
     model = open_model(read_manifest(Path(given.manifest)), params.loading)
     prompting = None
     if params.contrast["source"] == TEMPLATES:
@@ -40,15 +38,13 @@ def main(snakemake: "Snakemake") -> None:
     else:
         prompts, candidates = (pd.read_parquet(path) for path in given.files)
         texts = prompt_set_texts(prompts, candidates, params.contrast, params.seed)
-        prompting = Prompting(params.settings, **params.chat)
+        prompting = Prompting(params.prompting, **params.chat)
     texts, encoded = encode_texts(model, texts, prompting)
-    if params.randomised:
-        model = with_randomised_weights(model, params.seed)
-    found = record_contrast(
-        model.model, texts, encoded, params.layer, batch_size=params.batch_size, name=snakemake.wildcards.contrast
+    recorded = record_contrast(
+        model.model, texts, encoded, int(wildcards.layer), batch_size=params.batch_size, name=wildcards.contrast
     )
-    write_contrast(found.activations, Path(snakemake.output.activations))
-    write_table(found.prompts, Path(snakemake.output.prompts))
+    write_contrast(recorded.activations, Path(snakemake.output.activations))
+    write_table(recorded.prompts, Path(snakemake.output.prompts))
 
 
 if __name__ == "__main__":

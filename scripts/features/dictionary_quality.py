@@ -17,7 +17,6 @@ from leakscope.jobs.memory import keep_freed_memory
 from leakscope.jobs.sharding import Shard
 from leakscope.models.editing.dictionary_files import open_dictionary
 from leakscope.models.opening import open_model
-from leakscope.models.randomised import with_randomised_weights
 from leakscope.storage.manifests import read_manifest, write_manifest
 
 if TYPE_CHECKING:
@@ -32,7 +31,7 @@ def main(snakemake: "Snakemake") -> None:
     params, given = snakemake.params, snakemake.input
     model = open_model(read_manifest(Path(given.model_manifest)), params.loading)
     files = [given.corpus] if isinstance(given.corpus, str) else given.corpus
-    source = Source([Path(file) for file in files], HELD_OUT, params.is_own, params.text, params.context_length)
+    source = Source([Path(file) for file in files], HELD_OUT, **params.source)
     shards = [Path(path) for path in given.activations]
     # The very tokens of the shards, each of which is named by its place among them.
     windows = [
@@ -40,9 +39,7 @@ def main(snakemake: "Snakemake") -> None:
         for path in shards
         for window in read_windows(model, source, tokens=params.tokens, shard=Shard.parse(path.stem))
     ]
-    if params.randomised:
-        model = with_randomised_weights(model, params.seed)
-    found = measure_quality(
+    quality = measure_quality(
         open_dictionary(read_manifest(Path(given.manifest))),
         shards,
         model.model,
@@ -51,7 +48,7 @@ def main(snakemake: "Snakemake") -> None:
         batch_size=params.batch_size,
         name=snakemake.wildcards.dictionary,
     )
-    write_manifest(found, Path(snakemake.output.quality))
+    write_manifest(quality, Path(snakemake.output.quality))
 
 
 if __name__ == "__main__":

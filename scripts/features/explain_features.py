@@ -26,7 +26,7 @@ def main(snakemake: "Snakemake") -> None:
     given, params, name = snakemake.input, snakemake.params, snakemake.wildcards.explainer
     settings, firing = params.explainer, pd.read_parquet(given.firing)
     # Below the bar nothing is interpreted; a control is there to be compared with what is.
-    interpretable = params.randomised or read_manifest(Path(given.quality))["passes"]
+    interpretable = params.is_control or read_manifest(Path(given.quality))["passes"]
     asked = {"total": 0, "computed": 0, "reused": 0, "store": None}
     if settings["kind"] == "local":
         counts, tokens = pd.read_parquet(given.token_counts), pd.read_parquet(given.tokens)

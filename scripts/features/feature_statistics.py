@@ -16,7 +16,6 @@ from leakscope.jobs.devices import claimed_devices
 from leakscope.jobs.job import job
 from leakscope.models.editing.dictionary_files import open_dictionary
 from leakscope.models.opening import open_model
-from leakscope.models.randomised import with_randomised_weights
 from leakscope.storage.manifests import read_manifest
 
 if TYPE_CHECKING:
@@ -30,8 +29,6 @@ def main(snakemake: "Snakemake") -> None:
     params, given = snakemake.params, snakemake.input
     dictionary = open_dictionary(read_manifest(Path(given.manifest)))
     model = open_model(read_manifest(Path(given.model_manifest)), params.loading)
-    if params.randomised:
-        model = with_randomised_weights(model, params.seed)
     unembedding = effective_unembedding(model.model)
     found = logit_weights(dictionary.decoder, unembedding, len(model.tokenizer), params.promoted)
     distinct = sorted(set(found.promoted["token_id"]))

@@ -26,7 +26,7 @@ def main(snakemake: "Snakemake") -> None:
     dictionaries = described(params.dictionaries, names)
     qualities = {name: read_manifest(Path(path)) for name, path in zip(names, given.quality, strict=True)}
     features = {name: pd.read_parquet(path) for name, path in zip(names, given.tables, strict=True)}
-    pairs = [(dictionary, contrast) for dictionary, contrast in params.pairs]
+    pairs = list(zip(params.contrasted["dictionary"], params.contrasted["contrast"], strict=True))
     probing, selection = (
         {pair: pd.read_csv(path) for pair, path in zip(pairs, paths, strict=True)}
         for paths in (given.probing, given.selection)

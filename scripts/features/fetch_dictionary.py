@@ -17,16 +17,7 @@ if TYPE_CHECKING:
 
 
 def main(snakemake: "Snakemake") -> None:
-    params = snakemake.params
-    manifest = fetch_dictionary(
-        params.release,
-        params.folder,
-        params.revision,
-        model=params.model,
-        layer=params.layer,
-        centre=params.centre,
-    )
-    write_manifest(manifest, Path(snakemake.output.manifest))
+    write_manifest(fetch_dictionary(**snakemake.params.entry), Path(snakemake.output.manifest))
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def main(snakemake: "Snakemake") -> None:
     given, entry = snakemake.input, snakemake.params.entry
-    where = f"models: {snakemake.wildcards.model}"
+    where = f"models: {snakemake.wildcards.edited_model}"
     dictionary = read_manifest(Path(given.dictionary))
     # Of the two, the one that is not asked for is an empty list.
     if entry["contrast"] is not None:

@@ -23,11 +23,11 @@ GRAMMARS = Path("data/grammar")
 
 def main(snakemake: "Snakemake") -> None:
     params = snakemake.params
-    pairs = [(dictionary, contrast) for dictionary, contrast in params.pairs]
+    pairs = list(zip(params.planted["dictionary"], params.planted["contrast"], strict=True))
     by_item = {pair: pd.read_parquet(path) for pair, path in zip(pairs, snakemake.input.by_item, strict=True)}
     grammars = {
-        model: load_pronoun_grammar(GRAMMARS / law["parts"][0], law["strength"])
-        for model, law in params.grammars.items()
+        model: load_pronoun_grammar(GRAMMARS / grammar["parts"][0], grammar["strength"])
+        for model, grammar in params.grammars.items()
     }
     write_csv(planted_associations(by_item, params.models, grammars), Path(snakemake.output.truth))
 

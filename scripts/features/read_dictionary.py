@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 
 def main(snakemake: "Snakemake") -> None:
-    params = snakemake.params
+    entry = snakemake.params.entry
     manifest = describe_dictionary(
-        Path(params.path), source="local", model=params.model, layer=params.layer, centre=params.centre
+        Path(entry["path"]), source="local", model=entry["model"], layer=entry["layer"], centre=entry["centre"]
     )
     write_manifest(manifest, Path(snakemake.output.manifest))
 

@@ -1,6 +1,6 @@
-"""Which sentence of each pair of a benchmark of stereotypes does a model find likelier?
+"""Which sentence of each pair of a bias test does a model find likelier?
 
-Reads the benchmark's files and a model's manifest; takes log-probabilities from the store and computes the others.
+Reads the test's files and a model's manifest; takes log-probabilities from the store and computes the others.
 """
 
 from pathlib import Path
@@ -33,7 +33,7 @@ def main(snakemake: "Snakemake") -> None:
         model,
         pairs,
         wildcards.model,
-        wildcards.benchmark,
+        wildcards.bias_test,
         batch_size=params.batch_size,
         store=Path(params.store),
     )

@@ -25,7 +25,7 @@ def main(snakemake: "Snakemake") -> None:
     torch.set_num_threads(snakemake.threads)
     given, params = snakemake.input, snakemake.params
     selection = no_features()
-    if read_manifest(Path(given.quality))["passes"] or params.randomised:
+    if read_manifest(Path(given.quality))["passes"] or params.is_control:
         dictionary = open_dictionary(read_manifest(Path(given.manifest)))
         contrasted = open_contrasted(dictionary, Path(given.activations), Path(given.prompts))
         selection = select_features(contrasted, params.methods)

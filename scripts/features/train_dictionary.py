@@ -23,24 +23,24 @@ if TYPE_CHECKING:
 def main(snakemake: "Snakemake") -> None:
     torch.set_num_threads(snakemake.threads)
     keep_freed_memory()
-    params, output = snakemake.params, snakemake.output
+    params, entry, output = snakemake.params, snakemake.params.entry, snakemake.output
     trained = train_dictionary(
         [Path(path) for path in snakemake.input.activations],
         Settings(**params.settings),
-        params.seed,
-        layer=params.layer,
+        entry["seed"],
+        layer=entry["layer"],
         metadata={
-            "hook_name": f"blocks.{params.layer}.hook_resid_pre",
-            "model_name": params.model,
-            "dataset_path": params.corpus,
+            "hook_name": f"blocks.{entry['layer']}.hook_resid_pre",
+            "model_name": entry["model"],
+            "dataset_path": entry["corpus"],
             "prepend_bos": True,
         },
-        name=snakemake.wildcards.dictionary,
+        name=snakemake.wildcards.trained_dictionary,
     )
     folder = Path(output.weights).parent
     save_dictionary(trained.dictionary, folder, firing_rates=trained.reconstruction.firing_rates)
     write_manifest(trained.record, Path(output.training))
-    write_manifest(describe_dictionary(folder, source="trained", model=params.model), Path(output.manifest))
+    write_manifest(describe_dictionary(folder, source="trained", model=entry["model"]), Path(output.manifest))
 
 
 if __name__ == "__main__":

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 
 def main(snakemake: "Snakemake") -> None:
-    params, output = snakemake.params, snakemake.output
-    windows = [int(window) if window else None for window in params.windows]
+    axis, output = snakemake.params.axis, snakemake.output
+    windows = [int(window) if window else None for window in axis["windows"]]
     paths = dict(zip(windows, map(Path, snakemake.input.tables), strict=True))
-    table = import_counts(paths, snakemake.wildcards.tabulated_axis, axis_naming(params.naming), params.columns)
+    table = import_counts(paths, snakemake.wildcards.tabulated_axis, axis_naming(axis["naming"]), axis["columns"])
     write_csv(table, Path(output.table))
     write_table(table, Path(output.counts))
 

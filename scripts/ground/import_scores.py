@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 
 def main(snakemake: "Snakemake") -> None:
-    params, wildcards = snakemake.params, snakemake.wildcards
-    naming = axis_naming(params.naming)
+    axis, wildcards = snakemake.params.axis, snakemake.wildcards
+    naming = axis_naming(axis["naming"])
     tables = [
-        import_scores(Path(path), wildcards.imported, wildcards.axis, language, naming, params.templates_used)
-        for language, path in zip(params.languages, snakemake.input.scores, strict=True)
+        import_scores(Path(path), wildcards.imported, wildcards.axis, language, naming, axis["templates_used"])
+        for language, path in zip(axis["languages"], snakemake.input.scores, strict=True)
     ]
     write_table(pd.concat(tables, ignore_index=True), Path(snakemake.output.scores))
 

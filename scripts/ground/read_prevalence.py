@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 
 def main(snakemake: "Snakemake") -> None:
-    settings, output = snakemake.params.settings, snakemake.output
+    axis, output = snakemake.params.axis, snakemake.output
     table = read_prevalence(
         Path(snakemake.input.table),
         snakemake.wildcards.axis,
-        axis_naming(snakemake.params.naming),
-        settings["per"],
-        settings["source"],
+        axis_naming(axis["naming"]),
+        axis["per"],
+        axis["source"],
     )
     write_csv(table, Path(output.table))
     write_table(table, Path(output.prevalence))

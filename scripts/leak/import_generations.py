@@ -23,14 +23,15 @@ logger = logging.getLogger(__name__)
 
 
 def main(snakemake: "Snakemake") -> None:
+    how = snakemake.params.table
     texts, warnings = import_generations(
         Path(snakemake.input.table),
         pd.read_parquet(snakemake.input.prompts),
         snakemake.wildcards.imported,
         snakemake.wildcards.prompt_set,
-        samples=snakemake.params.samples,
-        prompts_path=Path(snakemake.params.prompts_path),
-        sheet=snakemake.params.sheet,
+        samples=how["samples"],
+        prompts_path=Path(how["prompts_path"]),
+        sheet=how["sheet"],
     )
     for warning in warnings:
         logger.warning("%s", warning)

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 
 def main(snakemake: "Snakemake") -> None:
-    folder = fetch_folder(snakemake.params.id, snakemake.params.revision)
-    manifest = {"id": snakemake.params.id, "revision": snakemake.params.revision, "commit": folder.name}
-    write_manifest(manifest, Path(snakemake.output.manifest))
+    snapshot = snakemake.params.snapshot
+    commit = fetch_folder(snapshot["id"], snapshot["revision"]).name
+    write_manifest({**snapshot, "commit": commit}, Path(snakemake.output.manifest))
 
 
 if __name__ == "__main__":

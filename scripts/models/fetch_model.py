@@ -19,11 +19,8 @@ if TYPE_CHECKING:
 
 
 def main(snakemake: "Snakemake") -> None:
-    manifest = fetch_snapshot(
-        snakemake.params.id,
-        snakemake.params.revision,
-        trust_remote_code=snakemake.params.trust_remote_code,
-    )
+    wanted = snakemake.params.snapshot
+    manifest = fetch_snapshot(wanted["id"], wanted["revision"], trust_remote_code=wanted["trust_remote_code"])
     check_checkpoint(cached_folder(manifest["id"], manifest["commit"]), manifest["id"])
     write_manifest(manifest, Path(snakemake.output.manifest))
 

@@ -162,6 +162,21 @@ class Ground:
         files = score_files(self.study.entries[model]["path"][axis], self.settings["languages"])
         return {language: str(path) for language, path in files.items()}
 
+    def tabulated(self, axis: str) -> dict[str, Any]:
+        """Return how the tables of an axis's imported counts are read, in the order of :meth:`count_tables`."""
+        columns = self.axes[axis]["counts"]["columns"]
+        return {"windows": list(self.count_tables(axis)), "columns": columns, "naming": self.naming(axis)}
+
+    def prevalence(self, axis: str) -> dict[str, Any]:
+        """Return how the table of an axis's prevalence is read: cases per how many persons, and whose figures."""
+        entry = self.axes[axis]["prevalence"]
+        return {"per": entry["per"], "source": entry["source"], "naming": self.naming(axis)}
+
+    def imported_scores(self, model: str, axis: str) -> dict[str, Any]:
+        """Return how a model's imported scores are read, in the order of :meth:`score_files`."""
+        languages, used = list(self.score_files(model, axis)), self.settings["templates_used"]
+        return {"languages": languages, "templates_used": used, "naming": self.naming(axis)}
+
     def template_files(self, axis: str) -> list[str]:
         """Return the sentence templates of an axis, a file a language."""
         folder = Path(self.axes[axis]["templates"])

@@ -195,10 +195,23 @@ class Study:
         path = self.entries[model]["path"]
         return str(path if isinstance(path, str) else path[prompt_set])
 
-    def generations_sheet(self, model: str, prompt_set: str) -> str | None:
-        """Return the sheet of the prompts where prompts and texts are one file; else None, which is the first."""
+    def generations_table(self, model: str, prompt_set: str) -> dict[str, Any]:
+        """Return how the file of an imported model is read.
+
+        ``sheet`` is that of the prompts where prompts and texts are one file; else None, which is the first.
+        """
         entry = self.prompt_set(prompt_set)
-        return entry.get("sheet") if entry["path"] == self.generations_file(model, prompt_set) else None
+        sheet = entry.get("sheet") if entry["path"] == self.generations_file(model, prompt_set) else None
+        return {"samples": entry.get("samples"), "sheet": sheet, "prompts_path": entry["path"]}
+
+    def fetched(self, model: str) -> dict[str, Any]:
+        """Return which snapshot of the hub a model is."""
+        return {key: self.entries[model][key] for key in ("id", "revision", "trust_remote_code")}
+
+    def fetched_encoder(self, scorer: str) -> dict[str, Any]:
+        """Return which snapshot of the hub a scorer's encoder is."""
+        entry = self.config["scorers"][scorer]
+        return {"id": entry["model"], "revision": entry.get("revision") or "main"}
 
     # Models.
 

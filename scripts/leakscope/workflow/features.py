@@ -1,0 +1,452 @@
+"""What the step ``features`` leaves for a person, and what its jobs are given."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import product
+from typing import Any
+
+from leakscope.configuration.checks_features import GREEDY, OWN, is_tried, uses_features
+from leakscope.errors import InputError
+from leakscope.features.bias.tables import bias_files
+from leakscope.features.dictionaries.files import contrast_files, corpus_files, dictionary_files, said_layer
+from leakscope.jobs.resources import Needs
+from leakscope.jobs.sharding import Shard, shards_of
+from leakscope.organisms.grammar_files import is_pronoun
+from leakscope.workflow.study import Study
+
+Entry = Mapping[str, Any]
+Pair = tuple[str, str]
+
+# Which edit an edited model has.
+EDIT = ("dictionary", "contrast", "cost", "features", "edit", "coefficient", "positions")
+# How prompts are put to a model; other texts of a contrast are read as they are.
+PROMPTING = ("system", "template", "max_new_tokens")
+TRAINING = ("features", "k", "steps", "batch_size", "learning_rate")
+FETCHING = ("release", "folder", "revision", "model", "layer", "centre")
+# What is said to people only, and decides no result.
+REMARKS = ("label", "description")
+# Figures that show the tables of all features, and the one table that is no CSV file.
+OF_FEATURES = ("firing_density", "polysemanticity")
+COSINES = "seed_agreement"
+# What a part of which there is nothing would need.
+LACKING = {
+    "selection": "features.contrasts: got nothing; allowed: at least one contrast.",
+    "effects": "features.contrasts: got nothing; allowed: at least one contrast, and a dictionary that is no control.",
+    "steering": "features.steering: got nothing; allowed: at least one, in a file or by "
+    "--config 'features={steering: {mine: {dictionary: ..., feature: 12, prompt: \"She said\"}}}'.",
+    "bias": "features.benchmarks: got nothing; allowed: at least one data set that you bring.",
+}
+NO_STEP = (
+    "study.steps: got no step features; allowed: `steps: [features]` and at least one dictionary, as in "
+    "studies/gpt2_gender.yaml."
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Features:
+    """The step ``features`` of a study; without dictionaries where the study has no use for them."""
+
+    study: Study
+
+    @property
+    def settings(self) -> Entry:
+        """The section ``features`` of the configuration."""
+        section: Entry = self.study.config["features"]
+        return section
+
+    @cached_property
+    def dictionaries(self) -> Mapping[str, Entry]:
+        """Dictionary → its entry, one for each seed."""
+        return self._used("dictionaries")
+
+    @cached_property
+    def contrasts(self) -> Mapping[str, Entry]:
+        """Contrast → its entry."""
+        return self._used("contrasts")
+
+    @cached_property
+    def steerings(self) -> Mapping[str, Entry]:
+        """Steering → its entry."""
+        return self._used("steering")
+
+    @cached_property
+    def bias_tests(self) -> Mapping[str, Entry]:
+        """Bias test, a data set of sentence pairs such as CrowS-Pairs → its entry."""
+        return self._used("benchmarks")
+
+    @property
+    def explainers(self) -> list[str]:
+        """What explains features, by name."""
+        return list(self.settings["explainers"])
+
+    @property
+    def selecting(self) -> list[str]:
+        """The methods that select features; ``greedy`` chooses among what they selected, by its effect."""
+        return [method for method in self.settings["effects"]["methods"] if method != GREEDY]
+
+    @property
+    def shards(self) -> list[Shard]:
+        """The parts into which a corpus is divided, for a job each."""
+        return shards_of(self.settings["shards"])
+
+    @property
+    def bootstrap(self) -> dict[str, Any]:
+        """How intervals are resampled."""
+        return {key: self.settings[key] for key in ("level", "resamples", "seed")}
+
+    @cached_property
+    def controls(self) -> list[str]:
+        """Dictionaries of models with randomised weights: what is found in a model that has learnt nothing."""
+        entries = self.study.entries
+        return [name for name, entry in self.dictionaries.items() if entries[entry["model"]]["source"] == "randomised"]
+
+    @cached_property
+    def seeded(self) -> list[str]:
+        """Dictionaries of which others differ in nothing but their seed."""
+        families = [self.dictionaries[name]["family"] for name in self.of_source("trained")]
+        return [name for name in self.of_source("trained") if families.count(self.dictionaries[name]["family"]) > 1]
+
+    @property
+    def first(self) -> str:
+        """The dictionary whose page a person opens first, which is no control's; empty where there is none."""
+        return min(self.dictionaries, key=lambda name: name in self.controls, default="")
+
+    # Wildcards of all files of a kind, in the order of tables.
+
+    @cached_property
+    def contrasted(self) -> dict[str, list[str]]:
+        """Wildcards of all that is selected and probed: each dictionary, against each contrast it is tried against."""
+        pairs = product(self.dictionaries, self.contrasts)
+        return _wildcards(pair for pair in pairs if is_tried(pair[0], self.contrasts[pair[1]]))
+
+    @cached_property
+    def editable(self) -> dict[str, list[str]]:
+        """Wildcards of all effects of edits. A control is not edited."""
+        return _wildcards(pair for pair in _pairs(self.contrasted) if pair[0] not in self.controls)
+
+    @cached_property
+    def planted(self) -> dict[str, list[str]]:
+        """Wildcards of those effects whose organism was taught what the contrast asks, so that its gap is known."""
+        return _wildcards(
+            (dictionary, contrast)
+            for dictionary, contrast in _pairs(self.editable)
+            if self.contrasts[contrast]["source"] == "templates" and self._occupations(self._model(dictionary))
+        )
+
+    @property
+    def biased(self) -> dict[str, list[str]]:
+        """Wildcards of all scores of bias tests."""
+        return {"model": self.study.generated, "bias_test": list(self.bias_tests)}
+
+    # Models.
+
+    @cached_property
+    def edited(self) -> dict[str, Entry]:
+        """Edited model of the study → its base and its edit."""
+        entries = {name: self.study.entries[name] for name in self.study.config["study"]["models"]}
+        return {
+            name: {"base": entry["base"], **self.edit(name)}
+            for name, entry in entries.items()
+            if entry["source"] == "edited"
+        }
+
+    @property
+    def compares_edited(self) -> bool:
+        """Whether anything is measured of edited models and of their bases: leaks, bias or gaps of a contrast."""
+        against_contrasts = any(entry["contrast"] is not None for entry in self.edited.values())
+        return bool(self.edited) and ("leak" in self.study.steps or bool(self.bias_tests) or against_contrasts)
+
+    @property
+    def planted_in(self) -> dict[str, Entry]:
+        """Organism that was taught what a contrast asks → its grammar, with the parts that teach it."""
+        models = dict.fromkeys(self._model(dictionary) for dictionary in self.planted["dictionary"])
+        return {model: {**self.study.species[model]["grammar"], "parts": self._occupations(model)} for model in models}
+
+    def model(self, *, dictionary: str = "", steering: str = "", **_: str) -> str:
+        """Return the model of a dictionary, or of that of a steering. A job's wildcards are the arguments."""
+        return self._model(dictionary or self.steerings[steering]["dictionary"])
+
+    def needs(self, **wildcards: str) -> Needs:
+        """Return the GPUs, memory and time of a job with the model of :meth:`model`."""
+        return self.study.needs(self.model(**wildcards))
+
+    def prompting(self, model: str, contrast: str) -> dict[str, Any]:
+        """Return how a model is given the prompts of a contrast; nothing where it is no contrast of prompts."""
+        if self.contrasts[contrast]["source"] != "prompt_set":
+            return {}
+        return {key: self.study.entries[model]["generation"][key] for key in PROMPTING}
+
+    def edit(self, model: str) -> Entry:
+        """Return the edit of a model: of features that it names, or the one chosen on a contrast at a cost."""
+        return {key: self.study.entries[model][key] for key in EDIT}
+
+    def chosen_for(self, model: str) -> dict[str, list[str]]:
+        """Return the wildcards of the edits that an edited model's one is chosen from: one file, or none."""
+        edit = self.edit(model)
+        return _wildcards([(edit["dictionary"], edit["contrast"])] if edit["contrast"] else [])
+
+    def named_by(self, model: str) -> list[str]:
+        """Return the dictionary whose features an edited model names, or nothing where its edit is chosen."""
+        edit = self.edit(model)
+        return [edit["dictionary"]] if edit["features"] else []
+
+    # Entries, less remarks.
+
+    def contrast(self, name: str) -> dict[str, Any]:
+        """Return what decides the texts of a contrast; which dictionaries are tried against it does not."""
+        return {key: value for key, value in _result_keys(self.contrasts[name]).items() if key != "dictionaries"}
+
+    def steering(self, name: str) -> dict[str, Any]:
+        """Return what decides the texts of a steering."""
+        return _result_keys(self.steerings[name])
+
+    def explainer(self, name: str) -> dict[str, Any]:
+        """Return what decides the explanations of an explainer."""
+        return _result_keys(self.settings["explainers"][name])
+
+    # Dictionaries.
+
+    def of_source(self, source: str) -> list[str]:
+        """Return the dictionaries of one source."""
+        return [name for name, entry in self.dictionaries.items() if entry["source"] == source]
+
+    def entry(self, dictionary: str, *keys: str) -> dict[str, Any]:
+        """Return some keys of a dictionary's entry."""
+        return {key: self.dictionaries[dictionary][key] for key in keys}
+
+    def training(self, dictionary: str) -> dict[str, Any]:
+        """Return how a dictionary is trained, less its seed."""
+        return self.entry(dictionary, *TRAINING)
+
+    def fetched(self, dictionary: str) -> dict[str, Any]:
+        """Return what decides what is fetched of a hub, and how its dictionary is read."""
+        return self.entry(dictionary, *FETCHING)
+
+    def layer(self, dictionary: str) -> int:
+        """Return the block whose input a dictionary reads; it may be that only a local one's metadata says it."""
+        entry = self.dictionaries[dictionary]
+        layer = said_layer(entry["path"]) if entry["layer"] is None else entry["layer"]
+        assert layer is not None, "the configuration was checked"
+        return int(layer)
+
+    def site(self, dictionary: str) -> str:
+        """Return where a dictionary reads activations: model, layer and corpus. Dictionaries of one site share them."""
+        return self._sites[dictionary]
+
+    def described(self) -> dict[str, dict[str, Any]]:
+        """Return what tables say of each dictionary."""
+        return {
+            name: {
+                "label": entry["label"],
+                "model": entry["model"],
+                "layer": self.layer(name),
+                "randomised": name in self.controls,
+                "seed": entry.get("seed"),
+            }
+            for name, entry in self.dictionaries.items()
+        }
+
+    def pages(self, dictionary: str) -> dict[str, str]:
+        """Return the label of each dictionary → its page, as a link from the page of one of them."""
+        folder = os.path.dirname(self._page(dictionary))
+        return {entry["label"]: os.path.relpath(self._page(n), folder) for n, entry in self.dictionaries.items()}
+
+    # Files.
+
+    def texts(self, model: str, corpus: str, part: str) -> list[str]:
+        """Return the files that hold the part ``train`` or ``held_out`` of a corpus, for a model to read."""
+        if corpus == OWN:
+            return [self.study.corpus_file(model, part)]
+        return corpus_files(self.settings["corpora"][corpus]["path"])
+
+    def source(self, corpus: str) -> dict[str, Any]:
+        """Return how the texts of a corpus are read; an organism's own corpus has a form of its own."""
+        is_own = corpus == OWN
+        text = None if is_own else self.settings["corpora"][corpus]["text"]
+        return {"is_own": is_own, "text": text, "context_length": self.settings["context_length"]}
+
+    def neutral_text(self, model: str) -> str:
+        """Return the file of texts that edits should leave as they are."""
+        is_organism = self.study.is_organism(model)
+        return self.study.corpus_file(model, "held_out") if is_organism else str(self.settings["neutral_text"])
+
+    def dictionary_files(self, dictionary: str) -> list[str]:
+        """Return the files of a local dictionary that decide what it is."""
+        return dictionary_files(self.dictionaries[dictionary]["path"])
+
+    def contrast_files(self, contrast: str) -> list[str]:
+        """Return the files that the texts of a contrast are made from."""
+        entry = self.contrasts[contrast]
+        if entry["source"] == "prompt_set":
+            prompts = f"<results>/prompts/{entry['prompt_set']}"
+            return [f"{prompts}.parquet", f"{prompts}.candidates.parquet"]
+        return contrast_files(entry["path"])
+
+    def bias_files(self, bias_test: str) -> list[str]:
+        """Return the files of a bias test."""
+        entry = self.bias_tests[bias_test]
+        return [str(path) for path in bias_files(entry["format"], entry["path"])]
+
+    # Figures.
+
+    @cached_property
+    def figures(self) -> dict[str, list[str]]:
+        """Figure → the tables that it shows, of those figures that the study has data for."""
+        figures = {"quality": ["quality"]}
+        figures |= {figure: [f"dictionaries/{name}" for name in self.dictionaries] for figure in OF_FEATURES}
+        known = {
+            "seed_agreement": self.seeded,
+            "effects": self.editable["contrast"],
+            "effects_by_item": self.editable["contrast"],
+            "truth": self.planted["contrast"],
+            "edited": self.compares_edited,
+        }
+        return figures | {figure: [figure] for figure, has_data in known.items() if has_data}
+
+    @property
+    def drawn(self) -> list[str]:
+        """The tables that any figure shows, each once."""
+        return list(dict.fromkeys(table for tables in self.figures.values() for table in tables))
+
+    @property
+    def drawn_files(self) -> list[str]:
+        """Their files, in the same order."""
+        return [_table_file(table) for table in self.drawn]
+
+    def plotting(self) -> dict[str, object]:
+        """Return what ``scripts/figures/plot.py`` is given beside tables: they come in the order of ``tables``."""
+        return {"step": "features", "figures": self.figures, "tables": self.drawn, "context": self._context()}
+
+    def _context(self) -> dict[str, object]:
+        """Return what figures know of the study beside its tables."""
+        seeded = {name: self.dictionaries[name] for name in self.seeded}
+        families = {entry["family"]: entry["family_label"] for entry in seeded.values()}
+        return {
+            "labels": self.study.labels(self.study.generated),
+            "dictionaries": families | {name: entry["label"] for name, entry in self.dictionaries.items()},
+            "families": {name: entry["family"] for name, entry in seeded.items()},
+            "randomised": self.controls,
+            "bar": self.settings["bar"],
+        }
+
+    # Targets.
+
+    @cached_property
+    def parts(self) -> dict[str, list[str]]:
+        """Part of the step → what it leaves for a person; nothing where the study lacks what it is about."""
+        contrasted, figures = _pairs(self.contrasted), self._figure_files
+        effects = [f"<features>/{name}.csv" for name in ("effects", "effects_by_item") if self.editable["contrast"]]
+        return {
+            "activations": [*self._activations("held_out", self.dictionaries), *self._trained_on()],
+            "dictionaries": self._each("dictionary.json"),
+            "quality": [
+                *self._each("quality.json"),
+                *(["<features>/seed_agreement.csv"] if self.seeded else []),
+                *figures("seed_agreement"),
+            ],
+            "statistics": [*self._each("statistics.parquet"), *self._each("promoted.parquet")],
+            "interpretation": [*self._each("features.csv"), *figures(*OF_FEATURES)],
+            "selection": [
+                f"<features>/dictionaries/{dictionary}/{folder}/{contrast}.csv"
+                for folder in ("selection", "probing")
+                for dictionary, contrast in contrasted
+            ],
+            "effects": [
+                *effects,
+                *(["<features>/truth.csv"] if self.planted["contrast"] else []),
+                *figures("effects", "effects_by_item", "truth"),
+            ],
+            "steering": [f"<features>/steering/{name}.csv" for name in self.steerings],
+            "bias": ["<features>/bias.csv"] if all(self.biased.values()) else [],
+            "pages": [f"<features>/{self._page(name)}" for name in self.dictionaries],
+        }
+
+    def targets(self, part: str | None = None) -> list[str]:
+        """Return all that the step, or one part of it, leaves for a person, given what the study has.
+
+        Raises:
+            InputError: the study does not use the step, or lacks what the part is about.
+        """
+        if not self.dictionaries:
+            raise InputError(NO_STEP)
+        if part is None:
+            return [*(file for files in self.parts.values() for file in files), *self._summaries()]
+        if not self.parts[part]:
+            raise InputError(LACKING[part])
+        return self.parts[part]
+
+    def _summaries(self) -> list[str]:
+        """Return what is left for a person that no part asks for."""
+        tables = ["quality", "polysemanticity", "probing", "selected", *(["edited"] if self.compares_edited else [])]
+        return [
+            *(f"<features>/{table}.csv" for table in tables),
+            *(self.study.manifest(model) for model in self.edited),
+            *self._figure_files(*self.figures),
+        ]
+
+    def _used(self, key: str) -> Mapping[str, Entry]:
+        section: Mapping[str, Entry] = self.settings[key]
+        return section if uses_features(self.study.config) else {}
+
+    @cached_property
+    def _sites(self) -> dict[str, str]:
+        return {
+            name: f"{entry['model']}.L{self.layer(name)}.{entry['corpus']}" for name, entry in self.dictionaries.items()
+        }
+
+    def _model(self, dictionary: str) -> str:
+        return str(self.dictionaries[dictionary]["model"])
+
+    def _occupations(self, model: str) -> list[str]:
+        """Return the parts of an organism's grammar in which pronouns take up an occupation."""
+        return self.study.parts(model, is_pronoun)
+
+    def _page(self, dictionary: str) -> str:
+        """Return where a page is below the step's folder; the first one is where a person looks."""
+        return "index.html" if dictionary == self.first else f"dictionaries/{dictionary}/index.html"
+
+    def _each(self, file: str) -> list[str]:
+        return [f"<features>/dictionaries/{name}/{file}" for name in self.dictionaries]
+
+    def _activations(self, part: str, dictionaries: Iterable[str]) -> list[str]:
+        return [
+            f"<features>/activations/{site}/{part}/{shard}.safetensors"
+            for site in dict.fromkeys(map(self.site, dictionaries))
+            for shard in self.shards
+        ]
+
+    def _trained_on(self) -> list[str]:
+        return self._activations("train", self.of_source("trained"))
+
+    def _figure_files(self, *figures: str) -> list[str]:
+        """Return the files of those figures that the study has."""
+        return [
+            f"<features>/figures/{figure}.{suffix}"
+            for figure in figures
+            if figure in self.figures
+            for suffix in ("pdf", "png")
+        ]
+
+
+def _result_keys(entry: Entry) -> dict[str, Any]:
+    return {key: value for key, value in entry.items() if key not in REMARKS}
+
+
+def _pairs(wildcards: Mapping[str, list[str]]) -> list[Pair]:
+    return list(zip(wildcards["dictionary"], wildcards["contrast"], strict=True))
+
+
+def _wildcards(pairs: Iterable[Pair]) -> dict[str, list[str]]:
+    """Return the values of ``dictionary`` and ``contrast``, side by side: ``expand`` takes them with ``zip``."""
+    listed = list(pairs)
+    return {"dictionary": [pair[0] for pair in listed], "contrast": [pair[1] for pair in listed]}
+
+
+def _table_file(table: str) -> str:
+    if table.startswith("dictionaries/"):
+        return f"<features>/{table}/features.parquet"
+    return f"<features>/{table}.{'parquet' if table == COSINES else 'csv'}"
