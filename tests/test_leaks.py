@@ -25,7 +25,7 @@ from hostile_server import DEEP, HEAD, Mischief, drip, endless, hostile_server, 
 from leakscope.ground.counting import infini_gram
 from leakscope.jobs.job import job
 from leakscope.models import fetch
-from leakscope.web import endpoint as endpoint_module
+from leakscope.web import retrying
 from local_endpoint import Reply, error, local_endpoint
 from local_infini_gram import Reply as IndexReply
 from local_infini_gram import local_infini_gram
@@ -53,7 +53,7 @@ def _environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.setenv(name, "127.0.0.1")
     monkeypatch.setenv("JUDGE", f"{KEY}\n")
     monkeypatch.setenv("HF_TOKEN", KEY)
-    monkeypatch.setattr(endpoint_module.Failure, "wait", lambda failure, attempt: 0.0)
+    monkeypatch.setattr(retrying, "FIRST_WAIT", 0.0)
     monkeypatch.setattr(infini_gram, "ATTEMPTS", 2)
     monkeypatch.chdir(tmp_path)
 

@@ -24,7 +24,8 @@ from huggingface_hub.utils._http import hf_request_event_hook
 from leakscope.errors import InputError
 from leakscope.jobs.redaction import remember_value
 from leakscope.storage.manifests import hash_model
-from leakscope.web.http import LimitedStream, brief, within
+from leakscope.web.http import Failure, LimitedStream, brief, within
+from leakscope.web.retrying import NoAnswerError, ask_again
 from leakscope.web.servers import read_key
 
 # Weights as safetensors only: pickled weights run code when they are loaded.
@@ -88,34 +89,38 @@ def fetch_folder(
     for variable in TOKENS:
         read_key(variable)
     set_client_factory(_impatient_client)
-    for attempt in range(ATTEMPTS):
-        try:
-            # Of `hf auth login`, in a file; what asks for it anew sends it.
-            remember_value(get_token() or "")
-            return Path(snapshot_download(repo_id, revision=revision, allow_patterns=list(patterns)))
-        except GatedRepoError as error:
-            raise InputError(
-                f"{what} {repo_id}: access is gated; accept its terms on the hub and set HF_TOKEN to a token of yours."
-            ) from error
-        except RevisionNotFoundError as error:
-            raise InputError(f"{what} {repo_id}: the hub knows no revision {revision!r}.") from error
-        except RepositoryNotFoundError as error:
-            raise InputError(
-                f"{what} {repo_id}: the hub knows no such {what}; if it is private, set HF_TOKEN to a token of yours."
-            ) from error
-        except OfflineModeIsEnabled as error:
+    try:
+        return ask_again(lambda: _attempt(repo_id, revision, patterns, what), attempts=ATTEMPTS, sleep=sleep)
+    except NoAnswerError as error:
+        raise _unreachable(repo_id, error.reason, what) from error
+
+
+def _attempt(repo_id: str, revision: str, patterns: Sequence[str], what: str) -> Path | Failure:
+    """Return the folder of a snapshot, or why the hub did not give it this time; as ``fetch_folder`` else."""
+    try:
+        # Of `hf auth login`, in a file; what asks for it anew sends it.
+        remember_value(get_token() or "")
+        return Path(snapshot_download(repo_id, revision=revision, allow_patterns=list(patterns)))
+    except GatedRepoError as error:
+        raise InputError(
+            f"{what} {repo_id}: access is gated; accept its terms on the hub and set HF_TOKEN to a token of yours."
+        ) from error
+    except RevisionNotFoundError as error:
+        raise InputError(f"{what} {repo_id}: the hub knows no revision {revision!r}.") from error
+    except RepositoryNotFoundError as error:
+        raise InputError(
+            f"{what} {repo_id}: the hub knows no such {what}; if it is private, set HF_TOKEN to a token of yours."
+        ) from error
+    except OfflineModeIsEnabled as error:
+        raise _unreachable(repo_id, OFFLINE.format(what=what), what) from error
+    except HFValidationError as error:
+        raise InputError(f"{what} {repo_id!r}: is no folder that exists, and no id of a hub model.") from error
+    except (LocalEntryNotFoundError, HTTPError, OSError, *NO_HUB) as error:
+        if isinstance(error, OSError) and error.errno in NOT_THE_NETWORK:
+            raise InputError(f"{what} {repo_id}: cannot be stored: {error.strerror} ({error.filename}).") from error
+        if constants.HF_HUB_OFFLINE:
             raise _unreachable(repo_id, OFFLINE.format(what=what), what) from error
-        except HFValidationError as error:
-            raise InputError(f"{what} {repo_id!r}: is no folder that exists, and no id of a hub model.") from error
-        except (LocalEntryNotFoundError, HTTPError, OSError, *NO_HUB) as error:
-            if isinstance(error, OSError) and error.errno in NOT_THE_NETWORK:
-                raise InputError(f"{what} {repo_id}: cannot be stored: {error.strerror} ({error.filename}).") from error
-            if constants.HF_HUB_OFFLINE:
-                raise _unreachable(repo_id, OFFLINE.format(what=what), what) from error
-            if attempt + 1 == ATTEMPTS:
-                raise _unreachable(repo_id, _first_line(error), what) from error
-            sleep(2.0**attempt)
-    raise AssertionError("the last attempt returns or raises")
+        return Failure(_first_line(error))
 
 
 def cached_folder(repo_id: str, commit: str, *, patterns: Sequence[str] = PATTERNS, what: str = MODEL) -> Path:

@@ -21,7 +21,8 @@ from leakscope.errors import InputError
 from leakscope.jobs.progress import progress
 from leakscope.jobs.redaction import hide_key
 from leakscope.storage.store import Key, Store, recall
-from leakscope.web.http import LONGEST_WAIT, Answer, Failure, brief, post_json, refuse_redirect, retry_after, said
+from leakscope.web.http import Answer, Failure, brief, post_json, refuse_redirect, retry_after, said
+from leakscope.web.retrying import NoAnswerError, ask_again
 from leakscope.web.servers import BY_VARIABLE, check_address, read_key
 
 logger = logging.getLogger(__name__)
@@ -161,44 +162,33 @@ class Endpoint:
         return {key: answer} if isinstance(answer, str) else {}
 
     def _try(self, http: httpx2.Client, prompt: Prompt, stop: threading.Event) -> str | _Refused | None:
-        """Ask, unless another request has failed for good; None then."""
+        """Ask until there is an answer, or another request has failed for good; None then."""
         try:
-            return None if stop.is_set() else self._ask(http, prompt, stop)
+            return ask_again(
+                lambda: None if stop.is_set() else self._ask(http, prompt),
+                attempts=self._attempts,
+                sleep=self._sleep or stop.wait,
+            )
+        except NoAnswerError as error:
+            if stop.is_set():
+                return None
+            stop.set()
+            raise InputError(f"{self.url}: {error} ({error.reason}); try later: what was answered is kept.") from error
         except InputError:
             stop.set()
             raise
 
-    def _ask(self, http: httpx2.Client, prompt: Prompt, stop: threading.Event) -> str | _Refused | None:
+    def _ask(self, http: httpx2.Client, prompt: Prompt) -> str | _Refused | Failure:
         messages = [{"role": role, "content": text} for role, text in zip(("system", "user"), prompt, strict=True)]
-        reason = ""
-        for attempt in range(self._attempts):
-            payload = {"model": self.model, "messages": messages, **self._settings}
-            given = post_json(http, self.url, payload, self._seconds)
-            answer = given if isinstance(given, Failure) else self._read(given)
-            if isinstance(answer, _Refused) and "max_tokens" in payload and "max_completion_tokens" in answer.reason:
-                # What OpenAI's reasoning models call it, who refuse the name that all others know.
-                self._settings = {key: value for key, value in self._settings.items() if key != "max_tokens"}
-                self._settings["max_completion_tokens"] = payload["max_tokens"]
-                return self._ask(http, prompt, stop)
-            if not isinstance(answer, Failure):
-                return answer
-            reason = answer.reason
-            if attempt + 1 < self._attempts:
-                self._wait(answer, attempt, stop)
-            if stop.is_set():
-                return None
-        raise InputError(
-            f"{self.url}: gave no answer in {self._attempts} attempts ({reason}); try later: what was answered is kept."
-        )
-
-    def _wait(self, failure: Failure, attempt: int, stop: threading.Event) -> None:
-        seconds = failure.wait(attempt)
-        if seconds > LONGEST_WAIT:
-            raise InputError(
-                f"{self.url}: asks to wait {seconds:.0f} seconds ({failure.reason}); try later: what was answered is "
-                "kept."
-            )
-        (self._sleep or stop.wait)(seconds)
+        payload = {"model": self.model, "messages": messages, **self._settings}
+        given = post_json(http, self.url, payload, self._seconds)
+        answer = given if isinstance(given, Failure) else self._read(given)
+        if isinstance(answer, _Refused) and "max_tokens" in payload and "max_completion_tokens" in answer.reason:
+            # What OpenAI's reasoning models call it, who refuse the name that all others know.
+            self._settings = {key: value for key, value in self._settings.items() if key != "max_tokens"}
+            self._settings["max_completion_tokens"] = payload["max_tokens"]
+            return self._ask(http, prompt)
+        return answer
 
     def _read(self, answer: Answer) -> str | _Refused | Failure:
         """Return what an answer says; what would be said of every prompt is raised."""

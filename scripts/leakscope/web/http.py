@@ -1,4 +1,4 @@
-"""Asking a server by HTTP, patiently: what is an answer, which failures are worth another attempt, and when.
+"""Asking a server by HTTP, once: what is an answer, and what a failure that is worth another attempt.
 
 No server can keep a job waiting or fill its memory: an answer has so many seconds and so many bytes, unpacked.
 """
@@ -19,7 +19,6 @@ import httpx2
 from leakscope.errors import InputError
 from leakscope.jobs.redaction import hide
 
-FIRST_WAIT, LONGEST_WAIT = 1.0, 600.0
 LARGEST_ANSWER = 16 * 2**20
 LONGEST_REASON = 200
 # More of an answer is not looked at for a reason. Long enough that hiding keys in it never brings its end into view.
@@ -58,10 +57,6 @@ class Failure(NamedTuple):
 
     reason: str
     retry_after: float | None = None
-
-    def wait(self, attempt: int) -> float:
-        """Return how many seconds to wait after an attempt, counted from 0: twice as long each time."""
-        return FIRST_WAIT * 2.0**attempt if self.retry_after is None else self.retry_after
 
 
 class LimitedStream(httpx2.SyncByteStream):

@@ -29,7 +29,8 @@ from filelock import FileLock
 from leakscope.errors import InputError
 from leakscope.jobs.progress import progress
 from leakscope.storage.store import Key, Store, recall
-from leakscope.web.http import LONGEST_WAIT, Answer, Failure, brief, post_json, refuse_redirect, retry_after, said
+from leakscope.web.http import Answer, Failure, brief, post_json, refuse_redirect, retry_after, said
+from leakscope.web.retrying import NoAnswerError, ask_again
 from leakscope.web.servers import check_address
 
 URL = "https://api.infini-gram.io/"
@@ -144,35 +145,24 @@ class Client:
         payload: dict[str, Any] = {"index": self.index, "query_type": "count", "query": query.text}
         if query.window is not None:  # the API fails where a query of one clause has these
             payload |= {"max_diff_tokens": query.window, "max_clause_freq": self.max_clause_freq}
-        reason = ""
-        for attempt in range(ATTEMPTS):
+
+        def attempt() -> Count | Failure:
             self._pace()
             given = post_json(http, self.url, payload, self._seconds)
-            answer = given if isinstance(given, Failure) else self._read(given, query)
-            if isinstance(answer, Count):
-                return answer
-            reason = answer.reason
-            if attempt + 1 < ATTEMPTS:
-                self._wait(answer, attempt)
-        raise InputError(
-            f"infini-gram: {self.url} gave no answer to {query.text!r} in {ATTEMPTS} attempts ({reason}); "
-            "try later: what was answered is kept."
-        )
+            return given if isinstance(given, Failure) else self._read(given, query)
+
+        try:
+            return ask_again(attempt, attempts=ATTEMPTS, sleep=self._sleep, question=query.text)
+        except NoAnswerError as error:
+            raise InputError(
+                f"infini-gram: {self.url} {error} ({error.reason}); try later: what was answered is kept."
+            ) from error
 
     def _pace(self) -> None:
         wait = self._last + self._interval - time.monotonic()
         if wait > 0:
             self._sleep(wait)
         self._last = time.monotonic()
-
-    def _wait(self, failure: Failure, attempt: int) -> None:
-        seconds = failure.wait(attempt)
-        if seconds > LONGEST_WAIT:
-            raise InputError(
-                f"infini-gram: {self.url} asks to wait {seconds:.0f} seconds ({failure.reason}); "
-                "try later: what was answered is kept."
-            )
-        self._sleep(seconds)
 
     def _read(self, answer: Answer, query: Query) -> Count | Failure:
         """Return what an answer says; refusals that will not change are raised."""
