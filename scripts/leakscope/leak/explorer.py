@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 
 from leakscope.errors import InputError
-from leakscope.web.pages import encoded, fill, write_page
+from leakscope.web.pages import encoded, page, write_page
 
 TEMPLATE = Path(__file__).resolve().parents[3] / "report" / "explorer.template.html"
 
@@ -90,17 +90,17 @@ def write_explorer(
         study: name in the heading.
         scorers: to choose from, the first is shown first.
         metadata: label to value, shown under the heading in this order.
-        template: the page without its data.
+        template: the page without its data; beside it what all pages share.
 
     Raises:
         InputError: ``rows`` lack a scorer.
     """
-    page = fill(
-        template.read_text(encoding="utf-8"),
+    text = page(
+        template,
         title=html.escape(study),
         payload=encoded(_payload(rows, study, scorers, metadata or {})),
     )
-    write_page(path, page)
+    write_page(path, text)
 
 
 def _distinct_pairs(pairs: pd.DataFrame) -> pd.DataFrame:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from leakscope.files.reading import read_utf8
 from leakscope.files.writing import replacing
 
 
@@ -22,6 +23,15 @@ def encoded(payload: Mapping[str, Any]) -> str:
     # A lone surrogate is a legal str but not UTF-8; it is shown as a question mark. mtime=0: the same bytes every time.
     # Level 6 is a third of the time of 9, and hardly longer.
     return base64.b64encode(gzip.compress(text.encode("utf-8", "replace"), 6, mtime=0)).decode("ascii")
+
+
+def page(template: Path, **values: str) -> str:
+    """Return a template with its values, and with the style and script that all pages share.
+
+    These are ``page.css`` and ``page.js`` beside the template, for ``{{style}}`` and ``{{script}}``.
+    """
+    style, script = (read_utf8(template.with_name(f"page.{kind}")).rstrip("\n") for kind in ("css", "js"))
+    return fill(read_utf8(template), style=style, script=script, **values)
 
 
 def fill(template: str, **values: str) -> str:

@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import parquet
 
-from leakscope.web.pages import encoded, fill, write_page
+from leakscope.web.pages import encoded, page, write_page
 
 TEMPLATE = Path(__file__).resolve().parents[4] / "report" / "features.template.html"
 
@@ -101,7 +101,7 @@ def write_feature_page(
         dictionary: name in the heading.
         pages: of all of the study's dictionaries, label → relative link from this page; it is itself among them.
         limit: keeps the features that fire most often; all if None.
-        template: the page without its data.
+        template: the page without its data; beside it what all pages share.
     """
     kept = table if limit is None else table.nlargest(limit, "firing_rate")
     kept = kept.sort_values("feature", ignore_index=True)
@@ -133,13 +133,13 @@ def write_feature_page(
         "suppressed_weights": weights[1::2],
         **_context_columns(contexts, shown, len(kept), _coded(texts, vocabulary), levels),
     }
-    page = fill(
-        template.read_text(encoding="utf-8"),
+    text = page(
+        template,
         title=html.escape(f"{dictionary} · {study}"),
         payload=encoded(head),
         chunks="\n".join(_chunks(details, len(kept))),
     )
-    write_page(path, page)
+    write_page(path, text)
 
 
 def _context_texts(contexts: pa.Table, places: pd.Index[int]) -> tuple[_Texts, _Shown]:
