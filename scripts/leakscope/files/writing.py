@@ -6,6 +6,7 @@ Some libraries write a temporary file first, which its owner alone may read, and
 from __future__ import annotations
 
 import os
+import secrets
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +17,8 @@ from pathlib import Path
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a path beside ``path`` to write to; it takes the place of ``path`` if nothing fails, else it vanishes."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    # No process id: on a cluster two machines may have the same.
+    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
         part.touch()
         mode = stat.S_IMODE(part.stat().st_mode)

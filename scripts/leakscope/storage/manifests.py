@@ -33,9 +33,12 @@ def write_manifest(manifest: Mapping[str, Any], path: Path) -> None:
 
 
 def read_manifest(path: Path) -> dict[str, Any]:
-    """Read a record."""
-    manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return manifest
+    """Read a record.
+
+    Raises:
+        InputError: as ``read_object``.
+    """
+    return read_object(path, "a record as leakscope writes it")
 
 
 def hash_files(paths: Iterable[Path]) -> str:

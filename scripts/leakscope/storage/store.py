@@ -31,6 +31,7 @@ from typing import Any, NamedTuple
 from filelock import FileLock, Timeout
 
 from leakscope.errors import InputError
+from leakscope.storage.manifests import write_manifest
 
 logger = logging.getLogger(__name__)
 
@@ -153,9 +154,7 @@ class Store:
     def _write_fingerprint(self) -> None:
         path = self.folder / FINGERPRINT_FILE
         if not path.exists():
-            part = path.with_name(f".{FINGERPRINT_FILE}.{secrets.token_hex(4)}")
-            part.write_text(json.dumps(self.fingerprint, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-            os.replace(part, path)
+            write_manifest(self.fingerprint, path)
 
     @contextmanager
     def locked(self) -> Iterator[None]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import time
@@ -12,6 +11,8 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from leakscope.files.writing import replacing
+from leakscope.storage.manifests import read_manifest
 from leakscope.storage.store import FINGERPRINT_FILE, SUFFIX, Key, Store, parse_record, whole_lines
 
 DAY = 86400.0
@@ -30,7 +31,6 @@ OF_ONE = (
 )
 # Sorts before every writer's file: those begin with a time.
 COMPACTED = f"{0:020d}-compacted{SUFFIX}"
-COMPACTING = ".compacting-"
 
 
 class Contents(NamedTuple):
@@ -103,12 +103,12 @@ def compact(found: Contents) -> None:
 
 
 def _compact(found: Contents) -> None:
-    for left in found.folder.glob(f"{COMPACTING}*"):  # by one that was killed
+    whole = found.folder / COMPACTED
+    for left in found.folder.glob(f".{COMPACTED}.*"):  # by one that was killed
         left.unlink()
     files = sorted(found.folder.glob(f"*{SUFFIX}"))
-    part = found.folder / f"{COMPACTING}{os.getpid()}"
     seen = set()
-    with part.open("wb") as stream:
+    with replacing(whole) as part, part.open("wb") as stream:
         for path in files:
             for line in whole_lines(path):
                 record = parse_record(found.folder.name, line)
@@ -117,9 +117,8 @@ def _compact(found: Contents) -> None:
                     stream.write(line)
         stream.flush()
         os.fsync(stream.fileno())
-    os.replace(part, found.folder / COMPACTED)
     for path in files:
-        if path.name != COMPACTED:
+        if path != whole:
             path.unlink()
 
 
@@ -131,7 +130,7 @@ def _contents(folder: Path, users: list[str]) -> Contents:
         record = parse_record(folder.name, line)
         n_damaged += record is None
         keys.add(record[0] if record is not None else None)
-    fingerprint = json.loads((folder / FINGERPRINT_FILE).read_text(encoding="utf-8"))
+    fingerprint = read_manifest(folder / FINGERPRINT_FILE)
     stats = [path.stat() for path in files]
     last_written = max((stat.st_mtime for stat in stats), default=(folder / FINGERPRINT_FILE).stat().st_mtime)
     n_bytes = sum(stat.st_size for stat in stats)
@@ -144,7 +143,7 @@ def _users(results: Path) -> dict[str, list[str]]:
     summaries = [(path, path.parent.name) for kind in OF_MODELS for path in results.glob(f"*/{kind}/*/*.json")]
     summaries += [(path, path.stem) for kind in OF_ONE for path in results.glob(f"*/{kind}/*.json")]
     for path, name in sorted(summaries):
-        named = json.loads(path.read_text(encoding="utf-8")).get("store") or []
+        named = read_manifest(path).get("store") or []
         user = f"{path.relative_to(results).parts[0]}/{name}"
         for folder in [named] if isinstance(named, str) else named:
             known = users.setdefault(Path(folder).name, [])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from numpy.typing import ArrayLike
 
 from leakscope.files.names import POOLED
 from leakscope.statistics.resampling import Floats, draw_clusters, estimate
+from leakscope.storage.manifests import read_manifest
 from leakscope.validate.discrimination import affirmed_rightly
 from leakscope.validate.gap import pearson
 from leakscope.validate.paired import ALL, main_form, questions_of, subsets_of
@@ -92,7 +92,7 @@ def closing(
 
 def read_perplexity(paths: Sequence[str], models: Sequence[str]) -> dict[str, float]:
     """Return model → perplexity, in the order of models; NaN where there was no neutral text to measure it on."""
-    found = [json.loads(Path(path).read_text(encoding="utf-8"))["perplexity"] for path in paths]
+    found = [read_manifest(Path(path))["perplexity"] for path in paths]
     return {model: math.nan if value is None else float(value) for model, value in zip(models, found, strict=True)}
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -13,13 +12,13 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from leakscope.errors import InputError
-from leakscope.files.writing import share_weights
+from leakscope.files.writing import replacing
 from leakscope.models.editing.dictionary import JUMPRELU, NONE, RELU, TOPK, Dictionary
 from leakscope.models.editing.dictionary_settings import GATED, STANDARD, check_supported, read_settings
 from leakscope.models.editing.hook_names import SETTINGS, WEIGHTS, hook_layer
 from leakscope.models.editing.releases import find_release
 from leakscope.models.fetch import cached_folder, fetch_folder
-from leakscope.storage.manifests import hash_files
+from leakscope.storage.manifests import hash_files, write_manifest
 
 SPARSITY = "sparsity.safetensors"
 TENSORS = {
@@ -88,7 +87,6 @@ def save_dictionary(dictionary: Dictionary, folder: Path, *, firing_rates: Tenso
         folder: made if it is not there.
         firing_rates: [F], share of tokens at which a feature fires; written as log10 to ``sparsity.safetensors``.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     tensors = {
         "W_enc": dictionary.encoder,
         "b_enc": dictionary.encoder_bias,
@@ -97,12 +95,12 @@ def save_dictionary(dictionary: Dictionary, folder: Path, *, firing_rates: Tenso
     }
     if dictionary.threshold is not None:
         tensors["threshold"] = dictionary.threshold
-    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, folder / WEIGHTS)
-    text = json.dumps(_settings_of(dictionary), indent=2, sort_keys=True) + "\n"
-    (folder / SETTINGS).write_text(text, encoding="utf-8")
+    with replacing(folder / WEIGHTS) as part:
+        save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, part)
+    write_manifest(_settings_of(dictionary), folder / SETTINGS)
     if firing_rates is not None:
-        save_file({"sparsity": (firing_rates.float().cpu() + 1e-10).log10()}, folder / SPARSITY)
-    share_weights(folder)
+        with replacing(folder / SPARSITY) as part:
+            save_file({"sparsity": (firing_rates.float().cpu() + 1e-10).log10()}, part)
 
 
 def describe_dictionary(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -14,8 +13,9 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from leakscope.errors import InputError, one_of
-from leakscope.files.writing import share_weights
+from leakscope.files.writing import replacing, share_weights
 from leakscope.statistics.seeding import seeded_hash
+from leakscope.storage.manifests import write_manifest
 from leakscope.validate.tuning.methods import ADAPTER_FILES, Lora
 
 WEIGHTS_FILE, CONFIG_FILE = ADAPTER_FILES
@@ -121,17 +121,12 @@ class LoraLearner:
         from peft import get_peft_model_state_dict
         from safetensors.torch import save_file
 
-        folder.mkdir(parents=True, exist_ok=True)
         weights = get_peft_model_state_dict(self._peft, save_embedding_layers=False)
-        save_file(
-            {name: weight.contiguous().cpu() for name, weight in weights.items()},
-            folder / WEIGHTS_FILE,
-            metadata={"format": "pt"},
-        )
+        stored = {name: weight.contiguous().cpu() for name, weight in weights.items()}
+        with replacing(folder / WEIGHTS_FILE) as part:
+            save_file(stored, part, metadata={"format": "pt"})
         config = {**self._peft.active_peft_config.to_dict(), "base_model_name_or_path": None, "inference_mode": True}
-        text = json.dumps({key: _sorted(value) for key, value in config.items()}, indent=2, sort_keys=True)
-        (folder / CONFIG_FILE).write_text(text + "\n", encoding="utf-8")
-        share_weights(folder)
+        write_manifest({key: _sorted(value) for key, value in config.items()}, folder / CONFIG_FILE)
 
 
 def _check_target(model: PreTrainedModel, name: str) -> None:
