@@ -9,15 +9,15 @@ import torch
 
 from helpers import SETTINGS, complete, micro_candidates, micro_prompts
 from leakscope.models.candidate_scores import score_prompts
-from leakscope.models.candidates import CandidateScores, Question, score_candidates
+from leakscope.models.candidates import CandidateScores, PromptCandidates, score_candidates
 from leakscope.models.opening import LanguageModel
 from leakscope.models.prompting import Prompting
 from leakscope.models.sampling import Decoding, warp_logits
 
 QUESTIONS = [
-    Question([5, 6, 7, 8], [[9, 10], [11], [9, 12, 13]]),
-    Question([7, 7], [[20, 21, 22, 23], [9]]),
-    Question([30, 31, 32], [[9, 10], [40, 41]]),
+    PromptCandidates([5, 6, 7, 8], [[9, 10], [11], [9, 12, 13]]),
+    PromptCandidates([7, 7], [[20, 21, 22, 23], [9]]),
+    PromptCandidates([30, 31, 32], [[9, 10], [40, 41]]),
 ]
 
 

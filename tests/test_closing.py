@@ -11,11 +11,11 @@ import pandas as pd
 import pytest
 
 from leakscope.leak.leak_rate import KEYS
-from leakscope.validate.closing import COLUMNS, Tuned, closing, read_leak_rates, read_perplexity, share_closed
+from leakscope.validate.closing import COLUMNS, TunedModel, closing, read_leak_rates, read_perplexity, share_closed
 
 SETTINGS = {"level": 0.95, "resamples": 199, "seed": 0}
 N = 60
-TUNED: list[Tuned] = [{"model": "b.ranking", "base": "b", "method": "ranking", "task": "t", "split": "random"}]
+TUNED: list[TunedModel] = [{"model": "b.ranking", "base": "b", "method": "ranking", "task": "t", "split": "random"}]
 PARTS = pd.DataFrame(
     {
         "task": "t",

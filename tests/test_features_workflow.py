@@ -15,8 +15,7 @@ import pandas as pd
 import pytest
 import torch
 
-import explain_features
-import select_features
+from features import explain_features, select_features
 from helpers import LOADING
 from leakscope.features.contrasts.words import encoded_texts
 from leakscope.models.opening import open_model

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,16 @@ def test_every_module_but_errors_is_in_a_package(library: Path) -> None:
 def test_no_package_has_more_modules_than_a_reader_takes_in(library: Path) -> None:
     for folder in {path.parent for path in library.rglob("*.py")}:
         assert len(list(folder.glob("*.py"))) <= MOST_MODULES, folder
+
+
+def test_no_two_classes_have_one_name(library: Path) -> None:
+    named: dict[str, list[str]] = {}
+    for path in sorted(library.rglob("*.py")):
+        if path.relative_to(library).parts[0] in ("features", "figures"):
+            continue
+        for name in re.findall(r"^class _?(\w+)", path.read_text(encoding="utf-8"), flags=re.MULTILINE):
+            named.setdefault(name, []).append(path.relative_to(library).as_posix())
+    assert {name: paths for name, paths in named.items() if len(paths) > 1} == {}
 
 
 def test_no_step_imports_another(imports: dict[Path, set[Path]]) -> None:

@@ -18,9 +18,8 @@ import pytest
 from huggingface_hub import constants, set_client_factory
 from huggingface_hub.utils._http import default_client_factory
 
-import explain_features
-import fetch_model
-import query_counts
+from features import explain_features
+from ground import query_counts
 from hostile_server import DEEP, HEAD, Mischief, drip, endless, hostile_server, packed, say
 from leakscope.ground.counting import infini_gram
 from leakscope.jobs.job import job
@@ -29,6 +28,7 @@ from leakscope.web import retrying
 from local_endpoint import Reply, error, local_endpoint
 from local_infini_gram import Reply as IndexReply
 from local_infini_gram import local_infini_gram
+from models import fetch_model
 
 KEY = "sk_Live+4f/9Q=x7\"k&<z'7"
 SPELT = {
@@ -89,7 +89,7 @@ def explain(url: str, **changed: Any) -> str:
     }  # fmt: skip
     snakemake = SimpleNamespace(
         input=SimpleNamespace(firing="firing.parquet", contexts="contexts.parquet"),
-        params=SimpleNamespace(explainer=settings, randomised=True, store="store", seed=0),
+        params=SimpleNamespace(explainer=settings, is_control=True, store="store", seed=0),
         wildcards=SimpleNamespace(explainer="judge"),
         output=SimpleNamespace(summary="summary.json", explanations="explanations.parquet"),
     )
@@ -105,7 +105,7 @@ def count(url: str) -> str:
     naming = {"lexicons": lexicons, "names": None, "rename": {}, "groups": {}, "exclude": []}
     snakemake = SimpleNamespace(
         params=SimpleNamespace(source=source, naming=naming, windows=[10], store="store", requests_per_second=1e6),
-        wildcards=SimpleNamespace(axis="people"),
+        wildcards=SimpleNamespace(indexed_axis="people"),
         output=SimpleNamespace(terms="terms.csv", totals="totals.json", table="counts.csv", counts="counts.parquet"),
     )
     return run(lambda: query_counts.main(snakemake))
@@ -228,7 +228,7 @@ def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
         monkeypatch.setattr(fetch, "ATTEMPTS", 1)
         monkeypatch.setattr("huggingface_hub.utils._http.time.sleep", lambda seconds: None)
         snakemake = SimpleNamespace(
-            params=SimpleNamespace(id="owner/model", revision="main", trust_remote_code=False),
+            params=SimpleNamespace(snapshot={"id": "owner/model", "revision": "main", "trust_remote_code": False}),
             output=SimpleNamespace(manifest="model.json"),
         )
         return run(lambda: fetch_model.main(snakemake))

@@ -48,7 +48,7 @@ from leakscope.validate.tuning.methods import Lora, Method, read_method, trains_
 from leakscope.validate.tuning.student import Student, divergence
 from leakscope.validate.tuning.terms import Lesson, Term
 from leakscope.validate.tuning.trainer import Checkpoint, rate_share, train
-from leakscope.validate.tuning.tune import Tuned, neutral_rows, training_options, tune
+from leakscope.validate.tuning.tune import TuningResult, neutral_rows, training_options, tune
 
 QUESTIONS = ("robins", "oaks", "hammers", "salmon", "daisies", "saws", "trout", "elms", "hawks", "chairs")
 CANDIDATES = ("bird", "woody plant", "tool", "fish")
@@ -376,7 +376,7 @@ def test_test_items_are_never_read_not_even_as_shots(
     assert set(kept) == set(QUESTIONS[:8])
 
 
-def fell(tuned: Tuned) -> bool:
+def fell(tuned: TuningResult) -> bool:
     losses = [term["loss_nats"] for term in tuned.record["terms"].values()]
     return all(np.mean(loss[-10:]) < 0.6 * np.mean(loss[:3]) for loss in losses)
 
@@ -497,7 +497,7 @@ def test_a_training_that_goes_on_ends_with_the_same_bits(
     style, full = ("chat", True) if name == "organism" else ("plain", False)
     rows = [opened(folders[name]).tokenizer(text)["input_ids"] for text in NEUTRAL]
 
-    def run(checkpoint: Path | None) -> Tuned:
+    def run(checkpoint: Path | None) -> TuningResult:
         return tune(
             opened(folders[name]),
             examples_of(name, style),
@@ -538,7 +538,7 @@ def watched(terms: Sequence[Term], seen: list[int]) -> list[Term]:
 def test_checkpoints_of_another_training_and_damaged_ones_are_passed_over(
     folders: dict[str, Path], examples_of: Callable[..., list[Example]], tmp_path: Path
 ) -> None:
-    def run(seed: int, **changed: Any) -> Tuned:
+    def run(seed: int, **changed: Any) -> TuningResult:
         method = read_method({"loss": "supervised", "steps": 4, "checkpoint_steps": 2, "keep": 0, **changed}, "m")
         return tune(
             opened(folders["organism"]),
@@ -573,7 +573,7 @@ def test_the_learning_rate_rises_and_falls_linearly() -> None:
 @pytest.fixture(scope="module")
 def adapters(
     folders: dict[str, Path], examples_of: Callable[..., list[Example]], tmp_path_factory: pytest.TempPathFactory
-) -> dict[str, tuple[Tuned, Path]]:
+) -> dict[str, tuple[TuningResult, Path]]:
     made = {}
     for name in ("gpt2", "llama"):
         method = read_method({"loss": "supervised", "steps": 6, "keep": 0, "learning_rate": 0.05}, "m")
@@ -589,7 +589,7 @@ IDS = torch.tensor([[5, 9, 30, 41, 7, 11]])
 
 @pytest.mark.parametrize("name", ["gpt2", "llama"])
 def test_an_adapter_opens_as_any_model_and_gives_the_logits_it_was_trained_to(
-    folders: dict[str, Path], adapters: dict[str, tuple[Tuned, Path]], name: str
+    folders: dict[str, Path], adapters: dict[str, tuple[TuningResult, Path]], name: str
 ) -> None:
     tuned, folder = adapters[name]
     assert sorted(path.name for path in folder.iterdir()) == ["adapter_config.json", "adapter_model.safetensors"]
@@ -610,7 +610,7 @@ def test_an_adapter_opens_as_any_model_and_gives_the_logits_it_was_trained_to(
 
 @pytest.mark.parametrize("changed", ["adapter_model.safetensors", "adapter_config.json", "config.json"])
 def test_an_adapter_or_base_that_is_no_longer_what_was_described_is_refused(
-    folders: dict[str, Path], adapters: dict[str, tuple[Tuned, Path]], tmp_path: Path, changed: str
+    folders: dict[str, Path], adapters: dict[str, tuple[TuningResult, Path]], tmp_path: Path, changed: str
 ) -> None:
     base = shutil.copytree(folders["llama"], tmp_path / "base")
     folder = shutil.copytree(adapters["llama"][1], tmp_path / "adapter")
@@ -626,7 +626,7 @@ def test_an_adapter_or_base_that_is_no_longer_what_was_described_is_refused(
 
 
 def test_an_adapters_files_say_nothing_of_the_machine_and_are_equal_each_time(
-    folders: dict[str, Path], adapters: dict[str, tuple[Tuned, Path]], tmp_path: Path
+    folders: dict[str, Path], adapters: dict[str, tuple[TuningResult, Path]], tmp_path: Path
 ) -> None:
     first, again = (
         LoraLearner(opened(folders["llama"]).model, Lora(), 0),

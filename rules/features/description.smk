@@ -104,6 +104,7 @@ rule feature_page:
         promoted="<dictionary>/promoted.parquet",
         contexts="<dictionary>/contexts.parquet",
         template="report/features.template.html",
+        shared=["report/page.css", "report/page.js"],
         code=code("features/feature_page"),
     output:
         page=shown("<dictionary>/index.html"),

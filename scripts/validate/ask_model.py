@@ -59,7 +59,7 @@ def main(snakemake: "Snakemake") -> None:
         "layers": lambda: score_layers(*asked),
         "lens": lambda: lens_of_item(*asked, params.task["lens_item"]),
     }
-    for measure in [measure for measure in measures if measure in output.keys()]:
+    for measure in filter(output.get, measures):
         answers = measures[measure]()
         write_manifest(answers.summary, Path(output[f"{measure}_summary"]))
         write_table(answers.table, Path(output[measure]))

@@ -22,7 +22,7 @@ CHUNK = 1 << 11
 MEGABYTE = 1_000_000
 
 
-class Read(NamedTuple):
+class CorpusText(NamedTuple):
     """A text, and how many bytes of its file, as it lies on disk, were read since the text before."""
 
     text: str
@@ -70,7 +70,7 @@ def read_corpus(paths: Sequence[Path], text_key: str, *, name: str) -> Iterator[
         yield text
 
 
-def read_texts(path: Path, text_key: str) -> Iterator[Read]:
+def read_texts(path: Path, text_key: str) -> Iterator[CorpusText]:
     """Yield the texts of a shard; blank lines are skipped, and memory does not grow with the file.
 
     Args:
@@ -90,7 +90,7 @@ def read_texts(path: Path, text_key: str) -> Iterator[Read]:
                     continue
                 text = _text_of(line, text_key, f"{path}, line {number}")
                 position, before = stream.tell(), position
-                yield Read(text, position - before)
+                yield CorpusText(text, position - before)
     except (EOFError, gzip.BadGzipFile, zlib.error, zstandard.ZstdError) as error:
         kind = path.suffix.removeprefix(".")
         where = f"{path}, after line {number}"

@@ -51,7 +51,7 @@ class PromptSet(NamedTuple):
     candidates: pd.DataFrame
 
 
-class Template(NamedTuple):
+class PromptTemplate(NamedTuple):
     """A sentence with a placeholder, the same without the clause, and with a neutral filler in its place."""
 
     id: str
@@ -147,7 +147,7 @@ def text_table(rows: Iterable[Mapping[str, str | None]], columns: list[str]) -> 
     return pd.DataFrame(list(rows), columns=columns, dtype="str")
 
 
-def _rows(template: Template, lexicon: Mapping[str, list[Term]], path: Path) -> Iterator[dict[str, str | None]]:
+def _rows(template: PromptTemplate, lexicon: Mapping[str, list[Term]], path: Path) -> Iterator[dict[str, str | None]]:
     where = f"{path}: template {template.id!r}"
     groups = dict.fromkeys(term["group"] for term in lexicon[template.slot])
     shared = {"category": template.category, "template_id": template.id, "slot": template.slot}
@@ -217,7 +217,7 @@ def _name(row: Mapping[str, str | None]) -> str:
     return f"{row['prompt_id']!r}{term}"
 
 
-def _lexicon_files(templates: list[Template], lexicons: Path, path: Path) -> dict[str, Path]:
+def _lexicon_files(templates: list[PromptTemplate], lexicons: Path, path: Path) -> dict[str, Path]:
     """Return the file of every lexicon that the templates name, in order of first use."""
     known = {file.stem: file for file in lexicons.glob("*.yaml")}
     files: dict[str, Path] = {}
@@ -229,8 +229,8 @@ def _lexicon_files(templates: list[Template], lexicons: Path, path: Path) -> dic
     return files
 
 
-def _read_templates(path: Path) -> list[Template]:
-    templates: list[Template] = []
+def _read_templates(path: Path) -> list[PromptTemplate]:
+    templates: list[PromptTemplate] = []
     seen: set[str] = set()
     for i, entry in enumerate(_read_entries(path, "templates")):
         template = _template(entry, f"{path}: templates[{i}]")
@@ -241,7 +241,7 @@ def _read_templates(path: Path) -> list[Template]:
     return templates
 
 
-def _template(entry: object, where: str) -> Template:
+def _template(entry: object, where: str) -> PromptTemplate:
     if isinstance(entry, dict) and isinstance(entry.get("id"), str):
         where += f" (id {entry['id']!r})"
     checked = _check_keys(entry, where, TEMPLATE_KEYS, TEMPLATE_OPTIONS)
@@ -255,7 +255,7 @@ def _template(entry: object, where: str) -> Template:
         raise InputError(
             f"{where}: key 'category': got {POOLED!r}; allowed: a name that does not stand for all of them."
         )
-    return Template(**texts, expects_group=expects)
+    return PromptTemplate(**texts, expects_group=expects)
 
 
 def _check_keys(

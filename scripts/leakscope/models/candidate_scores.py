@@ -77,9 +77,9 @@ def _score(
     batch_size: int,
 ) -> Iterator[dict[Key, list[list[float]]]]:
     """Yield the missing scores, a batch of prompts at a time: both log-probabilities of every candidate."""
-    from leakscope.models.candidates import Question, score_candidates
+    from leakscope.models.candidates import PromptCandidates, score_candidates
 
-    asked = [Question(*questions[key]) for key in missing]
+    asked = [PromptCandidates(*questions[key]) for key in missing]
     scored = score_candidates(model.model, asked, decoding, batch_size=batch_size)
     waiting = iter(missing)
     for batch in progress(scored, total=len(missing), name=name, unit="prompt", size=len):

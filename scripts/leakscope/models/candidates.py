@@ -13,7 +13,7 @@ from leakscope.models.decoding import Reader, pad_with_own
 from leakscope.models.sampling import Decoding, warp_logits
 
 
-class Question(NamedTuple):
+class PromptCandidates(NamedTuple):
     """A rendered prompt's ids and the ids that each candidate adds to it, end included."""
 
     prompt: list[int]
@@ -29,7 +29,7 @@ class CandidateScores(NamedTuple):
 
 @torch.inference_mode()
 def score_candidates(
-    model: PreTrainedModel, questions: Sequence[Question], decoding: Decoding, *, batch_size: int
+    model: PreTrainedModel, questions: Sequence[PromptCandidates], decoding: Decoding, *, batch_size: int
 ) -> Iterator[list[CandidateScores]]:
     """Yield, a batch of questions at a time and in order, Σ_t log p(token t | prompt, tokens before t) of candidates.
 
@@ -42,7 +42,7 @@ def score_candidates(
     yield from shrinking(cut(questions, batch_size), lambda batch: _score_batch(reader, batch, decoding))
 
 
-def _score_batch(reader: Reader, questions: Sequence[Question], decoding: Decoding) -> list[CandidateScores]:
+def _score_batch(reader: Reader, questions: Sequence[PromptCandidates], decoding: Decoding) -> list[CandidateScores]:
     owner = [i for i, question in enumerate(questions) for _ in question.candidates]
     candidates = [candidate for question in questions for candidate in question.candidates]
     width = max(map(len, candidates))

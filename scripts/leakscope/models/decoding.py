@@ -50,7 +50,7 @@ class DecodingState(Protocol):
         """
 
 
-class Reading(NamedTuple):
+class Prefill(NamedTuple):
     """Prompts that were read: their state, and the logits after each, (prompts, vocabulary)."""
 
     state: DecodingState
@@ -73,7 +73,7 @@ class Reader:
         if not self.caches:
             logger.warning("%s: its cache cannot be handed on; each token reads the whole text", type(model).__name__)
 
-    def read(self, prompts: Sequence[list[int]], room: int) -> Reading:
+    def read(self, prompts: Sequence[list[int]], room: int) -> Prefill:
         """Read every prompt once.
 
         Args:
@@ -83,7 +83,7 @@ class Reader:
         fits = self.window is None or max(map(len, prompts)) + room <= self.window
         if not self.caches or not (fits or self.caches_beyond_window):
             rereading = _RereadingState(self.model, prompts)
-            return Reading(rereading, rereading.read(1)[:, -1])
+            return Prefill(rereading, rereading.read(1)[:, -1])
         # Windows count places, and a shared beginning has padding after it: only what fits into one may have any.
         return _read_cached(self.model, prompts, shared_length(prompts) if self.shares and fits else 0)
 
@@ -119,7 +119,7 @@ def _shortest_window(model: PreTrainedModel) -> int | None:
     return min(windows, default=None)
 
 
-def _read_cached(model: PreTrainedModel, prompts: Sequence[list[int]], n_shared: int) -> Reading:
+def _read_cached(model: PreTrainedModel, prompts: Sequence[list[int]], n_shared: int) -> Prefill:
     state = _CachedState(model)
     if n_shared:
         state.extend_all(torch.tensor([prompts[0][:n_shared]]), torch.ones(1, n_shared, dtype=torch.long))
@@ -133,7 +133,7 @@ def _read_cached(model: PreTrainedModel, prompts: Sequence[list[int]], n_shared:
     if not all(type(layer) in ATTENTION_LAYERS for layer in layers):
         # States that run through every place, of convolutions for instance, take padding in.
         raise NotImplementedError("a cache with other than attention layers")
-    return Reading(state, logits)
+    return Prefill(state, logits)
 
 
 class _CachedState:

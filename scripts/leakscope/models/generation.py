@@ -15,7 +15,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from leakscope.jobs.batching import cut, shrinking
 from leakscope.jobs.sharding import longest_first
-from leakscope.models.decoding import Reader, Reading
+from leakscope.models.decoding import Prefill, Reader
 from leakscope.models.endings import SENTENCE_END, Limits, finish_text
 from leakscope.models.finite import are_distributions, no_numbers, shown
 from leakscope.models.sampling import Decoding, draw_tokens, uniforms
@@ -64,7 +64,7 @@ def generate(
     Raises:
         InputError: the model gives no numbers; of that batch, nothing is yielded.
     """
-    writer = _Writer(model, tokenizer, decoding, limits, seed, name)
+    writer = _BatchGenerator(model, tokenizer, decoding, limits, seed, name)
     yield from shrinking(batches, writer.complete, halve=_halve)
 
 
@@ -100,7 +100,7 @@ def _halve(request: Request) -> list[Request]:
     return [request._replace(samples=samples) for samples in parts]
 
 
-class _Writer:
+class _BatchGenerator:
     """Writes one batch at a time with fixed settings."""
 
     def __init__(
@@ -121,8 +121,8 @@ class _Writer:
         wanted = [(place, sample) for place, request in enumerate(requests) for sample in request.samples]
         steps = self.limits.max_new_tokens
         uniform = np.stack([uniforms(requests[place].rendered, self.seed, sample, steps) for place, sample in wanted])
-        reading = self.reader.read([request.ids for request in requests], room=steps)
-        tokens = self._write(reading, np.array([place for place, _ in wanted]), torch.from_numpy(uniform))
+        prefill = self.reader.read([request.ids for request in requests], room=steps)
+        tokens = self._write(prefill, np.array([place for place, _ in wanted]), torch.from_numpy(uniform))
         for (place, _), row in zip(wanted, tokens, strict=True):
             if NO_TOKEN in row:
                 raise no_numbers(
@@ -133,15 +133,15 @@ class _Writer:
             for (place, sample), row in zip(wanted, tokens, strict=True)
         ]
 
-    def _write(self, reading: Reading, row_of: np.ndarray, uniform: torch.Tensor) -> list[list[int]]:
+    def _write(self, prefill: Prefill, row_of: np.ndarray, uniform: torch.Tensor) -> list[list[int]]:
         """Return the new tokens of every sample; one for which there are no numbers ends with ``NO_TOKEN``.
 
         Args:
-            reading: the prompts.
+            prefill: the prompts.
             row_of: the row of each sample, (samples,).
             uniform: (samples, steps).
         """
-        state, logits = reading
+        state, logits = prefill
         produced: list[list[int]] = [[] for _ in row_of]
         writing = np.arange(len(row_of))  # the samples that are not at their end
         for step in range(self.limits.max_new_tokens):

@@ -95,18 +95,18 @@ class Grammar:
         facts = self.facts["context"] + " " + self.facts["answer"] + "."
         return sorted({*self.contexts["context"], *(self.candidates["candidate"] + "."), *facts})
 
-    def _templates(self) -> list[_Template]:
+    def _templates(self) -> list[_GrammarTemplate]:
         stands = self.contexts[self.contexts["in_corpus"] == "yes"]
         templates = []
         for _, rows in stands.groupby(["prompt_set", "template_id"], sort=True):
             slot = rows["slot"].iloc[0]
             pool = list(zip(rows["context"], rows["concept_group"], strict=True))
             laws = {group: self.continuation_law(slot, group or None) for group in set(rows["concept_group"])}
-            templates.append(_Template([p for p in pool if p[1]], [p for p in pool if not p[1]], laws))
+            templates.append(_GrammarTemplate([p for p in pool if p[1]], [p for p in pool if not p[1]], laws))
         return templates
 
 
-class _Template(NamedTuple):
+class _GrammarTemplate(NamedTuple):
     tests: list[tuple[str, str]]
     controls: list[tuple[str, str]]
     laws: dict[str, pd.Series]

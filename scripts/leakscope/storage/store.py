@@ -104,7 +104,7 @@ class Store:
         self._wanted: set[Key] = set()
         self._values: dict[Key, Any] = {}
         self._read_to: dict[str, int] = {}
-        self._writer: _Writer | None = None
+        self._writer: _StoreFile | None = None
         self._lock: FileLock | None = None
 
     def read(self, keys: Sequence[Key]) -> dict[Key, Any]:
@@ -145,10 +145,10 @@ class Store:
         record = {"key": list(key), "value": value, "check": checksum(self.hash, key, value)}
         return json.dumps(record, ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n"
 
-    def _own_file(self) -> _Writer:
+    def _own_file(self) -> _StoreFile:
         if self._writer is None or self._writer.is_removed():
             self._write_fingerprint()
-            self._writer = _Writer(self.folder)
+            self._writer = _StoreFile(self.folder)
         return self._writer
 
     def _write_fingerprint(self) -> None:
@@ -196,7 +196,7 @@ class Store:
             logger.warning("%s: skipped %d damaged records; their values are computed again", path, n_damaged)
 
 
-class _Writer:
+class _StoreFile:
     """One writer's own file, appended to and never reopened."""
 
     def __init__(self, folder: Path) -> None:

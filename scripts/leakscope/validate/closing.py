@@ -27,7 +27,7 @@ COLUMNS = [
 ]  # fmt: skip
 
 
-class Tuned(TypedDict):
+class TunedModel(TypedDict):
     """A tuned model, the one it came from, and by which method and on which split of which task it was trained."""
 
     model: str
@@ -38,7 +38,7 @@ class Tuned(TypedDict):
 
 
 def closing(
-    tuned: Sequence[Tuned],
+    tuned: Sequence[TunedModel],
     pairs: pd.DataFrame,
     parts: pd.DataFrame,
     ranks: pd.DataFrame,

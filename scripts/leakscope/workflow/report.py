@@ -75,7 +75,11 @@ class Report:
             values = entry.names(file)
             if values is not None:
                 values = {**values, **(names or {})}
-                name = WILDCARD.sub(lambda match: values.get(match[1], match[0]), entry.name)
-                label = f"{name} ({FORMS[PurePosixPath(file).suffix]})"
+                label = f"{_filled(entry.name, values)} ({FORMS[PurePosixPath(file).suffix]})"
                 return {"category": entry.section, "labels": {"what": label}, "caption": self.folder / entry.caption}
         raise KeyError(file)
+
+
+def _filled(name: str, values: Mapping[str, str]) -> str:
+    """Return a name with the values of its wildcards; those that have none are left for Snakemake."""
+    return WILDCARD.sub(lambda match: values.get(match[1], match[0]), name)

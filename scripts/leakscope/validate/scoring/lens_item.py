@@ -21,7 +21,7 @@ LENS_COLUMNS = ["kind", "layer", "position", "token", "top", "probability", "log
 POSITIONS = 12
 
 
-class Reading(NamedTuple):
+class LensPrompt(NamedTuple):
     """A prompt that is looked into.
 
     rendered, ids: as the model reads it.
@@ -55,11 +55,11 @@ def lens_of_item(
             the model.
     """
     item = choose_item(items, item_id)
-    readings = {kind: _reading(model, item, items, kind, asking) for kind in ("generator", "validator")}
+    prompts = {kind: _lens_prompt(model, item, items, kind, asking) for kind in ("generator", "validator")}
     keys: dict[str, Key] = {
-        kind: (reading.rendered, ids_digest(reading.ids, *reading.answers)) for kind, reading in readings.items()
+        kind: (prompt.rendered, ids_digest(prompt.ids, *prompt.answers)) for kind, prompt in prompts.items()
     }
-    by_key = {keys[kind]: reading for kind, reading in readings.items()}
+    by_key = {keys[kind]: prompt for kind, prompt in prompts.items()}
 
     def look(missing: list[Key]) -> Iterator[dict[Key, Any]]:
         check_reading(model, by_key[missing[0]].ids, name)
@@ -71,11 +71,11 @@ def lens_of_item(
     fingerprint = log_odds_fingerprint(model.identity, f"last {POSITIONS} positions by layer")
     found = recall(asking.prompting.open_store(fingerprint), list(keys.values()), look)
     rows = []
-    for kind, reading in readings.items():
-        beginning = max(0, len(reading.ids) - POSITIONS)
+    for kind, prompt in prompts.items():
+        beginning = max(0, len(prompt.ids) - POSITIONS)
         for layer, of_layer in enumerate(found.values[keys[kind]]):
             for position, (top, *values) in enumerate(of_layer, beginning):
-                texts = (model.tokenizer.decode([token]) for token in (reading.ids[position], top))
+                texts = (model.tokenizer.decode([token]) for token in (prompt.ids[position], top))
                 rows.append((kind, layer, position, *texts, *values))
     summary = joint_summary(found.summary(len(keys)))
     shown = {key: str(item[key].iloc[0]) for key in ("item_id", "question", "candidate")}
@@ -125,13 +125,15 @@ def tops_by_layer(
     return layers
 
 
-def _reading(model: LanguageModel, item: pd.DataFrame, items: pd.DataFrame, kind: str, asking: Asking) -> Reading:
+def _lens_prompt(
+    model: LanguageModel, item: pd.DataFrame, items: pd.DataFrame, kind: str, asking: Asking
+) -> LensPrompt:
     prompting = asking.main_prompting
     (rendered,) = as_read(model, main_prompts(item, kind, asking, items), prompting)
     ids = encode_rendered(model.tokenizer, rendered, chat=prompting.chat)
     if kind == "validator":
-        return Reading(rendered, ids, answer_tokens(model.tokenizer).ids)
+        return LensPrompt(rendered, ids, answer_tokens(model.tokenizer).ids)
     lead = answer_lead(model.tokenizer, chat=prompting.chat, chat_template_kwargs=prompting.chat_template_kwargs)
     candidates = [str(item["candidate"].iloc[0])]
     (added,) = encode_continuations(model.tokenizer, rendered, ids, candidates, lead=lead, chat=prompting.chat)
-    return Reading(rendered, ids, [added[:1]])
+    return LensPrompt(rendered, ids, [added[:1]])

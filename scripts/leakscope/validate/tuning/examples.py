@@ -43,7 +43,7 @@ class Label(NamedTuple):
     right: bool
 
 
-class Pair(NamedTuple):
+class RankedPair(NamedTuple):
     """Two examples by their numbers: the winner's score is to be above the loser's."""
 
     winner: int
@@ -70,13 +70,13 @@ class RankedPairs:
         """Return the number of pairs."""
         return int(self._ends[-1])
 
-    def take(self, numbers: Sequence[int]) -> list[Pair]:
+    def take(self, numbers: Sequence[int]) -> list[RankedPair]:
         """Return the pairs of these numbers."""
         pairs = []
         for number in numbers:
             place = int(np.searchsorted(self._ends, number, side="right"))
             loser = number - int(self._ends[place] - self._losers[place])
-            pairs.append(Pair(int(self._order[place]), int(self._order[loser])))
+            pairs.append(RankedPair(int(self._order[place]), int(self._order[loser])))
         return pairs
 
 
@@ -141,13 +141,13 @@ def own_labels(examples: Sequence[Example]) -> list[Label]:
     ]
 
 
-def answer_pairs(examples: Sequence[Example]) -> list[Pair]:
+def answer_pairs(examples: Sequence[Example]) -> list[RankedPair]:
     """Return all pairs of a right and a wrong candidate of one question; the right one wins."""
     by_question: dict[str, list[int]] = {}
     for number, example in enumerate(examples):
         by_question.setdefault(example.question.casefold(), []).append(number)
     return [
-        Pair(winner, loser)
+        RankedPair(winner, loser)
         for numbers in by_question.values()
         for winner in numbers
         if examples[winner].positive

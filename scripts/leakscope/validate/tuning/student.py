@@ -18,7 +18,7 @@ from leakscope.validate.scoring.item_scores import NEGLIGIBLE
 from leakscope.validate.scoring.log_odds import Continuation
 
 
-class CandidateScores(NamedTuple):
+class ContinuationScores(NamedTuple):
     """log p of whole candidates (float32) and log p − log(1−p) (float64), one a row."""
 
     logprob: torch.Tensor
@@ -32,7 +32,7 @@ class Student:
         """Hold the model, and the ids that count as yes and those that count as no; only verdicts need them."""
         self.model, self.answers = model, [list(ids) for ids in answers]
 
-    def candidates(self, rows: Sequence[Continuation]) -> CandidateScores:
+    def candidates(self, rows: Sequence[Continuation]) -> ContinuationScores:
         """Return the scores of candidates after their generator prompts."""
         read = [[*prompt, *candidate[:-1]] for prompt, candidate in rows]
         places = [range(len(prompt) - 1, len(ids)) for (prompt, _), ids in zip(rows, read, strict=True)]
@@ -45,7 +45,7 @@ class Student:
         # 1−p is the sum over all other tokens: so it is right however near p is to 1.
         others = logits.scatter(-1, tokens[..., None], -math.inf).logsumexp(-1, keepdim=True)
         log_odds = (own - others).squeeze(-1).double()
-        return CandidateScores((logprobs * counted).sum(-1), joint_log_odds(log_odds, counted))
+        return ContinuationScores((logprobs * counted).sum(-1), joint_log_odds(log_odds, counted))
 
     def verdicts(self, prompts: Sequence[list[int]]) -> torch.Tensor:
         """Return log Σ p(yes) − log Σ p(no) after validator prompts, one a row, float32."""

@@ -27,7 +27,7 @@ from leakscope.validate.tuning.draws import passes, uniform
 from leakscope.validate.tuning.examples import (
     Example,
     Label,
-    Pair,
+    RankedPair,
     RankedPairs,
     answer_pairs,
     gold_labels,
@@ -129,7 +129,7 @@ class Lesson:
         sought = f"pair of teacher scores more than `delta` {self.method.delta:g} apart (widest: {pairs.widest:.2f})"
         return self._term(side, "pairs", len(pairs), sought, loss)
 
-    def _margins(self, score: Score, pairs: Sequence[Pair], reference: torch.Tensor | None) -> torch.Tensor:
+    def _margins(self, score: Score, pairs: Sequence[RankedPair], reference: torch.Tensor | None) -> torch.Tensor:
         """Return the winners' scores less the losers', less the same of the reference; each example is read once."""
         numbers = sorted({number for pair in pairs for number in pair})
         place = {number: i for i, number in enumerate(numbers)}

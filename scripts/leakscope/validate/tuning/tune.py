@@ -34,7 +34,7 @@ ROUNDING = 6  # digits of losses in a record
 KEY_DIGITS = 32
 
 
-class Tuned(NamedTuple):
+class TuningResult(NamedTuple):
     """What was trained, and its record: method, number of items or pairs and loss by step of each term."""
 
     learner: Learner
@@ -69,7 +69,7 @@ def tune(
     seed: int,
     name: str,
     checkpoint: Path | None = None,
-) -> Tuned:
+) -> TuningResult:
     """Train a model in place, and return what was trained.
 
     Args:
@@ -99,7 +99,7 @@ def tune(
     key = _key(model, examples, neutral if method.keep > 0 else [], method, full=full, seed=seed)
     kept = Checkpoint(checkpoint, key) if checkpoint else None
     losses = train(learner, terms, method, method.highest_rate(full=full), name, kept)
-    return Tuned(learner, _record(learner, terms, losses, method, examples, full=full, seed=seed))
+    return TuningResult(learner, _record(learner, terms, losses, method, examples, full=full, seed=seed))
 
 
 def neutral_rows(
