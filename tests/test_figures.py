@@ -17,7 +17,8 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from leakscope.figures.leak import forests, heatmaps, sizes, truths
-from leakscope.figures.style import no_data, panel_grid, save_figure, wrapped
+from leakscope.figures.panels import panel_grid
+from leakscope.figures.style import no_data, save_figure, wrapped
 
 MODELS = ["organism-s-l0", "organism-s-l40"]
 SETS = {"colors": ["all", "object", "name"], "words": ["all", "animals", "food"]}

@@ -1,35 +1,16 @@
-"""What figures of rankings share: lanes for models, panels for axes, colours for an axis's groups."""
+"""Lanes of a panel: their names, points in them, what is written beside them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any
 
-import numpy as np
 import pandas as pd
-from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
-from leakscope.figures.style import DOUBLE, PALE, Labels, label_of, model_order, unique
+from leakscope.figures.style import GREY, PALE
 
-LANE, MARGINS = 0.2, 0.75  # inches
-
-
-class Panels(NamedTuple):
-    """A figure with a row of panels for each axis: ``grid`` has shape (axes, columns)."""
-
-    fig: Figure
-    grid: np.ndarray
-    axes: list[str]
-
-
-class ModelLane(NamedTuple):
-    """A lane of a panel: what to call it, and whose scores in which language it shows."""
-
-    name: str
-    model: str
-    language: str
+INTERVAL = 0.9  # points, width of the line of an interval
 
 
 def name_lanes(ax: Axes, names: Sequence[str]) -> None:
@@ -42,52 +23,33 @@ def name_lanes(ax: Axes, names: Sequence[str]) -> None:
     ax.grid(axis="x")
 
 
-def panels_of(
-    lanes: Mapping[str, Sequence[object]], n_columns: int, lane: float = 1.0, width: float = DOUBLE
-) -> Panels:
-    """Return a figure with a row of panels for each axis, as high as its lanes need.
-
-    Args:
-        lanes: axis → its lanes.
-        n_columns: panels beside each other.
-        lane: how many times higher than usual a lane is.
-        width: of the figure, in inches.
-    """
-    heights = [lane * len(mine) + 0.6 for mine in lanes.values()]
-    # No row is lower than its legend.
-    heights = [max(height, 4.2) for height in heights]
-    fig = Figure(figsize=(width, sum(heights) * LANE + MARGINS * len(lanes)), layout="constrained")
-    grid = fig.subplots(len(lanes), n_columns, squeeze=False, height_ratios=heights, sharex="col")
-    return Panels(fig, grid, list(lanes))
-
-
-def model_lanes(table: pd.DataFrame, labels: Labels) -> dict[str, list[ModelLane]]:
-    """Return for each axis its lanes: a model and, where there are several, a language."""
-    several = table["language"].nunique() > 1
-    lanes = {}
-    for axis in unique(table["axis"]):
-        mine = table[table["axis"] == axis]
-        lanes[axis] = [
-            ModelLane(label_of(model, labels) + (f" ({language})" if several else ""), model, language)
-            for model in model_order(mine, labels)
-            for language in unique(mine.loc[mine["model"] == model, "language"])
-        ]
-    return lanes
-
-
-def groups_of(table: pd.DataFrame, axis: str) -> list[str]:
-    """Return the groups of an axis in the order of their names."""
-    return sorted(unique(table.loc[table["axis"] == axis, "group"]))
-
-
-def legend_beside(ax: Axes, handles: Sequence[Artist]) -> None:
-    """Put the legend of a row of panels to the right of its last one: each axis has groups of its own."""
-    ax.legend(handles=handles, loc="center left", bbox_to_anchor=(1.0, 0.5), labelspacing=0.3)
-
-
 def offset(number: int, total: int, lane: float = 0.8) -> float:
     """Return how far from the middle of a lane the point of one of several groups stands."""
     return ((number + 0.5) / total - 0.5) * lane
+
+
+def draw_point(ax: Axes, place: float, value: float, low: float, high: float, *, color: str, **look: Any) -> None:
+    """Draw a value with its interval at a place of the y-axis."""
+    ax.hlines(place, low, high, color=color, linewidth=INTERVAL)
+    ax.plot(value, place, color=color, **look)
+
+
+def draw_zero(ax: Axes) -> None:
+    """Draw a line through all lanes at 0."""
+    ax.axvline(0, color=GREY, linewidth=0.8, zorder=1)
+
+
+def say_not_known(ax: Axes, place: float) -> None:
+    """Say of a lane that it has no value."""
+    ax.annotate("n/a", (0.98, place), xycoords=("axes fraction", "data"), ha="right", va="center", color=GREY)
+
+
+def write_beside(ax: Axes, place: float, text: str, *, gap: float = 4, **look: Any) -> None:
+    """Write at the right of a lane, ``gap`` points from the panel."""
+    ax.annotate(
+        text, (1, place), xycoords=("axes fraction", "data"), xytext=(gap, 0), textcoords="offset points", ha="left",
+        va="center", annotation_clip=False, **look,
+    )  # fmt: skip
 
 
 def rows_of(table: pd.DataFrame, **keys: object) -> pd.DataFrame:

@@ -8,14 +8,13 @@ from __future__ import annotations
 import functools
 import textwrap
 import unicodedata
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, NamedTuple, ParamSpec
 
 import matplotlib
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -36,10 +35,9 @@ PNG_HEIGHT = 632
 PNG_DPI, LEAST_DPI = 200, 96  # most and least; at 96, a browser's inch, text is as large as in print
 MAX_HEIGHT = PNG_HEIGHT / LEAST_DPI  # inches
 
-# seaborn's "colorblind" without its two palest hues, and black; each colour goes with a marker and a line style of its
-# own, so that a series is never told by colour alone.
-_BLUE, _ORANGE, _GREEN, _RED, _PINK, *_, _SKY = sns.color_palette("colorblind").as_hex()
-COLORS = (_BLUE, _ORANGE, _GREEN, _RED, _PINK, "#000000", _SKY, "#8a5a2b")
+# seaborn's "colorblind" (blue, orange, green, red, pink, sky) without its palest hues, and black and brown; each colour
+# goes with a marker and a line style of its own, so that a series is never told by colour alone.
+COLORS = ("#0173b2", "#de8f05", "#029e73", "#d55e00", "#cc78bc", "#000000", "#56b4e9", "#8a5a2b")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p")
 LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)), (0, (8, 2)), (0, (3, 1)))
 GREY, PALE = "#666666", "#f2f2f2"
@@ -48,6 +46,8 @@ STYLE = {
     "font.size": 7,
     "axes.titlesize": 7.5,
     "axes.labelsize": 7.5,
+    "axes.titlelocation": "left",
+    "axes.titlepad": 4.0,
     "xtick.labelsize": 7,
     "ytick.labelsize": 7,
     "legend.fontsize": 7,
@@ -79,6 +79,16 @@ class Series(NamedTuple):
     color: str
     marker: str
     line: str | tuple[int, tuple[int, ...]]
+
+    @property
+    def curve(self) -> dict[str, Any]:
+        """What ``plot`` is told to draw a curve."""
+        return {"color": self.color, "marker": self.marker, "linestyle": self.line}
+
+    @property
+    def dots(self) -> dict[str, Any]:
+        """What ``plot`` is told to draw markers alone."""
+        return {"color": self.color, "marker": self.marker, "linestyle": "none"}
 
 
 def style() -> AbstractContextManager[None]:
@@ -156,6 +166,11 @@ def label_of(model: str, labels: Mapping[str, str] | None) -> str:
     return (labels or {}).get(model, model)
 
 
+def page_width(inches: float) -> float:
+    """Return the width of a figure that needs so many inches: one column of a page at least, two at most."""
+    return max(SINGLE, min(DOUBLE, inches))
+
+
 def wrapped(text: str, inches: float) -> str:
     """Break a text into lines of at most so many inches, also inside a word that is longer."""
     # A text of wide letters has room for half as many of them.
@@ -171,11 +186,6 @@ def text_width(texts: Iterable[str]) -> float:
 def _n_columns(text: str) -> int:
     """Return how many Latin letters are as wide as a text: a Chinese, Japanese or Korean one is as wide as two."""
     return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in text)
-
-
-def legend_columns(labels: Sequence[str], width: float) -> int:
-    """Return in how many columns a legend of these labels fits the width in inches."""
-    return max(1, min(len(labels), int(width / (text_width(labels) + 0.5))))
 
 
 def mark_vertical(ax: Axes, value: float, name: str | None) -> None:
@@ -202,39 +212,6 @@ def rate_limits(*values: pd.Series) -> tuple[float, float]:
     """Return the limits of an axis of Leak-Rates: 50 and all values with some room, never much more than 0 to 100."""
     lowest = min([NO_LEAKAGE, *(float(column.min()) for column in values if column.notna().any())])
     return max(-2.0, lowest - 8), 102.0
-
-
-class Grid(NamedTuple):
-    """Where panels of one prompt set, category and scorer stand: row by row, ``columns`` in each."""
-
-    panels: list[tuple[str, str, str]]
-    columns: int
-
-    @property
-    def rows(self) -> int:
-        return -(-len(self.panels) // self.columns)
-
-    def title(self, index: int, width: float) -> str:
-        """Return the panel's title: a column's scorer on its first panel, then prompt set and category."""
-        prompt_set, category, scorer = self.panels[index]
-        if len({panel[2] for panel in self.panels}) == 1:
-            return (f"{scorer}\n" if index == 0 else "") + wrapped(f"{prompt_set} · {category}", width)
-        here = wrapped(f"{prompt_set} · {category}", width) if index % self.columns == 0 else ""
-        return f"{scorer}\n{here}" if index < self.columns else here
-
-
-def panel_grid(table: pd.DataFrame, column: str = "scorer") -> Grid:
-    """Return the panels by prompt set and category (rows) and scorer (columns); with one scorer, two or three a row."""
-    scorers = unique(table[column])
-    panels = [
-        (prompt_set, category, scorer)
-        for prompt_set in unique(table["prompt_set"])
-        for category in category_order(table[table["prompt_set"] == prompt_set])
-        for scorer in scorers
-    ]
-    if len(scorers) > 1:
-        return Grid(panels, len(scorers))
-    return Grid(panels, min(len(panels), 2 if len(panels) == 4 else 3))
 
 
 def _save(fig: Figure, path: Path, **options: Any) -> None:

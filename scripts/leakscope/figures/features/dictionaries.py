@@ -10,9 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from leakscope.figures.curves import add_legend, plain_handle
 from leakscope.figures.features.distributions import CONTROL, TRAINED, lane_heights, ordered
-from leakscope.figures.lanes import name_lanes
+from leakscope.figures.lanes import name_lanes, write_beside
+from leakscope.figures.legends import add_legend, plain_handle
 from leakscope.figures.style import (
     COLORS,
     DOUBLE,
@@ -105,10 +105,7 @@ def _mark(ax: Axes, y: int, value: float, fails: bool, color: str, gid: str) -> 
             min(max(value, low), high), y, color=color, linestyle="none", markeredgewidth=0.8, clip_on=False, zorder=4,
             gid=gid, **look,
         )  # fmt: skip
-    ax.annotate(
-        text, (1, y), xycoords=("axes fraction", "data"), xytext=(5, 0), textcoords="offset points", ha="left",
-        va="center", color=FAILS if fails else GREY if text == "n/a" else "black", annotation_clip=False,
-    )  # fmt: skip
+    write_beside(ax, y, text, gap=5, color=FAILS if fails else GREY if text == "n/a" else "black")
 
 
 def _handles(names: Collection[str], randomised: Collection[str]) -> list[Line2D]:

@@ -12,17 +12,15 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from leakscope.figures.curves import add_legend, plain_handle
-from leakscope.figures.lanes import name_lanes, rows_of
+from leakscope.figures.lanes import name_lanes, rows_of, say_not_known, write_beside
+from leakscope.figures.legends import add_legend, plain_handle
 from leakscope.figures.style import (
     COLORS,
-    DOUBLE,
-    GREY,
-    SINGLE,
     Labels,
     label_of,
     mark_vertical,
     no_data,
+    page_width,
     styled,
     text_width,
     unique,
@@ -173,7 +171,7 @@ def _figure(lanes: Sequence[Lane], n_panels: int) -> tuple[Figure, np.ndarray]:
     notes = text_width(lane.note for lane in lanes) + 0.1
     width = text_width(names) + n_panels * (PANEL + notes) + 0.3
     height = len(lanes) * lane_heights(names) + MARGINS
-    fig = Figure(figsize=(max(SINGLE, min(DOUBLE, width)), height), layout="constrained")
+    fig = Figure(figsize=(page_width(width), height), layout="constrained")
     return fig, fig.subplots(1, n_panels, squeeze=False, sharey=True)[0]
 
 
@@ -183,7 +181,7 @@ def _distributions(ax: Axes, lanes: Sequence[Lane], scale: Scale) -> None:
     edges = np.linspace(scale.low, max(scale.high, scale.low + 1e-6), N_BINS + 1)
     for y, lane in enumerate(lanes):
         if not lane.values.size:
-            ax.annotate("n/a", (0.98, y), xycoords=("axes fraction", "data"), ha="right", va="center", color=GREY)
+            say_not_known(ax, y)
         else:
             heights, _ = np.histogram(np.clip(lane.values, edges[0], edges[-1]), bins=edges)
             foot = y + 0.42
@@ -194,10 +192,7 @@ def _distributions(ax: Axes, lanes: Sequence[Lane], scale: Scale) -> None:
             )  # fmt: skip
             median = float(np.median(lane.values))
             ax.vlines(median, y - 0.42, foot, color="black", linewidth=1.0, zorder=4)
-        ax.annotate(
-            lane.note, (1, y), xycoords=("axes fraction", "data"), xytext=(4, 0), textcoords="offset points",
-            ha="left", va="center", annotation_clip=False,
-        )  # fmt: skip
+        write_beside(ax, y, lane.note)
     ax.set_xlim(edges[0], edges[-1])
     ax.set_xlabel(scale.label)
     if scale.powers:

@@ -11,9 +11,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from leakscope.figures.curves import add_legend, plain_handle
 from leakscope.figures.features.distributions import ordered
-from leakscope.figures.lanes import name_lanes, offset, rows_of
+from leakscope.figures.lanes import name_lanes, offset, rows_of, write_beside
+from leakscope.figures.legends import add_legend, plain_handle
 from leakscope.figures.style import (
     COLORS,
     GREY,
@@ -103,7 +103,7 @@ def effects(table: pd.DataFrame, *, labels: Labels, families: Mapping[str, str])
         for ax, cost in zip(axes, costs, strict=True):
             _panel(ax, rows[(rows["target_cost"] == cost) | (rows["intervention"] == NONE)], block, looks)
             price = f"at +{cost:g} % perplexity"
-            ax.set_title(f"{title}\n{price}" if ax is axes[0] else price, loc="left", pad=4)
+            ax.set_title(f"{title}\n{price}" if ax is axes[0] else price)
     for ax in grid[-1]:
         ax.set_xlabel("mean |gap| that is left, held-out items")
     return add_legend(fig, _handles(data, edited))
@@ -200,10 +200,7 @@ def _write(ax: Axes, y: int, marks: Sequence[Mark], look: Look) -> None:
     if marks:
         value = sum(mark.value for mark in marks) / len(marks)
         text, color = f"{value:.3f}\n{_percent([mark.cost for mark in marks])}", look.color
-    ax.annotate(
-        text, (1, y), xycoords=("axes fraction", "data"), xytext=(4, 0), textcoords="offset points", ha="left",
-        va="center", color=color, linespacing=1.0, fontsize=6.5, annotation_clip=False,
-    )  # fmt: skip
+    write_beside(ax, y, text, color=color, linespacing=1.0, fontsize=6.5)
 
 
 def _percent(costs: Iterable[float]) -> str:

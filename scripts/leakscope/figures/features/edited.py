@@ -11,14 +11,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from leakscope.figures.curves import add_legend, plain_handle
 from leakscope.figures.features.distributions import lane_heights
 from leakscope.figures.features.edit_effects import DIFFERENCE, FEATURES, LOOKS, NONE, Block, blocks_of
-from leakscope.figures.lanes import name_lanes, rows_of
-from leakscope.figures.multiples import multiples
+from leakscope.figures.lanes import draw_point, name_lanes, rows_of, say_not_known
+from leakscope.figures.legends import add_legend, plain_handle
+from leakscope.figures.panels import multiples, panels_of
 from leakscope.figures.style import (
     COLORS,
-    DOUBLE,
     GREY,
     NO_LEAKAGE,
     SINGLE,
@@ -27,6 +26,7 @@ from leakscope.figures.style import (
     mark_vertical,
     model_order,
     no_data,
+    page_width,
     styled,
     text_width,
     unique,
@@ -38,7 +38,8 @@ LONGEST_ITEM, TAIL = 30, 10  # characters; those kept of the end of a longer one
 ACROSS = 4  # panels beside each other
 FEWEST_CORRELATED = 3  # items: two always lie on a line
 OPEN: dict[str, Any] = {"marker": "o", "markerfacecolor": "white", "markeredgewidth": 0.7, "linestyle": "none"}
-BEFORE = {"color": GREY, **OPEN}
+BEFORE: dict[str, Any] = {"color": GREY, **OPEN}
+AFTER: dict[str, Any] = {"color": COLORS[0], "marker": "o", "linestyle": "none"}
 # measure → what the axis says; others are called by their name
 MEASURES = {
     "leak_rate": "Leak-Rate (%)",
@@ -85,7 +86,7 @@ def effects_by_item(table: pd.DataFrame, *, labels: Labels, families: Mapping[st
     for columns, names, axes in zip(rows, items, grid, strict=True):
         for ax, column in zip(axes, columns, strict=False):
             _item_lanes(ax, _of_column(data, column), column, names)
-            ax.set_title(_title(column, columns, data, labels), loc="left", pad=4)
+            ax.set_title(_title(column, columns, data, labels))
             ax.set_xlabel("gap, p_a − p_b")
             ax.tick_params(labelbottom=True)
         for ax in axes[len(columns) :]:
@@ -129,9 +130,7 @@ def truth(table: pd.DataFrame, *, labels: Labels) -> Figure:
         for axis in (ax.xaxis, ax.yaxis):
             axis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 5, 10]))
         ax.grid()
-        ax.tick_params(labelbottom=drawn.is_lowest(index), labelleft=drawn.is_left(index))
-        ax.set_xlabel("planted gap, p_a − p_b" if drawn.is_lowest(index) else "")
-        ax.set_ylabel("measured gap" if drawn.is_left(index) else "")
+        drawn.name_axes(index, "planted gap, p_a − p_b", "measured gap")
     handles = [
         plain_handle("an item", color=COLORS[0], marker="o", linestyle="none"),
         plain_handle("measured = planted", linestyle="-"),
@@ -155,25 +154,21 @@ def edited(table: pd.DataFrame, *, labels: Labels) -> Figure:
     names = [wrapped(label_of(model, labels), 1.8) for model in models]
     panels = list(data[["measure", "subset"]].drop_duplicates().itertuples(index=False, name=None))
     across = min(3, len(panels))
-    down = -(-len(panels) // across)
-    width = max(SINGLE, min(DOUBLE, text_width(names) + 0.2 + 2.1 * across))
+    width = page_width(text_width(names) + 0.2 + 2.1 * across)
     inner = (width - text_width(names) - 0.2) / across - 0.2
     titles = [wrapped(subset, inner) for _, subset in panels]
     lines = 1 + max(title.count("\n") for title in titles)
-    height = down * (len(models) * lane_heights(names, LANE) + MARGINS + lines * TITLE_LINE)
-    fig = Figure(figsize=(width, height), layout="constrained")
-    axes = fig.subplots(down, across, squeeze=False, sharey=True).ravel()
-    for ax, (measure, subset), title in zip(axes, panels, titles, strict=False):
+    height = -(-len(panels) // across) * (len(models) * lane_heights(names, LANE) + MARGINS + lines * TITLE_LINE)
+    drawn = panels_of(len(panels), across, (width, height), sharey=True)
+    for ax, (measure, subset), title in zip(drawn.axes, panels, titles, strict=True):
         name_lanes(ax, names)
         _before_and_after(ax, rows_of(data, measure=measure, subset=subset), models)
         if measure in REFERENCES:
             mark_vertical(ax, REFERENCES[measure], None)
-        ax.set_title(title, loc="left", pad=4)
+        ax.set_title(title)
         ax.set_xlabel(MEASURES.get(measure, measure.replace("_", " ")))
-    for ax in axes[len(panels) :]:
-        ax.remove()
     handles = [plain_handle("before", **BEFORE), plain_handle("after", color=COLORS[0], marker="o")]
-    return add_legend(fig, handles)
+    return add_legend(drawn.fig, handles)
 
 
 def _rows_of_columns(blocks: Sequence[Block], data: pd.DataFrame) -> list[list[Column]]:
@@ -252,12 +247,11 @@ def _before_and_after(ax: Axes, rows: pd.DataFrame, models: Sequence[str]) -> No
     for y, model in enumerate(models):
         mine = rows[rows["model"] == model]
         for _, row in mine.iterrows():
-            ax.hlines(y - 0.16, row["before_low"], row["before_high"], color=GREY, linewidth=0.9)
-            ax.hlines(y + 0.16, row["after_low"], row["after_high"], color=COLORS[0], linewidth=0.9)
-            ax.plot(row["before"], y - 0.16, gid=f"before:{model}", **BEFORE)
-            ax.plot(row["after"], y + 0.16, color=COLORS[0], marker="o", linestyle="none", gid=f"after:{model}")
+            for when, place, look in (("before", y - 0.16, BEFORE), ("after", y + 0.16, AFTER)):
+                ends = row[f"{when}_low"], row[f"{when}_high"]
+                draw_point(ax, place, row[when], *ends, gid=f"{when}:{model}", **look)
         if mine.empty:
-            ax.annotate("n/a", (0.98, y), xycoords=("axes fraction", "data"), ha="right", va="center", color=GREY)
+            say_not_known(ax, y)
 
 
 def _correlation(rows: pd.DataFrame) -> str:

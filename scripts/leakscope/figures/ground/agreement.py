@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from leakscope.figures.curves import add_legend, plain_handle, series_handle
-from leakscope.figures.lanes import LANE, MARGINS, name_lanes, rows_of
-from leakscope.figures.leak.sizes import size_axis
+from leakscope.figures.curves import draw_curve, size_axis
+from leakscope.figures.ground.axis_rows import LANE, MARGINS
+from leakscope.figures.lanes import draw_point, draw_zero, name_lanes, offset, rows_of
+from leakscope.figures.legends import add_legend, plain_handle, series_handle
+from leakscope.figures.panels import Panels, panels_of
 from leakscope.figures.style import (
     COLORS,
     DOUBLE,
@@ -85,24 +86,16 @@ def tau_by_size(table: pd.DataFrame, sizes: pd.DataFrame) -> Figure:
     if data.empty:
         return no_data("no model with a known number of parameters has a tau")
     axes_names = unique(data["axis"])
-    fig = Figure(figsize=(min(DOUBLE, 2.0 + 2.6 * len(axes_names)), 2.2), layout="constrained")
-    grid = fig.subplots(1, len(axes_names), squeeze=False, sharey=True)[0]
-    for ax, axis in zip(grid, axes_names, strict=True):
+    drawn = _tau_curves(axes_names)
+    for ax, axis in zip(drawn.axes, axes_names, strict=True):
         mine = data[data["axis"] == axis]
-        ax.set_xscale("log")
         for number, quartile in enumerate(QUARTILE_NAMES):
             rows = mine[mine["quartile"] == quartile].sort_values("n_parameters")
-            look = series(number)
             x = rows["n_parameters"].to_numpy(float) * (1 + 0.06 * (number - 1.5))
-            ax.vlines(x, rows["ci_low"], rows["ci_high"], color=look.color, linewidth=0.9)
-            ax.plot(x, rows["tau"], color=look.color, marker=look.marker, linestyle=look.line)
+            draw_curve(ax, x, rows, "tau", **series(number).curve)
         size_axis(ax, mine["n_parameters"])
-        ax.axhline(0, color=GREY, linewidth=0.8, zorder=1)
-        ax.set_title(axis, loc="left", pad=4)
         ax.set_xlabel("parameters")
-        ax.grid(axis="y")
-    grid[0].set_ylabel("counts ↔ model, mean τ-b")
-    return add_legend(fig, [series_handle(i, name) for i, name in enumerate(QUARTILE_NAMES.values())])
+    return add_legend(drawn.fig, [series_handle(i, name) for i, name in enumerate(QUARTILE_NAMES.values())])
 
 
 @styled
@@ -117,22 +110,15 @@ def tau_by_language(table: pd.DataFrame, *, labels: Labels) -> Figure:
     if data.empty:
         return no_data("no tau is known")
     axes_names, models, languages = unique(data["axis"]), model_order(data, labels), unique(data["language"])
-    fig = Figure(figsize=(min(DOUBLE, 2.0 + 2.6 * len(axes_names)), 2.2), layout="constrained")
-    grid = fig.subplots(1, len(axes_names), squeeze=False, sharey=True)[0]
-    for ax, axis in zip(grid, axes_names, strict=True):
+    drawn = _tau_curves(axes_names)
+    for ax, axis in zip(drawn.axes, axes_names, strict=True):
         for number, model in enumerate(models):
             rows = rows_of(data, axis=axis, model=model).set_index("language").reindex(languages)
-            look = series(number)
-            x = np.arange(len(languages)) + ((number + 0.5) / len(models) - 0.5) * 0.5
-            ax.vlines(x, rows["ci_low"], rows["ci_high"], color=look.color, linewidth=0.9)
-            ax.plot(x, rows["tau"], color=look.color, marker=look.marker, linestyle="none")
+            x = np.arange(len(languages)) + offset(number, len(models), 0.5)
+            draw_curve(ax, x, rows, "tau", **series(number).dots)
         ax.set_xticks(range(len(languages)), languages)
-        ax.axhline(0, color=GREY, linewidth=0.8, zorder=1)
-        ax.set_title(axis, loc="left", pad=4)
-        ax.grid(axis="y")
-    grid[0].set_ylabel("counts ↔ model, mean τ-b")
     handles = [series_handle(i, label_of(model, labels), linestyle="none") for i, model in enumerate(models)]
-    return add_legend(fig, handles)
+    return add_legend(drawn.fig, handles)
 
 
 @styled
@@ -151,11 +137,8 @@ def window_agreement(table: pd.DataFrame) -> Figure:
     left, right = fig.subplots(1, 2, sharex=True)
     for number, (axis, unit) in enumerate(lines):
         mine = rows_of(known, axis=axis, unit=unit).sort_values("window")
-        look = series(number)
-        drawn: dict[str, Any] = {"color": look.color, "marker": look.marker, "linestyle": look.line}
-        left.plot(mine["window"], 100 * mine["share_identical"], **drawn)
-        right.vlines(mine["window"], mine["ci_low"], mine["ci_high"], color=look.color, linewidth=0.9)
-        right.plot(mine["window"], mine["tau"], **drawn)
+        left.plot(mine["window"], 100 * mine["share_identical"], **series(number).curve)
+        draw_curve(right, mine["window"], mine, "tau", **series(number).curve)
     widest = known["reference_window"].max()
     left.set_ylabel("identical rankings (%)")
     left.set_ylim(-3, 103)
@@ -194,8 +177,8 @@ def prevalence_gaps(table: pd.DataFrame) -> Figure:
         groups = sorted(unique(mine["group"]))
         _rank_bubbles(grid[i, 0], mine)
         _differences(grid[i, 1], mine, groups)
-        grid[i, 0].set_title(f"{axis}: ranks within a subject", loc="left", pad=4)
-        grid[i, 1].set_title(f"{axis}: share of counts less share of prevalence", loc="left", pad=4)
+        grid[i, 0].set_title(f"{axis}: ranks within a subject")
+        grid[i, 1].set_title(f"{axis}: share of counts less share of prevalence")
     grid[-1, 0].set_xlabel("rank by prevalence (1: highest)")
     grid[-1, 1].set_xlabel("difference (percentage points)")
     handles = [
@@ -207,6 +190,18 @@ def prevalence_gaps(table: pd.DataFrame) -> Figure:
         ),
     ]
     return add_legend(fig, handles)
+
+
+def _tau_curves(axes_names: Sequence[str]) -> Panels:
+    """Return a panel for each axis beside each other, for curves of tau-b."""
+    size = (min(DOUBLE, 2.0 + 2.6 * len(axes_names)), 2.2)
+    drawn = panels_of(len(axes_names), len(axes_names), size, sharey=True)
+    for ax, axis in zip(drawn.axes, axes_names, strict=True):
+        ax.axhline(0, color=GREY, linewidth=0.8, zorder=1)
+        ax.set_title(axis)
+        ax.grid(axis="y")
+    drawn.axes[0].set_ylabel("counts ↔ model, mean τ-b")
+    return drawn
 
 
 def _lanes(
@@ -227,14 +222,15 @@ def _tau_panel(ax: Axes, lanes: Sequence[tuple[str, pd.Series]], title: str) -> 
         ax.set_axis_off()
         return
     name_lanes(ax, [wrapped(name, LANE_LABEL) for name, _ in lanes])
-    ax.set_title(title, loc="left", pad=4)
-    ax.axvline(0, color=GREY, linewidth=0.8, zorder=1)
+    ax.set_title(title)
+    draw_zero(ax)
     ax.set_xlim(-1.08, 1.08)
     for y, (_, row) in enumerate(lanes):
-        ax.hlines(y - 0.14, row["ci_low"], row["ci_high"], color=COLORS[0], linewidth=0.9)
-        ax.plot(row["tau"], y - 0.14, color=COLORS[0], marker="o", gid="tau")
-        ax.hlines(y + 0.18, row["beyond_ci_low"], row["beyond_ci_high"], color=BEYOND, linewidth=0.9)
-        ax.plot(row["tau_beyond_prior"], y + 0.18, color=BEYOND, marker="D", markersize=3, markerfacecolor="white")
+        draw_point(ax, y - 0.14, row["tau"], row["ci_low"], row["ci_high"], color=COLORS[0], marker="o", gid="tau")
+        draw_point(
+            ax, y + 0.18, row["tau_beyond_prior"], row["beyond_ci_low"], row["beyond_ci_high"], color=BEYOND,
+            marker="D", markersize=3, markerfacecolor="white",
+        )  # fmt: skip
         ax.plot(row["baseline_tau"], y - 0.14, color=GREY, marker="|", markersize=9, linestyle="none", zorder=1)
         ax.plot(row["ceiling_tau"], y - 0.14, color="black", marker="x", markersize=4, linestyle="none", zorder=1)
 
@@ -258,7 +254,7 @@ def _rank_bubbles(ax: Axes, rows: pd.DataFrame) -> None:
 
 def _differences(ax: Axes, rows: pd.DataFrame, groups: Sequence[str]) -> None:
     name_lanes(ax, groups)
-    ax.axvline(0, color=GREY, linewidth=0.8, zorder=1)
+    draw_zero(ax)
     rng = np.random.default_rng(0)
     for y, group in enumerate(groups):
         mine = rows[rows["group"] == group]

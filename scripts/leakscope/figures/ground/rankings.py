@@ -7,9 +7,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from leakscope.figures.curves import series_handle
-from leakscope.figures.lanes import groups_of, legend_beside, model_lanes, name_lanes, offset, panels_of, rows_of
-from leakscope.figures.style import COLORS, GREY, Labels, label_of, no_data, series, styled, unique
+from leakscope.figures.ground.axis_rows import axis_rows, groups_of, model_lanes
+from leakscope.figures.lanes import draw_point, draw_zero, name_lanes, offset, rows_of
+from leakscope.figures.legends import legend_beside, series_handle
+from leakscope.figures.style import COLORS, Labels, label_of, no_data, series, styled, unique
 
 ALL_TEMPLATES = "all"
 NARROW = 5.4  # inches
@@ -27,7 +28,7 @@ def first_places(table: pd.DataFrame, *, labels: Labels) -> Figure:
     if data.empty:
         return no_data("no scores")
     lanes = model_lanes(data, labels)
-    panels = panels_of(lanes, 2)
+    panels = axis_rows(lanes, 2)
     for i, axis in enumerate(panels.axes):
         groups = groups_of(data, axis)
         for ax, column in zip(panels.grid[i], ("share_first", "share_last"), strict=True):
@@ -37,7 +38,7 @@ def first_places(table: pd.DataFrame, *, labels: Labels) -> Figure:
                 mine = rows_of(data, axis=axis, model=lane.model, language=lane.language)
                 _stack(ax, y, 100 * mine.set_index("group")[column].reindex(groups).fillna(0))
             ax.set_xlim(0, 100)
-            ax.set_title(f"{axis}: {'first' if first else 'last'}", loc="left", pad=4)
+            ax.set_title(f"{axis}: {'first' if first else 'last'}")
         legend_beside(panels.grid[i, 1], [Patch(color=_color(n), label=group) for n, group in enumerate(groups)])
     for ax in panels.grid[-1]:
         ax.set_xlabel("subjects (%)")
@@ -62,18 +63,19 @@ def logprob_differences(table: pd.DataFrame, *, labels: Labels) -> Figure:
     if table.empty:
         return no_data("no scores")
     lanes = model_lanes(table, labels)
-    panels = panels_of(lanes, 1, 1.6, NARROW)
+    panels = axis_rows(lanes, 1, 1.6, NARROW)
     for ax, axis in zip(panels.grid[:, 0], panels.axes, strict=True):
         groups = groups_of(table, axis)
         name_lanes(ax, [lane.name for lane in lanes[axis]])
-        ax.axvline(0, color=GREY, linewidth=0.8, zorder=1)
+        draw_zero(ax)
         for y, lane in enumerate(lanes[axis]):
             for _, row in rows_of(table, axis=axis, model=lane.model, language=lane.language).iterrows():
                 number = groups.index(row["group"])
-                place, look = y + offset(number, len(groups)), series(number)
-                ax.hlines(place, row["ci_low"], row["ci_high"], color=look.color, linewidth=0.9)
-                ax.plot(row["difference"], place, color=look.color, marker=look.marker, markersize=3)
-        ax.set_title(axis, loc="left", pad=4)
+                draw_point(
+                    ax, y + offset(number, len(groups)), row["difference"], row["ci_low"], row["ci_high"],
+                    **series(number).dots, markersize=3,
+                )  # fmt: skip
+        ax.set_title(axis)
         legend_beside(ax, [series_handle(n, group, linestyle="none") for n, group in enumerate(groups)])
     panels.grid[-1, 0].set_xlabel("score above the mean of all groups (nats)")
     return panels.fig
@@ -90,7 +92,7 @@ def template_spread(table: pd.DataFrame, *, labels: Labels) -> Figure:
     if table["rank_sd"].notna().sum() == 0:
         return no_data("ranks of a single template do not vary")
     lanes = model_lanes(table, labels)
-    panels = panels_of(lanes, 1, 2.4, NARROW)
+    panels = axis_rows(lanes, 1, 2.4, NARROW)
     for ax, axis in zip(panels.grid[:, 0], panels.axes, strict=True):
         groups = groups_of(table, axis)
         name_lanes(ax, [lane.name for lane in lanes[axis]])
@@ -100,7 +102,7 @@ def template_spread(table: pd.DataFrame, *, labels: Labels) -> Figure:
                 values = rows.loc[rows["group"] == group, "rank_sd"].dropna()
                 if len(values):
                     _box(ax, y + offset(number, len(groups), 0.86), values, 0.72 / len(groups), _color(number))
-        ax.set_title(axis, loc="left", pad=4)
+        ax.set_title(axis)
         legend_beside(ax, [Patch(color=_color(n), label=group) for n, group in enumerate(groups)])
     left, right = panels.grid[-1, 0].get_xlim()
     panels.grid[-1, 0].set_xlim(min(left, -0.02), max(right, 0.2))
@@ -135,17 +137,16 @@ def aligned_pairs(pairs: pd.DataFrame, places: pd.DataFrame, *, labels: Labels) 
     places = places[places["template_id"].astype(str) == ALL_TEMPLATES]
     several = pairs["language"].nunique() > 1
     lanes = {axis: [row for _, row in rows_of(pairs, axis=axis).iterrows()] for axis in unique(pairs["axis"])}
-    panels = panels_of(lanes, 2, 1.8)
+    panels = axis_rows(lanes, 2, 1.8)
     for (left, right), axis in zip(panels.grid, panels.axes, strict=True):
         groups = groups_of(places, axis)
         name_lanes(left, [_pair_name(row, labels, several) for row in lanes[axis]])
         name_lanes(right, [""] * len(lanes[axis]))
         left.set_xlim(-1.08, 1.08)
         for ax in (left, right):
-            ax.axvline(0, color=GREY, linewidth=0.8, zorder=1)
+            draw_zero(ax)
         for y, row in enumerate(lanes[axis]):
-            left.hlines(y, row["ci_low"], row["ci_high"], color=COLORS[0], linewidth=0.9)
-            left.plot(row["tau"], y, color=COLORS[0], marker="o")
+            draw_point(left, y, row["tau"], row["ci_low"], row["ci_high"], color=COLORS[0], marker="o")
             before, after = (
                 rows_of(places, axis=axis, language=row["language"], model=row[key])
                 .set_index("group")["share_first"]
@@ -157,9 +158,9 @@ def aligned_pairs(pairs: pd.DataFrame, places: pd.DataFrame, *, labels: Labels) 
                 change, place = 100 * (after[group] - before[group]), y + offset(number, len(groups))
                 look = series(number)
                 right.hlines(place, 0, change, color=look.color, linewidth=1.2)
-                right.plot(change, place, color=look.color, marker=look.marker, markersize=3)
-        left.set_title(f"{axis}: τ-b of base with aligned", loc="left", pad=4)
-        right.set_title(f"{axis}: change in first places", loc="left", pad=4)
+                right.plot(change, place, **look.dots, markersize=3)
+        left.set_title(f"{axis}: τ-b of base with aligned")
+        right.set_title(f"{axis}: change in first places")
         legend_beside(right, [series_handle(n, group, linestyle="none") for n, group in enumerate(groups)])
     panels.grid[-1, 0].set_xlabel("mean τ-b over subjects")
     panels.grid[-1, 1].set_xlabel("percentage points of subjects")

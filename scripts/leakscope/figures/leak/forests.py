@@ -16,23 +16,20 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from leakscope.figures.lanes import name_lanes
+from leakscope.figures.legends import add_legend, plain_handle, series_handle
+from leakscope.figures.panels import grid_of, panel_grid, panels_of
 from leakscope.figures.style import (
-    CHARACTER,
     COLORS,
-    DOUBLE,
     GREY,
     MARKERS,
     NO_LEAKAGE,
-    SINGLE,
-    Grid,
     Series,
     category_order,
     label_of,
-    legend_columns,
     mark_vertical,
     model_order,
     no_data,
-    panel_grid,
+    page_width,
     rate_limits,
     series,
     styled,
@@ -140,7 +137,8 @@ def _forest(
         return no_data("every value in the table is missing")
     models = model_order(data, labels)
     by_category = len(models) <= len(COLORS)
-    grid = _set_grid(data) if by_category else panel_grid(data, "column")
+    by_set = ((name, "") for name in unique(data["prompt_set"]))
+    grid = grid_of(by_set, unique(data["column"])) if by_category else panel_grid(data, "column")
     lanes = [
         category_order(data[data["prompt_set"] == prompt_set]) if by_category else models
         for prompt_set, _, _ in grid.panels
@@ -148,45 +146,22 @@ def _forest(
     heights = [_panel_height(len(lanes[row * grid.columns]), len(models), by_category) for row in range(grid.rows)]
     names = [[_lane_name(lane, labels, by_category) for lane in panel] for panel in lanes]
     left = text_width(name for panel in names for name in panel) + 0.2
-    width = max(SINGLE, min(DOUBLE, left + 2.6 * grid.columns))
-    fig = Figure(layout="constrained")
-    axes = fig.subplots(
-        grid.rows, grid.columns, squeeze=False, sharex="col", sharey="row", height_ratios=heights
-    ).ravel()
-    panel_width = (width - left) / grid.columns
+    width = page_width(left + 2.6 * grid.columns)
+    size = (width, sum(heights) + 0.22 * (grid.rows - 1) + MARGINS)
+    drawn = panels_of(len(grid.panels), grid.columns, size, sharex="col", sharey="row", height_ratios=heights)
     for index, (prompt_set, category, column) in enumerate(grid.panels):
         rows = data[(data["prompt_set"] == prompt_set) & (data["column"] == column)]
         rows = rows if by_category else rows[rows["category"] == category]
-        ax = axes[index]
+        ax = drawn.axes[index]
         _lanes(ax, lanes[index], names[index])
         _points(ax, rows, lanes[index], models, by_category)
         top = index < grid.columns
         mark_vertical(ax, reference.value, reference.name if top else None)
-        ax.set_title(_title(grid, index, panel_width, by_category), loc="left", pad=11 if top else 4)
-        below = index + grid.columns >= len(grid.panels)
-        ax.set_xlabel(xlabels[column] if below else "")
-        ax.tick_params(labelbottom=below)
+        ax.set_title(grid.title(index, (width - left) / grid.columns), pad=11 if top else None)
+        drawn.name_axes(index, xlabels[column])
         if limits:
             ax.set_xlim(*limits)
-    for ax in axes[len(grid.panels) :]:
-        ax.remove()
-    lines = _legend(fig, models, labels, by_category, "start" in data, width)
-    fig.set_size_inches(width, sum(heights) + 0.22 * (grid.rows - 1) + MARGINS + 0.16 * lines)
-    return fig
-
-
-def _set_grid(data: pd.DataFrame) -> Grid:
-    """Return one panel per prompt set (rows) and column."""
-    columns = unique(data["column"])
-    return Grid([(name, "", column) for name in unique(data["prompt_set"]) for column in columns], len(columns))
-
-
-def _title(grid: Grid, index: int, width: float, by_category: bool) -> str:
-    if not by_category:
-        return grid.title(index, width)
-    prompt_set, _, column = grid.panels[index]
-    here = wrapped(prompt_set, width) if index % grid.columns == 0 else ""
-    return f"{column}\n{here}" if index < grid.columns else here
+    return add_legend(drawn.fig, _handles(models if by_category else [], labels, "start" in data))
 
 
 def _panel_height(lanes: int, models: int, by_category: bool) -> float:
@@ -221,7 +196,7 @@ def _points(ax: Axes, rows: pd.DataFrame, lanes: Sequence[str], models: Sequence
 def _draw(ax: Axes, rows: pd.DataFrame, y: np.ndarray, look: Series, gid: str) -> None:
     """Draw one model's points: with intervals, or joined to their start (open)."""
     x = rows["value"].to_numpy(float)
-    point: dict[str, Any] = {"color": look.color, "marker": look.marker, "linestyle": "none", "markeredgewidth": 0.7}
+    point: dict[str, Any] = {**look.dots, "markeredgewidth": 0.7}
     if "start" in rows:
         start = rows["start"].to_numpy(float)
         ax.hlines(y, start, x, color=look.color, linewidth=0.9, zorder=2)
@@ -232,25 +207,16 @@ def _draw(ax: Axes, rows: pd.DataFrame, y: np.ndarray, look: Series, gid: str) -
     ax.plot(x, y, zorder=4, gid=gid, **point)
 
 
-def _legend(
-    fig: Figure, models: Sequence[str], labels: Mapping[str, str] | None, by_category: bool, joined: bool, width: float
-) -> int:
-    """Put models and open or filled markers into a legend above the panels; return the number of its lines."""
-    handles = []
-    if by_category:
-        handles = [
-            Line2D([], [], color=look.color, marker=look.marker, linewidth=0.9, label=label_of(model, labels))
-            for model, look in ((model, series(index)) for index, model in enumerate(models))
-        ]
+def _handles(models: Sequence[str], labels: Mapping[str, str] | None, joined: bool) -> list[Line2D]:
+    """Return the legend: models that are told apart by their look, and what open and filled markers are."""
+    handles = [
+        series_handle(index, label_of(model, labels), linestyle="-", linewidth=0.9)
+        for index, model in enumerate(models)
+    ]
     if joined:
-        plain: dict[str, Any] = {"color": GREY, "marker": "o", "linestyle": "none"}
+        dot: dict[str, Any] = {"marker": "o", "linestyle": "none"}
         handles += [
-            Line2D([], [], markerfacecolor="white", label="all pairs", **plain),
-            Line2D([], [], label="without repetition", **plain),
+            plain_handle("all pairs", markerfacecolor="white", **dot),
+            plain_handle("without repetition", **dot),
         ]
-    if not handles:
-        return 0
-    texts = [str(handle.get_label()) for handle in handles]
-    columns = legend_columns(texts, width - CHARACTER)
-    fig.legend(handles=handles, loc="outside upper center", ncols=columns)
-    return -(-len(texts) // columns)
+    return handles

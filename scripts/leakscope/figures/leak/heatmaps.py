@@ -1,22 +1,24 @@
 """Heat maps: values by concept, template or model, every cell with its number.
 
 Leak-Rates use a diverging map (purple below, orange above) whose neutral middle is 50; it is safe for the common forms
-of colour blindness. Shares use cividis. Cells without a value are grey and hatched.
+of colour blindness. Shares use cividis.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.collections import QuadMesh
-from matplotlib.colors import Colormap, Normalize
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from leakscope.figures.maps import color_bar, heat_map, number_texts
+from leakscope.figures.panels import panels_of
 from leakscope.figures.style import (
     DOUBLE,
     NO_LEAKAGE,
@@ -37,6 +39,7 @@ GAP = 0.3  # inches between panels, for the title of the lower one
 BAR = 0.75  # inches for the colour bar and its label
 RATES = (Normalize(0, 100), "PuOr_r")
 SIGNIFICANT = 0.05
+LEAST_WRITTEN = 0.5  # percent, a share that is not rounded to 0
 
 
 class Panel(NamedTuple):
@@ -103,19 +106,16 @@ def concept_matrix(table: pd.DataFrame, *, labels: Mapping[str, str] | None = No
     label_width = max(text_width(map(str, panel.cells.index)) for panel in panels)
     panel_width = max(columns * CELL_WIDTH + label_width, text_width(panel.title for panel in panels))
     across = max(1, min(len(panels), int(1.1 * DOUBLE / panel_width)))
-    down = -(-len(panels) // across)
     width = max(SINGLE, across * (panel_width + 0.25), label_width + text_width([SHARE]))
-    fig = Figure(figsize=(width, down * (rows * CELL_HEIGHT + label_width + 0.55) + BAR), layout="constrained")
-    axes = fig.subplots(down, across, squeeze=False).ravel()
-    norm = Normalize(0, 100)
-    for ax, panel in zip(axes, panels, strict=False):
-        mesh = _heat_map(ax, panel, norm, "cividis", _share_text)
+    height = -(-len(panels) // across) * (rows * CELL_HEIGHT + label_width + 0.55) + BAR
+    drawn = panels_of(len(panels), across, (width, height))
+    for ax, panel in zip(drawn.axes, panels, strict=True):
+        written = number_texts(panel.cells.where(panel.cells >= LEAST_WRITTEN))
+        mesh = _heat_map(ax, panel, written, Normalize(0, 100), "cividis")
         ax.set_xlabel("in the answer")
         ax.set_ylabel("in the prompt")
-    for ax in axes[len(panels) :]:
-        ax.remove()
-    _color_bar(fig, mesh, list(axes[: len(panels)]), SHARE, [0, 25, 50, 75, 100], width)
-    return fig
+    color_bar(drawn.fig, mesh, drawn.axes, SHARE, [0, 25, 50, 75, 100])
+    return drawn.fig
 
 
 @styled
@@ -187,7 +187,7 @@ def _map_grid(
     for row, panels in enumerate(grid):
         for column, panel in enumerate(panels):
             ax = axes[row, column]
-            mesh = _heat_map(ax, panel, norm, colors, _number_text)
+            mesh = _heat_map(ax, panel, number_texts(panel.cells), norm, colors)
             first, last = row == 0, row == len(grid) - 1
             ax.tick_params(labeltop=first, labelbottom=last and repeat, labelleft=column == 0)
             if first:
@@ -196,56 +196,17 @@ def _map_grid(
                 ax.xaxis.set_label_position("top")
             title = wrapped(panel.title, width - left) if across == 1 else panel.title
             ax.set_title(title if column == 0 else "", loc="left", y=1.0, pad=3)
-    _color_bar(fig, mesh, list(axes.ravel()), label, ticks, width)
+    color_bar(fig, mesh, axes.ravel(), label, ticks)
     return fig
 
 
-def _heat_map(ax: Axes, panel: Panel, norm: Normalize, colors: str, text_of: Callable[[float], str]) -> QuadMesh:
-    """Draw one panel with a number in each cell and a frame round each marked one."""
-    values = panel.cells.to_numpy(float)
-    ax.set_facecolor("#dddddd")
-    ax.add_patch(
-        Rectangle(
-            (0, 0), 1, 1, transform=ax.transAxes, facecolor="none", edgecolor="#aaaaaa", hatch="////", linewidth=0
-        )
-    )
-    mesh = ax.pcolormesh(np.ma.masked_invalid(values), norm=norm, cmap=colors, edgecolors="white", linewidth=0.4)
-    for row, column in zip(*np.nonzero(np.isfinite(values)), strict=True):
-        value = float(values[row, column])
-        ink = _ink(mesh.get_cmap(), float(norm(value)))
-        ax.text(column + 0.5, row + 0.5, text_of(value), ha="center", va="center", color=ink, fontsize=7)
+def _heat_map(ax: Axes, panel: Panel, texts: np.ndarray, norm: Normalize, colors: str) -> QuadMesh:
+    """Draw one panel, with a frame round each marked cell."""
+    mesh = heat_map(ax, panel.cells, texts, norm, colors)
     for row, column in zip(*np.nonzero(panel.marked), strict=True):
         ax.add_patch(Rectangle((column + 0.04, row + 0.05), 0.92, 0.9, fill=False, linewidth=0.9, gid="marked"))
-    ax.set_yticks(np.arange(values.shape[0]) + 0.5, [str(name) for name in panel.cells.index])
-    ax.set_xticks(np.arange(values.shape[1]) + 0.5, [str(name) for name in panel.cells.columns], rotation=90)
-    ax.tick_params(length=0)
-    ax.invert_yaxis()
-    ax.spines[:].set_visible(False)
-    ax.set_title(panel.title, loc="left", pad=4)
+    ax.set_title(panel.title)
     return mesh
-
-
-def _color_bar(
-    fig: Figure, mesh: QuadMesh, axes: list[Axes], label: str, ticks: Sequence[float] | None, width: float
-) -> None:
-    bar = fig.colorbar(
-        mesh, ax=axes, location="bottom", shrink=min(1.0, 3.0 / width), aspect=30, pad=0.01, label=label, ticks=ticks
-    )
-    bar.outline.set_visible(False)
-
-
-def _ink(colors: Colormap, position: float) -> str:
-    """Return black or white, whichever is read better on the colour at this position of the map."""
-    red, green, blue, _ = colors(min(max(position, 0.0), 1.0))
-    return "black" if 0.299 * red + 0.587 * green + 0.114 * blue > 0.5 else "white"
-
-
-def _number_text(value: float) -> str:
-    return f"{value:.0f}".replace("-0", "0").replace("-", "−")
-
-
-def _share_text(value: float) -> str:
-    return f"{value:.0f}" if value >= 0.5 else ""
 
 
 def _without_pooled(table: pd.DataFrame) -> pd.DataFrame:

@@ -6,13 +6,13 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, NullLocator
 
-from leakscope.figures.curves import curve_axes, finish_panel, plain_handle, series_handle
+from leakscope.figures.curves import draw_curve, size_axis
+from leakscope.figures.legends import legend_beside, plain_handle, series_handle
+from leakscope.figures.panels import curve_panels, grid_of
 from leakscope.figures.style import (
     NO_LEAKAGE,
     NO_LEAKAGE_LINE,
-    Grid,
     category_order,
     mark_horizontal,
     no_data,
@@ -47,12 +47,12 @@ def by_size(leak_rates: pd.DataFrame, sizes: pd.DataFrame) -> Figure:
         return no_data("no model with a known number of parameters has a Leak-Rate")
     planted = data["strength"].notna()
     data = pd.concat([_lines_by_strength(data[planted]), _lines_by_category(data[~planted])], ignore_index=True)
-    grid = _row_grid(data)
-    fig, axes, width = curve_axes(grid, sharex=False)
+    rows = data[["prompt_set", "row"]].drop_duplicates().itertuples(index=False, name=None)
+    grid = grid_of(rows, unique(data["scorer"]))
+    drawn = curve_panels(grid, "parameters", "Leak-Rate (%)", sharex=False)
     for index, (prompt_set, row, scorer) in enumerate(grid.panels):
         mine = data[(data["prompt_set"] == prompt_set) & (data["row"] == row)]
-        ax = axes[index]
-        ax.set_xscale("log")
+        ax = drawn.axes[index]
         mark_horizontal(ax, NO_LEAKAGE, None)
         lines = unique(mine["line"])
         for position, line in enumerate(lines):
@@ -60,12 +60,10 @@ def by_size(leak_rates: pd.DataFrame, sizes: pd.DataFrame) -> Figure:
             _curve(ax, mine[(mine["line"] == line) & (mine["scorer"] == scorer)], shift, position)
         size_axis(ax, mine["n_parameters"])
         ax.set_ylim(*rate_limits(data["leak_rate"], data["ci_low"]))
-        finish_panel(ax, grid, index, width, "parameters", "Leak-Rate (%)")
-        if index % grid.columns == grid.columns - 1:
+        if drawn.is_left(index + 1):
             handles = [series_handle(position, line) for position, line in enumerate(lines)]
-            handles.append(plain_handle("no leakage", linestyle=NO_LEAKAGE_LINE))
-            ax.legend(handles=handles, loc="center left", bbox_to_anchor=(1.0, 0.5), labelspacing=0.3)
-    return fig
+            legend_beside(ax, [*handles, plain_handle("no leakage", linestyle=NO_LEAKAGE_LINE)])
+    return drawn.fig
 
 
 def _lines_by_strength(data: pd.DataFrame) -> pd.DataFrame:
@@ -93,39 +91,9 @@ def _lines_by_category(data: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def _row_grid(data: pd.DataFrame) -> Grid:
-    """Return panels by prompt set and row (down) and scorer (across)."""
-    scorers = unique(data["scorer"])
-    rows = data[["prompt_set", "row"]].drop_duplicates().itertuples(index=False)
-    return Grid([(str(name), str(row), scorer) for name, row in rows for scorer in scorers], len(scorers))
-
-
 def _curve(ax: Axes, rows: pd.DataFrame, shift: float, position: int) -> None:
     """Draw one line with its intervals, ``shift`` times to the right."""
     rows = rows.sort_values("n_parameters")
     x = rows["n_parameters"].to_numpy(float) * shift
-    look = series(position)
-    ax.vlines(x, rows["ci_low"], rows["ci_high"], color=look.color, linewidth=0.9)
-    ax.plot(
-        x, rows["leak_rate"], color=look.color, marker=look.marker, linestyle=look.line,
-        gid="line:" + "".join(unique(rows["line"])),
-    )  # fmt: skip
-
-
-def size_axis(ax: Axes, parameters: pd.Series) -> None:
-    """Put a tick at each model's size, written as 160k, 1.5B; sizes within a third of each other share one."""
-    ticks: list[float] = []
-    for size in sorted(set(parameters.astype(float))):
-        if not ticks or size > 4 / 3 * ticks[-1]:
-            ticks.append(size)
-    ax.set_xticks(ticks)
-    ax.xaxis.set_major_formatter(FuncFormatter(lambda size, _: _size_text(size)))
-    ax.xaxis.set_minor_locator(NullLocator())
-    ax.set_xlim(min(ticks) / 1.35, float(parameters.max()) * 1.35)
-
-
-def _size_text(size: float) -> str:
-    for unit, letter in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
-        if size >= unit:
-            return f"{size / unit:.2g}{letter}" if size < 100 * unit else f"{size / unit:.0f}{letter}"
-    return f"{size:.0f}"
+    name = "".join(unique(rows["line"]))
+    draw_curve(ax, x, rows, "leak_rate", **series(position).curve, gid=f"line:{name}")

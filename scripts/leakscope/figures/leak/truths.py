@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -12,14 +13,14 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
 
-from leakscope.figures.curves import add_legend, curve_axes, finish_panel, plain_handle, series_handle
+from leakscope.figures.legends import add_legend, plain_handle, series_handle
+from leakscope.figures.panels import curve_panels, panel_grid, panels_of
 from leakscope.figures.style import (
     GREY,
     NO_LEAKAGE,
     mark_horizontal,
     mark_vertical,
     no_data,
-    panel_grid,
     rate_limits,
     series,
     styled,
@@ -60,19 +61,18 @@ def dose_response(
     data = _few_categories(data)
     sizes = unique(data["size"])
     grid = panel_grid(data)
-    fig, axes, width = curve_axes(grid, sharex=True)
+    ylabel = "Leak-Rate (%)" if rates else "specific leakage"
+    drawn = curve_panels(grid, "planted strength λ (%)", ylabel, sharex=True)
     for index, (prompt_set, category, scorer) in enumerate(grid.panels):
         here = (data["prompt_set"] == prompt_set) & (data["category"] == category) & (data["scorer"] == scorer)
-        ax = axes[index]
+        ax = drawn.axes[index]
         _strength_axis(ax, data["percent"])
         mark_horizontal(ax, NO_LEAKAGE if rates else 0.0, "no leakage" if index < grid.columns else None)
         _doses(ax, data[here], sizes)
-        ylabel = "Leak-Rate (%)" if rates else "specific leakage"
-        finish_panel(ax, grid, index, width, "planted strength λ (%)", ylabel)
         if rates:
             ax.set_ylim(*rate_limits(data["value"], data["ci_low"], *(data[name] for name in EXACT)))
     known = [name for name in EXACT if data[name].notna().any()]
-    return add_legend(fig, _dose_handles(sizes, known))
+    return add_legend(drawn.fig, _dose_handles(sizes, known))
 
 
 def _few_categories(data: pd.DataFrame) -> pd.DataFrame:
@@ -97,21 +97,19 @@ def truth(leak_rates: pd.DataFrame, truth: pd.DataFrame) -> Figure:
         return no_data("no exact rate is known for what was measured")
     prompt_sets, scorers = unique(data["prompt_set"]), unique(data["scorer"])
     limits = rate_limits(data["leak_rate"], data["ci_low"], *(data[name] for name in EXACT))
-    fig = Figure(figsize=(6.0, 2.95 * len(prompt_sets) + 0.3), layout="constrained")
-    axes = fig.subplots(len(prompt_sets), 2, squeeze=False, sharex=True, sharey=True)
-    for row, prompt_set in enumerate(prompt_sets):
-        for column, (name, kind) in enumerate(EXACT.items()):
-            rows = data[(data["prompt_set"] == prompt_set) & data[name].notna()]
-            ax = axes[row, column]
-            _against_truth(ax, rows, rows[name], scorers)
-            ax.set(xlim=limits, ylim=limits, aspect="equal")
-            ax.set_title(f"{prompt_set}, {kind}\n{_coverage(rows, rows[name])}", loc="left", pad=4)
-            ax.set_xlabel(f"exact Leak-Rate (%), {kind}" if row == len(prompt_sets) - 1 else "")
-            ax.set_ylabel("measured Leak-Rate (%)" if column == 0 else "")
+    size = (6.0, 2.95 * len(prompt_sets) + 0.3)
+    drawn = panels_of(2 * len(prompt_sets), 2, size, sharex=True, sharey=True)
+    for index, (prompt_set, (name, kind)) in enumerate(product(prompt_sets, EXACT.items())):
+        rows = data[(data["prompt_set"] == prompt_set) & data[name].notna()]
+        ax = drawn.axes[index]
+        _against_truth(ax, rows, rows[name], scorers)
+        ax.set(xlim=limits, ylim=limits, aspect="equal")
+        ax.set_title(f"{prompt_set}, {kind}\n{_coverage(rows, rows[name])}")
+        drawn.name_axes(index, f"exact Leak-Rate (%), {kind}", "measured Leak-Rate (%)")
     handles = [series_handle(index, scorer, linestyle="none") for index, scorer in enumerate(scorers)]
     handles.append(plain_handle("interval misses", marker="o", linestyle="none", markerfacecolor="white"))
     handles.append(plain_handle("measured = exact", linestyle="-"))
-    return add_legend(fig, handles)
+    return add_legend(drawn.fig, handles)
 
 
 def _doses(ax: Axes, rows: pd.DataFrame, sizes: Sequence[str]) -> None:
@@ -124,7 +122,7 @@ def _doses(ax: Axes, rows: pd.DataFrame, sizes: Sequence[str]) -> None:
         root = np.sqrt(mine["percent"].to_numpy(float)) + APART * (index - (len(sizes) - 1) / 2)
         x = np.sign(root) * root**2
         ax.vlines(x, mine["ci_low"], mine["ci_high"], color=look.color, linewidth=0.9, zorder=3)
-        ax.plot(x, mine["value"], color=look.color, marker=look.marker, linestyle="none", gid=f"size:{size}", zorder=4)
+        ax.plot(x, mine["value"], **look.dots, gid=f"size:{size}", zorder=4)
         own: dict[str, Any] = OPEN | {"marker": look.marker, "markeredgecolor": look.color}
         ax.plot(x, mine["true_rate_organism"], gid=f"exact:{size}", zorder=5, **own)
 
@@ -159,10 +157,9 @@ def _against_truth(ax: Axes, rows: pd.DataFrame, exact: pd.Series, scorers: Sequ
         low, high = rows.loc[mine, "ci_low"], rows.loc[mine, "ci_high"]
         ax.vlines(exact[mine], low, high, color=look.color, alpha=0.35, linewidth=0.7)
         for name, kept, face in (("inside", mine & inside, look.color), ("outside", mine & ~inside, "white")):
-            point: dict[str, Any] = {"color": look.color, "marker": look.marker, "linestyle": "none"}
             ax.plot(
-                exact[kept], rows.loc[kept, "leak_rate"], markerfacecolor=face, markeredgewidth=0.7, zorder=3,
-                gid=f"{scorer}:{name}", **point,
+                exact[kept], rows.loc[kept, "leak_rate"], **look.dots, markerfacecolor=face, markeredgewidth=0.7,
+                zorder=3, gid=f"{scorer}:{name}",
             )  # fmt: skip
 
 

@@ -9,11 +9,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from leakscope.figures.curves import add_legend, plain_handle, series_handle
-from leakscope.figures.lanes import name_lanes, offset, rows_of
+from leakscope.figures.lanes import INTERVAL, name_lanes, offset, rows_of, say_not_known
+from leakscope.figures.legends import add_legend, plain_handle, series_handle
 from leakscope.figures.style import (
     DOUBLE,
-    GREY,
     Labels,
     label_of,
     mark_vertical,
@@ -70,7 +69,7 @@ def closing(table: pd.DataFrame, *, labels: Labels) -> Figure:
             mark_vertical(ax, 0.0, None)
         for y, method in enumerate(methods):
             _lane(axes, y, rows[rows["method"] == method], splits)
-        axes[0].set_title(label_of(base, labels), loc="left", pad=4)
+        axes[0].set_title(label_of(base, labels))
     if data["rise"].abs().max() > STEEP:
         grid[0, 2].set_xscale("symlog", linthresh=LINEAR)
         grid[0, 2].xaxis.set_major_formatter(FuncFormatter(lambda percent, _: f"{percent:g}".replace("-", "−")))
@@ -90,7 +89,7 @@ def _lane(axes: Sequence[Axes], y: int, rows: pd.DataFrame, splits: Sequence[str
     for _, row in rows.iterrows():
         number = splits.index(row["split"])
         place, look = y + offset(number, len(splits)), series(number)
-        axes[0].hlines(place, row["low"], row["high"], color=look.color, linewidth=0.9)
+        axes[0].hlines(place, row["low"], row["high"], color=look.color, linewidth=INTERVAL)
         for ax, column, face in (
             (axes[0], "closed", look.color),
             (axes[1], "validator", look.color),
@@ -98,9 +97,9 @@ def _lane(axes: Sequence[Axes], y: int, rows: pd.DataFrame, splits: Sequence[str
             (axes[2], "rise", look.color),
         ):
             ax.plot(
-                row[column], place, color=look.color, marker=look.marker, markerfacecolor=face, markeredgewidth=0.7,
-                gid=f"{column}:{row['method']}:{row['split']}", linestyle="none",
+                row[column], place, **look.dots, markerfacecolor=face, markeredgewidth=0.7,
+                gid=f"{column}:{row['method']}:{row['split']}",
             )  # fmt: skip
     for ax, columns in zip(axes, (["closed"], ["validator", "generator"], ["rise"]), strict=True):
         if rows[columns].isna().all(axis=None):
-            ax.annotate("n/a", (0.98, y), xycoords=("axes fraction", "data"), ha="right", va="center", color=GREY)
+            say_not_known(ax, y)

@@ -6,13 +6,16 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.collections import QuadMesh
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from leakscope.figures.lanes import rows_of
-from leakscope.figures.multiples import ROOM, Multiples, color_bar, main_forms, model_panels, multiples, write_readably
-from leakscope.figures.style import DOUBLE, SINGLE, Labels, no_data, styled, text_width
+from leakscope.figures.maps import color_bar, heat_map
+from leakscope.figures.panels import ROOM, Panels, multiples
+from leakscope.figures.style import DOUBLE, Labels, no_data, page_width, styled, text_width
+from leakscope.figures.validate.sides import main_forms, model_panels
 
 KINDS = {"generator": "G", "negated": "N", "validator": "V"}
 NARROWEST = 1.7  # inches for a panel with its title
@@ -37,14 +40,14 @@ def form_agreement(table: pd.DataFrame, *, labels: Labels) -> Figure:
     drawn, numbers = _frame([panel.title for panel in panels], maps, apart=apart)
     for index, cells in enumerate(maps):
         ax = drawn.axes[index, 0]
-        _square(ax, cells, numbers=numbers)
+        mesh = _square(ax, cells, numbers=numbers)
         ax.tick_params(labelleft=apart or drawn.is_left(index), labelbottom=apart or drawn.is_lowest(index))
     label = "Pearson's r of the log-odds\n(G: generator, N: negated generator, V: validator)"
-    color_bar(drawn.fig, drawn.axes[0, 0].collections[0], drawn.axes.ravel(), label, [-1, -0.5, 0, 0.5, 1])
+    color_bar(drawn.fig, mesh, drawn.axes.ravel(), label, [-1, -0.5, 0, 0.5, 1])
     return drawn.fig
 
 
-def _frame(titles: Sequence[str], maps: Sequence[pd.DataFrame], *, apart: bool) -> tuple[Multiples, bool]:
+def _frame(titles: Sequence[str], maps: Sequence[pd.DataFrame], *, apart: bool) -> tuple[Panels, bool]:
     """Return a figure as large as the maps need, and whether their cells have room for numbers.
 
     Args:
@@ -61,7 +64,7 @@ def _frame(titles: Sequence[str], maps: Sequence[pd.DataFrame], *, apart: bool) 
     below = names * (down if apart else 1 + (down > 1 and len(maps) % across > 0))
     cell = min(CELL, (DOUBLE - 0.2 - beside) / across / n_forms)
     slot = max(cell * n_forms, NARROWEST)
-    width = min(DOUBLE, max(SINGLE, beside + across * (slot + 0.12) + 0.15))
+    width = page_width(beside + across * (slot + 0.12) + 0.15)
     drawn = multiples(titles, [cell * n_forms], across, width=width, title_width=slot - 0.15)
     drawn.fig.set_figheight(drawn.fig.get_figheight() + (0.1 - ROOM) * down + below + BAR)
     return drawn, cell >= NUMBER
@@ -87,23 +90,15 @@ def _matrix(rows: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(values, index=names, columns=names)
 
 
-def _square(ax: Axes, cells: pd.DataFrame, *, numbers: bool) -> None:
+def _square(ax: Axes, cells: pd.DataFrame, *, numbers: bool) -> QuadMesh:
     """Draw one map with lines between the kinds of forms."""
-    texts = cells.map(_number_text).to_numpy(object) if numbers else False
-    sns.heatmap(
-        cells, vmin=-1, vmax=1, cmap="PuOr_r", annot=texts, fmt="", annot_kws={"fontsize": 6}, square=True, cbar=False,
-        linewidths=0.4, xticklabels=False, yticklabels=False, ax=ax,
-    )  # fmt: skip
-    write_readably(ax)
-    ax.set_facecolor("#dddddd")
-    ax.set_anchor("W")
+    texts = cells.map(_number_text if numbers else lambda _: "").to_numpy(object)
+    mesh = heat_map(ax, cells, texts, Normalize(-1, 1), "PuOr_r", fontsize=6)
+    ax.set(aspect="equal", anchor="W")
     for end in np.cumsum([cells.index.str.startswith(f"{short} ").sum() for short in KINDS.values()])[:-1]:
         ax.axhline(end, color="black", linewidth=0.9)
         ax.axvline(end, color="black", linewidth=0.9)
-    places = np.arange(len(cells)) + 0.5
-    ax.set_yticks(places, list(cells.index))
-    ax.set_xticks(places, list(cells.columns), rotation=90)
-    ax.tick_params(length=0)
+    return mesh
 
 
 def _number_text(value: float) -> str:

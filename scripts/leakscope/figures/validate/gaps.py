@@ -7,41 +7,33 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from leakscope.figures.curves import add_legend, plain_handle, series_handle
-from leakscope.figures.lanes import legend_beside, name_lanes, offset, rows_of
-from leakscope.figures.multiples import (
-    BOTH,
-    GENERATOR,
-    NEGATIVE,
-    POSITIVE,
-    VALIDATOR,
-    main_forms,
-    model_panels,
-    multiples,
-)
+from leakscope.figures.lanes import draw_point, name_lanes, offset, rows_of, say_not_known
+from leakscope.figures.legends import add_legend, legend_beside, plain_handle, series_handle
+from leakscope.figures.panels import multiples, panels_of
 from leakscope.figures.style import (
     DOUBLE,
     GREY,
     NO_LEAKAGE_LINE,
-    SINGLE,
     Labels,
     label_of,
     mark_vertical,
     model_order,
     no_data,
+    page_width,
     series,
     styled,
     text_width,
     unique,
     wrapped,
 )
+from leakscope.figures.validate.sides import BOTH, NEGATIVE, POSITIVE, main_forms, model_panels
 
 ODDS = ["l_g", "l_v"]
+GENERATOR, VALIDATOR = "generator log-odds l_G (nats)", "validator log-odds l_V (nats)"
 SIDES = {True: ("positive", POSITIVE, "o"), False: ("negative", NEGATIVE, "s")}
 SUBSETS = {"all": (BOTH, "D"), "positive": (POSITIVE, "o"), "negative": (NEGATIVE, "s")}
 BEYOND = 0.001  # share of items on each side of an axis that are drawn at its edge
@@ -78,10 +70,8 @@ def log_odds_density(table: pd.DataFrame, *, labels: Labels) -> Figure:
         ax.set(xlim=limits["l_g"], ylim=limits["l_v"])
         for axis in (ax.xaxis, ax.yaxis):
             axis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 5, 10]))
-        ax.tick_params(labelbottom=drawn.is_lowest(index), labelleft=drawn.is_left(index))
-        # seaborn hides the labels of axes that hid their ticks.
-        ax.set_xlabel(GENERATOR if drawn.is_lowest(index) else "", visible=True)
-        ax.set_ylabel(VALIDATOR if drawn.is_left(index) else "", visible=True)
+            axis.label.set_visible(True)  # seaborn hides the labels of axes that hid their ticks
+        drawn.name_axes(index, GENERATOR, VALIDATOR)
     handles = [
         plain_handle(f"{name} items", color=color, marker=marker, linestyle="-")
         for name, color, marker in SIDES.values()
@@ -103,29 +93,23 @@ def correlations(table: pd.DataFrame, *, labels: Labels) -> Figure:
     tasks, models = unique(data["task"]), model_order(data, labels)
     names = [wrapped(label_of(model, labels), LANE_LABEL) for model in models]
     across = min(3, len(tasks))
-    down = -(-len(tasks) // across)
-    width = max(SINGLE, min(DOUBLE, text_width(names) + 0.2 + 2.6 * across))
-    height = down * (max(2, len(models)) * LANE + MARGINS)
-    fig = Figure(figsize=(width, height), layout="constrained")
-    axes = fig.subplots(down, across, squeeze=False, sharex=True, sharey=True).ravel()
+    height = -(-len(tasks) // across) * (max(2, len(models)) * LANE + MARGINS)
+    size = (page_width(text_width(names) + 0.2 + 2.6 * across), height)
+    drawn = panels_of(len(tasks), across, size, sharex=True, sharey=True)
     lowest = min(0.0, data["value"].min(), data["ci_low"].min())
     for index, task in enumerate(tasks):
-        ax = axes[index]
+        ax = drawn.axes[index]
         name_lanes(ax, names)
         _correlation_lanes(ax, rows_of(data, task=task), models)
         mark_vertical(ax, 0.0, None)
         ax.set_xlim(lowest - 0.04, 1.0)
-        ax.set_title(task, loc="left", pad=4)
-        below = index + across >= len(tasks)
-        ax.tick_params(labelbottom=below)
-        ax.set_xlabel("Pearson's r of l_G and l_V" if below else "")
-    for ax in axes[len(tasks) :]:
-        ax.remove()
+        ax.set_title(task)
+        drawn.name_axes(index, "Pearson's r of l_G and l_V")
     handles = [
         plain_handle("all items" if subset == "all" else subset, color=color, marker=marker)
         for subset, (color, marker) in SUBSETS.items()
     ]
-    return add_legend(fig, handles)
+    return add_legend(drawn.fig, handles)
 
 
 @styled
@@ -152,8 +136,7 @@ def truth(table: pd.DataFrame, *, labels: Labels) -> Figure:
         _gaps(ax, rows_of(data, task=task), models, room)
         ax.set(xlim=(low - room, high + room), ylim=(low - room, high + room), aspect="equal")
         ax.grid()
-        ax.set_xlabel("true gap, of the grammar" if drawn.is_lowest(index) else "")
-        ax.set_ylabel("measured gap" if drawn.is_left(index) else "")
+        drawn.name_axes(index, "true gap, of the grammar", "measured gap")
     handles = [
         series_handle(n, wrapped(label_of(name, labels), 2.6), linestyle="none") for n, name in enumerate(models)
     ]
@@ -187,6 +170,8 @@ def _cloud(
         alpha=float(np.clip(150 / n_items, 0.12, 0.7)), rasterized=True, clip_on=False, **look,
     )  # fmt: skip
     if len(rows) >= FEWEST and np.linalg.matrix_rank(np.cov(x, y)) == 2:
+        import seaborn as sns  # takes as long to import as pandas and matplotlib, and draws no other figure
+
         sns.kdeplot(
             x=x, y=y, levels=[0.1, 0.5], gridsize=60, clip=(limits["l_g"], limits["l_v"]), color=color, linewidths=0.9,
             zorder=4, ax=ax,
@@ -220,11 +205,12 @@ def _correlation_lanes(ax: Axes, rows: pd.DataFrame, models: Sequence[str]) -> N
         mine = rows[(rows["model"] == model) & rows["value"].notna()]
         for number, (subset, (color, marker)) in enumerate(SUBSETS.items()):
             for _, row in mine[mine["subset"] == subset].iterrows():
-                place = y + offset(number, len(SUBSETS))
-                ax.hlines(place, row["ci_low"], row["ci_high"], color=color, linewidth=0.9)
-                ax.plot(row["value"], place, color=color, marker=marker, gid=f"{model}:{subset}", clip_on=False)
+                draw_point(
+                    ax, y + offset(number, len(SUBSETS)), row["value"], row["ci_low"], row["ci_high"], color=color,
+                    marker=marker, gid=f"{model}:{subset}", clip_on=False,
+                )  # fmt: skip
         if mine.empty:
-            ax.annotate("n/a", (0.98, y), xycoords=("axes fraction", "data"), ha="right", va="center", color=GREY)
+            say_not_known(ax, y)
 
 
 def _gaps(ax: Axes, rows: pd.DataFrame, models: Sequence[str], room: float) -> None:

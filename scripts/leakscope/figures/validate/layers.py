@@ -6,16 +6,19 @@ import unicodedata
 
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.collections import QuadMesh
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from leakscope.figures.curves import add_legend, plain_handle
 from leakscope.figures.fonts import drawable
 from leakscope.figures.lanes import rows_of
-from leakscope.figures.multiples import BOTH, NEGATIVE, POSITIVE, color_bar, model_panels, multiples, write_readably
+from leakscope.figures.legends import add_legend, plain_handle
+from leakscope.figures.maps import color_bar, heat_map
+from leakscope.figures.panels import multiples
 from leakscope.figures.style import DOUBLE, GREY, NO_LEAKAGE_LINE, Labels, no_data, styled
+from leakscope.figures.validate.sides import BOTH, NEGATIVE, POSITIVE, model_panels
 
 SIDES = {"positive": POSITIVE, "negative": NEGATIVE}
 SUBSETS = {"all": BOTH, **SIDES}
@@ -85,10 +88,10 @@ def lens_heatmap(table: pd.DataFrame, *, title: str) -> Figure:
     fig = Figure(figsize=(DOUBLE, sum(heights) + 0.55 * len(maps) + 0.7), layout="constrained")
     axes = fig.subplots(len(maps), 1, squeeze=False, height_ratios=heights)[:, 0]
     for ax, (name, rows) in zip(axes, maps, strict=True):
-        _lens(ax, rows)
-        ax.set_title(name, loc="left", pad=4)
+        mesh = _lens(ax, rows)
+        ax.set_title(name)
     axes[-1].set_xlabel("last tokens of the prompt")
-    color_bar(fig, axes[0].collections[0], axes, "probability of the token written", [0, 0.25, 0.5, 0.75, 1])
+    color_bar(fig, mesh, axes, "probability of the token written", [0, 0.25, 0.5, 0.75, 1])
     return fig
 
 
@@ -133,27 +136,23 @@ def _mark_layers(upper: Axes, lower: Axes, row: pd.Series) -> None:
             )  # fmt: skip
 
 
-def _lens(ax: Axes, rows: pd.DataFrame) -> None:
+def _lens(ax: Axes, rows: pd.DataFrame) -> QuadMesh:
     """Draw one prompt's map, the last layer on top; of many layers only some are shown or have their tokens written."""
     layers = sorted(set(rows["layer"]), reverse=True)
     layers = layers[:: -(-len(layers) // (2 * MOST_LINES))]
-    cells = rows.pivot(index="layer", columns="position", values=["probability", "top"]).reindex(layers)
+    probabilities, tops = (
+        rows.pivot(index="layer", columns="position", values=name).reindex(layers) for name in ("probability", "top")
+    )
     step = -(-len(layers) // MOST_LINES)
-    most = int((DOUBLE - 0.6) / cells["top"].shape[1] / CELL_CHARACTER)
-    texts = cells["top"].map(lambda token: "" if pd.isna(token) else visible(token, most)).to_numpy(object)
+    most = int((DOUBLE - 0.6) / tops.shape[1] / CELL_CHARACTER)
+    texts = tops.map(lambda token: "" if pd.isna(token) else visible(token, most)).to_numpy(object)
     texts[[place for place in range(len(layers)) if place % step]] = ""
-    sns.heatmap(
-        cells["probability"].astype(float), vmin=0, vmax=1, cmap="cividis", annot=texts, fmt="", cbar=False, ax=ax,
-        annot_kws={"fontsize": 6}, linewidths=0.4 if step == 1 else 0,
-        xticklabels=False, yticklabels=False,
-    )  # fmt: skip
-    write_readably(ax)
-    ax.set_facecolor("#dddddd")
-    stands = rows.drop_duplicates("position").set_index("position")["token"].reindex(cells["top"].columns)
-    ax.set_xticks(np.arange(len(stands)) + 0.5, [visible(token, most) for token in stands])
+    mesh = heat_map(ax, probabilities, texts, Normalize(0, 1), "cividis", fontsize=6, linewidth=0.4 if step == 1 else 0)
+    stands = rows.drop_duplicates("position").set_index("position")["token"].reindex(tops.columns)
+    ax.set_xticks(np.arange(len(stands)) + 0.5, [visible(token, most) for token in stands], rotation=0)
     ax.set_yticks(np.arange(0, len(layers), step) + 0.5, [f"{layer}" for layer in layers[::step]])
-    ax.tick_params(length=0)
-    ax.set(xlabel="", ylabel="layer")
+    ax.set_ylabel("layer")
+    return mesh
 
 
 def _is_drawn(character: str) -> bool:

@@ -1,0 +1,45 @@
+"""Legends: their entries, and where they stand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from leakscope.figures.style import CHARACTER, GREY, series, text_width
+
+LINE = 0.16  # inches
+
+
+def series_handle(position: int, label: str, **look: Any) -> Line2D:
+    """Return the legend's entry of the series at ``position``."""
+    return Line2D([], [], **{**series(position).curve, "label": label, **look})
+
+
+def plain_handle(label: str, **look: Any) -> Line2D:
+    """Return a grey entry of the legend, which explains a marker or line whatever its colour."""
+    return Line2D([], [], **{"color": GREY, "linewidth": 1.0, "label": label, **look})
+
+
+def add_legend(fig: Figure, handles: Sequence[Artist]) -> Figure:
+    """Put a legend, if it has entries, above the panels and make the figure as much taller as it needs."""
+    if handles:
+        width, height = fig.get_size_inches()
+        columns = _columns([str(handle.get_label()) for handle in handles], width - CHARACTER)
+        fig.legend(handles=handles, loc="outside upper center", ncols=columns)
+        fig.set_size_inches(width, height + LINE * -(-len(handles) // columns))
+    return fig
+
+
+def legend_beside(ax: Axes, handles: Sequence[Artist]) -> None:
+    """Put the legend of a row of panels to the right of its last one."""
+    ax.legend(handles=handles, loc="center left", bbox_to_anchor=(1.0, 0.5), labelspacing=0.3)
+
+
+def _columns(labels: Sequence[str], width: float) -> int:
+    """Return in how many columns a legend of these labels fits the width in inches."""
+    return max(1, min(len(labels), int(width / (text_width(labels) + 0.5))))

@@ -1,0 +1,150 @@
+"""Panels in rows: where they stand, what is said above them and at the edges of the figure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from leakscope.figures.style import DOUBLE, SINGLE, category_order, page_width, unique, wrapped
+
+CURVES_HEIGHT, CURVES_MARGINS = 1.1, 0.6  # inches, of a row of panels of curves; titles above and axis below
+TITLE_LINE, ROOM = 0.13, 0.42  # inches: a line of a title; between rows of panels, for ticks
+
+
+class Panels(NamedTuple):
+    """A figure of panels, row by row: ``axes`` has shape (panels,) or (panels, axes of a panel from top to bottom)."""
+
+    fig: Figure
+    axes: np.ndarray
+    columns: int
+    sharex: bool = False
+    sharey: bool = False
+
+    def is_left(self, index: int) -> bool:
+        return index % self.columns == 0
+
+    def is_lowest(self, index: int) -> bool:
+        return index + self.columns >= len(self.axes)
+
+    def name_axes(self, index: int, xlabel: str, ylabel: str = "") -> None:
+        """Label a panel's one pair of axes at the edges of the figure; where shared, numbers are only there, too."""
+        ax: Axes = self.axes.ravel()[index]
+        lowest, left = self.is_lowest(index), self.is_left(index)
+        if self.sharex:
+            ax.tick_params(labelbottom=lowest)
+        if self.sharey:
+            ax.tick_params(labelleft=left)
+        ax.set_xlabel(xlabel if lowest else "")
+        ax.set_ylabel(ylabel if left else "")
+
+
+class Grid(NamedTuple):
+    """Which prompt set, category (or none) and scorer the panels show: row by row, ``columns`` in each."""
+
+    panels: list[tuple[str, str, str]]
+    columns: int
+
+    @property
+    def rows(self) -> int:
+        return -(-len(self.panels) // self.columns)
+
+    def title(self, index: int, width: float) -> str:
+        """Return the panel's title: a column's scorer on its first panel, then prompt set and category."""
+        *row, scorer = self.panels[index]
+        wraps = len({panel[2] for panel in self.panels}) == 1  # every panel is a row's first
+        here = wrapped(" · ".join(filter(None, row)), width) if wraps or index % self.columns == 0 else ""
+        return f"{scorer}\n{here}" if index < (1 if wraps else self.columns) else here
+
+
+def grid_of(rows: Iterable[tuple[str, str]], scorers: Sequence[str]) -> Grid:
+    """Return a row of panels for each prompt set and category, a column for each scorer."""
+    return Grid([(*row, scorer) for row in rows for scorer in scorers], len(scorers))
+
+
+def panel_grid(table: pd.DataFrame, column: str = "scorer") -> Grid:
+    """Return the panels by prompt set and category (rows) and scorer (columns); with one scorer, two or three a row."""
+    rows = [
+        (prompt_set, category)
+        for prompt_set in unique(table["prompt_set"])
+        for category in category_order(table[table["prompt_set"] == prompt_set])
+    ]
+    grid = grid_of(rows, unique(table[column]))
+    return grid if grid.columns > 1 else Grid(grid.panels, min(len(rows), 2 if len(rows) == 4 else 3))
+
+
+def panels_of(n: int, columns: int, size: tuple[float, float], **grid: Any) -> Panels:
+    """Return a figure with ``n`` panels.
+
+    Args:
+        n: number of panels.
+        columns: panels beside each other.
+        size: width and height of the figure, inches.
+        grid: what ``Figure.subplots`` is told, such as ``sharex``.
+    """
+    fig = Figure(figsize=size, layout="constrained")
+    axes = fig.subplots(-(-n // columns), columns, squeeze=False, **grid).ravel()
+    for unused in axes[n:]:
+        unused.remove()
+    return Panels(fig, axes[:n], columns, bool(grid.get("sharex")), bool(grid.get("sharey")))
+
+
+def curve_panels(grid: Grid, xlabel: str, ylabel: str, *, sharex: bool) -> Panels:
+    """Return a figure with the grid's panels, of curves: with titles, labels and lines at the ticks of the y-axis."""
+    width = page_width(0.6 + 2.4 * grid.columns)
+    size = (width, CURVES_HEIGHT * grid.rows + CURVES_MARGINS)
+    drawn = panels_of(len(grid.panels), grid.columns, size, sharex=sharex, sharey=True)
+    for index, ax in enumerate(drawn.axes):
+        ax.grid(axis="y")
+        ax.set_title(grid.title(index, (width - 0.5) / grid.columns))
+        drawn.name_axes(index, xlabel, ylabel)
+    return drawn
+
+
+def multiples(
+    titles: Sequence[str],
+    heights: Sequence[float],
+    columns: int | None = None,
+    *,
+    width: float | None = None,
+    title_width: float | None = None,
+    shared: bool = False,
+) -> Panels:
+    """Return a figure with a panel for each title, and the titles drawn.
+
+    Args:
+        titles: of the panels.
+        heights: of the axes of a panel from top to bottom, in inches; they share their x-axis.
+        columns: panels beside each other; by their number if None.
+        width: of the figure, in inches; by the number of columns if None.
+        title_width: inches after which a title is broken; those of a panel if None.
+        shared: whether all panels have the same limits.
+    """
+    across = columns or _columns(len(titles))
+    down = -(-len(titles) // across)
+    width = width or {1: SINGLE, 2: 5.4}.get(across, DOUBLE)
+    texts = [wrapped(title, title_width or (width - 0.5) / across - 0.25) for title in titles]
+    lines = 1 + max(text.count("\n") for text in texts)
+    row = sum(heights) + lines * TITLE_LINE + ROOM
+    fig = Figure(figsize=(width, down * row + 0.2), layout="constrained")
+    grid = fig.subplots(
+        down * len(heights), across, squeeze=False, sharex=shared, sharey=shared, height_ratios=[*heights] * down
+    )
+    axes = grid.reshape(down, len(heights), across).transpose(0, 2, 1).reshape(-1, len(heights))
+    for unused in axes[len(titles) :].ravel():
+        unused.remove()
+    for panel, text in zip(axes, texts, strict=False):
+        panel[0].set_title(text)
+        for upper in panel[:-1]:
+            upper.sharex(panel[-1])
+            upper.tick_params(labelbottom=False)
+    return Panels(fig, axes[: len(titles)], across, shared, shared)
+
+
+def _columns(n_panels: int) -> int:
+    """Return how many panels stand beside each other: no row but the last has room for another."""
+    return n_panels if n_panels <= 3 else 2 if n_panels == 4 else 3 if n_panels <= 9 else 4
