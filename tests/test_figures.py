@@ -13,11 +13,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.axes import Axes
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from leakscope.figures.leak import forests, heatmaps, sizes, truths
-from leakscope.figures.panels import panel_grid
+from leakscope.figures.maps import heat_map, number_texts
+from leakscope.figures.panels import panel_grid, panels_of
 from leakscope.figures.style import no_data, save_figure, wrapped
 
 MODELS = ["organism-s-l0", "organism-s-l40"]
@@ -415,6 +417,29 @@ def test_panels_of_one_scorer_are_wrapped() -> None:
     assert (grid.columns, grid.rows) == (3, 2)
     assert grid.title(0, 3.0) == "sbert\ncolors · all"
     assert grid.title(4, 3.0) == "words · animals"
+
+
+def test_numbers_of_a_heat_map_have_the_ink_that_contrasts_more_with_their_cell() -> None:
+    ax = Figure().subplots()
+    cells = pd.DataFrame([[0.0, 50.0, 85.0, 100.0, np.nan]])
+    mesh = heat_map(ax, cells, number_texts(cells), Normalize(0, 100), "PuOr_r")
+    assert [(text.get_text(), text.get_color()) for text in ax.texts] == [
+        ("0", "white"), ("50", "black"), ("85", "black"), ("100", "white"),
+    ]  # fmt: skip
+    assert mesh.get_array().mask.tolist() == [[False, False, False, False, True]]
+    assert [patch.get_hatch() for patch in ax.patches] == ["////"]
+    whole = Figure().subplots()
+    heat_map(whole, cells.iloc[:, :4], number_texts(cells.iloc[:, :4]), Normalize(0, 100), "PuOr_r")
+    assert [patch.get_hatch() for patch in whole.patches] == []
+
+
+def test_panels_are_named_at_the_edges_of_the_figure() -> None:
+    drawn = panels_of(3, 2, (5, 4), sharex=True, sharey=True)
+    for index in range(3):
+        drawn.name_axes(index, "x", "y")
+    assert [(ax.get_xlabel(), ax.get_ylabel()) for ax in drawn.axes] == [("", "y"), ("x", ""), ("x", "y")]
+    assert [ax.xaxis.get_tick_params()["labelbottom"] for ax in drawn.axes] == [False, True, True]
+    assert len(drawn.fig.axes) == 3
 
 
 def test_long_titles_are_wrapped() -> None:

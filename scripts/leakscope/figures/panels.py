@@ -17,7 +17,15 @@ TITLE_LINE, ROOM = 0.13, 0.42  # inches: a line of a title; between rows of pane
 
 
 class Panels(NamedTuple):
-    """A figure of panels, row by row: ``axes`` has shape (panels,) or (panels, axes of a panel from top to bottom)."""
+    """A figure of panels, row by row.
+
+    Args:
+        fig: the figure.
+        axes: of shape (panels,) or (panels, axes of a panel from top to bottom).
+        columns: panels beside each other.
+        sharex: whether those of a column at least have one x-axis.
+        sharey: whether those of a row at least have one y-axis.
+    """
 
     fig: Figure
     axes: np.ndarray
