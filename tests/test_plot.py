@@ -56,6 +56,7 @@ def stand_in(step: str, figures: Mapping[str, Sequence[str]], folder: Path) -> S
     context = {"labels": {"a": "model a"}, "sizes": {"a": 10**6, "b": 10**9}, "matrix": ["color"]}
     known = CONTEXT._replace(**context)._asdict()
     return SimpleNamespace(
+        threads=1,
         input=SimpleNamespace(tables=files),
         output=SimpleNamespace(**{end: [str(folder / f"{name}.{end}") for name in figures] for end in ("pdf", "png")}),
         params=SimpleNamespace(step=step, figures=figures, tables=names, context=known),
@@ -92,3 +93,17 @@ def test_a_figure_that_cannot_be_drawn_keeps_no_other_from_it(tmp_path: Path) ->
         plot.main(asked)
     assert (tmp_path / "leak_rates.png").exists()
     assert not (tmp_path / "leak_rate.png").exists()
+
+
+def test_figures_that_are_drawn_side_by_side_are_the_same(tmp_path: Path) -> None:
+    figures = {name: tables for name, tables in figures_of("leak").items() if name in ("leak_rates", "repetition")}
+    written = []
+    for n_processes in (1, 2):
+        folder = tmp_path / str(n_processes)
+        folder.mkdir()
+        snakemake = stand_in("leak", figures, folder)
+        snakemake.threads = n_processes
+        plot.main(snakemake)
+        written.append({path.name: path.read_bytes() for path in folder.glob("*.p[dn][fg]")})
+    assert written[0].keys() == {f"{name}.{suffix}" for name in figures for suffix in ("pdf", "png")}
+    assert written[0] == written[1]

@@ -13,6 +13,7 @@ rule plot_features:
         "<logs>/plot_features.log",
     conda:
         "../../envs/plotting.yaml"
+    threads: 4
     params:
         **features.plotting(),
     script:

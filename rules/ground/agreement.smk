@@ -107,6 +107,7 @@ rule plot_ground:
         "<logs>/plot_ground.log",
     conda:
         "../../envs/plotting.yaml"
+    threads: 4
     params:
         **ground.plotting(),
     script:

@@ -13,6 +13,7 @@ rule plot_leak:
         "<logs>/plot_leak.log",
     conda:
         "../../envs/plotting.yaml"
+    threads: 4
     params:
         **leak.plotting(),
     script:

@@ -108,6 +108,7 @@ rule plot_validate:
         "<logs>/plot_validate.log",
     conda:
         "../../envs/plotting.yaml"
+    threads: 4
     params:
         **validate.plotting(),
     script:
