@@ -185,6 +185,34 @@ def test_the_schema_names_what_the_library_knows() -> None:
         assert definitions["edited"]["properties"][key]["pattern"] == f"^({'|'.join(known)})$"
 
 
+def test_a_dictionary_may_read_a_randomised_model_that_the_study_does_not_name(config: Config) -> None:
+    config["models"]["random"] = {"source": "randomised", "base": "spare", "seed": 3}
+    config["models"]["spare"] = {**config["models"]["small"], "seed": 5, "chat": False}
+    config["features"]["dictionaries"]["control"] = {"source": "trained", "model": "random", "layer": 1}
+    resolved = resolve(config, {})
+    assert resolved["study"]["models"] == ["small", "kept", "large"]
+    assert sorted(resolved["models"]) == ["kept", "large", "random", "small", "spare"]
+    random = resolved["models"]["random"]
+    assert (random["seed"], random["chat"], random["weights"]) == (3, False, "random")
+    assert is_generated(random)
+
+
+def test_a_randomised_model_has_the_architecture_of_a_whole_one(config: Config) -> None:
+    config["models"] |= {
+        "quiet": edited(features=[1]),
+        "random": {"source": "randomised", "base": "quiet"},
+    }
+    assert message(config) == "config: models.random.base: got 'quiet'; allowed: kept, large, small."
+
+
+def test_a_dictionary_with_randomised_weights_is_told_to_name_a_model(config: Config) -> None:
+    config["features"]["dictionaries"]["main"]["randomised"] = True
+    assert message(config) == (
+        "config: features.dictionaries.main.randomised: got true; write a model instead, `models: {small-randomised: "
+        "{source: randomised, base: small, seed: 0}}`, and `model: small-randomised` here."
+    )
+
+
 # Steering
 
 
@@ -344,9 +372,8 @@ def test_a_mistake_is_one_line_without_secrets(
     ],
 )
 def test_a_mistake_in_an_edited_model_is_one_line(config: Config, keys: Config, expected: str) -> None:
-    config["features"]["dictionaries"]["control"] = {
-        "source": "trained", "model": "small", "layer": 1, "randomised": True,
-    }  # fmt: skip
+    config["models"]["random"] = {"source": "randomised", "base": "small"}
+    config["features"]["dictionaries"]["control"] = {"source": "trained", "model": "random", "layer": 1}
     config["models"]["quiet"] = edited(**keys)
     config["study"]["models"].append("quiet")
     assert expected in message(config)
@@ -375,11 +402,12 @@ def planning(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
         "models": {
             "tiny": {**workspace.organism(1.0), "grammar": {"parts": ["micro", "occupations"], "strength": 1.0}},
             "less": {"source": "edited", "base": "tiny", "dictionary": "main.s0", "contrast": "gender", "cost": 3},
+            "random": {"source": "randomised", "base": "tiny"},
         },
         "features": {
             "dictionaries": {
                 "main": {**main, "seeds": [0, 1]},
-                "control": {**main, "randomised": True},
+                "control": {**main, "model": "random"},
             },
             "contrasts": {
                 "gender": {"source": "templates", "path": "data/features/gender/contrast.yaml"},
@@ -420,17 +448,15 @@ def test_a_study_of_everything_is_planned(planning: Workspace) -> None:
         "effect_summary": 1,
         "planted_association": 1,
         "make_edit": 1,
+        "randomise_model": 1,
         "steer": 1,
         "score_bias": 2,
         "bias_scores": 1,
         "compare_edited": 1,
     }
     assert {rule: planned[rule] for rule in of_features} == of_features
-    assert {rule.removeprefix("plot_features_") for rule in planned if rule.startswith("plot_features")} == {
-        "quality", "firing_density", "polysemanticity", "seed_agreement", "effects", "effects_by_item", "truth",
-        "edited",
-    }  # fmt: skip
-    assert planned["generate"] == planned["score_candidates"] == 2
+    assert planned["plot_features"] == 1
+    assert planned["generate"] == 2  # of the control's model no texts are asked for
     assert planned["leak_rates"] == planned["train_organism"] == 1
 
 

@@ -14,9 +14,10 @@ from helpers import LOADING, SETTINGS
 from hostile_server import HEAD, Mischief, drip, hostile_server, say
 from leakscope.errors import InputError
 from leakscope.jobs import redaction
-from leakscope.models import fetch
+from leakscope.models import fetch, randomised
 from leakscope.models.fetch import fetch_snapshot
 from leakscope.models.opening import LanguageModel, open_model, pick_device, resolve_decoding
+from leakscope.models.randomised import with_randomised_weights
 from leakscope.models.sampling import Decoding
 from leakscope.storage.manifests import describe_folder, hash_files, read_manifest, write_manifest
 
@@ -47,6 +48,20 @@ def test_a_manifest_tells_weights_by_their_content(micro_model_folder: Path, tmp
     assert (
         describe_folder(copy, "local")["weights_sha256"] != describe_folder(micro_model_folder, "x")["weights_sha256"]
     )
+
+
+def test_a_randomised_model_is_its_base_with_weights_of_a_seed(micro_model_folder: Path) -> None:
+    base = describe_folder(micro_model_folder, "local")
+    manifest = randomised.describe(base, 3)
+    opened, whole = open_model(manifest, LOADING), open_model(base, LOADING)
+    assert opened.tokenizer("a box").input_ids == whole.tokenizer("a box").input_ids
+    expected = with_randomised_weights(whole.model, 3)
+    assert all(torch.equal(a, b) for a, b in zip(opened.model.parameters(), expected.parameters(), strict=True))
+    assert not torch.equal(opened.model.lm_head.weight, whole.model.lm_head.weight)
+    # Texts are stored under what the manifest says: none of the base's, or of another seed's, are found.
+    hashes = [one["weights_sha256"] for one in (base, manifest, randomised.describe(base, 4))]
+    assert len(set(hashes)) == 3
+    assert manifest == randomised.describe(base, 3)
 
 
 def test_a_manifest_notices_another_tokenizer_or_chat_template(micro_model_folder: Path, tmp_path: Path) -> None:

@@ -5,7 +5,6 @@ from typing import Any
 import pytest
 import torch
 
-from helpers import in_memory
 from leakscope.errors import InputError
 from leakscope.models.editing.residuals import check_layer, decoder_blocks, on_residual, read_residuals
 from leakscope.models.randomised import with_randomised_weights
@@ -122,11 +121,5 @@ def test_randomised_weights_are_drawn_anew_by_the_models_own_law(name: str) -> N
     assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
 
 
-def test_a_language_model_is_randomised_once_its_weights_are_asked_for(micro_model: Any) -> None:
-    opened = in_memory(random_model("qwen2").to(torch.bfloat16), micro_model.tokenizer)
-    drawn = with_randomised_weights(opened, 3)
-    assert drawn.identity == {**opened.identity, "randomised": 3}
-    assert drawn.tokenizer is opened.tokenizer
-    expected = with_randomised_weights(opened.model, 3)
-    assert drawn.model.dtype == torch.bfloat16
-    assert all(torch.equal(a, b) for a, b in zip(drawn.model.parameters(), expected.parameters(), strict=True))
+def test_randomised_weights_have_the_models_own_number_format() -> None:
+    assert with_randomised_weights(random_model("qwen2").to(torch.bfloat16), 3).dtype == torch.bfloat16

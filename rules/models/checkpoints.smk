@@ -38,6 +38,24 @@ rule describe_model:
         "../../scripts/models/describe_model.py"
 
 
+rule randomise_model:
+    """Describe {wildcards.randomised_model}, a model that has learnt nothing"""
+    input:
+        base=lambda w: study.manifest(study.entries[w.randomised_model]["base"]),
+        code=code("models/randomise_model"),
+    output:
+        manifest="<models>/{randomised_model}/model.json",
+    log:
+        "<models>/logs/randomise_model/{randomised_model}.log",
+    priority: 10
+    conda:
+        "../../envs/models.yaml"
+    params:
+        seed=lambda w: study.entries[w.randomised_model]["seed"],
+    script:
+        "../../scripts/models/randomise_model.py"
+
+
 rule fetch_encoder:
     input:
         code=code("models/fetch_encoder"),

@@ -15,7 +15,7 @@ from leakscope.files.reading import read_object
 OWN = "own"
 # As features.greedy says, which needs torch: its name, and the edits that it chooses for.
 GREEDY, TAKING_AWAY = "greedy", ("ablate", "mean_clamp")
-READ = ("organism", "hub", "local", "tuned")
+READ = ("organism", "hub", "local", "tuned", "randomised")
 EXAMPLE = "studies/gpt2_gender.yaml has one"
 # What configurations of models call their number of blocks.
 DEPTHS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers")
@@ -49,7 +49,7 @@ def check_features(config: Mapping[str, Any]) -> None:
         _check_contrast(("features", "contrasts", name), entry, config)
     _check_greedy(features["effects"])
     for name, entry in features["steering"].items():
-        _check_features_of(("features", "steering", name), entry, features["dictionaries"])
+        _check_features_of(("features", "steering", name), entry, config)
     for entry in features["benchmarks"].values():
         bias_files(entry["format"], entry["path"])
     if features["contrasts"] and any(not is_organism(e["model"], config) for e in features["dictionaries"].values()):
@@ -64,6 +64,12 @@ def is_organism(model: str, config: Mapping[str, Any]) -> bool:
     return is_organism(entry["base"], config) if "base" in entry else bool(entry["source"] == "organism")
 
 
+def randomised_models(config: Mapping[str, Any]) -> list[str]:
+    """Return the models with randomised weights that dictionaries read. The study need not name these controls."""
+    named = [entry["model"] for entry in config["features"]["dictionaries"].values()]
+    return [name for name in named if config["models"].get(name, {}).get("source") == "randomised"]
+
+
 def is_tried(dictionary: str, contrast: Mapping[str, Any]) -> bool:
     """Say whether a dictionary is tried against a contrast."""
     return contrast["dictionaries"] is None or dictionary in contrast["dictionaries"]
@@ -76,7 +82,8 @@ def _edited(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def _check_dictionary(where: tuple[str, ...], entry: Mapping[str, Any], config: Mapping[str, Any]) -> None:
     model, corpora = entry["model"], config["features"]["corpora"]
-    readable = [name for name in config["study"]["models"] if config["models"][name]["source"] in READ]
+    known = {*config["study"]["models"], *randomised_models(config)}
+    readable = [name for name in known if config["models"][name]["source"] in READ]
     if model in _edited(config):
         raise InputError(
             f"{dotted((*where, 'model'))}: got {model!r}, an edited model; allowed: {', '.join(sorted(readable))}."
@@ -170,13 +177,13 @@ def _check_greedy(effects: Mapping[str, Any]) -> None:
         )
 
 
-def _check_features_of(where: tuple[str, ...], entry: Mapping[str, Any], dictionaries: Mapping[str, Any]) -> None:
+def _check_features_of(where: tuple[str, ...], entry: Mapping[str, Any], config: Mapping[str, Any]) -> None:
     """Check the dictionary of an edit, and those of its features that are known without opening it."""
-    name = entry["dictionary"]
+    name, dictionaries = entry["dictionary"], config["features"]["dictionaries"]
     if name not in dictionaries:
         raise one_of(dotted((*where, "dictionary")), name, dictionaries)
     dictionary = dictionaries[name]
-    if dictionary.get("randomised"):
+    if dictionary["model"] in randomised_models(config):
         raise InputError(
             f"{dotted((*where, 'dictionary'))}: got {name!r}, a control of randomised weights; allowed: a dictionary "
             "of the model as it is."
@@ -189,7 +196,7 @@ def _check_features_of(where: tuple[str, ...], entry: Mapping[str, Any], diction
 
 def _check_edited(where: tuple[str, ...], entry: Mapping[str, Any], config: Mapping[str, Any]) -> None:
     features = config["features"]
-    _check_features_of(where, entry, features["dictionaries"])
+    _check_features_of(where, entry, config)
     model = features["dictionaries"][entry["dictionary"]]["model"]
     if entry["base"] != model:
         raise InputError(

@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from leakscope.configuration.checks import check_names, check_study
-from leakscope.configuration.features import complete_features, read_steering
+from leakscope.configuration.checks_features import randomised_models, uses_features
+from leakscope.configuration.features import complete_features, read_steering, refuse_randomised_dictionaries
 from leakscope.configuration.limits import check_limits
 from leakscope.configuration.schema import CATALOGUES, check, dotted, fill_defaults, load_schema, show
 from leakscope.configuration.tuned import add_tuned_models, inherit
 from leakscope.errors import InputError, one_of
 
-GENERATED = ("organism", "hub", "local", "tuned", "edited")
+GENERATED = ("organism", "hub", "local", "tuned", "edited", "randomised")
 # What decides which weights (or which texts) an entry stands for.
 IDENTITY = {
     "organism": ("size", "grammar", "seed"),
@@ -28,6 +29,7 @@ IDENTITY = {
     "local": ("path",),
     "tuned": ("base", "task", "split", "method", "seed"),
     "edited": ("base", "dictionary", "contrast", "cost", "features", "edit", "coefficient", "positions"),
+    "randomised": ("base", "seed"),
     "generations": ("path",),
     "scores": ("path",),
 }
@@ -48,7 +50,7 @@ def resolve(config: Mapping[str, Any], overwrite: Mapping[str, Any]) -> dict[str
     defaults are filled in; tuned models are added, and dictionaries of features for each seed; names and files are
     checked. Each model gets ``weights`` (the entry whose weights it shares, often its own name), ``label`` and the
     whole of its ``generation``: the general keys, overridden by ``organisms.generation`` for an organism, overridden by
-    its own. A tuned or edited model is loaded and prompted as its base is, and its own ``generation`` overrides that of
+    its own. A tuned, edited or randomised model is loaded and prompted as its base is, and its own ``generation`` overrides that of
     the base.
 
     Args:
@@ -67,6 +69,7 @@ def resolve(config: Mapping[str, Any], overwrite: Mapping[str, Any]) -> dict[str
     _replace_whole(replaced, overwrite)
     extended = _extend_models(replaced)
     schema = load_schema()
+    refuse_randomised_dictionaries(extended)
     read_steering(extended, schema)
     check(extended, schema)
     complete: dict[str, Any] = fill_defaults(extended, schema, schema)
@@ -230,12 +233,23 @@ def _merged_generation(model_entry: Mapping[str, Any], config: Mapping[str, Any]
 
 
 def _select(config: dict[str, Any]) -> None:
-    """Keep of each catalogue what the study names, and of the models those whose weights others share."""
+    """Keep of each catalogue what the study names, and of the models also those that these are made from."""
+    config["models"] = {name: config["models"][name] for name in _needed_models(config)}
     for catalogue in CATALOGUES:
-        names = list(config["study"][catalogue])
-        if catalogue == "models":
-            names += [config["models"][name]["weights"] for name in names]
-        config[catalogue] = {name: config[catalogue][name] for name in names}
+        if catalogue != "models":
+            config[catalogue] = {name: config[catalogue][name] for name in config["study"][catalogue]}
+
+
+def _needed_models(config: Mapping[str, Any]) -> set[str]:
+    """Return the study's models, the randomised ones of its dictionaries, and whose weights or base any of them has."""
+    models, needed = config["models"], set()
+    waiting = [*config["study"]["models"], *(randomised_models(config) if uses_features(config) else [])]
+    while waiting:
+        name = waiting.pop()
+        if name not in needed:
+            needed.add(name)
+            waiting += [models[name][key] for key in ("weights", "base") if key in models[name]]
+    return needed
 
 
 def _expand_paths(config: dict[str, Any]) -> None:

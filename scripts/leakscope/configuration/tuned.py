@@ -9,7 +9,8 @@ from leakscope.configuration.schema import dotted
 from leakscope.errors import InputError, one_of
 
 # What a model of a source may be made from.
-BASES = {"tuned": ("organism", "hub", "local"), "edited": ("organism", "hub", "local", "tuned")}
+WHOLE = ("organism", "hub", "local")
+BASES = {"tuned": WHOLE, "edited": (*WHOLE, "tuned"), "randomised": WHOLE}
 INHERITED = (
     "chat",
     "chat_template_kwargs",
@@ -46,7 +47,7 @@ def add_tuned_models(config: dict[str, Any]) -> None:
 
 
 def inherit(model_entry: dict[str, Any], models: Mapping[str, Any]) -> None:
-    """Give a tuned or edited model what loading and prompting need of its base; others are left as they are."""
+    """Give a model that is made from another what loading and prompting need of its base; others are left as they are."""
     if model_entry["source"] in BASES:
         base = models[model_entry["base"]]
         inherit(base, models)

@@ -18,6 +18,7 @@ from leakscope.errors import InputError
 from leakscope.jobs.batching import is_out_of_memory
 from leakscope.models.checking import check_weights, quiet
 from leakscope.models.kinds import CAUSAL, kind_of, loader_of
+from leakscope.models.randomised import with_randomised_weights
 from leakscope.models.sampling import Decoding
 from leakscope.storage.manifests import hash_adapted, hash_model
 
@@ -67,7 +68,8 @@ def open_model(
     Args:
         manifest: ``path`` of a folder, or ``id`` and ``commit`` of a snapshot in the local hub cache; or ``base``, the
             manifest of another model, and what changes that: ``adapter``, a folder (see
-            ``manifests.describe_adapter``), or ``edit`` (see ``manifests.describe_edited``); hashes.
+            ``manifests.describe_adapter``), ``edit`` (see ``manifests.describe_edited``), or ``seed`` of randomised weights
+            (see ``manifests.describe_randomised``); hashes.
         options: ``dtype, quantization, device, trust_remote_code`` from the model's entry.
         kinds: which the caller can use (see ``kinds.kind_of``); only causal models write texts.
 
@@ -175,6 +177,8 @@ def _changed(model: PreTrainedModel, manifest: Mapping[str, Any]) -> PreTrainedM
     model = _changed(model, manifest["base"])
     if "adapter" in manifest:
         return _with_adapter(model, manifest["adapter"])
+    if manifest["source"] == "randomised":
+        return with_randomised_weights(model, manifest["seed"])
     # Imported here: few models are edited.
     from leakscope.models.editing.dictionary_files import open_dictionary
     from leakscope.models.editing.edits import from_json, install

@@ -3,43 +3,40 @@
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING, overload
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import torch
 
-from leakscope.models.opening import LanguageModel
+from leakscope.storage.fingerprints import code_hash
+from leakscope.storage.manifests import describe_randomised
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
-@overload
-def with_randomised_weights(model: LanguageModel, seed: int) -> LanguageModel: ...
+def describe(base: Mapping[str, Any], seed: int) -> dict[str, Any]:
+    """Return the manifest of a model with randomised weights.
+
+    Args:
+        base: manifest of the model whose architecture it has.
+        seed: of the weights.
+    """
+    # Another way to draw weights must not find the texts of this one.
+    return describe_randomised(base, seed, code_hash([Path(__file__)]))
 
 
-@overload
-def with_randomised_weights(model: PreTrainedModel, seed: int) -> PreTrainedModel: ...
-
-
-def with_randomised_weights(model: LanguageModel | PreTrainedModel, seed: int) -> LanguageModel | PreTrainedModel:
+def with_randomised_weights(model: PreTrainedModel, seed: int) -> PreTrainedModel:
     """Return a model that has learnt nothing: of the same architecture, its weights drawn as before a training.
 
     The control of Heap et al. 2025, "Sparse Autoencoders Can Interpret Randomly Initialized Transformers": what a
     dictionary finds in such a model, it owes to the text and not to what a model knows.
 
     Args:
-        model: stays as it is; of a ``LanguageModel`` the weights are loaded once those of the other are asked for.
+        model: stays as it is.
         seed: of the weights; numbers drawn elsewhere stay the same.
     """
-    if not isinstance(model, LanguageModel):
-        return _randomised(model, seed)
-    identity = {**model.identity, "randomised": seed}
-    return LanguageModel(
-        model.tokenizer, model.config, model.generation_config, identity, lambda: _randomised(model.model, seed)
-    )
-
-
-def _randomised(model: PreTrainedModel, seed: int) -> PreTrainedModel:
     # Drawn on the CPU, in float32: so the weights are the same wherever the model computes.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

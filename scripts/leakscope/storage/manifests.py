@@ -104,17 +104,32 @@ def describe_edited(
         code: hash of the code by which an edit changes what a model computes.
     """
     read = None if dictionary is None else {key: dictionary[key] for key in ("sha256", "layer", "centre")}
-    said = json.dumps([edit, read, code], sort_keys=True)
-    hashes = {
-        key: hashlib.sha256(f"{base[key]}\n{said}".encode()).hexdigest()
-        for key in ("weights_sha256", "settings_sha256")
-    }
     return {
         "source": "edited",
         "base": dict(base),
         "edit": dict(edit),
         "dictionary": None if dictionary is None else dict(dictionary),
-        **hashes,
+        **_hash_changed(base, [edit, read, code]),
+    }
+
+
+def describe_randomised(base: Mapping[str, Any], seed: int, code: str) -> dict[str, Any]:
+    """Return the manifest of a model with weights drawn anew: that of the model whose architecture it has, and hashes.
+
+    Args:
+        base: manifest of a whole model.
+        seed: of the weights.
+        code: hash of the code by which they are drawn.
+    """
+    return {"source": "randomised", "base": dict(base), "seed": seed, **_hash_changed(base, [seed, code])}
+
+
+def _hash_changed(base: Mapping[str, Any], changes: Any) -> dict[str, str]:
+    """Return SHA-256 of the weights, and of all else that may change what is written, of a base and changes to it."""
+    said = json.dumps(changes, sort_keys=True)
+    return {
+        key: hashlib.sha256(f"{base[key]}\n{said}".encode()).hexdigest()
+        for key in ("weights_sha256", "settings_sha256")
     }
 
 

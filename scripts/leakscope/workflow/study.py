@@ -141,6 +141,7 @@ class Study:
             "organism": self.of_source("organism"),
             "hub_model": self.of_source("hub"),
             "local_model": self.of_source("local"),
+            "randomised_model": self.of_source("randomised"),
             "imported": [*self.of_source("generations"), *self.of_source("scores")],
             "prompt_set": self.prompt_sets,
             "templated": self.templated,
