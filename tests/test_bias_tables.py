@@ -278,8 +278,8 @@ def test_without_targets_whole_sentences_are_compared() -> None:
     # Of 40 pairs half of which go each way: about ±1.96 · √(.25 / 40), and as much of the difference's 0.75.
     half = 100 * 1.96 * np.sqrt(0.25 / 40)
     row = scores.iloc[0]
-    assert (row["low"], row["high"]) == pytest.approx((50 - half, 50 + half), abs=4)
-    assert scores["low"][1] < -0.25 < scores["high"][1]
+    assert (row["ci_low"], row["ci_high"]) == pytest.approx((50 - half, 50 + half), abs=4)
+    assert scores["ci_low"][1] < -0.25 < scores["ci_high"][1]
     assert scores.equals(bias_scores(table, level=0.95, resamples=500, seed=3))
 
 

@@ -79,7 +79,7 @@ def test_correlations_and_the_share_closed_are_those_of_the_part(
     before, after = (np.corrcoef(scores["l_g"][chosen], scores[side][chosen])[0, 1] for side in ("before", "after"))
     assert (row["pearson_before"], row["pearson_after"]) == pytest.approx((before, after))
     assert row["closed"] == pytest.approx((after - before) / (1 - before))
-    assert row["closed_low"] < row["closed"] < row["closed_high"] <= 1
+    assert row["closed_ci_low"] < row["closed"] < row["closed_ci_high"] <= 1
     assert row["validator_accuracy_after"] == pytest.approx((scores["after"][chosen] > 0).mean())
 
 
@@ -97,7 +97,7 @@ def test_a_model_that_did_not_change_has_closed_nothing_in_every_resample(scores
     pairs = pd.concat([pairs_of(model, scores["l_g"], scores["before"]) for model in ("b", "b.ranking")])
     ranks = ranks_of("b", [1] * 30).iloc[:0]
     table = closing(TUNED, pairs, PARTS, ranks, {}, {}, **SETTINGS)
-    assert (table[["closed", "closed_low", "closed_high"]] == 0).all(axis=None)
+    assert (table[["closed", "closed_ci_low", "closed_ci_high"]] == 0).all(axis=None)
     unknown = ["generator_accuracy_before", "perplexity_before", "perplexity_rise", "leak_rate_before"]
     assert table[unknown].isna().all(axis=None)
 

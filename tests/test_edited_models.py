@@ -226,7 +226,7 @@ def effects() -> pd.DataFrame:
         ("d2", "gender", "features", 3.0, "evaluation", True, 0.5, 0.5, 0.7, 2.5),
     ]
     columns = ["dictionary", "contrast", "intervention", "target_cost", "split", "chosen"]
-    return pd.DataFrame(rows, columns=[*columns, "mean_abs_gap", "low", "high", "cost"])
+    return pd.DataFrame(rows, columns=[*columns, "mean_abs_gap", "ci_low", "ci_high", "cost"])
 
 
 def bias() -> pd.DataFrame:
@@ -235,7 +235,7 @@ def bias() -> pd.DataFrame:
         for model, value in (("m", 60.0), ("m-edited", 52.0))
         for part in ("all", "dev")
     ]
-    columns = ["model", "benchmark", "part", "bias_type", "measure", "value", "low", "high"]
+    columns = ["model", "benchmark", "part", "bias_type", "measure", "value", "ci_low", "ci_high"]
     return pd.DataFrame(rows, columns=columns)
 
 

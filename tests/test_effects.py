@@ -387,8 +387,8 @@ def test_one_edit_of_each_intervention_and_cost_is_chosen_by_the_selection_split
             assert picked["split"].tolist() == ["selection", "evaluation"]
             affordable = mine[mine["split"].eq("selection") & mine["cost_selection"].le(cost) & mine["mass"].ge(mass)]
             assert picked["mean_abs_gap"].iloc[0] == affordable["mean_abs_gap"].min()
-            assert (picked["low"] <= picked["mean_abs_gap"]).all()
-            assert (picked["high"] >= picked["mean_abs_gap"]).all()
+            assert (picked["ci_low"] <= picked["mean_abs_gap"]).all()
+            assert (picked["ci_high"] >= picked["mean_abs_gap"]).all()
             edit = from_json(json.loads(json.dumps(chosen.edits[intervention][f"{cost:g}"])))
             assert edit.strength == picked["strength"].iloc[0]
             if edit.features:
@@ -444,8 +444,8 @@ def test_what_features_leave_is_set_against_the_difference_in_means(chosen: Chos
     mine = picked[picked["intervention"].eq("features")]
     less = other.loc[mine.index] - mine["mean_abs_gap"]
     np.testing.assert_allclose(mine["less_than_difference"], less)
-    assert mine["less_low"].le(mine["less_than_difference"]).all()
-    assert mine["less_high"].ge(mine["less_than_difference"]).all()
+    assert mine["less_ci_low"].le(mine["less_than_difference"]).all()
+    assert mine["less_ci_high"].ge(mine["less_than_difference"]).all()
     others = found[~found["chosen"] | found["intervention"].eq("difference_in_means")]
     assert others["less_than_difference"].isna().all()
 

@@ -68,11 +68,11 @@ KINDS = ["features", "difference_in_means", "random_features", "random_direction
 EFFECTS = [
     "dictionary", "contrast", "intervention", "source", "n_features", "features", "edit", "seed", "target_cost",
     "strength", "reached", "cost_selection", "cost", "split", "mean_abs_gap", "signed_gap", "stereotype", "mass",
-    "n_items", "chosen", "low", "high", "less_than_difference", "less_low", "less_high",
+    "n_items", "chosen", "ci_low", "ci_high", "less_than_difference", "less_ci_low", "less_ci_high",
 ]  # fmt: skip
 EDITED = [
-    "model", "base", "dictionary", "contrast", "measure", "subset", "before", "before_low", "before_high", "after",
-    "after_low", "after_high",
+    "model", "base", "dictionary", "contrast", "measure", "subset", "before", "before_ci_low", "before_ci_high", "after",
+    "after_ci_low", "after_ci_high",
 ]  # fmt: skip
 STEERED = [
     "steering", "dictionary", "prompt", "sample", "without", "with", "changed", "repetition_without",

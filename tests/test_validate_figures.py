@@ -93,7 +93,7 @@ CLOSING = pd.DataFrame(
         for subset, closed in (("all", closed), ("positive", 0.8))
     ],
     columns=[
-        "base", "method", "split", "part", "subset", "closed", "closed_low", "closed_high",
+        "base", "method", "split", "part", "subset", "closed", "closed_ci_low", "closed_ci_high",
         "validator_accuracy_before", "validator_accuracy_after", "generator_accuracy_before",
         "generator_accuracy_after", "perplexity_rise",
     ],

@@ -21,7 +21,7 @@ from leakscope.validate.tasks.splits import TEST, TRAIN
 
 COLUMNS = [
     "base", "model", "method", "split", "part", "subset", "pearson_before", "pearson_after",
-    "closed", "closed_low", "closed_high", "validator_accuracy_before", "validator_accuracy_after",
+    "closed", "closed_ci_low", "closed_ci_high", "validator_accuracy_before", "validator_accuracy_after",
     "generator_accuracy_before", "generator_accuracy_after", "perplexity_before", "perplexity_after", "perplexity_rise",
     "leak_rate_before", "leak_rate_after", "n",
 ]  # fmt: skip

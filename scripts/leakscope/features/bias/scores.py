@@ -28,7 +28,7 @@ PAIR_COLUMNS = [
     "difference",
     *(f"tokens_{name}" for name in SENTENCES),
 ]
-SCORE_COLUMNS = ["model", "benchmark", "part", "bias_type", "measure", "value", "low", "high", "n"]
+SCORE_COLUMNS = ["model", "benchmark", "part", "bias_type", "measure", "value", "ci_low", "ci_high", "n"]
 ALL = "all"
 
 
@@ -43,7 +43,7 @@ class _Subset(NamedTuple):
 def bias_scores(pairs: pd.DataFrame, *, level: float, resamples: int, seed: int) -> pd.DataFrame:
     """Return ``SCORE_COLUMNS`` by model, benchmark, part and bias type, each of the two also over ``all``.
 
-    Low and high are percentile limits of the bootstrap over pairs. Sentences of equal value count for no stereotype.
+    ``ci_low`` and ``ci_high`` are percentile limits of the bootstrap over pairs. Sentences of equal value count for no stereotype.
 
     Args:
         pairs: ``PAIR_COLUMNS``, of any models and benchmarks.

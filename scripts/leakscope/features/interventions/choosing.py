@@ -18,7 +18,7 @@ from leakscope.statistics.resampling import Estimate, Floats, draw_clusters, est
 EFFECT_COLUMNS = [
     *("dictionary", "contrast", "intervention", "source", "n_features", "features", "edit", "seed"),
     *("target_cost", "strength", "reached", "cost_selection", "cost", "split"),
-    *(*MEASURES, "chosen", "low", "high"),
+    *(*MEASURES, "chosen", "ci_low", "ci_high"),
 ]
 BY_ITEM_COLUMNS = ["dictionary", "contrast", "intervention", "target_cost", *ITEM_COLUMNS]
 KINDS = {
@@ -88,7 +88,7 @@ def choose_edits(
 
 
 def compared_with_difference(effects: pd.DataFrame, by_item: pd.DataFrame, bootstrap: Bootstrap) -> pd.DataFrame:
-    """Return ``effects`` with ``less_than_difference, less_low, less_high`` of what is chosen, on both splits.
+    """Return ``effects`` with ``less_than_difference, less_ci_low, less_ci_high`` of what is chosen, on both splits.
 
     That is by how much less the edit leaves of mean |gap| than the difference in means that was chosen at the same
     cost does, with an interval over items, of which both see the same: above 0, the edit is better.
@@ -109,7 +109,7 @@ def compared_with_difference(effects: pd.DataFrame, by_item: pd.DataFrame, boots
             continue
         less = gaps.loc[other] - gaps.loc[key]
         rows.append(_mean(less.to_numpy(), less.index.to_numpy(), bootstrap))
-    less = pd.DataFrame(rows, columns=["less_than_difference", "less_low", "less_high"], index=effects.index)
+    less = pd.DataFrame(rows, columns=["less_than_difference", "less_ci_low", "less_ci_high"], index=effects.index)
     return pd.concat([effects, less], axis=1)
 
 
@@ -122,7 +122,7 @@ def _mean(values: Floats, items: ArrayLike, bootstrap: Bootstrap) -> Estimate:
 def _interval(measured: Measured, split: str, bootstrap: Bootstrap) -> dict[str, float]:
     items = measured.by_item[measured.by_item["split"].eq(split)]
     found = _mean(items["gap"].abs().to_numpy(), items["item"].to_numpy(), bootstrap)
-    return {"low": found.low, "high": found.high}
+    return {"ci_low": found.low, "ci_high": found.high}
 
 
 def _gap(measured: Measured) -> float:

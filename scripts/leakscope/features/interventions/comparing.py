@@ -11,9 +11,9 @@ from leakscope.files.names import POOLED
 
 COLUMNS = [
     "model", "base", "dictionary", "contrast", "measure", "subset",
-    "before", "before_low", "before_high", "after", "after_low", "after_high",
+    "before", "before_ci_low", "before_ci_high", "after", "after_ci_low", "after_ci_high",
 ]  # fmt: skip
-VALUES = ["value", "low", "high"]
+VALUES = ["value", "ci_low", "ci_high"]
 TIDY = ["measure", "subset", "model", *VALUES]
 
 
@@ -52,7 +52,7 @@ def compare_edited(
 def _leak_rates(table: pd.DataFrame) -> pd.DataFrame:
     pooled = table[table["category"] == POOLED]
     named = pooled.assign(measure="leak_rate", subset=pooled["prompt_set"] + " · " + pooled["scorer"])
-    return named.rename(columns={"leak_rate": "value", "ci_low": "low", "ci_high": "high"})[TIDY]
+    return named.rename(columns={"leak_rate": "value"})[TIDY]
 
 
 def _bias(table: pd.DataFrame) -> pd.DataFrame:
@@ -74,7 +74,7 @@ def _effects(effects: pd.DataFrame, entry: Mapping[str, Any]) -> list[dict[str, 
     if before.empty or after.empty:
         return []
     gaps = {f"{side}{end}": rows[column].iloc[0] for side, rows in (("before", before), ("after", after))
-            for end, column in (("", "mean_abs_gap"), ("_low", "low"), ("_high", "high"))}  # fmt: skip
+            for end, column in (("", "mean_abs_gap"), ("_ci_low", "ci_low"), ("_ci_high", "ci_high"))}  # fmt: skip
     shared = {"subset": entry["contrast"]}
     return [
         {**shared, "measure": "mean_abs_gap", **gaps},
@@ -89,5 +89,5 @@ def _is_true(values: pd.Series) -> pd.Series:
 
 def _renamed(row: Mapping[Any, Any]) -> dict[str, Any]:
     sides = {f"{side}{end}": row[f"{column}_{side}"] for side in ("before", "after")
-             for end, column in zip(("", "_low", "_high"), VALUES, strict=True)}  # fmt: skip
+             for end, column in zip(("", "_ci_low", "_ci_high"), VALUES, strict=True)}  # fmt: skip
     return {"measure": row["measure"], "subset": row["subset"], **sides}

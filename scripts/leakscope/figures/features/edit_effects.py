@@ -129,7 +129,7 @@ def _of(table: pd.DataFrame, block: Block) -> pd.DataFrame:
 def _limit(rows: pd.DataFrame) -> float:
     """Return the upper end of the axis: what was chosen fits, the worst of all other edits stand at the edge."""
     main = rows[_chosen(rows) | ~rows["intervention"].isin([FEATURES, DIFFERENCE])]
-    highest = np.nanmax([0.0, *main[["mean_abs_gap", "high"]].to_numpy(float).ravel()]) or rows["mean_abs_gap"].max()
+    highest = np.nanmax([0.0, *main[["mean_abs_gap", "ci_high"]].to_numpy(float).ravel()]) or rows["mean_abs_gap"].max()
     return 1.05 * float(min(BEYOND * highest, max(highest, rows["mean_abs_gap"].max()))) or 1.0
 
 
@@ -166,8 +166,8 @@ def _mark_of(rows: pd.DataFrame, intervention: str) -> Mark | None:
     gaps = chosen["mean_abs_gap"]
     return Mark(
         float(gaps.mean()),
-        float(chosen["low"].fillna(gaps).min()),
-        float(chosen["high"].fillna(gaps).max()),
+        float(chosen["ci_low"].fillna(gaps).min()),
+        float(chosen["ci_high"].fillna(gaps).max()),
         float(chosen["cost"].mean()),
         bool(_reached(chosen).all()),
     )

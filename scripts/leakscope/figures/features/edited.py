@@ -144,7 +144,7 @@ def edited(table: pd.DataFrame, *, labels: Labels) -> Figure:
 
     Args:
         table: ``edited.csv``; columns model, base, measure, subset (of what was measured, or empty), before, after, and
-            both with ``_low`` and ``_high``.
+            both with ``_ci_low`` and ``_ci_high``.
         labels: what to print for a model; its order is the order drawn.
     """
     data = table.dropna(subset=["before", "after"], how="all").assign(subset=lambda t: t["subset"].fillna(""))
@@ -248,7 +248,7 @@ def _before_and_after(ax: Axes, rows: pd.DataFrame, models: Sequence[str]) -> No
         mine = rows[rows["model"] == model]
         for _, row in mine.iterrows():
             for when, place, look in (("before", y - 0.16, BEFORE), ("after", y + 0.16, AFTER)):
-                ends = row[f"{when}_low"], row[f"{when}_high"]
+                ends = row[f"{when}_ci_low"], row[f"{when}_ci_high"]
                 draw_point(ax, place, row[when], *ends, gid=f"{when}:{model}", **look)
         if mine.empty:
             say_not_known(ax, y)

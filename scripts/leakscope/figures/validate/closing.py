@@ -51,7 +51,7 @@ def closing(table: pd.DataFrame, *, labels: Labels) -> Figure:
     data = pd.DataFrame(
         {
             "base": data["base"], "method": data["method"], "split": data["split"], "closed": 100 * data["closed"],
-            "low": 100 * data["closed_low"], "high": 100 * data["closed_high"],
+            "low": 100 * data["closed_ci_low"], "high": 100 * data["closed_ci_high"],
             "validator": 100 * (data["validator_accuracy_after"] - data["validator_accuracy_before"]),
             "generator": 100 * (data["generator_accuracy_after"] - data["generator_accuracy_before"]),
             "rise": data["perplexity_rise"],
