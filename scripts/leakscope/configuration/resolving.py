@@ -50,8 +50,8 @@ def resolve(config: Mapping[str, Any], overwrite: Mapping[str, Any]) -> dict[str
     defaults are filled in; tuned models are added, and dictionaries of features for each seed; names and files are
     checked. Each model gets ``weights`` (the entry whose weights it shares, often its own name), ``label`` and the
     whole of its ``generation``: the general keys, overridden by ``organisms.generation`` for an organism, overridden by
-    its own. A tuned, edited or randomised model is loaded and prompted as its base is, and its own ``generation`` overrides that of
-    the base.
+    its own. A tuned, edited or randomised model is loaded and prompted as its base is, and its own ``generation``
+    overrides that of the base.
 
     Args:
         config: what Snakemake merged from config.yaml, --configfile and --config.

@@ -47,7 +47,7 @@ def add_tuned_models(config: dict[str, Any]) -> None:
 
 
 def inherit(model_entry: dict[str, Any], models: Mapping[str, Any]) -> None:
-    """Give a model that is made from another what loading and prompting need of its base; others are left as they are."""
+    """Give a model that is made from another what loading and prompting need of its base; leave others as they are."""
     if model_entry["source"] in BASES:
         base = models[model_entry["base"]]
         inherit(base, models)

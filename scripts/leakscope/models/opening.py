@@ -68,8 +68,8 @@ def open_model(
     Args:
         manifest: ``path`` of a folder, or ``id`` and ``commit`` of a snapshot in the local hub cache; or ``base``, the
             manifest of another model, and what changes that: ``adapter``, a folder (see
-            ``manifests.describe_adapter``), ``edit`` (see ``manifests.describe_edited``), or ``seed`` of randomised weights
-            (see ``manifests.describe_randomised``); hashes.
+            ``manifests.describe_adapter``), ``edit`` (see ``manifests.describe_edited``), or the ``seed`` of randomised
+            weights (see ``manifests.describe_randomised``); hashes.
         options: ``dtype, quantization, device, trust_remote_code`` from the model's entry.
         kinds: which the caller can use (see ``kinds.kind_of``); only causal models write texts.
 

@@ -43,7 +43,8 @@ class _Subset(NamedTuple):
 def bias_scores(pairs: pd.DataFrame, *, level: float, resamples: int, seed: int) -> pd.DataFrame:
     """Return ``SCORE_COLUMNS`` by model, benchmark, part and bias type, each of the two also over ``all``.
 
-    ``ci_low`` and ``ci_high`` are percentile limits of the bootstrap over pairs. Sentences of equal value count for no stereotype.
+    ``ci_low`` and ``ci_high`` are percentile limits of the bootstrap over pairs. Sentences of equal value count for no
+    stereotype.
 
     Args:
         pairs: ``PAIR_COLUMNS``, of any models and benchmarks.
