@@ -337,29 +337,30 @@ class Features:
 
     @cached_property
     def parts(self) -> dict[str, list[str]]:
-        """Part of the step → what it leaves for a person; nothing where the study lacks what it is about."""
-        contrasted, figures = _pairs(self.contrasted), self._figure_files
-        effects = [f"<features>/{name}.csv" for name in ("effects", "effects_by_item") if self.editable["contrast"]]
+        """Part of the step → its tables and pages; nothing where the study lacks what the part is about.
+
+        No figures: one job draws all of them, so that a figure of one part would take the tables of all others.
+        """
+        effects = {
+            "effects": self.editable["contrast"],
+            "effects_by_item": self.editable["contrast"],
+            "truth": self.planted["contrast"],
+        }
         return {
-            "activations": [*self._activations("held_out", self.dictionaries), *self._trained_on()],
-            "dictionaries": self._each("dictionary.json"),
-            "quality": [
-                *self._each("quality.json"),
-                *(["<features>/seed_agreement.csv"] if self.seeded else []),
-                *figures("seed_agreement"),
+            "activations": [
+                *self._activations("held_out", self.dictionaries),
+                *self._activations("train", self.of_source("trained")),
             ],
+            "dictionaries": self._each("dictionary.json"),
+            "quality": [*self._each("quality.json"), *(["<features>/seed_agreement.csv"] if self.seeded else [])],
             "statistics": [*self._each("statistics.parquet"), *self._each("promoted.parquet")],
-            "interpretation": [*self._each("features.csv"), *figures(*OF_FEATURES)],
+            "interpretation": self._each("features.csv"),
             "selection": [
                 f"<features>/dictionaries/{dictionary}/{folder}/{contrast}.csv"
                 for folder in ("selection", "probing")
-                for dictionary, contrast in contrasted
+                for dictionary, contrast in _pairs(self.contrasted)
             ],
-            "effects": [
-                *effects,
-                *(["<features>/truth.csv"] if self.planted["contrast"] else []),
-                *figures("effects", "effects_by_item", "truth"),
-            ],
+            "effects": [f"<features>/{table}.csv" for table, has_data in effects.items() if has_data],
             "steering": [f"<features>/steering/{name}.csv" for name in self.steerings],
             "bias": ["<features>/bias.csv"] if all(self.biased.values()) else [],
             "pages": [f"<features>/{self._page(name)}" for name in self.dictionaries],
@@ -385,7 +386,7 @@ class Features:
         return [
             *(f"<features>/{table}.csv" for table in tables),
             *(self.study.manifest(model) for model in self.edited),
-            *self._figure_files(*self.figures),
+            *(f"<features>/figures/{figure}.{suffix}" for figure in self.figures for suffix in ("pdf", "png")),
         ]
 
     def _used(self, key: str) -> Mapping[str, Entry]:
@@ -417,18 +418,6 @@ class Features:
             f"<features>/activations/{site}/{part}/{shard}.safetensors"
             for site in dict.fromkeys(map(self.site, dictionaries))
             for shard in self.shards
-        ]
-
-    def _trained_on(self) -> list[str]:
-        return self._activations("train", self.of_source("trained"))
-
-    def _figure_files(self, *figures: str) -> list[str]:
-        """Return the files of those figures that the study has."""
-        return [
-            f"<features>/figures/{figure}.{suffix}"
-            for figure in figures
-            if figure in self.figures
-            for suffix in ("pdf", "png")
         ]
 
 
