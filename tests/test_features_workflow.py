@@ -340,19 +340,19 @@ def jobs(printed: str) -> dict[str, int]:
     return {rule: int(number) for rule, number in counts if rule != "total"}
 
 
-@pytest.mark.parametrize("randomised", [False, True])
+@pytest.mark.parametrize("is_control", [False, True])
 def test_below_the_bar_nothing_is_selected_or_explained_but_of_a_control(
-    located: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, randomised: bool
+    located: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_control: bool
 ) -> None:
     monkeypatch.chdir(located.folder)
     write_manifest({**summary(located, f"{MAIN}/quality.json"), "passes": False}, tmp_path / "quality.json")
-    again = rerun(tmp_path, quality=tmp_path / "quality.json", explainer="local", randomised=randomised)
+    again = rerun(tmp_path, quality=tmp_path / "quality.json", explainer="local", is_control=is_control)
     select_features.main(again)
     explain_features.main(again)
     selection, explanations = pd.read_csv(again.output.selection), pd.read_parquet(again.output.explanations)
     assert list(selection.columns) == ["method", "rank", "feature", "score", "sign"]
-    assert len(selection) > 0 if randomised else selection.empty
-    assert set(explanations["status"]) == ({"explained"} if randomised else {"below the bar"})
+    assert len(selection) > 0 if is_control else selection.empty
+    assert set(explanations["status"]) == ({"explained"} if is_control else {"below the bar"})
 
 
 def test_a_language_model_is_not_asked_again(
@@ -360,7 +360,7 @@ def test_a_language_model_is_not_asked_again(
 ) -> None:
     monkeypatch.chdir(located.folder)
     n_requests = len(judge.requests)
-    again = rerun(tmp_path, quality=Path(FOLDER, MAIN, "quality.json"), explainer="judge", randomised=False)
+    again = rerun(tmp_path, quality=Path(FOLDER, MAIN, "quality.json"), explainer="judge", is_control=False)
     again.params.explainer |= {"base_url": judge.url}
     explain_features.main(again)
     found = read_manifest(again.output.summary)
@@ -369,7 +369,7 @@ def test_a_language_model_is_not_asked_again(
     pd.testing.assert_frame_equal(pd.read_parquet(again.output.explanations), before)
 
 
-def rerun(folder: Path, quality: Path, explainer: str, *, randomised: bool) -> SimpleNamespace:
+def rerun(folder: Path, quality: Path, explainer: str, *, is_control: bool) -> SimpleNamespace:
     """Return a job of `select_features` and `explain_features` that writes into a folder."""
     files = {path.stem: path for path in Path(FOLDER, MAIN).glob("*.*")} | {"quality": quality}
     files |= {"manifest": files["dictionary"], "prompts": Path(FOLDER, f"contrasts/gender/{SITE}.parquet")}
@@ -379,7 +379,7 @@ def rerun(folder: Path, quality: Path, explainer: str, *, randomised: bool) -> S
     return SimpleNamespace(
         input=SimpleNamespace(**files),
         output=SimpleNamespace(**{name: folder / name for name in ("selection", "explanations", "summary")}),
-        params=SimpleNamespace(**params, randomised=randomised),
+        params=SimpleNamespace(**params, is_control=is_control),
         wildcards=SimpleNamespace(explainer=explainer),
         threads=torch.get_num_threads(),
     )
