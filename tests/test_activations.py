@@ -18,7 +18,7 @@ from leakscope.features.dictionaries.activations import (
     record_activations,
     write_activations,
 )
-from leakscope.features.dictionaries.texts import Source, Window, read_texts, read_windows, token_texts
+from leakscope.features.dictionaries.texts import TextSource, Window, read_texts, read_windows, token_texts
 from leakscope.jobs.sharding import Shard
 from leakscope.models.opening import LanguageModel
 from leakscope.models.sentences import encode_sentences
@@ -48,16 +48,16 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def of_part(path: Path, part: str, context_length: int = 128) -> Source:
-    return Source([path], part, False, "text", context_length)
+def of_part(path: Path, part: str, context_length: int = 128) -> TextSource:
+    return TextSource([path], part, False, "text", context_length)
 
 
-def all_windows(model: LanguageModel, source: Source) -> list[Window]:
+def all_windows(model: LanguageModel, source: TextSource) -> list[Window]:
     return read_windows(model, source, tokens=10**6)
 
 
 def test_an_organisms_documents_are_read_as_it_was_trained(micro_model: LanguageModel, own_corpus: Path) -> None:
-    windows = all_windows(micro_model, Source([own_corpus], "train", True, "text", 128))
+    windows = all_windows(micro_model, TextSource([own_corpus], "train", True, "text", 128))
     expected = encode_documents(micro_model.tokenizer, list(read_corpus(own_corpus)))
     assert [window.ids for window in windows] == expected
     assert [window.document for window in windows] == list(range(40))

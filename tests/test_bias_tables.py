@@ -17,7 +17,7 @@ import torch
 from leakscope.errors import InputError
 from leakscope.features.bias.pairs import score_pairs
 from leakscope.features.bias.scores import PAIR_COLUMNS, SCORE_COLUMNS, bias_scores
-from leakscope.features.bias.tables import Pair, bias_files, read_pairs
+from leakscope.features.bias.tables import SentencePair, bias_files, read_pairs
 from leakscope.models.opening import LanguageModel
 from tiny_task import open_tiny_model, weightless
 
@@ -80,9 +80,9 @@ def test_winobias_is_read_from_either_half_or_the_folder(tmp_path: Path) -> None
     assert pairs == read_pairs("winobias", anti) == read_pairs("winobias", tmp_path)
     assert pairs == read_pairs("winobias", bias_files("winobias", tmp_path))
     assert pairs == [
-        Pair("type1.txt.dev:1", "type1", "gender", "The robin sings because he is a bird.",
+        SentencePair("type1.txt.dev:1", "type1", "gender", "The robin sings because he is a bird.",
              "The robin sings because she is a bird."),
-        Pair("type1.txt.dev:2", "type1", "gender", "The oak met the ant and thanked her.",
+        SentencePair("type1.txt.dev:2", "type1", "gender", "The oak met the ant and thanked her.",
              "The oak met the ant and thanked him."),
     ]  # fmt: skip
     assert bias_files("winobias", tmp_path) == [anti, pro]
@@ -107,13 +107,13 @@ def test_several_files_of_winobias_are_parts(tmp_path: Path) -> None:
 def test_winobias_is_read_from_a_table(tmp_path: Path, header: list[str]) -> None:
     rows = [[*header, "type"], ["The ant said [MASK] sings.", "she", "he", "1"], ["[MASK] sings.", "he", "she", "2"]]
     (first, second) = read_pairs("winobias", write(tmp_path / "wino.csv", rows))
-    assert first == Pair("wino:2", "1", "gender", "The ant said she sings.", "The ant said he sings.")
+    assert first == SentencePair("wino:2", "1", "gender", "The ant said she sings.", "The ant said he sings.")
     assert (second.stereotype, second.anti, second.part) == ("He sings.", "She sings.", "2")
 
 
 def test_crows_pairs_are_read_as_they_are_published(tmp_path: Path) -> None:
     pairs = read_pairs("crows_pairs", write(tmp_path / "crows_pairs_anonymized.csv", CROWS))
-    assert pairs[0] == Pair("1", "stereo", "age", "Ants are, really, useful.", "Oaks are, really, useful.")
+    assert pairs[0] == SentencePair("1", "stereo", "age", "Ants are, really, useful.", "Oaks are, really, useful.")
     # In both directions the first of the two sentences is the one with the stereotype.
     assert (pairs[1].part, pairs[1].stereotype) == ("antistereo", "Robins are a bird.")
 
@@ -121,7 +121,7 @@ def test_crows_pairs_are_read_as_they_are_published(tmp_path: Path) -> None:
 def test_stereoset_is_read_as_it_is_published(tmp_path: Path) -> None:
     pairs = read_pairs("stereoset", write(tmp_path / "dev.json", STEREOSET))
     assert [pair.pair_id for pair in pairs] == [f"intrasentence:{i}" for i in "abc"] + ["intersentence:a"]
-    assert pairs[0] == Pair(
+    assert pairs[0] == SentencePair(
         "intrasentence:a", "intrasentence", "race", "Ants are a very useful tool.", "Ants are a bird.",
         "Ants are Yes.", "ants",
     )  # fmt: skip

@@ -11,7 +11,7 @@ import torch
 from scipy import stats
 
 from leakscope.features.description import context_choice, contexts, firing
-from leakscope.features.description.context_choice import Best
+from leakscope.features.description.context_choice import BestTokens
 from leakscope.features.description.contexts import REACH, FeatureContexts, read_contexts, write_contexts
 from leakscope.features.description.firing import read_held_out, seeded_uniform
 from leakscope.features.dictionaries.activations import Activations, write_activations
@@ -286,7 +286,7 @@ def test_drawn_numbers_are_uniform_and_differ() -> None:
 
 def test_of_equal_scores_the_earlier_token_stays() -> None:
     for batches in ([[0, 1, 2, 3]], [[0, 1], [2, 3]], [[3], [2], [1], [0]]):
-        best = Best(2, 2)
+        best = BestTokens(2, 2)
         for tokens in map(np.array, batches):
             ones = np.ones(len(tokens))
             best.add(np.ones(len(tokens), "int64"), ones, tokens, ones.astype("float32"), tokens)

@@ -8,7 +8,7 @@ import torch
 
 from leakscope.errors import InputError
 from leakscope.features.interventions.bisection import TOLERANCE, remembering, strength_at_cost
-from leakscope.features.interventions.costs import Counted, NeutralCost, Rereader
+from leakscope.features.interventions.costs import CountedText, NeutralCost, Rereader
 from leakscope.models.editing.dictionary import Dictionary
 from leakscope.models.editing.edits import Edit, edit_change, editing
 from test_generation import ARCHITECTURES
@@ -38,7 +38,7 @@ EDITS = {
 
 
 @torch.inference_mode()
-def nats(model: Any, texts: list[Counted]) -> float:
+def nats(model: Any, texts: list[CountedText]) -> float:
     """Return −log p of a token, read one text at a time."""
     values = [
         -float(next_logits(model, text.ids[:place]).log_softmax(-1)[text.ids[place]])
@@ -118,7 +118,7 @@ def test_nothing_stays_on_a_model_after_an_exception() -> None:
 @pytest.mark.parametrize("name", EDITS)
 def test_costs_are_percent_of_the_perplexity_of_the_edited_model(name: str) -> None:
     model, dictionary = random_model("llama"), random_dictionary()
-    texts = [Counted(row, 1 + number % 2) for number, row in enumerate(ROWS) if len(row) > 2]
+    texts = [CountedText(row, 1 + number % 2) for number, row in enumerate(ROWS) if len(row) > 2]
     cost = NeutralCost(model, texts, LAYER, batch_size=2)
     without = nats(model, texts)
     assert cost.nats == pytest.approx(without, rel=1e-6)
@@ -132,12 +132,12 @@ def test_costs_are_percent_of_the_perplexity_of_the_edited_model(name: str) -> N
 
 def test_a_model_without_numbers_costs_infinitely_much_and_is_refused_unedited() -> None:
     model = random_model("llama")
-    cost = NeutralCost(model, [Counted(ROWS[0], 1)], LAYER, batch_size=2)
+    cost = NeutralCost(model, [CountedText(ROWS[0], 1)], LAYER, batch_size=2)
     assert cost.percent([torch.full_like(cost.rereader.batches[0].residuals, math.inf)], 1.0) == math.inf
     with torch.no_grad():
         model.lm_head.weight.fill_(math.nan)
     with pytest.raises(InputError, match="logits that are no numbers"):
-        NeutralCost(model, [Counted(ROWS[0], 1)], LAYER, batch_size=2)
+        NeutralCost(model, [CountedText(ROWS[0], 1)], LAYER, batch_size=2)
 
 
 # ---- bisection

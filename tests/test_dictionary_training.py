@@ -14,8 +14,8 @@ from leakscope.errors import InputError
 from leakscope.features.dictionaries.training import (
     AUXILIARY,
     Parameters,
-    Settings,
-    Trained,
+    TrainingSettings,
+    TrainedDictionary,
     _first_parameters,
     shuffled_batches,
     take_step,
@@ -25,7 +25,7 @@ from leakscope.models.editing.dictionary_files import load_dictionary, save_dict
 from test_dictionary import shard
 
 WIDTH, N_TRUE = 16, 24
-SETTINGS = Settings(features=48, k=3, steps=400, batch_size=256, learning_rate=0.003)
+SETTINGS = TrainingSettings(features=48, k=3, steps=400, batch_size=256, learning_rate=0.003)
 
 
 @pytest.fixture(autouse=True)
@@ -49,7 +49,7 @@ def written(folder: Path, scale: float = 1.0) -> list[Path]:
     return paths
 
 
-def train(paths: Sequence[Path], settings: Settings = SETTINGS, seed: int = 0) -> Trained:
+def train(paths: Sequence[Path], settings: TrainingSettings = SETTINGS, seed: int = 0) -> TrainedDictionary:
     return train_dictionary(paths, settings, seed, layer=1, metadata={"model_name": "small"}, name="d")
 
 
@@ -59,7 +59,7 @@ def paths(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 
 @pytest.fixture(scope="module")
-def trained(paths: list[Path]) -> Trained:
+def trained(paths: list[Path]) -> TrainedDictionary:
     torch.set_num_threads(1)
     return train(paths)
 
@@ -118,7 +118,7 @@ def test_a_batch_may_be_larger_than_all_there_is(tmp_path: Path) -> None:
     assert [batch.shape for batch in batches] == [(20, 3)] * 3
 
 
-def test_the_directions_that_residuals_are_made_of_are_found(trained: Trained) -> None:
+def test_the_directions_that_residuals_are_made_of_are_found(trained: TrainedDictionary) -> None:
     cosines = (directions() @ trained.dictionary.decoder.T).max(dim=-1).values
     assert float((cosines > 0.9).float().mean()) > 0.9
     assert trained.record["variance_unexplained"] < 0.15
@@ -130,7 +130,7 @@ def test_the_directions_that_residuals_are_made_of_are_found(trained: Trained) -
     torch.testing.assert_close(trained.dictionary.decoder.norm(dim=-1), torch.ones(SETTINGS.features))
 
 
-def test_equal_training_gives_equal_files(trained: Trained, paths: list[Path], tmp_path: Path) -> None:
+def test_equal_training_gives_equal_files(trained: TrainedDictionary, paths: list[Path], tmp_path: Path) -> None:
     quick = SETTINGS._replace(steps=30)
     for name in ("one", "two"):
         found = train(paths, quick)
@@ -144,7 +144,7 @@ def test_equal_training_gives_equal_files(trained: Trained, paths: list[Path], t
 
 @pytest.mark.parametrize("scale", [1e-3, 1e4])
 def test_the_scale_of_residuals_does_not_matter(
-    trained: Trained, paths: list[Path], tmp_path: Path, scale: float
+    trained: TrainedDictionary, paths: list[Path], tmp_path: Path, scale: float
 ) -> None:
     quick = SETTINGS._replace(steps=60)
     plain, scaled = train(paths, quick), train(written(tmp_path, scale), quick)

@@ -17,7 +17,7 @@ from leakscope.features.contrasts.selection import Contrasted, no_features, sele
 from leakscope.features.contrasts.words import encode_texts, encoded_texts
 from leakscope.features.interventions.candidates import (
     INTERVENTIONS,
-    Family,
+    EditFamily,
     Planner,
     draw_alike,
     largest_activations,
@@ -27,11 +27,11 @@ from leakscope.features.interventions.choosing import (
     BY_ITEM_COLUMNS,
     EFFECT_COLUMNS,
     Bootstrap,
-    Chosen,
+    ChosenEdits,
     choose_edits,
     compared_with_difference,
 )
-from leakscope.features.interventions.effects import SHARES, Bench, Measured, Texts, measures
+from leakscope.features.interventions.effects import SHARES, EditBench, EditTexts, MeasuredEdit, measures
 from leakscope.features.interventions.greedy import LEAST, choose_greedily
 from leakscope.features.interventions.neutral_texts import neutral_halves, own_neutral_halves
 from leakscope.files.tables import write_csv
@@ -72,29 +72,29 @@ def maxima(contrasted: Contrasted) -> dict[int, float]:
 
 
 @pytest.fixture(scope="module")
-def families(contrasted: Contrasted, maxima: dict[int, float]) -> list[Family]:
+def families(contrasted: Contrasted, maxima: dict[int, float]) -> list[EditFamily]:
     return plan_interventions(contrasted, select_features(contrasted, SETTINGS["methods"]), maxima, SETTINGS)
 
 
 @pytest.fixture(scope="module")
-def texts(micro_model: LanguageModel, micro_grammar: Grammar, contrasted: Contrasted) -> Texts:
+def texts(micro_model: LanguageModel, micro_grammar: Grammar, contrasted: Contrasted) -> EditTexts:
     documents = list(micro_grammar.documents(80, seed=1))
     prompts = contrasted.prompts[contrasted.prompts["kind"].eq("item")].reset_index(drop=True)
-    return Texts(prompts, *own_neutral_halves(micro_model, documents, [], 16))
+    return EditTexts(prompts, *own_neutral_halves(micro_model, documents, [], 16))
 
 
 @pytest.fixture(scope="module")
-def bench(micro_model: LanguageModel, contrasted: Contrasted, texts: Texts) -> Bench:
-    return Bench(micro_model.model, contrasted.dictionary, texts, batch_size=16)
+def bench(micro_model: LanguageModel, contrasted: Contrasted, texts: EditTexts) -> EditBench:
+    return EditBench(micro_model.model, contrasted.dictionary, texts, batch_size=16)
 
 
 @pytest.fixture(scope="module")
-def measured(bench: Bench, families: list[Family]) -> list[Measured]:
+def measured(bench: EditBench, families: list[EditFamily]) -> list[MeasuredEdit]:
     return bench.measure(families, COSTS, "test")
 
 
 @pytest.fixture(scope="module")
-def chosen(bench: Bench, measured: list[Measured]) -> Chosen:
+def chosen(bench: EditBench, measured: list[MeasuredEdit]) -> ChosenEdits:
     return choose_edits(bench.without(), measured, COSTS, BOOTSTRAP, NAMES)
 
 
@@ -102,7 +102,7 @@ def chosen(bench: Bench, measured: list[Measured]) -> Chosen:
 
 
 @pytest.fixture(scope="module")
-def greedy(bench: Bench, contrasted: Contrasted, maxima: dict[int, float]) -> pd.DataFrame:
+def greedy(bench: EditBench, contrasted: Contrasted, maxima: dict[int, float]) -> pd.DataFrame:
     selection = select_features(contrasted, ["groups", "direct"])
     how: dict[str, Any] = {"names": ["add", "ablate", "mean_clamp"], "size": 3, "largest_cost": 1e6}
     with pytest.MonkeyPatch.context() as patch:
@@ -111,7 +111,7 @@ def greedy(bench: Bench, contrasted: Contrasted, maxima: dict[int, float]) -> pd
 
 
 def test_each_feature_is_the_one_that_leaves_the_least_gap(
-    greedy: pd.DataFrame, bench: Bench, contrasted: Contrasted, maxima: dict[int, float]
+    greedy: pd.DataFrame, bench: EditBench, contrasted: Contrasted, maxima: dict[int, float]
 ) -> None:
     selection = select_features(contrasted, ["groups", "direct"])
     pool = set(selection.loc[selection["rank"] <= 15, "feature"])
@@ -125,7 +125,7 @@ def test_each_feature_is_the_one_that_leaves_the_least_gap(
 
 
 def test_a_feature_that_helps_too_little_is_not_taken(
-    bench: Bench, contrasted: Contrasted, maxima: dict[int, float], monkeypatch: pytest.MonkeyPatch
+    bench: EditBench, contrasted: Contrasted, maxima: dict[int, float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     selection, edit = select_features(contrasted, ["groups", "direct"]), Planner(contrasted, maxima).edit
     how: dict[str, Any] = {"names": ["ablate", "mean_clamp"], "size": 3, "largest_cost": 1e6}
@@ -139,7 +139,7 @@ def test_a_feature_that_helps_too_little_is_not_taken(
 
 
 def test_a_feature_that_makes_the_edit_too_dear_is_not_taken(
-    bench: Bench,
+    bench: EditBench,
     contrasted: Contrasted,
     maxima: dict[int, float],
     greedy: pd.DataFrame,
@@ -167,7 +167,7 @@ def test_what_was_chosen_for_an_edit_is_edited_so_alone(
     }
 
 
-def test_nothing_is_chosen_of_nothing(bench: Bench, contrasted: Contrasted, maxima: dict[int, float]) -> None:
+def test_nothing_is_chosen_of_nothing(bench: EditBench, contrasted: Contrasted, maxima: dict[int, float]) -> None:
     how: dict[str, Any] = {"names": ["ablate"], "size": 3, "largest_cost": 1.0}
     assert choose_greedily(bench, no_features(), Planner(contrasted, maxima).edit, **how).empty
 
@@ -175,7 +175,7 @@ def test_nothing_is_chosen_of_nothing(bench: Bench, contrasted: Contrasted, maxi
 # ---- what is tried
 
 
-def test_all_edits_and_baselines_are_tried(families: list[Family]) -> None:
+def test_all_edits_and_baselines_are_tried(families: list[EditFamily]) -> None:
     tried = {
         intervention: {
             (family.source, family.seed, len(family.edit.features), family.edit.name, family.sign)
@@ -196,7 +196,7 @@ def test_all_edits_and_baselines_are_tried(families: list[Family]) -> None:
 
 
 def test_random_features_fire_at_the_texts_and_were_not_selected(
-    contrasted: Contrasted, families: list[Family], maxima: dict[int, float]
+    contrasted: Contrasted, families: list[EditFamily], maxima: dict[int, float]
 ) -> None:
     selected = {f for family in families if family.intervention == "features" for f in family.edit.features}
     random = {f for family in families if family.intervention == "random_features" for f in family.edit.features}
@@ -224,7 +224,9 @@ def test_random_features_fire_at_ends_as_often_as_selected_ones_do() -> None:
     assert len({tuple(draw_alike(rates, active, set(), 3, seed)) for seed in range(8)}) > 1
 
 
-def test_random_features_are_drawn_alike_at_the_ends_of_items(contrasted: Contrasted, families: list[Family]) -> None:
+def test_random_features_are_drawn_alike_at_the_ends_of_items(
+    contrasted: Contrasted, families: list[EditFamily]
+) -> None:
     rows = [row for side in "ab" for row in contrasted.rows("selection", side)]
     firing = (contrasted.dictionary.encode(contrasted.last_residuals(rows)) > 0).double().mean(0).numpy()
     taken = {f for family in families if family.intervention == "features" for f in family.edit.features}
@@ -263,7 +265,7 @@ def test_a_feature_that_fires_at_the_texts_alone_is_edited_by_its_maximum_there(
 
 
 def test_targets_are_maxima_nothing_or_the_middle_between_the_sides(
-    contrasted: Contrasted, families: list[Family], maxima: dict[int, float]
+    contrasted: Contrasted, families: list[EditFamily], maxima: dict[int, float]
 ) -> None:
     mine = [family.edit for family in families if family.intervention == "features" and family.source == "groups"]
     signs = select_features(contrasted, ["groups"]).set_index("feature")["sign"]
@@ -286,7 +288,7 @@ def test_targets_are_maxima_nothing_or_the_middle_between_the_sides(
             assert edit.targets == pytest.approx(((means[0] + means[1]) / 2).tolist(), rel=1e-5)
 
 
-def test_a_difference_in_means_is_projected_to_the_middle(contrasted: Contrasted, families: list[Family]) -> None:
+def test_a_difference_in_means_is_projected_to_the_middle(contrasted: Contrasted, families: list[EditFamily]) -> None:
     (project,) = [family.edit for family in families if (family.source, family.edit.name) == ("groups", "project")]
     unit = torch.tensor(project.direction)
     means = [contrasted.last_residuals(contrasted.rows("selection", side)).double().mean(0) for side in "ab"]
@@ -313,7 +315,7 @@ def test_a_dictionary_of_which_nothing_was_selected_still_has_baselines(
 
 
 def test_effects_and_costs_are_those_of_the_edited_model(
-    micro_model: LanguageModel, contrasted: Contrasted, texts: Texts, measured: list[Measured]
+    micro_model: LanguageModel, contrasted: Contrasted, texts: EditTexts, measured: list[MeasuredEdit]
 ) -> None:
     model, encoded = micro_model.model, encoded_texts(texts.prompts)
     without = {name: nats(model, getattr(texts, name)) for name in ("choosing", "reporting")}
@@ -335,7 +337,7 @@ def test_effects_and_costs_are_those_of_the_edited_model(
         assert one.cost == pytest.approx(costs["reporting"], rel=1e-2, abs=1e-2)
 
 
-def test_no_edit_costs_more_than_it_was_meant_to(measured: list[Measured]) -> None:
+def test_no_edit_costs_more_than_it_was_meant_to(measured: list[MeasuredEdit]) -> None:
     for one in measured:
         if one.target_cost is not None:
             assert one.cost_selection <= one.target_cost
@@ -343,7 +345,9 @@ def test_no_edit_costs_more_than_it_was_meant_to(measured: list[Measured]) -> No
     assert {one.reached for one in measured} == {True, False}
 
 
-def test_a_weaker_edit_is_measured_where_it_leaves_less_of_the_gap(bench: Bench, measured: list[Measured]) -> None:
+def test_a_weaker_edit_is_measured_where_it_leaves_less_of_the_gap(
+    bench: EditBench, measured: list[MeasuredEdit]
+) -> None:
     fixed = [one for one in measured if one.target_cost is None]
     assert {one.edit.kind for one in fixed if one.strength == 1} >= {"move", "project"}
     weaker = [one for one in fixed if abs(one.strength) != 1]
@@ -367,7 +371,7 @@ def test_measures_of_items() -> None:
 # ---- what is chosen
 
 
-def test_tables_have_their_columns_and_write_as_csv(chosen: Chosen, tmp_path: Path) -> None:
+def test_tables_have_their_columns_and_write_as_csv(chosen: ChosenEdits, tmp_path: Path) -> None:
     assert list(chosen.effects) == EFFECT_COLUMNS
     assert list(chosen.by_item) == BY_ITEM_COLUMNS
     write_csv(compared_with_difference(chosen.effects, chosen.by_item, BOOTSTRAP), tmp_path / "effects.csv")
@@ -377,7 +381,7 @@ def test_tables_have_their_columns_and_write_as_csv(chosen: Chosen, tmp_path: Pa
     assert (read["chosen"] == chosen.effects["chosen"]).all()
 
 
-def test_one_edit_of_each_intervention_and_cost_is_chosen_by_the_selection_split(chosen: Chosen) -> None:
+def test_one_edit_of_each_intervention_and_cost_is_chosen_by_the_selection_split(chosen: ChosenEdits) -> None:
     effects = chosen.effects
     mass = 0.9 * effects.loc[effects["intervention"].eq("none") & effects["split"].eq("selection"), "mass"].item()
     for intervention in INTERVENTIONS:
@@ -398,7 +402,7 @@ def test_one_edit_of_each_intervention_and_cost_is_chosen_by_the_selection_split
 
 
 def test_what_closes_the_gap_by_answering_something_else_is_not_chosen(
-    bench: Bench, measured: list[Measured], chosen: Chosen
+    bench: EditBench, measured: list[MeasuredEdit], chosen: ChosenEdits
 ) -> None:
     silent = [
         one._replace(by_item=one.by_item.assign(gap=0.0, mass=0.0)) if one.family.edit.kind == "move" else one
@@ -412,7 +416,9 @@ def test_what_closes_the_gap_by_answering_something_else_is_not_chosen(
     assert {edit["kind"] for edit in again.edits["features"].values()} == {"move"}
 
 
-def test_the_evaluation_split_chooses_nothing(bench: Bench, measured: list[Measured], chosen: Chosen) -> None:
+def test_the_evaluation_split_chooses_nothing(
+    bench: EditBench, measured: list[MeasuredEdit], chosen: ChosenEdits
+) -> None:
     generator = np.random.default_rng(0)
     other = [
         one._replace(
@@ -425,7 +431,7 @@ def test_the_evaluation_split_chooses_nothing(bench: Bench, measured: list[Measu
     assert choose_edits(bench.without(), other, COSTS, BOOTSTRAP, NAMES).edits == chosen.edits
 
 
-def test_gaps_of_items_are_there_before_and_with_each_chosen_edit(chosen: Chosen) -> None:
+def test_gaps_of_items_are_there_before_and_with_each_chosen_edit(chosen: ChosenEdits) -> None:
     table = chosen.by_item
     before = table[table["intervention"].eq("none")]
     assert len(before) == 6
@@ -436,7 +442,7 @@ def test_gaps_of_items_are_there_before_and_with_each_chosen_edit(chosen: Chosen
     np.testing.assert_allclose(means, expected.loc[means.index])
 
 
-def test_what_features_leave_is_set_against_the_difference_in_means(chosen: Chosen) -> None:
+def test_what_features_leave_is_set_against_the_difference_in_means(chosen: ChosenEdits) -> None:
     found = compared_with_difference(chosen.effects, chosen.by_item, BOOTSTRAP)
     keys = ["target_cost", "split"]
     picked = found[found["chosen"]].set_index(keys)
@@ -451,9 +457,13 @@ def test_what_features_leave_is_set_against_the_difference_in_means(chosen: Chos
 
 
 def test_equal_edits_give_equal_tables(
-    micro_model: LanguageModel, contrasted: Contrasted, texts: Texts, families: list[Family], chosen: Chosen
+    micro_model: LanguageModel,
+    contrasted: Contrasted,
+    texts: EditTexts,
+    families: list[EditFamily],
+    chosen: ChosenEdits,
 ) -> None:
-    again = Bench(micro_model.model, contrasted.dictionary, texts, batch_size=16)
+    again = EditBench(micro_model.model, contrasted.dictionary, texts, batch_size=16)
     few = [family for family in families if family.intervention == "difference_in_means"]
     found = choose_edits(again.without(), again.measure(few, COSTS, "test"), COSTS, BOOTSTRAP, NAMES)
     assert found.edits["difference_in_means"] == chosen.edits["difference_in_means"]

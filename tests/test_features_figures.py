@@ -48,7 +48,8 @@ def features(n_features: int = 64, rate: float = -2.0) -> pd.DataFrame:
 def effect(dictionary: str, intervention: str, gap: float, **given: object) -> dict[str, object]:
     """Return a row of ``effects.csv``, of the evaluation split; not chosen if not said otherwise."""
     row = {"dictionary": dictionary, "contrast": "gender", "split": "evaluation", "intervention": intervention,
-           "mean_abs_gap": gap, "chosen": False, "reached": True, "seed": None, "ci_low": None, "ci_high": None}  # fmt: skip
+           "mean_abs_gap": gap, "chosen": False, "reached": True, "seed": None,
+           "ci_low": None, "ci_high": None}  # fmt: skip
     return row | given
 
 

@@ -71,8 +71,8 @@ EFFECTS = [
     "n_items", "chosen", "ci_low", "ci_high", "less_than_difference", "less_ci_low", "less_ci_high",
 ]  # fmt: skip
 EDITED = [
-    "model", "base", "dictionary", "contrast", "measure", "subset", "before", "before_ci_low", "before_ci_high", "after",
-    "after_ci_low", "after_ci_high",
+    "model", "base", "dictionary", "contrast", "measure", "subset",
+    "before", "before_ci_low", "before_ci_high", "after", "after_ci_low", "after_ci_high",
 ]  # fmt: skip
 STEERED = [
     "steering", "dictionary", "prompt", "sample", "without", "with", "changed", "repetition_without",

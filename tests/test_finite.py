@@ -15,13 +15,13 @@ from transformers import AutoModelForCausalLM, AutoModelForMaskedLM, AutoModelFo
 from helpers import SETTINGS, byte_tokenizer, complete, in_memory, small_config
 from leakscope.errors import InputError
 from leakscope.features.bias.pairs import score_pairs
-from leakscope.features.bias.tables import Pair
+from leakscope.features.bias.tables import SentencePair
 from leakscope.features.contrasts.contrast_activations import record_contrast
 from leakscope.features.contrasts.words import EncodedTexts, WordSet
 from leakscope.features.description.unembedding import effective_unembedding
 from leakscope.features.dictionaries.quality import measure_cross_entropy
 from leakscope.features.dictionaries.texts import Window
-from leakscope.features.interventions.effects import Ends
+from leakscope.features.interventions.effects import ItemTexts
 from leakscope.ground.sentence_scores import score_sentences
 from leakscope.ground.templates import SentenceTemplate, fill
 from leakscope.models.candidate_scores import score_prompts
@@ -148,7 +148,7 @@ def sentences(model: LanguageModel, store: Path) -> None:
 
 
 def bias(model: LanguageModel, store: Path) -> None:
-    pair = Pair("p", "all", "gender", None, None, "She is kind.", "He is kind.", None)
+    pair = SentencePair("p", "all", "gender", None, None, "She is kind.", "He is kind.", None)
     score_pairs(model, [pair], "m", "b", batch_size=2, store=store)
 
 
@@ -209,7 +209,7 @@ def contrast(model: Any) -> None:
 def effects(model: Any) -> None:
     row = {"text": "one two", "item": "x", "split": "selection", "association": 1.0, "weight_b": 1.0}
     prompts = pd.DataFrame([{**row, "ids": [1, 5, 6], "words_a": [3], "words_b": [4]}])
-    Ends(model, prompts, 1, batch_size=1).by_item(None, 1.0)
+    ItemTexts(model, prompts, 1, batch_size=1).by_item(None, 1.0)
 
 
 def quality(model: Any) -> None:
@@ -247,7 +247,7 @@ def test_an_edit_that_leaves_no_numbers_after_one_text_leaves_none_at_all() -> N
     prompts = pd.DataFrame([{**row, "text": text, "ids": ids} for text, ids in (("one", [1, 5]), ("two", [1, 6, 7]))])
     torch.manual_seed(0)
     sound = AutoModelForCausalLM.from_config(small_config("gpt2", **GPT2)).eval()
-    ends = Ends(sound, prompts, 1, batch_size=1)
+    ends = ItemTexts(sound, prompts, 1, batch_size=1)
     changes = [torch.zeros_like(batch.residuals) for batch in ends.rereader.batches]
     assert ends.by_item(changes, 1.0)["gap"].notna().all()
     changes[0][:] = torch.nan

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from leakscope.features.dictionaries.activations import record_activations, write_activations
-from leakscope.features.dictionaries.texts import Source, read_windows
+from leakscope.features.dictionaries.texts import TextSource, read_windows
 from leakscope.jobs.devices import claimed_devices
 from leakscope.jobs.job import job
 from leakscope.jobs.memory import keep_freed_memory
@@ -30,7 +30,7 @@ def main(snakemake: "Snakemake") -> None:
     model = open_model(read_manifest(Path(given.manifest)), params.loading)
     # One file is given as text, several are given as a list.
     files = [given.corpus] if isinstance(given.corpus, str) else given.corpus
-    source = Source([Path(file) for file in files], wildcards.part, **params.source)
+    source = TextSource([Path(file) for file in files], wildcards.part, **params.source)
     windows = read_windows(model, source, tokens=params.tokens, shard=Shard.parse(wildcards.shard))
     activations = record_activations(
         model.model,

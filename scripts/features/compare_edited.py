@@ -23,8 +23,8 @@ TABLES = ("leak_rates", "effects", "bias")
 
 def main(snakemake: "Snakemake") -> None:
     # What a study has not is an empty list. Names such as "None" or "NA" are text.
-    found = [list(snakemake.input[name]) for name in TABLES]
-    tables = [pd.read_csv(paths[0], keep_default_na=False, na_values=[""]) if paths else None for paths in found]
+    files = [list(snakemake.input[name]) for name in TABLES]
+    tables = [pd.read_csv(paths[0], keep_default_na=False, na_values=[""]) if paths else None for paths in files]
     write_csv(compare_edited(snakemake.params.edited, *tables), Path(snakemake.output.edited))
 
 

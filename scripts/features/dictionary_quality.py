@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from leakscope.features.dictionaries.quality import measure_quality
-from leakscope.features.dictionaries.texts import HELD_OUT, Source, read_windows
+from leakscope.features.dictionaries.texts import HELD_OUT, TextSource, read_windows
 from leakscope.jobs.devices import claimed_devices
 from leakscope.jobs.job import job
 from leakscope.jobs.memory import keep_freed_memory
@@ -31,7 +31,7 @@ def main(snakemake: "Snakemake") -> None:
     params, given = snakemake.params, snakemake.input
     model = open_model(read_manifest(Path(given.model_manifest)), params.loading)
     files = [given.corpus] if isinstance(given.corpus, str) else given.corpus
-    source = Source([Path(file) for file in files], HELD_OUT, **params.source)
+    source = TextSource([Path(file) for file in files], HELD_OUT, **params.source)
     shards = [Path(path) for path in given.activations]
     # The very tokens of the shards, each of which is named by its place among them.
     windows = [

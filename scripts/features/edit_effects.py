@@ -15,7 +15,7 @@ from leakscope.features.contrasts.items import ITEM, items_of
 from leakscope.features.contrasts.selection import open_contrasted
 from leakscope.features.interventions.candidates import Planner, largest_activations, plan_interventions
 from leakscope.features.interventions.choosing import Bootstrap, choose_edits
-from leakscope.features.interventions.effects import Bench, Texts
+from leakscope.features.interventions.effects import EditBench, EditTexts
 from leakscope.features.interventions.greedy import GREEDY, choose_greedily
 from leakscope.features.interventions.neutral_texts import neutral_halves, own_neutral_halves
 from leakscope.files.tables import write_table
@@ -49,8 +49,8 @@ def main(snakemake: "Snakemake") -> None:
         neutral = neutral_halves(model, read_neutral_texts(Path(given.neutral)), items_of(prompts), number)
     held_out = pd.read_parquet(given.firing).set_index("feature")["maximum"].to_dict()
     maxima = largest_activations(contrasted, held_out)
-    texts = Texts(prompts[prompts["kind"].eq(ITEM)].reset_index(drop=True), *neutral)
-    bench = Bench(model.model, contrasted.dictionary, texts, batch_size=params.batch_size)
+    texts = EditTexts(prompts[prompts["kind"].eq(ITEM)].reset_index(drop=True), *neutral)
+    bench = EditBench(model.model, contrasted.dictionary, texts, batch_size=params.batch_size)
     selection, costs = pd.read_csv(given.selection), params.settings["costs"]
     if GREEDY in params.settings["methods"]:
         how = {"names": params.settings["edits"], "size": max(params.settings["sizes"]), "largest_cost": max(costs)}

@@ -31,15 +31,15 @@ def main(snakemake: "Snakemake") -> None:
     shards = [given.activations] if isinstance(given.activations, str) else given.activations
     tokenizer = open_model(read_manifest(Path(given.model_manifest)), params.loading).tokenizer
     name = snakemake.wildcards.dictionary
-    found = read_contexts(dictionary, [Path(shard) for shard in shards], params.contexts, params.seed, name)
-    distinct = sorted(set(found.tokens["token_id"]))
+    described = read_contexts(dictionary, [Path(shard) for shard in shards], params.contexts, params.seed, name)
+    distinct = sorted(set(described.tokens["token_id"]))
     texts = dict(zip(distinct, token_texts(tokenizer, distinct), strict=True))
-    tokens = found.tokens.copy()
+    tokens = described.tokens.copy()
     tokens.insert(1, "token", tokens["token_id"].map(texts))
-    write_table(found.firing, Path(output.firing))
-    write_table(found.token_counts, Path(output.token_counts))
+    write_table(described.firing, Path(output.firing))
+    write_table(described.token_counts, Path(output.token_counts))
     write_table(tokens, Path(output.tokens))
-    write_contexts(found, texts, Path(output.contexts))
+    write_contexts(described, texts, Path(output.contexts))
 
 
 if __name__ == "__main__":

@@ -30,12 +30,12 @@ def main(snakemake: "Snakemake") -> None:
     dictionary = open_dictionary(read_manifest(Path(given.manifest)))
     model = open_model(read_manifest(Path(given.model_manifest)), params.loading)
     unembedding = effective_unembedding(model.model)
-    found = logit_weights(dictionary.decoder, unembedding, len(model.tokenizer), params.promoted)
-    distinct = sorted(set(found.promoted["token_id"]))
+    weights = logit_weights(dictionary.decoder, unembedding, len(model.tokenizer), params.promoted)
+    distinct = sorted(set(weights.promoted["token_id"]))
     texts = dict(zip(distinct, token_texts(model.tokenizer, distinct), strict=True))
-    promoted = found.promoted.copy()
+    promoted = weights.promoted.copy()
     promoted.insert(4, "token", promoted["token_id"].map(texts))
-    write_table(found.statistics, Path(snakemake.output.statistics))
+    write_table(weights.statistics, Path(snakemake.output.statistics))
     write_table(promoted, Path(snakemake.output.promoted))
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from leakscope.features.dictionaries.training import Settings, train_dictionary
+from leakscope.features.dictionaries.training import TrainingSettings, train_dictionary
 from leakscope.jobs.job import job
 from leakscope.jobs.memory import keep_freed_memory
 from leakscope.models.editing.dictionary_files import describe_dictionary, save_dictionary
@@ -26,7 +26,7 @@ def main(snakemake: "Snakemake") -> None:
     params, entry, output = snakemake.params, snakemake.params.entry, snakemake.output
     trained = train_dictionary(
         [Path(path) for path in snakemake.input.activations],
-        Settings(**params.settings),
+        TrainingSettings(**params.settings),
         entry["seed"],
         layer=entry["layer"],
         metadata={

@@ -22,7 +22,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from leakscope.features.bias.scores import PAIR_COLUMNS, SENTENCES
-from leakscope.features.bias.tables import Pair
+from leakscope.features.bias.tables import SentencePair
 from leakscope.jobs.progress import progress
 from leakscope.models.finite import check_values
 from leakscope.models.kinds import CAUSAL
@@ -45,7 +45,13 @@ class _Scored(NamedTuple):
 
 
 def score_pairs(
-    model: LanguageModel, pairs: Sequence[Pair], name: str, benchmark: str, *, batch_size: int, store: Path | None
+    model: LanguageModel,
+    pairs: Sequence[SentencePair],
+    name: str,
+    benchmark: str,
+    *,
+    batch_size: int,
+    store: Path | None,
 ) -> Completed:
     """Return ``PAIR_COLUMNS``, one row a pair, in their order; log-probabilities in nats, each distinct text read once.
 
@@ -89,15 +95,15 @@ def score_pairs(
     return Completed(named.astype({"target": "object", **counts}), recalled.summary(len(keys)))
 
 
-def _texts(pair: Pair) -> list[str | None]:
+def _texts(pair: SentencePair) -> list[str | None]:
     """Return what a model reads: each sentence, after the context where there is one."""
     lead = "" if pair.context is None else f"{pair.context} "
     return [None if sentence is None else lead + sentence for sentence in pair.sentences()]
 
 
-def _row(pair: Pair, scored: dict[str, _Scored]) -> tuple[object, ...]:
+def _row(pair: SentencePair, scored: dict[str, _Scored]) -> tuple[object, ...]:
     before = 0 if pair.context is None else len(pair.context)
-    found = [None if text is None else scored[text].after(before) for text in _texts(pair)]
-    sums = [math.nan if logprobs is None else math.fsum(logprobs) for logprobs in found]
-    lengths = [None if logprobs is None else len(logprobs) for logprobs in found]
+    by_sentence = [None if text is None else scored[text].after(before) for text in _texts(pair)]
+    sums = [math.nan if logprobs is None else math.fsum(logprobs) for logprobs in by_sentence]
+    lengths = [None if logprobs is None else len(logprobs) for logprobs in by_sentence]
     return (pair.pair_id, pair.part, pair.bias_type, pair.target, *sums, sums[0] - sums[1], *lengths)

@@ -41,7 +41,7 @@ NUMBER = re.compile(r"^(\d+)\s+")
 TYPE = re.compile(r"type\d+")
 
 
-class Pair(NamedTuple):
+class SentencePair(NamedTuple):
     """Two sentences that differ in what they say of a group.
 
     part: of the benchmark, in which it stands.
@@ -81,20 +81,20 @@ def bias_files(benchmark_format: str, path: str | Path) -> list[Path]:
         raise one_of("benchmark format", benchmark_format, READERS)
     place = Path(path)
     if benchmark_format == "winobias" and place.is_dir():
-        found = sorted(file for file in place.iterdir() if file.name.startswith(PRO))
-        if not found:
+        files = sorted(file for file in place.iterdir() if file.name.startswith(PRO))
+        if not files:
             raise InputError(f"{place}: got no {PRO}*.txt* in the folder; allowed: the files of WinoBias.")
     else:
-        found = [place]
-    if benchmark_format == "winobias" and found[0].suffix.lower() not in TABLES:
-        found = sorted(half for file in found for half in _halves(file))
-    for file in found:
+        files = [place]
+    if benchmark_format == "winobias" and files[0].suffix.lower() not in TABLES:
+        files = sorted(half for file in files for half in _halves(file))
+    for file in files:
         if not file.is_file():
             raise InputError(f"{file}: got no such file; allowed: a path that exists.")
-    return found
+    return files
 
 
-def read_pairs(benchmark_format: str, paths: str | Path | Iterable[str | Path]) -> list[Pair]:
+def read_pairs(benchmark_format: str, paths: str | Path | Iterable[str | Path]) -> list[SentencePair]:
     """Return the pairs of a benchmark, in the order of its files.
 
     Args:
@@ -126,7 +126,7 @@ def _halves(file: Path) -> tuple[Path, Path]:
     raise InputError(f"{file}: got this name; allowed: {PRO}... or {ANTI}..., or a .csv or .tsv.")
 
 
-def _read_winobias(files: Sequence[Path]) -> list[Pair]:
+def _read_winobias(files: Sequence[Path]) -> list[SentencePair]:
     pairs = []
     for file in files:
         if file.suffix.lower() in TABLES:
@@ -136,9 +136,9 @@ def _read_winobias(files: Sequence[Path]) -> list[Pair]:
     return pairs
 
 
-def _read_halves(pro: Path, anti: Path) -> list[Pair]:
+def _read_halves(pro: Path, anti: Path) -> list[SentencePair]:
     name = pro.name.removeprefix(PRO).lstrip("_")
-    found = TYPE.search(name)
+    kind = TYPE.search(name)
     sides = [_read_lines(file) for file in (pro, anti)]
     if len(sides[0]) != len(sides[1]):
         raise InputError(
@@ -151,13 +151,13 @@ def _read_halves(pro: Path, anti: Path) -> list[Pair]:
                 f"{anti}, line {line}: got {other or 'no number'}; allowed: {number or 'none'}, as in {pro.name}."
             )
         pair_id = f"{name}:{number or place}"
-        pairs.append(Pair(pair_id, found.group() if found else UNTYPED, "gender", stereotype, text))
+        pairs.append(SentencePair(pair_id, kind.group() if kind else UNTYPED, "gender", stereotype, text))
     return pairs
 
 
 def _read_lines(file: Path) -> list[tuple[int, str, str]]:
     """Return line, number ("" where there is none) and sentence, without brackets."""
-    found = []
+    sentences = []
     for line, text in enumerate(read_utf8(file).split("\n"), 1):
         if not text.strip():
             continue
@@ -167,11 +167,11 @@ def _read_lines(file: Path) -> list[tuple[int, str, str]]:
             raise InputError(
                 f"{file}, line {line}: got {sentence[:60]!r}; allowed: a sentence with the pronoun in [brackets]."
             )
-        found.append((line, number.group(1) if number else "", re.sub(r"[\[\]]", "", sentence)))
-    return found
+        sentences.append((line, number.group(1) if number else "", re.sub(r"[\[\]]", "", sentence)))
+    return sentences
 
 
-def _read_cloze(file: Path) -> list[Pair]:
+def _read_cloze(file: Path) -> list[SentencePair]:
     header, rows = read_rows(file)
     columns = {key: next((name for name in names if name in header), None) for key, names in KNOWN_AS.items()}
     for key, name in columns.items():
@@ -189,11 +189,11 @@ def _read_cloze(file: Path) -> list[Pair]:
         stereotype, anti = (values["sentence"].replace(BLANK, values[key]) for key in ("pronoun", "anti_pronoun"))
         pair_id = f"{file.stem}:{row}"
         part = cell.get("type", "").strip() or UNTYPED
-        pairs.append(Pair(pair_id, part, "gender", _capital(stereotype), _capital(anti)))
+        pairs.append(SentencePair(pair_id, part, "gender", _capital(stereotype), _capital(anti)))
     return pairs
 
 
-def _read_crows_pairs(files: Sequence[Path]) -> list[Pair]:
+def _read_crows_pairs(files: Sequence[Path]) -> list[SentencePair]:
     (file,) = files
     header, rows = read_rows(file)
     needed = ("sent_more", "sent_less", "stereo_antistereo", "bias_type")
@@ -206,11 +206,11 @@ def _read_crows_pairs(files: Sequence[Path]) -> list[Pair]:
         more, less, direction, bias_type = (_cell(cell, name, where) for name in needed)
         if direction not in DIRECTIONS:
             raise one_of(f"{where}: column 'stereo_antistereo'", direction, DIRECTIONS)
-        pairs.append(Pair(cell.get("id", "").strip() or str(row), direction, bias_type, more, less))
+        pairs.append(SentencePair(cell.get("id", "").strip() or str(row), direction, bias_type, more, less))
     return pairs
 
 
-def _read_stereoset(files: Sequence[Path]) -> list[Pair]:
+def _read_stereoset(files: Sequence[Path]) -> list[SentencePair]:
     (file,) = files
     content = read_json(file, "dev.json of StereoSet")
     data = content.get("data") if isinstance(content, dict) else None
@@ -225,7 +225,7 @@ def _read_stereoset(files: Sequence[Path]) -> list[Pair]:
     return pairs
 
 
-def _stereoset_pair(example: Any, part: str, where: str) -> Pair:
+def _stereoset_pair(example: Any, part: str, where: str) -> SentencePair:
     if not isinstance(example, dict):
         raise InputError(f"{where}: got a {type(example).__name__}; allowed: an object.")
     pair_id, target, bias_type, context = (
@@ -245,7 +245,7 @@ def _stereoset_pair(example: Any, part: str, where: str) -> Pair:
     }
     # Of an intrasentence example the context is the sentence with a word left out.
     follows = context if part == "intersentence" else None
-    return Pair(f"{part}:{pair_id}", part, bias_type, **texts, target=target, context=follows)
+    return SentencePair(f"{part}:{pair_id}", part, bias_type, **texts, target=target, context=follows)
 
 
 def _text(record: Mapping[str, Any], key: str, where: str) -> str:
@@ -266,7 +266,7 @@ def _capital(sentence: str) -> str:
     return sentence[0].upper() + sentence[1:]
 
 
-READERS: dict[str, Callable[[Sequence[Path]], list[Pair]]] = {
+READERS: dict[str, Callable[[Sequence[Path]], list[SentencePair]]] = {
     "winobias": _read_winobias,
     "stereoset": _read_stereoset,
     "crows_pairs": _read_crows_pairs,

@@ -58,7 +58,7 @@ class Recorded(NamedTuple):
     prompts: pd.DataFrame
 
 
-class _Read(NamedTuple):
+class _Readings(NamedTuple):
     """Of some texts: residuals [tokens, d], the gradient at the last one, [d], and log-probabilities of both sides."""
 
     tokens: dict[int, tuple[Tensor, Tensor]]
@@ -140,13 +140,13 @@ def read_contrast(path: Path) -> ContrastActivations:
     return ContrastActivations(**load_file(path))
 
 
-def _read(model: PreTrainedModel, encoded: EncodedTexts, layer: int, batch_size: int) -> Iterator[_Read]:
+def _read(model: PreTrainedModel, encoded: EncodedTexts, layer: int, batch_size: int) -> Iterator[_Readings]:
     ordered = sorted(range(len(encoded.ids)), key=lambda row: -len(encoded.ids[row]))
     yield from shrinking(cut(ordered, batch_size), lambda batch: _read_batch(model, encoded, layer, batch))
 
 
 @torch.enable_grad()
-def _read_batch(model: PreTrainedModel, encoded: EncodedTexts, layer: int, batch: list[int]) -> _Read:
+def _read_batch(model: PreTrainedModel, encoded: EncodedTexts, layer: int, batch: list[int]) -> _Readings:
     rows, kept = [encoded.ids[row] for row in batch], []
     lengths = torch.tensor([len(row) for row in rows])
     longest = int(lengths.max())
@@ -163,7 +163,7 @@ def _read_batch(model: PreTrainedModel, encoded: EncodedTexts, layer: int, batch
     logprobs = side_logprobs(logits[places].float().log_softmax(-1), [encoded.words[row] for row in batch])
     (gradients,) = torch.autograd.grad((logprobs[:, 0] - logprobs[:, 1]).sum(), kept)
     residuals, ends = (tensor.detach().float().cpu() for tensor in (kept[0], gradients[places]))
-    return _Read(
+    return _Readings(
         {
             row: (residuals[place, 1:length].clone(), ends[place])
             for place, (row, length) in enumerate(zip(batch, lengths.tolist(), strict=True))

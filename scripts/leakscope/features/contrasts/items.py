@@ -209,7 +209,7 @@ def _answers(rows: pd.DataFrame) -> tuple[str, dict[str, list[str]]]:
     both = list(zip(rows["concept_group"], rows["candidate"], strict=True))
     first = [(group, *text.partition(" ")[::2]) for group, text in both]
     followed = Counter(word for _, word, rest in first if rest)
-    article, n = max(followed.items(), key=lambda found: found[1], default=("", 0))
+    article, n = max(followed.items(), key=lambda pair: pair[1], default=("", 0))
     shared = len({group for group, word, _ in first if word == article}) > 1
     if not shared or 2 * n <= len(first):
         article, first = "", [(group, "", text) for group, text in both]

@@ -41,8 +41,8 @@ class Regression(NamedTuple):
 
     def says(self, values: Floats) -> Bools:
         """Return whether each row, (rows, columns), is more likely of the class than not."""
-        found: Bools = (values - self.mean) / self.spread @ self.weights + self.bias > 0
-        return found
+        says_a: Bools = (values - self.mean) / self.spread @ self.weights + self.bias > 0
+        return says_a
 
 
 class _Sides(NamedTuple):
@@ -91,11 +91,16 @@ def probe_concept(contrasted: Contrasted) -> pd.DataFrame:
     add(CHANCE, 0, None, **_accuracies(np.full(len(test.labels), common), test.labels))
     learnt, judged = (_examples(sides, ranked) for sides in (train, test))
     for removed in REMOVED:
-        found = monosemanticity(learnt, judged, removed)
-        feature = [] if found.feature < 0 else [int(active[ranked[found.feature]])]
-        add(FEATURES, 1, feature, **{f"monosemanticity@{removed}": found.score, f"local@{removed}": found.local})
+        monosemantic = monosemanticity(learnt, judged, removed)
+        feature = [] if monosemantic.feature < 0 else [int(active[ranked[monosemantic.feature]])]
+        add(
+            FEATURES,
+            1,
+            feature,
+            **{f"monosemanticity@{removed}": monosemantic.score, f"local@{removed}": monosemantic.local},
+        )
         if removed == REMOVED[0]:
-            add(FEATURES, 1, feature, **{"tree_accuracy": found.accuracy, "global": found.overall})
+            add(FEATURES, 1, feature, **{"tree_accuracy": monosemantic.accuracy, "global": monosemantic.overall})
     return pd.DataFrame(rows)[PROBING_COLUMNS]
 
 
@@ -135,8 +140,8 @@ def fit_logistic(values: Floats, labels: Bools) -> Regression:
         value = -weights @ special.log_expit(margins) + PENALTY / 2 * parameters[:-1] @ parameters[:-1]
         return float(value), gradient
 
-    found = optimize.minimize(loss, np.zeros(values.shape[1] + 1), jac=True, method="L-BFGS-B")
-    return Regression(mean, spread, found.x[:-1], float(found.x[-1]))
+    optimum = optimize.minimize(loss, np.zeros(values.shape[1] + 1), jac=True, method="L-BFGS-B")
+    return Regression(mean, spread, optimum.x[:-1], float(optimum.x[-1]))
 
 
 def _sides(contrasted: Contrasted, split: str, features: Integers) -> _Sides:

@@ -76,10 +76,10 @@ class Contrasted(NamedTuple):
 
     def maxima(self, tokens: Tensor) -> Tensor:
         """Return the largest activation of each feature at tokens, [F]; 0 where it does not fire."""
-        found = torch.zeros(self.dictionary.n_features)
+        maxima = torch.zeros(self.dictionary.n_features)
         for activations in self._encoded(tokens):
-            found = torch.maximum(found, activations.amax(0))
-        return found
+            maxima = torch.maximum(maxima, activations.amax(0))
+        return maxima
 
     def means(self, tokens: Tensor) -> Tensor:
         """Return the mean activation of each feature over tokens, of which there are some, [F], float64."""

@@ -33,7 +33,7 @@ class EncodedTexts(NamedTuple):
     words: list[WordSet]
 
 
-class _Read(NamedTuple):
+class _ReadText(NamedTuple):
     """A text as a model reads it: rendered, its ids, those that the tokenizer gives it, and what joins an answer."""
 
     text: str
@@ -106,14 +106,14 @@ def encoded_texts(prompts: pd.DataFrame) -> EncodedTexts:
 _COLUMNS = ("lead", "side_a", "side_b", "weight_b")
 
 
-def _read(model: LanguageModel, texts: pd.Series, prompting: Prompting | None) -> list[_Read]:
+def _read(model: LanguageModel, texts: pd.Series, prompting: Prompting | None) -> list[_ReadText]:
     if prompting is None:
         sentences = encode_sentences(model, texts.tolist())
         both = zip(texts, sentences, strict=True)
-        return [_Read(text, sentence.ids, sentence.ids[sentence.places.start :], " ") for text, sentence in both]
+        return [_ReadText(text, sentence.ids, sentence.ids[sentence.places.start :], " ") for text, sentence in both]
     rendered, ids = read_prompts(model, texts, prompting)
     lead = answer_lead(model.tokenizer, chat=prompting.chat, chat_template_kwargs=prompting.chat_template_kwargs)
-    return [_Read(text, row, row, lead) for text, row in zip(rendered, ids, strict=True)]
+    return [_ReadText(text, row, row, lead) for text, row in zip(rendered, ids, strict=True)]
 
 
 def _without(tokens: Sequence[int], others: Sequence[int]) -> tuple[int, ...]:

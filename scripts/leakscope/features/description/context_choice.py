@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from leakscope.features.description.firing import Block, HeldOut, seeded_uniform
+from leakscope.features.description.firing import HeldOut, TokenBlock, seeded_uniform
 
 # For each context that is kept: windows that may be silent. Of 50, a feature that fires in 19 windows of 20 is silent
 # in two and a half.
@@ -13,7 +13,7 @@ FEATURES_AT_ONCE = 1024
 _POOL_STREAM, _SILENT_STREAM = 4, 5
 
 
-class Best:
+class BestTokens:
     """The k tokens of the highest score of each feature, highest first; no two of one group.
 
     scores: [F, k]; −inf where there are fewer.
@@ -73,7 +73,7 @@ class SilentWindows:
         self.fires = np.zeros((len(self.tokens), n_features), dtype=bool)
         self.k, self.seed = k, seed
 
-    def add(self, block: Block) -> None:
+    def add(self, block: TokenBlock) -> None:
         """Note where features fire."""
         end = block.start + len(block.activations)
         for number in np.flatnonzero((self.starts < end) & (self.stops > block.start)):
@@ -83,7 +83,7 @@ class SilentWindows:
     def chosen(self) -> np.ndarray:
         """Return k tokens for each feature, [F, k], in random order; −1 where there are fewer."""
         n_features = self.fires.shape[1]
-        found = np.full((n_features, self.k), -1)
+        silent_tokens = np.full((n_features, self.k), -1)
         numbers = np.arange(len(self.tokens))
         for start in range(0, n_features, FEATURES_AT_ONCE):
             fires = self.fires[:, start : start + FEATURES_AT_ONCE].T
@@ -94,11 +94,11 @@ class SilentWindows:
             scores = np.where(fires, np.inf, drawn.reshape(fires.shape))
             order = np.argsort(scores, axis=1, kind="stable")[:, : self.k]
             silent = np.isfinite(np.take_along_axis(scores, order, axis=1))
-            found[start : start + len(fires), : order.shape[1]] = np.where(silent, self.tokens[order], -1)
-        return found
+            silent_tokens[start : start + len(fires), : order.shape[1]] = np.where(silent, self.tokens[order], -1)
+        return silent_tokens
 
 
-def spread(sample: Best, k: int) -> np.ndarray:
+def spread(sample: BestTokens, k: int) -> np.ndarray:
     """Return k tokens for each feature, [F, k], at even distances from the strongest to the weakest of its sample.
 
     With m tokens in the sample these are the middles of k equal parts; −1 where m is smaller than k.

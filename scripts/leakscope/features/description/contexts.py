@@ -17,11 +17,11 @@ import pandas as pd
 import pyarrow as pa
 from pyarrow import parquet
 
-from leakscope.features.description.context_choice import Best, SilentWindows, spread
+from leakscope.features.description.context_choice import BestTokens, SilentWindows, spread
 from leakscope.features.description.firing import (
-    Block,
     FiringCounts,
     HeldOut,
+    TokenBlock,
     firing_blocks,
     read_held_out,
     seeded_uniform,
@@ -94,22 +94,22 @@ def read_contexts(
     return FeatureContexts(counts.firing(), counts.token_counts(), token_frequencies(held_out), contexts, held_out)
 
 
-def write_contexts(found: FeatureContexts, texts: Mapping[int, str], path: Path) -> None:
+def write_contexts(described: FeatureContexts, texts: Mapping[int, str], path: Path) -> None:
     """Write a row a context as Parquet, whole or not at all, the contexts of some features at a time.
 
     Columns: ``feature, kind, rank, document, position, activation`` (at this place; 0 where it is silent), ``tokens``
     and ``activations`` of the window of up to ``REACH`` tokens on each side, ``peak``: which of these is the place.
 
     Args:
-        found: from ``read_contexts``.
+        described: from ``read_contexts``.
         texts: token id → what a person reads.
         path: to write to.
     """
-    features = found.contexts.table["feature"].to_numpy()
-    starts = np.searchsorted(features, np.arange(0, len(found.firing) + FEATURES_AT_ONCE, FEATURES_AT_ONCE))
+    features = described.contexts.table["feature"].to_numpy()
+    starts = np.searchsorted(features, np.arange(0, len(described.firing) + FEATURES_AT_ONCE, FEATURES_AT_ONCE))
     with replacing(path) as part, parquet.ParquetWriter(part, _SCHEMA) as writer:
         for first, last in zip(starts[:-1], starts[1:], strict=True):
-            writer.write_table(_rows(found, texts, int(first), int(last)))
+            writer.write_table(_rows(described, texts, int(first), int(last)))
 
 
 _SCHEMA = pa.schema(
@@ -132,13 +132,13 @@ class _Choice:
 
     def __init__(self, n_features: int, held_out: HeldOut, n_contexts: int, seed: int) -> None:
         self.held_out, self.n_contexts, self.seed = held_out, n_contexts, seed
-        self.top = Best(n_features, n_contexts)
-        self.sample = Best(n_features, SAMPLED * n_contexts)
-        self.test = Best(n_features, n_contexts)
+        self.top = BestTokens(n_features, n_contexts)
+        self.sample = BestTokens(n_features, SAMPLED * n_contexts)
+        self.test = BestTokens(n_features, n_contexts)
         starts, stops = self._windows(np.arange(len(held_out.token_ids)))
         self.silent = SilentWindows(n_features, held_out, starts, stops, n_contexts, seed)
 
-    def add(self, block: Block) -> None:
+    def add(self, block: TokenBlock) -> None:
         scoring, texts = self.held_out.scoring[block.tokens], self.held_out.texts
         tokens, features, values = (column[~scoring] for column in block[2:])
         self.top.add(features, values, tokens, values, texts[tokens])
@@ -171,7 +171,7 @@ class _Choice:
         return np.maximum(starts, tokens - REACH), np.minimum(stops, tokens + REACH + 1)
 
 
-def _fill(contexts: Contexts, block: Block) -> None:
+def _fill(contexts: Contexts, block: TokenBlock) -> None:
     """Put a block's activations into the windows that it covers, or a part of which."""
     starts, stops = (contexts.table[name].to_numpy() for name in ("start", "stop"))
     end = block.start + len(block.activations)
@@ -182,9 +182,9 @@ def _fill(contexts: Contexts, block: Block) -> None:
     contexts.activations[contexts.edges[row] + token - starts[row]] = block.activations[token - block.start, features]
 
 
-def _rows(found: FeatureContexts, texts: Mapping[int, str], first: int, last: int) -> pa.Table:
+def _rows(described: FeatureContexts, texts: Mapping[int, str], first: int, last: int) -> pa.Table:
     """Return some rows of the table that is written."""
-    contexts, held_out = found.contexts, found.held_out
+    contexts, held_out = described.contexts, described.held_out
     some = contexts.table.iloc[first:last]
     place = some["token"].to_numpy()
     starts, edges = some["start"].to_numpy(), contexts.edges[first : last + 1]
@@ -219,6 +219,6 @@ def _flattened(rows: np.ndarray, starts: np.ndarray, stops: np.ndarray) -> tuple
     return np.repeat(rows, lengths), numbers
 
 
-def _told(blocks: Iterator[Block], held_out: HeldOut, name: str) -> Iterator[Block]:
+def _told(blocks: Iterator[TokenBlock], held_out: HeldOut, name: str) -> Iterator[TokenBlock]:
     total = len(held_out.token_ids)
     return progress(blocks, total=total, name=name, unit="token", size=lambda block: len(block.activations))

@@ -102,11 +102,11 @@ def score_labels(labels: pd.DataFrame, token_counts: pd.DataFrame, tokens: pd.Da
     known = tokens.loc[tokens["half"] == SCORING, ["token_id", "n"]]
     counts = token_counts.loc[token_counts["half"] == SCORING, ["feature", "token_id", "n_firing"]]
     named = labels.merge(known, on="token_id", how="left").merge(counts, on=["feature", "token_id"], how="left")
-    found = named.fillna({"n": 0, "n_firing": 0}).groupby("feature")[["n", "n_firing"]].sum()
-    n_firing = counts.groupby("feature")["n_firing"].sum().reindex(found.index, fill_value=0)
+    detected = named.fillna({"n": 0, "n_firing": 0}).groupby("feature")[["n", "n_firing"]].sum()
+    n_firing = counts.groupby("feature")["n_firing"].sum().reindex(detected.index, fill_value=0)
     n_silent = known["n"].sum() - n_firing
     with np.errstate(divide="ignore", invalid="ignore"):
-        detection = (found["n_firing"] / n_firing + 1 - (found["n"] - found["n_firing"]) / n_silent) / 2
+        detection = (detected["n_firing"] / n_firing + 1 - (detected["n"] - detected["n_firing"]) / n_silent) / 2
     return pd.DataFrame({"detection": detection, "n_firing": n_firing, "n_silent": n_silent})
 
 
@@ -145,9 +145,9 @@ def explain_by_endpoint(
     rates = firing.set_index("feature")["firing_rate"]
     left = sorted(table.loc[table["status"].isna(), "feature"], key=lambda feature: (-rates[feature], feature))
     table.loc[table["status"].isna(), "status"] = NOT_ASKED
-    found = _asked(contexts, left[:n_features], endpoint, seed)
+    answers = _asked(contexts, left[:n_features], endpoint, seed)
     for row, feature in enumerate(table["feature"]):
-        for column, value in found.get(feature, {}).items():
+        for column, value in answers.get(feature, {}).items():
             table.loc[row, column] = value
     return _typed(table)
 

@@ -56,9 +56,9 @@ def feature_table(
     for side in SIDES:
         table[side] = _lists(ordered[ordered["side"] == side], table["feature"])
     table["activating"] = _lists(_activating(token_counts, tokens), table["feature"])
-    for name, found in explanations.items():
+    for name, explained in explanations.items():
         columns = {column: f"{column}_{name}" for column in ("explanation", "status", "detection")}
-        table = table.merge(found[["feature", *columns]].rename(columns=columns), on="feature", validate="1:1")
+        table = table.merge(explained[["feature", *columns]].rename(columns=columns), on="feature", validate="1:1")
     return table
 
 

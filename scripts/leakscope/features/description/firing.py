@@ -51,7 +51,7 @@ class HeldOut(NamedTuple):
     scoring: np.ndarray
 
 
-class Block(NamedTuple):
+class TokenBlock(NamedTuple):
     """Activations of some tokens that follow each other.
 
     start: place of the first among all tokens.
@@ -76,8 +76,8 @@ def read_held_out(paths: Sequence[Path], seed: int) -> HeldOut:
     Raises:
         InputError: see ``activations.read_tokens``.
     """
-    found = read_tokens(paths)
-    token_ids, documents, positions = (column.numpy().astype("int64") for column in found[1:])
+    read = read_tokens(paths)
+    token_ids, documents, positions = (column.numpy().astype("int64") for column in read[1:])
     begins = np.append(True, documents[1:] != documents[:-1])
     texts = _texts(token_ids, np.flatnonzero(begins))
     begins[1:] |= positions[1:] != positions[:-1] + 1
@@ -91,7 +91,7 @@ def read_held_out(paths: Sequence[Path], seed: int) -> HeldOut:
 
 
 @torch.inference_mode()
-def firing_blocks(dictionary: Dictionary, paths: Sequence[Path]) -> Iterator[Block]:
+def firing_blocks(dictionary: Dictionary, paths: Sequence[Path]) -> Iterator[TokenBlock]:
     """Yield the activations of all tokens of shards, some at a time.
 
     Args:
@@ -106,7 +106,7 @@ def firing_blocks(dictionary: Dictionary, paths: Sequence[Path]) -> Iterator[Blo
         activations = dictionary.encode(batch.residuals)
         rows, features = activations.nonzero(as_tuple=True)
         values = activations[rows, features].numpy()
-        yield Block(start, activations.numpy(), rows.numpy() + start, features.numpy(), values)
+        yield TokenBlock(start, activations.numpy(), rows.numpy() + start, features.numpy(), values)
         start += len(activations)
 
 
@@ -136,7 +136,7 @@ class FiringCounts:
         self.powers = np.zeros((2, n_features))
         self.histogram = np.zeros(n_features * N_BINS, dtype="int64")
 
-    def add(self, block: Block) -> None:
+    def add(self, block: TokenBlock) -> None:
         """Take in a block of the first pass."""
         self.n_firing += self._sum(block)
         self.mass += self._sum(block, block.values)
@@ -144,7 +144,7 @@ class FiringCounts:
         token_ids, scoring = self.held_out.token_ids[block.tokens], self.held_out.scoring[block.tokens]
         self.pairs.add((block.features * 2 + scoring) * self._n_ids + token_ids, block.values)
 
-    def add_again(self, block: Block) -> None:
+    def add_again(self, block: TokenBlock) -> None:
         """Take in a block of the second pass, after all of the first."""
         distance = block.values - self._mean_active()[block.features]
         self.powers += [self._sum(block, distance**2), self._sum(block, distance**4)]
@@ -201,7 +201,7 @@ class FiringCounts:
     def _n_ids(self) -> int:
         return int(self.held_out.token_ids.max()) + 1
 
-    def _sum(self, block: Block, weights: Floats | None = None) -> np.ndarray:
+    def _sum(self, block: TokenBlock, weights: Floats | None = None) -> np.ndarray:
         return np.bincount(block.features, weights, minlength=self.n_features)
 
     def _mean_active(self) -> Floats:
@@ -277,8 +277,8 @@ def token_frequencies(held_out: HeldOut) -> pd.DataFrame:
             "document": held_out.documents,
         }
     )
-    found = table.groupby(["token_id", "half"])["document"].agg(n="size", n_documents="nunique").reset_index()
-    return found.assign(half=_names_of_halves(found["half"].to_numpy()))
+    by_half = table.groupby(["token_id", "half"])["document"].agg(n="size", n_documents="nunique").reset_index()
+    return by_half.assign(half=_names_of_halves(by_half["half"].to_numpy()))
 
 
 def _names_of_halves(codes: Integers) -> pd.Series:

@@ -78,7 +78,7 @@ def logit_weights(decoder: torch.Tensor, unembedding: EffectiveUnembedding, n_to
             highest.add(features, weights, block.start)
             lowest.add(features, weights.neg_(), block.start)
     sides = [(PROMOTED, highest, 1), (SUPPRESSED, lowest, -1)]
-    promoted = pd.concat([_extreme_table(side, found, sign) for side, found, sign in sides])
+    promoted = pd.concat([_extreme_table(side, extremes, sign) for side, extremes, sign in sides])
     promoted = promoted.sort_values(["feature", "side", "rank"], ignore_index=True)
     return LogitWeights(_statistics(means.numpy(), (sums / n_tokens).numpy()), promoted)
 
@@ -124,15 +124,15 @@ def _statistics(means: np.ndarray, moments: np.ndarray) -> pd.DataFrame:
     )
 
 
-def _extreme_table(side: str, found: _Extremes, sign: int) -> pd.DataFrame:
+def _extreme_table(side: str, extremes: _Extremes, sign: int) -> pd.DataFrame:
     """Return one side's rows; among equal weights the token with the smaller id comes first."""
-    n_features, k = found.weights.shape
+    n_features, k = extremes.weights.shape
     table = pd.DataFrame(
         {
             "feature": np.repeat(np.arange(n_features), k),
             "side": side,
-            "token_id": found.tokens.flatten().numpy(),
-            "magnitude": found.weights.flatten().numpy(),
+            "token_id": extremes.tokens.flatten().numpy(),
+            "magnitude": extremes.weights.flatten().numpy(),
         }
     )
     table = table.sort_values(["feature", "magnitude", "token_id"], ascending=[True, False, True], ignore_index=True)

@@ -56,7 +56,7 @@ class Monosemanticity(NamedTuple):
     score: float
 
 
-class Question(NamedTuple):
+class Threshold(NamedTuple):
     """Whether the activation of a feature is above a threshold; the feature is −1 where no question helps."""
 
     feature: int
@@ -85,7 +85,7 @@ def monosemanticity(train: Examples, test: Examples, removed: int = 1) -> Monose
     return Monosemanticity(first.feature, accuracies[0], local, overall, accuracies[0] * (local + overall) / 2)
 
 
-def best_question(train: Examples, rows: Integers | slice = EVERY) -> Question:
+def best_question(train: Examples, rows: Integers | slice = EVERY) -> Threshold:
     """Return the question that leaves the least Gini impurity; of equal ones, that about the first feature.
 
     Args:
@@ -94,15 +94,15 @@ def best_question(train: Examples, rows: Integers | slice = EVERY) -> Question:
     """
     labels, weights = train.labels[rows], train.weights[rows]
     total, positive = weights.sum(), (weights * labels).sum()
-    best, least = Question(-1, 0.0), positive * (1 - positive / total) - 1e-12
+    best, least = Threshold(-1, 0.0), positive * (1 - positive / total) - 1e-12
     for start in range(0, train.values.shape[1], COLUMNS):
-        found, impurity = _best_question(Examples(train.values[rows, start : start + COLUMNS], labels, weights))
+        question, impurity = _best_question(Examples(train.values[rows, start : start + COLUMNS], labels, weights))
         if impurity < least:
-            best, least = found._replace(feature=start + found.feature), impurity
+            best, least = question._replace(feature=start + question.feature), impurity
     return best
 
 
-def _best_question(train: Examples) -> tuple[Question, float]:
+def _best_question(train: Examples) -> tuple[Threshold, float]:
     """Return the question that leaves the least impurity, and how much; infinite where there is none to ask."""
     values, labels, weights = train
     total, positive = weights.sum(), (weights * labels).sum()
@@ -114,9 +114,9 @@ def _best_question(train: Examples) -> tuple[Question, float]:
     # Between equal values there is no threshold.
     impurity = np.where(ordered[1:] > ordered[:-1], impurity, np.inf)
     if not impurity.size:
-        return Question(-1, 0.0), np.inf
+        return Threshold(-1, 0.0), np.inf
     feature, place = (int(number) for number in np.unravel_index(impurity.T.argmin(), impurity.T.shape))
-    return Question(feature, float(ordered[place : place + 2, feature].mean())), float(impurity[place, feature])
+    return Threshold(feature, float(ordered[place : place + 2, feature].mean())), float(impurity[place, feature])
 
 
 def grow_and_answer(train: Examples, asked: Floats, depth: int) -> Bools:
@@ -130,7 +130,7 @@ def grow_and_answer(train: Examples, asked: Floats, depth: int) -> Bools:
     answers = np.zeros(len(asked), dtype=bool)
 
     def grow(rows: Integers, asked_rows: Integers, depth: int) -> None:
-        question = best_question(train, rows) if depth else Question(-1, 0.0)
+        question = best_question(train, rows) if depth else Threshold(-1, 0.0)
         if question.feature < 0:
             labels, weights = train.labels[rows], train.weights[rows]
             answers[asked_rows] = weights[labels].sum() > weights[~labels].sum()

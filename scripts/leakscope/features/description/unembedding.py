@@ -112,13 +112,14 @@ def effective_unembedding(model: PreTrainedModel) -> EffectiveUnembedding:
     head = model.get_output_embeddings()
     differences = {}
     for norm in norms if isinstance(getattr(head, "weight", None), torch.Tensor) else []:
-        for found in _candidates(model, norm, head):
-            if found.gain.shape != final.shape[-1:] or found.weight.shape[-1:] != final.shape[-1:]:
+        for candidate in _candidates(model, norm, head):
+            if candidate.gain.shape != final.shape[-1:] or candidate.weight.shape[-1:] != final.shape[-1:]:
                 continue
-            logits = found.logits(final.to(found.weight.device), found.norm_scale(final.to(found.weight.device)))
+            moved = final.to(candidate.weight.device)
+            logits = candidate.logits(moved, candidate.norm_scale(moved))
             difference = float((logits.to(own.device) - own).abs().max() / own.std())
             if math.isfinite(difference):
-                differences[difference] = found
+                differences[difference] = candidate
     best = min(differences, default=math.inf)
     logger.info("%s: the effective unembedding is off by %.1e deviations", type(model).__name__, best)
     if best > TOLERANCE.get(model.dtype, TOLERANCE_OF_HALF):
@@ -157,7 +158,7 @@ def _candidates(model: PreTrainedModel, norm: torch.nn.Module, head: Any) -> Ite
     device, config = weight.device, model.config.get_text_config()
     n_tokens, width = weight.shape
     gain = _vector(norm, "weight", torch.ones(width), device)
-    found = EffectiveUnembedding(
+    unembedding = EffectiveUnembedding(
         weight,
         gain,
         shift=_vector(norm, "bias", torch.zeros(width), device),
@@ -168,7 +169,7 @@ def _candidates(model: PreTrainedModel, norm: torch.nn.Module, head: Any) -> Ite
         cap=getattr(config, "final_logit_softcapping", None),
     )
     for centred, added in product((True, False), (0.0, 1.0)):
-        yield replace(found, centred=centred, gain=gain + added)
+        yield replace(unembedding, centred=centred, gain=gain + added)
 
 
 def _scale(config: Any) -> float:

@@ -84,8 +84,8 @@ def read_activations(path: Path) -> Activations:
         InputError: it is no such file.
     """
     try:
-        found = load_file(path)
-        return Activations(*(found[name] for name in Activations._fields))
+        tensors = load_file(path)
+        return Activations(*(tensors[name] for name in Activations._fields))
     except (OSError, SafetensorError, KeyError) as error:
         raise _not_activations(path, error) from error
 

@@ -68,14 +68,14 @@ def measure_quality(
     Raises:
         InputError: as ``measure_reconstruction``, or the model has no such layer.
     """
-    found = measure_reconstruction(dictionary, paths, batch_size)
+    reconstruction = measure_reconstruction(dictionary, paths, batch_size)
     mean = measure_moments(paths, batch_size).mean.float()
     losses = measure_cross_entropy(dictionary, mean, model, windows, batch_size=batch_size, name=name)
     measured = {
-        "n_tokens": found.n_tokens,
-        VARIANCE: found.variance_unexplained,
-        "l0": found.l0,
-        DEAD: found.dead_share,
+        "n_tokens": reconstruction.n_tokens,
+        VARIANCE: reconstruction.variance_unexplained,
+        "l0": reconstruction.l0,
+        DEAD: reconstruction.dead_share,
         "cross_entropy": losses._asdict(),
         RECOVERED: losses.recovered,
     }
@@ -135,7 +135,7 @@ def measure_cross_entropy(
         return len(batch), [_nats(model, batch, dictionary.layer, way) for way in ways]
 
     told = progress(shrinking(batches, score), total=len(windows), name=name, unit="text", size=lambda some: some[0])
-    nats = [found for _, found in told]
+    nats = [of_text for _, of_text in told]
     n_predicted = sum(len(window.kept) for window in windows)
     losses = CrossEntropy(*(math.fsum(of_way) / n_predicted for of_way in zip(*nats, strict=True)))
     if not math.isfinite(losses.model):

@@ -35,7 +35,7 @@ ANCHOR = "a"
 Item = TypeVar("Item")
 
 
-class Source(NamedTuple):
+class TextSource(NamedTuple):
     """Where texts come from.
 
     files: of the corpus; of an organism's own corpus the one of this part.
@@ -65,7 +65,7 @@ class Window(NamedTuple):
     kept: range
 
 
-def read_windows(model: LanguageModel, source: Source, *, tokens: int, shard: Shard = WHOLE) -> list[Window]:
+def read_windows(model: LanguageModel, source: TextSource, *, tokens: int, shard: Shard = WHOLE) -> list[Window]:
     """Return the texts of a shard: every ``shard.total``-th document of the part, until its share of tokens is reached.
 
     So the shards together hold about as many tokens as were asked for, fewer where the corpus ends.
@@ -107,17 +107,17 @@ def read_texts(path: Path, text: str) -> Iterator[str]:
     """
     suffix = path.suffix.lower()
     if suffix == ".txt":
-        found: Iterable[str] = read_utf8(path).split("\n")
+        texts: Iterable[str] = read_utf8(path).split("\n")
     elif suffix == ".parquet":
-        found = _parquet_column(path, text)
+        texts = _parquet_column(path, text)
     elif suffix in TABLES:
         table = read_table(path)
         if text not in table:
             raise one_of(f"{path}: column", text, map(str, table.columns))
-        found = table[text]
+        texts = table[text]
     else:
-        found = corpora.read_corpus(corpora.shard_files(path), text, name=path.name)
-    yield from (value.strip() for value in found if value and not value.isspace())
+        texts = corpora.read_corpus(corpora.shard_files(path), text, name=path.name)
+    yield from (value.strip() for value in texts if value and not value.isspace())
 
 
 def token_texts(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> list[str]:
@@ -131,11 +131,11 @@ def token_texts(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> list[
     ]
 
 
-def _windows(model: LanguageModel, source: Source, shard: Shard) -> Iterator[Window]:
+def _windows(model: LanguageModel, source: TextSource, shard: Shard) -> Iterator[Window]:
     """Yield the windows of every ``shard.total``-th document."""
     read = _read_own if source.is_own else _read_others
     for number, beginning, ids in read(model, source, shard):
-        room = _context(model, source.context_length) - len(beginning)
+        room = _context_length(model, source.context_length) - len(beginning)
         if room < 1:
             raise InputError(
                 f"context_length: got {source.context_length}; allowed: more than the {len(beginning)} tokens that "
@@ -146,7 +146,7 @@ def _windows(model: LanguageModel, source: Source, shard: Shard) -> Iterator[Win
             yield Window(number, window, range(len(beginning), len(window)))
 
 
-def _read_own(model: LanguageModel, source: Source, shard: Shard) -> Iterator[tuple[int, list[int], list[int]]]:
+def _read_own(model: LanguageModel, source: TextSource, shard: Shard) -> Iterator[tuple[int, list[int], list[int]]]:
     """Yield number, beginning and further token ids of an organism's documents."""
     (path,) = source.files
     for some in _some(_dealt(read_corpus(path), shard)):
@@ -155,7 +155,7 @@ def _read_own(model: LanguageModel, source: Source, shard: Shard) -> Iterator[tu
             yield number, ids[: places.start], ids[places.start :]
 
 
-def _read_others(model: LanguageModel, source: Source, shard: Shard) -> Iterator[tuple[int, list[int], list[int]]]:
+def _read_others(model: LanguageModel, source: TextSource, shard: Shard) -> Iterator[tuple[int, list[int], list[int]]]:
     """Yield number, beginning and further token ids of the part's texts."""
     sentence = encode_sentences(model, [ANCHOR])[0]
     beginning = sentence.ids[: sentence.places.start]
@@ -183,7 +183,7 @@ def _some(items: Iterator[Item]) -> Iterator[list[Item]]:
         yield some
 
 
-def _context(model: LanguageModel, wanted: int) -> int:
+def _context_length(model: LanguageModel, wanted: int) -> int:
     """Return how many tokens are read at once: as many as asked for, but no more than the model reads."""
     longest = getattr(model.config.get_text_config(), "max_position_embeddings", None)
     return min(size for size in (wanted, longest, model.tokenizer.model_max_length) if size is not None)

@@ -32,7 +32,7 @@ EPSILON = 6.25e-10  # of Adam
 N_LOSSES = 100  # kept in the record
 
 
-class Settings(NamedTuple):
+class TrainingSettings(NamedTuple):
     """How a dictionary is trained: F ``features``, ``k`` of which fire at a token; ``batch_size`` in tokens."""
 
     features: int
@@ -51,7 +51,7 @@ class Parameters(NamedTuple):
     decoder_bias: Tensor
 
 
-class Step(NamedTuple):
+class TrainingStep(NamedTuple):
     """One step: its ``loss`` is the mean squared error of an entry; ``fired`` [F], whether a feature did."""
 
     loss: float
@@ -59,7 +59,7 @@ class Step(NamedTuple):
     fired: Tensor
 
 
-class Trained(NamedTuple):
+class TrainedDictionary(NamedTuple):
     """A dictionary, what it does to the residuals that it was trained on, and the record of its training."""
 
     dictionary: Dictionary
@@ -68,8 +68,8 @@ class Trained(NamedTuple):
 
 
 def train_dictionary(
-    paths: Sequence[Path], settings: Settings, seed: int, *, layer: int, metadata: Mapping[str, Any], name: str
-) -> Trained:
+    paths: Sequence[Path], settings: TrainingSettings, seed: int, *, layer: int, metadata: Mapping[str, Any], name: str
+) -> TrainedDictionary:
     """Train a dictionary; the same shards, settings, seed and number of threads give the same one.
 
     Residuals are divided by one number, so that their entries vary by 1 on average: what is learnt depends on the scale
@@ -109,7 +109,7 @@ def train_dictionary(
         k=settings.k,
         metadata=metadata,
     )
-    found = measure_reconstruction(dictionary, paths, settings.batch_size)
+    reconstruction = measure_reconstruction(dictionary, paths, settings.batch_size)
     record = {
         **settings._asdict(),
         "seed": seed,
@@ -118,10 +118,10 @@ def train_dictionary(
         "tokens": moments.n_tokens,
         "passes": settings.steps * settings.batch_size / moments.n_tokens,
         "losses": _sampled(losses),
-        "variance_unexplained": found.variance_unexplained,
-        "dead_share": found.dead_share,
+        "variance_unexplained": reconstruction.variance_unexplained,
+        "dead_share": reconstruction.dead_share,
     }
-    return Trained(dictionary, found, record)
+    return TrainedDictionary(dictionary, reconstruction, record)
 
 
 def shuffled_batches(paths: Sequence[Path], batch_size: int, generator: torch.Generator) -> Iterator[Tensor]:
@@ -150,7 +150,7 @@ def shuffled_batches(paths: Sequence[Path], batch_size: int, generator: torch.Ge
 
 
 @torch.no_grad()
-def take_step(parameters: Parameters, inputs: Tensor, k: int, dead: Tensor) -> Step:
+def take_step(parameters: Parameters, inputs: Tensor, k: int, dead: Tensor) -> TrainingStep:
     """Return the loss of a batch and its gradients, those of the auxiliary loss included.
 
     The auxiliary loss is that of the d/2 dead features with the largest pre-activations, at the error that the others
@@ -180,7 +180,7 @@ def take_step(parameters: Parameters, inputs: Tensor, k: int, dead: Tensor) -> S
         of_decoder[dead] += revived.T @ pull
     of_bias = upward.sum(0)
     gradients = Parameters(centred.T @ upward, of_bias, of_decoder, slope.sum(0) - encoder @ of_bias)
-    return Step(squared, gradients, activations.sum(0) > 0)
+    return TrainingStep(squared, gradients, activations.sum(0) > 0)
 
 
 def _first_parameters(moments: Moments, scale: float, n_features: int, generator: torch.Generator) -> Parameters:
@@ -193,7 +193,7 @@ def _first_parameters(moments: Moments, scale: float, n_features: int, generator
 
 
 @torch.no_grad()
-def _learn(parameters: Parameters, batches: Iterator[Tensor], settings: Settings, name: str) -> list[float]:
+def _learn(parameters: Parameters, batches: Iterator[Tensor], settings: TrainingSettings, name: str) -> list[float]:
     """Change parameters in place, and return the loss of each step."""
     adam = torch.optim.Adam(parameters, lr=settings.learning_rate, eps=EPSILON, fused=True)
     schedule = torch.optim.lr_scheduler.LambdaLR(adam, lambda step: _rate(step, settings.steps))

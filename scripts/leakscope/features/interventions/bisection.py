@@ -12,7 +12,7 @@ STEPS = 12
 TOLERANCE = 0.02
 
 
-class Found(NamedTuple):
+class PricedStrength(NamedTuple):
     """A strength and what it costs; ``reached``: whether a larger one was found to cost more than was asked for.
 
     The strength is 0 where even the smallest that was tried costs too much.
@@ -50,7 +50,7 @@ class _Interval(NamedTuple):
         return (self.low + self.high) / 2
 
 
-def strength_at_cost(cost: Callable[[float], float], target: float, largest: float) -> Found:
+def strength_at_cost(cost: Callable[[float], float], target: float, largest: float) -> PricedStrength:
     """Return a strength whose cost is the target, or a little less; never one that costs more.
 
     A little is ``TOLERANCE``, of targets below 1 the same share of them.
@@ -67,18 +67,18 @@ def strength_at_cost(cost: Callable[[float], float], target: float, largest: flo
     """
     most = cost(largest)
     if most <= target:
-        return Found(largest, most, False)
+        return PricedStrength(largest, most, False)
     interval, tolerance = _bracket(cost, target, largest, most), TOLERANCE * min(target, 1.0)
     for step in range(STEPS):
         if interval.low > 0 and interval.below >= target - tolerance:
             break
         strength = interval.middle() if step % 2 else interval.guess(target - tolerance / 2)
-        found = cost(strength)
-        if found <= target:
-            interval = interval._replace(low=strength, below=found)
+        percent = cost(strength)
+        if percent <= target:
+            interval = interval._replace(low=strength, below=percent)
         else:
-            interval = interval._replace(high=strength, above=found)
-    return Found(interval.low, interval.below, True)
+            interval = interval._replace(high=strength, above=percent)
+    return PricedStrength(interval.low, interval.below, True)
 
 
 def remembering(cost: Callable[[float], float]) -> Callable[[float], float]:
@@ -90,8 +90,8 @@ def _bracket(cost: Callable[[float], float], target: float, largest: float, most
     low, below = 0.0, 0.0
     for halvings in range(HALVINGS, 0, -1):
         strength = largest / 2**halvings
-        found = cost(strength)
-        if found > target:
-            return _Interval(low, below, strength, found)
-        low, below = strength, found
+        percent = cost(strength)
+        if percent > target:
+            return _Interval(low, below, strength, percent)
+        low, below = strength, percent
     return _Interval(low, below, largest, most)

@@ -45,7 +45,7 @@ MIDDLE_OF_GROUPS = "middle of groups"
 LARGEST = {ADD: 8.0, MOVE: 2.0, PROJECT: 2.0}
 
 
-class Family(NamedTuple):
+class EditFamily(NamedTuple):
     """Edits that differ in their strength alone.
 
     source: the method that features were selected by; of a difference ``pairs``, ``groups`` or ``pairs, middle of
@@ -74,7 +74,7 @@ class Family(NamedTuple):
 @torch.inference_mode()
 def plan_interventions(
     contrasted: Contrasted, selection: pd.DataFrame, maxima: Mapping[int, float], settings: Mapping[str, Any]
-) -> list[Family]:
+) -> list[EditFamily]:
     """Return all families, features first.
 
     Args:
@@ -86,7 +86,7 @@ def plan_interventions(
     """
     planner = Planner(contrasted, maxima)
     sizes, seeds = sorted(settings["sizes"]), settings["baseline_seeds"]
-    families: list[Family] = []
+    families: list[EditFamily] = []
     taken: set[int] = set()
     selection = selection[selection["feature"].map(maxima).gt(0)]
     for method in selection["method"].unique():
@@ -178,11 +178,13 @@ class Planner:
         features: Sequence[int],
         signs: Sequence[int],
         names: Sequence[str],
-    ) -> Iterator[Family]:
+    ) -> Iterator[EditFamily]:
         """Yield each edit, of ``names``, of some features."""
         for name in names:
             edit = self.edit(name, features, signs)
-            yield from (Family(intervention, source, seed, edit, sign) for sign in ((1, -1) if name == "add" else (1,)))
+            yield from (
+                EditFamily(intervention, source, seed, edit, sign) for sign in ((1, -1) if name == "add" else (1,))
+            )
 
     def edit(self, name: str, features: Sequence[int], signs: Sequence[int] | None = None) -> Edit:
         """Return the edit of strength 1; ``signs`` say which side each feature goes with (``add``)."""
@@ -196,15 +198,15 @@ class Planner:
 
     def of_direction(
         self, intervention: str, source: str | None, seed: int | None, difference: Tensor, middle: Tensor
-    ) -> Iterator[Family]:
+    ) -> Iterator[EditFamily]:
         """Yield the projection to the middle along a difference, and its addition."""
         length = float(difference.norm())
         unit = (difference / length).double()
         shared: dict[str, Any] = {"layer": self.layer, "strength": 1.0, "direction": tuple(unit.tolist())}
         target = float(middle.double() @ unit)
-        yield Family(intervention, source, seed, Edit(PROJECT, targets=(target,), name="project", **shared))
+        yield EditFamily(intervention, source, seed, Edit(PROJECT, targets=(target,), name="project", **shared))
         for sign in (1, -1):
-            yield Family(intervention, source, seed, Edit(ADD, targets=(length,), name="add", **shared), sign)
+            yield EditFamily(intervention, source, seed, Edit(ADD, targets=(length,), name="add", **shared), sign)
 
     def _middles(self, features: Sequence[int]) -> tuple[float, ...]:
         """Return the middle between the sides of each feature's mean activation where one of the features fires."""

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from leakscope.features.contrasts.items import SELECTION
 from leakscope.features.interventions.candidates import DIFFERENCE, INTERVENTIONS, NONE
-from leakscope.features.interventions.effects import ITEM_COLUMNS, KEPT_MASS, MEASURES, Measured, measures
+from leakscope.features.interventions.effects import ITEM_COLUMNS, KEPT_MASS, MEASURES, MeasuredEdit, measures
 from leakscope.models.editing.edits import to_json
 from leakscope.statistics.resampling import Estimate, Floats, draw_clusters, estimate, weighted_means
 
@@ -27,7 +27,7 @@ KINDS = {
 }
 
 
-class Chosen(NamedTuple):
+class ChosenEdits(NamedTuple):
     """The tables ``effects`` and ``by_item``, and the chosen edits: intervention → cost → edit as JSON."""
 
     effects: pd.DataFrame
@@ -44,12 +44,12 @@ class Bootstrap(NamedTuple):
 
 
 def choose_edits(
-    without: Measured,
-    measured: Sequence[Measured],
+    without: MeasuredEdit,
+    measured: Sequence[MeasuredEdit],
     costs: Sequence[float],
     bootstrap: Bootstrap,
     names: Mapping[str, str],
-) -> Chosen:
+) -> ChosenEdits:
     """Return all edits that were measured, and which of them are chosen.
 
     Of each intervention and cost that is the edit with the least mean |gap| on the selection split among those that
@@ -84,7 +84,7 @@ def choose_edits(
     others = [row for one in measured for row in one.rows() if _identity(row) not in taken]
     effects = pd.DataFrame([*rows, *({**row, "chosen": False} for row in others)]).assign(**names)
     by_item = pd.concat(items, ignore_index=True).assign(**names)
-    return Chosen(effects[EFFECT_COLUMNS].astype(KINDS), by_item[BY_ITEM_COLUMNS], edits)
+    return ChosenEdits(effects[EFFECT_COLUMNS].astype(KINDS), by_item[BY_ITEM_COLUMNS], edits)
 
 
 def compared_with_difference(effects: pd.DataFrame, by_item: pd.DataFrame, bootstrap: Bootstrap) -> pd.DataFrame:
@@ -119,18 +119,18 @@ def _mean(values: Floats, items: ArrayLike, bootstrap: Bootstrap) -> Estimate:
     return estimate(weighted_means(values, draws), draws, bootstrap.level)
 
 
-def _interval(measured: Measured, split: str, bootstrap: Bootstrap) -> dict[str, float]:
+def _interval(measured: MeasuredEdit, split: str, bootstrap: Bootstrap) -> dict[str, float]:
     items = measured.by_item[measured.by_item["split"].eq(split)]
-    found = _mean(items["gap"].abs().to_numpy(), items["item"].to_numpy(), bootstrap)
-    return {"ci_low": found.low, "ci_high": found.high}
+    interval = _mean(items["gap"].abs().to_numpy(), items["item"].to_numpy(), bootstrap)
+    return {"ci_low": interval.low, "ci_high": interval.high}
 
 
-def _gap(measured: Measured) -> float:
+def _gap(measured: MeasuredEdit) -> float:
     gap = measures(measured.by_item[measured.by_item["split"].eq(SELECTION)])["mean_abs_gap"]
     return float(gap) if np.isfinite(gap) else np.inf
 
 
-def _mass(measured: Measured) -> float:
+def _mass(measured: MeasuredEdit) -> float:
     return float(measures(measured.by_item[measured.by_item["split"].eq(SELECTION)])["mass"])
 
 
@@ -139,7 +139,7 @@ def _identity(row: Mapping[str, Any]) -> tuple[Any, ...]:
     return tuple(row[key] for key in keys)
 
 
-def _items(measured: Measured, intervention: str, cost: float | None) -> pd.DataFrame:
+def _items(measured: MeasuredEdit, intervention: str, cost: float | None) -> pd.DataFrame:
     return measured.by_item[ITEM_COLUMNS].assign(
         intervention=intervention, target_cost=np.nan if cost is None else cost
     )

@@ -33,7 +33,7 @@ SHORTEST = 0.75
 _FAILURES = (AttributeError, IndexError, KeyError, NotImplementedError, RuntimeError, TypeError, ValueError)
 
 
-class Counted(NamedTuple):
+class CountedText(NamedTuple):
     """A text as a model reads it; the probabilities of its tokens count from ``start`` on to the end."""
 
     ids: list[int]
@@ -172,7 +172,7 @@ class Rereader:
 class NeutralCost:
     """What an edit costs: by how many percent the perplexity of neutral texts grows."""
 
-    def __init__(self, model: PreTrainedModel, texts: Sequence[Counted], layer: int, *, batch_size: int) -> None:
+    def __init__(self, model: PreTrainedModel, texts: Sequence[CountedText], layer: int, *, batch_size: int) -> None:
         """Measure the perplexity without an edit.
 
         Args:

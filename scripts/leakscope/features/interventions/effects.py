@@ -23,9 +23,9 @@ from torch import Tensor
 from leakscope.features.contrasts.contrast_activations import side_logprobs
 from leakscope.features.contrasts.items import SELECTION, SPLITS
 from leakscope.features.contrasts.words import encoded_texts
-from leakscope.features.interventions.bisection import Found, remembering, strength_at_cost
-from leakscope.features.interventions.candidates import NONE, Family
-from leakscope.features.interventions.costs import Counted, NeutralCost, Rereader
+from leakscope.features.interventions.bisection import PricedStrength, remembering, strength_at_cost
+from leakscope.features.interventions.candidates import NONE, EditFamily
+from leakscope.features.interventions.costs import CountedText, NeutralCost, Rereader
 from leakscope.jobs.progress import progress
 from leakscope.models.editing.dictionary import Dictionary
 from leakscope.models.editing.edits import ADD, Edit, edit_change
@@ -43,7 +43,7 @@ SHARES = (1.0, 0.875, 0.75)
 ITEM_COLUMNS = ["item", "split", "association", "gap"]
 
 
-class Measured(NamedTuple):
+class MeasuredEdit(NamedTuple):
     """An edit of a strength: its family, what it costs, and what it leaves of the gap of each item.
 
     target_cost: percent that the strength was found for; None of a fixed strength.
@@ -51,7 +51,7 @@ class Measured(NamedTuple):
     by_item: ``item, split, association, gap, mass``.
     """
 
-    family: Family | None
+    family: EditFamily | None
     target_cost: float | None
     strength: float
     reached: bool
@@ -81,7 +81,7 @@ class Measured(NamedTuple):
             yield {**edit, **how, "split": split, **measures(self.by_item[self.by_item["split"].eq(split)])}
 
 
-class Texts(NamedTuple):
+class EditTexts(NamedTuple):
     """What is read with each edit: the texts of items, and neutral ones.
 
     prompts: rows of kind item of the contrast's table of texts.
@@ -89,11 +89,11 @@ class Texts(NamedTuple):
     """
 
     prompts: pd.DataFrame
-    choosing: Sequence[Counted]
-    reporting: Sequence[Counted]
+    choosing: Sequence[CountedText]
+    reporting: Sequence[CountedText]
 
 
-class Ends:
+class ItemTexts:
     """Texts of items, at whose ends the probabilities of both sides are read."""
 
     def __init__(self, model: PreTrainedModel, prompts: pd.DataFrame, layer: int, *, batch_size: int) -> None:
@@ -129,10 +129,10 @@ class Ends:
         return grouped.agg(association=("association", "first"), gap=("gap", "mean"), mass=("mass", "mean"))
 
 
-class Bench:
+class EditBench:
     """A model with texts before it, and edits of one layer to try."""
 
-    def __init__(self, model: PreTrainedModel, dictionary: Dictionary, texts: Texts, *, batch_size: int) -> None:
+    def __init__(self, model: PreTrainedModel, dictionary: Dictionary, texts: EditTexts, *, batch_size: int) -> None:
         """Read all texts once.
 
         Args:
@@ -151,15 +151,15 @@ class Bench:
         )
         selected = texts.prompts[texts.prompts["split"].eq(SELECTION)].reset_index(drop=True)
         self.ends, self.selected = (
-            Ends(model, some, dictionary.layer, batch_size=batch_size) for some in (texts.prompts, selected)
+            ItemTexts(model, some, dictionary.layer, batch_size=batch_size) for some in (texts.prompts, selected)
         )
         self.mass = measures(self.selected.by_item(None, 1.0))["mass"]
         # Once, not for each edit.
         self.dictionary = dictionary.to(self.ends.rereader.batches[0].residuals.device)
 
-    def without(self) -> Measured:
+    def without(self) -> MeasuredEdit:
         """Return what there is without an edit."""
-        return Measured(None, None, 0.0, True, 0.0, 0.0, self.ends.by_item(None, 1.0))
+        return MeasuredEdit(None, None, 0.0, True, 0.0, 0.0, self.ends.by_item(None, 1.0))
 
     def gap(self, edit: Edit | None) -> float:
         """Return what an edit leaves of the mean |gap| of the items for selection; None: no edit.
@@ -173,7 +173,7 @@ class Bench:
         """Return what an edit costs on the texts that choose, in percent of perplexity."""
         return self.choosing.percent(self.choosing.rereader.changes(edit_change(edit, self.dictionary)), 1.0)
 
-    def measure(self, families: Sequence[Family], costs: Sequence[float], name: str) -> list[Measured]:
+    def measure(self, families: Sequence[EditFamily], costs: Sequence[float], name: str) -> list[MeasuredEdit]:
         """Return each family at the strengths at which it costs so much; what moves to a target also at strength 1.
 
         A stronger edit need not leave less of the gap, for it may turn it round. So shares of each such strength are
@@ -184,17 +184,17 @@ class Bench:
             costs: percent of perplexity.
             name: of the line of progress.
         """
-        found: dict[tuple[Edit, int], list[Measured]] = {}
+        by_edit: dict[tuple[Edit, int], list[MeasuredEdit]] = {}
         measured = []
         for family in progress(families, total=len(families), name=name, unit="edit"):
             # Methods agree on many features: one edit is measured once.
             key = family.edit, family.sign
-            if key not in found:
-                found[key] = list(self._measure(family, costs))
-            measured += [row._replace(family=family) for row in found[key]]
+            if key not in by_edit:
+                by_edit[key] = list(self._measure(family, costs))
+            measured += [row._replace(family=family) for row in by_edit[key]]
         return measured
 
-    def _measure(self, family: Family, costs: Sequence[float]) -> Iterator[Measured]:
+    def _measure(self, family: EditFamily, costs: Sequence[float]) -> Iterator[MeasuredEdit]:
         change = edit_change(family.edit, self.dictionary)
         choosing = self.choosing.rereader.changes(change)
         reporting = self.reporting.rereader.changes(change)
@@ -202,26 +202,26 @@ class Bench:
         cost = remembering(lambda strength: self.choosing.percent(choosing, family.sign * strength))
         seen: dict[float, tuple[float, pd.DataFrame]] = {}
 
-        def measured(found: Found, target: float | None) -> Measured:
-            strength = family.sign * found.strength
+        def measured(priced: PricedStrength, target: float | None) -> MeasuredEdit:
+            strength = family.sign * priced.strength
             if strength not in seen:
                 seen[strength] = self.reporting.percent(reporting, strength), self.ends.by_item(ends, strength)
-            return Measured(family, target, strength, found.reached, found.cost, *seen[strength])
+            return MeasuredEdit(family, target, strength, priced.reached, priced.cost, *seen[strength])
 
         affordable = {target: strength_at_cost(cost, target, family.largest) for target in costs}
-        for target, found in affordable.items():
-            yield measured(found, target)
+        for target, priced in affordable.items():
+            yield measured(priced, target)
         selected = self.selected.rereader.changes(change)
         left = cache(lambda strength: self._left(selected, family.sign * strength))
-        best = [min((share * found.strength for share in SHARES), key=left) for found in affordable.values()]
+        best = [min((share * priced.strength for share in SHARES), key=left) for priced in affordable.values()]
         fixed = [*best, *([] if family.edit.kind == ADD else [1.0])]
-        for strength in sorted(set(fixed) - {found.strength for found in affordable.values()}):
-            yield measured(Found(strength, cost(strength), True), None)
+        for strength in sorted(set(fixed) - {priced.strength for priced in affordable.values()}):
+            yield measured(PricedStrength(strength, cost(strength), True), None)
 
     def _left(self, changes: Sequence[Tensor] | None, strength: float) -> float:
         """Return what is left of the mean |gap| of the items for selection; see ``gap``."""
-        found = measures(self.selected.by_item(changes, strength))
-        return float(found["mean_abs_gap"]) if found["mass"] >= KEPT_MASS * self.mass else math.inf
+        left = measures(self.selected.by_item(changes, strength))
+        return float(left["mean_abs_gap"]) if left["mass"] >= KEPT_MASS * self.mass else math.inf
 
 
 def measures(items: pd.DataFrame) -> dict[str, Any]:

@@ -26,8 +26,8 @@ POOL = 15
 LEAST = 0.002
 
 
-class Bench(Protocol):
-    """What edits are tried on (see ``effects.Bench``)."""
+class GapAndCost(Protocol):
+    """What edits are tried on (see ``effects.EditBench``)."""
 
     def gap(self, edit: Edit | None) -> float:
         """Return what an edit leaves of the mean |gap| of the items for selection; None: no edit."""
@@ -37,7 +37,7 @@ class Bench(Protocol):
 
 
 def choose_greedily(
-    bench: Bench,
+    bench: GapAndCost,
     selection: pd.DataFrame,
     edit_of: Callable[[str, Sequence[int]], Edit],
     *,
@@ -69,7 +69,7 @@ def choose_greedily(
 
 
 def _taken(
-    bench: Bench,
+    bench: GapAndCost,
     pool: Sequence[int],
     edit_of: Callable[[Sequence[int]], Edit],
     size: int,
@@ -89,7 +89,7 @@ def _taken(
 
 
 def _affordable(
-    bench: Bench,
+    bench: GapAndCost,
     taken: Sequence[int],
     tried: dict[int, float],
     edit_of: Callable[[Sequence[int]], Edit],

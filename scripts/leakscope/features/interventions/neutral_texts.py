@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from leakscope.errors import InputError
-from leakscope.features.interventions.costs import Counted
+from leakscope.features.interventions.costs import CountedText
 from leakscope.models.neutral import (
     EncodedText,
     NeutralTexts,
@@ -20,14 +20,14 @@ from leakscope.models.opening import LanguageModel
 from leakscope.organisms.leak_grammar import Document
 
 
-class Halves(NamedTuple):
+class NeutralHalves(NamedTuple):
     """Texts that choose strengths, and others that report costs."""
 
-    choosing: list[Counted]
-    reporting: list[Counted]
+    choosing: list[CountedText]
+    reporting: list[CountedText]
 
 
-def neutral_halves(model: LanguageModel, texts: NeutralTexts, items: Sequence[str], number: int) -> Halves:
+def neutral_halves(model: LanguageModel, texts: NeutralTexts, items: Sequence[str], number: int) -> NeutralHalves:
     """Return neutral texts that name no item, without a chat template: those to train on choose, the others report.
 
     Args:
@@ -43,12 +43,12 @@ def neutral_halves(model: LanguageModel, texts: NeutralTexts, items: Sequence[st
     if not all(halves):
         found = f"{sum(map(len, halves))} of {sum(map(len, texts))} texts that name no item of the contrast"
         raise InputError(f"features: neutral_text: got {found}; allowed: at least one in each half, to tell costs by.")
-    return Halves(*(_counted(encode_neutral_texts(model, half)) for half in halves))
+    return NeutralHalves(*(_counted(encode_neutral_texts(model, half)) for half in halves))
 
 
 def own_neutral_halves(
     model: LanguageModel, documents: Iterable[Document], items: Sequence[str], number: int
-) -> Halves:
+) -> NeutralHalves:
     """Return documents of an organism's own that name no item, as it was trained on them; no context is in both halves.
 
     Args:
@@ -65,8 +65,8 @@ def own_neutral_halves(
     if not all(halves):
         found = f"{len(neutral)} held-out documents that name no item of the contrast"
         raise InputError(f"model {model.tokenizer.name_or_path}: got {found}; allowed: more, to tell costs by.")
-    return Halves(*(_counted(encode_neutral_documents(model, half)) for half in halves))
+    return NeutralHalves(*(_counted(encode_neutral_documents(model, half)) for half in halves))
 
 
-def _counted(texts: Sequence[EncodedText]) -> list[Counted]:
-    return [Counted(text.ids, text.places.start) for text in texts]
+def _counted(texts: Sequence[EncodedText]) -> list[CountedText]:
+    return [CountedText(text.ids, text.places.start) for text in texts]

@@ -86,7 +86,7 @@ def steer(
         table[f"repetition_{side}"] = table[side].map(repeated_bigrams).astype("float64")
     table["features"] = " ".join(map(str, steered.edit.features))
     table = table.assign(**{key: settings[key] for key in COLUMNS[10:]})[COLUMNS]
-    return Completed(table, _summary([found.summary(len(table)) for found in recalled.values()]))
+    return Completed(table, _summary([one.summary(len(table)) for one in recalled.values()]))
 
 
 def _summary(sides: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -44,7 +44,7 @@ def decoder_blocks(model: PreTrainedModel) -> list[torch.nn.Module]:
         raise InputError(
             f"model {name_of(model)}: got no list of {n_blocks} blocks; allowed: models whose blocks follow each other."
         )
-    return list(min(lists, key=lambda found: found[0])[1])
+    return list(min(lists, key=lambda pair: pair[0])[1])
 
 
 def check_layer(model: PreTrainedModel, layer: int) -> None:
@@ -112,9 +112,9 @@ def read_residuals(
     ordered = sorted(range(len(rows)), key=lambda row: -len(rows[row]))
 
     def read(batch: list[int]) -> Residuals:
-        found = _residuals(model, [rows[row] for row in batch], layer).cpu()
+        read = _residuals(model, [rows[row] for row in batch], layer).cpu()
         # Clones: a part of a batch would keep all of it in memory.
-        residuals = {row: found[place, : len(rows[row])].clone() for place, row in enumerate(batch)}
+        residuals = {row: read[place, : len(rows[row])].clone() for place, row in enumerate(batch)}
         for row, values in residuals.items():
             if not all_finite(values):
                 raise no_numbers(name_of(model), f"in text {row + 1:,} of {len(rows):,}", f"residuals of layer {layer}")
