@@ -26,8 +26,13 @@ ON_MODEL_OF_DICTIONARY = dict(
 
 
 def of_site(pattern):
-    """The file, or that of each shard, for the site that a dictionary reads."""
-    return lambda w: expand(pattern, **w, site=features.site(w.dictionary), shard=features.shards)
+    """The file of the site that a dictionary reads."""
+    return lambda w: pattern.format(**w, site=features.site(w.dictionary))
+
+
+def shards_of_site(pattern):
+    """The file of each shard of that site."""
+    return lambda w: expand(pattern, site=features.site(w.dictionary), shard=features.shards)
 
 
 rule cache_activations:
@@ -125,7 +130,7 @@ rule dictionary_quality:
     input:
         manifest="<dictionary>/dictionary.json",
         model_manifest=lambda w: study.manifest(features.model(**w)),
-        activations=of_site("<features>/activations/{site}/held_out/{shard}.safetensors"),
+        activations=shards_of_site("<features>/activations/{site}/held_out/{shard}.safetensors"),
         corpus=lambda w: features.texts(**features.entry(w.dictionary, "model", "corpus"), part="held_out"),
         code=code("features/dictionary_quality"),
     output:
