@@ -213,11 +213,11 @@ def test_a_variant_that_changes_the_source_is_refused(config: Config) -> None:
         (
             "models/qwen/source",
             "hubb",
-            "models.qwen.source: got 'hubb'; allowed: edited, generations, hub, local, organism, scores, tuned. "
-            "Did you mean 'hub'?",
+            "models.qwen.source: got 'hubb'; allowed: edited, generations, hub, local, organism, randomised, scores, "
+            "tuned. Did you mean 'hub'?",
         ),
-        ("models/qwen/source", "openai", "got 'openai'; allowed: edited, generations, hub, local, organism, scores,"),
-        ("models/qwen", {}, "models.qwen.source: got nothing; allowed: organism, hub, local, tuned, edited, genera"),
+        ("models/qwen/source", "openai", "got 'openai'; allowed: edited, generations, hub, local, organism, random"),
+        ("models/qwen", {}, "models.qwen.source: got nothing; allowed: organism, hub, local, tuned, edited, random"),
         ("models/qwen", "owner/qwen", "config: models.qwen: got 'owner/qwen'; allowed: a mapping."),
         ("models/tiny", {"source": "local"}, "config: models.tiny.path: got nothing; allowed: text of at least "),
         ("models", ["qwen"], 'config: models: got ["qwen"]; allowed: a mapping.'),
