@@ -85,6 +85,7 @@ def _measures(pairs: pd.DataFrame, draws: Draws) -> dict[str, Floats]:
     score = 100 * _mean_of_targets((stereotype > anti).astype(float), targets, draws)
     difference = _mean_of_targets(pairs["difference"].to_numpy(), np.zeros(len(pairs), dtype=int), draws)
     by_measure = {"stereotype_score": score, "mean_difference": difference}
+    # CrowS-Pairs and WinoBias have no unrelated sentence.
     if pairs["logprob_unrelated"].notna().all():
         won = ((stereotype > unrelated).astype(float) + (anti > unrelated)) / 2
         related = 100 * _mean_of_targets(won, targets, draws)
@@ -102,6 +103,7 @@ def _mean_of_targets(values: Floats, targets: np.ndarray, draws: Draws) -> Float
         sums, sizes = np.zeros((2, len(names), weights.shape[1]))
         np.add.at(sums, codes, weights * values[:, None])
         np.add.at(sizes, codes, weights)
+        # A resample may hold no pair of some target.
         drawn = sizes > 0
         shares = np.divide(sums, sizes, out=np.zeros_like(sums), where=drawn)
         parts.append(shares.sum(axis=0) / drawn.sum(axis=0))

@@ -83,6 +83,7 @@ def record_contrast(
             numbers.
     """
     check_layer(model, layer)
+    # Gradients are wanted of the residuals only; those of the weights would take as much memory again.
     model.requires_grad_(False)
     tokens: dict[int, tuple[Tensor, Tensor]] = {}
     sides: dict[int, tuple[float, float]] = {}
@@ -95,6 +96,7 @@ def record_contrast(
         sides.update(some.sides)
     sets = {words: number for number, words in enumerate(dict.fromkeys(encoded.words))}
     lengths = [len(ids) for ids in encoded.ids]
+    # Without the beginning, whose residual is far larger than all others.
     positions = torch.cat([torch.arange(1, length) for length in lengths])
     rows = torch.repeat_interleave(torch.arange(len(lengths)), torch.tensor(lengths) - 1)
     activations = ContrastActivations(
@@ -141,6 +143,7 @@ def read_contrast(path: Path) -> ContrastActivations:
 
 
 def _read(model: PreTrainedModel, encoded: EncodedTexts, layer: int, batch_size: int) -> Iterator[_Readings]:
+    # The longest first: what does not fit into memory is found out at once, and batches hold little padding.
     ordered = sorted(range(len(encoded.ids)), key=lambda row: -len(encoded.ids[row]))
     yield from shrinking(cut(ordered, batch_size), lambda batch: _read_batch(model, encoded, layer, batch))
 
@@ -154,6 +157,7 @@ def _read_batch(model: PreTrainedModel, encoded: EncodedTexts, layer: int, batch
     counted = (torch.arange(longest) < lengths[:, None]).long().to(model.device)
 
     def keep(hidden: Tensor) -> Tensor:
+        # A leaf of the graph, so that the gradient ends here and the blocks below keep nothing.
         kept.append(hidden.detach().requires_grad_(True))
         return kept[0]
 
@@ -161,6 +165,7 @@ def _read_batch(model: PreTrainedModel, encoded: EncodedTexts, layer: int, batch
         logits = model(input_ids=ids, attention_mask=counted, use_cache=False).logits
     places = torch.arange(len(rows), device=logits.device), (lengths - 1).to(logits.device)
     logprobs = side_logprobs(logits[places].float().log_softmax(-1), [encoded.words[row] for row in batch])
+    # Rows do not touch each other, so the gradient of the sum holds that of each.
     (gradients,) = torch.autograd.grad((logprobs[:, 0] - logprobs[:, 1]).sum(), kept)
     residuals, ends = (tensor.detach().float().cpu() for tensor in (kept[0], gradients[places]))
     return _Readings(

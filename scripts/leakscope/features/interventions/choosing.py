@@ -76,10 +76,12 @@ def choose_edits(
             ]
             if not affordable:
                 continue
+            # Of equal gaps the weaker edit.
             best = min(affordable, key=lambda one: (_gap(one), abs(one.strength)))._replace(target_cost=cost)
             edits[intervention][f"{cost:g}"] = to_json(best.edit)
             items.append(_items(best, intervention, cost))
             rows += [{**row, "chosen": True, **_interval(best, row["split"], bootstrap)} for row in best.rows()]
+    # A chosen edit that was meant for this very cost is in the table once.
     taken = {_identity(row) for row in rows if row["chosen"]}
     others = [row for one in measured for row in one.rows() if _identity(row) not in taken]
     effects = pd.DataFrame([*rows, *({**row, "chosen": False} for row in others)]).assign(**names)

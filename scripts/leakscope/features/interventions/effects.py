@@ -150,6 +150,7 @@ class EditBench:
             for some in (texts.choosing, texts.reporting)
         )
         selected = texts.prompts[texts.prompts["split"].eq(SELECTION)].reset_index(drop=True)
+        # Strengths and features are tried on the items that choose; all items are read where an edit is measured.
         self.ends, self.selected = (
             ItemTexts(model, some, dictionary.layer, batch_size=batch_size) for some in (texts.prompts, selected)
         )
