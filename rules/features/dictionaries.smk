@@ -163,6 +163,8 @@ rule seed_agreement:
         "<logs>/seed_agreement.log",
     conda:
         "../../envs/models.yaml"
+    resources:
+        runtime=growing(60),
     params:
         dictionaries=features.seeded,
     script:
