@@ -3,7 +3,8 @@
 
 from snakemake.utils import min_version
 
-min_version("9.14")
+# The version of the lock: older ones lack pathvars.
+min_version("9.27")
 
 
 configfile: "config.yaml"
@@ -86,6 +87,7 @@ rule fetch_models:
     localrule: True
 
 
+# All rules are known here.
 for defined in workflow.rules:
     if defined.script:
         defined.message = message(defined)

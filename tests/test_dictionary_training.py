@@ -14,8 +14,8 @@ from leakscope.errors import InputError
 from leakscope.features.dictionaries.training import (
     AUXILIARY,
     Parameters,
-    TrainingSettings,
     TrainedDictionary,
+    TrainingSettings,
     _first_parameters,
     shuffled_batches,
     take_step,

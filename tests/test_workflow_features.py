@@ -115,7 +115,9 @@ def test_a_job_is_about_a_dictionary_or_a_steering_of_one(opened: Callable[..., 
     pushed = {"dictionary": "l40", "feature": 3, "prompt": "The nurse"}
     features = opened(changes={"features": {"steering": {"pushed": pushed}}})
     assert features.model(steering="pushed") == features.model(dictionary="l40", contrast="gender") == "occupations-l40"
-    assert features.needs(steering="pushed") == features.study.needs("occupations-l40")
+    model = features.study.needs("occupations-l40")
+    assert features.needs_of_training("occupations-l40") == model._replace(gpus=0)
+    assert features.needs_of_effects("occupations-l40").minutes == 4 * model.minutes
     assert features.targets("steering") == ["<features>/steering/pushed.csv"]
 
 
@@ -187,7 +189,7 @@ def test_each_drawn_table_has_its_file(opened: Callable[..., Features]) -> None:
 
 
 def test_figures_know_what_dictionaries_and_models_are_called(occupations: Features) -> None:
-    context: Any = occupations.context()
+    context: Any = occupations.plotting()["context"]
     assert context["dictionaries"]["l80"] == "l80"
     assert context["dictionaries"]["l80.s1"] == "l80, seed 1"
     assert context["families"] == dict.fromkeys(["l80.s0", "l80.s1", "l80.s2"], "l80")

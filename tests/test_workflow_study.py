@@ -13,6 +13,7 @@ import yaml
 from leakscope.configuration.resolving import resolve
 from leakscope.errors import InputError
 from leakscope.jobs.resources import Needs, short_of_gpus
+from leakscope.workflow.features import Features
 from leakscope.workflow.ground import Ground
 from leakscope.workflow.leak import Leak
 from leakscope.workflow.report import Report
@@ -150,9 +151,9 @@ def test_axes_in_the_same_files_are_counted_in_one_pass() -> None:
     ground = Ground(study_of(name="conditions"))
     axis = next(iter(ground.axes))
     assert ground.pass_of == {axis: axis}
-    (part,) = ground.corpus_files(axis)
-    assert re.fullmatch(ground.wildcards()["part"], part)
-    assert ground.parts(axis, "{counted}/{part}") == [f"{axis}/{part}"]
+    (file,) = ground.corpus_files(axis)
+    assert re.fullmatch(ground.wildcards()["file"], file)
+    assert ground.parts(axis, "{counted}/{file}") == [f"{axis}/{file}"]
     twice = copy.deepcopy(ground.axes[axis])
     two = Ground(study_of({"ground": {"axes": {axis: twice, "again": twice}}}, name="conditions"))
     assert two.passes == {"again": ["again", axis]}
@@ -173,6 +174,14 @@ def test_how_fast_an_index_may_be_asked_decides_no_count() -> None:
     assert "requests_per_second" not in ground.index(axis)
     assert ground.index(axis)["url"] == ground.axes[axis]["counts"]["url"]
     assert {Path(path).suffix for path in ground.template_files(axis)} == {".yaml"}
+
+
+def test_no_wildcard_is_constrained_twice() -> None:
+    """Snakemake keeps the last constraint of a name, for the rules of all steps."""
+    study = study_of()
+    steps = [study.wildcards(), *(step(study).wildcards() for step in (Ground, Validate, Features))]
+    names = [name for wildcards in steps for name in wildcards]
+    assert len(set(names)) == len(names)
 
 
 # Resources

@@ -32,8 +32,8 @@ rule select_features:
     input:
         manifest="<dictionary>/dictionary.json",
         quality="<dictionary>/quality.json",
-        activations=of_site("<features>/contrasts/{contrast}/{site}.safetensors"),
-        prompts=of_site("<features>/contrasts/{contrast}/{site}.parquet"),
+        activations=features.of_site("<features>/contrasts/{contrast}/{site}.safetensors"),
+        prompts=features.of_site("<features>/contrasts/{contrast}/{site}.parquet"),
         code=code("features/select_features"),
     output:
         selection="<dictionary>/selection/{contrast}.csv",
@@ -54,8 +54,8 @@ rule select_features:
 rule probe_concept:
     input:
         manifest="<dictionary>/dictionary.json",
-        activations=of_site("<features>/contrasts/{contrast}/{site}.safetensors"),
-        prompts=of_site("<features>/contrasts/{contrast}/{site}.parquet"),
+        activations=features.of_site("<features>/contrasts/{contrast}/{site}.safetensors"),
+        prompts=features.of_site("<features>/contrasts/{contrast}/{site}.parquet"),
         code=code("features/probe_concept"),
     output:
         probing="<dictionary>/probing/{contrast}.csv",

@@ -28,7 +28,7 @@ rule feature_contexts:
     input:
         manifest="<dictionary>/dictionary.json",
         model_manifest=lambda w: study.manifest(features.model(**w)),
-        activations=shards_of_site("<features>/activations/{site}/held_out/{shard}.safetensors"),
+        activations=features.shards_of_site("<features>/activations/{site}/held_out/{shard}.safetensors"),
         code=code("features/feature_contexts"),
     output:
         firing="<dictionary>/firing.parquet",

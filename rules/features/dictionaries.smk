@@ -2,37 +2,11 @@
 
 
 wildcard_constraints:
-    part="train|held_out",
-    layer=r"\d+",
-    read_corpus=one_of_names([*features.settings["corpora"], "own"]),
-    site=one_of_names(map(features.site, features.dictionaries)),
-    dictionary=one_of_names(features.dictionaries),
-    trained_dictionary=one_of_names(features.of_source("trained")),
-    local_dictionary=one_of_names(features.of_source("local")),
-    hub_dictionary=one_of_names(features.of_source("hub")),
-    explainer=one_of_names(features.explainers),
-    contrast=one_of_names(features.contrasts),
-    steering=one_of_names(features.steerings),
-    edited_model=one_of_names(study.of_source("edited")),
-    bias_test=one_of_names(features.bias_tests),
+    **features.wildcards(),
 
 
-# A job with the model of a dictionary, or of a steering; as ON_MODEL.
-ON_MODEL_OF_DICTIONARY = dict(
-    gpu=lambda w: features.needs(**w).gpus,
-    mem_mb=lambda w, attempt: features.needs(**w).memory_mb * attempt,
-    runtime=lambda w: features.needs(**w).minutes,
-)
-
-
-def of_site(pattern):
-    """The file of the site that a dictionary reads."""
-    return lambda w: pattern.format(**w, site=features.site(w.dictionary))
-
-
-def shards_of_site(pattern):
-    """The file of each shard of that site."""
-    return lambda w: expand(pattern, site=features.site(w.dictionary), shard=features.shards)
+# A job with the model of a dictionary, or of that of a steering.
+ON_MODEL_OF_DICTIONARY = on_model(study.needs, lambda w: features.model(**w))
 
 
 rule cache_activations:
@@ -81,8 +55,7 @@ rule train_dictionary:
         "../../envs/models.yaml"
     threads: lambda w: study.threads(features.model(dictionary=w.trained_dictionary))
     resources:
-        mem_mb=lambda w, attempt: features.needs(dictionary=w.trained_dictionary).memory_mb * attempt,
-        runtime=lambda w: features.needs(dictionary=w.trained_dictionary).minutes,
+        **on_model(features.needs_of_training, lambda w: features.model(dictionary=w.trained_dictionary)),
     params:
         settings=lambda w: features.training(w.trained_dictionary),
         entry=lambda w: features.entry(w.trained_dictionary, "seed", "model", "layer", "corpus"),
@@ -130,7 +103,7 @@ rule dictionary_quality:
     input:
         manifest="<dictionary>/dictionary.json",
         model_manifest=lambda w: study.manifest(features.model(**w)),
-        activations=shards_of_site("<features>/activations/{site}/held_out/{shard}.safetensors"),
+        activations=features.shards_of_site("<features>/activations/{site}/held_out/{shard}.safetensors"),
         corpus=lambda w: features.texts(**features.entry(w.dictionary, "model", "corpus"), part="held_out"),
         code=code("features/dictionary_quality"),
     output:
@@ -163,8 +136,6 @@ rule seed_agreement:
         "<logs>/seed_agreement.log",
     conda:
         "../../envs/models.yaml"
-    resources:
-        runtime=growing(60),
     params:
         dictionaries=features.seeded,
     script:

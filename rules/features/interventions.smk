@@ -7,8 +7,8 @@ rule edit_effects:
         manifest="<dictionary>/dictionary.json",
         model_manifest=lambda w: study.manifest(features.model(**w)),
         selection="<dictionary>/selection/{contrast}.csv",
-        activations=of_site("<features>/contrasts/{contrast}/{site}.safetensors"),
-        prompts=of_site("<features>/contrasts/{contrast}/{site}.parquet"),
+        activations=features.of_site("<features>/contrasts/{contrast}/{site}.safetensors"),
+        prompts=features.of_site("<features>/contrasts/{contrast}/{site}.parquet"),
         firing="<dictionary>/firing.parquet",
         neutral=lambda w: features.neutral_text(features.model(**w)),
         code=code("features/edit_effects"),
@@ -22,10 +22,7 @@ rule edit_effects:
         "../../envs/models.yaml"
     threads: lambda w: study.threads(features.model(**w))
     resources:
-        gpu=ON_MODEL_OF_DICTIONARY["gpu"],
-        mem_mb=ON_MODEL_OF_DICTIONARY["mem_mb"],
-        # The model runs once for every edit and every strength that is tried.
-        runtime=lambda w: 4 * features.needs(**w).minutes,
+        **on_model(features.needs_of_effects, lambda w: features.model(**w)),
     params:
         loading=lambda w: study.loading(features.model(**w)),
         settings=features.settings["effects"],

@@ -8,15 +8,15 @@ wildcard_constraints:
 
 rule count_corpus:
     input:
-        corpus=lambda w: ground.corpus_files(w.counted)[w.part],
+        corpus=lambda w: ground.corpus_files(w.counted)[w.file],
         lexicons=lambda w: ground.lexicon_files(ground.passes[w.counted]),
         code=code("ground/count_corpus"),
     output:
         multiext(
-            "<ground>/counts/{counted}.parts/{part}", pairs=".pairs.parquet", terms=".terms.parquet", totals=".json"
+            "<ground>/counts/{counted}.parts/{file}", pairs=".pairs.parquet", terms=".terms.parquet", totals=".json"
         ),
     log:
-        "<logs>/count_corpus/{counted}/{part}.log",
+        "<logs>/count_corpus/{counted}/{file}.log",
     conda:
         "../../envs/counting.yaml"
     resources:
@@ -31,9 +31,9 @@ rule count_corpus:
 
 rule gather_counts:
     input:
-        pairs=lambda w: ground.parts(w.corpus_axis, "<ground>/counts/{counted}.parts/{part}.pairs.parquet"),
-        terms=lambda w: ground.parts(w.corpus_axis, "<ground>/counts/{counted}.parts/{part}.terms.parquet"),
-        totals=lambda w: ground.parts(w.corpus_axis, "<ground>/counts/{counted}.parts/{part}.json"),
+        pairs=lambda w: ground.parts(w.corpus_axis, "<ground>/counts/{counted}.parts/{file}.pairs.parquet"),
+        terms=lambda w: ground.parts(w.corpus_axis, "<ground>/counts/{counted}.parts/{file}.terms.parquet"),
+        totals=lambda w: ground.parts(w.corpus_axis, "<ground>/counts/{counted}.parts/{file}.json"),
         naming=lambda w: ground.naming_files(w.corpus_axis),
         code=code("ground/gather_counts"),
     output:

@@ -1,4 +1,4 @@
-"""How good are the dictionaries of a study, how many things do their features stand for, and which were selected?
+"""How good are dictionaries, how many things do their features stand for, and which were selected?
 
 Reads quality, feature tables, probes and selections of all dictionaries; writes each as one table.
 """

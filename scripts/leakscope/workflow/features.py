@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
@@ -16,7 +16,7 @@ from leakscope.features.dictionaries.files import contrast_files, corpus_files, 
 from leakscope.jobs.resources import Needs
 from leakscope.jobs.sharding import Shard, shards_of
 from leakscope.organisms.grammar_files import is_pronoun
-from leakscope.workflow.study import Study
+from leakscope.workflow.study import Study, one_of_names
 
 Entry = Mapping[str, Any]
 Pair = tuple[str, str]
@@ -170,9 +170,14 @@ class Features:
         """Return the model of a dictionary, or of that of a steering. A job's wildcards are the arguments."""
         return self._model(dictionary or self.steerings[steering]["dictionary"])
 
-    def needs(self, **wildcards: str) -> Needs:
-        """Return the GPUs, memory and time of a job with the model of :meth:`model`."""
-        return self.study.needs(self.model(**wildcards))
+    def needs_of_training(self, model: str) -> Needs:
+        """Return what a job takes that trains a dictionary on a model's activations: as the model, without GPUs."""
+        return self.study.needs(model)._replace(gpus=0)
+
+    def needs_of_effects(self, model: str) -> Needs:
+        """Return what a job takes that runs a model once for every edit and every strength that is tried."""
+        needs = self.study.needs(model)
+        return needs._replace(minutes=4 * needs.minutes)
 
     def prompting(self, model: str, contrast: str) -> dict[str, Any]:
         """Return how a model is given the prompts of a contrast; nothing where it is no contrast of prompts."""
@@ -236,6 +241,34 @@ class Features:
     def site(self, dictionary: str) -> str:
         """Return where a dictionary reads activations: model, layer and corpus. Dictionaries of one site share them."""
         return self._sites[dictionary]
+
+    def of_site(self, pattern: str) -> Callable[[Any], str]:
+        """Return an input function: the file of the site that a job's ``dictionary`` reads."""
+        return lambda wildcards: pattern.format(**wildcards, site=self.site(wildcards.dictionary))
+
+    def shards_of_site(self, pattern: str) -> Callable[[Any], list[str]]:
+        """Return an input function: the file of each shard of that site."""
+        return lambda wildcards: [
+            pattern.format(site=self.site(wildcards.dictionary), shard=shard) for shard in self.shards
+        ]
+
+    def wildcards(self) -> dict[str, str]:
+        """Return wildcard → its pattern; a kind of dictionary or model has one of its own."""
+        names: dict[str, Iterable[str]] = {
+            "read_corpus": [*self.settings["corpora"], "own"],
+            "site": map(self.site, self.dictionaries),
+            "dictionary": self.dictionaries,
+            "trained_dictionary": self.of_source("trained"),
+            "local_dictionary": self.of_source("local"),
+            "hub_dictionary": self.of_source("hub"),
+            "explainer": self.explainers,
+            "contrast": self.contrasts,
+            "steering": self.steerings,
+            "edited_model": self.study.of_source("edited"),
+            "bias_test": self.bias_tests,
+        }
+        patterns = {name: one_of_names(values) for name, values in names.items()}
+        return patterns | {"part": "train|held_out", "layer": r"\d+"}
 
     def described(self) -> dict[str, dict[str, Any]]:
         """Return what tables say of each dictionary."""

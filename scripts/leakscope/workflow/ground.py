@@ -113,10 +113,10 @@ class Ground:
 
         Args:
             axis: counted in a corpus.
-            pattern: of the file, with the wildcards ``counted`` and ``part``.
+            pattern: of the file, with the wildcards ``counted`` and ``file``.
         """
         counted = self.pass_of[axis]
-        return [pattern.format(counted=counted, part=part) for part in self.corpus_files(counted)]
+        return [pattern.format(counted=counted, file=file) for file in self.corpus_files(counted)]
 
     def wildcards(self) -> dict[str, str]:
         """Return wildcard → its pattern; each kind of axis has one of its own."""
@@ -127,7 +127,7 @@ class Ground:
             "tabulated_axis": self.counted_from("table"),
             "counted": self.passes,
         }
-        return {name: one_of_names(values) for name, values in names.items()} | {"part": r"[^/]+-[0-9a-f]{8}"}
+        return {name: one_of_names(values) for name, values in names.items()} | {"file": r"[^/]+-[0-9a-f]{8}"}
 
     def lexicons(self, counted: str) -> dict[str, dict[str, str]]:
         """Return axis → kind of term → lexicon, of the axes that are counted in a pass."""
