@@ -64,10 +64,10 @@ wildcard_constraints:
     **study.wildcards(),
 
 
-def code(script):
+def code(script, *packages):
     """The entry script and the library modules it uses: Snakemake watches neither imports nor, alone, copies."""
     # Relative, so that a moved or copied checkout is the same to Snakemake.
-    return script_files(Path(os.path.relpath(workflow.basedir)) / "scripts", script)
+    return script_files(Path(os.path.relpath(workflow.basedir)) / "scripts", script, *packages)
 
 
 def shown(path, **names):

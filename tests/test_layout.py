@@ -101,8 +101,19 @@ def test_modules_import_each_other_in_no_circle(imports: dict[Path, set[Path]]) 
     assert left == {}
 
 
-def test_writing_text_does_not_depend_on_a_step_but_its_own(root: Path) -> None:
+def test_writing_text_depends_on_no_step_and_on_no_edit(root: Path) -> None:
     used = {
-        Path(file).relative_to(root / "scripts").parts[1:2] for file in script_files(root / "scripts", "leak/generate")
+        Path(file).relative_to(root / "scripts/leakscope")
+        for file in script_files(root / "scripts", "leak/generate")[1:]
     }
-    assert not {(step,) for step in STEPS} & used
+    assert not {path for path in used if package(path) in STEPS or "editing" in path.parts}
+
+
+def test_the_manifests_of_changed_models_watch_what_changes_them(root: Path) -> None:
+    """A new manifest has all jobs with the model run again; they do not watch this code themselves."""
+    editing = {str(path) for path in (root / "scripts/leakscope/models/editing").glob("[!_]*.py")}
+    assert editing <= set(script_files(root / "scripts", "features/make_edit", "models/editing"))
+    assert str(root / "scripts/leakscope/models/randomised.py") in script_files(
+        root / "scripts", "models/randomise_model"
+    )
+    assert '"features/make_edit", "models/editing"' in (root / "rules/features/interventions.smk").read_text()

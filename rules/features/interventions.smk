@@ -85,7 +85,7 @@ rule make_edit:
             "<features>/dictionaries/{dictionary}/firing.parquet",
             dictionary=features.named_by(w.edited_model),
         ),
-        code=code("features/make_edit"),
+        code=code("features/make_edit", "models/editing"),
     output:
         manifest="<features>/edited/{edited_model}/model.json",
     log:

@@ -99,7 +99,7 @@ rule planted_gap:
 
 rule plot_validate:
     input:
-        tables=[f"<validate>/{table}" for table in validate.drawn],
+        tables=[validate.table(name) for name in validate.drawn],
         code=code("figures/plot"),
     output:
         pdf=[f"<validate>/figures/{figure}.pdf" for figure in validate.figures],

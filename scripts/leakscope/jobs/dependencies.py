@@ -13,6 +13,9 @@ from pathlib import Path
 PACKAGE = "leakscope"
 # Modules that decide what is said to people, and no byte of a result: a better message need not train a model again.
 UNWATCHED = frozenset({"errors.py", "jobs/job.py", "jobs/progress.py", "jobs/redaction.py"})
+# What opening a model imports for edited and randomised ones only. Rules that write the manifests of these watch it:
+# a new manifest has all jobs with such a model run again, and jobs with other models do not run for it.
+OPENING, OF_MANIFESTS = "models/opening.py", ("models/editing/", "models/randomised.py")
 IMPORT = re.compile(
     rf"^\s*(?:from ({PACKAGE}[\w.]*) import (\([^)]*\)|[^\n#]+)|import ({PACKAGE}[\w.]*))", re.MULTILINE
 )
@@ -27,28 +30,35 @@ def imported_first_by_jobs(scripts: Path) -> None:
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(scripts), os.environ.get("PYTHONPATH"))))
 
 
-def script_files(scripts: Path, rule: str) -> list[str]:
+def script_files(scripts: Path, rule: str, *packages: str) -> list[str]:
     """Return the path of ``scripts/<rule>.py`` and of all library modules it imports, directly or not, sorted.
 
-    ``rule`` begins with its step: ``leak/generate``, say.
+    Imports inside functions count. The package's own ``__init__`` holds no code and is left out, and so are what
+    ``UNWATCHED`` names and what opening a model imports by the model's manifest (``OF_MANIFESTS``).
 
-    Imports inside functions count. The package's own ``__init__`` holds no code and is left out, and so is what
-    ``UNWATCHED`` names.
+    Args:
+        scripts: the folder of entry scripts and library.
+        rule: with its step, ``leak/generate``, say.
+        packages: of the library, whose modules count whether they are imported or not.
     """
+    library = scripts / PACKAGE
     entry = scripts / f"{rule}.py"
-    found: set[Path] = set()
-    pending = [entry]
+    watched: set[Path] = set()
+    pending = [entry, *(path for package in packages for path in (library / package).glob("[!_]*.py"))]
     while pending:
         path = pending.pop()
-        if path not in found:
-            found.add(path)
-            library = scripts / PACKAGE
-            pending += [
-                found
-                for found in imported_modules(path, scripts)
-                if found.relative_to(library).as_posix() not in UNWATCHED
-            ]
-    return [str(entry), *sorted(str(path) for path in found - {entry})]
+        if path not in watched:
+            watched.add(path)
+            pending += _watched(path, scripts)
+    return [str(entry), *sorted(str(path) for path in watched - {entry})]
+
+
+def _watched(path: Path, scripts: Path) -> list[Path]:
+    """Return those of a file's imports that decide what it computes."""
+    library = scripts / PACKAGE
+    imported = {module.relative_to(library).as_posix(): module for module in imported_modules(path, scripts)}
+    left_out = OF_MANIFESTS if path == library / OPENING else ()
+    return [file for name, file in imported.items() if name not in UNWATCHED and not name.startswith(left_out)]
 
 
 def question(script: Path) -> str:

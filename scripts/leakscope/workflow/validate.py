@@ -205,22 +205,27 @@ class Validate:
     @cached_property
     def figures(self) -> dict[str, list[str]]:
         """Figure → the tables that it shows, of those figures that the study has data for."""
-        figures = {"correlations": ["correlations.csv"], "log_odds_density": ["paired.parquet"]}
+        figures = {"correlations": ["correlations"], "log_odds_density": ["paired"]}
         if self.asked:
-            figures["form_agreement"] = ["form_agreement.csv"]
+            figures["form_agreement"] = ["form_agreement"]
         if self.layered:
-            figures["log_odds_by_layer"] = ["layers.csv", "parting.csv"]
+            figures["log_odds_by_layer"] = ["layers", "parting"]
         if self.planted:
-            figures["truth"] = ["truth.csv"]
+            figures["truth"] = ["truth"]
         if self.tuned:
-            figures["closing"] = ["closing.csv"]
+            figures["closing"] = ["closing"]
         lenses = [f"{model}/{task}" for model, task in self.layered if model not in self.tuned]
-        return figures | {f"lens_heatmap/{pair}": [f"lens/{pair}.parquet"] for pair in lenses}
+        return figures | {f"lens_heatmap/{pair}": [f"lens/{pair}"] for pair in lenses}
 
     @property
     def drawn(self) -> list[str]:
         """The tables that any figure shows, each once."""
         return list(dict.fromkeys(table for tables in self.figures.values() for table in tables))
+
+    def table(self, name: str) -> str:
+        """Return the file of a table that figures show."""
+        suffix = "parquet" if name == "paired" or name.startswith("lens/") else "csv"
+        return f"<validate>/{name}.{suffix}"
 
     def plotting(self) -> dict[str, Any]:
         """Return what ``scripts/figures/plot.py`` is given beside tables: they come in the order of ``tables``."""
