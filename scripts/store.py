@@ -33,7 +33,7 @@ def main() -> None:
     if options.action == "prune":
         contents = prunable(contents, options.days, now)
     elif options.action == "compact":
-        contents = [found for found in contents if found.n_files > 1 and found.age_days(now) >= options.days]
+        contents = [stored for stored in contents if stored.n_files > 1 and stored.age_days(now) >= options.days]
     table = overview(contents)
     if len(table):
         sys.stdout.write(table.to_string(index=False) + "\n")
@@ -49,8 +49,8 @@ def act(contents: list[Contents], options: argparse.Namespace) -> str:
         what = "unused" if options.action == "prune" else "in several files"
         return f"nothing that is {what} and was last written to more than {options.days:g} days ago (--days)\n"
     if options.action == "compact":
-        for found in contents:
-            compact(found)
+        for stored in contents:
+            compact(stored)
         return "each has one file now\n"
     if not options.yes:
         return "nothing was removed: add --yes\n"

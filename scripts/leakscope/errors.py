@@ -18,9 +18,9 @@ class InputError(ValueError):
         super().__init__(hide(message))
 
 
-def one_of(where: str, found: object, allowed: Iterable[str]) -> InputError:
+def one_of(where: str, name: object, allowed: Iterable[str]) -> InputError:
     """Return the error for a name that is not among those known, nearest match first."""
     names = sorted(allowed)
-    near = difflib.get_close_matches(str(found), names, n=1)
+    near = difflib.get_close_matches(str(name), names, n=1)
     hint = f" Did you mean {near[0]!r}?" if near else ""
-    return InputError(f"{where}: got {found!r}; allowed: {', '.join(names) or 'none'}.{hint}")
+    return InputError(f"{where}: got {name!r}; allowed: {', '.join(names) or 'none'}.{hint}")

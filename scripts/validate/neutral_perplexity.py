@@ -43,10 +43,10 @@ def main(snakemake: "Snakemake") -> None:
         texts = encode_neutral_documents(model, part_of_documents(documents, measures=True))
     else:
         texts = encode_neutral_texts(model, read_neutral_texts(Path(given.texts)).test)
-    found = measure_perplexity(
+    summary = measure_perplexity(
         model, texts, snakemake.wildcards.model, batch_size=params.batch_size, store=Path(params.store)
     )
-    write_manifest(found, Path(snakemake.output.summary))
+    write_manifest(summary, Path(snakemake.output.summary))
 
 
 if __name__ == "__main__":

@@ -90,9 +90,9 @@ def _check_steps(config: Mapping[str, Any]) -> None:
             allowed = "a list of names, each once, at least one"
             raise InputError(f"{dotted(('study', catalogue))}: got nothing; allowed: {allowed}, for the step leak.")
     if all(entry["source"] == "scores" for _, entry in _selected(config, "models")):
-        found = ", ".join(config["study"]["models"])
+        names = ", ".join(config["study"]["models"])
         raise InputError(
-            f"{dotted(('study', 'models'))}: got {found}, of which there are scores alone; "
+            f"{dotted(('study', 'models'))}: got {names}, of which there are scores alone; "
             "allowed: at least one model that writes text, or texts of, for the step leak."
         )
 
@@ -165,6 +165,6 @@ def _check_generations(model: str, path: str | dict[str, str], prompt_sets: list
         _require(Path(paths[name]).is_file(), dotted(here), paths[name], "a file that exists")
 
 
-def _require(fulfilled: bool, where: str, found: str, allowed: str) -> None:
+def _require(fulfilled: bool, where: str, value: str, allowed: str) -> None:
     if not fulfilled:
-        raise InputError(f"{where}: got {found!r}; allowed: {allowed}.")
+        raise InputError(f"{where}: got {value!r}; allowed: {allowed}.")

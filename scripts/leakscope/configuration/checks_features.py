@@ -119,9 +119,9 @@ def _local_layer(where: tuple[str, ...], entry: Mapping[str, Any]) -> int:
         )
     if said is not None and layer is not None and layer != said:
         raise InputError(f"{dotted((*where, 'layer'))}: got {layer}; allowed: {said}, as {entry['path']} says.")
-    found = said if layer is None else layer
-    assert found is not None
-    return int(found)
+    agreed = said if layer is None else layer
+    assert agreed is not None
+    return int(agreed)
 
 
 def _depth(model: str, config: Mapping[str, Any]) -> int | None:
@@ -203,8 +203,8 @@ def _check_edited(where: tuple[str, ...], entry: Mapping[str, Any], config: Mapp
             f"{dotted((*where, 'base'))}: got {entry['base']!r}; allowed: {model}, the model of {entry['dictionary']}."
         )
     if (entry["contrast"] is None) == (entry["features"] is None):
-        found = "nothing" if entry["features"] is None else f"{show(entry['contrast'])} beside features"
-        raise InputError(f"{dotted((*where, 'contrast'))}: got {found}; allowed: either a contrast or features.")
+        given = "nothing" if entry["features"] is None else f"{show(entry['contrast'])} beside features"
+        raise InputError(f"{dotted((*where, 'contrast'))}: got {given}; allowed: either a contrast or features.")
     if entry["features"] is not None:
         if entry["cost"] is not None:
             raise InputError(f"{dotted((*where, 'cost'))}: got {show(entry['cost'])}; allowed: none beside features.")

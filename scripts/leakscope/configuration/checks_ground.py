@@ -33,9 +33,9 @@ def check_ground(config: Mapping[str, Any]) -> None:
             "studies/conditions.yaml has one."
         )
     if not models:
-        found = ", ".join(config["study"]["models"])
+        names = ", ".join(config["study"]["models"])
         raise InputError(
-            f"{dotted(('study', 'models'))}: got {found}; allowed: at least one model for the step ground."
+            f"{dotted(('study', 'models'))}: got {names}; allowed: at least one model for the step ground."
         )
     scoring = [name for name, entry in models.items() if entry["source"] != "scores"]
     for name, axis in ground["axes"].items():
@@ -128,10 +128,9 @@ def _check_sentences(axis: Mapping[str, Any], ground: Mapping[str, Any]) -> None
         templates = read_sentence_templates(path)
         lead_in(templates, ground["country"], path)
         if len(templates.templates) < ground["templates_used"]:
-            found = f"{len(templates.templates)} templates"
             raise InputError(
-                f"{path}: got {found}; allowed: at least {ground['templates_used']}, ground.templates_used, "
-                "or less of that."
+                f"{path}: got {len(templates.templates)} templates; allowed: at least {ground['templates_used']}, "
+                "ground.templates_used, or less of that."
             )
         for lexicon in axis["lexicons"].values():
             names_in(Path(lexicon), language)

@@ -35,9 +35,9 @@ def check_validate(config: Mapping[str, Any]) -> None:
     wanted = step in config["study"]["steps"]
     models = {name: entry for name, entry in named.items() if uses(step, entry, config)} if wanted else tuned
     if wanted and not models:
-        found = ", ".join(named)
+        names = ", ".join(named)
         raise InputError(
-            f"{dotted(('study', 'models'))}: got {found}; allowed: at least one model for the step validate."
+            f"{dotted(('study', 'models'))}: got {names}; allowed: at least one model for the step validate."
         )
     asked = [name for name, entry in models.items() if entry["source"] != "scores"]
     if asked:
@@ -88,8 +88,8 @@ def _read_forms(path: Path) -> Mapping[str, Any]:
 
 def _in_one_line(error: ValidationError, path: Path) -> InputError:
     where = ".".join(map(str, error.absolute_path)) or "the file"
-    found = error.message if len(error.message) <= LONGEST_MESSAGE else f"{error.message[:LONGEST_MESSAGE]}..."
-    return InputError(f"{path}: {where}: {found}; allowed: what schemas/{SCHEMA.name} says.")
+    message = error.message if len(error.message) <= LONGEST_MESSAGE else f"{error.message[:LONGEST_MESSAGE]}..."
+    return InputError(f"{path}: {where}: {message}; allowed: what schemas/{SCHEMA.name} says.")
 
 
 def _check_scores(model: str, files: Mapping[str, Any]) -> None:
@@ -104,15 +104,15 @@ def _check_scores(model: str, files: Mapping[str, Any]) -> None:
 
 def _check_base(model: str, base: str, entry: Mapping[str, Any]) -> None:
     """Check that a base is not quantised: a checkpoint of the hub says so, if at all, by its name."""
-    found = entry["quantization"]
+    evidence = entry["quantization"]
     if entry["source"] == "local":
         settings = read_object(Path(entry["path"]) / "config.json", "a model's configuration")
-        found = found or settings.get("quantization_config")
+        evidence = evidence or settings.get("quantization_config")
     elif entry["source"] == "hub" and QUANTISED.search(entry["id"]):
-        found = entry["id"]
-    if found:
+        evidence = entry["id"]
+    if evidence:
         raise InputError(
-            f"{dotted(('models', model, 'base'))}: got {base!r}, which is quantised ({show(found)}); "
+            f"{dotted(('models', model, 'base'))}: got {base!r}, which is quantised ({show(evidence)}); "
             "allowed: a model with its weights as they were trained."
         )
 

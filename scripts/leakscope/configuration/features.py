@@ -113,8 +113,8 @@ def _name_all(where: tuple[str, ...], entry: dict[str, Any]) -> None:
     """Let a steering say what it edits, and what is continued, in one way."""
     for several, one in SINGLE.items():
         if entry[several] is not None and entry[one] is not None:
-            found = f"{show(entry[one])} beside {several}"
-            raise InputError(f"{dotted((*where, one))}: got {found}; allowed: one of the two.")
+            both = f"{show(entry[one])} beside {several}"
+            raise InputError(f"{dotted((*where, one))}: got {both}; allowed: one of the two.")
         if entry[several] is None and entry[one] is None:
             raise InputError(f"{dotted((*where, one))}: got nothing; allowed: {one} or {several}.")
         single = entry.pop(one)

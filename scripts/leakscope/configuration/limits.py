@@ -37,8 +37,8 @@ def check_limits(config: Mapping[str, Any]) -> None:
                 "most that, in all of the configuration."
             )
         if len(path) > DEEPEST:
-            found = f"more than {DEEPEST} lists or mappings inside each other"
-            raise InputError(f"{dotted(path[:2])}: got {found}; allowed: at most that.")
+            depth = f"more than {DEEPEST} lists or mappings inside each other"
+            raise InputError(f"{dotted(path[:2])}: got {depth}; allowed: at most that.")
         if isinstance(value, Mapping):
             for key in value:
                 _check_text(key, path)

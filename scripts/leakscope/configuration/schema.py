@@ -99,11 +99,11 @@ def applicable(schema: Mapping[str, Any], value: Mapping[str, Any], root: Mappin
 
 def branches(schema: Mapping[str, Any], root: Mapping[str, Any]) -> list[tuple[str, str, Mapping[str, Any]]]:
     """Return (key, value, sub-schema) for each kind of entry; empty where there is one kind only."""
-    found = []
+    kinds = []
     for branch in schema.get("allOf", []):
         ((key, condition),) = branch["if"]["properties"].items()
-        found.append((key, condition["const"], follow(branch["then"], root)))
-    return found
+        kinds.append((key, condition["const"], follow(branch["then"], root)))
+    return kinds
 
 
 def properties(schema: Mapping[str, Any], root: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
@@ -164,28 +164,28 @@ def _priority(error: ValidationError) -> tuple[bool, list[str], str]:
 
 def _in_one_line(error: ValidationError, root: Mapping[str, Any]) -> InputError:
     path, schema = list(error.absolute_path), error.schema
-    found: Any = error.instance
+    value: Any = error.instance
     assert isinstance(schema, Mapping), "only an object schema can fail"
     if error.validator == "additionalProperties":
-        return _unknown_key(path, found, properties(schema, root), root)
+        return _unknown_key(path, value, properties(schema, root), root)
     if error.validator == "required":
-        missing = next(key for key in schema["required"] if key not in found)
+        missing = next(key for key in schema["required"] if key not in value)
         allowed = in_words(follow(schema["properties"][missing], root))
         return InputError(f"{dotted([*path, missing])}: got nothing; allowed: {allowed}.")
-    if error.validator == "enum" and isinstance(found, str):
-        return one_of(dotted(path), found, schema["enum"])
+    if error.validator == "enum" and isinstance(value, str):
+        return one_of(dotted(path), value, schema["enum"])
     if error.validator == "uniqueItems":
-        twice = next(item for position, item in enumerate(found) if item in found[:position])
+        twice = next(item for position, item in enumerate(value) if item in value[:position])
         return InputError(f"{dotted(path)}: got {show(twice)} twice; allowed: {in_words(schema)}.")
-    shown = show(found, path[-1] if path else "")
-    return InputError(f"{dotted(path)}: got {shown}; allowed: {in_words(schema)}.{_type_hint(found, schema)}")
+    shown = show(value, path[-1] if path else "")
+    return InputError(f"{dotted(path)}: got {shown}; allowed: {in_words(schema)}.{_type_hint(value, schema)}")
 
 
 def _unknown_key(
-    path: Sequence[object], found: Mapping[str, Any], known: Mapping[str, Mapping[str, Any]], root: Mapping[str, Any]
+    path: Sequence[object], mapping: Mapping[str, Any], known: Mapping[str, Mapping[str, Any]], root: Mapping[str, Any]
 ) -> InputError:
     """Name the first unknown key, and the known one that was meant: misspelt, or one level too high."""
-    key = sorted(set(found) - set(known))[0]
+    key = sorted(set(mapping) - set(known))[0]
     inside = {inner: f"{outer}.{inner}" for outer in known for inner in properties(known[outer], root)}
     near = difflib.get_close_matches(key, known, n=1) or [inside[k] for k in inside if k == key]
     if is_secret_name(key) and KEY_VARIABLE in known:
@@ -193,17 +193,17 @@ def _unknown_key(
     hint = f" Did you mean {near[0]!r}?" if near else ""
     # People write the key itself there, and call it anything.
     asked = KEY_VARIABLE in known or list(path[:2]) == EXPLAINERS
-    shown = HIDDEN if asked else show(found[key], key)
+    shown = HIDDEN if asked else show(mapping[key], key)
     where = dotted([*path, key])
     return InputError(f"{where}: got an unknown key ({shown}); allowed: {', '.join(sorted(known))}.{hint}")
 
 
-def _type_hint(found: object, schema: Mapping[str, Any]) -> str:
+def _type_hint(value: object, schema: Mapping[str, Any]) -> str:
     """Explain the two surprises of YAML: 5e-3 is text to it, and 2024 a number."""
     types = types_of(schema)
-    if isinstance(found, str) and types & {"number", "integer"} and NUMBER.fullmatch(found):
+    if isinstance(value, str) and types & {"number", "integer"} and NUMBER.fullmatch(value):
         return " YAML reads it as text: leave out quotes, and write 5e-3 as 0.005."
-    if "string" in types and not isinstance(found, (str, dict, list, NoneType)):
+    if "string" in types and not isinstance(value, (str, dict, list, NoneType)):
         return " Put it in quotes."
     return ""
 

@@ -42,10 +42,10 @@ def shard_files(path: str | Path) -> list[Path]:
     if place.is_file() and not _is_shard(place):
         raise InputError(f"{path}: got the suffix {place.suffix!r}; allowed: {', '.join(SUFFIXES)}.")
     if place.is_dir():
-        found = list(place.iterdir())
+        files = list(place.iterdir())
     else:
-        found = [place] if place.is_file() else [Path(name) for name in glob.glob(str(path), recursive=True)]
-    shards = sorted(file for file in found if _is_shard(file) and file.is_file())
+        files = [place] if place.is_file() else [Path(name) for name in glob.glob(str(path), recursive=True)]
+    shards = sorted(file for file in files if _is_shard(file) and file.is_file())
     if not shards:
         raise InputError(
             f"{path}: got no file of a corpus; allowed: a file, a folder or a pattern of {', '.join(SUFFIXES)}."
@@ -171,8 +171,8 @@ def _text_of(line: bytes, text_key: str, where: str) -> str:
     try:
         content = line.decode("utf-8")
     except UnicodeDecodeError as error:
-        found = f"byte 0x{line[error.start]:02x} at offset {error.start}, which is not UTF-8"
-        raise InputError(f"{where}: got {found}; allowed: text in UTF-8.") from error
+        bad_byte = f"byte 0x{line[error.start]:02x} at offset {error.start}, which is not UTF-8"
+        raise InputError(f"{where}: got {bad_byte}; allowed: text in UTF-8.") from error
     record = parse_json(content, where, "one JSON object a line")
     if not isinstance(record, dict):
         raise InputError(f"{where}: got a JSON {type(record).__name__}; allowed: one JSON object a line.")

@@ -42,15 +42,15 @@ def check_regular(path: Path) -> int:
         InputError: there is no such file, or it is something else.
     """
     try:
-        found = path.stat()
+        status = path.stat()
     except FileNotFoundError as error:
         what = "a link to nothing" if path.is_symlink() else "no such file"
         raise InputError(f"{path}: got {what}; allowed: a regular file.") from error
     except OSError as error:
         raise InputError(f"{path}: got {error.strerror}; allowed: a readable file.") from error
-    if not stat.S_ISREG(found.st_mode):
-        raise InputError(f"{path}: got {KINDS[stat.S_IFMT(found.st_mode)]}; allowed: a regular file.")
-    return found.st_size
+    if not stat.S_ISREG(status.st_mode):
+        raise InputError(f"{path}: got {KINDS[stat.S_IFMT(status.st_mode)]}; allowed: a regular file.")
+    return status.st_size
 
 
 def read_bytes(path: Path, largest: int = LARGEST_FILE) -> bytes:
@@ -104,8 +104,8 @@ def decode(data: bytes, path: Path) -> str:
         return data.decode("utf-8").removeprefix("\ufeff")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        found = f"byte 0x{data[error.start]:02x} at offset {error.start} (line {line})"
-        raise InputError(f"{path}: got {found}, which is not UTF-8; allowed: a file saved as UTF-8.") from error
+        bad_byte = f"byte 0x{data[error.start]:02x} at offset {error.start} (line {line})"
+        raise InputError(f"{path}: got {bad_byte}, which is not UTF-8; allowed: a file saved as UTF-8.") from error
 
 
 def read_json(path: Path, allowed: str) -> Any:
@@ -150,8 +150,8 @@ def parse_json(
     try:
         return json.loads(text, object_pairs_hook=pairs)
     except RecursionError as error:
-        found = "invalid JSON (lists and objects inside each other too deep)"
-        raise InputError(f"{where}: got {found}; allowed: {allowed}.") from error
+        problem = "lists and objects inside each other too deep"
+        raise InputError(f"{where}: got invalid JSON ({problem}); allowed: {allowed}.") from error
     except InputError:
         raise
     except ValueError as error:

@@ -106,11 +106,11 @@ class _Sizes:
         self.n_values += n_values
         self.heights[-1] = max(self.heights[-1], height)
         if len(self.open) + height > DEEPEST:
-            found = f"more than {DEEPEST} lists or mappings inside each other"
-            raise InputError(f"{self._place(event)}: got {found}; allowed: at most that.")
+            depth = f"more than {DEEPEST} lists or mappings inside each other"
+            raise InputError(f"{self._place(event)}: got {depth}; allowed: at most that.")
         if self.n_values > MOST_VALUES:
-            found = f"more than {MOST_VALUES:,} values, those of aliases included"
-            raise InputError(f"{self._place(event)}: got {found}; allowed: at most that.")
+            number = f"more than {MOST_VALUES:,} values, those of aliases included"
+            raise InputError(f"{self._place(event)}: got {number}; allowed: at most that.")
 
     def _place(self, event: yaml.Event) -> str:
         return f"{self.where}, line {event.start_mark.line + 1 if event.start_mark else 1}"

@@ -277,14 +277,14 @@ def check_workbook(path: Path) -> None:
             raise
         raise InputError(f"{path}: got a file that cannot be opened ({_one_line(error)}); allowed: XLSX.") from error
     if n_bytes > LARGEST_WORKBOOK:
-        found, largest = (f"{n / MEGABYTE:,.0f} MB" for n in (n_bytes, LARGEST_WORKBOOK))
-        raise InputError(f"{path}: got {found}, unpacked; allowed: at most {largest}, or the table as CSV.")
+        unpacked, largest = (f"{n / MEGABYTE:,.0f} MB" for n in (n_bytes, LARGEST_WORKBOOK))
+        raise InputError(f"{path}: got {unpacked}, unpacked; allowed: at most {largest}, or the table as CSV.")
 
 
 def _check_cells(path: Path, n_rows: int, n_columns: int) -> None:
     if n_rows * n_columns > MOST_CELLS:
-        found = f"{n_rows:,} rows of {n_columns:,} columns"
-        raise InputError(f"{path}: got {found}; allowed: at most {MOST_CELLS:,} cells.")
+        shape = f"{n_rows:,} rows of {n_columns:,} columns"
+        raise InputError(f"{path}: got {shape}; allowed: at most {MOST_CELLS:,} cells.")
 
 
 def _one_line(error: Exception) -> str:

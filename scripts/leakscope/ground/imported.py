@@ -70,10 +70,10 @@ def import_counts(
 def _read_counts(path: Path, naming: Naming, columns: Mapping[str, str]) -> pd.DataFrame:
     """Return counts, subjects × groups, missing where the table has no row."""
     table = read_table(path)
-    found = {key: _column(table, path, key, columns.get(key)) for key in KNOWN_AS}
-    rows = pd.DataFrame({key: table[name] for key, name in found.items()})
+    column_of = {key: _column(table, path, key, columns.get(key)) for key in KNOWN_AS}
+    rows = pd.DataFrame({key: table[name] for key, name in column_of.items()})
     rows["count"] = [
-        _whole(text, f"{path}, row {i}: column {found['count']!r}") for i, text in enumerate(rows["count"], 2)
+        _whole(text, f"{path}, row {i}: column {column_of['count']!r}") for i, text in enumerate(rows["count"], 2)
     ]
     naming.warn_of_strangers(set(rows["subject"]), str(path))
     named = naming.apply(rows, ["subject", "group"], str(path))
@@ -229,8 +229,8 @@ def _say_lost(table: pd.DataFrame, path: Path) -> None:
             "no numbers); allowed: at least one subject that scores rank."
         )
     if n_missing:
-        found = path, n_missing, len(table), len(lost), n_subjects
-        logger.warning("%s: %d of %d scores are no numbers; %d of %d subjects are lost with them", *found)
+        counts = path, n_missing, len(table), len(lost), n_subjects
+        logger.warning("%s: %d of %d scores are no numbers; %d of %d subjects are lost with them", *counts)
 
 
 def _load_json(path: Path) -> dict[str, Any]:

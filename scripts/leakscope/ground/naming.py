@@ -37,15 +37,15 @@ class Naming(NamedTuple):
     subject_ids: Mapping[str, str] = {}
     group_ids: Mapping[str, str] = {}
 
-    def subject(self, found: str) -> str | None:
+    def subject(self, written: str) -> str | None:
         """Return what a subject is called, or None if it is left out."""
-        name = known_as(self.names.get(found, found), self.subject_ids)
+        name = known_as(self.names.get(written, written), self.subject_ids)
         renamed = self.rename.get(name, name)
         return None if self.exclude & {name, renamed} else renamed
 
-    def group(self, found: str) -> str:
+    def group(self, written: str) -> str:
         """Return what a group is called."""
-        name = known_as(found, self.group_ids)
+        name = known_as(written, self.group_ids)
         return self.groups.get(name, name)
 
     def warn_of_strangers(self, subjects: Collection[str], where: str) -> None:
@@ -55,9 +55,9 @@ class Naming(NamedTuple):
             subjects: of the table, by their names as found.
             where: the table.
         """
-        found = {known_as(self.names.get(name, name), self.subject_ids) for name in subjects}
+        known = {known_as(self.names.get(name, name), self.subject_ids) for name in subjects}
         for key, names in (("exclude", self.exclude), ("rename", frozenset(self.rename))):
-            strangers = sorted(names - found - frozenset(self.rename.values()))
+            strangers = sorted(names - known - frozenset(self.rename.values()))
             if strangers:
                 logger.warning("%s: not a subject of %s: %s", key, where, ", ".join(strangers))
 
@@ -76,18 +76,20 @@ class Naming(NamedTuple):
         for key in ("subject", "group"):
             if (table[key] == "").any():
                 raise InputError(f"{where}: got a {key} without a name; allowed: a name in every row.")
-        subjects = {name: self.subject(name) for name in table["subject"].unique()}
-        groups = {name: self.group(name) for name in table["group"].unique()}
-        named = table.assign(subject=table["subject"].map(subjects), group=table["group"].map(groups))
+        subject_names = {name: self.subject(name) for name in table["subject"].unique()}
+        group_names = {name: self.group(name) for name in table["group"].unique()}
+        named = table.assign(subject=table["subject"].map(subject_names), group=table["group"].map(group_names))
         named = named[named["subject"].notna()]
         twice = named[named.duplicated(list(keys), keep=False)]
         if len(twice):
             first = twice.iloc[0]
             same = twice[(twice["subject"] == first["subject"]) & (twice["group"] == first["group"])]
-            found = sorted(set(table.loc[same.index, "subject"])), sorted(set(table.loc[same.index, "group"]))
+            subjects, groups = (
+                " and ".join(map(repr, sorted(set(table.loc[same.index, key])))) for key in ("subject", "group")
+            )
             raise InputError(
-                f"{where}: got {' and '.join(map(repr, found[0]))} with {' and '.join(map(repr, found[1]))}, which are "
-                f"both {first['subject']!r} with {first['group']!r}; allowed: each pair once. Rename or exclude one."
+                f"{where}: got {subjects} with {groups}, which are both "
+                f"{first['subject']!r} with {first['group']!r}; allowed: each pair once. Rename or exclude one."
             )
         return named.reset_index(drop=True)
 

@@ -109,6 +109,6 @@ def _score(
     }
     scored = score[kind](model.model, rows, *special, batch_size=batch_size)
     for batch in progress(scored, total=len(missing), name=name, unit="sentence", size=len):
-        found = {missing[row]: values for row, values in batch.items()}
-        check_values(found, name)
-        yield found
+        logprobs = {missing[row]: values for row, values in batch.items()}
+        check_values(logprobs, name)
+        yield logprobs

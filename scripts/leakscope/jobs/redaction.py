@@ -157,17 +157,17 @@ def _character(character: str) -> str:
     """Return a pattern of one character in its spellings."""
     code, data = ord(character), character.encode("utf-8", "surrogateescape")
     percent = "".join(f"%(?:25)*{byte:02x}" for byte in data)
-    found = [
+    spellings = [
         rf"{BACKSLASH}{{1,16}}(?:u{code:04x}|x{code:02x})",
         rf"{AND}#0*(?:{code}|x0*{code:x}){END}",
     ]
     if not character.isalnum():
-        found.append(rf"{BACKSLASH}{{1,16}}(?:{re.escape(character)}|{percent})")
+        spellings.append(rf"{BACKSLASH}{{1,16}}(?:{re.escape(character)}|{percent})")
     if html.escape(character) != character:
-        found.append(f"{AND}{html.escape(character)[1:-1]}{END}")
+        spellings.append(f"{AND}{html.escape(character)[1:-1]}{END}")
     if character == " ":
-        found.append(r"\+")
-    return f"(?:{'|'.join((*found, percent, re.escape(character)))})"
+        spellings.append(r"\+")
+    return f"(?:{'|'.join((*spellings, percent, re.escape(character)))})"
 
 
 def _in_base64(data: bytes) -> Iterator[str]:
@@ -180,5 +180,5 @@ def _in_base64(data: bytes) -> Iterator[str]:
         yield rf"{'[A-Za-z0-9+/_-]?' if shared else ''}{either}[A-Za-z0-9+/_=-]{{0,3}}"
 
 
-def _hide_parameter(found: re.Match[str]) -> str:
-    return f"{found[1]}={HIDDEN}" if is_secret_name(found[1]) else found[0]
+def _hide_parameter(match: re.Match[str]) -> str:
+    return f"{match[1]}={HIDDEN}" if is_secret_name(match[1]) else match[0]

@@ -60,11 +60,11 @@ def check_checkpoint(folder: Path, name: str | None = None) -> None:
     """
     planned = _planned(folder, lambda config: loader_of(kind_of(config)))
     if planned is not None:
-        where, (model, found) = name or str(folder), planned
-        check_weights(where, model, found)
-        _tell_unused(where, found["unexpected_keys"])
+        where, (model, loading_info) = name or str(folder), planned
+        check_weights(where, model, loading_info)
+        _tell_unused(where, loading_info["unexpected_keys"])
         _check_formats(where, folder, {name for name, _ in model.named_parameters(remove_duplicate=False)})
-        _check_numbers(where, folder, found["unexpected_keys"])
+        _check_numbers(where, folder, loading_info["unexpected_keys"])
 
 
 def check_encoder(folder: Path, name: str) -> None:
@@ -82,7 +82,7 @@ def check_encoder(folder: Path, name: str) -> None:
         _check_part(part, name)
 
 
-def check_weights(where: str, model: torch.nn.Module, found: Mapping[str, Any]) -> None:
+def check_weights(where: str, model: torch.nn.Module, loading_info: Mapping[str, Any]) -> None:
     """Check that a model has got all of its weights from its checkpoint, each in its own shape.
 
     What a configuration ties to another weight, and what is computed anew (buffers, such as masks and positions), need
@@ -91,30 +91,32 @@ def check_weights(where: str, model: torch.nn.Module, found: Mapping[str, Any]) 
     Args:
         where: of the model, for messages.
         model: as ``from_pretrained`` returned it, told to ignore sizes that do not match.
-        found: what else it returned, with ``output_loading_info``.
+        loading_info: what else it returned, with ``output_loading_info``.
 
     Raises:
         InputError: a weight is missing, or has another shape.
     """
-    lacking = _lacking(model, found)
+    lacking = _lacking(model, loading_info)
     if lacking:
         raise InputError(
-            f"model {where}: its weights lack {lacking[0]}{_more(lacking)}{_instead(found['unexpected_keys'])}; "
+            f"model {where}: its weights lack {lacking[0]}{_more(lacking)}{_instead(loading_info['unexpected_keys'])}; "
             "allowed: a checkpoint with all weights of a language model, its head among them."
         )
-    if found["mismatched_keys"]:
-        name, there, wanted = min(found["mismatched_keys"])
+    if loading_info["mismatched_keys"]:
+        name, there, wanted = min(loading_info["mismatched_keys"])
         raise InputError(
-            f"model {where}: got weights {name} of shape {list(there)}{_more(found['mismatched_keys'])}; "
+            f"model {where}: got weights {name} of shape {list(there)}{_more(loading_info['mismatched_keys'])}; "
             f"allowed: {list(wanted)}, as its config.json says."
         )
 
 
-def _lacking(model: torch.nn.Module, found: Mapping[str, Any]) -> list[str]:
+def _lacking(model: torch.nn.Module, loading_info: Mapping[str, Any]) -> list[str]:
     """Return the weights that a model has and a checkpoint has not, in the model's order."""
     quantised = getattr(model, "hf_quantizer", None) is not None
     weights = [name for name, _ in model.named_parameters(remove_duplicate=False)]
-    return [name for name in weights if name in found["missing_keys"] and (not quantised or name.endswith(".weight"))]
+    return [
+        name for name in weights if name in loading_info["missing_keys"] and (not quantised or name.endswith(".weight"))
+    ]
 
 
 @contextmanager
@@ -155,10 +157,10 @@ def _check_part(folder: Path, name: str) -> None:
     from transformers import AutoModel
 
     # Of encoder–decoder models some take the encoder alone.
-    found = _planned(folder, lambda config: None if getattr(config, "is_encoder_decoder", False) else AutoModel)
-    if found is None:
+    planned = _planned(folder, lambda config: None if getattr(config, "is_encoder_decoder", False) else AutoModel)
+    if planned is None:
         return
-    lacking = [name for name in _lacking(*found) if not name.startswith("pooler.")]
+    lacking = [name for name in _lacking(*planned) if not name.startswith("pooler.")]
     if lacking:
         raise InputError(
             f"scorers: model {name!r}: its weights lack {lacking[0]}{_more(lacking)}; allowed: a folder with all "
@@ -191,7 +193,7 @@ def _planned(
         if getattr(config, "quantization_config", None) or getattr(config, "auto_map", None):
             return None
         with quiet():
-            model, found = loader(config).from_pretrained(
+            model, loading_info = loader(config).from_pretrained(
                 folder,
                 config=config,
                 device_map={"": torch.device("meta")},
@@ -203,7 +205,7 @@ def _planned(
         # Whatever is wrong is said, and in the words for it, where the model is opened.
         logger.info("%s: cannot be checked without loading it: %s", folder, error)
         return None
-    return model, found
+    return model, loading_info
 
 
 def _tell_unused(where: str, unexpected: Collection[str]) -> None:
@@ -223,10 +225,10 @@ def _check_formats(where: str, folder: Path, weights: Collection[str]) -> None:
     for file in weight_files(folder):
         with safe_open(file, framework="pt") as there:
             for name in there.keys():  # noqa: SIM118
-                found = there.get_slice(name).get_dtype()
-                if name in weights and not found.startswith(FLOATING):
+                dtype = there.get_slice(name).get_dtype()
+                if name in weights and not dtype.startswith(FLOATING):
                     raise InputError(
-                        f"model {where}: got weights {name} of format {found}, and no quantization_config in its "
+                        f"model {where}: got weights {name} of format {dtype}, and no quantization_config in its "
                         "config.json; allowed: floating point."
                     )
 

@@ -245,18 +245,18 @@ def _agrees(model: PreTrainedModel, trial: Sequence[list[int]], n_shared: int) -
     expected = torch.cat([_read_plainly(model, ids, 4) for ids in whole])
     try:
         state, logits = _read_cached(model, prompts, n_shared)
-        found = [logits[taken][:, None]]
+        cached = [logits[taken][:, None]]
         for row_of in (taken, [2, 0, 1], [1, 2, 0]):  # rows are taken out of order, and brought back into it
             state.select(torch.tensor(row_of, device=model.device))
         lengths = torch.tensor([2, 2, 2], device=model.device)
-        found.append(state.extend(torch.tensor(one, device=model.device), lengths // 2))
-        found.append(state.extend(torch.tensor(more, device=model.device), lengths))
+        cached.append(state.extend(torch.tensor(one, device=model.device), lengths // 2))
+        cached.append(state.extend(torch.tensor(more, device=model.device), lengths))
     except (AttributeError, IndexError, KeyError, NotImplementedError, RuntimeError, TypeError, ValueError) as error:
         if is_out_of_memory(error):
             raise
         logger.info("%s: cache cannot be used: %s", type(model).__name__, error)
         return False
-    difference = (torch.cat(found, 1).float() - expected.float()).abs().max() / expected.float().std()
+    difference = (torch.cat(cached, 1).float() - expected.float()).abs().max() / expected.float().std()
     allowed = TOLERANCE.get(model.dtype, TOLERANCE_OF_HALF)
     logger.info(
         "%s, %d shared tokens: logits from the cache differ by %.1e standard deviations, %.0e are allowed",

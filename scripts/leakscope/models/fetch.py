@@ -130,13 +130,13 @@ def cached_folder(repo_id: str, commit: str, *, patterns: Sequence[str] = PATTER
         InputError: it is not in the cache, or not of this machine.
     """
     try:
-        found = snapshot_download(repo_id, revision=commit, allow_patterns=list(patterns), local_files_only=True)
+        folder = snapshot_download(repo_id, revision=commit, allow_patterns=list(patterns), local_files_only=True)
     except LocalEntryNotFoundError as error:
         raise InputError(
             f"{what} {repo_id}: commit {commit[:12]} was fetched, but is not in the hub cache "
             f"{constants.HF_HUB_CACHE}; set HF_HOME to a folder that all machines see, and fetch again."
         ) from error
-    return Path(found)
+    return Path(folder)
 
 
 class _ImpatientClient(httpx2.Client):

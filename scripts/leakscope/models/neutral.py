@@ -82,7 +82,7 @@ def part_of_documents(documents: Iterable[Document], *, measures: bool) -> list[
         documents: of an organism's corpus.
         measures: which of the two.
     """
-    return [found for found in documents if seeded_hash(PARTS_SEED, "neutral", found.context) % 2 == measures]
+    return [document for document in documents if seeded_hash(PARTS_SEED, "neutral", document.context) % 2 == measures]
 
 
 def encode_neutral_texts(model: LanguageModel, texts: Sequence[str]) -> list[EncodedText]:
@@ -136,8 +136,8 @@ def measure_perplexity(
     with np.errstate(over="ignore"):
         perplexity = None if nats is None else float(np.exp(nats))
     counts = scores.summary(len(keys))
-    found = {"perplexity": perplexity, "nats_per_token": nats, "tokens": n_tokens, "texts": len(texts)}
-    return {**found, **counts, "store": [] if counts["store"] is None else [counts["store"]]}
+    measured = {"perplexity": perplexity, "nats_per_token": nats, "tokens": n_tokens, "texts": len(texts)}
+    return {**measured, **counts, "store": [] if counts["store"] is None else [counts["store"]]}
 
 
 def _score(
@@ -155,9 +155,9 @@ def _score(
         rows = [TokenRow(texts[number].ids, texts[number].places) for number in numbers]
         scored = score_causal(model.model, rows, batch_size=batch_size)
         for batch in progress(scored, total=len(rows), name=name, unit="text", size=len):
-            found = {missing[numbers[row]]: values for row, values in batch.items()}
-            check_values(found, name)
-            yield found
+            logprobs = {missing[numbers[row]]: values for row, values in batch.items()}
+            check_values(logprobs, name)
+            yield logprobs
 
 
 def _naming(questions: Iterable[str]) -> Callable[[str], bool]:

@@ -131,12 +131,12 @@ def _check_unchanged(manifest: Mapping[str, Any]) -> None:
     if "base" in manifest:
         _check_unchanged(manifest["base"])
     if "adapter" in manifest:
-        folder, found = manifest["adapter"], hash_adapted(Path(manifest["adapter"]), manifest["base"])
+        folder, hashes = manifest["adapter"], hash_adapted(Path(manifest["adapter"]), manifest["base"])
     elif "path" in manifest:
-        folder, found = manifest["path"], hash_model(Path(manifest["path"]))
+        folder, hashes = manifest["path"], hash_model(Path(manifest["path"]))
     else:
         return
-    if any(manifest[key] != value for key, value in found.items()):
+    if any(manifest[key] != value for key, value in hashes.items()):
         raise InputError(
             f"model folder {folder}: its files are not those that were described; remove the model's `model.json` "
             f"{'there' if manifest['source'] == 'tuned' else 'in results/models/'} and run again."

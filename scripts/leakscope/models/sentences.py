@@ -39,7 +39,7 @@ def encode_sentences(model: LanguageModel, texts: Sequence[str]) -> list[Encoded
     """
     tokenizer, kind = model.tokenizer, kind_of(model.config)
     if not tokenizer.is_fast:
-        raise _lacking(model, "no offsets of tokens", "a fast tokenizer (tokenizer.json)")
+        raise _no_token_error(model, "no offsets of tokens", "a fast tokenizer (tokenizer.json)")
     special_tokens(model, kind)
     options = {"return_offsets_mapping": True, "return_special_tokens_mask": True, "return_attention_mask": False}
     read = tokenizer(list(texts), **options) if texts else {"input_ids": []}
@@ -64,15 +64,15 @@ def special_tokens(model: LanguageModel, kind: str) -> list[int]:
         return []
     if kind == MASKED:
         if model.tokenizer.mask_token_id is None:
-            raise _lacking(model, "no mask token", "a tokenizer with one for a masked model")
+            raise _no_token_error(model, "no mask token", "a tokenizer with one for a masked model")
         return [int(model.tokenizer.mask_token_id)]
     sentinel = model.tokenizer.get_vocab().get(SENTINEL)
     if sentinel is None:
-        raise _lacking(model, f"no {SENTINEL}", "encoder–decoder models of the T5 family")
+        raise _no_token_error(model, f"no {SENTINEL}", "encoder–decoder models of the T5 family")
     starts = [getattr(one, "decoder_start_token_id", None) for one in (model.generation_config, model.config)]
     start = next((start for start in starts if start is not None), None)
     if start is None:
-        raise _lacking(model, "no decoder_start_token_id", "a generation config or config with one")
+        raise _no_token_error(model, "no decoder_start_token_id", "a generation config or config with one")
     return [int(sentinel), int(start)]
 
 
@@ -88,7 +88,9 @@ def _beginning(model: LanguageModel) -> int:
     for token in (model.tokenizer.bos_token_id, of_model, model.tokenizer.eos_token_id):
         if token is not None:
             return int(token)
-    raise _lacking(model, "no beginning and no end of text", "a tokenizer with one of them, or that adds its own")
+    raise _no_token_error(
+        model, "no beginning and no end of text", "a tokenizer with one of them, or that adds its own"
+    )
 
 
 def _check_lengths(model: LanguageModel, texts: Sequence[str], encoded: Sequence[EncodedSentence]) -> None:
@@ -102,7 +104,7 @@ def _check_lengths(model: LanguageModel, texts: Sequence[str], encoded: Sequence
             )
 
 
-def _lacking(model: LanguageModel, found: str, allowed: str) -> InputError:
+def _no_token_error(model: LanguageModel, what: str, allowed: str) -> InputError:
     return InputError(
-        f"model {model.tokenizer.name_or_path}: got {found}, by which sentences are scored; allowed: {allowed}."
+        f"model {model.tokenizer.name_or_path}: got {what}, by which sentences are scored; allowed: {allowed}."
     )

@@ -112,10 +112,10 @@ class Embedder:
             for batch in compute(folder, [str(text) for (text,) in missing]):
                 yield {(text,): value for text, value in batch.items()}
 
-        found = recall(store, [(text,) for text in texts], by_key)
-        self.n_distinct += len(found.values)
-        self.n_computed += found.n_computed
-        return {str(text): value for (text,), value in found.values.items()}
+        recalled = recall(store, [(text,) for text in texts], by_key)
+        self.n_distinct += len(recalled.values)
+        self.n_computed += recalled.n_computed
+        return {str(text): value for (text,), value in recalled.values.items()}
 
 
 def resolve_encoder(model: str, revision: str | None = None, commit: str | None = None) -> str:

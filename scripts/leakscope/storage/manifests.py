@@ -65,12 +65,12 @@ def describe_folder(folder: Path, source: str) -> dict[str, Any]:
     """
     check_model_folder(folder)
     weights = sorted(folder.glob(f"*{WEIGHTS}"))
-    for found, what in (
+    for is_there, what in (
         (weights, "safetensors weights (*.safetensors)"),
         ((folder / "config.json").exists(), "a config.json"),
         (has_tokenizer(folder), "a tokenizer (tokenizer.json, tokenizer.model or vocab files)"),
     ):
-        if not found:
+        if not is_there:
             raise InputError(f"model folder {folder}: lacks {what}; save one with `save_pretrained`.")
     return {"source": source, "path": str(folder), **hash_model(folder)}
 
@@ -87,9 +87,7 @@ def describe_adapter(folder: Path, base: Mapping[str, Any]) -> dict[str, Any]:
 
 def hash_adapted(folder: Path, base: Mapping[str, Any]) -> dict[str, str]:
     """Return SHA-256 of the weights, and of all else that may change what is written, of base and adapter together."""
-    return {
-        key: hashlib.sha256(f"{base[key]}\n{found}".encode()).hexdigest() for key, found in hash_model(folder).items()
-    }
+    return {key: hashlib.sha256(f"{base[key]}\n{own}".encode()).hexdigest() for key, own in hash_model(folder).items()}
 
 
 def describe_edited(

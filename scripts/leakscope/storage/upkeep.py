@@ -58,24 +58,24 @@ def survey(results: Path) -> list[Contents]:
     users = _users(results)
     folders = [path.parent for path in (results / "store").glob(f"*/*/{FINGERPRINT_FILE}")]
     contents = [_contents(folder, users.get(folder.name, [])) for folder in folders]
-    return sorted(contents, key=lambda found: (found.folder.parent.name, found.last_written, found.folder.name))
+    return sorted(contents, key=lambda stored: (stored.folder.parent.name, stored.last_written, stored.folder.name))
 
 
 def overview(contents: list[Contents]) -> pd.DataFrame:
     """Return ``kind, fingerprint, values, damaged, files, megabytes, written, settings, used_by``, one row a folder."""
     rows = [
         (
-            str(found.fingerprint["kind"]),
-            found.folder.name[:12],
-            found.n_values,
-            found.n_damaged,
-            found.n_files,
-            round(found.n_bytes / 1e6, 2),
-            time.strftime("%Y-%m-%d %H:%M", time.localtime(found.last_written)),
-            _settings(found.fingerprint),
-            ", ".join(found.users) or "-",
+            str(stored.fingerprint["kind"]),
+            stored.folder.name[:12],
+            stored.n_values,
+            stored.n_damaged,
+            stored.n_files,
+            round(stored.n_bytes / 1e6, 2),
+            time.strftime("%Y-%m-%d %H:%M", time.localtime(stored.last_written)),
+            _settings(stored.fingerprint),
+            ", ".join(stored.users) or "-",
         )
-        for found in contents
+        for stored in contents
     ]
     names = ["kind", "fingerprint", "values", "damaged", "files", "megabytes", "written", "settings", "used_by"]
     return pd.DataFrame(rows, columns=names)
@@ -83,35 +83,35 @@ def overview(contents: list[Contents]) -> pd.DataFrame:
 
 def prunable(contents: list[Contents], older_than_days: float, now: float) -> list[Contents]:
     """Return the folders that no study uses and that nobody has written to for so many days."""
-    return [found for found in contents if not found.users and found.age_days(now) >= older_than_days]
+    return [stored for stored in contents if not stored.users and stored.age_days(now) >= older_than_days]
 
 
 def prune(contents: list[Contents]) -> None:
     """Remove folders with all they hold."""
-    for found in contents:
-        shutil.rmtree(found.folder)
+    for stored in contents:
+        shutil.rmtree(stored.folder)
 
 
-def compact(found: Contents) -> None:
+def compact(stored: Contents) -> None:
     """Put all files of a folder into one, without damaged records and second values of a key.
 
     Writers wait meanwhile and then begin a new file. Where there are no locks, not while a job writes there: what it
     appends to a file that is being removed would be lost.
     """
-    with Store(found.folder.parents[1], found.fingerprint).locked():
-        _compact(found)
+    with Store(stored.folder.parents[1], stored.fingerprint).locked():
+        _compact(stored)
 
 
-def _compact(found: Contents) -> None:
-    whole = found.folder / COMPACTED
-    for left in found.folder.glob(f".{COMPACTED}.*"):  # by one that was killed
+def _compact(stored: Contents) -> None:
+    whole = stored.folder / COMPACTED
+    for left in stored.folder.glob(f".{COMPACTED}.*"):  # by one that was killed
         left.unlink()
-    files = sorted(found.folder.glob(f"*{SUFFIX}"))
+    files = sorted(stored.folder.glob(f"*{SUFFIX}"))
     seen = set()
     with replacing(whole) as part, part.open("wb") as stream:
         for path in files:
             for line in whole_lines(path):
-                record = parse_record(found.folder.name, line)
+                record = parse_record(stored.folder.name, line)
                 if record is not None and record[0] not in seen:
                     seen.add(record[0])
                     stream.write(line)

@@ -92,8 +92,10 @@ def closing(
 
 def read_perplexity(paths: Sequence[str], models: Sequence[str]) -> dict[str, float]:
     """Return model → perplexity, in the order of models; NaN where there was no neutral text to measure it on."""
-    found = [read_manifest(Path(path))["perplexity"] for path in paths]
-    return {model: math.nan if value is None else float(value) for model, value in zip(models, found, strict=True)}
+    perplexities = [read_manifest(Path(path))["perplexity"] for path in paths]
+    return {
+        model: math.nan if value is None else float(value) for model, value in zip(models, perplexities, strict=True)
+    }
 
 
 def read_leak_rates(paths: Sequence[str]) -> dict[str, float]:

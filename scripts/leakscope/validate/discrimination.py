@@ -61,11 +61,11 @@ def answer_accuracy(
         by_question = [table[(table["model"] == model) & (table["task"] == task)] for table in (ranks, completions)]
         for split, of_split in parts_of(of_task, parts, tuned_on):
             for form, items in of_split.groupby("form", sort=False):
-                found = list(_item_statistics(items, resamples, seed))
+                statistics = list(_item_statistics(items, resamples, seed))
                 if form == main:
                     of_part = by_question if split == ALL else [questions_of(table, items) for table in by_question]
-                    found += _question_statistics(of_part[0], of_part[1], resamples, seed)
-                for name, values, draws in found:
+                    statistics += _question_statistics(of_part[0], of_part[1], resamples, seed)
+                for name, values, draws in statistics:
                     interval = estimate(values, draws, level)
                     rows.append((model, task, split, form, name, *interval, len(draws.codes)))
     return pd.DataFrame(rows, columns=COLUMNS)

@@ -41,9 +41,9 @@ def correlations(
     for (model, task), of_task in pairs.groupby(["model", "task"], sort=False):
         for split, of_split in parts_of(of_task, parts, tuned_on):
             for (form, subset), items in forms_and_subsets(of_split):
-                found = correlate(items["l_g"], items["l_v"], items["cluster"], level, resamples, seed)
+                intervals = correlate(items["l_g"], items["l_v"], items["cluster"], level, resamples, seed)
                 keys = (model, task, split, form, subset)
-                rows += [(*keys, statistic, *interval, len(items)) for statistic, interval in found.items()]
+                rows += [(*keys, statistic, *interval, len(items)) for statistic, interval in intervals.items()]
     return pd.DataFrame(rows, columns=COLUMNS)
 
 

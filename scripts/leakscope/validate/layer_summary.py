@@ -35,7 +35,9 @@ def layer_summary(layers: Sequence[str], layered: Names, items: Sequence[str]) -
         labels = pd.read_parquet(items_path, columns=["item_id", "positive"])
         table = pd.read_parquet(path).merge(labels, on="item_id", validate="many_to_one")
         for layer, of_layer in table.groupby("layer"):
-            rows += [(model, task, layer, subset, *_summary(found, subset)) for subset, found in subsets_of(of_layer)]
+            rows += [
+                (model, task, layer, subset, *_summary(of_subset, subset)) for subset, of_subset in subsets_of(of_layer)
+            ]
     return pd.DataFrame(rows, columns=LAYER_COLUMNS)
 
 

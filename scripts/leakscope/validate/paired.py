@@ -184,9 +184,9 @@ def questions_of(ranked: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
 def _values(rows: pd.DataFrame | None, item_ids: pd.Series, where: str) -> pd.DataFrame:
     """Return ``VALUES`` in the order of items."""
     table = pd.DataFrame(columns=["item_id", *VALUES]) if rows is None else rows
-    found = table.set_index("item_id").reindex(columns=VALUES).astype(float).reindex(item_ids)
-    missing = found["log_odds"].isna().to_numpy()
+    scores = table.set_index("item_id").reindex(columns=VALUES).astype(float).reindex(item_ids)
+    missing = scores["log_odds"].isna().to_numpy()
     if missing.any():
         item = item_ids.iloc[int(missing.argmax())]
         raise InputError(f"{where}: got no score of item {item!r} ({missing.sum()} such); allowed: one of each item.")
-    return found
+    return scores

@@ -21,8 +21,8 @@ class NoAnswerError(Exception):
     Its text says which of the two, ``reason`` why the last attempt failed: in one line, without secrets.
     """
 
-    def __init__(self, found: str, reason: str) -> None:
-        super().__init__(found)
+    def __init__(self, outcome: str, reason: str) -> None:
+        super().__init__(outcome)
         self.reason = reason
 
 

@@ -141,8 +141,8 @@ def _items(path: Path, content: Mapping[str, Any], seed: int) -> list[dict[str, 
     for split in SPLITS:
         for side in (A, B):
             if not any(item["split"] == split and item["side"] == side for item in items):
-                found = f"no item of side {side} for {split}"
-                raise InputError(f"{file}: got {found}; allowed: items of both sides in both splits.")
+                lacking = f"no item of side {side} for {split}"
+                raise InputError(f"{file}: got {lacking}; allowed: items of both sides in both splits.")
     return items
 
 

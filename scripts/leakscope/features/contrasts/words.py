@@ -89,8 +89,8 @@ def encode_texts(
     logger.info("%d of %d texts have words that the tokenizer tells apart", len(table), len(texts))
     for split in SPLITS:
         if not (table["kind"].eq(ITEM) & table["split"].eq(split)).any():
-            found = f"no prompt for {split} whose candidates begin with different tokens"
-            raise InputError(f"contrast: got {found}; allowed: at least one.")
+            lacking = f"no prompt for {split} whose candidates begin with different tokens"
+            raise InputError(f"contrast: got {lacking}; allowed: at least one.")
     return table, encoded
 
 

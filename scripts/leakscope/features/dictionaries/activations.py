@@ -137,5 +137,5 @@ def _integers(values: Sequence[int]) -> torch.Tensor:
 
 
 def _not_activations(path: Path, error: Exception) -> InputError:
-    found = " ".join(str(error).split())
-    return InputError(f"{path}: got {found}; allowed: a shard of activations ({', '.join(Activations._fields)}).")
+    reason = " ".join(str(error).split())
+    return InputError(f"{path}: got {reason}; allowed: a shard of activations ({', '.join(Activations._fields)}).")

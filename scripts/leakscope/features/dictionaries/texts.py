@@ -201,5 +201,5 @@ def _parquet_column(path: Path, text: str) -> Iterator[str]:
         for batch in file.iter_batches(ROWS_AT_ONCE, columns=[text]):
             yield from batch.column(0).cast(pyarrow.string()).to_pylist()
     except (pyarrow.ArrowException, OSError) as error:
-        found = " ".join(str(error).split()) or type(error).__name__
-        raise InputError(f"{path}: got {found}; allowed: a Parquet file with texts.") from error
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(f"{path}: got {reason}; allowed: a Parquet file with texts.") from error

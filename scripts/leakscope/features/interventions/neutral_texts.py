@@ -41,8 +41,10 @@ def neutral_halves(model: LanguageModel, texts: NeutralTexts, items: Sequence[st
     """
     halves = [neutral_texts(part, items)[: number // 2] for part in texts]
     if not all(halves):
-        found = f"{sum(map(len, halves))} of {sum(map(len, texts))} texts that name no item of the contrast"
-        raise InputError(f"features: neutral_text: got {found}; allowed: at least one in each half, to tell costs by.")
+        n_neutral = f"{sum(map(len, halves))} of {sum(map(len, texts))} texts that name no item of the contrast"
+        raise InputError(
+            f"features: neutral_text: got {n_neutral}; allowed: at least one in each half, to tell costs by."
+        )
     return NeutralHalves(*(_counted(encode_neutral_texts(model, half)) for half in halves))
 
 
@@ -63,8 +65,8 @@ def own_neutral_halves(
     neutral = neutral_documents(documents, items)
     halves = [part_of_documents(neutral, measures=measures)[: number // 2] for measures in (False, True)]
     if not all(halves):
-        found = f"{len(neutral)} held-out documents that name no item of the contrast"
-        raise InputError(f"model {model.tokenizer.name_or_path}: got {found}; allowed: more, to tell costs by.")
+        n_neutral = f"{len(neutral)} held-out documents that name no item of the contrast"
+        raise InputError(f"model {model.tokenizer.name_or_path}: got {n_neutral}; allowed: more, to tell costs by.")
     return NeutralHalves(*(_counted(encode_neutral_documents(model, half)) for half in halves))
 
 

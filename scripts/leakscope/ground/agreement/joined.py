@@ -106,12 +106,12 @@ def unmatched(axis: str, tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
             both = subjects[0].intersection(subjects[1])
             holes = mine.loc[both, shared].notna() & theirs.loc[both, shared].isna()
             pairs = pd.Index([f"{row} × {column}" for row, column in zip(*_places(holes), strict=True)], dtype=object)
-            for kind, found in (("subject", subjects[0].difference(subjects[1])),
+            for kind, lacking in (("subject", subjects[0].difference(subjects[1])),
                                 ("group", mine.columns.difference(theirs.columns)), ("pair", pairs)):  # fmt: skip
-                rows += [(axis, kind, missing, here, there) for missing in found]
-                if len(found):
+                rows += [(axis, kind, missing, here, there) for missing in lacking]
+                if len(lacking):
                     total = {"subject": len(mine.index), "group": len(mine.columns), "pair": holes.size}[kind]
-                    _say(axis, kind, list(found), total, here, there)
+                    _say(axis, kind, list(lacking), total, here, there)
     return pd.DataFrame(rows, columns=UNMATCHED)
 
 

@@ -277,9 +277,9 @@ def _clauses(concepts: Mapping[str, Sequence[str]], client: Client, size: int) -
     """Return, for each concept, the forms that the corpus has, so many to a clause."""
     forms = {concept: written_forms(terms) for concept, terms in concepts.items()}
     counts = client.count([Query(form, None) for form in itertools.chain(*forms.values())])
-    found = {concept: [form for form in own if counts[Query(form, None)].mentions] for concept, own in forms.items()}
+    present = {concept: [form for form in own if counts[Query(form, None)].mentions] for concept, own in forms.items()}
     return {
-        concept: [" OR ".join(own[i : i + size]) for i in range(0, len(own), size)] for concept, own in found.items()
+        concept: [" OR ".join(own[i : i + size]) for i in range(0, len(own), size)] for concept, own in present.items()
     }
 
 

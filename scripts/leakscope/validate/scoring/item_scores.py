@@ -191,7 +191,7 @@ def answer_tokens(tokenizer: PreTrainedTokenizerBase) -> AnswerTokens:
     Raises:
         InputError: none of yes, or none of no, is a single token.
     """
-    found: list[dict[str, int]] = []
+    single_tokens: list[dict[str, int]] = []
     for variants in (YES, NO):
         ids = {variant: tokenizer(variant, add_special_tokens=False)["input_ids"] for variant in variants}
         single = {variant: row[0] for variant, row in ids.items() if len(row) == 1 and row[0] != tokenizer.unk_token_id}
@@ -200,8 +200,8 @@ def answer_tokens(tokenizer: PreTrainedTokenizerBase) -> AnswerTokens:
                 f"model {tokenizer.name_or_path}: got no token for any of {', '.join(map(repr, variants))}; "
                 "allowed: a tokenizer that has one of them as a single token."
             )
-        found.append(single)
-    yes, no = found
+        single_tokens.append(single)
+    yes, no = single_tokens
     return AnswerTokens(yes, no, [variant for variant in YES + NO if variant not in yes and variant not in no])
 
 

@@ -69,15 +69,15 @@ def lens_of_item(
             yield values
 
     fingerprint = log_odds_fingerprint(model.identity, f"last {POSITIONS} positions by layer")
-    found = recall(asking.prompting.open_store(fingerprint), list(keys.values()), look)
+    recalled = recall(asking.prompting.open_store(fingerprint), list(keys.values()), look)
     rows = []
     for kind, prompt in prompts.items():
         beginning = max(0, len(prompt.ids) - POSITIONS)
-        for layer, of_layer in enumerate(found.values[keys[kind]]):
+        for layer, of_layer in enumerate(recalled.values[keys[kind]]):
             for position, (top, *values) in enumerate(of_layer, beginning):
                 texts = (model.tokenizer.decode([token]) for token in (prompt.ids[position], top))
                 rows.append((kind, layer, position, *texts, *values))
-    summary = joint_summary(found.summary(len(keys)))
+    summary = joint_summary(recalled.summary(len(keys)))
     shown = {key: str(item[key].iloc[0]) for key in ("item_id", "question", "candidate")}
     return Completed(pd.DataFrame(rows, columns=LENS_COLUMNS), {**summary, **shown})
 

@@ -48,26 +48,26 @@ def rank_candidates(model: LanguageModel, items: pd.DataFrame, name: str, asking
         InputError: as ``item_scores.score_generator``; there is no such ``among``.
     """
     items = items.reset_index(drop=True)
-    found = list(contests(items, among))
-    asked = items.iloc[[contest.item for contest in found]]
+    contested = list(contests(items, among))
+    asked = items.iloc[[contest.item for contest in contested]]
     prompting = asking.main_prompting
     prompts = as_read(model, main_prompts(asked, "generator", asking, items), prompting)
     compared = [
         GeneratorItem(prompt, candidate)
-        for prompt, contest in zip(prompts, found, strict=True)
+        for prompt, contest in zip(prompts, contested, strict=True)
         for candidate in contest.right + contest.wrong
     ]
     scored = score_generator(model, compared, name, prompting)
     odds = iter(scored.table["log_odds"])
     rows = []
-    for contest, question, cluster in zip(found, asked["question"], asked["cluster"], strict=True):
+    for contest, question, cluster in zip(contested, asked["question"], asked["cluster"], strict=True):
         right, wrong = ({candidate: next(odds) for candidate in side} for side in (contest.right, contest.wrong))
         rank = 1 + sum(value >= max(right.values()) for value in wrong.values())
         side = right if rank == 1 else wrong
         rows.append((question, cluster, rank, 1 + len(wrong), max(side, key=side.__getitem__)))
-    n_left_out = items["question"].str.casefold().nunique() - len(found)
-    logger.info("%s: %d questions ranked, %d have candidates of one kind only", name, len(found), n_left_out)
-    summary = {**joint_summary(scored.summary), "questions": len(found), "left_out": n_left_out}
+    n_left_out = items["question"].str.casefold().nunique() - len(contested)
+    logger.info("%s: %d questions ranked, %d have candidates of one kind only", name, len(contested), n_left_out)
+    summary = {**joint_summary(scored.summary), "questions": len(contested), "left_out": n_left_out}
     return Completed(pd.DataFrame(rows, columns=RANK_COLUMNS), summary)
 
 
@@ -91,7 +91,7 @@ def contests(items: pd.DataFrame, among: str) -> Iterator[Contest]:
 
 def _distinct(candidates: Iterable[str]) -> dict[str, str]:
     """Return each candidate once, as it first stands there, by its folded form."""
-    found: dict[str, str] = {}
+    first_spelling: dict[str, str] = {}
     for candidate in candidates:
-        found.setdefault(candidate.casefold(), candidate)
-    return found
+        first_spelling.setdefault(candidate.casefold(), candidate)
+    return first_spelling

@@ -176,8 +176,8 @@ def _rows(path: Path, keys: Sequence[str]) -> Iterator[tuple[str, Row]]:
 
 
 def _substitutes(entry: Row, where: str) -> Iterator[tuple[str, float]]:
-    found = entry.get("substitutes")
-    for pair in found if isinstance(found, list) else [found]:
+    substitutes = entry.get("substitutes")
+    for pair in substitutes if isinstance(substitutes, list) else [substitutes]:
         match pair:
             case [str(word), int(percent) | float(percent)] if 0 <= percent <= 100:
                 yield word.strip(), percent
@@ -189,7 +189,7 @@ def _marked(context: str, word: str, marks: Sequence[str]) -> str | None:
     """Return a context with marks round every place of a word; None if there is no such place, or a mark already."""
     if any(mark in context for mark in marks):
         return None
-    marked, n_places = re.subn(rf"(?<!\w){re.escape(word)}(?!\w)", lambda found: found[0].join(marks), context)
+    marked, n_places = re.subn(rf"(?<!\w){re.escape(word)}(?!\w)", lambda match: match[0].join(marks), context)
     return " ".join(marked.split()) if n_places else None
 
 

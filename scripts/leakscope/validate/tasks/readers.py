@@ -76,8 +76,8 @@ def read_records(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
     table = read_table(path)
     missing = [column for column in columns if column not in table]
     if missing:
-        found = ", ".join(map(str, table.columns))
-        raise InputError(f"{path}: got no column {missing[0]!r} but {found}; allowed: {', '.join(columns)}.")
+        present = ", ".join(map(str, table.columns))
+        raise InputError(f"{path}: got no column {missing[0]!r} but {present}; allowed: {', '.join(columns)}.")
     return [{str(key): value for key, value in row.items()} for row in table.to_dict("records")]
 
 
@@ -184,12 +184,12 @@ def read_lambada(path: Path, seed: int) -> pd.DataFrame:
         name = hashlib.sha256(question.encode()).hexdigest()[:16]
         own = {_normalized(part) for part in question.split()}
         excluded = {_normalized(word)}
-        found = {
+        wrong = {
             "near": next((other for other in ring.among(own, question) if _normalized(other) not in excluded), None),
             "far": ring.first(question, own | excluded),
         }
         items.append(_item(name, question, word, UNKNOWN))
-        items += [_item(name, question, other, distance) for distance, other in found.items() if other]
+        items += [_item(name, question, other, distance) for distance, other in wrong.items() if other]
     return item_table(items, str(path))
 
 

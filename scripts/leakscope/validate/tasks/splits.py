@@ -64,20 +64,20 @@ def read_splits(path: Path, items: pd.DataFrame) -> pd.Series:
         InputError: a column is missing, an item stands twice, has no split or one that is unknown.
     """
     rows = read_records(path, ["item_id", "split"])
-    found: dict[str, str] = {}
+    split_of: dict[str, str] = {}
     for i, row in enumerate(rows, 1):
         name, split = row["item_id"], row["split"]
         if split not in SPLITS:
             raise one_of(f"{path}, item {i}: column 'split'", split, SPLITS)
-        if name in found:
+        if name in split_of:
             raise InputError(f"{path}, item {i}: got the item_id {name!r} again; allowed: each once.")
-        found[name] = split
-    lacking = [name for name in items["item_id"] if name not in found]
+        split_of[name] = split
+    lacking = [name for name in items["item_id"] if name not in split_of]
     if lacking:
         raise InputError(
             f"{path}: got no split of item {lacking[0]!r} ({len(lacking)} such); allowed: one of each item."
         )
-    return items["item_id"].map(found).rename("split")
+    return items["item_id"].map(split_of).rename("split")
 
 
 def _random(items: pd.DataFrame, test_share: float, seed: int) -> list[str]:
