@@ -50,8 +50,6 @@ def test_no_package_has_more_modules_than_a_reader_takes_in(library: Path) -> No
 def test_no_two_classes_have_one_name(library: Path) -> None:
     named: dict[str, list[str]] = {}
     for path in sorted(library.rglob("*.py")):
-        if path.relative_to(library).parts[0] in ("features", "figures"):
-            continue
         for name in re.findall(r"^class _?(\w+)", path.read_text(encoding="utf-8"), flags=re.MULTILINE):
             named.setdefault(name, []).append(path.relative_to(library).as_posix())
     assert {name: paths for name, paths in named.items() if len(paths) > 1} == {}

@@ -42,7 +42,7 @@ SIGNIFICANT = 0.05
 LEAST_WRITTEN = 0.5  # percent, a share that is not rounded to 0
 
 
-class Panel(NamedTuple):
+class HeatMap(NamedTuple):
     """One heat map: what it is of, cells (rows × columns), and which cells are marked."""
 
     scorer: str
@@ -101,7 +101,7 @@ def concept_matrix(table: pd.DataFrame, *, labels: Mapping[str, str] | None = No
         for model in model_order(part, labels):
             cells = _share_cells(part[part["model"] == model], _groups(part))
             title = f"{label_of(model, labels)}\n{prompt_set} · {name}"
-            panels.append(Panel("", title, cells, np.zeros(cells.shape, bool)))
+            panels.append(HeatMap("", title, cells, np.zeros(cells.shape, bool)))
     rows, columns = (max(panel.cells.shape[axis] for panel in panels) for axis in (0, 1))
     label_width = max(text_width(map(str, panel.cells.index)) for panel in panels)
     panel_width = max(columns * CELL_WIDTH + label_width, text_width(panel.title for panel in panels))
@@ -133,7 +133,7 @@ def comparisons(table: pd.DataFrame, *, labels: Mapping[str, str] | None = None)
     data = table if pooled.empty else pooled
     models = model_order(pd.DataFrame({"model": [*data["model_a"], *data["model_b"]]}), labels)
     names = [label_of(model, labels) for model in models]
-    grid: list[list[Panel]] = []
+    grid: list[list[HeatMap]] = []
     scorers = unique(data["scorer"])
     for (prompt_set, category), part in data.groupby(["prompt_set", "category"], sort=False):
         grid.append([])
@@ -141,7 +141,7 @@ def comparisons(table: pd.DataFrame, *, labels: Mapping[str, str] | None = None)
             rows = part[part["scorer"] == scorer]
             values = _antisymmetric(rows, models, names)
             significant = _pairs(rows, models, rows["p_holm"] < SIGNIFICANT)
-            grid[-1].append(Panel(scorer, f"{prompt_set} · {category}", values, significant))
+            grid[-1].append(HeatMap(scorer, f"{prompt_set} · {category}", values, significant))
     return _map_grid(grid, _symmetric(data["difference"]), "PuOr_r", "difference in Leak-Rate (percentage points)")
 
 
@@ -154,7 +154,7 @@ def _rate_maps(data: pd.DataFrame, labels: Mapping[str, str] | None) -> Figure:
         return no_data("every value in the table is missing")
     data = _without_pooled(data)
     models = model_order(data, labels)
-    grid: list[list[Panel]] = []
+    grid: list[list[HeatMap]] = []
     scorers = unique(data["scorer"])
     for (prompt_set, category), part in data.groupby(["prompt_set", "category"], sort=False):
         grid.append([])
@@ -164,12 +164,12 @@ def _rate_maps(data: pd.DataFrame, labels: Mapping[str, str] | None) -> Figure:
             cells = _pooled_rates(mine).reindex(index=order, columns=models)
             marked = mine.groupby(["row", "model"])["marked"].all().unstack().reindex_like(cells) == True  # noqa: E712
             cells.columns = pd.Index([label_of(model, labels) for model in models])
-            grid[-1].append(Panel(scorer, f"{prompt_set} · {category}", cells, marked.to_numpy(bool)))
+            grid[-1].append(HeatMap(scorer, f"{prompt_set} · {category}", cells, marked.to_numpy(bool)))
     return _map_grid(grid, *RATES, "Leak-Rate (%); 50: no leakage", ticks=[0, 25, NO_LEAKAGE, 75, 100])
 
 
 def _map_grid(
-    grid: Sequence[Sequence[Panel]], norm: Normalize, colors: str, label: str, ticks: Sequence[float] | None = None
+    grid: Sequence[Sequence[HeatMap]], norm: Normalize, colors: str, label: str, ticks: Sequence[float] | None = None
 ) -> Figure:
     """Draw rows of panels that share their row names; scorers stand side by side while the page is wide enough."""
     columns = grid[0][0].cells.shape[1]
@@ -200,7 +200,7 @@ def _map_grid(
     return fig
 
 
-def _heat_map(ax: Axes, panel: Panel, texts: np.ndarray, norm: Normalize, colors: str) -> QuadMesh:
+def _heat_map(ax: Axes, panel: HeatMap, texts: np.ndarray, norm: Normalize, colors: str) -> QuadMesh:
     """Draw one panel, with a frame round each marked cell."""
     mesh = heat_map(ax, panel.cells, texts, norm, colors)
     for row, column in zip(*np.nonzero(panel.marked), strict=True):
