@@ -310,7 +310,7 @@ def test_answers_are_kept_and_an_interrupted_run_goes_on(tmp_path: Path) -> None
 
 def test_what_was_under_way_when_a_request_failed_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     both, failed = threading.Barrier(2), threading.Event()
-    plain = Endpoint._try
+    plain = Endpoint._ask_until_answered
 
     def noticed(*arguments: Any) -> Any:
         try:
@@ -326,7 +326,7 @@ def test_what_was_under_way_when_a_request_failed_is_kept(tmp_path: Path, monkey
         failed.wait(timeout=20)
         return "late"
 
-    monkeypatch.setattr(Endpoint, "_try", noticed)
+    monkeypatch.setattr(Endpoint, "_ask_until_answered", noticed)
 
     with asked(answer=answer, store=tmp_path, concurrency=2) as one:
         with pytest.raises(InputError, match="401"):

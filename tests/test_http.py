@@ -16,7 +16,7 @@ from leakscope.errors import InputError
 from leakscope.ground.counting import infini_gram
 from leakscope.ground.counting.infini_gram import Client, Query
 from leakscope.web.endpoint import Endpoint, Prompt
-from leakscope.web.http import Answer, Failure, brief, post_json, retry_after, said
+from leakscope.web.http import Answer, Failure, brief, failure_reason, post_json, retry_after
 
 SECONDS = 0.3
 LATE = "an answer that does not end in time"
@@ -128,7 +128,7 @@ def test_halves_of_characters_become_question_marks(tmp_path: Path) -> None:
     ],
 )
 def test_what_a_server_says_is_one_short_line(body: bytes, reason: str) -> None:
-    assert said(Answer(500, httpx2.Headers(), body)) == reason
+    assert failure_reason(Answer(500, httpx2.Headers(), body)) == reason
 
 
 def test_what_is_secret_is_hidden_before_a_line_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:

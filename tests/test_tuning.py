@@ -34,7 +34,7 @@ from leakscope.validate.tasks.forms import Form, PromptForms, Style
 from leakscope.validate.tasks.items import item_table
 from leakscope.validate.tasks.splits import write_splits
 from leakscope.validate.tuning import student as scoring
-from leakscope.validate.tuning.draws import passes, uniform
+from leakscope.validate.tuning.draws import with_replacement, without_replacement
 from leakscope.validate.tuning.examples import (
     Example,
     RankedPairs,
@@ -229,7 +229,7 @@ def direct_losses(
         return -float(logsigmoid(torch.tensor(margins, dtype=torch.float64)).mean())
 
     def drawn(pool: Sequence[Any], side: str) -> list[Any]:
-        return [pool[number] for number in passes(len(pool), BATCH, step, SEED, side)]
+        return [pool[number] for number in without_replacement(len(pool), BATCH, step, SEED, side)]
 
     if method.loss in ("supervised", "consistency"):
         labels = gold_labels(examples) if method.loss == "supervised" else own_labels(examples)
@@ -260,7 +260,7 @@ def direct_losses(
     for side, own, teacher in (("generator", "l_g", "l_v"), ("validator", "l_v", "l_g")):
         pairs = RankedPairs([base[teacher][name] for name in names], method.delta)
         margins = []
-        for number in uniform(len(pairs), BATCH, step, SEED, side):
+        for number in with_replacement(len(pairs), BATCH, step, SEED, side):
             ((winner, loser),) = pairs.take([number])
             assert base[teacher][names[winner]] - base[teacher][names[loser]] > method.delta
             margins.append(gained(own, names[winner]) - gained(own, names[loser]))
@@ -354,13 +354,13 @@ def test_answer_pairs_stay_within_a_question() -> None:
 
 
 def test_passes_see_everything_once_each_in_a_new_order() -> None:
-    seen = [number for step in range(21) for number in passes(7, 3, step, 0, "x")]
+    seen = [number for step in range(21) for number in without_replacement(7, 3, step, 0, "x")]
     rounds = [seen[start : start + 7] for start in range(0, 63, 7)]
     assert all(sorted(order) == list(range(7)) for order in rounds)
     assert len({tuple(order) for order in rounds}) > 5
-    assert passes(7, 3, 11, 0, "x") == seen[33:36]
-    assert passes(7, 3, 11, 1, "x") != seen[33:36] or passes(7, 3, 12, 1, "x") != seen[36:39]
-    assert sorted(passes(2, 5, 0, 0, "x"))[::2] == [0, 0, 1] or sorted(passes(2, 5, 0, 0, "x"))[::2] == [0, 1, 1]
+    assert without_replacement(7, 3, 11, 0, "x") == seen[33:36]
+    assert without_replacement(7, 3, 11, 1, "x") != seen[33:36] or without_replacement(7, 3, 12, 1, "x") != seen[36:39]
+    assert sorted(without_replacement(2, 5, 0, 0, "x"))[::2] in ([0, 0, 1], [0, 1, 1])
 
 
 def test_test_items_are_never_read_not_even_as_shots(

@@ -49,12 +49,12 @@ def main(snakemake: "Snakemake") -> None:
         Plot(params.step, figure, {table: files[table] for table in tables}, context, Path(pdf), Path(png))
         for (figure, tables), pdf, png in zip(params.figures.items(), output.pdf, output.png, strict=True)
     ]
-    mistakes = [mistake for mistake in side_by_side(plots, snakemake.threads) if mistake]
+    mistakes = [mistake for mistake in draw_all(plots, snakemake.threads) if mistake]
     if mistakes:
         raise InputError("; ".join(mistakes))
 
 
-def side_by_side(plots: Sequence[Plot], n_processes: int) -> list[str | None]:
+def draw_all(plots: Sequence[Plot], n_processes: int) -> list[str | None]:
     """Draw all figures, in so many processes; a fork need not import again what this process has imported."""
     if n_processes == 1:
         return [plot(one) for one in plots]

@@ -78,7 +78,7 @@ def resolve(config: Mapping[str, Any], overwrite: Mapping[str, Any]) -> dict[str
     check_names(complete)
     for name, entry in complete["models"].items():
         inherit(entry, complete["models"])
-        entry["weights"] = _weights(name, complete["models"], replaced["models"])
+        entry["weights"] = _weights_owner(name, complete["models"], replaced["models"])
         merged = _merged_generation(entry, complete)
         entry["generation"] = fill_defaults(merged, schema["$defs"]["generation"], schema)
         entry.setdefault("label", name)
@@ -139,7 +139,7 @@ def _plain(value: Any, path: tuple[object, ...]) -> Any:
 def _replace_redefined(config: dict[str, Any], overwrite: Mapping[str, Any]) -> dict[str, Any]:
     """Undo Snakemake's merge of two entries that share nothing but their name."""
     for path in REPLACED:
-        written, merged = _at(overwrite, path), _at(config, path)
+        written, merged = _value_at(overwrite, path), _value_at(config, path)
         if not isinstance(written, Mapping) or not isinstance(merged, dict):
             continue
         for name, entry in written.items():
@@ -151,12 +151,12 @@ def _replace_redefined(config: dict[str, Any], overwrite: Mapping[str, Any]) -> 
 def _replace_whole(config: dict[str, Any], overwrite: Mapping[str, Any]) -> None:
     """Let a study that names axes, say, or tasks have these alone: Snakemake has merged them with others."""
     for section, key in REPLACED_WHOLE:
-        written, merged = _at(overwrite, (section, key)), config.get(section)
+        written, merged = _value_at(overwrite, (section, key)), config.get(section)
         if isinstance(written, Mapping) and isinstance(merged, dict):
             merged[key] = _plain(written, (section, key))
 
 
-def _at(config: Any, path: tuple[str, ...]) -> Any:
+def _value_at(config: Any, path: tuple[str, ...]) -> Any:
     """Return what stands at a path of keys; None where there is nothing."""
     for key in path:
         config = config.get(key) if isinstance(config, Mapping) else None
@@ -214,7 +214,7 @@ def _deep_merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str,
     return merged
 
 
-def _weights(name: str, complete: Mapping[str, Any], written: Mapping[str, Any]) -> str:
+def _weights_owner(name: str, complete: Mapping[str, Any], written: Mapping[str, Any]) -> str:
     """Return the oldest ancestor with the same weights; a variant that changes what decides them has its own."""
     keys = IDENTITY[complete[name]["source"]]
     own = [complete[name][key] for key in keys]

@@ -41,9 +41,9 @@ def add_tuned_models(config: dict[str, Any]) -> None:
                 )
             config["models"][name] = entry
     study = config["study"]["models"]
-    config["study"]["models"] = _ordered([*study, *(base for base in made if base not in study)], made, config)
+    config["study"]["models"] = _with_bases([*study, *(base for base in made if base not in study)], made, config)
     for name in config["models"]:
-        _check_names(name, config)
+        _check_references(name, config)
 
 
 def inherit(model_entry: dict[str, Any], models: Mapping[str, Any]) -> None:
@@ -59,7 +59,7 @@ def _combinations(config: Mapping[str, Any]) -> dict[str, dict[str, dict[str, An
     tuned, models = config["validate"]["tuned"], config["models"]
     if tuned is None:
         return {}
-    known = {"models": _bases(models, "tuned"), "methods": config["validate"]["methods"]}
+    known = {"models": _allowed_bases(models, "tuned"), "methods": config["validate"]["methods"]}
     for key, names in known.items():
         for name in tuned[key]:
             if name not in names:
@@ -84,7 +84,7 @@ def _combinations(config: Mapping[str, Any]) -> dict[str, dict[str, dict[str, An
     }
 
 
-def _ordered(study: list[str], made: Mapping[str, Mapping[str, Any]], config: Mapping[str, Any]) -> list[str]:
+def _with_bases(study: list[str], made: Mapping[str, Mapping[str, Any]], config: Mapping[str, Any]) -> list[str]:
     """Return the models of a study, each once, with the bases that are missing and the combinations of each base."""
     ordered: dict[str, None] = {}
     for name in study:
@@ -102,12 +102,12 @@ def _lineage(name: str, models: Mapping[str, Any]) -> list[str]:
     return lineage
 
 
-def _check_names(name: str, config: Mapping[str, Any]) -> None:
+def _check_references(name: str, config: Mapping[str, Any]) -> None:
     """Check what a model's base is; the task and method of a tuned one that the study lacks may be of another's."""
     entry = config["models"][name]
     if entry["source"] not in BASES:
         return
-    known = {"base": _bases(config["models"], entry["source"])}
+    known = {"base": _allowed_bases(config["models"], entry["source"])}
     if entry["source"] == "tuned" and name in config["study"]["models"]:
         known |= {"task": list(config["validate"]["tasks"]), "method": list(config["validate"]["methods"])}
     for key, names in known.items():
@@ -115,5 +115,5 @@ def _check_names(name: str, config: Mapping[str, Any]) -> None:
             raise one_of(dotted(("models", name, key)), entry[key], names)
 
 
-def _bases(models: Mapping[str, Any], source: str) -> list[str]:
+def _allowed_bases(models: Mapping[str, Any], source: str) -> list[str]:
     return [name for name, entry in models.items() if entry["source"] in BASES[source]]

@@ -164,7 +164,7 @@ def _read_parquet(path: Path) -> Sheet:
         # Not read_table(): it takes folder names such as `a=b` for columns.
         file = parquet.ParquetFile(path)
         _check_cells(path, file.metadata.num_rows, file.metadata.num_columns)
-        table = _whole(path, file)
+        table = _unpacked(path, file)
     except (pyarrow.ArrowException, OSError) as error:
         raise InputError(f"{path}: got {_one_line(error)}; allowed: a Parquet file.") from error
     columns = [
@@ -174,7 +174,7 @@ def _read_parquet(path: Path) -> Sheet:
     return table.column_names, [list(row) for row in zip(*columns, strict=True)]
 
 
-def _whole(path: Path, file: Any) -> Any:
+def _unpacked(path: Path, file: Any) -> Any:
     """Return the table of a Parquet file; in it, one long text may stand for millions of cells."""
     import pyarrow
 

@@ -70,10 +70,11 @@ def import_counts(
 def _read_counts(path: Path, naming: Naming, columns: Mapping[str, str]) -> pd.DataFrame:
     """Return counts, subjects × groups, missing where the table has no row."""
     table = read_table(path)
-    column_of = {key: _column(table, path, key, columns.get(key)) for key in KNOWN_AS}
+    column_of = {key: _column_name(table, path, key, columns.get(key)) for key in KNOWN_AS}
     rows = pd.DataFrame({key: table[name] for key, name in column_of.items()})
     rows["count"] = [
-        _whole(text, f"{path}, row {i}: column {column_of['count']!r}") for i, text in enumerate(rows["count"], 2)
+        _whole_number(text, f"{path}, row {i}: column {column_of['count']!r}")
+        for i, text in enumerate(rows["count"], 2)
     ]
     naming.warn_of_strangers(set(rows["subject"]), str(path))
     named = naming.apply(rows, ["subject", "group"], str(path))
@@ -116,7 +117,7 @@ def import_scores(
     if (table["logprob"] > 0).any():
         n_above = int((table["logprob"] > 0).sum())
         logger.warning("%s: %d of %d scores are above 0, which no log-probability is", path, n_above, len(table))
-    _say_lost(table, path)
+    _check_lost(table, path)
     table = table.assign(model=model, axis=axis, language=language, template_id=table["template_id"].map(str))
     for unknown in ("tokens", *SCORES):
         if unknown != "logprob":
@@ -142,7 +143,7 @@ def read_prevalence(path: Path, axis: str, naming: Naming, per: float, source: s
     """
     table = read_table(path)
     table.columns = [str(name) for name in table.columns]
-    subject = _column(table, path, "subject", None)
+    subject = _column_name(table, path, "subject", None)
     if "source" not in table and source is None:
         raise InputError(f"{path}: got no column 'source'; allowed: one, or the key `source` of the axis's prevalence.")
     long = _long(table, path, subject)
@@ -169,7 +170,7 @@ def _long(table: pd.DataFrame, path: Path, subject: str) -> pd.DataFrame:
     """Return ``subject, group, prevalence, row`` and ``source`` where there is one, one row a number."""
     numbered = table.assign(row=range(2, len(table) + 2))
     if "prevalence" in table:
-        group = _column(table, path, "group", None)
+        group = _column_name(table, path, "group", None)
         return numbered.rename(columns={subject: "subject", group: "group"})
     fixed = {subject: "subject", "source": "source", "row": "row"}
     groups = [name for name in table if name not in (*fixed, "year", "note", "kind")]
@@ -180,7 +181,7 @@ def _long(table: pd.DataFrame, path: Path, subject: str) -> pd.DataFrame:
     return long.rename(columns=fixed).sort_values("row", kind="stable", ignore_index=True)
 
 
-def _column(table: pd.DataFrame, path: Path, key: str, given: str | None) -> str:
+def _column_name(table: pd.DataFrame, path: Path, key: str, given: str | None) -> str:
     """Return what a table calls a column of ours."""
     if given is not None:
         if given not in table:
@@ -194,7 +195,7 @@ def _column(table: pd.DataFrame, path: Path, key: str, given: str | None) -> str
     raise InputError(f"{path}: got the columns {names}; allowed: one called {' or '.join(KNOWN_AS[key])}.")
 
 
-def _whole(text: str, where: str) -> int:
+def _whole_number(text: str, where: str) -> int:
     value = _number(text, where)
     if value != int(value):
         raise InputError(f"{where}: got {text!r}; allowed: a whole number of at least 0.")
@@ -215,7 +216,7 @@ def _number(text: str, where: str, empty: float | None = None) -> float:
     return value
 
 
-def _say_lost(table: pd.DataFrame, path: Path) -> None:
+def _check_lost(table: pd.DataFrame, path: Path) -> None:
     """Warn of scores that are missing and of subjects that none is left to rank.
 
     Raises:

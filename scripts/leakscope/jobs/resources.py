@@ -77,19 +77,19 @@ def short_of_gpus(needs: Mapping[str, Needs], allowed: int, gpu_memory_gb: float
 def _needs(entry: Mapping[str, Any], gpu_memory_gb: float, workspace_gb: float, *, trained: bool) -> Needs:
     if entry["source"] == "organism":
         return Needs(int(entry["device"] != "cpu"), BASE_MB, BASE_MINUTES)
-    parameters = _parameters(entry)
+    parameters = _n_parameters(entry)
     minutes = BASE_MINUTES + math.ceil(MINUTES_PER_BILLION * parameters / 1e9)
     if entry["device"] == "cpu":
         loaded = LOADING * BYTES.get(entry["dtype"], BYTES_ON_CPU)
         return Needs(0, BASE_MB + math.ceil(parameters * max(loaded, BYTES_TRAINED * trained) / 1e6), minutes)
-    size = parameters * (BYTES_TRAINED if trained else _bytes_on_gpu(entry))
+    size = parameters * (BYTES_TRAINED if trained else _bytes_per_parameter(entry))
     gpus = math.ceil((OVERHEAD * size / 1e9 + workspace_gb) / gpu_memory_gb)
     # Quantised while loading, a model passes through memory as it is stored.
     stored = parameters * BYTES.get(entry["dtype"], BYTES_OF_CHECKPOINT)
     return Needs(gpus, BASE_MB + math.ceil(LOADING * stored / 1e6), minutes)
 
 
-def _parameters(entry: Mapping[str, Any]) -> float:
+def _n_parameters(entry: Mapping[str, Any]) -> float:
     """Return what the entry says, else what a folder's files hold, else a guess."""
     if entry["parameters"]:
         return float(entry["parameters"])
@@ -99,7 +99,7 @@ def _parameters(entry: Mapping[str, Any]) -> float:
     return UNKNOWN_PARAMETERS
 
 
-def _bytes_on_gpu(entry: Mapping[str, Any]) -> float:
+def _bytes_per_parameter(entry: Mapping[str, Any]) -> float:
     quantization = entry["quantization"] or {}
     if quantization.get("load_in_4bit"):
         return 0.5

@@ -58,11 +58,11 @@ def check_checkpoint(folder: Path, name: str | None = None) -> None:
         InputError: a weight is missing, has another shape, is of whole numbers, or holds NaN; or the list of the files
             of weights is wrong.
     """
-    planned = _planned(folder, lambda config: loader_of(kind_of(config)))
-    if planned is not None:
-        where, (model, loading_info) = name or str(folder), planned
+    on_meta = _meta_model(folder, lambda config: loader_of(kind_of(config)))
+    if on_meta is not None:
+        where, (model, loading_info) = name or str(folder), on_meta
         check_weights(where, model, loading_info)
-        _tell_unused(where, loading_info["unexpected_keys"])
+        _warn_of_unused(where, loading_info["unexpected_keys"])
         _check_formats(where, folder, {name for name, _ in model.named_parameters(remove_duplicate=False)})
         _check_numbers(where, folder, loading_info["unexpected_keys"])
 
@@ -99,13 +99,14 @@ def check_weights(where: str, model: torch.nn.Module, loading_info: Mapping[str,
     lacking = _lacking(model, loading_info)
     if lacking:
         raise InputError(
-            f"model {where}: its weights lack {lacking[0]}{_more(lacking)}{_instead(loading_info['unexpected_keys'])}; "
+            f"model {where}: its weights lack {lacking[0]}{_and_others(lacking)}"
+            f"{_unexpected_hint(loading_info['unexpected_keys'])}; "
             "allowed: a checkpoint with all weights of a language model, its head among them."
         )
     if loading_info["mismatched_keys"]:
         name, there, wanted = min(loading_info["mismatched_keys"])
         raise InputError(
-            f"model {where}: got weights {name} of shape {list(there)}{_more(loading_info['mismatched_keys'])}; "
+            f"model {where}: got weights {name} of shape {list(there)}{_and_others(loading_info['mismatched_keys'])}; "
             f"allowed: {list(wanted)}, as its config.json says."
         )
 
@@ -157,28 +158,28 @@ def _check_part(folder: Path, name: str) -> None:
     from transformers import AutoModel
 
     # Of encoder–decoder models some take the encoder alone.
-    planned = _planned(folder, lambda config: None if getattr(config, "is_encoder_decoder", False) else AutoModel)
-    if planned is None:
+    on_meta = _meta_model(folder, lambda config: None if getattr(config, "is_encoder_decoder", False) else AutoModel)
+    if on_meta is None:
         return
-    lacking = [name for name in _lacking(*planned) if not name.startswith("pooler.")]
+    lacking = [name for name in _lacking(*on_meta) if not name.startswith("pooler.")]
     if lacking:
         raise InputError(
-            f"scorers: model {name!r}: its weights lack {lacking[0]}{_more(lacking)}; allowed: a folder with all "
+            f"scorers: model {name!r}: its weights lack {lacking[0]}{_and_others(lacking)}; allowed: a folder with all "
             "weights of an encoder."
         )
 
 
-def _more(names: Collection[Any]) -> str:
+def _and_others(names: Collection[Any]) -> str:
     """Return how many there are beside the one that is named."""
     return f" and {len(names) - 1:,} more" if len(names) > 1 else ""
 
 
-def _instead(unexpected: Collection[str]) -> str:
+def _unexpected_hint(unexpected: Collection[str]) -> str:
     """Return a hint at the head of another task."""
     return f", and hold {min(unexpected)}, which the model has no place for" if unexpected else ""
 
 
-def _planned(
+def _meta_model(
     folder: Path, loader: Callable[[PreTrainedConfig], Any]
 ) -> tuple[torch.nn.Module, Mapping[str, Any]] | None:
     """Return a model without any values, and what of it a checkpoint has; None where only loading can tell."""
@@ -208,7 +209,7 @@ def _planned(
     return model, loading_info
 
 
-def _tell_unused(where: str, unexpected: Collection[str]) -> None:
+def _warn_of_unused(where: str, unexpected: Collection[str]) -> None:
     """Warn of weights that a model has no place for: a model of another kind, or depth, writes texts without them."""
     unused = sorted(name for name in unexpected if not HARMLESS.search(name))
     if unused:
@@ -216,7 +217,7 @@ def _tell_unused(where: str, unexpected: Collection[str]) -> None:
             "model %s: has no place for its weights %s%s, so this may be another model than its config.json says",
             where,
             unused[0],
-            _more(unused),
+            _and_others(unused),
         )
 
 
@@ -238,14 +239,14 @@ def _check_numbers(where: str, folder: Path, unused: Collection[str]) -> None:
     for file in weight_files(folder):
         with safe_open(file, framework="pt") as weights:
             for name in weights.keys():  # noqa: SIM118
-                if name not in unused and any(bool(part.amax().isnan()) for part in _parts(weights, name)):
+                if name not in unused and any(bool(part.amax().isnan()) for part in _row_blocks(weights, name)):
                     raise InputError(
                         f"model {where}: its weights {name} hold values that are no numbers; allowed: a checkpoint "
                         "whose training or conversion did not fail."
                     )
 
 
-def _parts(weights: Any, name: str) -> Iterator[torch.Tensor]:
+def _row_blocks(weights: Any, name: str) -> Iterator[torch.Tensor]:
     """Yield the values of a weight that are worth a look, some rows at a time."""
     shape = weights.get_slice(name).get_shape()
     if 0 in shape:

@@ -102,7 +102,7 @@ def open_model(
 
     def load() -> PreTrainedModel:
         _check_unchanged(manifest)
-        return _changed(_load_weights(where, options, device, shared, kind), manifest)
+        return _with_changes(_load_weights(where, options, device, shared, kind), manifest)
 
     return LanguageModel(tokenizer, config, generation_config, identity, load)
 
@@ -170,11 +170,11 @@ def _load_weights(
     return model
 
 
-def _changed(model: PreTrainedModel, manifest: Mapping[str, Any]) -> PreTrainedModel:
+def _with_changes(model: PreTrainedModel, manifest: Mapping[str, Any]) -> PreTrainedModel:
     """Return a whole model with all that a manifest says is changed in it, the innermost first."""
     if "base" not in manifest:
         return model
-    model = _changed(model, manifest["base"])
+    model = _with_changes(model, manifest["base"])
     if "adapter" in manifest:
         return _with_adapter(model, manifest["adapter"])
     if manifest["source"] == "randomised":

@@ -72,7 +72,7 @@ def overview(contents: list[Contents]) -> pd.DataFrame:
             stored.n_files,
             round(stored.n_bytes / 1e6, 2),
             time.strftime("%Y-%m-%d %H:%M", time.localtime(stored.last_written)),
-            _settings(stored.fingerprint),
+            _settings_label(stored.fingerprint),
             ", ".join(stored.users) or "-",
         )
         for stored in contents
@@ -152,7 +152,7 @@ def _users(results: Path) -> dict[str, list[str]]:
     return users
 
 
-def _settings(fingerprint: Mapping[str, Any]) -> str:
+def _settings_label(fingerprint: Mapping[str, Any]) -> str:
     """Return a few words that tell fingerprints of one model apart."""
     if fingerprint["kind"] == "embeddings":
         return " ".join(str(fingerprint[key]) for key in ("of", "num_layers") if key in fingerprint)

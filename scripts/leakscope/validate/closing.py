@@ -75,15 +75,15 @@ def closing(
         sides = (entry["base"], entry["model"])
         cost = [values.get(model, np.nan) for values in (perplexity, leak_rates) for model in sides]
         costs = (cost[0], cost[1], 100 * (cost[1] / cost[0] - 1), *cost[2:])
-        tables = [_of(main, model, entry["task"]).set_index("item_id") for model in sides]
-        ranked = [_of(ranks, model, entry["task"]) for model in sides]
+        tables = [_rows_of(main, model, entry["task"]).set_index("item_id") for model in sides]
+        ranked = [_rows_of(ranks, model, entry["task"]) for model in sides]
         for part in (TRAIN, TEST):
             name = f"{entry['split']}-{part}"
             chosen = parts.loc[(parts["task"] == entry["task"]) & (parts["split"] == name), "item_id"]
             before, after = (table.loc[chosen] for table in tables)
             first = [_accuracy_at_1(questions_of(table, before)) for table in ranked]
             for subset, rows_before in subsets_of(before):
-                gap = _gap(rows_before, after.loc[rows_before.index], level, resamples, seed)
+                gap = _before_and_after(rows_before, after.loc[rows_before.index], level, resamples, seed)
                 keys = (*sides, entry["method"], entry["split"], part, subset)
                 accuracy = first if subset == ALL else (np.nan, np.nan)
                 rows.append((*keys, *gap, *accuracy, *costs, len(rows_before)))
@@ -125,7 +125,9 @@ def share_closed(before: ArrayLike, after: ArrayLike) -> Floats:
     return closed
 
 
-def _gap(before: pd.DataFrame, after: pd.DataFrame, level: float, resamples: int, seed: int) -> tuple[float, ...]:
+def _before_and_after(
+    before: pd.DataFrame, after: pd.DataFrame, level: float, resamples: int, seed: int
+) -> tuple[float, ...]:
     """Return both correlations, the share closed with its interval, and both validator accuracies."""
     draws = draw_clusters(before["cluster"], resamples, seed)
     r = [pearson(rows["l_g"].to_numpy(float), rows["l_v"].to_numpy(float), draws) for rows in (before, after)]
@@ -137,7 +139,7 @@ def _gap(before: pd.DataFrame, after: pd.DataFrame, level: float, resamples: int
     return (float(r[0][0]), float(r[1][0]), *closed, *accuracy)
 
 
-def _of(table: pd.DataFrame, model: str, task: str) -> pd.DataFrame:
+def _rows_of(table: pd.DataFrame, model: str, task: str) -> pd.DataFrame:
     rows: pd.DataFrame = table[(table["model"] == model) & (table["task"] == task)]
     return rows
 

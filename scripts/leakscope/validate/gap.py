@@ -103,7 +103,7 @@ def kendall(x: Floats, y: Floats, draws: Draws) -> Floats:
 
     Source: Kendall 1945 (The treatment of ties in ranking problems).
     """
-    return _ratio(_concordance(x, y, draws), _untied(x, draws), _untied(y, draws))
+    return _ratio(_concordance(x, y, draws), _n_untied_pairs(x, draws), _n_untied_pairs(y, draws))
 
 
 STATISTICS: Mapping[str, Callable[[Floats, Floats, Draws], Floats]] = {
@@ -156,7 +156,7 @@ def _centred_ranks(values: Floats, weights: Floats) -> Floats:
     return ranks
 
 
-def _untied(values: Floats, draws: Draws) -> Floats:
+def _n_untied_pairs(values: Floats, draws: Draws) -> Floats:
     """Return the number of ordered pairs of different values in each draw: all pairs less those of equal ones."""
     order = np.argsort(values, kind="stable")
     starts, sizes = np.unique(values[order], return_index=True, return_counts=True)[1:]

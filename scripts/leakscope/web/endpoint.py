@@ -21,7 +21,7 @@ from leakscope.errors import InputError
 from leakscope.jobs.progress import progress
 from leakscope.jobs.redaction import hide_key
 from leakscope.storage.store import Key, Store, recall
-from leakscope.web.http import Answer, Failure, brief, post_json, refuse_redirect, retry_after, said
+from leakscope.web.http import Answer, Failure, brief, failure_reason, post_json, refuse_redirect, retry_after
 from leakscope.web.retrying import NoAnswerError, ask_again
 from leakscope.web.servers import BY_VARIABLE, check_address, read_key
 
@@ -138,30 +138,30 @@ class Endpoint:
         stop, taken = threading.Event(), set()
         with httpx2.Client(headers=self._headers()) as http:
             pool = ThreadPoolExecutor(self._concurrency)
-            asked = {pool.submit(self._try, http, Prompt(*map(str, key)), stop): key for key in missing}
+            asked = {pool.submit(self._ask_until_answered, http, Prompt(*map(str, key)), stop): key for key in missing}
             told = progress(as_completed(asked), total=len(asked), name=self.model, unit="answer")
             try:
                 for future in told:
                     taken.add(future)
-                    yield self._answered(asked[future], future.result())
+                    yield self._to_store(asked[future], future.result())
             except InputError:
                 stop.set()
                 pool.shutdown(cancel_futures=True)
                 for future, key in asked.items():
                     if future not in taken and _has_answer(future):
-                        yield self._answered(key, future.result())
+                        yield self._to_store(key, future.result())
                 raise
             finally:
                 told.close()
                 stop.set()
                 pool.shutdown(cancel_futures=True)
 
-    def _answered(self, key: Key, answer: str | _Refused | None) -> dict[Key, str]:
+    def _to_store(self, key: Key, answer: str | _Refused | None) -> dict[Key, str]:
         if isinstance(answer, _Refused):
             self._refusals[key] = answer.reason
         return {key: answer} if isinstance(answer, str) else {}
 
-    def _try(self, http: httpx2.Client, prompt: Prompt, stop: threading.Event) -> str | _Refused | None:
+    def _ask_until_answered(self, http: httpx2.Client, prompt: Prompt, stop: threading.Event) -> str | _Refused | None:
         """Ask until there is an answer, or another request has failed for good; None then."""
         try:
             return ask_again(
@@ -194,15 +194,15 @@ class Endpoint:
         """Return what an answer says; what would be said of every prompt is raised."""
         status = answer.status
         if status in BUSY or status >= 500:
-            return Failure(f"status {status} {said(answer)}".strip(), retry_after(answer))
+            return Failure(f"status {status} {failure_reason(answer)}".strip(), retry_after(answer))
         if status in REFUSED:
-            return _Refused(f"status {status} {said(answer)}".strip())
+            return _Refused(f"status {status} {failure_reason(answer)}".strip())
         if status in (401, 403):
             raise InputError(f"{self.url}: refuses the key (status {status}); {self._key_hint()}")
         refuse_redirect(answer, self.url, "base_url of the server that answers, for a key is sent nowhere else")
         if status != 200:
             raise InputError(
-                f"{self.url}: got status {status} {said(answer)}; allowed: base_url of a server with "
+                f"{self.url}: got status {status} {failure_reason(answer)}; allowed: base_url of a server with "
                 f"/chat/completions that knows the model {self.model!r}."
             )
         try:

@@ -129,7 +129,7 @@ def within(seconds: float, ask: Callable[[], Result]) -> Result:
         raise
 
 
-def said(answer: Answer) -> str:
+def failure_reason(answer: Answer) -> str:
     """Return what a server says of a failure, in one short line without secrets."""
     try:
         data = answer.data()

@@ -16,7 +16,7 @@ from leakscope.ground.agreement.kendall import (
     kendall_table,
     noise_and_ties,
     outliers,
-    scored,
+    score_tables,
     taus_by_subject,
 )
 
@@ -60,7 +60,7 @@ def agree(
         parts["by_subject"].append(by_subject)
         parts["by_score"].append(kendall_by_score(axis, level, resamples))
         others = {} if known is None else {"prevalence": known}
-        others |= {f"the scores of {model} ({language})": table for model, language, table in scored(axis, score)}
+        others |= {f"the scores of {model} ({language})": table for model, language, table in score_tables(axis, score)}
         parts["unmatched"].append(unmatched(name, {"the counts": axis.counts, **others}))
     tables = {name: pd.concat(frames, ignore_index=True) for name, frames in parts.items()}
     tables["by_quartile"] = kendall_by_quartile(tables["by_subject"], level, resamples)

@@ -105,23 +105,25 @@ def unmatched(axis: str, tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
             subjects = [side.index[side[shared].notna().any(axis=1)] for side in (mine, theirs)]
             both = subjects[0].intersection(subjects[1])
             holes = mine.loc[both, shared].notna() & theirs.loc[both, shared].isna()
-            pairs = pd.Index([f"{row} × {column}" for row, column in zip(*_places(holes), strict=True)], dtype=object)
+            pairs = pd.Index(
+                [f"{row} × {column}" for row, column in zip(*_true_cells(holes), strict=True)], dtype=object
+            )
             for kind, lacking in (("subject", subjects[0].difference(subjects[1])),
                                 ("group", mine.columns.difference(theirs.columns)), ("pair", pairs)):  # fmt: skip
                 rows += [(axis, kind, missing, here, there) for missing in lacking]
                 if len(lacking):
                     total = {"subject": len(mine.index), "group": len(mine.columns), "pair": holes.size}[kind]
-                    _say(axis, kind, list(lacking), total, here, there)
+                    _warn_of_missing(axis, kind, list(lacking), total, here, there)
     return pd.DataFrame(rows, columns=UNMATCHED)
 
 
-def _places(table: pd.DataFrame) -> tuple[list[str], list[str]]:
+def _true_cells(table: pd.DataFrame) -> tuple[list[str], list[str]]:
     """Return the subjects and the groups of the cells that are true."""
     rows, columns = (places.tolist() for places in table.to_numpy().nonzero())
     return [str(table.index[row]) for row in rows], [str(table.columns[column]) for column in columns]
 
 
-def _say(axis: str, kind: str, names: Sequence[str], total: int, here: str, there: str) -> None:
+def _warn_of_missing(axis: str, kind: str, names: Sequence[str], total: int, here: str, there: str) -> None:
     more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
     listed = ", ".join(map(str, names[:MOST_NAMED])) + more
     logger.warning("%s: %d of %d %ss of %s are not in %s: %s", axis, len(names), total, kind, here, there, listed)

@@ -88,7 +88,7 @@ def noise_and_ties(axis: Axis, score: str) -> pd.DataFrame:
     scores.
     """
     rows = []
-    for model, language, scores in scored(axis, score):
+    for model, language, scores in score_tables(axis, score):
         counts, ranked = align(axis.counts, scores)
         known = counts.where(ranked.notna())
         rows.append((model, axis.name, COUNTS_MODEL, language, redrawn_tau(known, REDRAWS), share_tied(ranked)))
@@ -137,14 +137,14 @@ def outliers(by_subject: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(frames, ignore_index=True)[columns] if frames else pd.DataFrame(columns=columns)
 
 
-def scored(axis: Axis, score: str) -> Iterator[tuple[str, str, pd.DataFrame]]:
+def score_tables(axis: Axis, score: str) -> Iterator[tuple[str, str, pd.DataFrame]]:
     """Yield model, language and scores (subjects × groups) of an axis."""
     for (model, language), rows in axis.scores.groupby(["model", "language"], sort=False):
         yield str(model), str(language), scores_of(rows, score)
 
 
 def _comparisons(axis: Axis, score: str) -> Iterator[tuple[Mapping[str, str], pd.DataFrame, pd.DataFrame, bool]]:
-    for model, language, scores in scored(axis, score):
+    for model, language, scores in score_tables(axis, score):
         keys = {"model": model, "axis": axis.name, "language": language}
         yield {**keys, "comparison": COUNTS_MODEL}, axis.counts, scores, False
         if axis.prevalence is not None:

@@ -25,9 +25,9 @@ def first_and_last(scores: pd.DataFrame, score: str) -> pd.DataFrame:
     """
     rows = []
     for keys, templates, groups, values in _cubes(scores, score):
-        of_mean = _mean(values, 0)[None]
+        of_mean = _mean_of_known(values, 0)[None]
         for template_id, table in zip([ALL, *templates], np.concatenate([of_mean, values]), strict=True):
-            for group, first, last in zip(groups, _places(table), _places(-table), strict=True):
+            for group, first, last in zip(groups, _first_places(table), _first_places(-table), strict=True):
                 n = int((~np.isnan(table).all(1)).sum())
                 rows.append((*keys, template_id, group, first, last, first / max(n, 1), last / max(n, 1), n))
     named = ["template_id", "group", "n_first", "n_last", "share_first", "share_last", "n_subjects"]
@@ -49,7 +49,7 @@ def template_variation(scores: pd.DataFrame, score: str, level: float, resamples
     rows = []
     for keys, templates, _, values in _cubes(scores, score):
         pairs = [tau_b(values[i], values[j]) for i in range(len(values)) for j in range(i)]
-        tau = bootstrap_mean(_mean(np.array(pairs), 0) if pairs else [], level, resamples)
+        tau = bootstrap_mean(_mean_of_known(np.array(pairs), 0) if pairs else [], level, resamples)
         rows.append((*keys, len(templates), values.shape[1], *tau[:3], _share_modal_first(values)))
     named = ["n_templates", "n_subjects", "tau", "ci_low", "ci_high", "share_modal_first"]
     return pd.DataFrame(rows, columns=[*KEYS, *named])
@@ -86,7 +86,7 @@ def logprob_differences(scores: pd.DataFrame, score: str, level: float, resample
     """
     rows = []
     for keys, _, groups, values in _cubes(scores, score):
-        differences = _mean(values - _mean(values, 2)[:, :, None], 0)
+        differences = _mean_of_known(values - _mean_of_known(values, 2)[:, :, None], 0)
         for group, column in zip(groups, differences.T, strict=True):
             mean = bootstrap_mean(column, level, resamples)
             rows.append((*keys, group, mean.n, *mean[:3]))
@@ -117,7 +117,7 @@ def _share_modal_first(values: Floats) -> float:
     return float(np.mean(shares)) if shares else float("nan")
 
 
-def _mean(values: Floats, axis: int) -> Floats:
+def _mean_of_known(values: Floats, axis: int) -> Floats:
     """Return means without what is missing; NaN where all is."""
     known = ~np.isnan(values)
     with np.errstate(invalid="ignore"):
@@ -125,7 +125,7 @@ def _mean(values: Floats, axis: int) -> Floats:
     return means
 
 
-def _places(table: Floats) -> Floats:
+def _first_places(table: Floats) -> Floats:
     """Return how often each column holds its row's highest value; equal ones share, rows without any do not count."""
     table = table[~np.isnan(table).all(1)]
     highest = table == np.nanmax(table, axis=1, keepdims=True) if len(table) else np.zeros(table.shape, dtype=bool)

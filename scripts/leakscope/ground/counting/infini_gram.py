@@ -29,7 +29,7 @@ from filelock import FileLock
 from leakscope.errors import InputError
 from leakscope.jobs.progress import progress
 from leakscope.storage.store import Key, Store, recall
-from leakscope.web.http import Answer, Failure, brief, post_json, refuse_redirect, retry_after, said
+from leakscope.web.http import Answer, Failure, brief, failure_reason, post_json, refuse_redirect, retry_after
 from leakscope.web.retrying import NoAnswerError, ask_again
 from leakscope.web.servers import check_address
 
@@ -173,10 +173,10 @@ class Client:
         given = data if isinstance(data, dict) else {}
         status, where = answer.status, f"infini-gram, index {self.index!r}: {self.url}"
         if status == 429 or status >= 500:
-            return Failure(f"status {status} {said(answer)}".strip(), retry_after(answer))
+            return Failure(f"status {status} {failure_reason(answer)}".strip(), retry_after(answer))
         refuse_redirect(answer, where, "url of the server that answers")
         if "error" in given or status != 200:
-            reason = said(answer) if status == 200 else f"status {status} {said(answer)}".strip()
+            reason = failure_reason(answer) if status == 200 else f"status {status} {failure_reason(answer)}".strip()
             raise InputError(f"{where} refuses {query.text!r}: {reason}")
         mentions, approximate = given.get("count"), given.get("approx", False)
         if type(mentions) is not int or not 0 <= mentions < MOST or not isinstance(approximate, bool):

@@ -138,7 +138,7 @@ def check_shots(item: Item, kind: str, shots: Sequence[Item], answers: frozenset
             away, or is of the wrong kind.
     """
     for shot in shots:
-        if not _apart(item, shot):
+        if not _shares_nothing(item, shot):
             raise AssertionError(
                 f"example {shot['item_id']!r} shares item, question or cluster with {item['item_id']!r}"
             )
@@ -199,7 +199,7 @@ class _Shots:
             if len(chosen) == number:
                 break
             given_away = kind == "generator" and _fold(shot["candidate"]) in self.answers[question]
-            if given_away or not _apart(item, shot) or shot["cluster"] in clusters:
+            if given_away or not _shares_nothing(item, shot) or shot["cluster"] in clusters:
                 continue
             if _fold(shot["candidate"]) in avoided:
                 late.append(shot)
@@ -248,7 +248,7 @@ def _fill(text: str, item: Item) -> str:
     return _GAP.sub(lambda gap: item["question"] if gap[0] == QUESTION else item["candidate"], text)
 
 
-def _apart(item: Item, shot: Item) -> bool:
+def _shares_nothing(item: Item, shot: Item) -> bool:
     """Say whether an example is of another item, cluster and question than ``item``, and does not answer with it."""
     question = _fold(item["question"])
     return (

@@ -10,7 +10,7 @@ import numpy as np
 from leakscope.statistics.seeding import seeded_hash
 
 
-def passes(n: int, size: int, step: int, seed: int, what: str) -> list[int]:
+def without_replacement(n: int, size: int, step: int, seed: int, what: str) -> list[int]:
     """Return the ``size`` numbers below ``n`` that a step sees; in each pass over all ``n`` each comes once."""
     first, last = step * size // n, ((step + 1) * size - 1) // n
     order = np.concatenate(
@@ -23,7 +23,7 @@ def passes(n: int, size: int, step: int, seed: int, what: str) -> list[int]:
     return [int(number) for number in order[start : start + size]]
 
 
-def uniform(n: int, size: int, step: int, seed: int, what: str) -> list[int]:
+def with_replacement(n: int, size: int, step: int, seed: int, what: str) -> list[int]:
     """Return ``size`` numbers below ``n`` that a step sees, drawn independently."""
     numbers = np.random.default_rng(seeded_hash(seed, what, str(step))).integers(n, size=size)
     return [int(number) for number in numbers]

@@ -39,7 +39,7 @@ class Student:
         logits = self._logits(read, places)
         width = logits.shape[1]
         tokens = _padded([candidate for _, candidate in rows], width, logits.device)
-        counted = _counted([len(candidate) for _, candidate in rows], width, logits.device)
+        counted = _length_mask([len(candidate) for _, candidate in rows], width, logits.device)
         own = logits.gather(-1, tokens[..., None])
         logprobs = (own - logits.logsumexp(-1, keepdim=True)).squeeze(-1)
         # 1−p is the sum over all other tokens: so it is right however near p is to 1.
@@ -56,21 +56,21 @@ class Student:
     def next_tokens(self, texts: Sequence[list[int]]) -> torch.Tensor:
         """Return the log-probabilities of all next tokens inside texts, (tokens, vocabulary), text after text."""
         logits = self._logits(texts, [range(len(ids) - 1) for ids in texts])
-        counted = _counted([len(ids) - 1 for ids in texts], logits.shape[1], logits.device)
+        counted = _length_mask([len(ids) - 1 for ids in texts], logits.shape[1], logits.device)
         return logits[counted].log_softmax(-1)
 
     def _logits(self, rows: Sequence[Sequence[int]], places: Sequence[range]) -> torch.Tensor:
         """Return the logits at some places of each row, (rows, most places, vocabulary); arbitrary beyond a row's."""
         device, longest = self.model.device, max(map(len, rows))
         ids = _padded(rows, longest, device)
-        mask = _counted([len(row) for row in rows], longest, device).long()
+        mask = _length_mask([len(row) for row in rows], longest, device).long()
         wanted = _padded(places, max(map(len, places)), device)
         unembedding = self.model.get_output_embeddings()
         chosen: list[bool] = []
 
         def choose(_: torch.nn.Module, given: tuple[Any, ...]) -> tuple[Any, ...]:
             chosen.append(True)
-            return (_at(given[0], wanted), *given[1:])
+            return (_gather(given[0], wanted), *given[1:])
 
         hook = unembedding.register_forward_pre_hook(choose) if unembedding is not None else None
         try:
@@ -79,7 +79,7 @@ class Student:
             if hook is not None:
                 hook.remove()
         # A model that is built otherwise than most has computed them at every place.
-        return (logits if chosen else _at(logits, wanted)).float()
+        return (logits if chosen else _gather(logits, wanted)).float()
 
 
 def joint_log_odds(token_odds: torch.Tensor, counted: torch.Tensor) -> torch.Tensor:
@@ -113,11 +113,11 @@ def _padded(rows: Sequence[Sequence[int]], width: int, device: torch.device) -> 
     return torch.tensor([[*row, *[0] * (width - len(row))] for row in rows], device=device)
 
 
-def _counted(lengths: Sequence[int], width: int, device: torch.device) -> torch.Tensor:
+def _length_mask(lengths: Sequence[int], width: int, device: torch.device) -> torch.Tensor:
     return torch.arange(width, device=device) < torch.tensor(lengths, device=device)[:, None]
 
 
-def _at(values: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
+def _gather(values: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
     """Return ``values[row, places[row]]``, (rows, places, all else)."""
     places = places.to(values.device)
     return values[torch.arange(len(values), device=values.device)[:, None], places]

@@ -23,7 +23,7 @@ import torch
 
 from leakscope.errors import InputError
 from leakscope.jobs.batching import cut, shrinking
-from leakscope.validate.tuning.draws import passes, uniform
+from leakscope.validate.tuning.draws import with_replacement, without_replacement
 from leakscope.validate.tuning.examples import (
     Example,
     Label,
@@ -86,18 +86,18 @@ class Lesson:
         right = [self.examples[label.example] for label in labels if label.right]
 
         def loss(step: int) -> torch.Tensor:
-            rows = [right[number] for number in self._passes(len(right), step, GENERATOR)]
+            rows = [right[number] for number in self._batch(len(right), step, GENERATOR)]
             return -self._logprob(rows).mean()
 
         return self._term(GENERATOR, "items", len(right), "item that counts as right", loss)
 
     def _verdicts(self, labels: Sequence[Label], *, dpo: bool) -> Term:
         """Return the term of the right verdict against the wrong one; of ``dpo`` with reference and β."""
-        reference = self._of_base(self._l_v) if dpo else None
+        reference = self._base_scores(self._l_v) if dpo else None
         beta = self.method.beta if dpo else 1.0
 
         def loss(step: int) -> torch.Tensor:
-            drawn = [labels[number] for number in self._passes(len(labels), step, VALIDATOR)]
+            drawn = [labels[number] for number in self._batch(len(labels), step, VALIDATOR)]
             scores = self._l_v([self.examples[label.example] for label in drawn])
             if reference is not None:
                 scores = scores - reference[[label.example for label in drawn]]
@@ -108,10 +108,10 @@ class Lesson:
 
     def _dpo_generator(self) -> Term:
         pairs = answer_pairs(self.examples)
-        reference = self._of_base(self._logprob)
+        reference = self._base_scores(self._logprob)
 
         def loss(step: int) -> torch.Tensor:
-            drawn = [pairs[number] for number in self._passes(len(pairs), step, GENERATOR)]
+            drawn = [pairs[number] for number in self._batch(len(pairs), step, GENERATOR)]
             return preference_loss(self.method.beta * self._margins(self._logprob, drawn, reference))
 
         return self._term(GENERATOR, "pairs", len(pairs), "right and wrong candidate of one question", loss)
@@ -120,10 +120,10 @@ class Lesson:
         teacher = [example.l_v if side == GENERATOR else example.l_g for example in self.examples]
         pairs = RankedPairs(teacher, self.method.delta)
         score = self._l_g if side == GENERATOR else self._l_v
-        reference = self._of_base(score) if self.method.reference else None
+        reference = self._base_scores(score) if self.method.reference else None
 
         def loss(step: int) -> torch.Tensor:
-            drawn = pairs.take(uniform(len(pairs), self.method.batch_size, step, self.seed, side))
+            drawn = pairs.take(with_replacement(len(pairs), self.method.batch_size, step, self.seed, side))
             return preference_loss(self._margins(score, drawn, reference))
 
         sought = f"pair of teacher scores more than `delta` {self.method.delta:g} apart (widest: {pairs.widest:.2f})"
@@ -139,7 +139,7 @@ class Lesson:
         return scores[[place[pair.winner] for pair in pairs]] - scores[[place[pair.loser] for pair in pairs]]
 
     @torch.no_grad()
-    def _of_base(self, score: Score) -> torch.Tensor:
+    def _base_scores(self, score: Score) -> torch.Tensor:
         return torch.cat(list(shrinking(cut(self.examples, self.method.batch_size), score)))
 
     def _logprob(self, rows: Sequence[Example]) -> torch.Tensor:
@@ -151,8 +151,8 @@ class Lesson:
     def _l_v(self, rows: Sequence[Example]) -> torch.Tensor:
         return self.student.verdicts([row.validator for row in rows])
 
-    def _passes(self, n: int, step: int, what: str) -> list[int]:
-        return passes(n, self.method.batch_size, step, self.seed, what)
+    def _batch(self, n: int, step: int, what: str) -> list[int]:
+        return without_replacement(n, self.method.batch_size, step, self.seed, what)
 
     def _term(self, name: str, unit: str, n: int, sought: str, loss: Callable[[int], torch.Tensor]) -> Term:
         if not n:
@@ -179,7 +179,7 @@ def keep_term(learner: Learner, texts: Sequence[list[int]], method: Method, seed
         raise InputError("tuning: key 'keep': got no neutral text; allowed: at least one, or `keep: 0`.")
 
     def loss(step: int) -> torch.Tensor:
-        rows = [texts[number] for number in passes(len(texts), method.batch_size, step, seed, KEEP)]
+        rows = [texts[number] for number in without_replacement(len(texts), method.batch_size, step, seed, KEEP)]
         with torch.no_grad(), learner.as_base() as base:
             expected = Student(base).next_tokens(rows)
         return divergence(expected, Student(learner.model).next_tokens(rows))
