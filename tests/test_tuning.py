@@ -353,7 +353,7 @@ def test_answer_pairs_stay_within_a_question() -> None:
     assert [tuple(pair) for pair in answer_pairs([toy_example(*row) for row in rows])] == [(0, 2), (0, 3)]
 
 
-def test_passes_see_everything_once_each_in_a_new_order() -> None:
+def test_drawing_without_replacement_sees_everything_once_a_pass_in_a_new_order() -> None:
     seen = [number for step in range(21) for number in without_replacement(7, 3, step, 0, "x")]
     rounds = [seen[start : start + 7] for start in range(0, 63, 7)]
     assert all(sorted(order) == list(range(7)) for order in rounds)
@@ -705,7 +705,7 @@ def script_inputs(folder: Path, base: Path, items: pd.DataFrame, splits: pd.Seri
 def test_the_entry_script_writes_a_model_that_opens(
     folders: dict[str, Path], items: pd.DataFrame, splits: pd.Series, tmp_path: Path, name: str, style: str
 ) -> None:
-    from tune_model import main
+    from validate.tune_model import main
 
     written = []
     for run in ("one", "two"):

@@ -4,6 +4,7 @@
 rule list_pairs:
     input:
         prompts=expand("<results>/prompts/{prompt_set}.parquet", prompt_set=study.prompt_sets),
+        # Candidates, written or not: exact Leak-Rates weigh every one of them by its similarity.
         candidates=expand("<results>/prompts/{prompt_set}.candidates.parquet", prompt_set=study.prompt_sets),
         generations=expand("<results>/generations/{model}/{prompt_set}.parquet", **study.written),
         code=code("leak/list_pairs"),

@@ -69,6 +69,8 @@ def resolve(config: Mapping[str, Any], overwrite: Mapping[str, Any]) -> dict[str
     _replace_whole(replaced, overwrite)
     extended = _extend_models(replaced)
     schema = load_schema()
+    # Before the schema is checked, which would refuse an old key without saying what to write instead, and numbers
+    # that are text because --config gave them.
     refuse_randomised_dictionaries(extended)
     read_steering(extended, schema)
     check(extended, schema)
@@ -78,6 +80,7 @@ def resolve(config: Mapping[str, Any], overwrite: Mapping[str, Any]) -> dict[str
     check_names(complete)
     for name, entry in complete["models"].items():
         inherit(entry, complete["models"])
+        # `replaced` still says which model extends which.
         entry["weights"] = _weights_owner(name, complete["models"], replaced["models"])
         merged = _merged_generation(entry, complete)
         entry["generation"] = fill_defaults(merged, schema["$defs"]["generation"], schema)

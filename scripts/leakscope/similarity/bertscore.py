@@ -51,6 +51,7 @@ def match_all(candidate: TokenEmbedding, vectors: np.ndarray, weights: np.ndarra
         starts: where each reference's tokens begin, (references,).
     """
     similarity = candidate.vectors @ vectors.T
+    # Over the tokens of each reference: no padding, so that no reference touches another's score.
     precision = candidate.weights @ np.maximum.reduceat(similarity, starts, axis=1).astype(np.float64)
     recall = np.add.reduceat(similarity.max(axis=0).astype(np.float64) * weights, starts)
     total = precision + recall

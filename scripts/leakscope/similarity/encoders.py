@@ -105,6 +105,7 @@ class Embedder:
         folder = resolve_encoder(settings["model"], settings.get("revision"), settings.get("commit"))
         store = None
         if self.store is not None:
+            # By the encoder's files, not its name: a hub model may change under one name, and a folder may move.
             store = Store(self.store, embedding_fingerprint(hash_encoder(Path(folder)), **what))
             self.folders.append(str(store.folder))
 

@@ -109,6 +109,7 @@ class Store:
 
     def read(self, keys: Sequence[Key]) -> dict[Key, Any]:
         """Return those of ``keys`` that have a value."""
+        # Lines were passed over whose keys nobody wanted then: files are read from their beginning again.
         self._wanted |= set(keys)
         self._read_to.clear()
         self._refresh()

@@ -179,6 +179,7 @@ def _concordance(x: Floats, y: Floats, draws: Draws) -> Floats:
     total = np.zeros(draws.counts.shape[1])
     for begin, end in _runs(bounds, len(x)):
         rows = slice(bounds[begin], bounds[end])
+        # (items of some clusters, all items), then summed to (some clusters, all clusters).
         signs = np.sign(x[rows, None] - x) * np.sign(y[rows, None] - y)
         by_cluster = np.add.reduceat(np.add.reduceat(signs, bounds[:-1], axis=1), bounds[begin:end] - bounds[begin])
         total += np.einsum("cd,cd->d", by_cluster @ draws.counts, draws.counts[begin:end])

@@ -74,6 +74,7 @@ def first_lasting(layers: ArrayLike, holds: ArrayLike) -> int | None:
 
 def _summary(rows: pd.DataFrame, subset: str) -> tuple[float, ...]:
     l_g, l_v = (rows[name].to_numpy(dtype=float) for name in ("l_g_first", "l_v"))
+    # No resamples: values alone, by the code that gives them intervals elsewhere.
     sample = draw_clusters(np.arange(len(rows)), 0)
     aucs = [np.nan, np.nan]
     if subset == ALL:

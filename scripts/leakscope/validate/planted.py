@@ -41,6 +41,7 @@ def planted_gaps(
     return joined.assign(
         true_gap=1 - joined["true_pearson"],
         gap=1 - joined["value"],
+        # 1 − r turns the limits round.
         ci_low=1 - joined["ci_high"],
         ci_high=1 - joined["ci_low"],
     )[TRUTH_COLUMNS]

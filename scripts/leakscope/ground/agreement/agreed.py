@@ -53,6 +53,7 @@ def agree(
         axis = Axis(name, counts_of(counted, window, unit), known, scores[scores["axis"] == name])
         by_subject = taus_by_subject(axis, score)
         table = expected_rows(axis, score).merge(kendall_table(by_subject, level, resamples), on=KEYS, how="left")
+        # A comparison without a subject in common has a row, too: of 0 subjects, without a tau.
         numbers = ["n_subjects", "n_undefined", "n_lost"]
         table = table.fillna(dict.fromkeys(numbers, 0)).astype(dict.fromkeys(numbers, int))
         table = table.merge(noise_and_ties(axis, score), on=KEYS, how="left")

@@ -170,6 +170,7 @@ def _compare(
     wanted_logs = log_counts(sides[0]) if reference is axis.counts else log_prevalence(sides[0])
     beyond, baseline = np.full(len(tau), np.nan), np.full(len(tau), np.nan)
     beyond[ranks] = tau_b(centred(wanted_logs), centred(log_counts(sides[1]) if counted else sides[1]))
+    # What a ranking reaches that is the same for all subjects: groups by how often the others come with them.
     baseline[ranks] = tau_b(wanted, prior)[ranks]
     return pd.DataFrame(
         {

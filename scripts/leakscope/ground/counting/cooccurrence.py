@@ -168,6 +168,7 @@ class _Tally:
         self.pattern += [pattern for pattern, _ in mentions]
         self.word += [self.next_word + word for _, word in mentions]
         self.n_documents += 1
+        # So far apart that mentions of two documents are never near each other.
         self.next_word += n_words + FARTHEST
         if len(self.pattern) >= MENTIONS_AT_A_TIME:
             self._count()
@@ -260,10 +261,12 @@ def _count_pairs(left: _Mentions, right: _Mentions, n_left: int, n_right: int) -
     np.subtract.at(n_far, place, near.values[:, 1])
     smallest = np.full(len(together), FARTHEST + 1)
     np.minimum.at(smallest, place, distance)
+    # A document counts once for a pair, at its smallest distance; pairs of mentions count at each of theirs.
     nothing, once = np.zeros_like(together), np.ones_like(together)
     keys = [near.keys, together * BINS + smallest, together * BINS + FARTHEST + 1]
     values = [near.values, np.stack([once, nothing], axis=1), np.stack([nothing, n_far], axis=1)]
     sums = _Sums()
+    # The remainder drops the document's number from the key, so that documents add up.
     sums.add(np.concatenate(keys) % (n_left * n_right * BINS), np.concatenate(values))
     seen = sums.values.any(axis=1)
     return sums.keys[seen], sums.values[seen]

@@ -167,6 +167,7 @@ class _Shots:
         """Return the examples of an item."""
         if not n_shots:
             return []
+        # Candidates of a question share the examples of a generator, so that their scores can be compared.
         own = [item["item_id"]] if kind == "validator" else [_fold(item["question"]), item["cluster"]]
         key = (kind, str(n_shots), *own)
         if key not in self.taken:

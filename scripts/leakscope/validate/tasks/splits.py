@@ -94,6 +94,7 @@ def _disjoint(items: pd.DataFrame, test_share: float, seed: int) -> list[str]:
     questions = _drawn(items["cluster"], test_share, seed, "question")
     candidates = _drawn(items["candidate"], test_share, seed, "candidate")
     sides = [
+        # {True}: both are drawn for testing; {False}: neither; {True, False}: one is, so the item joins both sides.
         {question in questions, candidate in candidates}
         for question, candidate in zip(_folded(items["cluster"]), _folded(items["candidate"]), strict=True)
     ]

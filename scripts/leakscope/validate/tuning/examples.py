@@ -75,6 +75,7 @@ class RankedPairs:
         pairs = []
         for number in numbers:
             place = int(np.searchsorted(self._ends, number, side="right"))
+            # Numbers run winner by winner; a winner's losers are the first examples of the ascending order.
             loser = number - int(self._ends[place] - self._losers[place])
             pairs.append(RankedPair(int(self._order[place]), int(self._order[loser])))
         return pairs

@@ -34,6 +34,7 @@ class Student:
 
     def candidates(self, rows: Sequence[Continuation]) -> ContinuationScores:
         """Return the scores of candidates after their generator prompts."""
+        # The last token of a candidate is predicted and predicts nothing: it is not read.
         read = [[*prompt, *candidate[:-1]] for prompt, candidate in rows]
         places = [range(len(prompt) - 1, len(ids)) for (prompt, _), ids in zip(rows, read, strict=True)]
         logits = self._logits(read, places)

@@ -92,6 +92,7 @@ def train(
             group["lr"] = learning_rate * rate_share(step, method)
         learner.begin(step)
         optimizer.zero_grad(set_to_none=True)
+        # Term by term, so that one's activations are freed before the next is computed.
         for term in terms:
             losses[term.name].append(_backward(term, step, name))
         torch.nn.utils.clip_grad_norm_(parameters.values(), LONGEST_GRADIENT)

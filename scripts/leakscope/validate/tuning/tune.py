@@ -174,6 +174,7 @@ def _key(
         "threads": torch.get_num_threads(),
         "device": model.model.device.type,
         "model": model.identity,
+        # How often a training is kept changes nothing in it.
         "method": method._replace(checkpoint_steps=0),
         "full": full,
         "seed": seed,
