@@ -103,7 +103,9 @@ warn_of_too_few_gpus(validate.tuned, validate.needs)
 
 def message(defined):
     """What the terminal says of a rule's jobs: the rule, its wildcards, the question that it answers, its demands."""
-    wildcards = "".join(f" {{wildcards.{name}}}" for name in get_wildcard_names(defined.output[0]))
+    # A rule may have nothing to write: a study without the step has no figure to draw.
+    names = get_wildcard_names(defined.output[0]) if defined.output else ()
+    wildcards = "".join(f" {{wildcards.{name}}}" for name in names)
     asks = " [{resources.gpu} GPUs, {resources.mem_mb} MB, {resources.runtime} min]"
     script = Path(workflow.basedir) / "scripts" / defined.script.partition("scripts/")[2]
     return f"{defined.name}{wildcards}: {question(script)}" + asks * ("gpu" in defined.resources)
