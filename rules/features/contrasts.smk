@@ -31,6 +31,7 @@ rule contrast_activations:
 rule select_features:
     input:
         manifest="<dictionary>/dictionary.json",
+        # Of a dictionary below the bar nothing is selected, unless it is a control.
         quality="<dictionary>/quality.json",
         activations=features.of_site("<features>/contrasts/{contrast}/{site}.safetensors"),
         prompts=features.of_site("<features>/contrasts/{contrast}/{site}.parquet"),

@@ -27,6 +27,7 @@ rule feature_statistics:
 rule feature_contexts:
     input:
         manifest="<dictionary>/dictionary.json",
+        # Of the model its tokenizer alone.
         model_manifest=lambda w: study.manifest(features.model(**w)),
         activations=features.shards_of_site("<features>/activations/{site}/held_out/{shard}.safetensors"),
         code=code("features/feature_contexts"),
@@ -52,6 +53,7 @@ rule feature_contexts:
 
 rule explain_features:
     input:
+        # Of a dictionary below the bar nothing is explained, unless it is a control.
         quality="<dictionary>/quality.json",
         firing="<dictionary>/firing.parquet",
         contexts="<dictionary>/contexts.parquet",

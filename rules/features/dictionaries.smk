@@ -104,6 +104,7 @@ rule dictionary_quality:
         manifest="<dictionary>/dictionary.json",
         model_manifest=lambda w: study.manifest(features.model(**w)),
         activations=features.shards_of_site("<features>/activations/{site}/held_out/{shard}.safetensors"),
+        # The model reads the texts of the activations again, with what the dictionary makes of them in their place.
         corpus=lambda w: features.texts(**features.entry(w.dictionary, "model", "corpus"), part="held_out"),
         code=code("features/dictionary_quality"),
     output:

@@ -9,6 +9,7 @@ rule edit_effects:
         selection="<dictionary>/selection/{contrast}.csv",
         activations=features.of_site("<features>/contrasts/{contrast}/{site}.safetensors"),
         prompts=features.of_site("<features>/contrasts/{contrast}/{site}.parquet"),
+        # Edits are measured in the largest activation of a feature on held-out text.
         firing="<dictionary>/firing.parquet",
         neutral=lambda w: features.neutral_text(features.model(**w)),
         code=code("features/edit_effects"),

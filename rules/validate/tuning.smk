@@ -25,6 +25,7 @@ rule tune_model:
         item_table=lambda w: f"<validate>/items/{validate.task(w.model)}.parquet",
         splits=lambda w: f"<validate>/splits/{validate.task(w.model)}.{study.entries[w.model]['split']}.csv",
         forms=lambda w: validate.settings["tasks"][validate.task(w.model)]["forms"],
+        # The base's own log-odds: they are the teacher, and say on which items the base agrees with itself.
         scores=lambda w: f"<validate>/scores/{study.foundation(w.model)}/{validate.task(w.model)}.parquet",
         manifest=lambda w: study.manifest(study.foundation(w.model)),
         neutral=lambda w: validate.neutral_texts(w.model, "train"),

@@ -33,6 +33,7 @@ def check_validate(config: Mapping[str, Any]) -> None:
     step, named = "validate", {name: config["models"][name] for name in config["study"]["models"]}
     tuned = {name: entry for name, entry in named.items() if entry["source"] == "tuned"}
     wanted = step in config["study"]["steps"]
+    # Without the step its tuned models are still trained, for other steps to measure.
     models = {name: entry for name, entry in named.items() if uses(step, entry, config)} if wanted else tuned
     if wanted and not models:
         names = ", ".join(named)

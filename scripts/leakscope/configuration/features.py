@@ -45,7 +45,9 @@ def read_steering(config: Mapping[str, Any], schema: Mapping[str, Any]) -> None:
     described = properties(schema["$defs"]["steering"], schema)
     for entry in steerings.values() if isinstance(steerings, dict) else ():
         if isinstance(entry, dict):
-            entry.update({key: _read(value, described.get(key, {"type": "string"})) for key, value in entry.items()})
+            entry.update(
+                {key: _numbers_from_text(value, described.get(key, {"type": "string"})) for key, value in entry.items()}
+            )
 
 
 def complete_features(config: dict[str, Any]) -> None:
@@ -61,15 +63,15 @@ def complete_features(config: dict[str, Any]) -> None:
     features = config["features"]
     features["dictionaries"] = _expand_seeds(features["dictionaries"])
     for name, entry in features["steering"].items():
-        _name_all(("features", "steering", name), entry)
+        _use_plural_keys(("features", "steering", name), entry)
     for entry in config["models"].values():
         if entry["source"] == "edited":
             _complete_edited(entry, features["effects"]["costs"])
 
 
-def _read(value: Any, schema: Mapping[str, Any]) -> Any:
+def _numbers_from_text(value: Any, schema: Mapping[str, Any]) -> Any:
     if isinstance(value, list):
-        return [_read(item, schema.get("items", {})) for item in value]
+        return [_numbers_from_text(item, schema.get("items", {})) for item in value]
     if not isinstance(value, str) or "string" in types_of(schema):
         return value
     try:
@@ -109,7 +111,7 @@ def _seeded(name: str, entry: Mapping[str, Any]) -> Iterator[tuple[str, dict[str
         )
 
 
-def _name_all(where: tuple[str, ...], entry: dict[str, Any]) -> None:
+def _use_plural_keys(where: tuple[str, ...], entry: dict[str, Any]) -> None:
     """Let a steering say what it edits, and what is continued, in one way."""
     for several, one in SINGLE.items():
         if entry[several] is not None and entry[one] is not None:

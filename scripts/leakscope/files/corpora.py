@@ -64,8 +64,10 @@ def read_corpus(paths: Sequence[Path], text_key: str, *, name: str) -> Iterator[
     Raises:
         InputError: as ``read_texts``.
     """
-    total = sum(map(_size, paths)) // MEGABYTE
-    told = progress(_in_megabytes(paths, text_key), total=total, name=name, unit="megabyte", size=lambda read: read[1])
+    total = sum(map(_n_bytes, paths)) // MEGABYTE
+    told = progress(
+        _with_megabytes(paths, text_key), total=total, name=name, unit="megabyte", size=lambda read: read[1]
+    )
     for text, _ in told:
         yield text
 
@@ -89,6 +91,7 @@ def read_texts(path: Path, text_key: str) -> Iterator[CorpusText]:
                 if not line.strip():
                     continue
                 text = _text_of(line, text_key, f"{path}, line {number}")
+                # What was read from the disk since the text before: of a packed file, many texts at once.
                 position, before = stream.tell(), position
                 yield CorpusText(text, position - before)
     except (EOFError, gzip.BadGzipFile, zlib.error, zstandard.ZstdError) as error:
@@ -103,14 +106,14 @@ def _is_shard(path: Path) -> bool:
     return path.name.lower().endswith(SUFFIXES) and not path.name.startswith(".")
 
 
-def _size(path: Path) -> int:
+def _n_bytes(path: Path) -> int:
     try:
         return path.stat().st_size
     except OSError as error:
         raise InputError(f"{path}: got {error.strerror}; allowed: a readable file.") from error
 
 
-def _in_megabytes(paths: Sequence[Path], text_key: str) -> Iterator[tuple[str, int]]:
+def _with_megabytes(paths: Sequence[Path], text_key: str) -> Iterator[tuple[str, int]]:
     """Yield texts with the whole megabytes that were completed since the text before."""
     n_bytes = 0
     for path in paths:
@@ -124,7 +127,7 @@ def _lines(path: Path, stream: BinaryIO) -> Iterator[bytes]:
     """Yield the lines of a shard, none longer than ``LONGEST_LINE``: packed, a few bytes may be one without an end."""
     suffix = path.suffix.lower()
     if suffix == ".zst":
-        yield from _split(_unpack(stream), path)
+        yield from _split_lines(_unpack(stream), path)
         return
     plain = gzip.GzipFile(fileobj=stream) if suffix == ".gz" else stream
     while line := plain.readline(LONGEST_LINE + 1):
@@ -151,8 +154,9 @@ def _check_length(n_bytes: int, path: Path) -> None:
         raise InputError(f"{path}: got a line of more than {LONGEST_LINE // MEGABYTE} MB; allowed: {allowed}.")
 
 
-def _split(chunks: Iterable[bytes], path: Path) -> Iterator[bytes]:
+def _split_lines(chunks: Iterable[bytes], path: Path) -> Iterator[bytes]:
     """Yield lines without their ends."""
+    # The pieces of a line that has not ended, joined once: put together one by one, a long line is copied each time.
     begun: list[bytes] = []
     n_begun = 0
     for chunk in chunks:

@@ -98,7 +98,9 @@ def import_scores(
     rows = []
     for subject, entries in content.items():
         if not isinstance(entries, list):
-            raise InputError(f"{path}: subject {subject!r}: got {_kind(entries)}; allowed: a list of [group, scores].")
+            raise InputError(
+                f"{path}: subject {subject!r}: got {_json_type(entries)}; allowed: a list of [group, scores]."
+            )
         for entry in entries:
             group, scores = _scored_group(entry, f"{path}: subject {subject!r}")
             rows += [(subject, group, i, score) for i, score in enumerate(scores)]
@@ -146,7 +148,7 @@ def read_prevalence(path: Path, axis: str, naming: Naming, per: float, source: s
     subject = _column_name(table, path, "subject", None)
     if "source" not in table and source is None:
         raise InputError(f"{path}: got no column 'source'; allowed: one, or the key `source` of the axis's prevalence.")
-    long = _long(table, path, subject)
+    long = _long_table(table, path, subject)
     sources = long["source"] if "source" in table else pd.Series(source, index=long.index)
     for row, name in zip(long["row"], sources, strict=True):
         if not name.strip():
@@ -166,7 +168,7 @@ def read_prevalence(path: Path, axis: str, naming: Naming, per: float, source: s
     return named
 
 
-def _long(table: pd.DataFrame, path: Path, subject: str) -> pd.DataFrame:
+def _long_table(table: pd.DataFrame, path: Path, subject: str) -> pd.DataFrame:
     """Return ``subject, group, prevalence, row`` and ``source`` where there is one, one row a number."""
     numbered = table.assign(row=range(2, len(table) + 2))
     if "prevalence" in table:
@@ -245,7 +247,7 @@ def _load_json(path: Path) -> dict[str, Any]:
 
     content = parse_json(read_utf8(path), str(path), "{subject: [[group, [scores]]]}", unique)
     if not isinstance(content, dict) or not content:
-        raise InputError(f"{path}: got {_kind(content)}; allowed: an object {{subject: [[group, [scores]]]}}.")
+        raise InputError(f"{path}: got {_json_type(content)}; allowed: an object {{subject: [[group, [scores]]]}}.")
     return content
 
 
@@ -254,14 +256,14 @@ def _scored_group(entry: object, where: str) -> tuple[str, list[float]]:
         raise InputError(f"{where}: got {str(entry)[:60]}; allowed: [group, [scores]].")
     group, scores = entry
     if not isinstance(scores, list) or not scores:
-        raise InputError(f"{where}, group {group!r}: got {_kind(scores)}; allowed: a list of at least one score.")
+        raise InputError(f"{where}, group {group!r}: got {_json_type(scores)}; allowed: a list of at least one score.")
     for score in scores:
         if score is not None and (isinstance(score, bool) or not isinstance(score, int | float)):
             raise InputError(f"{where}, group {group!r}: got {score!r}; allowed: a log-probability.")
     return group, [math.nan if score is None or not math.isfinite(score) else float(score) for score in scores]
 
 
-def _kind(value: object) -> str:
+def _json_type(value: object) -> str:
     if isinstance(value, list | dict) and not value:
         return f"an empty {type(value).__name__}"
     return f"{type(value).__name__} {str(value)[:40]!r}"

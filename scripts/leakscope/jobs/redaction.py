@@ -67,7 +67,7 @@ def remember_value(value: str) -> None:
 def hide(text: str) -> str:
     """Return a text in which everything that is secret, or looks so, is ``***``; hide first, then cut."""
     for value in _known_values():
-        text = _spellings(value).sub(HIDDEN, text)
+        text = _spelling_pattern(value).sub(HIDDEN, text)
     if "@" in text:
         text = USER.sub(f"{HIDDEN}@", USER_OF_ADDRESS.sub(f"{HIDDEN}@", text))
     text = PARAMETER.sub(_hide_parameter, text)
@@ -77,7 +77,7 @@ def hide(text: str) -> str:
 
 def hide_key(text: str, key: str) -> str:
     """Return a text without one key, in whatever spelling, and otherwise as it was: for what is kept as data."""
-    return _spellings(key).sub(HIDDEN, text) if len(key) >= SHORTEST else text
+    return _spelling_pattern(key).sub(HIDDEN, text) if len(key) >= SHORTEST else text
 
 
 def hide_in(value: Any) -> Any:
@@ -143,17 +143,17 @@ def _known_values() -> list[str]:
 
 
 @lru_cache(maxsize=64)
-def _spellings(value: str) -> re.Pattern[str]:
+def _spelling_pattern(value: str) -> re.Pattern[str]:
     """Return what finds a secret as it is and as programs pass it on: escaped for JSON, HTML or an address, in base64
     (alone or after something), or in hexadecimal digits."""
     data = value.encode("utf-8", "surrogateescape")
-    plain = "".join(map(_character, value[:LONGEST_SPELT]))
+    plain = "".join(map(_character_pattern, value[:LONGEST_SPELT]))
     if len(value) > LONGEST_SPELT:
         plain += r"[\w.~+/%=-]*"
     return re.compile("|".join((plain, *_in_base64(data), data.hex())), re.IGNORECASE)
 
 
-def _character(character: str) -> str:
+def _character_pattern(character: str) -> str:
     """Return a pattern of one character in its spellings."""
     code, data = ord(character), character.encode("utf-8", "surrogateescape")
     percent = "".join(f"%(?:25)*{byte:02x}" for byte in data)

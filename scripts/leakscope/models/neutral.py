@@ -63,13 +63,13 @@ def neutral_documents(documents: Iterable[Document], questions: Iterable[str]) -
         documents: of an organism's corpus.
         questions: of all tasks.
     """
-    named = _mentions_any(questions)
+    named = _mention_matcher(questions)
     return [document for document in documents if not named(f"{document.context} {document.answer}")]
 
 
 def neutral_texts(texts: Iterable[str], questions: Iterable[str]) -> list[str]:
     """Return the texts that name no question, as ``neutral_documents`` does."""
-    named = _mentions_any(questions)
+    named = _mention_matcher(questions)
     return [text for text in texts if not named(text)]
 
 
@@ -160,7 +160,7 @@ def _score(
             yield logprobs
 
 
-def _mentions_any(questions: Iterable[str]) -> Callable[[str], bool]:
+def _mention_matcher(questions: Iterable[str]) -> Callable[[str], bool]:
     """Return what says whether a text names one of the questions."""
     names = sorted({re.escape(question.casefold()) for question in questions})
     named = re.compile(rf"(?<!\w)(?:{'|'.join(names)})(?!\w)")

@@ -107,6 +107,7 @@ def read_parts(splits: Sequence[str], names: Names, pairs: pd.DataFrame) -> pd.D
     Raises:
         InputError: a file of splits lacks an item (see ``splits.read_splits``).
     """
+    # Empty, for where there is no other; beside others its columns without a type would change theirs.
     tables = [pd.DataFrame(columns=PART_COLUMNS)]
     for path, (task, split) in zip(splits, names, strict=True):
         items = pairs.loc[(pairs["task"] == task) & (pairs["form"] != IMPORTED), ["item_id"]].drop_duplicates()

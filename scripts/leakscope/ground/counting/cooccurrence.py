@@ -275,6 +275,7 @@ def _count_pairs(left: _Mentions, right: _Mentions, n_left: int, n_right: int) -
 def _near_pairs(left: _Mentions, right: _Mentions, n_left: int, n_right: int) -> _Sums:
     """Return the numbers of pairs of mentions by pair of a document × ``BINS`` + distance, up to ``FARTHEST``."""
     sums = _Sums()
+    # Starts and ends both ascend, for the mentions of a text do not overlap.
     first = np.searchsorted(right.end, left.start - FARTHEST, "left")
     last = np.searchsorted(right.start, left.end + FARTHEST, "right")
     for i, j in _blocks(first, last):

@@ -38,7 +38,7 @@ class Terms:
                     raise one_of(f"axis {axis!r}: lexicon", lexicon, lexicons)
             if sides[0] == sides[1]:
                 raise InputError(f"axis {axis!r}: got {sides[0]!r} on both sides; allowed: two lexicons.")
-        owners = {name: _owners(name, lexicon) for name, lexicon in lexicons.items()}
+        owners = {name: _concept_numbers(name, lexicon) for name, lexicon in lexicons.items()}
         patterns = sorted({term for terms in owners.values() for term in terms})
         if not patterns:
             raise InputError("lexicons: got no term; allowed: at least one.")
@@ -65,6 +65,7 @@ class Terms:
         # All matches, also those within others: the longest one may be part of a longer word, and then is none.
         matches = self._automaton.find_matches_as_indexes(padded, overlapping=True)
         bounded = [
+            # Of those that begin at one place the longest comes first, and is taken.
             (start, -end, pattern)
             for pattern, start, end in matches
             if not _is_of_word(padded[end]) and not _is_of_word(padded[start - 1])
@@ -80,7 +81,7 @@ class Terms:
         return mentions
 
 
-def _owners(name: str, lexicon: Mapping[str, Sequence[str]]) -> dict[str, int]:
+def _concept_numbers(name: str, lexicon: Mapping[str, Sequence[str]]) -> dict[str, int]:
     """Return normalised term → number of its concept."""
     ids = list(lexicon)
     owners: dict[str, int] = {}

@@ -91,6 +91,7 @@ def log1mexp(x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     Source: Mächler 2012, "Accurately computing log(1 − exp(−|a|))": either formula where it is exact.
     """
     near_zero = x > -math.log(2)
+    # Both formulas are computed everywhere: where one is not taken it gets a harmless number.
     return np.where(
         near_zero,
         np.log(-np.expm1(np.where(near_zero, x, -1.0))),

@@ -100,7 +100,7 @@ def _lambada(path: Path, marks: tuple[str, str]) -> Items | None:
 
 
 def _triviaqa(path: Path, marks: tuple[str, str]) -> Items | None:
-    return _labelled(path, "answers", "question", _first)
+    return _labelled(path, "answers", "question", _first_answer)
 
 
 FORMS: Mapping[str, Callable[[Path, tuple[str, str]], Items | None]] = {
@@ -193,7 +193,7 @@ def _marked(context: str, word: str, marks: Sequence[str]) -> str | None:
     return " ".join(marked.split()) if n_places else None
 
 
-def _first(row: Row, where: str) -> str:
+def _first_answer(row: Row, where: str) -> str:
     answers = row["answers"]
     if not isinstance(answers, list) or not all(isinstance(answer, str) for answer in answers):
         raise InputError(f"{where}: key 'answers': got {str(answers)[:60]}; allowed: a list of texts.")

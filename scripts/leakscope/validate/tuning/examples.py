@@ -117,8 +117,8 @@ def training_examples(
             for text, candidate in zip(generator, train["candidate"], strict=True)
         ],
         "validator": [prompts[text] for text in validator],
-        "l_g": _of_base(scores, GENERATOR, asking, train),
-        "l_v": _of_base(scores, VALIDATOR, asking, train),
+        "l_g": _base_log_odds(scores, GENERATOR, asking, train),
+        "l_v": _base_log_odds(scores, VALIDATOR, asking, train),
     }
     return [Example(*row) for row in zip(*columns.values(), strict=True)]
 
@@ -174,7 +174,7 @@ def _continue(
     return Continuation(ids, added)
 
 
-def _of_base(scores: pd.DataFrame, kind: str, asking: Asking, items: pd.DataFrame) -> list[float]:
+def _base_log_odds(scores: pd.DataFrame, kind: str, asking: Asking, items: pd.DataFrame) -> list[float]:
     """Return the log-odds of items in the main form."""
     main = asking.main
     form_id = main.generator_id if kind == GENERATOR else main.validator_id
