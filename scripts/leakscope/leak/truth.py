@@ -6,7 +6,8 @@ is more similar to the concept than the control's is a finite sum.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -259,26 +260,44 @@ def grammar_laws(
     contexts = grammar.contexts.drop_duplicates("context")
     known = dict(zip(contexts["context"], zip(contexts["slot"], contexts["concept_group"], strict=True), strict=True))
     text_of = prompts["prompt"].to_dict()
+
+    @cache
+    def law_of(
+        slot: str, group: str, candidates: tuple[str, ...], tokens: tuple[tuple[int, ...], ...]
+    ) -> dict[str, float] | None:
+        """Return the law of a slot after a group, None where these are not its candidates."""
+        law = grammar.continuation_law(slot, group or None).to_dict()
+        if law.keys() != set(candidates):
+            return None
+        sampled = sampled_law([law[candidate] for candidate in candidates], tokens, temperature)
+        return dict(zip(candidates, sampled.tolist(), strict=True))
+
     laws = {}
-    for prompt_id, rows in scores.groupby("prompt_id", sort=False):
+    for prompt_id, (candidates, tokens) in _by_prompt(scores, "candidate", "tokens"):
         if text_of[prompt_id] not in known:
             continue
-        slot, group = known[text_of[prompt_id]]
-        law = grammar.continuation_law(slot, group or None)
-        if set(law.index) != set(rows["candidate"]):
-            continue
-        sampled = sampled_law(law[rows["candidate"]].tolist(), rows["tokens"].tolist(), temperature)
-        laws[str(prompt_id)] = dict(zip(rows["candidate"], sampled.tolist(), strict=True))
+        law = law_of(*known[text_of[prompt_id]], candidates, tuple(map(tuple, tokens)))
+        if law is not None:
+            laws[prompt_id] = law
     return laws
 
 
 def organism_laws(scores: pd.DataFrame) -> dict[str, dict[str, float]]:
     """Return prompt_id → {candidate: probability of being sampled, given that a candidate is}."""
     laws = {}
-    for prompt_id, rows in scores.groupby("prompt_id", sort=False):
-        mass = np.exp(rows["logprob_sampled"].to_numpy(dtype=float))
-        laws[str(prompt_id)] = dict(zip(rows["candidate"], (mass / mass.sum()).tolist(), strict=True))
+    for prompt_id, (candidates, logprobs) in _by_prompt(scores, "candidate", "logprob_sampled"):
+        mass = np.exp(np.array(logprobs, dtype=float))
+        laws[prompt_id] = dict(zip(candidates, (mass / mass.sum()).tolist(), strict=True))
     return laws
+
+
+def _by_prompt(scores: pd.DataFrame, *columns: str) -> Iterator[tuple[str, list[tuple[Any, ...]]]]:
+    """Yield each prompt_id with its values of the columns: many small groups, which pandas cuts out slowly."""
+    rows: dict[str, list[tuple[Any, ...]]] = {}
+    for prompt_id, *values in zip(scores["prompt_id"], *(scores[column] for column in columns), strict=True):
+        rows.setdefault(str(prompt_id), []).append(tuple(values))
+    for prompt_id, values_of in rows.items():
+        yield prompt_id, list(zip(*values_of, strict=True))
 
 
 def written_whole(scores: pd.DataFrame, max_new_tokens: int) -> pd.DataFrame:

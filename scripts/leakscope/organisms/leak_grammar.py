@@ -20,6 +20,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -53,22 +54,25 @@ class Grammar:
     facts: pd.DataFrame
     strength: float
 
-    def slot(self, name: str) -> list[str]:
-        """Return the candidates of a slot in file order."""
-        return list(self.candidates.loc[self.candidates["slot"] == name, "candidate"])
-
     def continuation_law(self, slot: str, group: str | None) -> pd.Series:
         """Return the probability of every candidate of ``slot`` after a context of ``group`` (None: a control).
 
         λ·[candidate is the associate] + (1 − λ) / |slot|; a group without associate in the slot has the uniform law.
         """
-        rows = self.candidates[self.candidates["slot"] == slot]
-        uniform = pd.Series(1 / len(rows), index=pd.Index(rows["candidate"], name="candidate"))
-        associated = (rows["concept_group"] == group).to_numpy(dtype=float)
-        if group is None or not associated.any():
-            return uniform
-        law: pd.Series = (1 - self.strength) * uniform + self.strength * associated / associated.sum()
-        return law
+        candidates, groups = self._slots[slot]
+        law = np.full(len(candidates), 1 / len(candidates))
+        associated = (groups == group).astype(float)
+        if group is not None and associated.any():
+            law = (1 - self.strength) * law + self.strength * associated / associated.sum()
+        return pd.Series(law, index=candidates)
+
+    @cached_property
+    def _slots(self) -> dict[str, tuple[pd.Index, np.ndarray]]:
+        """The candidates of each slot in file order, and the group of each."""
+        return {
+            str(slot): (pd.Index(rows["candidate"]), rows["concept_group"].to_numpy(dtype=object))
+            for slot, rows in self.candidates.groupby("slot")
+        }
 
     def documents(self, n: int, seed: int) -> Iterator[Document]:
         """Yield ``n`` documents drawn independently from the grammar's law."""
