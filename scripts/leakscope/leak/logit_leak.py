@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from scipy.special import logsumexp
 
 from leakscope.statistics.intervals import cluster_interval
 
@@ -52,19 +51,16 @@ def prompt_shifts(prompts: pd.DataFrame, candidates: pd.DataFrame, scores: pd.Da
         on=["model", "control_id", "candidate"],
         suffixes=("_test", "_control"),
     )
-    rows = []
-    for (model, prompt_id), group in joined.groupby(["model", "prompt_id"], sort=False):
-        associate = group["associate"].to_numpy()
-        if not associate.any() or associate.all():
-            continue
-        log_odds = [_log_odds(group[column].to_numpy(), associate) for column in ("logprob_test", "logprob_control")]
-        first = group.iloc[0]
-        cluster = first["template_id"] if pd.notna(first["template_id"]) else first["control_id"]
-        rows.append((model, first["prompt_set"], first["category"], cluster, prompt_id, *log_odds))
-    names = ["model", "prompt_set", "category", "cluster", "prompt_id", "log_odds_test", "log_odds_control"]
-    table = pd.DataFrame(rows, columns=names)
+    of_prompt = ["model", "prompt_id"]
+    joined = joined[joined.groupby(of_prompt)["associate"].transform("nunique") == 2]
+    associate, prompt = joined["associate"].to_numpy(dtype=bool), joined.groupby(of_prompt, sort=False).ngroup()
+    first = joined.drop_duplicates(of_prompt)
+    cluster = first["template_id"].astype(object).where(first["template_id"].notna(), first["control_id"])
+    table = first[["model", "prompt_set", "category", "prompt_id"]].assign(cluster=cluster)
     for kind in ("test", "control"):
-        table[f"probability_{kind}"] = 1 / (1 + np.exp(-table[f"log_odds_{kind}"].astype(float)))
+        log_odds = _log_odds(joined[f"logprob_{kind}"].to_numpy(), associate, prompt.to_numpy(), len(table))
+        table[f"log_odds_{kind}"] = log_odds
+        table[f"probability_{kind}"] = 1 / (1 + np.exp(-log_odds))
     return table
 
 
@@ -91,6 +87,16 @@ def _summary(group: pd.DataFrame, level: float) -> tuple[float, ...]:
     return (len(group), *means, shift.mean, shift.low, shift.high, odds.mean, odds.low, odds.high)
 
 
-def _log_odds(logprob: np.ndarray, associate: np.ndarray) -> float:
-    """log Σ_A p − log Σ_not A p, in log space, so that neither side can round to 0 or 1."""
-    return float(logsumexp(logprob[associate]) - logsumexp(logprob[~associate]))
+def _log_odds(logprob: np.ndarray, associate: np.ndarray, prompt: np.ndarray, n_prompts: int) -> np.ndarray:
+    """log Σ_A p − log Σ_not A p of each prompt, in log space, so that neither side can round to 0 or 1.
+
+    Args:
+        logprob: of a candidate, nats, (rows,).
+        associate: whether it is in A, (rows,).
+        prompt: the number of its prompt, (rows,).
+        n_prompts: how many there are.
+    """
+    total = np.full((2, n_prompts), -np.inf)
+    np.logaddexp.at(total, (associate.astype(int), prompt), logprob)
+    log_odds: np.ndarray = total[1] - total[0]
+    return log_odds
