@@ -77,8 +77,7 @@ def specific_leakage(pairs: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
 
 def leak_rates_by_concept(pairs: pd.DataFrame) -> pd.DataFrame:
     """Return Leak-Rates against the control without the clause by ``concept_group`` and ``concept``."""
-    keys = [*KEYS, "concept_group", "concept"]
-    return _table(_without(pairs), keys, ["n_pairs", "leak_rate"], _count_and_rate)
+    return _counts_and_rates(_without(pairs), [*KEYS, "concept_group", "concept"])
 
 
 def leak_rates_by_template(pairs: pd.DataFrame) -> pd.DataFrame:
@@ -87,12 +86,8 @@ def leak_rates_by_template(pairs: pd.DataFrame) -> pd.DataFrame:
     A model that answers the same whatever the prompt says has one distinct text. Pairs without template are left out.
     """
     rows = _without(pairs)
-    return _table(
-        rows[rows["template_id"].notna()],
-        [*KEYS, "template_id"],
-        ["n_pairs", "leak_rate", "distinct_texts"],
-        lambda rows: (*_count_and_rate(rows), rows["text_test"].nunique()),
-    )
+    rows = rows[rows["template_id"].notna()]
+    return _counts_and_rates(rows, [*KEYS, "template_id"], distinct_texts=("text_test", "nunique"))
 
 
 def estimators(pairs: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
@@ -119,10 +114,18 @@ def by_category(pairs: pd.DataFrame, keys: Sequence[str]) -> DataFrameGroupBy[An
         raise InputError(
             f"category: got {POOLED!r}, which is the name of all categories pooled; allowed: another name."
         )
-    rows = pd.concat([pairs[pairs["category"].notna()], pairs.assign(category=POOLED)], ignore_index=True)
-    order = {key: list(pairs[key].dropna().unique()) + [POOLED] * (key == "category") for key in keys}
-    ordered = {key: rows[key].astype(pd.CategoricalDtype(order[key])) for key in keys}
-    return rows.assign(**ordered).groupby(list(keys), observed=True, sort=True, dropna=False)
+    # Numbered once, before the rows are doubled: pandas is slow to find texts among categories.
+    pairs = pairs.assign(**{key: _as_they_come(pairs[key]) for key in keys})
+    named = pairs["category"].cat.add_categories(POOLED)
+    pooled = pd.Series(POOLED, pairs.index, named.dtype)
+    rows = pd.concat([pairs.assign(category=named)[named.notna()], pairs.assign(category=pooled)], ignore_index=True)
+    return rows.groupby(list(keys), observed=True, sort=True, dropna=False)
+
+
+def _as_they_come(column: pd.Series) -> pd.Categorical[Any]:
+    """Return a column as categories, in the order in which they first appear."""
+    codes, names = pd.factorize(column)
+    return pd.Categorical.from_codes(codes, names)
 
 
 def _table(
@@ -134,6 +137,14 @@ def _table(
     """Return one row a group: its keys and what ``summary`` makes of its pairs."""
     rows = [(*key, *summary(group)) for key, group in by_category(pairs, keys)]
     return pd.DataFrame(rows, columns=[*keys, *names]).round(ROUNDING)
+
+
+def _counts_and_rates(pairs: pd.DataFrame, keys: Sequence[str], **more: tuple[str, str]) -> pd.DataFrame:
+    """Return one row a group: its keys, ``n_pairs``, ``leak_rate`` and what else is named, as pandas aggregates it."""
+    groups = by_category(pairs, keys)
+    table = groups.agg(n_pairs=("outcome", "size"), leak_rate=("outcome", "mean"), **more).reset_index()
+    texts = {key: pairs[key].dtype for key in keys}
+    return table.assign(leak_rate=100 * table["leak_rate"]).astype(texts).round(ROUNDING)
 
 
 def _without(pairs: pd.DataFrame) -> pd.DataFrame:
@@ -163,7 +174,3 @@ def _specific(rows: pd.DataFrame, level: float) -> tuple[float, ...]:
     difference = _interval(rows, 100 * (rows["outcome"] - rows["swapped_outcome"]), level, lowest=-100.0)
     rates = 100 * rows[["outcome", "swapped_outcome"]].mean()
     return (rates["outcome"], rates["swapped_outcome"], difference.mean, difference.low, difference.high)
-
-
-def _count_and_rate(rows: pd.DataFrame) -> tuple[int, float]:
-    return len(rows), 100 * float(rows["outcome"].mean())
