@@ -55,7 +55,7 @@ rule train_organism:
     # One thread: weights trained with one and with two differ in the last bits, and then in everything.
     threads: 1
     params:
-        **{"training": study.training},
+        training=study.training,
         size=lambda w: study.config["organisms"]["sizes"][study.species[w.organism]["size"]],
         seed=lambda w: study.species[w.organism]["seed"],
     script:

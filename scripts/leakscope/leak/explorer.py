@@ -7,6 +7,7 @@ and asks no network for anything.
 from __future__ import annotations
 
 import html
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -119,14 +120,15 @@ def _name(pairs: pd.DataFrame) -> str:
     return ", ".join(f"{key} {pairs[key].tolist()[0]!r}" for key in KEYS)
 
 
-def _sentences(rows: pd.DataFrame, prompts: pd.DataFrame, key: str) -> list[str]:
+def _sentences(rows: pd.DataFrame, prompts: pd.DataFrame, key: str) -> pd.Series:
     """Return the sentence of each row's prompt (``prompt_id``) or control (``control_id``)."""
-    known = dict(zip(zip(prompts["prompt_set"], prompts["prompt_id"], strict=True), prompts["prompt"], strict=True))
-    wanted = list(zip(rows["prompt_set"], rows[key], strict=True))
-    for prompt_set, name in wanted:
-        if (prompt_set, name) not in known:
-            raise InputError(f"pairs of {prompt_set}: got {key} {name!r}; allowed: a prompt_id of its prompts table.")
-    return [known[name] for name in wanted]
+    known = prompts[["prompt_set", "prompt_id", "prompt"]].rename(columns={"prompt_id": key})
+    found = rows[["prompt_set", key]].merge(known, on=["prompt_set", key], how="left", validate="many_to_one")
+    lost = found[found["prompt"].isna()]
+    if len(lost):
+        prompt_set, name, _ = lost.iloc[0]
+        raise InputError(f"pairs of {prompt_set}: got {key} {name!r}; allowed: a prompt_id of its prompts table.")
+    return found["prompt"]
 
 
 def _payload(rows: pd.DataFrame, study: str, scorers: Sequence[str], metadata: Mapping[str, str]) -> dict[str, Any]:
@@ -158,4 +160,5 @@ def _numbers(rows: pd.DataFrame, name: str) -> list[float | None]:
     """Return a column with None for NaN, which JSON lacks."""
     if name not in rows:
         return []
-    return [None if pd.isna(value) else round(float(value), 6) for value in rows[name]]
+    values = rows[name].to_numpy(dtype=float).round(6).tolist()
+    return [None if math.isnan(value) else value for value in values]
