@@ -14,6 +14,8 @@ WRITERS: dict[tuple[str, str], int | None] = {
     ("", "to_parquet"): 0,
     ("", "to_excel"): 0,
     ("", "savefig"): 0,
+    ("", "print_pdf"): 0,
+    ("", "print_png"): 0,
     ("", "save_file"): 1,
     ("", "save_pretrained"): 0,
     ("", "ParquetWriter"): 0,

@@ -16,6 +16,8 @@ from typing import Any, NamedTuple, ParamSpec
 import matplotlib
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.figure import Figure
 
 from leakscope.figures.fonts import families, one_line_of_missing_letters
@@ -121,8 +123,12 @@ def save_figure(fig: Figure, pdf_path: str | Path, png_path: str | Path, short: 
     short = short or fig
     dpi = min(PNG_DPI, PNG_HEIGHT / short.get_figheight())
     with style(), one_line_of_missing_letters(Path(pdf_path).name):
-        _save(fig, Path(pdf_path), format="pdf", metadata={"CreationDate": None})
-        _save(short, Path(png_path), format="png", dpi=dpi)
+        # Not savefig(): it draws a figure twice, at first only to lay it out, which drawing does anyway.
+        with replacing(Path(pdf_path)) as part:
+            FigureCanvasPdf(fig).print_pdf(part, metadata={"CreationDate": None})  # type: ignore[no-untyped-call]
+        short.set_dpi(dpi)
+        with replacing(Path(png_path)) as part:
+            FigureCanvasAgg(short).print_png(part)  # type: ignore[no-untyped-call]
 
 
 @styled
@@ -212,8 +218,3 @@ def rate_limits(*values: pd.Series) -> tuple[float, float]:
     """Return the limits of an axis of Leak-Rates: 50 and all values with some room, never much more than 0 to 100."""
     lowest = min([NO_LEAKAGE, *(float(column.min()) for column in values if column.notna().any())])
     return max(-2.0, lowest - 8), 102.0
-
-
-def _save(fig: Figure, path: Path, **options: Any) -> None:
-    with replacing(path) as part:
-        fig.savefig(part, **options)
