@@ -142,32 +142,34 @@ def test_a_low_figure_is_its_own_shorter_form() -> None:
 
 
 def test_what_matters_least_goes_first_and_what_pools_all_goes_last() -> None:
-    kept: list[pd.DataFrame] = []
+    rates_of: dict[Figure, pd.DataFrame] = {}
 
     def draw(tables: Tables) -> Figure:
-        kept.append(tables["rates"])
-        return heights(tables)
+        fig = heights(tables)
+        rates_of[fig] = tables["rates"]
+        return fig
 
     full, short = fitted(draw, lanes(10, 4), [CATEGORIES, MODELS], {})
     assert full.get_figheight() == 1 + 40 / 4
     # 6.16 inches beside three lines of a note: one and five times a fourth of four models.
-    assert list(kept[-1]["category"].unique()) == ["c0", "c1", "c2", "c3", "all"]
-    assert kept[-1]["model"].nunique() == 4
+    assert list(rates_of[short]["category"].unique()) == ["c0", "c1", "c2", "c3", "all"]
+    assert rates_of[short]["model"].nunique() == 4
     note = short.get_supxlabel()
     assert note.replace("\n", " ") == "5 of 10 categories; the PDF of this figure and its tables have all."
     assert short.get_figheight() == pytest.approx(6 + 0.14)
 
 
 def test_where_one_of_the_least_is_too_much_less_of_the_next_is_drawn_in_the_order_of_the_labels() -> None:
-    kept: list[pd.DataFrame] = []
+    rates_of: dict[Figure, pd.DataFrame] = {}
 
     def draw(tables: Tables) -> Figure:
-        kept.append(tables["rates"])
-        return heights(tables)
+        fig = heights(tables)
+        rates_of[fig] = tables["rates"]
+        return fig
 
     _, short = fitted(draw, lanes(2, 40), [CATEGORIES, MODELS], {"m39": "the first", "m0": "the second"})
-    assert set(kept[-1]["category"]) == {"all"}
-    models = set(kept[-1]["model"])
+    assert set(rates_of[short]["category"]) == {"all"}
+    models = set(rates_of[short]["model"])
     assert len(models) == 20
     assert {"m39", "m0", "m1"} <= models
     assert short.get_supxlabel().startswith("1 of 2 categories, 20 of 40 models;")

@@ -7,6 +7,7 @@ the PDF, all values are in the tables, and the shorter form is the PNG, which th
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import NamedTuple
 
 import pandas as pd
@@ -90,18 +91,21 @@ def fitted(
     notes = []
     for part in parts:
         values = part.values(tables, labels)
-        n_kept = _most(draw, tables, part, values, short.get_figheight())
+        n_kept, short = _most(draw, tables, part, values, short)
         if n_kept < len(values):
             notes.append(f"{n_kept} of {len(values)} {part.name}")
             tables = part.kept(tables, values[:n_kept])
-            short = draw(tables)
         if short.get_figheight() <= LIMIT:
             break
     return Drawing(full, _with_note(short, notes) if notes else full)
 
 
-def _most(draw: Callable[[Tables], Figure], tables: Tables, part: Part, values: Sequence[str], height: float) -> int:
-    """Return of how many values the figure is low enough: all where fewer do not lower it, and one at least.
+def _most(
+    draw: Callable[[Tables], Figure], tables: Tables, part: Part, values: Sequence[str], whole: Figure
+) -> tuple[int, Figure]:
+    """Return of how many values the figure is low enough, and that figure.
+
+    These are all of them where fewer do not lower it, and one at least.
 
     Figures grow by about as much with every value, and many of them take long to draw: few tries, of few values. Where
     a row names two values, such as the models of a comparison, two stay.
@@ -111,24 +115,28 @@ def _most(draw: Callable[[Tables], Figure], tables: Tables, part: Part, values: 
         tables: what it draws.
         part: whose values they are.
         values: in the order in which they stay.
-        height: of the figure of all of them, inches.
+        whole: the figure of all of them.
     """
 
+    @cache
+    def drawn(n_kept: int) -> Figure:
+        return whole if n_kept == len(values) else draw(part.kept(tables, values[:n_kept]))
+
     def height_of(n_kept: int) -> float:
-        return draw(part.kept(tables, values[:n_kept])).get_figheight()
+        return drawn(n_kept).get_figheight()
 
     n_kept, least = len(values), max(1, len(part.columns))
-    lowest = height_of(least) if n_kept > least else height
+    height, lowest = height_of(n_kept), height_of(min(n_kept, least))
     if lowest >= height:
-        return n_kept
+        return n_kept, whole
     while n_kept > least and height > LIMIT:
         share = (LIMIT - lowest) / (height - lowest) if height > lowest else 0.0
         n_kept = min(n_kept - 1, max(least, least + int(share * (n_kept - least))))
-        height = height_of(n_kept) if n_kept > least else lowest
+        height = height_of(n_kept)
     # Panels in rows: one more may take a place that is empty.
     while height <= LIMIT and n_kept + 1 < len(values) and height_of(n_kept + 1) <= LIMIT:
         n_kept += 1
-    return n_kept
+    return n_kept, drawn(n_kept)
 
 
 @styled
