@@ -204,7 +204,7 @@ def _repetition(rows: pd.DataFrame) -> NDArray[np.bool_]:
     """Return whether either text contains the concept; each distinct text is searched once by concept."""
     result = np.zeros(len(rows), dtype=bool)
     for side in ("text_test", "text_control"):
-        codes, pairs = pd.factorize(pd.MultiIndex.from_frame(rows[["concept", side]]))
-        found = np.array([contains_concept(text, concept) for concept, text in pairs], dtype=bool)
-        result |= found[codes]
+        pair = rows.groupby(["concept", side], sort=False).ngroup().to_numpy()
+        pairs = rows[["concept", side]].drop_duplicates().itertuples(index=False)
+        result |= np.array([contains_concept(text, concept) for concept, text in pairs], dtype=bool)[pair]
     return result
