@@ -103,9 +103,11 @@ warn_of_too_few_gpus(validate.tuned, validate.needs)
 
 def message(defined):
     """What the terminal says of a rule's jobs: the rule, its wildcards, the question that it answers, its demands."""
-    # A rule may have nothing to write: a study without the step has no figure to draw.
+    # Where a study does not take a step, nothing of it is written.
     names = get_wildcard_names(defined.output[0]) if defined.output else ()
     wildcards = "".join(f" {{wildcards.{name}}}" for name in names)
-    asks = " [{resources.gpu} GPUs, {resources.mem_mb} MB, {resources.runtime} min]"
+    asks = (
+        " [{resources.gpu} GPUs, {resources.mem_mb} MB, {resources.runtime} min]" if "gpu" in defined.resources else ""
+    )
     script = Path(workflow.basedir) / "scripts" / defined.script.partition("scripts/")[2]
-    return f"{defined.name}{wildcards}: {question(script)}" + asks * ("gpu" in defined.resources)
+    return f"{defined.name}{wildcards}: {question(script)}{asks}"

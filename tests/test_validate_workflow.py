@@ -222,13 +222,12 @@ def test_nothing_is_done_twice_and_an_edit_costs_what_depends_on_it(asked: Works
         return jobs(asked.run("-n", "--quiet", "rules", study=study).stdout)
 
     ranked = planned("validate/tasks/kinds/rank_among", "question")
-    assert {"ask_model", "answer_accuracy", "closing", "plot_validate"} <= ranked
-    assert not {"ask_layers", "generate"} & ranked
-    assert planned("validate/tasks/kinds/lens_item", "axes/tool") == {"ask_layers", "layer_summary", "plot_validate"}
+    assert ranked == {"complete_items", "answer_accuracy", "closing", "plot_validate"}
+    assert planned("validate/tasks/kinds/lens_item", "axes/tool") == {"score_layers", "layer_summary", "plot_validate"}
     assert planned("models/tiny/label", "Little") == {"plot_validate"}
     assert planned("validate/methods/supervised", {"loss": "supervised", "steps": 9}) == set()
     assert "tune_model" in planned("validate/methods/ranking-generator/steps", 9)
-    assert not {"ask_model", "ask_layers"} & planned("validate/level", 0.9)
+    assert not {"score_items", "complete_items", "score_layers"} & planned("validate/level", 0.9)
 
 
 def test_a_tuned_model_is_a_model_like_any_other(asked: Workspace) -> None:
@@ -307,7 +306,8 @@ def test_the_shipped_study_can_be_planned(asked: Workspace) -> None:
     counts = {rule: int(number) for rule, number in re.findall(r"^(\w+) +(\d+)$", planned, flags=re.M)}
     n_tuned = 3 * 3 * 3
     assert counts["tune_adapter"] == n_tuned
-    assert counts["ask_model"] == counts["ask_layers"] == n_tuned + len(study["study"]["models"])
+    n_models = n_tuned + len(study["study"]["models"])
+    assert [counts[rule] for rule in ("score_items", "complete_items", "score_layers")] == 3 * [n_models]
     assert counts["closing"] == counts["plot_validate"] == 1
     assert "planted_gap" not in counts
 
@@ -318,5 +318,5 @@ def test_the_taxonomy_can_be_planned_with_its_leakage(asked: Workspace) -> None:
     counts = {rule: int(number) for rule, number in re.findall(r"^(\w+) +(\d+)$", planned, flags=re.M)}
     n_tuned = len(study["validate"]["tuned"]["methods"]) + 4
     assert counts["tune_model"] == n_tuned
-    assert counts["generate"] == counts["ask_model"] == n_tuned + 3
+    assert counts["generate"] == counts["score_items"] == n_tuned + 3
     assert counts["planted_gap"] == counts["closing"] == counts["leak_rates"] == 1

@@ -130,7 +130,7 @@ use rule feature_page as first_feature_page with:
     log:
         "<logs>/first_feature_page.log",
     pathvars:
-        dictionary=f"<features>/dictionaries/{features.first}",
+        dictionary=f"<features>/dictionaries/{features.first or 'none'}",
 
 
 rule feature_summary:

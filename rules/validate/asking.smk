@@ -40,22 +40,17 @@ rule import_item_scores:
         "../../scripts/validate/import_item_scores.py"
 
 
-# One job for all that is asked of a model about a task, and one for its layers: the model is taken into memory once.
-rule ask_model:
+# What is asked of a model about a task. Ranks and completions are a job of their own, since tuning waits for scores only.
+rule score_items:
     input:
         item_table="<validate>/items/{task}.parquet",
         forms=lambda w: validate.settings["tasks"][w.task]["forms"],
         manifest=lambda w: study.manifest(w.model),
-        code=code("validate/ask_model"),
+        code=code("validate/score_items"),
     output:
-        scores="<validate>/scores/{model}/{task}.parquet",
-        scores_summary="<validate>/scores/{model}/{task}.json",
-        ranks="<validate>/ranks/{model}/{task}.parquet",
-        ranks_summary="<validate>/ranks/{model}/{task}.json",
-        completions="<validate>/completions/{model}/{task}.parquet",
-        completions_summary="<validate>/completions/{model}/{task}.json",
+        multiext("<validate>/scores/{model}/{task}", scores=".parquet", scores_summary=".json"),
     log:
-        "<logs>/ask_model/{model}/{task}.log",
+        "<logs>/score_items/{model}/{task}.log",
     wildcard_constraints:
         model=one_of_names(validate.models),
     conda:
@@ -64,29 +59,42 @@ rule ask_model:
     resources:
         **ON_MODEL,
     params:
+        **validate.asking(),
+        task=lambda w: validate.task_settings(w.task),
+        loading=lambda w: study.loading(w.model),
+        chat=lambda w: study.chat(w.model),
+        store=STORE,
+    script:
+        "../../scripts/validate/score_items.py"
+
+
+use rule score_items as complete_items with:
+    output:
+        ranks="<validate>/ranks/{model}/{task}.parquet",
+        ranks_summary="<validate>/ranks/{model}/{task}.json",
+        completions="<validate>/completions/{model}/{task}.parquet",
+        completions_summary="<validate>/completions/{model}/{task}.json",
+    log:
+        "<logs>/complete_items/{model}/{task}.log",
+    params:
+        **validate.asking("completion_tokens"),
         task=lambda w: validate.task_settings(w.task, "rank_among"),
         loading=lambda w: study.loading(w.model),
         chat=lambda w: study.chat(w.model),
-        completion_tokens=validate.settings["completion_tokens"],
-        batch_size=validate.settings["batch_size"],
-        seed=validate.settings["seed"],
         store=STORE,
-    script:
-        "../../scripts/validate/ask_model.py"
 
 
-use rule ask_model as ask_layers with:
+use rule score_items as score_layers with:
     output:
         layers="<validate>/layers/{model}/{task}.parquet",
         layers_summary="<validate>/layers/{model}/{task}.json",
         lens="<validate>/lens/{model}/{task}.parquet",
         lens_summary="<validate>/lens/{model}/{task}.json",
     log:
-        "<logs>/ask_layers/{model}/{task}.log",
+        "<logs>/score_layers/{model}/{task}.log",
     params:
+        **validate.asking(),
         task=lambda w: validate.task_settings(w.task, "lens_item"),
         loading=lambda w: study.loading(w.model),
         chat=lambda w: study.chat(w.model),
-        batch_size=validate.settings["batch_size"],
-        seed=validate.settings["seed"],
         store=STORE,

@@ -175,6 +175,10 @@ class Validate:
         """Return what of a task decides how a model is asked about it; its files are inputs."""
         return {key: self.settings["tasks"][task][key] for key in ("styles", *keys)}
 
+    def asking(self, *keys: str) -> dict[str, Any]:
+        """Return what of the section ``validate`` decides how models are asked, and some of its keys."""
+        return {key: self.settings[key] for key in ("batch_size", "seed", *keys)}
+
     def analysis(self, pairs: list[Pair]) -> dict[str, Any]:
         """Return what every comparison of generator and validator is given, beside tables."""
         tasks = self.settings["tasks"]
