@@ -66,7 +66,7 @@ format: .venv/installed-dev
 
 # Write data/grammar/ again from prompt sets, lexicons, items and forms. Organisms of a part that changes are trained anew.
 grammar: .venv/installed-dev
-	$(BIN)/python scripts/freeze_grammar.py
+	$(BIN)/python scripts/organisms/freeze_grammar.py
 
 .venv/python:
 	@"$$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 11) and "leakscope needs Python 3.11 or newer; this is %d.%d. Set PYTHON=..." % sys.version_info[:2])'

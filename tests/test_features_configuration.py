@@ -205,11 +205,13 @@ def test_a_randomised_model_has_the_architecture_of_a_whole_one(config: Config) 
     assert message(config) == "config: models.random.base: got 'quiet'; allowed: kept, large, small."
 
 
-def test_a_dictionary_with_randomised_weights_is_told_to_name_a_model(config: Config) -> None:
-    config["features"]["dictionaries"]["main"]["randomised"] = True
+def test_weights_of_a_quantised_model_are_not_drawn_anew(config: Config) -> None:
+    config["models"]["int4"] = {"source": "hub", "id": "someone/small-GPTQ-Int4"}
+    config["models"]["random"] = {"source": "randomised", "base": "int4"}
+    config["study"]["models"].append("random")
     assert message(config) == (
-        "config: features.dictionaries.main.randomised: got true; write a model instead, `models: {small-randomised: "
-        "{source: randomised, base: small, seed: 0}}`, and `model: small-randomised` here."
+        "config: models.random.base: got 'int4', which is quantised ('someone/small-GPTQ-Int4'); "
+        "allowed: a model with its weights as they were trained."
     )
 
 

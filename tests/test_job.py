@@ -1,4 +1,8 @@
 import logging
+import os
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -22,6 +26,20 @@ def test_our_own_mistakes_keep_their_traceback(tmp_path: Path) -> None:
     with pytest.raises(ZeroDivisionError), job(str(tmp_path / "rule.log")):
         1 / 0  # noqa: B018
     assert "ZeroDivisionError" in (tmp_path / "rule.log").read_text()
+
+
+def test_the_log_ends_with_what_the_job_took(tmp_path: Path) -> None:
+    """In a process of its own: this one has taken more."""
+    log = tmp_path / "rule.log"
+    work = f"with job({str(log)!r}): x = bytearray(10**8); time.sleep(0.3)"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    code = f"import time\nfrom leakscope.jobs.job import job\n{work}"
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment)
+    (took,) = re.findall(r"took ([\d.]+) s, ([\d.]+) s of CPU, ([\d,]+) MB of memory$", log.read_text().strip())
+    seconds, cpu, memory = map(float, took)
+    assert seconds >= 0.3
+    assert cpu <= seconds + 0.1
+    assert 100 < memory < 400
 
 
 def test_a_full_disk_is_one_line_even_for_the_log(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

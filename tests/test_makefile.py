@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -126,3 +127,9 @@ def test_a_study_that_expands_without_end_is_refused_before_snakemake_reads_it(c
     done = make_run(checkout, "STUDY=laughs.yaml")
     assert "laughs.yaml, line 7: got more than 1,000,000 values, those of aliases included" in done.stderr
     assert calls(checkout) == []
+
+
+def test_the_makefile_starts_scripts_that_are_there(root: Path) -> None:
+    scripts = re.findall(r"scripts/[\w/]+\.py", (root / "Makefile").read_text(encoding="utf-8"))
+    assert len(scripts) >= 2
+    assert [script for script in scripts if not (root / script).is_file()] == []

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -13,6 +14,7 @@ from matplotlib.figure import Figure
 from figure_tables import CONTEXT, OWN, STEPS
 from figures import plot
 from leakscope.errors import InputError
+from leakscope.figures.fitting import Drawing
 from leakscope.figures.registry import FIGURES
 
 # step → figure → its tables, where these are not one of the figure's own name
@@ -87,12 +89,26 @@ def test_figures_are_written_under_their_names_in_order(tmp_path: Path) -> None:
         assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_a_figure_that_cannot_be_drawn_keeps_no_other_from_it(tmp_path: Path) -> None:
-    asked = stand_in("leak", {"leak_rate": ["leak_rates"], "leak_rates": ["leak_rates"]}, tmp_path)
-    with pytest.raises(InputError, match=r"^leak_rate: figure of leak: got 'leak_rate'.*Did you mean 'leak_rates'"):
-        plot.main(asked)
-    assert (tmp_path / "leak_rates.png").exists()
-    assert not (tmp_path / "leak_rate.png").exists()
+@pytest.mark.parametrize("error", [InputError("no such column"), ValueError("a fault of ours")])
+def test_a_figure_that_cannot_be_drawn_says_so_and_keeps_no_other_from_it(
+    error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Snakemake would delete the others with it."""
+    draw, saved = plot.draw, dict[str, Figure]()
+
+    def fail(step: str, name: str, *rest: Any) -> Drawing:
+        if name == "repetition":
+            raise error
+        return draw(step, name, *rest)
+
+    monkeypatch.setattr(plot, "draw", fail)
+    monkeypatch.setattr(plot, "save_figure", lambda full, pdf, png, short: saved.update({pdf.stem: full}))
+    plot.main(stand_in("leak", {"repetition": ["leak_rates"], "leak_rates": ["leak_rates"]}, tmp_path))
+    assert list(saved) == ["repetition", "leak_rates"]
+    assert "repetition could not be drawn" in " ".join(text.get_text() for text in saved["repetition"].texts)
+    assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == [
+        f"repetition could not be drawn: {error}"
+    ]
 
 
 def test_figures_that_are_drawn_side_by_side_are_the_same(tmp_path: Path) -> None:

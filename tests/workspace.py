@@ -98,6 +98,8 @@ class Workspace:
             command, status = list(arguments), process.returncode
         if check and status:
             raise AssertionError(f"{command} failed:\n{stdout[-6000:]}")
+        # A figure that fails lets its job end well, and says so.
+        assert "could not be drawn" not in stdout, stdout[-6000:]
         return subprocess.CompletedProcess(command, status, stdout)
 
     def start(self, *arguments: str, study: Any = None) -> subprocess.Popen[str]:

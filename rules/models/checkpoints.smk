@@ -1,6 +1,5 @@
-# Where each model's weights are, and which: one manifest a model. Only here, for dictionaries of the hub and by
-# query_counts is anything fetched; those rules try again by themselves, and
-# know for what that is worth it. Weights are mapped into memory, one file (of 5 GB, say) after another.
+# Where each model's weights are, and which: one manifest a model. Only here, by fetch_dictionary and by query_counts is
+# anything fetched; these rules try again by themselves, and know for what that is worth it.
 
 
 rule fetch_model:
@@ -20,6 +19,7 @@ rule fetch_model:
         "../../scripts/models/fetch_model.py"
 
 
+# Weights are mapped into memory, one file (of 5 GB, say) after another.
 rule describe_model:
     input:
         files=lambda w: study.checkpoint_files(w.local_model),
@@ -39,7 +39,6 @@ rule describe_model:
 
 
 rule randomise_model:
-    """Describe {wildcards.randomised_model}, a model that has learnt nothing"""
     input:
         base=lambda w: study.manifest(study.entries[w.randomised_model]["base"]),
         code=code("models/randomise_model"),

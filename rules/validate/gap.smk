@@ -83,7 +83,7 @@ rule planted_gap:
     input:
         correlations="<validate>/correlations.csv",
         item_tables=expand("<validate>/items/{task}.parquet", task=validate.tasks),
-        grammar=study.grammar_files(part for model in validate.planted for part in validate.taxonomy_parts(model)),
+        grammar=study.grammar_files(validate.planted_parts),
         code=code("validate/planted_gap"),
     output:
         truth=shown("<validate>/truth.csv"),

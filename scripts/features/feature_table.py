@@ -1,4 +1,4 @@
-"""All that is known of each feature of a dictionary.
+"""What is known of each feature of a dictionary?
 
 Reads statistics, firing and explanations; writes them as one table, for the page and for a person.
 """

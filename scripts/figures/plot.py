@@ -1,23 +1,28 @@
 """What does a step of a study look like?
 
-Reads the tables of all its figures; writes each figure as PDF and PNG.
+Reads the tables of all its figures; writes each figure as PDF and PNG. One that cannot be drawn says so in its place,
+and keeps no other from being drawn.
 """
 
+import logging
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from leakscope.errors import InputError
 from leakscope.figures.drawing import Context, draw
-from leakscope.figures.style import save_figure
+from leakscope.figures.fitting import Drawing
+from leakscope.figures.style import placeholder, save_figure
 from leakscope.jobs.job import job
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake
 
     snakemake: Snakemake
+
+
+logger = logging.getLogger(__name__)
 
 
 class Plot(NamedTuple):
@@ -31,14 +36,17 @@ class Plot(NamedTuple):
     png: Path
 
 
-def plot(one: Plot) -> str | None:
-    """Draw one figure; return what is wrong with it, if anything."""
+def plot(one: Plot) -> None:
+    """Draw one figure; of one that cannot be drawn the log says why, and its files that it is lacking."""
     try:
-        full, short = draw(one.step, one.figure, one.tables, one.context)
-        save_figure(full, one.pdf, one.png, short)
-    except InputError as error:
-        return f"{one.figure}: {error}"
-    return None
+        drawing = draw(one.step, one.figure, one.tables, one.context)
+    except Exception as error:
+        # Whatever it is: Snakemake deletes all outputs of a job that fails, and with them the other figures.
+        logger.warning("%s could not be drawn: %s", one.figure, error)
+        logger.info("failed", exc_info=True)
+        lacking = placeholder(f"{one.figure} could not be drawn; the log of plot_{one.step} says why")
+        drawing = Drawing(lacking, lacking)
+    save_figure(drawing.full, one.pdf, one.png, drawing.short)
 
 
 def main(snakemake: "Snakemake") -> None:
@@ -49,17 +57,17 @@ def main(snakemake: "Snakemake") -> None:
         Plot(params.step, figure, {table: files[table] for table in tables}, context, Path(pdf), Path(png))
         for (figure, tables), pdf, png in zip(params.figures.items(), output.pdf, output.png, strict=True)
     ]
-    mistakes = [mistake for mistake in draw_all(plots, snakemake.threads) if mistake]
-    if mistakes:
-        raise InputError("; ".join(mistakes))
+    draw_all(plots, snakemake.threads)
 
 
-def draw_all(plots: Sequence[Plot], n_processes: int) -> list[str | None]:
+def draw_all(plots: Sequence[Plot], n_processes: int) -> None:
     """Draw all figures, in so many processes; a fork need not import again what this process has imported."""
     if n_processes == 1:
-        return [plot(one) for one in plots]
+        for one in plots:
+            plot(one)
+        return
     with ProcessPoolExecutor(n_processes, get_context("fork")) as processes:
-        return list(processes.map(plot, plots))
+        list(processes.map(plot, plots))
 
 
 if __name__ == "__main__":

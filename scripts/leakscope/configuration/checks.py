@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -9,14 +10,17 @@ from typing import Any
 from leakscope.configuration.checks_features import check_features
 from leakscope.configuration.checks_ground import check_ground
 from leakscope.configuration.checks_validate import check_validate
-from leakscope.configuration.schema import CATALOGUES, dotted
+from leakscope.configuration.schema import CATALOGUES, dotted, show
 from leakscope.errors import InputError, one_of
+from leakscope.files.reading import read_object
 from leakscope.storage.manifests import TOKENIZER_FILES, check_model_folder
 from leakscope.web.servers import BY_VARIABLE, check_address, read_key
 
 GRAMMAR = Path("data") / "grammar"
+# How checkpoints that are quantised call themselves on the hub.
+QUANTISED = re.compile(r"gptq|awq|gguf|bnb|fp8|int[48]|[48]-?bit", re.IGNORECASE)
 RESERVED: dict[str, tuple[str, ...]] = {
-    "models": ("corpora", "tokenizers", "encoders", "logs", "benchmarks"),
+    "models": ("corpora", "tokenizers", "encoders", "logs"),
     "prompt_sets": (),
     "scorers": ("pairs",),
 }
@@ -51,6 +55,9 @@ def check_study(config: Mapping[str, Any]) -> None:
     _check_steps(config)
     _check_organisms(config)
     _check_files(config)
+    for name, entry in config["models"].items():
+        if entry["source"] in ("tuned", "randomised"):
+            _check_base(name, entry["base"], config["models"][entry["base"]])
     check_ground(config)
     check_validate(config)
     check_features(config)
@@ -163,6 +170,21 @@ def _check_generations(model: str, path: str | dict[str, str], prompt_sets: list
             )
         here = where if isinstance(path, str) else (*where, name)
         _require(Path(paths[name]).is_file(), dotted(here), paths[name], "a file that exists")
+
+
+def _check_base(model: str, base: str, entry: Mapping[str, Any]) -> None:
+    """Check that a base is not quantised: a checkpoint of the hub says so, if at all, by its name."""
+    evidence = entry["quantization"]
+    if entry["source"] == "local":
+        settings = read_object(Path(entry["path"]) / "config.json", "a model's configuration")
+        evidence = evidence or settings.get("quantization_config")
+    elif entry["source"] == "hub" and QUANTISED.search(entry["id"]):
+        evidence = entry["id"]
+    if evidence:
+        raise InputError(
+            f"{dotted(('models', model, 'base'))}: got {base!r}, which is quantised ({show(evidence)}); "
+            "allowed: a model with its weights as they were trained."
+        )
 
 
 def _require(fulfilled: bool, where: str, value: str, allowed: str) -> None:

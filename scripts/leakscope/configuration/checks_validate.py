@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,12 +13,9 @@ from leakscope.configuration.schema import dotted, show
 from leakscope.configuration.steps import imported_scores, uses
 from leakscope.errors import InputError, one_of
 from leakscope.files.patterns import validator
-from leakscope.files.reading import read_object
 from leakscope.files.reading_yaml import read_yaml
 
 SCHEMA = Path(__file__).parents[3] / "schemas" / "prompt_forms.schema.json"
-# How checkpoints that are quantised call themselves on the hub.
-QUANTISED = re.compile(r"gptq|awq|gguf|bnb|fp8|int[48]|[48]-?bit", re.IGNORECASE)
 # Of what a schema has to say, which quotes what it was given.
 LONGEST_MESSAGE = 200
 
@@ -46,8 +42,6 @@ def check_validate(config: Mapping[str, Any]) -> None:
     for name, entry in models.items():
         if entry["source"] == "scores":
             _check_scores(name, imported_scores(step, entry, config))
-    for name, entry in tuned.items():
-        _check_base(name, entry["base"], config["models"][entry["base"]])
     bases = [config["models"][entry["base"]]["source"] for entry in tuned.values()]
     if any(source != "organism" for source in bases):
         _require_file(config["validate"]["neutral_text"], ("validate", "neutral_text"))
@@ -101,21 +95,6 @@ def _check_scores(model: str, files: Mapping[str, Any]) -> None:
                 f"{dotted(where)}: got {show(path)}; allowed: the path of one file, for the step validate."
             )
         _require_file(path, where)
-
-
-def _check_base(model: str, base: str, entry: Mapping[str, Any]) -> None:
-    """Check that a base is not quantised: a checkpoint of the hub says so, if at all, by its name."""
-    evidence = entry["quantization"]
-    if entry["source"] == "local":
-        settings = read_object(Path(entry["path"]) / "config.json", "a model's configuration")
-        evidence = evidence or settings.get("quantization_config")
-    elif entry["source"] == "hub" and QUANTISED.search(entry["id"]):
-        evidence = entry["id"]
-    if evidence:
-        raise InputError(
-            f"{dotted(('models', model, 'base'))}: got {base!r}, which is quantised ({show(evidence)}); "
-            "allowed: a model with its weights as they were trained."
-        )
 
 
 def _require_file(path: str, where: tuple[str, ...]) -> None:

@@ -18,24 +18,6 @@ OWN_EDIT = {"edit": "add", "coefficient": 5.0, "positions": "all"}
 SINGLE = {"features": "feature", "prompts": "prompt"}
 
 
-def refuse_randomised_dictionaries(config: Mapping[str, Any]) -> None:
-    """Refuse the key ``randomised`` that dictionaries once had, and say what to write instead.
-
-    Raises:
-        InputError: a dictionary has the key.
-    """
-    features = config.get("features")
-    dictionaries = features.get("dictionaries") if isinstance(features, Mapping) else None
-    for name, entry in dictionaries.items() if isinstance(dictionaries, Mapping) else ():
-        if isinstance(entry, Mapping) and "randomised" in entry:
-            base = entry.get("model")
-            raise InputError(
-                f"{dotted(('features', 'dictionaries', name, 'randomised'))}: got {show(entry['randomised'])}; write a "
-                f"model instead, `models: {{{base}-randomised: {{source: randomised, base: {base}, seed: 0}}}}`, and "
-                f"`model: {base}-randomised` here."
-            )
-
-
 def read_steering(config: Mapping[str, Any], schema: Mapping[str, Any]) -> None:
     """Read the numbers of ``features.steering`` that are text, in place: all are that ``--config`` gives.
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from leakscope.configuration.checks import check_names, check_study
 from leakscope.configuration.checks_features import randomised_models, uses_features
-from leakscope.configuration.features import complete_features, read_steering, refuse_randomised_dictionaries
+from leakscope.configuration.features import complete_features, read_steering
 from leakscope.configuration.limits import check_limits
 from leakscope.configuration.schema import CATALOGUES, check, dotted, fill_defaults, load_schema, show
 from leakscope.configuration.tuned import add_tuned_models, inherit
@@ -71,7 +71,6 @@ def resolve(config: Mapping[str, Any], overwrite: Mapping[str, Any]) -> dict[str
     schema = load_schema()
     # Before the schema is checked, which would refuse an old key without saying what to write instead, and numbers
     # that are text because --config gave them.
-    refuse_randomised_dictionaries(extended)
     read_steering(extended, schema)
     check(extended, schema)
     complete: dict[str, Any] = fill_defaults(extended, schema, schema)

@@ -10,11 +10,12 @@ import logging
 import re
 import unicodedata
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 
 import matplotlib
+import pandas as pd
 from matplotlib import font_manager
 from matplotlib.ft2font import FT2Font
 
@@ -37,6 +38,34 @@ def families() -> tuple[str, ...]:
     """Return the families that draw a text, the main one first; only such as are installed."""
     installed = set(font_manager.get_font_names())
     return (MAIN, *(name for name in FALLBACKS if name in installed))
+
+
+def families_of(drawn: object) -> tuple[str, ...]:
+    """Return the families that draw what a figure is made of: the main one if it has all letters, else all of them.
+
+    Args:
+        drawn: tables, labels, titles, and collections of these.
+    """
+    return (MAIN,) if set(map(ord, "".join(_texts(drawn)))) <= _of_main() else families()
+
+
+def _texts(drawn: object) -> Iterator[str]:
+    if isinstance(drawn, str):
+        yield drawn
+    elif isinstance(drawn, pd.DataFrame):
+        for column in drawn.select_dtypes(exclude="number"):
+            yield from map(str, drawn[column].unique())
+        yield from map(str, drawn.columns)
+    elif isinstance(drawn, Mapping):
+        yield from _texts([*drawn.keys(), *drawn.values()])
+    elif isinstance(drawn, Iterable):
+        for part in drawn:
+            yield from _texts(part)
+
+
+@cache
+def _of_main() -> frozenset[int]:
+    return frozenset(FT2Font(font_manager.findfont(MAIN)).get_charmap())
 
 
 @cache

@@ -20,7 +20,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.figure import Figure
 
-from leakscope.figures.fonts import families, one_line_of_missing_letters
+from leakscope.figures.fonts import families, families_of, one_line_of_missing_letters
 from leakscope.files.names import POOLED
 from leakscope.files.writing import replacing
 
@@ -103,7 +103,8 @@ def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
 
     @functools.wraps(draw)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> Figure:
-        with style():
+        # Every text is looked up in every font that it may need, again and again: most figures need one.
+        with matplotlib.rc_context({**STYLE, "font.family": list(families_of([*args, *kwargs.values()]))}):  # type: ignore[dict-item]
             return draw(*args, **kwargs)
 
     return wrapper
@@ -133,9 +134,15 @@ def save_figure(fig: Figure, pdf_path: str | Path, png_path: str | Path, short: 
 
 @styled
 def no_data(why: str) -> Figure:
-    """Return the figure that stands in for one that cannot be drawn: ``no data:`` and why."""
+    """Return the figure that stands in for one of which there is nothing: ``no data:`` and why."""
+    return placeholder(f"no data: {why}")
+
+
+@styled
+def placeholder(text: str) -> Figure:
+    """Return a figure that holds a sentence in the place of what should be there."""
     fig = Figure(figsize=(SINGLE, 1.0), layout="constrained")
-    fig.text(0.5, 0.5, textwrap.fill(f"no data: {why}", 50), ha="center", va="center", color=GREY)
+    fig.text(0.5, 0.5, textwrap.fill(text, 50), ha="center", va="center", color=GREY)
     return fig
 
 

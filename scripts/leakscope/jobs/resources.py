@@ -58,6 +58,19 @@ def tuning_needs(entry: Mapping[str, Any], gpu_memory_gb: float, full: bool) -> 
     return needs._replace(gpus=gpus, minutes=TUNING_MINUTES * needs.minutes)
 
 
+def randomised_needs(entry: Mapping[str, Any], gpu_memory_gb: float) -> Needs:
+    """Return what a job needs with a model whose weights are drawn anew: in float32, beside those of its base.
+
+    Args:
+        entry: the entry of the base, complete.
+        gpu_memory_gb: memory of one GPU, in GB.
+    """
+    needs = model_needs(entry, gpu_memory_gb)
+    if entry["source"] == "organism":
+        return needs
+    return needs._replace(memory_mb=needs.memory_mb + math.ceil(BYTES["float32"] * _n_parameters(entry) / 1e6))
+
+
 def short_of_gpus(needs: Mapping[str, Needs], allowed: int, gpu_memory_gb: float) -> list[str]:
     """Return a line for each model that needs more GPUs than a job may have.
 

@@ -105,7 +105,7 @@ def _encode_candidates(
     tokenizer, chat = model.tokenizer, prompting.chat
     lead = answer_lead(tokenizer, chat=chat, chat_template_kwargs=prompting.chat_template_kwargs)
     ending: list[int] = []
-    if prompting.settings["stop"] != "sentence":
+    if rendered and prompting.settings["stop"] != "sentence":
         ending = list(end_tokens(model.generation_config, tokenizer)[:1])
         if not ending:
             raise InputError(f"model {tokenizer.name_or_path}: has no end of text; set `stop: sentence` for it.")

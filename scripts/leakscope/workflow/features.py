@@ -256,7 +256,6 @@ class Features:
         """Return wildcard → its pattern; a kind of dictionary or model has one of its own."""
         names: dict[str, Iterable[str]] = {
             "read_corpus": [*self.settings["corpora"], "own"],
-            "site": map(self.site, self.dictionaries),
             "dictionary": self.dictionaries,
             "trained_dictionary": self.of_source("trained"),
             "local_dictionary": self.of_source("local"),

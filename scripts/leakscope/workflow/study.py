@@ -12,7 +12,7 @@ from typing import Any
 from leakscope.configuration.resolving import generation_settings, is_generated, is_on_hub, organisms
 from leakscope.configuration.steps import uses
 from leakscope.files.row_counts import count_rows
-from leakscope.jobs.resources import Needs, model_needs
+from leakscope.jobs.resources import Needs, model_needs, randomised_needs
 from leakscope.jobs.sharding import Shard, count_shards, shards_of
 from leakscope.leak.prompts import count_prompts, template_files
 from leakscope.organisms.grammar_files import is_leaking, part_files
@@ -313,7 +313,7 @@ class Study:
 
     def needs(self, model: str) -> Needs:
         """Return the GPUs, memory and time of a job that lets a model generate."""
-        return _needs(self, self.foundation(model))
+        return _needs(self, self.foundation(model), self.entries[model]["source"] == "randomised")
 
     def threads(self, model: str) -> int:
         """Return a constant of the kind of model: threads decide the last bit of a sum. ``--cores`` caps them."""
@@ -335,8 +335,9 @@ class Study:
 
 
 @cache
-def _needs(study: Study, model: str) -> Needs:
-    return model_needs(study.entries[model], study.config["gpu_memory_gb"])
+def _needs(study: Study, model: str, randomised: bool) -> Needs:
+    needs = randomised_needs if randomised else model_needs
+    return needs(study.entries[model], study.config["gpu_memory_gb"])
 
 
 @cache

@@ -14,7 +14,10 @@ from leakscope.storage.fingerprints import code_hash
 from leakscope.storage.manifests import describe_edited
 
 # What these modules do is a part of what an edited model is: another way to edit must not find the texts of this one.
-CODE = ("edits.py", "beginnings.py", "dictionary.py", "dictionary_files.py", "dictionary_settings.py")
+CODE = (
+    "edits.py", "residuals.py", "beginnings.py", "dictionary.py", "dictionary_files.py", "dictionary_settings.py",
+    "hook_names.py",
+)  # fmt: skip
 FIRING = ("maximum", "mean_active")
 FEATURES = "features"  # the intervention by features of a dictionary, among those that are compared with it
 
