@@ -57,7 +57,7 @@ def uncommented(root: Path) -> dict[str, Any]:
 
 def test_what_a_user_may_uncomment_is_what_snakemake_and_the_plugin_know(root: Path) -> None:
     content = uncommented(root)
-    assert content["default-resources"][2:] == ["nodes=1", "slurm_account=my_account", "slurm_partition=my_partition"]
+    assert content["default-resources"][3:] == ["nodes=1", "slurm_account=my_account", "slurm_partition=my_partition"]
     known = subprocess.run([sys.executable, "-m", "snakemake", "--help"], capture_output=True, text=True).stdout
     assert all(re.search(rf"--{key}[\s,]", known) for key in content)
 
