@@ -254,7 +254,9 @@ def test_an_installed_font_draws_what_the_main_one_lacks(
 
 def test_one_font_draws_what_it_has_all_letters_of(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fonts, "families", lambda: ("DejaVu Sans", "Small Sans"))
-    table = pd.DataFrame({"model": ["a", "b"], "tokens": [["x", "−1"], ["y"]], "rate": [1.0, 2.0]})
+    table = pd.DataFrame(
+        {"model": ["a", "b"], "tokens": [["x", "−1"], None], "label": ["a", float("nan")], "rate": [1.0, 2.0]}
+    )
     labels = {"a": "Größe", "b": "α"}
     assert fonts.families_of([{"t": table}, labels, None, 3]) == ("DejaVu Sans",)
     assert fonts.families_of([{"t": table}, {**labels, "b": "中"}]) == ("DejaVu Sans", "Small Sans")

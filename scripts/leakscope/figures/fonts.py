@@ -54,7 +54,7 @@ def _texts(drawn: object) -> Iterator[str]:
         yield drawn
     elif isinstance(drawn, pd.DataFrame):
         for column in drawn.select_dtypes(exclude="number"):
-            yield from drawn[column].astype(str).unique()  # a cell may be a list
+            yield from set(map(str, drawn[column]))  # a cell may be a list, or empty
         yield from map(str, drawn.columns)
     elif isinstance(drawn, Mapping):
         yield from _texts([*drawn.keys(), *drawn.values()])
