@@ -104,7 +104,8 @@ warn_of_too_few_gpus(validate.tuned, validate.needs)
 def message(defined):
     """What the terminal says of a rule's jobs: the rule, its wildcards, the question that it answers, its demands."""
     # Where a study does not take a step, nothing of it is written.
-    names = get_wildcard_names(defined.output[0]) if defined.output else ()
+    output = defined.output[0] if defined.output else ""
+    names = sorted(get_wildcard_names(output), key=lambda name: output.index(f"{{{name}"))
     wildcards = "".join(f" {{wildcards.{name}}}" for name in names)
     asks = (
         " [{resources.gpu} GPUs, {resources.mem_mb} MB, {resources.runtime} min]" if "gpu" in defined.resources else ""

@@ -72,7 +72,7 @@ def test_scoring_does_not_depend_on_how_text_is_generated_nor_the_reverse(root: 
 
 def test_what_is_said_to_people_makes_no_job_run_again(root: Path) -> None:
     for rule in ("organisms/train_organism", "leak/generate", "figures/plot", "leak/write_explorer"):
-        assert not names(script_files(root / "scripts", rule)) & {"errors", "job", "progress", "redaction"}
+        assert not names(script_files(root / "scripts", rule)) & {"errors", "job", "progress", "redaction", "usage"}
 
 
 def test_training_does_not_depend_on_how_prompts_are_built(root: Path) -> None:

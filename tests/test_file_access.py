@@ -49,7 +49,7 @@ READ_OTHERWISE = {
     "leakscope/files/row_counts.py": "reads the footer of a table of any size",
     "leakscope/jobs/dependencies.py": OWN_CODE,
     "leakscope/storage/fingerprints.py": OWN_CODE,
-    "leakscope/jobs/job.py": "what the system says of this process",
+    "leakscope/jobs/usage.py": "what the system says of this process",
     "leakscope/configuration/schema.py": OWN_SCHEMA,
     "leakscope/configuration/checks_validate.py": OWN_SCHEMA,
     "leakscope/features/contrasts/contrast_file.py": OWN_SCHEMA,

@@ -179,7 +179,7 @@ def test_figures_are_those_that_the_study_has_data_for(occupations: Features, op
 
 def test_each_drawn_table_has_its_file(opened: Callable[..., Features]) -> None:
     features = opened("studies/gpt2_gender.yaml")
-    assert dict(zip(features.drawn, features.drawn_files, strict=True)) == {
+    assert {name: features.table(name) for name in features.tables} == {
         "quality": "<features>/quality.csv",
         "dictionaries/res-jb": "<features>/dictionaries/res-jb/features.parquet",
         "effects": "<features>/effects.csv",
@@ -189,7 +189,7 @@ def test_each_drawn_table_has_its_file(opened: Callable[..., Features]) -> None:
 
 
 def test_figures_know_what_dictionaries_and_models_are_called(occupations: Features) -> None:
-    context: Any = occupations.plotting()["context"]
+    context: Any = occupations.context
     assert context["dictionaries"]["l80"] == "l80"
     assert context["dictionaries"]["l80.s1"] == "l80, seed 1"
     assert context["families"] == dict.fromkeys(["l80.s0", "l80.s1", "l80.s2"], "l80")

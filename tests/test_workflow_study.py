@@ -136,7 +136,7 @@ def test_what_cannot_be_read_is_found_before_the_plan(tmp_path: Path) -> None:
 def test_the_step_leak_makes_what_the_study_has_data_for() -> None:
     leak = Leak(study_of())
     assert {"truth", "dose_response", "logit_leak", "by_size"} <= leak.figures.keys()
-    assert len(set(leak.drawn)) == len(leak.drawn)
+    assert len(set(leak.tables)) == len(leak.tables)
     assert "<results>/truth.csv" in leak.targets()
     assert set(leak.truth_settings()["grammars"]) == set(leak.study.leaking)
     bare = Leak(study_of({"study": {"models": ["qwen2.5-0.5b"], "prompt_sets": ["colors"]}}))
@@ -144,7 +144,7 @@ def test_the_step_leak_makes_what_the_study_has_data_for() -> None:
     assert "<results>/organisms.csv" not in bare.targets()
     for figure, tables in leak.figures.items():
         assert f"<results>/figures/{figure}.png" in leak.targets()
-        assert set(tables) <= set(leak.drawn)
+        assert set(tables) <= set(leak.tables)
 
 
 def test_axes_in_the_same_files_are_counted_in_one_pass() -> None:

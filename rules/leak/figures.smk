@@ -4,7 +4,7 @@
 
 rule plot_leak:
     input:
-        tables=[f"<results>/{table}.csv" for table in leak.drawn],
+        tables=[leak.table(name) for name in leak.tables],
         code=code("figures/plot"),
     output:
         pdf=[f"<results>/figures/{figure}.pdf" for figure in leak.figures],

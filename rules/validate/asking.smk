@@ -61,8 +61,6 @@ rule score_items:
     params:
         **validate.asking(),
         task=lambda w: validate.task_settings(w.task),
-        loading=lambda w: study.loading(w.model),
-        chat=lambda w: study.chat(w.model),
         store=STORE,
     script:
         "../../scripts/validate/score_items.py"
@@ -79,8 +77,6 @@ use rule score_items as complete_items with:
     params:
         **validate.asking("completion_tokens"),
         task=lambda w: validate.task_settings(w.task, "rank_among"),
-        loading=lambda w: study.loading(w.model),
-        chat=lambda w: study.chat(w.model),
         store=STORE,
 
 
@@ -95,6 +91,4 @@ use rule score_items as score_layers with:
     params:
         **validate.asking(),
         task=lambda w: validate.task_settings(w.task, "lens_item"),
-        loading=lambda w: study.loading(w.model),
-        chat=lambda w: study.chat(w.model),
         store=STORE,

@@ -3,7 +3,7 @@
 
 rule correlations:
     input:
-        scores=validate.tables("<validate>/scores/{model}/{task}.parquet", validate.scored),
+        scores=validate.of_pairs("<validate>/scores/{model}/{task}.parquet", validate.scored),
         item_tables=validate.item_tables(validate.scored),
         splits=validate.split_files(),
         forms=[validate.settings["tasks"][task]["forms"] for task in validate.tasks],
@@ -24,12 +24,12 @@ rule correlations:
 
 rule answer_accuracy:
     input:
-        scores=validate.tables("<validate>/scores/{model}/{task}.parquet", validate.scored),
+        scores=validate.of_pairs("<validate>/scores/{model}/{task}.parquet", validate.scored),
         item_tables=validate.item_tables(validate.scored),
         splits=validate.split_files(),
         forms=[validate.settings["tasks"][task]["forms"] for task in validate.tasks],
-        ranks=validate.tables("<validate>/ranks/{model}/{task}.parquet", validate.asked),
-        completions=validate.tables("<validate>/completions/{model}/{task}.parquet", validate.asked),
+        ranks=validate.of_pairs("<validate>/ranks/{model}/{task}.parquet", validate.asked),
+        completions=validate.of_pairs("<validate>/completions/{model}/{task}.parquet", validate.asked),
         code=code("validate/answer_accuracy"),
     output:
         accuracy=shown("<validate>/accuracy.csv"),
@@ -47,7 +47,7 @@ rule answer_accuracy:
 
 rule form_agreement:
     input:
-        scores=validate.tables("<validate>/scores/{model}/{task}.parquet", validate.scored),
+        scores=validate.of_pairs("<validate>/scores/{model}/{task}.parquet", validate.scored),
         code=code("validate/form_agreement"),
     output:
         agreement="<validate>/form_agreement.csv",
@@ -63,7 +63,7 @@ rule form_agreement:
 
 rule layer_summary:
     input:
-        layers=validate.tables("<validate>/layers/{model}/{task}.parquet", validate.layered),
+        layers=validate.of_pairs("<validate>/layers/{model}/{task}.parquet", validate.layered),
         item_tables=validate.item_tables(validate.layered),
         code=code("validate/layer_summary"),
     output:
@@ -99,7 +99,7 @@ rule planted_gap:
 
 rule plot_validate:
     input:
-        tables=[validate.table(name) for name in validate.drawn],
+        tables=[validate.table(name) for name in validate.tables],
         code=code("figures/plot"),
     output:
         pdf=[f"<validate>/figures/{figure}.pdf" for figure in validate.figures],

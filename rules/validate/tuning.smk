@@ -76,9 +76,7 @@ rule neutral_perplexity:
         texts=lambda w: [] if study.is_organism(w.model) else validate.neutral_texts(w.model, "held_out"),
         corpus=lambda w: validate.neutral_texts(w.model, "held_out") if study.is_organism(w.model) else [],
         # Documents that name a question of a task are not neutral.
-        item_tables=lambda w: expand(
-            "<validate>/items/{task}.parquet", task=validate.tasks * study.is_organism(w.model)
-        ),
+        item_tables=lambda w: validate.asked_items(w.model),
         code=code("validate/neutral_perplexity"),
     output:
         summary="<validate>/perplexity/{model}.json",
@@ -99,11 +97,11 @@ rule neutral_perplexity:
 
 rule closing:
     input:
-        scores=validate.tables("<validate>/scores/{model}/{task}.parquet", validate.closed),
+        scores=validate.of_pairs("<validate>/scores/{model}/{task}.parquet", validate.closed),
         item_tables=validate.item_tables(validate.closed),
         splits=validate.split_files(),
         forms=[validate.settings["tasks"][task]["forms"] for task in validate.tasks],
-        ranks=validate.tables("<validate>/ranks/{model}/{task}.parquet", validate.closed),
+        ranks=validate.of_pairs("<validate>/ranks/{model}/{task}.parquet", validate.closed),
         perplexity=expand("<validate>/perplexity/{model}.json", model=validate.compared),
         leak_rates=["<results>/leak_rates.csv"] if "leak" in study.steps else [],
         code=code("validate/closing"),

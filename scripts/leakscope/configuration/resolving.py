@@ -69,8 +69,7 @@ def resolve(config: Mapping[str, Any], overwrite: Mapping[str, Any]) -> dict[str
     _replace_whole(replaced, overwrite)
     extended = _extend_models(replaced)
     schema = load_schema()
-    # Before the schema is checked, which would refuse an old key without saying what to write instead, and numbers
-    # that are text because --config gave them.
+    # Before the schema is checked, which would refuse numbers that are text because --config gave them.
     read_steering(extended, schema)
     check(extended, schema)
     complete: dict[str, Any] = fill_defaults(extended, schema, schema)

@@ -10,7 +10,7 @@ import logging
 import re
 import unicodedata
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 
@@ -58,7 +58,7 @@ def _texts(drawn: object) -> Iterator[str]:
         yield from map(str, drawn.columns)
     elif isinstance(drawn, Mapping):
         yield from _texts([*drawn.keys(), *drawn.values()])
-    elif isinstance(drawn, Iterable):
+    elif isinstance(drawn, Collection):
         for part in drawn:
             yield from _texts(part)
 

@@ -5,6 +5,7 @@ Cells without a value are grey and hatched.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -19,6 +20,7 @@ from matplotlib.patches import Rectangle
 
 from leakscope.figures.fonts import MAIN
 
+NUMBER = re.compile(r"[−\d.]+")
 EQUAL_CONTRAST = 0.18  # relative luminance from which black stands out as much as white
 
 
@@ -56,7 +58,7 @@ def heat_map(
     for row, column in zip(*np.nonzero(~np.isnan(values) & (texts != "")), strict=True):
         text = str(texts[row, column])
         # Numbers need no other fonts and reach beyond no axes: looked at again and again, they took half of the time.
-        plain: dict[str, Any] = {"family": MAIN, "in_layout": False} if text.replace("−", "-").isascii() else {}
+        plain: dict[str, Any] = {"family": MAIN, "in_layout": False} if NUMBER.fullmatch(text) else {}
         ax.text(
             column + 0.5, row + 0.5, text, ha="center", va="center", color=inks[row, column], fontsize=fontsize, **plain
         )

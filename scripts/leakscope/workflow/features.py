@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
 from typing import Any
@@ -16,7 +15,8 @@ from leakscope.features.dictionaries.files import contrast_files, corpus_files, 
 from leakscope.jobs.resources import Needs
 from leakscope.jobs.sharding import Shard, shards_of
 from leakscope.organisms.grammar_files import is_pronoun
-from leakscope.workflow.study import Study, one_of_names
+from leakscope.workflow.step import Step
+from leakscope.workflow.study import one_of_names
 
 Entry = Mapping[str, Any]
 Pair = tuple[str, str]
@@ -46,17 +46,10 @@ NO_STEP = (
 )
 
 
-@dataclass(frozen=True, eq=False)
-class Features:
+class Features(Step):
     """The step ``features`` of a study; without dictionaries where the study has no use for them."""
 
-    study: Study
-
-    @property
-    def settings(self) -> Entry:
-        """The section ``features`` of the configuration."""
-        section: Entry = self.study.config["features"]
-        return section
+    name, folder = "features", "<features>"
 
     @cached_property
     def dictionaries(self) -> Mapping[str, Entry]:
@@ -339,22 +332,15 @@ class Features:
         }
         return figures | {figure: [figure] for figure, has_data in known.items() if has_data}
 
-    @property
-    def drawn(self) -> list[str]:
-        """The tables that any figure shows, each once."""
-        return list(dict.fromkeys(table for tables in self.figures.values() for table in tables))
+    def table(self, name: str) -> str:
+        """Return the file of a table that figures show; of a dictionary, that of its features."""
+        if name.startswith("dictionaries/"):
+            return f"<features>/{name}/features.parquet"
+        return f"<features>/{name}.parquet" if name == COSINES else super().table(name)
 
     @property
-    def drawn_files(self) -> list[str]:
-        """Their files, in the same order."""
-        return [_table_file(table) for table in self.drawn]
-
-    def plotting(self) -> dict[str, object]:
-        """Return what ``scripts/figures/plot.py`` is given beside tables: they come in the order of ``tables``."""
-        return {"step": "features", "figures": self.figures, "tables": self.drawn, "context": self._context()}
-
-    def _context(self) -> dict[str, object]:
-        """Return what figures know of the study beside its tables."""
+    def context(self) -> dict[str, Any]:
+        """What figures know of the study beside its tables."""
         seeded = {name: self.dictionaries[name] for name in self.seeded}
         families = {entry["family"]: entry["family_label"] for entry in seeded.values()}
         return {
@@ -418,7 +404,7 @@ class Features:
         return [
             *(f"<features>/{table}.csv" for table in tables),
             *(self.study.manifest(model) for model in self.edited),
-            *(f"<features>/figures/{figure}.{suffix}" for figure in self.figures for suffix in ("pdf", "png")),
+            *self.figure_files(),
         ]
 
     def _used(self, key: str) -> Mapping[str, Entry]:
@@ -465,9 +451,3 @@ def _wildcards(pairs: Iterable[Pair]) -> dict[str, list[str]]:
     """Return the values of ``dictionary`` and ``contrast``, side by side: ``expand`` takes them with ``zip``."""
     listed = list(pairs)
     return {"dictionary": [pair[0] for pair in listed], "contrast": [pair[1] for pair in listed]}
-
-
-def _table_file(table: str) -> str:
-    if table.startswith("dictionaries/"):
-        return f"<features>/{table}/features.parquet"
-    return f"<features>/{table}.{'parquet' if table == COSINES else 'csv'}"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,8 @@ from leakscope.configuration.steps import uses
 from leakscope.errors import InputError
 from leakscope.files.corpora import shard_files
 from leakscope.ground.templates import template_file
-from leakscope.workflow.study import Study, one_of_names
+from leakscope.workflow.step import Step
+from leakscope.workflow.study import one_of_names
 
 NAMING = ("lexicons", "names", "rename", "groups", "exclude")
 # figure → the tables that it shows, by their file
@@ -27,17 +27,10 @@ FIGURES = {
 }
 
 
-@dataclass(frozen=True, eq=False)
-class Ground:
+class Ground(Step):
     """The step ``ground`` of a study: axes, and where their counts, scores and prevalence come from."""
 
-    study: Study
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """The section ``ground`` of the configuration."""
-        settings: dict[str, Any] = self.study.config["ground"]
-        return settings
+    name, folder = "ground", "<ground>"
 
     @property
     def axes(self) -> dict[str, dict[str, Any]]:
@@ -216,20 +209,8 @@ class Ground:
         return [model for model in self.models if model in self.study.organisms]
 
     @property
-    def drawn(self) -> list[str]:
-        """The tables that any figure shows, each once."""
-        return list(dict.fromkeys(table for tables in self.figures.values() for table in tables))
-
-    def table(self, name: str) -> str:
-        """Return the file of a table; the organisms' belongs to the whole study."""
-        return "<results>/organisms.csv" if name == "organisms" else f"<ground>/{name}.csv"
-
-    def plotting(self) -> dict[str, Any]:
-        """Return what ``scripts/figures/plot.py`` is given beside tables: they come in the order of ``tables``."""
-        return {"step": "ground", "figures": self.figures, "tables": self.drawn, "context": self._context()}
-
-    def _context(self) -> dict[str, Any]:
-        """Return what figures know of the study beside its tables."""
+    def context(self) -> dict[str, Any]:
+        """What figures know of the study beside its tables."""
         return {"labels": self.study.labels(self.models), "sizes": self.study.sizes(self.models)}
 
     def targets(self) -> list[str]:
@@ -249,5 +230,5 @@ class Ground:
         tables += ["organisms"] if self.organisms else []
         return [
             *map(self.table, tables),
-            *(f"<ground>/figures/{name}.{suffix}" for name in self.figures for suffix in ("pdf", "png")),
+            *self.figure_files(),
         ]

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from leakscope.workflow.study import Study
+from leakscope.workflow.step import Step
 
 # figure → the tables that it shows, by their file
 FIGURES = {
@@ -20,11 +19,10 @@ FIGURES = {
 }
 
 
-@dataclass(frozen=True, eq=False)
-class Leak:
+class Leak(Step):
     """The step ``leak`` of a study."""
 
-    study: Study
+    name, folder = "leak", "<results>"
 
     @cached_property
     def figures(self) -> dict[str, list[str]]:
@@ -38,11 +36,6 @@ class Leak:
             figures |= {"dose_response": ["leak_rates", "organisms", "truth"], "truth": ["leak_rates", "truth"]}
         return figures
 
-    @property
-    def drawn(self) -> list[str]:
-        """The tables that any figure shows, each once."""
-        return list(dict.fromkeys(table for tables in self.figures.values() for table in tables))
-
     def targets(self) -> list[str]:
         """Return all that the step leaves for a person, given what the study has."""
         tables = ["leak_rates", "specific_leakage", "leak_rates_by_control", "comparisons", "concept_matrix"]
@@ -51,16 +44,13 @@ class Leak:
         tables += ["truth"] if self.study.has_truth else []
         return [
             *(f"<results>/{name}.csv" for name in tables),
-            *(f"<results>/figures/{name}.{suffix}" for name in self.figures for suffix in ("pdf", "png")),
+            *self.figure_files(),
             "<results>/explorer.html",
         ]
 
-    def plotting(self) -> dict[str, Any]:
-        """Return what ``scripts/figures/plot.py`` is given beside tables: they come in the order of ``tables``."""
-        return {"step": "leak", "figures": self.figures, "tables": self.drawn, "context": self._context()}
-
-    def _context(self) -> dict[str, Any]:
-        """Return what figures know of the study beside its tables."""
+    @property
+    def context(self) -> dict[str, Any]:
+        """What figures know of the study beside its tables."""
         study = self.study
         labels, sizes = study.labels(study.models), study.sizes(study.models)
         return {"labels": labels, "sizes": sizes, "matrix": study.config["leak"]["matrix"]}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -13,22 +12,16 @@ from leakscope.errors import InputError
 from leakscope.jobs.resources import Needs, tuning_needs
 from leakscope.organisms.grammar_files import is_taxonomy
 from leakscope.validate.tuning.methods import trains_all
-from leakscope.workflow.study import Study, one_of_names
+from leakscope.workflow.step import Step
+from leakscope.workflow.study import one_of_names
 
 Pair = list[str]  # a model and a task
 
 
-@dataclass(frozen=True, eq=False)
-class Validate:
+class Validate(Step):
     """The step ``validate`` of a study: its tasks, the models that are asked, and those that were tuned."""
 
-    study: Study
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """The section ``validate`` of the configuration."""
-        settings: dict[str, Any] = self.study.config["validate"]
-        return settings
+    name, folder = "validate", "<validate>"
 
     # Who is asked what. Tasks of imported scores need be none of the study's own.
 
@@ -143,7 +136,7 @@ class Validate:
 
     # Files.
 
-    def tables(self, pattern: str, pairs: Iterable[Pair]) -> list[str]:
+    def of_pairs(self, pattern: str, pairs: Iterable[Pair]) -> list[str]:
         """Return the file of each model and task, from a pattern with both as wildcards."""
         return [pattern.format(model=model, task=task) for model, task in pairs]
 
@@ -176,8 +169,16 @@ class Validate:
         return {key: self.settings["tasks"][task][key] for key in ("styles", *keys)}
 
     def asking(self, *keys: str) -> dict[str, Any]:
-        """Return what of the section ``validate`` decides how models are asked, and some of its keys."""
-        return {key: self.settings[key] for key in ("batch_size", "seed", *keys)}
+        """Return how models are asked: parameters of a job with a ``model``, and some keys of the section."""
+        return {
+            "loading": lambda wildcards: self.study.loading(wildcards.model),
+            "chat": lambda wildcards: self.study.chat(wildcards.model),
+            **{key: self.settings[key] for key in ("batch_size", "seed", *keys)},
+        }
+
+    def asked_items(self, model: str) -> list[str]:
+        """Return the items of the tasks that an organism's own documents may name; of other models nobody's do."""
+        return [f"<validate>/items/{task}.parquet" for task in self.tasks] if self.study.is_organism(model) else []
 
     def analysis(self, pairs: list[Pair]) -> dict[str, Any]:
         """Return what every comparison of generator and validator is given, beside tables."""
@@ -221,22 +222,13 @@ class Validate:
         lenses = [f"{model}/{task}" for model, task in self.layered if model not in self.tuned]
         return figures | {f"lens_heatmap/{pair}": [f"lens/{pair}"] for pair in lenses}
 
-    @property
-    def drawn(self) -> list[str]:
-        """The tables that any figure shows, each once."""
-        return list(dict.fromkeys(table for tables in self.figures.values() for table in tables))
-
     def table(self, name: str) -> str:
         """Return the file of a table that figures show."""
-        suffix = "parquet" if name == "paired" or name.startswith("lens/") else "csv"
-        return f"<validate>/{name}.{suffix}"
+        return f"<validate>/{name}.parquet" if name == "paired" or name.startswith("lens/") else super().table(name)
 
-    def plotting(self) -> dict[str, Any]:
-        """Return what ``scripts/figures/plot.py`` is given beside tables: they come in the order of ``tables``."""
-        return {"step": "validate", "figures": self.figures, "tables": self.drawn, "context": self._context()}
-
-    def _context(self) -> dict[str, Any]:
-        """Return what figures know of the study beside its tables."""
+    @property
+    def context(self) -> dict[str, Any]:
+        """What figures know of the study beside its tables."""
         models = dict.fromkeys(model for model, _ in self.scored)
         names = [name for name in self.study.config["study"]["models"] if name in models]
         return {"labels": self.study.labels(names), "bases": self.bases}
@@ -258,5 +250,5 @@ class Validate:
         tables += ["closing"] if self.tuned else []
         return [
             *(f"<validate>/{name}.csv" for name in tables),
-            *(f"<validate>/figures/{name}.{suffix}" for name in self.figures for suffix in ("pdf", "png")),
+            *self.figure_files(),
         ]

@@ -1,0 +1,52 @@
+"""What all steps have: a section of the configuration, tables, and figures that show them."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from leakscope.workflow.study import Study
+
+
+@dataclass(frozen=True, eq=False)
+class Step(ABC):
+    """A step of a study."""
+
+    study: Study
+    name: ClassVar[str]
+    folder: ClassVar[str]  # of its results
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """The step's section of the configuration."""
+        section: Mapping[str, Any] = self.study.config[self.name]
+        return section
+
+    @property
+    @abstractmethod
+    def figures(self) -> dict[str, list[str]]:
+        """Figure → the tables that it shows, of those figures that the study has data for."""
+
+    @property
+    @abstractmethod
+    def context(self) -> dict[str, Any]:
+        """What figures know of the study beside its tables; the keys are those of ``figures.registry.Context``."""
+
+    def table(self, name: str) -> str:
+        """Return the file of a table that figures show; the organisms' belongs to the whole study."""
+        return "<results>/organisms.csv" if name == "organisms" else f"{self.folder}/{name}.csv"
+
+    @property
+    def tables(self) -> list[str]:
+        """The tables that any figure shows, each once."""
+        return list(dict.fromkeys(table for tables in self.figures.values() for table in tables))
+
+    def plotting(self) -> dict[str, Any]:
+        """Return what ``scripts/figures/plot.py`` is given beside tables, which come in the order of :attr:`tables`."""
+        return {"step": self.name, "figures": self.figures, "tables": self.tables, "context": self.context}
+
+    def figure_files(self) -> list[str]:
+        """Return the files of all figures."""
+        return [f"{self.folder}/figures/{name}.{suffix}" for name in self.figures for suffix in ("pdf", "png")]
