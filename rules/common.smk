@@ -36,7 +36,8 @@ try:
     for file in map(Path, workflow.configfiles):
         if file.suffix in (".yaml", ".yml"):
             read_yaml(file)
-    study = Study(resolve(config, workflow.config_settings.overwrite_config))
+    # Beneath whatever `config` holds: Snakemake drops a module's own configfile.
+    study = Study(resolve(read_yaml(Path(workflow.current_basedir) / "../config.yaml"), config))
     study.read()
     REPORT = Report(Path(workflow.basedir) / "report/entries.yaml")
 except InputError as error:

@@ -6,7 +6,6 @@ Every cluster job reads the Snakefile again and with it this module, so it impor
 from __future__ import annotations
 
 import copy
-import math
 import os
 import re
 from collections.abc import Mapping
@@ -16,6 +15,7 @@ from typing import Any
 from leakscope.configuration.checks import check_names, check_study
 from leakscope.configuration.checks_features import randomised_models, uses_features
 from leakscope.configuration.features import complete_features, read_steering
+from leakscope.configuration.layers import lay, overridden
 from leakscope.configuration.limits import check_limits
 from leakscope.configuration.schema import CATALOGUES, check, dotted, fill_defaults, load_schema, show
 from leakscope.configuration.tuned import add_tuned_models, inherit
@@ -33,29 +33,22 @@ IDENTITY = {
     "generations": ("path",),
     "scores": ("path",),
 }
-# An entry with one of these keys is complete, not a change to the catalogue's entry of the same name.
-COMPLETE = ("source", "kind", "extends", "loss")
-# What a study's file replaces entry by entry; and what it replaces whole.
-REPLACED = (*((catalogue,) for catalogue in CATALOGUES), ("validate", "methods"), ("features", "explainers"))
-REPLACED_WHOLE = (("ground", "axes"), ("validate", "tasks"), ("features", "dictionaries"), ("features", "contrasts"))
 AXIS_PATHS = ("lexicons", "templates", "names")
 # What tells a reader which model this is; a variant is another.
 NOT_INHERITED = ("label", "description")
 
 
-def resolve(config: Mapping[str, Any], overwrite: Mapping[str, Any]) -> dict[str, Any]:
+def resolve(*layers: Mapping[str, Any]) -> dict[str, Any]:
     """Return the study's configuration, checked and complete.
 
-    In order: entries that a study wrote anew replace the catalogue's; ``extends`` is resolved; the schema is checked;
-    defaults are filled in; tuned models are added, and dictionaries of features for each seed; names and files are
-    checked. Each model gets ``weights`` (the entry whose weights it shares, often its own name), ``label`` and the
-    whole of its ``generation``: the general keys, overridden by ``organisms.generation`` for an organism, overridden by
-    its own. A tuned, edited or randomised model is loaded and prompted as its base is, and its own ``generation``
-    overrides that of the base.
+    In order: layers are laid over one another; ``extends`` is resolved; the schema is checked; defaults are filled in;
+    tuned models are added, and dictionaries of features for each seed; names and files are checked. Each model gets
+    ``weights`` (the entry whose weights it shares, often its own name), ``label`` and the whole of its ``generation``:
+    the general keys, overridden by ``organisms.generation`` for an organism, overridden by its own. A tuned, edited or
+    randomised model is loaded and prompted as its base is, and its own ``generation`` overrides that of the base.
 
     Args:
-        config: what Snakemake merged from config.yaml, --configfile and --config.
-        overwrite: what --configfile and --config gave (``workflow.config_settings.overwrite_config``).
+        layers: what config.yaml says, then what Snakemake merged from --configfile and --config.
 
     Returns:
         Plain dicts with sorted keys, lists in the order written. Of each catalogue only the entries that the study
@@ -64,10 +57,10 @@ def resolve(config: Mapping[str, Any], overwrite: Mapping[str, Any]) -> dict[str
     Raises:
         InputError: the first mistake, in one line. Relative paths are looked up from the working directory.
     """
-    check_limits(config)
-    replaced = _replace_redefined(_plain(config, ()), _plain(overwrite, ()))
-    _replace_whole(replaced, overwrite)
-    extended = _extend_models(replaced)
+    for layer in layers:
+        check_limits(layer)
+    laid = lay(*layers)
+    extended = _extend_models(laid)
     schema = load_schema()
     # Before the schema is checked, which would refuse numbers that are text because --config gave them.
     read_steering(extended, schema)
@@ -78,8 +71,8 @@ def resolve(config: Mapping[str, Any], overwrite: Mapping[str, Any]) -> dict[str
     check_names(complete)
     for name, entry in complete["models"].items():
         inherit(entry, complete["models"])
-        # `replaced` still says which model extends which.
-        entry["weights"] = _weights_owner(name, complete["models"], replaced["models"])
+        # `laid` still says which model extends which.
+        entry["weights"] = _weights_owner(name, complete["models"], laid["models"])
         merged = _merged_generation(entry, complete)
         entry["generation"] = fill_defaults(merged, schema["$defs"]["generation"], schema)
         entry.setdefault("label", name)
@@ -119,51 +112,6 @@ def generation_settings(config: Mapping[str, Any], model: str, prompt_set: str) 
     return settings
 
 
-def _plain(value: Any, path: tuple[object, ...]) -> Any:
-    """Return a deep copy of plain builtins, refusing what only looks like a key or a number."""
-    if isinstance(value, Mapping):
-        if path[:1] == ("ground",):
-            # Codes and windows look like numbers to YAML, and are names all the same.
-            value = {str(key) if type(key) is int else key: item for key, item in value.items()}
-        for key in value:
-            if not isinstance(key, str):
-                where = dotted((*path, key))
-                raise InputError(f"{where}: got the key {show(key)}; allowed: text. Put it in quotes.")
-        return {str(key): _plain(item, (*path, key)) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item, (*path, position)) for position, item in enumerate(value)]
-    if isinstance(value, float) and not math.isfinite(value):
-        raise InputError(f"{dotted(path)}: got {value}; allowed: a finite number.")
-    return value
-
-
-def _replace_redefined(config: dict[str, Any], overwrite: Mapping[str, Any]) -> dict[str, Any]:
-    """Undo Snakemake's merge of two entries that share nothing but their name."""
-    for path in REPLACED:
-        written, merged = _value_at(overwrite, path), _value_at(config, path)
-        if not isinstance(written, Mapping) or not isinstance(merged, dict):
-            continue
-        for name, entry in written.items():
-            if isinstance(entry, dict) and any(key in entry for key in COMPLETE):
-                merged[name] = copy.deepcopy(entry)
-    return config
-
-
-def _replace_whole(config: dict[str, Any], overwrite: Mapping[str, Any]) -> None:
-    """Let a study that names axes, say, or tasks have these alone: Snakemake has merged them with others."""
-    for section, key in REPLACED_WHOLE:
-        written, merged = _value_at(overwrite, (section, key)), config.get(section)
-        if isinstance(written, Mapping) and isinstance(merged, dict):
-            merged[key] = _plain(written, (section, key))
-
-
-def _value_at(config: Any, path: tuple[str, ...]) -> Any:
-    """Return what stands at a path of keys; None where there is nothing."""
-    for key in path:
-        config = config.get(key) if isinstance(config, Mapping) else None
-    return config
-
-
 def _extend_models(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return ``config`` with each model that extends another merged onto it."""
     models = config.get("models")
@@ -175,7 +123,7 @@ def _extend_models(config: Mapping[str, Any]) -> dict[str, Any]:
         entry = copy.deepcopy(models[root])
         for variant in variants:
             inherited = {key: value for key, value in entry.items() if key not in NOT_INHERITED}
-            entry = _deep_merge(inherited, _changes(variant, inherited, models))
+            entry = overridden(inherited, _changes(variant, inherited, models))
         extended[name] = entry
     return {**config, "models": extended}
 
@@ -204,15 +152,6 @@ def _changes(variant: str, parent: Mapping[str, Any], models: Mapping[str, Any])
             f"allowed: {show(parent.get('source'))}, that of {models[variant]['extends']}, which it extends."
         )
     return changes
-
-
-def _deep_merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """Return ``below`` overridden by ``above``: mappings key by key, everything else whole."""
-    merged = dict(below)
-    for key, value in above.items():
-        both = isinstance(merged.get(key), dict) and isinstance(value, dict)
-        merged[key] = _deep_merge(merged[key], value) if both else copy.deepcopy(value)
-    return merged
 
 
 def _weights_owner(name: str, complete: Mapping[str, Any], written: Mapping[str, Any]) -> str:
