@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,10 +13,14 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
-from leakscope.configuration.reference import render
-from leakscope.configuration.resolving import generation_settings, is_generated, is_on_hub, organisms, resolve
-from leakscope.configuration.schema import SCHEMA, load_schema
+from leakscope.configuration.layers import lay
+from leakscope.configuration.reference import written_files
+from leakscope.configuration.resolved import generation_settings, is_generated, is_on_hub, organisms
+from leakscope.configuration.resolving import resolve
+from leakscope.configuration.schema import json_schema
+from leakscope.configuration.sections.configuration import Configuration
 from leakscope.errors import InputError
+from leakscope.files.reading_yaml import read_yaml
 
 ROOT = Path(__file__).parents[1]
 Config = dict[str, Any]
@@ -206,7 +209,7 @@ def test_a_variant_that_changes_the_source_is_refused(config: Config) -> None:
         (
             "prompt_set",
             {},
-            "config: prompt_set: got an unknown key ({}); allowed: container, features, generation, gpu_mem",
+            "config: prompt_set: got an unknown key ({}); allowed: batch_size, container, features, ",
         ),
         ("models/qwen/size", "s", "config: models.qwen.size: got an unknown key ('s'); allowed: chat, "),
         ("scorers/lexical/model", "x", "got an unknown key ('x'); allowed: description, kind."),
@@ -218,7 +221,7 @@ def test_a_variant_that_changes_the_source_is_refused(config: Config) -> None:
         ),
         ("models/qwen/source", "openai", "got 'openai'; allowed: edited, generations, hub, local, organism, random"),
         ("models/qwen", {}, "models.qwen.source: got nothing; allowed: organism, hub, local, tuned, edited, random"),
-        ("models/qwen", "owner/qwen", "config: models.qwen: got 'owner/qwen'; allowed: a mapping."),
+        ("models/qwen", "owner/qwen", "config: models.qwen: got 'owner/qwen'; allowed: a mapping with a source: organ"),
         ("models/tiny", {"source": "local"}, "config: models.tiny.path: got nothing; allowed: text of at least "),
         ("models", ["qwen"], 'config: models: got ["qwen"]; allowed: a mapping.'),
         ("models", None, "config: models: got null; allowed: a mapping."),
@@ -230,16 +233,19 @@ def test_a_variant_that_changes_the_source_is_refused(config: Config) -> None:
         ("study/models", "small", "config: study.models: got 'small'; allowed: a list of names, each once, at least"),
         ("study/models", [], "config: study.models: got []; allowed: a list of names, each once, at least one."),
         ("study/prompt_sets", ["colors", "colors"], "config: study.prompt_sets: got 'colors' twice; allowed: a list"),
-        ("study/name", "My study", "config: study.name: got 'My study'; allowed: a name of lower-case letters,"),
+        ("study/name", "My study", "config: study.name: got 'My study'; allowed: a name of letters, digits,"),
         ("study/name", "models", "config: study.name: got 'models'; allowed: "),
-        ("study/name", 2024, "config: study.name: got 2024; allowed: a name of lower-case letters, "),
-        ("models/Qwen 2", {"source": "hub", "id": "x"}, "config: models: got 'Qwen 2'; allowed: a name of lower-case"),
+        ("study/name", 2024, "config: study.name: got 2024; allowed: a name of letters, digits, "),
+        ("models/Qwen 2", {"source": "hub", "id": "x"}, "config: models: got 'Qwen 2'; allowed: a name of letters"),
         ("prompt_sets/a.candidates", {"source": "table", "path": "x"}, "config: prompt_sets: got 'a.candidates'; "),
         ("models/2", {"source": "hub", "id": "x"}, None),
-        ("study/name", "mine\n", r"config: study.name: got 'mine\n'; allowed: a name of lower-case letters,"),
+        ("models/Qwen2.5-0.5B", {"source": "hub", "id": "x"}, None),
+        ("study/name", "Store", "config: study.name: got 'Store'; allowed: a name of letters, digits, "),
+        ("prompt_sets/a.Candidates", {"source": "table", "path": "x"}, "config: prompt_sets: got 'a.Candidates'; "),
+        ("study/name", "mine\n", r"config: study.name: got 'mine\n'; allowed: a name of letters, digits,"),
         ("study/name", "m" * 101, "beginning with a letter or digit, other than 'models' and 'store', at most 100 cha"),
         ("study/name", "m" * 100, None),
-        ("models/logs\n", {"source": "hub", "id": "x"}, r"config: models: got 'logs\n'; allowed: a name of lower-case"),
+        ("models/logs\n", {"source": "hub", "id": "x"}, r"config: models: got 'logs\n'; allowed: a name of letters"),
         ("models/" + "m" * 101, {"source": "hub", "id": "x"}, "digit, at most 100 characters."),
         ("ground/languages", ["en\n"], r"config: ground.languages.0: got 'en\n'; allowed: a language code such as en."),
         ("models/qwen/id", "owner/qwen\n", r"got 'owner/qwen\n'; allowed: a name on the hub, such as owner/model."),
@@ -250,7 +256,7 @@ def test_a_variant_that_changes_the_source_is_refused(config: Config) -> None:
         ),
         ("models/small/label", "a\nb", r"config: models.small.label: got 'a\nb'; allowed: one line without '<', '>'"),
         ("models/small/label", "a\u2028b", "config: models.small.label: got 'a\\u2028b'; allowed: one line without"),
-        ("models/small/label", "a" * 201, "and control characters, at most 200 characters."),
+        ("models/small/label", "a" * 201, "and control characters, at most 200 characters, or null."),
         ("models/small/label", "Größe 模型, α = 5 % & more", None),
         ("leak/matrix", ["<i>"], "config: leak.matrix.0: got '<i>'; allowed: one line without '<', '>' and control"),
         (
@@ -275,7 +281,10 @@ def test_a_variant_that_changes_the_source_is_refused(config: Config) -> None:
             "hot",
             "config: generation.temperature: got 'hot'; allowed: a number of at least 0.",
         ),
-        ("generation/temperature", "5e-1", " YAML reads it as text: leave out quotes, and write 5e-3 as 0.005."),
+        ("generation/temperature", "-5e-1", "config: generation.temperature: got '-5e-1'; allowed: a number of at "),
+        ("generation/samples", "1.5", "config: generation.samples: got '1.5'; allowed: a whole number of at least 1."),
+        ("generation/temperature", "0x1", "config: generation.temperature: got '0x1'; allowed: a number of at "),
+        ("generation/temperature", "1e999", "config: generation.temperature: got '1e999'; allowed: a number"),
         ("generation/temperature", float("inf"), "config: generation.temperature: got inf; allowed: a finite number."),
         (
             "generation/top_p",
@@ -295,7 +304,7 @@ def test_a_variant_that_changes_the_source_is_refused(config: Config) -> None:
             "Go on:",
             "config: generation.template: got 'Go on:'; allowed: text that contains {pro",
         ),
-        ("leak/level", 95, "config: leak.level: got 95; allowed: a number above 0 and below 1."),
+        ("leak/level", 95, "config: leak.level: got 95; allowed: a number above 0 and below 1, or null."),
         ("models/small/grammar/strength", 40, "got 40; allowed: a number of at least 0 and at most 1."),
         ("models/small/grammar/parts", ["../leak"], "config: models.small.grammar.parts.0: got '../leak'; allowed: "),
         (
@@ -613,70 +622,76 @@ def properties_of(schema: Any, where: str = "") -> Iterator[tuple[str, dict[str,
     """Yield every property in a schema with where it is."""
     if isinstance(schema, dict):
         for key, described in schema.get("properties", {}).items():
-            if "if" not in where.split("/"):
-                yield f"{where}/{key}", described
+            yield f"{where}/{key}", described
         for key, inner in schema.items():
             yield from properties_of(inner, f"{where}/{key}")
-    elif isinstance(schema, list):
-        for inner in schema:
-            yield from properties_of(inner, where)
 
 
-def described(schema: dict[str, Any], root: dict[str, Any]) -> bool:
-    """Say whether a property or what it refers to has a description."""
-    if "$ref" in schema and "description" not in schema:
-        return described(root["$defs"][schema["$ref"].rsplit("/", 1)[1]], root)
-    return bool(schema.get("description"))
-
-
-def test_every_property_of_the_schema_has_a_description() -> None:
-    schema = load_schema()
-    found = list(properties_of(schema))
-    assert len(found) > 80
-    assert [where for where, inner in found if not described(inner, schema)] == []
+def test_every_key_says_what_it_means() -> None:
+    found = list(properties_of(json_schema(Configuration)))
+    assert len(found) > 200
+    # What tells kinds of entries apart heads the table of its kind.
+    assert [where for where, inner in found if "description" not in inner and "const" not in inner] == []
 
 
 def test_every_mapping_of_the_schema_says_which_keys_it_allows() -> None:
-    """A mapping without `additionalProperties` would let a misspelt key pass; kinds of entry say it in each branch."""
+    """A mapping without `additionalProperties` would let a misspelt key pass."""
 
     def mappings(schema: Any, where: str) -> Iterator[tuple[str, dict[str, Any]]]:
         if isinstance(schema, dict):
-            if "object" in schema.get("type", []) and "allOf" not in schema:
+            if schema.get("type") == "object":
                 yield where, schema
             for key, inner in schema.items():
                 yield from mappings(inner, f"{where}/{key}")
 
-    found = dict(mappings(load_schema(), ""))
+    found = dict(mappings(json_schema(Configuration), ""))
     assert [where for where, inner in found.items() if "additionalProperties" not in inner] == []
-    assert [where for where, inner in found.items() if inner["additionalProperties"] is True] == [
-        "/$defs/chat_template_kwargs"
-    ]
+    assert {where.rsplit("/", 1)[1] for where, inner in found.items() if inner["additionalProperties"] is True} == {
+        "chat_template_kwargs"
+    }
 
 
-def test_the_schema_is_a_schema_and_its_defaults_fit_it() -> None:
-    schema = load_schema()
+def test_the_schema_is_a_schema_and_shipped_studies_fit_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Editors check studies by it: what pydantic accepts has to fit. Variants, with `extends`, are left out."""
+    schema = dict(json_schema(Configuration))
     Draft202012Validator.check_schema(schema)
-    for where, inner in properties_of(schema):
-        if "default" in inner and inner["default"] != {}:
-            bound = {**inner, "$defs": schema["$defs"]}
-            assert Draft202012Validator(bound).is_valid(inner["default"]), where
+    for path in (ROOT / "config.yaml", *sorted((ROOT / "studies").glob("*.yaml"))):
+        written = lay(read_yaml(ROOT / "config.yaml"), read_yaml(path))
+        written["models"] = {name: entry for name, entry in written["models"].items() if "extends" not in entry}
+        assert [error.message for error in Draft202012Validator(schema).iter_errors(written)] == [], path
 
 
-def test_the_shipped_configuration_resolves_and_states_the_schemas_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(ROOT)
-    shipped = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
-    resolved = resolve(shipped, {})
-    assert list(resolved["models"]) == sorted(shipped["study"]["models"])
-    without = {key: value for key, value in shipped.items() if key not in ("generation", "leak")}
-    without["organisms"] = {key: shipped["organisms"][key] for key in ("generation", "sizes")}
-    assert resolve(without, {}) == resolved
+def test_what_is_written_from_the_sections_is_in_step_with_them() -> None:
+    stale = [path for path, text in written_files().items() if (ROOT / path).read_text(encoding="utf-8") != text]
+    assert stale == [], "run `python -m leakscope.configuration.reference`"
+    pages = {path.name for path in (ROOT / "docs" / "configuration").glob("*.md")} - {"README.md"}
+    assert pages == {Path(path).name for path in written_files() if path.startswith("docs")}
 
 
-def test_the_documentation_is_in_step_with_the_schema() -> None:
-    written = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
-    assert written == render(json.loads(SCHEMA.read_text(encoding="utf-8"))), (
-        "run `PYTHONPATH=scripts python -m leakscope.configuration.reference > docs/configuration.md`"
-    )
+def test_a_number_in_text_is_a_number_and_null_in_text_is_null(config: Config) -> None:
+    """All is text that `--config 'a={b: 0.9}'` gives, and so is 5e-1 to YAML."""
+    config["generation"] = {"temperature": "5e-1", "samples": "3", "top_p": ".9", "top_k": "1e1"}
+    config["leak"] = {"level": "null"}
+    config["validate"] = {"layers": "false"}
+    resolved = resolve(config)
+    found = resolved["generation"]
+    assert [found[key] for key in ("temperature", "samples", "top_p", "top_k")] == [0.5, 3, 0.9, 10]
+    assert [type(found[key]) for key in ("samples", "top_k", "temperature")] == [int, int, float]
+    assert (resolved["leak"]["level"], resolved["validate"]["layers"]) == (0.95, False)
+
+
+def test_a_key_of_the_top_level_holds_in_every_step_that_has_none_of_its_own(config: Config) -> None:
+    config |= {"level": 0.9, "seed": 3, "resamples": 500, "ground": {"level": 0.8}, "validate": {"resamples": 200}}
+    config["models"]["small"]["generation"] = {"seed": None}
+    resolved = resolve(config)
+    assert {step: resolved[step]["level"] for step in ("leak", "ground", "features")} == {
+        "leak": 0.9,
+        "ground": 0.8,
+        "features": 0.9,
+    }
+    assert (resolved["ground"]["resamples"], resolved["validate"]["resamples"]) == (500, 200)
+    assert resolved["models"]["small"]["generation"]["seed"] == resolved["validate"]["seed"] == 3
+    assert resolved["models"]["small"]["seed"] == 0  # decides its weights
 
 
 def test_importing_the_module_loads_nothing_heavy() -> None:

@@ -50,7 +50,6 @@ READ_OTHERWISE = {
     "leakscope/jobs/dependencies.py": OWN_CODE,
     "leakscope/storage/fingerprints.py": OWN_CODE,
     "leakscope/jobs/usage.py": "what the system says of this process",
-    "leakscope/configuration/schema.py": OWN_SCHEMA,
     "leakscope/configuration/checks_validate.py": OWN_SCHEMA,
     "leakscope/features/contrasts/contrast_file.py": OWN_SCHEMA,
     "leakscope/ground/freezing.py": "a tool's own data, frozen once",

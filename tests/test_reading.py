@@ -16,8 +16,8 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 
-from leakscope.configuration.checks import check_study
-from leakscope.errors import InputError
+from leakscope.configuration.checks import study_checks
+from leakscope.errors import InputError, Mistakes
 from leakscope.features.dictionaries.texts import read_texts as read_corpus_texts
 from leakscope.files import corpora, reading, tables
 from leakscope.files.corpora import read_texts
@@ -99,6 +99,13 @@ def test_a_table_that_is_no_regular_file_is_not_there(tmp_path: Path, make: Call
     assert "got no such file" in refusal(lambda: read_rows(tmp_path / "t.csv"))
 
 
+def refused(config: dict) -> None:
+    """Make all checks of a study."""
+    mistakes = Mistakes()
+    mistakes.run(study_checks(config))
+    mistakes.end()
+
+
 @pytest.mark.parametrize("make", KINDS)
 @pytest.mark.parametrize("name", ["model.safetensors", "tokenizer.model", "anything"])
 def test_a_model_folder_is_looked_at_before_a_run_is_planned(tmp_path: Path, make: Callable, name: str) -> None:
@@ -111,10 +118,10 @@ def test_a_model_folder_is_looked_at_before_a_run_is_planned(tmp_path: Path, mak
         "features": {"explainers": {}},
         "ground": {"axes": {}},
     }
-    assert f"{tmp_path / name}: got a" in refusal(lambda: check_study(config))
+    assert f"{tmp_path / name}: got a" in refusal(lambda: refused(config))
     config["models"]["m"]["source"] = "scores"
     config["study"]["scorers"], config["scorers"] = ["s"], {"s": {"model": str(tmp_path)}}
-    assert f"{tmp_path / name}: got a" in refusal(lambda: check_study(config))
+    assert f"{tmp_path / name}: got a" in refusal(lambda: refused(config))
 
 
 @pytest.mark.parametrize("make", [endless, fifo])

@@ -16,7 +16,7 @@ from urllib.parse import quote, quote_plus
 
 import pytest
 
-from leakscope.configuration.schema import show
+from leakscope.configuration.wording import show
 from leakscope.errors import InputError
 from leakscope.jobs import job, redaction
 from leakscope.jobs.redaction import hide, hide_in, hide_key, is_secret_name

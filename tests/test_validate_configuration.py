@@ -6,14 +6,16 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import yaml
 
-from leakscope.configuration.resolving import is_generated, organisms, resolve
-from leakscope.configuration.schema import load_schema
+from leakscope.configuration.resolved import is_generated, organisms
+from leakscope.configuration.resolving import resolve
+from leakscope.configuration.sections.validate import TaskEntry
 from leakscope.configuration.steps import imported_scores, uses
+from leakscope.configuration.values import Split
 from leakscope.errors import InputError
 from leakscope.validate.tasks.readers import READERS
 from leakscope.validate.tasks.splits import METHODS
@@ -122,9 +124,8 @@ def test_a_methods_defaults_are_those_of_the_library(config: Config) -> None:
 
 
 def test_the_schema_names_what_the_library_knows() -> None:
-    definitions = load_schema()["$defs"]
-    assert set(definitions["task"]["properties"]["reader"]["enum"]) == set(READERS)
-    assert set(definitions["split"]["enum"]) == set(METHODS)
+    assert set(get_args(TaskEntry.model_fields["reader"].annotation)) == set(READERS)
+    assert set(get_args(Split)) == set(METHODS)
 
 
 def test_paths_of_tasks_may_hold_environment_variables(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -256,17 +257,21 @@ def test_a_catalogues_tuned_model_may_be_of_a_task_that_the_study_lacks(config: 
         ("validate/tasks/kinds/path", "no.csv", "tasks.kinds.path: got 'no.csv'; allowed: a file that exists."),
         ("validate/tasks/kinds/forms", "no.yaml", "tasks.kinds.forms: got 'no.yaml'; allowed: a file that exists."),
         ("validate/tasks/kinds/styles", ["plane"], "styles: got 'plane'; allowed: plain. Did you mean 'plain'?"),
-        ("validate/tasks/kinds/styles", [], "styles: got []; allowed: a list of styles of the forms, each once, at"),
+        ("validate/tasks/kinds/styles", [], "styles: got []; allowed: a list of names, each once, at lea"),
         ("validate/tasks/kinds/rank_among", "all", "rank_among: got 'all'; allowed: question, task."),
         ("validate/tasks/kinds/lens_item", 7, "lens_item: got 7; allowed: text of at least 1 character, or null. Put"),
-        ("validate/tasks/a.items", {}, "config: validate.tasks: got 'a.items'; allowed: a name of lower-case letters,"),
+        ("validate/tasks/a.items", {}, "config: validate.tasks: got 'a.items'; allowed: a name of letters, digits,"),
         ("validate/test_share", 1, "config: validate.test_share: got 1; allowed: a number above 0 and below 1."),
         ("validate/methods/dpo/loss", "dop", "methods.dpo.loss: got 'dop'; allowed: consistency, dpo, ranking, sup"),
         ("validate/methods/dpo/lora", {"rank": 2}, "methods.dpo.lora.rank: got an unknown key (2); allowed: alpha,"),
         ("validate/neutral_text", "no.txt", None),
         ("models/read/path", {"theirs": {"en": "scores.json"}}, 'models.read.path.theirs: got {"en": "scores.json"}'),
         ("models/read/path", {"theirs": "no.json"}, "models.read.path.theirs: got 'no.json'; allowed: a file that"),
-        ("models/read/path", {"Theirs": "no.json"}, "config: models.read.path: got 'Theirs'; allowed: a name of lower"),
+        (
+            "models/read/path",
+            {"Their s": "no.json"},
+            "config: models.read.path: got 'Their s'; allowed: a name of lett",
+        ),
         ("study/models", ["texts"], "config: study.models: got texts; allowed: at least one model for the step valid"),
         ("study/models", ["bread"], "config: study.models: got 'bread'; allowed: bred, kept, large, read, small, tex"),
     ],

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from leakscope.configuration.checks_features import check_features
-from leakscope.configuration.checks_ground import check_ground
-from leakscope.configuration.checks_validate import check_validate
-from leakscope.configuration.schema import CATALOGUES, dotted, show
+from leakscope.configuration.checks_features import features_checks
+from leakscope.configuration.checks_ground import ground_checks
+from leakscope.configuration.checks_validate import validate_checks
+from leakscope.configuration.layers import CATALOGUES
+from leakscope.configuration.wording import dotted, show
 from leakscope.errors import InputError, one_of
 from leakscope.files.reading import read_object
 from leakscope.storage.manifests import TOKENIZER_FILES, check_model_folder
@@ -26,41 +28,46 @@ RESERVED: dict[str, tuple[str, ...]] = {
 }
 
 
-def check_names(config: Mapping[str, Any]) -> None:
-    """Check that every name the study lists is in its catalogue.
-
-    Raises:
-        InputError: an unknown name, with the nearest known one.
-    """
+def name_checks(config: Mapping[str, Any]) -> Iterator[Callable[[], object]]:
+    """Yield checks that every name the study lists is in its catalogue, and a name of its own on every file system."""
     for catalogue in CATALOGUES:
         for name in config["study"][catalogue]:
-            if name in RESERVED[catalogue]:
-                allowed = (
-                    f"any other name; {', '.join(RESERVED[catalogue])} are folders or files of the workflow itself"
-                )
-                raise InputError(f"{dotted(('study', catalogue))}: got {name!r}; allowed: {allowed}.")
-            if name not in config[catalogue]:
-                raise one_of(dotted(("study", catalogue)), name, config[catalogue])
+            yield partial(_check_name, name, catalogue, config[catalogue])
+        yield partial(_check_case, catalogue, config["study"][catalogue])
 
 
-def check_study(config: Mapping[str, Any]) -> None:
-    """Check the entries that a complete configuration's study names; others may point to files that are not here.
+def _check_name(name: str, catalogue: str, known: Mapping[str, Any]) -> None:
+    if name.casefold() in RESERVED[catalogue]:
+        allowed = f"any other name; {', '.join(RESERVED[catalogue])} are folders or files of the workflow itself"
+        raise InputError(f"{dotted(('study', catalogue))}: got {name!r}; allowed: {allowed}.")
+    if name not in known:
+        raise one_of(dotted(("study", catalogue)), name, known)
 
-    Raises:
-        InputError: two models with one label, a size that cannot be built or is unknown, a file or folder missing, an
-            address with a secret in it, a key that cannot be sent.
+
+def _check_case(catalogue: str, names: list[str]) -> None:
+    seen: dict[str, str] = {}
+    for name in names:
+        other = seen.setdefault(name.casefold(), name)
+        if other != name:
+            found = f"got {other!r} and {name!r}, which some file systems take for one"
+            raise InputError(f"{dotted(('study', catalogue))}: {found}; allowed: names that differ in more than case.")
+
+
+def study_checks(config: Mapping[str, Any]) -> Iterator[Callable[[], object]]:
+    """Yield checks of the entries that a complete configuration's study names; others may point to files not here.
+
+    They find two models with one label, an unknown size, a file or folder that is missing, an address with a secret in
+    it, a key that cannot be sent.
     """
-    _check_servers(config)
-    _check_labels(config)
-    _check_steps(config)
-    _check_organisms(config)
-    _check_files(config)
+    yield from _server_checks(config)
+    yield partial(_check_labels, config)
+    yield partial(_check_steps, config)
+    yield from _file_checks(config)
     for name, entry in config["models"].items():
         if entry["source"] in ("tuned", "randomised"):
-            _check_base(name, entry["base"], config["models"][entry["base"]])
-    check_ground(config)
-    check_validate(config)
-    check_features(config)
+            yield partial(_check_base, name, entry["base"], config["models"][entry["base"]])
+    for checks in (ground_checks, validate_checks, features_checks):
+        yield from checks(config)
 
 
 def _selected(config: Mapping[str, Any], catalogue: str) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -68,15 +75,16 @@ def _selected(config: Mapping[str, Any], catalogue: str) -> Iterator[tuple[str, 
         yield name, config[catalogue][name]
 
 
-def _check_servers(config: Mapping[str, Any]) -> None:
-    """Check every address, and the keys of this environment; a key that is not set may not be needed."""
+def _server_checks(config: Mapping[str, Any]) -> Iterator[Callable[[], object]]:
+    """Yield checks of every address, and of the keys of this environment; a key that is not set may not be needed."""
     for name, entry in config["features"]["explainers"].items():
         if "base_url" in entry:
-            check_address(entry["base_url"], dotted(("features", "explainers", name, "base_url")), BY_VARIABLE)
-            read_key(entry["key_variable"])
+            where = dotted(("features", "explainers", name, "base_url"))
+            yield partial(check_address, entry["base_url"], where, BY_VARIABLE)
+            yield partial(read_key, entry["key_variable"])
     for name, axis in config["ground"]["axes"].items():
         if "url" in axis["counts"]:
-            check_address(axis["counts"]["url"], dotted(("ground", "axes", name, "counts", "url")))
+            yield partial(check_address, axis["counts"]["url"], dotted(("ground", "axes", name, "counts", "url")))
 
 
 def _check_labels(config: Mapping[str, Any]) -> None:
@@ -104,43 +112,45 @@ def _check_steps(config: Mapping[str, Any]) -> None:
         )
 
 
-def _check_organisms(config: Mapping[str, Any]) -> None:
-    for name, size in config["organisms"]["sizes"].items():
-        # Rotary position embeddings turn the numbers of a head in pairs.
-        if size["hidden_size"] % (2 * size["num_attention_heads"]):
-            where = dotted(("organisms", "sizes", name, "hidden_size"))
-            allowed = f"a multiple of {2 * size['num_attention_heads']}, twice num_attention_heads"
-            raise InputError(f"{where}: got {size['hidden_size']}; allowed: {allowed}.")
-    for name, entry in _selected(config, "models"):
-        if entry["source"] == "organism" and entry["size"] not in config["organisms"]["sizes"]:
-            raise one_of(dotted(("models", name, "size")), entry["size"], config["organisms"]["sizes"])
-
-
-def _check_files(config: Mapping[str, Any]) -> None:
-    """Check that what the selected entries point to is there."""
+def _file_checks(config: Mapping[str, Any]) -> Iterator[Callable[[], object]]:
+    """Yield checks that what the selected entries point to is there."""
+    checks = {
+        "organism": _check_organism,
+        "local": lambda name, entry, config: _check_model_folder(dotted(("models", name, "path")), entry["path"]),
+        "generations": _check_generations,
+    }
     for name, entry in _selected(config, "prompt_sets"):
-        where = dotted(("prompt_sets", name, "path"))
-        if entry["source"] == "templates":
-            inside = Path(entry["path"]) / "templates.yaml"
-            _require(inside.is_file(), where, entry["path"], "a folder that holds templates.yaml")
-        else:
-            _require(Path(entry["path"]).is_file(), where, entry["path"], "a file that exists")
+        yield partial(_check_prompt_set, name, entry)
     for name, entry in _selected(config, "scorers"):
-        model = entry.get("model", "")
-        where = dotted(("scorers", name, "model"))
-        # A hub id has at most one slash and does not begin like a path.
-        looks_like_a_path = model.count("/") > 1 or model.startswith((".", "/"))
-        if looks_like_a_path and not model.startswith("package:"):
-            _require(Path(model).is_dir(), where, model, "a folder that exists, package:<module>/<folder>, or a hub id")
-        if model and Path(model).is_dir():
-            check_model_folder(Path(model))
+        yield partial(_check_encoder, name, entry.get("model", ""))
     for name, entry in _selected(config, "models"):
-        if entry["source"] == "organism":
-            _check_grammar(name, entry["grammar"]["parts"])
-        elif entry["source"] == "local":
-            _check_model_folder(dotted(("models", name, "path")), entry["path"])
-        elif entry["source"] == "generations":
-            _check_generations(name, entry["path"], config["study"]["prompt_sets"])
+        if entry["source"] in checks:
+            yield partial(checks[entry["source"]], name, entry, config)
+
+
+def _check_prompt_set(name: str, entry: Mapping[str, Any]) -> None:
+    where = dotted(("prompt_sets", name, "path"))
+    if entry["source"] == "templates":
+        inside = Path(entry["path"]) / "templates.yaml"
+        _require(inside.is_file(), where, entry["path"], "a folder that holds templates.yaml")
+    else:
+        _require(Path(entry["path"]).is_file(), where, entry["path"], "a file that exists")
+
+
+def _check_encoder(name: str, model: str) -> None:
+    # A hub id has at most one slash and does not begin like a path.
+    looks_like_a_path = model.count("/") > 1 or model.startswith((".", "/"))
+    if looks_like_a_path and not model.startswith("package:"):
+        allowed = "a folder that exists, package:<module>/<folder>, or a hub id"
+        _require(Path(model).is_dir(), dotted(("scorers", name, "model")), model, allowed)
+    if model and Path(model).is_dir():
+        check_model_folder(Path(model))
+
+
+def _check_organism(name: str, entry: Mapping[str, Any], config: Mapping[str, Any]) -> None:
+    if entry["size"] not in config["organisms"]["sizes"]:
+        raise one_of(dotted(("models", name, "size")), entry["size"], config["organisms"]["sizes"])
+    _check_grammar(name, entry["grammar"]["parts"])
 
 
 def _check_grammar(model: str, parts: list[str]) -> None:
@@ -159,8 +169,8 @@ def _check_model_folder(where: str, path: str) -> None:
     _require(has_tokenizer, where, path, f"a model folder with a tokenizer ({', '.join(TOKENIZER_FILES)})")
 
 
-def _check_generations(model: str, path: str | dict[str, str], prompt_sets: list[str]) -> None:
-    where = ("models", model, "path")
+def _check_generations(model: str, entry: Mapping[str, Any], config: Mapping[str, Any]) -> None:
+    where, path, prompt_sets = ("models", model, "path"), entry["path"], config["study"]["prompt_sets"]
     paths = {name: path for name in prompt_sets} if isinstance(path, str) else path
     for name in prompt_sets:
         if name not in paths:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from leakscope.configuration.schema import dotted, show
+from leakscope.configuration.features import OWN, edited_models, is_organism, is_tried, randomised_models, uses_features
+from leakscope.configuration.wording import dotted, show
 from leakscope.errors import InputError, one_of
 from leakscope.features.bias.tables import bias_files
 from leakscope.features.dictionaries.files import contrast_files, corpus_files, said_layer
 from leakscope.files.reading import read_object
 
-OWN = "own"
-# As features.greedy says, which needs torch: its name, and the edits that it chooses for.
-GREEDY, TAKING_AWAY = "greedy", ("ablate", "mean_clamp")
 READ = ("organism", "hub", "local", "tuned", "randomised")
 EXAMPLE = "studies/gpt2_gender.yaml has one"
 # What configurations of models call their number of blocks.
@@ -23,16 +22,11 @@ DEPTHS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers")
 CHOSEN = ("edit", "coefficient", "positions")
 
 
-def uses_features(config: Mapping[str, Any]) -> bool:
-    """Say whether a study has a use for its dictionaries: it asks for the step, or one of its models is edited."""
-    return "features" in config["study"]["steps"] or bool(_edited(config))
-
-
-def check_features(config: Mapping[str, Any]) -> None:
-    """Check the section ``features`` of a complete configuration, and edited models, where the study uses them.
+def features_checks(config: Mapping[str, Any]) -> Iterator[Callable[[], object]]:
+    """Yield checks of the section ``features`` of a complete configuration, and of edited models, where it uses them.
 
     Raises:
-        InputError: what a dictionary, a contrast, a steering, a benchmark or an edited model needs is not there.
+        InputError: there is no dictionary.
     """
     if not uses_features(config):
         return
@@ -43,48 +37,29 @@ def check_features(config: Mapping[str, Any]) -> None:
             f"features or an edited model. {EXAMPLE}."
         )
     for name, entry in features["dictionaries"].items():
-        _check_dictionary(("features", "dictionaries", name), entry, config)
-    _check_labels(features["dictionaries"])
+        yield partial(_check_dictionary, ("features", "dictionaries", name), entry, config)
+    yield partial(_check_labels, features["dictionaries"])
     for name, entry in features["contrasts"].items():
-        _check_contrast(("features", "contrasts", name), entry, config)
-    _check_greedy(features["effects"])
+        yield partial(_check_contrast, ("features", "contrasts", name), entry, config)
     for name, entry in features["steering"].items():
-        _check_features_of(("features", "steering", name), entry, config)
+        yield partial(_check_features_of, ("features", "steering", name), entry, config)
     for entry in features["benchmarks"].values():
-        bias_files(entry["format"], entry["path"])
-    if features["contrasts"] and any(not is_organism(e["model"], config) for e in features["dictionaries"].values()):
+        yield partial(bias_files, entry["format"], entry["path"])
+    if features["contrasts"]:
+        yield partial(_check_neutral_text, features, config)
+    for name, entry in edited_models(config).items():
+        yield partial(_check_edited, ("models", name), entry, config)
+
+
+def _check_neutral_text(features: Mapping[str, Any], config: Mapping[str, Any]) -> None:
+    read = [entry["model"] for entry in features["dictionaries"].values() if entry["model"] in config["models"]]
+    if not all(is_organism(model, config) for model in read):
         _require_file(features["neutral_text"], ("features", "neutral_text"))
-    for name, entry in _edited(config).items():
-        _check_edited(("models", name), entry, config)
-
-
-def is_organism(model: str, config: Mapping[str, Any]) -> bool:
-    """Say whether a model is an organism, or made from one."""
-    entry = config["models"][model]
-    return is_organism(entry["base"], config) if "base" in entry else bool(entry["source"] == "organism")
-
-
-def randomised_models(config: Mapping[str, Any]) -> list[str]:
-    """Return the models with randomised weights that dictionaries read. The study need not name these controls."""
-    named = [entry["model"] for entry in config["features"]["dictionaries"].values()]
-    return [name for name in named if config["models"].get(name, {}).get("source") == "randomised"]
-
-
-def is_tried(dictionary: str, contrast: Mapping[str, Any]) -> bool:
-    """Say whether a dictionary is tried against a contrast."""
-    return contrast["dictionaries"] is None or dictionary in contrast["dictionaries"]
-
-
-def _edited(config: Mapping[str, Any]) -> dict[str, Any]:
-    named = {name: config["models"][name] for name in config["study"]["models"]}
-    return {name: entry for name, entry in named.items() if entry["source"] == "edited"}
 
 
 def _check_dictionary(where: tuple[str, ...], entry: Mapping[str, Any], config: Mapping[str, Any]) -> None:
-    model, corpora = entry["model"], config["features"]["corpora"]
-    known = {*config["study"]["models"], *randomised_models(config)}
-    readable = [name for name in known if config["models"][name]["source"] in READ]
-    if model in _edited(config):
+    model, corpora, readable = entry["model"], config["features"]["corpora"], _readable(config)
+    if model in edited_models(config):
         raise InputError(
             f"{dotted((*where, 'model'))}: got {model!r}, an edited model; allowed: {', '.join(sorted(readable))}."
         )
@@ -105,8 +80,12 @@ def _check_dictionary(where: tuple[str, ...], entry: Mapping[str, Any], config: 
         raise InputError(
             f"{dotted((*where, 'layer'))}: got {layer}; allowed: 0 to {depth - 1}, the blocks of {model} that read it."
         )
-    if entry["source"] == "trained" and entry["k"] > entry["features"]:
-        raise InputError(f"{dotted((*where, 'k'))}: got {entry['k']}; allowed: at most features, {entry['features']}.")
+
+
+def _readable(config: Mapping[str, Any]) -> list[str]:
+    """Return the models that a dictionary may read."""
+    known = {*config["study"]["models"], *randomised_models(config)}
+    return [name for name in known if config["models"][name]["source"] in READ]
 
 
 def _local_layer(where: tuple[str, ...], entry: Mapping[str, Any]) -> int:
@@ -160,23 +139,6 @@ def _check_contrast(where: tuple[str, ...], entry: Mapping[str, Any], config: Ma
         raise one_of(dotted((*where, "prompt_set")), entry["prompt_set"], names)
 
 
-def _check_greedy(effects: Mapping[str, Any]) -> None:
-    """Check that the method ``greedy`` has features to choose from, and an edit to choose them for."""
-    if GREEDY not in effects["methods"]:
-        return
-    if effects["methods"] == [GREEDY]:
-        raise InputError(
-            f"{dotted(('features', 'effects', 'methods'))}: got '{GREEDY}' alone, which takes the best of the other "
-            "methods; allowed: at least one beside it."
-        )
-    if not set(TAKING_AWAY) & set(effects["edits"]):
-        raise InputError(
-            f"{dotted(('features', 'effects', 'methods'))}: got '{GREEDY}', and edits are "
-            f"{', '.join(effects['edits'])}; allowed: {' or '.join(TAKING_AWAY)} among them, which it chooses for, or "
-            f"no '{GREEDY}'."
-        )
-
-
 def _check_features_of(where: tuple[str, ...], entry: Mapping[str, Any], config: Mapping[str, Any]) -> None:
     """Check the dictionary of an edit, and those of its features that are known without opening it."""
     name, dictionaries = entry["dictionary"], config["features"]["dictionaries"]
@@ -198,7 +160,7 @@ def _check_edited(where: tuple[str, ...], entry: Mapping[str, Any], config: Mapp
     features = config["features"]
     _check_features_of(where, entry, config)
     model = features["dictionaries"][entry["dictionary"]]["model"]
-    if entry["base"] != model:
+    if entry["base"] != model and model in _readable(config):
         raise InputError(
             f"{dotted((*where, 'base'))}: got {entry['base']!r}; allowed: {model}, the model of {entry['dictionary']}."
         )

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from leakscope.configuration.schema import dotted
-from leakscope.configuration.steps import uses
+from leakscope.configuration.steps import score_files, uses
+from leakscope.configuration.wording import dotted
 from leakscope.errors import InputError, one_of
 from leakscope.files.corpora import shard_files
 from leakscope.ground.counting.normal_form import normalise
@@ -18,11 +19,11 @@ COUNTING = ("corpus", "organism", "infini_gram")
 PAIRED = ("lexicons", "templates")
 
 
-def check_ground(config: Mapping[str, Any]) -> None:
-    """Check the axes of a complete configuration; lexicons, templates and names are read.
+def ground_checks(config: Mapping[str, Any]) -> Iterator[Callable[[], object]]:
+    """Yield checks of the axes of a complete configuration; lexicons, templates and names are read.
 
     Raises:
-        InputError: what an axis needs is not there, or cannot be used.
+        InputError: there is no axis, or no model to compare.
     """
     if "ground" not in config["study"]["steps"]:
         return
@@ -39,18 +40,22 @@ def check_ground(config: Mapping[str, Any]) -> None:
         )
     scoring = [name for name, entry in models.items() if entry["source"] != "scores"]
     for name, axis in ground["axes"].items():
-        _check_axis(("ground", "axes", name), axis, config, scoring)
+        yield from _axis_checks(("ground", "axes", name), axis, config, scoring)
     for name, entry in models.items():
         if entry["source"] == "scores":
-            _check_scores(name, entry["path"], ground)
-    for aligned, base in ground["aligned_pairs"].items():
-        for model in (aligned, base):
-            if model not in models:
-                raise one_of(dotted(("ground", "aligned_pairs", aligned)), model, models)
+            yield partial(_check_scores, name, entry["path"], ground)
+    for pair in ground["aligned_pairs"].items():
+        yield partial(_check_pair, pair, models)
     if ground["score"] != "logprob" and len(scoring) < len(models):
         raise InputError(
             f"{dotted(('ground', 'score'))}: got {ground['score']!r}; allowed: logprob, as scores are read."
         )
+
+
+def _check_pair(pair: tuple[str, str], models: Mapping[str, Any]) -> None:
+    for model in pair:
+        if model not in models:
+            raise one_of(dotted(("ground", "aligned_pairs", pair[0])), model, models)
 
 
 def _models(config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -58,30 +63,37 @@ def _models(config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     return {name: entry for name, entry in named.items() if uses("ground", entry, config)}
 
 
-def _check_axis(where: tuple[str, ...], axis: Mapping[str, Any], config: Mapping[str, Any], scoring: list[str]) -> None:
-    counts, ground = axis["counts"], config["ground"]
+def _axis_checks(
+    where: tuple[str, ...], axis: Mapping[str, Any], config: Mapping[str, Any], scoring: list[str]
+) -> Iterator[Callable[[], object]]:
+    counts = axis["counts"]
     for key in PAIRED:
-        if axis[key] is None and scoring:
-            raise InputError(
-                f"{dotted((*where, key))}: got nothing; allowed: a path, for {scoring[0]} to score sentences."
-            )
-    if axis["lexicons"] is None and counts["source"] in COUNTING:
-        raise InputError(f"{dotted((*where, 'lexicons'))}: got nothing; allowed: two tables of terms, to count them.")
+        if scoring or (key == "lexicons" and counts["source"] in COUNTING):
+            yield partial(_check_given, (*where, key), axis[key], scoring)
     if axis["lexicons"] is not None:
-        _check_lexicons(axis["lexicons"])
-    if scoring:
-        _check_sentences(axis, ground)
+        yield partial(_check_lexicons, axis["lexicons"])
+        yield partial(_check_known, where, axis)
+    if scoring and all(axis[key] is not None for key in PAIRED):
+        yield partial(_check_sentences, axis, config["ground"])
     for path, here in _files(axis, where):
-        if not Path(path).is_file():
-            raise InputError(f"{dotted(here)}: got {path!r}; allowed: a file that exists.")
-    if axis["names"] is not None:
-        read_names(Path(axis["names"]))
-    if axis["lexicons"] is not None:
-        _check_known(where, axis)
+        yield partial(_check_file, path, here)
+    if axis["names"] is not None and Path(axis["names"]).is_file():
+        yield partial(read_names, Path(axis["names"]))
     if counts["source"] == "corpus":
-        shard_files(counts["path"])
+        yield partial(shard_files, counts["path"])
     if counts["source"] == "organism":
-        _check_organism((*where, "counts", "model"), counts["model"], config)
+        yield partial(_check_organism, (*where, "counts", "model"), counts["model"], config)
+
+
+def _check_given(where: tuple[str, ...], value: object, scoring: list[str]) -> None:
+    if value is None:
+        allowed = f"a path, for {scoring[0]} to score sentences" if scoring else "two tables of terms, to count them"
+        raise InputError(f"{dotted(where)}: got nothing; allowed: {allowed}.")
+
+
+def _check_file(path: str, where: tuple[str, ...]) -> None:
+    if not Path(path).is_file():
+        raise InputError(f"{dotted(where)}: got {path!r}; allowed: a file that exists.")
 
 
 def _check_lexicons(paths: Mapping[str, str]) -> None:
@@ -155,8 +167,3 @@ def _check_scores(model: str, paths: Mapping[str, Any], ground: Mapping[str, Any
                 raise one_of(dotted((*where, axis)), language, ground["languages"])
             if not Path(path).is_file():
                 raise InputError(f"{dotted((*where, axis))}: got {path!r}; allowed: a file that exists.")
-
-
-def score_files(paths: str | Mapping[str, str], languages: list[str]) -> dict[str, str]:
-    """Return language → file of scores; a single file is of the first language."""
-    return {languages[0]: paths} if isinstance(paths, str) else dict(paths)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from jsonschema import ValidationError
 
-from leakscope.configuration.schema import dotted, show
 from leakscope.configuration.steps import imported_scores, uses
+from leakscope.configuration.wording import dotted, show
 from leakscope.errors import InputError, one_of
 from leakscope.files.patterns import validator
 from leakscope.files.reading_yaml import read_yaml
@@ -20,11 +21,11 @@ SCHEMA = Path(__file__).parents[3] / "schemas" / "prompt_forms.schema.json"
 LONGEST_MESSAGE = 200
 
 
-def check_validate(config: Mapping[str, Any]) -> None:
-    """Check the tasks of a complete configuration, and what tuned models begin with; of forms the schema alone.
+def validate_checks(config: Mapping[str, Any]) -> Iterator[Callable[[], object]]:
+    """Yield checks of the tasks of a complete configuration, and of what tuned models begin with.
 
     Raises:
-        InputError: what a task or a tuned model needs is not there, or cannot be used.
+        InputError: there is no model to ask, or no task.
     """
     step, named = "validate", {name: config["models"][name] for name in config["study"]["models"]}
     tuned = {name: entry for name, entry in named.items() if entry["source"] == "tuned"}
@@ -38,16 +39,16 @@ def check_validate(config: Mapping[str, Any]) -> None:
         )
     asked = [name for name, entry in models.items() if entry["source"] != "scores"]
     if asked:
-        _check_tasks(config["validate"]["tasks"], {name: models[name] for name in asked})
+        yield from _task_checks(config["validate"]["tasks"], {name: models[name] for name in asked})
     for name, entry in models.items():
         if entry["source"] == "scores":
-            _check_scores(name, imported_scores(step, entry, config))
+            yield from _score_checks(name, imported_scores(step, entry, config))
     bases = [config["models"][entry["base"]]["source"] for entry in tuned.values()]
     if any(source != "organism" for source in bases):
-        _require_file(config["validate"]["neutral_text"], ("validate", "neutral_text"))
+        yield partial(_require_file, config["validate"]["neutral_text"], ("validate", "neutral_text"))
 
 
-def _check_tasks(tasks: Mapping[str, Any], models: Mapping[str, Any]) -> None:
+def _task_checks(tasks: Mapping[str, Any], models: Mapping[str, Any]) -> Iterator[Callable[[], object]]:
     if not tasks:
         raise InputError(
             f"{dotted(('validate', 'tasks'))}: got nothing; allowed: at least one task, for {next(iter(models))} to be "
@@ -55,19 +56,23 @@ def _check_tasks(tasks: Mapping[str, Any], models: Mapping[str, Any]) -> None:
         )
     for name, task in tasks.items():
         where = ("validate", "tasks", name)
-        _require_file(task["path"], (*where, "path"))
-        _require_file(task["forms"], (*where, "forms"))
-        is_chat = {style["id"]: style["chat"] for style in _read_forms(Path(task["forms"]))["styles"]}
-        styles = list(is_chat) if task["styles"] is None else task["styles"]
-        for style in styles:
-            if style not in is_chat:
-                raise one_of(dotted((*where, "styles")), style, is_chat)
-        for model, entry in models.items():
-            if not entry["chat"] and all(is_chat[style] for style in styles):
-                raise InputError(
-                    f"{dotted((*where, 'styles'))}: got {', '.join(styles)}, all for chats, of which {model} of "
-                    "`chat: false` can be asked none; allowed: at least one style of `chat: false`."
-                )
+        yield partial(_require_file, task["path"], (*where, "path"))
+        yield partial(_check_styles, where, task, models)
+
+
+def _check_styles(where: tuple[str, ...], task: Mapping[str, Any], models: Mapping[str, Any]) -> None:
+    _require_file(task["forms"], (*where, "forms"))
+    is_chat = {style["id"]: style["chat"] for style in _read_forms(Path(task["forms"]))["styles"]}
+    styles = list(is_chat) if task["styles"] is None else task["styles"]
+    for style in styles:
+        if style not in is_chat:
+            raise one_of(dotted((*where, "styles")), style, is_chat)
+    for model, entry in models.items():
+        if not entry["chat"] and all(is_chat[style] for style in styles):
+            raise InputError(
+                f"{dotted((*where, 'styles'))}: got {', '.join(styles)}, all for chats, of which {model} of "
+                "`chat: false` can be asked none; allowed: at least one style of `chat: false`."
+            )
 
 
 def _read_forms(path: Path) -> Mapping[str, Any]:
@@ -87,14 +92,15 @@ def _in_one_line(error: ValidationError, path: Path) -> InputError:
     return InputError(f"{path}: {where}: {message}; allowed: what schemas/{SCHEMA.name} says.")
 
 
-def _check_scores(model: str, files: Mapping[str, Any]) -> None:
+def _score_checks(model: str, files: Mapping[str, Any]) -> Iterator[Callable[[], object]]:
     for task, path in files.items():
-        where = ("models", model, "path", task)
-        if not isinstance(path, str):
-            raise InputError(
-                f"{dotted(where)}: got {show(path)}; allowed: the path of one file, for the step validate."
-            )
-        _require_file(path, where)
+        yield partial(_require_one_file, path, ("models", model, "path", task))
+
+
+def _require_one_file(path: object, where: tuple[str, ...]) -> None:
+    if not isinstance(path, str):
+        raise InputError(f"{dotted(where)}: got {show(path)}; allowed: the path of one file, for the step validate.")
+    _require_file(path, where)
 
 
 def _require_file(path: str, where: tuple[str, ...]) -> None:

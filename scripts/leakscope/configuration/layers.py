@@ -11,9 +11,10 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from leakscope.configuration.schema import CATALOGUES, dotted, show
+from leakscope.configuration.wording import dotted, show
 from leakscope.errors import InputError
 
+CATALOGUES = ("models", "prompt_sets", "scorers")
 # An entry with one of these keys is complete, not a change to the entry of the same name below it.
 COMPLETE = ("source", "kind", "extends", "loss")
 # Catalogues, of which a layer replaces complete entries; and what a layer replaces whole.

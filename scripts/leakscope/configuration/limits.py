@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from leakscope.configuration.schema import dotted, show
+from leakscope.configuration.wording import dotted, show
 from leakscope.errors import InputError
 from leakscope.files.reading_yaml import DEEPEST
 

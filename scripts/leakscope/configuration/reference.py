@@ -1,137 +1,137 @@
-"""The page that describes every key of the configuration, written from the schema.
+"""What is written from the sections of the configuration: a reference page for each, and JSON schemas for editors.
 
-``python -m leakscope.configuration.reference > docs/configuration.md`` writes it again.
+``python -m leakscope.configuration.reference`` writes ``docs/configuration/`` and ``schemas/`` again.
 """
 
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
-from leakscope.configuration.schema import branches, follow, in_words, is_entered, load_schema, properties
+from leakscope.configuration.schema import Schema, entered, entries, in_words, json_schema, kinds, properties
+from leakscope.configuration.sections.configuration import Configuration
+from leakscope.files.finding import CHECKOUT
+from leakscope.files.writing import replacing
 
-INTRODUCTION = """\
-# Configuration
-
-<!-- Written from schemas/config.schema.json by `python -m leakscope.configuration.reference`: edit the schema. -->
-
-A study is `config.yaml`, overridden by a file of your own:
-
-```
-snakemake --cores all --configfile studies/mine.yaml
-```
-
-- Mappings are merged key by key; lists are replaced. So models, prompt sets and scorers are catalogues, mappings from a
-  name to an entry, and `study` selects from them by lists of names. Entries that no study selects cost nothing.
-- An entry of your file that has a `source` (a model or prompt set), a `kind` (a scorer, an explainer of `features`), a
-  `loss` (a method of `validate`) or `extends` is complete: it replaces the catalogue's entry of the same name. An entry
-  without changes keys of the catalogue's.
-- `ground.axes`, `validate.tasks`, `features.dictionaries` and `features.contrasts` of your file replace those of
-  `config.yaml` as a whole: a study that names axes, or tasks, has these alone.
-- `extends: <name>` makes a model a variant of another. It takes that entry's keys, all but `label` and `description`,
-  and changes those it names; it cannot change the `source`. It shares the weights of the model it extends unless it
-  changes what decides them (`size`, `grammar`, `seed`; `id`, `revision`; `path`; `base`, `task`, `split`, `method`;
-  `base`, `dictionary` and the edit).
-
-  ```yaml
-  models:
-    qwen2.5-0.5b-hot: {extends: qwen2.5-0.5b, generation: {temperature: 1.0}}
-  ```
-- A model's settings for generation are those of `generation`, overridden by `organisms.generation` if it is an
-  organism, overridden by its own `generation`; a prompt set's `samples` comes last.
-- A tuned model (`source: tuned`, or one of `validate.tuned`), or an edited one (`source: edited`), is loaded and
-  prompted as its `base` is, and has its settings for generation. Its base is studied, too, before it.
-- Names become file names: lower-case letters, digits, `.`, `_` and `-`, beginning with a letter or digit, at most 100
-  characters. Labels are one line without `<` and `>`. No text holds `</script` or `<!--`, which would end or hide a
-  part of the report, nor control characters.
-- A configuration has at most 100,000 values, those that aliases (`*name`) stand for counted each time, and at most 50
-  lists or mappings inside each other. `make run` looks at a study's file before Snakemake reads it. `snakemake` by
-  itself does not: there a file of somebody else's that holds mappings of aliases of aliases may run for ever.
-- Relative paths are relative to the working directory; absolute ones are allowed.
-- A number is written without quotes and with a decimal point before an exponent: YAML reads `5e-3` as text. Values
-  that hold mappings belong in a file: `--config 'a={b: 0.9}'` gives text. Entries of `features.steering` are read
-  all the same: `--config 'features={steering: {mine: {dictionary: d, feature: 12, prompt: "She said"}}}'`.
-
-Every mistake in the configuration ends the run before any job starts, with one line that names the key, what was found
-and what is allowed. Keys that are not listed here are mistakes.
-"""
+WRITTEN = "<!-- Written from scripts/leakscope/configuration/ by `python -m leakscope.configuration.reference`. -->"
 HEADER = "| key | allowed | default | meaning |\n| --- | --- | --- | --- |\n"
+# Keys of the top level that hold one value.
+GENERAL = "general"
+# What tells kinds of entries apart stands first, what every kind has last.
+KINDS, LAST = ("source", "kind"), ("label", "description")
+WIDTH = 120
 
 
-def render(schema: Mapping[str, Any]) -> str:
-    """Return the page in Markdown: a section for each top-level key, a table for each kind of entry."""
-    sections = [INTRODUCTION]
-    for key, described in properties(schema, schema).items():
-        sections.append(f"## `{key}`\n\n{described['description']}\n")
-        kinds = branches(_entries(described, schema), schema)
-        for discriminator, value, branch in kinds:
-            sections.append(f"### `{discriminator}: {value}`\n\n{branch['description']}\n")
-            sections.append(_table(branch, schema))
-        if not kinds and "type" in described and described["type"] != "object":
-            sections.append(HEADER + f"| {' | '.join(map(_cell, _row(key, schema, described)))} |\n")
-        elif not kinds:
-            sections.append(_table(described, schema))
-        for path, inner in _inner_kinds(described, schema, key):
-            for discriminator, value, branch in inner:
-                sections.append(f"### `{path}`, `{discriminator}: {value}`\n\n{branch['description']}\n")
-                sections.append(_table(branch, schema))
-    return "\n".join(sections)
+def written_files() -> dict[str, str]:
+    """Return path → content of every file that is written from the sections, paths from the checkout."""
+    schemas = {f"schemas/{name}.schema.json": section for name, section in SCHEMAS.items()}
+    return {
+        **{f"docs/configuration/{name}.md": page for name, page in pages().items()},
+        **{path: _json(json_schema(section)) + "\n" for path, section in schemas.items()},
+    }
 
 
-def _inner_kinds(
-    schema: Mapping[str, Any], root: Mapping[str, Any], path: str
-) -> Iterator[tuple[str, list[tuple[str, str, Mapping[str, Any]]]]]:
-    """Yield each key inside a section whose entries are of several kinds, with these."""
-    inside = [(f"{path}.{key}", described) for key, described in properties(schema, root).items()]
-    inside += [(f"{path}.<name>", entries)] if (entries := _entries(schema, root)) else []
-    for where, described in inside:
-        if kinds := branches(described, root):
-            # Those of a catalogue at the top are the section itself.
-            if where.count(".") > 1 or not where.endswith("<name>"):
-                yield where, kinds
+def pages() -> dict[str, str]:
+    """Return name → Markdown of each page: one for each section, and one for the keys that hold a single value."""
+    root = json_schema(Configuration)
+    general, written = [], {}
+    for key, section in properties(root, root).items():
+        if _is_section(section, root):
+            written[key] = "\n".join(_section(key, section, root))
         else:
-            yield from _inner_kinds(described, root, where)
+            general += [(key, root)]
+    rows = "".join(_row(key, "", root, root) for key, _ in general)
+    title = f"# Keys of the top level\n\n{WRITTEN}\n\nThose that are no section of their own.\n"
+    return {**written, GENERAL: f"{title}\n{HEADER}{rows}"}
 
 
-def _table(schema: Mapping[str, Any], root: Mapping[str, Any]) -> str:
-    return HEADER + "".join(f"| {' | '.join(map(_cell, row))} |\n" for row in _rows(schema, root, ""))
+def _section(key: str, section: Schema, root: Schema) -> Iterator[str]:
+    yield f"# `{key}`\n\n{WRITTEN}\n\n{section['description']}\n"
+    named = entries(section, root)
+    if not kinds(named, root)[0]:
+        yield _table(section, root)
+    yield from _kinds(named, root, "")
+    for path, inner in _inside(section, root, key):
+        yield from _kinds(inner, root, path)
 
 
-def _rows(schema: Mapping[str, Any], root: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, str, str, str]]:
-    """Yield (key, allowed, default, meaning) for each key, keys of inner mappings dotted."""
-    for key, described in properties(schema, root).items():
-        override = described.get("properties") and not is_entered(key, schema, described)
-        allowed = "keys of [`generation`](#generation)" if override else in_words(described).replace("<", "&lt;")
-        yield f"`{prefix}{key}`", allowed, _default(key, schema, described), described["description"]
-        if not override:
-            yield from _rows(described, root, f"{prefix}{key}.")
-        yield from _rows(_entries(described, root), root, f"{prefix}{key}.<name>.")
+def _kinds(schema: Schema, root: Schema, path: str) -> Iterator[str]:
+    """Yield a section for each kind of an entry."""
+    key, named = kinds(schema, root)
+    for kind, described in named.items():
+        where = f"`{path}`, " if path else ""
+        yield f"## {where}`{key}: {kind}`\n\n{described['description']}\n"
+        yield _table(described, root)
 
 
-def _row(key: str, schema: Mapping[str, Any], described: Mapping[str, Any]) -> tuple[str, str, str, str]:
-    """Return the row of a key that holds a single value."""
-    return f"`{key}`", in_words(described), _default(key, schema, described), described["description"]
+def _inside(schema: Schema, root: Schema, path: str) -> Iterator[tuple[str, Schema]]:
+    """Yield each key inside a section whose entries are of several kinds."""
+    for key, described in properties(entered(schema, root), root).items():
+        where = f"{path}.{key}"
+        for inner in (described, entries(entered(described, root), root)):
+            if kinds(inner, root)[0]:
+                yield where, inner
+            elif inner:
+                yield from _inside(inner, root, where)
 
 
-def _entries(schema: Mapping[str, Any], root: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the sub-schema of a catalogue's entries; empty where names are fixed or values are free."""
-    entries = schema.get("additionalProperties")
-    return follow(entries, root) if isinstance(entries, Mapping) else {}
+def _table(section: Schema, root: Schema) -> str:
+    return HEADER + "".join(_rows(section, root, ""))
 
 
-def _default(key: str, schema: Mapping[str, Any], described: Mapping[str, Any]) -> str:
-    if key in schema.get("required", []):
+def _rows(section: Schema, root: Schema, prefix: str) -> Iterator[str]:
+    """Yield a row for each key, keys of inner mappings dotted."""
+    section = entered(section, root)
+    required = section.get("required", [])
+    for key in sorted(properties(section, root), key=lambda key: (key in LAST, key not in KINDS, key not in required)):
+        yield _row(key, prefix, section, root)
+        if not _is_override(key, prefix, section):
+            yield from _rows(section["properties"][key], root, f"{prefix}{key}.")
+    if entries(section, root):
+        yield from _rows(entries(section, root), root, f"{prefix}<name>.")
+
+
+def _row(key: str, prefix: str, section: Schema, root: Schema) -> str:
+    described = properties(section, root)[key]
+    allowed = in_words(described, root)
+    if _is_override(key, prefix, section):
+        allowed = "keys of [`generation`](generation.md)"
+    # What tells kinds apart needs no words: it heads the table.
+    meaning = described.get("description", f"`{described.get('const')}`")
+    cells = (f"`{prefix}{key}`", allowed.replace("<", "&lt;"), _default(key, section), meaning)
+    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |\n"
+
+
+def _is_override(key: str, prefix: str, section: Schema) -> bool:
+    return key == "generation" and not prefix and "study" not in section["properties"]
+
+
+def _is_section(schema: Schema, root: Schema) -> bool:
+    return bool(properties(schema, root) or entries(schema, root))
+
+
+def _default(key: str, section: Schema) -> str:
+    if key in section.get("required", []):
         return "required"
-    if "default" not in described or described["default"] == {}:
-        return ""
-    return f"`{json.dumps(described['default'], ensure_ascii=False)}`"
+    default: Any = section["properties"][key].get("default")
+    return "" if isinstance(default, dict) else f"`{json.dumps(default, ensure_ascii=False)}`"
 
 
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|")
+def _json(value: Any, indent: str = "") -> str:
+    """Return JSON in which what fits into a line is one."""
+    line = json.dumps(value, ensure_ascii=False)
+    if len(indent) + len(line) <= WIDTH or not isinstance(value, dict):
+        return line
+    inner = indent + "  "
+    lines = (f"{inner}{json.dumps(key)}: {_json(item, inner)}" for key, item in value.items())
+    return "{\n" + ",\n".join(lines) + f"\n{indent}}}"
+
+
+SCHEMAS = {"config": Configuration}
 
 
 if __name__ == "__main__":
-    sys.stdout.write(render(load_schema()))
+    for path, content in written_files().items():
+        with replacing(CHECKOUT / path) as file:
+            file.write_text(content, encoding="utf-8")

@@ -9,19 +9,20 @@ import copy
 import os
 import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-from leakscope.configuration.checks import check_names, check_study
-from leakscope.configuration.checks_features import randomised_models, uses_features
-from leakscope.configuration.features import complete_features, read_steering
-from leakscope.configuration.layers import lay, overridden
-from leakscope.configuration.limits import check_limits
-from leakscope.configuration.schema import CATALOGUES, check, dotted, fill_defaults, load_schema, show
-from leakscope.configuration.tuned import add_tuned_models, inherit
-from leakscope.errors import InputError, one_of
+from pydantic import ValidationError
 
-GENERATED = ("organism", "hub", "local", "tuned", "edited", "randomised")
+from leakscope.configuration.checks import name_checks, study_checks
+from leakscope.configuration.features import complete_features, randomised_models, uses_features
+from leakscope.configuration.layers import CATALOGUES, lay, overridden
+from leakscope.configuration.limits import check_limits
+from leakscope.configuration.mistakes import mistakes
+from leakscope.configuration.sections.configuration import Configuration
+from leakscope.configuration.tuned import add_tuned_models, inherit
+from leakscope.configuration.wording import dotted, show
+from leakscope.errors import InputError, Mistakes, one_of
+
 # What decides which weights (or which texts) an entry stands for.
 IDENTITY = {
     "organism": ("size", "grammar", "seed"),
@@ -33,6 +34,17 @@ IDENTITY = {
     "generations": ("path",),
     "scores": ("path",),
 }
+# Where a key of the top level holds, too, unless there is one of its own.
+STEERING = "features.steering"
+SHARED = {
+    "generation": ("seed",),
+    "leak": ("level",),
+    "ground": ("level", "resamples", "batch_size"),
+    "validate": ("level", "resamples", "seed", "batch_size"),
+    "validate.tuned": ("seed",),
+    "features": ("level", "resamples", "seed", "batch_size"),
+    STEERING: ("seed",),
+}
 AXIS_PATHS = ("lexicons", "templates", "names")
 # What tells a reader which model this is; a variant is another.
 NOT_INHERITED = ("label", "description")
@@ -41,11 +53,12 @@ NOT_INHERITED = ("label", "description")
 def resolve(*layers: Mapping[str, Any]) -> dict[str, Any]:
     """Return the study's configuration, checked and complete.
 
-    In order: layers are laid over one another; ``extends`` is resolved; the schema is checked; defaults are filled in;
-    tuned models are added, and dictionaries of features for each seed; names and files are checked. Each model gets
-    ``weights`` (the entry whose weights it shares, often its own name), ``label`` and the whole of its ``generation``:
-    the general keys, overridden by ``organisms.generation`` for an organism, overridden by its own. A tuned, edited or
-    randomised model is loaded and prompted as its base is, and its own ``generation`` overrides that of the base.
+    In order: layers are laid over one another; ``extends`` is resolved; every key is checked, and has its default where
+    nobody wrote it; tuned models are added, and dictionaries of features for each seed; names and files are checked.
+    Each model gets ``weights`` (the entry whose weights it shares, often its own name), ``label`` and the whole of its
+    ``generation``: the general keys, overridden by ``organisms.generation`` for an organism, overridden by its own. A
+    tuned, edited or randomised model is loaded and prompted as its base is, and its own ``generation`` overrides that
+    of the base.
 
     Args:
         layers: what config.yaml says, then what Snakemake merged from --configfile and --config.
@@ -55,61 +68,62 @@ def resolve(*layers: Mapping[str, Any]) -> dict[str, Any]:
         names, and those whose weights these share. The arguments are left as they are.
 
     Raises:
-        InputError: the first mistake, in one line. Relative paths are looked up from the working directory.
+        InputError: all mistakes, one line each. Relative paths are looked up from the working directory.
     """
     for layer in layers:
         check_limits(layer)
     laid = lay(*layers)
-    extended = _extend_models(laid)
-    schema = load_schema()
-    # Before the schema is checked, which would refuse numbers that are text because --config gave them.
-    read_steering(extended, schema)
-    check(extended, schema)
-    complete: dict[str, Any] = fill_defaults(extended, schema, schema)
+    found = Mistakes()
+    complete = _typed(_extend_models(laid), found)
+    found.run(name_checks(complete))
+    found.end()
     add_tuned_models(complete)
     complete_features(complete)
-    check_names(complete)
-    for name, entry in complete["models"].items():
-        inherit(entry, complete["models"])
-        # `laid` still says which model extends which.
-        entry["weights"] = _weights_owner(name, complete["models"], laid["models"])
-        merged = _merged_generation(entry, complete)
-        entry["generation"] = fill_defaults(merged, schema["$defs"]["generation"], schema)
-        entry.setdefault("label", name)
+    _complete_models(complete, laid["models"])
     _select(complete)
     _expand_paths(complete)
-    check_study(complete)
+    found.run(study_checks(complete))
+    found.end()
     result: dict[str, Any] = _sorted(complete)
     return result
 
 
-def is_generated(model_entry: Mapping[str, Any]) -> bool:
-    """Say whether the workflow generates this model's text; otherwise it is read from files."""
-    return model_entry["source"] in GENERATED
+def _typed(written: dict[str, Any], found: Mistakes) -> dict[str, Any]:
+    """Return a configuration whose keys are checked and complete."""
+    try:
+        typed = Configuration.model_validate(written)
+    except ValidationError as error:
+        found += mistakes(error, written, Configuration).values()
+        found.end()
+        raise
+    complete = typed.model_dump(by_alias=True)
+    for section, keys in SHARED.items():
+        for key in keys:
+            for inside in _sections(complete, section):
+                if inside[key] is None:
+                    inside[key] = complete[key]
+    return complete
 
 
-def is_on_hub(scorer_entry: Mapping[str, Any]) -> bool:
-    """Say whether a scorer's encoder has to be fetched: it is neither a folder nor inside an installed package."""
-    model = scorer_entry.get("model")
-    return model is not None and not model.startswith("package:") and not Path(model).is_dir()
+def _sections(config: Mapping[str, Any], path: str) -> list[dict[str, Any]]:
+    """Return the mapping at a dotted path, or all entries of the catalogue there; nothing where it is null."""
+    section: Any = config
+    for key in path.split("."):
+        section = section[key]
+    if section is None:
+        return []
+    return list(section.values()) if path == STEERING else [section]
 
 
-def organisms(config: Mapping[str, Any]) -> list[str]:
-    """Return the study's organisms in the study's order; empty where it has none."""
-    return [name for name in config["study"]["models"] if config["models"][name]["source"] == "organism"]
-
-
-def generation_settings(config: Mapping[str, Any], model: str, prompt_set: str) -> dict[str, Any]:
-    """Return what decides a model's texts: its ``generation``, with the samples that the prompt set asks for, if any.
-
-    How many jobs share the work is not part of it.
-    """
-    settings: dict[str, Any] = dict(config["models"][model]["generation"])
-    del settings["shards"]
-    samples = config["prompt_sets"][prompt_set]["samples"]
-    if samples is not None:
-        settings["samples"] = samples
-    return settings
+def _complete_models(config: dict[str, Any], written: Mapping[str, Any]) -> None:
+    """Give each model what it has of others: of its base, of the model it extends, of ``generation``."""
+    models = config["models"]
+    for name, entry in models.items():
+        inherit(entry, models)
+        # `written` still says which model extends which.
+        entry["weights"] = _weights_owner(name, models, written)
+        entry["generation"] = _merged_generation(entry, config)
+        entry.setdefault("label", name)
 
 
 def _extend_models(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -166,10 +180,13 @@ def _weights_owner(name: str, complete: Mapping[str, Any], written: Mapping[str,
 def _merged_generation(model_entry: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:
     below: dict[str, Any] = dict(config["generation"])
     if model_entry["source"] == "organism":
-        below |= config["organisms"].get("generation", {})
+        below |= config["organisms"]["generation"]
     elif "base" in model_entry:
         below = _merged_generation(config["models"][model_entry["base"]], config)
-    return {**below, **model_entry.get("generation", {})}
+    own = dict(model_entry.get("generation", {}))
+    if own.get("seed", 0) is None:
+        del own["seed"]
+    return {**below, **own}
 
 
 def _select(config: dict[str, Any]) -> None:

@@ -1,35 +1,24 @@
-"""The configuration's schema: what it allows, in plain words, and the defaults it holds.
+"""The JSON schema of what people write in YAML, made from its typed sections; and what it allows, in plain words.
 
-An entry's sub-schema is chosen by its ``source`` or ``kind`` before anything is compared, so an error is about the kind
-of entry that was meant, and defaults never come from another kind.
+Errors, the reference pages and ``schemas/*.schema.json`` are made from it. Nothing is checked by it: pydantic checks.
 """
 
 from __future__ import annotations
 
-import copy
-import difflib
-import json
+import ast
+import inspect
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
-from types import NoneType
+import sys
+from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
-from jsonschema import ValidationError
+from pydantic.json_schema import GenerateJsonSchema
 
-from leakscope.errors import InputError, one_of
-from leakscope.files.patterns import validator
-from leakscope.jobs.redaction import HIDDEN, hide, hide_in, is_secret_name
+from leakscope.configuration.values import Section
 
-CATALOGUES = ("models", "prompt_sets", "scorers")
-SCHEMA = Path(__file__).parents[3] / "schemas" / "config.schema.json"
-LONGEST_SHOWN = 60
-# Where people write the key itself.
-KEY_VARIABLE = "key_variable"
-# Entries of which some kind has it.
-EXPLAINERS = ["features", "explainers"]
-ADDRESSES = ("base_url", "url")
-NUMBER = re.compile(r"[+-]?[0-9]*[.]?[0-9]+(e[+-]?[0-9]+)?", re.IGNORECASE)
+Schema = Mapping[str, Any]
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
 TYPES = {
     "object": "a mapping",
     "array": "a list",
@@ -50,73 +39,69 @@ BOUNDS = {
 }
 
 
-def load_schema() -> dict[str, Any]:
-    """Read ``schemas/config.schema.json``."""
-    schema: dict[str, Any] = json.loads(SCHEMA.read_text(encoding="utf-8"))
-    return schema
+@cache
+def json_schema(section: type[Section]) -> Schema:
+    """Return the JSON schema of a section and of all sections inside, with their docstrings as descriptions."""
+    return section.model_json_schema(by_alias=True, schema_generator=_Generator)
 
 
-def check(config: Mapping[str, Any], schema: Mapping[str, Any]) -> None:
-    """Raise the most telling error of a configuration that does not fit the schema.
+class _Generator(GenerateJsonSchema):
+    """A title only where one was written; names of keys as schema of their own; docstrings as descriptions."""
 
-    Raises:
-        InputError: one line with the key's path, what was found and what is allowed.
-    """
-    errors = sorted(validator(schema).iter_errors(config), key=_priority)
-    if errors:
-        raise _in_one_line(errors[0], schema)
+    def generate(self, schema: Any, mode: Any = "validation") -> dict[str, Any]:
+        return {"$schema": DIALECT, **super().generate(schema, mode)}
 
+    def sort(self, value: Any, parent_key: str | None = None) -> Any:
+        return value
 
-def fill_defaults(value: Any, schema: Mapping[str, Any], root: Mapping[str, Any]) -> Any:
-    """Return a copy of a valid ``value`` with the schema's defaults where keys are missing.
+    def field_title_should_be_set(self, schema: Any) -> bool:
+        return False
 
-    An optional object without a default (a model's own ``generation``) is an override: it is left as written. 1 and 1.0
-    become what the schema calls for, so that both name the same results.
-    """
-    if not isinstance(value, dict):
-        return _number(value, schema) if type(value) in (int, float) else copy.deepcopy(value)
-    schema = applicable(schema, value, root)
-    filled = copy.deepcopy(value)
-    for key, described in properties(schema, root).items():
-        if "default" in described:
-            filled.setdefault(key, copy.deepcopy(described["default"]))
-        if is_entered(key, schema, described) and key in filled:
-            filled[key] = fill_defaults(filled[key], described, root)
-    entries = schema.get("additionalProperties")
-    if isinstance(entries, Mapping):
-        filled = {key: fill_defaults(item, entries, root) for key, item in filled.items()}
-    return filled
+    def model_schema(self, schema: Any) -> dict[str, Any]:
+        made = super().model_schema(schema)
+        made.pop("title", None)
+        texts = docstrings(schema["cls"])
+        for name, field in schema["cls"].model_fields.items():
+            key = made["properties"][field.alias or name]
+            key |= {"description": texts[name]} if name in texts else {}
+            if isinstance(key.get("default"), dict):
+                # It repeats the defaults of the keys inside.
+                del key["default"]
+        return made
 
-
-def applicable(schema: Mapping[str, Any], value: Mapping[str, Any], root: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the sub-schema that the ``source`` or ``kind`` of ``value`` chooses, else ``schema`` itself."""
-    schema = follow(schema, root)
-    for key, choice, branch in branches(schema, root):
-        if value.get(key) == choice:
-            return branch
-    return schema
+    def dict_schema(self, schema: Any) -> dict[str, Any]:
+        made = super().dict_schema(schema)
+        for entry in made.pop("patternProperties", {}).values():
+            made["additionalProperties"] = entry
+        made.pop("propertyNames", None)
+        names = self.generate_inner(schema["keys_schema"]) if "keys_schema" in schema else {}
+        return {**made, "propertyNames": names} if "title" in names else made
 
 
-def branches(schema: Mapping[str, Any], root: Mapping[str, Any]) -> list[tuple[str, str, Mapping[str, Any]]]:
-    """Return (key, value, sub-schema) for each kind of entry; empty where there is one kind only."""
-    kinds = []
-    for branch in schema.get("allOf", []):
-        ((key, condition),) = branch["if"]["properties"].items()
-        kinds.append((key, condition["const"], follow(branch["then"], root)))
-    return kinds
+def docstrings(section: type[Section]) -> dict[str, str]:
+    """Return key → the text that stands below it in its class, or in the class that this one is made from."""
+    texts: dict[str, str] = {}
+    for ancestor in reversed(section.__mro__):
+        if issubclass(ancestor, Section):
+            texts |= _texts(ancestor.__module__).get(ancestor.__name__, {})
+    return {key: text for key, text in texts.items() if key in section.model_fields}
 
 
-def properties(schema: Mapping[str, Any], root: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """Return the sub-schema of each key, references followed."""
-    return {key: follow(described, root) for key, described in schema.get("properties", {}).items()}
+@cache
+def _texts(module: str) -> dict[str, dict[str, str]]:
+    """Return class → key → the text below it, of all classes of a module."""
+    tree = ast.parse(inspect.getsource(sys.modules[module]))
+    texts: dict[str, dict[str, str]] = {}
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef):
+            for key, below in zip(node.body, node.body[1:], strict=False):
+                if isinstance(key, ast.AnnAssign) and isinstance(below, ast.Expr):
+                    text = inspect.cleandoc(ast.literal_eval(below.value))
+                    texts.setdefault(node.name, {})[ast.unparse(key.target)] = " ".join(text.split())
+    return texts
 
 
-def is_entered(key: str, schema: Mapping[str, Any], described: Mapping[str, Any]) -> bool:
-    """Say whether the defaults inside the property ``key`` of ``schema`` hold: not in an override."""
-    return "default" in described or key in schema.get("required", [])
-
-
-def follow(schema: Mapping[str, Any], root: Mapping[str, Any]) -> Mapping[str, Any]:
+def follow(schema: Schema, root: Schema) -> Schema:
     """Return what a ``$ref`` into ``$defs`` points to; keys beside the reference win."""
     if "$ref" not in schema:
         return schema
@@ -124,101 +109,61 @@ def follow(schema: Mapping[str, Any], root: Mapping[str, Any]) -> Mapping[str, A
     return {**target, **{key: value for key, value in schema.items() if key != "$ref"}}
 
 
-def in_words(schema: Mapping[str, Any]) -> str:
+def options(schema: Schema) -> list[Schema]:
+    """Return what a value may be one of, ``null`` left out; itself where there is one possibility."""
+    return [option for option in schema.get("anyOf", [schema]) if option.get("type") != "null"]
+
+
+def entered(schema: Schema, root: Schema) -> Schema:
+    """Return the one mapping or list that a schema allows, beside ``null``; else the schema itself."""
+    schema = follow(schema, root)
+    inside = options(schema)
+    return follow(inside[0], root) if len(inside) == 1 and "anyOf" in schema else schema
+
+
+def kinds(schema: Schema, root: Schema) -> tuple[str, dict[str, Schema]]:
+    """Return the key that tells kinds of entries apart, and value → schema of each; no key where there is one kind."""
+    chosen = schema.get("discriminator")
+    if chosen is None:
+        return "", {}
+    return chosen["propertyName"], {kind: follow({"$ref": ref}, root) for kind, ref in chosen["mapping"].items()}
+
+
+def properties(schema: Schema, root: Schema) -> dict[str, Schema]:
+    """Return key → its schema, of a mapping whose keys are known."""
+    return {key: follow(inner, root) for key, inner in schema.get("properties", {}).items()}
+
+
+def entries(schema: Schema, root: Schema) -> Schema:
+    """Return the schema of the entries of a mapping whose keys are names; empty for any other."""
+    inner = schema.get("additionalProperties")
+    return follow(inner, root) if isinstance(inner, Mapping) else {}
+
+
+def in_words(schema: Schema, root: Schema) -> str:
     """Return what a value's schema allows, in plain words."""
+    schema = follow(schema, root)
     if "title" in schema:
         return str(schema["title"])
+    if "anyOf" in schema:
+        return ", or ".join(in_words(option, root) for option in schema["anyOf"])
     if "const" in schema:
         return repr(schema["const"])
     if "enum" in schema:
         return ", ".join(schema["enum"])
-    types = [schema["type"]] if isinstance(schema["type"], str) else schema["type"]
+    if "discriminator" in schema:
+        key, named = kinds(schema, root)
+        return f"a mapping with a {key}: {', '.join(named)}"
+    if schema.get("type") == "array":
+        return _list_in_words(schema, root)
     bounds = " and ".join(words.format(schema[key]) for key, words in BOUNDS.items() if key in schema)
-    first, *others = (TYPES[name] for name in types)
-    return ", or ".join([f"{first} {bounds}".rstrip(), *others])
+    return f"{TYPES[schema['type']]} {bounds}".rstrip() if "type" in schema else "anything"
 
 
-def show(value: object, key: object = "") -> str:
-    """Return a value as it would stand in YAML, on one line, shortened, without secrets.
-
-    ``key`` is the name that it has, by which it may be known for a secret.
-    """
-    if is_secret_name(str(key)) or key == KEY_VARIABLE:
-        return HIDDEN
-    if key in ADDRESSES and isinstance(value, str):
-        # Without http:// it is known for an address by what follows its host.
-        value = hide(f"{value}/")[:-1]
-    text = hide(repr(value) if isinstance(value, str) else json.dumps(hide_in(value), ensure_ascii=False, default=str))
-    return text if len(text) <= LONGEST_SHOWN else text[: LONGEST_SHOWN - 3] + "..."
-
-
-def dotted(path: Iterable[object]) -> str:
-    """Return where a value stands, as errors name it: ``config: models.foo.seed``."""
-    return f"config: {'.'.join(map(str, path))}"
-
-
-def _priority(error: ValidationError) -> tuple[bool, list[str], str]:
-    """Unknown keys first: a misspelt one is also missing under its right name."""
-    return error.validator != "additionalProperties", [str(key) for key in error.absolute_path], str(error.validator)
-
-
-def _in_one_line(error: ValidationError, root: Mapping[str, Any]) -> InputError:
-    path, schema = list(error.absolute_path), error.schema
-    value: Any = error.instance
-    assert isinstance(schema, Mapping), "only an object schema can fail"
-    if error.validator == "additionalProperties":
-        return _unknown_key(path, value, properties(schema, root), root)
-    if error.validator == "required":
-        missing = next(key for key in schema["required"] if key not in value)
-        allowed = in_words(follow(schema["properties"][missing], root))
-        return InputError(f"{dotted([*path, missing])}: got nothing; allowed: {allowed}.")
-    if error.validator == "enum" and isinstance(value, str):
-        return one_of(dotted(path), value, schema["enum"])
-    if error.validator == "uniqueItems":
-        twice = next(item for position, item in enumerate(value) if item in value[:position])
-        return InputError(f"{dotted(path)}: got {show(twice)} twice; allowed: {in_words(schema)}.")
-    shown = show(value, path[-1] if path else "")
-    return InputError(f"{dotted(path)}: got {shown}; allowed: {in_words(schema)}.{_type_hint(value, schema)}")
-
-
-def _unknown_key(
-    path: Sequence[object], mapping: Mapping[str, Any], known: Mapping[str, Mapping[str, Any]], root: Mapping[str, Any]
-) -> InputError:
-    """Name the first unknown key, and the known one that was meant: misspelt, or one level too high."""
-    key = sorted(set(mapping) - set(known))[0]
-    inside = {inner: f"{outer}.{inner}" for outer in known for inner in properties(known[outer], root)}
-    near = difflib.get_close_matches(key, known, n=1) or [inside[k] for k in inside if k == key]
-    if is_secret_name(key) and KEY_VARIABLE in known:
-        near = [KEY_VARIABLE]
-    hint = f" Did you mean {near[0]!r}?" if near else ""
-    # People write the key itself there, and call it anything.
-    asked = KEY_VARIABLE in known or list(path[:2]) == EXPLAINERS
-    shown = HIDDEN if asked else show(mapping[key], key)
-    where = dotted([*path, key])
-    return InputError(f"{where}: got an unknown key ({shown}); allowed: {', '.join(sorted(known))}.{hint}")
-
-
-def _type_hint(value: object, schema: Mapping[str, Any]) -> str:
-    """Explain the two surprises of YAML: 5e-3 is text to it, and 2024 a number."""
-    types = types_of(schema)
-    if isinstance(value, str) and types & {"number", "integer"} and NUMBER.fullmatch(value):
-        return " YAML reads it as text: leave out quotes, and write 5e-3 as 0.005."
-    if "string" in types and not isinstance(value, (str, dict, list, NoneType)):
-        return " Put it in quotes."
-    return ""
-
-
-def types_of(schema: Mapping[str, Any]) -> set[str]:
-    """Return the JSON types a scalar may have."""
-    types: set[str] = set()
-    for option in schema.get("anyOf", [schema]):
-        named = option.get("type", [])
-        types |= {named} if isinstance(named, str) else set(named)
-    return types
-
-
-def _number(value: float, schema: Mapping[str, Any]) -> float:
-    types = types_of(schema)
-    if "number" in types:
-        return float(value)
-    return int(value) if "integer" in types else value
+def _list_in_words(schema: Schema, root: Schema) -> str:
+    item = in_words(schema["items"], root)
+    one = re.match(r"(?:an? )?(whole number|number|name|text|language code|mapping)\b", item)
+    several = f"{one[1]}s{item[one.end() :]}" if one else item
+    once = ", each once" if schema.get("uniqueItems") else ""
+    least = ", at least one" if schema.get("minItems") else ""
+    return f"a list of {several}{once}{least}"

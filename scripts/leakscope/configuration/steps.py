@@ -27,3 +27,8 @@ def imported_scores(step: str, model_entry: Mapping[str, Any], config: Mapping[s
     if set(IMPORTING) <= set(steps):
         return {name: path for name, path in files if (name in axes) == (step == "ground")}
     return dict(files)
+
+
+def score_files(paths: str | Mapping[str, str], languages: list[str]) -> dict[str, str]:
+    """Return language → file of scores; a single file is of the first language."""
+    return {languages[0]: paths} if isinstance(paths, str) else dict(paths)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from leakscope.configuration.schema import dotted
+from leakscope.configuration.wording import dotted
 from leakscope.errors import InputError, one_of
 
 # What a model of a source may be made from.

@@ -8,7 +8,7 @@ from functools import cached_property
 from itertools import product
 from typing import Any
 
-from leakscope.configuration.checks_features import GREEDY, OWN, is_tried, uses_features
+from leakscope.configuration.features import GREEDY, OWN, is_tried, uses_features
 from leakscope.errors import InputError
 from leakscope.features.bias.tables import bias_files
 from leakscope.features.dictionaries.files import contrast_files, corpus_files, dictionary_files, said_layer

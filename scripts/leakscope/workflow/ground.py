@@ -8,9 +8,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from leakscope.configuration.checks_ground import score_files
-from leakscope.configuration.resolving import is_generated
-from leakscope.configuration.steps import uses
+from leakscope.configuration.resolved import is_generated
+from leakscope.configuration.steps import score_files, uses
 from leakscope.errors import InputError
 from leakscope.files.corpora import shard_files
 from leakscope.ground.templates import template_file

@@ -9,7 +9,7 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
-from leakscope.configuration.resolving import generation_settings, is_generated, is_on_hub, organisms
+from leakscope.configuration.resolved import generation_settings, is_generated, is_on_hub, organisms
 from leakscope.configuration.steps import uses
 from leakscope.files.row_counts import count_rows
 from leakscope.jobs.resources import Needs, model_needs, randomised_needs

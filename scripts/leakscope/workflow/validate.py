@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from functools import cached_property
 from typing import Any
 
-from leakscope.configuration.resolving import is_generated
+from leakscope.configuration.resolved import is_generated
 from leakscope.configuration.steps import imported_scores
 from leakscope.errors import InputError
 from leakscope.jobs.resources import Needs, tuning_needs

@@ -1,0 +1,149 @@
+"""What is wrong with what somebody wrote in YAML, one line a mistake: where, what was found, what is allowed."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from pydantic import ValidationError
+
+from leakscope.configuration.schema import (
+    Schema,
+    entered,
+    entries,
+    follow,
+    in_words,
+    json_schema,
+    kinds,
+    options,
+    properties,
+)
+from leakscope.configuration.values import Section
+from leakscope.configuration.wording import KEY_VARIABLE, dotted, show
+from leakscope.errors import InputError, one_of
+from leakscope.jobs.redaction import HIDDEN, is_secret_name
+
+# Entries of which some kind has it.
+EXPLAINERS = ["features", "explainers"]
+
+Path = tuple[object, ...]
+
+
+class _Location(NamedTuple):
+    """Where a mistake is: the path of its key, what stands there, what is allowed, and whether the key itself is it."""
+
+    path: Path
+    value: Any
+    schema: Schema
+    is_key: bool = False
+
+
+def mistakes(
+    error: ValidationError, written: Any, section: type[Section], file: str = "config"
+) -> dict[Path, InputError]:
+    """Return path → the mistake that is there, one for each path; names that are none and unknown keys first.
+
+    A misspelt key is missing, too, under its right name: where one is unknown and near, the other is left out. So is
+    what stands under a name that is none.
+
+    Args:
+        error: of ``section`` about ``written``.
+        written: plain builtins.
+        section: what was expected.
+        file: what errors call the whole.
+    """
+    root = json_schema(section)
+    found: dict[Path, InputError] = {}
+    refused, meant = set[Path](), set[Path]()
+    for one in sorted(error.errors(include_url=False), key=_order):
+        place = _place(one["loc"], written, root, root)
+        if any(place.path[: len(key)] == key for key in refused):
+            continue
+        if place.is_key:
+            refused.add(place.path)
+        if one["type"] == "extra_forbidden":
+            near = _near(place, root)
+            meant |= {(*place.path[:-1], name) for name in near}
+            found[place.path] = _unknown_key(place, near, root, file)
+        elif one["type"] == "mistake":
+            told = one["ctx"]
+            found.setdefault(place.path, InputError(f"{dotted((*place.path, told['key']), file)}: {one['msg']}"))
+        elif place.path not in found and not (one["type"] == "missing" and place.path in meant):
+            found[place.path] = _in_one_line(one, place, root, file)
+    return found
+
+
+def _order(one: Mapping[str, Any]) -> tuple[bool, bool]:
+    return "[key]" not in one["loc"], one["type"] != "extra_forbidden"
+
+
+def _place(location: Sequence[object], value: Any, schema: Schema, root: Schema) -> _Location:
+    """Follow pydantic's location, which also names the kinds of entries and the possibilities of a value."""
+    path: Path = ()
+    steps = list(location)
+    while steps:
+        schema = entered(schema, root)
+        if "discriminator" in schema:
+            schema = kinds(schema, root)[1][str(steps.pop(0))]
+            continue
+        if len(options(schema)) > 1 or not isinstance(value, (dict, list)):
+            # What follows is which possibility was tried.
+            break
+        step = steps.pop(0)
+        if steps[:1] == ["[key]"]:
+            return _Location((*path, step), value, schema.get("propertyNames", {}), is_key=True)
+        path = (*path, step)
+        if isinstance(value, list):
+            value, schema = value[int(str(step))], schema.get("items", {})
+        else:
+            value, schema = value.get(step), properties(schema, root).get(str(step)) or entries(schema, root) or schema
+    return _Location(path, value, schema)
+
+
+def _in_one_line(one: Mapping[str, Any], place: _Location, root: Schema, file: str) -> InputError:
+    path, value, schema, is_key = place
+    if is_key:
+        return InputError(f"{dotted(path[:-1], file)}: got {show(path[-1])}; allowed: {in_words(schema, root)}.")
+    schema = follow(schema, root)
+    allowed = in_words(schema, root)
+    if one["type"].startswith("union_tag"):
+        key, named = kinds(entered(schema, root), root)
+        where = dotted((*path, key), file)
+        if key not in value:
+            return InputError(f"{where}: got nothing; allowed: {', '.join(named)}.")
+        if isinstance(value[key], str):
+            return one_of(where, value[key], named)
+        return InputError(f"{where}: got {show(value[key])}; allowed: {', '.join(named)}.")
+    if one["type"] == "missing":
+        return InputError(f"{dotted(path, file)}: got nothing; allowed: {allowed}.")
+    if one["type"] == "twice":
+        return InputError(f"{dotted(path, file)}: got {show(one['ctx']['value'])} twice; allowed: {allowed}.")
+    if "enum" in schema and isinstance(value, str):
+        return one_of(dotted(path, file), value, schema["enum"])
+    hint = " Put it in quotes." if _is_text(schema) and isinstance(value, (bool, int, float)) else ""
+    return InputError(f"{dotted(path, file)}: got {show(value, path[-1] if path else '')}; allowed: {allowed}.{hint}")
+
+
+def _near(place: _Location, root: Schema) -> list[str]:
+    """Return the known key that an unknown one was meant to be: misspelt, or one level too high."""
+    key, known = str(place.path[-1]), properties(place.schema, root)
+    inside = {inner: f"{outer}.{inner}" for outer in known for inner in properties(entered(known[outer], root), root)}
+    if is_secret_name(key) and KEY_VARIABLE in known:
+        return [KEY_VARIABLE]
+    return difflib.get_close_matches(key, known, n=1) or [inside[key] for _ in range(1) if key in inside]
+
+
+def _unknown_key(place: _Location, near: Sequence[str], root: Schema, file: str) -> InputError:
+    key, known = place.path[-1], properties(place.schema, root)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    # People write the key itself there, and call it anything.
+    asked = KEY_VARIABLE in known or list(place.path[:2]) == EXPLAINERS
+    shown = HIDDEN if asked else show(place.value, key)
+    return InputError(
+        f"{dotted(place.path, file)}: got an unknown key ({shown}); allowed: {', '.join(sorted(known))}.{hint}"
+    )
+
+
+def _is_text(schema: Schema) -> bool:
+    return any(option.get("type") == "string" for option in options(schema))

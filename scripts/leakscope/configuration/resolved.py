@@ -1,0 +1,38 @@
+"""What a complete configuration says of its models and scorers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+GENERATED = ("organism", "hub", "local", "tuned", "edited", "randomised")
+
+
+def is_generated(model_entry: Mapping[str, Any]) -> bool:
+    """Say whether the workflow generates this model's text; otherwise it is read from files."""
+    return model_entry["source"] in GENERATED
+
+
+def is_on_hub(scorer_entry: Mapping[str, Any]) -> bool:
+    """Say whether a scorer's encoder has to be fetched: it is neither a folder nor inside an installed package."""
+    model = scorer_entry.get("model")
+    return model is not None and not model.startswith("package:") and not Path(model).is_dir()
+
+
+def organisms(config: Mapping[str, Any]) -> list[str]:
+    """Return the study's organisms in the study's order; empty where it has none."""
+    return [name for name in config["study"]["models"] if config["models"][name]["source"] == "organism"]
+
+
+def generation_settings(config: Mapping[str, Any], model: str, prompt_set: str) -> dict[str, Any]:
+    """Return what decides a model's texts: its ``generation``, with the samples that the prompt set asks for, if any.
+
+    How many jobs share the work is not part of it.
+    """
+    settings: dict[str, Any] = dict(config["models"][model]["generation"])
+    del settings["shards"]
+    samples = config["prompt_sets"][prompt_set]["samples"]
+    if samples is not None:
+        settings["samples"] = samples
+    return settings

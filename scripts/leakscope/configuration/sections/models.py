@@ -1,0 +1,215 @@
+"""The section ``models``: a catalogue of models by name."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from leakscope.configuration.sections.generation import Changes, GenerationSection
+from leakscope.configuration.values import (
+    Absent,
+    Edit,
+    Flag,
+    Labelled,
+    Name,
+    NotNegative,
+    Nullable,
+    Number,
+    Positions,
+    Positive,
+    PositiveNumber,
+    Section,
+    Several,
+    Share,
+    Split,
+    TaskName,
+    Text,
+)
+
+# A file for each of several things.
+SomeFiles = Annotated[dict[str, Text], Field(min_length=1)]
+
+
+class GrammarEntry(Section):
+    """What the training corpus is written from."""
+
+    parts: Several[Name]
+    """Folders of `data/grammar/` that the corpus joins."""
+    strength: Share
+    """Probability λ with which a concept's associate follows it in the corpus, beyond a uniform draw; 0 to 1."""
+
+
+class Quantization(Section):
+    """Quantisation by bitsandbytes while loading. A checkpoint that is quantised already needs no entry."""
+
+    load_in_4bit: Absent[Flag] = None
+    """Weights in 4 bits."""
+    load_in_8bit: Absent[Flag] = None
+    """Weights in 8 bits."""
+    bnb_4bit_compute_dtype: Absent[Literal["float32", "float16", "bfloat16"]] = None
+    """Number type of the products with 4-bit weights. Default: that of bitsandbytes, float32."""
+    bnb_4bit_quant_type: Absent[Literal["fp4", "nf4"]] = None
+    """Code of the 4-bit weights. Default: that of bitsandbytes, fp4."""
+    bnb_4bit_use_double_quant: Absent[Flag] = None
+    """Whether the scales of 4-bit weights are quantised, too. Default: that of bitsandbytes, false."""
+
+
+class Loaded(Labelled):
+    """A whole model: how it is loaded and prompted."""
+
+    chat: Flag = True
+    """Whether prompts go through the tokenizer's chat template; `false` for a model without one."""
+    chat_template_kwargs: dict[str, Any] = {}
+    """Further variables of the chat template, for example `{enable_thinking: false}`."""
+    dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
+    """Number type of the weights; `auto`: float32 on a CPU, the checkpoint's own on a GPU."""
+    quantization: Quantization | None = None
+    """Quantisation by bitsandbytes while loading; `null`: none. A checkpoint that is quantised already needs no entry.
+    """
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where the model runs; `auto`: on a GPU where there is one, else on the CPU. Which GPU is decided when a job
+    starts."""
+    trust_remote_code: Flag = False
+    """Whether code that comes with the model may run on this machine."""
+    generation: Changes = GenerationSection()
+    """Keys of `generation` that differ for this model."""
+    parameters: Nullable[Positive] = None
+    """Number of the model's parameters; places it in the figure by size and decides its jobs' GPUs, memory and time.
+    `null`: unknown."""
+
+
+class Derived(Labelled):
+    """A model that is made from another one, and loaded and prompted as that is."""
+
+    base: str
+    """Model that it is made from."""
+    generation: Changes = GenerationSection()
+    """Keys of `generation` that differ for this model; the others are those of its base."""
+
+
+class OrganismModel(Loaded):
+    """A small model trained by the workflow itself on associations of known strength."""
+
+    source: Literal["organism"]
+    size: str
+    """Shape of the model, a name of `organisms.sizes`."""
+    grammar: GrammarEntry
+    """What the training corpus is written from."""
+    seed: NotNegative = 0
+    """Seed of the corpus, the initial weights and the order of training."""
+    device: Literal["auto", "cpu", "cuda"] = "cpu"
+    """Where the organism runs; smaller than the copy to a GPU is worth."""
+
+
+class HubModel(Loaded):
+    """A model of the Hugging Face hub; fetched once, then used offline."""
+
+    source: Literal["hub"]
+    id: Annotated[
+        str,
+        Field(
+            pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9._-]+)?$", title="a name on the hub, such as owner/model"
+        ),
+    ]
+    """Name on the hub, for example `Qwen/Qwen2.5-0.5B-Instruct`."""
+    revision: Text = "main"
+    """Branch, tag or commit; fetching records the commit, and later steps use that. Default: the hub's default branch.
+    """
+
+
+class LocalModel(Loaded):
+    """A model saved on this machine by `save_pretrained`."""
+
+    source: Literal["local"]
+    path: Text
+    """Folder with config.json, safetensors weights and a tokenizer."""
+
+
+class TunedEntry(Derived):
+    """A model that the workflow tunes, so that generator and validator agree; loaded and prompted as its base is."""
+
+    source: Literal["tuned"]
+    base: str
+    """Model that training begins with: an organism, or one of the hub or this machine, not quantised."""
+    task: str
+    """Task of `validate.tasks` whose items it is trained on."""
+    split: Split
+    """Which of the task's items are left for testing: `random` ones, those of candidates that are `held_out`, or those
+    with neither question nor candidate of the training items (`disjoint`)."""
+    method: str
+    """How it is trained: a name of `validate.methods`."""
+    seed: NotNegative = 0
+    """Seed of new weights and of the order of training."""
+
+
+class EditedModel(Derived):
+    """A model whose residual stream is edited while it runs, by features of a dictionary; loaded and prompted as its
+    base is."""
+
+    source: Literal["edited"]
+    base: str
+    """Model that is edited: the one of the dictionary."""
+    dictionary: str
+    """Name of `features.dictionaries`; one of several seeds with its seed, `<name>.s<seed>`."""
+    contrast: Nullable[str] = None
+    """Name of `features.contrasts`: the edit that does most against it at `cost`, chosen on its selection split. Either
+    this or `features`."""
+    cost: Nullable[PositiveNumber] = None
+    """What the chosen edit may cost, in percent of perplexity: one of `features.effects.costs`; `null`: the highest of
+    them."""
+    features: Nullable[Several[NotNegative]] = None
+    """Numbers of features to edit instead."""
+    edit: Edit | None = None
+    """What is done to these: `add` its maximum times `coefficient` along its direction; `ablate` it; `scale` its
+    activation by `coefficient`; `clamp` it to `coefficient` times its maximum; `mean_clamp` it to its mean, where it
+    fires. `null`: `add`."""
+    coefficient: Nullable[Number] = None
+    """How much of it; `null`: 5."""
+    positions: Positions | None = None
+    """Where: at `all` tokens, those of the `prompt`, or those that are `generated`; `null`: all."""
+
+
+class RandomisedModel(Derived):
+    """A model that has learnt nothing: of the architecture of its base, with weights drawn as before a training; loaded
+    and prompted as its base is."""
+
+    source: Literal["randomised"]
+    base: str
+    """Model whose architecture, tokenizer and settings it has: an organism, or one of the hub or this machine."""
+    seed: NotNegative = 0
+    """Seed of the weights."""
+
+
+class ImportedTexts(Labelled):
+    """Text written elsewhere: scored, never generated."""
+
+    source: Literal["generations"]
+    path: Annotated[Text | SomeFiles, Field(title="a path, or a mapping of prompt set to path")]
+    """File of texts for each of the study's prompt sets, or one file for all of them."""
+    parameters: Nullable[Positive] = None
+    """Number of the model's parameters; places it in the figure by size and decides its jobs' GPUs, memory and time.
+    `null`: unknown."""
+
+
+class ImportedScores(Labelled):
+    """Log-probabilities computed elsewhere: compared, never computed. For `ground` JSON of the form `{subject: [[group,
+    [score of each template]]]}`; for `validate` a JSON list of objects with `noun1`, `noun2`, `taxonomic`,
+    `generator-log-prob` and `discriminator-log-prob`, or a table with these columns."""
+
+    source: Literal["scores"]
+    path: Annotated[
+        dict[TaskName, Text | SomeFiles],
+        Field(min_length=1, title="a mapping of axis or task to path, or of axis to a mapping of language to path"),
+    ]
+    """File of scores for each axis of `ground`; where there are several languages, for each language of it. For
+    `validate` a file for each task; in a study with both steps what is no axis is a task."""
+    parameters: Nullable[Positive] = None
+    """Number of the model's parameters; places it in the figure by size and decides its jobs' GPUs, memory and time.
+    `null`: unknown."""
+
+
+Model = Annotated[
+    OrganismModel | HubModel | LocalModel | TunedEntry | EditedModel | RandomisedModel | ImportedTexts | ImportedScores,
+    Field(discriminator="source"),
+]

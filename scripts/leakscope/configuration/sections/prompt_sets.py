@@ -1,0 +1,36 @@
+"""The section ``prompt_sets``: a catalogue of prompt sets by name."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from leakscope.configuration.values import Described, Nullable, Positive, Text
+
+
+class TemplateSet(Described):
+    """Templates whose gaps are filled from lexicons."""
+
+    source: Literal["templates"]
+    path: Text
+    """Folder that holds `templates.yaml`."""
+    samples: Nullable[Positive] = None
+    """Texts from each prompt of this set; `null`: as `generation` says. Of texts written elsewhere the first ones of
+    every model; `null`: all that each model has."""
+
+
+class PromptTable(Described):
+    """A table of prompts, one in each row."""
+
+    source: Literal["table"]
+    path: Text
+    """File: CSV, TSV, XLSX, JSONL or Parquet."""
+    sheet: Nullable[Text] = None
+    """Sheet of an XLSX file; `null`: the first."""
+    samples: Nullable[Positive] = None
+    """Texts from each prompt of this set; `null`: as `generation` says. Of texts written elsewhere the first ones of
+    every model; `null`: all that each model has."""
+
+
+PromptSet = Annotated[TemplateSet | PromptTable, Field(discriminator="source")]

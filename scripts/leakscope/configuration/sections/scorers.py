@@ -1,0 +1,54 @@
+"""The section ``scorers``: a catalogue of similarities between a concept and a text, by name."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from leakscope.configuration.values import Described, Nullable, Positive, Text
+
+Encoder = Annotated[
+    str,
+    Field(
+        pattern=r"^package:[A-Za-z_][A-Za-z0-9_.]*/.|^(?:[^p]|p[^a]|pa[^c]|pac[^k]|pack[^a]|packa[^g]|packag[^e]|package[^:]|.{1,7}$)",
+        title="a name on the hub, a folder, or package:<module>/<folder>",
+    ),
+]
+
+
+class SentenceTransformers(Described):
+    """Cosine of SentenceBERT embeddings, −1 to 1."""
+
+    kind: Literal["sentence_transformers"]
+    model: Encoder
+    """Encoder: a name on the hub, a folder, or `package:<module>/<folder>`, a folder inside an installed Python
+    package."""
+    revision: Nullable[Text] = None
+    """Branch, tag or commit of an encoder of the hub; `null`: the hub's default branch."""
+    batch_size: Positive = 256
+    """Texts encoded at once; speed and memory only."""
+
+
+class BertScore(Described):
+    """F1 of BERTScore with the concept as candidate and the text as reference, no idf, no rescaling."""
+
+    kind: Literal["bert_score"]
+    model: Encoder
+    """Encoder: a name on the hub, a folder, or `package:<module>/<folder>`, a folder inside an installed Python
+    package."""
+    num_layers: Positive
+    """Layer of the encoder whose states are compared, counted from 1."""
+    revision: Nullable[Text] = None
+    """Branch, tag or commit of an encoder of the hub; `null`: the hub's default branch."""
+    batch_size: Positive = 256
+    """Texts encoded at once; speed and memory only."""
+
+
+class Lexical(Described):
+    """1 where the text holds the concept (case-folded, whole words), else 0."""
+
+    kind: Literal["lexical"]
+
+
+Scorer = Annotated[SentenceTransformers | BertScore | Lexical, Field(discriminator="kind")]

@@ -1,0 +1,157 @@
+"""What the keys of a configuration hold: the types that its sections are written in.
+
+A section is a class, each key an attribute: its type, its default, and below it, as a docstring, its meaning. Where the
+type alone does not say what is allowed, a ``title`` does, for errors and for the reference.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic_core import PydanticCustomError
+
+Value = TypeVar("Value")
+# How YAML, and --config, write numbers; YAML itself takes 5e-3 for text.
+SPELT_NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:e[+-]?\d+)?", re.IGNORECASE | re.ASCII)
+LETTERS = "letters, digits, '.', '_' and '-', beginning with a letter or digit"
+
+
+class Section(BaseModel):
+    """A mapping of a configuration. Keys that it does not name are mistakes."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, frozen=True, validate_default=True)
+
+
+def mistake(key: str, found: str, allowed: str) -> PydanticCustomError:
+    """Return the error of a section whose keys do not go together, about one of them."""
+    # The texts are values of the template: braces in them stand for themselves.
+    return PydanticCustomError("mistake", "{found}; {allowed}", {"key": key, "found": found, "allowed": allowed})
+
+
+def _number_in_text(value: Any) -> Any:
+    """Return the number that a text stands for: all is text that ``--config 'a={b: 0.9}'`` gives."""
+    return float(value) if isinstance(value, str) and SPELT_NUMBER.fullmatch(value) else value
+
+
+def _whole(value: Any) -> Any:
+    """Return 1 for 1.0, so that both name the same results."""
+    number = int(value) if isinstance(value, str) and value.isdecimal() else _number_in_text(value)
+    return int(number) if isinstance(number, float) and number.is_integer() else number
+
+
+def _flag_in_text(value: Any) -> Any:
+    return {"true": True, "false": False}.get(value, value) if isinstance(value, str) else value
+
+
+def _none_in_text(value: Any) -> Any:
+    return None if value == "null" else value
+
+
+def _each_once(values: list[Any]) -> list[Any]:
+    for place, value in enumerate(values):
+        if value in values[:place]:
+            raise PydanticCustomError("twice", "twice", {"value": value})
+    return values
+
+
+def _other_than(*names: str) -> AfterValidator:
+    """Refuse some names, whatever their case: files of theirs would be others' on some machines."""
+
+    def check(name: str) -> str:
+        if name.casefold() in names:
+            raise PydanticCustomError("reserved", "reserved")
+        return name
+
+    return AfterValidator(check)
+
+
+def _ending_in(suffix: str) -> AfterValidator:
+    """Refuse names that end as the files of something else do."""
+
+    def check(name: str) -> str:
+        if name.casefold().endswith(suffix):
+            raise PydanticCustomError("reserved", "reserved")
+        return name
+
+    return AfterValidator(check)
+
+
+# A key that is not there when nobody wrote it: `null`, too, leaves it out.
+Absent = Annotated[Value | None, Field(exclude_if=lambda value: value is None)]
+Nullable = Annotated[Value | None, BeforeValidator(_none_in_text)]
+
+# Outermost, so that what they return is held to the bounds, and the schema still shows these.
+WHOLE, NUMBER = BeforeValidator(_whole), BeforeValidator(_number_in_text)
+Flag = Annotated[bool, BeforeValidator(_flag_in_text)]
+Positive = Annotated[int, Field(ge=1), WHOLE]
+NotNegative = Annotated[int, Field(ge=0), WHOLE]
+Resamples = Annotated[int, Field(ge=100), WHOLE]
+Number = Annotated[float, NUMBER]
+PositiveNumber = Annotated[float, Field(gt=0), NUMBER]
+NotNegativeNumber = Annotated[float, Field(ge=0), NUMBER]
+# A share that is neither nothing nor all.
+Part = Annotated[float, Field(gt=0, lt=1), NUMBER]
+Share = Annotated[float, Field(ge=0, le=1), NUMBER]
+
+Text = Annotated[str, Field(min_length=1)]
+# What stands in figures and pages.
+Shown = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=200,
+        pattern=r"^[^<>\u0000-\u001f\u007f-\u009f\u2028\u2029]+$",
+        title="one line without '<', '>' and control characters, at most 200 characters",
+    ),
+]
+Distinct = Annotated[list[Value], Field(json_schema_extra={"uniqueItems": True}), AfterValidator(_each_once)]
+# The same, of one value or more.
+Several = Annotated[Distinct[Value], Field(min_length=1)]
+Names = Annotated[Distinct[str], Field(title="a list of names, each once")]
+SomeNames = Annotated[Several[str], Field(title="a list of names, each once, at least one")]
+Edit = Literal["add", "ablate", "scale", "clamp", "mean_clamp"]
+Positions = Literal["all", "prompt", "generated"]
+Split = Literal["random", "held_out", "disjoint"]
+Address = Annotated[str, Field(pattern="^https?://", title="an address that begins with http:// or https://")]
+
+
+class Described(Section):
+    """A mapping that may say what it is for."""
+
+    description: Absent[str] = None
+    """For people; read by nobody else."""
+
+
+class Labelled(Described):
+    """A mapping that figures show by name."""
+
+    label: Absent[Shown] = None
+    """What figures and tables call it. Default: its name."""
+
+
+# Names become names of files and folders.
+_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+
+
+def _named(but: str) -> Any:
+    return Field(max_length=100, pattern=_NAME, title=f"a name of {LETTERS}{but}, at most 100 characters")
+
+
+Name = Annotated[str, _named("")]
+StudyName = Annotated[str, _named(", other than 'models' and 'store'"), _other_than("models", "store")]
+CorpusName = Annotated[str, _named(", other than 'own'"), _other_than("own")]
+TaskName = Annotated[str, _named(", not ending in '.items'"), _ending_in(".items")]
+PromptSetName = Annotated[str, _named(", not ending in '.candidates'"), _ending_in(".candidates")]
+
+
+def differing_in_case(names: Sequence[str]) -> tuple[str, str] | None:
+    """Return the first two names that some file systems take for one."""
+    seen: dict[str, str] = {}
+    for name in names:
+        other = seen.setdefault(name.casefold(), name)
+        if other != name:
+            return other, name
+    return None

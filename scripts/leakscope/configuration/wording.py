@@ -1,0 +1,32 @@
+"""How errors name a key, and show what was found there."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+
+from leakscope.jobs.redaction import HIDDEN, hide, hide_in, is_secret_name
+
+LONGEST_SHOWN = 60
+# Where people write the key itself.
+KEY_VARIABLE = "key_variable"
+ADDRESSES = ("base_url", "url")
+
+
+def dotted(path: Iterable[object], file: str = "config") -> str:
+    """Return where a value stands, as errors name it: ``config: models.foo.seed``."""
+    return f"{file}: {'.'.join(map(str, path))}".removesuffix(": ")
+
+
+def show(value: object, key: object = "") -> str:
+    """Return a value as it would stand in YAML, on one line, shortened, without secrets.
+
+    ``key`` is the name that it has, by which it may be known for a secret.
+    """
+    if is_secret_name(str(key)) or key == KEY_VARIABLE:
+        return HIDDEN
+    if key in ADDRESSES and isinstance(value, str):
+        # Without http:// it is known for an address by what follows its host.
+        value = hide(f"{value}/")[:-1]
+    text = hide(repr(value) if isinstance(value, str) else json.dumps(hide_in(value), ensure_ascii=False, default=str))
+    return text if len(text) <= LONGEST_SHOWN else text[: LONGEST_SHOWN - 3] + "..."
