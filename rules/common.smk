@@ -11,9 +11,7 @@ from snakemake.logging import logger
 
 sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
 
-from leakscope.configuration.resolving import resolve
 from leakscope.errors import InputError
-from leakscope.files.reading_yaml import read_yaml
 from leakscope.jobs.dependencies import imported_first_by_jobs, question, script_files
 from leakscope.jobs.redaction import hide_in_logs
 from leakscope.jobs.resources import short_of_gpus
@@ -21,9 +19,10 @@ from leakscope.validate.tuning.methods import ADAPTER_FILES, FULL_FILES
 from leakscope.workflow.features import Features
 from leakscope.workflow.ground import Ground
 from leakscope.workflow.leak import Leak
+from leakscope.workflow.opening import open_study
 from leakscope.workflow.report import Report
 from leakscope.workflow.resources import growing, growing_with_files, on_model
-from leakscope.workflow.study import LEXICONS, TOKENIZER_FILES, WEIGHT_FILES, Study, one_of_names
+from leakscope.workflow.study import LEXICONS, TOKENIZER_FILES, WEIGHT_FILES, one_of_names
 from leakscope.workflow.validate import Validate
 
 imported_first_by_jobs(Path(workflow.basedir) / "scripts")
@@ -32,13 +31,9 @@ hide_in_logs()
 # What a person wrote is read here, once: an input function that fails would only make Snakemake take an old output for
 # a source file.
 try:
-    # Snakemake keeps the last of two equal keys without a word; this refuses them.
-    for file in map(Path, workflow.configfiles):
-        if file.suffix in (".yaml", ".yml"):
-            read_yaml(file)
-    # Beneath whatever `config` holds: Snakemake drops a module's own configfile.
-    study = Study(resolve(read_yaml(Path(workflow.current_basedir) / "../config.yaml"), config))
-    study.read()
+    # config.yaml stands beneath whatever `config` holds: Snakemake drops a module's own configfile.
+    own = Path(workflow.current_basedir) / "../config.yaml"
+    study = open_study(config, own, workflow.configfiles, is_main=workflow.is_main_process)
     REPORT = Report(Path(workflow.basedir) / "report/entries.yaml")
 except InputError as error:
     raise WorkflowError(str(error)) from None
@@ -48,7 +43,7 @@ STEPS = {"leak": leak, "ground": ground, "validate": validate, "features": featu
 
 ON_MODEL = on_model(study.needs, lambda w: w.model)
 # Texts, scores and embeddings that were computed once. No rule's output: Snakemake deletes outputs before a job.
-STORE = "results/store"
+STORE = study.config["store"]
 
 
 pathvars:

@@ -738,3 +738,51 @@ def _merged(overwrite: dict[str, Any]) -> dict[str, Any]:
 )
 def test_an_encoder_is_on_the_hub_unless_it_is_here(entry: dict[str, Any], expected: bool) -> None:
     assert is_on_hub(entry) is expected
+
+
+def test_all_mistakes_of_a_study_are_named_at_once(config: Config) -> None:
+    """Misspelt keys, values out of bounds, unknown names and missing files, each once, and nothing that follows."""
+    config["models"] |= {"gone": {"source": "local", "path": "models/none"}, "broken": {"source": "hub", "idd": "x/y"}}
+    config["models"]["variant"] = {"extends": "broken", "chat": False}
+    config["study"] |= {"models": ["small", "gone", "broken", "smal"], "scorers": ["lexical"]}
+    config |= {"level": 95, "leak": {"decimal": 2}}
+    with pytest.raises(InputError) as caught:
+        resolve(config)
+    lines = str(caught.value).splitlines()
+    assert [line.split(": ")[1] for line in lines] == [
+        "models.broken.idd",
+        "models.variant.idd",
+        "leak.decimal",
+        "level",
+        "study.models",
+        "models.gone.path",
+    ]
+    assert lines[4].startswith("config: study.models: got 'smal'; allowed: authors, gone, ")
+
+
+def test_an_endless_list_of_mistakes_is_cut(config: Config) -> None:
+    config["models"] |= {f"m{number}": {"source": "hub", "id": ""} for number in range(70)}
+    with pytest.raises(InputError) as caught:
+        resolve(config)
+    lines = str(caught.value).splitlines()
+    assert (len(lines), lines[-1]) == (51, "... and 20 more.")
+
+
+@pytest.mark.parametrize("catalogue", ["models", "prompt_sets", "scorers"])
+def test_names_that_differ_in_case_alone_are_refused(config: Config, catalogue: str) -> None:
+    names = config["study"][catalogue]
+    config[catalogue][names[0].upper()] = config[catalogue][names[0]]
+    assert resolve(config)["study"][catalogue] == names  # what is not selected costs nothing
+    names.append(names[0].upper())
+    assert message(config) == (
+        f"config: study.{catalogue}: got {names[0]!r} and {names[1]!r}, which some file systems take for one; allowed: "
+        "names that differ in more than case."
+    )
+
+
+def test_an_upper_case_name_is_kept_as_it_is(config: Config) -> None:
+    config["models"]["Qwen2.5-0.5B"] = {"source": "hub", "id": "x/y"}
+    config["study"]["models"] = ["Qwen2.5-0.5B"]
+    assert list(resolve(config)["models"]) == ["Qwen2.5-0.5B"]
+    config["study"]["models"] = ["qwen2.5-0.5b"]
+    assert message(config).endswith("Did you mean 'Qwen2.5-0.5B'?")

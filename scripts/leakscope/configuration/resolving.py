@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pydantic import ValidationError
@@ -17,6 +17,7 @@ from leakscope.configuration.checks import name_checks, study_checks
 from leakscope.configuration.features import complete_features, randomised_models, uses_features
 from leakscope.configuration.layers import CATALOGUES, lay, overridden
 from leakscope.configuration.limits import check_limits
+from leakscope.configuration.mending import mended
 from leakscope.configuration.mistakes import mistakes
 from leakscope.configuration.sections.configuration import Configuration
 from leakscope.configuration.tuned import add_tuned_models, inherit
@@ -74,28 +75,32 @@ def resolve(*layers: Mapping[str, Any]) -> dict[str, Any]:
         check_limits(layer)
     laid = lay(*layers)
     found = Mistakes()
-    complete = _typed(_extend_models(laid), found)
-    found.run(name_checks(complete))
+    extended = _extend_models(laid, found)
     found.end()
-    add_tuned_models(complete)
-    complete_features(complete)
-    _complete_models(complete, laid["models"])
-    _select(complete)
-    _expand_paths(complete)
-    found.run(study_checks(complete))
+    complete = _typed(extended, found)
+    found.run(name_checks(complete))
+    if not _only_known(complete):
+        found.end()
+    with found.kept():
+        add_tuned_models(complete)
+        complete_features(complete)
+        _complete_models(complete, laid["models"])
+        _select(complete)
+        _expand_paths(complete)
+        found.run(study_checks(complete))
     found.end()
     result: dict[str, Any] = _sorted(complete)
     return result
 
 
 def _typed(written: dict[str, Any], found: Mistakes) -> dict[str, Any]:
-    """Return a configuration whose keys are checked and complete."""
+    """Return a configuration whose keys are checked and complete, without what is wrong in it."""
     try:
         typed = Configuration.model_validate(written)
     except ValidationError as error:
-        found += mistakes(error, written, Configuration).values()
-        found.end()
-        raise
+        wrong = mistakes(error, written, Configuration)
+        found += wrong.values()
+        typed = _rest(written, wrong, found)
     complete = typed.model_dump(by_alias=True)
     for section, keys in SHARED.items():
         for key in keys:
@@ -103,6 +108,19 @@ def _typed(written: dict[str, Any], found: Mistakes) -> dict[str, Any]:
                 if inside[key] is None:
                     inside[key] = complete[key]
     return complete
+
+
+def _rest(written: dict[str, Any], wrong: Iterable[tuple[object, ...]], found: Mistakes) -> Configuration:
+    """Return what is left of a configuration without its mistakes; where that cannot be checked, these are all."""
+    rest = mended(written, wrong)
+    try:
+        if rest is not None:
+            return Configuration.model_validate(rest)
+    except ValidationError:
+        # The study itself lacks something.
+        pass
+    found.end()
+    raise AssertionError("a configuration that is not valid has mistakes")
 
 
 def _sections(config: Mapping[str, Any], path: str) -> list[dict[str, Any]]:
@@ -126,20 +144,36 @@ def _complete_models(config: dict[str, Any], written: Mapping[str, Any]) -> None
         entry.setdefault("label", name)
 
 
-def _extend_models(config: Mapping[str, Any]) -> dict[str, Any]:
+def _only_known(config: Mapping[str, Any]) -> bool:
+    """Take unknown names out of what the study lists, so that the rest can be checked; say whether there is a rest."""
+    for catalogue in CATALOGUES:
+        listed = config["study"][catalogue]
+        known = [name for name in listed if name in config[catalogue]]
+        if listed and not known:
+            return False
+        listed[:] = known
+    return True
+
+
+def _extend_models(config: Mapping[str, Any], found: Mistakes) -> dict[str, Any]:
     """Return ``config`` with each model that extends another merged onto it."""
     models = config.get("models")
     if not isinstance(models, dict):
         return dict(config)
     extended = {}
     for name in models:
-        root, *variants = reversed(_lineage(name, models))
-        entry = copy.deepcopy(models[root])
-        for variant in variants:
-            inherited = {key: value for key, value in entry.items() if key not in NOT_INHERITED}
-            entry = overridden(inherited, _changes(variant, inherited, models))
-        extended[name] = entry
+        with found.kept():
+            extended[name] = _extended(name, models)
     return {**config, "models": extended}
+
+
+def _extended(name: str, models: Mapping[str, Any]) -> Any:
+    root, *variants = reversed(_lineage(name, models))
+    entry = copy.deepcopy(models[root])
+    for variant in variants:
+        inherited = {key: value for key, value in entry.items() if key not in NOT_INHERITED}
+        entry = overridden(inherited, _changes(variant, inherited, models))
+    return entry
 
 
 def _lineage(name: str, models: Mapping[str, Any]) -> list[str]:
@@ -151,10 +185,19 @@ def _lineage(name: str, models: Mapping[str, Any]) -> list[str]:
             raise InputError(f"{where}: got {show(parent)}; allowed: the name of another model.")
         if parent not in models:
             raise one_of(where, parent, models)
+        if parent in lineage:
+            raise _cycle_error(lineage[lineage.index(parent) :])
         lineage.append(parent)
-        if parent in lineage[:-1]:
-            raise InputError(f"{where}: got the cycle {' -> '.join(lineage)}; allowed: a chain that ends at a source.")
     return lineage
+
+
+def _cycle_error(cycle: list[str]) -> InputError:
+    """Return one error, whichever of its models a cycle is met at."""
+    first = cycle.index(min(cycle))
+    around = [*cycle[first:], *cycle[:first]]
+    shown = " -> ".join([*around, around[0]])
+    where = dotted(("models", around[-1], "extends"))
+    return InputError(f"{where}: got the cycle {shown}; allowed: a chain that ends at a source.")
 
 
 def _changes(variant: str, parent: Mapping[str, Any], models: Mapping[str, Any]) -> dict[str, Any]:

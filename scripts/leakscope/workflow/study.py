@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,8 @@ class Study:
     """A study, from its configuration as :func:`leakscope.configuration.resolving.resolve` returns it."""
 
     config: Mapping[str, Any]
+    # Prompt set → about how many prompts it has, where somebody counted them before: a job need not.
+    counted: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -130,7 +132,7 @@ class Study:
         """
         for name in self.templated:
             self.template_files(name)
-        _ = self.divided
+        _ = self.n_prompts
 
     # Wildcards.
 
@@ -324,6 +326,15 @@ class Study:
         return shards_of(_n_shards(self, model, prompt_set))
 
     @cached_property
+    def n_prompts(self) -> dict[str, int]:
+        """Prompt set → about how many prompts it has: what decides into how many shards it is divided."""
+        return dict(self.counted) or {name: self._count_prompts(name) for name in self.prompt_sets}
+
+    def _count_prompts(self, prompt_set: str) -> int:
+        path = Path(self.prompt_set(prompt_set)["path"])
+        return count_prompts(path, LEXICONS) if prompt_set in self.templated else count_rows(path)
+
+    @cached_property
     def divided(self) -> list[str]:
         """Prompt sets that are divided under some model. Putting parts together costs a job, so others are not."""
         return [name for name in self.prompt_sets if any(len(self.shards(model, name)) > 1 for model in self.generated)]
@@ -343,11 +354,4 @@ def _needs(study: Study, model: str, randomised: bool) -> Needs:
 @cache
 def _n_shards(study: Study, model: str, prompt_set: str) -> int:
     generation = study.entries[model]["generation"]
-    return count_shards(generation["shards"], _n_prompts(study, prompt_set), generation["batch_size"])
-
-
-@cache
-def _n_prompts(study: Study, prompt_set: str) -> int:
-    """Return about how many prompts a set has: what decides into how many shards it is divided."""
-    path = Path(study.prompt_set(prompt_set)["path"])
-    return count_prompts(path, LEXICONS) if prompt_set in study.templated else count_rows(path)
+    return count_shards(generation["shards"], study.n_prompts[prompt_set], generation["batch_size"])

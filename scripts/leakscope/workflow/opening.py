@@ -1,0 +1,49 @@
+"""The study that Snakemake plans: read and checked once, by the process that plans, and found again by its jobs.
+
+Every job reads the Snakefile again. What the planning process made of the configuration is kept in ``.snakemake/``; a
+job checks nothing, and does not import what checks.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from leakscope.files.reading import read_object
+from leakscope.files.reading_yaml import read_yaml
+from leakscope.storage.manifests import write_manifest
+from leakscope.workflow.study import Study
+
+KEPT = Path(".snakemake/leakscope")
+
+
+def open_study(config: Mapping[str, Any], own: Path, files: Iterable[str], *, is_main: bool) -> Study:
+    """Return the study of a configuration.
+
+    Args:
+        config: what Snakemake merged from --configfile and --config, or what a workflow gave its module.
+        own: the config.yaml of the checkout, which stands beneath it.
+        files: those that Snakemake read. It keeps the last of two equal keys without a word; here they are refused.
+        is_main: whether this process plans. A job takes what that left, and does the same itself where it left nothing,
+            as on a machine without the planning one's files.
+
+    Raises:
+        InputError: all mistakes that are found before anything is planned, one line each.
+    """
+    kept = KEPT / f"{hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode()).hexdigest()}.json"
+    if not is_main and kept.is_file():
+        return Study(**read_object(kept, "a study that was read before"))
+    # Not above: importing it takes longer than all else that a job does before its work.
+    from leakscope.configuration.resolving import resolve
+
+    for file in map(Path, files):
+        if file.suffix in (".yaml", ".yml"):
+            read_yaml(file)
+    study = Study(resolve(read_yaml(own), config))
+    study.read()
+    if is_main:
+        write_manifest({"config": study.config, "counted": study.n_prompts}, kept)
+    return study
