@@ -17,10 +17,10 @@ from leakscope.configuration.layers import lay
 from leakscope.configuration.reference import written_files
 from leakscope.configuration.resolved import generation_settings, is_generated, is_on_hub, organisms
 from leakscope.configuration.resolving import resolve
-from leakscope.configuration.schema import json_schema
 from leakscope.configuration.sections.configuration import Configuration
 from leakscope.errors import InputError
 from leakscope.files.reading_yaml import read_yaml
+from leakscope.typed.schema import json_schema
 
 ROOT = Path(__file__).parents[1]
 Config = dict[str, Any]

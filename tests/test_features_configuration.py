@@ -18,11 +18,11 @@ from leakscope.configuration.resolved import is_generated
 from leakscope.configuration.resolving import resolve
 from leakscope.configuration.sections.features import Benchmark
 from leakscope.configuration.steps import uses
-from leakscope.configuration.values import Edit, Positions
 from leakscope.errors import InputError
 from leakscope.features.bias.tables import READERS
 from leakscope.features.dictionaries.files import contrast_files, corpus_files
 from leakscope.models.editing.edits import FEATURE_EDITS, POSITIONS
+from leakscope.typed.values import Edit, Positions
 from workspace import Workspace
 
 Config = dict[str, Any]

@@ -16,10 +16,10 @@ from urllib.parse import quote, quote_plus
 
 import pytest
 
-from leakscope.configuration.wording import show
 from leakscope.errors import InputError
 from leakscope.jobs import job, redaction
 from leakscope.jobs.redaction import hide, hide_in, hide_key, is_secret_name
+from leakscope.typed.wording import show
 from leakscope.web.servers import BY_VARIABLE, check_address, read_key
 
 KEY = 's3cr"et/+ k&y=<1>\\'

@@ -15,8 +15,8 @@ from leakscope.configuration.resolved import is_generated, organisms
 from leakscope.configuration.resolving import resolve
 from leakscope.configuration.sections.validate import TaskEntry
 from leakscope.configuration.steps import imported_scores, uses
-from leakscope.configuration.values import Split
 from leakscope.errors import InputError
+from leakscope.typed.values import Split
 from leakscope.validate.tasks.readers import READERS
 from leakscope.validate.tasks.splits import METHODS
 from leakscope.validate.tuning.methods import Method, read_method

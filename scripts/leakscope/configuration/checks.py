@@ -12,10 +12,10 @@ from leakscope.configuration.checks_features import features_checks
 from leakscope.configuration.checks_ground import ground_checks
 from leakscope.configuration.checks_validate import validate_checks
 from leakscope.configuration.layers import CATALOGUES
-from leakscope.configuration.wording import dotted, show
 from leakscope.errors import InputError, one_of
 from leakscope.files.reading import read_object
 from leakscope.storage.manifests import TOKENIZER_FILES, check_model_folder
+from leakscope.typed.wording import dotted, show
 from leakscope.web.servers import BY_VARIABLE, check_address, read_key
 
 GRAMMAR = Path("data") / "grammar"

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from leakscope.configuration.features import OWN, edited_models, is_organism, is_tried, randomised_models, uses_features
-from leakscope.configuration.wording import dotted, show
 from leakscope.errors import InputError, one_of
 from leakscope.features.bias.tables import bias_files
 from leakscope.features.dictionaries.files import contrast_files, corpus_files, said_layer
 from leakscope.files.reading import read_object
+from leakscope.typed.wording import dotted, show
 
 READ = ("organism", "hub", "local", "tuned", "randomised")
 EXAMPLE = "studies/gpt2_gender.yaml has one"

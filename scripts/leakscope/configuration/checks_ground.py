@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from leakscope.configuration.steps import score_files, uses
-from leakscope.configuration.wording import dotted
 from leakscope.errors import InputError, one_of
 from leakscope.files.corpora import shard_files
 from leakscope.ground.counting.normal_form import normalise
 from leakscope.ground.lexicons import ids_by_name, names_in, read_concepts, read_names
 from leakscope.ground.templates import lead_in, read_sentence_templates, template_file
+from leakscope.typed.wording import dotted
 
 COUNTING = ("corpus", "organism", "infini_gram")
 PAIRED = ("lexicons", "templates")

@@ -11,10 +11,10 @@ from typing import Any
 from jsonschema import ValidationError
 
 from leakscope.configuration.steps import imported_scores, uses
-from leakscope.configuration.wording import dotted, show
 from leakscope.errors import InputError, one_of
 from leakscope.files.patterns import validator
 from leakscope.files.reading_yaml import read_yaml
+from leakscope.typed.wording import dotted, show
 
 SCHEMA = Path(__file__).parents[3] / "schemas" / "prompt_forms.schema.json"
 # Of what a schema has to say, which quotes what it was given.

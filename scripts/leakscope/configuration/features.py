@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from leakscope.configuration.wording import dotted
 from leakscope.errors import InputError
+from leakscope.typed.wording import dotted
 
 OWN = "own"
 # As features.interventions.greedy says, which needs torch: its name, and the edits that it chooses for.

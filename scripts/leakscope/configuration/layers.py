@@ -11,8 +11,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from leakscope.configuration.wording import dotted, show
 from leakscope.errors import InputError
+from leakscope.typed.wording import dotted, show
 
 CATALOGUES = ("models", "prompt_sets", "scorers")
 # An entry with one of these keys is complete, not a change to the entry of the same name below it.

@@ -10,9 +10,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from leakscope.configuration.wording import dotted, show
 from leakscope.errors import InputError
 from leakscope.files.reading_yaml import DEEPEST
+from leakscope.typed.wording import dotted, show
 
 MOST_VALUES = 100_000
 # What would end the element that holds parameters, and what no file name or table holds.

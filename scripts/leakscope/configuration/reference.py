@@ -9,10 +9,10 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from leakscope.configuration.schema import Schema, entered, entries, in_words, json_schema, kinds, properties
 from leakscope.configuration.sections.configuration import Configuration
 from leakscope.files.finding import CHECKOUT
 from leakscope.files.writing import replacing
+from leakscope.typed.schema import Schema, entered, entries, in_words, json_schema, kinds, properties
 
 WRITTEN = "<!-- Written from scripts/leakscope/configuration/ by `python -m leakscope.configuration.reference`. -->"
 HEADER = "| key | allowed | default | meaning |\n| --- | --- | --- | --- |\n"

@@ -18,11 +18,11 @@ from leakscope.configuration.features import complete_features, randomised_model
 from leakscope.configuration.layers import CATALOGUES, lay, overridden
 from leakscope.configuration.limits import check_limits
 from leakscope.configuration.mending import mended
-from leakscope.configuration.mistakes import mistakes
 from leakscope.configuration.sections.configuration import Configuration
 from leakscope.configuration.tuned import add_tuned_models, inherit
-from leakscope.configuration.wording import dotted, show
 from leakscope.errors import InputError, Mistakes, one_of
+from leakscope.typed.mistakes import mistakes
+from leakscope.typed.wording import dotted, show
 
 # What decides which weights (or which texts) an entry stands for.
 IDENTITY = {

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from leakscope.configuration.wording import dotted
 from leakscope.errors import InputError, one_of
+from leakscope.typed.wording import dotted
 
 # What a model of a source may be made from.
 WHOLE = ("organism", "hub", "local")

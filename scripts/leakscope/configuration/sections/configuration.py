@@ -18,7 +18,7 @@ from leakscope.configuration.sections.prompt_sets import PromptSet
 from leakscope.configuration.sections.scorers import Scorer
 from leakscope.configuration.sections.study import StudySection
 from leakscope.configuration.sections.validate import ValidateSection
-from leakscope.configuration.values import (
+from leakscope.typed.values import (
     Name,
     NotNegative,
     Nullable,

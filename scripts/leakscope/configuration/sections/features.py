@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from leakscope.configuration.features import GREEDY, TAKING_AWAY
-from leakscope.configuration.values import (
+from leakscope.typed.values import (
     NUMBER,
     WHOLE,
     Address,

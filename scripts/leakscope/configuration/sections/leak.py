@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from leakscope.configuration.values import WHOLE, Nullable, Part, Positive, Section, Shown
+from leakscope.typed.values import WHOLE, Nullable, Part, Positive, Section, Shown
 
 
 class LeakSection(Section):

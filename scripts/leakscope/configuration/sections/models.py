@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from leakscope.configuration.sections.generation import Changes, GenerationSection
-from leakscope.configuration.values import (
+from leakscope.typed.values import (
     Absent,
     Edit,
     Flag,

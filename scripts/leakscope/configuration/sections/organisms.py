@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from leakscope.configuration.sections.generation import Changes, GenerationSection
-from leakscope.configuration.values import WHOLE, Name, NotNegativeNumber, Positive, PositiveNumber, Section, mistake
+from leakscope.typed.values import WHOLE, Name, NotNegativeNumber, Positive, PositiveNumber, Section, mistake
 
 
 class SizeEntry(Section):

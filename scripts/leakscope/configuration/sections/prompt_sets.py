@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from leakscope.configuration.values import Described, Nullable, Positive, Text
+from leakscope.typed.values import Described, Nullable, Positive, Text
 
 
 class TemplateSet(Described):

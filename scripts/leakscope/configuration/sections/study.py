@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from leakscope.configuration.values import Names, Section, Several, SomeNames, StudyName
+from leakscope.typed.values import Names, Section, Several, SomeNames, StudyName
 
 
 class StudySection(Section):

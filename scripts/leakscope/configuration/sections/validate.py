@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from leakscope.configuration.values import (
+from leakscope.typed.values import (
     NUMBER,
     Described,
     Flag,

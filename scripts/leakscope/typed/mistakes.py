@@ -8,7 +8,9 @@ from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
-from leakscope.configuration.schema import (
+from leakscope.errors import InputError, one_of
+from leakscope.jobs.redaction import HIDDEN, is_secret_name
+from leakscope.typed.schema import (
     Schema,
     entered,
     entries,
@@ -19,10 +21,8 @@ from leakscope.configuration.schema import (
     options,
     properties,
 )
-from leakscope.configuration.values import Section
-from leakscope.configuration.wording import KEY_VARIABLE, dotted, show
-from leakscope.errors import InputError, one_of
-from leakscope.jobs.redaction import HIDDEN, is_secret_name
+from leakscope.typed.values import Section
+from leakscope.typed.wording import KEY_VARIABLE, dotted, show
 
 # Entries of which some kind has it.
 EXPLAINERS = ["features", "explainers"]

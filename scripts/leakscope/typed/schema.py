@@ -15,7 +15,7 @@ from typing import Any
 
 from pydantic.json_schema import GenerateJsonSchema
 
-from leakscope.configuration.values import Section
+from leakscope.typed.values import Section
 
 Schema = Mapping[str, Any]
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
