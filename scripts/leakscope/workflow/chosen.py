@@ -1,0 +1,206 @@
+"""What ``MODEL=`` and ``PROMPTS=`` stand for: the name and the entry that a study has for what a person names.
+
+What is there decides: a folder is a folder, whatever else has its name.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from collections.abc import Callable, Collection, Sequence
+from hashlib import sha256
+from pathlib import Path, PurePath
+from typing import Any, NamedTuple
+
+from leakscope.configuration.checks import RESERVED
+from leakscope.errors import InputError
+from leakscope.files.reading import read_object, read_utf8
+from leakscope.leak.imported import import_prompts
+from leakscope.leak.prompts import build_prompts
+from leakscope.workflow.study import LEXICONS
+
+# Of a name that is made here, before its digest: two of them and a dot are a study's name, of at most 100 characters.
+LONGEST_NAME = 42
+HUB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9._-]+")
+# What would end the comment that the name stands in, and what no file holds.
+NO_TEXT = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+# A model without a chat template continues a text; it was not trained to follow the default study's instructions.
+PLAIN = {"system": None, "template": "{prompt}"}
+
+
+class Chosen(NamedTuple):
+    """A model or prompt set that a person named."""
+
+    given: str
+    """What was given; of a path without what changes nothing, such as a slash at its end."""
+    name: str
+    entry: dict[str, Any] | None = None
+    """What the study's catalogue says of it; None: config.yaml says it."""
+    remark: str = ""
+    """What the study's file says beside it."""
+
+
+# Returns None for what is of another kind; the names are those of the catalogue.
+Kind = Callable[[str, Collection[str]], Chosen | None]
+
+
+def choose_model(given: str, catalogue: Collection[str]) -> Chosen:
+    """Return the model that a person names: a folder, a model of the catalogue, or one of the hub.
+
+    A model in a folder is one for chats if its tokenizer has a chat template. Of a model of the hub that is not known
+    before it is fetched: like every entry that does not say, it is taken for one.
+
+    Args:
+        given: what ``MODEL=`` says.
+        catalogue: names of the models in config.yaml.
+
+    Raises:
+        InputError: it is none of these.
+    """
+    allowed = "a folder with config.json and the model's weights, owner/name on the hub, or a model of config.yaml"
+    return _first_of(MODELS, "MODEL", given, catalogue, allowed)
+
+
+def choose_prompts(given: str, catalogue: Collection[str]) -> Chosen:
+    """Return the prompt set that a person names: a folder of templates, a table, or a prompt set of the catalogue.
+
+    Args:
+        given: what ``PROMPTS=`` says.
+        catalogue: names of the prompt sets in config.yaml.
+
+    Raises:
+        InputError: it is none of these.
+    """
+    allowed = "a table of prompts, a folder with templates.yaml, or a prompt set of config.yaml"
+    return _first_of(PROMPTS, "PROMPTS", given, catalogue, allowed)
+
+
+def check_prompts(prompts: Chosen) -> None:
+    """Read the prompts of a table or of templates as their job will, so that mistakes are found before anything starts.
+
+    Raises:
+        InputError: they cannot be used.
+    """
+    if prompts.entry is None:
+        return
+    path = expanded(prompts.entry["path"])
+    if prompts.entry["source"] == "table":
+        import_prompts(path, prompts.name)
+    else:
+        build_prompts(path, LEXICONS, prompts.name)
+
+
+def short_name(given: str, catalogue: Collection[str], *, is_path: bool = True) -> str:
+    """Return a name for what was given, always the same: its last two parts in lower case.
+
+    Where that is less than what was given, or the catalogue has the name, six digits of a digest tell it from others:
+    ``models/tiny`` → ``models-tiny``, ``/data/run 3/tiny`` → ``run-3-tiny-9f0b1d``.
+
+    Args:
+        given: a path, or an id of the hub.
+        catalogue: names that mean something else.
+        is_path: whether capitals tell it from others; on the hub they do not.
+    """
+    parts = PurePath(given).parts
+    name = re.sub(r"[^a-z0-9._-]+", "-", "-".join(parts[-2:]).lower()).strip("._-")
+    whole = "-".join(parts)
+    same = name == (whole if is_path else whole.lower())
+    if same and len(name) <= LONGEST_NAME and name not in catalogue and name not in RESERVED["models"]:
+        return name
+    return f"{name[:LONGEST_NAME]}-{sha256(given.encode()).hexdigest()[:6]}".lstrip("-")
+
+
+def expanded(path: str) -> Path:
+    """Return a path as a study reads it: with the home folder for ``~``, and the values of environment variables."""
+    return Path(os.path.expanduser(os.path.expandvars(path)))
+
+
+def has_chat_template(folder: Path) -> bool:
+    """Say whether the tokenizer in a model's folder has a chat template.
+
+    Raises:
+        InputError: one of its files cannot be read.
+    """
+    template = folder / "chat_template.jinja"
+    if template.is_file():
+        return bool(read_utf8(template))
+    settings = folder / "tokenizer_config.json"
+    return settings.is_file() and bool(read_object(settings, "a tokenizer's configuration").get("chat_template"))
+
+
+def _model_folder(given: str, catalogue: Collection[str]) -> Chosen | None:
+    folder = expanded(given)
+    if not (folder / "config.json").is_file():
+        return None
+    path = str(PurePath(given))
+    entry: dict[str, Any] = {"source": "local", "path": path, "chat": has_chat_template(folder)}
+    if entry["chat"]:
+        return Chosen(path, short_name(path, catalogue), entry, "its tokenizer has a chat template")
+    remark = "its tokenizer has no chat template: it reads the prompt, and nothing else"
+    return Chosen(path, short_name(path, catalogue), {**entry, "generation": PLAIN}, remark)
+
+
+def _catalogued(given: str, catalogue: Collection[str]) -> Chosen | None:
+    return Chosen(given, given) if given in catalogue else None
+
+
+def _of_the_hub(given: str, catalogue: Collection[str]) -> Chosen | None:
+    if not HUB_ID.fullmatch(given):
+        return None
+    remark = 'for a base model, without a chat template: chat: false, generation: {system: null, template: "{prompt}"}'
+    entry = {"source": "hub", "id": given, "revision": "main", "chat": True, "label": given}
+    return Chosen(given, short_name(given, catalogue, is_path=False), entry, remark)
+
+
+def _prompt_folder(given: str, catalogue: Collection[str]) -> Chosen | None:
+    if not (expanded(given) / "templates.yaml").is_file():
+        return None
+    path = str(PurePath(given))
+    return Chosen(path, short_name(path, catalogue), {"source": "templates", "path": path})
+
+
+def _prompt_table(given: str, catalogue: Collection[str]) -> Chosen | None:
+    if not expanded(given).is_file():
+        return None
+    path = PurePath(given)
+    name = short_name(str(path.with_suffix("")), catalogue)
+    return Chosen(str(path), name, {"source": "table", "path": str(path)})
+
+
+# In this order: the first that knows what was given has it. Another kind of model or prompts is a function here.
+MODELS: Sequence[Kind] = (_model_folder, _catalogued, _of_the_hub)
+PROMPTS: Sequence[Kind] = (_prompt_folder, _prompt_table, _catalogued)
+
+
+def _first_of(kinds: Sequence[Kind], variable: str, given: str, catalogue: Collection[str], allowed: str) -> Chosen:
+    if NO_TEXT.search(given):
+        raise InputError(f"{variable}={given!r}: got a control character; allowed: a name or path without.")
+    for kind in kinds:
+        chosen = kind(given, catalogue)
+        if chosen:
+            return chosen
+    raise InputError(f"{variable}={given}: got {_what(given)}; allowed: {allowed}.{_hint(given, catalogue)}")
+
+
+def _what(given: str) -> str:
+    """Return what is found where a person pointed to."""
+    path = expanded(given)
+    if path.is_dir():
+        return "a folder without these files"
+    return "a file" if path.exists() else "nothing of that name"
+
+
+def _hint(given: str, catalogue: Collection[str]) -> str:
+    """Return the name that is nearest, in the catalogue or in the folder of what was given."""
+    folder = PurePath(given).parent
+    there = {str(folder / name) for name in _names(expanded(str(folder)))} - {str(PurePath(given))}
+    near = difflib.get_close_matches(given, sorted(there | {*catalogue}), n=1)
+    return f" Did you mean {near[0]!r}?" if near else ""
+
+
+def _names(folder: Path) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except OSError:
+        return []

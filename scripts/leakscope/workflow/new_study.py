@@ -1,0 +1,152 @@
+"""The study of one model and one prompt set that a person names: its name, its file, and when the file is written.
+
+``make run MODEL=… PROMPTS=…`` is ``make run STUDY=…`` of a file that this writes, to be read, copied and edited.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+from leakscope.configuration.resolving import resolve
+from leakscope.errors import InputError
+from leakscope.files.reading import read_utf8
+from leakscope.files.reading_yaml import LARGEST_YAML, parse_yaml
+from leakscope.files.writing import replacing
+from leakscope.workflow.chosen import Chosen, check_prompts, choose_model, choose_prompts
+
+DEFAULT_PROMPTS = "colors"
+# What a newcomer changes first; each has its value of config.yaml.
+GENERATION = {
+    "samples": "texts for each prompt",
+    "temperature": "how much the texts of a prompt differ",
+    "max_new_tokens": "the longest text",
+    "seed": "of all draws",
+    "system": "what a chat model is told to do; null: nothing",
+    "template": "what a model is asked; {prompt} is the prompt",
+}
+
+
+class NewStudy(NamedTuple):
+    """A study that a person's command stands for."""
+
+    path: Path
+    text: str
+    command: str
+
+
+def new_study(model: str, prompts: str, name: str, config: Mapping[str, Any]) -> NewStudy:
+    """Return the study of a model and a prompt set, checked: nothing that it names is missing or cannot be read.
+
+    Args:
+        model: what ``MODEL=`` says; empty: the models of the default study.
+        prompts: what ``PROMPTS=`` says; empty: the prompt set ``colors``.
+        name: what ``NAME=`` says; empty: made of both names, the same whenever the same is given.
+        config: what config.yaml says.
+
+    Raises:
+        InputError: the model or the prompts are of no known kind, or cannot be used; or the name is none.
+    """
+    resolve(config)  # whose mistakes would else be taken for those of the command
+    models = choose_model(model, config.get("models", {})) if model else None
+    prompt_set = choose_prompts(prompts or DEFAULT_PROMPTS, config.get("prompt_sets", {}))
+    check_prompts(prompt_set)
+    made = f"{models.name if models else config['study']['name']}.{prompt_set.name}"
+    study = name or made
+    command = _command(models.given if models else "", prompt_set.given, "" if study == made else study)
+    path = Path("results") / study / "study.yaml"
+    text = _text(study, models, prompt_set, config, command)
+    resolve(config, parse_yaml(text, str(path)))
+    return NewStudy(path, text, command)
+
+
+def write_study(study: NewStudy) -> bool:
+    """Write a study's file and return True; return False where it is there already, as it would be written.
+
+    Raises:
+        InputError: a file of other models or prompts is there, or one that has been edited since.
+    """
+    if not study.path.exists():
+        with replacing(study.path) as part:
+            part.write_text(study.text, encoding="utf-8")
+        return True
+    there = read_utf8(study.path, LARGEST_YAML)
+    if there == study.text:
+        return False
+    if _mark(study.command) not in there.splitlines():
+        raise InputError(
+            f"{study.path}: got a study of another model or other prompts; allowed: another name, by NAME=."
+        )
+    raise InputError(
+        f"{study.path}: got another study than this command writes: it was edited, or config.yaml or the model's "
+        f"tokenizer were; run it by `make run STUDY={study.path}`, or delete it to have it written again."
+    )
+
+
+def _command(model: str, prompts: str, name: str) -> str:
+    """Return the command that stands for a study, as a shell takes it."""
+    given = {"MODEL": model, "PROMPTS": prompts, "NAME": name}
+    return " ".join(["make run", *(f"{key}={shlex.quote(value)}" for key, value in given.items() if value)])
+
+
+def _mark(command: str) -> str:
+    """Return the line by which a file is known for that of a command."""
+    return f"#   {command}"
+
+
+def _text(name: str, model: Chosen | None, prompts: Chosen, config: Mapping[str, Any], command: str) -> str:
+    study = config["study"]
+    models = [model.name] if model else study["models"]
+    lines = [
+        "# The study that this command runs, which wrote it:",
+        _mark(command),
+        "# To go on from here, copy it to studies/, give it a name of its own, edit it, and run the copy:",
+        "#   make run STUDY=studies/<your file>.yaml",
+        "# Every key: docs/configuration.md. What is not said here is as in config.yaml.",
+        "",
+        "study:",
+        f"  name: {_yaml(name)} # results are written to results/<name>/",
+        f"  models: {_yaml(models)}",
+        f"  prompt_sets: {_yaml([prompts.name])}",
+        f"  scorers: {_yaml(study.get('scorers', []))} # how texts are compared with a concept",
+        "  steps: [leak] # and ground, validate, features",
+        *_entry("models", model),
+        *_entry("prompt_sets", prompts),
+        *_generation(models, model, config),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _entry(catalogue: str, chosen: Chosen | None) -> list[str]:
+    """Return the lines of a catalogue with one entry; none where config.yaml has it."""
+    if chosen is None or chosen.entry is None:
+        return []
+    remark = [f"    # {chosen.remark}"] if chosen.remark else []
+    entry = [f"    {key}: {_yaml(value)}" for key, value in chosen.entry.items()]
+    return ["", f"{catalogue}:", f"  {_yaml(chosen.name)}:", *remark, *entry]
+
+
+def _generation(models: list[str], model: Chosen | None, config: Mapping[str, Any]) -> list[str]:
+    """Return the lines that say how text is generated; none for organisms, which have settings of their own."""
+    catalogue = config.get("models", {})
+    if all(name in catalogue and catalogue[name].get("source") == "organism" for name in models):
+        return []
+    own = (model.entry or {}).get("generation", {}) if model else {}
+    general = {
+        key: value for key, value in config.get("generation", {}).items() if key in GENERATION and key not in own
+    }
+    if not general:
+        return []
+    return ["", "generation:", *(f"  {key}: {_yaml(value)} # {GENERATION[key]}" for key, value in general.items())]
+
+
+def _yaml(value: Any) -> str:
+    """Return a value as YAML on one line."""
+    text = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, sort_keys=False, width=10**6)
+    text = text.removesuffix("\n").removesuffix("\n...")
+    return json.dumps(value, ensure_ascii=False) if "\n" in text else text

@@ -1,0 +1,22 @@
+"""Write the study of a model and prompts and print its file: ``new_study.py --model=… --prompts=… --name=…``."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from leakscope.errors import InputError
+from leakscope.files.reading_yaml import read_yaml
+from leakscope.workflow.new_study import new_study, write_study
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    for name in ("model", "prompts", "name"):
+        parser.add_argument(f"--{name}", default="")
+    given = parser.parse_args()
+    try:
+        study = new_study(given.model, given.prompts, given.name, read_yaml(Path("config.yaml")))
+        if write_study(study):
+            sys.stderr.write(f"Wrote {study.path}, the study of this run.\n")
+    except InputError as error:
+        sys.exit(str(error))
+    sys.stdout.write(f"{study.path}\n")
