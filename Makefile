@@ -1,6 +1,7 @@
 # make run    install what is needed, run the default study, write its report
 # make test   install what is needed, run the tests
 # make check  formatting, lint, types, and make test; CI (.ci/run) adds the tests that need more than Python
+# Your prompts on a model: make run MODEL=Qwen/Qwen2.5-0.5B-Instruct PROMPTS=my.csv
 # Another study: make run STUDY=studies/qwen2.5.yaml
 # On several GPUs, or a cluster: make run PROFILE=profiles/local-gpu, PROFILE=profiles/slurm
 
@@ -16,36 +17,51 @@ CORES ?= all
 TORCH_INDEX ?=
 STUDY ?=
 PROFILE ?=
+# A folder, an id of the hub or a model of config.yaml; a table, a folder of templates or a prompt set of config.yaml;
+# and what their study is called. Of the command line alone: many environments have variables of these names.
+NEW := MODEL PROMPTS NAME
+$(foreach name,$(NEW),$(if $(filter command,$(origin $(name))),,$(eval override $(name) :=)))
 # Two tests at a time: many wait for Snakemake, or for a cluster.
 PYTEST_ARGS ?= -n 2 --dist loadfile --no-loadscope-reorder
 
 # What a person gives is text: spaces, quotes, `;` and `$(...)` in it stand for themselves. So make takes it as it is,
 # and the shell finds it in the environment.
-GIVEN := STUDY PROFILE CORES PYTHON TORCH_INDEX
+GIVEN := STUDY PROFILE CORES PYTHON TORCH_INDEX $(NEW)
 $(foreach name,$(GIVEN),$(eval override $(name) := $$(value $(name))))
 export $(GIVEN)
 
 BIN := .venv/bin
-CONFIG := $(if $(STUDY),"--configfile=$$STUDY")
 # A profile says by itself how many cores or jobs there are.
 HOW := $(if $(PROFILE),"--workflow-profile=$$PROFILE","--cores=$$CORES")
-FOLDER := $(BIN)/python scripts/study_folder.py $(if $(STUDY),"$$STUDY")
+CONFIG := $${STUDY:+"--configfile=$$STUDY"}
+WRITE := $(BIN)/python scripts/new_study.py "--model=$$MODEL" "--prompts=$$PROMPTS" "--name=$$NAME"
 # Caches of the tests stay inside the checkout.
 SANDBOX := HOME=$(CURDIR)/.pytest/home XDG_CACHE_HOME=$(CURDIR)/.pytest/cache XDG_CONFIG_HOME=$(CURDIR)/.pytest/config \
     TMPDIR=$(CURDIR)/.pytest/tmpdir HF_HUB_OFFLINE=1
 
 .PHONY: run given test check format grammar clean
 
-# The study is read before Snakemake reads it, which has no limits.
+# One shell, which knows the study that is written for MODEL= and PROMPTS=, and prints what it runs. The study is read
+# before Snakemake reads it, which has no limits.
 run: given .venv/installed
-	@$(FOLDER) >/dev/null
-	$(BIN)/snakemake $(HOW) $(CONFIG)
-	$(BIN)/snakemake --cores 1 --quiet all $(CONFIG) --report "$$($(FOLDER))/report.html" --report-stylesheet report/report.css
-	@echo "Open $$($(FOLDER))/report.html in a browser."
+	@[ -z "$$MODEL$$PROMPTS" ] || STUDY="$$($(WRITE))"; \
+	folder="$$($(BIN)/python scripts/study_folder.py $${STUDY:+"$$STUDY"})"; \
+	set -x; \
+	$(BIN)/snakemake $(HOW) $(CONFIG); \
+	$(BIN)/snakemake --cores 1 --quiet all $(CONFIG) --report "$$folder/report.html" --report-stylesheet report/report.css; \
+	{ set +x; } 2>/dev/null; \
+	echo "Open $$folder/report.html in a browser."
 
+# What is not there is said before anything is installed.
 given:
 	@[ -z "$$STUDY" ] || [ -f "$$STUDY" ] || { echo "STUDY=$$STUDY: no such file" >&2; exit 1; }
 	@[ -z "$$PROFILE" ] || [ -f "$$PROFILE/profile.v9+.yaml" ] || { echo "PROFILE=$$PROFILE: no such profile" >&2; exit 1; }
+	@[ -z "$$STUDY" ] || [ -z "$$MODEL$$PROMPTS$$NAME" ] || { echo "STUDY=$$STUDY: got MODEL=, PROMPTS= or NAME=, too; \
+	allowed: STUDY= alone, whose file names models and prompts, or the others without it" >&2; exit 1; }
+	@[ -z "$$NAME" ] || [ -n "$$MODEL$$PROMPTS" ] || { echo "NAME=$$NAME: got neither MODEL= nor PROMPTS=; \
+	allowed: NAME= with one of them or both" >&2; exit 1; }
+	@case "$$PROMPTS" in *'$$'[A-Za-z_{]* | '~'*) ;; *.csv | *.tsv | *.xlsx | *.jsonl | *.parquet) [ -f "$$PROMPTS" ] || \
+	{ echo "PROMPTS=$$PROMPTS: no such file" >&2; exit 1; };; esac
 
 test: .venv/installed-dev
 	mkdir -p .pytest/home .pytest/cache .pytest/config .pytest/tmpdir

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 # Writes down what it was called with.
 STAND_IN = f"""#!{sys.executable}
@@ -18,6 +19,7 @@ with open("calls.jsonl", "a") as file:
     file.write(json.dumps(sys.argv[1:]) + "\\n")
 """
 STUDY = "study: {name: mine}\n"
+PROMPTS = "prompt,n_control,concept\nI ate,,\nI ate a plum. I ate,0,a plum\n"
 STYLED = ("--report-stylesheet", "report/report.css")
 
 
@@ -73,6 +75,70 @@ def test_a_study_is_given_to_snakemake_as_it_is_called(checkout: Path, name: str
     assert "Open results/mine/report.html in a browser." in done.stdout
 
 
+@pytest.fixture
+def with_catalogues(checkout: Path, root: Path) -> Path:
+    """The checkout, with models and prompt sets to name."""
+    shutil.copy(root / "config.yaml", checkout)
+    (checkout / "data").symlink_to(root / "data")
+    return checkout
+
+
+@pytest.mark.parametrize("name", [name.replace(".yaml", ".csv") for name in NAMES if "$HOME" not in name])
+def test_prompts_are_given_to_the_study_that_is_written_as_they_are_called(with_catalogues: Path, name: str) -> None:
+    checkout = with_catalogues
+    (checkout / name).write_text(PROMPTS)
+    done = make_run(checkout, "MODEL=qwen2.5-0.5b", f"PROMPTS={name}")
+    assert done.returncode == 0, done.stderr
+    study = next((checkout / "results").glob("qwen2.5-0.5b.*/study.yaml")).relative_to(checkout)
+    (entry,) = yaml.safe_load((checkout / study).read_text())["prompt_sets"].values()
+    assert entry == {"source": "table", "path": name}
+    report = str(study.with_name("report.html"))
+    assert calls(checkout) == [
+        ["--cores=all", f"--configfile={study}"],
+        ["--cores", "1", "--quiet", "all", f"--configfile={study}", "--report", report, *STYLED],
+    ]
+    assert not (checkout / "hurt").exists()
+    assert f"Open {report} in a browser." in done.stdout
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_folder_is_given_to_the_study_as_it_is_called(with_catalogues: Path, name: str) -> None:
+    checkout, folder = with_catalogues, name.removesuffix(".yaml")
+    (checkout / folder).mkdir()
+    for file in ("config.json", "tokenizer.json"):
+        (checkout / folder / file).write_text("{}")
+    done = make_run(checkout, f"MODEL={folder}", "NAME=mine")
+    if "$HOME" in name:  # in paths of a study the value of a variable stands for its name
+        assert f"MODEL={folder}: got nothing of that name; allowed: " in done.stderr
+    else:
+        study = yaml.safe_load((checkout / "results/mine/study.yaml").read_text())
+        assert [entry["path"] for entry in study["models"].values()] == [folder]
+    assert not (checkout / "hurt").exists()
+
+
+def test_what_cannot_be_used_is_said_before_snakemake_starts(with_catalogues: Path) -> None:
+    (with_catalogues / "my.csv").write_text("prompt\nHello\n")
+    for given, said in (
+        (["PROMPTS=my.csv"], "my.csv: got the columns prompt; allowed: a table that has prompt_id, "),
+        (["MODEL=$(touch hurt)"], "MODEL=$(touch hurt): got nothing of that name; allowed: "),
+        (["MODEL=qwen2.5-0.5b", "NAME=a b"], "config: study.name: got 'a b'; allowed: a name of "),
+    ):
+        done = make_run(with_catalogues, *given)
+        assert done.returncode != 0
+        assert [line for line in done.stderr.splitlines() if not line.startswith("make")][0].startswith(said)
+        assert len(done.stderr.splitlines()) == 2  # and make's own
+    assert calls(with_catalogues) == []
+    assert not (with_catalogues / "hurt").exists()
+
+
+def test_a_model_of_the_environment_is_none_of_this_run(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("MODEL", "PROMPTS", "NAME"):
+        monkeypatch.setenv(name, "$(shell touch hurt)")
+    assert make_run(checkout).returncode == 0
+    assert calls(checkout)[0] == ["--cores=all"]
+    assert not (checkout / "hurt").exists()
+
+
 def test_without_a_study_the_default_one_runs_on_all_cores(checkout: Path) -> None:
     assert make_run(checkout).returncode == 0
     report = ["--cores", "1", "--quiet", "all", "--report", "results/first/report.html", *STYLED]
@@ -90,6 +156,8 @@ def test_a_study_of_the_environment_is_no_program_either(checkout: Path, monkeyp
     [
         ("STUDY=not there.yaml", "STUDY=not there.yaml: no such file\n"),
         ("STUDY=a.yaml b.yaml", "STUDY=a.yaml b.yaml: no such file\n"),
+        ("PROMPTS=$(touch hurt).xlsx", "PROMPTS=$(touch hurt).xlsx: no such file\n"),
+        ("NAME=mine", "NAME=mine: got neither MODEL= nor PROMPTS=; allowed: NAME= with one of them or both\n"),
         ("PROFILE=$(touch hurt)", "PROFILE=$(touch hurt): no such profile\n"),
     ],
 )
@@ -99,6 +167,16 @@ def test_what_is_not_there_is_said_before_anything_starts(checkout: Path, given:
     assert said in done.stderr
     assert calls(checkout) == []
     assert not (checkout / "hurt").exists()
+
+
+@pytest.mark.parametrize("other", ["MODEL=m", "PROMPTS=colors", "NAME=mine"])
+def test_a_study_names_its_models_and_prompts_itself(checkout: Path, other: str) -> None:
+    (checkout / "mine.yaml").write_text(STUDY)
+    done = make_run(checkout, "STUDY=mine.yaml", other)
+    assert done.returncode != 0
+    allowed = "STUDY= alone, whose file names models and prompts, or the others without it"
+    assert f"STUDY=mine.yaml: got MODEL=, PROMPTS= or NAME=, too; allowed: {allowed}\n" in done.stderr
+    assert calls(checkout) == []
 
 
 def test_a_profile_and_cores_are_given_as_they_are(checkout: Path) -> None:
