@@ -17,7 +17,7 @@ CORES ?= all
 TORCH_INDEX ?=
 STUDY ?=
 PROFILE ?=
-# A folder, an id of the hub or a model of config.yaml; a table, a folder of templates or a prompt set of config.yaml;
+# A folder, an id of the hub or a model of data/catalogue/; a table, a folder of templates or a prompt set of data/catalogue/;
 # and what their study is called. Of the command line alone: many environments have variables of these names.
 NEW := MODEL PROMPTS NAME
 $(foreach name,$(NEW),$(if $(filter command,$(origin $(name))),,$(eval override $(name) :=)))

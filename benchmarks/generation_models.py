@@ -124,10 +124,9 @@ def _save(made: Made, folder: Path) -> None:
 
 
 def _configuration() -> dict[str, Any]:
-    import yaml
+    from leakscope.configuration.layers import shipped
 
-    loaded: dict[str, Any] = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
-    return loaded
+    return shipped(ROOT)
 
 
 def _organism() -> Made:

@@ -31,9 +31,9 @@ hide_in_logs()
 # What a person wrote is read here, once: an input function that fails would only make Snakemake take an old output for
 # a source file.
 try:
-    # config.yaml stands beneath whatever `config` holds: Snakemake drops a module's own configfile.
-    own = Path(workflow.current_basedir) / "../config.yaml"
-    study = open_study(config, own, workflow.configfiles, is_main=workflow.is_main_process)
+    # The catalogue and config.yaml stand beneath whatever `config` holds: Snakemake drops a module's own configfile.
+    checkout = Path(workflow.current_basedir).parent
+    study = open_study(config, checkout, workflow.configfiles, is_main=workflow.is_main_process)
     REPORT = Report(Path(workflow.basedir) / "report/entries.yaml")
 except InputError as error:
     raise WorkflowError(str(error)) from None

@@ -4,8 +4,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from leakscope.configuration.layers import shipped
 from leakscope.errors import InputError
-from leakscope.files.reading_yaml import read_yaml
 from leakscope.workflow.new_study import new_study, write_study
 
 if __name__ == "__main__":
@@ -14,7 +14,7 @@ if __name__ == "__main__":
         parser.add_argument(f"--{name}", default="")
     given = parser.parse_args()
     try:
-        study = new_study(given.model, given.prompts, given.name, read_yaml(Path("config.yaml")))
+        study = new_study(given.model, given.prompts, given.name, shipped(Path()))
         if write_study(study):
             sys.stderr.write(f"Wrote {study.path}, the study of this run.\n")
     except InputError as error:

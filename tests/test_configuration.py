@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from jsonschema import Draft202012Validator
 
-from leakscope.configuration.layers import lay
+from leakscope.configuration.layers import lay, shipped
 from leakscope.configuration.reference import written_files
 from leakscope.configuration.resolved import generation_settings, is_generated, is_on_hub, organisms
 from leakscope.configuration.resolving import resolve
@@ -656,7 +655,7 @@ def test_the_schema_is_a_schema_and_shipped_studies_fit_it(monkeypatch: pytest.M
     schema = dict(json_schema(Configuration))
     Draft202012Validator.check_schema(schema)
     for path in (ROOT / "config.yaml", *sorted((ROOT / "studies").glob("*.yaml"))):
-        written = lay(read_yaml(ROOT / "config.yaml"), read_yaml(path))
+        written = lay(shipped(ROOT), read_yaml(path))
         written["models"] = {name: entry for name, entry in written["models"].items() if "extends" not in entry}
         assert [error.message for error in Draft202012Validator(schema).iter_errors(written)] == [], path
 
@@ -713,18 +712,11 @@ def test_environment_variables_in_paths_are_filled_in(
     entry = {"source": "table", "path": "$STUDY_FOLDER/prompts.csv"}
     overwrite = {"study": {"prompt_sets": ["mine"]}, "prompt_sets": {"mine": entry}}
     monkeypatch.setenv("STUDY_FOLDER", str(tmp_path))
-    resolved = resolve(_merged(overwrite), overwrite)
+    resolved = resolve(shipped(root), overwrite)
     assert resolved["prompt_sets"]["mine"]["path"] == str(tmp_path / "prompts.csv")
     monkeypatch.delenv("STUDY_FOLDER")
     with pytest.raises(InputError, match="the environment variable STUDY_FOLDER is not set"):
-        resolve(_merged(overwrite), overwrite)
-
-
-def _merged(overwrite: dict[str, Any]) -> dict[str, Any]:
-    config = yaml.safe_load(Path("config.yaml").read_text(encoding="utf-8"))
-    for key, value in overwrite.items():
-        config[key] = {**config[key], **value}
-    return config
+        resolve(shipped(root), overwrite)
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,8 @@ import pytest
 import yaml
 
 from helpers import byte_tokenizer, save_model, small_config
+from leakscope.configuration.layers import shipped
 from leakscope.errors import InputError
-from leakscope.files.reading_yaml import read_yaml
 from leakscope.workflow.chosen import choose_model, choose_prompts, has_chat_template, short_name
 from leakscope.workflow.new_study import NewStudy, new_study, write_study
 from workspace import Workspace
@@ -32,7 +32,7 @@ car-cherry,car,a cherry,I had a cherry for lunch. My new car is
 
 @pytest.fixture
 def config(root: Path) -> dict[str, Any]:
-    return read_yaml(root / "config.yaml")
+    return shipped(root)
 
 
 @pytest.fixture
@@ -66,7 +66,8 @@ def content(study: NewStudy) -> dict[str, Any]:
         # The digits are the first of `printf '%s' <given> | sha256sum`.
         ("/data/run 3/tiny", "run-3-tiny-9f0b1d"),
         ("./../tiny", "tiny-fade27"),
-        ("Tiny", "tiny-37616f"),
+        ("Tiny", "Tiny"),
+        ("Colors", "Colors-88c45d"),
         ("colors", "colors-5f40ad"),
         ("corpora", "corpora-9066aa"),
         ("模型", "c98e11"),
@@ -78,7 +79,7 @@ def test_a_path_is_called_by_its_last_two_parts_and_a_digest_where_that_is_less(
 
 
 def test_an_id_of_the_hub_is_called_by_owner_and_model(config: dict[str, Any]) -> None:
-    assert short_name("Qwen/Qwen2.5-0.5B", config["models"], is_path=False) == "qwen-qwen2.5-0.5b"
+    assert short_name("Qwen/Qwen2.5-0.5B", config["models"]) == "Qwen-Qwen2.5-0.5B"
 
 
 def test_two_folders_of_one_name_have_two(folder: Path, config: dict[str, Any]) -> None:
@@ -125,7 +126,7 @@ def test_a_model_of_the_catalogue_has_no_entry_of_its_own(folder: Path, config: 
 
 
 def test_an_owner_and_a_name_are_a_model_of_the_hub_that_chats(folder: Path, config: dict[str, Any]) -> None:
-    entry = content(named(config, "EleutherAI/pythia-70m"))["models"]["eleutherai-pythia-70m"]
+    entry = content(named(config, "EleutherAI/pythia-70m"))["models"]["EleutherAI-pythia-70m"]
     assert entry["source"] == "hub"
     assert entry["id"] == entry["label"] == "EleutherAI/pythia-70m"
     assert entry["chat"] is True
@@ -148,7 +149,7 @@ def test_a_model_without_a_chat_template_reads_the_prompt_alone(folder: Path, co
     study = content(named(config, "tiny"))
     assert study["models"]["tiny"]["chat"] is False
     assert study["models"]["tiny"]["generation"] == {"system": None, "template": "{prompt}"}
-    assert set(study["generation"]) == {"samples", "seed", "temperature", "max_new_tokens"}
+    assert set(study["generation"]) == {"samples", "temperature", "max_new_tokens"}
 
 
 def test_prompts_are_a_folder_of_templates_a_table_or_of_the_catalogue(folder: Path) -> None:

@@ -11,11 +11,14 @@ import pandas as pd
 import pytest
 import yaml
 
+from leakscope.configuration.layers import shipped
+from leakscope.configuration.resolving import resolve
+
 pytestmark = pytest.mark.published
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs/published.md"
-SETTINGS = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
+SETTINGS = resolve(shipped(ROOT))
 MODELS = {"qwen2.5-0.5b": "0.5B", "qwen2.5-3b": "3B"}
 
 
@@ -123,7 +126,8 @@ def taus(published: Path) -> pd.DataFrame:
     from leakscope.ground.imported import import_counts, import_scores
     from leakscope.ground.naming import axis_naming
 
-    content, settings = study("cross_care_published"), SETTINGS["ground"]
+    content = study("cross_care_published")
+    settings = {**SETTINGS["ground"], "resamples": content["ground"]["resamples"]}
     tables = []
     for name, entry in content["ground"]["axes"].items():
         naming, window, used = axis_naming(entry), entry["counts"]["window"], content["ground"]["templates_used"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import pytest
 import yaml
 from snakemake.utils import update_config
 
+from leakscope.configuration.layers import shipped
 from leakscope.configuration.resolving import resolve
 from leakscope.errors import InputError
 from leakscope.workflow.features import Features
@@ -30,9 +30,7 @@ def opened(root: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Feature
         for key in without:
             del study["features"][key]
         update_config(study, changes or {})
-        config: Config = yaml.safe_load(Path("config.yaml").read_text(encoding="utf-8"))
-        update_config(config, json.loads(json.dumps(study)))
-        return Features(Study(resolve(config, study)))
+        return Features(Study(resolve(shipped(Path()), study)))
 
     return open_study
 

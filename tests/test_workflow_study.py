@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+from leakscope.configuration.layers import shipped
 from leakscope.configuration.resolving import resolve
 from leakscope.errors import InputError
 from leakscope.jobs.resources import Needs, short_of_gpus
@@ -37,10 +38,8 @@ def merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
 
 def study_of(overwrite: dict[str, Any] | None = None, name: str | None = None) -> Study:
     """The default study, or one of ``studies/``, changed."""
-    config = yaml.safe_load(Path("config.yaml").read_text(encoding="utf-8"))
     above = yaml.safe_load(Path(f"studies/{name}.yaml").read_text(encoding="utf-8")) if name else {}
-    above = merged(above, overwrite or {})
-    return Study(resolve(merged(config, above), above))
+    return Study(resolve(shipped(Path()), above, overwrite or {}))
 
 
 def test_names_are_matched_whole_and_nothing_matches_no_name() -> None:

@@ -1,4 +1,4 @@
-"""What config.yaml, a study's file and the command line say, laid over one another.
+"""What the catalogue, config.yaml, a study's file and the command line say, laid over one another.
 
 Mappings are merged key by key, everything else is replaced. An entry of a catalogue that says what it is (``COMPLETE``)
 replaces the entry of the same name below it, and some mappings replace those below them as a whole.
@@ -9,9 +9,11 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from leakscope.errors import InputError
+from leakscope.files.reading_yaml import read_yaml
 from leakscope.typed.wording import dotted, show
 
 CATALOGUES = ("models", "prompt_sets", "scorers")
@@ -21,7 +23,17 @@ COMPLETE = ("source", "kind", "extends", "loss")
 REPLACED = (*((catalogue,) for catalogue in CATALOGUES), ("validate", "methods"), ("features", "explainers"))
 REPLACED_WHOLE = (("ground", "axes"), ("validate", "tasks"), ("features", "dictionaries"), ("features", "contrasts"))
 
-Path = tuple[object, ...]
+Place = tuple[object, ...]
+
+
+def shipped(checkout: Path) -> dict[str, Any]:
+    """Return what stands beneath every study: the files of ``data/catalogue/`` in the order of names, and config.yaml.
+
+    Raises:
+        InputError: one of them cannot be read.
+    """
+    files = [*sorted((checkout / "data/catalogue").glob("*.yaml")), checkout / "config.yaml"]
+    return lay(*map(read_yaml, files))
 
 
 def lay(*layers: Mapping[str, Any]) -> dict[str, Any]:
@@ -45,7 +57,7 @@ def overridden(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, 
     return merged
 
 
-def _over(below: Mapping[str, Any], above: Mapping[str, Any], path: Path) -> dict[str, Any]:
+def _over(below: Mapping[str, Any], above: Mapping[str, Any], path: Place) -> dict[str, Any]:
     merged = dict(below)
     for key, value in above.items():
         here, old = (*path, key), merged.get(key)
@@ -56,12 +68,12 @@ def _over(below: Mapping[str, Any], above: Mapping[str, Any], path: Path) -> dic
     return merged
 
 
-def _replaces(value: Mapping[str, Any], path: Path) -> bool:
+def _replaces(value: Mapping[str, Any], path: Place) -> bool:
     """Say whether a mapping stands for itself, whatever is below it."""
     return path in REPLACED_WHOLE or (path[:-1] in REPLACED and any(key in value for key in COMPLETE))
 
 
-def _plain(value: Any, path: Path) -> Any:
+def _plain(value: Any, path: Place) -> Any:
     """Return a deep copy of plain builtins, refusing what only looks like a key or a number."""
     if isinstance(value, Mapping):
         if path[:1] == ("ground",):

@@ -62,7 +62,7 @@ def resolve(*layers: Mapping[str, Any]) -> dict[str, Any]:
     of the base.
 
     Args:
-        layers: what config.yaml says, then what Snakemake merged from --configfile and --config.
+        layers: what is shipped (``layers.shipped``), then what Snakemake merged from --configfile and --config.
 
     Returns:
         Plain dicts with sorted keys, lists in the order written. Of each catalogue only the entries that the study

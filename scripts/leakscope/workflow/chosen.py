@@ -36,7 +36,7 @@ class Chosen(NamedTuple):
     """What was given; of a path without what changes nothing, such as a slash at its end."""
     name: str
     entry: dict[str, Any] | None = None
-    """What the study's catalogue says of it; None: config.yaml says it."""
+    """What the study's catalogue says of it; None: it stands there already."""
     remark: str = ""
     """What the study's file says beside it."""
 
@@ -53,12 +53,12 @@ def choose_model(given: str, catalogue: Collection[str]) -> Chosen:
 
     Args:
         given: what ``MODEL=`` says.
-        catalogue: names of the models in config.yaml.
+        catalogue: names of its models.
 
     Raises:
         InputError: it is none of these.
     """
-    allowed = "a folder with config.json and the model's weights, owner/name on the hub, or a model of config.yaml"
+    allowed = "a folder with config.json and the model's weights, owner/name on the hub, or a model of data/catalogue/"
     return _first_of(MODELS, "MODEL", given, catalogue, allowed)
 
 
@@ -67,12 +67,12 @@ def choose_prompts(given: str, catalogue: Collection[str]) -> Chosen:
 
     Args:
         given: what ``PROMPTS=`` says.
-        catalogue: names of the prompt sets in config.yaml.
+        catalogue: names of its prompt sets.
 
     Raises:
         InputError: it is none of these.
     """
-    allowed = "a table of prompts, a folder with templates.yaml, or a prompt set of config.yaml"
+    allowed = "a table of prompts, a folder with templates.yaml, or a prompt set of data/catalogue/"
     return _first_of(PROMPTS, "PROMPTS", given, catalogue, allowed)
 
 
@@ -91,22 +91,20 @@ def check_prompts(prompts: Chosen) -> None:
         build_prompts(path, LEXICONS, prompts.name)
 
 
-def short_name(given: str, catalogue: Collection[str], *, is_path: bool = True) -> str:
-    """Return a name for what was given, always the same: its last two parts in lower case.
+def short_name(given: str, catalogue: Collection[str]) -> str:
+    """Return a name for what was given, always the same: its last two parts.
 
-    Where that is less than what was given, or the catalogue has the name, six digits of a digest tell it from others:
-    ``models/tiny`` → ``models-tiny``, ``/data/run 3/tiny`` → ``run-3-tiny-9f0b1d``.
+    Where that is less than what was given, or the catalogue has the name in whatever case, six digits of a digest tell
+    it from others: ``models/tiny`` → ``models-tiny``, ``/data/run 3/tiny`` → ``run-3-tiny-9f0b1d``.
 
     Args:
         given: a path, or an id of the hub.
         catalogue: names that mean something else.
-        is_path: whether capitals tell it from others; on the hub they do not.
     """
     parts = PurePath(given).parts
-    name = re.sub(r"[^a-z0-9._-]+", "-", "-".join(parts[-2:]).lower()).strip("._-")
-    whole = "-".join(parts)
-    same = name == (whole if is_path else whole.lower())
-    if same and len(name) <= LONGEST_NAME and name not in catalogue and name not in RESERVED["models"]:
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", "-".join(parts[-2:])).strip("._-")
+    others = {other.casefold() for other in (*catalogue, *RESERVED["models"])}
+    if name == "-".join(parts) and len(name) <= LONGEST_NAME and name.casefold() not in others:
         return name
     return f"{name[:LONGEST_NAME]}-{sha256(given.encode()).hexdigest()[:6]}".lstrip("-")
 
@@ -150,7 +148,7 @@ def _of_the_hub(given: str, catalogue: Collection[str]) -> Chosen | None:
         return None
     remark = 'for a base model, without a chat template: chat: false, generation: {system: null, template: "{prompt}"}'
     entry = {"source": "hub", "id": given, "revision": "main", "chat": True, "label": given}
-    return Chosen(given, short_name(given, catalogue, is_path=False), entry, remark)
+    return Chosen(given, short_name(given, catalogue), entry, remark)
 
 
 def _prompt_folder(given: str, catalogue: Collection[str]) -> Chosen | None:

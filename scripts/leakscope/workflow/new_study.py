@@ -26,7 +26,6 @@ GENERATION = {
     "samples": "texts for each prompt",
     "temperature": "how much the texts of a prompt differ",
     "max_new_tokens": "the longest text",
-    "seed": "of all draws",
     "system": "what a chat model is told to do; null: nothing",
     "template": "what a model is asked; {prompt} is the prompt",
 }
@@ -47,7 +46,7 @@ def new_study(model: str, prompts: str, name: str, config: Mapping[str, Any]) ->
         model: what ``MODEL=`` says; empty: the models of the default study.
         prompts: what ``PROMPTS=`` says; empty: the prompt set ``colors``.
         name: what ``NAME=`` says; empty: made of both names, the same whenever the same is given.
-        config: what config.yaml says.
+        config: what is shipped.
 
     Raises:
         InputError: the model or the prompts are of no known kind, or cannot be used; or the name is none.
@@ -107,7 +106,7 @@ def _text(name: str, model: Chosen | None, prompts: Chosen, config: Mapping[str,
         _mark(command),
         "# To go on from here, copy it to studies/, give it a name of its own, edit it, and run the copy:",
         "#   make run STUDY=studies/<your file>.yaml",
-        "# Every key: docs/configuration.md. What is not said here is as in config.yaml.",
+        "# Every key: docs/configuration/. What is not said here is as in config.yaml and data/catalogue/.",
         "",
         "study:",
         f"  name: {_yaml(name)} # results are written to results/<name>/",
@@ -123,7 +122,7 @@ def _text(name: str, model: Chosen | None, prompts: Chosen, config: Mapping[str,
 
 
 def _entry(catalogue: str, chosen: Chosen | None) -> list[str]:
-    """Return the lines of a catalogue with one entry; none where config.yaml has it."""
+    """Return the lines of a catalogue with one entry; none where the catalogue has it."""
     if chosen is None or chosen.entry is None:
         return []
     remark = [f"    # {chosen.remark}"] if chosen.remark else []

@@ -20,12 +20,12 @@ from leakscope.workflow.study import Study
 KEPT = Path(".snakemake/leakscope")
 
 
-def open_study(config: Mapping[str, Any], own: Path, files: Iterable[str], *, is_main: bool) -> Study:
+def open_study(config: Mapping[str, Any], checkout: Path, files: Iterable[str], *, is_main: bool) -> Study:
     """Return the study of a configuration.
 
     Args:
         config: what Snakemake merged from --configfile and --config, or what a workflow gave its module.
-        own: the config.yaml of the checkout, which stands beneath it.
+        checkout: whose catalogue and config.yaml stand beneath it.
         files: those that Snakemake read. It keeps the last of two equal keys without a word; here they are refused.
         is_main: whether this process plans. A job takes what that left, and does the same itself where it left nothing,
             as on a machine without the planning one's files.
@@ -37,12 +37,13 @@ def open_study(config: Mapping[str, Any], own: Path, files: Iterable[str], *, is
     if not is_main and kept.is_file():
         return Study(**read_object(kept, "a study that was read before"))
     # Not above: importing it takes longer than all else that a job does before its work.
+    from leakscope.configuration.layers import shipped
     from leakscope.configuration.resolving import resolve
 
     for file in map(Path, files):
         if file.suffix in (".yaml", ".yml"):
             read_yaml(file)
-    study = Study(resolve(read_yaml(own), config))
+    study = Study(resolve(shipped(checkout), config))
     study.read()
     if is_main:
         write_manifest({"config": study.config, "counted": study.n_prompts}, kept)
