@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import copy
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,7 @@ from leakscope.jobs.resources import Needs, short_of_gpus
 from leakscope.workflow.features import Features
 from leakscope.workflow.ground import Ground
 from leakscope.workflow.leak import Leak
+from leakscope.workflow.opening import open_study
 from leakscope.workflow.report import Report
 from leakscope.workflow.resources import growing, growing_with_files, on_model
 from leakscope.workflow.study import Study, one_of_names
@@ -26,14 +30,6 @@ from leakscope.workflow.validate import Validate
 @pytest.fixture(autouse=True)
 def in_the_checkout(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(root)
-
-
-def merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
-    result = copy.deepcopy(below)
-    for key, value in above.items():
-        both = isinstance(result.get(key), dict) and isinstance(value, dict)
-        result[key] = merged(result[key], value) if both else copy.deepcopy(value)
-    return result
 
 
 def study_of(overwrite: dict[str, Any] | None = None, name: str | None = None) -> Study:
@@ -227,3 +223,23 @@ def test_an_entry_is_found_by_its_file_and_named_by_its_wildcards(root: Path) ->
     assert one["labels"] == {"what": "Texts steered by {steering} (table)"}
     with pytest.raises(KeyError, match="figures/unknown.png"):
         report.options("figures/unknown.png")
+
+
+def test_a_job_finds_the_study_that_was_planned_and_checks_nothing(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    config = {"study": {"name": "mine"}, "level": 0.9}
+    planned = open_study(config, root, [], is_main=True)
+    # What a job would stumble over, if it read it.
+    code = (
+        "import sys; from pathlib import Path; from leakscope.workflow.opening import open_study;"
+        f"study = open_study({config!r}, Path('gone'), ['gone.yaml'], is_main=False);"
+        "print(study.name, study.config['leak']['level'], study.n_prompts, 'pydantic' in sys.modules)"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(root / "scripts")}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == f"mine 0.9 {planned.n_prompts} False"
+    assert planned.n_prompts["colors"] > 700
+    with pytest.raises(InputError, match="level: got 95"):
+        open_study({**config, "level": 95}, root, [], is_main=False)  # planned by nobody

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import difflib
+import errno
+import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 from leakscope.jobs.redaction import hide
 
-MOST_LINES = 50
+# Of one error, and of one line of it.
+MOST_LINES, LONGEST_LINE = 50, 400
+# Names of a longer list are those that are nearest.
+LONGEST_LIST, NEAREST = 200, 8
 
 
 class InputError(ValueError):
@@ -18,7 +23,8 @@ class InputError(ValueError):
     """
 
     def __init__(self, message: str) -> None:
-        super().__init__(hide(message))
+        # Hidden first: half a secret is not known for one.
+        super().__init__("\n".join(map(_cut, hide(message).splitlines())) or message)
 
 
 class Mistakes(list[InputError]):
@@ -31,6 +37,10 @@ class Mistakes(list[InputError]):
             yield
         except InputError as error:
             self.append(error)
+        except OSError as error:
+            # Where a system does not even look for a file: its name is too long, say.
+            found = os.strerror(error.errno or errno.EIO).lower()
+            self.append(InputError(f"{error.filename}: got {found}; allowed: a path that can be looked up."))
 
     def run(self, checks: Iterable[Callable[[], object]]) -> None:
         """Make checks that do not depend on one another, and keep what each of them finds."""
@@ -53,4 +63,13 @@ def one_of(where: str, name: object, allowed: Iterable[str]) -> InputError:
     folded = {known.casefold(): known for known in names}
     near = [folded[one] for one in difflib.get_close_matches(str(name).casefold(), folded, n=1)]
     hint = f" Did you mean {near[0]!r}?" if near else ""
-    return InputError(f"{where}: got {name!r}; allowed: {', '.join(names) or 'none'}.{hint}")
+    listed = ", ".join(names) or "none"
+    if len(listed) > LONGEST_LIST:
+        nearest = difflib.get_close_matches(str(name).casefold(), folded, n=NEAREST, cutoff=0)
+        listed = f"{', '.join(sorted(folded[one] for one in nearest))} and {len(names) - len(nearest)} more"
+    return InputError(f"{where}: got {name!r}; allowed: {listed}.{hint}")
+
+
+def _cut(line: str) -> str:
+    """Return a line without its middle where it is too long: it begins with where, and ends with what to do."""
+    return line if len(line) <= LONGEST_LINE else f"{line[: LONGEST_LINE // 2]} ... {line[5 - LONGEST_LINE // 2 :]}"

@@ -109,7 +109,8 @@ def _depth(model: str, config: Mapping[str, Any]) -> int | None:
     if "base" in entry:
         return _depth(entry["base"], config)
     if entry["source"] == "organism":
-        return int(config["organisms"]["sizes"][entry["size"]]["num_hidden_layers"])
+        size = config["organisms"]["sizes"].get(entry["size"])
+        return None if size is None else int(size["num_hidden_layers"])
     if entry["source"] != "local":
         return None
     settings = read_object(Path(entry["path"]) / "config.json", "a model's configuration")
