@@ -10,6 +10,7 @@ from leakscope.configuration.schema import dotted
 from leakscope.configuration.steps import uses
 from leakscope.errors import InputError, one_of
 from leakscope.files.corpora import shard_files
+from leakscope.files.finding import places
 from leakscope.ground.counting.normal_form import normalise
 from leakscope.ground.lexicons import ids_by_name, names_in, read_concepts, read_names
 from leakscope.ground.templates import lead_in, read_sentence_templates, template_file
@@ -73,7 +74,7 @@ def _check_axis(where: tuple[str, ...], axis: Mapping[str, Any], config: Mapping
         _check_sentences(axis, ground)
     for path, here in _files(axis, where):
         if not Path(path).is_file():
-            raise InputError(f"{dotted(here)}: got {path!r}; allowed: a file that exists.")
+            raise InputError(f"{dotted(here)}: got {places(path)}; allowed: a file that exists.")
     if axis["names"] is not None:
         read_names(Path(axis["names"]))
     if axis["lexicons"] is not None:
@@ -154,7 +155,7 @@ def _check_scores(model: str, paths: Mapping[str, Any], ground: Mapping[str, Any
             if language not in ground["languages"]:
                 raise one_of(dotted((*where, axis)), language, ground["languages"])
             if not Path(path).is_file():
-                raise InputError(f"{dotted((*where, axis))}: got {path!r}; allowed: a file that exists.")
+                raise InputError(f"{dotted((*where, axis))}: got {places(path)}; allowed: a file that exists.")
 
 
 def score_files(paths: str | Mapping[str, str], languages: list[str]) -> dict[str, str]:

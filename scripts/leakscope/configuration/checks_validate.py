@@ -12,6 +12,7 @@ from jsonschema import ValidationError
 from leakscope.configuration.schema import dotted, show
 from leakscope.configuration.steps import imported_scores, uses
 from leakscope.errors import InputError, one_of
+from leakscope.files.finding import places
 from leakscope.files.patterns import validator
 from leakscope.files.reading_yaml import read_yaml
 
@@ -99,4 +100,4 @@ def _check_scores(model: str, files: Mapping[str, Any]) -> None:
 
 def _require_file(path: str, where: tuple[str, ...]) -> None:
     if not Path(path).is_file():
-        raise InputError(f"{dotted(where)}: got {path!r}; allowed: a file that exists.")
+        raise InputError(f"{dotted(where)}: got {places(path)}; allowed: a file that exists.")
