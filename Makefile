@@ -2,6 +2,7 @@
 # make test   install what is needed, run the tests
 # make check  formatting, lint, types, and make test; CI (.ci/run) adds the tests that need more than Python
 # Another study: make run STUDY=studies/qwen2.5.yaml
+# With results elsewhere: make run DIRECTORY=/path/to/folder
 # On several GPUs, or a cluster: make run PROFILE=profiles/local-gpu, PROFILE=profiles/slurm
 
 SHELL := /bin/bash
@@ -16,17 +17,21 @@ CORES ?= all
 TORCH_INDEX ?=
 STUDY ?=
 PROFILE ?=
+DIRECTORY ?=
 # Two tests at a time: many wait for Snakemake, or for a cluster.
 PYTEST_ARGS ?= -n 2 --dist loadfile --no-loadscope-reorder
 
 # What a person gives is text: spaces, quotes, `;` and `$(...)` in it stand for themselves. So make takes it as it is,
 # and the shell finds it in the environment.
-GIVEN := STUDY PROFILE CORES PYTHON TORCH_INDEX
+GIVEN := STUDY PROFILE DIRECTORY CORES PYTHON TORCH_INDEX
 $(foreach name,$(GIVEN),$(eval override $(name) := $$(value $(name))))
 export $(GIVEN)
 
 BIN := .venv/bin
 CONFIG := $(if $(STUDY),"--configfile=$$STUDY")
+# From there, files of the checkout are found by their whole path alone.
+WHERE := $(if $(DIRECTORY),"--directory=$$DIRECTORY")
+STYLE := $(if $(DIRECTORY),"$$PWD/report/report.css",report/report.css)
 # A profile says by itself how many cores or jobs there are.
 HOW := $(if $(PROFILE),"--workflow-profile=$$PROFILE","--cores=$$CORES")
 FOLDER := $(BIN)/python scripts/study_folder.py $(if $(STUDY),"$$STUDY")
@@ -39,9 +44,9 @@ SANDBOX := HOME=$(CURDIR)/.pytest/home XDG_CACHE_HOME=$(CURDIR)/.pytest/cache XD
 # The study is read before Snakemake reads it, which has no limits.
 run: given .venv/installed
 	@$(FOLDER) >/dev/null
-	$(BIN)/snakemake $(HOW) $(CONFIG)
-	$(BIN)/snakemake --cores 1 --quiet all $(CONFIG) --report "$$($(FOLDER))/report.html" --report-stylesheet report/report.css
-	@echo "Open $$($(FOLDER))/report.html in a browser."
+	$(BIN)/snakemake $(HOW) $(CONFIG) $(WHERE)
+	$(BIN)/snakemake --cores 1 --quiet all $(CONFIG) $(WHERE) --report "$$($(FOLDER))/report.html" --report-stylesheet $(STYLE)
+	@echo "Open $${DIRECTORY:+$$DIRECTORY/}$$($(FOLDER))/report.html in a browser."
 
 given:
 	@[ -z "$$STUDY" ] || [ -f "$$STUDY" ] || { echo "STUDY=$$STUDY: no such file" >&2; exit 1; }
