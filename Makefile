@@ -3,6 +3,7 @@
 # make check  formatting, lint, types, and make test; CI (.ci/run) adds the tests that need more than Python
 # Your prompts on a model: make run MODEL=Qwen/Qwen2.5-0.5B-Instruct PROMPTS=my.csv
 # Another study: make run STUDY=studies/qwen2.5.yaml
+# With results elsewhere: make run DIRECTORY=/path/to/folder
 # On several GPUs, or a cluster: make run PROFILE=profiles/local-gpu, PROFILE=profiles/slurm
 
 SHELL := /bin/bash
@@ -17,6 +18,8 @@ CORES ?= all
 TORCH_INDEX ?=
 STUDY ?=
 PROFILE ?=
+# Where results go, and paths are looked up first.
+DIRECTORY ?=
 # A folder, an id of the hub or a model of data/catalogue/; a table, a folder of templates or a prompt set of data/catalogue/;
 # and what their study is called. Of the command line alone: many environments have variables of these names.
 NEW := MODEL PROMPTS NAME
@@ -26,15 +29,18 @@ PYTEST_ARGS ?= -n 2 --dist loadfile --no-loadscope-reorder
 
 # What a person gives is text: spaces, quotes, `;` and `$(...)` in it stand for themselves. So make takes it as it is,
 # and the shell finds it in the environment.
-GIVEN := STUDY PROFILE CORES PYTHON TORCH_INDEX $(NEW)
+GIVEN := STUDY PROFILE DIRECTORY CORES PYTHON TORCH_INDEX $(NEW)
 $(foreach name,$(GIVEN),$(eval override $(name) := $$(value $(name))))
 export $(GIVEN)
 
 BIN := .venv/bin
+# From there, files of the checkout are found by their whole path alone.
+WHERE := $(if $(DIRECTORY),"--directory=$$DIRECTORY")
+STYLE := $(if $(DIRECTORY),"$$PWD/report/report.css",report/report.css)
 # A profile says by itself how many cores or jobs there are.
 HOW := $(if $(PROFILE),"--workflow-profile=$$PROFILE","--cores=$$CORES")
 CONFIG := $${STUDY:+"--configfile=$$STUDY"}
-WRITE := $(BIN)/python scripts/new_study.py "--model=$$MODEL" "--prompts=$$PROMPTS" "--name=$$NAME"
+WRITE := $(BIN)/python scripts/new_study.py "--model=$$MODEL" "--prompts=$$PROMPTS" "--name=$$NAME" "--directory=$$DIRECTORY"
 # Caches of the tests stay inside the checkout.
 SANDBOX := HOME=$(CURDIR)/.pytest/home XDG_CACHE_HOME=$(CURDIR)/.pytest/cache XDG_CONFIG_HOME=$(CURDIR)/.pytest/config \
     TMPDIR=$(CURDIR)/.pytest/tmpdir HF_HUB_OFFLINE=1
@@ -47,10 +53,10 @@ run: given .venv/installed
 	@[ -z "$$MODEL$$PROMPTS" ] || STUDY="$$($(WRITE))"; \
 	folder="$$($(BIN)/python scripts/study_folder.py $${STUDY:+"$$STUDY"})"; \
 	set -x; \
-	$(BIN)/snakemake $(HOW) $(CONFIG); \
-	$(BIN)/snakemake --cores 1 --quiet all $(CONFIG) --report "$$folder/report.html" --report-stylesheet report/report.css; \
+	$(BIN)/snakemake $(HOW) $(CONFIG) $(WHERE); \
+	$(BIN)/snakemake --cores 1 --quiet all $(CONFIG) $(WHERE) --report "$$folder/report.html" --report-stylesheet $(STYLE); \
 	{ set +x; } 2>/dev/null; \
-	echo "Open $$folder/report.html in a browser."
+	echo "Open $${DIRECTORY:+$$DIRECTORY/}$$folder/report.html in a browser."
 
 # What is not there is said before anything is installed.
 given:

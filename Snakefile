@@ -41,7 +41,6 @@ include: "rules/features/figures.smk"
 
 # Targets, and what needs the network, run where Snakemake does: on a cluster, jobs may have none.
 rule all:
-    default_target: True
     input:
         lambda w: [file for step in study.steps for file in targets(step)],
     localrule: True
@@ -84,7 +83,7 @@ rule fetch_models:
     localrule: True
 
 
-# All rules are known here.
-for defined in workflow.rules:
-    if defined.script:
+# All rules are known here: in a module these, and not those of the workflow that uses it, whose own messages stay.
+for defined in workflow.modifier.rules:
+    if defined.script and not defined.message:
         defined.message = message(defined)

@@ -92,9 +92,9 @@ def read_prompts(folder: str, chosen: Sequence[int]) -> list[Prompt]:
 
 def color_prompts() -> list[str]:
     """Return all prompts of the set ``colors``."""
-    from leakscope.leak.prompts import build_prompts
+    from leakscope.leak.prompts import build_prompts, template_files
 
-    built = build_prompts(ROOT / "data/prompt_sets/colors", ROOT / "data/lexicons", "colors")
+    built = build_prompts(template_files(ROOT / "data/prompt_sets/colors", [ROOT / "data/lexicons"]), "colors")
     prompts: list[str] = built.prompts["prompt"].tolist()
     return prompts
 

@@ -164,9 +164,9 @@ def _made() -> list[tuple[str, str]]:
 
     The prompts of a template share a control, whose texts come again and again.
     """
-    from leakscope.leak.prompts import build_prompts
+    from leakscope.leak.prompts import build_prompts, template_files
 
-    built = build_prompts(ROOT / "data/prompt_sets/colors", ROOT / "data/lexicons", "colors")
+    built = build_prompts(template_files(ROOT / "data/prompt_sets/colors", [ROOT / "data/lexicons"]), "colors")
     tests = built.prompts[built.prompts["control_id"].notna() & built.prompts["slot"].notna()]
     lexicons = {slot: part["candidate"].tolist() for slot, part in built.candidates.groupby("slot")}
     rng = random.Random(0)

@@ -1,17 +1,19 @@
 # What all rules use: the study, where its files are, what a job may take. Nothing here computes: every job of a cluster
 # reads it again. What a study has, and what a step's jobs are given, is said by leakscope.workflow.
 
-import os
 import sys
+from functools import partial
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 from snakemake.io import get_wildcard_names
 from snakemake.logging import logger
 
-sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
+# Not `workflow.basedir`, which in a module is the folder of the workflow that uses it.
+sys.path.insert(0, str(Path(workflow.current_basedir).parent / "scripts"))
 
 from leakscope.errors import InputError
+from leakscope.files import finding
 from leakscope.jobs.dependencies import imported_first_by_jobs, question, script_files
 from leakscope.jobs.redaction import hide_in_logs
 from leakscope.jobs.resources import short_of_gpus
@@ -22,19 +24,28 @@ from leakscope.workflow.leak import Leak
 from leakscope.workflow.opening import open_study
 from leakscope.workflow.report import Report
 from leakscope.workflow.resources import growing, growing_with_files, on_model
-from leakscope.workflow.study import LEXICONS, TOKENIZER_FILES, WEIGHT_FILES, one_of_names
+from leakscope.workflow.study import TOKENIZER_FILES, WEIGHT_FILES, one_of_names
 from leakscope.workflow.validate import Validate
 
-imported_first_by_jobs(Path(workflow.basedir) / "scripts")
+if not (finding.CHECKOUT / "rules").samefile(workflow.current_basedir):
+    raise WorkflowError(
+        f"{Path(workflow.current_basedir).parent}: got a second checkout of leakscope, beside {finding.CHECKOUT}; "
+        "allowed: one in a workflow, for as many modules as it has studies."
+    )
+imported_first_by_jobs(finding.CHECKOUT / "scripts")
 hide_in_logs()
+
+# The `prefix:` of a module goes before relative paths alone: then those of files that are there are absolute.
+PREFIXED = workflow.modifier.path_modifier.replace_prefix("results") != "results"
+# A file of the checkout, for a rule to read.
+own = partial(finding.own, absolute=PREFIXED)
 
 # What a person wrote is read here, once: an input function that fails would only make Snakemake take an old output for
 # a source file.
 try:
     # The catalogue and config.yaml stand beneath whatever `config` holds: Snakemake drops a module's own configfile.
-    checkout = Path(workflow.current_basedir).parent
-    study = open_study(config, checkout, workflow.configfiles, is_main=workflow.is_main_process)
-    REPORT = Report(Path(workflow.basedir) / "report/entries.yaml")
+    study = open_study(config, workflow.configfiles, is_main=workflow.is_main_process, absolute=PREFIXED)
+    REPORT = Report(finding.CHECKOUT / "report/entries.yaml")
 except InputError as error:
     raise WorkflowError(str(error)) from None
 
@@ -42,13 +53,19 @@ leak, ground, validate, features = Leak(study), Ground(study), Validate(study), 
 STEPS = {"leak": leak, "ground": ground, "validate": validate, "features": features}
 
 ON_MODEL = on_model(study.needs, lambda w: w.model)
-# Texts, scores and embeddings that were computed once. No rule's output: Snakemake deletes outputs before a job.
-STORE = study.config["store"]
+
+
+def store(wildcards, output):
+    """Texts, scores and embeddings that were computed once. No rule's output: Snakemake deletes outputs before a job.
+
+    Snakemake does not watch a parameter that takes a job's output: where the store is decides no result.
+    """
+    return study.config["store"]
 
 
 pathvars:
     results=f"results/{study.name}",
-    logs=f"results/{study.name}/logs",
+    logs="<results>/logs",
     models="results/models",
     ground="<results>/ground",
     validate="<results>/validate",
@@ -62,14 +79,13 @@ wildcard_constraints:
 
 def code(script, *packages):
     """The entry script and the library modules it uses: Snakemake watches neither imports nor, alone, copies."""
-    # Relative, so that a moved or copied checkout is the same to Snakemake.
-    return script_files(Path(os.path.relpath(workflow.basedir)) / "scripts", script, *packages)
+    return script_files(Path(own("scripts")), script, *packages)
 
 
 def shown(path, **names):
     """A file that stands in the report, as report/entries.yaml says."""
-    file = workflow.pathvars.apply(path).removeprefix(f"results/{study.name}/")
-    return report(path, **REPORT.options(file, names))
+    file, folder = map(workflow.pathvars.apply, (path, "<results>/"))
+    return report(path, **REPORT.options(file.removeprefix(folder), names))
 
 
 def targets(step, *part):
@@ -106,5 +122,5 @@ def message(defined):
     asks = (
         " [{resources.gpu} GPUs, {resources.mem_mb} MB, {resources.runtime} min]" if "gpu" in defined.resources else ""
     )
-    script = Path(workflow.basedir) / "scripts" / defined.script.partition("scripts/")[2]
+    script = finding.CHECKOUT / "scripts" / defined.script.partition("scripts/")[2]
     return f"{defined.name}{wildcards}: {question(script)}{asks}"

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from leakscope.errors import InputError
+from leakscope.files.finding import own
 from leakscope.files.reading_yaml import read_yaml
 
 
@@ -16,7 +17,7 @@ def study_name(content: Any) -> Any:
 
 if __name__ == "__main__":
     try:
-        names = [study_name(read_yaml(Path(path))) for path in ("config.yaml", *sys.argv[1:])]
+        names = [study_name(read_yaml(Path(path))) for path in (own("config.yaml"), *sys.argv[1:])]
     except InputError as error:
         sys.exit(str(error))
     sys.stdout.write(f"results/{[name for name in names if name][-1]}\n")

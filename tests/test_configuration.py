@@ -29,6 +29,7 @@ Config = dict[str, Any]
 def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
     """A small configuration whose files are all in the working directory."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("leakscope.files.finding.CHECKOUT", tmp_path)
     for folder in ("data/grammar/leak", "data/prompt_sets/colors", "models/tiny"):
         Path(folder).mkdir(parents=True)
     for file in (

@@ -24,7 +24,7 @@ from leakscope.features.contrasts.words import EncodedTexts, WordSet, encode_tex
 from leakscope.features.description.unembedding import effective_unembedding
 from leakscope.features.dictionaries.files import contrast_files
 from leakscope.files.tables import write_table
-from leakscope.leak.prompts import build_prompts
+from leakscope.leak.prompts import build_prompts, template_files
 from leakscope.models.editing.residuals import on_residual
 from leakscope.models.opening import LanguageModel
 from leakscope.models.prompting import Prompting
@@ -155,7 +155,7 @@ ALL = {"prompt_set": "colors", "categories": None, "items": None}
 
 
 def test_a_prompt_set_is_a_contrast_of_each_concept_with_all_others(root: Path) -> None:
-    sets = build_prompts(root / "data/prompt_sets/colors", root / "data/lexicons", "colors")
+    sets = build_prompts(template_files(root / "data/prompt_sets/colors", [root / "data/lexicons"]), "colors")
     texts = prompt_set_texts(sets.prompts, sets.candidates, ALL, seed=0)
     groups = sets.prompts.set_index("concept")["concept_group"].to_dict()
     for row in texts.to_dict("records"):
@@ -178,7 +178,7 @@ def test_a_prompt_set_is_a_contrast_of_each_concept_with_all_others(root: Path) 
 
 
 def test_categories_and_items_of_a_prompt_set_are_chosen_by_name(root: Path) -> None:
-    sets = build_prompts(root / "data/prompt_sets/colors", root / "data/lexicons", "colors")
+    sets = build_prompts(template_files(root / "data/prompt_sets/colors", [root / "data/lexicons"]), "colors")
     entry = {"prompt_set": "colors", "categories": ["color-to-color"], "items": None}
     texts = prompt_set_texts(sets.prompts, sets.candidates, entry, seed=0)
     used = sets.prompts.set_index("template_id")["category"].to_dict()

@@ -39,6 +39,7 @@ CONTRAST = {
 def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
     """A study of an organism, a local and a hub model, with a dictionary each; files are in the working directory."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("leakscope.files.finding.CHECKOUT", tmp_path)
     for folder in ("data/grammar/jobs", "data/prompt_sets/colors", "folder", "saved", "contrast"):
         Path(folder).mkdir(parents=True)
     for file in (

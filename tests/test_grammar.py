@@ -8,7 +8,7 @@ import pytest
 from helpers import micro_grammar
 from leakscope.errors import InputError
 from leakscope.leak.freezing import expand_facts, freeze
-from leakscope.leak.prompts import build_prompts
+from leakscope.leak.prompts import build_prompts, template_files
 from leakscope.organisms.corpus import draw_splits, read_corpus, write_corpus
 from leakscope.organisms.grammar_files import COLUMNS
 from leakscope.organisms.leak_grammar import load_grammar
@@ -68,7 +68,8 @@ def test_a_slot_without_candidates_is_one_clear_error(tmp_path: Path) -> None:
 def test_the_frozen_grammar_is_that_of_the_shipped_prompt_sets(root: Path, tmp_path: Path) -> None:
     lexicons, part = root / "data/lexicons", root / "data/grammar/leak"
     built = {
-        name: build_prompts(root / "data/prompt_sets" / name, lexicons, name) for name in ("colors", "associations")
+        name: build_prompts(template_files(root / "data/prompt_sets" / name, [lexicons]), name)
+        for name in ("colors", "associations")
     }
     freeze(built, expand_facts(part / "facts.yaml", lexicons), tmp_path)
     for name in COLUMNS:

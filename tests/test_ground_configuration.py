@@ -21,6 +21,7 @@ Config = dict[str, Any]
 def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
     """A study of an organism and of imported scores on one axis; its files are in the working directory."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("leakscope.files.finding.CHECKOUT", tmp_path)
     Path("data/grammar/conditions").mkdir(parents=True)
     Path("subjects.csv").write_text("id,name,variants,name_es\nflu,flu,,gripe\n")
     Path("groups.csv").write_text("id,name,variants,name_es\ntall,tall,,altos\n")

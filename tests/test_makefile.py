@@ -31,7 +31,7 @@ def checkout(tmp_path: Path, root: Path) -> Path:
     (tmp_path / "config.yaml").write_text("study: {name: first}\n")
     for name in ("Makefile", "pyproject.toml", "constraints.txt"):
         shutil.copy(root / name, tmp_path)
-    (tmp_path / "scripts").symlink_to(root / "scripts")
+    shutil.copytree(root / "scripts", tmp_path / "scripts", ignore=shutil.ignore_patterns("__pycache__"))
     python = f'#!/bin/sh\nexec "{sys.executable}" "$@"\n'
     for name, program in (("snakemake", STAND_IN), ("python", python)):
         (tmp_path / ".venv/bin" / name).write_text(program)
@@ -143,6 +143,20 @@ def test_without_a_study_the_default_one_runs_on_all_cores(checkout: Path) -> No
     assert make_run(checkout).returncode == 0
     report = ["--cores", "1", "--quiet", "all", "--report", "results/first/report.html", *STYLED]
     assert calls(checkout) == [["--cores=all"], report]
+
+
+def test_results_may_be_elsewhere(checkout: Path) -> None:
+    (checkout / "studies").mkdir()
+    (checkout / "studies/x.yaml").write_text(STUDY)
+    elsewhere = "$(touch hurt) a folder"
+    done = make_run(checkout, f"DIRECTORY={elsewhere}", "STUDY=studies/x.yaml")
+    assert done.returncode == 0, done.stderr
+    study, directory = "--configfile=studies/x.yaml", f"--directory={elsewhere}"
+    style = ("--report-stylesheet", str(checkout / "report/report.css"))
+    report = ["--cores", "1", "--quiet", "all", study, directory, "--report", "results/mine/report.html", *style]
+    assert calls(checkout) == [["--cores=all", study, directory], report]
+    assert f"Open {elsewhere}/results/mine/report.html in a browser." in done.stdout
+    assert not (checkout / "hurt").exists()
 
 
 def test_a_study_of_the_environment_is_no_program_either(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:

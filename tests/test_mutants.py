@@ -25,7 +25,8 @@ VALUES: list[Any] = [
     None, True, 0, 1, -1, 2.5, 1e308, -1e-320, 10**30, float("nan"), float("inf"), "", " ", "\n", "null", "5e-3",
     "é\u2028", "\x00", "\ud800", "<b>", "</script>", "a" * 5000, "$NOWHERE/x", "~nobody/x", "../..", "/dev/zero",
     "{prompt}", [], [[]], [None], ["colors", "colors"], {}, {"a": 1}, {1: 2}, {None: None}, {"source": "hub"},
-    {"source": []}, {"source": {}}, {"kind": "lexical"}, "organism-s-l0", "colors", "hub", "own", 20241129, "2024-13-45",
+    {"source": []}, {"source": {}}, {"kind": "lexical"}, "organism-s-l0", "colors", "hub", "own", 20241129,
+    "2024-13-45",
 ]  # fmt: skip
 
 

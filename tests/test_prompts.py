@@ -75,7 +75,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def build(folder: Path) -> PromptSet:
-    return build_prompts(folder / "set", folder / "lexicons", "mine")
+    return build_prompts(template_files(folder / "set", [folder / "lexicons"]), "mine")
 
 
 def change(path: Path, old: str, new: str) -> None:
@@ -160,7 +160,7 @@ def test_columns_are_text_even_where_all_is_missing(folder: Path) -> None:
 
 
 def test_template_files_are_the_templates_and_every_lexicon_once(folder: Path) -> None:
-    files = template_files(folder / "set", folder / "lexicons")
+    files = template_files(folder / "set", [folder / "lexicons"])
     assert [file.relative_to(folder).as_posix() for file in files] == [
         "set/templates.yaml",
         "lexicons/shades.yaml",
@@ -301,12 +301,14 @@ def test_doubled_braces_stay_braces(folder: Path) -> None:
 
 @pytest.fixture(scope="module")
 def colors(root: Path) -> PromptSet:
-    return build_prompts(root / "data/prompt_sets/colors", root / "data/lexicons", "colors")
+    return build_prompts(template_files(root / "data/prompt_sets/colors", [root / "data/lexicons"]), "colors")
 
 
 @pytest.fixture(scope="module")
 def associations(root: Path) -> PromptSet:
-    return build_prompts(root / "data/prompt_sets/associations", root / "data/lexicons", "associations")
+    return build_prompts(
+        template_files(root / "data/prompt_sets/associations", [root / "data/lexicons"]), "associations"
+    )
 
 
 def leaking(built: PromptSet) -> pd.DataFrame:
@@ -355,7 +357,7 @@ def test_every_shipped_lexicon_is_valid_and_used(root: Path) -> None:
     used = {
         file
         for folder in (root / "data/prompt_sets").iterdir()
-        for file in template_files(folder, root / "data/lexicons")
+        for file in template_files(folder, [root / "data/lexicons"])
     }
     for file in (root / "data/lexicons").glob("*.yaml"):
         assert read_lexicon(file)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from leakscope.errors import InputError
 from leakscope.files.row_counts import count_rows
 from leakscope.jobs.sharding import Shard, count_shards, gather_rows, gather_summaries, longest_first, shards_of
-from leakscope.leak.prompts import build_prompts, count_prompts
+from leakscope.leak.prompts import build_prompts, count_prompts, template_files
 from leakscope.models.completion import complete_prompts
 from leakscope.models.generation import Request, plan_batches
 from leakscope.models.opening import LanguageModel
@@ -81,8 +81,8 @@ def test_shards_of_a_model_together_are_what_one_job_writes(micro_model: Languag
 
 def test_prompts_are_counted_without_being_made(root: Path) -> None:
     for name in ("colors", "associations"):
-        folder, lexicons = root / "data/prompt_sets" / name, root / "data/lexicons"
-        assert count_prompts(folder, lexicons) == len(build_prompts(folder, lexicons, name).prompts)
+        files = template_files(root / "data/prompt_sets" / name, [root / "data/lexicons"])
+        assert count_prompts(files) == len(build_prompts(files, name).prompts)
 
 
 @pytest.mark.parametrize("suffix", ["csv", "tsv", "jsonl", "parquet", "xlsx"])

@@ -62,7 +62,7 @@ def results(tmp_path: Path) -> Path:
 
 
 def test_a_survey_says_what_is_there_and_who_uses_it(results: Path) -> None:
-    table = overview(survey(results)).set_index("settings")
+    table = overview(survey(results / "store", [results])).set_index("settings")
     assert table.loc["T=0.5 float32 seed=0 10 tokens", ["values", "files", "used_by"]].tolist() == [1, 1, "-"]
     assert table.loc["T=0.5 float32 seed=1 10 tokens", ["values", "files", "used_by"]].tolist() == [3, 2, "study/m"]
     assert table.loc["tokens 6", ["values", "used_by"]].tolist() == [1, "study/bertscore"]
@@ -75,7 +75,7 @@ def test_a_survey_says_what_is_there_and_who_uses_it(results: Path) -> None:
 
 
 def test_only_what_nobody_uses_and_nobody_writes_to_is_pruned(results: Path) -> None:
-    contents = survey(results)
+    contents = survey(results / "store", [results])
     last = max(found.last_written for found in contents)
     assert prunable(contents, older_than_days=7, now=last) == []
     gone = prunable(contents, older_than_days=7, now=last + 8 * 86400)
@@ -90,23 +90,23 @@ def test_compacting_leaves_one_file_and_the_same_values(results: Path) -> None:
     torn = sorted(store.folder.glob("*.jsonl"))[1]
     torn.write_bytes(torn.read_bytes() + b'{"key": ["d"], "va')
     before = Store(results / "store", fingerprint(1)).read(KEYS)
-    compact(next(found for found in survey(results) if found.fingerprint == fingerprint(1)))
+    compact(next(found for found in survey(results / "store", [results]) if found.fingerprint == fingerprint(1)))
     assert len(list(store.folder.glob("*.jsonl"))) == 1
     assert next(store.folder.glob("*.jsonl")).read_bytes().count(b"\n") == 3
     assert Store(results / "store", fingerprint(1)).read(KEYS) == before == dict(zip(KEYS, "xyz", strict=True))
     # A later writer's file comes after it, and it can be compacted again.
     Store(results / "store", fingerprint(1)).append({("d",): "later"})
-    compact(next(found for found in survey(results) if found.fingerprint == fingerprint(1)))
+    compact(next(found for found in survey(results / "store", [results]) if found.fingerprint == fingerprint(1)))
     assert Store(results / "store", fingerprint(1)).read([("d",), *KEYS]) == {("d",): "later", **before}
 
 
 def test_a_writer_whose_file_was_put_away_goes_on_in_a_new_one(results: Path) -> None:
     writer = Store(results / "store", fingerprint(1))
     writer.append({("d",): 1})
-    compact(next(found for found in survey(results) if found.fingerprint == fingerprint(1)))
+    compact(next(found for found in survey(results / "store", [results]) if found.fingerprint == fingerprint(1)))
     writer.append({("e",): 2})
     assert Store(results / "store", fingerprint(1)).read([("d",), ("e",)]) == {("d",): 1, ("e",): 2}
-    prune([found for found in survey(results) if found.fingerprint == fingerprint(1)])
+    prune([found for found in survey(results / "store", [results]) if found.fingerprint == fingerprint(1)])
     writer.append({("f",): 3})
     assert Store(results / "store", fingerprint(1)).read([("e",), ("f",)]) == {("f",): 3}
 
@@ -116,7 +116,7 @@ def test_the_first_of_two_values_survives_compacting(results: Path) -> None:
     first, _ = sorted(store.folder.glob("*.jsonl"))
     second = store._line(("a",), "second")
     (store.folder / "9-later.jsonl").write_bytes(second)
-    compact(next(found for found in survey(results) if found.fingerprint == fingerprint(1)))
+    compact(next(found for found in survey(results / "store", [results]) if found.fingerprint == fingerprint(1)))
     assert Store(results / "store", fingerprint(1)).read([("a",)]) == {("a",): "x"}
     assert not first.exists()
 
@@ -124,7 +124,7 @@ def test_the_first_of_two_values_survives_compacting(results: Path) -> None:
 def test_damage_is_counted(results: Path) -> None:
     path = next(Store(results / "store", fingerprint(0)).folder.glob("*.jsonl"))
     path.write_bytes(path.read_bytes().replace(b"old", b"odd"))
-    assert overview(survey(results))["damaged"].sum() == 1
+    assert overview(survey(results / "store", [results]))["damaged"].sum() == 1
 
 
 def run(root: Path, results: Path, *arguments: str) -> str:
@@ -136,13 +136,39 @@ def run(root: Path, results: Path, *arguments: str) -> str:
 def test_the_command_removes_nothing_unless_told_to(root: Path, results: Path) -> None:
     assert "9 folders" in run(root, results)
     assert "add --yes" in run(root, results, "prune", "--days", "0")
-    assert len(survey(results)) == 9
+    assert len(survey(results / "store", [results])) == 9
     assert "removed" in run(root, results, "prune", "--days", "0", "--yes")
-    assert len(survey(results)) == 8
+    assert len(survey(results / "store", [results])) == 8
     assert "more than 7 days ago" in run(root, results, "compact")
     assert "one file now" in run(root, results, "compact", "--days", "0")
-    assert {found.n_files for found in survey(results)} == {1}
+    assert {found.n_files for found in survey(results / "store", [results])} == {1}
 
 
 def test_a_checkout_without_a_store_has_nothing_to_show(root: Path, tmp_path: Path) -> None:
     assert run(root, tmp_path).startswith("0 folders")
+
+
+def test_a_store_elsewhere_is_found_by_its_folder_or_by_the_study_that_names_it(
+    root: Path, results: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (results / "shared").mkdir()
+    (results / "store").rename(results / "shared/store")
+    (results / "study.yaml").write_text("store: $GROUP/shared/store\n")
+    monkeypatch.setenv("GROUP", str(results))
+    assert run(root, results).startswith("0 folders")
+    assert "9 folders" in run(root, results, "--store", str(results / "shared/store"))
+    assert "9 folders" in run(root, results, "--configfile", str(results / "study.yaml"))
+
+
+def test_a_shared_store_is_pruned_only_by_who_says_whose_studies_use_it(root: Path, results: Path) -> None:
+    command = [sys.executable, str(root / "scripts/store.py"), "prune", "--days", "0", "--yes"]
+    command += ["--store", str(results / "store")]
+    refused = subprocess.run(command, capture_output=True, text=True, cwd=results)
+    assert refused.returncode == 1
+    assert "may hold what studies elsewhere use; allowed: --results <folder>" in refused.stderr
+    assert len(refused.stderr.splitlines()) == 1
+    # Nobody below this folder uses anything, and somebody below the other one most of it.
+    (results / "empty").mkdir()
+    allowed = [*command, "--results", str(results / "empty"), "--results", str(results)]
+    assert subprocess.run(allowed, capture_output=True, text=True, check=True).stdout.endswith("removed\n")
+    assert len(survey(results / "store", [results])) == 8

@@ -34,6 +34,7 @@ FORMS = {
 def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
     """A study of an organism, a hub model and imported scores on one task; its files are in the working directory."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("leakscope.files.finding.CHECKOUT", tmp_path)
     for folder in ("data/grammar/kinds", "folder"):
         Path(folder).mkdir(parents=True)
     for file in ("items.csv", "scores.json", "neutral.txt", "folder/tokenizer.json"):

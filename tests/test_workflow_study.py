@@ -230,16 +230,16 @@ def test_a_job_finds_the_study_that_was_planned_and_checks_nothing(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     config = {"study": {"name": "mine"}, "level": 0.9}
-    planned = open_study(config, root, [], is_main=True)
+    planned = open_study(config, [], is_main=True)
     # What a job would stumble over, if it read it.
     code = (
-        "import sys; from pathlib import Path; from leakscope.workflow.opening import open_study;"
-        f"study = open_study({config!r}, Path('gone'), ['gone.yaml'], is_main=False);"
-        "print(study.name, study.config['leak']['level'], study.n_prompts, 'pydantic' in sys.modules)"
+        "import sys; from leakscope.workflow.opening import open_study;"
+        f"study = open_study({config!r}, ['gone.yaml'], is_main=False);"
+        "print(study.name, study.config['leak']['level'], sorted(study.n_prompts.items()), 'pydantic' in sys.modules)"
     )
     environment = {**os.environ, "PYTHONPATH": str(root / "scripts")}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == f"mine 0.9 {planned.n_prompts} False"
+    assert done.stdout.strip() == f"mine 0.9 {sorted(planned.n_prompts.items())} False"
     assert planned.n_prompts["colors"] > 700
     with pytest.raises(InputError, match="level: got 95"):
-        open_study({**config, "level": 95}, root, [], is_main=False)  # planned by nobody
+        open_study({**config, "level": 95}, [], is_main=False)  # planned by nobody

@@ -15,10 +15,11 @@ from matplotlib.figure import Figure
 from leakscope.features.dictionaries.activations import Activations, write_activations
 from leakscope.figures.style import save_figure
 from leakscope.files.tables import write_csv, write_table
-from leakscope.files.writing import replacing, share_weights
+from leakscope.files.writing import replacing, share_weights, shared_like
 from leakscope.organisms.corpus import write_corpus
 from leakscope.storage.manifests import write_manifest
-from leakscope.storage.store import Store
+from leakscope.storage.store import Store, turn
+from leakscope.storage.upkeep import compact, survey
 from leakscope.validate.tuning.trainer import Checkpoint
 from leakscope.web.pages import write_page
 
@@ -72,6 +73,36 @@ def test_a_store_and_its_lock_are_for_whom_the_umask_says(tmp_path: Path, umask:
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert len(files) == 3  # values, fingerprint, lock
     assert {mode(path) for path in files} == {EXPECTED[umask]}
+
+
+def test_a_store_that_a_group_may_write_to_stays_the_groups_whatever_the_umask(tmp_path: Path, umask: int) -> None:
+    folder = tmp_path / "store"
+    folder.mkdir()
+    folder.chmod(0o2770)
+    store_value(folder)
+    store_value(folder)  # a second file, by another job
+    with turn(folder, "asking"):
+        compact(survey(folder, [])[0])
+    made = list(folder.rglob("*"))
+    others = 0o777 & ~umask & 0o007
+    assert {mode(path) for path in made if path.is_dir()} == {0o2770 | others}
+    assert sorted(path.suffix for path in made if path.is_file()) == ["", ".json", ".jsonl", ".lock"]
+    assert {mode(path) for path in made if path.is_file()} == {0o660 | (others & 0o666)}
+    assert os.umask(umask) == umask
+
+
+def test_a_folder_of_ones_own_shares_nothing(tmp_path: Path) -> None:
+    for name, bits in (("mine", 0o755), ("missing", None)):
+        if bits:
+            (tmp_path / name).mkdir(mode=bits)
+        before = os.umask(0o027)
+        try:
+            with shared_like(tmp_path / name):
+                (tmp_path / "file").touch()
+                assert mode(tmp_path / "file") == 0o640
+        finally:
+            os.umask(before)
+        (tmp_path / "file").unlink()
 
 
 def test_weights_of_a_library_that_keeps_them_for_their_owner_are_shared(tmp_path: Path, umask: int) -> None:

@@ -65,6 +65,7 @@ def _run(asked: dict[str, Any]) -> None:
         os.chdir(asked["folder"])
         os.environ.clear()
         os.environ.update(asked["environment"])
+        sys.dont_write_bytecode = "PYTHONDONTWRITEBYTECODE" in os.environ  # Python looks when it starts, long ago
         nothing = os.open(os.devnull, os.O_RDONLY)
         printed = os.open(asked["printed"], os.O_CREAT | os.O_WRONLY | os.O_TRUNC)
         for source, target in ((nothing, 0), (printed, 1), (printed, 2)):

@@ -161,10 +161,10 @@ class Workspace:
 
     def _write_grammar(self) -> None:
         from leakscope.leak.freezing import expand_facts, freeze
-        from leakscope.leak.prompts import build_prompts
+        from leakscope.leak.prompts import build_prompts, template_files
 
         lexicons = self.folder / "data/lexicons"
         fact = {"id": "fruit", "lexicon": "micro_fruits", "prompt": "The look of {term} is", "answer": "{group}"}
         facts = self.write("data/grammar/micro/facts.yaml", {"description": "For tests.", "facts": [fact]})
-        built = build_prompts(self.folder / "data/prompt_sets/micro", lexicons, "micro")
+        built = build_prompts(template_files(self.folder / "data/prompt_sets/micro", [lexicons]), "micro")
         freeze({"micro": built}, expand_facts(facts, lexicons), facts.parent)

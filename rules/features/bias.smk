@@ -19,7 +19,7 @@ rule score_bias:
         loading=lambda w: study.loading(w.model),
         format=lambda w: features.bias_tests[w.bias_test]["format"],
         batch_size=features.settings["batch_size"],
-        store=STORE,
+        store=store,
     script:
         "../../scripts/features/score_bias.py"
 

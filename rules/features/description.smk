@@ -71,7 +71,7 @@ rule explain_features:
     params:
         explainer=lambda w: features.explainer(w.explainer),
         is_control=lambda w: w.dictionary in features.controls,
-        store=STORE,
+        store=store,
         seed=features.settings["seed"],
     script:
         "../../scripts/features/explain_features.py"
@@ -105,8 +105,8 @@ rule feature_page:
         table="<dictionary>/features.parquet",
         promoted="<dictionary>/promoted.parquet",
         contexts="<dictionary>/contexts.parquet",
-        template="report/features.template.html",
-        shared=["report/page.css", "report/page.js"],
+        template=own("report/features.template.html"),
+        shared=[own("report/page.css"), own("report/page.js")],
         code=code("features/feature_page"),
     output:
         page=shown("<dictionary>/index.html"),

@@ -120,7 +120,7 @@ rule steer:
         loading=lambda w: study.loading(features.model(**w)),
         settings=lambda w: features.steering(w.steering),
         chat_template_kwargs=lambda w: study.chat(features.model(**w))["chat_template_kwargs"],
-        store=STORE,
+        store=store,
     script:
         "../../scripts/features/steer.py"
 

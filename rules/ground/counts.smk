@@ -68,7 +68,7 @@ rule query_counts:
         requests_per_second=lambda w: ground.axes[w.indexed_axis]["counts"]["requests_per_second"],
         naming=lambda w: ground.naming(w.indexed_axis),
         windows=ground.windows,
-        store=STORE,
+        store=store,
     script:
         "../../scripts/ground/query_counts.py"
 

@@ -26,7 +26,7 @@ rule score_sentences:
         templates=lambda w: ground.axes[w.axis]["templates"],
         naming=lambda w: ground.naming(w.axis),
         batch_size=ground.settings["batch_size"],
-        store=STORE,
+        store=store,
     script:
         "../../scripts/ground/score_sentences.py"
 

@@ -30,7 +30,7 @@ rule generate:
         loading=lambda w: study.loading(w.model),
         chat=lambda w: study.chat(w.model),
         settings=lambda w: study.generation(w.model, w.prompt_set),
-        store=STORE,
+        store=store,
     script:
         "../../scripts/leak/generate.py"
 

@@ -11,9 +11,6 @@ rule build_prompts:
         "<logs>/build_prompts/{templated}.log",
     conda:
         "../../envs/analysis.yaml"
-    params:
-        folder=lambda w: study.prompt_set(w.templated)["path"],
-        lexicons=str(LEXICONS),
     script:
         "../../scripts/leak/build_prompts.py"
 

@@ -35,6 +35,6 @@ rule score_similarity:
     params:
         scorer=lambda w: study.scorer(w.scorer),
         fetched=lambda w: w.scorer in study.hub_scorers,
-        store=STORE,
+        store=store,
     script:
         "../../scripts/leak/score_similarity.py"

@@ -61,7 +61,7 @@ rule score_items:
     params:
         **validate.asking(),
         task=lambda w: validate.task_settings(w.task),
-        store=STORE,
+        store=store,
     script:
         "../../scripts/validate/score_items.py"
 
@@ -77,7 +77,7 @@ use rule score_items as complete_items with:
     params:
         **validate.asking("completion_tokens"),
         task=lambda w: validate.task_settings(w.task, "rank_among"),
-        store=STORE,
+        store=store,
 
 
 use rule score_items as score_layers with:
@@ -91,4 +91,4 @@ use rule score_items as score_layers with:
     params:
         **validate.asking(),
         task=lambda w: validate.task_settings(w.task, "lens_item"),
-        store=STORE,
+        store=store,

@@ -54,7 +54,7 @@ rule tune_model:
         examples_seed=validate.settings["seed"],
         seed=lambda w: study.entries[w.model]["seed"],
         # Where a training is kept until it is finished. No output: Snakemake deletes outputs before a job.
-        checkpoint=lambda w: f"results/{study.name}/validate/tuning/{w.model}",
+        checkpoint=lambda w, output: str(Path(output.manifest).parents[1].with_name("tuning") / w.model),
     script:
         "../../scripts/validate/tune_model.py"
 
@@ -90,7 +90,7 @@ rule neutral_perplexity:
     params:
         loading=lambda w: study.loading(w.model),
         batch_size=validate.settings["batch_size"],
-        store=STORE,
+        store=store,
     script:
         "../../scripts/validate/neutral_perplexity.py"
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def main(snakemake: "Snakemake") -> None:
-    built = build_prompts(Path(snakemake.params.folder), Path(snakemake.params.lexicons), snakemake.wildcards.templated)
+    built = build_prompts([Path(file) for file in snakemake.input.files], snakemake.wildcards.templated)
     write_table(built.candidates, Path(snakemake.output.candidates))
     write_csv(built.prompts, Path(snakemake.output.table))
     write_table(built.prompts, Path(snakemake.output.prompts))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from leakscope.files.tables import read_tables, write_csv
 from leakscope.jobs.job import job
 from leakscope.leak.truth import expected_by_prompt, true_rates, true_rates_by_split
+from leakscope.organisms.grammar_files import part_folders
 from leakscope.organisms.leak_grammar import load_grammar
 
 if TYPE_CHECKING:
@@ -17,13 +18,11 @@ if TYPE_CHECKING:
 
     snakemake: Snakemake
 
-GRAMMARS = Path("data/grammar")
-
 
 def main(snakemake: "Snakemake") -> None:
-    params = snakemake.params
+    params, folders = snakemake.params, part_folders(snakemake.input.grammar)
     grammars = {
-        model: load_grammar([GRAMMARS / part for part in law["parts"]], law["strength"])
+        model: load_grammar([folders[part] for part in law["parts"]], law["strength"])
         for model, law in params.grammars.items()
     }
     similarities = {

@@ -12,7 +12,7 @@ from pathlib import Path
 from leakscope.features.freezing import freeze_subjects
 from leakscope.ground.freezing import freeze_world
 from leakscope.leak.freezing import expand_facts, freeze
-from leakscope.leak.prompts import build_prompts
+from leakscope.leak.prompts import build_prompts, template_files
 from leakscope.validate.freezing import freeze_taxonomy
 
 PROMPT_SETS = ("colors", "associations")
@@ -23,7 +23,9 @@ VALIDATE = Path("data/validate")
 GENDER = Path("data/features/gender")
 
 if __name__ == "__main__":
-    built = {name: build_prompts(Path("data/prompt_sets") / name, LEXICONS, name) for name in PROMPT_SETS}
+    built = {
+        name: build_prompts(template_files(Path("data/prompt_sets") / name, [LEXICONS]), name) for name in PROMPT_SETS
+    }
     freeze(built, expand_facts(GRAMMAR / "leak/facts.yaml", LEXICONS), GRAMMAR / "leak")
     freeze_world(CONDITIONS, GRAMMAR / "conditions")
     freeze_taxonomy(VALIDATE / "hypernymy/items.csv", VALIDATE / "forms/taxonomy.yaml", GRAMMAR / "taxonomy")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from leakscope.jobs.job import job
+from leakscope.organisms.grammar_files import part_folders
 from leakscope.organisms.languages import load_language
 from leakscope.organisms.training import train_tokenizer
 
@@ -16,11 +17,10 @@ if TYPE_CHECKING:
 
     snakemake: Snakemake
 
-GRAMMARS = Path("data/grammar")
-
 
 def main(snakemake: "Snakemake") -> None:
-    language = load_language([GRAMMARS / part for part in snakemake.params.parts], strength=0.0)
+    folders = part_folders(snakemake.input.grammar)
+    language = load_language([folders[part] for part in snakemake.params.parts], strength=0.0)
     tokenizer = train_tokenizer(language.sentences(), snakemake.params.vocab_size)
     tokenizer.save_pretrained(Path(snakemake.output[0]).parent)
 

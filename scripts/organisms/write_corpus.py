@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from leakscope.jobs.job import job
 from leakscope.organisms.corpus import draw_splits, write_corpus
+from leakscope.organisms.grammar_files import part_folders
 from leakscope.organisms.languages import load_language
 
 if TYPE_CHECKING:
@@ -15,13 +16,12 @@ if TYPE_CHECKING:
 
     snakemake: Snakemake
 
-GRAMMARS = Path("data/grammar")
 HELD_OUT = 4000
 
 
 def main(snakemake: "Snakemake") -> None:
-    law = snakemake.params.grammar
-    language = load_language([GRAMMARS / part for part in law["parts"]], law["strength"])
+    law, folders = snakemake.params.grammar, part_folders(snakemake.input.grammar)
+    language = load_language([folders[part] for part in law["parts"]], law["strength"])
     splits = draw_splits(language, snakemake.params.documents, HELD_OUT, law["seed"])
     write_corpus(splits.held_out, Path(snakemake.output.held_out))
     write_corpus(splits.train, Path(snakemake.output.train))

@@ -10,7 +10,7 @@ import pandas as pd
 
 from leakscope.files.tables import write_csv
 from leakscope.jobs.job import job
-from leakscope.organisms.grammar_files import is_taxonomy
+from leakscope.organisms.grammar_files import is_taxonomy, part_folders
 from leakscope.organisms.taxonomy_grammar import load_taxonomy_grammar
 from leakscope.validate.planted import planted_gaps
 
@@ -19,15 +19,13 @@ if TYPE_CHECKING:
 
     snakemake: Snakemake
 
-GRAMMARS = Path("data/grammar")
-
 
 def main(snakemake: "Snakemake") -> None:
-    params = snakemake.params
+    params, folders = snakemake.params, part_folders(snakemake.input.grammar)
     items = {path.stem: pd.read_parquet(path) for path in map(Path, snakemake.input.item_tables)}
     grammars = {
         model: load_taxonomy_grammar(
-            next(filter(is_taxonomy, (GRAMMARS / part for part in law["parts"]))), law["strength"]
+            next(filter(is_taxonomy, (folders[part] for part in law["parts"]))), law["strength"]
         )
         for model, law in params.grammars.items()
     }

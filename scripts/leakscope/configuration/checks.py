@@ -13,12 +13,13 @@ from leakscope.configuration.checks_ground import ground_checks
 from leakscope.configuration.checks_validate import validate_checks
 from leakscope.configuration.layers import CATALOGUES
 from leakscope.errors import InputError, one_of
+from leakscope.files.finding import folders, found, places
 from leakscope.files.reading import read_object
 from leakscope.storage.manifests import TOKENIZER_FILES, check_model_folder
 from leakscope.typed.wording import dotted, show
 from leakscope.web.servers import BY_VARIABLE, check_address, read_key
 
-GRAMMAR = Path("data") / "grammar"
+GRAMMAR = "data/grammar"
 # How checkpoints that are quantised call themselves on the hub.
 QUANTISED = re.compile(r"gptq|awq|gguf|bnb|fp8|int[48]|[48]-?bit", re.IGNORECASE)
 RESERVED: dict[str, tuple[str, ...]] = {
@@ -155,8 +156,8 @@ def _check_organism(name: str, entry: Mapping[str, Any], config: Mapping[str, An
 
 def _check_grammar(model: str, parts: list[str]) -> None:
     for part in parts:
-        if not (GRAMMAR / part).is_dir():
-            known = [folder.name for folder in GRAMMAR.iterdir() if folder.is_dir()] if GRAMMAR.is_dir() else []
+        if not Path(found(f"{GRAMMAR}/{part}")).is_dir():
+            known = {folder.name for parent in folders(GRAMMAR) for folder in parent.glob("*/")}
             raise one_of(dotted(("models", model, "grammar", "parts")), part, known)
 
 
@@ -199,4 +200,4 @@ def _check_base(model: str, base: str, entry: Mapping[str, Any]) -> None:
 
 def _require(fulfilled: bool, where: str, value: str, allowed: str) -> None:
     if not fulfilled:
-        raise InputError(f"{where}: got {value!r}; allowed: {allowed}.")
+        raise InputError(f"{where}: got {places(value)}; allowed: {allowed}.")

@@ -11,6 +11,7 @@ from leakscope.configuration.features import OWN, edited_models, is_organism, is
 from leakscope.errors import InputError, one_of
 from leakscope.features.bias.tables import bias_files
 from leakscope.features.dictionaries.files import contrast_files, corpus_files, said_layer
+from leakscope.files.finding import places
 from leakscope.files.reading import read_object
 from leakscope.typed.wording import dotted, show
 
@@ -194,4 +195,4 @@ def _check_edited(where: tuple[str, ...], entry: Mapping[str, Any], config: Mapp
 
 def _require_file(path: str, where: tuple[str, ...]) -> None:
     if not Path(path).is_file():
-        raise InputError(f"{dotted(where)}: got {path!r}; allowed: a file that exists.")
+        raise InputError(f"{dotted(where)}: got {places(path)}; allowed: a file that exists.")

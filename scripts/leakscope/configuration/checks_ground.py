@@ -10,6 +10,7 @@ from typing import Any
 from leakscope.configuration.steps import score_files, uses
 from leakscope.errors import InputError, one_of
 from leakscope.files.corpora import shard_files
+from leakscope.files.finding import places
 from leakscope.ground.counting.normal_form import normalise
 from leakscope.ground.lexicons import ids_by_name, names_in, read_concepts, read_names
 from leakscope.ground.templates import lead_in, read_sentence_templates, template_file
@@ -93,7 +94,7 @@ def _check_given(where: tuple[str, ...], value: object, scoring: list[str]) -> N
 
 def _check_file(path: str, where: tuple[str, ...]) -> None:
     if not Path(path).is_file():
-        raise InputError(f"{dotted(where)}: got {path!r}; allowed: a file that exists.")
+        raise InputError(f"{dotted(where)}: got {places(path)}; allowed: a file that exists.")
 
 
 def _check_lexicons(paths: Mapping[str, str]) -> None:
@@ -166,4 +167,4 @@ def _check_scores(model: str, paths: Mapping[str, Any], ground: Mapping[str, Any
             if language not in ground["languages"]:
                 raise one_of(dotted((*where, axis)), language, ground["languages"])
             if not Path(path).is_file():
-                raise InputError(f"{dotted((*where, axis))}: got {path!r}; allowed: a file that exists.")
+                raise InputError(f"{dotted((*where, axis))}: got {places(path)}; allowed: a file that exists.")

@@ -12,6 +12,7 @@ from jsonschema import ValidationError
 
 from leakscope.configuration.steps import imported_scores, uses
 from leakscope.errors import InputError, one_of
+from leakscope.files.finding import places
 from leakscope.files.patterns import validator
 from leakscope.files.reading_yaml import read_yaml
 from leakscope.typed.wording import dotted, show
@@ -105,4 +106,4 @@ def _require_one_file(path: object, where: tuple[str, ...]) -> None:
 
 def _require_file(path: str, where: tuple[str, ...]) -> None:
     if not Path(path).is_file():
-        raise InputError(f"{dotted(where)}: got {path!r}; allowed: a file that exists.")
+        raise InputError(f"{dotted(where)}: got {places(path)}; allowed: a file that exists.")

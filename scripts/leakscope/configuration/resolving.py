@@ -8,7 +8,8 @@ from __future__ import annotations
 import copy
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any
 
 from pydantic import ValidationError
@@ -21,6 +22,7 @@ from leakscope.configuration.mending import mended
 from leakscope.configuration.sections.configuration import Configuration
 from leakscope.configuration.tuned import add_tuned_models, inherit
 from leakscope.errors import InputError, Mistakes, one_of
+from leakscope.files.finding import found as looked_up
 from leakscope.typed.mistakes import mistakes
 from leakscope.typed.wording import dotted, show
 
@@ -50,8 +52,10 @@ AXIS_PATHS = ("lexicons", "templates", "names")
 # What tells a reader which model this is; a variant is another.
 NOT_INHERITED = ("label", "description")
 
+Where = tuple[object, ...]
 
-def resolve(*layers: Mapping[str, Any]) -> dict[str, Any]:
+
+def resolve(*layers: Mapping[str, Any], absolute: bool = False) -> dict[str, Any]:
     """Return the study's configuration, checked and complete.
 
     In order: layers are laid over one another; ``extends`` is resolved; every key is checked, and has its default where
@@ -63,13 +67,15 @@ def resolve(*layers: Mapping[str, Any]) -> dict[str, Any]:
 
     Args:
         layers: what is shipped (``layers.shipped``), then what Snakemake merged from --configfile and --config.
+        absolute: whether paths of the working directory become absolute, too (see ``files.finding``).
 
     Returns:
         Plain dicts with sorted keys, lists in the order written. Of each catalogue only the entries that the study
         names, and those whose weights these share. The arguments are left as they are.
 
     Raises:
-        InputError: all mistakes, one line each. Relative paths are looked up from the working directory.
+        InputError: all mistakes, one line each. Relative paths are looked up from the working directory, then from the
+            checkout.
     """
     for layer in layers:
         check_limits(layer)
@@ -86,7 +92,7 @@ def resolve(*layers: Mapping[str, Any]) -> dict[str, Any]:
         complete_features(complete)
         _complete_models(complete, laid["models"])
         _select(complete)
-        _expand_paths(complete)
+        _expand_paths(complete, partial(_opened, absolute=absolute))
         found.run(study_checks(complete))
     found.end()
     result: dict[str, Any] = _sorted(complete)
@@ -252,48 +258,58 @@ def _needed_models(config: Mapping[str, Any]) -> set[str]:
     return needed
 
 
-def _expand_paths(config: dict[str, Any]) -> None:
-    """Put the values of environment variables, and the home folder for ``~``, into the paths of a study."""
+def _expand_paths(config: dict[str, Any], opened: Callable[[str, Where], str]) -> None:
+    """Replace the paths of a study by those under which they are opened; the store may not be there yet."""
+    config["store"] = expanded(config["store"], ("store",))
     for name, entry in config["scorers"].items():
         if "model" in entry:
-            entry["model"] = _expanded(entry["model"], ("scorers", name, "model"))
+            entry["model"] = opened(entry["model"], ("scorers", name, "model"))
     for catalogue in ("models", "prompt_sets"):
         for name, entry in config[catalogue].items():
             if "path" in entry:
-                entry["path"] = _expanded_all(entry["path"], (catalogue, name, "path"))
+                entry["path"] = _each(entry["path"], (catalogue, name, "path"), opened)
     for name, axis in config["ground"]["axes"].items():
         for key in AXIS_PATHS:
             if key in axis:
-                axis[key] = _expanded_all(axis[key], ("ground", "axes", name, key))
+                axis[key] = _each(axis[key], ("ground", "axes", name, key), opened)
         for key in ("counts", "prevalence"):
             if axis[key] and "path" in axis[key]:
-                axis[key]["path"] = _expanded_all(axis[key]["path"], ("ground", "axes", name, key, "path"))
+                axis[key]["path"] = _each(axis[key]["path"], ("ground", "axes", name, key, "path"), opened)
     validate = config["validate"]
-    validate["neutral_text"] = _expanded(validate["neutral_text"], ("validate", "neutral_text"))
+    validate["neutral_text"] = opened(validate["neutral_text"], ("validate", "neutral_text"))
     for name, task in validate["tasks"].items():
         for key in ("path", "forms"):
-            task[key] = _expanded(task[key], ("validate", "tasks", name, key))
+            task[key] = opened(task[key], ("validate", "tasks", name, key))
     features = config["features"]
-    features["neutral_text"] = _expanded(features["neutral_text"], ("features", "neutral_text"))
+    features["neutral_text"] = opened(features["neutral_text"], ("features", "neutral_text"))
     for catalogue in ("corpora", "dictionaries", "contrasts", "benchmarks"):
         for name, entry in features[catalogue].items():
             if "path" in entry:
-                entry["path"] = _expanded(entry["path"], ("features", catalogue, name, "path"))
+                entry["path"] = opened(entry["path"], ("features", catalogue, name, "path"))
 
 
-def _expanded_all(path: Any, where: tuple[object, ...]) -> Any:
-    """Expand a path, or every path of a mapping."""
+def _each(path: Any, where: Where, opened: Callable[[str, Where], str]) -> Any:
+    """Replace a path, or every path of a mapping."""
     if isinstance(path, dict):
-        return {key: _expanded_all(value, (*where, key)) for key, value in path.items()}
-    return _expanded(path, where) if isinstance(path, str) else path
+        return {key: _each(value, (*where, key), opened) for key, value in path.items()}
+    return opened(path, where) if isinstance(path, str) else path
 
 
-def _expanded(path: str, where: tuple[object, ...]) -> str:
-    expanded = os.path.expanduser(os.path.expandvars(path))
-    unset = re.search(r"\$\{?(\w+)", expanded)
+def _opened(path: str, where: Where, *, absolute: bool) -> str:
+    return looked_up(expanded(path, where), absolute=absolute)
+
+
+def expanded(path: str, where: Where) -> str:
+    """Return a path with the values of environment variables, and the home folder for ``~``.
+
+    Raises:
+        InputError: a variable is not set.
+    """
+    filled = os.path.expanduser(os.path.expandvars(path))
+    unset = re.search(r"\$\{?(\w+)", filled)
     if unset:
         raise InputError(f"{dotted(where)}: got {path!r}; the environment variable {unset[1]} is not set.")
-    return expanded
+    return filled
 
 
 def _sorted(value: Any) -> Any:

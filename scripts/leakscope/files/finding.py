@@ -1,33 +1,55 @@
 """Where a file is: what a user names in the working directory, else in the checkout that holds the workflow.
 
 Where the checkout is the working directory, as mostly, paths stay relative: a moved or copied checkout is the same
-to Snakemake.
+to Snakemake. Elsewhere those of the checkout are absolute, and a user's own stay relative. In a module with a
+``prefix:`` all are absolute: Snakemake puts the prefix before every relative path, there already or not.
 """
 
 from __future__ import annotations
 
+import glob
+import os
 from pathlib import Path
 
 CHECKOUT = Path(__file__).resolve().parents[3]
 
 
-def found(path: str) -> str:
+def found(path: str, *, absolute: bool = False) -> str:
     """Return a path that can be opened from the working directory.
 
     A relative path that is not there is looked up in the checkout; one that is in neither is returned as it is, for who
     opens it to refuse (``places`` says where it was looked for).
+
+    Args:
+        path: of a file or folder, or a pattern of paths.
+        absolute: whether a path of the working directory is to be absolute, too.
     """
-    inside = CHECKOUT / path
-    return str(inside) if not Path(path).exists() and inside.exists() else path
+    if _is_there(path):
+        return os.path.abspath(path) if absolute else path
+    return own(path, absolute=absolute) if _is_there(str(CHECKOUT / path)) else path
 
 
-def own(path: str) -> str:
+def own(path: str, *, absolute: bool = False) -> str:
     """Return the path of a file of the checkout itself: relative where that is the working directory."""
-    return path if Path.cwd() == CHECKOUT else str(CHECKOUT / path)
+    return path if _is_home() and not absolute else str(CHECKOUT / path)
+
+
+def folders(path: str, *, absolute: bool = False) -> list[Path]:
+    """Return the folders of a name in which files are looked up one by one: the user's, where it is, then our own."""
+    here = [] if _is_home() or not os.path.isdir(path) else [os.path.abspath(path) if absolute else path]
+    return [Path(folder) for folder in (*here, own(path, absolute=absolute))]
 
 
 def places(path: str) -> str:
-    """Return, for an error, where a path was looked for."""
-    if Path(path).is_absolute() or Path.cwd() == CHECKOUT:
+    """Return, for an error, a path, and where it was looked for if it is not there."""
+    if os.path.isabs(path) or _is_home() or _is_there(path):
         return repr(path)
     return f"{path!r} (neither in {Path.cwd()} nor in {CHECKOUT})"
+
+
+def _is_there(path: str) -> bool:
+    return os.path.exists(path) or any(glob.iglob(path, recursive=True))
+
+
+def _is_home() -> bool:
+    return Path.cwd() == CHECKOUT

@@ -29,6 +29,22 @@ def replacing(path: Path) -> Iterator[Path]:
         part.unlink(missing_ok=True)
 
 
+@contextmanager
+def shared_like(folder: Path) -> Iterator[None]:
+    """Where a group may write to ``folder``, let it read and write all that is made meanwhile, whatever the umask.
+
+    A new folder has the setgid bit, and with it the group, of the one that it is made in: the system sees to that. The
+    umask is the whole process's: other threads should make no files meanwhile.
+    """
+    before = os.umask(0o077)  # cannot be read without being set
+    try:
+        is_shared = folder.is_dir() and bool(folder.stat().st_mode & stat.S_IWGRP)
+        os.umask(before & ~stat.S_IRWXG if is_shared else before)
+        yield
+    finally:
+        os.umask(before)
+
+
 def share_weights(folder: Path) -> None:
     """Give the weights that a library wrote into a folder the mode of any new file there.
 

@@ -7,7 +7,7 @@ and ``schemas/lexicon.schema.json`` describe both).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from string import Formatter
 from typing import TYPE_CHECKING, NamedTuple
@@ -64,11 +64,15 @@ class PromptTemplate(NamedTuple):
     expects_group: bool = False
 
 
-def build_prompts(folder: Path, lexicons: Path, prompt_set: str) -> PromptSet:
-    """Fill every template of ``folder`` with every term of its lexicon.
+def build_prompts(files: Sequence[Path], prompt_set: str) -> PromptSet:
+    """Fill every template of a prompt set with every term of its lexicon.
 
     A template gives its control (``<template>/without``), its neutral control (``<template>/neutral``) and one test
     prompt a term (``<template>/<term>``). ``expected`` is the term's group where the template expects it.
+
+    Args:
+        files: as ``template_files`` returns them.
+        prompt_set: its name.
 
     Returns:
         The prompts in file order, and the terms of every lexicon used as a slot, in order of first use.
@@ -78,9 +82,9 @@ def build_prompts(folder: Path, lexicons: Path, prompt_set: str) -> PromptSet:
 
     Source: Smilga 2025 (arXiv 2501.06638), dataset; Gonen et al. 2024 (arXiv 2408.06518), test and control.
     """
-    path = folder / "templates.yaml"
+    path = files[0]
     templates = _read_templates(path)
-    lexicon = {name: read_lexicon(file) for name, file in _lexicon_files(templates, lexicons, path).items()}
+    lexicon = {name: read_lexicon(file) for name, file in _lexicon_files(templates, files[1:], path).items()}
     rows = [row for template in templates for row in _rows(template, lexicon, path)]
     for key in ("prompt_id", "prompt"):
         _refuse_twice(rows, key, path)
@@ -101,21 +105,26 @@ def no_candidates() -> pd.DataFrame:
     return text_table([], CANDIDATE_COLUMNS)
 
 
-def template_files(folder: Path, lexicons: Path) -> list[Path]:
+def template_files(folder: Path, lexicons: Iterable[Path]) -> list[Path]:
     """Return the files that a prompt set is made from: its templates, then its lexicons in order of first use.
+
+    Args:
+        folder: of the templates.
+        lexicons: folders of lexicons. Of two with one name, that of the earlier folder is meant.
 
     Raises:
         InputError: the templates are not valid, or name a lexicon that does not exist.
     """
     path = folder / "templates.yaml"
-    return [path, *_lexicon_files(_read_templates(path), lexicons, path).values()]
+    known = [file for lexicon_folder in lexicons for file in lexicon_folder.glob("*.yaml")]
+    return [path, *_lexicon_files(_read_templates(path), known, path).values()]
 
 
-def count_prompts(folder: Path, lexicons: Path) -> int:
-    """Return how many prompts ``build_prompts`` makes, without making them."""
-    path = folder / "templates.yaml"
+def count_prompts(files: Sequence[Path]) -> int:
+    """Return how many prompts ``build_prompts`` makes of the same files, without making them."""
+    path = files[0]
     templates = _read_templates(path)
-    sizes = {name: len(read_lexicon(file)) for name, file in _lexicon_files(templates, lexicons, path).items()}
+    sizes = {name: len(read_lexicon(file)) for name, file in _lexicon_files(templates, files[1:], path).items()}
     return sum(sizes[template.concepts] + 2 for template in templates)
 
 
@@ -217,9 +226,9 @@ def _name(row: Mapping[str, str | None]) -> str:
     return f"{row['prompt_id']!r}{term}"
 
 
-def _lexicon_files(templates: list[PromptTemplate], lexicons: Path, path: Path) -> dict[str, Path]:
-    """Return the file of every lexicon that the templates name, in order of first use."""
-    known = {file.stem: file for file in lexicons.glob("*.yaml")}
+def _lexicon_files(templates: list[PromptTemplate], lexicons: Sequence[Path], path: Path) -> dict[str, Path]:
+    """Return the file of every lexicon that the templates name, in order of first use; of one name the first counts."""
+    known = {file.stem: file for file in reversed(lexicons)}
     files: dict[str, Path] = {}
     for template in templates:
         for key, name in (("concepts", template.concepts), ("slot", template.slot)):

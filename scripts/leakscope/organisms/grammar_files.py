@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 COLUMNS = {
@@ -58,3 +59,8 @@ def part_files(folder: Path) -> list[Path]:
     kinds = ((is_joint, JOINT_COLUMNS), (is_taxonomy, TAXONOMY_COLUMNS), (is_pronoun, PRONOUN_COLUMNS))
     columns = next((columns for is_of, columns in kinds if is_of(folder)), COLUMNS)
     return [folder / f"{name}.csv" for name in columns]
+
+
+def part_folders(files: Iterable[str]) -> dict[str, Path]:
+    """Return part → its folder, of the parts that some files make: a job is told where they are by its inputs."""
+    return {Path(file).parent.name: Path(file).parent for file in files}

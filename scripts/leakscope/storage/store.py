@@ -7,6 +7,7 @@ Records are lines of JSON, ``{"key": [...], "value": ..., "check": "..."}``: any
 * Nothing is ever changed in place. Each writer appends to a file of its own and syncs it to disk batch by batch, so a
   process killed at any moment leaves whole records, and at most one torn line that readers skip.
 * Each record carries a checksum over fingerprint, key and value; a damaged or misplaced one is as if it were not there.
+* Where a group may write to the folder of all stores, it may write to all that is in it.
 * Writers append under a lock and leave out what others have written meanwhile, so a key has one value. Where a file
   system has no locks, or shows other machines' files late, a key may get two; every reader then takes the first in the
   order of file names and lines.
@@ -31,6 +32,7 @@ from typing import Any, NamedTuple
 from filelock import FileLock, Timeout
 
 from leakscope.errors import InputError
+from leakscope.files.writing import shared_like
 from leakscope.storage.manifests import write_manifest
 
 logger = logging.getLogger(__name__)
@@ -100,7 +102,7 @@ class Store:
         """
         self.fingerprint = dict(fingerprint)
         self.hash = fingerprint_hash(fingerprint)
-        self.folder = root / str(fingerprint["kind"]) / self.hash
+        self.root, self.folder = root, root / str(fingerprint["kind"]) / self.hash
         self._wanted: set[Key] = set()
         self._values: dict[Key, Any] = {}
         self._read_to: dict[str, int] = {}
@@ -159,8 +161,17 @@ class Store:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep other writers of this fingerprint from appending meanwhile, where the file system has locks."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        """Keep other writers of this fingerprint from appending meanwhile, where the file system has locks.
+
+        What is made meanwhile is the group's where the folder of all stores is.
+        """
+        with shared_like(self.root):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with self._turn():
+                yield
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
         if self._lock is None:
             self._lock = FileLock(self.folder / ".lock", timeout=LOCK_SECONDS)
         try:
@@ -195,6 +206,18 @@ class Store:
                 self._values.setdefault(*record)
         if n_damaged:
             logger.warning("%s: skipped %d damaged records; their values are computed again", path, n_damaged)
+
+
+@contextmanager
+def turn(root: Path, name: str) -> Iterator[None]:
+    """Wait for a lock of a name in the folder of all stores, and hold it meanwhile."""
+    lock = FileLock(root / f"{name}.lock")
+    with shared_like(root):
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 class _StoreFile:

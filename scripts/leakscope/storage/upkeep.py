@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -50,13 +50,17 @@ class Contents(NamedTuple):
         return (now - self.last_written) / DAY
 
 
-def survey(results: Path) -> list[Contents]:
-    """Return what every folder of ``results/store`` holds, by kind, the last written last.
+def survey(store: Path, results: Iterable[Path]) -> list[Contents]:
+    """Return what every folder of a store holds, by kind, the last written last.
 
     ``users`` are the jobs whose summary names the folder, as ``<study>/<model or scorer>``.
+
+    Args:
+        store: the folder of all stores.
+        results: folders of studies that use it; of others nothing is known.
     """
     users = _users(results)
-    folders = [path.parent for path in (results / "store").glob(f"*/*/{FINGERPRINT_FILE}")]
+    folders = [path.parent for path in store.glob(f"*/*/{FINGERPRINT_FILE}")]
     contents = [_contents(folder, users.get(folder.name, [])) for folder in folders]
     return sorted(contents, key=lambda stored: (stored.folder.parent.name, stored.last_written, stored.folder.name))
 
@@ -137,19 +141,23 @@ def _contents(folder: Path, users: list[str]) -> Contents:
     return Contents(folder, fingerprint, len(keys - {None}), n_damaged, len(files), n_bytes, last_written, users)
 
 
-def _users(results: Path) -> dict[str, list[str]]:
+def _users(results: Iterable[Path]) -> dict[str, list[str]]:
     """Return fingerprint → the ``<study>/<model or scorer>`` whose summaries name it."""
     users: dict[str, list[str]] = {}
-    summaries = [(path, path.parent.name) for kind in OF_MODELS for path in results.glob(f"*/{kind}/*/*.json")]
-    summaries += [(path, path.stem) for kind in OF_ONE for path in results.glob(f"*/{kind}/*.json")]
-    for path, name in sorted(summaries):
+    for path, user in (summary for folder in results for summary in _summaries(folder)):
         named = read_manifest(path).get("store") or []
-        user = f"{path.relative_to(results).parts[0]}/{name}"
         for folder in [named] if isinstance(named, str) else named:
             known = users.setdefault(Path(folder).name, [])
             if user not in known:
                 known.append(user)
     return users
+
+
+def _summaries(results: Path) -> list[tuple[Path, str]]:
+    """Return each summary of a job below a folder of studies, and whose it is."""
+    summaries = [(path, path.parent.name) for kind in OF_MODELS for path in results.glob(f"*/{kind}/*/*.json")]
+    summaries += [(path, path.stem) for kind in OF_ONE for path in results.glob(f"*/{kind}/*.json")]
+    return [(path, f"{path.relative_to(results).parts[0]}/{name}") for path, name in sorted(summaries)]
 
 
 def _settings_label(fingerprint: Mapping[str, Any]) -> str:

@@ -15,9 +15,10 @@ from typing import Any, NamedTuple
 
 from leakscope.configuration.checks import RESERVED
 from leakscope.errors import InputError
+from leakscope.files.finding import folders
 from leakscope.files.reading import read_object, read_utf8
 from leakscope.leak.imported import import_prompts
-from leakscope.leak.prompts import build_prompts
+from leakscope.leak.prompts import build_prompts, template_files
 from leakscope.workflow.study import LEXICONS
 
 # Of a name that is made here, before its digest: two of them and a dot are a study's name, of at most 100 characters.
@@ -88,7 +89,7 @@ def check_prompts(prompts: Chosen) -> None:
     if prompts.entry["source"] == "table":
         import_prompts(path, prompts.name)
     else:
-        build_prompts(path, LEXICONS, prompts.name)
+        build_prompts(template_files(path, folders(LEXICONS)), prompts.name)
 
 
 def short_name(given: str, catalogue: Collection[str]) -> str:

@@ -5,19 +5,17 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
-
-import yaml
 
 from leakscope.configuration.resolving import resolve
 from leakscope.errors import InputError
 from leakscope.files.reading import read_utf8
 from leakscope.files.reading_yaml import LARGEST_YAML, parse_yaml
 from leakscope.files.writing import replacing
+from leakscope.files.writing_yaml import in_yaml
 from leakscope.workflow.chosen import Chosen, check_prompts, choose_model, choose_prompts
 
 DEFAULT_PROMPTS = "colors"
@@ -109,10 +107,10 @@ def _text(name: str, model: Chosen | None, prompts: Chosen, config: Mapping[str,
         "# Every key: docs/configuration/. What is not said here is as in config.yaml and data/catalogue/.",
         "",
         "study:",
-        f"  name: {_yaml(name)} # results are written to results/<name>/",
-        f"  models: {_yaml(models)}",
-        f"  prompt_sets: {_yaml([prompts.name])}",
-        f"  scorers: {_yaml(study.get('scorers', []))} # how texts are compared with a concept",
+        f"  name: {in_yaml(name)} # results are written to results/<name>/",
+        f"  models: {in_yaml(models)}",
+        f"  prompt_sets: {in_yaml([prompts.name])}",
+        f"  scorers: {in_yaml(study.get('scorers', []))} # how texts are compared with a concept",
         "  steps: [leak] # and ground, validate, features",
         *_entry("models", model),
         *_entry("prompt_sets", prompts),
@@ -126,8 +124,8 @@ def _entry(catalogue: str, chosen: Chosen | None) -> list[str]:
     if chosen is None or chosen.entry is None:
         return []
     remark = [f"    # {chosen.remark}"] if chosen.remark else []
-    entry = [f"    {key}: {_yaml(value)}" for key, value in chosen.entry.items()]
-    return ["", f"{catalogue}:", f"  {_yaml(chosen.name)}:", *remark, *entry]
+    entry = [f"    {key}: {in_yaml(value)}" for key, value in chosen.entry.items()]
+    return ["", f"{catalogue}:", f"  {in_yaml(chosen.name)}:", *remark, *entry]
 
 
 def _generation(models: list[str], model: Chosen | None, config: Mapping[str, Any]) -> list[str]:
@@ -141,11 +139,4 @@ def _generation(models: list[str], model: Chosen | None, config: Mapping[str, An
     }
     if not general:
         return []
-    return ["", "generation:", *(f"  {key}: {_yaml(value)} # {GENERATION[key]}" for key, value in general.items())]
-
-
-def _yaml(value: Any) -> str:
-    """Return a value as YAML on one line."""
-    text = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, sort_keys=False, width=10**6)
-    text = text.removesuffix("\n").removesuffix("\n...")
-    return json.dumps(value, ensure_ascii=False) if "\n" in text else text
+    return ["", "generation:", *(f"  {key}: {in_yaml(value)} # {GENERATION[key]}" for key, value in general.items())]

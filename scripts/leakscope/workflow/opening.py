@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from leakscope.files.finding import CHECKOUT
 from leakscope.files.reading import read_object
 from leakscope.files.reading_yaml import read_yaml
 from leakscope.storage.manifests import write_manifest
@@ -20,20 +21,21 @@ from leakscope.workflow.study import Study
 KEPT = Path(".snakemake/leakscope")
 
 
-def open_study(config: Mapping[str, Any], checkout: Path, files: Iterable[str], *, is_main: bool) -> Study:
+def open_study(config: Mapping[str, Any], files: Iterable[str], *, is_main: bool, absolute: bool = False) -> Study:
     """Return the study of a configuration.
 
     Args:
         config: what Snakemake merged from --configfile and --config, or what a workflow gave its module.
-        checkout: whose catalogue and config.yaml stand beneath it.
         files: those that Snakemake read. It keeps the last of two equal keys without a word; here they are refused.
         is_main: whether this process plans. A job takes what that left, and does the same itself where it left nothing,
             as on a machine without the planning one's files.
+        absolute: whether paths of the working directory become absolute, too (see ``files.finding``).
 
     Raises:
         InputError: all mistakes that are found before anything is planned, one line each.
     """
-    kept = KEPT / f"{hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode()).hexdigest()}.json"
+    asked = json.dumps([config, absolute], sort_keys=True, default=str)
+    kept = KEPT / f"{hashlib.sha256(asked.encode()).hexdigest()}.json"
     if not is_main and kept.is_file():
         return Study(**read_object(kept, "a study that was read before"))
     # Not above: importing it takes longer than all else that a job does before its work.
@@ -43,8 +45,8 @@ def open_study(config: Mapping[str, Any], checkout: Path, files: Iterable[str], 
     for file in map(Path, files):
         if file.suffix in (".yaml", ".yml"):
             read_yaml(file)
-    study = Study(resolve(shipped(checkout), config))
+    study = Study(resolve(shipped(CHECKOUT), config, absolute=absolute), absolute=absolute)
     study.read()
     if is_main:
-        write_manifest({"config": study.config, "counted": study.n_prompts}, kept)
+        write_manifest({"config": study.config, "counted": study.n_prompts, "absolute": absolute}, kept)
     return study

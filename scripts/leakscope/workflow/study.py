@@ -11,6 +11,7 @@ from typing import Any
 
 from leakscope.configuration.resolved import generation_settings, is_generated, is_on_hub, organisms
 from leakscope.configuration.steps import uses
+from leakscope.files.finding import folders, found
 from leakscope.files.row_counts import count_rows
 from leakscope.jobs.resources import Needs, model_needs, randomised_needs
 from leakscope.jobs.sharding import Shard, count_shards, shards_of
@@ -18,8 +19,8 @@ from leakscope.leak.prompts import count_prompts, template_files
 from leakscope.organisms.grammar_files import is_leaking, part_files
 from leakscope.storage.manifests import model_files
 
-LEXICONS = Path("data/lexicons")
-GRAMMAR = Path("data/grammar")
+# Looked up file by file, and part by part: in the working directory, then in the checkout.
+LEXICONS, GRAMMAR = "data/lexicons", "data/grammar"
 # What an organism's folder holds beside its manifest.
 WEIGHT_FILES = ("model.safetensors", "config.json", "generation_config.json")
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
@@ -37,11 +38,17 @@ def one_of_names(names: Iterable[str]) -> str:
 
 @dataclass(frozen=True, eq=False)
 class Study:
-    """A study, from its configuration as :func:`leakscope.configuration.resolving.resolve` returns it."""
+    """A study, from its configuration as :func:`leakscope.configuration.resolving.resolve` returns it.
+
+    Args:
+        config: with ``absolute`` as here.
+        counted: prompt set → about how many prompts it has, where somebody counted them before: a job need not.
+        absolute: whether paths of the working directory have to be absolute (see :mod:`leakscope.files.finding`).
+    """
 
     config: Mapping[str, Any]
-    # Prompt set → about how many prompts it has, where somebody counted them before: a job need not.
     counted: Mapping[str, int] = field(default_factory=dict)
+    absolute: bool = False
 
     @property
     def name(self) -> str:
@@ -175,7 +182,8 @@ class Study:
 
     def template_files(self, prompt_set: str) -> list[str]:
         """Return the templates and lexicons that a prompt set is made from."""
-        return list(map(str, template_files(Path(self.prompt_set(prompt_set)["path"]), LEXICONS)))
+        lexicons = folders(LEXICONS, absolute=self.absolute)
+        return list(map(str, template_files(Path(self.prompt_set(prompt_set)["path"]), lexicons)))
 
     def manifest(self, model: str) -> str:
         """Return the file that says which weights a model has."""
@@ -305,11 +313,15 @@ class Study:
     def parts(self, model: str, is_kind: Callable[[Path], bool]) -> list[str]:
         """Return the parts of one kind of a model's grammar; none where it is no organism."""
         parts = self.species[model]["grammar"]["parts"] if model in self.species else []
-        return [part for part in parts if is_kind(GRAMMAR / part)]
+        return [part for part in parts if is_kind(self.part_folder(part))]
+
+    def part_folder(self, part: str) -> Path:
+        """Return the folder of a part of a grammar."""
+        return Path(found(f"{GRAMMAR}/{part}", absolute=self.absolute))
 
     def grammar_files(self, parts: Iterable[str]) -> list[str]:
         """Return the files of some parts, each once."""
-        return sorted({str(path) for part in parts for path in part_files(GRAMMAR / part)})
+        return sorted({str(path) for part in parts for path in part_files(self.part_folder(part))})
 
     # Jobs.
 
@@ -331,8 +343,9 @@ class Study:
         return dict(self.counted) or {name: self._count_prompts(name) for name in self.prompt_sets}
 
     def _count_prompts(self, prompt_set: str) -> int:
-        path = Path(self.prompt_set(prompt_set)["path"])
-        return count_prompts(path, LEXICONS) if prompt_set in self.templated else count_rows(path)
+        if prompt_set in self.templated:
+            return count_prompts([Path(file) for file in self.template_files(prompt_set)])
+        return count_rows(Path(self.prompt_set(prompt_set)["path"]))
 
     @cached_property
     def divided(self) -> list[str]:

@@ -19,16 +19,16 @@ import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import httpx2
 import pandas as pd
-from filelock import FileLock
 
 from leakscope.errors import InputError
 from leakscope.jobs.progress import progress
-from leakscope.storage.store import Key, Store, recall
+from leakscope.storage.store import Key, Store, recall, turn
 from leakscope.web.http import Answer, Failure, brief, failure_reason, post_json, refuse_redirect, retry_after
 from leakscope.web.retrying import NoAnswerError, ask_again
 from leakscope.web.servers import check_address
@@ -111,8 +111,8 @@ class Client:
         self._store = None if store is None else Store(store, fingerprint)
         self._interval, self._seconds, self._sleep = 1 / requests_per_second, seconds, sleep
         self._last = float("-inf")
-        self._turn: AbstractContextManager[Any] = (
-            nullcontext() if store is None else FileLock(Path(store) / f"{KIND}.lock")
+        self._turn: Callable[[], AbstractContextManager[None]] = (
+            nullcontext if store is None else partial(turn, store, KIND)
         )
 
     @property
@@ -136,7 +136,7 @@ class Client:
     def _ask_all(self, missing: list[Key]) -> Iterator[dict[Key, list[Any]]]:
         name = f"infini-gram {self.index}"
         # Two jobs at once would ask twice as fast as is polite.
-        with self._turn, httpx2.Client() as http:
+        with self._turn(), httpx2.Client() as http:
             for text, window in progress(missing, total=len(missing), name=name, unit="request"):
                 count = self._ask(http, Query(str(text), int(window) or None))
                 yield {(text, window): list(count)}

@@ -1,0 +1,15 @@
+"""Values as YAML that a person reads."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import yaml
+
+
+def in_yaml(value: Any) -> str:
+    """Return a value as YAML on one line."""
+    text = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, sort_keys=False, width=10**6)
+    text = text.removesuffix("\n").removesuffix("\n...")
+    return json.dumps(value, ensure_ascii=False) if "\n" in text else text
