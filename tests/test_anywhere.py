@@ -279,3 +279,20 @@ def test_an_organism_is_trained_elsewhere_and_its_texts_are_the_groups(
     # Where the store is decides nothing.
     write(folder / "study.yaml", study | {"store": "another"})
     assert "Nothing to be done" in elsewhere(folder, *command[3:])
+
+
+def test_the_process_that_plans_reads_the_study_and_its_jobs_do_not(tmp_path: Path) -> None:
+    """Not elsewhere: in a checkout of its own, whose library tells how often a configuration is checked."""
+    workspace = Workspace(tmp_path / "checkout")
+    project(workspace.folder / "mine")
+    code = workspace.folder / "scripts/leakscope/configuration/resolving.py"
+    text = code.read_text(encoding="utf-8")
+    first = "    for layer in layers:\n        check_limits(layer)\n"
+    assert text.count(first) == 1
+    code.write_text(text.replace(first, f'    open("resolved.txt", "a").write(".")\n{first}'), encoding="utf-8")
+    study = copy.deepcopy(STUDY)
+    study["models"]["theirs"]["path"] = "mine/data/texts.csv"
+    study["prompt_sets"]["brought"]["path"] = "mine/data/prompts.csv"
+    done = workspace.run("--cores", "2", "results/mine/leak_rates.csv", study=study)
+    assert "6 of 6 steps" in done.stdout
+    assert (workspace.folder / "resolved.txt").read_text() == "."
