@@ -17,6 +17,8 @@ from pathlib import Path
 import pandas as pd
 from scipy import stats
 
+from leakscope.files.tables import read_csv
+
 KEYS = ["model", "prompt_set", "scorer", "category"]
 RATES = ["leak_rate", "true_rate_grammar", "true_rate_organism"]
 LEAKS_BY_ITSELF = 0.5  # percentage points from 50
@@ -24,8 +26,8 @@ LEAKS_BY_ITSELF = 0.5  # percentage points from 50
 
 def load(results: Path) -> pd.DataFrame:
     """Return one row a cell: measured rate with interval, both exact rates, strength."""
-    rates, truth = pd.read_csv(results / "leak_rates.csv"), pd.read_csv(results / "truth.csv")
-    organisms = pd.read_csv(results / "organisms.csv")[["model", "strength"]]
+    rates, truth = read_csv(results / "leak_rates.csv"), read_csv(results / "truth.csv")
+    organisms = read_csv(results / "organisms.csv")[["model", "strength"]]
     return rates.merge(truth, on=KEYS).merge(organisms, on="model")
 
 

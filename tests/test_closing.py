@@ -114,9 +114,10 @@ def test_leak_rates_are_of_the_first_scorer_over_all_pairs(tmp_path: Path) -> No
         ("b", "colors", "bert", "all", 30, 0.0),
         ("b", "jobs", "sbert", "all", 10, 80.0),
         ("NA", "colors", "sbert", "all", 30, 40.0),
+        ("007", "colors", "sbert", "all", 30, 30.0),
     ]
     pd.DataFrame(rows, columns=[*KEYS, "n_pairs", "leak_rate"]).to_csv(tmp_path / "leak_rates.csv", index=False)
-    assert read_leak_rates([str(tmp_path / "leak_rates.csv")]) == {"b": 65.0, "NA": 40.0}
+    assert read_leak_rates([str(tmp_path / "leak_rates.csv")]) == {"b": 65.0, "NA": 40.0, "007": 30.0}
     assert read_leak_rates([]) == {}
 
 

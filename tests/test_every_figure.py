@@ -23,15 +23,54 @@ from figure_tables import EVERY, Drawn
 from leakscope.figures import fonts
 from leakscope.figures.fitting import CATEGORIES, MODELS, Part, Tables, fitted
 from leakscope.figures.style import LEAST_DPI, MAX_HEIGHT, PNG_HEIGHT, no_data, save_figure, style
+from leakscope.files.names import TEXTS
+from leakscope.files.tables import read_csv, write_csv
 
-# What people name; other columns hold words of the workflow's own.
-NAMED = (
-    "model", "model_a", "model_b", "base", "aligned", "prompt_set", "scorer", "category", "template_id", "concept",
-    "concept_group", "generated_group", "task", "form_a", "form_b", "axis", "group", "language", "unit", "dictionary",
-    "other", "contrast", "item", "method", "split", "top", "token", "size",
+# Columns that hold words of the workflow's own alone.
+OWN_WORDS = {"comparison", "intervention", "kind", "kind_a", "kind_b", "measure", "quartile", "statistic", "unit"}
+NAMED = (*TEXTS, "unit")
+# Words of the workflow's own in other columns.
+KEPT = (
+    "all", "positive", "negative", "train", "test", "random-test", "evaluation", "selection", "none", "several",
 )  # fmt: skip
-KEPT = ("all", "random-test", "evaluation", "selection", "none", "several")
 HOSTILE = "a$b$c $\\frac{ x_1^2 %s"
+# What readers of tables, YAML and JavaScript take for numbers, dates, truth values or nothing; several such a column.
+NUMBERS = (
+    "007",
+    "3.10",
+    "1e5",
+    "0x10",
+    "1.0",
+    "-1",
+    "12",
+    "2024-01-01",
+    "10",
+    "9",
+    "0.50",
+    "1_000",
+    "+7",
+    "00",
+    "1e400",
+)
+NOTHINGS = (
+    "NA",
+    "null",
+    "None",
+    "nan",
+    "True",
+    "false",
+    "NaN",
+    "inf",
+    "N/A",
+    "<NA>",
+    "NaT",
+    "-Inf",
+    "no",
+    "n/a",
+    "NULL",
+)
+# A letter for each printable character, but for those at which lines are broken.
+CYRILLIC = {code: 0x3E0 + code for code in range(0x21, 0x7F) if chr(code) != "-"}
 
 
 @pytest.fixture(params=EVERY, ids=str)
@@ -88,6 +127,39 @@ def test_labels_are_never_mathematics(drawn: Drawn) -> None:
     texts = [text for text in fig.findobj(Text) if text.get_text()]
     assert texts
     assert not any(text.get_parse_math() for text in texts)
+
+
+def test_columns_of_text_are_known_as_such() -> None:
+    """Others are read as numbers where their cells look like some."""
+    texts = {name for drawn in EVERY.values() for table in drawn.tables.values() for name in table.select_dtypes("str")}
+    assert texts - {*TEXTS} == OWN_WORDS
+
+
+@pytest.mark.parametrize("names", [NUMBERS, NOTHINGS], ids=["numbers", "nothings"])
+def test_names_stay_text(drawn: Drawn, names: Sequence[str], tmp_path: Path) -> None:
+    """A figure from files says the same of them as one from memory of names that cannot look like anything else."""
+    given: dict[str, str] = {}
+
+    def name(old: str) -> str:
+        return given.setdefault(old, names[len(given)] if len(given) < len(names) else f"{names[0]} {len(given)}")
+
+    tables = renamed(drawn, name)
+    cyrillic = renamed(drawn, lambda old: name(old).translate(CYRILLIC))
+    assert given
+    back = {there: here for here, there in CYRILLIC.items()}
+    expected = sorted(text.translate(back) for text in texts_of(drawn, cyrillic))
+    assert texts_of(drawn, {key: from_csv(table, tmp_path) for key, table in tables.items()}) == expected
+
+
+def texts_of(drawn: Drawn, tables: dict[str, pd.DataFrame]) -> list[str]:
+    """Return all that a figure of some tables says, sorted."""
+    fig = drawn.draw(tables, labels_of(tables))
+    return sorted(text.get_text() for text in fig.findobj(Text) if text.get_text())
+
+
+def from_csv(table: pd.DataFrame, folder: Path) -> pd.DataFrame:
+    write_csv(table, folder / "table.csv")
+    return read_csv(folder / "table.csv")
 
 
 def grown(drawn: Drawn, n: int) -> dict[str, pd.DataFrame]:

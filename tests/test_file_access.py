@@ -134,6 +134,18 @@ def test_every_file_of_a_stranger_is_read_within_limits(root: Path) -> None:
     assert set(READ_OTHERWISE) <= set(found), "a reason is given for a file that needs none"
 
 
+def test_no_csv_is_read_by_what_its_cells_look_like(root: Path) -> None:
+    """pandas takes a model that is called 007 for a number, and one called NA for a missing value."""
+    found = {
+        name
+        for name, tree in trees(root)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and called(node) == ("pd", "read_csv")
+    }
+    # The second reads all columns as text.
+    assert found == {"leakscope/files/tables.py", "leakscope/organisms/leak_grammar.py"}
+
+
 def test_one_module_reads_yaml_and_one_writes_it(root: Path) -> None:
     imports = (ast.Import, ast.ImportFrom)
     found = {

@@ -307,6 +307,30 @@ def test_the_medical_study_speaks_four_languages(root: Path) -> None:
 # Agreement
 
 
+def test_what_looks_like_a_number_or_nothing_is_a_name(tmp_path: Path) -> None:
+    """NA is Namibia; what is ranked by all three sides is not lost between them, and is called as it was."""
+    subjects, groups = ["001", "NA", "None"], ["007", "NA", "null"]
+    rows = [
+        f"{subject},{group},{10 * i + i * j}" for i, subject in enumerate(subjects, 1) for j, group in enumerate(groups)
+    ]
+    path = write(tmp_path / "c.csv", "\n".join(["subject,group,count", *rows]))
+    counts = import_counts({None: path}, "nan", Naming(), {})
+    rows = [f"{subject},{i},{2 * i},{3 * i},1e5" for i, subject in enumerate(subjects, 1)]
+    path = write(tmp_path / "p.csv", "\n".join([",".join(["subject", *groups, "source"]), *rows]))
+    prevalence = read_prevalence(path, "nan", Naming(), per=10_000, source=None)
+    content = {subject: [[group, [-3.0 + i]] for i, group in enumerate(groups)] for subject in subjects}
+    scores = import_scores(write(tmp_path / "s.json", json.dumps(content)), "3.10", "nan", "en", Naming(), 1)
+    assert [list(dict.fromkeys(counts[key])) for key in ("subject", "group")] == [subjects, groups]
+    assert set(prevalence["source"]) == {"1e5"}
+    tables = agree({"nan": counts}, scores, {"nan": prevalence}, window=None, unit="documents", score="logprob",
+                   **SETTINGS)  # fmt: skip
+    assert tables["unmatched"].empty
+    tau = tables["tau"].set_index(["axis", "comparison"])[["model", "n_subjects", "tau"]]
+    assert tau.loc[("nan", "counts-model")].tolist() == ["3.10", 3, 1]
+    assert tau.loc[("nan", "model-prevalence")].tolist() == ["3.10", 3, 1]
+    assert set(tables["by_subject"]["subject"]) == set(subjects)
+
+
 def made_counts() -> pd.DataFrame:
     rows = [("s1", "x", 30), ("s1", "y", 20), ("s1", "z", 10), ("s2", "x", 5), ("s2", "y", 9), ("s2", "z", 1)]
     rows += [("only", "x", 1), ("only", "y", 1), ("only", "z", 0)]

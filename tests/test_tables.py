@@ -8,9 +8,13 @@ import pandas as pd
 import pytest
 
 from leakscope.errors import InputError
-from leakscope.files.tables import read_rows, read_table, read_tables, write_csv, write_table
+from leakscope.files.names import TEXTS
+from leakscope.files.tables import read_csv, read_rows, read_table, read_tables, write_csv, write_table
 
-ROWS = [["a", "None", "NA"], ["b", " é ", ""], ["1.0", "nan", 'say "x", y']]
+ROWS = [
+    ["a", "None", "NA"], ["b", " é ", ""], ["1.0", "nan", 'say "x", y'], ["007", "1e5", "null"],
+    ["2024-01-01", "3.10", "True"], ["0x10", "Inf", "1_000"],
+]  # fmt: skip
 COLUMNS = ["name", "first", "second"]
 
 
@@ -174,6 +178,24 @@ def test_any_text_comes_back_from_csv(tmp_path: Path) -> None:
     texts = ["a\rb", 'a "b", c', "a\nb", "None", " é"]
     write_csv(pd.DataFrame({"text": texts, "n": [1, 2, 3, 4, 5]}), tmp_path / "t.csv")
     assert read_table(tmp_path / "t.csv")["text"].tolist() == texts
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["007", "3.10", "1e5", None],
+        ["NA", "null", "None", "nan"],
+        ["True", "False", "true", None],
+        ["Inf", "-inf", "1", "0x10"],
+        ["2024-01-01", "2024-02-30", None, "2024-01-01 00:00:00"],
+        [None, None, None, None],
+    ],
+)
+def test_names_come_back_from_csv_as_text(names: list[str | None], tmp_path: Path) -> None:
+    texts = {name: pd.Series(names, dtype="str") for name in TEXTS}
+    table = pd.DataFrame({**texts, "n": [1, 2, 3, 4], "rate": [0.5, None, 1.0, 2.0], "ok": [True, False, True, True]})
+    write_csv(table, tmp_path / "t.csv")
+    pd.testing.assert_frame_equal(read_csv(tmp_path / "t.csv"), table)
 
 
 def test_a_write_that_fails_leaves_the_old_file_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

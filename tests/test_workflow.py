@@ -16,6 +16,7 @@ import yaml
 from matplotlib import image
 
 from browser import clicked, needs_chromium, rendered_dom, screenshot
+from leakscope.files.tables import read_csv
 from workspace import ROOT, Workspace
 
 pytestmark = pytest.mark.workflow
@@ -152,18 +153,25 @@ def test_a_local_model_is_measured_like_an_organism(workspace: Workspace) -> Non
 
 
 def test_texts_written_elsewhere_are_scored_and_never_generated(workspace: Workspace) -> None:
+    """And names stay text, from the configuration to the tables that figures are drawn from."""
     table = pd.read_parquet(workspace.folder / "results/micro/prompts/micro.parquet")
     wide = table[["prompt_id", "control_id", "concept", "category", "prompt"]].copy()
     wide["generation_1"] = table["concept"].fillna("nothing") + "."
     wide["generation_2"] = "nothing."
+    wide["category"] = wide["category"].map({"objects": "007", "colors": "1e5"})
     wide.to_csv(workspace.folder / "mine.csv", index=False)
     study = {
-        "study": {"name": "mine", "models": ["qwen2.5-0.5b"], "prompt_sets": ["brought"], "scorers": ["lexical"]},
-        "prompt_sets": {"brought": {"source": "table", "path": "mine.csv"}},
-        "models": {"qwen2.5-0.5b": {"source": "generations", "path": {"brought": "mine.csv"}}},
+        "study": {"name": "007", "models": ["3.10", "null"], "prompt_sets": ["1e5"], "scorers": ["nan"]},
+        "prompt_sets": {"1e5": {"source": "table", "path": "mine.csv"}},
+        "scorers": {"nan": {"kind": "lexical"}},
+        "models": dict.fromkeys(["3.10", "null"], {"source": "generations", "path": {"1e5": "mine.csv"}}),
     }
-    workspace.run("--cores", "2", "results/mine/leak_rates.csv", study=study)
-    rates = pd.read_csv(workspace.folder / "results/mine/leak_rates.csv").set_index("category")
+    workspace.run("--cores", "2", *(f"results/007/{name}" for name in ("leak_rates.csv", "figures/leak_rates.png")),
+                  study=study)  # fmt: skip
+    rates = read_csv(workspace.folder / "results/007/leak_rates.csv")
+    names = {name: list(dict.fromkeys(rates[name])) for name in LEAK_RATES[:4]}
+    assert list(names.values()) == [["3.10", "null"], ["1e5"], ["nan"], ["007", "1e5", "all"]]
+    rates = rates[rates["model"] == "null"].set_index("category")
     # Of two texts a prompt the first repeats the concept and wins, the second ties.
     assert rates.loc["all", "leak_rate"] == 75
     assert rates.loc["all", "repetition_rate"] == 50

@@ -7,10 +7,8 @@ them before and after, for every edited model.
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pandas as pd
-
 from leakscope.features.interventions.comparing import compare_edited
-from leakscope.files.tables import write_csv
+from leakscope.files.tables import read_csv, write_csv
 from leakscope.jobs.job import job
 
 if TYPE_CHECKING:
@@ -22,9 +20,9 @@ TABLES = ("leak_rates", "effects", "bias")
 
 
 def main(snakemake: "Snakemake") -> None:
-    # What a study has not is an empty list. Names such as "None" or "NA" are text.
+    # What a study has not is an empty list.
     files = [list(snakemake.input[name]) for name in TABLES]
-    tables = [pd.read_csv(paths[0], keep_default_na=False, na_values=[""]) if paths else None for paths in files]
+    tables = [read_csv(paths[0]) if paths else None for paths in files]
     write_csv(compare_edited(snakemake.params.edited, *tables), Path(snakemake.output.edited))
 
 

@@ -18,7 +18,7 @@ from leakscope.features.interventions.choosing import Bootstrap, choose_edits
 from leakscope.features.interventions.effects import EditBench, EditTexts
 from leakscope.features.interventions.greedy import GREEDY, choose_greedily
 from leakscope.features.interventions.neutral_texts import neutral_halves, own_neutral_halves
-from leakscope.files.tables import write_table
+from leakscope.files.tables import read_csv, write_table
 from leakscope.jobs.devices import claimed_devices
 from leakscope.jobs.job import job
 from leakscope.jobs.memory import keep_freed_memory
@@ -51,7 +51,7 @@ def main(snakemake: "Snakemake") -> None:
     maxima = largest_activations(contrasted, held_out)
     texts = EditTexts(prompts[prompts["kind"].eq(ITEM)].reset_index(drop=True), *neutral)
     bench = EditBench(model.model, contrasted.dictionary, texts, batch_size=params.batch_size)
-    selection, costs = pd.read_csv(given.selection), params.settings["costs"]
+    selection, costs = read_csv(given.selection), params.settings["costs"]
     if GREEDY in params.settings["methods"]:
         how = {"names": params.settings["edits"], "size": max(params.settings["sizes"]), "largest_cost": max(costs)}
         greedy = choose_greedily(bench, selection, Planner(contrasted, maxima).edit, **how)

@@ -10,7 +10,7 @@ import pandas as pd
 
 from leakscope.features.description.feature_table import described, gathered, quality_table, selected_features
 from leakscope.features.description.polysemanticity import polysemanticity
-from leakscope.files.tables import write_csv
+from leakscope.files.tables import read_csv, write_csv
 from leakscope.jobs.job import job
 from leakscope.storage.manifests import read_manifest
 
@@ -28,7 +28,7 @@ def main(snakemake: "Snakemake") -> None:
     features = {name: pd.read_parquet(path) for name, path in zip(names, given.tables, strict=True)}
     pairs = list(zip(params.contrasted["dictionary"], params.contrasted["contrast"], strict=True))
     probing, selection = (
-        {pair: pd.read_csv(path) for pair, path in zip(pairs, paths, strict=True)}
+        {pair: read_csv(path) for pair, path in zip(pairs, paths, strict=True)}
         for paths in (given.probing, given.selection)
     )
     write_csv(quality_table(qualities, dictionaries), Path(output.quality))

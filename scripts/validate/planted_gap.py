@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from leakscope.files.tables import write_csv
+from leakscope.files.tables import read_csv, write_csv
 from leakscope.jobs.job import job
 from leakscope.organisms.grammar_files import is_taxonomy, part_folders
 from leakscope.organisms.taxonomy_grammar import load_taxonomy_grammar
@@ -29,7 +29,7 @@ def main(snakemake: "Snakemake") -> None:
         )
         for model, law in params.grammars.items()
     }
-    correlations = pd.read_csv(snakemake.input.correlations)
+    correlations = read_csv(snakemake.input.correlations)
     truth = planted_gaps(correlations, items, grammars)
     write_csv(truth, Path(snakemake.output.truth))
 

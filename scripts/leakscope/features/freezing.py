@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from leakscope.files.tables import write_csv
+from leakscope.files.tables import read_table, write_csv
 from leakscope.organisms.grammar_files import PRONOUN_COLUMNS
 from leakscope.organisms.pronoun_grammar import NAME, OCCUPATION
 
@@ -26,9 +26,9 @@ def freeze_subjects(occupations: Path, names: Path, folder: Path) -> None:
         names: table ``a, b``: names of men and of women.
         folder: of the part.
     """
-    known = pd.read_csv(occupations)
-    women = known["women_percent"].to_numpy() / 100
-    pairs = pd.read_csv(names)
+    known = read_table(occupations)
+    women = known["women_percent"].astype(float).to_numpy() / 100
+    pairs = read_table(names)
     subjects = pd.concat(
         [
             pd.DataFrame({"subject": known["item"], "kind": OCCUPATION, "log_odds": np.log((1 - women) / women)}),

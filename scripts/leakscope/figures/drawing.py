@@ -11,6 +11,7 @@ from leakscope.errors import one_of
 from leakscope.figures.fitting import Drawing, fitted
 from leakscope.figures.registry import DICTIONARIES, FIGURES, Context, Kind
 from leakscope.figures.style import label_of
+from leakscope.files.tables import read_csv
 
 __all__ = ["Context", "draw"]
 
@@ -42,11 +43,7 @@ def draw(step: str, name: str, tables: Mapping[str, Path], context: Context) -> 
 
 
 def _read(path: Path) -> pd.DataFrame:
-    """Return a table; only an empty field is a missing value, as people call things ``None`` and ``NA``."""
-    if path.suffix == ".parquet":
-        return pd.read_parquet(path)
-    numbers = {"category": str, "concept_group": str}  # what may look like numbers, and is none
-    return pd.read_csv(path, keep_default_na=False, na_values=[""], dtype=numbers)
+    return pd.read_parquet(path) if path.suffix == ".parquet" else read_csv(path)
 
 
 def _of_kind(context: Context, kind: Kind, models: list[str]) -> Context:

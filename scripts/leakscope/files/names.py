@@ -1,4 +1,18 @@
-"""Names that mean the same in every table."""
+"""Names that mean the same in every table, and the columns that hold names."""
 
 POOLED = "all"
 """What pools all categories, parts or kinds of a table stands under this name."""
+
+TEXTS = (
+    "model", "model_a", "model_b", "base", "aligned", "prompt_set", "scorer", "size",
+    "prompt_id", "control_id", "neutral_control_id", "category", "template_id", "slot", "prompt", "text",
+    "concept", "concept_group", "generated_group", "expected", "candidate",
+    "axis", "subject", "group", "group_base", "group_aligned", "language", "name", "lexicon", "source",
+    "task", "item_id", "question", "form", "form_a", "form_b", "style", "method", "split",
+    "dictionary", "other", "entry", "label", "contrast", "item", "explainer", "token", "top", "steering",
+    "without", "with", "benchmark", "part", "bias_type", "subset",
+)  # fmt: skip
+"""Columns of CSV files that hold names of a study, or texts of a person or a model.
+
+Whatever these look like, none is a number, a date, a truth value or a missing value.
+"""

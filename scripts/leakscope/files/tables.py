@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from zipfile import BadZipFile, ZipFile
 
 from leakscope.errors import InputError, one_of
+from leakscope.files.names import TEXTS
 from leakscope.files.reading import LARGEST_FILE, MEGABYTE, check_regular, parse_json, read_utf8
 from leakscope.files.writing import replacing
 
@@ -72,6 +73,16 @@ def read_tables(paths: str | Path | Iterable[str | Path]) -> pd.DataFrame:
 
     paths = [paths] if isinstance(paths, str | Path) else list(paths)
     return pd.concat([pd.read_parquet(path) for path in paths], ignore_index=True)
+
+
+def read_csv(path: str | Path) -> pd.DataFrame:
+    """Return a table that ``write_csv`` wrote: ``names.TEXTS`` are text as written, all else is what its cells say.
+
+    So models that are called "NA", "3.10" and "007" stay that. Only an empty cell is missing.
+    """
+    import pandas as pd
+
+    return pd.read_csv(path, keep_default_na=False, na_values=[""], dtype=dict.fromkeys(TEXTS, "str"))
 
 
 def write_table(frame: pd.DataFrame, path: Path) -> None:

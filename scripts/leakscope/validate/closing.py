@@ -12,6 +12,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from leakscope.files.names import POOLED
+from leakscope.files.tables import read_csv
 from leakscope.statistics.resampling import Floats, draw_clusters, estimate
 from leakscope.storage.manifests import read_manifest
 from leakscope.validate.discrimination import affirmed_rightly
@@ -106,7 +107,7 @@ def read_leak_rates(paths: Sequence[str]) -> dict[str, float]:
     """
     if not paths:
         return {}
-    table = pd.read_csv(paths[0], keep_default_na=False, na_values=[""])
+    table = read_csv(paths[0])
     pooled = table[(table["category"] == POOLED) & (table["scorer"] == table["scorer"].iloc[0])]
     sums = pooled.assign(total=pooled["leak_rate"] * pooled["n_pairs"]).groupby("model")[["total", "n_pairs"]].sum()
     return {str(model): float(rate) for model, rate in (sums["total"] / sums["n_pairs"]).items()}
