@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import time
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -57,6 +58,12 @@ def test_numbers_and_gaps_of_a_spreadsheet_are_text(tmp_path: Path) -> None:
     assert table["n"].tolist() == ["0", "", "2"]
     assert table["x"].tolist() == ["1.5", "2.5", ""]
     assert table["b"].tolist() == ["True", "False", "True"]
+
+
+def test_a_name_that_a_spreadsheet_takes_for_a_date_is_the_date(tmp_path: Path) -> None:
+    days = [datetime(2024, 1, 1), datetime(2024, 1, 1, 12, 30)]
+    pd.DataFrame({"model": days}).to_excel(tmp_path / "t.xlsx", index=False)
+    assert read_table(tmp_path / "t.xlsx")["model"].tolist() == ["2024-01-01", "2024-01-01 12:30:00"]
 
 
 def test_types_of_json_and_parquet_become_text(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import csv
 import io
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime, time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zipfile import BadZipFile, ZipFile
@@ -243,10 +244,15 @@ def _sheet_rows(path: Path, sheet: Any) -> list[list[str]]:
 
 
 def _cell_text(cell: Any) -> str:
-    """Return what a cell shows: whole numbers without a decimal point; an error such as #N/A is missing."""
+    """Return what a cell shows: whole numbers without a decimal point; an error such as #N/A is missing.
+
+    A spreadsheet makes a date of a name such as 2024-01-01: it is one without a time of day.
+    """
     value = cell.value
     if value is None or cell.data_type == "e":
         return ""
+    if isinstance(value, datetime) and value.time() == time.min:
+        return value.date().isoformat()
     return str(int(value) if isinstance(value, float) and value.is_integer() else value)
 
 
