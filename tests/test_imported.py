@@ -140,6 +140,7 @@ def test_a_prompt_stays_as_written(tmp_path: Path) -> None:
         ("t1,c,s", "t1,t1,s", ["row 2", "control_id", "'t1'", "itself"]),
         ("golden Yellow", "None", ["'t1'", "concept", "'None'"]),
         ("golden Yellow", "", ["'t1'", "concept", "''"]),
+        ("golden Yellow,pets", "golden several,pets", ["'t1'", "concept_group", "'several'", "or none"]),
         ("golden Yellow,pets", "golden Yellow,all", ["'t1'", "category", "'all'"]),
         ("t1,c,s,golden Yellow,pets,A golden yellow dog. He eats\nt2,c", "t2,", ["no prompt with a control"]),
     ],

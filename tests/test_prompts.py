@@ -229,6 +229,7 @@ def test_a_wrong_template_is_one_line(folder: Path, old: str, new: str, parts: l
         ("term: red", "term: ''", ["terms[0]", "not empty"]),
         ("term: Lime green", "term: red", ["terms[1]", "'red'", "each term once"]),
         (", group: green", "", ["terms[1]", "'group'"]),
+        ("group: green", "group: none", ["terms[1]", "'group'", "'none'", "several groups, or none"]),
         ("group: green", "group: green, concept: x", ["terms[1]", "'concept'"]),
         ("group: green", "group: green, on: x", ["terms[1]", "True", "quote it"]),
         ("{term: red, group: red}", "red", ["terms[0]", "'red'", "mapping"]),

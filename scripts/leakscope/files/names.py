@@ -3,6 +3,9 @@
 POOLED = "all"
 """What pools all categories, parts or kinds of a table stands under this name."""
 
+NOT_GROUPS = ("several", "none")
+"""What a text names that names several groups of concepts, or none of them: no group may be called so."""
+
 TEXTS = (
     "model", "model_a", "model_b", "base", "aligned", "prompt_set", "scorer", "size",
     "prompt_id", "control_id", "neutral_control_id", "category", "template_id", "slot", "prompt", "text",

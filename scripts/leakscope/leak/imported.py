@@ -14,9 +14,9 @@ from typing import NamedTuple
 import pandas as pd
 
 from leakscope.errors import InputError
-from leakscope.files.names import POOLED
+from leakscope.files.names import NOT_GROUPS, POOLED
 from leakscope.files.tables import read_table
-from leakscope.leak.prompts import PROMPT_COLUMNS, text_table
+from leakscope.leak.prompts import GROUP_NAMES, PROMPT_COLUMNS, text_table
 from leakscope.similarity.concepts import concept_group
 
 LONG_FORM = ("prompt_id", "control_id", "concept", "prompt")
@@ -173,12 +173,15 @@ def _described(row: Row, record: Mapping[str, str], path: Path) -> Row:
     concept = _named(record["concept"])
     if concept is None and _is_test(row):
         raise InputError(f"{where}: concept: got {record['concept']!r}; allowed: text, as the prompt has a control.")
+    group = _strip(record.get("concept_group", "")) or (concept_group(concept) if concept else None)
+    if group in NOT_GROUPS and _is_test(row):
+        raise InputError(f"{where}: concept_group: got {group!r}; allowed: {GROUP_NAMES}.")
     category = _whole(_strip(record.get("category", ""))) or None
     if category == POOLED:
         raise InputError(f"{where}: category: got {POOLED!r}; allowed: a name that does not stand for all of them.")
     return {
         "concept": concept,
-        "concept_group": _strip(record.get("concept_group", "")) or (concept_group(concept) if concept else None),
+        "concept_group": group,
         "expected": _named(record.get("expected", record.get("expected_color", ""))),
         "category": category,
         "template_id": _whole(_strip(record.get("template_id", ""))) or None,

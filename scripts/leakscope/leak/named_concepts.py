@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from leakscope.files.names import POOLED
+from leakscope.files.names import NOT_GROUPS, POOLED
 from leakscope.leak.pairs import CONTROLS
 from leakscope.similarity.concepts import whole_words
 
@@ -56,12 +56,12 @@ def _named_groups(texts: pd.Series, vocabulary: pd.DataFrame) -> list[str]:
         groups_of.setdefault(re.sub(r"^(?:an?|the)\s+", "", candidate.casefold()), set()).add(group)
     pattern = re.compile(whole_words(groups_of) if groups_of else r"(?!)")
     found = (set().union(*(groups_of[word] for word in pattern.findall(text.casefold()))) for text in texts)
-    return [next(iter(groups)) if len(groups) == 1 else ("several" if groups else "none") for groups in found]
+    return [next(iter(groups)) if len(groups) == 1 else NOT_GROUPS[not groups] for groups in found]
 
 
 def _shares(rows: pd.DataFrame, groups: Sequence[str]) -> pd.DataFrame:
     """Count rows by concept group and generated group; groups in the prompts' order, ``several`` and ``none`` last."""
-    last = ["several", "none"]
+    last = [*NOT_GROUPS]
     rest = [group for group in rows["generated_group"].unique() if group not in groups and group not in last]
     order = {
         "model": [*rows["model"].unique()],

@@ -13,7 +13,7 @@ from string import Formatter
 from typing import TYPE_CHECKING, NamedTuple
 
 from leakscope.errors import InputError, one_of
-from leakscope.files.names import POOLED
+from leakscope.files.names import NOT_GROUPS, POOLED
 from leakscope.files.reading_yaml import read_yaml
 
 # pandas is imported where it is used: Snakemake asks for `template_files` each time it builds its graph.
@@ -37,7 +37,7 @@ CANDIDATE_COLUMNS = ["slot", "candidate", "concept_group"]
 TEMPLATE_KEYS = ("id", "category", "concepts", "slot", "test", "control", "neutral")
 TEMPLATE_OPTIONS = ("expects_group",)
 TERM_KEYS = ("term", "group")
-"""The name that result tables give to all categories together: no category may have it."""
+GROUP_NAMES = "a name that does not stand for texts that name several groups, or none"
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
@@ -142,6 +142,8 @@ def read_lexicon(path: Path) -> list[Term]:
         for key in checked:
             if not key.isidentifier() or key == "concept":
                 raise InputError(f"{where}: got the key {key!r}; allowed: an identifier other than 'concept'.")
+        if checked["group"] in NOT_GROUPS:
+            raise InputError(f"{where}: key 'group': got {checked['group']!r}; allowed: {GROUP_NAMES}.")
         if checked["term"] in seen:
             raise InputError(f"{where}: got the term {checked['term']!r} again; allowed: each term once.")
         seen.add(checked["term"])

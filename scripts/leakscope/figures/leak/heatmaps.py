@@ -31,7 +31,7 @@ from leakscope.figures.style import (
     unique,
     wrapped,
 )
-from leakscope.files.names import POOLED
+from leakscope.files.names import NOT_GROUPS, POOLED
 
 CELL_WIDTH, CELL_HEIGHT = 0.22, 0.145  # inches; "100" in 7 pt needs 0.2
 SHARE = "share of the row's answers (%)"
@@ -235,10 +235,9 @@ def _concept_names(concepts: pd.Series, groups: pd.Series) -> pd.Series:
 def _groups(table: pd.DataFrame) -> tuple[list[str], list[str]]:
     """Return the groups of prompts, and those of answers in the same order, ``several`` and ``none`` last."""
     prompts, answers = unique(table["concept_group"]), unique(table["generated_group"])
-    special = ("several", "none")
     ordered = [group for group in prompts if group in answers]
-    ordered += [group for group in answers if group not in prompts and group not in special]
-    return prompts, ordered + [group for group in special if group in answers]
+    ordered += [group for group in answers if group not in prompts and group not in NOT_GROUPS]
+    return prompts, ordered + [group for group in NOT_GROUPS if group in answers]
 
 
 def _share_cells(table: pd.DataFrame, groups: tuple[list[str], list[str]]) -> pd.DataFrame:
