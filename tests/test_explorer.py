@@ -254,6 +254,30 @@ def test_an_address_filters_rows_and_rate(page: Path, fragment: str, shown: str,
 
 @pytest.mark.browser
 @needs_chromium
+def test_names_are_in_the_order_of_the_study_and_stay_text(tmp_path: Path) -> None:
+    """JavaScript would put numbers first, and has words of its own; `all` in an address is what is not filtered."""
+    models, groups = ["1e5", "NA", "10", "9", "null", "007"], ["__proto__", "constructor", "2", "1", "all"]
+    tables = [make_pairs("3.10").assign(model=model) for model in models]
+    pairs = pd.concat(tables, ignore_index=True)
+    pairs["concept_group"] = [groups[number % len(groups)] for number in range(len(pairs))]
+    pairs["concept"] = "null"
+    path = tmp_path / "explorer.html"
+    write_explorer(explorer_rows(pairs, make_prompts()), path, study="007", scorers=["3.10"])
+    script = """
+      const selects = [...document.querySelectorAll("#facets select")];
+      const texts = name => Array.from(selects.find(({id}) => id.endsWith(name)).options, ({text}) => text);
+      return [...["model", "group", "scorer"].map(texts), ["shown", "title"].map(name => $(name).textContent),
+        location.hash];
+    """
+    fragment = "model=NA&group=all&control=all"
+    found = json.loads(element_text(rendered_dom(with_script(path, script), fragment), "probe"))
+    assert [name.split(" (")[0] for name in found[0]] == ["all", *models]
+    assert [name.split(" (")[0] for name in found[1]] == ["all", *groups]
+    assert found[2:] == [["3.10"], ["1", "007 · leakscope explorer"], f"#{fragment}"]
+
+
+@pytest.mark.browser
+@needs_chromium
 def test_hostile_text_is_shown_as_text(page: Path) -> None:
     dom = rendered_dom(page, "control=all&open=m/p/hat/red/neutral/0")
     assert "<img" not in dom
