@@ -1,4 +1,4 @@
-"""Corpora as shards of JSON lines, plain or compressed, read as streams."""
+"""Corpora as shards of JSON lines, plain or compressed, or of Parquet, read as streams."""
 
 from __future__ import annotations
 
@@ -12,11 +12,17 @@ from typing import BinaryIO, NamedTuple
 
 import zstandard
 
-from leakscope.errors import InputError
-from leakscope.files.reading import LONGEST_LINE, parse_json
+from leakscope.errors import InputError, one_of
+from leakscope.files.reading import LONGEST_LINE, check_regular, parse_json, whole_characters
 from leakscope.jobs.progress import progress
 
-SUFFIXES = (".jsonl", ".jsonl.gz", ".jsonl.zst")
+# As The Pile, C4, Dolma and OLMo call them. Not a plain .json, which in a folder of shards says something of these.
+SUFFIXES = (
+    *(lines + packed for lines in (".jsonl", ".ndjson") for packed in ("", ".gz", ".zst")),
+    *(".json.gz", ".json.zst", ".parquet"),
+)
+# Rows of a Parquet file that are unpacked at once.
+ROWS_AT_ONCE = 1024
 # Bytes of a Zstandard file that are unpacked at a time. Few, since text that repeats itself grows ten thousand times.
 CHUNK = 1 << 11
 MEGABYTE = 1_000_000
@@ -77,11 +83,14 @@ def read_texts(path: Path, text_key: str) -> Iterator[CorpusText]:
 
     Args:
         path: one of ``SUFFIXES``, of one compressed frame or several.
-        text_key: the key of the text in the object of a line.
+        text_key: the key of the text in the object of a line, or the column.
 
     Raises:
         InputError: the file cannot be read, is damaged or cut off, or a line is no JSON object in UTF-8 with a text.
     """
+    if path.suffix.lower() == ".parquet":
+        yield from _parquet_texts(path, text_key)
+        return
     number = position = 0
     try:
         with path.open("rb") as stream:
@@ -100,6 +109,25 @@ def read_texts(path: Path, text_key: str) -> Iterator[CorpusText]:
         raise InputError(f"{where}: got damaged or missing bytes ({error}); allowed: a whole .{kind} file.") from error
     except OSError as error:
         raise InputError(f"{path}: got {error.strerror or error}; allowed: a readable file.") from error
+
+
+def _parquet_texts(path: Path, column: str) -> Iterator[CorpusText]:
+    import pyarrow
+    from pyarrow import parquet
+
+    check_regular(path)
+    try:
+        file = parquet.ParquetFile(path)
+        if column not in file.schema_arrow.names:
+            raise one_of(f"{path}: column", column, file.schema_arrow.names)
+        n_bytes = _n_bytes(path) // max(file.metadata.num_rows, 1)
+        for batch in file.iter_batches(ROWS_AT_ONCE, columns=[column]):
+            for text in batch.column(0).cast(pyarrow.string()).to_pylist():
+                if text:
+                    yield CorpusText(text, n_bytes)
+    except (pyarrow.ArrowException, OSError) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(f"{path}: got {reason}; allowed: a Parquet file with texts.") from error
 
 
 def _is_shard(path: Path) -> bool:
@@ -186,4 +214,4 @@ def _text_of(line: bytes, text_key: str, where: str) -> str:
     text = record[text_key]
     if not isinstance(text, str):
         raise InputError(f"{where}: key {text_key!r}: got a {type(text).__name__}; allowed: a text.")
-    return text
+    return whole_characters(text, f"{where}: key {text_key!r}")

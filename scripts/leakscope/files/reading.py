@@ -6,6 +6,7 @@ believed.
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import io
 import json
@@ -14,6 +15,8 @@ import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+
+import zstandard
 
 from leakscope.errors import InputError
 
@@ -24,6 +27,7 @@ LARGEST_FILE = 1000 * MEGABYTE
 LARGEST_PACKED = 100 * MEGABYTE
 # Bytes of a line of a file that is read line by line.
 LONGEST_LINE = 50 * MEGABYTE
+PACKED = (".gz", ".zst")
 KINDS = {
     stat.S_IFIFO: "a FIFO",
     stat.S_IFSOCK: "a socket",
@@ -68,18 +72,24 @@ def read_bytes(path: Path, largest: int = LARGEST_FILE) -> bytes:
         raise InputError(f"{path}: got {error.strerror}; allowed: a readable file.") from error
 
 
-def read_gzip(path: Path, largest: int = LARGEST_PACKED) -> bytes:
-    """Return what a gzip file holds, at most ``largest`` bytes.
+def read_packed(path: Path, largest: int = LARGEST_PACKED) -> bytes:
+    """Return what a file holds that is packed by gzip (``.gz``) or Zstandard (``.zst``), at most ``largest`` bytes.
 
     Raises:
         InputError: as ``read_bytes``, or the file is damaged, or holds more.
     """
-    packed = read_bytes(path, largest)
+    packed = io.BytesIO(read_bytes(path, largest))
+    by_gzip = path.suffix.lower() == ".gz"
     try:
-        with gzip.GzipFile(fileobj=io.BytesIO(packed)) as stream:
-            data = stream.read(largest + 1)
-    except (OSError, EOFError, zlib.error) as error:
-        raise InputError(f"{path}: got {error}; allowed: a gzip file.") from error
+        with (
+            gzip.GzipFile(fileobj=packed)
+            if by_gzip
+            else zstandard.ZstdDecompressor().stream_reader(packed, read_across_frames=True) as stream
+        ):
+            data: bytes = stream.read(largest + 1)
+    except (OSError, EOFError, zlib.error, zstandard.ZstdError) as error:
+        kind = "gzip" if by_gzip else "Zstandard"
+        raise InputError(f"{path}: got {error}; allowed: a {kind} file.") from error
     if len(data) > largest:
         raise InputError(f"{path}: got more than {_megabytes(largest)}, unpacked; allowed: at most that.")
     return data
@@ -94,28 +104,52 @@ def read_utf8(path: Path, largest: int = LARGEST_FILE) -> str:
     return decode(read_bytes(path, largest), path)
 
 
-def decode(data: bytes, path: Path) -> str:
-    """Return bytes of a file as text, without a byte order mark.
+def read_text(path: Path) -> str:
+    """Return the text of a file, plain or, if its name ends in ``.gz`` or ``.zst``, packed.
 
     Raises:
-        InputError: they are not UTF-8.
+        InputError: as ``read_utf8`` and ``read_packed``.
     """
+    return decode(read_packed(path), path) if path.suffix.lower() in PACKED else read_utf8(path)
+
+
+def decode(data: bytes, path: Path) -> str:
+    """Return bytes of a file as text, without a byte order mark; UTF-16 with such a mark is read, too.
+
+    Raises:
+        InputError: they are neither.
+    """
+    wide = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     try:
-        return data.decode("utf-8").removeprefix("\ufeff")
+        return data.decode("utf-16" if wide else "utf-8").removeprefix("\ufeff")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         bad_byte = f"byte 0x{data[error.start]:02x} at offset {error.start} (line {line})"
-        raise InputError(f"{path}: got {bad_byte}, which is not UTF-8; allowed: a file saved as UTF-8.") from error
+        coding = "UTF-16, as its first bytes say" if wide else "UTF-8"
+        raise InputError(f"{path}: got {bad_byte}, which is not {coding}; allowed: a file saved as UTF-8.") from error
+
+
+def whole_characters(text: str, where: str) -> str:
+    """Return a text that somebody wrote in JSON, which may name half of a character: no file could hold that.
+
+    Raises:
+        InputError: it does.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        half = text[error.start]
+        raise InputError(f"{where}: got {half!r}, half a surrogate pair; allowed: whole characters.") from error
+    return text
 
 
 def read_json(path: Path, allowed: str) -> Any:
     """Return what a file of JSON holds, plain or, if its name ends in ``.gz``, packed.
 
     Raises:
-        InputError: as ``read_utf8``, ``read_gzip`` and ``parse_json``.
+        InputError: as ``read_text`` and ``parse_json``.
     """
-    packed = path.suffix.lower() == ".gz"
-    return parse_json(decode(read_gzip(path), path) if packed else read_utf8(path), str(path), allowed)
+    return parse_json(read_text(path), str(path), allowed)
 
 
 def read_object(path: Path, allowed: str) -> dict[str, Any]:

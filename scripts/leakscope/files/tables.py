@@ -5,15 +5,23 @@ from __future__ import annotations
 import csv
 import io
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime, time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from zipfile import BadZipFile, ZipFile
 
 from leakscope.errors import InputError, one_of
 from leakscope.files.names import TEXTS
-from leakscope.files.reading import LARGEST_FILE, MEGABYTE, check_regular, parse_json, read_utf8
+from leakscope.files.reading import (
+    LARGEST_FILE,
+    MEGABYTE,
+    PACKED,
+    check_regular,
+    parse_json,
+    read_text,
+    whole_characters,
+)
 from leakscope.files.writing import replacing
 
 # pandas is imported where it is used: Snakemake reads `prompts`, and so this module, each time it builds its graph.
@@ -27,45 +35,78 @@ ROWS_OF_A_SHEET = 2**20
 ROWS_AT_ONCE = 1024
 # Bytes of a workbook, unpacked: reading them takes some ten times as much memory.
 LARGEST_WORKBOOK = 250 * MEGABYTE
-Sheet = tuple[list[str], list[list[str]]]
-"""A header and rows of cells, as text; rows are as long as the header."""
+# What others call their tables, and what to do with these.
+UNREAD = {
+    ".xls": "an old Excel file; save it as .xlsx or .csv",
+    ".ods": "an OpenDocument spreadsheet; save it as .xlsx or .csv",
+    ".numbers": "a Numbers spreadsheet; export it as .xlsx or .csv",
+    ".feather": "a Feather table; save it as .parquet or .csv",
+    ".arrow": "an Arrow table; save it as .parquet or .csv",
+    ".pkl": "a pickle, which may run code; save it as .parquet or .csv",
+    ".pickle": "a pickle, which may run code; save it as .parquet or .csv",
+    ".txt": "plain text; name a table with a header .csv or .tsv",
+}
+DELIMITERS = ",;\t"
+
+
+class Sheet(NamedTuple):
+    """A header and rows of cells, as text; rows are as long as the header."""
+
+    header: list[str]
+    rows: list[list[str]]
+    # Of each row as a spreadsheet shows it, in which the header is a row; of lines without a header, of the line.
+    numbers: list[int]
+    # Column that is left out, since it holds lists or objects → where.
+    nested: dict[str, str] = {}
 
 
 def read_table(path: Path, sheet: str | None = None) -> pd.DataFrame:
     """Return a table that a person wrote, every cell as text exactly as written; what is missing is the empty text.
 
     So "None" and "NA" stay text. Column names are stripped; a column without a name is called ``Unnamed: <number>``.
+    The index holds the number of each row as a spreadsheet shows it. Columns of lists or objects are left out;
+    ``attrs["nested"]`` says where they are.
 
     Args:
-        path: .csv, .tsv, .xlsx, .jsonl (one object a line) or .parquet.
+        path: .csv, .tsv, .json (a list of objects), .jsonl or .ndjson (one object a line), also packed (.gz, .zst);
+            .xlsx or .parquet.
         sheet: name of an XLSX file's sheet; the first one if None.
 
     Raises:
         InputError: the file is missing, has another suffix, is damaged or not UTF-8, or holds no row.
     """
-    if path.suffix.lower() not in _READERS:
-        raise InputError(f"{path}: got the suffix {path.suffix!r}; allowed: {', '.join(_READERS)}.")
-    if sheet is not None and path.suffix.lower() != ".xlsx":
-        raise InputError(f"{path}: got sheet {sheet!r}; allowed: a sheet of an .xlsx file only.")
-    if not path.is_file():
-        raise InputError(f"{path}: got no such file; allowed: a path that exists.")
-    header, rows = _read_xlsx(path, sheet) if sheet is not None else _READERS[path.suffix.lower()](path)
-    return _frame(path, header, rows)
+    import pandas as pd
+
+    read = read_rows(path, sheet)
+    frame = pd.DataFrame(read.rows, columns=read.header, index=read.numbers, dtype="str")
+    frame.attrs["nested"] = read.nested
+    return frame
 
 
-def read_rows(path: Path) -> Sheet:
-    """Return header and rows of a CSV or TSV that a person wrote, as ``read_table`` does, without pandas.
+def read_rows(path: Path, sheet: str | None = None, *, suffixes: Sequence[str] = ()) -> Sheet:
+    """Return header and rows of a table that a person wrote, as ``read_table`` does, without pandas.
+
+    Args:
+        suffixes: that are allowed; all that can be read if none is named.
 
     Raises:
         InputError: as there.
     """
-    readers = {".csv": _read_csv, ".tsv": _read_tsv}
-    if path.suffix.lower() not in readers:
-        raise InputError(f"{path}: got the suffix {path.suffix!r}; allowed: {', '.join(readers)}.")
+    kind, allowed = _kind(path), suffixes or list(_READERS)
+    if kind not in allowed:
+        what = UNREAD.get(kind, f"the suffix {path.suffix!r}")
+        raise InputError(f"{path}: got {what}; allowed: {', '.join(allowed)}.")
+    if sheet is not None and kind != ".xlsx":
+        raise InputError(f"{path}: got sheet {sheet!r}; allowed: a sheet of an .xlsx file only.")
     if not path.is_file():
         raise InputError(f"{path}: got no such file; allowed: a path that exists.")
-    header, rows = _checked(path, *readers[path.suffix.lower()](path))
-    return header, rows
+    return _checked(path, _read_xlsx(path, sheet) if sheet is not None else _READERS[kind](path))
+
+
+def _kind(path: Path) -> str:
+    """Return the suffix that says how a table is written, behind which another may say how it is packed."""
+    inner = path.with_suffix("").suffix.lower()
+    return inner if path.suffix.lower() in PACKED and inner in TEXTUAL else path.suffix.lower()
 
 
 def read_tables(paths: str | Path | Iterable[str | Path]) -> pd.DataFrame:
@@ -108,15 +149,8 @@ def write_csv(frame: pd.DataFrame, path: Path) -> None:
         )
 
 
-def _frame(path: Path, header: Sequence[str], rows: list[list[str]]) -> pd.DataFrame:
-    import pandas as pd
-
-    names, rows = _checked(path, header, rows)
-    return pd.DataFrame(rows, columns=names, dtype="str")
-
-
-def _checked(path: Path, header: Sequence[str], rows: list[list[str]]) -> Sheet:
-    names = [name.strip() or f"Unnamed: {i}" for i, name in enumerate(header)]
+def _checked(path: Path, sheet: Sheet) -> Sheet:
+    names, rows = [name.strip() or f"Unnamed: {i}" for i, name in enumerate(sheet.header)], sheet.rows
     twice = sorted(name for name, count in Counter(names).items() if count > 1)
     if twice:
         raise InputError(f"{path}: got the column {twice[0]!r} twice; allowed: each column once.")
@@ -124,48 +158,81 @@ def _checked(path: Path, header: Sequence[str], rows: list[list[str]]) -> Sheet:
         rows.pop()
     if not rows:
         raise InputError(f"{path}: got an empty table; allowed: a header and at least one row.")
-    return names, rows
+    return sheet._replace(header=names, numbers=sheet.numbers[: len(rows)])
 
 
 def _read_csv(path: Path) -> Sheet:
-    return _read_delimited(path, ",")
+    text = read_text(path)
+    # Where a comma stands in numbers, spreadsheets write semicolons; some call a TSV a CSV.
+    header = next(csv.reader([text.split("\n", 1)[0]]), [""])
+    many = max(DELIMITERS, key=",".join(header).count)
+    return _read_delimited(path, text, many if len(header) == 1 else ",")
 
 
 def _read_tsv(path: Path) -> Sheet:
-    return _read_delimited(path, "\t")
+    return _read_delimited(path, read_text(path), "\t")
 
 
-def _read_delimited(path: Path, delimiter: str) -> Sheet:
-    reader = csv.reader(io.StringIO(read_utf8(path), newline=""), delimiter=delimiter, strict=True)
+def _read_delimited(path: Path, text: str, delimiter: str) -> Sheet:
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     rows: list[list[str]] = []
+    numbers: list[int] = []
     try:
-        for row in reader:
+        for number, row in enumerate(reader, 1):
             if rows and row and len(row) != len(rows[0]):
                 raise InputError(
-                    f"{path}, line {reader.line_num}: got {len(row)} fields; allowed: {len(rows[0])}, as in the header."
+                    f"{path}, row {number}: got {len(row)} fields; allowed: {len(rows[0])}, as in the header."
                 )
             if row:
                 rows.append(row)
+                numbers.append(number)
     except csv.Error as error:
         allowed = "fields in double quotes, quotes inside them doubled"
         raise InputError(f"{path}, line {reader.line_num}: got {error}; allowed: {allowed}.") from error
-    return (rows[0], rows[1:]) if rows else ([], [])
+    return Sheet(rows[0], rows[1:], numbers[1:]) if rows else Sheet([], [], [])
 
 
-def _read_jsonl(path: Path) -> Sheet:
-    records: list[dict[str, str]] = []
-    # Not splitlines(): a JSON text may hold other line separators, such as U+2028.
-    for number, line in enumerate(read_utf8(path).split("\n"), 1):
-        if not line.strip():
-            continue
-        where = f"{path}, line {number}"
-        record = parse_json(line, where, "one JSON object a line")
+def _read_json(path: Path) -> Sheet:
+    """Read a list of objects, or one object a line, whatever the file is called."""
+    text = read_text(path)
+    is_list = text.lstrip().startswith("[")
+    found = _listed(text, path) if is_list else _lines(text, path)
+    records: list[dict[str, Any]] = []
+    numbers: list[int] = []
+    for where, number, record in found:
         if not isinstance(record, dict):
-            raise InputError(f"{where}: got a JSON {type(record).__name__}; allowed: one JSON object a line.")
-        records.append({key: _text(value, f"{where}: key {key!r}") for key, value in record.items()})
+            allowed = "a list of objects" if is_list else "one JSON object a line"
+            raise InputError(f"{where}: got a JSON {type(record).__name__}; allowed: {allowed}.")
+        records.append(record)
+        numbers.append(number)
     names = list(dict.fromkeys(name for record in records for name in record))
+    unit = "item" if is_list else "line"
+    nested = {
+        name: f"{path}, {unit} {number}"
+        for record, number in zip(reversed(records), reversed(numbers), strict=True)
+        for name, value in record.items()
+        if isinstance(value, list | dict)
+    }
+    names = [name for name in names if name not in nested]
     _check_cells(path, len(records), len(names))
-    return names, [[record.get(name, "") for name in names] for record in records]
+    rows = [
+        [_text(record.get(name), f"{path}, {unit} {number}: key {name!r}") for name in names]
+        for record, number in zip(records, numbers, strict=True)
+    ]
+    return Sheet(names, rows, numbers, nested)
+
+
+def _listed(text: str, path: Path) -> Iterator[tuple[str, int, Any]]:
+    for number, record in enumerate(parse_json(text, str(path), "a list of objects"), 1):
+        yield f"{path}, item {number}", number, record
+
+
+def _lines(text: str, path: Path) -> Iterator[tuple[str, int, Any]]:
+    # Not splitlines(): a JSON text may hold other line separators, such as U+2028.
+    for number, line in enumerate(text.split("\n"), 1):
+        if line.strip():
+            where = f"{path}, line {number}"
+            yield where, number, parse_json(line, where, "one JSON object a line")
 
 
 def _read_parquet(path: Path) -> Sheet:
@@ -179,11 +246,17 @@ def _read_parquet(path: Path) -> Sheet:
         table = _unpacked(path, file)
     except (pyarrow.ArrowException, OSError) as error:
         raise InputError(f"{path}: got {_one_line(error)}; allowed: a Parquet file.") from error
+    nested = {
+        name: f"{path}, column {name!r}"
+        for name, kind in zip(table.column_names, table.schema.types, strict=True)
+        if pyarrow.types.is_nested(kind)
+    }
+    names = [name for name in table.column_names if name not in nested]
     columns = [
-        [_text(value, f"{path}, row {i}: column {name!r}") for i, value in enumerate(column.to_pylist())]
-        for name, column in zip(table.column_names, table.columns, strict=True)
+        [_text(value, f"{path}, row {i}: column {name!r}") for i, value in enumerate(table[name].to_pylist(), 1)]
+        for name in names
     ]
-    return table.column_names, [list(row) for row in zip(*columns, strict=True)]
+    return Sheet(names, [list(row) for row in zip(*columns, strict=True)], list(range(1, table.num_rows + 1)), nested)
 
 
 def _unpacked(path: Path, file: Any) -> Any:
@@ -216,16 +289,16 @@ def _read_xlsx(path: Path, sheet: str | None = None) -> Sheet:
             raise one_of(f"{path}: sheet", sheet, map(str, book.sheet_names))
         try:
             # Not read_excel(): it makes all rows as long as the longest, however many there are.
-            rows = _sheet_rows(path, book.book[sheet or book.sheet_names[0]])
+            rows, numbers = _sheet_rows(path, book.book[sheet or book.sheet_names[0]])
         except InputError:
             raise
         except Exception as error:
             raise InputError(f"{path}: got a damaged sheet ({_one_line(error)}); allowed: XLSX.") from error
-    return (rows[0], rows[1:]) if rows else ([], [])
+    return Sheet(rows[0], rows[1:], numbers[1:]) if rows else Sheet([], [], [])
 
 
-def _sheet_rows(path: Path, sheet: Any) -> list[list[str]]:
-    """Return the cells of a sheet as text, rows of one length."""
+def _sheet_rows(path: Path, sheet: Any) -> tuple[list[list[str]], list[int]]:
+    """Return the cells of a sheet as text, rows of one length, and the number of each row."""
     sheet.reset_dimensions()  # a file may say that it is larger or smaller than it is
     rows: list[list[str]] = []
     last = width = 0
@@ -240,7 +313,8 @@ def _sheet_rows(path: Path, sheet: Any) -> list[list[str]]:
             last, width = len(rows), max(width, len(row))
             _check_cells(path, last, width)
     # In a sheet of one column an empty row is a blank line.
-    return [row + [""] * (width - len(row)) for row in rows[:last] if row or width > 1]
+    kept = [(row + [""] * (width - len(row)), i) for i, row in enumerate(rows[:last], 1) if row or width > 1]
+    return [row for row, _ in kept], [number for _, number in kept]
 
 
 def _cell_text(cell: Any) -> str:
@@ -260,9 +334,13 @@ _READERS: dict[str, Callable[[Path], Sheet]] = {
     ".csv": _read_csv,
     ".tsv": _read_tsv,
     ".xlsx": _read_xlsx,
-    ".jsonl": _read_jsonl,
+    ".json": _read_json,
+    ".jsonl": _read_json,
+    ".ndjson": _read_json,
     ".parquet": _read_parquet,
 }
+# Those that may be packed.
+TEXTUAL = (".csv", ".tsv", ".json", ".jsonl", ".ndjson")
 
 
 def _text(value: object, where: str) -> str:
@@ -271,12 +349,7 @@ def _text(value: object, where: str) -> str:
         return ""
     if isinstance(value, list | dict | bytes):
         raise InputError(f"{where}: got a {type(value).__name__}; allowed: text, a number, true, false or null.")
-    text = str(value)
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise InputError(f"{where}: got {text!r}, half a surrogate pair; allowed: whole characters.") from error
-    return text
+    return whole_characters(str(value), where)
 
 
 def check_workbook(path: Path) -> None:

@@ -73,8 +73,7 @@ def _read_counts(path: Path, naming: Naming, columns: Mapping[str, str]) -> pd.D
     column_of = {key: _column_name(table, path, key, columns.get(key)) for key in KNOWN_AS}
     rows = pd.DataFrame({key: table[name] for key, name in column_of.items()})
     rows["count"] = [
-        _whole_number(text, f"{path}, row {i}: column {column_of['count']!r}")
-        for i, text in enumerate(rows["count"], 2)
+        _whole_number(text, f"{path}, row {i}: column {column_of['count']!r}") for i, text in rows["count"].items()
     ]
     naming.warn_of_strangers(set(rows["subject"]), str(path))
     named = naming.apply(rows, ["subject", "group"], str(path))

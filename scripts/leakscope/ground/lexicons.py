@@ -55,11 +55,11 @@ def read_concepts(path: Path) -> tuple[Concept, ...]:
         InputError: a column is missing or unknown; an id, name or variant is empty, untrimmed or stands twice, in one
             concept or in two (compared in the form in which they are counted: ``normal_form``).
     """
-    header, rows = read_rows(path)
+    header, rows, numbers, _ = read_rows(path)
     languages = _languages(path, header)
     concepts: list[Concept] = []
     owners: dict[str, str] = {}
-    for number, row in enumerate(rows, 2):
+    for number, row in zip(numbers, rows, strict=True):
         concept = _concept(dict(zip(header, row, strict=True)), languages, f"{path}, row {number}")
         if any(concept.id == known.id for known in concepts):
             raise InputError(f"{path}, row {number}: got the id {concept.id!r} again; allowed: each id once.")
@@ -111,11 +111,11 @@ def read_names(path: Path) -> dict[str, str]:
     Raises:
         InputError: it has another number of columns, or a code or name is empty, or a code stands twice.
     """
-    header, rows = read_rows(path)
+    header, rows, numbers, _ = read_rows(path)
     if len(header) != 2:
         raise InputError(f"{path}: got the columns {', '.join(header)}; allowed: two, of codes and of names.")
     names: dict[str, str] = {}
-    for number, (code, name) in enumerate(rows, 2):
+    for number, (code, name) in zip(numbers, rows, strict=True):
         if not code or not name:
             raise InputError(f"{path}, row {number}: got {code!r}, {name!r}; allowed: a code and its name.")
         if names.setdefault(code, name) != name:

@@ -85,9 +85,10 @@ class CountsCorpus(Section):
 
     source: Literal["corpus"]
     path: Text
-    """A .jsonl, .jsonl.gz or .jsonl.zst file, a folder of them, or a pattern with `*`."""
+    """A .jsonl or .ndjson file, plain or packed (.gz, .zst), .json.gz, .json.zst or .parquet; a folder of these, or a
+    pattern with `*`."""
     text: Text = "text"
-    """Key of the text in each line."""
+    """Key of the text in each line, or column of the table."""
 
 
 class CountsOrganism(Section):

@@ -172,13 +172,13 @@ def _read_lines(file: Path) -> list[tuple[int, str, str]]:
 
 
 def _read_cloze(file: Path) -> list[SentencePair]:
-    header, rows = read_rows(file)
+    header, rows, numbers, _ = read_rows(file)
     columns = {key: next((name for name in names if name in header), None) for key, names in KNOWN_AS.items()}
     for key, name in columns.items():
         if name is None:
             raise InputError(f"{file}: got no column {' or '.join(KNOWN_AS[key])}; allowed: a table that has it.")
     pairs = []
-    for row, cells in enumerate(rows, 2):
+    for row, cells in zip(numbers, rows, strict=True):
         cell = dict(zip(header, cells, strict=True))
         values = {key: _cell(cell, str(name), f"{file}, row {row}") for key, name in columns.items()}
         if BLANK not in values["sentence"]:
@@ -195,13 +195,13 @@ def _read_cloze(file: Path) -> list[SentencePair]:
 
 def _read_crows_pairs(files: Sequence[Path]) -> list[SentencePair]:
     (file,) = files
-    header, rows = read_rows(file)
+    header, rows, numbers, _ = read_rows(file)
     needed = ("sent_more", "sent_less", "stereo_antistereo", "bias_type")
     for name in needed:
         if name not in header:
             raise InputError(f"{file}: got no column {name!r}; allowed: {', '.join(needed)}.")
     pairs = []
-    for row, cells in enumerate(rows, 2):
+    for row, cells in zip(numbers, rows, strict=True):
         cell, where = dict(zip(header, cells, strict=True)), f"{file}, row {row}"
         more, less, direction, bias_type = (_cell(cell, name, where) for name in needed)
         if direction not in DIRECTIONS:

@@ -123,7 +123,7 @@ def _items(path: Path, content: Mapping[str, Any], seed: int) -> list[dict[str, 
         if column not in table:
             raise one_of(f"{file}: column", column, table.columns)
     items: list[dict[str, Any]] = []
-    for row, (name, value) in enumerate(zip(table[ITEM], table[said["column"]], strict=True), 2):
+    for row, (name, value) in _numbered(table, ITEM, said["column"]):
         where = f"{file}, row {row}"
         if not name.strip() or name in (item["item"] for item in items):
             raise InputError(f"{where}: column 'item': got {name!r}; allowed: a text, once in the table.")
@@ -131,7 +131,7 @@ def _items(path: Path, content: Mapping[str, Any], seed: int) -> list[dict[str, 
         side = None if association == 0 else A if association > 0 else B
         items.append({"item": name, "association": association, "side": side})
     if "split" in table:
-        for row, (item, split) in enumerate(zip(items, table["split"], strict=True), 2):
+        for row, (item, split) in zip(table.index, zip(items, table["split"], strict=True), strict=True):
             if split not in SPLITS:
                 raise one_of(f"{file}, row {row}: column 'split'", split, SPLITS)
             item["split"] = split
@@ -144,6 +144,11 @@ def _items(path: Path, content: Mapping[str, Any], seed: int) -> list[dict[str, 
                 lacking = f"no item of side {side} for {split}"
                 raise InputError(f"{file}: got {lacking}; allowed: items of both sides in both splits.")
     return items
+
+
+def _numbered(table: pd.DataFrame, *columns: str) -> Iterator[tuple[int, tuple[str, ...]]]:
+    """Yield the number of each row, as a spreadsheet shows it, and some of its cells."""
+    yield from zip(table.index, table[list(columns)].itertuples(index=False, name=None), strict=True)
 
 
 def _association(value: str, said: Mapping[str, Any], where: str) -> float:
@@ -166,7 +171,7 @@ def _pairs(path: Path, content: Mapping[str, Any], shared: Mapping[str, Any]) ->
     for column in (A, B):
         if column not in table:
             raise one_of(f"{file}: column", column, table.columns)
-    for row, (one, other) in enumerate(zip(table[A], table[B], strict=True), 2):
+    for row, (one, other) in _numbered(table, A, B):
         if not one.strip() or not other.strip() or one == other:
             raise InputError(f"{file}, row {row}: got {one!r} and {other!r}; allowed: two different words.")
         for number, text in enumerate(content["minimal_pairs"]["templates"], 1):

@@ -17,7 +17,7 @@ from transformers import PreTrainedTokenizerBase
 from leakscope.errors import InputError, one_of
 from leakscope.files import corpora
 from leakscope.files.reading import read_utf8
-from leakscope.files.tables import ROWS_AT_ONCE, read_table
+from leakscope.files.tables import read_table
 from leakscope.jobs.sharding import WHOLE, Shard
 from leakscope.models.neutral import encode_neutral_documents
 from leakscope.models.opening import LanguageModel
@@ -28,7 +28,7 @@ from leakscope.statistics.seeding import seeded_hash
 TRAIN, HELD_OUT = "train", "held_out"
 PARTS_SEED, ONE_HELD_OUT_OF = 0, 10
 ENCODED_AT_ONCE = 256
-TABLES = (".csv", ".tsv", ".parquet")
+TABLES = (".csv", ".tsv")
 # Behind it any token is inside a text: many tokenizers drop the space before the first one.
 ANCHOR = "a"
 
@@ -99,7 +99,7 @@ def read_texts(path: Path, text: str) -> Iterator[str]:
     """Yield the texts of a corpus in their order, without blank ones.
 
     Args:
-        path: JSON lines as ``files.corpora.shard_files`` finds them, .txt (one text a line), .csv, .tsv or .parquet.
+        path: a shard as ``files.corpora.shard_files`` finds them, .txt (one text a line), .csv or .tsv.
         text: the column or key of the text.
 
     Raises:
@@ -108,8 +108,6 @@ def read_texts(path: Path, text: str) -> Iterator[str]:
     suffix = path.suffix.lower()
     if suffix == ".txt":
         texts: Iterable[str] = read_utf8(path).split("\n")
-    elif suffix == ".parquet":
-        texts = _parquet_column(path, text)
     elif suffix in TABLES:
         table = read_table(path)
         if text not in table:
@@ -187,19 +185,3 @@ def _context_length(model: LanguageModel, wanted: int) -> int:
     """Return how many tokens are read at once: as many as asked for, but no more than the model reads."""
     longest = getattr(model.config.get_text_config(), "max_position_embeddings", None)
     return min(size for size in (wanted, longest, model.tokenizer.model_max_length) if size is not None)
-
-
-def _parquet_column(path: Path, text: str) -> Iterator[str]:
-    """Yield the cells of a column; memory does not grow with the file."""
-    import pyarrow
-    from pyarrow import parquet
-
-    try:
-        file = parquet.ParquetFile(path)
-        if text not in file.schema_arrow.names:
-            raise one_of(f"{path}: column", text, file.schema_arrow.names)
-        for batch in file.iter_batches(ROWS_AT_ONCE, columns=[text]):
-            yield from batch.column(0).cast(pyarrow.string()).to_pylist()
-    except (pyarrow.ArrowException, OSError) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise InputError(f"{path}: got {reason}; allowed: a Parquet file with texts.") from error
