@@ -148,9 +148,10 @@ ONE_PAIR_A_CALL: dict[str, Callable[[], Score]] = {
 
 def _published(path: Path) -> list[tuple[str, str]]:
     """Return concept and text of every test prompt and sample of a published file, and of its control's."""
-    from leakscope.leak.imported import import_generations, import_prompts
+    from leakscope.leak.imported_prompts import import_prompts
+    from leakscope.leak.imported_texts import import_generations
 
-    prompts = import_prompts(path, "published")
+    prompts = import_prompts(path, "published").prompts
     texts = import_generations(path, prompts, "published", "published", samples=None, prompts_path=path).generations
     tests = prompts.loc[prompts["control_id"].notna(), ["prompt_id", "control_id", "concept"]]
     controls = texts[["prompt_id", "sample", "text"]].rename(columns={"prompt_id": "control_id", "text": "control"})

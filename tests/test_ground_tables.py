@@ -141,7 +141,7 @@ def test_a_pair_that_one_window_lacks_counts_0_there(tmp_path: Path) -> None:
         ("subject,group,count\nflu,dark,-1\n", r"row 2: column 'count': got '-1'"),
         ("subject,group,count\nflu,dark,1.5\n", r"row 2: column 'count': got '1.5'; allowed: a whole number"),
         ("subject,group,count\nflu,dark,\n", r"row 2: column 'count': got ''"),
-        ("subject,group,count\nflu,dark,12,5\n", r"line 2: got 4 fields"),
+        ("subject,group,count\nflu,dark,12,5\n", r"row 2: got 4 fields"),
         ("subject,group,n\nflu,dark,1\n", r"got the columns subject, group, n; allowed: one called count or counts"),
         ("subject,group,count\nflu,dark,1\nflu,dark,2\n", r"each pair once"),
     ],

@@ -11,15 +11,9 @@ import yaml
 from leakscope.errors import InputError
 from leakscope.files.tables import read_table, write_csv
 from leakscope.leak.comparisons import compare_models
-from leakscope.leak.imported import (
-    GENERATION_COLUMNS,
-    LONG_FORM,
-    LONG_TEXTS,
-    PUBLISHED_FORM,
-    Imported,
-    import_generations,
-    import_prompts,
-)
+from leakscope.leak.imported_prompts import LONG_FORM, PUBLISHED_FORM
+from leakscope.leak.imported_prompts import import_prompts as read_prompts
+from leakscope.leak.imported_texts import GENERATION_COLUMNS, LONG_TEXTS, Imported, import_generations
 from leakscope.leak.leak_rate import leak_rates
 from leakscope.leak.outcomes import compare_pairs
 from leakscope.leak.pairs import list_pairs
@@ -36,9 +30,13 @@ PUBLISHED = """\
 ,prompt,n_control,concept,category,template_id,is_control_item,expected_color,generation_2,generation_1,generation_10
 0,He eats,,none,1.0,7,True,none,b0,a0,c0
 1,A red dog. He eats,0.0,\u00a0red ,1.0,7,False,red,b1,a1,c1
-2,A tall dog. He eats,None,tall,1.0,7,False,,b2,,c2
+2,A tall dog. He eats,None,tall,1.0,7,False,,b2,a2,c2
 3,A blue dog. He eats,0,blue,1.0,7,False,none,b3, a3 ,c3
 """
+
+
+def import_prompts(path: Path, prompt_set: str) -> pd.DataFrame:
+    return read_prompts(path, prompt_set).prompts
 
 
 def write(path: Path, text: str) -> Path:
@@ -63,10 +61,11 @@ def refusal(path: Path) -> str:
 
 
 def _one_line(error: InputError, path: Path) -> str:
-    assert str(error).startswith(str(path))
-    assert "\n" not in str(error)
-    assert "got" in str(error)
-    assert "allowed" in str(error)
+    """Return the message, whose every line says of the file what was found and what is allowed."""
+    for line in str(error).splitlines():
+        assert line.startswith(str(path))
+        assert "got" in line
+        assert "allowed" in line
     return str(error)
 
 
@@ -131,18 +130,17 @@ def test_a_prompt_stays_as_written(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "parts"),
     [
-        ("concept,", "concpt,", ["concpt", "prompt_id, control_id, concept, prompt", "prompt, n_control, concept"]),
-        ("s,,,small", "c,,,small", ["row 1", "prompt_id", "'c'", "row 0"]),
-        ("s,,,small", ",,,small", ["row 1", "prompt_id", "''"]),
-        ("A red dog. He eats", " ", ["'t2'", "prompt", "not empty"]),
-        ("t1,c,s", "t1,d,s", ["row 2", "control_id", "'d'"]),
-        ("t1,c,s", "t1,c,d", ["row 2", "neutral_control_id", "'d'"]),
-        ("t1,c,s", "t1,t1,s", ["row 2", "control_id", "'t1'", "itself"]),
-        ("golden Yellow", "None", ["'t1'", "concept", "'None'"]),
-        ("golden Yellow", "", ["'t1'", "concept", "''"]),
-        ("golden Yellow,pets", "golden several,pets", ["'t1'", "concept_group", "'several'", "or none"]),
-        ("golden Yellow,pets", "golden Yellow,all", ["'t1'", "category", "'all'"]),
-        ("t1,c,s,golden Yellow,pets,A golden yellow dog. He eats\nt2,c", "t2,", ["no prompt with a control"]),
+        ("concept,", "concpt,", ["concpt", "n_control, concept; or test_prompt", "'concept' for 'concpt'"]),
+        ("s,,,small", "c,,,small", ["row 3", "prompt_id", "'c'", "row 2"]),
+        ("s,,,small", ",,,small", ["row 3", "prompt_id", "''"]),
+        ("A red dog. He eats", " ", ["row 5", "prompt", "not empty"]),
+        ("t1,c,s", "t1,d,s", ["row 4", "control_id", "'d'"]),
+        ("t1,c,s", "t1,c,d", ["row 4", "neutral_control_id", "'d'"]),
+        ("t1,c,s", "t1,t1,s", ["row 4", "control_id", "'t1'", "itself"]),
+        ("golden Yellow", "None", ["row 4", "concept", "'None'"]),
+        ("golden Yellow", "", ["row 4", "concept", "''"]),
+        ("golden Yellow,pets", "golden several,pets", ["row 4", "concept_group", "'several'", "or none"]),
+        ("golden Yellow,pets", "golden Yellow,all", ["row 4", "category", "'all'"]),
     ],
 )
 def test_a_wrong_long_table_is_one_line(long: Path, old: str, new: str, parts: list[str]) -> None:
@@ -155,7 +153,7 @@ def test_a_wrong_long_table_is_one_line(long: Path, old: str, new: str, parts: l
 @pytest.mark.parametrize("value", ["4", "-1", "0.5", "x", "1e0", "٣"])
 def test_a_control_row_that_does_not_exist_is_refused(published_form: Path, value: str) -> None:
     message = refusal(write(published_form, PUBLISHED.replace(",0.0,", f",{value},")))
-    for part in ("row 1", "n_control", repr(value), "from 0 to 3"):
+    for part in ("row 3", "n_control", repr(value), "from 0 to 3"):
         assert part in message
 
 
@@ -164,7 +162,7 @@ def test_a_control_row_that_is_the_row_itself_is_refused(published_form: Path) -
 
 
 def test_a_test_without_concept_is_refused(published_form: Path) -> None:
-    assert "'1'" in refusal(write(published_form, PUBLISHED.replace("\u00a0red ", "none")))
+    assert "row 3: concept" in refusal(write(published_form, PUBLISHED.replace("\u00a0red ", "none")))
 
 
 # ---- generations
@@ -193,21 +191,24 @@ def test_wide_columns_are_ordered_by_number_and_kept_as_written(published_form: 
     assert by_prompt(imported) == {
         "0": ["a0", "b0", "c0"],
         "1": ["a1", "b1", "c1"],
-        "2": ["", "b2", "c2"],
+        "2": ["a2", "b2", "c2"],
         "3": [" a3 ", "b3", "c3"],
     }
 
 
 def test_samples_keeps_the_first_ones_and_no_more_than_there_are(published_form: Path) -> None:
     assert by_prompt(generations(published_form, published_form, samples=1))["3"] == [" a3 "]
-    assert "3 of the 4 samples" in no_generations(published_form, published_form, samples=4)
+    assert "4 prompts without all of their 4 samples ('0' lacks number 3," in no_generations(
+        published_form, published_form, 4
+    )
 
 
 def test_published_form_needs_as_many_rows_as_prompts(published_form: Path, tmp_path: Path) -> None:
     shorter = write(tmp_path / "shorter.csv", PUBLISHED.rsplit("\n", 2)[0] + "\n")
     message = no_generations(shorter, published_form)
-    for part in ("3 rows", "4", str(published_form)):
-        assert part in message
+    assert "got no text for 1 prompts ('3')" in message
+    other = write(tmp_path / "other.csv", shorter.read_text(encoding="utf-8").replace("dog", "hound"))
+    assert f"got 3 rows; allowed: 4, as in {published_form}" in no_generations(other, published_form)
 
 
 def test_rows_with_another_text_are_counted_in_one_warning(published_form: Path, tmp_path: Path) -> None:
@@ -216,7 +217,7 @@ def test_rows_with_another_text_are_counted_in_one_warning(published_form: Path,
     assert by_prompt(imported)["1"] == ["a1", "b1", "c1"]
     assert len(imported.warnings) == 1
     assert "3 of 4 rows" in imported.warnings[0]
-    assert "row 1: 'A red hound. He eats', not 'A red dog. He eats'" in imported.warnings[0]
+    assert "row 3: 'A red hound. He eats', not 'A red dog. He eats'" in imported.warnings[0]
     assert "\n" not in imported.warnings[0]
 
 
@@ -269,11 +270,14 @@ def test_our_own_generations_come_back(published_form: Path, tmp_path: Path) -> 
         ("prompt_id,text\nc,x\n", ["prompt_id, text", "prompt_id, sample, text", "generation_1"]),
         ("prompt_id,sample,text\nc,0,x\ns,0,x\nt1,0,x\n", ["1 prompts", "'t2'"]),
         ("prompt_id,generation_1\nc,x\ns,x\nt1,x\n", ["1 prompts", "'t2'"]),
-        ("prompt_id,generation_1\nc,x\nc,x\n", ["row 1", "'c' twice"]),
-        ("prompt_id,sample,text\nc,0,x\nc,0,y\n", ["row 1", "sample 0", "'c' twice"]),
-        ("prompt_id,sample,text\nc,first,x\n", ["row 0", "sample", "'first'", "whole number"]),
-        ("prompt_id,sample,text\nc,1,x\ns,1,x\nt1,1,x\nt2,1,x\n", ["'c'", "number 0 is missing"]),
-        ("prompt_id,sample,text\nc,0,x\nc,1,x\ns,0,x\nt1,0,x\nt2,0,x\n", ["1 of the 2 samples", "'s'"]),
+        ("prompt_id,generation_1\nc,x\nc,x\n", ["row 3", "'c' twice"]),
+        ("prompt_id,sample,text\nc,0,x\nc,0,y\n", ["row 3", "sample 0", "'c' twice"]),
+        ("prompt_id,sample,text\nc,first,x\n", ["row 2", "sample", "'first'", "whole number"]),
+        ("prompt_id,sample,text\nc,2,x\ns,2,x\nt1,2,x\nt2,2,x\n", ["4 prompts", "'c' lacks number 0"]),
+        (
+            "prompt_id,sample,text\nc,0,x\nc,1,x\ns,0,x\ns,1,x\nt1,0,x\nt1,1,x\nt2,0,x\n",
+            ["1 prompts without all of their 2 samples", "'t2' lacks number 1"],
+        ),
     ],
 )
 def test_a_wrong_table_of_texts_is_one_line(long: Path, tmp_path: Path, text: str, parts: list[str]) -> None:
@@ -312,6 +316,116 @@ def test_a_model_of_five_samples_stands_beside_one_of_one_and_all_samples_of_bot
     assert rates["leak_rate"].to_dict() == {"one": 100, "five": 100 * (3 + 2 * 0.5) / 5}
     # The two are compared at the sample that both have, the first.
     assert compare_models(outcomes)["difference"].tolist() == [0]
+
+
+# ---- what strangers bring
+
+
+def told(tmp_path: Path, rows: str, head: str = "prompt_id,control_id,concept,prompt") -> list[str]:
+    return read_prompts(write(tmp_path / "t.csv", f"{head}\n{rows}\n"), "mine").warnings
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ("c,,,I ate\nt,c,red,I ate", "1 prompts are their control's, word for word (row 3)"),
+        ("c,,,I ate\nt,c,red,Blue. I ate", "1 prompts do not name their concept (row 3)"),
+        ("c,,,I ate\nt,c,red,Red. I ate\nu,t,blue,Blue. I ate", "1 controls are tests themselves (row 4)"),
+        ("c,,,I ate\nt,c,red,Red. I ate ", "1 prompts end in white space (row 3)"),
+        ('c,,,"I\r\nate"\nt,c,red,"Red. I\nate"', "1 prompts have other line ends than their control (row 3)"),
+    ],
+)
+def test_what_is_hardly_meant_is_one_warning_that_names_rows(tmp_path: Path, rows: str, said: str) -> None:
+    path = tmp_path / "t.csv"
+    path.write_bytes(f"prompt_id,control_id,concept,prompt\n{rows}\n".encode())
+    assert said in " ".join(read_prompts(path, "mine").warnings)
+
+
+def test_tests_without_a_category_are_counted_where_others_have_one(tmp_path: Path) -> None:
+    head = "prompt_id,control_id,concept,prompt,category"
+    warnings = told(tmp_path, "c,,,I ate,\nt,c,red,Red. I ate,x\nu,c,blue,Blue. I ate,", head)
+    assert warnings == [f"{tmp_path / 't.csv'}: 1 prompts have no category, and count in `all` alone (row 4)."]
+    assert told(tmp_path, "c,,,I ate,\nt,c,red,Red. I ate,", head) == []
+
+
+def test_a_concept_without_a_control_is_named_and_one_of_the_published_form_is_counted(tmp_path: Path) -> None:
+    message = refusal(write(tmp_path / "t.csv", f"{LONG}u,,,lime,pets,A lime dog. He eats\n"))
+    assert "row 6: got the concept 'lime' without a control" in message
+    (warning,) = read_prompts(write(tmp_path / "p.csv", PUBLISHED), "mine").warnings
+    assert "1 concepts have no control, and are no tests (row 4)" in warning
+
+
+def test_all_mistakes_of_a_table_are_named_at_once(tmp_path: Path) -> None:
+    rows = "c,,,I ate\nt,d,red,Red. I ate\nt,c,,Blue. I ate\nu,c,lime, "
+    with pytest.raises(InputError) as caught:
+        told(tmp_path, rows)
+    found = [line.removeprefix(f"{tmp_path / 't.csv'}, ").split(": got")[0] for line in str(caught.value).splitlines()]
+    assert found == ["row 4: prompt_id", "row 3: control_id", "row 4: concept", "row 5: prompt"]
+
+
+def test_names_of_columns_may_be_written_otherwise(tmp_path: Path) -> None:
+    head = "Prompt ID,Control-ID, CONCEPT ,Prompt"
+    assert told(tmp_path, "c,,,I ate\nt,c,red,Red. I ate", head) == []
+
+
+def test_a_prompt_and_its_control_may_stand_in_one_row(tmp_path: Path) -> None:
+    rows = "1,red,x,I ate,Red. I ate\n2,blue,x,I ate,Blue. I ate\n3,red,y,He ate,Red. He ate"
+    prompts = import_prompts(
+        write(tmp_path / "t.csv", f"id,concept,category,control_prompt,test_prompt\n{rows}\n"), "mine"
+    )
+    assert prompts["prompt_id"].tolist() == ["1/control", "1", "2", "3/control", "3"]
+    assert prompts["control_id"].fillna("").tolist() == ["", "1/control", "1/control", "", "3/control"]
+    assert prompts["prompt"].tolist()[3:] == ["He ate", "Red. He ate"]
+    assert prompts["category"].tolist() == ["x", "x", "x", "y", "y"]
+
+
+def long_texts(rows: str) -> str:
+    return f"prompt_id,sample,text\n{rows}\n"
+
+
+def test_texts_that_begin_with_their_prompt_are_refused_or_read_without_it(long: Path, tmp_path: Path) -> None:
+    prompts = import_prompts(long, "mine")
+    texts = [f"{i},0, {text} a fish" for i, text in zip(prompts["prompt_id"], prompts["prompt"], strict=True)]
+    path = write(tmp_path / "g.csv", long_texts("\n".join(texts)))
+    message = no_generations(path, long)
+    assert "got 4 of 4 texts that begin with their prompt (of c, s, t1 and 1 more)" in message
+    assert "strip_prompt: true" in message
+    stripped = import_generations(path, prompts, "m", "mine", None, long, strip_prompt=True)
+    assert set(stripped.generations["text"]) == {" a fish"}
+    few = [*texts[:1], *(f"{i},0,a fish" for i in prompts["prompt_id"][1:])]
+    (warning,) = generations(write(tmp_path / "g.csv", long_texts("\n".join(few))), long).warnings
+    assert "1 of 4 texts" in warning
+
+
+def test_rows_in_another_order_are_joined_by_their_prompt(published_form: Path, tmp_path: Path) -> None:
+    head, *rows = PUBLISHED.splitlines()
+    shuffled = write(tmp_path / "s.csv", "\n".join([head, *reversed(rows)]))
+    imported = generations(shuffled, published_form)
+    assert by_prompt(imported) == by_prompt(generations(published_form, published_form))
+    assert imported.warnings == []
+    mixed = "\n".join([head, rows[1], rows[0], *(row.replace("dog", "hound") for row in rows[2:])])
+    assert "row 2: prompt: got 'A red dog. He eats', which stands in another row" in no_generations(
+        write(tmp_path / "m.csv", mixed), published_form
+    )
+
+
+def test_samples_may_be_counted_from_1_and_a_text_be_called_otherwise(long: Path, tmp_path: Path) -> None:
+    rows = "\n".join(f"{i},{k},{i}{k}" for i in ("c", "s", "t1", "t2") for k in (1, 2))
+    path = write(tmp_path / "g.csv", long_texts(rows).replace("text", "Completion"))
+    assert by_prompt(generations(path, long))["t1"] == ["t11", "t12"]
+
+
+def test_a_null_is_a_missing_text_and_an_empty_one_is_a_text(long: Path, tmp_path: Path) -> None:
+    rows = [{"prompt_id": i, "sample": 0, "text": ""} for i in ("c", "s", "t1", "t2")]
+    path = write(tmp_path / "g.jsonl", "\n".join(map(json.dumps, rows)))
+    assert set(generations(path, long).generations["text"]) == {""}
+    rows[2]["text"] = None
+    assert "row 3: text: got null" in no_generations(write(path, "\n".join(map(json.dumps, rows))), long)
+
+
+def test_an_empty_cell_of_the_wide_form_is_a_missing_text(long: Path, tmp_path: Path) -> None:
+    text = "prompt_id,generation_1,generation_2\nc,a,b\ns,a,\nt1,a,b\nt2,a,b\n"
+    assert "row 3: generation_2: got nothing" in no_generations(write(tmp_path / "w.csv", text), long)
 
 
 # ---- the published files

@@ -131,7 +131,8 @@ def test_a_folder_is_taken_as_it_is_and_an_unreachable_encoder_is_one_clear_erro
 @pytest.mark.published
 def test_sentence_similarities_give_the_published_leak_rates(published: Path) -> None:
     """The twelve-cell check in small; the whole study is run by test_workflow."""
-    from leakscope.leak.imported import import_generations, import_prompts
+    from leakscope.leak.imported_prompts import import_prompts
+    from leakscope.leak.imported_texts import import_generations
     from leakscope.leak.leak_rate import leak_rates
     from leakscope.leak.named_concepts import concept_matrix
     from leakscope.leak.outcomes import compare_pairs
@@ -139,7 +140,7 @@ def test_sentence_similarities_give_the_published_leak_rates(published: Path) ->
     from leakscope.leak.prompts import no_candidates
 
     path = published / "semantic_leakage/initial_prompts_qwen_05_instr.xlsx"
-    prompts = import_prompts(path, "initial")
+    prompts = import_prompts(path, "initial").prompts
     texts = import_generations(path, prompts, "m", "initial", samples=1, prompts_path=path).generations
     pairs = list_pairs(prompts, texts, no_candidates())
     pairs["similarity"] = score_pairs(pairs["concept"].tolist(), pairs["text"].tolist(), SBERT)

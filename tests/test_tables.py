@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import gzip
 import time
 from datetime import datetime
 from pathlib import Path
 
 import numpy as np
+import openpyxl
 import pandas as pd
 import pytest
+import zstandard
 
 from leakscope.errors import InputError
 from leakscope.files.names import TEXTS
@@ -102,8 +105,8 @@ def test_a_column_without_name_does_no_harm(tmp_path: Path) -> None:
     [
         ("t.csv", b"a,b\nx,\xff\n", ["UTF-8", "line 2", "offset 6", "0xff"]),
         ("t.jsonl", b'{"a": "\xff"}', ["UTF-8", "line 1"]),
-        ("t.csv", b"a,b\nx,y\nx\n", ["line 3", "got 1 fields", "2"]),
-        ("t.csv", b"a,b\nx,y,z\n", ["line 2", "got 3 fields"]),
+        ("t.csv", b"a,b\nx,y\nx\n", ["row 3", "got 1 fields", "2"]),
+        ("t.csv", b"a,b\nx,y,z\n", ["row 2", "got 3 fields"]),
         ("t.csv", b'a,b\n"x,y\n', ["line 2", "double quotes"]),
         ("t.csv", b"a,a\nx,y\n", ["'a' twice"]),
         ("t.csv", b"", ["an empty table"]),
@@ -111,13 +114,13 @@ def test_a_column_without_name_does_no_harm(tmp_path: Path) -> None:
         ("t.tsv", b"a\tb\n\t\n", ["an empty table"]),
         ("t.jsonl", b'{"a": 1}\n{"a": \n', ["line 2", "invalid JSON"]),
         ("t.jsonl", b'{"a": 1}\n[1]\n', ["line 2", "JSON list"]),
-        ("t.jsonl", b'{"a": ["x"]}\n', ["line 1", "'a'", "list"]),
+        ("t.jsonl", b'{"a": ["x"]}\n', ["lists or objects alone"]),
         ("t.jsonl", b'{"a": "\\ud83d"}\n', ["line 1", "'a'", "surrogate"]),
         ("t.jsonl", b"\n", ["an empty table"]),
         ("t.xlsx", b"no spreadsheet", ["cannot be opened", "XLSX"]),
         ("t.xlsx", b"PK\x03\x04 half a file", ["cannot be opened", "XLSX"]),
         ("t.parquet", b"no parquet", ["Parquet"]),
-        ("t.txt", b"a\nb\n", ["'.txt'", ".csv, .tsv, .xlsx, .jsonl, .parquet"]),
+        ("t.txt", b"a\nb\n", ["plain text", ".csv, .tsv, .xlsx, .json, .jsonl, .ndjson, .parquet"]),
         ("t", b"a\nb\n", ["the suffix ''"]),
     ],
 )
@@ -154,10 +157,63 @@ def test_a_sheet_of_another_format_is_refused(tmp_path: Path) -> None:
     assert "'one'" in refusal(save(tmp_path / "t.csv"), "one")
 
 
-def test_a_list_in_parquet_is_refused(tmp_path: Path) -> None:
-    pd.DataFrame({"a": ["x"], "b": [["y"]]}).to_parquet(tmp_path / "t.parquet")
-    message = refusal(tmp_path / "t.parquet")
-    assert "row 0: column 'b'" in message
+@pytest.mark.parametrize("suffix", ["parquet", "jsonl", "json"])
+def test_a_column_of_lists_is_left_out_and_said(tmp_path: Path, suffix: str) -> None:
+    frame, path = pd.DataFrame({"a": ["x", "z"], "b": [["y"], None]}), tmp_path / f"t.{suffix}"
+    if suffix == "parquet":
+        frame.to_parquet(path)
+    else:
+        frame.to_json(path, orient="records", lines=suffix == "jsonl")
+    table = read_table(path)
+    assert table.to_dict("list") == {"a": ["x", "z"]}
+    assert list(table.attrs["nested"]) == ["b"]
+
+
+TABLE = "a;b\n1;x,y\n2;z\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("t.csv", TABLE.encode()),
+        ("t.csv", TABLE.encode("utf-16")),
+        ("t.csv", b"\xef\xbb\xbf" + TABLE.encode()),
+        ("t.csv", TABLE.replace(";", "\t").encode()),
+        ("t.csv", b'a,b\n1,"x,y"\n2,z\n'),
+        ("t.csv.gz", gzip.compress(TABLE.encode())),
+        ("t.tsv.zst", zstandard.compress(TABLE.replace(";", "\t").encode())),
+        ("t.json", b'[{"a": 1, "b": "x,y"}, {"a": 2, "b": "z"}]'),
+        ("t.jsonl", b'[{"a": 1, "b": "x,y"}, {"a": 2, "b": "z"}]'),
+        ("t.ndjson", b'{"a": 1, "b": "x,y"}\n{"a": 2, "b": "z"}\n'),
+        ("t.jsonl.gz", gzip.compress(b'{"a": 1, "b": "x,y"}\n{"a": 2, "b": "z"}\n')),
+        ("t.json.zst", zstandard.compress(b'[{"a": 1, "b": "x,y"}, {"a": 2, "b": "z"}]')),
+    ],
+)
+def test_a_table_is_read_however_it_is_written(tmp_path: Path, name: str, content: bytes) -> None:
+    (tmp_path / name).write_bytes(content)
+    assert read_table(tmp_path / name).to_dict("list") == {"a": ["1", "2"], "b": ["x,y", "z"]}
+
+
+@pytest.mark.parametrize(
+    ("name", "what"),
+    [("t.ods", "OpenDocument"), ("t.xls", "old Excel"), ("t.pkl", "a pickle"), ("t.csv.bz2", "the suffix '.bz2'")],
+)
+def test_what_is_not_read_is_named_and_said_how_to_save(tmp_path: Path, name: str, what: str) -> None:
+    (tmp_path / name).write_bytes(b"PK")
+    assert what in refusal(tmp_path / name)
+
+
+def test_rows_are_counted_as_a_spreadsheet_counts_them(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text('a,b\n"x\ny",1\n\n\nz,2\n')
+    assert list(read_table(tmp_path / "t.csv").index) == [2, 5]
+    (tmp_path / "t.jsonl").write_text('{"a": 1, "b": 2}\n\n{"a": null, "b": 3}\n')
+    table = read_table(tmp_path / "t.jsonl")
+    assert (list(table.index), table.attrs["missing"]) == ([1, 3], {(3, "a")})
+    book = openpyxl.Workbook()
+    for row in (["a", "b"], ["x", "1"], [None, None], ["y", "2"]):
+        book.active.append(row)
+    book.save(tmp_path / "t.xlsx")
+    assert list(read_table(tmp_path / "t.xlsx").index) == [2, 3, 4]
 
 
 FRAME = pd.DataFrame({"model": ["a", None], "rate": [200 / 3, np.nan], "n": [2, 3], "ok": [True, False]})

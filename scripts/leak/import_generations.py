@@ -11,7 +11,7 @@ import pandas as pd
 
 from leakscope.files.tables import write_csv, write_table
 from leakscope.jobs.job import job
-from leakscope.leak.imported import import_generations
+from leakscope.leak.imported_texts import import_generations
 from leakscope.storage.manifests import write_manifest
 
 if TYPE_CHECKING:
@@ -27,12 +27,14 @@ def main(snakemake: "Snakemake") -> None:
     texts, warnings = import_generations(
         Path(snakemake.input.table),
         pd.read_parquet(snakemake.input.prompts),
-        snakemake.wildcards.imported,
+        how["called"],
         snakemake.wildcards.prompt_set,
         samples=how["samples"],
         prompts_path=Path(how["prompts_path"]),
         sheet=how["sheet"],
+        strip_prompt=how["strip_prompt"],
     )
+    texts["model"] = snakemake.wildcards.imported
     for warning in warnings:
         logger.warning("%s", warning)
     write_manifest({"total": len(texts), "imported": len(texts)}, Path(snakemake.output.summary))

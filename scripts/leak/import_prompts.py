@@ -3,12 +3,13 @@
 Reads a CSV, TSV, XLSX, JSONL or Parquet table in long or in the published form; writes prompts like ``build_prompts``.
 """
 
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from leakscope.files.tables import write_csv, write_table
 from leakscope.jobs.job import job
-from leakscope.leak.imported import import_prompts
+from leakscope.leak.imported_prompts import import_prompts
 from leakscope.leak.prompts import no_candidates
 
 if TYPE_CHECKING:
@@ -16,12 +17,16 @@ if TYPE_CHECKING:
 
     snakemake: Snakemake
 
+logger = logging.getLogger(__name__)
+
 
 def main(snakemake: "Snakemake") -> None:
-    prompts = import_prompts(Path(snakemake.input.table), snakemake.wildcards.tabulated, sheet=snakemake.params.sheet)
+    read = import_prompts(Path(snakemake.input.table), snakemake.wildcards.tabulated, sheet=snakemake.params.sheet)
+    for warning in read.warnings:
+        logger.warning("%s", warning)
     write_table(no_candidates(), Path(snakemake.output.candidates))
-    write_csv(prompts, Path(snakemake.output.table))
-    write_table(prompts, Path(snakemake.output.prompts))
+    write_csv(read.prompts, Path(snakemake.output.table))
+    write_table(read.prompts, Path(snakemake.output.prompts))
 
 
 if __name__ == "__main__":

@@ -58,6 +58,8 @@ class Sheet(NamedTuple):
     numbers: list[int]
     # Column that is left out, since it holds lists or objects → where.
     nested: dict[str, str] = {}
+    # Numbers of rows and columns whose cells are null, not an empty text.
+    missing: frozenset[tuple[int, str]] = frozenset()
 
 
 def read_table(path: Path, sheet: str | None = None) -> pd.DataFrame:
@@ -65,7 +67,7 @@ def read_table(path: Path, sheet: str | None = None) -> pd.DataFrame:
 
     So "None" and "NA" stay text. Column names are stripped; a column without a name is called ``Unnamed: <number>``.
     The index holds the number of each row as a spreadsheet shows it. Columns of lists or objects are left out;
-    ``attrs["nested"]`` says where they are.
+    ``attrs["nested"]`` says where they are, and ``attrs["missing"]`` which cells are ``null``, (row, column).
 
     Args:
         path: .csv, .tsv, .json (a list of objects), .jsonl or .ndjson (one object a line), also packed (.gz, .zst);
@@ -79,7 +81,7 @@ def read_table(path: Path, sheet: str | None = None) -> pd.DataFrame:
 
     read = read_rows(path, sheet)
     frame = pd.DataFrame(read.rows, columns=read.header, index=read.numbers, dtype="str")
-    frame.attrs["nested"] = read.nested
+    frame.attrs |= {"nested": read.nested, "missing": read.missing}
     return frame
 
 
@@ -156,6 +158,8 @@ def _checked(path: Path, sheet: Sheet) -> Sheet:
         raise InputError(f"{path}: got the column {twice[0]!r} twice; allowed: each column once.")
     while rows and not any(rows[-1]):  # spreadsheets export empty rows at the end
         rows.pop()
+    if not names and sheet.nested:
+        raise InputError(f"{path}: got lists or objects alone; allowed: texts and numbers under names.")
     if not rows:
         raise InputError(f"{path}: got an empty table; allowed: a header and at least one row.")
     return sheet._replace(header=names, numbers=sheet.numbers[: len(rows)])
@@ -219,7 +223,13 @@ def _read_json(path: Path) -> Sheet:
         [_text(record.get(name), f"{path}, {unit} {number}: key {name!r}") for name in names]
         for record, number in zip(records, numbers, strict=True)
     ]
-    return Sheet(names, rows, numbers, nested)
+    missing = frozenset(
+        (number, name)
+        for record, number in zip(records, numbers, strict=True)
+        for name in names
+        if record.get(name, "") is None
+    )
+    return Sheet(names, rows, numbers, nested, missing)
 
 
 def _listed(text: str, path: Path) -> Iterator[tuple[str, int, Any]]:
@@ -256,7 +266,11 @@ def _read_parquet(path: Path) -> Sheet:
         [_text(value, f"{path}, row {i}: column {name!r}") for i, value in enumerate(table[name].to_pylist(), 1)]
         for name in names
     ]
-    return Sheet(names, [list(row) for row in zip(*columns, strict=True)], list(range(1, table.num_rows + 1)), nested)
+    missing = frozenset(
+        (i, name) for name in names for i, value in enumerate(table[name].is_valid(), 1) if not value.as_py()
+    )
+    rows = [list(row) for row in zip(*columns, strict=True)]
+    return Sheet(names, rows, list(range(1, table.num_rows + 1)), nested, missing)
 
 
 def _unpacked(path: Path, file: Any) -> Any:

@@ -55,7 +55,7 @@ def read_concepts(path: Path) -> tuple[Concept, ...]:
         InputError: a column is missing or unknown; an id, name or variant is empty, untrimmed or stands twice, in one
             concept or in two (compared in the form in which they are counted: ``normal_form``).
     """
-    header, rows, numbers, _ = read_rows(path)
+    header, rows, numbers, *_ = read_rows(path)
     languages = _languages(path, header)
     concepts: list[Concept] = []
     owners: dict[str, str] = {}
@@ -111,7 +111,7 @@ def read_names(path: Path) -> dict[str, str]:
     Raises:
         InputError: it has another number of columns, or a code or name is empty, or a code stands twice.
     """
-    header, rows, numbers, _ = read_rows(path)
+    header, rows, numbers, *_ = read_rows(path)
     if len(header) != 2:
         raise InputError(f"{path}: got the columns {', '.join(header)}; allowed: two, of codes and of names.")
     names: dict[str, str] = {}

@@ -17,7 +17,7 @@ from leakscope.configuration.checks import RESERVED
 from leakscope.errors import InputError
 from leakscope.files.finding import folders
 from leakscope.files.reading import read_object, read_utf8
-from leakscope.leak.imported import import_prompts
+from leakscope.leak.imported_prompts import import_prompts
 from leakscope.leak.prompts import build_prompts, template_files
 from leakscope.workflow.study import LEXICONS
 

@@ -213,7 +213,14 @@ class Study:
         """
         entry = self.prompt_set(prompt_set)
         sheet = entry.get("sheet") if entry["path"] == self.generations_file(model, prompt_set) else None
-        return {"samples": entry.get("samples"), "sheet": sheet, "prompts_path": entry["path"]}
+        own = self.entries[model]
+        return {
+            "samples": entry.get("samples"),
+            "sheet": sheet,
+            "prompts_path": entry["path"],
+            "called": own.get("called", model),
+            "strip_prompt": own["strip_prompt"],
+        }
 
     def fetched(self, model: str) -> dict[str, Any]:
         """Return which snapshot of the hub a model is."""

@@ -41,8 +41,8 @@ class Corpus(Described):
     """Documents in which activations are read."""
 
     path: Text
-    """Documents: a .jsonl or .ndjson file, plain or packed (.gz, .zst), .json.gz, .json.zst or .parquet, a folder of these
-    or a pattern with `*`; a .txt file, one document a line; or a table, .csv or .tsv."""
+    """Documents: a .jsonl or .ndjson file, plain or packed (.gz, .zst), .json.gz, .json.zst or .parquet, a folder of
+    these or a pattern with `*`; a .txt file, one document a line; or a table, .csv or .tsv."""
     text: Text = "text"
     """Key of the text in each line, or column of the table."""
 

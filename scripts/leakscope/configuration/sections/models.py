@@ -187,6 +187,10 @@ class ImportedTexts(Labelled):
     source: Literal["generations"]
     path: Annotated[Text | SomeFiles, Field(title="a path, or a mapping of prompt set to path")]
     """File of texts for each of the study's prompt sets, or one file for all of them."""
+    called: Absent[Text] = None
+    """What the column `model` of the file calls it, such as its id on the hub. Default: its name."""
+    strip_prompt: Flag = False
+    """Whether texts that begin with their prompt are read without it. Otherwise they are refused."""
     parameters: Nullable[Positive] = None
     """Number of the model's parameters; places it in the figure by size and decides its jobs' GPUs, memory and time.
     `null`: unknown."""

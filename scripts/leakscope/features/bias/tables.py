@@ -172,7 +172,7 @@ def _read_lines(file: Path) -> list[tuple[int, str, str]]:
 
 
 def _read_cloze(file: Path) -> list[SentencePair]:
-    header, rows, numbers, _ = read_rows(file)
+    header, rows, numbers, *_ = read_rows(file)
     columns = {key: next((name for name in names if name in header), None) for key, names in KNOWN_AS.items()}
     for key, name in columns.items():
         if name is None:
@@ -195,7 +195,7 @@ def _read_cloze(file: Path) -> list[SentencePair]:
 
 def _read_crows_pairs(files: Sequence[Path]) -> list[SentencePair]:
     (file,) = files
-    header, rows, numbers, _ = read_rows(file)
+    header, rows, numbers, *_ = read_rows(file)
     needed = ("sent_more", "sent_less", "stereo_antistereo", "bias_type")
     for name in needed:
         if name not in header:

@@ -1,0 +1,83 @@
+"""Cells of tables that others wrote: what a column is called, and what an id or name in it says."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Collection, Iterable, Mapping
+from pathlib import Path
+
+import pandas as pd
+
+from leakscope.errors import InputError
+
+# Rows that an error or a warning names.
+SHOWN = 3
+
+
+def with_known_columns(
+    table: pd.DataFrame, known: Collection[str], others: Mapping[str, str] | None = None
+) -> pd.DataFrame:
+    """Return a table in which columns have our names: ``Control ID`` is ``control_id``.
+
+    Args:
+        known: our names.
+        others: what others call a column → our name; taken where no column has that.
+    """
+    given = {str(name) for name in table}
+    names: dict[str, str] = {}
+    for name in map(str, table):
+        plain = re.sub(r"[\s\-.]+", "_", strip(name)).casefold()
+        ours = plain if plain in known else (others or {}).get(plain, name)
+        if ours not in given and ours not in names.values():
+            names[name] = ours
+    return table.rename(columns=names)
+
+
+def other_columns(path: Path, table: pd.DataFrame, allowed: str, known: Iterable[str]) -> InputError:
+    """Return the error for a table in none of the forms that are read: with what it has, and what was nearly right."""
+    names = [str(name) for name in table]
+    nested = table.attrs.get("nested", {})
+    where = next((f" ({place}: {name!r} holds lists or objects)" for name, place in nested.items()), "")
+    near = {name: difflib.get_close_matches(name.casefold(), known, n=1, cutoff=0.7) for name in names}
+    hints = [f"{found[0]!r} for {name!r}" for name, found in near.items() if found and found[0] not in names]
+    hint = f" Did you mean {', '.join(hints[:SHOWN])}?" if hints else ""
+    return InputError(f"{path}: got the columns {', '.join(names)}{where}; allowed: a table that has {allowed}.{hint}")
+
+
+def records(table: pd.DataFrame) -> list[dict[str, str]]:
+    """Return each row as column → cell."""
+    return [dict(zip(table.columns, row, strict=True)) for row in table.to_numpy().tolist()]
+
+
+def at(path: Path, row: int) -> str:
+    """Return where a row is: its number is that of a spreadsheet, the header's is 1."""
+    return f"{path}, row {row}"
+
+
+def some(values: Iterable[object]) -> str:
+    """Return the first few of some values, and how many more there are."""
+    listed = list(values)
+    more = f" and {len(listed) - SHOWN} more" if len(listed) > SHOWN else ""
+    return ", ".join(map(str, listed[:SHOWN])) + more
+
+
+def strip(value: str) -> str:
+    """Strip spaces of any kind, no-break ones and those without width included."""
+    return value.strip().strip("\u200b\ufeff\u2060").strip()
+
+
+def whole(value: str) -> str:
+    """Return ``1`` for ``1.0``: a column of whole numbers with gaps is written so."""
+    return re.sub(r"^(-?[0-9]+)\.0+$", r"\1", value)
+
+
+def read_id(value: str) -> str:
+    """Return an id without what spreadsheets add to it."""
+    return whole(strip(value))
+
+
+def named(value: str) -> str | None:
+    """Return the stripped text, None where it is empty or says "none"."""
+    text = strip(value)
+    return None if text.casefold() in ("", "none") else text

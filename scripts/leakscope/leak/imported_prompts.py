@@ -1,0 +1,247 @@
+"""Prompts from a table that a person brings, in one of three forms.
+
+Long: a row names its control by id. Published: a row names its control by the number of its row (``n_control``, from
+0). Paired: a row holds a prompt and its control.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import pandas as pd
+
+from leakscope.errors import InputError, Mistakes
+from leakscope.files.names import POOLED
+from leakscope.files.tables import read_table
+from leakscope.leak.cells import at, named, other_columns, read_id, records, some, strip, whole, with_known_columns
+from leakscope.leak.prompts import PROMPT_COLUMNS, text_table
+from leakscope.similarity.concepts import concept_group, contains_concept
+
+LONG_FORM = ("prompt_id", "control_id", "concept", "prompt")
+PUBLISHED_FORM = ("prompt", "n_control", "concept")
+PAIRED_FORM = ("test_prompt", "control_prompt", "concept")
+KNOWN = (
+    *(*LONG_FORM, "neutral_control_id", *PUBLISHED_FORM, *PAIRED_FORM),
+    *("concept_group", "expected", "expected_color", "category", "template_id"),
+)
+# What would be taken for something else in the tables.
+RESERVED = {"category": (POOLED,), "concept_group": ("several", "none")}
+
+Row = dict[str, str | None]
+
+
+class ImportedPrompts(NamedTuple):
+    """Prompts, one row each, and what a person should know about them."""
+
+    prompts: pd.DataFrame
+    warnings: list[str]
+
+
+class _Read(NamedTuple):
+    """The rows of a table: their numbers, ids, and cells."""
+
+    numbers: list[int]
+    rows: list[Row]
+    cells: list[dict[str, str]]
+
+
+def import_prompts(path: Path, prompt_set: str, sheet: str | None = None) -> ImportedPrompts:
+    """Return the prompts of a table in its order, with the columns of ``build_prompts``.
+
+    A prompt's text is kept as written; spaces of any kind round a concept or id are stripped, and 1.0 is read as 1 in
+    an id. A row without a control is not a test; in the published form its id is its row number, from 0.
+
+    Raises:
+        InputError: a column is missing, an id stands twice or does not exist, a prompt or concept is empty, a concept
+            has no control, no row is a test: all mistakes, one line each, rows counted as a spreadsheet does.
+    """
+    table = with_known_columns(read_table(path, sheet), KNOWN, {"id": "prompt_id"})
+    found = Mistakes()
+    read = _form(table, path)(table, path, found)
+    described: list[Row] = []
+    for number, row, cells in zip(*read, strict=True):
+        with found.kept():
+            described.append({**row, **_described(row, cells, at(path, number))})
+    if "n_control" not in table:
+        _check_controlled(read, path, found)
+    found.end()
+    if not any(map(_is_test, described)):
+        raise InputError(f"{path}: got no prompt with a control; allowed: at least one.")
+    prompts = text_table([{"prompt_set": prompt_set, **row} for row in described], PROMPT_COLUMNS)
+    return ImportedPrompts(prompts, [f"{path}: {warning}" for warning in _warnings(read, described)])
+
+
+def _form(table: pd.DataFrame, path: Path) -> Callable[[pd.DataFrame, Path, Mistakes], _Read]:
+    forms = {LONG_FORM: _long_rows, PUBLISHED_FORM: _published_rows, PAIRED_FORM: _paired_rows}
+    for columns, reader in forms.items():
+        if set(columns) <= {str(name) for name in table}:
+            return reader
+    raise other_columns(path, table, "; or ".join(map(", ".join, forms)), KNOWN)
+
+
+def _long_rows(table: pd.DataFrame, path: Path, found: Mistakes) -> _Read:
+    ids = [read_id(value) for value in table["prompt_id"]]
+    numbers: dict[str, int] = {}
+    for number, prompt_id in zip(table.index, ids, strict=True):
+        first = numbers.setdefault(prompt_id, number)
+        if not prompt_id:
+            found.append(InputError(f"{at(path, number)}: prompt_id: got {prompt_id!r}; allowed: an id."))
+        elif first != number:
+            twice = f"{prompt_id!r}, which row {first} has already"
+            found.append(InputError(f"{at(path, number)}: prompt_id: got {twice}; allowed: each id once."))
+    rows: list[Row] = []
+    cells = records(table)
+    for number, prompt_id, record in zip(table.index, ids, cells, strict=True):
+        row: Row = {"prompt_id": prompt_id, "control_id": None, "neutral_control_id": None}
+        for name in ("control_id", "neutral_control_id"):
+            with found.kept():
+                row[name] = _control_id(record.get(name, ""), name, prompt_id, numbers, at(path, number))
+        rows.append(row)
+    return _Read(list(table.index), rows, cells)
+
+
+def _control_id(value: str, name: str, prompt_id: str, known: Mapping[str, int], where: str) -> str | None:
+    control = read_id(value)
+    if not control:
+        return None
+    if control not in known:
+        raise InputError(f"{where}: {name}: got {control!r}; allowed: a prompt_id of this table, or nothing.")
+    if control == prompt_id:
+        raise InputError(f"{where}: {name}: got {control!r}, the row itself; allowed: the prompt_id of another row.")
+    return control
+
+
+def _published_rows(table: pd.DataFrame, path: Path, found: Mistakes) -> _Read:
+    rows: list[Row] = []
+    for own, (number, value) in enumerate(zip(table.index, table["n_control"], strict=True)):
+        row: Row = {"prompt_id": str(own), "control_id": None, "neutral_control_id": None}
+        with found.kept():
+            row["control_id"] = _row_number(value, own, len(table), at(path, number))
+        rows.append(row)
+    return _Read(list(table.index), rows, records(table))
+
+
+def _row_number(value: str, own: int, n_rows: int, where: str) -> str | None:
+    text = whole(strip(value))
+    if text.casefold() in ("", "none", "nan"):
+        return None
+    if not re.fullmatch(r"[0-9]+", text) or int(text) >= n_rows:
+        allowed = f"a row number from 0 to {n_rows - 1}, 'none' or nothing"
+        raise InputError(f"{where}: n_control: got {value!r}; allowed: {allowed}.")
+    if int(text) == own:
+        raise InputError(f"{where}: n_control: got {value!r}, the row itself; allowed: the number of another row.")
+    return str(int(text))
+
+
+def _paired_rows(table: pd.DataFrame, path: Path, found: Mistakes) -> _Read:
+    """Make two prompts of each row. Rows with one control share it, and are one cluster."""
+    numbers, rows, cells = [], [], []
+    controls: dict[str, str] = {}
+    seen: dict[str, int] = {}
+    for place, (number, record) in enumerate(zip(table.index, records(table), strict=True)):
+        prompt_id = read_id(record.get("prompt_id", "")) or str(place)
+        first = seen.setdefault(prompt_id, number)
+        if first != number:
+            twice = f"{prompt_id!r}, which row {first} has already"
+            found.append(InputError(f"{at(path, number)}: prompt_id: got {twice}; allowed: each id once."))
+        control = record["control_prompt"]
+        if control not in controls:
+            controls[control] = f"{prompt_id}/control"
+            numbers.append(number)
+            rows.append({"prompt_id": controls[control], "control_id": None, "neutral_control_id": None})
+            cells.append({"prompt": control, "concept": "", "category": record.get("category", "")})
+        numbers.append(number)
+        rows.append({"prompt_id": prompt_id, "control_id": controls[control], "neutral_control_id": None})
+        cells.append({**record, "prompt": record["test_prompt"]})
+    return _Read(numbers, rows, cells)
+
+
+def _described(row: Row, cells: Mapping[str, str], where: str) -> Row:
+    """Return what a prompt is about, its text and its group; ``row`` holds its ids."""
+    if not cells["prompt"].strip():
+        raise InputError(f"{where}: prompt: got {cells['prompt']!r}; allowed: text that is not empty.")
+    concept = named(cells["concept"])
+    if concept is None and _is_test(row):
+        raise InputError(f"{where}: concept: got {cells['concept']!r}; allowed: text, as the prompt has a control.")
+    described: Row = {
+        "concept": concept,
+        "concept_group": strip(cells.get("concept_group", "")) or (concept_group(concept) if concept else None),
+        "expected": named(cells.get("expected", cells.get("expected_color", ""))),
+        "category": whole(strip(cells.get("category", ""))) or None,
+        "template_id": whole(strip(cells.get("template_id", ""))) or None,
+        "slot": None,
+        "prompt": cells["prompt"],
+    }
+    for key, names in RESERVED.items():
+        if described[key] in names:
+            raise InputError(
+                f"{where}: {key}: got {described[key]!r}; allowed: a name other than {' or '.join(names)}."
+            )
+    return described
+
+
+def _check_controlled(read: _Read, path: Path, found: Mistakes) -> None:
+    """Refuse a concept without a control: cells that were merged in a spreadsheet lose all controls but the first."""
+    # As they were written: a control that is not there is a mistake of its own.
+    controls = {read_id(cells.get(name, "")) for cells in read.cells for name in ("control_id", "neutral_control_id")}
+    for number, row, cells in zip(*read, strict=True):
+        has_control = _is_test(row) or read_id(cells.get("control_id", ""))
+        if not has_control and row["prompt_id"] not in controls and named(cells["concept"]):
+            concept = f"the concept {strip(cells['concept'])!r} without a control"
+            found.append(
+                InputError(f"{at(path, number)}: got {concept}; allowed: a control_id beside it, or no concept.")
+            )
+
+
+def _is_test(row: Mapping[str, str | None]) -> bool:
+    return row["control_id"] is not None or row["neutral_control_id"] is not None
+
+
+# ------------------------------------------------------------------------------------------------------ warnings
+
+
+def _warnings(read: _Read, described: Sequence[Row]) -> Iterable[str]:
+    """Yield a line for each thing that is allowed, and hardly meant, with the rows where it is."""
+    text_of = {row["prompt_id"]: str(row["prompt"]) for row in described}
+    tests = [(number, row) for number, row in zip(read.numbers, described, strict=True) if _is_test(row)]
+    pairs = [
+        (number, row, str(row["prompt"]), text_of[row[name]])
+        for number, row in tests
+        for name in ("control_id", "neutral_control_id")
+        if row[name] is not None
+    ]
+    by_id = {row["prompt_id"]: row for row in described}
+    noted = {
+        "prompts are their control's, word for word": [n for n, _, text, control in pairs if text == control],
+        "prompts do not name their concept": [n for n, row in tests if not contains_concept(*_named_in(row))],
+        "controls are tests themselves": [
+            n for n, row in tests if row["control_id"] and _is_test(by_id[row["control_id"]])
+        ],
+        "prompts end in white space": [n for n, row in zip(read.numbers, described, strict=True) if _is_open(row)],
+        "prompts have other line ends than their control": [
+            n for n, _, text, control in pairs if ("\r\n" in text) != ("\r\n" in control) and "\n" in text + control
+        ],
+        "prompts have no category, and count in `all` alone": [n for n, row in tests if row["category"] is None],
+    }
+    if all(row["category"] is None for _, row in tests):
+        noted.popitem()
+    for what, rows in noted.items():
+        rows = list(dict.fromkeys(rows))
+        if rows:
+            yield f"{len(rows)} {what} (row {some(rows)})."
+    lost = [n for n, row in zip(read.numbers, described, strict=True) if row["concept"] and not _is_test(row)]
+    used = {row[name] for _, row in tests for name in ("control_id", "neutral_control_id")}
+    lost = [n for n, row in zip(read.numbers, described, strict=True) if n in lost and row["prompt_id"] not in used]
+    if lost:
+        yield f"{len(lost)} concepts have no control, and are no tests (row {some(lost)})."
+
+
+def _named_in(row: Mapping[str, str | None]) -> tuple[str, str]:
+    return str(row["prompt"]), str(row["concept"])
+
+
+def _is_open(row: Mapping[str, str | None]) -> bool:
+    return str(row["prompt"]) != str(row["prompt"]).rstrip()

@@ -1,0 +1,238 @@
+"""What models wrote elsewhere, from a table that a person brings, joined to prompts.
+
+Long form: a row for each text, with the id of its prompt and the number of its sample. Wide form: a row for each
+prompt, its texts in ``generation_1..k``, joined by id, or by row where there is none.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import pandas as pd
+
+from leakscope.errors import InputError, Mistakes
+from leakscope.files.tables import read_table
+from leakscope.leak.cells import SHOWN, at, other_columns, read_id, some, strip, whole, with_known_columns
+
+LONG_TEXTS = ("prompt_id", "sample", "text")
+GENERATION_COLUMNS = ["model", "prompt_set", "prompt_id", "sample", "text"]
+KNOWN = (*LONG_TEXTS, "model", "prompt_set", "prompt", "n_control", "control_id")
+# What other tools call a text.
+OTHERS = dict.fromkeys(("completion", "generation", "generated_text", "output", "response", "continuation"), "text")
+# From this share of texts on that begin with their prompt, all of them are taken to.
+ECHOED = 0.5
+
+_GENERATION = re.compile(r"generation_(\d+)")
+
+
+class Imported(NamedTuple):
+    """Generations (one row each) and what a person should know about how they were joined."""
+
+    generations: pd.DataFrame
+    warnings: list[str]
+
+
+class _Found(NamedTuple):
+    """The id of every row, and beside it its texts by sample."""
+
+    ids: list[str]
+    samples: list[dict[int, str]]
+
+
+def import_generations(
+    path: Path,
+    prompts: pd.DataFrame,
+    model: str,
+    prompt_set: str,
+    samples: int | None,
+    prompts_path: Path,
+    sheet: str | None = None,
+    *,
+    strip_prompt: bool = False,
+) -> Imported:
+    """Return what a table holds after each prompt, texts exactly as written, in the order of the prompts.
+
+    Of a long table with a column ``model`` or ``prompt_set`` only the rows of these names are read. Samples may be
+    counted from 1. An empty cell of the wide form, or ``null``, is a missing text; an empty text of the long form is
+    one that a model wrote.
+
+    Args:
+        prompts: as ``import_prompts`` or ``build_prompts`` returns them.
+        model: what the column ``model`` calls it.
+        samples: how many samples of each prompt to keep, the first ones; all if None.
+        prompts_path: where the prompts come from, for messages.
+        strip_prompt: whether a text that begins with its prompt is read without it.
+
+    Raises:
+        InputError: a column, prompt or sample is missing or stands twice, rows are of other prompts, or texts begin
+            with their prompts: all mistakes, one line each, rows counted as a spreadsheet does.
+    """
+    table = with_known_columns(read_table(path, sheet), KNOWN, OTHERS)
+    columns = {str(name) for name in table}
+    found = Mistakes()
+    wide = sorted(filter(_GENERATION.fullmatch, columns), key=lambda name: int(name.removeprefix("generation_")))
+    if columns.issuperset(LONG_TEXTS):
+        table = _only(_only(table, "model", model, path), "prompt_set", prompt_set, path)
+        read = _long_texts(table, path, found)
+    elif wide and "prompt_id" in columns and ("n_control" not in columns or "control_id" in columns):
+        read = _Found(_by_id(table, path, found), _wide_texts(table, wide, path, found))
+    elif wide and "prompt" in columns:
+        read = _Found(_by_prompt(table, prompts, path, prompts_path), _wide_texts(table, wide, path, found))
+    else:
+        allowed = f"{', '.join(LONG_TEXTS)} (long form) or generation_1, generation_2, ... with prompt_id or prompt"
+        raise other_columns(path, table, allowed, (*KNOWN, "generation_1"))
+    found.end()
+    kept = _kept_samples(read, list(prompts["prompt_id"]), samples, path)
+    kept, echoes = _continuations(kept, prompts, path, strip=strip_prompt)
+    rows = [(model, prompt_set, prompt_id, k, text) for prompt_id, row in kept.items() for k, text in enumerate(row)]
+    generations = pd.DataFrame(rows, columns=GENERATION_COLUMNS)
+    generations = generations.astype({name: "int64" if name == "sample" else "str" for name in GENERATION_COLUMNS})
+    unknown, differing = (about(read.ids, table, prompts, path, prompts_path) for about in (_unknown, _differing))
+    return Imported(generations, [warning for warning in (unknown, differing, echoes) if warning])
+
+
+def _only(table: pd.DataFrame, column: str, name: str, path: Path) -> pd.DataFrame:
+    if column not in table:
+        return table
+    kept = table[table[column].map(strip) == name]
+    if kept.empty:
+        advice = f"{name}, or what it is called there, by the model's key `called`" if column == "model" else name
+        raise InputError(f"{path}: column {column!r}: got {some(table[column].unique())}; allowed: {advice}.")
+    return kept
+
+
+def _long_texts(table: pd.DataFrame, path: Path, found: Mistakes) -> _Found:
+    ids = [read_id(value) for value in table["prompt_id"]]
+    numbers = [whole(strip(value)) for value in table["sample"]]
+    missing = table.attrs.get("missing", frozenset())
+    seen: dict[tuple[str, str], int] = {}
+    for row, key in zip(table.index, zip(ids, numbers, strict=True), strict=True):
+        first = seen.setdefault(key, row)
+        if not re.fullmatch(r"[0-9]+", key[1]):
+            found.append(InputError(f"{at(path, row)}: sample: got {key[1]!r}; allowed: a whole number from 0."))
+        elif first != row:
+            twice = f"sample {key[1]} of prompt {key[0]!r} twice (row {first} has it already)"
+            found.append(InputError(f"{at(path, row)}: got {twice}; allowed: each once."))
+        if (row, "text") in missing:
+            found.append(InputError(f'{at(path, row)}: text: got null; allowed: a text; an empty one is "".'))
+    whole_numbers = [int(number) if number.isdecimal() else 0 for number in numbers]
+    from_1 = min(whole_numbers, default=0) == 1
+    return _Found(ids, [{number - from_1: text} for number, text in zip(whole_numbers, table["text"], strict=True)])
+
+
+def _wide_texts(table: pd.DataFrame, columns: list[str], path: Path, found: Mistakes) -> list[dict[int, str]]:
+    for row, cells in zip(table.index, table[columns].to_numpy().tolist(), strict=True):
+        for name, text in zip(columns, cells, strict=True):
+            if not text:
+                allowed = f"a text; an empty one is written in the long form ({', '.join(LONG_TEXTS)})"
+                found.append(InputError(f"{at(path, row)}: {name}: got nothing; allowed: {allowed}."))
+    return [dict(enumerate(row)) for row in table[columns].to_numpy().tolist()]
+
+
+def _by_prompt(table: pd.DataFrame, prompts: pd.DataFrame, path: Path, prompts_path: Path) -> list[str]:
+    """Return the id of each row's prompt: of the one in its place, or where rows are in another order, of its text."""
+    ids, texts = list(map(str, prompts["prompt_id"])), list(prompts["prompt"])
+    given = list(table["prompt"])
+    by_text = dict(zip(texts, ids, strict=True))
+    differing = [place for place, pair in enumerate(zip(given, texts, strict=False)) if pair[0] != pair[1]]
+    if len(given) == len(texts) and not any(given[place] in by_text for place in differing):
+        return ids
+    strangers = [text for text in given if text not in by_text]
+    if not strangers and len(set(given)) == len(given) and len(by_text) == len(texts):
+        return [by_text[text] for text in given]
+    if len(given) != len(texts):
+        allowed = f"{len(texts)}, as in {prompts_path} (they are joined by row), or each of its prompts once"
+        raise InputError(f"{path}: got {len(given)} rows; allowed: {allowed}.")
+    place = next(place for place in differing if given[place] in by_text)
+    raise InputError(
+        f"{at(path, table.index[place])}: prompt: got {given[place]!r}, which stands in another row of {prompts_path}; "
+        "allowed: rows in its order, or a column prompt_id in both."
+    )
+
+
+def _by_id(table: pd.DataFrame, path: Path, found: Mistakes) -> list[str]:
+    ids = [read_id(value) for value in table["prompt_id"]]
+    seen: set[str] = set()
+    for row, prompt_id in zip(table.index, ids, strict=True):
+        if prompt_id in seen:
+            found.append(InputError(f"{at(path, row)}: prompt_id: got {prompt_id!r} twice; allowed: each id once."))
+        seen.add(prompt_id)
+    return ids
+
+
+def _kept_samples(read: _Found, wanted: Sequence[str], samples: int | None, path: Path) -> dict[str, list[str]]:
+    """Return the texts of every wanted prompt, samples 0 to k − 1, k the same for all."""
+    by_prompt: dict[str, dict[int, str]] = {}
+    for prompt_id, few in zip(*read, strict=True):
+        by_prompt.setdefault(prompt_id, {}).update(few)
+    missing = [prompt_id for prompt_id in wanted if prompt_id not in by_prompt]
+    if missing:
+        listed = some(map(repr, missing))
+        raise InputError(f"{path}: got no text for {len(missing)} prompts ({listed}); allowed: none without texts.")
+    k = samples or max(len(by_prompt[prompt_id]) for prompt_id in wanted)
+    absent = {prompt_id: next((i for i in range(k) if i not in by_prompt[prompt_id]), None) for prompt_id in wanted}
+    lacking = [f"{prompt_id!r} lacks number {i}" for prompt_id, i in absent.items() if i is not None]
+    if lacking:
+        there = f"{len(lacking)} prompts without all of their {k} samples ({some(lacking)})"
+        raise InputError(f"{path}: got {there}; allowed: samples 0 to {k - 1} of every prompt.")
+    return {prompt_id: [by_prompt[prompt_id][i] for i in range(k)] for prompt_id in wanted}
+
+
+def _continuations(
+    kept: dict[str, list[str]], prompts: pd.DataFrame, path: Path, *, strip: bool
+) -> tuple[dict[str, list[str]], str | None]:
+    """Return texts without their prompts, where that is asked for; refuse texts that would be compared with these."""
+    beginning = {
+        prompt_id: text.strip() for prompt_id, text in zip(prompts["prompt_id"], prompts["prompt"], strict=True)
+    }
+    echoed = [
+        prompt_id for prompt_id, row in kept.items() for text in row if text.lstrip().startswith(beginning[prompt_id])
+    ]
+    n_texts = sum(map(len, kept.values()))
+    if not echoed:
+        return kept, None
+    counted = f"{len(echoed)} of {n_texts} texts that begin with their prompt (of {some(dict.fromkeys(echoed))})"
+    if strip:
+        continued = {
+            prompt_id: [text.lstrip().removeprefix(beginning[prompt_id]) for text in row]
+            for prompt_id, row in kept.items()
+        }
+        return continued, None
+    if len(echoed) >= ECHOED * n_texts:
+        allowed = "texts alone, or `strip_prompt: true` for the model in the study"
+        raise InputError(
+            f"{path}: got {counted}, so the prompt would be taken for what was written; allowed: {allowed}."
+        )
+    return kept, f"{path}: got {counted}; `strip_prompt: true` for the model reads them without it."
+
+
+def _unknown(
+    found: Sequence[str], table: pd.DataFrame, prompts: pd.DataFrame, path: Path, prompts_path: Path
+) -> str | None:
+    unknown = list(dict.fromkeys(found).keys() - set(prompts["prompt_id"]))
+    if not unknown:
+        return None
+    listed = some(map(repr, sorted(unknown)))
+    return f"{path}: {len(unknown)} prompt ids that {prompts_path} does not have were left out ({listed})."
+
+
+def _differing(
+    found: Iterable[str], table: pd.DataFrame, prompts: pd.DataFrame, path: Path, prompts_path: Path
+) -> str | None:
+    """Return one line on the rows whose prompt is not, letter by letter, the prompt that they are joined to."""
+    if "prompt" not in table:
+        return None
+    known = dict(zip(prompts["prompt_id"], prompts["prompt"], strict=True))
+    differing = [
+        f"row {row}: {text!r}, not {known[prompt_id]!r}"
+        for row, prompt_id, text in zip(table.index, found, table["prompt"], strict=True)
+        if known.get(prompt_id, text) != text
+    ]
+    if not differing:
+        return None
+    more = f"; and {len(differing) - SHOWN} more" if len(differing) > SHOWN else ""
+    shown = "; ".join(differing[:SHOWN])
+    return f"{path}: {len(differing)} of {len(table)} rows have another prompt than {prompts_path}: {shown}{more}."
