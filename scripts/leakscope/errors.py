@@ -12,8 +12,8 @@ from leakscope.jobs.redaction import hide
 
 # Of one error, and of one line of it.
 MOST_LINES, LONGEST_LINE = 50, 400
-# Names of a longer list are those that are nearest.
-LONGEST_LIST, NEAREST = 200, 8
+# Characters of a name that was found, and of the names that are allowed; of a longer list the nearest are named.
+LONGEST_NAME, LONGEST_LIST, NEAREST = 100, 200, 8
 
 
 class InputError(ValueError):
@@ -58,16 +58,17 @@ class Mistakes(list[InputError]):
 
 
 def one_of(where: str, name: object, allowed: Iterable[str]) -> InputError:
-    """Return the error for a name that is not among those known, nearest match first."""
+    """Return the error for a name that is not among those known: the first of these, and the nearest."""
     names = sorted(allowed)
     folded = {known.casefold(): known for known in names}
     near = [folded[one] for one in difflib.get_close_matches(str(name).casefold(), folded, n=1)]
     hint = f" Did you mean {near[0]!r}?" if near else ""
+    found = repr(name) if len(repr(name)) <= LONGEST_NAME else f"{repr(name)[: LONGEST_NAME - 3]}..."
     listed = ", ".join(names) or "none"
     if len(listed) > LONGEST_LIST:
         nearest = difflib.get_close_matches(str(name).casefold(), folded, n=NEAREST, cutoff=0)
         listed = f"{', '.join(sorted(folded[one] for one in nearest))} and {len(names) - len(nearest)} more"
-    return InputError(f"{where}: got {name!r}; allowed: {listed}.{hint}")
+    return InputError(f"{where}: got {found}; allowed: {listed}.{hint}")
 
 
 def _cut(line: str) -> str:

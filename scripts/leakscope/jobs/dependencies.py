@@ -12,7 +12,12 @@ from pathlib import Path
 
 PACKAGE = "leakscope"
 # Modules that decide what is said to people, and no byte of a result: a better message need not train a model again.
-UNWATCHED = frozenset({"errors.py", "jobs/job.py", "jobs/progress.py", "jobs/redaction.py", "jobs/usage.py"})
+UNWATCHED = frozenset(
+    {
+        *("errors.py", "jobs/job.py", "jobs/progress.py", "jobs/redaction.py", "jobs/usage.py"),
+        *("typed/mistakes.py", "typed/schema.py", "typed/wording.py"),
+    }
+)
 # What opening a model imports for edited and randomised ones only. Rules that write the manifests of these watch it:
 # a new manifest has all jobs with such a model run again, and jobs with other models do not run for it.
 OPENING, OF_MANIFESTS = "models/opening.py", ("models/editing/", "models/randomised.py")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping, Sequence
+from datetime import date
 from typing import Any, NamedTuple
 
 from pydantic import ValidationError
@@ -26,17 +27,27 @@ from leakscope.typed.wording import KEY_VARIABLE, dotted, show
 
 # Entries of which some kind has it.
 EXPLAINERS = ["features", "explainers"]
+# Keys by which the entries of a list are known to who wrote them.
+NAMES = ("id", "term")
 
 Path = tuple[object, ...]
 
 
 class _Location(NamedTuple):
-    """Where a mistake is: the path of its key, what stands there, what is allowed, and whether the key itself is it."""
+    """Where a mistake is: the path of its key, what stands there, what is allowed, and whether the key itself is it.
+
+    ``named`` is the name that the entry of a list goes by in which it is; empty elsewhere.
+    """
 
     path: Path
     value: Any
     schema: Schema
     is_key: bool = False
+    named: str = ""
+
+    def where(self, file: str, *keys: object) -> str:
+        """Return the place as errors name it, or that of a key below: ``file: templates.0.slot ('lamp')``."""
+        return f"{dotted((*self.path, *keys), file)}{self.named}"
 
 
 def mistakes(
@@ -68,7 +79,7 @@ def mistakes(
             found[place.path] = _unknown_key(place, near, root, file)
         elif one["type"] == "mistake":
             told = one["ctx"]
-            found.setdefault(place.path, InputError(f"{dotted((*place.path, told['key']), file)}: {one['msg']}"))
+            found.setdefault(place.path, InputError(f"{place.where(file, told['key'])}: {one['msg']}"))
         elif place.path not in found and not (one["type"] == "missing" and place.path in meant):
             found[place.path] = _in_one_line(one, place, root, file)
     return found
@@ -81,6 +92,7 @@ def _order(one: Mapping[str, Any]) -> tuple[bool, bool]:
 def _place(location: Sequence[object], value: Any, schema: Schema, root: Schema) -> _Location:
     """Follow pydantic's location, which also names the kinds of entries and the possibilities of a value."""
     path: Path = ()
+    named = ""
     steps = list(location)
     while steps:
         schema = entered(schema, root)
@@ -96,33 +108,46 @@ def _place(location: Sequence[object], value: Any, schema: Schema, root: Schema)
         path = (*path, step)
         if isinstance(value, list):
             value, schema = value[int(str(step))], schema.get("items", {})
+            named = _named(value, steps)
         else:
             value, schema = value.get(step), properties(schema, root).get(str(step)) or entries(schema, root) or schema
-    return _Location(path, value, schema)
+    return _Location(path, value, schema, named=named)
+
+
+def _named(entry: Any, steps: Sequence[object]) -> str:
+    """Return how errors name an entry of a list, by its first key of ``NAMES`` unless the mistake is in that."""
+    names = [entry[key] for key in NAMES if key in entry] if isinstance(entry, dict) else []
+    is_text = bool(names) and isinstance(names[0], str) and names[0].strip()
+    return f" ({show(names[0])})" if is_text and not set(steps) & set(NAMES) else ""
 
 
 def _in_one_line(one: Mapping[str, Any], place: _Location, root: Schema, file: str) -> InputError:
-    path, value, schema, is_key = place
+    path, value, schema, is_key, _ = place
     if is_key:
         return InputError(f"{dotted(path[:-1], file)}: got {show(path[-1])}; allowed: {in_words(schema, root)}.")
+    where = place.where(file)
     schema = follow(schema, root)
     allowed = in_words(schema, root)
     if one["type"].startswith("union_tag"):
         key, named = kinds(entered(schema, root), root)
-        where = dotted((*path, key), file)
+        where = place.where(file, key)
         if key not in value:
             return InputError(f"{where}: got nothing; allowed: {', '.join(named)}.")
         if isinstance(value[key], str):
             return one_of(where, value[key], named)
         return InputError(f"{where}: got {show(value[key])}; allowed: {', '.join(named)}.")
+    if one["type"] == "invalid_key":
+        return InputError(f"{where}: got the key {show(one['input'])}; allowed: text. Put it in quotes.")
     if one["type"] == "missing":
-        return InputError(f"{dotted(path, file)}: got nothing; allowed: {allowed}.")
+        return InputError(f"{where}: got nothing; allowed: {allowed}.")
     if one["type"] == "twice":
-        return InputError(f"{dotted(path, file)}: got {show(one['ctx']['value'])} twice; allowed: {allowed}.")
+        return InputError(f"{where}: got {show(one['ctx']['value'])} twice; allowed: {allowed}.")
     if "enum" in schema and isinstance(value, str):
-        return one_of(dotted(path, file), value, schema["enum"])
-    hint = " Put it in quotes." if _is_text(schema) and isinstance(value, (bool, int, float)) else ""
-    return InputError(f"{dotted(path, file)}: got {show(value, path[-1] if path else '')}; allowed: {allowed}.{hint}")
+        return one_of(where, value, schema["enum"])
+    hint = " Put it in quotes." if _is_text(schema) and isinstance(value, (bool, int, float, date)) else ""
+    required = entered(schema, root).get("required") if one["type"] == "model_type" else None
+    keys = f" with {', '.join(required)}" if required else ""
+    return InputError(f"{where}: got {show(value, path[-1] if path else '')}; allowed: {allowed}{keys}.{hint}")
 
 
 def _near(place: _Location, root: Schema) -> list[str]:
@@ -140,9 +165,7 @@ def _unknown_key(place: _Location, near: Sequence[str], root: Schema, file: str)
     # People write the key itself there, and call it anything.
     asked = KEY_VARIABLE in known or list(place.path[:2]) == EXPLAINERS
     shown = HIDDEN if asked else show(place.value, key)
-    return InputError(
-        f"{dotted(place.path, file)}: got an unknown key ({shown}); allowed: {', '.join(sorted(known))}.{hint}"
-    )
+    return InputError(f"{place.where(file)}: got an unknown key ({shown}); allowed: {', '.join(sorted(known))}.{hint}")
 
 
 def _is_text(schema: Schema) -> bool:

@@ -162,7 +162,7 @@ def in_words(schema: Schema, root: Schema) -> str:
 
 def _list_in_words(schema: Schema, root: Schema) -> str:
     item = in_words(schema["items"], root)
-    one = re.match(r"(?:an? )?(whole number|number|name|text|language code|mapping)\b", item)
+    one = re.match(r"(?:an? )?(whole number|number|name|text|word|language code|mapping)\b", item)
     several = f"{one[1]}s{item[one.end() :]}" if one else item
     once = ", each once" if schema.get("uniqueItems") else ""
     least = ", at least one" if schema.get("minItems") else ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from datetime import date
 
 from leakscope.jobs.redaction import HIDDEN, hide, hide_in, is_secret_name
 
@@ -15,7 +16,7 @@ ADDRESSES = ("base_url", "url")
 
 def dotted(path: Iterable[object], file: str = "config") -> str:
     """Return where a value stands, as errors name it: ``config: models.foo.seed``."""
-    return f"{file}: {'.'.join(map(str, path))}".removesuffix(": ")
+    return f"{file}: {'.'.join(_shortened(' '.join(str(step).split())) for step in path)}".removesuffix(": ")
 
 
 def show(value: object, key: object = "") -> str:
@@ -28,5 +29,11 @@ def show(value: object, key: object = "") -> str:
     if key in ADDRESSES and isinstance(value, str):
         # Without http:// it is known for an address by what follows its host.
         value = hide(f"{value}/")[:-1]
+    if isinstance(value, date):
+        return str(value)
     text = hide(repr(value) if isinstance(value, str) else json.dumps(hide_in(value), ensure_ascii=False, default=str))
+    return _shortened(text)
+
+
+def _shortened(text: str) -> str:
     return text if len(text) <= LONGEST_SHOWN else text[: LONGEST_SHOWN - 3] + "..."
