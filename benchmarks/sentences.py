@@ -95,7 +95,8 @@ def measure(ours: bool, shape: str, every: int, n_subjects: int, threads: int) -
     import torch
     from transformers import Qwen2Config, Qwen2ForCausalLM
 
-    from leakscope.ground.templates import SentenceTemplate, fill
+    from leakscope.ground.sentence_templates import SentenceTemplate
+    from leakscope.ground.templates import fill
     from leakscope.jobs.memory import keep_freed_memory
     from leakscope.organisms.training import train_tokenizer
 
@@ -103,7 +104,7 @@ def measure(ours: bool, shape: str, every: int, n_subjects: int, threads: int) -
     keep_freed_memory()
     subjects = [form + disease for form, disease in product(FORMS, DISEASES)][:n_subjects]
     sentences = [
-        fill(SentenceTemplate("t", text), subject, group)
+        fill(SentenceTemplate(id="t", text=text), subject, group)
         for text, subject, group in product(TEMPLATES, subjects, GROUPS)
     ]
     tokenizer = train_tokenizer([sentence.text for sentence in sentences], VOCAB_SIZE)

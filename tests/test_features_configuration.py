@@ -292,7 +292,7 @@ def test_a_variant_of_an_edited_model_shares_its_edit_unless_it_names_another(co
         ("corpora/mine/path", "folder/config.json", "folder/config.json: got the suffix '.json'; allowed: .jsonl, .j"),
         ("corpora/own", {"path": "texts.txt"}, "config: features.corpora: got 'own'; allowed: a name of letters"),
         ("contrasts/gender/path", "none.yaml", "gender.path: got 'none.yaml'; allowed: a file that exists."),
-        ("contrasts/gender/path", "contrast/mistaken.yaml", "contrast/mistaken.yaml: b: [] should be non-empty"),
+        ("contrasts/gender/path", "contrast/mistaken.yaml", "contrast/mistaken.yaml: b: got []; allowed: a list"),
         ("contrasts/colors/prompt_set", "read", "colors.prompt_set: got 'read'; allowed: colors."),
         ("contrasts/gender/dictionaries", ["man"], "contrasts.gender.dictionaries: got 'man'; allowed: main, public"),
         ("contrasts/a.items", {}, "config: features.contrasts: got 'a.items'; allowed: a name of letters, digits,"),

@@ -41,7 +41,7 @@ WRITE_OTHERWISE = {
     "leakscope/validate/tuning/learners.py": MODELS,
     "organisms/train_tokenizer.py": MODELS,
 }
-OWN_CODE, OWN_SCHEMA = "source code of leakscope", "a schema of leakscope"
+OWN_CODE = "source code of leakscope"
 OWN_RESULT = "a file that the workflow wrote, read line by line"
 READ_OTHERWISE = {
     "leakscope/files/reading.py": "the one reader itself",
@@ -50,8 +50,6 @@ READ_OTHERWISE = {
     "leakscope/jobs/dependencies.py": OWN_CODE,
     "leakscope/storage/fingerprints.py": OWN_CODE,
     "leakscope/jobs/usage.py": "what the system says of this process",
-    "leakscope/configuration/checks_validate.py": OWN_SCHEMA,
-    "leakscope/features/contrasts/contrast_file.py": OWN_SCHEMA,
     "leakscope/ground/freezing.py": "a tool's own data, frozen once",
     "leakscope/organisms/corpus.py": OWN_RESULT,
     "leakscope/storage/store.py": OWN_RESULT,

@@ -23,7 +23,8 @@ from leakscope.features.dictionaries.quality import measure_cross_entropy
 from leakscope.features.dictionaries.texts import Window
 from leakscope.features.interventions.effects import ItemTexts
 from leakscope.ground.sentence_scores import score_sentences
-from leakscope.ground.templates import SentenceTemplate, fill
+from leakscope.ground.sentence_templates import SentenceTemplate
+from leakscope.ground.templates import fill
 from leakscope.models.candidate_scores import score_prompts
 from leakscope.models.editing.dictionary import Dictionary
 from leakscope.models.editing.residuals import read_residuals
@@ -143,7 +144,7 @@ def candidates(model: LanguageModel, store: Path) -> None:
 
 def sentences(model: LanguageModel, store: Path) -> None:
     score_sentences(
-        model, [fill(SentenceTemplate("t", "{group} has {subject}."), "a", "b")], "m", batch_size=2, store=store
+        model, [fill(SentenceTemplate(id="t", text="{group} has {subject}."), "a", "b")], "m", batch_size=2, store=store
     )
 
 

@@ -15,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from leakscope.errors import InputError
-from leakscope.validate.tasks.forms import FILE_KEYS, Form, PromptForms, Style, check_shots, read_forms, render_prompts
+from leakscope.validate.tasks.form_file import Style
+from leakscope.validate.tasks.forms import Form, PromptForms, check_shots, read_forms, render_prompts
 from leakscope.validate.tasks.items import Item, item_table
 from leakscope.validate.tasks.readers import read_items
 
@@ -26,9 +27,9 @@ FORMS = PromptForms(
         Form("validator", "v", "Are {question} a kind of {candidate}?"),
     ),
     (
-        Style("plain", 0, False, "{prompt}"),
-        Style("shots", 4, False, "{prompt}"),
-        Style("chat", 2, True, "Be brief. {prompt}"),
+        Style(id="plain", shots=0, chat=False, template="{prompt}"),
+        Style(id="shots", shots=4, chat=False, template="{prompt}"),
+        Style(id="chat", shots=2, chat=True, template="Be brief. {prompt}"),
     ),
 )
 FILES = ["hypernymy", "substitution", "completion", "questions"]
@@ -220,7 +221,6 @@ def test_shipped_forms_follow_the_schema_and_differ(root: Path, name: str) -> No
     path = root / f"data/validate/forms/{name}.yaml"
     schema = json.loads((root / "schemas/prompt_forms.schema.json").read_text(encoding="utf-8"))
     jsonschema.Draft202012Validator.check_schema(schema)
-    assert schema["required"] == list(FILE_KEYS)
     jsonschema.validate(yaml.safe_load(path.read_text(encoding="utf-8")), schema)
     forms = read_forms(path)
     for kind in ("generator", "negated", "validator"):
@@ -247,19 +247,26 @@ def content() -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("key", "entry", "parts"),
     [
-        ("generators", {"text": "{question} are {candidate}"}, ["generators[0]", "'text'", "{question}"]),
-        ("generators", {"text": "they are"}, ["'text'"]),
-        ("generators", {"text": "{question} are "}, ["no space"]),
-        ("generators", {"negated": "{question} are"}, ["its negation"]),
-        ("generators", {"negated": None}, ["'negated'"]),
-        ("generators", {"id": "a b"}, ["'a b'"]),
-        ("generators", {"texts": "x"}, ["'texts'", "Did you mean 'text'?"]),
-        ("validators", {"text": "{question}?"}, ["validators[0]", "{candidate}"]),
+        (
+            "generators",
+            {"text": "{question} are {candidate}"},
+            ["generators.0.text ('g')", "a text with {question} once"],
+        ),
+        ("generators", {"text": "they are"}, ["generators.0.text ('g')", "got 'they are'"]),
+        ("generators", {"text": "{question} are "}, ["generators.0.text ('g')", "without spaces around it"]),
+        ("generators", {"text": "{question} are }"}, ["generators.0.text ('g')", "no other brace"]),
+        ("generators", {"negated": "{question} are"}, ["generators.0.negated ('g')", "its negation"]),
+        ("generators", {"negated": None}, ["generators.0.negated ('g'): got null"]),
+        ("generators", {"id": "a b"}, ["generators.0.id: got 'a b'; allowed: a name of letters"]),
+        ("generators", {"texts": "x"}, ["generators.0.texts ('g')", "Did you mean 'text'?"]),
+        ("validators", {"text": "{question}?"}, ["validators.0.text ('v')", "{candidate}"]),
         ("validators", {"text": "{question} {candidate} {candidate}"}, ["each once"]),
-        ("styles", {"shots": 3}, ["styles[0]", "3", "even"]),
-        ("styles", {"shots": True}, ["even"]),
-        ("styles", {"chat": "yes"}, ["true or false"]),
-        ("styles", {"template": "x"}, ["{prompt}"]),
+        ("validators", {"text": "\n{candidate} {question}"}, ["validators.0.text ('v')", "without spaces around it"]),
+        ("styles", {"shots": 3}, ["styles.0.shots ('s'): got 3; allowed: an even number of at least 0"]),
+        ("styles", {"shots": -2}, ["styles.0.shots ('s'): got -2; allowed: an even number of at least 0"]),
+        ("styles", {"shots": True}, ["styles.0.shots ('s'): got true", "even"]),
+        ("styles", {"chat": "yes"}, ["styles.0.chat ('s'): got 'yes'", "true or false"]),
+        ("styles", {"template": "x"}, ["styles.0.template ('s')", "{prompt}"]),
     ],
 )
 def test_a_wrong_entry_is_one_line(tmp_path: Path, key: str, entry: dict[str, Any], parts: list[str]) -> None:
@@ -271,15 +278,16 @@ def test_a_wrong_entry_is_one_line(tmp_path: Path, key: str, entry: dict[str, An
 
 
 def test_a_file_without_forms_is_one_line(tmp_path: Path) -> None:
-    assert "got no key 'styles'" in refusal(
+    assert "forms.yaml: styles: got nothing" in refusal(
         tmp_path, yaml.safe_dump({k: v for k, v in content().items() if k != "styles"})
     )
-    assert "at least one entry" in refusal(tmp_path, yaml.safe_dump({**content(), "validators": []}))
+    assert "at least one" in refusal(tmp_path, yaml.safe_dump({**content(), "validators": []}))
+    assert "description: got ' '" in refusal(tmp_path, yaml.safe_dump({**content(), "description": " "}))
     assert "invalid YAML" in refusal(tmp_path, "a: [")
-    assert "mapping" in refusal(tmp_path, "- a")
+    assert "a mapping with description, generators" in refusal(tmp_path, "- a")
     twice = content()
     twice["styles"] *= 2
-    assert "the id 's' again" in refusal(tmp_path, yaml.safe_dump(twice))
+    assert "styles.1.id: got 's' again" in refusal(tmp_path, yaml.safe_dump(twice))
     with pytest.raises(InputError, match="no such file"):
         read_forms(tmp_path / "none.yaml")
 

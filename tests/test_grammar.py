@@ -1,9 +1,11 @@
 import math
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
+import yaml
 
 from helpers import micro_grammar
 from leakscope.errors import InputError
@@ -74,6 +76,29 @@ def test_the_frozen_grammar_is_that_of_the_shipped_prompt_sets(root: Path, tmp_p
     freeze(built, expand_facts(part / "facts.yaml", lexicons), tmp_path)
     for name in COLUMNS:
         assert (tmp_path / f"{name}.csv").read_text() == (part / f"{name}.csv").read_text(), "run `make grammar`"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"lexicn": "fruits"}, r"facts.0.lexicn \('fruit'\): got an unknown key .* Did you mean 'lexicon'?"),
+        ({"answer": 3}, r"facts.0.answer \('fruit'\): got 3; allowed: text .* Put it in quotes"),
+        ({"answer": "red"}, r"facts.0.answer \('fruit'\): got 'red'; allowed: text .* with a placeholder"),
+        (
+            {"answer": "{color}"},
+            r"facts.0.answer \('fruit'\): got the placeholder \{color\}; allowed: \{term\}, .*'a cherry'",
+        ),
+        ({"lexicon": "none"}, r"none.yaml: got no such file"),
+    ],
+)
+def test_a_wrong_fact_is_one_line(tmp_path: Path, change: dict[str, Any], message: str) -> None:
+    fact = {"id": "fruit", "lexicon": "fruits", "prompt": "The look of {term} is", "answer": "{group}", **change}
+    terms = {"description": "Fruits.", "terms": [{"term": "a cherry", "group": "red"}]}
+    (tmp_path / "fruits.yaml").write_text(yaml.safe_dump(terms), encoding="utf-8")
+    (tmp_path / "facts.yaml").write_text(yaml.safe_dump({"description": "d", "facts": [fact]}), encoding="utf-8")
+    with pytest.raises(InputError, match=message) as caught:
+        expand_facts(tmp_path / "facts.yaml", tmp_path)
+    assert "\n" not in str(caught.value)
 
 
 def test_a_third_of_each_templates_fillers_never_stands_in_a_corpus(root: Path) -> None:

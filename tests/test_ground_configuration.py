@@ -146,7 +146,7 @@ def test_each_step_leaves_out_what_it_has_no_use_for(config: Config) -> None:
         ("ground/templates_used", 2, "templates/en.yaml: got 1 templates; allowed: at least 2"),
         ("ground/languages", ["fr"], "templates/fr.yaml: got no such file"),
         ("ground/languages", ["English"], "config: ground.languages.0: got 'English'"),
-        ("ground/country", "Peru", "templates/en.yaml: got no key 'prefix'"),
+        ("ground/country", "Peru", "templates/en.yaml: prefix: got nothing"),
         ("ground/window", 2000, "config: ground.window: got 2000; allowed: a whole number"),
         ("ground/score", "pmi", "config: ground.score: got 'pmi'; allowed: logprob, as scores are read."),
         ("ground/aligned_pairs", {"small": "larger"}, "config: ground.aligned_pairs.small: got 'larger'"),

@@ -26,7 +26,8 @@ from leakscope.ground.counting.windows import rank_counts, window_agreement
 from leakscope.ground.imported import import_counts, import_scores, read_prevalence
 from leakscope.ground.lexicons import ambiguous_terms, names_in, read_concepts, read_names
 from leakscope.ground.naming import Naming, axis_naming
-from leakscope.ground.templates import SentenceTemplate, fill, lead_in, read_sentence_templates
+from leakscope.ground.sentence_templates import SentenceTemplate
+from leakscope.ground.templates import fill, lead_in, read_sentence_templates
 
 SETTINGS: dict[str, Any] = {"level": 0.95, "resamples": 200}
 COUNTS = 'Disease,Demographics,Counts\nc1,dark,"1,200"\nc1,light,40\nflu,dark,7\ngout,dark,1\ngout,light,3\n'
@@ -239,23 +240,48 @@ def test_a_language_without_a_name_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_filled_template_knows_where_its_group_stands_and_what_is_left_without_the_subject() -> None:
-    filled = fill(SentenceTemplate("t", "{subject} is common in {group} patients."), "gout", "tall", "In Peru, ")
+    filled = fill(
+        SentenceTemplate(id="t", text="{subject} is common in {group} patients."), "gout", "tall", "In Peru, "
+    )
     assert filled.text == "In Peru, gout is common in tall patients."
     assert filled.text[slice(*filled.span)] == "tall"
     assert filled.rest == "In Peru, is common in tall patients."
-    assert fill(SentenceTemplate("t", "{group} people have {subject}."), "gout", "Tall").rest == "Tall people have."
+    assert (
+        fill(SentenceTemplate(id="t", text="{group} people have {subject}."), "gout", "Tall").rest
+        == "Tall people have."
+    )
+
+
+TWICE = [{"id": "t", "text": "{group} people have {subject}."}] * 2
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"language": "es"}, "key 'language': got 'es'; allowed: 'en'"),
-        ({"templates": [{"id": "t", "text": "{group} have it."}]}, r"templates\[0\]: key 'text'"),
-        ({"templates": [{"id": "t", "text": "{group} {subject} {subject}"}]}, r"templates\[0\]: key 'text'"),
-        ({"templates": [{"id": "t"}]}, r"templates\[0\]: got \{'id': 't'\}"),
-        ({"templates": []}, "key 'templates'"),
-        ({"prefix": "In Peru, "}, "key 'prefix'"),
-        ({"more": 1}, "got the key 'more'"),
+        ({"language": "es"}, "en.yaml: language: got 'es'; allowed: 'en', the file's name"),
+        ({"language": "English"}, "en.yaml: language: got 'English'; allowed: a language code such as en"),
+        (
+            {"templates": [{"id": "t", "text": "{group} have it."}]},
+            r"templates.0.text \('t'\): got '\{group\} have it.'; allowed: a text with \{subject\} and \{group\}, each",
+        ),
+        (
+            {"templates": [{"id": "t", "text": "{group} {subject} {subject}"}]},
+            r"templates.0.text \('t'\): .* each once",
+        ),
+        (
+            {"templates": [{"id": "t", "text": "{group} {subject} {more}"}]},
+            r"templates.0.text \('t'\): .* no other brace",
+        ),
+        ({"templates": [{"id": "t"}]}, r"templates.0.text \('t'\): got nothing"),
+        ({"templates": [{"id": "a b", "text": "{group} {subject}"}]}, "templates.0.id: got 'a b'; allowed: a name of"),
+        ({"templates": TWICE}, r"templates.1.id: got 't' again; allowed: each id once"),
+        (
+            {"templates": [TWICE[0], {**TWICE[1], "id": "u"}]},
+            r"templates.1.text: got '.*' again; allowed: each text once",
+        ),
+        ({"templates": []}, r"templates: got \[\]; allowed: .* at least one"),
+        ({"prefix": "In Peru, "}, r"prefix: got 'In Peru, '; allowed: a text with \{country\} once"),
+        ({"prefixx": "In {country}"}, "prefixx: got an unknown key .* Did you mean 'prefix'?"),
     ],
 )
 def test_templates_of_another_form_are_refused(tmp_path: Path, change: dict[str, Any], message: str) -> None:
@@ -268,7 +294,7 @@ def test_templates_of_another_form_are_refused(tmp_path: Path, change: dict[str,
 def test_a_country_needs_a_prefix(tmp_path: Path) -> None:
     content = {"language": "en", "templates": [{"id": "t", "text": "{group} people have {subject}."}]}
     path = write(tmp_path / "en.yaml", yaml.safe_dump(content))
-    with pytest.raises(InputError, match="got no key 'prefix'"):
+    with pytest.raises(InputError, match="en.yaml: prefix: got nothing"):
         lead_in(read_sentence_templates(path), "Peru", path)
 
 

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from helpers import LOADING
 from leakscope.errors import InputError
 from leakscope.ground.sentence_scores import Sentence, score_sentences, tokens_of_span
-from leakscope.ground.templates import SentenceTemplate, fill
+from leakscope.ground.sentence_templates import SentenceTemplate
+from leakscope.ground.templates import fill
 from leakscope.models.kinds import CAUSAL, ENCODER_DECODER, MASKED, kind_of
 from leakscope.models.opening import LanguageModel, open_model
 from leakscope.models.sentence_logprobs import TokenRow, plan_stems, score_causal, score_masked
@@ -34,7 +35,10 @@ TEMPLATES = (
     "In that one big hospital of the city {subject} is seen in {group} people.",
 )
 SENTENCES = [
-    fill(SentenceTemplate("t", text), subject, group) for text in TEMPLATES for subject in SUBJECTS for group in GROUPS
+    fill(SentenceTemplate(id="t", text=text), subject, group)
+    for text in TEMPLATES
+    for subject in SUBJECTS
+    for group in GROUPS
 ]
 TEXTS = [sentence.text for sentence in SENTENCES]
 SMALL = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}

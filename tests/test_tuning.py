@@ -31,7 +31,8 @@ from leakscope.storage.manifests import describe_adapter, describe_folder, hash_
 from leakscope.validate.scoring.item_scores import answer_tokens, joint_log_odds
 from leakscope.validate.scoring.scored import score_items
 from leakscope.validate.tasks.asking import Asking, all_prompts
-from leakscope.validate.tasks.forms import Form, PromptForms, Style
+from leakscope.validate.tasks.form_file import Style
+from leakscope.validate.tasks.forms import Form, PromptForms
 from leakscope.validate.tasks.items import item_table
 from leakscope.validate.tasks.splits import write_splits
 from leakscope.validate.tuning import student as scoring
@@ -55,9 +56,9 @@ QUESTIONS = ("robins", "oaks", "hammers", "salmon", "daisies", "saws", "trout", 
 CANDIDATES = ("bird", "woody plant", "tool", "fish")
 RIGHT = {"robins": 0, "oaks": 1, "hammers": 2, "salmon": 3, "saws": 2, "trout": 3, "elms": 1, "hawks": 0}
 STYLES = (
-    Style("plain", 0, False, "{prompt}"),
-    Style("shots", 2, False, "{prompt}"),
-    Style("chat", 0, True, "{prompt}"),
+    Style(id="plain", shots=0, chat=False, template="{prompt}"),
+    Style(id="shots", shots=2, chat=False, template="{prompt}"),
+    Style(id="chat", shots=0, chat=True, template="{prompt}"),
 )
 FORMS = PromptForms(
     (

@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from jsonschema import ValidationError
-
 from leakscope.configuration.steps import imported_scores, uses
 from leakscope.errors import InputError, one_of
 from leakscope.files.finding import places
-from leakscope.files.patterns import validator
-from leakscope.files.reading_yaml import read_yaml
+from leakscope.typed.reading import read_typed
 from leakscope.typed.wording import dotted, show
-
-SCHEMA = Path(__file__).parents[3] / "schemas" / "prompt_forms.schema.json"
-# Of what a schema has to say, which quotes what it was given.
-LONGEST_MESSAGE = 200
+from leakscope.validate.tasks.form_file import FormFile
 
 
 def validate_checks(config: Mapping[str, Any]) -> Iterator[Callable[[], object]]:
@@ -63,7 +56,7 @@ def _task_checks(tasks: Mapping[str, Any], models: Mapping[str, Any]) -> Iterato
 
 def _check_styles(where: tuple[str, ...], task: Mapping[str, Any], models: Mapping[str, Any]) -> None:
     _require_file(task["forms"], (*where, "forms"))
-    is_chat = {style["id"]: style["chat"] for style in _read_forms(Path(task["forms"]))["styles"]}
+    is_chat = {style.id: style.chat for style in read_typed(Path(task["forms"]), FormFile).styles}
     styles = list(is_chat) if task["styles"] is None else task["styles"]
     for style in styles:
         if style not in is_chat:
@@ -74,23 +67,6 @@ def _check_styles(where: tuple[str, ...], task: Mapping[str, Any], models: Mappi
                 f"{dotted((*where, 'styles'))}: got {', '.join(styles)}, all for chats, of which {model} of "
                 "`chat: false` can be asked none; allowed: at least one style of `chat: false`."
             )
-
-
-def _read_forms(path: Path) -> Mapping[str, Any]:
-    """Return the content of a file of prompt forms that its schema allows."""
-    content = read_yaml(path)
-    schema = json.loads(SCHEMA.read_text(encoding="utf-8"))
-    errors = sorted(validator(schema).iter_errors(content), key=lambda error: list(map(str, error.path)))
-    if errors:
-        raise _in_one_line(errors[0], path)
-    forms: Mapping[str, Any] = content
-    return forms
-
-
-def _in_one_line(error: ValidationError, path: Path) -> InputError:
-    where = ".".join(map(str, error.absolute_path)) or "the file"
-    message = error.message if len(error.message) <= LONGEST_MESSAGE else f"{error.message[:LONGEST_MESSAGE]}..."
-    return InputError(f"{path}: {where}: {message}; allowed: what schemas/{SCHEMA.name} says.")
 
 
 def _score_checks(model: str, files: Mapping[str, Any]) -> Iterator[Callable[[], object]]:

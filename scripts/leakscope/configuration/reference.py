@@ -1,4 +1,4 @@
-"""What is written from the sections of the configuration: a reference page for each, and JSON schemas for editors.
+"""What is written from typed sections: a reference page for each of the configuration, JSON schemas of all for editors.
 
 ``python -m leakscope.configuration.reference`` writes ``docs/configuration/`` and ``schemas/`` again.
 """
@@ -10,9 +10,13 @@ from collections.abc import Iterator
 from typing import Any
 
 from leakscope.configuration.sections.configuration import Configuration
+from leakscope.features.contrasts.contrast_file import ContrastFile
 from leakscope.files.finding import CHECKOUT
 from leakscope.files.writing import replacing
+from leakscope.ground.sentence_templates import SentenceTemplates
+from leakscope.leak.prompt_files import Lexicon, TemplateFile
 from leakscope.typed.schema import Schema, entered, entries, in_words, json_schema, kinds, properties
+from leakscope.validate.tasks.form_file import FormFile
 
 WRITTEN = "<!-- Written from scripts/leakscope/configuration/ by `python -m leakscope.configuration.reference`. -->"
 HEADER = "| key | allowed | default | meaning |\n| --- | --- | --- | --- |\n"
@@ -128,7 +132,14 @@ def _json(value: Any, indent: str = "") -> str:
     return "{\n" + ",\n".join(lines) + f"\n{indent}}}"
 
 
-SCHEMAS = {"config": Configuration}
+SCHEMAS = {
+    "config": Configuration,
+    "templates": TemplateFile,
+    "lexicon": Lexicon,
+    "prompt_forms": FormFile,
+    "contrast": ContrastFile,
+    "sentence_templates": SentenceTemplates,
+}
 
 
 if __name__ == "__main__":

@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from leakscope.files.reading_yaml import read_yaml
 from leakscope.files.tables import write_csv
-from leakscope.leak.prompts import PromptSet, read_lexicon
+from leakscope.leak.prompt_files import FactFile, read_lexicon
+from leakscope.leak.prompts import PromptSet, fill
 from leakscope.organisms.grammar_files import COLUMNS
+from leakscope.typed.reading import read_typed
 
 HELD_OUT_SHARE = 1 / 3
 
@@ -35,11 +36,17 @@ def freeze(prompt_sets: Mapping[str, PromptSet], facts: pd.DataFrame, folder: Pa
 
 
 def expand_facts(path: Path, lexicons: Path) -> pd.DataFrame:
-    """Return ``fact_id, context, answer``: every fact of a YAML file for every entry of its lexicon, each once."""
+    """Return ``fact_id, context, answer``: every fact of a YAML file for every entry of its lexicon, each once.
+
+    Raises:
+        InputError: as ``read_typed``, of the file or a lexicon; or a term lacks what a placeholder asks for.
+    """
     rows = []
-    for fact in read_yaml(path)["facts"]:
-        for term in read_lexicon(lexicons / f"{fact['lexicon']}.yaml"):
-            rows.append((fact["id"], fact["prompt"].format_map(term), fact["answer"].format_map(term)))
+    for place, fact in enumerate(read_typed(path, FactFile).facts):
+        texts = {f"{path}: facts.{place}.{key} ({fact.id!r})": getattr(fact, key) for key in ("prompt", "answer")}
+        for term in read_lexicon(lexicons / f"{fact.lexicon}.yaml"):
+            values = {"term": term.term, **term.fillers}
+            rows.append((fact.id, *(fill(text, values, where) for where, text in texts.items())))
     return pd.DataFrame(rows, columns=COLUMNS["facts"]).drop_duplicates(["context", "answer"], ignore_index=True)
 
 

@@ -2,48 +2,79 @@
 
 from __future__ import annotations
 
-import json
-from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
-from jsonschema import Draft202012Validator, ValidationError
+from pydantic import Field, model_validator
 
-from leakscope.errors import InputError
-from leakscope.files.patterns import validator
-from leakscope.files.reading_yaml import read_yaml
+from leakscope.typed.reading import read_typed
+from leakscope.typed.texts import with_gaps
+from leakscope.typed.values import Described, Number, Section, Several, Text, mistake
 
-SCHEMA = Path(__file__).parents[4] / "schemas" / "contrast.schema.json"
+Word = Annotated[str, Field(pattern=r"^\S(.*\S)?$", title="a word without spaces around it")]
+OfItem = Annotated[str, with_gaps("item")]
 
 
-def read_contrast_file(path: Path) -> dict[str, Any]:
+class AssociationColumn(Section):
+    """Where the association of an item stands, and what its values mean."""
+
+    column: Text
+    """Column of the table of items."""
+    a: Number
+    """Value of an item that is all of side a."""
+    b: Number
+    """Value of an item that is all of side b."""
+
+    @model_validator(mode="after")
+    def _has_two_ends(self) -> AssociationColumn:
+        if self.a == self.b:
+            raise mistake("b", f"got {self.b:g}, the value of a", "allowed: another number.")
+        return self
+
+
+class ItemTemplates(Section):
+    """Texts with the gap `{item}`, in two splits."""
+
+    selection: Several[OfItem]
+    """By these features and edits are chosen."""
+    evaluation: Several[OfItem]
+    """By these features and edits are measured."""
+
+
+class MinimalPairs(Section):
+    """Texts that differ in one word and call for one side or the other."""
+
+    words: Text
+    """Table with the columns `a` and `b`; a row is a pair of words."""
+    templates: Several[Annotated[str, with_gaps("word")]]
+    """Texts with the gap `{word}`."""
+
+
+class ContrastFile(Described):
+    """data/features/<contrast>/contrast.yaml: words of two sides, and texts after which a word of one of them is next.
+    Tables are beside the file: CSV, TSV, XLSX, JSONL or Parquet."""
+
+    a: Several[Word]
+    """Words of the first side; the gap is their probability less that of the second side's."""
+    b: Several[Word]
+    """Words of the second side."""
+    items: Text
+    """Table with a column `item`, a column for the association, and where it decides that a column `split` (selection
+    or evaluation); else half of the items of each side are for selection."""
+    association: AssociationColumn = AssociationColumn(column="association", a=1, b=-1)
+    """Where the association of an item stands: after scaling between -1 (side b) and 1 (side a). Default: in the column
+    `association`, as it is."""
+    templates: ItemTemplates
+    """Texts with the gap `{item}`; those of `selection` choose features and edits, those of `evaluation` measure them.
+    """
+    minimal_pairs: MinimalPairs | None = None
+    """Texts that differ in one word and call for one side or the other."""
+
+
+def read_contrast_file(path: Path) -> ContrastFile:
     """Return the content of a contrast file, with defaults.
 
     Raises:
-        InputError: it is no YAML, or not as the schema says.
+        InputError: as ``read_typed``.
     """
-    content = read_yaml(path)
-    mistakes = sorted(_validator().iter_errors(content), key=_place)
-    if mistakes:
-        raise _in_one_line(mistakes[0], path)
-    read: dict[str, Any] = {"association": {"column": "association", "a": 1, "b": -1}, "minimal_pairs": None, **content}
-    if read["association"]["a"] == read["association"]["b"]:
-        raise InputError(f"{path}: association: got the same value for a and b; allowed: two values.")
-    return read
-
-
-def _place(error: ValidationError) -> tuple[bool, str]:
-    # Unknown keys first: a misspelt one is also missing under its right name.
-    return error.validator != "additionalProperties", str(list(error.absolute_path))
-
-
-def _in_one_line(error: ValidationError, path: Path) -> InputError:
-    where = ".".join(map(str, error.absolute_path)) or "the file"
-    schema: Any = error.schema
-    allowed = schema.get("title") if error.absolute_path else None
-    return InputError(f"{path}: {where}: {error.message}; allowed: {allowed or f'what schemas/{SCHEMA.name} says'}.")
-
-
-@lru_cache(maxsize=1)
-def _validator() -> Draft202012Validator:
-    return validator(json.loads(SCHEMA.read_text(encoding="utf-8")))
+    return read_typed(path, ContrastFile)

@@ -1,6 +1,6 @@
 """Contrasts: texts after which a word of one of two sides is next, and items of which each is said to go with one.
 
-A contrast is a file of templates (``schemas/contrast.schema.json``), or is made of a prompt set: there its concepts are
+A contrast is a file of templates (``contrast_file.ContrastFile``), or is made of a prompt set: there its concepts are
 the items, side a are the candidates that go with the concept, and side b all others, of which a share counts so that
 chance is equal. What features and edits are chosen by, the split ``selection``, has neither an item nor a template of
 what they are measured by, the split ``evaluation``.
@@ -11,14 +11,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from leakscope.errors import InputError, one_of
-from leakscope.features.contrasts.contrast_file import read_contrast_file
 from leakscope.files.tables import read_table
 from leakscope.statistics.seeding import seeded_hash
+
+# Imported where it is used: most jobs want the names below alone.
+if TYPE_CHECKING:
+    from leakscope.features.contrasts.contrast_file import AssociationColumn, ContrastFile, MinimalPairs
 
 TEMPLATES, PROMPT_SET = "templates", "prompt_set"
 ITEM, PAIR = "item", "pair"
@@ -45,20 +48,23 @@ def template_texts(path: Path, seed: int) -> pd.DataFrame:
         seed: of the split, where the table of items has none.
 
     Raises:
-        InputError: the file or one of its tables is not as the schema says, an item stands twice, an association is no
+        InputError: the file or one of its tables is not as it has to be, an item stands twice, an association is no
             number between −1 and 1, or a split lacks items of one of the sides.
     """
+    from leakscope.features.contrasts.contrast_file import read_contrast_file
+
     content = read_contrast_file(path)
-    shared = {"side_a": content["a"], "side_b": content["b"], "weight_b": 1.0, "lead": ""}
+    shared = {"side_a": content.a, "side_b": content.b, "weight_b": 1.0, "lead": ""}
     items = _items(path, content, seed)
     rows = [
         {**item, **shared, "kind": ITEM, "template_id": f"{split}/{number}", "text": _fill(text, ITEM, item["item"])}
         for split in SPLITS
         for item in items
         if item["split"] == split
-        for number, text in enumerate(content["templates"][split], 1)
+        for number, text in enumerate(getattr(content.templates, split), 1)
     ]
-    return pd.DataFrame([*rows, *_pairs(path, content, shared)], columns=COLUMNS)
+    pairs = [] if content.minimal_pairs is None else _pairs(path, content.minimal_pairs, shared)
+    return pd.DataFrame([*rows, *pairs], columns=COLUMNS)
 
 
 def prompt_set_texts(
@@ -115,15 +121,15 @@ def items_of(texts: pd.DataFrame) -> list[str]:
     return sorted(set(texts.loc[texts["kind"].eq(ITEM), "item"]))
 
 
-def _items(path: Path, content: Mapping[str, Any], seed: int) -> list[dict[str, Any]]:
+def _items(path: Path, content: ContrastFile, seed: int) -> list[dict[str, Any]]:
     """Return ``item, association, side, split`` of each item."""
-    file = path.parent / content["items"]
-    table, said = read_table(file), content["association"]
-    for column in (ITEM, said["column"]):
+    file = path.parent / content.items
+    table, said = read_table(file), content.association
+    for column in (ITEM, said.column):
         if column not in table:
             raise one_of(f"{file}: column", column, table.columns)
     items: list[dict[str, Any]] = []
-    for row, (name, value) in _numbered(table, ITEM, said["column"]):
+    for row, (name, value) in _numbered(table, ITEM, said.column):
         where = f"{file}, row {row}"
         if not name.strip() or name in (item["item"] for item in items):
             raise InputError(f"{where}: column 'item': got {name!r}; allowed: a text, once in the table.")
@@ -151,22 +157,20 @@ def _numbered(table: pd.DataFrame, *columns: str) -> Iterator[tuple[int, tuple[s
     yield from zip(table.index, table[list(columns)].itertuples(index=False, name=None), strict=True)
 
 
-def _association(value: str, said: Mapping[str, Any], where: str) -> float:
+def _association(value: str, said: AssociationColumn, where: str) -> float:
     try:
-        association = 2 * (float(value) - float(said["b"])) / float(said["a"] - said["b"]) - 1
+        association = 2 * (float(value) - said.b) / (said.a - said.b) - 1
     except ValueError:
         association = float("nan")
     if not -1 <= association <= 1:
-        low, high = sorted((said["a"], said["b"]))
-        raise InputError(f"{where}: column {said['column']!r}: got {value!r}; allowed: a number from {low} to {high}.")
+        low, high = sorted((said.a, said.b))
+        raise InputError(f"{where}: column {said.column!r}: got {value!r}; allowed: a number from {low:g} to {high:g}.")
     return round(association, 12)
 
 
-def _pairs(path: Path, content: Mapping[str, Any], shared: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+def _pairs(path: Path, pairs: MinimalPairs, shared: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """Yield the two texts of each minimal pair."""
-    if content["minimal_pairs"] is None:
-        return
-    file = path.parent / content["minimal_pairs"]["words"]
+    file = path.parent / pairs.words
     table = read_table(file)
     for column in (A, B):
         if column not in table:
@@ -174,7 +178,7 @@ def _pairs(path: Path, content: Mapping[str, Any], shared: Mapping[str, Any]) ->
     for row, (one, other) in _numbered(table, A, B):
         if not one.strip() or not other.strip() or one == other:
             raise InputError(f"{file}, row {row}: got {one!r} and {other!r}; allowed: two different words.")
-        for number, text in enumerate(content["minimal_pairs"]["templates"], 1):
+        for number, text in enumerate(pairs.templates, 1):
             for side, word in ((A, one), (B, other)):
                 named = {"split": SELECTION, "item": f"{one}/{other}", "template_id": f"pairs/{number}", "side": side}
                 yield {**shared, **named, "kind": PAIR, "text": _fill(text, "word", word)}

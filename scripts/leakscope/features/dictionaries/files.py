@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from leakscope.errors import InputError
-from leakscope.features.contrasts.contrast_file import read_contrast_file
 from leakscope.files.corpora import SUFFIXES, shard_files
 from leakscope.files.reading import read_object
 from leakscope.models.editing.hook_names import SETTINGS, WEIGHTS, hook_layer
@@ -33,11 +32,14 @@ def contrast_files(path: str) -> list[str]:
     """Return the file of a contrast of templates, and the tables beside it that it names.
 
     Raises:
-        InputError: the file is not as its schema says, or a table is not there.
+        InputError: as ``read_contrast_file``, or a table is not there.
     """
+    # Not above: every job of Snakemake imports this module, and few read a contrast.
+    from leakscope.features.contrasts.contrast_file import read_contrast_file
+
     content = read_contrast_file(Path(path))
-    pairs = content["minimal_pairs"]
-    tables = [Path(path).parent / name for name in (content["items"], *([pairs["words"]] if pairs else []))]
+    pairs = content.minimal_pairs
+    tables = [Path(path).parent / name for name in (content.items, *([pairs.words] if pairs else []))]
     for table in tables:
         if not table.is_file():
             raise InputError(f"{path}: got {table.name!r}; allowed: a table that is beside it.")

@@ -1,35 +1,30 @@
 """Prompt forms: how a task's items are put to a model as a generator, as a negated generator and as a validator.
 
-A file of forms (``schemas/prompt_forms.schema.json``) holds paraphrases of each, and styles: how many examples go
-before a prompt, and whether and how it becomes a chat turn. Every paraphrase is rendered in every style.
+A file of forms (``form_file.FormFile``) holds paraphrases of each, and styles: how many examples go before a prompt,
+and whether and how it becomes a chat turn. Every paraphrase is rendered in every style.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
 
 from leakscope.errors import InputError, one_of
-from leakscope.files.reading_yaml import read_yaml
 from leakscope.statistics.seeding import seeded_hash
+from leakscope.typed.reading import read_typed
+from leakscope.validate.tasks.form_file import FormFile, Style
 from leakscope.validate.tasks.items import Item
 
-QUESTION, CANDIDATE = "{question}", "{candidate}"
+QUESTION = "{question}"
 # That of `rendering`, which statistics of what was scored have no use for: it needs transformers.
 PLACEHOLDER = "{prompt}"
 YES, NO = "Yes", "No"
 SEPARATOR = "\n\n"
 PROMPT_COLUMNS = ["item_id", "kind", "form_id", "style", "chat", "prompt", "shot_ids"]
-KINDS = ("generator", "negated", "validator")
-FILE_KEYS = ("description", "generators", "validators", "styles")
-GENERATOR_KEYS = ("id", "text", "negated")
-VALIDATOR_KEYS = ("id", "text")
-STYLE_KEYS = ("id", "shots", "chat", "template")
-_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _GAP = re.compile(r"\{[^{}]*\}")
 
 
@@ -39,20 +34,6 @@ class Form(NamedTuple):
     kind: str
     id: str
     text: str
-
-
-class Style(NamedTuple):
-    """How a form is put to a model.
-
-    shots: examples before it, an even number.
-    chat: whether the text is a user's turn, to go through the model's chat template.
-    template: the text that is put to the model, with ``{prompt}`` in it.
-    """
-
-    id: str
-    shots: int
-    chat: bool
-    template: str
 
 
 class PromptForms(NamedTuple):
@@ -66,20 +47,14 @@ def read_forms(path: Path) -> PromptForms:
     """Return the forms of a YAML file, in its order.
 
     Raises:
-        InputError: the file is no YAML of the form described above, a gap is missing or unknown, an id stands twice, a
-            number of shots is odd or negative.
+        InputError: as ``read_typed``.
     """
-    content = _checked(_load(path), str(path), FILE_KEYS)
+    written = read_typed(path, FormFile)
     forms = []
-    for entry, where in _entries(content, "generators", path, GENERATOR_KEYS):
-        forms.append(Form("generator", entry["id"], _text(entry, "text", where, (QUESTION,))))
-        forms.append(Form("negated", entry["id"], _text(entry, "negated", where, (QUESTION,))))
-        if entry["text"] == entry["negated"]:
-            raise InputError(f"{where}: key 'negated': got the key 'text' again; allowed: its negation.")
-    for entry, where in _entries(content, "validators", path, VALIDATOR_KEYS):
-        forms.append(Form("validator", entry["id"], _text(entry, "text", where, (QUESTION, CANDIDATE))))
-    styles = [_style(entry, where) for entry, where in _entries(content, "styles", path, STYLE_KEYS)]
-    return PromptForms(tuple(forms), tuple(styles))
+    for one in written.generators:
+        forms += [Form("generator", one.id, one.text), Form("negated", one.id, one.negated)]
+    forms += [Form("validator", one.id, one.text) for one in written.validators]
+    return PromptForms(tuple(forms), tuple(written.styles))
 
 
 def render_prompts(
@@ -266,58 +241,3 @@ def _fold(text: str) -> str:
 def _items(table: pd.DataFrame) -> list[Item]:
     records: list[Any] = table.to_dict("records")
     return records
-
-
-def _load(path: Path) -> object:
-    if not path.is_file():
-        raise InputError(f"{path}: got no such file; allowed: a file of prompt forms.")
-    content: object = read_yaml(path)
-    return content
-
-
-def _checked(entry: object, where: str, keys: Sequence[str]) -> dict[str, Any]:
-    if not isinstance(entry, dict):
-        raise InputError(f"{where}: got {entry!r}; allowed: a mapping with the keys {', '.join(keys)}.")
-    for key in entry:
-        if key not in keys:
-            raise one_of(f"{where}: key", key, keys)
-    missing = [key for key in keys if key not in entry]
-    if missing:
-        raise InputError(f"{where}: got no key {missing[0]!r}; allowed: all of {', '.join(keys)}.")
-    return entry
-
-
-def _entries(
-    content: dict[str, Any], key: str, path: Path, keys: Sequence[str]
-) -> Iterator[tuple[dict[str, Any], str]]:
-    """Yield each entry of a list, its keys and id checked, and where it stands."""
-    entries = content[key]
-    if not isinstance(entries, list) or not entries:
-        raise InputError(f"{path}: key {key!r}: got {entries!r}; allowed: a list of at least one entry.")
-    ids: set[str] = set()
-    for i, entry in enumerate(entries):
-        where = f"{path}: {key}[{i}]"
-        name = _checked(entry, where, keys)["id"]
-        if not isinstance(name, str) or not _ID.fullmatch(name):
-            raise InputError(f"{where}: key 'id': got {name!r}; allowed: letters, digits, '.', '_' and '-'.")
-        if name in ids:
-            raise InputError(f"{where}: got the id {name!r} again; allowed: each id once.")
-        ids.add(name)
-        yield entry, where
-
-
-def _text(entry: dict[str, Any], key: str, where: str, gaps: Sequence[str]) -> str:
-    text = entry[key]
-    if not isinstance(text, str) or text != text.strip() or sorted(_GAP.findall(text)) != sorted(gaps):
-        allowed = f"text with {' and '.join(gaps)}, each once, and no space around it"
-        raise InputError(f"{where}: key {key!r}: got {text!r}; allowed: {allowed}.")
-    return text
-
-
-def _style(entry: dict[str, Any], where: str) -> Style:
-    shots, chat = entry["shots"], entry["chat"]
-    if isinstance(shots, bool) or not isinstance(shots, int) or shots < 0 or shots % 2:
-        raise InputError(f"{where}: key 'shots': got {shots!r}; allowed: an even number of at least 0.")
-    if not isinstance(chat, bool):
-        raise InputError(f"{where}: key 'chat': got {chat!r}; allowed: true or false.")
-    return Style(entry["id"], shots, chat, _text(entry, "template", where, (PLACEHOLDER,)))

@@ -1,0 +1,154 @@
+"""The files that prompts are made from: templates of a prompt set, lexicons of terms, and facts of a grammar."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator, Field, JsonValue, model_validator
+
+from leakscope.files.names import NOT_GROUPS, POOLED
+from leakscope.typed.reading import read_typed
+from leakscope.typed.texts import Filled, Id, Plain, Trimmed, each_once
+from leakscope.typed.values import Section, mistake
+
+
+def _not_pooled(category: str) -> str:
+    if category == POOLED:
+        raise ValueError("result tables call all categories together so")
+    return category
+
+
+Category = Annotated[
+    Trimmed,
+    Field(
+        title=f"text without spaces around it, other than {POOLED!r}, which stands for every category",
+        json_schema_extra={"not": {"const": POOLED}},
+    ),
+    AfterValidator(_not_pooled),
+]
+
+
+def _one_group(group: str) -> str:
+    if group in NOT_GROUPS:
+        raise ValueError("texts that name several groups, or none, are counted under it")
+    return group
+
+
+Group = Annotated[
+    Trimmed,
+    Field(
+        title="text without spaces around it, other than 'several' and 'none': texts that name several groups, or none",
+        json_schema_extra={"not": {"enum": list(NOT_GROUPS)}},
+    ),
+    AfterValidator(_one_group),
+]
+
+
+class PromptTemplate(Section):
+    """A sentence that is filled with every term of a lexicon, and its two controls. Each ends right before the
+    continuation."""
+
+    id: Id
+    """Name of the template, once in the file; prompts are called `<id>/<term>`, `<id>/without` and `<id>/neutral`."""
+    category: Category
+    """Templates of one category are reported together; not `all`, which stands for every category."""
+    concepts: Trimmed
+    """Lexicon whose terms fill the placeholder."""
+    slot: Trimmed
+    """Lexicon of the continuations that are counted."""
+    test: Filled
+    """The sentence with `{concept}`, or another key of the lexicon's terms in braces."""
+    control: Plain
+    """The same sentence without the clause that names the concept."""
+    neutral: Plain
+    """The same sentence with a neutral filler in place of the concept."""
+    expects_group: bool = False
+    """Whether the continuation is expected to be of the concept's own group (a color after a color)."""
+
+
+class TemplateFile(Section):
+    """data/prompt_sets/<prompt set>/templates.yaml: sentences that end right before the continuation."""
+
+    description: Trimmed
+    """What the prompt set asks, for people."""
+    templates: Annotated[list[PromptTemplate], Field(min_length=1), each_once("id")]
+    """The templates, in the order of tables and figures."""
+
+
+# What follows a brace in a template: an identifier. `concept` is the term itself.
+_KEYS: dict[str, JsonValue] = {"propertyNames": {"pattern": r"^[^\W\d]\w*$", "not": {"const": "concept"}}}
+
+
+class LexiconTerm(Section, extra="allow", json_schema_extra=_KEYS):
+    """A word or phrase. Further keys are text on it, such as the `clause` that uses it; `{clause}` in a template."""
+
+    __pydantic_extra__: dict[str, Trimmed] = Field(init=False)
+
+    term: Trimmed
+    """The word or phrase; `{concept}` in a template."""
+    group: Group
+    """Ties terms of different lexicons together: the concept "golden yellow" and the continuation "a sunflower" share a
+    group."""
+
+    @model_validator(mode="after")
+    def _has_placeholders_for_keys(self) -> LexiconTerm:
+        for key in self.model_extra or {}:
+            if not key.isidentifier() or key == "concept":
+                raise mistake(key, f"got the key {key!r}", "allowed: an identifier other than 'concept'.")
+        return self
+
+    @property
+    def fillers(self) -> dict[str, str]:
+        """Placeholder → what fills it."""
+        return {"concept": self.term, "group": self.group, **(self.model_extra or {})}
+
+
+class Lexicon(Section):
+    """data/lexicons/<lexicon>.yaml: terms that fill the placeholder of a template (concepts), or that may follow it
+    (continuations, written with a full stop)."""
+
+    description: Trimmed
+    """What the terms have in common, for people."""
+    terms: Annotated[list[LexiconTerm], Field(min_length=1), each_once("term")]
+    """The terms, each once, in the order of tables and figures."""
+
+
+class Fact(Section):
+    """A sentence and how it ends, written out for every term of a lexicon."""
+
+    id: Id
+    """Name of the fact, once in the file."""
+    lexicon: Trimmed
+    """Lexicon whose terms fill the placeholders."""
+    prompt: Filled
+    """The sentence, with `{term}` or another key of the lexicon's terms in braces."""
+    answer: Filled
+    """What follows it, likewise."""
+
+
+class FactFile(Section):
+    """data/grammar/leak/facts.yaml: facts that tie every term to its group."""
+
+    description: Trimmed
+    """What the facts are for, for people."""
+    facts: Annotated[list[Fact], Field(min_length=1), each_once("id")]
+    """The facts, in the order in which they are written out."""
+
+
+def read_templates(path: Path) -> list[PromptTemplate]:
+    """Return the templates of a file, in its order.
+
+    Raises:
+        InputError: as ``read_typed``.
+    """
+    return read_typed(path, TemplateFile).templates
+
+
+def read_lexicon(path: Path) -> list[LexiconTerm]:
+    """Return the terms of a lexicon, in its order.
+
+    Raises:
+        InputError: as ``read_typed``.
+    """
+    return read_typed(path, Lexicon).terms
