@@ -41,7 +41,7 @@ def test_environments_pin_what_the_lock_pins(root: Path, name: str) -> None:
 
 
 # What an import is called, where the package is called otherwise, and what comes with another package.
-IMPORT_NAMES = {"yaml": "pyyaml", "torch": "torch"}
+IMPORT_NAMES = {"yaml": "pyyaml", "torch": "torch", "pydantic_core": "pydantic"}
 
 
 @pytest.mark.parametrize("step", ["models", "organisms", "leak", "ground", "validate", "features"])

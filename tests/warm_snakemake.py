@@ -47,7 +47,7 @@ def _server() -> subprocess.Popen[str]:
 
 def _serve() -> None:
     # What the workflow imports beside Snakemake, so that a run need not.
-    import jsonschema  # noqa: F401
+    import pydantic  # noqa: F401
     import snakemake.cli  # noqa: F401
 
     for line in sys.stdin:
