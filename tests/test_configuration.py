@@ -326,7 +326,7 @@ def test_a_variant_that_changes_the_source_is_refused(config: Config) -> None:
         (
             "models/authors/generation",
             {},
-            "config: models.authors.generation: got an unknown key ({}); allowed: descri",
+            "config: models.authors.generation: got an unknown key ({}); allowed: called, d",
         ),
         (
             "scorers/sbert/model",

@@ -229,7 +229,7 @@ def test_a_file_of_other_prompts_is_kept(folder: Path, config: dict[str, Any]) -
         ({"model": "a\nb"}, r"MODEL='a\\nb': got a control character"),
         ({"model": "tiny", "prompts": "colours"}, r"PROMPTS=colours: got nothing.*Did you mean 'colors'\?"),
         ({"prompts": "tiny"}, r"PROMPTS=tiny: got a folder without these files; allowed: a table"),
-        ({"prompts": "there.txt"}, r"there\.txt: got the suffix '\.txt'; allowed: \.csv"),
+        ({"prompts": "there.txt"}, r"there\.txt: got plain text; name a table"),
         ({"prompts": "other.csv"}, r"other\.csv: got the columns text; allowed: a table that has prompt_id"),
         ({"model": "tiny", "name": "No Name"}, r"config: study\.name: got 'No Name'; allowed: a name"),
         ({"model": "tiny", "name": "../x"}, r"config: study\.name: got '\.\./x'; allowed: a name"),

@@ -284,7 +284,7 @@ def test_all_mistakes_of_all_files_of_a_kind_are_named_at_once(folder: Path) -> 
     ]
     change(folder / "lexicons/shades.yaml", "term: red", "term: no")
     change(folder / "lexicons/fruits.yaml", "term: a plum", "term: ' a plum'")
-    for build_or_count in (build, lambda folder: count_prompts(folder / "set", folder / "lexicons")):
+    for build_or_count in (build, lambda folder: count_prompts(template_files(folder / "set", [folder / "lexicons"]))):
         assert [line.split(": got")[0] for line in refusals(folder, build_or_count)] == [
             f"{folder}/lexicons/shades.yaml: terms.0.term",
             f"{folder}/lexicons/fruits.yaml: terms.2.term",

@@ -104,7 +104,7 @@ def read_utf8(path: Path, largest: int = LARGEST_FILE) -> str:
     return decode(read_bytes(path, largest), path)
 
 
-def read_text(path: Path) -> str:
+def read_unpacked(path: Path) -> str:
     """Return the text of a file, plain or, if its name ends in ``.gz`` or ``.zst``, packed.
 
     Raises:
@@ -147,9 +147,9 @@ def read_json(path: Path, allowed: str) -> Any:
     """Return what a file of JSON holds, plain or, if its name ends in ``.gz``, packed.
 
     Raises:
-        InputError: as ``read_text`` and ``parse_json``.
+        InputError: as ``read_unpacked`` and ``parse_json``.
     """
-    return parse_json(read_text(path), str(path), allowed)
+    return parse_json(read_unpacked(path), str(path), allowed)
 
 
 def read_object(path: Path, allowed: str) -> dict[str, Any]:

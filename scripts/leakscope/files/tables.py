@@ -19,7 +19,7 @@ from leakscope.files.reading import (
     PACKED,
     check_regular,
     parse_json,
-    read_text,
+    read_unpacked,
     whole_characters,
 )
 from leakscope.files.writing import replacing
@@ -166,7 +166,7 @@ def _checked(path: Path, sheet: Sheet) -> Sheet:
 
 
 def _read_csv(path: Path) -> Sheet:
-    text = read_text(path)
+    text = read_unpacked(path)
     # Where a comma stands in numbers, spreadsheets write semicolons; some call a TSV a CSV.
     header = next(csv.reader([text.split("\n", 1)[0]]), [""])
     many = max(DELIMITERS, key=",".join(header).count)
@@ -174,7 +174,7 @@ def _read_csv(path: Path) -> Sheet:
 
 
 def _read_tsv(path: Path) -> Sheet:
-    return _read_delimited(path, read_text(path), "\t")
+    return _read_delimited(path, read_unpacked(path), "\t")
 
 
 def _read_delimited(path: Path, text: str, delimiter: str) -> Sheet:
@@ -198,7 +198,7 @@ def _read_delimited(path: Path, text: str, delimiter: str) -> Sheet:
 
 def _read_json(path: Path) -> Sheet:
     """Read a list of objects, or one object a line, whatever the file is called."""
-    text = read_text(path)
+    text = read_unpacked(path)
     is_list = text.lstrip().startswith("[")
     found = _listed(text, path) if is_list else _lines(text, path)
     records: list[dict[str, Any]] = []
