@@ -44,7 +44,9 @@ own = partial(finding.own, absolute=PREFIXED)
 # a source file.
 try:
     # The catalogue and config.yaml stand beneath whatever `config` holds: Snakemake drops a module's own configfile.
-    study = open_study(config, workflow.configfiles, is_main=workflow.is_main_process, absolute=PREFIXED)
+    study = open_study(
+        config, workflow.configfiles, logger.warning, is_main=workflow.is_main_process, absolute=PREFIXED
+    )
     REPORT = Report(finding.CHECKOUT / "report/entries.yaml")
 except InputError as error:
     raise WorkflowError(str(error)) from None

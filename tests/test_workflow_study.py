@@ -17,6 +17,7 @@ from leakscope.configuration.layers import shipped
 from leakscope.configuration.resolving import resolve
 from leakscope.errors import InputError
 from leakscope.jobs.resources import Needs, short_of_gpus
+from leakscope.workflow.brought import look_into
 from leakscope.workflow.features import Features
 from leakscope.workflow.ground import Ground
 from leakscope.workflow.leak import Leak
@@ -125,7 +126,7 @@ def test_what_cannot_be_read_is_found_before_the_plan(tmp_path: Path) -> None:
     study = study_of({"prompt_sets": {"colors": {"source": "templates", "path": "data/prompt_sets/colors"}}})
     study.config["prompt_sets"]["colors"]["path"] = str(tmp_path / "nothing")
     with pytest.raises(InputError, match="nothing"):
-        study.read()
+        look_into(study)
 
 
 def test_the_step_leak_makes_what_the_study_has_data_for() -> None:
@@ -230,11 +231,11 @@ def test_a_job_finds_the_study_that_was_planned_and_checks_nothing(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     config = {"study": {"name": "mine"}, "level": 0.9}
-    planned = open_study(config, [], is_main=True)
+    planned = open_study(config, [], print, is_main=True)
     # What a job would stumble over, if it read it.
     code = (
         "import sys; from leakscope.workflow.opening import open_study;"
-        f"study = open_study({config!r}, ['gone.yaml'], is_main=False);"
+        f"study = open_study({config!r}, ['gone.yaml'], print, is_main=False);"
         "print(study.name, study.config['leak']['level'], sorted(study.n_prompts.items()), 'pydantic' in sys.modules)"
     )
     environment = {**os.environ, "PYTHONPATH": str(root / "scripts")}
@@ -242,4 +243,4 @@ def test_a_job_finds_the_study_that_was_planned_and_checks_nothing(
     assert done.stdout.strip() == f"mine 0.9 {sorted(planned.n_prompts.items())} False"
     assert planned.n_prompts["colors"] > 700
     with pytest.raises(InputError, match="level: got 95"):
-        open_study({**config, "level": 95}, [], is_main=False)  # planned by nobody
+        open_study({**config, "level": 95}, [], print, is_main=False)  # planned by nobody

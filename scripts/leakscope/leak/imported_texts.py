@@ -71,19 +71,15 @@ def import_generations(
             with their prompts: all mistakes, one line each, rows counted as a spreadsheet does.
     """
     table = with_known_columns(read_table(path, sheet), KNOWN, OTHERS)
-    columns = {str(name) for name in table}
     found = Mistakes()
-    wide = sorted(filter(_GENERATION.fullmatch, columns), key=lambda name: int(name.removeprefix("generation_")))
-    if columns.issuperset(LONG_TEXTS):
+    join_by, wide = _form(table, path)
+    if join_by == "sample":
         table = _only(_only(table, "model", model, path), "prompt_set", prompt_set, path)
         read = _long_texts(table, path, found)
-    elif wide and "prompt_id" in columns and ("n_control" not in columns or "control_id" in columns):
+    elif join_by == "prompt_id":
         read = _Found(_by_id(table, path, found), _wide_texts(table, wide, path, found))
-    elif wide and "prompt" in columns:
-        read = _Found(_by_prompt(table, prompts, path, prompts_path), _wide_texts(table, wide, path, found))
     else:
-        allowed = f"{', '.join(LONG_TEXTS)} (long form) or generation_1, generation_2, ... with prompt_id or prompt"
-        raise other_columns(path, table, allowed, (*KNOWN, "generation_1"))
+        read = _Found(_by_prompt(table, prompts, path, prompts_path), _wide_texts(table, wide, path, found))
     found.end()
     kept = _kept_samples(read, list(prompts["prompt_id"]), samples, path)
     kept, echoes = _continuations(kept, prompts, path, strip=strip_prompt)
@@ -92,6 +88,41 @@ def import_generations(
     generations = generations.astype({name: "int64" if name == "sample" else "str" for name in GENERATION_COLUMNS})
     unknown, differing = (about(read.ids, table, prompts, path, prompts_path) for about in (_unknown, _differing))
     return Imported(generations, [warning for warning in (unknown, differing, echoes) if warning])
+
+
+def check_texts(path: Path, sheet: str | None = None, *, rows: int) -> None:
+    """Look at a table of texts before anything else is done: at its columns, and at its first rows.
+
+    Raises:
+        InputError: what ``import_generations`` would find there, of each row by itself.
+    """
+    table = with_known_columns(read_table(path, sheet).head(rows), KNOWN, OTHERS)
+    found = Mistakes()
+    join_by, wide = _form(table, path)
+    if join_by == "sample":
+        # Those of one model and prompt set have their samples once; which are meant is not known of the first rows.
+        keys = [name for name in ("model", "prompt_set") if name in table]
+        for _, some_rows in table.groupby(keys, sort=False) if keys else [((), table)]:
+            _long_texts(some_rows, path, found)
+    else:
+        _wide_texts(table, wide, path, found)
+    if join_by == "prompt_id":
+        _by_id(table, path, found)
+    found.end()
+
+
+def _form(table: pd.DataFrame, path: Path) -> tuple[str, list[str]]:
+    """Return the column that rows are joined by with prompts, or ``sample`` in the long form, and columns of texts."""
+    columns = {str(name) for name in table}
+    wide = sorted(filter(_GENERATION.fullmatch, columns), key=lambda name: int(name.removeprefix("generation_")))
+    if columns.issuperset(LONG_TEXTS):
+        return "sample", ["text"]
+    if wide and "prompt_id" in columns and ("n_control" not in columns or "control_id" in columns):
+        return "prompt_id", wide
+    if wide and "prompt" in columns:
+        return "prompt", wide
+    allowed = f"{', '.join(LONG_TEXTS)} (long form) or generation_1, generation_2, ... with prompt_id or prompt"
+    raise other_columns(path, table, allowed, (*KNOWN, "generation_1"))
 
 
 def _only(table: pd.DataFrame, column: str, name: str, path: Path) -> pd.DataFrame:

@@ -61,20 +61,7 @@ def build_prompts(files: Sequence[Path], prompt_set: str) -> PromptSet:
 
     Source: Smilga 2025 (arXiv 2501.06638), dataset; Gonen et al. 2024 (arXiv 2408.06518), test and control.
     """
-    path = files[0]
-    templates, lexicons = _read(path, files[1:])
-    lexicon = _read_lexicons(lexicons)
-    rows: list[dict[str, str | None]] = []
-    found = Mistakes()
-    for place, template in enumerate(templates):
-        with found.kept():
-            rows += _rows(template, lexicon, f"{path}: templates.{place}")
-    found.run(partial(_refuse_twice, rows, key, path) for key in ("prompt_id", "prompt"))
-    found.end()
-    slots = dict.fromkeys(template.slot for template in templates)
-    candidates = [
-        {"slot": slot, "candidate": term.term, "concept_group": term.group} for slot in slots for term in lexicon[slot]
-    ]
+    rows, candidates = _filled(files)
     return PromptSet(
         text_table([{"prompt_set": prompt_set, **row} for row in rows], PROMPT_COLUMNS),
         text_table(candidates, CANDIDATE_COLUMNS),
@@ -102,10 +89,31 @@ def template_files(folder: Path, lexicons: Iterable[Path]) -> list[Path]:
 
 
 def count_prompts(files: Sequence[Path]) -> int:
-    """Return how many prompts ``build_prompts`` makes of the same files, without making them."""
-    templates, lexicons = _read(files[0], files[1:])
-    terms = _read_lexicons(lexicons)
-    return sum(len(terms[template.concepts]) + 2 for template in templates)
+    """Return how many prompts ``build_prompts`` makes of the same files, without a table, and so without pandas.
+
+    Raises:
+        InputError: as there.
+    """
+    return len(_filled(files)[0])
+
+
+def _filled(files: Sequence[Path]) -> tuple[list[dict[str, str | None]], list[dict[str, str | None]]]:
+    """Return prompts and candidates, one row each."""
+    path = files[0]
+    templates, lexicons = _read(path, files[1:])
+    lexicon = _read_lexicons(lexicons)
+    rows: list[dict[str, str | None]] = []
+    found = Mistakes()
+    for place, template in enumerate(templates):
+        with found.kept():
+            rows += _rows(template, lexicon, f"{path}: templates.{place}")
+    found.run(partial(_refuse_twice, rows, key, path) for key in ("prompt_id", "prompt"))
+    found.end()
+    slots = dict.fromkeys(template.slot for template in templates)
+    candidates: list[dict[str, str | None]] = [
+        {"slot": slot, "candidate": term.term, "concept_group": term.group} for slot in slots for term in lexicon[slot]
+    ]
+    return rows, candidates
 
 
 def text_table(rows: Iterable[Mapping[str, str | None]], columns: list[str]) -> pd.DataFrame:

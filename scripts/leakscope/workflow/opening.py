@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +21,20 @@ from leakscope.workflow.study import Study
 KEPT = Path(".snakemake/leakscope")
 
 
-def open_study(config: Mapping[str, Any], files: Iterable[str], *, is_main: bool, absolute: bool = False) -> Study:
+def open_study(
+    config: Mapping[str, Any],
+    files: Iterable[str],
+    warn: Callable[[str], None],
+    *,
+    is_main: bool,
+    absolute: bool = False,
+) -> Study:
     """Return the study of a configuration.
 
     Args:
         config: what Snakemake merged from --configfile and --config, or what a workflow gave its module.
         files: those that Snakemake read. It keeps the last of two equal keys without a word; here they are refused.
+        warn: is told what a user should know of the files.
         is_main: whether this process plans. A job takes what that left, and does the same itself where it left nothing,
             as on a machine without the planning one's files.
         absolute: whether paths of the working directory become absolute, too (see ``files.finding``).
@@ -41,12 +49,14 @@ def open_study(config: Mapping[str, Any], files: Iterable[str], *, is_main: bool
     # Not above: importing it takes longer than all else that a job does before its work.
     from leakscope.configuration.layers import shipped
     from leakscope.configuration.resolving import resolve
+    from leakscope.workflow.brought import look_into
 
     for file in map(Path, files):
         if file.suffix in (".yaml", ".yml"):
             read_yaml(file)
     study = Study(resolve(shipped(CHECKOUT), config, absolute=absolute), absolute=absolute)
-    study.read()
+    for warning in look_into(study):
+        warn(warning)
     if is_main:
         write_manifest({"config": study.config, "counted": study.n_prompts, "absolute": absolute}, kept)
     return study

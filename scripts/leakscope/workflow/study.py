@@ -131,16 +131,6 @@ class Study:
         """Whether exact Leak-Rates can be had: those take an organism's grammar, too."""
         return bool(self.leaking and self.templated)
 
-    def read(self) -> None:
-        """Read what decides the plan of all jobs, so that its mistakes are found before Snakemake plans.
-
-        Raises:
-            InputError: templates, lexicons or a table of prompts cannot be read.
-        """
-        for name in self.templated:
-            self.template_files(name)
-        _ = self.n_prompts
-
     # Wildcards.
 
     def wildcards(self) -> dict[str, str]:
@@ -347,12 +337,15 @@ class Study:
     @cached_property
     def n_prompts(self) -> dict[str, int]:
         """Prompt set → about how many prompts it has: what decides into how many shards it is divided."""
-        return dict(self.counted) or {name: self._count_prompts(name) for name in self.prompt_sets}
+        return dict(self.counted) or {name: self.n_prompts_of(name) for name in self.prompt_sets}
 
-    def _count_prompts(self, prompt_set: str) -> int:
-        if prompt_set in self.templated:
-            return count_prompts([Path(file) for file in self.template_files(prompt_set)])
-        return count_rows(Path(self.prompt_set(prompt_set)["path"]))
+    def n_prompts_of(self, prompt_set: str) -> int:
+        """Return about how many prompts a set has; templates and lexicons are read and checked for that.
+
+        Raises:
+            InputError: there is a mistake in them.
+        """
+        return _n_prompts(self, prompt_set)
 
     @cached_property
     def divided(self) -> list[str]:
@@ -375,3 +368,10 @@ def _needs(study: Study, model: str, randomised: bool) -> Needs:
 def _n_shards(study: Study, model: str, prompt_set: str) -> int:
     generation = study.entries[model]["generation"]
     return count_shards(generation["shards"], study.n_prompts[prompt_set], generation["batch_size"])
+
+
+@cache
+def _n_prompts(study: Study, prompt_set: str) -> int:
+    if prompt_set in study.templated:
+        return count_prompts([Path(file) for file in study.template_files(prompt_set)])
+    return count_rows(Path(study.prompt_set(prompt_set)["path"]))
