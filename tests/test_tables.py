@@ -203,6 +203,15 @@ def test_what_is_not_read_is_named_and_said_how_to_save(tmp_path: Path, name: st
     assert what in refusal(tmp_path / name)
 
 
+def test_of_a_workbook_whose_first_sheet_is_empty_the_others_are_named(tmp_path: Path) -> None:
+    book = openpyxl.Workbook()
+    book.active.append(["some notes"])
+    book.create_sheet("Data").append(["a", "b"])
+    book.save(tmp_path / "t.xlsx")
+    assert "got no row in the sheet 'Sheet'" in refusal(tmp_path / "t.xlsx")
+    assert "another sheet, by the key `sheet`: Data" in refusal(tmp_path / "t.xlsx")
+
+
 def test_rows_are_counted_as_a_spreadsheet_counts_them(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text('a,b\n"x\ny",1\n\n\nz,2\n')
     assert list(read_table(tmp_path / "t.csv").index) == [2, 5]

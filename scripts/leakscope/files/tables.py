@@ -308,6 +308,10 @@ def _read_xlsx(path: Path, sheet: str | None = None) -> Sheet:
             raise
         except Exception as error:
             raise InputError(f"{path}: got a damaged sheet ({_one_line(error)}); allowed: XLSX.") from error
+        others = [str(name) for name in book.sheet_names if name != (sheet or book.sheet_names[0])]
+    if len(rows) < 2 and others:
+        allowed = f"a header and rows, or another sheet, by the key `sheet`: {', '.join(others)}"
+        raise InputError(f"{path}: got no row in the sheet {sheet or book.sheet_names[0]!r}; allowed: {allowed}.")
     return Sheet(rows[0], rows[1:], numbers[1:]) if rows else Sheet([], [], [])
 
 
