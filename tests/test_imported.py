@@ -11,7 +11,7 @@ import yaml
 from leakscope.errors import InputError
 from leakscope.files.tables import read_table, write_csv
 from leakscope.leak.comparisons import compare_models
-from leakscope.leak.imported_prompts import LONG_FORM, PUBLISHED_FORM
+from leakscope.leak.imported_prompts import LONG_FORM, PAIRED_FORM, PUBLISHED_FORM
 from leakscope.leak.imported_prompts import import_prompts as read_prompts
 from leakscope.leak.imported_texts import GENERATION_COLUMNS, LONG_TEXTS, Imported, import_generations
 from leakscope.leak.leak_rate import leak_rates
@@ -472,7 +472,7 @@ def test_texts_of_the_published_files_are_kept_as_written(published: Path) -> No
 
 def test_schemas_have_the_columns_that_are_read(root: Path) -> None:
     prompts, texts = _schema(root, "prompt_table"), _schema(root, "generation_table")
-    assert [form["required"] for form in prompts["anyOf"]] == [list(LONG_FORM), list(PUBLISHED_FORM)]
+    assert [form["required"] for form in prompts["anyOf"]] == [list(LONG_FORM), list(PUBLISHED_FORM), list(PAIRED_FORM)]
     assert texts["anyOf"][0]["required"] == list(LONG_TEXTS)
     # Every output column that a table can fill is described.
     assert {*PROMPT_COLUMNS} - {"prompt_set", "slot"} <= {*prompts["properties"]}
