@@ -23,6 +23,7 @@ LONGEST = (
     "test_reruns",
     "test_workflow",
     "test_ground_workflow",
+    "test_anywhere",
 )
 
 
