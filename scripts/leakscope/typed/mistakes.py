@@ -156,7 +156,7 @@ def _near(place: _Location, root: Schema) -> list[str]:
     inside = {inner: f"{outer}.{inner}" for outer in known for inner in properties(entered(known[outer], root), root)}
     if is_secret_name(key) and KEY_VARIABLE in known:
         return [KEY_VARIABLE]
-    return difflib.get_close_matches(key, known, n=1) or [inside[key] for _ in range(1) if key in inside]
+    return difflib.get_close_matches(key, known, n=1) or ([inside[key]] if key in inside else [])
 
 
 def _unknown_key(place: _Location, near: Sequence[str], root: Schema, file: str) -> InputError:

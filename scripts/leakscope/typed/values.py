@@ -7,7 +7,6 @@ type alone does not say what is allowed, a ``title`` does, for errors and for th
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
@@ -145,13 +144,3 @@ StudyName = Annotated[str, _named(", other than 'models' and 'store'"), _other_t
 CorpusName = Annotated[str, _named(", other than 'own'"), _other_than("own")]
 TaskName = Annotated[str, _named(", not ending in '.items'"), _ending_in(".items")]
 PromptSetName = Annotated[str, _named(", not ending in '.candidates'"), _ending_in(".candidates")]
-
-
-def differing_in_case(names: Sequence[str]) -> tuple[str, str] | None:
-    """Return the first two names that some file systems take for one."""
-    seen: dict[str, str] = {}
-    for name in names:
-        other = seen.setdefault(name.casefold(), name)
-        if other != name:
-            return other, name
-    return None
