@@ -17,7 +17,7 @@ from leakscope.errors import InputError
 from leakscope.files.tables import read_table
 from leakscope.ground.agreement.agreed import agree
 from leakscope.ground.agreement.aligned import compare_aligned
-from leakscope.ground.agreement.joined import counts_of, prevalence_of, scores_of
+from leakscope.ground.agreement.joined import counts_of, prevalence_of, scores_of, unmatched
 from leakscope.ground.agreement.kendall import quartiles
 from leakscope.ground.agreement.kendall_tau import centred, log_prevalence
 from leakscope.ground.agreement.prevalence_gaps import prevalence_gaps
@@ -364,6 +364,19 @@ def made_counts() -> pd.DataFrame:
     return table.assign(axis="a", window=pd.array([250] * len(rows), dtype="Int64"), unit="imported")
 
 
+def test_a_comparison_of_nothing_is_an_error() -> None:
+    """As of names in another language, which joined none of them and left a table without a tau."""
+    counted = pd.DataFrame({"dark": [1.0], "fair": [2.0]}, index=["flu"])
+    others = {"the scores of m (es)": counted.rename(index={"flu": "gripe"}), "prevalence": counted.add_suffix("!")}
+    with pytest.raises(InputError) as caught:
+        unmatched("skin", {"the counts": counted, **others})
+    first, second = str(caught.value).splitlines()
+    assert first.startswith(
+        "skin: got no subject that the counts (flu, ...) and the scores of m (es) (gripe, ...) have"
+    )
+    assert second.startswith("skin: got no group that the counts (dark, fair, ...) and prevalence (dark!, fair!, ...) ")
+
+
 def test_the_table_of_agreement_has_taus_baseline_and_what_is_unmatched() -> None:
     scores = scores_table(
         {
@@ -429,11 +442,11 @@ def test_a_prevalence_without_anything_beyond_the_prior_has_none_in_any_unit() -
     assert log_prevalence([[0.0, 2.0]])[0, 0] == pytest.approx(0.0)
 
 
-def test_a_model_that_joins_nothing_is_a_row_of_its_own() -> None:
-    scores = scores_table({"else": {"x": [-1], "y": [-2]}})
-    row = agree({"a": made_counts()}, scores, {}, window=250, unit="documents", score="logprob", **SETTINGS)["tau"].loc[
-        0
-    ]
+def test_a_model_that_joins_nothing_is_an_error_and_one_that_knows_none_of_both_is_a_row() -> None:
+    settings = {"window": 250, "unit": "documents", "score": "logprob", **SETTINGS}
+    with pytest.raises(InputError, match="the scores of m"):
+        agree({"a": made_counts()}, scores_table({"else": {"x": [-1], "y": [-2]}}), {}, **settings)
+    row = agree({"a": made_counts()}, scores_table({"s1": {"x": [np.nan], "y": [-2]}}), {}, **settings)["tau"].loc[0]
     assert row["n_subjects"] == 0
     assert np.isnan(row["tau"])
     assert (row["window"], row["unit"]) == (250, "imported")

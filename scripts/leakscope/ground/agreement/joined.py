@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import pandas as pd
 
+from leakscope.errors import InputError, Mistakes
 from leakscope.ground.agreement.whole import whole_templates
 from leakscope.ground.imported import AS_IMPORTED
 
@@ -15,6 +17,8 @@ logger = logging.getLogger(__name__)
 
 UNMATCHED = ["axis", "kind", "name", "found_in", "missing_in"]
 MOST_NAMED = 5
+# Names that an error shows of each side.
+SHOWN = 2
 
 
 class Used(NamedTuple):
@@ -95,8 +99,17 @@ def unmatched(axis: str, tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     Args:
         axis: its name.
         tables: what it is → subjects × groups; the counts first.
+
+    Raises:
+        InputError: a table has no subject, or no group, in common with the counts.
     """
     (reference, counted), *others = tables.items()
+    found = Mistakes()
+    for name, table in others:
+        found.run(partial(_check_shared, axis, kind, (reference, name), names) for kind, names in (
+            ("subject", (counted.index, table.index)), ("group", (counted.columns, table.columns))
+        ))  # fmt: skip
+    found.end()
     rows = []
     for name, table in others:
         for here, there, mine, theirs in ((reference, name, counted, table), (name, reference, table, counted)):
@@ -115,6 +128,16 @@ def unmatched(axis: str, tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
                     total = {"subject": len(mine.index), "group": len(mine.columns), "pair": holes.size}[kind]
                     _warn_of_missing(axis, kind, list(lacking), total, here, there)
     return pd.DataFrame(rows, columns=UNMATCHED)
+
+
+def _check_shared(axis: str, kind: str, tables: tuple[str, str], names: tuple[pd.Index, pd.Index]) -> None:
+    """Refuse a comparison of nothing: names in another language, codes for names, other tables altogether."""
+    if names[0].intersection(names[1]).empty:
+        (reference, name), (known, given) = tables, (", ".join(map(str, side[:SHOWN])) for side in names)
+        raise InputError(
+            f"{axis}: got no {kind} that {reference} ({known}, ...) and {name} ({given}, ...) have in common; allowed: "
+            "the same names, or `names`, `rename` and `groups` of the axis."
+        )
 
 
 def _true_cells(table: pd.DataFrame) -> tuple[list[str], list[str]]:
