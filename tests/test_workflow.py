@@ -227,7 +227,7 @@ def test_a_section_that_is_written_twice_is_one_line(workspace: Workspace) -> No
 
 
 def test_a_bad_table_is_one_line_and_leaves_nothing(workspace: Workspace) -> None:
-    """Five of them in one study: each has a line of its own."""
+    """Five of them in one study, which is not even planned: each has a line of its own."""
     said_of = {f"bad-{number}": said for number, (_, said) in enumerate(BAD_TABLES.values())}
     names = list(said_of)
     for name, (content, _) in zip(names, BAD_TABLES.values(), strict=True):
@@ -237,16 +237,13 @@ def test_a_bad_table_is_one_line_and_leaves_nothing(workspace: Workspace) -> Non
         "prompt_sets": {name: {"source": "table", "path": f"{name}.csv"} for name in names},
         **{key: workspace.study[key] for key in ("models", "organisms")},
     }
-    targets = [f"results/bad/prompts/{name}.parquet" for name in names]
-    done = workspace.run("--cores", "1", *targets, study=study, check=False)
+    done = workspace.run("-n", study=study, check=False)
     assert done.returncode
-    lines = [line for line in done.stdout.splitlines() if line.startswith("Error: ")]
-    assert len(lines) == len(names)
+    lines = [line for line in done.stdout.splitlines() if line.startswith("bad-")]
     for name, said in said_of.items():
-        (line,) = [line for line in lines if f"{name}.csv" in line]
-        assert said in line
+        assert any(said in line for line in lines if f"{name}.csv" in line)
     assert "Traceback" not in done.stdout
-    assert not [path for path in (workspace.folder / "results/bad/prompts").rglob("*") if path.is_file()]
+    assert not (workspace.folder / "results/bad").exists()
 
 
 def test_a_hub_that_cannot_be_reached_is_one_line(workspace: Workspace) -> None:
@@ -285,7 +282,7 @@ def test_a_broken_lexicon_is_one_line_too(workspace: Workspace) -> None:
     finally:
         lexicon.write_text(good, encoding="utf-8")
     assert done.returncode
-    assert "micro_colors.yaml: terms[0]" in done.stdout
+    assert "micro_colors.yaml: terms.0.group ('red'): got nothing" in done.stdout
     assert "InputError" not in done.stdout
 
 
