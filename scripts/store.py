@@ -49,7 +49,8 @@ def main() -> None:
     if options.action == "prune":
         contents = prunable(contents, options.days, now)
     elif options.action == "compact":
-        contents = [stored for stored in contents if stored.n_files > 1 and stored.age_days(now) >= options.days]
+        whole = [stored for stored in contents if stored.n_files > 1 and stored.fingerprint is not None]
+        contents = [stored for stored in whole if stored.age_days(now) >= options.days]
     table = overview(contents)
     if len(table):
         sys.stdout.write(table.to_string(index=False) + "\n")

@@ -267,3 +267,25 @@ def test_writers_that_interleave_and_are_killed_lose_and_corrupt_nothing(tmp_pat
             assert final[prompt, int(prompt.split()[1]) % 5] == value, "what a writer was told is what all read"
     lines = [line for path in files(Store(root, FINGERPRINT)) for line in path.read_bytes().split(b"\n") if line]
     assert n_keys <= len(lines) <= n_keys + n_killed, "at most one torn line a kill, and no key twice"
+
+
+def test_what_is_called_like_a_file_of_records_and_is_none_is_passed_over(tmp_path: Path) -> None:
+    store = Store(tmp_path, {"kind": "texts"})
+    store.append({("a",): 1})
+    (store.folder / "0-folder.jsonl").mkdir()
+    os.mkfifo(store.folder / "1-fifo.jsonl")
+    lines = ["[" * 100_000, '{"key": [[1]], "value": 1, "check": "0"}', '{"key": 1}', "null", "\\udcff"]
+    (store.folder / "2-damaged.jsonl").write_text("\n".join(lines) + "\n")
+    assert Store(tmp_path, {"kind": "texts"}).read([("a",)]) == {("a",): 1}
+
+
+def test_records_that_one_may_not_read_are_one_clear_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Store(tmp_path, {"kind": "texts"})
+    store.append({("a",): 1})
+
+    def refuse(*_: Any, **__: Any) -> Any:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "open", refuse)  # who runs tests may be root, and read everything
+    with pytest.raises(InputError, match=r"\.jsonl: got Permission denied; allowed: a readable file"):
+        Store(tmp_path, {"kind": "texts"}).read([("a",)])

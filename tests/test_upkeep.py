@@ -74,6 +74,19 @@ def test_a_survey_says_what_is_there_and_who_uses_it(results: Path) -> None:
     assert table.loc["pile clauses up to 50000", ["values", "used_by"]].tolist() == [1, "study/people"]
 
 
+@pytest.mark.parametrize("said", [None, "{", '{"kind": "texts"}', '{"kind": "texts", "model": []}', "[" * 100_000])
+def test_a_folder_without_its_fingerprint_is_shown_and_its_values_are_used(results: Path, said: str | None) -> None:
+    store = Store(results / "store", fingerprint(1))
+    file = store.folder / "fingerprint.json"
+    file.unlink() if said is None else file.write_text(said)
+    contents = survey(results / "store", [results])
+    table = overview(contents).set_index("fingerprint")
+    shown = ["texts", 3, 2, "no valid fingerprint.json", "study/m"]
+    assert table.loc[store.hash[:12], ["kind", "values", "files", "settings", "used_by"]].tolist() == shown
+    compact(next(stored for stored in contents if stored.folder == store.folder))
+    assert len(store.read(KEYS)) == 3
+
+
 def test_only_what_nobody_uses_and_nobody_writes_to_is_pruned(results: Path) -> None:
     contents = survey(results / "store", [results])
     last = max(found.last_written for found in contents)

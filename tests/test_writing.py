@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 import stat
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,7 +19,7 @@ from matplotlib.figure import Figure
 from leakscope.features.dictionaries.activations import Activations, write_activations
 from leakscope.figures.style import save_figure
 from leakscope.files.tables import write_csv, write_table
-from leakscope.files.writing import replacing, share_weights, shared_like
+from leakscope.files.writing import DAY_SECONDS, replacing, share_weights, shared_like, sweep
 from leakscope.organisms.corpus import write_corpus
 from leakscope.storage.manifests import write_manifest
 from leakscope.storage.store import Store, turn
@@ -125,3 +129,64 @@ def test_what_fails_leaves_what_was_there(tmp_path: Path) -> None:
         fail()
     assert [file.name for file in tmp_path.iterdir()] == ["a.txt"]
     assert path.read_text() == "old"
+
+
+KILLED_WRITER = """
+import sys
+from pathlib import Path
+from leakscope.files.writing import replacing
+
+with replacing(Path(sys.argv[1])) as part:
+    part.write_text("half of it")
+    print("written", flush=True)
+    sys.stdin.read()
+"""
+HALF_WRITTEN = ".a.txt.{machine}-{process}-0123abcd.part"
+
+
+def killed_writers(paths: list[Path]) -> None:
+    """Begin to write files, each in a process of its own, all at once, and kill these by SIGKILL."""
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    writers = [subprocess.Popen([sys.executable, "-c", KILLED_WRITER, path], **pipes) for path in paths]
+    for writer in writers:
+        assert writer.stdout is not None
+        assert writer.stdout.readline() == b"written\n"
+    for writer in writers:
+        writer.send_signal(signal.SIGKILL)
+    for writer in writers:
+        writer.communicate()
+
+
+def test_after_sixty_killed_writers_the_next_one_leaves_no_temporary_file(tmp_path: Path) -> None:
+    for start in range(0, 60, 20):
+        killed_writers([tmp_path / f"{number}.txt" for number in range(start, start + 20)])
+        assert len(list(tmp_path.glob(".*.part"))) == 20
+        assert not list(tmp_path.glob("*.txt"))
+        sweep(tmp_path)
+    killed_writers([tmp_path / "a.txt"] * 2)
+    with replacing(tmp_path / "a.txt") as part:
+        part.write_text("all of it")
+        # That of a writer that is at work stays.
+        sweep(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
+    assert (tmp_path / "a.txt").read_text() == "all of it"
+
+
+def test_a_killed_writer_of_a_store_leaves_nothing_behind_the_next(tmp_path: Path) -> None:
+    store_value(tmp_path)
+    (folder,) = tmp_path.glob("texts/*")
+    killed_writers([folder / "fingerprint.json"])
+    Store(tmp_path, {"kind": "texts"}).append({("b",): 2})
+    assert list(folder.glob(".*.part")) == []
+
+
+def test_of_another_machine_only_what_a_day_has_not_changed_is_swept(tmp_path: Path) -> None:
+    for process, age in ((1, 0.0), (2, DAY_SECONDS + 60)):
+        part = tmp_path / HALF_WRITTEN.format(machine="00000000", process=process)
+        part.touch()
+        os.utime(part, (time.time() - age,) * 2)
+    (tmp_path / "mine.part").touch()
+    (tmp_path / ".folder.part").mkdir()
+    sweep(tmp_path)
+    kept = [HALF_WRITTEN.format(machine="00000000", process=1), ".folder.part", "mine.part"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == kept

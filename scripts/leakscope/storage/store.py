@@ -32,7 +32,7 @@ from typing import Any, NamedTuple
 from filelock import FileLock, Timeout
 
 from leakscope.errors import InputError
-from leakscope.files.writing import shared_like
+from leakscope.files.writing import shared_like, sweep
 from leakscope.storage.manifests import write_manifest
 
 logger = logging.getLogger(__name__)
@@ -150,6 +150,7 @@ class Store:
 
     def _own_file(self) -> _StoreFile:
         if self._writer is None or self._writer.is_removed():
+            sweep(self.folder)
             self._write_fingerprint()
             self._writer = _StoreFile(self.folder)
         return self._writer
@@ -246,11 +247,21 @@ class _StoreFile:
 
 
 def whole_lines(path: Path, start: int = 0) -> Iterator[bytes]:
-    """Yield the lines of a file from a byte on; a last line without its end is torn, or being written just now."""
+    """Yield the lines of a file from a byte on; a last line without its end is torn, or being written just now.
+
+    What is no regular file, whatever it is called, holds none.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    if not path.is_file():
+        return
     try:
         stream = path.open("rb")
     except FileNotFoundError:  # put together with others (see ``upkeep.compact``) since it was listed
         return
+    except OSError as error:
+        raise InputError(f"{path}: got {error.strerror}; allowed: a readable file.") from error
     with stream:
         stream.seek(start)
         yield from itertools.takewhile(lambda line: line.endswith(b"\n"), stream)
@@ -261,9 +272,14 @@ def parse_record(hash_of_fingerprint: str, line: bytes) -> tuple[Key, Any] | Non
     try:
         record = json.loads(line.decode("utf-8", "surrogatepass"))
         key, value, check = tuple(record["key"]), record["value"], record["check"]
-    except (ValueError, KeyError, TypeError):
+        return (key, value) if check == checksum(hash_of_fingerprint, key, value) and is_key(key) else None
+    except (ValueError, KeyError, TypeError, RecursionError):  # brackets inside brackets without an end
         return None
-    return (key, value) if check == checksum(hash_of_fingerprint, key, value) else None
+
+
+def is_key(key: tuple[Any, ...]) -> bool:
+    """Say whether what a line has for its key is one: lists could not be looked up."""
+    return all(isinstance(part, str | int) for part in key)
 
 
 def checksum(hash_of_fingerprint: str, key: Key, value: Any) -> str:

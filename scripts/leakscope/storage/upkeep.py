@@ -11,11 +11,21 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from leakscope.errors import InputError
 from leakscope.files.writing import replacing
 from leakscope.storage.manifests import read_manifest
-from leakscope.storage.store import FINGERPRINT_FILE, SUFFIX, Key, Store, parse_record, whole_lines
+from leakscope.storage.store import (
+    FINGERPRINT_FILE,
+    SUFFIX,
+    Key,
+    Store,
+    fingerprint_hash,
+    parse_record,
+    whole_lines,
+)
 
 DAY = 86400.0
+NO_FINGERPRINT = f"no valid {FINGERPRINT_FILE}"
 # Where jobs leave their summaries, of a model for each prompt set, axis, task or benchmark, and of a model, scorer or
 # explainer alone.
 OF_MODELS = (
@@ -34,10 +44,10 @@ COMPACTED = f"{0:020d}-compacted{SUFFIX}"
 
 
 class Contents(NamedTuple):
-    """What one fingerprint's folder holds."""
+    """What one fingerprint's folder holds; ``fingerprint`` is None where its file is missing or says another one."""
 
     folder: Path
-    fingerprint: dict[str, Any]
+    fingerprint: dict[str, Any] | None
     n_values: int
     n_damaged: int
     n_files: int
@@ -60,7 +70,9 @@ def survey(store: Path, results: Iterable[Path]) -> list[Contents]:
         results: folders of studies that use it; of others nothing is known.
     """
     users = _users(results)
-    folders = [path.parent for path in store.glob(f"*/*/{FINGERPRINT_FILE}")]
+    # Found by their records as well: a fingerprint's file may be lost, and its values are there.
+    files = [path for name in (FINGERPRINT_FILE, f"*{SUFFIX}") for path in store.glob(f"*/*/{name}")]
+    folders = sorted({path.parent for path in files if path.is_file()})
     contents = [_contents(folder, users.get(folder.name, [])) for folder in folders]
     return sorted(contents, key=lambda stored: (stored.folder.parent.name, stored.last_written, stored.folder.name))
 
@@ -69,14 +81,14 @@ def overview(contents: list[Contents]) -> pd.DataFrame:
     """Return ``kind, fingerprint, values, damaged, files, megabytes, written, settings, used_by``, one row a folder."""
     rows = [
         (
-            str(stored.fingerprint["kind"]),
+            stored.folder.parent.name,
             stored.folder.name[:12],
             stored.n_values,
             stored.n_damaged,
             stored.n_files,
             round(stored.n_bytes / 1e6, 2),
             time.strftime("%Y-%m-%d %H:%M", time.localtime(stored.last_written)),
-            _settings_label(stored.fingerprint),
+            _settings_label(stored.fingerprint) if stored.fingerprint else NO_FINGERPRINT,
             ", ".join(stored.users) or "-",
         )
         for stored in contents
@@ -100,8 +112,11 @@ def compact(stored: Contents) -> None:
     """Put all files of a folder into one, without damaged records and second values of a key.
 
     Writers wait meanwhile and then begin a new file. Where there are no locks, not while a job writes there: what it
-    appends to a file that is being removed would be lost.
+    appends to a file that is being removed would be lost. A folder without its fingerprint is left as it is: the next
+    job that adds a value writes it again.
     """
+    if stored.fingerprint is None:
+        return
     with Store(stored.folder.parents[1], stored.fingerprint).locked():
         _compact(stored)
 
@@ -127,18 +142,26 @@ def _compact(stored: Contents) -> None:
 
 
 def _contents(folder: Path, users: list[str]) -> Contents:
-    files = sorted(folder.glob(f"*{SUFFIX}"))
+    files = sorted(path for path in folder.glob(f"*{SUFFIX}") if path.is_file())
     keys: set[Key | None] = set()
     n_damaged = 0
     for line in (line for path in files for line in whole_lines(path)):
         record = parse_record(folder.name, line)
         n_damaged += record is None
         keys.add(record[0] if record is not None else None)
-    fingerprint = read_manifest(folder / FINGERPRINT_FILE)
     stats = [path.stat() for path in files]
-    last_written = max((stat.st_mtime for stat in stats), default=(folder / FINGERPRINT_FILE).stat().st_mtime)
-    n_bytes = sum(stat.st_size for stat in stats)
-    return Contents(folder, fingerprint, len(keys - {None}), n_damaged, len(files), n_bytes, last_written, users)
+    last_written = max((stat.st_mtime for stat in stats), default=folder.stat().st_mtime)
+    n_bytes, n_values = sum(stat.st_size for stat in stats), len(keys - {None})
+    return Contents(folder, _fingerprint(folder), n_values, n_damaged, len(files), n_bytes, last_written, users)
+
+
+def _fingerprint(folder: Path) -> dict[str, Any] | None:
+    """Return what a folder's file says that it is; None where there is none, or it is not that of the folder."""
+    try:
+        found = read_manifest(folder / FINGERPRINT_FILE)
+    except InputError:
+        return None
+    return found if fingerprint_hash(found) == folder.name else None
 
 
 def _users(results: Iterable[Path]) -> dict[str, list[str]]:
