@@ -13,7 +13,7 @@ from typing import BinaryIO, NamedTuple
 import zstandard
 
 from leakscope.errors import InputError, one_of
-from leakscope.files.reading import LONGEST_LINE, check_regular, parse_json, whole_characters
+from leakscope.files.reading import LONGEST_LINE, check_regular, in_one_line, parse_json, whole_characters
 from leakscope.jobs.progress import progress
 
 # As The Pile, C4, Dolma and OLMo call them. Not a plain .json, which in a folder of shards says something of these.
@@ -116,7 +116,7 @@ def _parquet_texts(path: Path, column: str) -> Iterator[CorpusText]:
     from pyarrow import parquet
 
     check_regular(path)
-    try:
+    with in_one_line(path, "a Parquet file with texts"):
         file = parquet.ParquetFile(path)
         if column not in file.schema_arrow.names:
             raise one_of(f"{path}: column", column, file.schema_arrow.names)
@@ -125,9 +125,6 @@ def _parquet_texts(path: Path, column: str) -> Iterator[CorpusText]:
             for text in batch.column(0).cast(pyarrow.string()).to_pylist():
                 if text:
                     yield CorpusText(text, n_bytes)
-    except (pyarrow.ArrowException, OSError) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise InputError(f"{path}: got {reason}; allowed: a Parquet file with texts.") from error
 
 
 def _is_shard(path: Path) -> bool:
@@ -205,7 +202,7 @@ def _text_of(line: bytes, text_key: str, where: str) -> str:
     except UnicodeDecodeError as error:
         bad_byte = f"byte 0x{line[error.start]:02x} at offset {error.start}, which is not UTF-8"
         raise InputError(f"{where}: got {bad_byte}; allowed: text in UTF-8.") from error
-    record = parse_json(content, where, "one JSON object a line")
+    record = parse_json(content, where, "one JSON object a line", whole=False)
     if not isinstance(record, dict):
         raise InputError(f"{where}: got a JSON {type(record).__name__}; allowed: one JSON object a line.")
     if text_key not in record:

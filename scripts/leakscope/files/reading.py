@@ -12,7 +12,8 @@ import io
 import json
 import stat
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,28 @@ KINDS = {
     stat.S_IFBLK: "a device",
     stat.S_IFDIR: "a folder",
 }
+
+
+@contextmanager
+def in_one_line(where: object, allowed: str) -> Iterator[None]:
+    """Say in one line whatever a library raises over a file that somebody else wrote.
+
+    A damaged file raises what its first broken part happens to raise: of a time zone, of a year, of a missing key.
+
+    Raises:
+        InputError: something was raised.
+    """
+    try:
+        yield
+    except (InputError, ImportError):
+        raise
+    except Exception as error:
+        raise InputError(f"{where}: got {one_line(error)}; allowed: {allowed}.") from error
+
+
+def one_line(error: Exception) -> str:
+    """Return what an error says, on one line; its kind where it says nothing."""
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def check_regular(path: Path) -> int:
@@ -169,6 +192,8 @@ def parse_json(
     where: str,
     allowed: str,
     pairs: Callable[[Sequence[tuple[str, Any]]], dict[str, Any]] | None = None,
+    *,
+    whole: bool = True,
 ) -> Any:
     """Return the value of a JSON text.
 
@@ -177,12 +202,18 @@ def parse_json(
         where: file and line, for the error.
         allowed: what the error calls right.
         pairs: makes an object of its keys and values; ``dict`` if None.
+        whole: whether half a character is refused, wherever it is; not where the caller takes a few texts alone, and
+            looks at these (``whole_characters``).
 
     Raises:
-        InputError: it is no JSON, or nested deeper than Python can follow.
+        InputError: it is no JSON, nested deeper than Python can follow, or names half of a character.
     """
     try:
-        return json.loads(text, object_pairs_hook=pairs)
+        value = json.loads(text, object_pairs_hook=pairs)
+        # Only an escape names half a character; most texts have none, and are not looked at again.
+        if whole and "\\ud" in text.lower():
+            whole_characters(json.dumps(value, ensure_ascii=False), where)
+        return value
     except RecursionError as error:
         problem = "lists and objects inside each other too deep"
         raise InputError(f"{where}: got invalid JSON ({problem}); allowed: {allowed}.") from error

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from leakscope.errors import InputError
-from leakscope.files.reading import MEGABYTE, read_utf8
+from leakscope.files.reading import MEGABYTE, one_line, read_utf8
 
 LARGEST_YAML = 10 * MEGABYTE
 # Values of a text, those that aliases stand for counted each time; and lists and mappings inside each other.
@@ -57,9 +57,9 @@ def parse_yaml(text: str, where: str) -> Any:
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise InputError(f"{where}, line {line}: got invalid YAML ({error.problem}); allowed: YAML.") from error
-    except (yaml.YAMLError, ValueError, TypeError, AttributeError, LookupError) as error:
+    except Exception as error:
         # A date such as 2024-13-45, a list as a key of a set, and what has a type it is not: `!!bool maybe`.
-        raise InputError(f"{where}: got invalid YAML ({' '.join(str(error).split())}); allowed: YAML.") from error
+        raise InputError(f"{where}: got invalid YAML ({one_line(error)}); allowed: YAML.") from error
 
 
 class _Open(NamedTuple):

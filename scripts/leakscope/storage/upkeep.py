@@ -169,7 +169,9 @@ def _users(results: Iterable[Path]) -> dict[str, list[str]]:
     users: dict[str, list[str]] = {}
     for path, user in (summary for folder in results for summary in _summaries(folder)):
         named = read_manifest(path).get("store") or []
-        for folder in [named] if isinstance(named, str) else named:
+        # A table of a user may lie there, too, and say whatever it says.
+        folders = named if isinstance(named, list) else [named]
+        for folder in (folder for folder in folders if isinstance(folder, str)):
             known = users.setdefault(Path(folder).name, [])
             if user not in known:
                 known.append(user)

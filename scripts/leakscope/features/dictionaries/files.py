@@ -6,8 +6,7 @@ from pathlib import Path
 
 from leakscope.errors import InputError
 from leakscope.files.corpora import SUFFIXES, shard_files
-from leakscope.files.reading import read_object
-from leakscope.models.editing.hook_names import SETTINGS, WEIGHTS, hook_layer
+from leakscope.models.editing.hook_names import SETTINGS, WEIGHTS, hook_layer, settings_object
 
 # Corpora of one file; all others are shards of JSON lines.
 SINGLE = (".txt", ".csv", ".tsv", ".parquet")
@@ -55,13 +54,9 @@ def said_layer(folder: str) -> int | None:
     """Return the layer that a dictionary's metadata names; None where it names none between blocks.
 
     Raises:
-        InputError: the folder lacks a file, or its settings are no JSON object.
+        InputError: as ``settings_object``.
     """
-    for name in (SETTINGS, WEIGHTS):
-        if not (Path(folder) / name).is_file():
-            raise InputError(f"dictionary {folder}: lacks {name}; a folder as SAELens saves it has one.")
-    path = Path(folder) / SETTINGS
-    settings = read_object(path, "settings of a dictionary")
-    metadata = {**settings, **(settings.get("metadata") or {})}
+    settings = settings_object(Path(folder))
+    metadata = {**settings, **settings["metadata"]}
     hook = metadata.get("hook_name", metadata.get("hook_point"))
     return hook_layer(hook) if isinstance(hook, str) else None

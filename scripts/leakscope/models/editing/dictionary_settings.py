@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from leakscope.errors import InputError, one_of
-from leakscope.files.reading import read_object
 from leakscope.models.editing.dictionary import CONSTANT_NORM, JUMPRELU, LAYER_NORM, NONE, RELU, TOPK
-from leakscope.models.editing.hook_names import SETTINGS, WEIGHTS, hook_layer
+from leakscope.models.editing.hook_names import SETTINGS, hook_layer, settings_object
 
 STANDARD, GATED = "standard", "gated"
 ARCHITECTURES = (STANDARD, TOPK, JUMPRELU, GATED)
@@ -30,16 +29,12 @@ def read_settings(folder: Path) -> dict[str, Any]:
     Raises:
         InputError: there are none, or they are broken.
     """
-    path = folder / SETTINGS
-    for name in (SETTINGS, WEIGHTS):
-        if not (folder / name).is_file():
-            raise InputError(f"dictionary {folder}: lacks {name}; a folder as SAELens saves it has one.")
-    found = read_object(path, "settings of a dictionary")
+    path, found = folder / SETTINGS, settings_object(folder)
     settings = {FLAT_NAMES.get(str(name), str(name)): value for name, value in found.items()}
     flat = {name: settings[name] for name in FLAT_METADATA if name in settings}
-    settings["metadata"] = {**flat, **(settings.get("metadata") or {})}
-    settings.setdefault("architecture", STANDARD)
-    function = settings.get("activation_fn_str", settings.get("activation_fn", RELU))
+    settings["metadata"] = {**flat, **settings["metadata"]}
+    settings["architecture"] = settings.get("architecture") or STANDARD
+    function = settings.get("activation_fn_str") or settings.get("activation_fn") or RELU
     if function == TOPK:
         settings["architecture"] = TOPK
         settings["k"] = (settings.get("activation_fn_kwargs") or {}).get("k", settings.get("k"))

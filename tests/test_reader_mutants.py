@@ -1,0 +1,454 @@
+"""Thousands of files in which something is wrong, for every reader of what a person brings.
+
+Each is read, or refused in lines that a person reads: none longer than 400 characters, each with the name of the file.
+"""
+
+from __future__ import annotations
+
+import random
+import shutil
+from collections.abc import Callable, Iterable, Mapping
+from functools import cache, partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+import pytest
+import torch
+from safetensors.torch import save
+
+from leakscope.errors import InputError
+from leakscope.features.bias.tables import read_pairs
+from leakscope.features.contrasts.items import template_texts
+from leakscope.features.dictionaries import texts as corpus_texts
+from leakscope.features.dictionaries.files import contrast_files, said_layer
+from leakscope.files.corpora import read_texts, shard_files
+from leakscope.files.reading import read_object
+from leakscope.files.reading_yaml import read_yaml
+from leakscope.files.row_counts import count_rows
+from leakscope.files.tables import read_table
+from leakscope.ground.imported import import_counts, import_scores, read_prevalence
+from leakscope.ground.lexicons import ambiguous_terms, ids_by_name, names_in, read_names
+from leakscope.ground.naming import Naming, axis_naming
+from leakscope.ground.templates import fill, lead_in, read_sentence_templates
+from leakscope.leak.freezing import expand_facts
+from leakscope.leak.imported_prompts import import_prompts
+from leakscope.leak.imported_texts import check_texts, import_generations
+from leakscope.leak.prompts import build_prompts, count_prompts, template_files
+from leakscope.models.checking import check_encoder
+from leakscope.models.editing.dictionary_files import describe_dictionary
+from leakscope.models.neutral import read_neutral_texts
+from leakscope.storage.manifests import describe_folder
+from leakscope.storage.store import Store
+from leakscope.storage.upkeep import compact, overview, survey
+from leakscope.validate.scoring.imported_scores import import_scores as import_item_scores
+from leakscope.validate.tasks.forms import read_forms
+from leakscope.validate.tasks.readers import read_items
+from mutants import LONGEST_LINE, each_of, write
+
+pytestmark = pytest.mark.timeout(600)
+# So many of each reader in `make test`, and in all of all readers where slow tests are run.
+QUICK, IN_ALL = 12, 10_000
+TEXTUAL = (".csv", ".tsv", ".json", ".jsonl")
+TABLES = (*TEXTUAL, ".csv.gz", ".jsonl.zst", ".xlsx", ".parquet")
+
+
+class Reader(NamedTuple):
+    """Files that are right, of which each is changed in turn, and what reads them."""
+
+    files: Mapping[str, Any]
+    read: Callable[[Path], object]
+
+
+READERS: dict[str, Reader] = {}
+
+
+def reader(name: str, files: Mapping[str, Any], read: Callable[[Path], object]) -> None:
+    """Register what reads a folder of files."""
+    READERS[name] = Reader(files, read)
+
+
+def table_reader(
+    name: str, grid: list[list[Any]], read: Callable[[Path], object], suffixes: Iterable[str] = TEXTUAL
+) -> None:
+    """Register what reads a table, for each format."""
+    for suffix in suffixes:
+        reader(f"{name}{suffix}", {f"table{suffix}": grid}, partial(_read_file, read, f"table{suffix}"))
+
+
+def _read_file(read: Callable[[Path], object], name: str, folder: Path) -> object:
+    return read(folder / name)
+
+
+def file_reader(name: str, file: str, content: Any, read: Callable[[Path], object]) -> None:
+    """Register what reads one file."""
+    reader(name, {file: content}, partial(_read_file, read, file))
+
+
+# --------------------------------------------------------------------------------------------------------------- files
+
+PLAIN = [["id", "text", "n"], ["1", "a bag", "2"], ["2", "a “car”", "3.5"], ["3", "", ""]]
+LINES = [{"text": "One text.", "meta": {"a": [1]}}, {"text": "Another\ntext."}, {"text": ""}]
+table_reader("table", PLAIN, read_table, TABLES)
+table_reader("rows", PLAIN, count_rows, (".csv", ".xlsx", ".parquet"))
+file_reader("sheet", "table.xlsx", PLAIN, partial(read_table, sheet="Sheet"))
+file_reader("yaml", "a.yaml", {"a": {"b": [1, 2.5, None, "x"]}, "c": "text", "d": True}, read_yaml)
+for _suffix in (".json", ".json.gz"):
+    file_reader(f"object{_suffix}", f"a{_suffix}", {"a": {"b": [1]}}, partial(read_object, allowed="an object"))
+
+
+def read_shards(path: Path) -> list[Any]:
+    return [text for shard in shard_files(path) for text in read_texts(shard, "text")]
+
+
+for _suffix in (".jsonl", ".jsonl.gz", ".jsonl.zst"):
+    file_reader(f"corpus{_suffix}", f"a{_suffix}", LINES, read_shards)
+    file_reader(f"texts{_suffix}", f"a{_suffix}", LINES, lambda path: list(corpus_texts.read_texts(path, "text")))
+table_reader("corpus", PLAIN, read_shards, (".parquet",))
+table_reader("texts", PLAIN, lambda path: list(corpus_texts.read_texts(path, "text")), (".csv", ".tsv", ".parquet"))
+file_reader("texts.txt", "a.txt", "One text.\n\nAnother.\n", lambda path: list(corpus_texts.read_texts(path, "text")))
+file_reader("neutral.txt", "a.txt", "One text.\nAnother.\n", read_neutral_texts)
+
+# ---------------------------------------------------------------------------------------------------------------- leak
+
+LEXICON = {
+    "description": "Colors.",
+    "terms": [
+        {"term": "red", "group": "red", "clause": "is red"},
+        {"term": "dark green", "group": "green", "clause": "is green"},
+    ],
+}
+TEMPLATES = {
+    "description": "Colors of bags.",
+    "templates": [
+        {
+            **{"id": "bag", "category": "things", "concepts": "colors", "slot": "colors", "expects_group": True},
+            **{"test": "The bag {clause}, not {concept}. It is", "control": "It is", "neutral": "The bag {{}}. It is"},
+        }
+    ],
+}
+FACTS = {
+    "description": "Facts.",
+    "facts": [{"id": "a", "lexicon": "colors", "prompt": "What is {term}?", "answer": "It {clause}."}],
+}
+LONG = [
+    ["prompt_id", "control_id", "concept", "category", "expected", "prompt"],
+    ["0", "", "", "", "", "It is"],
+    ["1", "0", "red", "things", "red", "The bag is red. It is"],
+    ["2", "0", "dark green", "things", "", "The bag is dark green. It is"],
+]
+PUBLISHED = [["prompt", "n_control", "concept"], ["It is", "none", ""], ["The red bag is", "0", "red"]]
+PAIRED = [["test_prompt", "control_prompt", "concept"], ["The bag is red. It is", "It is", "red"]]
+PROMPTS = pd.DataFrame(
+    {"prompt_id": ["0", "1"], "control_id": [None, "0"], "concept": [None, "red"], "prompt": ["It is", "Red, it is"]}
+)
+LONG_TEXTS = [["prompt_id", "sample", "text", "model"], ["0", "0", "a bag.", "m"], ["1", "0", "a car.", "m"]]
+WIDE_TEXTS = [["prompt_id", "generation_1", "generation_2"], ["0", "a", "b"], ["1", "c", "d"]]
+BY_PROMPT = [["prompt", "generation_1"], ["It is", "a"], ["Red, it is", "b"]]
+
+
+def read_templates(folder: Path) -> None:
+    files = template_files(folder, [folder / "lexicons"])
+    count_prompts(files)
+    build_prompts(files, "mine")
+
+
+def read_generations(path: Path) -> None:
+    check_texts(path, rows=100)
+    import_generations(path, PROMPTS, "m", "mine", None, path.with_name("prompts.csv"))
+
+
+reader("templates", {"templates.yaml": TEMPLATES, "lexicons/colors.yaml": LEXICON}, read_templates)
+reader(
+    "facts",
+    {"facts.yaml": FACTS, "colors.yaml": LEXICON},
+    lambda folder: expand_facts(folder / "facts.yaml", folder),
+)
+table_reader("prompts long", LONG, partial(import_prompts, prompt_set="mine"), TABLES)
+table_reader("prompts published", PUBLISHED, partial(import_prompts, prompt_set="mine"))
+table_reader("prompts paired", PAIRED, partial(import_prompts, prompt_set="mine"))
+table_reader("generations long", LONG_TEXTS, read_generations, TABLES)
+table_reader("generations wide", WIDE_TEXTS, read_generations)
+table_reader("generations by prompt", BY_PROMPT, read_generations)
+
+# -------------------------------------------------------------------------------------------------------------- ground
+
+CONCEPTS = [["id", "name", "variants", "kind", "name_es"], ["a", "Asthma", "asthmas|x1", "", "asma"],
+            ["b", "Lupus", "", "", "lupus"]]  # fmt: skip
+COUNTS = [["Disease", "Demographics", "Counts"], ["Asthma", "men", "1,234"], ["Lupus", "women", "3"]]
+SCORES = {"asthma": [["men", [-1.5, -2]], ["women", [-3, None]]], "lupus": [["men", [-1, -2]], ["women", [-3, -4]]]}
+RATES = [
+    ["subject", "group", "prevalence", "source"],
+    ["asthma", "men", "1,234.5", "a study"],
+    ["lupus", "men", "", "b"],
+]
+RATES_WIDE = [["disease", "men", "women", "source"], ["asthma", "1.5", "2", "a study"], ["lupus", "3", "", "b"]]
+SENTENCES = {
+    **{"language": "en", "description": "Plain.", "prefix": "In {country}, "},
+    "templates": [{"id": "a", "text": "{group} with {subject}."}, {"id": "b", "text": "{subject} in {group}"}],
+}
+PREVALENCE: dict[str, Any] = {"axis": "x", "naming": Naming(), "per": 100_000, "source": None}
+CHECKED: dict[str, Any] = {"model": "m", "axis": "x", "language": "en", "naming": Naming(), "templates_used": 2}
+
+
+def read_lexicon(path: Path) -> None:
+    ids_by_name(path)
+    ambiguous_terms(path)
+    for language in ("en", "es"):
+        names_in(path, language)
+
+
+def read_named_counts(folder: Path) -> None:
+    naming = axis_naming({"lexicons": {"subjects": folder / "subjects.csv"}, "names": folder / "names.csv"})
+    import_counts({10: folder / "counts.csv", None: folder / "counts.csv"}, "x", naming, {})
+
+
+def read_sentences(path: Path) -> None:
+    templates = read_sentence_templates(path)
+    for template in templates.templates:
+        fill(template, "asthma", "men", lead_in(templates, "Spain", path))
+
+
+table_reader("lexicon", CONCEPTS, read_lexicon, TABLES)
+table_reader("names", [["code", "name"], ["J45", "asthma"], ["M32", "lupus"]], read_names)
+table_reader("counts", COUNTS, lambda path: import_counts({None: path}, "x", Naming(), {}), TABLES)
+reader(
+    "named counts",
+    {"counts.csv": COUNTS, "subjects.csv": CONCEPTS, "names.csv": [["code", "name"], ["Lupus", "lupus"]]},
+    read_named_counts,
+)
+file_reader("scores", "scores.json", SCORES, lambda path: import_scores(path, **CHECKED))
+table_reader("prevalence", RATES, lambda path: read_prevalence(path, **PREVALENCE), TABLES)
+table_reader("prevalence wide", RATES_WIDE, lambda path: read_prevalence(path, **PREVALENCE))
+file_reader("sentences", "en.yaml", SENTENCES, read_sentences)
+
+# ------------------------------------------------------------------------------------------------------------ validate
+
+ITEMS = [
+    ["item_id", "question", "candidate", "positive", "cluster", "distance"],
+    ["1", "bee", "insect", "yes", "bee", "none"],
+    ["2", "bee", "fish", "no", "bee", "far"],
+]
+PAIRS = [["noun1", "noun2", "taxonomic", "distance"], ["bee", "insect", "yes", ""], ["bee", "fish", "no", "far"]]
+SWORDS = {
+    "contexts": {"c1": {"context": "A big bag."}},
+    "targets": {"t1": {"context_id": "c1", "target": "big", "offset": 2}},
+    "substitutes": {"s1": {"target_id": "t1", "substitute": "large"}, "s2": {"target_id": "t1", "substitute": "red"}},
+    "substitute_labels": {"s1": ["TRUE", "TRUE", "UNSURE"], "s2": ["FALSE"]},
+}
+LAMBADA = "The man bought a bag\nThe woman bought a car\nHe took the car and the bag\n"
+TRIVIA = [
+    {"Question": "Who?", "QuestionId": "1", "Answer": {"Value": "Ann", "Aliases": ["Anna"]}},
+    {"Question": "Where?", "QuestionId": "2", "Answer": {"Value": "Rome", "Aliases": []}},
+]
+TRIVIA_LINES = [
+    {"question": "Who?", "question_id": "1", "answer": {"value": "Ann", "aliases": ["Anna"]}},
+    {"question": "Where?", "question_id": "2", "answer": {"value": "Rome"}},
+]
+RANKALIGN = {
+    "pairs": ("a.txt", "bee\tinsect\tyes\thigh\nbee\tfish\tno\tlow\n"),
+    "swords": ("a.json", [{"context": "A big bag.", "target": "big", "substitutes": [["large", 80], ["red", 0]]}]),
+    "lambada": ("a.jsonl", [{"context": "The man took a", "final_word": "bag", "correct": "yes"},
+                            {"context": "The man took a", "final_word": "car", "correct": False}]),
+    "triviaqa": ("a.jsonl", [{"question": "Who?", "answers": ["Ann"], "correct": "Yes"},
+                             {"question": "Who?", "answers": ["Bob"], "correct": "No"}]),
+}  # fmt: skip
+FORMS = {
+    "description": "Kinds.",
+    "generators": [{"id": "is", "text": "A {question} is a", "negated": "A {question} is no"}],
+    "validators": [{"id": "is", "text": "Is a {question} a {candidate}?"}],
+    "styles": [{"id": "plain", "shots": 2, "chat": False, "template": "{prompt}"}],
+}
+RANKED = [
+    ["noun1", "noun2", "taxonomic", "generator-log-prob", "discriminator-log-prob"],
+    ["bee", "insect", "yes", -1.5, -0.1],
+    ["bee", "fish", "no", -15, -3e-9],
+]
+
+
+def items_reader(name: str, reads: str, file: str, content: Any) -> None:
+    file_reader(f"items {name}", file, content, partial(read_items, reader=reads, seed=0))
+
+
+table_reader("items", ITEMS, partial(read_items, reader="items", seed=0), TABLES)
+table_reader("pairs", PAIRS, partial(read_items, reader="pairs", seed=0))
+items_reader("swords", "swords", "a.json", SWORDS)
+items_reader("swords packed", "swords", "a.json.gz", SWORDS)
+items_reader("lambada", "lambada", "a.txt", LAMBADA)
+table_reader(
+    "items lambada",
+    [["text"], *([line] for line in LAMBADA.splitlines())],
+    partial(read_items, reader="lambada", seed=0),
+    (".jsonl", ".parquet"),
+)
+items_reader("triviaqa", "triviaqa", "a.json", {"Data": TRIVIA})
+items_reader("triviaqa lines", "triviaqa", "a.jsonl", TRIVIA_LINES)
+for _name, (_file, _content) in RANKALIGN.items():
+    items_reader(f"rankalign {_name}", _name, _file, _content)
+file_reader("forms", "forms.yaml", FORMS, read_forms)
+table_reader("item scores", RANKED, import_item_scores)
+
+# ------------------------------------------------------------------------------------------------------------ features
+
+CONTRAST = {
+    "description": "Gender.",
+    **{"a": ["he"], "b": ["she"], "items": "items.csv", "association": {"column": "share", "a": 100, "b": 0}},
+    "templates": {"selection": ["The {item} said that"], "evaluation": ["The {item} thought that"]},
+    "minimal_pairs": {"words": "words.csv", "templates": ["{word} said that"]},
+}
+SHARES = [["item", "share"], ["nurse", "5"], ["cook", "20"], ["miner", "95.5"], ["pilot", "90"]]
+CROWS = [
+    ["id", "sent_more", "sent_less", "stereo_antistereo", "bias_type"],
+    ["0", "He is strong.", "She is strong.", "stereo", "gender"],
+    ["1", "She is strong.", "He is strong.", "antistereo", "gender"],
+]
+CLOZE = [["cloze_phrase", "bias_pronoun", "anti_bias_pronoun", "type"], ["[MASK] is a nurse", "she", "he", "type1"]]
+WINOBIAS = {
+    "pro_stereotyped_type1.txt.dev": "1 The nurse said that [she] ran.\n2 [The miner] said that [he] ran.\n",
+    "anti_stereotyped_type1.txt.dev": "1 The nurse said that [he] ran.\n2 [The miner] said that [she] ran.\n",
+}
+STEREOSET = {
+    "data": {
+        "intersentence": [],
+        "intrasentence": [
+            {
+                **{"id": "1", "target": "nurse", "bias_type": "gender", "context": "A nurse is BLANK."},
+                "sentences": [
+                    {"sentence": "A nurse is she.", "gold_label": "stereotype"},
+                    {"sentence": "A nurse is he.", "gold_label": "anti-stereotype"},
+                    {"sentence": "A nurse is blue.", "gold_label": "unrelated"},
+                ],
+            }
+        ],
+    }
+}
+SETTINGS = {
+    **{"architecture": "topk", "d_in": 2, "d_sae": 3, "k": 1, "dtype": "float32", "device": "cpu"},
+    **{"apply_b_dec_to_input": True, "normalize_activations": "none", "reshape_activations": "none"},
+    "metadata": {
+        **{"hook_name": "blocks.1.hook_resid_pre", "sae_lens_version": "6.0.0"},
+        "model_from_pretrained_kwargs": {"center_writing_weights": True},
+    },
+}
+OLD_SETTINGS = {
+    **{"d_in": 2, "d_sae": 3, "hook_point": "blocks.1.hook_resid_pre", "hook_point_head_index": None},
+    **{"activation_fn_str": "topk", "activation_fn_kwargs": {"k": 1}, "normalize_activations": False},
+}
+
+
+@cache
+def dictionary_weights() -> bytes:
+    shapes = {"W_enc": (2, 3), "b_enc": (3,), "W_dec": (3, 2), "b_dec": (2,)}
+    return save({name: torch.ones(shape) for name, shape in shapes.items()})
+
+
+def read_dictionary(folder: Path) -> None:
+    said_layer(str(folder))
+    describe_dictionary(folder, source="local", model="m")
+
+
+def read_contrast(folder: Path) -> None:
+    contrast_files(str(folder / "contrast.yaml"))
+    template_texts(folder / "contrast.yaml", 0)
+
+
+reader(
+    "contrast",
+    {"contrast.yaml": CONTRAST, "items.csv": SHARES, "words.csv": [["a", "b"], ["He", "She"]]},
+    read_contrast,
+)
+table_reader("crows_pairs", CROWS, partial(read_pairs, "crows_pairs"), (".csv", ".parquet"))
+table_reader("winobias", CLOZE, partial(read_pairs, "winobias"), (".csv", ".tsv"))
+reader("winobias", WINOBIAS, partial(read_pairs, "winobias"))
+file_reader("stereoset", "dev.json", STEREOSET, partial(read_pairs, "stereoset"))
+reader("dictionary", {"cfg.json": SETTINGS, "sae_weights.safetensors": dictionary_weights()}, read_dictionary)
+reader("old dictionary", {"cfg.json": OLD_SETTINGS, "sae_weights.safetensors": dictionary_weights()}, read_dictionary)
+
+# --------------------------------------------------------------------------------------------------- models and storage
+
+INDEX = {"metadata": {"total_size": 8}, "weight_map": {"a": "model-1.safetensors", "b": "model-2.safetensors"}}
+MODEL = {
+    "config.json": {"model_type": "llama", "hidden_size": 16},
+    "tokenizer.json": {"version": "1.0", "model": {"type": "BPE", "vocab": {"a": 0}, "merges": []}},
+    "model.safetensors.index.json": INDEX,
+    "model-1.safetensors": save({"a": torch.ones(1)}),
+    "model-2.safetensors": save({"b": torch.ones(1)}),
+}
+MODULES = [{"idx": 0, "path": "", "type": "Transformer"}, {"idx": 1, "path": "1_Pooling", "type": "Pooling"}]
+FINGERPRINT = {
+    **{"kind": "texts", "seed": 0, "model": {"dtype": "float32"}, "decoding": {"temperature": 0.5}},
+    "limits": {"max_new_tokens": 10},
+}
+SUMMARY = {"total": 1, "computed": 1, "reused": 0, "store": "store/texts/abc"}
+STORED = Store(Path("store"), FINGERPRINT)
+RECORDS = b"".join(STORED._line(key, value) for key, value in ((("a", 0), "x"), (("b", 1), [1.5, None])))
+
+
+def read_store(folder: Path) -> None:
+    assert set(Store(folder / "store", FINGERPRINT).read([("a", 0), ("b", 1)])) <= {("a", 0), ("b", 1)}
+    contents = survey(folder / "store", [folder / "results"])
+    overview(contents)
+    for stored in contents:
+        compact(stored)
+
+
+reader("model folder", MODEL, lambda folder: describe_folder(folder, "local"))
+reader("encoder", {"modules.json": MODULES}, lambda folder: check_encoder(folder, str(folder)))
+reader(
+    "store",
+    {
+        f"{STORED.folder}/0.jsonl": RECORDS,
+        f"{STORED.folder}/fingerprint.json": FINGERPRINT,
+        "results/study/generations/m/colors.json": SUMMARY,
+    },
+    read_store,
+)
+
+# --------------------------------------------------------------------------------------------------------------- tests
+
+
+def refused(read: Callable[[Path], object], folder: Path) -> bool:
+    """Say whether files are refused, in lines that a person reads."""
+    try:
+        read(folder)
+    except InputError as error:
+        for line in str(error).splitlines():
+            assert len(line) <= LONGEST_LINE, line
+            assert str(folder) in line or line.startswith("... and "), line
+        return True
+    return False
+
+
+def check_mutants(name: str, n: int, place: Path) -> None:
+    """Check that so many mutants of a reader's files are read or refused, some of them the one and some the other."""
+    files, read = READERS[name]
+    folder = place / "mine"
+    n_refused = n_read = 0
+
+    def check(draw: random.Random) -> None:
+        nonlocal n_refused, n_read
+        shutil.rmtree(folder, ignore_errors=True)
+        changed = draw.choice(list(files))
+        for file, content in files.items():
+            write(folder, file, content, draw if file == changed else None)
+        is_refused = refused(read, folder)
+        n_refused += is_refused
+        n_read += not is_refused
+
+    each_of(n, check)
+    assert n_refused + n_read >= n, (n_refused, n_read)
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_mutants_of_every_reader_are_read_or_refused_in_lines_that_a_person_reads(name: str, tmp_path: Path) -> None:
+    files, read = READERS[name]
+    for file, content in files.items():
+        write(tmp_path / "right", file, content)
+    assert not refused(read, tmp_path / "right")
+    check_mutants(name, QUICK, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", READERS)
+def test_ten_thousand_mutants_of_all_readers(name: str, tmp_path: Path) -> None:
+    check_mutants(name, -(-IN_ALL // len(READERS)), tmp_path)
