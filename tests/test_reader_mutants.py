@@ -5,11 +5,13 @@ Each is read, or refused in lines that a person reads: none longer than 400 char
 
 from __future__ import annotations
 
+import json
 import random
 import shutil
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache, partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -17,6 +19,7 @@ import pytest
 import torch
 from safetensors.torch import save
 
+from helpers import LOADING, byte_tokenizer, small_config
 from leakscope.errors import InputError
 from leakscope.features.bias.tables import read_pairs
 from leakscope.features.contrasts.items import template_texts
@@ -38,12 +41,15 @@ from leakscope.leak.prompts import build_prompts, count_prompts, template_files
 from leakscope.models.checking import check_encoder
 from leakscope.models.editing.dictionary_files import describe_dictionary
 from leakscope.models.neutral import read_neutral_texts
+from leakscope.models.opening import open_model
+from leakscope.models.rendering import render_prompt
 from leakscope.storage.manifests import describe_folder
 from leakscope.storage.store import Store
 from leakscope.storage.upkeep import compact, overview, survey
 from leakscope.validate.scoring.imported_scores import import_scores as import_item_scores
 from leakscope.validate.tasks.forms import read_forms
 from leakscope.validate.tasks.readers import read_items
+from leakscope.workflow.chosen import has_chat_template
 from mutants import LONGEST_LINE, each_of, write
 
 pytestmark = pytest.mark.timeout(600)
@@ -56,14 +62,16 @@ TABLES = (*TEXTUAL, ".csv.gz", ".jsonl.zst", ".xlsx", ".parquet")
 class Reader(NamedTuple):
     """Files that are right, of which each is changed in turn, and what reads them."""
 
-    files: Mapping[str, Any]
+    files: Mapping[str, Any] | Callable[[], Mapping[str, Any]]
     read: Callable[[Path], object]
 
 
 READERS: dict[str, Reader] = {}
 
 
-def reader(name: str, files: Mapping[str, Any], read: Callable[[Path], object]) -> None:
+def reader(
+    name: str, files: Mapping[str, Any] | Callable[[], Mapping[str, Any]], read: Callable[[Path], object]
+) -> None:
     """Register what reads a folder of files."""
     READERS[name] = Reader(files, read)
 
@@ -392,6 +400,25 @@ def read_store(folder: Path) -> None:
         compact(stored)
 
 
+@cache
+def model_files() -> Mapping[str, Any]:
+    """Return the files of a tiny model and its tokenizer, without any weights worth the name."""
+    with TemporaryDirectory() as folder:
+        small_config().save_pretrained(folder)
+        byte_tokenizer().save_pretrained(folder)
+        read = {path.name: path.read_text(encoding="utf-8") for path in sorted(Path(folder).iterdir())}
+    written = {name: text if name.endswith(".jinja") else json.loads(text) for name, text in read.items()}
+    generation = {"top_k": 50, "top_p": 0.9, "eos_token_id": [257]}
+    return {**written, "generation_config.json": generation, "model.safetensors": save({"a": torch.ones(1)})}
+
+
+def open_and_render(folder: Path) -> None:
+    has_chat_template(folder)
+    model = open_model(describe_folder(folder, "local"), LOADING)
+    render_prompt(model.tokenizer, "It is", template="{prompt}", system="Be brief.", chat=True)
+
+
+reader("model", model_files, open_and_render)
 reader("model folder", MODEL, lambda folder: describe_folder(folder, "local"))
 reader("encoder", {"modules.json": MODULES}, lambda folder: check_encoder(folder, str(folder)))
 reader(
@@ -405,6 +432,12 @@ reader(
 )
 
 # --------------------------------------------------------------------------------------------------------------- tests
+
+
+def files_of(name: str) -> Mapping[str, Any]:
+    """Return the files of a reader, those that take long to make only when they are asked for."""
+    files = READERS[name].files
+    return files() if callable(files) else files
 
 
 def refused(read: Callable[[Path], object], folder: Path) -> bool:
@@ -421,7 +454,7 @@ def refused(read: Callable[[Path], object], folder: Path) -> bool:
 
 def check_mutants(name: str, n: int, place: Path) -> None:
     """Check that so many mutants of a reader's files are read or refused, some of them the one and some the other."""
-    files, read = READERS[name]
+    files, read = files_of(name), READERS[name].read
     folder = place / "mine"
     n_refused = n_read = 0
 
@@ -441,7 +474,7 @@ def check_mutants(name: str, n: int, place: Path) -> None:
 
 @pytest.mark.parametrize("name", READERS)
 def test_mutants_of_every_reader_are_read_or_refused_in_lines_that_a_person_reads(name: str, tmp_path: Path) -> None:
-    files, read = READERS[name]
+    files, read = files_of(name), READERS[name].read
     for file, content in files.items():
         write(tmp_path / "right", file, content)
     assert not refused(read, tmp_path / "right")

@@ -115,8 +115,10 @@ def _depth(model: str, config: Mapping[str, Any]) -> int | None:
     if entry["source"] != "local":
         return None
     settings = read_object(Path(entry["path"]) / "config.json", "a model's configuration")
-    settings = {**settings, **settings.get("text_config", {})}
-    return next((int(settings[key]) for key in DEPTHS if key in settings), None)
+    inner = settings.get("text_config")
+    settings = {**settings, **(inner if isinstance(inner, dict) else {})}
+    # What is no number is found when the model is opened.
+    return next((settings[key] for key in DEPTHS if isinstance(settings.get(key), int)), None)
 
 
 def _check_labels(dictionaries: Mapping[str, Any]) -> None:

@@ -39,10 +39,15 @@ KINDS = {
 
 
 @contextmanager
-def in_one_line(where: object, allowed: str) -> Iterator[None]:
+def in_one_line(where: object, allowed: str, found: str = "") -> Iterator[None]:
     """Say in one line whatever a library raises over a file that somebody else wrote.
 
     A damaged file raises what its first broken part happens to raise: of a time zone, of a year, of a missing key.
+
+    Args:
+        where: the file, and the place in it.
+        allowed: what the error calls right.
+        found: what the error calls this, before what the library says.
 
     Raises:
         InputError: something was raised.
@@ -52,7 +57,8 @@ def in_one_line(where: object, allowed: str) -> Iterator[None]:
     except (InputError, ImportError):
         raise
     except Exception as error:
-        raise InputError(f"{where}: got {one_line(error)}; allowed: {allowed}.") from error
+        reason = f"{found} ({one_line(error)})" if found else one_line(error)
+        raise InputError(f"{where}: got {reason}; allowed: {allowed}.") from error
 
 
 def one_line(error: Exception) -> str:

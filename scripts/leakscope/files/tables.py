@@ -36,6 +36,7 @@ ROWS_OF_A_SHEET = 2**20
 ROWS_AT_ONCE = 1024
 # Bytes of a workbook, unpacked: reading them takes some ten times as much memory.
 LARGEST_WORKBOOK = 250 * MEGABYTE
+UNOPENED = "a file that cannot be opened"
 # What others call their tables, and what to do with these.
 UNREAD = {
     ".xls": "an old Excel file; save it as .xlsx or .csv",
@@ -311,7 +312,7 @@ def _read_xlsx(path: Path, sheet: str | None = None) -> Sheet:
     import pandas as pd
 
     check_workbook(path)
-    with in_one_line(path, "XLSX"), pd.ExcelFile(path, engine="openpyxl") as book:
+    with in_one_line(path, "XLSX", UNOPENED), pd.ExcelFile(path, engine="openpyxl") as book:
         if sheet is not None and sheet not in book.sheet_names:
             raise one_of(f"{path}: sheet", sheet, map(str, book.sheet_names))
         # Not read_excel(): it makes all rows as long as the longest, however many there are.
@@ -385,7 +386,7 @@ def check_workbook(path: Path) -> None:
         InputError: it does, or is no ZIP archive.
     """
     check_regular(path)
-    with in_one_line(path, "XLSX"), ZipFile(path) as archive:
+    with in_one_line(path, "XLSX", UNOPENED), ZipFile(path) as archive:
         n_bytes = sum(member.file_size for member in archive.infolist())
     if n_bytes > LARGEST_WORKBOOK:
         unpacked, largest = (f"{n / MEGABYTE:,.0f} MB" for n in (n_bytes, LARGEST_WORKBOOK))

@@ -25,6 +25,8 @@ SCORES = ["logprob", "logprob_mean", "logprob_span", "pmi"]
 PREVALENCE_COLUMNS = ["axis", "subject", "group", "prevalence", "source"]
 AS_IMPORTED = "imported"
 PER = 10_000
+# Its sum over all pairs of an axis, some ten thousand, still fits into 64 bits.
+LARGEST_COUNT = 1e14
 # What tables of others call our columns, in lower case.
 KNOWN_AS = {
     "subject": ("subject", "disease"),
@@ -198,8 +200,8 @@ def _column_name(table: pd.DataFrame, path: Path, key: str, given: str | None) -
 
 def _whole_number(text: str, where: str) -> int:
     value = _number(text, where)
-    if value != int(value):
-        raise InputError(f"{where}: got {text!r}; allowed: a whole number of at least 0.")
+    if value != int(value) or value >= LARGEST_COUNT:
+        raise InputError(f"{where}: got {text!r}; allowed: a whole number from 0 to below {LARGEST_COUNT:.0e}.")
     return int(value)
 
 
@@ -259,7 +261,15 @@ def _scored_group(entry: object, where: str) -> tuple[str, list[float]]:
     for score in scores:
         if score is not None and (isinstance(score, bool) or not isinstance(score, int | float)):
             raise InputError(f"{where}, group {group!r}: got {score!r}; allowed: a log-probability.")
-    return group, [math.nan if score is None or not math.isfinite(score) else float(score) for score in scores]
+    return group, [_finite(score) for score in scores]
+
+
+def _finite(score: float | None) -> float:
+    """Return a score, NaN where it is none, infinite, or a whole number of more digits than a float has room for."""
+    try:
+        return math.nan if score is None or not math.isfinite(score) else float(score)
+    except OverflowError:
+        return math.nan
 
 
 def _json_type(value: object) -> str:

@@ -13,6 +13,8 @@ from leakscope.errors import InputError
 
 # Rows that an error or a warning names.
 SHOWN = 3
+# Digits of a whole number in a cell: no table has more rows or samples, and Python refuses to read thousands.
+MOST_DIGITS = 15
 
 
 def with_known_columns(
@@ -70,6 +72,11 @@ def strip(value: str) -> str:
 def whole(value: str) -> str:
     """Return ``1`` for ``1.0``: a column of whole numbers with gaps is written so."""
     return re.sub(r"^(-?[0-9]+)\.0+$", r"\1", value)
+
+
+def whole_number(value: str) -> int | None:
+    """Return the whole number from 0 that a cell says, None where it says something else, or one of endless digits."""
+    return int(value) if re.fullmatch(rf"[0-9]{{1,{MOST_DIGITS}}}", value) else None
 
 
 def read_id(value: str) -> str:

@@ -6,7 +6,6 @@ Long: a row names its control by id. Published: a row names its control by the n
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -16,7 +15,18 @@ import pandas as pd
 from leakscope.errors import InputError, Mistakes
 from leakscope.files.names import POOLED
 from leakscope.files.tables import read_table
-from leakscope.leak.cells import at, named, other_columns, read_id, records, some, strip, whole, with_known_columns
+from leakscope.leak.cells import (
+    at,
+    named,
+    other_columns,
+    read_id,
+    records,
+    some,
+    strip,
+    whole,
+    whole_number,
+    with_known_columns,
+)
 from leakscope.leak.prompts import PROMPT_COLUMNS, text_table
 from leakscope.similarity.concepts import concept_group, contains_concept
 
@@ -128,12 +138,13 @@ def _row_number(value: str, own: int, n_rows: int, where: str) -> str | None:
     text = whole(strip(value))
     if text.casefold() in ("", "none", "nan"):
         return None
-    if not re.fullmatch(r"[0-9]+", text) or int(text) >= n_rows:
+    number = whole_number(text)
+    if number is None or number >= n_rows:
         allowed = f"a row number from 0 to {n_rows - 1}, 'none' or nothing"
         raise InputError(f"{where}: n_control: got {value!r}; allowed: {allowed}.")
-    if int(text) == own:
+    if number == own:
         raise InputError(f"{where}: n_control: got {value!r}, the row itself; allowed: the number of another row.")
-    return str(int(text))
+    return str(number)
 
 
 def _paired_rows(table: pd.DataFrame, path: Path, found: Mistakes) -> _Read:

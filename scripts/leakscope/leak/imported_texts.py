@@ -15,7 +15,18 @@ import pandas as pd
 
 from leakscope.errors import InputError, Mistakes
 from leakscope.files.tables import read_table
-from leakscope.leak.cells import SHOWN, at, other_columns, read_id, some, strip, whole, with_known_columns
+from leakscope.leak.cells import (
+    MOST_DIGITS,
+    SHOWN,
+    at,
+    other_columns,
+    read_id,
+    some,
+    strip,
+    whole,
+    whole_number,
+    with_known_columns,
+)
 
 LONG_TEXTS = ("prompt_id", "sample", "text")
 GENERATION_COLUMNS = ["model", "prompt_set", "prompt_id", "sample", "text"]
@@ -25,7 +36,7 @@ OTHERS = dict.fromkeys(("completion", "generation", "generated_text", "output", 
 # From this share of texts on that begin with their prompt, all of them are taken to.
 ECHOED = 0.5
 
-_GENERATION = re.compile(r"generation_(\d+)")
+_GENERATION = re.compile(rf"generation_[0-9]{{1,{MOST_DIGITS}}}")
 
 
 class Imported(NamedTuple):
@@ -142,14 +153,14 @@ def _long_texts(table: pd.DataFrame, path: Path, found: Mistakes) -> _Found:
     seen: dict[tuple[str, str], int] = {}
     for row, key in zip(table.index, zip(ids, numbers, strict=True), strict=True):
         first = seen.setdefault(key, row)
-        if not re.fullmatch(r"[0-9]+", key[1]):
+        if whole_number(key[1]) is None:
             found.append(InputError(f"{at(path, row)}: sample: got {key[1]!r}; allowed: a whole number from 0."))
         elif first != row:
             twice = f"sample {key[1]} of prompt {key[0]!r} twice (row {first} has it already)"
             found.append(InputError(f"{at(path, row)}: got {twice}; allowed: each once."))
         if (row, "text") in missing:
             found.append(InputError(f'{at(path, row)}: text: got null; allowed: a text; an empty one is "".'))
-    whole_numbers = [int(number) if number.isdecimal() else 0 for number in numbers]
+    whole_numbers = [whole_number(number) or 0 for number in numbers]
     from_1 = min(whole_numbers, default=0) == 1
     return _Found(ids, [{number - from_1: text} for number, text in zip(whole_numbers, table["text"], strict=True)])
 

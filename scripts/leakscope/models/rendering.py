@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import jinja2
 from transformers import PreTrainedTokenizerBase
 
 from leakscope.errors import InputError
+from leakscope.files.reading import in_one_line
 
 PLACEHOLDER = "{prompt}"
 PROBE = "leakscope"
@@ -32,7 +32,7 @@ def render_prompt(
     beginning of the user turn. Without ``chat``, system message and user turn are joined by a line break.
 
     Raises:
-        InputError: ``chat`` is on and the tokenizer has no chat template.
+        InputError: ``chat`` is on and the tokenizer has no chat template, or one that raises.
     """
     user = template.replace(PLACEHOLDER, prompt)
     if not chat:
@@ -47,10 +47,12 @@ def render_prompt(
         if with_role is not None and system in with_role:
             return with_role
         user = f"{system}\n\n{user}"
-    rendered = _apply(tokenizer, [_user(user)], options)
-    if rendered is None:
-        raise InputError(f"models: {tokenizer.name_or_path}: the chat template refuses a single user message.")
-    return rendered
+    with in_one_line(
+        f"models: {tokenizer.name_or_path}",
+        "a chat template that takes a single user message",
+        "one that refuses a single user message",
+    ):
+        return _rendered(tokenizer, [_user(user)], options)
 
 
 def encode_rendered(tokenizer: PreTrainedTokenizerBase, rendered: str, *, chat: bool) -> list[int]:
@@ -127,13 +129,24 @@ def _apply(
     *,
     answering: bool = True,
 ) -> str | None:
-    """Render the messages, or return None where the template raises (Gemma's does on a system role)."""
+    """Render the messages, or return None where the template raises (Gemma's does on a system role).
+
+    It is code of others, and raises whatever it happens to: of a division by zero, or another template to include.
+    """
+    try:
+        return _rendered(tokenizer, messages, options, answering=answering)
+    except Exception:
+        return None
+
+
+def _rendered(
+    tokenizer: PreTrainedTokenizerBase,
+    messages: list[dict[str, str]],
+    options: Mapping[str, Any],
+    *,
+    answering: bool = True,
+) -> str:
     # Templates that write today's date take this variable instead, where it is set: a text must not depend on the day.
     options = {"date_string": DATE, **options}
-    try:
-        rendered: str = tokenizer.apply_chat_template(
-            messages, tokenize=False, add_generation_prompt=answering, **options
-        )
-    except (jinja2.TemplateError, ValueError):
-        return None
+    rendered: str = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=answering, **options)
     return rendered

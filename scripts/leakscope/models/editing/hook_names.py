@@ -17,19 +17,19 @@ BEFORE = re.compile(r"blocks\.(\d{1,6})\.(?:hook_resid_pre|hook_in)")
 AFTER = re.compile(r"blocks\.(\d{1,6})\.(?:hook_resid_post|hook_out)|(?:[A-Za-z_]+\.)*(?:layers|h)\.(\d{1,6})")
 
 
-class _Kind(NamedTuple):
+class _SettingKind(NamedTuple):
     """What a setting may be, and how errors call it; ``null`` is as if it were not there."""
 
     types: tuple[type, ...]
     name: str
 
 
-_TEXT, _OBJECT = _Kind((str,), "text"), _Kind((dict,), "an object")
+_TEXT, _OBJECT = _SettingKind((str,), "text"), _SettingKind((dict,), "an object")
 _KINDS = {
     **dict.fromkeys(("architecture", "activation_fn", "activation_fn_str", "reshape_activations"), _TEXT),
     **dict.fromkeys(("hook_name", "hook_name_out", "hook_point", "hf_hook_name"), _TEXT),
     **dict.fromkeys(("metadata", "activation_fn_kwargs", "model_from_pretrained_kwargs"), _OBJECT),
-    "normalize_activations": _Kind((str, bool), "text, true or false"),
+    "normalize_activations": _SettingKind((str, bool), "text, true or false"),
 }
 
 
