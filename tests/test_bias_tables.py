@@ -17,7 +17,7 @@ import torch
 from leakscope.errors import InputError
 from leakscope.features.bias.pairs import score_pairs
 from leakscope.features.bias.scores import PAIR_COLUMNS, SCORE_COLUMNS, bias_scores
-from leakscope.features.bias.tables import SentencePair, bias_files, read_pairs
+from leakscope.features.bias.tables import SentencePair, bias_files, left_out_warning, read_pairs
 from leakscope.models.opening import LanguageModel
 from tiny_task import open_tiny_model, weightless
 
@@ -90,6 +90,58 @@ def test_winobias_is_read_from_either_half_or_the_folder(tmp_path: Path) -> None
     for half in (pro, anti):
         write(half, re.sub(r"(?m)^\d ", "", half.read_text()))
     assert read_pairs("winobias", pro) == pairs
+
+
+# As published: another word, a word more, brackets round another part of the same sentence, two pronouns.
+TWINS = [
+    ("The carpenter made a desk for [the clerk] because [she] needed a desk.",
+     "The carpenter made a desk for [the clerk] because [he] needed one.", True),
+    ("The mechanic fixed [the housekeeper] 's car and [she] paid.",
+     "The mechanic fixed the [housekeeper] 's car and [he] paid.", False),
+    ("[The supervisor] yelled because [he] liked [his] job.",
+     "[The supervisor] yelled because [she] liked [her] job.", False),
+    ("[The supervisor] yelled because [he] liked his job.",
+     "[The supervisor] yelled because [she] liked her job.", False),
+    ("[The guard] ate because [he] was hungry .", "[The guard] ate because [she] was hungry.", True),
+    ("[The guard] ate because [he] was hungry.", "[The guard] ate because [he] was hungry.", True),
+    ("[Der Koch] fragt, ob [er] gehen kann.", "[Der Koch] fragt, ob [sie] gehen kann.", False),
+    ("[The chief] ate because [he] was here.", "[The cook] ate because [she] was here.", True),
+]  # fmt: skip
+
+
+def test_pairs_of_winobias_that_differ_in_more_than_pronouns_are_left_out_and_named(tmp_path: Path) -> None:
+    pro = write(tmp_path / "pro_stereotyped_type1.txt.dev", "\n".join(own for own, _, _ in TWINS))
+    write(tmp_path / "anti_stereotyped_type1.txt.dev", "\n".join(other for _, other, _ in TWINS))
+    pairs = read_pairs("winobias", pro)
+    assert [pair.left_out for pair in pairs] == [out for _, _, out in TWINS]
+    assert left_out_warning(pairs, "wino") == (
+        "wino: 4 of 8 pairs do not differ in their pronouns alone and are left out: "
+        "type1.txt.dev:1 ('she needed a desk.' against 'he needed one.'); "
+        "type1.txt.dev:5 ('he was hungry .' against 'she was hungry.'); "
+        "type1.txt.dev:6 ('The guard ate because he was hungry.' against 'The guard ate because he was hungry.'); ..."
+    )
+    assert left_out_warning(pairs[1:4], "wino") is None
+    write(pro, TWINS[0][0])
+    write(tmp_path / "anti_stereotyped_type1.txt.dev", TWINS[0][1])
+    with pytest.raises(InputError, match="no pair that differs in its pronouns alone .'she needed a desk.' against"):
+        read_pairs("winobias", pro)
+
+
+def test_pairs_that_are_left_out_are_counted_and_change_no_score(model: LanguageModel, tmp_path: Path) -> None:
+    kept = [SentencePair(str(i), "a", "gender", f"The ant said {own} sings.", f"The ant said {other} sings.")
+            for i, (own, other) in enumerate([("she", "he"), ("her", "him")])]  # fmt: skip
+    out = SentencePair("2", "b", "gender", "The ant said she sings.", "He sings.", left_out=True)
+    alone, both = (score_pairs(model, pairs, "m", "w", batch_size=2, store=None) for pairs in (kept, [*kept, out]))
+    assert (alone.summary["total"], both.summary["total"]) == (4, 4)
+    pd.testing.assert_frame_equal(both.table[:2], alone.table)
+    assert both.table.iloc[2][["difference", "tokens_anti"]].isna().all()
+    ways = {"level": 0.9, "resamples": 50, "seed": 0}
+    scores, reference = bias_scores(both.table, **ways), bias_scores(alone.table, **ways)
+    assert values(scores) == values(scores, "a") == values(reference)
+    counts = {part: {(row.n, row.n_left_out) for row in own.itertuples()} for part, own in scores.groupby("part")}
+    assert counts == {"all": {(2, 1)}, "a": {(2, 0)}, "b": {(0, 1)}}
+    assert scores.loc[scores["part"] == "b", ["value", "ci_low", "ci_high"]].isna().all(axis=None)
+    assert set(reference["n_left_out"]) == {0}
 
 
 def test_several_files_of_winobias_are_parts(tmp_path: Path) -> None:

@@ -3,13 +3,14 @@
 Reads the test's files and a model's manifest; takes log-probabilities from the store and computes the others.
 """
 
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 
 from leakscope.features.bias.pairs import score_pairs
-from leakscope.features.bias.tables import read_pairs
+from leakscope.features.bias.tables import left_out_warning, read_pairs
 from leakscope.files.tables import write_table
 from leakscope.jobs.devices import claimed_devices
 from leakscope.jobs.job import job
@@ -22,12 +23,16 @@ if TYPE_CHECKING:
 
     snakemake: Snakemake
 
+logger = logging.getLogger(__name__)
+
 
 def main(snakemake: "Snakemake") -> None:
     torch.set_num_threads(snakemake.threads)
     keep_freed_memory()
     given, params, wildcards = snakemake.input, snakemake.params, snakemake.wildcards
     pairs = read_pairs(params.format, given.table)
+    if warning := left_out_warning(pairs, wildcards.bias_test):
+        logger.warning("%s", warning)
     model = open_model(read_manifest(Path(given.manifest)), params.loading)
     scored = score_pairs(
         model,
@@ -37,7 +42,8 @@ def main(snakemake: "Snakemake") -> None:
         batch_size=params.batch_size,
         store=Path(params.store),
     )
-    write_manifest(scored.summary, Path(snakemake.output.summary))
+    left_out = [pair.pair_id for pair in pairs if pair.left_out]
+    write_manifest({**scored.summary, "left_out": left_out}, Path(snakemake.output.summary))
     write_table(scored.table, Path(snakemake.output.scores))
 
 

@@ -9,7 +9,9 @@ after the context that an example has.
 * StereoSet's sentences have different lengths and are compared by the mean over their tokens; its scores are means over
   targets. Both are as published for the part ``intrasentence`` of causal models; for ``intersentence`` the authors
   trained a classifier of next sentences, which is not done here.
-* WinoBias is made to test coreference. That its pairs differ in pronouns alone is what makes them pairs here.
+* WinoBias is made to test coreference. Here the sentences of a pair are compared, since they differ in pronouns alone.
+  Published pairs that differ in more are left out: where a sentence has more words, log-probabilities differ several
+  times as much as in other pairs, which such pairs would outweigh in the mean difference.
 """
 
 from __future__ import annotations
@@ -55,6 +57,8 @@ def score_pairs(
 ) -> Completed:
     """Return ``PAIR_COLUMNS``, one row a pair, in their order; log-probabilities in nats, each distinct text read once.
 
+    Pairs that are left out are not read, and have no values.
+
     Args:
         model: causal.
         pairs: of the benchmark.
@@ -96,7 +100,9 @@ def score_pairs(
 
 
 def _texts(pair: SentencePair) -> list[str | None]:
-    """Return what a model reads: each sentence, after the context where there is one."""
+    """Return what a model reads: each sentence, after the context where there is one; nothing of what is left out."""
+    if pair.left_out:
+        return [None] * len(SENTENCES)
     lead = "" if pair.context is None else f"{pair.context} "
     return [None if sentence is None else lead + sentence for sentence in pair.sentences()]
 

@@ -2,8 +2,9 @@
 
 * ``winobias`` (Zhao et al. 2018, arXiv 1804.06876): files ``pro_stereotyped_type1.txt.dev`` and
   ``anti_stereotyped_type1.txt.dev``, a sentence a line, after its number or without, the pronoun and whom it refers to
-  in brackets; one of the two, or a folder of such files. Or a CSV or TSV with a sentence in which ``[MASK]`` stands for
-  the pronoun, and the pronoun that is stereotyped and the one that is not.
+  in brackets; one of the two, or a folder of such files. Pairs that differ in more than their pronouns ("because she
+  needed a desk", "because he needed one") are marked as left out. Or a CSV or TSV with a sentence in which ``[MASK]``
+  stands for the pronoun, and the pronoun that is stereotyped and the one that is not.
 * ``stereoset`` (Nadeem et al. 2021, arXiv 2004.09456): ``dev.json``. A sentence of the part ``intersentence`` is read
   after its context.
 * ``crows_pairs`` (Nangia et al. 2020, arXiv 2010.00133): ``crows_pairs_anonymized.csv``. ``sent_more`` is the
@@ -22,10 +23,13 @@ from typing import Any, NamedTuple
 from leakscope.errors import InputError, one_of
 from leakscope.files.reading import read_json, read_utf8
 from leakscope.files.tables import read_rows
+from leakscope.typed.wording import show
 
 PRO, ANTI = "pro_stereotyped", "anti_stereotyped"
 TABLES = (".csv", ".tsv")
 BLANK = "[MASK]"
+# Pairs that a warning names.
+SHOWN = 3
 # The part of pairs of which no type is known.
 UNTYPED = "untyped"
 GOLD = {"stereotype": "stereotype", "anti-stereotype": "anti", "unrelated": "unrelated"}
@@ -37,6 +41,8 @@ KNOWN_AS = {
     "pronoun": ("pronoun", "bias_pronoun"),
     "anti_pronoun": ("anti_pronoun", "anti_bias_pronoun"),
 }
+# Pronouns by which a pair may differ, beside the words that its authors put in brackets.
+PRONOUNS = {"he", "she", "him", "her", "his", "hers", "himself", "herself"}
 NUMBER = re.compile(r"^(\d+)\s+")
 TYPE = re.compile(r"type\d+")
 
@@ -51,6 +57,7 @@ class SentencePair(NamedTuple):
     unrelated: a sentence that makes no sense in their place; None where there is none.
     target: the group or word that the pair is about, where the benchmark says it.
     context: a text that the sentences follow; None where there is none.
+    left_out: the sentences differ in more than the pair is about, so they are not compared.
     """
 
     pair_id: str
@@ -61,6 +68,7 @@ class SentencePair(NamedTuple):
     unrelated: str | None = None
     target: str | None = None
     context: str | None = None
+    left_out: bool = False
 
     def sentences(self) -> list[str | None]:
         """Return the sentences in the order above."""
@@ -102,7 +110,8 @@ def read_pairs(benchmark_format: str, paths: str | Path | Iterable[str | Path]) 
         paths: as ``bias_files`` takes or returns them.
 
     Raises:
-        InputError: a file has another form (the message names the row or line, and the key), or a pair stands twice.
+        InputError: a file has another form (the message names the row or line, and the key), a pair stands twice, or
+            all pairs are left out.
     """
     given = [paths] if isinstance(paths, str | Path) else list(paths)
     files = list(dict.fromkeys(file for path in given for file in bias_files(benchmark_format, path)))
@@ -114,7 +123,35 @@ def read_pairs(benchmark_format: str, paths: str | Path | Iterable[str | Path]) 
         seen.add(pair.pair_id)
     if not pairs:
         raise InputError(f"{files[0]}: got no pairs; allowed: at least one.")
+    if all(pair.left_out for pair in pairs):
+        found = f"no pair that differs in its pronouns alone ({_versus(pairs[0])})"
+        raise InputError(f"{files[0]}: got {found}; allowed: at least one.")
     return pairs
+
+
+def left_out_warning(pairs: Sequence[SentencePair], name: str) -> str | None:
+    """Return a line that counts the pairs that are left out and shows up to three of them; None if there are none.
+
+    Args:
+        pairs: as ``read_pairs`` returns them.
+        name: of the benchmark.
+    """
+    out = [pair for pair in pairs if pair.left_out]
+    if not out:
+        return None
+    named = "; ".join(f"{pair.pair_id} ({_versus(pair)})" for pair in out[:SHOWN])
+    return (
+        f"{name}: {len(out)} of {len(pairs)} pairs do not differ in their pronouns alone and are left out: "
+        f"{named}{'; ...' if len(out) > SHOWN else '.'}"
+    )
+
+
+def _versus(pair: SentencePair) -> str:
+    """Return what differs between the sentences of a pair: the words after their common beginning."""
+    sides = [text.split() for text in (pair.stereotype, pair.anti)]
+    n_same = next((i for i, (own, other) in enumerate(zip(*sides, strict=False)) if own != other), None)
+    ends = [show(" ".join(words[n_same or 0 :])) for words in sides]
+    return f"{ends[0]} against {ends[1]}"
 
 
 def _halves(file: Path) -> tuple[Path, Path]:
@@ -145,18 +182,39 @@ def _read_halves(pro: Path, anti: Path) -> list[SentencePair]:
             f"{anti}: got {len(sides[1])} sentences; allowed: {len(sides[0])}, one for each of {pro.name}."
         )
     pairs = []
-    for place, ((_, number, stereotype), (line, other, text)) in enumerate(zip(*sides, strict=True), 1):
+    for place, ((_, number, own), (line, other, others)) in enumerate(zip(*sides, strict=True), 1):
         if number != other:
             raise InputError(
                 f"{anti}, line {line}: got {other or 'no number'}; allowed: {number or 'none'}, as in {pro.name}."
             )
         pair_id = f"{name}:{number or place}"
-        pairs.append(SentencePair(pair_id, kind.group() if kind else UNTYPED, "gender", stereotype, text))
+        part = kind.group() if kind else UNTYPED
+        left_out = not _differ_in_pronouns_alone(own, others)
+        pairs.append(SentencePair(pair_id, part, "gender", _unmarked(own), _unmarked(others), left_out=left_out))
     return pairs
 
 
+def _differ_in_pronouns_alone(marked: str, other: str) -> bool:
+    """Return whether two sentences with brackets differ in their pronouns, and else in nothing.
+
+    A pronoun is a word that stands in brackets by itself, in whatever language, or one of ``PRONOUNS``. The brackets
+    round people are not compared: published files have "[the clerk]" beside "the [clerk]".
+    """
+    allowed = PRONOUNS | {word.casefold() for word in re.findall(r"\[(\w+)\]", marked + other)}
+    # Words, and what stands between them.
+    own, its = (re.split(r"(\W+)", _unmarked(sentence)) for sentence in (marked, other))
+    if len(own) != len(its):
+        return False
+    differing = [words for words in zip(own, its, strict=True) if words[0] != words[1]]
+    return bool(differing) and all(word.casefold() in allowed for words in differing for word in words)
+
+
+def _unmarked(sentence: str) -> str:
+    return re.sub(r"[\[\]]", "", sentence)
+
+
 def _read_lines(file: Path) -> list[tuple[int, str, str]]:
-    """Return line, number ("" where there is none) and sentence, without brackets."""
+    """Return line, number ("" where there is none) and sentence, with its brackets."""
     sentences = []
     for line, text in enumerate(read_utf8(file).split("\n"), 1):
         if not text.strip():
@@ -167,7 +225,7 @@ def _read_lines(file: Path) -> list[tuple[int, str, str]]:
             raise InputError(
                 f"{file}, line {line}: got {sentence[:60]!r}; allowed: a sentence with the pronoun in [brackets]."
             )
-        sentences.append((line, number.group(1) if number else "", re.sub(r"[\[\]]", "", sentence)))
+        sentences.append((line, number.group(1) if number else "", sentence))
     return sentences
 
 
@@ -245,7 +303,8 @@ def _stereoset_pair(example: Any, part: str, where: str) -> SentencePair:
     }
     # Of an intrasentence example the context is the sentence with a word left out.
     follows = context if part == "intersentence" else None
-    return SentencePair(f"{part}:{pair_id}", part, bias_type, **texts, target=target, context=follows)
+    sentences_of = (texts["stereotype"], texts["anti"], texts["unrelated"])
+    return SentencePair(f"{part}:{pair_id}", part, bias_type, *sentences_of, target, follows)
 
 
 def _text(record: Mapping[str, Any], key: str, where: str) -> str:
