@@ -50,7 +50,8 @@ class PromptTemplate(Section):
     continuation."""
 
     id: Id
-    """Name of the template, once in the file; prompts are called `<id>/<term>`, `<id>/without` and `<id>/neutral`."""
+    """Name of the template, once in the file; prompts are called `<id>/<term>`, `<id>/without` and `<id>/neutral`. Of
+    terms that differ in signs or case alone (C, C++) the second is called `<id>/<term>-2`, and so on."""
     category: Category
     """Templates of one category are reported together; not `all`, which stands for every category."""
     concepts: Trimmed

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -33,6 +33,8 @@ PROMPT_COLUMNS = [
     "slot",
     "prompt",
 ]
+# What the prompts of a template that have no concept are called.
+CONTROL_NAMES = ("without", "neutral")
 CANDIDATE_COLUMNS = ["slot", "candidate", "concept_group"]
 
 
@@ -47,7 +49,8 @@ def build_prompts(files: Sequence[Path], prompt_set: str) -> PromptSet:
     """Fill every template of a prompt set with every term of its lexicon.
 
     A template gives its control (``<template>/without``), its neutral control (``<template>/neutral``) and one test
-    prompt a term (``<template>/<term>``). ``expected`` is the term's group where the template expects it.
+    prompt a term (``<template>/<term>``, or ``<template>/<term>-2`` where another term is called so already).
+    ``expected`` is the term's group where the template expects it.
 
     Args:
         files: as ``template_files`` returns them.
@@ -57,7 +60,7 @@ def build_prompts(files: Sequence[Path], prompt_set: str) -> PromptSet:
         The prompts in file order, and the terms of every lexicon used as a slot, in order of first use.
 
     Raises:
-        InputError: a file, key, name or placeholder is wrong, or two prompts have the same id or the same text.
+        InputError: a file, key, name or placeholder is wrong, or two prompts have the same text.
 
     Source: Smilga 2025 (arXiv 2501.06638), dataset; Gonen et al. 2024 (arXiv 2408.06518), test and control.
     """
@@ -107,7 +110,8 @@ def _filled(files: Sequence[Path]) -> tuple[list[dict[str, str | None]], list[di
     for place, template in enumerate(templates):
         with found.kept():
             rows += _rows(template, lexicon, f"{path}: templates.{place}")
-    found.run(partial(_refuse_twice, rows, key, path) for key in ("prompt_id", "prompt"))
+    with found.kept():
+        _refuse_twice(rows, path)
     found.end()
     slots = dict.fromkeys(template.slot for template in templates)
     candidates: list[dict[str, str | None]] = [
@@ -142,16 +146,18 @@ def _rows(
 ) -> Iterator[dict[str, str | None]]:
     groups = dict.fromkeys(term.group for term in lexicon[template.slot])
     shared = {"category": template.category, "template_id": template.id, "slot": template.slot}
-    without, neutral = f"{template.id}/without", f"{template.id}/neutral"
+    without, neutral = (f"{template.id}/{name}" for name in CONTROL_NAMES)
     # They have no placeholder, but braces that are doubled.
     yield {"prompt_id": without, **shared, "prompt": template.control.format()}
     yield {"prompt_id": neutral, **shared, "prompt": template.neutral.format()}
-    for term in lexicon[template.concepts]:
+    terms = lexicon[template.concepts]
+    slugs = _slugs([term.term for term in terms], f"{where}.concepts ({template.id!r})")
+    for slug, term in zip(slugs, terms, strict=True):
         if template.expects_group and term.group not in groups:
             of_term = f"group of the term {show(term.term)} among those of {template.slot}"
             raise one_of(f"{where}.expects_group ({template.id!r}): {of_term}", term.group, groups)
         yield {
-            "prompt_id": f"{template.id}/{_slug(term.term, f'{where}.concepts ({template.id!r})')}",
+            "prompt_id": f"{template.id}/{slug}",
             "control_id": without,
             "neutral_control_id": neutral,
             "concept": term.term,
@@ -162,6 +168,25 @@ def _rows(
         }
 
 
+def _slugs(terms: Sequence[str], where: str) -> list[str]:
+    """Return what a prompt is called after each term: its letters and digits with hyphens between.
+
+    Of terms that give one name the first keeps it, and the others get a number: of "C", "C++" and "C#" ``c``, ``c-2``
+    and ``c-3``. A term that is added below others changes no name but that of a term that has a number and now its own.
+    """
+    plain = [_slug(term, where) for term in terms]
+    # The controls' names are taken, and a term that is written with a number keeps it.
+    used, taken = set(CONTROL_NAMES), {*plain, *CONTROL_NAMES}
+    slugs = []
+    for slug in plain:
+        if slug in used:
+            slug = next(numbered for k in count(2) if (numbered := f"{slug}-{k}") not in taken)
+        used.add(slug)
+        taken.add(slug)
+        slugs.append(slug)
+    return slugs
+
+
 def _slug(term: str, where: str) -> str:
     slug = re.sub(r"[\W_]+", "-", term.casefold()).strip("-")
     if not slug:
@@ -169,15 +194,13 @@ def _slug(term: str, where: str) -> str:
     return slug
 
 
-def _refuse_twice(rows: list[dict[str, str | None]], key: str, path: Path) -> None:
+def _refuse_twice(rows: list[dict[str, str | None]], path: Path) -> None:
     first: dict[str | None, dict[str, str | None]] = {}
     for row in rows:
-        other = first.setdefault(row[key], row)
+        other = first.setdefault(row["prompt"], row)
         if other is not row:
-            ids = f"{_name(other)} and {_name(row)}"
-            raise InputError(
-                f"{path}: got the {key} {show(row[key])} twice ({ids}); allowed: each {key} once in a set."
-            )
+            found = f"the prompt {show(row['prompt'])} twice ({_name(other)} and {_name(row)})"
+            raise InputError(f"{path}: got {found}; allowed: each prompt once in a set.")
 
 
 def _name(row: Mapping[str, str | None]) -> str:
