@@ -19,7 +19,7 @@ SBERT = {"kind": "sentence_transformers", "model": ENCODER, "batch_size": 2}
 BERTSCORE = {"kind": "bert_score", "model": ENCODER, "num_layers": 6, "batch_size": 2}
 CONCEPTS = ["yellow", "yellow", "red", "lemon yellow"]
 TEXTS = ["a banana.", "a plum.", "a cherry.", "a banana."]
-EMPTY = {"total": 0, "computed": 0, "reused": 0}
+EMPTY = {"total": 0, "computed": 0, "reused": 0, "cut": 0}
 
 
 def score(store: Path | None, settings: dict[str, Any], texts: list[str] = TEXTS) -> tuple[np.ndarray, dict[str, Any]]:
@@ -36,8 +36,8 @@ def test_stored_embeddings_give_the_same_similarities_bit_for_bit(tmp_path: Path
     assert np.array_equal(computed, stored)
     assert np.array_equal(computed, unstored)
     # Three concepts and three distinct texts.
-    assert first == {"total": 6, "computed": 6, "reused": 0}
-    assert second == {"total": 6, "computed": 0, "reused": 6}
+    assert first == {"total": 6, "computed": 6, "reused": 0, "cut": 0}
+    assert second == {"total": 6, "computed": 0, "reused": 6, "cut": 0}
 
 
 @pytest.mark.parametrize(("settings", "package"), [(SBERT, "sentence_transformers"), (BERTSCORE, "bert_score")])
@@ -54,7 +54,12 @@ def test_no_encoder_is_loaded_where_all_embeddings_are_there(
 @pytest.mark.parametrize("settings", [SBERT, BERTSCORE])
 def test_a_new_text_alone_is_embedded(tmp_path: Path, settings: dict[str, Any]) -> None:
     score(tmp_path, settings)
-    assert score(tmp_path, settings, ["a new text.", *TEXTS[1:]])[1] == {"total": 7, "computed": 1, "reused": 6}
+    assert score(tmp_path, settings, ["a new text.", *TEXTS[1:]])[1] == {
+        "total": 7,
+        "computed": 1,
+        "reused": 6,
+        "cut": 0,
+    }
 
 
 def test_sentences_and_tokens_and_other_layers_are_kept_apart(tmp_path: Path) -> None:
@@ -88,7 +93,7 @@ def test_batches_are_stored_as_they_are_computed(tmp_path: Path, monkeypatch: py
     with pytest.raises(KeyboardInterrupt):
         score(tmp_path, SBERT)
     monkeypatch.undo()
-    assert score(tmp_path, SBERT)[1] == {"total": 6, "computed": 4, "reused": 2}
+    assert score(tmp_path, SBERT)[1] == {"total": 6, "computed": 4, "reused": 2, "cut": 0}
 
 
 def test_lexical_scoring_embeds_nothing(tmp_path: Path) -> None:
@@ -146,6 +151,15 @@ def test_a_text_longer_than_an_encoder_reads_counts_as_far_as_it_reads(
     whole, cut, shorter = (similarity(kind, encoder, " ".join(text[:n])) for n in (40, words, words - 1))
     assert whole == pytest.approx(cut, abs=1e-6)
     assert abs(whole - shorter) > 1e-4
+    # Counted alike whether the embeddings are computed or found, and the text that just fits is not.
+    texts = [" ".join(text[:n]) for n in (40, words + 1, words, 1)]
+    settings = {"kind": kind, "model": encoder, "num_layers": 2, "batch_size": 2}
+    for n_computed in (5, 0):
+        embedder = Embedder(tmp_path / "store")
+        score_pairs(["red"] * 4, texts, settings, embedder)
+        assert embedder.cut == set(texts[:2])
+        summary = embedder.summary()
+        assert (summary["cut"], summary["computed"]) == (2, n_computed)
 
 
 def test_an_encoder_reads_what_its_tokenizer_says_or_its_configuration_or_else_512(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from matplotlib.image import imread
 from browser import needs_chromium, rendered_dom, screenshot
 from leakscope.errors import InputError
 from leakscope.files import writing
-from leakscope.leak.explorer import TEMPLATE, explorer_rows, write_explorer
+from leakscope.leak.explorer import TEMPLATE, cut_texts, explorer_rows, write_explorer
 
 HOSTILE = "<!--<script></script><img src=x onerror=\"document.title='owned'\">{{payload}}"
 SCORERS = ["first", "second"]
@@ -36,6 +36,12 @@ def make_prompts() -> pd.DataFrame:
         ],
         columns=["prompt_set", "prompt_id", "control_id", "neutral_control_id", "prompt"],
     )
+
+
+def test_the_page_says_how_many_pairs_a_scorer_cuts() -> None:
+    first, second = make_pairs().assign(cut=[True, True, False, False, False]), make_pairs("second").assign(cut=False)
+    assert cut_texts(pd.concat([first, second])) == {"longer than the scorer reads": "first: 2 of 5 pairs"}
+    assert cut_texts(second) == {}
 
 
 def make_pairs(scorer: str = "first", scores: tuple[tuple[float, float, float], ...] | None = None) -> pd.DataFrame:

@@ -309,6 +309,7 @@ def test_a_model_of_five_samples_stands_beside_one_of_one_and_all_samples_of_bot
     )
     pairs = list_pairs(table, found, no_candidates())
     pairs["similarity"] = pairs["text"].str.contains("red").astype(float)
+    pairs["cut"] = False
     outcomes = compare_pairs(table, found, pairs, "contains")
     rates = leak_rates(outcomes).set_index("model")
     assert rates["n_pairs"].to_dict() == {"one": 1, "five": 5}

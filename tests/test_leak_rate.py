@@ -43,6 +43,7 @@ def pairs_of(outcomes: list[float], **columns: object) -> pd.DataFrame:
             "outcome_all_pairs": outcomes,
             "swapped_outcome": 0.5,
             "repetition": False,
+            "cut": False,
         }
     )
     return table.assign(**columns)

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from leakscope.errors import InputError
+from leakscope.leak.leak_rate import leak_rates
 from leakscope.leak.named_concepts import MATRIX_COLUMNS, concept_matrix
 from leakscope.leak.outcomes import PAIR_COLUMNS, compare_pairs
 from leakscope.leak.pairs import list_pairs
@@ -28,7 +29,7 @@ def generations_of(texts: dict[str, list[str]], model: str = "m") -> pd.DataFram
 
 def similarity_of(values: dict[tuple[str, str], float]) -> pd.DataFrame:
     rows = [(concept, text, value) for (concept, text), value in values.items()]
-    return pd.DataFrame(rows, columns=["concept", "text", "similarity"])
+    return pd.DataFrame(rows, columns=["concept", "text", "similarity"]).assign(cut=False)
 
 
 @pytest.fixture
@@ -71,6 +72,16 @@ def test_outcomes_are_those_worked_out_by_hand(two_colors: tuple[pd.DataFrame, .
     assert pairs["similarity_control"].tolist() == [0.1, 0.7, 0.1, 0.2, 0.3, 0.25]
 
 
+def test_a_pair_is_cut_where_one_of_its_texts_is(two_colors: tuple[pd.DataFrame, ...]) -> None:
+    prompts, generations, similarity = two_colors
+    similarity["cut"] = similarity["text"] == "tea"
+    # The control's third text; of red the second and the third.
+    pairs = compare_pairs(prompts, generations, similarity, scorer="s")
+    assert pairs["cut"].tolist() == [False, False, True, False, True, True]
+    rates = leak_rates(pairs)
+    assert rates[["category", "n_cut"]].to_numpy().tolist() == [["colors", 3], ["all", 3]]
+
+
 def test_similarities_that_differ_after_rounding_do_not_tie(two_colors: tuple[pd.DataFrame, ...]) -> None:
     pairs = compare_pairs(*two_colors, scorer="s", decimals=4)
     assert pairs["outcome"].tolist()[2] == 0  # .1 < .1004
@@ -80,7 +91,7 @@ def naive_pairs(
     prompts: pd.DataFrame, generations: pd.DataFrame, similarity: pd.DataFrame, decimals: int
 ) -> pd.DataFrame:
     """The definition in plain loops."""
-    known = {(c, t): round(s, decimals) for c, t, s in similarity.itertuples(index=False)}
+    known = {(c, t): round(s, decimals) for c, t, s, _ in similarity.itertuples(index=False)}
     texts = {(g.model, g.prompt_id, g.sample): g.text for g in generations.itertuples()}
     samples = sorted(generations["sample"].unique())
 

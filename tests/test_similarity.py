@@ -144,6 +144,7 @@ def test_sentence_similarities_give_the_published_leak_rates(published: Path) ->
     texts = import_generations(path, prompts, "m", "initial", samples=1, prompts_path=path).generations
     pairs = list_pairs(prompts, texts, no_candidates())
     pairs["similarity"] = score_pairs(pairs["concept"].tolist(), pairs["text"].tolist(), SBERT)
+    pairs["cut"] = False
     rates = leak_rates(compare_pairs(prompts, texts, pairs, "sbert"))
     assert rates["n_pairs"].tolist() == [109]
     assert rates["leak_rate"].round(2).tolist() == [77.52]

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.workflow
 
 LEAK_RATES = [
     "model", "prompt_set", "scorer", "category", "n_prompts", "n_pairs", "leak_rate", "ci_low", "ci_high",
-    "leak_rate_without_repetition", "repetition_rate", "tie_rate",
+    "leak_rate_without_repetition", "repetition_rate", "tie_rate", "n_cut",
 ]  # fmt: skip
 
 

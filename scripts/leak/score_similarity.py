@@ -1,9 +1,10 @@
 """How similar is each text to its concept?
 
 Reads the distinct pairs of concept and text; takes embeddings from the store and computes the others; writes the pairs'
-similarity by one scorer, and how many embeddings were computed.
+similarity by one scorer, whether the encoder cut the text, and how many embeddings were computed.
 """
 
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ import torch
 from leakscope.files.tables import write_table
 from leakscope.jobs.job import job
 from leakscope.jobs.memory import keep_freed_memory
-from leakscope.similarity.encoders import Embedder
+from leakscope.similarity.encoders import Embedder, cut_warning
 from leakscope.similarity.scorers import score_pairs
 from leakscope.storage.manifests import read_manifest, write_manifest
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake
 
     snakemake: Snakemake
+
+logger = logging.getLogger(__name__)
 
 
 def main(snakemake: "Snakemake") -> None:
@@ -32,6 +35,10 @@ def main(snakemake: "Snakemake") -> None:
         settings["commit"] = read_manifest(Path(snakemake.input.encoder[0]))["commit"]
     embedder = Embedder(Path(snakemake.params.store))
     pairs["similarity"] = score_pairs(pairs["concept"].tolist(), pairs["text"].tolist(), settings, embedder)
+    # A text of which the encoder read the beginning alone is no less scored; tables count it.
+    pairs["cut"] = pairs["text"].isin(embedder.cut)
+    if embedder.cut:
+        logger.warning("%s", cut_warning(snakemake.wildcards.scorer, embedder.cut, embedder.n_distinct))
     write_manifest(embedder.summary(), Path(snakemake.output.summary))
     write_table(pairs, Path(snakemake.output.similarity))
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from leakscope.files.tables import read_tables
 from leakscope.jobs.job import job
-from leakscope.leak.explorer import explorer_rows, write_explorer
+from leakscope.leak.explorer import cut_texts, explorer_rows, write_explorer
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake
@@ -17,8 +17,10 @@ if TYPE_CHECKING:
 
 
 def main(snakemake: "Snakemake") -> None:
-    rows = explorer_rows(read_tables(snakemake.input.pairs), read_tables(snakemake.input.prompts))
-    write_explorer(rows, Path(snakemake.output.page), study=snakemake.params.study, scorers=snakemake.params.scorers)
+    pairs, page = read_tables(snakemake.input.pairs), Path(snakemake.output.page)
+    rows = explorer_rows(pairs, read_tables(snakemake.input.prompts))
+    study, scorers = snakemake.params.study, snakemake.params.scorers
+    write_explorer(rows, page, study=study, scorers=scorers, metadata=cut_texts(pairs))
 
 
 if __name__ == "__main__":

@@ -74,6 +74,17 @@ def explorer_rows(pairs: pd.DataFrame, prompts: pd.DataFrame) -> pd.DataFrame:
     return rows
 
 
+def cut_texts(pairs: pd.DataFrame) -> dict[str, str]:
+    """Return a label and what the page says of the pairs whose texts a scorer cuts; nothing where there are none.
+
+    Args:
+        pairs: as ``explorer_rows`` takes them.
+    """
+    parts = [(scorer, int(part["cut"].sum()), len(part)) for scorer, part in pairs.groupby("scorer", sort=False)]
+    found = [f"{scorer}: {n_cut} of {n_pairs} pairs" for scorer, n_cut, n_pairs in parts if n_cut]
+    return {"longer than the scorer reads": ", ".join(found)} if found else {}
+
+
 def write_explorer(
     rows: pd.DataFrame,
     path: Path,

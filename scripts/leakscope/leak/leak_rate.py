@@ -28,6 +28,7 @@ RATES = [
     "leak_rate_without_repetition",
     "repetition_rate",
     "tie_rate",
+    "n_cut",
 ]
 SPECIFIC = ["leak_rate", "swapped_rate", "specific", "ci_low", "ci_high"]
 ESTIMATORS = ["position_wise", "position_wise_ci_low", "position_wise_ci_high"] + [
@@ -41,7 +42,8 @@ def leak_rates(pairs: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
     """Return Leak-Rates against the control without the clause, paired by position.
 
     ``leak_rate_without_repetition`` leaves out pairs in which either text holds the concept (NaN where none is left),
-    ``repetition_rate`` is their share, ``tie_rate`` the share of pairs with equal similarities.
+    ``repetition_rate`` is their share, ``tie_rate`` the share of pairs with equal similarities; ``n_cut`` counts pairs
+    of which a text is longer than the scorer reads.
 
     Args:
         pairs: as ``outcomes.compare_pairs`` returns them.
@@ -167,6 +169,7 @@ def _rates(rows: pd.DataFrame, level: float) -> tuple[float, ...]:
         100 * float(rows.loc[~repeats, "outcome"].mean()),
         100 * float(repeats.mean()),
         100 * float((rows["outcome"] == 0.5).mean()),
+        int(rows["cut"].sum()),
     )
 
 

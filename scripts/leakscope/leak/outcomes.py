@@ -44,6 +44,7 @@ PAIR_COLUMNS = [
     "swapped_outcome",
     "repetition",
     "identical",
+    "cut",
 ]
 
 
@@ -59,7 +60,8 @@ def compare_pairs(
     Args:
         prompts: the prompts table of one set.
         generations: ``model, prompt_set, prompt_id, sample, text`` of all models on that set.
-        similarity: ``concept, text, similarity`` (unrounded), at least the pairs of ``list_pairs``.
+        similarity: ``concept, text, similarity`` (unrounded), at least the pairs of ``list_pairs``; ``cut`` where the
+            scorer read the beginning of the text alone.
         scorer: its name, stored.
         decimals: to which similarities are rounded before they are compared.
 
@@ -94,6 +96,7 @@ def compare_pairs(
         swapped_outcome=scored["swapped"],
         repetition=_repetition(rows),
         identical=(rows["text_test"] == rows["text_control"]).astype(bool),
+        cut=rows[["text_test", "text_control"]].isin(set(similarity.loc[similarity["cut"], "text"])).any(axis=1),
     )[PAIR_COLUMNS]
 
 

@@ -5,28 +5,35 @@ from __future__ import annotations
 import base64
 import importlib.util
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from leakscope.errors import InputError
+from leakscope.files.reading import read_json
 from leakscope.models.fetch import cached_folder, fetch_folder
 from leakscope.models.finite import shown
 from leakscope.similarity.embeddings import TokenEmbedding, embed_sentences, embed_tokens
 from leakscope.storage.fingerprints import embedding_fingerprint
 from leakscope.storage.manifests import hash_files
 from leakscope.storage.store import Key, Store, recall
+from leakscope.typed.wording import show
 
 if TYPE_CHECKING:
+    from bert_score import BERTScorer
     from sentence_transformers import SentenceTransformer
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 PACKAGE_PREFIX = "package:"
 # Tokens that an encoder is given if neither its tokenizer nor its configuration says how many it reads.
 DEFAULT_LENGTH = 512
+# What an encoder's settings call that number, and at most so many tokens are put round a text.
+LENGTH_KEYS = ("max_seq_length", "model_max_length", "max_position_embeddings", "n_positions")
+SPECIAL_TOKENS = 8
 
 
 class Embedder:
@@ -41,48 +48,41 @@ class Embedder:
         self.store = store
         self.n_distinct, self.n_computed = 0, 0
         self.folders: list[str] = []
+        # Texts of which an encoder reads the beginning alone.
+        self.cut: set[str] = set()
 
     def sentences(self, texts: Sequence[str], settings: Mapping[str, Any]) -> dict[str, np.ndarray]:
         """Return the sentence embedding of each distinct text, (width,), unit length, float32."""
+        folder = _folder(settings)
+        encoder = cache(partial(_open_sentences, folder, settings["model"]))
 
-        def compute(folder: str, missing: list[str]) -> Iterator[dict[str, str]]:
-            from sentence_transformers import SentenceTransformer
-
-            from leakscope.models.checking import check_encoder
-
-            with loading(settings["model"]):
-                check_encoder(Path(folder), settings["model"])
-                encoder = SentenceTransformer(folder, device="cpu")
-            _limit_sentences(encoder)
-            for batch in embed_sentences(encoder, missing, settings["batch_size"]):
+        def compute(missing: list[str]) -> Iterator[dict[str, str]]:
+            for batch in embed_sentences(encoder(), missing, settings["batch_size"]):
                 _check_numbers(batch, settings["model"])
                 yield {text: _pack(vector) for text, vector in batch.items()}
 
-        packed = self._recall(texts, settings, {"of": "sentences"}, compute)
+        packed = self._recall(texts, folder, {"of": "sentences"}, compute)
+        if long := _perhaps_cut(folder, texts):
+            self.cut.update(_cut_sentences(encoder(), long))
         return {text: _unpack(value) for text, value in packed.items()}
 
     def tokens(self, texts: Sequence[str], settings: Mapping[str, Any]) -> dict[str, TokenEmbedding]:
         """Return the token embeddings of each distinct text, from layer ``settings["num_layers"]``."""
+        folder = _folder(settings)
+        encoder = cache(partial(_open_tokens, folder, settings["model"], settings["num_layers"]))
 
-        def compute(folder: str, missing: list[str]) -> Iterator[dict[str, dict[str, Any]]]:
-            from bert_score import BERTScorer
-
-            from leakscope.models.checking import check_encoder
-
-            with loading(settings["model"]):
-                check_encoder(Path(folder), settings["model"])
-                encoder = BERTScorer(
-                    model_type=folder, num_layers=settings["num_layers"], rescale_with_baseline=False, device="cpu"
-                )
-            encoder._tokenizer.model_max_length = longest_input(encoder._tokenizer, encoder._model)
-            for batch in embed_tokens(encoder, missing, settings["batch_size"]):
+        def compute(missing: list[str]) -> Iterator[dict[str, dict[str, Any]]]:
+            for batch in embed_tokens(encoder(), missing, settings["batch_size"]):
                 _check_numbers({text: vectors for text, (vectors, _) in batch.items()}, settings["model"])
                 yield {
                     text: {"vectors": _pack(vectors), "weights": weights.tolist()}
                     for text, (vectors, weights) in batch.items()
                 }
 
-        packed = self._recall(texts, settings, {"of": "tokens", "num_layers": settings["num_layers"]}, compute)
+        packed = self._recall(texts, folder, {"of": "tokens", "num_layers": settings["num_layers"]}, compute)
+        if long := _perhaps_cut(folder, texts):
+            tokenizer = encoder()._tokenizer
+            self.cut.update(_longer(tokenizer, long, tokenizer.model_max_length))
         return {
             text: TokenEmbedding(
                 _unpack(value["vectors"]).reshape(len(value["weights"]), -1), np.array(value["weights"])
@@ -91,18 +91,17 @@ class Embedder:
         }
 
     def summary(self) -> dict[str, Any]:
-        """Return how many distinct texts were asked for, and how many of them computed."""
-        reused = self.n_distinct - self.n_computed
-        return {"total": self.n_distinct, "computed": self.n_computed, "reused": reused, "store": self.folders}
+        """Return how many distinct texts were asked for, how many of them computed, and how many are cut."""
+        counts = {"total": self.n_distinct, "computed": self.n_computed, "reused": self.n_distinct - self.n_computed}
+        return {**counts, "cut": len(self.cut), "store": self.folders}
 
     def _recall(
         self,
         texts: Sequence[str],
-        settings: Mapping[str, Any],
+        folder: str,
         what: Mapping[str, Any],
-        compute: Callable[[str, list[str]], Iterator[Mapping[str, Any]]],
+        compute: Callable[[list[str]], Iterator[Mapping[str, Any]]],
     ) -> dict[str, Any]:
-        folder = resolve_encoder(settings["model"], settings.get("revision"), settings.get("commit"))
         store = None
         if self.store is not None:
             # By the encoder's files, not its name: a hub model may change under one name, and a folder may move.
@@ -110,13 +109,27 @@ class Embedder:
             self.folders.append(str(store.folder))
 
         def by_key(missing: list[Key]) -> Iterator[dict[Key, Any]]:
-            for batch in compute(folder, [str(text) for (text,) in missing]):
+            for batch in compute([str(text) for (text,) in missing]):
                 yield {(text,): value for text, value in batch.items()}
 
         recalled = recall(store, [(text,) for text in texts], by_key)
         self.n_distinct += len(recalled.values)
         self.n_computed += recalled.n_computed
         return {str(text): value for (text,), value in recalled.values.items()}
+
+
+def cut_warning(scorer: str, cut: Collection[str], total: int) -> str:
+    """Return a line that counts the texts that an encoder cuts, and shows the beginning of the first.
+
+    Args:
+        scorer: its name.
+        cut: at least one text.
+        total: of distinct texts and concepts that were embedded.
+    """
+    return (
+        f"scorer {scorer}: {len(cut)} of {total} texts are longer than its encoder reads, and what follows is not "
+        f"scored (the first begins with {show(min(cut))}); leak_rates.csv counts their pairs in n_cut."
+    )
 
 
 def resolve_encoder(model: str, revision: str | None = None, commit: str | None = None) -> str:
@@ -184,6 +197,58 @@ def longest_input(tokenizer: PreTrainedTokenizerBase, encoder: PreTrainedModel) 
     if named > sys.maxsize:
         return room or DEFAULT_LENGTH
     return min(named, room) if room and tables else named
+
+
+def _folder(settings: Mapping[str, Any]) -> str:
+    return resolve_encoder(settings["model"], settings.get("revision"), settings.get("commit"))
+
+
+def _open_sentences(folder: str, model: str) -> SentenceTransformer:
+    from sentence_transformers import SentenceTransformer
+
+    from leakscope.models.checking import check_encoder
+
+    with loading(model):
+        check_encoder(Path(folder), model)
+        encoder = SentenceTransformer(folder, device="cpu")
+    _limit_sentences(encoder)
+    return encoder
+
+
+def _open_tokens(folder: str, model: str, num_layers: int) -> BERTScorer:
+    from bert_score import BERTScorer
+
+    from leakscope.models.checking import check_encoder
+
+    with loading(model):
+        check_encoder(Path(folder), model)
+        encoder = BERTScorer(model_type=folder, num_layers=num_layers, rescale_with_baseline=False, device="cpu")
+    encoder._tokenizer.model_max_length = longest_input(encoder._tokenizer, encoder._model)
+    return encoder
+
+
+def _perhaps_cut(folder: str, texts: Sequence[str]) -> list[str]:
+    """Return the texts that may have more tokens than an encoder reads: a token has at least one byte.
+
+    What an encoder reads is guessed from the lengths that its settings name, so that it is not loaded for short texts.
+    """
+    settings = [read_json(path, "settings of an encoder") for path in Path(folder).rglob("*config.json")]
+    named = [entry[key] for entry in settings if isinstance(entry, dict) for key in LENGTH_KEYS if key in entry]
+    lengths = [length for length in named if isinstance(length, int) and length > 0]
+    least = min([*lengths, DEFAULT_LENGTH]) - SPECIAL_TOKENS
+    return [text for text in dict.fromkeys(texts) if len(text.encode()) > least]
+
+
+def _cut_sentences(encoder: SentenceTransformer, texts: Sequence[str]) -> list[str]:
+    if not callable(encoder.tokenizer) or encoder.max_seq_length is None:
+        return []
+    return _longer(encoder.tokenizer, texts, encoder.max_seq_length)
+
+
+def _longer(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], length: int) -> list[str]:
+    """Return the texts of more than so many tokens."""
+    ids = tokenizer([text.strip() for text in texts], truncation=False, verbose=False)["input_ids"]
+    return [text for text, own in zip(texts, ids, strict=True) if len(own) > length]
 
 
 def _limit_sentences(encoder: SentenceTransformer) -> None:
