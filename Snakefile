@@ -39,6 +39,12 @@ include: "rules/features/bias.smk"
 include: "rules/features/figures.smk"
 
 
+# In a module the handler of the workflow that uses it counts, and this one does not.
+onerror:
+    for line in failures():
+        logger.error(line)
+
+
 # Targets, and what needs the network, run where Snakemake does: on a cluster, jobs may have none.
 rule all:
     input:

@@ -15,6 +15,7 @@ sys.path.insert(0, str(Path(workflow.current_basedir).parent / "scripts"))
 from leakscope.errors import InputError
 from leakscope.files import finding
 from leakscope.jobs.dependencies import imported_first_by_jobs, question, script_files
+from leakscope.jobs.failures import FailedJob, failure_lines
 from leakscope.jobs.redaction import hide_in_logs
 from leakscope.jobs.resources import short_of_gpus
 from leakscope.validate.tuning.methods import ADAPTER_FILES, FULL_FILES
@@ -113,6 +114,12 @@ def warn_of_too_few_gpus(models, needs):
 
 warn_of_too_few_gpus(study.generated, study.needs)
 warn_of_too_few_gpus(validate.tuned, validate.needs)
+
+
+def failures():
+    """What the terminal says last: the jobs that failed, each with its reason."""
+    ended = [job for failed in workflow.scheduler.failed for job in getattr(failed, "jobs", [failed])]
+    return failure_lines(FailedJob(job.rule.name, list(job.wildcards), list(map(str, job.log))) for job in ended)
 
 
 def message(defined):

@@ -15,6 +15,10 @@ from leakscope.errors import InputError
 from leakscope.jobs.redaction import hide, hide_in_logs
 from leakscope.jobs.usage import usage
 
+logger = logging.getLogger(__name__)
+
+# How the log says why a job ended: `failures` finds it there.
+STOPPED, FAILED = "stopped:", "failed"
 FULL = (errno.ENOSPC, errno.EDQUOT)
 # They log every address that is asked, and what was sent.
 TALKATIVE = ("httpx2", "httpcore2", "huggingface_hub", "urllib3")
@@ -32,20 +36,22 @@ def job(log: str) -> Iterator[None]:
         _log_to(log)
         yield
     except InputError as error:
-        logging.getLogger(__name__).info("stopped: %s", error)
+        logger.info("%s %s", STOPPED, error)
         sys.exit(f"Error: {error}")
     except OSError as error:
         if error.errno not in FULL:
-            logging.getLogger(__name__).info("failed", exc_info=True)
+            logger.info(FAILED, exc_info=True)
             raise
         where = hide(f"{error.filename}: ") if error.filename else ""
-        sys.exit(f"Error: {where}the disk is full; what was finished before is kept. Make room and run again.")
+        reason = f"{where}the disk is full; what was finished before is kept. Make room and run again."
+        logger.info("%s %s", STOPPED, reason)
+        sys.exit(f"Error: {reason}")
     except Exception:
         # The traceback belongs in the log as well: on a cluster nobody sees the terminal.
-        logging.getLogger(__name__).info("failed", exc_info=True)
+        logger.info(FAILED, exc_info=True)
         raise
     finally:
-        logging.getLogger(__name__).info(usage())
+        logger.info(usage())
         logging.raiseExceptions = True
 
 

