@@ -142,7 +142,9 @@ def test_a_concept_that_is_named_where_an_encoder_does_not_read_is_counted(tmp_p
     # Two concepts and three texts; all of what is read is the same.
     assert rates[["leak_rate", "tie_rate", "n_pairs", "n_cut"]].to_numpy().tolist() == [[50, 100, 2, 2]]
     assert embedder.summary()["cut"] == 3
-    assert cut_warning("sbert", embedder.cut, embedder.n_distinct).startswith("scorer sbert: 3 of 5 texts are longer")
+    assert cut_warning("sbert", embedder.cut, embedder.n_distinct).startswith(
+        "scorer sbert: 3 of 5 texts and concepts are longer"
+    )
 
 
 # ------------------------------------------------------------------------------------------------- files of YAML

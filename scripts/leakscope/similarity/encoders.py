@@ -127,8 +127,8 @@ def cut_warning(scorer: str, cut: Collection[str], total: int) -> str:
         total: of distinct texts and concepts that were embedded.
     """
     return (
-        f"scorer {scorer}: {len(cut)} of {total} texts are longer than its encoder reads, and what follows is not "
-        f"scored (the first begins with {show(min(cut))}); leak_rates.csv counts their pairs in n_cut."
+        f"scorer {scorer}: {len(cut)} of {total} texts and concepts are longer than its encoder reads: what "
+        f"follows is not scored (the first begins with {show(min(cut))}); leak_rates.csv counts their pairs in n_cut."
     )
 
 
