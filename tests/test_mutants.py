@@ -56,5 +56,5 @@ def test_mutants_are_read_or_refused_in_lines_that_a_person_reads(
             assert len(line) <= LONGEST_LINE, line
             assert ": " in line or line.startswith("... and"), line
 
-    each_of(n, check)
+    each_of(n, "configuration", check)
     assert n_refused > n / 3

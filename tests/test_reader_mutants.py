@@ -5,7 +5,9 @@ Each is read, or refused in lines that a person reads: none longer than 400 char
 
 from __future__ import annotations
 
+import copy
 import json
+import math
 import random
 import shutil
 from collections.abc import Callable, Iterable, Mapping
@@ -15,6 +17,8 @@ from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 from safetensors.torch import save
@@ -50,7 +54,7 @@ from leakscope.validate.scoring.imported_scores import import_scores as import_i
 from leakscope.validate.tasks.forms import read_forms
 from leakscope.validate.tasks.readers import read_items
 from leakscope.workflow.chosen import has_chat_template
-from mutants import LONGEST_LINE, each_of, write
+from mutants import LONGEST_LINE, Raw, each_of, odd_columns, write
 
 pytestmark = pytest.mark.timeout(600)
 # So many of each reader in `make test`, and in all of all readers where slow tests are run.
@@ -468,7 +472,7 @@ def check_mutants(name: str, n: int, place: Path) -> None:
         n_refused += is_refused
         n_read += not is_refused
 
-    each_of(n, check)
+    each_of(n, name, check)
     assert n_refused + n_read >= n, (n_refused, n_read)
 
 
@@ -479,6 +483,62 @@ def test_mutants_of_every_reader_are_read_or_refused_in_lines_that_a_person_read
         write(tmp_path / "right", file, content)
     assert not refused(read, tmp_path / "right")
     check_mutants(name, QUICK, tmp_path)
+
+
+ENDLESS = "9" * 5000
+# What ended in tracebacks once: reader, file, where in it (nowhere: in the place of all of it), and what is there.
+KNOWN: list[tuple[str, str, tuple[str | int, ...], object]] = [
+    ("counts.csv", "table.csv", (1, 2), "1e300"),
+    ("counts.csv", "table.csv", (1, 2), "1" + "0" * 400),
+    ("prompts published.csv", "table.csv", (2, 1), ENDLESS),
+    ("prompts published.json", "table.json", (0, 1), "\ud800"),
+    ("prompts published.csv", "table.csv", (), "prompt\r,n_control,concept\nIt is,,\n"),
+    ("generations long.csv", "table.csv", (2, 1), ENDLESS),
+    ("generations wide.csv", "table.csv", (0, 1), f"generation_{ENDLESS}"),
+    ("items rankalign lambada", "a.jsonl", (0, "context"), "\ud800"),
+    ("items triviaqa", "a.json", ("Data", 0, "Question"), "\ud800"),
+    ("dictionary", "cfg.json", ("metadata", "hook_name"), ["blocks.1.hook_resid_pre"]),
+    ("dictionary", "cfg.json", ("architecture",), ["topk"]),
+    ("dictionary", "cfg.json", ("metadata",), [1]),
+    ("dictionary", "cfg.json", ("metadata", "hook_name"), f"blocks.{ENDLESS}.hook_resid_pre"),
+    ("old dictionary", "cfg.json", ("activation_fn_kwargs",), "topk"),
+    ("scores", "scores.json", ("asthma", 0, 1, 0), Raw(ENDLESS)),
+    ("yaml", "a.yaml", ("c",), Raw("2024-13-45")),
+    ("yaml", "a.yaml", ("c",), Raw("2001-01-01 00:00:00 +99:99")),
+]
+
+
+@pytest.mark.parametrize(("name", "file", "where", "value"), KNOWN, ids=lambda value: str(value)[:20])
+def test_what_once_ended_in_a_traceback_ends_in_none(
+    name: str, file: str, where: tuple[str | int, ...], value: object, tmp_path: Path
+) -> None:
+    files = copy.deepcopy(dict(files_of(name)))
+    inside: Any = files
+    *steps, last = (file, *where)
+    for step in steps:
+        inside = inside[step]
+    inside[last] = value
+    for other, content in files.items():
+        write(tmp_path, other, content)
+    # A column of texts that is none is passed over; all else is refused.
+    assert refused(READERS[name].read, tmp_path) is (name != "generations wide.csv")
+
+
+def test_a_score_of_more_digits_than_a_float_holds_is_missing(tmp_path: Path) -> None:
+    scores = {**SCORES, "gout": [["men", [Raw("-1" + "0" * 400), -1]], ["women", [-2, -3]]]}
+    table = import_scores(write(tmp_path, "scores.json", scores), **CHECKED)
+    first = table[(table["subject"] == "gout") & (table["group"] == "men")]["logprob"].tolist()
+    assert math.isnan(first[0])
+    assert first[1:] == [-1]
+
+
+@pytest.mark.parametrize("column", range(len(odd_columns(1))))
+def test_every_odd_column_of_parquet_is_read_or_refused(column: int, tmp_path: Path) -> None:
+    path = tmp_path / "table.parquet"
+    table = pa.table({"id": ["1", "2", "3"], "text": odd_columns(3)[column]})
+    pq.write_table(table, path)
+    refused(read_table, path)
+    refused(read_shards, path)
 
 
 @pytest.mark.slow
