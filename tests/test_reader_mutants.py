@@ -503,6 +503,9 @@ KNOWN: list[tuple[str, str, tuple[str | int, ...], object]] = [
     ("dictionary", "cfg.json", ("metadata", "hook_name"), f"blocks.{ENDLESS}.hook_resid_pre"),
     ("old dictionary", "cfg.json", ("activation_fn_kwargs",), "topk"),
     ("scores", "scores.json", ("asthma", 0, 1, 0), Raw(ENDLESS)),
+    # Names with line breaks in them, in a list of names that are there.
+    ("prompts published.tsv", "table.tsv", (0, 0), "pro\x0bmpt"),
+    ("prompts published.json", "table.json", (0, 0), "pro\nmpt\u2028"),
     ("yaml", "a.yaml", ("c",), Raw("2024-13-45")),
     ("yaml", "a.yaml", ("c",), Raw("2001-01-01 00:00:00 +99:99")),
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import errno
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
@@ -15,16 +16,23 @@ MOST_LINES, LONGEST_LINE = 50, 400
 # Characters of a name that was found, and of the names that are allowed; of a longer list the nearest are named.
 LONGEST_NAME, LONGEST_LIST, NEAREST = 100, 200, 8
 
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+
 
 class InputError(ValueError):
     """Something a person wrote (a file, a row, a key) cannot be used.
 
-    The message is one line for each mistake: where, what was found, what is allowed. Secrets in it are hidden.
+    The message is one line for each mistake: where, what was found, what is allowed. Secrets in it are hidden, and what
+    was found breaks no line.
     """
 
-    def __init__(self, message: str) -> None:
+    def __init__(self, *mistakes: str) -> None:
         # Hidden first: half a secret is not known for one.
-        super().__init__("\n".join(map(_cut, hide(message).splitlines())) or message)
+        super().__init__("\n".join(_cut(_unbroken(hide(mistake))) for mistake in mistakes))
+
+    def __reduce__(self) -> tuple[type[InputError], tuple[str, ...]]:
+        # As it comes from another process: each line stays one.
+        return type(self), tuple(str(self).split("\n"))
 
 
 class Mistakes(list[InputError]):
@@ -54,7 +62,7 @@ class Mistakes(list[InputError]):
         lines = list(dict.fromkeys(line for error in self for line in str(error).splitlines()))
         if lines:
             more = [f"... and {len(lines) - MOST_LINES} more."] if len(lines) > MOST_LINES else []
-            raise InputError("\n".join([*lines[:MOST_LINES], *more]))
+            raise InputError(*lines[:MOST_LINES], *more)
 
 
 def one_of(where: str, name: object, allowed: Iterable[str]) -> InputError:
@@ -69,6 +77,11 @@ def one_of(where: str, name: object, allowed: Iterable[str]) -> InputError:
         nearest = difflib.get_close_matches(str(name).casefold(), folded, n=NEAREST, cutoff=0)
         listed = f"{', '.join(sorted(folded[one] for one in nearest))} and {len(names) - len(nearest)} more"
     return InputError(f"{where}: got {found}; allowed: {listed}.{hint}")
+
+
+def _unbroken(text: str) -> str:
+    """Return a text on one line: a space for each line break, and an escape for any other character of control."""
+    return _CONTROL.sub(lambda found: ascii(found[0])[1:-1], " ".join(re.split(r"\s*[\r\n]\s*", text.strip("\r\n"))))
 
 
 def _cut(line: str) -> str:
