@@ -204,7 +204,7 @@ def test_reasons_of_failed_jobs_are_one_line_each(tmp_path: Path) -> None:
     misled = ["stopped: said by nobody", "failed"]
     failed = [
         log_of(tmp_path / "d.log", misled, InputError("p.csv, row 3: got 'x'; allowed: a number.")),
-        log_of(tmp_path / "c.log", error=InputError("one.\ntwo.\nthree.")),
+        log_of(tmp_path / "c.log", error=InputError("one.", "two.", "three.")),
         log_of(tmp_path / "b.log", error=ZeroDivisionError("division by zero")),
         FailedJob("train", [], [str(write(tmp_path / "a.log", "2026-01-01 10:00:00,000 INFO x: stopped: no\n"))]),
         FailedJob("fetch", ["m"], []),

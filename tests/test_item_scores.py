@@ -182,7 +182,7 @@ def test_kinds_of_scores_have_stores_of_their_own(model: LanguageModel, tmp_path
     folders = {score(model, items, "m", how).summary["store"] for score, items, _ in ALL}
     assert len(folders) == len(ALL)
     assert {Path(folder).parent for folder in folders} == {tmp_path / "store/log_odds"}
-    found = overview(survey(tmp_path))
+    found = overview(survey(tmp_path / "store", [tmp_path]))
     assert {settings.strip() for settings in found["settings"]} == {
         "candidates", "candidates by layer", "answers", "answers by layer",
     }  # fmt: skip
