@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib import image
 
@@ -19,6 +20,14 @@ from workspace import PARTS, ROOT
 
 OTHERS = sorted(path.stem for path in (ROOT / "studies").glob("*.yaml"))
 PUBLISHED = "LEAKSCOPE_PUBLISHED"
+TABLE = pd.DataFrame(
+    {
+        "prompt": ["I ate", "Red. I ate"],
+        "n_control": ["", 0],
+        "concept": ["", "red"],
+        "generation_1": ["a pear", "a fig"],
+    }
+)
 
 
 @pytest.fixture(scope="session")
@@ -55,7 +64,11 @@ def give_published(study: Path, folder: Path) -> Path:
     """Write something for everything that a study reads of the published data."""
     for name in re.findall(rf"\${PUBLISHED}/([^\s,}}\"']+)", study.read_text(encoding="utf-8")):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text("name,as\nfirst,second\n")
+        if name.endswith(".xlsx"):
+            # Looked at before anything is planned.
+            TABLE.to_excel(folder / name, index=False)
+        else:
+            (folder / name).write_text("name,as\nfirst,second\n")
     return folder
 
 
