@@ -58,12 +58,13 @@ def script_files(scripts: Path, rule: str, *packages: str) -> list[str]:
     return [str(entry), *sorted(str(path) for path in watched - {entry})]
 
 
-def _watched(path: Path, scripts: Path) -> list[Path]:
+@cache
+def _watched(path: Path, scripts: Path) -> tuple[Path, ...]:
     """Return those of a file's imports that decide what it computes."""
     library = scripts / PACKAGE
     imported = {module.relative_to(library).as_posix(): module for module in imported_modules(path, scripts)}
     left_out = OF_MANIFESTS if path == library / OPENING else ()
-    return [file for name, file in imported.items() if name not in UNWATCHED and not name.startswith(left_out)]
+    return tuple(file for name, file in imported.items() if name not in UNWATCHED and not name.startswith(left_out))
 
 
 def question(script: Path) -> str:
