@@ -321,7 +321,8 @@ def test_an_installed_font_draws_what_the_main_one_lacks(
         assert fonts.families() == ("DejaVu Sans", "Small Sans")
         assert ord("中") in fonts.drawable()
         save_figure(no_data("中 a"), tmp_path / "x.pdf", tmp_path / "x.png")
-    assert not caplog.records
+    # Libraries may tell what they do, where another test has asked all loggers to.
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
 
 
 def test_one_font_draws_what_it_has_all_letters_of(monkeypatch: pytest.MonkeyPatch) -> None:
