@@ -47,16 +47,29 @@ class Corpus(Described):
     """Key of the text in each line, or column of the table."""
 
 
-class DictionaryTrained(Labelled):
+class ReadDictionary(Labelled):
+    """What every dictionary has."""
+
+    model: str
+    """Model whose residual stream it reads: one of the study that is not edited, or any of source `randomised`."""
+    corpus: str = "own"
+    """Where activations are read for it: a name of `corpora`, or `own`, an organism's own corpus."""
+
+
+class PublicDictionary(ReadDictionary):
+    """What every dictionary has that others trained."""
+
+    centre: Nullable[Flag] = None
+    """Whether it reads residuals without their mean, as the first public dictionaries do; `null`: as its metadata says,
+    else no."""
+
+
+class DictionaryTrained(ReadDictionary):
     """A TopK dictionary that the workflow trains (Gao et al. 2024, arXiv 2406.04093), saved as SAELens saves it."""
 
     source: Literal["trained"]
-    model: str
-    """Model whose residual stream it reads: one of the study that is not edited, or any of source `randomised`."""
     layer: NotNegative
     """Number of the block whose input is read, from 0."""
-    corpus: str = "own"
-    """Where activations are read for it: a name of `corpora`, or `own`, an organism's own corpus."""
     features: Annotated[int, Field(ge=2), WHOLE] = 512
     """Number of features."""
     k: Positive = 16
@@ -77,30 +90,21 @@ class DictionaryTrained(Labelled):
         return self
 
 
-class DictionaryLocal(Labelled):
+class DictionaryLocal(PublicDictionary):
     """A dictionary on this machine, of any kind that SAELens saves."""
 
     source: Literal["local"]
-    model: str
-    """Model whose residual stream it reads: one of the study that is not edited, or any of source `randomised`."""
     path: Text
     """Folder as SAELens saves it: cfg.json and sae_weights.safetensors."""
     layer: Nullable[NotNegative] = None
     """Number of the block whose input is read, from 0; `null`: as its metadata says. If both say it, they must agree.
     """
-    corpus: str = "own"
-    """Where activations are read for it: a name of `corpora`, or `own`, an organism's own corpus."""
-    centre: Nullable[Flag] = None
-    """Whether it reads residuals without their mean, as the first public dictionaries do; `null`: as its metadata says,
-    else no."""
 
 
-class DictionaryHub(Labelled):
+class DictionaryHub(PublicDictionary):
     """A dictionary of the Hugging Face hub; fetched once, then used offline."""
 
     source: Literal["hub"]
-    model: str
-    """Model whose residual stream it reads: one of the study that is not edited, or any of source `randomised`."""
     layer: NotNegative
     """Number of the block whose input is read, from 0."""
     release: Text
@@ -110,11 +114,6 @@ class DictionaryHub(Labelled):
     """Folder of the dictionary in the repository; `null`: where the release has that of the layer."""
     revision: Text = "main"
     """Branch, tag or commit; fetching records the commit, and later steps use that."""
-    corpus: str = "own"
-    """Where activations are read for it: a name of `corpora`, or `own`, an organism's own corpus."""
-    centre: Nullable[Flag] = None
-    """Whether it reads residuals without their mean, as the first public dictionaries do; `null`: as its metadata says,
-    else no."""
 
 
 class ContrastTemplates(Described):
