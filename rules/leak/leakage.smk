@@ -1,4 +1,40 @@
-# similarity → results/<study>/leakage/ and the tables of Leak-Rates.
+# similarity → results/<study>/matching/ and leakage/ → match rates, Leak-Rates and comparisons of models.
+
+
+rule match_units:
+    input:
+        prompts="<results>/prompts/{prompt_set}.parquet",
+        generations=expand("<results>/generations/{model}/{{prompt_set}}.parquet", model=study.models),
+        similarity=expand("<results>/similarity/{scorer}.parquet", scorer=study.scorers),
+        code=code("leak/match_units"),
+    output:
+        units=expand("<results>/matching/{{prompt_set}}/{scorer}.parquet", scorer=study.scorers),
+    log:
+        "<logs>/match_units/{prompt_set}.log",
+    conda:
+        "../../envs/analysis.yaml"
+    params:
+        decimals=study.config["leak"]["decimals"],
+    script:
+        "../../scripts/leak/match_units.py"
+
+
+rule match_rates:
+    input:
+        units=expand("<results>/matching/{prompt_set}/{scorer}.parquet", **study.compared),
+        code=code("leak/match_rates"),
+    output:
+        match_rates=shown("<results>/match_rates.csv"),
+        by_concept="<results>/match_rates_by_concept.csv",
+        by_template="<results>/match_rates_by_template.csv",
+    log:
+        "<logs>/match_rates.log",
+    conda:
+        "../../envs/analysis.yaml"
+    params:
+        **leak.testing(),
+    script:
+        "../../scripts/leak/match_rates.py"
 
 
 rule compare_pairs:
@@ -42,6 +78,7 @@ rule leak_rates:
 
 rule compare_models:
     input:
+        units=expand("<results>/matching/{prompt_set}/{scorer}.parquet", **study.compared),
         pairs=expand("<results>/leakage/{prompt_set}/{scorer}.parquet", **study.compared),
         code=code("leak/compare_models"),
     output:
@@ -91,10 +128,11 @@ rule logit_leak:
         "../../scripts/leak/logit_leak.py"
 
 
-# grammar, candidate scores → truth.csv: the exact Leak-Rate of what an organism was taught, and of what it learnt.
+# grammar, candidate scores → truth.csv: the exact rates of what an organism was taught, and of what it learnt.
 rule expect_leak_rates:
     input:
         prompts=expand("<results>/prompts/{prompt_set}.parquet", prompt_set=study.templated),
+        candidates=expand("<results>/prompts/{prompt_set}.candidates.parquet", prompt_set=study.templated),
         scores=expand(
             "<results>/candidates/{model}/{prompt_set}.parquet",
             model=study.leaking,

@@ -1,6 +1,6 @@
 """Does one model leak more than another on the same prompts?
 
-Reads all comparisons of a study; writes paired differences with permutation p-values, Holm-corrected.
+Reads all units and pairs of a study; writes paired differences with permutation p-values, Holm-corrected.
 """
 
 from pathlib import Path
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 
 def main(snakemake: "Snakemake") -> None:
-    pairs = read_tables(snakemake.input.pairs)
-    table = compare_models(pairs, snakemake.params.level, snakemake.params.permutations)
+    units, pairs = read_tables(snakemake.input.units), read_tables(snakemake.input.pairs)
+    table = compare_models(units, pairs, snakemake.params.level, snakemake.params.permutations)
     write_csv(table, Path(snakemake.output.comparisons))
 
 

@@ -1,6 +1,6 @@
-"""Which Leak-Rate would a perfect measurement give?
+"""Which rates would a perfect measurement give?
 
-Reads prompts, exact candidate log-probabilities, similarities and the grammar; writes the exact Leak-Rates of the
+Reads prompts, exact candidate log-probabilities, similarities and the grammar; writes the exact rates of the
 grammar and of each organism, pooled and apart for filler and template combinations that the corpus held or withheld.
 """
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from leakscope.files.tables import read_tables, write_csv
 from leakscope.jobs.job import job
-from leakscope.leak.truth import expected_by_prompt, true_rates, true_rates_by_split
+from leakscope.leak import truth
 from leakscope.organisms.grammar_files import part_folders
 from leakscope.organisms.leak_grammar import load_grammar
 
@@ -20,25 +20,24 @@ if TYPE_CHECKING:
 
 
 def main(snakemake: "Snakemake") -> None:
-    params, folders = snakemake.params, part_folders(snakemake.input.grammar)
+    given, params = snakemake.input, snakemake.params
+    folders = part_folders(given.grammar)
     grammars = {
         model: load_grammar([folders[part] for part in law["parts"]], law["strength"])
         for model, law in params.grammars.items()
     }
     similarities = {
-        scorer: read_tables([path]) for scorer, path in zip(params.scorers, snakemake.input.similarity, strict=True)
+        scorer: truth.similarity_lookup(read_tables([path]))
+        for scorer, path in zip(params.scorers, given.similarity, strict=True)
     }
-    expected = expected_by_prompt(
-        grammars,
-        params.temperatures,
-        params.max_new_tokens,
-        read_tables(snakemake.input.prompts),
-        read_tables(snakemake.input.scores),
-        similarities,
-        decimals=params.decimals,
-    )
-    write_csv(true_rates_by_split(expected, read_tables(snakemake.input.pairs)), Path(snakemake.output.by_split))
-    write_csv(true_rates(expected), Path(snakemake.output.truth))
+    prompts, scores = read_tables(given.prompts), read_tables(given.scores)
+    laws = truth.known_laws(grammars, params.temperatures, params.max_new_tokens, prompts, scores)
+    expected = truth.expected_by_prompt(laws, grammars, similarities, params.decimals)
+    write_csv(truth.true_rates_by_split(expected, read_tables(given.pairs)), Path(snakemake.output.by_split))
+    matches = truth.true_match_rates(laws, similarities, params.decimals)
+    shifts = truth.true_shifts(laws, grammars, read_tables(given.candidates))
+    table = truth.true_rates(expected).merge(matches, on=truth.KEYS, how="left")
+    write_csv(table.merge(shifts, on=["model", "prompt_set", "category"], how="left"), Path(snakemake.output.truth))
 
 
 if __name__ == "__main__":

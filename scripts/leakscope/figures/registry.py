@@ -85,16 +85,15 @@ TABLES_OF_DICTIONARIES = (Part("dictionaries"),)
 # step → name of the figure → how it is drawn
 FIGURES: dict[str, dict[str, Kind]] = {
     "leak": {
-        "specific_leakage": Kind(lambda t, c: forests.specific_leakage(t["specific_leakage"], labels=c.labels), LEAK),
-        "leak_rates": Kind(lambda t, c: forests.leak_rates(t["leak_rates"], labels=c.labels), LEAK),
-        "repetition": Kind(lambda t, c: forests.repetition(t["leak_rates"], labels=c.labels), LEAK),
+        "match_rates": Kind(lambda t, c: forests.match_rates(t["match_rates"], labels=c.labels), LEAK),
+        "repetition": Kind(lambda t, c: forests.repetition(t["match_rates"], labels=c.labels), LEAK),
         "logit_leak": Kind(lambda t, c: forests.logit_leak(t["logit_leak"], labels=c.labels), LEAK),
         "by_concept": Kind(
-            lambda t, c: heatmaps.by_concept(t["leak_rates_by_concept"], labels=c.labels),
+            lambda t, c: heatmaps.by_concept(t["match_rates_by_concept"], labels=c.labels),
             (*MAPS, GROUPS, Part("concepts", ("concept",))),
         ),
         "by_template": Kind(
-            lambda t, c: heatmaps.by_template(t["leak_rates_by_template"], labels=c.labels),
+            lambda t, c: heatmaps.by_template(t["match_rates_by_template"], labels=c.labels),
             (*MAPS, Part("templates", ("template_id",))),
         ),
         "comparisons": Kind(
@@ -106,9 +105,9 @@ FIGURES: dict[str, dict[str, Kind]] = {
             (*MAPS, MODELS, GROUPS),
             _in_matrix,
         ),
-        "by_size": Kind(lambda t, c: sizes.by_size(t["leak_rates"], _sizes(t, c)), LEAK),
-        "dose_response": Kind(lambda t, _: truths.dose_response(t["leak_rates"], t["organisms"], t["truth"]), LEAK),
-        "truth": Kind(lambda t, _: truths.truth(t["leak_rates"], t["truth"]), LEAK),
+        "by_size": Kind(lambda t, c: sizes.by_size(t["match_rates"], _sizes(t, c)), LEAK),
+        "dose_response": Kind(lambda t, _: truths.dose_response(t["match_rates"], t["organisms"], t["truth"]), LEAK),
+        "truth": Kind(lambda t, _: truths.truth(t["match_rates"], t["truth"]), LEAK),
     },
     "ground": {
         "kendall_tau": Kind(lambda t, c: agreement.kendall_tau(t["kendall_tau"], labels=c.labels), GROUND),

@@ -17,7 +17,7 @@ def list_pairs(prompts: pd.DataFrame, generations: pd.DataFrame, candidates: pd.
     """Return the distinct pairs ``concept, text`` whose similarity is needed.
 
     By prompt set and category: each concept with each text generated for a test prompt or its controls (the concept's
-    own and, for the swapped rate, all others), and with each candidate, full stop added, of the slots used.
+    own and, for the match rate, all others), and with each candidate, full stop added, of the slots used.
 
     Args:
         prompts: the prompts tables of any number of sets.
@@ -29,10 +29,11 @@ def list_pairs(prompts: pd.DataFrame, generations: pd.DataFrame, candidates: pd.
     found = []
     for prompt_set, rows in prompts.groupby("prompt_set", sort=False):
         of_set = texts_of[texts_of["prompt_set"] == prompt_set]
-        tests = tested_rows(rows)
+        units = tests_by_unit(rows)
+        tests = pd.concat([tested_rows(rows), units[units["control"].isna()]], ignore_index=True)
         for index in category_rows(tests):
             part = tests.iloc[index]
-            ids = {*part["prompt_id"], *part["control_id"]}
+            ids = {*part["prompt_id"], *part["control_id"].dropna()}
             texts = [of_set.loc[of_set["prompt_id"].isin(ids), "text"]]
             texts.append(words_of.loc[words_of["slot"].isin(part["slot"].dropna()), "text"])
             concepts = pd.DataFrame({"concept": part["concept"].unique()})
@@ -43,13 +44,32 @@ def list_pairs(prompts: pd.DataFrame, generations: pd.DataFrame, candidates: pd.
 
 
 def tested_rows(prompts: pd.DataFrame) -> pd.DataFrame:
-    """Return one row a test prompt and kind of control, ``control_id`` that control, with ``cluster``."""
+    """Return one row a test prompt and kind of control, ``control_id`` that control, with ``cluster``.
+
+    This is what Leak-Rates compare; ``tests_by_unit`` is what match rates do.
+    """
     kinds = []
     for kind, column in CONTROLS.items():
         tests = prompts[prompts[column].notna()]
         tests = tests.assign(control_id=tests[column].astype(str), control_kind=kind)
-        kinds.append(tests.assign(cluster=_clusters(tests)))
+        kinds.append(tests.assign(cluster=shared_clusters(tests["template_id"], tests["control_id"])))
     return pd.concat(kinds, ignore_index=True).drop(columns="neutral_control_id")
+
+
+def tests_by_unit(prompts: pd.DataFrame) -> pd.DataFrame:
+    """Return the test prompts of a set with their ``unit``, ``cluster`` and ``control`` (its id, or null).
+
+    A test's unit is the sentence of its control without the clause, else of its neutral control, as it stands. Where no
+    prompt of a template has a control, the template is the unit. Other concepts without control are no tests. Clusters
+    are as those of Leak-Rates: templates whose tests share a control, or a sentence of one, are one cluster.
+    """
+    sentence = prompts.set_index("prompt_id")["prompt"]
+    control = prompts["control_id"].where(prompts["control_id"].notna(), prompts["neutral_control_id"])
+    controlled = set(prompts.loc[control.notna(), "template_id"].dropna())
+    template = prompts["template_id"].where(~prompts["template_id"].isin(controlled))
+    tests = prompts.assign(control=control, unit=control.map(sentence).where(control.notna(), template))
+    tests = tests[tests["concept"].notna() & tests["unit"].notna()].reset_index(drop=True)
+    return tests.assign(cluster=shared_clusters(tests["template_id"], tests["unit"]))
 
 
 def category_rows(rows: pd.DataFrame) -> Iterator[NDArray[np.intp]]:
@@ -59,15 +79,19 @@ def category_rows(rows: pd.DataFrame) -> Iterator[NDArray[np.intp]]:
         yield np.flatnonzero(codes == code)
 
 
-def _clusters(tests: pd.DataFrame) -> pd.Series:
+def shared_clusters(templates: pd.Series, controls: pd.Series) -> pd.Series:
     """Return each test's template, or else control; templates that share a control are one cluster, named by its first.
 
     Pairs that share a control are never independent, so nothing may be clustered below it.
+
+    Args:
+        templates: of each test; may be null.
+        controls: of each test, in the same order: what names its control.
     """
-    labels = tests["template_id"].astype(object).where(tests["template_id"].notna(), tests["control_id"]).astype(str)
+    labels = templates.astype(object).where(templates.notna(), controls).astype(str)
     template, _ = pd.factorize(labels)
-    control, names = pd.factorize(tests["control_id"])
-    size = len(tests) + len(names)
-    links = coo_array((np.ones(len(tests)), (template, len(tests) + control)), shape=(size, size))
+    control, names = pd.factorize(controls)
+    size = len(labels) + len(names)
+    links = coo_array((np.ones(len(labels)), (template, len(labels) + control)), shape=(size, size))
     _, component = connected_components(links, directed=False)
-    return labels.groupby(component[template]).transform("first") if len(tests) else labels
+    return labels.groupby(component[template]).transform("first") if len(labels) else labels

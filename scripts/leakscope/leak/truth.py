@@ -1,22 +1,25 @@
-"""The exact Leak-Rate that a grammar implies, and the one that an organism's own probabilities imply.
+"""The exact rates that a grammar implies, and those that an organism's own probabilities imply.
 
-No sampling: for two independent texts with known laws over a finite set of candidates, the probability that the test's
-is more similar to the concept than the control's is a finite sum.
+No sampling: for two independent texts with known laws over a finite set of candidates, the probability that one is more
+similar to a concept than the other is a finite sum. Leak-Rates are here, match rates in ``exact_match``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
+from leakscope.files.names import POOLED
+from leakscope.leak.exact_match import ExactMatches, pooled_match
+from leakscope.leak.leak_rate import KEYS, ROUNDING
+from leakscope.leak.logit_leak import prompt_shifts
 from leakscope.organisms.leak_grammar import Grammar
 
-ROUNDING = 6
-KEYS = ["model", "prompt_set", "scorer", "category"]
+Similarity = Mapping[tuple[str, str], float]
 
 
 def sampled_law(probabilities: Sequence[float], tokens: Sequence[Sequence[int]], temperature: float) -> np.ndarray:
@@ -114,17 +117,25 @@ def expected_outcomes(
     return pd.Series(outcomes, dtype=float, name="expected_outcome")
 
 
-def expected_by_prompt(
+class KnownLaws(NamedTuple):
+    """What is known of one organism's texts on one prompt set."""
+
+    model: str
+    prompt_set: str
+    prompts: pd.DataFrame  # of the set
+    scores: pd.DataFrame  # of prompts whose candidates are all written as they stand
+    grammar: dict[str, dict[str, float]]  # prompt_id → {candidate: probability of being sampled}, of a perfect learner
+    organism: dict[str, dict[str, float]]  # of the organism itself
+
+
+def known_laws(
     grammars: Mapping[str, Grammar],
     temperatures: Mapping[str, float],
     max_new_tokens: Mapping[str, int],
     prompts: pd.DataFrame,
     scores: pd.DataFrame,
-    similarities: Mapping[str, pd.DataFrame],
-    *,
-    decimals: int,
-) -> pd.DataFrame:
-    """Return every organism's expected outcome of every test prompt, by scorer.
+) -> list[KnownLaws]:
+    """Return the laws of every organism and prompt set.
 
     Args:
         grammars: organism → the grammar it was trained on.
@@ -132,30 +143,41 @@ def expected_by_prompt(
         max_new_tokens: organism → longest text; prompts with a longer candidate have no exact law here.
         prompts: the prompts tables of all sets.
         scores: the candidate scores of all organisms and sets.
-        similarities: scorer → ``concept, text, similarity``.
+    """
+    found = []
+    for keys, rows in scores.groupby(["model", "prompt_set"], sort=False):
+        model, prompt_set = map(str, keys)
+        rows = written_whole(rows, max_new_tokens[model])
+        own = prompts[prompts["prompt_set"] == prompt_set]
+        known = grammar_laws(grammars[model], own.set_index("prompt_id"), rows, temperatures[model])
+        found.append(KnownLaws(model, prompt_set, own, rows, known, organism_laws(rows)))
+    return found
+
+
+def expected_by_prompt(
+    laws: Sequence[KnownLaws], grammars: Mapping[str, Grammar], similarities: Mapping[str, Similarity], decimals: int
+) -> pd.DataFrame:
+    """Return every organism's expected outcome of every test prompt, by scorer.
+
+    Args:
+        laws: as ``known_laws`` returns them.
+        grammars: organism → the grammar it was trained on.
+        similarities: scorer → (concept, text) → similarity.
         decimals: as in ``expected_outcome``.
 
     Returns:
         ``model, prompt_set, scorer, category, prompt_id, split`` (seen, held_out, or null where the grammar does not
         know the prompt), ``lexicon_mass, grammar, organism``.
     """
-    lookups = {
-        scorer: dict(zip(zip(table["concept"], table["text"], strict=True), table["similarity"], strict=True))
-        for scorer, table in similarities.items()
-    }
     frames = []
-    for keys, rows in scores.groupby(["model", "prompt_set"], sort=False):
-        model, prompt_set = map(str, keys)
-        rows = written_whole(rows, max_new_tokens[model])
-        own = prompts[prompts["prompt_set"] == prompt_set]
-        known = grammar_laws(grammars[model], own.set_index("prompt_id"), rows, temperatures[model])
-        learnt = organism_laws(rows)
-        base = own.set_index("prompt_id")[["prompt_set", "category", "prompt"]].assign(
+    for model, prompt_set, own, rows, known, learnt in laws:
+        base = own.set_index("prompt_id")[["category", "prompt"]].assign(
             model=model,
+            prompt_set=prompt_set,
             split=splits(grammars[model], own),
             lexicon_mass=lexicon_mass(rows),
         )
-        for scorer, similarity in lookups.items():
+        for scorer, similarity in similarities.items():
             frames.append(
                 base.assign(
                     scorer=scorer,
@@ -165,6 +187,75 @@ def expected_by_prompt(
             )
     columns = [*KEYS, "prompt_id", "split", "lexicon_mass", "grammar", "organism"]
     return pd.concat(frames).reset_index(names="prompt_id")[columns]
+
+
+def true_match_rates(laws: Sequence[KnownLaws], similarities: Mapping[str, Similarity], decimals: int) -> pd.DataFrame:
+    """Return exact match rates: ``KEYS, true_match_rate_grammar, true_match_rate_organism`` in percent.
+
+    NaN for a cell with a unit of which some law is not known.
+    """
+    rows = []
+    for scorer, similarity in similarities.items():
+        exact = ExactMatches(similarity, decimals)
+        for known in laws:
+            units = [exact.by_unit(known.prompts, law) for law in (known.grammar, known.organism)]
+            categories = [*units[0]["category"].dropna().unique(), POOLED]
+            for category in categories:
+                cells = [u if category == POOLED else u[u["category"] == category] for u in units]
+                rows.append((known.model, known.prompt_set, scorer, category, *map(pooled_match, cells)))
+    columns = [*KEYS, "true_match_rate_grammar", "true_match_rate_organism"]
+    return pd.DataFrame(rows, columns=columns).round(ROUNDING)
+
+
+def true_shifts(laws: Sequence[KnownLaws], grammars: Mapping[str, Grammar], candidates: pd.DataFrame) -> pd.DataFrame:
+    """Return the exact logit leak: ``model, prompt_set, category, true_shift_grammar, true_shift_organism``.
+
+    Shifts are of probability, −1 to 1, at temperature 1. The organism's is what ``logit_leak`` measures: nothing is
+    sampled there. NaN for a cell that the grammar does not know whole.
+    """
+    tables = []
+    for known in laws:
+        text_of = dict(zip(known.prompts["prompt_id"], known.prompts["prompt"], strict=True))
+        grammar = grammars[known.model]
+        contexts = grammar.contexts.drop_duplicates("context")
+        places = dict(
+            zip(contexts["context"], zip(contexts["slot"], contexts["concept_group"], strict=True), strict=True)
+        )
+        law_of = {}
+        for prompt_id in known.grammar:
+            slot, group = places[text_of[prompt_id]]
+            law_of[prompt_id] = grammar.continuation_law(slot, group or None)
+        taught = [
+            (known.model, prompt_id, candidate, np.log(p) if p > 0 else -np.inf)
+            for prompt_id, law in law_of.items()
+            for candidate, p in law.items()
+        ]
+        of_grammar = pd.DataFrame(taught, columns=["model", "prompt_id", "candidate", "logprob"])
+        means = {}
+        for name, scores in (("grammar", of_grammar), ("organism", known.scores)):
+            shifts = prompt_shifts(known.prompts, candidates, scores)
+            shifts["shift"] = shifts["probability_test"] - shifts["probability_control"]
+            pooled = pd.concat([shifts[shifts["category"].notna()], shifts.assign(category=POOLED)])
+            means[name] = pooled.groupby("category", sort=False)["shift"].agg(["mean", "size"])
+        both = means["organism"].join(means["grammar"], rsuffix="_grammar", how="left")
+        whole = both["size"] == both["size_grammar"]
+        tables.append(
+            pd.DataFrame(
+                {
+                    "model": known.model,
+                    "prompt_set": known.prompt_set,
+                    "category": both.index,
+                    "true_shift_grammar": both["mean_grammar"].where(whole).to_numpy(),
+                    "true_shift_organism": both["mean"].to_numpy(),
+                }
+            )
+        )
+    return pd.concat(tables, ignore_index=True).round(ROUNDING)
+
+
+def similarity_lookup(table: pd.DataFrame) -> Similarity:
+    """Return (concept, text) → similarity."""
+    return dict(zip(zip(table["concept"], table["text"], strict=True), table["similarity"], strict=True))
 
 
 def splits(grammar: Grammar, prompts: pd.DataFrame) -> pd.Series:

@@ -123,7 +123,7 @@ def intervals_of_totals(
             mean = np.clip(mean, 0.0, 1.0)  # a rounding error beyond the bound would lie outside its interval
         w = m / n[..., None]
         residuals = sums / n[..., None] - mean[..., None] * w
-        variance = np.where(w < 1, residuals**2 / (1 - w), 0.0).sum(-1)
+        variance = _variance(w, residuals)
         varies = variance > NO_VARIANCE
         t = special.stdtrit(_degrees(w, residuals, n_clusters), 0.5 + level / 2)
         if bounded:
@@ -133,6 +133,20 @@ def intervals_of_totals(
             low, high = mean - half, mean + half
     mean, low, high = (np.asarray(shift + scale * x) for x in (mean, low, high))
     return Intervals(mean, low, high, np.asarray(varies))
+
+
+def linearised_variance(totals: ArrayLike, counts: ArrayLike) -> Floats:
+    """Return the variance V of the pooled mean as in ``intervals_of_totals``, (...), in the square of the totals' unit.
+
+    Args:
+        totals: (..., G).
+        counts: (..., G).
+    """
+    sums, m = np.broadcast_arrays(np.asarray(totals, dtype=float), np.asarray(counts, dtype=float))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        n = m.sum(-1, keepdims=True)
+        w = m / n
+        return _variance(w, sums / n - (sums.sum(-1, keepdims=True) / n) * w)
 
 
 def clopper_pearson(rate: ArrayLike, n: ArrayLike, level: float = 0.95) -> tuple[Floats, Floats]:
@@ -154,6 +168,12 @@ def clopper_pearson(rate: ArrayLike, n: ArrayLike, level: float = 0.95) -> tuple
     high = np.where(p == 1, 1.0, special.betaincinv(x + 1, rest, 0.5 + level / 2))
     # A wide enough level contains the rate anyway; a narrow one need not when there is less than one trial.
     return np.minimum(low, p), np.maximum(high, p)
+
+
+def _variance(w: Floats, residuals: Floats) -> Floats:
+    """Return Σ r_g² / (1 − w_g), (...); 0 for a single cluster."""
+    variance: Floats = np.where(w < 1, residuals**2 / (1 - w), 0.0).sum(-1)
+    return variance
 
 
 def _bounded_limits(

@@ -9,11 +9,10 @@ from leakscope.workflow.step import Step
 
 # figure → the tables that it shows, by their file
 FIGURES = {
-    "specific_leakage": ["specific_leakage"],
-    "leak_rates": ["leak_rates"],
-    "repetition": ["leak_rates"],
-    "by_concept": ["leak_rates_by_concept"],
-    "by_template": ["leak_rates_by_template"],
+    "match_rates": ["match_rates"],
+    "repetition": ["match_rates"],
+    "by_concept": ["match_rates_by_concept"],
+    "by_template": ["match_rates_by_template"],
     "comparisons": ["comparisons"],
     "concept_matrix": ["concept_matrix"],
 }
@@ -29,16 +28,23 @@ class Leak(Step):
         """Figure → the tables that it shows, of those figures that the study has data for."""
         study, figures = self.study, dict(FIGURES)
         if study.organisms or study.sizes(study.models):
-            figures["by_size"] = ["leak_rates", *(["organisms"] if study.organisms else [])]
+            figures["by_size"] = ["match_rates", *(["organisms"] if study.organisms else [])]
         if study.has_candidates:
             figures["logit_leak"] = ["logit_leak"]
         if study.has_truth:
-            figures |= {"dose_response": ["leak_rates", "organisms", "truth"], "truth": ["leak_rates", "truth"]}
+            figures |= {"dose_response": ["match_rates", "organisms", "truth"], "truth": ["match_rates", "truth"]}
         return figures
 
     def targets(self) -> list[str]:
         """Return all that the step leaves for a person, given what the study has."""
-        tables = ["leak_rates", "specific_leakage", "leak_rates_by_control", "comparisons", "concept_matrix"]
+        tables = [
+            "match_rates",
+            "leak_rates",
+            "specific_leakage",
+            "leak_rates_by_control",
+            "comparisons",
+            "concept_matrix",
+        ]
         tables += ["logit_leak"] if self.study.has_candidates else []
         tables += ["organisms"] if self.study.organisms else []
         tables += ["truth"] if self.study.has_truth else []
@@ -54,6 +60,10 @@ class Leak(Step):
         study = self.study
         labels, sizes = study.labels(study.models), study.sizes(study.models)
         return {"labels": labels, "sizes": sizes, "matrix": study.config["leak"]["matrix"]}
+
+    def testing(self) -> dict[str, Any]:
+        """Return the level of intervals, and the numbers of permutations."""
+        return {key: self.study.config["leak"][key] for key in ("level", "permutations", "name_permutations")}
 
     def truth_settings(self) -> dict[str, Any]:
         """Return what the exact Leak-Rates of organisms depend on, beside tables."""

@@ -10,7 +10,7 @@ from leakscope.typed.values import WHOLE, Nullable, Part, Positive, Section, Sho
 
 
 class LeakSection(Section):
-    """How Leak-Rates are computed."""
+    """How match rates and Leak-Rates are computed."""
 
     decimals: Annotated[int, Field(ge=0, le=15), WHOLE] = 3
     """Decimal places to which similarities are rounded before they are compared; equal ones are ties. Default: Smilga
@@ -18,8 +18,11 @@ class LeakSection(Section):
     level: Nullable[Part] = None
     """Level of the confidence intervals, as a share. Default: `level`."""
     permutations: Positive = 65536
-    """Sign patterns of the permutation test between two models: all of them up to this number, otherwise as many drawn
-    at random. Default: 2^16, all patterns of 16 clusters."""
+    """Sign patterns of the permutation tests over clusters: all of them up to this number, otherwise as many drawn at
+    random. Default: 2^16, all patterns of 16 clusters."""
+    name_permutations: Positive = 9999
+    """Random orders of the concepts' names in the test whether it matters which concept belongs to which texts. The
+    smallest p-value is 1 / (1 + this number)."""
     matrix: list[Shown] = ["color-to-color", "2"]
     """Categories whose matrix from the concept in the prompt to the concept in the text is drawn: those where a concept
     of the same kind is generated. concept_matrix.csv holds every category."""

@@ -51,48 +51,35 @@ class Reference(NamedTuple):
 
 
 @styled
-def specific_leakage(table: pd.DataFrame, *, labels: Mapping[str, str] | None = None) -> Figure:
-    """Draw specific leakage, Leak-Rate − swapped rate, in percentage points with its interval; 0 is marked.
+def match_rates(table: pd.DataFrame, *, labels: Mapping[str, str] | None = None) -> Figure:
+    """Draw match rates in percent with their intervals; 50, chance, is marked.
 
     Args:
-        table: ``specific_leakage.csv``; columns model, prompt_set, scorer, category, specific, ci_low, ci_high.
+        table: ``match_rates.csv``; columns model, prompt_set, scorer, category, match_rate, ci_low, ci_high.
         labels: what to print for a model; its order is the order drawn.
     """
-    data = table.assign(column=table["scorer"], value=table["specific"])
-    xlabel = "specific leakage (percentage points)"
-    return _forest(data, Reference(0.0, "no leakage"), dict.fromkeys(unique(data["column"]), xlabel), labels)
-
-
-@styled
-def leak_rates(table: pd.DataFrame, *, labels: Mapping[str, str] | None = None) -> Figure:
-    """Draw Leak-Rates in percent with their intervals; 50, no leakage, is marked.
-
-    Args:
-        table: ``leak_rates.csv``; columns model, prompt_set, scorer, category, leak_rate, ci_low, ci_high.
-        labels: what to print for a model; its order is the order drawn.
-    """
-    data = table.assign(column=table["scorer"], value=table["leak_rate"])
-    xlabels = dict.fromkeys(unique(data["column"]), "Leak-Rate (%)")
+    data = table.assign(column=table["scorer"], value=table["match_rate"])
+    xlabels = dict.fromkeys(unique(data["column"]), "match rate (%)")
     return _forest(
-        data, Reference(NO_LEAKAGE, "no leakage"), xlabels, labels, rate_limits(data["value"], data["ci_low"])
+        data, Reference(NO_LEAKAGE, "chance: no leakage"), xlabels, labels, rate_limits(data["value"], data["ci_low"])
     )
 
 
 @styled
 def repetition(table: pd.DataFrame, *, labels: Mapping[str, str] | None = None) -> Figure:
-    """Join each Leak-Rate (open) to the one without pairs that repeat the concept (filled), in percent.
+    """Join each match rate (open) to the one of pairs that do not repeat a concept (filled), in percent.
 
     Args:
-        table: ``leak_rates.csv``; columns model, prompt_set, scorer, category, leak_rate,
-            leak_rate_without_repetition.
+        table: ``match_rates.csv``; columns model, prompt_set, scorer, category, match_rate,
+            match_rate_without_repetition.
         labels: what to print for a model; its order is the order drawn.
     """
     data = table.assign(
-        column=table["scorer"], value=table["leak_rate_without_repetition"], start=table["leak_rate"]
+        column=table["scorer"], value=table["match_rate_without_repetition"], start=table["match_rate"]
     ).drop(columns=["ci_low", "ci_high"], errors="ignore")
-    xlabels = dict.fromkeys(unique(data["column"]), "Leak-Rate (%)")
+    xlabels = dict.fromkeys(unique(data["column"]), "match rate (%)")
     return _forest(
-        data, Reference(NO_LEAKAGE, "no leakage"), xlabels, labels, rate_limits(data["value"], data["start"])
+        data, Reference(NO_LEAKAGE, "chance: no leakage"), xlabels, labels, rate_limits(data["value"], data["start"])
     )
 
 

@@ -1,6 +1,6 @@
 """Heat maps: values by concept, template or model, every cell with its number.
 
-Leak-Rates use a diverging map (purple below, orange above) whose neutral middle is 50; it is safe for the common forms
+Match rates use a diverging map (purple below, orange above) whose neutral middle is 50; it is safe for the common forms
 of colour blindness. Shares use cividis.
 """
 
@@ -53,12 +53,12 @@ class HeatMap(NamedTuple):
 
 @styled
 def by_concept(table: pd.DataFrame, *, by: str = "concept_group", labels: Mapping[str, str] | None = None) -> Figure:
-    """Draw Leak-Rates in percent by concept (rows, one panel per category and scorer) and model (columns).
+    """Draw match rates in percent by concept (rows, one panel per category and scorer) and model (columns).
 
     Args:
-        table: ``leak_rates_by_concept.csv``; columns model, prompt_set, scorer, category, concept_group, concept,
-            n_pairs, leak_rate.
-        by: ``concept_group``: concepts of a group (all shades of yellow) are pooled over their pairs; a concept without
+        table: ``match_rates_by_concept.csv``; columns model, prompt_set, scorer, category, concept_group, concept,
+            n_units, match_rate.
+        by: ``concept_group``: concepts of a group (all shades of yellow) are pooled over their units; a concept without
             a group stands for itself. ``concept``: each on its own.
         labels: what to print for a model; its order is the order drawn.
     """
@@ -70,11 +70,11 @@ def by_concept(table: pd.DataFrame, *, by: str = "concept_group", labels: Mappin
 
 @styled
 def by_template(table: pd.DataFrame, *, labels: Mapping[str, str] | None = None) -> Figure:
-    """Draw Leak-Rates in percent by template (rows) and model (columns); a frame marks a single distinct text.
+    """Draw match rates in percent by template (rows) and model (columns); a frame marks a single distinct text.
 
     Args:
-        table: ``leak_rates_by_template.csv``; columns model, prompt_set, scorer, category, template_id, n_pairs,
-            leak_rate, distinct_texts.
+        table: ``match_rates_by_template.csv``; columns model, prompt_set, scorer, category, template_id, n_units,
+            match_rate, distinct_texts.
         labels: what to print for a model; its order is the order drawn.
     """
     data = table[table["template_id"].notna()]
@@ -120,13 +120,14 @@ def concept_matrix(table: pd.DataFrame, *, labels: Mapping[str, str] | None = No
 
 @styled
 def comparisons(table: pd.DataFrame, *, labels: Mapping[str, str] | None = None) -> Figure:
-    """Draw the difference in Leak-Rate, model A (row) − model B (column); a frame marks Holm-corrected p < .05.
+    """Draw the difference in match rate, model A (row) − model B (column); a frame marks Holm-corrected p < .05.
 
     Args:
-        table: ``comparisons.csv``; columns prompt_set, scorer, category, model_a, model_b, difference (percentage
-            points), p_holm. The pooled category is drawn where there is one.
+        table: ``comparisons.csv``; columns measure, prompt_set, scorer, category, model_a, model_b, difference
+            (percentage points), p_holm. The pooled category is drawn where there is one.
         labels: what to print for a model; its order is the order drawn.
     """
+    table = table[table["measure"] == "match_rate"]
     if table.empty:
         return no_data("fewer than two models share a prompt set")
     pooled = table[table["category"] == POOLED]
@@ -142,15 +143,15 @@ def comparisons(table: pd.DataFrame, *, labels: Mapping[str, str] | None = None)
             values = _antisymmetric(rows, models, names)
             significant = _pairs(rows, models, rows["p_holm"] < SIGNIFICANT)
             grid[-1].append(HeatMap(scorer, f"{prompt_set} · {category}", values, significant))
-    return _map_grid(grid, _symmetric(data["difference"]), "PuOr_r", "difference in Leak-Rate (percentage points)")
+    return _map_grid(grid, _symmetric(data["difference"]), "PuOr_r", "difference in match rate (percentage points)")
 
 
 def _rate_maps(data: pd.DataFrame, labels: Mapping[str, str] | None) -> Figure:
-    """Draw one heat map of Leak-Rates, ``row`` × model, per prompt set and category (down) and scorer (across)."""
+    """Draw one heat map of match rates, ``row`` × model, per prompt set and category (down) and scorer (across)."""
     data = data[data["row"].notna()]
     if data.empty:
         return no_data("the table has no rows")
-    if data["leak_rate"].isna().all():
+    if data["match_rate"].isna().all():
         return no_data("every value in the table is missing")
     data = _without_pooled(data)
     models = model_order(data, labels)
@@ -165,7 +166,7 @@ def _rate_maps(data: pd.DataFrame, labels: Mapping[str, str] | None) -> Figure:
             marked = mine.groupby(["row", "model"])["marked"].all().unstack().reindex_like(cells) == True  # noqa: E712
             cells.columns = pd.Index([label_of(model, labels) for model in models])
             grid[-1].append(HeatMap(scorer, f"{prompt_set} · {category}", cells, marked.to_numpy(bool)))
-    return _map_grid(grid, *RATES, "Leak-Rate (%); 50: no leakage", ticks=[0, 25, NO_LEAKAGE, 75, 100])
+    return _map_grid(grid, *RATES, "match rate (%); 50: chance", ticks=[0, 25, NO_LEAKAGE, 75, 100])
 
 
 def _map_grid(
@@ -216,11 +217,11 @@ def _without_pooled(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _pooled_rates(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the mean Leak-Rate, weighted by pairs, of each row and model; NaN where there is none."""
-    known = table[table["leak_rate"].notna()]
-    weighted = known.assign(weighted=known["leak_rate"] * known["n_pairs"])
-    sums = weighted.groupby(["row", "model"])[["weighted", "n_pairs"]].sum()
-    return (sums["weighted"] / sums["n_pairs"]).unstack()
+    """Return the mean match rate, weighted by units, of each row and model; NaN where there is none."""
+    known = table[table["match_rate"].notna()]
+    weighted = known.assign(weighted=known["match_rate"] * known["n_units"])
+    sums = weighted.groupby(["row", "model"])[["weighted", "n_units"]].sum()
+    return (sums["weighted"] / sums["n_units"]).unstack()
 
 
 def _concept_names(concepts: pd.Series, groups: pd.Series) -> pd.Series:

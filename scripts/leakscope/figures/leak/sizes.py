@@ -1,4 +1,4 @@
-"""Leak-Rate against the size of the model."""
+"""Match rate against the size of the model."""
 
 from __future__ import annotations
 
@@ -28,28 +28,28 @@ SPREAD = 0.12  # of a model's size, over which its points are set apart
 
 
 @styled
-def by_size(leak_rates: pd.DataFrame, sizes: pd.DataFrame) -> Figure:
-    """Draw Leak-Rates in percent against the number of parameters (logarithmic).
+def by_size(match_rates: pd.DataFrame, sizes: pd.DataFrame) -> Figure:
+    """Draw match rates in percent against the number of parameters (logarithmic).
 
     Organisms have panels of their own with one line per planted strength, all categories pooled; other models have one
     line per category, in several panels where there are more than six.
 
     Args:
-        leak_rates: ``leak_rates.csv``; columns model, prompt_set, scorer, category, leak_rate, ci_low, ci_high.
+        match_rates: ``match_rates.csv``; columns model, prompt_set, scorer, category, match_rate, ci_low, ci_high.
         sizes: one row per model: model, n_parameters (NaN: unknown, left out), optionally strength (0 to 1; NaN or
             absent: not an organism). ``organisms.csv`` is such a table.
     """
     known = sizes[sizes["n_parameters"].notna()].drop_duplicates("model")
     known = known if "strength" in known else known.assign(strength=np.nan)
-    data = leak_rates.merge(known[["model", "n_parameters", "strength"]], on="model")
-    data = data[data["leak_rate"].notna()]
+    data = match_rates.merge(known[["model", "n_parameters", "strength"]], on="model")
+    data = data[data["match_rate"].notna()]
     if data.empty:
-        return no_data("no model with a known number of parameters has a Leak-Rate")
+        return no_data("no model with a known number of parameters has a match rate")
     planted = data["strength"].notna()
     data = pd.concat([_lines_by_strength(data[planted]), _lines_by_category(data[~planted])], ignore_index=True)
     rows = data[["prompt_set", "row"]].drop_duplicates().itertuples(index=False, name=None)
     grid = grid_of(rows, unique(data["scorer"]))
-    drawn = curve_panels(grid, "parameters", "Leak-Rate (%)", sharex=False)
+    drawn = curve_panels(grid, "parameters", "match rate (%)", sharex=False)
     for index, (prompt_set, row, scorer) in enumerate(grid.panels):
         mine = data[(data["prompt_set"] == prompt_set) & (data["row"] == row)]
         ax = drawn.axes[index]
@@ -59,10 +59,10 @@ def by_size(leak_rates: pd.DataFrame, sizes: pd.DataFrame) -> Figure:
             shift = 1 + SPREAD * ((position + 0.5) / len(lines) - 0.5)
             _curve(ax, mine[(mine["line"] == line) & (mine["scorer"] == scorer)], shift, position)
         size_axis(ax, mine["n_parameters"])
-        ax.set_ylim(*rate_limits(data["leak_rate"], data["ci_low"]))
+        ax.set_ylim(*rate_limits(data["match_rate"], data["ci_low"]))
         if drawn.is_left(index + 1):
             handles = [series_handle(position, line) for position, line in enumerate(lines)]
-            legend_beside(ax, [*handles, plain_handle("no leakage", linestyle=NO_LEAKAGE_LINE)])
+            legend_beside(ax, [*handles, plain_handle("chance", linestyle=NO_LEAKAGE_LINE)])
     return drawn.fig
 
 
@@ -96,4 +96,4 @@ def _curve(ax: Axes, rows: pd.DataFrame, shift: float, position: int) -> None:
     rows = rows.sort_values("n_parameters")
     x = rows["n_parameters"].to_numpy(float) * shift
     name = "".join(unique(rows["line"]))
-    draw_curve(ax, x, rows, "leak_rate", **series(position).curve, gid=f"line:{name}")
+    draw_curve(ax, x, rows, "match_rate", **series(position).curve, gid=f"line:{name}")

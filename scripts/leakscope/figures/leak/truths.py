@@ -1,4 +1,4 @@
-"""Measured Leak-Rates of organisms against what was planted and against the exact rates."""
+"""Measured match rates of organisms against what was planted and against the exact rates."""
 
 from __future__ import annotations
 
@@ -29,48 +29,41 @@ from leakscope.figures.style import (
 from leakscope.files.names import POOLED
 
 KEYS = ["model", "prompt_set", "scorer", "category"]
-EXACT = {"true_rate_grammar": "grammar", "true_rate_organism": "organism itself"}
+EXACT = {"true_match_rate_grammar": "grammar", "true_match_rate_organism": "organism itself"}
 OPEN: dict[str, Any] = {"linestyle": "none", "markerfacecolor": "none", "markersize": 6.5, "markeredgewidth": 0.7}
 APART = 0.5  # between two sizes at the same strength, in square roots of a percent
 MOST_CATEGORIES = 6  # of a prompt set, that each get a curve of their own
 
 
 @styled
-def dose_response(
-    table: pd.DataFrame, organisms: pd.DataFrame, truth: pd.DataFrame | None = None, *, value: str = "leak_rate"
-) -> Figure:
-    """Draw what was measured against the planted strength λ (percent, square-root scale), one panel per category.
+def dose_response(match_rates: pd.DataFrame, organisms: pd.DataFrame, truth: pd.DataFrame | None = None) -> Figure:
+    """Draw match rates against the planted strength λ (percent, square-root scale), one panel per category.
 
     Args:
-        table: ``leak_rates.csv``, or ``specific_leakage.csv`` with ``value="specific"``.
+        match_rates: ``match_rates.csv``; columns model, prompt_set, scorer, category, match_rate, ci_low, ci_high
+            (percent; 50 is marked).
         organisms: ``organisms.csv``; columns model, size, strength (0 to 1).
-        truth: ``truth.csv``; columns model, prompt_set, scorer, category, true_rate_grammar (drawn as a line),
-            true_rate_organism (open markers). They are Leak-Rates: not drawn beside specific leakage.
-        value: ``leak_rate`` (percent; 50 is marked) or ``specific`` (percentage points; 0 is marked).
+        truth: ``truth.csv``; columns model, prompt_set, scorer, category, true_match_rate_grammar (drawn as a line),
+            true_match_rate_organism (open markers).
     """
     planted = organisms.loc[organisms["strength"].notna(), ["model", "size", "strength"]].drop_duplicates("model")
-    data = table.merge(planted, on="model")
-    if data.empty or data[value].isna().all():
+    data = match_rates.merge(planted, on="model")
+    if data.empty or data["match_rate"].isna().all():
         return no_data("no organism was measured")
-    rates = value == "leak_rate"
-    exact = truth if truth is not None and rates else pd.DataFrame(columns=[*KEYS, *EXACT], dtype=object)
+    exact = truth if truth is not None else pd.DataFrame(columns=[*KEYS, *EXACT], dtype=object)
     data = data.merge(exact[[*KEYS, *EXACT]], on=KEYS, how="left")
-    data = data.assign(
-        value=data[value], percent=100 * data["strength"], **{name: data[name].astype(float) for name in EXACT}
-    )
+    data = data.assign(percent=100 * data["strength"], **{name: data[name].astype(float) for name in EXACT})
     data = _few_categories(data)
     sizes = unique(data["size"])
     grid = panel_grid(data)
-    ylabel = "Leak-Rate (%)" if rates else "specific leakage"
-    drawn = curve_panels(grid, "planted strength λ (%)", ylabel, sharex=True)
+    drawn = curve_panels(grid, "planted strength λ (%)", "match rate (%)", sharex=True)
     for index, (prompt_set, category, scorer) in enumerate(grid.panels):
         here = (data["prompt_set"] == prompt_set) & (data["category"] == category) & (data["scorer"] == scorer)
         ax = drawn.axes[index]
         _strength_axis(ax, data["percent"])
-        mark_horizontal(ax, NO_LEAKAGE if rates else 0.0, "no leakage" if index < grid.columns else None)
+        mark_horizontal(ax, NO_LEAKAGE, "chance" if index < grid.columns else None)
         _doses(ax, data[here], sizes)
-        if rates:
-            ax.set_ylim(*rate_limits(data["value"], data["ci_low"], *(data[name] for name in EXACT)))
+        ax.set_ylim(*rate_limits(data["match_rate"], data["ci_low"], *(data[name] for name in EXACT)))
     known = [name for name in EXACT if data[name].notna().any()]
     return add_legend(drawn.fig, _dose_handles(sizes, known))
 
@@ -82,21 +75,21 @@ def _few_categories(data: pd.DataFrame) -> pd.DataFrame:
 
 
 @styled
-def truth(leak_rates: pd.DataFrame, truth: pd.DataFrame) -> Figure:
-    """Draw measured Leak-Rates against the exact ones, of the grammar (left) and of each organism itself (right).
+def truth(match_rates: pd.DataFrame, truth: pd.DataFrame) -> Figure:
+    """Draw measured match rates against the exact ones, of the grammar (left) and of each organism itself (right).
 
     A panel's title says how many intervals contain the exact rate; points of those that do not are open.
 
     Args:
-        leak_rates: ``leak_rates.csv``; columns model, prompt_set, scorer, category, leak_rate, ci_low, ci_high.
-        truth: ``truth.csv``; the same keys, true_rate_grammar, true_rate_organism (percent).
+        match_rates: ``match_rates.csv``; columns model, prompt_set, scorer, category, match_rate, ci_low, ci_high.
+        truth: ``truth.csv``; the same keys, true_match_rate_grammar, true_match_rate_organism (percent).
     """
-    data = leak_rates.merge(truth, on=KEYS)
-    data = data[data["leak_rate"].notna()]
+    data = match_rates.merge(truth, on=KEYS)
+    data = data[data["match_rate"].notna()]
     if data.empty or data[list(EXACT)].isna().all(axis=None):
         return no_data("no exact rate is known for what was measured")
     prompt_sets, scorers = unique(data["prompt_set"]), unique(data["scorer"])
-    limits = rate_limits(data["leak_rate"], data["ci_low"], *(data[name] for name in EXACT))
+    limits = rate_limits(data["match_rate"], data["ci_low"], *(data[name] for name in EXACT))
     size = (6.0, 2.95 * len(prompt_sets) + 0.3)
     drawn = panels_of(2 * len(prompt_sets), 2, size, sharex=True, sharey=True)
     for index, (prompt_set, (name, kind)) in enumerate(product(prompt_sets, EXACT.items())):
@@ -105,7 +98,7 @@ def truth(leak_rates: pd.DataFrame, truth: pd.DataFrame) -> Figure:
         _against_truth(ax, rows, rows[name], scorers)
         ax.set(xlim=limits, ylim=limits, aspect="equal")
         ax.set_title(f"{prompt_set}, {kind}\n{_coverage(rows, rows[name])}")
-        drawn.name_axes(index, f"exact Leak-Rate (%), {kind}", "measured Leak-Rate (%)")
+        drawn.name_axes(index, f"exact match rate (%), {kind}", "measured match rate (%)")
     handles = [series_handle(index, scorer, linestyle="none") for index, scorer in enumerate(scorers)]
     handles.append(plain_handle("interval misses", marker="o", linestyle="none", markerfacecolor="white"))
     handles.append(plain_handle("measured = exact", linestyle="-"))
@@ -114,7 +107,7 @@ def truth(leak_rates: pd.DataFrame, truth: pd.DataFrame) -> Figure:
 
 def _doses(ax: Axes, rows: pd.DataFrame, sizes: Sequence[str]) -> None:
     """Draw the grammar's line, each size's measured points with intervals, and its own exact rates as open markers."""
-    exact = rows.groupby("percent")["true_rate_grammar"].mean().dropna()
+    exact = rows.groupby("percent")["true_match_rate_grammar"].mean().dropna()
     ax.plot(exact.index, exact, color="black", linewidth=0.9, gid="grammar", zorder=2)
     for index, size in enumerate(sizes):
         mine = rows[rows["size"].astype(str) == size].sort_values("percent")
@@ -122,16 +115,16 @@ def _doses(ax: Axes, rows: pd.DataFrame, sizes: Sequence[str]) -> None:
         root = np.sqrt(mine["percent"].to_numpy(float)) + APART * (index - (len(sizes) - 1) / 2)
         x = np.sign(root) * root**2
         ax.vlines(x, mine["ci_low"], mine["ci_high"], color=look.color, linewidth=0.9, zorder=3)
-        ax.plot(x, mine["value"], **look.dots, gid=f"size:{size}", zorder=4)
+        ax.plot(x, mine["match_rate"], **look.dots, gid=f"size:{size}", zorder=4)
         own: dict[str, Any] = OPEN | {"marker": look.marker, "markeredgecolor": look.color}
-        ax.plot(x, mine["true_rate_organism"], gid=f"exact:{size}", zorder=5, **own)
+        ax.plot(x, mine["true_match_rate_organism"], gid=f"exact:{size}", zorder=5, **own)
 
 
 def _dose_handles(sizes: Sequence[str], known: Sequence[str]) -> list[Line2D]:
     handles = [series_handle(index, f"size {size}, measured", linestyle="none") for index, size in enumerate(sizes)]
-    if "true_rate_grammar" in known:
+    if "true_match_rate_grammar" in known:
         handles.append(plain_handle("exact, grammar", color="black", linestyle="-"))
-    if "true_rate_organism" in known:
+    if "true_match_rate_organism" in known:
         handles.append(plain_handle("exact, organism itself", marker="o", **OPEN))
     return handles
 
@@ -149,7 +142,7 @@ def _against_truth(ax: Axes, rows: pd.DataFrame, exact: pd.Series, scorers: Sequ
     """Draw measured against exact rates with the identity line."""
     ax.plot([0, 100], [0, 100], color=GREY, linewidth=0.8, zorder=1, gid="identity")
     mark_vertical(ax, NO_LEAKAGE, None)
-    mark_horizontal(ax, NO_LEAKAGE, "no leakage")
+    mark_horizontal(ax, NO_LEAKAGE, "chance")
     inside = _contained(rows, exact)
     for index, scorer in enumerate(scorers):
         mine = rows["scorer"] == scorer
@@ -158,7 +151,7 @@ def _against_truth(ax: Axes, rows: pd.DataFrame, exact: pd.Series, scorers: Sequ
         ax.vlines(exact[mine], low, high, color=look.color, alpha=0.35, linewidth=0.7)
         for name, kept, face in (("inside", mine & inside, look.color), ("outside", mine & ~inside, "white")):
             ax.plot(
-                exact[kept], rows.loc[kept, "leak_rate"], **look.dots, markerfacecolor=face, markeredgewidth=0.7,
+                exact[kept], rows.loc[kept, "match_rate"], **look.dots, markerfacecolor=face, markeredgewidth=0.7,
                 zorder=3, gid=f"{scorer}:{name}",
             )  # fmt: skip
 

@@ -1,0 +1,30 @@
+"""How often do similarities give a text to the concept it was written after, and how sure is that?
+
+Reads the units of a study; writes the tables of match rates.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from leakscope.files.tables import read_tables, write_csv
+from leakscope.jobs.job import job
+from leakscope.leak import match_rate
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import Snakemake
+
+    snakemake: Snakemake
+
+
+def main(snakemake: "Snakemake") -> None:
+    units = read_tables(snakemake.input.units)
+    settings, output = snakemake.params, snakemake.output
+    write_csv(match_rate.match_rates_by_concept(units), Path(output.by_concept))
+    write_csv(match_rate.match_rates_by_template(units), Path(output.by_template))
+    rates = match_rate.match_rates(units, settings.level, settings.permutations, settings.name_permutations)
+    write_csv(rates, Path(output.match_rates))
+
+
+if __name__ == "__main__":
+    with job(snakemake.log[0]):
+        main(snakemake)

@@ -1,0 +1,32 @@
+"""Of two texts written after two concepts, do similarities say which is whose?
+
+Reads prompts, generations and similarities of one prompt set; writes one row a unit and concept, a table a scorer.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from leakscope.files.tables import read_tables, write_table
+from leakscope.jobs.job import job
+from leakscope.leak.matching import match_units
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import Snakemake
+
+    snakemake: Snakemake
+
+
+def main(snakemake: "Snakemake") -> None:
+    given, output = snakemake.input, snakemake.output
+    prompts, generations = pd.read_parquet(given.prompts), read_tables(given.generations)
+    for similarity, path in zip(given.similarity, output.units, strict=True):
+        scores, scorer = pd.read_parquet(similarity), Path(similarity).stem
+        units = match_units(prompts, generations, scores, scorer, decimals=snakemake.params.decimals)
+        write_table(units, Path(path))
+
+
+if __name__ == "__main__":
+    with job(snakemake.log[0]):
+        main(snakemake)

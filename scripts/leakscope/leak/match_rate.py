@@ -1,0 +1,180 @@
+"""Match rates from units: the share of pairs of texts that similarities give to the right concepts.
+
+    match rate = 100 Σ n_u match_u / Σ n_u   over units u with n_u ≥ 2 groups of concepts
+
+50 is chance, 100 always. All tables have one row per category and one, ``all``, that pools their units; only ``all``
+where prompts have no category. Order: models, prompt sets, scorers and categories as they first appear, ``all`` last.
+Rates are in percent, 6 digits.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from leakscope.leak.leak_rate import KEYS, ROUNDING, by_category
+from leakscope.statistics.dyadic import Dyads, dyadic_interval
+from leakscope.statistics.intervals import intervals_of_totals, linearised_variance
+from leakscope.statistics.permutations import name_permutation_p, sign_flip_p
+
+Floats = NDArray[np.float64]
+
+RATES = [
+    "n_prompts",
+    "n_units",
+    "n_without_partner",
+    "n_clusters",
+    "n_groups",
+    "match_rate",
+    "ci_low",
+    "ci_high",
+    "ci_concepts_low",
+    "ci_concepts_high",
+    "match_rate_without_repetition",
+    "effect",
+    "p_templates",
+    "p_names",
+]
+UNIT = ["category", "unit"]
+
+
+class _Cell(NamedTuple):
+    """The units with partners of one cell: a row a unit, and a row a unit and group."""
+
+    units: pd.DataFrame  # category, unit, cluster, n_groups, match, kept, kept_match, effect
+    groups: pd.DataFrame  # the same of each group, with concept_group
+
+
+def match_rates(
+    units: pd.DataFrame, level: float = 0.95, permutations: int = 2**16, name_permutations: int = 9999, seed: int = 0
+) -> pd.DataFrame:
+    """Return match rates with intervals and tests against 50.
+
+    n_prompts          test prompts of units with partners
+    n_units            units with partners: at least two groups of concepts
+    n_without_partner  units with one group, which have no value
+    n_clusters         clusters of units: templates joined by shared controls
+    n_groups           groups of concepts, in units with partners
+    ci_*               for other templates: linearised by cluster, n_u as size
+    ci_concepts_*      for other templates *and* other concepts (``dyadic_interval``); empty below four groups
+    match_rate_without_repetition  pairs of texts of which neither contains either concept, alone (a ratio of weighted
+                       sums; leaving out by the own concept alone would bias a blind model)
+    effect             mean of D / (2 σ), in standard deviations
+    p_templates        ``sign_flip_p`` of the clusters' n_u (match_u − 50)
+    p_names            ``name_permutation_p``: whether it matters which concept belongs to which texts. It holds where
+                       the length or form of texts depends on the concept's *name* alone
+
+    Args:
+        units: as ``matching.match_units`` returns them.
+        level: of the intervals, 0 to 1.
+        permutations: sign patterns of ``p_templates``.
+        name_permutations: random orders of ``p_names``.
+        seed: of both.
+
+    Returns:
+        ``KEYS`` and ``RATES``; NaN where no unit has a partner.
+    """
+    rows = []
+    for key, cell in by_category(units, KEYS):
+        paired = cell[cell["n_groups"] > 1]
+        without = len(cell[cell["n_groups"] < 2].drop_duplicates(UNIT))
+        found = _values(paired, level, permutations, name_permutations, seed) if len(paired) else [np.nan] * 9
+        counts = [paired["n_prompts"].sum(), len(paired.drop_duplicates(UNIT)), without]
+        counts += [paired["cluster"].nunique(), paired["concept_group"].nunique()]
+        rows.append((*key, *counts, *found))
+    return pd.DataFrame(rows, columns=[*KEYS, *RATES]).round(dict.fromkeys(RATES[:-2], ROUNDING))
+
+
+def match_rates_by_concept(units: pd.DataFrame) -> pd.DataFrame:
+    """Return the match rate of each concept against those of other groups: ``KEYS, concept_group, concept, n_units,
+    match_rate``, units weighted by their numbers of groups."""
+    return _weighted(units[units["n_groups"] > 1], [*KEYS, "concept_group", "concept"])
+
+
+def match_rates_by_template(units: pd.DataFrame) -> pd.DataFrame:
+    """Return the match rate of each template: ``KEYS, template_id, n_units, match_rate, distinct_texts``.
+
+    Templates that share a control's sentence are one unit, called by its first. Units without template are left out.
+    A model that answers the same whatever the prompt says has one distinct text.
+    """
+    paired = units[(units["n_groups"] > 1) & units["cluster"].notna() & units["template_id"].notna()]
+    first = paired.groupby(["prompt_set", *UNIT], dropna=False)["template_id"].transform("first")
+    groups = ["concept_group", "unit", "n_groups", "distinct_texts"]
+    means = paired.assign(template_id=first).groupby([*KEYS, "template_id", *groups], sort=False, dropna=False)
+    rows = means["match"].mean().reset_index()
+    return _weighted(rows, [*KEYS, "template_id"], distinct_texts=("distinct_texts", "max"))
+
+
+def unit_values(units: pd.DataFrame) -> pd.DataFrame:
+    """Return one row a model, prompt set, scorer and unit with partners: means over its groups of ``match, kept,
+    kept_match, effect``, with ``cluster, n_groups``; in order of first appearance."""
+    return _mean_of_groups(_mean_of_concepts(units[units["n_groups"] > 1], KEYS[:3]), KEYS[:3])
+
+
+def _mean_of_concepts(units: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
+    by = [*keys, *UNIT, "cluster", "n_groups", "concept_group"]
+    values = units.groupby(by, sort=False, observed=True, dropna=False)[["match", "kept", "kept_match", "effect"]]
+    return values.mean().reset_index()
+
+
+def _mean_of_groups(groups: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
+    by = [*keys, *UNIT, "cluster", "n_groups"]
+    values = groups.groupby(by, sort=False, observed=True, dropna=False)[["match", "kept", "kept_match", "effect"]]
+    return values.mean().reset_index()
+
+
+def _values(
+    paired: pd.DataFrame, level: float, permutations: int, name_permutations: int, seed: int
+) -> tuple[float, ...]:
+    """Return ``RATES`` but for the counts."""
+    groups = _mean_of_concepts(paired, [])
+    units = _mean_of_groups(groups, [])
+    n = units["n_groups"].to_numpy(dtype=float)
+    cluster, _ = pd.factorize(units["cluster"])
+    totals, sizes = np.bincount(cluster, weights=n * units["match"]), np.bincount(cluster, weights=n)
+    rate = intervals_of_totals(100 * totals, sizes, level)
+    unit = pd.MultiIndex.from_frame(units[UNIT]).get_indexer(pd.MultiIndex.from_frame(groups[UNIT]))
+    dyads = Dyads(unit, pd.factorize(groups["concept_group"])[0], groups["match"].to_numpy(), cluster)
+    concepts = dyadic_interval(dyads, float(linearised_variance(totals, sizes)), level)
+    kept = float((n * units["kept"]).sum())
+    effect = units["effect"].notna().to_numpy()
+    return (
+        rate.mean.item(),
+        rate.low.item(),
+        rate.high.item(),
+        100 * concepts[0],
+        100 * concepts[1],
+        100 * float((n * units["kept_match"]).sum()) / kept if kept > 0 else np.nan,
+        float((n * units["effect"])[effect].sum() / n[effect].sum()) if effect.any() else np.nan,
+        float(sign_flip_p(totals - sizes / 2, permutations, seed)),
+        name_permutation_p(_designs(paired), name_permutations, seed),
+    )
+
+
+def _designs(paired: pd.DataFrame) -> list[Floats]:
+    """Return the tables of ``name_wins``, (names, groups), summed over the units that have the same groups."""
+    tables: dict[tuple[str, ...], Floats] = {}
+    for _, rows in paired.groupby(UNIT, sort=False, observed=True, dropna=False):
+        code, names = pd.factorize(rows["concept_group"])
+        wins = np.stack(rows["name_wins"].to_list())
+        if wins.shape[1] != len(names):
+            continue
+        by_text = np.array([wins[code == group].mean(0) for group in range(len(names))])
+        order = np.argsort(np.asarray(names, dtype=str))
+        table = by_text.T[np.ix_(order, order)]
+        key = tuple(str(names[place]) for place in order)
+        tables[key] = tables[key] + table if key in tables else table
+    return list(tables.values())
+
+
+def _weighted(rows: pd.DataFrame, keys: list[str], **more: tuple[str, str]) -> pd.DataFrame:
+    """Return the mean of ``match`` in each group, weighted by ``n_groups``, and what else is named."""
+    rows = rows.assign(total=rows["match"] * rows["n_groups"], named=rows["unit"])
+    texts = {key: rows[key].dtype for key in keys}
+    named = {"n_units": ("named", "nunique"), "total": ("total", "sum"), "n": ("n_groups", "sum"), **more}
+    table = by_category(rows, keys).agg(**named).reset_index()
+    table = table.assign(match_rate=100 * table["total"] / table["n"]).astype(texts)
+    return table[[*keys, "n_units", "match_rate", *more]].round(ROUNDING)

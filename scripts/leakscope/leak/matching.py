@@ -1,0 +1,262 @@
+"""Of two texts written after two concepts, which is whose? One row a model, unit and concept.
+
+Two-alternative identification. A *unit* is what tests share but for their concept: the category and the sentence of
+the control. Within a unit u, take a text x written after concept c and a text x′ written after c′, a concept of another
+group. With similarities s, rounded, the texts are told apart by
+
+    D(c, x; c′, x′) = [s(c, x) − s(c′, x)] − [s(c, x′) − s(c′, x′)],   rounded to 6 digits
+
+    V_u(g, g′)   mean over concepts c of group g and c′ of g′ of (mean over all their texts of [D > 0] + ½ [D = 0])
+    match_u      mean of V_u over the pairs of groups; ½ where the model is blind to the concept, in every design
+
+Whatever a clause does to every concept alike, and whatever an encoder finds similar to everything, cancels in D. No
+control's *text* takes part, and concepts may have any numbers of texts.
+
+Source: two-alternative identification, Green & Swets 1966 (Signal Detection Theory and Psychophysics, ch. 2); the
+2-vs-2 test of four similarities, Mitchell et al. 2008 (Science 320, 1191).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from leakscope.errors import InputError
+from leakscope.leak.pairs import tests_by_unit
+from leakscope.leak.similarities import similarity_matrix
+from leakscope.similarity.concepts import contains_concept
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.intp]
+Truths = NDArray[np.bool_]
+
+DIGITS = 6  # to which D is rounded: below it there is only the error of floating-point numbers
+MOST_NAMES = 1000  # groups of a unit whose names are still permuted: the table is their square
+CELLS = 4_000_000  # of a block of text pairs: 32 MB
+UNIT_COLUMNS = [
+    "model",
+    "prompt_set",
+    "scorer",
+    "category",
+    "template_id",
+    "cluster",
+    "unit",
+    "concept_group",
+    "concept",
+    "n_prompts",
+    "distinct_texts",
+    "n_groups",
+    "match",
+    "kept",
+    "kept_match",
+    "effect",
+    "name_wins",
+]
+TEXTS = ["model", "prompt_set", "scorer", "category", "template_id", "cluster", "unit", "concept_group", "concept"]
+
+
+class _Unit(NamedTuple):
+    """The texts of one model in one unit, and the concepts that they were written after."""
+
+    similarity: Floats  # (concepts, texts), rounded; NaN for an empty text
+    owner: Integers  # (texts,), the concept that each was written after
+    group: Integers  # (concepts,), from 0
+    named: Truths  # (concepts, texts): whether the text contains the concept
+    spread: Floats  # (concepts, concepts), σ of s(c, ·) − s(c′, ·); NaN where unknown or 0
+
+
+def match_units(
+    prompts: pd.DataFrame, generations: pd.DataFrame, similarity: pd.DataFrame, scorer: str, decimals: int = 3
+) -> pd.DataFrame:
+    """Return how often each concept's texts are told apart from those of the other groups, unit by unit.
+
+    Args:
+        prompts: the prompts table of one set.
+        generations: ``model, prompt_set, prompt_id, sample, text`` of all models on that set.
+        similarity: ``concept, text, similarity`` (unrounded), at least the pairs of ``list_pairs``.
+        scorer: its name, stored.
+        decimals: to which similarities are rounded before they are compared.
+
+    Returns:
+        Columns ``UNIT_COLUMNS``, a row a model, unit and concept:
+
+        distinct_texts  of the model in the unit: one, where it writes the same whatever the prompt says
+        n_groups    of the unit; with one group there is no partner, and the values are NaN
+        match       mean of V over the other groups, of this concept alone on the one side, 0 to 1
+        kept        share, weighted as ``match``, of text pairs in which neither text contains either concept
+        kept_match  the same mean over these alone, times ``kept``
+        effect      mean of D / (2 σ), weighted likewise; σ is the standard deviation of s(c, ·) − s(c′, ·) over the
+                    texts that all models wrote after the category's controls; NaN without control
+        name_wins   (n_groups,), in the order of the unit's groups by their first row: how often concepts of each group
+                    are more similar to this concept's texts than to any text of the unit (midranks, weighted as above);
+                    empty without partner, or beyond ``MOST_NAMES`` groups
+
+    Raises:
+        InputError: a text, or a similarity, is missing.
+    """
+    tests = tests_by_unit(prompts)
+    texts_of = generations[["model", "prompt_id", "text"]]
+    frames = []
+    for category, of_category in tests.groupby("category", sort=False, dropna=False):
+        concepts = of_category[["concept", "concept_group"]].drop_duplicates(ignore_index=True)
+        controls = texts_of[texts_of["prompt_id"].isin(of_category["control"].dropna())]
+        written = texts_of.merge(of_category, on="prompt_id")
+        _check_written(written, of_category, texts_of["model"].unique())
+        texts = pd.Index(pd.concat([written["text"], controls["text"]]).unique())
+        matrix = np.round(similarity_matrix(similarity, concepts["concept"].to_list(), texts, scorer), decimals)
+        found = _named(concepts["concept"], texts)
+        spread = _spread(matrix[:, texts.get_indexer(controls["text"])])
+        written["text_at"] = texts.get_indexer(written["text"])
+        written["concept_at"] = pd.MultiIndex.from_frame(concepts).get_indexer(
+            pd.MultiIndex.from_frame(written[concepts.columns.to_list()])
+        )
+        for _, rows in written.groupby(["model", "unit"], sort=False):
+            known, owner = np.unique(rows["concept_at"], return_inverse=True)
+            group = pd.factorize(concepts["concept_group"].to_numpy()[known])[0]
+            place = np.ix_(known, rows["text_at"].to_numpy(dtype=np.intp))
+            taken = _Unit(matrix[place], owner, group, found[place], spread[np.ix_(known, known)])
+            frame = pd.DataFrame(_concept_values(taken))
+            first = rows.drop_duplicates("concept_at").set_index("concept_at").loc[known]
+            frames.append(
+                frame.assign(
+                    category=category,
+                    distinct_texts=rows["text"].nunique(),
+                    n_prompts=rows.groupby("concept_at")["prompt_id"].nunique().loc[known].to_numpy(),
+                    **{name: first[name].to_numpy() for name in TEXTS if name not in ("scorer", "category")},
+                )
+            )
+    if not frames:
+        return pd.DataFrame(columns=UNIT_COLUMNS)
+    order = {model: place for place, model in enumerate(texts_of["model"].unique())}
+    table = pd.concat(frames, ignore_index=True).assign(scorer=scorer)
+    table = table.sort_values("model", key=lambda names: names.map(order), kind="stable", ignore_index=True)
+    return table.astype(dict.fromkeys(TEXTS, "str"))[UNIT_COLUMNS]
+
+
+def _check_written(written: pd.DataFrame, tests: pd.DataFrame, models: NDArray[np.object_]) -> None:
+    there = written.groupby("model", sort=False)["prompt_id"].nunique()
+    for model in models:
+        if there.get(model, 0) < len(tests):
+            known = set(written.loc[written["model"] == model, "prompt_id"])
+            first = next(prompt for prompt in tests["prompt_id"] if prompt not in known)
+            raise InputError(f"generations of {model}: prompt {first!r} has no sample; allowed: at least one.")
+
+
+def _named(concepts: pd.Series, texts: pd.Index) -> Truths:
+    """Return whether each text contains each concept, (concepts, texts)."""
+    found = {
+        concept: np.fromiter((contains_concept(text, concept) for text in texts), bool, len(texts))
+        for concept in concepts.unique()
+    }
+    return np.array([found[concept] for concept in concepts]).reshape(len(concepts), len(texts))
+
+
+def _spread(control: Floats) -> Floats:
+    """Return σ of s(c, ·) − s(c′, ·) over control texts for each pair of concepts; NaN where there is none, or it is 0.
+
+    Args:
+        control: similarities, (concepts, texts of controls).
+    """
+    known = control[:, ~np.isnan(control).any(0)]
+    if known.shape[1] < 2:
+        return np.full((len(control), len(control)), np.nan)
+    covariance = np.atleast_2d(np.cov(known))
+    own = np.diag(covariance)
+    variance = own[:, None] + own[None, :] - 2 * covariance
+    sigma: Floats = np.sqrt(np.where(variance > 1e-12, variance, np.nan))
+    return sigma
+
+
+def _concept_values(unit: _Unit) -> dict[str, object]:
+    """Return the values of ``match_units`` for each concept of one unit and model."""
+    n_concepts, n_groups = len(unit.group), int(unit.group.max()) + 1
+    missing = np.full(n_concepts, np.nan)
+    if n_groups < 2:
+        values: dict[str, object] = {name: missing for name in ("match", "kept", "kept_match", "effect")}
+        return {"n_groups": n_groups, **values, "name_wins": [np.empty(0)] * n_concepts}
+    weights = _weights(unit.owner, unit.group)  # of texts, for each concept as the one side: sums to 1 a concept
+    mine = np.zeros((n_concepts, len(unit.owner)))
+    mine[unit.owner, np.arange(len(unit.owner))] = 1 / np.bincount(unit.owner)[unit.owner]
+    totals = {name: np.zeros(n_concepts) for name in ("match", "kept", "kept_match", "effect", "known")}
+    for rows, difference in _differences(unit):
+        won = np.where(np.isnan(difference), 0.5, np.sign(difference) / 2 + 0.5)
+        keep = ~_either_named(unit, rows)
+        with np.errstate(invalid="ignore"):
+            effect = np.nan_to_num(difference) / (2 * unit.spread[unit.owner[rows]][:, unit.owner])
+        known = np.isfinite(effect)
+        weight = weights[unit.owner[rows]]
+        for name, values_of in {
+            "match": won,
+            "kept": keep,
+            "kept_match": won * keep,
+            "effect": np.where(known, effect, 0.0),
+            "known": known,
+        }.items():
+            totals[name] += mine[:, rows] @ (weight * values_of).sum(1)
+    with np.errstate(invalid="ignore"):
+        effects = totals["effect"] / totals.pop("known")
+    wins = list(_name_wins(unit)) if n_groups <= MOST_NAMES else [np.empty(0)] * n_concepts
+    return {"n_groups": n_groups, **totals, "effect": effects, "name_wins": wins}
+
+
+def _weights(owner: Integers, group: Integers) -> Floats:
+    """Return the weight of each text as a partner of each concept, (concepts, texts); rows sum to 1.
+
+    Groups other than the concept's own weigh the same, in each its concepts, for each its texts.
+    """
+    texts, concepts = np.bincount(owner), np.bincount(group)
+    share = 1 / (texts[owner] * concepts[group[owner]])
+    other = group[:, None] != group[owner][None, :]
+    weights: Floats = other * share / (len(concepts) - 1)
+    return weights
+
+
+def _differences(unit: _Unit) -> Iterator[tuple[slice, Floats]]:
+    """Yield blocks of texts x with D against every text x′, (block, texts).
+
+    With a(x, c′) = s(c, x) − s(c′, x), c being what x was written after, D = a(x, c′) + a(x′, c).
+    """
+    n_texts = len(unit.owner)
+    own = unit.similarity[unit.owner, np.arange(n_texts)]
+    advantage = own[:, None] - unit.similarity.T
+    step = max(1, CELLS // n_texts)
+    for start in range(0, n_texts, step):
+        rows = slice(start, start + step)
+        difference = advantage[rows][:, unit.owner] + advantage[:, unit.owner[rows]].T
+        yield rows, np.round(difference, DIGITS)
+
+
+def _either_named(unit: _Unit, rows: slice) -> Truths:
+    """Return, for texts x of a block and every x′, whether either contains either of the two concepts."""
+    named, owner = unit.named, unit.owner
+    own = named[owner, np.arange(len(owner))]
+    cross = named[owner][:, rows].T | named[owner[rows]]
+    result: Truths = own[rows][:, None] | own[None, :] | cross
+    return result
+
+
+def _name_wins(unit: _Unit) -> Floats:
+    """Return how often each group is more similar to a concept's texts than to those of the unit, (concepts, groups).
+
+    A weighted midrank: groups weigh the same, in each its concepts, for each its texts. An empty text ties.
+    """
+    texts, concepts = np.bincount(unit.owner), np.bincount(unit.group)
+    n_groups = len(concepts)
+    weight = 1 / (texts[unit.owner] * concepts[unit.group[unit.owner]] * n_groups)
+    known = np.where(np.isnan(unit.similarity), -np.inf, unit.similarity)
+    wins = np.full((len(unit.group), len(unit.owner)), 0.5)
+    for row, values in zip(wins, known, strict=True):
+        there = np.isfinite(values)
+        order = np.argsort(values[there], kind="stable")
+        ranked, below = values[there][order], np.concatenate([[0.0], np.cumsum(weight[there][order])])
+        low, high = (below[np.searchsorted(ranked, values[there], side)] for side in ("left", "right"))
+        row[there] = (low + high) / 2 + (1 - below[-1]) / 2
+    by_name = np.array([wins[unit.group == group].mean(0) for group in range(n_groups)])
+    totals = np.zeros((len(texts), n_groups))
+    np.add.at(totals, unit.owner, by_name.T)
+    result: Floats = totals / texts[:, None]
+    return result

@@ -1,0 +1,90 @@
+"""Intervals for means over pairs of groups, for other clusters *and* other groups.
+
+Every value compares two groups, so values that share a group are not independent, and neither are values of one
+cluster. Groups are crossed with clusters.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import special
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.intp]
+
+FEWEST_GROUPS = 4  # below it the jackknife says nothing
+
+
+class Dyads(NamedTuple):
+    """Units, each with a mean over its pairs of groups; one row a unit and group."""
+
+    unit: Integers  # (rows,), from 0
+    group: Integers  # (rows,), from 0; each once a unit
+    value: Floats  # (rows,), mean of the group's pairs with the unit's other groups
+    cluster: Integers  # (units,), from 0
+
+    @property
+    def sizes(self) -> Floats:
+        """Numbers of groups, (units,)."""
+        return np.bincount(self.unit, minlength=len(self.cluster)).astype(float)
+
+    @property
+    def means(self) -> Floats:
+        """Each unit's mean over its pairs, (units,)."""
+        totals: Floats = np.bincount(self.unit, weights=self.value, minlength=len(self.cluster)) / self.sizes
+        return totals
+
+
+def dyadic_interval(dyads: Dyads, cluster_variance: float, level: float) -> tuple[float, float]:
+    """Return the limits of the mean over units, weighted by their numbers of groups, on the scale 0 to 1.
+
+    With T clusters, G groups in all, units u of n_u groups and shares w_u = n_u / Σ n:
+
+        θ₋g   the mean without group g on either side of any pair; units then have one group less
+        V_T   ``cluster_variance``
+        V_G   (G − 1)/G Σ_g (θ₋g − mean of θ₋g)²
+        V_TG  Σ_u w_u² × the same jackknife within u, over units of three groups and more
+        V     max(V_T + V_G − V_TG, V_T, V_G)
+
+    and limits logit p ± t_d √V / (p (1 − p)) with d = min(T, G) − 1.
+
+    Returns:
+        NaN for fewer than four groups, a single cluster, a mean of 0 or 1, or where the mean without some group is
+        that of no unit.
+
+    Source: jackknife over groups, Efron & Stein 1981; two-way clusters, Cameron, Gelbach & Miller 2011; dyads, Aronow,
+        Samii & Assenova 2015.
+    """
+    sizes, means = dyads.sizes, dyads.means
+    groups = np.unique(dyads.group)
+    n_clusters = len(np.unique(dyads.cluster))
+    mean = float((sizes * means).sum() / sizes.sum()) if len(sizes) else np.nan
+    if len(groups) < FEWEST_GROUPS or n_clusters < 2 or not 0 < mean < 1:
+        return np.nan, np.nan
+    # Σ over a unit's pairs of 2 V, and what is left of it and of its mean without each of its groups.
+    whole = sizes * (sizes - 1) * means
+    at = dyads.unit
+    with np.errstate(divide="ignore", invalid="ignore"):
+        without = (whole[at] - 2 * (sizes[at] - 1) * dyads.value) / ((sizes[at] - 1) * (sizes[at] - 2))
+    left = np.empty(len(groups))
+    for place, group in enumerate(groups):
+        rows = dyads.group == group
+        changed = np.where(sizes[at[rows]] > 2, (sizes[at[rows]] - 1) * np.nan_to_num(without[rows]), 0.0)
+        weight = np.where(sizes[at[rows]] > 2, sizes[at[rows]] - 1, 0.0)
+        total = (sizes * means).sum() - (sizes * means)[at[rows]].sum() + changed.sum()
+        left[place] = total / n if (n := sizes.sum() - sizes[at[rows]].sum() + weight.sum()) > 0 else np.nan
+    if np.isnan(left).any():
+        return np.nan, np.nan
+    n = len(groups)
+    by_group = (n - 1) / n * ((left - left.mean()) ** 2).sum()
+    within = 0.0
+    for unit in np.flatnonzero(sizes >= 3):
+        rows = without[at == unit]
+        within += (sizes[unit] / sizes.sum()) ** 2 * (len(rows) - 1) / len(rows) * ((rows - rows.mean()) ** 2).sum()
+    variance = max(cluster_variance + by_group - within, cluster_variance, by_group)
+    t = float(special.stdtrit(min(n_clusters, n) - 1, 0.5 + level / 2))
+    half = t * np.sqrt(variance) / (mean * (1 - mean))
+    return float(special.expit(special.logit(mean) - half)), float(special.expit(special.logit(mean) + half))
