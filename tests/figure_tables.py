@@ -48,11 +48,10 @@ def with_keys(keys: Mapping[str, Sequence[object]], **values: object) -> pd.Data
 SCORED = {"model": ["a", "b"], "axis": ["race"], "language": ["en"], "group": ["black", "white"]}
 ENDS = {"ci_low": -0.1, "ci_high": 0.2}
 LEAKS = {
-    "leak_rates": of_leaks.leak_rates(),
-    "specific_leakage": of_leaks.leak_rates(),
+    "match_rates": of_leaks.match_rates(),
     "logit_leak": of_leaks.logit_leak(),
-    "leak_rates_by_concept": of_leaks.by_concept(),
-    "leak_rates_by_template": of_leaks.by_template(),
+    "match_rates_by_concept": of_leaks.by_concept(),
+    "match_rates_by_template": of_leaks.by_template(),
     "comparisons": of_leaks.comparisons(),
     "concept_matrix": of_leaks.concept_matrix(),
     "organisms": of_leaks.ORGANISMS,

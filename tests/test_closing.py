@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from leakscope.leak.leak_rate import KEYS
-from leakscope.validate.closing import COLUMNS, TunedModel, closing, read_leak_rates, read_perplexity, share_closed
+from leakscope.validate.closing import COLUMNS, TunedModel, closing, read_perplexity, read_rates, share_closed
 
 SETTINGS = {"level": 0.95, "resamples": 199, "seed": 0}
 N = 60
@@ -57,7 +57,7 @@ def table(scores: dict[str, np.ndarray]) -> pd.DataFrame:
         pairs_of("b.ranking", scores["l_g"], scores["after"])[::-1],
     ]
     ranks = [ranks_of("b", [2] * 20 + [1] * 10), ranks_of("b.ranking", [1] * 30)]
-    costs = {"b": 20.0, "b.ranking": 25.0}, {"b": 50.0}
+    costs = {"b": 20.0, "b.ranking": 25.0}, {"b": 60.0, "b.ranking": 55.0}, {"b": 50.0}
     return closing(TUNED, pd.concat(pairs), PARTS, pd.concat(ranks), *costs, **SETTINGS)
 
 
@@ -85,6 +85,7 @@ def test_correlations_and_the_share_closed_are_those_of_the_part(
 
 def test_costs_and_accuracies_stand_beside_it(table: pd.DataFrame) -> None:
     assert table["perplexity_rise"].tolist() == pytest.approx([25.0] * 6)
+    assert table[["match_rate_before", "match_rate_after"]].to_numpy().tolist() == [[60.0, 55.0]] * 6
     assert table["leak_rate_before"].tolist() == [50.0] * 6
     assert table["leak_rate_after"].isna().all()
     overall = table[table["subset"] == "all"]
@@ -96,9 +97,15 @@ def test_costs_and_accuracies_stand_beside_it(table: pd.DataFrame) -> None:
 def test_a_model_that_did_not_change_has_closed_nothing_in_every_resample(scores: dict[str, np.ndarray]) -> None:
     pairs = pd.concat([pairs_of(model, scores["l_g"], scores["before"]) for model in ("b", "b.ranking")])
     ranks = ranks_of("b", [1] * 30).iloc[:0]
-    table = closing(TUNED, pairs, PARTS, ranks, {}, {}, **SETTINGS)
+    table = closing(TUNED, pairs, PARTS, ranks, {}, {}, {}, **SETTINGS)
     assert (table[["closed", "closed_ci_low", "closed_ci_high"]] == 0).all(axis=None)
-    unknown = ["generator_accuracy_before", "perplexity_before", "perplexity_rise", "leak_rate_before"]
+    unknown = [
+        "generator_accuracy_before",
+        "perplexity_before",
+        "perplexity_rise",
+        "match_rate_before",
+        "leak_rate_before",
+    ]
     assert table[unknown].isna().all(axis=None)
 
 
@@ -107,7 +114,7 @@ def test_the_share_closed_is_of_the_gap() -> None:
     np.testing.assert_allclose(found, [0.5, -1.0, 1.0, np.nan, np.nan])
 
 
-def test_leak_rates_are_of_the_first_scorer_over_all_pairs(tmp_path: Path) -> None:
+def test_rates_are_of_the_first_scorer_over_all_pairs(tmp_path: Path) -> None:
     rows = [
         ("b", "colors", "sbert", "fruit", 1, 10.0),
         ("b", "colors", "sbert", "all", 30, 60.0),
@@ -117,8 +124,12 @@ def test_leak_rates_are_of_the_first_scorer_over_all_pairs(tmp_path: Path) -> No
         ("007", "colors", "sbert", "all", 30, 30.0),
     ]
     pd.DataFrame(rows, columns=[*KEYS, "n_pairs", "leak_rate"]).to_csv(tmp_path / "leak_rates.csv", index=False)
-    assert read_leak_rates([str(tmp_path / "leak_rates.csv")]) == {"b": 65.0, "NA": 40.0, "007": 30.0}
-    assert read_leak_rates([]) == {}
+    assert read_rates([str(tmp_path / "leak_rates.csv")], "leak_rate", "n_pairs") == {
+        "b": 65.0,
+        "NA": 40.0,
+        "007": 30.0,
+    }
+    assert read_rates([], "leak_rate", "n_pairs") == {}
 
 
 def test_perplexities_are_read_by_model(tmp_path: Path) -> None:

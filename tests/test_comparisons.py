@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from leakscope.leak.comparisons import COLUMNS, compare_models, holm, sign_flip_p, smallest_p
+from leakscope.leak.comparisons import COLUMNS, compare_models
+from leakscope.statistics.permutations import holm, sign_flip_p, smallest_p
 
 
 def pairs_of(outcomes: dict[str, list[float]], n_clusters: int = 4, **columns: object) -> pd.DataFrame:
@@ -30,6 +31,39 @@ def pairs_of(outcomes: dict[str, list[float]], n_clusters: int = 4, **columns: o
         for model, values in outcomes.items()
     ]
     return pd.concat(tables, ignore_index=True).assign(**columns)
+
+
+def units_of(matches: dict[str, list[float]], n_groups: list[int]) -> pd.DataFrame:
+    """Return units of models, each a cluster of its own with concepts that match equally often."""
+    rows = [
+        (model, f"u{place}", f"g{group}", match)
+        for model, values in matches.items()
+        for place, match in enumerate(values)
+        for group in range(n_groups[place])
+    ]
+    table = pd.DataFrame(rows, columns=["model", "unit", "concept_group", "match"])
+    size = table["unit"].map({f"u{place}": n for place, n in enumerate(n_groups)})
+    names = {"prompt_set": "set", "scorer": "s", "category": "k", "kept": 1.0, "effect": 0.0}
+    return table.assign(**names, kept_match=table["match"], n_groups=size, cluster=table["unit"])
+
+
+def compared(pairs: pd.DataFrame) -> pd.DataFrame:
+    """Return the comparisons of Leak-Rates alone."""
+    table = compare_models(units_of({}, []), pairs)
+    assert set(table["measure"]) <= {"leak_rate"}
+    return table
+
+
+def test_match_rates_are_compared_first_units_weighing_as_many_groups() -> None:
+    units = units_of({"a": [1.0, 0.5, 1.0], "b": [0.5, 0.5, 0.0]}, [2, 3, 5])
+    table = compare_models(units, pairs_of({"a": [1, 0, 1], "b": [1, 0, 1]}, n_clusters=3))
+    assert table["measure"].tolist() == ["match_rate"] * 2 + ["leak_rate"] * 2
+    first = table.iloc[0]
+    assert (first["model_a"], first["model_b"], first["n_clusters"]) == ("a", "b", 3)
+    assert first["difference"] == 100 * (2 * 0.5 + 3 * 0 + 5 * 1.0) / 10
+    # Of eight sign patterns of (1, 0, 5), the four whose large parts agree reach the observed sum.
+    assert first["p_value"] == 0.5
+    assert table.loc[table["measure"] == "leak_rate", "difference"].tolist() == [0, 0]
 
 
 def brute_force(sums: list[float]) -> float:
@@ -66,7 +100,7 @@ def test_random_patterns_count_the_observed_one() -> None:
 def test_p_values_of_a_block_equal_those_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
     sums = np.random.default_rng(0).integers(-3, 4, (5, 7)).astype(float)
     together = sign_flip_p(sums)
-    monkeypatch.setattr("leakscope.leak.comparisons.BLOCK", 20)
+    monkeypatch.setattr("leakscope.statistics.permutations.BLOCK", 20)
     np.testing.assert_allclose(sign_flip_p(sums), together)
     np.testing.assert_allclose([sign_flip_p(row).item() for row in sums], together)
 
@@ -87,7 +121,7 @@ def test_holm_does_not_exceed_one_and_leaves_nan_out() -> None:
 
 def test_difference_and_p_value_are_those_worked_out_by_hand() -> None:
     pairs = pairs_of({"a": [1, 1, 1, 1, 1, 0.5, 1, 1], "b": [0, 0.5, 0, 0, 0.5, 0, 0.5, 0]})
-    table = compare_models(pairs)
+    table = compared(pairs)
     assert list(table.columns) == COLUMNS
     row = table[table["category"] == "k"].iloc[0]
     assert (row["model_a"], row["model_b"], row["n_clusters"]) == ("a", "b", 4)
@@ -101,7 +135,7 @@ def test_difference_and_p_value_are_those_worked_out_by_hand() -> None:
 def test_the_holm_family_is_one_prompt_set_scorer_and_category() -> None:
     strong, weak = [1.0] * 8, [0.0] * 8
     one = pairs_of({"a": strong, "b": weak, "c": [0.5] * 8}, n_clusters=8)
-    table = compare_models(pd.concat([one, one.assign(scorer="other")]))
+    table = compared(pd.concat([one, one.assign(scorer="other")]))
     assert len(table) == 3 * 2 * 2  # pairs × scorers × (k, all)
     smallest = 2 / 2**8
     assert (table["p_value"] == smallest).all()
@@ -110,34 +144,34 @@ def test_the_holm_family_is_one_prompt_set_scorer_and_category() -> None:
 
 def test_models_are_matched_by_prompt_and_sample() -> None:
     pairs = pairs_of({"a": [1, 0, 1, 0], "b": [0, 1, 0, 1]})
-    row = compare_models(pairs[(pairs["model"] == "a") | pairs["prompt_id"].isin(["p0", "p2"])]).iloc[0]
+    row = compared(pairs[(pairs["model"] == "a") | pairs["prompt_id"].isin(["p0", "p2"])]).iloc[0]
     assert (row["difference"], row["n_clusters"], row["p_smallest"]) == (100, 2, 0.5)
-    shuffled = compare_models(pairs.sample(frac=1, random_state=1).sort_values("model", kind="stable"))
-    pd.testing.assert_frame_equal(shuffled, compare_models(pairs))
+    shuffled = compared(pairs.sample(frac=1, random_state=1).sort_values("model", kind="stable"))
+    pd.testing.assert_frame_equal(shuffled, compared(pairs))
 
 
 def test_only_the_control_without_the_clause_is_compared() -> None:
     pairs = pairs_of({"a": [1, 1], "b": [0, 0]})
     neutral = pairs.assign(control_kind="neutral", outcome=0.5)
-    pd.testing.assert_frame_equal(compare_models(pd.concat([pairs, neutral])), compare_models(pairs))
+    pd.testing.assert_frame_equal(compared(pd.concat([pairs, neutral])), compared(pairs))
 
 
 def test_models_without_a_common_prompt_have_nan() -> None:
     pairs = pairs_of({"a": [1, 1], "b": [0, 0]})
     pairs.loc[pairs["model"] == "b", "prompt_id"] = ["q0", "q1"]
-    row = compare_models(pairs).iloc[0]
+    row = compared(pairs).iloc[0]
     assert row["n_clusters"] == 0
     assert row[["difference", "ci_low", "ci_high", "effect_size", "p_value", "p_holm", "p_smallest"]].isna().all()
 
 
 def test_a_model_is_not_compared_where_it_has_no_pairs() -> None:
     pairs = pairs_of({"a": [1, 1], "b": [0, 0]})
-    table = compare_models(pd.concat([pairs, pairs[pairs["model"] == "a"].assign(scorer="other")]))
+    table = compared(pd.concat([pairs, pairs[pairs["model"] == "a"].assign(scorer="other")]))
     assert set(table["scorer"]) == {"s"}
 
 
 def test_one_model_has_nothing_to_compare() -> None:
-    table = compare_models(pairs_of({"a": [1, 0]}))
+    table = compared(pairs_of({"a": [1, 0]}))
     assert list(table.columns) == COLUMNS
     assert table.empty
-    assert compare_models(pairs_of({"a": []})).empty
+    assert compared(pairs_of({"a": []})).empty

@@ -214,6 +214,12 @@ def leak_rates() -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns)
 
 
+def match_rates() -> pd.DataFrame:
+    """The same rates and one point more, with the same intervals."""
+    table = leak_rates().rename(columns={"leak_rate": "match_rate"})
+    return table.assign(match_rate=table["match_rate"] + 1)
+
+
 def effects() -> pd.DataFrame:
     rows = [
         ("d", "gender", "none", np.nan, "evaluation", False, 0.4, 0.3, 0.5, 0.0),
@@ -240,23 +246,25 @@ def bias() -> pd.DataFrame:
 
 
 def test_each_measure_before_and_after() -> None:
-    table = compare_edited(EDITED, leak_rates(), effects(), bias())
+    table = compare_edited(EDITED, match_rates(), leak_rates(), effects(), bias())
     assert list(table.columns) == COLUMNS
     found = table.drop(columns=["base", "dictionary"]).fillna("").to_numpy().tolist()
     assert found == [
+        ["m-edited", "gender", "match_rate", "colors · sbert", 71.0, 66.0, 74.0, 56.0, 51.0, 59.0],
         ["m-edited", "gender", "leak_rate", "colors · sbert", 70.0, 66.0, 74.0, 55.0, 51.0, 59.0],
         ["m-edited", "gender", "stereotype_score", "stereo", 60.0, 59.0, 61.0, 52.0, 51.0, 53.0],
         ["m-edited", "gender", "mean_abs_gap", "gender", 0.4, 0.3, 0.5, 0.1, 0.05, 0.2],
         ["m-edited", "gender", "cost", "gender", 0.0, "", "", 2.7, "", ""],
+        ["m-steered", "", "match_rate", "colors · sbert", 71.0, 66.0, 74.0, 72.0, 67.0, 75.0],
         ["m-steered", "", "leak_rate", "colors · sbert", 70.0, 66.0, 74.0, 71.0, 67.0, 75.0],
     ]
 
 
 def test_what_a_study_lacks_has_no_row() -> None:
-    assert list(compare_edited(EDITED, None, effects(), None)["measure"]) == ["mean_abs_gap", "cost"]
-    assert list(compare_edited(EDITED, leak_rates(), None, None)["measure"]) == ["leak_rate", "leak_rate"]
-    none = compare_edited(EDITED, None, None, None)
+    assert list(compare_edited(EDITED, None, None, effects(), None)["measure"]) == ["mean_abs_gap", "cost"]
+    assert list(compare_edited(EDITED, None, leak_rates(), None, None)["measure"]) == ["leak_rate", "leak_rate"]
+    none = compare_edited(EDITED, None, None, None, None)
     assert list(none.columns) == COLUMNS
     assert none.empty
     no_cost = effects()[lambda table: table["target_cost"] != 3.0]
-    assert compare_edited(EDITED, None, no_cost, None).empty
+    assert compare_edited(EDITED, None, None, no_cost, None).empty

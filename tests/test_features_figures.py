@@ -101,8 +101,8 @@ TRUTH = pd.DataFrame(
 )
 EDITED = pd.DataFrame(
     [
-        ("a", "base", "leak_rate", "colors", 58.0, 57.0, 59.0, 54.0, 53.0, 55.0),
-        ("b", "base", "leak_rate", "colors", 58.0, 57.0, 59.0, 51.0, 50.0, np.nan),
+        ("a", "base", "match_rate", "colors", 58.0, 57.0, 59.0, 54.0, 53.0, 55.0),
+        ("b", "base", "match_rate", "colors", 58.0, 57.0, 59.0, 51.0, 50.0, np.nan),
         ("a", "base", "cost", np.nan, np.nan, np.nan, np.nan, 2.9, np.nan, np.nan),
     ],
     columns=["model", "base", "measure", "subset", *(f"{when}{end}" for when in ("before", "after")

@@ -257,16 +257,24 @@ def gaps(manifest: Path, prompts: pd.DataFrame) -> list[float]:
 
 def test_an_edited_model_writes_scores_and_leaks_like_any_other(located: Workspace) -> None:
     edited = table(located, "edited.csv").set_index("measure")
-    assert set(edited.index) == {"leak_rate", "mean_abs_gap", "cost", "stereotype_score", "mean_difference"}
+    assert set(edited.index) == {
+        "match_rate",
+        "leak_rate",
+        "mean_abs_gap",
+        "cost",
+        "stereotype_score",
+        "mean_difference",
+    }
     effects = table(located, "effects.csv").query("split == 'evaluation'")
     without, chosen = effects["intervention"].eq("none"), effects["chosen"] & effects["target_cost"].eq(COSTS[-1])
     gaps = [
         effects.loc[rows, "mean_abs_gap"].item() for rows in (without, chosen & effects["intervention"].eq("features"))
     ]
     assert edited.loc["mean_abs_gap", ["before", "after"]].tolist() == gaps
-    leaks = pd.read_csv(located.folder / "results/located/leak_rates.csv").query("category == 'all'")
-    leaks = leaks.set_index("model")["leak_rate"]
-    assert edited.loc["leak_rate", ["before", "after"]].tolist() == [leaks["tiny"], leaks["less"]]
+    for measure in ("match_rate", "leak_rate"):
+        leaks = pd.read_csv(located.folder / f"results/located/{measure}s.csv").query("category == 'all'")
+        leaks = leaks.set_index("model")[measure]
+        assert edited.loc[measure, ["before", "after"]].tolist() == [leaks["tiny"], leaks["less"]]
     # The organism was taught what the benchmark calls a stereotype, and less of that is left.
     assert edited.loc["stereotype_score", "before"] == 100
     assert edited.loc["mean_difference", "after"] < edited.loc["mean_difference", "before"]

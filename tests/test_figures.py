@@ -30,8 +30,8 @@ ORGANISMS = pd.DataFrame(
 )
 
 
-def leak_rates(models: list[str] = MODELS, scorers: list[str] = SCORERS) -> pd.DataFrame:
-    """Leak-Rates 41, 42, 43, ... with intervals of ±5 and a repetition that adds 2."""
+def match_rates(models: list[str] = MODELS, scorers: list[str] = SCORERS) -> pd.DataFrame:
+    """Match rates 41, 42, 43, ... with intervals of ±5 and a repetition that adds 2."""
     keys = [
         (model, name, scorer, category)
         for name, categories in SETS.items()
@@ -39,19 +39,20 @@ def leak_rates(models: list[str] = MODELS, scorers: list[str] = SCORERS) -> pd.D
     ]
     rate = 41.0 + np.arange(len(keys)) % 50
     return pd.DataFrame(keys, columns=["model", "prompt_set", "scorer", "category"]).assign(
-        leak_rate=rate,
+        match_rate=rate,
         ci_low=rate - 5,
         ci_high=rate + 5,
-        leak_rate_without_repetition=rate - 2,
-        specific=rate - 50,
+        match_rate_without_repetition=rate - 2,
     )
 
 
 def truth_table() -> pd.DataFrame:
     """Exact rates: the grammar's 10 above what was measured (outside its interval), the organism's 1 above."""
-    rates = leak_rates()
+    rates = match_rates()
     exact = rates[["model", "prompt_set", "scorer", "category"]]
-    return exact.assign(true_rate_grammar=rates["leak_rate"] + 10, true_rate_organism=rates["leak_rate"] + 1)
+    return exact.assign(
+        true_match_rate_grammar=rates["match_rate"] + 10, true_match_rate_organism=rates["match_rate"] + 1
+    )
 
 
 def logit_leak() -> pd.DataFrame:
@@ -72,14 +73,14 @@ def logit_leak() -> pd.DataFrame:
 
 
 def by_concept() -> pd.DataFrame:
-    """Two shades of yellow (60 % of 10 pairs, 90 % of 20) and a concept without a group, in one category and pooled."""
+    """Two shades of yellow (60 % of 10 units, 90 % of 20) and a concept without a group, in one category and pooled."""
     rows = [("yellow", "golden yellow", 10, 60.0), ("yellow", "lemon yellow", 20, 90.0), (None, "Ruby", 5, 40.0)]
     table = pd.DataFrame(
         [
             ("qwen", "colors", "sbert", category, *row)
             for category, row in product(["all", "object"], rows)
         ],
-        columns=["model", "prompt_set", "scorer", "category", "concept_group", "concept", "n_pairs", "leak_rate"],
+        columns=["model", "prompt_set", "scorer", "category", "concept_group", "concept", "n_units", "match_rate"],
     )  # fmt: skip
     return table
 
@@ -92,8 +93,8 @@ def by_template() -> pd.DataFrame:
             "scorer": "sbert",
             "category": "object",
             "template_id": ["cake", "car", "cake"],
-            "n_pairs": 10,
-            "leak_rate": [70.0, 50.0, np.nan],
+            "n_units": 10,
+            "match_rate": [70.0, 50.0, np.nan],
             "distinct_texts": [9, 1, 4],
         }
     )
@@ -109,6 +110,7 @@ def concept_matrix() -> pd.DataFrame:
 def comparisons() -> pd.DataFrame:
     return pd.DataFrame(
         {
+            "measure": "match_rate",
             "prompt_set": "colors",
             "scorer": "sbert",
             "category": "all",
@@ -121,17 +123,16 @@ def comparisons() -> pd.DataFrame:
 
 
 DRAWN: dict[str, tuple[Callable[..., Figure], tuple[pd.DataFrame, ...]]] = {
-    "specific_leakage": (forests.specific_leakage, (leak_rates(),)),
-    "leak_rates": (forests.leak_rates, (leak_rates(),)),
-    "repetition": (forests.repetition, (leak_rates(),)),
+    "match_rates": (forests.match_rates, (match_rates(),)),
+    "repetition": (forests.repetition, (match_rates(),)),
     "logit_leak": (forests.logit_leak, (logit_leak(),)),
     "by_concept": (heatmaps.by_concept, (by_concept(),)),
     "by_template": (heatmaps.by_template, (by_template(),)),
     "concept_matrix": (heatmaps.concept_matrix, (concept_matrix(),)),
     "comparisons": (heatmaps.comparisons, (comparisons(),)),
-    "by_size": (sizes.by_size, (leak_rates(), ORGANISMS)),
-    "dose_response": (truths.dose_response, (leak_rates(), ORGANISMS, truth_table())),
-    "truth": (truths.truth, (leak_rates(), truth_table())),
+    "by_size": (sizes.by_size, (match_rates(), ORGANISMS)),
+    "dose_response": (truths.dose_response, (match_rates(), ORGANISMS, truth_table())),
+    "truth": (truths.truth, (match_rates(), truth_table())),
 }
 
 
@@ -225,78 +226,77 @@ def test_text_in_the_pdf_stays_text(tmp_path: Path) -> None:
 
 
 def test_leak_rates_are_drawn_where_the_table_has_them() -> None:
-    table = leak_rates()
-    fig = forests.leak_rates(table)
+    table = match_rates()
+    fig = forests.match_rates(table)
     assert len(fig.axes) == len(SETS) * len(SCORERS)
     first = table[(table["prompt_set"] == "colors") & (table["scorer"] == "sbert")]
     for model, rows in first.groupby("model"):
         points = line(fig.axes[0], f"model:{model}")
-        assert list(points.get_xdata()) == list(rows["leak_rate"])
+        assert list(points.get_xdata()) == list(rows["match_rate"])
         assert list(np.round(points.get_ydata())) == [0, 1, 2]
 
 
 def test_intervals_reach_from_their_lower_to_their_upper_end() -> None:
     (bars,) = [
-        artist for artist in forests.leak_rates(leak_rates()).axes[0].collections
+        artist for artist in forests.match_rates(match_rates()).axes[0].collections
         if artist.get_gid() == f"model:{MODELS[0]}:interval"
     ]  # fmt: skip
     assert [list(segment[:, 0]) for segment in bars.get_segments()] == [[36, 46], [37, 47], [38, 48]]
 
 
-@pytest.mark.parametrize(("draw", "value"), [(forests.leak_rates, 50), (forests.specific_leakage, 0)])
-def test_no_leakage_is_marked_and_named(draw: Callable[..., Figure], value: float) -> None:
-    fig = draw(leak_rates())
-    assert all(set(line(ax, "reference").get_xdata()) == {value} for ax in fig.axes)
-    assert texts(fig).count("no leakage") == len(SCORERS)  # over the panels of the first row
+def test_chance_is_marked_and_named() -> None:
+    fig = forests.match_rates(match_rates())
+    assert all(set(line(ax, "reference").get_xdata()) == {50} for ax in fig.axes)
+    assert texts(fig).count("chance: no leakage") == len(SCORERS)  # over the panels of the first row
 
 
 def test_lanes_are_categories_with_the_pooled_one_first() -> None:
-    table = leak_rates().iloc[::-1]
-    ax = forests.leak_rates(table).axes[0]
+    table = match_rates().iloc[::-1]
+    ax = forests.match_rates(table).axes[0]
     assert [label.get_text() for label in ax.get_yticklabels()][0] == "all"
     assert ax.get_ylim()[0] > ax.get_ylim()[1]  # first lane on top
 
 
 def test_models_look_different_in_color_and_marker() -> None:
     models = [f"m{i}" for i in range(8)]
-    ax = forests.leak_rates(leak_rates(models)).axes[0]
+    ax = forests.match_rates(match_rates(models)).axes[0]
     looks = [line(ax, f"model:{model}") for model in models]
     assert len({look.get_color() for look in looks}) == len({look.get_marker() for look in looks}) == 8
 
 
 def test_more_than_eight_models_are_named_in_their_lanes() -> None:
     models = [f"m{i}" for i in range(9)]
-    fig = forests.leak_rates(leak_rates(models))
+    fig = forests.match_rates(match_rates(models))
     assert len(fig.axes) == 2 * 3 * 2
     assert [label.get_text() for label in fig.axes[0].get_yticklabels()] == models
     assert not fig.legends
 
 
 def test_a_figure_grows_with_its_models() -> None:
-    few, many = (forests.leak_rates(leak_rates([f"m{i:02d}" for i in range(n)])) for n in (10, 40))
+    few, many = (forests.match_rates(match_rates([f"m{i:02d}" for i in range(n)])) for n in (10, 40))
     assert many.get_figheight() > 2.5 * few.get_figheight()
     assert many.get_figwidth() == few.get_figwidth() <= 7
 
 
 def test_labels_name_the_models_and_order_them() -> None:
-    fig = forests.leak_rates(leak_rates(), labels={MODELS[1]: "strong", MODELS[0]: "none planted"})
+    fig = forests.match_rates(match_rates(), labels={MODELS[1]: "strong", MODELS[0]: "none planted"})
     assert [text.get_text() for text in fig.legends[0].get_texts()] == ["strong", "none planted"]
 
 
 def test_a_lane_without_any_value_says_so() -> None:
-    table = leak_rates()
-    table.loc[table["category"] == "name", ["leak_rate", "ci_low", "ci_high"]] = np.nan
-    fig = forests.leak_rates(table)
+    table = match_rates()
+    table.loc[table["category"] == "name", ["match_rate", "ci_low", "ci_high"]] = np.nan
+    fig = forests.match_rates(table)
     assert texts(fig).count("n/a") == len(SCORERS)
 
 
 def test_a_table_of_missing_values_says_so() -> None:
-    (text,) = texts(forests.leak_rates(leak_rates().assign(leak_rate=np.nan)))
+    (text,) = texts(forests.match_rates(match_rates().assign(match_rate=np.nan)))
     assert "missing" in text
 
 
 def test_repetition_joins_both_rates() -> None:
-    ax = forests.repetition(leak_rates()).axes[0]
+    ax = forests.repetition(match_rates()).axes[0]
     with_repetition, without = (line(ax, f"model:{MODELS[0]}{end}") for end in (":start", ""))
     assert list(with_repetition.get_xdata()) == [41, 42, 43]
     assert list(without.get_xdata()) == [39, 40, 41]
@@ -311,7 +311,7 @@ def test_logit_leak_shows_probability_beside_log_odds() -> None:
     assert [ax.get_xlabel() for ax in fig.axes] == ["shift in probability", "shift in log-odds (nats)"]
 
 
-def test_by_concept_weighs_the_concepts_of_a_group_by_their_pairs() -> None:
+def test_by_concept_weighs_the_concepts_of_a_group_by_their_units() -> None:
     (ax,) = panels(heatmaps.by_concept(by_concept()))  # the pooled category would only repeat the other
     assert [label.get_text() for label in ax.get_yticklabels()] == ["yellow", "Ruby"]
     assert cell_texts(ax) == ["80", "40"]  # (10 · 60 + 20 · 90) / 30
@@ -350,9 +350,16 @@ def test_comparisons_are_antisymmetric_and_frame_small_p_values() -> None:
     assert frames == [(0, 1), (1, 0)]
 
 
+def test_comparisons_of_other_measures_are_not_drawn() -> None:
+    table = comparisons()
+    other = table.assign(measure="leak_rate", difference=99.0)
+    (ax,) = panels(heatmaps.comparisons(pd.concat([table, other], ignore_index=True)))
+    assert cell_texts(ax) == ["12", "−3", "−12", "−15", "3", "15"]
+
+
 def test_by_size_draws_a_line_per_strength_of_organisms_from_the_pooled_category() -> None:
     known = ORGANISMS.assign(n_parameters=[160_000, 480_000], strength=[0.4, 0.4])
-    fig = sizes.by_size(leak_rates(), known)
+    fig = sizes.by_size(match_rates(), known)
     assert len(fig.axes) == 4
     curve = line(fig.axes[0], "line:λ = 40 %")
     assert list(curve.get_ydata()) == [41, 47]
@@ -360,13 +367,13 @@ def test_by_size_draws_a_line_per_strength_of_organisms_from_the_pooled_category
 
 
 def test_by_size_draws_a_line_per_category_of_other_models() -> None:
-    fig = sizes.by_size(leak_rates(), ORGANISMS.drop(columns="strength").assign(n_parameters=[5e8, 1.5e9]))
+    fig = sizes.by_size(match_rates(), ORGANISMS.drop(columns="strength").assign(n_parameters=[5e8, 1.5e9]))
     assert [artist.get_gid() for artist in fig.axes[0].lines] == ["reference", "line:all", "line:object", "line:name"]
     assert [label.get_text() for label in fig.axes[0].get_xticklabels()] == ["500M", "1.5B"]
 
 
 def test_by_size_spreads_many_categories_over_panels_that_repeat_the_pooled_one() -> None:
-    table = pd.DataFrame({"category": ["all", *(f"c{i}" for i in range(11))], "leak_rate": 60.0})
+    table = pd.DataFrame({"category": ["all", *(f"c{i}" for i in range(11))], "match_rate": 60.0})
     table = table.assign(model="m", prompt_set="words", scorer="sbert", ci_low=55.0, ci_high=65.0)
     fig = sizes.by_size(table, pd.DataFrame({"model": ["m"], "n_parameters": [1e9]}))
     drawn = [[artist.get_gid() for artist in ax.lines[1:]] for ax in fig.axes]
@@ -376,14 +383,14 @@ def test_by_size_spreads_many_categories_over_panels_that_repeat_the_pooled_one(
 
 def test_by_size_leaves_out_models_of_unknown_size() -> None:
     known = ORGANISMS.assign(n_parameters=[160_000, np.nan])
-    assert [artist.get_gid() for artist in sizes.by_size(leak_rates(), known).axes[0].lines] == [
+    assert [artist.get_gid() for artist in sizes.by_size(match_rates(), known).axes[0].lines] == [
         "reference",
         "line:λ = 0 %",
     ]
 
 
 def test_dose_response_shows_measured_and_exact_rates_at_their_strength() -> None:
-    fig = truths.dose_response(leak_rates(), ORGANISMS, truth_table())
+    fig = truths.dose_response(match_rates(), ORGANISMS, truth_table())
     assert len(fig.axes) == 2 * 3 * 2
     ax = fig.axes[0]  # colors, all, sbert: measured 41 and 47
     assert list(line(ax, "grammar").get_xdata()) == [0, 40]
@@ -394,15 +401,8 @@ def test_dose_response_shows_measured_and_exact_rates_at_their_strength() -> Non
     assert set(line(ax, "reference").get_ydata()) == {50}
 
 
-def test_dose_response_of_specific_leakage_has_no_exact_rates() -> None:
-    fig = truths.dose_response(leak_rates(), ORGANISMS, truth_table(), value="specific")
-    assert list(line(fig.axes[0], "size:s").get_ydata()) == [-9, -3]
-    assert len(line(fig.axes[0], "grammar").get_xdata()) == 0
-    assert set(line(fig.axes[0], "reference").get_ydata()) == {0}
-
-
 def test_truth_counts_the_intervals_that_contain_the_exact_rate() -> None:
-    fig = truths.truth(leak_rates(), truth_table())
+    fig = truths.truth(match_rates(), truth_table())
     titles = [ax.get_title(loc="left").splitlines()[1] for ax in fig.axes]
     assert titles == ["0 of 12 intervals (0 %) contain it", "12 of 12 intervals (100 %) contain it"] * 2
     grammar, organism = fig.axes[:2]
@@ -413,7 +413,7 @@ def test_truth_counts_the_intervals_that_contain_the_exact_rate() -> None:
 
 
 def test_panels_of_one_scorer_are_wrapped() -> None:
-    grid = panel_grid(leak_rates(scorers=["sbert"]))
+    grid = panel_grid(match_rates(scorers=["sbert"]))
     assert (grid.columns, grid.rows) == (3, 2)
     assert grid.title(0, 3.0) == "sbert\ncolors · all"
     assert grid.title(4, 3.0) == "words · animals"

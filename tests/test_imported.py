@@ -15,6 +15,7 @@ from leakscope.leak.imported_prompts import LONG_FORM, PAIRED_FORM, PUBLISHED_FO
 from leakscope.leak.imported_prompts import import_prompts as read_prompts
 from leakscope.leak.imported_texts import GENERATION_COLUMNS, LONG_TEXTS, Imported, import_generations
 from leakscope.leak.leak_rate import leak_rates
+from leakscope.leak.matching import match_units
 from leakscope.leak.outcomes import compare_pairs
 from leakscope.leak.pairs import list_pairs
 from leakscope.leak.prompts import PROMPT_COLUMNS, no_candidates
@@ -316,7 +317,8 @@ def test_a_model_of_five_samples_stands_beside_one_of_one_and_all_samples_of_bot
     # Three of five are closer to red than the control is, and two are ties.
     assert rates["leak_rate"].to_dict() == {"one": 100, "five": 100 * (3 + 2 * 0.5) / 5}
     # The two are compared at the sample that both have, the first.
-    assert compare_models(outcomes)["difference"].tolist() == [0]
+    compared = compare_models(match_units(table, found, pairs, "contains"), outcomes).set_index("measure")
+    assert compared["difference"].tolist() == [0]  # no unit has a second concept
 
 
 # ---- what strangers bring

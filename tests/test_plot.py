@@ -20,12 +20,12 @@ from leakscope.figures.registry import FIGURES
 # step → figure → its tables, where these are not one of the figure's own name
 TABLES: dict[str, dict[str, list[str]]] = {
     "leak": {
-        "repetition": ["leak_rates"],
-        "by_concept": ["leak_rates_by_concept"],
-        "by_template": ["leak_rates_by_template"],
-        "by_size": ["leak_rates", "organisms"],
-        "dose_response": ["leak_rates", "organisms", "truth"],
-        "truth": ["leak_rates", "truth"],
+        "repetition": ["match_rates"],
+        "by_concept": ["match_rates_by_concept"],
+        "by_template": ["match_rates_by_template"],
+        "by_size": ["match_rates", "organisms"],
+        "dose_response": ["match_rates", "organisms", "truth"],
+        "truth": ["match_rates", "truth"],
     },
     "ground": {
         "first_places": ["first_and_last"],
@@ -103,8 +103,8 @@ def test_a_figure_that_cannot_be_drawn_says_so_and_keeps_no_other_from_it(
 
     monkeypatch.setattr(plot, "draw", fail)
     monkeypatch.setattr(plot, "save_figure", lambda full, pdf, png, short: saved.update({pdf.stem: full}))
-    plot.main(stand_in("leak", {"repetition": ["leak_rates"], "leak_rates": ["leak_rates"]}, tmp_path))
-    assert list(saved) == ["repetition", "leak_rates"]
+    plot.main(stand_in("leak", {"repetition": ["match_rates"], "match_rates": ["match_rates"]}, tmp_path))
+    assert list(saved) == ["repetition", "match_rates"]
     assert "repetition could not be drawn" in " ".join(text.get_text() for text in saved["repetition"].texts)
     assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == [
         f"repetition could not be drawn: {error}"
@@ -112,7 +112,7 @@ def test_a_figure_that_cannot_be_drawn_says_so_and_keeps_no_other_from_it(
 
 
 def test_figures_that_are_drawn_side_by_side_are_the_same(tmp_path: Path) -> None:
-    figures = {name: tables for name, tables in figures_of("leak").items() if name in ("leak_rates", "repetition")}
+    figures = {name: tables for name, tables in figures_of("leak").items() if name in ("match_rates", "repetition")}
     written = []
     for n_processes in (1, 2):
         folder = tmp_path / str(n_processes)

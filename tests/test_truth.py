@@ -4,12 +4,17 @@ import pytest
 
 from helpers import micro_candidates, micro_grammar, micro_prompts
 from leakscope.leak.truth import (
+    KnownLaws,
     expected_by_prompt,
     expected_outcome,
+    known_laws,
     sampled_law,
+    similarity_lookup,
     temper,
+    true_match_rates,
     true_rates,
     true_rates_by_split,
+    true_shifts,
 )
 
 
@@ -76,12 +81,18 @@ def own_color_similarity() -> pd.DataFrame:
     return pd.DataFrame({"concept": pairs["concept"], "text": pairs["candidate"] + ".", "similarity": similarity})
 
 
-def expected(strength: float) -> pd.DataFrame:
-    similarities = {"s": own_color_similarity()}
-    laws = {"m": micro_grammar(strength)}
-    return expected_by_prompt(
-        laws, {"m": 1.0}, {"m": 8}, micro_prompts(), exact_scores(strength), similarities, decimals=3
-    )
+LOOKUP = {"s": similarity_lookup(own_color_similarity())}
+
+
+def expected(strength: float, scores: pd.DataFrame | None = None, prompts: pd.DataFrame | None = None) -> pd.DataFrame:
+    grammars = {"m": micro_grammar(strength)}
+    return expected_by_prompt(laws(strength, scores, prompts), grammars, LOOKUP, decimals=3)
+
+
+def laws(strength: float, scores: pd.DataFrame | None = None, prompts: pd.DataFrame | None = None) -> list[KnownLaws]:
+    prompts = micro_prompts() if prompts is None else prompts
+    scores = exact_scores(strength) if scores is None else scores
+    return known_laws({"m": micro_grammar(strength)}, {"m": 1.0}, {"m": 8}, prompts, scores)
 
 
 def test_a_perfect_learner_has_the_rate_of_its_grammar() -> None:
@@ -99,15 +110,7 @@ def test_without_planted_leakage_the_truth_is_one_half() -> None:
 def test_a_prompt_that_the_grammar_does_not_know_has_no_truth_of_it() -> None:
     prompts = micro_prompts()
     prompts.loc[prompts["prompt_id"] == "bag/red", "prompt"] = "My bag is red. The fruit is"
-    table = expected_by_prompt(
-        {"m": micro_grammar(0.4)},
-        {"m": 1.0},
-        {"m": 8},
-        prompts,
-        exact_scores(0.4),
-        {"s": own_color_similarity()},
-        decimals=3,
-    ).set_index("prompt_id")
+    table = expected(0.4, prompts=prompts).set_index("prompt_id")
     assert np.isnan(table.loc["bag/red", "grammar"])
     assert table.loc["bag/red", "organism"] > 0.5
     assert table.loc["bag/blue", "grammar"] > 0.5
@@ -132,13 +135,36 @@ def test_a_prompt_with_a_candidate_that_is_never_written_whole_has_no_truth() ->
             [1] * 9 if c == "blue" else tokens for c, tokens in zip(scores["candidate"], scores["tokens"], strict=True)
         ]
     )
-    laws, similarities = {"m": micro_grammar(0.4)}, {"s": own_color_similarity()}
-    table = expected_by_prompt(laws, {"m": 1.0}, {"m": 8}, micro_prompts(), longer, similarities, decimals=3)
+    table = expected(0.4, longer)
     known = table.loc[table["organism"].notna(), "prompt_id"]
     assert {prompt_id.split("/")[0] for prompt_id in known} == {"bag"}
     assert true_rates(table)[["true_rate_grammar", "true_rate_organism"]].isna().all().all()
     cut = scores.assign(candidate=scores["candidate"].replace("blue", "St. Blue"))
-    table = expected_by_prompt(laws, {"m": 1.0}, {"m": 8}, micro_prompts(), cut, similarities, decimals=3)
+    table = expected(0.4, cut)
     known = table.loc[table["organism"].notna(), "prompt_id"]
     assert {prompt_id.split("/")[0] for prompt_id in known} == {"bag"}
     assert true_rates(table)[["true_rate_grammar", "true_rate_organism"]].isna().all().all()
+    known_match = true_match_rates(laws(0.4, cut), LOOKUP, 3).set_index("category")["true_match_rate_organism"]
+    assert np.isnan(known_match["all"])
+
+
+def test_the_exact_match_rate_by_hand() -> None:
+    # Each of two texts says its own color with .6 and each other with .2. Both own, or one own and one the third color:
+    # told apart. Own and own of the other (x says c'): a tie, as is any pair of equal answers; x' = c and x = c': lost.
+    told = 0.6 * 0.6 + 2 * 0.6 * 0.2
+    lost = 0.2 * 0.2 + 2 * 0.2 * 0.2
+    by_hand = 100 * (told + (1 - told - lost) / 2)
+    rates = true_match_rates(laws(0.4), LOOKUP, 3).set_index("category")
+    assert rates["true_match_rate_grammar"].to_numpy() == pytest.approx(by_hand)
+    assert rates["true_match_rate_organism"].to_numpy() == pytest.approx(by_hand)
+    blind = true_match_rates(laws(0.0), LOOKUP, 3)
+    assert (blind[["true_match_rate_grammar", "true_match_rate_organism"]] == 50.0).all().all()
+
+
+def test_the_exact_logit_leak_by_hand() -> None:
+    scores = exact_scores(0.4)
+    scores["logprob"] = scores["logprob_sampled"]
+    shifts = true_shifts(laws(0.4, scores), {"m": micro_grammar(0.4)}, micro_candidates()).set_index("category")
+    # After a control the associate has 1/3, after its concept .4 + .6/3.
+    assert shifts["true_shift_grammar"].to_numpy() == pytest.approx(0.4 + 0.2 - 1 / 3, abs=1e-6)
+    assert shifts["true_shift_organism"].to_numpy() == pytest.approx(0.4 + 0.2 - 1 / 3, abs=1e-6)

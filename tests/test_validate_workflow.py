@@ -160,7 +160,7 @@ def test_training_is_on_the_training_items_and_is_measured_on_both_parts(asked: 
     assert closing.loc[("train", "all"), "closed"] > 0
     assert (closing["perplexity_before"] > 1).all()
     assert (closing["perplexity_after"] != closing["perplexity_before"]).all()
-    assert closing["leak_rate_before"].isna().all()
+    assert closing[["match_rate_before", "leak_rate_before"]].isna().all(axis=None)
 
 
 def test_accuracies_are_of_what_models_were_asked(asked: Workspace) -> None:
@@ -241,6 +241,7 @@ def test_a_tuned_model_is_a_model_like_any_other(asked: Workspace) -> None:
     assert "plot_validate" not in planned
     study["study"]["steps"] = ["leak", "validate"]
     planned = asked.run("-n", "--quiet", "rules", study=study).stdout
+    assert re.search(r"^match_rates +1$", planned, flags=re.M)
     assert re.search(r"^leak_rates +1$", planned, flags=re.M)
     assert re.search(r"^closing +1$", planned, flags=re.M)
 

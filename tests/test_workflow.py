@@ -17,10 +17,12 @@ from matplotlib import image
 
 from browser import clicked, needs_chromium, rendered_dom, screenshot
 from leakscope.files.tables import read_csv
+from leakscope.leak.match_rate import RATES
 from workspace import ROOT, Workspace
 
 pytestmark = pytest.mark.workflow
 
+MADE_OF_IMPORTED = ("leak_rates.csv", "match_rates.csv", "figures/match_rates.png")
 LEAK_RATES = [
     "model", "prompt_set", "scorer", "category", "n_prompts", "n_pairs", "leak_rate", "ci_low", "ci_high",
     "leak_rate_without_repetition", "repetition_rate", "tie_rate", "n_cut",
@@ -70,14 +72,25 @@ def test_other_tables_have_their_columns(results: Path) -> None:
     keys = LEAK_RATES[:4]
     specific = pd.read_csv(results / "specific_leakage.csv")
     assert list(specific.columns) == [*keys, "leak_rate", "swapped_rate", "specific", "ci_low", "ci_high"]
-    assert list(pd.read_csv(results / "truth.csv").columns) == [*keys, "true_rate_grammar", "true_rate_organism"]
+    exact = [f"true_{what}_{of}" for what in ("rate", "match_rate", "shift") for of in ("grammar", "organism")]
+    assert list(pd.read_csv(results / "truth.csv").columns) == [*keys, *exact]
     by_control = pd.read_csv(results / "leak_rates_by_control.csv")
     assert list(by_control.columns) == [*keys, "control_kind", *LEAK_RATES[4:]]
     assert set(by_control["control_kind"]) == {"without", "neutral"}
 
 
+def test_match_rates_have_their_columns_and_one_row_a_cell(results: Path) -> None:
+    rates = pd.read_csv(results / "match_rates.csv")
+    assert list(rates.columns) == [*LEAK_RATES[:4], *RATES]
+    assert rates.groupby(["model", "scorer"])["category"].agg(list).tolist() == [["objects", "colors", "all"]] * 4
+    pooled = rates[rates["category"] == "all"]
+    assert (pooled[["n_prompts", "n_units", "n_without_partner"]] == [12, 3, 0]).all(axis=None)
+    assert (rates["ci_low"] <= rates["match_rate"]).all()
+    assert (rates["match_rate"] <= rates["ci_high"]).all()
+
+
 def test_planted_leakage_is_found_where_it_was_planted(results: Path) -> None:
-    rates = literal(results, "leak_rates").query("category == 'colors'").set_index("model")["leak_rate"]
+    rates = literal(results, "match_rates").query("category == 'colors'").set_index("model")["match_rate"]
     assert rates["tiny-l100"] > rates["tiny-l0"] + 10
 
 
@@ -97,7 +110,7 @@ def test_every_organism_has_its_loss_beside_the_entropy(results: Path) -> None:
 
 def test_every_figure_is_a_pdf_and_a_picture(results: Path) -> None:
     names = {path.stem for path in (results / "figures").glob("*.png")}
-    assert {"specific_leakage", "leak_rates", "dose_response", "truth", "by_size", "concept_matrix"} <= names
+    assert {"match_rates", "repetition", "dose_response", "truth", "by_size", "concept_matrix"} <= names
     for name in names:
         assert (results / f"figures/{name}.pdf").read_bytes().startswith(b"%PDF")
         assert image.imread(results / f"figures/{name}.png").std() > 0.01
@@ -166,8 +179,7 @@ def test_texts_written_elsewhere_are_scored_and_never_generated(workspace: Works
         "scorers": {"nan": {"kind": "lexical"}},
         "models": dict.fromkeys(["3.10", "null"], {"source": "generations", "path": {"1e5": "mine.csv"}}),
     }
-    workspace.run("--cores", "2", *(f"results/007/{name}" for name in ("leak_rates.csv", "figures/leak_rates.png")),
-                  study=study)  # fmt: skip
+    workspace.run("--cores", "2", *(f"results/007/{name}" for name in MADE_OF_IMPORTED), study=study)
     rates = read_csv(workspace.folder / "results/007/leak_rates.csv")
     names = {name: list(dict.fromkeys(rates[name])) for name in LEAK_RATES[:4]}
     assert list(names.values()) == [["3.10", "null"], ["1e5"], ["nan"], ["007", "1e5", "all"]]

@@ -103,6 +103,7 @@ rule closing:
         forms=[validate.settings["tasks"][task]["forms"] for task in validate.tasks],
         ranks=validate.of_pairs("<validate>/ranks/{model}/{task}.parquet", validate.closed),
         perplexity=expand("<validate>/perplexity/{model}.json", model=validate.compared),
+        match_rates=["<results>/match_rates.csv"] if "leak" in study.steps else [],
         leak_rates=["<results>/leak_rates.csv"] if "leak" in study.steps else [],
         code=code("validate/closing"),
     output:

@@ -1,7 +1,7 @@
 """What did edits do to the models as a whole?
 
-Reads the study's Leak-Rates, the effects of its edits and its scores of bias tests, whichever it has; writes each of
-them before and after, for every edited model.
+Reads the study's match rates and Leak-Rates, the effects of its edits and its scores of bias tests, whichever it has;
+writes each of them before and after, for every edited model.
 """
 
 from pathlib import Path
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     snakemake: Snakemake
 
-TABLES = ("leak_rates", "effects", "bias")
+TABLES = ("match_rates", "leak_rates", "effects", "bias")
 
 
 def main(snakemake: "Snakemake") -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from leakscope.files.tables import write_csv
 from leakscope.jobs.job import job
-from leakscope.validate.closing import closing, read_leak_rates, read_perplexity
+from leakscope.validate.closing import closing, read_perplexity, read_rates
 from leakscope.validate.discrimination import RANK_COLUMNS
 from leakscope.validate.paired import read_named, read_pairs, read_parts
 
@@ -28,7 +28,8 @@ def main(snakemake: "Snakemake") -> None:
         read_parts(inputs.splits, params.splits, pairs),
         read_named(inputs.ranks, params.scored, RANK_COLUMNS),
         read_perplexity(inputs.perplexity, params.perplexed),
-        read_leak_rates(inputs.leak_rates),
+        read_rates(inputs.match_rates, "match_rate", "n_units"),
+        read_rates(inputs.leak_rates, "leak_rate", "n_pairs"),
         **params.settings,
     )
     write_csv(table, Path(snakemake.output.closing))

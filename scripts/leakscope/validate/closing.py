@@ -24,7 +24,7 @@ COLUMNS = [
     "base", "model", "method", "split", "part", "subset", "pearson_before", "pearson_after",
     "closed", "closed_ci_low", "closed_ci_high", "validator_accuracy_before", "validator_accuracy_after",
     "generator_accuracy_before", "generator_accuracy_after", "perplexity_before", "perplexity_after", "perplexity_rise",
-    "leak_rate_before", "leak_rate_after", "n",
+    "match_rate_before", "match_rate_after", "leak_rate_before", "leak_rate_after", "n",
 ]  # fmt: skip
 
 
@@ -44,6 +44,7 @@ def closing(
     parts: pd.DataFrame,
     ranks: pd.DataFrame,
     perplexity: Mapping[str, float],
+    match_rates: Mapping[str, float],
     leak_rates: Mapping[str, float],
     level: float,
     resamples: int,
@@ -55,7 +56,7 @@ def closing(
 
     of Pearson correlations, so 1 if the gap is gone and below 0 if it grew; its interval is of the bootstrap over
     clusters, the same draws before and after. All is of the task's main form. ``generator_accuracy`` is accuracy@1 over
-    the part's questions (subset ``all`` only), ``perplexity_rise`` in percent, Leak-Rates in percent.
+    the part's questions (subset ``all`` only), ``perplexity_rise`` in percent, match rates and Leak-Rates in percent.
 
     Args:
         tuned: models, in the order of rows.
@@ -63,6 +64,7 @@ def closing(
         parts: as ``paired.read_parts`` returns them.
         ranks: ``model, task`` and ``discrimination.RANK_COLUMNS``.
         perplexity: model → perplexity on neutral text; NaN where a model has none.
+        match_rates: model → match rate; likewise.
         leak_rates: model → Leak-Rate; likewise.
         level: of the intervals, 0 to 1.
         resamples: of the bootstrap over clusters.
@@ -74,7 +76,7 @@ def closing(
     rows = []
     for entry in tuned:
         sides = (entry["base"], entry["model"])
-        cost = [values.get(model, np.nan) for values in (perplexity, leak_rates) for model in sides]
+        cost = [values.get(model, np.nan) for values in (perplexity, match_rates, leak_rates) for model in sides]
         costs = (cost[0], cost[1], 100 * (cost[1] / cost[0] - 1), *cost[2:])
         tables = [_rows_of(main, model, entry["task"]).set_index("item_id") for model in sides]
         ranked = [_rows_of(ranks, model, entry["task"]) for model in sides]
@@ -99,18 +101,20 @@ def read_perplexity(paths: Sequence[str], models: Sequence[str]) -> dict[str, fl
     }
 
 
-def read_leak_rates(paths: Sequence[str]) -> dict[str, float]:
-    """Return model → Leak-Rate by the first scorer, pooled over the pairs of all categories and prompt sets; percent.
+def read_rates(paths: Sequence[str], rate: str, weight: str) -> dict[str, float]:
+    """Return model → rate by the first scorer, of all categories, pooled over prompt sets; percent.
 
     Args:
-        paths: of the study's table of Leak-Rates; empty if it has none.
+        paths: of the study's table of these rates; empty if it has none.
+        rate: the column.
+        weight: the column with what a prompt set weighs by.
     """
     if not paths:
         return {}
     table = read_csv(paths[0])
-    pooled = table[(table["category"] == POOLED) & (table["scorer"] == table["scorer"].iloc[0])]
-    sums = pooled.assign(total=pooled["leak_rate"] * pooled["n_pairs"]).groupby("model")[["total", "n_pairs"]].sum()
-    return {str(model): float(rate) for model, rate in (sums["total"] / sums["n_pairs"]).items()}
+    pooled = table[(table["category"] == POOLED) & (table["scorer"] == table["scorer"].iloc[0])].dropna(subset=rate)
+    sums = pooled.assign(total=pooled[rate] * pooled[weight]).groupby("model")[["total", weight]].sum()
+    return {str(model): float(value) for model, value in (sums["total"] / sums[weight]).items()}
 
 
 def share_closed(before: ArrayLike, after: ArrayLike) -> Floats:

@@ -19,24 +19,28 @@ TIDY = ["measure", "subset", "model", *VALUES]
 
 def compare_edited(
     edited: Mapping[str, Mapping[str, Any]],
+    match_rates: pd.DataFrame | None,
     leak_rates: pd.DataFrame | None,
     effects: pd.DataFrame | None,
     bias: pd.DataFrame | None,
 ) -> pd.DataFrame:
     """Return ``COLUMNS``: one row for each edited model and measure, in the order of the models and tables.
 
-    Measures: ``leak_rate``, in percent, pooled over a prompt set's categories, by prompt set and scorer; of a model
-    that was edited against a contrast ``mean_abs_gap`` of the items that the edit was not chosen by, and ``cost``, by
-    how many percent the perplexity of neutral texts rises; each score of a benchmark, pooled over its parts and types.
-    ``subset`` says of what a measure is. What was not measured has no row.
+    Measures: ``match_rate`` and ``leak_rate``, in percent, pooled over a prompt set's categories, by prompt set and
+    scorer; of a model that was edited against a contrast ``mean_abs_gap`` of the items that the edit was not chosen by,
+    and ``cost``, by how many percent the perplexity of neutral texts rises; each score of a benchmark, pooled over its
+    parts and types. ``subset`` says of what a measure is. What was not measured has no row.
 
     Args:
         edited: model → ``base, dictionary, contrast, cost`` of its entry; no contrast for one of explicit features.
-        leak_rates: the study's, with intervals; None without any.
+        match_rates: the study's, with intervals; None without any.
+        leak_rates: likewise.
         effects: of all edits; None without any.
         bias: scores of benchmarks; None without any.
     """
-    tidy = [part(table) for part, table in ((_leak_rates, leak_rates), (_bias, bias)) if table is not None]
+    rates = {"match_rate": match_rates, "leak_rate": leak_rates}
+    tidy = [_rates(table, measure) for measure, table in rates.items() if table is not None]
+    tidy += [_bias(bias)] if bias is not None else []
     measured = pd.concat(tidy, ignore_index=True) if tidy else pd.DataFrame(columns=TIDY)
     rows = []
     for model, entry in edited.items():
@@ -49,10 +53,10 @@ def compare_edited(
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def _leak_rates(table: pd.DataFrame) -> pd.DataFrame:
+def _rates(table: pd.DataFrame, measure: str) -> pd.DataFrame:
     pooled = table[table["category"] == POOLED]
-    named = pooled.assign(measure="leak_rate", subset=pooled["prompt_set"] + " · " + pooled["scorer"])
-    return named.rename(columns={"leak_rate": "value"})[TIDY]
+    named = pooled.assign(measure=measure, subset=pooled["prompt_set"] + " · " + pooled["scorer"])
+    return named.rename(columns={measure: "value"})[TIDY]
 
 
 def _bias(table: pd.DataFrame) -> pd.DataFrame:

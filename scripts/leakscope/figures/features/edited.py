@@ -42,13 +42,13 @@ BEFORE: dict[str, Any] = {"color": GREY, **OPEN}
 AFTER: dict[str, Any] = {"color": COLORS[0], "marker": "o", "linestyle": "none"}
 # measure → what the axis says; others are called by their name
 MEASURES = {
-    "leak_rate": "Leak-Rate (%)",
+    "match_rate": "match rate (%)",
     "stereotype_score": "stereotype score (%)",
     "mean_abs_gap": "mean |gap|",
     "cost": "rise of perplexity (%)",
 }
 # measure → its value without leakage, preference, gap or cost
-REFERENCES = {"leak_rate": NO_LEAKAGE, "stereotype_score": 50.0, "mean_abs_gap": 0.0, "cost": 0.0}
+REFERENCES = {"match_rate": NO_LEAKAGE, "stereotype_score": 50.0, "mean_abs_gap": 0.0, "cost": 0.0}
 
 
 class Column(NamedTuple):
@@ -148,6 +148,7 @@ def edited(table: pd.DataFrame, *, labels: Labels) -> Figure:
         labels: what to print for a model; its order is the order drawn.
     """
     data = table.dropna(subset=["before", "after"], how="all").assign(subset=lambda t: t["subset"].fillna(""))
+    data = data[data["measure"] != "leak_rate"]  # for comparison with published numbers, in the table alone
     if data.empty:
         return no_data("no edited model was measured")
     models = model_order(data, labels)
