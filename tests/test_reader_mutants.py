@@ -28,13 +28,13 @@ from leakscope.errors import InputError
 from leakscope.features.bias.tables import read_pairs
 from leakscope.features.contrasts.items import template_texts
 from leakscope.features.dictionaries import texts as corpus_texts
-from leakscope.features.dictionaries.files import contrast_files, said_layer
+from leakscope.features.dictionaries.files import check_corpus, contrast_files, said_layer
 from leakscope.files.corpora import read_texts, shard_files
 from leakscope.files.reading import read_object
 from leakscope.files.reading_yaml import read_yaml
 from leakscope.files.row_counts import count_rows
 from leakscope.files.tables import read_table
-from leakscope.ground.imported import import_counts, import_scores, read_prevalence
+from leakscope.ground.imported import check_counts, check_scores, import_counts, import_scores, read_prevalence
 from leakscope.ground.lexicons import ambiguous_terms, ids_by_name, names_in, read_names
 from leakscope.ground.naming import Naming, axis_naming
 from leakscope.ground.templates import fill, lead_in, read_sentence_templates
@@ -50,9 +50,10 @@ from leakscope.models.rendering import render_prompt
 from leakscope.storage.manifests import describe_folder
 from leakscope.storage.store import Store
 from leakscope.storage.upkeep import compact, overview, survey
+from leakscope.validate.scoring.imported_scores import check_scores as check_item_scores
 from leakscope.validate.scoring.imported_scores import import_scores as import_item_scores
 from leakscope.validate.tasks.forms import read_forms
-from leakscope.validate.tasks.readers import read_items
+from leakscope.validate.tasks.readers import check_items, read_items
 from leakscope.workflow.chosen import has_chat_template
 from mutants import LONGEST_LINE, Raw, each_of, odd_columns, write
 
@@ -117,8 +118,15 @@ for _suffix in (".jsonl", ".jsonl.gz", ".jsonl.zst"):
     file_reader(f"corpus{_suffix}", f"a{_suffix}", LINES, read_shards)
     file_reader(f"texts{_suffix}", f"a{_suffix}", LINES, lambda path: list(corpus_texts.read_texts(path, "text")))
 table_reader("corpus", PLAIN, read_shards, (".parquet",))
-table_reader("texts", PLAIN, lambda path: list(corpus_texts.read_texts(path, "text")), (".csv", ".tsv", ".parquet"))
-file_reader("texts.txt", "a.txt", "One text.\n\nAnother.\n", lambda path: list(corpus_texts.read_texts(path, "text")))
+
+
+def read_corpus_texts(path: Path) -> None:
+    check_corpus(path, "text", rows=100)
+    list(corpus_texts.read_texts(path, "text"))
+
+
+table_reader("texts", PLAIN, read_corpus_texts, (".csv", ".tsv", ".parquet"))
+file_reader("texts.txt", "a.txt", "One text.\n\nAnother.\n", read_corpus_texts)
 file_reader("neutral.txt", "a.txt", "One text.\nAnother.\n", read_neutral_texts)
 
 # ---------------------------------------------------------------------------------------------------------------- leak
@@ -223,13 +231,25 @@ def read_sentences(path: Path) -> None:
 
 table_reader("lexicon", CONCEPTS, read_lexicon, TABLES)
 table_reader("names", [["code", "name"], ["J45", "asthma"], ["M32", "lupus"]], read_names)
-table_reader("counts", COUNTS, lambda path: import_counts({None: path}, "x", Naming(), {}), TABLES)
+
+
+def read_counts(path: Path) -> None:
+    check_counts(path, {}, rows=100)
+    import_counts({None: path}, "x", Naming(), {})
+
+
+def read_scores(path: Path) -> None:
+    check_scores(path)
+    import_scores(path, **CHECKED)
+
+
+table_reader("counts", COUNTS, read_counts, TABLES)
 reader(
     "named counts",
     {"counts.csv": COUNTS, "subjects.csv": CONCEPTS, "names.csv": [["code", "name"], ["Lupus", "lupus"]]},
     read_named_counts,
 )
-file_reader("scores", "scores.json", SCORES, lambda path: import_scores(path, **CHECKED))
+file_reader("scores", "scores.json", SCORES, read_scores)
 table_reader("prevalence", RATES, lambda path: read_prevalence(path, **PREVALENCE), TABLES)
 table_reader("prevalence wide", RATES_WIDE, lambda path: read_prevalence(path, **PREVALENCE))
 file_reader("sentences", "en.yaml", SENTENCES, read_sentences)
@@ -279,11 +299,21 @@ RANKED = [
 
 
 def items_reader(name: str, reads: str, file: str, content: Any) -> None:
-    file_reader(f"items {name}", file, content, partial(read_items, reader=reads, seed=0))
+    file_reader(f"items {name}", file, content, partial(look_and_read_items, reader=reads))
 
 
-table_reader("items", ITEMS, partial(read_items, reader="items", seed=0), TABLES)
-table_reader("pairs", PAIRS, partial(read_items, reader="pairs", seed=0))
+def look_and_read_items(path: Path, reader: str) -> None:
+    check_items(path, reader)
+    read_items(path, reader, seed=0)
+
+
+def read_item_scores(path: Path) -> None:
+    check_item_scores(path, rows=100)
+    import_item_scores(path)
+
+
+table_reader("items", ITEMS, partial(look_and_read_items, reader="items"), TABLES)
+table_reader("pairs", PAIRS, partial(look_and_read_items, reader="pairs"))
 items_reader("swords", "swords", "a.json", SWORDS)
 items_reader("swords packed", "swords", "a.json.gz", SWORDS)
 items_reader("lambada", "lambada", "a.txt", LAMBADA)
@@ -298,7 +328,7 @@ items_reader("triviaqa lines", "triviaqa", "a.jsonl", TRIVIA_LINES)
 for _name, (_file, _content) in RANKALIGN.items():
     items_reader(f"rankalign {_name}", _name, _file, _content)
 file_reader("forms", "forms.yaml", FORMS, read_forms)
-table_reader("item scores", RANKED, import_item_scores)
+table_reader("item scores", RANKED, read_item_scores)
 
 # ------------------------------------------------------------------------------------------------------------ features
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import time
 from datetime import datetime
 from pathlib import Path
@@ -13,7 +14,7 @@ import zstandard
 
 from leakscope.errors import InputError
 from leakscope.files.names import TEXTS
-from leakscope.files.tables import read_csv, read_rows, read_table, read_tables, write_csv, write_table
+from leakscope.files.tables import read_csv, read_first_rows, read_rows, read_table, read_tables, write_csv, write_table
 
 ROWS = [
     ["a", "None", "NA"], ["b", " é ", ""], ["1.0", "nan", 'say "x", y'], ["007", "1e5", "null"],
@@ -291,3 +292,59 @@ def test_tables_are_read_below_each_other_with_their_types(tmp_path: Path) -> No
     table = read_tables([tmp_path / "a.parquet", str(tmp_path / "empty.parquet"), tmp_path / "a.parquet"])
     pd.testing.assert_frame_equal(table, pd.concat([FRAME, FRAME], ignore_index=True))
     pd.testing.assert_frame_equal(read_tables(str(tmp_path / "a.parquet")), FRAME)
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".json", ".jsonl", ".csv.gz", ".jsonl.zst", ".parquet", ".xlsx"])
+def test_the_first_rows_are_those_of_the_whole_table(tmp_path: Path, suffix: str) -> None:
+    rows = [{"a": f"{i}", "b": "two\nlines, ü"} for i in range(6)]
+    path, frame = tmp_path / f"t{suffix}", pd.DataFrame(rows)
+    if suffix == ".parquet":
+        frame.to_parquet(path)
+    elif suffix == ".xlsx":
+        frame.to_excel(path, index=False)
+    elif "csv" in suffix or "tsv" in suffix:
+        frame.to_csv(path, index=False, sep="\t" if suffix == ".tsv" else ",")
+    elif suffix == ".json":
+        path.write_text(json.dumps(rows))
+    else:
+        frame.to_json(path, orient="records", lines=True)
+    for n_rows in (4, 6, 9):
+        first = read_first_rows(path, n_rows)
+        assert first is not None
+        pd.testing.assert_frame_equal(first, read_table(path).head(n_rows))
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "expected"),
+    [
+        # The fourth line ends behind byte 20, and so does the row that begins on the third.
+        ("t.csv", 'a,b\n1,x\n2,"y\nyyyyyyyyyyyy"\n3,z\n', [["1", "x"]]),
+        ("t.csv", "a,b\n1,ü\n2,üüüüüüüüüüüü\n", [["1", "ü"]]),
+        ("t.jsonl", '{"a": "1"}\n{"a": "2"}\n', [["1"]]),
+        ("t.json", '[{"a": "1"}, {"a": "2"}]', None),
+        ("t.csv", "a,b\n1,xxxxxxxxxxxxxxxxxxxxxxx\n", None),
+        ("t.csv", "a\r1\r2\r3\r4\r5\r6\r7\r8\r9\r10\r", None),
+    ],
+)
+def test_no_more_of_a_large_table_is_read_than_its_beginning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, text: str, expected: list[list[str]] | None
+) -> None:
+    monkeypatch.setattr("leakscope.files.tables.BEGINNING", 20)
+    (tmp_path / name).write_text(text, encoding="utf-8", newline="")
+    first = read_first_rows(tmp_path / name, 100)
+    assert (None if first is None else first.to_numpy().tolist()) == expected
+
+
+def test_a_mistake_in_the_beginning_of_a_large_table_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("leakscope.files.tables.BEGINNING", 20)
+    path = tmp_path / "t.csv"
+    for damaged in (
+        b"a,b\n1,\xff\n2,xxxxxxxxxxxx\n",
+        b'a,b\n1,"x"x\n2,xxxxxxxxxxxx\n',
+        b"a,b\n1\n2,xxxxxxxxxxxxxxxx\n",
+    ):
+        path.write_bytes(damaged)
+        with pytest.raises(InputError, match=r"t\.csv.*got"):
+            read_first_rows(path, 100)

@@ -15,7 +15,7 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import zstandard
 
@@ -107,18 +107,7 @@ def read_packed(path: Path, largest: int = LARGEST_PACKED) -> bytes:
     Raises:
         InputError: as ``read_bytes``, or the file is damaged, or holds more.
     """
-    packed = io.BytesIO(read_bytes(path, largest))
-    by_gzip = path.suffix.lower() == ".gz"
-    try:
-        with (
-            gzip.GzipFile(fileobj=packed)
-            if by_gzip
-            else zstandard.ZstdDecompressor().stream_reader(packed, read_across_frames=True) as stream
-        ):
-            data: bytes = stream.read(largest + 1)
-    except (OSError, EOFError, zlib.error, zstandard.ZstdError) as error:
-        kind = "gzip" if by_gzip else "Zstandard"
-        raise InputError(f"{path}: got {error}; allowed: a {kind} file.") from error
+    data = _unpack(path, io.BytesIO(read_bytes(path, largest)), largest + 1)
     if len(data) > largest:
         raise InputError(f"{path}: got more than {_megabytes(largest)}, unpacked; allowed: at most that.")
     return data
@@ -140,6 +129,49 @@ def read_unpacked(path: Path) -> str:
         InputError: as ``read_utf8`` and ``read_packed``.
     """
     return decode(read_packed(path), path) if path.suffix.lower() in PACKED else read_utf8(path)
+
+
+def read_beginning(path: Path, largest: int) -> tuple[str, bool]:
+    """Return the first lines of a file, as ``read_unpacked`` does, and whether these are all of it.
+
+    Of a file of more than ``largest`` bytes, unpacked, it is the lines that end in so many of them: maybe none.
+
+    Raises:
+        InputError: as there, of what was read.
+    """
+    check_regular(path)
+    try:
+        with path.open("rb") as stream:
+            data = _unpack(path, stream, largest + 1)
+    except OSError as error:
+        raise InputError(f"{path}: got {error.strerror}; allowed: a readable file.") from error
+    if len(data) <= largest:
+        return decode(data, path), True
+    wide = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    try:
+        # Not decode(): the last character may be cut.
+        text = codecs.getincrementaldecoder("utf-16" if wide else "utf-8")().decode(data)
+    except UnicodeDecodeError:
+        text = decode(data, path)
+    return text.removeprefix("\ufeff").rpartition("\n")[0], False
+
+
+def _unpack(path: Path, stream: BinaryIO, n_bytes: int) -> bytes:
+    """Return the first bytes of a file that is packed, or is not, as its name says."""
+    suffix = path.suffix.lower()
+    if suffix not in PACKED:
+        return stream.read(n_bytes)
+    try:
+        with (
+            gzip.GzipFile(fileobj=stream)
+            if suffix == ".gz"
+            else zstandard.ZstdDecompressor().stream_reader(stream, read_across_frames=True) as unpacked
+        ):
+            data: bytes = unpacked.read(n_bytes)
+    except (OSError, EOFError, zlib.error, zstandard.ZstdError) as error:
+        kind = "gzip" if suffix == ".gz" else "Zstandard"
+        raise InputError(f"{path}: got {error}; allowed: a {kind} file.") from error
+    return data
 
 
 def decode(data: bytes, path: Path) -> str:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime, time
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 from zipfile import ZipFile
@@ -20,6 +22,7 @@ from leakscope.files.reading import (
     check_regular,
     in_one_line,
     parse_json,
+    read_beginning,
     read_unpacked,
     whole_characters,
 )
@@ -36,6 +39,8 @@ ROWS_OF_A_SHEET = 2**20
 ROWS_AT_ONCE = 1024
 # Bytes of a workbook, unpacked: reading them takes some ten times as much memory.
 LARGEST_WORKBOOK = 250 * MEGABYTE
+# Bytes of a table, unpacked, that its first rows are looked for in.
+BEGINNING = 10 * MEGABYTE
 UNOPENED = "a file that cannot be opened"
 # What others call their tables, and what to do with these.
 UNREAD = {
@@ -49,6 +54,20 @@ UNREAD = {
     ".txt": "plain text; name a table with a header .csv or .tsv",
 }
 DELIMITERS = ",;\t"
+JSON = (".json", ".jsonl", ".ndjson")
+# Those that may be packed.
+TEXTUAL = (".csv", ".tsv", *JSON)
+KINDS = (".csv", ".tsv", ".xlsx", *JSON, ".parquet")
+
+
+class _Part(NamedTuple):
+    """What of a table is wanted: so many rows, of a text that is or is not the whole file's."""
+
+    rows: int
+    is_whole: bool
+
+
+_WHOLE = _Part(sys.maxsize, True)
 
 
 class Sheet(NamedTuple):
@@ -80,9 +99,35 @@ def read_table(path: Path, sheet: str | None = None) -> pd.DataFrame:
         InputError: the file is missing, has another suffix, is damaged or not UTF-8, holds no row, or values that no
             text is made of.
     """
+    return _frame(read_rows(path, sheet))
+
+
+def read_first_rows(path: Path, rows: int, sheet: str | None = None) -> pd.DataFrame | None:
+    """Return the first rows of a table, as ``read_table`` does, of which no more than ``BEGINNING`` bytes are read.
+
+    None where these do not hold a row, or where a table of more bytes can be read as a whole alone: XLSX, and a list in
+    JSON.
+
+    Raises:
+        InputError: as ``read_table``, of what was read.
+    """
+    kind = _kind(path)
+    if kind in TEXTUAL and path.is_file() and sheet is None:
+        text, is_whole = read_beginning(path, BEGINNING)
+        if not is_whole and (not text or (kind in JSON and text.lstrip().startswith("["))):
+            return None
+        read = _TEXTUAL[kind](path, text, _Part(rows, is_whole))
+        return None if not (read.rows or is_whole) else _frame(_checked(path, read))
+    if kind == ".parquet" and path.is_file():
+        return _frame(_checked(path, _read_parquet(path, rows)))
+    if path.is_file() and path.stat().st_size > BEGINNING:
+        return None
+    return read_table(path, sheet).head(rows)
+
+
+def _frame(read: Sheet) -> pd.DataFrame:
     import pandas as pd
 
-    read = read_rows(path, sheet)
     frame = pd.DataFrame(read.rows, columns=read.header, index=read.numbers, dtype="str")
     frame.attrs |= {"nested": read.nested, "missing": read.missing}
     return frame
@@ -97,7 +142,7 @@ def read_rows(path: Path, sheet: str | None = None, *, suffixes: Sequence[str] =
     Raises:
         InputError: as there.
     """
-    kind, allowed = _kind(path), suffixes or list(_READERS)
+    kind, allowed = _kind(path), suffixes or KINDS
     if kind not in allowed:
         what = UNREAD.get(kind, f"the suffix {path.suffix!r}")
         raise InputError(f"{path}: got {what}; allowed: {', '.join(allowed)}.")
@@ -105,7 +150,9 @@ def read_rows(path: Path, sheet: str | None = None, *, suffixes: Sequence[str] =
         raise InputError(f"{path}: got sheet {sheet!r}; allowed: a sheet of an .xlsx file only.")
     if not path.is_file():
         raise InputError(f"{path}: got no such file; allowed: a path that exists.")
-    return _checked(path, _read_xlsx(path, sheet) if sheet is not None else _READERS[kind](path))
+    if kind in TEXTUAL:
+        return _checked(path, _TEXTUAL[kind](path, read_unpacked(path), _WHOLE))
+    return _checked(path, _read_parquet(path) if kind == ".parquet" else _read_xlsx(path, sheet))
 
 
 def _kind(path: Path) -> str:
@@ -173,27 +220,28 @@ def _refuse_twice(path: Path, names: Sequence[str]) -> None:
         raise InputError(f"{path}: got the column {twice[0]!r} twice; allowed: each column once.")
 
 
-def _read_csv(path: Path) -> Sheet:
-    text = read_unpacked(path)
+def _parse_csv(path: Path, text: str, part: _Part) -> Sheet:
     # Where a comma stands in numbers, spreadsheets write semicolons; some call a TSV a CSV.
     try:
         header = next(csv.reader(io.StringIO(text, newline="")), [""])
     except csv.Error:  # which is said below, with its line
         header = []
     many = max(DELIMITERS, key=",".join(header).count)
-    return _read_delimited(path, text, many if len(header) == 1 else ",")
+    return _parse_delimited(path, text, part, many if len(header) == 1 else ",")
 
 
-def _read_tsv(path: Path) -> Sheet:
-    return _read_delimited(path, read_unpacked(path), "\t")
+def _parse_tsv(path: Path, text: str, part: _Part) -> Sheet:
+    return _parse_delimited(path, text, part, "\t")
 
 
-def _read_delimited(path: Path, text: str, delimiter: str) -> Sheet:
+def _parse_delimited(path: Path, text: str, part: _Part, delimiter: str) -> Sheet:
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     rows: list[list[str]] = []
     numbers: list[int] = []
     try:
         for number, row in enumerate(reader, 1):
+            if len(rows) > part.rows:
+                break
             if rows and row and len(row) != len(rows[0]):
                 raise InputError(
                     f"{path}, row {number}: got {len(row)} fields; allowed: {len(rows[0])}, as in the header."
@@ -202,16 +250,17 @@ def _read_delimited(path: Path, text: str, delimiter: str) -> Sheet:
                 rows.append(row)
                 numbers.append(number)
     except csv.Error as error:
+        if not part.is_whole and str(error) == "unexpected end of data":
+            return Sheet(rows[0], rows[1:], numbers[1:]) if rows else Sheet([], [], [])
         allowed = "fields in double quotes, quotes inside them doubled"
         raise InputError(f"{path}, line {reader.line_num}: got {error}; allowed: {allowed}.") from error
     return Sheet(rows[0], rows[1:], numbers[1:]) if rows else Sheet([], [], [])
 
 
-def _read_json(path: Path) -> Sheet:
+def _parse_json(path: Path, text: str, part: _Part) -> Sheet:
     """Read a list of objects, or one object a line, whatever the file is called."""
-    text = read_unpacked(path)
     is_list = text.lstrip().startswith("[")
-    found = _listed(text, path) if is_list else _lines(text, path)
+    found = islice(_listed(text, path) if is_list else _lines(text, path), part.rows)
     records: list[dict[str, Any]] = []
     numbers: list[int] = []
     for where, number, record in found:
@@ -256,15 +305,15 @@ def _lines(text: str, path: Path) -> Iterator[tuple[str, int, Any]]:
             yield where, number, parse_json(line, where, "one JSON object a line", whole=False)
 
 
-def _read_parquet(path: Path) -> Sheet:
+def _read_parquet(path: Path, rows: int | None = None) -> Sheet:
     from pyarrow import parquet
 
     check_regular(path)
     with in_one_line(path, "a Parquet file"):
         # Not read_table(): it takes folder names such as `a=b` for columns.
         file = parquet.ParquetFile(path)
-        _check_cells(path, file.metadata.num_rows, file.metadata.num_columns)
-        table = _unpacked(path, file)
+        _check_cells(path, file.metadata.num_rows if rows is None else rows, file.metadata.num_columns)
+        table = _unpacked(path, file, rows)
         return _parquet_sheet(path, table)
 
 
@@ -293,12 +342,12 @@ def _parquet_column(path: Path, name: str, column: Any) -> list[str]:
         return [_text(value, f"{path}, row {i}: column {name!r}") for i, value in enumerate(values, 1)]
 
 
-def _unpacked(path: Path, file: Any) -> Any:
+def _unpacked(path: Path, file: Any, rows: int | None) -> Any:
     """Return the table of a Parquet file; in it, one long text may stand for millions of cells."""
     import pyarrow
 
     batches, n_bytes = [], 0
-    for batch in file.iter_batches(batch_size=ROWS_AT_ONCE):
+    for batch in islice(file.iter_batches(batch_size=rows or ROWS_AT_ONCE), None if rows is None else 1):
         columns = [c.dictionary_decode() if isinstance(c, pyarrow.DictionaryArray) else c for c in batch.columns]
         batches.append(pyarrow.RecordBatch.from_arrays(columns, names=batch.schema.names))
         n_bytes += batches[-1].nbytes
@@ -357,17 +406,12 @@ def _cell_text(cell: Any) -> str:
     return str(int(value) if isinstance(value, float) and value.is_integer() else value)
 
 
-_READERS: dict[str, Callable[[Path], Sheet]] = {
-    ".csv": _read_csv,
-    ".tsv": _read_tsv,
-    ".xlsx": _read_xlsx,
-    ".json": _read_json,
-    ".jsonl": _read_json,
-    ".ndjson": _read_json,
-    ".parquet": _read_parquet,
+# What makes rows of a text.
+_TEXTUAL: dict[str, Callable[[Path, str, _Part], Sheet]] = {
+    ".csv": _parse_csv,
+    ".tsv": _parse_tsv,
+    **dict.fromkeys(JSON, _parse_json),
 }
-# Those that may be packed.
-TEXTUAL = (".csv", ".tsv", ".json", ".jsonl", ".ndjson")
 
 
 def _text(value: object, where: str) -> str:

@@ -11,9 +11,9 @@ from typing import Any
 
 import pandas as pd
 
-from leakscope.errors import InputError
+from leakscope.errors import InputError, Mistakes
 from leakscope.files.reading import parse_json, read_utf8
-from leakscope.files.tables import read_table
+from leakscope.files.tables import read_first_rows, read_table
 from leakscope.ground.agreement.whole import lost_subjects
 from leakscope.ground.naming import Naming
 
@@ -53,7 +53,11 @@ def import_counts(
     Raises:
         InputError: a column is missing, a count is no whole number of at least 0, a pair stands twice.
     """
-    wide = {window: _read_counts(path, naming, columns) for window, path in paths.items()}
+    found, wide = Mistakes(), dict[int | None, pd.DataFrame]()
+    for window, path in paths.items():
+        with found.kept():
+            wide[window] = _read_counts(path, naming, columns)
+    found.end()
     subjects = sorted({subject for counts in wide.values() for subject in counts.index})
     groups = sorted({group for counts in wide.values() for group in counts.columns})
     tables = []
@@ -69,14 +73,36 @@ def import_counts(
     return table.assign(axis=axis, unit=AS_IMPORTED)[COUNT_COLUMNS]
 
 
+def check_counts(path: Path, columns: Mapping[str, str], *, rows: int) -> None:
+    """Look at a table of counts before anything else is done: at its columns, and at its first rows.
+
+    Raises:
+        InputError: what ``import_counts`` would find there, of each row by itself.
+    """
+    table = read_first_rows(path, rows)
+    if table is not None:
+        _counted_rows(table, path, columns)
+
+
+def _counted_rows(table: pd.DataFrame, path: Path, columns: Mapping[str, str]) -> pd.DataFrame:
+    """Return ``subject, group, count`` as they are called in the table."""
+    found, column_of = Mistakes(), dict[str, str]()
+    for key in KNOWN_AS:
+        with found.kept():
+            column_of[key] = _column_name(table, path, key, columns.get(key))
+    found.end()
+    rows = pd.DataFrame({key: table[name] for key, name in column_of.items()})
+    counts = []
+    for i, text in rows["count"].items():
+        with found.kept():
+            counts.append(_whole_number(text, f"{path}, row {i}: column {column_of['count']!r}"))
+    found.end()
+    return rows.assign(count=counts)
+
+
 def _read_counts(path: Path, naming: Naming, columns: Mapping[str, str]) -> pd.DataFrame:
     """Return counts, subjects × groups, missing where the table has no row."""
-    table = read_table(path)
-    column_of = {key: _column_name(table, path, key, columns.get(key)) for key in KNOWN_AS}
-    rows = pd.DataFrame({key: table[name] for key, name in column_of.items()})
-    rows["count"] = [
-        _whole_number(text, f"{path}, row {i}: column {column_of['count']!r}") for i, text in rows["count"].items()
-    ]
+    rows = _counted_rows(read_table(path), path, columns)
     naming.warn_of_strangers(set(rows["subject"]), str(path))
     named = naming.apply(rows, ["subject", "group"], str(path))
     return named.pivot(index="subject", columns="group", values="count")
@@ -95,17 +121,7 @@ def import_scores(
         InputError: the file has another form, subjects have different numbers of templates, a pair stands twice, or
             so many scores are missing that no subject is ranked.
     """
-    content = _load_json(path)
-    rows = []
-    for subject, entries in content.items():
-        if not isinstance(entries, list):
-            raise InputError(
-                f"{path}: subject {subject!r}: got {_json_type(entries)}; allowed: a list of [group, scores]."
-            )
-        for entry in entries:
-            group, scores = _scored_group(entry, f"{path}: subject {subject!r}")
-            rows += [(subject, group, i, score) for i, score in enumerate(scores)]
-    table = pd.DataFrame(rows, columns=["subject", "group", "template_id", "logprob"])
+    table = pd.DataFrame(_scored_rows(path), columns=["subject", "group", "template_id", "logprob"])
     lengths = table.groupby(["subject", "group"], sort=False).size()
     if lengths.nunique() > 1:
         shortest = lengths[lengths == lengths.min()].reset_index(name="n").iloc[0]
@@ -126,6 +142,33 @@ def import_scores(
         if unknown != "logprob":
             table[unknown] = math.nan
     return table[[*SCORE_COLUMNS, "tokens", *SCORES]].astype({"tokens": "Int64"})
+
+
+def check_scores(path: Path) -> None:
+    """Look at a file of scores before anything else is done: at the form of all of it, as JSON has no first rows.
+
+    Raises:
+        InputError: what ``import_scores`` would find there, of each group by itself.
+    """
+    _scored_rows(path)
+
+
+def _scored_rows(path: Path) -> list[tuple[str, str, int, float]]:
+    """Return subject, group, number of the template and score, as they stand in the file."""
+    rows: list[tuple[str, str, int, float]] = []
+    found = Mistakes()
+    for subject, entries in _load_json(path).items():
+        where = f"{path}: subject {subject!r}"
+        if not isinstance(entries, list):
+            allowed = "a list of [group, scores]"
+            found.append(InputError(f"{where}: got {_json_type(entries)}; allowed: {allowed}."))
+            continue
+        for entry in entries:
+            with found.kept():
+                group, scores = _scored_group(entry, where)
+                rows += [(subject, group, i, score) for i, score in enumerate(scores)]
+    found.end()
+    return rows
 
 
 def read_prevalence(path: Path, axis: str, naming: Naming, per: float, source: str | None) -> pd.DataFrame:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from leakscope.errors import InputError, Mistakes
-from leakscope.files.tables import read_table
+from leakscope.files.tables import read_first_rows, read_table
 from leakscope.leak.cells import (
     MOST_DIGITS,
     SHOWN,
@@ -104,10 +104,15 @@ def import_generations(
 def check_texts(path: Path, sheet: str | None = None, *, rows: int) -> None:
     """Look at a table of texts before anything else is done: at its columns, and at its first rows.
 
+    A large one that can be read as a whole alone is left to ``import_generations``.
+
     Raises:
         InputError: what ``import_generations`` would find there, of each row by itself.
     """
-    table = with_known_columns(read_table(path, sheet).head(rows), KNOWN, OTHERS)
+    beginning = read_first_rows(path, rows, sheet)
+    if beginning is None:
+        return
+    table = with_known_columns(beginning, KNOWN, OTHERS)
     found = Mistakes()
     join_by, wide = _form(table, path)
     if join_by == "sample":

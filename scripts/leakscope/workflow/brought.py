@@ -1,26 +1,38 @@
 """What a study's user brings, looked at before any job is planned, so that mistakes of all files are named at once.
 
-Prompts are read whole: tables, templates, lexicons. Of texts and corpora the columns and the first rows are looked at;
-the jobs that import them read the rest.
+Prompts are read whole: tables, templates, lexicons; so are small tables. Of texts, scores, counts and corpora the
+columns and the first rows are looked at, of JSON that has no first rows the form, if it is not large; the jobs that
+import them read the rest.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from leakscope.configuration.features import OWN
 from leakscope.errors import InputError, Mistakes
+from leakscope.features.bias.tables import read_pairs
+from leakscope.features.dictionaries.files import check_corpus
 from leakscope.files.corpora import read_texts, shard_files
 from leakscope.files.reading import MEGABYTE
+from leakscope.workflow.features import Features
+from leakscope.workflow.ground import Ground
 from leakscope.workflow.study import Study
+from leakscope.workflow.validate import Validate
 
 ROWS_LOOKED_AT = 1000
-# Larger tables of texts are left to their jobs: reading them would take longer than planning.
+# Larger files that have no first rows are left to their jobs: reading them would take longer than planning.
 LARGEST_LOOKED_AT = 10 * MEGABYTE
 # What stands before the prompt in a template, from so many characters on, may stand in prompts by mistake as well.
 SHORTEST_LEAD = 8
+
+Checks = Iterator[Callable[[], object]]
 
 
 def look_into(study: Study) -> list[str]:
@@ -30,23 +42,72 @@ def look_into(study: Study) -> list[str]:
         InputError: all mistakes that are found in them, one line each.
     """
     found, warnings = Mistakes(), list[str]()
-    leaks = "leak" in study.steps
     for name in study.templated:
         with found.kept():
             study.n_prompts_of(name)
-    for name in study.tabulated if leaks else ():
-        with found.kept():
-            warnings += _prompts(study, name)
-    for model in study.imported if leaks else ():
-        for name in study.prompt_sets:
+    if "leak" in study.steps:
+        for name in study.tabulated:
             with found.kept():
-                _texts(study, model, name)
-    for entry in study.config["ground"]["axes"].values() if "ground" in study.steps else ():
-        if entry["counts"]["source"] == "corpus":
-            with found.kept():
-                _corpus(entry["counts"])
+                warnings += _prompts(study, name)
+    with _left_to_jobs():
+        for checks in (_leak, _ground, _validate, _features):
+            found.run(checks(study))
     found.end()
     return warnings
+
+
+def _leak(study: Study) -> Checks:
+    for model in study.imported if "leak" in study.steps else ():
+        for name in study.prompt_sets:
+            yield partial(_texts, study, model, name)
+
+
+def _ground(study: Study) -> Checks:
+    ground = Ground(study)
+    for axis, entry in ground.axes.items():
+        if entry["counts"]["source"] == "corpus":
+            yield partial(_corpus, entry["counts"])
+        if entry["counts"]["source"] == "table":
+            for path in ground.count_tables(axis).values():
+                yield partial(_counts, Path(path), entry["counts"]["columns"])
+        if entry["prevalence"]:
+            yield partial(_prevalence, ground, axis)
+        for model in ground.imported:
+            for path in ground.score_files(model, axis).values():
+                yield partial(_scores, Path(path))
+
+
+def _validate(study: Study) -> Checks:
+    validate = Validate(study)
+    if "validate" in study.steps or validate.tuned:
+        for task in validate.tasks:
+            entry = validate.settings["tasks"][task]
+            yield partial(_items, Path(entry["path"]), entry["reader"])
+    for files in validate.imported.values():
+        for path in files.values():
+            yield partial(_item_scores, Path(path))
+
+
+def _features(study: Study) -> Checks:
+    features = Features(study)
+    for corpus in dict.fromkeys(entry["corpus"] for entry in features.dictionaries.values()):
+        if corpus != OWN:
+            first, text = features.texts("", corpus, "train")[0], features.settings["corpora"][corpus]["text"]
+            yield partial(check_corpus, Path(first), text, rows=ROWS_LOOKED_AT)
+    for name, entry in features.bias_tests.items():
+        yield partial(read_pairs, entry["format"], features.bias_files(name))
+
+
+@contextmanager
+def _left_to_jobs() -> Iterator[None]:
+    """Say nothing of what is odd in a file: the job that reads all of it says so, with what becomes of it."""
+    library = logging.getLogger("leakscope")
+    level = library.level
+    library.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        library.setLevel(level)
 
 
 def _prompts(study: Study, prompt_set: str) -> Iterator[str]:
@@ -68,12 +129,52 @@ def _prompts(study: Study, prompt_set: str) -> Iterator[str]:
 def _texts(study: Study, model: str, prompt_set: str) -> None:
     from leakscope.leak.imported_texts import check_texts
 
-    path = Path(study.generations_file(model, prompt_set))
-    if path.stat().st_size <= LARGEST_LOOKED_AT:
-        check_texts(path, study.generations_table(model, prompt_set)["sheet"], rows=ROWS_LOOKED_AT)
+    sheet = study.generations_table(model, prompt_set)["sheet"]
+    check_texts(Path(study.generations_file(model, prompt_set)), sheet, rows=ROWS_LOOKED_AT)
 
 
 def _corpus(counts: dict[str, Any]) -> None:
     first = shard_files(counts["path"])[0]
     if not sum(1 for _ in islice(read_texts(first, counts["text"]), ROWS_LOOKED_AT)):
         raise InputError(f"{first}: got no text; allowed: a corpus of at least one.")
+
+
+def _counts(path: Path, columns: dict[str, str]) -> None:
+    from leakscope.ground.imported import check_counts
+
+    check_counts(path, columns, rows=ROWS_LOOKED_AT)
+
+
+def _prevalence(ground: Ground, axis: str) -> None:
+    from leakscope.ground.imported import read_prevalence
+    from leakscope.ground.naming import axis_naming
+
+    how = ground.prevalence(axis)
+    path = Path(ground.axes[axis]["prevalence"]["path"])
+    if _is_small(path):
+        read_prevalence(path, axis, axis_naming(how["naming"]), how["per"], how["source"])
+
+
+def _scores(path: Path) -> None:
+    from leakscope.ground.imported import check_scores
+
+    if _is_small(path):
+        check_scores(path)
+
+
+def _items(path: Path, reader: str) -> None:
+    from leakscope.validate.tasks.readers import check_items
+
+    if _is_small(path):
+        check_items(path, reader)
+
+
+def _item_scores(path: Path) -> None:
+    from leakscope.validate.scoring.imported_scores import check_scores
+
+    if path.suffix.lower() != ".json" or _is_small(path):
+        check_scores(path, rows=ROWS_LOOKED_AT)
+
+
+def _is_small(path: Path) -> bool:
+    return path.stat().st_size <= LARGEST_LOOKED_AT

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from itertools import islice
 from pathlib import Path
 
-from leakscope.errors import InputError
-from leakscope.files.corpora import SUFFIXES, shard_files
+from leakscope.errors import InputError, one_of
+from leakscope.files.corpora import SUFFIXES, read_texts, shard_files
+from leakscope.files.reading import read_beginning
+from leakscope.files.tables import BEGINNING, read_first_rows
 from leakscope.models.editing.hook_names import SETTINGS, WEIGHTS, hook_layer, settings_object
 
 # Corpora of one file; all others are shards of JSON lines.
-SINGLE = (".txt", ".csv", ".tsv", ".parquet")
+TABLES = (".csv", ".tsv")
+SINGLE = (".txt", *TABLES, ".parquet")
 
 
 def corpus_files(path: str) -> list[str]:
@@ -25,6 +30,37 @@ def corpus_files(path: str) -> list[str]:
         allowed = ", ".join((*SUFFIXES, *SINGLE))
         raise InputError(f"{path}: got the suffix {place.suffix!r}; allowed: {allowed}.")
     return [str(shard) for shard in shard_files(path)]
+
+
+def check_corpus(file: Path, text: str, *, rows: int) -> None:
+    """Look at the first texts of a file of a corpus before anything else is done.
+
+    Args:
+        file: as ``corpus_files`` returns it.
+        text: the column or key of the text; of no use to .txt.
+        rows: at which to look.
+
+    Raises:
+        InputError: it cannot be read, has no such column, or holds no text.
+    """
+    suffix = file.suffix.lower()
+    if suffix == ".txt":
+        beginning, is_whole = read_beginning(file, BEGINNING)
+        if not (is_whole or beginning):
+            return
+        texts: Iterable[str] = beginning.split("\n")
+    elif suffix in TABLES:
+        table = read_first_rows(file, rows)
+        if table is None:
+            return
+        if text not in table:
+            raise one_of(f"{file}: column", text, map(str, table.columns))
+        texts = table[text]
+    else:
+        texts = (read.text for read in islice(read_texts(file, text), rows))
+    # All of them, since a mistake may stand in any.
+    if not sum(1 for value in texts if value.strip()):
+        raise InputError(f"{file}: got no text; allowed: a corpus of at least one.")
 
 
 def contrast_files(path: str) -> list[str]:

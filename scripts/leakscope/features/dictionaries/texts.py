@@ -15,6 +15,7 @@ from typing import NamedTuple, TypeVar
 from transformers import PreTrainedTokenizerBase
 
 from leakscope.errors import InputError, one_of
+from leakscope.features.dictionaries.files import TABLES
 from leakscope.files import corpora
 from leakscope.files.reading import read_utf8
 from leakscope.files.tables import read_table
@@ -28,7 +29,6 @@ from leakscope.statistics.seeding import seeded_hash
 TRAIN, HELD_OUT = "train", "held_out"
 PARTS_SEED, ONE_HELD_OUT_OF = 0, 10
 ENCODED_AT_ONCE = 256
-TABLES = (".csv", ".tsv")
 # Behind it any token is inside a text: many tokenizers drop the space before the first one.
 ANCHOR = "a"
 

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from leakscope.errors import InputError
+from leakscope.errors import InputError, Mistakes
 from leakscope.files.reading import read_json
+from leakscope.files.tables import read_first_rows
 from leakscope.validate.scoring.score_columns import FORM_COLUMNS, SCORE_COLUMNS
 from leakscope.validate.tasks.form_names import IMPORTED
 from leakscope.validate.tasks.items import ITEM_COLUMNS, UNKNOWN, item_table, read_label
-from leakscope.validate.tasks.readers import read_records
+from leakscope.validate.tasks.readers import read_records, records_of
 
 IMPORTED_COLUMNS = ["item_id", "question", "candidate", "positive", "cluster", "l_g", "l_v"]
 GENERATOR, VALIDATOR = "generator-log-prob", "discriminator-log-prob"
@@ -36,24 +38,45 @@ def import_scores(path: Path) -> pd.DataFrame:
     Source: Rodriguez et al. 2025 (arXiv 2504.11381): log-odds of generator and validator.
     """
     rows = _read_json(path) if path.suffix.lower() == ".json" else read_records(path, KEYS)
-    items, scores = [], []
-    for i, row in enumerate(rows, 1):
-        where = f"{path}, item {i}"
-        question, candidate = row["noun1"].strip(), row["noun2"].strip()
-        items.append(
-            {
-                "item_id": f"{question}/{candidate}",
-                "question": question,
-                "candidate": candidate,
-                "positive": read_label(row["taxonomic"], f"{where}: key 'taxonomic'"),
-                "cluster": question,
-                "distance": UNKNOWN,
-            }
-        )
-        scores.append([_logprob(row[key], f"{where}: key {key!r}") for key in (GENERATOR, VALIDATOR)])
+    items, scores = _scored_items(rows, path)
     table = item_table(items, str(path))
     odds = log_odds(np.array(scores))
     return table.assign(l_g=odds[:, 0], l_v=odds[:, 1])[IMPORTED_COLUMNS]
+
+
+def check_scores(path: Path, *, rows: int) -> None:
+    """Look at a file of scores before anything else is done: at its first items.
+
+    Raises:
+        InputError: what ``import_scores`` would find there, of each item by itself.
+    """
+    if path.suffix.lower() == ".json":
+        _scored_items(_read_json(path)[:rows], path)
+        return
+    table = read_first_rows(path, rows)
+    if table is not None:
+        _scored_items(records_of(table, path, KEYS), path)
+
+
+def _scored_items(rows: Sequence[Mapping[str, str]], path: Path) -> tuple[list[dict[str, object]], list[list[float]]]:
+    """Return items, and beside them the log-probabilities of generator and validator, in nats."""
+    items: list[dict[str, object]] = []
+    scores: list[list[float]] = []
+    found = Mistakes()
+    for i, row in enumerate(rows, 1):
+        where = f"{path}, item {i}"
+        question, candidate = row["noun1"].strip(), row["noun2"].strip()
+        item: dict[str, object] = {"item_id": f"{question}/{candidate}", "question": question, "candidate": candidate}
+        with found.kept():
+            item["positive"] = read_label(row["taxonomic"], f"{where}: key 'taxonomic'")
+        items.append(item | {"cluster": question, "distance": UNKNOWN})
+        logprobs = []
+        for key in (GENERATOR, VALIDATOR):
+            with found.kept():
+                logprobs.append(_logprob(row[key], f"{where}: key {key!r}"))
+        scores.append(logprobs)
+    found.end()
+    return items, scores
 
 
 def imported_items(scores: pd.DataFrame) -> pd.DataFrame:
@@ -104,13 +127,17 @@ def _read_json(path: Path) -> list[dict[str, str]]:
     content = read_json(path, "a list of objects")
     if not isinstance(content, list) or not content:
         raise InputError(f"{path}: got a JSON {type(content).__name__}; allowed: a list of at least one object.")
+    found = Mistakes()
     for i, entry in enumerate(content, 1):
         missing = [key for key in KEYS if not isinstance(entry, dict) or key not in entry]
         if missing:
-            raise InputError(f"{path}, item {i}: got no key {missing[0]!r}; allowed: all of {', '.join(KEYS)}.")
+            allowed = f"all of {', '.join(KEYS)}"
+            found.append(InputError(f"{path}, item {i}: got no key {missing[0]!r}; allowed: {allowed}."))
         for key in NOUNS:
-            if not isinstance(entry[key], str):
-                raise InputError(f"{path}, item {i}: key {key!r}: got {json.dumps(entry[key])}; allowed: text.")
+            if key not in missing and not isinstance(entry[key], str):
+                shown = json.dumps(entry[key])
+                found.append(InputError(f"{path}, item {i}: key {key!r}: got {shown}; allowed: text."))
+    found.end()
     return [{key: str(entry[key]) for key in KEYS} for entry in content]
 
 

@@ -67,13 +67,33 @@ def read_items(path: Path, reader: str, seed: int) -> pd.DataFrame:
     return READERS[reader](path, seed) if theirs is None else theirs
 
 
+def check_items(path: Path, reader: str) -> None:
+    """Look at a file of items before anything else is done: at its form, without drawing wrong answers.
+
+    Raises:
+        InputError: what ``read_items`` would find there.
+    """
+    if rankalign_items(path, reader, MARKS) is not None:
+        return
+    if reader == "lambada":
+        _passages(path)
+    elif reader == "triviaqa":
+        list(_trivia(path))
+    else:
+        READERS[reader](path, 0)
+
+
 def read_records(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
     """Return the rows of a table that a person wrote, every cell as text.
 
     Raises:
         InputError: the file cannot be read, or lacks one of ``columns``.
     """
-    table = read_table(path)
+    return records_of(read_table(path), path, columns)
+
+
+def records_of(table: pd.DataFrame, path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
+    """Return the rows of a table that was read from a file, as ``read_records``."""
     missing = [column for column in columns if column not in table]
     if missing:
         present = ", ".join(map(str, table.columns))
