@@ -228,7 +228,7 @@ def test_a_bad_file_is_one_clear_line(
 @pytest.mark.parametrize(
     ("anti", "message"),
     [
-        (ANTI.split("\n")[0], "anti_stereotyped.txt: got 1 sentences; allowed: 2, one for each of pro_stereotyped.txt"),
+        (ANTI.split("\n")[0], "anti_stereotyped.txt: got 1 sentence; allowed: 2, one for each of pro_stereotyped.txt"),
         (ANTI.replace("2 ", "3 "), "anti_stereotyped.txt, line 2: got 3; allowed: 2"),
         (ANTI.replace("[", "").replace("]", ""), r"anti_stereotyped.txt, line 1: .*allowed: .* in \[brackets\]"),
     ],

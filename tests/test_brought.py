@@ -171,7 +171,7 @@ def test_corpora_and_benchmarks_of_features_are_looked_at(
 def test_an_instruction_that_prompts_and_template_both_give_is_a_warning(folder: Path, root: Path) -> None:
     Path("prompts.csv").write_text(PROMPTS.replace("I ate", "Complete the sentence: I ate", 1))
     (warning,) = look_into(study(root, study={"models": ["theirs", "qwen2.5-0.5b"]}))
-    said = "1 prompts begin with 'Complete the sentence:', which generation.template says, too."
+    said = "1 prompt begins with 'Complete the sentence:', which generation.template says, too."
     assert warning == f"prompts.csv: {said}"
 
 

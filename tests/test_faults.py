@@ -52,16 +52,16 @@ def said_of(prompts: Path) -> tuple[list[str], list[str]]:
 @pytest.mark.parametrize(
     ("rows", "warning"),
     [
-        ("t,c,a plum,We had lunch. My hat is\n", "1 prompts are their control's, word for word (row 3)."),
-        ("t,c,a plum,We had a cherry. My hat is\n", "1 prompts do not name their concept (row 3)."),
+        ("t,c,a plum,We had lunch. My hat is\n", "1 prompt is its control's, word for word (row 3)."),
+        ("t,c,a plum,We had a cherry. My hat is\n", "1 prompt does not name its concept (row 3)."),
         (
             "t,c,a plum,We had a plum. My hat is\nu,t,a lime,We had a lime. My hat is\n",
-            "1 controls are tests themselves (row 4).",
+            "1 control is a test itself (row 4).",
         ),
-        ("t,c ,a plum ,We had a plum. My hat is  \n", "1 prompts end in white space (row 3)."),
+        ("t,c ,a plum ,We had a plum. My hat is  \n", "1 prompt ends in white space (row 3)."),
         (
             'd,,,"We had\nlunch"\nt,d,a plum,"We had\r\na plum"\n',
-            "1 prompts have other line ends than their control (row 4).",
+            "1 prompt has other line ends than its control (row 4).",
         ),
     ],
 )
@@ -74,7 +74,7 @@ def test_a_table_that_is_hardly_meant_so_is_one_warning(tmp_path: Path, rows: st
 def test_tests_without_a_category_are_said_to_count_in_all_alone(tmp_path: Path) -> None:
     rows = "t,c,a plum,A plum. My hat is,food\nu,c,a lime,A lime. My hat is,\n"
     table = write(tmp_path / "prompts.csv", "prompt_id,control_id,concept,prompt,category\nc,,,My hat is,\n" + rows)
-    assert said_of(table)[0] == ["1 prompts have no category, and count in `all` alone (row 4)."]
+    assert said_of(table)[0] == ["1 prompt has no category, and counts in `all` alone (row 4)."]
 
 
 def test_a_concept_that_lost_its_control_is_named(tmp_path: Path) -> None:
@@ -227,7 +227,7 @@ def test_reasons_of_three_failed_imports_stand_together_at_the_end(root: Path, t
     """Their mistakes stand below the rows that are looked at before anything runs."""
     n_prompts = 1002
     tests = "".join(f"p{i},c,plum {i},A plum {i}. My hat is\n" for i in range(1, n_prompts))
-    write(tmp_path / "prompts.csv", HEAD + tests)
+    write(tmp_path / "prompts.csv", HEAD + tests.replace(" is\n", " is \n", 1))
     rows = ["c,0,red", *(f"p{i},0,red {i}" for i in range(1, n_prompts))]
     tables = {
         "fine": rows,
@@ -249,9 +249,13 @@ def test_reasons_of_three_failed_imports_stand_together_at_the_end(root: Path, t
     (start,) = (i for i, line in enumerate(printed.splitlines()) if line == "3 jobs failed:")
     reasons = [line.removeprefix("  import_generations ") for line in printed.splitlines()[start + 1 : start + 4]]
     assert reasons == [
-        "lost brought: lost.csv: got no text for 1 prompts ('p1001'); allowed: none without texts.",
+        "lost brought: lost.csv: got no text for 1 prompt ('p1001'); allowed: none without texts.",
         "number brought: number.csv, row 1003: sample: got 'none'; allowed: a whole number from 0.",
         "twice brought: twice.csv, row 1004: got sample 0 of prompt 'p1001' twice (row 1003 has it already); allowed: "
         "each once.",
     ]
     assert len(printed.splitlines()) - start < 12
+    # What is odd about the prompts is said once, by the plan, and kept by the job.
+    said = "prompts.csv: 1 prompt ends in white space (row 3)."
+    assert printed.count(said) == 1
+    assert said in (tmp_path / "results/mine/logs/import_prompts/brought.log").read_text()

@@ -143,7 +143,7 @@ def test_each_step_leaves_out_what_it_has_no_use_for(config: Config) -> None:
         ("ground/axes/people/rename", {"cold": "fluu"}, "people.rename: got 'fluu'; allowed: flu"),
         ("ground/axes/people/groups", {"high": "talll"}, "people.groups: got 'talll'; allowed: tall"),
         ("ground/axes/people/templates", None, "templates: got nothing; allowed: a path"),
-        ("ground/templates_used", 2, "templates/en.yaml: got 1 templates; allowed: at least 2"),
+        ("ground/templates_used", 2, "templates/en.yaml: got 1 template; allowed: at least 2"),
         ("ground/languages", ["fr"], "templates/fr.yaml: got no such file"),
         ("ground/languages", ["English"], "config: ground.languages.0: got 'English'"),
         ("ground/country", "Peru", "templates/en.yaml: prefix: got nothing"),

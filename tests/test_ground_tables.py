@@ -169,7 +169,7 @@ def test_scores_are_read_of_the_first_templates(tmp_path: Path) -> None:
         ('{"flu": {}}', r"subject 'flu': got an empty dict; allowed: a list of \[group, scores\]"),
         ('{"flu": [["x"]]}', r"subject 'flu': got \['x'\]; allowed: \[group, \[scores\]\]"),
         ('{"flu": [["x", ["a"]]]}', "group 'x': got 'a'; allowed: a log-probability"),
-        ('{"flu": [["x", [1, 2]], ["y", [1]]]}', "group 'y': got 1 scores; allowed: 2"),
+        ('{"flu": [["x", [1, 2]], ["y", [1]]]}', "group 'y': got 1 score; allowed: 2"),
         ('{"flu": [["x", [1]]], "flu": [["x", [2]]]}', "subject 'flu' twice"),
     ],
 )
@@ -597,7 +597,7 @@ def test_a_prevalence_of_other_groups_alone_loses_no_subject() -> None:
 def test_an_import_says_how_many_subjects_are_lost(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     content = {"flu": [["x", [-1, None]], ["y", [-3, -2]]], "gout": [["x", [None, -1]], ["y", [-3, None]]]}
     import_scores(write(tmp_path / "s.json", json.dumps(content)), "m", "a", "en", Naming(), 2)
-    assert "3 of 8 scores are no numbers; 1 of 2 subjects are lost with them" in caplog.text
+    assert "3 of 8 scores are no numbers; 1 of 2 subjects is lost with them" in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -112,7 +112,7 @@ def test_every_table_and_figure_is_there_and_names_are_accounted_for(planted: Wo
     unmatched = table(planted, "unmatched")
     assert list(unmatched.loc[unmatched["axis"] == "all", "name"]) == ["flu"]
     assert (
-        "all: 1 of 3 subjects of the counts are not in prevalence: flu" in (planted.folder / "printed.txt").read_text()
+        "all: 1 of 3 subjects of the counts is not in prevalence: flu" in (planted.folder / "printed.txt").read_text()
     )
     for name in ("window_agreement", "prevalence_gaps", "template_variation", "outliers", "kendall_tau_by_score"):
         assert len(table(planted, name).columns) > 4
@@ -214,7 +214,7 @@ def test_imported_counts_and_scores_are_compared_without_a_model(planted: Worksp
     printed = planted.run("--cores", "2", "results/theirs/ground/kendall_tau.csv", study=study).stdout
     tau = pd.read_csv(planted.folder / "results/theirs/ground/kendall_tau.csv").iloc[0]
     assert (tau["model"], tau["comparison"], tau["n_subjects"], tau["tau"]) == ("pythia", "counts-model", 2, 1)
-    assert "1 of 3 subjects of the scores of pythia (en) are not in the counts: more" in printed
+    assert "1 of 3 subjects of the scores of pythia (en) is not in the counts: more" in printed
 
 
 def test_a_mistake_in_a_table_is_one_line_and_what_was_finished_stays(planted: Workspace) -> None:

@@ -207,7 +207,7 @@ def test_samples_keeps_the_first_ones_and_no_more_than_there_are(published_form:
 def test_published_form_needs_as_many_rows_as_prompts(published_form: Path, tmp_path: Path) -> None:
     shorter = write(tmp_path / "shorter.csv", PUBLISHED.rsplit("\n", 2)[0] + "\n")
     message = no_generations(shorter, published_form)
-    assert "got no text for 1 prompts ('3')" in message
+    assert "got no text for 1 prompt ('3')" in message
     other = write(tmp_path / "other.csv", shorter.read_text(encoding="utf-8").replace("dog", "hound"))
     assert f"got 3 rows; allowed: 4, as in {published_form}" in no_generations(other, published_form)
 
@@ -269,15 +269,15 @@ def test_our_own_generations_come_back(published_form: Path, tmp_path: Path) -> 
     ("text", "parts"),
     [
         ("prompt_id,text\nc,x\n", ["prompt_id, text", "prompt_id, sample, text", "generation_1"]),
-        ("prompt_id,sample,text\nc,0,x\ns,0,x\nt1,0,x\n", ["1 prompts", "'t2'"]),
-        ("prompt_id,generation_1\nc,x\ns,x\nt1,x\n", ["1 prompts", "'t2'"]),
+        ("prompt_id,sample,text\nc,0,x\ns,0,x\nt1,0,x\n", ["1 prompt", "'t2'"]),
+        ("prompt_id,generation_1\nc,x\ns,x\nt1,x\n", ["1 prompt", "'t2'"]),
         ("prompt_id,generation_1\nc,x\nc,x\n", ["row 3", "'c' twice"]),
         ("prompt_id,sample,text\nc,0,x\nc,0,y\n", ["row 3", "sample 0", "'c' twice"]),
         ("prompt_id,sample,text\nc,first,x\n", ["row 2", "sample", "'first'", "whole number"]),
         ("prompt_id,sample,text\nc,2,x\ns,2,x\nt1,2,x\nt2,2,x\n", ["4 prompts", "'c' lacks number 0"]),
         (
             "prompt_id,sample,text\nc,0,x\nc,1,x\ns,0,x\ns,1,x\nt1,0,x\nt1,1,x\nt2,0,x\n",
-            ["1 prompts without all of their 2 samples", "'t2' lacks number 1"],
+            ["1 prompt without all of its 2 samples", "'t2' lacks number 1"],
         ),
     ],
 )
@@ -331,11 +331,11 @@ def told(tmp_path: Path, rows: str, head: str = "prompt_id,control_id,concept,pr
 @pytest.mark.parametrize(
     ("rows", "said"),
     [
-        ("c,,,I ate\nt,c,red,I ate", "1 prompts are their control's, word for word (row 3)"),
-        ("c,,,I ate\nt,c,red,Blue. I ate", "1 prompts do not name their concept (row 3)"),
-        ("c,,,I ate\nt,c,red,Red. I ate\nu,t,blue,Blue. I ate", "1 controls are tests themselves (row 4)"),
-        ("c,,,I ate\nt,c,red,Red. I ate ", "1 prompts end in white space (row 3)"),
-        ('c,,,"I\r\nate"\nt,c,red,"Red. I\nate"', "1 prompts have other line ends than their control (row 3)"),
+        ("c,,,I ate\nt,c,red,I ate", "1 prompt is its control's, word for word (row 3)"),
+        ("c,,,I ate\nt,c,red,Blue. I ate", "1 prompt does not name its concept (row 3)"),
+        ("c,,,I ate\nt,c,red,Red. I ate\nu,t,blue,Blue. I ate", "1 control is a test itself (row 4)"),
+        ("c,,,I ate\nt,c,red,Red. I ate ", "1 prompt ends in white space (row 3)"),
+        ('c,,,"I\r\nate"\nt,c,red,"Red. I\nate"', "1 prompt has other line ends than its control (row 3)"),
     ],
 )
 def test_what_is_hardly_meant_is_one_warning_that_names_rows(tmp_path: Path, rows: str, said: str) -> None:
@@ -347,7 +347,7 @@ def test_what_is_hardly_meant_is_one_warning_that_names_rows(tmp_path: Path, row
 def test_tests_without_a_category_are_counted_where_others_have_one(tmp_path: Path) -> None:
     head = "prompt_id,control_id,concept,prompt,category"
     warnings = told(tmp_path, "c,,,I ate,\nt,c,red,Red. I ate,x\nu,c,blue,Blue. I ate,", head)
-    assert warnings == [f"{tmp_path / 't.csv'}: 1 prompts have no category, and count in `all` alone (row 4)."]
+    assert warnings == [f"{tmp_path / 't.csv'}: 1 prompt has no category, and counts in `all` alone (row 4)."]
     assert told(tmp_path, "c,,,I ate,\nt,c,red,Red. I ate,", head) == []
 
 
@@ -355,7 +355,7 @@ def test_a_concept_without_a_control_is_named_and_one_of_the_published_form_is_c
     message = refusal(write(tmp_path / "t.csv", f"{LONG}u,,,lime,pets,A lime dog. He eats\n"))
     assert "row 6: got the concept 'lime' without a control" in message
     (warning,) = read_prompts(write(tmp_path / "p.csv", PUBLISHED), "mine").warnings
-    assert "1 concepts have no control, and are no tests (row 4)" in warning
+    assert "1 concept has no control, and is no test (row 4)" in warning
 
 
 def test_all_mistakes_of_a_table_are_named_at_once(tmp_path: Path) -> None:

@@ -133,7 +133,7 @@ def test_every_second_text_is_for_measuring(tmp_path: Path) -> None:
     path.write_text("one\none\ntwo\none\n", encoding="utf-8")
     assert read_neutral_texts(path) == (["one"], ["two"])
     path.write_text("one\n\none\n", encoding="utf-8")
-    with pytest.raises(InputError, match="got 1 different texts; allowed: at least 2, one a line"):
+    with pytest.raises(InputError, match="got 1 different text; allowed: at least 2, one a line"):
         read_neutral_texts(path)
 
 

@@ -93,8 +93,8 @@ def test_a_pair_is_read_once_and_not_at_all_where_it_is_both_right_and_wrong(
     ]
     path = lines(tmp_path / "l.jsonl", *(passage(*row) for row in rows))
     assert asked(read_items(path, "lambada", 0)) == [("a", "x", True, "none"), ("a", "y", False, "none")]
-    assert "1 items left out: they lack a question or a candidate" in caplog.text
-    assert "1 items left out: the same candidate of the same question stands as right and as wrong" in caplog.text
+    assert "1 item left out: without a question or a candidate" in caplog.text
+    assert "1 item left out: the same candidate of the same question stands as right and as wrong" in caplog.text
 
 
 RIGHT = passage("a", "x", "Yes")

@@ -106,7 +106,7 @@ def test_a_column_without_name_does_no_harm(tmp_path: Path) -> None:
     [
         ("t.csv", b"a,b\nx,\xff\n", ["UTF-8", "line 2", "offset 6", "0xff"]),
         ("t.jsonl", b'{"a": "\xff"}', ["UTF-8", "line 1"]),
-        ("t.csv", b"a,b\nx,y\nx\n", ["row 3", "got 1 fields", "2"]),
+        ("t.csv", b"a,b\nx,y\nx\n", ["row 3", "got 1 field", "2"]),
         ("t.csv", b"a,b\nx,y,z\n", ["row 2", "got 3 fields"]),
         ("t.csv", b'a,b\n"x,y\n', ["line 2", "double quotes"]),
         ("t.csv", b"a,a\nx,y\n", ["'a' twice"]),

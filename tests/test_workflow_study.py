@@ -244,3 +244,19 @@ def test_a_job_finds_the_study_that_was_planned_and_checks_nothing(
     assert planned.n_prompts["colors"] > 700
     with pytest.raises(InputError, match="level: got 95"):
         open_study({**config, "level": 95}, [], print, is_main=False)  # planned by nobody
+
+
+def test_a_job_that_no_plan_left_anything_for_says_no_warning_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("prompts.csv").write_text("prompt_id,control_id,concept,prompt\nc,,,I ate\nt,c,red,Red. I ate \n")
+    config = {
+        "study": {"name": "mine", "prompt_sets": ["brought"]},
+        "prompt_sets": {"brought": {"source": "table", "path": "prompts.csv"}},
+    }
+    said: list[str] = []
+    open_study(config, [], said.append, is_main=False)
+    assert said == []
+    open_study(config, [], said.append, is_main=True)
+    assert said == ["prompts.csv: 1 prompt ends in white space (row 3)."]

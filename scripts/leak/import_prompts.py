@@ -22,8 +22,9 @@ logger = logging.getLogger(__name__)
 
 def main(snakemake: "Snakemake") -> None:
     read = import_prompts(Path(snakemake.input.table), snakemake.wildcards.tabulated, sheet=snakemake.params.sheet)
+    # No warnings, which the terminal would show: the plan has said them.
     for warning in read.warnings:
-        logger.warning("%s", warning)
+        logger.info("%s", warning)
     write_table(no_candidates(), Path(snakemake.output.candidates))
     write_csv(read.prompts, Path(snakemake.output.table))
     write_table(read.prompts, Path(snakemake.output.prompts))

@@ -79,6 +79,11 @@ def one_of(where: str, name: object, allowed: Iterable[str]) -> InputError:
     return InputError(f"{where}: got {found}; allowed: {listed}.{hint}")
 
 
+def counted(number: int, one: str, several: str, of: int | None = None) -> str:
+    """Return a number, maybe of how many, and what there are so many of: in the words for one thing, or for several."""
+    return f"{number}{'' if of is None else f' of {of}'} {one if number == 1 else several}"
+
+
 def _unbroken(text: str) -> str:
     """Return a text on one line: a space for each line break, and an escape for any other character of control."""
     return _CONTROL.sub(lambda found: ascii(found[0])[1:-1], " ".join(re.split(r"\s*[\r\n]\s*", text.strip("\r\n"))))

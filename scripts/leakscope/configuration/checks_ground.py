@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from leakscope.configuration.steps import score_files, uses
-from leakscope.errors import InputError, one_of
+from leakscope.errors import InputError, counted, one_of
 from leakscope.files.corpora import shard_files
 from leakscope.files.finding import places
 from leakscope.ground.counting.normal_form import normalise
@@ -141,8 +141,9 @@ def _check_sentences(axis: Mapping[str, Any], ground: Mapping[str, Any]) -> None
         templates = read_sentence_templates(path)
         lead_in(templates, ground["country"], path)
         if len(templates.templates) < ground["templates_used"]:
+            given = counted(len(templates.templates), "template", "templates")
             raise InputError(
-                f"{path}: got {len(templates.templates)} templates; allowed: at least {ground['templates_used']}, "
+                f"{path}: got {given}; allowed: at least {ground['templates_used']}, "
                 "ground.templates_used, or less of that."
             )
         for lexicon in axis["lexicons"].values():

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 from zipfile import ZipFile
 
-from leakscope.errors import InputError, one_of
+from leakscope.errors import InputError, counted, one_of
 from leakscope.files.names import TEXTS
 from leakscope.files.reading import (
     LARGEST_FILE,
@@ -60,14 +60,14 @@ TEXTUAL = (".csv", ".tsv", *JSON)
 KINDS = (".csv", ".tsv", ".xlsx", *JSON, ".parquet")
 
 
-class _Part(NamedTuple):
+class _Wanted(NamedTuple):
     """What of a table is wanted: so many rows, of a text that is or is not the whole file's."""
 
     rows: int
     is_whole: bool
 
 
-_WHOLE = _Part(sys.maxsize, True)
+_WHOLE = _Wanted(sys.maxsize, True)
 
 
 class Sheet(NamedTuple):
@@ -116,7 +116,7 @@ def read_first_rows(path: Path, rows: int, sheet: str | None = None) -> pd.DataF
         text, is_whole = read_beginning(path, BEGINNING)
         if not is_whole and (not text or (kind in JSON and text.lstrip().startswith("["))):
             return None
-        read = _TEXTUAL[kind](path, text, _Part(rows, is_whole))
+        read = _TEXTUAL[kind](path, text, _Wanted(rows, is_whole))
         return None if not (read.rows or is_whole) else _frame(_checked(path, read))
     if kind == ".parquet" and path.is_file():
         return _frame(_checked(path, _read_parquet(path, rows)))
@@ -220,7 +220,7 @@ def _refuse_twice(path: Path, names: Sequence[str]) -> None:
         raise InputError(f"{path}: got the column {twice[0]!r} twice; allowed: each column once.")
 
 
-def _parse_csv(path: Path, text: str, part: _Part) -> Sheet:
+def _parse_csv(path: Path, text: str, part: _Wanted) -> Sheet:
     # Where a comma stands in numbers, spreadsheets write semicolons; some call a TSV a CSV.
     try:
         header = next(csv.reader(io.StringIO(text, newline="")), [""])
@@ -230,11 +230,11 @@ def _parse_csv(path: Path, text: str, part: _Part) -> Sheet:
     return _parse_delimited(path, text, part, many if len(header) == 1 else ",")
 
 
-def _parse_tsv(path: Path, text: str, part: _Part) -> Sheet:
+def _parse_tsv(path: Path, text: str, part: _Wanted) -> Sheet:
     return _parse_delimited(path, text, part, "\t")
 
 
-def _parse_delimited(path: Path, text: str, part: _Part, delimiter: str) -> Sheet:
+def _parse_delimited(path: Path, text: str, part: _Wanted, delimiter: str) -> Sheet:
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     rows: list[list[str]] = []
     numbers: list[int] = []
@@ -243,9 +243,9 @@ def _parse_delimited(path: Path, text: str, part: _Part, delimiter: str) -> Shee
             if len(rows) > part.rows:
                 break
             if rows and row and len(row) != len(rows[0]):
-                raise InputError(
-                    f"{path}, row {number}: got {len(row)} fields; allowed: {len(rows[0])}, as in the header."
-                )
+                fields = counted(len(row), "field", "fields")
+                allowed = f"{len(rows[0])}, as in the header"
+                raise InputError(f"{path}, row {number}: got {fields}; allowed: {allowed}.")
             if row:
                 rows.append(row)
                 numbers.append(number)
@@ -257,7 +257,7 @@ def _parse_delimited(path: Path, text: str, part: _Part, delimiter: str) -> Shee
     return Sheet(rows[0], rows[1:], numbers[1:]) if rows else Sheet([], [], [])
 
 
-def _parse_json(path: Path, text: str, part: _Part) -> Sheet:
+def _parse_json(path: Path, text: str, part: _Wanted) -> Sheet:
     """Read a list of objects, or one object a line, whatever the file is called."""
     is_list = text.lstrip().startswith("[")
     found = islice(_listed(text, path) if is_list else _lines(text, path), part.rows)
@@ -407,7 +407,7 @@ def _cell_text(cell: Any) -> str:
 
 
 # What makes rows of a text.
-_TEXTUAL: dict[str, Callable[[Path, str, _Part], Sheet]] = {
+_TEXTUAL: dict[str, Callable[[Path, str, _Wanted], Sheet]] = {
     ".csv": _parse_csv,
     ".tsv": _parse_tsv,
     **dict.fromkeys(JSON, _parse_json),

@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from leakscope.errors import InputError, Mistakes
+from leakscope.errors import InputError, Mistakes, counted
 from leakscope.files.reading import parse_json, read_utf8
 from leakscope.files.tables import read_first_rows, read_table
 from leakscope.ground.agreement.whole import lost_subjects
@@ -125,17 +125,20 @@ def import_scores(
     lengths = table.groupby(["subject", "group"], sort=False).size()
     if lengths.nunique() > 1:
         shortest = lengths[lengths == lengths.min()].reset_index(name="n").iloc[0]
+        scores = counted(shortest["n"], "score", "scores")
         raise InputError(
-            f"{path}: subject {shortest['subject']!r}, group {shortest['group']!r}: got {shortest['n']} scores; "
-            f"allowed: {lengths.max()}, as elsewhere."
+            f"{path}: subject {shortest['subject']!r}, group {shortest['group']!r}: got {scores}; allowed: "
+            f"{lengths.max()}, as elsewhere."
         )
     if lengths.max() < templates_used:
-        logger.warning("%s: scores of %d templates, not of %d", path, lengths.max(), templates_used)
+        given = counted(int(lengths.max()), "template", "templates")
+        logger.warning("%s: scores of %s, not of %d", path, given, templates_used)
     table = table[table["template_id"] < templates_used]
     table = naming.apply(table, ["subject", "group", "template_id"], str(path))
     if (table["logprob"] > 0).any():
         n_above = int((table["logprob"] > 0).sum())
-        logger.warning("%s: %d of %d scores are above 0, which no log-probability is", path, n_above, len(table))
+        above = counted(n_above, "scores is above 0", "scores are above 0", of=len(table))
+        logger.warning("%s: %s, which no log-probability is", path, above)
     _check_lost(table, path)
     table = table.assign(model=model, axis=axis, language=language, template_id=table["template_id"].map(str))
     for unknown in ("tokens", *SCORES):
@@ -276,8 +279,9 @@ def _check_lost(table: pd.DataFrame, path: Path) -> None:
             "no numbers); allowed: at least one subject that scores rank."
         )
     if n_missing:
-        counts = path, n_missing, len(table), len(lost), n_subjects
-        logger.warning("%s: %d of %d scores are no numbers; %d of %d subjects are lost with them", *counts)
+        missing = counted(n_missing, "scores is no number", "scores are no numbers", of=len(table))
+        subjects = counted(len(lost), "subjects is", "subjects are", of=n_subjects)
+        logger.warning("%s: %s; %s lost with %s", path, missing, subjects, "it" if n_missing == 1 else "them")
 
 
 def _load_json(path: Path) -> dict[str, Any]:

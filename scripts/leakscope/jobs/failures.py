@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from leakscope.errors import counted
 from leakscope.jobs import job
 from leakscope.jobs.job import FAILED, STOPPED
 
@@ -30,7 +31,7 @@ class FailedJob(NamedTuple):
 def failure_lines(failed: Iterable[FailedJob]) -> list[str]:
     """Return a heading and a line for each job: rule, wildcards, reason; sorted. Nothing where no job failed."""
     lines = sorted({f"  {' '.join([one.rule, *one.wildcards])}: {_reason(one.logs)}" for one in failed})
-    return [f"{len(lines)} {'job' if len(lines) == 1 else 'jobs'} failed:", *lines] if lines else []
+    return [f"{counted(len(lines), 'job', 'jobs')} failed:", *lines] if lines else []
 
 
 def _reason(logs: Sequence[str]) -> str:

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from leakscope.errors import counted
+
 BYTES = {"float32": 4.0, "float16": 2.0, "bfloat16": 2.0}
 # `auto` is the checkpoint's own format, which for nearly all models of today has two bytes; on a CPU it is float32.
 BYTES_OF_CHECKPOINT, BYTES_ON_CPU = 2.0, 4.0
@@ -80,7 +82,7 @@ def short_of_gpus(needs: Mapping[str, Needs], allowed: int, gpu_memory_gb: float
         gpu_memory_gb: memory of one GPU, in GB.
     """
     return [
-        f"{model} needs {need.gpus} GPUs of {gpu_memory_gb:g} GB and gets {allowed}: "
+        f"{model} needs {counted(need.gpus, 'GPU', 'GPUs')} of {gpu_memory_gb:g} GB and gets {allowed}: "
         "raise `gpu` in the profile, or `gpu_memory_gb`, or quantise it."
         for model, need in needs.items()
         if need.gpus > allowed

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from leakscope.errors import InputError, Mistakes
+from leakscope.errors import InputError, Mistakes, counted
 from leakscope.files.names import POOLED
 from leakscope.files.tables import read_table
 from leakscope.leak.cells import (
@@ -225,29 +225,36 @@ def _warnings(read: _Read, described: Sequence[Row]) -> Iterable[str]:
         if row[name] is not None
     ]
     by_id = {row["prompt_id"]: row for row in described}
+    used = {row[name] for _, row in tests for name in ("control_id", "neutral_control_id")}
+    everything = list(zip(read.numbers, described, strict=True))
     noted = {
-        "prompts are their control's, word for word": [n for n, _, text, control in pairs if text == control],
-        "prompts do not name their concept": [n for n, row in tests if not contains_concept(*_named_in(row))],
-        "controls are tests themselves": [
+        ("prompt is its control's, word for word", "prompts are their control's, word for word"): [
+            n for n, _, text, control in pairs if text == control
+        ],
+        ("prompt does not name its concept", "prompts do not name their concept"): [
+            n for n, row in tests if not contains_concept(*_named_in(row))
+        ],
+        ("control is a test itself", "controls are tests themselves"): [
             n for n, row in tests if row["control_id"] and _is_test(by_id[row["control_id"]])
         ],
-        "prompts end in white space": [n for n, row in zip(read.numbers, described, strict=True) if _is_open(row)],
-        "prompts have other line ends than their control": [
+        ("prompt ends in white space", "prompts end in white space"): [n for n, row in everything if _is_open(row)],
+        ("prompt has other line ends than its control", "prompts have other line ends than their control"): [
             n for n, _, text, control in pairs if ("\r\n" in text) != ("\r\n" in control) and "\n" in text + control
         ],
-        "prompts have no category, and count in `all` alone": [n for n, row in tests if row["category"] is None],
+        ("concept has no control, and is no test", "concepts have no control, and are no tests"): [
+            n for n, row in everything if row["concept"] and not _is_test(row) and row["prompt_id"] not in used
+        ],
     }
-    if all(row["category"] is None for _, row in tests):
-        noted.popitem()
-    for what, rows in noted.items():
+    if any(row["category"] is not None for _, row in tests):
+        words = (
+            "prompt has no category, and counts in `all` alone",
+            "prompts have no category, and count in `all` alone",
+        )
+        noted[words] = [n for n, row in tests if row["category"] is None]
+    for (one, several), rows in noted.items():
         rows = list(dict.fromkeys(rows))
         if rows:
-            yield f"{len(rows)} {what} (row {some(rows)})."
-    lost = [n for n, row in zip(read.numbers, described, strict=True) if row["concept"] and not _is_test(row)]
-    used = {row[name] for _, row in tests for name in ("control_id", "neutral_control_id")}
-    lost = [n for n, row in zip(read.numbers, described, strict=True) if n in lost and row["prompt_id"] not in used]
-    if lost:
-        yield f"{len(lost)} concepts have no control, and are no tests (row {some(lost)})."
+            yield f"{counted(len(rows), one, several)} (row {some(rows)})."
 
 
 def _named_in(row: Mapping[str, str | None]) -> tuple[str, str]:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from leakscope.errors import InputError, Mistakes
+from leakscope.errors import InputError, Mistakes, counted
 from leakscope.files.tables import read_first_rows, read_table
 from leakscope.leak.cells import (
     MOST_DIGITS,
@@ -192,7 +192,7 @@ def _by_prompt(table: pd.DataFrame, prompts: pd.DataFrame, path: Path, prompts_p
         return [by_text[text] for text in given]
     if len(given) != len(texts):
         allowed = f"{len(texts)}, as in {prompts_path} (they are joined by row), or each of its prompts once"
-        raise InputError(f"{path}: got {len(given)} rows; allowed: {allowed}.")
+        raise InputError(f"{path}: got {counted(len(given), 'row', 'rows')}; allowed: {allowed}.")
     place = next(place for place in differing if given[place] in by_text)
     raise InputError(
         f"{at(path, table.index[place])}: prompt: got {given[place]!r}, which stands in another row of {prompts_path}; "
@@ -218,12 +218,14 @@ def _kept_samples(read: _Found, wanted: Sequence[str], samples: int | None, path
     missing = [prompt_id for prompt_id in wanted if prompt_id not in by_prompt]
     if missing:
         listed = some(map(repr, missing))
-        raise InputError(f"{path}: got no text for {len(missing)} prompts ({listed}); allowed: none without texts.")
+        prompts = counted(len(missing), "prompt", "prompts")
+        raise InputError(f"{path}: got no text for {prompts} ({listed}); allowed: none without texts.")
     k = samples or max(len(by_prompt[prompt_id]) for prompt_id in wanted)
     absent = {prompt_id: next((i for i in range(k) if i not in by_prompt[prompt_id]), None) for prompt_id in wanted}
     lacking = [f"{prompt_id!r} lacks number {i}" for prompt_id, i in absent.items() if i is not None]
     if lacking:
-        there = f"{len(lacking)} prompts without all of their {k} samples ({some(lacking)})"
+        prompts = counted(len(lacking), "prompt without all of its", "prompts without all of their")
+        there = f"{prompts} {counted(k, 'sample', 'samples')} ({some(lacking)})"
         raise InputError(f"{path}: got {there}; allowed: samples 0 to {k - 1} of every prompt.")
     return {prompt_id: [by_prompt[prompt_id][i] for i in range(k)] for prompt_id in wanted}
 
@@ -241,7 +243,8 @@ def _continuations(
     n_texts = sum(map(len, kept.values()))
     if not echoed:
         return kept, None
-    counted = f"{len(echoed)} of {n_texts} texts that begin with their prompt (of {some(dict.fromkeys(echoed))})"
+    words = "texts that begins with its prompt", "texts that begin with their prompt"
+    found = f"{counted(len(echoed), *words, of=n_texts)} (of {some(dict.fromkeys(echoed))})"
     if strip:
         continued = {
             prompt_id: [text.lstrip().removeprefix(beginning[prompt_id]) for text in row]
@@ -250,10 +253,8 @@ def _continuations(
         return continued, None
     if len(echoed) >= ECHOED * n_texts:
         allowed = "texts alone, or `strip_prompt: true` for the model in the study"
-        raise InputError(
-            f"{path}: got {counted}, so the prompt would be taken for what was written; allowed: {allowed}."
-        )
-    return kept, f"{path}: got {counted}; `strip_prompt: true` for the model reads them without it."
+        raise InputError(f"{path}: got {found}, so the prompt would be taken for what was written; allowed: {allowed}.")
+    return kept, f"{path}: got {found}; `strip_prompt: true` for the model reads them without it."
 
 
 def _unknown(
@@ -263,7 +264,8 @@ def _unknown(
     if not unknown:
         return None
     listed = some(map(repr, sorted(unknown)))
-    return f"{path}: {len(unknown)} prompt ids that {prompts_path} does not have were left out ({listed})."
+    ids, were = counted(len(unknown), "prompt id", "prompt ids"), "was" if len(unknown) == 1 else "were"
+    return f"{path}: {ids} that {prompts_path} does not have {were} left out ({listed})."
 
 
 def _differing(
@@ -282,4 +284,5 @@ def _differing(
         return None
     more = f"; and {len(differing) - SHOWN} more" if len(differing) > SHOWN else ""
     shown = "; ".join(differing[:SHOWN])
-    return f"{path}: {len(differing)} of {len(table)} rows have another prompt than {prompts_path}: {shown}{more}."
+    have = counted(len(differing), "rows has", "rows have", of=len(table))
+    return f"{path}: {have} another prompt than {prompts_path}: {shown}{more}."

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from leakscope.errors import InputError
+from leakscope.errors import InputError, counted
 from leakscope.files.reading import read_utf8
 from leakscope.jobs.progress import progress
 from leakscope.models.finite import check_values
@@ -52,7 +52,9 @@ def read_neutral_texts(path: Path) -> NeutralTexts:
     """
     texts = list(dict.fromkeys(line.strip() for line in read_utf8(path).split("\n") if line.strip()))
     if len(texts) < 2:
-        raise InputError(f"{path}: got {len(texts)} different texts; allowed: at least 2, one a line.")
+        raise InputError(
+            f"{path}: got {counted(len(texts), 'different text', 'different texts')}; allowed: at least 2, one a line."
+        )
     return NeutralTexts(texts[::2], texts[1::2])
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from leakscope.errors import InputError
+from leakscope.errors import InputError, counted
 from leakscope.files.reading import read_json
 from leakscope.models.fetch import cached_folder, fetch_folder
 from leakscope.models.finite import shown
@@ -126,8 +126,9 @@ def cut_warning(scorer: str, cut: Collection[str], total: int) -> str:
         cut: at least one text.
         total: of distinct texts and concepts that were embedded.
     """
+    longer = counted(len(cut), "texts and concepts is longer", "texts and concepts are longer", of=total)
     return (
-        f"scorer {scorer}: {len(cut)} of {total} texts and concepts are longer than its encoder reads: what "
+        f"scorer {scorer}: {longer} than its encoder reads: what "
         f"follows is not scored (the first begins with {show(min(cut))}); leak_rates.csv counts their pairs in n_cut."
     )
 

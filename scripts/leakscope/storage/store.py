@@ -31,7 +31,7 @@ from typing import Any, NamedTuple
 
 from filelock import FileLock, Timeout
 
-from leakscope.errors import InputError
+from leakscope.errors import InputError, counted
 from leakscope.files.writing import shared_like, sweep
 from leakscope.storage.manifests import write_manifest
 
@@ -206,7 +206,8 @@ class Store:
             elif record[0] in self._wanted:
                 self._values.setdefault(*record)
         if n_damaged:
-            logger.warning("%s: skipped %d damaged records; their values are computed again", path, n_damaged)
+            damaged = counted(n_damaged, "damaged record; its value is", "damaged records; their values are")
+            logger.warning("%s: skipped %s computed again", path, damaged)
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from leakscope.configuration.features import OWN
-from leakscope.errors import InputError, Mistakes
+from leakscope.errors import InputError, Mistakes, counted
 from leakscope.features.bias.tables import read_pairs
 from leakscope.features.dictionaries.files import check_corpus
 from leakscope.files.corpora import read_texts, shard_files
@@ -123,7 +123,8 @@ def _prompts(study: Study, prompt_set: str) -> Iterator[str]:
     for lead in sorted(lead for lead in leads if len(lead) >= SHORTEST_LEAD):
         n_twice = int(prompts["prompt"].str.lstrip().str.startswith(lead).sum())
         if n_twice:
-            yield f"{entry['path']}: {n_twice} prompts begin with {lead!r}, which generation.template says, too."
+            begin = counted(n_twice, "prompt begins", "prompts begin")
+            yield f"{entry['path']}: {begin} with {lead!r}, which generation.template says, too."
 
 
 def _texts(study: Study, model: str, prompt_set: str) -> None:

@@ -34,7 +34,7 @@ def open_study(
     Args:
         config: what Snakemake merged from --configfile and --config, or what a workflow gave its module.
         files: those that Snakemake read. It keeps the last of two equal keys without a word; here they are refused.
-        warn: is told what a user should know of the files.
+        warn: is told what a user should know of the files, by the process that plans alone.
         is_main: whether this process plans. A job takes what that left, and does the same itself where it left nothing,
             as on a machine without the planning one's files.
         absolute: whether paths of the working directory become absolute, too (see ``files.finding``).
@@ -55,8 +55,9 @@ def open_study(
         if file.suffix in (".yaml", ".yml"):
             read_yaml(file)
     study = Study(resolve(shipped(CHECKOUT), config, absolute=absolute), absolute=absolute)
-    for warning in look_into(study):
-        warn(warning)
+    warnings = look_into(study)
     if is_main:
+        for warning in warnings:
+            warn(warning)
         write_manifest({"config": study.config, "counted": study.n_prompts, "absolute": absolute}, kept)
     return study

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from leakscope.errors import InputError, one_of
+from leakscope.errors import InputError, counted, one_of
 from leakscope.files.reading import read_json, read_utf8
 from leakscope.files.tables import read_rows
 from leakscope.typed.wording import show
@@ -140,10 +140,9 @@ def left_out_warning(pairs: Sequence[SentencePair], name: str) -> str | None:
     if not out:
         return None
     named = "; ".join(f"{pair.pair_id} ({_versus(pair)})" for pair in out[:SHOWN])
-    return (
-        f"{name}: {len(out)} of {len(pairs)} pairs do not differ in their pronouns alone and are left out: "
-        f"{named}{'; ...' if len(out) > SHOWN else '.'}"
-    )
+    one, several = "does not differ in its pronouns alone and is", "do not differ in their pronouns alone and are"
+    differ = counted(len(out), f"pairs {one} left out", f"pairs {several} left out", of=len(pairs))
+    return f"{name}: {differ}: {named}{'; ...' if len(out) > SHOWN else '.'}"
 
 
 def _versus(pair: SentencePair) -> str:
@@ -178,9 +177,8 @@ def _read_halves(pro: Path, anti: Path) -> list[SentencePair]:
     kind = TYPE.search(name)
     sides = [_read_lines(file) for file in (pro, anti)]
     if len(sides[0]) != len(sides[1]):
-        raise InputError(
-            f"{anti}: got {len(sides[1])} sentences; allowed: {len(sides[0])}, one for each of {pro.name}."
-        )
+        sentences = counted(len(sides[1]), "sentence", "sentences")
+        raise InputError(f"{anti}: got {sentences}; allowed: {len(sides[0])}, one for each of {pro.name}.")
     pairs = []
     for place, ((_, number, own), (line, other, others)) in enumerate(zip(*sides, strict=True), 1):
         if number != other:

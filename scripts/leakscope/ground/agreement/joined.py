@@ -149,4 +149,5 @@ def _true_cells(table: pd.DataFrame) -> tuple[list[str], list[str]]:
 def _warn_of_missing(axis: str, kind: str, names: Sequence[str], total: int, here: str, there: str) -> None:
     more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
     listed = ", ".join(map(str, names[:MOST_NAMED])) + more
-    logger.warning("%s: %d of %d %ss of %s are not in %s: %s", axis, len(names), total, kind, here, there, listed)
+    are = "is" if len(names) == 1 else "are"
+    logger.warning("%s: %d of %d %ss of %s %s not in %s: %s", axis, len(names), total, kind, here, are, there, listed)

@@ -21,7 +21,7 @@ from typing import Any
 
 import pandas as pd
 
-from leakscope.errors import InputError, one_of
+from leakscope.errors import InputError, counted, one_of
 from leakscope.files.reading import parse_json, read_utf8
 from leakscope.validate.tasks.items import UNKNOWN, item_table, read_label
 
@@ -64,7 +64,7 @@ def _pairs(path: Path, marks: tuple[str, str]) -> Items | None:
         where, fields = f"{path}, line {number}", [field.strip() for field in line.split("\t")]
         if len(fields) < 4:
             allowed = "noun, hypernym, yes or no, high or low, with tabs between them"
-            raise InputError(f"{where}: got {len(fields)} fields; allowed: {allowed}.")
+            raise InputError(f"{where}: got {counted(len(fields), 'field', 'fields')}; allowed: {allowed}.")
         noun, hypernym, label, similarity = fields[:4]
         if similarity not in SIMILAR:
             raise one_of(f"{where}: field 4", similarity, SIMILAR)
@@ -90,7 +90,7 @@ def _swords(path: Path, marks: tuple[str, str]) -> Items | None:
                 distance = UNKNOWN if percent > ACCEPTABLE_PERCENT else "near" if percent > 0 else "far"
                 items.append(_item(question, word, percent > ACCEPTABLE_PERCENT, entry["context"], distance))
     if left_out:
-        cause = "their word stands nowhere as a word of its own, or their context holds a mark"
+        cause = "the word stands nowhere as a word of its own, or the context holds a mark"
         logger.warning("%s: %d of %d entries left out: %s", path, left_out, len(entries), cause)
     return items
 
@@ -149,11 +149,11 @@ def _each_once(items: Items, path: Path) -> pd.DataFrame:
         first.setdefault(pair, item)
     clear = [item for pair, item in first.items() if len(labels[pair]) == 1]
     for number, cause in (
-        (len(items) - len(whole), "they lack a question or a candidate"),
+        (len(items) - len(whole), "without a question or a candidate"),
         (len(first) - len(clear), "the same candidate of the same question stands as right and as wrong"),
     ):
         if number:
-            logger.warning("%s: %d items left out: %s", path, number, cause)
+            logger.warning("%s: %s left out: %s", path, counted(number, "item", "items"), cause)
     return item_table(clear, str(path))
 
 

@@ -159,7 +159,7 @@ def read_swords(path: Path, seed: int) -> pd.DataFrame:
     questions = {name: _marked(contexts, target, f"{path}: target {name!r}") for name, target in targets.items()}
     unclear = [name for name, (_, question) in questions.items() if question is None]
     if unclear:
-        logger.warning("%s: %d of %d targets left out: their context holds a mark", path, len(unclear), len(targets))
+        logger.warning("%s: %d of %d targets left out: the context holds a mark", path, len(unclear), len(targets))
     items = []
     for name, substitute in substitutes.items():
         where = f"{path}: substitute {name!r}"
