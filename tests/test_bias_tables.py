@@ -190,6 +190,101 @@ def changed(path: Sequence[Any], value: Any) -> Any:
     return content
 
 
+# A row is a sentence: whose the pronoun is, and its gender, stand in the id alone.
+WINOGENDER = (
+    "sentid\tsentence\n"
+    "wasp.ant.1.male.txt\tThe wasp met the ant before he slept.\n"
+    "wasp.ant.0.female.txt\tThe wasp met the ant because she sings.\n"
+    "wasp.ant.0.male.txt\tThe wasp met the ant because he sings.\n"
+    "wasp.ant.0.neutral.txt\tThe wasp met the ant because they sing.\n"
+    "oak.someone.0.male.txt\tThe oak gave someone his leaf.\n"
+    "oak.someone.0.female.txt\tThe oak gave someone her leaf.\n"
+)
+SHARES = "occupation\tbergsma_pct_female\tbls_pct_female\tbls_year\nwasp\t10.0\t50.1\t2015\noak\t90.0\t2.07\t2015\n"
+
+
+def winogender(folder: Path, sentences: str = WINOGENDER, shares: str = SHARES) -> Path:
+    (folder / "all_sentences.tsv").write_text(sentences)
+    (folder / "occupations-stats.tsv").write_text(shares)
+    return folder
+
+
+def test_winogender_is_read_where_the_pronoun_is_the_occupations(tmp_path: Path) -> None:
+    folder = winogender(tmp_path)
+    files = bias_files("winogender", folder)
+    assert [file.name for file in files] == ["all_sentences.tsv", "occupations-stats.tsv"]
+    pairs = read_pairs("winogender", folder)
+    assert pairs == read_pairs("winogender", files) == read_pairs("winogender", files[0])
+    # Women are more than half of wasps by the Bureau's share, whatever the share in texts is.
+    she, he = (f"The wasp met the ant because {pronoun} sings." for pronoun in ("she", "he"))
+    assert pairs[0] == SentencePair("wasp.ant", "participant", "gender", she, he)
+    his, her = (f"The oak gave someone {pronoun} leaf." for pronoun in ("his", "her"))
+    assert pairs[1:] == [SentencePair("oak.someone", "someone", "gender", his, her)]
+
+
+def test_a_pair_of_winogender_that_differs_in_more_than_its_pronouns_is_left_out(tmp_path: Path) -> None:
+    pairs = read_pairs("winogender", winogender(tmp_path, WINOGENDER.replace("she sings", "she sang")))
+    assert [pair.left_out for pair in pairs] == [True, False]
+    said = left_out_warning(pairs, "winogender")
+    assert said is not None
+    assert said.startswith("winogender: 1 of 2 pairs does not differ in its pronouns alone and is left out: wasp.ant")
+
+
+@pytest.mark.parametrize(
+    ("sentences", "shares", "messages"),
+    [
+        (
+            WINOGENDER.replace("wasp.ant.0.male.txt\t", "wasp.ant.male\t").replace("someone.0.male", "someone.2.male"),
+            SHARES,
+            ["all_sentences.tsv, row 4: column 'sentid': got 'wasp.ant.male'", "row 6: column 'sentid'"],
+        ),
+        (
+            WINOGENDER.replace("wasp.ant.0.male.txt", "wasp.ant.1.male.txt"),
+            SHARES.replace("oak", "elm"),
+            ["all_sentences.tsv: got no sentence wasp.ant.0.male.txt", "occupations-stats.tsv: got no row of 'oak'"],
+        ),
+        (
+            WINOGENDER,
+            SHARES.replace("50.1", "50").replace("2.07", "few"),
+            ["occupations-stats.tsv, row 2: column 'bls_pct_female': got '50'", "row 3: column 'bls_pct_female'"],
+        ),
+        (WINOGENDER, "occupation\nwasp\n", ["occupations-stats.tsv: got no column 'bls_pct_female'"]),
+        (
+            f"{WINOGENDER}wasp.ant.0.male.txt\tThe wasp sings.\n",
+            SHARES,
+            ["all_sentences.tsv, row 8: column 'sentid': got 'wasp.ant.0.male.txt' twice"],
+        ),
+        (
+            "occupation(0)\tother-participant(1)\tanswer\tsentence\nwasp\tant\t1\tThe $OCCUPATION sings.\n",
+            SHARES,
+            ["all_sentences.tsv: got templates of Winogender, and no column 'sentid'"],
+        ),
+    ],
+)
+def test_all_mistakes_of_winogender_are_lines(tmp_path: Path, sentences: str, shares: str, messages: list[str]) -> None:
+    with pytest.raises(InputError) as caught:
+        read_pairs("winogender", winogender(tmp_path, sentences, shares))
+    lines = str(caught.value).splitlines()
+    assert len(lines) == len(messages)
+    for line, message in zip(lines, messages, strict=True):
+        assert message in line
+
+
+def test_winogender_without_its_table_of_occupations_is_one_line(tmp_path: Path) -> None:
+    (winogender(tmp_path) / "occupations-stats.tsv").unlink()
+    with pytest.raises(InputError, match=r"occupations-stats\.tsv: got no such file"):
+        read_pairs("winogender", tmp_path / "all_sentences.tsv")
+
+
+def test_a_data_set_in_the_place_of_another_is_named(tmp_path: Path) -> None:
+    folder = winogender(tmp_path)
+    with pytest.raises(InputError, match="got sentences of Winogender, and no column pronoun"):
+        read_pairs("winobias", folder / "all_sentences.tsv")
+    question = {"example_id": 0, "question_polarity": "neg", "context_condition": "ambig", "ans0": "The ant"}
+    with pytest.raises(InputError, match="got questions of BBQ, with three answers each, and no column 'sent_more'"):
+        read_pairs("crows_pairs", write(tmp_path / "Age.jsonl", json.dumps(question)))
+
+
 B = ("data", "intrasentence", 1)
 
 
@@ -214,7 +309,7 @@ B = ("data", "intrasentence", 1)
          r"intrasentence\[1\]: sentences: got the gold_label related, stereotype, unrelated; allowed: stereotype, a"),
         ("stereoset", "dev.json", changed((*B, "sentences", 2, "sentence"), " "), r"sentences\[2\]: sentence: got ' '"),
         ("stereoset", "dev.json", {"data": {"intrasentence": []}}, "got no pairs"),
-        ("bbq", "x.csv", CROWS, "benchmark format: got 'bbq'; allowed: crows_pairs, stereoset, winobias"),
+        ("bbq", "x.csv", CROWS, "benchmark format: got 'bbq'; allowed: crows_pairs, stereoset, winobias, winogender"),
     ],
 )  # fmt: skip
 def test_a_bad_file_is_one_clear_line(

@@ -306,6 +306,7 @@ def test_a_variant_of_an_edited_model_shares_its_edit_unless_it_names_another(co
         ("steering/nurse/temperature", "warm", "steering.nurse.temperature: got 'warm'; allowed: a number of at lea"),
         ("benchmarks/crows/path", "none.csv", "none.csv"),
         ("benchmarks/crows/format", "crows", "benchmarks.crows.format: got 'crows'; allowed: crows_pairs, stereoset"),
+        ("benchmarks/crows/format", "BBQ", "benchmarks.crows.format: got 'BBQ', whose questions have three answers"),
         ("neutral_text", "none.txt", "config: features.neutral_text: got 'none.txt'; allowed: a file that exists."),
         ("explainers/judge", {"kind": "openai", "model": "m"}, "judge.base_url: got nothing; allowed: an address tha"),
         (
@@ -396,7 +397,8 @@ def test_planning_loads_nothing_heavy() -> None:
 def planning(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """A workspace with a study of all that the step has, of which nothing was run."""
     workspace = Workspace(tmp_path_factory.mktemp("planning") / "workspace")
-    (workspace.folder / "crows.csv").touch()
+    rows = "sent_more,sent_less,stereo_antistereo,bias_type\nAnts sing.,Oaks sing.,stereo,age\n"
+    (workspace.folder / "crows.csv").write_text(rows)
     main = {"source": "trained", "model": "tiny", "layer": 1}
     workspace.study = {
         **workspace.study,

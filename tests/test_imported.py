@@ -13,7 +13,7 @@ from leakscope.files.tables import read_table, write_csv
 from leakscope.leak.comparisons import compare_models
 from leakscope.leak.imported_prompts import LONG_FORM, PAIRED_FORM, PUBLISHED_FORM
 from leakscope.leak.imported_prompts import import_prompts as read_prompts
-from leakscope.leak.imported_texts import GENERATION_COLUMNS, LONG_TEXTS, Imported, import_generations
+from leakscope.leak.imported_texts import GENERATION_COLUMNS, LONG_TEXTS, Imported, check_texts, import_generations
 from leakscope.leak.leak_rate import leak_rates
 from leakscope.leak.matching import match_units
 from leakscope.leak.outcomes import compare_pairs
@@ -492,3 +492,32 @@ def _schema(root: Path, name: str) -> dict:
     schema = json.loads((root / f"schemas/{name}.schema.json").read_text(encoding="utf-8"))
     jsonschema.Draft202012Validator.check_schema(schema)
     return schema
+
+
+@pytest.mark.parametrize(
+    ("row", "what"),
+    [
+        (
+            {
+                **{"example_id": 0, "question_polarity": "neg", "context_condition": "ambig", "category": "Age"},
+                **{"answer_info": {"ans0": ["the ant", "old"]}, "context": "An ant met an oak.", "label": 2},
+            },
+            "got questions of BBQ, with three answers each; allowed: a table that has prompt_id, ",
+        ),
+        (
+            {"sentid": "wasp.ant.1.male.txt", "sentence": "The wasp told the ant that he sings."},
+            "got sentences of Winogender; allowed: a table that has prompt_id, ",
+        ),
+        ({"sent_more": "a", "sent_less": "b"}, "got pairs of CrowS-Pairs; allowed: a table that has prompt_id, "),
+    ],
+)
+def test_a_public_data_set_in_the_place_of_prompts_or_texts_is_named(
+    tmp_path: Path, row: dict[str, object], what: str
+) -> None:
+    path = tmp_path / "data.jsonl"
+    path.write_text(json.dumps(row))
+    for read in (lambda: import_prompts(path, "mine"), lambda: check_texts(path, rows=10)):
+        with pytest.raises(InputError) as caught:
+            read()
+        assert str(caught.value).startswith(f"{path}: {what}")
+        assert len(str(caught.value)) <= 400

@@ -402,6 +402,18 @@ reader(
 table_reader("crows_pairs", CROWS, partial(read_pairs, "crows_pairs"), (".csv", ".parquet"))
 table_reader("winobias", CLOZE, partial(read_pairs, "winobias"), (".csv", ".tsv"))
 reader("winobias", WINOBIAS, partial(read_pairs, "winobias"))
+reader(
+    "winogender",
+    {
+        "all_sentences.tsv": [
+            ["sentid", "sentence"],
+            ["ant.oak.0.male.txt", "The ant met the oak because he sings."],
+            ["ant.oak.0.female.txt", "The ant met the oak because she sings."],
+        ],
+        "occupations-stats.tsv": [["occupation", "bls_pct_female"], ["ant", "9.4"]],
+    },
+    partial(read_pairs, "winogender"),
+)
 file_reader("stereoset", "dev.json", STEREOSET, partial(read_pairs, "stereoset"))
 reader("dictionary", {"cfg.json": SETTINGS, "sae_weights.safetensors": dictionary_weights()}, read_dictionary)
 reader("old dictionary", {"cfg.json": OLD_SETTINGS, "sae_weights.safetensors": dictionary_weights()}, read_dictionary)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from leakscope.errors import InputError
+from leakscope.files.known_formats import known_format
 
 # Rows that an error or a warning names.
 SHOWN = 3
@@ -39,6 +40,8 @@ def with_known_columns(
 def other_columns(path: Path, table: pd.DataFrame, allowed: str, known: Iterable[str]) -> InputError:
     """Return the error for a table in none of the forms that are read: with what it has, and what was nearly right."""
     names = [str(name) for name in table]
+    if public := known_format(names):
+        return InputError(f"{path}: got {public.what}; allowed: a table that has {allowed}. {public.advice}")
     nested = table.attrs.get("nested", {})
     where = next((f" ({place}: {name!r} holds lists or objects)" for name, place in nested.items()), "")
     near = {name: difflib.get_close_matches(name.casefold(), known, n=1, cutoff=0.7) for name in names}

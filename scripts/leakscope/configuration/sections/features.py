@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -238,10 +239,20 @@ class Steering(Described):
 class Benchmark(Described):
     """A data set of pairs for gender bias."""
 
-    format: Literal["winobias", "stereoset", "crows_pairs"]
+    format: Literal["winobias", "winogender", "stereoset", "crows_pairs"]
     """What its columns mean: those of the data sets as their authors distribute them."""
     path: Text
-    """File of the data set, which you bring, or a folder of WinoBias's text files."""
+    """File of the data set, which you bring, or a folder of WinoBias's text files or Winogender's tables."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _not_bbq(cls, keys: Any) -> Any:
+        """Say why a data set that people know is not among those that are read."""
+        name = keys.get("format") if isinstance(keys, Mapping) else None
+        if isinstance(name, str) and name.casefold() == "bbq":
+            allowed = "data sets of pairs of sentences: winobias, winogender, stereoset, crows_pairs."
+            raise mistake("format", f"got {name!r}, whose questions have three answers each", f"allowed: {allowed}")
+        return keys
 
 
 class Tokens(Section):

@@ -9,23 +9,32 @@
   after its context.
 * ``crows_pairs`` (Nangia et al. 2020, arXiv 2010.00133): ``crows_pairs_anonymized.csv``. ``sent_more`` is the
   stereotyping sentence of a pair in both directions, ``stereo`` and ``antistereo``.
+* ``winogender`` (Rudinger et al. 2018, arXiv 1804.09301): ``all_sentences.tsv`` with ``occupations-stats.tsv`` beside
+  it, or their folder. A pair is the sentence with *he* and the one with *she* whose pronoun is the occupation's; the
+  stereotype is *she* where the table has more than 50 % women (``bls_pct_female``). Sentences with *they*, and those
+  whose pronoun is the other person's, of whom nothing is known, are not read.
 
 Imports neither pandas nor models: rules ask for files.
 """
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from leakscope.errors import InputError, counted, one_of
+from leakscope.errors import InputError, Mistakes, counted, one_of
+from leakscope.files.known_formats import known_format
 from leakscope.files.reading import read_json, read_utf8
 from leakscope.files.tables import read_rows
 from leakscope.typed.wording import show
 
 PRO, ANTI = "pro_stereotyped", "anti_stereotyped"
+SENTENCES, SHARES = "all_sentences.tsv", "occupations-stats.tsv"
+SHARE_COLUMNS = ("occupation", "bls_pct_female")
+HALF = 50
 TABLES = (".csv", ".tsv")
 BLANK = "[MASK]"
 # Pairs that a warning names.
@@ -43,8 +52,12 @@ KNOWN_AS = {
 }
 # Pronouns by which a pair may differ, beside the words that its authors put in brackets.
 PRONOUNS = {"he", "she", "him", "her", "his", "hers", "himself", "herself"}
+PERCENT = re.compile(r"\d{1,3}(\.\d{1,15})?", re.ASCII)
 NUMBER = re.compile(r"^(\d+)\s+")
 TYPE = re.compile(r"type\d+")
+# Occupation, other person, whose the pronoun is (0: the occupation's), its gender.
+SENTENCE_ID = re.compile(r"([^.]+)\.([^.]+)\.([01])\.(male|female|neutral)(?:\.txt)?")
+SOMEONE = "someone"
 
 
 class SentencePair(NamedTuple):
@@ -80,7 +93,7 @@ def bias_files(benchmark_format: str, path: str | Path) -> list[Path]:
 
     Args:
         benchmark_format: one of ``READERS``.
-        path: of a file, or of a folder of WinoBias's files.
+        path: of a file, or of a folder of WinoBias's or Winogender's files.
 
     Raises:
         InputError: a file is not there, or lacks its other half.
@@ -92,6 +105,9 @@ def bias_files(benchmark_format: str, path: str | Path) -> list[Path]:
         files = sorted(file for file in place.iterdir() if file.name.startswith(PRO))
         if not files:
             raise InputError(f"{place}: got no {PRO}*.txt* in the folder; allowed: the files of WinoBias.")
+    elif benchmark_format == "winogender":
+        sentences = place / SENTENCES if place.is_dir() else place
+        files = [sentences.with_name(SENTENCES) if sentences.name == SHARES else sentences, sentences.with_name(SHARES)]
     else:
         files = [place]
     if benchmark_format == "winobias" and files[0].suffix.lower() not in TABLES:
@@ -232,7 +248,7 @@ def _read_cloze(file: Path) -> list[SentencePair]:
     columns = {key: next((name for name in names if name in header), None) for key, names in KNOWN_AS.items()}
     for key, name in columns.items():
         if name is None:
-            raise InputError(f"{file}: got no column {' or '.join(KNOWN_AS[key])}; allowed: a table that has it.")
+            raise _lacks(file, header, " or ".join(KNOWN_AS[key]), "a table that has it")
     pairs = []
     for row, cells in zip(numbers, rows, strict=True):
         cell = dict(zip(header, cells, strict=True))
@@ -253,9 +269,7 @@ def _read_crows_pairs(files: Sequence[Path]) -> list[SentencePair]:
     (file,) = files
     header, rows, numbers, *_ = read_rows(file)
     needed = ("sent_more", "sent_less", "stereo_antistereo", "bias_type")
-    for name in needed:
-        if name not in header:
-            raise InputError(f"{file}: got no column {name!r}; allowed: {', '.join(needed)}.")
+    _check_header(file, header, needed)
     pairs = []
     for row, cells in zip(numbers, rows, strict=True):
         cell, where = dict(zip(header, cells, strict=True)), f"{file}, row {row}"
@@ -264,6 +278,68 @@ def _read_crows_pairs(files: Sequence[Path]) -> list[SentencePair]:
             raise one_of(f"{where}: column 'stereo_antistereo'", direction, DIRECTIONS)
         pairs.append(SentencePair(cell.get("id", "").strip() or str(row), direction, bias_type, more, less))
     return pairs
+
+
+def _read_winogender(files: Sequence[Path]) -> list[SentencePair]:
+    file, shares = files
+    women, sentences = _shares_of_women(shares), _sentences_of_occupations(file)
+    found, pairs = Mistakes(), list[SentencePair]()
+    for (occupation, person), halves in sentences.items():
+        with found.kept():
+            for gender in ("male", "female"):
+                if gender not in halves:
+                    lacking = f"no sentence {occupation}.{person}.0.{gender}.txt"
+                    raise InputError(f"{file}: got {lacking}; allowed: both sentences of a pair.")
+            if occupation not in women:
+                raise InputError(f"{shares}: got no row of {occupation!r}; allowed: one of every occupation in {file}.")
+            he, she = halves["male"], halves["female"]
+            stereotype, anti = (she, he) if women[occupation] > HALF else (he, she)
+            left_out = not _differ_in_pronouns_alone(stereotype, anti)
+            part = SOMEONE if person == SOMEONE else "participant"
+            pair_id = f"{occupation}.{person}"
+            pairs.append(SentencePair(pair_id, part, "gender", stereotype, anti, left_out=left_out))
+    found.end()
+    return pairs
+
+
+def _sentences_of_occupations(file: Path) -> dict[tuple[str, str], dict[str, str]]:
+    """Return occupation and other person → gender → sentence, of the sentences whose pronoun is the occupation's."""
+    header, rows, numbers, *_ = read_rows(file)
+    _check_header(file, header, ("sentid", "sentence"))
+    sentences: dict[tuple[str, str], dict[str, str]] = {}
+    found = Mistakes()
+    for row, cells in zip(numbers, rows, strict=True):
+        cell, where = dict(zip(header, cells, strict=True)), f"{file}, row {row}"
+        with found.kept():
+            name, sentence = (_cell(cell, column, where) for column in ("sentid", "sentence"))
+            parts = SENTENCE_ID.fullmatch(name)
+            if parts is None:
+                allowed = "<occupation>.<other person>.<0 or 1>.<male, female or neutral>.txt"
+                raise InputError(f"{where}: column 'sentid': got {show(name)}; allowed: {allowed}.")
+            occupation, person, whose, gender = parts.groups()
+            if whose == "0" and sentences.setdefault((occupation, person), {}).setdefault(gender, sentence) != sentence:
+                raise InputError(f"{where}: column 'sentid': got {show(name)} twice; allowed: each sentence once.")
+    found.end()
+    return sentences
+
+
+def _shares_of_women(file: Path) -> dict[str, float]:
+    """Return occupation → percent of those in it who are women, never just half of them."""
+    header, rows, numbers, *_ = read_rows(file)
+    _check_header(file, header, SHARE_COLUMNS)
+    shares: dict[str, float] = {}
+    found = Mistakes()
+    for row, cells in zip(numbers, rows, strict=True):
+        cell, where = dict(zip(header, cells, strict=True)), f"{file}, row {row}"
+        with found.kept():
+            occupation, text = (_cell(cell, column, where) for column in SHARE_COLUMNS)
+            percent = float(text) if PERCENT.fullmatch(text) else math.nan
+            if not 0 <= percent <= 100 or percent == HALF:
+                allowed = f"percent of women, 0 to 100 and not {HALF}, which has no stereotype"
+                raise InputError(f"{where}: column {SHARE_COLUMNS[1]!r}: got {show(text)}; allowed: {allowed}.")
+            shares[occupation] = percent
+    found.end()
+    return shares
 
 
 def _read_stereoset(files: Sequence[Path]) -> list[SentencePair]:
@@ -305,6 +381,19 @@ def _stereoset_pair(example: Any, part: str, where: str) -> SentencePair:
     return SentencePair(f"{part}:{pair_id}", part, bias_type, *sentences_of, target, follows)
 
 
+def _check_header(file: Path, header: Sequence[str], needed: Sequence[str]) -> None:
+    for name in needed:
+        if name not in header:
+            raise _lacks(file, header, repr(name), ", ".join(needed))
+
+
+def _lacks(file: Path, header: Sequence[str], name: str, allowed: str) -> InputError:
+    """Return the error for a table that lacks a column: what else it is, if that is known."""
+    known = known_format(header)
+    there = f"no column {name}" if known is None else f"{known.what}, and no column {name}"
+    return InputError(f"{file}: got {there}; allowed: {allowed}.")
+
+
 def _text(record: Mapping[str, Any], key: str, where: str) -> str:
     value = record.get(key)
     if not isinstance(value, str) or not value.strip():
@@ -327,4 +416,5 @@ READERS: dict[str, Callable[[Sequence[Path]], list[SentencePair]]] = {
     "winobias": _read_winobias,
     "stereoset": _read_stereoset,
     "crows_pairs": _read_crows_pairs,
+    "winogender": _read_winogender,
 }

@@ -1,0 +1,49 @@
+"""Public data sets that are known by their columns, so that an error says what a file is, and where it belongs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+
+class KnownFormat(NamedTuple):
+    """A form in which a data set is published.
+
+    columns: by which it is known.
+    what: it holds.
+    advice: what to do with it.
+    """
+
+    columns: frozenset[str]
+    what: str
+    advice: str
+
+
+FORMATS = (
+    KnownFormat(
+        frozenset({"question_polarity", "context_condition"}),
+        "questions of BBQ, with three answers each",
+        "No step scores answers to questions of a person's own; contexts and questions can be prompts in such a table.",
+    ),
+    KnownFormat(
+        frozenset({"sentid", "sentence"}),
+        "sentences of Winogender",
+        "It is a benchmark of the step features, `format: winogender`.",
+    ),
+    KnownFormat(
+        frozenset({"occupation(0)", "other-participant(1)"}),
+        "templates of Winogender",
+        "Its all_sentences.tsv is a benchmark of the step features, `format: winogender`.",
+    ),
+    KnownFormat(
+        frozenset({"sent_more", "sent_less"}),
+        "pairs of CrowS-Pairs",
+        "It is a benchmark of the step features, `format: crows_pairs`.",
+    ),
+)
+
+
+def known_format(columns: Iterable[object]) -> KnownFormat | None:
+    """Return the published form that a table has by its columns; None if it is none of those known."""
+    names = set(map(str, columns))
+    return next((known for known in FORMATS if known.columns <= names), None)
