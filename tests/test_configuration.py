@@ -779,3 +779,21 @@ def test_an_upper_case_name_is_kept_as_it_is(config: Config) -> None:
     assert list(resolve(config)["models"]) == ["Qwen2.5-0.5B"]
     config["study"]["models"] = ["qwen2.5-0.5b"]
     assert message(config).endswith("Did you mean 'Qwen2.5-0.5B'?")
+
+
+def test_a_model_that_is_called_by_its_id_or_folder_is_told_its_name_or_its_entry(
+    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("mine/model").mkdir(parents=True)
+    config["models"]["known"] = {"source": "hub", "id": "Owner/Known"}
+    said = {
+        "owner/known": "a name of `models`; that with this id is known.",
+        "Owner/Other-1B": "a name of `models`, such as my-model with the entry `my-model: {source: hub, id: "
+        "Owner/Other-1B}`.",
+        "mine/model": "a name of `models`, such as my-model with the entry `my-model: {source: local, path: "
+        "mine/model}`.",
+    }
+    for name, allowed in said.items():
+        config["study"]["models"] = [name]
+        assert message(config) == f"config: study.models: got {name!r}; allowed: {allowed}"

@@ -521,3 +521,20 @@ def test_a_public_data_set_in_the_place_of_prompts_or_texts_is_named(
             read()
         assert str(caught.value).startswith(f"{path}: {what}")
         assert len(str(caught.value)) <= 400
+
+
+def test_keys_of_json_lines_that_nobody_asked_for_are_left_out_however_deep(tmp_path: Path) -> None:
+    extra = {"meta": {"a": {"b": [1]}}, "tags": ["x"], "score": 0.5}
+    prompts, texts = tmp_path / "prompts.jsonl", tmp_path / "texts.jsonl"
+    rows = [
+        {"prompt_id": "c", "control_id": "", "concept": "", "prompt": "I ate"},
+        {"prompt_id": "t", "control_id": "c", "concept": "red", "prompt": "Red. I ate"},
+    ]
+    prompts.write_text("\n".join(json.dumps(row | extra) for row in rows))
+    read = read_prompts(prompts, "mine")
+    assert read.prompts["prompt"].tolist() == ["I ate", "Red. I ate"]
+    assert read.warnings == []
+    written = [{"prompt_id": row["prompt_id"], "sample": 0, "text": "a cherry"} for row in rows]
+    texts.write_text("\n".join(json.dumps(row | extra) for row in written))
+    check_texts(texts, rows=10)
+    assert len(import_generations(texts, read.prompts, "m", "mine", None, prompts).generations) == 2

@@ -41,8 +41,19 @@ def _check_name(name: str, catalogue: str, known: Mapping[str, Any]) -> None:
     if name.casefold() in RESERVED[catalogue]:
         allowed = f"any other name; {', '.join(RESERVED[catalogue])} are folders or files of the workflow itself"
         raise InputError(f"{dotted(('study', catalogue))}: got {name!r}; allowed: {allowed}.")
+    if name not in known and catalogue == "models" and "/" in name:
+        raise InputError(f"{dotted(('study', 'models'))}: got {show(name)}; allowed: {_named_by(name, known)}.")
     if name not in known:
         raise one_of(dotted(("study", catalogue)), name, known)
+
+
+def _named_by(place: str, models: Mapping[str, Any]) -> str:
+    """Return what to write for a model that is called by its id on the hub, or by its folder."""
+    same = [name for name, entry in models.items() if str(entry.get("id")).casefold() == place.casefold()]
+    if same:
+        return f"a name of `models`; that with this id is {same[0]}"
+    entry = f"source: local, path: {place}" if Path(place).is_dir() else f"source: hub, id: {place}"
+    return f"a name of `models`, such as my-model with the entry `my-model: {{{entry}}}`"
 
 
 def _check_case(catalogue: str, names: list[str]) -> None:

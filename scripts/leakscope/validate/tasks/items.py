@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import TypedDict
 
@@ -14,6 +15,7 @@ DISTANCES = ("none", "near", "far")
 UNKNOWN = "none"
 """The distance of a positive, and of a negative of which it is not known."""
 
+RANK = re.compile(r"[+-]?\d{1,15}(\.\d{1,15})?", re.ASCII)
 LABELS = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}
 
 
@@ -53,6 +55,9 @@ def item_table(items: Iterable[Mapping[str, object]], where: str) -> pd.DataFram
     for columns in (["item_id"], ["question", "candidate"]):
         refuse_twice(table, columns, where)
     for item, distance, positive in zip(table["item_id"], table["distance"], table["positive"], strict=True):
+        if RANK.fullmatch(str(distance)):
+            allowed = f"{', '.join(DISTANCES)}, or no such column: a rank says neither, and no distance is analysed"
+            raise InputError(f"{where}: item {item!r}: key 'distance': got the number {distance}; allowed: {allowed}.")
         if distance not in DISTANCES:
             raise one_of(f"{where}: item {item!r}: key 'distance'", distance, DISTANCES)
         if positive and distance != UNKNOWN:
