@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from leakscope.errors import InputError, one_of
+from leakscope.files.known_formats import known_format
 from leakscope.files.reading import parse_json, read_object, read_utf8
 from leakscope.files.tables import read_table
 from leakscope.statistics.seeding import seeded_hash
@@ -96,7 +97,8 @@ def records_of(table: pd.DataFrame, path: Path, columns: Sequence[str]) -> list[
     """Return the rows of a table that was read from a file, as ``read_records``."""
     missing = [column for column in columns if column not in table]
     if missing:
-        present = ", ".join(map(str, table.columns))
+        public = known_format(table.columns)
+        present = public.what if public else ", ".join(map(str, table.columns))
         raise InputError(f"{path}: got no column {missing[0]!r} but {present}; allowed: {', '.join(columns)}.")
     return [{str(key): value for key, value in row.items()} for row in table.to_dict("records")]
 
