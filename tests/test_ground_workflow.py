@@ -220,10 +220,11 @@ def test_imported_counts_and_scores_are_compared_without_a_model(planted: Worksp
 def test_a_mistake_in_a_table_is_one_line_and_what_was_finished_stays(planted: Workspace) -> None:
     study = imported(planted)
     path = planted.folder / "theirs/counts.csv"
-    path.write_text(path.read_text().replace("30", "many"))
+    # Of two rows together: what is wrong with one alone is found before the plan.
+    path.write_text(f"{path.read_text()}1.0,white,7\n")
     run = planted.run("--cores", "1", "results/theirs/ground/kendall_tau.csv", study=study, check=False)
     assert run.returncode
-    assert re.search(r"Error: .*counts.csv, row 2: column 'Counts': got 'many'; allowed: a number", run.stdout)
+    assert re.search(r"Error: .*counts.csv: got .*'flu' with 'white'; allowed: each pair once", run.stdout)
     assert "Traceback" not in run.stdout
 
 
