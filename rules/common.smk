@@ -44,6 +44,7 @@ own = partial(finding.own, absolute=PREFIXED)
 # What a person wrote is read here, once: an input function that fails would only make Snakemake take an old output for
 # a source file.
 try:
+    finding.check_braces(str(finding.CHECKOUT), "checkout")
     # The catalogue and config.yaml stand beneath whatever `config` holds: Snakemake drops a module's own configfile.
     study = open_study(
         config, workflow.configfiles, logger.warning, is_main=workflow.is_main_process, absolute=PREFIXED

@@ -22,6 +22,7 @@ from leakscope.configuration.mending import mended
 from leakscope.configuration.sections.configuration import Configuration
 from leakscope.configuration.tuned import add_tuned_models, inherit
 from leakscope.errors import InputError, Mistakes, one_of
+from leakscope.files.finding import check_braces
 from leakscope.files.finding import found as looked_up
 from leakscope.typed.mistakes import mistakes
 from leakscope.typed.wording import dotted, show
@@ -296,7 +297,7 @@ def _each(path: Any, where: Where, opened: Callable[[str, Where], str]) -> Any:
 
 
 def _opened(path: str, where: Where, *, absolute: bool) -> str:
-    return looked_up(expanded(path, where), absolute=absolute)
+    return check_braces(looked_up(expanded(path, where), absolute=absolute), dotted(where))
 
 
 def expanded(path: str, where: Where) -> str:

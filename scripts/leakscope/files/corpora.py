@@ -13,7 +13,14 @@ from typing import BinaryIO, NamedTuple
 import zstandard
 
 from leakscope.errors import InputError, one_of
-from leakscope.files.reading import LONGEST_LINE, check_regular, in_one_line, parse_json, whole_characters
+from leakscope.files.reading import (
+    LONGEST_LINE,
+    check_regular,
+    in_one_line,
+    parse_json,
+    unpack_frames,
+    whole_characters,
+)
 from leakscope.jobs.progress import progress
 
 # As The Pile, C4, Dolma and OLMo call them. Not a plain .json, which in a folder of shards says something of these.
@@ -23,8 +30,6 @@ SUFFIXES = (
 )
 # Rows of a Parquet file that are unpacked at once.
 ROWS_AT_ONCE = 1024
-# Bytes of a Zstandard file that are unpacked at a time. Few, since text that repeats itself grows ten thousand times.
-CHUNK = 1 << 11
 MEGABYTE = 1_000_000
 
 
@@ -152,25 +157,12 @@ def _lines(path: Path, stream: BinaryIO) -> Iterator[bytes]:
     """Yield the lines of a shard, none longer than ``LONGEST_LINE``: packed, a few bytes may be one without an end."""
     suffix = path.suffix.lower()
     if suffix == ".zst":
-        yield from _split_lines(_unpack(stream), path)
+        yield from _split_lines(unpack_frames(stream), path)
         return
     plain = gzip.GzipFile(fileobj=stream) if suffix == ".gz" else stream
     while line := plain.readline(LONGEST_LINE + 1):
         _check_length(len(line), path)
         yield line
-
-
-def _unpack(stream: BinaryIO) -> Iterator[bytes]:
-    """Yield the bytes of a Zstandard file; unlike the library's own reader, notice an end inside of a frame."""
-    frame = None
-    while chunk := stream.read(CHUNK):
-        while chunk:
-            frame = frame or zstandard.ZstdDecompressor().decompressobj()
-            yield frame.decompress(chunk)
-            chunk = frame.unused_data if frame.eof else b""
-            frame = None if frame.eof else frame
-    if frame is not None:
-        raise EOFError("the file ends inside of a frame")
 
 
 def _check_length(n_bytes: int, path: Path) -> None:
@@ -202,7 +194,8 @@ def _text_of(line: bytes, text_key: str, where: str) -> str:
     except UnicodeDecodeError as error:
         bad_byte = f"byte 0x{line[error.start]:02x} at offset {error.start}, which is not UTF-8"
         raise InputError(f"{where}: got {bad_byte}; allowed: text in UTF-8.") from error
-    record = parse_json(content, where, "one JSON object a line", whole=False)
+    # One text of it is used; looking at all keys takes longer than reading them.
+    record = parse_json(content, where, "one JSON object a line", whole=False, once=False)
     if not isinstance(record, dict):
         raise InputError(f"{where}: got a JSON {type(record).__name__}; allowed: one JSON object a line.")
     if text_key not in record:

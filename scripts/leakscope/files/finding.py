@@ -9,9 +9,13 @@ from __future__ import annotations
 
 import glob
 import os
+import re
 from pathlib import Path
 
+from leakscope.errors import InputError
+
 CHECKOUT = Path(__file__).resolve().parents[3]
+_BRACES = re.compile(r"\{[^{}]*\}")
 
 
 def found(path: str, *, absolute: bool = False) -> str:
@@ -32,6 +36,18 @@ def found(path: str, *, absolute: bool = False) -> str:
 def own(path: str, *, absolute: bool = False) -> str:
     """Return the path of a file of the checkout itself: relative where that is the working directory."""
     return path if _is_home() and not absolute else str(CHECKOUT / path)
+
+
+def check_braces(path: str, where: str) -> str:
+    """Return a path that Snakemake may be given: it takes what stands in braces for a wildcard.
+
+    Raises:
+        InputError: there is such a thing in it.
+    """
+    found = _BRACES.search(path)
+    if found:
+        raise InputError(f"{where}: got {found[0]!r} in the path {path!r}; allowed: a path without braces.")
+    return path
 
 
 def folders(path: str, *, absolute: bool = False) -> list[Path]:

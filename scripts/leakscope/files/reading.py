@@ -29,6 +29,13 @@ LARGEST_PACKED = 100 * MEGABYTE
 # Bytes of a line of a file that is read line by line.
 LONGEST_LINE = 50 * MEGABYTE
 PACKED = (".gz", ".zst")
+# Bytes of a Zstandard file that are unpacked at a time. Few, since text that repeats itself grows ten thousand times.
+CHUNK = 1 << 11
+# What a file begins with that is no UTF-8, the longer marks first.
+MARKS = (
+    *((mark, "UTF-32") for mark in (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)),
+    *((mark, "UTF-16") for mark in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)),
+)
 KINDS = {
     stat.S_IFIFO: "a FIFO",
     stat.S_IFSOCK: "a socket",
@@ -113,6 +120,30 @@ def read_packed(path: Path, largest: int = LARGEST_PACKED) -> bytes:
     return data
 
 
+def unpack_frames(stream: BinaryIO) -> Iterator[bytes]:
+    """Yield the bytes of a Zstandard file; unlike the library's own reader, notice an end inside of a frame."""
+    frame = None
+    while chunk := stream.read(CHUNK):
+        while chunk:
+            frame = frame or zstandard.ZstdDecompressor().decompressobj()
+            yield frame.decompress(chunk)
+            chunk = frame.unused_data if frame.eof else b""
+            frame = None if frame.eof else frame
+    if frame is not None:
+        raise EOFError("the file ends inside of a frame")
+
+
+def _first(pieces: Iterator[bytes], n_bytes: int) -> bytes:
+    """Return the first bytes of the pieces, joined."""
+    kept, left = [], n_bytes
+    for piece in pieces:
+        kept.append(piece[:left])
+        left -= len(kept[-1])
+        if left <= 0:
+            break
+    return b"".join(kept)
+
+
 def read_utf8(path: Path, largest: int = LARGEST_FILE) -> str:
     """Return the text of a file, without a byte order mark.
 
@@ -147,10 +178,10 @@ def read_beginning(path: Path, largest: int) -> tuple[str, bool]:
         raise InputError(f"{path}: got {error.strerror}; allowed: a readable file.") from error
     if len(data) <= largest:
         return decode(data, path), True
-    wide = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    coding = next((coding for mark, coding in MARKS if data.startswith(mark)), "UTF-8")
     try:
         # Not decode(): the last character may be cut.
-        text = codecs.getincrementaldecoder("utf-16" if wide else "utf-8")().decode(data)
+        text = codecs.getincrementaldecoder(coding)().decode(data)
     except UnicodeDecodeError:
         text = decode(data, path)
     return text.removeprefix("\ufeff").rpartition("\n")[0], False
@@ -162,31 +193,29 @@ def _unpack(path: Path, stream: BinaryIO, n_bytes: int) -> bytes:
     if suffix not in PACKED:
         return stream.read(n_bytes)
     try:
-        with (
-            gzip.GzipFile(fileobj=stream)
-            if suffix == ".gz"
-            else zstandard.ZstdDecompressor().stream_reader(stream, read_across_frames=True) as unpacked
-        ):
-            data: bytes = unpacked.read(n_bytes)
+        if suffix == ".gz":
+            return gzip.GzipFile(fileobj=stream).read(n_bytes)
+        return _first(unpack_frames(stream), n_bytes)
     except (OSError, EOFError, zlib.error, zstandard.ZstdError) as error:
         kind = "gzip" if suffix == ".gz" else "Zstandard"
         raise InputError(f"{path}: got {error}; allowed: a {kind} file.") from error
-    return data
 
 
 def decode(data: bytes, path: Path) -> str:
-    """Return bytes of a file as text, without a byte order mark; UTF-16 with such a mark is read, too.
+    """Return bytes of a file as text, without a byte order mark; UTF-16 and UTF-32 with such a mark are read, too.
 
     Raises:
-        InputError: they are neither.
+        InputError: they are none of these.
     """
-    wide = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    coding = next((coding for mark, coding in MARKS if data.startswith(mark)), "UTF-8")
+    if coding == "UTF-8" and 0 in data[:2]:
+        raise InputError(f"{path}: got UTF-16 or UTF-32 without its first bytes; allowed: a file saved as UTF-8.")
     try:
-        return data.decode("utf-16" if wide else "utf-8").removeprefix("\ufeff")
+        return data.decode(coding).removeprefix("\ufeff")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         bad_byte = f"byte 0x{data[error.start]:02x} at offset {error.start} (line {line})"
-        coding = "UTF-16, as its first bytes say" if wide else "UTF-8"
+        coding = coding if coding == "UTF-8" else f"{coding}, as its first bytes say"
         raise InputError(f"{path}: got {bad_byte}, which is not {coding}; allowed: a file saved as UTF-8.") from error
 
 
@@ -232,6 +261,7 @@ def parse_json(
     pairs: Callable[[Sequence[tuple[str, Any]]], dict[str, Any]] | None = None,
     *,
     whole: bool = True,
+    once: bool = True,
 ) -> Any:
     """Return the value of a JSON text.
 
@@ -240,14 +270,24 @@ def parse_json(
         where: file and line, for the error.
         allowed: what the error calls right.
         pairs: makes an object of its keys and values; ``dict`` if None.
+        once: whether a key that stands twice in an object is refused, where ``pairs`` is None: the last would count.
         whole: whether half a character is refused, wherever it is; not where the caller takes a few texts alone, and
             looks at these (``whole_characters``).
 
     Raises:
-        InputError: it is no JSON, nested deeper than Python can follow, or names half of a character.
+        InputError: it is no JSON, nested deeper than Python can follow, has a key twice, or names half of a character.
     """
+
+    def unique(given: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+        content = dict(given)
+        if len(content) < len(given):
+            names = [name for name, _ in given]
+            twice = next(name for name in names if names.count(name) > 1)
+            raise InputError(f"{where}: got the key {twice!r} twice; allowed: each key once.")
+        return content
+
     try:
-        value = json.loads(text, object_pairs_hook=pairs)
+        value = json.loads(text, object_pairs_hook=pairs or (unique if once else None))
         # Only an escape names half a character; most texts have none, and are not looked at again.
         if whole and "\\ud" in text.lower():
             whole_characters(json.dumps(value, ensure_ascii=False), where)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -42,18 +43,28 @@ LARGEST_WORKBOOK = 250 * MEGABYTE
 # Bytes of a table, unpacked, that its first rows are looked for in.
 BEGINNING = 10 * MEGABYTE
 UNOPENED = "a file that cannot be opened"
+_FORMULA = re.compile(rb"<(?:\w+:)?f[\s>/]")
 # What others call their tables, and what to do with these.
 UNREAD = {
     ".xls": "an old Excel file; save it as .xlsx or .csv",
+    ".xlsm": "an Excel file with macros; save it as .xlsx or .csv",
+    ".xlsb": "a binary Excel file; save it as .xlsx or .csv",
     ".ods": "an OpenDocument spreadsheet; save it as .xlsx or .csv",
     ".numbers": "a Numbers spreadsheet; export it as .xlsx or .csv",
     ".feather": "a Feather table; save it as .parquet or .csv",
     ".arrow": "an Arrow table; save it as .parquet or .csv",
     ".pkl": "a pickle, which may run code; save it as .parquet or .csv",
     ".pickle": "a pickle, which may run code; save it as .parquet or .csv",
+    ".zip": "a ZIP archive; unpack it, or pack a text file by gzip (.csv.gz)",
+    ".bz2": "a file packed by bzip2; unpack it, or pack it by gzip (.csv.gz)",
+    ".xz": "a file packed by xz; unpack it, or pack it by gzip (.csv.gz)",
     ".txt": "plain text; name a table with a header .csv or .tsv",
 }
-DELIMITERS = ",;\t"
+DELIMITERS = ",;\t|"
+# What Excel writes above a table to say it.
+_SAID_DELIMITER = re.compile(r"\ufeff?sep=([,;\t|])\r?\n")
+# A long text is one cell. The module takes a cell of more than 131,072 characters for a mistake.
+csv.field_size_limit(LARGEST_FILE)
 JSON = (".json", ".jsonl", ".ndjson")
 # Those that may be packed.
 TEXTUAL = (".csv", ".tsv", *JSON)
@@ -81,6 +92,8 @@ class Sheet(NamedTuple):
     nested: dict[str, str] = {}
     # Numbers of rows and columns whose cells are null, not an empty text.
     missing: frozenset[tuple[int, str]] = frozenset()
+    # Names of the other sheets of a workbook.
+    others: tuple[str, ...] = ()
 
 
 def read_table(path: Path, sheet: str | None = None) -> pd.DataFrame:
@@ -88,7 +101,8 @@ def read_table(path: Path, sheet: str | None = None) -> pd.DataFrame:
 
     So "None" and "NA" stay text. Column names are stripped; a column without a name is called ``Unnamed: <number>``.
     The index holds the number of each row as a spreadsheet shows it. Columns of lists or objects are left out;
-    ``attrs["nested"]`` says where they are, and ``attrs["missing"]`` which cells are ``null``, (row, column).
+    ``attrs["nested"]`` says where they are; ``attrs["missing"]`` which cells are ``null`` or without a value, (row,
+    column); ``attrs["sheets"]`` what other sheets are called.
 
     Args:
         path: .csv, .tsv, .json (a list of objects), .jsonl or .ndjson (one object a line), also packed (.gz, .zst);
@@ -129,7 +143,7 @@ def _frame(read: Sheet) -> pd.DataFrame:
     import pandas as pd
 
     frame = pd.DataFrame(read.rows, columns=read.header, index=read.numbers, dtype="str")
-    frame.attrs |= {"nested": read.nested, "missing": read.missing}
+    frame.attrs |= {"nested": read.nested, "missing": read.missing, "sheets": read.others}
     return frame
 
 
@@ -148,8 +162,9 @@ def read_rows(path: Path, sheet: str | None = None, *, suffixes: Sequence[str] =
         raise InputError(f"{path}: got {what}; allowed: {', '.join(allowed)}.")
     if sheet is not None and kind != ".xlsx":
         raise InputError(f"{path}: got sheet {sheet!r}; allowed: a sheet of an .xlsx file only.")
-    if not path.is_file():
+    if not path.exists() and not path.is_symlink():
         raise InputError(f"{path}: got no such file; allowed: a path that exists.")
+    check_regular(path)
     if kind in TEXTUAL:
         return _checked(path, _TEXTUAL[kind](path, read_unpacked(path), _WHOLE))
     return _checked(path, _read_parquet(path) if kind == ".parquet" else _read_xlsx(path, sheet))
@@ -211,7 +226,9 @@ def _checked(path: Path, sheet: Sheet) -> Sheet:
         raise InputError(f"{path}: got lists or objects alone; allowed: texts and numbers under names.")
     if not rows:
         raise InputError(f"{path}: got an empty table; allowed: a header and at least one row.")
-    return sheet._replace(header=names, numbers=sheet.numbers[: len(rows)])
+    called = dict(zip(sheet.header, names, strict=True))
+    missing = frozenset((number, called.get(name, name)) for number, name in sheet.missing)
+    return sheet._replace(header=names, numbers=sheet.numbers[: len(rows)], missing=missing)
 
 
 def _refuse_twice(path: Path, names: Sequence[str]) -> None:
@@ -221,20 +238,30 @@ def _refuse_twice(path: Path, names: Sequence[str]) -> None:
 
 
 def _parse_csv(path: Path, text: str, part: _Wanted) -> Sheet:
-    # Where a comma stands in numbers, spreadsheets write semicolons; some call a TSV a CSV.
-    try:
-        header = next(csv.reader(io.StringIO(text, newline="")), [""])
-    except csv.Error:  # which is said below, with its line
-        header = []
-    many = max(DELIMITERS, key=",".join(header).count)
-    return _parse_delimited(path, text, part, many if len(header) == 1 else ",")
+    return _parse_delimited(path, part, *_delimited(text, ","))
 
 
 def _parse_tsv(path: Path, text: str, part: _Wanted) -> Sheet:
-    return _parse_delimited(path, text, part, "\t")
+    return _parse_delimited(path, part, *_delimited(text, "\t"))
 
 
-def _parse_delimited(path: Path, text: str, part: _Wanted, delimiter: str) -> Sheet:
+def _delimited(text: str, usual: str) -> tuple[str, str]:
+    """Return a table without the line that names its delimiter, and the delimiter: the usual one, if the header has it.
+
+    Where a comma stands in numbers, spreadsheets write semicolons; some call a TSV a CSV, or a CSV a TSV.
+    """
+    said = _SAID_DELIMITER.match(text)
+    if said:
+        return text[said.end() :], said[1]
+    try:
+        header = next(csv.reader(io.StringIO(text, newline=""), delimiter=usual), [""])
+    except csv.Error:  # which is said below, with its line
+        header = []
+    others = usual + DELIMITERS
+    return text, max(others, key=usual.join(header).count) if len(header) == 1 else usual
+
+
+def _parse_delimited(path: Path, part: _Wanted, text: str, delimiter: str) -> Sheet:
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     rows: list[list[str]] = []
     numbers: list[int] = []
@@ -287,7 +314,7 @@ def _parse_json(path: Path, text: str, part: _Wanted) -> Sheet:
         (number, name)
         for record, number in zip(records, numbers, strict=True)
         for name in names
-        if record.get(name, "") is None
+        if _is_missing(record.get(name))
     )
     return Sheet(names, rows, numbers, nested, missing)
 
@@ -365,21 +392,52 @@ def _read_xlsx(path: Path, sheet: str | None = None) -> Sheet:
         if sheet is not None and sheet not in book.sheet_names:
             raise one_of(f"{path}: sheet", sheet, map(str, book.sheet_names))
         # Not read_excel(): it makes all rows as long as the longest, however many there are.
-        rows, numbers = _sheet_rows(path, book.book[sheet or book.sheet_names[0]])
-        others = [str(name) for name in book.sheet_names if name != (sheet or book.sheet_names[0])]
+        name = sheet or str(book.sheet_names[0])
+        rows, numbers, errors = _sheet_rows(path, book.book[name])
+        others = tuple(str(other) for other in book.sheet_names if other != name)
     if len(rows) < 2 and others:
         allowed = f"a header and rows, or another sheet, by the key `sheet`: {', '.join(others)}"
-        raise InputError(f"{path}: got no row in the sheet {sheet or book.sheet_names[0]!r}; allowed: {allowed}.")
-    return Sheet(rows[0], rows[1:], numbers[1:]) if rows else Sheet([], [], [])
+        raise InputError(f"{path}: got no row in the sheet {name!r}; allowed: {allowed}.")
+    if not rows:
+        return Sheet([], [], [])
+    header = rows[0]
+    missing = {(i, header[place]) for i, place in errors | _formulas(path, name) if place < len(header)}
+    empty = {
+        (i, column)
+        for i, row in zip(numbers, rows, strict=True)
+        for column, cell in zip(header, row, strict=True)
+        if not cell
+    }
+    return Sheet(header, rows[1:], numbers[1:], missing=frozenset(missing & empty), others=others)
 
 
-def _sheet_rows(path: Path, sheet: Any) -> tuple[list[list[str]], list[int]]:
-    """Return the cells of a sheet as text, rows of one length, and the number of each row."""
+def _formulas(path: Path, sheet: str) -> set[tuple[int, int]]:
+    """Return row and column of each formula: who writes a text that begins with "=" by a program writes a formula.
+
+    A spreadsheet program keeps what came out beside each; another program does not, and then the cell is empty.
+    """
+    import pandas as pd
+
+    with in_one_line(path, "XLSX", UNOPENED):
+        with ZipFile(path) as archive:
+            sheets = [name for name in archive.namelist() if name.startswith("xl/worksheets/")]
+            if not any(_FORMULA.search(archive.read(name)) for name in sheets):
+                return set()
+        with pd.ExcelFile(path, engine="openpyxl", engine_kwargs={"data_only": False}) as book:
+            book.book[sheet].reset_dimensions()
+            rows = enumerate(book.book[sheet].rows, 1)
+            return {(i, place) for i, row in rows for place, cell in enumerate(row) if cell.data_type == "f"}
+
+
+def _sheet_rows(path: Path, sheet: Any) -> tuple[list[list[str]], list[int], set[tuple[int, int]]]:
+    """Return the cells of a sheet as text, rows of one length, the number of each row, and where errors stand."""
     sheet.reset_dimensions()  # a file may say that it is larger or smaller than it is
     rows: list[list[str]] = []
+    errors: set[tuple[int, int]] = set()
     last = width = 0
     for cells in sheet.rows:
         row = [_cell_text(cell) for cell in cells]
+        errors |= {(len(rows) + 1, place) for place, cell in enumerate(cells) if cell.data_type == "e"}
         while row and not row[-1]:
             row.pop()
         rows.append(row)
@@ -390,7 +448,7 @@ def _sheet_rows(path: Path, sheet: Any) -> tuple[list[list[str]], list[int]]:
             _check_cells(path, last, width)
     # In a sheet of one column an empty row is a blank line.
     kept = [(row + [""] * (width - len(row)), i) for i, row in enumerate(rows[:last], 1) if row or width > 1]
-    return [row for row, _ in kept], [number for _, number in kept]
+    return [row for row, _ in kept], [number for _, number in kept], errors
 
 
 def _cell_text(cell: Any) -> str:
@@ -403,6 +461,8 @@ def _cell_text(cell: Any) -> str:
         return ""
     if isinstance(value, datetime) and value.time() == time.min:
         return value.date().isoformat()
+    if isinstance(value, bool):
+        return str(value).upper()
     return str(int(value) if isinstance(value, float) and value.is_integer() else value)
 
 
@@ -416,11 +476,17 @@ _TEXTUAL: dict[str, Callable[[Path, str, _Wanted], Sheet]] = {
 
 def _text(value: object, where: str) -> str:
     """Return a cell of a typed table as text; null and NaN are the empty text."""
-    if value is None or value != value:
+    if _is_missing(value):
         return ""
+    if isinstance(value, bool):
+        return str(value).lower()
     if isinstance(value, list | dict | bytes):
         raise InputError(f"{where}: got a {type(value).__name__}; allowed: text, a number, true, false or null.")
     return whole_characters(str(value), where)
+
+
+def _is_missing(value: object) -> bool:
+    return value is None or value != value
 
 
 def check_workbook(path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import unicodedata
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
@@ -28,16 +29,22 @@ def with_known_columns(
         others: what others call a column → our name; taken where no column has that.
     """
     given = {str(name) for name in table}
+    plain = {name: re.sub(r"[\s\-.]+", "_", strip(name)).casefold() for name in map(str, table)}
     names: dict[str, str] = {}
-    for name in map(str, table):
-        plain = re.sub(r"[\s\-.]+", "_", strip(name)).casefold()
-        ours = plain if plain in known else (others or {}).get(plain, name)
-        if ours not in given and ours not in names.values():
+    for name, ours in plain.items():
+        if ours in known and ours not in given and ours not in names.values():
             names[name] = ours
-    return table.rename(columns=names)
+    for ours in dict.fromkeys((others or {}).values()):
+        meant = [name for name in plain if name not in names and (others or {}).get(plain[name]) == ours]
+        # Of several nobody knows which one is meant.
+        if len(meant) == 1 and ours not in given and ours not in names.values():
+            names[meant[0]] = ours
+    renamed = table.rename(columns=names)
+    renamed.attrs["missing"] = {(row, names.get(name, name)) for row, name in table.attrs.get("missing", ())}
+    return renamed
 
 
-def other_columns(path: Path, table: pd.DataFrame, allowed: str, known: Iterable[str]) -> InputError:
+def other_columns(path: Path, table: pd.DataFrame, allowed: str, known: Collection[str]) -> InputError:
     """Return the error for a table in none of the forms that are read: with what it has, and what was nearly right."""
     names = [str(name) for name in table]
     if public := known_format(names):
@@ -47,6 +54,14 @@ def other_columns(path: Path, table: pd.DataFrame, allowed: str, known: Iterable
     near = {name: difflib.get_close_matches(name.casefold(), known, n=1, cutoff=0.7) for name in names}
     hints = [f"{found[0]!r} for {name!r}" for name, found in near.items() if found and found[0] not in names]
     hint = f" Did you mean {', '.join(hints[:SHOWN])}?" if hints else ""
+    ours = {*known}
+    rows = zip(table.index, records(table), strict=True)
+    header = next((row for row, cells in rows if len(ours.intersection(cells.values())) > 1), None)
+    sheets = table.attrs.get("sheets")
+    if header is not None:
+        hint = f" Row {header} looks like the header: nothing may stand above it."
+    elif sheets:
+        hint = f" Or another sheet, by the key `sheet`: {some(sheets)}."
     return InputError(f"{path}: got the columns {', '.join(names)}{where}; allowed: a table that has {allowed}.{hint}")
 
 
@@ -83,8 +98,8 @@ def whole_number(value: str) -> int | None:
 
 
 def read_id(value: str) -> str:
-    """Return an id without what spreadsheets add to it."""
-    return whole(strip(value))
+    """Return an id without what spreadsheets add to it, its letters composed: two files may write "é" in two ways."""
+    return whole(unicodedata.normalize("NFC", strip(value)))
 
 
 def named(value: str) -> str | None:

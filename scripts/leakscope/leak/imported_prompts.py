@@ -73,6 +73,8 @@ def import_prompts(path: Path, prompt_set: str, sheet: str | None = None) -> Imp
     read = _form(table, path)(table, path, found)
     described: list[Row] = []
     for number, row, cells in zip(*read, strict=True):
+        if not any(cells.values()):
+            continue
         with found.kept():
             described.append({**row, **_described(row, cells, at(path, number))})
     if "n_control" not in table:
@@ -94,16 +96,18 @@ def _form(table: pd.DataFrame, path: Path) -> Callable[[pd.DataFrame, Path, Mist
 
 def _long_rows(table: pd.DataFrame, path: Path, found: Mistakes) -> _Read:
     ids = [read_id(value) for value in table["prompt_id"]]
+    cells = records(table)
     numbers: dict[str, int] = {}
-    for number, prompt_id in zip(table.index, ids, strict=True):
+    for number, prompt_id, record in zip(table.index, ids, cells, strict=True):
         first = numbers.setdefault(prompt_id, number)
-        if not prompt_id:
+        if not any(record.values()):
+            found.append(InputError(f"{at(path, number)}: got an empty row; allowed: none between others."))
+        elif not prompt_id:
             found.append(InputError(f"{at(path, number)}: prompt_id: got {prompt_id!r}; allowed: an id."))
         elif first != number:
             twice = f"{prompt_id!r}, which row {first} has already"
             found.append(InputError(f"{at(path, number)}: prompt_id: got {twice}; allowed: each id once."))
     rows: list[Row] = []
-    cells = records(table)
     for number, prompt_id, record in zip(table.index, ids, cells, strict=True):
         row: Row = {"prompt_id": prompt_id, "control_id": None, "neutral_control_id": None}
         for name in ("control_id", "neutral_control_id"):

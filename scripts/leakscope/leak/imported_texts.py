@@ -155,9 +155,12 @@ def _long_texts(table: pd.DataFrame, path: Path, found: Mistakes) -> _Found:
     ids = [read_id(value) for value in table["prompt_id"]]
     numbers = [whole(strip(value)) for value in table["sample"]]
     missing = table.attrs.get("missing", frozenset())
+    _refuse_no_ids(ids, table, path, found)
     seen: dict[tuple[str, str], int] = {}
     for row, key in zip(table.index, zip(ids, numbers, strict=True), strict=True):
         first = seen.setdefault(key, row)
+        if not key[0]:
+            continue
         if whole_number(key[1]) is None:
             found.append(InputError(f"{at(path, row)}: sample: got {key[1]!r}; allowed: a whole number from 0."))
         elif first != row:
@@ -179,6 +182,11 @@ def _wide_texts(table: pd.DataFrame, columns: list[str], path: Path, found: Mist
     return [dict(enumerate(row)) for row in table[columns].to_numpy().tolist()]
 
 
+def _letters(text: str) -> str:
+    """Return a text by which copies are known that differ in white space, case or signs."""
+    return re.sub(r"\W+", "", text.casefold())
+
+
 def _by_prompt(table: pd.DataFrame, prompts: pd.DataFrame, path: Path, prompts_path: Path) -> list[str]:
     """Return the id of each row's prompt: of the one in its place, or where rows are in another order, of its text."""
     ids, texts = list(map(str, prompts["prompt_id"])), list(prompts["prompt"])
@@ -186,6 +194,8 @@ def _by_prompt(table: pd.DataFrame, prompts: pd.DataFrame, path: Path, prompts_p
     by_text = dict(zip(texts, ids, strict=True))
     differing = [place for place, pair in enumerate(zip(given, texts, strict=False)) if pair[0] != pair[1]]
     if len(given) == len(texts) and not any(given[place] in by_text for place in differing):
+        if all(_letters(one) != _letters(other) for one, other in zip(given, texts, strict=True)):
+            raise InputError(f"{path}: got no prompt of {prompts_path}; allowed: its prompts, in any order.")
         return ids
     strangers = [text for text in given if text not in by_text]
     if not strangers and len(set(given)) == len(given) and len(by_text) == len(texts):
@@ -200,11 +210,19 @@ def _by_prompt(table: pd.DataFrame, prompts: pd.DataFrame, path: Path, prompts_p
     )
 
 
+def _refuse_no_ids(ids: Sequence[str], table: pd.DataFrame, path: Path, found: Mistakes) -> None:
+    """Refuse rows without an id: cells that were merged in a spreadsheet lose all ids but the first."""
+    for row, prompt_id in zip(table.index, ids, strict=True):
+        if not prompt_id:
+            found.append(InputError(f"{at(path, row)}: prompt_id: got ''; allowed: an id."))
+
+
 def _by_id(table: pd.DataFrame, path: Path, found: Mistakes) -> list[str]:
     ids = [read_id(value) for value in table["prompt_id"]]
-    seen: set[str] = set()
+    _refuse_no_ids(ids, table, path, found)
+    seen = {""}
     for row, prompt_id in zip(table.index, ids, strict=True):
-        if prompt_id in seen:
+        if prompt_id in seen and prompt_id:
             found.append(InputError(f"{at(path, row)}: prompt_id: got {prompt_id!r} twice; allowed: each id once."))
         seen.add(prompt_id)
     return ids
@@ -241,6 +259,15 @@ def _continuations(
         prompt_id for prompt_id, row in kept.items() for text in row if text.lstrip().startswith(beginning[prompt_id])
     ]
     n_texts = sum(map(len, kept.values()))
+    inside = [
+        prompt_id
+        for prompt_id, row in kept.items()
+        for text in row
+        if beginning[prompt_id].casefold() in text.casefold() and not text.lstrip().startswith(beginning[prompt_id])
+    ]
+    if len(inside) >= ECHOED * n_texts:
+        listed = f"{len(inside)} of {n_texts} texts hold their prompt behind something else"
+        return kept, f"{path}: {listed} (of {some(dict.fromkeys(inside))}); it is compared with the concept, too."
     if not echoed:
         return kept, None
     words = "texts that begins with its prompt", "texts that begin with their prompt"

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from leakscope.files.finding import CHECKOUT
-from leakscope.files.reading import read_object
+from leakscope.files.reading import read_json, read_object
 from leakscope.files.reading_yaml import read_yaml
 from leakscope.storage.manifests import write_manifest
 from leakscope.workflow.study import Study
@@ -52,8 +52,8 @@ def open_study(
     from leakscope.workflow.brought import look_into
 
     for file in map(Path, files):
-        if file.suffix in (".yaml", ".yml"):
-            read_yaml(file)
+        # Snakemake takes a file for JSON if it is that, whatever it is called, and JSON is YAML but for tabs.
+        read_json(file, "JSON") if file.suffix == ".json" else read_yaml(file)
     study = Study(resolve(shipped(CHECKOUT), config, absolute=absolute), absolute=absolute)
     warnings = look_into(study)
     if is_main:
