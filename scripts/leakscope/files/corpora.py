@@ -194,8 +194,7 @@ def _text_of(line: bytes, text_key: str, where: str) -> str:
     except UnicodeDecodeError as error:
         bad_byte = f"byte 0x{line[error.start]:02x} at offset {error.start}, which is not UTF-8"
         raise InputError(f"{where}: got {bad_byte}; allowed: text in UTF-8.") from error
-    # One text of it is used; looking at all keys takes longer than reading them.
-    record = parse_json(content, where, "one JSON object a line", whole=False, once=False)
+    record = parse_json(content, where, "one JSON object a line", whole=False)
     if not isinstance(record, dict):
         raise InputError(f"{where}: got a JSON {type(record).__name__}; allowed: one JSON object a line.")
     if text_key not in record:

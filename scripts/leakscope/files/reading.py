@@ -261,7 +261,6 @@ def parse_json(
     pairs: Callable[[Sequence[tuple[str, Any]]], dict[str, Any]] | None = None,
     *,
     whole: bool = True,
-    once: bool = True,
 ) -> Any:
     """Return the value of a JSON text.
 
@@ -269,8 +268,7 @@ def parse_json(
         text: of the value.
         where: file and line, for the error.
         allowed: what the error calls right.
-        pairs: makes an object of its keys and values; ``dict`` if None.
-        once: whether a key that stands twice in an object is refused, where ``pairs`` is None: the last would count.
+        pairs: makes an object of its keys and values; if None, ``dict``, after each key was found to be there once.
         whole: whether half a character is refused, wherever it is; not where the caller takes a few texts alone, and
             looks at these (``whole_characters``).
 
@@ -287,7 +285,7 @@ def parse_json(
         return content
 
     try:
-        value = json.loads(text, object_pairs_hook=pairs or (unique if once else None))
+        value = json.loads(text, object_pairs_hook=pairs or unique)
         # Only an escape names half a character; most texts have none, and are not looked at again.
         if whole and "\\ud" in text.lower():
             whole_characters(json.dumps(value, ensure_ascii=False), where)

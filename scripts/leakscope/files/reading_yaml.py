@@ -50,7 +50,7 @@ def parse_yaml(text: str, where: str) -> Any:
         node = loader.get_single_node()
         if node is None:
             raise InputError(f"{where}: got an empty file; allowed: YAML.")
-        _refuse_duplicate_keys(node, where)
+        _refuse_duplicate_keys(node, where, loader)
         return loader.construct_document(node)
     except InputError:
         raise
@@ -116,17 +116,21 @@ class _Sizes:
         return f"{self.where}, line {event.start_mark.line + 1 if event.start_mark else 1}"
 
 
-def _refuse_duplicate_keys(node: yaml.Node, where: str) -> None:
-    """YAML keeps the last of two equal keys without a word: a term or sentence would be lost."""
+def _refuse_duplicate_keys(node: yaml.Node, where: str, loader: Any) -> None:
+    """YAML keeps the last of two equal keys without a word: a term or sentence would be lost.
+
+    Keys are equal that are one key of a mapping: `yes` and `on`, and not 1 and "1".
+    """
     if isinstance(node, yaml.MappingNode):
-        seen: set[tuple[str, str]] = set()
+        seen: set[object] = set()
         for key, value in node.value:
             if isinstance(key, yaml.ScalarNode):
-                if (key.tag, key.value) in seen:  # 1 is another key than "1"
+                made = (key.tag, key.value) if key.value == "<<" else loader.construct_object(key)
+                if made in seen:
                     line = key.start_mark.line + 1
                     raise InputError(f"{where}, line {line}: got the key {key.value!r} twice; allowed: each key once.")
-                seen.add((key.tag, key.value))
-            _refuse_duplicate_keys(value, where)
+                seen.add(made)
+            _refuse_duplicate_keys(value, where, loader)
     elif isinstance(node, yaml.SequenceNode):
         for value in node.value:
-            _refuse_duplicate_keys(value, where)
+            _refuse_duplicate_keys(value, where, loader)
