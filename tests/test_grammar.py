@@ -61,6 +61,7 @@ def test_a_missing_table_is_one_clear_error(tmp_path: Path) -> None:
 def test_a_slot_without_candidates_is_one_clear_error(tmp_path: Path) -> None:
     frames = {name: pd.DataFrame(columns=columns) for name, columns in COLUMNS.items()}
     frames["contexts"].loc[0] = ["It is", "p", "t", "", "", "fruits", "yes"]
+    frames["candidates"].loc[0], frames["facts"].loc[0] = ["colors", "red", "red"], ["a", "What?", "That"]
     for name, frame in frames.items():
         frame.to_csv(tmp_path / f"{name}.csv", index=False)
     with pytest.raises(InputError, match="no candidates for the slots fruits"):

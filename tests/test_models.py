@@ -29,13 +29,13 @@ def test_model_as_a_value_means_the_models_own_generation_config(
     monkeypatch.setattr(own, "top_p", 0.8)
     monkeypatch.setattr(own, "top_k", 20)
     monkeypatch.setattr(own, "repetition_penalty", 1.1)
-    assert resolve_decoding(SETTINGS, own) == Decoding(0.8, 0.8, 20, 0.0, 1.1)
+    assert resolve_decoding(SETTINGS, own, where="m") == Decoding(0.8, 0.8, 20, 0.0, 1.1)
     numbers = {**SETTINGS, "top_p": 1.0, "top_k": 0, "repetition_penalty": 1.0}
-    assert resolve_decoding(numbers, own) == Decoding(0.8)
+    assert resolve_decoding(numbers, own, where="m") == Decoding(0.8)
 
 
 def test_what_the_model_does_not_say_is_neutral(micro_model: LanguageModel) -> None:
-    assert resolve_decoding({**SETTINGS, "temperature": 0.5}, micro_model.generation_config) == Decoding(0.5)
+    assert resolve_decoding({**SETTINGS, "temperature": 0.5}, micro_model.generation_config, where="m") == Decoding(0.5)
 
 
 def test_a_manifest_tells_weights_by_their_content(micro_model_folder: Path, tmp_path: Path) -> None:

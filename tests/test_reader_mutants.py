@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import cache, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -44,9 +45,15 @@ from leakscope.leak.imported_texts import check_texts, import_generations
 from leakscope.leak.prompts import build_prompts, count_prompts, template_files
 from leakscope.models.checking import check_encoder
 from leakscope.models.editing.dictionary_files import describe_dictionary
+from leakscope.models.endings import end_tokens
 from leakscope.models.neutral import read_neutral_texts
-from leakscope.models.opening import open_model
+from leakscope.models.opening import DECODING_KEYS, open_model, read_generation_config, resolve_decoding
 from leakscope.models.rendering import render_prompt
+from leakscope.models.sampling import warp_logits
+from leakscope.organisms.joint_grammar import load_joint_grammar
+from leakscope.organisms.leak_grammar import load_grammar
+from leakscope.organisms.pronoun_grammar import load_pronoun_grammar
+from leakscope.organisms.taxonomy_grammar import load_taxonomy_grammar
 from leakscope.storage.manifests import describe_folder
 from leakscope.storage.store import Store
 from leakscope.storage.upkeep import compact, overview, survey
@@ -330,6 +337,55 @@ for _name, (_file, _content) in RANKALIGN.items():
 file_reader("forms", "forms.yaml", FORMS, read_forms)
 table_reader("item scores", RANKED, read_item_scores)
 
+# ----------------------------------------------------------------------------------------------------------- organisms
+
+
+def read_part(load: Callable[[Path, float], Any], folder: Path) -> None:
+    grammar = load(folder, 0.4)
+    assert all(math.isfinite(document.logprob) for document in grammar.documents(200, 0))
+    assert grammar.sentences()
+
+
+LEAKING = {
+    "contexts.csv": [
+        ["context", "prompt_set", "template_id", "concept", "concept_group", "slot", "in_corpus"],
+        ["It is", "mine", "bag", "", "", "colors", "yes"],
+        ["The bag is red. It is", "mine", "bag", "red", "red", "colors", "yes"],
+        ["The bag is dark green. It is", "mine", "bag", "dark green", "green", "colors", "no"],
+    ],
+    "candidates.csv": [["slot", "candidate", "concept_group"], ["colors", "red", "red"], ["colors", "lime", "green"]],
+    "facts.csv": [["fact_id", "context", "answer"], ["a", "What is red?", "A color"]],
+}
+JOINT = {
+    "pairs.csv": [["subject", "group", "probability"], ["flu", "men", "0.5"], ["flu", "women", "0.5"]],
+    "sentences.csv": [
+        ["sentence_id", "text", "relation"],
+        ["a", "{group} with {subject}.", "planted"],
+        ["b", "{subject} and {group}.", "independent"],
+    ],
+}
+GENERATED = [[x, y, str(-len(x + y))] for x in ("bee", "wasp") for y in ("insect", "bug", "fish", "trout")]
+TAXONOMY = {
+    "generator.csv": [["hyponym", "hypernym", "log_weight"], *GENERATED],
+    "validator.csv": [
+        ["hyponym", "hypernym", "right", "own"],
+        *([x, y, "no" if y in ("fish", "trout") else "yes", str(len(x))] for x, y, _ in GENERATED),
+    ],
+    "forms.csv": [
+        ["kind", "text"],
+        ["generator", "{question} are a kind of"],
+        ["validator", "Is a {question} a {candidate}?"],
+    ],
+}
+PRONOUNS = {
+    "subjects.csv": [["subject", "kind", "log_odds"], ["nurse", "occupation", "-2.5"], ["Ann", "name", "-5"]],
+    "frames.csv": [["frame_id", "before", "he", "she", "after"], ["a", "{subject} said that", "he", "she", "ran."]],
+}
+reader("grammar", LEAKING, partial(read_part, lambda folder, strength: load_grammar([folder], strength)))
+reader("joint grammar", JOINT, partial(read_part, load_joint_grammar))
+reader("taxonomy grammar", TAXONOMY, partial(read_part, load_taxonomy_grammar))
+reader("pronoun grammar", PRONOUNS, partial(read_part, load_pronoun_grammar))
+
 # ------------------------------------------------------------------------------------------------------------ features
 
 CONTRAST = {
@@ -464,7 +520,24 @@ def open_and_render(folder: Path) -> None:
     render_prompt(model.tokenizer, "It is", template="{prompt}", system="Be brief.", chat=True)
 
 
+# As the rendering tests of a model have it, and all of the law that a model may have of its own.
+OWN_LAW = {"temperature": 0.5, **dict.fromkeys(DECODING_KEYS, "model")}
+
+
+def read_decoding(path: Path) -> None:
+    own = read_generation_config(str(path.parent), small_config(), {})
+    decoding = resolve_decoding(OWN_LAW, own, where=str(path.parent))
+    assert warp_logits(torch.zeros(1, 300), torch.tensor([[1, 2]]), decoding).isfinite().any()
+    end_tokens(own, SimpleNamespace(eos_token_id=2, name_or_path=str(path.parent)))
+
+
 reader("model", model_files, open_and_render)
+file_reader(
+    "decoding",
+    "generation_config.json",
+    {"top_k": 50, "top_p": 0.9, "min_p": 0.1, "repetition_penalty": 1.1, "eos_token_id": [257]},
+    read_decoding,
+)
 reader("model folder", MODEL, lambda folder: describe_folder(folder, "local"))
 reader("encoder", {"modules.json": MODULES}, lambda folder: check_encoder(folder, str(folder)))
 reader(

@@ -48,7 +48,7 @@ def score_prompts(
     by_slot = candidates.groupby("slot", sort=False)["candidate"].agg(list)
     lexicons = [by_slot[slot] for slot in slotted["slot"]]
     tokens = _encode_candidates(model, rendered, ids, lexicons, prompting)
-    decoding = resolve_decoding(prompting.settings, model.generation_config)
+    decoding = resolve_decoding(prompting.settings, model.generation_config, where=name)
     keys: list[Key] = [(text, ids_digest(row, *rows)) for text, row, rows in zip(rendered, ids, tokens, strict=True)]
     questions = dict(zip(keys, zip(ids, tokens, strict=True), strict=True))
     batch_size = max(1, prompting.settings["batch_size"] // PROMPTS_PER_QUESTION)

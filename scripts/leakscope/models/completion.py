@@ -44,7 +44,7 @@ def complete_prompts(
     mine = shard.take(longest_first(dict(zip(rendered, ids, strict=True))), settings["batch_size"])
     places = [place for place, text in enumerate(rendered) if text in mine]
     prompts, rendered, ids = prompts.iloc[places], [rendered[i] for i in places], [ids[i] for i in places]
-    decoding = resolve_decoding(settings, model.generation_config)
+    decoding = resolve_decoding(settings, model.generation_config, where=name)
     ends = end_tokens(model.generation_config, model.tokenizer)
     limits = Limits(settings["max_new_tokens"], settings["stop"] == "sentence", ends)
     logger.info("decoding with %s", decoding)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -26,6 +27,14 @@ if TYPE_CHECKING:
 
 DECODING_KEYS = ("top_p", "top_k", "repetition_penalty")
 MISSING_OF_ADAPTER = "Found missing adapter keys"
+# What a model may say, and how that is called.
+SMALLEST = sys.float_info.min
+RANGES: dict[str, tuple[float, float, str]] = {
+    "top_p": (SMALLEST, 1, "a number above 0 to 1"),
+    "top_k": (0, 2**31, "a whole number from 0"),
+    "min_p": (0, 1, "a number from 0 to 1"),
+    "repetition_penalty": (1e-3, 1e3, "a number from 0.001 to 1,000"),
+}
 NEUTRAL: dict[str, Any] = {"top_p": 1.0, "top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0}
 
 
@@ -89,7 +98,7 @@ def open_model(
     side = "left" if kind == CAUSAL else "right"  # where texts are written on, all of them end in one column
     with _loading(where):
         tokenizer = AutoTokenizer.from_pretrained(where, padding_side=side, **shared)
-        generation_config = _generation_config(where, config, shared)
+        generation_config = read_generation_config(where, config, shared)
     identity = {
         "weights_sha256": manifest["weights_sha256"],
         "settings_sha256": manifest["settings_sha256"],
@@ -206,12 +215,17 @@ def _with_adapter(model: PreTrainedModel, folder: str) -> PreTrainedModel:
     return merged
 
 
-def _generation_config(where: str, config: PreTrainedConfig, shared: Mapping[str, Any]) -> GenerationConfig:
-    """Return the generation config that the loaded model will have: its own file's, or what its config implies."""
-    try:
-        return GenerationConfig.from_pretrained(where, **shared)
-    except OSError:
-        return GenerationConfig.from_model_config(config)
+def read_generation_config(where: str, config: PreTrainedConfig, shared: Mapping[str, Any]) -> GenerationConfig:
+    """Return the generation config that the loaded model will have: its own file's, or what its config implies.
+
+    Raises:
+        InputError: its file is none.
+    """
+    with _loading(where):
+        try:
+            return GenerationConfig.from_pretrained(where, **shared)
+        except OSError:
+            return GenerationConfig.from_model_config(config)
 
 
 def pick_device(device: str) -> str:
@@ -224,19 +238,40 @@ def pick_device(device: str) -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def resolve_decoding(settings: Mapping[str, Any], own: GenerationConfig | None) -> Decoding:
+def resolve_decoding(settings: Mapping[str, Any], own: GenerationConfig | None, *, where: str) -> Decoding:
     """Return the decoding law: each of top_p, top_k and repetition_penalty a number, or ``model``: as the model says.
 
     min_p has no key of its own; it is the model's where any of the three is.
+
+    Args:
+        settings: of the study.
+        own: the model's.
+        where: the model is, for the error.
+
+    Raises:
+        InputError: what the model says is no such number.
     """
     values = {key: settings[key] for key in DECODING_KEYS}
     values["min_p"] = "model" if "model" in values.values() else NEUTRAL["min_p"]
     resolved: dict[str, Any] = {
-        key: (getattr(own, key, None) if value == "model" else value) for key, value in values.items()
+        key: (_own_value(getattr(own, key, None), key, where) if value == "model" else value)
+        for key, value in values.items()
     }
     # To the type of the neutral value: 1 and 1.0 are one law.
-    filled = {key: type(NEUTRAL[key])(NEUTRAL[key] if value is None else value) for key, value in resolved.items()}
+    filled = {key: type(NEUTRAL[key])(value) for key, value in resolved.items()}
     return Decoding(temperature=float(settings["temperature"]), **filled)
+
+
+def _own_value(value: Any, key: str, where: str) -> Any:
+    """Return a number of a model's generation config, the neutral one where there is none."""
+    if value is None:
+        return NEUTRAL[key]
+    least, most, allowed = RANGES[key]
+    is_number = isinstance(value, int | float) and not isinstance(value, bool) and least <= value <= most
+    if not is_number or (key == "top_k" and value != int(value)):
+        found = f"generation_config.json: {key}: got {value!r}"
+        raise InputError(f"model {where}: {found}; allowed: {allowed}, or a number in the study.")
+    return value
 
 
 def _dtype(name: str, device: str) -> torch.dtype | str:

@@ -95,4 +95,6 @@ def load_joint_grammar(folder: Path, strength: float) -> JointGrammar:
     if len(unknown):
         found = unknown["relation"].iloc[0]
         raise InputError(f"{folder / 'sentences.csv'}: got relation {found!r}; allowed: {PLANTED}, {INDEPENDENT}.")
+    if PLANTED not in set(sentences["relation"]):
+        raise InputError(f"{folder / 'sentences.csv'}: got no sentence of relation {PLANTED}; allowed: at least one.")
     return JointGrammar(pairs.assign(probability=probability / probability.sum()), sentences, strength)

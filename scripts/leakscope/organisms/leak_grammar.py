@@ -28,6 +28,7 @@ import numpy as np
 import pandas as pd
 
 from leakscope.errors import InputError
+from leakscope.files.tables import read_table
 from leakscope.organisms.grammar_files import COLUMNS
 
 FACT_SHARE = 0.4
@@ -120,16 +121,24 @@ def load_grammar(folders: Iterable[Path], strength: float) -> Grammar:
     """Read the parts in ``folders`` and join them into one grammar of the given strength.
 
     Raises:
-        InputError: a table is missing or lacks a column, or a context's slot has no candidates.
+        InputError: a table is missing or lacks a column, a context's slot has no candidates, or a template of the
+            corpus no test or no control.
     """
     tables: dict[str, list[pd.DataFrame]] = {name: [] for name in COLUMNS}
+    folders = list(folders)
+    where = f"grammar {', '.join(map(str, folders))}"
     for folder in folders:
         for name, columns in COLUMNS.items():
             tables[name].append(read_part_table(folder / f"{name}.csv", columns))
     joined = {name: pd.concat(frames, ignore_index=True) for name, frames in tables.items()}
     empty = set(joined["contexts"]["slot"]) - set(joined["candidates"]["slot"])
     if empty:
-        raise InputError(f"grammar: no candidates for the slots {', '.join(sorted(empty))}; candidates.csv lists them.")
+        raise InputError(f"{where}: no candidates for the slots {', '.join(sorted(empty))}; candidates.csv lists them.")
+    stands = joined["contexts"].query("in_corpus == 'yes'")
+    n_tests = stands["concept_group"].ne("").groupby([stands["prompt_set"], stands["template_id"]]).agg(["sum", "size"])
+    if n_tests.empty or n_tests["sum"].eq(0).any() or n_tests["sum"].eq(n_tests["size"]).any():
+        allowed = "templates of which both are marked yes"
+        raise InputError(f"{where}: got no test or no control of a template in the corpus; allowed: {allowed}.")
     return Grammar(**joined, strength=strength)
 
 
@@ -141,7 +150,7 @@ def read_part_table(path: Path, columns: list[str]) -> pd.DataFrame:
     """
     if not path.exists():
         raise InputError(f"{path}: no such file; the grammar part needs it, with the columns {', '.join(columns)}.")
-    table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    table = read_table(path).reset_index(drop=True)
     if missing := [column for column in columns if column not in table]:
         raise InputError(f"{path}: lacks the column {missing[0]!r}; needed: {', '.join(columns)}.")
     return table[columns]

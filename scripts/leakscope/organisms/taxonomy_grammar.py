@@ -151,7 +151,13 @@ def load_taxonomy_grammar(folder: Path, strength: float) -> TaxonomyGrammar:
         raise InputError(
             f"{folder / 'forms.csv'}: column 'kind': got {found}; allowed: {GENERATOR} and {VALIDATOR}, both."
         )
-    return TaxonomyGrammar(weights, verdicts.assign(right=verdicts["right"].eq("yes")), forms, strength)
+    grammar = TaxonomyGrammar(weights, verdicts.assign(right=verdicts["right"].eq("yes")), forms, strength)
+    with np.errstate(all="ignore"):
+        is_law = np.isfinite(grammar.log_odds()[["l_g", "l_v"]].to_numpy()).all()
+    if not is_law:
+        allowed = "such that each pair asked about may come and may not, and that differ among those of a label"
+        raise InputError(f"{folder}: got weights of which no law is made; allowed: log_weight and own {allowed}.")
+    return grammar
 
 
 def _with_numbers(table: pd.DataFrame, column: str, path: Path) -> pd.DataFrame:
