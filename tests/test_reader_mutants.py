@@ -17,6 +17,7 @@ from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
+import httpx2
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -28,6 +29,7 @@ from helpers import LOADING, byte_tokenizer, small_config
 from leakscope.errors import InputError
 from leakscope.features.bias.tables import read_pairs
 from leakscope.features.contrasts.items import template_texts
+from leakscope.features.description.detection import read_detection, read_explanation
 from leakscope.features.dictionaries import texts as corpus_texts
 from leakscope.features.dictionaries.files import check_corpus, contrast_files, said_layer
 from leakscope.files.corpora import read_texts, shard_files
@@ -35,6 +37,7 @@ from leakscope.files.reading import read_object
 from leakscope.files.reading_yaml import read_yaml
 from leakscope.files.row_counts import count_rows
 from leakscope.files.tables import read_table
+from leakscope.ground.counting.infini_gram import Client, Query
 from leakscope.ground.imported import check_counts, check_scores, import_counts, import_scores, read_prevalence
 from leakscope.ground.lexicons import ambiguous_terms, ids_by_name, names_in, read_names
 from leakscope.ground.naming import Naming, axis_naming
@@ -61,6 +64,8 @@ from leakscope.validate.scoring.imported_scores import check_scores as check_ite
 from leakscope.validate.scoring.imported_scores import import_scores as import_item_scores
 from leakscope.validate.tasks.forms import read_forms
 from leakscope.validate.tasks.readers import check_items, read_items
+from leakscope.web.endpoint import Endpoint
+from leakscope.web.http import Answer, failure_reason, retry_after
 from leakscope.workflow.chosen import has_chat_template
 from mutants import LONGEST_LINE, Raw, each_of, odd_columns, write
 
@@ -663,3 +668,44 @@ def test_every_odd_column_of_parquet_is_read_or_refused(column: int, tmp_path: P
 @pytest.mark.parametrize("name", READERS)
 def test_ten_thousand_mutants_of_all_readers(name: str, tmp_path: Path) -> None:
     check_mutants(name, -(-IN_ALL // len(READERS)), tmp_path)
+
+
+# ------------------------------------------------------------------------------------------------- answers of servers
+
+CHAT = {"choices": [{"index": 0, "message": {"role": "assistant", "content": "Explanation: colors [1, 2]"}}]}
+ANSWERS = [CHAT, {"count": 5, "approx": False}, {"error": {"message": "no such model"}, "detail": "none"}]
+STATUSES = [200] * 6 + [0, 204, 301, 400, 401, 404, 429, 500, 503]
+WAITS = ["", "5", "1e9", ENDLESS, "\u00b2", "Wed, 99 Oct 99999 07:28:00 GMT", "Mon, 01 Jan 0001 00:00:00 +9999"]
+
+
+def read_answer(answer: Answer) -> None:
+    """Read an answer in each way that one is read."""
+    failure_reason(answer)
+    retry_after(answer)
+    said = [answer.text()]
+    for read in (
+        lambda: Endpoint("http://127.0.0.1:1", "m")._read(answer),
+        lambda: Client("index", url="http://127.0.0.1:1")._read(answer, Query("a", 5)),
+    ):
+        try:
+            given = read()
+        except InputError as error:
+            (line,) = str(error).splitlines()
+            assert len(line) <= LONGEST_LINE
+            assert "http://127.0.0.1:1" in line
+        else:
+            said += [given] if isinstance(given, str) else []
+    for text in said:
+        read_explanation(text)
+        read_detection(text, 3)
+
+
+@pytest.mark.parametrize("n", [10 * QUICK, pytest.param(IN_ALL // 10, marks=pytest.mark.slow)])
+def test_mutants_of_what_servers_answer(n: int, tmp_path: Path) -> None:
+    def check(draw: random.Random) -> None:
+        body = write(tmp_path, "a.json", draw.choice(ANSWERS), draw).read_bytes()
+        headers = httpx2.Headers([(b"Retry-After", draw.choice(WAITS).encode())])
+        read_answer(Answer(draw.choice(STATUSES), headers, body))
+
+    each_of(n, "answers", check)
+    read_answer(Answer(200, httpx2.Headers(), json.dumps(CHAT).replace("1, 2", ENDLESS).encode()))

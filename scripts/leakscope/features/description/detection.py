@@ -35,6 +35,8 @@ LABEL = re.compile(r"^\W*(?:explanation|description)\W*:\W*", re.IGNORECASE)
 NUMBERS = re.compile(r"\[([\d\s,]*)\]")
 THOUGHT = re.compile(r"<think>.*?(?:</think>|\Z)", re.DOTALL)
 LINE_END = "⏎"
+# Of a number of a text; Python refuses to read thousands.
+MOST_DIGITS = 9
 
 
 def explanation_prompt(top: pd.DataFrame, quantile: pd.DataFrame) -> Prompt:
@@ -69,7 +71,7 @@ def read_detection(answer: str, n_texts: int) -> list[bool] | None:
     if not lists:
         return None
     cells = [cell.strip() for cell in lists[-1].split(",")] if lists[-1].strip() else []
-    if not all(cell.isdecimal() and 1 <= int(cell) <= n_texts for cell in cells):
+    if not all(cell.isdecimal() and len(cell) <= MOST_DIGITS and 1 <= int(cell) <= n_texts for cell in cells):
         return None
     named = {int(cell) for cell in cells}
     return [number in named for number in range(1, n_texts + 1)]
