@@ -11,9 +11,11 @@ from typing import Any
 import openpyxl
 import pytest
 import yaml
+import zstandard
 
 from leakscope.errors import InputError
 from leakscope.features.contrasts.contrast_file import ContrastFile
+from leakscope.files.reading_yaml import parse_yaml
 from leakscope.ground.sentence_templates import SentenceTemplates
 from leakscope.jobs.failures import FailedJob, failure_lines
 from leakscope.jobs.job import job
@@ -115,6 +117,106 @@ def test_texts_that_are_none_are_refused(tmp_path: Path, texts: str, name: str, 
     assert mistake in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("content", "name", "said"),
+    [
+        # Each is one line: of what it is, not of what is missed in it.
+        (
+            "My prompts,,,\n" + HEAD + "t,c,a plum,A plum\n",
+            "p.csv",
+            "Row 2 looks like the header: nothing may stand above",
+        ),
+        (HEAD + ",,,\nt,c,a plum,A plum\n", "p.csv", "row 3: got an empty row; allowed: none between others."),
+        (HEAD.encode("utf-16-be"), "p.csv", "got UTF-16 or UTF-32 without its first bytes"),
+        (
+            zstandard.compress(HEAD.encode() * 9999)[:-9],
+            "p.csv.zst",
+            "ends inside of a frame; allowed: a Zstandard file.",
+        ),
+        ('[{"prompt_id": "c", "prompt": "A hat", "prompt": "A cap"}]', "p.json", "got the key 'prompt' twice"),
+    ],
+)
+def test_a_table_that_is_written_otherwise_is_one_line(
+    tmp_path: Path, content: str | bytes, name: str, said: str
+) -> None:
+    path = tmp_path / name
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    with pytest.raises(InputError) as caught:
+        import_prompts(path, "set")
+    assert len(str(caught.value).splitlines()) == 1
+    assert said in str(caught.value)
+
+
+def test_a_sheet_of_notes_names_the_other_sheets(tmp_path: Path) -> None:
+    book = openpyxl.Workbook()
+    book.active.append(["Notes"])
+    book.active.append(["of mine"])
+    book.create_sheet("Data")
+    book.save(tmp_path / "notes.xlsx")
+    (mistake,) = said_of(tmp_path / "notes.xlsx")[1]
+    assert mistake.endswith("Or another sheet, by the key `sheet`: Data.")
+
+
+def test_an_id_is_the_same_however_its_letters_are_composed(tmp_path: Path) -> None:
+    rows = "prompt_id,control_id,concept,prompt\ncaf\u00e9,,,A hat\nt,cafe\u0301,a plum,A plum\n"
+    assert import_prompts(write(tmp_path / "p.csv", rows), "set").prompts["control_id"].tolist()[1] == "caf\u00e9"
+
+
+TEXT_ROWS = [["prompt_id", "sample", "text"], ["c", 0, "red"], ["t", 0, "blue"]]
+
+
+@pytest.mark.parametrize("place", [(1, 2), (1, 0)], ids=["text", "id"])
+@pytest.mark.parametrize("cell", ["= 5 plums", "#N/A"])
+def test_cells_of_a_workbook_without_a_value_are_missing(tmp_path: Path, place: tuple[int, int], cell: str) -> None:
+    """As where a program writes a text that begins with "=": a formula, beside which no value was kept."""
+    rows = [list(row) for row in TEXT_ROWS]
+    rows[place[0]][place[1]] = cell
+    book = openpyxl.Workbook()
+    for row in rows:
+        book.active.append(row)
+    book.save(tmp_path / "texts.xlsx")
+    prompts = write(tmp_path / "prompts.csv", HEAD + "t,c,a plum,A plum\n")
+    with pytest.raises(InputError, match=rf"texts.xlsx, row 2: {rows[0][place[1]]}: got (null|'')"):
+        import_generations(
+            tmp_path / "texts.xlsx", import_prompts(prompts, "set").prompts, "m", "set", None, tmp_path / "prompts.csv"
+        )
+
+
+@pytest.mark.parametrize(
+    ("texts", "said"),
+    [
+        (
+            '{"prompt_id": "c", "sample": 0, "completion": null}\n{"prompt_id": "t", "sample": 0}\n',
+            "row 2: text: got null",
+        ),
+        ('{"prompt_id": "c", "sample": 0, "text": NaN}\n{"prompt_id": "t", "sample": 0, "text": ""}\n', "row 1: text"),
+        (
+            '{"prompt_id": "c", "sample": 0, "output": "a", "response": "b"}\n',
+            "got the columns prompt_id, sample, output",
+        ),
+        ('{"prompt": "Whose", "generation_1": "a"}\n{"prompt": "His", "generation_1": "b"}\n', "got no prompt of"),
+        ('{"prompt_id": "", "sample": 0, "text": "a"}\n', "row 1: prompt_id: got ''"),
+    ],
+)
+def test_texts_of_which_something_is_lacking_are_refused(tmp_path: Path, texts: str, said: str) -> None:
+    path = write(tmp_path / "prompts.csv", HEAD + "t,c,a plum,We had a plum. My hat is\n")
+    with pytest.raises(InputError) as caught:
+        import_generations(
+            write(tmp_path / "t.jsonl", texts), import_prompts(path, "set").prompts, "m", "set", None, path
+        )
+    assert said in str(caught.value)
+
+
+def test_texts_that_hold_their_prompt_behind_something_else_are_a_warning(tmp_path: Path) -> None:
+    path = write(tmp_path / "prompts.csv", HEAD + "t,c,a plum,We had a plum. My hat is\n")
+    rows = "c,0,Complete: We had lunch. My hat is red\nt,0,Complete: we had a plum. My hat is blue\n"
+    texts = write(tmp_path / "t.csv", f"prompt_id,sample,text\n{rows}")
+    imported = import_generations(texts, import_prompts(path, "set").prompts, "m", "set", None, path)
+    assert imported.warnings == [
+        f"{texts}: 2 of 2 texts hold their prompt behind something else (of c, t); it is compared with the concept, too."
+    ]
+
+
 def test_texts_in_another_order_are_joined_by_their_prompt(tmp_path: Path) -> None:
     prompts = write(tmp_path / "published.csv", PUBLISHED)
     rows = ["We had a plum. My hat is,blue", "We had lunch. My hat is,red"]
@@ -155,6 +257,32 @@ def test_two_blocks_of_one_key_are_refused_in_a_study(tmp_path: Path, monkeypatc
     study = write(tmp_path / "study.yaml", "study: {name: mine}\nleak: {level: 0.9}\nleak: {level: 0.8}\n")
     with pytest.raises(InputError, match=r"study.yaml.*line 3.*'leak' twice"):
         open_study(yaml.safe_load(study.read_text()), [str(study)], print, is_main=True)
+
+
+def test_two_blocks_of_one_key_are_refused_in_a_study_of_json(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    study = write(tmp_path / "study.json", '{"leak": {"level": 0.9}, "leak": {"level": 0.8}}')
+    with pytest.raises(InputError, match=r"study.json: got the key 'leak' twice"):
+        open_study({}, [str(study)], print, is_main=True)
+
+
+def test_keys_that_are_one_key_of_a_mapping_are_refused(tmp_path: Path) -> None:
+    assert parse_yaml("1: a\n'1': b\n", "f") == {1: "a", "1": "b"}
+    for text in ("yes: 1\non: 2\n", "01: a\n1: b\n", "~: a\nnull: b\n"):
+        with pytest.raises(InputError, match=r"f, line 2: got the key .* twice"):
+            parse_yaml(text, "f")
+
+
+def test_a_path_with_braces_is_refused_before_snakemake_takes_it_for_a_wildcard(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "te{x}ts.csv", "prompt_id,sample,text\n")
+    models = {"mine": {"source": "generations", "path": "te{x}ts.csv"}}
+    with pytest.raises(
+        InputError, match=r"models.mine.path: got '{x}' in the path 'te{x}ts.csv'; allowed: a path without"
+    ):
+        open_study({"study": {"name": "mine", "models": ["mine"]}, "models": models}, [], print, is_main=True)
 
 
 @pytest.mark.parametrize("section", [TemplateFile, Lexicon, FactFile, FormFile, ContrastFile, SentenceTemplates])

@@ -180,6 +180,10 @@ TABLE = "a;b\n1;x,y\n2;z\n"
         ("t.csv", TABLE.encode("utf-16")),
         ("t.csv", b"\xef\xbb\xbf" + TABLE.encode()),
         ("t.csv", TABLE.replace(";", "\t").encode()),
+        ("t.csv", TABLE.replace(";", "|").encode("utf-32")),
+        ("t.csv", b"sep=;\r\n" + TABLE.encode()),
+        ("t.tsv", TABLE.encode()),
+        ("t.tsv", b'a,b\n1,"x,y"\n2,z\n'),
         ("t.csv", b'a,b\n1,"x,y"\n2,z\n'),
         ("t.csv.gz", gzip.compress(TABLE.encode(), mtime=0)),
         ("t.tsv.zst", zstandard.compress(TABLE.replace(";", "\t").encode())),
@@ -197,7 +201,14 @@ def test_a_table_is_read_however_it_is_written(tmp_path: Path, name: str, conten
 
 @pytest.mark.parametrize(
     ("name", "what"),
-    [("t.ods", "OpenDocument"), ("t.xls", "old Excel"), ("t.pkl", "a pickle"), ("t.csv.bz2", "bzip2")],
+    [
+        ("t.ods", "OpenDocument"),
+        ("t.xls", "old Excel"),
+        ("t.xlsm", "macros"),
+        ("t.pkl", "a pickle"),
+        ("t.csv.bz2", "bzip2"),
+        ("t.csv.zip", "ZIP"),
+    ],
 )
 def test_what_is_not_read_is_named_and_said_how_to_save(tmp_path: Path, name: str, what: str) -> None:
     (tmp_path / name).write_bytes(b"PK")
