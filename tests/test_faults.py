@@ -127,6 +127,8 @@ def test_texts_that_are_none_are_refused(tmp_path: Path, texts: str, name: str, 
             "Row 2 looks like the header: nothing may stand above",
         ),
         (HEAD + ",,,\nt,c,a plum,A plum\n", "p.csv", "row 3: got an empty row; allowed: none between others."),
+        ("prompt,n_control,concept\nA hat,,\n,,\nA plum,0,plum\n", "p.csv", "row 3: got an empty row"),
+        ("test_prompt,control_prompt,concept\n,,\nA plum,A hat,plum\n", "p.csv", "row 2: got an empty row"),
         (HEAD.encode("utf-16-be"), "p.csv", "got UTF-16 or UTF-32 without its first bytes"),
         (
             zstandard.compress(HEAD.encode() * 9999)[:-9],
@@ -212,9 +214,8 @@ def test_texts_that_hold_their_prompt_behind_something_else_are_a_warning(tmp_pa
     rows = "c,0,Complete: We had lunch. My hat is red\nt,0,Complete: we had a plum. My hat is blue\n"
     texts = write(tmp_path / "t.csv", f"prompt_id,sample,text\n{rows}")
     imported = import_generations(texts, import_prompts(path, "set").prompts, "m", "set", None, path)
-    assert imported.warnings == [
-        f"{texts}: 2 of 2 texts hold their prompt behind something else (of c, t); it is compared with the concept, too."
-    ]
+    said = "2 of 2 texts hold their prompt behind something else (of c, t)"
+    assert imported.warnings == [f"{texts}: {said}; it is compared with the concept, too."]
 
 
 def test_texts_in_another_order_are_joined_by_their_prompt(tmp_path: Path) -> None:

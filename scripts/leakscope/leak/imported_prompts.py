@@ -74,6 +74,7 @@ def import_prompts(path: Path, prompt_set: str, sheet: str | None = None) -> Imp
     described: list[Row] = []
     for number, row, cells in zip(*read, strict=True):
         if not any(cells.values()):
+            found.append(InputError(f"{at(path, number)}: got an empty row; allowed: none between others."))
             continue
         with found.kept():
             described.append({**row, **_described(row, cells, at(path, number))})
@@ -101,8 +102,8 @@ def _long_rows(table: pd.DataFrame, path: Path, found: Mistakes) -> _Read:
     for number, prompt_id, record in zip(table.index, ids, cells, strict=True):
         first = numbers.setdefault(prompt_id, number)
         if not any(record.values()):
-            found.append(InputError(f"{at(path, number)}: got an empty row; allowed: none between others."))
-        elif not prompt_id:
+            continue
+        if not prompt_id:
             found.append(InputError(f"{at(path, number)}: prompt_id: got {prompt_id!r}; allowed: an id."))
         elif first != number:
             twice = f"{prompt_id!r}, which row {first} has already"
