@@ -296,6 +296,8 @@ def test_two_blocks_of_one_key_are_refused_in_every_other_file(tmp_path: Path, s
 # ------------------------------------------------------------------------------------------ all reasons at once
 
 BAD_FOLDERS: dict[str, tuple[Callable[[Path], object], str]] = {
+    "adapter": (lambda folder: write(folder / "adapter_config.json", "{}"), "an adapter; allowed: a model folder"),
+    "gguf": (lambda folder: write(folder / "a.Q4.gguf", "GGUF"), "a GGUF file; allowed: a model folder"),
     "none": (lambda folder: folder.rmdir(), "allowed: a folder that exists"),
     "empty": (lambda folder: None, "allowed: a model folder with config.json"),
     "mute": (lambda folder: write(folder / "config.json", "{}"), "allowed: a model folder with a tokenizer"),
@@ -304,7 +306,7 @@ BAD_FOLDERS: dict[str, tuple[Callable[[Path], object], str]] = {
 }
 
 
-def test_five_bad_model_folders_are_five_lines_of_one_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_bad_model_folder_is_a_line_of_one_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for name, (spoil, _) in BAD_FOLDERS.items():
         Path(name).mkdir()

@@ -174,11 +174,28 @@ def _check_grammar(model: str, parts: list[str]) -> None:
 
 def _check_model_folder(where: str, path: str) -> None:
     folder = Path(path)
+    if not (folder / "config.json").exists():
+        _refuse_other_formats(where, path)
     _require(folder.is_dir(), where, path, "a folder that exists")
     check_model_folder(folder)
     _require((folder / "config.json").is_file(), where, path, "a model folder with config.json")
     has_tokenizer = any((folder / name).is_file() for name in TOKENIZER_FILES)
     _require(has_tokenizer, where, path, f"a model folder with a tokenizer ({', '.join(TOKENIZER_FILES)})")
+
+
+def _refuse_other_formats(where: str, path: str) -> None:
+    """Name what models are kept in beside folders of transformers, and say what to do with it."""
+    folder = Path(path)
+    if (folder / "adapter_config.json").is_file():
+        what, advice = "an adapter", "merge it into its base (PEFT's merge_and_unload) and save that with its tokenizer"
+    elif folder.suffix.lower() == ".gguf" or any(folder.glob("*.[gG][gG][uU][fF]")):
+        what, advice = "a GGUF file", "take the checkpoint that it was made from"
+    elif folder.is_file():
+        what, advice = "a file", "name the folder that it is in"
+    else:
+        return
+    allowed = f"a model folder with config.json, weights and tokenizer; {advice}"
+    raise InputError(f"{where}: got {places(path)}, {what}; allowed: {allowed}.")
 
 
 def _check_generations(model: str, entry: Mapping[str, Any], config: Mapping[str, Any]) -> None:
