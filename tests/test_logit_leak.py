@@ -52,3 +52,10 @@ def test_prompts_without_slots_have_no_logit_leak() -> None:
     prompts = micro_prompts().assign(slot=None)
     table = logit_leak(prompt_shifts(prompts, micro_candidates(), scores({0: 0.6})), 0.95)
     assert table.empty
+
+
+def test_templates_that_share_a_control_are_one_cluster() -> None:
+    prompts = micro_prompts()
+    assert set(prompt_shifts(prompts, micro_candidates(), scores({0: 0.6}))["cluster"]) == {"bag", "car"}
+    prompts["prompt"] = "The same beginning"
+    assert set(prompt_shifts(prompts, micro_candidates(), scores({0: 0.6}))["cluster"]) == {"bag"}

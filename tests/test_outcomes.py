@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from leakscope.errors import InputError
+from leakscope.leak import pairs as prompt_pairs
 from leakscope.leak.leak_rate import leak_rates
 from leakscope.leak.named_concepts import MATRIX_COLUMNS, concept_matrix
 from leakscope.leak.outcomes import PAIR_COLUMNS, compare_pairs
@@ -332,3 +333,13 @@ def test_concept_matrix_of_nothing_is_empty(two_colors: tuple[pd.DataFrame, ...]
     table = concept_matrix(prompts, NO_CANDIDATES, generations.head(0))
     assert list(table.columns) == MATRIX_COLUMNS
     assert table.empty
+
+
+def test_controls_of_one_sentence_are_one_cluster_whatever_they_are_called() -> None:
+    """a and b are said twice the same, so t1, t2 and the prompt without template are one cluster; t3 is its own."""
+    tests = [(f"{c}{k}", c, None, f"{c}{k}", f"{c}{k}", "colors") for c in "abcd" for k in (1, 2)]
+    prompts = prompts_of(*((c, None, None, None, None, "colors") for c in "abcd"), *tests)
+    prompts["template_id"] = [None] * 4 + ["t1", "t2", None, None, "t3", "t3", None, None]
+    prompts["prompt"] = ["He eats", "He eats", "She eats", "They eat"] + [f"A dog. {n}" for n in range(8)]
+    assert prompt_pairs.tested_rows(prompts)["cluster"].tolist() == ["t1"] * 4 + ["t3"] * 2 + ["d"] * 2
+    assert prompt_pairs.tests_by_unit(prompts)["cluster"].tolist() == ["t1"] * 4 + ["t3"] * 2 + ["They eat"] * 2

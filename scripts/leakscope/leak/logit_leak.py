@@ -12,6 +12,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from leakscope.leak.pairs import tested_rows
 from leakscope.statistics.intervals import cluster_interval
 
 ROUNDING = 6
@@ -39,10 +40,11 @@ def prompt_shifts(prompts: pd.DataFrame, candidates: pd.DataFrame, scores: pd.Da
         candidates: ``slot, candidate, concept_group``.
         scores: ``model, prompt_id, candidate, logprob`` (nats), any number of models.
 
-    Test prompts without control, slot or associate in the slot are left out.
+    Test prompts without control, slot or associate in the slot are left out. Clusters are those of Leak-Rates.
     """
-    tests = prompts[prompts["control_id"].notna() & prompts["slot"].notna()]
-    columns = ["prompt_set", "prompt_id", "control_id", "category", "template_id", "slot", "concept_group"]
+    tests = tested_rows(prompts)
+    tests = tests[(tests["control_kind"] == "without") & tests["slot"].notna()]
+    columns = ["prompt_set", "prompt_id", "control_id", "category", "cluster", "slot", "concept_group"]
     pairs = tests[columns].rename(columns={"concept_group": "group"}).merge(candidates, on="slot")
     pairs["associate"] = pairs["concept_group"] == pairs["group"]
     logprob = scores[["model", "prompt_id", "candidate", "logprob"]]
@@ -55,8 +57,7 @@ def prompt_shifts(prompts: pd.DataFrame, candidates: pd.DataFrame, scores: pd.Da
     joined = joined[joined.groupby(of_prompt)["associate"].transform("nunique") == 2]
     associate, prompt = joined["associate"].to_numpy(dtype=bool), joined.groupby(of_prompt, sort=False).ngroup()
     first = joined.drop_duplicates(of_prompt)
-    cluster = first["template_id"].astype(object).where(first["template_id"].notna(), first["control_id"])
-    table = first[["model", "prompt_set", "category", "prompt_id"]].assign(cluster=cluster)
+    table = first[["model", "prompt_set", "category", "prompt_id", "cluster"]].copy()
     for kind in ("test", "control"):
         log_odds = _log_odds(joined[f"logprob_{kind}"].to_numpy(), associate, prompt.to_numpy(), len(table))
         table[f"log_odds_{kind}"] = log_odds

@@ -30,7 +30,8 @@ def list_pairs(prompts: pd.DataFrame, generations: pd.DataFrame, candidates: pd.
     for prompt_set, rows in prompts.groupby("prompt_set", sort=False):
         of_set = texts_of[texts_of["prompt_set"] == prompt_set]
         units = tests_by_unit(rows)
-        tests = pd.concat([tested_rows(rows), units[units["control"].isna()]], ignore_index=True)
+        more = units[units["control"].isna() | is_made(units)]
+        tests = pd.concat([tested_rows(rows), more], ignore_index=True)
         for index in category_rows(tests):
             part = tests.iloc[index]
             ids = {*part["prompt_id"], *part["control_id"].dropna()}
@@ -46,14 +47,24 @@ def list_pairs(prompts: pd.DataFrame, generations: pd.DataFrame, candidates: pd.
 def tested_rows(prompts: pd.DataFrame) -> pd.DataFrame:
     """Return one row a test prompt and kind of control, ``control_id`` that control, with ``cluster``.
 
-    This is what Leak-Rates compare; ``tests_by_unit`` is what match rates do.
+    This is what Leak-Rates compare; ``tests_by_unit`` is what match rates do. Clusters are templates joined by shared
+    controls, two of one sentence being one control. Prompts that were made as partners are left out: whoever wrote the
+    table did not ask for their Leak-Rates, and imported texts have none of them.
     """
+    own = prompts[~is_made(prompts)]
+    sentence = prompts.drop_duplicates("prompt_id").set_index("prompt_id")["prompt"]
     kinds = []
     for kind, column in CONTROLS.items():
-        tests = prompts[prompts[column].notna()]
-        tests = tests.assign(control_id=tests[column].astype(str), control_kind=kind)
-        kinds.append(tests.assign(cluster=shared_clusters(tests["template_id"], tests["control_id"])))
+        tests = own[own[column].notna()]
+        control = tests[column].astype(str)
+        cluster = shared_clusters(tests["template_id"], control, control.map(sentence))
+        kinds.append(tests.assign(control_id=control, control_kind=kind, cluster=cluster))
     return pd.concat(kinds, ignore_index=True).drop(columns="neutral_control_id")
+
+
+def is_made(prompts: pd.DataFrame) -> pd.Series:
+    """Return whether each prompt was made as a partner of another; a table without the column ``made`` has none."""
+    return prompts["made"].eq("yes") if "made" in prompts else pd.Series(False, prompts.index)
 
 
 def tests_by_unit(prompts: pd.DataFrame) -> pd.DataFrame:
@@ -69,7 +80,7 @@ def tests_by_unit(prompts: pd.DataFrame) -> pd.DataFrame:
     template = prompts["template_id"].where(~prompts["template_id"].isin(controlled))
     tests = prompts.assign(control=control, unit=control.map(sentence).where(control.notna(), template))
     tests = tests[tests["concept"].notna() & tests["unit"].notna()].reset_index(drop=True)
-    return tests.assign(cluster=shared_clusters(tests["template_id"], tests["unit"]))
+    return tests.assign(cluster=shared_clusters(tests["template_id"], tests["unit"], tests["unit"]))
 
 
 def category_rows(rows: pd.DataFrame) -> Iterator[NDArray[np.intp]]:
@@ -79,18 +90,20 @@ def category_rows(rows: pd.DataFrame) -> Iterator[NDArray[np.intp]]:
         yield np.flatnonzero(codes == code)
 
 
-def shared_clusters(templates: pd.Series, controls: pd.Series) -> pd.Series:
+def shared_clusters(templates: pd.Series, controls: pd.Series, sentences: pd.Series) -> pd.Series:
     """Return each test's template, or else control; templates that share a control are one cluster, named by its first.
 
-    Pairs that share a control are never independent, so nothing may be clustered below it.
+    Pairs that share a control are never independent, so nothing may be clustered below it. Controls of one sentence
+    are one control, whatever they are called.
 
     Args:
         templates: of each test; may be null.
         controls: of each test, in the same order: what names its control.
+        sentences: of the controls, in the same order.
     """
     labels = templates.astype(object).where(templates.notna(), controls).astype(str)
     template, _ = pd.factorize(labels)
-    control, names = pd.factorize(controls)
+    control, names = pd.factorize(sentences)
     size = len(labels) + len(names)
     links = coo_array((np.ones(len(labels)), (template, len(labels) + control)), shape=(size, size))
     _, component = connected_components(links, directed=False)
