@@ -27,5 +27,6 @@ rule import_prompts:
         "../../envs/analysis.yaml"
     params:
         sheet=lambda w: study.prompt_set(w.tabulated).get("sheet"),
+        partners=lambda w: study.prompt_set(w.tabulated)["partners"],
     script:
         "../../scripts/leak/import_prompts.py"

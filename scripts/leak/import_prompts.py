@@ -21,7 +21,8 @@ logger = logging.getLogger(__name__)
 
 
 def main(snakemake: "Snakemake") -> None:
-    read = import_prompts(Path(snakemake.input.table), snakemake.wildcards.tabulated, sheet=snakemake.params.sheet)
+    path, params = Path(snakemake.input.table), snakemake.params
+    read = import_prompts(path, snakemake.wildcards.tabulated, params.sheet, params.partners)
     # No warnings, which the terminal would show: the plan has said them.
     for warning in read.warnings:
         logger.info("%s", warning)

@@ -3,6 +3,7 @@
 Reads prompts, generations and similarities of one prompt set; writes one row a unit and concept, a table a scorer.
 """
 
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,12 +11,15 @@ import pandas as pd
 
 from leakscope.files.tables import read_tables, write_table
 from leakscope.jobs.job import job
+from leakscope.leak.match_rate import without_partners
 from leakscope.leak.matching import match_units
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake
 
     snakemake: Snakemake
+
+logger = logging.getLogger(__name__)
 
 
 def main(snakemake: "Snakemake") -> None:
@@ -25,6 +29,8 @@ def main(snakemake: "Snakemake") -> None:
         scores, scorer = pd.read_parquet(similarity), Path(similarity).stem
         units = match_units(prompts, generations, scores, scorer, decimals=snakemake.params.decimals)
         write_table(units, Path(path))
+    for warning in without_partners(units, prompts):  # the same by every scorer
+        logger.warning("%s", warning)
 
 
 if __name__ == "__main__":

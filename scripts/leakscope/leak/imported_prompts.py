@@ -27,6 +27,7 @@ from leakscope.leak.cells import (
     whole_number,
     with_known_columns,
 )
+from leakscope.leak.partners import with_partners
 from leakscope.leak.prompts import PROMPT_COLUMNS, text_table
 from leakscope.similarity.concepts import concept_group, contains_concept
 
@@ -35,7 +36,7 @@ PUBLISHED_FORM = ("prompt", "n_control", "concept")
 PAIRED_FORM = ("test_prompt", "control_prompt", "concept")
 KNOWN = (
     *(*LONG_FORM, "neutral_control_id", *PUBLISHED_FORM, *PAIRED_FORM),
-    *("concept_group", "expected", "expected_color", "category", "template_id"),
+    *("concept_group", "expected", "expected_color", "category", "template_id", "made"),
 )
 # What would be taken for something else in the tables.
 RESERVED = {"category": (POOLED,), "concept_group": ("several", "none")}
@@ -58,11 +59,16 @@ class _Read(NamedTuple):
     cells: list[dict[str, str]]
 
 
-def import_prompts(path: Path, prompt_set: str, sheet: str | None = None) -> ImportedPrompts:
+def import_prompts(path: Path, prompt_set: str, sheet: str | None = None, partners: int = 0) -> ImportedPrompts:
     """Return the prompts of a table in its order, with the columns of ``build_prompts``.
 
     A prompt's text is kept as written; spaces of any kind round a concept or id are stripped, and 1.0 is read as 1 in
-    an id. A row without a control is not a test; in the published form its id is its row number, from 0.
+    an id. A row without a control is not a test; in the published form its id is its row number, from 0. Where no row
+    has a control and every concept a template, concepts are compared within templates: they have a match rate, and no
+    Leak-Rate.
+
+    Args:
+        partners: how many prompts are made of a test whose control has no other concept (``leak.partners``).
 
     Raises:
         InputError: a column is missing, an id stands twice or does not exist, a prompt or concept is empty, a concept
@@ -78,13 +84,17 @@ def import_prompts(path: Path, prompt_set: str, sheet: str | None = None) -> Imp
             continue
         with found.kept():
             described.append({**row, **_described(row, cells, at(path, number))})
-    if "n_control" not in table:
+    by_template = _is_by_template(read)
+    if "n_control" not in table and not by_template:
         _check_controlled(read, path, found)
     found.end()
-    if not any(map(_is_test, described)):
-        raise InputError(f"{path}: got no prompt with a control; allowed: at least one.")
+    if not by_template and not any(map(_is_test, described)):
+        allowed = "at least one, or a template_id beside every concept"
+        raise InputError(f"{path}: got no prompt with a control; allowed: {allowed}.")
     prompts = text_table([{"prompt_set": prompt_set, **row} for row in described], PROMPT_COLUMNS)
-    return ImportedPrompts(prompts, [f"{path}: {warning}" for warning in _warnings(read, described)])
+    prompts, about_partners = with_partners(prompts, partners, read.numbers)
+    warnings = [*_warnings(read, described, by_template=by_template), *about_partners]
+    return ImportedPrompts(prompts, [f"{path}: {warning}" for warning in warnings])
 
 
 def _form(table: pd.DataFrame, path: Path) -> Callable[[pd.DataFrame, Path, Mistakes], _Read]:
@@ -190,6 +200,7 @@ def _described(row: Row, cells: Mapping[str, str], where: str) -> Row:
         "template_id": whole(strip(cells.get("template_id", ""))) or None,
         "slot": None,
         "prompt": cells["prompt"],
+        "made": "yes" if strip(cells.get("made", "")).casefold() in ("yes", "true") else "no",
     }
     for key, names in RESERVED.items():
         if described[key] in names:
@@ -212,6 +223,15 @@ def _check_controlled(read: _Read, path: Path, found: Mistakes) -> None:
             )
 
 
+def _is_by_template(read: _Read) -> bool:
+    """Say whether a table has no control at all, but a template beside every concept."""
+    about = [cells for cells in read.cells if named(cells["concept"])]
+    names = ("control_id", "neutral_control_id")
+    controlled = any(read_id(cells.get(name, "")) for cells in read.cells for name in names)
+    controlled = controlled or any(map(_is_test, read.rows))
+    return bool(about) and not controlled and all(strip(cells.get("template_id", "")) for cells in about)
+
+
 def _is_test(row: Mapping[str, str | None]) -> bool:
     return row["control_id"] is not None or row["neutral_control_id"] is not None
 
@@ -219,10 +239,14 @@ def _is_test(row: Mapping[str, str | None]) -> bool:
 # ------------------------------------------------------------------------------------------------------ warnings
 
 
-def _warnings(read: _Read, described: Sequence[Row]) -> Iterable[str]:
+def _warnings(read: _Read, described: Sequence[Row], *, by_template: bool) -> Iterable[str]:
     """Yield a line for each thing that is allowed, and hardly meant, with the rows where it is."""
     text_of = {row["prompt_id"]: str(row["prompt"]) for row in described}
-    tests = [(number, row) for number, row in zip(read.numbers, described, strict=True) if _is_test(row)]
+    tests = [
+        (number, row)
+        for number, row in zip(read.numbers, described, strict=True)
+        if _is_test(row) or (by_template and row["concept"])
+    ]
     pairs = [
         (number, row, str(row["prompt"]), text_of[row[name]])
         for number, row in tests
@@ -247,8 +271,14 @@ def _warnings(read: _Read, described: Sequence[Row]) -> Iterable[str]:
             n for n, _, text, control in pairs if ("\r\n" in text) != ("\r\n" in control) and "\n" in text + control
         ],
         ("concept has no control, and is no test", "concepts have no control, and are no tests"): [
-            n for n, row in everything if row["concept"] and not _is_test(row) and row["prompt_id"] not in used
+            n
+            for n, row in everything
+            if row["concept"] and not _is_test(row) and row["prompt_id"] not in used and not by_template
         ],
+        (
+            "prompt was made as a partner (column made), and has no Leak-Rate",
+            "prompts were made as partners (column made), and have no Leak-Rate",
+        ): [n for n, row in tests if row["made"] == "yes"],
     }
     if any(row["category"] is not None for _, row in tests):
         words = (
@@ -260,6 +290,8 @@ def _warnings(read: _Read, described: Sequence[Row]) -> Iterable[str]:
         rows = list(dict.fromkeys(rows))
         if rows:
             yield f"{counted(len(rows), one, several)} (row {some(rows)})."
+    if by_template:
+        yield "no prompt has a control: concepts are compared within their template, and there are no Leak-Rates."
 
 
 def _named_in(row: Mapping[str, str | None]) -> tuple[str, str]:

@@ -27,6 +27,7 @@ from leakscope.leak.cells import (
     whole_number,
     with_known_columns,
 )
+from leakscope.leak.pairs import is_made
 
 LONG_TEXTS = ("prompt_id", "sample", "text")
 GENERATION_COLUMNS = ["model", "prompt_set", "prompt_id", "sample", "text"]
@@ -68,7 +69,7 @@ def import_generations(
 
     Of a long table with a column ``model`` or ``prompt_set`` only the rows of these names are read. Samples may be
     counted from 1. An empty cell of the wide form, or ``null``, is a missing text; an empty text of the long form is
-    one that a model wrote.
+    one that a model wrote. Prompts that were made as partners (``leak.partners``) may be left out.
 
     Args:
         prompts: as ``import_prompts`` or ``build_prompts`` returns them.
@@ -82,7 +83,7 @@ def import_generations(
             with their prompts: all mistakes, one line each, rows counted as a spreadsheet does.
     """
     table = with_known_columns(read_table(path, sheet), KNOWN, OTHERS)
-    found = Mistakes()
+    found, made = Mistakes(), is_made(prompts)
     join_by, wide = _form(table, path)
     if join_by == "sample":
         table = _only(_only(table, "model", model, path), "prompt_set", prompt_set, path)
@@ -90,9 +91,11 @@ def import_generations(
     elif join_by == "prompt_id":
         read = _Found(_by_id(table, path, found), _wide_texts(table, wide, path, found))
     else:
-        read = _Found(_by_prompt(table, prompts, path, prompts_path), _wide_texts(table, wide, path, found))
+        own = prompts if len(table) == len(prompts) else prompts[~made]
+        read = _Found(_by_prompt(table, own, path, prompts_path), _wide_texts(table, wide, path, found))
     found.end()
-    kept = _kept_samples(read, list(prompts["prompt_id"]), samples, path)
+    wanted = prompts["prompt_id"][~made | prompts["prompt_id"].isin(read.ids)]
+    kept = _kept_samples(read, list(wanted), samples, path)
     kept, echoes = _continuations(kept, prompts, path, strip=strip_prompt)
     rows = [(model, prompt_set, prompt_id, k, text) for prompt_id, row in kept.items() for k, text in enumerate(row)]
     generations = pd.DataFrame(rows, columns=GENERATION_COLUMNS)

@@ -15,7 +15,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from leakscope.files.names import POOLED
+from leakscope.leak.cells import some
 from leakscope.leak.leak_rate import KEYS, ROUNDING, by_category
+from leakscope.leak.pairs import is_made
 from leakscope.statistics.dyadic import Dyads, dyadic_interval
 from leakscope.statistics.intervals import intervals_of_totals, linearised_variance
 from leakscope.statistics.permutations import name_permutation_p, sign_flip_p
@@ -86,6 +89,31 @@ def match_rates(
         counts += [paired["cluster"].nunique(), paired["concept_group"].nunique()]
         rows.append((*key, *counts, *found))
     return pd.DataFrame(rows, columns=[*KEYS, *RATES]).round(dict.fromkeys(RATES[:-2], ROUNDING))
+
+
+def without_partners(units: pd.DataFrame, prompts: pd.DataFrame) -> list[str]:
+    """Return a line for each model, or more that are alike, and categories in which it has no match rate: why, and what
+    to do.
+
+    Args:
+        units: of one prompt set and scorer, as ``matching.match_units`` returns them.
+        prompts: the prompts table of the set.
+    """
+    lacking: dict[tuple[str, ...], list[str]] = {}
+    for model, of_model in units.groupby("model", sort=False):
+        most = [(key[0], group["n_groups"].max()) for key, group in by_category(of_model, ["category"])]
+        without = tuple(str(category) for category, n_groups in most if n_groups < 2)
+        if without:
+            lacking.setdefault((POOLED,) if POOLED in without else without, []).append(str(model))
+    advice = "a prompt table gets other concepts for models that write here by `partners: 3`"
+    if is_made(prompts).any():
+        advice = "there are no texts after the prompts that were made, which models that write here complete"
+    lines = []
+    for categories, models in lacking.items():
+        where = "" if categories == (POOLED,) else f" in category {some(categories)}"
+        name = prompts["prompt_set"].iloc[0]
+        lines.append(f"{name}: no match rate of {some(models)}{where}: each control has one concept; {advice}.")
+    return lines
 
 
 def match_rates_by_concept(units: pd.DataFrame) -> pd.DataFrame:

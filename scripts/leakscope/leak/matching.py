@@ -26,7 +26,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from leakscope.errors import InputError
-from leakscope.leak.pairs import tests_by_unit
+from leakscope.leak.pairs import is_made, tests_by_unit
 from leakscope.leak.similarities import similarity_matrix
 from leakscope.similarity.concepts import contains_concept
 
@@ -96,7 +96,7 @@ def match_units(
                     empty without partner, or beyond ``MOST_NAMES`` groups
 
     Raises:
-        InputError: a text, or a similarity, is missing.
+        InputError: a text, or a similarity, is missing. Texts of prompts that were made may be: imported ones.
     """
     tests = tests_by_unit(prompts)
     texts_of = generations[["model", "prompt_id", "text"]]
@@ -105,7 +105,7 @@ def match_units(
         concepts = of_category[["concept", "concept_group"]].drop_duplicates(ignore_index=True)
         controls = texts_of[texts_of["prompt_id"].isin(of_category["control"].dropna())]
         written = texts_of.merge(of_category, on="prompt_id")
-        _check_written(written, of_category, texts_of["model"].unique())
+        _check_written(written, of_category[~is_made(of_category)], texts_of["model"].unique())
         texts = pd.Index(pd.concat([written["text"], controls["text"]]).unique())
         matrix = np.round(similarity_matrix(similarity, concepts["concept"].to_list(), texts, scorer), decimals)
         found = _named(concepts["concept"], texts)
@@ -138,7 +138,7 @@ def match_units(
 
 
 def _check_written(written: pd.DataFrame, tests: pd.DataFrame, models: NDArray[np.object_]) -> None:
-    there = written.groupby("model", sort=False)["prompt_id"].nunique()
+    there = written[written["prompt_id"].isin(tests["prompt_id"])].groupby("model", sort=False)["prompt_id"].nunique()
     for model in models:
         if there.get(model, 0) < len(tests):
             known = set(written.loc[written["model"] == model, "prompt_id"])

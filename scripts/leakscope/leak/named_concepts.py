@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from leakscope.files.names import NOT_GROUPS, POOLED
-from leakscope.leak.pairs import CONTROLS
+from leakscope.leak.pairs import is_made, tests_by_unit
 from leakscope.similarity.concepts import whole_words
 
 MATRIX_COLUMNS = ["model", "prompt_set", "category", "concept_group", "generated_group", "n", "share"]
@@ -18,7 +18,7 @@ def concept_matrix(prompts: pd.DataFrame, candidates: pd.DataFrame, generations:
     """Count which concept group the texts name, by model, category and concept group of the test prompt.
 
     The words looked for are the candidates of the prompt's slot, without their article; in a set without slots, the
-    concept groups of the prompt's category.
+    concept groups of the prompt's category. Prompts that were made as partners are left out.
 
     Args:
         prompts: the prompts table of one set.
@@ -29,7 +29,7 @@ def concept_matrix(prompts: pd.DataFrame, candidates: pd.DataFrame, generations:
         Columns ``MATRIX_COLUMNS``: ``generated_group`` is a group, ``several`` or ``none``; ``share`` in percent of the
         texts of that model, category and concept group. Combinations that do not occur have no row.
     """
-    tests = prompts[prompts[list(CONTROLS.values())].notna().any(axis=1)]
+    tests = tests_by_unit(prompts[~is_made(prompts)])
     if tests["slot"].notna().any():
         tests = tests[tests["slot"].notna()].assign(words=lambda t: t["slot"])
         vocabulary = candidates.rename(columns={"slot": "words"})

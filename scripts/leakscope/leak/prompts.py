@@ -32,6 +32,7 @@ PROMPT_COLUMNS = [
     "template_id",
     "slot",
     "prompt",
+    "made",
 ]
 # What the prompts of a template that have no concept are called.
 CONTROL_NAMES = ("without", "neutral")
@@ -50,7 +51,7 @@ def build_prompts(files: Sequence[Path], prompt_set: str) -> PromptSet:
 
     A template gives its control (``<template>/without``), its neutral control (``<template>/neutral``) and one test
     prompt a term (``<template>/<term>``, or ``<template>/<term>-2`` where another term is called so already).
-    ``expected`` is the term's group where the template expects it.
+    ``expected`` is the term's group where the template expects it, ``made`` is "no" (see ``leak.partners``).
 
     Args:
         files: as ``template_files`` returns them.
@@ -66,7 +67,7 @@ def build_prompts(files: Sequence[Path], prompt_set: str) -> PromptSet:
     """
     rows, candidates = _filled(files)
     return PromptSet(
-        text_table([{"prompt_set": prompt_set, **row} for row in rows], PROMPT_COLUMNS),
+        text_table([{"prompt_set": prompt_set, **row, "made": "no"} for row in rows], PROMPT_COLUMNS),
         text_table(candidates, CANDIDATE_COLUMNS),
     )
 

@@ -374,4 +374,5 @@ def _n_shards(study: Study, model: str, prompt_set: str) -> int:
 def _n_prompts(study: Study, prompt_set: str) -> int:
     if prompt_set in study.templated:
         return count_prompts([Path(file) for file in study.template_files(prompt_set)])
-    return count_rows(Path(study.prompt_set(prompt_set)["path"]))
+    entry = study.prompt_set(prompt_set)
+    return count_rows(Path(entry["path"])) * (1 + int(entry["partners"]))

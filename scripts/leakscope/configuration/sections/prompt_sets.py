@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from leakscope.typed.values import Described, Nullable, Positive, Text
+from leakscope.typed.values import Described, NotNegative, Nullable, Positive, Text
 
 
 class TemplateSet(Described):
@@ -28,6 +28,9 @@ class PromptTable(Described):
     """File: CSV, TSV, XLSX, JSONL or Parquet."""
     sheet: Nullable[Text] = None
     """Sheet of an XLSX file; `null`: the first."""
+    partners: NotNegative = 0
+    """How many prompts are made of each test whose control has no other concept: its own with the concept's words
+    replaced by other concepts of its category. A match rate needs them; Leak-Rates leave them out."""
     samples: Nullable[Positive] = None
     """Texts from each prompt of this set; `null`: as `generation` says. Of texts written elsewhere the first ones of
     every model; `null`: all that each model has."""

@@ -1,0 +1,217 @@
+"""Partners for tests that have none: copies of a test prompt that name other concepts of its category.
+
+A match rate compares concepts that share a unit (see ``pairs.tests_by_unit``). A table with one concept a control has
+no such pair, so partners are made: in "A red dog. He eats" *red* makes way for other concepts of the table. English
+a/an is mended where a small rule is sure of it; where it is not, another concept is taken first.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from leakscope.leak.cells import some
+from leakscope.leak.pairs import is_made, tests_by_unit
+from leakscope.leak.prompts import PROMPT_COLUMNS
+from leakscope.similarity.concepts import contains_concept
+from leakscope.statistics.seeding import seeded_hash
+
+DETERMINERS = ("a", "an", "the")
+VOWELS = "aeiou"
+# Beginnings of words that sound otherwise than they are written; the first that fits says it. None: both are said.
+SOUNDS: dict[str, str | None] = {
+    **dict.fromkeys(("hour", "honest", "honor", "honour", "heir"), "an"),
+    **dict.fromkeys(("herb", "homage", "histori", "habitu", "hors-", "hered", "hyster"), None),
+    "onerous": "an",
+    **dict.fromkeys(("one", "once", "oui"), "a"),
+    **dict.fromkeys(("eu", "ew"), "a"),
+    **dict.fromkeys(("unicorn", "unicyc", "unifi", "uniform", "unify", "unilat", "union", "unison", "uniq"), "a"),
+    **dict.fromkeys(("unit", "univers", "unisex", "unipo", "unan", "ural", "uran", "uro", "ure"), "a"),
+    "ush": "an",
+    **dict.fromkeys(("us", "ute", "uti", "uto", "ubi", "ufo", "uga", "uke", "uku", "ukr", "uvu"), "a"),
+    "uni": None,
+    **dict.fromkeys(("un", "um", "up", "ul", "urb", "urc", "urg", "urn", "urs", "ugl", "utm", "utt", "ud"), "an"),
+    "u": None,
+}
+
+Choice = tuple[str, str]  # a concept and its group
+Row = dict[Any, Any]  # column → cell
+
+
+class WithPartners(NamedTuple):
+    """A prompts table with the prompts that were made, and what a person should know about them."""
+
+    prompts: pd.DataFrame
+    warnings: list[str]
+
+
+def with_partners(prompts: pd.DataFrame, n_partners: int, rows: Sequence[int]) -> WithPartners:
+    """Return a prompts table in which each test without partner is followed by up to ``n_partners`` made ones.
+
+    A test has no partner where its unit has one group of concepts. A made prompt is called ``<prompt_id>/partner-1``
+    and so on, has ``made`` = "yes", and all but concept and prompt from its test. Concepts are drawn by a hash of the
+    test's id and the concept, so an edited prompt changes the partners of no other; of each group one, as far as there
+    are groups. A table in which prompts were made already comes back as it is.
+
+    Args:
+        prompts: as ``import_prompts`` reads them.
+        n_partners: how many are wanted.
+        rows: the number of each prompt's row, for warnings.
+    """
+    tests = tests_by_unit(prompts)
+    alone = tests.groupby(["category", "unit"], dropna=False)["concept_group"].transform("nunique") == 1
+    if not n_partners or not alone.any() or is_made(prompts).any():
+        return WithPartners(prompts, [])
+    number_of = dict(zip(prompts["prompt_id"], rows, strict=True))
+    found: dict[str, list[Row]] = {}
+    unnamed, few, unsure = [], [], []
+    for _, of_category in tests.assign(alone=alone).groupby("category", sort=False, dropna=False):
+        distinct = of_category.drop_duplicates("concept")
+        choices = list(zip(distinct["concept"], distinct["concept_group"], strict=True))
+        for _, of_unit in of_category[of_category["alone"]].groupby("unit", sort=False):
+            taken = set(of_unit["prompt"])
+            for row in of_unit[PROMPT_COLUMNS].to_dict("records"):
+                name, number = row["prompt_id"], number_of[row["prompt_id"]]
+                if not _places(row["prompt"], row["concept"]):
+                    unnamed.append(number)
+                    continue
+                found[name], doubtful = _made(row, _drawn(row, choices), n_partners, taken)
+                if len(found[name]) < n_partners:
+                    lacking = f"{number}: {len(found[name])}"
+                    unsure += [f"{lacking}, without {some(map(repr, doubtful))}"] if doubtful else []
+                    few += [] if doubtful else [lacking]
+    warnings = list(_warnings(n_partners, unnamed, few, unsure))
+    records = [made for row in prompts.to_dict("records") for made in (row, *found.get(row["prompt_id"], ()))]
+    return WithPartners(pd.DataFrame(records, columns=PROMPT_COLUMNS, dtype="str"), warnings)
+
+
+def _made(row: Row, choices: list[Choice], n_partners: int, taken: set[str]) -> tuple[list[Row], list[str]]:
+    """Return the prompts that are made of a test, and the concepts that were left out as it is not sure how they stand.
+
+    Args:
+        taken: the unit's prompts; those that are made are added.
+    """
+    made: list[Row] = []
+    doubtful: list[str] = []
+    for concept, group in choices:
+        text = replaced(row["prompt"], row["concept"], concept)
+        if text is None:
+            doubtful.append(concept)
+        elif text not in taken:
+            taken.add(text)
+            what = {"concept": concept, "concept_group": group, "prompt": text, "expected": None, "made": "yes"}
+            made.append({**row, **what, "prompt_id": f"{row['prompt_id']}/partner-{len(made) + 1}"})
+        if len(made) == n_partners:
+            break
+    return made, doubtful
+
+
+def replaced(prompt: str, concept: str, other: str) -> str | None:
+    """Return a prompt with the words of a concept, wherever they stand, replaced by another's; None where it is unsure.
+
+    Whole words count. Capitals are as the prompt has them. A concept with an article takes the place of one with an
+    article alone. An "a" or "an" before the concept becomes what the other needs, as ``article`` says it; nothing is
+    returned where that is not known, or where the prompt has another than the one that its own concept needs.
+    """
+    if _determiner(concept) != _determiner(other):
+        return None
+    parts, end = [], 0
+    for place in _places(prompt, concept):
+        before = prompt[end : place.start()]
+        found = re.search(r"(?<!\w)(an?)(\s+[\"'“‘(\[*_]*)\Z", before, re.IGNORECASE)
+        if found:
+            needed = article(other)
+            if needed is None or article(concept) not in (None, found[1].lower()):
+                return None
+            before = before[: found.start()] + _cased(needed, found[1]) + found[2]
+        begins = _begins_sentence(prompt[: place.start()])
+        parts += [before, _as_there(" ".join(place.group().split()), concept, other, begins=begins)]
+        end = place.end()
+    text = "".join([*parts, prompt[end:]])
+    return None if contains_concept(text, concept) else text
+
+
+def article(words: str) -> str | None:
+    """Return "a" or "an", as English has it before these words; None where a small rule is not sure of it.
+
+    It goes by sound: an hour, a unicorn, a European, an umbrella. Not known are numbers, abbreviations, single letters,
+    and words before which both are said (herb).
+    """
+    first = re.split(r"\s", words, maxsplit=1)[0]
+    plain = unicodedata.normalize("NFKD", first)
+    plain = "".join(letter for letter in plain if not unicodedata.combining(letter))
+    word = plain.casefold()
+    if not re.match(r"[a-z]{2}", word) or not re.search(r"[aeiouy]", word) or re.match(r"[A-Z]{2}", plain):
+        return None
+    for beginning, sound in SOUNDS.items():
+        if word.startswith(beginning):
+            return sound
+    if word[0] in "xy":
+        return "a" if word[1] in VOWELS or word.startswith("xy") else None
+    return "an" if word[0] in VOWELS else "a"
+
+
+def _warnings(n_partners: int, unnamed: list[int], few: list[str], unsure: list[str]) -> Iterator[str]:
+    if unnamed:
+        yield f"{len(unnamed)} tests have no partners, as their prompt lacks the concept's words (row {some(unnamed)})."
+    if few:
+        yield (
+            f"{len(few)} tests have fewer than {n_partners} partners, as their category has too few other concepts "
+            f"(row {some(few)})."
+        )
+    if unsure:
+        yield (
+            f"{len(unsure)} tests have fewer than {n_partners} partners, as it is not sure how other concepts of their "
+            f"category stand there, with 'a' or 'an' for instance (row {some(unsure)})."
+        )
+
+
+def _drawn(row: Row, choices: list[Choice]) -> list[Choice]:
+    """Return the concepts of other groups, in the order in which they are taken: of each group one, then the rest."""
+    others = [choice for choice in choices if choice[1] != row["concept_group"]]
+    others.sort(key=lambda choice: seeded_hash(0, row["prompt_id"], choice[0]))
+    n_before: dict[str, int] = {}
+    turns = []
+    for choice in others:
+        turns.append((n_before.get(choice[1], 0), choice))
+        n_before[choice[1]] = turns[-1][0] + 1
+    return [choice for _, choice in sorted(turns, key=lambda turn: turn[0])]
+
+
+def _places(prompt: str, concept: str) -> list[re.Match[str]]:
+    words = r"\s+".join(map(re.escape, concept.split()))
+    return list(re.finditer(rf"(?<!\w){words}(?!\w)", prompt, re.IGNORECASE))
+
+
+def _determiner(concept: str) -> str:
+    """Return the kind of article that a concept begins with: "a" (or "an"), "the", or nothing."""
+    first = concept.split(maxsplit=1)[0].casefold()
+    return {"an": "a"}.get(first, first) if first in DETERMINERS else ""
+
+
+def _begins_sentence(before: str) -> bool:
+    return re.search(r"(?:\A|[.!?:\n][\"'”’)]*)\s*[\"'“‘(]*\Z", before) is not None
+
+
+def _as_there(written: str, concept: str, other: str, *, begins: bool) -> str:
+    """Return another concept with capitals as the prompt has its own: those of its table, unless the prompt differs."""
+    if written == concept:
+        return other[0].upper() + other[1:] if begins and written[0].isupper() else other
+    if len(written) > 1 and written.isupper():
+        return other.upper()
+    if written.istitle() and len(written.split()) > 1:
+        return re.sub(r"(?<!\w)\w", lambda letter: letter[0].upper(), other)
+    if written[0].isupper() and not concept[0].isupper():
+        return other[0].upper() + other[1:]
+    return other.lower() if written.islower() else other
+
+
+def _cased(needed: str, written: str) -> str:
+    """Return an article with capitals as the one in its place: "A" and "An" begin a sentence."""
+    if written == "AN":
+        return needed.upper()
+    return needed.capitalize() if written[0].isupper() else needed
