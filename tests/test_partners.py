@@ -20,6 +20,7 @@ from leakscope.leak.matching import match_units
 from leakscope.leak.named_concepts import concept_matrix
 from leakscope.leak.outcomes import compare_pairs
 from leakscope.leak.prompts import no_candidates
+from workspace import Workspace
 
 ALONE = """\
 prompt_id,control_id,concept,category,prompt
@@ -246,3 +247,23 @@ def test_a_study_without_controls_has_match_rates_and_empty_leak_rates(tmp_path:
     rows = explorer_rows(pairs, prompts)
     write_explorer(rows, tmp_path / "page.html", study="mine", scorers=["s"])
     assert len(rows) == 0
+
+
+@pytest.mark.workflow
+def test_a_study_without_any_control_runs_through_to_its_report(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path / "checkout")
+    (workspace.folder / "bare.csv").write_text(BY_TEMPLATE, encoding="utf-8")
+    rows = pd.read_csv(workspace.folder / "bare.csv")
+    for name, said in (("one", rows["concept"] + "."), ("two", "so.")):
+        rows.assign(generation_1=said).to_csv(workspace.folder / f"{name}.csv", index=False)
+    study = {
+        "study": {"name": "bare", "models": ["one", "two"], "prompt_sets": ["bare"], "scorers": ["lexical"]},
+        "prompt_sets": {"bare": {"source": "table", "path": "bare.csv"}},
+        "models": {name: {"source": "generations", "path": f"{name}.csv"} for name in ("one", "two")},
+    }
+    assert "there are no Leak-Rates" in workspace.run("--cores", "2", study=study).stdout
+    results = workspace.folder / "results/bare"
+    rates = pd.read_csv(results / "match_rates.csv").set_index("model")
+    assert rates["match_rate"].to_dict() == {"one": 100, "two": 50}
+    assert pd.read_csv(results / "leak_rates.csv").empty
+    workspace.run("--cores", "1", "--report", "results/bare/report.html", study=study)
