@@ -148,6 +148,16 @@ def test_an_edited_prompt_changes_its_own_partners_alone(tmp_path: Path) -> None
     assert before.loc[edited, "prompt_id"].tolist() == ["t0", "t0/partner-1", "t0/partner-2"]
 
 
+def test_of_many_concepts_some_are_drawn_from_and_those_differ_from_test_to_test(tmp_path: Path) -> None:
+    names = [f"hue{k}" for k in range(partners.MOST_CHOICES + 100)]
+    rows = [f"c{k},,,{k} eats\nt{k},c{k},{name},My {name} dog. {k} eats" for k, name in enumerate(names)]
+    prompts, warnings = read(tmp_path, "\n".join(["prompt_id,control_id,concept,prompt", *rows]), 3)
+    made = prompts[prompts["made"] == "yes"]
+    assert made.groupby("control_id")["concept_group"].nunique().tolist() == [3] * len(names)
+    assert made["concept"].nunique() > len(names) / 2
+    assert warnings == []
+
+
 def test_what_cannot_be_replaced_is_said_with_its_row(tmp_path: Path) -> None:
     text = ALONE.replace("A red dog", "A dog").replace("orange", "herb").replace("An herb", "A herb")
     warnings = read(tmp_path, text, 1).warnings

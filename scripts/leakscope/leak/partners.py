@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -20,6 +21,7 @@ from leakscope.leak.prompts import PROMPT_COLUMNS
 from leakscope.similarity.concepts import contains_concept
 from leakscope.statistics.seeding import seeded_hash
 
+MOST_CHOICES = 200  # concepts that are drawn from for a test: a large table would otherwise take its square
 DETERMINERS = ("a", "an", "the")
 VOWELS = "aeiou"
 # Beginnings of words that sound otherwise than they are written; the first that fits says it. None: both are said.
@@ -72,6 +74,7 @@ def with_partners(prompts: pd.DataFrame, n_partners: int, rows: Sequence[int]) -
     for _, of_category in tests.assign(alone=alone).groupby("category", sort=False, dropna=False):
         distinct = of_category.drop_duplicates("concept")
         choices = list(zip(distinct["concept"], distinct["concept_group"], strict=True))
+        choices.sort(key=lambda choice: seeded_hash(0, choice[0]))
         for _, of_unit in of_category[of_category["alone"]].groupby("unit", sort=False):
             taken = set(of_unit["prompt"])
             for row in of_unit[PROMPT_COLUMNS].to_dict("records"):
@@ -171,8 +174,15 @@ def _warnings(n_partners: int, unnamed: list[int], few: list[str], unsure: list[
 
 
 def _drawn(row: Row, choices: list[Choice]) -> list[Choice]:
-    """Return the concepts of other groups, in the order in which they are taken: of each group one, then the rest."""
-    others = [choice for choice in choices if choice[1] != row["concept_group"]]
+    """Return the concepts of other groups, in the order in which they are taken: of each group one, then the rest.
+
+    Args:
+        choices: all of the category, in the order of their hashes; of many, those from the test's own hash on count.
+    """
+    start = bisect_left(choices, seeded_hash(0, row["prompt_id"]), key=lambda choice: seeded_hash(0, choice[0]))
+    near = [*choices[start : start + MOST_CHOICES], *choices[: max(0, start + MOST_CHOICES - len(choices))]]
+    near = near if len(choices) > MOST_CHOICES else choices
+    others = [choice for choice in near if choice[1] != row["concept_group"]]
     others.sort(key=lambda choice: seeded_hash(0, row["prompt_id"], choice[0]))
     n_before: dict[str, int] = {}
     turns = []

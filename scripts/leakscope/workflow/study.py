@@ -375,4 +375,9 @@ def _n_prompts(study: Study, prompt_set: str) -> int:
     if prompt_set in study.templated:
         return count_prompts([Path(file) for file in study.template_files(prompt_set)])
     entry = study.prompt_set(prompt_set)
-    return count_rows(Path(entry["path"])) * (1 + int(entry["partners"]))
+    if entry["partners"]:
+        # How many are made, only the table says. Importing what reads it costs the planning process alone.
+        from leakscope.leak.imported_prompts import import_prompts
+
+        return len(import_prompts(Path(entry["path"]), prompt_set, entry.get("sheet"), entry["partners"]).prompts)
+    return count_rows(Path(entry["path"]))
