@@ -93,6 +93,8 @@ def import_prompts(path: Path, prompt_set: str, sheet: str | None = None, partne
         raise InputError(f"{path}: got no prompt with a control; allowed: {allowed}.")
     prompts = text_table([{"prompt_set": prompt_set, **row} for row in described], PROMPT_COLUMNS)
     prompts, about_partners = with_partners(prompts, partners, read.numbers)
+    for name in prompts.loc[prompts["prompt_id"].duplicated(), "prompt_id"]:
+        raise InputError(f"{path}: prompt_id: got {name!r}, the name of a partner that is made; allowed: another id.")
     warnings = [*_warnings(read, described, by_template=by_template), *about_partners]
     return ImportedPrompts(prompts, [f"{path}: {warning}" for warning in warnings])
 

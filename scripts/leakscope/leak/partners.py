@@ -51,6 +51,22 @@ class WithPartners(NamedTuple):
     warnings: list[str]
 
 
+class _Lacking(NamedTuple):
+    """Rows of tests with fewer partners than are wanted, by what is the matter."""
+
+    unnamed: list[int]
+    few: list[str]
+    unsure: list[str]
+
+    def note(self, number: int, row: Row, n_made: int, doubtful: list[str]) -> None:
+        if not _places(row["prompt"], row["concept"]):
+            self.unnamed.append(number)
+        elif doubtful:
+            self.unsure.append(f"{number}: {n_made}, without {some(map(repr, doubtful))}")
+        else:
+            self.few.append(f"{number}: {n_made}")
+
+
 def with_partners(prompts: pd.DataFrame, n_partners: int, rows: Sequence[int]) -> WithPartners:
     """Return a prompts table in which each test without partner is followed by up to ``n_partners`` made ones.
 
@@ -69,8 +85,8 @@ def with_partners(prompts: pd.DataFrame, n_partners: int, rows: Sequence[int]) -
     if not n_partners or not alone.any() or is_made(prompts).any():
         return WithPartners(prompts, [])
     number_of = dict(zip(prompts["prompt_id"], rows, strict=True))
+    lacking = _Lacking([], [], [])
     found: dict[str, list[Row]] = {}
-    unnamed, few, unsure = [], [], []
     for _, of_category in tests.assign(alone=alone).groupby("category", sort=False, dropna=False):
         distinct = of_category.drop_duplicates("concept")
         choices = list(zip(distinct["concept"], distinct["concept_group"], strict=True))
@@ -78,18 +94,14 @@ def with_partners(prompts: pd.DataFrame, n_partners: int, rows: Sequence[int]) -
         for _, of_unit in of_category[of_category["alone"]].groupby("unit", sort=False):
             taken = set(of_unit["prompt"])
             for row in of_unit[PROMPT_COLUMNS].to_dict("records"):
-                name, number = row["prompt_id"], number_of[row["prompt_id"]]
-                if not _places(row["prompt"], row["concept"]):
-                    unnamed.append(number)
-                    continue
-                found[name], doubtful = _made(row, _drawn(row, choices), n_partners, taken)
-                if len(found[name]) < n_partners:
-                    lacking = f"{number}: {len(found[name])}"
-                    unsure += [f"{lacking}, without {some(map(repr, doubtful))}"] if doubtful else []
-                    few += [] if doubtful else [lacking]
-    warnings = list(_warnings(n_partners, unnamed, few, unsure))
+                made, doubtful = _made(row, _drawn(row, choices), n_partners, taken)
+                found[row["prompt_id"]] = made
+                if len(made) < n_partners:
+                    lacking.note(number_of[row["prompt_id"]], row, len(made), doubtful)
     records = [made for row in prompts.to_dict("records") for made in (row, *found.get(row["prompt_id"], ()))]
-    return WithPartners(pd.DataFrame(records, columns=PROMPT_COLUMNS, dtype="str"), warnings)
+    return WithPartners(
+        pd.DataFrame(records, columns=PROMPT_COLUMNS, dtype="str"), list(_warnings(n_partners, lacking))
+    )
 
 
 def _made(row: Row, choices: list[Choice], n_partners: int, taken: set[str]) -> tuple[list[Row], list[str]]:
@@ -100,6 +112,8 @@ def _made(row: Row, choices: list[Choice], n_partners: int, taken: set[str]) -> 
     """
     made: list[Row] = []
     doubtful: list[str] = []
+    if not _places(row["prompt"], row["concept"]):
+        return made, doubtful
     for concept, group in choices:
         text = replaced(row["prompt"], row["concept"], concept)
         if text is None:
@@ -158,19 +172,16 @@ def article(words: str) -> str | None:
     return "an" if word[0] in VOWELS else "a"
 
 
-def _warnings(n_partners: int, unnamed: list[int], few: list[str], unsure: list[str]) -> Iterator[str]:
-    if unnamed:
-        yield f"{len(unnamed)} tests have no partners, as their prompt lacks the concept's words (row {some(unnamed)})."
-    if few:
-        yield (
-            f"{len(few)} tests have fewer than {n_partners} partners, as their category has too few other concepts "
-            f"(row {some(few)})."
-        )
-    if unsure:
-        yield (
-            f"{len(unsure)} tests have fewer than {n_partners} partners, as it is not sure how other concepts of their "
-            f"category stand there, with 'a' or 'an' for instance (row {some(unsure)})."
-        )
+def _warnings(n_partners: int, lacking: _Lacking) -> Iterator[str]:
+    fewer = f"tests have fewer than {n_partners} partners, as"
+    if lacking.unnamed:
+        without = f"{len(lacking.unnamed)} tests have no partners, as their prompt lacks the concept's words"
+        yield f"{without} (row {some(lacking.unnamed)})."
+    if lacking.few:
+        yield f"{len(lacking.few)} {fewer} their category has too few other concepts (row {some(lacking.few)})."
+    if lacking.unsure:
+        unsure = "it is not sure how other concepts of their category stand there, with 'a' or 'an' for instance"
+        yield f"{len(lacking.unsure)} {fewer} {unsure} (row {some(lacking.unsure)})."
 
 
 def _drawn(row: Row, choices: list[Choice]) -> list[Choice]:
