@@ -539,6 +539,7 @@ def test_defaults_are_those_of_the_entrys_own_source(config: Config) -> None:
         "decimals": 3,
         "level": 0.95,
         "matrix": ["color-to-color", "2"],
+        "name_permutations": 9999,
         "permutations": 65536,
     }
     assert resolved["organisms"]["vocab_size"] == 1024
