@@ -38,7 +38,7 @@ def question_table(**values: list[object]) -> pd.DataFrame:
     return pd.DataFrame({"model": "m", "task": "t", "question": names, "cluster": names, **values})
 
 
-RANKS = question_table(rank=[1, 2, 6, 1])
+RANKS = question_table(rank=[1, 2, 6, 1], n_candidates=[6, 6, 6, 6])
 COMPLETIONS = question_table(affirmed=[True, False, True, True])
 
 
@@ -73,6 +73,7 @@ def test_statistics_worked_by_hand() -> None:
             "accuracy_at_5": 3 / 4,
             "mrr": (1 + 1 / 2 + 1 / 6 + 1) / 4,
             "consistency": 3 / 4,
+            "consistency_chance": 3 / 8,
         }
     )
     sizes = table.set_index("statistic")["n"]
@@ -86,7 +87,26 @@ def test_what_counts_questions_is_of_the_main_form_alone() -> None:
     both = pd.concat([pairs_table("plain/g/v"), pairs_table("plain/g2/v2")])
     table = answer_accuracy(both, NO_PARTS, RANKS, COMPLETIONS, {}, **SETTINGS)
     by_form = {form: set(rows["statistic"]) for form, rows in table.groupby("form")}
-    assert by_form["plain/g/v"] - by_form["plain/g2/v2"] == {"accuracy_at_1", "accuracy_at_5", "mrr", "consistency"}
+    of_questions = {"accuracy_at_1", "accuracy_at_5", "mrr", "consistency", "consistency_chance"}
+    assert by_form["plain/g/v"] - by_form["plain/g2/v2"] == of_questions
+
+
+def test_a_place_among_the_first_k_is_of_questions_that_have_more_candidates() -> None:
+    few = question_table(rank=[1, 2, 6, 1], n_candidates=[5, 5, 6, 2])
+    found = answer_accuracy(pairs_table(), NO_PARTS, few, COMPLETIONS, {}, **SETTINGS).set_index("statistic")
+    assert found.loc[["accuracy_at_1", "accuracy_at_5"], ["value", "n"]].to_numpy().tolist() == [[0.5, 4], [0, 1]]
+    none = answer_accuracy(pairs_table(), NO_PARTS, few.assign(n_candidates=5), COMPLETIONS, {}, **SETTINGS)
+    row = none.set_index("statistic").loc["accuracy_at_5"]
+    assert np.isnan(row[["value", "ci_low", "ci_high"]].to_numpy(dtype=float)).all()
+    assert row["n"] == 0
+
+
+@pytest.mark.parametrize(("yes", "chance"), [(-1.0, 0.0), (1.0, 1.0)])
+def test_a_validator_that_always_says_the_same_is_as_consistent_as_chance(yes: float, chance: float) -> None:
+    completions = question_table(affirmed=[yes > 0] * 4)
+    table = answer_accuracy(pairs_table().assign(l_v=yes), NO_PARTS, RANKS, completions, {}, **SETTINGS)
+    found = values_of(table)
+    assert found["consistency"] == found["consistency_chance"] == chance
 
 
 def test_what_a_model_does_not_have_has_no_row() -> None:

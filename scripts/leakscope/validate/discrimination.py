@@ -12,7 +12,7 @@ from leakscope.statistics.resampling import Draws, Floats, draw_clusters, estima
 from leakscope.validate.paired import ALL, TunedOn, parts_of, questions_of
 
 COLUMNS = ["model", "task", "split", "form", "statistic", "value", "ci_low", "ci_high", "n"]
-RANK_COLUMNS = ["question", "cluster", "rank"]
+RANK_COLUMNS = ["question", "cluster", "rank", "n_candidates"]
 COMPLETION_COLUMNS = ["question", "cluster", "affirmed"]
 ACCURACY_AT = (1, 5)
 
@@ -36,12 +36,16 @@ def answer_accuracy(
         validator_auc       probability that a right candidate has a higher l_V than a wrong one, ties counting half
         generator_auc       the same of l_G
         yes_no_mass         mean probability of yes and no together after the validator prompt
-        accuracy_at_k       share of questions of which a right candidate is among the first k
+        accuracy_at_k       share of questions with more than k candidates of which a right one is among the first k
         mrr                 mean reciprocal rank of a question's best right candidate
         consistency         share of questions whose own completion the validator affirms
+        consistency_chance  share of items with l_V > 0, right or wrong: the consistency of a validator that says yes as
+                            often as this one, whatever is generated
 
-    What counts questions is of the main form alone. The questions of a part of a split are those of which a right
-    candidate is in it. Intervals are of the bootstrap over clusters; ``n`` is the number of items, or of questions.
+    What counts questions is of the main form alone, and so is ``consistency_chance``. The questions of a part of a
+    split are those of which a right candidate is in it. A place among the first k of k candidates is no merit: without
+    a question that has more, ``accuracy_at_k`` is NaN and its ``n`` 0. Intervals are of the bootstrap over clusters;
+    ``n`` is the number of items, or of questions.
 
     Args:
         pairs: as ``paired.read_pairs`` returns them.
@@ -64,7 +68,7 @@ def answer_accuracy(
                 statistics = list(_item_statistics(items, resamples, seed))
                 if form == main:
                     of_part = by_question if split == ALL else [questions_of(table, items) for table in by_question]
-                    statistics += _question_statistics(of_part[0], of_part[1], resamples, seed)
+                    statistics += _question_statistics(of_part[0], of_part[1], items, resamples, seed)
                 for name, values, draws in statistics:
                     interval = estimate(values, draws, level)
                     rows.append((model, task, split, form, name, *interval, len(draws.codes)))
@@ -119,13 +123,18 @@ def _item_statistics(items: pd.DataFrame, resamples: int, seed: int) -> Statisti
         yield "yes_no_mass", weighted_means(mass, draws), draws
 
 
-def _question_statistics(ranked: pd.DataFrame, completed: pd.DataFrame, resamples: int, seed: int) -> Statistics:
+def _question_statistics(
+    ranked: pd.DataFrame, completed: pd.DataFrame, items: pd.DataFrame, resamples: int, seed: int
+) -> Statistics:
+    for k in ACCURACY_AT if len(ranked) else ():
+        contested = ranked[ranked["n_candidates"].astype(int) > k]
+        draws = draw_clusters(contested["cluster"].str.casefold(), resamples, seed)
+        yield f"accuracy_at_{k}", weighted_means(contested["rank"].to_numpy(dtype=float) <= k, draws), draws
     if len(ranked):
         draws = draw_clusters(ranked["cluster"].str.casefold(), resamples, seed)
-        rank = ranked["rank"].to_numpy(dtype=float)
-        for k in ACCURACY_AT:
-            yield f"accuracy_at_{k}", weighted_means(rank <= k, draws), draws
-        yield "mrr", weighted_means(1 / rank, draws), draws
+        yield "mrr", weighted_means(1 / ranked["rank"].to_numpy(dtype=float), draws), draws
     if len(completed):
         draws = draw_clusters(completed["cluster"].str.casefold(), resamples, seed)
         yield "consistency", weighted_means(completed["affirmed"].astype(float), draws), draws
+        draws = draw_clusters(items["cluster"], resamples, seed)
+        yield "consistency_chance", weighted_means(items["l_v"].to_numpy(dtype=float) > 0, draws), draws
