@@ -68,7 +68,8 @@ GROUND = {
     ),
     "prevalence_gaps": with_keys(
         {"axis": ["race"], "subject": ["flu", "cold"], "group": ["black", "white"]},
-        prevalence_rank=[1, 2, 2, 1], count_rank=[1, 2, 1, 2], difference=0.1, margin_of_error=0.02, among_top=True,
+        prevalence_rank=[1, 2, 2, 1], count_rank=[1, 2, 1, 2], difference=0.1, margin_of_error=0.02,
+        ci_low=0.08, ci_high=0.12, among_top=True,
     ),
     "kendall_tau_by_quartile": with_keys(
         {"model": ["a", "b"], "axis": ["race"], "language": ["en"], "quartile": ["Q1", "Q2"]}, tau=0.4, **ENDS

@@ -170,6 +170,29 @@ def clopper_pearson(rate: ArrayLike, n: ArrayLike, level: float = 0.95) -> tuple
     return np.minimum(low, p), np.maximum(high, p)
 
 
+def wilson(rate: ArrayLike, n: ArrayLike, level: float = 0.95) -> tuple[Floats, Floats]:
+    """Return the limits, 0 to 1, of Wilson's score interval of a share; NaN without trials.
+
+        (p + z²/2n ± z √(p (1 − p)/n + z²/4n²)) / (1 + z²/n)
+
+    Unlike p ± z √(p (1 − p)/n) it has a width where none, or all, are successes.
+
+    Args:
+        rate: p, observed share of successes, 0 to 1.
+        n: number of trials.
+        level: coverage aimed at, between 0 and 1.
+
+    Source: Wilson 1927 (Probable inference, the law of succession, and statistical inference).
+    """
+    p, trials, z = np.asarray(rate, dtype=float), np.asarray(n, dtype=float), special.ndtri(0.5 + level / 2)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        share = z**2 / trials
+        centre, half = p + share / 2, z * np.sqrt(p * (1 - p) / trials + (z / (2 * trials)) ** 2)
+        low, high = (centre - half) / (1 + share), (centre + half) / (1 + share)
+    # Where p is 0 or 1 so is one limit, but for rounding.
+    return np.where(p == 0, p, low), np.where(p == 1, p, high)
+
+
 def _variance(w: Floats, residuals: Floats) -> Floats:
     """Return Σ r_g² / (1 − w_g), (...); 0 for a single cluster."""
     variance: Floats = np.where(w < 1, residuals**2 / (1 - w), 0.0).sum(-1)

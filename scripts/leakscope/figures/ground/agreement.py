@@ -262,7 +262,6 @@ def _differences(ax: Axes, rows: pd.DataFrame, groups: Sequence[str]) -> None:
         top = mine["among_top"].astype(str).str.lower().eq("true").to_numpy()
         for chosen, color in ((~top, PALE_BLUE), (top, COLORS[0])):
             here = mine[chosen]
-            value, margin = 100 * here["difference"], 100 * here["margin_of_error"]
-            ax.hlines(place[chosen], value - margin, value + margin, color=color, linewidth=0.7)
-            ax.plot(value, place[chosen], color=color, marker="o", markersize=2, linestyle="none")
+            ax.hlines(place[chosen], 100 * here["ci_low"], 100 * here["ci_high"], color=color, linewidth=0.7)
+            ax.plot(100 * here["difference"], place[chosen], color=color, marker="o", markersize=2, linestyle="none")
         ax.plot(100 * mine["difference"].mean(), y, color=BEYOND, marker="|", markersize=12, markeredgewidth=1.6)
