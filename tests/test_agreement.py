@@ -9,7 +9,16 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import stats
 
-from leakscope.ground.agreement.kendall_tau import bootstrap_mean, centred, log_counts, others_total, redrawn_tau, tau_b
+from leakscope.ground.agreement.ceiling import ceiling_tau
+from leakscope.ground.agreement.kendall_tau import (
+    bootstrap_mean,
+    centred,
+    log_counts,
+    mean_tau,
+    others_mean,
+    redrawn_tau,
+    tau_b,
+)
 
 TABLES = arrays(float, st.tuples(st.integers(1, 5), st.integers(2, 6)), elements=st.integers(0, 4).map(float))
 
@@ -62,7 +71,7 @@ def test_a_model_of_the_prior_alone_has_nothing_beyond_it() -> None:
 
 
 def test_the_prior_of_a_subject_leaves_it_out() -> None:
-    np.testing.assert_array_equal(others_total([[1, 2], [10, 20], [100, np.nan]]), [[110, 20], [101, 2], [11, 22]])
+    np.testing.assert_array_equal(others_mean([[1, 2], [10, 20], [100, np.nan]]), [[55, 20], [50.5, 2], [5.5, 11]])
 
 
 def test_the_mean_has_an_interval_over_subjects_and_counts_what_is_defined() -> None:
@@ -74,11 +83,53 @@ def test_the_mean_has_an_interval_over_subjects_and_counts_what_is_defined() -> 
     assert mean.high - mean.low == pytest.approx(2 * half, rel=0.15)
 
 
-@pytest.mark.parametrize(("values", "low"), [([], np.nan), ([0.3], np.nan), ([0.3, 0.3], 0.3)])
-def test_too_few_values_or_equal_ones_have_no_interval_but_themselves(values: list[float], low: float) -> None:
-    assert bootstrap_mean(values, 0.95, 999).low == pytest.approx(low, nan_ok=True)
+@pytest.mark.parametrize("values", [[], [0.3], [0.3, 0.3], [1.0] * 5])
+def test_too_few_values_or_equal_ones_have_no_interval(values: list[float]) -> None:
+    mean = bootstrap_mean(values, 0.95, 999)
+    assert np.isnan([mean.low, mean.high]).all()
+    assert mean.n == len(values)
+    assert mean.mean == pytest.approx(np.mean(values) if values else np.nan, nan_ok=True)
 
 
-def test_the_ceiling_is_near_one_where_counts_are_large_and_apart() -> None:
-    assert redrawn_tau([[1e6, 1e5, 1e4]] * 3, 20) == 1
-    assert redrawn_tau([[12, 10, 11]] * 30, 20) < 0.5
+def test_a_group_that_no_other_subject_counts_has_no_prior() -> None:
+    np.testing.assert_array_equal(others_mean([[1, 2, np.nan], [10, 20, 30]]), [[10, 20, 30], [1, 2, np.nan]])
+
+
+def test_a_missing_count_is_redrawn_as_missing() -> None:
+    whole = redrawn_tau([[30, 32, 31]] * 40, 400)
+    assert redrawn_tau([[30, 32, 31, np.nan]] * 40, 400) == pytest.approx(whole, abs=1e-12)
+    assert whole == pytest.approx(0.13, abs=0.02)
+
+
+def two_corpora(means: np.ndarray, rng: np.random.Generator) -> float:
+    """Return the agreement of two corpora of one law, averaged over many such."""
+    return float(np.mean([mean_tau(rng.poisson(means), rng.poisson(means)) for _ in range(50)]))
+
+
+@pytest.mark.parametrize(
+    ("mean_count", "shared", "redrawn"), [(3, 0.22, 0.64), (10, 0.43, 0.68), (30, 0.62, 0.76), (100, 0.78, 0.85)]
+)
+def test_the_ceiling_is_what_two_corpora_of_one_law_share(mean_count: int, shared: float, redrawn: float) -> None:
+    rng = np.random.default_rng(mean_count)
+    law = np.exp(0.4 * rng.normal(size=(2000, 5)))
+    means = mean_count * law / law.mean()
+    counts = rng.poisson(means)
+    truth = two_corpora(means, rng)
+    assert truth == pytest.approx(shared, abs=0.02)
+    assert ceiling_tau(counts, 20) == pytest.approx(truth, abs=0.03)
+    assert redrawn_tau(counts, 20) == pytest.approx(redrawn, abs=0.02)
+
+
+def test_a_group_that_is_missing_here_and_there_does_not_move_the_ceiling() -> None:
+    rng = np.random.default_rng(5)
+    means = 10 * np.exp(0.8 * rng.normal(size=(1, 5)) + 0.4 * rng.normal(size=(1500, 5)))
+    missing = rng.random(means.shape) < 0.2
+    first, second = (np.where(missing, np.nan, rng.poisson(means)) for _ in range(2))
+    assert ceiling_tau(first, 20) == pytest.approx(mean_tau(first, second), abs=0.03)
+
+
+def test_the_ceiling_is_near_one_where_counts_are_large_and_apart_and_empty_without_counts() -> None:
+    assert ceiling_tau([[1e6, 1e5, 1e4]] * 3, 20) == 1
+    assert ceiling_tau([[12, 10, 11]] * 30, 20) < 0.5
+    assert np.isnan([ceiling_tau(np.zeros((n, 3)), 5) for n in (0, 4)]).all()
+    assert np.isnan(ceiling_tau([[3, np.nan]], 5))

@@ -504,10 +504,22 @@ def test_counts_stand_beside_prevalence_with_a_margin_of_error() -> None:
     table = prevalence_gaps("a", counts, prevalence, 1, 0.95).set_index(["subject", "group"])
     row = table.loc[("s1", "x")]
     assert row["difference"] == pytest.approx(0.5)
-    assert row["margin_of_error"] == pytest.approx(1.959964 * np.sqrt(0.75 * 0.25 / 100))
+    # Wilson: 75 of 100 is .657 to .825.
+    assert (row["ci_low"], row["ci_high"]) == pytest.approx((0.6570 - 0.25, 0.8246 - 0.25), abs=1e-4)
+    assert row["margin_of_error"] == pytest.approx((0.8246 - 0.6570) / 2, abs=1e-4)
     assert (row["count_rank"], row["prevalence_rank"], row["count_per_10000"]) == (1, 2, 7500)
     assert row["among_top"]
     assert set(table.index.get_level_values("subject")) == {"s1"}  # of s2 a single group is known
+
+
+def test_a_group_that_was_never_counted_has_a_margin_of_error() -> None:
+    counts = pd.DataFrame({"x": [50.0, 0.0], "y": [0.0, 0.0]}, index=["s1", "never"])
+    prevalence = pd.DataFrame({"x": [1.0, 1.0], "y": [1.0, 1.0]}, index=counts.index)
+    table = prevalence_gaps("a", counts, prevalence, 1, 0.95).set_index(["subject", "group"])
+    row = table.loc[("s1", "y")]
+    assert row["margin_of_error"] == pytest.approx(0.0357, abs=1e-4)
+    assert (row["ci_low"], row["ci_high"]) == pytest.approx((-0.5, 0.0713 - 0.5), abs=1e-4)
+    assert table.loc["never", ["difference", "margin_of_error", "ci_low", "ci_high"]].isna().all().all()
 
 
 def test_first_places_ties_and_templates() -> None:
@@ -537,6 +549,48 @@ def test_a_pair_of_models_is_compared_and_its_first_places_followed() -> None:
     assert pairs.loc[0, "share_first_changed"] == 0.5
     moved = changes.set_index(["group_base", "group_aligned"])["n_subjects"]
     assert moved.to_dict() == {("x", "x"): 1, ("x", "z"): 1}
+
+
+def test_a_subject_that_a_pair_of_models_does_not_rank_has_no_first_place() -> None:
+    base = {
+        "s1": {"x": [3], "y": [2], "z": [1]},
+        "lost": {"x": [3], "y": [2], "z": [np.nan]},
+        "part": {"x": [1], "y": [2], "z": [9]},
+    }
+    tuned = {
+        "s1": {"x": [1], "y": [2], "z": [0]},
+        "lost": {"x": [3], "y": [np.nan], "z": [9]},
+        "part": {"x": [1], "y": [2], "z": [np.nan]},
+    }
+    scores = pd.concat([scores_table(base, "base"), scores_table(tuned, "tuned")])
+    pairs, changes = compare_aligned(scores, {"tuned": "base"}, "logprob", **SETTINGS)
+    # Of `lost` both score x alone; of `part` both rank y before x, and z, first in the base, is not compared.
+    assert pairs.loc[0, ["n_subjects", "n_lost", "share_first_changed"]].to_list() == [2, 1, 0.5]
+    moved = changes.set_index(["group_base", "group_aligned"])["n_subjects"]
+    assert moved.to_dict() == {("x", "y"): 1, ("y", "y"): 1}
+
+
+def test_the_baseline_is_of_the_groups_that_the_tau_is_of() -> None:
+    rows = [("s1", "x", 30), ("s1", "y", 20), ("s1", "z", 10), ("s2", "x", 10), ("s2", "y", 5), ("s2", "z", 90)]
+    counts = pd.DataFrame(rows, columns=["subject", "group", "count"])
+    counts = counts.assign(axis="a", window=pd.array([None] * len(rows), dtype="Int64"), unit="documents")
+    scores = scores_table({"s1": {"x": [3], "y": [2], "z": [np.nan]}, "s2": {"x": [3], "y": [2], "z": [4]}})
+    found = agree({"a": counts}, scores, {}, window=None, unit="documents", score="logprob", **SETTINGS)["by_subject"]
+    by_subject = found.set_index("subject")
+    # Of s1 no score of z is known. By s2's counts x is before y, as in s1; z, s2's first and s1's last, is not asked.
+    assert by_subject.loc["s1", ["n_groups", "tau", "baseline_tau"]].to_list() == [2, 1, 1]
+    assert by_subject.loc["s2", "baseline_tau"] == pytest.approx(-1 / 3)
+
+
+def test_mentions_have_no_ceiling() -> None:
+    scores = scores_table({"s1": {"x": [3], "y": [2], "z": [1]}})
+    settings = {"window": 250, "score": "logprob", **SETTINGS}
+    found = {
+        unit: agree({"a": made_counts().assign(unit=unit)}, scores, {}, unit=unit, **settings)["tau"].loc[0]
+        for unit in ("documents", "mentions")
+    }
+    assert np.isnan(found["mentions"]["ceiling_tau"])
+    assert 0 <= found["documents"]["ceiling_tau"] <= 1
 
 
 # Missing scores

@@ -56,7 +56,7 @@ def agree(
         # A comparison without a subject in common has a row, too: of 0 subjects, without a tau.
         numbers = ["n_subjects", "n_undefined", "n_lost"]
         table = table.fillna(dict.fromkeys(numbers, 0)).astype(dict.fromkeys(numbers, int))
-        table = table.merge(noise_and_ties(axis, score), on=KEYS, how="left")
+        table = table.merge(noise_and_ties(axis, score, used.unit), on=KEYS, how="left")
         parts["tau"].append(table.assign(window=pd.array([used.window] * len(table), "Int64"), unit=used.unit))
         parts["by_subject"].append(by_subject)
         parts["by_score"].append(kendall_by_score(axis, level, resamples))

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from leakscope.ground.agreement.joined import align, scores_of
+from leakscope.ground.agreement.joined import in_common, scores_of
 from leakscope.ground.agreement.kendall_tau import bootstrap_mean, tau_b
+from leakscope.ground.agreement.whole import FEWEST_GROUPS
 
 logger = logging.getLogger(__name__)
 
@@ -20,8 +21,10 @@ def compare_aligned(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return two tables: agreement of each pair's rankings, and which group's first places went to which.
 
-    The first has a row a pair, axis and language: ``n_subjects, tau, ci_low, ci_high, share_first_changed``; the second
-    one for each group that is first in the base and group that is first in the aligned model: ``n_subjects``.
+    The first has a row a pair, axis and language: ``n_subjects, tau, ci_low, ci_high, share_first_changed, n_lost``; the
+    second one for each group that is first in the base and group that is first in the aligned model: ``n_subjects``.
+    Of each subject the groups take part that both models score. Subjects with fewer than two such are lost: they rank
+    nothing, and count in no share.
 
     Args:
         scores: ``model, axis, language, template_id, subject, group`` and a column for each score.
@@ -36,17 +39,20 @@ def compare_aligned(
             by_model = {model: part[part["model"] == model] for model in (base, aligned)}
             if any(table.empty for table in by_model.values()):
                 continue
-            before, after = align(*(scores_of(table, score) for table in by_model.values()))
+            named = in_common(*(scores_of(table, score) for table in by_model.values()))
+            known = named[0].notna() & named[1].notna()
+            ranked = known.sum(axis=1) >= FEWEST_GROUPS
+            before, after = (table.where(known)[ranked] for table in named)
             if before.empty:
                 logger.warning("%s (%s): %s and %s have no pair in common", axis, language, base, aligned)
                 continue
             tau = bootstrap_mean(tau_b(before, after), level, resamples)
             first = pd.DataFrame({"group_base": before.idxmax(axis=1), "group_aligned": after.idxmax(axis=1)})
             changed = (first["group_base"] != first["group_aligned"]).mean()
-            rows.append((base, aligned, axis, language, tau.n, *tau[:3], changed))
+            rows.append((base, aligned, axis, language, tau.n, *tau[:3], changed, int((~ranked).sum())))
             counted = first.value_counts(sort=False).rename("n_subjects").reset_index()
             changes.append(counted.assign(base=base, aligned=aligned, axis=str(axis), language=str(language)))
-    columns = [*PAIR, "n_subjects", "tau", "ci_low", "ci_high", "share_first_changed"]
+    columns = [*PAIR, "n_subjects", "tau", "ci_low", "ci_high", "share_first_changed", "n_lost"]
     names = [*PAIR, "group_base", "group_aligned", "n_subjects"]
     moved = pd.concat(changes, ignore_index=True)[names] if changes else pd.DataFrame(columns=names)
     return pd.DataFrame(rows, columns=columns), moved

@@ -8,18 +8,19 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from leakscope.ground.agreement.ceiling import ceiling_tau
 from leakscope.ground.agreement.joined import align, in_common, scores_of
 from leakscope.ground.agreement.kendall_tau import (
     bootstrap_mean,
     centred,
     log_counts,
     log_prevalence,
-    others_total,
-    redrawn_tau,
+    others_mean,
     share_tied,
     tau_b,
 )
 from leakscope.ground.agreement.whole import FEWEST_GROUPS
+from leakscope.ground.counting.counts import MENTIONS
 from leakscope.ground.imported import SCORES
 
 COUNTS_MODEL, MODEL_PREVALENCE, COUNTS_PREVALENCE = "counts-model", "model-prevalence", "counts-prevalence"
@@ -27,6 +28,7 @@ KEYS = ["model", "axis", "comparison", "language"]
 TAUS = ["tau", "baseline_tau", "tau_beyond_prior"]
 QUARTILES = ("Q1", "Q2", "Q3", "Q4")
 REDRAWS = 100
+MENTIONS = "mentions"
 MOST_OUTLIERS = 20
 
 
@@ -42,8 +44,8 @@ class Axis(NamedTuple):
 def taus_by_subject(axis: Axis, score: str) -> pd.DataFrame:
     """Return every subject's taus: ``model, axis, comparison, language, subject, n_groups, total_count, quartile, …``.
 
-    ``baseline_tau``: of the groups' total counts over all other subjects, instead of the ranking compared, with the
-    reference (the counts, or the prevalence). ``tau_beyond_prior``: of both sides after double centring, counts as
+    ``baseline_tau``: of the groups' mean counts over all other subjects, instead of the ranking compared, with the
+    reference (the counts, or the prevalence), and of the same groups. ``tau_beyond_prior``: of both sides after double centring, counts as
     log(count + ½), prevalence as its log. ``quartile`` is the subject's, by its total count, Q4 the most frequent. A
     subject whose groups are all equal on one side has none of the three, and takes no part in the centring; likewise
     one with fewer than two ``n_groups`` that both sides know, because scores or prevalence are missing.
@@ -81,17 +83,24 @@ def expected_rows(axis: Axis, score: str) -> pd.DataFrame:
     return pd.DataFrame([[keys[key] for key in KEYS] for keys, *_ in _comparisons(axis, score)], columns=KEYS)
 
 
-def noise_and_ties(axis: Axis, score: str) -> pd.DataFrame:
+def noise_and_ties(axis: Axis, score: str, unit: str) -> pd.DataFrame:
     """Return ``model, axis, comparison, language, ceiling_tau, share_tied``, one row for counts ↔ each model.
 
-    ``ceiling_tau``: of the counts that take part with themselves redrawn; ``share_tied``: of pairs of groups with equal
-    scores.
+    ``ceiling_tau``: of the counts that take part with those of another corpus of their law (``ceiling.ceiling_tau``);
+    NaN of mentions, which come several to a document, so that their noise is not known from their number.
+    ``share_tied``: of pairs of groups with equal scores.
+
+    Args:
+        axis: all that is known of it.
+        score: by which models rank.
+        unit: what the counts are of; ``imported`` ones are taken for documents.
     """
     rows = []
     for model, language, scores in score_tables(axis, score):
         counts, ranked = align(axis.counts, scores)
         known = counts.where(ranked.notna())
-        rows.append((model, axis.name, COUNTS_MODEL, language, redrawn_tau(known, REDRAWS), share_tied(ranked)))
+        ceiling = np.nan if unit == MENTIONS else ceiling_tau(known, REDRAWS)
+        rows.append((model, axis.name, COUNTS_MODEL, language, ceiling, share_tied(ranked)))
     return pd.DataFrame(rows, columns=[*KEYS, "ceiling_tau", "share_tied"])
 
 
@@ -158,7 +167,7 @@ def _compare(
     axis: Axis, keys: Mapping[str, str], reference: pd.DataFrame, ranking: pd.DataFrame, counted: bool
 ) -> pd.DataFrame:
     """Return the taus of every subject that both sides and the counts name, the reference with some group known."""
-    everywhere = pd.DataFrame(others_total(axis.counts), index=axis.counts.index, columns=axis.counts.columns)
+    everywhere = pd.DataFrame(others_mean(axis.counts), index=axis.counts.index, columns=axis.counts.columns)
     named = in_common(axis.counts, everywhere, reference, ranking)
     counts, prior, wanted, ranked = (table[named[2].notna().any(axis=1)] for table in named)
     totals = axis.counts.loc[counts.index].sum(axis=1)
@@ -171,7 +180,7 @@ def _compare(
     beyond, baseline = np.full(len(tau), np.nan), np.full(len(tau), np.nan)
     beyond[ranks] = tau_b(centred(wanted_logs), centred(log_counts(sides[1]) if counted else sides[1]))
     # What a ranking reaches that is the same for all subjects: groups by how often the others come with them.
-    baseline[ranks] = tau_b(wanted, prior)[ranks]
+    baseline[ranks] = tau_b(wanted.where(known), prior)[ranks]
     return pd.DataFrame(
         {
             **{key: keys[key] for key in KEYS},

@@ -102,21 +102,26 @@ def share_tied(x: ArrayLike) -> float:
     return float((differences == 0).sum() / known.sum()) if known.any() else float("nan")
 
 
-def others_total(counts: ArrayLike) -> Floats:
-    """Return for every subject the groups' totals over all *other* subjects: the prior that knows nothing of it.
+def others_mean(counts: ArrayLike) -> Floats:
+    """Return for every subject the groups' mean counts over all *other* subjects: the prior that knows nothing of it.
+
+    The mean is over the subjects that know the group's count, and NaN where there is none.
 
     Args:
         counts: (subjects, groups).
     """
     counts = np.asarray(counts, dtype=float)
-    totals: Floats = np.nansum(counts, axis=0) - np.nan_to_num(counts)
-    return totals
+    known = ~np.isnan(counts)
+    with np.errstate(invalid="ignore"):
+        means: Floats = (np.nansum(counts, axis=0) - np.nan_to_num(counts)) / (known.sum(0) - known)
+    return means
 
 
 def bootstrap_mean(values: ArrayLike, level: float, resamples: int) -> BootstrapMean:
     """Return the mean of one value a subject and its BCa bootstrap interval over subjects; NaN ones are left out.
 
-    With fewer than two subjects, or none that differ, there is no interval but the mean itself.
+    With fewer than two subjects, or none that differ, the limits are NaN: resamples of equal values are all the same,
+    and say nothing of how far another subject may lie from them.
 
     Args:
         values: (subjects,).
@@ -131,26 +136,35 @@ def bootstrap_mean(values: ArrayLike, level: float, resamples: int) -> Bootstrap
         return BootstrapMean(np.nan, np.nan, np.nan, 0)
     mean = float(known.mean())
     if np.ptp(known) == 0:
-        return BootstrapMean(mean, *((mean, mean) if len(known) > 1 else (np.nan, np.nan)), len(known))
+        return BootstrapMean(mean, np.nan, np.nan, len(known))
     interval = stats.bootstrap(
         (known,), np.mean, n_resamples=resamples, confidence_level=level, method="BCa", rng=np.random.default_rng(0)
     ).confidence_interval
     return BootstrapMean(mean, float(interval.low), float(interval.high), len(known))
 
 
-def redrawn_tau(counts: ArrayLike, redraws: int) -> float:
-    """Return how well counts agree with those of another corpus of the same law and size: what noise leaves of tau.
+def mean_tau(x: ArrayLike, y: ArrayLike) -> float:
+    """Return the mean tau-b of the subjects that have one; NaN without any. Arguments as of ``tau_b``."""
+    tau = tau_b(x, y)
+    tau = tau[~np.isnan(tau)]
+    return float(tau.mean()) if len(tau) else float("nan")
 
-    Each count is redrawn from a Poisson law with itself as mean, as if documents were drawn with replacement.
+
+def redrawn_tau(counts: ArrayLike, redraws: int) -> float:
+    """Return how well counts agree with themselves redrawn, each from a Poisson law with itself as mean.
+
+    No ceiling of what another corpus of the same law shares with them: their own noise passes for law here, and only
+    the second one is noise. ``ceiling.ceiling_tau`` is.
 
     Args:
-        counts: (subjects, groups), whole numbers.
+        counts: (subjects, groups), whole numbers; a missing one (NaN) takes its group out.
         redraws: how many corpora.
 
     Returns:
-        The mean tau-b over subjects and redraws.
+        The mean tau-b over redraws and the subjects that have one.
     """
-    drawn: Floats = np.nan_to_num(np.asarray(counts, dtype=float))
-    rng = np.random.default_rng(0)
-    taus = np.array([tau_b(drawn, rng.poisson(drawn)) for _ in range(redraws)])
-    return float(np.mean(taus[~np.isnan(taus)])) if (~np.isnan(taus)).any() else float("nan")
+    table = np.asarray(counts, dtype=float)
+    known, rng = ~np.isnan(table), np.random.default_rng(0)
+    redrawn = [mean_tau(table, np.where(known, rng.poisson(np.nan_to_num(table)), np.nan)) for _ in range(redraws)]
+    taus = np.array(redrawn)
+    return float(taus[~np.isnan(taus)].mean()) if (~np.isnan(taus)).any() else float("nan")
