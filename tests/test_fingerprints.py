@@ -43,7 +43,8 @@ def test_scores_do_not_depend_on_seed_or_length() -> None:
 
 def test_sentences_of_another_model_or_kind_have_another_fingerprint() -> None:
     changed = [sentence_fingerprint({**MODEL, key: "another"}, "causal") for key in MODEL] + [
-        sentence_fingerprint(MODEL, "masked")
+        sentence_fingerprint(MODEL, "masked"),
+        sentence_fingerprint(MODEL, "masked", within_word=True),
     ]
     assert len(
         {fingerprint_hash(fingerprint) for fingerprint in (sentence_fingerprint(MODEL, "causal"), *changed)}
@@ -83,6 +84,7 @@ def test_code_counts_and_comments_and_imports_of_its_own_do_not(tmp_path: Path, 
         ("scores", "78fc2be5b10aa744"),
         ("embeddings", "1d663e657edd9452"),
         ("sentences", "57cbc93ecca6ebb5"),
+        ("sentences_within_word", "d3759da05f66fb07"),
         ("log_odds", "9122b6c8f67d7f2e"),
     ],
 )

@@ -21,6 +21,7 @@ from leakscope.models.kinds import CAUSAL, ENCODER_DECODER, MASKED, kind_of
 from leakscope.models.opening import LanguageModel, open_model
 from leakscope.models.sentence_logprobs import TokenRow, plan_stems, score_causal, score_masked
 from leakscope.models.sentences import encode_sentences
+from leakscope.models.within_word import masked_copies
 from leakscope.storage.manifests import describe_folder
 
 KINDS = (CAUSAL, MASKED, ENCODER_DECODER)
@@ -141,6 +142,57 @@ def test_scores_equal_a_plain_token_by_token_computation(opened: dict[str, Langu
             assert row.logprob == pytest.approx(sum(values), rel=1e-5, abs=1e-5)
             assert row.logprob_mean == pytest.approx(sum(values) / len(values), rel=1e-5, abs=1e-5)
             assert row.pmi == pytest.approx(sum(values) - sum(by_text[sentence.rest]), rel=1e-5, abs=1e-4)
+
+
+@torch.inference_mode()
+def plainly_within_words(model: LanguageModel, text: str) -> list[float]:
+    """Return log p of each token with all to its right in its word masked, too: "##" goes on with a word."""
+    tokenizer = model.tokenizer
+    tokens, ids = tokenizer.tokenize(text), tokenizer(text)["input_ids"]
+    values = []
+    for t in range(1, len(ids) - 1):
+        gapped, end = list(ids), t + 1
+        while end < len(ids) - 1 and tokens[end - 1].startswith("##"):
+            end += 1
+        gapped[t:end] = [tokenizer.mask_token_id] * (end - t)
+        values.append(at(model.model(torch.tensor([gapped])).logits[0, t], ids[t]))
+    return values
+
+
+@pytest.mark.parametrize("batch_size", [1, 7])
+def test_scores_within_words_equal_a_plain_computation(opened: dict[str, LanguageModel], batch_size: int) -> None:
+    model = opened["bert"]
+    done = score_sentences(model, SENTENCES, "m", batch_size=batch_size, store=None, masking="within_word").table
+    for row, sentence in zip(done.itertuples(), SENTENCES, strict=True):
+        values, rest = (plainly_within_words(model, text) for text in (sentence.text, sentence.rest))
+        span = tokens_of_span(sentence, encode_sentences(model, [sentence.text])[0].offsets)
+        assert row.tokens == len(values) == len(plainly(model, sentence.text))
+        assert row.logprob == pytest.approx(sum(values), rel=1e-5, abs=1e-5)
+        assert row.logprob_span == pytest.approx(sum(values[token] for token in span), rel=1e-5, abs=1e-5)
+        assert row.pmi == pytest.approx(sum(values) - sum(rest), rel=1e-5, abs=1e-4)
+    assert not done["logprob"].round(3).equals(scored(model)["logprob"].round(3))
+
+
+def test_a_token_is_scored_with_the_rest_of_its_word_masked() -> None:
+    copies = masked_copies(TokenRow([2, 30, 31, 32, 33, 3], range(1, 5)), [0, 1, 1, 1], 4)
+    assert [(copy.ids, list(copy.places)) for copy in copies] == [
+        ([2, 30, 31, 32, 33, 3], [1]),
+        ([2, 30, 31, 4, 4, 3], [2]),
+        ([2, 30, 31, 32, 4, 3], [3]),
+        ([2, 30, 31, 32, 33, 3], [4]),
+    ]
+
+
+def test_scores_within_words_are_stored_apart(opened: dict[str, LanguageModel], tmp_path: Path) -> None:
+    def computed(name: str, masking: str) -> tuple[int, float]:
+        done = score_sentences(opened[name], SENTENCES[:1], "m", batch_size=4, store=tmp_path, masking=masking)
+        return done.summary["computed"], done.table.loc[0, "logprob"]
+
+    token, within = computed("bert", "token"), computed("bert", "within_word")
+    assert (token[0], within[0]) == (2, 2)
+    assert (computed("bert", "token"), computed("bert", "within_word")) == ((0, token[1]), (0, within[1]))
+    # A model that masks nothing has one score, and one store.
+    assert (computed("gpt2", "token")[0], computed("gpt2", "within_word")[0]) == (2, 0)
 
 
 @pytest.mark.parametrize("name", KIND_OF)

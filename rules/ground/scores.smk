@@ -23,6 +23,7 @@ rule score_sentences:
         languages=ground.settings["languages"],
         templates_used=ground.settings["templates_used"],
         country=ground.settings["country"],
+        masking=ground.settings["masking"],
         templates=lambda w: ground.axes[w.axis]["templates"],
         naming=lambda w: ground.naming(w.axis),
         batch_size=ground.settings["batch_size"],

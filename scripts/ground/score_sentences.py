@@ -39,6 +39,7 @@ def main(snakemake: "Snakemake") -> None:
         templates=dict(zip(params.languages, map(Path, snakemake.input.templates), strict=True)),
         templates_used=params.templates_used,
         country=params.country,
+        masking=params.masking,
         batch_size=params.batch_size,
         store=Path(params.store),
     )

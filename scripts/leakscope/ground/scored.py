@@ -10,7 +10,7 @@ import pandas as pd
 from leakscope.ground.imported import SCORE_COLUMNS, SCORES
 from leakscope.ground.lexicons import names_in
 from leakscope.ground.naming import Naming
-from leakscope.ground.sentence_scores import Sentence, score_sentences
+from leakscope.ground.sentence_scores import TOKEN, Sentence, score_sentences
 from leakscope.ground.templates import fill, lead_in, read_sentence_templates
 from leakscope.models.opening import LanguageModel
 from leakscope.models.prompting import Completed
@@ -28,6 +28,7 @@ def score_axis(
     country: str | None,
     batch_size: int,
     store: Path | None,
+    masking: str = TOKEN,
 ) -> Completed:
     """Return ``model, axis, language, template_id, subject, group, tokens, logprob, logprob_mean, logprob_span, pmi``.
 
@@ -44,6 +45,7 @@ def score_axis(
         country: that each sentence begins with; None: none.
         batch_size: sentences read at once.
         store: the folder of all stores; None keeps nothing.
+        masking: as of ``score_sentences``.
 
     Raises:
         InputError: as ``score_sentences``.
@@ -60,7 +62,7 @@ def score_axis(
                     filled = fill(template, subject_name, group_name, lead)
                     sentences.append(Sentence(*filled))
                     keys.append((name, axis, language, template.id, subject, group))
-    scored = score_sentences(model, sentences, name, batch_size=batch_size, store=store)
+    scored = score_sentences(model, sentences, name, batch_size=batch_size, store=store, masking=masking)
     table = pd.concat([pd.DataFrame(keys, columns=SCORE_COLUMNS), scored.table.reset_index(drop=True)], axis=1)
     named = naming.apply(table, ["language", "template_id", "subject", "group"], f"scores of {name} for {axis}")
     return Completed(named[[*SCORE_COLUMNS, "tokens", *SCORES]].astype({"tokens": "Int64"}), scored.summary)

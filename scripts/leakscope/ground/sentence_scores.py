@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,16 +20,23 @@ from leakscope.models.finite import check_values
 from leakscope.models.kinds import CAUSAL, ENCODER_DECODER, MASKED, kind_of
 from leakscope.models.opening import LanguageModel
 from leakscope.models.prompting import Completed, ids_digest
-from leakscope.models.sentences import EncodedSentence, encode_sentences, special_tokens
+from leakscope.models.sentences import EncodedSentence, encode_sentences, special_tokens, word_numbers
 from leakscope.storage.fingerprints import sentence_fingerprint
 from leakscope.storage.store import Key, Store, recall
 
 Sentence = FilledSentence
+TOKEN, WITHIN_WORD = MASKINGS = ("token", "within_word")
 SENTENCE_COLUMNS = ["tokens", "logprob", "logprob_mean", "logprob_span", "pmi"]
 
 
 def score_sentences(
-    model: LanguageModel, sentences: Sequence[Sentence], name: str, *, batch_size: int, store: Path | None
+    model: LanguageModel,
+    sentences: Sequence[Sentence],
+    name: str,
+    *,
+    batch_size: int,
+    store: Path | None,
+    masking: str = TOKEN,
 ) -> Completed:
     """Return ``tokens, logprob, logprob_mean, logprob_span, pmi``, one row a sentence, in their order; nats.
 
@@ -42,6 +50,8 @@ def score_sentences(
         name: the model's name in the study.
         batch_size: sentences to a batch; of models that are not causal, sentences with one token blanked out.
         store: the folder of all stores; None keeps nothing.
+        masking: of ``MASKINGS``, what of a sentence a masked model does not see: the token, or with it all tokens to
+            its right in its word (``within_word``). Of other kinds of model it changes nothing.
 
     Raises:
         InputError: a text has no token or does not fit the model's context; a span has no token; the tokenizer lacks
@@ -55,10 +65,14 @@ def score_sentences(
         for text, sentence in encoded.items()
     }
 
-    def score(missing: list[Key]) -> Iterator[dict[Key, list[float]]]:
-        return _score(model, missing, [encoded[str(key[0])] for key in missing], name, batch_size)
+    kind = kind_of(model.config)
+    within_word = masking == WITHIN_WORD and kind == MASKED
 
-    opened = None if store is None else Store(store, sentence_fingerprint(model.identity, kind_of(model.config)))
+    def score(missing: list[Key]) -> Iterator[dict[Key, list[float]]]:
+        return _score(model, missing, [encoded[str(key[0])] for key in missing], name, batch_size, within_word)
+
+    fingerprint = sentence_fingerprint(model.identity, kind, within_word=within_word)
+    opened = None if store is None else Store(store, fingerprint)
     wanted = [keys[text] for sentence in sentences for text in (sentence.text, sentence.rest)]
     scores = recall(opened, wanted, score)
     rows = []
@@ -93,18 +107,25 @@ def tokens_of_span(sentence: Sentence, offsets: Sequence[tuple[int, int]]) -> ra
 
 
 def _score(
-    model: LanguageModel, missing: list[Key], sentences: Sequence[EncodedSentence], name: str, batch_size: int
+    model: LanguageModel,
+    missing: list[Key],
+    sentences: Sequence[EncodedSentence],
+    name: str,
+    batch_size: int,
+    within_word: bool,
 ) -> Iterator[dict[Key, list[float]]]:
     """Yield the missing scores, some sentences at a time: the log-probability of every token."""
     # Imported here: the models' code costs seconds, and a job whose scores are all there needs none of it.
     from leakscope.models import sentence_logprobs
+    from leakscope.models.within_word import score_within_words
 
     kind = kind_of(model.config)
     special = special_tokens(model, kind)
     rows = [sentence_logprobs.TokenRow(sentence.ids, sentence.places) for sentence in sentences]
+    words = word_numbers(model, [str(text) for text, _ in missing]) if within_word else []
     score: Mapping[str, Any] = {
         CAUSAL: sentence_logprobs.score_causal,
-        MASKED: sentence_logprobs.score_masked,
+        MASKED: partial(score_within_words, words=words) if within_word else sentence_logprobs.score_masked,
         ENCODER_DECODER: sentence_logprobs.score_encoder_decoder,
     }
     scored = score[kind](model.model, rows, *special, batch_size=batch_size)

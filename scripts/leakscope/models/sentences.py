@@ -58,6 +58,25 @@ def encode_sentences(model: LanguageModel, texts: Sequence[str]) -> list[Encoded
     return encoded
 
 
+def word_numbers(model: LanguageModel, texts: Sequence[str]) -> list[list[int]]:
+    """Return, for each token of each text that is scored, the number of its word.
+
+    Words are what the tokenizer divides a text into before it divides words: of BERT's, what stands between spaces and
+    punctuation. A token of no word is one of its own.
+
+    Args:
+        model: with a fast tokenizer, that is not causal.
+        texts: as ``encode_sentences`` takes them.
+    """
+    read = model.tokenizer(list(texts), return_special_tokens_mask=True, return_attention_mask=False)
+    numbers = []
+    for i, special in enumerate(read["special_tokens_mask"]):
+        own = [place for place, is_special in enumerate(special) if not is_special]
+        words = read.encodings[i].word_ids[own[0] : own[-1] + 1]
+        numbers.append([-1 - place if word is None else word for place, word in enumerate(words)])
+    return numbers
+
+
 def special_tokens(model: LanguageModel, kind: str) -> list[int]:
     """Return the ids that blank out a token: none, the mask, or sentinel and the decoder's start."""
     if kind == CAUSAL:

@@ -14,13 +14,14 @@ from typing import Any
 
 PACKAGE = "leakscope"
 # Raised by one when a mistake is mended that lay outside the modules below and had changed values.
-REVISIONS = {"texts": 1, "scores": 1, "embeddings": 1, "sentences": 1, "log_odds": 1}
+REVISIONS = {"texts": 1, "scores": 1, "embeddings": 1, "sentences": 1, "sentences_within_word": 1, "log_odds": 1}
 # The modules whose code is part of a fingerprint. Everything else must give the same values, which tests hold it to.
 MODULES = {
     "texts": ("models/endings", "models/sampling"),
     "scores": ("models/sampling",),
     "embeddings": ("similarity/embeddings",),
     "sentences": ("models/sentence_logprobs",),
+    "sentences_within_word": ("models/sentence_logprobs", "models/within_word"),
     "log_odds": ("validate/scoring/log_odds", "validate/scoring/lens"),
 }
 
@@ -56,14 +57,16 @@ def embedding_fingerprint(encoder_sha256: str, **settings: Any) -> dict[str, Any
     return _fingerprint("embeddings", encoder_sha256=encoder_sha256, **settings)
 
 
-def sentence_fingerprint(model: Mapping[str, Any], model_kind: str) -> dict[str, Any]:
+def sentence_fingerprint(model: Mapping[str, Any], model_kind: str, *, within_word: bool = False) -> dict[str, Any]:
     """Return the fingerprint of sentences' token log-probabilities; their key is the text, and a digest of its tokens.
 
     Args:
         model: ``LanguageModel.identity``.
         model_kind: as ``kinds.kind_of`` says; each has its own way to give a token a probability.
+        within_word: of a masked model, whether the rest of a token's word is masked with it (``models.within_word``).
     """
-    return _fingerprint("sentences", model=dict(model), model_kind=model_kind)
+    kind = "sentences_within_word" if within_word else "sentences"
+    return _fingerprint(kind, model=dict(model), model_kind=model_kind)
 
 
 def log_odds_fingerprint(model: Mapping[str, Any], of: str) -> dict[str, Any]:

@@ -157,6 +157,10 @@ class GroundSection(Section):
     score: Literal["logprob", "logprob_mean", "logprob_span", "pmi"] = "logprob"
     """By which score models rank: `logprob` of the sentence, `logprob_mean` per token, `logprob_span` of the group's
     tokens, or `pmi`, less the sentence without the subject. Default: Cross-Care."""
+    masking: Literal["token", "within_word"] = "token"
+    """What a masked model does not see when it scores a token: the `token` alone, whose sum is the
+    pseudo-log-likelihood (Salazar et al. 2020), or `within_word` all to its right in its word, too (Kauf & Ivanova
+    2023), so that long words gain nothing by their own parts."""
     window: Nullable[Words] = 250
     """Window in words whose counts rank the groups; `null`: anywhere in a document. Default: Cross-Care."""
     windows: Distinct[Words] = [10, 50, 100, 250]

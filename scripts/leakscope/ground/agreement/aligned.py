@@ -21,10 +21,10 @@ def compare_aligned(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return two tables: agreement of each pair's rankings, and which group's first places went to which.
 
-    The first has a row a pair, axis and language: ``n_subjects, tau, ci_low, ci_high, share_first_changed, n_lost``; the
-    second one for each group that is first in the base and group that is first in the aligned model: ``n_subjects``.
-    Of each subject the groups take part that both models score. Subjects with fewer than two such are lost: they rank
-    nothing, and count in no share.
+    The first has a row a pair, axis and language: ``n_subjects, tau, ci_low, ci_high, share_first_changed, n_lost``;
+    the second one for each group that is first in the base and group that is first in the aligned model:
+    ``n_subjects``. Of each subject those groups take part that both models score. A subject with fewer than two such is
+    lost: it ranks nothing, and counts in no share.
 
     Args:
         scores: ``model, axis, language, template_id, subject, group`` and a column for each score.

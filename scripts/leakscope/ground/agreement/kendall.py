@@ -28,7 +28,6 @@ KEYS = ["model", "axis", "comparison", "language"]
 TAUS = ["tau", "baseline_tau", "tau_beyond_prior"]
 QUARTILES = ("Q1", "Q2", "Q3", "Q4")
 REDRAWS = 100
-MENTIONS = "mentions"
 MOST_OUTLIERS = 20
 
 
@@ -45,10 +44,11 @@ def taus_by_subject(axis: Axis, score: str) -> pd.DataFrame:
     """Return every subject's taus: ``model, axis, comparison, language, subject, n_groups, total_count, quartile, …``.
 
     ``baseline_tau``: of the groups' mean counts over all other subjects, instead of the ranking compared, with the
-    reference (the counts, or the prevalence), and of the same groups. ``tau_beyond_prior``: of both sides after double centring, counts as
-    log(count + ½), prevalence as its log. ``quartile`` is the subject's, by its total count, Q4 the most frequent. A
-    subject whose groups are all equal on one side has none of the three, and takes no part in the centring; likewise
-    one with fewer than two ``n_groups`` that both sides know, because scores or prevalence are missing.
+    reference (the counts, or the prevalence), over the same groups. ``tau_beyond_prior``: of both sides after double
+    centring, counts as log(count + ½), prevalence as its log. ``quartile`` is the subject's, by its total count, Q4 the
+    most frequent. A subject whose groups are all equal on one side has none of the three, and takes no part in the
+    centring; likewise one with fewer than two ``n_groups`` that both sides know, because scores or prevalence are
+    missing.
 
     Args:
         axis: all that is known of it.
