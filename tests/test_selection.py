@@ -314,3 +314,4 @@ def test_nothing_to_ask_about_is_no_feature() -> None:
     constant = examples(np.ones((4, 2)), np.array([True, True, False, False]))
     found = monosemanticity(constant, constant)
     assert (found.feature, found.accuracy, found.local) == (-1, 0.5, 0)
+    assert (found.overall, found.score) == (1, 0.25)  # the score's chance level

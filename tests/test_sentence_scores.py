@@ -17,11 +17,11 @@ from leakscope.errors import InputError
 from leakscope.ground.sentence_scores import Sentence, score_sentences, tokens_of_span
 from leakscope.ground.sentence_templates import SentenceTemplate
 from leakscope.ground.templates import fill
+from leakscope.ground.within_word import masked_copies
 from leakscope.models.kinds import CAUSAL, ENCODER_DECODER, MASKED, kind_of
 from leakscope.models.opening import LanguageModel, open_model
 from leakscope.models.sentence_logprobs import TokenRow, plan_stems, score_causal, score_masked
 from leakscope.models.sentences import encode_sentences
-from leakscope.models.within_word import masked_copies
 from leakscope.storage.manifests import describe_folder
 
 KINDS = (CAUSAL, MASKED, ENCODER_DECODER)

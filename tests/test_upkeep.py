@@ -87,6 +87,13 @@ def test_a_folder_without_its_fingerprint_is_shown_and_its_values_are_used(resul
     assert len(store.read(KEYS)) == 3
 
 
+def test_scores_within_words_are_listed_like_other_sentences(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store", {"kind": "sentences_within_word", "model": {"dtype": "float16"}})
+    store.append({KEYS[0]: [-1.0]})
+    (row,) = overview(survey(tmp_path / "store", [tmp_path])).itertuples()
+    assert (row.kind, row.settings, row.values) == ("sentences_within_word", "float16", 1)
+
+
 def test_only_what_nobody_uses_and_nobody_writes_to_is_pruned(results: Path) -> None:
     contents = survey(results / "store", [results])
     last = max(found.last_written for found in contents)

@@ -116,8 +116,8 @@ def _score(
 ) -> Iterator[dict[Key, list[float]]]:
     """Yield the missing scores, some sentences at a time: the log-probability of every token."""
     # Imported here: the models' code costs seconds, and a job whose scores are all there needs none of it.
+    from leakscope.ground.within_word import score_within_words
     from leakscope.models import sentence_logprobs
-    from leakscope.models.within_word import score_within_words
 
     kind = kind_of(model.config)
     special = special_tokens(model, kind)

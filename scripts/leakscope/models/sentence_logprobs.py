@@ -3,7 +3,7 @@
 * Causal: of each token after those before it. State-space models are read in the same way.
 * Masked: of each token given all others, with the token itself masked. Their sum is no log-probability of the sentence,
   but its pseudo-log-likelihood (Salazar et al. 2020, "Masked Language Model Scoring"). Tokens of one word tell much
-  about each other, so that long names gain by it; ``within_word`` masks them together.
+  about each other, so that long names gain by it; ``ground.within_word`` masks them together.
 * Encoder–decoder: as masked, by the task that T5 was trained on (Raffel et al. 2020, "Exploring the Limits of Transfer
   Learning with a Unified Text-to-Text Transformer", section 3.1.4): the encoder reads the sentence with a sentinel in
   the token's place, the decoder reads its start and the sentinel, and says what stood there. That nothing else stood

@@ -21,7 +21,7 @@ MODULES = {
     "scores": ("models/sampling",),
     "embeddings": ("similarity/embeddings",),
     "sentences": ("models/sentence_logprobs",),
-    "sentences_within_word": ("models/sentence_logprobs", "models/within_word"),
+    "sentences_within_word": ("models/sentence_logprobs", "ground/within_word"),
     "log_odds": ("validate/scoring/log_odds", "validate/scoring/lens"),
 }
 
@@ -63,7 +63,7 @@ def sentence_fingerprint(model: Mapping[str, Any], model_kind: str, *, within_wo
     Args:
         model: ``LanguageModel.identity``.
         model_kind: as ``kinds.kind_of`` says; each has its own way to give a token a probability.
-        within_word: of a masked model, whether the rest of a token's word is masked with it (``models.within_word``).
+        within_word: of a masked model, whether the rest of a token's word is masked with it (``ground.within_word``).
     """
     kind = "sentences_within_word" if within_word else "sentences"
     return _fingerprint(kind, model=dict(model), model_kind=model_kind)

@@ -195,7 +195,7 @@ def _settings_label(fingerprint: Mapping[str, Any]) -> str:
         return f"{fingerprint['of']} {fingerprint['model'].get('dtype', '')}"
     if fingerprint["kind"] == "chat":
         return f"{fingerprint['model']} T={fingerprint['temperature']:g} {fingerprint['max_tokens']} tokens"
-    if fingerprint["kind"] == "sentences":
+    if fingerprint["kind"] in ("sentences", "sentences_within_word"):
         return str(fingerprint["model"].get("dtype", ""))
     decoding = fingerprint["decoding"]
     words = [f"T={decoding['temperature']:g}", str(fingerprint["model"].get("dtype", ""))]

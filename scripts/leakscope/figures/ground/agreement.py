@@ -67,7 +67,7 @@ def kendall_tau(table: pd.DataFrame, *, labels: Labels) -> Figure:
         plain_handle("τ", color=COLORS[0], marker="o"),
         plain_handle("τ beyond the prior", color=BEYOND, marker="D", markerfacecolor="white"),
         plain_handle("by counts of other subjects (baseline)", color=GREY, marker="|", markersize=9, linestyle="none"),
-        plain_handle("counts, redrawn (ceiling)", color="black", marker="x", markersize=4, linestyle="none"),
+        plain_handle("another corpus (ceiling)", color="black", marker="x", markersize=4, linestyle="none"),
     ]
     return add_legend(fig, handles)
 
