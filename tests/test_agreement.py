@@ -10,7 +10,7 @@ from hypothesis.extra.numpy import arrays
 from scipy import stats
 
 from leakscope.ground.agreement.ceiling import ceiling_tau
-from leakscope.ground.agreement.count_law import LOG_SHAPES, draw_means, fit_law
+from leakscope.ground.agreement.count_law import draw_means, fit_law
 from leakscope.ground.agreement.kendall_tau import (
     bootstrap_mean,
     centred,
@@ -121,13 +121,6 @@ def test_the_ceiling_is_what_two_corpora_of_one_law_share(mean_count: int, share
     assert redrawn_tau(counts, 20) == pytest.approx(redrawn, abs=0.02)
 
 
-def test_the_ceiling_holds_where_half_of_the_subjects_have_hardly_anything_of_their_own() -> None:
-    rng = np.random.default_rng(7)
-    spread = np.where(np.arange(1000)[:, None] % 2, 0.1, 0.8)
-    means = 10 * np.exp(spread * rng.normal(size=(1000, 5)))
-    assert ceiling_tau(rng.poisson(means), 20) == pytest.approx(two_corpora(means, rng), abs=0.03)
-
-
 def test_the_law_behind_counts_is_found_from_them() -> None:
     rng = np.random.default_rng(8)
     shares, levels = np.array([0.5, 0.3, 0.15, 0.05]), 40 * np.exp(rng.normal(size=(1500, 1)))
@@ -137,8 +130,7 @@ def test_the_law_behind_counts_is_found_from_them() -> None:
     counts, means = counts[seen], means[seen]
     law = fit_law(counts)
     np.testing.assert_allclose(law.shares, shares, rtol=0.05)
-    by_shape = law.weights.sum((0, 1)) / len(counts)
-    assert np.exp(by_shape @ LOG_SHAPES) == pytest.approx(4, rel=0.25)
+    assert law.shape == pytest.approx(4, rel=0.15)
     drawn = draw_means(law, counts, rng)
     assert (np.isnan(drawn) == np.isnan(counts)).all()
     # Drawn given the counts, means are as far from these as the true ones are.

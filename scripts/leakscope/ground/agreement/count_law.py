@@ -2,15 +2,14 @@
 
 With r_i a subject's level, p_j a group's share, and g_ij what the pair has of its own:
 
-    c_ij ~ Poisson(λ_ij),  λ_ij = r_i p_j g_ij,  g_ij ~ Gamma(k_i, k_i)   (mean 1, variance 1/k_i)
+    c_ij ~ Poisson(λ_ij),  λ_ij = r_i p_j g_ij,  g_ij ~ Gamma(k, k)   (mean 1, variance 1/k)
 
-so that given its level a count is negative binomial. Subjects differ in k_i; its law, on a grid, is that of the
-greatest likelihood. Levels are integrated out under a flat prior on log r, since a level fitted to its subject's few
-groups would take part of their spread. Given the counts, λ_ij has the law Gamma(k_i + c_ij, k_i / (r_i p_j) + 1). A
-missing count (NaN) takes no part.
+so that given its level a count is negative binomial. Levels are integrated out under a flat prior on log r, since a
+level fitted to its subject's few groups would take part of their spread; k and p are those of the greatest likelihood.
+Given the counts, λ_ij has the law Gamma(k + c_ij, k / (r_i p_j) + 1). A missing count (NaN) takes no part.
 
 Source: Robbins 1956 (An empirical Bayes approach to statistics); the negative binomial as a mixture of Poisson laws,
-Greenwood & Yule 1920; mixing laws of the greatest likelihood, Kiefer & Wolfowitz 1956, by EM, Laird 1978.
+Greenwood & Yule 1920.
 """
 
 from __future__ import annotations
@@ -19,50 +18,55 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import special
+from scipy import optimize, special
 
 Floats = NDArray[np.float64]
 
 # Values of a level that its integral is a sum over: so many standard deviations to each side of its own estimate.
 NODES = 4 * np.linspace(-1, 1, 41)
-# The grid of k: from pairs that are nearly all their own to ones that differ from level and share by 3 %.
-LOG_SHAPES = np.linspace(-2, 7, 10)
-STEPS, EM_STEPS, SHARE_STEPS, FITTED = 6, 200, 5, 1e-4
+LOG_SHAPES = (-3.0, 9.0)  # of k; e^9: pairs differ from what level and share make of them by 1 %
+STEPS, SHARE_STEPS, FITTED = 30, 5, 1e-3
 LEAST = 1e-9
 
 
 class CountLaw(NamedTuple):
     """A fitted law.
 
+    shape: k; the larger, the less a pair has of its own.
     shares: (groups,), p, their sum 1.
-    levels: (subjects, nodes, shapes), values of r.
-    weights: (subjects, nodes, shapes), the probability of each level and shape given the counts.
+    levels: (subjects, nodes), values of r.
+    weights: (subjects, nodes), their probabilities given the counts.
     """
 
+    shape: float
     shares: Floats
     levels: Floats
     weights: Floats
 
 
 def fit_law(counts: ArrayLike) -> CountLaw:
-    """Return the law of the greatest likelihood; its shapes are exp(``LOG_SHAPES``).
+    """Return the law of the greatest likelihood.
 
     Args:
         counts: (subjects, groups), whole numbers; every subject has one above 0 at least.
     """
     x = np.asarray(counts, dtype=float)
     known, x = ~np.isnan(x), np.nan_to_num(x)
-    shares = x.sum(0) / x.sum()
+    shares, shape, before = x.sum(0) / x.sum(), np.nan, np.nan
     for _ in range(STEPS):
-        tables = [_likelihood(x, known, shares, shape) for shape in np.exp(LOG_SHAPES)]
-        logs, levels = (np.stack(parts, axis=2) for parts in zip(*tables, strict=True))
-        prior = _shape_law(special.logsumexp(logs, axis=1))
-        weights = special.softmax(logs + np.log(np.maximum(prior, 1e-300)), axis=(1, 2))
-        law = CountLaw(shares, levels, weights)
-        shares = _shares(x, known, (levels * weights).sum((1, 2)), shares, float(np.exp(prior @ LOG_SHAPES)))
-        if np.abs(shares - law.shares).max() < FITTED:
+        found = optimize.minimize_scalar(
+            lambda log_shape, p=shares: -_levels(x, known, p, np.exp(log_shape))[0].sum(),
+            bounds=LOG_SHAPES,
+            method="bounded",
+        ).x
+        shape = float(np.exp(found))
+        _, levels, weights = _levels(x, known, shares, shape)
+        shares = _shares(x, known, (levels * weights).sum(1), shares, shape)
+        if abs(found - before) < FITTED:
             break
-    return law
+        before = found
+    _, levels, weights = _levels(x, known, shares, shape)
+    return CountLaw(shape, shares, levels, weights)
 
 
 def draw_means(law: CountLaw, counts: ArrayLike, rng: np.random.Generator) -> Floats:
@@ -73,41 +77,28 @@ def draw_means(law: CountLaw, counts: ArrayLike, rng: np.random.Generator) -> Fl
         counts: (subjects, groups).
         rng: what it is drawn by.
     """
-    x, rows = np.asarray(counts, dtype=float), np.arange(len(law.levels))
-    weights, levels = (table.reshape(len(rows), -1) for table in (law.weights, law.levels))
-    places = (rng.random(len(rows))[:, None] > weights.cumsum(1)).sum(1).clip(max=weights.shape[1] - 1)
-    level, shape = levels[rows, places][:, None], np.exp(LOG_SHAPES)[places % len(LOG_SHAPES)][:, None]
-    means: Floats = rng.gamma(shape + np.nan_to_num(x)) / (shape / (level * np.maximum(law.shares, LEAST)) + 1)
+    x = np.asarray(counts, dtype=float)
+    places = (rng.random(len(x))[:, None] > law.weights.cumsum(1)).sum(1).clip(max=len(NODES) - 1)
+    level = np.take_along_axis(law.levels, places[:, None], axis=1)
+    means: Floats = rng.gamma(law.shape + np.nan_to_num(x)) / (law.shape / (level * law.shares) + 1)
     return np.where(np.isnan(x), np.nan, means)
 
 
-def _likelihood(x: Floats, known: NDArray[np.bool_], shares: Floats, shape: float) -> tuple[Floats, Floats]:
-    """Return log likelihood times distance for values of each subject's level, and these; both (subjects, nodes)."""
+def _levels(x: Floats, known: NDArray[np.bool_], shares: Floats, shape: float) -> tuple[Floats, Floats, Floats]:
+    """Return each subject's log likelihood, up to a constant, and values of its level with their probabilities."""
     shares = np.maximum(shares, LEAST)
     own = x.sum(1) / (known * shares).sum(1)
-    width = np.sqrt(1 / x.sum(1) + 1 / (shape * known.sum(1)))[:, None]
-    levels = own[:, None] * np.exp(NODES * width)
+    width = np.sqrt(1 / x.sum(1) + 1 / (shape * known.sum(1)))
+    levels = own[:, None] * np.exp(NODES * width[:, None])
     means = levels[:, None, :] * shares[None, :, None]
     counts = x[:, :, None]
     logs = special.gammaln(counts + shape) - special.gammaln(shape) + counts * np.log(means / (shape + means))
-    return np.where(known[:, :, None], logs - shape * np.log1p(means / shape), 0).sum(1) + np.log(width), levels
-
-
-def _shape_law(logs: Floats) -> Floats:
-    """Return the probabilities of the shapes, (shapes,), by EM from subjects' log likelihoods, (subjects, shapes)."""
-    likelihood = np.exp(logs - logs.max(axis=1, keepdims=True))
-    prior = np.full(logs.shape[1], 1 / logs.shape[1])
-    for _ in range(EM_STEPS):
-        joint = prior * likelihood
-        prior = (joint / joint.sum(1, keepdims=True)).mean(0)
-    return prior
+    logs = (np.where(known[:, :, None], logs - shape * np.log1p(means / shape), 0)).sum(1)
+    return special.logsumexp(logs, axis=1) + np.log(width), levels, special.softmax(logs, axis=1)
 
 
 def _shares(x: Floats, known: NDArray[np.bool_], levels: Floats, shares: Floats, shape: float) -> Floats:
-    """Return the shares that the negative binomial's score equations give at these levels, which follow them.
-
-    With one shape for all: it weighs subjects, and moves no share on average.
-    """
+    """Return the shares that the negative binomial's score equations give at these levels, which follow them."""
     for _ in range(SHARE_STEPS):
         weights = known / (1 + levels[:, None] * shares / shape)
         shares = np.maximum((weights * x).sum(0), LEAST) / np.maximum((weights * levels[:, None]).sum(0), LEAST)
