@@ -59,7 +59,8 @@ def probe_concept(contrasted: Contrasted) -> pd.DataFrame:
 
     ``representation``: ``features`` (the best ``n``, listed in ``features``), ``residual`` (all ``n`` dimensions),
     ``chance``. ``measure``: ``accuracy`` and ``balanced_accuracy`` (0 to 1), and for one feature
-    ``monosemanticity@p`` (see ``monosemanticity``) with its parts ``tree_accuracy``, ``local@p`` and ``global``.
+    ``monosemanticity@p`` (see ``monosemanticity``; chance is 1/4) with its parts ``tree_accuracy``, ``local@p`` and
+    ``global``.
 
     Args:
         contrasted: a contrast as a dictionary sees it.
