@@ -121,6 +121,16 @@ def test_the_ceiling_is_what_two_corpora_of_one_law_share(mean_count: int, share
     assert redrawn_tau(counts, 20) == pytest.approx(redrawn, abs=0.02)
 
 
+def test_the_ceiling_is_of_split_halves_where_the_fitted_law_is_wrong() -> None:
+    rng = np.random.default_rng(7)
+    spread = np.where(np.arange(1000)[:, None] % 2, 0.1, 0.8)
+    means = 30 * np.exp(spread * rng.normal(size=(1000, 5)))
+    counts, truth = rng.poisson(means), two_corpora(means, rng)
+    by_law = mean_tau(counts, rng.poisson(draw_means(fit_law(counts), counts, rng)))
+    assert by_law > truth + 0.1
+    assert ceiling_tau(counts, 20) == pytest.approx(truth, abs=0.03)
+
+
 def test_the_law_behind_counts_is_found_from_them() -> None:
     rng = np.random.default_rng(8)
     shares, levels = np.array([0.5, 0.3, 0.15, 0.05]), 40 * np.exp(rng.normal(size=(1500, 1)))
