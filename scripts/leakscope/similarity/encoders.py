@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from leakscope.files.reading import read_json
 from leakscope.models.fetch import cached_folder, fetch_folder
 from leakscope.models.finite import shown
 from leakscope.similarity.embeddings import TokenEmbedding, embed_sentences, embed_tokens
+from leakscope.similarity.static import open_static
 from leakscope.storage.fingerprints import embedding_fingerprint
 from leakscope.storage.manifests import hash_files
 from leakscope.storage.store import Key, Store, recall
@@ -53,23 +54,23 @@ class Embedder:
 
     def sentences(self, texts: Sequence[str], settings: Mapping[str, Any]) -> dict[str, np.ndarray]:
         """Return the sentence embedding of each distinct text, (width,), unit length, float32."""
-        folder = _folder(settings)
-        encoder = cache(partial(_open_sentences, folder, settings["model"]))
+        files = _files(settings)
+        encoder = cache(partial(_open_sentences, files, settings["model"]))
 
         def compute(missing: list[str]) -> Iterator[dict[str, str]]:
             for batch in embed_sentences(encoder(), missing, settings["batch_size"]):
                 _check_numbers(batch, settings["model"])
                 yield {text: _pack(vector) for text, vector in batch.items()}
 
-        packed = self._recall(texts, folder, {"of": "sentences"}, compute)
-        if long := _perhaps_cut(folder, texts):
+        packed = self._recall(texts, files.sha256(), {"of": "sentences"}, compute)
+        if long := _perhaps_cut(files, texts):
             self.cut.update(_cut_sentences(encoder(), long))
         return {text: _unpack(value) for text, value in packed.items()}
 
     def tokens(self, texts: Sequence[str], settings: Mapping[str, Any]) -> dict[str, TokenEmbedding]:
         """Return the token embeddings of each distinct text, from layer ``settings["num_layers"]``."""
-        folder = _folder(settings)
-        encoder = cache(partial(_open_tokens, folder, settings["model"], settings["num_layers"]))
+        files = _files(settings)
+        encoder = cache(partial(_open_tokens, files, settings["model"], settings["num_layers"]))
 
         def compute(missing: list[str]) -> Iterator[dict[str, dict[str, Any]]]:
             for batch in embed_tokens(encoder(), missing, settings["batch_size"]):
@@ -79,8 +80,8 @@ class Embedder:
                     for text, (vectors, weights) in batch.items()
                 }
 
-        packed = self._recall(texts, folder, {"of": "tokens", "num_layers": settings["num_layers"]}, compute)
-        if long := _perhaps_cut(folder, texts):
+        packed = self._recall(texts, files.sha256(), {"of": "tokens", "num_layers": settings["num_layers"]}, compute)
+        if long := _perhaps_cut(files, texts):
             tokenizer = encoder()._tokenizer
             self.cut.update(_longer(tokenizer, long, tokenizer.model_max_length))
         return {
@@ -98,14 +99,14 @@ class Embedder:
     def _recall(
         self,
         texts: Sequence[str],
-        folder: str,
+        sha256: str,
         what: Mapping[str, Any],
         compute: Callable[[list[str]], Iterator[Mapping[str, Any]]],
     ) -> dict[str, Any]:
         store = None
         if self.store is not None:
             # By the encoder's files, not its name: a hub model may change under one name, and a folder may move.
-            store = Store(self.store, embedding_fingerprint(hash_encoder(Path(folder)), **what))
+            store = Store(self.store, embedding_fingerprint(sha256, **what))
             self.folders.append(str(store.folder))
 
         def by_key(missing: list[Key]) -> Iterator[dict[Key, Any]]:
@@ -147,14 +148,26 @@ def resolve_encoder(model: str, revision: str | None = None, commit: str | None 
         return model
     if not model.startswith(PACKAGE_PREFIX):
         return str(cached_folder(model, commit) if commit else fetch_folder(model, revision or "main"))
-    module, _, inside = model.removeprefix(PACKAGE_PREFIX).partition("/")
-    spec = importlib.util.find_spec(module)
-    if spec is None or spec.origin is None:
-        raise InputError(f"scorers: model {model!r}: the package {module!r} is not installed.")
-    folder = Path(spec.origin).parent / inside
+    folder, module, inside = _in_package(model)
     if not folder.is_dir():
         raise InputError(f"scorers: model {model!r}: the package {module!r} has no folder {inside!r}.")
     return str(folder)
+
+
+def resolve_file(path: str) -> Path:
+    """Return where a file is that a scorer names: ``package:<module>/<file>`` inside an installed package, or a path.
+
+    The package is not imported.
+
+    Raises:
+        InputError: the package is not installed or has no such file.
+    """
+    if not path.startswith(PACKAGE_PREFIX):
+        return Path(path)
+    file, module, inside = _in_package(path)
+    if not file.is_file():
+        raise InputError(f"scorers: {path!r}: the package {module!r} has no file {inside!r}.")
+    return file
 
 
 def hash_encoder(folder: Path) -> str:
@@ -200,15 +213,42 @@ def longest_input(tokenizer: PreTrainedTokenizerBase, encoder: PreTrainedModel) 
     return min(named, room) if room and tables else named
 
 
-def _folder(settings: Mapping[str, Any]) -> str:
-    return resolve_encoder(settings["model"], settings.get("revision"), settings.get("commit"))
+class _Files(NamedTuple):
+    """Where an encoder is: in a folder or, with static embeddings, in a file of weights and one of the tokenizer."""
+
+    model: str
+    tokenizer: Path | None
+
+    def sha256(self) -> str:
+        """Return one hash of all files that decide what the encoder gives."""
+        if self.tokenizer is None:
+            return hash_encoder(Path(self.model))
+        return hash_files([Path(self.model), self.tokenizer])
 
 
-def _open_sentences(folder: str, model: str) -> SentenceTransformer:
+def _files(settings: Mapping[str, Any]) -> _Files:
+    if settings.get("tokenizer") is not None:
+        return _Files(str(resolve_file(settings["model"])), resolve_file(settings["tokenizer"]))
+    return _Files(resolve_encoder(settings["model"], settings.get("revision"), settings.get("commit")), None)
+
+
+def _in_package(path: str) -> tuple[Path, str, str]:
+    """Return where ``package:<module>/<inside>`` is, the module and what is inside it; the module is not imported."""
+    module, _, inside = path.removeprefix(PACKAGE_PREFIX).partition("/")
+    spec = importlib.util.find_spec(module)
+    if spec is None or spec.origin is None:
+        raise InputError(f"scorers: model {path!r}: the package {module!r} is not installed.")
+    return Path(spec.origin).parent / inside, module, inside
+
+
+def _open_sentences(files: _Files, model: str) -> SentenceTransformer:
     from sentence_transformers import SentenceTransformer
 
     from leakscope.models.checking import check_encoder
 
+    if files.tokenizer is not None:
+        return open_static(Path(files.model), files.tokenizer)
+    folder = files.model
     with loading(model):
         check_encoder(Path(folder), model)
         encoder = SentenceTransformer(folder, device="cpu")
@@ -216,11 +256,12 @@ def _open_sentences(folder: str, model: str) -> SentenceTransformer:
     return encoder
 
 
-def _open_tokens(folder: str, model: str, num_layers: int) -> BERTScorer:
+def _open_tokens(files: _Files, model: str, num_layers: int) -> BERTScorer:
     from bert_score import BERTScorer
 
     from leakscope.models.checking import check_encoder
 
+    folder = files.model
     with loading(model):
         check_encoder(Path(folder), model)
         encoder = BERTScorer(model_type=folder, num_layers=num_layers, rescale_with_baseline=False, device="cpu")
@@ -228,12 +269,15 @@ def _open_tokens(folder: str, model: str, num_layers: int) -> BERTScorer:
     return encoder
 
 
-def _perhaps_cut(folder: str, texts: Sequence[str]) -> list[str]:
+def _perhaps_cut(files: _Files, texts: Sequence[str]) -> list[str]:
     """Return the texts that may have more tokens than an encoder reads: a token has at least one byte.
 
     What an encoder reads is guessed from the lengths that its settings name, so that it is not loaded for short texts.
+    Static embeddings read all.
     """
-    settings = [read_json(path, "settings of an encoder") for path in Path(folder).rglob("*config.json")]
+    if files.tokenizer is not None:
+        return []
+    settings = [read_json(path, "settings of an encoder") for path in Path(files.model).rglob("*config.json")]
     named = [entry[key] for entry in settings if isinstance(entry, dict) for key in LENGTH_KEYS if key in entry]
     lengths = [length for length in named if isinstance(length, int) and length > 0]
     least = min([*lengths, DEFAULT_LENGTH]) - SPECIAL_TOKENS

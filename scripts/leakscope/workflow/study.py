@@ -185,10 +185,16 @@ class Study:
         return list(map(str, model_files(Path(self.entries[model]["path"]))))
 
     def encoder_files(self, scorer: str) -> list[str]:
-        """Return what decides a scorer's encoder: its folder's files, or the commit that was fetched from the hub."""
+        """Return what decides a scorer's encoder: its files, or the commit that was fetched from the hub.
+
+        What is inside an installed package is none of the workflow's files.
+        """
         if scorer in self.hub_scorers:
             return [f"<models>/encoders/{scorer}.json"]
-        model = self.config["scorers"][scorer].get("model")
+        entry = self.config["scorers"][scorer]
+        model = entry.get("model")
+        if entry.get("tokenizer") is not None:
+            return [path for path in (model, entry["tokenizer"]) if not path.startswith("package:")]
         return list(map(str, model_files(Path(model)))) if model and Path(model).is_dir() else []
 
     def generations_file(self, model: str, prompt_set: str) -> str:

@@ -8,22 +8,25 @@ from pydantic import Field
 
 from leakscope.typed.values import Described, Nullable, Positive, Text
 
-Encoder = Annotated[
-    str,
-    Field(
-        pattern=r"^package:[A-Za-z_][A-Za-z0-9_.]*/.|^(?:[^p]|p[^a]|pa[^c]|pac[^k]|pack[^a]|packa[^g]|packag[^e]|package[^:]|.{1,7}$)",
-        title="a name on the hub, a folder, or package:<module>/<folder>",
-    ),
-]
+# What begins with `package:` goes on with a module.
+PATH = (
+    r"^package:[A-Za-z_][A-Za-z0-9_.]*/."
+    r"|^(?:[^p]|p[^a]|pa[^c]|pac[^k]|pack[^a]|packa[^g]|packag[^e]|package[^:]|.{1,7}$)"
+)
+Encoder = Annotated[str, Field(pattern=PATH, title="a name on the hub, a folder, or package:<module>/<folder>")]
+EncoderFile = Annotated[str, Field(pattern=PATH, title="a file, or package:<module>/<file>")]
 
 
 class SentenceTransformers(Described):
-    """Cosine of SentenceBERT embeddings, −1 to 1."""
+    """Cosine of SentenceBERT or static embeddings, −1 to 1."""
 
     kind: Literal["sentence_transformers"]
     model: Encoder
     """Encoder: a name on the hub, a folder, or `package:<module>/<folder>`, a folder inside an installed Python
-    package."""
+    package. With `tokenizer`: a file of static embeddings, safetensors with one matrix, a row a token."""
+    tokenizer: Nullable[EncoderFile] = None
+    """Of static embeddings: the tokenizer's file, as the package tokenizers writes it (`tokenizer.json`). A text is the
+    mean of its tokens' rows, and may have any length. `null`: `model` is a whole encoder."""
     revision: Nullable[Text] = None
     """Branch, tag or commit of an encoder of the hub; `null`: the hub's default branch."""
     batch_size: Positive = 256
