@@ -39,6 +39,8 @@ def pairs_of(outcomes: list[float], **columns: object) -> pd.DataFrame:
             "control_kind": "without",
             "sample": [i % 2 for i in range(n)],
             "text_test": [f"text {i}" for i in range(n)],
+            "similarity_test": 0.5,
+            "similarity_control": 0.5,
             "outcome": outcomes,
             "outcome_all_pairs": outcomes,
             "swapped_outcome": 0.5,
@@ -65,6 +67,13 @@ def test_leak_rates_are_the_fractions_worked_out_by_hand() -> None:
     assert row["leak_rate_without_repetition"] == 50  # 1, .5, 0, .5
     assert row["repetition_rate"] == 33.333333
     assert row["tie_rate"] == 33.333333
+
+
+def test_empty_texts_are_counted_by_their_side() -> None:
+    nan = np.nan
+    pairs = pairs_of([0.5, 0.5, 0.5, 1], similarity_test=[nan, nan, nan, 0.5], similarity_control=[nan, 0.5, 0.5, 0.5])
+    row = row_of(leak_rates(pairs))
+    assert (row["empty_rate"], row["empty_rate_control"], row["tie_rate"]) == (75, 25, 75)
 
 
 def test_leak_rate_has_the_interval_of_its_clusters() -> None:

@@ -83,6 +83,28 @@ def test_a_pair_is_cut_where_one_of_its_texts_is(two_colors: tuple[pd.DataFrame,
     assert rates[["category", "n_cut"]].to_numpy().tolist() == [["colors", 3], ["all", 3]]
 
 
+def test_an_empty_text_ties_with_every_text_under_every_concept(two_colors: tuple[pd.DataFrame, ...]) -> None:
+    prompts, generations, similarity = two_colors
+    generations["text"] = generations["text"].replace({"sky": "", "tea": " \n"})
+    similarity["text"] = similarity["text"].replace({"sky": "", "tea": " \n"})
+    similarity.loc[similarity["text"].str.strip() == "", "similarity"] = np.nan
+    pairs = compare_pairs(prompts, generations, similarity, scorer="s")
+    # Controls "", sun, " \n"; of yellow sun, sun, "": only the second pair has two texts. Of red Red!, " \n", " \n".
+    assert pairs["outcome"].tolist() == [0.5] * 6
+    assert pairs["swapped_outcome"].tolist() == [0.5] * 6
+    # sun against "", sun, " \n"; red's Red! .9 against sun's .3.
+    assert pairs["outcome_all_pairs"].tolist() == pytest.approx([0.5, 0.5, 0.5, 2 / 3, 0.5, 0.5])
+    assert pairs["similarity_test"].isna().tolist() == [False, False, True, False, True, True]
+    assert leak_rates(pairs).loc[0, ["empty_rate", "empty_rate_control"]].round(1).tolist() == [50, 66.7]
+
+
+def test_a_text_that_says_something_must_have_a_similarity(two_colors: tuple[pd.DataFrame, ...]) -> None:
+    prompts, generations, similarity = two_colors
+    similarity.loc[similarity["text"] == "sun", "similarity"] = np.nan
+    with pytest.raises(InputError, match="none for concept 'lemon yellow' and text 'sun'"):
+        compare_pairs(prompts, generations, similarity, scorer="s")
+
+
 def test_similarities_that_differ_after_rounding_do_not_tie(two_colors: tuple[pd.DataFrame, ...]) -> None:
     pairs = compare_pairs(*two_colors, scorer="s", decimals=4)
     assert pairs["outcome"].tolist()[2] == 0  # .1 < .1004

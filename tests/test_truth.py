@@ -55,6 +55,12 @@ def test_expected_outcome_by_hand() -> None:
     assert expected_outcome(np.array([1.0, 0.0]), np.array([0.25, 0.75]), np.array([0.9, 0.1]), 3) == 0.875
 
 
+def test_an_empty_text_ties_with_every_text_in_an_exact_rate() -> None:
+    # Test: half empty, half .9; control: .9 three times of four, else .1. So .5 × .5 + .5 × (.75 × .5 + .25).
+    laws = np.array([0.5, 0.5, 0.0]), np.array([0.0, 0.75, 0.25])
+    assert expected_outcome(*laws, np.array([np.nan, 0.9, 0.1]), 3) == 0.5625
+
+
 def test_similarities_that_round_to_the_same_are_ties() -> None:
     laws = np.array([1.0, 0.0]), np.array([0.0, 1.0])
     assert expected_outcome(*laws, np.array([0.50041, 0.50039]), 3) == 0.5

@@ -28,6 +28,8 @@ RATES = [
     "leak_rate_without_repetition",
     "repetition_rate",
     "tie_rate",
+    "empty_rate",
+    "empty_rate_control",
     "n_cut",
 ]
 SPECIFIC = ["leak_rate", "swapped_rate", "specific", "ci_low", "ci_high"]
@@ -42,8 +44,9 @@ def leak_rates(pairs: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
     """Return Leak-Rates against the control without the clause, paired by position.
 
     ``leak_rate_without_repetition`` leaves out pairs in which either text holds the concept (NaN where none is left),
-    ``repetition_rate`` is their share, ``tie_rate`` the share of pairs with equal similarities; ``n_cut`` counts pairs
-    of which a text is longer than the scorer reads.
+    ``repetition_rate`` is their share, ``tie_rate`` the share of pairs with outcome 0.5; ``empty_rate`` is the share of
+    pairs whose test's text is empty, so that nothing is similar to it, ``empty_rate_control`` that of the control's;
+    ``n_cut`` counts pairs of which a text is longer than the scorer reads.
 
     Args:
         pairs: as ``outcomes.compare_pairs`` returns them.
@@ -169,6 +172,8 @@ def _rates(rows: pd.DataFrame, level: float) -> tuple[float, ...]:
         100 * float(rows.loc[~repeats, "outcome"].mean()),
         100 * float(repeats.mean()),
         100 * float((rows["outcome"] == 0.5).mean()),
+        100 * float(rows["similarity_test"].isna().mean()),
+        100 * float(rows["similarity_control"].isna().mean()),
         int(rows["cut"].sum()),
     )
 

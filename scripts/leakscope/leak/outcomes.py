@@ -3,6 +3,8 @@
 For a test prompt, sample k, with similarities of the test's and the control's text to the concept, both rounded:
 
     outcome = 1 if s_test > s_control, 0.5 if equal, 0 if smaller
+
+An empty text has no similarity (NaN) and ties with everything: 0.5.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from numpy.typing import NDArray
 
 from leakscope.errors import InputError
 from leakscope.leak.pairs import category_rows, tested_rows
-from leakscope.similarity.concepts import contains_concept
+from leakscope.similarity.concepts import contains_concept, is_empty
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.intp]
@@ -60,8 +62,8 @@ def compare_pairs(
     Args:
         prompts: the prompts table of one set.
         generations: ``model, prompt_set, prompt_id, sample, text`` of all models on that set.
-        similarity: ``concept, text, similarity`` (unrounded), at least the pairs of ``list_pairs``; ``cut`` where the
-            scorer read the beginning of the text alone.
+        similarity: ``concept, text, similarity`` (unrounded; NaN where the text is empty), at least the pairs of
+            ``list_pairs``; ``cut`` where the scorer read the beginning of the text alone.
         scorer: its name, stored.
         decimals: to which similarities are rounded before they are compared.
 
@@ -85,7 +87,7 @@ def compare_pairs(
         test, control = texts.get_indexer(part["text_test"]), texts.get_indexer(part["text_control"])
         scored["test"][index], scored["control"][index] = matrix[own, test], matrix[own, control]
         scored["swapped"][index] = _swapped(matrix, concepts["concept_group"], own, test, control)
-    scored["outcome"] = _win(scored["test"], scored["control"])
+    scored["outcome"] = win(scored["test"], scored["control"])
     scored["all_pairs"] = _all_pairs(rows, scored["test"], scored["control"])
     return rows.assign(
         scorer=scorer,
@@ -149,23 +151,24 @@ def _check_counts(wanted: pd.DataFrame, counts: pd.Series) -> None:
 
 
 def _similarity_matrix(similarity: pd.DataFrame, concepts: Sequence[str], texts: pd.Index, scorer: str) -> Floats:
-    """Return similarities, (concepts, texts), unrounded."""
+    """Return similarities, (concepts, texts), unrounded; NaN for empty texts."""
     names = pd.Index(concepts).unique()
     at, text = names.get_indexer(pd.Index(similarity["concept"])), texts.get_indexer(pd.Index(similarity["text"]))
     known = (at >= 0) & (text >= 0)
     matrix = np.full((len(names), len(texts)), np.nan)
     matrix[at[known], text[known]] = similarity["similarity"].to_numpy(dtype=float)[known]
-    if np.isnan(matrix).any():
-        row, column = np.argwhere(np.isnan(matrix))[0]
+    missing = np.isnan(matrix) & ~np.array([is_empty(text) for text in texts], dtype=bool)
+    if missing.any():
+        row, column = np.argwhere(missing)[0]
         raise InputError(
             f"similarity by {scorer}: none for concept {names[row]!r} and text {texts[column]!r}; allowed: a number."
         )
     return matrix[names.get_indexer(pd.Index(concepts))]
 
 
-def _win(test: Floats, control: Floats) -> Floats:
-    """Return 1 where the test's similarity is larger, 0.5 where equal, 0 where smaller."""
-    outcome: Floats = np.sign(test - control) / 2 + 0.5
+def win(test: Floats, control: Floats) -> Floats:
+    """Return 1 where the test's similarity is larger, 0.5 where equal or where one is NaN, 0 where smaller."""
+    outcome: Floats = np.nan_to_num(np.sign(test - control), copy=False) / 2 + 0.5
     return outcome
 
 
@@ -181,7 +184,7 @@ def _swapped(matrix: Floats, groups: pd.Series, own: Integers, test: Integers, c
     step = max(1, CELLS // len(group))
     for start in range(0, len(own), step):
         block = slice(start, start + step)
-        sums = member @ _win(matrix[:, test[block]], matrix[:, control[block]])
+        sums = member @ win(matrix[:, test[block]], matrix[:, control[block]])
         mine = group[own[block]]
         total = sums.sum(0) - sums[mine, np.arange(len(mine))]
         result[block] = np.divide(total, others[mine], out=np.full(len(mine), np.nan), where=others[mine] > 0)
@@ -198,7 +201,7 @@ def _all_pairs(rows: pd.DataFrame, test: Floats, control: Floats) -> Floats:
     for shift in range(size.max(initial=0)):
         inside = shift < n
         other = (first + (place + shift) % n)[inside]
-        total[inside] += _win(test[inside], control[other])
+        total[inside] += win(test[inside], control[other])
     mean: Floats = total / n
     return mean
 

@@ -17,6 +17,7 @@ from leakscope.files.names import POOLED
 from leakscope.leak.exact_match import ExactMatches, pooled_match
 from leakscope.leak.leak_rate import KEYS, ROUNDING
 from leakscope.leak.logit_leak import prompt_shifts
+from leakscope.leak.outcomes import win
 from leakscope.organisms.leak_grammar import Grammar
 
 Similarity = Mapping[tuple[str, str], float]
@@ -78,12 +79,11 @@ def expected_outcome(law_test: np.ndarray, law_control: np.ndarray, similarity: 
     Args:
         law_test: (candidates,).
         law_control: (candidates,).
-        similarity: of each candidate's text to the concept, (candidates,).
+        similarity: of each candidate's text to the concept, (candidates,); NaN for an empty one, which ties with all.
         decimals: similarities are rounded before they are compared, as measured ones are.
     """
     rounded = np.round(similarity, decimals)
-    wins = np.sign(rounded[:, None] - rounded[None, :]) / 2 + 0.5
-    return float(law_test @ wins @ law_control)
+    return float(law_test @ win(rounded[:, None], rounded[None, :]) @ law_control)
 
 
 def expected_outcomes(

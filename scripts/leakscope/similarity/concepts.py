@@ -1,4 +1,4 @@
-"""What a concept is called, and whether a text names it."""
+"""What a concept is called, whether a text names it, and whether it says anything."""
 
 from __future__ import annotations
 
@@ -14,6 +14,11 @@ def concept_group(concept: str) -> str:
     """
     words = concept.casefold().split()
     return words[-1] if words else ""
+
+
+def is_empty(text: str) -> bool:
+    """Return whether a text is empty or of white space alone: it says nothing, so it is similar to nothing."""
+    return not text.strip()
 
 
 def contains_concept(text: str, concept: str) -> bool:

@@ -13,7 +13,7 @@ import numpy as np
 
 from leakscope.errors import one_of
 from leakscope.similarity.bertscore import f1_scores
-from leakscope.similarity.concepts import contains_concept
+from leakscope.similarity.concepts import contains_concept, is_empty
 from leakscope.similarity.encoders import Embedder
 
 Scorer = Callable[[Sequence[str], Sequence[str], Mapping[str, Any], Embedder], np.ndarray]
@@ -46,6 +46,9 @@ def score_pairs(
 ) -> np.ndarray:
     """Return the similarity of ``concepts[i]`` and ``texts[i]``, shape (n,), float64; empty for no pairs.
 
+    An empty text, or one of white space alone, has no similarity to anything: NaN, whatever the scorer, which does not
+    see it.
+
     Args:
         concepts: (n,), as written in the prompts.
         texts: (n,), may be empty strings.
@@ -54,18 +57,21 @@ def score_pairs(
     """
     if settings["kind"] not in _SCORERS:
         raise one_of("scorers: kind", settings["kind"], _SCORERS)
-    if not concepts:
-        return np.empty(0)
-    return _SCORERS[settings["kind"]](concepts, texts, settings, embedder or Embedder())
+    similarity = np.full(len(concepts), np.nan)
+    filled = [row for row, text in enumerate(texts) if not is_empty(text)]
+    if filled:
+        left, right = [concepts[row] for row in filled], [texts[row] for row in filled]
+        similarity[filled] = _SCORERS[settings["kind"]](left, right, settings, embedder or Embedder())
+    return similarity
 
 
 @scorer("sentence_transformers")
 def cosine_of_sentence_embeddings(
     concepts: Sequence[str], texts: Sequence[str], settings: Mapping[str, Any], embedder: Embedder
 ) -> np.ndarray:
-    """Return cosines, −1 to 1, of SentenceBERT embeddings (Reimers & Gurevych 2019).
+    """Return cosines, −1 to 1, of embeddings: of SentenceBERT (Reimers & Gurevych 2019), or static ones.
 
-    An empty text has whatever embedding the encoder gives it.
+    A text of which static embeddings know no token has cosine 0.
     """
     strings = sorted({*concepts, *texts})
     embedded = embedder.sentences(strings, settings)
@@ -82,15 +88,9 @@ def bertscore_f1(
 ) -> np.ndarray:
     """Return BERTScore F1 (Zhang et al. 2020), concept as candidate and text as reference, no idf, no rescaling.
 
-    A text without any word has similarity 0: bert-score sets it so, but from transformers 5 on its own path for empty
-    strings raises, so they are kept away from it.
+    A text of nothing but characters that the tokenizer drops has similarity 0, as bert-score sets it.
     """
-    result = np.zeros(len(concepts))
-    filled = [i for i, text in enumerate(texts) if text.strip()]
-    if filled:
-        left, right = [concepts[i] for i in filled], [texts[i] for i in filled]
-        result[filled] = f1_scores(left, right, embedder.tokens(sorted({*left, *right}), settings))
-    return result
+    return f1_scores(concepts, texts, embedder.tokens(sorted({*concepts, *texts}), settings))
 
 
 @scorer("lexical")
