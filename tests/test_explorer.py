@@ -59,6 +59,9 @@ def make_pairs(scorer: str = "first", scores: tuple[tuple[float, float, float], 
         texts, columns=["prompt_id", "control_kind", "sample", "text_test", "text_control", "repetition"]
     )
     pairs[["similarity_test", "similarity_control", "outcome"]] = scores
+    pairs["echo_test"] = ["prompt", "", "", "", ""]
+    pairs["echo_control"] = ["template", "", "", "", ""]
+    pairs["echo"] = pairs["echo_test"] != ""
     pairs["identical"] = pairs["text_test"] == pairs["text_control"]
     pairs["concept"] = pairs["concept_group"] = pairs["prompt_id"].str.removeprefix("hat/")
     pairs["control_id"] = "hat/" + pairs["control_kind"]
@@ -89,6 +92,9 @@ def many_rows(n: int) -> pd.DataFrame:
             "text_test": [f"text {i}." for i in number],
             "text_control": "other.",
             "repetition": False,
+            "echo": False,
+            "echo_test": "",
+            "echo_control": "",
             "identical": False,
             "prompt": "Her hat is red. She likes",
             "control": "She has a hat. She likes",
@@ -186,6 +192,7 @@ def test_the_page_holds_every_column_and_its_order(page: Path) -> None:
     assert [texts["values"][code] for code in texts["codes"]] == ["a poppy.", "Red roses.", "a poppy.", "the sea.", ""]
     assert data["strings"]["category"] == {"values": [], "codes": [-1] * 5}
     assert data["repetition"] == data["identical"] == [0, 1, 0, 0, 0]
+    assert data["echo"] == [1, 0, 0, 0, 0]
     assert [score["scorer"] for score in data["scores"]] == SCORERS
     assert data["scores"][0]["similarity_control"] == [0.1, 0.5, 0.3, 0.7, -0.1]
 
@@ -244,6 +251,7 @@ def test_the_page_opens_with_the_control_that_the_reported_rates_use(page: Path)
         ("control=neutral", "2", "50.00 %"),
         ("control=all&group=blue", "2", "100.00 %"),
         ("control=all&norep=1", "4", "75.00 %"),
+        ("control=all&noecho=1", "4", "62.50 %"),
         ("control=all&scorer=second", "5", "0.00 %"),
         ("control=all&q=ROSES", "1", "50.00 %"),
         ("control=all&q=likes+the+sea.", "2", "100.00 %"),  # across prompt and text, on either side

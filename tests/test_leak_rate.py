@@ -45,6 +45,7 @@ def pairs_of(outcomes: list[float], **columns: object) -> pd.DataFrame:
             "outcome_all_pairs": outcomes,
             "swapped_outcome": 0.5,
             "repetition": False,
+            "echo": False,
             "cut": False,
         }
     )
@@ -87,6 +88,13 @@ def test_leak_rate_without_repetition_is_nan_where_all_repeat() -> None:
     row = row_of(leak_rates(pairs_of([1, 1], repetition=True)))
     assert np.isnan(row["leak_rate_without_repetition"])
     assert row["repetition_rate"] == 100
+
+
+def test_pairs_with_an_echo_are_counted_and_left_out_of_a_rate_of_their_own() -> None:
+    row = row_of(leak_rates(pairs_of([1, 1, 0.5, 0], echo=[True, False, False, False])))
+    assert (row["leak_rate"], row["leak_rate_without_echo"], row["echo_rate"]) == (62.5, 50, 25)
+    assert row["leak_rate_without_repetition"] == 62.5
+    assert np.isnan(row_of(leak_rates(pairs_of([1, 1], echo=True)))["leak_rate_without_echo"])
 
 
 def test_leak_rates_have_no_row_without_pairs() -> None:

@@ -105,6 +105,23 @@ def test_a_text_that_says_something_must_have_a_similarity(two_colors: tuple[pd.
         compare_pairs(prompts, generations, similarity, scorer="s")
 
 
+def test_each_text_is_held_against_its_own_prompt_and_its_models_template(
+    two_colors: tuple[pd.DataFrame, ...],
+) -> None:
+    prompts, generations, similarity = two_colors
+    prompts["prompt"] = ["The door is shut. It is", "The door is lemon yellow. It is", "The door is red. It is"]
+    # Restates the control, and yellow with another colour; of red, four of five words are its prompt's.
+    renamed = {"sky": "The door is shut", "tea": "Your answer:"}
+    generations["text"] = generations["text"].replace(renamed)
+    similarity["text"] = similarity["text"].replace(renamed)
+    pairs = compare_pairs(prompts, generations, similarity, scorer="s", closings={"m": "Your answer:"})
+    assert pairs["echo_test"].tolist() == ["", "", "prompt", "", "template", "template"]
+    assert pairs["echo_control"].tolist() == ["prompt", "", "template"] * 2
+    assert pairs["echo"].tolist() == [True, False, True, True, True, True]
+    pairs = compare_pairs(prompts, generations, similarity, scorer="s", closings={"other": "Your answer:"})
+    assert pairs["echo_test"].tolist() == ["", "", "prompt", "", "", ""]
+
+
 def test_similarities_that_differ_after_rounding_do_not_tie(two_colors: tuple[pd.DataFrame, ...]) -> None:
     pairs = compare_pairs(*two_colors, scorer="s", decimals=4)
     assert pairs["outcome"].tolist()[2] == 0  # .1 < .1004

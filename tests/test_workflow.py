@@ -25,7 +25,8 @@ pytestmark = pytest.mark.workflow
 MADE_OF_IMPORTED = ("leak_rates.csv", "match_rates.csv", "figures/match_rates.png")
 LEAK_RATES = [
     "model", "prompt_set", "scorer", "category", "n_prompts", "n_pairs", "leak_rate", "ci_low", "ci_high",
-    "leak_rate_without_repetition", "repetition_rate", "tie_rate", "empty_rate", "empty_rate_control", "n_cut",
+    "leak_rate_without_repetition", "repetition_rate", "leak_rate_without_echo", "echo_rate", "tie_rate", "empty_rate",
+    "empty_rate_control", "n_cut",
 ]  # fmt: skip
 
 

@@ -51,6 +51,7 @@ rule compare_pairs:
         "../../envs/analysis.yaml"
     params:
         decimals=study.config["leak"]["decimals"],
+        closings=leak.closings(),
     script:
         "../../scripts/leak/compare_pairs.py"
 

@@ -1,4 +1,4 @@
-"""Is each text closer to the concept than the text of its control?
+"""Is each text closer to the concept than the text of its control, and does it say anything of its own?
 
 Reads prompts, generations and similarities of one prompt set; writes one row a comparison, a table a scorer.
 """
@@ -23,7 +23,9 @@ def main(snakemake: "Snakemake") -> None:
     prompts, generations = pd.read_parquet(given.prompts), read_tables(given.generations)
     for similarity, path in zip(given.similarity, output.pairs, strict=True):
         scores, scorer = pd.read_parquet(similarity), Path(similarity).stem
-        pairs = compare_pairs(prompts, generations, scores, scorer, decimals=snakemake.params.decimals)
+        pairs = compare_pairs(
+            prompts, generations, scores, scorer, decimals=snakemake.params.decimals, closings=snakemake.params.closings
+        )
         write_table(pairs, Path(path))
 
 

@@ -3,21 +3,27 @@
 Reads all comparisons of a study; writes the tables of Leak-Rates.
 """
 
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from leakscope.files.tables import read_tables, write_csv
 from leakscope.jobs.job import job
 from leakscope.leak import leak_rate
+from leakscope.leak.echo import echo_warnings
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake
 
     snakemake: Snakemake
 
+logger = logging.getLogger(__name__)
+
 
 def main(snakemake: "Snakemake") -> None:
     pairs = read_tables(snakemake.input.pairs)
+    for line in echo_warnings(pairs):
+        logger.warning("%s", line)
     level, output = snakemake.params.level, snakemake.output
     write_csv(leak_rate.leak_rates_by_control(pairs, level), Path(output.by_control))
     write_csv(leak_rate.specific_leakage(pairs, level), Path(output.specific))

@@ -29,6 +29,9 @@ SHARED = [
     "text_test",
     "text_control",
     "repetition",
+    "echo",
+    "echo_test",
+    "echo_control",
     "identical",
 ]
 SCORES = ["similarity_test", "similarity_control", "outcome"]
@@ -46,6 +49,8 @@ STRINGS = [
     "control",
     "text_test",
     "text_control",
+    "echo_test",
+    "echo_control",
 ]
 
 
@@ -58,9 +63,10 @@ def explorer_rows(pairs: pd.DataFrame, prompts: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         One row per model x prompt_set x prompt_id x control_kind x sample, in the order of ``pairs``: those keys,
-        category, template_id, concept, concept_group, control_id, text_test, text_control, repetition, identical,
-        prompt and control (the two sentences), and per scorer ``<scorer>:similarity_test``,
-        ``<scorer>:similarity_control`` and ``<scorer>:outcome`` (NaN where a scorer lacks the pair). No pairs, no rows.
+        category, template_id, concept, concept_group, control_id, text_test, text_control, repetition, echo,
+        echo_test, echo_control, identical, prompt and control (the two sentences), and per scorer
+        ``<scorer>:similarity_test``, ``<scorer>:similarity_control`` and ``<scorer>:outcome`` (NaN where a scorer lacks
+        the pair). No pairs, no rows.
 
     Raises:
         InputError: a pair stands there twice, scorers disagree on a pair's texts, or a prompt's sentence is missing.
@@ -154,6 +160,7 @@ def _payload(rows: pd.DataFrame, study: str, scorers: Sequence[str], metadata: M
         "strings": {name: _dictionary(rows[name]) for name in STRINGS},
         "sample": rows["sample"].astype(int).tolist(),
         "repetition": rows["repetition"].astype(int).tolist(),
+        "echo": rows["echo"].astype(int).tolist(),
         "identical": rows["identical"].astype(int).tolist(),
         "scores": [
             {"scorer": scorer} | {name: _numbers(rows, f"{scorer}:{name}") for name in SCORES} for scorer in scorers

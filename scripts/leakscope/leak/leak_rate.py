@@ -27,6 +27,8 @@ RATES = [
     "ci_high",
     "leak_rate_without_repetition",
     "repetition_rate",
+    "leak_rate_without_echo",
+    "echo_rate",
     "tie_rate",
     "empty_rate",
     "empty_rate_control",
@@ -44,7 +46,8 @@ def leak_rates(pairs: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
     """Return Leak-Rates against the control without the clause, paired by position.
 
     ``leak_rate_without_repetition`` leaves out pairs in which either text holds the concept (NaN where none is left),
-    ``repetition_rate`` is their share, ``tie_rate`` the share of pairs with outcome 0.5; ``empty_rate`` is the share of
+    ``repetition_rate`` is their share; ``leak_rate_without_echo`` and ``echo_rate`` are the same of pairs in which
+    either text restates its own prompt; ``tie_rate`` is the share of pairs with outcome 0.5; ``empty_rate`` that of
     pairs whose test's text is empty, so that nothing is similar to it, ``empty_rate_control`` that of the control's;
     ``n_cut`` counts pairs of which a text is longer than the scorer reads.
 
@@ -162,7 +165,7 @@ def _interval(rows: pd.DataFrame, values: pd.Series, level: float, lowest: float
 
 def _rates(rows: pd.DataFrame, level: float) -> tuple[float, ...]:
     rate = _interval(rows, 100 * rows["outcome"], level)
-    repeats = rows["repetition"].astype(bool)
+    repeats, echoes = rows["repetition"].astype(bool), rows["echo"].astype(bool)
     return (
         rows["prompt_id"].nunique(),
         rate.n,
@@ -171,6 +174,8 @@ def _rates(rows: pd.DataFrame, level: float) -> tuple[float, ...]:
         rate.high,
         100 * float(rows.loc[~repeats, "outcome"].mean()),
         100 * float(repeats.mean()),
+        100 * float(rows.loc[~echoes, "outcome"].mean()),
+        100 * float(echoes.mean()),
         100 * float((rows["outcome"] == 0.5).mean()),
         100 * float(rows["similarity_test"].isna().mean()),
         100 * float(rows["similarity_control"].isna().mean()),

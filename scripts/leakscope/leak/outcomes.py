@@ -9,13 +9,14 @@ An empty text has no similarity (NaN) and ties with everything: 0.5.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from leakscope.errors import InputError
+from leakscope.leak.echo import restated
 from leakscope.leak.pairs import category_rows, tested_rows
 from leakscope.similarity.concepts import contains_concept, is_empty
 
@@ -45,13 +46,21 @@ PAIR_COLUMNS = [
     "outcome_all_pairs",
     "swapped_outcome",
     "repetition",
+    "echo",
+    "echo_test",
+    "echo_control",
     "identical",
     "cut",
 ]
 
 
 def compare_pairs(
-    prompts: pd.DataFrame, generations: pd.DataFrame, similarity: pd.DataFrame, scorer: str, decimals: int = 3
+    prompts: pd.DataFrame,
+    generations: pd.DataFrame,
+    similarity: pd.DataFrame,
+    scorer: str,
+    decimals: int = 3,
+    closings: Mapping[str, str] | None = None,
 ) -> pd.DataFrame:
     """Return one row a model, test prompt, kind of control and sample: what is compared, and who wins.
 
@@ -66,6 +75,7 @@ def compare_pairs(
             ``list_pairs``; ``cut`` where the scorer read the beginning of the text alone.
         scorer: its name, stored.
         decimals: to which similarities are rounded before they are compared.
+        closings: model → what its template writes after the prompt, where it has a template.
 
     Returns:
         Columns ``PAIR_COLUMNS``; no rows without generations or test prompts.
@@ -97,6 +107,7 @@ def compare_pairs(
         outcome_all_pairs=scored["all_pairs"],
         swapped_outcome=scored["swapped"],
         repetition=_repetition(rows),
+        **_echo(rows, prompts, closings or {}),
         identical=(rows["text_test"] == rows["text_control"]).astype(bool),
         cut=rows[["text_test", "text_control"]].isin(set(similarity.loc[similarity["cut"], "text"])).any(axis=1),
     )[PAIR_COLUMNS]
@@ -214,3 +225,27 @@ def _repetition(rows: pd.DataFrame) -> NDArray[np.bool_]:
         pairs = rows[["concept", side]].drop_duplicates().itertuples(index=False)
         result |= np.array([contains_concept(text, concept) for concept, text in pairs], dtype=bool)[pair]
     return result
+
+
+def _echo(rows: pd.DataFrame, prompts: pd.DataFrame, closings: Mapping[str, str]) -> dict[str, pd.Series]:
+    """Return what either text restates of its own prompt, and whether any does; each distinct text is looked at once.
+
+    A control's text is held against the control, which has no concept.
+    """
+    sentences = prompts.set_index("prompt_id")["prompt"]
+    sides = {}
+    for side, concepts in (("test", rows["concept"]), ("control", pd.Series("", rows.index, dtype=str))):
+        asked = pd.DataFrame(
+            {
+                "text": rows[f"text_{side}"],
+                "prompt": rows["prompt_id" if side == "test" else "control_id"].map(sentences),
+                "concept": concepts,
+                "closing": rows["model"].map(lambda model: closings.get(model, "")),
+            }
+        )
+        distinct = asked.drop_duplicates()
+        found = [restated(*row) for row in distinct.itertuples(index=False)]
+        sides[side] = asked.merge(distinct.assign(found=pd.Series(found, distinct.index, dtype=str)))["found"]
+        sides[side].index = rows.index
+    either = (sides["test"] != "") | (sides["control"] != "")
+    return {"echo": either.astype(bool), "echo_test": sides["test"], "echo_control": sides["control"]}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import Any
 
+from leakscope.leak.echo import closing_words
 from leakscope.workflow.step import Step
 
 # figure → the tables that it shows, by their file
@@ -64,6 +65,11 @@ class Leak(Step):
     def testing(self) -> dict[str, Any]:
         """Return the level of intervals, and the numbers of permutations."""
         return {key: self.study.config["leak"][key] for key in ("level", "permutations", "name_permutations")}
+
+    def closings(self) -> dict[str, str]:
+        """Return model → what its template writes after the prompt; texts that are imported have no template here."""
+        study = self.study
+        return {name: closing_words(study.entries[name]["generation"]["template"]) for name in study.generated}
 
     def truth_settings(self) -> dict[str, Any]:
         """Return what the exact Leak-Rates of organisms depend on, beside tables."""

@@ -1,0 +1,155 @@
+"""Which texts restate their prompt instead of going on with it. Restating is not leaking.
+
+Asked to complete "The front door is lemon yellow. The wall is", some chat models write the prompt again, in part or
+with a word changed. Such a text holds the concept, or words round it, whether or not the model associates anything with
+it. That is something else than literal repetition (``contains_concept``): "lemon yellow." alone is a repetition and no
+echo, "The front door is lemon green" an echo and no repetition.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+
+import pandas as pd
+
+PROMPT, TEMPLATE, NONE = "prompt", "template", ""
+# How many of a text's words stand in the prompt in this order; and at least so many in its finished sentences.
+SHARE, COPIED = 0.6, 3
+# So many of the words that are copied are not the concept's.
+OTHERS = 2
+# From this share of a model's texts on, a warning says so.
+MANY = 0.2
+PLACEHOLDER = "{prompt}"
+
+_WORD = re.compile(r"\w+")
+
+
+def restated(text: str, prompt: str, concept: str = "", closing: str = "") -> str:
+    """Return what a text restates: ``prompt``, ``template``, or nothing (an empty string).
+
+    Words are runs of letters and digits, case-folded, as for literal repetition. What the template writes after the
+    prompt ("Your answer:"), at the beginning of the text, is passed over; a text of nothing else restates the template.
+    A copy of the sentence that the prompt leaves unfinished is passed over as well ("The wall is green" goes on with
+    "The wall is"), unless it holds the concept. Of the n words that remain, the prompt is restated if
+
+    - a run of the prompt's words stands there that holds the concept and at least two words more. One word more is no
+      sign of copying: "the sun is yellow" shares "is yellow" with any prompt in which something is yellow, and "red
+      rose" is what a leak looks like; or
+    - at least 0.6 n of them stand in the prompt in the same order (longest common subsequence), at least three of these
+      in its finished sentences, if it has any, and at least two beside the concept, which by itself is a repetition.
+      "The paint was red" goes on with an unfinished "The paint in the palette was"; it says nothing of the clause.
+
+    Among the texts that were published with Smilga 2025, 2 % (color prompts, both models) to 5 % (initial prompts, the
+    model of 0.5 billion parameters) are echoes by this.
+
+    An empty text restates nothing.
+
+    Args:
+        text: that a model wrote.
+        prompt: its own prompt, as it stands in the prompts table.
+        concept: that the prompt mentions; empty for a control.
+        closing: what follows the prompt in the template, from :func:`closing_words`.
+    """
+    words, of_prompt, of_concept = _words(text), _words(prompt), _words(concept)
+    rest = _without_beginning(words, _words(closing))
+    if not rest:
+        return TEMPLATE if words else NONE
+    finished, unfinished = map(_words, _last_sentence(prompt))
+    if not (of_concept and _places(unfinished, of_concept)):
+        rest = _without_beginning(rest, unfinished)
+    copied = _in_order(rest, finished or of_prompt, of_prompt, of_concept)
+    return PROMPT if copied or _has_run(rest, of_prompt, of_concept) else NONE
+
+
+def closing_words(template: str) -> str:
+    """Return the last line of what a template writes after the prompt; empty where it writes nothing."""
+    lines = template.rpartition(PLACEHOLDER)[2].strip().splitlines()
+    return lines[-1] if lines and PLACEHOLDER in template else ""
+
+
+def echo_warnings(pairs: pd.DataFrame) -> list[str]:
+    """Return one line for each model of which at least a fifth of the texts, of all prompt sets, restate their prompts.
+
+    Args:
+        pairs: as ``outcomes.compare_pairs`` returns them, of any number of scorers.
+    """
+    sides = [
+        pairs[["model", "prompt_set", prompt_id, "sample", text, echo]].set_axis(
+            ["model", "prompt_set", "prompt_id", "sample", "text", "echo"], axis=1
+        )
+        for prompt_id, text, echo in (
+            ("prompt_id", "text_test", "echo_test"),
+            ("control_id", "text_control", "echo_control"),
+        )
+    ]
+    texts = pd.concat(sides).drop_duplicates(["model", "prompt_set", "prompt_id", "sample"])
+    found = []
+    for model, rows in texts.groupby("model", sort=False):
+        echoes = rows[rows["echo"] != NONE]
+        if len(echoes) >= MANY * len(rows):
+            found.append(
+                f"model {model}: {len(echoes)} of {len(rows)} texts restate their prompt or its template (the first is "
+                f"{echoes['text'].iloc[0]!r}), which is no leak: read leak_rate_without_echo beside leak_rate, or ask "
+                "for a continuation by another `generation.template`."
+            )
+    return found
+
+
+def _words(text: str) -> list[str]:
+    return _WORD.findall(text.casefold())
+
+
+def _last_sentence(prompt: str) -> tuple[str, str]:
+    """Return a prompt's finished sentences and the one after them, which a colon, too, may begin."""
+    ends = [mark.end() for mark in re.finditer(r"[.!?:](?=\s+\S)", prompt)]
+    return (prompt[: ends[-1]], prompt[ends[-1] :]) if ends else ("", prompt)
+
+
+def _places(words: Sequence[str], part: Sequence[str]) -> list[int]:
+    """Return where ``part``, at least one word, stands in ``words``."""
+    return [start for start in range(len(words) - len(part) + 1) if words[start : start + len(part)] == part]
+
+
+def _without_beginning(words: list[str], beginning: list[str]) -> list[str]:
+    """Return words without a beginning, as often as it stands there; an empty one never does."""
+    while beginning and words[: len(beginning)] == beginning:
+        words = words[len(beginning) :]
+    return words
+
+
+def _has_run(text: list[str], prompt: list[str], concept: list[str]) -> bool:
+    """Return whether the concept stands in the text among at least ``OTHERS`` words that surround it in the prompt."""
+    length = len(concept) + OTHERS
+    if not concept or not _places(text, concept):
+        return False
+    return any(
+        _places(text, prompt[start : start + length])
+        for place in _places(prompt, concept)
+        for start in range(max(0, place - OTHERS), min(place, len(prompt) - length) + 1)
+    )
+
+
+def _in_order(text: list[str], finished: list[str], prompt: list[str], concept: list[str]) -> bool:
+    enough = max(COPIED, SHARE * len(text))
+    # Most texts share few words with their prompt, in whatever order.
+    if (Counter(text) & Counter(prompt)).total() < enough or _longest_common(text, prompt) < enough:
+        return False
+    if _longest_common(text, finished) < COPIED:
+        return False
+    places = _places(text, concept) if concept else []
+    held = {place + shift for place in places for shift in range(len(concept))}
+    return _longest_common([word for at, word in enumerate(text) if at not in held], prompt) >= OTHERS
+
+
+def _longest_common(left: Sequence[str], right: Sequence[str]) -> int:
+    """Return the length of the longest common subsequence."""
+    best = [0] * (len(right) + 1)
+    for word in left:
+        before = 0
+        for place, other in enumerate(right, start=1):
+            above = best[place]
+            best[place] = before + 1 if word == other else max(above, best[place - 1])
+            before = above
+    return best[-1]
