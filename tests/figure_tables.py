@@ -53,6 +53,7 @@ LEAKS = {
     "match_rates_by_concept": of_leaks.by_concept(),
     "match_rates_by_template": of_leaks.by_template(),
     "comparisons": of_leaks.comparisons(),
+    "agreement": of_leaks.agreement(),
     "concept_matrix": of_leaks.concept_matrix(),
     "organisms": of_leaks.ORGANISMS,
     "truth": of_leaks.truth_table(),

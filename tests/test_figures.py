@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from leakscope.figures.leak import forests, heatmaps, sizes, truths
+from leakscope.figures.leak import scorers as scorers_figure
 from leakscope.figures.maps import heat_map, number_texts
 from leakscope.figures.panels import panel_grid, panels_of
 from leakscope.figures.style import no_data, save_figure, wrapped
@@ -122,6 +123,17 @@ def comparisons() -> pd.DataFrame:
     )
 
 
+def agreement() -> pd.DataFrame:
+    """Three scorers on two prompt sets, pooled and in one category; one model in the second, so no ranking."""
+    few = [("sbert", "static"), ("sbert", "bertscore"), ("static", "bertscore")]
+    keys = [(name, category, *two) for name in ("colors", "words") for category in ("k", "all") for two in few]
+    return pd.DataFrame(keys, columns=["prompt_set", "category", "scorer_a", "scorer_b"]).assign(
+        correlation=[0.1, 0.2, 0.3, 0.45, 0.9, 0.4] * 2,
+        opposite_rate=[5.0, 6.0, 7.0, 24.0, 4.0, 25.0] * 2,
+        rank_tau=[1.0] * 3 + [0.6, 1.0, -0.2] + [np.nan] * 6,
+    )
+
+
 DRAWN: dict[str, tuple[Callable[..., Figure], tuple[pd.DataFrame, ...]]] = {
     "match_rates": (forests.match_rates, (match_rates(),)),
     "repetition": (forests.repetition, (match_rates(),)),
@@ -130,6 +142,7 @@ DRAWN: dict[str, tuple[Callable[..., Figure], tuple[pd.DataFrame, ...]]] = {
     "by_template": (heatmaps.by_template, (by_template(),)),
     "concept_matrix": (heatmaps.concept_matrix, (concept_matrix(),)),
     "comparisons": (heatmaps.comparisons, (comparisons(),)),
+    "agreement": (scorers_figure.agreement, (agreement(),)),
     "by_size": (sizes.by_size, (match_rates(), ORGANISMS)),
     "dose_response": (truths.dose_response, (match_rates(), ORGANISMS, truth_table())),
     "truth": (truths.truth, (match_rates(), truth_table())),
@@ -464,3 +477,17 @@ def test_no_text_of_a_heat_map_is_cut_off_or_lies_on_another(name: str, label: s
     titles = [text.get_window_extent() for text in shown if text.get_text() in named]
     assert titles
     assert not any(one.overlaps(other) for one, other in combinations(titles, 2))
+
+
+def test_agreement_has_a_lane_for_each_two_scorers_and_shows_pooled_values() -> None:
+    correlation, opposite, tau = panels(scorers_figure.agreement(agreement()))
+    assert [label.get_text() for label in correlation.get_yticklabels()] == [
+        "sbert\nstatic", "sbert\nbertscore", "static\nbertscore",
+    ]  # fmt: skip
+    for ax, first in ((correlation, [0.45, 0.9, 0.4]), (opposite, [24, 4, 25]), (tau, [0.6, 1, -0.2])):
+        dots = [artist for artist in ax.lines if artist.get_linestyle() == "None"]
+        assert [float(value) for value in dots[0].get_xdata()] == first
+        assert len(dots) == 2
+        low, high = ax.get_xlim()
+        assert all(low < value < high for value in first)
+    assert np.isnan(np.asarray(dots[1].get_xdata(), dtype=float)).all()

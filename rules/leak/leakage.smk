@@ -95,6 +95,23 @@ rule compare_models:
         "../../scripts/leak/compare_models.py"
 
 
+rule compare_scorers:
+    input:
+        pairs=expand("<results>/leakage/{prompt_set}/{scorer}.parquet", **study.compared),
+        rates="<results>/leak_rates.csv",
+        code=code("leak/compare_scorers"),
+    output:
+        agreement=shown("<results>/agreement.csv"),
+    log:
+        "<logs>/compare_scorers.log",
+    conda:
+        "../../envs/analysis.yaml"
+    params:
+        rate="leak_rate",
+    script:
+        "../../scripts/leak/compare_scorers.py"
+
+
 rule concept_matrix:
     input:
         prompts=expand("<results>/prompts/{prompt_set}.parquet", prompt_set=study.prompt_sets),

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from leakscope.figures.features import dictionaries, distributions, edit_effects, edited
 from leakscope.figures.fitting import CATEGORIES, MODELS, PROMPT_SETS, Part, Tables
 from leakscope.figures.ground import agreement, rankings
-from leakscope.figures.leak import forests, heatmaps, sizes, truths
+from leakscope.figures.leak import forests, heatmaps, scorers, sizes, truths
 from leakscope.figures.style import Labels
 from leakscope.figures.validate import closing, form_maps, gaps, layers
 
@@ -99,6 +99,10 @@ FIGURES: dict[str, dict[str, Kind]] = {
         "comparisons": Kind(
             lambda t, c: heatmaps.comparisons(t["comparisons"], labels=c.labels),
             (CATEGORIES, PROMPT_SETS, Part("models", ("model_a", "model_b"))),
+        ),
+        "agreement": Kind(
+            lambda t, _: scorers.agreement(t["agreement"]),
+            (CATEGORIES, PROMPT_SETS, Part("scorers", ("scorer_a", "scorer_b"))),
         ),
         "concept_matrix": Kind(
             lambda t, c: heatmaps.concept_matrix(t["concept_matrix"], labels=c.labels),

@@ -28,6 +28,8 @@ class Leak(Step):
     def figures(self) -> dict[str, list[str]]:
         """Figure → the tables that it shows, of those figures that the study has data for."""
         study, figures = self.study, dict(FIGURES)
+        if len(study.scorers) > 1:
+            figures["agreement"] = ["agreement"]
         if study.organisms or study.sizes(study.models):
             figures["by_size"] = ["match_rates", *(["organisms"] if study.organisms else [])]
         if study.has_candidates:
@@ -38,14 +40,9 @@ class Leak(Step):
 
     def targets(self) -> list[str]:
         """Return all that the step leaves for a person, given what the study has."""
-        tables = [
-            "match_rates",
-            "leak_rates",
-            "specific_leakage",
-            "leak_rates_by_control",
-            "comparisons",
-            "concept_matrix",
-        ]
+        tables = ["match_rates", "comparisons"]
+        tables += ["agreement"] if len(self.study.scorers) > 1 else []
+        tables += ["leak_rates", "specific_leakage", "leak_rates_by_control", "concept_matrix"]
         tables += ["logit_leak"] if self.study.has_candidates else []
         tables += ["organisms"] if self.study.organisms else []
         tables += ["truth"] if self.study.has_truth else []
