@@ -145,7 +145,10 @@ def test_the_step_leak_makes_what_the_study_has_data_for() -> None:
     assert len(set(leak.tables)) == len(leak.tables)
     assert "<results>/truth.csv" in leak.targets()
     assert set(leak.truth_settings()["grammars"]) == set(leak.study.leaking)
-    bare = Leak(study_of({"study": {"models": ["qwen2.5-0.5b"], "prompt_sets": ["colors"]}}))
+    bare = Leak(study_of({"study": {"models": ["qwen2.5-0.5b"], "prompt_sets": ["colors"], "scorers": ["lexical"]}}))
+    assert bare.closings() == {"qwen2.5-0.5b": "Your answer:"}
+    assert "<results>/agreement.csv" in leak.targets()
+    assert not [path for path in bare.targets() if "agreement" in path]
     assert not {"truth", "dose_response"} & bare.figures.keys()
     assert "<results>/organisms.csv" not in bare.targets()
     for figure, tables in leak.figures.items():
