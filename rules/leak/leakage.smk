@@ -98,7 +98,7 @@ rule compare_models:
 rule compare_scorers:
     input:
         pairs=expand("<results>/leakage/{prompt_set}/{scorer}.parquet", **study.compared),
-        rates="<results>/leak_rates.csv",
+        rates="<results>/match_rates.csv",
         code=code("leak/compare_scorers"),
     output:
         agreement=shown("<results>/agreement.csv"),
@@ -107,7 +107,7 @@ rule compare_scorers:
     conda:
         "../../envs/analysis.yaml"
     params:
-        rate="leak_rate",
+        rate="match_rate",
     script:
         "../../scripts/leak/compare_scorers.py"
 
