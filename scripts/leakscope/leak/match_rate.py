@@ -130,9 +130,9 @@ def match_rates_by_template(units: pd.DataFrame) -> pd.DataFrame:
     """
     paired = units[(units["n_groups"] > 1) & units["cluster"].notna() & units["template_id"].notna()]
     first = paired.groupby(["prompt_set", *UNIT], dropna=False)["template_id"].transform("first")
-    groups = ["concept_group", "unit", "n_groups", "distinct_texts"]
-    means = paired.assign(template_id=first).groupby([*KEYS, "template_id", *groups], sort=False, dropna=False)
-    rows = means["match"].mean().reset_index()
+    paired = paired.assign(template_id=first)
+    keys = [*KEYS[:3], "template_id", "distinct_texts"]
+    rows = _mean_of_groups(_mean_of_concepts(paired, keys), keys)
     return _weighted(rows, [*KEYS, "template_id"], distinct_texts=("distinct_texts", "max"))
 
 
