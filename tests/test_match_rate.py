@@ -1,0 +1,362 @@
+"""Match rates against plain loops written from their definition, and blind models over all that they could write."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from itertools import combinations, product
+from statistics import fmean
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from leakscope.errors import InputError
+from leakscope.leak.match_rate import match_rates, match_rates_by_concept, match_rates_by_template, unit_values
+from leakscope.leak.matching import match_units
+
+Similarity = dict[tuple[str, str], float]
+Keeps = Callable[[str, str, str, str], bool]
+NONE = float("nan")
+
+
+class Row(NamedTuple):
+    """A test prompt: its category, template, control's sentence, concept, group, and how many texts follow it."""
+
+    category: str | None
+    template: str | None
+    control: str | None
+    concept: str
+    group: str
+    n_texts: int = 1
+
+    @property
+    def unit(self) -> tuple[str, str] | None:
+        """What it shares with others but for its concept."""
+        shared = self.control if self.control is not None else self.template
+        return None if shared is None else (str(self.category), shared)
+
+
+def prompts_of(tests: list[Row]) -> pd.DataFrame:
+    """Return the prompts table: tests p0, p1, ..., and a control of each sentence, two where ids differ by template."""
+    rows: list[dict[str, object]] = []
+    controls: dict[tuple[str | None, str], str] = {}
+    for place, test in enumerate(tests):
+        control = None
+        if test.control is not None:
+            control = controls.setdefault((test.template, test.control), f"control {len(controls)}")
+        named = {"category": test.category, "template_id": test.template, "concept": test.concept}
+        named["concept_group"] = test.group
+        rows.append({"prompt_id": f"p{place}", "prompt": f"prompt {place}", "control_id": control, **named})
+    rows += [
+        {"prompt_id": name, "prompt": sentence, "template_id": template}
+        for (template, sentence), name in controls.items()
+    ]
+    columns = ["prompt_id", "prompt", "control_id", "category", "template_id", "concept", "concept_group"]
+    table = pd.DataFrame(rows, columns=columns).astype(object).where(lambda cells: cells.notna(), None)
+    return table.assign(prompt_set="set", neutral_control_id=None)
+
+
+def generations_of(prompts: pd.DataFrame, models: dict[str, list[list[str]]], controls: list[str]) -> pd.DataFrame:
+    """Return what models wrote after the tests, texts by test; after every control the same texts."""
+    rows = []
+    names = prompts["prompt_id"].to_list()
+    for model, texts in models.items():
+        for place, name in enumerate(names):
+            found = texts[place] if place < len(texts) else controls
+            rows += [(model, "set", name, sample, text) for sample, text in enumerate(found)]
+    return pd.DataFrame(rows, columns=["model", "prompt_set", "prompt_id", "sample", "text"])
+
+
+def similarity_of(similarity: Similarity) -> pd.DataFrame:
+    rows = [(concept, text, value) for (concept, text), value in similarity.items()]
+    return pd.DataFrame(rows, columns=["concept", "text", "similarity"]).assign(cut=False)
+
+
+def names(text: str, concept: str) -> bool:
+    """Whether the concept's words stand in the text, one after the other."""
+    of_text, of_concept = (" ".join(re.findall(r"[a-z0-9]+", words.lower())) for words in (text, concept))
+    return f" {of_concept} " in f" {of_text} "
+
+
+def keeps_either(concept: str, text: str, other: str, other_text: str) -> bool:
+    return not any(names(x, c) for x in (text, other_text) for c in (concept, other))
+
+
+def keeps_own(concept: str, text: str, other: str, other_text: str) -> bool:
+    return not names(text, concept) and not names(other_text, other)
+
+
+class Loops:
+    """The measure of one model by plain loops over units, groups, concepts and texts."""
+
+    def __init__(
+        self,
+        tests: list[Row],
+        texts: list[list[str]],
+        similarity: Similarity,
+        controls: list[str],
+        keeps: Keeps = keeps_either,
+    ) -> None:
+        self.keeps, self.similarity, self.controls = keeps, similarity, controls
+        with_control = {test.template for test in tests if test.control is not None}
+        self.units: dict[tuple[str, str], dict[str, dict[str, list[str]]]] = {}
+        for test, written in zip(tests, texts, strict=True):
+            if test.unit is None or (test.control is None and test.template in with_control):
+                continue
+            concepts = self.units.setdefault(test.unit, {}).setdefault(test.group, {})
+            concepts.setdefault(test.concept, []).extend(written)
+
+    def s(self, concept: str, text: str) -> float:
+        return float(np.round(self.similarity[concept, text], 3)) if text.strip() else NONE
+
+    def d(self, c: str, x: str, o: str, y: str) -> float:
+        return round((self.s(c, x) - self.s(o, x)) - (self.s(c, y) - self.s(o, y)), 6)
+
+    def sigma(self, c: str, o: str, categories_controls: list[str]) -> float:
+        values = [self.s(c, text) - self.s(o, text) for text in categories_controls if text.strip()]
+        return float(np.std(values, ddof=1)) if len(values) > 1 else NONE
+
+    def pair(self, mine: dict[str, list[str]], others: dict[str, list[str]]) -> tuple[float, float, float]:
+        """V of two groups, share kept, and V times kept."""
+        found = []
+        for (c, xs), (o, ys) in product(mine.items(), others.items()):
+            won, kept, both = [], [], []
+            for x, y in product(xs, ys):
+                d = self.d(c, x, o, y)
+                won.append(0.5 if np.isnan(d) or d == 0 else float(d > 0))
+                kept.append(float(self.keeps(c, x, o, y)))
+                both.append(won[-1] * kept[-1])
+            found.append((fmean(won), fmean(kept), fmean(both)))
+        return tuple(map(fmean, zip(*found, strict=True)))  # type: ignore[return-value]
+
+    def unit(self, groups: dict[str, dict[str, list[str]]]) -> tuple[float, float, float]:
+        pairs = [self.pair(groups[a], groups[b]) for a, b in combinations(groups, 2)]
+        return tuple(map(fmean, zip(*pairs, strict=True)))  # type: ignore[return-value]
+
+    def paired(self, category: str | None = None) -> dict[tuple[str, str], dict[str, dict[str, list[str]]]]:
+        rows = {key: groups for key, groups in self.units.items() if len(groups) > 1}
+        return {key: groups for key, groups in rows.items() if category is None or key[0] == category}
+
+    def rate(self, category: str | None = None) -> tuple[float, float]:
+        """Match rate, and without repetition."""
+        units = [(len(groups), self.unit(groups)) for groups in self.paired(category).values()]
+        total = sum(n for n, _ in units)
+        kept = sum(n * values[1] for n, values in units)
+        rate = 100 * sum(n * values[0] for n, values in units) / total if total else NONE
+        return rate, 100 * sum(n * values[2] for n, values in units) / kept if kept else NONE
+
+    def of_concept(self, concept: str, category: str) -> float:
+        """The match rate of one concept against those of other groups."""
+        found = []
+        for groups in self.paired(category).values():
+            for group in (name for name, concepts in groups.items() if concept in concepts):
+                mine = {concept: groups[group][concept]}
+                values = [self.pair(mine, groups[other])[0] for other in groups if other != group]
+                found.append((len(groups), fmean(values)))
+        return 100 * sum(n * value for n, value in found) / sum(n for n, _ in found)
+
+    def effect(self) -> float:
+        """Balanced mean of D / (2 σ) where all texts have a similarity and σ is that of all the controls' texts."""
+        total, size = 0.0, 0
+        for groups in self.paired().values():
+            values = []
+            for a, b in combinations(groups, 2):
+                by_concepts = []
+                for (c, xs), (o, ys) in product(groups[a].items(), groups[b].items()):
+                    sigma = self.sigma(c, o, self.controls)
+                    by_concepts.append(fmean(self.d(c, x, o, y) / (2 * sigma) for x, y in product(xs, ys)))
+                values.append(fmean(by_concepts))
+            total, size = total + len(groups) * fmean(values), size + len(groups)
+        return total / size
+
+    def wins(self, key: tuple[str, str], name: str, mine: list[str]) -> float:
+        """How often group ``name`` is more similar to these texts than to any text of the unit, groups weighing the
+        same, in each its concepts."""
+        groups, found = self.units[key], []
+        for concept, x in product(groups[name], mine):
+            among = []
+            for concepts in groups.values():
+                of_group = []
+                for texts in concepts.values():
+                    differences = [self.s(concept, x) - self.s(concept, y) for y in texts]
+                    of_group.append(fmean(0.5 if np.isnan(d) or d == 0 else float(d > 0) for d in differences))
+                among.append(fmean(of_group))
+            found.append(fmean(among))
+        return fmean(found)
+
+
+def random_study(seed: int, empty: bool = True) -> tuple[list[Row], list[list[str]], Similarity, list[str]]:
+    """Return tests of every design, in categories with controls, without one and without name; texts; similarities."""
+    rng = np.random.default_rng(seed)
+    groups = {f"g{i}": [f"c{i}{j}" for j in range(rng.integers(1, 4))] for i in range(5)} | {"big": ["jet big"]}
+    tests = []
+
+    def add(category: str | None, template: str | None, controls: list[str | None], of: Iterable[str]) -> None:
+        for control, group in product(controls, of):
+            for concept in groups[group]:
+                for _ in range(int(rng.integers(1, 3))):
+                    tests.append(Row(category, template, control, concept, group, int(rng.integers(1, 4))))
+
+    # Twelve prompts of one group, one each of four others: unequal groups.
+    tests += [Row("k", "t0", "sentence 0", "c00", "g0") for _ in range(12)]
+    tests += [Row("k", "t0", "sentence 0", f"c{i}0", f"g{i}") for i in range(1, 5)]
+    add("k", "t1", ["sentence 1", "sentence 2"], ["g0", "g1", "big"])  # several controls in a template
+    add("k", "t2", ["sentence 2"], ["g1", "g2"])  # a sentence shared with t1, its id another
+    add("k", "t3", ["sentence 3"], ["g3"])  # one group: without partner
+    tests.append(Row("k", "t1", None, "c20", "g2"))  # without a control where the template has one: no test
+    add("free", "t4", [None], ["g0", "g4", "big"])  # the template is the unit
+    add("free", "t5", [None], ["g2"])
+    add(None, "t6", ["sentence 6"], ["g0", "g2", "g3"])
+    tests.append(Row("free", None, None, "c10", "g1"))  # neither control nor template: no test
+    pool = ["red", "big c00.", "a c10 thing", "JET big", "nothing", "c20", "x", "y z"] + (["", "  "] if empty else [])
+    texts = [[str(text) for text in rng.choice(pool, test.n_texts)] for test in tests]
+    concepts = sorted({test.concept for test in tests})
+    # One decimal on half of the texts: ties.
+    similarity = {
+        (c, x): float(np.round(rng.normal(), 1 if place % 2 else 4)) for c in concepts for place, x in enumerate(pool)
+    }
+    return tests, texts, similarity, [str(text) for text in rng.choice(pool, 6)]
+
+
+def units_of(study: tuple[list[Row], list[list[str]], Similarity, list[str]]) -> pd.DataFrame:
+    tests, texts, similarity, controls = study
+    prompts = prompts_of(tests)
+    return match_units(prompts, generations_of(prompts, {"m": texts}, controls), similarity_of(similarity), "s")
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_rates_of_random_tables_are_those_of_plain_loops(seed: int) -> None:
+    study = random_study(seed)
+    loops, units = Loops(*study), units_of(study)
+    table = match_rates(units, name_permutations=9).set_index("category")
+    assert list(table.index) == ["k", "free", "all"]  # tests without category are in all alone
+    for category, row in table.iterrows():
+        key = None if category == "all" else str(category)
+        expected = loops.rate(key)
+        assert row["match_rate"] == pytest.approx(expected[0], abs=2e-6)
+        assert row["match_rate_without_repetition"] == pytest.approx(expected[1], abs=2e-6, nan_ok=True)
+        assert row["n_units"] == len(loops.paired(key))
+        alone = [name for name, groups in loops.units.items() if len(groups) == 1 and key in (None, name[0])]
+        assert row["n_without_partner"] == len(alone)
+        assert row["n_prompts"] == sum(
+            test.unit in loops.paired(key) for test in study[0] if test.control or test.template != "t1"
+        )
+        assert row["ci_low"] <= row["match_rate"] <= row["ci_high"]
+    assert table.loc["k", "n_without_partner"] == table.loc["free", "n_without_partner"] == 1
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_concepts_templates_and_names_of_random_tables_are_those_of_plain_loops(seed: int) -> None:
+    study = random_study(seed + 10)
+    loops, units = Loops(*study), units_of(study)
+    by_concept = match_rates_by_concept(units)
+    for row in by_concept[by_concept["category"] != "all"].itertuples():
+        assert row.match_rate == pytest.approx(loops.of_concept(row.concept, row.category), abs=2e-6)
+    by_template = match_rates_by_template(units)
+    rates = by_template[by_template["category"] == "k"].set_index("template_id")["match_rate"]
+    # Sentence 2 belongs to t1, where it stands first.
+    mine = {"t0": ["sentence 0"], "t1": ["sentence 1", "sentence 2"]}
+    assert set(rates.index) == set(mine)
+    for template, sentences in mine.items():
+        found = [loops.units["k", sentence] for sentence in sentences]
+        total = sum(len(groups) * loops.unit(groups)[0] for groups in found)
+        assert rates[template] == pytest.approx(100 * total / sum(map(len, found)), abs=2e-6)
+    paired = units[units["n_groups"] > 1].assign(category=lambda rows: rows["category"].fillna("None"))
+    order = paired.groupby(["category", "unit"])["concept_group"].unique()
+    for row in paired.itertuples():
+        key = (row.category, row.unit)
+        texts = loops.units[key][row.concept_group][row.concept]
+        expected = [loops.wins(key, name, texts) for name in order[key]]
+        np.testing.assert_allclose(row.name_wins, expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_effect_is_in_standard_deviations_of_all_models_control_texts(seed: int) -> None:
+    tests, texts, similarity, controls = random_study(seed + 20, empty=False)
+    tests, texts = zip(*[(t, x) for t, x in zip(tests, texts, strict=True) if t.category == "k"], strict=True)
+    study = list(tests), list(texts), similarity, controls
+    every = controls * len({(test.template, test.control) for test in tests if test.control})
+    expected = Loops(list(tests), list(texts), similarity, every).effect()
+    assert match_rates(units_of(study), name_permutations=9)["effect"].iloc[-1] == pytest.approx(expected, abs=2e-6)
+
+
+def test_a_prompt_without_text_is_an_error() -> None:
+    tests, texts, similarity, controls = random_study(0)
+    with pytest.raises(InputError, match="^generations of m: prompt 'p3' has no sample"):
+        units_of((tests, [*texts[:3], [], *texts[4:]], similarity, controls))
+
+
+# What concepts are like, a group a letter: designs in which a model that is blind to the concept must have 50.
+DESIGNS: dict[str, list[Row]] = {
+    "unequal prompts": [Row("k", "t", "s", c, c) for c in ("red", "red", "red", "blue", "green")],
+    "unequal samples": [Row("k", "t", "s", "red", "red", 3), Row("k", "t", "s", "blue", "blue", 1)],
+    "unequal groups": [Row("k", "t", "s", c, g) for c, g in (("red", "r"), ("dark red", "r"), ("hot red", "r"))]
+    + [Row("k", "t", "s", c, c) for c in ("blue", "green")],
+    "several controls": [Row("k", "t", s, c, c) for s in ("s1", "s2") for c in ("red", "blue")]
+    + [Row("k", "t", "s2", "green", "green")],
+    "shared control": [Row("k", t, "s", c, c) for t in ("t1", "t2") for c in ("red", "blue")]
+    + [Row("k", "t2", "s", "green", "green")],
+    "no control": [Row(None, "t", None, c, c) for c in ("red", "red", "blue", "green", "green")],
+}
+LAW = {"red.": 0.5, "a thing": 0.3, "": 0.2}
+
+
+def enumerated(tests: list[Row]) -> Iterator[tuple[float, list[list[str]]]]:
+    """Yield every way to write so many texts by the law, with its probability."""
+    ends = np.cumsum([test.n_texts for test in tests])
+    for drawn in product(LAW, repeat=int(ends[-1])):
+        chance = float(np.prod([LAW[text] for text in drawn]))
+        yield chance, [list(drawn[end - test.n_texts : end]) for test, end in zip(tests, ends, strict=True)]
+
+
+@pytest.mark.parametrize("name", DESIGNS)
+def test_a_model_that_is_blind_to_the_concept_has_50_in_every_design(name: str) -> None:
+    """Over all that it can write after these prompts, each with its probability: nothing is simulated.
+
+    Without repetition, a pair of texts counts or does not whichever way round it is written, so that its share of wins
+    is one half of its share.
+    """
+    tests = DESIGNS[name]
+    rng = np.random.default_rng(3)
+    similarity = {(test.concept, text): float(rng.normal()) for test in tests for text in LAW}
+    total = np.zeros(3)
+    for chance, texts in enumerated(tests):
+        loops = Loops(tests, texts, similarity, [])
+        total += chance * sum(len(groups) * np.array(loops.unit(groups)) for groups in loops.units.values())
+    n = sum(len(groups) for groups in Loops(tests, [[""]] * len(tests), similarity, []).units.values())
+    assert total[0] / n == pytest.approx(0.5, abs=1e-12)
+    assert 0.05 < total[1] / n < 0.95
+    assert total[2] / total[1] == pytest.approx(0.5, abs=1e-12)
+
+
+def test_so_has_the_table_itself() -> None:
+    tests = DESIGNS["unequal samples"]
+    similarity = {("red", "red."): 0.9, ("blue", "red."): 0.4, ("red", "a thing"): 0.5, ("blue", "a thing"): 0.8}
+    prompts = prompts_of(tests)
+    ways = list(enumerated(tests))
+    generations = generations_of(prompts, {f"m{place}": texts for place, (_, texts) in enumerate(ways)}, [])
+    values = unit_values(match_units(prompts, generations, similarity_of(similarity), "s"))
+    chance = np.array([chance for chance, _ in ways])
+    assert values["model"].tolist() == [f"m{place}" for place in range(len(ways))]
+    assert chance @ values["match"] == pytest.approx(0.5, abs=1e-12)
+    assert chance @ values["kept_match"] == pytest.approx(0.5 * (chance @ values["kept"]), abs=1e-12)
+
+
+def test_dropping_by_the_own_concept_alone_would_not_give_a_blind_model_50() -> None:
+    """A guard: texts that name the *other* concept lose, and those that name the own one would be left out."""
+    for concepts, expected in ((("red", "blue"), 0.0), (("red", "blue", "green"), 12.5)):
+        tests = [Row("k", "t", "s", concept, concept) for concept in concepts]
+        similarity = {(c, f"{x}."): float(c == x) for c in concepts for x in concepts}
+        found: dict[Keeps, list[float]] = {keeps_own: [], keeps_either: []}
+        total = {keeps_own: 0.0, keeps_either: 0.0}
+        for drawn in product([f"{concept}." for concept in concepts], repeat=len(tests)):
+            for keeps in found:
+                loops = Loops(tests, [[text] for text in drawn], similarity, [], keeps)
+                _, kept, both = loops.unit(loops.units["k", "s"])
+                found[keeps].append(both)
+                total[keeps] += kept
+        assert 100 * sum(found[keeps_own]) / total[keeps_own] == pytest.approx(expected)
+        if total[keeps_either]:  # of two concepts that are all that is ever written, no pair is left
+            assert 100 * sum(found[keeps_either]) / total[keeps_either] == pytest.approx(50)
