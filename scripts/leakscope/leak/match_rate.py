@@ -68,7 +68,8 @@ def match_rates(
     effect             mean of D / (2 σ), in standard deviations
     p_templates        ``sign_flip_p`` of the clusters' n_u (match_u − 50)
     p_names            ``name_permutation_p``: whether it matters which concept belongs to which texts. It holds where
-                       the length or form of texts depends on the concept's *name* alone
+                       the length or form of texts depends on the concept's *name* alone. All names of a category are
+                       asked about all of its texts and change places in all units at once: units need not have the same
 
     Args:
         units: as ``matching.match_units`` returns them.
@@ -81,10 +82,13 @@ def match_rates(
         ``KEYS`` and ``RATES``; NaN where no unit has a partner.
     """
     rows = []
-    for key, cell in by_category(units, KEYS):
+    for key, cell in by_category(_numbered(units), KEYS):
         paired = cell[cell["n_groups"] > 1]
         without = len(cell[cell["n_groups"] < 2].drop_duplicates(UNIT))
-        found = _values(paired, level, permutations, name_permutations, seed) if len(paired) else [np.nan] * 9
+        found = [np.nan] * 9
+        if len(paired):
+            found = [*_values(paired, level, permutations, seed)]
+            found.append(name_permutation_p(_names(cell), name_permutations, seed))
         counts = [paired["n_prompts"].sum(), len(paired.drop_duplicates(UNIT)), without]
         counts += [paired["cluster"].nunique(), paired["concept_group"].nunique()]
         rows.append((*key, *counts, *found))
@@ -119,7 +123,7 @@ def without_partners(units: pd.DataFrame, prompts: pd.DataFrame) -> list[str]:
 def match_rates_by_concept(units: pd.DataFrame) -> pd.DataFrame:
     """Return the match rate of each concept against those of other groups: ``KEYS, concept_group, concept, n_units,
     match_rate``, units weighted by their numbers of groups."""
-    return _weighted(units[units["n_groups"] > 1], [*KEYS, "concept_group", "concept"])
+    return _weighted(_numbered(units[units["n_groups"] > 1]), [*KEYS, "concept_group", "concept"])
 
 
 def match_rates_by_template(units: pd.DataFrame) -> pd.DataFrame:
@@ -133,13 +137,20 @@ def match_rates_by_template(units: pd.DataFrame) -> pd.DataFrame:
     paired = paired.assign(template_id=first)
     keys = [*KEYS[:3], "template_id", "distinct_texts"]
     rows = _mean_of_groups(_mean_of_concepts(paired, keys), keys)
-    return _weighted(rows, [*KEYS, "template_id"], distinct_texts=("distinct_texts", "max"))
+    return _weighted(_numbered(rows), [*KEYS, "template_id"], distinct_texts=("distinct_texts", "max"))
 
 
 def unit_values(units: pd.DataFrame) -> pd.DataFrame:
     """Return one row a model, prompt set, scorer and unit with partners: means over its groups of ``match, kept,
     kept_match, effect``, with ``cluster, n_groups``; in order of first appearance."""
     return _mean_of_groups(_mean_of_concepts(units[units["n_groups"] > 1], KEYS[:3]), KEYS[:3])
+
+
+def _numbered(units: pd.DataFrame) -> pd.DataFrame:
+    """Return units under numbers, with their ``own_category``: one sentence may be a unit of several categories, and
+    ``by_category`` calls all of them ``all``."""
+    number = units.groupby(UNIT, sort=False, observed=True, dropna=False).ngroup()
+    return units.assign(unit=number, own_category=units["category"])
 
 
 def _mean_of_concepts(units: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
@@ -154,10 +165,8 @@ def _mean_of_groups(groups: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
     return values.mean().reset_index()
 
 
-def _values(
-    paired: pd.DataFrame, level: float, permutations: int, name_permutations: int, seed: int
-) -> tuple[float, ...]:
-    """Return ``RATES`` but for the counts."""
+def _values(paired: pd.DataFrame, level: float, permutations: int, seed: int) -> tuple[float, ...]:
+    """Return ``RATES`` but for the counts and ``p_names``."""
     groups = _mean_of_concepts(paired, [])
     units = _mean_of_groups(groups, [])
     n = units["n_groups"].to_numpy(dtype=float)
@@ -178,24 +187,35 @@ def _values(
         100 * float((n * units["kept_match"]).sum()) / kept if kept > 0 else np.nan,
         float((n * units["effect"])[effect].sum() / n[effect].sum()) if effect.any() else np.nan,
         float(sign_flip_p(totals - sizes / 2, permutations, seed)),
-        name_permutation_p(_designs(paired), name_permutations, seed),
     )
 
 
-def _designs(paired: pd.DataFrame) -> list[Floats]:
-    """Return the tables of ``name_wins``, (names, groups), summed over the units that have the same groups."""
-    tables: dict[tuple[str, ...], Floats] = {}
-    for _, rows in paired.groupby(UNIT, sort=False, observed=True, dropna=False):
-        code, names = pd.factorize(rows["concept_group"])
-        wins = np.stack(rows["name_wins"].to_list())
-        if wins.shape[1] != len(names):
+def _names(cell: pd.DataFrame) -> list[Floats]:
+    """Return tables of ``name_wins`` of names that can take each other's place: (names, groups), summed over units.
+
+    Those of one category can, since each is asked about the texts of every unit; of two, those that both have.
+    """
+    where: dict[str, list[int]] = {}
+    tables = []
+    for _, rows in cell.groupby("own_category", sort=False, observed=True, dropna=False):
+        names = sorted(rows["concept_group"].unique())
+        paired = rows[[len(wins) == len(names) for wins in rows["name_wins"]]]
+        if paired.empty:
             continue
-        by_text = np.array([wins[code == group].mean(0) for group in range(len(names))])
-        order = np.argsort(np.asarray(names, dtype=str))
-        table = by_text.T[np.ix_(order, order)]
-        key = tuple(str(names[place]) for place in order)
-        tables[key] = tables[key] + table if key in tables else table
-    return list(tables.values())
+        for name in names:
+            where.setdefault(name, []).append(len(tables))
+        by = paired.groupby(["unit", "concept_group"], sort=False)["name_wins"]
+        table = pd.DataFrame(0.0, names, names)
+        for (_, group), wins in by:
+            table[group] += np.mean(np.stack(wins.to_list()), axis=0)
+        tables.append(table)
+    alike: dict[tuple[int, ...], list[str]] = {}
+    for name, places in where.items():
+        alike.setdefault(tuple(places), []).append(name)
+    return [
+        np.sum([tables[place].loc[names, names].to_numpy() for place in places], axis=0)
+        for places, names in alike.items()
+    ]
 
 
 def _weighted(rows: pd.DataFrame, keys: list[str], **more: tuple[str, str]) -> pd.DataFrame:

@@ -35,7 +35,7 @@ Integers = NDArray[np.intp]
 Truths = NDArray[np.bool_]
 
 DIGITS = 6  # to which D is rounded: below it there is only the error of floating-point numbers
-MOST_NAMES = 1000  # groups of a unit whose names are still permuted: the table is their square
+MOST_NAMES = 1000  # groups of a category whose names are still permuted: the table is their square
 CELLS = 4_000_000  # of a block of text pairs: 32 MB
 UNIT_COLUMNS = [
     "model",
@@ -67,6 +67,8 @@ class _Unit(NamedTuple):
     group: Integers  # (concepts,), from 0
     named: Truths  # (concepts, texts): whether the text contains the concept
     spread: Floats  # (concepts, concepts), σ of s(c, ·) − s(c′, ·); NaN where unknown or 0
+    asked: Floats  # (concepts of the category, texts), as ``similarity``
+    name: Integers  # (concepts of the category,), their groups by name, from 0
 
 
 def match_units(
@@ -91,9 +93,9 @@ def match_units(
         kept_match  the same mean over these alone, times ``kept``
         effect      mean of D / (2 σ), weighted likewise; σ is the standard deviation of s(c, ·) − s(c′, ·) over the
                     texts that all models wrote after the category's controls; NaN without control
-        name_wins   (n_groups,), in the order of the unit's groups by their first row: how often concepts of each group
-                    are more similar to this concept's texts than to any text of the unit (midranks, weighted as above);
-                    empty without partner, or beyond ``MOST_NAMES`` groups
+        name_wins   (groups of the category,), sorted by name: how often the category's concepts of each group, whether
+                    or not the unit has them, are more similar to this concept's texts than to any text of the unit
+                    (midranks, weighted as above); empty without partner, or beyond ``MOST_NAMES`` groups
 
     Raises:
         InputError: a text, or a similarity, is missing. Texts of prompts that were made may be: imported ones.
@@ -114,11 +116,13 @@ def match_units(
         written["concept_at"] = pd.MultiIndex.from_frame(concepts).get_indexer(
             pd.MultiIndex.from_frame(written[concepts.columns.to_list()])
         )
+        name = pd.factorize(concepts["concept_group"].astype(str), sort=True)[0]
         for _, rows in written.groupby(["model", "unit"], sort=False):
             known, owner = np.unique(rows["concept_at"], return_inverse=True)
             group = pd.factorize(concepts["concept_group"].to_numpy()[known])[0]
-            place = np.ix_(known, rows["text_at"].to_numpy(dtype=np.intp))
-            taken = _Unit(matrix[place], owner, group, found[place], spread[np.ix_(known, known)])
+            at = rows["text_at"].to_numpy(dtype=np.intp)
+            place = np.ix_(known, at)
+            taken = _Unit(matrix[place], owner, group, found[place], spread[np.ix_(known, known)], matrix[:, at], name)
             frame = pd.DataFrame(_concept_values(taken))
             first = rows.drop_duplicates("concept_at").set_index("concept_at").loc[known]
             frames.append(
@@ -199,7 +203,7 @@ def _concept_values(unit: _Unit) -> dict[str, object]:
             totals[name] += mine[:, rows] @ (weight * values_of).sum(1)
     with np.errstate(invalid="ignore"):
         effects = totals["effect"] / totals.pop("known")
-    wins = list(_name_wins(unit)) if n_groups <= MOST_NAMES else [np.empty(0)] * n_concepts
+    wins = list(_name_wins(unit)) if unit.name.max() < MOST_NAMES else [np.empty(0)] * n_concepts
     return {"n_groups": n_groups, **totals, "effect": effects, "name_wins": wins}
 
 
@@ -240,23 +244,22 @@ def _either_named(unit: _Unit, rows: slice) -> Truths:
 
 
 def _name_wins(unit: _Unit) -> Floats:
-    """Return how often each group is more similar to a concept's texts than to those of the unit, (concepts, groups).
+    """Return how often each name is more similar to a concept's texts than to those of the unit, (concepts, names).
 
     A weighted midrank: groups weigh the same, in each its concepts, for each its texts. An empty text ties.
     """
     texts, concepts = np.bincount(unit.owner), np.bincount(unit.group)
-    n_groups = len(concepts)
-    weight = 1 / (texts[unit.owner] * concepts[unit.group[unit.owner]] * n_groups)
-    known = np.where(np.isnan(unit.similarity), -np.inf, unit.similarity)
-    wins = np.full((len(unit.group), len(unit.owner)), 0.5)
+    weight = 1 / (texts[unit.owner] * concepts[unit.group[unit.owner]] * len(concepts))
+    known = np.where(np.isnan(unit.asked), -np.inf, unit.asked)
+    wins = np.full(known.shape, 0.5)
     for row, values in zip(wins, known, strict=True):
         there = np.isfinite(values)
         order = np.argsort(values[there], kind="stable")
         ranked, below = values[there][order], np.concatenate([[0.0], np.cumsum(weight[there][order])])
         low, high = (below[np.searchsorted(ranked, values[there], side)] for side in ("left", "right"))
         row[there] = (low + high) / 2 + (1 - below[-1]) / 2
-    by_name = np.array([wins[unit.group == group].mean(0) for group in range(n_groups)])
-    totals = np.zeros((len(texts), n_groups))
+    by_name = np.array([wins[unit.name == name].mean(0) for name in range(int(unit.name.max()) + 1)])
+    totals = np.zeros((len(texts), len(by_name)))
     np.add.at(totals, unit.owner, by_name.T)
     result: Floats = totals / texts[:, None]
     return result

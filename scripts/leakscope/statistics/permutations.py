@@ -17,21 +17,21 @@ BLOCK = 4_000_000  # cells of a block of patterns × differences
 def name_permutation_p(designs: Sequence[Floats], permutations: int = 9999, seed: int = 0) -> float:
     """Return the two-sided p-value of the hypothesis that which name belongs to which texts does not matter.
 
-        statistic  S(π) = Σ over designs Σ_g wins[π(g), g]
+        statistic  S(π) = Σ over tables Σ_g wins[π(g), g]
         p          (1 + share of random π with |S(π) − E S| ≥ |S(identity) − E S|, times n) / (1 + n)
 
-    Names are permuted jointly over all units of a design, so whatever belongs to a name alone (how long the texts are
-    that it gives rise to, how similar it is to any text) is there under every permutation. E S is the mean over all
-    permutations.
+    Names are permuted jointly over all units, so whatever belongs to a name alone (how long the texts are that it gives
+    rise to, how similar it is to any text) is there under every permutation. E S is the mean over all permutations. No
+    name may be in two tables: permuted apart in each, p falls below .05 in 19 % of studies where nothing leaks.
 
     Args:
-        designs: for each set of units with the same groups, how often each name wins on the texts of each group,
-            (names, groups), in one order; summed over units with their weights.
+        designs: for each set of names that may take each other's place, how often each wins on the texts of each group,
+            (names, groups), in one order; summed over all units with their weights. A group without texts has zeros.
         permutations: random orders.
         seed: of these.
 
     Returns:
-        NaN where no design has two groups.
+        NaN where no table has two names.
 
     Source: Phipson & Smyth 2010 (the observed order is counted); linear permutation statistics, Hoeffding 1951.
     """
