@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator
-from itertools import combinations, product
+from itertools import combinations, permutations, product
 from statistics import fmean
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import special, stats
 
 from leakscope.errors import InputError
 from leakscope.leak.match_rate import match_rates, match_rates_by_concept, match_rates_by_template, unit_values
 from leakscope.leak.matching import match_units
+from leakscope.statistics.dyadic import Dyads, dyadic_interval
+from leakscope.statistics.intervals import intervals_of_totals, linearised_variance
+from leakscope.statistics.permutations import name_permutation_p
 
 Similarity = dict[tuple[str, str], float]
 Keeps = Callable[[str, str, str, str], bool]
@@ -102,9 +106,11 @@ class Loops:
         self.keeps, self.similarity, self.controls = keeps, similarity, controls
         with_control = {test.template for test in tests if test.control is not None}
         self.units: dict[tuple[str, str], dict[str, dict[str, list[str]]]] = {}
+        self.asked: dict[str, dict[str, set[str]]] = {}
         for test, written in zip(tests, texts, strict=True):
             if test.unit is None or (test.control is None and test.template in with_control):
                 continue
+            self.asked.setdefault(test.unit[0], {}).setdefault(test.group, set()).add(test.concept)
             concepts = self.units.setdefault(test.unit, {}).setdefault(test.group, {})
             concepts.setdefault(test.concept, []).extend(written)
 
@@ -172,10 +178,10 @@ class Loops:
         return total / size
 
     def wins(self, key: tuple[str, str], name: str, mine: list[str]) -> float:
-        """How often group ``name`` is more similar to these texts than to any text of the unit, groups weighing the
-        same, in each its concepts."""
+        """How often the category's concepts of group ``name`` are more similar to these texts than to any text of the
+        unit, groups weighing the same, in each its concepts."""
         groups, found = self.units[key], []
-        for concept, x in product(groups[name], mine):
+        for concept, x in product(self.asked[key[0]][name], mine):
             among = []
             for concepts in groups.values():
                 of_group = []
@@ -264,11 +270,10 @@ def test_concepts_templates_and_names_of_random_tables_are_those_of_plain_loops(
         total = sum(len(groups) * loops.unit(groups)[0] for groups in found)
         assert rates[template] == pytest.approx(100 * total / sum(map(len, found)), abs=2e-6)
     paired = units[units["n_groups"] > 1].assign(category=lambda rows: rows["category"].fillna("None"))
-    order = paired.groupby(["category", "unit"])["concept_group"].unique()
     for row in paired.itertuples():
         key = (row.category, row.unit)
         texts = loops.units[key][row.concept_group][row.concept]
-        expected = [loops.wins(key, name, texts) for name in order[key]]
+        expected = [loops.wins(key, name, texts) for name in sorted(loops.asked[row.category])]
         np.testing.assert_allclose(row.name_wins, expected, atol=1e-12)
 
 
@@ -360,3 +365,172 @@ def test_dropping_by_the_own_concept_alone_would_not_give_a_blind_model_50() -> 
         assert 100 * sum(found[keeps_own]) / total[keeps_own] == pytest.approx(expected)
         if total[keeps_either]:  # of two concepts that are all that is ever written, no pair is left
             assert 100 * sum(found[keeps_either]) / total[keeps_either] == pytest.approx(50)
+
+
+# Names that each give rise to texts of a length of their own, whatever they mean. Units have different names.
+OVERLAPPING = ["abcd", "abcd", "abc", "bcd", "acd", "abd", "ab", "cd"]
+LENGTHS = {"a": "a b", "b": "a b c d", "c": "a b c d e f", "d": "a"}
+
+
+def lengths_study(profiles: dict[str, dict[str, float]]) -> pd.Series:
+    """Return the match rates of a model that writes by name, where concepts have these similarities to the texts."""
+    tests = [Row("k", f"t{i}", f"s{i}", name, name) for i, names in enumerate(OVERLAPPING) for name in names]
+    similarity = {(name, text): value for name, values in profiles.items() for text, value in values.items()}
+    units = units_of((tests, [[LENGTHS[test.concept]] for test in tests], similarity, []))
+    return match_rates(units).iloc[-1]
+
+
+@pytest.mark.slow
+def test_p_names_is_uniform_where_the_length_of_texts_depends_on_names_and_p_templates_is_not() -> None:
+    """Over all ways to give four names four profiles of similarity, with the same texts, no p is too frequent.
+
+    Where the name stands and how long its texts are is the same in all templates, so that they agree on rates that
+    differ from 50.
+    """
+    rng = np.random.default_rng(1)
+    profiles = [{text: float(value) for text, value in zip(LENGTHS.values(), rng.normal(size=4), strict=True)}]
+    profiles += [{text: float(value) for text, value in zip(LENGTHS.values(), rng.normal(size=4), strict=True)}]
+    profiles += [{text: float(place) for place, text in enumerate(LENGTHS.values())}]
+    profiles += [{text: float(len(text)) for text in LENGTHS.values()}]
+    rows = pd.DataFrame([lengths_study(dict(zip("abcd", order, strict=True))) for order in permutations(profiles)])
+    for p in rows["p_names"]:
+        assert (rows["p_names"] < p + 0.02).mean() == pytest.approx(p, abs=0.03)  # orders may tie
+    assert (rows["match_rate"] - 50).abs().mean() > 10
+    assert (rows["p_templates"] < 0.05).mean() > 0.3
+
+
+@pytest.mark.slow
+def test_p_names_is_uniform_where_texts_are_drawn_and_names_write_at_different_length() -> None:
+    """300 models, each with lengths of its own for twelve names; every unit has four of them."""
+    rng = np.random.default_rng(2)
+    names_of = [f"n{i}" for i in range(12)]
+    tests = [
+        Row("k", f"t{i}", f"s{i}", str(name), str(name), 2)
+        for i in range(6)
+        for name in rng.choice(names_of, 4, replace=False)
+    ]
+    pool = {f"text {length} {i}": length for length in range(4) for i in range(8)}
+    slope = dict(zip(names_of, rng.normal(size=12), strict=True))
+    similarity = {(c, x): slope[c] * length + 0.5 * rng.normal() for c in names_of for x, length in pool.items()}
+    models = {}
+    for place in range(300):
+        length = dict(zip(names_of, rng.integers(0, 4, 12), strict=True))
+        texts = [[f"text {length[test.concept]} {i}" for i in rng.integers(0, 8, 2)] for test in tests]
+        models[f"m{place}"] = texts
+    prompts = prompts_of(tests)
+    units = match_units(prompts, generations_of(prompts, models, ["text 0 0"]), similarity_of(similarity), "s")
+    rows = match_rates(units, name_permutations=999).query("category == 'all'")
+    for level in (0.05, 0.25, 0.5):
+        share, error = (rows["p_names"] <= level).mean(), np.sqrt(level * (1 - level) / len(rows))
+        assert abs(share - level) < 2.6 * error
+
+
+def test_the_exact_p_of_three_names_is_that_of_their_six_orders() -> None:
+    # Only the name on the diagonal wins: S is 3; of the six orders one gives 3, three 1 and two 0; E S is 1.
+    p = name_permutation_p([np.eye(3)], permutations=20_000)
+    assert p == pytest.approx(1 / 6, abs=0.01)
+    assert name_permutation_p([np.eye(3), np.zeros((1, 1))], 99) == name_permutation_p([np.eye(3)], 99)
+    assert np.isnan(name_permutation_p([np.ones((1, 1))]))
+
+
+def test_names_change_places_where_they_are_in_the_same_categories() -> None:
+    """x and y are in both categories, z in one: it stays where it is, and two names alone cannot tell anything."""
+    tests = [Row("k", "t", "s", c, c) for c in "xyz"] + [Row("l", "u", "s", c, c) for c in "xy"]
+    similarity = {(c, text): float(c == text) for c in "xyz" for text in "xyz"}
+    table = match_rates(units_of((tests, [[test.concept] for test in tests], similarity, []))).set_index("category")
+    assert table["match_rate"].tolist() == [100, 100, 100]
+    assert table.loc["k", "p_names"] == pytest.approx(1 / 6, abs=0.02)
+    assert table.loc["all", "p_names"] == table.loc["l", "p_names"] == 1
+
+
+def test_dyadic_limits_are_what_is_worked_out_by_hand() -> None:
+    """Two units of four groups: in one, group 0 has .8 against all others, which have .5; in the other all have .65.
+
+    θ₋₀ = .575, the others .675, so V_G = ¾ (.075² + 3 · .025²) = .005625; within the first unit, weight ¼, the same
+    jackknife gives ¼ · ¾ (.15² + 3 · .05²) = .005625. With V_T = .001, V = V_G: √V = .075; t of one degree is 12.7062.
+    """
+    value = np.array([0.8, 0.6, 0.6, 0.6, 0.65, 0.65, 0.65, 0.65])
+    dyads = Dyads(np.repeat([0, 1], 4), np.tile(np.arange(4), 2), value, np.array([0, 1]))
+    half = 12.7062047 * 0.075 / (0.65 * 0.35)
+    expected = [1 / (1 + np.exp(-(np.log(0.65 / 0.35) + sign * half))) for sign in (-1, 1)]
+    np.testing.assert_allclose(dyadic_interval(dyads, 0.001, 0.95), expected, rtol=1e-6)
+
+
+def dyads_of(values: dict[tuple[int, int, int], float], n_units: int) -> Dyads:
+    """Return means over pairs from V_u(g, g′), g < g′; each unit is a cluster."""
+    by_group: dict[tuple[int, int], list[float]] = {}
+    for (unit, one, other), value in values.items():
+        by_group.setdefault((unit, one), []).append(value)
+        by_group.setdefault((unit, other), []).append(value)
+    unit, group = np.array(list(by_group)).T
+    return Dyads(unit, group, np.array([fmean(found) for found in by_group.values()]), np.arange(n_units))
+
+
+def dyadic_loops(values: dict[tuple[int, int, int], float], cluster_variance: float) -> tuple[float, float]:
+    """The limits from V_u(g, g′) by leaving out pairs one group at a time."""
+
+    def mean_of(kept: dict[tuple[int, int, int], float]) -> float:
+        total, size = 0.0, 0
+        for unit in {unit for unit, _, _ in kept}:
+            n = len({group for u, *pair in kept if u == unit for group in pair})
+            total, size = total + n * fmean(v for (u, *_), v in kept.items() if u == unit), size + n
+        return total / size
+
+    def jackknife(kept: dict[tuple[int, int, int], float]) -> float:
+        groups = sorted({group for _, *pair in kept for group in pair})
+        left = [mean_of({key: v for key, v in kept.items() if group not in key[1:]}) for group in groups]
+        return (len(groups) - 1) / len(groups) * sum((x - fmean(left)) ** 2 for x in left)
+
+    units = sorted({unit for unit, _, _ in values})
+    sizes = {unit: len({group for u, *pair in values if u == unit for group in pair}) for unit in units}
+    of_unit = {unit: {key: v for key, v in values.items() if key[0] == unit} for unit in units}
+    share = {unit: sizes[unit] / sum(sizes.values()) for unit in units}
+    within = sum(share[unit] ** 2 * jackknife(of_unit[unit]) for unit in units if sizes[unit] > 2)
+    by_group, mean = jackknife(values), mean_of(values)
+    variance = max(cluster_variance + by_group - within, cluster_variance, by_group)
+    n_groups = len({group for _, *pair in values for group in pair})
+    half = stats.t.ppf(0.975, min(len(units), n_groups) - 1) * np.sqrt(variance) / (mean * (1 - mean))
+    return tuple(special.expit(special.logit(mean) + sign * half) for sign in (-1, 1))  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_dyadic_limits_of_unequal_units_are_those_of_plain_loops(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    values = {}
+    for unit in range(6):
+        groups = rng.choice(6, rng.integers(2, 7), replace=False).tolist()
+        values |= {(unit, *sorted(pair)): float(rng.uniform(0.4, 1)) for pair in combinations(groups, 2)}
+    for variance in (1e-6, 0.01):
+        found = dyadic_interval(dyads_of(values, 6), variance, 0.95)
+        np.testing.assert_allclose(found, dyadic_loops(values, variance), rtol=1e-9)
+
+
+def test_dyadic_limits_are_empty_where_groups_or_clusters_are_too_few() -> None:
+    pairs = {(unit, *pair): 0.5 + 0.01 * unit for unit in range(3) for pair in combinations(range(3), 2)}
+    assert np.isnan(dyadic_interval(dyads_of(pairs, 3), 0.01, 0.95)).all()  # three groups
+    four = {(0, *pair): 0.6 for pair in combinations(range(4), 2)}
+    assert np.isnan(dyadic_interval(dyads_of(four, 1), 0.01, 0.95)).all()  # one cluster
+    two = {(0, *pair): 1.0 for pair in combinations(range(4), 2)} | {(1, 0, 1): 1.0}
+    assert np.isnan(dyadic_interval(dyads_of(two, 2), 0.0, 0.95)).all()  # always 1
+
+
+@pytest.mark.slow
+def test_dyadic_limits_hold_the_rate_of_other_templates_and_concepts() -> None:
+    """400 studies of 10 templates and 11 concepts, both of which matter; by templates alone it is far fewer."""
+    rng = np.random.default_rng(5)
+    held = np.zeros(2)
+    for _ in range(400):
+        template, concept, both = rng.normal(0, 0.05, 10), rng.normal(0, 0.05, 11), rng.normal(0, 0.05, (10, 11))
+        values = {
+            (u, i, j): 0.65 + template[u] + concept[[i, j]].sum() + both[u, [i, j]].sum() + rng.normal(0, 0.1)
+            for u in range(10)
+            for i, j in combinations(range(11), 2)
+        }
+        dyads = dyads_of(values, 10)
+        totals = dyads.means * dyads.sizes
+        low, high = dyadic_interval(dyads, float(linearised_variance(totals, dyads.sizes)), 0.95)
+        alone = intervals_of_totals(100 * totals, dyads.sizes)
+        held += low <= 0.65 <= high, alone.low <= 65 <= alone.high
+    coverage = 100 * held / 400
+    assert coverage[0] >= 95 - 2.6 * 1.09
+    assert coverage[1] < 85
