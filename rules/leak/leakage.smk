@@ -9,12 +9,14 @@ rule match_units:
         code=code("leak/match_units"),
     output:
         units=expand("<results>/matching/{{prompt_set}}/{scorer}.parquet", scorer=study.scorers),
+        texts=expand("<results>/matching/{{prompt_set}}/{scorer}.texts.parquet", scorer=study.scorers),
     log:
         "<logs>/match_units/{prompt_set}.log",
     conda:
         "../../envs/analysis.yaml"
     params:
         decimals=study.config["leak"]["decimals"],
+        closings=leak.closings(),
     script:
         "../../scripts/leak/match_units.py"
 

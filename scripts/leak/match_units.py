@@ -1,6 +1,7 @@
 """Of two texts written after two concepts, do similarities say which is whose?
 
-Reads prompts, generations and similarities of one prompt set; writes one row a unit and concept, a table a scorer.
+Reads prompts, generations and similarities of one prompt set; writes one row a unit and concept,
+and one row a text, tables of each scorer.
 """
 
 import logging
@@ -12,7 +13,7 @@ import pandas as pd
 from leakscope.files.tables import read_tables, write_table
 from leakscope.jobs.job import job
 from leakscope.leak.match_rate import without_partners
-from leakscope.leak.matching import match_units
+from leakscope.leak.matching import match_texts
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake
@@ -23,12 +24,13 @@ logger = logging.getLogger(__name__)
 
 
 def main(snakemake: "Snakemake") -> None:
-    given, output = snakemake.input, snakemake.output
+    given, output, params = snakemake.input, snakemake.output, snakemake.params
     prompts, generations = pd.read_parquet(given.prompts), read_tables(given.generations)
     for similarity, path in zip(given.similarity, output.units, strict=True):
         scores, scorer = pd.read_parquet(similarity), Path(similarity).stem
-        units = match_units(prompts, generations, scores, scorer, decimals=snakemake.params.decimals)
+        units, texts = match_texts(prompts, generations, scores, scorer, params.decimals, params.closings)
         write_table(units, Path(path))
+        write_table(texts, Path(path).with_suffix(".texts.parquet"))
     for warning in without_partners(units, prompts):  # the same by every scorer
         logger.warning("%s", warning)
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from leakscope.files.names import POOLED
 from leakscope.leak.cells import some
 from leakscope.leak.leak_rate import KEYS, ROUNDING, by_category
+from leakscope.leak.matching import VALUES
 from leakscope.leak.pairs import is_made
 from leakscope.statistics.dyadic import Dyads, dyadic_interval
 from leakscope.statistics.intervals import intervals_of_totals, linearised_variance
@@ -37,6 +38,10 @@ RATES = [
     "ci_concepts_low",
     "ci_concepts_high",
     "match_rate_without_repetition",
+    "repetition_rate",
+    "match_rate_without_echo",
+    "echo_rate",
+    "empty_rate",
     "effect",
     "p_templates",
     "p_names",
@@ -65,6 +70,9 @@ def match_rates(
     ci_concepts_*      for other templates *and* other concepts (``dyadic_interval``); empty below four groups
     match_rate_without_repetition  pairs of texts of which neither contains either concept, alone (a ratio of weighted
                        sums; leaving out by the own concept alone would bias a blind model)
+    repetition_rate    percent of pairs of texts of which either contains either concept, weighted as the rate
+    match_rate_without_echo  pairs of texts of which neither restates its own prompt, alone; likewise a ratio
+    echo_rate          percent of texts that restate their prompt (``echo.restated``); empty_rate, that are empty
     effect             mean of D / (2 σ), in standard deviations
     p_templates        ``sign_flip_p`` of the clusters' n_u (match_u − 50)
     p_names            ``name_permutation_p``: whether it matters which concept belongs to which texts. It holds where
@@ -85,7 +93,7 @@ def match_rates(
     for key, cell in by_category(_numbered(units), KEYS):
         paired = cell[cell["n_groups"] > 1]
         without = len(cell[cell["n_groups"] < 2].drop_duplicates(UNIT))
-        found = [np.nan] * 9
+        found = [np.nan] * (len(RATES) - 5)
         if len(paired):
             found = [*_values(paired, level, permutations, seed)]
             found.append(name_permutation_p(_names(cell), name_permutations, seed))
@@ -141,8 +149,8 @@ def match_rates_by_template(units: pd.DataFrame) -> pd.DataFrame:
 
 
 def unit_values(units: pd.DataFrame) -> pd.DataFrame:
-    """Return one row a model, prompt set, scorer and unit with partners: means over its groups of ``match, kept,
-    kept_match, effect``, with ``cluster, n_groups``; in order of first appearance."""
+    """Return one row a model, prompt set, scorer and unit with partners: means over its groups of ``match``
+    and the other values of units, with ``cluster, n_groups``; in order of first appearance."""
     return _mean_of_groups(_mean_of_concepts(units[units["n_groups"] > 1], KEYS[:3]), KEYS[:3])
 
 
@@ -155,13 +163,13 @@ def _numbered(units: pd.DataFrame) -> pd.DataFrame:
 
 def _mean_of_concepts(units: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
     by = [*keys, *UNIT, "cluster", "n_groups", "concept_group"]
-    values = units.groupby(by, sort=False, observed=True, dropna=False)[["match", "kept", "kept_match", "effect"]]
+    values = units.groupby(by, sort=False, observed=True, dropna=False)[VALUES]
     return values.mean().reset_index()
 
 
 def _mean_of_groups(groups: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
     by = [*keys, *UNIT, "cluster", "n_groups"]
-    values = groups.groupby(by, sort=False, observed=True, dropna=False)[["match", "kept", "kept_match", "effect"]]
+    values = groups.groupby(by, sort=False, observed=True, dropna=False)[VALUES]
     return values.mean().reset_index()
 
 
@@ -176,7 +184,7 @@ def _values(paired: pd.DataFrame, level: float, permutations: int, seed: int) ->
     unit = pd.MultiIndex.from_frame(units[UNIT]).get_indexer(pd.MultiIndex.from_frame(groups[UNIT]))
     dyads = Dyads(unit, pd.factorize(groups["concept_group"])[0], groups["match"].to_numpy(), cluster)
     concepts = dyadic_interval(dyads, float(linearised_variance(totals, sizes)), level)
-    kept = float((n * units["kept"]).sum())
+    total = (units[VALUES].mul(n, axis=0)).sum()
     effect = units["effect"].notna().to_numpy()
     return (
         rate.mean.item(),
@@ -184,8 +192,12 @@ def _values(paired: pd.DataFrame, level: float, permutations: int, seed: int) ->
         rate.high.item(),
         100 * concepts[0],
         100 * concepts[1],
-        100 * float((n * units["kept_match"]).sum()) / kept if kept > 0 else np.nan,
-        float((n * units["effect"])[effect].sum() / n[effect].sum()) if effect.any() else np.nan,
+        100 * float(total["kept_match"] / total["kept"]) if total["kept"] > 0 else np.nan,
+        100 * (1 - float(total["kept"] / n.sum())),
+        100 * float(total["unechoed_match"] / total["unechoed"]) if total["unechoed"] > 0 else np.nan,
+        100 * float(total["echo"] / n.sum()),
+        100 * float(total["empty"] / n.sum()),
+        float(total["effect"] / n[effect].sum()) if effect.any() else np.nan,
         float(sign_flip_p(totals - sizes / 2, permutations, seed)),
     )
 
@@ -196,7 +208,7 @@ def _names(cell: pd.DataFrame) -> list[Floats]:
     Those of one category can, since each is asked about the texts of every unit; of two, those that both have.
     """
     where: dict[str, list[int]] = {}
-    tables = []
+    tables: list[pd.DataFrame] = []
     for _, rows in cell.groupby("own_category", sort=False, observed=True, dropna=False):
         names = sorted(rows["concept_group"].unique())
         paired = rows[[len(wins) == len(names) for wins in rows["name_wins"]]]

@@ -18,7 +18,7 @@ Source: two-alternative identification, Green & Swets 1966 (Signal Detection The
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -26,9 +26,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from leakscope.errors import InputError
+from leakscope.leak.echo import NONE, restated
 from leakscope.leak.pairs import is_made, tests_by_unit
 from leakscope.leak.similarities import similarity_matrix
-from leakscope.similarity.concepts import contains_concept
+from leakscope.similarity.concepts import contains_concept, is_empty
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.intp]
@@ -37,6 +38,10 @@ Truths = NDArray[np.bool_]
 DIGITS = 6  # to which D is rounded: below it there is only the error of floating-point numbers
 MOST_NAMES = 1000  # groups of a category whose names are still permuted: the table is their square
 CELLS = 4_000_000  # of a block of text pairs: 32 MB
+# Means over pairs of texts, and over a concept's texts.
+OF_PAIRS = ["match", "kept", "kept_match", "unechoed", "unechoed_match", "effect"]
+OF_TEXTS = ["echo", "empty"]
+VALUES = [*OF_PAIRS, *OF_TEXTS]
 UNIT_COLUMNS = [
     "model",
     "prompt_set",
@@ -50,13 +55,18 @@ UNIT_COLUMNS = [
     "n_prompts",
     "distinct_texts",
     "n_groups",
-    "match",
-    "kept",
-    "kept_match",
-    "effect",
+    *VALUES,
     "name_wins",
 ]
+TEXT_COLUMNS = ["model", "prompt_set", "scorer", "prompt_id", "sample", "match"]
 TEXTS = ["model", "prompt_set", "scorer", "category", "template_id", "cluster", "unit", "concept_group", "concept"]
+
+
+class Matched(NamedTuple):
+    """Units, one row a model, unit and concept; and texts, each with how often it is told from those of other groups."""
+
+    units: pd.DataFrame
+    texts: pd.DataFrame
 
 
 class _Unit(NamedTuple):
@@ -66,6 +76,8 @@ class _Unit(NamedTuple):
     owner: Integers  # (texts,), the concept that each was written after
     group: Integers  # (concepts,), from 0
     named: Truths  # (concepts, texts): whether the text contains the concept
+    echo: Truths  # (texts,): whether it restates its prompt
+    empty: Truths  # (texts,)
     spread: Floats  # (concepts, concepts), σ of s(c, ·) − s(c′, ·); NaN where unknown or 0
     asked: Floats  # (concepts of the category, texts), as ``similarity``
     name: Integers  # (concepts of the category,), their groups by name, from 0
@@ -74,6 +86,18 @@ class _Unit(NamedTuple):
 def match_units(
     prompts: pd.DataFrame, generations: pd.DataFrame, similarity: pd.DataFrame, scorer: str, decimals: int = 3
 ) -> pd.DataFrame:
+    """Return the units of ``match_texts``, without what templates write after a prompt."""
+    return match_texts(prompts, generations, similarity, scorer, decimals).units
+
+
+def match_texts(
+    prompts: pd.DataFrame,
+    generations: pd.DataFrame,
+    similarity: pd.DataFrame,
+    scorer: str,
+    decimals: int = 3,
+    closings: Mapping[str, str] | None = None,
+) -> Matched:
     """Return how often each concept's texts are told apart from those of the other groups, unit by unit.
 
     Args:
@@ -82,17 +106,21 @@ def match_units(
         similarity: ``concept, text, similarity`` (unrounded), at least the pairs of ``list_pairs``.
         scorer: its name, stored.
         decimals: to which similarities are rounded before they are compared.
+        closings: model → what its template writes after the prompt, where it has a template.
 
     Returns:
-        Columns ``UNIT_COLUMNS``, a row a model, unit and concept:
+        Texts of units with partners, ``TEXT_COLUMNS``, ``match`` being the mean over all texts x′ that a text is
+        compared with; and units, ``UNIT_COLUMNS``, a row a model, unit and concept:
 
         distinct_texts  of the model in the unit: one, where it writes the same whatever the prompt says
         n_groups    of the unit; with one group there is no partner, and the values are NaN
         match       mean of V over the other groups, of this concept alone on the one side, 0 to 1
         kept        share, weighted as ``match``, of text pairs in which neither text contains either concept
         kept_match  the same mean over these alone, times ``kept``
+        unechoed, unechoed_match  likewise of pairs in which neither text restates its prompt (``echo.restated``)
         effect      mean of D / (2 σ), weighted likewise; σ is the standard deviation of s(c, ·) − s(c′, ·) over the
                     texts that all models wrote after the category's controls; NaN without control
+        echo, empty  shares of the concept's texts that restate their prompt, and that are empty
         name_wins   (groups of the category,), sorted by name: how often the category's concepts of each group, whether
                     or not the unit has them, are more similar to this concept's texts than to any text of the unit
                     (midranks, weighted as above); empty without partner, or beyond ``MOST_NAMES`` groups
@@ -101,8 +129,8 @@ def match_units(
         InputError: a text, or a similarity, is missing. Texts of prompts that were made may be: imported ones.
     """
     tests = tests_by_unit(prompts)
-    texts_of = generations[["model", "prompt_id", "text"]]
-    frames = []
+    texts_of = generations[["model", "prompt_id", "sample", "text"]]
+    frames, told = [], []
     for category, of_category in tests.groupby("category", sort=False, dropna=False):
         concepts = of_category[["concept", "concept_group"]].drop_duplicates(ignore_index=True)
         controls = texts_of[texts_of["prompt_id"].isin(of_category["control"].dropna())]
@@ -113,6 +141,7 @@ def match_units(
         found = _named(concepts["concept"], texts)
         spread = _spread(matrix[:, texts.get_indexer(controls["text"])])
         written["text_at"] = texts.get_indexer(written["text"])
+        written["echo"] = _echoes(written, closings or {})
         written["concept_at"] = pd.MultiIndex.from_frame(concepts).get_indexer(
             pd.MultiIndex.from_frame(written[concepts.columns.to_list()])
         )
@@ -122,8 +151,20 @@ def match_units(
             group = pd.factorize(concepts["concept_group"].to_numpy()[known])[0]
             at = rows["text_at"].to_numpy(dtype=np.intp)
             place = np.ix_(known, at)
-            taken = _Unit(matrix[place], owner, group, found[place], spread[np.ix_(known, known)], matrix[:, at], name)
-            frame = pd.DataFrame(_concept_values(taken))
+            taken = _Unit(
+                similarity=matrix[place],
+                owner=owner,
+                group=group,
+                named=found[place],
+                echo=rows["echo"].to_numpy(bool),
+                empty=np.array([is_empty(text) for text in rows["text"]], bool),
+                spread=spread[np.ix_(known, known)],
+                asked=matrix[:, at],
+                name=name,
+            )
+            values, match = _concept_values(taken)
+            frame = pd.DataFrame(values)
+            told.append(rows[["model", "prompt_set", "prompt_id", "sample"]].assign(scorer=scorer, match=match))
             first = rows.drop_duplicates("concept_at").set_index("concept_at").loc[known]
             frames.append(
                 frame.assign(
@@ -134,11 +175,12 @@ def match_units(
                 )
             )
     if not frames:
-        return pd.DataFrame(columns=UNIT_COLUMNS)
+        return Matched(pd.DataFrame(columns=UNIT_COLUMNS), pd.DataFrame(columns=TEXT_COLUMNS))
     order = {model: place for place, model in enumerate(texts_of["model"].unique())}
     table = pd.concat(frames, ignore_index=True).assign(scorer=scorer)
     table = table.sort_values("model", key=lambda names: names.map(order), kind="stable", ignore_index=True)
-    return table.astype(dict.fromkeys(TEXTS, "str"))[UNIT_COLUMNS]
+    by_text = pd.concat(told, ignore_index=True)[TEXT_COLUMNS]
+    return Matched(table.astype(dict.fromkeys(TEXTS, "str"))[UNIT_COLUMNS], by_text[by_text["match"].notna()])
 
 
 def _check_written(written: pd.DataFrame, tests: pd.DataFrame, models: NDArray[np.object_]) -> None:
@@ -148,6 +190,14 @@ def _check_written(written: pd.DataFrame, tests: pd.DataFrame, models: NDArray[n
             known = set(written.loc[written["model"] == model, "prompt_id"])
             first = next(prompt for prompt in tests["prompt_id"] if prompt not in known)
             raise InputError(f"generations of {model}: prompt {first!r} has no sample; allowed: at least one.")
+
+
+def _echoes(written: pd.DataFrame, closings: Mapping[str, str]) -> list[bool]:
+    """Return whether each text restates its prompt; each distinct one is looked at once."""
+    closing = written["model"].map(lambda model: closings.get(model, ""))
+    asked = zip(written["text"], written["prompt"], written["concept"], closing, strict=True)
+    known: dict[tuple[str, ...], bool] = {}
+    return [known[key] if key in known else known.setdefault(key, restated(*key) != NONE) for key in asked]
 
 
 def _named(concepts: pd.Series, texts: pd.Index) -> Truths:
@@ -175,20 +225,20 @@ def _spread(control: Floats) -> Floats:
     return sigma
 
 
-def _concept_values(unit: _Unit) -> dict[str, object]:
-    """Return the values of ``match_units`` for each concept of one unit and model."""
-    n_concepts, n_groups = len(unit.group), int(unit.group.max()) + 1
-    missing = np.full(n_concepts, np.nan)
+def _concept_values(unit: _Unit) -> tuple[dict[str, object], Floats]:
+    """Return the values of ``match_texts`` for each concept of one unit and model, and ``match`` of each text."""
+    n_concepts, n_texts, n_groups = len(unit.group), len(unit.owner), int(unit.group.max()) + 1
     if n_groups < 2:
-        values: dict[str, object] = {name: missing for name in ("match", "kept", "kept_match", "effect")}
-        return {"n_groups": n_groups, **values, "name_wins": [np.empty(0)] * n_concepts}
+        values: dict[str, object] = dict.fromkeys(VALUES, np.full(n_concepts, np.nan))
+        return {"n_groups": n_groups, **values, "name_wins": [np.empty(0)] * n_concepts}, np.full(n_texts, np.nan)
     weights = _weights(unit.owner, unit.group)  # of texts, for each concept as the one side: sums to 1 a concept
-    mine = np.zeros((n_concepts, len(unit.owner)))
-    mine[unit.owner, np.arange(len(unit.owner))] = 1 / np.bincount(unit.owner)[unit.owner]
-    totals = {name: np.zeros(n_concepts) for name in ("match", "kept", "kept_match", "effect", "known")}
+    mine = np.zeros((n_concepts, n_texts))
+    mine[unit.owner, np.arange(n_texts)] = 1 / np.bincount(unit.owner)[unit.owner]
+    by_text = {name: np.zeros(n_texts) for name in (*OF_PAIRS, "known")}
     for rows, difference in _differences(unit):
         won = np.where(np.isnan(difference), 0.5, np.sign(difference) / 2 + 0.5)
         keep = ~_either_named(unit, rows)
+        unechoed = ~(unit.echo[rows][:, None] | unit.echo)
         with np.errstate(invalid="ignore"):
             effect = np.nan_to_num(difference) / (2 * unit.spread[unit.owner[rows]][:, unit.owner])
         known = np.isfinite(effect)
@@ -197,14 +247,18 @@ def _concept_values(unit: _Unit) -> dict[str, object]:
             "match": won,
             "kept": keep,
             "kept_match": won * keep,
+            "unechoed": unechoed,
+            "unechoed_match": won * unechoed,
             "effect": np.where(known, effect, 0.0),
             "known": known,
         }.items():
-            totals[name] += mine[:, rows] @ (weight * values_of).sum(1)
+            by_text[name][rows] = (weight * values_of).sum(1)
+    totals = {name: mine @ of_texts for name, of_texts in by_text.items()}
     with np.errstate(invalid="ignore"):
-        effects = totals["effect"] / totals.pop("known")
+        totals["effect"] = totals["effect"] / totals.pop("known")
+    shares = {"echo": mine @ unit.echo, "empty": mine @ unit.empty}
     wins = list(_name_wins(unit)) if unit.name.max() < MOST_NAMES else [np.empty(0)] * n_concepts
-    return {"n_groups": n_groups, **totals, "effect": effects, "name_wins": wins}
+    return {"n_groups": n_groups, **totals, **shares, "name_wins": wins}, by_text["match"]
 
 
 def _weights(owner: Integers, group: Integers) -> Floats:

@@ -9,7 +9,7 @@ An empty text has no similarity (NaN) and ties with everything: 0.5.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from leakscope.errors import InputError
 from leakscope.leak.echo import restated
 from leakscope.leak.pairs import category_rows, tested_rows
-from leakscope.similarity.concepts import contains_concept, is_empty
+from leakscope.leak.similarities import similarity_matrix
+from leakscope.similarity.concepts import contains_concept
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.intp]
@@ -92,7 +93,7 @@ def compare_pairs(
         part = rows.iloc[index]
         concepts = part[["concept", "concept_group"]].drop_duplicates()
         texts = pd.Index(pd.concat([part["text_test"], part["text_control"]]).unique())
-        matrix = np.round(_similarity_matrix(similarity, concepts["concept"].to_list(), texts, scorer), decimals)
+        matrix = np.round(similarity_matrix(similarity, concepts["concept"].to_list(), texts, scorer), decimals)
         own = pd.MultiIndex.from_frame(concepts).get_indexer(pd.MultiIndex.from_frame(part[concepts.columns.to_list()]))
         test, control = texts.get_indexer(part["text_test"]), texts.get_indexer(part["text_control"])
         scored["test"][index], scored["control"][index] = matrix[own, test], matrix[own, control]
@@ -159,22 +160,6 @@ def _check_counts(wanted: pd.DataFrame, counts: pd.Series) -> None:
             f"generations of {first['model']}: prompt {first['prompt_id']!r} has {number['prompt_id'][at]} samples, "
             f"its control {first['control_id']!r} has {number['control_id'][at]}; allowed: equal numbers."
         )
-
-
-def _similarity_matrix(similarity: pd.DataFrame, concepts: Sequence[str], texts: pd.Index, scorer: str) -> Floats:
-    """Return similarities, (concepts, texts), unrounded; NaN for empty texts."""
-    names = pd.Index(concepts).unique()
-    at, text = names.get_indexer(pd.Index(similarity["concept"])), texts.get_indexer(pd.Index(similarity["text"]))
-    known = (at >= 0) & (text >= 0)
-    matrix = np.full((len(names), len(texts)), np.nan)
-    matrix[at[known], text[known]] = similarity["similarity"].to_numpy(dtype=float)[known]
-    missing = np.isnan(matrix) & ~np.array([is_empty(text) for text in texts], dtype=bool)
-    if missing.any():
-        row, column = np.argwhere(missing)[0]
-        raise InputError(
-            f"similarity by {scorer}: none for concept {names[row]!r} and text {texts[column]!r}; allowed: a number."
-        )
-    return matrix[names.get_indexer(pd.Index(concepts))]
 
 
 def win(test: Floats, control: Floats) -> Floats:

@@ -9,6 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from leakscope.errors import InputError
+from leakscope.similarity.concepts import is_empty
 
 Floats = NDArray[np.float64]
 
@@ -30,7 +31,7 @@ def similarity_matrix(similarity: pd.DataFrame, concepts: Sequence[str], texts: 
     known = (at >= 0) & (text >= 0)
     matrix = np.full((len(names), len(texts)), np.nan)
     matrix[at[known], text[known]] = similarity["similarity"].to_numpy(dtype=float)[known]
-    empty = np.array([not str(text).strip() for text in texts], dtype=bool)
+    empty = np.array([is_empty(text) for text in texts], dtype=bool)
     matrix[:, empty] = np.nan
     lost = np.isnan(matrix) & ~empty
     if lost.any():
