@@ -138,8 +138,8 @@ def page_times(page: Path) -> dict:
     return json.loads(unquote(logged_line(probed, "TIMES ")))
 
 
-def synthetic_study(n_rows: int, seed: int = 0) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return pairs (at least ``n_rows`` a scorer, then cut) and prompts that look like a study's."""
+def synthetic_study(n_rows: int, seed: int = 0) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Return pairs (at least ``n_rows`` a scorer, then cut), prompts and texts that look like a study's."""
     rng = np.random.default_rng(seed)
     prompts, tests = [], []
     for template, category, test, without, neutral in TEMPLATES:
@@ -175,7 +175,10 @@ def synthetic_study(n_rows: int, seed: int = 0) -> tuple[pd.DataFrame, pd.DataFr
         concept in test or concept in control
         for concept, test, control in zip(pairs["concept"], pairs["text_test"], pairs["text_control"], strict=True)
     ]
-    return pd.concat([scored(pairs, scorer, rng) for scorer in SCORERS], ignore_index=True), pd.DataFrame(prompts)
+    texts = pairs[["model", "prompt_set", "prompt_id", "sample"]].drop_duplicates(ignore_index=True)
+    texts = pd.concat([texts.assign(scorer=scorer, match=rng.random(len(texts))) for scorer in SCORERS])
+    scored_pairs = pd.concat([scored(pairs, scorer, rng) for scorer in SCORERS], ignore_index=True)
+    return scored_pairs, pd.DataFrame(prompts), texts
 
 
 def scored(pairs: pd.DataFrame, scorer: str, rng: np.random.Generator) -> pd.DataFrame:

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from leakscope.leak.comparisons import COLUMNS, compare_models
+from leakscope.leak.matching import VALUES
 from leakscope.statistics.permutations import holm, sign_flip_p, smallest_p
 
 
@@ -43,8 +44,8 @@ def units_of(matches: dict[str, list[float]], n_groups: list[int]) -> pd.DataFra
     ]
     table = pd.DataFrame(rows, columns=["model", "unit", "concept_group", "match"])
     size = table["unit"].map({f"u{place}": n for place, n in enumerate(n_groups)})
-    names = {"prompt_set": "set", "scorer": "s", "category": "k", "kept": 1.0, "effect": 0.0}
-    return table.assign(**names, kept_match=table["match"], n_groups=size, cluster=table["unit"])
+    names = {"prompt_set": "set", "scorer": "s", "category": "k", **dict.fromkeys(VALUES, 0.0)}
+    return table.assign(**names | {"match": table["match"]}, n_groups=size, cluster=table["unit"])
 
 
 def compared(pairs: pd.DataFrame) -> pd.DataFrame:

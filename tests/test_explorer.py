@@ -68,9 +68,16 @@ def make_pairs(scorer: str = "first", scores: tuple[tuple[float, float, float], 
     return pairs.assign(model="m", prompt_set="p", scorer=scorer, category=None, template_id="hat", cluster="hat")
 
 
+def make_texts(**columns: object) -> pd.DataFrame:
+    """How often three texts are told apart by the first scorer; the second has none."""
+    rows = [("hat/red", 0, 1.0), ("hat/red", 1, 0.5), ("hat/blue", 0, 0.75)]
+    table = pd.DataFrame(rows, columns=["prompt_id", "sample", "match"])
+    return table.assign(**{"model": "m", "prompt_set": "p", "scorer": "first", **columns})
+
+
 def make_rows() -> pd.DataFrame:
     second = make_pairs("second", ((0.1, 0.2, 0.0),) * 5)
-    return explorer_rows(pd.concat([make_pairs(), second], ignore_index=True), make_prompts())
+    return explorer_rows(pd.concat([make_pairs(), second], ignore_index=True), make_prompts(), make_texts())
 
 
 def many_rows(n: int) -> pd.DataFrame:
@@ -156,7 +163,7 @@ def test_a_row_joins_its_own_sentences_and_every_scorer() -> None:
 
 def test_a_pair_that_a_scorer_lacks_is_nan_and_null_in_the_page(tmp_path: Path) -> None:
     pairs = pd.concat([make_pairs(), make_pairs("second").iloc[:4]], ignore_index=True)
-    rows = explorer_rows(pairs, make_prompts())
+    rows = explorer_rows(pairs, make_prompts(), make_texts())
     assert rows["second:outcome"].isna().tolist() == [False, False, False, False, True]
     write_explorer(rows, tmp_path / "page.html", study="s", scorers=SCORERS)
     assert payload(tmp_path / "page.html")["scores"][1]["outcome"] == [1.0, 0.5, 0.0, 1.0, None]
@@ -165,19 +172,19 @@ def test_a_pair_that_a_scorer_lacks_is_nan_and_null_in_the_page(tmp_path: Path) 
 def test_a_pair_given_twice_is_refused() -> None:
     pairs = pd.concat([make_pairs(), make_pairs().iloc[[1]]], ignore_index=True)
     with pytest.raises(InputError, match="prompt_id 'hat/red', control_kind 'without', sample 1 stands there twice"):
-        explorer_rows(pairs, make_prompts())
+        explorer_rows(pairs, make_prompts(), make_texts())
 
 
 def test_scorers_that_saw_different_texts_are_refused() -> None:
     second = make_pairs("second").assign(text_test="other")
     with pytest.raises(InputError, match="differs between scorers"):
-        explorer_rows(pd.concat([make_pairs(), second], ignore_index=True), make_prompts())
+        explorer_rows(pd.concat([make_pairs(), second], ignore_index=True), make_prompts(), make_texts())
 
 
 def test_a_control_without_a_sentence_is_refused() -> None:
     prompts = make_prompts().query("prompt_id != 'hat/neutral'")
     with pytest.raises(InputError, match="pairs of p: got control_id 'hat/neutral'; allowed"):
-        explorer_rows(make_pairs(), prompts)
+        explorer_rows(make_pairs(), prompts, make_texts())
 
 
 def test_a_scorer_that_no_pair_has_is_refused(tmp_path: Path) -> None:
@@ -238,8 +245,28 @@ def test_the_page_opens_with_the_control_that_the_reported_rates_use(page: Path)
     # Three pairs against the control without the clause: leak, tie, leak.
     assert element_text(dom, "shown") == "3"
     assert element_text(dom, "total") == "5"
+    assert element_text(dom, "match") == "75.0 %"
     assert element_text(dom, "rate") == "83.33 %"
     assert element_text(dom, "ties") == "33.33 %"
+
+
+@pytest.mark.browser
+@needs_chromium
+@pytest.mark.parametrize(
+    ("fragment", "match"),
+    [("model=m&norep=1", "87.5 %"), ("group=blue", "75.0 %"), ("scorer=second", "–"), ("q=zzz", "–")],
+)
+def test_the_page_leads_with_how_often_the_texts_shown_are_told_apart(page: Path, fragment: str, match: str) -> None:
+    assert element_text(rendered_dom(page, fragment), "match") == match
+
+
+@pytest.mark.browser
+@needs_chromium
+def test_texts_are_ordered_by_how_often_they_are_told_apart(page: Path) -> None:
+    script = 'return [...document.querySelectorAll("#canvas .told")].map(node => node.textContent);'
+    least = json.loads(element_text(rendered_dom(with_script(page, script), "sort=-match"), "probe"))
+    most = json.loads(element_text(rendered_dom(with_script(page, script), "sort=match"), "probe"))
+    assert (least, most) == (["50 %", "75 %", "100 %"], ["100 %", "75 %", "50 %"])
 
 
 @pytest.mark.browser
@@ -276,7 +303,7 @@ def test_names_are_in_the_order_of_the_study_and_stay_text(tmp_path: Path) -> No
     pairs["concept_group"] = [groups[number % len(groups)] for number in range(len(pairs))]
     pairs["concept"] = "null"
     path = tmp_path / "explorer.html"
-    write_explorer(explorer_rows(pairs, make_prompts()), path, study="007", scorers=["3.10"])
+    write_explorer(explorer_rows(pairs, make_prompts(), make_texts()), path, study="007", scorers=["3.10"])
     script = """
       const selects = [...document.querySelectorAll("#facets select")];
       const texts = name => Array.from(selects.find(({id}) => id.endsWith(name)).options, ({text}) => text);
@@ -415,7 +442,7 @@ def test_the_last_of_fifty_thousand_rows_can_be_reached(large_page: Path) -> Non
 @pytest.mark.browser
 @needs_chromium
 def test_a_study_without_pairs_says_so(tmp_path: Path) -> None:
-    rows = explorer_rows(make_pairs().iloc[:0], make_prompts())
+    rows = explorer_rows(make_pairs().iloc[:0], make_prompts(), make_texts())
     assert len(rows) == 0
     write_explorer(rows, tmp_path / "page.html", study="empty", scorers=SCORERS)
     dom = rendered_dom(tmp_path / "page.html")

@@ -44,6 +44,7 @@ def match_rates(models: list[str] = MODELS, scorers: list[str] = SCORERS) -> pd.
         ci_low=rate - 5,
         ci_high=rate + 5,
         match_rate_without_repetition=rate - 2,
+        match_rate_without_echo=rate - 1,
     )
 
 
@@ -308,12 +309,13 @@ def test_a_table_of_missing_values_says_so() -> None:
     assert "missing" in text
 
 
-def test_repetition_joins_both_rates() -> None:
+def test_repetition_joins_the_three_rates() -> None:
     ax = forests.repetition(match_rates()).axes[0]
     with_repetition, without = (line(ax, f"model:{MODELS[0]}{end}") for end in (":start", ""))
     assert list(with_repetition.get_xdata()) == [41, 42, 43]
     assert list(without.get_xdata()) == [39, 40, 41]
     assert with_repetition.get_markerfacecolor() == "white"
+    assert list(line(ax, f"model:{MODELS[0]}:other").get_xdata()) == [40, 41, 42]
 
 
 def test_logit_leak_shows_probability_beside_log_odds() -> None:

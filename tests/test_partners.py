@@ -16,7 +16,7 @@ from leakscope.leak.explorer import explorer_rows, write_explorer
 from leakscope.leak.imported_prompts import ImportedPrompts, import_prompts
 from leakscope.leak.leak_rate import leak_rates, leak_rates_by_template, specific_leakage
 from leakscope.leak.match_rate import match_rates, match_rates_by_concept, match_rates_by_template, without_partners
-from leakscope.leak.matching import match_units
+from leakscope.leak.matching import match_texts, match_units
 from leakscope.leak.named_concepts import concept_matrix
 from leakscope.leak.outcomes import compare_pairs
 from leakscope.leak.prompts import no_candidates
@@ -247,7 +247,7 @@ def test_a_study_without_controls_has_match_rates_and_empty_leak_rates(tmp_path:
     generations = pd.concat([written(prompts, said, "one"), written(prompts, {}, "two")])
     concepts = {"red": "blood", "blue": "sky", "green": "grass"}
     similarity = scored(prompts, generations, {pair: 0.9 for pair in concepts.items()})
-    units = match_units(prompts, generations, similarity, "s")
+    units, texts = match_texts(prompts, generations, similarity, "s")
     assert match_rates(units).set_index("model")["match_rate"].to_dict() == {"one": 100, "two": 50}
     assert match_rates_by_concept(units).groupby("model").size().to_dict() == {"one": 3, "two": 3}
     assert match_rates_by_template(units)["template_id"].tolist() == ["eats", "sings"] * 2
@@ -259,7 +259,7 @@ def test_a_study_without_controls_has_match_rates_and_empty_leak_rates(tmp_path:
     compared = compare_models(units, pairs)
     assert compared[["measure", "difference"]].to_numpy().tolist() == [["match_rate", 50]]
     assert concept_matrix(prompts, no_candidates(), generations)["n"].sum() == 8
-    rows = explorer_rows(pairs, prompts)
+    rows = explorer_rows(pairs, prompts, texts)
     write_explorer(rows, tmp_path / "page.html", study="mine", scorers=["s"])
     assert len(rows) == 0
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def main(snakemake: "Snakemake") -> None:
     pairs, page = read_tables(snakemake.input.pairs), Path(snakemake.output.page)
-    rows = explorer_rows(pairs, read_tables(snakemake.input.prompts))
+    rows = explorer_rows(pairs, read_tables(snakemake.input.prompts), read_tables(snakemake.input.texts))
     study, scorers = snakemake.params.study, snakemake.params.scorers
     write_explorer(rows, page, study=study, scorers=scorers, metadata=cut_texts(pairs))
 

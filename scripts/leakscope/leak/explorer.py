@@ -34,6 +34,7 @@ SHARED = [
     "echo_control",
     "identical",
 ]
+TEXT = ["model", "prompt_set", "prompt_id", "sample"]
 SCORES = ["similarity_test", "similarity_control", "outcome"]
 STRINGS = [
     "model",
@@ -54,19 +55,20 @@ STRINGS = [
 ]
 
 
-def explorer_rows(pairs: pd.DataFrame, prompts: pd.DataFrame) -> pd.DataFrame:
+def explorer_rows(pairs: pd.DataFrame, prompts: pd.DataFrame, texts: pd.DataFrame) -> pd.DataFrame:
     """Return one row per pair of texts, with both sentences and what every scorer says of it.
 
     Args:
         pairs: the pairs tables of all prompt sets and scorers, concatenated.
         prompts: the prompts tables of all prompt sets, concatenated.
+        texts: how often each text of a test prompt is told apart, as ``matching.match_texts`` returns them.
 
     Returns:
         One row per model x prompt_set x prompt_id x control_kind x sample, in the order of ``pairs``: those keys,
         category, template_id, concept, concept_group, control_id, text_test, text_control, repetition, echo,
         echo_test, echo_control, identical, prompt and control (the two sentences), and per scorer
-        ``<scorer>:similarity_test``, ``<scorer>:similarity_control`` and ``<scorer>:outcome`` (NaN where a scorer lacks
-        the pair). No pairs, no rows.
+        ``<scorer>:similarity_test``, ``<scorer>:similarity_control``, ``<scorer>:outcome`` (NaN where a scorer lacks
+        the pair) and ``<scorer>:match`` (NaN where the text has no partner). No pairs, no rows.
 
     Raises:
         InputError: a pair stands there twice, scorers disagree on a pair's texts, or a prompt's sentence is missing.
@@ -75,6 +77,8 @@ def explorer_rows(pairs: pd.DataFrame, prompts: pd.DataFrame) -> pd.DataFrame:
     for scorer, part in pairs.groupby("scorer", sort=False):
         scores = part[[*KEYS, *SCORES]].rename(columns={name: f"{scorer}:{name}" for name in SCORES})
         rows = rows.merge(scores, on=KEYS, how="left", validate="one_to_one")
+        told = texts.loc[texts["scorer"] == scorer, [*TEXT, "match"]].rename(columns={"match": f"{scorer}:match"})
+        rows = rows.merge(told, on=TEXT, how="left", validate="many_to_one")
     rows["prompt"] = _sentences(rows, prompts, "prompt_id")
     rows["control"] = _sentences(rows, prompts, "control_id")
     return rows
@@ -163,7 +167,8 @@ def _payload(rows: pd.DataFrame, study: str, scorers: Sequence[str], metadata: M
         "echo": rows["echo"].astype(int).tolist(),
         "identical": rows["identical"].astype(int).tolist(),
         "scores": [
-            {"scorer": scorer} | {name: _numbers(rows, f"{scorer}:{name}") for name in SCORES} for scorer in scorers
+            {"scorer": scorer} | {name: _numbers(rows, f"{scorer}:{name}") for name in ["match", *SCORES]}
+            for scorer in scorers
         ],
     }
 

@@ -63,7 +63,7 @@ TEXTS = ["model", "prompt_set", "scorer", "category", "template_id", "cluster", 
 
 
 class Matched(NamedTuple):
-    """Units, one row a model, unit and concept; and texts, each with how often it is told from those of other groups."""
+    """Units, one row a model, unit and concept; and how often each text is told from those of other groups."""
 
     units: pd.DataFrame
     texts: pd.DataFrame

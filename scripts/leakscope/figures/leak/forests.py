@@ -41,6 +41,7 @@ from leakscope.files.names import POOLED
 
 LABEL_WIDTH = 1.3  # inches, after which the label of a lane is broken
 MARGINS = 0.75  # inches, titles and axis below and above the panels
+BAR: dict[str, Any] = {"marker": "|", "markersize": 8, "markeredgewidth": 1.2}
 
 
 class Reference(NamedTuple):
@@ -67,20 +68,22 @@ def match_rates(table: pd.DataFrame, *, labels: Mapping[str, str] | None = None)
 
 @styled
 def repetition(table: pd.DataFrame, *, labels: Mapping[str, str] | None = None) -> Figure:
-    """Join each match rate (open) to the one of pairs that do not repeat a concept (filled), in percent.
+    """Join each match rate (open) to those of pairs without repetition (filled) and without echo (bar), in percent.
 
     Args:
         table: ``match_rates.csv``; columns model, prompt_set, scorer, category, match_rate,
-            match_rate_without_repetition.
+            match_rate_without_repetition, match_rate_without_echo.
         labels: what to print for a model; its order is the order drawn.
     """
     data = table.assign(
-        column=table["scorer"], value=table["match_rate_without_repetition"], start=table["match_rate"]
+        column=table["scorer"],
+        value=table["match_rate_without_repetition"],
+        start=table["match_rate"],
+        other=table["match_rate_without_echo"],
     ).drop(columns=["ci_low", "ci_high"], errors="ignore")
     xlabels = dict.fromkeys(unique(data["column"]), "match rate (%)")
-    return _forest(
-        data, Reference(NO_LEAKAGE, "chance: no leakage"), xlabels, labels, rate_limits(data["value"], data["start"])
-    )
+    limits = rate_limits(data["value"], data["start"], data["other"])
+    return _forest(data, Reference(NO_LEAKAGE, "chance: no leakage"), xlabels, labels, limits)
 
 
 @styled
@@ -115,7 +118,7 @@ def _forest(
     limits: tuple[float, float] | None = None,
 ) -> Figure:
     """Lay out the panels and draw each; ``data`` has model, prompt_set, column, category, value and maybe an interval
-    (ci_low, ci_high) or a second point to be joined (start)."""
+    (ci_low, ci_high) or two points to be joined (start, other)."""
     if data.empty:
         return no_data("the table has no rows")
     values = pd.to_numeric(data["value"])
@@ -188,6 +191,9 @@ def _draw(ax: Axes, rows: pd.DataFrame, y: np.ndarray, look: Series, gid: str) -
         start = rows["start"].to_numpy(float)
         ax.hlines(y, start, x, color=look.color, linewidth=0.9, zorder=2)
         ax.plot(start, y, markerfacecolor="white", zorder=3, gid=f"{gid}:start", **point)
+        other = rows["other"].to_numpy(float)
+        ax.hlines(y, start, other, color=look.color, linewidth=0.9, zorder=2)
+        ax.plot(other, y, zorder=3, gid=f"{gid}:other", **point | BAR)
     elif {"ci_low", "ci_high"} <= set(rows.columns):
         low, high = rows["ci_low"].to_numpy(float), rows["ci_high"].to_numpy(float)
         ax.hlines(y, low, high, color=look.color, linewidth=0.9, zorder=2, gid=f"{gid}:interval")
@@ -205,5 +211,6 @@ def _handles(models: Sequence[str], labels: Mapping[str, str] | None, joined: bo
         handles += [
             plain_handle("all pairs", markerfacecolor="white", **dot),
             plain_handle("without repetition", **dot),
+            plain_handle("without echoes of the prompt", **BAR, linestyle="none"),
         ]
     return handles
