@@ -55,7 +55,7 @@ def leaked(published: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[st
     """The tables of `studies/published.yaml`, run once by Snakemake."""
     from workspace import Workspace
 
-    names = ["leak_rates", "specific_leakage", "comparisons"]
+    names = ["match_rates", "leak_rates", "specific_leakage", "comparisons", "agreement"]
     workspace = Workspace(tmp_path_factory.mktemp("published"))
     content = yaml.safe_load((ROOT / "studies/published.yaml").read_text(encoding="utf-8"))
     workspace.run("--cores", "2", *(f"results/published/{name}.csv" for name in names), study=content)
@@ -63,11 +63,60 @@ def leaked(published: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[st
     return {name: pd.read_csv(results / f"{name}.csv", dtype={"category": str}) for name in names}
 
 
+SCORERS = {"sbert-minilm": "SentenceBERT", "static-wordllama": "static embeddings"}
+
+
 def by_place(leaked: dict[str, pd.DataFrame], name: str) -> pd.DataFrame:
-    return leaked[name].set_index(["model", "prompt_set", "category"]).sort_index()
+    return by_scorer(leaked, name, "sbert-minilm")
+
+
+def by_scorer(leaked: dict[str, pd.DataFrame], name: str, scorer: str) -> pd.DataFrame:
+    rows = leaked[name][leaked[name]["scorer"] == scorer]
+    return rows.set_index(["model", "prompt_set", "category"]).sort_index()
 
 
 PLACES = [*(("authors-colors", category) for category in ("1", "2", "3", "all")), ("authors-initial", "all")]
+
+
+@pytest.mark.workflow
+def test_the_match_rates_of_the_page_come_out(leaked: dict[str, pd.DataFrame]) -> None:
+    found = []
+    for scorer, encoder in SCORERS.items():
+        rates = by_scorer(leaked, "match_rates", scorer)
+        for model, name in MODELS.items():
+            rows = [rates.loc[(model, *place)] for place in PLACES]
+            cells = [f"{row['match_rate']:.2f} {spread(row['ci_low'], row['ci_high'], 1)}" for row in rows]
+            found.append([f"{name}, {encoder}", *cells])
+    assert table("model, encoder") == found
+    # Values of another program.
+    assert [float(row[4].split()[0]) for row in found] == [71.64, 83.66, 68.24, 81.66]
+    counts = by_scorer(leaked, "match_rates", "sbert-minilm").loc[
+        ("qwen2.5-3b", ["authors-colors", "authors-initial"], "all"), :
+    ]
+    assert counts[["n_units", "n_without_partner"]].to_numpy().tolist() == [[24, 3], [16, 15]]
+
+
+@pytest.mark.workflow
+def test_the_numbers_in_the_text_on_match_rates_come_out(leaked: dict[str, pd.DataFrame]) -> None:
+    compared = leaked["comparisons"].query("measure == 'match_rate'").set_index(["prompt_set", "category", "scorer"])
+    rows = compared[["difference", "ci_low", "ci_high"]].round(1)
+    assert rows.loc[("authors-colors", "all", "sbert-minilm")].tolist() == [-12.0, -18.2, -5.7]
+    assert rows.loc[("authors-colors", "all", "static-wordllama")].tolist() == [-13.4, -20.3, -6.4]
+    assert [rows.loc[("authors-colors", "2", scorer), "difference"] for scorer in SCORERS] == [-19.0, -19.6]
+    assert rows.loc[("authors-initial", "all", "sbert-minilm")].tolist() == [-8.0, -19.6, 3.7]
+    assert rows.loc[("authors-initial", "all", "static-wordllama")].tolist() == [4.8, -11.3, 20.7]
+    colors = compared.loc[("authors-colors", "all"), "p_value"]
+    assert colors.round(4).tolist() == [0.0008, 0.0006]
+    assert compared.loc[("authors-colors", "3", "sbert-minilm"), "p_smallest"] == 0.25
+    rates = by_place(leaked, "match_rates").xs("authors-colors", level="prompt_set")["match_rate_without_repetition"]
+    assert [round(rates[model, category], 1) for category in ("all", "2") for model in MODELS] == [
+        67.0,
+        70.9,
+        62.7,
+        65.3,
+    ]
+    agreement = leaked["agreement"].set_index(["prompt_set", "category"]).loc[("authors-colors", "all")]
+    assert (round(agreement["opposite_rate"], 1), round(agreement["correlation"], 2)) == (25.5, 0.83)
 
 
 @pytest.mark.workflow
@@ -109,7 +158,8 @@ def test_the_numbers_in_the_text_on_leakage_come_out(leaked: dict[str, pd.DataFr
     assert small.loc[["3", "2"], "tie_rate"].round().tolist() == [30, 22]
     swapped = by_place(leaked, "specific_leakage").loc[("qwen2.5-3b", "authors-colors", "2"), "swapped_rate"]
     assert [round(large.loc["2", "leak_rate"] - 50, 1), round(swapped - 50, 1)] == [36.9, 20.2]
-    compared = leaked["comparisons"].query("prompt_set == 'authors-colors'").set_index("category")
+    compared = leaked["comparisons"].query("measure == 'leak_rate' and scorer == 'sbert-minilm'")
+    compared = compared.query("prompt_set == 'authors-colors'").set_index("category")
     assert round(compared.loc["2", "difference"]) == -35
     assert round(compared.loc["2", "p_value"], 3) == round(compared.loc["2", "p_smallest"], 3) == 0.002
     assert compared.loc["3", "p_smallest"] == 0.125
