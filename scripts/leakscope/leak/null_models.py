@@ -1,0 +1,242 @@
+"""Models whose texts follow a rule, so that what each measure must give is known before anything is measured.
+
+Each writes after the prompts of the set ``colors``. What it must give, by similarities that tell colors apart:
+
+    Leak-Rate   100 × mean outcome of tests against their controls' texts
+    difference  Leak-Rate − swapped rate
+    match       the match rate: 50 wherever texts do not depend on the concept, 100 where they say which it was
+
+Source: known-answer tests of instruments; for the 2-vs-2 test, permuted labels (Mitchell et al. 2008).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.random import Generator
+
+from leakscope.leak.leak_rate import specific_leakage
+from leakscope.leak.match_rate import match_rates
+from leakscope.leak.matching import match_units
+from leakscope.leak.outcomes import compare_pairs
+from leakscope.leak.pairs import list_pairs
+from leakscope.similarity.encoders import Embedder
+from leakscope.similarity.scorers import score_pairs
+
+Writer = Callable[[pd.DataFrame, Generator], list[str]]
+
+TEMPLATES = ("fence-plant", "scarf-gloves", "name-favorite")
+N_SAMPLES = 4
+PLAIN = "nice."
+REFUSAL = "I am sorry, I cannot answer that."
+LONG = "it is hard to say, since there are so many of them and each has its own charm, as people have always found."
+ASSOCIATES = {
+    "black": "coal",
+    "white": "snow",
+    "red": "rose",
+    "green": "grass",
+    "yellow": "lemon",
+    "blue": "sky",
+    "brown": "bark",
+    "orange": "pumpkin",
+    "pink": "flamingo",
+    "purple": "eggplant",
+    "gray": "elephant",
+}
+THINGS = ("a lamp.", "a spoon.", "a door.", "a letter.")
+MEASURES = ["leak_rate", "difference", "match_rate", "without_repetition", "p_names"]
+
+
+class NullModel(NamedTuple):
+    """What a model writes, the match rate that it must have (None: not one number), and what that says."""
+
+    example: str
+    write: Writer
+    match: float | None
+    says: str
+
+
+def _each(of_test: Callable[[str, str, int], str], of_control: str = PLAIN) -> Writer:
+    """Return what writes by concept, group and sample after tests, and always the same after controls."""
+
+    def write(prompts: pd.DataFrame, rng: Generator) -> list[str]:
+        rows = zip(prompts["concept"], prompts["concept_group"], prompts["sample"], strict=True)
+        return [of_test(concept, group, k) if isinstance(concept, str) else of_control for concept, group, k in rows]
+
+    return write
+
+
+def _control_repeated(prompts: pd.DataFrame, rng: Generator) -> list[str]:
+    """Sample k of a test is sample k of its control."""
+    drawn = dict.fromkeys(zip(prompts["prompt_id"], prompts["sample"], strict=True), "")
+    drawn = {key: str(rng.choice(THINGS)) for key in drawn}
+    source = prompts["control_id"].where(prompts["control_id"].notna(), prompts["prompt_id"])
+    return [drawn[key] for key in zip(source, prompts["sample"], strict=True)]
+
+
+def _blind(prompts: pd.DataFrame, rng: Generator) -> list[str]:
+    """Any color after a test, whichever it mentions; any thing after a control: the clause matters, the concept not."""
+    tests = prompts["concept"].notna()
+    return [f"{rng.choice(list(ASSOCIATES))}." if test else str(rng.choice(THINGS)) for test in tests]
+
+
+def _length_of_name(prompts: pd.DataFrame, rng: Generator) -> list[str]:
+    """Each name of a group has a length of its texts, drawn once: words that mean nothing."""
+    length = dict(zip(ASSOCIATES, rng.permutation(len(ASSOCIATES)), strict=True))
+    groups = prompts["concept_group"].where(prompts["concept"].notna())
+    return [" ".join(["and"] * (1 + length[group])) + "." if isinstance(group, str) else PLAIN for group in groups]
+
+
+NULL_MODELS: Mapping[str, NullModel] = {
+    "echo": NullModel(
+        "red.",
+        _each(lambda concept, group, k: f"{concept}."),
+        100,
+        "Says the concept and nothing else. The difference is small, because the name of any color is closer to every "
+        "other color than plain text is; without repetition there is nothing left to measure.",
+    ),
+    "associate": NullModel(
+        "red rose.",
+        _each(lambda concept, group, k: f"{concept} {ASSOCIATES[group]}."),
+        100,
+        "What leakage looks like at its strongest, with the concept in it: only the rate without repetition tells it "
+        "from an echo, and only by having no value.",
+    ),
+    "negation": NullModel(
+        "not red.",
+        _each(lambda concept, group, k: f"not {concept}."),
+        100,
+        "Counts as leakage: similarities do not read “not”. No measure here can tell; reading pairs can.",
+    ),
+    "hypernym": NullModel(
+        "a color.",
+        _each(lambda concept, group, k: "a color.", "a thing."),
+        50,
+        "Knows that it is about a color and not which: the Leak-Rate calls it leakage, the match rate does not.",
+    ),
+    "long elaboration": NullModel(
+        "it is hard to say, …",
+        _each(lambda concept, group, k: LONG),
+        50,
+        "The clause makes texts longer, and an encoder finds long texts less (or more) similar to any word.",
+    ),
+    "refusals and empty texts": NullModel(
+        "I am sorry, …",
+        _each(lambda concept, group, k: REFUSAL if k % 2 else ""),
+        50,
+        "The clause makes the model refuse or say nothing. That is no leakage, and nothing can be concluded about it.",
+    ),
+    "echo, half of it empty": NullModel(
+        "red. / nothing",
+        _each(lambda concept, group, k: "" if k % 2 else f"{concept}."),
+        62.5,
+        "An empty text ties with anything: with a share e of them, what is above 50 shrinks to (1 − e)² of it, here to "
+        "a quarter. Look at the share of empty texts beside the rate.",
+    ),
+    "echo, half of it refused": NullModel(
+        "red. / I am sorry, …",
+        _each(lambda concept, group, k: REFUSAL if k % 2 else f"{concept}."),
+        87.5,
+        "A refusal is a text: one that says which concept it was is still told apart from it, and only two refusals "
+        "tie. A strong leak shrinks to 1 − e² of it, a faint one to (1 − e)² at worst.",
+    ),
+    "constant": NullModel("nice.", _each(lambda concept, group, k: PLAIN), 50, "Never changes: 50 by every measure."),
+    "control repeated": NullModel(
+        "its control’s text", _control_repeated, 50, "Ignores the clause: 50 by every measure, whatever the texts are."
+    ),
+    "blind": NullModel(
+        "any color",
+        _blind,
+        50,
+        "Any color at random, whichever is mentioned: 50 but for chance, also where prompts are missing at random.",
+    ),
+    "length of the name": NullModel(
+        "and and and.",
+        _length_of_name,
+        None,
+        "Length depends on the concept's name, not on what it means. All rates may leave 50, since long texts are "
+        "closer to some names than to others; `p_names` is small no more often than it says, `p_templates` is.",
+    ),
+}
+
+
+def null_generations(prompts: pd.DataFrame, seed: int = 1, n_samples: int = N_SAMPLES) -> pd.DataFrame:
+    """Return what every null model writes: ``model, prompt_set, prompt_id, sample, text``.
+
+    Args:
+        prompts: the prompts table of ``colors``, or a part of it that has the controls of its tests.
+        seed: of what is drawn.
+        n_samples: of each prompt, even: the models of halves write both in turn.
+    """
+    rows = prompts.loc[prompts.index.repeat(n_samples)].reset_index(drop=True)
+    rows = rows.assign(sample=np.tile(np.arange(n_samples), len(prompts)))
+    tables = [
+        rows[["prompt_set", "prompt_id", "sample"]].assign(
+            model=name, text=null.write(rows, np.random.default_rng([seed, place]))
+        )
+        for place, (name, null) in enumerate(NULL_MODELS.items())
+    ]
+    return pd.concat(tables, ignore_index=True)
+
+
+def some_prompts(prompts: pd.DataFrame, templates: Sequence[str] = TEMPLATES) -> pd.DataFrame:
+    """Return the prompts of these templates with basic colors and names alone: few texts, soon scored."""
+    basic = ~prompts["concept"].fillna("").str.contains(" ")
+    return prompts[prompts["template_id"].isin(templates) & basic].reset_index(drop=True)
+
+
+def null_measures(
+    prompts: pd.DataFrame,
+    generations: pd.DataFrame,
+    scorers: Mapping[str, Mapping[str, Any]],
+    embedder: Embedder | None = None,
+) -> pd.DataFrame:
+    """Return what every measure gives: ``scorer, model``, ``MEASURES``, a row a scorer and model.
+
+    Args:
+        prompts: as in ``null_generations``.
+        generations: likewise.
+        scorers: settings by name, as in the configuration.
+        embedder: finds or computes embeddings.
+    """
+    pairs = list_pairs(prompts, generations, pd.DataFrame(columns=["slot", "candidate"]))
+    tables = []
+    for scorer, settings in scorers.items():
+        values = score_pairs(pairs["concept"].tolist(), pairs["text"].tolist(), settings, embedder)
+        similarity = pairs.assign(similarity=values, cut=False)
+        match = match_rates(match_units(prompts, generations, similarity, scorer), permutations=2**10)
+        specific = specific_leakage(compare_pairs(prompts, generations, similarity, scorer))
+        match, specific = (table[table["category"] == "all"].set_index("model") for table in (match, specific))
+        table = match[["match_rate", "p_names"]].assign(
+            scorer=scorer,
+            leak_rate=specific["leak_rate"],
+            difference=specific["specific"],
+            without_repetition=match["match_rate_without_repetition"],
+        )
+        tables.append(table.rename_axis("model").reset_index())
+    return pd.concat(tables, ignore_index=True)[["scorer", "model", *MEASURES]]
+
+
+def describe(measures: pd.DataFrame) -> str:
+    """Return the table of the documentation, in Markdown: a row a null model, Leak-Rate, difference and match of each
+    scorer; and what each model says, a line each.
+
+    Args:
+        measures: as ``null_measures`` returns them.
+    """
+    scorers = list(measures["scorer"].unique())
+    found = measures.set_index(["model", "scorer"])
+    lines = [["model", "writes, say", "match must be", *scorers], ["---"] * (3 + len(scorers))]
+    for name, null in NULL_MODELS.items():
+        must = "–" if null.match is None else f"{null.match:g}"
+        cells = []
+        for scorer in scorers:
+            row = found.loc[(name, scorer)]
+            cells.append(f"{row['leak_rate']:.0f}, {row['difference']:.1f}, **{row['match_rate']:.1f}**")
+        lines.append([name, null.example, must, *cells])
+    table = "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+    says = "\n".join(f"- *{name}.* {null.says}" for name, null in NULL_MODELS.items())
+    return f"{table}\n\n{says}\n"
