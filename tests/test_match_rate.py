@@ -18,7 +18,7 @@ from leakscope.leak.match_rate import match_rates, match_rates_by_concept, match
 from leakscope.leak.matching import match_units
 from leakscope.statistics.dyadic import Dyads, dyadic_interval
 from leakscope.statistics.intervals import intervals_of_totals, linearised_variance
-from leakscope.statistics.permutations import name_permutation_p
+from leakscope.statistics.permutations import name_permutation_p, sign_flip_p
 
 Similarity = dict[tuple[str, str], float]
 Keeps = Callable[[str, str, str, str], bool]
@@ -401,7 +401,7 @@ def test_p_names_is_uniform_where_the_length_of_texts_depends_on_names_and_p_tem
 
 @pytest.mark.slow
 def test_p_names_is_uniform_where_texts_are_drawn_and_names_write_at_different_length() -> None:
-    """300 models, each with lengths of its own for twelve names; every unit has four of them."""
+    """150 models, each with lengths of its own for twelve names; every unit has four of them."""
     rng = np.random.default_rng(2)
     names_of = [f"n{i}" for i in range(12)]
     tests = [
@@ -413,7 +413,7 @@ def test_p_names_is_uniform_where_texts_are_drawn_and_names_write_at_different_l
     slope = dict(zip(names_of, rng.normal(size=12), strict=True))
     similarity = {(c, x): slope[c] * length + 0.5 * rng.normal() for c in names_of for x, length in pool.items()}
     models = {}
-    for place in range(300):
+    for place in range(150):
         length = dict(zip(names_of, rng.integers(0, 4, 12), strict=True))
         texts = [[f"text {length[test.concept]} {i}" for i in rng.integers(0, 8, 2)] for test in tests]
         models[f"m{place}"] = texts
@@ -439,6 +439,7 @@ def test_names_change_places_where_they_are_in_the_same_categories() -> None:
     similarity = {(c, text): float(c == text) for c in "xyz" for text in "xyz"}
     table = match_rates(units_of((tests, [[test.concept] for test in tests], similarity, []))).set_index("category")
     assert table["match_rate"].tolist() == [100, 100, 100]
+    assert table["n_units"].tolist() == [1, 1, 2]  # one sentence, two categories
     assert table.loc["k", "p_names"] == pytest.approx(1 / 6, abs=0.02)
     assert table.loc["all", "p_names"] == table.loc["l", "p_names"] == 1
 
@@ -534,3 +535,35 @@ def test_dyadic_limits_hold_the_rate_of_other_templates_and_concepts() -> None:
     coverage = 100 * held / 400
     assert coverage[0] >= 95 - 2.6 * 1.09
     assert coverage[1] < 85
+
+
+def test_p_templates_is_uniform_for_blind_models_of_skewed_similarities() -> None:
+    """1,000 studies of eight templates and six concepts, a text each: D is as likely to have the other sign."""
+    rng = np.random.default_rng(8)
+    s = rng.lognormal(0, 1, (1000, 8, 6, 6))  # concept, text; text i was written after concept i
+    own = np.diagonal(s, axis1=2, axis2=3)
+    d = own[..., :, None] + own[..., None, :] - s - np.swapaxes(s, 2, 3)
+    match = (d[..., *np.triu_indices(6, 1)] > 0).mean(-1)
+    p = sign_flip_p(6 * (match - 0.5))
+    for level in (0.0625, 0.25, 0.5):
+        assert abs((p <= level).mean() - level) < 2.6 * (level * (1 - level) / 1000) ** 0.5
+
+
+def test_names_permuted_apart_in_overlapping_units_would_be_called_different_too_often() -> None:
+    """400 studies in which a text's length depends on its name, and nothing else: why names are permuted once."""
+    rng = np.random.default_rng(9)
+    units = [list(range(11)), list(range(11)), list(range(10)), list(range(1, 11))]
+    found: dict[str, list[float]] = {"once": [], "apart": []}
+    for _ in range(400):
+        length, slope = rng.normal(size=(2, 11))
+        once, apart = np.zeros((11, 11)), [np.zeros((len(names), len(names))) for names in units]
+        for names, table in zip(units, apart, strict=True):
+            s = slope[:, None] * length[names] + 0.5 * rng.normal(size=(11, len(names)))
+            wins = stats.rankdata(s, axis=1) / len(names)
+            once[:, names] += wins
+            table += wins[names]
+        found["once"].append(name_permutation_p([once], 199))
+        found["apart"].append(name_permutation_p(apart, 199))
+    share = {name: float((np.array(p) <= 0.05).mean()) for name, p in found.items()}
+    assert abs(share["once"] - 0.05) < 2.6 * (0.05 * 0.95 / 400) ** 0.5
+    assert share["apart"] > 0.1

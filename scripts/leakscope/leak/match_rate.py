@@ -210,17 +210,17 @@ def _names(cell: pd.DataFrame) -> list[Floats]:
     where: dict[str, list[int]] = {}
     tables: list[pd.DataFrame] = []
     for _, rows in cell.groupby("own_category", sort=False, observed=True, dropna=False):
-        names = sorted(rows["concept_group"].unique())
+        names = pd.Index(sorted(rows["concept_group"].unique()))
         paired = rows[[len(wins) == len(names) for wins in rows["name_wins"]]]
         if paired.empty:
             continue
         for name in names:
             where.setdefault(name, []).append(len(tables))
-        by = paired.groupby(["unit", "concept_group"], sort=False)["name_wins"]
-        table = pd.DataFrame(0.0, names, names)
-        for (_, group), wins in by:
-            table[group] += np.mean(np.stack(wins.to_list()), axis=0)
-        tables.append(table)
+        n_concepts = paired.groupby(["unit", "concept_group"])["concept"].transform("size").to_numpy()
+        by_group = np.zeros((len(names), len(names)))
+        wins = np.stack(paired["name_wins"].to_list()) / n_concepts[:, None]
+        np.add.at(by_group, names.get_indexer(paired["concept_group"]), wins)
+        tables.append(pd.DataFrame(by_group.T, names, names))
     alike: dict[tuple[int, ...], list[str]] = {}
     for name, places in where.items():
         alike.setdefault(tuple(places), []).append(name)
