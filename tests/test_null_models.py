@@ -148,12 +148,14 @@ def test_empty_texts_pull_to_50_by_the_square_of_what_is_left_and_refusals_by_le
 
 
 def test_the_difference_shrinks_with_what_a_clause_does_to_every_concept_and_match_does_not() -> None:
-    """Normal similarities of sd 1; after concept c that to c is .58 larger, and all are by a shift.
+    """Normal similarities of sd 1; after concept c that to c is .58 larger, and all are by a shift,
+    which in the last model differs between concepts.
 
     Leak-Rate Φ((shift + .58)/√2), swapped Φ(shift/√2), match Φ(.58), since D has mean 2 · .58 and variance 4.
     """
     shifts, leak, n_samples = (0.0, 0.5, 1.0, 2.0), 0.58, 10
     rng = np.random.default_rng(4)
+    moved = {f"{shift}": np.full(11, shift) for shift in shifts} | {"by concept": 2 * rng.normal(size=11)}
     concepts = [f"c{i}" for i in range(11)]
     rows: list[dict[str, object]] = []
     texts, similarity = [], []
@@ -164,19 +166,19 @@ def test_the_difference_shrinks_with_what_a_clause_does_to_every_concept_and_mat
     prompts = pd.DataFrame(rows).assign(prompt_set="set", neutral_control_id=None)
     for row in prompts.itertuples():
         noise = rng.normal(size=(n_samples, 11))
-        for shift in shifts:
+        for model, shift in moved.items():
             test = isinstance(row.concept, str)
             values = noise + test * (shift + leak * (np.array(concepts) == row.concept))
             for k in range(n_samples):
-                text = f"{row.prompt_id} {k} {shift if test else ''}"
-                texts.append((f"{shift}", "set", row.prompt_id, k, text))
+                text = f"{row.prompt_id} {k} {model if test else ''}"
+                texts.append((model, "set", row.prompt_id, k, text))
                 similarity += [(c, text, value) for c, value in zip(concepts, values[k], strict=True)]
     written = pd.DataFrame(texts, columns=["model", "prompt_set", "prompt_id", "sample", "text"])
     table = pd.DataFrame(similarity, columns=["concept", "text", "similarity"]).assign(cut=False)
     found = specific_leakage(compare_pairs(prompts, written, table, "s")).query("category == 'all'")
     expected = [100 * (norm.cdf((shift + leak) / 2**0.5) - norm.cdf(shift / 2**0.5)) for shift in shifts]
     np.testing.assert_allclose(expected, [15.9, 13.9, 10.8, 4.5], atol=0.06)
-    np.testing.assert_allclose(found["specific"], expected, atol=4)
+    np.testing.assert_allclose(found["specific"].iloc[:4], expected, atol=4)
     match = match_rates(match_units(prompts, written, table, "s"), name_permutations=9).query("category == 'all'")
     np.testing.assert_allclose(match["match_rate"], 100 * norm.cdf(leak), atol=2)
     assert np.ptp(match["match_rate"]) < 0.1  # the same noise: nothing but rounding
