@@ -18,7 +18,7 @@ from leakscope.leak.null_models import NULL_MODELS, describe, null_generations, 
 from leakscope.leak.prompts import build_prompts, template_files
 
 ROOT = Path(__file__).resolve().parents[1]
-SCORERS = ["sbert-minilm", "bertscore-minilm", "lexical"]
+SCORERS = ["sbert-minilm", "static-wordllama", "bertscore-minilm", "lexical"]
 PAGE = ROOT / "docs/null_models.md"
 BEGIN, END = "<!-- measured: benchmarks/null_models.py --write -->\n", "<!-- end -->\n"
 DRAWN = ("blind", "length of the name")  # their match rates are 50 on average, or not one number
