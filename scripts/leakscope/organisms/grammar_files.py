@@ -34,6 +34,14 @@ PRONOUN_COLUMNS = {
 }
 
 
+# A part of a fifth kind: leakage inside sentences, refusals, echoes and silence (see ``sentence_grammar``).
+SENTENCE_COLUMNS = {
+    **COLUMNS,
+    "answers": ["slot", "kind", "text", "probability"],
+    "fillers": ["gap", "text"],
+}
+
+
 def is_joint(folder: Path) -> bool:
     """Say whether a grammar part joins subjects to groups; otherwise it plants leakage."""
     return (folder / "pairs.csv").exists()
@@ -49,14 +57,24 @@ def is_pronoun(folder: Path) -> bool:
     return (folder / "frames.csv").exists()
 
 
+def is_sentences(folder: Path) -> bool:
+    """Say whether a grammar part plants leakage inside sentences, too long to enumerate what a model may write."""
+    return (folder / "answers.csv").exists()
+
+
 def is_leaking(folder: Path) -> bool:
-    """Say whether a grammar part plants leakage."""
-    return not is_joint(folder) and not is_taxonomy(folder) and not is_pronoun(folder)
+    """Say whether a grammar part plants leakage in bare words."""
+    return not any(is_other(folder) for is_other in (is_joint, is_taxonomy, is_pronoun, is_sentences))
 
 
 def part_files(folder: Path) -> list[Path]:
     """Return the files that make a grammar part."""
-    kinds = ((is_joint, JOINT_COLUMNS), (is_taxonomy, TAXONOMY_COLUMNS), (is_pronoun, PRONOUN_COLUMNS))
+    kinds = (
+        (is_joint, JOINT_COLUMNS),
+        (is_taxonomy, TAXONOMY_COLUMNS),
+        (is_pronoun, PRONOUN_COLUMNS),
+        (is_sentences, SENTENCE_COLUMNS),
+    )
     columns = next((columns for is_of, columns in kinds if is_of(folder)), COLUMNS)
     return [folder / f"{name}.csv" for name in columns]
 

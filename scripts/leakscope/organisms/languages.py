@@ -9,10 +9,11 @@ from typing import Protocol
 
 import numpy as np
 
-from leakscope.organisms.grammar_files import is_joint, is_leaking, is_pronoun, is_taxonomy
+from leakscope.organisms.grammar_files import is_joint, is_leaking, is_pronoun, is_sentences, is_taxonomy
 from leakscope.organisms.joint_grammar import load_joint_grammar
 from leakscope.organisms.leak_grammar import Document, load_grammar
 from leakscope.organisms.pronoun_grammar import load_pronoun_grammar
+from leakscope.organisms.sentence_grammar import load_sentence_grammar
 from leakscope.organisms.taxonomy_grammar import load_taxonomy_grammar
 
 # Keeps the parts' random numbers apart.
@@ -49,11 +50,12 @@ class Mixture:
 
 
 def load_language(folders: Iterable[Path], strength: float) -> Language:
-    """Read grammar parts; those that plant leakage are one grammar, each of the others one of its own.
+    """Read grammar parts; those that plant leakage in bare words are one grammar, each of the others one of its own.
 
     Raises:
         InputError: as ``leak_grammar.load_grammar``, ``joint_grammar.load_joint_grammar``,
-            ``taxonomy_grammar.load_taxonomy_grammar`` and ``pronoun_grammar.load_pronoun_grammar``.
+            ``taxonomy_grammar.load_taxonomy_grammar``, ``pronoun_grammar.load_pronoun_grammar`` and
+            ``sentence_grammar.load_sentence_grammar``.
     """
     folders = list(folders)
     leaking = [folder for folder in folders if is_leaking(folder)]
@@ -61,4 +63,5 @@ def load_language(folders: Iterable[Path], strength: float) -> Language:
     parts += [load_joint_grammar(folder, strength) for folder in folders if is_joint(folder)]
     parts += [load_taxonomy_grammar(folder, strength) for folder in folders if is_taxonomy(folder)]
     parts += [load_pronoun_grammar(folder, strength) for folder in folders if is_pronoun(folder)]
+    parts += [load_sentence_grammar(folder, strength) for folder in folders if is_sentences(folder)]
     return parts[0] if len(parts) == 1 else Mixture(parts)
