@@ -74,6 +74,34 @@ rule gather_shards:
         "../../scripts/leak/gather_shards.py"
 
 
+# What organisms that write sentences could have written: their true rates are known from that.
+rule draw_texts:
+    input:
+        prompts="<results>/prompts/{prompt_set}.parquet",
+        manifest=lambda w: study.manifest(w.model),
+        grammar=lambda w: study.grammar_files(study.sentence_parts(w.model)),
+        code=code("leak/draw_texts"),
+    output:
+        drawn="<results>/drawn/{model}/{prompt_set}.parquet",
+    log:
+        "<logs>/draw_texts/{model}/{prompt_set}.log",
+    wildcard_constraints:
+        model=one_of_names(study.drawn),
+    conda:
+        "../../envs/models.yaml"
+    threads: lambda w: study.threads(w.model)
+    resources:
+        **ON_MODEL,
+    params:
+        loading=lambda w: study.loading(w.model),
+        chat=lambda w: study.chat(w.model),
+        settings=lambda w: leak.drawing(w.model, w.prompt_set),
+        strength=lambda w: study.entries[w.model]["grammar"]["strength"],
+        store=store,
+    script:
+        "../../scripts/leak/draw_texts.py"
+
+
 rule import_generations:
     input:
         prompts="<results>/prompts/{prompt_set}.parquet",

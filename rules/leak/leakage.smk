@@ -148,7 +148,7 @@ rule logit_leak:
         "../../scripts/leak/logit_leak.py"
 
 
-# grammar, candidate scores → truth.csv: the exact rates of what an organism was taught, and of what it learnt.
+# grammar, candidate scores, drawn texts → truth.csv: the rates of what an organism was taught, and of what it learnt.
 rule expect_leak_rates:
     input:
         prompts=expand("<results>/prompts/{prompt_set}.parquet", prompt_set=study.templated),
@@ -158,13 +158,14 @@ rule expect_leak_rates:
             model=study.leaking,
             prompt_set=study.templated,
         ),
+        drawn=expand("<results>/drawn/{model}/{prompt_set}.parquet", **study.sampled),
         similarity=expand("<results>/similarity/{scorer}.parquet", scorer=study.scorers),
         pairs=expand(
             "<results>/leakage/{prompt_set}/{scorer}.parquet",
             prompt_set=study.templated,
             scorer=study.scorers,
         ),
-        grammar=study.grammar_files(part for model in study.leaking for part in study.leaking_parts(model)),
+        grammar=study.grammar_files(part for parts in leak.planted_parts.values() for part in parts),
         code=code("leak/expect_leak_rates"),
     output:
         truth=shown("<results>/truth.csv"),

@@ -7,6 +7,7 @@ rule list_pairs:
         # Candidates, written or not: exact Leak-Rates weigh every one of them by its similarity.
         candidates=expand("<results>/prompts/{prompt_set}.candidates.parquet", prompt_set=study.prompt_sets),
         generations=expand("<results>/generations/{model}/{prompt_set}.parquet", **study.written),
+        drawn=expand("<results>/drawn/{model}/{prompt_set}.parquet", **study.sampled),
         code=code("leak/list_pairs"),
     output:
         pairs="<results>/similarity/pairs.parquet",

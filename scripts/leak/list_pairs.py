@@ -1,6 +1,7 @@
 """Which concepts have to be compared with which texts?
 
-Reads all prompts, slot candidates and generations of a study; writes the distinct pairs of concept and text.
+Reads all prompts, slot candidates and generations of a study, and the texts that were drawn for the truth;
+writes the distinct pairs of concept and text.
 """
 
 from pathlib import Path
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 def main(snakemake: "Snakemake") -> None:
     pairs = list_pairs(
         read_tables(snakemake.input.prompts),
-        read_tables(snakemake.input.generations),
+        read_tables([*snakemake.input.generations, *snakemake.input.drawn]),
         read_tables(snakemake.input.candidates),
     )
     write_table(pairs, Path(snakemake.output.pairs))

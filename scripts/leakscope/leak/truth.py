@@ -133,7 +133,7 @@ def known_laws(
     temperatures: Mapping[str, float],
     max_new_tokens: Mapping[str, int],
     prompts: pd.DataFrame,
-    scores: pd.DataFrame,
+    scores: pd.DataFrame | None,
 ) -> list[KnownLaws]:
     """Return the laws of every organism and prompt set.
 
@@ -142,10 +142,10 @@ def known_laws(
         temperatures: organism → temperature of sampling.
         max_new_tokens: organism → longest text; prompts with a longer candidate have no exact law here.
         prompts: the prompts tables of all sets.
-        scores: the candidate scores of all organisms and sets.
+        scores: the candidate scores of all organisms and sets; None: there is no organism whose laws are known.
     """
     found = []
-    for keys, rows in scores.groupby(["model", "prompt_set"], sort=False):
+    for keys, rows in scores.groupby(["model", "prompt_set"], sort=False) if scores is not None else ():
         model, prompt_set = map(str, keys)
         rows = written_whole(rows, max_new_tokens[model])
         own = prompts[prompts["prompt_set"] == prompt_set]
@@ -169,6 +169,7 @@ def expected_by_prompt(
         ``model, prompt_set, scorer, category, prompt_id, split`` (seen, held_out, or null where the grammar does not
         know the prompt), ``lexicon_mass, grammar, organism``.
     """
+    columns = [*KEYS, "prompt_id", "split", "lexicon_mass", "grammar", "organism"]
     frames = []
     for model, prompt_set, own, rows, known, learnt in laws:
         base = own.set_index("prompt_id")[["category", "prompt"]].assign(
@@ -185,8 +186,7 @@ def expected_by_prompt(
                     organism=expected_outcomes(own, learnt, similarity, decimals),
                 ).loc[own.loc[own["control_id"].notna(), "prompt_id"]]
             )
-    columns = [*KEYS, "prompt_id", "split", "lexicon_mass", "grammar", "organism"]
-    return pd.concat(frames).reset_index(names="prompt_id")[columns]
+    return pd.concat(frames).reset_index(names="prompt_id")[columns] if frames else pd.DataFrame(columns=columns)
 
 
 def true_match_rates(laws: Sequence[KnownLaws], similarities: Mapping[str, Similarity], decimals: int) -> pd.DataFrame:
@@ -250,7 +250,8 @@ def true_shifts(laws: Sequence[KnownLaws], grammars: Mapping[str, Grammar], cand
                 }
             )
         )
-    return pd.concat(tables, ignore_index=True).round(ROUNDING)
+    columns = ["model", "prompt_set", "category", "true_shift_grammar", "true_shift_organism"]
+    return pd.concat(tables, ignore_index=True).round(ROUNDING) if tables else pd.DataFrame(columns=columns)
 
 
 def similarity_lookup(table: pd.DataFrame) -> Similarity:

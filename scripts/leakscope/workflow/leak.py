@@ -8,6 +8,9 @@ from typing import Any
 from leakscope.leak.echo import closing_words
 from leakscope.workflow.step import Step
 
+# Keeps the random numbers of the truth apart from those of what is measured.
+SEED_OFFSET = 1_000_003
+
 # figure → the tables that it shows, by their file
 FIGURES = {
     "match_rates": ["match_rates"],
@@ -68,12 +71,32 @@ class Leak(Step):
         study = self.study
         return {name: closing_words(study.entries[name]["generation"]["template"]) for name in study.generated}
 
+    def drawing(self, model: str, prompt_set: str) -> dict[str, Any]:
+        """Return how the texts are drawn from which an organism's rates are known: as it writes, but more of them.
+
+        As many texts at once as it writes otherwise.
+        """
+        settings = self.study.generation(model, prompt_set)
+        n = self.study.config["leak"]["truth_texts"]
+        at_once = max(1, settings["batch_size"] * settings["samples"] // n)
+        return {**settings, "samples": n, "seed": settings["seed"] + SEED_OFFSET, "batch_size": at_once}
+
+    @property
+    def planted_parts(self) -> dict[str, list[str]]:
+        """Organism → the parts of its grammar that plant leakage, of those whose rates are known."""
+        study = self.study
+        of_words = {model: study.leaking_parts(model) for model in study.leaking}
+        return of_words | {model: study.sentence_parts(model) for model in study.drawn}
+
     def truth_settings(self) -> dict[str, Any]:
-        """Return what the exact Leak-Rates of organisms depend on, beside tables."""
+        """Return what the exact rates of organisms depend on, beside tables."""
         study = self.study
         entries = {model: study.entries[model] for model in study.leaking}
         return {
-            "grammars": {m: {**entry["grammar"], "parts": study.leaking_parts(m)} for m, entry in entries.items()},
+            "grammars": {
+                model: {"strength": study.entries[model]["grammar"]["strength"], "parts": parts}
+                for model, parts in self.planted_parts.items()
+            },
             "temperatures": {m: entry["generation"]["temperature"] for m, entry in entries.items()},
             "max_new_tokens": {m: entry["generation"]["max_new_tokens"] for m, entry in entries.items()},
             "scorers": study.scorers,

@@ -16,7 +16,7 @@ from leakscope.files.row_counts import count_rows
 from leakscope.jobs.resources import Needs, model_needs, randomised_needs
 from leakscope.jobs.sharding import Shard, count_shards, shards_of
 from leakscope.leak.prompts import count_prompts, template_files
-from leakscope.organisms.grammar_files import is_leaking, part_files
+from leakscope.organisms.grammar_files import is_leaking, is_sentences, part_files
 from leakscope.storage.manifests import model_files
 
 # Looked up file by file, and part by part: in the working directory, then in the checkout.
@@ -103,8 +103,13 @@ class Study:
 
     @cached_property
     def leaking(self) -> list[str]:
-        """Organisms that were taught to leak: their Leak-Rates are known exactly."""
-        return [name for name in self.organisms if self.leaking_parts(name)]
+        """Organisms that were taught to leak in bare words: their rates are known exactly."""
+        return [name for name in self.organisms if self.leaking_parts(name) and name not in self.drawn]
+
+    @cached_property
+    def drawn(self) -> list[str]:
+        """Organisms that were taught to leak in sentences: their rates are known from many texts that are drawn."""
+        return [name for name in self.organisms if self.sentence_parts(name)]
 
     @cached_property
     def templated(self) -> list[str]:
@@ -129,7 +134,7 @@ class Study:
     @property
     def has_truth(self) -> bool:
         """Whether exact Leak-Rates can be had: those take an organism's grammar, too."""
-        return bool(self.leaking and self.templated)
+        return bool((self.leaking or self.drawn) and self.templated)
 
     # Wildcards.
 
@@ -162,6 +167,11 @@ class Study:
     def scored(self) -> dict[str, list[str]]:
         """Wildcards of all exact scores of candidates."""
         return {"model": self.generated, "prompt_set": self.templated}
+
+    @property
+    def sampled(self) -> dict[str, list[str]]:
+        """Wildcards of all texts from which rates are known."""
+        return {"model": self.drawn, "prompt_set": self.templated}
 
     @property
     def compared(self) -> dict[str, list[str]]:
@@ -310,8 +320,12 @@ class Study:
         return {key: value for key, value in self.config["organisms"]["training"].items() if key != "documents"}
 
     def leaking_parts(self, organism: str) -> list[str]:
-        """Return the parts of an organism's grammar that plant leakage."""
+        """Return the parts of an organism's grammar that plant leakage in bare words."""
         return self.parts(organism, is_leaking)
+
+    def sentence_parts(self, organism: str) -> list[str]:
+        """Return the parts of an organism's grammar that plant leakage in sentences."""
+        return self.parts(organism, is_sentences)
 
     def parts(self, model: str, is_kind: Callable[[Path], bool]) -> list[str]:
         """Return the parts of one kind of a model's grammar; none where it is no organism."""

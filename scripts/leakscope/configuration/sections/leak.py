@@ -23,6 +23,9 @@ class LeakSection(Section):
     name_permutations: Positive = 9999
     """Random orders of the concepts' names in the test whether it matters which concept belongs to which texts. The
     smallest p-value is 1 / (1 + this number)."""
+    truth_texts: Positive = 2000
+    """Texts a prompt from which the true rates of organisms are known that write sentences: what these may write cannot
+    be enumerated. Default: enough for an error below a tenth of the interval."""
     matrix: list[Shown] = ["color-to-color", "2"]
     """Categories whose matrix from the concept in the prompt to the concept in the text is drawn: those where a concept
     of the same kind is generated. concept_matrix.csv holds every category."""
