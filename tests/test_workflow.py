@@ -74,7 +74,8 @@ def test_other_tables_have_their_columns(results: Path) -> None:
     specific = pd.read_csv(results / "specific_leakage.csv")
     assert list(specific.columns) == [*keys, "leak_rate", "swapped_rate", "specific", "ci_low", "ci_high"]
     exact = [f"true_{what}_{of}" for what in ("rate", "match_rate", "shift") for of in ("grammar", "organism")]
-    assert list(pd.read_csv(results / "truth.csv").columns) == [*keys, *exact]
+    errors = ["true_rate_error", "true_match_rate_error"]
+    assert list(pd.read_csv(results / "truth.csv").columns) == [*keys, *exact, *errors]
     by_control = pd.read_csv(results / "leak_rates_by_control.csv")
     assert list(by_control.columns) == [*keys, "control_kind", *LEAK_RATES[4:]]
     assert set(by_control["control_kind"]) == {"without", "neutral"}

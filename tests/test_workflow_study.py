@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +122,31 @@ def test_organisms_of_several_sizes_share_corpus_and_tokenizer() -> None:
     assert study.grammars == {"leak": ["leak"]}
     assert study.grammar_files(["leak", "leak"]) == sorted(set(study.grammar_files(["leak"])))
     assert study.described_organisms["organism-m-l40"] == {"size": "m", "strength": 0.4}
+
+
+def test_organisms_that_write_sentences_have_their_truth_drawn() -> None:
+    study = study_of({"study": {"models": ["organism-s-l10", "organism-sentences-l40"], "prompt_sets": ["sentences"]}})
+    assert (study.leaking, study.drawn) == (["organism-s-l10"], ["organism-sentences-l40"])
+    assert study.sampled == {"model": ["organism-sentences-l40"], "prompt_set": ["sentences"]}
+    leak = Leak(study)
+    drawing = leak.drawing("organism-sentences-l40", "sentences")
+    measured = study.generation("organism-sentences-l40", "sentences")
+    assert drawing["samples"] == study.config["leak"]["truth_texts"] == 2000
+    assert drawing["seed"] != measured["seed"]
+    assert drawing["batch_size"] * drawing["samples"] <= max(2000, measured["batch_size"] * measured["samples"])
+    kept = set(drawing) - {"samples", "seed", "batch_size"}
+    assert {key: drawing[key] for key in kept} == {key: measured[key] for key in kept}
+    assert leak.planted_parts == {"organism-s-l10": ["leak"], "organism-sentences-l40": ["sentences"]}
+    assert "<results>/calibration.csv" in leak.targets()
+
+
+def test_no_two_organisms_of_a_calibration_share_the_seed_of_their_texts() -> None:
+    for name in ("calibration", "calibration_sentences"):
+        leak = Leak(study_of(name=name))
+        assert len(set(leak.seeds.values())) == len(leak.seeds) == len(leak.study.models)
+        of_seed = Counter(leak.study.entries[model]["seed"] for model in leak.study.models)
+        assert of_seed.keys() == {0, 1, 2}
+        assert len(set(of_seed.values())) == 1
 
 
 def test_a_large_prompt_set_is_divided_under_every_model() -> None:

@@ -178,3 +178,22 @@ rule expect_leak_rates:
         **leak.truth_settings(),
     script:
         "../../scripts/leak/expect_leak_rates.py"
+
+
+rule calibration:
+    input:
+        match_rates="<results>/match_rates.csv",
+        leak_rates="<results>/leak_rates.csv",
+        truth="<results>/truth.csv",
+        code=code("leak/calibration"),
+    output:
+        table="<results>/calibration.csv",
+    log:
+        "<logs>/calibration.log",
+    conda:
+        "../../envs/analysis.yaml"
+    params:
+        level=study.config["leak"]["level"],
+        seeds=leak.seeds,
+    script:
+        "../../scripts/leak/calibration.py"

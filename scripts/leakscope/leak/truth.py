@@ -231,6 +231,7 @@ def true_shifts(laws: Sequence[KnownLaws], grammars: Mapping[str, Grammar], cand
             for candidate, p in law.items()
         ]
         of_grammar = pd.DataFrame(taught, columns=["model", "prompt_id", "candidate", "logprob"])
+        of_grammar = of_grammar.astype({"logprob": float})  # also where the grammar knows no prompt of the set
         means = {}
         for name, scores in (("grammar", of_grammar), ("organism", known.scores)):
             shifts = prompt_shifts(known.prompts, candidates, scores)

@@ -48,7 +48,7 @@ class Leak(Step):
         tables += ["leak_rates", "specific_leakage", "leak_rates_by_control", "concept_matrix"]
         tables += ["logit_leak"] if self.study.has_candidates else []
         tables += ["organisms"] if self.study.organisms else []
-        tables += ["truth"] if self.study.has_truth else []
+        tables += ["truth", "calibration"] if self.study.has_truth else []
         return [
             *(f"<results>/{name}.csv" for name in tables),
             *self.figure_files(),
@@ -87,6 +87,11 @@ class Leak(Step):
         study = self.study
         of_words = {model: study.leaking_parts(model) for model in study.leaking}
         return of_words | {model: study.sentence_parts(model) for model in study.drawn}
+
+    @property
+    def seeds(self) -> dict[str, int]:
+        """Organism → the seed of its texts, of those whose rates are known."""
+        return {model: self.study.entries[model]["generation"]["seed"] for model in self.planted_parts}
 
     def truth_settings(self) -> dict[str, Any]:
         """Return what the exact rates of organisms depend on, beside tables."""
