@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from leakscope.leak.calibration import calibration
+from leakscope.leak.known.calibration import calibration
 
 N_ORGANISMS, CATEGORIES, SCORERS = 18, ("a", "b", "all"), ("one", "two")
 NOISE = 1.5  # points: of a cell, from ten samples a prompt

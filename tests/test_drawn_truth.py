@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from leakscope.leak.drawn_truth import (
+from leakscope.leak.known.drawn_truth import (
     GRAMMAR,
     ORGANISM,
     DrawnTruth,
@@ -19,11 +19,11 @@ from leakscope.leak.drawn_truth import (
     win_shares,
     with_errors,
 )
+from leakscope.leak.known.truth import true_rates
 from leakscope.leak.match_rate import match_rates
 from leakscope.leak.matching import match_units
 from leakscope.leak.outcomes import compare_pairs
 from leakscope.leak.pairs import list_pairs
-from leakscope.leak.truth import true_rates
 from leakscope.organisms.sentence_grammar import load_sentence_grammar
 from sentence_part import part_prompts, write_part
 

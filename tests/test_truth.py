@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from helpers import micro_candidates, micro_grammar, micro_prompts
-from leakscope.leak.truth import (
+from leakscope.leak.known.truth import (
     KnownLaws,
     expected_by_prompt,
     expected_outcome,

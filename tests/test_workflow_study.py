@@ -143,7 +143,8 @@ def test_organisms_that_write_sentences_have_their_truth_drawn() -> None:
 def test_no_two_organisms_of_a_calibration_share_the_seed_of_their_texts() -> None:
     for name in ("calibration", "calibration_sentences"):
         leak = Leak(study_of(name=name))
-        assert len(set(leak.seeds.values())) == len(leak.seeds) == len(leak.study.models)
+        seeds = leak.judging()["seeds"]
+        assert len(set(seeds.values())) == len(seeds) == len(leak.study.models)
         of_seed = Counter(leak.study.entries[model]["seed"] for model in leak.study.models)
         assert of_seed.keys() == {0, 1, 2}
         assert len(set(of_seed.values())) == 1

@@ -182,8 +182,7 @@ rule expect_leak_rates:
 
 rule calibration:
     input:
-        match_rates="<results>/match_rates.csv",
-        leak_rates="<results>/leak_rates.csv",
+        rates=["<results>/match_rates.csv", "<results>/leak_rates.csv"],
         truth="<results>/truth.csv",
         code=code("leak/calibration"),
     output:
@@ -193,7 +192,6 @@ rule calibration:
     conda:
         "../../envs/analysis.yaml"
     params:
-        level=study.config["leak"]["level"],
-        seeds=leak.seeds,
+        **leak.judging(),
     script:
         "../../scripts/leak/calibration.py"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from leakscope.files.tables import read_csv, write_csv
 from leakscope.jobs.job import job
-from leakscope.leak.calibration import calibration
+from leakscope.leak.known.calibration import calibration
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def main(snakemake: "Snakemake") -> None:
     given, params = snakemake.input, snakemake.params
-    measured = {"match_rate": read_csv(given.match_rates), "leak_rate": read_csv(given.leak_rates)}
+    measured = dict(zip(("match_rate", "leak_rate"), map(read_csv, given.rates), strict=True))
     table = calibration(measured, read_csv(given.truth), params.seeds, params.level)
     write_csv(table, Path(snakemake.output.table))
 

@@ -14,7 +14,7 @@ from leakscope.files.tables import write_table
 from leakscope.jobs.devices import claimed_devices
 from leakscope.jobs.job import job
 from leakscope.jobs.memory import keep_freed_memory
-from leakscope.leak import drawn_truth
+from leakscope.leak.known import drawn_truth
 from leakscope.models.completion import complete_prompts
 from leakscope.models.opening import open_model
 from leakscope.models.prompting import Prompting

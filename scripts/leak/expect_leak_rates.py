@@ -12,7 +12,7 @@ import pandas as pd
 
 from leakscope.files.tables import read_tables, write_csv
 from leakscope.jobs.job import job
-from leakscope.leak import drawn_truth, truth
+from leakscope.leak.known import drawn_truth, truth
 from leakscope.organisms.grammar_files import part_folders
 from leakscope.organisms.leak_grammar import load_grammar
 

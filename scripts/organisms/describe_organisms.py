@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from leakscope.files.tables import write_csv
 from leakscope.jobs.job import job
-from leakscope.leak.truth import organisms_table
+from leakscope.leak.known.truth import organisms_table
 from leakscope.storage.manifests import read_manifest
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ The law of a document is that of ``leak_grammar``, but what follows a context is
     P(text | context) = Σ over wordings w of the slot  p_w · Σ over candidates y  L(y | context) · Π over gaps 1 / n_gap
 
 over all ways to write the text, with L = λ·[y is the associate] + (1 − λ) / |slot|. So every text's probability is
-known. What a *model* may write instead is not enumerable: ``leak.drawn_truth`` draws it.
+known. What a *model* may write instead is not enumerable: ``leak.known.drawn_truth`` draws it.
 """
 
 from __future__ import annotations

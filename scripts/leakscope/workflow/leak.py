@@ -88,10 +88,10 @@ class Leak(Step):
         of_words = {model: study.leaking_parts(model) for model in study.leaking}
         return of_words | {model: study.sentence_parts(model) for model in study.drawn}
 
-    @property
-    def seeds(self) -> dict[str, int]:
-        """Organism → the seed of its texts, of those whose rates are known."""
-        return {model: self.study.entries[model]["generation"]["seed"] for model in self.planted_parts}
+    def judging(self) -> dict[str, Any]:
+        """Return the level of intervals, and organism → the seed of its texts, of those whose rates are known."""
+        seeds = {model: self.study.entries[model]["generation"]["seed"] for model in self.planted_parts}
+        return {"level": self.study.config["leak"]["level"], "seeds": seeds}
 
     def truth_settings(self) -> dict[str, Any]:
         """Return what the exact rates of organisms depend on, beside tables."""

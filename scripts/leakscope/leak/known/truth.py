@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from leakscope.files.names import POOLED
-from leakscope.leak.exact_match import ExactMatches, pooled_match
+from leakscope.leak.known.exact_match import ExactMatches, pooled_match
 from leakscope.leak.leak_rate import KEYS, ROUNDING
 from leakscope.leak.logit_leak import prompt_shifts
 from leakscope.leak.outcomes import win
