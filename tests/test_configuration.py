@@ -541,6 +541,7 @@ def test_defaults_are_those_of_the_entrys_own_source(config: Config) -> None:
         "matrix": ["color-to-color", "2"],
         "name_permutations": 9999,
         "permutations": 65536,
+        "truth_texts": 2000,
     }
     assert resolved["organisms"]["vocab_size"] == 1024
 

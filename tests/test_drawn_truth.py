@@ -82,8 +82,6 @@ def test_drawn_match_rates_are_those_measured_on_the_same_texts(tmp_path: Path) 
 
 def test_drawn_leak_rates_are_those_of_all_pairs_measured_on_the_same_texts(tmp_path: Path) -> None:
     table = drawn_of(0.5, 40, 1, tmp_path / "part")
-    # By today's rules of Leak-Rates an empty text has a similarity; by those of the match rate it ties.
-    table["text"] = table["text"].replace("", "Nothing.")
     table["sample"] = table.groupby("prompt_id").cumcount()
     pairs = compare_pairs(part_prompts(), table.assign(model="m"), similarity_of(part_prompts(), table), "s")
     rates = true_rates(rates_of(table, tmp_path / "part").expected).set_index("category")
