@@ -14,7 +14,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
 from leakscope.files.reading_yaml import read_yaml
-from leakscope.leak.null_models import NULL_MODELS, describe, null_generations, null_measures, some_prompts
+from leakscope.leak.measures.null_models import NULL_MODELS, describe, null_generations, null_measures, some_prompts
 from leakscope.leak.prompts import build_prompts, template_files
 
 ROOT = Path(__file__).resolve().parents[1]

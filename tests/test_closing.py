@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from leakscope.leak.leak_rate import KEYS
+from leakscope.leak.measures.leak_rate import KEYS
 from leakscope.validate.closing import COLUMNS, TunedModel, closing, read_perplexity, read_rates, share_closed
 
 SETTINGS = {"level": 0.95, "resamples": 199, "seed": 0}

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from leakscope.leak.comparisons import COLUMNS, compare_models
-from leakscope.leak.matching import VALUES
+from leakscope.leak.measures.comparisons import COLUMNS, compare_models
+from leakscope.leak.measures.matching import VALUES
 from leakscope.statistics.permutations import holm, sign_flip_p, smallest_p
 
 

@@ -20,9 +20,9 @@ from leakscope.leak.known.drawn_truth import (
     with_errors,
 )
 from leakscope.leak.known.truth import true_rates
-from leakscope.leak.match_rate import match_rates
-from leakscope.leak.matching import match_units
-from leakscope.leak.outcomes import compare_pairs
+from leakscope.leak.measures.match_rate import match_rates
+from leakscope.leak.measures.matching import match_units
+from leakscope.leak.measures.outcomes import compare_pairs
 from leakscope.leak.pairs import list_pairs
 from leakscope.organisms.sentence_grammar import load_sentence_grammar
 from sentence_part import part_prompts, write_part

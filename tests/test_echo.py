@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from leakscope.leak.echo import closing_words, echo_warnings, restated
+from leakscope.leak.measures.echo import closing_words, echo_warnings, restated
 
 DOOR = "The front door is lemon yellow. The wall is"
 TEMPLATE = "Complete the sentence: {prompt} {your_answer}\nYour answer:"

@@ -21,8 +21,8 @@ from leakscope.jobs.failures import FailedJob, failure_lines
 from leakscope.jobs.job import job
 from leakscope.leak.imported_prompts import import_prompts
 from leakscope.leak.imported_texts import import_generations
-from leakscope.leak.leak_rate import leak_rates
-from leakscope.leak.outcomes import compare_pairs
+from leakscope.leak.measures.leak_rate import leak_rates
+from leakscope.leak.measures.outcomes import compare_pairs
 from leakscope.leak.pairs import list_pairs
 from leakscope.leak.prompt_files import FactFile, Lexicon, TemplateFile
 from leakscope.leak.prompts import no_candidates

@@ -10,13 +10,13 @@ import yaml
 
 from leakscope.errors import InputError
 from leakscope.files.tables import read_table, write_csv
-from leakscope.leak.comparisons import compare_models
 from leakscope.leak.imported_prompts import LONG_FORM, PAIRED_FORM, PUBLISHED_FORM
 from leakscope.leak.imported_prompts import import_prompts as read_prompts
 from leakscope.leak.imported_texts import GENERATION_COLUMNS, LONG_TEXTS, Imported, check_texts, import_generations
-from leakscope.leak.leak_rate import leak_rates
-from leakscope.leak.matching import match_units
-from leakscope.leak.outcomes import compare_pairs
+from leakscope.leak.measures.comparisons import compare_models
+from leakscope.leak.measures.leak_rate import leak_rates
+from leakscope.leak.measures.matching import match_units
+from leakscope.leak.measures.outcomes import compare_pairs
 from leakscope.leak.pairs import list_pairs
 from leakscope.leak.prompts import PROMPT_COLUMNS, no_candidates
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from leakscope.errors import InputError
-from leakscope.leak.leak_rate import (
+from leakscope.leak.measures.leak_rate import (
     ESTIMATORS,
     KEYS,
     RATES,

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from helpers import COLORS, micro_candidates, micro_prompts
-from leakscope.leak.logit_leak import logit_leak, prompt_shifts
+from leakscope.leak.measures.logit_leak import logit_leak, prompt_shifts
 
 
 def scores(law_test: dict[int, float], mass: float = 1.0) -> pd.DataFrame:

@@ -14,8 +14,8 @@ import pytest
 from scipy import special, stats
 
 from leakscope.errors import InputError
-from leakscope.leak.match_rate import match_rates, match_rates_by_concept, match_rates_by_template, unit_values
-from leakscope.leak.matching import match_units
+from leakscope.leak.measures.match_rate import match_rates, match_rates_by_concept, match_rates_by_template, unit_values
+from leakscope.leak.measures.matching import match_units
 from leakscope.statistics.dyadic import Dyads, dyadic_interval
 from leakscope.statistics.intervals import intervals_of_totals, linearised_variance
 from leakscope.statistics.permutations import name_permutation_p, sign_flip_p

@@ -11,10 +11,10 @@ import pytest
 import yaml
 from scipy.stats import norm
 
-from leakscope.leak.leak_rate import specific_leakage
-from leakscope.leak.match_rate import match_rates
-from leakscope.leak.matching import match_units
-from leakscope.leak.null_models import (
+from leakscope.leak.measures.leak_rate import specific_leakage
+from leakscope.leak.measures.match_rate import match_rates
+from leakscope.leak.measures.matching import match_units
+from leakscope.leak.measures.null_models import (
     LONG,
     NULL_MODELS,
     PLAIN,
@@ -23,7 +23,7 @@ from leakscope.leak.null_models import (
     null_measures,
     some_prompts,
 )
-from leakscope.leak.outcomes import compare_pairs
+from leakscope.leak.measures.outcomes import compare_pairs
 from leakscope.leak.pairs import list_pairs
 from leakscope.leak.prompts import build_prompts, template_files
 from leakscope.similarity.scorers import score_pairs

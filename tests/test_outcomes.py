@@ -8,9 +8,9 @@ import pytest
 
 from leakscope.errors import InputError
 from leakscope.leak import pairs as prompt_pairs
-from leakscope.leak.leak_rate import leak_rates
+from leakscope.leak.measures.leak_rate import leak_rates
+from leakscope.leak.measures.outcomes import PAIR_COLUMNS, compare_pairs
 from leakscope.leak.named_concepts import MATRIX_COLUMNS, concept_matrix
-from leakscope.leak.outcomes import PAIR_COLUMNS, compare_pairs
 from leakscope.leak.pairs import list_pairs
 from leakscope.similarity.concepts import concept_group, contains_concept
 
@@ -192,7 +192,7 @@ def test_swapped_outcome_does_not_depend_on_how_pairs_are_cut_into_blocks(
     two_colors: tuple[pd.DataFrame, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = compare_pairs(*two_colors, scorer="s")
-    monkeypatch.setattr("leakscope.leak.outcomes.CELLS", 4)  # two concepts: blocks of two pairs
+    monkeypatch.setattr("leakscope.leak.measures.outcomes.CELLS", 4)  # two concepts: blocks of two pairs
     pd.testing.assert_frame_equal(compare_pairs(*two_colors, scorer="s"), whole)
 
 

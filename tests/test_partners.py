@@ -11,14 +11,19 @@ import pytest
 from leakscope.errors import InputError
 from leakscope.leak import imported_texts, partners
 from leakscope.leak import pairs as prompt_pairs
-from leakscope.leak.comparisons import compare_models
 from leakscope.leak.explorer import explorer_rows, write_explorer
 from leakscope.leak.imported_prompts import ImportedPrompts, import_prompts
-from leakscope.leak.leak_rate import leak_rates, leak_rates_by_template, specific_leakage
-from leakscope.leak.match_rate import match_rates, match_rates_by_concept, match_rates_by_template, without_partners
-from leakscope.leak.matching import match_texts, match_units
+from leakscope.leak.measures.comparisons import compare_models
+from leakscope.leak.measures.leak_rate import leak_rates, leak_rates_by_template, specific_leakage
+from leakscope.leak.measures.match_rate import (
+    match_rates,
+    match_rates_by_concept,
+    match_rates_by_template,
+    without_partners,
+)
+from leakscope.leak.measures.matching import match_texts, match_units
+from leakscope.leak.measures.outcomes import compare_pairs
 from leakscope.leak.named_concepts import concept_matrix
-from leakscope.leak.outcomes import compare_pairs
 from leakscope.leak.prompts import no_candidates
 from workspace import Workspace
 

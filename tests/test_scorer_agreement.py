@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from leakscope.leak.agreement import COLUMNS, scorer_agreement
+from leakscope.leak.measures.agreement import COLUMNS, scorer_agreement
 
 NAN = np.nan
 # Model, category, and by each of three scorers test's and control's similarity.

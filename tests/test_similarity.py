@@ -140,9 +140,9 @@ def test_sentence_similarities_give_the_published_leak_rates(published: Path) ->
     """The twelve-cell check in small; the whole study is run by test_workflow."""
     from leakscope.leak.imported_prompts import import_prompts
     from leakscope.leak.imported_texts import import_generations
-    from leakscope.leak.leak_rate import leak_rates
+    from leakscope.leak.measures.leak_rate import leak_rates
+    from leakscope.leak.measures.outcomes import compare_pairs
     from leakscope.leak.named_concepts import concept_matrix
-    from leakscope.leak.outcomes import compare_pairs
     from leakscope.leak.pairs import list_pairs
     from leakscope.leak.prompts import no_candidates
 

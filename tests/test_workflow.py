@@ -17,7 +17,7 @@ from matplotlib import image
 
 from browser import clicked, needs_chromium, rendered_dom, screenshot
 from leakscope.files.tables import read_csv
-from leakscope.leak.match_rate import RATES
+from leakscope.leak.measures.match_rate import RATES
 from workspace import ROOT, Workspace
 
 pytestmark = pytest.mark.workflow

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from leakscope.files.tables import read_tables, write_csv
 from leakscope.jobs.job import job
-from leakscope.leak.comparisons import compare_models
+from leakscope.leak.measures.comparisons import compare_models
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake

@@ -10,7 +10,7 @@ import pandas as pd
 
 from leakscope.files.tables import read_tables, write_table
 from leakscope.jobs.job import job
-from leakscope.leak.outcomes import compare_pairs
+from leakscope.leak.measures.outcomes import compare_pairs
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from leakscope.files.tables import read_csv, read_tables, write_csv
 from leakscope.jobs.job import job
-from leakscope.leak.agreement import scorer_agreement
+from leakscope.leak.measures.agreement import scorer_agreement
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake

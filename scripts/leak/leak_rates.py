@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from leakscope.files.tables import read_tables, write_csv
 from leakscope.jobs.job import job
-from leakscope.leak import leak_rate
-from leakscope.leak.echo import echo_warnings
+from leakscope.leak.measures import leak_rate
+from leakscope.leak.measures.echo import echo_warnings
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake

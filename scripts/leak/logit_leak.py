@@ -10,7 +10,7 @@ import pandas as pd
 
 from leakscope.files.tables import read_tables, write_csv
 from leakscope.jobs.job import job
-from leakscope.leak.logit_leak import logit_leak, prompt_shifts
+from leakscope.leak.measures.logit_leak import logit_leak, prompt_shifts
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from leakscope.files.tables import read_tables, write_csv
 from leakscope.jobs.job import job
-from leakscope.leak import match_rate
+from leakscope.leak.measures import match_rate
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake

@@ -12,8 +12,8 @@ import pandas as pd
 
 from leakscope.files.tables import read_tables, write_table
 from leakscope.jobs.job import job
-from leakscope.leak.match_rate import without_partners
-from leakscope.leak.matching import match_texts
+from leakscope.leak.measures.match_rate import without_partners
+from leakscope.leak.measures.matching import match_texts
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake

@@ -7,8 +7,6 @@ from typing import NamedTuple
 
 from transformers import GenerationConfig, PreTrainedTokenizerBase
 
-from leakscope.errors import InputError
-
 SENTENCE_END = re.compile(r"[.!?]")
 
 
@@ -33,15 +31,7 @@ def finish_text(tokenizer: PreTrainedTokenizerBase, tokens: list[int], limits: L
 
 
 def end_tokens(generation_config: GenerationConfig | None, tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:
-    """Return the ids that end a text: the generation config's (one or several), then the tokenizer's.
-
-    Raises:
-        InputError: an id of the generation config is none.
-    """
+    """Return the ids that end a text: the generation config's (one or several), then the tokenizer's."""
     configured = generation_config.eos_token_id if generation_config is not None else None
-    ids = [i for i in (configured if isinstance(configured, list) else [configured]) if i is not None]
-    for token in ids:
-        if type(token) is not int:
-            found = f"generation_config.json: eos_token_id: got {token!r}"
-            raise InputError(f"model {tokenizer.name_or_path}: {found}; allowed: the number of a token, or several.")
+    ids = configured if isinstance(configured, list) else [configured]
     return tuple(dict.fromkeys(int(i) for i in [*ids, tokenizer.eos_token_id] if i is not None))

@@ -219,13 +219,18 @@ def read_generation_config(where: str, config: PreTrainedConfig, shared: Mapping
     """Return the generation config that the loaded model will have: its own file's, or what its config implies.
 
     Raises:
-        InputError: its file is none.
+        InputError: its file is none, or an end of text in it is no number of a token.
     """
     with _loading(where):
         try:
-            return GenerationConfig.from_pretrained(where, **shared)
+            own = GenerationConfig.from_pretrained(where, **shared)
         except OSError:
             return GenerationConfig.from_model_config(config)
+    for token in own.eos_token_id if isinstance(own.eos_token_id, list) else [own.eos_token_id]:
+        if token is not None and type(token) is not int:
+            found = f"generation_config.json: eos_token_id: got {token!r}"
+            raise InputError(f"model {where}: {found}; allowed: the number of a token, or several.")
+    return own
 
 
 def pick_device(device: str) -> str:

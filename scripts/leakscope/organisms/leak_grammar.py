@@ -28,7 +28,6 @@ import numpy as np
 import pandas as pd
 
 from leakscope.errors import InputError
-from leakscope.files.tables import read_table
 from leakscope.organisms.grammar_files import COLUMNS
 
 FACT_SHARE = 0.4
@@ -150,7 +149,10 @@ def read_part_table(path: Path, columns: list[str]) -> pd.DataFrame:
     """
     if not path.exists():
         raise InputError(f"{path}: no such file; the grammar part needs it, with the columns {', '.join(columns)}.")
-    table = read_table(path).reset_index(drop=True)
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    except (OSError, ValueError) as error:  # also what pandas raises of its own
+        raise InputError(f"{path}: got {error}; allowed: a table in CSV, UTF-8.") from error
     if missing := [column for column in columns if column not in table]:
         raise InputError(f"{path}: lacks the column {missing[0]!r}; needed: {', '.join(columns)}.")
     return table[columns]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import Any
 
-from leakscope.leak.echo import closing_words
+from leakscope.leak.measures.echo import closing_words
 from leakscope.workflow.step import Step
 
 # Keeps the random numbers of the truth apart from those of what is measured.

@@ -20,7 +20,7 @@ from leakscope.ground.agreement.kendall_tau import (
     tau_b,
 )
 from leakscope.ground.agreement.whole import FEWEST_GROUPS
-from leakscope.ground.counting.counts import MENTIONS
+from leakscope.ground.counting.units import MENTIONS
 from leakscope.ground.imported import SCORES
 
 COUNTS_MODEL, MODEL_PREVALENCE, COUNTS_PREVALENCE = "counts-model", "model-prevalence", "counts-prevalence"

@@ -10,13 +10,12 @@ import pandas as pd
 
 from leakscope.ground.counting.cooccurrence import Counts, by_window
 from leakscope.ground.counting.mentions import Terms
+from leakscope.ground.counting.units import DOCUMENTS, MENTIONS
 from leakscope.ground.imported import COUNT_COLUMNS
 from leakscope.ground.lexicons import ambiguous_terms
 from leakscope.ground.naming import Naming
 
 logger = logging.getLogger(__name__)
-
-DOCUMENTS, MENTIONS = "documents", "mentions"
 
 
 def warn_of_ambiguous(lexicons: Mapping[str, str]) -> None:

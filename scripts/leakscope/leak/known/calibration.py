@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from leakscope.files.names import POOLED
-from leakscope.leak.leak_rate import KEYS, ROUNDING
+from leakscope.leak.measures.leak_rate import KEYS, ROUNDING
 from leakscope.statistics.intervals import cluster_interval
 
 # measure → its columns in truth.csv

@@ -26,10 +26,10 @@ from numpy.typing import NDArray
 
 from leakscope.files.names import POOLED
 from leakscope.leak.known.truth import sampled_law, splits
-from leakscope.leak.leak_rate import KEYS, ROUNDING
-from leakscope.leak.matching import DIGITS
+from leakscope.leak.measures.leak_rate import KEYS, ROUNDING
+from leakscope.leak.measures.matching import DIGITS
+from leakscope.leak.measures.similarities import similarity_matrix
 from leakscope.leak.pairs import tests_by_unit
-from leakscope.leak.similarities import similarity_matrix
 from leakscope.organisms.leak_grammar import Grammar
 from leakscope.organisms.sentence_grammar import SILENCE, SentenceGrammar
 

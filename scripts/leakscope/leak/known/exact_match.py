@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from leakscope.leak.matching import DIGITS
+from leakscope.leak.measures.matching import DIGITS
 from leakscope.leak.pairs import tests_by_unit
 
 Floats = NDArray[np.float64]

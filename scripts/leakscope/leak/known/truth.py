@@ -15,9 +15,9 @@ import pandas as pd
 
 from leakscope.files.names import POOLED
 from leakscope.leak.known.exact_match import ExactMatches, pooled_match
-from leakscope.leak.leak_rate import KEYS, ROUNDING
-from leakscope.leak.logit_leak import prompt_shifts
-from leakscope.leak.outcomes import win
+from leakscope.leak.measures.leak_rate import KEYS, ROUNDING
+from leakscope.leak.measures.logit_leak import prompt_shifts
+from leakscope.leak.measures.outcomes import win
 from leakscope.organisms.leak_grammar import Grammar
 
 Similarity = Mapping[tuple[str, str], float]

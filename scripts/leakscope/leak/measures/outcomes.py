@@ -16,9 +16,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from leakscope.errors import InputError
-from leakscope.leak.echo import restated
+from leakscope.leak.measures.echo import restated
+from leakscope.leak.measures.similarities import similarity_matrix
 from leakscope.leak.pairs import category_rows, tested_rows
-from leakscope.leak.similarities import similarity_matrix
 from leakscope.similarity.concepts import contains_concept
 
 Floats = NDArray[np.float64]

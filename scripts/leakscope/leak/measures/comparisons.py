@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from leakscope.leak.leak_rate import KEYS, ROUNDING, by_category
-from leakscope.leak.match_rate import UNIT, unit_values
+from leakscope.leak.measures.leak_rate import KEYS, ROUNDING, by_category
+from leakscope.leak.measures.match_rate import UNIT, unit_values
 from leakscope.statistics.intervals import intervals_of_totals
 from leakscope.statistics.permutations import holm, sign_flip_p, smallest_p
 

@@ -13,7 +13,7 @@ import pandas as pd
 from scipy.stats import kendalltau
 
 from leakscope.files.names import POOLED
-from leakscope.leak.leak_rate import ROUNDING, by_category
+from leakscope.leak.measures.leak_rate import ROUNDING, by_category
 
 PAIR = ["model", "prompt_set", "prompt_id", "sample"]
 KEYS = ["prompt_set", "category", "scorer_a", "scorer_b"]

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from leakscope.files.names import POOLED
 from leakscope.leak.cells import some
-from leakscope.leak.leak_rate import KEYS, ROUNDING, by_category
-from leakscope.leak.matching import VALUES
+from leakscope.leak.measures.leak_rate import KEYS, ROUNDING, by_category
+from leakscope.leak.measures.matching import VALUES
 from leakscope.leak.pairs import is_made
 from leakscope.statistics.dyadic import Dyads, dyadic_interval
 from leakscope.statistics.intervals import intervals_of_totals, linearised_variance

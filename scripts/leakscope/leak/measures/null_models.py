@@ -18,10 +18,10 @@ import numpy as np
 import pandas as pd
 from numpy.random import Generator
 
-from leakscope.leak.leak_rate import specific_leakage
-from leakscope.leak.match_rate import match_rates
-from leakscope.leak.matching import match_units
-from leakscope.leak.outcomes import compare_pairs
+from leakscope.leak.measures.leak_rate import specific_leakage
+from leakscope.leak.measures.match_rate import match_rates
+from leakscope.leak.measures.matching import match_units
+from leakscope.leak.measures.outcomes import compare_pairs
 from leakscope.leak.pairs import list_pairs
 from leakscope.similarity.encoders import Embedder
 from leakscope.similarity.scorers import score_pairs

@@ -26,9 +26,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from leakscope.errors import InputError
-from leakscope.leak.echo import NONE, restated
+from leakscope.leak.measures.echo import NONE, restated
+from leakscope.leak.measures.similarities import similarity_matrix
 from leakscope.leak.pairs import is_made, tests_by_unit
-from leakscope.leak.similarities import similarity_matrix
 from leakscope.similarity.concepts import contains_concept, is_empty
 
 Floats = NDArray[np.float64]

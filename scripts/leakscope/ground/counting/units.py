@@ -1,0 +1,3 @@
+"""What a count is of: documents in which subject and group stand near each other, or all places where they do."""
+
+DOCUMENTS, MENTIONS = "documents", "mentions"
