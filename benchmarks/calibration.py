@@ -6,7 +6,7 @@ Prints and judges these things, and exits with 1 if one fails:
   category), for match rates and for Leak-Rates, and are known to a tenth of the interval;
 * the mean error over organisms, measured − true, is not told apart from 0, and a bias of 2 points would be (where
   organisms have seeds of their own for their texts);
-* the grammar's exact rates and the measured ones, pooled over prompts and scorers, have a Spearman correlation of at
+* the grammar's match rates and the measured ones, pooled over prompts and scorers, have a Spearman correlation of at
   least 0.9, by model and by model and category;
 * at strength 0, cells whose interval leaves out 50 are no more than the level allows, or leak by their own exact rate.
 """
@@ -22,14 +22,15 @@ from scipy import stats
 from leakscope.files.tables import read_csv
 
 KEYS = ["model", "prompt_set", "scorer", "category"]
-RATES = ["leak_rate", "true_rate_grammar", "true_rate_organism"]
-BIAS = 2  # percentage points, to be seen: more than half of the interval's width
+RATES = ["match_rate", "true_match_rate_grammar", "true_match_rate_organism"]
+BIAS = 2  # percentage points, to be seen
+SEEN = 1.7  # times half an interval's width: what is so large is told from 0 nine times out of ten
 LEAKS_BY_ITSELF = 0.5  # percentage points from 50
 
 
 def load(results: Path) -> pd.DataFrame:
     """Return one row a cell: measured rate with interval, both exact rates, strength."""
-    rates, truth = read_csv(results / "leak_rates.csv"), read_csv(results / "truth.csv")
+    rates, truth = read_csv(results / "match_rates.csv"), read_csv(results / "truth.csv")
     organisms = read_csv(results / "organisms.csv")[["model", "strength"]]
     return rates.merge(truth, on=KEYS).merge(organisms, on="model")
 
@@ -57,26 +58,26 @@ def judge_errors(row: pd.Series) -> list[tuple[str, bool]]:
     return [
         *judged,
         (f"{measure}: mean error {row['mean_error']:+.2f} ({low:+.2f} to {high:+.2f}), {counts} (0)", low <= 0 <= high),
-        (f"{measure}: a bias of {BIAS} points would be seen", high - low < 2 * BIAS),
+        (f"{measure}: a bias of {BIAS} points would be seen", SEEN * (high - low) < 2 * BIAS),
     ]
 
 
 def spearman(cells: pd.DataFrame, by: list[str]) -> float:
     """Return the rank correlation of measured and grammar's rates, means over whatever ``by`` does not name."""
     means = cells.groupby(by)[RATES].mean()
-    return float(stats.spearmanr(means["leak_rate"], means["true_rate_grammar"]).statistic)
+    return float(stats.spearmanr(means["match_rate"], means["true_match_rate_grammar"]).statistic)
 
 
 def unexplained_at_zero(cells: pd.DataFrame) -> tuple[int, int, int]:
     """Return how many cells of strength 0 leave out 50, how many of those do not leak by their exact rate, and all."""
     zero = cells[cells["strength"] == 0]
     differ = zero[(zero["ci_low"] > 50) | (zero["ci_high"] < 50)]
-    own = (differ["true_rate_organism"] - 50).abs()
+    own = (differ["true_match_rate_organism"] - 50).abs()
     return len(differ), int((own < LEAKS_BY_ITSELF).sum()), len(zero)
 
 
 def main(results: Path) -> int:
-    """Print the three judgements; return 1 if one of them fails."""
+    """Print the judgements; return 1 if one of them fails."""
     cells = load(results)
     parts = cells[cells["category"] != "all"]
     by_model, by_category = spearman(parts, ["model"]), spearman(parts, ["model", "prompt_set", "category"])

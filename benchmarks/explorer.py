@@ -176,7 +176,7 @@ def synthetic_study(n_rows: int, seed: int = 0) -> tuple[pd.DataFrame, pd.DataFr
         for concept, test, control in zip(pairs["concept"], pairs["text_test"], pairs["text_control"], strict=True)
     ]
     texts = pairs[["model", "prompt_set", "prompt_id", "sample"]].drop_duplicates(ignore_index=True)
-    texts = pd.concat([texts.assign(scorer=scorer, match=rng.random(len(texts))) for scorer in SCORERS])
+    texts = pd.concat([texts.assign(scorer=scorer, match=rng.random(len(texts)), weight=1.0) for scorer in SCORERS])
     scored_pairs = pd.concat([scored(pairs, scorer, rng) for scorer in SCORERS], ignore_index=True)
     return scored_pairs, pd.DataFrame(prompts), texts
 

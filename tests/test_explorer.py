@@ -72,6 +72,7 @@ def make_texts(**columns: object) -> pd.DataFrame:
     """How often three texts are told apart by the first scorer; the second has none."""
     rows = [("hat/red", 0, 1.0), ("hat/red", 1, 0.5), ("hat/blue", 0, 0.75)]
     table = pd.DataFrame(rows, columns=["prompt_id", "sample", "match"])
+    table["weight"] = [0.5, 0.5, 1.0]
     return table.assign(**{"model": "m", "prompt_set": "p", "scorer": "first", **columns})
 
 
@@ -254,7 +255,9 @@ def test_the_page_opens_with_the_control_that_the_reported_rates_use(page: Path)
 @needs_chromium
 @pytest.mark.parametrize(
     ("fragment", "match"),
-    [("model=m&norep=1", "87.5 %"), ("group=blue", "75.0 %"), ("scorer=second", "–"), ("q=zzz", "–")],
+    # Both texts of the first prompt weigh as much as the one of the second. Without some texts it is no match rate.
+    [("", "75.0 %"), ("q=sea", "83.3 %"), ("group=blue", "75.0 %")]
+    + [("model=m&norep=1", "–"), ("noecho=1", "–"), ("scorer=second", "–"), ("q=zzz", "–")],
 )
 def test_the_page_leads_with_how_often_the_texts_shown_are_told_apart(page: Path, fragment: str, match: str) -> None:
     assert element_text(rendered_dom(page, fragment), "match") == match

@@ -209,13 +209,15 @@ def test_texts_of_which_something_is_lacking_are_refused(tmp_path: Path, texts: 
     assert said in str(caught.value)
 
 
-def test_texts_that_hold_their_prompt_behind_something_else_are_a_warning(tmp_path: Path) -> None:
+def test_texts_that_hold_their_prompt_behind_something_else_are_refused_or_cut(tmp_path: Path) -> None:
     path = write(tmp_path / "prompts.csv", HEAD + "t,c,a plum,We had a plum. My hat is\n")
-    rows = "c,0,Complete: We had lunch. My hat is red\nt,0,Complete: we had a plum. My hat is blue\n"
+    rows = "c,0,Complete: We had lunch. My hat is red\nt,0,USER: we had a plum. My hat is ASSISTANT: blue\n"
     texts = write(tmp_path / "t.csv", f"prompt_id,sample,text\n{rows}")
-    imported = import_generations(texts, import_prompts(path, "set").prompts, "m", "set", None, path)
-    said = "2 of 2 texts hold their prompt behind something else (of c, t)"
-    assert imported.warnings == [f"{texts}: {said}; it is compared with the concept, too."]
+    prompts = import_prompts(path, "set").prompts
+    with pytest.raises(InputError, match=r"2 of 2 texts that hold their prompt, behind something else \(of c, t\)"):
+        import_generations(texts, prompts, "m", "set", None, path)
+    read = import_generations(texts, prompts, "m", "set", None, path, strip_prompt=True)
+    assert (read.generations["text"].tolist(), read.warnings) == ([" red", " ASSISTANT: blue"], [])
 
 
 def test_texts_in_another_order_are_joined_by_their_prompt(tmp_path: Path) -> None:

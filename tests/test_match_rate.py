@@ -14,8 +14,10 @@ import pytest
 from scipy import special, stats
 
 from leakscope.errors import InputError
+from leakscope.leak.measures.leak_rate import leak_rates
 from leakscope.leak.measures.match_rate import match_rates, match_rates_by_concept, match_rates_by_template, unit_values
 from leakscope.leak.measures.matching import match_units
+from leakscope.leak.measures.outcomes import compare_pairs
 from leakscope.statistics.dyadic import Dyads, dyadic_interval
 from leakscope.statistics.intervals import intervals_of_totals, linearised_variance
 from leakscope.statistics.permutations import name_permutation_p, sign_flip_p
@@ -567,3 +569,33 @@ def test_names_permuted_apart_in_overlapping_units_would_be_called_different_too
     share = {name: float((np.array(p) <= 0.05).mean()) for name, p in found.items()}
     assert abs(share["once"] - 0.05) < 2.6 * (0.05 * 0.95 / 400) ** 0.5
     assert share["apart"] > 0.1
+
+
+def test_a_blind_model_that_restates_has_50_without_echoes() -> None:
+    """It names any color, and so, now and then, the own one: leaving out those texts alone would leave 22."""
+    colors = ["red", "green", "blue"]
+    sentence, rng = "Tom wore a {} hat today. He also bought".format, np.random.default_rng(3)
+    rows = [("control", None, None, "Tom wore a hat today. He also bought")]
+    rows += [(color, "control", color, sentence(color)) for color in colors]
+    prompts = pd.DataFrame(rows, columns=["prompt_id", "control_id", "concept", "prompt"])
+    prompts = prompts.assign(concept_group=prompts["concept"], category="k", template_id="hat", neutral_control_id=None)
+    texts = [f"a {said} hat." for said in colors] + ["a hat."]
+    written = [
+        ("m", "set", prompt_id, sample, str(rng.choice(texts[:3])) if prompt_id != "control" else texts[3])
+        for prompt_id in prompts["prompt_id"]
+        for sample in range(150)
+    ]
+    generations = pd.DataFrame(written, columns=["model", "prompt_set", "prompt_id", "sample", "text"])
+    similarity = pd.DataFrame(
+        [(color, text, float(color in text)) for color in colors for text in texts],
+        columns=["concept", "text", "similarity"],
+    ).assign(cut=False)
+    units = match_units(prompts.assign(prompt_set="set"), generations, similarity, "s")
+    found = match_rates(units).set_index("category").loc["all"]
+    assert found["echo_rate"] == pytest.approx(100 / 3, abs=5)
+    assert found["match_rate"] == pytest.approx(50, abs=4)
+    # Of the pairs that are left both texts name the third color.
+    assert found["match_rate_without_echo"] == 50
+    pairs = compare_pairs(prompts.assign(prompt_set="set"), generations, similarity, "s")
+    rates = leak_rates(pairs).set_index("category").loc["all"]
+    assert rates["echo_rate"] > 20

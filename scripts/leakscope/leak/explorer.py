@@ -68,7 +68,8 @@ def explorer_rows(pairs: pd.DataFrame, prompts: pd.DataFrame, texts: pd.DataFram
         category, template_id, concept, concept_group, control_id, text_test, text_control, repetition, echo,
         echo_test, echo_control, identical, prompt and control (the two sentences), and per scorer
         ``<scorer>:similarity_test``, ``<scorer>:similarity_control``, ``<scorer>:outcome`` (NaN where a scorer lacks
-        the pair) and ``<scorer>:match`` (NaN where the text has no partner). No pairs, no rows.
+        the pair) and ``<scorer>:match`` (NaN where the text has no partner); ``weight`` of the text in match rates. No
+        pairs, no rows.
 
     Raises:
         InputError: a pair stands there twice, scorers disagree on a pair's texts, or a prompt's sentence is missing.
@@ -79,6 +80,8 @@ def explorer_rows(pairs: pd.DataFrame, prompts: pd.DataFrame, texts: pd.DataFram
         rows = rows.merge(scores, on=KEYS, how="left", validate="one_to_one")
         told = texts.loc[texts["scorer"] == scorer, [*TEXT, "match"]].rename(columns={"match": f"{scorer}:match"})
         rows = rows.merge(told, on=TEXT, how="left", validate="many_to_one")
+    weights = texts[[*TEXT, "weight"]].drop_duplicates(TEXT)
+    rows = rows.merge(weights, on=TEXT, how="left", validate="many_to_one")
     rows["prompt"] = _sentences(rows, prompts, "prompt_id")
     rows["control"] = _sentences(rows, prompts, "control_id")
     return rows
@@ -166,6 +169,7 @@ def _payload(rows: pd.DataFrame, study: str, scorers: Sequence[str], metadata: M
         "repetition": rows["repetition"].astype(int).tolist(),
         "echo": rows["echo"].astype(int).tolist(),
         "identical": rows["identical"].astype(int).tolist(),
+        "weight": _numbers(rows, "weight"),
         "scores": [
             {"scorer": scorer} | {name: _numbers(rows, f"{scorer}:{name}") for name in ["match", *SCORES]}
             for scorer in scorers

@@ -36,6 +36,8 @@ KNOWN = (*LONG_TEXTS, "model", "prompt_set", "prompt", "n_control", "control_id"
 OTHERS = dict.fromkeys(("completion", "generation", "generated_text", "output", "response", "continuation"), "text")
 # From this share of texts on that begin with their prompt, all of them are taken to.
 ECHOED = 0.5
+# Of a prompt that a text holds behind something else.
+FEWEST_WORDS = 4
 
 _GENERATION = re.compile(rf"generation_[0-9]{{1,{MOST_DIGITS}}}")
 
@@ -255,36 +257,42 @@ def _continuations(
     kept: dict[str, list[str]], prompts: pd.DataFrame, path: Path, *, strip: bool
 ) -> tuple[dict[str, list[str]], str | None]:
     """Return texts without their prompts, where that is asked for; refuse texts that would be compared with these."""
-    beginning = {
-        prompt_id: text.strip() for prompt_id, text in zip(prompts["prompt_id"], prompts["prompt"], strict=True)
-    }
-    echoed = [
-        prompt_id for prompt_id, row in kept.items() for text in row if text.lstrip().startswith(beginning[prompt_id])
-    ]
+    own = {prompt_id: text.strip() for prompt_id, text in zip(prompts["prompt_id"], prompts["prompt"], strict=True)}
+    places = {prompt_id: [_place(text, own[prompt_id]) for text in row] for prompt_id, row in kept.items()}
     n_texts = sum(map(len, kept.values()))
-    inside = [
+    holding = [prompt_id for prompt_id, row in places.items() for place in row if place >= 0]
+    behind = [
         prompt_id
         for prompt_id, row in kept.items()
-        for text in row
-        if beginning[prompt_id].casefold() in text.casefold() and not text.lstrip().startswith(beginning[prompt_id])
+        for text, place in zip(row, places[prompt_id], strict=True)
+        if place >= 0 and text[:place].strip()
     ]
-    if len(inside) >= ECHOED * n_texts:
-        listed = f"{len(inside)} of {n_texts} texts hold their prompt behind something else"
-        return kept, f"{path}: {listed} (of {some(dict.fromkeys(inside))}); it is compared with the concept, too."
-    if not echoed:
+    if not holding:
         return kept, None
-    words = "texts that begins with its prompt", "texts that begin with their prompt"
-    found = f"{counted(len(echoed), *words, of=n_texts)} (of {some(dict.fromkeys(echoed))})"
     if strip:
         continued = {
-            prompt_id: [text.lstrip().removeprefix(beginning[prompt_id]) for text in row]
+            prompt_id: [
+                text[place + len(own[prompt_id]) :] if place >= 0 else text
+                for text, place in zip(row, places[prompt_id], strict=True)
+            ]
             for prompt_id, row in kept.items()
         }
         return continued, None
-    if len(echoed) >= ECHOED * n_texts:
+    words = "texts that begins with its prompt", "texts that begin with their prompt"
+    if len(behind) > len(holding) / 2:
+        words = "texts that holds its prompt", "texts that hold their prompt, behind something else"
+    found = f"{counted(len(holding), *words, of=n_texts)} (of {some(dict.fromkeys(holding))})"
+    if len(holding) >= ECHOED * n_texts:
         allowed = "texts alone, or `strip_prompt: true` for the model in the study"
         raise InputError(f"{path}: got {found}, so the prompt would be taken for what was written; allowed: {allowed}.")
     return kept, f"{path}: got {found}; `strip_prompt: true` for the model reads them without it."
+
+
+def _place(text: str, prompt: str) -> int:
+    """Return where a text holds the prompt, in whatever case, −1 if nowhere: a prompt of a few words may be chance."""
+    found = re.search(re.escape(prompt), text, flags=re.IGNORECASE)
+    by_chance = found is not None and bool(text[: found.start()].strip()) and len(prompt.split()) < FEWEST_WORDS
+    return -1 if found is None or by_chance else found.start()
 
 
 def _unknown(

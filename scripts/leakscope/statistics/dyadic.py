@@ -15,6 +15,7 @@ from scipy import special
 Floats = NDArray[np.float64]
 Integers = NDArray[np.intp]
 
+NO_VARIANCE = 1e-20  # there are only rounding errors
 FEWEST_GROUPS = 4  # below it the jackknife says nothing
 
 
@@ -52,8 +53,9 @@ def dyadic_interval(dyads: Dyads, cluster_variance: float, level: float) -> tupl
     and limits logit p ± t_d √V / (p (1 − p)) with d = min(T, G) − 1.
 
     Returns:
-        NaN for fewer than four groups, a single cluster, a mean of 0 or 1, or where the mean without some group is
-        that of no unit.
+        NaN for fewer than four groups, a single cluster, a mean of 0 or 1, no variance, where the mean without some
+        group is that of no unit, or where units of three groups and more weigh less than half: two groups alone do not
+        say how far one of them matters.
 
     Source: jackknife over groups, Efron & Stein 1981; two-way clusters, Cameron, Gelbach & Miller 2011; dyads, Aronow,
         Samii & Assenova 2015.
@@ -63,6 +65,8 @@ def dyadic_interval(dyads: Dyads, cluster_variance: float, level: float) -> tupl
     n_clusters = len(np.unique(dyads.cluster))
     mean = float((sizes * means).sum() / sizes.sum()) if len(sizes) else np.nan
     if len(groups) < FEWEST_GROUPS or n_clusters < 2 or not 0 < mean < 1:
+        return np.nan, np.nan
+    if sizes[sizes >= 3].sum() < sizes.sum() / 2:
         return np.nan, np.nan
     # Σ over a unit's pairs of 2 V, and what is left of it and of its mean without each of its groups.
     whole = sizes * (sizes - 1) * means
@@ -85,6 +89,8 @@ def dyadic_interval(dyads: Dyads, cluster_variance: float, level: float) -> tupl
         rows = without[at == unit]
         within += (sizes[unit] / sizes.sum()) ** 2 * (len(rows) - 1) / len(rows) * ((rows - rows.mean()) ** 2).sum()
     variance = max(cluster_variance + by_group - within, cluster_variance, by_group)
+    if variance < NO_VARIANCE:
+        return np.nan, np.nan
     t = float(special.stdtrit(min(n_clusters, n) - 1, 0.5 + level / 2))
     half = t * np.sqrt(variance) / (mean * (1 - mean))
     return float(special.expit(special.logit(mean) - half)), float(special.expit(special.logit(mean) + half))

@@ -38,7 +38,8 @@ def compare_models(
 ) -> pd.DataFrame:
     """Compare all pairs of models within each prompt set, scorer and category (and ``all``), by two measures.
 
-    ``match_rate`` comes first: units are matched, and weighted by their numbers of groups. ``leak_rate`` stands beside
+    ``match_rate`` comes first: units are matched, and weighted by their numbers of groups (one in which two models have
+    different numbers is not matched). ``leak_rate`` stands beside
     it for comparison with published numbers: outcomes are matched by prompt and sample, against the control without the
     clause. It also differs between models that leak equally, where a clause shifts the texts of one of them more.
 

@@ -12,7 +12,9 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 PROMPT, TEMPLATE, NONE = "prompt", "template", ""
 # How many of a text's words stand in the prompt in this order; and at least so many in its finished sentences.
@@ -52,15 +54,38 @@ def restated(text: str, prompt: str, concept: str = "", closing: str = "") -> st
         concept: that the prompt mentions; empty for a control.
         closing: what follows the prompt in the template, from :func:`closing_words`.
     """
-    words, of_prompt, of_concept = _words(text), _words(prompt), _words(concept)
+    words = _words(text)
     rest = _without_beginning(words, _words(closing))
     if not rest:
         return TEMPLATE if words else NONE
+    if len(rest) < COPIED:  # too few for a run, and for words in order
+        return NONE
+    of_prompt, of_concept = _words(prompt), _words(concept)
     finished, unfinished = map(_words, _last_sentence(prompt))
     if not (of_concept and _places(unfinished, of_concept)):
         rest = _without_beginning(rest, unfinished)
     copied = _in_order(rest, finished or of_prompt, of_prompt, of_concept)
     return PROMPT if copied or _has_run(rest, of_prompt, of_concept) else NONE
+
+
+def which_restate(texts: Sequence[str], prompts: Sequence[tuple[str, str]], closing: str = "") -> NDArray[np.bool_]:
+    """Return whether each text restates each prompt, or the template, (prompts, texts).
+
+    Args:
+        texts: (texts,).
+        prompts: (prompts,), each with its concept.
+        closing: as in ``restated``.
+    """
+    known = {word for prompt, _ in prompts for word in _words(prompt)}
+    found = np.zeros((len(prompts), len(texts)), dtype=bool)
+    for place, text in enumerate(texts):
+        words = _words(text)
+        # Most texts share few words with any prompt, and are looked at once.
+        if sum(word in known for word in words) < COPIED:
+            found[:, place] = bool(words) and not _without_beginning(words, _words(closing))
+        else:
+            found[:, place] = [restated(text, prompt, concept, closing) != NONE for prompt, concept in prompts]
+    return found
 
 
 def closing_words(template: str) -> str:
@@ -91,8 +116,8 @@ def echo_warnings(pairs: pd.DataFrame) -> list[str]:
         if len(echoes) >= MANY * len(rows):
             found.append(
                 f"model {model}: {len(echoes)} of {len(rows)} texts restate their prompt or its template (the first is "
-                f"{echoes['text'].iloc[0]!r}), which is no leak: read leak_rate_without_echo beside leak_rate, or ask "
-                "for a continuation by another `generation.template`."
+                f"{echoes['text'].iloc[0]!r}), which is no leak: read match_rate_without_echo beside match_rate, or "
+                "ask for a continuation by another `generation.template`."
             )
     return found
 

@@ -9,8 +9,6 @@ Rates are in percent, 6 digits.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -47,13 +45,6 @@ RATES = [
     "p_names",
 ]
 UNIT = ["category", "unit"]
-
-
-class _Cell(NamedTuple):
-    """The units with partners of one cell: a row a unit, and a row a unit and group."""
-
-    units: pd.DataFrame  # category, unit, cluster, n_groups, match, kept, kept_match, effect
-    groups: pd.DataFrame  # the same of each group, with concept_group
 
 
 def match_rates(

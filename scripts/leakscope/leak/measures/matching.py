@@ -26,7 +26,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from leakscope.errors import InputError
-from leakscope.leak.measures.echo import NONE, restated
+from leakscope.leak.measures.echo import which_restate
 from leakscope.leak.measures.similarities import similarity_matrix
 from leakscope.leak.pairs import is_made, tests_by_unit
 from leakscope.similarity.concepts import contains_concept, is_empty
@@ -58,7 +58,7 @@ UNIT_COLUMNS = [
     *VALUES,
     "name_wins",
 ]
-TEXT_COLUMNS = ["model", "prompt_set", "scorer", "prompt_id", "sample", "match"]
+TEXT_COLUMNS = ["model", "prompt_set", "scorer", "prompt_id", "sample", "match", "weight"]
 TEXTS = ["model", "prompt_set", "scorer", "category", "template_id", "cluster", "unit", "concept_group", "concept"]
 
 
@@ -76,7 +76,7 @@ class _Unit(NamedTuple):
     owner: Integers  # (texts,), the concept that each was written after
     group: Integers  # (concepts,), from 0
     named: Truths  # (concepts, texts): whether the text contains the concept
-    echo: Truths  # (texts,): whether it restates its prompt
+    echo: Truths  # (concepts, texts): whether the text restates a prompt of the concept
     empty: Truths  # (texts,)
     spread: Floats  # (concepts, concepts), σ of s(c, ·) − s(c′, ·); NaN where unknown or 0
     asked: Floats  # (concepts of the category, texts), as ``similarity``
@@ -110,17 +110,19 @@ def match_texts(
 
     Returns:
         Texts of units with partners, ``TEXT_COLUMNS``, ``match`` being the mean over all texts x′ that a text is
-        compared with; and units, ``UNIT_COLUMNS``, a row a model, unit and concept:
+        compared with, and their mean by ``weight`` the match rate; and units, ``UNIT_COLUMNS``, a row a model, unit
+        and concept:
 
         distinct_texts  of the model in the unit: one, where it writes the same whatever the prompt says
         n_groups    of the unit; with one group there is no partner, and the values are NaN
         match       mean of V over the other groups, of this concept alone on the one side, 0 to 1
         kept        share, weighted as ``match``, of text pairs in which neither text contains either concept
         kept_match  the same mean over these alone, times ``kept``
-        unechoed, unechoed_match  likewise of pairs in which neither text restates its prompt (``echo.restated``)
+        unechoed, unechoed_match  likewise of pairs in which neither text restates either of the two prompts
+                    (``echo.restated``): leaving out texts by their own prompt alone would bias a blind model
         effect      mean of D / (2 σ), weighted likewise; σ is the standard deviation of s(c, ·) − s(c′, ·) over the
                     texts that all models wrote after the category's controls; NaN without control
-        echo, empty  shares of the concept's texts that restate their prompt, and that are empty
+        echo, empty  shares of the concept's texts that restate their own prompt, and that are empty
         name_wins   (groups of the category,), sorted by name: how often the category's concepts of each group, whether
                     or not the unit has them, are more similar to this concept's texts than to any text of the unit
                     (midranks, weighted as above); empty without partner, or beyond ``MOST_NAMES`` groups
@@ -141,7 +143,6 @@ def match_texts(
         found = _named(concepts["concept"], texts)
         spread = _spread(matrix[:, texts.get_indexer(controls["text"])])
         written["text_at"] = texts.get_indexer(written["text"])
-        written["echo"] = _echoes(written, closings or {})
         written["concept_at"] = pd.MultiIndex.from_frame(concepts).get_indexer(
             pd.MultiIndex.from_frame(written[concepts.columns.to_list()])
         )
@@ -156,7 +157,7 @@ def match_texts(
                 owner=owner,
                 group=group,
                 named=found[place],
-                echo=rows["echo"].to_numpy(bool),
+                echo=_echoes(rows, closings or {}, known),
                 empty=np.array([is_empty(text) for text in rows["text"]], bool),
                 spread=spread[np.ix_(known, known)],
                 asked=matrix[:, at],
@@ -164,7 +165,9 @@ def match_texts(
             )
             values, match = _concept_values(taken)
             frame = pd.DataFrame(values)
-            told.append(rows[["model", "prompt_set", "prompt_id", "sample"]].assign(scorer=scorer, match=match))
+            weight = 1 / (np.bincount(owner)[owner] * np.bincount(group)[group[owner]])
+            by_text = rows[["model", "prompt_set", "prompt_id", "sample"]]
+            told.append(by_text.assign(scorer=scorer, match=match, weight=weight))
             first = rows.drop_duplicates("concept_at").set_index("concept_at").loc[known]
             frames.append(
                 frame.assign(
@@ -179,8 +182,8 @@ def match_texts(
     order = {model: place for place, model in enumerate(texts_of["model"].unique())}
     table = pd.concat(frames, ignore_index=True).assign(scorer=scorer)
     table = table.sort_values("model", key=lambda names: names.map(order), kind="stable", ignore_index=True)
-    by_text = pd.concat(told, ignore_index=True)[TEXT_COLUMNS]
-    return Matched(table.astype(dict.fromkeys(TEXTS, "str"))[UNIT_COLUMNS], by_text[by_text["match"].notna()])
+    texts_told = pd.concat(told, ignore_index=True)[TEXT_COLUMNS]
+    return Matched(table.astype(dict.fromkeys(TEXTS, "str"))[UNIT_COLUMNS], texts_told[texts_told["match"].notna()])
 
 
 def _check_written(written: pd.DataFrame, tests: pd.DataFrame, models: NDArray[np.object_]) -> None:
@@ -192,12 +195,21 @@ def _check_written(written: pd.DataFrame, tests: pd.DataFrame, models: NDArray[n
             raise InputError(f"generations of {model}: prompt {first!r} has no sample; allowed: at least one.")
 
 
-def _echoes(written: pd.DataFrame, closings: Mapping[str, str]) -> list[bool]:
-    """Return whether each text restates its prompt; each distinct one is looked at once."""
-    closing = written["model"].map(lambda model: closings.get(model, ""))
-    asked = zip(written["text"], written["prompt"], written["concept"], closing, strict=True)
-    known: dict[tuple[str, ...], bool] = {}
-    return [known[key] if key in known else known.setdefault(key, restated(*key) != NONE) for key in asked]
+def _echoes(rows: pd.DataFrame, closings: Mapping[str, str], known: Integers) -> Truths:
+    """Return whether each text of a unit restates a prompt of each concept, (concepts, texts).
+
+    Args:
+        rows: the unit's texts of one model, with the ``prompt`` that each was written after.
+        closings: model → what its template writes after the prompt.
+        known: the unit's concepts, by their ``concept_at``.
+    """
+    closing = closings.get(rows["model"].iloc[0], "")
+    texts, place = np.unique(rows["text"].to_numpy(dtype=object).astype(str), return_inverse=True)
+    prompts = rows.drop_duplicates("prompt_id")
+    restate = which_restate(texts.tolist(), list(zip(prompts["prompt"], prompts["concept"], strict=True)), closing)
+    found = np.zeros((len(known), len(texts)), dtype=bool)
+    np.logical_or.at(found, np.searchsorted(known, prompts["concept_at"]), restate)
+    return found[:, place]
 
 
 def _named(concepts: pd.Series, texts: pd.Index) -> Truths:
@@ -237,8 +249,8 @@ def _concept_values(unit: _Unit) -> tuple[dict[str, object], Floats]:
     by_text = {name: np.zeros(n_texts) for name in (*OF_PAIRS, "known")}
     for rows, difference in _differences(unit):
         won = np.where(np.isnan(difference), 0.5, np.sign(difference) / 2 + 0.5)
-        keep = ~_either_named(unit, rows)
-        unechoed = ~(unit.echo[rows][:, None] | unit.echo)
+        keep = ~_either(unit.named, unit.owner, rows)
+        unechoed = ~_either(unit.echo, unit.owner, rows)
         with np.errstate(invalid="ignore"):
             effect = np.nan_to_num(difference) / (2 * unit.spread[unit.owner[rows]][:, unit.owner])
         known = np.isfinite(effect)
@@ -256,7 +268,8 @@ def _concept_values(unit: _Unit) -> tuple[dict[str, object], Floats]:
     totals = {name: mine @ of_texts for name, of_texts in by_text.items()}
     with np.errstate(invalid="ignore"):
         totals["effect"] = totals["effect"] / totals.pop("known")
-    shares = {"echo": mine @ unit.echo, "empty": mine @ unit.empty}
+    own = unit.echo[unit.owner, np.arange(n_texts)]
+    shares = {"echo": mine @ own, "empty": mine @ unit.empty}
     wins = list(_name_wins(unit)) if unit.name.max() < MOST_NAMES else [np.empty(0)] * n_concepts
     return {"n_groups": n_groups, **totals, **shares, "name_wins": wins}, by_text["match"]
 
@@ -288,11 +301,16 @@ def _differences(unit: _Unit) -> Iterator[tuple[slice, Floats]]:
         yield rows, np.round(difference, DIGITS)
 
 
-def _either_named(unit: _Unit, rows: slice) -> Truths:
-    """Return, for texts x of a block and every x′, whether either contains either of the two concepts."""
-    named, owner = unit.named, unit.owner
-    own = named[owner, np.arange(len(owner))]
-    cross = named[owner][:, rows].T | named[owner[rows]]
+def _either(marked: Truths, owner: Integers, rows: slice) -> Truths:
+    """Return, for texts x of a block and every x′, whether either is marked for either of the two concepts.
+
+    Args:
+        marked: (concepts, texts).
+        owner: (texts,), the concept that each was written after.
+        rows: the block.
+    """
+    own = marked[owner, np.arange(len(owner))]
+    cross = marked[:, rows][owner].T | marked[owner[rows]]
     result: Truths = own[rows][:, None] | own[None, :] | cross
     return result
 

@@ -133,15 +133,15 @@ NULL_MODELS: Mapping[str, NullModel] = {
         "red. / nothing",
         _each(lambda concept, group, k: "" if k % 2 else f"{concept}."),
         62.5,
-        "An empty text ties with anything: with a share e of them, what is above 50 shrinks to (1 − e)² of it, here to "
-        "a quarter. Look at the share of empty texts beside the rate.",
+        "An empty text ties with anything: with a share e of them, whichever the concept, what is above 50 shrinks to "
+        "(1 − e)² of it, here to a quarter. Look at the share of empty texts beside the rate.",
     ),
     "echo, half of it refused": NullModel(
         "red. / I am sorry, …",
         _each(lambda concept, group, k: REFUSAL if k % 2 else f"{concept}."),
         87.5,
         "A refusal is a text: one that says which concept it was is still told apart from it, and only two refusals "
-        "tie. A strong leak shrinks to 1 − e² of it, a faint one to (1 − e)² at worst.",
+        "tie: a share e of them leaves 1 − e² of this leak. Of another one more or less may be left.",
     ),
     "constant": NullModel("nice.", _each(lambda concept, group, k: PLAIN), 50, "Never changes: 50 by every measure."),
     "control repeated": NullModel(
@@ -158,7 +158,8 @@ NULL_MODELS: Mapping[str, NullModel] = {
         _length_of_name,
         None,
         "Length depends on the concept's name, not on what it means. All rates may leave 50, since long texts are "
-        "closer to some names than to others; `p_names` is small no more often than it says, `p_templates` is.",
+        "closer to some names than to others; `p_names` is small no more often than it says, if which name has which "
+        "length is unrelated to what the names are similar to.",
     ),
 }
 

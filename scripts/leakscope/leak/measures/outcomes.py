@@ -16,7 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from leakscope.errors import InputError
-from leakscope.leak.measures.echo import restated
+from leakscope.leak.measures.echo import NONE, restated
 from leakscope.leak.measures.similarities import similarity_matrix
 from leakscope.leak.pairs import category_rows, tested_rows
 from leakscope.similarity.concepts import contains_concept
@@ -213,24 +213,27 @@ def _repetition(rows: pd.DataFrame) -> NDArray[np.bool_]:
 
 
 def _echo(rows: pd.DataFrame, prompts: pd.DataFrame, closings: Mapping[str, str]) -> dict[str, pd.Series]:
-    """Return what either text restates of its own prompt, and whether any does; each distinct text is looked at once.
+    """Return what either text restates of its own prompt, and whether either restates the test's prompt or the control.
 
-    A control's text is held against the control, which has no concept.
+    Both texts are held against both: leaving out pairs by what a text has of its own prompt alone would leave those
+    control texts in that happen to restate the test, and a blind model would have less than 50.
     """
     sentences = prompts.set_index("prompt_id")["prompt"]
-    sides = {}
-    for side, concepts in (("test", rows["concept"]), ("control", pd.Series("", rows.index, dtype=str))):
-        asked = pd.DataFrame(
-            {
-                "text": rows[f"text_{side}"],
-                "prompt": rows["prompt_id" if side == "test" else "control_id"].map(sentences),
-                "concept": concepts,
-                "closing": rows["model"].map(lambda model: closings.get(model, "")),
-            }
-        )
-        distinct = asked.drop_duplicates()
-        found = [restated(*row) for row in distinct.itertuples(index=False)]
-        sides[side] = asked.merge(distinct.assign(found=pd.Series(found, distinct.index, dtype=str)))["found"]
-        sides[side].index = rows.index
-    either = (sides["test"] != "") | (sides["control"] != "")
-    return {"echo": either.astype(bool), "echo_test": sides["test"], "echo_control": sides["control"]}
+    asked = {"test": (rows["prompt_id"], rows["concept"]), "control": (rows["control_id"], None)}
+    found = {
+        (side, of): _restated(rows[f"text_{side}"], ids.map(sentences), concepts, rows["model"].map(closings))
+        for side in asked
+        for of, (ids, concepts) in asked.items()
+    }
+    either = np.any([restates != NONE for restates in found.values()], axis=0)
+    own = {f"echo_{side}": found[side, side] for side in asked}
+    return {"echo": pd.Series(either, rows.index, dtype=bool), **own}
+
+
+def _restated(texts: pd.Series, sentences: pd.Series, concepts: pd.Series | None, closings: pd.Series) -> pd.Series:
+    """Return what each text restates; each distinct question is asked once."""
+    concept = pd.Series("", texts.index, dtype=str) if concepts is None else concepts
+    known: dict[tuple[str, ...], str] = {}
+    asked = zip(texts, sentences, concept, closings.fillna(""), strict=True)
+    answers = [known[key] if key in known else known.setdefault(key, restated(*key)) for key in asked]
+    return pd.Series(answers, texts.index, dtype=str)
