@@ -29,6 +29,8 @@ MADE = (
     "match_rates.csv",
     "leak_rates.csv",
     "comparisons.csv",
+    "agreement.csv",
+    "calibration.csv",
     "concept_matrix.csv",
     "logit_leak.csv",
     "truth.csv",
@@ -37,7 +39,7 @@ MADE = (
 TABLES = [f"results/micro/{name}" for name in MADE]
 
 # What follows once something before it has changed. Two scorers, two models, one prompt set.
-AFTER_RATES = {"compare_scorers": 1, **PLOTS}
+AFTER_RATES = {"compare_scorers": 1, "calibration": 1, **PLOTS}
 AFTER_PAIRS = {"leak_rates": 1, "compare_models": 1, "write_explorer": 1, "expect_leak_rates": 1, **AFTER_RATES}
 AFTER_SIMILARITY = {"match_units": 1, "match_rates": 1, "compare_pairs": 1, **AFTER_PAIRS}
 AFTER_TEXTS = {"list_pairs": 1, "score_similarity": 2, "concept_matrix": 1, "logit_leak": 1, **AFTER_SIMILARITY}

@@ -139,7 +139,7 @@ def test_generation_tells_how_much_it_computed(results: Path) -> None:
 
 def test_the_report_is_one_self_contained_page(workspace: Workspace, report: Path) -> None:
     page = report.read_text(encoding="utf-8")
-    for expected in ("Specific leakage", "Leak-Rates", "Exact Leak-Rates", "Explorer of all texts"):
+    for expected in ("Match rates", "Leak-Rates", "Known match rates", "Explorer of all texts"):
         assert expected in page
     assert "Nothing to be done" in workspace.run("-n").stdout
 
