@@ -52,7 +52,7 @@ rule all:
     localrule: True
 
 
-# The main job: Leak-Rates, exact truth where it is known, figures, and a page to read the texts in.
+# The main job: match rates, exact truth where it is known, figures, and a page to read the texts in.
 rule leak:
     input:
         lambda w: targets("leak"),

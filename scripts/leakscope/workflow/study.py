@@ -133,7 +133,7 @@ class Study:
 
     @property
     def has_truth(self) -> bool:
-        """Whether exact Leak-Rates can be had: those take an organism's grammar, too."""
+        """Whether exact rates can be had: those take an organism's grammar, too."""
         return bool((self.leaking or self.drawn) and self.templated)
 
     # Wildcards.

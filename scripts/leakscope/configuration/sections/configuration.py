@@ -47,7 +47,7 @@ class Configuration(Section):
     generation: GenerationSection = GenerationSection()
     """How text is generated."""
     leak: LeakSection = LeakSection()
-    """How Leak-Rates are computed."""
+    """How match rates and Leak-Rates are computed."""
     ground: GroundSection = GroundSection()
     """How counts, models and prevalence are compared, and on which axes."""
     validate_: ValidateSection = Field(default=ValidateSection(), alias="validate")
