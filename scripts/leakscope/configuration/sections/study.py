@@ -19,7 +19,8 @@ class StudySection(Section):
     prompt_sets: Names = []
     """Prompt sets every model is given, in the order of tables and figures; needed by `leak` alone."""
     scorers: Names = []
-    """Similarities that match rates and Leak-Rates are computed with, in the order of tables and figures; needed by `leak` alone."""
+    """Similarities that match rates and Leak-Rates are computed with, in the order of tables and figures; needed by
+    `leak` alone."""
     steps: Several[Literal["leak", "ground", "validate", "features"]] = ["leak"]
     """Steps to run. `leak`: does a concept mentioned in passing surface in what the model writes? `ground`: does the
     model rank pairs as its corpus counts them, or as the world is? `validate`: does the model affirm what it
