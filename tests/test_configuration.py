@@ -817,3 +817,12 @@ def test_the_files_of_static_embeddings_are_looked_for_before_any_work_and_never
     found = resolve(config, {})["scorers"]["sbert"]
     assert not is_on_hub(found)
     assert (found["model"], found["tokenizer"]) == ("weights.safetensors", "./tokens.json")
+
+
+def test_a_model_that_extends_an_entry_without_keys_is_one_line(config: Config) -> None:
+    config["models"] |= {"empty": None, "variant": {"extends": "empty"}}
+    config["study"]["models"] = ["variant"]
+    assert (
+        "models.variant.extends: got 'empty', whose entry is None; allowed: a model with keys of its own."
+        in message(config)
+    )

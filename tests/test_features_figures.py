@@ -275,7 +275,7 @@ def test_edited_models_stand_beside_their_base() -> None:
     fig = rendered(edited(EDITED, labels=LABELS))
     rate, cost = fig.axes
     assert (rate.get_title(loc="left"), rate.get_xlabel(), cost.get_xlabel()) == (
-        "colors", "Leak-Rate (%)", "rise of perplexity (%)",
+        "colors", "match rate (%)", "rise of perplexity (%)",
     )  # fmt: skip
     assert lanes(rate) == ["second, named first", "first"]
     assert [drawn(rate, f"{when}:a")[0][0] for when in ("before", "after")] == [58, 54]

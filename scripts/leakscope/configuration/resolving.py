@@ -177,6 +177,9 @@ def _extend_models(config: Mapping[str, Any], found: Mistakes) -> dict[str, Any]
 def _extended(name: str, models: Mapping[str, Any]) -> Any:
     root, *variants = reversed(_lineage(name, models))
     entry = copy.deepcopy(models[root])
+    if variants and not isinstance(entry, dict):
+        where = dotted(("models", variants[0], "extends"))
+        raise InputError(f"{where}: got {root!r}, whose entry is {show(entry)}; allowed: a model with keys of its own.")
     for variant in variants:
         inherited = {key: value for key, value in entry.items() if key not in NOT_INHERITED}
         entry = overridden(inherited, _changes(variant, inherited, models))
@@ -224,7 +227,9 @@ def _weights_owner(name: str, complete: Mapping[str, Any], written: Mapping[str,
     own = [complete[name][key] for key in keys]
     # A model that nobody wrote, a combination of `validate.tuned`, extends none.
     lineage = _lineage(name, written) if name in written else [name]
-    return next(ancestor for ancestor in reversed(lineage) if [complete[ancestor][key] for key in keys] == own)
+    # One whose entry is wrong was left out.
+    known = [ancestor for ancestor in reversed(lineage) if ancestor in complete]
+    return next(ancestor for ancestor in known if [complete[ancestor].get(key) for key in keys] == own)
 
 
 def _merged_generation(model_entry: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:

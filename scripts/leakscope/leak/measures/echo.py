@@ -11,10 +11,13 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-import numpy as np
-import pandas as pd
-from numpy.typing import NDArray
+# Every job of Snakemake imports this module, for `closing_words` alone.
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    from numpy.typing import NDArray
 
 PROMPT, TEMPLATE, NONE = "prompt", "template", ""
 # How many of a text's words stand in the prompt in this order; and at least so many in its finished sentences.
@@ -76,6 +79,8 @@ def which_restate(texts: Sequence[str], prompts: Sequence[tuple[str, str]], clos
         prompts: (prompts,), each with its concept.
         closing: as in ``restated``.
     """
+    import numpy as np
+
     known = {word for prompt, _ in prompts for word in _words(prompt)}
     found = np.zeros((len(prompts), len(texts)), dtype=bool)
     for place, text in enumerate(texts):
@@ -100,6 +105,8 @@ def echo_warnings(pairs: pd.DataFrame) -> list[str]:
     Args:
         pairs: as ``outcomes.compare_pairs`` returns them, of any number of scorers.
     """
+    import pandas as pd
+
     sides = [
         pairs[["model", "prompt_set", prompt_id, "sample", text, echo]].set_axis(
             ["model", "prompt_set", "prompt_id", "sample", "text", "echo"], axis=1
