@@ -823,6 +823,6 @@ def test_a_model_that_extends_an_entry_without_keys_is_one_line(config: Config) 
     config["models"] |= {"empty": None, "variant": {"extends": "empty"}}
     config["study"]["models"] = ["variant"]
     assert (
-        "models.variant.extends: got 'empty', whose entry is None; allowed: a model with keys of its own."
+        "models.variant.extends: got 'empty', whose entry is null; allowed: a model with keys of its own."
         in message(config)
     )
