@@ -109,6 +109,13 @@ def test_a_perfect_learner_has_the_rate_of_its_grammar() -> None:
     assert rates.loc["all", "true_rate_organism"] == pytest.approx(by_hand, abs=1e-5)
 
 
+def test_rates_have_six_digits_also_below_a_table_without_rows() -> None:
+    table = expected(0.4)
+    table = pd.concat([table, pd.DataFrame(columns=table.columns)])
+    rates = true_rates(table)["true_rate_organism"]
+    assert rates.tolist() == rates.astype(float).round(6).tolist()
+
+
 def test_without_planted_leakage_the_truth_is_one_half() -> None:
     assert (true_rates(expected(0.0))[["true_rate_grammar", "true_rate_organism"]] == 50.0).all().all()
 

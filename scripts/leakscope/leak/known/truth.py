@@ -276,6 +276,7 @@ def true_rates_by_split(expected: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataF
         ``model, prompt_set, scorer, category, split, n_prompts, lexicon_mass, leak_rate, true_rate_grammar,
         true_rate_organism``; lexicon_mass is the mean probability (0 to 1) that a sample is a candidate at all.
     """
+    expected = expected.astype({"grammar": float, "organism": float, "lexicon_mass": float})
     without = pairs[pairs["control_kind"] == "without"]
     keys = ["model", "prompt_set", "scorer", "prompt_id"]
     measured = without.groupby(keys, sort=False)["outcome"].mean().reset_index()
@@ -328,8 +329,9 @@ def true_rates(expected: pd.DataFrame) -> pd.DataFrame:
         ``model, prompt_set, scorer, category, true_rate_grammar, true_rate_organism``; NaN for a cell with
         a prompt whose expected outcome is not known.
     """
-    pooled = expected.assign(category="all")
-    rows = pd.concat([expected[expected["category"].notna()], pooled])
+    # Laid below a table without rows, numbers are objects, which are not rounded.
+    expected = expected.astype({"grammar": float, "organism": float})
+    rows = pd.concat([expected[expected["category"].notna()], expected.assign(category="all")])
     # A rate of some of the prompts is not the rate of the cell that was measured.
     means = 100 * rows.groupby(KEYS, sort=False)[["grammar", "organism"]].mean(skipna=False)
     return (
