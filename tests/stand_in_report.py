@@ -15,6 +15,8 @@ import snakemake.report
 from snakemake.cli import main
 from snakemake.io import is_flagged
 
+from leakscope.workflow import brought
+
 write_report = snakemake.report.auto_report
 
 
@@ -30,4 +32,6 @@ async def report_of_stand_ins(dag: Any, *settings: Any) -> None:
 
 if __name__ == "__main__":
     snakemake.report.auto_report = report_of_stand_ins
+    # What a study brings is a stand-in, too, and none that can be read.
+    brought.look_into = lambda study: []
     main(sys.argv[2:])

@@ -145,7 +145,7 @@ def read_part_table(path: Path, columns: list[str]) -> pd.DataFrame:
     """Return the columns of a frozen table as text.
 
     Raises:
-        InputError: it is missing, or lacks a column.
+        InputError: it is missing, is no table, has no row, or lacks a column.
     """
     if not path.exists():
         raise InputError(f"{path}: no such file; the grammar part needs it, with the columns {', '.join(columns)}.")
@@ -153,6 +153,8 @@ def read_part_table(path: Path, columns: list[str]) -> pd.DataFrame:
         table = pd.read_csv(path, dtype=str, keep_default_na=False)
     except (OSError, ValueError) as error:  # also what pandas raises of its own
         raise InputError(f"{path}: got {error}; allowed: a table in CSV, UTF-8.") from error
+    if table.empty:
+        raise InputError(f"{path}: got no row; allowed: at least one.")
     if missing := [column for column in columns if column not in table]:
         raise InputError(f"{path}: lacks the column {missing[0]!r}; needed: {', '.join(columns)}.")
     return table[columns]
