@@ -24,12 +24,9 @@ from leakscope.statistics.permutations import name_permutation_p, sign_flip_p
 
 Floats = NDArray[np.float64]
 
+COUNTS = ["n_prompts", "n_units", "n_without_partner", "n_clusters", "n_groups"]
 RATES = [
-    "n_prompts",
-    "n_units",
-    "n_without_partner",
-    "n_clusters",
-    "n_groups",
+    *COUNTS,
     "match_rate",
     "ci_low",
     "ci_high",
@@ -62,12 +59,14 @@ def match_rates(
     match_rate_without_repetition  pairs of texts of which neither contains either concept, alone (a ratio of weighted
                        sums; leaving out by the own concept alone would bias a blind model)
     repetition_rate    percent of pairs of texts of which either contains either concept, weighted as the rate
-    match_rate_without_echo  pairs of texts of which neither restates its own prompt, alone; likewise a ratio
-    echo_rate          percent of texts that restate their prompt (``echo.restated``); empty_rate, that are empty
+    match_rate_without_echo  pairs of texts of which neither restates either of the two prompts, alone; likewise a
+                       ratio
+    echo_rate          percent of texts that restate their own prompt (``echo.restated``); empty_rate, that are empty
     effect             mean of D / (2 σ), in standard deviations
     p_templates        ``sign_flip_p`` of the clusters' n_u (match_u − 50)
     p_names            ``name_permutation_p``: whether it matters which concept belongs to which texts. It holds where
-                       the length or form of texts depends on the concept's *name* alone. All names of a category are
+                       the length or form of texts depends on the concept's *name* alone, if which name has which length
+                       is unrelated to what the names are similar to. All names of a category are
                        asked about all of its texts and change places in all units at once: units need not have the same
 
     Args:
@@ -84,7 +83,7 @@ def match_rates(
     for key, cell in by_category(_numbered(units), KEYS):
         paired = cell[cell["n_groups"] > 1]
         without = len(cell[cell["n_groups"] < 2].drop_duplicates(UNIT))
-        found = [np.nan] * (len(RATES) - 5)
+        found = [np.nan] * (len(RATES) - len(COUNTS))
         if len(paired):
             found = [*_values(paired, level, permutations, seed)]
             found.append(name_permutation_p(_names(cell), name_permutations, seed))

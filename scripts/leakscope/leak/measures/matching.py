@@ -7,7 +7,7 @@ group. With similarities s, rounded, the texts are told apart by
     D(c, x; c′, x′) = [s(c, x) − s(c′, x)] − [s(c, x′) − s(c′, x′)],   rounded to 6 digits
 
     V_u(g, g′)   mean over concepts c of group g and c′ of g′ of (mean over all their texts of [D > 0] + ½ [D = 0])
-    match_u      mean of V_u over the pairs of groups; ½ where the model is blind to the concept, in every design
+    match_u      mean of V_u over the pairs of groups; ½ in expectation where the model is blind to the concept
 
 Whatever a clause does to every concept alike, and whatever an encoder finds similar to everything, cancels in D. No
 control's *text* takes part, and concepts may have any numbers of texts.
@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 
 from leakscope.errors import InputError
 from leakscope.leak.measures.echo import which_restate
+from leakscope.leak.measures.outcomes import win
 from leakscope.leak.measures.similarities import similarity_matrix
 from leakscope.leak.pairs import is_made, tests_by_unit
 from leakscope.similarity.concepts import contains_concept, is_empty
@@ -248,7 +249,7 @@ def _concept_values(unit: _Unit) -> tuple[dict[str, object], Floats]:
     mine[unit.owner, np.arange(n_texts)] = 1 / np.bincount(unit.owner)[unit.owner]
     by_text = {name: np.zeros(n_texts) for name in (*OF_PAIRS, "known")}
     for rows, difference in _differences(unit):
-        won = np.where(np.isnan(difference), 0.5, np.sign(difference) / 2 + 0.5)
+        won = win(difference, np.zeros(1))
         keep = ~_either(unit.named, unit.owner, rows)
         unechoed = ~_either(unit.echo, unit.owner, rows)
         with np.errstate(invalid="ignore"):
