@@ -40,7 +40,7 @@ TABLES = [f"results/micro/{name}" for name in MADE]
 
 # What follows once something before it has changed. Two scorers, two models, one prompt set.
 AFTER_RATES = {"compare_scorers": 1, "calibration": 1, **PLOTS}
-AFTER_PAIRS = {"leak_rates": 1, "compare_models": 1, "write_explorer": 1, "expect_leak_rates": 1, **AFTER_RATES}
+AFTER_PAIRS = {"leak_rates": 1, "compare_models": 1, "write_explorer": 1, "expect_rates": 1, **AFTER_RATES}
 AFTER_SIMILARITY = {"match_units": 1, "match_rates": 1, "compare_pairs": 1, **AFTER_PAIRS}
 AFTER_TEXTS = {"list_pairs": 1, "score_similarity": 2, "concept_matrix": 1, "logit_leak": 1, **AFTER_SIMILARITY}
 AFTER_PROMPTS = {"build_prompts": 1, "generate": 2, **AFTER_TEXTS}

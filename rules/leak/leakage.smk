@@ -149,7 +149,7 @@ rule logit_leak:
 
 
 # grammar, candidate scores, drawn texts → truth.csv: the rates of what an organism was taught, and of what it learnt.
-rule expect_leak_rates:
+rule expect_rates:
     input:
         prompts=expand("<results>/prompts/{prompt_set}.parquet", prompt_set=study.templated),
         candidates=expand("<results>/prompts/{prompt_set}.candidates.parquet", prompt_set=study.templated),
@@ -166,18 +166,18 @@ rule expect_leak_rates:
             scorer=study.scorers,
         ),
         grammar=study.grammar_files(part for parts in leak.planted_parts.values() for part in parts),
-        code=code("leak/expect_leak_rates"),
+        code=code("leak/expect_rates"),
     output:
         truth=shown("<results>/truth.csv"),
         by_split="<results>/truth_by_split.csv",
     log:
-        "<logs>/expect_leak_rates.log",
+        "<logs>/expect_rates.log",
     conda:
         "../../envs/analysis.yaml"
     params:
         **leak.truth_settings(),
     script:
-        "../../scripts/leak/expect_leak_rates.py"
+        "../../scripts/leak/expect_rates.py"
 
 
 rule calibration:
