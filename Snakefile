@@ -83,7 +83,9 @@ rule features:
 # Everything that needs the network, for machines whose jobs have none.
 rule fetch_models:
     input:
-        expand("<models>/{hub_model}/model.json", hub_model=study.of_source("hub")),
+        expand("<models>/{hub_model}/model.json", hub_model=study.on_hub),
+        expand("<models>/gguf/{hub_gguf}.json", hub_gguf=study.hub_gguf),
+        expand("<models>/gguf/{package_model}.gguf", package_model=study.of_source("package")),
         expand("<models>/encoders/{scorer}.json", scorer=study.hub_scorers),
         expand("<features>/dictionaries/{hub_dictionary}/dictionary.json", hub_dictionary=features.of_source("hub")),
     localrule: True

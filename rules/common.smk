@@ -18,14 +18,15 @@ from leakscope.jobs.dependencies import imported_first_by_jobs, question, script
 from leakscope.jobs.failures import FailedJob, failure_lines
 from leakscope.jobs.redaction import hide_in_logs
 from leakscope.jobs.resources import short_of_gpus
-from leakscope.validate.tuning.methods import ADAPTER_FILES, FULL_FILES
+from leakscope.storage.manifests import ADAPTER_FILES
+from leakscope.validate.tuning.methods import FULL_FILES
 from leakscope.workflow.features import Features
 from leakscope.workflow.ground import Ground
 from leakscope.workflow.leak import Leak
 from leakscope.workflow.opening import open_study
 from leakscope.workflow.report import Report
 from leakscope.workflow.resources import growing, growing_with_files, on_model
-from leakscope.workflow.study import TOKENIZER_FILES, WEIGHT_FILES, one_of_names
+from leakscope.workflow.study import CONVERTED_FILES, TOKENIZER_FILES, WEIGHT_FILES, one_of_names
 from leakscope.workflow.validate import Validate
 
 if not (finding.CHECKOUT / "rules").samefile(workflow.current_basedir):

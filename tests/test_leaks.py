@@ -23,7 +23,7 @@ from ground import query_counts
 from hostile_server import DEEP, HEAD, Mischief, drip, endless, hostile_server, packed, say
 from leakscope.ground.counting import infini_gram
 from leakscope.jobs.job import job
-from leakscope.models import fetch
+from leakscope.models.sources import hub as hub_client
 from leakscope.web import retrying
 from local_endpoint import Reply, error, local_endpoint
 from local_infini_gram import Reply as IndexReply
@@ -225,7 +225,7 @@ def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
         monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
         monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
         monkeypatch.setattr(constants, "HF_HUB_DOWNLOAD_TIMEOUT", 1)
-        monkeypatch.setattr(fetch, "ATTEMPTS", 1)
+        monkeypatch.setattr(hub_client, "ATTEMPTS", 1)
         monkeypatch.setattr("huggingface_hub.utils._http.time.sleep", lambda seconds: None)
         snakemake = SimpleNamespace(
             params=SimpleNamespace(snapshot={"id": "owner/model", "revision": "main", "trust_remote_code": False}),
@@ -279,8 +279,8 @@ def test_a_hub_that_redirects_does_not_hand_the_token_on(hub: Callable[[str], st
 def test_a_hub_that_goes_on_and_on_is_given_up(
     mischief: Mischief, reason: str, hub: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fetch, "WAITS", 0.2 if "time" in reason else 20)
-    monkeypatch.setattr(fetch, "LARGEST_LISTING", 2**20)
+    monkeypatch.setattr(hub_client, "WAITS", 0.2 if "time" in reason else 20)
+    monkeypatch.setattr(hub_client, "LARGEST_LISTING", 2**20)
     with hostile_server(mischief) as server:
         assert reason in hub(server.url)
 

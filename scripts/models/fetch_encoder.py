@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from leakscope.jobs.job import job
-from leakscope.models.fetch import fetch_folder
+from leakscope.models.sources.hub import fetch_folder
 from leakscope.storage.manifests import write_manifest
 
 if TYPE_CHECKING:

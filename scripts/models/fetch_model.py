@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from leakscope.jobs.job import job
 from leakscope.models.checking import check_checkpoint
-from leakscope.models.fetch import cached_folder, fetch_snapshot
+from leakscope.models.sources.hub import cached_folder, fetch_snapshot
 from leakscope.storage.manifests import write_manifest
 
 if TYPE_CHECKING:

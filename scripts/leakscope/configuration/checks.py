@@ -15,7 +15,8 @@ from leakscope.configuration.layers import CATALOGUES
 from leakscope.errors import InputError, one_of
 from leakscope.files.finding import folders, found, places
 from leakscope.files.reading import read_object
-from leakscope.storage.manifests import TOKENIZER_FILES, check_model_folder
+from leakscope.models.sources.gguf import check_gguf
+from leakscope.storage.manifests import ADAPTER_FILES, TOKENIZER_FILES, check_model_folder
 from leakscope.typed.wording import dotted, show
 from leakscope.web.servers import BY_VARIABLE, check_address, read_key
 
@@ -23,7 +24,7 @@ GRAMMAR = "data/grammar"
 # How checkpoints that are quantised call themselves on the hub.
 QUANTISED = re.compile(r"gptq|awq|gguf|bnb|fp8|int[48]|[48]-?bit", re.IGNORECASE)
 RESERVED: dict[str, tuple[str, ...]] = {
-    "models": ("corpora", "tokenizers", "encoders", "logs"),
+    "models": ("corpora", "tokenizers", "encoders", "gguf", "logs"),
     "prompt_sets": (),
     "scorers": ("pairs",),
 }
@@ -76,7 +77,7 @@ def study_checks(config: Mapping[str, Any]) -> Iterator[Callable[[], object]]:
     yield partial(_check_steps, config)
     yield from _file_checks(config)
     for name, entry in config["models"].items():
-        if entry["source"] in ("tuned", "randomised"):
+        if entry["source"] in ("adapter", "tuned", "randomised"):
             yield partial(_check_base, name, entry["base"], config["models"][entry["base"]])
     for checks in (ground_checks, validate_checks, features_checks):
         yield from checks(config)
@@ -128,7 +129,8 @@ def _file_checks(config: Mapping[str, Any]) -> Iterator[Callable[[], object]]:
     """Yield checks that what the selected entries point to is there."""
     checks = {
         "organism": _check_organism,
-        "local": lambda name, entry, config: _check_model_folder(dotted(("models", name, "path")), entry["path"]),
+        "local": _check_local,
+        "adapter": _check_adapter,
         "generations": _check_generations,
     }
     for name, entry in _selected(config, "prompt_sets"):
@@ -182,6 +184,22 @@ def _check_grammar(model: str, parts: list[str]) -> None:
             raise one_of(dotted(("models", model, "grammar", "parts")), part, known)
 
 
+def _check_local(name: str, entry: Mapping[str, Any], config: Mapping[str, Any]) -> None:
+    if not entry["gguf_file"]:
+        _check_model_folder(dotted(("models", name, "path")), entry["path"])
+        return
+    file = Path(entry["path"]) / entry["gguf_file"]
+    _require(file.is_file(), dotted(("models", name, "gguf_file")), str(file), "a file that exists")
+    check_gguf(file)
+
+
+def _check_adapter(name: str, entry: Mapping[str, Any], config: Mapping[str, Any]) -> None:
+    where = dotted(("models", name, "path"))
+    allowed = f"a folder with {' and '.join(ADAPTER_FILES)}"
+    for file in ADAPTER_FILES:
+        _require((Path(entry["path"]) / file).is_file(), where, entry["path"], allowed)
+
+
 def _check_model_folder(where: str, path: str) -> None:
     folder = Path(path)
     if not (folder / "config.json").exists():
@@ -197,9 +215,12 @@ def _refuse_other_formats(where: str, path: str) -> None:
     """Name what models are kept in beside folders of transformers, and say what to do with it."""
     folder = Path(path)
     if (folder / "adapter_config.json").is_file():
-        what, advice = "an adapter", "merge it into its base (PEFT's merge_and_unload) and save that with its tokenizer"
+        what, advice = (
+            "an adapter",
+            "for an adapter say `source: adapter`, its `path`, and as `base` the model that it is for",
+        )
     elif folder.suffix.lower() == ".gguf" or any(folder.glob("*.[gG][gG][uU][fF]")):
-        what, advice = "a GGUF file", "take the checkpoint that it was made from"
+        what, advice = "a GGUF file", "for one say its folder as `path` and its name as `gguf_file`"
     elif folder.is_file():
         what, advice = "a file", "name the folder that it is in"
     else:
@@ -224,6 +245,8 @@ def _check_generations(model: str, entry: Mapping[str, Any], config: Mapping[str
 def _check_base(model: str, base: str, entry: Mapping[str, Any]) -> None:
     """Check that a base is not quantised: a checkpoint of the hub says so, if at all, by its name."""
     evidence = entry["quantization"]
+    if entry.get("gguf_file"):
+        return  # converted, it has weights like any other
     if entry["source"] == "local":
         settings = read_object(Path(entry["path"]) / "config.json", "a model's configuration")
         evidence = evidence or settings.get("quantization_config")

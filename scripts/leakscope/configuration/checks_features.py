@@ -15,7 +15,7 @@ from leakscope.files.finding import places
 from leakscope.files.reading import read_object
 from leakscope.typed.wording import dotted, show
 
-READ = ("organism", "hub", "local", "tuned", "randomised")
+READ = ("organism", "hub", "local", "package", "adapter", "tuned", "randomised")
 EXAMPLE = "studies/gpt2_gender.yaml has one"
 # What configurations of models call their number of blocks.
 DEPTHS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers")

@@ -30,8 +30,10 @@ from leakscope.typed.wording import dotted, show
 # What decides which weights (or which texts) an entry stands for.
 IDENTITY = {
     "organism": ("size", "grammar", "seed"),
-    "hub": ("id", "revision", "trust_remote_code"),
-    "local": ("path",),
+    "hub": ("id", "revision", "gguf_file", "trust_remote_code"),
+    "local": ("path", "gguf_file"),
+    "package": ("package", "version", "sha256", "file"),
+    "adapter": ("base", "path"),
     "tuned": ("base", "task", "split", "method", "seed"),
     "edited": ("base", "dictionary", "contrast", "cost", "features", "edit", "coefficient", "positions"),
     "randomised": ("base", "seed"),

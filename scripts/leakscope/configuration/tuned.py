@@ -9,8 +9,8 @@ from leakscope.errors import InputError, one_of
 from leakscope.typed.wording import dotted
 
 # What a model of a source may be made from.
-WHOLE = ("organism", "hub", "local")
-BASES = {"tuned": WHOLE, "edited": (*WHOLE, "tuned"), "randomised": WHOLE}
+WHOLE = ("organism", "hub", "local", "package")
+BASES = {"adapter": WHOLE, "tuned": WHOLE, "edited": (*WHOLE, "adapter", "tuned"), "randomised": WHOLE}
 INHERITED = (
     "chat",
     "chat_template_kwargs",

@@ -71,7 +71,7 @@ class LanguageModel:
 def open_model(
     manifest: Mapping[str, Any], options: Mapping[str, Any], kinds: Collection[str] = (CAUSAL,)
 ) -> LanguageModel:
-    """Open the model that a manifest (see ``manifests.describe_folder``, ``fetch.fetch_snapshot``) points to.
+    """Open the model that a manifest (see ``manifests.describe_folder``, ``hub.fetch_snapshot``) points to.
 
     Args:
         manifest: ``path`` of a folder, or ``id`` and ``commit`` of a snapshot in the local hub cache; or ``base``, the

@@ -15,8 +15,8 @@ import numpy as np
 
 from leakscope.errors import InputError, counted
 from leakscope.files.reading import read_json
-from leakscope.models.fetch import cached_folder, fetch_folder
 from leakscope.models.finite import shown
+from leakscope.models.sources.hub import cached_folder, fetch_folder
 from leakscope.similarity.embeddings import TokenEmbedding, embed_sentences, embed_tokens
 from leakscope.similarity.static import open_static
 from leakscope.storage.fingerprints import embedding_fingerprint

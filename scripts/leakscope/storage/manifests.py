@@ -22,6 +22,8 @@ WHOLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 MOST_FILES = 100_000
 SETTINGS_FILES = ("*.json", "*.jinja", "*.model", "*.txt", "*.tiktoken", "*.py")
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt")
+# As PEFT names an adapter's.
+ADAPTER_FILES = ("adapter_model.safetensors", "adapter_config.json")
 # What this workflow itself puts beside a model.
 OWN_FILES = ("model.json", "training.json")
 
@@ -75,14 +77,15 @@ def describe_folder(folder: Path, source: str) -> dict[str, Any]:
     return {"source": source, "path": str(folder), **hash_model(folder)}
 
 
-def describe_adapter(folder: Path, base: Mapping[str, Any]) -> dict[str, Any]:
+def describe_adapter(folder: Path, base: Mapping[str, Any], source: str = "tuned") -> dict[str, Any]:
     """Return the manifest of an adapter: where it is, the manifest of the model that it is laid upon, hashes of both.
 
     Args:
         folder: of ``adapter_model.safetensors`` and ``adapter_config.json``.
         base: manifest of a whole model.
+        source: of the adapter: tuned here, or brought.
     """
-    return {"source": "tuned", "adapter": str(folder), "base": dict(base), **hash_adapted(folder, base)}
+    return {"source": source, "adapter": str(folder), "base": dict(base), **hash_adapted(folder, base)}
 
 
 def hash_adapted(folder: Path, base: Mapping[str, Any]) -> dict[str, str]:

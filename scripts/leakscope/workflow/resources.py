@@ -20,11 +20,11 @@ def growing(amount: int) -> Resource:
     return resource
 
 
-def growing_with_files(base_mb: int) -> Resource:
-    """Return an amount of memory, in MB, that has room for the largest of a job's ``files``, whatever the try."""
+def growing_with_files(base_mb: int, times: int = 1) -> Resource:
+    """Return an amount of memory, in MB, that has room for the largest of a job's ``files``, so many times of it."""
 
     def resource(wildcards: Any, input: Any, attempt: int) -> int:
-        return (base_mb + largest_mb(input.files)) * attempt
+        return (base_mb + times * largest_mb(input.files)) * attempt
 
     return resource
 
@@ -49,6 +49,8 @@ def on_model(needs: Callable[[str], Needs], model: Callable[[Any], str]) -> dict
     }
 
 
-def largest_mb(files: Iterable[str]) -> int:
+def largest_mb(files: str | Iterable[str]) -> int:
     """Return the size of the largest of some files in MB, rounded down; 0 where there is none."""
-    return max((Path(file).stat().st_size for file in files), default=0) // 10**6
+    return (
+        max((Path(file).stat().st_size for file in ([files] if isinstance(files, str) else files)), default=0) // 10**6
+    )

@@ -24,6 +24,8 @@ LEXICONS, GRAMMAR = "data/lexicons", "data/grammar"
 # What an organism's folder holds beside its manifest.
 WEIGHT_FILES = ("model.safetensors", "config.json", "generation_config.json")
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
+# A chat template is only where the GGUF file has one.
+CONVERTED_FILES = (*WEIGHT_FILES, "tokenizer.json", "tokenizer_config.json")
 # Models that a study makes belong to it; all others are shared by all studies.
 MANIFESTS = {"tuned": "<validate>/tuned", "edited": "<features>/edited"}
 THREADS, THREADS_OF_ORGANISMS = 8, 1
@@ -143,8 +145,12 @@ class Study:
         names = {
             "model": self.entries,
             "organism": self.of_source("organism"),
-            "hub_model": self.of_source("hub"),
-            "local_model": self.of_source("local"),
+            "hub_model": self.on_hub,
+            "local_model": [name for name in self.of_source("local") if name not in self.converted],
+            "package_model": self.of_source("package"),
+            "hub_gguf": self.hub_gguf,
+            "gguf_model": self.converted,
+            "adapter_model": self.of_source("adapter"),
             "randomised_model": self.of_source("randomised"),
             "imported": [*self.of_source("generations"), *self.of_source("scores")],
             "prompt_set": self.prompt_sets,
@@ -190,8 +196,29 @@ class Study:
         entry = self.entries[model]
         return f"{MANIFESTS.get(entry['source'], '<models>')}/{entry['weights']}/model.json"
 
+    def gguf_file(self, model: str) -> str:
+        """Return the GGUF file of a model that has one; of a model of the hub, the record of what was fetched."""
+        entry = self.entries[model]
+        if entry["source"] == "local":
+            return str(Path(entry["path"], entry["gguf_file"]))
+        return f"<models>/gguf/{model}.{'json' if entry['source'] == 'hub' else 'gguf'}"
+
+    def packaged(self, model: str) -> dict[str, str]:
+        """Return which file of which Python package a model is."""
+        return {key: self.entries[model][key] for key in ("package", "version", "sha256", "file")}
+
+    def origin(self, model: str) -> dict[str, Any]:
+        """Return what the manifest of a converted model says of where it comes from."""
+        entry = self.entries[model]
+        own = {"package": self.packaged, "hub": self.fetched_gguf}.get(entry["source"], self.converted_locally)
+        return {"source": entry["source"], **own(model)}
+
+    def converted_locally(self, model: str) -> dict[str, str]:
+        """Return which file of this machine a model is."""
+        return {key: self.entries[model][key] for key in ("gguf_file",)}
+
     def checkpoint_files(self, model: str) -> list[str]:
-        """Return the files of a local model's folder that decide what it is."""
+        """Return the files of a local model's folder, or of an adapter's, that decide what it is."""
         return list(map(str, model_files(Path(self.entries[model]["path"]))))
 
     def encoder_files(self, scorer: str) -> list[str]:
@@ -232,6 +259,10 @@ class Study:
         """Return which snapshot of the hub a model is."""
         return {key: self.entries[model][key] for key in ("id", "revision", "trust_remote_code")}
 
+    def fetched_gguf(self, model: str) -> dict[str, Any]:
+        """Return which file of the hub a model is."""
+        return {key: self.entries[model][key] for key in ("id", "revision", "gguf_file")}
+
     def fetched_encoder(self, scorer: str) -> dict[str, Any]:
         """Return which snapshot of the hub a scorer's encoder is."""
         entry = self.config["scorers"][scorer]
@@ -247,6 +278,24 @@ class Study:
     def of_source(self, source: str) -> list[str]:
         """Return the models of one source that have weights of their own."""
         return [name for name, entry in self.entries.items() if entry["source"] == source and entry["weights"] == name]
+
+    @cached_property
+    def converted(self) -> list[str]:
+        """The models that are made from a GGUF file."""
+        with_file = [
+            name for name in self.of_source("local") + self.of_source("hub") if self.entries[name]["gguf_file"]
+        ]
+        return self.of_source("package") + with_file
+
+    @property
+    def on_hub(self) -> list[str]:
+        """The models of the hub that are a folder there, and need no conversion."""
+        return [name for name in self.of_source("hub") if name not in self.converted]
+
+    @property
+    def hub_gguf(self) -> list[str]:
+        """Those whose file is on the hub."""
+        return [name for name in self.of_source("hub") if name in self.converted]
 
     def labels(self, models: Iterable[str]) -> dict[str, str]:
         """Return model → what figures call it."""

