@@ -216,11 +216,19 @@ def test_a_variant_that_changes_the_source_is_refused(config: Config) -> None:
         (
             "models/qwen/source",
             "hubb",
-            "models.qwen.source: got 'hubb'; allowed: edited, generations, hub, local, organism, randomised, scores, "
-            "tuned. Did you mean 'hub'?",
+            "models.qwen.source: got 'hubb'; allowed: adapter, edited, generations, hub, local, organism, package, "
+            "randomised, scores, tuned. Did you mean 'hub'?",
         ),
-        ("models/qwen/source", "openai", "got 'openai'; allowed: edited, generations, hub, local, organism, random"),
-        ("models/qwen", {}, "models.qwen.source: got nothing; allowed: organism, hub, local, tuned, edited, random"),
+        (
+            "models/qwen/source",
+            "openai",
+            "got 'openai'; allowed: adapter, edited, generations, hub, local, organism, ",
+        ),
+        (
+            "models/qwen",
+            {},
+            "models.qwen.source: got nothing; allowed: organism, hub, local, package, adapter, ",
+        ),
         ("models/qwen", "owner/qwen", "config: models.qwen: got 'owner/qwen'; allowed: a mapping with a source: organ"),
         ("models/tiny", {"source": "local"}, "config: models.tiny.path: got nothing; allowed: text of at least "),
         ("models", ["qwen"], 'config: models: got ["qwen"]; allowed: a mapping.'),
@@ -518,6 +526,7 @@ def test_defaults_are_those_of_the_entrys_own_source(config: Config) -> None:
         "chat": True,
         "chat_template_kwargs": {},
         "device": "auto",
+        "gguf_file": None,
         "dtype": "auto",
         "id": "owner/qwen",
         "label": "qwen",

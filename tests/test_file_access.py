@@ -38,6 +38,8 @@ WRITE_OTHERWISE = {
     "leakscope/files/writing.py": "the one writer itself",
     "leakscope/storage/store.py": "appends to the store",
     "leakscope/organisms/training.py": MODELS,
+    "leakscope/models/sources/gguf.py": MODELS,
+    "leakscope/models/sources/package_index.py": "what pip is asked for, in a folder that is gone afterwards",
     "leakscope/validate/tuning/learners.py": MODELS,
     "organisms/train_tokenizer.py": MODELS,
 }
@@ -54,6 +56,8 @@ READ_OTHERWISE = {
     "leakscope/ground/freezing.py": "a tool's own data, frozen once",
     "leakscope/organisms/corpus.py": OWN_RESULT,
     "leakscope/storage/store.py": OWN_RESULT,
+    "leakscope/models/sources/gguf.py": "the first bytes of a file of any size",
+    "leakscope/models/sources/package_index.py": "a file of any size inside a wheel whose hash is right",
     "leakscope/storage/manifests.py": "hashes files of any size, block by block",
 }
 

@@ -19,10 +19,13 @@ from leakscope.files.finding import folders
 from leakscope.files.reading import read_object, read_utf8
 from leakscope.leak.imported_prompts import import_prompts
 from leakscope.leak.prompts import build_prompts, template_files
+from leakscope.models.sources.gguf import SUFFIX
+from leakscope.models.sources.gguf import has_chat_template as gguf_has_chat_template
 from leakscope.workflow.study import LEXICONS
 
 # Of a name that is made here, before its digest: two of them and a dot are a study's name, of at most 100 characters.
 LONGEST_NAME = 42
+PACKAGE = "package:"
 HUB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9._-]+")
 # What would end the comment that the name stands in, and what no file holds.
 NO_TEXT = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
@@ -40,6 +43,8 @@ class Chosen(NamedTuple):
     """What the study's catalogue says of it; None: it stands there already."""
     remark: str = ""
     """What the study's file says beside it."""
+    base: Chosen | None = None
+    """The model that an adapter was trained on."""
 
 
 # Returns None for what is of another kind; the names are those of the catalogue.
@@ -47,7 +52,7 @@ Kind = Callable[[str, Collection[str]], Chosen | None]
 
 
 def choose_model(given: str, catalogue: Collection[str]) -> Chosen:
-    """Return the model that a person names: a folder, a model of the catalogue, or one of the hub.
+    """Return the model that a person names: a folder, a GGUF file, a model of the catalogue, or one of the hub.
 
     A model in a folder is one for chats if its tokenizer has a chat template. Of a model of the hub that is not known
     before it is fetched: like every entry that does not say, it is taken for one.
@@ -59,7 +64,10 @@ def choose_model(given: str, catalogue: Collection[str]) -> Chosen:
     Raises:
         InputError: it is none of these.
     """
-    allowed = "a folder with config.json and the model's weights, owner/name on the hub, or a model of data/catalogue/"
+    allowed = (
+        "a folder with config.json and the model's weights, an adapter's folder, a GGUF file, owner/name on the hub, "
+        "or a model of data/catalogue/"
+    )
     return _first_of(MODELS, "MODEL", given, catalogue, allowed)
 
 
@@ -133,15 +141,48 @@ def _model_folder(given: str, catalogue: Collection[str]) -> Chosen | None:
     if not (folder / "config.json").is_file():
         return None
     path = str(PurePath(given))
-    entry: dict[str, Any] = {"source": "local", "path": path, "chat": has_chat_template(folder)}
-    if entry["chat"]:
-        return Chosen(path, short_name(path, catalogue), entry, "its tokenizer has a chat template")
+    return _local(path, {"source": "local", "path": path}, catalogue, chats=has_chat_template(folder))
+
+
+def _gguf_file(given: str, catalogue: Collection[str]) -> Chosen | None:
+    file = expanded(given)
+    if file.suffix.lower() != SUFFIX or not file.is_file():
+        return None
+    path = PurePath(given)
+    entry = {"source": "local", "path": str(path.parent), "gguf_file": path.name}
+    return _local(str(path), entry, catalogue, chats=gguf_has_chat_template(file))
+
+
+def _local(path: str, entry: dict[str, Any], catalogue: Collection[str], *, chats: bool) -> Chosen:
+    name = short_name(path, catalogue)
+    if chats:
+        return Chosen(path, name, {**entry, "chat": True}, "its tokenizer has a chat template")
     remark = "its tokenizer has no chat template: it reads the prompt, and nothing else"
-    return Chosen(path, short_name(path, catalogue), {**entry, "generation": PLAIN}, remark)
+    return Chosen(path, name, {**entry, "chat": False, "generation": PLAIN}, remark)
+
+
+def _adapter_folder(given: str, catalogue: Collection[str]) -> Chosen | None:
+    settings = expanded(given) / "adapter_config.json"
+    if not settings.is_file():
+        return None
+    base = read_object(settings, "an adapter's configuration").get("base_model_name_or_path")
+    if not isinstance(base, str) or not (known := _first(BASES, base, catalogue)):
+        raise InputError(
+            f"{settings}: base_model_name_or_path: got {base!r}; allowed: a folder that exists, or owner/name on the "
+            "hub; or a study whose model has `source: adapter` and as `base` one of its models."
+        )
+    path = str(PurePath(given))
+    entry = {"source": "adapter", "base": known.name, "path": path}
+    return Chosen(path, short_name(path, catalogue), entry, "loaded and prompted as its base is", known)
 
 
 def _catalogued(given: str, catalogue: Collection[str]) -> Chosen | None:
     return Chosen(given, given) if given in catalogue else None
+
+
+def _packaged(given: str, catalogue: Collection[str]) -> Chosen | None:
+    """Return a model of the catalogue that is named as encoders in packages are."""
+    return _catalogued(given.removeprefix(PACKAGE), catalogue) if given.startswith(PACKAGE) else None
 
 
 def _of_the_hub(given: str, catalogue: Collection[str]) -> Chosen | None:
@@ -168,18 +209,22 @@ def _prompt_table(given: str, catalogue: Collection[str]) -> Chosen | None:
 
 
 # In this order: the first that knows what was given has it. Another kind of model or prompts is a function here.
-MODELS: Sequence[Kind] = (_model_folder, _catalogued, _of_the_hub)
+BASES: Sequence[Kind] = (_model_folder, _of_the_hub)
+MODELS: Sequence[Kind] = (_model_folder, _adapter_folder, _gguf_file, _catalogued, _packaged, _of_the_hub)
 PROMPTS: Sequence[Kind] = (_prompt_folder, _prompt_table, _catalogued)
 
 
 def _first_of(kinds: Sequence[Kind], variable: str, given: str, catalogue: Collection[str], allowed: str) -> Chosen:
     if NO_TEXT.search(given):
         raise InputError(f"{variable}={given!r}: got a control character; allowed: a name or path without.")
-    for kind in kinds:
-        chosen = kind(given, catalogue)
-        if chosen:
-            return chosen
+    chosen = _first(kinds, given, catalogue)
+    if chosen:
+        return chosen
     raise InputError(f"{variable}={given}: got {_what(given)}; allowed: {allowed}.{_hint(given, catalogue)}")
+
+
+def _first(kinds: Sequence[Kind], given: str, catalogue: Collection[str]) -> Chosen | None:
+    return next((chosen for kind in kinds if (chosen := kind(given, catalogue))), None)
 
 
 def _what(given: str) -> str:

@@ -120,12 +120,17 @@ def _text(name: str, model: Chosen | None, prompts: Chosen, config: Mapping[str,
 
 
 def _entry(catalogue: str, chosen: Chosen | None) -> list[str]:
-    """Return the lines of a catalogue with one entry; none where the catalogue has it."""
+    """Return the lines of a catalogue with one entry, and that of its base; none where the catalogue has it."""
     if chosen is None or chosen.entry is None:
         return []
+    written = [each for each in (chosen.base, chosen) if each]
+    return ["", f"{catalogue}:", *(line for each in written for line in _named_entry(each))]
+
+
+def _named_entry(chosen: Chosen) -> list[str]:
     remark = [f"    # {chosen.remark}"] if chosen.remark else []
-    entry = [f"    {key}: {in_yaml(value)}" for key, value in chosen.entry.items()]
-    return ["", f"{catalogue}:", f"  {in_yaml(chosen.name)}:", *remark, *entry]
+    entry = [f"    {key}: {in_yaml(value)}" for key, value in (chosen.entry or {}).items()]
+    return [f"  {in_yaml(chosen.name)}:", *remark, *entry]
 
 
 def _generation(models: list[str], model: Chosen | None, config: Mapping[str, Any]) -> list[str]:

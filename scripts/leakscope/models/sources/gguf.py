@@ -27,6 +27,7 @@ VERSIONS = (2, 3)
 # Magic number, version, number of tensors, number of metadata entries (the specification of GGUF, "File structure").
 HEADER = struct.Struct("<4sIQQ")
 MOST_ENTRIES = 2**20
+CHAT_TEMPLATE = "tokenizer.chat_template"
 ALLOWED = "a model in GGUF, version 2 or 3, of an architecture that transformers reads"
 # One file, whatever its size: it is mapped into memory.
 ONE_FILE = "10TB"
@@ -48,6 +49,20 @@ def check_gguf(file: Path) -> None:
             return
         found = f"version {version} with {n_tensors:,} tensors and {n_entries:,} entries"
     raise InputError(f"{file}: got {found}; allowed: {ALLOWED}.")
+
+
+def has_chat_template(file: Path) -> bool:
+    """Say whether a GGUF file brings a chat template.
+
+    Raises:
+        InputError: the file is none, or cut off.
+    """
+    check_gguf(file)
+    # Imported here: reading the lists of a vocabulary takes seconds, and few ask.
+    from gguf import GGUFReader
+
+    with in_one_line(file, ALLOWED, "what cannot be read"):
+        return CHAT_TEMPLATE in GGUFReader(file).fields
 
 
 def convert_gguf(file: Path, folder: Path) -> None:

