@@ -48,15 +48,22 @@ SANDBOX := HOME=$(CURDIR)/.pytest/home XDG_CACHE_HOME=$(CURDIR)/.pytest/cache XD
 .PHONY: run given test check format grammar clean
 
 # One shell, which knows the study that is written for MODEL= and PROMPTS=, and prints what it runs. The study is read
-# before Snakemake reads it, which has no limits.
+# before Snakemake reads it, which has no limits. Where models fail, the others get their tables: a second pass does
+# without them, and the command fails in the end.
 run: given .venv/installed
 	@[ -z "$$MODEL$$PROMPTS" ] || STUDY="$$($(WRITE))"; \
 	folder="$$($(BIN)/python scripts/study_folder.py $${STUDY:+"$$STUDY"})"; \
+	failures="$${DIRECTORY:+$$DIRECTORY/}$$folder/failures.json"; rm -f "$$failures"; without=; \
 	set -x; \
-	$(BIN)/snakemake $(HOW) $(CONFIG) $(WHERE); \
-	$(BIN)/snakemake --cores 1 --quiet all $(CONFIG) $(WHERE) --report "$$folder/report.html" --report-stylesheet $(STYLE); \
+	$(BIN)/snakemake $(HOW) $(CONFIG) $(WHERE) || { \
 	{ set +x; } 2>/dev/null; \
-	echo "Open $${DIRECTORY:+$$DIRECTORY/}$$folder/report.html in a browser."
+	without="$$($(BIN)/python scripts/without_failed.py "$$failures")"; set -x; \
+	$(BIN)/snakemake $(HOW) $(CONFIG) --config "without=$$without" $(WHERE); }; \
+	$(BIN)/snakemake --cores 1 --quiet all $(CONFIG) $${without:+--config "without=$$without"} $(WHERE) \
+	--report "$$folder/report.html" --report-stylesheet $(STYLE); \
+	{ set +x; } 2>/dev/null; \
+	echo "Open $${DIRECTORY:+$$DIRECTORY/}$$folder/report.html in a browser."; \
+	[ -z "$$without" ] || $(BIN)/python scripts/without_failed.py "$$failures" --reasons
 
 # What is not there is said before anything is installed.
 given:

@@ -45,6 +45,10 @@ onerror:
         logger.error(line)
 
 
+onsuccess:
+    nothing_failed()
+
+
 # Targets, and what needs the network, run where Snakemake does: on a cluster, jobs may have none.
 rule all:
     input:

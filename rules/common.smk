@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(workflow.current_basedir).parent / "scripts"))
 from leakscope.errors import InputError
 from leakscope.files import finding
 from leakscope.jobs.dependencies import imported_first_by_jobs, question, script_files
-from leakscope.jobs.failures import FailedJob, failure_lines
+from leakscope.jobs.failures import FailedJob, failed_models, failure_lines, note_failures
 from leakscope.jobs.redaction import hide_in_logs
 from leakscope.jobs.resources import short_of_gpus
 from leakscope.storage.manifests import ADAPTER_FILES
@@ -55,6 +55,7 @@ except InputError as error:
     raise WorkflowError(str(error)) from None
 
 leak, ground, validate, features = Leak(study), Ground(study), Validate(study), Features(study)
+FAILURES = Path(f"results/{study.name}/failures.json")
 STEPS = {"leak": leak, "ground": ground, "validate": validate, "features": features}
 
 ON_MODEL = on_model(study.needs, lambda w: w.model)
@@ -119,9 +120,17 @@ warn_of_too_few_gpus(validate.tuned, validate.needs)
 
 
 def failures():
-    """What the terminal says last: the jobs that failed, each with its reason."""
+    """What the terminal says last: the jobs that failed, each with its reason. `make run` reads which models they are."""
     ended = [job for failed in workflow.scheduler.failed for job in getattr(failed, "jobs", [failed])]
-    return failure_lines(FailedJob(job.rule.name, list(job.wildcards), list(map(str, job.log))) for job in ended)
+    jobs = [FailedJob(job.rule.name, job.wildcards_dict, list(map(str, job.log))) for job in ended]
+    note_failures(failed_models(jobs, study.entries), FAILURES)
+    return failure_lines(jobs)
+
+
+def nothing_failed():
+    """Forget what an earlier run noted; a run without the models that failed still says why they are missing."""
+    if not study.config["without"]:
+        FAILURES.unlink(missing_ok=True)
 
 
 def message(defined):

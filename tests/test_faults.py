@@ -330,7 +330,7 @@ def log_of(path: Path, lines: Iterable[str] = (), error: Exception | None = None
         for line in lines:
             logging.getLogger("leakscope.elsewhere").info(line)
         raise error or InputError("nothing")
-    return FailedJob("generate", [path.stem, "colors"], [str(path)])
+    return FailedJob("generate", {"model": path.stem, "prompt_set": "colors"}, [str(path)])
 
 
 def test_reasons_of_failed_jobs_are_one_line_each(tmp_path: Path) -> None:
@@ -339,8 +339,8 @@ def test_reasons_of_failed_jobs_are_one_line_each(tmp_path: Path) -> None:
         log_of(tmp_path / "d.log", misled, InputError("p.csv, row 3: got 'x'; allowed: a number.")),
         log_of(tmp_path / "c.log", error=InputError("one.", "two.", "three.")),
         log_of(tmp_path / "b.log", error=ZeroDivisionError("division by zero")),
-        FailedJob("train", [], [str(write(tmp_path / "a.log", "2026-01-01 10:00:00,000 INFO x: stopped: no\n"))]),
-        FailedJob("fetch", ["m"], []),
+        FailedJob("train", {}, [str(write(tmp_path / "a.log", "2026-01-01 10:00:00,000 INFO x: stopped: no\n"))]),
+        FailedJob("fetch", {"hub_model": "m"}, []),
     ]
     killed = "ended without saying why (killed, or out of time or memory?)"
     assert failure_lines(failed) == [

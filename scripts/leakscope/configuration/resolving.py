@@ -94,6 +94,7 @@ def resolve(*layers: Mapping[str, Any], absolute: bool = False) -> dict[str, Any
         add_tuned_models(complete)
         complete_features(complete)
         _complete_models(complete, laid["models"])
+        _leave_out(complete)
         _select(complete)
         _expand_paths(complete, partial(_opened, absolute=absolute))
         found.run(study_checks(complete))
@@ -244,6 +245,26 @@ def _merged_generation(model_entry: Mapping[str, Any], config: Mapping[str, Any]
     if own.get("seed", 0) is None:
         del own["seed"]
     return {**below, **own}
+
+
+def _leave_out(config: dict[str, Any]) -> None:
+    """Take out of the study the models that it is to go on without, and what cannot be had without these."""
+    models, study, left_out = config["models"], config["study"], config["without"]
+    for name in left_out:
+        if name not in models:
+            raise one_of("without", name, models)
+    kept = [name for name in study["models"] if not _made_of(name, models) & {*left_out}]
+    if study["models"] and not kept:
+        raise InputError(
+            f"without: got {', '.join(left_out)}, which leaves nothing; allowed: some of the study's models."
+        )
+    study["models"] = kept
+
+
+def _made_of(name: str, models: Mapping[str, Any]) -> set[str]:
+    """Return a model and those without which it cannot be: whose weights it shares, and what it is made from."""
+    nearest = {models[name].get(key, name) for key in ("weights", "base")} - {name}
+    return {name}.union(*(_made_of(other, models) for other in nearest))
 
 
 def _select(config: dict[str, Any]) -> None:

@@ -3,35 +3,69 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from leakscope.errors import counted
 from leakscope.jobs import job
 from leakscope.jobs.job import FAILED, STOPPED
+from leakscope.storage.manifests import read_manifest, write_manifest
 
 # With what each entry of a log begins: its time, level and logger.
 ENTRY = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} [A-Z]+ (\S+): ?(.*)$")
+
+
+# How the wildcard of a rule's model is called: by its kind.
+OF_A_MODEL = ("model", "organism", "hub_gguf", "imported")
 
 
 class FailedJob(NamedTuple):
     """A job that failed, and was not tried again.
 
     rule: its name in the workflow.
-    wildcards: their values, in the rule's order.
+    wildcards: their names and values, in the rule's order.
     logs: its log files.
     """
 
     rule: str
-    wildcards: Sequence[str]
+    wildcards: Mapping[str, str]
     logs: Sequence[str]
 
 
 def failure_lines(failed: Iterable[FailedJob]) -> list[str]:
     """Return a heading and a line for each job: rule, wildcards, reason; sorted. Nothing where no job failed."""
-    lines = sorted({f"  {' '.join([one.rule, *one.wildcards])}: {_reason(one.logs)}" for one in failed})
+    lines = sorted({f"  {' '.join([one.rule, *one.wildcards.values()])}: {_reason(one.logs)}" for one in failed})
     return [f"{counted(len(lines), 'job', 'jobs')} failed:", *lines] if lines else []
+
+
+def failed_models(failed: Iterable[FailedJob], models: Collection[str]) -> dict[str, str] | None:
+    """Return model → why the study has to go on without it; None where a job failed that is no model's.
+
+    Args:
+        failed: jobs.
+        models: names of the study's models, and of those that these are made from.
+    """
+    reasons: dict[str, str] = {}
+    for one in failed:
+        named = [one.wildcards[name] for name in one.wildcards if name.endswith(OF_A_MODEL)]
+        if not named or named[0] not in models:
+            return None
+        reasons.setdefault(named[0], _reason(one.logs))
+    return reasons
+
+
+def note_failures(models: Mapping[str, str] | None, path: Path) -> None:
+    """Write model → why it failed; where that is not what failed, nothing is left of an earlier run."""
+    path.unlink(missing_ok=True)
+    if models:
+        write_manifest({"models": dict(models)}, path)
+
+
+def noted_failures(path: Path) -> dict[str, str]:
+    """Return what ``note_failures`` wrote; nothing where it wrote nothing."""
+    noted: dict[str, str] = read_manifest(path)["models"] if path.is_file() else {}
+    return noted
 
 
 def _reason(logs: Sequence[str]) -> str:

@@ -20,6 +20,7 @@ from leakscope.configuration.sections.study import StudySection
 from leakscope.configuration.sections.validate import ValidateSection
 from leakscope.typed.values import (
     Name,
+    Names,
     NotNegative,
     Nullable,
     Part,
@@ -69,6 +70,9 @@ class Configuration(Section):
     """Folder of what was computed once: texts, scores and embeddings. May be shared by checkouts and by a group."""
     gpu_memory_gb: PositiveNumber = 80
     """Memory of one GPU, in GB: a larger model's jobs ask for several. Changes no result."""
+    without: Names = []
+    """Models of the study that are left out, and with each all that are made from it or share its weights: those that
+    failed, for instance, so that tables and figures of the others are made. `make run` does so by itself."""
     container: Nullable[Text] = None
     """Image in which jobs run with `--software-deployment-method apptainer`: one that holds the environments of envs/
     (see cluster.md). `null`: none. Changes no result."""
