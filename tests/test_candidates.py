@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,14 @@ import torch
 from helpers import SETTINGS, complete, micro_candidates, micro_prompts
 from leakscope.models.candidate_scores import score_prompts
 from leakscope.models.candidates import CandidateScores, PromptCandidates, score_candidates
+from leakscope.models.editing.edits import editing
 from leakscope.models.opening import LanguageModel
 from leakscope.models.prompting import Prompting
 from leakscope.models.sampling import Decoding, warp_logits
+from leakscope.models.token_tree import reads_trees
+from test_edits import EDITS
+from test_generation import ARCHITECTURES, tiny
+from test_log_odds import random_model
 
 QUESTIONS = [
     PromptCandidates([5, 6, 7, 8], [[9, 10], [11], [9, 12, 13]]),
@@ -21,8 +27,24 @@ QUESTIONS = [
 ]
 
 
-def scored(model: torch.nn.Module, decoding: Decoding, batch_size: int) -> list[CandidateScores]:
-    return [score for batch in score_candidates(model, QUESTIONS, decoding, batch_size=batch_size) for score in batch]
+# Prompts that begin alike, one of them with what another one's candidate writes; one is there twice.
+FAMILY = [
+    PromptCandidates([5, 6, 7, 8, 9, 10, 11, 12, 13], [[14, 15, 16], [14, 15, 17], [14, 18], [14], [20, 21, 22, 23]]),
+    PromptCandidates([5, 6, 7, 8, 9, 10, 11, 12, 13, 14], [[15, 16], [40], [15, 17, 15, 17]]),
+    PromptCandidates([5, 6, 7, 30], [[14, 15, 16], [31]]),
+    PromptCandidates([5, 6, 7, 30], [[14, 15, 50], [5, 5, 5]]),
+    PromptCandidates([4] * 24, [[9, 9, 9], [9, 9, 8]]),
+]
+LAWS = [Decoding(0.5), Decoding(0.7, top_k=200, repetition_penalty=1.2), Decoding(1.3, top_p=0.95, min_p=1e-4)]
+
+
+def scored(
+    model: torch.nn.Module,
+    decoding: Decoding,
+    batch_size: int,
+    questions: Sequence[PromptCandidates] = tuple(QUESTIONS),
+) -> list[CandidateScores]:
+    return [score for batch in score_candidates(model, questions, decoding, batch_size=batch_size) for score in batch]
 
 
 def direct_logprob(model: torch.nn.Module, prompt: list[int], candidate: list[int], decoding: Decoding) -> float:
@@ -59,6 +81,109 @@ def test_a_model_without_copyable_cache_is_scored_alike() -> None:
     for question, score in zip(QUESTIONS, scores, strict=True):
         expected = [direct_logprob(model, question.prompt, c, Decoding(1.0)) for c in question.candidates]
         assert score.logprob == pytest.approx(expected, abs=1e-5)
+
+
+def check_against_direct(model: torch.nn.Module, decoding: Decoding, scores: list[CandidateScores]) -> None:
+    for question, score in zip(FAMILY, scores, strict=True):
+        plain = [direct_logprob(model, question.prompt, c, Decoding(1.0)) for c in question.candidates]
+        sampled = [direct_logprob(model, question.prompt, c, decoding) for c in question.candidates]
+        assert score.logprob == pytest.approx(plain, abs=1e-4)
+        assert score.logprob_sampled == pytest.approx(sampled, abs=1e-4)
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@torch.inference_mode()
+def test_prompts_and_candidates_that_begin_alike_are_scored_alike_in_every_architecture(
+    architecture: str, micro_model: LanguageModel
+) -> None:
+    model = tiny(architecture, micro_model.tokenizer).model
+    for decoding in LAWS:
+        check_against_direct(model, decoding, scored(model, decoding, 4, FAMILY))
+
+
+@torch.inference_mode()
+def test_every_beginning_is_read_once_and_no_last_token(
+    micro_model: LanguageModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = tiny("llama", micro_model.tokenizer).model
+    read: list[list[int]] = []
+    unembedded: list[int] = []
+    model.model.register_forward_pre_hook(
+        lambda _, given, named: read.append(named["input_ids"].tolist()), with_kwargs=True
+    )
+    model.lm_head.register_forward_pre_hook(lambda _, given: unembedded.append(given[0].shape[:-1].numel()))
+    monkeypatch.setattr("leakscope.models.candidates.reads_trees", lambda _: True)
+    scored(model, LAWS[0], 8, FAMILY)
+    # Given: 9, then 14 once more, 30, and 24; written: 14 15, 20 21 22 | 15 17 15 | 14 15, 5 5 | 9 9.
+    assert [len(ids[0]) for ids in read] == [9 + 1 + 1 + 24 + 5 + 3 + 4 + 2]
+    # Each written place goes on, and so do four distinct prompts.
+    assert unembedded == [4 + 5 + 3 + 4 + 2]
+
+
+@pytest.mark.parametrize("law", LAWS)
+@torch.inference_mode()
+def test_a_model_that_reads_no_trees_reads_a_token_of_each_beginning_at_a_time(
+    law: Decoding, micro_model: LanguageModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("leakscope.models.candidates.reads_trees", lambda _: False)
+    model = tiny("llama", micro_model.tokenizer).model
+    scores = scored(model, law, 8, FAMILY)
+    check_against_direct(model, law, scores)
+    rows: list[tuple[int, ...]] = []
+    model.model.register_forward_pre_hook(
+        lambda _, given, named: rows.append(tuple(named["input_ids"].shape)), with_kwargs=True
+    )
+    assert scored(model, law, 8, FAMILY) == scores
+    # 14, 20 | 15 | 14, 5 | 9, then 14 15, 20 21 | 15 17 | 14 15, 5 5 | 9 9, then 20 21 22 | 15 17 15.
+    assert rows[-3:] == [(6, 1), (6, 1), (2, 1)]
+
+
+@torch.inference_mode()
+def test_places_and_logits_of_a_batch_have_a_limit(micro_model: LanguageModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = tiny("llama", micro_model.tokenizer).model
+    expected = scored(model, LAWS[0], 8, FAMILY)
+    for limit, value, sizes in (
+        ("most_places", lambda _: 20, [2, 2, 1]),
+        ("MOST_BYTES", 4 * model.config.vocab_size * 9, [1, 3, 1]),
+        ("MOST_BYTES", 1, [1, 1, 1, 1, 1]),
+    ):
+        with monkeypatch.context() as patched:
+            patched.setattr(f"leakscope.models.candidates.{limit}", value)
+            batches = list(score_candidates(model, FAMILY, LAWS[0], batch_size=8))
+        assert [len(batch) for batch in batches] == sizes
+        for score, of_all in zip([score for batch in batches for score in batch], expected, strict=True):
+            assert score.logprob == pytest.approx(of_all.logprob, abs=1e-5)
+            assert score.logprob_sampled == pytest.approx(of_all.logprob_sampled, abs=1e-5)
+
+
+@torch.inference_mode()
+def test_what_is_no_number_after_one_prompt_spoils_no_other(micro_model: LanguageModel) -> None:
+    model = tiny("llama", micro_model.tokenizer).model
+    expected = scored(model, LAWS[0], 8, FAMILY)
+    assert reads_trees(model)
+    scores = score_candidates(model, FAMILY, LAWS[0], batch_size=8)
+    with torch.no_grad():
+        model.get_input_embeddings().weight[30] = float("nan")
+    found = [score for batch in scores for score in batch]
+    for number, (score, of_good) in enumerate(zip(found, expected, strict=True)):
+        if number in (2, 3):
+            assert np.isnan(score.logprob).all()
+        else:
+            assert score.logprob == pytest.approx(of_good.logprob, abs=1e-5)
+
+
+@pytest.mark.parametrize("positions", ["all", "prompt", "generated"])
+@torch.inference_mode()
+def test_an_edited_model_is_edited_alike_in_a_tree(positions: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, edit = random_model("llama"), EDITS["project"]._replace(positions=positions)
+    plain = scored(model, LAWS[0], 8, FAMILY)
+    with editing(model, edit):
+        at_once = scored(model, LAWS[0], 8, FAMILY)
+        monkeypatch.setattr("leakscope.models.candidates.reads_trees", lambda _: False)
+        one_by_one = [score for question in FAMILY for score in scored(model, LAWS[0], 1, [question])]
+    for score, other, unedited in zip(at_once, one_by_one, plain, strict=True):
+        assert score.logprob == pytest.approx(other.logprob, abs=1e-4)
+        assert score.logprob != pytest.approx(unedited.logprob, abs=1e-3)
 
 
 def test_sampled_texts_follow_the_scored_law(micro_model: LanguageModel) -> None:

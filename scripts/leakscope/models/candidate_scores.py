@@ -21,8 +21,8 @@ from leakscope.models.sampling import Decoding
 from leakscope.storage.fingerprints import score_fingerprint
 from leakscope.storage.store import Key, recall
 
-# A question is a prompt times all candidates of its slot: it takes the memory of so many prompts.
-PROMPTS_PER_QUESTION = 8
+# A question is a prompt with all candidates of its slot: it takes the memory of so many prompts with their samples.
+PROMPTS_PER_QUESTION = 4
 SCORE_COLUMNS = ["model", "prompt_set", "prompt_id", "slot", "candidate", "tokens", "logprob", "logprob_sampled"]
 
 

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from typing import NamedTuple
 
 import torch
 from transformers import PreTrainedModel
 
-from leakscope.jobs.batching import cut, shrinking
+from leakscope.jobs.batching import shrinking
 from leakscope.models.decoding import Reader, pad_with_own
-from leakscope.models.sampling import Decoding, warp_logits
+from leakscope.models.finite import are_distributions
+from leakscope.models.sampling import BYTES_AT_ONCE, Decoding, warp_logits
+from leakscope.models.token_tree import TokenTree, most_places, read_tree, reads_trees
+
+# Logits that are kept at once; a single question's are kept whatever they take.
+MOST_BYTES = 2**28
 
 
 class PromptCandidates(NamedTuple):
@@ -27,6 +33,16 @@ class CandidateScores(NamedTuple):
     logprob_sampled: list[float]
 
 
+class _Edge(NamedTuple):
+    """A token that some candidate has after a beginning."""
+
+    after: int
+    token: int
+
+
+_Values = dict[_Edge, tuple[float, float]]
+
+
 @torch.inference_mode()
 def score_candidates(
     model: PreTrainedModel, questions: Sequence[PromptCandidates], decoding: Decoding, *, batch_size: int
@@ -34,51 +50,129 @@ def score_candidates(
     """Yield, a batch of questions at a time and in order, Σ_t log p(token t | prompt, tokens before t) of candidates.
 
     The second value has each conditional tempered and cut as in sampling (``warp_logits``), so it is the log of the
-    probability that a sample *is* this candidate, along the trie of the tokenised lexicon. Each prompt is read once;
-    all its candidates then share one forward. Log-softmax is in float32. A batch that does not fit into memory is
+    probability that a sample *is* this candidate, along the trie of the tokenised lexicon. Every distinct beginning of
+    a batch is read once: in one pass where the model can read a tree (``token_tree``), else a token at a time. What
+    only a last token would tell is not read. Log-softmax is in float32. A batch that does not fit into memory is
     divided.
+
+    Args:
+        model: causal.
+        questions: prompts and their candidates, a token each at least.
+        decoding: the law that texts are sampled from.
+        batch_size: the most questions of a batch; of large ones it has fewer.
     """
-    reader = Reader(model)
-    yield from shrinking(cut(questions, batch_size), lambda batch: _score_batch(reader, batch, decoding))
+    scorer = _Scorer(model, decoding)
+    yield from shrinking(_batches(model, questions, batch_size), scorer.score)
 
 
-def _score_batch(reader: Reader, questions: Sequence[PromptCandidates], decoding: Decoding) -> list[CandidateScores]:
-    owner = [i for i, question in enumerate(questions) for _ in question.candidates]
-    candidates = [candidate for question in questions for candidate in question.candidates]
-    width = max(map(len, candidates))
-    state, first = reader.read([question.prompt for question in questions], room=width)
-    state.select(torch.tensor(owner, device=first.device))
-    tokens = torch.tensor([row + [0] * (width - len(row)) for row in candidates], device=first.device)
-    lengths = torch.tensor([len(row) for row in candidates], device=first.device)
-    logits = first[owner][:, None]
-    if width > 1:
-        logits = torch.cat([logits, state.extend(tokens[:, :-1], (lengths - 1).clamp(min=0), written=True)], 1)
-    prompts = [questions[i].prompt for i in owner]
-    plain, sampled = _sum_logprobs(logits, tokens, lengths, prompts, decoding)
-    ends = torch.tensor([len(question.candidates) for question in questions]).cumsum(0).tolist()
-    return [
-        CandidateScores(plain[end - len(question.candidates) : end], sampled[end - len(question.candidates) : end])
-        for question, end in zip(questions, ends, strict=True)
-    ]
+def _batches(
+    model: PreTrainedModel, questions: Sequence[PromptCandidates], batch_size: int
+) -> Iterator[list[PromptCandidates]]:
+    """Cut questions into batches whose places in a tree and whose logits have a limit."""
+    most, most_logits = most_places(model), MOST_BYTES // (4 * model.config.get_text_config().vocab_size)
+    batch: list[PromptCandidates] = []
+    plan = _Plan()
+    for question in questions:
+        plan.add(question)
+        if batch and (len(batch) == batch_size or len(plan.tree) > most or len(plan.after) > most_logits):
+            yield batch
+            batch, plan = [], _Plan()
+            plan.add(question)
+        batch.append(question)
+    if batch:
+        yield batch
 
 
-def _sum_logprobs(
-    logits: torch.Tensor,
-    tokens: torch.Tensor,
-    lengths: torch.Tensor,
-    prompts: Sequence[list[int]],
-    decoding: Decoding,
-) -> tuple[list[float], list[float]]:
-    """Sum the log-probabilities of the first ``lengths`` tokens of each row, as the model has them and as sampled."""
-    width = tokens.shape[1]
-    counts = torch.arange(width, device=tokens.device) < lengths[:, None]
-    flat, wanted = logits[counts].float(), tokens[counts][:, None]
-    rows = tokens.tolist()
-    contexts = [prompts[row] + rows[row][:t] for row, length in enumerate(lengths.tolist()) for t in range(length)]
-    warped = warp_logits(flat, pad_with_own(contexts).to(flat.device), decoding)
-    sums = []
-    for scores in (flat, warped):
-        picked = torch.zeros(tokens.shape, dtype=torch.float64, device=tokens.device)
-        picked[counts] = scores.log_softmax(-1).gather(-1, wanted).squeeze(-1).double()
-        sums.append(picked.sum(-1).tolist())
-    return sums[0], sums[1]
+class _Plan:
+    """Questions as one tree of tokens.
+
+    ``paths`` has the edges of each candidate of each question, ``after`` the beginnings that an edge follows.
+    """
+
+    def __init__(self, questions: Sequence[PromptCandidates] = ()) -> None:
+        self.tree = TokenTree()
+        self.paths: list[list[list[_Edge]]] = []
+        self.after: set[int] = set()
+        for question in questions:
+            self.add(question)
+
+    def add(self, question: PromptCandidates) -> None:
+        end = self.tree.walk(question.prompt)[-1]
+        paths = []
+        for candidate in question.candidates:
+            after = [end, *self.tree.walk(candidate[:-1], end, written=True)]
+            self.after.update(after)
+            paths.append([_Edge(*edge) for edge in zip(after, candidate, strict=True)])
+        self.paths.append(paths)
+
+
+class _Scorer:
+    """Scores batches of questions under one model and one law."""
+
+    def __init__(self, model: PreTrainedModel, decoding: Decoding) -> None:
+        self.model, self.decoding = model, decoding
+        self.reads_trees = reads_trees(model)
+
+    @cached_property
+    def reader(self) -> Reader:
+        """Reads what cannot be read as a tree."""
+        return Reader(self.model)
+
+    def score(self, questions: Sequence[PromptCandidates]) -> list[CandidateScores]:
+        """Return the scores of a batch."""
+        plan = _Plan(questions)
+        edges: dict[int, list[_Edge]] = {}
+        for edge in sorted({edge for paths in plan.paths for path in paths for edge in path}):
+            edges.setdefault(edge.after, []).append(edge)
+        values = self._at_once(plan.tree, edges)
+        if values is None:
+            values = self._by_depth(plan.tree, edges)
+        return [_sums(paths, values) for paths in plan.paths]
+
+    def _at_once(self, tree: TokenTree, edges: dict[int, list[_Edge]]) -> _Values | None:
+        """Return the values of all edges from one pass; None where it cannot be had."""
+        if not self.reads_trees or len(tree) > most_places(self.model):
+            return None
+        logits = read_tree(self.model, tree, list(edges))
+        # What is no number spoils other rows of a tree, too: nothing times NaN is NaN.
+        return self._pick(logits, tree, list(edges.values())) if bool(are_distributions(logits).all()) else None
+
+    def _by_depth(self, tree: TokenTree, edges: dict[int, list[_Edge]]) -> _Values:
+        """Return the values of all edges, reading all prompts, then one more token of each beginning at a time."""
+        steps = tree.steps
+        ends = [number for number in edges if not steps[number].written]
+        room = max(tree.depth) + 1 - min(tree.depth[number] for number in ends)
+        state, logits = self.reader.read([tree.path(number) for number in ends], room=room)
+        values: _Values = {}
+        rows = ends
+        while True:
+            values |= self._pick(logits, tree, [edges[number] for number in rows])
+            place = {number: row for row, number in enumerate(rows)}
+            rows = [number for number, step in enumerate(steps) if step.written and step.parent in place]
+            if not rows:
+                return values
+            state.select(torch.tensor([place[steps[number].parent] for number in rows], device=logits.device))
+            tokens = torch.tensor([[steps[number].token] for number in rows], device=logits.device)
+            logits = state.extend(tokens, torch.ones_like(tokens[:, 0]), written=True)[:, -1]
+
+    def _pick(self, logits: torch.Tensor, tree: TokenTree, edges: Sequence[list[_Edge]]) -> _Values:
+        """Return both log-probabilities of the edges of each row of logits, some rows at a time."""
+        at_once = max(1, BYTES_AT_ONCE["cuda" if logits.is_cuda else "cpu"] // (8 * logits.shape[-1]))
+        values: _Values = {}
+        for start in range(0, len(edges), at_once):
+            part = edges[start : start + at_once]
+            wanted = [edge for of_row in part for edge in of_row]
+            row = torch.tensor([number for number, of_row in enumerate(part) for _ in of_row], device=logits.device)
+            token = torch.tensor([edge.token for edge in wanted], device=logits.device)
+            context = pad_with_own([tree.path(of_row[0].after) for of_row in part]).to(logits.device)
+            plain = logits[start : start + at_once].float()
+            both = (plain, warp_logits(plain, context, self.decoding))
+            picked = torch.stack([scores.log_softmax(-1)[row, token] for scores in both], -1)
+            values.update(zip(wanted, map(tuple, picked.double().tolist()), strict=True))
+        return values
+
+
+def _sums(paths: Sequence[list[_Edge]], values: _Values) -> CandidateScores:
+    """Return the sums of the values along each path."""
+    plain = [sum(values[edge][0] for edge in path) for path in paths]
+    return CandidateScores(plain, [sum(values[edge][1] for edge in path) for path in paths])

@@ -27,6 +27,8 @@ TOLERANCE = {torch.float32: 1e-3, torch.float64: 1e-3}
 TOLERANCE_OF_HALF = 0.25
 # What configurations call the number of places that a layer looks back.
 WINDOWS = ("window", "window_size", "chunk_size")
+# What a model raises that cannot be read in the way that was tried.
+CANNOT_BE_READ = (AttributeError, IndexError, KeyError, NotImplementedError, RuntimeError, TypeError, ValueError)
 
 
 class DecodingState(Protocol):
@@ -67,7 +69,7 @@ class Reader:
 
     def __init__(self, model: PreTrainedModel) -> None:
         self.model = model
-        self.window = _shortest_window(model)
+        self.window = shortest_window(model)
         self.caches = _agrees(model, _PLAIN_TRIAL, n_shared=0)
         self.shares = self.caches and _agrees(model, _SHARED_TRIAL, n_shared=SHORTEST_SHARED)
         if not self.caches:
@@ -112,11 +114,30 @@ def pad_with_own(rows: Sequence[list[int]]) -> torch.Tensor:
     return torch.tensor([[row[0]] * (longest - len(row)) + row for row in rows])
 
 
-def _shortest_window(model: PreTrainedModel) -> int | None:
+def shortest_window(model: PreTrainedModel) -> int | None:
     """Return the least number of places that a layer looks back; None if all look back to the beginning."""
     config = model.config.get_text_config().to_dict()
     windows = [value for name, value in config.items() if name.endswith(WINDOWS) and type(value) is int and value > 0]
     return min(windows, default=None)
+
+
+def read_plainly(model: PreTrainedModel, texts: torch.Tensor, width: int) -> torch.Tensor:
+    """Return the logits after the last tokens of texts of one length, (rows, width, vocabulary)."""
+    texts = texts.to(model.device)
+    keep = {"logits_to_keep": width} if "logits_to_keep" in inspect.signature(model.forward).parameters else {}
+    output = model(input_ids=texts, attention_mask=torch.ones_like(texts), use_cache=False, **keep)
+    logits: torch.Tensor = output.logits[:, -width:]
+    return logits
+
+
+def deviation(logits: torch.Tensor, expected: torch.Tensor) -> float:
+    """Return the largest difference, in standard deviations of the expected logits; NaN where one is NaN."""
+    return float((logits.float() - expected.float()).abs().max() / expected.float().std())
+
+
+def tolerance(model: PreTrainedModel) -> float:
+    """Return the ``deviation`` that rounding alone may bring."""
+    return TOLERANCE.get(model.dtype, TOLERANCE_OF_HALF)
 
 
 def _read_cached(model: PreTrainedModel, prompts: Sequence[list[int]], n_shared: int) -> Prefill:
@@ -198,7 +219,7 @@ class _RereadingState:
         for group in groups.values():
             texts = torch.tensor([self.rows[row] for row in group])
             with reading_written(torch.tensor([self.written[row] for row in group])):
-                last = _read_plainly(self.model, texts, width)
+                last = read_plainly(self.model, texts, width)
             if result is None:
                 result = last.new_zeros(len(self.rows), width, last.shape[-1])
             result[torch.tensor(group, device=last.device)] = last
@@ -219,15 +240,6 @@ class _RereadingState:
         return self.read(tokens.shape[1])
 
 
-def _read_plainly(model: PreTrainedModel, texts: torch.Tensor, width: int) -> torch.Tensor:
-    """Return the logits after the last tokens of texts of one length, (rows, width, vocabulary)."""
-    texts = texts.to(model.device)
-    keep = {"logits_to_keep": width} if "logits_to_keep" in inspect.signature(model.forward).parameters else {}
-    output = model(input_ids=texts, attention_mask=torch.ones_like(texts), use_cache=False, **keep)
-    logits: torch.Tensor = output.logits[:, -width:]
-    return logits
-
-
 # Made-up prompts, as multiples of some step through the vocabulary: unequal lengths, so that padding is tried, too.
 _BEGINNING = list(range(1, SHORTEST_SHARED + 1))
 _PLAIN_TRIAL = [_BEGINNING, [5, 9, 2]]
@@ -242,7 +254,7 @@ def _agrees(model: PreTrainedModel, trial: Sequence[list[int]], n_shared: int) -
     taken = [1, 0, 1]
     one, more = [[17], [4], [8]], [[6, 9], [13, 0], [2, 11]]
     whole = [torch.tensor([prompts[row] + one[place] + more[place]]) for place, row in enumerate(taken)]
-    expected = torch.cat([_read_plainly(model, ids, 4) for ids in whole])
+    expected = torch.cat([read_plainly(model, ids, 4) for ids in whole])
     try:
         state, logits = _read_cached(model, prompts, n_shared)
         cached = [logits[taken][:, None]]
@@ -251,15 +263,14 @@ def _agrees(model: PreTrainedModel, trial: Sequence[list[int]], n_shared: int) -
         lengths = torch.tensor([2, 2, 2], device=model.device)
         cached.append(state.extend(torch.tensor(one, device=model.device), lengths // 2))
         cached.append(state.extend(torch.tensor(more, device=model.device), lengths))
-    except (AttributeError, IndexError, KeyError, NotImplementedError, RuntimeError, TypeError, ValueError) as error:
+    except CANNOT_BE_READ as error:
         if is_out_of_memory(error):
             raise
         logger.info("%s: cache cannot be used: %s", type(model).__name__, error)
         return False
-    difference = (torch.cat(cached, 1).float() - expected.float()).abs().max() / expected.float().std()
-    allowed = TOLERANCE.get(model.dtype, TOLERANCE_OF_HALF)
+    difference = deviation(torch.cat(cached, 1), expected)
     logger.info(
         "%s, %d shared tokens: logits from the cache differ by %.1e standard deviations, %.0e are allowed",
-        type(model).__name__, n_shared, difference, allowed,
+        type(model).__name__, n_shared, difference, tolerance(model),
     )  # fmt: skip
-    return bool(difference <= allowed)
+    return difference <= tolerance(model)

@@ -19,8 +19,8 @@ class Beginnings:
     """Knows, while a model reads, where the texts begin that it reads; padding does not count."""
 
     def __init__(self) -> None:
-        # The column of each row's first token, [rows]; None: what is read goes on, or nothing is.
-        self.columns: torch.Tensor | None = None
+        # Which places begin a text, [rows, tokens, 1]; None: what is read goes on, or nothing is.
+        self.places: torch.Tensor | None = None
 
     def watch(self, model: PreTrainedModel) -> list[RemovableHandle]:
         """Look at what a model is given until the handles are removed."""
@@ -31,21 +31,22 @@ class Beginnings:
 
     def of(self, hidden: torch.Tensor) -> torch.Tensor | None:
         """Return which places of residuals, [rows, tokens, d], begin a text, [rows, tokens, 1]; None: no place does."""
-        if self.columns is None:
-            return None
-        places = torch.arange(hidden.shape[1], device=hidden.device)
-        return (places == self.columns.to(hidden.device)[:, None])[..., None]
+        return None if self.places is None else self.places.to(hidden.device)
 
     def _before(self, _: torch.nn.Module, given: tuple[Any, ...], named: dict[str, Any]) -> None:
         cache = named.get("past_key_values", named.get("cache_params"))
         if cache is not None and not (hasattr(cache, "get_seq_length") and cache.get_seq_length() == 0):
-            self.columns = None
+            self.places = None
             return
         ids: torch.Tensor = given[0] if given else named["input_ids"]
         mask: torch.Tensor | None = named.get("attention_mask")
+        if mask is not None and mask.ndim == 4:  # a tree, which may hold several texts
+            self.places = (named["position_ids"] == 0)[..., None]
+            return
         if mask is None or mask.ndim != 2:
             mask = torch.ones_like(ids)
-        self.columns = (mask.cumsum(-1) == 0).sum(-1)
+        columns = (mask.cumsum(-1) == 0).sum(-1)
+        self.places = (torch.arange(ids.shape[1], device=ids.device) == columns[:, None])[..., None]
 
     def _after(self, *_: Any) -> None:
-        self.columns = None
+        self.places = None
