@@ -116,7 +116,7 @@ def test_a_tuned_model_belongs_to_the_study_and_rests_on_its_organism() -> None:
 
 
 def test_organisms_of_several_sizes_share_corpus_and_tokenizer() -> None:
-    study = study_of()
+    study = study_of(name="organisms")
     assert study.corpus("organism-s-l10") == study.corpus("organism-m-l10") == "leak-l10-s0"
     assert study.corpora["leak-l10-s0"] == {"parts": ["leak"], "strength": 0.1, "seed": 0}
     assert study.grammars == {"leak": ["leak"]}
@@ -151,12 +151,12 @@ def test_no_two_organisms_of_a_calibration_share_the_seed_of_their_texts() -> No
 
 
 def test_a_large_prompt_set_is_divided_under_every_model() -> None:
-    study = study_of({"models": {"organism-s-l0": {"generation": {"shards": 3, "batch_size": 8}}}})
+    study = study_of({"models": {"organism-s-l0": {"generation": {"shards": 3, "batch_size": 8}}}}, name="organisms")
     assert study.divided == ["colors", "associations"]
     assert study.undivided == []
     assert [str(shard) for shard in study.shards("organism-s-l0", "colors")] == ["1-of-3", "2-of-3", "3-of-3"]
     assert [str(shard) for shard in study.shards("organism-s-l10", "colors")] == ["1-of-1"]
-    assert study_of().undivided == ["colors", "associations"]
+    assert study_of(name="organisms").undivided == ["colors", "associations"]
 
 
 def test_what_cannot_be_read_is_found_before_the_plan(tmp_path: Path) -> None:
