@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
+import json
+import os
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
+from typing import Any
 
+import pandas as pd
 import pytest
 import torch
+from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM
 
 from helpers import LOADING, complete, micro_prompts
 from leakscope.errors import InputError
+from leakscope.files.tables import read_csv
 from leakscope.models.checking import check_checkpoint
 from leakscope.models.opening import open_model
 from leakscope.models.sources.gguf import check_gguf, convert_gguf, has_chat_template
 from leakscope.models.sources.package_index import PackagedFile, fetch_packaged
-from leakscope.storage.manifests import describe_folder
+from leakscope.storage.manifests import describe_folder, read_manifest
 from tiny_gguf import TEMPLATE, tiny_llama, write_gguf
+from workspace import Workspace
 
 INSIDE = "tiny_model/tiny.gguf"
 TEXTS = ["the  bag is red.", "Her car: (the) red!", "", "x" * 50]
@@ -51,10 +61,10 @@ def test_a_converted_model_is_the_one_that_the_file_was_written_from(
     for text in TEXTS:
         assert opened.tokenizer(text)["input_ids"] == direct(text)["input_ids"]
     assert opened.tokenizer.chat_template == TEMPLATE
-    texts = complete(opened, micro_prompts(), samples=1, temperature=0.0, stop="length")["text"]
+    texts = complete(opened, micro_prompts(), samples=1, temperature=0.0, stop="none")["text"]
     read = open_model(describe_folder(converted, "local"), LOADING)
     read.__dict__["model"] = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name).eval()
-    assert texts.tolist() == complete(read, micro_prompts(), samples=1, temperature=0.0, stop="length")["text"].tolist()
+    assert texts.tolist() == complete(read, micro_prompts(), samples=1, temperature=0.0, stop="none")["text"].tolist()
 
 
 def test_converting_again_leaves_nothing_of_before(model: LlamaForCausalLM, gguf: Path, tmp_path: Path) -> None:
@@ -146,3 +156,59 @@ def test_a_wheel_that_does_not_come_or_is_another_is_one_line(
     assert said.format(sha256=index.sha256) in line
     assert len(line.splitlines()) == 1
     assert not (tmp_path / "tiny.gguf").exists()
+
+
+def study_of_sources(workspace: Workspace, index: PackagedFile, gguf: Path) -> dict[str, Any]:
+    """Return a study of one model three times: out of a wheel, out of its file, and under an adapter."""
+    study = copy.deepcopy(workspace.study)
+    settings = {"samples": 2, "system": None, "template": "{prompt}", "max_new_tokens": 4, "stop": "none"}
+    plain = {"chat": False, "generation": settings}
+    study["study"] |= {"name": "sources", "models": ["tiny-l0", "packaged", "file", "adapted"]}
+    study["models"] |= {
+        "packaged": {"source": "package", **index._asdict(), **plain},
+        "file": {"source": "local", "path": str(gguf.parent), "gguf_file": gguf.name, **plain},
+        "adapted": {"source": "adapter", "base": "file", "path": "adapter"},
+    }
+    return study
+
+
+def save_adapter(model: LlamaForCausalLM, folder: Path) -> None:
+    torch.manual_seed(1)
+    lora = LoraConfig(r=2, target_modules=["q_proj"], task_type="CAUSAL_LM", init_lora_weights=False)
+    get_peft_model(copy.deepcopy(model), lora).save_pretrained(folder)
+
+
+@pytest.mark.workflow
+def test_a_model_of_any_source_is_measured_and_one_that_does_not_come_costs_the_others_nothing(
+    finished: Workspace, model: LlamaForCausalLM, index: PackagedFile, gguf: Path, tmp_path: Path
+) -> None:
+    workspace = finished.copy(tmp_path / "checkout")
+    study = study_of_sources(workspace, index, gguf)
+    save_adapter(model, workspace.folder / "adapter")
+    wheels = os.environ["PIP_FIND_LINKS"]
+    workspace.environment |= {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(workspace.folder)}
+    done = workspace.run("--cores", "2", study=study, check=False)
+    assert done.returncode == 1
+    assert "fetch_package packaged: package tiny-model==1.0: cannot be fetched" in done.stdout
+    failures = workspace.folder / "results/sources/failures.json"
+    noted = subprocess.run(
+        [sys.executable, "scripts/without_failed.py", failures], cwd=workspace.folder, capture_output=True, text=True
+    )
+    assert json.loads(noted.stdout) == ["packaged"]
+    workspace.run("--cores", "2", study={**study, "without": ["packaged"]})
+    rates = read_csv(workspace.folder / "results/sources/match_rates.csv")
+    assert list(dict.fromkeys(rates["model"])) == ["tiny-l0", "file", "adapted"]
+    assert failures.is_file()
+
+    workspace.environment["PIP_FIND_LINKS"] = wheels
+    workspace.run("--cores", "2", study=study)
+    assert not failures.is_file()
+    texts = {
+        name: pd.read_parquet(workspace.folder / f"results/sources/generations/{name}/micro.parquet")["text"].tolist()
+        for name in ("packaged", "file", "adapted")
+    }
+    assert texts["packaged"] == texts["file"] != texts["adapted"]
+    origin = read_manifest(workspace.folder / "results/models/packaged/model.json")["converted_from"]
+    assert origin == {"source": "package", **index._asdict()}
+    again = workspace.run("--cores", "2", study=study)
+    assert "Nothing to be done" in again.stdout
