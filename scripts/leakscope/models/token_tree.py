@@ -82,7 +82,7 @@ def read_tree(model: PreTrainedModel, tree: TokenTree, wanted: Sequence[int]) ->
     device = model.device
     hidden = torch.zeros(len(tree), len(tree), dtype=model.dtype)
     hidden.masked_fill_(~tree.sees(), torch.finfo(model.dtype).min)
-    places = torch.tensor(list(wanted), device=device)
+    places = torch.tensor(list(wanted))  # on the CPU: the last layers may be on another device than the first
     options = {"logits_to_keep": places} if "logits_to_keep" in inspect.signature(model.forward).parameters else {}
     with reading_written(torch.tensor([[step.written for step in tree.steps]])):
         output = model(
@@ -116,7 +116,7 @@ def reads_trees(model: PreTrainedModel) -> bool:
     if "position_ids" not in inspect.signature(model.forward).parameters:
         return False
     step = max(1, model.config.get_text_config().vocab_size // 16)
-    rows = [[number * step + number for number in row] for row in _TRIAL]
+    rows = [[(number * step + number) % (16 * step) for number in row] for row in _TRIAL]
     tree = TokenTree()
     paths = [tree.walk(row) for row in rows]
     expected = torch.cat([read_plainly(model, torch.tensor([row]), len(row))[0] for row in rows])
