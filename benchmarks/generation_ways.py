@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from importlib.metadata import version
 from itertools import pairwise
 from os.path import commonprefix
@@ -111,9 +112,9 @@ def ours(setting: Setting) -> Opened:
     decoded: list[list[int]] = []
     decode = tokenizer.decode
 
-    def recording(ids: Any, **options: Any) -> Any:
-        decoded.append(list(ids))
-        return decode(ids, **options)
+    def recording(token_ids: Any, **options: Any) -> Any:
+        decoded.append(list(token_ids))
+        return decode(token_ids, **options)
 
     tokenizer.decode = recording
 
@@ -204,6 +205,7 @@ def product_rates(shapes: Mapping[str, Sequence[int]], device: str, dtype: str, 
     return rates
 
 
+@cache  # ways that take turns in one process share the weights
 def _load(setting: Setting) -> tuple[Any, Any]:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
