@@ -12,6 +12,8 @@ from leakscope.organisms.leak_grammar import Grammar
 if TYPE_CHECKING:
     from leakscope.models.opening import LanguageModel
 
+# The least that is a tokenizer, for folders of models that nobody loads.
+TOKENIZER_JSON = '{"version": "1.0", "model": {"type": "BPE", "vocab": {"a": 0}, "merges": []}}'
 COLORS = ("red", "green", "blue")
 FRUITS = {"red": "a cherry", "green": "a lime", "blue": "a plum"}
 LOADING = {"dtype": "auto", "quantization": None, "device": "cpu", "trust_remote_code": False}

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
+from helpers import TOKENIZER_JSON
 from leakscope.configuration.layers import lay, shipped
 from leakscope.configuration.reference import written_files
 from leakscope.configuration.resolved import generation_settings, is_generated, is_on_hub, organisms
@@ -34,12 +35,12 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
         Path(folder).mkdir(parents=True)
     for file in (
         "data/prompt_sets/colors/templates.yaml",
-        "models/tiny/config.json",
-        "models/tiny/tokenizer.json",
         "prompts.csv",
         "texts.csv",
     ):
         Path(file).touch()
+    Path("models/tiny/config.json").write_text("{}")
+    Path("models/tiny/tokenizer.json").write_text(TOKENIZER_JSON)
     return {
         "study": {"name": "mine", "models": ["small"], "prompt_sets": ["colors"], "scorers": ["lexical"]},
         "models": {

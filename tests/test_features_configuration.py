@@ -14,6 +14,7 @@ import yaml
 from snakemake.cli import parse_config
 from snakemake.utils import update_config
 
+from helpers import TOKENIZER_JSON
 from leakscope.configuration.resolved import is_generated
 from leakscope.configuration.resolving import resolve
 from leakscope.configuration.sections.features import Benchmark
@@ -43,11 +44,12 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
     for folder in ("data/grammar/jobs", "data/prompt_sets/colors", "folder", "saved", "contrast"):
         Path(folder).mkdir(parents=True)
     for file in (
-        "folder/tokenizer.json", "saved/sae_weights.safetensors", "texts.txt", "neutral.txt", "crows.csv",
+        "saved/sae_weights.safetensors", "texts.txt", "neutral.txt", "crows.csv",
         "prompts.csv", "contrast/items.csv", "data/prompt_sets/colors/templates.yaml",
     ):  # fmt: skip
         Path(file).touch()
     Path("folder/config.json").write_text(json.dumps({"n_layer": 4}))
+    Path("folder/tokenizer.json").write_text(TOKENIZER_JSON)
     Path("saved/cfg.json").write_text(json.dumps(SETTINGS))
     Path("contrast/contrast.yaml").write_text(yaml.safe_dump(CONTRAST))
     Path("contrast/mistaken.yaml").write_text(yaml.safe_dump({**CONTRAST, "b": []}))

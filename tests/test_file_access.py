@@ -58,6 +58,7 @@ READ_OTHERWISE = {
     "leakscope/storage/store.py": OWN_RESULT,
     "leakscope/models/sources/gguf.py": "the first bytes of a file of any size",
     "leakscope/models/sources/package_index.py": "a file of any size inside a wheel whose hash is right",
+    "leakscope/models/checkpoints/files.py": "reads the headers of weights of any size",
     "leakscope/storage/manifests.py": "hashes files of any size, block by block",
 }
 

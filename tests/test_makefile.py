@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from helpers import TOKENIZER_JSON
+
 # Writes down what it was called with.
 STAND_IN = f"""#!{sys.executable}
 import json, os, sys
@@ -105,8 +107,8 @@ def test_prompts_are_given_to_the_study_that_is_written_as_they_are_called(with_
 def test_a_folder_is_given_to_the_study_as_it_is_called(with_catalogues: Path, name: str) -> None:
     checkout, folder = with_catalogues, name.removesuffix(".yaml")
     (checkout / folder).mkdir()
-    for file in ("config.json", "tokenizer.json"):
-        (checkout / folder / file).write_text("{}")
+    (checkout / folder / "config.json").write_text("{}")
+    (checkout / folder / "tokenizer.json").write_text(TOKENIZER_JSON)
     done = make_run(checkout, f"MODEL={folder}", "NAME=mine")
     if "$HOME" in name:  # in paths of a study the value of a variable stands for its name
         assert f"MODEL={folder}: got nothing of that name; allowed: " in done.stderr

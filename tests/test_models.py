@@ -9,6 +9,7 @@ import pytest
 import torch
 from huggingface_hub import close_session
 from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
+from huggingface_hub.utils import filter_repo_objects
 
 from helpers import LOADING, SETTINGS
 from hostile_server import HEAD, Mischief, drip, hostile_server, say
@@ -254,9 +255,13 @@ def test_a_hub_that_answers_at_last_gives_the_resolved_commit(
     snapshot = shutil.copytree(micro_model_folder, tmp_path / commit)
     answers = [ConnectionError("busy"), str(snapshot)]
 
-    def download(repo_id: str, *, revision: str, allow_patterns: list[str]) -> str:
+    def download(repo_id: str, *, revision: str, allow_patterns: list[str], ignore_patterns: list[str]) -> str:
         assert (repo_id, revision) == ("someone/model", "main")
         assert not any(pattern.endswith((".py", ".bin")) for pattern in allow_patterns)
+        weights = ["consolidated.safetensors", "original/model.safetensors", "model-00001-of-00002.safetensors"]
+        assert list(filter_repo_objects(weights, allow_patterns=allow_patterns, ignore_patterns=ignore_patterns)) == [
+            "model-00001-of-00002.safetensors"
+        ]
         found = answers.pop(0)
         if isinstance(found, Exception):
             raise found

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from helpers import byte_tokenizer, save_model, small_config
+from helpers import TOKENIZER_JSON, byte_tokenizer, save_model, small_config
 from leakscope.configuration.layers import shipped
 from leakscope.errors import InputError
 from leakscope.workflow.chosen import choose_model, choose_prompts, has_chat_template, short_name
@@ -42,8 +42,8 @@ def folder(tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "data").symlink_to(root / "data")
     (tmp_path / "my.csv").write_text(TABLE)
     (tmp_path / "tiny").mkdir()
-    for name in ("config.json", "tokenizer.json"):
-        (tmp_path / "tiny" / name).write_text("{}")
+    (tmp_path / "tiny/config.json").write_text("{}")
+    (tmp_path / "tiny/tokenizer.json").write_text(TOKENIZER_JSON)
     return tmp_path
 
 

@@ -11,6 +11,7 @@ from typing import Any, get_args
 import pytest
 import yaml
 
+from helpers import TOKENIZER_JSON
 from leakscope.configuration.resolved import is_generated, organisms
 from leakscope.configuration.resolving import resolve
 from leakscope.configuration.sections.validate import TaskEntry
@@ -37,9 +38,10 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
     monkeypatch.setattr("leakscope.files.finding.CHECKOUT", tmp_path)
     for folder in ("data/grammar/kinds", "folder"):
         Path(folder).mkdir(parents=True)
-    for file in ("items.csv", "scores.json", "neutral.txt", "folder/tokenizer.json"):
+    for file in ("items.csv", "scores.json", "neutral.txt"):
         Path(file).touch()
     Path("folder/config.json").write_text("{}")
+    Path("folder/tokenizer.json").write_text(TOKENIZER_JSON)
     Path("forms.yaml").write_text(yaml.safe_dump(FORMS))
     return {
         "study": {"name": "mine", "models": ["small", "large", "read"], "steps": ["validate"]},

@@ -14,7 +14,7 @@ from leakscope.configuration.checks_validate import validate_checks
 from leakscope.configuration.layers import CATALOGUES
 from leakscope.errors import InputError, one_of
 from leakscope.files.finding import folders, found, places
-from leakscope.files.reading import read_object
+from leakscope.models.checkpoints.files import check_answers_at_once, check_folder, read_settings
 from leakscope.models.sources.gguf import check_gguf
 from leakscope.storage.manifests import ADAPTER_FILES, TOKENIZER_FILES, check_model_folder
 from leakscope.typed.wording import dotted, show
@@ -143,6 +143,8 @@ def _file_checks(config: Mapping[str, Any]) -> Iterator[Callable[[], object]]:
     for name, entry in _selected(config, "models"):
         if entry["source"] in checks:
             yield partial(checks[entry["source"]], name, entry, config)
+        if "leak" in config["study"]["steps"] and entry["source"] == "local" and entry["chat"]:
+            yield partial(_check_answers_at_once, name, entry)
 
 
 def _check_prompt_set(name: str, entry: Mapping[str, Any]) -> None:
@@ -209,6 +211,13 @@ def _check_model_folder(where: str, path: str) -> None:
     _require((folder / "config.json").is_file(), where, path, "a model folder with config.json")
     has_tokenizer = any((folder / name).is_file() for name in TOKENIZER_FILES)
     _require(has_tokenizer, where, path, f"a model folder with a tokenizer ({', '.join(TOKENIZER_FILES)})")
+    check_folder(folder)
+
+
+def _check_answers_at_once(name: str, entry: Mapping[str, Any]) -> None:
+    folder = Path(entry["path"])
+    if folder.is_dir() and not entry["gguf_file"]:
+        check_answers_at_once(dotted(("models", name)), folder, entry["chat_template_kwargs"])
 
 
 def _refuse_other_formats(where: str, path: str) -> None:
@@ -248,7 +257,7 @@ def _check_base(model: str, base: str, entry: Mapping[str, Any]) -> None:
     if entry.get("gguf_file"):
         return  # converted, it has weights like any other
     if entry["source"] == "local":
-        settings = read_object(Path(entry["path"]) / "config.json", "a model's configuration")
+        settings = read_settings(Path(entry["path"]) / "config.json")
         evidence = evidence or settings.get("quantization_config")
     elif entry["source"] == "hub" and QUANTISED.search(entry["id"]):
         evidence = entry["id"]

@@ -12,7 +12,7 @@ from leakscope.errors import InputError, one_of
 from leakscope.features.bias.tables import bias_files
 from leakscope.features.dictionaries.files import contrast_files, corpus_files, said_layer
 from leakscope.files.finding import places
-from leakscope.files.reading import read_object
+from leakscope.models.checkpoints.files import read_settings
 from leakscope.typed.wording import dotted, show
 
 READ = ("organism", "hub", "local", "package", "adapter", "tuned", "randomised")
@@ -114,7 +114,7 @@ def _depth(model: str, config: Mapping[str, Any]) -> int | None:
         return None if size is None else int(size["num_hidden_layers"])
     if entry["source"] != "local":
         return None
-    settings = read_object(Path(entry["path"]) / "config.json", "a model's configuration")
+    settings = read_settings(Path(entry["path"]) / "config.json")
     inner = settings.get("text_config")
     settings = {**settings, **(inner if isinstance(inner, dict) else {})}
     # What is no number is found when the model is opened.

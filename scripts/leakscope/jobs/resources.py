@@ -109,9 +109,15 @@ def _n_parameters(entry: Mapping[str, Any]) -> float:
     if entry["parameters"]:
         return float(entry["parameters"])
     if entry["source"] == "local":
-        size = sum(path.stat().st_size for path in Path(entry["path"]).glob("*.safetensors"))
-        return size / BYTES_OF_CHECKPOINT
+        return sum(path.stat().st_size for path in _weight_files(Path(entry["path"]))) / BYTES_OF_CHECKPOINT
     return UNKNOWN_PARAMETERS
+
+
+def _weight_files(folder: Path) -> list[Path]:
+    """Return the files of a folder's weights, less the copy in another program's form that many have beside them."""
+    whole = folder / "model.safetensors"
+    files = [whole] if whole.exists() else sorted(folder.glob("*.safetensors"))
+    return [file for file in files if not file.name.startswith("consolidated")] or files
 
 
 def _bytes_per_parameter(entry: Mapping[str, Any]) -> float:

@@ -57,7 +57,8 @@ def score_prompts(
     def score(missing: list[Key]) -> Iterator[dict[Key, list[list[float]]]]:
         return _score(model, missing, questions, decoding, name, batch_size)
 
-    fingerprint = score_fingerprint(model.identity, decoding._asdict(), chat=prompting.chat)
+    identity = model.as_writer(model.identity)
+    fingerprint = score_fingerprint(identity, decoding._asdict(), chat=prompting.chat)
     scores = recall(prompting.open_store(fingerprint), [key for key in keys if key in mine], score)
     rows = [
         (name, prompt.prompt_set, prompt.prompt_id, prompt.slot, *row)
@@ -80,7 +81,7 @@ def _score(
     from leakscope.models.candidates import PromptCandidates, score_candidates
 
     asked = [PromptCandidates(*questions[key]) for key in missing]
-    scored = score_candidates(model.model, asked, decoding, batch_size=batch_size)
+    scored = score_candidates(model.model, asked, decoding, batch_size=batch_size, never=model.never_written)
     waiting = iter(missing)
     for batch in progress(scored, total=len(missing), name=name, unit="prompt", size=len):
         values: dict[Key, list[list[float]]] = {

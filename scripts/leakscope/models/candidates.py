@@ -10,7 +10,7 @@ import torch
 from transformers import PreTrainedModel
 
 from leakscope.jobs.batching import shrinking
-from leakscope.models.decoding import Reader, pad_with_own
+from leakscope.models.decoding import Reader, pad_with_own, without
 from leakscope.models.finite import are_distributions
 from leakscope.models.sampling import BYTES_AT_ONCE, Decoding, warp_logits
 from leakscope.models.token_tree import TokenTree, most_places, read_tree, reads_trees
@@ -45,7 +45,12 @@ _Values = dict[_Edge, tuple[float, float]]
 
 @torch.inference_mode()
 def score_candidates(
-    model: PreTrainedModel, questions: Sequence[PromptCandidates], decoding: Decoding, *, batch_size: int
+    model: PreTrainedModel,
+    questions: Sequence[PromptCandidates],
+    decoding: Decoding,
+    *,
+    batch_size: int,
+    never: Sequence[int] = (),
 ) -> Iterator[list[CandidateScores]]:
     """Yield, a batch of questions at a time and in order, Σ_t log p(token t | prompt, tokens before t) of candidates.
 
@@ -60,8 +65,9 @@ def score_candidates(
         questions: prompts and their candidates, a token each at least.
         decoding: the law that texts are sampled from.
         batch_size: the most questions of a batch; of large ones it has fewer.
+        never: ids that have no probability, as where texts are written.
     """
-    scorer = _Scorer(model, decoding)
+    scorer = _Scorer(model, decoding, never)
     yield from shrinking(_batches(model, questions, batch_size), scorer.score)
 
 
@@ -109,8 +115,9 @@ class _Plan:
 class _Scorer:
     """Scores batches of questions under one model and one law."""
 
-    def __init__(self, model: PreTrainedModel, decoding: Decoding) -> None:
+    def __init__(self, model: PreTrainedModel, decoding: Decoding, never: Sequence[int]) -> None:
         self.model, self.decoding = model, decoding
+        self.never = torch.tensor(never, dtype=torch.long)
         self.reads_trees = reads_trees(model)
 
     @cached_property
@@ -165,7 +172,7 @@ class _Scorer:
             row = torch.tensor([number for number, of_row in enumerate(part) for _ in of_row], device=logits.device)
             token = torch.tensor([edge.token for edge in wanted], device=logits.device)
             context = pad_with_own([tree.path(of_row[0].after) for of_row in part]).to(logits.device)
-            plain = logits[start : start + at_once].float()
+            plain = without(logits[start : start + at_once].float(), self.never)
             both = (plain, warp_logits(plain, context, self.decoding))
             picked = torch.stack([scores.log_softmax(-1)[row, token] for scores in both], -1)
             values.update(zip(wanted, map(tuple, picked.double().tolist()), strict=True))

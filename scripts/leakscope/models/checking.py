@@ -20,6 +20,7 @@ from transformers import AutoConfig
 
 from leakscope.errors import InputError
 from leakscope.files.reading import read_json
+from leakscope.models.checkpoints.files import check_folder
 from leakscope.models.kinds import kind_of, loader_of
 from leakscope.storage.manifests import weight_files
 
@@ -55,9 +56,10 @@ def check_checkpoint(folder: Path, name: str | None = None) -> None:
         name: of the model, for messages; None: its folder.
 
     Raises:
-        InputError: a weight is missing, has another shape, is of whole numbers, or holds NaN; or the list of the files
-            of weights is wrong.
+        InputError: a weight is missing, has another shape, is of whole numbers, or holds NaN; or files are damaged or
+            do not fit each other (see ``checkpoints.files``).
     """
+    check_folder(folder)
     on_meta = _meta_model(folder, lambda config: loader_of(kind_of(config)))
     if on_meta is not None:
         where, (model, loading_info) = name or str(folder), on_meta

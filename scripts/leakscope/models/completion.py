@@ -6,7 +6,7 @@ What the store has is taken from it; the weights are loaded only if something is
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ import pandas as pd
 
 from leakscope.jobs.progress import progress
 from leakscope.jobs.sharding import WHOLE, Shard, longest_first
+from leakscope.models.checkpoints.unheeded import lacking_beginning, unheeded_settings
 from leakscope.models.endings import Limits, end_tokens
 from leakscope.models.opening import LanguageModel, resolve_decoding
 from leakscope.models.prompting import Completed, Prompting, ids_digest, read_prompts
@@ -41,6 +42,7 @@ def complete_prompts(
     """
     settings = prompting.settings
     rendered, ids = read_prompts(model, prompts["prompt"], prompting)
+    _warn_of_unheeded(model, name, ids if prompting.chat else [])
     mine = shard.take(longest_first(dict(zip(rendered, ids, strict=True))), settings["batch_size"])
     places = [place for place, text in enumerate(rendered) if text in mine]
     prompts, rendered, ids = prompts.iloc[places], [rendered[i] for i in places], [ids[i] for i in places]
@@ -48,8 +50,9 @@ def complete_prompts(
     ends = end_tokens(model.generation_config, model.tokenizer)
     limits = Limits(settings["max_new_tokens"], settings["stop"] == "sentence", ends)
     logger.info("decoding with %s", decoding)
+    identity = model.as_writer(model.identity)
     fingerprint = text_fingerprint(
-        model.identity, decoding._asdict(), limits._asdict(), seed=settings["seed"], chat=prompting.chat
+        identity, decoding._asdict(), limits._asdict(), seed=settings["seed"], chat=prompting.chat
     )
 
     def write(missing: list[Key]) -> Iterator[dict[Key, str]]:
@@ -75,6 +78,16 @@ def complete_prompts(
     return Completed(table, texts.summary(len(keys)))
 
 
+def _warn_of_unheeded(model: LanguageModel, name: str, of_chats: Sequence[Sequence[int]]) -> None:
+    """Warn of what a model would do by itself, or was trained with, and does not here."""
+    unheeded = unheeded_settings(model.generation_config)
+    if unheeded:
+        logger.warning("model %s: not followed of its generation_config.json: %s", name, unheeded)
+    odd = lacking_beginning(model.tokenizer, model.config, of_chats[0]) if of_chats else ""
+    if odd:
+        logger.warning("model %s: %s; if it was trained with that, its chat template is not right", name, odd)
+
+
 def _write(
     model: LanguageModel,
     missing: list[Key],
@@ -93,6 +106,15 @@ def _write(
     samples = range(settings["samples"])
     requests = [Request(rendered, prompt, samples) for rendered, prompt in ids.items()]
     batches = plan_batches(requests, lacking, settings["batch_size"])
-    written = generate(model.model, model.tokenizer, batches, decoding, limits, seed=settings["seed"], name=name)
+    written = generate(
+        model.model,
+        model.tokenizer,
+        batches,
+        decoding,
+        limits,
+        seed=settings["seed"],
+        name=name,
+        never=model.never_written,
+    )
     for batch in progress(written, total=len(missing), name=name, unit="text", size=len):
         yield {(done.rendered, ids_digest(ids[done.rendered]), done.sample): done.text for done in batch}

@@ -105,6 +105,11 @@ def shared_length(prompts: Sequence[list[int]]) -> int:
     return length if length >= SHORTEST_SHARED else 0
 
 
+def without(logits: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
+    """Return logits [..., V] by which some tokens are never drawn: theirs are −infinity."""
+    return logits.index_fill(-1, tokens.to(logits.device), -torch.inf) if len(tokens) else logits
+
+
 def pad_with_own(rows: Sequence[list[int]]) -> torch.Tensor:
     """Left-pad each row with its own first id, (rows, longest).
 

@@ -15,7 +15,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from leakscope.jobs.batching import cut, shrinking
 from leakscope.jobs.sharding import longest_first
-from leakscope.models.decoding import Prefill, Reader
+from leakscope.models.decoding import Prefill, Reader, without
 from leakscope.models.endings import SENTENCE_END, Limits, finish_text
 from leakscope.models.finite import are_distributions, no_numbers, shown
 from leakscope.models.sampling import Decoding, draw_tokens, uniforms
@@ -49,6 +49,7 @@ def generate(
     *,
     seed: int,
     name: str,
+    never: Sequence[int] = (),
 ) -> Iterator[list[Completion]]:
     """Yield the completions of every batch (see ``plan_batches``); one that does not fit into memory is divided.
 
@@ -60,11 +61,12 @@ def generate(
         limits: when a text ends.
         seed: of the random numbers.
         name: of the model, for messages.
+        never: ids that are not drawn.
 
     Raises:
         InputError: the model gives no numbers; of that batch, nothing is yielded.
     """
-    writer = _BatchGenerator(model, tokenizer, decoding, limits, seed, name)
+    writer = _BatchGenerator(model, tokenizer, decoding, limits, seed, name, never)
     yield from shrinking(batches, writer.complete, halve=_halve)
 
 
@@ -111,8 +113,10 @@ class _BatchGenerator:
         limits: Limits,
         seed: int,
         name: str,
+        never: Sequence[int],
     ) -> None:
         self.reader, self.name = Reader(model), name
+        self.never = torch.tensor(never, dtype=torch.long)
         self.tokenizer, self.decoding, self.limits, self.seed = tokenizer, decoding, limits, seed
         self.ends_sentence: dict[int, bool] = {}
 
@@ -145,6 +149,7 @@ class _BatchGenerator:
         produced: list[list[int]] = [[] for _ in row_of]
         writing = np.arange(len(row_of))  # the samples that are not at their end
         for step in range(self.limits.max_new_tokens):
+            logits = without(logits, self.never)
             tokens = _draw(logits, state.context, self.decoding, row_of, uniform[writing, step])
             going = self._note(produced, writing, tokens)
             if not going.any() or step + 1 == self.limits.max_new_tokens:

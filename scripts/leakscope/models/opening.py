@@ -12,11 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 import transformers
+from huggingface_hub import try_to_load_from_cache
 from transformers import AutoConfig, AutoTokenizer, GenerationConfig, PreTrainedConfig, PreTrainedTokenizerBase
 
 from leakscope.errors import InputError
 from leakscope.jobs.batching import is_out_of_memory
 from leakscope.models.checking import check_weights, quiet
+from leakscope.models.checkpoints.files import GENERATION, NEEDED, check_vocabulary, read_settings
+from leakscope.models.finite import shown
 from leakscope.models.kinds import CAUSAL, kind_of, loader_of
 from leakscope.models.randomised import with_randomised_weights
 from leakscope.models.sampling import Decoding
@@ -67,6 +70,38 @@ class LanguageModel:
         """The weights, ready to generate."""
         return self._load().eval()
 
+    @cached_property
+    def never_written(self) -> tuple[int, ...]:
+        """The ids that the model has logits for and its tokenizer has no token for: many embeddings are padded."""
+        tokens = set(self.tokenizer.get_vocab().values())
+        n_rows = n_rows_of(self.config)
+        return () if n_rows is None else tuple(token for token in range(n_rows) if token not in tokens)
+
+    def as_writer(self, identity: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what decides the probabilities of what is written: an identity, and how many ids never are."""
+        return {**identity, **({"never_written": len(self.never_written)} if self.never_written else {})}
+
+    def check_readable(self, text: str, ids: Collection[int]) -> None:
+        """Check that the embedding has a row for each token of a text; those added to a tokenizer may have none.
+
+        Raises:
+            InputError: it has not.
+        """
+        n_rows = n_rows_of(self.config)
+        beyond = [token for token in ids if n_rows is not None and token >= n_rows]
+        if beyond:
+            raise InputError(
+                f"model {self.tokenizer.name_or_path}: got the token {self.tokenizer.decode(beyond[:1])!r}, number "
+                f"{beyond[0]}, in {shown(text)}, and an embedding of {n_rows} rows; allowed: texts of tokens that have "
+                "one."
+            )
+
+
+def n_rows_of(config: PreTrainedConfig) -> int | None:
+    """Return how many tokens a model has an embedding for; None where its configuration does not say."""
+    size = getattr(config.get_text_config(), "vocab_size", None)
+    return size if type(size) is int else None
+
 
 def open_model(
     manifest: Mapping[str, Any], options: Mapping[str, Any], kinds: Collection[str] = (CAUSAL,)
@@ -83,7 +118,7 @@ def open_model(
 
     Raises:
         InputError: the folder lacks a tokenizer or (once they are asked for) any weight (see ``checking``), the
-            snapshot is not in the cache, or the model is of another kind.
+            snapshot is not in the cache, the model is of another kind, or its embedding is not the tokenizer's.
     """
     transformers.utils.logging.disable_progress_bar()
     base = _whole_model(manifest)
@@ -99,6 +134,7 @@ def open_model(
     with _loading(where):
         tokenizer = AutoTokenizer.from_pretrained(where, padding_side=side, **shared)
         generation_config = read_generation_config(where, config, shared)
+    _check_tokens(where, tokenizer, config)
     identity = {
         "weights_sha256": manifest["weights_sha256"],
         "settings_sha256": manifest["settings_sha256"],
@@ -128,6 +164,14 @@ def _allowed_kind(where: str, config: PreTrainedConfig, kinds: Collection[str]) 
     if kind not in kinds:
         raise InputError(f"model {where}: got a language model of kind {kind!r}; allowed here: {', '.join(kinds)}.")
     return kind
+
+
+def _check_tokens(where: str, tokenizer: PreTrainedTokenizerBase, config: PreTrainedConfig) -> None:
+    """Check that each token of a tokenizer has a row of the model's embedding (``check_vocabulary``)."""
+    n_rows = n_rows_of(config)
+    if n_rows is not None:
+        needed = {name: getattr(tokenizer, f"{name}_id", None) for name in NEEDED}
+        check_vocabulary(f"model {where}", tokenizer.vocab_size, needed, n_rows)
 
 
 def _check_unchanged(manifest: Mapping[str, Any]) -> None:
@@ -222,15 +266,25 @@ def read_generation_config(where: str, config: PreTrainedConfig, shared: Mapping
         InputError: its file is none, or an end of text in it is no number of a token.
     """
     with _loading(where):
-        try:
-            own = GenerationConfig.from_pretrained(where, **shared)
-        except OSError:
+        file = _generation_file(where, shared)
+        if file is None:
             return GenerationConfig.from_model_config(config)
+        read_settings(file)  # what is cut off, transformers takes for missing
+        own = GenerationConfig.from_pretrained(where, **shared)
     for token in own.eos_token_id if isinstance(own.eos_token_id, list) else [own.eos_token_id]:
         if token is not None and type(token) is not int:
             found = f"generation_config.json: eos_token_id: got {token!r}"
             raise InputError(f"model {where}: {found}; allowed: the number of a token, or several.")
     return own
+
+
+def _generation_file(where: str, shared: Mapping[str, Any]) -> Path | None:
+    """Return the generation config of a folder, or of a snapshot in the hub cache; None if it has none."""
+    if Path(where).is_dir():
+        file = Path(where, GENERATION)
+        return file if file.exists() else None
+    cached = try_to_load_from_cache(where, GENERATION, revision=shared.get("revision"))
+    return Path(cached) if isinstance(cached, str) else None
 
 
 def pick_device(device: str) -> str:

@@ -70,6 +70,7 @@ def read_prompts(model: LanguageModel, prompts: pd.Series, prompting: Prompting)
     for prompt, row in zip(prompts, ids, strict=True):
         if not row:
             raise InputError(f"prompt {prompt!r}: has no token for model {model.tokenizer.name_or_path}.")
+        model.check_readable(prompt, row)
         if longest is not None and len(row) + settings["max_new_tokens"] > longest:
             raise InputError(
                 f"prompt {prompt[:60]!r}: {len(row)} tokens and {settings['max_new_tokens']} new ones; "

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import takewhile
 from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
 from leakscope.errors import InputError
 from leakscope.files.reading import in_one_line
+from leakscope.models.checkpoints.thoughts import mentions_thought, refuse_thought, written_thought
 
 PLACEHOLDER = "{prompt}"
 PROBE = "leakscope"
@@ -32,7 +34,8 @@ def render_prompt(
     beginning of the user turn. Without ``chat``, system message and user turn are joined by a line break.
 
     Raises:
-        InputError: ``chat`` is on and the tokenizer has no chat template, or one that raises.
+        InputError: ``chat`` is on and the tokenizer has no chat template, one that raises, or that of a model that
+            writes a train of thought first (see ``checkpoints.thoughts``).
     """
     user = template.replace(PLACEHOLDER, prompt)
     if not chat:
@@ -42,6 +45,7 @@ def render_prompt(
             f"models: {tokenizer.name_or_path}: the tokenizer has no chat template; set `chat: false` for this model."
         )
     options = dict(chat_template_kwargs or {})
+    _check_answers_at_once(tokenizer, options)
     if system:
         with_role = _apply(tokenizer, [{"role": "system", "content": system}, _user(user)], options)
         if with_role is not None and system in with_role:
@@ -58,10 +62,16 @@ def render_prompt(
 def encode_rendered(tokenizer: PreTrainedTokenizerBase, rendered: str, *, chat: bool) -> list[int]:
     """Return the token ids of a rendered prompt.
 
-    A chat template writes its special tokens itself, so the tokenizer must not add a second set.
+    A chat template writes its special tokens itself, so the tokenizer must not add a second set. Of what a tokenizer
+    adds to plain text, only the beginning is taken: behind an end of text, a model would write another one.
     """
-    ids: list[int] = tokenizer(rendered, add_special_tokens=not chat)["input_ids"]
-    return ids
+    if chat:
+        ids: list[int] = tokenizer(rendered, add_special_tokens=False)["input_ids"]
+        return ids
+    ids, added = _with_added(tokenizer, rendered)
+    if all(added):  # where a text without a token would be, its own mask does not tell
+        added = _with_added(tokenizer, PROBE)[1]
+    return ids[: len(ids) - sum(1 for _ in takewhile(bool, reversed(added)))]
 
 
 def answer_lead(
@@ -116,6 +126,21 @@ def encode_continuations(
             )
         added.append(whole[len(ids) :])
     return added
+
+
+def _with_added(tokenizer: PreTrainedTokenizerBase, text: str) -> tuple[list[int], list[int]]:
+    """Return the ids of a text with what its tokenizer adds, and 1 for each that it added, else 0."""
+    read = tokenizer(text, return_special_tokens_mask=True)
+    return read["input_ids"], read["special_tokens_mask"]
+
+
+def _check_answers_at_once(tokenizer: PreTrainedTokenizerBase, options: Mapping[str, Any]) -> None:
+    """Check that a chat model writes no train of thought before its answer, which would be taken for its text."""
+    template = str(tokenizer.chat_template)  # several of them are a dict
+    if mentions_thought(template):
+        mark = written_thought(template, lambda messages: _apply(tokenizer, list(messages), options))
+        if mark is not None:
+            raise refuse_thought(f"models: {tokenizer.name_or_path}", template, mark)
 
 
 def _user(content: str) -> dict[str, str]:

@@ -138,14 +138,20 @@ def hash_model(folder: Path) -> dict[str, str]:
     """Return SHA-256 of a model folder's weights, and of all its other files that may change what it writes."""
     settings = [path for path in model_files(folder) if path.suffix != WEIGHTS and path.name not in OWN_FILES]
     return {
-        "weights_sha256": hash_files(sorted(folder.glob(f"*{WEIGHTS}"))),
+        "weights_sha256": hash_files(_taken_weights(folder)),
         "settings_sha256": hash_files(settings),
     }
 
 
 def model_files(folder: Path) -> list[Path]:
     """Return the files of a model folder that may change what the model writes, sorted: weights and settings."""
-    return sorted(path for pattern in (f"*{WEIGHTS}", *SETTINGS_FILES) for path in folder.glob(pattern))
+    settings = [path for pattern in SETTINGS_FILES for path in folder.glob(pattern)]
+    return sorted([*_taken_weights(folder), *settings])
+
+
+def _taken_weights(folder: Path) -> list[Path]:
+    """Return the files of weights in a folder without copies beside them; all, where they are no whole model's."""
+    return weight_files(folder) or sorted(folder.glob(f"*{WEIGHTS}"))
 
 
 def check_model_folder(folder: Path) -> None:

@@ -126,6 +126,7 @@ def encode_prompts(
         encoded = [(prompt, sentence.ids) for prompt, sentence in zip(prompts, read, strict=True)]
     longest = getattr(model.config.get_text_config(), "max_position_embeddings", None)
     for prompt, (_, ids) in zip(prompts, encoded, strict=True):
+        model.check_readable(prompt, ids)
         if longest is not None and len(ids) + settings["max_new_tokens"] > longest:
             raise InputError(
                 f"prompt {prompt[:60]!r}: {len(ids)} tokens and {settings['max_new_tokens']} new ones; "
@@ -147,7 +148,7 @@ def _texts(
     decoding = Decoding(temperature=float(settings["temperature"]))
     limits = Limits(settings["max_new_tokens"], False, end_tokens(model.generation_config, model.tokenizer))
     fingerprint = text_fingerprint(
-        identity, decoding._asdict(), limits._asdict(), seed=settings["seed"], chat=settings["chat"]
+        model.as_writer(identity), decoding._asdict(), limits._asdict(), seed=settings["seed"], chat=settings["chat"]
     )
 
     def write(missing: list[Key]) -> Iterator[dict[Key, str]]:
@@ -162,7 +163,14 @@ def _texts(
         digests = {rendered: ids_digest(row) for rendered, row in ids}
         with nullcontext() if steered is None else _edited(model, steered):
             written = generate(
-                model.model, model.tokenizer, batches, decoding, limits, seed=settings["seed"], name=name
+                model.model,
+                model.tokenizer,
+                batches,
+                decoding,
+                limits,
+                seed=settings["seed"],
+                name=name,
+                never=model.never_written,
             )
             for batch in progress(written, total=len(missing), name=name, unit="text", size=len):
                 yield {(done.rendered, digests[done.rendered], done.sample): done.text for done in batch}

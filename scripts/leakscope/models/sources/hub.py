@@ -31,6 +31,8 @@ from leakscope.web.servers import read_key
 # Weights as safetensors only: pickled weights run code when they are loaded.
 PATTERNS = ["*.safetensors", "*.json", "*.jinja", "*.txt", "*.model", "*.tiktoken"]
 CODE_PATTERNS = [*PATTERNS, "*.py"]
+# Copies of a language model's weights, in other programs' forms; transformers reads none of them.
+COPIES = ["consolidated*.safetensors", "*/*.safetensors"]
 ATTEMPTS = 3
 TOKENS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
 # What the hub says of a model, not its files: so many bytes, and so many times the seconds of one wait.
@@ -55,7 +57,7 @@ def fetch_snapshot(
         InputError: as ``fetch_folder``, or the model has no safetensors weights.
     """
     patterns = CODE_PATTERNS if trust_remote_code else PATTERNS
-    folder = fetch_folder(repo_id, revision, patterns=patterns, sleep=sleep)
+    folder = fetch_folder(repo_id, revision, patterns=patterns, copies=COPIES, sleep=sleep)
     if not any(folder.glob("*.safetensors")):
         raise InputError(f"model {repo_id}: has no safetensors weights at revision {revision!r}.")
     return {"source": "hub", "id": repo_id, "revision": revision, "commit": folder.name, **hash_model(folder)}
@@ -66,6 +68,7 @@ def fetch_folder(
     revision: str,
     *,
     patterns: Sequence[str] = PATTERNS,
+    copies: Sequence[str] = (),
     what: str = MODEL,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Path:
@@ -79,6 +82,7 @@ def fetch_folder(
         repo_id: of the hub.
         revision: a branch, tag or commit.
         patterns: of the files that are taken, by path in the repository.
+        copies: of those among them that are not.
         what: errors call it so.
         sleep: between attempts.
 
@@ -90,17 +94,18 @@ def fetch_folder(
         read_key(variable)
     set_client_factory(_impatient_client)
     try:
-        return ask_again(lambda: _attempt(repo_id, revision, patterns, what), attempts=ATTEMPTS, sleep=sleep)
+        return ask_again(lambda: _attempt(repo_id, revision, patterns, copies, what), attempts=ATTEMPTS, sleep=sleep)
     except NoAnswerError as error:
         raise _unreachable(repo_id, error.reason, what) from error
 
 
-def _attempt(repo_id: str, revision: str, patterns: Sequence[str], what: str) -> Path | Failure:
+def _attempt(repo_id: str, revision: str, patterns: Sequence[str], copies: Sequence[str], what: str) -> Path | Failure:
     """Return the folder of a snapshot, or why the hub did not give it this time; as ``fetch_folder`` else."""
     try:
         # Of `hf auth login`, in a file; what asks for it anew sends it.
         remember_value(get_token() or "")
-        return Path(snapshot_download(repo_id, revision=revision, allow_patterns=list(patterns)))
+        taken = {"allow_patterns": list(patterns), "ignore_patterns": list(copies)}
+        return Path(snapshot_download(repo_id, revision=revision, **taken))
     except GatedRepoError as error:
         raise InputError(
             f"{what} {repo_id}: access is gated; accept its terms on the hub and set HF_TOKEN to a token of yours."

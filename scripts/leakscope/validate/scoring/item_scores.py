@@ -296,6 +296,7 @@ def _encode_prompts(model: LanguageModel, prompts: Sequence[str], prompting: Pro
     for prompt, ids in zip(prompts, encoded, strict=True):
         if not ids:
             raise InputError(f"prompt {prompt!r}: has no token for model {model.tokenizer.name_or_path}.")
+        model.check_readable(prompt, ids)
         _check_length(model, prompt, len(ids))
     return encoded
 

@@ -1,0 +1,230 @@
+"""Are the files of a model folder whole, and do they fit each other? Looked at before anything is loaded.
+
+Neither torch nor transformers is imported here, so that all folders of a study are looked at before any job is planned.
+What takes the weights or the model itself is looked at in ``checking``.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import struct
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from leakscope.errors import InputError, Mistakes, counted
+from leakscope.files.reading import check_regular, one_line, read_object, read_utf8
+from leakscope.models.checkpoints.thoughts import mentions_thought, refuse_thought, written_thought
+from leakscope.storage.manifests import weight_files
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+CONFIG, GENERATION, TOKENIZER = "config.json", "generation_config.json", "tokenizer.json"
+TOKENIZER_SETTINGS, TEMPLATE = "tokenizer_config.json", "chat_template.jinja"
+# Of a file of safetensors: a number of eight bytes, then a JSON object of at most so many.
+LENGTH, LONGEST_HEADER = 8, 100_000_000
+POINTER = b"version https://git-lfs"
+# As architectures call the embedding of tokens.
+EMBEDDING = re.compile(r"(^|\.)(embed_tokens|wte|word_embeddings|embed_in|embeddings|shared)\.weight$")
+# Tokens without which no text can be begun or ended; others may lie beyond the embedding, as one for pictures does in
+# the text models of Gemma 3, as long as no text holds them.
+NEEDED = ("bos_token", "eos_token", "cls_token", "sep_token", "mask_token")
+# A mark of transformers' own, for training, which is written nowhere.
+GENERATION_MARK = re.compile(r"{%-?\s*(end)?generation\s*-?%}")
+
+
+def check_folder(folder: Path) -> None:
+    """Check the settings, the tokenizer and the headers of the weights in a model folder, and whether they fit.
+
+    Args:
+        folder: of a model, of which ``manifests.check_model_folder`` has been made.
+
+    Raises:
+        InputError: all mistakes that are found, one line each.
+    """
+    found = Mistakes()
+    found.run(_checks(folder))
+    found.end()
+
+
+def check_vocabulary(where: object, n_tokens: int, needed: Mapping[str, int | None], n_rows: int) -> None:
+    """Check that a tokenizer's tokens have a row of the model's embedding each.
+
+    Tokens that were added to the vocabulary, but for those ``needed``, may have none: see ``check_readable``.
+
+    Args:
+        where: for the error.
+        n_tokens: of the vocabulary, without what was added to it.
+        needed: what a token is for → its id, if there is one.
+        n_rows: of the embedding.
+
+    Raises:
+        InputError: some have none.
+    """
+    allowed = "a tokenizer of which every token has a row, such as the one that the model was trained with"
+    if n_tokens > n_rows:
+        raise InputError(
+            f"{where}: got a tokenizer of {counted(n_tokens, 'token', 'tokens')} and an embedding of "
+            f"{counted(n_rows, 'row', 'rows')}; allowed: {allowed}."
+        )
+    for name, token in needed.items():
+        if token is not None and token >= n_rows:
+            raise InputError(
+                f"{where}: got {name} number {token} and an embedding of {counted(n_rows, 'row', 'rows')}; "
+                f"allowed: {allowed}."
+            )
+
+
+def check_answers_at_once(where: str, folder: Path, options: Mapping[str, Any]) -> None:
+    """Check that a chat model writes no train of thought before its answer (see ``checkpoints.thoughts``).
+
+    A template that cannot be rendered without transformers is left to the model's jobs.
+
+    Args:
+        where: for the error.
+        folder: of the model.
+        options: variables of its chat template.
+
+    Raises:
+        InputError: it writes one.
+    """
+    settings = _settings(folder)
+    template = _chat_template(folder, settings)
+    if not mentions_thought(template):
+        return
+    mark = written_thought(template, partial(_rendered, template, {**_special_tokens(settings), **options}))
+    if mark is not None:
+        raise refuse_thought(where, template, mark)
+
+
+def _checks(folder: Path) -> Iterator[Callable[[], object]]:
+    for name in (CONFIG, GENERATION, TOKENIZER_SETTINGS):
+        if (folder / name).exists():
+            yield partial(read_settings, folder / name)
+    for file in weight_files(folder):
+        yield partial(_header, file)
+    if (folder / TOKENIZER).exists():
+        yield partial(_check_tokenizer, folder)
+
+
+def read_settings(path: Path) -> dict[str, Any]:
+    """Return the settings that a model or its tokenizer is saved with.
+
+    Raises:
+        InputError: as ``read_object``.
+    """
+    return read_object(path, "a whole file of settings, as `save_pretrained` writes it")
+
+
+def _check_tokenizer(folder: Path) -> None:
+    tokenizer = _read_tokenizer(folder / TOKENIZER)
+    try:
+        n_rows, settings = _n_rows(folder), _settings(folder)
+    except InputError:
+        return  # said by another check
+    if n_rows is not None:
+        tokens = {name: token for name, token in _special_tokens(settings).items() if name in NEEDED}
+        needed = {name: tokenizer.token_to_id(token) for name, token in tokens.items()}
+        check_vocabulary(folder, tokenizer.get_vocab_size(with_added_tokens=False), needed, n_rows)
+
+
+def _read_tokenizer(path: Path) -> Tokenizer:
+    # Imported here: of many studies no model has a folder.
+    import tokenizers
+
+    check_regular(path)
+    try:
+        return tokenizers.Tokenizer.from_file(str(path))
+    except Exception as error:  # that is what the library raises
+        raise InputError(
+            f"{path}: got what tokenizers {tokenizers.__version__} cannot read ({one_line(error)}); allowed: a whole "
+            "file of this version or an older one; update tokenizers, or save the tokenizer again."
+        ) from error
+
+
+def _n_rows(folder: Path) -> int | None:
+    """Return the number of rows of a model's embedding, as the headers or else its settings say; None if unknown."""
+    shapes = {}
+    for file in weight_files(folder):
+        shapes.update({name: entry.get("shape") for name, entry in _header(file).items() if EMBEDDING.search(name)})
+    rows = {shape[0] for shape in shapes.values() if isinstance(shape, list) and len(shape) == 2}
+    if len(rows) == 1:
+        return int(rows.pop())
+    config = read_settings(folder / CONFIG)
+    of_text = config.get("text_config")
+    size = config.get("vocab_size", of_text.get("vocab_size") if isinstance(of_text, dict) else None)
+    return size if type(size) is int else None
+
+
+def _header(path: Path) -> dict[str, dict[str, Any]]:
+    """Return what the header of a file of weights says: weight → its format, shape and place.
+
+    Raises:
+        InputError: there is no such header, or the file is shorter or longer than it says.
+    """
+    size = check_regular(path)
+    allowed = "a whole file of safetensors; fetch or save it again"
+    with path.open("rb") as stream:
+        first = stream.read(LENGTH)
+        if first == POINTER[:LENGTH] and stream.read(len(POINTER) - LENGTH) == POINTER[LENGTH:]:
+            raise InputError(f"{path}: got a pointer to a file; allowed: the file itself (`git lfs pull` fetches it).")
+        length = struct.unpack("<Q", first)[0] if len(first) == LENGTH else 0
+        if not 2 <= length <= min(LONGEST_HEADER, size - LENGTH):
+            raise InputError(f"{path}: got no header of weights; allowed: {allowed}.")
+        text = stream.read(length)
+    try:
+        header = json.loads(text)
+        weights = {name: entry for name, entry in header.items() if name != "__metadata__"}
+        end = max((int(entry["data_offsets"][1]) for entry in weights.values()), default=0)
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
+        raise InputError(f"{path}: got a header of weights that cannot be read; allowed: {allowed}.") from error
+    if LENGTH + length + end != size:
+        raise InputError(f"{path}: got {size:,} bytes; allowed: {LENGTH + length + end:,}, as its header says.")
+    return weights
+
+
+def _settings(folder: Path) -> dict[str, Any]:
+    path = folder / TOKENIZER_SETTINGS
+    return read_settings(path) if path.exists() else {}
+
+
+def _special_tokens(settings: Mapping[str, Any]) -> dict[str, str]:
+    """Return the special tokens that a tokenizer's settings name, by what they are for."""
+    said = {name: value for name, value in settings.items() if name.endswith("_token")}
+    texts = {name: value.get("content") if isinstance(value, dict) else value for name, value in said.items()}
+    return {name: text for name, text in texts.items() if isinstance(text, str)}
+
+
+def _chat_template(folder: Path, settings: Mapping[str, Any]) -> str:
+    """Return a tokenizer's chat template, of several the one that chats are rendered by; empty where there is none."""
+    if (folder / TEMPLATE).is_file():
+        return read_utf8(folder / TEMPLATE)
+    template = settings.get("chat_template")
+    if isinstance(template, list):
+        named = {one.get("name"): one.get("template") for one in template if isinstance(one, dict)}
+        template = named.get("default")
+    return template if isinstance(template, str) else ""
+
+
+def _rendered(template: str, options: Mapping[str, Any], messages: Sequence[dict[str, str]]) -> str | None:
+    """Render messages as transformers does, up to where the model answers; None where the template raises."""
+    # Imported here: few templates are looked at.
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+    environment = ImmutableSandboxedEnvironment(
+        trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
+    )
+    environment.filters["tojson"] = lambda value, **_: json.dumps(value, ensure_ascii=False)
+    environment.globals.update(raise_exception=_refuse, strftime_now=lambda _: "")
+    try:
+        parsed = environment.from_string(GENERATION_MARK.sub("", template))
+        return parsed.render(messages=messages, add_generation_prompt=True, **options)
+    except Exception:  # as ``rendering`` has it: it is code of others
+        return None
+
+
+def _refuse(message: str) -> None:
+    raise ValueError(message)

@@ -1,0 +1,72 @@
+"""Does a model write a train of thought before its answer? Its chat template tells, whoever renders it.
+
+Such a model's first words are no answer, and the text that is read here would be its thought.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from leakscope.errors import InputError
+
+# What thoughts stand between: Qwen3, DeepSeek-R1 and most others; EXAONE; Seed; Magistral; Command A Reasoning.
+MARKS = (
+    ("<think>", "</think>"),
+    ("<thought>", "</thought>"),
+    ("<seed:think>", "</seed:think>"),
+    ("[THINK]", "[/THINK]"),
+    ("<|START_THINKING|>", "<|END_THINKING|>"),
+)
+# Of the harmony format (gpt-oss): each message names its channel, and the first one is a thought.
+CHANNEL, ANSWERING = "<|channel|>", "<|channel|>final<|message|>"
+QUESTION, THOUGHT, ANSWER = "Which fruit?", "They ask for fruit.", "A pear."
+
+# Renders messages, up to where the model answers; None where the template refuses them.
+Render = Callable[[Sequence[dict[str, str]]], str | None]
+
+
+def mentions_thought(template: str) -> bool:
+    """Say whether a template knows of thoughts at all, so that it is worth rendering."""
+    return CHANNEL in template or any(mark in template for marks in MARKS for mark in marks)
+
+
+def written_thought(template: str, render: Render) -> str | None:
+    """Return the mark of the thought that a model writes before its answer; None if it writes none.
+
+    It writes one if its prompt begins it, or speaks of it, or if thoughts are taken out of earlier answers, as those of
+    Qwen3 and DeepSeek-R1 are. It writes none if its prompt ends one, as that of Qwen3 with `enable_thinking: false`.
+
+    Args:
+        template: of the chat.
+        render: by that template, with the variables that are passed to it.
+    """
+    if not mentions_thought(template):
+        return None
+    asked = [{"role": "user", "content": QUESTION}]
+    prompt = render(asked)
+    if prompt is None:
+        return None
+    if CHANNEL in template:
+        return None if prompt.endswith(ANSWERING) else CHANNEL
+    for begin, end in MARKS:
+        if prompt.rstrip().endswith(end):
+            return None
+        if begin in prompt:
+            return begin
+        answer = {"role": "assistant", "content": f"{begin}\n{THOUGHT}\n{end}\n\n{ANSWER}"}
+        later = render([*asked, answer, *asked])
+        if later is not None and ANSWER in later and THOUGHT not in later:
+            return begin
+    return None
+
+
+def refuse_thought(where: str, template: str, mark: str) -> InputError:
+    """Return the error for a model that writes a thought before its answer."""
+    switch = "enable_thinking" if "enable_thinking" in template else "thinking" if " thinking" in template else ""
+    closed = (
+        f"`chat_template_kwargs: {{{switch}: false}}`, if its template then ends the thought, or " if switch else ""
+    )
+    return InputError(
+        f"{where}: got a chat template of a model that writes a train of thought ({mark}) before its answer, which "
+        f"would be measured as its text; allowed: {closed}a model that answers at once, or `chat: false`."
+    )
