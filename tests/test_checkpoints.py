@@ -12,10 +12,21 @@ import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file, save_file
-from transformers import AutoModel, AutoModelForCausalLM, AutoModelForMaskedLM, AutoModelForSeq2SeqLM
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoModelForCausalLM,
+    AutoModelForImageTextToText,
+    AutoModelForMaskedLM,
+    AutoModelForSeq2SeqLM,
+)
 
 from helpers import (
     LOADING,
+    SETTINGS,
+    complete,
+    micro_candidates,
+    micro_prompts,
     save_classifier,
     save_model,
     save_nan_weights,
@@ -24,9 +35,11 @@ from helpers import (
     small_config,
 )
 from leakscope.errors import InputError
+from leakscope.models.candidate_scores import score_prompts
 from leakscope.models.checking import check_checkpoint, check_encoder
-from leakscope.models.kinds import CAUSAL, ENCODER_DECODER, MASKED
+from leakscope.models.kinds import CAUSAL, ENCODER_DECODER, MASKED, kind_of
 from leakscope.models.opening import open_model
+from leakscope.models.prompting import Prompting
 from leakscope.storage.manifests import describe_adapter, describe_edited, describe_folder
 
 KINDS = (CAUSAL, MASKED, ENCODER_DECODER)
@@ -56,6 +69,20 @@ GOOD: dict[str, tuple[Any, str, dict[str, Any]]] = {
     "t5": (AutoModelForSeq2SeqLM, "t5", T5),
     "bert": (AutoModelForMaskedLM, "bert", {}),
     "roberta": (AutoModelForMaskedLM, "roberta", {}),
+}
+
+
+# Those that transformers loads by a class of their own are named first.
+WITH_PICTURES: dict[str, dict[str, Any]] = {
+    "llava": {
+        "text_config": {**TEXT, "num_attention_heads": 2, "num_key_value_heads": 1, "model_type": "llama"},
+        "vision_config": {**PICTURES, "image_size": 28, "patch_size": 14, "model_type": "clip_vision_model"},
+    },
+    "mistral3": {
+        "text_config": {**TEXT, **HEADS, "num_attention_heads": 2, "model_type": "mistral"},
+        "vision_config": {**PICTURES, "image_size": 28, "patch_size": 14, "model_type": "pixtral"},
+    },
+    "gemma3": GOOD["with pictures"][2],
 }
 
 
@@ -94,6 +121,29 @@ def test_a_whole_model_is_believed_whatever_it_ties_or_computes_anew(
     check_checkpoint(folder)
     assert not warnings_of(caplog)
     assert open_model(describe_folder(folder, "local"), LOADING, KINDS).model.training is False
+
+
+@pytest.mark.parametrize("name", WITH_PICTURES)
+def test_of_a_model_that_reads_pictures_the_text_part_writes_and_scores(name: str, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    network = AutoModelForImageTextToText.from_config(AutoConfig.for_model(name, **WITH_PICTURES[name]))
+    assert type(network).__name__.endswith("ForConditionalGeneration")
+    folder = save_model(tmp_path, network)
+    check_checkpoint(folder)
+    model = open_model(describe_folder(folder, "local"), LOADING)
+    assert kind_of(model.config) == CAUSAL
+    assert model.never_written == ()
+    rows = micro_prompts()
+    assert len(complete(model, rows, stop="length")) == 5 * len(rows)
+    scores = score_prompts(model, rows, micro_candidates(), "m", Prompting(SETTINGS, chat=False)).table
+    # By hand: the sum of log p over the tokens of one candidate, read whole.
+    row = scores.iloc[0]
+    prompt = model.tokenizer(rows.loc[rows["prompt_id"] == row["prompt_id"], "prompt"].item())["input_ids"]
+    with torch.inference_mode():
+        ids = torch.tensor([[*prompt, *row["tokens"]]])
+        logprobs = network.eval()(input_ids=ids).logits[0, len(prompt) - 1 : -1].log_softmax(-1)
+    expected = logprobs[range(len(row["tokens"])), list(row["tokens"])].sum().item()
+    assert row["logprob"] == pytest.approx(expected, abs=1e-4)
 
 
 @pytest.mark.parametrize(

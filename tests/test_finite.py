@@ -12,7 +12,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoModelForMaskedLM, AutoModelForSeq2SeqLM
 
-from helpers import SETTINGS, byte_tokenizer, complete, in_memory, small_config
+from helpers import LOADING, SETTINGS, byte_tokenizer, complete, in_memory, save_model, small_config
 from leakscope.errors import InputError
 from leakscope.features.bias.pairs import score_pairs
 from leakscope.features.bias.tables import SentencePair
@@ -26,12 +26,14 @@ from leakscope.ground.sentence_scores import score_sentences
 from leakscope.ground.sentence_templates import SentenceTemplate
 from leakscope.ground.templates import fill
 from leakscope.models.candidate_scores import score_prompts
+from leakscope.models.checking import check_checkpoint
 from leakscope.models.editing.dictionary import Dictionary
 from leakscope.models.editing.residuals import read_residuals
 from leakscope.models.finite import all_finite, are_distributions, has_nan
 from leakscope.models.neutral import encode_neutral_texts, measure_perplexity
-from leakscope.models.opening import LanguageModel
+from leakscope.models.opening import LanguageModel, open_model
 from leakscope.models.prompting import Prompting
+from leakscope.storage.manifests import describe_folder
 from leakscope.validate.scoring.item_scores import (
     GeneratorItem,
     score_generator,
@@ -130,6 +132,21 @@ def test_a_text_that_a_model_breaks_off_by_itself_is_shown_as_far_as_it_got(tmp_
     with pytest.raises(InputError, match="no numbers after 'He has a zq'"):
         complete(model, PROMPTS.tail(1), tmp_path, **{**PLAIN, "temperature": 0.0})
     assert not list(tmp_path.rglob("*.jsonl"))
+
+
+def test_half_precision_that_overflows_names_model_and_prompt(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    network = AutoModelForCausalLM.from_config(small_config(tie_word_embeddings=False))
+    with torch.no_grad():  # products of the gate and what it lets through reach 10⁵; float16 ends at 65,504
+        network.model.layers[0].mlp.gate_proj.weight.mul_(10_000)
+        network.model.layers[0].mlp.up_proj.weight.mul_(10_000)
+    folder = save_model(tmp_path, network)
+    check_checkpoint(folder)
+    manifest = describe_folder(folder, "local")
+    assert len(complete(open_model(manifest, LOADING), PROMPTS, **PLAIN)) == 5 * len(PROMPTS)
+    with pytest.raises(InputError, match="^model m: got logits that are no numbers after 'The longer of two") as error:
+        complete(open_model(manifest, {**LOADING, "dtype": "float16"}), PROMPTS, **PLAIN)
+    assert "\n" not in str(error.value)
 
 
 def test_a_model_that_never_gives_numbers_writes_nothing(tmp_path: Path) -> None:

@@ -56,6 +56,17 @@ def test_a_folder_says_its_size_by_its_files(tmp_path: Path) -> None:
     assert model_needs(entry(source="local", path=str(tmp_path)), 80) == Needs(1, 4000 + 3000, 70)
 
 
+def test_a_copy_beside_the_weights_is_not_counted_twice(tmp_path: Path) -> None:
+    for name in ("model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors", "consolidated.safetensors"):
+        with (tmp_path / name).open("wb") as stream:
+            stream.truncate(10**9)
+    expected = Needs(1, 4000 + 3000, 70)
+    assert model_needs(entry(source="local", path=str(tmp_path)), 80) == expected
+    with (tmp_path / "model.safetensors").open("wb") as stream:
+        stream.truncate(2 * 10**9)
+    assert model_needs(entry(source="local", path=str(tmp_path)), 80) == expected
+
+
 def test_tuning_needs_room_for_a_step_and_whole_weights_for_much_beside_them() -> None:
     whole = entry(parameters=3 * 10**9)
     assert tuning_needs(whole, 80, full=False) == Needs(1, 4000 + 9000, 4 * 90)

@@ -60,7 +60,7 @@ def check_checkpoint(folder: Path, name: str | None = None) -> None:
             do not fit each other (see ``checkpoints.files``).
     """
     check_folder(folder)
-    on_meta = _meta_model(folder, lambda config: loader_of(kind_of(config)))
+    on_meta = _meta_model(folder, lambda config: loader_of(kind_of(config), config))
     if on_meta is not None:
         where, (model, loading_info) = name or str(folder), on_meta
         check_weights(where, model, loading_info)

@@ -26,9 +26,22 @@ def kind_of(config: PreTrainedConfig) -> str:
     return MASKED if masked else CAUSAL
 
 
-def loader_of(kind: str) -> Any:
-    """Return the class of transformers by which models of a kind are loaded."""
-    # Imported here: the models' code costs seconds, and a job whose texts are all there needs none of it.
-    from transformers import AutoModelForCausalLM, AutoModelForMaskedLM, AutoModelForSeq2SeqLM
+def loader_of(kind: str, config: PreTrainedConfig) -> Any:
+    """Return the class of transformers by which a model of a kind is loaded.
 
+    Of one that reads pictures, too, that is the whole of it; without any, its text part alone computes.
+    """
+    # Imported here: the models' code costs seconds, and a job whose texts are all there needs none of it.
+    from transformers import (
+        MODEL_FOR_CAUSAL_LM_MAPPING,
+        MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING,
+        AutoModelForCausalLM,
+        AutoModelForImageTextToText,
+        AutoModelForMaskedLM,
+        AutoModelForSeq2SeqLM,
+    )
+
+    reads_pictures = type(config) in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
+    if kind == CAUSAL and reads_pictures and type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING:
+        return AutoModelForImageTextToText
     return {CAUSAL: AutoModelForCausalLM, MASKED: AutoModelForMaskedLM, ENCODER_DECODER: AutoModelForSeq2SeqLM}[kind]

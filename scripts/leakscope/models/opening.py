@@ -146,7 +146,7 @@ def open_model(
 
     def load() -> PreTrainedModel:
         _check_unchanged(manifest)
-        return _with_changes(_load_weights(where, options, device, shared, kind), manifest)
+        return _with_changes(_load_weights(where, options, device, shared, kind, config), manifest)
 
     return LanguageModel(tokenizer, config, generation_config, identity, load)
 
@@ -196,7 +196,12 @@ def _check_unchanged(manifest: Mapping[str, Any]) -> None:
 
 
 def _load_weights(
-    where: str, options: Mapping[str, Any], device: str, shared: Mapping[str, Any], kind: str
+    where: str,
+    options: Mapping[str, Any],
+    device: str,
+    shared: Mapping[str, Any],
+    kind: str,
+    config: PreTrainedConfig,
 ) -> PreTrainedModel:
     # Imported here: the models' code costs seconds, and a job whose texts are all there needs none of it.
     from transformers import BitsAndBytesConfig
@@ -208,7 +213,7 @@ def _load_weights(
         dtype = _dtype(options["dtype"], device)
         # A job that was given several GPUs has a model that fits none of them alone: its layers are dealt out.
         several = device == "cuda" and torch.cuda.device_count() > 1
-        loaded = loader_of(kind).from_pretrained(
+        loaded = loader_of(kind, config).from_pretrained(
             where,
             dtype=dtype,
             device_map="auto" if several else {"": device},
