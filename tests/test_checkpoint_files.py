@@ -29,7 +29,8 @@ from helpers import (
 from leakscope.errors import InputError
 from leakscope.models.candidate_scores import score_prompts
 from leakscope.models.checking import check_checkpoint
-from leakscope.models.checkpoints.files import check_answers_at_once, check_folder, check_vocabulary
+from leakscope.models.checkpoints.files import check_folder, check_vocabulary
+from leakscope.models.checkpoints.templates import check_answers_at_once
 from leakscope.models.checkpoints.thoughts import written_thought
 from leakscope.models.checkpoints.unheeded import lacking_beginning, unheeded_settings
 from leakscope.models.completion import complete_prompts

@@ -47,6 +47,8 @@ from leakscope.leak.imported_prompts import import_prompts
 from leakscope.leak.imported_texts import check_texts, import_generations
 from leakscope.leak.prompts import build_prompts, count_prompts, template_files
 from leakscope.models.checking import check_encoder
+from leakscope.models.checkpoints.files import check_folder
+from leakscope.models.checkpoints.templates import check_answers_at_once
 from leakscope.models.editing.dictionary_files import describe_dictionary
 from leakscope.models.endings import end_tokens
 from leakscope.models.neutral import read_neutral_texts
@@ -536,7 +538,13 @@ def read_decoding(path: Path) -> None:
     end_tokens(own, SimpleNamespace(eos_token_id=2, name_or_path=str(path.parent)))
 
 
+def look_into_folder(folder: Path) -> None:
+    check_folder(folder)
+    check_answers_at_once("models.m", folder, {})
+
+
 reader("model", model_files, open_and_render)
+reader("checkpoint", model_files, look_into_folder)
 file_reader(
     "decoding",
     "generation_config.json",

@@ -14,7 +14,8 @@ from leakscope.configuration.checks_validate import validate_checks
 from leakscope.configuration.layers import CATALOGUES
 from leakscope.errors import InputError, one_of
 from leakscope.files.finding import folders, found, places
-from leakscope.models.checkpoints.files import check_answers_at_once, check_folder, read_settings
+from leakscope.models.checkpoints.files import check_folder, read_settings
+from leakscope.models.checkpoints.templates import check_answers_at_once
 from leakscope.models.sources.gguf import check_gguf
 from leakscope.storage.manifests import ADAPTER_FILES, TOKENIZER_FILES, check_model_folder
 from leakscope.typed.wording import dotted, show

@@ -9,21 +9,20 @@ from __future__ import annotations
 import json
 import re
 import struct
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from leakscope.errors import InputError, Mistakes, counted
-from leakscope.files.reading import check_regular, one_line, read_object, read_utf8
-from leakscope.models.checkpoints.thoughts import mentions_thought, refuse_thought, written_thought
+from leakscope.files.reading import check_regular, one_line, read_object
 from leakscope.storage.manifests import weight_files
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 CONFIG, GENERATION, TOKENIZER = "config.json", "generation_config.json", "tokenizer.json"
-TOKENIZER_SETTINGS, TEMPLATE = "tokenizer_config.json", "chat_template.jinja"
+TOKENIZER_SETTINGS = "tokenizer_config.json"
 # Of a file of safetensors: a number of eight bytes, then a JSON object of at most so many.
 LENGTH, LONGEST_HEADER = 8, 100_000_000
 POINTER = b"version https://git-lfs"
@@ -31,9 +30,7 @@ POINTER = b"version https://git-lfs"
 EMBEDDING = re.compile(r"(^|\.)(embed_tokens|wte|word_embeddings|embed_in|embeddings|shared)\.weight$")
 # Tokens without which no text can be begun or ended; others may lie beyond the embedding, as one for pictures does in
 # the text models of Gemma 3, as long as no text holds them.
-NEEDED = ("bos_token", "eos_token", "cls_token", "sep_token", "mask_token")
-# A mark of transformers' own, for training, which is written nowhere.
-GENERATION_MARK = re.compile(r"{%-?\s*(end)?generation\s*-?%}")
+NEEDED = ("bos_token", "eos_token")
 
 
 def check_folder(folder: Path) -> None:
@@ -78,26 +75,30 @@ def check_vocabulary(where: object, n_tokens: int, needed: Mapping[str, int | No
             )
 
 
-def check_answers_at_once(where: str, folder: Path, options: Mapping[str, Any]) -> None:
-    """Check that a chat model writes no train of thought before its answer (see ``checkpoints.thoughts``).
-
-    A template that cannot be rendered without transformers is left to the model's jobs.
-
-    Args:
-        where: for the error.
-        folder: of the model.
-        options: variables of its chat template.
+def read_settings(path: Path) -> dict[str, Any]:
+    """Return the settings that a model or its tokenizer is saved with.
 
     Raises:
-        InputError: it writes one.
+        InputError: as ``read_object``.
     """
-    settings = _settings(folder)
-    template = _chat_template(folder, settings)
-    if not mentions_thought(template):
-        return
-    mark = written_thought(template, partial(_rendered, template, {**_special_tokens(settings), **options}))
-    if mark is not None:
-        raise refuse_thought(where, template, mark)
+    return read_object(path, "a whole file of settings, as `save_pretrained` writes it")
+
+
+def tokenizer_settings(folder: Path) -> dict[str, Any]:
+    """Return the settings of a folder's tokenizer; empty where there is no file of them.
+
+    Raises:
+        InputError: as ``read_settings``.
+    """
+    path = folder / TOKENIZER_SETTINGS
+    return read_settings(path) if path.exists() else {}
+
+
+def special_tokens(settings: Mapping[str, Any]) -> dict[str, str]:
+    """Return the special tokens that a tokenizer's settings name, by what they are for."""
+    said = {name: value for name, value in settings.items() if name.endswith("_token")}
+    texts = {name: value.get("content") if isinstance(value, dict) else value for name, value in said.items()}
+    return {name: text for name, text in texts.items() if isinstance(text, str)}
 
 
 def _checks(folder: Path) -> Iterator[Callable[[], object]]:
@@ -110,23 +111,14 @@ def _checks(folder: Path) -> Iterator[Callable[[], object]]:
         yield partial(_check_tokenizer, folder)
 
 
-def read_settings(path: Path) -> dict[str, Any]:
-    """Return the settings that a model or its tokenizer is saved with.
-
-    Raises:
-        InputError: as ``read_object``.
-    """
-    return read_object(path, "a whole file of settings, as `save_pretrained` writes it")
-
-
 def _check_tokenizer(folder: Path) -> None:
     tokenizer = _read_tokenizer(folder / TOKENIZER)
     try:
-        n_rows, settings = _n_rows(folder), _settings(folder)
+        n_rows, settings = _n_rows(folder), tokenizer_settings(folder)
     except InputError:
         return  # said by another check
     if n_rows is not None:
-        tokens = {name: token for name, token in _special_tokens(settings).items() if name in NEEDED}
+        tokens = {name: token for name, token in special_tokens(settings).items() if name in NEEDED}
         needed = {name: tokenizer.token_to_id(token) for name, token in tokens.items()}
         check_vocabulary(folder, tokenizer.get_vocab_size(with_added_tokens=False), needed, n_rows)
 
@@ -147,10 +139,9 @@ def _read_tokenizer(path: Path) -> Tokenizer:
 
 def _n_rows(folder: Path) -> int | None:
     """Return the number of rows of a model's embedding, as the headers or else its settings say; None if unknown."""
-    shapes = {}
-    for file in weight_files(folder):
-        shapes.update({name: entry.get("shape") for name, entry in _header(file).items() if EMBEDDING.search(name)})
-    rows = {shape[0] for shape in shapes.values() if isinstance(shape, list) and len(shape) == 2}
+    headers = [_header(file) for file in weight_files(folder)]
+    shapes = [entry.get("shape") for header in headers for name, entry in header.items() if EMBEDDING.search(name)]
+    rows = {shape[0] for shape in shapes if isinstance(shape, list) and list(map(type, shape)) == [int, int]}
     if len(rows) == 1:
         return int(rows.pop())
     config = read_settings(folder / CONFIG)
@@ -179,52 +170,8 @@ def _header(path: Path) -> dict[str, dict[str, Any]]:
         header = json.loads(text)
         weights = {name: entry for name, entry in header.items() if name != "__metadata__"}
         end = max((int(entry["data_offsets"][1]) for entry in weights.values()), default=0)
-    except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
+    except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
         raise InputError(f"{path}: got a header of weights that cannot be read; allowed: {allowed}.") from error
     if LENGTH + length + end != size:
         raise InputError(f"{path}: got {size:,} bytes; allowed: {LENGTH + length + end:,}, as its header says.")
     return weights
-
-
-def _settings(folder: Path) -> dict[str, Any]:
-    path = folder / TOKENIZER_SETTINGS
-    return read_settings(path) if path.exists() else {}
-
-
-def _special_tokens(settings: Mapping[str, Any]) -> dict[str, str]:
-    """Return the special tokens that a tokenizer's settings name, by what they are for."""
-    said = {name: value for name, value in settings.items() if name.endswith("_token")}
-    texts = {name: value.get("content") if isinstance(value, dict) else value for name, value in said.items()}
-    return {name: text for name, text in texts.items() if isinstance(text, str)}
-
-
-def _chat_template(folder: Path, settings: Mapping[str, Any]) -> str:
-    """Return a tokenizer's chat template, of several the one that chats are rendered by; empty where there is none."""
-    if (folder / TEMPLATE).is_file():
-        return read_utf8(folder / TEMPLATE)
-    template = settings.get("chat_template")
-    if isinstance(template, list):
-        named = {one.get("name"): one.get("template") for one in template if isinstance(one, dict)}
-        template = named.get("default")
-    return template if isinstance(template, str) else ""
-
-
-def _rendered(template: str, options: Mapping[str, Any], messages: Sequence[dict[str, str]]) -> str | None:
-    """Render messages as transformers does, up to where the model answers; None where the template raises."""
-    # Imported here: few templates are looked at.
-    from jinja2.sandbox import ImmutableSandboxedEnvironment
-
-    environment = ImmutableSandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
-    )
-    environment.filters["tojson"] = lambda value, **_: json.dumps(value, ensure_ascii=False)
-    environment.globals.update(raise_exception=_refuse, strftime_now=lambda _: "")
-    try:
-        parsed = environment.from_string(GENERATION_MARK.sub("", template))
-        return parsed.render(messages=messages, add_generation_prompt=True, **options)
-    except Exception:  # as ``rendering`` has it: it is code of others
-        return None
-
-
-def _refuse(message: str) -> None:
-    raise ValueError(message)
