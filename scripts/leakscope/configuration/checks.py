@@ -218,7 +218,7 @@ def _check_model_folder(where: str, path: str) -> None:
 def _check_answers_at_once(name: str, entry: Mapping[str, Any]) -> None:
     folder = Path(entry["path"])
     if folder.is_dir() and not entry["gguf_file"]:
-        check_answers_at_once(dotted(("models", name)), folder, entry["chat_template_kwargs"])
+        check_answers_at_once(dotted(("models", name)), folder, entry["chat_template_kwargs"] or {})
 
 
 def _refuse_other_formats(where: str, path: str) -> None:
