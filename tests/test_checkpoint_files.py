@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -420,3 +422,33 @@ def test_mistakes_of_all_folders_are_named_before_any_job(tmp_path: Path, monkey
     with pytest.raises(InputError) as caught:
         open_study(study, [], print, is_main=True)
     assert "models.thinks" not in str(caught.value)
+
+
+def test_so_are_those_of_a_folder_that_a_model_of_the_study_is_made_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    save_model(Path("kept"), llama())
+    models = {
+        "kept": {"source": "local", "path": "kept"},
+        "drawn": {"source": "randomised", "base": "kept", "seed": 0},
+    }
+    study = {"study": {"name": "mine", "models": ["drawn"], "scorers": ["lexical"]}, "models": models}
+    assert open_study(study, [], print, is_main=True).of_source("local") == ["kept"]
+    Path("kept/generation_config.json").write_text("{")
+    assert "kept/generation_config.json: got invalid JSON" in refusal(
+        lambda: open_study(study, [], print, is_main=True)
+    )
+
+
+def test_planning_looks_into_folders_without_the_libraries_of_models(folder: Path) -> None:
+    with_template(folder, CHAT + "<think>\n\n</think>")
+    code = (
+        "import sys; from pathlib import Path; folder = Path(sys.argv[1]); "
+        "from leakscope.models.checkpoints.files import check_folder; check_folder(folder); "
+        "from leakscope.models.checkpoints.templates import check_answers_at_once; "
+        "check_answers_at_once('m', folder, {}); "
+        "print([name for name in ('torch', 'transformers', 'numpy', 'huggingface_hub') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code, folder], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

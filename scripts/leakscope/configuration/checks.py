@@ -141,9 +141,13 @@ def _file_checks(config: Mapping[str, Any]) -> Iterator[Callable[[], object]]:
             yield partial(_check_static, name, entry)
         else:
             yield partial(_check_encoder, name, entry.get("model", ""))
-    for name, entry in _selected(config, "models"):
+    selected = dict(_selected(config, "models"))
+    # Of folders those, too, that models of the study are made from.
+    bases = {name: entry for name, entry in config["models"].items() if entry["source"] == "local"}
+    for name, entry in {**selected, **bases}.items():
         if entry["source"] in checks:
             yield partial(checks[entry["source"]], name, entry, config)
+    for name, entry in selected.items():
         if "leak" in config["study"]["steps"] and entry["source"] == "local" and entry["chat"]:
             yield partial(_check_answers_at_once, name, entry)
 
