@@ -15,11 +15,11 @@ sys.path.insert(0, str(Path(workflow.current_basedir).parent / "scripts"))
 from leakscope.errors import InputError
 from leakscope.files import finding
 from leakscope.jobs.dependencies import imported_first_by_jobs, question, script_files
-from leakscope.jobs.failures import FailedJob, failed_models, failure_lines, note_failures
 from leakscope.jobs.redaction import hide_in_logs
 from leakscope.jobs.resources import short_of_gpus
 from leakscope.storage.manifests import ADAPTER_FILES
 from leakscope.validate.tuning.methods import FULL_FILES
+from leakscope.workflow.failures import FailedJob, failed_models, failure_lines, note_failures
 from leakscope.workflow.features import Features
 from leakscope.workflow.ground import Ground
 from leakscope.workflow.leak import Leak

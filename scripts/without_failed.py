@@ -7,7 +7,7 @@ import json
 import sys
 from pathlib import Path
 
-from leakscope.jobs.failures import noted_failures
+from leakscope.workflow.failures import noted_failures
 
 if __name__ == "__main__":
     noted = noted_failures(Path(sys.argv[1]))

@@ -17,7 +17,6 @@ from leakscope.errors import InputError
 from leakscope.features.contrasts.contrast_file import ContrastFile
 from leakscope.files.reading_yaml import parse_yaml
 from leakscope.ground.sentence_templates import SentenceTemplates
-from leakscope.jobs.failures import FailedJob, failure_lines
 from leakscope.jobs.job import job
 from leakscope.leak.imported_prompts import import_prompts
 from leakscope.leak.imported_texts import import_generations
@@ -30,6 +29,7 @@ from leakscope.similarity.encoders import Embedder, cut_warning
 from leakscope.similarity.scorers import score_pairs
 from leakscope.typed.reading import read_typed
 from leakscope.validate.tasks.form_file import FormFile
+from leakscope.workflow.failures import FailedJob, failure_lines
 from leakscope.workflow.opening import open_study
 from warm_snakemake import run_snakemake
 

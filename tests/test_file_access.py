@@ -50,7 +50,7 @@ READ_OTHERWISE = {
     "leakscope/files/corpora.py": "counts what it reads: corpora are larger than memory",
     "leakscope/files/row_counts.py": "reads the footer of a table of any size",
     "leakscope/jobs/dependencies.py": OWN_CODE,
-    "leakscope/jobs/failures.py": "what a job of this run logged",
+    "leakscope/workflow/failures.py": "what a job of this run logged",
     "leakscope/storage/fingerprints.py": OWN_CODE,
     "leakscope/jobs/usage.py": "what the system says of this process",
     "leakscope/ground/freezing.py": "a tool's own data, frozen once",

