@@ -32,6 +32,14 @@ SETTINGS = {
 }
 
 
+def write_wordnet_corpora(folder: Path) -> None:
+    """Write stand-ins for the corpora that a shipped study has a user make (scripts/wordnet_corpora.py)."""
+    import wordnet_corpora
+
+    for name in ("colors", "examples"):
+        wordnet_corpora.write(["red: a color"], folder / wordnet_corpora.TARGET / f"{name}.jsonl.gz")
+
+
 def complete(model: LanguageModel, prompts: pd.DataFrame, store: Path | None = None, **settings: Any) -> pd.DataFrame:
     """Return the texts of a model; ``settings`` change ``SETTINGS``."""
     from leakscope.models.completion import complete_prompts

@@ -15,6 +15,7 @@ import pytest
 from matplotlib import image
 
 from browser import clicked, needs_chromium
+from helpers import write_wordnet_corpora
 from leakscope.figures.style import PNG_HEIGHT
 from workspace import PARTS, ROOT
 
@@ -40,6 +41,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     # As high as a figure may be, and so narrow that it is shown as it is.
     image.imsave(folder / "stand_in.png", np.ones((PNG_HEIGHT, 500, 3)))
     (folder / "stand_in.csv").write_text("model,leak_rate\nfirst,50.0\n")
+    write_wordnet_corpora(folder)
     (folder / "stand_in.html").write_text("<!doctype html><title>A page</title><p>Read me.")
     return folder
 

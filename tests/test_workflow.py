@@ -16,6 +16,7 @@ import yaml
 from matplotlib import image
 
 from browser import clicked, needs_chromium, rendered_dom, screenshot
+from helpers import write_wordnet_corpora
 from leakscope.files.tables import read_csv
 from leakscope.leak.measures.match_rate import RATES
 from workspace import ROOT, Workspace
@@ -307,9 +308,10 @@ def test_a_moved_checkout_has_nothing_to_do(workspace: Workspace, tmp_path: Path
     assert "Nothing to be done" in again.run("--cores", "1").stdout
 
 
-@pytest.mark.parametrize("study", ["qwen2.5", "calibration", "calibration_sentences"])
+@pytest.mark.parametrize("study", ["qwen2.5", "calibration", "calibration_sentences", "smollm2", "smollm2_wordings"])
 def test_shipped_studies_can_be_planned(workspace: Workspace, study: str) -> None:
     content = yaml.safe_load((ROOT / f"studies/{study}.yaml").read_text(encoding="utf-8"))
+    write_wordnet_corpora(workspace.folder)
     planned = workspace.run("-n", "--quiet", "rules", study=content).stdout
     assert "total" in planned or "Job stats" in planned
 
