@@ -519,6 +519,20 @@ def test_a_models_generation_overrides_the_organisms_which_overrides_the_general
     assert models["qwen"]["generation"]["system"] == "Be brief."
 
 
+def test_a_study_goes_without_a_model_and_all_that_share_its_weights_or_are_made_from_it(config: Config) -> None:
+    config["models"] |= {
+        "warm": {"extends": "qwen", "generation": {"temperature": 1.0}},
+        "other": {"extends": "qwen", "id": "owner/other"},
+        "emptied": {"source": "randomised", "base": "warm"},
+    }
+    config["study"]["models"] = ["small", "qwen", "warm", "other", "emptied"]
+    assert resolve(config, {"without": ["qwen"]})["study"]["models"] == ["small", "other"]
+    assert resolve(config, {"without": ["warm"]})["study"]["models"] == ["small", "qwen", "other"]
+    assert resolve(config, {"without": []})["study"]["models"] == ["small", "qwen", "warm", "other", "emptied"]
+    assert "without: got 'qwne'; allowed: " in message(config, {"without": ["qwne"]})
+    assert "which leaves nothing" in message(config, {"without": ["small", "qwen", "other"]})
+
+
 def test_defaults_are_those_of_the_entrys_own_source(config: Config) -> None:
     config["study"] |= {"models": ["qwen", "authors"], "prompt_sets": ["colors", "brought"]}
     resolved = resolve(config, {})

@@ -29,7 +29,7 @@ from leakscope.similarity.encoders import Embedder, cut_warning
 from leakscope.similarity.scorers import score_pairs
 from leakscope.typed.reading import read_typed
 from leakscope.validate.tasks.form_file import FormFile
-from leakscope.workflow.failures import FailedJob, failure_lines
+from leakscope.workflow.failures import FailedJob, failed_models, failure_lines, note_failures, noted_failures
 from leakscope.workflow.opening import open_study
 from warm_snakemake import run_snakemake
 
@@ -353,6 +353,20 @@ def test_reasons_of_failed_jobs_are_one_line_each(tmp_path: Path) -> None:
     ]
     assert failure_lines(failed[-1:])[0] == "1 job failed:"
     assert failure_lines([]) == []
+
+
+def test_a_study_goes_on_without_models_that_failed_and_only_without_these(tmp_path: Path) -> None:
+    models, path = ["a", "b", "m"], tmp_path / "failures.json"
+    failed = [log_of(tmp_path / "b.log", error=InputError("broken.")), FailedJob("fetch", {"hub_model": "m"}, [])]
+    killed = "ended without saying why (killed, or out of time or memory?)"
+    assert failed_models(failed, models) == {"b": "broken.", "m": killed}
+    note_failures(failed_models(failed, models), path)
+    assert noted_failures(path) == {"b": "broken.", "m": killed}
+    # Of a table of all models, or of a name that is no model's, nothing can be left out.
+    for other in (FailedJob("plot", {"step": "leak"}, []), FailedJob("fetch", {"hub_model": "c"}, [])):
+        assert failed_models([*failed, other], models) is None
+        note_failures(failed_models([*failed, other], models), path)
+        assert noted_failures(path) == {}
 
 
 @pytest.mark.workflow
