@@ -39,7 +39,6 @@ WHERE := $(if $(DIRECTORY),"--directory=$$DIRECTORY")
 STYLE := $(if $(DIRECTORY),"$$PWD/report/report.css",report/report.css)
 # A profile says by itself how many cores or jobs there are.
 HOW := $(if $(PROFILE),"--workflow-profile=$$PROFILE","--cores=$$CORES")
-CONFIG := $${STUDY:+"--configfile=$$STUDY"}
 WRITE := $(BIN)/python scripts/new_study.py "--model=$$MODEL" "--prompts=$$PROMPTS" "--name=$$NAME" "--directory=$$DIRECTORY"
 # Caches of the tests stay inside the checkout.
 SANDBOX := HOME=$(CURDIR)/.pytest/home XDG_CACHE_HOME=$(CURDIR)/.pytest/cache XDG_CONFIG_HOME=$(CURDIR)/.pytest/config \
@@ -53,17 +52,17 @@ SANDBOX := HOME=$(CURDIR)/.pytest/home XDG_CACHE_HOME=$(CURDIR)/.pytest/cache XD
 run: given .venv/installed
 	@[ -z "$$MODEL$$PROMPTS" ] || STUDY="$$($(WRITE))"; \
 	folder="$$($(BIN)/python scripts/study_folder.py $${STUDY:+"$$STUDY"})"; \
-	failures="$${DIRECTORY:+$$DIRECTORY/}$$folder/failures.json"; rm -f "$$failures"; without=; \
+	results="$${DIRECTORY:+$$DIRECTORY/}$$folder"; rm -f "$$results/failures.json" "$$results/without.json"; \
+	config=($${STUDY:+"--configfile=$$STUDY"}); trap 'exit 130' INT TERM; \
 	set -x; \
-	$(BIN)/snakemake $(HOW) $(CONFIG) $(WHERE) || { \
-	{ set +x; } 2>/dev/null; \
-	without="$$($(BIN)/python scripts/without_failed.py "$$failures")"; set -x; \
-	$(BIN)/snakemake $(HOW) $(CONFIG) --config "without=$$without" $(WHERE); }; \
-	$(BIN)/snakemake --cores 1 --quiet all $(CONFIG) $${without:+--config "without=$$without"} $(WHERE) \
+	$(BIN)/snakemake $(HOW) "$${config[@]}" $(WHERE) || { \
+	[ -f "$$results/without.json" ]; config=(--configfile $${STUDY:+"$$STUDY"} "$$results/without.json"); \
+	$(BIN)/snakemake $(HOW) "$${config[@]}" $(WHERE); }; \
+	$(BIN)/snakemake --cores 1 --quiet all "$${config[@]}" $(WHERE) \
 	--report "$$folder/report.html" --report-stylesheet $(STYLE); \
 	{ set +x; } 2>/dev/null; \
-	echo "Open $${DIRECTORY:+$$DIRECTORY/}$$folder/report.html in a browser."; \
-	[ -z "$$without" ] || $(BIN)/python scripts/without_failed.py "$$failures" --reasons
+	echo "Open $$results/report.html in a browser."; \
+	[ ! -f "$$results/without.json" ] || $(BIN)/python scripts/missing_models.py "$$results/failures.json"
 
 # What is not there is said before anything is installed.
 given:

@@ -46,7 +46,7 @@ onerror:
 
 
 onsuccess:
-    nothing_failed()
+    forget_failures(study, RESULTS)
 
 
 # Targets, and what needs the network, run where Snakemake does: on a cluster, jobs may have none.
@@ -88,8 +88,8 @@ rule features:
 rule fetch_models:
     input:
         expand("<models>/{hub_model}/model.json", hub_model=study.on_hub),
-        expand("<models>/gguf/{hub_gguf}.json", hub_gguf=study.hub_gguf),
-        expand("<models>/gguf/{package_model}.gguf", package_model=study.of_source("package")),
+        expand("<models>/gguf_files/{hub_gguf}.json", hub_gguf=study.hub_gguf),
+        expand("<models>/gguf_files/{package_model}.gguf", package_model=study.of_source("package")),
         expand("<models>/encoders/{scorer}.json", scorer=study.hub_scorers),
         expand("<features>/dictionaries/{hub_dictionary}/dictionary.json", hub_dictionary=features.of_source("hub")),
     localrule: True

@@ -19,7 +19,7 @@ from leakscope.jobs.redaction import hide_in_logs
 from leakscope.jobs.resources import short_of_gpus
 from leakscope.storage.manifests import ADAPTER_FILES
 from leakscope.validate.tuning.methods import FULL_FILES
-from leakscope.workflow.failures import FailedJob, failed_models, failure_lines, note_failures
+from leakscope.workflow.failures import FailedJob, failed_models, failure_lines, forget_failures, note_failures
 from leakscope.workflow.features import Features
 from leakscope.workflow.ground import Ground
 from leakscope.workflow.leak import Leak
@@ -55,7 +55,7 @@ except InputError as error:
     raise WorkflowError(str(error)) from None
 
 leak, ground, validate, features = Leak(study), Ground(study), Validate(study), Features(study)
-FAILURES = Path(f"results/{study.name}/failures.json")
+RESULTS = Path(f"results/{study.name}")
 STEPS = {"leak": leak, "ground": ground, "validate": validate, "features": features}
 
 ON_MODEL = on_model(study.needs, lambda w: w.model)
@@ -123,14 +123,8 @@ def failures():
     """What the terminal says last: the jobs that failed, each with its reason. `make run` reads which models they are."""
     ended = [job for failed in workflow.scheduler.failed for job in getattr(failed, "jobs", [failed])]
     jobs = [FailedJob(job.rule.name, job.wildcards_dict, list(map(str, job.log))) for job in ended]
-    note_failures(failed_models(jobs, study.entries), FAILURES)
+    note_failures(failed_models(jobs, study), study, RESULTS)
     return failure_lines(jobs)
-
-
-def nothing_failed():
-    """Forget what an earlier run noted; a run without the models that failed still says why they are missing."""
-    if not study.config["without"]:
-        FAILURES.unlink(missing_ok=True)
 
 
 def message(defined):

@@ -27,10 +27,12 @@ from leakscope.leak.prompt_files import FactFile, Lexicon, TemplateFile
 from leakscope.leak.prompts import no_candidates
 from leakscope.similarity.encoders import Embedder, cut_warning
 from leakscope.similarity.scorers import score_pairs
+from leakscope.storage.manifests import read_manifest
 from leakscope.typed.reading import read_typed
 from leakscope.validate.tasks.form_file import FormFile
-from leakscope.workflow.failures import FailedJob, failed_models, failure_lines, note_failures, noted_failures
+from leakscope.workflow.failures import FailedJob, failed_models, failure_lines, note_failures
 from leakscope.workflow.opening import open_study
+from leakscope.workflow.study import Study
 from warm_snakemake import run_snakemake
 
 HEAD = "prompt_id,control_id,concept,prompt\nc,,,We had lunch. My hat is\n"
@@ -355,18 +357,40 @@ def test_reasons_of_failed_jobs_are_one_line_each(tmp_path: Path) -> None:
     assert failure_lines([]) == []
 
 
+def study_of_models(**config: Any) -> Study:
+    entries = {
+        "a": {"source": "hub", "weights": "a"},
+        "a.warm": {"source": "hub", "weights": "a"},
+        "b": {"source": "local", "weights": "b"},
+        "b.tuned": {"source": "tuned", "base": "b", "weights": "b.tuned"},
+    }
+    return Study({"study": {"models": [*entries]}, "models": entries, "without": [], **config})
+
+
 def test_a_study_goes_on_without_models_that_failed_and_only_without_these(tmp_path: Path) -> None:
-    models, path = ["a", "b", "m"], tmp_path / "failures.json"
-    failed = [log_of(tmp_path / "b.log", error=InputError("broken.")), FailedJob("fetch", {"hub_model": "m"}, [])]
+    study, failures, without = study_of_models(), tmp_path / "failures.json", tmp_path / "without.json"
+    in_b = log_of(tmp_path / "b.log", error=InputError("broken."))
+    missing = failed_models([in_b], study)
+    assert missing == {"b": "broken.", "b.tuned": "is made from b"}
+    note_failures(missing, study_of_models(without=["c"]), tmp_path)
+    assert read_manifest(failures) == {"models": missing}
+    assert read_manifest(without) == {"without": ["b", "b.tuned", "c"]}
+    # Weights that do not come fail all that have them; a variant that cannot be run itself alone.
     killed = "ended without saying why (killed, or out of time or memory?)"
-    assert failed_models(failed, models) == {"b": "broken.", "m": killed}
-    note_failures(failed_models(failed, models), path)
-    assert noted_failures(path) == {"b": "broken.", "m": killed}
+    fetching = FailedJob("fetch_model", {"hub_model": "a"}, [])
+    assert failed_models([fetching], study) == {"a": killed, "a.warm": killed}
+    assert failed_models([FailedJob("generate", {"model": "a", "prompt_set": "b"}, [])], study) == {"a": killed}
+    # Nothing would be left.
+    note_failures(failed_models([in_b, fetching], study), study, tmp_path)
+    assert failures.is_file()
+    assert not without.is_file()
     # Of a table of all models, or of a name that is no model's, nothing can be left out.
-    for other in (FailedJob("plot", {"step": "leak"}, []), FailedJob("fetch", {"hub_model": "c"}, [])):
-        assert failed_models([*failed, other], models) is None
-        note_failures(failed_models([*failed, other], models), path)
-        assert noted_failures(path) == {}
+    for other in (FailedJob("plot", {"step": "leak"}, []), FailedJob("fetch_model", {"hub_model": "c"}, [])):
+        note_failures(missing, study, tmp_path)
+        assert failed_models([in_b, other], study) is None
+        note_failures(None, study, tmp_path)
+        assert not failures.is_file()
+        assert not without.is_file()
 
 
 @pytest.mark.workflow

@@ -227,3 +227,51 @@ def test_the_makefile_starts_scripts_that_are_there(root: Path) -> None:
     scripts = re.findall(r"scripts/[\w/]+\.py", (root / "Makefile").read_text(encoding="utf-8"))
     assert len(scripts) >= 2
     assert [script for script in scripts if not (root / script).is_file()] == []
+
+
+# Fails once, and notes what a run notes whose models fail.
+FAILING = """
+results = os.path.join(sys.argv[-1].partition("=")[2] if "--directory" in sys.argv[-1] else ".", "results/mine")
+if not os.path.exists("failed"):
+    open("failed", "w").close()
+    os.makedirs(results, exist_ok=True)
+    if NOTED:
+        json.dump({"models": {"b": "is made from a", "a": "broken."}}, open(results + "/failures.json", "w"))
+        json.dump({"without": ["a", "b"]}, open(results + "/without.json", "w"))
+    sys.exit(1)
+"""
+
+
+def fail_once(checkout: Path, *, noted: bool) -> None:
+    stand_in = STAND_IN + FAILING.replace("NOTED", str(noted))
+    (checkout / ".venv/bin/snakemake").write_text(stand_in)
+
+
+@pytest.mark.parametrize("directory", ["", "else where"])
+def test_where_models_fail_a_second_pass_does_without_them_and_the_command_fails(
+    checkout: Path, directory: str
+) -> None:
+    fail_once(checkout, noted=True)
+    (checkout / "my study.yaml").write_text(STUDY)
+    done = make_run(checkout, "STUDY=my study.yaml", *([f"DIRECTORY={directory}"] if directory else []))
+    assert done.returncode != 0
+    results = f"{directory}/results/mine" if directory else "results/mine"
+    first, second, report = calls(checkout)
+    where = [f"--directory={directory}"] if directory else []
+    assert first == ["--cores=all", "--configfile=my study.yaml", *where]
+    config = ["--configfile", "my study.yaml", f"{results}/without.json"]
+    assert second == ["--cores=all", *config, *where]
+    assert report[4:7] == config
+    assert "Without these models:\n  a: broken.\n  b: is made from a\n" in done.stderr
+    assert f"Open {results}/report.html" in done.stdout
+
+
+def test_where_something_else_fails_there_is_no_second_pass_whatever_an_earlier_run_left(checkout: Path) -> None:
+    fail_once(checkout, noted=False)
+    (checkout / "results/first").mkdir(parents=True)
+    for name in ("failures.json", "without.json"):
+        (checkout / "results/first" / name).write_text('{"models": {"a": "x"}, "without": ["a"]}')
+    done = make_run(checkout)
+    assert done.returncode != 0
+    assert calls(checkout) == [["--cores=all"]]
+    assert "Open" not in done.stdout

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -50,8 +51,13 @@ def tiny_llama() -> LlamaForCausalLM:
     return LlamaForCausalLM(config).eval()
 
 
-def write_gguf(model: LlamaForCausalLM, file: Path, template: str | None = TEMPLATE) -> Path:
-    """Write a Llama and a byte-level tokenizer into one GGUF file, in float32."""
+def write_gguf(
+    model: LlamaForCausalLM,
+    file: Path,
+    template: str | None = TEMPLATE,
+    state: Mapping[str, torch.Tensor] | None = None,
+) -> Path:
+    """Write a Llama, or those of its weights in ``state``, and a byte-level tokenizer into a GGUF file, in float32."""
     config = model.config
     writer = GGUFWriter(file, "llama")
     writer.add_block_count(config.num_hidden_layers)
@@ -72,7 +78,7 @@ def write_gguf(model: LlamaForCausalLM, file: Path, template: str | None = TEMPL
     writer.add_eos_token_id(1)
     if template:
         writer.add_chat_template(template)
-    for name, values in _tensors(model).items():
+    for name, values in _tensors(model, state or model.state_dict()).items():
         writer.add_tensor(name, values)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
@@ -81,8 +87,8 @@ def write_gguf(model: LlamaForCausalLM, file: Path, template: str | None = TEMPL
     return file
 
 
-def _tensors(model: LlamaForCausalLM) -> dict[str, np.ndarray]:
-    config, state = model.config, model.state_dict()
+def _tensors(model: LlamaForCausalLM, state: Mapping[str, torch.Tensor]) -> dict[str, np.ndarray]:
+    config = model.config
     tensors = {
         "token_embd.weight": state["model.embed_tokens.weight"],
         "output_norm.weight": state["model.norm.weight"],
@@ -91,7 +97,10 @@ def _tensors(model: LlamaForCausalLM) -> dict[str, np.ndarray]:
     heads = {"attn_q": config.num_attention_heads, "attn_k": config.num_key_value_heads}
     for layer in range(config.num_hidden_layers):
         for ours, theirs in NAMES.items():
-            values = state[f"model.layers.{layer}.{ours}.weight"]
+            name = f"model.layers.{layer}.{ours}.weight"
+            if name not in state:
+                continue
+            values = state[name]
             if theirs in heads:
                 values = _rotated(values, heads[theirs])
             tensors[f"blk.{layer}.{theirs}.weight"] = values

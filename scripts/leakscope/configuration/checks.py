@@ -25,7 +25,7 @@ GRAMMAR = "data/grammar"
 # How checkpoints that are quantised call themselves on the hub.
 QUANTISED = re.compile(r"gptq|awq|gguf|bnb|fp8|int[48]|[48]-?bit", re.IGNORECASE)
 RESERVED: dict[str, tuple[str, ...]] = {
-    "models": ("corpora", "tokenizers", "encoders", "gguf", "logs"),
+    "models": ("corpora", "tokenizers", "encoders", "gguf_files", "logs"),
     "prompt_sets": (),
     "scorers": ("pairs",),
 }

@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from leakscope.configuration.checks import name_checks, study_checks
 from leakscope.configuration.features import complete_features, randomised_models, uses_features
 from leakscope.configuration.layers import CATALOGUES, lay, overridden
+from leakscope.configuration.leaving_out import leave_out
 from leakscope.configuration.limits import check_limits
 from leakscope.configuration.mending import mended
 from leakscope.configuration.sections.configuration import Configuration
@@ -94,7 +95,7 @@ def resolve(*layers: Mapping[str, Any], absolute: bool = False) -> dict[str, Any
         add_tuned_models(complete)
         complete_features(complete)
         _complete_models(complete, laid["models"])
-        _leave_out(complete)
+        leave_out(complete)
         _select(complete)
         _expand_paths(complete, partial(_opened, absolute=absolute))
         found.run(study_checks(complete))
@@ -245,26 +246,6 @@ def _merged_generation(model_entry: Mapping[str, Any], config: Mapping[str, Any]
     if own.get("seed", 0) is None:
         del own["seed"]
     return {**below, **own}
-
-
-def _leave_out(config: dict[str, Any]) -> None:
-    """Take out of the study the models that it is to go on without, and what cannot be had without these."""
-    models, study, left_out = config["models"], config["study"], config["without"]
-    for name in left_out:
-        if name not in models:
-            raise one_of("without", name, models)
-    kept = [name for name in study["models"] if not _made_of(name, models) & {*left_out}]
-    if study["models"] and not kept:
-        raise InputError(
-            f"without: got {', '.join(left_out)}, which leaves nothing; allowed: some of the study's models."
-        )
-    study["models"] = kept
-
-
-def _made_of(name: str, models: Mapping[str, Any]) -> set[str]:
-    """Return a model and those without which it cannot be: whose weights it shares, and what it is made from."""
-    nearest = {models[name].get(key, name) for key in ("weights", "base")} - {name}
-    return {name}.union(*(_made_of(other, models) for other in nearest))
 
 
 def _select(config: dict[str, Any]) -> None:

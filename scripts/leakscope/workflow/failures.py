@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from leakscope.configuration.leaving_out import lineage
 from leakscope.errors import counted
 from leakscope.jobs import job
 from leakscope.jobs.job import FAILED, STOPPED
-from leakscope.storage.manifests import read_manifest, write_manifest
+from leakscope.storage.manifests import write_manifest
+from leakscope.workflow.study import Study
 
 # With what each entry of a log begins: its time, level and logger.
 ENTRY = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} [A-Z]+ (\S+): ?(.*)$")
@@ -18,6 +20,8 @@ ENTRY = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} [A-Z]+ (\S+): ?(.*)$"
 
 # How the wildcard of a rule's model is called: by its kind.
 OF_A_MODEL = ("model", "organism", "hub_gguf", "imported")
+# In the folder of a study's results: what failed, and a configuration to go on without it.
+FAILURES, WITHOUT = "failures.json", "without.json"
 
 
 class FailedJob(NamedTuple):
@@ -39,33 +43,52 @@ def failure_lines(failed: Iterable[FailedJob]) -> list[str]:
     return [f"{counted(len(lines), 'job', 'jobs')} failed:", *lines] if lines else []
 
 
-def failed_models(failed: Iterable[FailedJob], models: Collection[str]) -> dict[str, str] | None:
-    """Return model → why the study has to go on without it; None where a job failed that is no model's.
+def failed_models(failed: Iterable[FailedJob], study: Study) -> dict[str, str] | None:
+    """Return each model of a study that is missing where jobs failed → why; None where a job failed that is no model's.
 
-    Args:
-        failed: jobs.
-        models: names of the study's models, and of those that these are made from.
+    A job that describes weights fails all models that share them; any other its own model alone. What is made from a
+    model is missing with it.
     """
     reasons: dict[str, str] = {}
     for one in failed:
-        named = [one.wildcards[name] for name in one.wildcards if name.endswith(OF_A_MODEL)]
-        if not named or named[0] not in models:
+        named = next((name for name in one.wildcards if name.endswith(OF_A_MODEL)), None)
+        if named is None or one.wildcards[named] not in study.entries:
             return None
-        reasons.setdefault(named[0], _reason(one.logs))
+        failing, reason = one.wildcards[named], _reason(one.logs)
+        for name, entry in study.entries.items():
+            shares = named != "model" and entry.get("weights") == failing
+            if name == failing or shares:
+                reasons.setdefault(name, reason)
+    for name in study.entries:
+        needed = lineage(name, study.entries) & set(reasons)
+        if needed and name not in reasons:
+            reasons[name] = f"is made from {min(needed)}"
     return reasons
 
 
-def note_failures(models: Mapping[str, str] | None, path: Path) -> None:
-    """Write model → why it failed; where that is not what failed, nothing is left of an earlier run."""
-    path.unlink(missing_ok=True)
-    if models:
-        write_manifest({"models": dict(models)}, path)
+def note_failures(missing: Mapping[str, str] | None, study: Study, folder: Path) -> None:
+    """Write which models are missing and why, and the configuration by which the study goes on without them.
+
+    Where something else failed than models, or nothing would be left, there is no such configuration.
+
+    Args:
+        missing: of ``failed_models``.
+        study: of which.
+        folder: of its results.
+    """
+    for name in (FAILURES, WITHOUT):
+        (folder / name).unlink(missing_ok=True)
+    if missing:
+        write_manifest({"models": dict(missing)}, folder / FAILURES)
+        if set(study.config["study"]["models"]) - set(missing):
+            named = sorted({*missing, *study.config["without"]})
+            write_manifest({"without": named}, folder / WITHOUT)
 
 
-def noted_failures(path: Path) -> dict[str, str]:
-    """Return what ``note_failures`` wrote; nothing where it wrote nothing."""
-    noted: dict[str, str] = read_manifest(path)["models"] if path.is_file() else {}
-    return noted
+def forget_failures(study: Study, folder: Path) -> None:
+    """Forget what an earlier run noted; a run without the models that failed still says why they are missing."""
+    if not study.config["without"]:
+        note_failures(None, study, folder)
 
 
 def _reason(logs: Sequence[str]) -> str:

@@ -201,7 +201,7 @@ class Study:
         entry = self.entries[model]
         if entry["source"] == "local":
             return str(Path(entry["path"], entry["gguf_file"]))
-        return f"<models>/gguf/{model}.{'json' if entry['source'] == 'hub' else 'gguf'}"
+        return f"<models>/gguf_files/{model}.{'json' if entry['source'] == 'hub' else 'gguf'}"
 
     def packaged(self, model: str) -> dict[str, str]:
         """Return which file of which Python package a model is."""

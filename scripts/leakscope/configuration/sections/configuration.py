@@ -71,8 +71,8 @@ class Configuration(Section):
     gpu_memory_gb: PositiveNumber = 80
     """Memory of one GPU, in GB: a larger model's jobs ask for several. Changes no result."""
     without: Names = []
-    """Models of the study that are left out, and with each all that are made from it or share its weights: those that
-    failed, for instance, so that tables and figures of the others are made. `make run` does so by itself."""
+    """Models of the study that are left out, with all that are made from them: those that failed, for instance, so that
+    tables and figures of the others are made. `make run` does so by itself."""
     container: Nullable[Text] = None
     """Image in which jobs run with `--software-deployment-method apptainer`: one that holds the environments of envs/
     (see cluster.md). `null`: none. Changes no result."""

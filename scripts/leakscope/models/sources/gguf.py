@@ -73,7 +73,8 @@ def convert_gguf(file: Path, folder: Path) -> None:
         folder: files of a model that it holds are replaced.
 
     Raises:
-        InputError: the file is none, is cut off, or of an architecture that transformers does not read.
+        InputError: the file is none, is cut off, lacks weights, or is of an architecture that transformers does not
+            read.
     """
     check_gguf(file)
     # Imported here: it costs seconds.
@@ -98,12 +99,18 @@ def _read_weights(file: Path) -> PreTrainedModel:
     import torch
     from transformers import AutoModelForCausalLM
 
-    from leakscope.models.checking import quiet
+    from leakscope.models.checking import check_weights, quiet
 
     with quiet():
-        read = AutoModelForCausalLM.from_pretrained(
-            file.parent, gguf_file=file.name, dtype=torch.float32, local_files_only=True
+        read, loading_info = AutoModelForCausalLM.from_pretrained(
+            file.parent,
+            gguf_file=file.name,
+            dtype=torch.float32,
+            local_files_only=True,
+            output_loading_info=True,
         )
+    # What a file lacks would be drawn at random: a part of several, for instance.
+    check_weights(str(file), read, loading_info)
     config = copy.deepcopy(read.config)
     if hasattr(config, "quantization_config"):
         del config.quantization_config
