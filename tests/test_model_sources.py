@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import os
+import shutil
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import pandas as pd
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
-from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM
+from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
 from helpers import LOADING, complete, micro_prompts
 from leakscope.errors import InputError
@@ -24,7 +25,7 @@ from leakscope.models.checking import check_checkpoint
 from leakscope.models.opening import open_model
 from leakscope.models.sources.gguf import check_gguf, convert_gguf, has_chat_template
 from leakscope.models.sources.package_index import PackagedFile, fetch_packaged
-from leakscope.storage.manifests import describe_folder, read_manifest
+from leakscope.storage.manifests import describe_adapter, describe_folder, read_manifest
 from tiny_gguf import TEMPLATE, tiny_llama, write_gguf
 from workspace import Workspace
 
@@ -184,6 +185,32 @@ def save_adapter(model: LlamaForCausalLM, folder: Path) -> None:
     torch.manual_seed(1)
     lora = LoraConfig(r=2, target_modules=["q_proj"], task_type="CAUSAL_LM", init_lora_weights=False)
     get_peft_model(copy.deepcopy(model), lora).save_pretrained(folder)
+
+
+def test_an_adapter_of_another_base_is_refused_and_one_of_its_own_changes_it(
+    model: LlamaForCausalLM, converted: Path, tmp_path: Path
+) -> None:
+    save_adapter(model, tmp_path / "adapter")
+    base = describe_folder(converted, "local")
+    adapted = open_model(describe_adapter(tmp_path / "adapter", base, "adapter"), LOADING)
+    ids = torch.tensor([[0, 20, 30]])
+    assert not torch.allclose(adapted.model(ids).logits, model(ids).logits)
+    shallow = LlamaForCausalLM(LlamaConfig(**{**model.config.to_dict(), "num_hidden_layers": 1}))
+    shallow.save_pretrained(tmp_path / "shallow")
+    open_model(base, LOADING).tokenizer.save_pretrained(tmp_path / "shallow")
+    manifest = describe_adapter(tmp_path / "adapter", describe_folder(tmp_path / "shallow", "local"), "adapter")
+    with pytest.raises(InputError, match=r"layers\.1\..*, which its base has no place for; allowed: as `base`"):
+        _ = open_model(manifest, LOADING).model
+
+
+def test_a_model_with_an_adapter_in_its_folder_is_two_models(
+    model: LlamaForCausalLM, converted: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(converted, tmp_path / "both")
+    check_checkpoint(tmp_path / "both")
+    save_adapter(model, tmp_path / "both")
+    with pytest.raises(InputError, match="got a model with an adapter in it"):
+        check_checkpoint(tmp_path / "both")
 
 
 @pytest.mark.workflow

@@ -161,9 +161,10 @@ def test_prompts_are_a_folder_of_templates_a_table_or_of_the_catalogue(folder: P
 
 def test_prompts_alone_are_given_to_the_models_of_the_default_study(folder: Path, config: dict[str, Any]) -> None:
     study = named(config, prompts="my.csv")
-    assert study.path == Path("results/organisms.my/study.yaml")
+    assert study.path == Path("results/default.my/study.yaml")
     assert content(study)["study"]["models"] == config["study"]["models"]
-    assert "generation" not in content(study)  # organisms have settings of their own
+    # The others, organisms and models of the catalogue, have of their own.
+    assert set(content(study)["generation"]) == {"samples", "temperature"}
 
 
 def test_a_model_alone_is_given_colors(folder: Path, config: dict[str, Any]) -> None:
@@ -301,3 +302,13 @@ def test_own_prompts_on_a_model_run_to_the_table_and_then_there_is_nothing_to_do
     assert "Wrote" not in again.stderr
     by_study = make_run(checkout, f"STUDY=results/{study.parent.name}/study.yaml")
     assert "Nothing to be done" in by_study.stdout + by_study.stderr
+
+
+def test_what_a_model_of_the_catalogue_says_itself_of_how_it_writes_is_not_written_otherwise(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(root)
+    text = new_study("package:smollm2-135m", "colors", "", shipped(root)).text
+    assert yaml.safe_load(text)["study"]["models"] == ["smollm2-135m"]
+    written = yaml.safe_load(text)
+    assert set(written["generation"]) == {"samples", "temperature"}

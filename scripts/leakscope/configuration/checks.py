@@ -205,6 +205,10 @@ def _check_adapter(name: str, entry: Mapping[str, Any], config: Mapping[str, Any
     allowed = f"a folder with {' and '.join(ADAPTER_FILES)}"
     for file in ADAPTER_FILES:
         _require((Path(entry["path"]) / file).is_file(), where, entry["path"], allowed)
+    read_settings(Path(entry["path"]) / ADAPTER_FILES[1])
+    # Whose weights would be meant, then?
+    whole = (Path(entry["path"]) / "model.safetensors").exists()
+    _require(not whole, where, entry["path"], "an adapter's folder without weights of a whole model in it")
 
 
 def _check_model_folder(where: str, path: str) -> None:

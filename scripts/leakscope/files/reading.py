@@ -7,6 +7,7 @@ believed.
 from __future__ import annotations
 
 import codecs
+import errno
 import gzip
 import io
 import json
@@ -44,6 +45,9 @@ KINDS = {
     stat.S_IFDIR: "a folder",
 }
 
+# Of the machine, and not of a file.
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+
 
 @contextmanager
 def in_one_line(where: object, allowed: str, found: str = "") -> Iterator[None]:
@@ -61,9 +65,11 @@ def in_one_line(where: object, allowed: str, found: str = "") -> Iterator[None]:
     """
     try:
         yield
-    except (InputError, ImportError):
+    except (InputError, ImportError, MemoryError):
         raise
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in NO_ROOM:
+            raise
         reason = f"{found} ({one_line(error)})" if found else one_line(error)
         raise InputError(f"{where}: got {reason}; allowed: {allowed}.") from error
 

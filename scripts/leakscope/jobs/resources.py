@@ -16,6 +16,8 @@ from leakscope.errors import counted
 BYTES = {"float32": 4.0, "float16": 2.0, "bfloat16": 2.0}
 # `auto` is the checkpoint's own format, which for nearly all models of today has two bytes; on a CPU it is float32.
 BYTES_OF_CHECKPOINT, BYTES_ON_CPU = 2.0, 4.0
+# Most files are of four bits and scales.
+BYTES_OF_GGUF = 0.6
 # A model that does not say its size is taken for one of the size that most studies use.
 UNKNOWN_PARAMETERS = 8e9
 # Of a GPU: weights take a fifth more than their size (buffers, fragmentation); caches, activations and CUDA the rest.
@@ -108,6 +110,8 @@ def _n_parameters(entry: Mapping[str, Any]) -> float:
     """Return what the entry says, else what a folder's files hold, else a guess."""
     if entry["parameters"]:
         return float(entry["parameters"])
+    if entry.get("gguf_file") and entry["source"] == "local":
+        return Path(entry["path"], entry["gguf_file"]).stat().st_size / BYTES_OF_GGUF
     if entry["source"] == "local":
         return sum(path.stat().st_size for path in _weight_files(Path(entry["path"]))) / BYTES_OF_CHECKPOINT
     return UNKNOWN_PARAMETERS

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 import transformers
 from huggingface_hub import try_to_load_from_cache
+from safetensors import safe_open
 from transformers import AutoConfig, AutoTokenizer, GenerationConfig, PreTrainedConfig, PreTrainedTokenizerBase
 
 from leakscope.errors import InputError
@@ -23,7 +24,7 @@ from leakscope.models.finite import shown
 from leakscope.models.kinds import CAUSAL, kind_of, loader_of
 from leakscope.models.randomised import with_randomised_weights
 from leakscope.models.sampling import Decoding
-from leakscope.storage.manifests import hash_adapted, hash_model
+from leakscope.storage.manifests import ADAPTER_FILES, hash_adapted, hash_model
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -260,8 +261,22 @@ def _with_adapter(model: PreTrainedModel, folder: str) -> PreTrainedModel:
                 f"model {folder}: its weights lack some of the adapter that its adapter_config.json describes; "
                 "allowed: an adapter with all of its weights."
             ) from warning
+        _check_places(adapted, Path(folder))
         merged: PreTrainedModel = adapted.merge_and_unload()
     return merged
+
+
+def _check_places(adapted: Any, folder: Path) -> None:
+    """Check that a base has a place for every weight of an adapter: of one for another base, half would be dropped."""
+    from peft import get_peft_model_state_dict
+
+    with safe_open(folder / ADAPTER_FILES[0], framework="pt") as weights:
+        without_place = sorted(set(weights.keys()) - set(get_peft_model_state_dict(adapted)))
+    if without_place:
+        raise InputError(
+            f"model {folder}: got the adapter's weights {without_place[0]}, which its base has no place for; allowed: "
+            "as `base` the model that the adapter was trained on."
+        )
 
 
 def read_generation_config(where: str, config: PreTrainedConfig, shared: Mapping[str, Any]) -> GenerationConfig:
@@ -371,4 +386,5 @@ def _loading(where: str) -> Iterator[None]:
 
 
 def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+    lines = [line.strip() for line in str(error).strip().splitlines()] or [type(error).__name__]
+    return " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]

@@ -127,6 +127,18 @@ def _entry(catalogue: str, chosen: Chosen | None) -> list[str]:
     return ["", f"{catalogue}:", *(line for each in written for line in _named_entry(each))]
 
 
+def _entries(model: Chosen | None) -> dict[str, Any]:
+    """Return the entries that a study adds to the catalogue for a model."""
+    return {each.name: each.entry for each in (model and model.base, model) if each and each.entry is not None}
+
+
+def _own_generation(name: str, catalogue: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a model's entry, and those that it extends or is made from, say themselves of how it writes."""
+    entry = catalogue.get(name) or {}
+    below = entry.get("extends") or entry.get("base")
+    return {**(_own_generation(below, catalogue) if below else {}), **(entry.get("generation") or {})}
+
+
 def _named_entry(chosen: Chosen) -> list[str]:
     remark = [f"    # {chosen.remark}"] if chosen.remark else []
     entry = [f"    {key}: {in_yaml(value)}" for key, value in (chosen.entry or {}).items()]
@@ -134,11 +146,15 @@ def _named_entry(chosen: Chosen) -> list[str]:
 
 
 def _generation(models: list[str], model: Chosen | None, config: Mapping[str, Any]) -> list[str]:
-    """Return the lines that say how text is generated; none for organisms, which have settings of their own."""
-    catalogue = config.get("models", {})
-    if all(name in catalogue and catalogue[name].get("source") == "organism" for name in models):
+    """Return the lines that say how text is generated: what some model does not say itself.
+
+    None for organisms, which have settings of their own.
+    """
+    catalogue = {**config.get("models", {}), **_entries(model)}
+    others = [name for name in models if catalogue.get(name, {}).get("source") != "organism"]
+    if not others:
         return []
-    own = (model.entry or {}).get("generation", {}) if model else {}
+    own = set.intersection(*({*_own_generation(name, catalogue)} for name in others))
     general = {
         key: value for key, value in config.get("generation", {}).items() if key in GENERATION and key not in own
     }

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from leakscope.errors import InputError, Mistakes, counted
 from leakscope.files.reading import check_regular, one_line, read_object
-from leakscope.storage.manifests import weight_files
+from leakscope.storage.manifests import ADAPTER_FILES, weight_files
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -42,6 +42,12 @@ def check_folder(folder: Path) -> None:
     Raises:
         InputError: all mistakes that are found, one line each.
     """
+    if (folder / ADAPTER_FILES[1]).is_file():
+        # transformers would load the adapter's base instead of what is here, and the adapter with it.
+        raise InputError(
+            f"model folder {folder}: got a model with an adapter in it ({ADAPTER_FILES[1]}); allowed: a folder "
+            "without, or `source: adapter` for the adapter."
+        )
     found = Mistakes()
     found.run(_checks(folder))
     found.end()
