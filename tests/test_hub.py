@@ -6,8 +6,13 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
+from helpers import LOADING
+from leakscope.models.opening import open_model
+from leakscope.storage.manifests import read_manifest
 from local_hub import COMMIT, local_hub
+from tiny_gguf import tiny_llama, write_gguf
 from workspace import Workspace
 
 pytestmark = pytest.mark.workflow
@@ -38,6 +43,35 @@ def test_a_model_is_fetched_once_and_jobs_need_no_network(workspace: Workspace, 
     workspace.run("--cores", "2", TEXTS)
     summary = json.loads((workspace.folder / TEXTS).with_suffix(".json").read_text(encoding="utf-8"))
     assert summary["computed"] == summary["total"]
+
+
+def test_one_gguf_file_of_a_repository_is_fetched_and_converted_without_network(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    repository = tmp_path / "repository"
+    repository.mkdir()
+    write_gguf(tiny_llama(), repository / "small.gguf")
+    (repository / "other.gguf").write_bytes(b"GGUF")
+    entry = workspace.study["models"]["big"]
+    workspace.study["models"]["big"] = {**entry, "gguf_file": "small.gguf", "chat": False}
+    cache = {"HF_HOME": str(workspace.folder / "hub-cache")}
+    with local_hub({"someone/big": repository}) as hub:
+        workspace.environment = {**hub.environment, **cache}
+        workspace.run("--cores", "2", "fetch_models")
+        assert not any("other.gguf" in request for request in hub.requests)
+    workspace.environment = cache
+    workspace.run("--cores", "2", "results/models/big/model.json")
+    manifest = read_manifest(workspace.folder / "results/models/big/model.json")
+    assert manifest["converted_from"] == {
+        "source": "hub",
+        "id": "someone/big",
+        "revision": "main",
+        "gguf_file": "small.gguf",
+        "commit": COMMIT,
+    }
+    opened = open_model({**manifest, "path": str(workspace.folder / manifest["path"])}, LOADING)
+    ids = torch.tensor([[0, 20, 30]])
+    assert torch.equal(opened.model(ids).logits, tiny_llama()(ids).logits)
 
 
 def test_an_encoder_is_fetched_once_and_scoring_needs_no_network(workspace: Workspace) -> None:

@@ -113,7 +113,7 @@ def test_a_model_folder_is_looked_at_before_a_run_is_planned(tmp_path: Path, mak
     make(tmp_path / name)
     config = {
         "study": {"models": ["m"], "scorers": [], "prompt_sets": [], "steps": []},
-        "models": {"m": {"source": "local", "path": str(tmp_path), "label": "m"}},
+        "models": {"m": {"source": "local", "path": str(tmp_path), "gguf_file": None, "label": "m"}},
         "organisms": {"sizes": {}},
         "features": {"explainers": {}},
         "ground": {"axes": {}},
