@@ -164,7 +164,7 @@ def test_prompts_alone_are_given_to_the_models_of_the_default_study(folder: Path
     assert study.path == Path("results/default.my/study.yaml")
     assert content(study)["study"]["models"] == config["study"]["models"]
     # The others, organisms and models of the catalogue, have of their own.
-    assert set(content(study)["generation"]) == {"samples", "temperature"}
+    assert set(content(study)["generation"]) == {"temperature"}
 
 
 def test_a_model_alone_is_given_colors(folder: Path, config: dict[str, Any]) -> None:
@@ -311,4 +311,4 @@ def test_what_a_model_of_the_catalogue_says_itself_of_how_it_writes_is_not_writt
     text = new_study("package:smollm2-135m", "colors", "", shipped(root)).text
     assert yaml.safe_load(text)["study"]["models"] == ["smollm2-135m"]
     written = yaml.safe_load(text)
-    assert set(written["generation"]) == {"samples", "temperature"}
+    assert set(written["generation"]) == {"temperature"}
