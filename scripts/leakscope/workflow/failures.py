@@ -1,4 +1,7 @@
-"""Why jobs failed, in one list: of forty models, reasons are scattered over hundreds of lines of the terminal."""
+"""Why jobs failed, in one list, and which models are missing for it: of forty, others are to get their tables.
+
+In the terminal, reasons are scattered over hundreds of lines.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +19,6 @@ from leakscope.workflow.study import Study
 
 # With what each entry of a log begins: its time, level and logger.
 ENTRY = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} [A-Z]+ (\S+): ?(.*)$")
-
-
 # How the wildcard of a rule's model is called: by its kind.
 OF_A_MODEL = ("model", "organism", "hub_gguf", "imported")
 # In the folder of a study's results: what failed, and a configuration to go on without it.

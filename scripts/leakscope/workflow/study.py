@@ -26,6 +26,12 @@ WEIGHT_FILES = ("model.safetensors", "config.json", "generation_config.json")
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
 # A chat template is only where the GGUF file has one.
 CONVERTED_FILES = (*WEIGHT_FILES, "tokenizer.json", "tokenizer_config.json")
+# What says which GGUF file a model is, by its source.
+GGUF_KEYS = {
+    "package": ("package", "version", "sha256", "file"),
+    "hub": ("id", "revision", "gguf_file"),
+    "local": ("gguf_file",),
+}
 # Models that a study makes belong to it; all others are shared by all studies.
 MANIFESTS = {"tuned": "<validate>/tuned", "edited": "<features>/edited"}
 THREADS, THREADS_OF_ORGANISMS = 8, 1
@@ -203,19 +209,14 @@ class Study:
             return str(Path(entry["path"], entry["gguf_file"]))
         return f"<models>/gguf_files/{model}.{'json' if entry['source'] == 'hub' else 'gguf'}"
 
-    def packaged(self, model: str) -> dict[str, str]:
-        """Return which file of which Python package a model is."""
-        return {key: self.entries[model][key] for key in ("package", "version", "sha256", "file")}
-
-    def origin(self, model: str) -> dict[str, Any]:
-        """Return what the manifest of a converted model says of where it comes from."""
+    def gguf_keys(self, model: str) -> dict[str, str]:
+        """Return which GGUF file a converted model is: of which package, or which revision of the hub."""
         entry = self.entries[model]
-        own = {"package": self.packaged, "hub": self.fetched_gguf}.get(entry["source"], self.converted_locally)
-        return {"source": entry["source"], **own(model)}
+        return {key: entry[key] for key in GGUF_KEYS[entry["source"]]}
 
-    def converted_locally(self, model: str) -> dict[str, str]:
-        """Return which file of this machine a model is."""
-        return {key: self.entries[model][key] for key in ("gguf_file",)}
+    def origin(self, model: str) -> dict[str, str]:
+        """Return what the manifest of a converted model says of where it comes from."""
+        return {"source": self.entries[model]["source"], **self.gguf_keys(model)}
 
     def checkpoint_files(self, model: str) -> list[str]:
         """Return the files of a local model's folder, or of an adapter's, that decide what it is."""
@@ -258,10 +259,6 @@ class Study:
     def fetched(self, model: str) -> dict[str, Any]:
         """Return which snapshot of the hub a model is."""
         return {key: self.entries[model][key] for key in ("id", "revision", "trust_remote_code")}
-
-    def fetched_gguf(self, model: str) -> dict[str, Any]:
-        """Return which file of the hub a model is."""
-        return {key: self.entries[model][key] for key in ("id", "revision", "gguf_file")}
 
     def fetched_encoder(self, scorer: str) -> dict[str, Any]:
         """Return which snapshot of the hub a scorer's encoder is."""
