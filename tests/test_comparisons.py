@@ -8,9 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from leakscope.errors import InputError
 from leakscope.leak.measures.comparisons import COLUMNS, compare_models
+from leakscope.leak.measures.families import check_categories
 from leakscope.leak.measures.matching import VALUES
-from leakscope.statistics.permutations import holm, sign_flip_p, smallest_p
+from leakscope.statistics.permutations import benjamini_yekutieli, holm, sign_flip_p, smallest_p
 
 
 def pairs_of(outcomes: dict[str, list[float]], n_clusters: int = 4, **columns: object) -> pd.DataFrame:
@@ -128,19 +130,65 @@ def test_difference_and_p_value_are_those_worked_out_by_hand() -> None:
     assert (row["model_a"], row["model_b"], row["n_clusters"]) == ("a", "b", 4)
     assert row["difference"] == 75  # 7.5/8 − 1.5/8
     assert row["ci_low"] < 75 < row["ci_high"]
-    assert row["p_value"] == row["p_holm"] == row["p_smallest"] == 0.125
+    assert row["p_value"] == row["p_smallest"] == 0.125
     h = 2 * np.arcsin(np.sqrt(7.5 / 8)) - 2 * np.arcsin(np.sqrt(1.5 / 8))
     assert row["effect_size"] == round(h, 6)
 
 
-def test_the_holm_family_is_one_prompt_set_scorer_and_category() -> None:
-    strong, weak = [1.0] * 8, [0.0] * 8
-    one = pairs_of({"a": strong, "b": weak, "c": [0.5] * 8}, n_clusters=8)
-    table = compared(pd.concat([one, one.assign(scorer="other")]))
-    assert len(table) == 3 * 2 * 2  # pairs × scorers × (k, all)
+def three_models() -> pd.DataFrame:
+    """Return units of three models on eight clusters and two scorers, each model above the next in every unit."""
+    units = units_of({"a": [1.0] * 8, "b": [0.6] * 8, "c": [0.5] * 8}, [2] * 8)
+    return pd.concat([units, units.assign(scorer="other")])
+
+
+def test_holm_corrects_match_rates_of_all_categories_by_the_first_scorer_and_the_rest_stands_together() -> None:
+    pairs = pairs_of({"a": [1.0] * 8, "b": [0.6] * 8, "c": [0.5] * 8}, n_clusters=8)
+    table = compare_models(three_models(), pairs)
     smallest = 2 / 2**8
     assert (table["p_value"] == smallest).all()
-    assert (table["p_holm"] == 3 * smallest).all()
+    primary = table["family"] == "primary"
+    chosen = table[["measure", "category", "scorer"]].eq(["match_rate", "all", "s"]).all(axis=1)
+    assert (primary == chosen).all()
+    assert primary.sum() == 3
+    np.testing.assert_allclose(table.loc[primary, "p_corrected"], 3 * smallest)
+    # 3 pairs × (2 scorers × 2 categories + 2 categories of Leak-Rates), less the three: all are of the largest rank
+    rest = 3 * 6 - 3
+    assert (~primary).sum() == rest
+    harmonic = sum(1 / rank for rank in range(1, rest + 1))
+    np.testing.assert_allclose(table.loc[~primary, "p_corrected"], harmonic * smallest)
+    np.testing.assert_allclose(table["p_corrected"], table["p_corrected_smallest"])
+
+
+def test_a_study_names_its_primary_family() -> None:
+    chosen = {"scorer": ["other"], "category": ["k"], "model": ["a", "c"], "prompt_set": ["set"]}
+    table = compare_models(three_models(), pairs_of({"a": []}), primary=chosen)
+    primary = table[table["family"] == "primary"]
+    assert primary[["scorer", "category", "model_a", "model_b"]].to_numpy().tolist() == [["other", "k", "a", "c"]]
+    assert primary["p_corrected"].tolist() == primary["p_value"].tolist()
+
+
+def test_a_primary_category_that_no_prompt_has_is_one_line() -> None:
+    table = compare_models(three_models(), pairs_of({"a": []}))
+    check_categories(table, {"category": ["all", "k"]})
+    with pytest.raises(InputError, match=r"^leak.primary.categories: got 'K'; allowed: all, k. Did you mean 'k'\?$"):
+        check_categories(table, {"category": ["K"]})
+
+
+def test_benjamini_and_yekutieli_is_what_is_worked_out_by_hand() -> None:
+    # 1 + 1/2 + 1/3 = 11/6: .01 · 3 · 11/6 / 1 = .055, .03 · 3 · 11/6 / 2 = .0825, .04 · 11/6 = .0733: the least beyond
+    p = benjamini_yekutieli(np.array([0.04, np.nan, 0.01, 0.03]))
+    np.testing.assert_allclose(p, [0.22 / 3, np.nan, 0.055, 0.22 / 3])
+
+
+def test_a_difference_in_two_categories_is_judged_within_them() -> None:
+    """Categories differ by 80 points, clusters within them by 10: only these are what other templates would change."""
+    units = units_of({"a": [0.9, 0.8, 0.9, 0.1, 0.0, 0.1], "b": [0.0] * 6}, [2] * 6)
+    category = units["unit"].map(dict(zip(["u0", "u1", "u2", "u3", "u4", "u5"], "xxxyyy", strict=True)))
+    by_stratum = compare_models(units.assign(category=category), pairs_of({"a": []}))
+    one = compare_models(units, pairs_of({"a": []}))
+    of_all = [table.loc[table["category"] == "all"].iloc[0] for table in (by_stratum, one)]
+    assert of_all[0]["difference"] == of_all[1]["difference"]
+    assert of_all[0]["ci_high"] - of_all[0]["ci_low"] < (of_all[1]["ci_high"] - of_all[1]["ci_low"]) / 3
 
 
 def test_models_are_matched_by_prompt_and_sample() -> None:
@@ -162,7 +210,8 @@ def test_models_without_a_common_prompt_have_nan() -> None:
     pairs.loc[pairs["model"] == "b", "prompt_id"] = ["q0", "q1"]
     row = compared(pairs).iloc[0]
     assert row["n_clusters"] == 0
-    assert row[["difference", "ci_low", "ci_high", "effect_size", "p_value", "p_holm", "p_smallest"]].isna().all()
+    assert row.loc["difference":"p_smallest"].isna().all()
+    assert row[["p_corrected", "p_corrected_smallest"]].isna().all()
 
 
 def test_a_model_is_not_compared_where_it_has_no_pairs() -> None:

@@ -267,6 +267,8 @@ def test_a_variant_that_changes_the_source_is_refused(config: Config) -> None:
         ("models/small/label", "a\u2028b", "config: models.small.label: got 'a\\u2028b'; allowed: one line without"),
         ("models/small/label", "a" * 201, "and control characters, at most 200 characters, or null."),
         ("models/small/label", "Größe 模型, α = 5 % & more", None),
+        ("leak/primary/scorers", ["none"], "config: leak.primary.scorers: got 'none'; allowed: "),
+        ("leak/primary/models", [], "config: leak.primary.models: got []; allowed: a list of names, each once, at"),
         ("leak/matrix", ["<i>"], "config: leak.matrix.0: got '<i>'; allowed: one line without '<', '>' and control"),
         (
             "features/dictionaries/d",
@@ -586,6 +588,7 @@ def test_defaults_are_those_of_the_entrys_own_source(config: Config) -> None:
         "matrix": ["color-to-color", "2"],
         "name_permutations": 9999,
         "permutations": 65536,
+        "primary": {"categories": ["all"], "models": None, "prompt_sets": None, "scorers": None},
         "truth_texts": 2000,
     }
     assert resolved["organisms"]["vocab_size"] == 1024

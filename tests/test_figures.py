@@ -119,7 +119,7 @@ def comparisons() -> pd.DataFrame:
             "model_a": ["a", "a", "b"],
             "model_b": ["b", "c", "c"],
             "difference": [12.0, -3.0, -15.0],
-            "p_holm": [0.01, 0.6, np.nan],
+            "p_corrected": [0.01, 0.6, np.nan],
         }
     )
 

@@ -41,9 +41,59 @@ def test_unequal_clusters_give_the_linearised_variance() -> None:
 
 
 def test_one_cluster_that_differs_leaves_few_degrees_of_freedom() -> None:
-    # 9 clusters of 0 and one of 10: residuals −1 (nine times) and 9: κ = 10 (9 + 9⁴) / 90² = 8.111, 20/7.111 = 2.8125
+    # 8 clusters of 0 and one of 9: residuals −1 (eight times) and 8: κ = 9 (8 + 8⁴) / 72² = 7.125, 18/6.125 = 2.939
+    found = cluster_interval([0] * 8 + [9], range(9), bounds=INFINITE)
+    assert found.high == pytest.approx(1 + stats.t.ppf(0.975, 18 / 6.125))
+
+
+def test_ten_clusters_with_a_long_side_have_halls_limit_there_and_t_on_the_other() -> None:
+    # residuals −1/10 nine times and 9/10: V = .9/.9 = 1, Σ r³ = .72, over .9 · .8: a = 1; κ = 8.111, d = 20/7.111
     found = cluster_interval([0] * 9 + [10], range(10), bounds=INFINITE)
-    assert found.high == pytest.approx(1 + stats.t.ppf(0.975, 2.8125))
+    t = stats.t.ppf(0.975, 2.8125)
+    assert found.method == "hall"
+    assert found.high == pytest.approx(1 - 3 * (np.cbrt(1 - t - 1 / 6) - 1))
+    assert found.low == pytest.approx(1 - t)
+    turned = cluster_interval([0] * 9 + [-10], range(10), bounds=INFINITE)
+    assert (-turned.high, -turned.low) == pytest.approx((found.low, found.high))
+
+
+def test_what_strata_differ_by_is_no_variance() -> None:
+    # Two strata of three clusters of one value each: 10, 20, 30 and 70, 80, 90: V_h = 100/3 each, V = (100/3) / 2
+    values, strata = [10, 20, 30, 70, 80, 90], ["a"] * 3 + ["b"] * 3
+    found = cluster_interval(values, range(6), bounds=INFINITE, strata=strata)
+    half = stats.t.ppf(0.975, 4) * np.sqrt(100 / 6)  # Satterthwaite of two equal variances of two degrees each
+    assert (found.mean, found.low, found.high) == pytest.approx((50, 50 - half, 50 + half))
+    without = cluster_interval(values, range(6), bounds=INFINITE)
+    assert without.high > found.high + 10
+
+
+def test_strata_that_share_a_cluster_are_one() -> None:
+    values, clusters = [10, 20, 30, 70, 80, 90], ["x", "y", "z", "z", "u", "v"]
+    found = cluster_interval(values, clusters, strata=["a"] * 3 + ["b"] * 3)
+    assert found == cluster_interval(values, clusters)
+
+
+def test_strata_of_one_cluster_are_put_together() -> None:
+    values = [10, 20, 30, 70, 80, 95, 5]
+    found = cluster_interval(values, range(7), bounds=INFINITE, strata=["a", "a", "a", "b", "c", "d", "d"])
+    joined = cluster_interval(values, range(7), bounds=INFINITE, strata=["a", "a", "a", "b", "b", "d", "d"])
+    assert found == joined
+    # One alone goes with the smallest of the others.
+    found = cluster_interval(values, range(7), bounds=INFINITE, strata=["a", "a", "a", "b", "d", "d", "d"])
+    assert found == cluster_interval(values, range(7), bounds=INFINITE, strata=["a", "a", "a", "a", "d", "d", "d"])
+    alone = cluster_interval([1.0, 5.0], ["x", "y"], bounds=INFINITE, strata=["a", "b"])
+    assert alone == cluster_interval([1.0, 5.0], ["x", "y"], bounds=INFINITE)
+
+
+def test_studies_with_other_clusters_have_other_strata() -> None:
+    strata = np.array([0, 0, 0, 1, 1, 1])
+    counts = np.array([[2, 3, 4, 5, 6, 7], [2, 3, 4, 5, 0, 0], [0, 3, 4, 5, 6, 7]])
+    totals = counts * np.array([20.0, 40, 30, 70, 80, 95])
+    together = intervals_of_totals(totals, counts, strata=strata)
+    for i in range(3):
+        there = counts[i] > 0
+        alone = intervals_of_totals(totals[i, there], counts[i, there], strata=strata[there])
+        assert (together.low[i], together.high[i]) == pytest.approx((alone.low.item(), alone.high.item()))
 
 
 def test_rate_in_the_middle_is_near_the_plain_t_interval() -> None:

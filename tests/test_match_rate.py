@@ -20,7 +20,7 @@ from leakscope.leak.measures.matching import match_units
 from leakscope.leak.measures.outcomes import compare_pairs
 from leakscope.statistics.dyadic import Dyads, dyadic_interval
 from leakscope.statistics.intervals import intervals_of_totals, linearised_variance
-from leakscope.statistics.permutations import name_permutation_p, sign_flip_p
+from leakscope.statistics.permutations import name_permutation_p, sign_flip_p, smallest_name_p
 
 Similarity = dict[tuple[str, str], float]
 Keeps = Callable[[str, str, str, str], bool]
@@ -444,6 +444,31 @@ def test_names_change_places_where_they_are_in_the_same_categories() -> None:
     assert table["n_units"].tolist() == [1, 1, 2]  # one sentence, two categories
     assert table.loc["k", "p_names"] == pytest.approx(1 / 6, abs=0.02)
     assert table.loc["all", "p_names"] == table.loc["l", "p_names"] == 1
+
+
+def test_the_least_p_of_names_is_that_of_one_order_of_all() -> None:
+    assert smallest_name_p([np.eye(3)]) == 1 / 6
+    assert smallest_name_p([np.eye(2)]) == 1  # the other order is as far off
+    assert smallest_name_p([np.eye(2), np.eye(2)]) == 2 / 4
+    assert smallest_name_p([np.eye(11)], 999) == 1 / 1000
+    assert np.isnan(smallest_name_p([np.ones((1, 1))]))
+
+
+def test_tests_are_corrected_each_by_itself_and_few_templates_or_concepts_are_marked() -> None:
+    """Three units of three concepts, and one of ten: one category has three templates, the other one."""
+    names = [f"c{i}" for i in range(10)]
+    tests = [Row("k", f"t{i}", f"s{i}", c, c) for i in range(3) for c in names[:3]]
+    tests += [Row("l", "u", "s", c, c) for c in names]
+    similarity = {(c, x): float(c == x) for c in names for x in names}
+    units = units_of((tests, [[test.concept] for test in tests], similarity, []))
+    table = match_rates(units).set_index("category")
+    assert table["few"].to_list() == ["templates and concepts", "templates", "templates"]
+    assert table["family"].to_list() == ["other", "other", "primary"]
+    # Alone in its family; the two others: (1 + 1/2) · 2 / rank
+    assert table.loc["all", "p_templates_corrected"] == table.loc["all", "p_templates"] == 2 / 2**4
+    assert table.loc[["k", "l"], "p_templates"].to_list() == [2 / 2**3, 1]
+    assert table.loc[["k", "l"], "p_templates_corrected"].to_list() == [2 / 2**3 * 3, 1]
+    assert table.loc[["k", "l"], "p_names_corrected_smallest"].to_list() == pytest.approx([1.5 / 6, 3 / 10_000])
 
 
 def test_dyadic_limits_are_what_is_worked_out_by_hand() -> None:

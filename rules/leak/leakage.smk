@@ -91,8 +91,7 @@ rule compare_models:
     conda:
         "../../envs/analysis.yaml"
     params:
-        level=study.config["leak"]["level"],
-        permutations=study.config["leak"]["permutations"],
+        **leak.testing(),
     script:
         "../../scripts/leak/compare_models.py"
 

@@ -1,6 +1,6 @@
 """Does one model leak more than another on the same prompts?
 
-Reads all units and pairs of a study; writes paired differences with permutation p-values, Holm-corrected.
+Reads all units and pairs of a study; writes paired differences with permutation p-values, corrected for their number.
 """
 
 from pathlib import Path
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 def main(snakemake: "Snakemake") -> None:
     units, pairs = read_tables(snakemake.input.units), read_tables(snakemake.input.pairs)
-    table = compare_models(units, pairs, snakemake.params.level, snakemake.params.permutations)
+    settings = snakemake.params
+    table = compare_models(units, pairs, settings.level, settings.permutations, primary=settings.primary)
     write_csv(table, Path(snakemake.output.comparisons))
 
 

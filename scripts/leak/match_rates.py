@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from leakscope.files.tables import read_tables, write_csv
 from leakscope.jobs.job import job
 from leakscope.leak.measures import match_rate
+from leakscope.leak.measures.families import check_categories
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake
@@ -21,7 +22,9 @@ def main(snakemake: "Snakemake") -> None:
     settings, output = snakemake.params, snakemake.output
     write_csv(match_rate.match_rates_by_concept(units), Path(output.by_concept))
     write_csv(match_rate.match_rates_by_template(units), Path(output.by_template))
-    rates = match_rate.match_rates(units, settings.level, settings.permutations, settings.name_permutations)
+    permutations = settings.permutations, settings.name_permutations
+    rates = match_rate.match_rates(units, settings.level, *permutations, primary=settings.primary)
+    check_categories(rates, settings.primary)
     write_csv(rates, Path(output.match_rates))
 
 

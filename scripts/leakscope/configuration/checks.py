@@ -37,6 +37,13 @@ def name_checks(config: Mapping[str, Any]) -> Iterator[Callable[[], object]]:
         for name in config["study"][catalogue]:
             yield partial(_check_name, name, catalogue, config[catalogue])
         yield partial(_check_case, catalogue, config["study"][catalogue])
+        for name in config["leak"]["primary"][catalogue] or []:
+            yield partial(_check_chosen, name, catalogue, config["study"][catalogue])
+
+
+def _check_chosen(name: str, catalogue: str, known: list[str]) -> None:
+    if name not in known:
+        raise one_of(dotted(("leak", "primary", catalogue)), name, known)
 
 
 def _check_name(name: str, catalogue: str, known: Mapping[str, Any]) -> None:

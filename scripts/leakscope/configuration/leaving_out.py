@@ -26,6 +26,8 @@ def leave_out(config: dict[str, Any]) -> None:
     _from_ground(config["ground"], gone)
     _from_validate(config["validate"], gone)
     _from_features(config["features"], gone)
+    primary = config["leak"]["primary"]
+    primary["models"] = [name for name in primary["models"] or [] if name not in gone] or None
     study = config["study"]
     study["models"] = [name for name in study["models"] if name not in gone]
     needed = {"ground": config["ground"]["axes"], "features": config["features"]["dictionaries"]}

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
+from math import factorial, prod
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import false_discovery_control
 
 Floats = NDArray[np.float64]
 
@@ -44,6 +46,18 @@ def name_permutation_p(designs: Sequence[Floats], permutations: int = 9999, seed
             drawn[rows] += table[names, np.arange(len(table))].sum(1)
     observed = abs(sum(float(np.trace(table)) for table in tables)) - TOLERANCE
     return (1 + int((np.abs(drawn) >= observed).sum())) / (1 + permutations)
+
+
+def smallest_name_p(designs: Sequence[Floats], permutations: int = 9999) -> float:
+    """Return the smallest p-value that ``name_permutation_p`` can be expected to give; NaN where it gives none.
+
+    One order of all is the observed one; where every table has two names, one of two: the other order is as far off.
+    """
+    sizes = [len(wins) for wins in designs if len(wins) > 1]
+    if not sizes:
+        return np.nan
+    n_orders = prod(map(factorial, sizes))
+    return max(1 / (1 + permutations), (2 if max(sizes) == 2 else 1) / n_orders)
 
 
 @lru_cache(maxsize=8)
@@ -113,4 +127,19 @@ def holm(p_values: Floats) -> Floats:
     order = np.argsort(p_values, kind="stable")[: int(np.isfinite(p_values).sum())]
     steps = p_values[order] * np.arange(len(order), 0, -1)
     corrected[order] = np.minimum(np.maximum.accumulate(steps), 1.0)
+    return corrected
+
+
+def benjamini_yekutieli(p_values: Floats) -> Floats:
+    """Return p-values, (n,), corrected so that of those below α a share of α at most is expected to be false.
+
+    The smallest, from each rank i (from 1) on, of p_(i) n (1 + 1/2 + ... + 1/n) / i, at most 1, whatever their
+    dependence. NaN stays NaN and is not counted.
+
+    Source: Benjamini & Yekutieli 2001.
+    """
+    corrected = np.full(len(p_values), np.nan)
+    known = np.isfinite(p_values)
+    if known.any():
+        corrected[known] = false_discovery_control(p_values[known], method="by")
     return corrected

@@ -63,8 +63,17 @@ class Leak(Step):
         return {"labels": labels, "sizes": sizes, "matrix": study.config["leak"]["matrix"]}
 
     def testing(self) -> dict[str, Any]:
-        """Return the level of intervals, and the numbers of permutations."""
-        return {key: self.study.config["leak"][key] for key in ("level", "permutations", "name_permutations")}
+        """Return the level of intervals, the numbers of permutations, and which tests are corrected together."""
+        settings = self.study.config["leak"]
+        chosen = settings["primary"]
+        primary = {
+            "prompt_set": chosen["prompt_sets"] or self.study.prompt_sets,
+            "scorer": chosen["scorers"] or list(self.study.scorers)[:1],
+            "model": chosen["models"] or self.study.models,
+            "category": chosen["categories"],
+        }
+        kept = {key: settings[key] for key in ("level", "permutations", "name_permutations")}
+        return {**kept, "primary": {key: list(names) for key, names in primary.items()}}
 
     def closings(self) -> dict[str, str]:
         """Return model → what its template writes after the prompt; texts that are imported have no template here."""

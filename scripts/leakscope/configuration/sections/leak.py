@@ -6,7 +6,21 @@ from typing import Annotated
 
 from pydantic import Field
 
-from leakscope.typed.values import WHOLE, Nullable, Part, Positive, Section, Shown
+from leakscope.typed.values import WHOLE, Nullable, Part, Positive, Section, Shown, SomeNames
+
+
+class Primary(Section):
+    """The tests that are corrected together, by Holm: of match rates against 50, and, apart, between models. All other
+    tests of a table are corrected by Benjamini and Yekutieli. To be chosen before the texts are there."""
+
+    prompt_sets: Nullable[SomeNames] = None
+    """Prompt sets of the study. Default: all."""
+    scorers: Nullable[SomeNames] = None
+    """Scorers of the study. Default: the first."""
+    models: Nullable[SomeNames] = None
+    """Models of the study. Default: all."""
+    categories: SomeNames = ["all"]
+    """Categories of the prompt sets; `all` pools them."""
 
 
 class LeakSection(Section):
@@ -23,6 +37,8 @@ class LeakSection(Section):
     name_permutations: Positive = 9999
     """Random orders of the concepts' names in the test whether it matters which concept belongs to which texts. The
     smallest p-value is 1 / (1 + this number)."""
+    primary: Primary = Primary()
+    """The tests that are corrected together, by Holm. Default: those of all categories pooled, by the first scorer."""
     truth_texts: Positive = 2000
     """Texts a prompt from which the true rates of organisms are known that write sentences: what these may write cannot
     be enumerated. Default: enough for an error below a tenth of the interval."""

@@ -120,11 +120,11 @@ def concept_matrix(table: pd.DataFrame, *, labels: Mapping[str, str] | None = No
 
 @styled
 def comparisons(table: pd.DataFrame, *, labels: Mapping[str, str] | None = None) -> Figure:
-    """Draw the difference in match rate, model A (row) − model B (column); a frame marks Holm-corrected p < .05.
+    """Draw the difference in match rate, model A (row) − model B (column); a frame marks corrected p < .05.
 
     Args:
         table: ``comparisons.csv``; columns measure, prompt_set, scorer, category, model_a, model_b, difference
-            (percentage points), p_holm. The pooled category is drawn where there is one.
+            (percentage points), p_corrected. The pooled category is drawn where there is one.
         labels: what to print for a model; its order is the order drawn.
     """
     table = table[table["measure"] == "match_rate"]
@@ -141,7 +141,7 @@ def comparisons(table: pd.DataFrame, *, labels: Mapping[str, str] | None = None)
         for scorer in scorers:
             rows = part[part["scorer"] == scorer]
             values = _antisymmetric(rows, models, names)
-            significant = _pairs(rows, models, rows["p_holm"] < SIGNIFICANT)
+            significant = _pairs(rows, models, rows["p_corrected"] < SIGNIFICANT)
             grid[-1].append(HeatMap(scorer, f"{prompt_set} · {category}", values, significant))
     return _map_grid(grid, _symmetric(data["difference"]), "PuOr_r", "difference in match rate (percentage points)")
 

@@ -1,4 +1,4 @@
-"""Does one model leak more than another on the same prompts? Paired differences, permutation tests, Holm."""
+"""Does one model leak more than another on the same prompts? Paired differences and permutation tests."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from leakscope.leak.measures.families import OTHER, PRIMARY, Chosen, corrected, in_primary
 from leakscope.leak.measures.leak_rate import KEYS, ROUNDING, by_category
 from leakscope.leak.measures.match_rate import UNIT, unit_values
-from leakscope.statistics.intervals import intervals_of_totals
-from leakscope.statistics.permutations import holm, sign_flip_p, smallest_p
+from leakscope.statistics.intervals import cluster_strata, intervals_of_totals
+from leakscope.statistics.permutations import sign_flip_p, smallest_p
 
 Floats = NDArray[np.float64]
 
@@ -28,13 +29,20 @@ COLUMNS = [
     "ci_high",
     "effect_size",
     "p_value",
-    "p_holm",
     "p_smallest",
+    "family",
+    "p_corrected",
+    "p_corrected_smallest",
 ]
 
 
 def compare_models(
-    units: pd.DataFrame, pairs: pd.DataFrame, level: float = 0.95, permutations: int = 2**16, seed: int = 0
+    units: pd.DataFrame,
+    pairs: pd.DataFrame,
+    level: float = 0.95,
+    permutations: int = 2**16,
+    seed: int = 0,
+    primary: Chosen | None = None,
 ) -> pd.DataFrame:
     """Compare all pairs of models within each prompt set, scorer and category (and ``all``), by two measures.
 
@@ -50,8 +58,10 @@ def compare_models(
                      its standard deviation it depends neither on how many pairs share a cluster nor on their number, it
                      exists where every cluster differs by as much, and 90 against 98 counts for more than 50 against 58
         p_value      ``sign_flip_p`` of the clusters' sums of d, two-sided
-        p_holm       corrected for all pairs of models of this measure, prompt set, scorer and category
         p_smallest   what p_value cannot fall below with so many clusters: 2/2^G (4 clusters: .125)
+        family       ``primary`` or ``other``
+        p_corrected  by Holm within the primary family, else by Benjamini and Yekutieli over the rest of the table
+        p_corrected_smallest  what p_corrected cannot fall below in this design
 
     Args:
         units: as ``matching.match_units`` returns them.
@@ -59,12 +69,13 @@ def compare_models(
         level: of the intervals, 0 to 1.
         permutations: sign patterns: all of them up to this number, else as many at random.
         seed: of the random patterns.
+        primary: the family that Holm corrects, as in ``families.in_primary``.
 
     Returns:
         ``COLUMNS``, points and shares rounded to 6 digits (p-values are not); NaN for two models that share no prompt;
         no row for a single model.
 
-    Source: effect size, Cohen 1988 (Statistical Power Analysis, ch. 6); correction, Holm 1979.
+    Source: effect size, Cohen 1988 (Statistical Power Analysis, ch. 6).
     """
     found = []
     for measure, rows in (("match_rate", _matches(units)), ("leak_rate", _outcomes(pairs))):
@@ -73,7 +84,14 @@ def compare_models(
             table = _compare_family(family, models, level, permutations, seed)
             found.append(table.assign(measure=measure, **dict(zip(KEYS[1:], map(str, keys), strict=True))))
     found = [table for table in found if len(table)]
-    return pd.concat(found, ignore_index=True)[COLUMNS] if found else pd.DataFrame(columns=COLUMNS)
+    if not found:
+        return pd.DataFrame(columns=COLUMNS)
+    table = pd.concat(found, ignore_index=True)
+    inside = in_primary(table, primary)
+    table["family"] = np.where(inside, PRIMARY, OTHER)
+    for name, p_values in (("p_corrected", "p_value"), ("p_corrected_smallest", "p_smallest")):
+        table[name] = corrected(table[p_values].to_numpy(dtype=float), inside)
+    return table[COLUMNS]
 
 
 def _matches(units: pd.DataFrame) -> pd.DataFrame:
@@ -92,7 +110,8 @@ def _outcomes(pairs: pd.DataFrame) -> pd.DataFrame:
 
 def _compare_family(rows: pd.DataFrame, models: list[str], level: float, permutations: int, seed: int) -> pd.DataFrame:
     """Compare the models of one measure, prompt set, scorer and category."""
-    outcomes = rows.pivot(index=["cluster", "id", "weight"], columns="model", values="value")
+    rows = rows.assign(stratum=rows["own_category"].cat.codes)
+    outcomes = rows.pivot(index=["cluster", "stratum", "id", "weight"], columns="model", values="value")
     present = [model for model in models if model in outcomes]
     a, b = np.array(list(combinations(range(len(present)), 2)), dtype=int).reshape(-1, 2).T
     cluster, names = pd.factorize(outcomes.index.get_level_values("cluster"))
@@ -104,7 +123,8 @@ def _compare_family(rows: pd.DataFrame, models: list[str], level: float, permuta
     won = [member @ (np.nan_to_num(values)[:, side] * both) for side in (a, b)]
     counts = member @ both
     sums = (won[0] - won[1]).T
-    interval = intervals_of_totals(100 * sums, counts.T, level, bounds=(-100.0, 100.0))
+    strata = cluster_strata(cluster, outcomes.index.get_level_values("stratum"))
+    interval = intervals_of_totals(100 * sums, counts.T, level, (-100.0, 100.0), strata)
     n_clusters = (counts > 0).sum(0)
     p_value = np.where(n_clusters > 0, sign_flip_p(sums, permutations, seed), np.nan)
     with np.errstate(invalid="ignore"):
@@ -119,7 +139,6 @@ def _compare_family(rows: pd.DataFrame, models: list[str], level: float, permuta
             "ci_high": interval.high.round(ROUNDING),
             "effect_size": (h[0] - h[1]).round(ROUNDING),
             "p_value": p_value,
-            "p_holm": holm(p_value),
             "p_smallest": [smallest_p(int(n), permutations) for n in n_clusters],
         }
     )

@@ -115,6 +115,8 @@ def estimators(pairs: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
 def by_category(pairs: pd.DataFrame, keys: Sequence[str]) -> DataFrameGroupBy[Any, Any]:
     """Group pairs by ``keys``, in order of first appearance, after adding the pooled category ``all``.
 
+    The category that each row has by itself stands in ``own_category``: strata of ``all``.
+
     Raises:
         InputError: a category is called ``all`` itself.
     """
@@ -126,6 +128,7 @@ def by_category(pairs: pd.DataFrame, keys: Sequence[str]) -> DataFrameGroupBy[An
     pairs = pairs.assign(**{key: _as_they_come(pairs[key]) for key in keys})
     named = pairs["category"].cat.add_categories(POOLED)
     pooled = pd.Series(POOLED, pairs.index, named.dtype)
+    pairs = pairs.assign(own_category=pairs["category"])
     rows = pd.concat([pairs.assign(category=named)[named.notna()], pairs.assign(category=pooled)], ignore_index=True)
     return rows.groupby(list(keys), observed=True, sort=True, dropna=False)
 
@@ -160,7 +163,8 @@ def _without(pairs: pd.DataFrame) -> pd.DataFrame:
 
 
 def _interval(rows: pd.DataFrame, values: pd.Series, level: float, lowest: float = 0.0) -> ClusterInterval:
-    return cluster_interval(values.to_numpy(), rows["cluster"].to_numpy(), level, bounds=(lowest, 100.0))
+    cluster, category = rows["cluster"].to_numpy(), rows["own_category"].to_numpy()
+    return cluster_interval(values.to_numpy(), cluster, level, bounds=(lowest, 100.0), strata=category)
 
 
 def _rates(rows: pd.DataFrame, level: float) -> tuple[float, ...]:

@@ -70,6 +70,7 @@ def logit_leak(shifts: pd.DataFrame, level: float) -> pd.DataFrame:
 
     Probabilities are between 0 and 1, log-odds in nats.
     """
+    shifts = shifts.assign(own_category=shifts["category"])
     pooled = pd.concat([shifts[shifts["category"].notna()], shifts.assign(category="all")])
     rows = [
         (*keys, *_summary(group, level))
@@ -81,9 +82,9 @@ def logit_leak(shifts: pd.DataFrame, level: float) -> pd.DataFrame:
 def _summary(group: pd.DataFrame, level: float) -> tuple[float, ...]:
     probability = group["probability_test"] - group["probability_control"]
     log_odds = group["log_odds_test"] - group["log_odds_control"]
-    clusters = group["cluster"].to_numpy()
-    shift = cluster_interval(probability.to_numpy(), clusters, level, bounds=(-1.0, 1.0))
-    odds = cluster_interval(log_odds.to_numpy(), clusters, level, bounds=(-np.inf, np.inf))
+    clusters, strata = group["cluster"].to_numpy(), group["own_category"].to_numpy()
+    shift = cluster_interval(probability.to_numpy(), clusters, level, bounds=(-1.0, 1.0), strata=strata)
+    odds = cluster_interval(log_odds.to_numpy(), clusters, level, bounds=(-np.inf, np.inf), strata=strata)
     means = group[["probability_test", "probability_control"]].mean()
     return (len(group), *means, shift.mean, shift.low, shift.high, odds.mean, odds.low, odds.high)
 

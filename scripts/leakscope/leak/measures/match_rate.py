@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 
 from leakscope.files.names import POOLED
 from leakscope.leak.cells import some
+from leakscope.leak.measures.families import OTHER, PRIMARY, Chosen, corrected, in_primary
 from leakscope.leak.measures.leak_rate import KEYS, ROUNDING, by_category
 from leakscope.leak.measures.matching import VALUES
 from leakscope.leak.pairs import is_made
 from leakscope.statistics.dyadic import Dyads, dyadic_interval
-from leakscope.statistics.intervals import intervals_of_totals, linearised_variance
-from leakscope.statistics.permutations import name_permutation_p, sign_flip_p
+from leakscope.statistics.intervals import FEW, cluster_strata, intervals_of_totals, linearised_variance
+from leakscope.statistics.permutations import name_permutation_p, sign_flip_p, smallest_name_p, smallest_p
 
 Floats = NDArray[np.float64]
 
@@ -41,11 +42,22 @@ RATES = [
     "p_templates",
     "p_names",
 ]
+TESTS = ["p_templates", "p_names"]
+CORRECTED = [
+    "family",
+    *(f"{test}_{which}" for test in TESTS for which in ("corrected", "corrected_smallest")),
+    "few",
+]
 UNIT = ["category", "unit"]
 
 
 def match_rates(
-    units: pd.DataFrame, level: float = 0.95, permutations: int = 2**16, name_permutations: int = 9999, seed: int = 0
+    units: pd.DataFrame,
+    level: float = 0.95,
+    permutations: int = 2**16,
+    name_permutations: int = 9999,
+    seed: int = 0,
+    primary: Chosen | None = None,
 ) -> pd.DataFrame:
     """Return match rates with intervals and tests against 50.
 
@@ -68,6 +80,10 @@ def match_rates(
                        the length or form of texts depends on the concept's *name* alone, if which name has which length
                        is unrelated to what the names are similar to. All names of a category are
                        asked about all of its texts and change places in all units at once: units need not have the same
+    family             ``primary`` or ``other`` (``families``); each of the two tests is corrected by itself
+    p_*_corrected      by Holm within the primary family, else by Benjamini and Yekutieli over the rest of the table
+    p_*_corrected_smallest  what that cannot fall below in this design
+    few                of what there are fewer than ten: ``templates`` (clusters), ``concepts`` (groups), or both
 
     Args:
         units: as ``matching.match_units`` returns them.
@@ -75,22 +91,51 @@ def match_rates(
         permutations: sign patterns of ``p_templates``.
         name_permutations: random orders of ``p_names``.
         seed: of both.
+        primary: the family that Holm corrects, as in ``families.in_primary``.
 
     Returns:
-        ``KEYS`` and ``RATES``; NaN where no unit has a partner.
+        ``KEYS``, ``RATES`` and ``CORRECTED``; NaN where no unit has a partner.
     """
-    rows = []
+    rows, smallest = [], []
     for key, cell in by_category(_numbered(units), KEYS):
         paired = cell[cell["n_groups"] > 1]
         without = len(cell[cell["n_groups"] < 2].drop_duplicates(UNIT))
         found = [np.nan] * (len(RATES) - len(COUNTS))
+        names = _names(cell) if len(paired) else []
         if len(paired):
-            found = [*_values(paired, level, permutations, seed)]
-            found.append(name_permutation_p(_names(cell), name_permutations, seed))
+            found = [*_values(paired, level, permutations, seed), name_permutation_p(names, name_permutations, seed)]
         counts = [paired["n_prompts"].sum(), len(paired.drop_duplicates(UNIT)), without]
-        counts += [paired["cluster"].nunique(), paired["concept_group"].nunique()]
-        rows.append((*key, *counts, *found))
-    return pd.DataFrame(rows, columns=[*KEYS, *RATES]).round(dict.fromkeys(RATES[:-2], ROUNDING))
+        n_clusters = paired["cluster"].nunique()
+        rows.append((*key, *counts, n_clusters, paired["concept_group"].nunique(), *found))
+        smallest.append((smallest_p(n_clusters, permutations), smallest_name_p(names, name_permutations)))
+    table = pd.DataFrame(rows, columns=[*KEYS, *RATES]).round(dict.fromkeys(RATES[:-2], ROUNDING))
+    return _with_corrected(table, pd.DataFrame(smallest, columns=TESTS, dtype=float), primary)
+
+
+def _with_corrected(table: pd.DataFrame, smallest: pd.DataFrame, primary: Chosen | None) -> pd.DataFrame:
+    """Return match rates with ``CORRECTED``.
+
+    Args:
+        table: ``KEYS`` and ``RATES``.
+        smallest: p-values that the tests cannot fall below, in the same order.
+        primary: as of ``match_rates``.
+    """
+    inside = in_primary(table, primary)
+    table = table.assign(family=np.where(inside, PRIMARY, OTHER), few=_few(table))
+    for test in TESTS:
+        for name, p_values in (("corrected", table), ("corrected_smallest", smallest)):
+            table[f"{test}_{name}"] = corrected(p_values[test].to_numpy(dtype=float), inside)
+    return table[[*KEYS, *RATES, *CORRECTED]]
+
+
+def _few(table: pd.DataFrame) -> pd.Series:
+    """Return of what each row with a rate has fewer than ten."""
+    rows = zip(table["match_rate"].notna(), table["n_clusters"] < FEW, table["n_groups"] < FEW, strict=True)
+    named = (
+        ["templates"] * (known and templates) + ["concepts"] * (known and concepts)
+        for known, templates, concepts in rows
+    )
+    return pd.Series([" and ".join(names) or None for names in named], table.index, dtype="str")
 
 
 def without_partners(units: pd.DataFrame, prompts: pd.DataFrame) -> list[str]:
@@ -145,10 +190,9 @@ def unit_values(units: pd.DataFrame) -> pd.DataFrame:
 
 
 def _numbered(units: pd.DataFrame) -> pd.DataFrame:
-    """Return units under numbers, with their ``own_category``: one sentence may be a unit of several categories, and
-    ``by_category`` calls all of them ``all``."""
-    number = units.groupby(UNIT, sort=False, observed=True, dropna=False).ngroup()
-    return units.assign(unit=number, own_category=units["category"])
+    """Return units under numbers: one sentence may be a unit of several categories, and ``by_category`` calls all of
+    them ``all``."""
+    return units.assign(unit=units.groupby(UNIT, sort=False, observed=True, dropna=False).ngroup())
 
 
 def _mean_of_concepts(units: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
@@ -165,15 +209,16 @@ def _mean_of_groups(groups: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
 
 def _values(paired: pd.DataFrame, level: float, permutations: int, seed: int) -> tuple[float, ...]:
     """Return ``RATES`` but for the counts and ``p_names``."""
-    groups = _mean_of_concepts(paired, [])
-    units = _mean_of_groups(groups, [])
+    groups = _mean_of_concepts(paired, ["own_category"])
+    units = _mean_of_groups(groups, ["own_category"])
     n = units["n_groups"].to_numpy(dtype=float)
     cluster, _ = pd.factorize(units["cluster"])
+    strata = cluster_strata(cluster, units["own_category"])
     totals, sizes = np.bincount(cluster, weights=n * units["match"]), np.bincount(cluster, weights=n)
-    rate = intervals_of_totals(100 * totals, sizes, level)
+    rate = intervals_of_totals(100 * totals, sizes, level, strata=strata)
     unit = pd.MultiIndex.from_frame(units[UNIT]).get_indexer(pd.MultiIndex.from_frame(groups[UNIT]))
     dyads = Dyads(unit, pd.factorize(groups["concept_group"])[0], groups["match"].to_numpy(), cluster)
-    concepts = dyadic_interval(dyads, float(linearised_variance(totals, sizes)), level)
+    concepts = dyadic_interval(dyads, float(linearised_variance(totals, sizes, strata)), level)
     total = (units[VALUES].mul(n, axis=0)).sum()
     effect = units["effect"].notna().to_numpy()
     return (
