@@ -1,4 +1,4 @@
-"""One row of the table of coverage: an interval of the library over many simulated studies of one design."""
+"""Rows of the tables of coverage: an interval, or a test, of the library over many simulated studies of one design."""
 
 from __future__ import annotations
 
@@ -21,3 +21,14 @@ class Row(NamedTuple):
     low: Floats  # (studies,), NaN where the library gives no interval
     high: Floats  # likewise
     at_bound: bool = False  # near a bound an interval that covers more than 98.5 % is no fault
+    compared: bool = False  # an obvious alternative, to compare with: not judged
+
+
+class TestRow(NamedTuple):
+    """What a test of the library said in each of the simulated studies of a design."""
+
+    test: str  # as the tables call it
+    truth: str  # what was simulated: "blind models, skewed similarities"
+    n_clusters: int
+    p_values: Floats  # (studies,)
+    attained: float  # the share of p-values of at most .05 if the null hypothesis holds; NaN: it does not
