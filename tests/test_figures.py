@@ -45,6 +45,7 @@ def match_rates(models: list[str] = MODELS, scorers: list[str] = SCORERS) -> pd.
         ci_high=rate + 5,
         match_rate_without_repetition=rate - 2,
         match_rate_without_echo=rate - 1,
+        few=np.nan,
     )
 
 
@@ -256,6 +257,19 @@ def test_intervals_reach_from_their_lower_to_their_upper_end() -> None:
         if artist.get_gid() == f"model:{MODELS[0]}:interval"
     ]  # fmt: skip
     assert [list(segment[:, 0]) for segment in bars.get_segments()] == [[36, 46], [37, 47], [38, 48]]
+
+
+def test_intervals_of_few_templates_are_dotted_and_the_legend_says_so() -> None:
+    table = match_rates()
+    said = "interval of fewer than ten templates"
+    assert said not in texts(forests.match_rates(table))
+    few = table["category"].map({"all": "concepts"}).fillna("templates and concepts")
+    fig = forests.match_rates(table.assign(few=few))
+    (bars,) = [a for a in fig.axes[0].collections if a.get_gid() == f"model:{MODELS[0]}:interval"]
+    assert [dashes is not None for _, dashes in bars.get_linestyle()] == [
+        category != "all" for category in SETS["colors"]
+    ]
+    assert said in texts(fig)
 
 
 def test_chance_is_marked_and_named() -> None:

@@ -21,6 +21,7 @@ from leakscope.leak.measures.outcomes import compare_pairs
 from leakscope.statistics.dyadic import Dyads, dyadic_interval
 from leakscope.statistics.intervals import intervals_of_totals, linearised_variance
 from leakscope.statistics.permutations import name_permutation_p, sign_flip_p, smallest_name_p
+from leakscope.statistics.power import detectable
 
 Similarity = dict[tuple[str, str], float]
 Keeps = Callable[[str, str, str, str], bool]
@@ -466,9 +467,30 @@ def test_tests_are_corrected_each_by_itself_and_few_templates_or_concepts_are_ma
     assert table["family"].to_list() == ["other", "other", "primary"]
     # Alone in its family; the two others: (1 + 1/2) · 2 / rank
     assert table.loc["all", "p_templates_corrected"] == table.loc["all", "p_templates"] == 2 / 2**4
+    assert table["sd"].to_list() == pytest.approx([0, np.nan, 0], nan_ok=True)
     assert table.loc[["k", "l"], "p_templates"].to_list() == [2 / 2**3, 1]
     assert table.loc[["k", "l"], "p_templates_corrected"].to_list() == [2 / 2**3 * 3, 1]
     assert table.loc[["k", "l"], "p_names_corrected_smallest"].to_list() == pytest.approx([1.5 / 6, 3 / 10_000])
+
+
+def test_the_smallest_rate_that_is_detectable_is_that_of_clusters_sd_and_the_level_of_the_first_of_all_tests() -> None:
+    rng = np.random.default_rng(4)
+    names = [f"c{i}" for i in range(5)]
+    tests = [Row("k", f"t{i}", f"s{i}", c, c) for i in range(12) for c in names]
+    similarity = {(c, f"{x}"): float(c == x) + rng.normal(0, 0.7) for c in names for x in names}
+    prompts = prompts_of(tests)
+    texts = [[str(rng.choice([test.concept, *names]))] for test in tests]
+    models = {"a": texts, "b": texts[::-1], "c": [["c0"]] * len(tests)}
+    units = match_units(prompts, generations_of(prompts, models, []), similarity_of(similarity), "s")
+    table = match_rates(units, level=0.9).query("category == 'all'")
+    by_unit = units.query("model == 'a'").groupby("unit")["match"].mean()
+    row = table.iloc[0]
+    assert row["sd"] == pytest.approx(100 * by_unit.std(), abs=1e-6)
+    assert row["detectable"] == pytest.approx(50 + detectable(row["sd"], 12, 0.1 / 3), abs=1e-5)
+    assert 50 < row["detectable"] < 100
+    alone = match_rates(units, level=0.9, primary={"model": ["a"], "category": ["all"]}).query("category == 'all'")
+    assert alone["detectable"].iloc[0] == pytest.approx(50 + detectable(row["sd"], 12, 0.1), abs=1e-5)
+    assert np.isnan(match_rates(units[units["unit"].isin(["s0", "s1"])])["detectable"]).all()  # two templates
 
 
 def test_dyadic_limits_are_what_is_worked_out_by_hand() -> None:

@@ -53,13 +53,14 @@ class Reference(NamedTuple):
 
 @styled
 def match_rates(table: pd.DataFrame, *, labels: Mapping[str, str] | None = None) -> Figure:
-    """Draw match rates in percent with their intervals; 50, chance, is marked.
+    """Draw match rates in percent with their intervals, dotted for fewer than ten templates; 50, chance, is marked.
 
     Args:
-        table: ``match_rates.csv``; columns model, prompt_set, scorer, category, match_rate, ci_low, ci_high.
+        table: ``match_rates.csv``; columns model, prompt_set, scorer, category, match_rate, ci_low, ci_high, few.
         labels: what to print for a model; its order is the order drawn.
     """
-    data = table.assign(column=table["scorer"], value=table["match_rate"])
+    few = table["few"].astype(str).str.contains("templates")
+    data = table.assign(column=table["scorer"], value=table["match_rate"], few=few)
     xlabels = dict.fromkeys(unique(data["column"]), "match rate (%)")
     return _forest(
         data, Reference(NO_LEAKAGE, "chance: no leakage"), xlabels, labels, rate_limits(data["value"], data["ci_low"])
@@ -80,7 +81,7 @@ def repetition(table: pd.DataFrame, *, labels: Mapping[str, str] | None = None) 
         value=table["match_rate_without_repetition"],
         start=table["match_rate"],
         other=table["match_rate_without_echo"],
-    ).drop(columns=["ci_low", "ci_high"], errors="ignore")
+    ).drop(columns=["ci_low", "ci_high", "few"], errors="ignore")
     xlabels = dict.fromkeys(unique(data["column"]), "match rate (%)")
     limits = rate_limits(data["value"], data["start"], data["other"])
     return _forest(data, Reference(NO_LEAKAGE, "chance: no leakage"), xlabels, labels, limits)
@@ -151,7 +152,10 @@ def _forest(
         drawn.name_axes(index, xlabels[column])
         if limits:
             ax.set_xlim(*limits)
-    return add_legend(drawn.fig, _handles(models if by_category else [], labels, "start" in data))
+    handles = _handles(models if by_category else [], labels, "start" in data)
+    if "few" in data and data["few"].any():
+        handles.append(plain_handle("interval of fewer than ten templates", linestyle=":", linewidth=0.9))
+    return add_legend(drawn.fig, handles)
 
 
 def _panel_height(lanes: int, models: int, by_category: bool) -> float:
@@ -196,7 +200,9 @@ def _draw(ax: Axes, rows: pd.DataFrame, y: np.ndarray, look: Series, gid: str) -
         ax.plot(other, y, zorder=3, gid=f"{gid}:other", **point | BAR)
     elif {"ci_low", "ci_high"} <= set(rows.columns):
         low, high = rows["ci_low"].to_numpy(float), rows["ci_high"].to_numpy(float)
-        ax.hlines(y, low, high, color=look.color, linewidth=0.9, zorder=2, gid=f"{gid}:interval")
+        few = rows["few"] if "few" in rows else [False] * len(rows)
+        styles = [":" if is_few else "-" for is_few in few] or "-"
+        ax.hlines(y, low, high, color=look.color, linewidth=0.9, zorder=2, gid=f"{gid}:interval", linestyles=styles)
     ax.plot(x, y, zorder=4, gid=gid, **point)
 
 

@@ -22,6 +22,7 @@ from leakscope.leak.pairs import is_made
 from leakscope.statistics.dyadic import Dyads, dyadic_interval
 from leakscope.statistics.intervals import FEW, cluster_strata, intervals_of_totals, linearised_variance
 from leakscope.statistics.permutations import name_permutation_p, sign_flip_p, smallest_name_p, smallest_p
+from leakscope.statistics.power import detectable
 
 Floats = NDArray[np.float64]
 
@@ -39,6 +40,7 @@ RATES = [
     "echo_rate",
     "empty_rate",
     "effect",
+    "sd",
     "p_templates",
     "p_names",
 ]
@@ -46,6 +48,7 @@ TESTS = ["p_templates", "p_names"]
 CORRECTED = [
     "family",
     *(f"{test}_{which}" for test in TESTS for which in ("corrected", "corrected_smallest")),
+    "detectable",
     "few",
 ]
 UNIT = ["category", "unit"]
@@ -75,6 +78,7 @@ def match_rates(
                        ratio
     echo_rate          percent of texts that restate their own prompt (``echo.restated``); empty_rate, that are empty
     effect             mean of D / (2 σ), in standard deviations
+    sd                 between clusters, in points, as far as the rate's variance V knows of it: √(V n_clusters)
     p_templates        ``sign_flip_p`` of the clusters' n_u (match_u − 50)
     p_names            ``name_permutation_p``: whether it matters which concept belongs to which texts. It holds where
                        the length or form of texts depends on the concept's *name* alone, if which name has which length
@@ -83,6 +87,9 @@ def match_rates(
     family             ``primary`` or ``other`` (``families``); each of the two tests is corrected by itself
     p_*_corrected      by Holm within the primary family, else by Benjamini and Yekutieli over the rest of the table
     p_*_corrected_smallest  what that cannot fall below in this design
+    detectable         smallest rate above 50 that ``p_templates`` finds with a power of .8 in so many clusters of this
+                       sd, at the level of the primary family's first test: (1 − level) / its number of tests; NaN
+                       where there is none (``power.detectable``), and where clusters do not differ
     few                of what there are fewer than ten: ``templates`` (clusters), ``concepts`` (groups), or both
 
     Args:
@@ -109,23 +116,29 @@ def match_rates(
         rows.append((*key, *counts, n_clusters, paired["concept_group"].nunique(), *found))
         smallest.append((smallest_p(n_clusters, permutations), smallest_name_p(names, name_permutations)))
     table = pd.DataFrame(rows, columns=[*KEYS, *RATES]).round(dict.fromkeys(RATES[:-2], ROUNDING))
-    return _with_corrected(table, pd.DataFrame(smallest, columns=TESTS, dtype=float), primary)
+    inside = in_primary(table, primary)
+    table = _with_corrected(table, pd.DataFrame(smallest, columns=TESTS, dtype=float), inside)
+    n_tests = max(1, int((inside & table["match_rate"].notna()).sum()))
+    found = [
+        50 + detectable(sd or np.nan, n_clusters, (1 - level) / n_tests, patterns=permutations)
+        for sd, n_clusters in zip(table["sd"], table["n_clusters"], strict=True)
+    ]
+    return table.assign(detectable=np.round(found, ROUNDING))[[*KEYS, *RATES, *CORRECTED]]
 
 
-def _with_corrected(table: pd.DataFrame, smallest: pd.DataFrame, primary: Chosen | None) -> pd.DataFrame:
-    """Return match rates with ``CORRECTED``.
+def _with_corrected(table: pd.DataFrame, smallest: pd.DataFrame, inside: NDArray[np.bool_]) -> pd.DataFrame:
+    """Return match rates with ``CORRECTED`` but for ``detectable``.
 
     Args:
         table: ``KEYS`` and ``RATES``.
         smallest: p-values that the tests cannot fall below, in the same order.
-        primary: as of ``match_rates``.
+        inside: whether each row belongs to the primary family.
     """
-    inside = in_primary(table, primary)
     table = table.assign(family=np.where(inside, PRIMARY, OTHER), few=_few(table))
     for test in TESTS:
         for name, p_values in (("corrected", table), ("corrected_smallest", smallest)):
             table[f"{test}_{name}"] = corrected(p_values[test].to_numpy(dtype=float), inside)
-    return table[[*KEYS, *RATES, *CORRECTED]]
+    return table
 
 
 def _few(table: pd.DataFrame) -> pd.Series:
@@ -218,7 +231,8 @@ def _values(paired: pd.DataFrame, level: float, permutations: int, seed: int) ->
     rate = intervals_of_totals(100 * totals, sizes, level, strata=strata)
     unit = pd.MultiIndex.from_frame(units[UNIT]).get_indexer(pd.MultiIndex.from_frame(groups[UNIT]))
     dyads = Dyads(unit, pd.factorize(groups["concept_group"])[0], groups["match"].to_numpy(), cluster)
-    concepts = dyadic_interval(dyads, float(linearised_variance(totals, sizes, strata)), level)
+    variance = float(linearised_variance(totals, sizes, strata))
+    concepts = dyadic_interval(dyads, variance, level)
     total = (units[VALUES].mul(n, axis=0)).sum()
     effect = units["effect"].notna().to_numpy()
     return (
@@ -233,6 +247,7 @@ def _values(paired: pd.DataFrame, level: float, permutations: int, seed: int) ->
         100 * float(total["echo"] / n.sum()),
         100 * float(total["empty"] / n.sum()),
         float(total["effect"] / n[effect].sum()) if effect.any() else np.nan,
+        100 * float(np.sqrt(variance * len(totals))) if len(totals) > 1 else np.nan,
         float(sign_flip_p(totals - sizes / 2, permutations, seed)),
     )
 
