@@ -65,6 +65,7 @@ def logit_leak() -> pd.DataFrame:
             "model": np.repeat(MODELS, 3),
             "prompt_set": "colors",
             "category": SETS["colors"] * 2,
+            "n_clusters": 10,
             "probability_shift": shift,
             "ci_low": shift - 0.05,
             "ci_high": shift + 0.05,

@@ -324,6 +324,14 @@ class Study:
         """Return what decides a model's texts for a prompt set."""
         return generation_settings(self.config, model, prompt_set)
 
+    @property
+    def temperatures(self) -> dict[float, list[str]]:
+        """Temperature → labels of the models that write at it; it sharpens every measure of texts."""
+        found: dict[float, list[str]] = {}
+        for model in self.generated:
+            found.setdefault(self.entries[model]["generation"]["temperature"], []).append(self.entries[model]["label"])
+        return found
+
     def scorer(self, name: str) -> dict[str, Any]:
         """Return what decides a scorer's numbers; its description does not."""
         return {key: value for key, value in self.config["scorers"][name].items() if key != "description"}

@@ -39,6 +39,7 @@ from leakscope.figures.style import (
 )
 from leakscope.files.names import POOLED
 
+FEW = 10  # templates below which an interval is dotted
 LABEL_WIDTH = 1.3  # inches, after which the label of a lane is broken
 MARGINS = 0.75  # inches, titles and axis below and above the panels
 BAR: dict[str, Any] = {"marker": "|", "markersize": 8, "markeredgewidth": 1.2}
@@ -91,12 +92,14 @@ def repetition(table: pd.DataFrame, *, labels: Mapping[str, str] | None = None) 
 def logit_leak(table: pd.DataFrame, *, labels: Mapping[str, str] | None = None) -> Figure:
     """Draw the exact shift, test − control, in the associates' probability (left) and log-odds (right); 0 is marked.
 
+    Intervals are dotted for fewer than ten templates.
+
     Args:
-        table: ``logit_leak.csv``; columns model, prompt_set, category, probability_shift (−1 to 1), ci_low, ci_high,
-            log_odds_shift (nats), log_odds_ci_low, log_odds_ci_high.
+        table: ``logit_leak.csv``; columns model, prompt_set, category, n_clusters, probability_shift (−1 to 1),
+            ci_low, ci_high, log_odds_shift (nats), log_odds_ci_low, log_odds_ci_high.
         labels: what to print for a model; its order is the order drawn.
     """
-    keys = table[["model", "prompt_set", "category"]]
+    keys = table[["model", "prompt_set", "category"]].assign(few=table["n_clusters"] < FEW)
     probability = keys.assign(
         column="probability", value=table["probability_shift"], ci_low=table["ci_low"], ci_high=table["ci_high"]
     )
@@ -200,9 +203,9 @@ def _draw(ax: Axes, rows: pd.DataFrame, y: np.ndarray, look: Series, gid: str) -
         ax.plot(other, y, zorder=3, gid=f"{gid}:other", **point | BAR)
     elif {"ci_low", "ci_high"} <= set(rows.columns):
         low, high = rows["ci_low"].to_numpy(float), rows["ci_high"].to_numpy(float)
-        few = rows["few"] if "few" in rows else [False] * len(rows)
-        styles = [":" if is_few else "-" for is_few in few] or "-"
-        ax.hlines(y, low, high, color=look.color, linewidth=0.9, zorder=2, gid=f"{gid}:interval", linestyles=styles)
+        bars = ax.hlines(y, low, high, color=look.color, linewidth=0.9, zorder=2, gid=f"{gid}:interval")
+        if "few" in rows and len(rows):
+            bars.set_linestyle([":" if few else "-" for few in rows["few"]])
     ax.plot(x, y, zorder=4, gid=gid, **point)
 
 

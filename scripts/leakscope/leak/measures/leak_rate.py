@@ -22,6 +22,7 @@ KEYS = ["model", "prompt_set", "scorer", "category"]
 RATES = [
     "n_prompts",
     "n_pairs",
+    "n_clusters",
     "leak_rate",
     "ci_low",
     "ci_high",
@@ -173,6 +174,7 @@ def _rates(rows: pd.DataFrame, level: float) -> tuple[float, ...]:
     return (
         rows["prompt_id"].nunique(),
         rate.n,
+        rate.n_clusters,
         rate.mean,
         rate.low,
         rate.high,

@@ -21,6 +21,7 @@ COLUMNS = [
     "prompt_set",
     "category",
     "n_prompts",
+    "n_clusters",
     "probability_test",
     "probability_control",
     "probability_shift",
@@ -86,7 +87,7 @@ def _summary(group: pd.DataFrame, level: float) -> tuple[float, ...]:
     shift = cluster_interval(probability.to_numpy(), clusters, level, bounds=(-1.0, 1.0), strata=strata)
     odds = cluster_interval(log_odds.to_numpy(), clusters, level, bounds=(-np.inf, np.inf), strata=strata)
     means = group[["probability_test", "probability_control"]].mean()
-    return (len(group), *means, shift.mean, shift.low, shift.high, odds.mean, odds.low, odds.high)
+    return (len(group), shift.n_clusters, *means, shift.mean, shift.low, shift.high, odds.mean, odds.low, odds.high)
 
 
 def _log_odds(logprob: np.ndarray, associate: np.ndarray, prompt: np.ndarray, n_prompts: int) -> np.ndarray:
