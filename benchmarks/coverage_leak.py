@@ -61,6 +61,10 @@ def rows(rng: np.random.Generator, studies: int) -> Iterator[Row]:
     yield from _differences(rng, studies, row)
     yield from _match_rates(rng, studies, row)
     yield from _logit_leak(rng, studies, row)
+    for n in (3, 10, 54):
+        errors = rng.normal(0, 2, (studies, n))
+        found = intervals_of_totals(errors, np.ones_like(errors), bounds=INFINITE)
+        yield row("mean_error", f"{n} seeds of organisms", n, 0, found.low, found.high)
 
 
 def _population_rate(mu: float, template_sd: float) -> float:
@@ -117,14 +121,14 @@ def _strata(rng: np.random.Generator, studies: int, row: partial[Row]) -> Iterat
 
 
 def _differences(rng: np.random.Generator, studies: int, row: partial[Row]) -> Iterator[Row]:
-    """Yield differences of two models on the same templates: 0 and 15 points."""
+    """Yield differences of two models, or of Leak-Rate and swapped rate, on the same templates: 0 and 15 points."""
     for n in (4, 10, 24):
         for rates in ((70, 70), (75, 60)):
             (a, counts), (b, others) = (_pairs(rng, studies, n, rate, 0.4) for rate in rates)
             totals = a / counts - b / others
             found = intervals_of_totals(100 * totals, np.full_like(counts, 100.0), bounds=(-100.0, 100.0))
             truth = rates[0] - rates[1]
-            yield row("difference of two models", f"{n} templates", n, truth, found.low, found.high)
+            yield row("difference of two rates", f"{n} templates", n, truth, found.low, found.high)
 
 
 def _match_rates(rng: np.random.Generator, studies: int, row: partial[Row]) -> Iterator[Row]:

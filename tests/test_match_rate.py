@@ -15,7 +15,13 @@ from scipy import special, stats
 
 from leakscope.errors import InputError
 from leakscope.leak.measures.leak_rate import leak_rates
-from leakscope.leak.measures.match_rate import match_rates, match_rates_by_concept, match_rates_by_template, unit_values
+from leakscope.leak.measures.match_rate import (
+    match_rates,
+    match_rates_by_concept,
+    match_rates_by_template,
+    unit_values,
+    without_concept_interval,
+)
 from leakscope.leak.measures.matching import match_units
 from leakscope.leak.measures.outcomes import compare_pairs
 from leakscope.statistics.dyadic import Dyads, dyadic_interval
@@ -491,6 +497,16 @@ def test_the_smallest_rate_that_is_detectable_is_that_of_clusters_sd_and_the_lev
     alone = match_rates(units, level=0.9, primary={"model": ["a"], "category": ["all"]}).query("category == 'all'")
     assert alone["detectable"].iloc[0] == pytest.approx(50 + detectable(row["sd"], 12, 0.1), abs=1e-5)
     assert np.isnan(match_rates(units[units["unit"].isin(["s0", "s1"])])["detectable"]).all()  # two templates
+
+
+def test_a_line_says_why_there_is_no_interval_for_other_concepts() -> None:
+    rates = pd.DataFrame({"prompt_set": "set", "category": ["k", "l", "m", "n"], "match_rate": [60.0, 60, 60, 100]})
+    rates = rates.assign(n_clusters=5, n_groups=[3, 8, 8, 8], ci_concepts_low=[np.nan, np.nan, 40, np.nan])
+    assert without_concept_interval(pd.concat([rates, rates])) == [
+        "set: no interval for other concepts in category k: there are fewer than 4 concepts.",
+        "set: no interval for other concepts in category l: most controls have two concepts, which do not say how far "
+        "one of them matters.",
+    ]
 
 
 def test_dyadic_limits_are_what_is_worked_out_by_hand() -> None:

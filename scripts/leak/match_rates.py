@@ -3,6 +3,7 @@
 Reads the units of a study; writes the tables of match rates.
 """
 
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
     snakemake: Snakemake
 
+logger = logging.getLogger(__name__)
+
 
 def main(snakemake: "Snakemake") -> None:
     units = read_tables(snakemake.input.units)
@@ -26,6 +29,8 @@ def main(snakemake: "Snakemake") -> None:
     rates = match_rate.match_rates(units, settings.level, *permutations, primary=settings.primary)
     check_categories(rates, settings.primary)
     write_csv(rates, Path(output.match_rates))
+    for line in match_rate.without_concept_interval(rates):
+        logger.info("%s", line)
 
 
 if __name__ == "__main__":

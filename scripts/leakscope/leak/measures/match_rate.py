@@ -19,7 +19,7 @@ from leakscope.leak.measures.families import OTHER, PRIMARY, Chosen, corrected, 
 from leakscope.leak.measures.leak_rate import KEYS, ROUNDING, by_category
 from leakscope.leak.measures.matching import VALUES
 from leakscope.leak.pairs import is_made
-from leakscope.statistics.dyadic import Dyads, dyadic_interval
+from leakscope.statistics.dyadic import FEWEST_GROUPS, Dyads, dyadic_interval
 from leakscope.statistics.intervals import FEW, cluster_strata, intervals_of_totals, linearised_variance
 from leakscope.statistics.permutations import name_permutation_p, sign_flip_p, smallest_name_p, smallest_p
 from leakscope.statistics.power import detectable
@@ -173,6 +173,28 @@ def without_partners(units: pd.DataFrame, prompts: pd.DataFrame) -> list[str]:
         where = "" if categories == (POOLED,) else f" in category {some(categories)}"
         name = prompts["prompt_set"].iloc[0]
         lines.append(f"{name}: no match rate of {some(models)}{where}: each control has one concept; {advice}.")
+    return lines
+
+
+def without_concept_interval(rates: pd.DataFrame) -> list[str]:
+    """Return a line for each prompt set and categories without an interval for other concepts: why, and what to do.
+
+    Args:
+        rates: as ``match_rates`` returns them; models and scorers are alike in this.
+    """
+    known = rates[rates["match_rate"].between(0, 100, inclusive="neither") & (rates["n_clusters"] > 1)]
+    lines = []
+    for prompt_set, of_set in known.groupby("prompt_set", sort=False):
+        lacking = of_set.groupby("category", sort=False).filter(lambda rows: rows["ci_concepts_low"].isna().all())
+        few = lacking["n_groups"] < FEWEST_GROUPS
+        reasons = {
+            f"there are fewer than {FEWEST_GROUPS} concepts": few,
+            "most controls have two concepts, which do not say how far one of them matters": ~few,
+        }
+        for reason, rows in reasons.items():
+            if rows.any():
+                where = some(lacking.loc[rows, "category"].unique())
+                lines.append(f"{prompt_set}: no interval for other concepts in category {where}: {reason}.")
     return lines
 
 
