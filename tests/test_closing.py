@@ -9,11 +9,21 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from leakscope.leak.measures.leak_rate import KEYS
-from leakscope.validate.closing import COLUMNS, TunedModel, closing, read_perplexity, read_rates, share_closed
+from leakscope.statistics.jackknife import leave_out
+from leakscope.validate.closing import (
+    COLUMNS,
+    TunedModel,
+    closed_interval,
+    closing,
+    read_perplexity,
+    read_rates,
+    share_closed,
+)
 
-SETTINGS = {"level": 0.95, "resamples": 199, "seed": 0}
+LEVEL = 0.95
 N = 60
 TUNED: list[TunedModel] = [{"model": "b.ranking", "base": "b", "method": "ranking", "task": "t", "split": "random"}]
 PARTS = pd.DataFrame(
@@ -30,8 +40,8 @@ def pairs_of(model: str, l_g: np.ndarray, l_v: np.ndarray, form: str = "plain/g/
     return pd.DataFrame(
         {
             "model": model, "task": "t", "form": form, "item_id": [f"q{i // 2}/{i % 2}" for i in numbers],
-            "question": [f"q{i // 2}" for i in numbers], "positive": numbers % 2 == 0,
-            "cluster": [f"q{i // 2}" for i in numbers], "l_g": l_g, "l_v": l_v,
+            "question": [f"q{i // 2}" for i in numbers], "candidate": [f"c{i % 7}" for i in numbers],
+            "positive": numbers % 2 == 0, "cluster": [f"q{i // 2}" for i in numbers], "l_g": l_g, "l_v": l_v,
         }
     )  # fmt: skip
 
@@ -58,7 +68,7 @@ def table(scores: dict[str, np.ndarray]) -> pd.DataFrame:
     ]
     ranks = [ranks_of("b", [2] * 20 + [1] * 10), ranks_of("b.ranking", [1] * 30)]
     costs = {"b": 20.0, "b.ranking": 25.0}, {"b": 60.0, "b.ranking": 55.0}, {"b": 50.0}
-    return closing(TUNED, pd.concat(pairs), PARTS, pd.concat(ranks), *costs, **SETTINGS)
+    return closing(TUNED, pd.concat(pairs), PARTS, pd.concat(ranks), *costs, LEVEL)
 
 
 def test_there_is_a_row_for_each_part_and_subset(table: pd.DataFrame) -> None:
@@ -94,12 +104,14 @@ def test_costs_and_accuracies_stand_beside_it(table: pd.DataFrame) -> None:
     assert table.loc[table["subset"] != "all", "generator_accuracy_after"].isna().all()
 
 
-def test_a_model_that_did_not_change_has_closed_nothing_in_every_resample(scores: dict[str, np.ndarray]) -> None:
+def test_a_model_that_did_not_change_has_closed_nothing_and_no_interval(scores: dict[str, np.ndarray]) -> None:
     pairs = pd.concat([pairs_of(model, scores["l_g"], scores["before"]) for model in ("b", "b.ranking")])
     ranks = ranks_of("b", [1] * 30).iloc[:0]
-    table = closing(TUNED, pairs, PARTS, ranks, {}, {}, {}, **SETTINGS)
-    assert (table[["closed", "closed_ci_low", "closed_ci_high"]] == 0).all(axis=None)
+    table = closing(TUNED, pairs, PARTS, ranks, {}, {}, {}, LEVEL)
+    assert (table["closed"] == 0).all()
     unknown = [
+        "closed_ci_low",
+        "closed_ci_high",
         "generator_accuracy_before",
         "perplexity_before",
         "perplexity_rise",
@@ -112,6 +124,16 @@ def test_a_model_that_did_not_change_has_closed_nothing_in_every_resample(scores
 def test_the_share_closed_is_of_the_gap() -> None:
     found = share_closed([0.5, 0.5, -1.0, 1.0, np.nan], [0.75, 0.0, 1.0, 1.0, 0.5])
     np.testing.assert_allclose(found, [0.5, -1.0, 1.0, np.nan, np.nan])
+
+
+def test_the_interval_of_the_share_closed_is_that_of_the_ratio_of_gaps_on_a_log_scale() -> None:
+    before, after = np.array([0.5, 0.4, 0.6, 0.5]), np.array([0.8, 0.8, 0.7, 0.9])
+    found = closed_interval(before, after, leave_out([1, 2, 3]), 0.9)
+    logs = np.log((1 - before) / (1 - after))
+    half = stats.t.ppf(0.95, 2) * np.sqrt(2 / 3 * ((logs[1:] - logs[1:].mean()) ** 2).sum())
+    expected = 1 - np.exp(-logs[0] + np.array([half, -half]))
+    assert found == pytest.approx((0.6, *expected))
+    assert np.isnan(closed_interval(before, np.array([0.8, 1.0, 0.7, 0.9]), leave_out([1, 2, 3]), 0.9)[1:]).all()
 
 
 def test_rates_are_of_the_first_scorer_over_all_pairs(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Correlations of generator and validator and their bootstrap over clusters, against scipy and by their properties."""
+"""Correlations of generator and validator and their intervals, against scipy and by their properties."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from leakscope.errors import InputError
-from leakscope.statistics import resampling
+from leakscope.statistics import jackknife
+from leakscope.statistics.jackknife import Deletions, leave_out
 from leakscope.statistics.resampling import Draws, draw_clusters, estimate, weighted_means
 from leakscope.validate import gap
 from leakscope.validate.form_agreement import form_agreement
@@ -26,7 +27,7 @@ from leakscope.validate.tasks.form_names import IMPORTED_FORM, paired_forms
 from leakscope.validate.tasks.forms import read_forms
 from leakscope.validate.tasks.items import ITEM_COLUMNS
 
-SETTINGS = {"level": 0.95, "resamples": 99, "seed": 0}
+LEVEL = 0.95
 SCIPY: dict[str, Callable[..., Any]] = {
     "pearson": stats.pearsonr,
     "spearman": stats.spearmanr,
@@ -45,9 +46,11 @@ styles:
 """
 
 
-def drawn(values: NDArray[np.float64], draws: Draws, draw: int) -> NDArray[np.float64]:
-    """Return a draw written out: each item as often as it stands there."""
-    return np.repeat(values, draws.weights()[:, draw].astype(int))
+def samples_written_out(deletions: Deletions) -> list[NDArray[np.bool_]]:
+    """Return which items each sample has: all, then all but one cluster's."""
+    n = len(deletions.codes[0])
+    ways = zip(deletions.codes, deletions.sizes, strict=True)
+    return [np.ones(n, dtype=bool), *(codes != i for codes, size in ways for i in range(size))]
 
 
 @st.composite
@@ -98,50 +101,57 @@ def test_means_of_draws() -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(tied_samples(), st.sampled_from([1, 30, 10**6]))
-def test_each_draw_has_the_correlation_of_its_items_written_out(
+def test_each_sample_has_the_correlation_of_its_items_written_out(
     sample: tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int_]], cells: int
 ) -> None:
     x, y, clusters = sample
-    draws = draw_clusters(clusters, 12, 1)
+    deletions = leave_out(clusters, np.arange(len(x)) % 5)
     with pytest.MonkeyPatch.context() as patch:
-        for module in (gap, resampling):
-            patch.setattr(module, "CELLS", cells)
-        found = {name: statistic(x, y, draws) for name, statistic in STATISTICS.items()}
+        patch.setattr(jackknife, "CELLS", cells)
+        found = {name: statistic(x, y, deletions) for name, statistic in STATISTICS.items()}
     for name, values in found.items():
-        for i, value in enumerate(values):
-            a, b = drawn(x, draws, i), drawn(y, draws, i)
-            constant = np.ptp(a) == 0 or np.ptp(b) == 0
+        for value, kept in zip(values, samples_written_out(deletions), strict=True):
+            a, b = x[kept], y[kept]
+            constant = len(a) < 2 or np.ptp(a) == 0 or np.ptp(b) == 0
             expected = np.nan if constant else SCIPY[name](a, b).statistic
-            assert value == pytest.approx(expected, abs=1e-9, nan_ok=True), (name, i)
+            assert value == pytest.approx(expected, abs=1e-9, nan_ok=True), name
 
 
 def test_worked_by_hand() -> None:
     # Ranks 1, 2, 3, 4 and 1, 3, 2, 4: ρ = 1 − 6·2/60; five pairs agree, one does not: τ = 4/6.
-    found = correlate([1, 2, 3, 4], [1, 3, 2, 4], ["a", "b", "c", "d"], **SETTINGS)
+    found = correlate([1, 2, 3, 4], [1, 3, 2, 4], leave_out(["a", "b", "c", "d"]), LEVEL)
     assert [found[name].value for name in ("pearson", "spearman", "kendall")] == pytest.approx([0.8, 0.8, 2 / 3])
 
 
 def test_large_offsets_cost_no_digits() -> None:
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(2, 40))
-    draws = draw_clusters(range(40), 10)
-    np.testing.assert_allclose(gap.pearson(x + 2**20, y - 2**20, draws), gap.pearson(x, y, draws), atol=1e-9)
+    deletions = leave_out(range(40))
+    np.testing.assert_allclose(gap.pearson(x + 2**20, y - 2**20, deletions), gap.pearson(x, y, deletions), atol=1e-9)
 
 
 @pytest.mark.parametrize(
     ("x", "y"), [([], []), ([1.0, 2.0], [3.0, 4.0]), ([0.1] * 5, [1, 2, 3, 4, 5]), ([1, 2, 3, 4, 5], [-0.7] * 5)]
 )
 def test_too_few_items_or_a_side_that_does_not_vary_have_no_correlation(x: list[float], y: list[float]) -> None:
-    found = correlate(x, y, list(range(len(x))), **SETTINGS)
+    found = correlate(x, y, leave_out(range(len(x))), LEVEL)
     assert list(found) == list(STATISTICS)
     assert all(np.isnan(interval).all() for interval in found.values())
+
+
+@pytest.mark.parametrize("y", [[0.1, 0.2, 0.3, 0.4, 0.5, 0.6], [0.0, 0.0, 0.0, 0.0, 0.0, 1.0], [0, 1, 2, 3, 4, -9]])
+def test_on_a_line_there_is_a_correlation_and_no_interval(y: list[float]) -> None:
+    # All items, all but the last, which alone makes y vary, and all but the last, without which they lie on a line.
+    found = correlate([1, 2, 3, 4, 5, 6], y, leave_out(range(6)), LEVEL)
+    assert all(np.isfinite(interval.value) for interval in found.values())
+    assert all(np.isnan(interval[1:]).all() for interval in found.values())
 
 
 def test_copies_within_a_cluster_tell_nothing_new() -> None:
     rng = np.random.default_rng(5)
     x, y, clusters = rng.normal(size=30), rng.normal(size=30), np.arange(30) // 2
-    once = correlate(x, y, clusters, **SETTINGS)
-    copied = correlate(np.repeat(x, 5), np.repeat(y, 5), np.repeat(clusters, 5), **SETTINGS)
+    once = correlate(x, y, leave_out(clusters), LEVEL)
+    copied = correlate(np.repeat(x, 5), np.repeat(y, 5), leave_out(np.repeat(clusters, 5)), LEVEL)
     for name, interval in once.items():
         assert copied[name] == pytest.approx(interval, abs=1e-12)
         assert interval.low < interval.value < interval.high
@@ -149,9 +159,10 @@ def test_copies_within_a_cluster_tell_nothing_new() -> None:
 
 def test_the_order_of_rows_does_not_matter() -> None:
     rng = np.random.default_rng(6)
-    x, y, clusters = rng.normal(size=40), rng.normal(size=40), np.array([f"c{i % 9}" for i in range(40)])
-    turned = rng.permutation(40)
-    one, other = correlate(x, y, clusters, **SETTINGS), correlate(x[turned], y[turned], clusters[turned], **SETTINGS)
+    x, y, rows = rng.normal(size=40), rng.normal(size=40), np.arange(40)
+    clusters, candidates, turned = np.array([f"c{i % 9}" for i in rows]), rows % 5, rng.permutation(40)
+    one = correlate(x, y, leave_out(clusters, candidates), LEVEL)
+    other = correlate(x[turned], y[turned], leave_out(clusters[turned], candidates[turned]), LEVEL)
     for name, interval in one.items():
         assert other[name] == pytest.approx(interval, abs=1e-12)
 
@@ -160,9 +171,19 @@ def test_the_interval_is_as_wide_as_theory_says() -> None:
     rng = np.random.default_rng(7)
     x = rng.normal(size=1000)
     y = 0.6 * x + 0.8 * rng.normal(size=1000)
-    found = correlate(x, y, range(1000), 0.95, 999, 0)["pearson"]
+    found = correlate(x, y, leave_out(range(1000)), 0.95)["pearson"]
     half = np.tanh(np.arctanh(found.value) + np.array([-1, 1]) * stats.norm.ppf(0.975) / np.sqrt(997))
     assert (found.low, found.high) == pytest.approx(tuple(half), abs=0.01)
+
+
+def test_what_candidates_share_widens_the_interval_and_what_one_question_has_does_not() -> None:
+    rng = np.random.default_rng(8)
+    shape, question, candidate = (30, 8), *(grid.ravel() for grid in np.indices((30, 8)))
+    x, y = (rng.normal(size=shape[1]) + 0.5 * rng.normal(size=shape) for _ in range(2))
+    ways = [leave_out(question), leave_out(question, candidate), leave_out(question, question * 8 + candidate)]
+    widths = [np.subtract(*correlate(x.ravel(), y.ravel(), way, LEVEL)["pearson"][:0:-1]) for way in ways]
+    assert widths[1] > 3 * widths[0]
+    assert widths[2] == widths[0]
 
 
 # Forms and tables
@@ -244,7 +265,7 @@ def test_a_style_that_a_model_was_not_asked_in_is_left_out(folder: Path, tmp_pat
 
 def test_the_table_has_each_part_and_subset_of_it(folder: Path, pairs: pd.DataFrame) -> None:
     parts = read_parts([str(folder / "task.random.csv")], [["task", "random"]], pairs)
-    table = correlations(pairs, parts, {}, **SETTINGS)
+    table = correlations(pairs, parts, {}, LEVEL)
     assert list(table) == gap.COLUMNS
     asked, brought = (table[table["model"] == model] for model in ("asked", "brought"))
     assert asked["split"].unique().tolist() == ["all", "random-train", "random-test"]
@@ -258,7 +279,7 @@ def test_the_table_has_each_part_and_subset_of_it(folder: Path, pairs: pd.DataFr
     rows = pairs[(pairs["form"] == "shown/g2/v1") & ~pairs["positive"]].iloc[:6]
     expected = stats.kendalltau(rows["l_g"], rows["l_v"]).statistic
     assert keyed.loc[("random-train", "shown/g2/v1", "negative", "kendall"), "value"] == pytest.approx(expected)
-    pd.testing.assert_frame_equal(table, correlations(pairs, parts, {}, **SETTINGS))
+    pd.testing.assert_frame_equal(table, correlations(pairs, parts, {}, LEVEL))
 
 
 def test_a_tuned_model_has_the_parts_of_its_own_split_alone(folder: Path, pairs: pd.DataFrame) -> None:
@@ -266,7 +287,7 @@ def test_a_tuned_model_has_the_parts_of_its_own_split_alone(folder: Path, pairs:
     parts = read_parts(files, [["task", "random"], ["task", "held_out"]], pairs)
 
     def splits(tuned_on: dict[str, list[str]]) -> list[str]:
-        table = correlations(pairs, parts, tuned_on, **SETTINGS)
+        table = correlations(pairs, parts, tuned_on, LEVEL)
         found: list[str] = table.loc[table["model"] == "asked", "split"].unique().tolist()
         return found
 
@@ -277,8 +298,8 @@ def test_a_tuned_model_has_the_parts_of_its_own_split_alone(folder: Path, pairs:
 
 def test_no_split_and_no_scores_are_no_rows(pairs: pd.DataFrame) -> None:
     parts = read_parts([], [], pairs)
-    assert set(correlations(pairs, parts, {}, **SETTINGS)["split"]) == {"all"}
-    assert correlations(read_pairs([], [], [], {}, {}), parts, {}, **SETTINGS).empty
+    assert set(correlations(pairs, parts, {}, LEVEL)["split"]) == {"all"}
+    assert correlations(read_pairs([], [], [], {}, {}), parts, {}, LEVEL).empty
 
 
 def test_prompt_forms_of_a_style_are_compared_with_each_other(folder: Path) -> None:

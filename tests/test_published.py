@@ -241,14 +241,14 @@ def judged(published: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[st
     imported_items(scores).to_parquet(folder / "i.parquet")
     pairs = read_pairs([str(folder / "s.parquet")], [["gemma", "t"]], [str(folder / "i.parquet")], {}, {})
     parts = read_parts([], [], pairs)
-    settings = {key: SETTINGS["validate"][key] for key in ("level", "resamples", "seed")}
+    level = SETTINGS["validate"]["level"]
     nothing = read_named([], [], RANK_COLUMNS), read_named([], [], COMPLETION_COLUMNS)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(gap, "STATISTICS", {"pearson": gap.pearson})  # the page has no other
-        correlations = gap.correlations(pairs, parts, {}, **settings)
+        correlations = gap.correlations(pairs, parts, {}, level)
     return {
         "correlations": correlations.set_index("subset"),
-        "accuracy": answer_accuracy(pairs, parts, *nothing, {}, **settings).set_index("statistic"),
+        "accuracy": answer_accuracy(pairs, parts, *nothing, {}, level).set_index("statistic"),
         "scores": scores,
     }
 

@@ -54,7 +54,6 @@ def asked(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
                     "lens_item": "saws/tool",
                 }
             },
-            "resamples": 100,
             "methods": {"ranking-generator": {"delta": 0.5, "steps": 60, "batch_size": 8, "keep": 0.1}},
             "tuned": {"models": ["tiny"], "methods": ["ranking-generator"], "splits": ["random"], "task": "kinds"},
         },
@@ -264,7 +263,7 @@ def test_an_adapter_is_another_file_of_the_same_rule(asked: Workspace) -> None:
 
 def imported(workspace: Workspace) -> dict[str, Any]:
     """Return the study of imported scores alone."""
-    study = {"study": {"name": "theirs", "models": ["theirs"], "steps": ["validate"]}, "validate": {"resamples": 100}}
+    study = {"study": {"name": "theirs", "models": ["theirs"], "steps": ["validate"]}}
     return {**study, "models": {"theirs": workspace.study["models"]["theirs"]}}
 
 

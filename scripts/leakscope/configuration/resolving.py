@@ -47,7 +47,7 @@ SHARED = {
     "generation": ("seed",),
     "leak": ("level",),
     "ground": ("level", "resamples", "batch_size"),
-    "validate": ("level", "resamples", "seed", "batch_size"),
+    "validate": ("level", "seed", "batch_size"),
     "validate.tuned": ("seed",),
     "features": ("level", "resamples", "seed", "batch_size"),
     STEERING: ("seed",),

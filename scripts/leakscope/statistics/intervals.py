@@ -312,3 +312,21 @@ def _degrees(w: Floats, residuals: Floats, n_clusters: NDArray[np.int_]) -> Floa
     by_spread = 2 * n_clusters / np.maximum(kurtosis - 1, 1e-9)
     degrees: Floats = np.maximum(np.fmin(by_size, by_spread), 1.0)
     return degrees
+
+
+def limits_of_variance(
+    mean: ArrayLike, variance: ArrayLike, degrees: ArrayLike, n_clusters: ArrayLike, level: float = 0.95
+) -> tuple[Floats, Floats]:
+    """Return the limits of ``intervals_of_totals`` between 0 and 1, of a variance that was found in another way.
+
+    Args:
+        mean: p, 0 to 1, any shape; likewise all others.
+        variance: V of it.
+        degrees: d of V, above 0.
+        n_clusters: n where V is 0.
+        level: coverage aimed at, between 0 and 1.
+    """
+    p, v = np.asarray(mean, dtype=float), np.asarray(variance, dtype=float)
+    t = np.asarray(special.stdtrit(degrees, 0.5 + level / 2))
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        return _bounded_limits(np.clip(p, 0.0, 1.0), v, t, v > NO_VARIANCE, np.asarray(n_clusters), level)

@@ -13,11 +13,11 @@ from numpy.typing import ArrayLike
 
 from leakscope.files.names import POOLED
 from leakscope.files.tables import read_csv
-from leakscope.statistics.resampling import Floats, draw_clusters, estimate
+from leakscope.statistics.jackknife import Deletions, Estimate, Floats, t_interval
 from leakscope.storage.manifests import read_manifest
 from leakscope.validate.discrimination import affirmed_rightly
 from leakscope.validate.gap import pearson
-from leakscope.validate.paired import ALL, main_form, questions_of, subsets_of
+from leakscope.validate.paired import ALL, main_form, new_items, questions_of, subsets_of
 from leakscope.validate.tasks.splits import TEST, TRAIN
 
 COLUMNS = [
@@ -47,16 +47,15 @@ def closing(
     match_rates: Mapping[str, float],
     leak_rates: Mapping[str, float],
     level: float,
-    resamples: int,
-    seed: int,
 ) -> pd.DataFrame:
     """Return ``COLUMNS``: before and after, for both parts of the split that a model was trained on and each subset.
 
         closed = (r_after − r_before) / (1 − r_before)
 
-    of Pearson correlations, so 1 if the gap is gone and below 0 if it grew; its interval is of the bootstrap over
-    clusters, the same draws before and after. All is of the task's main form. ``generator_accuracy`` is accuracy@1 over
-    the part's questions (subset ``all`` only), ``perplexity_rise`` in percent, match rates and Leak-Rates in percent.
+    of Pearson correlations, so 1 if the gap is gone and below 0 if it grew; its interval is
+    for new items, the same ones before and after. All is of the task's main form. ``generator_accuracy`` is accuracy@1
+    over the part's questions (subset ``all`` only), ``perplexity_rise`` in percent, match rates and Leak-Rates in
+    percent.
 
     Args:
         tuned: models, in the order of rows.
@@ -67,8 +66,6 @@ def closing(
         match_rates: model → match rate; likewise.
         leak_rates: model → Leak-Rate; likewise.
         level: of the intervals, 0 to 1.
-        resamples: of the bootstrap over clusters.
-        seed: of the bootstrap.
 
     Source: share of the gap closed, Rodriguez et al. 2025 (arXiv 2504.11381).
     """
@@ -86,7 +83,7 @@ def closing(
             before, after = (table.loc[chosen] for table in tables)
             first = [_accuracy_at_1(questions_of(table, before)) for table in ranked]
             for subset, rows_before in subsets_of(before):
-                gap = _before_and_after(rows_before, after.loc[rows_before.index], level, resamples, seed)
+                gap = _before_and_after(rows_before, after.loc[rows_before.index], level)
                 keys = (*sides, entry["method"], entry["split"], part, subset)
                 accuracy = first if subset == ALL else (np.nan, np.nan)
                 rows.append((*keys, *gap, *accuracy, *costs, len(rows_before)))
@@ -130,13 +127,29 @@ def share_closed(before: ArrayLike, after: ArrayLike) -> Floats:
     return closed
 
 
-def _before_and_after(
-    before: pd.DataFrame, after: pd.DataFrame, level: float, resamples: int, seed: int
-) -> tuple[float, ...]:
+def closed_interval(before: Floats, after: Floats, deletions: Deletions, level: float) -> Estimate:
+    """Return the share closed with its interval: that of log((1 − r_before) / (1 − r_after)), carried over.
+
+    On that scale, as on Fisher's, the jackknife's variance depends little on r, and no limit exceeds 1. No interval
+    where either correlation is 1.
+
+    Args:
+        before: correlation of the sample and of each deletion, (samples,).
+        after: likewise.
+        deletions: that both are of.
+        level: of the interval, 0 to 1.
+    """
+    closed = share_closed(before, after)
+    with np.errstate(divide="ignore"):
+        interval = t_interval(-np.log1p(-closed), deletions, level)
+    return Estimate(float(closed[0]), -math.expm1(-interval.low), -math.expm1(-interval.high))
+
+
+def _before_and_after(before: pd.DataFrame, after: pd.DataFrame, level: float) -> tuple[float, ...]:
     """Return both correlations, the share closed with its interval, and both validator accuracies."""
-    draws = draw_clusters(before["cluster"], resamples, seed)
-    r = [pearson(rows["l_g"].to_numpy(float), rows["l_v"].to_numpy(float), draws) for rows in (before, after)]
-    closed = estimate(share_closed(*r), draws, level)
+    deletions = new_items(before)
+    r = [pearson(rows["l_g"].to_numpy(float), rows["l_v"].to_numpy(float), deletions) for rows in (before, after)]
+    closed = closed_interval(r[0], r[1], deletions, level)
     accuracy = [
         float(affirmed_rightly(rows["l_v"], rows["positive"]).mean()) if len(rows) else np.nan
         for rows in (before, after)

@@ -8,16 +8,18 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from leakscope.statistics.resampling import Draws, Floats, draw_clusters, estimate, running_totals, weighted_means
-from leakscope.validate.paired import ALL, TunedOn, parts_of, questions_of
+from leakscope.statistics.intervals import cluster_interval
+from leakscope.statistics.jackknife import Deletions, Estimate, Floats, means, share_interval
+from leakscope.validate.gap import concordance
+from leakscope.validate.paired import ALL, TunedOn, new_items, parts_of, questions_of
 
 COLUMNS = ["model", "task", "split", "form", "statistic", "value", "ci_low", "ci_high", "n"]
 RANK_COLUMNS = ["question", "cluster", "rank", "n_candidates"]
 COMPLETION_COLUMNS = ["question", "cluster", "affirmed"]
 ACCURACY_AT = (1, 5)
 
-Statistics = Iterator[tuple[str, Floats, Draws]]
-"""Name, value of each draw, the draws."""
+Statistics = Iterator[tuple[str, Estimate, int]]
+"""Name, value with its interval, number of items or questions."""
 
 
 def answer_accuracy(
@@ -27,8 +29,6 @@ def answer_accuracy(
     completions: pd.DataFrame,
     tuned_on: TunedOn,
     level: float,
-    resamples: int,
-    seed: int,
 ) -> pd.DataFrame:
     """Return ``COLUMNS``, by model, task, split and form; what a model does not have has no row.
 
@@ -44,8 +44,8 @@ def answer_accuracy(
 
     What counts questions is of the main form alone, and so is ``consistency_chance``. The questions of a part of a
     split are those of which a right candidate is in it. A place among the first k of k candidates is no merit: without
-    a question that has more, ``accuracy_at_k`` is NaN and its ``n`` 0. Intervals are of the bootstrap over clusters;
-    ``n`` is the number of items, or of questions.
+    a question that has more, ``accuracy_at_k`` is NaN and its ``n`` 0. Intervals are
+    for new items, or new questions, and know of 0 and 1; ``n`` is the number of items, or of questions.
 
     Args:
         pairs: as ``paired.read_pairs`` returns them.
@@ -54,8 +54,6 @@ def answer_accuracy(
         completions: ``model, task`` and ``COMPLETION_COLUMNS``, one row a question.
         tuned_on: tuned model → the task and the split that it was trained on (see ``paired.parts_of``).
         level: of the intervals, 0 to 1.
-        resamples: of the bootstrap.
-        seed: of the bootstrap.
 
     Source: consistency, Li et al. 2023 (arXiv 2310.01846).
     """
@@ -65,13 +63,13 @@ def answer_accuracy(
         by_question = [table[(table["model"] == model) & (table["task"] == task)] for table in (ranks, completions)]
         for split, of_split in parts_of(of_task, parts, tuned_on):
             for form, items in of_split.groupby("form", sort=False):
-                statistics = list(_item_statistics(items, resamples, seed))
+                statistics = list(_item_statistics(items, level))
                 if form == main:
                     of_part = by_question if split == ALL else [questions_of(table, items) for table in by_question]
-                    statistics += _question_statistics(of_part[0], of_part[1], items, resamples, seed)
-                for name, values, draws in statistics:
-                    interval = estimate(values, draws, level)
-                    rows.append((model, task, split, form, name, *interval, len(draws.codes)))
+                    statistics += _question_statistics(of_part[0], of_part[1], level)
+                    if len(of_part[1]):
+                        statistics.append(("consistency_chance", _share(items["l_v"] > 0, items, level), len(items)))
+                rows += [(model, task, split, form, name, *value, n) for name, value, n in statistics]
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
@@ -86,55 +84,52 @@ def affirmed_rightly(l_v: ArrayLike, positive: ArrayLike) -> Floats:
     return rightly
 
 
-def roc_auc(scores: ArrayLike, positive: ArrayLike, draws: Draws) -> Floats:
-    """Return the area under the ROC curve of each draw, exact with ties, (draws,); NaN where one kind is lacking.
+def roc_auc(scores: ArrayLike, positive: ArrayLike, deletions: Deletions) -> Floats:
+    """Return the area under the ROC curve of each sample, exact with ties, (samples,); NaN where one kind is lacking.
 
-        AUC = Σ_i Σ_j w_i w_j ([s_i > s_j] + ½ [s_i = s_j]) / (Σ_i w_i · Σ_j w_j),  i positive, j negative
+        AUC = Σ_i Σ_j ([s_i > s_j] + ½ [s_i = s_j]) / (n₊ n₋),  i of n₊ positive, j of n₋ negative items
 
     Args:
         scores: (items,).
         positive: (items,).
-        draws: of the items.
+        deletions: of the items.
 
     Source: the Mann–Whitney statistic, Hanley & McNeil 1982.
     """
-    values, right = np.asarray(scores, dtype=float), np.asarray(positive, dtype=bool)
-    ups = values[right]
-    order = np.argsort(values[~right], kind="stable")
-    downs = values[~right][order]
-    first, last = (np.searchsorted(downs, ups, side) for side in ("left", "right"))
-    parts = []
-    for block in draws.blocks():
-        weights = block.weights()
-        below = running_totals(weights[~right][order])
-        won = (weights[right] * (below[first] + below[last])).sum(0) / 2
-        with np.errstate(invalid="ignore"):
-            parts.append(won / (weights[right].sum(0) * below[-1]))
-    return np.concatenate(parts)
+    values, right = np.asarray(scores, dtype=float), np.asarray(positive, dtype=float)
+    ups, downs = deletions.totals(np.stack([right, 1 - right], axis=1))
+    # Each pair stands twice in the sum, as 1 if the positive item has the higher score and −1 if the other has.
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray(0.5 + concordance(values, right, deletions) / (4 * ups * downs))
 
 
-def _item_statistics(items: pd.DataFrame, resamples: int, seed: int) -> Statistics:
-    draws = draw_clusters(items["cluster"], resamples, seed)
-    positive, mass = items["positive"].to_numpy(dtype=bool), items["p_yes_no"].to_numpy(dtype=float)
-    yield "validator_accuracy", weighted_means(affirmed_rightly(items["l_v"], positive), draws), draws
-    yield "validator_auc", roc_auc(items["l_v"], positive, draws), draws
-    yield "generator_auc", roc_auc(items["l_g"], positive, draws), draws
+def _item_statistics(items: pd.DataFrame, level: float) -> Statistics:
+    deletions, mass = new_items(items), items["p_yes_no"].to_numpy(dtype=float)
+    yield "validator_accuracy", _share(affirmed_rightly(items["l_v"], items["positive"]), items, level), len(items)
+    for name, side in (("validator_auc", "l_v"), ("generator_auc", "l_g")):
+        areas = roc_auc(items[side], items["positive"], deletions)
+        yield name, share_interval(areas, deletions, level), len(items)
     if not np.isnan(mass).all():
-        yield "yes_no_mass", weighted_means(mass, draws), draws
+        yield "yes_no_mass", _share(mass, items, level), len(items)
 
 
-def _question_statistics(
-    ranked: pd.DataFrame, completed: pd.DataFrame, items: pd.DataFrame, resamples: int, seed: int
-) -> Statistics:
+def _question_statistics(ranked: pd.DataFrame, completed: pd.DataFrame, level: float) -> Statistics:
     for k in ACCURACY_AT if len(ranked) else ():
         contested = ranked[ranked["n_candidates"].astype(int) > k]
-        draws = draw_clusters(contested["cluster"].str.casefold(), resamples, seed)
-        yield f"accuracy_at_{k}", weighted_means(contested["rank"].to_numpy(dtype=float) <= k, draws), draws
+        yield f"accuracy_at_{k}", _by_question(contested["rank"].astype(float) <= k, contested, level), len(contested)
     if len(ranked):
-        draws = draw_clusters(ranked["cluster"].str.casefold(), resamples, seed)
-        yield "mrr", weighted_means(1 / ranked["rank"].to_numpy(dtype=float), draws), draws
+        yield "mrr", _by_question(1 / ranked["rank"].astype(float), ranked, level), len(ranked)
     if len(completed):
-        draws = draw_clusters(completed["cluster"].str.casefold(), resamples, seed)
-        yield "consistency", weighted_means(completed["affirmed"].astype(float), draws), draws
-        draws = draw_clusters(items["cluster"], resamples, seed)
-        yield "consistency_chance", weighted_means(items["l_v"].to_numpy(dtype=float) > 0, draws), draws
+        yield "consistency", _by_question(completed["affirmed"], completed, level), len(completed)
+
+
+def _share(values: ArrayLike, items: pd.DataFrame, level: float) -> Estimate:
+    """Return the mean of values from 0 to 1, (items,), for new items."""
+    deletions = new_items(items)
+    return share_interval(means(values, deletions), deletions, level)
+
+
+def _by_question(values: ArrayLike, questions: pd.DataFrame, level: float) -> Estimate:
+    """Return the mean of values from 0 to 1, (questions,), for new clusters of questions."""
+    interval = cluster_interval(values, questions["cluster"].str.casefold(), level, bounds=(0.0, 1.0))
+    return Estimate(interval.mean, interval.low, interval.high)

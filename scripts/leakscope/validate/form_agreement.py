@@ -8,7 +8,7 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from leakscope.statistics.resampling import draw_clusters
+from leakscope.statistics.jackknife import leave_out
 from leakscope.validate.gap import pearson
 from leakscope.validate.paired import Names
 
@@ -41,4 +41,4 @@ def form_agreement(scores: Sequence[str], scored: Names) -> pd.DataFrame:
 def _pearson(a: pd.Series, b: pd.Series) -> tuple[float, int]:
     """Return the correlation over common items, and their number."""
     both = pd.concat([a, b], axis=1, join="inner").dropna().to_numpy(dtype=float)
-    return float(pearson(both[:, 0], both[:, 1], draw_clusters(np.arange(len(both)), 0))[0]), len(both)
+    return float(pearson(both[:, 0], both[:, 1], leave_out(np.zeros(len(both))))[0]), len(both)

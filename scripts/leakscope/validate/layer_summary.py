@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from leakscope.statistics.resampling import draw_clusters
+from leakscope.statistics.jackknife import leave_out
 from leakscope.validate.discrimination import roc_auc
 from leakscope.validate.gap import pearson
 from leakscope.validate.paired import ALL, Names, subsets_of
@@ -74,8 +74,8 @@ def first_lasting(layers: ArrayLike, holds: ArrayLike) -> int | None:
 
 def _summary(rows: pd.DataFrame, subset: str) -> tuple[float, ...]:
     l_g, l_v = (rows[name].to_numpy(dtype=float) for name in ("l_g_first", "l_v"))
-    # No resamples: values alone, by the code that gives them intervals elsewhere.
-    sample = draw_clusters(np.arange(len(rows)), 0)
+    # One cluster: values alone, by the code that gives them intervals elsewhere.
+    sample = leave_out(np.zeros(len(rows)))
     aucs = [np.nan, np.nan]
     if subset == ALL:
         aucs = [float(roc_auc(values, rows["positive"], sample)[0]) for values in (l_g, l_v)]

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from leakscope.errors import InputError
+from leakscope.statistics.jackknife import Deletions, leave_out
 from leakscope.validate.tasks.form_names import IMPORTED, IMPORTED_FORM, PairedForm, paired_forms
 from leakscope.validate.tasks.forms import read_forms
 from leakscope.validate.tasks.items import ITEM_COLUMNS
@@ -174,6 +175,11 @@ def forms_and_subsets(rows: pd.DataFrame) -> Iterator[tuple[tuple[str, str], pd.
     for form, of_form in rows.groupby("form", sort=False):
         for subset, chosen in subsets_of(of_form):
             yield (str(form), subset), chosen
+
+
+def new_items(rows: pd.DataFrame) -> Deletions:
+    """Return the rows without each cluster and without each candidate: what is said of rows is said of new ones."""
+    return leave_out(rows["cluster"], rows["candidate"].str.casefold())
 
 
 def questions_of(ranked: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:

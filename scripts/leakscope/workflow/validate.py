@@ -188,7 +188,7 @@ class Validate(Step):
             "splits": self.splits,
             "forms": {task: tasks[task]["forms"] for task in self.tasks},
             "styles": {task: tasks[task]["styles"] for task in self.tasks},
-            "settings": {key: self.settings[key] for key in ("level", "resamples", "seed")},
+            "settings": {"level": self.settings["level"]},
         }
 
     def tuned_on(self) -> dict[str, list[str]]:

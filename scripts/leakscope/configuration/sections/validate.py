@@ -17,7 +17,6 @@ from leakscope.typed.values import (
     Part,
     Positive,
     PositiveNumber,
-    Resamples,
     Section,
     Several,
     Share,
@@ -126,12 +125,9 @@ class ValidateSection(Section):
     """Share of a task's items (`random`), candidates (`held_out`), or both questions and candidates (`disjoint`) that
     are for testing."""
     seed: Nullable[NotNegative] = None
-    """Seed of splits, of examples before a prompt, of wrong answers where a data set has none, and of resamples.
-    Default: `seed`."""
+    """Seed of splits, of examples before a prompt, and of wrong answers where a data set has none. Default: `seed`."""
     level: Nullable[Part] = None
-    """Level of the bootstrap intervals over clusters of items, as a share. Default: `level`."""
-    resamples: Nullable[Resamples] = None
-    """Resamples of clusters for the intervals. Default: `resamples`."""
+    """Level of the intervals, as a share. Default: `level`."""
     batch_size: Nullable[Positive] = None
     """Prompts that a model reads at once. Default: `batch_size`."""
     layers: Flag = True

@@ -1,0 +1,192 @@
+"""Intervals by leaving out one cluster at a time, for new clusters of one kind or of two kinds that cross.
+
+An item is of a cluster of either kind (of hypernymy: a noun and its hypernym). What is said of new items has to hold
+for new clusters of both, and one kind alone does not say how much the other varies. A statistic is computed of the
+sample and of each rest at once: sums of all less those of the clusters.
+
+Source: jackknife, Efron & Stein 1981; two ways, Cameron, Gelbach & Miller 2011 (Robust inference with multiway
+clustering).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import special
+
+from leakscope.statistics.intervals import NO_VARIANCE, limits_of_variance
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.intp]
+
+Kernel = Callable[[Integers, Integers], Floats]
+"""Numbers of items (a,) and (b,) → (a, b): what pairs of them count; symmetric, 0 of an item with itself."""
+
+# Cells of the largest table that is kept at once: 32 MB.
+CELLS = 4_000_000
+FEWEST = 4
+"""Clusters of a second kind: fewer are taken as they are, since leaving one out says nothing of others."""
+
+
+class Estimate(NamedTuple):
+    """A value with its interval; NaN where there is none."""
+
+    value: float
+    low: float
+    high: float
+
+
+class Deletions(NamedTuple):
+    """The sample and all that is left of it without one cluster: 1 + Σ ``sizes`` samples, in this order.
+
+    codes: of each way, (items,): the number of the item's cluster. One way, or two and what shares a cluster of both.
+    sizes: of each way, its number of clusters.
+    """
+
+    codes: tuple[Integers, ...]
+    sizes: tuple[int, ...]
+
+    @property
+    def n_clusters(self) -> int:
+        """Return the number of clusters of the kind that has fewest."""
+        return min(self.sizes[:2])
+
+    def totals(self, values: ArrayLike) -> Floats:
+        """Return the sum over each sample's items of each column of values, (columns, samples), of (items, columns)."""
+        columns = np.asarray(values, dtype=float).T
+        parts = [columns.sum(1, keepdims=True)]
+        for codes, size in zip(self.codes, self.sizes, strict=True):
+            clusters = np.stack([np.bincount(codes, column, size) for column in columns])
+            parts.append(parts[0] - clusters)
+        return np.concatenate(parts, axis=1)
+
+    def weights(self) -> Iterator[Floats]:
+        """Yield 1 for each item that a sample has and 0 for others, (items, samples), ``CELLS`` at most at a time."""
+        n_items = len(self.codes[0])
+        yield np.ones((n_items, 1))
+        step = max(1, CELLS // max(1, n_items))
+        for codes, size in zip(self.codes, self.sizes, strict=True):
+            for start in range(0, size, step):
+                yield (codes[:, None] != np.arange(start, min(size, start + step))).astype(float)
+
+    def pair_sums(self, kernel: Kernel) -> Floats:
+        """Return Σ_ij k(i, j) over the ordered pairs of each sample's items, (samples,).
+
+        Without cluster g it is the sum of all − 2 Σ_{i in g} Σ_j k(i, j) + Σ_{i, j in g} k(i, j).
+        """
+        items = np.arange(len(self.codes[0]))
+        rows = _row_sums(kernel, items)
+        parts = [np.array([rows.sum()])]
+        for codes, size in zip(self.codes, self.sizes, strict=True):
+            parts.append(rows.sum() - 2 * np.bincount(codes, rows, size) + _sums_within(kernel, codes, size))
+        return np.concatenate(parts)
+
+    def variance(self, values: Floats) -> float:
+        """Return the jackknife variance of the sample's value; NaN where a rest has none.
+
+            V_w = (G_w − 1)/G_w Σ_g (θ₋g − mean of θ₋g)² of each way w;  V = V_1, or max(V_1 + V_2 − V_12, V_1, V_2)
+
+        Args:
+            values: θ of each sample, (samples,).
+        """
+        if not np.isfinite(values).all():
+            return np.nan
+        parts = np.split(values[1:], np.cumsum(self.sizes)[:-1])
+        variances = [(len(left) - 1) * float(np.var(left)) for left in parts]
+        return variances[0] if len(parts) == 1 else max(variances[0] + variances[1] - variances[2], *variances[:2])
+
+
+def leave_out(clusters: ArrayLike, crossed: ArrayLike | None = None) -> Deletions:
+    """Return the samples without each cluster, of one way or of two.
+
+    The second kind is a way of its own where it has ``FEWEST`` clusters or more and one of them has items of several
+    clusters of the first: otherwise it comes and goes with these, and all is for new clusters of the first kind alone.
+
+    Args:
+        clusters: (items,), labels.
+        crossed: (items,), labels of the second kind, or None.
+    """
+    first, n_first = _numbered(clusters)
+    if crossed is not None:
+        second, n_second = _numbered(crossed)
+        both, n_both = _numbered(first * n_second + second)
+        if n_second >= FEWEST and n_both > n_second:
+            return Deletions((first, second, both), (n_first, n_second, n_both))
+    return Deletions((first,), (n_first,))
+
+
+def means(values: ArrayLike, deletions: Deletions) -> Floats:
+    """Return the mean of each sample's items, (samples,), of values, (items,); NaN without items."""
+    items = np.asarray(values, dtype=float)
+    sums, sizes = deletions.totals(np.stack([items, np.ones(len(items))], axis=1))
+    with np.errstate(invalid="ignore"):
+        return np.asarray(sums / sizes)
+
+
+def t_interval(values: Floats, deletions: Deletions, level: float) -> Estimate:
+    """Return θ ± t_d √V with d one less than the number of clusters of the kind that has fewest.
+
+    No limits without variance, of a single cluster, or where θ is not known without some cluster.
+
+    Args:
+        values: θ of each sample, (samples,), on a scale without bounds.
+        deletions: that they are of.
+        level: of the interval, 0 to 1.
+    """
+    variance = deletions.variance(values)
+    if not variance > NO_VARIANCE:
+        return Estimate(float(values[0]), np.nan, np.nan)
+    half = float(special.stdtrit(deletions.n_clusters - 1, 0.5 + level / 2)) * np.sqrt(variance)
+    return Estimate(float(values[0]), float(values[0] - half), float(values[0] + half))
+
+
+def share_interval(values: Floats, deletions: Deletions, level: float) -> Estimate:
+    """Return θ with limits that know of 0 and 1, by ``intervals.limits_of_variance``; d as in ``t_interval``.
+
+    No limits of a single cluster, or where θ is not known without some cluster.
+
+    Args:
+        values: θ of each sample, (samples,), from 0 to 1.
+        deletions: that they are of.
+        level: of the interval, 0 to 1.
+    """
+    value, n_clusters = float(values[0]), deletions.n_clusters
+    variance = deletions.variance(values)
+    if n_clusters < 2 or np.isnan(variance):
+        return Estimate(value, np.nan, np.nan)
+    low, high = limits_of_variance(value, variance, n_clusters - 1, n_clusters, level)
+    return Estimate(value, float(low), float(high))
+
+
+def running_totals(weights: Floats) -> Floats:
+    """Return the sum of the first i rows at row i, (items + 1, samples), of weights, (items, samples)."""
+    totals = np.zeros((len(weights) + 1, weights.shape[1]))
+    # Row by row: several times as fast as numpy.cumsum along this axis.
+    for i, row in enumerate(weights):
+        np.add(totals[i], row, out=totals[i + 1])
+    return totals
+
+
+def _numbered(labels: ArrayLike) -> tuple[Integers, int]:
+    names, codes = np.unique(np.asarray(labels), return_inverse=True)
+    return codes, len(names)
+
+
+def _row_sums(kernel: Kernel, items: Integers) -> Floats:
+    """Return Σ_j k(i, j) over items, (items,), some rows at a time."""
+    step = max(1, CELLS // max(1, len(items)))
+    blocks = (items[start : start + step] for start in range(0, len(items), step))
+    return np.concatenate([np.zeros(0), *(kernel(block, items).sum(1) for block in blocks)])
+
+
+def _sums_within(kernel: Kernel, codes: Integers, size: int) -> Floats:
+    """Return Σ_{i, j in g} k(i, j) of each cluster, (clusters,); 0 of a single item."""
+    order, n_items = np.argsort(codes, kind="stable"), np.bincount(codes, minlength=size)
+    ends = np.cumsum(n_items)
+    within = np.zeros(size)
+    for cluster in np.flatnonzero(n_items > 1):
+        within[cluster] = _row_sums(kernel, order[ends[cluster] - n_items[cluster] : ends[cluster]]).sum()
+    return within
