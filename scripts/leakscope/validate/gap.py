@@ -46,25 +46,39 @@ def correlations(pairs: pd.DataFrame, parts: pd.DataFrame, tuned_on: TunedOn, le
 def correlate(x: ArrayLike, y: ArrayLike, deletions: Deletions, level: float) -> dict[str, Estimate]:
     """Return statistic → correlation with its interval, for each of ``STATISTICS``; NaN of fewer than ``FEWEST`` items.
 
-        z = atanh(r), limits tanh(z ± t_d √V), V by the jackknife of z
-
-    No interval where |r| is 1, in the sample or without some cluster.
-
     Args:
         x: (items,).
         y: (items,).
         deletions: of the items.
         level: of the intervals, 0 to 1.
-
-    Source: z, Fisher 1921 (On the probable error of a coefficient of correlation).
     """
     first, second = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
     if len(first) < FEWEST:
         return dict.fromkeys(STATISTICS, Estimate(np.nan, np.nan, np.nan))
     return {
-        name: _on_scale_of_z(statistic(first, second, deletions), deletions, level)
+        name: z_interval(statistic(first, second, deletions), deletions, level)
         for name, statistic in STATISTICS.items()
     }
+
+
+def z_interval(r: Floats, deletions: Deletions, level: float) -> Estimate:
+    """Return the sample's correlation with its interval on the scale of Fisher's z.
+
+        z = atanh(r), limits tanh(z ± t_d √V), V by the jackknife of z
+
+    No interval where |r| is 1, in the sample or without some cluster.
+
+    Args:
+        r: correlation of each sample, (samples,).
+        deletions: that they are of.
+        level: of the interval, 0 to 1.
+
+    Source: Fisher 1921 (On the probable error of a coefficient of correlation).
+    """
+    with np.errstate(invalid="ignore", divide="ignore"):
+        z = np.where(np.abs(r) < 1 - ON_A_LINE, np.arctanh(r), np.nan)
+    interval = t_interval(z, deletions, level)
+    return Estimate(float(r[0]), float(np.tanh(interval.low)), float(np.tanh(interval.high)))
 
 
 def pearson(x: Floats, y: Floats, deletions: Deletions) -> Floats:
@@ -117,13 +131,6 @@ STATISTICS: Mapping[str, Callable[[Floats, Floats, Deletions], Floats]] = {
     "spearman": spearman,
     "kendall": kendall,
 }
-
-
-def _on_scale_of_z(r: Floats, deletions: Deletions, level: float) -> Estimate:
-    with np.errstate(invalid="ignore", divide="ignore"):
-        z = np.where(np.abs(r) < 1 - ON_A_LINE, np.arctanh(r), np.nan)
-    interval = t_interval(z, deletions, level)
-    return Estimate(float(r[0]), float(np.tanh(interval.low)), float(np.tanh(interval.high)))
 
 
 def _ratio(product: Floats, square_x: Floats, square_y: Floats) -> Floats:
