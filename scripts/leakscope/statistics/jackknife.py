@@ -31,7 +31,7 @@ FEWEST = 4
 """Clusters of a second kind: fewer are taken as they are, since leaving one out says nothing of others."""
 
 
-class Estimate(NamedTuple):
+class ValueInterval(NamedTuple):
     """A value with its interval; NaN where there is none."""
 
     value: float
@@ -126,7 +126,7 @@ def means(values: ArrayLike, deletions: Deletions) -> Floats:
         return np.asarray(sums / sizes)
 
 
-def t_interval(values: Floats, deletions: Deletions, level: float) -> Estimate:
+def t_interval(values: Floats, deletions: Deletions, level: float) -> ValueInterval:
     """Return θ ± t_d √V with d one less than the number of clusters of the kind that has fewest.
 
     No limits without variance, of a single cluster, or where θ is not known without some cluster.
@@ -138,12 +138,12 @@ def t_interval(values: Floats, deletions: Deletions, level: float) -> Estimate:
     """
     variance = deletions.variance(values)
     if not variance > NO_VARIANCE:
-        return Estimate(float(values[0]), np.nan, np.nan)
+        return ValueInterval(float(values[0]), np.nan, np.nan)
     half = float(special.stdtrit(deletions.n_clusters - 1, 0.5 + level / 2)) * np.sqrt(variance)
-    return Estimate(float(values[0]), float(values[0] - half), float(values[0] + half))
+    return ValueInterval(float(values[0]), float(values[0] - half), float(values[0] + half))
 
 
-def share_interval(values: Floats, deletions: Deletions, level: float) -> Estimate:
+def share_interval(values: Floats, deletions: Deletions, level: float) -> ValueInterval:
     """Return θ with limits that know of 0 and 1, by ``intervals.limits_of_variance``; d as in ``t_interval``.
 
     No limits of a single cluster, or where θ is not known without some cluster.
@@ -156,9 +156,9 @@ def share_interval(values: Floats, deletions: Deletions, level: float) -> Estima
     value, n_clusters = float(values[0]), deletions.n_clusters
     variance = deletions.variance(values)
     if n_clusters < 2 or np.isnan(variance):
-        return Estimate(value, np.nan, np.nan)
+        return ValueInterval(value, np.nan, np.nan)
     low, high = limits_of_variance(value, variance, n_clusters - 1, n_clusters, level)
-    return Estimate(value, float(low), float(high))
+    return ValueInterval(value, float(low), float(high))
 
 
 def running_totals(weights: Floats) -> Floats:

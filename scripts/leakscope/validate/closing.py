@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 
 from leakscope.files.names import POOLED
 from leakscope.files.tables import read_csv
-from leakscope.statistics.jackknife import Deletions, Estimate, Floats, t_interval
+from leakscope.statistics.jackknife import Deletions, Floats, ValueInterval, t_interval
 from leakscope.storage.manifests import read_manifest
 from leakscope.validate.discrimination import affirmed_rightly
 from leakscope.validate.gap import pearson
@@ -127,7 +127,7 @@ def share_closed(before: ArrayLike, after: ArrayLike) -> Floats:
     return closed
 
 
-def closed_interval(before: Floats, after: Floats, deletions: Deletions, level: float) -> Estimate:
+def closed_interval(before: Floats, after: Floats, deletions: Deletions, level: float) -> ValueInterval:
     """Return the share closed with its interval: that of log((1 − r_before) / (1 − r_after)), carried over.
 
     On that scale, as on Fisher's, the jackknife's variance depends little on r, and no limit exceeds 1. No interval
@@ -142,7 +142,7 @@ def closed_interval(before: Floats, after: Floats, deletions: Deletions, level: 
     closed = share_closed(before, after)
     with np.errstate(divide="ignore"):
         interval = t_interval(-np.log1p(-closed), deletions, level)
-    return Estimate(float(closed[0]), -math.expm1(-interval.low), -math.expm1(-interval.high))
+    return ValueInterval(float(closed[0]), -math.expm1(-interval.low), -math.expm1(-interval.high))
 
 
 def _before_and_after(before: pd.DataFrame, after: pd.DataFrame, level: float) -> tuple[float, ...]:

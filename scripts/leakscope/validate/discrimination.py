@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from leakscope.statistics.intervals import cluster_interval
-from leakscope.statistics.jackknife import Deletions, Estimate, Floats, means, share_interval
+from leakscope.statistics.jackknife import Deletions, Floats, ValueInterval, means, share_interval
 from leakscope.validate.gap import concordance
 from leakscope.validate.paired import ALL, TunedOn, new_items, parts_of, questions_of
 
@@ -18,7 +18,7 @@ RANK_COLUMNS = ["question", "cluster", "rank", "n_candidates"]
 COMPLETION_COLUMNS = ["question", "cluster", "affirmed"]
 ACCURACY_AT = (1, 5)
 
-Statistics = Iterator[tuple[str, Estimate, int]]
+Statistics = Iterator[tuple[str, ValueInterval, int]]
 """Name, value with its interval, number of items or questions."""
 
 
@@ -123,13 +123,13 @@ def _question_statistics(ranked: pd.DataFrame, completed: pd.DataFrame, level: f
         yield "consistency", _by_question(completed["affirmed"], completed, level), len(completed)
 
 
-def _share(values: ArrayLike, items: pd.DataFrame, level: float) -> Estimate:
+def _share(values: ArrayLike, items: pd.DataFrame, level: float) -> ValueInterval:
     """Return the mean of values from 0 to 1, (items,), for new items."""
     deletions = new_items(items)
     return share_interval(means(values, deletions), deletions, level)
 
 
-def _by_question(values: ArrayLike, questions: pd.DataFrame, level: float) -> Estimate:
+def _by_question(values: ArrayLike, questions: pd.DataFrame, level: float) -> ValueInterval:
     """Return the mean of values from 0 to 1, (questions,), for new clusters of questions."""
     interval = cluster_interval(values, questions["cluster"].str.casefold(), level, bounds=(0.0, 1.0))
-    return Estimate(interval.mean, interval.low, interval.high)
+    return ValueInterval(interval.mean, interval.low, interval.high)

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from leakscope.statistics.jackknife import Deletions, Estimate, Floats, Integers, running_totals, t_interval
+from leakscope.statistics.jackknife import Deletions, Floats, Integers, ValueInterval, running_totals, t_interval
 from leakscope.validate.paired import TunedOn, forms_and_subsets, new_items, parts_of
 
 COLUMNS = ["model", "task", "split", "form", "subset", "statistic", "value", "ci_low", "ci_high", "n"]
@@ -43,7 +43,7 @@ def correlations(pairs: pd.DataFrame, parts: pd.DataFrame, tuned_on: TunedOn, le
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def correlate(x: ArrayLike, y: ArrayLike, deletions: Deletions, level: float) -> dict[str, Estimate]:
+def correlate(x: ArrayLike, y: ArrayLike, deletions: Deletions, level: float) -> dict[str, ValueInterval]:
     """Return statistic → correlation with its interval, for each of ``STATISTICS``; NaN of fewer than ``FEWEST`` items.
 
     Args:
@@ -54,14 +54,14 @@ def correlate(x: ArrayLike, y: ArrayLike, deletions: Deletions, level: float) ->
     """
     first, second = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
     if len(first) < FEWEST:
-        return dict.fromkeys(STATISTICS, Estimate(np.nan, np.nan, np.nan))
+        return dict.fromkeys(STATISTICS, ValueInterval(np.nan, np.nan, np.nan))
     return {
         name: z_interval(statistic(first, second, deletions), deletions, level)
         for name, statistic in STATISTICS.items()
     }
 
 
-def z_interval(r: Floats, deletions: Deletions, level: float) -> Estimate:
+def z_interval(r: Floats, deletions: Deletions, level: float) -> ValueInterval:
     """Return the sample's correlation with its interval on the scale of Fisher's z.
 
         z = atanh(r), limits tanh(z ± t_d √V), V by the jackknife of z
@@ -78,7 +78,7 @@ def z_interval(r: Floats, deletions: Deletions, level: float) -> Estimate:
     with np.errstate(invalid="ignore", divide="ignore"):
         z = np.where(np.abs(r) < 1 - ON_A_LINE, np.arctanh(r), np.nan)
     interval = t_interval(z, deletions, level)
-    return Estimate(float(r[0]), float(np.tanh(interval.low)), float(np.tanh(interval.high)))
+    return ValueInterval(float(r[0]), float(np.tanh(interval.low)), float(np.tanh(interval.high)))
 
 
 def pearson(x: Floats, y: Floats, deletions: Deletions) -> Floats:
