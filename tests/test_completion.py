@@ -17,6 +17,7 @@ import pytest
 
 from helpers import LOADING, SETTINGS, complete, micro_candidates, micro_prompts
 from leakscope.errors import InputError
+from leakscope.jobs.sharding import shards_of
 from leakscope.models import generation
 from leakscope.models.candidate_scores import score_prompts
 from leakscope.models.completion import complete_prompts
@@ -39,6 +40,41 @@ def test_stored_texts_are_the_computed_ones(micro_model: LanguageModel, tmp_path
     assert (reused, computed) == (5 * N_PROMPTS, 0)
     assert second.equals(first)
     assert first.equals(complete(micro_model, micro_prompts()))
+
+
+@pytest.mark.parametrize("total", [1, 2])
+def test_more_texts_of_controls_are_all_that_is_computed_when_they_are_asked_for(
+    micro_model: LanguageModel, tmp_path: Path, total: int
+) -> None:
+    """Six tests and two controls without the clause; a neutral control is a prompt like any other."""
+    prompts = micro_prompts()
+    neutral = prompts.head(1).assign(prompt_id="bag/neutral", prompt="The small bag. The fruit is")
+    prompts = pd.concat([prompts.assign(neutral_control_id="bag/neutral"), neutral], ignore_index=True)
+    before, _, computed = run(micro_model, prompts, tmp_path)
+    assert computed == 5 * (N_PROMPTS + 1)
+    settings = {**SETTINGS, "control_samples": 15, "batch_size": 2}
+    parts = [
+        complete_prompts(micro_model, prompts, "m", Prompting(settings, store=tmp_path), shard)
+        for shard in shards_of(total)
+    ]
+    assert sum(part.summary["computed"] for part in parts) == 2 * (15 - 5)
+    after = pd.concat([part.table for part in parts])
+    n_texts = after.groupby("prompt_id").size()
+    controls = n_texts.index.isin(["bag/without", "car/without"])
+    assert (set(n_texts[controls]), set(n_texts[~controls]), controls.sum()) == ({15}, {5}, 2)
+    keys = ["prompt_id", "sample"]
+    pd.testing.assert_series_equal(
+        after[after["sample"] < 5].set_index(keys)["text"].sort_index(), before.set_index(keys)["text"].sort_index()
+    )
+
+
+def test_a_control_that_is_rendered_like_another_prompt_lends_it_its_first_texts(micro_model: LanguageModel) -> None:
+    prompts = micro_prompts()
+    same = prompts.head(1).assign(prompt_id="again")
+    for table in (pd.concat([prompts, same]), pd.concat([same, prompts])):
+        texts = complete(micro_model, table, control_samples=10).set_index("prompt_id")["text"]
+        assert texts["again"].tolist() == texts["bag/without"].tolist()[:5]
+        assert len(texts["bag/without"]) == 10
 
 
 def test_no_weights_are_loaded_where_all_is_there(micro_model_folder: Path, tmp_path: Path) -> None:

@@ -202,8 +202,8 @@ def test_a_variant_that_changes_the_source_is_refused(config: Config) -> None:
             "models/small/generation",
             {"temperatur": 0.7},
             "config: models.small.generation.temperatur: got an unknown key (0.7); allowed: batch_size, "
-            "max_new_tokens, repetition_penalty, samples, seed, shards, stop, system, temperature, template, top_k, "
-            "top_p. Did you mean 'temperature'?",
+            "control_samples, max_new_tokens, repetition_penalty, samples, seed, shards, stop, system, temperature, "
+            "template, top_k, top_p. Did you mean 'temperature'?",
         ),
         ("models/small/temperature", 0.7, " Did you mean 'generation.temperature'?"),
         ("study/step", ["leak"], 'config: study.step: got an unknown key (["leak"]); allowed: models, name, '),
@@ -505,6 +505,7 @@ def test_a_models_generation_overrides_the_organisms_which_overrides_the_general
     models = resolve(config, {})["models"]
     assert models["small"]["generation"] == {
         "batch_size": 4,
+        "control_samples": None,
         "max_new_tokens": 30,
         "repetition_penalty": "model",
         "samples": 5,
@@ -577,6 +578,7 @@ def test_defaults_are_those_of_the_entrys_own_source(config: Config) -> None:
     }
     assert not {"revision", "chat", "size"} & set(resolved["models"]["authors"])
     assert resolved["prompt_sets"]["colors"] == {
+        "control_samples": None,
         "path": "data/prompt_sets/colors",
         "samples": None,
         "source": "templates",
@@ -659,10 +661,70 @@ def test_a_prompt_sets_samples_override_those_of_the_model(config: Config) -> No
     config["study"]["prompt_sets"] = ["colors", "brought"]
     resolved = resolve(config, {})
     # All that decides a text, and so not how many jobs share the work.
-    own = {key: value for key, value in resolved["models"]["small"]["generation"].items() if key != "shards"}
+    own = dict(resolved["models"]["small"]["generation"])
+    del own["shards"], own["control_samples"]
     assert generation_settings(resolved, "small", "colors") == own
     assert generation_settings(resolved, "small", "brought")["samples"] == 2
     assert resolved["models"]["small"]["generation"]["samples"] == 7
+
+
+def test_texts_after_controls_are_overridden_as_samples_are(config: Config) -> None:
+    config["generation"] = {"control_samples": 10}
+    config["organisms"]["generation"] |= {"control_samples": 15}
+    config["models"]["equal"] = {"extends": "small", "generation": {"control_samples": None}}
+    config["models"]["same"] = {"extends": "small", "generation": {"control_samples": 5}}
+    config["models"]["many"] = {"extends": "small", "generation": {"control_samples": 20}}
+    config["study"] |= {"models": ["small", "qwen", "equal", "same", "many"], "prompt_sets": ["colors", "brought"]}
+    config["prompt_sets"]["brought"] |= {"control_samples": 6}
+    resolved = resolve(config, {})
+
+    def found(prompt_set: str) -> list[int | None]:
+        names = config["study"]["models"]
+        return [generation_settings(resolved, name, prompt_set).get("control_samples") for name in names]
+
+    assert found("colors") == [15, 10, None, None, 20]  # of those that have as many as `samples`, nothing is said
+    assert found("brought") == [6] * 5
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        (
+            {"generation/control_samples": 12},
+            "config: generation.control_samples: got 12; allowed: a multiple of 5, the `samples` of small on colors.",
+        ),
+        (
+            {"generation/control_samples": 10, "organisms/generation/control_samples": 4},
+            "config: organisms.generation.control_samples: got 4; allowed: a multiple of 5, the `samples` of small on",
+        ),
+        (
+            {"models/small/generation": {"samples": 3, "control_samples": 10}},
+            "config: models.small.generation.control_samples: got 10; allowed: a multiple of 3, the `samples` of small",
+        ),
+        (
+            {"prompt_sets/colors/control_samples": 12},
+            "config: prompt_sets.colors.control_samples: got 12; allowed: a multiple of 5, the `samples` of small on",
+        ),
+        (
+            {"models/small/generation": {"control_samples": 25}, "prompt_sets/colors/samples": 10},
+            "config: models.small.generation.control_samples: got 25; allowed: a multiple of 10, the `samples` of sma",
+        ),
+        (
+            {
+                "study/models": ["authors"],
+                "study/prompt_sets": ["brought"],
+                "prompt_sets/brought/control_samples": 3,
+            },
+            "config: prompt_sets.brought.control_samples: got 3; allowed: a multiple of 2, the `samples` of brought.",
+        ),
+    ],
+)
+def test_texts_after_a_control_are_a_multiple_of_those_after_a_test(
+    config: Config, changes: dict[str, Any], expected: str
+) -> None:
+    for path, value in changes.items():
+        put(config, path, value)
+    assert message(config).startswith(expected)
 
 
 # The schema and what is shipped

@@ -12,6 +12,7 @@ from leakscope.configuration.checks_features import features_checks
 from leakscope.configuration.checks_ground import ground_checks
 from leakscope.configuration.checks_validate import validate_checks
 from leakscope.configuration.layers import CATALOGUES
+from leakscope.configuration.resolved import generation_settings, is_generated
 from leakscope.errors import InputError, one_of
 from leakscope.files.finding import folders, found, places
 from leakscope.models.checkpoints.files import check_folder, read_settings
@@ -83,6 +84,7 @@ def study_checks(config: Mapping[str, Any]) -> Iterator[Callable[[], object]]:
     yield from _server_checks(config)
     yield partial(_check_labels, config)
     yield partial(_check_steps, config)
+    yield partial(_check_control_samples, config)
     yield from _file_checks(config)
     for name, entry in config["models"].items():
         if entry["source"] in ("adapter", "tuned", "randomised"):
@@ -131,6 +133,39 @@ def _check_steps(config: Mapping[str, Any]) -> None:
             f"{dotted(('study', 'models'))}: got {names}, of which there are scores alone; "
             "allowed: at least one model that writes text, or texts of, for the step leak."
         )
+
+
+def _check_control_samples(config: Mapping[str, Any]) -> None:
+    """Check that every text after a test has as many partners among those after its control."""
+    if "leak" not in config["study"]["steps"]:
+        return
+    for prompt_set, entry in _selected(config, "prompt_sets"):
+        own = dotted(("prompt_sets", prompt_set, "control_samples"))
+        if entry["samples"] is not None:
+            _check_multiple(own, entry["control_samples"], entry["samples"], f"of {prompt_set}")
+        for model, of_model in _selected(config, "models"):
+            if is_generated(of_model):
+                settings = generation_settings(config, model, prompt_set)
+                where = own if entry["control_samples"] is not None else _says_control_samples(config, model)
+                of = f"of {model} on {prompt_set}"
+                _check_multiple(where, settings.get("control_samples"), settings["samples"], of)
+
+
+def _says_control_samples(config: Mapping[str, Any], model: str) -> str:
+    """Return which key says how many texts of controls a model writes, where a prompt set does not say it."""
+    key, entry = "control_samples", config["models"][model]
+    organisms = config["organisms"]["generation"]
+    if entry["source"] == "organism" and key in organisms:
+        section: tuple[str, ...] = ("organisms", "generation", key)
+        said = organisms[key]
+    else:
+        section, said = ("generation", key), config["generation"][key]
+    return dotted(section if entry["generation"][key] == said else ("models", model, *section[-2:]))
+
+
+def _check_multiple(where: str, control_samples: int | None, samples: int, of: str) -> None:
+    if control_samples is not None and control_samples % samples:
+        raise InputError(f"{where}: got {control_samples}; allowed: a multiple of {samples}, the `samples` {of}.")
 
 
 def _file_checks(config: Mapping[str, Any]) -> Iterator[Callable[[], object]]:

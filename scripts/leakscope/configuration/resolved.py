@@ -30,11 +30,15 @@ def organisms(config: Mapping[str, Any]) -> list[str]:
 def generation_settings(config: Mapping[str, Any], model: str, prompt_set: str) -> dict[str, Any]:
     """Return what decides a model's texts: its ``generation``, with the samples that the prompt set asks for, if any.
 
-    How many jobs share the work is not part of it.
+    How many jobs share the work is not part of it. ``control_samples`` is there only where it is another number than
+    ``samples``, so that no job runs again for saying what holds anyway.
     """
     settings: dict[str, Any] = dict(config["models"][model]["generation"])
     del settings["shards"]
-    samples = config["prompt_sets"][prompt_set]["samples"]
-    if samples is not None:
-        settings["samples"] = samples
+    for key in ("samples", "control_samples"):
+        own = config["prompt_sets"][prompt_set][key]
+        if own is not None:
+            settings[key] = own
+    if settings["control_samples"] in (None, settings["samples"]):
+        del settings["control_samples"]
     return settings

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -28,11 +28,14 @@ logger = logging.getLogger(__name__)
 def complete_prompts(
     model: LanguageModel, prompts: pd.DataFrame, name: str, prompting: Prompting, shard: Shard = WHOLE
 ) -> Completed:
-    """Return ``model, prompt_set, prompt_id, sample, text``, ``settings["samples"]`` rows a prompt in prompt order.
+    """Return ``model, prompt_set, prompt_id, sample, text`` in prompt order.
+
+    A prompt has ``settings["samples"]`` rows, one that is the control without the clause of another
+    ``settings["control_samples"]``, where these say so.
 
     Args:
         model: what writes.
-        prompts: the prompts table of one set.
+        prompts: the prompts table of one set; a table without ``control_id`` has no controls.
         name: the model's name in the study.
         prompting: how.
         shard: of which prompts.
@@ -41,11 +44,13 @@ def complete_prompts(
         InputError: a prompt and its new tokens do not fit the model's context, or the model gives no numbers.
     """
     settings = prompting.settings
+    numbers = _numbers(prompts, settings)
     rendered, ids = read_prompts(model, prompts["prompt"], prompting)
     _warn_of_unheeded(model, name, ids if prompting.chat else [])
     mine = shard.take(longest_first(dict(zip(rendered, ids, strict=True))), settings["batch_size"])
     places = [place for place, text in enumerate(rendered) if text in mine]
     prompts, rendered, ids = prompts.iloc[places], [rendered[i] for i in places], [ids[i] for i in places]
+    numbers = [numbers[i] for i in places]
     decoding = resolve_decoding(settings, model.generation_config, where=name)
     ends = end_tokens(model.generation_config, model.tokenizer)
     limits = Limits(settings["max_new_tokens"], settings["stop"] == "sentence", ends)
@@ -56,26 +61,48 @@ def complete_prompts(
     )
 
     def write(missing: list[Key]) -> Iterator[dict[Key, str]]:
-        return _write(model, missing, dict(zip(rendered, ids, strict=True)), decoding, limits, name, settings)
+        asked = _Asked(dict(zip(rendered, ids, strict=True)), _most(rendered, numbers))
+        return _write(model, missing, asked, decoding, limits, name, settings)
 
-    samples = range(settings["samples"])
     # The tokens are in the key, too: another version of the tokenizers' library may read the same text otherwise.
     keys: list[Key] = [
         (text, digest, sample)
-        for text, digest in zip(rendered, map(ids_digest, ids), strict=True)
-        for sample in samples
+        for text, digest, n in zip(rendered, map(ids_digest, ids), numbers, strict=True)
+        for sample in range(n)
     ]
     texts = recall(prompting.open_store(fingerprint), keys, write)
     table = pd.DataFrame(
         {
             "model": name,
-            "prompt_set": prompts["prompt_set"].repeat(len(samples)).to_numpy(),
-            "prompt_id": prompts["prompt_id"].repeat(len(samples)).to_numpy(),
-            "sample": np.tile(np.arange(len(samples)), len(prompts)),
+            "prompt_set": prompts["prompt_set"].repeat(numbers).to_numpy(),
+            "prompt_id": prompts["prompt_id"].repeat(numbers).to_numpy(),
+            "sample": np.array([sample for _, _, sample in keys], dtype=np.int64),
             "text": [texts.values[key] for key in keys],
         }
     )
     return Completed(table, texts.summary(len(keys)))
+
+
+class _Asked(NamedTuple):
+    """What is completed: each distinct prompt's token ids, and how many texts of it are wanted."""
+
+    ids: dict[str, list[int]]
+    samples: dict[str, int]
+
+
+def _numbers(prompts: pd.DataFrame, settings: Mapping[str, Any]) -> list[int]:
+    """Return how many texts are wanted of each prompt, (prompts,)."""
+    few = settings["samples"]
+    controls = set(prompts["control_id"].dropna()) if "control_id" in prompts else set()
+    return [settings.get("control_samples", few) if name in controls else few for name in prompts["prompt_id"]]
+
+
+def _most(rendered: Sequence[str], numbers: Sequence[int]) -> dict[str, int]:
+    """Return the largest number of each distinct prompt: of two that are rendered alike, one may be a control."""
+    most: dict[str, int] = {}
+    for text, n in zip(rendered, numbers, strict=True):
+        most[text] = max(n, most.get(text, 0))
+    return most
 
 
 def _warn_of_unheeded(model: LanguageModel, name: str, of_chats: Sequence[Sequence[int]]) -> None:
@@ -91,7 +118,7 @@ def _warn_of_unheeded(model: LanguageModel, name: str, of_chats: Sequence[Sequen
 def _write(
     model: LanguageModel,
     missing: list[Key],
-    ids: Mapping[str, list[int]],
+    asked: _Asked,
     decoding: Decoding,
     limits: Limits,
     name: str,
@@ -103,8 +130,8 @@ def _write(
     lacking: dict[str, list[int]] = {}
     for rendered, _, sample in missing:
         lacking.setdefault(str(rendered), []).append(int(sample))
-    samples = range(settings["samples"])
-    requests = [Request(rendered, prompt, samples) for rendered, prompt in ids.items()]
+    ids = asked.ids
+    requests = [Request(rendered, prompt, range(asked.samples[rendered])) for rendered, prompt in ids.items()]
     batches = plan_batches(requests, lacking, settings["batch_size"])
     written = generate(
         model.model,

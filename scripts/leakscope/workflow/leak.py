@@ -88,6 +88,7 @@ class Leak(Step):
         settings = self.study.generation(model, prompt_set)
         n = self.study.config["leak"]["truth_texts"]
         at_once = max(1, settings["batch_size"] * settings["samples"] // n)
+        settings.pop("control_samples", None)
         return {**settings, "samples": n, "seed": settings["seed"] + SEED_OFFSET, "batch_size": at_once}
 
     @property

@@ -250,6 +250,7 @@ class Study:
         own = self.entries[model]
         return {
             "samples": entry.get("samples"),
+            "control_samples": entry.get("control_samples"),
             "sheet": sheet,
             "prompts_path": entry["path"],
             "called": own.get("called", model),

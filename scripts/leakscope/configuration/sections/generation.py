@@ -23,6 +23,9 @@ class GenerationSection(Section):
 
     samples: Positive = 5
     """Texts generated from each prompt; a prompt set's own `samples` overrides it. Default: Smilga 2025."""
+    control_samples: Nullable[Positive] = None
+    """Texts generated from each control without the clause, a multiple of `samples`: more make Leak-Rates more exact,
+    not match rates. A prompt set's own `control_samples` overrides it. `null`: as many as `samples`."""
     seed: Nullable[NotNegative] = None
     """Seed of the random numbers, which are drawn for each prompt and sample on their own. Default: `seed`."""
     temperature: NotNegativeNumber = 0.5

@@ -18,6 +18,9 @@ class TemplateSet(Described):
     samples: Nullable[Positive] = None
     """Texts from each prompt of this set; `null`: as `generation` says. Of texts written elsewhere the first ones of
     every model; `null`: all that each model has."""
+    control_samples: Nullable[Positive] = None
+    """Texts from each control without the clause, a multiple of `samples`; `null`: as `generation` says. Of texts
+    written elsewhere the first ones; `null`: as many as `samples`, or all."""
 
 
 class PromptTable(Described):
@@ -34,6 +37,9 @@ class PromptTable(Described):
     samples: Nullable[Positive] = None
     """Texts from each prompt of this set; `null`: as `generation` says. Of texts written elsewhere the first ones of
     every model; `null`: all that each model has."""
+    control_samples: Nullable[Positive] = None
+    """Texts from each control without the clause, a multiple of `samples`; `null`: as `generation` says. Of texts
+    written elsewhere the first ones; `null`: as many as `samples`, or all."""
 
 
 PromptSet = Annotated[TemplateSet | PromptTable, Field(discriminator="source")]
