@@ -169,6 +169,7 @@ def synthetic_study(n_rows: int, seed: int = 0) -> tuple[pd.DataFrame, pd.DataFr
     columns = ["prompt_set", "model", "category", "template_id", "concept", "concept_group", "prompt_id", "control_id",
                "control_kind", "sample", "text_test", "text_control"]  # fmt: skip
     pairs = pd.DataFrame(records[:n_rows], columns=columns)
+    pairs["sample_control"] = pairs["sample"]
     pairs["echo"], pairs["echo_test"], pairs["echo_control"] = False, "", ""
     pairs["identical"] = pairs["text_test"] == pairs["text_control"]
     pairs["repetition"] = [

@@ -199,6 +199,15 @@ def test_models_are_matched_by_prompt_and_sample() -> None:
     pd.testing.assert_frame_equal(shuffled, compared(pairs))
 
 
+def test_a_sample_counts_with_its_mean_over_the_texts_of_the_control() -> None:
+    """Of two models that have three texts after a control and one, no text is left out and none weighs more."""
+    one = pairs_of({"b": [0, 1, 0, 1]}).assign(sample_control=0)
+    three = [pairs_of({"a": values}) for values in ([1, 0, 1, 1], [1, 0.5, 1, 0], [0, 0.5, 1, 0.5])]
+    many = pd.concat([table.assign(sample_control=k) for k, table in enumerate(three)])
+    means = pairs_of({"a": [2 / 3, 1 / 3, 1, 0.5], "b": [0, 1, 0, 1]})
+    pd.testing.assert_frame_equal(compared(pd.concat([many, one])), compared(means))
+
+
 def test_only_the_control_without_the_clause_is_compared() -> None:
     pairs = pairs_of({"a": [1, 1], "b": [0, 0]})
     neutral = pairs.assign(control_kind="neutral", outcome=0.5)

@@ -81,12 +81,18 @@ def test_the_closing_of_a_template_is_the_last_line_after_the_prompt() -> None:
 def test_a_model_is_named_once_where_a_fifth_of_its_texts_restate() -> None:
     def texts(model: str, n_echoes: int) -> pd.DataFrame:
         # Five tests that share one control: six texts, by two scorers, in front of two kinds of control.
-        rows = pd.DataFrame({"prompt_id": [f"p{i}" for i in range(5)], "control_id": "c", "sample": 0})
+        rows = pd.DataFrame(
+            {"prompt_id": [f"p{i}" for i in range(5)], "control_id": "c", "sample": 0, "sample_control": 0}
+        )
         rows["echo_test"] = ["prompt"] * n_echoes + [""] * (5 - n_echoes)
         rows = rows.assign(model=model, prompt_set="s", text_test="The door", text_control="red", echo_control="")
         return pd.concat([rows, rows])
 
     (line,) = echo_warnings(pd.concat([texts("many", 2), texts("few", 1)]))
     assert line.startswith("model many: 2 of 6 texts restate")
+    # A second text of the control, which meets the same texts of the tests again, is a seventh.
+    more = texts("many", 2).assign(sample_control=1)
+    (line,) = echo_warnings(pd.concat([texts("many", 2), more]))
+    assert line.startswith("model many: 2 of 7 texts restate")
     assert "'The door'" in line
     assert "\n" not in line

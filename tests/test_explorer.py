@@ -65,6 +65,7 @@ def make_pairs(scorer: str = "first", scores: tuple[tuple[float, float, float], 
     pairs["identical"] = pairs["text_test"] == pairs["text_control"]
     pairs["concept"] = pairs["concept_group"] = pairs["prompt_id"].str.removeprefix("hat/")
     pairs["control_id"] = "hat/" + pairs["control_kind"]
+    pairs["sample_control"] = pairs["sample"]
     return pairs.assign(model="m", prompt_set="p", scorer=scorer, category=None, template_id="hat", cluster="hat")
 
 
@@ -92,6 +93,7 @@ def many_rows(n: int) -> pd.DataFrame:
             "prompt_id": [f"prompt-{i % 700}" for i in number],
             "control_kind": "without",
             "sample": number,
+            "sample_control": number,
             "category": None,
             "template_id": None,
             "concept": "red",
@@ -172,8 +174,46 @@ def test_a_pair_that_a_scorer_lacks_is_nan_and_null_in_the_page(tmp_path: Path) 
 
 def test_a_pair_given_twice_is_refused() -> None:
     pairs = pd.concat([make_pairs(), make_pairs().iloc[[1]]], ignore_index=True)
-    with pytest.raises(InputError, match="prompt_id 'hat/red', control_kind 'without', sample 1 stands there twice"):
+    with pytest.raises(
+        InputError, match="prompt_id 'hat/red', control_kind 'without', sample 1, .* stands there twice"
+    ):
         explorer_rows(pairs, make_prompts(), make_texts())
+
+
+def more_of_the_control() -> pd.DataFrame:
+    """Two more texts of hat/red's control, which its first sample meets."""
+    first = (
+        make_pairs().iloc[[0, 0]].assign(sample_control=[2, 4], text_control=["a boat.", "tea."], outcome=[0.0, 0.5])
+    )
+    return explorer_rows(pd.concat([make_pairs(), first], ignore_index=True), make_prompts(), make_texts())
+
+
+def test_a_text_weighs_as_much_however_many_texts_of_the_control_it_meets() -> None:
+    rows = more_of_the_control()
+    without = rows[rows["control_kind"] == "without"]
+    assert without.groupby(["prompt_id", "sample"])["weight"].sum().tolist() == [1.0, 0.5, 0.5]
+    assert without["weight"].tolist() == pytest.approx([1 / 6, 0.5, 1, 1 / 6, 1 / 6])
+    assert make_rows()["weight"].tolist() == [0.5, 0.5, 0.5, 1.0, 1.0]
+
+
+@pytest.mark.browser
+@needs_chromium
+def test_a_pair_is_found_by_both_its_samples_where_they_differ(tmp_path: Path) -> None:
+    path = tmp_path / "explorer.html"
+    write_explorer(more_of_the_control(), path, study="s", scorers=["first"])
+    script = """
+      const current = document.querySelector(".sample.current").textContent;
+      const boxes = [...document.querySelectorAll(".sample .quiet:first-child")].map(node => node.textContent);
+      const head = csvText(shown).split("\\r\\n")[0].split(",");
+      return [current, boxes, location.hash, head.slice(0, 6), $("match").textContent];
+    """
+    dom = rendered_dom(with_script(path, script), "open=m/p/hat/red/without/0-4")
+    current, boxes, address, columns, match = json.loads(element_text(dom, "probe"))
+    assert "tea." in current
+    assert any(text.startswith("sample 0, control's sample 4") for text in boxes)
+    assert address.endswith("hat%2Fred%2Fwithout%2F0-4") or address.endswith("hat/red/without/0-4")
+    assert columns == ["model", "prompt_set", "prompt_id", "control_kind", "sample", "sample_control"]
+    assert match == "75.0 %"
 
 
 def test_scorers_that_saw_different_texts_are_refused() -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from leakscope.errors import InputError
 from leakscope.leak import pairs as prompt_pairs
-from leakscope.leak.measures.leak_rate import leak_rates
+from leakscope.leak.measures.leak_rate import estimators, leak_rates, leak_rates_by_control
 from leakscope.leak.measures.outcomes import PAIR_COLUMNS, compare_pairs
 from leakscope.leak.named_concepts import MATRIX_COLUMNS, concept_matrix
 from leakscope.leak.pairs import list_pairs
@@ -133,7 +135,7 @@ def naive_pairs(
     """The definition in plain loops."""
     known = {(c, t): round(s, decimals) for c, t, s, _ in similarity.itertuples(index=False)}
     texts = {(g.model, g.prompt_id, g.sample): g.text for g in generations.itertuples()}
-    samples = sorted(generations["sample"].unique())
+    counts = generations.groupby(["model", "prompt_id"]).size()
 
     def win(concept: str, test: str, control: str) -> float:
         a, b = known[concept, test], known[concept, control]
@@ -150,18 +152,34 @@ def naive_pairs(
                     and q["category"] == p["category"]
                     and q["concept_group"] != p["concept_group"]
                 }
-                for k in samples:
-                    test, control = texts[model, p["prompt_id"], k], texts[model, p[column], k]
-                    everyone = [win(p["concept"], test, texts[model, p[column], j]) for j in samples]
-                    swapped = [win(concept, test, control) for concept, _ in others]
-                    row = (model, kind, p["prompt_id"], k, win(p["concept"], test, control))
-                    rows.append((*row, np.mean(everyone), np.mean(swapped) if swapped else np.nan))
-    names = ["model", "control_kind", "prompt_id", "sample", "outcome", "outcome_all_pairs", "swapped_outcome"]
-    return pd.DataFrame(rows, columns=names)
+                n, of_control = counts[model, p["prompt_id"]], counts[model, p[column]]
+                if kind == "neutral":
+                    n = of_control = min(n, of_control)
+                for k in range(n):
+                    test = texts[model, p["prompt_id"], k]
+                    everyone = [win(p["concept"], test, texts[model, p[column], j]) for j in range(of_control)]
+                    for j in range(k, of_control, n):
+                        control = texts[model, p[column], j]
+                        swapped = [win(concept, test, control) for concept, _ in others]
+                        row = (model, kind, p["prompt_id"], k, j, win(p["concept"], test, control))
+                        both = (known[p["concept"], test], known[p["concept"], control])
+                        named = contains_concept(test, p["concept"]) or contains_concept(control, p["concept"])
+                        means = (np.mean(everyone), np.mean(swapped) if swapped else np.nan)
+                        rows.append((*row, *means, *both, named, test, control))
+    return pd.DataFrame(rows, columns=NAIVE)
 
 
-@pytest.mark.parametrize("seed", range(5))
-def test_outcomes_equal_an_independent_loop_on_random_data(seed: int) -> None:
+NAIVE = ["model", "control_kind", "prompt_id", "sample", "sample_control", "outcome", "outcome_all_pairs"]
+NAIVE += ["swapped_outcome", "similarity_test", "similarity_control", "repetition", "text_test", "text_control"]
+
+
+def random_study(
+    seed: int, samples: Callable[[str], int]
+) -> tuple[pd.DataFrame, pd.DataFrame, dict[tuple[str, str], float]]:
+    """Return prompts of two categories, texts of two models, and similarities of which many tie.
+
+    In the category a some tests have a neutral control, too; a prompt has as many texts as ``samples`` says of its id.
+    """
     rng = np.random.default_rng(seed)
     concepts = [(f"{shade} {color}", color) for color in ("red", "blue", "green") for shade in ("light", "dark")]
     rows: list[tuple[object, ...]] = [(f"{c}/{kind}", None, None, None, None, c) for c in "ab" for kind in "wn"]
@@ -170,22 +188,113 @@ def test_outcomes_equal_an_independent_loop_on_random_data(seed: int) -> None:
             neutral = f"{category}/n" if rng.random() < 0.7 else None
             rows.append((f"{category}/{concept}", f"{category}/w", neutral, concept, group, category))
     prompts = prompts_of(*rows)
-    words = [f"word {i}" for i in range(8)]
+    words = [*(f"word {i}" for i in range(8)), "light red"]
     names = prompts["prompt_id"].tolist()
     generations = pd.concat(
-        [generations_of({name: rng.choice(words, 4).tolist() for name in names}, model) for model in ("m1", "m2")]
+        [
+            generations_of({name: rng.choice(words, samples(name)).tolist() for name in names}, model)
+            for model in ("m1", "m2")
+        ]
     ).sample(frac=1, random_state=seed)
     values = {(concept, word): float(rng.uniform(0, 0.006)) for concept, _ in concepts for word in words}
+    return prompts, generations, values
+
+
+@pytest.mark.parametrize("samples", [{}, {"w": 12}, {"w": 12, "n": 8}], ids=["equal", "controls", "both controls"])
+@pytest.mark.parametrize("seed", range(3))
+def test_pairs_and_their_rates_equal_plain_loops(seed: int, samples: dict[str, int]) -> None:
+    """Of neutral controls the first samples count alone: a prompt that is both kinds of control has more."""
+    prompts, generations, values = random_study(seed, lambda name: samples.get(name.split("/")[1], 4))
     expected = naive_pairs(prompts, generations, similarity_of(values), 3)
-    columns = ["model", "control_kind", "prompt_id", "sample"]
-    found = compare_pairs(prompts, generations, similarity_of(values), "s").sort_values(columns)
-    expected = expected.sort_values(columns)
-    for column in expected.columns:
-        if expected[column].dtype == float:
-            np.testing.assert_allclose(found[column], expected[column], rtol=1e-12)
-        else:
-            assert found[column].tolist() == expected[column].tolist()
-    assert found["swapped_outcome"].isna().sum() == (found["category"] == "b").sum()  # both concepts are red
+    keys = NAIVE[:5]
+    pairs = compare_pairs(prompts, generations, similarity_of(values), "s")
+    found, expected = pairs[NAIVE].sort_values(keys, ignore_index=True), expected.sort_values(keys, ignore_index=True)
+    pd.testing.assert_frame_equal(found, expected, check_dtype=False, rtol=1e-12)
+    assert pairs["swapped_outcome"].isna().sum() == (pairs["category"] == "b").sum()  # both concepts are red
+    for row in leak_rates_by_control(pairs).query("category == 'all'").to_dict("records"):
+        mine = expected[(expected["model"] == row["model"]) & (expected["control_kind"] == row["control_kind"])]
+        assert (row["n_pairs"], row["n_prompts"]) == (len(mine), mine["prompt_id"].nunique())
+        for name, share in (
+            ("leak_rate", mine["outcome"].mean()),
+            ("tie_rate", (mine["outcome"] == 0.5).mean()),
+            ("repetition_rate", mine["repetition"].mean()),
+            ("leak_rate_without_repetition", mine.loc[~mine["repetition"], "outcome"].mean()),
+        ):
+            assert row[name] == pytest.approx(100 * share, abs=1e-6), name
+    for row in estimators(pairs).query("category == 'all'").to_dict("records"):
+        mine = expected[(expected["model"] == row["model"]) & (expected["control_kind"] == row["control_kind"])]
+        assert row["all_pairs"] == pytest.approx(100 * mine["outcome_all_pairs"].mean(), abs=1e-6)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_equal_numbers_of_samples_are_paired_by_position_as_ever(seed: int) -> None:
+    """A join of tests and controls by sample, in the order of prompts, is all that was done before."""
+    prompts, generations, values = random_study(seed, lambda _: 4)
+    pairs = compare_pairs(prompts, generations, similarity_of(values), "s")
+    tests = prompt_pairs.tested_rows(prompts)
+    tests["row"] = range(len(tests))
+    joined = tests.merge(generations.drop(columns="prompt_set"), on="prompt_id").merge(
+        generations[["model", "prompt_id", "sample", "text"]].rename(columns={"prompt_id": "control_id"}),
+        on=["model", "control_id", "sample"],
+        suffixes=("_test", "_control"),
+    )
+    joined["model"] = pd.Categorical(joined["model"], generations["model"].unique())
+    joined = joined.sort_values(["model", "row", "sample"], ignore_index=True).astype({"model": str})
+    columns = ["model", "prompt_id", "control_id", "control_kind", "sample", "text_test", "text_control", "cluster"]
+    pd.testing.assert_frame_equal(pairs[columns], joined[columns], check_dtype=False)
+    assert pairs["sample_control"].equals(pairs["sample"])
+
+
+def test_each_text_of_a_control_meets_one_text_of_a_test(two_colors: tuple[pd.DataFrame, ...]) -> None:
+    prompts, generations, similarity = two_colors
+    texts = {"c": ["sky", "sun", "tea", "tea", "sky", "Red!"], "y": ["sun", "sky"], "r": ["Red!", "tea"]}
+    pairs = compare_pairs(prompts, generations_of(texts), similarity, "s")
+    assert pairs["sample"].tolist() == [0, 0, 0, 1, 1, 1] * 2
+    assert pairs["sample_control"].tolist() == [0, 2, 4, 1, 3, 5] * 2
+    assert pairs["text_control"].tolist() == ["sky", "tea", "sky", "sun", "tea", "Red!"] * 2
+    # yellow: .7 > .1 three times; .1 < .7, .1 = .1, .1 < .2; red: .9 > .2, .25, .2; .25 < .3, .25 = .25, .25 < .9
+    assert pairs["outcome"].tolist() == [1, 1, 1, 0, 0.5, 0] * 2
+    # sun against .1, .7, .1, .1, .1, .2; sky .1 against the same; Red! and tea against .2, .3, .25, .25, .2, .9
+    everyone = [5.5 / 6] * 3 + [2 / 6] * 3 + [5.5 / 6] * 3 + [3 / 6] * 3
+    assert pairs["outcome_all_pairs"].tolist() == pytest.approx(everyone)
+
+
+def test_a_control_that_is_a_test_itself_has_more_texts_as_both() -> None:
+    """Every test prompt has as many rows, whichever it is: none weighs more."""
+    prompts = prompts_of(
+        ("c", None, None, None, None, "k"), ("n", None, None, None, None, "k"),
+        ("y", "c", "n", "yellow", "yellow", "k"), ("r", "y", "n", "red", "red", "k"),
+    )  # fmt: skip
+    words = ["sky", "sun", "tea", "red!", "bee", "fly"]
+    generations = generations_of({"c": words, "y": words[::-1], "r": words[:2], "n": words[2:4]})
+    values = {(concept, word): place / 10 for concept in ("yellow", "red") for place, word in enumerate(words)}
+    pairs = compare_pairs(prompts, generations, similarity_of(values), "s")
+    assert pairs.groupby(["control_kind", "prompt_id"]).size().to_dict() == {
+        ("without", "y"): 6, ("without", "r"): 6, ("neutral", "y"): 2, ("neutral", "r"): 2,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("numbers", "found"),
+    [
+        ({"c": 5, "y": 2}, "'y' has 2 samples, its control 'c' has 5; allowed: as many, or a multiple"),
+        ({"c": 2, "y": 4}, "'y' has 4 samples, its control 'c' has 2; allowed: as many, or a multiple"),
+        ({"c": 0, "y": 2}, "'c' has no sample; allowed: at least one"),
+    ],
+)
+def test_a_number_that_is_no_multiple_names_model_and_prompt(numbers: dict[str, int], found: str) -> None:
+    prompts = prompts_of(("c", None, None, None, None, "k"), ("y", "c", None, "yellow", "yellow", "k"))
+    generations = generations_of({name: ["sky"] * n for name, n in numbers.items()})
+    with pytest.raises(InputError, match=f"^generations of m: prompt {found}"):
+        compare_pairs(prompts, generations, similarity_of({("yellow", "sky"): 0.5}), "s")
+
+
+def test_samples_of_another_number_are_counted_from_0() -> None:
+    prompts = prompts_of(("c", None, None, None, None, "k"), ("y", "c", None, "yellow", "yellow", "k"))
+    generations = generations_of({"c": ["sky"] * 4, "y": ["sky"] * 2})
+    generations.loc[generations["prompt_id"] == "c", "sample"] += 1
+    with pytest.raises(InputError, match="'y' has 2 samples, its control 'c' has 4; allowed: .* numbered from 0"):
+        compare_pairs(prompts, generations, similarity_of({("yellow", "sky"): 0.5}), "s")
 
 
 def test_swapped_outcome_does_not_depend_on_how_pairs_are_cut_into_blocks(

@@ -26,7 +26,9 @@ def make_pairs(scorers: str = "abc") -> pd.DataFrame:
     ]
     names = ["model", "scorer", "category", "prompt_id", "similarity_test", "similarity_control", "sign"]
     table = pd.DataFrame(rows, columns=names)
-    table = table.assign(prompt_set="set", sample=0, control_kind="without", outcome=table["sign"] / 2 + 0.5)
+    table = table.assign(
+        prompt_set="set", sample=0, sample_control=0, control_kind="without", outcome=table["sign"] / 2 + 0.5
+    )
     neutral = table.assign(control_kind="neutral", outcome=1 - table["outcome"], similarity_test=-1.0)
     return pd.concat([neutral, table]).sample(frac=1, random_state=0).sort_values("scorer", kind="stable")
 
@@ -53,6 +55,15 @@ def test_scorers_agree_as_worked_out_by_hand() -> None:
     # The empty text ties by both, and there are no rates of its category.
     assert (lone["n_pairs"], lone["equal_rate"], lone["n_models"]) == (1, 100, 0)
     assert np.isnan(lone["correlation"])
+
+
+def test_each_text_of_a_control_that_a_sample_meets_is_a_pair() -> None:
+    rates = make_rates(a=[50, 60, 70, 80], b=[50, 70, 60, 80])
+    pairs = make_pairs("ab")
+    twice = pd.concat([pairs, pairs.assign(sample_control=1)])
+    once, found = (scorer_agreement(table, rates, "match_rate") for table in (pairs, twice))
+    assert found["n_pairs"].tolist() == (2 * once["n_pairs"]).tolist()
+    pd.testing.assert_frame_equal(found.drop(columns="n_pairs"), once.drop(columns="n_pairs"))
 
 
 def test_a_single_scorer_agrees_with_none() -> None:

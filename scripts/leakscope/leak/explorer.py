@@ -19,7 +19,7 @@ from leakscope.web.pages import encoded, page, write_page
 
 TEMPLATE = Path(__file__).resolve().parents[3] / "report" / "explorer.template.html"
 
-KEYS = ["model", "prompt_set", "prompt_id", "control_kind", "sample"]
+KEYS = ["model", "prompt_set", "prompt_id", "control_kind", "sample", "sample_control"]
 SHARED = [
     "category",
     "template_id",
@@ -64,12 +64,12 @@ def explorer_rows(pairs: pd.DataFrame, prompts: pd.DataFrame, texts: pd.DataFram
         texts: how often each text of a test prompt is told apart, as ``matching.match_texts`` returns them.
 
     Returns:
-        One row per model x prompt_set x prompt_id x control_kind x sample, in the order of ``pairs``: those keys,
-        category, template_id, concept, concept_group, control_id, text_test, text_control, repetition, echo,
-        echo_test, echo_control, identical, prompt and control (the two sentences), and per scorer
+        One row per model x prompt_set x prompt_id x control_kind x sample x sample_control, in the order of ``pairs``:
+        those keys, category, template_id, concept, concept_group, control_id, text_test, text_control, repetition,
+        echo, echo_test, echo_control, identical, prompt and control (the two sentences), and per scorer
         ``<scorer>:similarity_test``, ``<scorer>:similarity_control``, ``<scorer>:outcome`` (NaN where a scorer lacks
-        the pair) and ``<scorer>:match`` (NaN where the text has no partner); ``weight`` of the text in match rates. No
-        pairs, no rows.
+        the pair) and ``<scorer>:match`` (NaN where the text has no partner); ``weight`` of the text in match rates,
+        divided among its rows of one kind of control. No pairs, no rows.
 
     Raises:
         InputError: a pair stands there twice, scorers disagree on a pair's texts, or a prompt's sentence is missing.
@@ -82,6 +82,7 @@ def explorer_rows(pairs: pd.DataFrame, prompts: pd.DataFrame, texts: pd.DataFram
         rows = rows.merge(told, on=TEXT, how="left", validate="many_to_one")
     weights = texts[[*TEXT, "weight"]].drop_duplicates(TEXT)
     rows = rows.merge(weights, on=TEXT, how="left", validate="many_to_one")
+    rows["weight"] /= rows.groupby([*TEXT, "control_kind"], sort=False)["sample"].transform("size")
     rows["prompt"] = _sentences(rows, prompts, "prompt_id")
     rows["control"] = _sentences(rows, prompts, "control_id")
     return rows
@@ -166,6 +167,7 @@ def _payload(rows: pd.DataFrame, study: str, scorers: Sequence[str], metadata: M
         "n": len(rows),
         "strings": {name: _dictionary(rows[name]) for name in STRINGS},
         "sample": rows["sample"].astype(int).tolist(),
+        "sample_control": rows["sample_control"].astype(int).tolist(),
         "repetition": rows["repetition"].astype(int).tolist(),
         "echo": rows["echo"].astype(int).tolist(),
         "identical": rows["identical"].astype(int).tolist(),

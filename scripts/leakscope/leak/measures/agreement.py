@@ -15,7 +15,7 @@ from scipy.stats import kendalltau
 from leakscope.files.names import POOLED
 from leakscope.leak.measures.leak_rate import ROUNDING, by_category
 
-PAIR = ["model", "prompt_set", "prompt_id", "sample"]
+PAIR = ["model", "prompt_set", "prompt_id", "sample", "sample_control"]
 KEYS = ["prompt_set", "category", "scorer_a", "scorer_b"]
 COLUMNS = [*KEYS, "n_pairs", "correlation", "equal_rate", "opposite_rate", "n_models", "rank_tau"]
 

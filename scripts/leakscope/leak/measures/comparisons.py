@@ -102,10 +102,15 @@ def _matches(units: pd.DataFrame) -> pd.DataFrame:
 
 
 def _outcomes(pairs: pd.DataFrame) -> pd.DataFrame:
-    """Return what is matched by Leak-Rates: ``KEYS, cluster, id, value, weight``."""
+    """Return what is matched by Leak-Rates: ``KEYS, cluster, id, value, weight``.
+
+    A sample has one value, its mean over the texts of the control that it meets: models may differ in their number.
+    """
     rows = pairs[pairs["control_kind"] == "without"]
-    place = rows.groupby(["prompt_set", "prompt_id", "sample"], sort=False).ngroup()
-    return rows.assign(id=place, value=rows["outcome"], weight=1.0)
+    rows = rows.assign(id=rows.groupby(["prompt_set", "prompt_id", "sample"], sort=False).ngroup(), weight=1.0)
+    of_sample = ["model", "scorer", "id"]
+    value = rows.groupby(of_sample, sort=False)["outcome"].transform("mean")
+    return rows.assign(value=value).drop_duplicates(of_sample)
 
 
 def _compare_family(rows: pd.DataFrame, models: list[str], level: float, permutations: int, seed: int) -> pd.DataFrame:

@@ -108,12 +108,12 @@ def echo_warnings(pairs: pd.DataFrame) -> list[str]:
     import pandas as pd
 
     sides = [
-        pairs[["model", "prompt_set", prompt_id, "sample", text, echo]].set_axis(
+        pairs[["model", "prompt_set", prompt_id, sample, text, echo]].set_axis(
             ["model", "prompt_set", "prompt_id", "sample", "text", "echo"], axis=1
         )
-        for prompt_id, text, echo in (
-            ("prompt_id", "text_test", "echo_test"),
-            ("control_id", "text_control", "echo_control"),
+        for prompt_id, sample, text, echo in (
+            ("prompt_id", "sample", "text_test", "echo_test"),
+            ("control_id", "sample_control", "text_control", "echo_control"),
         )
     ]
     texts = pd.concat(sides).drop_duplicates(["model", "prompt_set", "prompt_id", "sample"])

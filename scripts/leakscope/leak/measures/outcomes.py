@@ -1,8 +1,11 @@
 """Is the test's text closer to the concept than its control's? One row a pair.
 
-For a test prompt, sample k, with similarities of the test's and the control's text to the concept, both rounded:
+For a test prompt, sample k of n, with similarities of the test's and the control's text to the concept, both rounded:
 
     outcome = 1 if s_test > s_control, 0.5 if equal, 0 if smaller
+
+A control of n samples gives sample k to it, one of m·n samples k, k + n, k + 2n, ..., a row each, so that all its texts
+count, and all tests alike.
 
 An empty text has no similarity (NaN) and ties with everything: 0.5.
 """
@@ -39,6 +42,7 @@ PAIR_COLUMNS = [
     "control_id",
     "control_kind",
     "sample",
+    "sample_control",
     "text_test",
     "text_control",
     "similarity_test",
@@ -63,11 +67,11 @@ def compare_pairs(
     decimals: int = 3,
     closings: Mapping[str, str] | None = None,
 ) -> pd.DataFrame:
-    """Return one row a model, test prompt, kind of control and sample: what is compared, and who wins.
+    """Return one row a model, test prompt, kind of control and control's sample: what is compared, and who wins.
 
-    The test's sample k is paired with the control's sample k. ``outcome_all_pairs`` is the mean over all samples of
-    the control; ``swapped_outcome`` the mean over the other concepts of the category, those of another group, scored
-    with the same two texts (NaN where there is none). Prompts without control are left out.
+    A test and its neutral control count with as many samples as both have. ``outcome_all_pairs`` is the mean over all
+    these samples of the control; ``swapped_outcome`` the mean over the other concepts of the category, those of another
+    group, scored with the same two texts (NaN where there is none). Prompts without control are left out.
 
     Args:
         prompts: the prompts table of one set.
@@ -82,7 +86,8 @@ def compare_pairs(
         Columns ``PAIR_COLUMNS``; no rows without generations or test prompts.
 
     Raises:
-        InputError: a text, or a similarity, is missing; a text is there twice; test and control differ in samples.
+        InputError: a text, or a similarity, is missing; a text is there twice; a control's number of samples is no
+            multiple of its test's.
 
     Source: outcome and rounding, Smilga 2025 (arXiv 2501.06638) and its notebook.
     """
@@ -115,7 +120,7 @@ def compare_pairs(
 
 
 def _pair_texts(tests: pd.DataFrame, generations: pd.DataFrame) -> pd.DataFrame:
-    """Return tests × models × samples with both texts, ordered so that a prompt's samples follow each other."""
+    """Return tests × models × samples of the control with both texts; a prompt's rows follow each other, by sample."""
     keys = ["model", "prompt_id", "sample"]
     texts = generations[keys + ["text"]]
     twice = texts[texts.duplicated(keys)]
@@ -124,12 +129,16 @@ def _pair_texts(tests: pd.DataFrame, generations: pd.DataFrame) -> pd.DataFrame:
         raise InputError(f"generations of {model}: prompt {prompt_id!r} has sample {sample} twice; allowed: once.")
     fields = [column for column in PAIR_COLUMNS if column in tests]
     wanted = pd.DataFrame({"model": texts["model"].unique()}).merge(tests[fields], how="cross")
-    wanted["row"] = np.arange(len(wanted))
-    counts = texts.groupby(["model", "prompt_id"]).size()
-    _check_counts(wanted, counts)
+    wanted = _with_numbers(wanted.assign(row=np.arange(len(wanted))), texts)
     rows = wanted.merge(texts.rename(columns={"text": "text_test"}), on=["model", "prompt_id"])
-    control = texts.rename(columns={"prompt_id": "control_id", "text": "text_control"})
-    rows = rows.merge(control, on=["model", "control_id", "sample"], how="left", indicator="joined")
+    rows = rows[rows["equal"] | (rows["sample"] < rows["n"])]
+    controls = ["model", "control_id", "equal", "n", "n_control"]
+    control = texts.set_axis(["model", "control_id", "sample_control", "text_control"], axis=1)
+    control = wanted[controls].drop_duplicates().merge(control, on=["model", "control_id"])
+    control = control[control["equal"] | (control["sample_control"] < control["n_control"])]
+    number = control["sample_control"]
+    control = control.assign(sample=number.where(control["equal"], number % control["n"]))
+    rows = rows.merge(control, on=[*controls, "sample"], how="left", indicator="joined")
     lost = rows[rows["joined"] != "both"]
     if len(lost):
         first = lost.iloc[0]
@@ -137,28 +146,53 @@ def _pair_texts(tests: pd.DataFrame, generations: pd.DataFrame) -> pd.DataFrame:
             f"generations of {first['model']}: prompt {first['prompt_id']!r} has sample {first['sample']}, its control "
             f"{first['control_id']!r} has not; allowed: the same samples."
         )
-    return rows.sort_values(["row", "sample"], ignore_index=True)
+    return rows.sort_values(["row", "sample", "sample_control"], ignore_index=True)
 
 
-def _check_counts(wanted: pd.DataFrame, counts: pd.Series) -> None:
-    """Raise for the first model and prompt without text, or with another number of samples than the control has."""
-    number = {
-        name: counts.reindex(pd.MultiIndex.from_frame(wanted[["model", name]])).fillna(0).to_numpy(dtype=int)
+def _with_numbers(wanted: pd.DataFrame, texts: pd.DataFrame) -> pd.DataFrame:
+    """Return test prompts with how many texts of each side are paired: ``n`` and ``n_control``; ``equal`` as there are.
+
+    Where numbers differ, samples have to be numbered from 0; where they are equal, alike.
+
+    Raises:
+        InputError: a prompt has no text, or not a number of them that can be paired.
+    """
+    found = texts.groupby(["model", "prompt_id"])["sample"].agg(["size", "max"])
+    test, control = (
+        found.reindex(pd.MultiIndex.from_frame(wanted[["model", name]])).fillna(0).to_numpy(dtype=int)
         for name in ("prompt_id", "control_id")
-    }
-    for name, found in number.items():
-        if (found == 0).any():
-            first = wanted.iloc[int((found == 0).argmax())]
+    )
+    for name, numbers in (("prompt_id", test), ("control_id", control)):
+        if (numbers[:, 0] == 0).any():
+            first = wanted.iloc[int((numbers[:, 0] == 0).argmax())]
             raise InputError(
                 f"generations of {first['model']}: prompt {first[name]!r} has no sample; allowed: at least one."
             )
-    differ = number["prompt_id"] != number["control_id"]
-    if differ.any():
-        at = int(differ.argmax())
+    neutral = (wanted["control_kind"] == "neutral").to_numpy()
+    n_test, n_control = test[:, 0], control[:, 0]
+    few, many = np.minimum(n_test, n_control), np.maximum(n_test, n_control)
+    _check_numbers(wanted, test, control, wrong=(many % few > 0) | (~neutral & (n_test > n_control)))
+    return wanted.assign(equal=n_test == n_control, n=few, n_control=np.where(neutral, few, n_control))
+
+
+def _check_numbers(wanted: pd.DataFrame, test: Integers, control: Integers, wrong: NDArray[np.bool_]) -> None:
+    """Raise for the first test whose number of samples is wrong, or which, of another number, are not 0 to n − 1.
+
+    Args:
+        wanted: test prompts.
+        test: their numbers of samples and the last of these, (prompts, 2).
+        control: likewise of their controls.
+        wrong: whether the two numbers cannot be paired, (prompts,).
+    """
+    differ = test[:, 0] != control[:, 0]
+    wrong = wrong | (differ & ((test[:, 1] >= test[:, 0]) | (control[:, 1] >= control[:, 0])))
+    if wrong.any():
+        at = int(wrong.argmax())
         first = wanted.iloc[at]
+        numbers = f"{test[at, 0]} samples, its control {first['control_id']!r} has {control[at, 0]}"
         raise InputError(
-            f"generations of {first['model']}: prompt {first['prompt_id']!r} has {number['prompt_id'][at]} samples, "
-            f"its control {first['control_id']!r} has {number['control_id'][at]}; allowed: equal numbers."
+            f"generations of {first['model']}: prompt {first['prompt_id']!r} has {numbers}; "
+            "allowed: as many, or a multiple of them, numbered from 0."
         )
 
 
