@@ -279,12 +279,48 @@ def test_our_own_generations_come_back(published_form: Path, tmp_path: Path) -> 
             "prompt_id,sample,text\nc,0,x\nc,1,x\ns,0,x\ns,1,x\nt1,0,x\nt1,1,x\nt2,0,x\n",
             ["1 prompt without all of its 2 samples", "'t2' lacks number 1"],
         ),
+        (
+            "prompt_id,sample,text\nc,0,x\nc,1,x\nc,2,x\ns,0,x\ns,1,x\nt1,0,x\nt1,1,x\nt2,0,x\nt2,1,x\n",
+            ["3 samples after controls without the clause, 2 after other prompts", "a multiple of 2 after all these"],
+        ),
+        (
+            "prompt_id,sample,text\nc,0,x\ns,0,x\ns,1,x\nt1,0,x\nt1,1,x\nt2,0,x\nt2,1,x\n",
+            ["1 prompt without all of its 2 samples", "'c' lacks number 1"],
+        ),
     ],
 )
 def test_a_wrong_table_of_texts_is_one_line(long: Path, tmp_path: Path, text: str, parts: list[str]) -> None:
     message = no_generations(write(tmp_path / "g.csv", text), long)
     for part in parts:
         assert part in message
+
+
+def of_numbers(path: Path, **numbers: int) -> Path:
+    """Write texts in long form, so many of each prompt."""
+    rows = [f"{name},{k},{name} {k}" for name, n in numbers.items() for k in range(n)]
+    return write(path, "\n".join(["prompt_id,sample,text", *rows, ""]))
+
+
+def test_a_control_without_the_clause_may_have_a_multiple_of_the_samples_of_tests(long: Path, tmp_path: Path) -> None:
+    texts = of_numbers(tmp_path / "g.csv", c=6, s=2, t1=2, t2=2)
+    prompts = import_prompts(long, "mine")
+
+    def numbers(samples: int | None = None, control_samples: int | None = None) -> dict[str, int]:
+        how = ("m", "mine", samples, long)
+        found = import_generations(texts, prompts, *how, control_samples=control_samples).generations
+        return found.groupby("prompt_id").size().to_dict()
+
+    assert numbers() == {"c": 6, "s": 2, "t1": 2, "t2": 2}
+    assert numbers(control_samples=4) == {"c": 4, "s": 2, "t1": 2, "t2": 2}
+    assert numbers(1) == dict.fromkeys(("c", "s", "t1", "t2"), 1)
+    assert numbers(1, 5) == {"c": 5, "s": 1, "t1": 1, "t2": 1}
+    with pytest.raises(InputError, match="'c' lacks number 6.*0 to 1 of every prompt, 0 to 7 of every control without"):
+        numbers(2, 8)
+
+
+def test_a_neutral_control_has_no_more_samples_than_tests(long: Path, tmp_path: Path) -> None:
+    message = no_generations(of_numbers(tmp_path / "g.csv", c=2, s=4, t1=2, t2=2), long)
+    assert "'t1' lacks number 2" in message
 
 
 def test_a_model_of_five_samples_stands_beside_one_of_one_and_all_samples_of_both_count(

@@ -32,6 +32,7 @@ def main(snakemake: "Snakemake") -> None:
         samples=how["samples"],
         prompts_path=Path(how["prompts_path"]),
         sheet=how["sheet"],
+        control_samples=how["control_samples"],
         strip_prompt=how["strip_prompt"],
     )
     texts["model"] = snakemake.wildcards.imported

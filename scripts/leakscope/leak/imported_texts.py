@@ -7,7 +7,7 @@ prompt, its texts in ``generation_1..k``, joined by id, or by row where there is
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from pathlib import Path
 from typing import NamedTuple
 
@@ -65,6 +65,7 @@ def import_generations(
     prompts_path: Path,
     sheet: str | None = None,
     *,
+    control_samples: int | None = None,
     strip_prompt: bool = False,
 ) -> Imported:
     """Return what a table holds after each prompt, texts exactly as written, in the order of the prompts.
@@ -77,6 +78,8 @@ def import_generations(
         prompts: as ``import_prompts`` or ``build_prompts`` returns them.
         model: what the column ``model`` calls it.
         samples: how many samples of each prompt to keep, the first ones; all if None.
+        control_samples: likewise of controls without the clause; if None as many, or all where ``samples`` is None.
+            They may have a multiple of the samples of other prompts.
         prompts_path: where the prompts come from, for messages.
         strip_prompt: whether a text that begins with its prompt is read without it.
 
@@ -97,7 +100,7 @@ def import_generations(
         read = _Found(_by_prompt(table, own, path, prompts_path), _wide_texts(table, wide, path, found))
     found.end()
     wanted = prompts["prompt_id"][~made | prompts["prompt_id"].isin(read.ids)]
-    kept = _kept_samples(read, list(wanted), samples, path)
+    kept = _kept_samples(read, list(wanted), set(prompts["control_id"].dropna()), (samples, control_samples), path)
     kept, echoes = _continuations(kept, prompts, path, strip=strip_prompt)
     rows = [(model, prompt_set, prompt_id, k, text) for prompt_id, row in kept.items() for k, text in enumerate(row)]
     generations = pd.DataFrame(rows, columns=GENERATION_COLUMNS)
@@ -233,8 +236,15 @@ def _by_id(table: pd.DataFrame, path: Path, found: Mistakes) -> list[str]:
     return ids
 
 
-def _kept_samples(read: _Found, wanted: Sequence[str], samples: int | None, path: Path) -> dict[str, list[str]]:
-    """Return the texts of every wanted prompt, samples 0 to k − 1, k the same for all."""
+def _kept_samples(
+    read: _Found, wanted: Sequence[str], controls: Set[str], asked: tuple[int | None, int | None], path: Path
+) -> dict[str, list[str]]:
+    """Return the texts of every wanted prompt, samples 0 to k − 1: k is the same for all, or for all but controls.
+
+    Args:
+        controls: the prompts that are controls without the clause.
+        asked: how many samples, and how many of controls; None: see ``import_generations``.
+    """
     by_prompt: dict[str, dict[int, str]] = {}
     for prompt_id, few in zip(*read, strict=True):
         by_prompt.setdefault(prompt_id, {}).update(few)
@@ -243,14 +253,24 @@ def _kept_samples(read: _Found, wanted: Sequence[str], samples: int | None, path
         listed = some(map(repr, missing))
         prompts = counted(len(missing), "prompt", "prompts")
         raise InputError(f"{path}: got no text for {prompts} ({listed}); allowed: none without texts.")
-    k = samples or max(len(by_prompt[prompt_id]) for prompt_id in wanted)
-    absent = {prompt_id: next((i for i in range(k) if i not in by_prompt[prompt_id]), None) for prompt_id in wanted}
+    numbers = {prompt_id: len(by_prompt[prompt_id]) for prompt_id in wanted}
+    # Where every prompt is the control of another, all are alike.
+    k = asked[0] or max([n for name, n in numbers.items() if name not in controls] or numbers.values())
+    of_control = asked[1] or asked[0] or max(k, *numbers.values())
+    if of_control % k:
+        found = f"{of_control} samples after controls without the clause, {k} after other prompts"
+        raise InputError(f"{path}: got {found}; allowed: as many, or a multiple of {k} after all these controls.")
+    first = {prompt_id: range(of_control if prompt_id in controls else k) for prompt_id in wanted}
+    absent = {name: next((i for i in first[name] if i not in by_prompt[name]), None) for name in wanted}
     lacking = [f"{prompt_id!r} lacks number {i}" for prompt_id, i in absent.items() if i is not None]
     if lacking:
-        prompts = counted(len(lacking), "prompt without all of its", "prompts without all of their")
-        there = f"{prompts} {counted(k, 'sample', 'samples')} ({some(lacking)})"
-        raise InputError(f"{path}: got {there}; allowed: samples 0 to {k - 1} of every prompt.")
-    return {prompt_id: [by_prompt[prompt_id][i] for i in range(k)] for prompt_id in wanted}
+        all_of = counted(k, "sample", "samples") if of_control == k else "samples"
+        prompts = counted(len(lacking), f"prompt without all of its {all_of}", f"prompts without all of their {all_of}")
+        allowed = f"samples 0 to {k - 1} of every prompt"
+        if of_control > k:
+            allowed += f", 0 to {of_control - 1} of every control without the clause"
+        raise InputError(f"{path}: got {prompts} ({some(lacking)}); allowed: {allowed}.")
+    return {prompt_id: [by_prompt[prompt_id][i] for i in samples] for prompt_id, samples in first.items()}
 
 
 def _continuations(
