@@ -286,6 +286,33 @@ def test_a_job_finds_the_study_that_was_planned_and_checks_nothing(
         open_study({**config, "level": 95}, [], print, is_main=False)  # planned by nobody
 
 
+def test_the_plan_says_once_what_more_texts_of_controls_cost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 32 prompts of `colors` one is a control without the clause, of ten of `associations` one."""
+    monkeypatch.chdir(tmp_path)
+    rows = [f"t{k},c{k % 2},red,Red {k}. I ate" for k in range(6)]
+    Path("prompts.csv").write_text("\n".join(["prompt_id,control_id,concept,prompt", "c0,,,I ate", "c1,,,I go", *rows]))
+    config = {
+        "study": {"name": "mine", "models": ["few", "many"], "prompt_sets": ["colors", "associations", "brought"]},
+        "models": {
+            "few": {"extends": "organism-s-l0"},
+            "many": {"extends": "organism-s-l0", "generation": {"samples": 10, "control_samples": 10}},
+        },
+        "prompt_sets": {"brought": {"source": "table", "path": "prompts.csv", "samples": 1, "control_samples": 3}},
+        "generation": {"control_samples": 25},
+        "organisms": {"generation": {"samples": 5}},
+    }
+    said: list[str] = []
+    open_study(config, [], said.append, is_main=True)
+    asked = "texts after each control without the clause instead of"
+    assert said == [
+        f"colors: 25 {asked} 5: 12.5 % more texts of few.",
+        f"associations: 25 {asked} 5: 40 % more texts of few.",
+        f"brought: 3 {asked} 1: 50 % more texts.",
+    ]
+    open_study(config, [], said.append, is_main=False)
+    assert len(said) == 3
+
+
 def test_a_job_that_no_plan_left_anything_for_says_no_warning_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -101,6 +101,15 @@ def count_prompts(files: Sequence[Path]) -> int:
     return len(_filled(files)[0])
 
 
+def count_controls(files: Sequence[Path]) -> int:
+    """Return how many of the prompts that ``count_prompts`` counts are controls without the clause.
+
+    Raises:
+        InputError: as in ``build_prompts``.
+    """
+    return len({row.get("control_id") for row in _filled(files)[0]} - {None})
+
+
 def _filled(files: Sequence[Path]) -> tuple[list[dict[str, str | None]], list[dict[str, str | None]]]:
     """Return prompts and candidates, one row each."""
     path = files[0]
