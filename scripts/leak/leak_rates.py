@@ -11,6 +11,7 @@ from leakscope.files.tables import read_tables, write_csv
 from leakscope.jobs.job import job
 from leakscope.leak.measures import leak_rate
 from leakscope.leak.measures.echo import echo_warnings
+from leakscope.leak.measures.shared_seeds import shared_seed_warnings
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake
@@ -22,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 def main(snakemake: "Snakemake") -> None:
     pairs = read_tables(snakemake.input.pairs)
-    for line in echo_warnings(pairs):
+    for line in (*echo_warnings(pairs), *shared_seed_warnings(pairs)):
         logger.warning("%s", line)
     level, output = snakemake.params.level, snakemake.output
     write_csv(leak_rate.leak_rates_by_control(pairs, level), Path(output.by_control))
