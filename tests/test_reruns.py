@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import psutil
 import pytest
 import yaml
@@ -176,6 +177,24 @@ def test_more_samples_cost_the_new_ones(workspace: Workspace) -> None:
         workspace.study["models"][model]["generation"]["samples"] = 5
     assert planned(workspace) == {"generate": 2, **AFTER_TEXTS}
     assert counts(workspace, "generations") == [(90, 54, 36)]
+
+
+def test_more_texts_of_controls_cost_these_alone_and_reach_every_table(workspace: Workspace) -> None:
+    """Of 18 prompts 12 are tests, 3 their controls without the clause and 3 neutral ones."""
+    workspace.study["prompt_sets"]["micro"]["control_samples"] = 9
+    plan = workspace.run("-n").stdout
+    assert jobs(plan) == {"generate": 2, **AFTER_TEXTS}
+    said = "micro: 9 texts after each control without the clause instead of 3: 33.3 % more texts."
+    assert plan.count(said) == 1
+    assert counts(workspace, "generations", "candidates") == [(72, 54, 18), (18, 18, 0)]
+    workspace.run("--cores", "2")
+    tables = {name: pd.read_csv(workspace.folder / f"results/micro/{name}.csv") for name in ("leak_rates", "truth")}
+    by_control = pd.read_csv(workspace.folder / "results/micro/leak_rates_by_control.csv")
+    pooled = by_control[by_control["category"] == "all"].groupby("control_kind")["n_pairs"]
+    assert pooled.unique().map(list).to_dict() == {"without": [12 * 9], "neutral": [12 * 3]}
+    both = tables["leak_rates"].merge(tables["truth"], on=["model", "prompt_set", "scorer", "category"])
+    assert len(both) == len(tables["leak_rates"]) > 0
+    assert ((both["ci_low"] <= both["true_rate_organism"]) & (both["true_rate_organism"] <= both["ci_high"])).all()
 
 
 def test_another_temperature_computes_everything_and_goes_back_for_nothing(workspace: Workspace) -> None:

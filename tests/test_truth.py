@@ -16,6 +16,7 @@ from leakscope.leak.known.truth import (
     true_rates_by_split,
     true_shifts,
 )
+from leakscope.leak.measures.outcomes import compare_pairs
 
 
 def test_temperature_one_leaves_the_law_as_it_is() -> None:
@@ -107,6 +108,32 @@ def test_a_perfect_learner_has_the_rate_of_its_grammar() -> None:
     by_hand = 100 * (0.6 * 2 / 3 + (0.6 / 3 + 0.4 * 2 / 3) / 2)
     assert rates.loc["all", "true_rate_grammar"] == pytest.approx(by_hand, abs=1e-5)
     assert rates.loc["all", "true_rate_organism"] == pytest.approx(by_hand, abs=1e-5)
+
+
+@pytest.mark.parametrize("control_samples", [2, 10])
+def test_measured_rates_are_those_of_the_laws_however_many_texts_a_control_has(control_samples: int) -> None:
+    """Models that differ in their random numbers alone: their mean is within 4 standard errors of the truth."""
+    rng, n_models, prompts = np.random.default_rng(control_samples), 200, micro_prompts()
+    controls = set(prompts["control_id"].dropna())
+    by_prompt = laws(0.4)[0].organism
+    rows = [
+        (f"m{model}", "micro", name, sample, f"{candidate}.")
+        for name, law in by_prompt.items()
+        for model in range(n_models)
+        for sample, candidate in enumerate(
+            rng.choice(list(law), control_samples if name in controls else 2, p=np.array(list(law.values())))
+        )
+    ]
+    texts = pd.DataFrame(rows, columns=["model", "prompt_set", "prompt_id", "sample", "text"])
+    similarity = own_color_similarity().assign(cut=False)
+    pairs = compare_pairs(prompts, texts, similarity, "s")
+    exact = pd.DataFrame({"model": [f"m{model}" for model in range(n_models)]})
+    by_split = true_rates_by_split(exact.merge(expected(0.4).drop(columns="model"), how="cross"), pairs)
+    pooled = by_split[by_split["category"] == "all"].groupby("model")
+    measured, truth = (pooled[name].mean() for name in ("leak_rate", "true_rate_grammar"))
+    error = measured.std() / np.sqrt(n_models)
+    assert abs(measured.mean() - truth.mean()) < 4 * error
+    assert abs(measured.mean() - 50) > 20 * error
 
 
 def test_rates_have_six_digits_also_below_a_table_without_rows() -> None:
