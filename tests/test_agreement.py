@@ -1,4 +1,4 @@
-"""Kendall's tau, centring, the prior and the bootstrap, against scipy and by their properties."""
+"""Kendall's tau, centring, the prior and intervals, against scipy and by their properties."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from scipy import stats
 from leakscope.ground.agreement.ceiling import ceiling_tau
 from leakscope.ground.agreement.count_law import draw_means, fit_law
 from leakscope.ground.agreement.kendall_tau import (
-    bootstrap_mean,
     centred,
     log_counts,
+    mean_over_subjects,
     mean_tau,
     others_mean,
     redrawn_tau,
@@ -65,8 +65,8 @@ def test_a_model_of_the_prior_alone_has_nothing_beyond_it() -> None:
     prior, frequent = 2 * rng.normal(size=5), rng.normal(size=60)
     counts = rng.poisson(np.exp(4 + np.add.outer(frequent, prior) + rng.normal(size=(60, 5))))
     scores = np.add.outer(rng.normal(size=60), prior) + rng.normal(scale=0.1, size=(60, 5))
-    raw = bootstrap_mean(tau_b(counts, scores), 0.95, 999)
-    beyond = bootstrap_mean(tau_b(centred(log_counts(counts)), centred(scores)), 0.95, 999)
+    raw = mean_over_subjects(tau_b(counts, scores), 0.95)
+    beyond = mean_over_subjects(tau_b(centred(log_counts(counts)), centred(scores)), 0.95)
     assert raw.low > 0.2
     assert beyond.low < 0 < beyond.high
 
@@ -76,20 +76,36 @@ def test_the_prior_of_a_subject_leaves_it_out() -> None:
 
 
 def test_the_mean_has_an_interval_over_subjects_and_counts_what_is_defined() -> None:
-    values = np.r_[np.random.default_rng(1).normal(0.5, 0.2, size=80), np.nan]
-    mean = bootstrap_mean(values, 0.95, 1999)
-    half = 1.96 * np.nanstd(values) / np.sqrt(80)
+    values = np.r_[np.random.default_rng(1).normal(0.1, 0.2, size=80), np.nan]
+    mean = mean_over_subjects(values, 0.95)
+    half = stats.t.ppf(0.975, 79) * np.nanstd(values, ddof=1) / np.sqrt(80)
     assert mean.n == 80
     assert mean.mean == pytest.approx(np.nanmean(values))
-    assert mean.high - mean.low == pytest.approx(2 * half, rel=0.15)
+    # Far from the bounds it is nearly that of t, whose degrees are a few less where values are more spread than normal.
+    assert (mean.low, mean.high) == pytest.approx((mean.mean - half, mean.mean + half), abs=0.003)
+    nats = mean_over_subjects(values, 0.95, (-np.inf, np.inf))
+    assert (nats.low, nats.high) == pytest.approx((mean.mean - half, mean.mean + half), abs=0.001)
 
 
-@pytest.mark.parametrize("values", [[], [0.3], [0.3, 0.3], [1.0] * 5])
-def test_too_few_values_or_equal_ones_have_no_interval(values: list[float]) -> None:
-    mean = bootstrap_mean(values, 0.95, 999)
+@pytest.mark.parametrize(
+    # Exact limits of so many ones of as many, on the scale on which −1 is 0: 2 · .025^(1/n) − 1.
+    ("values", "low"),
+    [([1.0], -0.95), ([1.0] * 2, -0.6838), ([1.0] * 5, -0.0436)],
+)
+def test_equal_taus_say_as_little_of_others_as_they_are_few(values: list[float], low: float) -> None:
+    mean = mean_over_subjects([*values, np.nan], 0.95)
+    assert (mean.mean, mean.high, mean.n) == (1, 1, len(values))
+    assert mean.low == pytest.approx(low, abs=1e-4)
+    opposed = mean_over_subjects(-np.array(values), 0.95)
+    assert (opposed.mean, opposed.low, opposed.high) == (-1, -1, pytest.approx(-low, abs=1e-4))
+
+
+@pytest.mark.parametrize("values", [[], [np.nan], [0.3], [0.3, 0.3]])
+def test_equal_values_without_bounds_have_no_interval(values: list[float]) -> None:
+    mean = mean_over_subjects(values, 0.95, (-np.inf, np.inf))
     assert np.isnan([mean.low, mean.high]).all()
-    assert mean.n == len(values)
-    assert mean.mean == pytest.approx(np.mean(values) if values else np.nan, nan_ok=True)
+    assert mean.n == np.isfinite(values).sum()
+    assert mean.mean == pytest.approx(0.3 if mean.n else np.nan, nan_ok=True)
 
 
 def test_a_group_that_no_other_subject_counts_has_no_prior() -> None:

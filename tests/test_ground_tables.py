@@ -29,7 +29,7 @@ from leakscope.ground.naming import Naming, axis_naming
 from leakscope.ground.sentence_templates import SentenceTemplate
 from leakscope.ground.templates import fill, lead_in, read_sentence_templates
 
-SETTINGS: dict[str, Any] = {"level": 0.95, "resamples": 200}
+SETTINGS: dict[str, Any] = {"level": 0.95}
 COUNTS = 'Disease,Demographics,Counts\nc1,dark,"1,200"\nc1,light,40\nflu,dark,7\ngout,dark,1\ngout,light,3\n'
 
 

@@ -45,7 +45,6 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
             "templates_used": 2,
             "windows": [2],
             "window": 10,
-            "resamples": 200,
         },
     }
     workspace.study["models"]["tiny"]["grammar"]["parts"] = ["joined"]

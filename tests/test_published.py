@@ -177,7 +177,7 @@ def taus(published: Path) -> pd.DataFrame:
     from leakscope.ground.naming import axis_naming
 
     content = study("cross_care_published")
-    settings = {**SETTINGS["ground"], "resamples": content["ground"]["resamples"]}
+    settings = SETTINGS["ground"]
     tables = []
     for name, entry in content["ground"]["axes"].items():
         naming, window, used = axis_naming(entry), entry["counts"]["window"], content["ground"]["templates_used"]
@@ -188,7 +188,7 @@ def taus(published: Path) -> pd.DataFrame:
         ]
         axis = Axis(name, counts_of(counted, window, settings["unit"]), None, pd.concat(scores))
         by_subject = taus_by_subject(axis, settings["score"])
-        tables.append(kendall_table(by_subject, settings["level"], settings["resamples"]))
+        tables.append(kendall_table(by_subject, settings["level"]))
     return pd.concat(tables).set_index(["axis", "model"])
 
 

@@ -46,7 +46,7 @@ STEERING = "features.steering"
 SHARED = {
     "generation": ("seed",),
     "leak": ("level",),
-    "ground": ("level", "resamples", "batch_size"),
+    "ground": ("level", "batch_size"),
     "validate": ("level", "seed", "batch_size"),
     "validate.tuned": ("seed",),
     "features": ("level", "resamples", "seed", "batch_size"),

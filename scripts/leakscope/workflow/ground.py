@@ -181,7 +181,7 @@ class Ground(Step):
 
     def comparing(self, *keys: str) -> dict[str, Any]:
         """Return what of the section ``ground`` a comparison depends on."""
-        return {key: self.settings[key] for key in ("level", "resamples", *keys)}
+        return {key: self.settings[key] for key in ("level", *keys)}
 
     # What a person gets.
 

@@ -18,7 +18,6 @@ from leakscope.typed.values import (
     Part,
     Positive,
     PositiveNumber,
-    Resamples,
     Section,
     Several,
     Text,
@@ -170,9 +169,7 @@ class GroundSection(Section):
     top: Positive = 25
     """So many subjects with the highest counts are set apart beside prevalence. Default: Cross-Care."""
     level: Nullable[Part] = None
-    """Level of the bootstrap intervals over subjects, as a share. Default: `level`."""
-    resamples: Nullable[Resamples] = None
-    """Resamples of subjects for the intervals. Default: `resamples`."""
+    """Level of the intervals for other subjects, as a share. Default: `level`."""
     batch_size: Nullable[Positive] = None
     """Sentences that a model reads at once. Default: `batch_size`."""
     aligned_pairs: Annotated[dict[str, str], Field(title="a mapping of model to base model")] = {}

@@ -30,7 +30,6 @@ def agree(
     unit: str,
     score: str,
     level: float,
-    resamples: int,
 ) -> dict[str, pd.DataFrame]:
     """Return the tables ``tau, by_score, by_subject, by_quartile, outliers, unmatched``; see ``kendall``.
 
@@ -44,7 +43,6 @@ def agree(
         unit: what is counted.
         score: by which models rank.
         level: of the intervals.
-        resamples: of the bootstrap over subjects.
     """
     parts: dict[str, list[pd.DataFrame]] = {"tau": [], "by_score": [], "by_subject": [], "unmatched": []}
     for name, counted in counts.items():
@@ -52,19 +50,19 @@ def agree(
         known = prevalence_of(prevalence[name]) if name in prevalence else None
         axis = Axis(name, counts_of(counted, window, unit), known, scores[scores["axis"] == name])
         by_subject = taus_by_subject(axis, score)
-        table = expected_rows(axis, score).merge(kendall_table(by_subject, level, resamples), on=KEYS, how="left")
+        table = expected_rows(axis, score).merge(kendall_table(by_subject, level), on=KEYS, how="left")
         # A comparison without a subject in common has a row, too: of 0 subjects, without a tau.
         numbers = ["n_subjects", "n_undefined", "n_lost"]
         table = table.fillna(dict.fromkeys(numbers, 0)).astype(dict.fromkeys(numbers, int))
         table = table.merge(noise_and_ties(axis, score, used.unit), on=KEYS, how="left")
         parts["tau"].append(table.assign(window=pd.array([used.window] * len(table), "Int64"), unit=used.unit))
         parts["by_subject"].append(by_subject)
-        parts["by_score"].append(kendall_by_score(axis, level, resamples))
+        parts["by_score"].append(kendall_by_score(axis, level))
         others = {} if known is None else {"prevalence": known}
         others |= {f"the scores of {model} ({language})": table for model, language, table in score_tables(axis, score)}
         parts["unmatched"].append(unmatched(name, {"the counts": axis.counts, **others}))
     tables = {name: pd.concat(frames, ignore_index=True) for name, frames in parts.items()}
-    tables["by_quartile"] = kendall_by_quartile(tables["by_subject"], level, resamples)
+    tables["by_quartile"] = kendall_by_quartile(tables["by_subject"], level)
     tables["outliers"] = outliers(tables["by_subject"])
     tables["unmatched"] = tables["unmatched"][UNMATCHED]
     return tables

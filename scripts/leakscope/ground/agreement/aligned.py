@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import pandas as pd
 
 from leakscope.ground.agreement.joined import in_common, scores_of
-from leakscope.ground.agreement.kendall_tau import bootstrap_mean, tau_b
+from leakscope.ground.agreement.kendall_tau import mean_over_subjects, tau_b
 from leakscope.ground.agreement.whole import FEWEST_GROUPS
 
 logger = logging.getLogger(__name__)
@@ -17,7 +17,7 @@ PAIR = ["base", "aligned", "axis", "language"]
 
 
 def compare_aligned(
-    scores: pd.DataFrame, pairs: Mapping[str, str], score: str, level: float, resamples: int
+    scores: pd.DataFrame, pairs: Mapping[str, str], score: str, level: float
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return two tables: agreement of each pair's rankings, and which group's first places went to which.
 
@@ -30,8 +30,7 @@ def compare_aligned(
         scores: ``model, axis, language, template_id, subject, group`` and a column for each score.
         pairs: aligned model → base model.
         score: by which models rank.
-        level: of the bootstrap interval over subjects.
-        resamples: of the bootstrap.
+        level: of the interval for other subjects.
     """
     rows, changes = [], []
     for aligned, base in pairs.items():
@@ -46,7 +45,7 @@ def compare_aligned(
             if before.empty:
                 logger.warning("%s (%s): %s and %s have no pair in common", axis, language, base, aligned)
                 continue
-            tau = bootstrap_mean(tau_b(before, after), level, resamples)
+            tau = mean_over_subjects(tau_b(before, after), level)
             first = pd.DataFrame({"group_base": before.idxmax(axis=1), "group_aligned": after.idxmax(axis=1)})
             changed = (first["group_base"] != first["group_aligned"]).mean()
             rows.append((base, aligned, axis, language, tau.n, *tau[:3], changed, int((~ranked).sum())))

@@ -11,10 +11,10 @@ import pandas as pd
 from leakscope.ground.agreement.ceiling import ceiling_tau
 from leakscope.ground.agreement.joined import align, in_common, scores_of
 from leakscope.ground.agreement.kendall_tau import (
-    bootstrap_mean,
     centred,
     log_counts,
     log_prevalence,
+    mean_over_subjects,
     others_mean,
     share_tied,
     tau_b,
@@ -58,7 +58,7 @@ def taus_by_subject(axis: Axis, score: str) -> pd.DataFrame:
     return pd.concat(frames, ignore_index=True)
 
 
-def kendall_table(by_subject: pd.DataFrame, level: float, resamples: int) -> pd.DataFrame:
+def kendall_table(by_subject: pd.DataFrame, level: float) -> pd.DataFrame:
     """Return the mean taus over subjects with their intervals; one row a model, axis, comparison and language.
 
     ``n_subjects`` have a tau, ``n_undefined`` have only ties on one side, ``n_lost`` have fewer than two groups that
@@ -67,11 +67,10 @@ def kendall_table(by_subject: pd.DataFrame, level: float, resamples: int) -> pd.
     Args:
         by_subject: of ``taus_by_subject``.
         level: of the intervals.
-        resamples: of the bootstrap over subjects.
     """
     rows = []
     for keys, part in by_subject.groupby(KEYS, sort=False, dropna=False):
-        raw, beyond = (bootstrap_mean(part[name], level, resamples) for name in ("tau", "tau_beyond_prior"))
+        raw, beyond = (mean_over_subjects(part[name], level) for name in ("tau", "tau_beyond_prior"))
         lost = int((part["n_groups"] < FEWEST_GROUPS).sum())
         rows.append((*keys, raw.n, *raw[:3], part["baseline_tau"].mean(), *beyond[:3], len(part) - raw.n - lost, lost))
     named = ["n_subjects", "tau", "ci_low", "ci_high", "baseline_tau", "tau_beyond_prior"]
@@ -104,7 +103,7 @@ def noise_and_ties(axis: Axis, score: str, unit: str) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=[*KEYS, "ceiling_tau", "share_tied"])
 
 
-def kendall_by_score(axis: Axis, level: float, resamples: int) -> pd.DataFrame:
+def kendall_by_score(axis: Axis, level: float) -> pd.DataFrame:
     """Return ``kendall_table`` for every score that is known, with the column ``score``."""
     frames = []
     for score in SCORES:
@@ -113,15 +112,15 @@ def kendall_by_score(axis: Axis, level: float, resamples: int) -> pd.DataFrame:
         if len(known):
             by_subject = taus_by_subject(axis._replace(scores=known), score)
             by_subject = by_subject[by_subject["comparison"] != COUNTS_PREVALENCE]
-            frames.append(kendall_table(by_subject, level, resamples).assign(score=score))
+            frames.append(kendall_table(by_subject, level).assign(score=score))
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=[*KEYS, "score"])
 
 
-def kendall_by_quartile(by_subject: pd.DataFrame, level: float, resamples: int) -> pd.DataFrame:
+def kendall_by_quartile(by_subject: pd.DataFrame, level: float) -> pd.DataFrame:
     """Return counts ↔ model by quartile of the subjects' total counts, with the column ``quartile``."""
     rows = by_subject[by_subject["comparison"] == COUNTS_MODEL]
     frames = [
-        kendall_table(part, level, resamples).assign(quartile=quartile)
+        kendall_table(part, level).assign(quartile=quartile)
         for quartile, part in rows.groupby("quartile", sort=True, observed=True)
     ]
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=[*KEYS, "quartile"])

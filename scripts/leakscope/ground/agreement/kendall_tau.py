@@ -6,26 +6,16 @@ out of its subject's comparison.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
+
+from leakscope.statistics.intervals import ClusterInterval, cluster_interval
 
 Floats = NDArray[np.float64]
 
 # Digits that are kept of centred values: equal ones must stay equal.
 DIGITS = 9
 CENTRING_STEPS, CENTRED = 1000, 1e-10
-
-
-class BootstrapMean(NamedTuple):
-    """A mean over subjects with its bootstrap interval, and how many subjects it is of."""
-
-    mean: float
-    low: float
-    high: float
-    n: int
 
 
 def tau_b(x: ArrayLike, y: ArrayLike) -> Floats:
@@ -117,30 +107,20 @@ def others_mean(counts: ArrayLike) -> Floats:
     return means
 
 
-def bootstrap_mean(values: ArrayLike, level: float, resamples: int) -> BootstrapMean:
-    """Return the mean of one value a subject and its BCa bootstrap interval over subjects; NaN ones are left out.
+def mean_over_subjects(values: ArrayLike, level: float, bounds: tuple[float, float] = (-1.0, 1.0)) -> ClusterInterval:
+    """Return the mean of one value a subject with its interval for other subjects; NaN ones are left out.
 
-    With fewer than two subjects, or none that differ, the limits are NaN: resamples of equal values are all the same,
-    and say nothing of how far another subject may lie from them.
+    Subjects are the clusters, each of one value. ``n`` is how many have one; without any, all else is NaN.
 
     Args:
         values: (subjects,).
         level: of the interval, 0 to 1.
-        resamples: of the subjects.
-
-    Source: Efron 1987 (Better bootstrap confidence intervals).
+        bounds: least and largest possible value: those of tau, or infinite ones for nats, which then have no interval
+            where fewer than two subjects differ.
     """
     known: Floats = np.asarray(values, dtype=float)
     known = known[~np.isnan(known)]
-    if len(known) == 0:
-        return BootstrapMean(np.nan, np.nan, np.nan, 0)
-    mean = float(known.mean())
-    if np.ptp(known) == 0:
-        return BootstrapMean(mean, np.nan, np.nan, len(known))
-    interval = stats.bootstrap(
-        (known,), np.mean, n_resamples=resamples, confidence_level=level, method="BCa", rng=np.random.default_rng(0)
-    ).confidence_interval
-    return BootstrapMean(mean, float(interval.low), float(interval.high), len(known))
+    return cluster_interval(known, np.arange(len(known)), level, bounds)
 
 
 def mean_tau(x: ArrayLike, y: ArrayLike) -> float:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from leakscope.ground.agreement.kendall_tau import Floats, bootstrap_mean, tau_b
+from leakscope.ground.agreement.kendall_tau import Floats, mean_over_subjects, tau_b
 from leakscope.ground.agreement.whole import whole_templates
 
 KEYS = ["model", "axis", "language"]
@@ -34,22 +34,21 @@ def first_and_last(scores: pd.DataFrame, score: str) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=[*KEYS, *named])
 
 
-def template_variation(scores: pd.DataFrame, score: str, level: float, resamples: int) -> pd.DataFrame:
+def template_variation(scores: pd.DataFrame, score: str, level: float) -> pd.DataFrame:
     """Return how far templates rank alike: one row a model, axis and language.
 
-    ``tau``: of two templates, mean over all pairs of templates and then over subjects, with the bootstrap interval over
+    ``tau``: of two templates, mean over all pairs of templates and then over subjects, with its interval for other
     subjects; ``share_modal_first``: of templates that agree with the subject's most common first place.
 
     Args:
         scores: as in ``first_and_last``.
         score: by which models rank.
         level: of the interval.
-        resamples: of the bootstrap.
     """
     rows = []
     for keys, templates, _, values in _cubes(scores, score):
         pairs = [tau_b(values[i], values[j]) for i in range(len(values)) for j in range(i)]
-        tau = bootstrap_mean(_mean_of_known(np.array(pairs), 0) if pairs else [], level, resamples)
+        tau = mean_over_subjects(_mean_of_known(np.array(pairs), 0) if pairs else [], level)
         rows.append((*keys, len(templates), values.shape[1], *tau[:3], _share_modal_first(values)))
     named = ["n_templates", "n_subjects", "tau", "ci_low", "ci_high", "share_modal_first"]
     return pd.DataFrame(rows, columns=[*KEYS, *named])
@@ -75,20 +74,19 @@ def rank_spread(scores: pd.DataFrame, score: str) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
 
 
-def logprob_differences(scores: pd.DataFrame, score: str, level: float, resamples: int) -> pd.DataFrame:
+def logprob_differences(scores: pd.DataFrame, score: str, level: float) -> pd.DataFrame:
     """Return by how much a group's score lies above the mean of all groups, in nats, averaged over subjects.
 
     Args:
         scores: as in ``first_and_last``.
         score: whose differences.
-        level: of the bootstrap interval over subjects.
-        resamples: of the bootstrap.
+        level: of the interval for other subjects, which has no bounds.
     """
     rows = []
     for keys, _, groups, values in _cubes(scores, score):
         differences = _mean_of_known(values - _mean_of_known(values, 2)[:, :, None], 0)
         for group, column in zip(groups, differences.T, strict=True):
-            mean = bootstrap_mean(column, level, resamples)
+            mean = mean_over_subjects(column, level, (-np.inf, np.inf))
             rows.append((*keys, group, mean.n, *mean[:3]))
     return pd.DataFrame(rows, columns=[*KEYS, "group", "n_subjects", "difference", "ci_low", "ci_high"])
 

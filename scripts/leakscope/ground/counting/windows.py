@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from leakscope.ground.agreement.joined import counts_of
-from leakscope.ground.agreement.kendall_tau import bootstrap_mean, tau_b
+from leakscope.ground.agreement.kendall_tau import mean_over_subjects, tau_b
 
 
 def rank_counts(counts: pd.DataFrame) -> pd.DataFrame:
@@ -19,16 +19,15 @@ def rank_counts(counts: pd.DataFrame) -> pd.DataFrame:
     return counts.assign(rank=ranks)
 
 
-def window_agreement(counts: pd.DataFrame, level: float, resamples: int) -> pd.DataFrame:
+def window_agreement(counts: pd.DataFrame, level: float) -> pd.DataFrame:
     """Return how far each window ranks as the largest known one does; one row an axis, unit and window.
 
     ``share_identical``: of subjects whose groups rank the same, ties included; ``tau``: mean over subjects, with its
-    bootstrap interval.
+    interval for other subjects.
 
     Args:
         counts: as in ``rank_counts``.
         level: of the interval.
-        resamples: of the bootstrap over subjects.
     """
     rows = []
     for (axis, unit), part in counts.groupby(["axis", "unit"], sort=False):
@@ -40,7 +39,7 @@ def window_agreement(counts: pd.DataFrame, level: float, resamples: int) -> pd.D
         for window in windows:
             here = counts_of(part, window, unit).loc[wanted.index, wanted.columns]
             same = (here.rank(axis=1).to_numpy() == wanted.rank(axis=1).to_numpy()).all(1)
-            tau = bootstrap_mean(tau_b(here, wanted), level, resamples)
+            tau = mean_over_subjects(tau_b(here, wanted), level)
             rows.append((axis, unit, window, reference, len(wanted), same.mean(), *tau[:3]))
     columns = [
         "axis",
