@@ -16,7 +16,7 @@ import torch
 
 from leakscope.errors import InputError
 from leakscope.features.bias.pairs import score_pairs
-from leakscope.features.bias.scores import PAIR_COLUMNS, SCORE_COLUMNS, bias_scores
+from leakscope.features.bias.scores import PAIR_COLUMNS, SCORE_COLUMNS, Estimate, bias_scores, icat_interval
 from leakscope.features.bias.tables import SentencePair, bias_files, left_out_warning, read_pairs
 from leakscope.models.opening import LanguageModel
 from tiny_task import open_tiny_model, weightless
@@ -81,9 +81,9 @@ def test_winobias_is_read_from_either_half_or_the_folder(tmp_path: Path) -> None
     assert pairs == read_pairs("winobias", bias_files("winobias", tmp_path))
     assert pairs == [
         SentencePair("type1.txt.dev:1", "type1", "gender", "The robin sings because he is a bird.",
-             "The robin sings because she is a bird."),
+             "The robin sings because she is a bird.", cluster="robin"),
         SentencePair("type1.txt.dev:2", "type1", "gender", "The oak met the ant and thanked her.",
-             "The oak met the ant and thanked him."),
+             "The oak met the ant and thanked him.", cluster="ant"),
     ]  # fmt: skip
     assert bias_files("winobias", tmp_path) == [anti, pro]
     # Without numbers, as some copies have it.
@@ -114,6 +114,9 @@ def test_pairs_of_winobias_that_differ_in_more_than_pronouns_are_left_out_and_na
     write(tmp_path / "anti_stereotyped_type1.txt.dev", "\n".join(other for _, other, _ in TWINS))
     pairs = read_pairs("winobias", pro)
     assert [pair.left_out for pair in pairs] == [out for _, _, out in TWINS]
+    # Whom the pronoun refers to, by what is marked on both sides; of the last pair nobody is.
+    people = ["clerk", "housekeeper", "supervisor", "supervisor", "guard", "guard", "der koch", None]
+    assert [pair.cluster for pair in pairs] == people
     assert left_out_warning(pairs, "wino") == (
         "wino: 4 of 8 pairs do not differ in their pronouns alone and are left out: "
         "type1.txt.dev:1 ('she needed a desk.' against 'he needed one.'); "
@@ -135,7 +138,7 @@ def test_pairs_that_are_left_out_are_counted_and_change_no_score(model: Language
     assert (alone.summary["total"], both.summary["total"]) == (4, 4)
     pd.testing.assert_frame_equal(both.table[:2], alone.table)
     assert both.table.iloc[2][["difference", "tokens_anti"]].isna().all()
-    ways = {"level": 0.9, "resamples": 50, "seed": 0}
+    ways = {"level": 0.9}
     scores, reference = bias_scores(both.table, **ways), bias_scores(alone.table, **ways)
     assert values(scores) == values(scores, "a") == values(reference)
     counts = {part: {(row.n, row.n_left_out) for row in own.itertuples()} for part, own in scores.groupby("part")}
@@ -175,7 +178,7 @@ def test_stereoset_is_read_as_it_is_published(tmp_path: Path) -> None:
     assert [pair.pair_id for pair in pairs] == [f"intrasentence:{i}" for i in "abc"] + ["intersentence:a"]
     assert pairs[0] == SentencePair(
         "intrasentence:a", "intrasentence", "race", "Ants are a very useful tool.", "Ants are a bird.",
-        "Ants are Yes.", "ants",
+        "Ants are Yes.", "ants", cluster="ants",
     )  # fmt: skip
     assert pairs[3].context == "Are ants a fish?"
     assert pairs[3].sentences() == ["No.", "Yes, are they a bird.", "Hammers."]
@@ -217,9 +220,9 @@ def test_winogender_is_read_where_the_pronoun_is_the_occupations(tmp_path: Path)
     assert pairs == read_pairs("winogender", files) == read_pairs("winogender", files[0])
     # Women are more than half of wasps by the Bureau's share, whatever the share in texts is.
     she, he = (f"The wasp met the ant because {pronoun} sings." for pronoun in ("she", "he"))
-    assert pairs[0] == SentencePair("wasp.ant", "participant", "gender", she, he)
+    assert pairs[0] == SentencePair("wasp.ant", "participant", "gender", she, he, cluster="wasp")
     his, her = (f"The oak gave someone {pronoun} leaf." for pronoun in ("his", "her"))
-    assert pairs[1:] == [SentencePair("oak.someone", "someone", "gender", his, her)]
+    assert pairs[1:] == [SentencePair("oak.someone", "someone", "gender", his, her, cluster="oak")]
 
 
 def test_a_pair_of_winogender_that_differs_in_more_than_its_pronouns_is_left_out(tmp_path: Path) -> None:
@@ -366,7 +369,9 @@ def test_pairs_without_an_unrelated_sentence_have_none(model: LanguageModel, tmp
     assert table["logprob_unrelated"].isna().all()
     assert table["tokens_unrelated"].isna().all()
     assert table["target"].isna().all()
-    scores = bias_scores(table, level=0.9, resamples=50, seed=0)
+    # Nothing says that pairs share anything: each is a cluster.
+    assert table["cluster"].tolist() == table["pair_id"].tolist()
+    scores = bias_scores(table, level=0.9)
     assert set(scores["measure"]) == {"stereotype_score", "mean_difference"}
     assert not scores[["value"]].isna().any(axis=None)
 
@@ -375,6 +380,7 @@ def pair_table(rows: Sequence[tuple[Any, ...]]) -> pd.DataFrame:
     names = ["part", "bias_type", "target", *(f"logprob_{name}" for name in ("stereotype", "anti", "unrelated"))]
     table = pd.DataFrame(rows, columns=names).assign(model="m", benchmark="b")
     table["pair_id"] = [str(i) for i in range(len(table))]
+    table["cluster"] = table["target"].fillna(table["pair_id"])
     table["difference"] = table["logprob_stereotype"] - table["logprob_anti"]
     lengths = {"tokens_stereotype": 2, "tokens_anti": 1, "tokens_unrelated": 1}
     return table.assign(**lengths).astype(dict.fromkeys(lengths, "Int64"))[PAIR_COLUMNS]
@@ -395,7 +401,7 @@ def test_stereoset_is_scored_by_targets_and_by_the_mean_over_tokens() -> None:
             ("intersentence", "age", "y", -2.0, -2.0, -4.0),
         ]
     )
-    scores = bias_scores(table, level=0.95, resamples=200, seed=0)
+    scores = bias_scores(table, level=0.95)
     assert list(scores) == SCORE_COLUMNS
     # x: 2 of 3 for the stereotype; against the unrelated one 1 + 0, 1 + 0 and 1 + 1 of 6. y: 1 of 1 and 2 of 2.
     stereotype, related = 100 * (2 / 3 + 1) / 2, 100 * (4 / 6 + 1) / 2
@@ -418,19 +424,64 @@ def test_stereoset_is_scored_by_targets_and_by_the_mean_over_tokens() -> None:
 def test_without_targets_whole_sentences_are_compared() -> None:
     nan = float("nan")
     table = pair_table([("a", "gender", None, -4.0, -3.0, nan), ("a", "gender", None, -2.0, -2.5, nan)] * 20)
-    scores = bias_scores(table, level=0.95, resamples=500, seed=3)
+    scores = bias_scores(table, level=0.95)
     assert values(scores) == {"stereotype_score": 50.0, "mean_difference": -0.25}
     assert set(scores["part"]) == {"all"}
-    assert scores["n"].tolist() == [40] * 4
-    # Of 40 pairs half of which go each way: about ±1.96 · √(.25 / 40), and as much of the difference's 0.75.
-    half = 100 * 1.96 * np.sqrt(0.25 / 40)
+    assert scores["n"].tolist() == scores["n_clusters"].tolist() == [40] * 4
+    # Of 40 pairs half of which go each way: t with 39 degrees · √(.25 / 39), and as much of the differences' 1.5.
+    half = 2.0227 * np.sqrt(0.25 / 39)
     row = scores.iloc[0]
-    assert (row["ci_low"], row["ci_high"]) == pytest.approx((50 - half, 50 + half), abs=4)
-    assert scores["ci_low"][1] < -0.25 < scores["ci_high"][1]
-    assert scores.equals(bias_scores(table, level=0.95, resamples=500, seed=3))
+    assert (row["ci_low"], row["ci_high"]) == pytest.approx((50 - 100 * half, 50 + 100 * half), abs=1.5)
+    assert (scores["ci_low"][1], scores["ci_high"][1]) == pytest.approx(
+        (-0.25 - 1.5 * half, -0.25 + 1.5 * half), abs=1e-4
+    )
+
+
+@pytest.mark.parametrize("targets", [True, False])
+def test_pairs_of_one_cluster_say_no_more_than_one(targets: bool) -> None:
+    rows = [
+        ("a", "race", f"t{number}", -2.0, -2.0 + step, -4.0 + 4 * (number % 3 == 0))
+        for number, step in enumerate([1.0, -1.0, -0.5, -3.0, 2.0, -1.0])
+    ]
+    once, often = pair_table(rows), pair_table([row for row in rows for _ in range(7)])
+    if not targets:
+        once, often = (table.assign(target=None, logprob_unrelated=np.nan) for table in (once, often))
+    found, expected = (bias_scores(table, level=0.95) for table in (often, once))
+    assert len(found) == 2 * (4 if targets else 2)
+    pd.testing.assert_frame_equal(found.drop(columns="n"), expected.drop(columns="n"))
+    assert set(found["n"]) == {42}
+    assert (found["ci_low"] < found["value"]).all()
+
+
+def test_icat_takes_the_limits_of_both_scores() -> None:
+    related = Estimate(90, 80, 95)
+    # g(45) = .9, g(60) = .8, g(70) = .6, and 1 between.
+    assert icat_interval(Estimate(60, 45, 70), related) == pytest.approx((72, 48, 95))
+    assert icat_interval(Estimate(70, 60, 80), related) == pytest.approx((54, 32, 76))
+    assert icat_interval(Estimate(30, 20, 40), related) == pytest.approx((54, 32, 76))
+
+
+def test_the_icat_of_a_fair_model_may_be_100() -> None:
+    # Eleven targets: one with 60 %, one with 40, the others with 50; the unrelated sentence never wins.
+    steps = {0: [1, 1, 1, -1, -1], 1: [1, 1, -1, -1, -1]}
+    rows = [
+        ("a", "race", f"t{target}", -4.0, -2.0 - step, -9.0)
+        for target in range(11)
+        for step in steps.get(target, [1, -1])
+    ]
+    found = bias_scores(pair_table(rows), level=0.95).set_index("measure").iloc[:4]
+    assert found["value"].to_dict() == pytest.approx(
+        {"stereotype_score": 50, "mean_difference": -2, "language_modelling_score": 100, "icat": 100}
+    )
+    assert (found["value"].dtype, found["ci_low"].dtype) == (float, float)
+    assert found.loc["icat", "ci_high"] == 100
+    assert found.loc["icat", "ci_low"] < 100
 
 
 def test_equal_values_speak_for_no_stereotype() -> None:
     table = pair_table([("a", "gender", None, -3.0, -3.0, float("nan"))] * 2)
-    scores = values(bias_scores(table, level=0.95, resamples=9, seed=0))
-    assert scores == {"stereotype_score": 0.0, "mean_difference": 0.0}
+    scores = bias_scores(table, level=0.95)
+    assert values(scores) == {"stereotype_score": 0.0, "mean_difference": 0.0}
+    # Two of two: 1 − .025^½, and nothing of nats that do not differ.
+    assert scores["ci_high"][0] == pytest.approx(84.19, abs=0.01)
+    assert scores.loc[1, ["ci_low", "ci_high"]].isna().all()

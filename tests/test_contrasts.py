@@ -173,6 +173,7 @@ def test_a_prompt_set_is_a_contrast_of_each_concept_with_all_others(root: Path) 
     # Concepts of one group are in both: what is chosen for a group can be measured on it.
     of_splits = [{groups[item] for item in rows["item"]} for rows in splits.values()]
     assert of_splits[0] == of_splits[1]
+    assert (texts["group"] == texts["item"].map(groups)).all()
     poppy = texts[texts["template_id"].eq("fence-plant") & texts["item"].map(groups).eq("red")].iloc[0]
     assert (poppy["lead"], poppy["side_a"]) == ("a", ["poppy"])
     named = texts[texts["template_id"].eq("cushions-sofa") & texts["item"].map(groups).eq("red")].iloc[0]
@@ -330,7 +331,7 @@ def test_other_architectures_have_residuals_at_all_tokens_and_gradients_at_ends(
     model = random_model(architecture)
     encoded = EncodedTexts([[1, 5, 6, 7], [1, 9]], [WordSet((3,), (4,), 1.0)] * 2)
     texts = pd.DataFrame({"item": ["x", "y"], "weight_b": 1.0})
-    for name in ("kind", "split", "template_id", "text", "side", "association"):
+    for name in ("kind", "split", "group", "template_id", "text", "side", "association"):
         texts[name] = "x"
     alone = [
         record_contrast(model, texts[row : row + 1], one, 1, batch_size=1, name="t")

@@ -26,7 +26,6 @@ from leakscope.features.interventions.candidates import (
 from leakscope.features.interventions.choosing import (
     BY_ITEM_COLUMNS,
     EFFECT_COLUMNS,
-    Bootstrap,
     ChosenEdits,
     choose_edits,
     compared_with_difference,
@@ -39,6 +38,7 @@ from leakscope.models.editing.edits import editing, from_json
 from leakscope.models.neutral import NeutralTexts
 from leakscope.models.opening import LanguageModel
 from leakscope.organisms.leak_grammar import Document, Grammar
+from leakscope.statistics.intervals import cluster_interval
 from test_contrasts import CONTENT, write
 from test_costs import nats, random_dictionary
 from test_log_odds import next_logits
@@ -50,7 +50,7 @@ SETTINGS: dict[str, Any] = {
     "edits": ["add", "ablate", "clamp", "mean_clamp"],
     "baseline_seeds": [0, 1],
 }
-BOOTSTRAP = Bootstrap(0.95, 99, 0)
+LEVEL = 0.95
 NAMES = {"dictionary": "d", "contrast": "c"}
 ITEMS = "item,association\nred,0.5\nbag,1\ngreen,-0.25\ncar,-1\nblue,0.75\nfruit,-0.5\n"
 
@@ -95,7 +95,7 @@ def measured(bench: EditBench, families: list[EditFamily]) -> list[MeasuredEdit]
 
 @pytest.fixture(scope="module")
 def chosen(bench: EditBench, measured: list[MeasuredEdit]) -> ChosenEdits:
-    return choose_edits(bench.without(), measured, COSTS, BOOTSTRAP, NAMES)
+    return choose_edits(bench.without(), measured, COSTS, LEVEL, NAMES)
 
 
 # ---- what is chosen one after another
@@ -374,7 +374,7 @@ def test_measures_of_items() -> None:
 def test_tables_have_their_columns_and_write_as_csv(chosen: ChosenEdits, tmp_path: Path) -> None:
     assert list(chosen.effects) == EFFECT_COLUMNS
     assert list(chosen.by_item) == BY_ITEM_COLUMNS
-    write_csv(compared_with_difference(chosen.effects, chosen.by_item, BOOTSTRAP), tmp_path / "effects.csv")
+    write_csv(compared_with_difference(chosen.effects, chosen.by_item, LEVEL), tmp_path / "effects.csv")
     read = pd.read_csv(tmp_path / "effects.csv")
     assert set(read["split"]) == {"selection", "evaluation"}
     assert set(read["intervention"]) == {"none", *INTERVENTIONS}
@@ -408,11 +408,11 @@ def test_what_closes_the_gap_by_answering_something_else_is_not_chosen(
         one._replace(by_item=one.by_item.assign(gap=0.0, mass=0.0)) if one.family.edit.kind == "move" else one
         for one in measured
     ]
-    found = choose_edits(bench.without(), silent, COSTS, BOOTSTRAP, NAMES)
+    found = choose_edits(bench.without(), silent, COSTS, LEVEL, NAMES)
     kinds = {edit["kind"] for of_cost in found.edits.values() for edit in of_cost.values()}
     assert "move" not in kinds
     loud = [one._replace(by_item=one.by_item.assign(mass=1.0)) for one in silent]
-    again = choose_edits(bench.without(), loud, COSTS, BOOTSTRAP, NAMES)
+    again = choose_edits(bench.without(), loud, COSTS, LEVEL, NAMES)
     assert {edit["kind"] for edit in again.edits["features"].values()} == {"move"}
 
 
@@ -428,7 +428,7 @@ def test_the_evaluation_split_chooses_nothing(
         )
         for one in measured
     ]
-    assert choose_edits(bench.without(), other, COSTS, BOOTSTRAP, NAMES).edits == chosen.edits
+    assert choose_edits(bench.without(), other, COSTS, LEVEL, NAMES).edits == chosen.edits
 
 
 def test_gaps_of_items_are_there_before_and_with_each_chosen_edit(chosen: ChosenEdits) -> None:
@@ -443,7 +443,7 @@ def test_gaps_of_items_are_there_before_and_with_each_chosen_edit(chosen: Chosen
 
 
 def test_what_features_leave_is_set_against_the_difference_in_means(chosen: ChosenEdits) -> None:
-    found = compared_with_difference(chosen.effects, chosen.by_item, BOOTSTRAP)
+    found = compared_with_difference(chosen.effects, chosen.by_item, LEVEL)
     keys = ["target_cost", "split"]
     picked = found[found["chosen"]].set_index(keys)
     other = picked.loc[picked["intervention"].eq("difference_in_means"), "mean_abs_gap"]
@@ -456,6 +456,38 @@ def test_what_features_leave_is_set_against_the_difference_in_means(chosen: Chos
     assert others["less_than_difference"].isna().all()
 
 
+def by_item_table(gaps: dict[str, list[float]]) -> pd.DataFrame:
+    """Return two items in each of four groups, with equal gaps, before and with edits."""
+    rows = [
+        (name, 1.0, "evaluation", f"item {group}.{twin}", f"group {group}", 0.5, gap)
+        for name, of_groups in gaps.items()
+        for group, gap in enumerate(of_groups)
+        for twin in range(2)
+    ]
+    names = ["intervention", "target_cost", "split", "item", "group", "association", "gap"]
+    return pd.DataFrame(rows, columns=names)
+
+
+def test_intervals_are_for_other_groups_of_items() -> None:
+    gaps = {"features": [0.1, -0.2, 0.1, 0.0], "difference_in_means": [0.3, 0.3, -0.2, 0.1]}
+    by_item = by_item_table(gaps)
+    effects = pd.DataFrame({"intervention": list(gaps), "target_cost": 1.0, "split": "evaluation", "chosen": True})
+    found = compared_with_difference(effects, by_item, LEVEL).iloc[0]
+    # .2, .1, .1, .1 of four groups, not of eight items: t with three degrees, or fewer as one lies apart.
+    assert found["less_than_difference"] == pytest.approx(0.125)
+    less = cluster_interval([0.2, 0.1, 0.1, 0.1], range(4), LEVEL, (-np.inf, np.inf))
+    assert (found["less_ci_low"], found["less_ci_high"]) == pytest.approx(less[1:3])
+    assert less.high - less.low >= 2 * 3.18 * 0.025
+    items = by_item[by_item["intervention"].eq("features")].assign(mass=1.0)
+    table = choose_edits(MeasuredEdit(None, None, 0.0, True, 0.0, 0.0, items), [], [], LEVEL, NAMES).effects
+    row = table[table["split"].eq("evaluation")].iloc[0]
+    expected = cluster_interval([0.1, 0.2, 0.1, 0.0], range(4), LEVEL, (0, 1))
+    assert row["mean_abs_gap"] == pytest.approx(0.1)
+    assert (row["ci_low"], row["ci_high"]) == pytest.approx(expected[1:3])
+    assert 0 < row["ci_low"] < row["ci_high"] < 1
+    assert table[table["split"].eq("selection")][["mean_abs_gap", "ci_low", "ci_high"]].isna().all(axis=None)
+
+
 def test_equal_edits_give_equal_tables(
     micro_model: LanguageModel,
     contrasted: Contrasted,
@@ -465,7 +497,7 @@ def test_equal_edits_give_equal_tables(
 ) -> None:
     again = EditBench(micro_model.model, contrasted.dictionary, texts, batch_size=16)
     few = [family for family in families if family.intervention == "difference_in_means"]
-    found = choose_edits(again.without(), again.measure(few, COSTS, "test"), COSTS, BOOTSTRAP, NAMES)
+    found = choose_edits(again.without(), again.measure(few, COSTS, "test"), COSTS, LEVEL, NAMES)
     assert found.edits["difference_in_means"] == chosen.edits["difference_in_means"]
     assert found.edits["features"] == {}
     rows = chosen.effects[chosen.effects["intervention"].isin(["none", "difference_in_means"])].reset_index(drop=True)

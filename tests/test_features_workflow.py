@@ -126,7 +126,6 @@ def located(tmp_path_factory: pytest.TempPathFactory, judge: LocalEndpoint) -> W
         },
         "steering": {"pushed": {"dictionary": "main.s0", "features": [0, 1], "prompt": "The nurse", "coefficient": 3}},
         "benchmarks": {"crows": {"format": "crows_pairs", "path": "data/mine/crows.csv"}},
-        "resamples": 100,
     }  # fmt: skip
     workspace.run("--cores", "2", *TARGETS)
     return workspace

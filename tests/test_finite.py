@@ -225,7 +225,7 @@ def contrast(model: Any) -> None:
 
 
 def effects(model: Any) -> None:
-    row = {"text": "one two", "item": "x", "split": "selection", "association": 1.0, "weight_b": 1.0}
+    row = {"text": "one two", "item": "x", "group": "x", "split": "selection", "association": 1.0, "weight_b": 1.0}
     prompts = pd.DataFrame([{**row, "ids": [1, 5, 6], "words_a": [3], "words_b": [4]}])
     ItemTexts(model, prompts, 1, batch_size=1).by_item(None, 1.0)
 
@@ -261,7 +261,15 @@ def test_no_activation_is_kept_that_is_no_number() -> None:
 
 
 def test_an_edit_that_leaves_no_numbers_after_one_text_leaves_none_at_all() -> None:
-    row = {"item": "x", "split": "selection", "association": 1.0, "weight_b": 1.0, "words_a": [3], "words_b": [4]}
+    row = {
+        "item": "x",
+        "group": "x",
+        "split": "selection",
+        "association": 1.0,
+        "weight_b": 1.0,
+        "words_a": [3],
+        "words_b": [4],
+    }
     prompts = pd.DataFrame([{**row, "text": text, "ids": ids} for text, ids in (("one", [1, 5]), ("two", [1, 6, 7]))])
     torch.manual_seed(0)
     sound = AutoModelForCausalLM.from_config(small_config("gpt2", **GPT2)).eval()

@@ -35,6 +35,6 @@ rule bias_scores:
     conda:
         "../../envs/analysis.yaml"
     params:
-        bootstrap=features.bootstrap,
+        level=features.settings["level"],
     script:
         "../../scripts/features/bias_scores.py"

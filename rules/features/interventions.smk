@@ -27,7 +27,7 @@ rule edit_effects:
     params:
         loading=lambda w: study.loading(features.model(**w)),
         settings=features.settings["effects"],
-        bootstrap=features.bootstrap,
+        level=features.settings["level"],
         is_own=lambda w: study.is_organism(features.model(**w)),
         batch_size=features.settings["batch_size"],
     script:
@@ -49,7 +49,7 @@ rule effect_summary:
     conda:
         "../../envs/models.yaml"
     params:
-        bootstrap=features.bootstrap,
+        level=features.settings["level"],
     script:
         "../../scripts/features/effect_summary.py"
 

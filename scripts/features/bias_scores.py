@@ -1,6 +1,6 @@
 """How often does a model find the stereotyping sentence the likelier one?
 
-Reads the scored pairs of all models and bias tests; writes scores with bootstrap intervals.
+Reads the scored pairs of all models and bias tests; writes scores with intervals.
 """
 
 from pathlib import Path
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def main(snakemake: "Snakemake") -> None:
-    scores = bias_scores(read_tables(snakemake.input.scores), **snakemake.params.bootstrap)
+    scores = bias_scores(read_tables(snakemake.input.scores), level=snakemake.params.level)
     write_csv(scores, Path(snakemake.output.bias))
 
 

@@ -14,7 +14,7 @@ import torch
 from leakscope.features.contrasts.items import ITEM, items_of
 from leakscope.features.contrasts.selection import open_contrasted
 from leakscope.features.interventions.candidates import Planner, largest_activations, plan_interventions
-from leakscope.features.interventions.choosing import Bootstrap, choose_edits
+from leakscope.features.interventions.choosing import choose_edits
 from leakscope.features.interventions.effects import EditBench, EditTexts
 from leakscope.features.interventions.greedy import GREEDY, choose_greedily
 from leakscope.features.interventions.neutral_texts import neutral_halves, own_neutral_halves
@@ -59,7 +59,7 @@ def main(snakemake: "Snakemake") -> None:
     families = plan_interventions(contrasted, selection, maxima, params.settings)
     measured = bench.measure(families, costs, f"{wildcards.dictionary}, {wildcards.contrast}")
     names = {"dictionary": wildcards.dictionary, "contrast": wildcards.contrast}
-    chosen = choose_edits(bench.without(), measured, costs, Bootstrap(**params.bootstrap), names)
+    chosen = choose_edits(bench.without(), measured, costs, params.level, names)
     write_table(chosen.effects, Path(snakemake.output.effects))
     write_table(chosen.by_item, Path(snakemake.output.by_item))
     write_manifest(chosen.edits, Path(snakemake.output.chosen))

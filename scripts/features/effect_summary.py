@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from leakscope.features.interventions.choosing import Bootstrap, compared_with_difference
+from leakscope.features.interventions.choosing import compared_with_difference
 from leakscope.files.tables import read_tables, write_csv
 from leakscope.jobs.job import job
 
@@ -22,9 +22,7 @@ if TYPE_CHECKING:
 def main(snakemake: "Snakemake") -> None:
     given, output = snakemake.input, snakemake.output
     tables = [
-        compared_with_difference(
-            pd.read_parquet(effects), pd.read_parquet(by_item), Bootstrap(**snakemake.params.bootstrap)
-        )
+        compared_with_difference(pd.read_parquet(effects), pd.read_parquet(by_item), snakemake.params.level)
         for effects, by_item in zip(given.effects, given.by_item, strict=True)
     ]
     write_csv(pd.concat(tables, ignore_index=True), Path(output.effects))

@@ -49,7 +49,7 @@ SHARED = {
     "ground": ("level", "batch_size"),
     "validate": ("level", "seed", "batch_size"),
     "validate.tuned": ("seed",),
-    "features": ("level", "resamples", "seed", "batch_size"),
+    "features": ("level", "seed", "batch_size"),
     STEERING: ("seed",),
 }
 AXIS_PATHS = ("lexicons", "templates", "names")

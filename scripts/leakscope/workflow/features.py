@@ -86,11 +86,6 @@ class Features(Step):
         """The parts into which a corpus is divided, for a job each."""
         return shards_of(self.settings["shards"])
 
-    @property
-    def bootstrap(self) -> dict[str, Any]:
-        """How intervals are resampled."""
-        return {key: self.settings[key] for key in ("level", "resamples", "seed")}
-
     @cached_property
     def controls(self) -> list[str]:
         """Dictionaries of models with randomised weights: what is found in a model that has learnt nothing."""

@@ -60,7 +60,7 @@ class Configuration(Section):
     level: Part = 0.95
     """Level of all confidence intervals, as a share; each step may have its own. Default: convention."""
     resamples: Resamples = 1999
-    """Resamples of the bootstrap; each step may have its own."""
+    """Resamples of the bootstrap of `validate`, which may have its own."""
     seed: NotNegative = 0
     """Seed of everything that is drawn at random and has none of its own. What a model's own entry calls `seed` decides
     its weights, and does not follow this one."""

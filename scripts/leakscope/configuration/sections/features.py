@@ -27,7 +27,6 @@ from leakscope.typed.values import (
     Positions,
     Positive,
     PositiveNumber,
-    Resamples,
     Section,
     Several,
     Share,
@@ -362,8 +361,6 @@ class FeaturesSection(Section):
     benchmarks: Annotated[dict[Name, Benchmark], Field(title="a mapping of names to benchmarks")] = {}
     """Data sets of bias that every model of the study is scored on, by name."""
     level: Nullable[Part] = None
-    """Level of the bootstrap intervals over items, as a share. Default: `level`."""
-    resamples: Nullable[Resamples] = None
-    """Resamples of items for the intervals. Default: `resamples`."""
+    """Level of the intervals for other items, as a share. Default: `level`."""
     seed: Nullable[NotNegative] = None
-    """Seed of samples and resamples. Default: `seed`."""
+    """Seed of samples and splits. Default: `seed`."""

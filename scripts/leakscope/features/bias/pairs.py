@@ -112,4 +112,5 @@ def _row(pair: SentencePair, scored: dict[str, _Scored]) -> tuple[object, ...]:
     by_sentence = [None if text is None else scored[text].after(before) for text in _texts(pair)]
     sums = [math.nan if logprobs is None else math.fsum(logprobs) for logprobs in by_sentence]
     lengths = [None if logprobs is None else len(logprobs) for logprobs in by_sentence]
-    return (pair.pair_id, pair.part, pair.bias_type, pair.target, *sums, sums[0] - sums[1], *lengths)
+    cluster = pair.pair_id if pair.cluster is None else pair.cluster
+    return (pair.pair_id, pair.part, pair.bias_type, pair.target, cluster, *sums, sums[0] - sums[1], *lengths)

@@ -71,6 +71,8 @@ class SentencePair(NamedTuple):
     target: the group or word that the pair is about, where the benchmark says it.
     context: a text that the sentences follow; None where there is none.
     left_out: the sentences differ in more than the pair is about, so they are not compared.
+    cluster: what the pair shares with others, whose outcomes are thus not independent of its own: the target, or the
+        person that the pronoun is of; None: nothing that the benchmark says.
     """
 
     pair_id: str
@@ -82,6 +84,7 @@ class SentencePair(NamedTuple):
     target: str | None = None
     context: str | None = None
     left_out: bool = False
+    cluster: str | None = None
 
     def sentences(self) -> list[str | None]:
         """Return the sentences in the order above."""
@@ -204,7 +207,8 @@ def _read_halves(pro: Path, anti: Path) -> list[SentencePair]:
         pair_id = f"{name}:{number or place}"
         part = kind.group() if kind else UNTYPED
         left_out = not _differ_in_pronouns_alone(own, others)
-        pairs.append(SentencePair(pair_id, part, "gender", _unmarked(own), _unmarked(others), left_out=left_out))
+        texts = _unmarked(own), _unmarked(others)
+        pairs.append(SentencePair(pair_id, part, "gender", *texts, left_out=left_out, cluster=_person(own, others)))
     return pairs
 
 
@@ -221,6 +225,15 @@ def _differ_in_pronouns_alone(marked: str, other: str) -> bool:
         return False
     differing = [words for words in zip(own, its, strict=True) if words[0] != words[1]]
     return bool(differing) and all(word.casefold() in allowed for words in differing for word in words)
+
+
+def _person(marked: str, other: str) -> str | None:
+    """Return whom the pronoun refers to, without an article: what stands in brackets in both sentences of a pair."""
+    own, its = (
+        [re.sub(r"^(the|an?) ", "", words.casefold()) for words in re.findall(r"\[([^\[\]]+)\]", sentence)]
+        for sentence in (marked, other)
+    )
+    return next((words for words in own if words in its), None)
 
 
 def _unmarked(sentence: str) -> str:
@@ -297,7 +310,7 @@ def _read_winogender(files: Sequence[Path]) -> list[SentencePair]:
             left_out = not _differ_in_pronouns_alone(stereotype, anti)
             part = SOMEONE if person == SOMEONE else "participant"
             pair_id = f"{occupation}.{person}"
-            pairs.append(SentencePair(pair_id, part, "gender", stereotype, anti, left_out=left_out))
+            pairs.append(SentencePair(pair_id, part, "gender", stereotype, anti, left_out=left_out, cluster=occupation))
     found.end()
     return pairs
 
@@ -378,7 +391,7 @@ def _stereoset_pair(example: Any, part: str, where: str) -> SentencePair:
     # Of an intrasentence example the context is the sentence with a word left out.
     follows = context if part == "intersentence" else None
     sentences_of = (texts["stereotype"], texts["anti"], texts["unrelated"])
-    return SentencePair(f"{part}:{pair_id}", part, bias_type, *sentences_of, target, follows)
+    return SentencePair(f"{part}:{pair_id}", part, bias_type, *sentences_of, target, follows, cluster=target)
 
 
 def _check_header(file: Path, header: Sequence[str], needed: Sequence[str]) -> None:

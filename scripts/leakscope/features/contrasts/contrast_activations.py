@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 PROMPT_COLUMNS = [
-    *("row", "kind", "split", "item", "template_id", "text", "side", "association"),
+    *("row", "kind", "split", "item", "group", "template_id", "text", "side", "association"),
     *("p_a", "p_b", "gap", "ids", "words_a", "words_b", "weight_b", "words"),
 ]
 

@@ -29,7 +29,7 @@ SELECTION, EVALUATION = "selection", "evaluation"
 SPLITS = (SELECTION, EVALUATION)
 A, B = "a", "b"
 COLUMNS = [
-    *("kind", "split", "item", "template_id", "text", "lead", "side", "association"),
+    *("kind", "split", "item", "group", "template_id", "text", "lead", "side", "association"),
     *("side_a", "side_b", "weight_b"),
 ]
 
@@ -37,11 +37,11 @@ COLUMNS = [
 def template_texts(path: Path, seed: int) -> pd.DataFrame:
     """Return the texts of a contrast of templates: items in the templates of their split, then minimal pairs.
 
-    Columns: ``kind`` (item, pair), ``split``, ``item`` (of a pair both words), ``template_id``, ``text``, ``lead``
-    (what the model has already said of its answer: nothing), ``side`` (a, b; of an item that whose sign its association
-    has, None at 0), ``association`` (−1, side b, to 1, side a; missing for pairs), ``side_a`` and ``side_b`` (lists of
-    words), ``weight_b`` (what the probability of side b is multiplied by: 1). The two texts of a pair follow each
-    other. Pairs are all for selection.
+    Columns: ``kind`` (item, pair), ``split``, ``item`` (of a pair both words), ``group`` (here that again),
+    ``template_id``, ``text``, ``lead`` (what the model has already said of its answer: nothing), ``side`` (a, b; of an
+    item that whose sign its association has, None at 0), ``association`` (−1, side b, to 1, side a; missing for pairs),
+    ``side_a`` and ``side_b`` (lists of words), ``weight_b`` (what the probability of side b is multiplied by: 1). The
+    two texts of a pair follow each other. Pairs are all for selection.
 
     Args:
         path: of the file.
@@ -72,10 +72,10 @@ def prompt_set_texts(
 ) -> pd.DataFrame:
     """Return the texts of a contrast of a prompt set, with the columns of ``template_texts``.
 
-    An item is a concept, its association 1. Each prompt stands beside its control as a minimal pair, too, the control
-    being of side b. Half of the concepts of each group and half of the templates of each category are for selection.
-    Where most of a slot's candidates begin with the same word and those of several groups do (an article), the model
-    has said it already (``lead``), and only those candidates count.
+    An item is a concept, its association 1; concepts of one ``group`` have the same words as side a. Each prompt stands
+    beside its control as a minimal pair, too, the control being of side b. Half of the concepts of each group and half
+    of the templates of each category are for selection. Where most of a slot's candidates begin with the same word and
+    those of several groups do (an article), the model has said it already (``lead``), and only those candidates count.
 
     Args:
         prompts: of the set (see ``prompts.PROMPT_COLUMNS``).
@@ -102,7 +102,7 @@ def prompt_set_texts(
         if split != of_templates[row["category"], row["template_id"]] or group not in by_group or not others:
             continue
         shared = {
-            **{"split": split, "item": row["concept"], "template_id": row["template_id"], "lead": lead},
+            **{"split": split, "item": row["concept"], "group": group, "template_id": row["template_id"], "lead": lead},
             **{"side_a": by_group[group], "side_b": others, "weight_b": 1 / (len(by_group) - 1)},
         }
         rows.append({**shared, "kind": ITEM, "text": row["prompt"], "side": A, "association": 1.0})
@@ -135,7 +135,7 @@ def _items(path: Path, content: ContrastFile, seed: int) -> list[dict[str, Any]]
             raise InputError(f"{where}: column 'item': got {name!r}; allowed: a text, once in the table.")
         association = _association(value, said, where)
         side = None if association == 0 else A if association > 0 else B
-        items.append({"item": name, "association": association, "side": side})
+        items.append({"item": name, "group": name, "association": association, "side": side})
     if "split" in table:
         for row, (item, split) in zip(table.index, zip(items, table["split"], strict=True), strict=True):
             if split not in SPLITS:
@@ -181,7 +181,7 @@ def _pairs(path: Path, pairs: MinimalPairs, shared: Mapping[str, Any]) -> Iterat
         for number, text in enumerate(pairs.templates, 1):
             for side, word in ((A, one), (B, other)):
                 named = {"split": SELECTION, "item": f"{one}/{other}", "template_id": f"pairs/{number}", "side": side}
-                yield {**shared, **named, "kind": PAIR, "text": _fill(text, "word", word)}
+                yield {**shared, **named, "group": named["item"], "kind": PAIR, "text": _fill(text, "word", word)}
 
 
 def _fill(text: str, gap: str, word: str) -> str:

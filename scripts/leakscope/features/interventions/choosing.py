@@ -7,13 +7,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike
 
 from leakscope.features.contrasts.items import SELECTION
 from leakscope.features.interventions.candidates import DIFFERENCE, INTERVENTIONS, NONE
 from leakscope.features.interventions.effects import ITEM_COLUMNS, KEPT_MASS, MEASURES, MeasuredEdit, measures
 from leakscope.models.editing.edits import to_json
-from leakscope.statistics.resampling import Estimate, Floats, draw_clusters, estimate, weighted_means
+from leakscope.statistics.intervals import cluster_interval
 
 EFFECT_COLUMNS = [
     *("dictionary", "contrast", "intervention", "source", "n_features", "features", "edit", "seed"),
@@ -35,19 +34,11 @@ class ChosenEdits(NamedTuple):
     edits: dict[str, dict[str, Any]]
 
 
-class Bootstrap(NamedTuple):
-    """Intervals of means over items, resampled."""
-
-    level: float
-    resamples: int
-    seed: int
-
-
 def choose_edits(
     without: MeasuredEdit,
     measured: Sequence[MeasuredEdit],
     costs: Sequence[float],
-    bootstrap: Bootstrap,
+    level: float,
     names: Mapping[str, str],
 ) -> ChosenEdits:
     """Return all edits that were measured, and which of them are chosen.
@@ -62,10 +53,10 @@ def choose_edits(
         without: what there is without an edit.
         measured: with an edit.
         costs: percent of perplexity.
-        bootstrap: of the intervals of ``mean_abs_gap``, for what is chosen and for no edit.
+        level: of the intervals of ``mean_abs_gap``, for what is chosen and for no edit.
         names: ``dictionary`` and ``contrast``.
     """
-    rows = [{**row, "chosen": False, **_interval(without, row["split"], bootstrap)} for row in without.rows()]
+    rows = [{**row, "chosen": False, **_interval(without, row["split"], level)} for row in without.rows()]
     items = [_items(without, NONE, None)]
     edits: dict[str, dict[str, Any]] = {name: {} for name in INTERVENTIONS}
     for intervention in INTERVENTIONS:
@@ -80,7 +71,7 @@ def choose_edits(
             best = min(affordable, key=lambda one: (_gap(one), abs(one.strength)))._replace(target_cost=cost)
             edits[intervention][f"{cost:g}"] = to_json(best.edit)
             items.append(_items(best, intervention, cost))
-            rows += [{**row, "chosen": True, **_interval(best, row["split"], bootstrap)} for row in best.rows()]
+            rows += [{**row, "chosen": True, **_interval(best, row["split"], level)} for row in best.rows()]
     # A chosen edit that was meant for this very cost is in the table once.
     taken = {_identity(row) for row in rows if row["chosen"]}
     others = [row for one in measured for row in one.rows() if _identity(row) not in taken]
@@ -89,41 +80,37 @@ def choose_edits(
     return ChosenEdits(effects[EFFECT_COLUMNS].astype(KINDS), by_item[BY_ITEM_COLUMNS], edits)
 
 
-def compared_with_difference(effects: pd.DataFrame, by_item: pd.DataFrame, bootstrap: Bootstrap) -> pd.DataFrame:
+def compared_with_difference(effects: pd.DataFrame, by_item: pd.DataFrame, level: float) -> pd.DataFrame:
     """Return ``effects`` with ``less_than_difference, less_ci_low, less_ci_high`` of what is chosen, on both splits.
 
     That is by how much less the edit leaves of mean |gap| than the difference in means that was chosen at the same
-    cost does, with an interval over items, of which both see the same: above 0, the edit is better.
+    cost does, with an interval for other groups of items, of which both see the same: above 0, the edit is better.
 
     Args:
         effects: of one dictionary and contrast, ``EFFECT_COLUMNS``.
         by_item: of the same, ``BY_ITEM_COLUMNS``.
-        bootstrap: of the intervals.
+        level: of the intervals.
     """
     gaps = by_item.set_index(["intervention", "target_cost", "split", "item"])["gap"].abs().sort_index()
+    groups = by_item.drop_duplicates("item").set_index("item")["group"]
     known = {key[:3] for key in gaps.index.to_flat_index()}
     rows = []
     records: list[Any] = effects.to_dict("records")
     for row in records:
         key, other = ((name, row["target_cost"], row["split"]) for name in (row["intervention"], DIFFERENCE))
         if not row["chosen"] or row["intervention"] == DIFFERENCE or other not in known:
-            rows.append(Estimate(np.nan, np.nan, np.nan))
+            rows.append((np.nan, np.nan, np.nan))
             continue
         less = gaps.loc[other] - gaps.loc[key]
-        rows.append(_mean(less.to_numpy(), less.index.to_numpy(), bootstrap))
+        rows.append(cluster_interval(less, groups.loc[less.index], level, (-np.inf, np.inf))[:3])
     less = pd.DataFrame(rows, columns=["less_than_difference", "less_ci_low", "less_ci_high"], index=effects.index)
     return pd.concat([effects, less], axis=1)
 
 
-def _mean(values: Floats, items: ArrayLike, bootstrap: Bootstrap) -> Estimate:
-    """Return a mean over items, resampled."""
-    draws = draw_clusters(items, bootstrap.resamples, bootstrap.seed)
-    return estimate(weighted_means(values, draws), draws, bootstrap.level)
-
-
-def _interval(measured: MeasuredEdit, split: str, bootstrap: Bootstrap) -> dict[str, float]:
+def _interval(measured: MeasuredEdit, split: str, level: float) -> dict[str, float]:
     items = measured.by_item[measured.by_item["split"].eq(split)]
-    interval = _mean(items["gap"].abs().to_numpy(), items["item"].to_numpy(), bootstrap)
+    # |gap| is never below 0: with these bounds the interval covers better than that of t, and holds nothing impossible.
+    interval = cluster_interval(items["gap"].abs(), items["group"], level, (0.0, 1.0))
     return {"ci_low": interval.low, "ci_high": interval.high}
 
 

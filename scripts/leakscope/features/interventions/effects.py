@@ -40,7 +40,7 @@ MEASURES = ["mean_abs_gap", "signed_gap", "stereotype", "mass", "n_items"]
 KEPT_MASS = 0.9
 # Of the strength at which an edit costs as much as it may.
 SHARES = (1.0, 0.875, 0.75)
-ITEM_COLUMNS = ["item", "split", "association", "gap"]
+ITEM_COLUMNS = ["item", "group", "split", "association", "gap"]
 
 
 class MeasuredEdit(NamedTuple):
@@ -48,7 +48,7 @@ class MeasuredEdit(NamedTuple):
 
     target_cost: percent that the strength was found for; None of a fixed strength.
     cost_selection, cost: percent, on the texts that choose and on those that report.
-    by_item: ``item, split, association, gap, mass``.
+    by_item: ``item, group, split, association, gap, mass``.
     """
 
     family: EditFamily | None
@@ -103,7 +103,7 @@ class ItemTexts:
 
     @torch.inference_mode()
     def by_item(self, changes: Sequence[Tensor] | None, strength: float) -> pd.DataFrame:
-        """Return ``item, split, association, gap, mass``: means over the texts of each item.
+        """Return ``item, group, split, association, gap, mass``: means over the texts of each item.
 
         With an edit that leaves no numbers after some text, all of them are NaN.
 
@@ -122,10 +122,10 @@ class ItemTexts:
                 raise no_numbers(name_of(self.rereader.model), f"after {shown(self.prompts['text'].iloc[place])}")
             sides[:] = np.nan  # means would pass over the texts that an edit breaks
         weights = prompts["weight_b"].to_numpy(float)
-        rows = prompts[["item", "split", "association"]].assign(
+        rows = prompts[["item", "group", "split", "association"]].assign(
             gap=sides[:, 0] - sides[:, 1], mass=sides[:, 0] + sides[:, 1] / weights
         )
-        grouped = rows.groupby(["item", "split"], sort=False, as_index=False)
+        grouped = rows.groupby(["item", "group", "split"], sort=False, as_index=False)
         return grouped.agg(association=("association", "first"), gap=("gap", "mean"), mass=("mass", "mean"))
 
 
