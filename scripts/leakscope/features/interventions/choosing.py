@@ -7,12 +7,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
 from leakscope.features.contrasts.items import SELECTION
 from leakscope.features.interventions.candidates import DIFFERENCE, INTERVENTIONS, NONE
 from leakscope.features.interventions.effects import ITEM_COLUMNS, KEPT_MASS, MEASURES, MeasuredEdit, measures
 from leakscope.models.editing.edits import to_json
-from leakscope.statistics.intervals import cluster_interval
+from leakscope.statistics.intervals import ClusterInterval, cluster_interval
 
 EFFECT_COLUMNS = [
     *("dictionary", "contrast", "intervention", "source", "n_features", "features", "edit", "seed"),
@@ -91,7 +92,7 @@ def compared_with_difference(effects: pd.DataFrame, by_item: pd.DataFrame, level
         by_item: of the same, ``BY_ITEM_COLUMNS``.
         level: of the intervals.
     """
-    gaps = by_item.set_index(["intervention", "target_cost", "split", "item"])["gap"].abs().sort_index()
+    gaps = by_item.set_index(["intervention", "target_cost", "split", "item"])["gap"].sort_index()
     groups = by_item.drop_duplicates("item").set_index("item")["group"]
     known = {key[:3] for key in gaps.index.to_flat_index()}
     rows = []
@@ -101,16 +102,42 @@ def compared_with_difference(effects: pd.DataFrame, by_item: pd.DataFrame, level
         if not row["chosen"] or row["intervention"] == DIFFERENCE or other not in known:
             rows.append((np.nan, np.nan, np.nan))
             continue
-        less = gaps.loc[other] - gaps.loc[key]
-        rows.append(cluster_interval(less, groups.loc[less.index], level, (-np.inf, np.inf))[:3])
+        mine = gaps.loc[key]
+        rows.append(difference_interval(mine, gaps.loc[other].loc[mine.index], groups.loc[mine.index], level)[:3])
     less = pd.DataFrame(rows, columns=["less_than_difference", "less_ci_low", "less_ci_high"], index=effects.index)
     return pd.concat([effects, less], axis=1)
 
 
+def gap_interval(gaps: ArrayLike, groups: ArrayLike, level: float) -> ClusterInterval:
+    """Return the mean |gap| of items with its interval for other groups of items.
+
+    With the bounds 0 and 1: far from them that is the interval of t, which covers less near 0 and may lie below it
+    (``benchmarks/coverage_features.py``).
+
+    Args:
+        gaps: (items,), −1 to 1; NaN where an edit left no numbers.
+        groups: (items,), of which each is a cluster.
+        level: of the interval, 0 to 1.
+    """
+    return cluster_interval(np.abs(np.asarray(gaps, dtype=float)), groups, level, (0.0, 1.0))
+
+
+def difference_interval(gaps: ArrayLike, others: ArrayLike, groups: ArrayLike, level: float) -> ClusterInterval:
+    """Return by how much less is left of the mean |gap| than of that of the same items with another edit.
+
+    Args:
+        gaps: as in ``gap_interval``.
+        others: (items,), with the other edit.
+        groups: as in ``gap_interval``.
+        level: of the interval, which is that of t; NaN where groups do not differ.
+    """
+    less = np.abs(np.asarray(others, dtype=float)) - np.abs(np.asarray(gaps, dtype=float))
+    return cluster_interval(less, groups, level, (-np.inf, np.inf))
+
+
 def _interval(measured: MeasuredEdit, split: str, level: float) -> dict[str, float]:
     items = measured.by_item[measured.by_item["split"].eq(split)]
-    # |gap| is never below 0: with these bounds the interval covers better than that of t, and holds nothing impossible.
-    interval = cluster_interval(items["gap"].abs(), items["group"], level, (0.0, 1.0))
+    interval = gap_interval(items["gap"], items["group"], level)
     return {"ci_low": interval.low, "ci_high": interval.high}
 
 
