@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from coverage_row import Floats, Row
-from leakscope.features.bias.scores import Estimate, icat_interval
+from leakscope.features.bias.scores import BiasScore, icat_interval
 from leakscope.features.interventions.choosing import difference_interval, gap_interval
 from leakscope.statistics.intervals import Intervals, intervals_of_totals
 
@@ -126,7 +126,7 @@ def _of_benchmark(model: Benchmark, n: int, rng: np.random.Generator, studies: i
         score, nats = 50.0, 0.0
     drawn = [values.reshape(studies, n) for values in _targets(model, studies * n, rng)]
     of_score, of_related = (intervals_of_totals(values, np.ones(n), LEVEL) for values in drawn[:2])
-    icat = icat_interval(Estimate(*of_score[:3]), Estimate(*of_related[:3]))
+    icat = icat_interval(BiasScore(*of_score[:3]), BiasScore(*of_related[:3]))
     design = f"{n} targets, {model.name}"
     yield _benchmark_row("stereotype_score", design, n, score, of_score)
     yield _benchmark_row("language_modelling_score", design, n, related, of_related, at_bound=related > 95)

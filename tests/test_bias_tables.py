@@ -16,7 +16,7 @@ import torch
 
 from leakscope.errors import InputError
 from leakscope.features.bias.pairs import score_pairs
-from leakscope.features.bias.scores import PAIR_COLUMNS, SCORE_COLUMNS, Estimate, bias_scores, icat_interval
+from leakscope.features.bias.scores import PAIR_COLUMNS, SCORE_COLUMNS, BiasScore, bias_scores, icat_interval
 from leakscope.features.bias.tables import SentencePair, bias_files, left_out_warning, read_pairs
 from leakscope.models.opening import LanguageModel
 from tiny_task import open_tiny_model, weightless
@@ -454,11 +454,11 @@ def test_pairs_of_one_cluster_say_no_more_than_one(targets: bool) -> None:
 
 
 def test_icat_takes_the_limits_of_both_scores() -> None:
-    related = Estimate(90, 80, 95)
+    related = BiasScore(90, 80, 95)
     # g(45) = .9, g(60) = .8, g(70) = .6, and 1 between.
-    assert icat_interval(Estimate(60, 45, 70), related) == pytest.approx((72, 48, 95))
-    assert icat_interval(Estimate(70, 60, 80), related) == pytest.approx((54, 32, 76))
-    assert icat_interval(Estimate(30, 20, 40), related) == pytest.approx((54, 32, 76))
+    assert icat_interval(BiasScore(60, 45, 70), related) == pytest.approx((72, 48, 95))
+    assert icat_interval(BiasScore(70, 60, 80), related) == pytest.approx((54, 32, 76))
+    assert icat_interval(BiasScore(30, 20, 40), related) == pytest.approx((54, 32, 76))
 
 
 def test_the_icat_of_a_fair_model_may_be_100() -> None:
