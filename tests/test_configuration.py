@@ -793,7 +793,7 @@ def test_a_number_in_text_is_a_number_and_null_in_text_is_null(config: Config) -
 
 
 def test_a_key_of_the_top_level_holds_in_every_step_that_has_none_of_its_own(config: Config) -> None:
-    config |= {"level": 0.9, "seed": 3, "resamples": 500, "ground": {"level": 0.8}, "features": {"resamples": 200}}
+    config |= {"level": 0.9, "seed": 3, "ground": {"level": 0.8}}
     config["models"]["small"]["generation"] = {"seed": None}
     resolved = resolve(config)
     assert {step: resolved[step]["level"] for step in ("leak", "ground", "features")} == {
@@ -801,7 +801,6 @@ def test_a_key_of_the_top_level_holds_in_every_step_that_has_none_of_its_own(con
         "ground": 0.8,
         "features": 0.9,
     }
-    assert resolved["features"]["resamples"] == 200
     assert resolved["models"]["small"]["generation"]["seed"] == resolved["validate"]["seed"] == 3
     assert resolved["models"]["small"]["seed"] == 0  # decides its weights
 

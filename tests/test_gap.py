@@ -17,7 +17,6 @@ from scipy import stats
 from leakscope.errors import InputError
 from leakscope.statistics import jackknife
 from leakscope.statistics.jackknife import Deletions, leave_out
-from leakscope.statistics.resampling import Draws, draw_clusters, estimate, weighted_means
 from leakscope.validate import gap
 from leakscope.validate.form_agreement import form_agreement
 from leakscope.validate.gap import STATISTICS, correlate, correlations
@@ -58,42 +57,6 @@ def tied_samples(draw: st.DrawFn) -> tuple[NDArray[np.float64], NDArray[np.float
     n = draw(st.integers(3, 14))
     columns = [draw(st.lists(st.integers(0, top), min_size=n, max_size=n)) for top in (5, 3, 4)]
     return np.array(columns[0], float) * 0.1, np.array(columns[1], float) - 7, np.array(columns[2])
-
-
-# Draws
-
-
-def test_draws_are_of_whole_clusters_after_the_sample_itself() -> None:
-    clusters = ["b", "a", "b", "c", "b"]
-    draws = draw_clusters(clusters, 50, 3)
-    assert draws.counts.shape == (3, 51)
-    assert (draws.counts[:, 0] == 1).all()
-    assert (draws.counts.sum(0) == 3).all()
-    assert (draws.weights()[[0, 2, 4]] == draws.counts[1]).all()
-    assert not np.array_equal(draws.counts, draw_clusters(clusters, 50, 4).counts)
-
-
-def test_draws_depend_on_clusters_and_not_on_the_order_of_items() -> None:
-    clusters = np.array(["b", "a", "b", "c", "d", "a"])
-    turned = np.array([5, 3, 0, 1, 4, 2])
-    one, other = draw_clusters(clusters, 20, 0), draw_clusters(clusters[turned], 20, 0)
-    np.testing.assert_array_equal(one.weights()[turned], other.weights())
-
-
-def test_an_interval_is_of_percentiles_of_finite_resamples() -> None:
-    draws = draw_clusters([0, 1], 5)
-    found = estimate(np.array([9.0, 1.0, 2.0, 3.0, np.nan, np.inf]), draws, 0.5)
-    assert found == (9.0, 1.5, 2.5)
-    assert np.isnan(estimate(np.array([np.nan, 1.0, 2.0]), draws, 0.5)).all()
-    one = estimate(np.array([1.0, 1.0, 1.0]), draw_clusters([0, 0], 2), 0.5)
-    assert one.value == 1
-    assert np.isnan(one[1:]).all()
-
-
-def test_means_of_draws() -> None:
-    draws = Draws(np.array([0, 0, 1]), np.array([[1.0, 2.0, 0.0], [1.0, 0.0, 0.0]]))
-    np.testing.assert_allclose(weighted_means([1.0, 2.0, 6.0], draws), [3.0, 1.5, np.nan])
-    assert np.isnan(weighted_means([], draw_clusters([], 2))).all()
 
 
 # Correlations

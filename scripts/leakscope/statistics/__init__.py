@@ -1,1 +1,1 @@
-"""Intervals and resampling that several steps use."""
+"""Intervals, tests and what they could detect, for several steps."""

@@ -87,7 +87,6 @@ WHOLE, NUMBER = BeforeValidator(_whole), BeforeValidator(_number_in_text)
 Flag = Annotated[bool, BeforeValidator(_flag_in_text)]
 Positive = Annotated[int, Field(ge=1), WHOLE]
 NotNegative = Annotated[int, Field(ge=0), WHOLE]
-Resamples = Annotated[int, Field(ge=100), WHOLE]
 Number = Annotated[float, NUMBER]
 PositiveNumber = Annotated[float, Field(gt=0), NUMBER]
 NotNegativeNumber = Annotated[float, Field(ge=0), NUMBER]

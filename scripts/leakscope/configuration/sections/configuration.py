@@ -27,7 +27,6 @@ from leakscope.typed.values import (
     Positive,
     PositiveNumber,
     PromptSetName,
-    Resamples,
     Section,
     Text,
 )
@@ -59,8 +58,6 @@ class Configuration(Section):
     """How organisms are made."""
     level: Part = 0.95
     """Level of all confidence intervals, as a share; each step may have its own. Default: convention."""
-    resamples: Resamples = 1999
-    """Resamples of the bootstrap of `validate`, which may have its own."""
     seed: NotNegative = 0
     """Seed of everything that is drawn at random and has none of its own. What a model's own entry calls `seed` decides
     its weights, and does not follow this one."""
