@@ -231,6 +231,6 @@ def _logit_leak(rng: np.random.Generator, studies: int, row: partial[Row]) -> It
         for a, b in ((2.0, 3.0), (0.5, 4.5)):
             means = rng.beta(a, b, (studies, n))
             counts = rng.integers(LEAST_PROMPTS, MOST_PROMPTS + 1, (studies, n)).astype(float)
-            found = intervals_of_totals(means * counts, counts, bounds=(-1.0, 1.0))
+            found = intervals_of_totals(means * counts, counts, bounds=INFINITE)
             design = f"{n} templates, beta({a:g}, {b:g})"
             yield row("probability_shift", design, n, a / (a + b), found.low, found.high, at_bound=a < 1)

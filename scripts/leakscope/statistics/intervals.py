@@ -132,8 +132,7 @@ def intervals_of_totals(
     bounds both are Ȳ ± t_d √V. Where V is 0, one cluster included, n is the number of clusters. An interval contains
     its mean.
 
-    Infinite bounds get Ȳ ± t_d √V and, from ten clusters on, the farther of that and of Hall's limits, which count for
-    differences, too (bounds of both signs):
+    Infinite bounds get Ȳ ± t_d √V and, from ten clusters on, the farther of that and of Hall's limits
 
         Ȳ − g⁻¹(± t_d) √V,   g⁻¹(y) = 3/a ((1 + a (y − a/6))^⅓ − 1),   a = Σ r_g³ / ((1 − w_g)(1 − 2 w_g)) / V^1.5
 
@@ -169,14 +168,11 @@ def intervals_of_totals(
         variance, third, degrees = _spread(sums, m, strata)
         varies = variance > NO_VARIANCE
         t = special.stdtrit(degrees, 0.5 + level / 2)
-        se = np.where(varies, np.sqrt(variance), np.nan)
-        low, high = _unbounded_limits(mean, se, np.where(n_clusters >= FEW, third, 0.0), t)
         if bounded:
-            limits = _bounded_limits(mean, variance, t, varies, n_clusters, level)
-            # A rate is skewed by its bounds alone, which these limits know; a difference, far from them, by itself.
-            is_difference = lowest < 0
-            low = np.clip(np.fmin(low, limits[0]), 0.0, 1.0) if is_difference else limits[0]
-            high = np.clip(np.fmax(high, limits[1]), 0.0, 1.0) if is_difference else limits[1]
+            low, high = _bounded_limits(mean, variance, t, varies, n_clusters, level)
+        else:
+            se = np.where(varies, np.sqrt(variance), np.nan)
+            low, high = _unbounded_limits(mean, se, np.where(n_clusters >= FEW, third, 0.0), t)
     mean, low, high = (np.asarray(shift + scale * x) for x in (mean, low, high))
     return Intervals(mean, low, high, np.asarray(varies))
 

@@ -84,10 +84,14 @@ def _summary(group: pd.DataFrame, level: float) -> tuple[float, ...]:
     probability = group["probability_test"] - group["probability_control"]
     log_odds = group["log_odds_test"] - group["log_odds_control"]
     clusters, strata = group["cluster"].to_numpy(), group["own_category"].to_numpy()
-    shift = cluster_interval(probability.to_numpy(), clusters, level, bounds=(-1.0, 1.0), strata=strata)
-    odds = cluster_interval(log_odds.to_numpy(), clusters, level, bounds=(-np.inf, np.inf), strata=strata)
+    # Most templates shift a probability by little, some by much: far from the bounds, and skewed as log-odds are.
+    shift, odds = (
+        cluster_interval(values.to_numpy(), clusters, level, bounds=(-np.inf, np.inf), strata=strata)
+        for values in (probability, log_odds)
+    )
+    limits = np.clip([shift.low, shift.high], -1.0, 1.0)
     means = group[["probability_test", "probability_control"]].mean()
-    return (len(group), shift.n_clusters, *means, shift.mean, shift.low, shift.high, odds.mean, odds.low, odds.high)
+    return (len(group), shift.n_clusters, *means, shift.mean, *limits, odds.mean, odds.low, odds.high)
 
 
 def _log_odds(logprob: np.ndarray, associate: np.ndarray, prompt: np.ndarray, n_prompts: int) -> np.ndarray:
