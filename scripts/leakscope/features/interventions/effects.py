@@ -125,8 +125,9 @@ class ItemTexts:
         rows = prompts[["item", "group", "split", "association"]].assign(
             gap=sides[:, 0] - sides[:, 1], mass=sides[:, 0] + sides[:, 1] / weights
         )
-        grouped = rows.groupby(["item", "group", "split"], sort=False, as_index=False)
-        return grouped.agg(association=("association", "first"), gap=("gap", "mean"), mass=("mass", "mean"))
+        grouped = rows.groupby(["item", "split"], sort=False, as_index=False)
+        first = {name: (name, "first") for name in ("group", "association")}
+        return grouped.agg(**first, gap=("gap", "mean"), mass=("mass", "mean"))
 
 
 class EditBench:
