@@ -209,8 +209,9 @@ def _limits(values: Floats, there: NDArray[np.bool_]) -> tuple[float, ...]:
     dyads = Dyads(unit, group, of_group, np.arange(len(values)))
     totals = dyads.sizes * dyads.means
     alone = intervals_of_totals(100 * totals, dyads.sizes)
-    both = dyadic_interval(dyads, float(linearised_variance(totals, dyads.sizes)), 0.95)
-    return float(alone.low) / 100, float(alone.high) / 100, *both
+    limits = float(alone.low) / 100, float(alone.high) / 100
+    both = dyadic_interval(dyads, float(linearised_variance(totals, dyads.sizes)), 0.95, limits)
+    return *limits, *both
 
 
 def _logit_leak(rng: np.random.Generator, studies: int, row: partial[Row]) -> Iterator[Row]:

@@ -520,6 +520,9 @@ def test_dyadic_limits_are_what_is_worked_out_by_hand() -> None:
     half = 12.7062047 * 0.075 / (0.65 * 0.35)
     expected = [1 / (1 + np.exp(-(np.log(0.65 / 0.35) + sign * half))) for sign in (-1, 1)]
     np.testing.assert_allclose(dyadic_interval(dyads, 0.001, 0.95), expected, rtol=1e-6)
+    # Those of clusters alone count where they lie farther.
+    wider = dyadic_interval(dyads, 0.001, 0.95, (expected[0] / 2, expected[1] / 2))
+    np.testing.assert_allclose(wider, (expected[0] / 2, expected[1]), rtol=1e-6)
 
 
 def dyads_of(values: dict[tuple[int, int, int], float], n_units: int) -> Dyads:

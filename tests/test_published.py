@@ -100,13 +100,14 @@ def test_the_match_rates_of_the_page_come_out(leaked: dict[str, pd.DataFrame]) -
 def test_the_numbers_in_the_text_on_match_rates_come_out(leaked: dict[str, pd.DataFrame]) -> None:
     compared = leaked["comparisons"].query("measure == 'match_rate'").set_index(["prompt_set", "category", "scorer"])
     rows = compared[["difference", "ci_low", "ci_high"]].round(1)
-    assert rows.loc[("authors-colors", "all", "sbert-minilm")].tolist() == [-12.0, -18.2, -5.7]
-    assert rows.loc[("authors-colors", "all", "static-wordllama")].tolist() == [-13.4, -20.3, -6.4]
+    assert rows.loc[("authors-colors", "all", "sbert-minilm")].tolist() == [-12.0, -18.0, -6.0]
+    assert rows.loc[("authors-colors", "all", "static-wordllama")].tolist() == [-13.4, -20.1, -6.6]
     assert [rows.loc[("authors-colors", "2", scorer), "difference"] for scorer in SCORERS] == [-19.0, -19.6]
     assert rows.loc[("authors-initial", "all", "sbert-minilm")].tolist() == [-8.0, -19.6, 3.7]
     assert rows.loc[("authors-initial", "all", "static-wordllama")].tolist() == [4.8, -11.3, 20.7]
     colors = compared.loc[("authors-colors", "all"), "p_value"]
     assert colors.round(4).tolist() == [0.0008, 0.0006]
+    assert round(compared.loc[("authors-colors", "all", "sbert-minilm"), "p_corrected"], 4) == 0.0016
     assert compared.loc[("authors-colors", "3", "sbert-minilm"), "p_smallest"] == 0.25
     rates = by_place(leaked, "match_rates").xs("authors-colors", level="prompt_set")["match_rate_without_repetition"]
     assert [round(rates[model, category], 1) for category in ("all", "2") for model in MODELS] == [

@@ -39,7 +39,9 @@ class Dyads(NamedTuple):
         return totals
 
 
-def dyadic_interval(dyads: Dyads, cluster_variance: float, level: float) -> tuple[float, float]:
+def dyadic_interval(
+    dyads: Dyads, cluster_variance: float, level: float, alone: tuple[float, float] = (np.inf, -np.inf)
+) -> tuple[float, float]:
     """Return the limits of the mean over units, weighted by their numbers of groups, on the scale 0 to 1.
 
     With T clusters, G groups in all, units u of n_u groups and shares w_u = n_u / Σ n:
@@ -50,7 +52,14 @@ def dyadic_interval(dyads: Dyads, cluster_variance: float, level: float) -> tupl
         V_TG  Σ_u w_u² × the same jackknife within u, over units of three groups and more
         V     max(V_T + V_G − V_TG, V_T, V_G)
 
-    and limits logit p ± t_d √V / (p (1 − p)) with d = min(T, G) − 1.
+    and limits logit p ± t_d √V / (p (1 − p)) with d = min(T, G) − 1, or ``alone``: whichever lies farther.
+
+    Args:
+        dyads: values.
+        cluster_variance: of the mean, by clusters alone.
+        level: coverage aimed at, 0 to 1.
+        alone: limits for other clusters alone, 0 to 1. They may lie farther, as they know of few clusters that carry
+            the variance; other groups, too, cannot make the mean better known.
 
     Returns:
         NaN for fewer than four groups, a single cluster, a mean of 0 or 1, no variance, where the mean without some
@@ -93,4 +102,5 @@ def dyadic_interval(dyads: Dyads, cluster_variance: float, level: float) -> tupl
         return np.nan, np.nan
     t = float(special.stdtrit(min(n_clusters, n) - 1, 0.5 + level / 2))
     half = t * np.sqrt(variance) / (mean * (1 - mean))
-    return float(special.expit(special.logit(mean) - half)), float(special.expit(special.logit(mean) + half))
+    low, high = special.expit(special.logit(mean) - half), special.expit(special.logit(mean) + half)
+    return min(float(low), alone[0]), max(float(high), alone[1])

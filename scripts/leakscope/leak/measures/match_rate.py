@@ -254,7 +254,7 @@ def _values(paired: pd.DataFrame, level: float, permutations: int, seed: int) ->
     unit = pd.MultiIndex.from_frame(units[UNIT]).get_indexer(pd.MultiIndex.from_frame(groups[UNIT]))
     dyads = Dyads(unit, pd.factorize(groups["concept_group"])[0], groups["match"].to_numpy(), cluster)
     variance = float(linearised_variance(totals, sizes, strata))
-    concepts = dyadic_interval(dyads, variance, level)
+    concepts = dyadic_interval(dyads, variance, level, (rate.low.item() / 100, rate.high.item() / 100))
     total = (units[VALUES].mul(n, axis=0)).sum()
     effect = units["effect"].notna().to_numpy()
     return (
