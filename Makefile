@@ -3,6 +3,7 @@
 # make check  formatting, lint, types, and make test; CI (.ci/run) adds the tests that need more than Python
 # Your prompts on a model: make run MODEL=Qwen/Qwen2.5-0.5B-Instruct PROMPTS=my.csv
 # Another study: make run STUDY=studies/qwen2.5.yaml
+# What a study can see, before it runs or after a pilot: make plan STUDY=studies/qwen2.5.yaml
 # With results elsewhere: make run DIRECTORY=/path/to/folder
 # On several GPUs, or a cluster: make run PROFILE=profiles/local-gpu, PROFILE=profiles/slurm
 
@@ -44,7 +45,7 @@ WRITE := $(BIN)/python scripts/new_study.py "--model=$$MODEL" "--prompts=$$PROMP
 SANDBOX := HOME=$(CURDIR)/.pytest/home XDG_CACHE_HOME=$(CURDIR)/.pytest/cache XDG_CONFIG_HOME=$(CURDIR)/.pytest/config \
     TMPDIR=$(CURDIR)/.pytest/tmpdir HF_HUB_OFFLINE=1
 
-.PHONY: run given test check format grammar clean
+.PHONY: run plan given test check format grammar clean
 
 # One shell, which knows the study that is written for MODEL= and PROMPTS=, and prints what it runs. The study is read
 # before Snakemake reads it, which has no limits. Where models fail, the others get their tables: a second pass does
@@ -63,6 +64,13 @@ run: given .venv/installed
 	{ set +x; } 2>/dev/null; \
 	echo "Open $$results/report.html in a browser."; \
 	[ ! -f "$$results/without.json" ] || $(BIN)/python scripts/missing_models.py "$$results/failures.json"
+
+# Anew each time: results that are there by now are used.
+plan: given .venv/installed
+	@[ -z "$$MODEL$$PROMPTS" ] || STUDY="$$($(WRITE))"; \
+	folder="$$($(BIN)/python scripts/study_folder.py $${STUDY:+"$$STUDY"})"; \
+	$(BIN)/snakemake --quiet all --cores 1 plan --forcerun=plan $${STUDY:+"--configfile=$$STUDY"} $(WHERE); \
+	echo "All numbers: $${DIRECTORY:+$$DIRECTORY/}$$folder/plan.csv"
 
 # What is not there is said before anything is installed.
 given:

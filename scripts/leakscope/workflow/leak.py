@@ -75,6 +75,23 @@ class Leak(Step):
         kept = {key: settings[key] for key in ("level", "permutations", "name_permutations")}
         return {**kept, "primary": {key: list(names) for key, names in primary.items()}}
 
+    def planning(self) -> dict[str, Any]:
+        """Return what a plan depends on, beside prompts and results; ``samples`` is None of texts that are imported."""
+        study = self.study
+        samples = {
+            name: min((study.generation(model, name)["samples"] for model in study.generated), default=None)
+            or study.prompt_set(name).get("samples")
+            for name in study.prompt_sets
+        }
+        testing = {key: study.config["leak"][key] for key in ("level", "permutations")}
+        return {
+            "plan": study.config["plan"],
+            "samples": samples,
+            "n_models": len(study.models),
+            "scorers": study.scorers,
+            **testing,
+        }
+
     def closings(self) -> dict[str, str]:
         """Return model → what its template writes after the prompt; texts that are imported have no template here."""
         study = self.study

@@ -14,6 +14,7 @@ from leakscope.configuration.sections.ground import GroundSection
 from leakscope.configuration.sections.leak import LeakSection
 from leakscope.configuration.sections.models import Model
 from leakscope.configuration.sections.organisms import OrganismsSection
+from leakscope.configuration.sections.plan import PlanSection
 from leakscope.configuration.sections.prompt_sets import PromptSet
 from leakscope.configuration.sections.scorers import Scorer
 from leakscope.configuration.sections.study import StudySection
@@ -48,6 +49,10 @@ class Configuration(Section):
     """How text is generated."""
     leak: LeakSection = LeakSection()
     """How match rates and Leak-Rates are computed."""
+    plan: PlanSection = PlanSection()
+    """What `make plan` asks for, and what it takes for granted while the study has no results: standard deviations and
+    correlation of four models on prompts about colors, by SentenceBERT and by static embeddings (the published texts of
+    Qwen2.5-0.5B and 3B; SmolLM2-135M-Instruct as chat and plain; root mean squares)."""
     ground: GroundSection = GroundSection()
     """How counts, models and prevalence are compared, and on which axes."""
     validate_: ValidateSection = Field(default=ValidateSection(), alias="validate")

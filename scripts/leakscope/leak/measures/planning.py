@@ -1,0 +1,177 @@
+"""How much can a study see? The least rate that its tests tell from 50, and how many clusters a wished one needs.
+
+How clusters differ says ``spread``, what a test of so many finds ``statistics.power``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from math import comb
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from leakscope.files.names import POOLED
+from leakscope.leak.measures.spread import CELL, LEAK_RATE, MATCH_RATE, PILOT, STATED
+from leakscope.statistics.power import attained_level, clusters_needed, detectable
+
+COLUMNS = [
+    *CELL,
+    "basis",
+    "n_models",
+    "n_samples",
+    "n_clusters",
+    "template_sd",
+    "text_sd",
+    "sd",
+    "n_tests",
+    "attained_level",
+    "detectable",
+    "clusters_needed",
+    "sd_difference",
+    "n_comparisons",
+    "attained_level_difference",
+    "detectable_difference",
+    "clusters_needed_difference",
+]
+ROUNDING = 4
+FEW = 10  # clusters: with fewer, their standard deviation is known badly
+
+Row = Mapping[Hashable, Any]
+
+
+class Settings(NamedTuple):
+    """What a plan asks for."""
+
+    power: float  # .5 to 1
+    wish: float  # rate that is to be told from 50, in percent
+    level: float  # α, of all tests of a family together
+    permutations: int  # sign patterns of the tests
+
+
+def plan(spread: pd.DataFrame, samples: Mapping[str, float], n_models: int, settings: Settings) -> pd.DataFrame:
+    """Return what a study of ``n_models`` models can see in each cell, with the power that is wished.
+
+    A family of tests is a cell's: one against 50 for each model, and one for each pair of models. The level is that of
+    Holm's first step, α over their number.
+
+    Args:
+        spread: ``CELL``, ``basis``, ``n_clusters`` of the study, and ``SPREAD``.
+        samples: prompt set → texts a prompt.
+        n_models: of the study.
+        settings: power, wish, level and permutations.
+
+    Returns:
+        ``COLUMNS``; points and rates rounded to ``ROUNDING`` digits:
+
+        sd                 of a cluster's rate, in points: √(τ² + ω²/k); sd_difference of its difference of two models
+        attained_level     the largest p-value at or below the corrected level that signs of clusters can give; 0: none
+        detectable         the least rate above 50 that is told from it; NaN: none
+        clusters_needed    for the wished rate; NaN: a million is too few
+        detectable_difference, clusters_needed_difference  likewise of two models, for a difference of wish − 50 points
+    """
+    rows = [_planned(row, samples[row["prompt_set"]], n_models, settings) for row in spread.to_dict("records")]
+    table = pd.DataFrame(rows, columns=COLUMNS)
+    return table.round(dict.fromkeys([name for name in COLUMNS if "attained" not in name], ROUNDING))
+
+
+def in_words(table: pd.DataFrame, settings: Settings) -> list[str]:
+    """Return what a plan says of all categories together, by the first scorer: a paragraph a prompt set and measure."""
+    pooled = table[table["category"] == POOLED].drop_duplicates(["prompt_set", "measure"])
+    said = [
+        f"{_given(row)} With {_size(row)}, {_seen_in_words(row, settings)}. {_wished(row, settings)}"
+        for row in pooled.to_dict("records")
+    ]
+    if not said:
+        return ["This study compares no texts: nothing to plan."]
+    few = "" if pooled["n_clusters"].min() >= FEW else f" Fewer than {FEW} are too few to trust an sd."
+    return [*said, f"Clusters are templates; those that share a control are one.{few}"]
+
+
+def _given(row: Row) -> str:
+    """Return of what a row speaks, and with which standard deviations."""
+    name = {MATCH_RATE: "match rate", LEAK_RATE: "Leak-Rate"}[row["measure"]]
+    basis = {PILOT: "from the results that are there", STATED: "as `plan` assumes"}[row["basis"]]
+    of_pair = f", of the difference of two models {row['sd_difference']:.1f}" if row["n_comparisons"] else ""
+    sds = f"sd of a cluster {row['sd']:.1f} points{of_pair}, {basis}"
+    return f"{row['prompt_set']}, {name} by {row['scorer']} ({sds})."
+
+
+def _size(row: Row) -> str:
+    counts = (row["n_clusters"], "cluster"), (row["n_samples"], "text"), (row["n_models"], "model")
+    clusters, texts, models = (f"{n:g} {name}{'s' if n != 1 else ''}" for n, name in counts)
+    return f"{clusters}, {texts} a prompt and {models}"
+
+
+def _seen_in_words(row: Row, settings: Settings) -> str:
+    """Return which rates are told from 50, and which models apart."""
+    power = f"at a power of {100 * settings.power:g} %"
+    if not row["attained_level"] > 0:
+        found = f"no rate is told from 50: no p-value is as small as {settings.level / row['n_tests']:.2g}"
+    elif np.isnan(row["detectable"]):
+        found = f"not even a rate of 100 is told from 50 {power}"
+    else:
+        found = f"rates of {_up(row['detectable'])} and more are told from 50 {power}"
+    if not row["n_comparisons"]:
+        return found
+    apart = row["detectable_difference"]
+    return f"{found}, and {'no' if np.isnan(apart) else 'any'} two models" + (
+        "" if np.isnan(apart) else f" that differ by {_up(apart)} points"
+    )
+
+
+def _wished(row: Row, settings: Settings) -> str:
+    """Return how many clusters the wish takes."""
+    rate = f"A rate of {settings.wish:g} takes {_clusters(row['clusters_needed'])}"
+    if not row["n_comparisons"]:
+        return f"{rate}."
+    return f"{rate}, a difference of {settings.wish - 50:g} points {_clusters(row['clusters_needed_difference'])}."
+
+
+def _clusters(needed: float) -> str:
+    return "more than a million clusters" if np.isnan(needed) else f"{needed:,.0f} clusters"
+
+
+def _up(value: float) -> str:
+    """Return a value with one digit, rounded up: what is said to be seen is."""
+    return f"{np.ceil(10 * value) / 10:.1f}"
+
+
+def _planned(row: Row, k: float, n_models: int, settings: Settings) -> dict[str, Any]:
+    """Return a row of ``plan``."""
+    sd, sd_difference = (
+        float(np.sqrt(row[f"template_sd{of}"] ** 2 + np.nan_to_num(row[f"text_sd{of}"]) ** 2 / k))
+        for of in ("", "_difference")
+    )
+    against, between = (
+        _seen(spread, row["n_clusters"], n_tests, most, settings)
+        for spread, n_tests, most in ((sd, n_models, 50.0), (sd_difference, comb(n_models, 2), 100.0))
+    )
+    return {
+        **{name: row[name] for name in (*CELL, "basis", "n_clusters", "template_sd", "text_sd")},
+        "n_models": n_models,
+        "n_samples": k,
+        "sd": sd,
+        "n_tests": n_models,
+        "attained_level": against[0],
+        "detectable": 50 + against[1],
+        "clusters_needed": against[2],
+        "sd_difference": sd_difference,
+        "n_comparisons": comb(n_models, 2),
+        "attained_level_difference": between[0],
+        "detectable_difference": between[1],
+        "clusters_needed_difference": between[2],
+    }
+
+
+def _seen(sd: float, n_clusters: int, n_tests: int, most: float, settings: Settings) -> tuple[float, float, float]:
+    """Return the level that is attained, what is detectable, in points, and the clusters that the wish needs."""
+    if not n_tests:
+        return np.nan, np.nan, np.nan
+    level, power, permutations = settings.level / n_tests, settings.power, settings.permutations
+    return (
+        attained_level(level, n_clusters, permutations),
+        detectable(sd, n_clusters, level, power, permutations, most),
+        clusters_needed(sd, settings.wish - 50, level, power, permutations),
+    )

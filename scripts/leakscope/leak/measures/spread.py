@@ -1,0 +1,271 @@
+"""How much rates of clusters differ, and how far that is a matter of which texts were drawn: measured, or assumed.
+
+A cluster's rate differs from the mean for two reasons: its template is another, and its texts are a sample. With k
+texts a prompt
+
+    sd² = τ² + ω²/k
+
+τ between templates, ω from texts, with one text a prompt. Results that are there (a pilot) give both: G V is sd², V
+being the linearised variance of the pooled rate of G clusters, and what texts leave of it is estimated from within
+prompts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from leakscope.leak.measures.leak_rate import KEYS, by_category
+from leakscope.leak.measures.match_rate import UNIT, unit_values
+from leakscope.leak.pairs import tested_rows, tests_by_unit
+from leakscope.statistics.intervals import linearised_variance
+
+Floats = NDArray[np.float64]
+
+MATCH_RATE, LEAK_RATE = "match_rate", "leak_rate"
+CELL = ["measure", *KEYS[1:]]
+OF_MODELS, OF_PAIRS = ["template_sd", "text_sd"], ["template_sd_difference", "text_sd_difference"]
+SPREAD = [*OF_MODELS, *OF_PAIRS]
+PILOT, STATED = "pilot", "stated"
+
+
+class Assumed(NamedTuple):
+    """What is taken for granted of a measure, in points, where there are no results.
+
+    template_sd   τ
+    text_sd       of match rates, the sd within a prompt of h(x) (``spread_of_matches``); of Leak-Rates, which hang on
+                  the texts of controls, ω
+    correlation   ρ of two models' clusters, −1 to 1
+    """
+
+    template_sd: float
+    text_sd: float
+    correlation: float
+
+
+def assumed(section: Mapping[str, float]) -> dict[str, Assumed]:
+    """Return measure → what the section ``plan`` of the configuration takes for granted."""
+    return {
+        measure: Assumed(section[f"{of}template_sd"], section[f"{of}text_sd"], section["correlation"])
+        for measure, of in ((MATCH_RATE, ""), (LEAK_RATE, "leak_rate_"))
+    }
+
+
+def samples_of(texts: pd.DataFrame) -> dict[str, int]:
+    """Return prompt set → texts a prompt, of the model that has fewest; the median of its prompts.
+
+    Args:
+        texts: as ``matching.match_texts`` returns them, of any number of sets and scorers.
+    """
+    keys = ["prompt_set", "scorer", "model"]
+    of_model = texts.groupby([*keys, "prompt_id"]).size().groupby(keys).median()
+    return {str(name): int(k) for name, k in of_model.groupby("prompt_set").min().items()}
+
+
+def expected_spread(
+    prompts: Sequence[pd.DataFrame],
+    scorers: Sequence[str],
+    pilots: Sequence[pd.DataFrame],
+    assumed: Mapping[str, Assumed],
+) -> pd.DataFrame:
+    """Return how the clusters of a study will differ, from a pilot where it has the cell.
+
+    Args:
+        prompts: the prompts table of each set.
+        scorers: of the study.
+        pilots: as ``spread_of_matches`` and ``spread_of_leaks`` return them.
+        assumed: by measure, in the order of the result. A pilot of one model takes ρ from it.
+
+    Returns:
+        ``CELL``, ``basis`` (``PILOT`` or ``STATED``), ``n_clusters`` of the study, ``SPREAD``; no rows where nothing
+        can be compared.
+    """
+    designs = [
+        _design(table, measure, assumed[measure]).assign(scorer=scorer)
+        for table in prompts
+        for measure in assumed
+        for scorer in scorers
+    ]
+    columns = [*CELL, "n_clusters", *SPREAD]
+    stated = pd.concat(designs, ignore_index=True)[columns] if designs else pd.DataFrame(columns=columns)
+    known = pd.concat([pd.DataFrame(columns=[*CELL, *SPREAD]), *pilots], ignore_index=True).astype(
+        {c: str for c in CELL}
+    )
+    found = stated[CELL].merge(known, on=CELL, how="left")
+    from_pilot, paired = found["template_sd"].notna(), found["template_sd_difference"].notna()
+    correlation = found["measure"].map({measure: given.correlation for measure, given in assumed.items()}).astype(float)
+    for of_model, of_pair, factor in zip(OF_MODELS, OF_PAIRS, _of_pair(correlation), strict=True):
+        found[of_pair] = found[of_pair].where(paired, found[of_model] * factor)
+    stated[SPREAD] = stated[SPREAD].where(~from_pilot, found[SPREAD]).astype(float)
+    return stated.assign(basis=np.where(from_pilot, PILOT, STATED))[[*CELL, "basis", "n_clusters", *SPREAD]]
+
+
+def spread_of_matches(units: pd.DataFrame, texts: pd.DataFrame, prompts: pd.DataFrame) -> pd.DataFrame:
+    """Return how clusters differ by match rate, and how far that is a matter of texts, from results that are there.
+
+    With h(x) how often text x of a prompt is told from those of other concepts, w(x) its weight, a_p = Σ w(x) of a
+    prompt, k_p its number of texts and N = Σ a_p:
+
+        Var of the pooled rate from texts = Σ_p (2 a_p)² Var h / k_p / N²
+
+    Twice, because a text is compared as well when it is another's turn. Terms of order 1/k² are left out.
+
+    Args:
+        units: as ``matching.match_texts`` returns them; of one prompt set and scorer, or more.
+        texts: likewise.
+        prompts: the prompts tables: ``prompt_set, prompt_id, category``. Texts of other prompts are left out.
+
+    Returns:
+        ``CELL`` and ``SPREAD``, in points: the roots of the mean variances of all models, and of all pairs of models. 0
+        where the variance from texts is the larger one; ``text_sd`` NaN, and all of it ``template_sd``, where no
+        prompt has two texts.
+
+    Source: variance of a U-statistic, Hoeffding 1948 (Ann. Math. Statist. 19, 293).
+    """
+    values = unit_values(units)
+    unit = values.groupby(["prompt_set", *UNIT], sort=False, dropna=False).ngroup()
+    size = values["n_groups"].astype(float)
+    rows = values.assign(place=unit, total=values["match"] * size, size=size)
+    of_prompt = ["prompt_set", "prompt_id"]
+    known = texts.merge(prompts[[*of_prompt, "category"]].drop_duplicates(of_prompt), on=of_prompt)
+    share = known.groupby([*KEYS[:3], "prompt_id"], sort=False)["weight"].transform("sum")
+    draws = known.assign(source=known["prompt_id"], value=2 * share * known["match"], size=share)
+    return _spread(MATCH_RATE, rows, draws)
+
+
+def spread_of_leaks(pairs: pd.DataFrame) -> pd.DataFrame:
+    """Return the same of Leak-Rates, against the control without the clause, paired by position.
+
+    All pairs of a cluster and sample share the control's text. So with Y_j the sum of the outcomes of sample j, M its
+    number of prompts, and sums over clusters:
+
+        Var of the pooled rate from texts = Σ Var Y / k / (Σ M)²
+
+    Args:
+        pairs: as ``outcomes.compare_pairs`` returns them.
+    """
+    own = pairs[pairs["control_kind"] == "without"]
+    keys = [*KEYS, "cluster", "sample"]
+    draws = own.groupby(keys, sort=False, dropna=False)["outcome"].agg(total="sum", size="size").reset_index()
+    draws = draws.assign(place=draws["sample"], source=draws["cluster"], value=draws["total"])
+    return _spread(LEAK_RATE, draws, draws)
+
+
+def _design(prompts: pd.DataFrame, measure: str, assumed: Assumed) -> pd.DataFrame:
+    """Return ``measure, prompt_set, category, n_clusters`` and ``SPREAD`` of a prompt set, as taken for granted."""
+    of_matches = measure == MATCH_RATE
+    rows = _matched(prompts) if of_matches else _tested(prompts)
+    found = []
+    for (prompt_set, category), cell in by_category(rows, ["prompt_set", "category"]):
+        sizes = cell.groupby("cluster")["size"].sum().to_numpy(dtype=float)
+        total, n_clusters = sizes.sum(), len(sizes)
+        unequal = n_clusters * (sizes**2).sum() / total**2  # 1 where clusters are equal
+        drawn = 4 * n_clusters * (cell["size"] ** 2).sum() / total**2 if of_matches else unequal
+        template, text = assumed.template_sd * np.sqrt(unequal), assumed.text_sd * np.sqrt(drawn)
+        more, twice = _of_pair(assumed.correlation)
+        sds = template, text, template * more, text * twice
+        found.append((measure, str(prompt_set), str(category), n_clusters, *sds))
+    return pd.DataFrame(found, columns=["measure", "prompt_set", "category", "n_clusters", *SPREAD])
+
+
+def _of_pair(correlation: Any) -> tuple[Any, Any]:
+    """Return what τ and ω of a model are multiplied by for the difference of two whose clusters correlate."""
+    return np.sqrt(2 * (1 - correlation)), np.sqrt(2)
+
+
+def _matched(prompts: pd.DataFrame) -> pd.DataFrame:
+    """Return the test prompts of units with partners; ``size`` is a prompt's share of its unit's groups."""
+    tests = tests_by_unit(prompts)
+    unit, group = ["category", "unit"], ["category", "unit", "concept_group"]
+    together = tests.groupby(unit, dropna=False)["concept_group"].transform("nunique")
+    concepts = tests.groupby(group, dropna=False)["concept"].transform("nunique")
+    same = tests.groupby([*group, "concept"], dropna=False)["prompt_id"].transform("size")
+    return tests.assign(size=1 / (concepts * same))[together > 1]
+
+
+def _tested(prompts: pd.DataFrame) -> pd.DataFrame:
+    """Return the test prompts that have a control without the clause."""
+    tests = tested_rows(prompts)
+    return tests[tests["control_kind"] == "without"].assign(size=1.0)
+
+
+def _spread(measure: str, rows: pd.DataFrame, draws: pd.DataFrame) -> pd.DataFrame:
+    """Return ``CELL`` and ``SPREAD``.
+
+    Args:
+        measure: which one.
+        rows: ``KEYS, cluster, place, total, size``: sums of values, 0 to 1, and of what they are sums of; two models
+            are compared at one place of a cluster.
+        draws: ``KEYS, source, sample, value, size``: with one text a prompt, the sum over a source would be ``value``
+            but for a constant, and that of what it is a sum of ``size``.
+    """
+    drawn = dict(iter(by_category(draws, KEYS[1:])))
+    found = []
+    for key, cell in by_category(rows, KEYS[1:]):
+        models = list(cell["model"].unique())
+        pairs = np.array(list(combinations(range(len(models)), 2)), dtype=int).reshape(-1, 2)
+        texts = _of_texts(drawn[key], models, pairs) if key in drawn else np.full((2, len(models) + len(pairs)), np.nan)
+        totals, sizes = (_wide(cell, name, ["cluster", "place"], models) for name in ("total", "size"))
+        first, second = (sizes.to_numpy()[:, side] for side in pairs.T)
+        both = np.where(first == second, first, np.nan)  # what one of two models lacks is not compared
+        differences = totals.to_numpy()[:, pairs[:, 0]] - totals.to_numpy()[:, pairs[:, 1]]
+        cluster = totals.index.get_level_values("cluster")
+        of_models = _sds(totals.to_numpy(), sizes.to_numpy(), cluster, texts[:, : len(models)])
+        of_pairs = _sds(differences, both, cluster, texts[:, len(models) :])
+        found.append((measure, *map(str, key), *of_models, *of_pairs))
+    return pd.DataFrame(found, columns=[*CELL, *SPREAD])
+
+
+def _wide(rows: pd.DataFrame, values: str, index: list[str], models: list[str]) -> pd.DataFrame:
+    """Return a column of a table with a column a model; NaN where a model has no value."""
+    return rows.pivot_table(values, index, "model", observed=True).reindex(columns=models)
+
+
+def _of_texts(draws: pd.DataFrame, models: list[str], pairs: NDArray[np.intp]) -> Floats:
+    """Return the variance of a pooled rate, 0 to 1, that texts leave, (2, models and pairs of these): with as many as
+    there are, and with one a prompt; NaN where no source has two.
+
+    Two models that read one prompt may share random numbers, so samples of one number are subtracted.
+    """
+    values, sizes = (_wide(draws, name, ["source", "sample"], models) for name in ("value", "size"))
+    of_models, (a, b) = values.to_numpy(), pairs.T
+    n = sizes.groupby("source").first().sum().to_numpy()
+    by_source = pd.DataFrame(np.column_stack([of_models, of_models[:, a] - of_models[:, b]])).groupby(
+        values.index.get_level_values("source")
+    )
+    variance, k = by_source.var(), by_source.count()
+    variance = variance.fillna(variance.mean()).where(k > 0)
+    sums = np.array([table.sum(min_count=1) for table in (variance / k, variance)], dtype=float)
+    shares: Floats = sums / np.concatenate([n, (n[a] + n[b]) / 2]) ** 2
+    return shares
+
+
+def _sds(totals: Floats, sizes: Floats, cluster: pd.Index, texts: Floats) -> tuple[float, float]:
+    """Return τ and ω in points, roots of means over columns; NaN without columns.
+
+    Args:
+        totals: (places, columns), NaN where there is nothing.
+        sizes: likewise.
+        cluster: (places,).
+        texts: (2, columns), as ``_of_texts`` returns them.
+    """
+    if not totals.shape[1]:
+        return np.nan, np.nan
+    known = np.isfinite(totals) & np.isfinite(sizes)
+    sums, counts = (
+        pd.DataFrame(np.where(known, table, 0.0)).groupby(cluster).sum().to_numpy().T for table in (totals, sizes)
+    )
+    n_clusters = (counts > 0).sum(1)
+    template = np.maximum(n_clusters * (linearised_variance(sums, counts) - np.nan_to_num(texts[0])), 0.0)
+    return _root_of_mean(template), _root_of_mean(n_clusters * texts[1])
+
+
+def _root_of_mean(variances: Floats) -> float:
+    """Return the root of the mean of those that are known, as points; NaN for none."""
+    known = variances[np.isfinite(variances)]
+    return 100 * float(np.sqrt(known.mean())) if len(known) else np.nan
