@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from math import comb
 
@@ -16,8 +17,9 @@ Floats = NDArray[np.float64]
 PATTERNS = 2**16  # the default of ``permutations.sign_flip_p``
 NODES = 400  # of the integrals: the power is right to .0001
 EXACT_STEPS = 3  # up to so many reachable p-values below the level the t-test promises too much: 62 % instead of 80
-FAR = 10.0  # standard deviations beyond which a normal variable is not found
+FAR = 10.0  # standard deviations beyond the null where no cluster is found
 FARTHEST = 100.0  # likewise of a difference that is looked for: what can be reached at all lies nearer
+ROUNDS = 30  # in which the correction for bounds settles
 MOST_CLUSTERS = 1_000_000
 
 
@@ -47,9 +49,16 @@ def detectable(
 
         P(|T| > t) = power,   T noncentral t of G − 1 degrees, noncentrality √G · difference / sd
 
-    with t the quantile of the level that the test attains (``attained_level``). Where that is one, two or three steps
-    of 2/2^G, the test rejects where all clusters lie on one side of the null, or all but the one that is nearest or
-    second nearest to it, and nowhere else: then the power is that probability, for normal clusters.
+    with t the quantile of the level that the test attains (``attained_level``). Clusters of a mean that lies nearer to
+    one bound scatter farther towards the other, the null, which costs power. So skewness γ and excess κ of a beta
+    distribution between the bounds change the variance of mean − t s / √G, s being the estimated sd, and to the
+    difference is added
+
+        z sd / √G · (√(1 + t² (κ + 2) / 4G − t γ / √G) − √(1 + t² / 2G)),   z the normal quantile of the power
+
+    Where the attained level is one, two or three steps of 2/2^G, the test rejects where all clusters lie on one side of
+    the null, or all but the one that is nearest, or second nearest, to it, and nowhere else. The power is that
+    probability; normal and beta clusters need different means for it, and half-way between is returned.
 
     Args:
         sd: between clusters, in points: √(V G) of the linearised variance V of the pooled mean.
@@ -57,24 +66,32 @@ def detectable(
         level: aimed at, 0 to 1, corrected.
         power: wished, .5 to 1.
         patterns: as in ``attained_level``.
-        most: points from the null to the bound: 50 for a rate against 50, 100 for a difference of two rates.
+        most: points from the null to either bound: 50 for a rate against 50, 100 for a difference of two rates.
 
     Returns:
-        Points; NaN where the test can reach no p-value that is small enough, where only a difference beyond ``most``
-        would be found, and where sd is NaN.
+        Points; NaN where the test can reach no p-value that is small enough, where only a mean would be found that
+        cannot have such an sd between the bounds, and where sd is NaN.
 
-    Source: noncentral t, Cohen 1988 (Statistical Power Analysis, ch. 2); how far sign flips keep to it:
-        ``benchmarks/power.py``.
+    Source: noncentral t, Cohen 1988 (Statistical Power Analysis, ch. 2); moments of mean and sd, Cramér 1946
+        (Mathematical Methods of Statistics, ch. 27); how far sign flips keep to it: ``benchmarks/power.py``.
     """
     steps = _steps(level, n_clusters, patterns)
-    if not steps or not np.isfinite(sd):
+    if not (steps and sd < most):
         return np.nan
-    exact = steps <= EXACT_STEPS and 2**n_clusters <= patterns
-    found = sd * _standard(n_clusters, steps if exact else 0, attained_level(level, n_clusters, patterns), power)
-    return found if found <= most else np.nan
+    if sd == 0:
+        return 0.0
+    attained = attained_level(level, n_clusters, patterns)
+    if steps <= EXACT_STEPS and 2**n_clusters <= patterns:
+        bounded = _by_signs_of_bounded(sd, n_clusters, steps, power, most)
+        found = (sd * _standard_by_signs(n_clusters, steps, power) + bounded) / 2
+    else:
+        found = _corrected(sd * _standard_by_t(n_clusters, attained, power), sd, n_clusters, attained, power, most)
+    return found if found <= _largest_mean(sd, most) else np.nan
 
 
-def clusters_needed(sd: float, difference: float, level: float, power: float = 0.8, patterns: int = PATTERNS) -> float:
+def clusters_needed(
+    sd: float, difference: float, level: float, power: float = 0.8, patterns: int = PATTERNS, most: float = 50.0
+) -> float:
     """Return the least number of clusters with which ``difference`` is ``detectable``.
 
     Args:
@@ -83,16 +100,17 @@ def clusters_needed(sd: float, difference: float, level: float, power: float = 0
         level: aimed at, 0 to 1, corrected.
         power: wished, .5 to 1.
         patterns: as in ``attained_level``.
+        most: as in ``detectable``.
 
     Returns:
         A whole number; NaN for a difference of 0 or less, an sd of NaN, or where a million clusters are too few.
     """
-    if not (difference > 0 and np.isfinite(sd)):
-        return np.nan
 
     def enough(n_clusters: int) -> bool:
-        return detectable(sd, n_clusters, level, power, patterns, difference) <= difference
+        return detectable(sd, n_clusters, level, power, patterns, most) <= difference
 
+    if not (difference > 0 and sd < most):
+        return np.nan
     low, high = 1, 2
     while not enough(high):
         low, high = high, 2 * high
@@ -110,38 +128,117 @@ def _steps(level: float, n_clusters: int, patterns: int) -> int:
 
 
 @cache
-def _standard(n_clusters: int, steps: int, level: float, power: float) -> float:
-    """Return what is detectable in standard deviations between clusters: by signs, or, with 0 steps, by t."""
+def _standard_by_t(n_clusters: int, level: float, power: float) -> float:
+    """Return what a t-test of normal clusters finds, in standard deviations."""
+    return _root(lambda shift: _power_of_t(shift, n_clusters, level) - power, FARTHEST)
 
-    def short(shift: float) -> float:
-        reached = _power_of_signs(shift, n_clusters, steps) if steps else _power_of_t(shift, n_clusters, level)
-        return reached - power
 
-    return float(optimize.brentq(short, 0.0, FARTHEST, xtol=1e-9))
+@cache
+def _standard_by_signs(n_clusters: int, steps: int, power: float) -> float:
+    """Return what the signs of normal clusters find, in standard deviations."""
+
+    def short(mean: float) -> float:
+        def density(x: Floats) -> Floats:
+            return np.asarray(np.exp(-((x + mean) ** 2) / 2) / np.sqrt(2 * np.pi))
+
+        return _power_of_signs(lambda x: special.ndtr(mean - x), density, FAR, n_clusters, steps) - power
+
+    return _root(short, FARTHEST)
+
+
+@cache
+def _by_signs_of_bounded(sd: float, n_clusters: int, steps: int, power: float, most: float) -> float:
+    """Return the mean, in points from the null, at which the signs of clusters with a beta distribution find it; inf
+    where none does."""
+
+    def short(mean: float) -> float:
+        a, b = _beta(mean, sd, most)
+
+        def upper(x: Floats) -> Floats:
+            return np.asarray(special.betainc(b, a, (1 - x / most) / 2))
+
+        def density(x: Floats) -> Floats:  # at −x
+            low, high = (1 - x / most) / 2, (1 + x / most) / 2
+            return np.asarray(
+                np.exp(special.xlogy(a - 1, low) + special.xlogy(b - 1, high) - special.betaln(a, b)) / (2 * most)
+            )
+
+        return _power_of_signs(upper, density, min(most, FAR * sd), n_clusters, steps) - power
+
+    end = _largest_mean(sd, most) * (1 - 1e-6)
+    return _root(short, end) if short(end) > 0 else np.inf
+
+
+def _root(function: Callable[[float], float], end: float) -> float:
+    return float(optimize.brentq(function, 0.0, end, xtol=1e-9))
 
 
 def _power_of_t(shift: float, n_clusters: int, level: float) -> float:
     """Return P(|T| > t), the mean over the chi distribution of the estimated sd of the normal probability."""
     degrees = n_clusters - 1
     nodes, weights = _quadrature(1.0)
-    estimated = special.stdtrit(degrees, 1 - level / 2) * np.sqrt(2 * special.gammaincinv(degrees / 2, nodes) / degrees)
+    estimated = _t(n_clusters, level) * np.sqrt(2 * special.gammaincinv(degrees / 2, nodes) / degrees)
     mean = shift * np.sqrt(n_clusters)
     return float(weights @ (special.ndtr(mean - estimated) + special.ndtr(-mean - estimated)))
 
 
-def _power_of_signs(shift: float, n_clusters: int, steps: int) -> float:
-    """Return the probability that no cluster lies on the other side, or that one does: with two steps the one nearest
-    to the null, with three the second nearest, too."""
-    x, weights = _quadrature(FAR)
-    total = 0.0
-    for mean in (shift, -shift):
-        beyond, this_side = special.ndtr(mean - x), special.ndtr(mean)
-        total += this_side**n_clusters
-        for nearer in range(steps - 1):
-            others = (this_side - beyond) ** nearer * beyond ** (n_clusters - 1 - nearer)
-            density = np.exp(-((x + mean) ** 2) / 2) / np.sqrt(2 * np.pi)
-            total += n_clusters * comb(n_clusters - 1, nearer) * float(weights @ (density * others))
-    return float(total)
+def _t(n_clusters: int, level: float) -> float:
+    return float(special.stdtrit(n_clusters - 1, 1 - level / 2))
+
+
+def _power_of_signs(
+    upper: Callable[[Floats], Floats], density: Callable[[Floats], Floats], far: float, n_clusters: int, steps: int
+) -> float:
+    """Return the probability that no cluster lies beyond the null, or that one does: with two steps the one nearest to
+    it, with three the second nearest, too. That all lie there does not count: it does not happen.
+
+    Args:
+        upper: x → P(X > x).
+        density: x → that of X at −x.
+        far: beyond −far there is no cluster.
+        n_clusters: G.
+        steps: 1 to 3.
+    """
+    x, weights = _quadrature(far)
+    beyond, this_side = upper(x), float(upper(np.zeros(1))[0])
+    total = this_side**n_clusters
+    for nearer in range(steps - 1):
+        others = (this_side - beyond) ** nearer * beyond ** (n_clusters - 1 - nearer)
+        total += n_clusters * comb(n_clusters - 1, nearer) * float(weights @ (density(x) * others))
+    return total
+
+
+def _corrected(found: float, sd: float, n_clusters: int, level: float, power: float, most: float) -> float:
+    """Return what a t-test finds of clusters with a beta distribution, from what it finds of normal ones."""
+    t, step = _t(n_clusters, level), special.ndtri(power) * sd / np.sqrt(n_clusters)
+    mean = found
+    for _ in range(ROUNDS):
+        if not mean < _largest_mean(sd, most):
+            return np.inf
+        skewness, excess = _moments(*_beta(mean, sd, most))
+        spread = 1 + t**2 * (excess + 2) / (4 * n_clusters) - t * skewness / np.sqrt(n_clusters)
+        mean = found + step * (np.sqrt(spread) - np.sqrt(1 + t**2 / (2 * n_clusters)))
+    return float(mean)
+
+
+def _largest_mean(sd: float, most: float) -> float:
+    """Return how far from the null a mean can lie between the bounds with this sd."""
+    return float(np.sqrt(most**2 - sd**2))
+
+
+def _beta(mean: float, sd: float, most: float) -> tuple[float, float]:
+    """Return a and b of the beta distribution between −most and most with this mean and sd."""
+    share, variance = (1 + mean / most) / 2, (sd / most / 2) ** 2
+    size = share * (1 - share) / variance - 1
+    return share * size, (1 - share) * size
+
+
+def _moments(a: float, b: float) -> tuple[float, float]:
+    """Return skewness and excess kurtosis of a beta distribution."""
+    n = a + b
+    skewness = 2 * (b - a) * np.sqrt(n + 1) / ((n + 2) * np.sqrt(a * b))
+    excess = 6 * ((a - b) ** 2 * (n + 1) - a * b * (n + 2)) / (a * b * (n + 2) * (n + 3))
+    return float(skewness), float(excess)
 
 
 @cache

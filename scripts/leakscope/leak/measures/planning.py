@@ -110,7 +110,7 @@ def _seen_in_words(row: Row, settings: Settings) -> str:
     if not row["attained_level"] > 0:
         found = f"no rate is told from 50: no p-value is as small as {settings.level / row['n_tests']:.2g}"
     elif np.isnan(row["detectable"]):
-        found = f"not even a rate of 100 is told from 50 {power}"
+        found = f"no rate is told from 50 {power}"
     else:
         found = f"rates of {_up(row['detectable'])} and more are told from 50 {power}"
     if not row["n_comparisons"]:
@@ -173,5 +173,5 @@ def _seen(sd: float, n_clusters: int, n_tests: int, most: float, settings: Setti
     return (
         attained_level(level, n_clusters, permutations),
         detectable(sd, n_clusters, level, power, permutations, most),
-        clusters_needed(sd, settings.wish - 50, level, power, permutations),
+        clusters_needed(sd, settings.wish - 50, level, power, permutations, most),
     )
