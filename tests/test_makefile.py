@@ -43,8 +43,8 @@ def checkout(tmp_path: Path, root: Path) -> Path:
     return tmp_path
 
 
-def make_run(checkout: Path, *given: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(["make", "run", *given], cwd=checkout, capture_output=True, text=True, timeout=60)
+def make_run(checkout: Path, *given: str, what: str = "run") -> subprocess.CompletedProcess[str]:
+    return subprocess.run(["make", what, *given], cwd=checkout, capture_output=True, text=True, timeout=60)
 
 
 def calls(checkout: Path) -> list[list[str]]:
@@ -159,6 +159,26 @@ def test_results_may_be_elsewhere(checkout: Path) -> None:
     assert calls(checkout) == [["--cores=all", study, directory], report]
     assert f"Open {elsewhere}/results/mine/report.html in a browser." in done.stdout
     assert not (checkout / "hurt").exists()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_plan_is_made_anew_of_the_study_as_it_is_called(checkout: Path, name: str) -> None:
+    (checkout / name).write_text(STUDY)
+    planned = ["--quiet", "all", "--cores", "1", "plan", "--forcerun=plan"]
+    done = make_run(checkout, f"STUDY={name}", what="plan")
+    assert done.returncode == 0, done.stderr
+    assert "All numbers: results/mine/plan.csv" in done.stdout
+    elsewhere = "$(touch hurt) a folder"
+    assert f"{elsewhere}/results/first/plan.csv" in make_run(checkout, f"DIRECTORY={elsewhere}", what="plan").stdout
+    assert calls(checkout) == [[*planned, f"--configfile={name}"], [*planned, f"--directory={elsewhere}"]]
+    assert not (checkout / "hurt").exists()
+
+
+def test_a_plan_is_made_of_a_model_and_prompts(with_catalogues: Path) -> None:
+    done = make_run(with_catalogues, "MODEL=qwen2.5-0.5b", "NAME=mine", what="plan")
+    assert done.returncode == 0, done.stderr
+    assert calls(with_catalogues)[0][-1] == "--configfile=results/mine/study.yaml"
+    assert "STUDY=no.yaml: no such file" in make_run(with_catalogues, "STUDY=no.yaml", what="plan").stderr
 
 
 def test_a_study_of_the_environment_is_no_program_either(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
