@@ -22,7 +22,7 @@ from scipy import optimize
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
 from leakscope.leak.measures.matching import match_texts
-from leakscope.leak.measures.spread import spread_of_matches
+from leakscope.leak.measures.spread import OF_MODELS, spread_of_matches
 from leakscope.statistics.permutations import sign_flip_p
 from leakscope.statistics.power import attained_level, detectable
 
@@ -32,7 +32,7 @@ STUDIES, MORE, OFF = 2000, 10_000, 5.0  # more where all sign patterns are few
 POWER = 0.8
 PROMPTS = 11  # whose texts make a cluster's rate: each is told or not, by itself
 LARGEST_SD, NEAR = 15.0, 20.0  # of clusters, in points; how far from 50 rates lie, about, where that sd is enough
-CONCEPTS, NOISE = 6, 1.0
+CONCEPTS, NOISE, PILOTS = 6, 1.0, 16
 
 
 class Row(NamedTuple):
@@ -88,10 +88,11 @@ def _found(rates: Floats, level: float) -> float:
 
 def chain(rng: np.random.Generator) -> Iterator[Row]:
     """Yield rows of studies of other sizes than the pilot, with the power that the pilot's sd promises for them."""
-    pilot = _pilot(rng, n_models=80, n_templates=24, k=3)
-    truth = float(_match(_texts(rng, 20_000, 4)).mean())
+    # Together as sure as a single pilot never is: it is the formulas that are judged.
+    pilot = np.sqrt(np.mean([_pilot(rng, n_models=10, n_templates=24, k=3) ** 2 for _ in range(PILOTS)], axis=0))
+    truth = float(np.mean([_match(_texts(rng, 10_000, 2)).mean() for _ in range(10)]))
     for n_clusters, k, level in ((10, 10, 0.05), (16, 5, 0.05 / 15), (24, 20, 0.05 / 15)):
-        sd = float(np.sqrt(pilot["template_sd"] ** 2 + pilot["text_sd"] ** 2 / k))
+        sd = float(np.sqrt(pilot[0] ** 2 + pilot[1] ** 2 / k))
 
         def short(power: float, sd: float = sd, n_clusters: int = n_clusters, level: float = level) -> float:
             return float(np.nan_to_num(detectable(sd, n_clusters, level, power), nan=1e3)) - (100 * truth - 50)
@@ -124,8 +125,8 @@ def _match(similarity: Floats) -> Floats:
     return rates / (CONCEPTS * (CONCEPTS - 1) / 2)
 
 
-def _pilot(rng: np.random.Generator, n_models: int, n_templates: int, k: int) -> pd.Series:
-    """Return what the library makes of a pilot."""
+def _pilot(rng: np.random.Generator, n_models: int, n_templates: int, k: int) -> Floats:
+    """Return what the library makes of a pilot: τ and ω, in points."""
     concepts = [f"c{c}" for c in range(CONCEPTS)]
     prompts = pd.DataFrame(
         [(f"t{t}-{c}", f"t{t}", c, f"{c} of {t}", f"t{t}-without") for t in range(n_templates) for c in concepts],
@@ -156,7 +157,7 @@ def _pilot(rng: np.random.Generator, n_models: int, n_templates: int, k: int) ->
     one = units[units["model"] == "0"].groupby("template_id", sort=False)["match"].mean()
     if not np.allclose(one, _match(scores[0])):
         raise AssertionError("the library's match rate is another one")
-    return spread_of_matches(units, told, prompts).iloc[0]
+    return np.asarray(spread_of_matches(units, told, prompts)[OF_MODELS], dtype=float)[0]
 
 
 def main() -> int:

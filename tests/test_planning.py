@@ -45,10 +45,10 @@ def results(matches: dict[str, list[list[list[float]]]]) -> tuple[pd.DataFrame, 
     units, texts = [], []
     for model, templates in matches.items():
         for t, concepts in enumerate(templates):
-            for c, told in zip("ab", concepts, strict=True):
+            for c, told in zip("abc", concepts, strict=False):
                 key = {"model": model, "prompt_set": "set", "scorer": "s", "category": None}
                 values = dict.fromkeys(VALUES, 0.0) | {"match": float(np.mean(told))}
-                groups = {"concept_group": c, "concept": c, "n_groups": 2}
+                groups = {"concept_group": c, "concept": c, "n_groups": len(concepts)}
                 units.append({**key, "unit": f"{t}", "cluster": f"t{t}", **groups, **values})
                 texts += [
                     {**key, "prompt_id": f"{t}{c}", "sample": sample, "match": match, "weight": 1 / len(told)}
@@ -109,6 +109,15 @@ def test_texts_of_prompts_that_are_gone_do_not_count() -> None:
     (row,) = spread_of_matches(units, texts, prompts_of(0)).to_dict("records")
     assert row["template_sd"] == pytest.approx(100 * np.sqrt(0.08))
     assert np.isnan(row["text_sd"])
+
+
+def test_what_a_pair_of_texts_has_to_itself_counts_once() -> None:
+    """Of three concepts with two texts each: four partners, so s² = ζ + (whole − 2 ζ) / 4."""
+    # s² is .18 and whole .24, so ζ = (.18 − .06) / .5 > .18: none is a pair's own. s² = .02: ζ is 0, and half of it is.
+    for told, variance in (([0.3, 0.9], 0.18), ([0.5, 0.7], 0.01)):
+        templates = [[told, [0.5] * 2, [0.5] * 2], [[0.5] * 2] * 3]
+        (row,) = spread_of_matches(*results({"one": templates}), prompts_of(2, "abc")).to_dict("records")
+        assert row["text_sd"] == pytest.approx(100 * np.sqrt(2 * 4 * variance / 36))
 
 
 def pairs_of(outcomes: dict[str, list[list[float]]]) -> pd.DataFrame:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import combinations
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -113,7 +113,8 @@ def spread_of_matches(units: pd.DataFrame, texts: pd.DataFrame, prompts: pd.Data
 
         Var of the pooled rate from texts = Σ_p (2 a_p)² Var h / k_p / N²
 
-    Twice, because a text is compared as well when it is another's turn. Terms of order 1/k² are left out.
+    Twice, because a text is compared as well when it is another's turn. What a pair of texts has to itself is taken
+    off where it would count twice (``_of_texts``).
 
     Args:
         units: as ``matching.match_texts`` returns them; of one prompt set and scorer, or more.
@@ -131,11 +132,28 @@ def spread_of_matches(units: pd.DataFrame, texts: pd.DataFrame, prompts: pd.Data
     unit = values.groupby(["prompt_set", *UNIT], sort=False, dropna=False).ngroup()
     size = values["n_groups"].astype(float)
     rows = values.assign(place=unit, total=values["match"] * size, size=size)
-    of_prompt = ["prompt_set", "prompt_id"]
-    known = texts.merge(prompts[[*of_prompt, "category"]].drop_duplicates(of_prompt), on=of_prompt)
-    share = known.groupby([*KEYS[:3], "prompt_id"], sort=False)["weight"].transform("sum")
-    draws = known.assign(source=known["prompt_id"], value=2 * share * known["match"], size=share)
-    return _spread(MATCH_RATE, rows, draws)
+    return _spread(MATCH_RATE, rows, _draws_of_matches(texts, prompts))
+
+
+def _draws_of_matches(texts: pd.DataFrame, prompts: pd.DataFrame) -> pd.DataFrame:
+    """Return texts as ``_spread`` takes draws."""
+    found = [tests_by_unit(table) for _, table in prompts.groupby("prompt_set", sort=False)]
+    tests = pd.concat(found) if found else prompts.assign(unit="")
+    of_prompt, of_unit = ["prompt_set", "prompt_id"], [*KEYS[:3], *UNIT]
+    known = texts.merge(tests[[*of_prompt, *UNIT, "concept_group"]], on=of_prompt)
+
+    def over(keys: list[str], name: str, how: Literal["sum", "mean", "size"]) -> pd.Series:
+        return known.groupby(keys, sort=False, dropna=False)[name].transform(how)
+
+    prompt = [*KEYS[:3], "prompt_id"]
+    share, told = over(prompt, "weight", "sum"), over(prompt, "match", "mean")
+    return known.assign(
+        source=known["prompt_id"],
+        value=2 * share * known["match"],
+        size=share,
+        whole=4 * share**2 * told * (1 - told),
+        partners=over(of_unit, "match", "size") - over([*of_unit, "concept_group"], "match", "size"),
+    )
 
 
 def spread_of_leaks(pairs: pd.DataFrame) -> pd.DataFrame:
@@ -152,7 +170,9 @@ def spread_of_leaks(pairs: pd.DataFrame) -> pd.DataFrame:
     own = pairs[pairs["control_kind"] == "without"]
     keys = [*KEYS, "cluster", "sample"]
     draws = own.groupby(keys, sort=False, dropna=False)["outcome"].agg(total="sum", size="size").reset_index()
-    draws = draws.assign(place=draws["sample"], source=draws["cluster"], value=draws["total"])
+    draws = draws.assign(
+        place=draws["sample"], source=draws["cluster"], value=draws["total"], whole=0.0, partners=np.inf
+    )
     return _spread(LEAK_RATE, draws, draws)
 
 
@@ -202,7 +222,8 @@ def _spread(measure: str, rows: pd.DataFrame, draws: pd.DataFrame) -> pd.DataFra
         rows: ``KEYS, cluster, place, total, size``: sums of values, 0 to 1, and of what they are sums of; two models
             are compared at one place of a cluster.
         draws: ``KEYS, source, sample, value, size``: with one text a prompt, the sum over a source would be ``value``
-            but for a constant, and that of what it is a sum of ``size``.
+            but for a constant, and that of what it is a sum of ``size``. ``whole`` and ``partners``: ``value`` is a
+            mean over so many texts, each with this variance.
     """
     drawn = dict(iter(by_category(draws, KEYS[1:])))
     found = []
@@ -230,18 +251,29 @@ def _of_texts(draws: pd.DataFrame, models: list[str], pairs: NDArray[np.intp]) -
     """Return the variance of a pooled rate, 0 to 1, that texts leave, (2, models and pairs of these): with as many as
     there are, and with one a prompt; NaN where no source has two.
 
+    A value is a mean over n partners, texts with noise of their own: the variance within a source is
+    s² = ζ + (whole − 2 ζ) / n. The noise that a pair of texts has to itself, all but ζ, stands in s² of both, so it
+    would count twice: (s² + ζ) / 2 is right. With two partners or fewer nobody can tell, and s² is taken.
+
     Two models that read one prompt may share random numbers, so samples of one number are subtracted.
     """
-    values, sizes = (_wide(draws, name, ["source", "sample"], models) for name in ("value", "size"))
+    values, sizes, whole = (_wide(draws, name, ["source", "sample"], models) for name in ("value", "size", "whole"))
     of_models, (a, b) = values.to_numpy(), pairs.T
     n = sizes.groupby("source").first().sum().to_numpy()
     by_source = pd.DataFrame(np.column_stack([of_models, of_models[:, a] - of_models[:, b]])).groupby(
         values.index.get_level_values("source")
     )
     variance, k = by_source.var(), by_source.count()
+    noise = whole.groupby("source").mean().to_numpy()
+    noise = np.column_stack([noise, noise[:, a] + noise[:, b]])
+    partners = draws.groupby("source")["partners"].min().to_numpy(dtype=float)[:, None]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        own = np.clip((variance - noise / partners) / (1 - 2 / partners), 0.0, variance)
+    own = variance.where(np.broadcast_to(partners <= 2, variance.shape), own)
+    variance = (variance + own) / 2
     variance = variance.fillna(variance.mean()).where(k > 0)
-    sums = np.array([table.sum(min_count=1) for table in (variance / k, variance)], dtype=float)
-    shares: Floats = sums / np.concatenate([n, (n[a] + n[b]) / 2]) ** 2
+    sums = [table.sum(min_count=1) for table in (variance / k, variance)]
+    shares: Floats = np.array(sums, dtype=float) / np.concatenate([n, (n[a] + n[b]) / 2]) ** 2
     return shares
 
 
