@@ -142,6 +142,13 @@ def test_the_variance_of_leaks_is_split_by_samples_of_a_cluster() -> None:
     assert row["text_sd"] == pytest.approx(100 * np.sqrt(2 * 0.03125))
 
 
+def test_clusters_of_two_categories_are_one_in_all_of_them() -> None:
+    pairs = pairs_of({"one": [[1.0, 0.5], [0.0, 0.0]], "two": [[0.5, 0.5], [0.0, 1.0]]})
+    apart = spread_of_leaks(pairs.assign(category=pairs["prompt_id"].str[-1].where(pairs["cluster"] == "t1", "a")))
+    assert apart["category"].to_list() == ["a", "b", "all"]
+    assert apart[SPREAD].iloc[2].to_list() == pytest.approx(spread_of_leaks(pairs)[SPREAD].iloc[0].to_list())
+
+
 def test_models_with_other_numbers_of_samples_are_compared_by_those_that_both_have() -> None:
     more = pairs_of({"one": [[1.0, 0.5, 0.0], [0.0, 0.0, 1.0]], "two": [[1.0, 0.5], [0.0, 0.0]]})
     (row,) = spread_of_leaks(more).to_dict("records")

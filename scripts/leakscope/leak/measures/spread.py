@@ -243,8 +243,8 @@ def _spread(measure: str, rows: pd.DataFrame, draws: pd.DataFrame) -> pd.DataFra
 
 
 def _wide(rows: pd.DataFrame, values: str, index: list[str], models: list[str]) -> pd.DataFrame:
-    """Return a column of a table with a column a model; NaN where a model has no value."""
-    return rows.pivot_table(values, index, "model", observed=True).reindex(columns=models)
+    """Return sums of a column, with a column a model; NaN where a model has no value."""
+    return rows.pivot_table(values, index, "model", aggfunc="sum", observed=True).reindex(columns=models)
 
 
 def _of_texts(draws: pd.DataFrame, models: list[str], pairs: NDArray[np.intp]) -> Floats:
