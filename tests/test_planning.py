@@ -228,6 +228,18 @@ def test_more_models_more_tests_and_more_texts_less_noise() -> None:
     assert longer["detectable"] < few["detectable"]
 
 
+def test_the_family_is_that_of_all_primary_cells() -> None:
+    alone, of_six = (plan_of_24(n_cells).iloc[0] for n_cells in (1, 6))
+    assert [of_six["n_tests"], of_six["n_comparisons"]] == [6 * alone["n_tests"], 6 * alone["n_comparisons"]]
+    assert of_six["detectable"] == pytest.approx(50 + detectable(of_six["sd"], 24, 0.05 / 18), abs=1e-4)
+
+
+def plan_of_24(n_cells: int) -> pd.DataFrame:
+    cell = dict(zip(CELL, (MATCH_RATE, "set", "s", "all"), strict=True))
+    spread = pd.DataFrame([{**cell, "basis": "stated", "n_clusters": 24, **dict.fromkeys(SPREAD, 9)}])
+    return plan(spread, {"set": 4}, 3, SETTINGS._replace(n_cells=n_cells))
+
+
 def test_results_that_cannot_be_split_count_whole_whatever_the_texts() -> None:
     assert planned(24, sds=(9, np.nan, 12, np.nan), k=20).iloc[0]["sd"] == 9
 

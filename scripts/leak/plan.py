@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def main(snakemake: "Snakemake") -> None:
     params, asked = snakemake.params, snakemake.params.plan
-    settings = planning.Settings(asked["power"], asked["rate"], 1 - params.level, params.permutations)
+    settings = planning.Settings(asked["power"], asked["rate"], 1 - params.level, params.permutations, params.n_cells)
     prompts = [pd.read_parquet(path) for path in snakemake.input.prompts]
     samples, pilots = dict(params.samples), []
     if params.units and params.texts:

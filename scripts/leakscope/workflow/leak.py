@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
+from math import prod
 from typing import Any
 
 from leakscope.leak.measures.echo import closing_words
@@ -83,13 +84,16 @@ class Leak(Step):
             or study.prompt_set(name).get("samples")
             for name in study.prompt_sets
         }
-        testing = {key: study.config["leak"][key] for key in ("level", "permutations")}
+        testing = self.testing()
+        primary = testing["primary"]
         return {
             "plan": study.config["plan"],
             "samples": samples,
-            "n_models": len(study.models),
+            "n_models": len(primary["model"]),
+            "n_cells": prod(len(primary[key]) for key in ("prompt_set", "scorer", "category")),
             "scorers": study.scorers,
-            **testing,
+            "level": testing["level"],
+            "permutations": testing["permutations"],
         }
 
     def closings(self) -> dict[str, str]:

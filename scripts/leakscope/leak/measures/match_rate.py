@@ -78,7 +78,8 @@ def match_rates(
                        ratio
     echo_rate          percent of texts that restate their own prompt (``echo.restated``); empty_rate, that are empty
     effect             mean of D / (2 σ), in standard deviations
-    sd                 between clusters, in points, as far as the rate's variance V knows of it: √(V n_clusters)
+    sd                 between clusters, in points: √(V n_clusters); V is the rate's variance by clusters, without
+                       strata, as the signs of all clusters are flipped at once
     p_templates        ``sign_flip_p`` of the clusters' n_u (match_u − 50)
     p_names            ``name_permutation_p``: whether it matters which concept belongs to which texts. It holds where
                        the length or form of texts depends on the concept's *name* alone, if which name has which length
@@ -269,7 +270,7 @@ def _values(paired: pd.DataFrame, level: float, permutations: int, seed: int) ->
         100 * float(total["echo"] / n.sum()),
         100 * float(total["empty"] / n.sum()),
         float(total["effect"] / n[effect].sum()) if effect.any() else np.nan,
-        100 * float(np.sqrt(variance * len(totals))) if len(totals) > 1 else np.nan,
+        100 * float(np.sqrt(linearised_variance(totals, sizes) * len(totals))) if len(totals) > 1 else np.nan,
         float(sign_flip_p(totals - sizes / 2, permutations, seed)),
     )
 

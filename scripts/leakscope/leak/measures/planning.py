@@ -48,19 +48,20 @@ class Settings(NamedTuple):
     wish: float  # rate that is to be told from 50, in percent
     level: float  # α, of all tests of a family together
     permutations: int  # sign patterns of the tests
+    n_cells: int = 1  # prompt sets, scorers and categories of the primary family
 
 
 def plan(spread: pd.DataFrame, samples: Mapping[str, float], n_models: int, settings: Settings) -> pd.DataFrame:
     """Return what a study of ``n_models`` models can see in each cell, with the power that is wished.
 
-    A family of tests is a cell's: one against 50 for each model, and one for each pair of models. The level is that of
-    Holm's first step, α over their number.
+    The level is that of Holm's first step, α over the number of tests of the primary family: in each of its cells one
+    against 50 for each model, and one for each pair of models. It is taken for all cells.
 
     Args:
         spread: ``CELL``, ``basis``, ``n_clusters`` of the study, and ``SPREAD``.
         samples: prompt set → texts a prompt.
-        n_models: of the study.
-        settings: power, wish, level and permutations.
+        n_models: of the primary family.
+        settings: power, wish, level, permutations and the number of cells.
 
     Returns:
         ``COLUMNS``; points and rates rounded to ``ROUNDING`` digits:
@@ -144,21 +145,22 @@ def _planned(row: Row, k: float, n_models: int, settings: Settings) -> dict[str,
         float(np.sqrt(row[f"template_sd{of}"] ** 2 + np.nan_to_num(row[f"text_sd{of}"]) ** 2 / k))
         for of in ("", "_difference")
     )
+    n_tests, n_comparisons = (settings.n_cells * n for n in (n_models, comb(n_models, 2)))
     against, between = (
         _seen(spread, row["n_clusters"], n_tests, most, settings)
-        for spread, n_tests, most in ((sd, n_models, 50.0), (sd_difference, comb(n_models, 2), 100.0))
+        for spread, n_tests, most in ((sd, n_tests, 50.0), (sd_difference, n_comparisons, 100.0))
     )
     return {
         **{name: row[name] for name in (*CELL, "basis", "n_clusters", "template_sd", "text_sd")},
         "n_models": n_models,
         "n_samples": k,
         "sd": sd,
-        "n_tests": n_models,
+        "n_tests": n_tests,
         "attained_level": against[0],
         "detectable": 50 + against[1],
         "clusters_needed": against[2],
         "sd_difference": sd_difference,
-        "n_comparisons": comb(n_models, 2),
+        "n_comparisons": n_comparisons,
         "attained_level_difference": between[0],
         "detectable_difference": between[1],
         "clusters_needed_difference": between[2],
