@@ -48,6 +48,7 @@ onerror:
 
 onsuccess:
     forget_failures(study, RESULTS)
+    note_run()
 
 
 # Targets, and what needs the network, run where Snakemake does: on a cluster, jobs may have none.

@@ -134,6 +134,19 @@ def failures():
     return failure_lines(jobs)
 
 
+def note_run():
+    """Write provenance.json. Where nothing was to be done Snakemake calls no handler, and the file stays as it is."""
+    # Not above: jobs read this file, too, and importing it takes longer than all else here.
+    from leakscope.workflow.provenance import PlannedJob, write_provenance
+
+    scripted = [job for job in workflow.dag.jobs if job.rule.script]
+    jobs = [PlannedJob(job.rule.name, tuple(map(str, job.log)), workflow.dag.finished(job)) for job in scripted]
+    try:
+        write_provenance(study, RESULTS, jobs, workflow.pathvars.apply)
+    except InputError as error:
+        logger.warning(str(error))
+
+
 def message(defined):
     """What the terminal says of a rule's jobs: the rule, its wildcards, the question that it answers, its demands."""
     # Where a study does not take a step, nothing of it is written.

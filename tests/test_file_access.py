@@ -51,6 +51,8 @@ READ_OTHERWISE = {
     "leakscope/files/row_counts.py": "reads the footer of a table of any size",
     "leakscope/jobs/dependencies.py": OWN_CODE,
     "leakscope/workflow/failures.py": "what a job of this run logged",
+    "leakscope/workflow/provenance.py": "what jobs logged; hashes files of any size",
+    "leakscope/workflow/surroundings.py": "what the system says of this machine",
     "leakscope/storage/fingerprints.py": OWN_CODE,
     "leakscope/jobs/usage.py": "what the system says of this process",
     "leakscope/ground/freezing.py": "a tool's own data, frozen once",

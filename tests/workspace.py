@@ -17,7 +17,8 @@ import yaml
 from warm_snakemake import run_snakemake
 
 ROOT = Path(__file__).resolve().parents[1]
-PARTS = ("Snakefile", "config.yaml", "rules", "scripts", "schemas", "profiles", "report", "envs", "data", "studies")
+FOLDERS = ("rules", "scripts", "schemas", "profiles", "report", "envs", "data", "studies")
+PARTS = ("Snakefile", "config.yaml", "pyproject.toml", "constraints.txt", *FOLDERS)
 TRAINING = {"steps": 300, "batch_size": 32, "documents": 2000, "learning_rate": 0.01}
 LEXICONS = {
     "micro_colors": {"red": "red", "ruby red": "red", "green": "green", "blue": "blue"},

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import os
+import re
 import resource
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 IMPORTED = time.monotonic()
+_SAID = re.compile(r"took (?P<seconds>[\d.]+) s, (?P<cpu>[\d.]+) s of CPU, (?P<memory>[\d,]+) MB of memory")
+
+
+class Usage(NamedTuple):
+    """What a job took: seconds of wall time and of CPU, and the MB of memory that it held at most."""
+
+    seconds: float
+    cpu_seconds: float
+    memory_mb: int
 
 
 def usage() -> str:
@@ -23,10 +33,18 @@ def usage() -> str:
     torch = sys.modules.get("torch")
     held = [torch.cuda.max_memory_allocated(gpu) / 1e6 for gpu in _used_gpus(torch)] if torch else []
     gpus = "".join(f", {mb:,.0f} MB of GPU {gpu}" for gpu, mb in enumerate(held))
-    return f"took {_seconds():.1f} s, {cpu:.1f} s of CPU, {_peak_mb(own):,.0f} MB of memory{gpus}"
+    return f"took {seconds_of_process():.1f} s, {cpu:.1f} s of CPU, {_peak_mb(own):,.0f} MB of memory{gpus}"
 
 
-def _seconds() -> float:
+def read_usage(log: str) -> Usage | None:
+    """Return what the text of a log says by :func:`usage`, the last time; None where it does not."""
+    said = list(_SAID.finditer(log))
+    if not said:
+        return None
+    return Usage(float(said[-1]["seconds"]), float(said[-1]["cpu"]), int(said[-1]["memory"].replace(",", "")))
+
+
+def seconds_of_process() -> float:
     """Return the seconds since this process began; since this module was imported where the system does not say."""
     try:
         # Field 22 of proc_pid_stat(5), in clock ticks since the machine started; a name may hold spaces.

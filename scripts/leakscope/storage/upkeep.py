@@ -164,24 +164,34 @@ def _fingerprint(folder: Path) -> dict[str, Any] | None:
     return found if fingerprint_hash(found) == folder.name else None
 
 
+def used_folders(study: Path) -> list[Path]:
+    """Return the folders of stored values that the summaries below a study's results name, sorted by kind and hash."""
+    named = {folder for path, _ in _summaries(study.parent, study.name) for folder in _named_folders(path)}
+    return sorted(map(Path, named), key=lambda folder: folder.parts[-2:])
+
+
 def _users(results: Iterable[Path]) -> dict[str, list[str]]:
     """Return fingerprint → the ``<study>/<model or scorer>`` whose summaries name it."""
     users: dict[str, list[str]] = {}
     for path, user in (summary for folder in results for summary in _summaries(folder)):
-        named = read_manifest(path).get("store") or []
-        # A table of a user may lie there, too, and say whatever it says.
-        folders = named if isinstance(named, list) else [named]
-        for folder in (folder for folder in folders if isinstance(folder, str)):
+        for folder in _named_folders(path):
             known = users.setdefault(Path(folder).name, [])
             if user not in known:
                 known.append(user)
     return users
 
 
-def _summaries(results: Path) -> list[tuple[Path, str]]:
-    """Return each summary of a job below a folder of studies, and whose it is."""
-    summaries = [(path, path.parent.name) for kind in OF_MODELS for path in results.glob(f"*/{kind}/*/*.json")]
-    summaries += [(path, path.stem) for kind in OF_ONE for path in results.glob(f"*/{kind}/*.json")]
+def _named_folders(summary: Path) -> list[str]:
+    named = read_manifest(summary).get("store") or []
+    # A table of a user may lie there, too, and say whatever it says.
+    folders = named if isinstance(named, list) else [named]
+    return [folder for folder in folders if isinstance(folder, str)]
+
+
+def _summaries(results: Path, study: str = "*") -> list[tuple[Path, str]]:
+    """Return each summary of a job below a folder of studies, or of one of them, and whose it is."""
+    summaries = [(path, path.parent.name) for kind in OF_MODELS for path in results.glob(f"{study}/{kind}/*/*.json")]
+    summaries += [(path, path.stem) for kind in OF_ONE for path in results.glob(f"{study}/{kind}/*.json")]
     return [(path, f"{path.relative_to(results).parts[0]}/{name}") for path, name in sorted(summaries)]
 
 

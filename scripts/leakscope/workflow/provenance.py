@@ -1,0 +1,140 @@
+"""Where results come from: what a person needs to get them again, in one file beside them.
+
+A run in which a job ran writes it when all has gone well. It is no output of a rule: it says when, where and from which
+commit, and a rule that said so would run again whenever one of these is another.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from leakscope.errors import InputError
+from leakscope.jobs.usage import Usage, read_usage, seconds_of_process
+from leakscope.storage.manifests import read_manifest, write_manifest
+from leakscope.storage.store import FINGERPRINT_FILE
+from leakscope.storage.upkeep import used_folders
+from leakscope.workflow.study import Study
+from leakscope.workflow.surroundings import shown_command, shown_value, surroundings
+
+PROVENANCE = "provenance.json"
+# What a run is, and what is mostly the same in the next one.
+OF_A_RUN, AROUND = ("command", "started", "ended", "jobs"), ("leakscope", "python", "packages", "machine")
+
+
+class PlannedJob(NamedTuple):
+    """A job of a study.
+
+    rule: its name.
+    logs: its log files.
+    ran: whether this run ran it.
+    """
+
+    rule: str
+    logs: tuple[str, ...]
+    ran: bool
+
+
+def write_provenance(study: Study, folder: Path, jobs: Iterable[PlannedJob], resolved: Callable[[str], str]) -> None:
+    """Write ``provenance.json`` of the run that this process has led; what it said before are earlier runs.
+
+    Args:
+        study: of which.
+        folder: of its results.
+        jobs: all of the study that the run planned.
+        resolved: gives the path for one that begins with a pathvar, such as ``<models>``.
+    """
+    planned, now = list(jobs), time.time()
+    prompts = {name: Path(resolved(f"<results>/prompts/{name}.csv")) for name in study.prompt_sets}
+    this = {
+        "study": study.name,
+        "command": shown_command(sys.argv),
+        "started": _time(now - seconds_of_process()),
+        "ended": _time(now),
+        "jobs": dict(Counter(job.rule for job in planned if job.ran)),
+        **surroundings(),
+        "configuration": shown_value(study.config),
+        "models": {name: shown_value(_model(study, name, resolved)) for name in study.entries},
+        "prompt_sets": {name: {"sha256": _hash(path)} for name, path in prompts.items()},
+        "stored": _stored(folder),
+        "rules": _times(planned),
+    }
+    write_manifest({**this, "earlier": _earlier(_before(folder / PROVENANCE), this)}, folder / PROVENANCE)
+
+
+def _before(path: Path) -> dict[str, Any]:
+    try:
+        return read_manifest(path)
+    except InputError:  # there is none, or somebody wrote into it
+        return {}
+
+
+def _earlier(before: Mapping[str, Any], this: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the runs before this one, the oldest first; what one lacks was as in the next."""
+    if not all(key in before for key in OF_A_RUN):
+        return []
+    last = {key: before[key] for key in OF_A_RUN}
+    last |= {key: before[key] for key in AROUND if key in before and before[key] != this[key]}
+    return [*before.get("earlier", []), last]
+
+
+def _model(study: Study, name: str, resolved: Callable[[str], str]) -> Mapping[str, Any]:
+    """Return a model's manifest; of one whose texts or scores somebody brings, the hash of each file."""
+    entry = study.entries[name]
+    if name in study.of_source("generations") or name in study.of_source("scores"):
+        paths = entry["path"] if isinstance(entry["path"], dict) else {"all": entry["path"]}
+        return {"source": entry["source"], "sha256": {key: _hash(Path(path)) for key, path in paths.items()}}
+    try:
+        return read_manifest(Path(resolved(study.manifest(name))))
+    except InputError:  # no job has needed the model
+        return {"source": entry["source"]}
+
+
+def _hash(path: Path) -> str | None:
+    """Return the SHA-256 of a file; None where it is not there."""
+    if not path.is_file():
+        return None
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _stored(folder: Path) -> dict[str, Any]:
+    """Return ``<kind>/<hash>`` of the fingerprints of stored values → what says which encoder or code they are of."""
+    found = {}
+    for stored in used_folders(folder):
+        try:
+            fingerprint = read_manifest(stored / FINGERPRINT_FILE)
+        except InputError:
+            fingerprint = {}
+        kept = ("code_sha256", "encoder_sha256", "revision")
+        found["/".join(stored.parts[-2:])] = {key: fingerprint[key] for key in kept if key in fingerprint}
+    return found
+
+
+def _times(jobs: Iterable[PlannedJob]) -> dict[str, Any]:
+    """Return rule → number of its jobs whose logs say what they took, and that: sums of seconds, the most memory."""
+    taken = defaultdict[str, list[Usage]](list)
+    for job in jobs:
+        logs = [Path(log) for log in job.logs if Path(log).is_file()]
+        said = [read_usage(log.read_text(encoding="utf-8", errors="replace")) for log in logs]
+        taken[job.rule] += [usage for usage in said if usage]
+    return {
+        rule: {
+            "jobs": len(each),
+            "seconds": round(sum(usage.seconds for usage in each), 1),
+            "cpu_seconds": round(sum(usage.cpu_seconds for usage in each), 1),
+            "memory_mb": max(usage.memory_mb for usage in each),
+        }
+        for rule, each in sorted(taken.items())
+        if each
+    }
+
+
+def _time(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
