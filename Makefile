@@ -5,6 +5,7 @@
 # Another study: make run STUDY=studies/qwen2.5.yaml
 # What a study can see, before it runs or after a pilot: make plan STUDY=studies/qwen2.5.yaml
 # With results elsewhere: make run DIRECTORY=/path/to/folder
+# Results as one file, and back again: make pack STUDY=..., make unpack PACK=results/mine.zip
 # On several GPUs, or a cluster: make run PROFILE=profiles/local-gpu, PROFILE=profiles/slurm
 
 SHELL := /bin/bash
@@ -22,8 +23,9 @@ PROFILE ?=
 # Where results go, and paths are looked up first.
 DIRECTORY ?=
 # A folder, an id of the hub or a model of data/catalogue/; a table, a folder of templates or a prompt set of data/catalogue/;
-# and what their study is called. Of the command line alone: many environments have variables of these names.
-NEW := MODEL PROMPTS NAME
+# and what their study is called. What a pack has beside tables, pages and figures (models, store), and which is unpacked.
+# Of the command line alone: many environments have variables of these names.
+NEW := MODEL PROMPTS NAME WITH PACK
 $(foreach name,$(NEW),$(if $(filter command,$(origin $(name))),,$(eval override $(name) :=)))
 # Two tests at a time: many wait for Snakemake, or for a cluster.
 PYTEST_ARGS ?= -n 2 --dist loadfile --no-loadscope-reorder
@@ -45,7 +47,7 @@ WRITE := $(BIN)/python scripts/new_study.py "--model=$$MODEL" "--prompts=$$PROMP
 SANDBOX := HOME=$(CURDIR)/.pytest/home XDG_CACHE_HOME=$(CURDIR)/.pytest/cache XDG_CONFIG_HOME=$(CURDIR)/.pytest/config \
     TMPDIR=$(CURDIR)/.pytest/tmpdir HF_HUB_OFFLINE=1
 
-.PHONY: run plan given test check format grammar clean
+.PHONY: run plan pack unpack given test check format grammar clean
 
 # One shell, which knows the study that is written for MODEL= and PROMPTS=, and prints what it runs. The study is read
 # before Snakemake reads it, which has no limits. Where models fail, the others get their tables: a second pass does
@@ -72,10 +74,19 @@ plan: given .venv/installed
 	$(BIN)/snakemake --quiet all --cores 1 plan --forcerun=plan $${STUDY:+"--configfile=$$STUDY"} $(WHERE); \
 	echo "All numbers: $${DIRECTORY:+$$DIRECTORY/}$$folder/plan.csv"
 
+pack: given .venv/installed
+	@folder="$$($(BIN)/python scripts/study_folder.py $${STUDY:+"$$STUDY"})"; \
+	$(BIN)/python scripts/pack.py "$$folder" "--study=$$STUDY" "--directory=$$DIRECTORY" "--with=$$WITH"
+
+unpack: given .venv/installed
+	@[ -n "$$PACK" ] || { echo "PACK=: got nothing; allowed: PACK=results/mine.zip, say" >&2; exit 1; }
+	@$(BIN)/python scripts/unpack.py "--directory=$$DIRECTORY" -- "$$PACK"
+
 # What is not there is said before anything is installed.
 given:
 	@[ -z "$$STUDY" ] || [ -f "$$STUDY" ] || { echo "STUDY=$$STUDY: no such file" >&2; exit 1; }
 	@[ -z "$$PROFILE" ] || [ -f "$$PROFILE/profile.v9+.yaml" ] || { echo "PROFILE=$$PROFILE: no such profile" >&2; exit 1; }
+	@[ -z "$$PACK" ] || [ -f "$$PACK" ] || { echo "PACK=$$PACK: no such file" >&2; exit 1; }
 	@[ -z "$$STUDY" ] || [ -z "$$MODEL$$PROMPTS$$NAME" ] || { echo "STUDY=$$STUDY: got MODEL=, PROMPTS= or NAME=, too; \
 	allowed: STUDY= alone, whose file names models and prompts, or the others without it" >&2; exit 1; }
 	@[ -z "$$NAME" ] || [ -n "$$MODEL$$PROMPTS" ] || { echo "NAME=$$NAME: got neither MODEL= nor PROMPTS=; \

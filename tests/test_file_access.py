@@ -37,6 +37,8 @@ MODELS = "a folder of files by transformers: Snakemake removes it where the job 
 WRITE_OTHERWISE = {
     "leakscope/files/writing.py": "the one writer itself",
     "leakscope/storage/store.py": "appends to the store",
+    "leakscope/packing/packs.py": "members of a zip that the writer gave",
+    "leakscope/packing/unpacking.py": "a folder that takes its place whole",
     "leakscope/organisms/training.py": MODELS,
     "leakscope/models/sources/gguf.py": MODELS,
     "leakscope/models/sources/package_index.py": "what pip is asked for, in a folder that is gone afterwards",
@@ -51,6 +53,9 @@ READ_OTHERWISE = {
     "leakscope/files/row_counts.py": "reads the footer of a table of any size",
     "leakscope/jobs/dependencies.py": OWN_CODE,
     "leakscope/workflow/failures.py": "what a job of this run logged",
+    "leakscope/packing/contents.py": "hashes files of any size",
+    "leakscope/packing/packs.py": "packs files of any size, block by block",
+    "leakscope/packing/unpacking.py": "unpacks files of any size, no byte more than listed",
     "leakscope/workflow/provenance.py": "what jobs logged; hashes files of any size",
     "leakscope/workflow/surroundings.py": "what the system says of this machine",
     "leakscope/storage/fingerprints.py": OWN_CODE,

@@ -1,0 +1,1 @@
+"""A study's results as one file, to be taken to another machine."""

@@ -1,0 +1,80 @@
+"""Which files of a study go into a pack, and what they are called there."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from leakscope.packing.records import INCOMPLETE, MADE, Record, read_records
+from leakscope.storage.store import FINGERPRINT_FILE, SUFFIX
+from leakscope.storage.upkeep import used_folders
+
+MODELS, STORE = f"{MADE}models/", f"{MADE}store/"
+# Of a study's own files: activations of models, tuned weights, dictionaries. What is made of them is in tables.
+HEAVY = ".safetensors"
+# Logs say which folders this machine has, and whose it is.
+LEFT_OUT = ("logs",)
+# With what the name of a store's file begins: when its writer began. The rest names the writer's machine.
+_BEGUN = re.compile(r"\d{20}-")
+
+
+def study_files(study: str) -> dict[str, Path]:
+    """Return name → path of all files of a study's own results but logs, half-written ones and those of ended jobs."""
+    folder = Path(MADE, study)
+    unfinished = set(read_records(INCOMPLETE))
+    files: dict[str, Path] = {}
+    for here, folders, names in os.walk(folder):
+        inside = Path(here)
+        left_out = LEFT_OUT if inside == folder else ()
+        folders[:] = sorted(name for name in folders if name not in left_out)
+        paths = {(inside / name).as_posix(): inside / name for name in names if not name.startswith(".")}
+        files |= {name: path for name, path in paths.items() if path.is_file() and name not in unfinished}
+    return files
+
+
+def behind(names: Iterable[str], records: Mapping[str, Record]) -> set[str]:
+    """Return outputs and all files that they were made from, directly or not, with what the same jobs made."""
+    of_job = defaultdict[tuple[str, ...], list[str]](list)
+    for name, record in records.items():
+        of_job[_job(record)].append(name)
+    seen, waiting = set[str](), list(names)
+    while waiting:
+        name = waiting.pop()
+        if name not in seen:
+            seen.add(name)
+            if name in records:
+                waiting += [*(records[name].get("input") or []), *of_job[_job(records[name])]]
+    return seen
+
+
+def model_files(made_from: Iterable[str]) -> dict[str, Path]:
+    """Return name → path of those files in results/models/ that are there."""
+    return {name: Path(name) for name in made_from if name.startswith(MODELS) and Path(name).is_file()}
+
+
+def stored_files(study: str) -> dict[str, Path]:
+    """Return name → path of the stored values that a study uses; names say the content, and no machine."""
+    files = {}
+    for folder in (folder for folder in used_folders(Path(MADE, study)) if folder.is_dir()):
+        inside = f"{STORE}{'/'.join(folder.parts[-2:])}/"
+        if (folder / FINGERPRINT_FILE).is_file():
+            files[f"{inside}{FINGERPRINT_FILE}"] = folder / FINGERPRINT_FILE
+        for path in sorted(folder.glob(f"*{SUFFIX}")):
+            begun = _BEGUN.match(path.name)
+            files[f"{inside}{begun[0] if begun else ''}{sha256(path)[:16]}{SUFFIX}"] = path
+    return files
+
+
+def sha256(path: Path) -> str:
+    """Return the SHA-256 of a file."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _job(record: Record) -> tuple[str, ...]:
+    """Return what all outputs of a job have in common."""
+    return (str(record.get("rule")), *map(str, record.get("log") or []))
