@@ -249,6 +249,41 @@ def test_the_makefile_starts_scripts_that_are_there(root: Path) -> None:
     assert [script for script in scripts if not (root / script).is_file()] == []
 
 
+def make(checkout: Path, *given: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(["make", *given], cwd=checkout, capture_output=True, text=True, timeout=60)
+
+
+@pytest.mark.parametrize("name", ["$(touch hurt) a folder", "it's `touch hurt`", "-x"])
+def test_results_are_packed_and_unpacked_wherever_they_are(checkout: Path, name: str) -> None:
+    (checkout / "mine.yaml").write_text(STUDY)
+    (checkout / name / "results/mine").mkdir(parents=True)
+    (checkout / name / "results/mine/a.csv").write_text("1")
+    done = make(checkout, "pack", "STUDY=mine.yaml", f"DIRECTORY={name}", "WITH=models store")
+    assert done.returncode == 0, done.stderr
+    assert f"{name}/results/mine.zip: 2 files" in done.stdout
+    done = make(checkout, "unpack", f"PACK={name}/results/mine.zip", f"DIRECTORY={name} too")
+    assert done.stdout == f"{name} too/results/mine: 2 files.\n"
+    assert (checkout / f"{name} too/results/mine/study.yaml").read_text() == STUDY
+    assert not (checkout / "hurt").exists()
+    assert calls(checkout) == []
+
+
+def test_what_cannot_be_packed_or_unpacked_is_one_line(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PACK", "of the environment.zip")
+    (checkout / "no.zip").write_text("no zip")
+    for given, said in (
+        (["pack"], "results/first: got no results; allowed: "),
+        (["pack", "WITH=weights"], "WITH: got 'weights'; allowed: models, store."),
+        (["unpack"], "PACK=: got nothing; allowed: "),
+        (["unpack", "PACK=none.zip"], "PACK=none.zip: no such file"),
+        (["unpack", "PACK=no.zip"], f"{checkout}/no.zip: got File is not a zip file; allowed: "),
+    ):
+        done = make(checkout, *given)
+        assert done.returncode != 0
+        assert [line for line in done.stderr.splitlines() if not line.startswith("make")][0].startswith(said)
+        assert len(done.stderr.splitlines()) == 2  # and make's own
+
+
 # Fails once, and notes what a run notes whose models fail.
 FAILING = """
 results = os.path.join(sys.argv[-1].partition("=")[2] if "--directory" in sys.argv[-1] else ".", "results/mine")

@@ -98,7 +98,7 @@ def test_what_is_otherwise_in_the_other_checkout_runs_again_and_nothing_else(
 ) -> None:
     templates = other.folder / "data/prompt_sets/micro/templates.yaml"
     templates.write_text(templates.read_text("utf-8").replace("The bag is old. I ate", "The bag is heavy. I ate", 1))
-    os.utime(templates, (LONG_AGO, LONG_AGO))  # its date says nothing
+    os.utime(templates, (100, 100))  # its date says nothing
     said = script(other.folder, "unpack", str(packed["whole"]))
     assert "1 of the files that they were made from are others or missing, such as data/prompt_sets/micro/" in said
     assert planned(other) == {**AFTER_PROMPTS}
@@ -291,6 +291,10 @@ HOSTILE: dict[str, tuple[Hostile, str]] = {
     "a study that is none": (
         lambda path: write_zip(path, {"results/models/a": b""}, listing({"results/models/a": b""}, study="models")),
         "got the study 'models'; allowed: the name of a study",
+    ),
+    "nothing of the study": (
+        lambda path: write_zip(path, {"results/models/a": b""}),
+        "got no file of the study 'x'; allowed: a zip that `make pack` wrote",
     ),
     "a record elsewhere": (
         lambda path: write_zip(path, GOOD, listing(GOOD, records={"../x": {}})),

@@ -23,7 +23,7 @@ _BEGUN = re.compile(r"\d{20}-")
 
 
 def study_files(study: str) -> dict[str, Path]:
-    """Return name → path of all files of a study's own results but logs, half-written ones and those of ended jobs."""
+    """Return name → path of a study's own results, but logs and what jobs did not finish."""
     folder = Path(MADE, study)
     unfinished = set(read_records(INCOMPLETE))
     files: dict[str, Path] = {}

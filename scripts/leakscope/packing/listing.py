@@ -84,6 +84,8 @@ def read_listing(text: str, where: str) -> Listing:
         if not _STUDY.fullmatch(study) or f"{MADE}{study}/" in (MODELS, STORE):
             raise InputError(f"{where}, {LISTING}: got the study {study!r}; allowed: the name of a study.")
         files = {check_name(name, study, where): _file(said) for name, said in content["files"].items()}
+        if not any(name.startswith(f"{MADE}{study}/") for name in files):
+            raise ValueError(f"no file of the study {study!r}")
         made = {check_name(name, study, where): _record(said) for name, said in content["records"].items()}
         inputs = {name: _matching(_SHA256, said) for name, said in content["inputs"].items()}
         return Listing(study, files, made, inputs)

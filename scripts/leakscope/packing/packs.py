@@ -49,20 +49,16 @@ def write_pack(study: str, with_: Collection[str] = (), study_file: Path | None 
     for name in with_:
         if name not in WITH:
             raise one_of("WITH", name, WITH)
-    records = read_records()
-    files = study_files(study)
-    if not files:
+    records, own = read_records(), study_files(study)
+    if not own:
         raise InputError(f"{MADE}{study}: got no results; allowed: a study that was run (`make run`).")
-    made_from = behind(files, records)
-    if "models" not in with_:
-        files = {name: path for name, path in files.items() if path.suffix != HEAVY}
-    else:
-        files |= model_files(made_from)
-    if "store" in with_:
-        files |= stored_files(study)
-    own = f"{MADE}{study}/{STUDY_FILE}"
-    if study_file is not None and own not in files and _is_public(study_file):
-        files[own] = study_file
+    made_from = behind(own, records)
+    files = own if "models" in with_ else {name: path for name, path in own.items() if path.suffix != HEAVY}
+    files |= model_files(made_from) if "models" in with_ else {}
+    files |= stored_files(study) if "store" in with_ else {}
+    if study_file is not None and _is_public(study_file):
+        files.setdefault(f"{MADE}{study}/{STUDY_FILE}", study_file)
+    # Those of models that are left out, too: without them Snakemake would not know these unchanged.
     made = {name: records[name] for name in made_from if name in records}
     return _write(Path(MADE, f"{study}.zip"), study, files, made)
 

@@ -27,6 +27,8 @@ METADATA, INCOMPLETE = Path(".snakemake/metadata"), Path(".snakemake/incomplete"
 MADE = "results/"
 # Files that are the checkout's, whatever lies in the working directory (`own` in rules/common.smk).
 CHECKOUTS = ("scripts/", "report/")
+# Means nothing elsewhere.
+OF_CLUSTER = "external_jobid"
 LONGEST_NAME = 255
 LONGEST_PATH = 1000
 
@@ -59,7 +61,8 @@ def write_record(name: str, record: Record) -> None:
 
 def portable_record(record: Record) -> Record:
     """Return a record whose paths say nothing of this machine: those of the checkout are relative to it."""
-    return _changed(record, _portable_path, lambda text: hide(_portable_path(text)))
+    said = {key: value for key, value in record.items() if value is not None and key != OF_CLUSTER}
+    return _changed(said, _portable_path, lambda text: hide(_portable_path(text)))
 
 
 def local_record(record: Record) -> Record:

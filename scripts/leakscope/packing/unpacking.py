@@ -26,8 +26,8 @@ LARGEST_LISTING = 200 * MEGABYTE
 READ_AT_ONCE = 2**20
 TAKEN = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 ENCRYPTED = 0x1
-# Older than any file of a checkout (1 January 2000): Snakemake looks at the content of what is newer than an output.
-LONG_AGO = 946_684_800.0
+# In seconds since 1970, before any file of a checkout: Snakemake compares the content of what is newer than an output.
+LONG_AGO = 1.0
 BETWEEN = 1e-6
 
 
