@@ -58,9 +58,9 @@ run: given .venv/installed
 	results="$${DIRECTORY:+$$DIRECTORY/}$$folder"; rm -f "$$results/failures.json" "$$results/without.json"; \
 	config=($${STUDY:+"--configfile=$$STUDY"}); trap 'exit 130' INT TERM; \
 	set -x; \
-	$(BIN)/snakemake $(HOW) "$${config[@]}" $(WHERE) || { \
+	$(BIN)/snakemake --logger leakscope $(HOW) "$${config[@]}" $(WHERE) || { \
 	[ -f "$$results/without.json" ]; config=(--configfile $${STUDY:+"$$STUDY"} "$$results/without.json"); \
-	$(BIN)/snakemake $(HOW) "$${config[@]}" $(WHERE); }; \
+	$(BIN)/snakemake --logger leakscope $(HOW) "$${config[@]}" $(WHERE); }; \
 	$(BIN)/snakemake --cores 1 --quiet all "$${config[@]}" $(WHERE) \
 	--report "$$folder/report.html" --report-stylesheet $(STYLE); \
 	{ set +x; } 2>/dev/null; \

@@ -22,6 +22,7 @@ with open("calls.jsonl", "a") as file:
 """
 STUDY = "study: {name: mine}\n"
 PROMPTS = "prompt,n_control,concept\nI ate,,\nI ate a plum. I ate,0,a plum\n"
+QUIET = ("--logger", "leakscope")
 STYLED = ("--report-stylesheet", "report/report.css")
 
 
@@ -70,7 +71,7 @@ def test_a_study_is_given_to_snakemake_as_it_is_called(checkout: Path, name: str
     done = make_run(checkout, f"STUDY={name}")
     assert done.returncode == 0, done.stderr
     assert calls(checkout) == [
-        ["--cores=all", f"--configfile={name}"],
+        [*QUIET, "--cores=all", f"--configfile={name}"],
         ["--cores", "1", "--quiet", "all", f"--configfile={name}", "--report", "results/mine/report.html", *STYLED],
     ]
     assert not (checkout / "hurt").exists()
@@ -96,7 +97,7 @@ def test_prompts_are_given_to_the_study_that_is_written_as_they_are_called(with_
     assert entry == {"source": "table", "path": name}
     report = str(study.with_name("report.html"))
     assert calls(checkout) == [
-        ["--cores=all", f"--configfile={study}"],
+        [*QUIET, "--cores=all", f"--configfile={study}"],
         ["--cores", "1", "--quiet", "all", f"--configfile={study}", "--report", report, *STYLED],
     ]
     assert not (checkout / "hurt").exists()
@@ -137,14 +138,14 @@ def test_a_model_of_the_environment_is_none_of_this_run(checkout: Path, monkeypa
     for name in ("MODEL", "PROMPTS", "NAME"):
         monkeypatch.setenv(name, "$(shell touch hurt)")
     assert make_run(checkout).returncode == 0
-    assert calls(checkout)[0] == ["--cores=all"]
+    assert calls(checkout)[0] == [*QUIET, "--cores=all"]
     assert not (checkout / "hurt").exists()
 
 
 def test_without_a_study_the_default_one_runs_on_all_cores(checkout: Path) -> None:
     assert make_run(checkout).returncode == 0
     report = ["--cores", "1", "--quiet", "all", "--report", "results/first/report.html", *STYLED]
-    assert calls(checkout) == [["--cores=all"], report]
+    assert calls(checkout) == [[*QUIET, "--cores=all"], report]
 
 
 def test_results_may_be_elsewhere(checkout: Path) -> None:
@@ -156,7 +157,7 @@ def test_results_may_be_elsewhere(checkout: Path) -> None:
     study, directory = "--configfile=studies/x.yaml", f"--directory={elsewhere}"
     style = ("--report-stylesheet", str(checkout / "report/report.css"))
     report = ["--cores", "1", "--quiet", "all", study, directory, "--report", "results/mine/report.html", *style]
-    assert calls(checkout) == [["--cores=all", study, directory], report]
+    assert calls(checkout) == [[*QUIET, "--cores=all", study, directory], report]
     assert f"Open {elsewhere}/results/mine/report.html in a browser." in done.stdout
     assert not (checkout / "hurt").exists()
 
@@ -221,8 +222,8 @@ def test_a_profile_and_cores_are_given_as_they_are(checkout: Path) -> None:
     (profile / "profile.v9+.yaml").touch()
     make_run(checkout, "PROFILE=my profile")
     make_run(checkout, "CORES=2; touch hurt")
-    assert calls(checkout)[0] == ["--workflow-profile=my profile"]
-    assert calls(checkout)[2] == ["--cores=2; touch hurt"]
+    assert calls(checkout)[0] == [*QUIET, "--workflow-profile=my profile"]
+    assert calls(checkout)[2] == [*QUIET, "--cores=2; touch hurt"]
     assert not (checkout / "hurt").exists()
 
 
@@ -313,9 +314,9 @@ def test_where_models_fail_a_second_pass_does_without_them_and_the_command_fails
     results = f"{directory}/results/mine" if directory else "results/mine"
     first, second, report = calls(checkout)
     where = [f"--directory={directory}"] if directory else []
-    assert first == ["--cores=all", "--configfile=my study.yaml", *where]
+    assert first == [*QUIET, "--cores=all", "--configfile=my study.yaml", *where]
     config = ["--configfile", "my study.yaml", f"{results}/without.json"]
-    assert second == ["--cores=all", *config, *where]
+    assert second == [*QUIET, "--cores=all", *config, *where]
     assert report[4:7] == config
     assert "Without these models:\n  a: broken.\n  b: is made from a\n" in done.stderr
     assert f"Open {results}/report.html" in done.stdout
@@ -328,5 +329,5 @@ def test_where_something_else_fails_there_is_no_second_pass_whatever_an_earlier_
         (checkout / "results/first" / name).write_text('{"models": {"a": "x"}, "without": ["a"]}')
     done = make_run(checkout)
     assert done.returncode != 0
-    assert calls(checkout) == [["--cores=all"]]
+    assert calls(checkout) == [[*QUIET, "--cores=all"]]
     assert "Open" not in done.stdout

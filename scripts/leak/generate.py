@@ -4,7 +4,6 @@ Reads prompts, slot candidates and a model's manifest; takes texts and scores fr
 writes every sample's text, exact log-probabilities with each candidate's tokens, and how many of each were computed.
 """
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +14,7 @@ from leakscope.files.tables import write_csv, write_table
 from leakscope.jobs.devices import claimed_devices
 from leakscope.jobs.job import job
 from leakscope.jobs.memory import keep_freed_memory
+from leakscope.jobs.progress import say
 from leakscope.jobs.sharding import WHOLE, Shard
 from leakscope.models.candidate_scores import score_prompts
 from leakscope.models.completion import complete_prompts
@@ -39,9 +39,7 @@ def main(snakemake: "Snakemake") -> None:
     texts = complete_prompts(model, prompts, wildcards.model, prompting, shard)
     scores = score_prompts(model, prompts, candidates, wildcards.model, prompting, shard)
     summary = texts.summary
-    sys.stderr.write(
-        f"{wildcards.model}, {wildcards.prompt_set}: computed {summary['computed']:,} of {summary['total']:,} texts\n"
-    )
+    say(f"{wildcards.model}, {wildcards.prompt_set}: computed {summary['computed']:,} of {summary['total']:,} texts")
     write_manifest(summary, Path(output.summary))
     write_manifest(scores.summary, Path(output.scores_summary))
     write_csv(texts.table, Path(output.table))

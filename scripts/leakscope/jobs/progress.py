@@ -1,12 +1,20 @@
-"""Progress as whole lines, now and then: bars of jobs that run side by side would overwrite one another."""
+"""Progress as whole lines, now and then: bars of jobs that run side by side would overwrite one another.
+
+Where ``LEAKSCOPE_PROGRESS`` is ``log``, lines go to the job's log instead of the terminal: Snakemake's logger plugin of
+this project, which sets it, says itself how far jobs are.
+"""
 
 from __future__ import annotations
 
+import logging
+import os
 import sys
 from collections.abc import Callable, Generator, Iterable
 from typing import NoReturn, TextIO, TypeVar
 
 from tqdm import tqdm
+
+logger = logging.getLogger(__name__)
 
 SECONDS_BETWEEN_LINES = 10.0
 LINE = "{desc}  {bar:20} {percentage:3.0f} %  {n_fmt} of {total_fmt} {unit}s, {remaining} left"
@@ -17,7 +25,7 @@ Item = TypeVar("Item")
 def progress(
     items: Iterable[Item], *, total: int, name: str, unit: str, size: Callable[[Item], int] = lambda item: 1
 ) -> Generator[Item, None, None]:
-    """Yield ``items``, and every ten seconds a line to the terminal on how far they are; a quick job prints none.
+    """Yield ``items``, and every ten seconds a line on how far they are; a quick job prints none.
 
     Who does not take all of them closes it, or the lines of the next one are indented below it.
 
@@ -46,6 +54,14 @@ def progress(
             bar.update(size(item))
 
 
+def say(line: str, stream: TextIO | None = None) -> None:
+    """Write a line to the terminal, or to the job's log."""
+    if os.environ.get("LEAKSCOPE_PROGRESS") == "log":
+        logger.info("%s", line)
+    else:
+        (stream or sys.stderr).write(f"{line}\n")
+
+
 class _Lines:
     """A stream on which each redrawing of a bar is a line of its own."""
 
@@ -56,7 +72,7 @@ class _Lines:
     def write(self, text: str) -> int:
         line = text.replace("\r", "").strip()
         if line and line != self.last:
-            self.stream.write(line + "\n")
+            say(line, self.stream)
             self.last = line
         return len(text)
 
