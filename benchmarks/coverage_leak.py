@@ -35,6 +35,8 @@ SAMPLES = 5
 LEAST_PROMPTS, MOST_PROMPTS = 5, 35
 CONTROL_SD, TIE = 0.5, 0.1
 TEXTS = 3
+SDS = TEMPLATE_SD, OWN_SD, TEXT_SD = 0.5, 0.3, 0.7  # of u, b and e; that of e_xy is 1
+SPREAD = float(np.sqrt(TEMPLATE_SD**2 + 2 * OWN_SD**2 + 2 * TEXT_SD**2 + 1))
 CELLS = 20_000_000  # of a block of studies
 INFINITE = (-np.inf, np.inf)
 
@@ -60,6 +62,7 @@ def rows(rng: np.random.Generator, studies: int) -> Iterator[Row]:
     yield from _strata(rng, studies, row)
     yield from _differences(rng, studies, row)
     yield from _match_rates(rng, studies, row)
+    yield from _pooled_categories(rng, studies, row)
     yield from _logit_leak(rng, studies, row)
     for n in (3, 10, 54):
         errors = rng.normal(0, 2, (studies, n))
@@ -121,13 +124,16 @@ def _strata(rng: np.random.Generator, studies: int, row: partial[Row]) -> Iterat
 
 
 def _differences(rng: np.random.Generator, studies: int, row: partial[Row]) -> Iterator[Row]:
-    """Yield differences of two models, or of Leak-Rate and swapped rate, on the same templates: 0 and 15 points."""
+    """Yield differences of two models, or of Leak-Rate and swapped rate, of 0 and 15 points.
+
+    On the same templates of 4 to 11 concepts; rates are normal with a standard deviation of 12 and a correlation of .3.
+    """
     for n in (4, 10, 24):
-        for rates in ((70, 70), (75, 60)):
-            (a, counts), (b, others) = (_pairs(rng, studies, n, rate, 0.4) for rate in rates)
-            totals = a / counts - b / others
-            found = intervals_of_totals(100 * totals, np.full_like(counts, 100.0), bounds=(-100.0, 100.0))
-            truth = rates[0] - rates[1]
+        for truth in (0.0, 15.0):
+            sizes = rng.integers(4, 12, (studies, n)).astype(float)
+            common = np.sqrt(0.3) * rng.normal(0, 12, (studies, n))
+            a, b = (common + np.sqrt(0.7) * rng.normal(0, 12, (studies, n)) for _ in range(2))
+            found = intervals_of_totals((truth + a - b) * sizes, sizes, bounds=(-100.0, 100.0))
             yield row("difference of two rates", f"{n} templates", n, truth, found.low, found.high)
 
 
@@ -156,14 +162,42 @@ def _match_rates(rng: np.random.Generator, studies: int, row: partial[Row]) -> I
             yield row("match_rate, templates and concepts", design, fewest, rate, *of_both, at_bound)
 
 
+def _pooled_categories(rng: np.random.Generator, studies: int, row: partial[Row]) -> Iterator[Row]:
+    """Yield ``all`` over three categories of eight templates that differ by 15 points, for templates and concepts."""
+    n_templates, n_concepts = 8, 11
+    category = np.repeat(np.arange(3), n_templates)
+    for own, said in ((False, "the same concepts"), (True, "concepts of their own")):
+        mus = [norm.ppf(rate / 100) * np.sqrt(SPREAD**2 + 2 * 0.3**2) for rate in (55, 70, 85)]
+        limits = np.empty((2, studies))
+        for study in range(studies):
+            shift = rng.normal(0, 0.3, (3 if own else 1, n_concepts))
+            values = [_wins(rng, mu, shift[[place % len(shift)]], n_templates, SDS)[0] for place, mu in enumerate(mus)]
+            groups = np.arange(n_concepts) + own * n_concepts * category[:, None]
+            limits[:, study] = _limits_of_all(np.concatenate(values), groups, category)
+        design = f"3 categories × {n_templates} templates × {n_concepts} concepts, {said}"
+        yield row("match_rate of all, templates and concepts", design, n_concepts, 70, *(100 * limits))
+
+
+def _limits_of_all(
+    values: Floats, groups: NDArray[np.intp], category: NDArray[np.intp]
+) -> tuple[float, float]:  # fmt: skip
+    """Return the limits for templates and concepts of a study, 0 to 1, stratified by category."""
+    n_units, n_concepts = groups.shape
+    unit = np.repeat(np.arange(n_units), n_concepts)
+    of_group = values.sum(2).reshape(-1) / (n_concepts - 1)
+    dyads = Dyads(unit, groups.reshape(-1), of_group, np.arange(n_units))
+    totals = dyads.sizes * dyads.means
+    alone = intervals_of_totals(100 * totals, dyads.sizes, strata=category)
+    variance = float(linearised_variance(totals, dyads.sizes, category))
+    return dyadic_interval(dyads, variance, 0.95, (float(alone.low) / 100, float(alone.high) / 100), category[unit])
+
+
 def _matched(
     rng: np.random.Generator, studies: int, n_templates: int, n_concepts: int, concept_sd: float, rate: float,
     unequal: bool,
 ) -> tuple[tuple[tuple[Floats, Floats], tuple[Floats, Floats]], Floats]:  # fmt: skip
     """Return both intervals in percent, and each study's rate, 0 to 1, over all templates with its own concepts."""
-    template_sd, own_sd, text_sd = 0.5, 0.3, 0.7
-    others = np.sqrt(template_sd**2 + 2 * own_sd**2 + 2 * text_sd**2 + 1)
-    mu = norm.ppf(rate) * np.sqrt(others**2 + 2 * concept_sd**2)
+    mu = norm.ppf(rate) * np.sqrt(SPREAD**2 + 2 * concept_sd**2)
     limits = np.empty((4, studies))
     truths = np.empty(studies)
     step = max(1, CELLS // (n_templates * (n_concepts * TEXTS) ** 2))
@@ -171,8 +205,8 @@ def _matched(
     for start in range(0, studies, step):
         size = min(step, studies - start)
         shift = rng.normal(0, concept_sd, (size, n_concepts))
-        truths[start : start + size] = norm.cdf((mu + shift[:, pairs[0]] + shift[:, pairs[1]]) / others).mean(1)
-        values = _wins(rng, mu, shift, n_templates, (template_sd, own_sd, text_sd))
+        truths[start : start + size] = norm.cdf((mu + shift[:, pairs[0]] + shift[:, pairs[1]]) / SPREAD).mean(1)
+        values = _wins(rng, mu, shift, n_templates, SDS)
         for study in range(size):
             there = np.ones((n_templates, n_concepts), dtype=bool)
             if unequal:
@@ -228,6 +262,10 @@ def _logit_leak(rng: np.random.Generator, studies: int, row: partial[Row]) -> It
             means = shifts + rng.normal(0, 0.3, (studies, n)) / np.sqrt(counts)
             found = intervals_of_totals(means * counts, counts, bounds=INFINITE)
             yield row("log_odds_shift", f"{n} templates, {name}", n, truth, found.low, found.high)
+    strata = np.repeat(np.arange(3), 8)
+    shifts = np.repeat([0.0, 1.0, 2.0], 8) + rng.exponential(1.0, (studies, 24))
+    found = intervals_of_totals(10 * shifts, np.full_like(shifts, 10.0), bounds=INFINITE, strata=strata)
+    yield row("log_odds_shift of all", "3 categories × 8 templates, exponential", 24, 2.0, found.low, found.high)
     for n in (4, 10, 24):
         for a, b in ((2.0, 3.0), (0.5, 4.5)):
             means = rng.beta(a, b, (studies, n))

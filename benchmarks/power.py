@@ -50,7 +50,7 @@ class Row(NamedTuple):
 def sizes(rng: np.random.Generator) -> Iterator[Row]:
     """Yield the rows of the sign-flip test alone."""
     for kind in ("normal", "bounded"):
-        for n_clusters in (6, 10, 24):
+        for n_clusters in (6, 10, 12, 14, 24):
             for k in (3, 5, 20):
                 for level in (0.05, 0.05 / 15):
                     yield _row(kind, n_clusters, k, level, rng)

@@ -10,7 +10,7 @@ import pytest
 
 from leakscope.errors import InputError
 from leakscope.leak.measures.comparisons import COLUMNS, compare_models
-from leakscope.leak.measures.families import check_categories
+from leakscope.leak.measures.families import check_primary, in_primary
 from leakscope.leak.measures.matching import VALUES
 from leakscope.statistics.permutations import benjamini_yekutieli, holm, sign_flip_p, smallest_p
 
@@ -167,11 +167,17 @@ def test_a_study_names_its_primary_family() -> None:
     assert primary["p_corrected"].tolist() == primary["p_value"].tolist()
 
 
-def test_a_primary_category_that_no_prompt_has_is_one_line() -> None:
-    table = compare_models(three_models(), pairs_of({"a": []}))
-    check_categories(table, {"category": ["all", "k"]})
+def test_a_primary_family_without_tests_is_one_line() -> None:
+    table = compare_models(three_models(), pairs_of({"a": []})).assign(model="a")
+    table = pd.concat([table, table[table["category"] == "all"].assign(prompt_set="plain")])
+    chosen = {"category": ["all", "k"], "model": ["a"], "prompt_set": ["set"], "scorer": ["s"]}
+    check_primary(table, chosen)
     with pytest.raises(InputError, match=r"^leak.primary.categories: got 'K'; allowed: all, k. Did you mean 'k'\?$"):
-        check_categories(table, {"category": ["K"]})
+        check_primary(table, chosen | {"category": ["K"]})
+    with pytest.raises(InputError, match=r"^leak.primary.categories: got k; allowed: all, the categories of plain.$"):
+        check_primary(table, chosen | {"category": ["k"], "prompt_set": ["plain"]})
+    check_primary(table, chosen | {"model": []})  # all of its models failed: nothing is primary
+    assert not in_primary(table, chosen | {"model": []}).any()
 
 
 def test_benjamini_and_yekutieli_is_what_is_worked_out_by_hand() -> None:

@@ -67,6 +67,22 @@ def test_what_strata_differ_by_is_no_variance() -> None:
     assert without.high > found.high + 10
 
 
+def test_strata_have_a_third_moment_by_their_weights() -> None:
+    # Six clusters of one value and a long side, W = 1/4, and six of three, W = 3/4, that hardly differ.
+    values = [0, 0, 0, 0, 0, 6] + [v for v in (10, 10.1, 9.9, 10, 10.1, 9.9) for _ in range(3)]
+    clusters = [*range(6), *np.repeat(range(6, 12), 3)]
+    found = cluster_interval(values, clusters, bounds=INFINITE, strata=[0] * 6 + [1] * 18)
+    v, third = np.zeros(2), np.zeros(2)
+    for place, (own, share) in enumerate(((values[:6], 1 / 4), ((10, 10.1, 9.9, 10, 10.1, 9.9), 3 / 4))):
+        residuals = (np.array(own) - np.mean(own)) / 6
+        v[place] = share**2 * (residuals**2).sum() * 6 / 5
+        third[place] = share**3 * (residuals**3).sum() * 36 / 20
+    kappa = 6 * (5 + 5**4) / (5 + 25) ** 2
+    t = stats.t.ppf(0.975, v.sum() ** 2 / (v[0] ** 2 / (12 / (kappa - 1)) + v[1] ** 2 / 5))
+    a = third.sum() / v.sum() ** 1.5
+    assert found.high == pytest.approx(7.75 - np.sqrt(v.sum()) * 3 / a * (np.cbrt(1 + a * (-t - a / 6)) - 1), rel=1e-6)
+
+
 def test_strata_that_share_a_cluster_are_one() -> None:
     values, clusters = [10, 20, 30, 70, 80, 90], ["x", "y", "z", "z", "u", "v"]
     found = cluster_interval(values, clusters, strata=["a"] * 3 + ["b"] * 3)

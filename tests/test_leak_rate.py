@@ -84,6 +84,19 @@ def test_leak_rate_has_the_interval_of_its_clusters() -> None:
     assert (row["ci_low"], row["ci_high"]) == (round(expected.low, 6), round(expected.high, 6))
 
 
+def test_all_categories_have_an_interval_stratified_by_them() -> None:
+    pairs = pairs_of([1, 1, 1, 0.5, 0, 0, 0, 0.5], category=["k"] * 4 + ["l"] * 4, cluster=[*"aabbccdd"])
+    pairs = pairs.assign(swapped_outcome=[0.5] * 4 + [0.25] * 4)
+    row = row_of(leak_rates(pairs), "all")
+    expected = cluster_interval(100 * pairs["outcome"], pairs["cluster"], strata=pairs["category"])
+    assert (row["ci_low"], row["ci_high"]) == (round(expected.low, 6), round(expected.high, 6))
+    assert expected.high + 10 < cluster_interval(100 * pairs["outcome"], pairs["cluster"]).high
+    difference = 100 * (pairs["outcome"] - pairs["swapped_outcome"])
+    specific = cluster_interval(difference, pairs["cluster"], bounds=(-100, 100), strata=pairs["category"])
+    found = row_of(specific_leakage(pairs), "all")
+    assert (found["ci_low"], found["ci_high"]) == (round(specific.low, 6), round(specific.high, 6))
+
+
 def test_leak_rate_without_repetition_is_nan_where_all_repeat() -> None:
     row = row_of(leak_rates(pairs_of([1, 1], repetition=True)))
     assert np.isnan(row["leak_rate_without_repetition"])

@@ -4,6 +4,7 @@ import pytest
 
 from helpers import COLORS, micro_candidates, micro_prompts
 from leakscope.leak.measures.logit_leak import logit_leak, prompt_shifts
+from leakscope.statistics.intervals import cluster_interval
 
 
 def scores(law_test: dict[int, float], mass: float = 1.0) -> pd.DataFrame:
@@ -59,3 +60,22 @@ def test_templates_that_share_a_control_are_one_cluster() -> None:
     assert set(prompt_shifts(prompts, micro_candidates(), scores({0: 0.6}))["cluster"]) == {"bag", "car"}
     prompts["prompt"] = "The same beginning"
     assert set(prompt_shifts(prompts, micro_candidates(), scores({0: 0.6}))["cluster"]) == {"bag"}
+
+
+def test_all_categories_have_intervals_stratified_by_them_and_long_on_the_long_side() -> None:
+    """Twelve templates, of which one shifts by far more than the others."""
+    rng = np.random.default_rng(0)
+    odds = np.concatenate([rng.normal(0, 0.1, 6), rng.normal(2, 0.1, 5), [4.0]])
+    shifts = pd.DataFrame({"model": "m", "prompt_set": "s", "category": ["k"] * 6 + ["l"] * 6, "cluster": range(12)})
+    control = pd.Series(-1.0, shifts.index)
+    shifts = shifts.assign(log_odds_test=control + odds, log_odds_control=control, probability_control=0.2)
+    shifts = shifts.assign(probability_test=1 / (1 + np.exp(-shifts["log_odds_test"])))
+    row = logit_leak(shifts, 0.95).set_index("category").loc["all"]
+    infinite = (-np.inf, np.inf)
+    expected = cluster_interval(odds, range(12), bounds=infinite, strata=shifts["category"])
+    assert (row["log_odds_ci_low"], row["log_odds_ci_high"]) == pytest.approx((expected.low, expected.high), abs=1e-6)
+    assert expected.high - expected.mean > 1.3 * (expected.mean - expected.low)
+    assert row["n_clusters"] == 12
+    difference = shifts["probability_test"] - shifts["probability_control"]
+    probability = cluster_interval(difference, range(12), bounds=infinite, strata=shifts["category"])
+    assert (row["ci_low"], row["ci_high"]) == pytest.approx((probability.low, probability.high), abs=1e-6)

@@ -501,12 +501,13 @@ def test_the_smallest_rate_that_is_detectable_is_that_of_clusters_sd_and_the_lev
 
 def test_a_line_says_why_there_is_no_interval_for_other_concepts() -> None:
     rates = pd.DataFrame({"prompt_set": "set", "category": ["k", "l", "m", "n"], "match_rate": [60.0, 60, 60, 100]})
-    rates = rates.assign(n_clusters=5, n_groups=[3, 8, 8, 8], ci_concepts_low=[np.nan, np.nan, 40, np.nan])
+    rates = rates.assign(sd=5.0, n_groups=[3, 8, 8, 8], ci_concepts_low=[np.nan, np.nan, 40, np.nan])
     assert without_concept_interval(pd.concat([rates, rates])) == [
         "set: no interval for other concepts in category k: there are fewer than 4 concepts.",
         "set: no interval for other concepts in category l: most controls have two concepts, which do not say how far "
         "one of them matters.",
     ]
+    assert without_concept_interval(rates.assign(sd=0.0)) == []  # clusters that do not differ
 
 
 def test_dyadic_limits_are_what_is_worked_out_by_hand() -> None:
@@ -572,6 +573,49 @@ def test_dyadic_limits_of_unequal_units_are_those_of_plain_loops(seed: int) -> N
     for variance in (1e-6, 0.01):
         found = dyadic_interval(dyads_of(values, 6), variance, 0.95)
         np.testing.assert_allclose(found, dyadic_loops(values, variance), rtol=1e-9)
+
+
+def test_limits_of_all_categories_are_stratified() -> None:
+    """Two categories of six units each that differ by some 40 points, with concepts of their own, or the same."""
+    rng = np.random.default_rng(6)
+    for shared in (False, True):
+        names = {"k": ["a", "b", "c", "d"], "l": ["a", "b", "c", "d"] if shared else ["e", "f", "g", "h"]}
+        tests = [Row(k, f"{k}{u}", f"{k}{u}", c, c, 2) for k, of in names.items() for u in range(6) for c in of]
+        similarity = {(c, x): float(c == x) + rng.normal(0, 0.2) for c in "abcdefgh" for x in "abcdefgh"}
+        texts = [[t.concept] * 2 if t.category == "k" else list(map(str, rng.choice([*names["l"]], 2))) for t in tests]
+        units = units_of((tests, texts, similarity, []))
+        row = match_rates(units).set_index("category").loc["all"]
+        values = unit_values(units)
+        totals, sizes = (values["n_groups"] * values["match"]).to_numpy(), values["n_groups"].to_numpy(float)
+        category, cluster = pd.factorize(values["category"])[0], np.arange(12)
+        expected = intervals_of_totals(100 * totals, sizes, strata=category)
+        alone = expected.low.item(), expected.high.item()
+        assert (row["ci_low"], row["ci_high"]) == pytest.approx(alone, abs=1e-6)
+        assert row["sd"] == pytest.approx(100 * np.sqrt(12 * linearised_variance(totals, sizes)), abs=1e-5)
+        assert row["sd"] > 100 * np.sqrt(12 * linearised_variance(totals, sizes, category)) + 3
+        groups = units.assign(name=units["concept_group"])
+        dyads = Dyads(
+            values.index.get_indexer(groups.merge(values.reset_index(), on=["category", "unit"])["index"]),
+            pd.factorize(groups["name"])[0], groups["match"].to_numpy(), cluster,
+        )  # fmt: skip
+        variance = float(linearised_variance(totals, sizes, category))
+        both = dyadic_interval(dyads, variance, 0.95, (alone[0] / 100, alone[1] / 100), groups["category"])
+        assert (row["ci_concepts_low"], row["ci_concepts_high"]) == pytest.approx(tuple(100 * np.array(both)), abs=1e-5)
+
+
+def test_groups_of_strata_are_compared_with_their_own_mean() -> None:
+    """Two units of four groups each, all their own: what strata differ by, and how a unit weighs, is no V_G."""
+    value = np.array([0.8, 0.6, 0.6, 0.6, 0.3, 0.3, 0.3, 0.3])
+    dyads = Dyads(np.repeat([0, 1], 4), np.arange(8), value, np.array([0, 1]))
+    # Without group 0: (3 · .5 + 4 · .3)/7; without one of the others of its unit, whose mean then is .7: 3.3/7.
+    left = np.array([2.7, 3.3, 3.3, 3.3]) / 7
+    variance = 3 / 4 * ((left - left.mean()) ** 2).sum()
+    half = stats.t.ppf(0.975, 1) * np.sqrt(variance) / (0.475 * 0.525)
+    found = dyadic_interval(dyads, 1e-9, 0.95, strata=np.repeat(["x", "y"], 4))
+    # V_TG is the same jackknife within the first unit, weight 1/4, which is more than V_G: V = V_G.
+    np.testing.assert_allclose(special.logit(found) - special.logit(0.475), [-half, half], rtol=1e-6)
+    wider = dyadic_interval(dyads, 1e-9, 0.95)
+    assert wider[1] > found[1]
 
 
 def test_dyadic_limits_are_empty_where_groups_or_clusters_are_too_few() -> None:

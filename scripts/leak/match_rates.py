@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from leakscope.files.tables import read_tables, write_csv
 from leakscope.jobs.job import job
 from leakscope.leak.measures import match_rate
-from leakscope.leak.measures.families import check_categories
+from leakscope.leak.measures.families import check_primary
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake
@@ -27,7 +27,7 @@ def main(snakemake: "Snakemake") -> None:
     write_csv(match_rate.match_rates_by_template(units), Path(output.by_template))
     permutations = settings.permutations, settings.name_permutations
     rates = match_rate.match_rates(units, settings.level, *permutations, primary=settings.primary)
-    check_categories(rates, settings.primary)
+    check_primary(rates, settings.primary)
     write_csv(rates, Path(output.match_rates))
     for line in match_rate.without_concept_interval(rates):
         logger.info("%s", line)

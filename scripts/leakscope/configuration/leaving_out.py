@@ -27,7 +27,9 @@ def leave_out(config: dict[str, Any]) -> None:
     _from_validate(config["validate"], gone)
     _from_features(config["features"], gone)
     primary = config["leak"]["primary"]
-    primary["models"] = [name for name in primary["models"] or [] if name not in gone] or None
+    # Without any of its models a family is empty, and not that of all models.
+    if primary["models"] is not None:
+        primary["models"] = [name for name in primary["models"] if name not in gone]
     study = config["study"]
     study["models"] = [name for name in study["models"] if name not in gone]
     needed = {"ground": config["ground"]["axes"], "features": config["features"]["dictionaries"]}

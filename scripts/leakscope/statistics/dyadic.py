@@ -9,8 +9,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy import special
+
+from leakscope.statistics.intervals import cluster_strata
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.intp]
@@ -40,7 +42,11 @@ class Dyads(NamedTuple):
 
 
 def dyadic_interval(
-    dyads: Dyads, cluster_variance: float, level: float, alone: tuple[float, float] = (np.inf, -np.inf)
+    dyads: Dyads,
+    cluster_variance: float,
+    level: float,
+    alone: tuple[float, float] = (np.inf, -np.inf),
+    strata: ArrayLike | None = None,
 ) -> tuple[float, float]:
     """Return the limits of the mean over units, weighted by their numbers of groups, on the scale 0 to 1.
 
@@ -60,6 +66,8 @@ def dyadic_interval(
         level: coverage aimed at, 0 to 1.
         alone: limits for other clusters alone, 0 to 1. They may lie farther, as they know of few clusters that carry
             the variance; other groups, too, cannot make the mean better known.
+        strata: (rows,), of units, as in ``intervals.cluster_interval``: V_G is summed over them, each with its own
+            groups and their mean of θ₋g; strata that share a group are one.
 
     Returns:
         NaN for fewer than four groups, a single cluster, a mean of 0 or 1, no variance, where the mean without some
@@ -92,8 +100,7 @@ def dyadic_interval(
     if np.isnan(left).any():
         return np.nan, np.nan
     n = len(groups)
-    by_group = (n - 1) / n * ((left - left.mean()) ** 2).sum()
-    within = 0.0
+    by_group, within = _jackknife_variance(left, _strata_of(dyads, groups, strata)), 0.0
     for unit in np.flatnonzero(sizes >= 3):
         rows = without[at == unit]
         within += (sizes[unit] / sizes.sum()) ** 2 * (len(rows) - 1) / len(rows) * ((rows - rows.mean()) ** 2).sum()
@@ -104,3 +111,16 @@ def dyadic_interval(
     half = t * np.sqrt(variance) / (mean * (1 - mean))
     low, high = special.expit(special.logit(mean) - half), special.expit(special.logit(mean) + half)
     return min(float(low), alone[0]), max(float(high), alone[1])
+
+
+def _strata_of(dyads: Dyads, groups: Integers, strata: ArrayLike | None) -> Integers:
+    """Return the stratum of each group, in the order of ``groups``."""
+    if strata is None:
+        return np.zeros(len(groups), dtype=np.intp)
+    return cluster_strata(np.searchsorted(groups, dyads.group), strata)
+
+
+def _jackknife_variance(left: Floats, strata: Integers) -> float:
+    """Return the sum over strata of (G − 1)/G Σ (θ₋g − their mean)²."""
+    parts = (left[strata == stratum] for stratum in np.unique(strata))
+    return float(sum((len(part) - 1) / len(part) * ((part - part.mean()) ** 2).sum() for part in parts))

@@ -70,7 +70,7 @@ class Leak(Step):
         primary = {
             "prompt_set": chosen["prompt_sets"] or self.study.prompt_sets,
             "scorer": chosen["scorers"] or list(self.study.scorers)[:1],
-            "model": chosen["models"] or self.study.models,
+            "model": self.study.models if chosen["models"] is None else chosen["models"],
             "category": chosen["categories"],
         }
         kept = {key: settings[key] for key in ("level", "permutations", "name_permutations")}

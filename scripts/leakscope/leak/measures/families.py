@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from leakscope.errors import one_of
+from leakscope.errors import InputError, one_of
 from leakscope.files.names import POOLED
 from leakscope.statistics.permutations import Floats, benjamini_yekutieli, holm
 
@@ -43,16 +43,27 @@ def in_primary(table: pd.DataFrame, chosen: Chosen | None) -> NDArray[np.bool_]:
     return inside
 
 
-def check_categories(table: pd.DataFrame, chosen: Chosen) -> None:
-    """Raise for a category that no prompt has.
+def check_primary(table: pd.DataFrame, chosen: Chosen) -> None:
+    """Raise for a family without tests.
+
+    Args:
+        table: of tests against 50, ``prompt_set, scorer, category, model``.
+        chosen: the family.
 
     Raises:
-        InputError: one is not among those of the table.
+        InputError: a category is not among those of the table, or of the prompt sets of the family.
     """
     known = list(table["category"].unique())
     for name in chosen["category"]:
-        if len(known) and name not in known:
+        if known and name not in known:
             raise one_of("leak.primary.categories", name, known)
+    if known and chosen["model"] and not in_primary(table, chosen).any():
+        there = table[table["prompt_set"].isin(list(chosen["prompt_set"]))]["category"].unique()
+        found = ", ".join(chosen["category"])
+        sets = ", ".join(chosen["prompt_set"])
+        raise InputError(
+            f"leak.primary.categories: got {found}; allowed: {', '.join(there)}, the categories of {sets}."
+        )
 
 
 def corrected(p_values: Floats, primary: NDArray[np.bool_]) -> Floats:

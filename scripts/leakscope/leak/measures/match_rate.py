@@ -183,7 +183,7 @@ def without_concept_interval(rates: pd.DataFrame) -> list[str]:
     Args:
         rates: as ``match_rates`` returns them; models and scorers are alike in this.
     """
-    known = rates[rates["match_rate"].between(0, 100, inclusive="neither") & (rates["n_clusters"] > 1)]
+    known = rates[rates["match_rate"].between(0, 100, inclusive="neither") & (rates["sd"] > 0)]
     lines = []
     for prompt_set, of_set in known.groupby("prompt_set", sort=False):
         lacking = of_set.groupby("category", sort=False).filter(lambda rows: rows["ci_concepts_low"].isna().all())
@@ -255,7 +255,8 @@ def _values(paired: pd.DataFrame, level: float, permutations: int, seed: int) ->
     unit = pd.MultiIndex.from_frame(units[UNIT]).get_indexer(pd.MultiIndex.from_frame(groups[UNIT]))
     dyads = Dyads(unit, pd.factorize(groups["concept_group"])[0], groups["match"].to_numpy(), cluster)
     variance = float(linearised_variance(totals, sizes, strata))
-    concepts = dyadic_interval(dyads, variance, level, (rate.low.item() / 100, rate.high.item() / 100))
+    alone = rate.low.item() / 100, rate.high.item() / 100
+    concepts = dyadic_interval(dyads, variance, level, alone, groups["own_category"])
     total = (units[VALUES].mul(n, axis=0)).sum()
     effect = units["effect"].notna().to_numpy()
     return (

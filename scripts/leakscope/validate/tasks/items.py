@@ -26,7 +26,7 @@ class Item(TypedDict):
     question: what the candidate answers: a noun, a passage, a question.
     candidate: the answer that is generated or judged.
     positive: whether it is right.
-    cluster: items of one cluster are resampled together, and none is an example for another.
+    cluster: items of one cluster count as one for intervals, and none is an example for another.
     distance: of a negative from the right answer: near, far, or none where that is not known; none of a positive.
     """
 
