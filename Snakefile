@@ -38,6 +38,7 @@ include: "rules/features/contrasts.smk"
 include: "rules/features/interventions.smk"
 include: "rules/features/bias.smk"
 include: "rules/features/figures.smk"
+include: "rules/report/page.smk"
 
 
 # In a module the handler of the workflow that uses it counts, and this one does not.
@@ -54,7 +55,7 @@ onsuccess:
 # Targets, and what needs the network, run where Snakemake does: on a cluster, jobs may have none.
 rule all:
     input:
-        lambda w: [file for step in study.steps for file in targets(step)],
+        lambda w: ["<results>/index.html", *(file for step in study.steps for file in targets(step))],
     localrule: True
 
 

@@ -26,6 +26,7 @@ from leakscope.workflow.leak import Leak
 from leakscope.workflow.opening import open_study
 from leakscope.workflow.report import Report
 from leakscope.workflow.resources import growing, growing_with_files, on_model
+from leakscope.workflow.result_page import ResultPage
 from leakscope.workflow.study import CONVERTED_FILES, TOKENIZER_FILES, WEIGHT_FILES, one_of_names
 from leakscope.workflow.validate import Validate
 
@@ -57,6 +58,7 @@ except InputError as error:
 leak, ground, validate, features = Leak(study), Ground(study), Validate(study), Features(study)
 RESULTS = Path(f"results/{study.name}")
 STEPS = {"leak": leak, "ground": ground, "validate": validate, "features": features}
+page = ResultPage(study, STEPS)
 
 ON_MODEL = on_model(study.needs, lambda w: w.model)
 

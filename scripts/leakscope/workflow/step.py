@@ -34,6 +34,10 @@ class Step(ABC):
     def context(self) -> dict[str, Any]:
         """What figures know of the study beside its tables; the keys are those of ``figures.registry.Context``."""
 
+    @abstractmethod
+    def targets(self) -> list[str]:
+        """Return all that the step leaves for a person, given what the study has."""
+
     def table(self, name: str) -> str:
         """Return the file of a table that figures show; the organisms' belongs to the whole study."""
         return "<results>/organisms.csv" if name == "organisms" else f"{self.folder}/{name}.csv"

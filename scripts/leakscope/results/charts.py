@@ -1,0 +1,70 @@
+"""Charts that a browser draws: specifications of Vega-Lite, and the program that draws them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+ROW = 30
+"""Pixels of a model."""
+
+
+def match_rate_chart() -> dict[str, Any]:
+    """Return a specification: match rates by model with intervals, and the exact rates of organisms behind them.
+
+    It draws the data set ``rows`` (``rows.rate_rows``) in its order; a click on a point follows the row's ``href``. The
+    page sets colours.
+    """
+    x = {"type": "quantitative", "scale": {"zero": False, "nice": True, "padding": 12}, "title": "match rate (%)"}
+    y = {"field": "name", "type": "nominal", "sort": None, "title": None}
+    kind = {
+        "field": "kind",
+        "type": "nominal",
+        "scale": {"domain": ["model", "organism"], "range": {"expr": "kinds"}},
+        "legend": None,
+    }
+    hover = [
+        {"field": field, "title": title, **({"format": ".1f"} if field in ("rate", "truth") else {})}
+        for field, title in (
+            ("name", "model"),
+            ("rate", "match rate (%)"),
+            ("interval", "interval"),
+            ("pairs", "pairs of texts"),
+            ("truth", "exact truth (%)"),
+            ("verdict", "says"),
+        )
+    ]
+    shared = {"y": y, "color": kind, "href": {"field": "href"}, "tooltip": hover}
+    chance = {
+        "data": {"values": [{"chance": 50}]},
+        "mark": {"type": "rule", "strokeDash": [4, 3], "color": {"expr": "soft"}},
+        "encoding": {"x": {"field": "chance", "type": "quantitative"}},
+    }
+    truth = {
+        "transform": [{"filter": "isValid(datum.truth)"}],
+        "mark": {"type": "point", "shape": "diamond", "size": 230, "filled": False, "color": {"expr": "soft"}},
+        "encoding": {"x": {**x, "field": "truth"}, "y": y, "tooltip": hover},
+    }
+    interval = {
+        "mark": {"type": "rule", "strokeWidth": 2.5, "cursor": "pointer"},
+        "encoding": {"x": {**x, "field": "low"}, "x2": {"field": "high"}, **shared},
+    }
+    point = {
+        "mark": {"type": "point", "filled": True, "size": 110, "opacity": 1, "cursor": "pointer"},
+        "encoding": {"x": {**x, "field": "rate"}, **shared},
+    }
+    return {
+        "data": {"name": "rows"},
+        "width": "container",
+        "height": {"step": ROW},
+        "autosize": {"type": "fit-x", "contains": "padding"},
+        "layer": [chance, truth, interval, point],
+    }
+
+
+def drawing_program() -> str:
+    """Return Vega, Vega-Lite and Vega-Embed as one script that asks no network for anything."""
+    import vl_convert
+
+    script: str = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
+    # Whatever a later version holds, it cannot end the element that holds it.
+    return script.replace("</script", "<\\/script").replace("<!--", "<\\!--")

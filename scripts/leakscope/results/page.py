@@ -1,0 +1,278 @@
+"""The result page: what a study found, in the order in which a reader asks, as one file that needs no network."""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from leakscope.files.names import POOLED
+from leakscope.files.reading import read_bytes, read_utf8
+from leakscope.results.believing import marks
+from leakscope.results.charts import drawing_program, match_rate_chart
+from leakscope.results.example import TextSide
+from leakscope.results.headline import UNCLEAR, Rate, percent, sentence
+from leakscope.results.steps import Found
+from leakscope.web.pages import fill, write_page
+
+TEMPLATE = Path(__file__).resolve().parents[3] / "report" / "index.template.html"
+MOST_SENTENCES = 3
+"""Of models in the headline; the table has all."""
+TITLES = {
+    "leak": "Step leak: does what was mentioned come back?",
+    "ground": "Step ground: are rankings those of the corpus?",
+    "validate": "Step validate: does a model affirm what it generates?",
+    "features": "Step features: where does it sit?",
+}
+
+
+class Leading(NamedTuple):
+    """Which rows the page begins with, and whose.
+
+    models: the ones that a reader cares about, in order: real ones, else one organism.
+    prompt_set, scorer: of the headline.
+    """
+
+    models: Sequence[str]
+    prompt_set: str
+    scorer: str
+
+
+class Rates(NamedTuple):
+    """What the step ``leak`` found.
+
+    rows: of ``rows.rate_rows``.
+    leading: which of them are said first.
+    organisms: the models whose truth is known, or which are made of one.
+    example: of ``example.middling_pair``, of the first model.
+    level: of intervals.
+    """
+
+    rows: Sequence[Mapping[str, Any]]
+    leading: Leading
+    organisms: Sequence[str]
+    example: tuple[TextSide, TextSide] | None
+    level: float
+
+
+class Section(NamedTuple):
+    """A step on the page.
+
+    step: its name.
+    found: what it found; None of ``leak``, whose rates lead the page.
+    figure, alt: a PNG, and what it shows; None where there is none.
+    links: name → file, below the page's folder.
+    """
+
+    step: str
+    found: Found | None
+    figure: Path | None
+    alt: str
+    links: Mapping[str, str]
+
+
+class Lacking(NamedTuple):
+    """Model → why it is missing, and the models whose texts or scores somebody else made."""
+
+    missing: Mapping[str, str]
+    imported: Sequence[str]
+
+
+def write_result_page(
+    path: Path,
+    study: str,
+    rates: Rates | None,
+    sections: Sequence[Section],
+    lacking: Lacking,
+    template: Path = TEMPLATE,
+) -> None:
+    """Write the page, whole or not at all; the same results give the same bytes.
+
+    Args:
+        path: of the page; its folder is made.
+        study: its name.
+        rates: where the study takes the step ``leak``.
+        sections: the steps, in the study's order.
+        lacking: what is missing, and what was brought.
+        template: beside it ``page.css``.
+    """
+    said = _headlines(rates) if rates else [section.found.sentence for section in sections if section.found]
+    text = fill(
+        read_utf8(template),
+        style=read_utf8(template.with_name("page.css")).rstrip("\n"),
+        title=html.escape(study),
+        headline="".join(_element("p" if i else "h1", line) for i, line in enumerate(said)),
+        rates_hidden="" if rates else "hidden",
+        example=_example(rates),
+        believing=_believing(rates),
+        detectable=_detectable(rates),
+        lacking=_lacking(lacking),
+        sections="".join(map(_section, sections)),
+        data=_in_script(_payload(study, rates)),
+        program=drawing_program() if rates else "",
+    )
+    write_page(path, text)
+
+
+def _payload(study: str, rates: Rates | None) -> dict[str, Any]:
+    """Return what the page's script is given."""
+    if rates is None:
+        return {"study": study, "rows": [], "chart": None}
+    organisms = set(rates.organisms)
+    rows = [
+        {**row, "kind": "organism" if row["model"] in organisms else "model"}
+        | {"interval": "" if row["low"] is None else f"{row['low']:.1f} to {row['high']:.1f}"}
+        for row in rates.rows
+    ]
+    first = {"prompt_set": rates.leading.prompt_set, "scorer": rates.leading.scorer, "category": POOLED}
+    return {"study": study, "rows": rows, "chart": match_rate_chart(), "first": first, "level": rates.level}
+
+
+def _in_script(payload: Mapping[str, Any]) -> str:
+    """Return JSON in which nothing can end the element that holds it."""
+    text = json.dumps(payload, ensure_ascii=True, separators=(",", ":"), allow_nan=False)
+    return text.replace("<", "\\u003c")
+
+
+def _leading_rows(rates: Rates) -> list[Mapping[str, Any]]:
+    """Return the rows of the leading models that the headline is about."""
+    wanted = (rates.leading.prompt_set, rates.leading.scorer, POOLED)
+    found = {row["model"]: row for row in rates.rows if (row["prompt_set"], row["scorer"], row["category"]) == wanted}
+    return [found[model] for model in rates.leading.models if model in found]
+
+
+def _rate(row: Mapping[str, Any]) -> Rate:
+    values = (float("nan") if row[name] is None else row[name] for name in ("rate", "low", "high"))
+    value, low, high = values
+    detectable = float("nan") if row["detectable"] is None else row["detectable"]
+    return Rate(value, low, high, row["clusters"], detectable)
+
+
+def _headlines(rates: Rates) -> list[str]:
+    rows = _leading_rows(rates)
+    said = [sentence(row["name"], _rate(row), rates.level) for row in rows[:MOST_SENTENCES]]
+    more = len(rows) - MOST_SENTENCES
+    said += [f"And {more} more {'model' if more == 1 else 'models'}, in the figure and the table."] if more > 0 else []
+    return said or ["No model has a match rate."]
+
+
+def _example(rates: Rates | None) -> str:
+    if rates is None or rates.example is None:
+        return ""
+    name = next((row["name"] for row in rates.rows if row["model"] == rates.leading.models[0]), "")
+    rows = "".join(
+        f'<tr><td dir="auto">{_marked(side.prompt, side.concept)}</td><td dir="auto">{html.escape(side.text)}</td></tr>'
+        for side in rates.example
+    )
+    return (
+        '<section aria-labelledby="example"><h2 id="example">One pair of texts</h2>'
+        f"<p>Two texts of {html.escape(name)} that are matched to their concepts, neither the clearest nor the least "
+        'clear of those that are. <a href="explorer.html">The explorer</a> has all.</p>'
+        '<div class="wide" tabindex="0" role="region" aria-label="One pair of texts"><table class="texts"><thead><tr>'
+        f"<th>it read</th><th>it wrote</th></tr></thead><tbody>{rows}</tbody></table></div></section>"
+    )
+
+
+def _marked(prompt: str, concept: str) -> str:
+    """Return a prompt with its concept marked, where it stands in it."""
+    before, found, after = prompt.partition(concept)
+    if not found:
+        return html.escape(prompt)
+    return f"{html.escape(before)}<mark>{html.escape(found)}</mark>{html.escape(after)}"
+
+
+def _believing(rates: Rates | None) -> str:
+    if rates is None:
+        return ""
+    said = [mark for row in _leading_rows(rates) for mark in marks(row["name"], row, _by_others(row, rates))]
+    body = _list(said) if said else "<p>The run's own tables mark nothing.</p>"
+    return (
+        '<section class="believing" aria-labelledby="believing"><h2 id="believing">When not to believe it</h2>'
+        f"{body}<p class=quiet>From the run's own tables. No table knows of concepts that are no fair question, nor of "
+        "templates that others would not have chosen.</p></section>"
+    )
+
+
+def _by_others(row: Mapping[str, Any], rates: Rates) -> list[Mapping[str, Any]]:
+    """Return the same model's rows by other scorers."""
+    same = ("model", "prompt_set", "category")
+    return [
+        other
+        for other in rates.rows
+        if all(other[key] == row[key] for key in same) and other["scorer"] != row["scorer"]
+    ]
+
+
+def _detectable(rates: Rates | None) -> str:
+    if rates is None:
+        return ""
+    said = [line for row in _leading_rows(rates) if (line := _could_detect(row))]
+    return (
+        f'<section aria-labelledby="detectable"><h2 id="detectable">What could be detected</h2>{_list(said)}</section>'
+    )
+
+
+def _could_detect(row: Mapping[str, Any]) -> str:
+    """Return which rate a study of this design finds in four of five cases."""
+    if row["rate"] is None:
+        return f"{row['name']}: nothing, as it has no match rate."
+    beginning = f"{row['name']}, {row['clusters']} unrelated templates"
+    if row["detectable"] is None:
+        why = "they do not differ at all, so this is not known" if not row["sd"] else "so few find no rate for sure"
+        return f"{beginning}: {why}."
+    rest = ": a smaller leak may be there all the same" if row["verdict"] == UNCLEAR else ""
+    return (
+        f"{beginning}: a match rate from {percent(row['detectable'])} on is found in four of five such studies{rest}."
+    )
+
+
+def _lacking(lacking: Lacking) -> str:
+    parts = []
+    if lacking.missing:
+        rows = [f"{model}: {why}" for model, why in sorted(lacking.missing.items())]
+        parts.append(f'<h2 id="missing">What failed</h2><p>Without these models:</p>{_list(rows)}')
+    if lacking.imported:
+        said = f"Written or scored elsewhere, and read from files: {', '.join(lacking.imported)}."
+        parts.append(f"<h2>What was imported</h2><p>{html.escape(said)}</p>")
+    return f"<section>{''.join(parts)}</section>" if parts else ""
+
+
+def _section(section: Section) -> str:
+    title, name = html.escape(TITLES[section.step]), f"step-{section.step}"
+    found = "" if section.found is None else f"<p>{html.escape(section.found.sentence)}</p>{_table(section)}"
+    picture = "" if section.figure is None else _picture(section.figure, section.alt)
+    links = "".join(
+        f'<li><a href="{html.escape(address)}">{html.escape(text)}</a></li>' for text, address in section.links.items()
+    )
+    return (
+        f'<section aria-labelledby="{name}"><h2 id="{name}">{title}</h2>{found}{picture}'
+        f'<ul class="links">{links}</ul></section>'
+    )
+
+
+def _picture(path: Path, alt: str) -> str:
+    data = base64.b64encode(read_bytes(path)).decode("ascii")
+    text = html.escape(alt)
+    return f'<figure><img src="data:image/png;base64,{data}" alt="{text}"><figcaption>{text}</figcaption></figure>'
+
+
+def _table(section: Section) -> str:
+    if section.found is None or not section.found.rows:
+        return ""
+    head = "".join(_element("th", name) for name in section.found.header)
+    body = "".join(f"<tr>{''.join(_element('td', cell) for cell in row)}</tr>" for row in section.found.rows)
+    return (
+        f'<div class="wide" tabindex="0" role="region" aria-label="Table of {section.step}"><table>'
+        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+    )
+
+
+def _list(lines: Iterable[str]) -> str:
+    return f"<ul>{''.join(_element('li', line) for line in lines)}</ul>"
+
+
+def _element(tag: str, text: str) -> str:
+    return f"<{tag}>{html.escape(text)}</{tag}>"

@@ -1,0 +1,125 @@
+"""What the other steps of a study found: a sentence and a short table of each, from its leading table."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+MOST_ROWS = 12
+"""Of a step's table on the page; the file has all."""
+Names = Mapping[str, str]
+
+
+class Found(NamedTuple):
+    """A sentence, and the cells of a table below its header."""
+
+    sentence: str
+    header: list[str]
+    rows: list[list[str]]
+
+
+def found_in(step: str, table: pd.DataFrame, names: Names) -> Found:
+    """Return what a step found.
+
+    Args:
+        step: ``ground``, ``validate`` or ``features``.
+        table: its ``kendall_tau.csv``, ``correlations.csv`` or ``quality.csv``.
+        names: model → what people call it; a model that is missing is called by its name.
+    """
+    return READERS[step](table, names)
+
+
+def _ground(table: pd.DataFrame, names: Names) -> Found:
+    header = ["model", "axis", "language", "comparison", "tau", "interval", "baseline", "subjects"]
+    rows = [
+        [_name(row, names), row["axis"], _text(row["language"]), row["comparison"], _number(row["tau"]), _interval(row),
+         _number(row["baseline_tau"]), str(row["n_subjects"])]
+        for row in table.head(MOST_ROWS).to_dict("records")
+    ]  # fmt: skip
+    known = table[(table["comparison"] == "counts-model") & table["tau"].notna()]
+    if known.empty:
+        return Found("No model's ranking could be compared with counts.", header, rows)
+    row = known.iloc[0].to_dict()
+    sentence = (
+        f"{_name(row, names)} ranks {row['axis']} as its corpus counts them with a Kendall tau of {_both(row, 'tau')}; "
+        f"1 is the same ranking, 0 none in common, {_number(row['baseline_tau'])} what a ranking reaches that knows "
+        "only which groups are written about most."
+    )
+    return Found(sentence, header, rows)
+
+
+def _validate(table: pd.DataFrame, names: Names) -> Found:
+    header = ["model", "task", "form", "correlation", "interval", "items"]
+    known = table[(table["statistic"] == "pearson") & (table["subset"] == "all")]
+    known = known[known["split"] == known["split"].iloc[0]] if len(known) else known
+    rows = [
+        [_name(row, names), row["task"], row["form"], _number(row["value"]), _interval(row), str(row["n"])]
+        for row in known.head(MOST_ROWS).to_dict("records")
+    ]
+    known = known[known["value"].notna()]
+    if known.empty:
+        return Found("No correlation of generator and validator is known.", header, rows)
+    row = known.iloc[0].to_dict()
+    sentence = (
+        f"What {_name(row, names)} generates and what it affirms, in the task {row['task']} ({row['form']}), correlate "
+        f"by {_both(row, 'value')}; 1 is no gap, 0 nothing in common."
+    )
+    return Found(sentence, header, rows)
+
+
+def _features(table: pd.DataFrame, names: Names) -> Found:
+    header = ["dictionary", "model", "layer", "features a token", "dead (%)", "variance missed (%)", "kept (%)"]
+    rows = [
+        [row["label"], _name(row, names), str(row["layer"]), f"{row['l0']:.0f}", _hundred(row["dead_share"]),
+         _hundred(row["variance_unexplained"]), _hundred(row["cross_entropy_recovered"])]
+        for row in table.head(MOST_ROWS).to_dict("records")
+    ]  # fmt: skip
+    if table.empty:
+        return Found("No dictionary is described.", header, rows)
+    row = table.iloc[0].to_dict()
+    sentence = (
+        f"The dictionary {row['label']} rebuilds layer {row['layer']} of {_name(row, names)} from {row['l0']:.0f} "
+        f"features a token and misses {_hundred(row['variance_unexplained'])} % of its variance."
+    )
+    return Found(sentence, header, rows)
+
+
+READERS: dict[str, Callable[[pd.DataFrame, Names], Found]] = {
+    "ground": _ground,
+    "validate": _validate,
+    "features": _features,
+}
+
+
+def _name(row: Mapping[Any, Any], names: Names) -> str:
+    model = _text(row["model"])
+    return names.get(model, model)
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _number(value: float) -> str:
+    """Return a number from −1 to 1 with two digits.
+
+    >>> _number(-0.0971), _number(1.0)
+    ('−.10', '1.00')
+    """
+    return "" if math.isnan(value) else f"{value:.2f}".replace("-", "−").replace("0.", ".")
+
+
+def _hundred(value: float) -> str:
+    return "" if math.isnan(value) else f"{100 * value:.0f}"
+
+
+def _interval(row: Mapping[Any, Any]) -> str:
+    return "" if math.isnan(row["ci_low"]) else f"{_number(row['ci_low'])} to {_number(row['ci_high'])}"
+
+
+def _both(row: Mapping[Any, Any], name: str) -> str:
+    interval = _interval(row)
+    return f"{_number(row[name])} ({interval})" if interval else _number(row[name])

@@ -1,0 +1,141 @@
+"""What the result page of a study shows: its leading models, figures and links."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from leakscope.workflow.failures import FAILURES
+from leakscope.workflow.step import Step
+from leakscope.workflow.study import Study
+
+# Step → the table that its section begins with; that of `leak` are the match rates.
+TABLES = {"ground": "kendall_tau", "validate": "correlations", "features": "quality"}
+# Step → figures, of which the first that the study has is shown, and what they show.
+LEADING = {
+    "leak": {
+        "dose_response": "Match rates of organisms by what was planted in them, beside their exact rates",
+        "repetition": "Match rates with and without texts that repeat a concept",
+    },
+    "ground": {"kendall_tau": "Agreement of models' rankings with counts and with prevalence"},
+    "validate": {"correlations": "Correlation of what models generate with what they affirm"},
+    "features": {
+        "effects": "What edits of features leave of a gap, beside what they cost",
+        "quality": "Quality of dictionaries",
+    },
+}
+# Sources of models whose texts or scores somebody brings.
+BROUGHT = ("generations", "scores")
+
+
+@dataclass(frozen=True, eq=False)
+class ResultPage:
+    """The page of a study.
+
+    Args:
+        study: of which.
+        known: step → what it has, of all steps.
+    """
+
+    study: Study
+    known: Mapping[str, Step]
+
+    @cached_property
+    def steps(self) -> dict[str, Step]:
+        """Those that the study takes, in the order of the page."""
+        return {name: step for name, step in self.known.items() if name in self.study.steps}
+
+    def of(self, step: str, *files: str) -> list[str]:
+        """Return files that a step writes; none where the study does not take it."""
+        return list(files) if step in self.steps else []
+
+    @cached_property
+    def leading(self) -> dict[str, Any]:
+        """Whose rates lead, by which scorer and on which prompts: the primary ones; empty without the step ``leak``."""
+        study, primary = self.study, self.study.config["leak"]["primary"]
+        if "leak" not in self.steps or not study.models:
+            return {}
+        real = [model for model in study.models if not study.is_organism(model)]
+        chosen = [model for model in primary["models"] or real if model in study.models]
+        return {
+            "models": chosen or [max(study.models, key=self._strength)],
+            "prompt_set": (primary["prompt_sets"] or study.prompt_sets)[0],
+            "scorer": (primary["scorers"] or study.scorers)[0],
+        }
+
+    def leading_file(self, pattern: str) -> list[str]:
+        """Return the file of what leads, from a pattern with ``model``, ``prompt_set`` and ``scorer``."""
+        of = self.leading
+        return [pattern.format(**of, model=of["models"][0])] if of else []
+
+    def _strength(self, model: str) -> float:
+        """Return what was planted in the organism that a model is, or is made from."""
+        return float(self.study.entries[self.study.foundation(model)]["grammar"]["strength"])
+
+    @cached_property
+    def figures(self) -> dict[str, str]:
+        """Step → the figure that its section shows, of those that have one."""
+        shown = {step: next((f for f in LEADING[step] if f in self.steps[step].figures), None) for step in self.steps}
+        return {step: figure for step, figure in shown.items() if figure}
+
+    @property
+    def figure_files(self) -> list[str]:
+        """The files of these figures."""
+        return [f"{self.steps[step].folder}/figures/{figure}.png" for step, figure in self.figures.items()]
+
+    @property
+    def tables(self) -> list[str]:
+        """The tables that sections begin with, in the order of ``TABLES``."""
+        return [f"{self.steps[step].folder}/{table}.csv" for step, table in TABLES.items() if step in self.steps]
+
+    def failures(self, folder: Path) -> list[str]:
+        """Return the file that says why models are missing, where a study goes on without some.
+
+        Args:
+            folder: of the study's results.
+        """
+        path = folder / FAILURES
+        return [str(path)] if self.study.config["without"] and path.is_file() else []
+
+    def params(self) -> dict[str, Any]:
+        """Return what the script is given beside files."""
+        study = self.study
+        models = list(study.config["study"]["models"])
+        real = [model for model in study.models if not study.is_organism(model)]
+        return {
+            "study": study.name,
+            "names": study.labels([*real, *(model for model in models if model not in real)]),
+            "organisms": [model for model in models if study.is_organism(model)],
+            "imported": [study.entries[m]["label"] for m in models if study.entries[m]["source"] in BROUGHT],
+            "without": list(study.config["without"]),
+            "leading": self.leading,
+            "level": study.config["leak"]["level"],
+            "decimals": study.config["leak"]["decimals"],
+            "steps": {step: self._shown(step) for step in self.steps},
+        }
+
+    def _shown(self, step: str) -> dict[str, Any]:
+        """Return what a section says of its figure and where it links to."""
+        figure = self.figures.get(step)
+        return {
+            "table": TABLES.get(step),
+            "figure": figure,
+            "alt": LEADING[step][figure] if figure else "",
+            "links": self._links(self.steps[step]),
+        }
+
+    def _links(self, step: Step) -> dict[str, str]:
+        """Return pages and tables of a step, pages first: name → file below the page's folder."""
+        files = [target.replace("<results>/", "").replace("<", "").replace(">", "") for target in step.targets()]
+        kept = [file for file in files if file.endswith((".html", ".csv"))]
+        return {_called(file): file for file in sorted(kept, key=lambda file: not file.endswith(".html"))}
+
+
+def _called(file: str) -> str:
+    """Return what a link to a file is called."""
+    if file == "explorer.html":
+        return "Explorer: every text"
+    return f"Features: {file}" if file.endswith(".html") else file.rpartition("/")[2]
