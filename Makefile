@@ -1,4 +1,4 @@
-# make run    install what is needed, run the default study, write its report
+# make run    install what is needed, run the default study, write its result page and report
 # make test   install what is needed, run the tests
 # make check  formatting, lint, types, and make test; CI (.ci/run) adds the tests that need more than Python
 # Your prompts on a model: make run MODEL=Qwen/Qwen2.5-0.5B-Instruct PROMPTS=my.csv
@@ -64,7 +64,7 @@ run: given .venv/installed
 	$(BIN)/snakemake --cores 1 --quiet all "$${config[@]}" $(WHERE) \
 	--report "$$folder/report.html" --report-stylesheet $(STYLE); \
 	{ set +x; } 2>/dev/null; \
-	echo "Open $$results/report.html in a browser."; \
+	echo "Open $$results/index.html in a browser. Snakemake's report is $$results/report.html."; \
 	[ ! -f "$$results/without.json" ] || $(BIN)/python scripts/missing_models.py "$$results/failures.json"
 
 # Anew each time: results that are there by now are used.

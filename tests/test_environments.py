@@ -27,7 +27,7 @@ def lock(root: Path) -> dict[str, str]:
     return {normal(name): version for name, version in pins}
 
 
-@pytest.mark.parametrize("name", ["analysis", "counting", "models", "plotting", "scoring"])
+@pytest.mark.parametrize("name", ["analysis", "counting", "models", "plotting", "report", "scoring"])
 def test_environments_pin_what_the_lock_pins(root: Path, name: str) -> None:
     environment = yaml.safe_load((root / f"envs/{name}.yaml").read_text(encoding="utf-8"))
     pins = [entry for entry in environment["dependencies"] if isinstance(entry, str)]
@@ -41,10 +41,10 @@ def test_environments_pin_what_the_lock_pins(root: Path, name: str) -> None:
 
 
 # What an import is called, where the package is called otherwise, and what comes with another package.
-IMPORT_NAMES = {"yaml": "pyyaml", "torch": "torch", "pydantic_core": "pydantic"}
+IMPORT_NAMES = {"yaml": "pyyaml", "torch": "torch", "pydantic_core": "pydantic", "vl_convert": "vl-convert-python"}
 
 
-@pytest.mark.parametrize("step", ["models", "organisms", "leak", "ground", "validate", "features"])
+@pytest.mark.parametrize("step", ["models", "organisms", "leak", "ground", "validate", "features", "report"])
 def test_every_rules_imports_are_in_its_environment(root: Path, step: str) -> None:
     of_step = [rule for rule in rules(root) if rule.path.parent.name == step and rule.script]
     assert of_step

@@ -62,6 +62,7 @@ READ_OTHERWISE = {
     "leakscope/jobs/usage.py": "what the system says of this process",
     "leakscope/ground/freezing.py": "a tool's own data, frozen once",
     "leakscope/organisms/corpus.py": OWN_RESULT,
+    "leakscope/results/page.py": OWN_RESULT,
     "leakscope/storage/store.py": OWN_RESULT,
     "leakscope/models/sources/gguf.py": "the first bytes of a file of any size",
     "leakscope/models/sources/package_index.py": "a file of any size inside a wheel whose hash is right",

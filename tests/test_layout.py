@@ -38,7 +38,7 @@ def package(path: Path) -> str:
 def test_every_module_but_errors_is_in_a_package(library: Path) -> None:
     assert {path.name for path in library.glob("*.py")} == FLAT
     assert {path.name for path in library.iterdir() if path.is_dir() and path.name != "__pycache__"} == {
-        *STEPS, *FLOORS, "figures", "configuration", "workflow",
+        *STEPS, *FLOORS, "figures", "results", "configuration", "workflow",
     }  # fmt: skip
 
 

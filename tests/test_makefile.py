@@ -75,7 +75,7 @@ def test_a_study_is_given_to_snakemake_as_it_is_called(checkout: Path, name: str
         ["--cores", "1", "--quiet", "all", f"--configfile={name}", "--report", "results/mine/report.html", *STYLED],
     ]
     assert not (checkout / "hurt").exists()
-    assert "Open results/mine/report.html in a browser." in done.stdout
+    assert "Open results/mine/index.html in a browser." in done.stdout
 
 
 @pytest.fixture
@@ -101,7 +101,7 @@ def test_prompts_are_given_to_the_study_that_is_written_as_they_are_called(with_
         ["--cores", "1", "--quiet", "all", f"--configfile={study}", "--report", report, *STYLED],
     ]
     assert not (checkout / "hurt").exists()
-    assert f"Open {report} in a browser." in done.stdout
+    assert f"Open {study.with_name('index.html')} in a browser." in done.stdout
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -158,7 +158,7 @@ def test_results_may_be_elsewhere(checkout: Path) -> None:
     style = ("--report-stylesheet", str(checkout / "report/report.css"))
     report = ["--cores", "1", "--quiet", "all", study, directory, "--report", "results/mine/report.html", *style]
     assert calls(checkout) == [[*QUIET, "--cores=all", study, directory], report]
-    assert f"Open {elsewhere}/results/mine/report.html in a browser." in done.stdout
+    assert f"Open {elsewhere}/results/mine/index.html in a browser." in done.stdout
     assert not (checkout / "hurt").exists()
 
 
@@ -319,7 +319,7 @@ def test_where_models_fail_a_second_pass_does_without_them_and_the_command_fails
     assert second == [*QUIET, "--cores=all", *config, *where]
     assert report[4:7] == config
     assert "Without these models:\n  a: broken.\n  b: is made from a\n" in done.stderr
-    assert f"Open {results}/report.html" in done.stdout
+    assert f"Open {results}/index.html" in done.stdout
 
 
 def test_where_something_else_fails_there_is_no_second_pass_whatever_an_earlier_run_left(checkout: Path) -> None:

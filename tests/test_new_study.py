@@ -290,7 +290,7 @@ def test_own_prompts_on_a_model_run_to_the_table_and_then_there_is_nothing_to_do
     study = next((checkout / "results").glob("*/study.yaml"))
     assert f"Wrote results/{study.parent.name}/study.yaml" in done.stderr
     assert study.parent.name.startswith("my-models-tiny-")
-    assert f"Open results/{study.parent.name}/report.html in a browser." in done.stdout
+    assert f"Open results/{study.parent.name}/index.html in a browser." in done.stdout
     rates = pd.read_csv(study.parent / "leak_rates.csv")
     assert set(rates["n_prompts"]) == {4}
     assert set(rates["scorer"]) == {"sbert-minilm", "static-wordllama", "bertscore-minilm"}

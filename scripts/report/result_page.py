@@ -11,7 +11,7 @@ import pandas as pd
 from leakscope.files.tables import read_csv, read_tables
 from leakscope.jobs.job import job
 from leakscope.results.example import middling_pair
-from leakscope.results.page import Lacking, Leading, Rates, Section, write_result_page
+from leakscope.results.page import Leading, LeftOut, PageSection, Rates, write_result_page
 from leakscope.results.rows import pairs_of_texts, rate_rows
 from leakscope.results.steps import found_in
 from leakscope.storage.manifests import read_manifest
@@ -32,7 +32,7 @@ def main(snakemake: "Snakemake") -> None:
         params.study,
         read_rates(snakemake) if params.leading else None,
         read_sections(snakemake),
-        Lacking(missing, params.imported),
+        LeftOut(missing, params.imported),
     )
 
 
@@ -49,13 +49,13 @@ def read_rates(snakemake: "Snakemake") -> Rates:
     return Rates(rows, leading, params.organisms, example, params.level)
 
 
-def read_sections(snakemake: "Snakemake") -> list[Section]:
+def read_sections(snakemake: "Snakemake") -> list[PageSection]:
     files, names = snakemake.input, snakemake.params.names
     tables, figures, sections = iter(files.tables), iter(files.figures), []
     for step, shown in snakemake.params.steps.items():
         found = found_in(step, read_csv(next(tables)), names) if shown["table"] else None
         figure = Path(next(figures)) if shown["figure"] else None
-        sections.append(Section(step, found, figure, shown["alt"], shown["links"]))
+        sections.append(PageSection(step, found, figure, shown["alt"], shown["links"]))
     return sections
 
 

@@ -4,24 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-ROW = 30
-"""Pixels of a model."""
-
 
 def match_rate_chart() -> dict[str, Any]:
     """Return a specification: match rates by model with intervals, and the exact rates of organisms behind them.
 
-    It draws the data set ``rows`` (``rows.rate_rows``) in its order; a click on a point follows the row's ``href``. The
-    page sets colours.
+    It draws the data set ``rows`` (``rows.rate_rows``); a click on a point follows the row's ``href``. The page sets
+    the order of models, the height of one, and the colours ``soft``, ``warm`` and ``cool``.
     """
-    x = {"type": "quantitative", "scale": {"zero": False, "nice": True, "padding": 12}, "title": "match rate (%)"}
-    y = {"field": "name", "type": "nominal", "sort": None, "title": None}
-    kind = {
-        "field": "kind",
-        "type": "nominal",
-        "scale": {"domain": ["model", "organism"], "range": {"expr": "kinds"}},
-        "legend": None,
-    }
+    scale, axis = {"zero": False, "nice": True, "padding": 12}, {"tickCount": 8}
+    x = {"type": "quantitative", "scale": scale, "axis": axis, "title": "match rate (%)"}
+    y = {"field": "name", "type": "nominal", "title": None}
+    organism = {"test": "datum.kind === 'organism'", "value": {"expr": "cool"}}
+    kind = {"condition": organism, "value": {"expr": "warm"}}
     hover = [
         {"field": field, "title": title, **({"format": ".1f"} if field in ("rate", "truth") else {})}
         for field, title in (
@@ -55,7 +49,6 @@ def match_rate_chart() -> dict[str, Any]:
     return {
         "data": {"name": "rows"},
         "width": "container",
-        "height": {"step": ROW},
         "autosize": {"type": "fit-x", "contains": "padding"},
         "layer": [chance, truth, interval, point],
     }
@@ -66,5 +59,5 @@ def drawing_program() -> str:
     import vl_convert
 
     script: str = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
-    # Whatever a later version holds, it cannot end the element that holds it.
-    return script.replace("</script", "<\\/script").replace("<!--", "<\\!--")
+    # Whatever a later version holds, it cannot end the element that holds it. Its many names stay its own.
+    return f"(() => {{{script}\n}})();".replace("</script", "<\\/script").replace("<!--", "<\\!--")

@@ -68,7 +68,7 @@ def sentence(name: str, rate: Rate, level: float) -> str:
         "50 is chance"
     )
     if not math.isnan(rate.low):
-        numbers += f", {percent(rate.low)} to {percent(rate.high)} the {100 * level:g} % interval"
+        numbers += f", {percent(rate.low)} to {percent(rate.high)} the {100 * level:g}\u00a0% interval"
     return f"{BEGINNINGS[found].format(name=name)}: {numbers}."
 
 

@@ -15,7 +15,7 @@ from leakscope.results.believing import marks
 from leakscope.results.charts import drawing_program, match_rate_chart
 from leakscope.results.example import TextSide
 from leakscope.results.headline import UNCLEAR, Rate, percent, sentence
-from leakscope.results.steps import Found
+from leakscope.results.steps import StepFinding
 from leakscope.web.pages import fill, write_page
 
 TEMPLATE = Path(__file__).resolve().parents[3] / "report" / "index.template.html"
@@ -58,7 +58,7 @@ class Rates(NamedTuple):
     level: float
 
 
-class Section(NamedTuple):
+class PageSection(NamedTuple):
     """A step on the page.
 
     step: its name.
@@ -68,13 +68,13 @@ class Section(NamedTuple):
     """
 
     step: str
-    found: Found | None
+    found: StepFinding | None
     figure: Path | None
     alt: str
     links: Mapping[str, str]
 
 
-class Lacking(NamedTuple):
+class LeftOut(NamedTuple):
     """Model → why it is missing, and the models whose texts or scores somebody else made."""
 
     missing: Mapping[str, str]
@@ -85,8 +85,8 @@ def write_result_page(
     path: Path,
     study: str,
     rates: Rates | None,
-    sections: Sequence[Section],
-    lacking: Lacking,
+    sections: Sequence[PageSection],
+    lacking: LeftOut,
     template: Path = TEMPLATE,
 ) -> None:
     """Write the page, whole or not at all; the same results give the same bytes.
@@ -171,7 +171,7 @@ def _example(rates: Rates | None) -> str:
         '<section aria-labelledby="example"><h2 id="example">One pair of texts</h2>'
         f"<p>Two texts of {html.escape(name)} that are matched to their concepts, neither the clearest nor the least "
         'clear of those that are. <a href="explorer.html">The explorer</a> has all.</p>'
-        '<div class="wide" tabindex="0" role="region" aria-label="One pair of texts"><table class="texts"><thead><tr>'
+        '<div class="wide" tabindex="0" role="region" aria-label="Prompts and texts"><table class="texts"><thead><tr>'
         f"<th>it read</th><th>it wrote</th></tr></thead><tbody>{rows}</tbody></table></div></section>"
     )
 
@@ -229,7 +229,7 @@ def _could_detect(row: Mapping[str, Any]) -> str:
     )
 
 
-def _lacking(lacking: Lacking) -> str:
+def _lacking(lacking: LeftOut) -> str:
     parts = []
     if lacking.missing:
         rows = [f"{model}: {why}" for model, why in sorted(lacking.missing.items())]
@@ -240,7 +240,7 @@ def _lacking(lacking: Lacking) -> str:
     return f"<section>{''.join(parts)}</section>" if parts else ""
 
 
-def _section(section: Section) -> str:
+def _section(section: PageSection) -> str:
     title, name = html.escape(TITLES[section.step]), f"step-{section.step}"
     found = "" if section.found is None else f"<p>{html.escape(section.found.sentence)}</p>{_table(section)}"
     picture = "" if section.figure is None else _picture(section.figure, section.alt)
@@ -259,7 +259,7 @@ def _picture(path: Path, alt: str) -> str:
     return f'<figure><img src="data:image/png;base64,{data}" alt="{text}"><figcaption>{text}</figcaption></figure>'
 
 
-def _table(section: Section) -> str:
+def _table(section: PageSection) -> str:
     if section.found is None or not section.found.rows:
         return ""
     head = "".join(_element("th", name) for name in section.found.header)

@@ -13,7 +13,7 @@ MOST_ROWS = 12
 Names = Mapping[str, str]
 
 
-class Found(NamedTuple):
+class StepFinding(NamedTuple):
     """A sentence, and the cells of a table below its header."""
 
     sentence: str
@@ -21,7 +21,7 @@ class Found(NamedTuple):
     rows: list[list[str]]
 
 
-def found_in(step: str, table: pd.DataFrame, names: Names) -> Found:
+def found_in(step: str, table: pd.DataFrame, names: Names) -> StepFinding:
     """Return what a step found.
 
     Args:
@@ -32,7 +32,7 @@ def found_in(step: str, table: pd.DataFrame, names: Names) -> Found:
     return READERS[step](table, names)
 
 
-def _ground(table: pd.DataFrame, names: Names) -> Found:
+def _ground(table: pd.DataFrame, names: Names) -> StepFinding:
     header = ["model", "axis", "language", "comparison", "tau", "interval", "baseline", "subjects"]
     rows = [
         [_name(row, names), row["axis"], _text(row["language"]), row["comparison"], _number(row["tau"]), _interval(row),
@@ -41,17 +41,17 @@ def _ground(table: pd.DataFrame, names: Names) -> Found:
     ]  # fmt: skip
     known = table[(table["comparison"] == "counts-model") & table["tau"].notna()]
     if known.empty:
-        return Found("No model's ranking could be compared with counts.", header, rows)
+        return StepFinding("No model's ranking could be compared with counts.", header, rows)
     row = known.iloc[0].to_dict()
     sentence = (
         f"{_name(row, names)} ranks {row['axis']} as its corpus counts them with a Kendall tau of {_both(row, 'tau')}; "
         f"1 is the same ranking, 0 none in common, {_number(row['baseline_tau'])} what a ranking reaches that knows "
         "only which groups are written about most."
     )
-    return Found(sentence, header, rows)
+    return StepFinding(sentence, header, rows)
 
 
-def _validate(table: pd.DataFrame, names: Names) -> Found:
+def _validate(table: pd.DataFrame, names: Names) -> StepFinding:
     header = ["model", "task", "form", "correlation", "interval", "items"]
     known = table[(table["statistic"] == "pearson") & (table["subset"] == "all")]
     known = known[known["split"] == known["split"].iloc[0]] if len(known) else known
@@ -61,16 +61,16 @@ def _validate(table: pd.DataFrame, names: Names) -> Found:
     ]
     known = known[known["value"].notna()]
     if known.empty:
-        return Found("No correlation of generator and validator is known.", header, rows)
+        return StepFinding("No correlation of generator and validator is known.", header, rows)
     row = known.iloc[0].to_dict()
     sentence = (
         f"What {_name(row, names)} generates and what it affirms, in the task {row['task']} ({row['form']}), correlate "
         f"by {_both(row, 'value')}; 1 is no gap, 0 nothing in common."
     )
-    return Found(sentence, header, rows)
+    return StepFinding(sentence, header, rows)
 
 
-def _features(table: pd.DataFrame, names: Names) -> Found:
+def _features(table: pd.DataFrame, names: Names) -> StepFinding:
     header = ["dictionary", "model", "layer", "features a token", "dead (%)", "variance missed (%)", "kept (%)"]
     rows = [
         [row["label"], _name(row, names), str(row["layer"]), f"{row['l0']:.0f}", _hundred(row["dead_share"]),
@@ -78,16 +78,16 @@ def _features(table: pd.DataFrame, names: Names) -> Found:
         for row in table.head(MOST_ROWS).to_dict("records")
     ]  # fmt: skip
     if table.empty:
-        return Found("No dictionary is described.", header, rows)
+        return StepFinding("No dictionary is described.", header, rows)
     row = table.iloc[0].to_dict()
     sentence = (
         f"The dictionary {row['label']} rebuilds layer {row['layer']} of {_name(row, names)} from {row['l0']:.0f} "
         f"features a token and misses {_hundred(row['variance_unexplained'])} % of its variance."
     )
-    return Found(sentence, header, rows)
+    return StepFinding(sentence, header, rows)
 
 
-READERS: dict[str, Callable[[pd.DataFrame, Names], Found]] = {
+READERS: dict[str, Callable[[pd.DataFrame, Names], StepFinding]] = {
     "ground": _ground,
     "validate": _validate,
     "features": _features,
