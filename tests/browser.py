@@ -20,6 +20,7 @@ CLICKS = Path(__file__).with_name("report_clicks.js")
 # Milliseconds of the page's own clock, which runs ahead as soon as nothing is left to compute.
 PAGE_TIME = 10_000
 WALL_TIME = 180.0  # seconds
+DARK = ("--blink-settings=preferredColorScheme=0",)
 
 
 def find_chromium() -> str | None:
@@ -32,7 +33,7 @@ needs_chromium = pytest.mark.skipif(
 )
 
 
-def rendered_dom(page: Path, fragment: str = "", *, width: int = 1280, height: int = 800) -> str:
+def rendered_dom(page: Path, fragment: str = "", *, width: int = 1280, height: int = 800, dark: bool = False) -> str:
     """Return the page's HTML after its scripts have run.
 
     Args:
@@ -40,17 +41,16 @@ def rendered_dom(page: Path, fragment: str = "", *, width: int = 1280, height: i
         fragment: what follows ``#`` in the address.
         width: of the window, pixels.
         height: of the window, pixels.
+        dark: whether the reader prefers dark pages.
     """
-    return _run(page, fragment, width, height, "--dump-dom")
+    return _run(page, fragment, width, height, "--dump-dom", *(DARK if dark else ()))
 
 
 def screenshot(
     page: Path, target: Path, fragment: str = "", *, width: int = 1280, height: int = 800, dark: bool = False
 ) -> None:
-    """Save a PNG of the window; arguments as in ``rendered_dom``, and whether the reader prefers dark pages."""
-    options = ["--hide-scrollbars", f"--screenshot={target}"]
-    if dark:
-        options.append("--blink-settings=preferredColorScheme=0")
+    """Save a PNG of the window; arguments as in ``rendered_dom``."""
+    options = ["--hide-scrollbars", f"--screenshot={target}", *(DARK if dark else ())]
     _run(page, fragment, width, height, *options)
 
 

@@ -60,7 +60,7 @@ def ground_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_page(tmp_path_factory.mktemp("ground"), None)
 
 
-def asked(page: Path, script: str, *, width: int = 1280, before: str = "") -> Any:
+def asked(page: Path, script: str, *, width: int = 1280, before: str = "", dark: bool = False) -> Any:
     """Return what a script returns in the page, once its figure is drawn; errors of the page are an error."""
     first = f'<script>window.wrong = []; addEventListener("error", e => wrong.push(e.message));{before}</script>'
     first += '<script>addEventListener("unhandledrejection", e => wrong.push(String(e.reason)));</script>'
@@ -74,7 +74,7 @@ def asked(page: Path, script: str, *, width: int = 1280, before: str = "") -> An
     copy = page.with_name(f"probed{width}.html")
     text = page.read_text(encoding="utf-8").replace("<title>", f"{first}<title>", 1)
     copy.write_text("".join(text.rpartition("</body>")[0]) + probe + "</html>", encoding="utf-8")
-    dom = rendered_dom(copy, width=width)
+    dom = rendered_dom(copy, width=width, dark=dark)
     said = re.search(r'<pre id="probe">(.*?)</pre>', dom, re.S)
     assert said is not None
     wrong, found = json.loads(html.unescape(said[1]))
@@ -219,10 +219,12 @@ def test_the_page_is_dark_where_the_reader_prefers_it(page: Path, tmp_path: Path
 @pytest.mark.browser
 @needs_chromium
 @needs_axe
-@pytest.mark.parametrize("width", [390, 1400])
+@pytest.mark.parametrize(("width", "dark"), [(390, False), (1400, False), (1400, True)])
 @pytest.mark.parametrize("kind", ["leak", "ground"])
-def test_axe_finds_nothing_that_keeps_a_reader_out(page: Path, ground_page: Path, kind: str, width: int) -> None:
+def test_axe_finds_nothing_that_keeps_a_reader_out(
+    page: Path, ground_page: Path, kind: str, width: int, dark: bool
+) -> None:
     axe = Path(os.environ["LEAKSCOPE_AXE"]).read_text(encoding="utf-8").replace("</script", "<\\/script")
     script = """const {violations} = await axe.run();
       return violations.map(found => [found.id, found.nodes.map(node => node.html.slice(0, 200))]);"""
-    assert asked(page if kind == "leak" else ground_page, script, width=width, before=axe) == []
+    assert asked(page if kind == "leak" else ground_page, script, width=width, before=axe, dark=dark) == []

@@ -25,6 +25,7 @@ from leakscope.workflow.leak import Leak
 from leakscope.workflow.opening import open_study
 from leakscope.workflow.report import Report
 from leakscope.workflow.resources import growing, growing_with_files, on_model
+from leakscope.workflow.result_page import ResultPage
 from leakscope.workflow.study import Study, one_of_names
 from leakscope.workflow.validate import Validate
 
@@ -181,6 +182,55 @@ def test_the_step_leak_makes_what_the_study_has_data_for() -> None:
     for figure, tables in leak.figures.items():
         assert f"<results>/figures/{figure}.png" in leak.targets()
         assert set(tables) <= set(leak.tables)
+
+
+def page_of(study: Study) -> ResultPage:
+    return ResultPage(
+        study, {step.name: step for step in (Leak(study), Ground(study), Validate(study), Features(study))}
+    )
+
+
+def test_the_result_page_begins_with_real_models_and_ends_with_organisms() -> None:
+    page = page_of(study_of({"study": {"models": ["organism-s-l0", "smollm2-135m", "organism-s-l40"]}}))
+    assert page.leading == {"models": ["smollm2-135m"], "prompt_set": "colors", "scorer": "sbert-minilm"}
+    assert list(page.params()["names"]) == ["smollm2-135m", "organism-s-l0", "organism-s-l40"]
+    assert page.params()["organisms"] == ["organism-s-l0", "organism-s-l40"]
+    assert page.leading_file("<results>/{model}/{prompt_set}") == ["<results>/smollm2-135m/colors"]
+    links = page.params()["steps"]["leak"]["links"]
+    assert list(links.items())[:2] == [
+        ("Explorer: every text", "explorer.html"),
+        ("match_rates.csv", "match_rates.csv"),
+    ]
+
+
+def test_of_organisms_alone_the_one_that_was_taught_most_leads() -> None:
+    page = page_of(study_of({"study": {"models": ["organism-s-l0", "organism-s-l100", "organism-s-l40"]}}))
+    assert page.leading["models"] == ["organism-s-l100"]
+
+
+def test_the_primary_tests_of_a_study_lead_its_result_page() -> None:
+    primary = {"models": ["smollm2-135m"], "scorers": ["static-wordllama"]}
+    assert page_of(study_of({"leak": {"primary": primary}})).leading == {
+        "models": ["smollm2-135m"],
+        "prompt_set": "colors",
+        "scorer": "static-wordllama",
+    }
+
+
+def test_the_result_page_of_another_step_reads_nothing_of_leak() -> None:
+    page = page_of(study_of(name="conditions"))
+    assert page.of("leak", "<results>/match_rates.csv") == page.leading_file("{model}") == []
+    assert page.leading == {}
+    assert page.tables == ["<ground>/kendall_tau.csv"]
+    assert page.figure_files == ["<ground>/figures/kendall_tau.png"]
+    assert page.params()["steps"]["ground"]["links"]["kendall_tau.csv"] == "ground/kendall_tau.csv"
+
+
+def test_what_failed_is_read_where_a_study_goes_on_without_it(tmp_path: Path) -> None:
+    (tmp_path / "failures.json").write_text("{}")
+    without = page_of(study_of({"without": ["organism-s-l0"]}))
+    assert without.failures(tmp_path) == [str(tmp_path / "failures.json")]
+    assert without.failures(tmp_path / "elsewhere") == page_of(study_of()).failures(tmp_path) == []
 
 
 def test_axes_in_the_same_files_are_counted_in_one_pass() -> None:

@@ -53,13 +53,17 @@ class ResultPage:
         return list(files) if step in self.steps else []
 
     @cached_property
+    def real(self) -> list[str]:
+        """The models whose texts are read for leakage and which are no organisms: what a reader cares about."""
+        return [model for model in self.study.models if not self.study.is_organism(model)]
+
+    @cached_property
     def leading(self) -> dict[str, Any]:
         """Whose rates lead, by which scorer and on which prompts: the primary ones; empty without the step ``leak``."""
         study, primary = self.study, self.study.config["leak"]["primary"]
         if "leak" not in self.steps or not study.models:
             return {}
-        real = [model for model in study.models if not study.is_organism(model)]
-        chosen = [model for model in primary["models"] or real if model in study.models]
+        chosen = [model for model in primary["models"] or self.real if model in study.models]
         return {
             "models": chosen or [max(study.models, key=self._strength)],
             "prompt_set": (primary["prompt_sets"] or study.prompt_sets)[0],
@@ -104,10 +108,9 @@ class ResultPage:
         """Return what the script is given beside files."""
         study = self.study
         models = list(study.config["study"]["models"])
-        real = [model for model in study.models if not study.is_organism(model)]
         return {
             "study": study.name,
-            "names": study.labels([*real, *(model for model in models if model not in real)]),
+            "names": study.labels([*self.real, *(model for model in models if model not in self.real)]),
             "organisms": [model for model in models if study.is_organism(model)],
             "imported": [study.entries[m]["label"] for m in models if study.entries[m]["source"] in BROUGHT],
             "without": list(study.config["without"]),
