@@ -24,7 +24,7 @@ pytestmark = pytest.mark.workflow
 
 MODELS = ("tiny-l0", "tiny-l100")
 N_PROMPTS, N_SAMPLES = 18, 3  # of the micro study: 12 test prompts, 3 + 3 controls; each model writes 54 texts
-PLOTS = {"plot_leak": 1}
+PLOTS = {"plot_leak": 1, "result_page": 1}  # the page shows a figure
 # What is made of texts and scores for the figures, and the page.
 MADE = (
     "match_rates.csv",
@@ -114,7 +114,8 @@ def test_one_edited_prompt_costs_one_prompt(workspace: Workspace) -> None:
         assert summary(workspace, f"generations/{model}/micro") == (54, 51, 3)
         assert summary(workspace, f"candidates/{model}/micro") == (18, 17, 1)
     # No figure shows neutral controls by themselves: the tables that figures are drawn from have the bytes they had.
-    assert planned(workspace) == {}
+    # The result page reads prompts and texts, too.
+    assert planned(workspace) == {"result_page": 1}
     assert all(path.read_bytes() == content for path, content in before.items()), "nothing is changed in place"
 
 

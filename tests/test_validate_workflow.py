@@ -113,6 +113,9 @@ def study_of(workspace: Workspace) -> dict[str, Any]:
     return copy
 
 
+DRAWN = {"plot_validate", "result_page"}  # the page shows a figure
+
+
 def jobs(printed: str) -> set[str]:
     """Return the rules of which a dry run would start jobs."""
     return set(re.findall(r"^(\w+) +\d+$", printed, flags=re.M)) - {"all", "total"}
@@ -222,9 +225,9 @@ def test_nothing_is_done_twice_and_an_edit_costs_what_depends_on_it(asked: Works
         return jobs(asked.run("-n", "--quiet", "rules", study=study).stdout)
 
     ranked = planned("validate/tasks/kinds/rank_among", "question")
-    assert ranked == {"complete_items", "answer_accuracy", "closing", "plot_validate"}
-    assert planned("validate/tasks/kinds/lens_item", "axes/tool") == {"score_layers", "layer_summary", "plot_validate"}
-    assert planned("models/tiny/label", "Little") == {"plot_validate"}
+    assert ranked == {"complete_items", "answer_accuracy", "closing", *DRAWN}
+    assert planned("validate/tasks/kinds/lens_item", "axes/tool") == {"score_layers", "layer_summary", *DRAWN}
+    assert planned("models/tiny/label", "Little") == DRAWN
     assert planned("validate/methods/supervised", {"loss": "supervised", "steps": 9}) == set()
     assert "tune_model" in planned("validate/methods/ranking-generator/steps", 9)
     assert not {"score_items", "complete_items", "score_layers"} & planned("validate/level", 0.9)
@@ -270,7 +273,7 @@ def imported(workspace: Workspace) -> dict[str, Any]:
 def test_imported_scores_are_compared_without_a_model_or_a_task(asked: Workspace) -> None:
     study = imported(asked)
     assert jobs(asked.run("-n", "--quiet", "rules", study=study).stdout) == {
-        "import_item_scores", "correlations", "answer_accuracy", "form_agreement", "plot_validate",
+        "import_item_scores", "correlations", "answer_accuracy", "form_agreement", *DRAWN,
     }  # fmt: skip
     asked.run("--cores", "1", "results/theirs/validate/correlations.csv", study=study)
     theirs, among_others = (table(asked, "correlations", study) for study in ("theirs", "asked"))

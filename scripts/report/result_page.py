@@ -24,9 +24,10 @@ if TYPE_CHECKING:
 
 def main(snakemake: "Snakemake") -> None:
     params, files = snakemake.params, snakemake.input
-    missing = dict.fromkeys(params.without, "left out by `without`")
+    missing = dict.fromkeys(params.without, "left out, as `without` says")
     for path in files.failures:
-        missing |= read_manifest(Path(path))["models"]
+        reasons = read_manifest(Path(path))["models"]
+        missing |= {model: why for model, why in reasons.items() if model in missing}
     write_result_page(
         Path(snakemake.output.page),
         params.study,
