@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 from leakscope.files.names import POOLED
 from leakscope.files.reading import read_bytes, read_utf8
@@ -106,6 +107,7 @@ def write_result_page(
         title=html.escape(study),
         headline="".join(_element("p" if i else "h1", line) for i, line in enumerate(said)),
         rates_hidden="" if rates else "hidden",
+        pages=_links({text: file for section in sections for text, file in section.links.items() if _is_page(file)}),
         example=_example(rates),
         believing=_believing(rates),
         detectable=_detectable(rates),
@@ -244,12 +246,19 @@ def _section(section: PageSection) -> str:
     title, name = html.escape(TITLES[section.step]), f"step-{section.step}"
     found = "" if section.found is None else f"<p>{html.escape(section.found.sentence)}</p>{_table(section)}"
     picture = "" if section.figure is None else _picture(section.figure, section.alt)
-    links = "".join(
-        f'<li><a href="{html.escape(address)}">{html.escape(text)}</a></li>' for text, address in section.links.items()
-    )
     return (
         f'<section aria-labelledby="{name}"><h2 id="{name}">{title}</h2>{found}{picture}'
-        f'<ul class="links">{links}</ul></section>'
+        f'<ul class="links">{_links(section.links)}</ul></section>'
+    )
+
+
+def _is_page(file: str) -> bool:
+    return file.endswith(".html")
+
+
+def _links(files: Mapping[str, str]) -> str:
+    return "".join(
+        f'<li><a href="{html.escape(quote(file))}">{html.escape(text)}</a></li>' for text, file in files.items()
     )
 
 
