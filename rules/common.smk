@@ -104,13 +104,6 @@ def targets(step, *part):
         raise WorkflowError(f"config: {error}") from None
 
 
-def there(pattern, **names):
-    """Those files of the results, by their names in the folder of the output, that are on disk when a job is planned."""
-    return lambda w, output: [
-        path for name in expand(pattern, **names) if (path := Path(output[0]).parent / name).is_file()
-    ]
-
-
 def shards(pattern):
     """The file that each shard of a model's prompt set writes."""
     return lambda w: expand(pattern, **w, shard=study.shards(w.model, w.prompt_set))

@@ -53,6 +53,7 @@ READ_OTHERWISE = {
     "leakscope/files/row_counts.py": "reads the footer of a table of any size",
     "leakscope/jobs/dependencies.py": OWN_CODE,
     "leakscope/workflow/failures.py": "what a job of this run logged",
+    "snakemake_logger_plugin_leakscope/__init__.py": "the end of a log of this run",
     "leakscope/packing/contents.py": "hashes files of any size",
     "leakscope/packing/packs.py": "packs files of any size, block by block",
     "leakscope/packing/unpacking.py": "unpacks files of any size, no byte more than listed",

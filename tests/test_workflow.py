@@ -18,14 +18,14 @@ from matplotlib import image
 from browser import clicked, needs_chromium, rendered_dom, screenshot
 from helpers import write_wordnet_corpora
 from leakscope.files.tables import read_csv
-from leakscope.leak.measures.match_rate import RATES
+from leakscope.leak.measures.match_rate import CORRECTED, RATES
 from workspace import ROOT, Workspace
 
 pytestmark = pytest.mark.workflow
 
 MADE_OF_IMPORTED = ("leak_rates.csv", "match_rates.csv", "figures/match_rates.png")
 LEAK_RATES = [
-    "model", "prompt_set", "scorer", "category", "n_prompts", "n_pairs", "leak_rate", "ci_low", "ci_high",
+    "model", "prompt_set", "scorer", "category", "n_prompts", "n_pairs", "n_clusters", "leak_rate", "ci_low", "ci_high",
     "leak_rate_without_repetition", "repetition_rate", "leak_rate_without_echo", "echo_rate", "tie_rate", "empty_rate",
     "empty_rate_control", "n_cut",
 ]  # fmt: skip
@@ -84,7 +84,7 @@ def test_other_tables_have_their_columns(results: Path) -> None:
 
 def test_match_rates_have_their_columns_and_one_row_a_cell(results: Path) -> None:
     rates = pd.read_csv(results / "match_rates.csv")
-    assert list(rates.columns) == [*LEAK_RATES[:4], *RATES]
+    assert list(rates.columns) == [*LEAK_RATES[:4], *RATES, *CORRECTED]
     assert rates.groupby(["model", "scorer"])["category"].agg(list).tolist() == [["objects", "colors", "all"]] * 4
     pooled = rates[rates["category"] == "all"]
     assert (pooled[["n_prompts", "n_units", "n_without_partner"]] == [12, 3, 0]).all(axis=None)

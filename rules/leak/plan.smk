@@ -16,8 +16,8 @@ rule plan:
         "../../envs/analysis.yaml"
     params:
         **leak.planning(),
-        units=there("matching/{prompt_set}/{scorer}.parquet", **study.compared),
-        texts=there("matching/{prompt_set}/{scorer}.texts.parquet", **study.compared),
-        pairs=there("leakage/{prompt_set}/{scorer}.parquet", **study.compared),
+        units=leak.there("matching/{prompt_set}/{scorer}.parquet", **study.compared),
+        texts=leak.there("matching/{prompt_set}/{scorer}.texts.parquet", **study.compared),
+        pairs=leak.there("leakage/{prompt_set}/{scorer}.parquet", **study.compared),
     script:
         "../../scripts/leak/plan.py"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from math import comb
 
 import numpy as np
@@ -18,7 +18,7 @@ PATTERNS = 2**16  # the default of ``permutations.sign_flip_p``
 NODES = 400  # of the integrals: the power is right to .0001
 # Up to so many reachable p-values below the level a t-test promises too much: 62 % with one, 72 with four.
 EXACT_STEPS, COUNTED_STEPS = 3, 8
-DRAWS = 20_000  # of clusters, always the same; the power is right to .003
+DRAWS, DRAWS_OF_BOUNDED = 20_000, 4000  # of studies, always the same; their power is right to .003 and .006
 FAR = 10.0  # standard deviations beyond the null where no cluster is found
 FARTHEST = 100.0  # likewise of a difference that is looked for: what can be reached at all lies nearer
 ROUNDS = 30  # in which the correction for bounds settles
@@ -60,8 +60,8 @@ def detectable(
 
     Where the attained level is one, two or three steps of 2/2^G, the test rejects where all clusters lie on one side of
     the null, or all but the one that is nearest, or second nearest, to it, and nowhere else. The power is that
-    probability; normal and beta clusters need different means for it, and half-way between is returned. Up to eight
-    steps, what normal clusters need is counted in fixed draws of them instead of taken from t.
+    probability, or up to eight steps its share in fixed draws of clusters. Normal and beta clusters need different
+    means for it, and half-way between is returned.
 
     Where clusters fall into categories that differ, as those of ``all`` do, sd has what categories differ by, and the
     test finds more often than promised: its mean varies less than its clusters.
@@ -91,10 +91,11 @@ def detectable(
     if steps <= EXACT_STEPS and is_exact:
         bounded = _by_signs_of_bounded(sd, n_clusters, steps, power, most)
         found = (sd * _standard_by_signs(n_clusters, steps, power) + bounded) / 2
+    elif steps <= COUNTED_STEPS and is_exact:
+        bounded = _counted_of_bounded(sd, n_clusters, steps, power, most)
+        found = (sd * _standard_counted(n_clusters, steps, power) + bounded) / 2
     else:
-        counted = steps <= COUNTED_STEPS and is_exact
-        normal = _standard_counted(n_clusters, steps, power) if counted else _standard_by_t(n_clusters, attained, power)
-        found = _corrected(sd * normal, sd, n_clusters, attained, power, most)
+        found = _corrected(sd * _standard_by_t(n_clusters, attained, power), sd, n_clusters, attained, power, most)
     return found if found <= _largest_mean(sd, most) else np.nan
 
 
@@ -144,25 +145,44 @@ def _standard_by_t(n_clusters: int, level: float, power: float) -> float:
 
 @cache
 def _standard_counted(n_clusters: int, steps: int, power: float) -> float:
-    """Return the same of the sign-flip test itself, in fixed draws.
+    """Return the same of the sign-flip test itself, in fixed draws."""
+    draws = np.random.default_rng(0).standard_normal((DRAWS, n_clusters))
+    short = partial(_short_of_power, lambda shift: draws + shift, steps, power)
+    return float(optimize.brentq(short, 0.0, FARTHEST, xtol=1e-4))
+
+
+@cache
+def _counted_of_bounded(sd: float, n_clusters: int, steps: int, power: float, most: float) -> float:
+    """Return the same, in points from the null, of clusters with a beta distribution; inf where none is found."""
+    shares = np.random.default_rng(0).random((DRAWS_OF_BOUNDED, n_clusters))
+
+    def drawn(mean: float) -> Floats:
+        return np.asarray(most * (2 * special.betaincinv(*_beta(mean, sd, most), shares) - 1))
+
+    short, end = partial(_short_of_power, drawn, steps, power), _largest_mean(sd, most) * (1 - 1e-6)
+    return float(optimize.brentq(short, 0.0, end, xtol=0.01)) if short(end) > 0 else np.inf
+
+
+def _short_of_power(drawn: Callable[[float], Floats], steps: int, power: float, mean: float) -> float:
+    """Return the share of drawn studies in which the test rejects, less ``power``.
 
     With N the sum of |x| of the clusters on the other side of the null, p is the share of all subsets of the |x| whose
     sum does not exceed N, doubled. So the test rejects where those are no more than ``steps``, and subsets of the
     ``steps`` smallest decide that: if the next one were among them, so would be each smaller one, and none.
+
+    Args:
+        drawn: mean → clusters, (studies, clusters).
+        steps: that are reachable.
+        power: wished.
+        mean: of the clusters.
     """
-    draws = np.random.default_rng(0).standard_normal((DRAWS, n_clusters))
+    values = drawn(mean)
+    size = np.abs(values)
+    other = np.where(values < 0, size, 0.0).sum(1)
+    other = np.minimum(other, size.sum(1) - other)
     taken = np.arange(2**steps)[:, None] >> np.arange(steps) & 1
-
-    def short(shift: float) -> float:
-        values = draws + shift
-        size = np.abs(values)
-        other = np.where(values < 0, size, 0.0).sum(1)
-        other = np.minimum(other, size.sum(1) - other)
-        smallest = np.sort(size, axis=1)[:, :steps]
-        n_subsets = (smallest @ taken.T <= other[:, None] + TOLERANCE).sum(1)
-        return float((n_subsets <= steps).mean()) - power
-
-    return float(optimize.brentq(short, 0.0, FARTHEST, xtol=1e-4))
+    n_subsets = (np.sort(size, axis=1)[:, :steps] @ taken.T <= other[:, None] + TOLERANCE).sum(1)
+    return float((n_subsets <= steps).mean()) - power
 
 
 @cache

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
+from itertools import product
 from math import prod
+from pathlib import Path
 from typing import Any
 
 from leakscope.leak.measures.echo import closing_words
@@ -95,6 +98,15 @@ class Leak(Step):
             "level": testing["level"],
             "permutations": testing["permutations"],
         }
+
+    @staticmethod
+    def there(pattern: str, **names: Iterable[str]) -> Callable[[object, Sequence[str]], list[Path]]:
+        """Return those files of the results, by their names in the folder of a rule's output, that are on disk when its
+        job is planned: every name of a wildcard with every other's."""
+        ways = [dict(zip(names, values, strict=True)) for values in product(*names.values())]
+        return lambda wildcards, output: [
+            path for way in ways if (path := Path(output[0]).parent / pattern.format(**way)).is_file()
+        ]
 
     def closings(self) -> dict[str, str]:
         """Return model → what its template writes after the prompt; texts that are imported have no template here."""
