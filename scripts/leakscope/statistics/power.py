@@ -21,6 +21,7 @@ EXACT_STEPS, COUNTED_STEPS = 3, 8
 DRAWS, DRAWS_OF_BOUNDED = 20_000, 4000  # of studies, always the same; their power is right to .003 and .006
 FAR = 10.0  # standard deviations beyond the null where no cluster is found
 FARTHEST = 100.0  # likewise of a difference that is looked for: what can be reached at all lies nearer
+SEARCHED = 50  # means at which it is looked whether a test finds them
 ROUNDS = 30  # in which the correction for bounds settles
 MOST_CLUSTERS = 1_000_000
 
@@ -159,8 +160,7 @@ def _counted_of_bounded(sd: float, n_clusters: int, steps: int, power: float, mo
     def drawn(mean: float) -> Floats:
         return np.asarray(most * (2 * special.betaincinv(*_beta(mean, sd, most), shares) - 1))
 
-    short, end = partial(_short_of_power, drawn, steps, power), _largest_mean(sd, most) * (1 - 1e-6)
-    return float(optimize.brentq(short, 0.0, end, xtol=0.01)) if short(end) > 0 else np.inf
+    return _first_root(partial(_short_of_power, drawn, steps, power), _largest_mean(sd, most), 0.01)
 
 
 def _short_of_power(drawn: Callable[[float], Floats], steps: int, power: float, mean: float) -> float:
@@ -217,8 +217,21 @@ def _by_signs_of_bounded(sd: float, n_clusters: int, steps: int, power: float, m
 
         return _power_of_signs(upper, density, min(most, FAR * sd), n_clusters, steps) - power
 
-    end = _largest_mean(sd, most) * (1 - 1e-6)
-    return _root(short, end) if short(end) > 0 else np.inf
+    return _first_root(short, _largest_mean(sd, most), 1e-9)
+
+
+def _first_root(function: Callable[[float], float], end: float, tolerance: float) -> float:
+    """Return where a function first rises above 0 before ``end``, inf where it does not.
+
+    Nearer to the end it may fall again: clusters of that mean and sd are at one bound or the other, and a single one at
+    the other is enough for a test of few clusters not to reject.
+    """
+    low = 0.0
+    for high in np.linspace(0, end, SEARCHED, endpoint=False)[1:]:
+        if function(high) > 0:
+            return float(optimize.brentq(function, low, high, xtol=tolerance))
+        low = high
+    return np.inf
 
 
 def _root(function: Callable[[float], float], end: float) -> float:
