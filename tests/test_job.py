@@ -51,6 +51,14 @@ def test_a_full_disk_is_one_line_even_for_the_log(tmp_path: Path, capsys: pytest
     logging.getLogger().handlers.clear()  # what it could not write, it tries again when it is closed
 
 
+def test_a_job_that_is_interrupted_says_so_in_its_log_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended, job(str(tmp_path / "job.log")):
+        raise KeyboardInterrupt
+    assert ended.value.code == 130
+    assert "stopped: interrupted; what was finished before is kept." in (tmp_path / "job.log").read_text()
+    assert capsys.readouterr().err == ""
+
+
 def test_other_errors_of_the_system_keep_their_traceback(tmp_path: Path) -> None:
     with pytest.raises(IsADirectoryError), job(str(tmp_path / "rule.log")):
         tmp_path.open("w")

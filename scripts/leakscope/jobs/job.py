@@ -19,6 +19,7 @@ logger = logging.getLogger(__name__)
 
 # How the log says why a job ended: `failures` finds it there.
 STOPPED, FAILED = "stopped:", "failed"
+INTERRUPTED = 130  # as a shell says it
 FULL = (errno.ENOSPC, errno.EDQUOT)
 # They log every address that is asked, and what was sent.
 TALKATIVE = ("httpx2", "httpcore2", "huggingface_hub", "urllib3")
@@ -28,7 +29,8 @@ TALKATIVE = ("httpx2", "httpcore2", "huggingface_hub", "urllib3")
 def job(log: str) -> Iterator[None]:
     """Log to the file ``log``, warnings to the terminal too; secrets are hidden in both.
 
-    Ends by one line, no traceback, on an ``InputError`` and on a full disk. The log's last line is :func:`usage`.
+    Ends by one line, no traceback, on an ``InputError`` and on a full disk, and silently where a person interrupts it.
+    The log's last line is :func:`usage`.
     """
     # On a full disk the log cannot be written either: that is not what should fill the terminal.
     logging.raiseExceptions = False
@@ -46,6 +48,9 @@ def job(log: str) -> Iterator[None]:
         reason = f"{where}the disk is full; what was finished before is kept. Make room and run again."
         logger.info("%s %s", STOPPED, reason)
         sys.exit(f"Error: {reason}")
+    except KeyboardInterrupt:
+        logger.info("%s interrupted; what was finished before is kept.", STOPPED)
+        sys.exit(INTERRUPTED)
     except Exception:
         # The traceback belongs in the log as well: on a cluster nobody sees the terminal.
         logger.info(FAILED, exc_info=True)
