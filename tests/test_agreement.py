@@ -83,8 +83,9 @@ def test_the_mean_has_an_interval_over_subjects_and_counts_what_is_defined() -> 
     assert mean.mean == pytest.approx(np.nanmean(values))
     # Far from the bounds it is nearly that of t, whose degrees are a few less where values are more spread than normal.
     assert (mean.low, mean.high) == pytest.approx((mean.mean - half, mean.mean + half), abs=0.003)
+    # Without bounds as well, but for the little that these values are skewed.
     nats = mean_over_subjects(values, 0.95, (-np.inf, np.inf))
-    assert (nats.low, nats.high) == pytest.approx((mean.mean - half, mean.mean + half), abs=0.001)
+    assert (nats.low, nats.high) == pytest.approx((mean.mean - half, mean.mean + half), abs=0.003)
 
 
 @pytest.mark.parametrize(
