@@ -18,10 +18,11 @@ PATTERNS = 2**16  # the default of ``permutations.sign_flip_p``
 NODES = 400  # of the integrals: the power is right to .0001
 # Up to so many reachable p-values below the level a t-test promises too much: 62 % with one, 72 with four.
 EXACT_STEPS, COUNTED_STEPS = 3, 8
-DRAWS, DRAWS_OF_BOUNDED = 20_000, 4000  # of studies, always the same; their power is right to .003 and .006
+DRAWS, DRAWS_OF_BOUNDED = 20_000, 2000  # of studies, always the same; their power is right to .003 and .009
+GRID = 2.0  # points between sds of which is counted; between them what is detectable is nearly straight
 FAR = 10.0  # standard deviations beyond the null where no cluster is found
 FARTHEST = 100.0  # likewise of a difference that is looked for: what can be reached at all lies nearer
-SEARCHED = 50  # means at which it is looked whether a test finds them
+SEARCHED = 40  # means at which it is looked whether a test finds them
 ROUNDS = 30  # in which the correction for bounds settles
 MOST_CLUSTERS = 1_000_000
 
@@ -93,7 +94,10 @@ def detectable(
         bounded = _by_signs_of_bounded(sd, n_clusters, steps, power, most)
         found = (sd * _standard_by_signs(n_clusters, steps, power) + bounded) / 2
     elif steps <= COUNTED_STEPS and is_exact:
-        bounded = _counted_of_bounded(sd, n_clusters, steps, power, most)
+        # Counting takes part of a second, and a table has hundreds of sds: a few are counted, once.
+        low = GRID * (sd // GRID)
+        ends = [_counted_of_bounded(end, n_clusters, steps, power, most) for end in (low, low + GRID)]
+        bounded = ends[0] + (sd - low) / GRID * (ends[1] - ends[0]) if np.isfinite(ends[1]) else np.inf
         found = (sd * _standard_counted(n_clusters, steps, power) + bounded) / 2
     else:
         found = _corrected(sd * _standard_by_t(n_clusters, attained, power), sd, n_clusters, attained, power, most)
@@ -155,12 +159,15 @@ def _standard_counted(n_clusters: int, steps: int, power: float) -> float:
 @cache
 def _counted_of_bounded(sd: float, n_clusters: int, steps: int, power: float, most: float) -> float:
     """Return the same, in points from the null, of clusters with a beta distribution; inf where none is found."""
+    if sd == 0:
+        return 0.0
     shares = np.random.default_rng(0).random((DRAWS_OF_BOUNDED, n_clusters))
 
     def drawn(mean: float) -> Floats:
         return np.asarray(most * (2 * special.betaincinv(*_beta(mean, sd, most), shares) - 1))
 
-    return _first_root(partial(_short_of_power, drawn, steps, power), _largest_mean(sd, most), 0.01)
+    begin = sd * _standard_counted(n_clusters, steps, power)
+    return _first_root(partial(_short_of_power, drawn, steps, power), begin, _largest_mean(sd, most), 0.01)
 
 
 def _short_of_power(drawn: Callable[[float], Floats], steps: int, power: float, mean: float) -> float:
@@ -217,17 +224,18 @@ def _by_signs_of_bounded(sd: float, n_clusters: int, steps: int, power: float, m
 
         return _power_of_signs(upper, density, min(most, FAR * sd), n_clusters, steps) - power
 
-    return _first_root(short, _largest_mean(sd, most), 1e-9)
+    return _first_root(short, sd * _standard_by_signs(n_clusters, steps, power), _largest_mean(sd, most), 1e-9)
 
 
-def _first_root(function: Callable[[float], float], end: float, tolerance: float) -> float:
-    """Return where a function first rises above 0 before ``end``, inf where it does not.
+def _first_root(function: Callable[[float], float], begin: float, end: float, tolerance: float) -> float:
+    """Return where a function first rises above 0, looked for from ``begin`` on and before ``end``; inf where it does
+    not.
 
     Nearer to the end it may fall again: clusters of that mean and sd are at one bound or the other, and a single one at
     the other is enough for a test of few clusters not to reject.
     """
     low = 0.0
-    for high in np.linspace(0, end, SEARCHED, endpoint=False)[1:]:
+    for high in np.linspace(begin, end, SEARCHED, endpoint=False) if begin < end else []:
         if function(high) > 0:
             return float(optimize.brentq(function, low, high, xtol=tolerance))
         low = high
