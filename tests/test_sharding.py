@@ -147,5 +147,5 @@ def bytes_of(workspace: Workspace) -> dict[str, str]:
     return {
         str(path.relative_to(results)): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted(results.rglob("*"))
-        if path.is_file() and not {"logs", "benchmarks"} & set(path.relative_to(results).parts)
+        if path.is_file() and not {"logs", "benchmarks", "provenance.json"} & set(path.relative_to(results).parts)
     }
