@@ -27,7 +27,7 @@ FIRST_WAIT = 30.0  # seconds without a line, after which is said what runs; doub
 TAIL = 4096  # bytes of a job's log in which its progress is looked for
 PROGRESS = re.compile(r"leakscope\.jobs\.progress: (.+)$", re.MULTILINE)
 # What Snakemake says beside events and is of use to who reads; and what it only repeats.
-KEPT = re.compile(r"Nothing to be done|Report created|Unlock|Would remove|Removing")
+KEPT = re.compile(r"Nothing to be done|Report created")
 REPEATED = re.compile(
     r"(Shutting down|Exiting because|At least one job|Complete log|RuleException|WorkflowError:\nAt least)"
 )

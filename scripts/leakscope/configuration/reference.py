@@ -118,7 +118,8 @@ def _is_section(schema: Schema, root: Schema) -> bool:
 def _default(key: str, section: Schema) -> str:
     if key in section.get("required", []):
         return "required"
-    default: Any = section["properties"][key].get("default")
+    # Of a mapping, the keys inside say their own.
+    default: Any = section["properties"][key].get("default", {})
     return "" if isinstance(default, dict) else f"`{json.dumps(default, ensure_ascii=False)}`"
 
 
