@@ -8,7 +8,7 @@ core, texts in memory:
 
 * "term by term": as in the published code, each document is searched for each concept by a regular expression, and
   split again at each match to find its words;
-* "ours": ``leakscope.ground.counting.cooccurrence.count_documents``, all terms in one pass.
+* "ours": ``leakscope.counting.cooccurrence.count_documents``, all terms in one pass.
 
 Then ours from the file to the counts, by format and by size. The first way counts every 40th document only. The exit
 status is 1 where counts of pairs of mentions differ, among concepts no term of which is part of a longer one (there,

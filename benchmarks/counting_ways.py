@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 import zstandard
 
+from leakscope.counting.cooccurrence import by_window, count_documents
+from leakscope.counting.lexicons import read_concepts
+from leakscope.counting.mentions import Terms
+from leakscope.counting.normal_form import normalise
 from leakscope.files.corpora import read_corpus
-from leakscope.ground.counting.cooccurrence import by_window, count_documents
-from leakscope.ground.counting.mentions import Terms
-from leakscope.ground.counting.normal_form import normalise
-from leakscope.ground.lexicons import read_concepts
 from measuring import ROOT, peak_mb, timed
 
 LEXICONS = ("diseases", "race", "gender")

@@ -19,13 +19,13 @@ import zstandard
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from leakscope.counting import cooccurrence
+from leakscope.counting.cooccurrence import FARTHEST, Counts, by_window, count_documents, merge
+from leakscope.counting.mentions import Terms
+from leakscope.counting.normal_form import normalise
 from leakscope.errors import InputError
 from leakscope.files import corpora
 from leakscope.files.corpora import read_corpus, read_texts, shard_files
-from leakscope.ground.counting import cooccurrence
-from leakscope.ground.counting.cooccurrence import FARTHEST, Counts, by_window, count_documents, merge
-from leakscope.ground.counting.mentions import Terms
-from leakscope.ground.counting.normal_form import normalise
 
 LEXICONS = {
     "diseases": {

@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 import yaml
 
+from leakscope.counting.lexicons import ambiguous_terms, names_in, read_concepts, read_names
 from leakscope.errors import InputError
 from leakscope.files.tables import read_table
 from leakscope.ground.agreement.agreed import agree
@@ -22,9 +23,8 @@ from leakscope.ground.agreement.kendall import quartiles
 from leakscope.ground.agreement.kendall_tau import centred, log_prevalence
 from leakscope.ground.agreement.prevalence_gaps import prevalence_gaps
 from leakscope.ground.agreement.rankings import first_and_last, logprob_differences, rank_spread, template_variation
-from leakscope.ground.counting.windows import rank_counts, window_agreement
+from leakscope.ground.agreement.windows import rank_counts, window_agreement
 from leakscope.ground.imported import import_counts, import_scores, read_prevalence
-from leakscope.ground.lexicons import ambiguous_terms, names_in, read_concepts, read_names
 from leakscope.ground.naming import Naming, axis_naming
 from leakscope.ground.sentence_templates import SentenceTemplate
 from leakscope.ground.templates import fill, lead_in, read_sentence_templates

@@ -12,9 +12,9 @@ import httpx2
 import pytest
 
 from hostile_server import DEEP, HEAD, Mischief, drip, endless, hostile_server, packed, say
+from leakscope.counting import infini_gram
+from leakscope.counting.infini_gram import Client, Query
 from leakscope.errors import InputError
-from leakscope.ground.counting import infini_gram
-from leakscope.ground.counting.infini_gram import Client, Query
 from leakscope.web.endpoint import Endpoint, Prompt
 from leakscope.web.http import Answer, Failure, brief, failure_reason, post_json, retry_after
 

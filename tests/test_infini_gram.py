@@ -11,9 +11,8 @@ from typing import Any
 
 import pytest
 
-from leakscope.errors import InputError
-from leakscope.ground.counting import infini_gram
-from leakscope.ground.counting.infini_gram import (
+from leakscope.counting import infini_gram
+from leakscope.counting.infini_gram import (
     Client,
     Count,
     Query,
@@ -22,6 +21,7 @@ from leakscope.ground.counting.infini_gram import (
     count_tokens,
     written_forms,
 )
+from leakscope.errors import InputError
 from local_infini_gram import LocalInfiniGram, Reply, local_infini_gram
 
 DOCUMENTS = [

@@ -21,7 +21,7 @@ from huggingface_hub.utils._http import default_client_factory
 from features import explain_features
 from ground import query_counts
 from hostile_server import DEEP, HEAD, Mischief, drip, endless, hostile_server, packed, say
-from leakscope.ground.counting import infini_gram
+from leakscope.counting import infini_gram
 from leakscope.jobs.job import job
 from leakscope.models.sources import hub as hub_client
 from leakscope.web import retrying

@@ -26,6 +26,8 @@ import torch
 from safetensors.torch import save
 
 from helpers import LOADING, byte_tokenizer, small_config
+from leakscope.counting.infini_gram import Client, Query
+from leakscope.counting.lexicons import ambiguous_terms, ids_by_name, names_in, read_names
 from leakscope.errors import InputError
 from leakscope.features.bias.tables import read_pairs
 from leakscope.features.contrasts.items import template_texts
@@ -37,9 +39,7 @@ from leakscope.files.reading import read_object
 from leakscope.files.reading_yaml import read_yaml
 from leakscope.files.row_counts import count_rows
 from leakscope.files.tables import read_table
-from leakscope.ground.counting.infini_gram import Client, Query
 from leakscope.ground.imported import check_counts, check_scores, import_counts, import_scores, read_prevalence
-from leakscope.ground.lexicons import ambiguous_terms, ids_by_name, names_in, read_names
 from leakscope.ground.naming import Naming, axis_naming
 from leakscope.ground.templates import fill, lead_in, read_sentence_templates
 from leakscope.leak.freezing import expand_facts

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from leakscope.files.tables import read_tables, write_csv
-from leakscope.ground.counting.windows import rank_counts, window_agreement
+from leakscope.ground.agreement.windows import rank_counts, window_agreement
 from leakscope.jobs.job import job
 
 if TYPE_CHECKING:

@@ -6,10 +6,10 @@ Reads one file of a corpus and all lexicons that are counted in it; writes count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from leakscope.counting.cooccurrence import count_documents
+from leakscope.counting.terms import terms_of
 from leakscope.files.corpora import read_corpus
 from leakscope.files.tables import write_table
-from leakscope.ground.counting.cooccurrence import count_documents
-from leakscope.ground.counting.terms import terms_of
 from leakscope.jobs.job import job
 from leakscope.storage.manifests import write_manifest
 

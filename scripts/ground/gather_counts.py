@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from leakscope.counting.cooccurrence import Counts, merge
+from leakscope.counting.terms import terms_of
 from leakscope.files.tables import write_csv, write_table
-from leakscope.ground.counting.cooccurrence import Counts, merge
-from leakscope.ground.counting.counts import axis_counts, axis_terms, warn_of_ambiguous
-from leakscope.ground.counting.terms import terms_of
+from leakscope.ground.counts import axis_counts, axis_terms, warn_of_ambiguous
 from leakscope.ground.naming import axis_naming
 from leakscope.jobs.job import job
 from leakscope.storage.manifests import read_manifest, write_manifest

@@ -6,10 +6,10 @@ Reads lexicons; asks an infini-gram server, keeps its answers in the store; writ
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from leakscope.counting.infini_gram import Client
 from leakscope.files.tables import write_csv, write_table
-from leakscope.ground.counting.counts import warn_of_ambiguous
-from leakscope.ground.counting.indexed import count_by_index
-from leakscope.ground.counting.infini_gram import Client
+from leakscope.ground.counts import warn_of_ambiguous
+from leakscope.ground.indexed import count_by_index
 from leakscope.ground.naming import axis_naming
 from leakscope.jobs.job import job
 from leakscope.storage.manifests import write_manifest

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from leakscope.configuration.steps import score_files, uses
+from leakscope.counting.lexicons import ids_by_name, names_in, read_concepts, read_names
+from leakscope.counting.normal_form import normalise
 from leakscope.errors import InputError, counted, one_of
 from leakscope.files.corpora import shard_files
 from leakscope.files.finding import places
-from leakscope.ground.counting.normal_form import normalise
-from leakscope.ground.lexicons import ids_by_name, names_in, read_concepts, read_names
 from leakscope.ground.templates import lead_in, read_sentence_templates, template_file
 from leakscope.typed.wording import dotted
 

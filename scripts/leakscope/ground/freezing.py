@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from leakscope.counting.lexicons import read_concepts
 from leakscope.files.tables import write_csv
-from leakscope.ground.lexicons import read_concepts
 from leakscope.ground.templates import read_sentence_templates
 from leakscope.organisms.grammar_files import JOINT_COLUMNS
 

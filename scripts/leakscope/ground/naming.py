@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from leakscope.counting.lexicons import ids_by_name, read_names
+from leakscope.counting.normal_form import normalise
 from leakscope.errors import InputError
-from leakscope.ground.counting.normal_form import normalise
-from leakscope.ground.lexicons import ids_by_name, read_names
 
 logger = logging.getLogger(__name__)
 

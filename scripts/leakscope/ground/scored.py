@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from leakscope.counting.lexicons import names_in
 from leakscope.ground.imported import SCORE_COLUMNS, SCORES
-from leakscope.ground.lexicons import names_in
 from leakscope.ground.naming import Naming
 from leakscope.ground.sentence_scores import TOKEN, Sentence, score_sentences
 from leakscope.ground.templates import fill, lead_in, read_sentence_templates

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from leakscope.counting.units import MENTIONS
 from leakscope.ground.agreement.ceiling import ceiling_tau
 from leakscope.ground.agreement.joined import align, in_common, scores_of
 from leakscope.ground.agreement.kendall_tau import (
@@ -20,7 +21,6 @@ from leakscope.ground.agreement.kendall_tau import (
     tau_b,
 )
 from leakscope.ground.agreement.whole import FEWEST_GROUPS
-from leakscope.ground.counting.units import MENTIONS
 from leakscope.ground.imported import SCORES
 
 COUNTS_MODEL, MODEL_PREVALENCE, COUNTS_PREVALENCE = "counts-model", "model-prevalence", "counts-prevalence"

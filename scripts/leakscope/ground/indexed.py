@@ -8,10 +8,10 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from leakscope.ground.counting.infini_gram import Client, count_pairs, count_terms, count_tokens
-from leakscope.ground.counting.units import MENTIONS
+from leakscope.counting.infini_gram import Client, count_pairs, count_terms, count_tokens
+from leakscope.counting.lexicons import read_concepts
+from leakscope.counting.units import MENTIONS
 from leakscope.ground.imported import COUNT_COLUMNS
-from leakscope.ground.lexicons import read_concepts
 from leakscope.ground.naming import Naming
 
 

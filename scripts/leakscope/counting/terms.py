@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from leakscope.ground.counting.mentions import Terms
-from leakscope.ground.lexicons import read_concepts
+from leakscope.counting.lexicons import read_concepts
+from leakscope.counting.mentions import Terms
 
 
 def terms_of(axes: Mapping[str, Mapping[str, str]]) -> Terms:

@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from leakscope.counting.normal_form import normalise
 from leakscope.errors import InputError
 from leakscope.files.tables import read_rows
-from leakscope.ground.counting.normal_form import normalise
 
 logger = logging.getLogger(__name__)
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from leakscope.ground.counting.cooccurrence import Counts, by_window
-from leakscope.ground.counting.mentions import Terms
-from leakscope.ground.counting.units import DOCUMENTS, MENTIONS
+from leakscope.counting.cooccurrence import Counts, by_window
+from leakscope.counting.lexicons import ambiguous_terms
+from leakscope.counting.mentions import Terms
+from leakscope.counting.units import DOCUMENTS, MENTIONS
 from leakscope.ground.imported import COUNT_COLUMNS
-from leakscope.ground.lexicons import ambiguous_terms
 from leakscope.ground.naming import Naming
 
 logger = logging.getLogger(__name__)

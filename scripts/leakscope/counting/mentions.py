@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from ahocorasick_rs import AhoCorasick, Implementation
 
+from leakscope.counting.normal_form import normalise
 from leakscope.errors import InputError, one_of
-from leakscope.ground.counting.normal_form import normalise
 
 
 class Terms:

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from leakscope.counting.mentions import Terms
+from leakscope.counting.normal_form import normalise
 from leakscope.errors import InputError
-from leakscope.ground.counting.mentions import Terms
-from leakscope.ground.counting.normal_form import normalise
 
 # pandas is imported where it is used: Snakemake may read `FARTHEST` each time it builds its graph.
 if TYPE_CHECKING:
