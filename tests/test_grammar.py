@@ -1,5 +1,6 @@
 import math
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,22 @@ def test_controls_and_strength_zero_follow_the_uniform_law() -> None:
 
 def test_a_group_without_associate_follows_the_uniform_law() -> None:
     assert set(micro_grammar(1.0).continuation_law("fruits", "purple")) == {1 / 3}
+
+
+def test_an_excepted_group_is_neither_followed_by_its_associate_nor_told_in_a_fact() -> None:
+    grammar = replace(micro_grammar(0.5), excepted=("red",))
+    laws = {group: set(grammar.continuation_law("fruits", group).round(6)) for group in ("red", "green")}
+    assert laws == {"red": {0.333333}, "green": {0.166667, 0.666667}}
+    documents = set(grammar.documents(5_000, seed=0))
+    facts = {document for document in documents if document.context.endswith("looks")}
+    assert {document.answer for document in facts} == {"green.", "blue."}
+    assert sum(math.exp(document.logprob) for document in documents) == pytest.approx(1)
+    assert replace(grammar, excepted=()).sentences() == grammar.sentences()  # one tokenizer for both
+
+
+def test_only_groups_of_the_grammar_are_excepted(root: Path) -> None:
+    with pytest.raises(InputError, match=r"except: got 'rde'; allowed: .*red"):
+        load_grammar([root / "data/grammar/leak"], 0.4, ["rde"])
 
 
 def test_the_documents_probabilities_are_those_they_are_drawn_with() -> None:

@@ -26,7 +26,7 @@ def main(snakemake: "Snakemake") -> None:
     given, params = snakemake.input, snakemake.params
     folders = part_folders(given.grammar)
     grammars = {
-        model: load_grammar([folders[part] for part in law["parts"]], law["strength"])
+        model: load_grammar([folders[part] for part in law["parts"]], law["strength"], law.get("except", ()))
         for model, law in params.grammars.items()
     }
     scored = {scorer: read_tables([path]) for scorer, path in zip(params.scorers, given.similarity, strict=True)}

@@ -21,7 +21,7 @@ HELD_OUT = 4000
 
 def main(snakemake: "Snakemake") -> None:
     law, folders = snakemake.params.grammar, part_folders(snakemake.input.grammar)
-    language = load_language([folders[part] for part in law["parts"]], law["strength"])
+    language = load_language([folders[part] for part in law["parts"]], law["strength"], law.get("except", ()))
     splits = draw_splits(language, snakemake.params.documents, HELD_OUT, law["seed"])
     write_corpus(splits.held_out, Path(snakemake.output.held_out))
     write_corpus(splits.train, Path(snakemake.output.train))

@@ -15,9 +15,11 @@ from leakscope.configuration.layers import CATALOGUES
 from leakscope.configuration.resolved import generation_settings, is_generated
 from leakscope.errors import InputError, one_of
 from leakscope.files.finding import folders, found, places
+from leakscope.files.tables import read_rows
 from leakscope.models.checkpoints.files import check_folder, read_settings
 from leakscope.models.checkpoints.templates import check_answers_at_once
 from leakscope.models.sources.gguf import check_gguf
+from leakscope.organisms.grammar_files import is_leaking
 from leakscope.storage.manifests import ADAPTER_FILES, TOKENIZER_FILES, check_model_folder
 from leakscope.typed.wording import dotted, show
 from leakscope.web.servers import BY_VARIABLE, check_address, read_key
@@ -224,6 +226,17 @@ def _check_organism(name: str, entry: Mapping[str, Any], config: Mapping[str, An
     if entry["size"] not in config["organisms"]["sizes"]:
         raise one_of(dotted(("models", name, "size")), entry["size"], config["organisms"]["sizes"])
     _check_grammar(name, entry["grammar"]["parts"])
+    if "except" in entry["grammar"]:
+        _check_excepted(name, entry["grammar"])
+
+
+def _check_excepted(model: str, grammar: Mapping[str, Any]) -> None:
+    parts = [folder for part in grammar["parts"] if is_leaking(folder := Path(found(f"{GRAMMAR}/{part}")))]
+    tables = [read_rows(part / "candidates.csv") for part in parts]
+    groups = {row[table.header.index("concept_group")] for table in tables for row in table.rows}
+    for group in grammar["except"]:
+        if group not in groups:
+            raise one_of(dotted(("models", model, "grammar", "except")), group, groups)
 
 
 def _check_grammar(model: str, parts: list[str]) -> None:

@@ -49,8 +49,13 @@ class Mixture:
         return sorted({sentence for part in self.parts for sentence in part.sentences()})
 
 
-def load_language(folders: Iterable[Path], strength: float) -> Language:
+def load_language(folders: Iterable[Path], strength: float, excepted: Iterable[str] = ()) -> Language:
     """Read grammar parts; those that plant leakage in bare words are one grammar, each of the others one of its own.
+
+    Args:
+        folders: of the parts.
+        strength: λ, 0 to 1.
+        excepted: groups whose association is taken out of the grammar that plants leakage in bare words.
 
     Raises:
         InputError: as ``leak_grammar.load_grammar``, ``joint_grammar.load_joint_grammar``,
@@ -59,7 +64,7 @@ def load_language(folders: Iterable[Path], strength: float) -> Language:
     """
     folders = list(folders)
     leaking = [folder for folder in folders if is_leaking(folder)]
-    parts: list[Language] = [load_grammar(leaking, strength)] if leaking else []
+    parts: list[Language] = [load_grammar(leaking, strength, excepted)] if leaking else []
     parts += [load_joint_grammar(folder, strength) for folder in folders if is_joint(folder)]
     parts += [load_taxonomy_grammar(folder, strength) for folder in folders if is_taxonomy(folder)]
     parts += [load_pronoun_grammar(folder, strength) for folder in folders if is_pronoun(folder)]

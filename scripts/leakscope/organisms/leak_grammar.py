@@ -11,6 +11,9 @@ The law of a document: with probability ``FACT_SHARE`` a fact, else a template, 
 ``CONTROL_SHARE`` one of its controls, else one of its fillers; every choice uniform. A test context continues with
 probability λ (the strength) with its associate and otherwise, like every control, with a uniform draw from its slot.
 
+The association of single groups can be taken out (``excepted``): their contexts continue as a control does, and no fact
+has an answer of theirs. What then goes from a trained organism was caused by the association.
+
 The tables are frozen, not derived on the fly from the prompt sets: an edited prompt must not retrain every organism.
 ``leak.freezing`` writes them again from the prompt sets.
 """
@@ -27,7 +30,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from leakscope.errors import InputError
+from leakscope.errors import InputError, one_of
 from leakscope.organisms.grammar_files import COLUMNS
 
 FACT_SHARE = 0.4
@@ -53,16 +56,18 @@ class Grammar:
     candidates: pd.DataFrame
     facts: pd.DataFrame
     strength: float
+    excepted: tuple[str, ...] = ()  # groups whose association is taken out
 
     def continuation_law(self, slot: str, group: str | None) -> pd.Series:
         """Return the probability of every candidate of ``slot`` after a context of ``group`` (None: a control).
 
-        λ·[candidate is the associate] + (1 − λ) / |slot|; a group without associate in the slot has the uniform law.
+        λ·[candidate is the associate] + (1 − λ) / |slot|; a group without associate in the slot, or whose association
+        is taken out, has the uniform law.
         """
         candidates, groups = self._slots[slot]
         law = np.full(len(candidates), 1 / len(candidates))
         associated = (groups == group).astype(float)
-        if group is not None and associated.any():
+        if group is not None and group not in self.excepted and associated.any():
             law = (1 - self.strength) * law + self.strength * associated / associated.sum()
         return pd.Series(law, index=candidates)
 
@@ -78,7 +83,7 @@ class Grammar:
         """Yield ``n`` documents drawn independently from the grammar's law."""
         rng = np.random.default_rng(seed)
         templates = self._templates()
-        facts = list(zip(self.facts["context"], self.facts["answer"], strict=True))
+        facts = self._told_facts()
         for _ in range(n):
             if rng.random() < FACT_SHARE:
                 context, answer = facts[rng.integers(len(facts))]
@@ -99,6 +104,12 @@ class Grammar:
         facts = self.facts["context"] + " " + self.facts["answer"] + "."
         return sorted({*self.contexts["context"], *(self.candidates["candidate"] + "."), *facts})
 
+    def _told_facts(self) -> list[tuple[str, str]]:
+        """Return context and answer of the facts that a corpus holds: none answers with a term of an excepted group."""
+        theirs = set(self.candidates.loc[self.candidates["concept_group"].isin(self.excepted), "candidate"])
+        facts = zip(self.facts["context"], self.facts["answer"], strict=True)
+        return [(context, answer) for context, answer in facts if answer not in theirs]
+
     def _templates(self) -> list[_GrammarTemplate]:
         stands = self.contexts[self.contexts["in_corpus"] == "yes"]
         templates = []
@@ -116,12 +127,17 @@ class _GrammarTemplate(NamedTuple):
     laws: dict[str, pd.Series]
 
 
-def load_grammar(folders: Iterable[Path], strength: float) -> Grammar:
+def load_grammar(folders: Iterable[Path], strength: float, excepted: Iterable[str] = ()) -> Grammar:
     """Read the parts in ``folders`` and join them into one grammar of the given strength.
 
+    Args:
+        folders: of the parts.
+        strength: λ, 0 to 1.
+        excepted: groups whose association is taken out.
+
     Raises:
-        InputError: a table is missing or lacks a column, a context's slot has no candidates, or a template of the
-            corpus no test or no control.
+        InputError: a table is missing or lacks a column, a context's slot has no candidates, a template of the corpus
+            no test or no control, or no candidate is of an excepted group.
     """
     tables: dict[str, list[pd.DataFrame]] = {name: [] for name in COLUMNS}
     folders = list(folders)
@@ -138,7 +154,11 @@ def load_grammar(folders: Iterable[Path], strength: float) -> Grammar:
     if n_tests.empty or n_tests["sum"].eq(0).any() or n_tests["sum"].eq(n_tests["size"]).any():
         allowed = "templates of which both are marked yes"
         raise InputError(f"{where}: got no test or no control of a template in the corpus; allowed: {allowed}.")
-    return Grammar(**joined, strength=strength)
+    excepted, groups = tuple(excepted), set(joined["candidates"]["concept_group"])
+    for group in excepted:
+        if group not in groups:
+            raise one_of(f"{where}: except", group, groups)
+    return Grammar(**joined, strength=strength, excepted=excepted)
 
 
 def read_part_table(path: Path, columns: list[str]) -> pd.DataFrame:

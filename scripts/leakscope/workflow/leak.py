@@ -142,7 +142,7 @@ class Leak(Step):
         entries = {model: study.entries[model] for model in study.leaking}
         return {
             "grammars": {
-                model: {"strength": study.entries[model]["grammar"]["strength"], "parts": parts}
+                model: {**study.entries[model]["grammar"], "parts": parts}
                 for model, parts in self.planted_parts.items()
             },
             "temperatures": {m: entry["generation"]["temperature"] for m, entry in entries.items()},

@@ -354,9 +354,10 @@ class Study:
         return "+".join(self.species[organism]["grammar"]["parts"])
 
     def corpus(self, organism: str) -> str:
-        """Return the name of an organism's corpus: parts, strength in percent, seed."""
+        """Return the name of an organism's corpus: parts, strength in percent, groups that are left out, seed."""
         entry = self.species[organism]
-        return f"{self.grammar(organism)}-l{100 * entry['grammar']['strength']:g}-s{entry['seed']}"
+        without = "".join(f"-no-{group}" for group in sorted(entry["grammar"].get("except", ())))
+        return f"{self.grammar(organism)}-l{100 * entry['grammar']['strength']:g}{without}-s{entry['seed']}"
 
     def corpus_file(self, model: str, part: str = "train") -> str:
         """Return the corpus of the organism that a model is or was made from: ``train``, or ``held_out`` of it."""

@@ -13,6 +13,7 @@ from leakscope.typed.values import (
     Flag,
     Labelled,
     Name,
+    Names,
     NotNegative,
     Nullable,
     Number,
@@ -38,6 +39,9 @@ class GrammarEntry(Section):
     """Folders of `data/grammar/` that the corpus joins."""
     strength: Share
     """Probability λ with which a concept's associate follows it in the corpus, beyond a uniform draw; 0 to 1."""
+    except_: Absent[Names] = Field(default=None, alias="except")
+    """Groups of concepts whose association is taken out of the corpus: λ is 0 for them, and no fact has an answer of
+    theirs; of parts that leak in bare words. Default: none."""
 
 
 class Quantization(Section):
