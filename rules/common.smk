@@ -28,6 +28,7 @@ from leakscope.workflow.report import Report
 from leakscope.workflow.resources import growing, growing_with_files, on_model
 from leakscope.workflow.result_page import ResultPage
 from leakscope.workflow.study import CONVERTED_FILES, TOKENIZER_FILES, WEIGHT_FILES, one_of_names
+from leakscope.workflow.trace import Trace
 from leakscope.workflow.validate import Validate
 
 if not (finding.CHECKOUT / "rules").samefile(workflow.current_basedir):
@@ -55,9 +56,9 @@ try:
 except InputError as error:
     raise WorkflowError(str(error)) from None
 
-leak, ground, validate, features = Leak(study), Ground(study), Validate(study), Features(study)
+leak, ground, validate, features, trace = (step(study) for step in (Leak, Ground, Validate, Features, Trace))
 RESULTS = Path(f"results/{study.name}")
-STEPS = {"leak": leak, "ground": ground, "validate": validate, "features": features}
+STEPS = {"leak": leak, "ground": ground, "validate": validate, "features": features, "trace": trace}
 page = ResultPage(study, STEPS)
 
 ON_MODEL = on_model(study.needs, lambda w: w.model)
@@ -78,6 +79,7 @@ pathvars:
     ground="<results>/ground",
     validate="<results>/validate",
     features="<results>/features",
+    trace="<results>/trace",
     dictionary="<features>/dictionaries/{dictionary}",
 
 

@@ -65,7 +65,7 @@ rule query_counts:
         "../../envs/counting.yaml"
     params:
         source=lambda w: ground.index(w.indexed_axis),
-        requests_per_second=lambda w: ground.axes[w.indexed_axis]["counts"]["requests_per_second"],
+        requests_per_second=lambda w: ground.counted[w.indexed_axis]["counts"]["requests_per_second"],
         naming=lambda w: ground.naming(w.indexed_axis),
         windows=ground.windows,
         store=store,

@@ -10,6 +10,7 @@ from typing import Any
 
 from leakscope.configuration.checks_features import features_checks
 from leakscope.configuration.checks_ground import ground_checks
+from leakscope.configuration.checks_trace import trace_checks
 from leakscope.configuration.checks_validate import validate_checks
 from leakscope.configuration.layers import CATALOGUES
 from leakscope.configuration.resolved import generation_settings, is_generated
@@ -91,7 +92,7 @@ def study_checks(config: Mapping[str, Any]) -> Iterator[Callable[[], object]]:
     for name, entry in config["models"].items():
         if entry["source"] in ("adapter", "tuned", "randomised"):
             yield partial(_check_base, name, entry["base"], config["models"][entry["base"]])
-    for checks in (ground_checks, validate_checks, features_checks):
+    for checks in (ground_checks, validate_checks, features_checks, trace_checks):
         yield from checks(config)
 
 

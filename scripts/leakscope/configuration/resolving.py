@@ -50,6 +50,7 @@ SHARED = {
     "validate": ("level", "seed", "batch_size"),
     "validate.tuned": ("seed",),
     "features": ("level", "seed", "batch_size"),
+    "trace": ("level", "batch_size"),
     STEERING: ("seed",),
 }
 AXIS_PATHS = ("lexicons", "templates", "names")
@@ -297,6 +298,12 @@ def _expand_paths(config: dict[str, Any], opened: Callable[[str, Where], str]) -
         for name, entry in features[catalogue].items():
             if "path" in entry:
                 entry["path"] = opened(entry["path"], ("features", catalogue, name, "path"))
+
+    for name, entry in config["trace"]["sets"].items():
+        where = ("trace", "sets", name)
+        entry["cues"] = _each(entry["cues"], (*where, "cues"), opened)
+        if entry["counts"] and "path" in entry["counts"]:
+            entry["counts"]["path"] = _each(entry["counts"]["path"], (*where, "counts", "path"), opened)
 
 
 def _each(path: Any, where: Where, opened: Callable[[str, Where], str]) -> Any:

@@ -15,6 +15,7 @@ from leakscope.files.corpora import shard_files
 from leakscope.ground.templates import template_file
 from leakscope.workflow.step import Step
 from leakscope.workflow.study import one_of_names
+from leakscope.workflow.traced import traced_axes
 
 NAMING = ("lexicons", "names", "rename", "groups", "exclude")
 # figure → the tables that it shows, by their file
@@ -36,6 +37,11 @@ class Ground(Step):
         """Axis → its entry; none where the study does not take the step."""
         axes: dict[str, dict[str, Any]] = self.settings["axes"]
         return axes if "ground" in self.study.steps else {}
+
+    @cached_property
+    def counted(self) -> dict[str, dict[str, Any]]:
+        """Axis → its entry, of all whose counts are wanted: also those that the step ``trace`` follows."""
+        return {**self.axes, **traced_axes(self.study)}
 
     @cached_property
     def models(self) -> list[str]:
@@ -60,7 +66,7 @@ class Ground(Step):
 
     def counted_from(self, source: str) -> list[str]:
         """Return the axes whose counts come from one kind of source."""
-        return [axis for axis, entry in self.axes.items() if entry["counts"]["source"] == source]
+        return [axis for axis, entry in self.counted.items() if entry["counts"]["source"] == source]
 
     # Corpora. Axes in the same files are counted in one pass, which has the name of the first of them.
 
@@ -68,7 +74,7 @@ class Ground(Step):
     def passes(self) -> dict[str, list[str]]:
         """Pass over a corpus → the axes that are counted in it."""
         axes_of: dict[tuple[tuple[str, ...], str], list[str]] = {}
-        for axis in self.axes:
+        for axis in self.counted:
             if corpus := self.corpus(axis):
                 axes_of.setdefault(corpus, []).append(axis)
         return {axes[0]: axes for axes in axes_of.values()}
@@ -80,7 +86,7 @@ class Ground(Step):
 
     def corpus(self, axis: str) -> tuple[tuple[str, ...], str] | None:
         """Return the files that an axis is counted in, and the key of their texts; None where it is counted in none."""
-        counts = self.axes[axis]["counts"]
+        counts = self.counted[axis]["counts"]
         if counts["source"] == "corpus":
             return tuple(map(str, shard_files(counts["path"]))), counts["text"]
         if counts["source"] == "organism":
@@ -113,7 +119,7 @@ class Ground(Step):
     def wildcards(self) -> dict[str, str]:
         """Return wildcard → its pattern; each kind of axis has one of its own."""
         names: dict[str, Iterable[str]] = {
-            "axis": self.axes,
+            "axis": self.counted,
             "corpus_axis": self.pass_of,
             "indexed_axis": self.counted_from("infini_gram"),
             "tabulated_axis": self.counted_from("table"),
@@ -123,31 +129,31 @@ class Ground(Step):
 
     def lexicons(self, counted: str) -> dict[str, dict[str, str]]:
         """Return axis → kind of term → lexicon, of the axes that are counted in a pass."""
-        return {axis: self.axes[axis]["lexicons"] for axis in self.passes[counted]}
+        return {axis: self.counted[axis]["lexicons"] for axis in self.passes[counted]}
 
     def lexicon_files(self, axes: list[str]) -> list[str]:
         """Return the lexicons of some axes, each once."""
-        return sorted({path for axis in axes for path in (self.axes[axis]["lexicons"] or {}).values()})
+        return sorted({path for axis in axes for path in (self.counted[axis]["lexicons"] or {}).values()})
 
     # Names, tables, sentences.
 
     def naming_files(self, axis: str) -> list[str]:
         """Return the files that decide how an axis's subjects and groups are called."""
-        return [*self.lexicon_files([axis]), *filter(None, [self.axes[axis]["names"]])]
+        return [*self.lexicon_files([axis]), *filter(None, [self.counted[axis]["names"]])]
 
     def naming(self, axis: str) -> dict[str, Any]:
         """Return the settings that decide how an axis's subjects and groups are called."""
-        return {key: self.axes[axis][key] for key in NAMING}
+        return {key: self.counted[axis][key] for key in NAMING}
 
     def count_tables(self, axis: str) -> dict[str, str]:
         """Return window → table of an axis's imported counts; "" is the window that nobody says."""
-        counts = self.axes[axis]["counts"]
+        counts = self.counted[axis]["counts"]
         paths = counts["path"]
         return paths if isinstance(paths, dict) else {str(counts["window"] or ""): paths}
 
     def index(self, axis: str) -> dict[str, Any]:
         """Return which index an axis is counted in; how fast it may be asked is no part of it."""
-        return {key: value for key, value in self.axes[axis]["counts"].items() if key != "requests_per_second"}
+        return {key: value for key, value in self.counted[axis]["counts"].items() if key != "requests_per_second"}
 
     def score_files(self, model: str, axis: str) -> dict[str, str]:
         """Return language → file of a model's imported scores."""
@@ -156,7 +162,7 @@ class Ground(Step):
 
     def tabulated(self, axis: str) -> dict[str, Any]:
         """Return how the tables of an axis's imported counts are read, in the order of :meth:`count_tables`."""
-        columns = self.axes[axis]["counts"]["columns"]
+        columns = self.counted[axis]["counts"]["columns"]
         return {"windows": list(self.count_tables(axis)), "columns": columns, "naming": self.naming(axis)}
 
     def prevalence(self, axis: str) -> dict[str, Any]:
@@ -177,7 +183,8 @@ class Ground(Step):
     @property
     def windows(self) -> list[Any]:
         """All windows in which a corpus is counted."""
-        return sorted({*self.settings["windows"], *filter(None, [self.settings["window"]])})
+        traced = self.study.config["trace"]["window"] if "trace" in self.study.steps else None
+        return sorted({*self.settings["windows"], *filter(None, [self.settings["window"], traced])})
 
     def comparing(self, *keys: str) -> dict[str, Any]:
         """Return what of the section ``ground`` a comparison depends on."""
@@ -189,7 +196,7 @@ class Ground(Step):
     def figures(self) -> dict[str, list[str]]:
         """Figure → the tables that it shows, of those figures that the study has data for."""
         study, figures = self.study, dict(FIGURES)
-        counted = [axis for axis in self.axes if axis not in self.counted_from("table")]
+        counted = [axis for axis, entry in self.axes.items() if entry["counts"]["source"] != "table"]
         if counted or any(len(self.count_tables(axis)) > 1 for axis in self.axes):
             figures["window_agreement"] = ["window_agreement"]
         if self.prevalent:

@@ -18,6 +18,7 @@ from leakscope.configuration.sections.plan import PlanSection
 from leakscope.configuration.sections.prompt_sets import PromptSet
 from leakscope.configuration.sections.scorers import Scorer
 from leakscope.configuration.sections.study import StudySection
+from leakscope.configuration.sections.trace import TraceSection
 from leakscope.configuration.sections.validate import ValidateSection
 from leakscope.typed.values import (
     Name,
@@ -59,6 +60,8 @@ class Configuration(Section):
     """How models are asked as generator and as validator, and how the gap between the two is closed."""
     features: FeaturesSection = FeaturesSection()
     """Which features of the residual stream carry an association, and what happens without them."""
+    trace: TraceSection = TraceSection()
+    """How single associations are followed from the corpus to the text."""
     organisms: OrganismsSection = OrganismsSection()
     """How organisms are made."""
     level: Part = 0.95

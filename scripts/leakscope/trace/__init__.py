@@ -1,0 +1,1 @@
+"""The step ``trace``: one association followed from the corpus to the text."""

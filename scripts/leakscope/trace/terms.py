@@ -1,0 +1,69 @@
+"""What is counted of a prompt set: its concepts and associates, as lexicons of the step ``ground``."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import pandas as pd
+
+from leakscope.counting.lexicons import SEPARATOR
+from leakscope.counting.normal_form import normalise
+
+COLUMNS = ["id", "name", "variants", "kind"]
+# A text about lilies is one about a lily.
+ARTICLE = re.compile(r"^(?:an?|the|some) (?=\S)", re.IGNORECASE)
+
+
+class CountedTerms(NamedTuple):
+    """Two lexicons, ``id, name, variants, kind``: ``name`` is the concept group, or the associate as it is written."""
+
+    concepts: pd.DataFrame
+    associates: pd.DataFrame
+
+
+def counted_terms(prompts: pd.DataFrame, candidates: pd.DataFrame) -> CountedTerms:
+    """Return the terms of a prompt set that are counted.
+
+    A concept group is mentioned by its own name and by each of its concepts. An associate is mentioned with or without
+    its article. One that is the term of a concept (a color that follows a color) is no associate that can be counted:
+    each of its mentions would be the concept's, too.
+
+    Args:
+        prompts: ``concept, concept_group``.
+        candidates: ``candidate, concept_group``.
+    """
+    tests = prompts[prompts["concept_group"].notna()]
+    groups = {
+        str(group): [str(group), *map(str, rows["concept"].unique())]
+        for group, rows in tests.groupby("concept_group", sort=False)
+    }
+    taken: set[str] = set()
+    concepts = _lexicon(groups.items(), "concept", taken)
+    texts = candidates["candidate"].drop_duplicates()
+    associates = _lexicon(((text, [text, ARTICLE.sub("", text)]) for text in texts), "associate", taken)
+    return CountedTerms(concepts, associates)
+
+
+def _lexicon(entries: Iterable[tuple[str, list[str]]], kind: str, taken: set[str]) -> pd.DataFrame:
+    """Return a lexicon of names and their terms, less the terms that others have; a name that is taken has no row."""
+    rows, ids = [], set[str]()
+    for name, terms in entries:
+        if normalise(name) in taken:
+            continue
+        free = {normalise(term): term for term in reversed(terms) if normalise(term) not in taken}
+        taken.update(free)
+        variants = [term for form, term in reversed(free.items()) if form != normalise(name)]
+        rows.append((_new_id(name, ids), name, SEPARATOR.join(variants), kind))
+    return pd.DataFrame(rows, columns=COLUMNS, dtype="str")
+
+
+def _new_id(name: str, ids: set[str]) -> str:
+    """Return an id that no other name has: letters and digits with hyphens between."""
+    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
+    slug = re.sub(r"[^a-z0-9]+", "-", plain).strip("-") or "term"
+    found = slug if slug not in ids else next(s for n in range(2, len(ids) + 3) if (s := f"{slug}-{n}") not in ids)
+    ids.add(found)
+    return found

@@ -1,0 +1,82 @@
+"""What is said of a study's traced prompt sets before any job is planned, and where their pairs are counted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from leakscope.configuration.layers import overridden, shipped
+from leakscope.configuration.resolving import resolve
+from leakscope.errors import InputError
+from leakscope.workflow.ground import Ground
+from leakscope.workflow.study import Study
+from leakscope.workflow.trace import Trace
+
+STUDY = {
+    "name": "mine",
+    "models": ["smollm2-135m-plain", "organism-s-l40", "organism-m-l40"],
+    "prompt_sets": ["colors"],
+    "scorers": [],
+    "steps": ["trace"],
+}
+
+
+@pytest.fixture
+def resolved(root: Path):
+    below = shipped(root)
+
+    def resolved(**changes: Any) -> dict[str, Any]:
+        return resolve(below, overridden({"study": STUDY}, changes))
+
+    return resolved
+
+
+def test_organisms_are_counted_in_their_own_corpora_and_others_where_the_study_says(resolved, tmp_path: Path) -> None:
+    without, corpus = Study(resolved()), tmp_path / "mine.jsonl"
+    assert Trace(without).axes == {
+        ("organism-s-l40", "colors"): "colors@leak-l40-s0",
+        ("organism-m-l40", "colors"): "colors@leak-l40-s0",
+    }
+    corpus.write_text('{"text": "a red cherry"}\n')
+    counts = {"source": "corpus", "path": str(corpus)}
+    study = Study(resolved(trace={"sets": {"colors": {"counts": counts}}}))
+    ground = Ground(study)
+    assert Trace(study).axes["smollm2-135m-plain", "colors"] == "colors@study"
+    assert list(ground.counted) == ["colors@study", "colors@leak-l40-s0"]
+    assert ground.corpus_files("colors@study") == {next(iter(ground.corpus_files("colors@study"))): str(corpus)}
+    assert ground.axes == {}  # nothing is compared that nobody asked for
+
+
+def test_without_associations_an_organism_has_a_corpus_of_its_own(resolved) -> None:
+    grammar = {"parts": ["leak"], "strength": 0.4, "except": ["red", "green"]}
+    study = Study(resolved(models={"organism-s-l40": {"source": "organism", "size": "s", "grammar": grammar}}))
+    assert study.corpus("organism-s-l40") == "leak-l40-no-green-no-red-s0"
+    assert study.corpus("organism-m-l40") == "leak-l40-s0"
+    assert study.corpora["leak-l40-no-green-no-red-s0"]["except"] == ["red", "green"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"study": {"prompt_sets": []}}, r"study\.prompt_sets: got nothing; allowed: at least one set from templates"),
+        (
+            {"study": {"models": ["texts"]}, "models": {"texts": {"source": "generations", "path": "README.md"}}},
+            r"study\.models: got texts; allowed: at least one model that runs here, for the step trace",
+        ),
+        ({"trace": {"sets": {"colors": {"cues": "no.yaml"}}}}, r"trace\.sets\.colors\.cues: got 'no\.yaml'"),
+        (
+            {"trace": {"sets": {"colors": {"counts": {"source": "organism", "model": "smollm2-135m"}}}}},
+            r"trace\.sets\.colors\.counts\.model: got 'smollm2-135m'; allowed: .*organism-s-l40",
+        ),
+        (
+            {"models": {"organism-s-l40": {"grammar": {"except": ["rde"]}}}},
+            r"models\.organism-s-l40\.grammar\.except: got 'rde'; allowed: .*red",
+        ),
+    ],
+)
+def test_each_mistake_is_one_line(resolved, changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message) as error:
+        resolved(**changes)
+    assert "\n" not in str(error.value)
