@@ -38,6 +38,9 @@ include: "rules/features/contrasts.smk"
 include: "rules/features/interventions.smk"
 include: "rules/features/bias.smk"
 include: "rules/features/figures.smk"
+include: "rules/trace/links.smk"
+include: "rules/trace/patching.smk"
+include: "rules/trace/page.smk"
 include: "rules/report/page.smk"
 
 
@@ -84,6 +87,13 @@ rule validate:
 rule features:
     input:
         lambda w: targets("features"),
+    localrule: True
+
+
+# Where does one association come from, where in a model is it read, and where does it go?
+rule trace:
+    input:
+        lambda w: targets("trace"),
     localrule: True
 
 

@@ -16,3 +16,102 @@ rule name_terms:
         "../../envs/analysis.yaml"
     script:
         "../../scripts/trace/name_terms.py"
+
+
+rule build_cues:
+    input:
+        prompts="<results>/prompts/{templated}.parquet",
+        candidates="<results>/prompts/{templated}.candidates.parquet",
+        cues=lambda w: trace.cues(w.templated),
+        code=code("trace/build_cues"),
+    output:
+        cues="<trace>/cues/{templated}.parquet",
+        candidates="<trace>/cues/{templated}.candidates.parquet",
+    log:
+        "<logs>/build_cues/{templated}.log",
+    conda:
+        "../../envs/analysis.yaml"
+    script:
+        "../../scripts/trace/build_cues.py"
+
+
+rule score_cues:
+    input:
+        cues="<trace>/cues/{templated}.parquet",
+        candidates="<trace>/cues/{templated}.candidates.parquet",
+        manifest=lambda w: study.manifest(w.model),
+        code=code("trace/score_cues"),
+    output:
+        scores="<trace>/cue_scores/{model}/{templated}.parquet",
+        summary="<trace>/cue_scores/{model}/{templated}.json",
+    log:
+        "<logs>/score_cues/{model}/{templated}.log",
+    wildcard_constraints:
+        model=one_of_names(trace.models),
+    conda:
+        "../../envs/models.yaml"
+    threads: lambda w: study.threads(w.model)
+    resources:
+        **ON_MODEL,
+    params:
+        **trace.asking,
+        is_organism=lambda w: study.is_organism(w.model),
+        store=store,
+    script:
+        "../../scripts/trace/score_cues.py"
+
+
+# What the step leak scores, too, for studies without it: it would let models write texts as well.
+rule score_associates:
+    input:
+        prompts="<results>/prompts/{templated}.parquet",
+        candidates="<results>/prompts/{templated}.candidates.parquet",
+        manifest=lambda w: study.manifest(w.model),
+        code=code("trace/score_associates"),
+    output:
+        scores="<trace>/scores/{model}/{templated}.parquet",
+        summary="<trace>/scores/{model}/{templated}.json",
+    log:
+        "<logs>/score_associates/{model}/{templated}.log",
+    wildcard_constraints:
+        model=one_of_names(trace.models),
+    conda:
+        "../../envs/models.yaml"
+    threads: lambda w: study.threads(w.model)
+    resources:
+        **ON_MODEL,
+    params:
+        **trace.asking,
+        store=store,
+    script:
+        "../../scripts/trace/score_associates.py"
+
+
+rule link:
+    input:
+        prompts=expand("<results>/prompts/{prompt_set}.parquet", prompt_set=trace.sets),
+        candidates=expand("<results>/prompts/{prompt_set}.candidates.parquet", prompt_set=trace.sets),
+        scores=trace.files(trace.scores, trace.pairs),
+        cues=expand("<trace>/cues/{prompt_set}.parquet", prompt_set=trace.cued),
+        cue_scores=trace.files("<trace>/cue_scores/{model}/{prompt_set}.parquet", trace.cue_scored),
+        counts=[f"<ground>/counts/{axis}.parquet" for axis in trace.axes.values()],
+        concepts=trace.files("<trace>/terms/{prompt_set}.concepts.csv", trace.axes),
+        associates=trace.files("<trace>/terms/{prompt_set}.associates.csv", trace.axes),
+        terms=[f"<ground>/counts/{axis}.terms.csv" for axis in trace.totalled.values()],
+        totals=[f"<ground>/counts/{axis}.json" for axis in trace.totalled.values()],
+        lens=trace.files("<trace>/lens/{model}/{prompt_set}.parquet", trace.pairs),
+        match=["<results>/match_rates_by_concept.csv"] if trace.scorer else [],
+        grammar=trace.grammar_files,
+        code=code("trace/link"),
+    output:
+        links=shown("<trace>/links.csv"),
+        relations=shown("<trace>/relations.csv"),
+        empty="<trace>/empty_links.csv",
+    log:
+        "<logs>/link.log",
+    conda:
+        "../../envs/analysis.yaml"
+    params:
+        **trace.linking(),
+    script:
+        "../../scripts/trace/link.py"

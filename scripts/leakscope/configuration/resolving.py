@@ -50,7 +50,7 @@ SHARED = {
     "validate": ("level", "seed", "batch_size"),
     "validate.tuned": ("seed",),
     "features": ("level", "seed", "batch_size"),
-    "trace": ("level", "batch_size"),
+    "trace": ("level",),
     STEERING: ("seed",),
 }
 AXIS_PATHS = ("lexicons", "templates", "names")

@@ -25,8 +25,8 @@ def found_in(step: str, table: pd.DataFrame, names: Names) -> StepFinding:
     """Return what a step found.
 
     Args:
-        step: ``ground``, ``validate`` or ``features``.
-        table: its ``kendall_tau.csv``, ``correlations.csv`` or ``quality.csv``.
+        step: ``ground``, ``validate``, ``features`` or ``trace``.
+        table: its ``kendall_tau.csv``, ``correlations.csv``, ``quality.csv`` or ``relations.csv``.
         names: model → what people call it; a model that is missing is called by its name.
     """
     return READERS[step](table, names)
@@ -87,10 +87,34 @@ def _features(table: pd.DataFrame, names: Names) -> StepFinding:
     return StepFinding(sentence, header, rows)
 
 
+# What an association has more of, by the link that it is.
+MORE = {"count": "the oftener its corpus joins the two", "knows": "the better it knows it", "affirms": "the more it affirms it"}
+
+
+def _trace(table: pd.DataFrame, names: Names) -> StepFinding:
+    header = ["model", "prompts", "link", "with", "beyond", "slope", "interval", "correlation", "interval", "exact slope"]
+    rows = [
+        [_name(row, names), row["prompt_set"], row["x"], row["y"], _text(row["given"]), _number(row["slope"]),
+         _limits(row, "slope_low", "slope_high"), _number(row["correlation"]), _interval(row), _number(row["slope_exact"])]
+        for row in table.head(MOST_ROWS).to_dict("records")
+    ]  # fmt: skip
+    to_leak = table[(table["y"] == "leak") & table["given"].isna() & table["correlation"].notna()]
+    if to_leak.empty:
+        return StepFinding("No link of an association could be related to its leak.", header, rows)
+    row = to_leak.iloc[0].to_dict()
+    sentence = (
+        f"{_name(row, names)} leaks an association the more, {MORE[row['x']]}, with a correlation of "
+        f"{_both(row, 'correlation')} over {row['n_pairs']:,} pairs of concept and associate (0: no relation; a "
+        "negative one: the less)."
+    )
+    return StepFinding(sentence, header, rows)
+
+
 READERS: dict[str, Callable[[pd.DataFrame, Names], StepFinding]] = {
     "ground": _ground,
     "validate": _validate,
     "features": _features,
+    "trace": _trace,
 }
 
 
@@ -117,7 +141,11 @@ def _hundred(value: float) -> str:
 
 
 def _interval(row: Mapping[Any, Any]) -> str:
-    return "" if math.isnan(row["ci_low"]) else f"{_number(row['ci_low'])} to {_number(row['ci_high'])}"
+    return _limits(row, "ci_low", "ci_high")
+
+
+def _limits(row: Mapping[Any, Any], low: str, high: str) -> str:
+    return "" if math.isnan(row[low]) else f"{_number(row[low])} to {_number(row[high])}"
 
 
 def _both(row: Mapping[Any, Any], name: str) -> str:

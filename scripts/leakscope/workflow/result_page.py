@@ -13,7 +13,7 @@ from leakscope.workflow.step import Step
 from leakscope.workflow.study import Study
 
 # Step → the table that its section begins with; that of `leak` are the match rates.
-TABLES = {"ground": "kendall_tau", "validate": "correlations", "features": "quality"}
+TABLES = {"ground": "kendall_tau", "validate": "correlations", "features": "quality", "trace": "relations"}
 # Step → figures, of which the first that the study has is shown, and what they show.
 LEADING = {
     "leak": {
@@ -26,6 +26,7 @@ LEADING = {
         "effects": "What edits of features leave of a gap, beside what they cost",
         "quality": "Quality of dictionaries",
     },
+    "trace": {"trace": "Associations from the corpus to the text"},
 }
 # Sources of models whose texts or scores somebody brings.
 BROUGHT = ("generations", "scores")
@@ -141,4 +142,6 @@ def _called(file: str) -> str:
     """Return what a link to a file is called."""
     if file == "explorer.html":
         return "Explorer: every text"
+    if file == "trace/index.html":
+        return "Trace: every association"
     return f"Features: {file}" if file.endswith(".html") else file.rpartition("/")[2]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from functools import cached_property
 from typing import Any
 
@@ -9,9 +10,13 @@ from leakscope.errors import InputError
 from leakscope.workflow.step import Step
 from leakscope.workflow.traced import counted_as
 
-# Part of the step → the tables that it is. Each is a target, as is the page.
+Pair = tuple[str, str]  # a model and a prompt set
+
+# Part of the step → the tables that it is.
 PARTS = {"links": ["links", "relations", "empty_links"], "patching": ["patching", "patching_pairs"]}
-PAGE = "page"
+# What decides which texts a model writes, and nothing that it is asked here.
+OF_TEXTS = ("samples", "control_samples", "seed", "shards")
+SITES = ("concept", "between", "last", "all")
 FIGURES = {
     "trace": ["links", "relations", "patching"],
     "relations": ["relations"],
@@ -38,45 +43,88 @@ class Trace(Step):
         """The prompt sets whose associations are followed."""
         return self.study.templated
 
-    @cached_property
-    def traced(self) -> dict[str, list[str]]:
-        """Wildcards of all tables of a model and a prompt set, in the order of tables."""
-        return {"model": self.models, "prompt_set": self.sets}
-
     @property
-    def pairs(self) -> list[tuple[str, str]]:
+    def pairs(self) -> list[Pair]:
         """Every model with every prompt set, in the same order."""
         return [(model, prompt_set) for model in self.models for prompt_set in self.sets]
+
+    @property
+    def parts(self) -> list[str]:
+        """The parts of the step that are targets; the page is a rule's."""
+        return list(PARTS)
+
+    @staticmethod
+    def files(pattern: str, pairs: Iterable[Pair]) -> list[str]:
+        """Return a file of each model and prompt set, from a pattern with both."""
+        return [pattern.format(model=model, prompt_set=prompt_set) for model, prompt_set in pairs]
+
+    # Models that are asked.
+
+    @property
+    def asking(self) -> dict[str, Callable[[Any], Any]]:
+        """Parameter → what it is for a job's wildcards: how a model is loaded, and how prompts are put to it."""
+        study = self.study
+        return {
+            "loading": lambda w: study.loading(w.model),
+            "chat": lambda w: study.chat(w.model),
+            "settings": lambda w: self.prompting(w.model),
+        }
+
+    def prompting(self, model: str) -> dict[str, Any]:
+        """Return how prompts are put to a model: as when it writes."""
+        settings = self.study.entries[model]["generation"]
+        return {key: value for key, value in settings.items() if key not in OF_TEXTS}
+
+    @property
+    def scores(self) -> str:
+        """The pattern of the scores of associates: those of the step ``leak`` where the study takes it."""
+        folder = "<results>/candidates" if "leak" in self.study.steps else f"{self.folder}/scores"
+        return f"{folder}/{{model}}/{{prompt_set}}.parquet"
+
+    @property
+    def sites(self) -> list[str]:
+        """Where residuals are patched."""
+        return list(SITES)
+
+    # What is known of prompt sets.
 
     def cues(self, prompt_set: str) -> list[str]:
         """Return the file of a prompt set's cues, where it has one."""
         entry = self.settings["sets"].get(prompt_set) or {}
         return [entry["cues"]] if entry.get("cues") else []
 
+    @property
+    def cued(self) -> list[str]:
+        """The prompt sets that have cues."""
+        return [name for name in self.sets if self.cues(name)]
+
+    @property
+    def cue_scored(self) -> list[Pair]:
+        """Every model with every one of these."""
+        return [pair for pair in self.pairs if pair[1] in self.cued]
+
     # Counts.
 
     @cached_property
-    def axes(self) -> dict[tuple[str, str], str]:
+    def axes(self) -> dict[Pair, str]:
         """Model and prompt set → the axis of ``ground`` that counts its pairs, of those that are counted."""
         found = {(model, prompt_set): counted_as(self.study, model, prompt_set) for model, prompt_set in self.pairs}
         return {pair: axis for pair, axis in found.items() if axis is not None}
 
-    def counts(self, pattern: str) -> list[str]:
-        """Return a file of each axis that counts, each once, from a pattern with ``axis``."""
-        return list(dict.fromkeys(pattern.format(axis=axis) for axis in self.axes.values()))
+    @property
+    def totalled(self) -> dict[Pair, str]:
+        """Those of which single terms were counted, too; a table that somebody brings has none."""
+        return {pair: axis for pair, axis in self.axes.items() if self._counted_from(*pair) != "table"}
 
-    def counted_terms(self) -> list[str]:
-        """Return the counts of single terms; tables that somebody brings have none."""
-        return [f"<ground>/counts/{axis}.terms.csv" for axis in dict.fromkeys(self.axes.values()) if self._whole(axis)]
+    @property
+    def in_corpora(self) -> list[Pair]:
+        """Those that were counted in files, whose sentences can be shown."""
+        return [pair for pair in self.axes if self._counted_from(*pair) in ("organism", "corpus")]
 
-    def counted_totals(self) -> list[str]:
-        """Return how much text was counted, of the same axes."""
-        return [f"<ground>/counts/{axis}.json" for axis in dict.fromkeys(self.axes.values()) if self._whole(axis)]
-
-    def _whole(self, axis: str) -> bool:
-        model, prompt_set = next(pair for pair, found in self.axes.items() if found == axis)
-        entry = self.settings["sets"].get(prompt_set) or {}
-        return self.study.is_organism(model) or (entry.get("counts") or {}).get("source") != "table"
+    def _counted_from(self, model: str, prompt_set: str) -> str:
+        if self.study.is_organism(model):
+            return "organism"
+        return str(self.settings["sets"][prompt_set]["counts"]["source"])
 
     # Organisms: what is planted is known exactly.
 
@@ -103,14 +151,19 @@ class Trace(Step):
         return str((self.study.config["leak"]["primary"]["scorers"] or self.study.scorers)[0])
 
     def linking(self) -> dict[str, Any]:
-        """Return what the table of links depends on, beside tables."""
-        axes = [{"model": model, "prompt_set": s, "axis": axis} for (model, s), axis in self.axes.items()]
+        """Return what the table of links depends on, beside tables, in the order of the rule's inputs."""
+        unit, window = self.study.config["ground"]["unit"], self.settings["window"]
         return {
-            "pairs": self.pairs,
-            "axes": axes,
-            "counted": list(dict.fromkeys(self.axes.values())),
-            "with_terms": [axis for axis in dict.fromkeys(self.axes.values()) if self._whole(axis)],
-            "window": self.settings["window"],
+            "prompt_sets": self.sets,
+            "scored": [list(pair) for pair in self.pairs],
+            "cued": self.cued,
+            "cue_scored": [list(pair) for pair in self.cue_scored],
+            "counted": [
+                {"model": model, "prompt_set": prompt_set, "window": window, "unit": unit}
+                for model, prompt_set in self.axes
+            ],
+            "totalled": [list(pair) for pair in self.totalled],
+            "lensed": [list(pair) for pair in self.pairs],
             "grammars": self.planted,
             "scorer": self.scorer,
             "level": self.settings["level"],
@@ -128,6 +181,23 @@ class Trace(Step):
         """What figures know of the study beside its tables."""
         return {"labels": self.study.labels(self.models)}
 
+    @property
+    def written(self) -> list[Pair]:
+        """Every model and prompt set with texts: none without the step ``leak``."""
+        return self.pairs if "leak" in self.study.steps else []
+
+    def page(self) -> dict[str, Any]:
+        """Return what the page knows beside tables."""
+        real = [model for model in self.models if not self.study.is_organism(model)]
+        return {
+            "study": self.study.name,
+            "labels": self.study.labels([*real, *(model for model in self.models if model not in real)]),
+            "organisms": list(self.planted),
+            "level": self.settings["level"],
+            "features": {},
+            "texts": [list(pair) for pair in self.written],
+        }
+
     def targets(self, part: str | None = None) -> list[str]:
         """Return all that the step, or a part of it, leaves for a person.
 
@@ -136,9 +206,7 @@ class Trace(Step):
         """
         if not self.models:
             raise InputError(NO_STEP)
-        page = [f"{self.folder}/index.html"]
-        if part == PAGE:
-            return page
         if part is not None:
             return [self.table(name) for name in PARTS[part]]
-        return [*(self.table(name) for names in PARTS.values() for name in names), *self.figure_files(), *page]
+        tables = [self.table(name) for names in PARTS.values() for name in names]
+        return [*tables, *self.figure_files(), f"{self.folder}/index.html"]

@@ -35,9 +35,9 @@ class TraceSection(Section):
     """Prompt set → cues and counts. Sets of the study that are not here are traced without either."""
     window: Nullable[Words] = 50
     """Window in words in which concept and associate are counted together; `null`: anywhere in a document."""
+    contexts: Positive = 5
+    """At most so many places in the corpus are shown of each associated pair."""
     patching: PatchingSection = PatchingSection()
     """How residuals of one concept are put into the run of another."""
     level: Nullable[Part] = None
     """Level of the intervals, as a share. Default: `level`."""
-    batch_size: Nullable[Positive] = None
-    """Prompts that a model reads at once. Default: `batch_size`."""

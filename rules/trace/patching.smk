@@ -1,0 +1,70 @@
+# prompts, models → results/<study>/trace/{lens,patched}/ → patching.csv: in which layers an association comes up, where
+# a concept is read, and when it has moved to the last token.
+
+
+rule read_layers:
+    input:
+        prompts="<results>/prompts/{templated}.parquet",
+        candidates="<results>/prompts/{templated}.candidates.parquet",
+        manifest=lambda w: study.manifest(w.model),
+        code=code("trace/read_layers"),
+    output:
+        lens="<trace>/lens/{model}/{templated}.parquet",
+    log:
+        "<logs>/read_layers/{model}/{templated}.log",
+    wildcard_constraints:
+        model=one_of_names(trace.models),
+    conda:
+        "../../envs/models.yaml"
+    threads: lambda w: study.threads(w.model)
+    resources:
+        **ON_MODEL,
+    params:
+        **trace.asking,
+    script:
+        "../../scripts/trace/read_layers.py"
+
+
+rule patch:
+    input:
+        prompts="<results>/prompts/{templated}.parquet",
+        candidates="<results>/prompts/{templated}.candidates.parquet",
+        manifest=lambda w: study.manifest(w.model),
+        code=code("trace/patch"),
+    output:
+        patched="<trace>/patched/{model}/{templated}.parquet",
+        pairs="<trace>/patched/{model}/{templated}.pairs.parquet",
+    log:
+        "<logs>/patch/{model}/{templated}.log",
+    wildcard_constraints:
+        model=one_of_names(trace.models),
+    conda:
+        "../../envs/models.yaml"
+    threads: lambda w: study.threads(w.model)
+    resources:
+        **ON_MODEL,
+    params:
+        **trace.asking,
+        n_pairs=trace.settings["patching"]["pairs"],
+        sites=trace.sites,
+    script:
+        "../../scripts/trace/patch.py"
+
+
+rule summarise_patching:
+    input:
+        patched=trace.files("<trace>/patched/{model}/{prompt_set}.parquet", trace.pairs),
+        pairs=trace.files("<trace>/patched/{model}/{prompt_set}.pairs.parquet", trace.pairs),
+        code=code("trace/summarise_patching"),
+    output:
+        patching=shown("<trace>/patching.csv"),
+        pairs="<trace>/patching_pairs.csv",
+    log:
+        "<logs>/summarise_patching.log",
+    conda:
+        "../../envs/analysis.yaml"
+    params:
+        pairs=trace.pairs,
+        level=trace.settings["level"],
+    script:
+        "../../scripts/trace/summarise_patching.py"
