@@ -15,6 +15,7 @@ import test_figures as of_leaks
 import test_ground_figures as of_ground
 import test_validate_figures as of_validate
 from leakscope.figures.fitting import Drawing, Part, Tables, fitted
+from leakscope.figures.ordering import by_value
 from leakscope.figures.registry import FIGURES, Context, Kind
 from leakscope.figures.style import Labels
 
@@ -37,6 +38,7 @@ class Drawn(NamedTuple):
         return self.kind.draw(tables, CONTEXT._replace(labels=labels, sizes=sizes))
 
     def fitted(self, tables: Tables, labels: Labels) -> Drawing:
+        labels = by_value(tables, self.kind.order, labels) if self.kind.order else labels
         return fitted(lambda some: self.draw(some, labels), tables, self.parts, labels)
 
 

@@ -935,3 +935,19 @@ def test_a_model_that_extends_an_entry_without_keys_is_one_line(config: Config) 
         "models.variant.extends: got 'empty', whose entry is null; allowed: a model with keys of its own."
         in message(config)
     )
+
+
+def test_the_look_of_figures_is_checked_before_any_work(config: Config) -> None:
+    Path("good.mplstyle").write_text("axes.prop_cycle: cycler('color', ['000000', '999999'])\n")
+    Path("bad.mplstyle").write_text("axes.linewidth: wide\n")
+    assert resolve(put(config, "figures/style", "good.mplstyle"), {})["figures"]["style"] == "good.mplstyle"
+    assert resolve(put(config, "figures/style", "ggplot"), {})["figures"]["width"] == {"double": 7.0, "single": 3.4}
+    for figures, line in (
+        ({"style": "gplot"}, "style: got 'gplot'; allowed: a file that ends in .mplstyle, or one of "),
+        ({"style": "none.mplstyle"}, "style: got 'none.mplstyle'; allowed: a file that exists."),
+        ({"style": "bad.mplstyle"}, "style: got 'bad.mplstyle'; allowed: a file of matplotlib's settings; it says: "),
+        ({"font": {"family": "No Sans"}}, "font.family: got 'No Sans'; allowed: a family that is installed ("),
+        ({"font": {"size": 20}}, "font.size: got 20; allowed: a number "),
+        ({"width": {"single": 6, "double": 5}}, "width.single: got 6; allowed: at most double, 5."),
+    ):
+        assert message({**config, "figures": figures}).startswith(f"config: figures.{line}")

@@ -22,7 +22,7 @@ from matplotlib.text import Text
 from figure_tables import EVERY, Drawn
 from leakscope.figures import fonts
 from leakscope.figures.fitting import CATEGORIES, MODELS, Part, Tables, fitted
-from leakscope.figures.style import LEAST_DPI, MAX_HEIGHT, PNG_HEIGHT, no_data, save_figure, style
+from leakscope.figures.style import LEAST_DPI, MAX_HEIGHT, PAGE_HEIGHT, PNG_HEIGHT, no_data, save_figure, style
 from leakscope.files.names import TEXTS
 from leakscope.files.tables import read_csv, write_csv
 
@@ -86,11 +86,9 @@ def no_other_fonts(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def _forgotten() -> Iterator[None]:
-    fonts.families.cache_clear()
-    fonts.drawable.cache_clear()
+    fonts._families.cache_clear()
     yield
-    fonts.families.cache_clear()
-    fonts.drawable.cache_clear()
+    fonts._families.cache_clear()
 
 
 def renamed(drawn: Drawn, name: Callable[[str], str]) -> dict[str, pd.DataFrame]:
@@ -189,10 +187,10 @@ def copies(table: pd.DataFrame, columns: Sequence[str], n: int) -> pd.DataFrame:
 @pytest.mark.parametrize("n", [2, 8, 40])
 def test_a_screen_holds_what_the_report_shows(drawn: Drawn, n: int) -> None:
     tables = grown(drawn, n)
-    full, short = drawn.fitted(tables, labels_of(tables))
+    pages, short = drawn.fitted(tables, labels_of(tables))
     assert short.get_figheight() <= MAX_HEIGHT
-    if short is not full:
-        assert full.get_figheight() > MAX_HEIGHT
+    assert max(page.get_figheight() for page in pages) <= PAGE_HEIGHT
+    if short is not pages[0]:
         assert " of " in short.get_supxlabel()
 
 
@@ -208,9 +206,9 @@ def lanes(n_categories: int, n_models: int) -> dict[str, pd.DataFrame]:
 
 
 def test_a_low_figure_is_its_own_shorter_form() -> None:
-    full, short = fitted(heights, lanes(3, 7), [CATEGORIES, MODELS], {})
-    assert short is full
-    assert full.get_figheight() == 1 + 21 / 4
+    pages, short = fitted(heights, lanes(3, 7), [CATEGORIES, MODELS], {})
+    assert pages == (short,)
+    assert short.get_figheight() == 1 + 21 / 4
 
 
 def test_what_matters_least_goes_first_and_what_pools_all_goes_last() -> None:
@@ -221,8 +219,11 @@ def test_what_matters_least_goes_first_and_what_pools_all_goes_last() -> None:
         rates_of[fig] = tables["rates"]
         return fig
 
-    full, short = fitted(draw, lanes(10, 4), [CATEGORIES, MODELS], {})
-    assert full.get_figheight() == 1 + 40 / 4
+    pages, short = fitted(draw, lanes(10, 4), [CATEGORIES, MODELS], {})
+    # Nine inches beside two lines of a note: 1 + 7 categories, and the others.
+    assert [rates_of[page]["category"].unique()[-1] for page in pages] == ["all", "c8"]
+    assert [page.get_figheight() for page in pages] == pytest.approx([1 + 7 + 0.14, 1 + 3 + 0.14])
+    assert pages[1].get_supxlabel() == "Page 2 of 2."
     # 6.16 inches beside three lines of a note: one and five times a fourth of four models.
     assert list(rates_of[short]["category"].unique()) == ["c0", "c1", "c2", "c3", "all"]
     assert rates_of[short]["model"].nunique() == 4
@@ -251,11 +252,12 @@ def test_nothing_is_left_out_that_takes_no_place() -> None:
     def draw(tables: Tables) -> Figure:
         return Figure(figsize=(7, 1 + tables["rates"]["model"].nunique() / 4))
 
-    full, short = fitted(draw, lanes(9, 40), [CATEGORIES, MODELS], {})
+    pages, short = fitted(draw, lanes(9, 40), [CATEGORIES, MODELS], {})
     assert short.get_supxlabel().startswith("20 of 40 models;")
+    assert len(pages) == 2
     alone = fitted(lambda tables: Figure(figsize=(7, 9)), lanes(9, 4), [CATEGORIES, MODELS], {})
-    assert alone.short is alone.full
-    assert (alone.full.get_figheight(), alone.full.get_supxlabel()) == (9, "")
+    assert alone.pages == (alone.short,)
+    assert (alone.short.get_figheight(), alone.short.get_supxlabel()) == (9, "")
 
 
 def test_a_row_of_panels_is_filled() -> None:
@@ -293,11 +295,11 @@ def test_no_png_is_higher_than_the_report_shows(height: float, tmp_path: Path) -
     assert wide >= LEAST_DPI or height > MAX_HEIGHT
 
 
-def test_the_png_shows_the_shorter_form_and_the_pdf_the_whole(tmp_path: Path) -> None:
-    full, short = Figure(figsize=(2, 20)), Figure(figsize=(2, 3))
-    save_figure(full, tmp_path / "x.pdf", tmp_path / "x.png", short)
+def test_the_png_shows_the_shorter_form_and_the_pdf_all_pages(tmp_path: Path) -> None:
+    pages, short = [Figure(figsize=(2, 9)), Figure(figsize=(2, 4))], Figure(figsize=(2, 3))
+    save_figure(pages, tmp_path / "x.pdf", tmp_path / "x.png", short)
     assert struct.unpack(">II", (tmp_path / "x.png").read_bytes()[16:24]) == (400, 600)
-    assert re.search(rb"/MediaBox \[ ?0 0 144 1440 ?\]", (tmp_path / "x.pdf").read_bytes())
+    assert re.findall(rb"/MediaBox \[ ?0 0 144 (\d+) ?\]", (tmp_path / "x.pdf").read_bytes()) == [b"648", b"288"]
 
 
 def test_letters_without_a_font_are_one_line_of_the_log(

@@ -224,7 +224,7 @@ def test_effects_survive_missing_values_and_one_cost() -> None:
 def test_a_table_that_was_written_and_read_is_drawn_alike(tmp_path: Path) -> None:
     EFFECTS.to_csv(tmp_path / "effects.csv", index=False)
     context = Context(dictionaries=LABELS, families=FAMILIES)
-    fig = rendered(draw("features", "effects", {"effects": tmp_path / "effects.csv"}, context).full)
+    fig = rendered(draw("features", "effects", {"effects": tmp_path / "effects.csv"}, context).pages[0])
     direct = rendered(effects(EFFECTS, labels=LABELS, families=FAMILIES))
     for mine, other in zip(fig.axes, direct.axes, strict=True):
         assert texts(mine) == texts(other)
@@ -321,12 +321,12 @@ def test_every_figure_and_table_has_a_caption(root: Path) -> None:
 def test_tables_of_dictionaries_are_named_by_them(tmp_path: Path) -> None:
     features().to_parquet(tmp_path / "features.parquet")
     tables = {f"dictionaries/{name}": tmp_path / "features.parquet" for name in ("a.s0", "b")}
-    fig = rendered(draw("features", "firing_density", tables, Context(dictionaries=LABELS)).full)
+    fig = rendered(draw("features", "firing_density", tables, Context(dictionaries=LABELS)).pages[0])
     assert lanes(fig.axes[0]) == ["second, named first", "first, seed 0"]
 
 
 def test_figures_of_edited_models_call_models_by_their_labels(tmp_path: Path) -> None:
     EDITED.to_csv(tmp_path / "edited.csv", index=False)
     context = Context(labels={"a": "model a"}, dictionaries={"a": "dictionary a"})
-    fig = draw("features", "edited", {"edited": tmp_path / "edited.csv"}, context).full
+    fig = draw("features", "edited", {"edited": tmp_path / "edited.csv"}, context).pages[0]
     assert lanes(fig.axes[0]) == ["model a", "b"]

@@ -14,6 +14,7 @@ WRITERS: dict[tuple[str, str], int | None] = {
     ("", "to_parquet"): 0,
     ("", "to_excel"): 0,
     ("", "savefig"): 0,
+    ("", "PdfPages"): 0,
     ("", "print_pdf"): 0,
     ("", "print_png"): 0,
     ("", "save_file"): 1,
@@ -110,10 +111,11 @@ def is_read(node: ast.Call) -> bool:
 
 
 def parts(node: ast.AST) -> Iterator[str]:
-    """Yield the names that ``with replacing(...) as name`` gives in a statement."""
+    """Yield the names that ``with replacing(...) as name`` gives, or what writes pages there."""
     for item in node.items if isinstance(node, ast.With) else ():
         call = item.context_expr
-        if isinstance(call, ast.Call) and called(call)[1] == "replacing" and isinstance(item.optional_vars, ast.Name):
+        if isinstance(call, ast.Call) and called(call)[1] in ("replacing", "PdfPages"):
+            assert isinstance(item.optional_vars, ast.Name)
             yield item.optional_vars.id
 
 

@@ -127,5 +127,5 @@ def test_every_figure_has_a_caption(root: Path) -> None:
 def test_figures_are_drawn_from_files(tmp_path: Path) -> None:
     KENDALL.to_csv(tmp_path / "kendall_tau.csv", index=False)
     tables = {"kendall_tau": tmp_path / "kendall_tau.csv"}
-    fig = rendered(draw("ground", "tau_by_language", tables, Context(LABELS)).full)
+    fig = rendered(draw("ground", "tau_by_language", tables, Context(LABELS)).pages[0])
     assert [label.get_text() for label in fig.axes[0].get_xticklabels()] == ["en", "zh"]

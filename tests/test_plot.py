@@ -15,6 +15,7 @@ from figure_tables import CONTEXT, OWN, STEPS
 from figures import plot
 from leakscope.errors import InputError
 from leakscope.figures.fitting import Drawing
+from leakscope.figures.look import Looks
 from leakscope.figures.registry import FIGURES
 
 # step → figure → its tables, where these are not one of the figure's own name
@@ -56,7 +57,7 @@ def stand_in(step: str, figures: Mapping[str, Sequence[str]], folder: Path) -> S
     names = list(dict.fromkeys(table for tables in figures.values() for table in tables))
     files = [written(rows[name], folder / f"{i}{'.parquet' if i % 2 else '.csv'}") for i, name in enumerate(names)]
     context = {"labels": {"a": "model a"}, "sizes": {"a": 10**6, "b": 10**9}, "matrix": ["color"]}
-    known = CONTEXT._replace(**context)._asdict()
+    known = {**CONTEXT._replace(**context)._asdict(), "look": Looks(size=8)._asdict()}
     return SimpleNamespace(
         threads=1,
         input=SimpleNamespace(tables=files),
@@ -75,7 +76,7 @@ def test_every_figure_of_a_step_is_drawn_from_its_tables(
     step: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     saved: dict[str, Figure] = {}
-    monkeypatch.setattr(plot, "save_figure", lambda full, pdf, png, short: saved.update({f"{pdf} {png}": full}))
+    monkeypatch.setattr(plot, "save_figure", lambda pages, pdf, png, short: saved.update({f"{pdf} {png}": pages[0]}))
     figures = figures_of(step)
     plot.main(stand_in(step, figures, tmp_path))
     assert list(saved) == [f"{tmp_path}/{name}.pdf {tmp_path}/{name}.png" for name in figures]
@@ -102,7 +103,7 @@ def test_a_figure_that_cannot_be_drawn_says_so_and_keeps_no_other_from_it(
         return draw(step, name, *rest)
 
     monkeypatch.setattr(plot, "draw", fail)
-    monkeypatch.setattr(plot, "save_figure", lambda full, pdf, png, short: saved.update({pdf.stem: full}))
+    monkeypatch.setattr(plot, "save_figure", lambda pages, pdf, png, short: saved.update({pdf.stem: pages[0]}))
     plot.main(stand_in("leak", {"repetition": ["match_rates"], "match_rates": ["match_rates"]}, tmp_path))
     assert list(saved) == ["repetition", "match_rates"]
     assert "repetition could not be drawn" in " ".join(text.get_text() for text in saved["repetition"].texts)

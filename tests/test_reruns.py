@@ -221,8 +221,11 @@ def test_a_lexicon_costs_the_prompts_that_it_changes(workspace: Workspace) -> No
     assert counts(workspace, "generations") == [(54, 45, 9)]
 
 
-def test_another_label_draws_and_does_nothing_else(workspace: Workspace) -> None:
+def test_another_label_or_look_draws_and_does_nothing_else(workspace: Workspace) -> None:
     workspace.study["models"]["tiny-l0"]["label"] = "small"
+    assert planned(workspace) == PLOTS
+    del workspace.study["models"]["tiny-l0"]["label"]
+    workspace.study["figures"] = {"width": {"double": 6.5}}
     assert planned(workspace) == PLOTS
 
 

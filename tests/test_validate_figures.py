@@ -285,7 +285,7 @@ def test_tuned_models_are_drawn_after_their_base(tmp_path: Path) -> None:
     labels = {model: model for model in ("b", "a", "c.tuned", "b.tuned")}
     bases = {"c.tuned": "c", "b.tuned": "b"}
     context = Context(labels, bases=bases)
-    fig = rendered(draw("validate", "correlations", {"correlations": tmp_path / "correlations.csv"}, context).full)
+    fig = rendered(draw("validate", "correlations", {"correlations": tmp_path / "correlations.csv"}, context).pages[0])
     names = [label.get_text() for label in panel(fig, "kinds").get_yticklabels()]
     assert names == ["b", "b.tuned", "a", "c.tuned"]
 
@@ -302,14 +302,14 @@ def test_no_panel_is_of_a_tuned_model(name: str, tables: dict[str, pd.DataFrame]
     for table, rows in tables.items():
         rows.to_parquet(tmp_path / f"{table}.parquet")
     files = {table: tmp_path / f"{table}.parquet" for table in tables}
-    assert titles(draw("validate", name, files, Context(LABELS)).full) == ["second, named first", "first"]
-    assert titles(draw("validate", name, files, Context(LABELS, bases={"b": "a"})).full) == ["first"]
+    assert titles(draw("validate", name, files, Context(LABELS)).pages[0]) == ["second, named first", "first"]
+    assert titles(draw("validate", name, files, Context(LABELS, bases={"b": "a"})).pages[0]) == ["first"]
 
 
 def test_a_lens_is_named_by_its_model(tmp_path: Path) -> None:
     lens(2).to_parquet(tmp_path / "kinds.parquet")
     tables = {"lens/a/kinds": tmp_path / "kinds.parquet"}
-    fig = draw("validate", "lens_heatmap/a/kinds", tables, Context(LABELS)).full
+    fig = draw("validate", "lens_heatmap/a/kinds", tables, Context(LABELS)).pages[0]
     assert titles(fig) == ["first: generator prompt", "first: validator prompt"]
 
 

@@ -4,7 +4,7 @@
 
 rule plot_features:
     input:
-        tables=[features.table(name) for name in features.tables],
+        tables=[features.table(name) for name in features.tables] + study.style_files,
         code=code("figures/plot"),
     output:
         pdf=[f"<features>/figures/{figure}.pdf" for figure in features.figures],

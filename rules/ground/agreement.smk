@@ -98,7 +98,7 @@ rule compare_aligned:
 
 rule plot_ground:
     input:
-        tables=[ground.table(name) for name in ground.tables],
+        tables=[ground.table(name) for name in ground.tables] + study.style_files,
         code=code("figures/plot"),
     output:
         pdf=[f"<ground>/figures/{figure}.pdf" for figure in ground.figures],

@@ -4,7 +4,7 @@
 
 rule plot_leak:
     input:
-        tables=[leak.table(name) for name in leak.tables],
+        tables=[leak.table(name) for name in leak.tables] + study.style_files,
         code=code("figures/plot"),
     output:
         pdf=[f"<results>/figures/{figure}.pdf" for figure in leak.figures],

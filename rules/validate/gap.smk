@@ -99,7 +99,7 @@ rule planted_gap:
 
 rule plot_validate:
     input:
-        tables=[validate.table(name) for name in validate.tables],
+        tables=[validate.table(name) for name in validate.tables] + study.style_files,
         code=code("figures/plot"),
     output:
         pdf=[f"<validate>/figures/{figure}.pdf" for figure in validate.figures],

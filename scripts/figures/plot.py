@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from leakscope.figures.drawing import Context, draw
 from leakscope.figures.fitting import Drawing
+from leakscope.figures.look import Looks, looking
 from leakscope.figures.style import placeholder, save_figure
 from leakscope.jobs.job import job
 
@@ -45,14 +46,16 @@ def plot(one: Plot) -> None:
         logger.warning("%s could not be drawn: %s", one.figure, error)
         logger.info("failed", exc_info=True)
         lacking = placeholder(f"{one.figure} could not be drawn; the log of plot_{one.step} says why")
-        drawing = Drawing(lacking, lacking)
-    save_figure(drawing.full, one.pdf, one.png, drawing.short)
+        drawing = Drawing((lacking,), lacking)
+    with looking(one.context.look):
+        save_figure(drawing.pages, one.pdf, one.png, drawing.short)
 
 
 def main(snakemake: "Snakemake") -> None:
     params, output = snakemake.params, snakemake.output
-    files = dict(zip(params.tables, map(Path, snakemake.input.tables), strict=True))
-    context = Context(**params.context)
+    # Behind the tables stands the file of the style, where there is one.
+    files = dict(zip(params.tables, map(Path, snakemake.input.tables), strict=False))
+    context = Context(**params.context | {"look": Looks(**params.context["look"])})
     plots = [
         Plot(params.step, figure, {table: files[table] for table in tables}, context, Path(pdf), Path(png))
         for (figure, tables), pdf, png in zip(params.figures.items(), output.pdf, output.png, strict=True)

@@ -89,6 +89,7 @@ def study_checks(config: Mapping[str, Any]) -> Iterator[Callable[[], object]]:
     yield partial(_check_steps, config)
     yield partial(_check_control_samples, config)
     yield from _file_checks(config)
+    yield partial(_check_look, config["figures"])
     for name, entry in config["models"].items():
         if entry["source"] in ("adapter", "tuned", "randomised"):
             yield partial(_check_base, name, entry["base"], config["models"][entry["base"]])
@@ -111,6 +112,18 @@ def _server_checks(config: Mapping[str, Any]) -> Iterator[Callable[[], object]]:
     for name, axis in config["ground"]["axes"].items():
         if "url" in axis["counts"]:
             yield partial(check_address, axis["counts"]["url"], dotted(("ground", "axes", name, "counts", "url")))
+
+
+def _check_look(figures: Mapping[str, Any]) -> None:
+    """Check that matplotlib has the style and the font that figures are to have."""
+    if figures["style"] is None and figures["font"]["family"] is None:
+        return
+    from leakscope.figures import look  # matplotlib: every job of a cluster would wait for it
+
+    if figures["style"] is not None:
+        look.style_settings(figures["style"])
+    if figures["font"]["family"] is not None:
+        look.check_family(figures["font"]["family"])
 
 
 def _check_labels(config: Mapping[str, Any]) -> None:

@@ -272,6 +272,8 @@ def _needed_models(config: Mapping[str, Any]) -> set[str]:
 def _expand_paths(config: dict[str, Any], opened: Callable[[str, Where], str]) -> None:
     """Replace the paths of a study by those under which they are opened; the store may not be there yet."""
     config["store"] = expanded(config["store"], ("store",))
+    if (config["figures"]["style"] or "").endswith(".mplstyle"):
+        config["figures"]["style"] = opened(config["figures"]["style"], ("figures", "style"))
     for name, entry in config["scorers"].items():
         for key in ("model", "tokenizer"):
             if entry.get(key) is not None:

@@ -19,6 +19,8 @@ import pandas as pd
 from matplotlib import font_manager
 from matplotlib.ft2font import FT2Font
 
+from leakscope.figures.look import look
+
 MAIN = "DejaVu Sans"
 FALLBACKS = (
     "Noto Sans CJK SC",  # Chinese, and all letters of Japanese and Korean
@@ -33,11 +35,20 @@ MISSING = re.compile(r"Glyph (\d+) .*missing from font")
 logger = logging.getLogger(__name__)
 
 
-@cache
+def main_family() -> str:
+    """Return the family that draws whatever it has the letters of."""
+    return look().family or MAIN
+
+
 def families() -> tuple[str, ...]:
     """Return the families that draw a text, the main one first; only such as are installed."""
+    return _families(main_family())
+
+
+@cache
+def _families(main: str) -> tuple[str, ...]:
     installed = set(font_manager.get_font_names())
-    return (MAIN, *(name for name in FALLBACKS if name in installed))
+    return tuple(dict.fromkeys((main, *(name for name in (MAIN, *FALLBACKS) if name in installed))))
 
 
 def families_of(drawn: object) -> tuple[str, ...]:
@@ -46,7 +57,8 @@ def families_of(drawn: object) -> tuple[str, ...]:
     Args:
         drawn: tables, labels, titles, and collections of these.
     """
-    return (MAIN,) if set(map(ord, "".join(_texts(drawn)))) <= _of_main() else families()
+    main = main_family()
+    return (main,) if set(map(ord, "".join(_texts(drawn)))) <= _letters(main) else families()
 
 
 def _texts(drawn: object) -> Iterator[str]:
@@ -64,14 +76,13 @@ def _texts(drawn: object) -> Iterator[str]:
 
 
 @cache
-def _of_main() -> frozenset[int]:
-    return frozenset(FT2Font(font_manager.findfont(MAIN)).get_charmap())
+def _letters(family: str) -> frozenset[int]:
+    return frozenset(FT2Font(font_manager.findfont(family)).get_charmap())
 
 
-@cache
 def drawable() -> frozenset[int]:
     """Return the code points that the fonts have."""
-    return frozenset().union(*(FT2Font(font_manager.findfont(name)).get_charmap() for name in families()))
+    return frozenset().union(*map(_letters, families()))
 
 
 @contextmanager

@@ -11,6 +11,8 @@ from matplotlib.axes import Axes
 from leakscope.figures.style import GREY, PALE
 
 INTERVAL = 0.9  # points, width of the line of an interval
+NO_WIDTH = 1e-9  # of an interval of values that do not vary
+HOLLOW: dict[str, Any] = {"markerfacecolor": "white", "markeredgewidth": 0.7}
 
 
 def name_lanes(ax: Axes, names: Sequence[str]) -> None:
@@ -29,9 +31,22 @@ def offset(number: int, total: int, lane: float = 0.8) -> float:
 
 
 def draw_point(ax: Axes, place: float, value: float, low: float, high: float, *, color: str, **look: Any) -> None:
-    """Draw a value with its interval at a place of the y-axis."""
+    """Draw a value with its interval at a place of the y-axis; one without any variation is hollow."""
     ax.hlines(place, low, high, color=color, linewidth=INTERVAL)
-    ax.plot(value, place, color=color, **look)
+    hollow = HOLLOW if abs(high - low) < NO_WIDTH else {}
+    ax.plot(value, place, color=color, **look | hollow)
+
+
+def has_no_variation(rows: pd.DataFrame, value: str, low: str = "ci_low", high: str = "ci_high") -> pd.Series:
+    """Say of each row whether its interval is the value itself: what it is computed from does not vary.
+
+    Such an interval says nothing of how exact the value is. Draw the value :data:`HOLLOW`, and let the legend say so
+    (``legends.no_variation_handle``).
+    """
+    if not {low, high} <= set(rows.columns):
+        return pd.Series(False, index=rows.index)
+    numbers = rows[[value, low, high]].astype(float)
+    return numbers.notna().all(axis=1) & ((numbers[high] - numbers[low]).abs() < NO_WIDTH)
 
 
 def draw_zero(ax: Axes) -> None:

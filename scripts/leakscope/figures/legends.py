@@ -10,9 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from leakscope.figures.style import CHARACTER, GREY, series, text_width
+from leakscope.figures.lanes import HOLLOW
+from leakscope.figures.style import GREY, character, series, text_width
 
-LINE = 0.16  # inches
+LINE = 0.16  # inches, of a font of 7 points
 
 
 def series_handle(position: int, label: str, **look: Any) -> Line2D:
@@ -25,11 +26,16 @@ def plain_handle(label: str, **look: Any) -> Line2D:
     return Line2D([], [], **{"color": GREY, "linewidth": 1.0, "label": label, **look})
 
 
+def no_variation_handle(between: str = "templates") -> Line2D:
+    """Return the entry that explains the hollow marker of a value whose interval comes from no variation at all."""
+    return plain_handle(f"no variation between {between}", marker="o", linestyle="none", **HOLLOW)
+
+
 def add_legend(fig: Figure, handles: Sequence[Artist]) -> Figure:
     """Put a legend, if it has entries, above the panels and make the figure as much taller as it needs."""
     if handles:
         width, height = fig.get_size_inches()
-        columns = _columns([str(handle.get_label()) for handle in handles], width - CHARACTER)
+        columns = _columns([str(handle.get_label()) for handle in handles], width - character())
         fig.legend(handles=handles, loc="outside upper center", ncols=columns)
         fig.set_size_inches(width, height + LINE * -(-len(handles) // columns))
     return fig

@@ -18,7 +18,8 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from leakscope.figures.fonts import MAIN
+from leakscope.figures.fonts import main_family
+from leakscope.figures.look import scale
 
 NUMBER = re.compile(r"[−\d.]+")
 EQUAL_CONTRAST = 0.18  # relative luminance from which black stands out as much as white
@@ -42,7 +43,7 @@ def heat_map(
         texts: what is written in each cell, of the same shape.
         norm: value → place in the colour map.
         colors: name of the colour map.
-        fontsize: of the texts, points.
+        fontsize: of the texts, points, where the font has 7.
         linewidth: of the white lines between cells, points.
     """
     values = cells.to_numpy(float)
@@ -58,9 +59,16 @@ def heat_map(
     for row, column in zip(*np.nonzero(~np.isnan(values) & (texts != "")), strict=True):
         text = str(texts[row, column])
         # Numbers need no other fonts and reach beyond no axes: looked at again and again, they took half of the time.
-        plain: dict[str, Any] = {"family": MAIN, "in_layout": False} if NUMBER.fullmatch(text) else {}
+        plain: dict[str, Any] = {"family": main_family(), "in_layout": False} if NUMBER.fullmatch(text) else {}
         ax.text(
-            column + 0.5, row + 0.5, text, ha="center", va="center", color=inks[row, column], fontsize=fontsize, **plain
+            column + 0.5,
+            row + 0.5,
+            text,
+            ha="center",
+            va="center",
+            color=inks[row, column],
+            fontsize=fontsize * scale(),
+            **plain,
         )
     ax.set_yticks(np.arange(values.shape[0]) + 0.5, [str(name) for name in cells.index])
     ax.set_xticks(np.arange(values.shape[1]) + 0.5, [str(name) for name in cells.columns], rotation=90)

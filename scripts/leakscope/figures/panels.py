@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,8 +10,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from leakscope.figures.style import DOUBLE, SINGLE, category_order, page_width, unique, wrapped
+from leakscope.figures.style import category_order, double, page_width, single, unique, wrapped
+from leakscope.files.names import POOLED
 
+MOST_NAMED = 4  # panels without values, by name
 CURVES_HEIGHT, CURVES_MARGINS = 1.1, 0.6  # inches, of a row of panels of curves; titles above and axis below
 TITLE_LINE, ROOM = 0.13, 0.42  # inches: a line of a title; between rows of panels, for ticks
 
@@ -52,10 +54,17 @@ class Panels(NamedTuple):
 
 
 class Grid(NamedTuple):
-    """Which prompt set, category (or none) and scorer the panels show: row by row, ``columns`` in each."""
+    """Which prompt set, category (or none) and scorer the panels show: row by row, ``columns`` in each.
+
+    Args:
+        panels: row by row.
+        columns: panels beside each other.
+        is_full: whether each row has all scorers, so that a column has one; else each panel says what it is.
+    """
 
     panels: list[tuple[str, str, str]]
     columns: int
+    is_full: bool = True
 
     @property
     def rows(self) -> int:
@@ -64,25 +73,63 @@ class Grid(NamedTuple):
     def title(self, index: int, width: float) -> str:
         """Return the panel's title: a column's scorer on its first panel, then prompt set and category."""
         *row, scorer = self.panels[index]
+        if not self.is_full:
+            return wrapped(" · ".join(filter(None, [*row, scorer])), width)
         wraps = len({panel[2] for panel in self.panels}) == 1  # every panel is a row's first
         here = wrapped(" · ".join(filter(None, row)), width) if wraps or index % self.columns == 0 else ""
         return f"{scorer}\n{here}" if index < (1 if wraps else self.columns) else here
 
 
-def grid_of(rows: Iterable[tuple[str, str]], scorers: Sequence[str]) -> Grid:
-    """Return a row of panels for each prompt set and category, a column for each scorer."""
-    return Grid([(*row, scorer) for row in rows for scorer in scorers], len(scorers))
+def grid_of(panels: Sequence[tuple[str, str, str]]) -> Grid:
+    """Return a row of panels for each prompt set and category (or what else there is), a column for each scorer.
+
+    Where a row lacks a scorer the panels stand one after another, and each says what it is.
+    """
+    panels = list(dict.fromkeys(panels))
+    rows, scorers = (unique(names) for names in zip(*((" · ".join(p[:2]), p[2]) for p in panels), strict=True))
+    if len(panels) < len(rows) * len(scorers):
+        return Grid(panels, min(len(panels), 2), is_full=False)
+    rank = {scorer: number for number, scorer in enumerate(scorers)}
+    place = {row: number for number, row in enumerate(rows)}
+    return Grid(sorted(panels, key=lambda panel: (place[" · ".join(panel[:2])], rank[panel[2]])), len(scorers))
 
 
 def panel_grid(table: pd.DataFrame, column: str = "scorer") -> Grid:
     """Return the panels by prompt set and category (rows) and scorer (columns); with one scorer, two or three a row."""
-    rows = [
-        (prompt_set, category)
-        for prompt_set in unique(table["prompt_set"])
-        for category in category_order(table[table["prompt_set"] == prompt_set])
+    panels = [
+        (str(prompt_set), category, scorer)
+        for prompt_set, mine in table.groupby("prompt_set", sort=False)
+        for category in category_order(mine)
+        for scorer in unique(mine.loc[mine["category"] == category, column])
     ]
-    grid = grid_of(rows, unique(table[column]))
-    return grid if grid.columns > 1 else Grid(grid.panels, min(len(rows), 2 if len(rows) == 4 else 3))
+    grid = grid_of(panels)
+    return grid if grid.columns > 1 else grid._replace(columns=min(len(panels), 2 if len(panels) == 4 else 3))
+
+
+def with_values(table: pd.DataFrame, panel: Sequence[str], *values: str) -> tuple[pd.DataFrame, str]:
+    """Return the rows of those panels that have any value, and what to say below the figure of the others.
+
+    Args:
+        table: what is drawn.
+        panel: the columns that name a panel.
+        values: the columns that it shows; a panel in which all of these are missing is not drawn.
+
+    Returns:
+        The rows, and ``No values, so no panel: ...``, or nothing where all panels have some.
+    """
+    known = table[list(values)].notna().any(axis=1)
+    has = known.groupby([table[column].astype(str) for column in panel]).transform("any")
+    lost = [" · ".join(filter(None, map(str, key))) for key in table.loc[~has, list(panel)].itertuples(index=False)]
+    names = unique(lost)
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    return table[has], f"No values, so no panel: {', '.join(names[:MOST_NAMED])}{more}." if names else ""
+
+
+def without_repeated_pool(table: pd.DataFrame) -> pd.DataFrame:
+    """Leave out the pooled category of prompt sets that have one other: it says the same."""
+    others = table[table["category"] != POOLED].groupby("prompt_set")["category"].nunique()
+    single = others.index[others == 1]
+    return table[(table["category"] != POOLED) | ~table["prompt_set"].isin(single)]
 
 
 def panels_of(n: int, columns: int, size: tuple[float, float], **grid: Any) -> Panels:
@@ -134,7 +181,7 @@ def multiples(
     """
     across = columns or _columns(len(titles))
     down = -(-len(titles) // across)
-    width = width or {1: SINGLE, 2: 5.4}.get(across, DOUBLE)
+    width = width or {1: single(), 2: min(5.4, double())}.get(across, double())
     texts = [wrapped(title, title_width or (width - 0.5) / across - 0.25) for title in titles]
     lines = 1 + max(text.count("\n") for text in texts)
     row = sum(heights) + lines * TITLE_LINE + ROOM

@@ -12,6 +12,8 @@ from leakscope.figures.features import dictionaries, distributions, edit_effects
 from leakscope.figures.fitting import CATEGORIES, MODELS, PROMPT_SETS, Part, Tables
 from leakscope.figures.ground import agreement, rankings
 from leakscope.figures.leak import forests, heatmaps, scorers, sizes, truths
+from leakscope.figures.look import DEFAULT, Looks
+from leakscope.figures.ordering import Order
 from leakscope.figures.style import Labels
 from leakscope.figures.validate import closing, form_maps, gaps, layers
 
@@ -28,6 +30,7 @@ class Context(NamedTuple):
         families: dictionary → the entry of ``features.dictionaries`` that it is a seed of, where that is another name.
         randomised: dictionaries of randomised models.
         bar: measure of quality → the worst value that is still interpreted.
+        look: style, widths and font.
     """
 
     labels: Labels = {}
@@ -38,6 +41,7 @@ class Context(NamedTuple):
     families: Mapping[str, str] = {}
     randomised: Collection[str] = ()
     bar: Mapping[str, float] = {}
+    look: Looks = DEFAULT
 
 
 class Kind(NamedTuple):
@@ -48,12 +52,14 @@ class Kind(NamedTuple):
         parts: what its PNG may have less of, what matters least first.
         rows: tables, context → those of their rows that it shows; all if None.
         of_dictionaries: whether it names dictionaries, not models.
+        order: what it sorts many models by; None: they stand in the order of the study.
     """
 
     draw: Callable[[Tables, Context], Figure]
     parts: tuple[Part, ...]
     rows: Callable[[Tables, Context], Tables] | None = None
     of_dictionaries: bool = False
+    order: Order | None = None
 
 
 def _untuned(tables: Tables, context: Context) -> Tables:

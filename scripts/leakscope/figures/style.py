@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import textwrap
 import unicodedata
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, NamedTuple, ParamSpec
@@ -17,18 +17,20 @@ import matplotlib
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.backends.backend_pdf import FigureCanvasPdf
+from matplotlib.backends.backend_pdf import FigureCanvasPdf, PdfPages
 from matplotlib.figure import Figure
 
 from leakscope.figures.fonts import families, families_of, one_line_of_missing_letters
+from leakscope.figures.look import look, scale, style_settings
 from leakscope.files.names import POOLED
 from leakscope.files.writing import replacing
 
 P = ParamSpec("P")
+PLACEHOLDER = "placeholder"  # label of a figure that stands in for another
 Labels = Mapping[str, str]  # model, or whatever else a figure names → what it is called
 
-SINGLE, DOUBLE = 3.4, 7.0  # width in inches of one and of two columns of a page
 CHARACTER = 0.058  # inches, a character of the 7 pt font on average
+PAGE_HEIGHT = 9.0  # inches of a page that a figure may take
 NO_LEAKAGE = 50.0  # Leak-Rate in percent of a model whose text owes nothing to the concept
 NO_LEAKAGE_LINE = (0, (4, 2))  # dashes
 # Snakemake's report shows so many pixels of a picture in a window of 1280 × 800 with the bars of a browser. The top of
@@ -44,16 +46,20 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p")
 LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)), (0, (8, 2)), (0, (3, 1)))
 GREY, PALE = "#666666", "#f2f2f2"
 
-STYLE = {
+# In points, of a font of 7 points.
+SIZES = {
     "font.size": 7,
     "axes.titlesize": 7.5,
     "axes.labelsize": 7.5,
-    "axes.titlelocation": "left",
-    "axes.titlepad": 4.0,
     "xtick.labelsize": 7,
     "ytick.labelsize": 7,
     "legend.fontsize": 7,
     "figure.titlesize": 8,
+}
+STYLE = {
+    "axes.prop_cycle": f"cycler(color={COLORS})",
+    "axes.titlelocation": "left",
+    "axes.titlepad": 4.0,
     "axes.linewidth": 0.6,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -69,9 +75,13 @@ STYLE = {
     "legend.frameon": False,
     "legend.handlelength": 2.4,
     "legend.columnspacing": 1.4,
-    "pdf.fonttype": 42,  # TrueType: text in the PDF stays text
     "axes.unicode_minus": True,
+}
+# Whatever the style of a study says.
+KEPT = {
+    "pdf.fonttype": 42,  # TrueType: text in the PDF stays text
     "text.parse_math": False,  # labels, concepts and tokens are what people wrote: a $ is a $
+    "text.usetex": False,
 }
 
 
@@ -95,7 +105,14 @@ class Series(NamedTuple):
 
 def style() -> AbstractContextManager[None]:
     """Return the context in which a figure is drawn and saved; matplotlib's global settings come back after it."""
-    return matplotlib.rc_context({**STYLE, "font.family": list(families())})  # type: ignore[dict-item]
+    return matplotlib.rc_context(_settings(families()))
+
+
+def _settings(fonts: Iterable[str]) -> dict[Any, Any]:
+    """Return matplotlib's settings: leakscope's, over them those of the study's style, over these the font."""
+    own = look().style
+    sizes = {name: size * scale() for name, size in SIZES.items()}
+    return {**STYLE, **(style_settings(own) if own else {}), **KEPT, **sizes, "font.family": list(fonts)}
 
 
 def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
@@ -104,29 +121,33 @@ def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
     @functools.wraps(draw)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> Figure:
         # Every text is looked up in every font that it may need, again and again: most figures need one.
-        with matplotlib.rc_context({**STYLE, "font.family": list(families_of([*args, *kwargs.values()]))}):  # type: ignore[dict-item]
+        with matplotlib.rc_context(_settings(families_of([*args, *kwargs.values()]))):
             return draw(*args, **kwargs)
 
     return wrapper
 
 
-def save_figure(fig: Figure, pdf_path: str | Path, png_path: str | Path, short: Figure | None = None) -> None:
-    """Write the figure as PDF and as PNG, each whole or not at all, the same bytes for the same figure.
+def save_figure(
+    pages: Figure | Sequence[Figure], pdf_path: str | Path, png_path: str | Path, short: Figure | None = None
+) -> None:
+    """Write a figure as PDF and as PNG, each whole or not at all, the same bytes for the same figure.
 
     The PNG has 200 dpi, or as many fewer as make it no higher than what the report shows whole.
 
     Args:
-        fig: the figure.
+        pages: the figure, or its pages.
         pdf_path: of the PDF.
         png_path: of the PNG.
-        short: what the PNG shows instead, where the figure is higher than a screen.
+        short: what the PNG shows; the first page if None.
     """
-    short = short or fig
+    pages = [pages] if isinstance(pages, Figure) else pages
+    short = short or pages[0]
     dpi = min(PNG_DPI, PNG_HEIGHT / short.get_figheight())
     with style(), one_line_of_missing_letters(Path(pdf_path).name):
         # Not savefig(): it draws a figure twice, at first only to lay it out, which drawing does anyway.
-        with replacing(Path(pdf_path)) as part:
-            FigureCanvasPdf(fig).print_pdf(part, metadata={"CreationDate": None})  # type: ignore[no-untyped-call]
+        with replacing(Path(pdf_path)) as part, PdfPages(part, metadata={"CreationDate": None}) as document:
+            for page in pages:
+                FigureCanvasPdf(page).print_pdf(document)  # type: ignore[no-untyped-call]
         short.set_dpi(dpi)
         with replacing(Path(png_path)) as part:
             FigureCanvasAgg(short).print_png(part)  # type: ignore[no-untyped-call]
@@ -141,16 +162,18 @@ def no_data(why: str) -> Figure:
 @styled
 def placeholder(text: str) -> Figure:
     """Return a figure that holds a sentence in the place of what should be there."""
-    fig = Figure(figsize=(SINGLE, 1.0), layout="constrained")
+    fig = Figure(figsize=(single(), 1.0), layout="constrained")
+    fig.set_label(PLACEHOLDER)
     fig.text(0.5, 0.5, textwrap.fill(text, 50), ha="center", va="center", color=GREY)
     return fig
 
 
 def series(index: int) -> Series:
-    """Return the look of the series at ``index``; after the eighth, colours return with other markers and lines."""
-    shift = index // len(COLORS)
+    """Return the look of the series at ``index``; after the last colour, they return with other markers and lines."""
+    colors = matplotlib.rcParams["axes.prop_cycle"].by_key().get("color", COLORS)
+    shift = index // len(colors)
     return Series(
-        COLORS[index % len(COLORS)],
+        colors[index % len(colors)],
         MARKERS[(index + shift) % len(MARKERS)],
         LINES[(index + shift) % len(LINES)],
     )
@@ -181,19 +204,34 @@ def label_of(model: str, labels: Mapping[str, str] | None) -> str:
 
 def page_width(inches: float) -> float:
     """Return the width of a figure that needs so many inches: one column of a page at least, two at most."""
-    return max(SINGLE, min(DOUBLE, inches))
+    return max(single(), min(double(), inches))
+
+
+def single() -> float:
+    """Return the width in inches of one column of a page."""
+    return look().single
+
+
+def double() -> float:
+    """Return the width in inches of two columns of a page, the most that a figure may have."""
+    return look().double
+
+
+def character() -> float:
+    """Return the width in inches of a character of the font, on average."""
+    return CHARACTER * scale()
 
 
 def wrapped(text: str, inches: float) -> str:
     """Break a text into lines of at most so many inches, also inside a word that is longer."""
     # A text of wide letters has room for half as many of them.
     share = len(text) / max(1, _n_columns(text))
-    return "\n".join(textwrap.wrap(text, max(8, int(share * inches / CHARACTER)))) or text
+    return "\n".join(textwrap.wrap(text, max(8, int(share * inches / character())))) or text
 
 
 def text_width(texts: Iterable[str]) -> float:
     """Return the width in inches of the widest text (of the widest line, where it is broken)."""
-    return max((_n_columns(line) for text in texts for line in text.splitlines()), default=0) * CHARACTER
+    return max((_n_columns(line) for text in texts for line in text.splitlines()), default=0) * character()
 
 
 def _n_columns(text: str) -> int:

@@ -49,7 +49,8 @@ class Step(ABC):
 
     def plotting(self) -> dict[str, Any]:
         """Return what ``scripts/figures/plot.py`` is given beside tables, which come in the order of :attr:`tables`."""
-        return {"step": self.name, "figures": self.figures, "tables": self.tables, "context": self.context}
+        context = {**self.context, "look": self.study.look}
+        return {"step": self.name, "figures": self.figures, "tables": self.tables, "context": context}
 
     def figure_files(self) -> list[str]:
         """Return the files of all figures."""

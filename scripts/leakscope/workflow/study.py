@@ -299,6 +299,18 @@ class Study:
         """Return model → what figures call it."""
         return {model: self.entries[model]["label"] for model in models}
 
+    @property
+    def look(self) -> dict[str, Any]:
+        """How figures look; the keys are those of ``figures.look.Looks``."""
+        figures = self.config["figures"]
+        return {"style": figures["style"], **figures["width"], **figures["font"]}
+
+    @property
+    def style_files(self) -> list[str]:
+        """The file of the figures' style, where it is one."""
+        style = self.config["figures"]["style"]
+        return [style] if style and style.endswith(".mplstyle") else []
+
     def sizes(self, models: Iterable[str]) -> dict[str, int]:
         """Return model → number of parameters, where the configuration says it; organisms' are in their table."""
         return {model: size for model in models if (size := self.entries[model].get("parameters"))}

@@ -9,6 +9,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from leakscope.configuration.sections.features import FeaturesSection
+from leakscope.configuration.sections.figures import FiguresSection
 from leakscope.configuration.sections.generation import GenerationSection
 from leakscope.configuration.sections.ground import GroundSection
 from leakscope.configuration.sections.leak import LeakSection
@@ -62,6 +63,8 @@ class Configuration(Section):
     """Which features of the residual stream carry an association, and what happens without them."""
     trace: TraceSection = TraceSection()
     """How single associations are followed from the corpus to the text."""
+    figures: FiguresSection = FiguresSection()
+    """How figures look in print."""
     organisms: OrganismsSection = OrganismsSection()
     """How organisms are made."""
     level: Part = 0.95

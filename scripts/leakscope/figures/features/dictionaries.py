@@ -15,9 +15,9 @@ from leakscope.figures.lanes import name_lanes, write_beside
 from leakscope.figures.legends import add_legend, plain_handle
 from leakscope.figures.style import (
     COLORS,
-    DOUBLE,
     GREY,
     Labels,
+    double,
     label_of,
     mark_vertical,
     no_data,
@@ -65,7 +65,7 @@ def quality(table: pd.DataFrame, *, labels: Labels, randomised: Collection[str],
         return no_data("no dictionary was measured")
     names = ordered(unique(table["dictionary"]), labels)
     titles = [wrapped(label_of(name, labels), LANE_LABEL) for name in names]
-    fig = Figure(figsize=(DOUBLE, len(names) * lane_heights(titles, LANE) + MARGINS), layout="constrained")
+    fig = Figure(figsize=(double(), len(names) * lane_heights(titles, LANE) + MARGINS), layout="constrained")
     axes = fig.subplots(1, len(MEASURES), sharey=True)
     for ax, measure in zip(axes, MEASURES, strict=True):
         name_lanes(ax, titles)

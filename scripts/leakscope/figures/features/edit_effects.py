@@ -17,11 +17,11 @@ from leakscope.figures.legends import add_legend, plain_handle
 from leakscope.figures.style import (
     COLORS,
     GREY,
-    SINGLE,
     Labels,
     label_of,
     mark_vertical,
     no_data,
+    single,
     styled,
     unique,
     wrapped,
@@ -91,7 +91,7 @@ def effects(table: pd.DataFrame, *, labels: Labels, families: Mapping[str, str])
     blocks = blocks_of(edited, labels, families)
     costs = sorted(edited["target_cost"].unique())
     looks = {name: look for name, look in LOOKS.items() if name in set(edited["intervention"])}
-    width = max(SINGLE + 1, 1.3 + len(costs) * (PANEL + TEXT))
+    width = max(single() + 1, 1.3 + len(costs) * (PANEL + TEXT))
     titles = [wrapped(block.title(labels), width - 1.5) for block in blocks]
     lines = sum(2 + title.count("\n") for title in titles)
     height = len(blocks) * (len(looks) * LANE + MARGINS) + lines * TITLE_LINE

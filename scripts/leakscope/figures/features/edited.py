@@ -20,13 +20,13 @@ from leakscope.figures.style import (
     COLORS,
     GREY,
     NO_LEAKAGE,
-    SINGLE,
     Labels,
     label_of,
     mark_vertical,
     model_order,
     no_data,
     page_width,
+    single,
     styled,
     text_width,
     unique,
@@ -81,7 +81,7 @@ def effects_by_item(table: pd.DataFrame, *, labels: Labels, families: Mapping[st
     across = max(len(columns) for columns in rows)
     width = text_width(name for names in items for name in names.values()) + 0.2 + 1.6 * across
     heights = [ITEM_LANE * len(names) for names in items]
-    fig = Figure(figsize=(max(SINGLE, width), sum(heights) + len(rows) * MARGINS + 0.3), layout="constrained")
+    fig = Figure(figsize=(max(single(), width), sum(heights) + len(rows) * MARGINS + 0.3), layout="constrained")
     grid = fig.subplots(len(rows), across, squeeze=False, sharey="row", sharex=True, height_ratios=heights)
     for columns, names, axes in zip(rows, items, grid, strict=True):
         for ax, column in zip(axes, columns, strict=False):

@@ -16,9 +16,9 @@ from leakscope.figures.legends import add_legend, plain_handle, series_handle
 from leakscope.figures.panels import Panels, panels_of
 from leakscope.figures.style import (
     COLORS,
-    DOUBLE,
     GREY,
     Labels,
+    double,
     label_of,
     model_order,
     no_data,
@@ -54,7 +54,7 @@ def kendall_tau(table: pd.DataFrame, *, labels: Labels) -> Figure:
         for comparison in names
     }
     counts = [max(len(lanes[axis, comparison]) for comparison in names) for axis in axes_names]
-    fig = Figure(figsize=(DOUBLE, sum(counts) * LANE * 1.4 + MARGINS * len(counts)), layout="constrained")
+    fig = Figure(figsize=(double(), sum(counts) * LANE * 1.4 + MARGINS * len(counts)), layout="constrained")
     grid = fig.subplots(
         len(counts), len(names), squeeze=False, sharex=True, height_ratios=[count + 0.6 for count in counts]
     )
@@ -170,7 +170,7 @@ def prevalence_gaps(table: pd.DataFrame) -> Figure:
     axes_names = unique(table["axis"])
     n_groups = {axis: table.loc[table["axis"] == axis, "group"].nunique() for axis in axes_names}
     heights = [max(1.7, 0.3 * n_groups[axis] + 0.5) for axis in axes_names]
-    fig = Figure(figsize=(DOUBLE, sum(heights) + 0.5 * len(axes_names)), layout="constrained")
+    fig = Figure(figsize=(double(), sum(heights) + 0.5 * len(axes_names)), layout="constrained")
     grid = fig.subplots(len(axes_names), 2, squeeze=False, height_ratios=heights, width_ratios=[1, 1.5])
     for i, axis in enumerate(axes_names):
         mine = table[table["axis"] == axis]
@@ -194,7 +194,7 @@ def prevalence_gaps(table: pd.DataFrame) -> Figure:
 
 def _tau_curves(axes_names: Sequence[str]) -> Panels:
     """Return a panel for each axis beside each other, for curves of tau-b."""
-    size = (min(DOUBLE, 2.0 + 2.6 * len(axes_names)), 2.2)
+    size = (min(double(), 2.0 + 2.6 * len(axes_names)), 2.2)
     drawn = panels_of(len(axes_names), len(axes_names), size, sharey=True)
     for ax, axis in zip(drawn.axes, axes_names, strict=True):
         ax.axhline(0, color=GREY, linewidth=0.8, zorder=1)

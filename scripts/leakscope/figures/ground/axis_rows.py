@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from leakscope.figures.style import DOUBLE, Labels, label_of, model_order, unique
+from leakscope.figures.style import Labels, double, label_of, model_order, unique
 
 LANE, MARGINS = 0.2, 0.75  # inches
 
@@ -31,7 +31,7 @@ class ModelLane(NamedTuple):
 
 
 def axis_rows(
-    lanes: Mapping[str, Sequence[object]], n_columns: int, lane: float = 1.0, width: float = DOUBLE
+    lanes: Mapping[str, Sequence[object]], n_columns: int, lane: float = 1.0, width: float | None = None
 ) -> AxisRows:
     """Return a figure with a row of panels for each axis, as high as its lanes need.
 
@@ -44,7 +44,7 @@ def axis_rows(
     heights = [lane * len(mine) + 0.6 for mine in lanes.values()]
     # No row is lower than its legend.
     heights = [max(height, 4.2) for height in heights]
-    fig = Figure(figsize=(width, sum(heights) * LANE + MARGINS * len(lanes)), layout="constrained")
+    fig = Figure(figsize=(width or double(), sum(heights) * LANE + MARGINS * len(lanes)), layout="constrained")
     grid = fig.subplots(len(lanes), n_columns, squeeze=False, height_ratios=heights, sharex="col")
     return AxisRows(fig, grid, list(lanes))
 

@@ -131,8 +131,8 @@ def _forest(
         return no_data("every value in the table is missing")
     models = model_order(data, labels)
     by_category = len(models) <= len(COLORS)
-    by_set = ((name, "") for name in unique(data["prompt_set"]))
-    grid = grid_of(by_set, unique(data["column"])) if by_category else panel_grid(data, "column")
+    by_set = data[["prompt_set", "column"]].itertuples(index=False, name=None)
+    grid = grid_of([(name, "", column) for name, column in by_set]) if by_category else panel_grid(data, "column")
     lanes = [
         category_order(data[data["prompt_set"] == prompt_set]) if by_category else models
         for prompt_set, _, _ in grid.panels

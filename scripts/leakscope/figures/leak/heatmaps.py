@@ -20,12 +20,12 @@ from matplotlib.patches import Rectangle
 from leakscope.figures.maps import color_bar, heat_map, number_texts
 from leakscope.figures.panels import panels_of
 from leakscope.figures.style import (
-    DOUBLE,
     NO_LEAKAGE,
-    SINGLE,
+    double,
     label_of,
     model_order,
     no_data,
+    single,
     styled,
     text_width,
     unique,
@@ -105,8 +105,8 @@ def concept_matrix(table: pd.DataFrame, *, labels: Mapping[str, str] | None = No
     rows, columns = (max(panel.cells.shape[axis] for panel in panels) for axis in (0, 1))
     label_width = max(text_width(map(str, panel.cells.index)) for panel in panels)
     panel_width = max(columns * CELL_WIDTH + label_width, text_width(panel.title for panel in panels))
-    across = max(1, min(len(panels), int(1.1 * DOUBLE / panel_width)))
-    width = max(SINGLE, across * (panel_width + 0.25), label_width + text_width([SHARE]))
+    across = max(1, min(len(panels), int(1.1 * double() / panel_width)))
+    width = max(single(), across * (panel_width + 0.25), label_width + text_width([SHARE]))
     height = -(-len(panels) // across) * (rows * CELL_HEIGHT + label_width + 0.55) + BAR
     drawn = panels_of(len(panels), across, (width, height))
     for ax, panel in zip(drawn.axes, panels, strict=True):
@@ -175,12 +175,12 @@ def _map_grid(
     """Draw rows of panels that share their row names; scorers stand side by side while the page is wide enough."""
     columns = grid[0][0].cells.shape[1]
     left = text_width(str(name) for row in grid for name in row[0].cells.index) + 0.15
-    if len(grid[0]) > 1 and left + len(grid[0]) * columns * CELL_WIDTH > 1.3 * DOUBLE:
+    if len(grid[0]) > 1 and left + len(grid[0]) * columns * CELL_WIDTH > 1.3 * double():
         grid = [[panel._replace(title=f"{panel.title} · {panel.scorer}")] for row in grid for panel in row]
     across = len(grid[0])
     heights = [row[0].cells.shape[0] * CELL_HEIGHT for row in grid]
     names = text_width(map(str, grid[0][0].cells.columns))
-    width = max(SINGLE, left + max(across * (columns * CELL_WIDTH + 0.1), text_width([label])))
+    width = max(single(), left + max(across * (columns * CELL_WIDTH + 0.1), text_width([label])))
     repeat = sum(heights) > 5  # a tall figure names its columns at both ends
     height = sum(heights) + GAP * len(grid) + (2 if repeat else 1) * names + BAR + 0.2
     fig = Figure(figsize=(width, height), layout="constrained")

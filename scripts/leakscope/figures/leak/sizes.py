@@ -47,8 +47,7 @@ def by_size(match_rates: pd.DataFrame, sizes: pd.DataFrame) -> Figure:
         return no_data("no model with a known number of parameters has a match rate")
     planted = data["strength"].notna()
     data = pd.concat([_lines_by_strength(data[planted]), _lines_by_category(data[~planted])], ignore_index=True)
-    rows = data[["prompt_set", "row"]].drop_duplicates().itertuples(index=False, name=None)
-    grid = grid_of(rows, unique(data["scorer"]))
+    grid = grid_of([*data[["prompt_set", "row", "scorer"]].itertuples(index=False, name=None)])
     drawn = curve_panels(grid, "parameters", "match rate (%)", sharex=False)
     for index, (prompt_set, row, scorer) in enumerate(grid.panels):
         mine = data[(data["prompt_set"] == prompt_set) & (data["row"] == row)]

@@ -12,8 +12,8 @@ from matplotlib.ticker import FuncFormatter
 from leakscope.figures.lanes import INTERVAL, name_lanes, offset, rows_of, say_not_known
 from leakscope.figures.legends import add_legend, plain_handle, series_handle
 from leakscope.figures.style import (
-    DOUBLE,
     Labels,
+    double,
     label_of,
     mark_vertical,
     model_order,
@@ -60,7 +60,7 @@ def closing(table: pd.DataFrame, *, labels: Labels) -> Figure:
     bases = model_order(data.rename(columns={"base": "model"}), labels)
     methods, splits = unique(data["method"]), unique(data["split"])
     height = len(methods) * (LANE + POINT * len(splits)) + 0.1
-    fig = Figure(figsize=(DOUBLE, len(bases) * (height + 0.25) + MARGINS), layout="constrained")
+    fig = Figure(figsize=(double(), len(bases) * (height + 0.25) + MARGINS), layout="constrained")
     grid = fig.subplots(len(bases), 3, squeeze=False, sharex="col", sharey=True, width_ratios=[1.5, 1, 1])
     for base, axes in zip(bases, grid, strict=True):
         rows = data[data["base"] == base]

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from leakscope.figures.lanes import rows_of
 from leakscope.figures.maps import color_bar, heat_map
 from leakscope.figures.panels import ROOM, Panels, multiples
-from leakscope.figures.style import DOUBLE, Labels, no_data, page_width, styled, text_width
+from leakscope.figures.style import Labels, double, no_data, page_width, styled, text_width
 from leakscope.figures.validate.sides import main_forms, model_panels
 
 KINDS = {"generator": "G", "negated": "N", "validator": "V"}
@@ -62,7 +62,7 @@ def _frame(titles: Sequence[str], maps: Sequence[pd.DataFrame], *, apart: bool) 
     beside = names * (across if apart else 1)
     # Below the lowest map of each column; these stand in two rows where the last is not full.
     below = names * (down if apart else 1 + (down > 1 and len(maps) % across > 0))
-    cell = min(CELL, (DOUBLE - 0.2 - beside) / across / n_forms)
+    cell = min(CELL, (double() - 0.2 - beside) / across / n_forms)
     slot = max(cell * n_forms, NARROWEST)
     width = page_width(beside + across * (slot + 0.12) + 0.15)
     drawn = multiples(titles, [cell * n_forms], across, width=width, title_width=slot - 0.15)

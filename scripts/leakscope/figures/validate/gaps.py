@@ -15,10 +15,10 @@ from leakscope.figures.lanes import draw_point, name_lanes, offset, rows_of, say
 from leakscope.figures.legends import add_legend, legend_beside, plain_handle, series_handle
 from leakscope.figures.panels import multiples, panels_of
 from leakscope.figures.style import (
-    DOUBLE,
     GREY,
     NO_LEAKAGE_LINE,
     Labels,
+    double,
     label_of,
     mark_vertical,
     model_order,
@@ -144,7 +144,7 @@ def truth(table: pd.DataFrame, *, labels: Labels) -> Figure:
     legend_beside(drawn.axes[min(len(tasks), drawn.columns) - 1, 0], handles)
     width, height = drawn.fig.get_size_inches()
     extra = text_width(str(handle.get_label()) for handle in handles) + 1.2
-    drawn.fig.set_size_inches(min(DOUBLE, width + extra), max(height, 0.15 * len(handles) + 0.6))
+    drawn.fig.set_size_inches(min(double(), width + extra), max(height, 0.15 * len(handles) + 0.6))
     return drawn.fig
 
 

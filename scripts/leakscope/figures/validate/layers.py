@@ -17,7 +17,7 @@ from leakscope.figures.lanes import rows_of
 from leakscope.figures.legends import add_legend, plain_handle
 from leakscope.figures.maps import color_bar, heat_map
 from leakscope.figures.panels import multiples
-from leakscope.figures.style import DOUBLE, GREY, NO_LEAKAGE_LINE, Labels, no_data, styled
+from leakscope.figures.style import GREY, NO_LEAKAGE_LINE, Labels, double, no_data, styled
 from leakscope.figures.validate.sides import BOTH, NEGATIVE, POSITIVE, model_panels
 
 SIDES = {"positive": POSITIVE, "negative": NEGATIVE}
@@ -85,7 +85,7 @@ def lens_heatmap(table: pd.DataFrame, *, title: str) -> Figure:
     if not maps:
         return no_data("no layer was looked into")
     heights = [CELL_HEIGHT * min(MOST_LINES, rows["layer"].nunique()) for _, rows in maps]
-    fig = Figure(figsize=(DOUBLE, sum(heights) + 0.55 * len(maps) + 0.7), layout="constrained")
+    fig = Figure(figsize=(double(), sum(heights) + 0.55 * len(maps) + 0.7), layout="constrained")
     axes = fig.subplots(len(maps), 1, squeeze=False, height_ratios=heights)[:, 0]
     for ax, (name, rows) in zip(axes, maps, strict=True):
         mesh = _lens(ax, rows)
@@ -144,7 +144,7 @@ def _lens(ax: Axes, rows: pd.DataFrame) -> QuadMesh:
         rows.pivot(index="layer", columns="position", values=name).reindex(layers) for name in ("probability", "top")
     )
     step = -(-len(layers) // MOST_LINES)
-    most = int((DOUBLE - 0.6) / tops.shape[1] / CELL_CHARACTER)
+    most = int((double() - 0.6) / tops.shape[1] / CELL_CHARACTER)
     texts = tops.map(lambda token: "" if pd.isna(token) else visible(token, most)).to_numpy(object)
     texts[[place for place in range(len(layers)) if place % step]] = ""
     mesh = heat_map(ax, probabilities, texts, Normalize(0, 1), "cividis", fontsize=6, linewidth=0.4 if step == 1 else 0)
