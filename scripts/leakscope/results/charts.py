@@ -1,4 +1,4 @@
-"""Charts that a browser draws: specifications of Vega-Lite, and the program that draws them."""
+"""Charts that a browser draws: specifications of Vega-Lite."""
 
 from __future__ import annotations
 
@@ -52,12 +52,3 @@ def match_rate_chart() -> dict[str, Any]:
         "autosize": {"type": "fit-x", "contains": "padding"},
         "layer": [chance, truth, interval, point],
     }
-
-
-def drawing_program() -> str:
-    """Return Vega, Vega-Lite and Vega-Embed as one script that asks no network for anything."""
-    import vl_convert
-
-    script: str = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
-    # Whatever a later version holds, it cannot end the element that holds it. Its many names stay its own.
-    return f"(() => {{{script}\n}})();".replace("</script", "<\\/script").replace("<!--", "<\\!--")

@@ -13,10 +13,11 @@ from urllib.parse import quote
 from leakscope.files.names import POOLED
 from leakscope.files.reading import read_bytes, read_utf8
 from leakscope.results.believing import marks
-from leakscope.results.charts import drawing_program, match_rate_chart
+from leakscope.results.charts import match_rate_chart
 from leakscope.results.example import TextSide
 from leakscope.results.headline import UNCLEAR, Rate, percent, sentence
 from leakscope.results.steps import StepFinding
+from leakscope.web.drawing import drawing_program
 from leakscope.web.pages import fill, write_page
 
 TEMPLATE = Path(__file__).resolve().parents[3] / "report" / "index.template.html"

@@ -1,0 +1,110 @@
+"""Charts of the page: specifications of Vega-Lite, whose colours the page puts in for names such as ``@warm``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+SITES = ("concept", "between", "last", "all")
+HEIGHT = 230  # pixels
+AUTOSIZE = {"type": "fit", "contains": "padding"}
+
+
+def scatter_chart(link: str, title: str) -> dict[str, Any]:
+    """Return a specification: a centred link against the centred leak, a point for each pair, with the slope.
+
+    It draws the data sets ``rows`` (pairs: ``link``, ``leak``, ``kind``, ``href`` and what hovering says) and
+    ``slopes`` (``x, y`` at both ends of a line, ``of``); a click on a point follows its ``href``.
+
+    Args:
+        link: ``count`` or ``knows``.
+        title: of the x-axis.
+    """
+    x = {"field": link, "type": "quantitative", "title": title}
+    y = {"field": "leak", "type": "quantitative", "title": "leak (nats, centred)"}
+    hover = [
+        {"field": "pair", "title": "pair"},
+        {"field": "kind", "title": "is"},
+        {"field": link, "title": f"{link}, centred", "format": ".2f"},
+        {"field": "leak", "title": "leak, centred", "format": ".2f"},
+    ]
+    shared = {"x": x, "y": y, "href": {"field": "href"}, "tooltip": hover}
+    others = {
+        "transform": [{"filter": "datum.kind !== 'associated'"}],
+        "mark": {"type": "circle", "size": 18, "opacity": 0.45, "color": "@soft", "cursor": "pointer"},
+        "encoding": shared,
+    }
+    own = {
+        "transform": [{"filter": "datum.kind === 'associated'"}],
+        "mark": {"type": "point", "shape": "triangle-up", "filled": True, "size": 46, "opacity": 0.9,
+                 "color": "@warm", "cursor": "pointer"},
+        "encoding": shared,
+    }  # fmt: skip
+    dashes = {"field": "of", "type": "nominal", "legend": None,
+              "scale": {"domain": ["measured", "exact"], "range": [[1, 0], [5, 4]]}}  # fmt: skip
+    slope = {
+        "data": {"name": "slopes"},
+        "mark": {"type": "line", "strokeWidth": 2, "color": "@ink", "clip": True},
+        "encoding": {"x": {"field": "x", "type": "quantitative"}, "y": {"field": "y", "type": "quantitative"},
+                     "strokeDash": dashes},
+    }  # fmt: skip
+    return {
+        "data": {"name": "rows"},
+        "width": "container",
+        "height": HEIGHT,
+        "autosize": AUTOSIZE,
+        "layer": [*_axes_through_zero(), others, own, slope],
+    }
+
+
+def patching_chart() -> dict[str, Any]:
+    """Return a specification: the restored share by layer, a line with its interval for each site.
+
+    It draws the data set ``curves``: ``site, layer, restored, low, high``.
+    """
+    x = {"field": "layer", "type": "quantitative", "title": "after layer", "axis": {"tickMinStep": 1},
+         "scale": {"nice": False}}  # fmt: skip
+    y = {"field": "restored", "type": "quantitative", "title": "restored share"}
+    domain = list(SITES)
+    legend = {"orient": "bottom", "symbolStrokeWidth": 2, "symbolOpacity": 1, "symbolType": "stroke"}
+    color = {"field": "site", "type": "nominal", "title": None, "legend": legend,
+             "scale": {"domain": domain, "range": ["@warm", "@soft", "@cool", "@ink"]}}  # fmt: skip
+    dash = {"field": "site", "type": "nominal", "title": None, "legend": legend,
+            "scale": {"domain": domain, "range": [[1, 0], [2, 2], [8, 3], [1, 4]]}}  # fmt: skip
+    hover = [
+        {"field": "site"},
+        {"field": "layer"},
+        {"field": "restored", "format": ".2f"},
+        {"field": "interval"},
+        {"field": "n_pairs", "title": "pairs"},
+    ]
+    band = {
+        "mark": {"type": "area", "opacity": 0.18},
+        "encoding": {"x": x, "y": {**y, "field": "low"}, "y2": {"field": "high"}, "color": color},
+    }
+    line = {
+        "mark": {"type": "line", "strokeWidth": 2},
+        "encoding": {"x": x, "y": y, "color": color, "strokeDash": dash},
+    }
+    point = {
+        "mark": {"type": "circle", "size": 22, "opacity": 1},
+        "encoding": {"x": x, "y": y, "color": color, "tooltip": hover},
+    }
+    return {
+        "data": {"name": "curves"},
+        "width": "container",
+        "height": HEIGHT,
+        "autosize": AUTOSIZE,
+        "layer": [_rule("y", 0.0), _rule("y", 1.0), band, line, point],
+    }
+
+
+def _axes_through_zero() -> list[dict[str, Any]]:
+    return [_rule("x", 0.0), _rule("y", 0.0)]
+
+
+def _rule(channel: str, value: float) -> dict[str, Any]:
+    return {
+        "data": {"values": [{"at": value}]},
+        "mark": {"type": "rule", "strokeDash": [4, 3], "color": "@soft"},
+        "encoding": {channel: {"field": "at", "type": "quantitative"}},
+    }

@@ -1,0 +1,130 @@
+"""What an opened association shows: its contexts, curves of its layers, and texts beside those of their controls."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from leakscope.trace.page_values import value, values
+
+CONTEXT = ["before", "first", "between", "second", "after", "concept_first", "distance", "n_found"]
+CURVE = ["concept_group", "site", "layer"]
+MOST_TEXTS = 3
+"""Prompts of a concept and slot whose texts are shown."""
+
+
+class Parts(NamedTuple):
+    """Tables of all models and prompt sets, each with both as columns.
+
+    contexts: of ``contexts.find_contexts``.
+    lens: ``slot, concept_group, associate, layer, shift``.
+    patched: ``concept_group, site, layer, m_patched, m_concept, m_other``, a row a pair, site and layer.
+    prompts: of the prompt sets, without a model.
+    generations: ``prompt_id, sample, text``.
+    """
+
+    contexts: pd.DataFrame
+    lens: pd.DataFrame
+    patched: pd.DataFrame
+    prompts: pd.DataFrame
+    generations: pd.DataFrame
+
+
+def view_details(model: str, prompt_set: str, pairs: pd.DataFrame, parts: Parts) -> dict[str, Any]:
+    """Return what the page shows of a model's associations in a prompt set.
+
+    Args:
+        model: whose they are.
+        prompt_set: of the prompts.
+        pairs: ``prompt_set, slot, concept_group, associate``, in the page's order; its index numbers them.
+        parts: tables of all.
+
+    Returns:
+        ``contexts`` (concept group → associate → list), ``lens`` (number of the pair → ``layers``, ``shift``),
+        ``patched`` (concept group → site → ``layers``, ``restored``; ``n``), ``texts`` (slot → concept group → list).
+    """
+    mine = {name: _own(table, model, prompt_set) for name, table in parts._asdict().items()}
+    here = pairs[pairs["prompt_set"] == prompt_set]
+    return {
+        "contexts": _contexts(mine["contexts"]),
+        "lens": _lens(mine["lens"], here),
+        "patched": _patched(mine["patched"]),
+        "texts": _texts(mine["prompts"], mine["generations"]),
+    }
+
+
+def _own(table: pd.DataFrame, model: str, prompt_set: str) -> pd.DataFrame:
+    for name, wanted in (("model", model), ("prompt_set", prompt_set)):
+        if name in table:
+            table = table[table[name] == wanted]
+    return table
+
+
+def _contexts(contexts: pd.DataFrame) -> dict[str, dict[str, list[Any]]]:
+    found: dict[str, dict[str, list[Any]]] = {}
+    if contexts.empty:
+        return found
+    for row in contexts.sort_values("rank", kind="stable").to_dict("records"):
+        own = found.setdefault(str(row["concept_group"]), {}).setdefault(str(row["associate"]), [])
+        own.append({name: value(row[name]) for name in CONTEXT})
+    return found
+
+
+def _lens(lens: pd.DataFrame, pairs: pd.DataFrame) -> dict[int, dict[str, list[Any]]]:
+    keys = ["slot", "concept_group", "associate"]
+    if lens.empty:
+        return {}
+    numbered = lens.merge(pairs[keys].assign(row=pairs.index), on=keys).sort_values(["row", "layer"], kind="stable")
+    return {
+        int(rows["row"].iloc[0]): {"layers": values(rows["layer"]), "shift": values(rows["shift"])}
+        for _, rows in numbered.groupby("row", sort=False)
+        if rows["shift"].notna().any()
+    }
+
+
+def _patched(patched: pd.DataFrame) -> dict[str, dict[str, Any]]:
+    """Return curves of concept groups: mean of (m_patched − m_other) over mean of (m_concept − m_other).
+
+    The ratio of means, not the mean of ratios, which pairs that hardly differ would blow up.
+    """
+    if patched.empty:
+        return {}
+    table = patched.assign(
+        part=patched["m_patched"] - patched["m_other"],
+        whole=patched["m_concept"] - patched["m_other"],
+    )
+    sums = table.groupby(CURVE, sort=False).agg(part=("part", "sum"), whole=("whole", "sum"), n=("part", "size"))
+    sums = sums.assign(restored=sums["part"] / sums["whole"].where(sums["whole"] > 0)).reset_index()
+    found: dict[str, dict[str, Any]] = {}
+    for (group, site), rows in sums.sort_values("layer").groupby(["concept_group", "site"], sort=False):
+        own = found.setdefault(str(group), {"n": int(rows["n"].max()), "sites": {}})
+        own["sites"][str(site)] = {"layers": values(rows["layer"]), "restored": values(rows["restored"])}
+    return found
+
+
+def _texts(prompts: pd.DataFrame, generations: pd.DataFrame) -> dict[str, dict[str, list[dict[str, Any]]]]:
+    """Return the first text after the prompts of a concept group and slot, one a template, and after their controls.
+
+    The first in the order of the prompts, so that nobody has chosen them.
+    """
+    if generations.empty:
+        return {}
+    first = generations.sort_values("sample", kind="stable").drop_duplicates("prompt_id").set_index("prompt_id")["text"]
+    said: Mapping[Any, Any] = prompts.set_index("prompt_id")["prompt"].to_dict()
+    tests = prompts[prompts["concept_group"].notna() & prompts["control_id"].notna()]
+    tests = tests.drop_duplicates(["slot", "concept_group", "template_id"])
+    found: dict[str, dict[str, list[dict[str, Any]]]] = {}
+    for row in tests.groupby(["slot", "concept_group"], sort=False).head(MOST_TEXTS).itertuples():
+        own = found.setdefault(str(row.slot), {}).setdefault(str(row.concept_group), [])
+        own.append(
+            {
+                "concept": row.concept,
+                "prompt": row.prompt,
+                "text": value(first.get(row.prompt_id)),
+                "control": value(said.get(row.control_id)),
+                "text_control": value(first.get(row.control_id)),
+            }
+        )
+    return found

@@ -1,0 +1,140 @@
+"""The page of the step: every association of a study with its links, from the corpus to the text.
+
+One file that asks no network for anything. Its tables are one compressed block; what a single association shows when it
+is opened lies in a block for each model and prompt set, which the browser unpacks then. Every number is one of a table.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from leakscope.trace.charts import patching_chart, scatter_chart
+from leakscope.trace.details import Parts, view_details
+from leakscope.trace.headline import headline
+from leakscope.trace.page_values import records, values
+from leakscope.web.drawing import drawing_program
+from leakscope.web.pages import encoded, page, write_page
+
+TEMPLATE = Path(__file__).resolve().parents[3] / "report" / "trace.template.html"
+PAIR = ["prompt_set", "slot", "concept_group", "associate", "associated"]
+NUMBERS = [
+    "n_prompts", "n_c", "n_a", "n_ca", "n_total", "count", "knows", "affirms", "leak", "match", "layer_half",
+    "count_exact", "leak_exact", "count_centred", "knows_centred", "affirms_centred", "leak_centred",
+    "count_exact_centred", "leak_exact_centred",
+]  # fmt: skip
+RELATION = [
+    "x", "y", "given", "slope", "slope_low", "slope_high", "correlation", "ci_low", "ci_high", "slope_exact",
+    "correlation_exact", "n_pairs", "n_concepts", "n_associates", "few",
+]  # fmt: skip
+CURVE = ["site", "layer", "restored", "ci_low", "ci_high", "n_pairs"]
+UNIT = "(nats, centred)"
+
+
+class TraceTables(NamedTuple):
+    """The tables of a whole study: ``links.csv``, ``relations.csv``, ``patching.csv``, ``empty_links.csv``."""
+
+    links: pd.DataFrame
+    relations: pd.DataFrame
+    patching: pd.DataFrame
+    empty_links: pd.DataFrame
+
+
+class TraceStudy(NamedTuple):
+    """What the page knows of a study beside its tables.
+
+    name: of the study.
+    labels: model → what people call it, those that lead first; a model that is missing comes after them.
+    organisms: the models whose truth is known.
+    level: of intervals.
+    features: model → label of a dictionary → its page, a link from this page.
+    """
+
+    name: str
+    labels: Mapping[str, str]
+    organisms: Sequence[str]
+    level: float
+    features: Mapping[str, Mapping[str, str]] = {}
+
+
+def write_trace_page(
+    path: Path, study: TraceStudy, tables: TraceTables, parts: Parts, template: Path = TEMPLATE
+) -> None:
+    """Write the page, whole or not at all; equal tables give equal bytes.
+
+    Args:
+        path: of the page; its folder is made.
+        study: what is known of it.
+        tables: of the whole study.
+        parts: what an opened association shows.
+        template: the page without its data; beside it what all pages share.
+    """
+    pairs = tables.links[PAIR].drop_duplicates(ignore_index=True)
+    views = _views(study, tables)
+    said = [_headline(view, study, tables) for view in views]
+    head = {
+        "study": study.name,
+        "level": study.level,
+        "n": len(pairs),
+        "pairs": {name: pairs[name].tolist() for name in PAIR},
+        "views": [
+            {**_view(view, study, tables, pairs), "headline": lines} for view, lines in zip(views, said, strict=True)
+        ],
+        "charts": {
+            "count": scatter_chart("count", f"association in the corpus {UNIT}"),
+            "knows": scatter_chart("knows", f"knows it {UNIT}"),
+            "patching": patching_chart(),
+        },
+    }
+    text = page(
+        template,
+        title=html.escape(study.name),
+        headline=html.escape(said[0][0]) if said else "No model's associations were followed.",
+        payload=encoded(head),
+        chunks="\n".join(
+            f'<script type="text/plain" id="chunk-{number}">{encoded(view_details(*view, pairs, parts))}</script>'
+            for number, view in enumerate(views)
+        ),
+        program=drawing_program() if views else "",
+    )
+    write_page(path, text)
+
+
+def _views(study: TraceStudy, tables: TraceTables) -> list[tuple[str, str]]:
+    """Return every model and prompt set of the links, models in the study's order."""
+    found = list(dict.fromkeys(zip(tables.links["model"], tables.links["prompt_set"], strict=True)))
+    place = {model: number for number, model in enumerate(study.labels)}
+    return sorted(found, key=lambda view: place.get(view[0], len(place)))
+
+
+def _headline(view: tuple[str, str], study: TraceStudy, tables: TraceTables) -> list[str]:
+    model = view[0]
+    relations, patching = (_of(table, view) for table in (tables.relations, tables.patching))
+    return headline(study.labels.get(model, model), relations, patching, study.level)
+
+
+def _view(view: tuple[str, str], study: TraceStudy, tables: TraceTables, pairs: pd.DataFrame) -> dict[str, Any]:
+    """Return what the page is told of a model and prompt set: a value a pair, and what holds of all of them."""
+    model, prompt_set = view
+    links = pairs.merge(_of(tables.links, view), on=PAIR, how="left")
+    empty = _of(tables.empty_links, view)
+    return {
+        "model": model,
+        "name": study.labels.get(model, model),
+        "kind": "organism" if model in study.organisms else "model",
+        "prompt_set": prompt_set,
+        "numbers": {name: values(links[name]) for name in NUMBERS},
+        "empty": [list(row) for row in zip(empty["link"], empty["reason"], strict=True)],
+        "relations": records(_of(tables.relations, view), RELATION),
+        "curves": records(_of(tables.patching, view), CURVE),
+        "features": dict(study.features.get(model, {})),
+    }
+
+
+def _of(table: pd.DataFrame, view: tuple[str, str]) -> pd.DataFrame:
+    """Return the rows of a model and prompt set."""
+    return table[(table["model"] == view[0]) & (table["prompt_set"] == view[1])]
