@@ -15,6 +15,7 @@ from leakscope.figures.leak import forests, heatmaps, scorers, sizes, truths
 from leakscope.figures.look import DEFAULT, Looks
 from leakscope.figures.ordering import Order
 from leakscope.figures.style import Labels
+from leakscope.figures.trace import chain, sites, slopes
 from leakscope.figures.validate import closing, form_maps, gaps, layers
 
 
@@ -86,6 +87,7 @@ GROUND = (LANGUAGES, MODELS, AXES)
 VALIDATE = (Part("tasks", ("task",)), MODELS)
 CONTRASTS, DICTIONARIES = Part("contrasts", ("contrast",)), Part("dictionaries", ("dictionary",))
 FEATURES = (CONTRASTS, DICTIONARIES)
+TRACE = (PROMPT_SETS, MODELS)
 TABLES_OF_DICTIONARIES = (Part("dictionaries"),)
 
 # step → name of the figure → how it is drawn
@@ -189,5 +191,10 @@ FIGURES: dict[str, dict[str, Kind]] = {
             lambda t, c: edited.edited(t["edited"], labels=c.labels),
             (Part("subsets", ("subset",)), Part("measures", ("measure",)), MODELS),
         ),
+    },
+    "trace": {
+        "trace": Kind(lambda t, c: chain.trace(t["links"], t["relations"], t["patching"], labels=c.labels), TRACE),
+        "relations": Kind(lambda t, c: slopes.relations(t["relations"], labels=c.labels), TRACE),
+        "patching": Kind(lambda t, c: sites.patching(t["patching"], labels=c.labels), TRACE),
     },
 }
