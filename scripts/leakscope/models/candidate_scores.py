@@ -41,13 +41,13 @@ def score_prompts(
     its prompts.
 
     Raises:
-        InputError: a candidate runs into the prompt (see ``_encode_candidates``), or the model gives no numbers.
+        InputError: a candidate runs into the prompt (see ``encode_candidates``), or the model gives no numbers.
     """
     slotted = prompts[prompts["slot"].notna()].reset_index(drop=True)
     rendered, ids = read_prompts(model, slotted["prompt"], prompting)
     by_slot = candidates.groupby("slot", sort=False)["candidate"].agg(list)
     lexicons = [by_slot[slot] for slot in slotted["slot"]]
-    tokens = _encode_candidates(model, rendered, ids, lexicons, prompting)
+    tokens = encode_candidates(model, rendered, ids, lexicons, prompting)
     decoding = resolve_decoding(prompting.settings, model.generation_config, where=name)
     keys: list[Key] = [(text, ids_digest(row, *rows)) for text, row, rows in zip(rendered, ids, tokens, strict=True)]
     questions = dict(zip(keys, zip(ids, tokens, strict=True), strict=True))
@@ -69,29 +69,7 @@ def score_prompts(
     return Completed(pd.DataFrame(rows, columns=SCORE_COLUMNS), scores.summary(sum(key in mine for key in keys)))
 
 
-def _score(
-    model: LanguageModel,
-    missing: list[Key],
-    questions: Mapping[Key, tuple[list[int], list[list[int]]]],
-    decoding: Decoding,
-    name: str,
-    batch_size: int,
-) -> Iterator[dict[Key, list[list[float]]]]:
-    """Yield the missing scores, a batch of prompts at a time: both log-probabilities of every candidate."""
-    from leakscope.models.candidates import PromptCandidates, score_candidates
-
-    asked = [PromptCandidates(*questions[key]) for key in missing]
-    scored = score_candidates(model.model, asked, decoding, batch_size=batch_size, never=model.never_written)
-    waiting = iter(missing)
-    for batch in progress(scored, total=len(missing), name=name, unit="prompt", size=len):
-        values: dict[Key, list[list[float]]] = {
-            next(waiting): [score.logprob, score.logprob_sampled] for score in batch
-        }
-        check_values(values, name)
-        yield values
-
-
-def _encode_candidates(
+def encode_candidates(
     model: LanguageModel,
     rendered: Sequence[str],
     ids: Sequence[list[int]],
@@ -116,3 +94,25 @@ def _encode_candidates(
         added = encode_continuations(tokenizer, text, row, sentences, lead=lead, chat=chat)
         encoded.append([tokens + ending for tokens in added])
     return encoded
+
+
+def _score(
+    model: LanguageModel,
+    missing: list[Key],
+    questions: Mapping[Key, tuple[list[int], list[list[int]]]],
+    decoding: Decoding,
+    name: str,
+    batch_size: int,
+) -> Iterator[dict[Key, list[list[float]]]]:
+    """Yield the missing scores, a batch of prompts at a time: both log-probabilities of every candidate."""
+    from leakscope.models.candidates import PromptCandidates, score_candidates
+
+    asked = [PromptCandidates(*questions[key]) for key in missing]
+    scored = score_candidates(model.model, asked, decoding, batch_size=batch_size, never=model.never_written)
+    waiting = iter(missing)
+    for batch in progress(scored, total=len(missing), name=name, unit="prompt", size=len):
+        values: dict[Key, list[list[float]]] = {
+            next(waiting): [score.logprob, score.logprob_sampled] for score in batch
+        }
+        check_values(values, name)
+        yield values

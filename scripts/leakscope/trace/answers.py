@@ -1,0 +1,146 @@
+"""Associates as a model could go on with them: after which beginning, and by which token, each is told from others.
+
+Most associates share their first tokens with others: "a lily", "a poppy". So a prompt is read with the beginning that
+they share, and the next token tells them apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from os.path import commonprefix
+from typing import NamedTuple
+
+import pandas as pd
+import torch
+
+from leakscope.models.candidate_scores import encode_candidates
+from leakscope.models.opening import LanguageModel
+from leakscope.models.prompting import Prompting, read_prompts
+
+Tokens = tuple[int, ...]
+
+
+class Prompted(NamedTuple):
+    """A prompt as a model reads it, and the tokens of each candidate of its slot, in their order, with a full stop."""
+
+    ids: Tokens
+    answers: tuple[Tokens, ...]
+
+
+class Contrast(NamedTuple):
+    """What tells associates apart: tokens after a beginning.
+
+    beginning: what the prompt is read with.
+    tokens: that speak for the associates in question, distinct.
+    against: that speak for others, distinct.
+    """
+
+    beginning: Tokens
+    tokens: Tokens
+    against: Tokens
+
+
+class Margin:
+    """The mean logit of each contrast's tokens less the mean of those against it."""
+
+    def __init__(self, contrasts: Sequence[Contrast], rows: Sequence[int] | None = None) -> None:
+        """Hold where to look.
+
+        Args:
+            contrasts: n of them.
+            rows: of logits, which each is read in; None: the first in the first, and so on.
+        """
+        places = range(len(contrasts)) if rows is None else rows
+        entries = [
+            (number, row, token, sign / len(tokens))
+            for number, (row, contrast) in enumerate(zip(places, contrasts, strict=True))
+            for sign, tokens in ((1.0, contrast.tokens), (-1.0, contrast.against))
+            for token in tokens
+        ]
+        self.n = len(contrasts)
+        self.number, self.row, self.token = (
+            torch.tensor([entry[:3] for entry in entries], dtype=torch.long).reshape(-1, 3).T
+        )
+        self.weight = torch.tensor([entry[3] for entry in entries], dtype=torch.float64)
+
+    def of(self, logits: torch.Tensor) -> list[float]:
+        """Return the margins of logits, [rows, vocabulary]."""
+        found = logits[self.row.to(logits.device), self.token.to(logits.device)].cpu().double()
+        margins: list[float] = (
+            torch.zeros(self.n, dtype=torch.float64).index_add_(0, self.number, found * self.weight).tolist()
+        )
+        return margins
+
+
+def prompted(
+    model: LanguageModel, prompts: pd.DataFrame, candidates: pd.DataFrame, prompting: Prompting
+) -> list[Prompted]:
+    """Return each prompt as the step ``leak`` gives it to the model, with the candidates as it scores them.
+
+    Args:
+        model: that reads them.
+        prompts: with a slot.
+        candidates: ``slot, candidate``.
+        prompting: how.
+
+    Raises:
+        InputError: as ``prompting.read_prompts`` and ``candidate_scores.encode_candidates``.
+    """
+    rendered, ids = read_prompts(model, prompts["prompt"], prompting)
+    by_slot = candidates.groupby("slot", sort=False)["candidate"].agg(list)
+    answers = encode_candidates(model, rendered, ids, [by_slot[slot] for slot in prompts["slot"]], prompting)
+    return [Prompted(tuple(row), tuple(map(tuple, rows))) for row, rows in zip(ids, answers, strict=True)]
+
+
+def between_groups(answers: Sequence[Tokens], groups: Sequence[str], group: str, other: str) -> Contrast | None:
+    """Return what tells the associates of one group from those of another; None if nothing does.
+
+    After the shortest beginning that associates of both share and that each group goes on from with a token of its own:
+    one that no associate of any other group goes on with.
+
+    Args:
+        answers: tokens of each associate.
+        groups: of each.
+        group: whose tokens speak for it.
+        other: whose tokens speak against it.
+    """
+    own, others = ([row for row, of in zip(answers, groups, strict=True) if of == name] for name in (group, other))
+    shared = {tuple(commonprefix([row, against])) for row in own for against in others}
+    for beginning in sorted(shared, key=lambda tokens: (len(tokens), tokens)):
+        owners = _next_tokens(answers, groups, beginning)
+        of_group, of_other = (
+            tuple(sorted(token for token, names in owners.items() if names == {name})) for name in (group, other)
+        )
+        if of_group and of_other:
+            return Contrast(beginning, of_group, of_other)
+    return None
+
+
+def among_all(answers: Sequence[Tokens], place: int) -> Contrast | None:
+    """Return what tells one associate from all others: its first token that it shares with none; None if nothing does.
+
+    Against it speak the others' tokens at that place, of those that share its beginning.
+
+    Args:
+        answers: tokens of each associate, distinct texts.
+        place: of the associate among them.
+    """
+    own = answers[place]
+    for length, token in enumerate(own):
+        beginning = own[:length]
+        owners = _next_tokens(answers, range(len(answers)), beginning)
+        against = tuple(sorted(set(owners) - {token}))
+        if owners[token] == {place}:
+            return Contrast(beginning, (token,), against) if against else None
+    return None
+
+
+def _next_tokens(
+    answers: Sequence[Tokens], names: Sequence[str] | range, beginning: Tokens
+) -> dict[int, set[str | int]]:
+    """Return each token that follows a beginning, and the names of those associates that go on with it."""
+    owners: dict[int, set[str | int]] = {}
+    for row, name in zip(answers, names, strict=True):
+        if row[: len(beginning)] == beginning and len(row) > len(beginning):
+            owners.setdefault(row[len(beginning)], set()).add(name)
+    return owners

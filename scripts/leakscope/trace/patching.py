@@ -1,0 +1,211 @@
+"""Activation patching: what a model makes of a prompt when some of its residuals are those of another concept.
+
+Residuals of the run with concept c are put into that with c′, at one layer and one site. With m the logit of c's
+associates less that of those of c′ at the end of the text, the restored share is
+
+    (m_patched − m_c′) / (m_c − m_c′)
+
+0 where what is at that place and layer does not matter, 1 where it is all that matters (Meng et al. 2022, Locating and
+editing factual associations in GPT; Zhang & Nanda 2024, Towards best practices of activation patching). A site's curve
+over layers says where the concept is read, and when it has moved to the last token.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import pandas as pd
+import torch
+
+from leakscope.jobs.batching import cut, shrinking
+from leakscope.jobs.progress import progress
+from leakscope.models.editing.resuming import Resumer, Stream
+from leakscope.models.finite import all_finite, no_numbers
+from leakscope.models.opening import LanguageModel
+from leakscope.models.prompting import Prompting
+from leakscope.trace.answers import Margin, prompted
+from leakscope.trace.swaps import Swap, draw_swaps
+
+CONCEPT, BETWEEN, LAST, ALL = "concept", "between", "last", "all"
+SITES = (CONCEPT, BETWEEN, LAST, ALL)
+PATCHED_COLUMNS = [
+    "model", "prompt_set", "category", "template_id", "concept", "concept_group", "other", "other_group", "aligned",
+    "site", "layer", "m_patched", "m_concept", "m_other",
+]  # fmt: skip
+
+
+class Patched(NamedTuple):
+    """``PATCHED_COLUMNS``, and the pairs by template (``swaps.COUNT_COLUMNS``)."""
+
+    table: pd.DataFrame
+    counts: pd.DataFrame
+
+
+class Margins(NamedTuple):
+    """Of one pair: m of both runs, and by site m of the patched run by layer of the residual stream."""
+
+    concept: float
+    other: float
+    patched: dict[str, list[float]]
+
+
+class _Place(NamedTuple):
+    """Where to patch: a site, the number of a pair, and its tokens of the text with c′."""
+
+    site: str
+    number: int
+    tokens: range
+
+
+def patch_prompts(
+    model: LanguageModel,
+    prompts: pd.DataFrame,
+    candidates: pd.DataFrame,
+    name: str,
+    prompting: Prompting,
+    *,
+    n_pairs: int,
+    sites: Sequence[str],
+) -> Patched:
+    """Return m of up to ``n_pairs`` pairs of test prompts, patched at each site and layer, in logits.
+
+    Layer 0 of the residual stream is what the first block gets, layer n what the nth has made of it. Sites:
+    ``concept``, the concept's tokens; ``between``, those after it but the last; ``last``; and ``all`` from the concept
+    on, which restores all. A site without a token has no row.
+
+    Args:
+        model: that is patched.
+        prompts: of one set; tests of a template and a slot are used.
+        candidates: ``slot, candidate, concept_group``.
+        name: the model's.
+        prompting: as in the step ``leak``; its seed draws the pairs, and its batch size is of patched runs.
+        n_pairs: at most (``swaps.draw_swaps``).
+        sites: of ``SITES``.
+
+    Raises:
+        InputError: as ``answers.prompted`` and ``Resumer``, or the model gives no numbers.
+    """
+    tests = prompts[prompts[["concept_group", "template_id", "slot"]].notna().all(axis=1)].reset_index(drop=True)
+    read = prompted(model, tests, candidates, prompting)
+    pairs, counts = draw_swaps(tests, read, candidates, n_pairs, prompting.settings["seed"])
+    rows = []
+    if pairs:
+        resumer = Resumer(model.model)
+        batch_size = max(1, prompting.settings["batch_size"] // len(sites))
+        patched = progress(
+            patch_swaps(resumer, pairs, sites, batch_size=batch_size, name=name),
+            total=len(pairs), name=name, unit="pair", size=len,
+        )  # fmt: skip
+        margins = {number: values for batch in patched for number, values in batch.items()}
+        rows = [row for number, pair in enumerate(pairs) for row in _rows(name, tests, pair, margins[number])]
+    return Patched(pd.DataFrame(rows, columns=PATCHED_COLUMNS), counts)
+
+
+def patch_swaps(
+    resumer: Resumer, pairs: Sequence[Swap], sites: Sequence[str], *, batch_size: int, name: str
+) -> Iterator[dict[int, Margins]]:
+    """Yield number of the pair → its margins, some pairs at a time.
+
+    Both runs of a pair are read once. From there one forward a layer has all pairs of a batch at the sites that begin
+    together; it begins at that layer and, with a cache, at the first token that is patched.
+
+    Args:
+        resumer: of the model.
+        pairs: to be patched.
+        sites: of ``SITES``.
+        batch_size: pairs to a batch; one that does not fit into memory is divided.
+        name: the model's, for messages.
+    """
+    # Texts of one length together, so that nothing is padded and each run is what it is by itself.
+    by_length: dict[tuple[int, int], list[int]] = {}
+    for number in sorted(range(len(pairs)), key=lambda number: (pairs[number].first_patched, number)):
+        by_length.setdefault((len(pairs[number].source), len(pairs[number].target)), []).append(number)
+    batches = [batch for _, numbers in sorted(by_length.items()) for batch in cut(numbers, batch_size)]
+
+    def work(batch: list[int]) -> dict[int, Margins]:
+        found = _patch(resumer, [pairs[number] for number in batch], sites)
+        if not all_finite(torch.tensor([value for one in found for value in (one.concept, one.other)])):
+            raise no_numbers(name, "in a run that is patched")
+        return dict(zip(batch, found, strict=True))
+
+    yield from shrinking(batches, work)
+
+
+def _patch(resumer: Resumer, pairs: Sequence[Swap], sites: Sequence[str]) -> list[Margins]:
+    """Return the margins of pairs whose texts have two lengths, one of c and one of c′."""
+    source = resumer.read(torch.tensor([pair.source for pair in pairs]))
+    target = resumer.read(torch.tensor([pair.target for pair in pairs]))
+    margin = Margin([pair.contrast for pair in pairs])
+    patched: list[dict[str, list[float]]] = [{} for _ in pairs]
+    for places in _by_beginning(pairs, sites):
+        curves = _curves(resumer, pairs, places, source.residuals, target)
+        for (site, number, _), curve in zip(places, curves, strict=True):
+            patched[number][site] = curve
+    return [
+        Margins(*values) for values in zip(margin.of(source.logits), margin.of(target.logits), patched, strict=True)
+    ]
+
+
+def _curves(
+    resumer: Resumer, pairs: Sequence[Swap], places: Sequence[_Place], theirs: Sequence[torch.Tensor], target: Stream
+) -> list[list[float]]:
+    """Return m by layer where residuals of c's runs are put into those of c′ at places.
+
+    Args:
+        resumer: of the model.
+        pairs: of which the places are.
+        places: one or several of a pair.
+        theirs: residuals of c's runs by layer, [pairs, tokens, d].
+        target: the runs of c′.
+    """
+    rows = torch.tensor([place.number for place in places])
+    ids = torch.tensor([pairs[place.number].target for place in places])
+    margin = Margin([pairs[place.number].contrast for place in places])
+    n_tokens = ids.shape[1]
+    first = resumer.first_needed(n_tokens, min(place.tokens.start for place in places))
+    put = torch.tensor([[token in place.tokens for token in range(first, n_tokens)] for place in places])[..., None]
+    by_layer = []
+    for layer, (of_source, own) in enumerate(zip(theirs, target.residuals, strict=True)):
+        chosen, given = rows.to(own.device), _aligned(of_source, n_tokens)[:, first:]
+        residuals = torch.where(put.to(own.device), given[chosen], own[chosen, first:])
+        by_layer.append(margin.of(resumer.resume(ids, layer, residuals, target, rows)))
+    return [list(curve) for curve in zip(*by_layer, strict=True)]
+
+
+def _by_beginning(pairs: Sequence[Swap], sites: Sequence[str]) -> list[list[_Place]]:
+    """Return where to patch, sites that begin together: what is before them is computed no second time."""
+    first: dict[int, list[_Place]] = {}
+    for site in sites:
+        places = [_Place(site, number, _tokens(site, pair)) for number, pair in enumerate(pairs)]
+        places = [place for place in places if place.tokens]
+        if places:
+            first.setdefault(min(place.tokens.start for place in places), []).extend(places)
+    return list(first.values())
+
+
+def _tokens(site: str, pair: Swap) -> range:
+    """Return which tokens of the text with c′ a site is."""
+    n_tokens = len(pair.target)
+    after, last = n_tokens - pair.n_after, n_tokens - 1
+    return {
+        CONCEPT: range(pair.first_patched, after),
+        BETWEEN: range(after, last),
+        LAST: range(last, n_tokens),
+        ALL: range(pair.first_patched, n_tokens),
+    }[site]
+
+
+def _aligned(residuals: torch.Tensor, n_tokens: int) -> torch.Tensor:
+    """Return residuals [rows, tokens, d] of the last tokens, [rows, n_tokens, d]; 0 where there are fewer."""
+    return torch.nn.functional.pad(residuals, (0, 0, n_tokens - residuals.shape[1], 0))
+
+
+def _rows(name: str, tests: pd.DataFrame, pair: Swap, margins: Margins) -> Iterator[tuple[object, ...]]:
+    one, other = tests.loc[pair.concept], tests.loc[pair.other]
+    about = (name, one["prompt_set"], one["category"], one["template_id"])
+    concepts = (one["concept"], one["concept_group"], other["concept"], other["concept_group"])
+    for site, curve in margins.patched.items():
+        for layer, value in enumerate(curve):
+            aligned = "yes" if pair.aligned else "no"
+            yield (*about, *concepts, aligned, site, layer, value, margins.concept, margins.other)
