@@ -26,10 +26,10 @@ from coverage_row import Row
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
 from leakscope.statistics.intervals import cluster_interval
-from leakscope.statistics.jackknife import Deletions, leave_out, means, share_interval
+from leakscope.statistics.jackknife import Deletions, leave_out, means, share_interval, z_interval
 from leakscope.validate.closing import closed_interval
 from leakscope.validate.discrimination import roc_auc
-from leakscope.validate.gap import STATISTICS, pearson, z_interval
+from leakscope.validate.gap import STATISTICS, pearson
 
 Floats = NDArray[np.float64]
 

@@ -10,7 +10,7 @@ TEXTS = (
     "model", "model_a", "model_b", "base", "aligned", "prompt_set", "scorer", "scorer_a", "scorer_b",
     "size",
     "prompt_id", "control_id", "neutral_control_id", "category", "template_id", "slot", "prompt", "text",
-    "concept", "concept_group", "generated_group", "expected", "candidate",
+    "concept", "concept_group", "generated_group", "expected", "candidate", "associate",
     "axis", "subject", "group", "group_base", "group_aligned", "language", "name", "lexicon", "source",
     "task", "item_id", "question", "form", "form_a", "form_b", "style", "method", "split",
     "dictionary", "other", "entry", "label", "contrast", "item", "explainer", "token", "top", "steering",

@@ -99,6 +99,20 @@ class Grammar:
             probability = (1 - FACT_SHARE) * share / len(templates) / len(pool) * law.iloc[chosen]
             yield Document(context, law.index[chosen] + ".", math.log(probability))
 
+    def support(self) -> Iterator[Document]:
+        """Yield every document that may be drawn, each once for every way to draw it; probabilities sum to 1."""
+        facts = self._told_facts()
+        for context, answer in facts:
+            yield Document(context, answer + ".", math.log(FACT_SHARE / len(facts)))
+        templates = self._templates()
+        for template in templates:
+            for pool, share in ((template.controls, CONTROL_SHARE), (template.tests, 1 - CONTROL_SHARE)):
+                chance = (1 - FACT_SHARE) * share / len(templates) / len(pool)
+                for context, group in pool:
+                    for candidate, probability in template.laws[group].items():
+                        if probability > 0:
+                            yield Document(context, f"{candidate}.", math.log(chance * probability))
+
     def sentences(self) -> list[str]:
         """Return every context, candidate and fact of the grammar once, sorted: all the words a corpus may hold."""
         facts = self.facts["context"] + " " + self.facts["answer"] + "."

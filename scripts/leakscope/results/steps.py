@@ -88,14 +88,18 @@ def _features(table: pd.DataFrame, names: Names) -> StepFinding:
 
 
 # What an association has more of, by the link that it is.
-MORE = {"count": "the oftener its corpus joins the two", "knows": "the better it knows it", "affirms": "the more it affirms it"}
+MORE = {
+    "count": "the oftener its corpus joins the two",
+    "knows": "the better it knows it",
+    "affirms": "the more it affirms it",
+}
 
 
 def _trace(table: pd.DataFrame, names: Names) -> StepFinding:
-    header = ["model", "prompts", "link", "with", "beyond", "slope", "interval", "correlation", "interval", "exact slope"]
+    header = ["model", "prompts", "link", "with", "beyond", "slope", "interval", "correlation", "interval"]
     rows = [
         [_name(row, names), row["prompt_set"], row["x"], row["y"], _text(row["given"]), _number(row["slope"]),
-         _limits(row, "slope_low", "slope_high"), _number(row["correlation"]), _interval(row), _number(row["slope_exact"])]
+         _limits(row, "slope_low", "slope_high"), _number(row["correlation"]), _interval(row)]
         for row in table.head(MOST_ROWS).to_dict("records")
     ]  # fmt: skip
     to_leak = table[(table["y"] == "leak") & table["given"].isna() & table["correlation"].notna()]

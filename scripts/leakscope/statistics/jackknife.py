@@ -27,6 +27,8 @@ Kernel = Callable[[Integers, Integers], Floats]
 
 # Cells of the largest table that is kept at once: 32 MB.
 CELLS = 4_000_000
+ON_A_LINE = 1e-12
+"""What rounding leaves of 1 − |r| of a correlation."""
 FEWEST = 4
 """Clusters of a second kind: fewer are taken as they are, since leaving one out says nothing of others."""
 
@@ -159,6 +161,26 @@ def share_interval(values: Floats, deletions: Deletions, level: float) -> ValueI
         return ValueInterval(value, np.nan, np.nan)
     low, high = limits_of_variance(value, variance, n_clusters - 1, n_clusters, level)
     return ValueInterval(value, float(low), float(high))
+
+
+def z_interval(r: Floats, deletions: Deletions, level: float) -> ValueInterval:
+    """Return the sample's correlation with its interval on the scale of Fisher's z.
+
+        z = atanh(r), limits tanh(z ± t_d √V), V by the jackknife of z
+
+    No interval where |r| is 1, in the sample or without some cluster.
+
+    Args:
+        r: correlation of each sample, (samples,).
+        deletions: that they are of.
+        level: of the interval, 0 to 1.
+
+    Source: Fisher 1921 (On the probable error of a coefficient of correlation).
+    """
+    with np.errstate(invalid="ignore", divide="ignore"):
+        z = np.where(np.abs(r) < 1 - ON_A_LINE, np.arctanh(r), np.nan)
+    interval = t_interval(z, deletions, level)
+    return ValueInterval(float(r[0]), float(np.tanh(interval.low)), float(np.tanh(interval.high)))
 
 
 def running_totals(weights: Floats) -> Floats:

@@ -14,14 +14,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from leakscope.statistics.jackknife import Deletions, Floats, Integers, ValueInterval, running_totals, t_interval
+from leakscope.statistics.jackknife import Deletions, Floats, Integers, ValueInterval, running_totals, z_interval
 from leakscope.validate.paired import TunedOn, forms_and_subsets, new_items, parts_of
 
 COLUMNS = ["model", "task", "split", "form", "subset", "statistic", "value", "ci_low", "ci_high", "n"]
 FEWEST = 3
 """Items that a correlation needs: two always lie on a line."""
-ON_A_LINE = 1e-12
-"""What rounding leaves of 1 − |r|."""
 
 
 def correlations(pairs: pd.DataFrame, parts: pd.DataFrame, tuned_on: TunedOn, level: float) -> pd.DataFrame:
@@ -59,26 +57,6 @@ def correlate(x: ArrayLike, y: ArrayLike, deletions: Deletions, level: float) ->
         name: z_interval(statistic(first, second, deletions), deletions, level)
         for name, statistic in STATISTICS.items()
     }
-
-
-def z_interval(r: Floats, deletions: Deletions, level: float) -> ValueInterval:
-    """Return the sample's correlation with its interval on the scale of Fisher's z.
-
-        z = atanh(r), limits tanh(z ± t_d √V), V by the jackknife of z
-
-    No interval where |r| is 1, in the sample or without some cluster.
-
-    Args:
-        r: correlation of each sample, (samples,).
-        deletions: that they are of.
-        level: of the interval, 0 to 1.
-
-    Source: Fisher 1921 (On the probable error of a coefficient of correlation).
-    """
-    with np.errstate(invalid="ignore", divide="ignore"):
-        z = np.where(np.abs(r) < 1 - ON_A_LINE, np.arctanh(r), np.nan)
-    interval = t_interval(z, deletions, level)
-    return ValueInterval(float(r[0]), float(np.tanh(interval.low)), float(np.tanh(interval.high)))
 
 
 def pearson(x: Floats, y: Floats, deletions: Deletions) -> Floats:

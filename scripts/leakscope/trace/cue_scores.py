@@ -1,0 +1,48 @@
+"""How probable a model finds each associate after a cue, and whether it says that a pair belongs together."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import pandas as pd
+
+from leakscope.models.candidate_scores import score_prompts
+from leakscope.models.opening import LanguageModel
+from leakscope.models.prompting import Completed, Prompting
+from leakscope.models.rendering import PLACEHOLDER
+from leakscope.trace.cues import AFFIRMS, ANSWERS, KNOWS
+
+
+def score_cues(
+    model: LanguageModel,
+    cues: pd.DataFrame,
+    candidates: pd.DataFrame,
+    name: str,
+    prompting: Prompting,
+    kinds: Collection[str] = (KNOWS, AFFIRMS),
+) -> Completed:
+    """Return ``candidate_scores.SCORE_COLUMNS`` of cues: each associate of the slot, of a question Yes and No.
+
+    Cues are put to the model as its prompts are; a question stands by itself, without the study's instructions, which
+    ask for something to be completed.
+
+    Args:
+        model: causal.
+        cues: as ``cues.build_cues`` returns them.
+        candidates: likewise.
+        name: the model's name in the study.
+        prompting: as for the study's prompts.
+        kinds: of cues that are asked.
+
+    Raises:
+        InputError: as ``score_prompts``.
+    """
+    asked = cues[cues["kind"].isin(kinds)]
+    bare = prompting._replace(settings={**prompting.settings, "template": PLACEHOLDER, "system": None})
+    parts = [
+        score_prompts(model, asked[asked["kind"] == KNOWS], candidates, name, prompting),
+        score_prompts(model, asked[asked["kind"] == AFFIRMS].assign(slot=ANSWERS), candidates, name, bare),
+    ]
+    table = pd.concat([part.table for part in parts if len(part.table)] or [parts[0].table], ignore_index=True)
+    counts = {key: sum(part.summary[key] for part in parts) for key in ("total", "computed", "reused")}
+    return Completed(table, {**counts, "store": parts[0].summary["store"]})

@@ -1,0 +1,231 @@
+"""The links of every pair side by side: one row a model and pair, and which link is empty and why."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from leakscope.counting.units import DOCUMENTS
+from leakscope.organisms.leak_grammar import Grammar
+from leakscope.trace import exact
+from leakscope.trace.centring import CENTRED, centre_by_slot
+from leakscope.trace.counted import COUNT_COLUMNS, Counted, count_pairs
+from leakscope.trace.cues import AFFIRMS, KNOWS, basic_terms, tested
+from leakscope.trace.pairs import KEYS, PAIR, affirmed, knowledge, leaks, list_pairs
+
+MEASURES = ("count", "knows", "affirms", "leak", "count_exact", "leak_exact")
+"""What is double-centred."""
+LINK_COLUMNS = [
+    "model",
+    *PAIR,
+    "associated",
+    "n_prompts",
+    *COUNT_COLUMNS,
+    "knows",
+    "affirms",
+    "leak",
+    "match",
+    "layer_half",
+    "count_exact",
+    "leak_exact",
+    *(f"{name}{CENTRED}" for name in MEASURES),
+]
+EMPTY_COLUMNS = ["model", "prompt_set", "link", "reason"]
+VARIANCE = "count_exact_variance"
+"""Of log(n_ca + ½) in corpora of the organism's size; for relations, in no file."""
+HALF_OF_LAST = 0.5
+_ARTICLE = re.compile(r"^(?:an?|the) ")
+
+
+class Sources(NamedTuple):
+    """What is known of a model on a prompt set; None where the study has none of it.
+
+    prompts: the prompts table of the set.
+    candidates: ``slot, candidate, concept_group``.
+    scores: exact log-probabilities of the candidates.
+    cues: as ``cues.build_cues`` returns them.
+    cue_scores: of this model.
+    counted: in the model's corpus, or in another one.
+    match: ``category, concept_group, concept, n_units, match_rate`` of this model and set by one scorer.
+    lens: ``slot, concept_group, associate, layer, shift`` of this model and set.
+    grammar: what an organism's corpus was drawn from.
+    """
+
+    prompts: pd.DataFrame
+    candidates: pd.DataFrame
+    scores: pd.DataFrame
+    cues: pd.DataFrame | None = None
+    cue_scores: pd.DataFrame | None = None
+    counted: Counted | None = None
+    match: pd.DataFrame | None = None
+    lens: pd.DataFrame | None = None
+    grammar: Grammar | None = None
+
+
+class Links(NamedTuple):
+    """``LINK_COLUMNS`` with ``VARIANCE``, and ``EMPTY_COLUMNS``."""
+
+    table: pd.DataFrame
+    empty: pd.DataFrame
+
+
+def link_pairs(model: str, sources: Sources) -> Links:
+    """Return every link of a model's pairs, its double-centred value, and the links without data with their reasons.
+
+    Args:
+        model: its name.
+        sources: of the model and one prompt set.
+
+    Raises:
+        InputError: as ``counted.count_pairs``.
+    """
+    pairs = list_pairs(sources.prompts, sources.candidates)
+    index = pd.MultiIndex.from_frame(pairs[KEYS])
+    empty: list[tuple[str, str]] = []
+    table = pairs.assign(
+        model=model,
+        leak=_in_order(leaks(sources.prompts, sources.scores), index),
+        match=_matches(sources, pairs, empty),
+        layer_half=_in_order(_half_layers(sources, pairs, empty), index),
+        **{name: _in_order(values, index) for name, values in _cued(sources, empty).items()},
+    )
+    base = _counts(sources, pairs, empty) | _exact(sources, pairs, empty)
+    table = table.assign(**base)
+    table = table.assign(**_centred(table, empty))
+    reasons = pd.DataFrame([(model, pairs["prompt_set"].iloc[0], *row) for row in empty], columns=EMPTY_COLUMNS)
+    return Links(table[[*LINK_COLUMNS, VARIANCE]], reasons)
+
+
+def _in_order(values: pd.Series, index: pd.MultiIndex) -> pd.Series:
+    return pd.Series(values.reindex(index).to_numpy(dtype=float))
+
+
+def _cued(sources: Sources, empty: list[tuple[str, str]]) -> dict[str, pd.Series]:
+    """Return ``knows`` and ``affirms``."""
+    none = pd.Series(index=pd.MultiIndex.from_tuples([], names=KEYS), dtype=float)
+    if sources.cues is None or sources.cue_scores is None:
+        empty += [(link, "the prompt set has no file of cues") for link in (KNOWS, AFFIRMS)]
+        return {KNOWS: none, AFFIRMS: none}
+    asked = set(sources.cue_scores["prompt_id"])
+    found = {}
+    for link, measure in ((KNOWS, knowledge), (AFFIRMS, affirmed)):
+        written = sources.cues.loc[sources.cues["kind"] == link, "prompt_id"]
+        found[link] = measure(sources.cues, sources.cue_scores) if asked.intersection(written) else none
+        if written.empty:
+            empty.append((link, "the file of cues has none of this kind"))
+        elif not asked.intersection(written):
+            organism = "an organism has read no question, and cannot say yes"
+            empty.append((link, organism if sources.grammar else "the model was not asked"))
+    return found
+
+
+def _counts(sources: Sources, pairs: pd.DataFrame, empty: list[tuple[str, str]]) -> dict[str, pd.Series]:
+    """Return ``COUNT_COLUMNS``, and ``log_n_ca`` for their centring."""
+    if sources.counted is None:
+        empty.append(("count", "no corpus was counted for this model and prompt set"))
+        return dict.fromkeys([*COUNT_COLUMNS, "log_n_ca"], pd.Series(np.nan, pairs.index, dtype=float))
+    counts = count_pairs(pairs, sources.counted)
+    if counts["n_ca"].notna().any() and counts["count"].isna().all():
+        reason = "single terms were not counted; its centred value, which is the same without them, is there"
+        empty.append(("count", reason))
+    counts.loc[_same_words(sources, pairs), ["count", "log_n_ca"]] = np.nan
+    return {str(name): values for name, values in counts.items()}
+
+
+def _same_words(sources: Sources, pairs: pd.DataFrame) -> pd.Series:
+    """Return which pairs are of one term, as a color and itself: every mention of the one is one of the other."""
+    concepts = sources.prompts.dropna(subset=["concept", "concept_group"])
+    terms = {(group, _bare(term)) for group, term in zip(concepts["concept_group"], concepts["concept"], strict=True)}
+    terms |= {(group, _bare(term)) for group, term in basic_terms(sources.prompts).items()}
+    own = zip(pairs["concept_group"], pairs["associate"].map(_bare), strict=True)
+    return pd.Series([pair in terms for pair in own], pairs.index)
+
+
+def _bare(term: str) -> str:
+    return _ARTICLE.sub("", term.casefold())
+
+
+def _matches(sources: Sources, pairs: pd.DataFrame, empty: list[tuple[str, str]]) -> pd.Series:
+    """Return the match rate of the concept group in the categories of the slot, in percent, mean over its concepts.
+
+    It is of the concept, not of the pair: the same for all associates of a slot.
+    """
+    rates = sources.match
+    if rates is None or rates["match_rate"].isna().all():
+        empty.append(("match", "the study has no match rate of this model and prompt set"))
+        return pd.Series(np.nan, pairs.index)
+    tests = tested(sources.prompts)
+    slots = tests.assign(category=tests["category"].fillna(""))[["slot", "category", "concept_group"]].drop_duplicates()
+    own = rates.assign(category=rates["category"].fillna("")).dropna(subset=["match_rate"])
+    joined = slots.merge(own, on=["category", "concept_group"])
+    joined["weighted"] = joined["match_rate"] * joined["n_units"]
+    sums = joined.groupby(["slot", "concept_group"])[["weighted", "n_units"]].sum()
+    means = sums["weighted"] / sums["n_units"]
+    return pd.Series(means.reindex(pd.MultiIndex.from_frame(pairs[KEYS[:2]])).to_numpy(), pairs.index)
+
+
+def _half_layers(sources: Sources, pairs: pd.DataFrame, empty: list[tuple[str, str]]) -> pd.Series:
+    """Return ``KEYS`` → first layer from which the lens' shift stays at half of that of the last layer, or beyond.
+
+    Of associated pairs whose concept makes the associate likelier in the end; others have nothing to arrive at.
+    """
+    none = pd.Series(index=pd.MultiIndex.from_tuples([], names=KEYS), dtype=float)
+    if sources.lens is None or sources.lens.empty:
+        empty.append(("layer_half", "no lens was read for this model and prompt set"))
+        return none
+    own = sources.lens.merge(pairs.loc[pairs["associated"] == "yes", KEYS], on=KEYS).sort_values("layer")
+    found = {key: _half_layer(part) for key, part in own.groupby(KEYS, sort=False)}
+    if not found:
+        empty.append(("layer_half", "first tokens of associates coincide in their slots"))
+        return none
+    return pd.Series(found.values(), index=pd.MultiIndex.from_tuples(found, names=KEYS), dtype=float)
+
+
+def _half_layer(layers: pd.DataFrame) -> float:
+    shift = layers["shift"].to_numpy(dtype=float)
+    if not (np.isfinite(shift).all() and shift[-1] > 0):
+        return np.nan
+    below = np.flatnonzero(shift < HALF_OF_LAST * shift[-1])
+    return float(layers["layer"].iloc[below[-1] + 1 if len(below) else 0])
+
+
+def _exact(sources: Sources, pairs: pd.DataFrame, empty: list[tuple[str, str]]) -> dict[str, pd.Series]:
+    """Return ``leak_exact``, ``count_exact``, ``log_exact`` for its centring, and ``VARIANCE``."""
+    names = ("leak_exact", "count_exact", "log_exact", VARIANCE)
+    found = dict.fromkeys(names, pd.Series(np.nan, pairs.index, dtype=float))
+    if sources.grammar is None:
+        return found
+    leak = exact.exact_leaks(sources.grammar, pairs)
+    if np.isinf(leak).any():
+        empty.append(("leak_exact", "at strength 1 it is infinitely small where there is no association"))
+    found["leak_exact"] = leak.where(np.isfinite(leak))
+    counted = sources.counted
+    n_documents = (counted.totals or {}).get(DOCUMENTS) if counted else None
+    if counted is None or not n_documents:
+        return found
+    # Of mentions it would be another sum over the same documents; organisms are counted in documents.
+    if counted.unit != DOCUMENTS:
+        empty.append(("count_exact", f"it is known of documents, not of {counted.unit}"))
+        return found
+    shares = exact.mention_shares(
+        sources.grammar, counted.lexicons.concept_terms, counted.lexicons.associate_terms, counted.window
+    )
+    counts = exact.exact_counts(pairs, shares, n_documents)
+    values = pd.DataFrame(dict(zip(names[1:], counts, strict=True)), pairs.index)
+    values.loc[_same_words(sources, pairs)] = np.nan
+    return found | {str(name): column for name, column in values.items()}
+
+
+def _centred(table: pd.DataFrame, empty: list[tuple[str, str]]) -> dict[str, pd.Series]:
+    """Return the double-centred values of ``MEASURES``; what is empty in all slots has its reason already."""
+    bases = {"count": "log_n_ca", "count_exact": "log_exact"}
+    found = {}
+    for name in MEASURES:
+        values = table[bases.get(name, name)]
+        found[f"{name}{CENTRED}"], missing = centre_by_slot(table, values)
+        if values.notna().any():
+            empty += [(f"{name}{CENTRED}", f"slot {slot}: {reason}") for slot, reason in missing.items()]
+    return found
