@@ -135,9 +135,7 @@ def among_all(answers: Sequence[Tokens], place: int) -> Contrast | None:
     return None
 
 
-def _next_tokens(
-    answers: Sequence[Tokens], names: Sequence[str] | range, beginning: Tokens
-) -> dict[int, set[str | int]]:
+def _next_tokens(answers: Sequence[Tokens], names: Sequence[str | int], beginning: Tokens) -> dict[int, set[str | int]]:
     """Return each token that follows a beginning, and the names of those associates that go on with it."""
     owners: dict[int, set[str | int]] = {}
     for row, name in zip(answers, names, strict=True):
