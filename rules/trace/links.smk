@@ -22,7 +22,7 @@ rule build_cues:
     input:
         prompts="<results>/prompts/{templated}.parquet",
         candidates="<results>/prompts/{templated}.candidates.parquet",
-        cues=lambda w: trace.cues(w.templated),
+        cues=lambda w: trace.cue_file(w.templated),
         code=code("trace/build_cues"),
     output:
         cues="<trace>/cues/{templated}.parquet",

@@ -88,15 +88,14 @@ class Trace(Step):
 
     # What is known of prompt sets.
 
-    def cues(self, prompt_set: str) -> list[str]:
-        """Return the file of a prompt set's cues, where it has one."""
-        entry = self.settings["sets"].get(prompt_set) or {}
-        return [entry["cues"]] if entry.get("cues") else []
-
     @property
     def cued(self) -> list[str]:
         """The prompt sets that have cues."""
-        return [name for name in self.sets if self.cues(name)]
+        return [name for name in self.sets if self.settings["sets"].get(name, {}).get("cues")]
+
+    def cue_file(self, prompt_set: str) -> str:
+        """Return the file of a prompt set's cues."""
+        return str(self.settings["sets"][prompt_set]["cues"])
 
     @property
     def cue_scored(self) -> list[Pair]:
