@@ -92,7 +92,7 @@ def patch_prompts(
     rows = []
     if pairs:
         resumer = Resumer(model.model)
-        batch_size = max(1, prompting.settings["batch_size"] // len(sites))
+        batch_size = max(1, prompting.settings["batch_size"] // 2)  # two runs a pair
         patched = progress(
             patch_swaps(resumer, pairs, sites, batch_size=batch_size, name=name),
             total=len(pairs), name=name, unit="pair", size=len,
