@@ -50,7 +50,7 @@ class Margins(NamedTuple):
     patched: dict[str, list[float]]
 
 
-class _Place(NamedTuple):
+class _Patch(NamedTuple):
     """Where to patch: a site, the number of a pair, and its tokens of the text with c′."""
 
     site: str
@@ -148,7 +148,7 @@ def _patch(resumer: Resumer, pairs: Sequence[Swap], sites: Sequence[str]) -> lis
 
 
 def _curves(
-    resumer: Resumer, pairs: Sequence[Swap], places: Sequence[_Place], theirs: Sequence[torch.Tensor], target: Stream
+    resumer: Resumer, pairs: Sequence[Swap], places: Sequence[_Patch], theirs: Sequence[torch.Tensor], target: Stream
 ) -> list[list[float]]:
     """Return m by layer where residuals of c's runs are put into those of c′ at places.
 
@@ -173,11 +173,11 @@ def _curves(
     return [list(curve) for curve in zip(*by_layer, strict=True)]
 
 
-def _by_beginning(pairs: Sequence[Swap], sites: Sequence[str]) -> list[list[_Place]]:
+def _by_beginning(pairs: Sequence[Swap], sites: Sequence[str]) -> list[list[_Patch]]:
     """Return where to patch, sites that begin together: what is before them is computed no second time."""
-    first: dict[int, list[_Place]] = {}
+    first: dict[int, list[_Patch]] = {}
     for site in sites:
-        places = [_Place(site, number, _tokens(site, pair)) for number, pair in enumerate(pairs)]
+        places = [_Patch(site, number, _tokens(site, pair)) for number, pair in enumerate(pairs)]
         places = [place for place in places if place.tokens]
         if places:
             first.setdefault(min(place.tokens.start for place in places), []).extend(places)
