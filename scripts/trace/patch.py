@@ -21,7 +21,7 @@ from leakscope.jobs.memory import keep_freed_memory
 from leakscope.models.opening import open_model
 from leakscope.models.prompting import Prompting
 from leakscope.storage.manifests import read_manifest
-from leakscope.trace.patching import patch_prompts
+from leakscope.trace.layers.patching import patch_prompts
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake

@@ -20,7 +20,7 @@ from leakscope.jobs.memory import keep_freed_memory
 from leakscope.models.opening import open_model
 from leakscope.models.prompting import Prompting
 from leakscope.storage.manifests import read_manifest
-from leakscope.trace.layer_shifts import shifts_by_layer
+from leakscope.trace.layers.shifts import shifts_by_layer
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake

@@ -9,9 +9,8 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from leakscope.statistics.seeding import seeded_hash
-from leakscope.trace.answers import Contrast, Prompted, Tokens, between_groups
-
-COUNT_COLUMNS = ["template_id", "n_possible", "n_not_told_apart", "n_at_end", "n_pairs", "n_aligned"]
+from leakscope.trace.layers.answers import Contrast, Prompted, Tokens, between_groups
+from leakscope.trace.layers.columns import COUNT_COLUMNS
 
 
 class Swap(NamedTuple):
@@ -47,7 +46,7 @@ class Swap(NamedTuple):
 
 
 class Swaps(NamedTuple):
-    """Pairs, and ``COUNT_COLUMNS`` by template: possible, left out and why, drawn, of these aligned at the end."""
+    """Pairs, and ``columns.COUNT_COLUMNS`` by template: possible, left out and why, drawn, of these aligned."""
 
     pairs: list[Swap]
     counts: pd.DataFrame

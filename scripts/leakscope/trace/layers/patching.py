@@ -24,19 +24,13 @@ from leakscope.models.editing.resuming import Resumer, Stream
 from leakscope.models.finite import all_finite, no_numbers
 from leakscope.models.opening import LanguageModel
 from leakscope.models.prompting import Prompting
-from leakscope.trace.answers import Margin, prompted
-from leakscope.trace.swaps import Swap, draw_swaps
-
-CONCEPT, BETWEEN, LAST, ALL = "concept", "between", "last", "all"
-SITES = (CONCEPT, BETWEEN, LAST, ALL)
-PATCHED_COLUMNS = [
-    "model", "prompt_set", "category", "template_id", "concept", "concept_group", "other", "other_group", "aligned",
-    "site", "layer", "m_patched", "m_concept", "m_other",
-]  # fmt: skip
+from leakscope.trace.layers.answers import Margin, prompted
+from leakscope.trace.layers.columns import ALL, BETWEEN, CONCEPT, LAST, PATCHED_COLUMNS
+from leakscope.trace.layers.swaps import Swap, draw_swaps
 
 
 class Patched(NamedTuple):
-    """``PATCHED_COLUMNS``, and the pairs by template (``swaps.COUNT_COLUMNS``)."""
+    """``PATCHED_COLUMNS``, and the pairs by template (``columns.COUNT_COLUMNS``)."""
 
     table: pd.DataFrame
     counts: pd.DataFrame
@@ -81,7 +75,7 @@ def patch_prompts(
         name: the model's.
         prompting: as in the step ``leak``; its seed draws the pairs, and its batch size is of patched runs.
         n_pairs: at most (``swaps.draw_swaps``).
-        sites: of ``SITES``.
+        sites: of ``columns.SITES``.
 
     Raises:
         InputError: as ``answers.prompted`` and ``Resumer``, or the model gives no numbers.
@@ -113,7 +107,7 @@ def patch_swaps(
     Args:
         resumer: of the model.
         pairs: to be patched.
-        sites: of ``SITES``.
+        sites: of ``columns.SITES``.
         batch_size: pairs to a batch; one that does not fit into memory is divided.
         name: the model's, for messages.
     """

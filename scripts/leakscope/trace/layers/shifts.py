@@ -17,7 +17,7 @@ from leakscope.models.editing.resuming import Resumer
 from leakscope.models.finite import has_nan, no_numbers
 from leakscope.models.opening import LanguageModel
 from leakscope.models.prompting import Prompting
-from leakscope.trace.answers import Contrast, Margin, Prompted, Tokens, among_all, prompted
+from leakscope.trace.layers.answers import Contrast, Margin, Prompted, Tokens, among_all, prompted
 
 SHIFT_COLUMNS = ["model", "prompt_set", "slot", "concept_group", "associate", "layer", "shift"]
 Floats = NDArray[np.float64]

@@ -1,0 +1,1 @@
+"""Where in a model an association is: activation patching, and the logit lens of the leak."""

@@ -1,0 +1,41 @@
+"""Which share of a concept's effect is restored at each site and layer, and between which pairs was it measured?
+
+Reads the patched logits and numbers of pairs of all models and prompt sets; writes restored shares with intervals, and
+pairs by template: possible, left out, drawn, and how far associates follow the concept.
+
+Inputs: ``patched`` and ``pairs``, lists. Parameters: ``pairs`` (model and prompt set of each), ``level``. Outputs:
+``patching``, ``pairs``, and if its rule has it ``by_category``.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from leakscope.files.tables import write_csv
+from leakscope.jobs.job import job
+from leakscope.trace.layers.columns import PATCHED_COLUMNS
+from leakscope.trace.layers.summary import pair_counts, restored_by_category, restored_shares
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import Snakemake
+
+    snakemake: Snakemake
+
+
+def main(snakemake: "Snakemake") -> None:
+    params, output = snakemake.params, snakemake.output
+    patched, counts = (
+        [pd.read_parquet(path) for path in paths] for paths in (snakemake.input.patched, snakemake.input.pairs)
+    )
+    write_csv(pair_counts(patched, counts, params.pairs, params.level), Path(output.pairs))
+    known = [table for table in patched if len(table)]  # columns of an empty table have no type
+    everything = pd.concat(known, ignore_index=True) if known else pd.DataFrame(columns=PATCHED_COLUMNS)
+    write_csv(restored_shares(everything, params.level), Path(output.patching))
+    if by_category := output.get("by_category"):
+        write_csv(restored_by_category(everything, params.level), Path(by_category))
+
+
+if __name__ == "__main__":
+    with job(snakemake.log[0]):
+        main(snakemake)
