@@ -106,11 +106,12 @@ rule link:
     output:
         links=shown("<trace>/links.csv"),
         relations=shown("<trace>/relations.csv"),
+        templates="<trace>/templates.csv",
         empty="<trace>/empty_links.csv",
     log:
         "<logs>/link.log",
     conda:
-        "../../envs/analysis.yaml"
+        "../../envs/counting.yaml"
     params:
         **trace.linking(),
     script:

@@ -1,7 +1,8 @@
 """What is each link of a pair, and does one go with the next?
 
 Reads what the study has of each link; writes one row a model and pair, the links that are empty with their reasons,
-and slopes and correlations between links. Every list of inputs has its names among the parameters, in its order:
+slopes and correlations between links, and the leak of each template. Every list of inputs has its names among the
+parameters, in its order:
 
     prompts, candidates         prompt_sets: [set]
     scores                      scored: [[model, set]], all that are linked
@@ -25,6 +26,7 @@ from leakscope.jobs.job import job
 from leakscope.organisms.grammar_files import part_folders
 from leakscope.organisms.leak_grammar import load_grammar
 from leakscope.storage.manifests import read_manifest
+from leakscope.trace.by_template import TEMPLATE_COLUMNS, leaks_by_template
 from leakscope.trace.counted import Counted, read_lexicons
 from leakscope.trace.links import EMPTY_COLUMNS, LINK_COLUMNS, Sources, link_pairs
 from leakscope.trace.relations import RELATION_COLUMNS, relate
@@ -47,7 +49,7 @@ def main(snakemake: "Snakemake") -> None:
     of_set = {name: _tables(params[names], inputs[name]) for name, names in SETS.items()}
     of_model = {name: _tables(map(tuple, params[names]), inputs[name]) for name, names in MODELS.items()}
     counted, rates = _counted(inputs, params), _rates(inputs.match, params.scorer)
-    links, empty, relations = [], [], []
+    links, empty, relations, templates = [], [], [], []
     for model, prompt_set in map(tuple, params.scored):
         key = (model, prompt_set)
         sources = Sources(
@@ -65,7 +67,9 @@ def main(snakemake: "Snakemake") -> None:
         links.append(found.table[LINK_COLUMNS])
         empty.append(found.empty)
         relations.append(relate(found.table, params.level))
+        templates.append(leaks_by_template(model, sources, found.table))
     write_csv(_joined(empty, EMPTY_COLUMNS), Path(output.empty))
+    write_csv(_joined(templates, TEMPLATE_COLUMNS), Path(output.templates))
     write_csv(_joined(relations, RELATION_COLUMNS), Path(output.relations))
     write_csv(_joined(links, LINK_COLUMNS), Path(output.links))
 

@@ -1,7 +1,7 @@
 """Does a model know what goes with a concept when it is asked about it?
 
 Reads cues, what may follow them and a model's manifest; takes scores from the store and computes the others; writes
-exact log-probabilities, and how many were computed. Of an organism ``params.kinds`` is ``[knows]``: it cannot say yes.
+exact log-probabilities, and how many were computed.
 """
 
 from pathlib import Path
@@ -32,7 +32,7 @@ def main(snakemake: "Snakemake") -> None:
     model = open_model(read_manifest(Path(inputs.manifest)), params.loading)
     cues, candidates = (pd.read_parquet(path) for path in (inputs.cues, inputs.candidates))
     prompting = Prompting(params.settings, **params.chat, store=Path(params.store))
-    scores = score_cues(model, cues, candidates, snakemake.wildcards.model, prompting, params.kinds)
+    scores = score_cues(model, cues, candidates, snakemake.wildcards.model, prompting, is_organism=params.is_organism)
     write_manifest(scores.summary, Path(output.summary))
     write_table(scores.table, Path(output.scores))
 

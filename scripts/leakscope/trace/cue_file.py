@@ -35,7 +35,7 @@ class SlotCues(Section):
     """Lexicon of continuations that templates of the prompt set name as their `slot`."""
     knows: Annotated[list[KnowsForm], Field(min_length=1), each_once("id")]
     """Texts that an associate completes; several wordings, of which the mean is taken."""
-    affirms: Annotated[list[AffirmsForm] | None, Field(min_length=1), each_once("id")] = None
+    affirms: Annotated[list[AffirmsForm], Field(min_length=1), each_once("id")] | None = None
     """Questions of this slot, in place of those of the whole file."""
 
 

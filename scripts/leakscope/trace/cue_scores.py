@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-
 import pandas as pd
 
 from leakscope.models.candidate_scores import score_prompts
 from leakscope.models.opening import LanguageModel
 from leakscope.models.prompting import Completed, Prompting
 from leakscope.models.rendering import PLACEHOLDER
-from leakscope.trace.cues import AFFIRMS, ANSWERS, KNOWS
+from leakscope.trace.cues import AFFIRMS, ANSWERS, KNOWS, learnt
 
 
 def score_cues(
@@ -19,7 +17,8 @@ def score_cues(
     candidates: pd.DataFrame,
     name: str,
     prompting: Prompting,
-    kinds: Collection[str] = (KNOWS, AFFIRMS),
+    *,
+    is_organism: bool = False,
 ) -> Completed:
     """Return ``candidate_scores.SCORE_COLUMNS`` of cues: each associate of the slot, of a question Yes and No.
 
@@ -32,12 +31,13 @@ def score_cues(
         candidates: likewise.
         name: the model's name in the study.
         prompting: as for the study's prompts.
-        kinds: of cues that are asked.
+        is_organism: whether the model has read nothing but its grammar's corpus: then it is asked the first wording of
+            each slot, which it has learnt facts by, and no question, as it cannot say yes.
 
     Raises:
         InputError: as ``score_prompts``.
     """
-    asked = cues[cues["kind"].isin(kinds)]
+    asked = learnt(cues) if is_organism else cues
     bare = prompting._replace(settings={**prompting.settings, "template": PLACEHOLDER, "system": None})
     parts = [
         score_prompts(model, asked[asked["kind"] == KNOWS], candidates, name, prompting),

@@ -52,7 +52,9 @@ def tested(prompts: pd.DataFrame) -> pd.DataFrame:
         prompts: the prompts table of one set.
     """
     asked = prompts[["control_id", "slot", "concept_group"]].notna().all(axis=1)
-    return prompts[asked & prompts["made"].ne("yes")].reset_index(drop=True)
+    if "made" in prompts:
+        asked &= prompts["made"].ne("yes")
+    return prompts[asked].reset_index(drop=True)
 
 
 def basic_terms(prompts: pd.DataFrame) -> dict[str, str]:
@@ -111,6 +113,16 @@ def build_cues(prompts: pd.DataFrame, candidates: pd.DataFrame, path: Path) -> C
     answers = pd.DataFrame([(ANSWERS, YES, "yes"), (ANSWERS, NO, "no")], columns=CANDIDATE_COLUMNS, dtype="str")
     own = candidates.loc[candidates["slot"].isin(table["slot"]), CANDIDATE_COLUMNS]
     return Cues(table, pd.concat([own, answers], ignore_index=True))
+
+
+def learnt(cues: pd.DataFrame) -> pd.DataFrame:
+    """Return the cues of the first wording of each slot, and no question: what an organism has learnt facts by.
+
+    Args:
+        cues: as ``build_cues`` returns them.
+    """
+    own = cues[cues["kind"] == KNOWS]
+    return own[own["form_id"] == own.groupby("slot", sort=False)["form_id"].transform("first")]
 
 
 def _questions(

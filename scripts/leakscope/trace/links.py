@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import NamedTuple
 
 import numpy as np
@@ -12,8 +11,8 @@ from leakscope.counting.units import DOCUMENTS
 from leakscope.organisms.leak_grammar import Grammar
 from leakscope.trace import exact
 from leakscope.trace.centring import CENTRED, centre_by_slot
-from leakscope.trace.counted import COUNT_COLUMNS, Counted, count_pairs
-from leakscope.trace.cues import AFFIRMS, KNOWS, basic_terms, tested
+from leakscope.trace.counted import COUNT_COLUMNS, Counted, Lexicons, count_pairs
+from leakscope.trace.cues import AFFIRMS, KNOWS, tested
 from leakscope.trace.pairs import KEYS, PAIR, affirmed, knowledge, leaks, list_pairs
 
 MEASURES = ("count", "knows", "affirms", "leak", "count_exact", "leak_exact")
@@ -37,7 +36,6 @@ EMPTY_COLUMNS = ["model", "prompt_set", "link", "reason"]
 VARIANCE = "count_exact_variance"
 """Of log(n_ca + ½) in corpora of the organism's size; for relations, in no file."""
 HALF_OF_LAST = 0.5
-_ARTICLE = re.compile(r"^(?:an?|the) ")
 
 
 class Sources(NamedTuple):
@@ -131,21 +129,12 @@ def _counts(sources: Sources, pairs: pd.DataFrame, empty: list[tuple[str, str]])
     if counts["n_ca"].notna().any() and counts["count"].isna().all():
         reason = "single terms were not counted; its centred value, which is the same without them, is there"
         empty.append(("count", reason))
-    counts.loc[_same_words(sources, pairs), ["count", "log_n_ca"]] = np.nan
     return {str(name): values for name, values in counts.items()}
 
 
-def _same_words(sources: Sources, pairs: pd.DataFrame) -> pd.Series:
-    """Return which pairs are of one term, as a color and itself: every mention of the one is one of the other."""
-    concepts = sources.prompts.dropna(subset=["concept", "concept_group"])
-    terms = {(group, _bare(term)) for group, term in zip(concepts["concept_group"], concepts["concept"], strict=True)}
-    terms |= {(group, _bare(term)) for group, term in basic_terms(sources.prompts).items()}
-    own = zip(pairs["concept_group"], pairs["associate"].map(_bare), strict=True)
-    return pd.Series([pair in terms for pair in own], pairs.index)
-
-
-def _bare(term: str) -> str:
-    return _ARTICLE.sub("", term.casefold())
+def _is_counted(lexicons: Lexicons, pairs: pd.DataFrame) -> pd.Series:
+    """Return which pairs are of a concept and an associate that are counted: no associate is a concept, too."""
+    return pairs["concept_group"].isin(lexicons.concept_terms) & pairs["associate"].isin(lexicons.associate_terms)
 
 
 def _matches(sources: Sources, pairs: pd.DataFrame, empty: list[tuple[str, str]]) -> pd.Series:
@@ -215,7 +204,7 @@ def _exact(sources: Sources, pairs: pd.DataFrame, empty: list[tuple[str, str]]) 
     )
     counts = exact.exact_counts(pairs, shares, n_documents)
     values = pd.DataFrame(dict(zip(names[1:], counts, strict=True)), pairs.index)
-    values.loc[_same_words(sources, pairs)] = np.nan
+    values.loc[~_is_counted(counted.lexicons, pairs)] = np.nan
     return found | {str(name): column for name, column in values.items()}
 
 
@@ -226,6 +215,7 @@ def _centred(table: pd.DataFrame, empty: list[tuple[str, str]]) -> dict[str, pd.
     for name in MEASURES:
         values = table[bases.get(name, name)]
         found[f"{name}{CENTRED}"], missing = centre_by_slot(table, values)
-        if values.notna().any():
+        explained = name == "leak_exact" and any(link == name for link, _ in empty)
+        if values.notna().any() and not explained:
             empty += [(f"{name}{CENTRED}", f"slot {slot}: {reason}") for slot, reason in missing.items()]
     return found

@@ -6,19 +6,16 @@ centring takes off are estimates from the same values, and a variance without th
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from leakscope.statistics.intervals import FEW
 from leakscope.statistics.jackknife import Deletions, leave_out, t_interval, z_interval
-from leakscope.trace.centring import CENTRED, double_centred
+from leakscope.trace.centring import CENTRED
 from leakscope.trace.links import VARIANCE
 
 Floats = NDArray[np.float64]
-Integers = NDArray[np.intp]
 
 RELATION_COLUMNS = [
     "model", "prompt_set", "x", "y", "given", "slope", "slope_low", "slope_high", "correlation", "ci_low", "ci_high",
@@ -35,13 +32,6 @@ RELATIONS = (
 """x, y and, of a partial relation, what is held equal."""
 NOTHING = 1e-12
 """What rounding leaves of a sum of squares, relative to the sample's."""
-
-
-class Slot(NamedTuple):
-    """Values of one slot, (links, concepts, associates), and where its pairs stand, (concepts, associates)."""
-
-    values: Floats
-    pair: Integers
 
 
 def relate(links: pd.DataFrame, level: float) -> pd.DataFrame:
@@ -77,8 +67,8 @@ def relate(links: pd.DataFrame, level: float) -> pd.DataFrame:
 
 def _related(pairs: pd.DataFrame, names: list[str], level: float) -> tuple[float, ...]:
     deletions = leave_out(pairs["concept_group"], pairs["associate"])
-    columns = [f"{name}{CENTRED}" for name in names]
-    slope, correlation = regressed(cross_products(_slots(pairs, columns), deletions))
+    centred = pairs[[f"{name}{CENTRED}" for name in names]].to_numpy(dtype=float)
+    slope, correlation = regressed(cross_products(centred, _kept(pairs), deletions))
     return (*t_interval(slope, deletions, level), *z_interval(correlation, deletions, level))
 
 
@@ -92,59 +82,44 @@ def _exact_relation(pairs: pd.DataFrame, names: list[str]) -> tuple[float, float
     columns = [f"{name}_exact{CENTRED}" for name in names]
     if not set(columns) <= set(pairs) or pairs[columns].isna().any(axis=None):
         return np.nan, np.nan
-    products = np.zeros((1, 2, 2))
-    for slot in _slots(pairs, [*columns, VARIANCE]):
-        n_concepts, n_associates = slot.values.shape[1:]
-        products[0] += _products(slot.values[:2])
-        products[0, 0, 0] += slot.values[2].sum() * (1 - 1 / n_concepts) * (1 - 1 / n_associates)
+    centred = pairs[columns].to_numpy(dtype=float)
+    products = (centred.T @ centred)[None]
+    products[0, 0, 0] += pairs[VARIANCE].to_numpy() @ _kept(pairs).prod(1)
     slope, correlation = regressed(products)
     return float(slope[0]), float(correlation[0])
 
 
-def _slots(pairs: pd.DataFrame, columns: list[str]) -> list[Slot]:
-    """Return each slot as a whole matrix; pairs come slot by slot, concept by concept, as ``pairs.list_pairs`` has."""
-    slots = []
-    for _, part in pairs.groupby("slot", sort=False):
-        shape = (part["concept_group"].nunique(), part["associate"].nunique())
-        values = part[columns].to_numpy(dtype=float).T.reshape(len(columns), *shape)
-        slots.append(Slot(values, part.index.to_numpy().reshape(shape)))
-    return slots
+def _kept(pairs: pd.DataFrame) -> Floats:
+    """Return 1 − 1/R and 1 − 1/C of each pair's slot of R concepts and C associates, (pairs, 2)."""
+    slots = pairs.groupby("slot", sort=False)
+    sizes = [slots[column].transform("nunique").to_numpy(dtype=float) for column in ("concept_group", "associate")]
+    return np.asarray(1 - 1 / np.stack(sizes, axis=1))
 
 
-def cross_products(slots: list[Slot], deletions: Deletions) -> Floats:
+def cross_products(centred: Floats, kept: Floats, deletions: Deletions) -> Floats:
     """Return Σ over pairs of the products of centred values, (samples, links, links), centred anew in each sample.
 
-    Without one pair of a slot of R concepts and C associates, what additive means leave changes by −e eᵀ / (1 − h),
-    h = 1 − (1 − 1/R)(1 − 1/C) the pair's leverage, e its centred values.
+    Without a concept the means of its slot's R − 1 others move by −e / (R − 1), e the concept's centred values, so that
+
+        without a concept     Σ − R/(R − 1) · Σ over its pairs of e eᵀ
+        without an associate  Σ − C/(C − 1) · Σ over its pairs of e eᵀ
+        without a pair        Σ − R/(R − 1) · C/(C − 1) · e eᵀ
 
     Args:
-        slots: of all pairs.
+        centred: (pairs, links), double-centred in slots without a missing pair.
+        kept: 1 − 1/R and 1 − 1/C, (pairs, 2).
         deletions: of the pairs: one way, or two and what shares a cluster of both.
     """
-    whole = np.sum([_products(slot.values) for slot in slots], axis=0)
-    changes = [np.zeros((size, *whole.shape)) for size in deletions.sizes]
-    for slot in slots:
-        rows, columns = slot.pair[:, 0], slot.pair[0]
-        ways = [(1, rows), (2, columns)][: min(2, len(changes))]
-        for change, codes, (axis, pairs) in zip(changes, deletions.codes, ways, strict=False):
-            for place, pair in enumerate(pairs):
-                change[codes[pair]] += _products(np.delete(slot.values, place, axis)) - _products(slot.values)
-        if len(changes) > 2:
-            np.add.at(changes[2], deletions.codes[2][slot.pair], _without_one(slot.values))
-    return np.concatenate([whole[None], *(whole + change for change in changes)])
-
-
-def _products(values: Floats) -> Floats:
-    """Return Σ ẽ ẽᵀ over a matrix, (links, links), of values, (links, concepts, associates)."""
-    centred = double_centred(values).reshape(len(values), -1)
-    return np.asarray(centred @ centred.T)
-
-
-def _without_one(values: Floats) -> Floats:
-    """Return by how much the products change without each pair, (concepts, associates, links, links)."""
-    centred = double_centred(values)
-    kept = (1 - 1 / values.shape[1]) * (1 - 1 / values.shape[2])
-    return np.asarray(-np.einsum("kij,lij->ijkl", centred, centred) / kept)
+    products = centred[:, :, None] * centred[:, None, :]
+    whole = products.sum(0, keepdims=True)
+    samples = [whole]
+    shares = (kept[:, 0], kept[:, 1], kept.prod(1))
+    # One way has no more than its own.
+    for codes, size, share in zip(deletions.codes, deletions.sizes, shares, strict=False):
+        lost = np.zeros((size, *whole.shape[1:]))
+        np.add.at(lost, codes, products / share[:, None, None])
+        samples.append(whole - lost)
+    return np.concatenate(samples)
 
 
 def regressed(products: Floats) -> tuple[Floats, Floats]:

@@ -13,7 +13,7 @@ from leakscope.workflow.traced import counted_as
 Pair = tuple[str, str]  # a model and a prompt set
 
 # Part of the step → the tables that it is.
-PARTS = {"links": ["links", "relations", "empty_links"], "patching": ["patching", "patching_pairs"]}
+PARTS = {"links": ["links", "relations", "templates", "empty_links"], "patching": ["patching", "patching_pairs"]}
 # What decides which texts a model writes, and nothing that it is asked here.
 OF_TEXTS = ("samples", "control_samples", "seed", "shards")
 SITES = ("concept", "between", "last", "all")
