@@ -18,6 +18,7 @@ from leakscope.figures.fitting import Drawing, Part, Tables, fitted
 from leakscope.figures.ordering import by_value
 from leakscope.figures.registry import FIGURES, Context, Kind
 from leakscope.figures.style import Labels
+from trace_tables import stand_in
 
 
 class Drawn(NamedTuple):
@@ -106,7 +107,7 @@ OWN = {
 }
 
 
-STEPS = {"leak": LEAKS, "ground": GROUND, "validate": VALIDATE, "features": FEATURES}
+STEPS = {"leak": LEAKS, "ground": GROUND, "validate": VALIDATE, "features": FEATURES, "trace": stand_in().tables()}
 CONTEXT = Context(families=of_features.FAMILIES, randomised=["b"], bar=of_features.BAR)
 EVERY = {
     f"{step}: {name}": Drawn(OWN.get(f"{step}: {name}", STEPS[step]), kind)

@@ -27,7 +27,10 @@ from leakscope.files.names import TEXTS
 from leakscope.files.tables import read_csv, write_csv
 
 # Columns that hold words of the workflow's own alone.
-OWN_WORDS = {"comparison", "intervention", "kind", "kind_a", "kind_b", "measure", "quartile", "statistic", "unit"}
+OWN_WORDS = {
+    "comparison", "intervention", "kind", "kind_a", "kind_b", "measure", "quartile", "statistic", "unit",
+    "associated", "few", "given", "site", "x", "y",
+}  # fmt: skip
 NAMED = (*TEXTS, "unit")
 # Words of the workflow's own in other columns.
 KEPT = (

@@ -194,7 +194,11 @@ FIGURES: dict[str, dict[str, Kind]] = {
     },
     "trace": {
         "trace": Kind(lambda t, c: chain.trace(t["links"], t["relations"], t["patching"], labels=c.labels), TRACE),
-        "relations": Kind(lambda t, c: slopes.relations(t["relations"], labels=c.labels), TRACE),
+        "relations": Kind(
+            lambda t, c: slopes.relations(t["relations"], labels=c.labels),
+            TRACE,
+            order=Order("slope", ("prompt_set", "x", "y")),
+        ),
         "patching": Kind(lambda t, c: sites.patching(t["patching"], labels=c.labels), TRACE),
     },
 }

@@ -124,7 +124,7 @@ def associated_pairs(candidates: pd.DataFrame, concepts: Collection[str], associ
 
 
 class _Sample:
-    """The contexts of a pair with the smallest digests, each different one once."""
+    """The contexts of a pair with the smallest digests; of equal texts the one whose mentions are nearest."""
 
     def __init__(self, most: int) -> None:
         self.most, self.n_found = most, 0
@@ -134,12 +134,14 @@ class _Sample:
         self.n_found += 1
         text = normalise("".join(context[2:]))
         digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=12).digest()
-        if len(self.kept) == self.most and digest >= self.kept[-1][0]:
+        if len(self.kept) == self.most and digest > self.kept[-1][0]:
             return
         place = bisect.bisect_left(self.kept, digest, key=lambda known: known[0])
         if place == len(self.kept) or self.kept[place][0] != digest:
             self.kept.insert(place, (digest, context))
             del self.kept[self.most :]
+        elif context.distance < self.kept[place][1].distance:
+            self.kept[place] = (digest, context)
 
     def contexts(self) -> Iterator[Context]:
         return (context for _, context in self.kept)

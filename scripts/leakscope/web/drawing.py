@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from functools import cache
 
+
+@cache
 def drawing_program() -> str:
     """Return Vega, Vega-Lite and Vega-Embed as one script that asks no network for anything."""
     import vl_convert

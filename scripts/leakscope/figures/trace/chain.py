@@ -17,7 +17,6 @@ from leakscope.figures.lanes import rows_of
 from leakscope.figures.legends import add_legend, plain_handle
 from leakscope.figures.panels import Panels, panels_of
 from leakscope.figures.style import (
-    COLORS,
     GREY,
     NO_LEAKAGE_LINE,
     Labels,
@@ -25,16 +24,17 @@ from leakscope.figures.style import (
     model_order,
     no_data,
     page_width,
+    series,
     styled,
     unique,
 )
 from leakscope.figures.trace.sites import draw_sites, site_handles
 
 ROW, MARGINS = 1.28, 0.35  # inches, of a row of panels; below all
-OWN, OTHER = COLORS[3], GREY
+OWN = 4  # series of associated pairs: in no colour of a site
 SLOPES: dict[str, dict[str, Any]] = {
     "slope": {"color": "black", "linestyle": "-"},
-    "slope_exact": {"color": COLORS[0], "linestyle": (0, (4, 3))},
+    "slope_exact": {"color": "#56b4e9", "linestyle": (0, (4, 3))},
 }
 TITLES = {
     "count": "written together", "knows": "known", "layers": "half of the leak is there", "sites": "patching restores",
@@ -108,8 +108,17 @@ def _against_leak(link: str, ax: Axes, links: pd.DataFrame, relations: pd.DataFr
     for draw_zero in (ax.axhline, ax.axvline):
         draw_zero(0.0, color=GREY, linewidth=0.6, linestyle=NO_LEAKAGE_LINE, zorder=1)
     own = known & links["associated"].eq("yes")
-    ax.plot(x[known & ~own], y[known & ~own], ".", color=OTHER, markersize=1.8, alpha=0.5, gid=f"{link}:other")
-    ax.plot(x[own], y[own], "^", color=OWN, markersize=2.6, markeredgewidth=0, gid=f"{link}:associated", zorder=3)
+    ax.plot(x[known & ~own], y[known & ~own], ".", color=GREY, markersize=1.8, alpha=0.5, gid=f"{link}:other")
+    ax.plot(
+        x[own],
+        y[own],
+        "^",
+        color=series(OWN).color,
+        markersize=2.6,
+        markeredgewidth=0,
+        gid=f"{link}:associated",
+        zorder=3,
+    )
     found = relations[(relations["x"] == link) & (relations["y"] == "leak") & (relations["given"].fillna("") == "")]
     ends = np.array([-1.0, 1.0]) * float(x[known].abs().max())
     for column, look in SLOPES.items():
@@ -125,7 +134,7 @@ def _layers(ax: Axes, links: pd.DataFrame, _: pd.DataFrame, patching: pd.DataFra
         return False
     last = int(max(layers.max(), patching["layer"].max() if len(patching) else 0))
     counts = np.bincount(layers.astype(int), minlength=last + 1)
-    ax.bar(np.arange(last + 1), counts / counts.sum(), width=0.85, color=OWN, gid="layers")
+    ax.bar(np.arange(last + 1), counts / counts.sum(), width=0.85, color=series(OWN).color, gid="layers")
     ax.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
     ax.set_xlim(-0.7, last + 0.7)
     ax.grid(axis="y")
@@ -145,7 +154,7 @@ def _say_nothing(ax: Axes) -> None:
 
 
 def _handles(columns: list[str], relations: pd.DataFrame, patching: pd.DataFrame) -> list[Line2D]:
-    handles: list[Line2D] = [plain_handle("associated pair", color=OWN, marker="^", linestyle="none")]
+    handles: list[Line2D] = [plain_handle("associated pair", color=series(OWN).color, marker="^", linestyle="none")]
     if {"count", "knows"} & set(columns):
         handles += [plain_handle("other pair", marker=".", linestyle="none"), plain_handle("slope", **SLOPES["slope"])]
         if relations["slope_exact"].notna().any():

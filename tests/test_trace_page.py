@@ -1,0 +1,415 @@
+"""The page of associations: its words follow from intervals, its numbers are those of the tables, and it opens."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import html
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from matplotlib import image
+
+from browser import needs_chromium, rendered_dom, screenshot
+from leakscope.trace.details import Parts, view_details
+from leakscope.trace.headline import headline, number, verdict
+from leakscope.trace.page import TraceStudy, TraceTables, write_trace_page
+from trace_tables import TraceStandIn, associate, stand_in
+
+HOSTILE = "<b>x</b><script>document.title='owned'</script>\" & {{payload}}"
+LABELS = {"real": "A real model", "organism": "organism, λ = .4"}
+NAN = float("nan")
+needs_axe = pytest.mark.skipif("LEAKSCOPE_AXE" not in os.environ, reason="needs $LEAKSCOPE_AXE: axe.min.js of axe-core")
+
+
+def parts_of(tables: TraceStandIn) -> Parts:
+    return Parts(tables.contexts, tables.lens, tables.patched, tables.prompts, tables.generations)
+
+
+def make_page(folder: Path, tables: TraceStandIn, name: str = "a study", **labels: str) -> Path:
+    path = folder / "index.html"
+    study = TraceStudy(name, LABELS | labels, ["organism"], 0.95, {"real": {"layer 6": "../features/d/index.html"}})
+    whole = TraceTables(tables.links, tables.relations, tables.patching, tables.empty_links)
+    write_trace_page(path, study, whole, parts_of(tables))
+    return path
+
+
+@pytest.fixture(scope="module")
+def tables() -> TraceStandIn:
+    return stand_in()
+
+
+@pytest.fixture
+def no_program(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The program that draws takes seconds to put together, and is of no use where nothing is drawn."""
+    monkeypatch.setattr("leakscope.trace.page.drawing_program", lambda: "")
+
+
+@pytest.fixture
+def page(no_program: None, tables: TraceStandIn, tmp_path: Path) -> Path:
+    return make_page(tmp_path / "first", tables)
+
+
+@pytest.fixture(scope="module")
+def opened_page(tables: TraceStandIn, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_page(tmp_path_factory.mktemp("trace"), tables)
+
+
+@pytest.fixture(scope="module")
+def uncounted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_page(tmp_path_factory.mktemp("uncounted"), stand_in(counted=False))
+
+
+def unpacked(page: Path, name: str = "data") -> Any:
+    (block,) = re.findall(rf'<script type="text/plain" id="{name}">([^<]*)<', page.read_text(encoding="utf-8"))
+    return json.loads(gzip.decompress(base64.b64decode(block)))
+
+
+def relation(**changes: Any) -> pd.DataFrame:
+    plain = {
+        "x": "count", "y": "leak", "given": "", "slope": 0.3, "slope_low": 0.2, "slope_high": 0.4, "correlation": 0.5,
+        "ci_low": 0.4, "ci_high": 0.6, "slope_exact": NAN, "n_pairs": 128, "n_concepts": 11, "few": "no",
+    }  # fmt: skip
+    return pd.DataFrame([plain | changes])
+
+
+def patched(**restored: list[float]) -> pd.DataFrame:
+    rows = [(site, layer, value) for site, values in restored.items() for layer, value in enumerate(values)]
+    return pd.DataFrame(rows, columns=["site", "layer", "restored"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "word", "beginning"),
+    [
+        ({}, "more", "In M, associations that its corpus writes together oftener leak more: 0.30 nats"),
+        ({"slope": -0.3, "slope_low": -0.4, "slope_high": -0.1}, "less", "In M, associations that its corpus writes"),
+        ({"slope_low": -0.1}, "unclear", "In M, whether associations that its corpus writes together oftener leak"),
+        ({"slope_low": NAN}, "few", "In M, there are too few concepts or associates"),
+        ({"few": "yes"}, "few", "In M, there are too few concepts or associates"),
+    ],
+)
+def test_words_follow_from_the_interval(changes: dict[str, Any], word: str, beginning: str) -> None:
+    table = relation(**changes)
+    assert verdict(table.iloc[0].to_dict()) == word
+    assert headline("M", table, patched(), 0.95)[0].startswith(beginning)
+
+
+def test_a_headline_has_slope_interval_and_correlation() -> None:
+    said = headline("M", relation(), patched(), 0.95)
+    assert said[0] == (
+        "In M, associations that its corpus writes together oftener leak more: 0.30 nats of leak for each nat of "
+        "association in the corpus (95\u00a0% interval 0.20 to 0.40)."
+    )
+    assert said[1] == "The correlation is 0.50 (0.40 to 0.60) over 128 pairs of 11 concepts."
+    assert "correlation" in said[-1]
+    assert "trained again without it" in said[-1]
+
+
+@pytest.mark.parametrize(("exact", "word"), [(0.35, "holds"), (0.5, "misses")])
+def test_an_organisms_exact_slope_is_held_against_the_interval(exact: float, word: str) -> None:
+    said = headline("M", relation(slope_exact=exact), patched(), 0.95)
+    assert f"taught is {number(exact)}, which the interval {word}." in said[1]
+
+
+def test_without_a_relation_to_the_leak_it_says_so() -> None:
+    assert headline("M", relation(y="knows"), patched(), 0.95)[0].startswith("Of M no relation")
+    assert headline("M", relation(slope=NAN), patched(), 0.95)[0].startswith("Of M no relation")
+
+
+def test_what_counts_say_beyond_knowing_is_said() -> None:
+    both = pd.concat([relation(), relation(given="knows", slope=0.1, slope_low=-0.1, slope_high=0.3)])
+    assert any("counts tell nothing more" in line for line in headline("M", both, patched(), 0.95))
+
+
+def test_it_says_where_the_concept_waits() -> None:
+    said = headline("M", relation(), patched(concept=[1, 0.9, 0.5, 0.4], last=[0, 0.1, 0.4, 0.7]), 0.95)
+    assert said[2].endswith("up to layer 2, and the last token does from layer 3 on.")
+    assert "layers 0 to 3" in said[2]
+    assert len(headline("M", relation(), patched(concept=[0.1, 0.2]), 0.95)) == 3  # nothing holds half
+
+
+def test_every_number_of_the_page_is_one_of_the_tables(page: Path, tables: TraceStandIn) -> None:
+    data = unpacked(page)
+    assert [view["model"] for view in data["views"]] == ["real", "organism"]
+    assert data["n"] == 128
+    for view in data["views"]:
+        rows = tables.links[tables.links["model"] == view["model"]].reset_index(drop=True)
+        assert data["pairs"]["associate"] == rows["associate"].tolist()
+        for name, values in view["numbers"].items():
+            read = pd.Series(values, dtype=float)
+            pd.testing.assert_series_equal(read, rows[name].astype(float), check_names=False, rtol=1e-4)
+        relations = tables.relations[tables.relations["model"] == view["model"]]
+        assert [row["slope"] for row in view["relations"]] == pytest.approx(relations["slope"].tolist(), rel=1e-4)
+        curves = tables.patching[tables.patching["model"] == view["model"]]
+        assert [row["restored"] for row in view["curves"]] == pytest.approx(
+            curves["restored"].tolist(), rel=1e-4, abs=1e-6
+        )
+
+
+def test_links_without_data_have_their_reason(no_program: None, tmp_path: Path) -> None:
+    real, organism = unpacked(make_page(tmp_path, stand_in(counted=False)))["views"]
+    assert ["count", "no corpus of this model is known"] in real["empty"]
+    assert [link for link, _ in organism["empty"]] == ["feature", "removed"]
+    assert set(real["numbers"]["count"]) == {None}
+
+
+def test_an_opened_pair_shows_contexts_curves_and_texts(page: Path, tables: TraceStandIn) -> None:
+    found = unpacked(page, "chunk-0")
+    context, other = found["contexts"]["red"]["a red plant"]
+    assert (context["first"], context["second"], context["n_found"]) == ("red", "a red plant", 40)
+    assert other["after"] == " of the kind 2."
+    data = unpacked(page)
+    row = next(row for row in range(data["n"]) if data["pairs"]["associate"][row] == "a blue plant")
+    lens = tables.lens[(tables.lens["model"] == "real") & (tables.lens["associate"] == "a blue plant")]
+    group = data["pairs"]["concept_group"][row]
+    expected = lens[lens["concept_group"] == group].sort_values("layer")["shift"].tolist()
+    assert found["lens"][str(row)]["shift"] == pytest.approx(expected, rel=1e-4)
+    text = found["texts"]["color_plants"]["red"][0]
+    assert text["text"] == f"{associate('color_plants', 'red')}."
+    assert text["text_control"] == "nothing much."
+    assert (text["prompt"], text["control"]) == ("Her fence is red. There is", "She has a fence. There is")
+
+
+def test_a_restored_share_is_a_ratio_of_means() -> None:
+    names = ["model", "prompt_set", "concept_group", "site", "layer", "m_patched", "m_concept", "m_other"]
+    rows = [("m", "s", "red", "last", 3, 2.0, 4.0, 0.0), ("m", "s", "red", "last", 3, 0.1, 0.1, 0.0)]
+    rows += [("m", "s", "red", "last", 4, 1.0, -1.0, 0.0)]
+    nothing = pd.DataFrame()
+    parts = Parts(nothing, nothing, pd.DataFrame(rows, columns=names), nothing, nothing)
+    pairs = pd.DataFrame(columns=["prompt_set", "slot", "concept_group", "associate"])
+    curve = view_details("m", "s", pairs, parts)["patched"]["red"]
+    assert curve["n"] == 2
+    assert curve["sites"]["last"]["layers"] == [3, 4]
+    # 2.1 of 4.1, not the mean of 1/2 and 1; and none where the concept's own run says less of it.
+    assert curve["sites"]["last"]["restored"] == [pytest.approx(2.1 / 4.1, rel=1e-4), None]
+
+
+def test_names_cannot_leave_the_place_where_they_are_printed(
+    no_program: None, tables: TraceStandIn, tmp_path: Path
+) -> None:
+    text = make_page(tmp_path, tables, HOSTILE, real=HOSTILE).read_text(encoding="utf-8")
+    assert "<b>x</b>" not in text
+    assert "<script>document.title" not in text
+    assert text.count("</script>") == 5  # data, a block a model, what draws, the page's own
+
+
+def test_nothing_that_loads_comes_from_elsewhere(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    document = re.sub(r"<script\b.*?</script>", "", text, flags=re.S)
+    assert not re.search(r"(?:src|href|srcset|action)=|url\(|@import|<link|<iframe", document)
+    assert "default-src 'none'" in text
+
+
+def test_equal_tables_give_equal_bytes(page: Path, tables: TraceStandIn, tmp_path: Path) -> None:
+    assert make_page(tmp_path, tables).read_bytes() == page.read_bytes()
+
+
+def test_without_models_the_page_says_so(no_program: None, tables: TraceStandIn, tmp_path: Path) -> None:
+    nothing = TraceStandIn(*(table.iloc[:0] for table in tables))
+    page = make_page(tmp_path, nothing)
+    assert unpacked(page)["views"] == []
+    assert "No model's associations were followed." in page.read_text(encoding="utf-8")
+
+
+# ---- in a browser
+
+
+def asked(
+    page: Path, script: str, fragment: str = "", *, width: int = 1280, before: str = "", dark: bool = False
+) -> Any:
+    """Return what a script returns in the page, once its figures are drawn; errors of the page are an error."""
+    first = f'<script>window.wrong = []; addEventListener("error", e => wrong.push(e.message));{before}</script>'
+    first += '<script>addEventListener("unhandledrejection", e => wrong.push(String(e.reason)));</script>'
+    probe = f"""<pre id="probe"></pre><script>(async () => {{
+      const wait = time => new Promise(done => setTimeout(done, time));
+      const ready = () => document.body.dataset.ready && (!data.views.length || document.body.dataset.drawn);
+      for (let i = 0; i < 300 && !ready(); i++) await wait(10);
+      let found = null;
+      try {{ found = await (async () => {{ {script} }})(); }} catch (error) {{ wrong.push(String(error)); }}
+      $("probe").textContent = JSON.stringify([wrong, found]);
+    }})();</script></body>"""
+    copy = page.with_name(f"probed{width}.html")
+    text = page.read_text(encoding="utf-8").replace("<title>", f"{first}<title>", 1)
+    copy.write_text("".join(text.rpartition("</body>")[0]) + probe + "</html>", encoding="utf-8")
+    dom = rendered_dom(copy, fragment, width=width, dark=dark)
+    said = re.search(r'<pre id="probe">(.*?)</pre>', dom, re.S)
+    assert said is not None
+    wrong, found = json.loads(html.unescape(said[1]))
+    assert wrong == []
+    return found
+
+
+@pytest.mark.browser
+@needs_chromium
+@pytest.mark.parametrize("width", [390, 800, 1400, 3840])
+def test_the_page_fits_every_width_and_draws_its_figures(opened_page: Path, width: int) -> None:
+    script = """return [document.documentElement.scrollWidth - document.documentElement.clientWidth, document.title,
+      ...["#chart-count svg .mark-symbol path", "#chart-patching svg .mark-line path", ".row", ".row:first-child .cell"]
+        .map(found => document.querySelectorAll(found).length)]"""
+    over, title, points, lines, rows, cells = asked(opened_page, script, width=width)
+    assert over <= 0
+    assert title == "a study · leakscope trace"
+    assert points == 128
+    assert lines >= 4
+    assert rows >= 8
+    assert cells == 7
+
+
+@pytest.mark.browser
+@needs_chromium
+def test_rows_begin_with_associated_pairs_by_leak_and_show_the_tables_numbers(
+    opened_page: Path, tables: TraceStandIn
+) -> None:
+    script = """return [...document.querySelectorAll(".row")].slice(0, 5).map(row =>
+      [row.querySelector(".what").textContent, row.children[5].textContent])"""
+    own = tables.links[(tables.links["model"] == "real") & (tables.links["associated"] == "yes")]
+    own = own.sort_values("leak_centred", ascending=False).head(5)
+    expected = [
+        [f"{row.concept_group} → {row.associate}", f"{row.leak_centred:+.2f}".replace("-", "−")]
+        for row in own.itertuples()
+    ]
+    assert asked(opened_page, script) == expected
+
+
+@pytest.mark.browser
+@needs_chromium
+def test_the_list_is_searched_filtered_and_sorted(opened_page: Path) -> None:
+    script = """
+      const what = () => [...document.querySelectorAll(".row .what")].map(row => row.textContent), found = [];
+      $("search").value = "red → a red"; $("search").dispatchEvent(new Event("input")); await wait(400);
+      $("search").value = "a red plant"; $("search").dispatchEvent(new Event("input")); await wait(400);
+      found.push($("shown").textContent, what()[0]);
+      $("own").click(); found.push(what());
+      $("reset").click(); found.push($("shown").textContent);
+      $("column--all").click(); found.push(what()[0] !== "", state.sort);
+      const leak = place => numberOf("leak_centred", shown[place]);
+      $("column--all").click(); found.push(state.sort, leak(0) < leak(1));
+      $("facet-concept").value = "red"; $("facet-concept").dispatchEvent(new Event("change"));
+      found.push($("shown").textContent, location.hash);
+      return found;"""
+    n_red, first, own, all_rows, _, down, up, rises, n_concept, address = asked(opened_page, script)
+    assert (n_red, first, own) == ("8", "red → a red plant", ["red → a red plant"])
+    assert (all_rows, down, up, rises, n_concept) == ("128", "-all", "all", True, "16")
+    assert address == "#sort=all&concept=red"
+
+
+@pytest.mark.browser
+@needs_chromium
+def test_another_model_has_its_own_headline_figures_and_reasons(uncounted: Path) -> None:
+    script = """
+      const found = [[$("headline").textContent, $("chart-count").textContent, $("reasons").textContent,
+        document.querySelector(".row .cell").title, $("key-exact").hidden]];
+      $("model").value = "organism"; $("model").dispatchEvent(new Event("change"));
+      for (let i = 0; i < 200 && document.body.dataset.drawn !== "1"; i++) await wait(10);
+      found.push([$("headline").textContent, document.querySelectorAll("#chart-count svg .mark-symbol path").length,
+        $("reasons").textContent, document.querySelectorAll(".row .exact").length > 3, $("key-exact").hidden]);
+      return found;"""
+    real, organism = asked(uncounted, script)
+    assert real[0].startswith("In A real model, associations that it knows better leak more")
+    assert real[1] == "No data: no corpus of this model is known."
+    assert "in corpus: no corpus of this model is known" in real[2]
+    assert real[3] == "in corpus: no corpus of this model is known"
+    assert real[4] is True
+    assert organism[0].startswith("In organism, λ = .4, associations that its corpus writes together")
+    assert organism[1:] == [128, organism[2], True, False]
+    assert "in corpus" not in organism[2]
+
+
+@pytest.mark.browser
+@needs_chromium
+def test_an_opened_row_shows_its_links_contexts_curves_texts_and_features(opened_page: Path) -> None:
+    script = """
+      for (let i = 0; i < 200 && $("detail").dataset.row === undefined; i++) await wait(10);
+      const all = found => [...$("detail").querySelectorAll(found)].map(node => node.textContent);
+      return [all("h2")[0], all("tbody tr").length, all(".context"), all(".context mark"), all(".curves path").length,
+        all(".texts td").slice(0, 2), [...$("detail").querySelectorAll("a")].map(link => link.getAttribute("href"))];"""
+    title, rows, contexts, marks, curves, texts, links = asked(
+        opened_page, script, "open=color_plants/red/a%20red%20plant"
+    )
+    assert title == "red → a red plant"
+    assert rows == 3 + 2  # two models and an exact row; two templates
+    assert len(contexts) == 2
+    assert set(contexts) == {f"beside it was red and tall: a red plant of the kind {n}." for n in (1, 2)}
+    assert marks[:2] == ["red", "a red plant"]
+    assert curves == 1 + 4 + 4  # the lens, four sites and their keys
+    assert texts == ["Her fence is red. There is a red plant.", "She has a fence. There is nothing much."]
+    assert links == ["../features/d/index.html"]
+
+
+@pytest.mark.browser
+@needs_chromium
+def test_keys_open_move_and_close(opened_page: Path) -> None:
+    script = """
+      const press = key => $("scroller").dispatchEvent(new KeyboardEvent("keydown", {key, bubbles: true})), found = [];
+      $("scroller").focus();
+      press("ArrowDown"); press("Enter"); found.push($("detail").hidden, $("detail").querySelector("h2").textContent);
+      press("ArrowDown"); found.push($("detail").querySelector("h2").textContent);
+      press("Escape"); found.push($("detail").hidden);
+      return found;"""
+    opened, first, second, closed = asked(opened_page, script)
+    assert (opened, closed) == (False, True)
+    assert first != second
+
+
+@pytest.mark.browser
+@needs_chromium
+def test_a_point_of_a_figure_opens_its_pair(opened_page: Path) -> None:
+    before = 'HTMLAnchorElement.prototype.dispatchEvent = function () { window.left = this.getAttribute("href"); };'
+    script = """
+      const mark = [...document.querySelectorAll("#chart-count svg .mark-symbol path")].at(-1);
+      const box = mark.getBoundingClientRect();
+      const at = {bubbles: true, clientX: box.x + box.width / 2, clientY: box.y + box.height / 2};
+      for (const kind of ["pointermove", "click"]) mark.dispatchEvent(new PointerEvent(kind, at));
+      await wait(100);
+      const told = document.querySelector("#vg-tooltip-element").textContent;
+      location.hash = window.left;
+      await wait(100);
+      return [$("detail").hidden, told.includes($("detail").querySelector("h2").textContent)];"""
+    assert asked(opened_page, script, before=before) == [False, True]
+
+
+@pytest.mark.browser
+@needs_chromium
+def test_an_unknown_address_is_said_and_left_out(opened_page: Path) -> None:
+    said, hidden = asked(
+        opened_page, 'return [$("notice").textContent, $("detail").hidden];', "model=nobody&open=a/b/c"
+    )
+    assert "“nobody”" in said
+    assert "pair “a/b/c”" in said
+    assert hidden
+
+
+@pytest.mark.browser
+@needs_chromium
+def test_a_study_without_models_opens_without_an_error(tables: TraceStandIn, tmp_path: Path) -> None:
+    page = make_page(tmp_path, TraceStandIn(*(table.iloc[:0] for table in tables)))
+    assert asked(page, 'return $("nothing").textContent') == "No model's associations were followed."
+
+
+@pytest.mark.browser
+@needs_chromium
+def test_the_page_is_dark_where_the_reader_prefers_it(opened_page: Path, tmp_path: Path) -> None:
+    corner = {}
+    for name, dark in {"light": False, "dark": True}.items():
+        screenshot(opened_page, tmp_path / f"{name}.png", width=800, dark=dark)
+        corner[name] = image.imread(tmp_path / f"{name}.png")[2, 2, :3].mean()
+    assert corner["dark"] < 0.2 < 0.9 < corner["light"]
+
+
+@pytest.mark.browser
+@needs_chromium
+@needs_axe
+@pytest.mark.parametrize(("width", "dark"), [(390, False), (1400, False), (1400, True)])
+@pytest.mark.parametrize("fragment", ["", "open=color_plants/red/a%20red%20plant"])
+def test_axe_finds_nothing_that_keeps_a_reader_out(opened_page: Path, fragment: str, width: int, dark: bool) -> None:
+    axe = Path(os.environ["LEAKSCOPE_AXE"]).read_text(encoding="utf-8").replace("</script", "<\\/script")
+    script = """for (const each of document.querySelectorAll("details")) each.open = true;
+      await wait(200);
+      const {violations} = await axe.run();
+      return violations.map(found => [found.id, found.nodes.map(node => node.html.slice(0, 200))]);"""
+    assert asked(opened_page, script, fragment, width=width, before=axe, dark=dark) == []
