@@ -16,9 +16,10 @@ import pytest
 from matplotlib import image
 
 from browser import needs_chromium, rendered_dom, screenshot
-from leakscope.trace.details import Parts, view_details
-from leakscope.trace.headline import headline, number, verdict
-from leakscope.trace.page import TraceStudy, TraceTables, write_trace_page
+from leakscope.trace.page.details import Parts, view_details
+from leakscope.trace.page.headline import headline, number, verdict
+from leakscope.trace.page.page import TraceStudy, TraceTables, write_trace_page
+from leakscope.trace.page.retrained import Retrained, caused, changes
 from trace_tables import TraceStandIn, associate, stand_in
 
 HOSTILE = "<b>x</b><script>document.title='owned'</script>\" & {{payload}}"
@@ -47,7 +48,7 @@ def tables() -> TraceStandIn:
 @pytest.fixture
 def no_program(monkeypatch: pytest.MonkeyPatch) -> None:
     """The program that draws takes seconds to put together, and is of no use where nothing is drawn."""
-    monkeypatch.setattr("leakscope.trace.page.drawing_program", lambda: "")
+    monkeypatch.setattr("leakscope.trace.page.page.drawing_program", lambda: "")
 
 
 @pytest.fixture
@@ -131,6 +132,61 @@ def test_it_says_where_the_concept_waits() -> None:
     assert said[2].endswith("up to layer 2, and the last token does from layer 3 on.")
     assert "layers 0 to 3" in said[2]
     assert len(headline("M", relation(), patched(concept=[0.1, 0.2]), 0.95)) == 3  # nothing holds half
+
+
+def retrained_links(taken: float, kept: float) -> pd.DataFrame:
+    """Organism and the one without red and blue: associated pairs of four concepts, four associates each."""
+    rows = []
+    for concept, change in {"red": taken, "blue": taken, "green": kept, "pink": kept}.items():
+        for number_of, noise in enumerate((-0.02, 0.0, 0.01, 0.02)):
+            keys = ("colors", "slot", concept, f"{concept} {number_of}", "yes")
+            shift = noise if concept in ("red", "green") else -2 * noise
+            rows += [("base", *keys, 0.8 + noise), ("again", *keys, 0.8 + change + noise + shift)]
+            rows += [(model, *keys[:3], "none", "no", -9.0) for model in ("base", "again")]
+    names = ["model", "prompt_set", "slot", "concept_group", "associate", "associated", "leak_centred"]
+    return pd.DataFrame(rows, columns=names).drop_duplicates(["model", "concept_group", "associate"])
+
+
+@pytest.mark.parametrize(
+    ("taken", "kept", "words"),
+    [
+        (-0.8, 0.0, ["no longer leaks them", "as before", "is what makes it leak"]),
+        (-0.4, 0.0, ["leaks them less", "as before", "is what makes it leak"]),
+        (-0.8, -0.8, ["no longer leaks them", "less, too", ""]),
+        (0.0, 0.0, ["still leaks them", "as before", ""]),
+    ],
+)
+def test_cause_is_said_of_an_organism_that_was_trained_again(taken: float, kept: float, words: list[str]) -> None:
+    retrained = Retrained("base", ["red", "blue"])
+    found = changes(retrained_links(taken, kept), "again", "colors", retrained, 0.95)
+    # Shifts of the two concepts of a part: means of (.0025, −.005), around which both vary.
+    assert found[0].difference.mean == pytest.approx(taken + (0.0025 - 0.005) / 2)
+    assert [(change.part, change.after.n, change.after.n_clusters) for change in found] == [
+        ("taken out", 8, 2), ("kept", 8, 2)
+    ]  # fmt: skip
+    said = caused("again", "base", found, 2, 0.95)
+    assert all(word in line for word, line in zip(words, [*said, ""], strict=False))
+    assert any("is what makes it leak" in line for line in said) == bool(words[2])
+    assert said[0].startswith("again, trained again without the associations of 2 concepts, ")
+
+
+def test_without_pairs_in_both_organisms_nothing_is_said_of_cause() -> None:
+    found = changes(retrained_links(-0.8, 0.0), "nobody", "colors", Retrained("base", ["red"]), 0.95)
+    assert found == []
+    assert caused("a", "b", found, 1, 0.95) == []
+
+
+def test_the_page_of_a_retrained_organism_begins_with_cause(
+    no_program: None, tables: TraceStandIn, tmp_path: Path
+) -> None:
+    retrained = {"organism": Retrained("real", ["red"])}
+    study = TraceStudy("s", LABELS, ["organism"], 0.95, retrained=retrained)
+    whole = TraceTables(tables.links, tables.relations, tables.patching, tables.empty_links)
+    write_trace_page(tmp_path / "index.html", study, whole, parts_of(tables))
+    real, organism = unpacked(tmp_path / "index.html")["views"]
+    assert "trained again without the associations of 1 concept," in organism["headline"][0]
+    assert [row["part"] for row in organism["changes"]] == ["taken out", "kept"]
+    assert real["changes"] == []
 
 
 def test_every_number_of_the_page_is_one_of_the_tables(page: Path, tables: TraceStandIn) -> None:

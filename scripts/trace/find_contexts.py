@@ -26,7 +26,7 @@ def main(snakemake: "Snakemake") -> None:
     shards = [Path(path) for path in files.corpus]
     texts = read_corpus(shards, params.text, name=shards[0].name)
     found = find_contexts(texts, concepts, associates, pairs, window=params.window, most=params.contexts)
-    write_table(found.assign(model=wildcards.model, prompt_set=wildcards.prompt_set), Path(snakemake.output.contexts))
+    write_table(found.assign(model=wildcards.model, prompt_set=wildcards.templated), Path(snakemake.output.contexts))
 
 
 if __name__ == "__main__":

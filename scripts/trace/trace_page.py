@@ -10,8 +10,9 @@ import pandas as pd
 
 from leakscope.files.tables import read_csv, read_tables
 from leakscope.jobs.job import job
-from leakscope.trace.details import Parts
-from leakscope.trace.page import TraceStudy, TraceTables, write_trace_page
+from leakscope.trace.page.details import Parts
+from leakscope.trace.page.page import TraceStudy, TraceTables, write_trace_page
+from leakscope.trace.page.retrained import Retrained
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 def main(snakemake: "Snakemake") -> None:
     files, params = snakemake.input, snakemake.params
     tables = TraceTables(*(read_csv(files[name]) for name in TraceTables._fields))
-    study = TraceStudy(params.study, params.labels, params.organisms, params.level, params.features)
+    retrained = {model: Retrained(**entry) for model, entry in params.get("retrained", {}).items()}
+    study = TraceStudy(params.study, params.labels, params.organisms, params.level, params.features, retrained)
     write_trace_page(Path(snakemake.output.page), study, tables, read_parts(snakemake))
 
 

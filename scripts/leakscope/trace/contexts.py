@@ -33,7 +33,7 @@ EDGES = re.compile(r"^(\W*)(.*?)(\W*)$", re.DOTALL)
 Pair: TypeAlias = tuple[str, str]
 
 
-class Context(NamedTuple):
+class FoundContext(NamedTuple):
     """Two mentions and what stands around them; joined, the five texts are a piece of the document.
 
     distance: words from the end of the first mention to the start of the second, as ``cooccurrence`` counts them.
@@ -87,7 +87,7 @@ def find_contexts(
         if concept not in concepts or associate not in associates:
             raise InputError(f"contexts: got the pair {concept!r}, {associate!r}; allowed: pairs of the lexicons.")
     terms = Terms({"concepts": concepts, "associates": associates}, {})
-    kept = {pair: _Sample(most) for pair in pairs}
+    kept = {pair: _KeptContexts(most) for pair in pairs}
     for text in texts:
         form = normalise(text)
         mentions = terms.find(form)
@@ -123,14 +123,14 @@ def associated_pairs(candidates: pd.DataFrame, concepts: Collection[str], associ
     return [(group, text) for group, text in rows if group in concepts and text in associates]
 
 
-class _Sample:
+class _KeptContexts:
     """The contexts of a pair with the smallest digests; of equal texts the one whose mentions are nearest."""
 
     def __init__(self, most: int) -> None:
         self.most, self.n_found = most, 0
-        self.kept: list[tuple[bytes, Context]] = []
+        self.kept: list[tuple[bytes, FoundContext]] = []
 
-    def add(self, context: Context) -> None:
+    def add(self, context: FoundContext) -> None:
         self.n_found += 1
         text = normalise("".join(context[2:]))
         digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=12).digest()
@@ -143,7 +143,7 @@ class _Sample:
         elif context.distance < self.kept[place][1].distance:
             self.kept[place] = (digest, context)
 
-    def contexts(self) -> Iterator[Context]:
+    def contexts(self) -> Iterator[FoundContext]:
         return (context for _, context in self.kept)
 
 
@@ -157,7 +157,11 @@ def _spots(terms: Terms, mentions: Sequence[tuple[int, int]], side: str) -> list
 
 
 def _add(
-    text: str, concepts: Sequence[Spot], associates: Sequence[Spot], kept: Mapping[Pair, _Sample], window: int | None
+    text: str,
+    concepts: Sequence[Spot],
+    associates: Sequence[Spot],
+    kept: Mapping[Pair, _KeptContexts],
+    window: int | None,
 ) -> None:
     """Add a document's pairs of mentions. A mention of a word that is both is no pair with itself."""
     words: list[re.Match[str]] = []
@@ -172,7 +176,7 @@ def _add(
                 sample.add(_context(text, words, concept, associate))
 
 
-def _context(text: str, words: Sequence[re.Match[str]], concept: Spot, associate: Spot) -> Context:
+def _context(text: str, words: Sequence[re.Match[str]], concept: Spot, associate: Spot) -> FoundContext:
     left, right = sorted((concept, associate), key=lambda spot: spot[1:])
     begin, end = words[max(0, left.start - AROUND)].start(), words[min(len(words) - 1, right.end + AROUND)].end()
     (a, b), (c, d) = (_marked(text, words, spot) for spot in (left, right))
@@ -181,7 +185,7 @@ def _context(text: str, words: Sequence[re.Match[str]], concept: Spot, associate
     if distance > MOST_BETWEEN:
         near = words[left.end + MOST_BETWEEN // 2].end(), words[right.start - MOST_BETWEEN // 2].start()
         pieces[2] = f"{text[b : near[0]]} … {text[near[1] : c]}"
-    return Context(distance, left is concept, *(re.sub(r"\s+", " ", piece) for piece in pieces))
+    return FoundContext(distance, left is concept, *(re.sub(r"\s+", " ", piece) for piece in pieces))
 
 
 def _marked(text: str, words: Sequence[re.Match[str]], spot: Spot) -> tuple[int, int]:

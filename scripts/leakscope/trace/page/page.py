@@ -13,14 +13,15 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from leakscope.trace.charts import patching_chart, scatter_chart
-from leakscope.trace.details import Parts, view_details
-from leakscope.trace.headline import headline
-from leakscope.trace.page_values import records, values
+from leakscope.trace.page.charts import patching_chart, scatter_chart
+from leakscope.trace.page.details import Parts, view_details
+from leakscope.trace.page.headline import headline
+from leakscope.trace.page.retrained import Change, Retrained, caused, change_rows, changes
+from leakscope.trace.page.values import records, values
 from leakscope.web.drawing import drawing_program
 from leakscope.web.pages import encoded, page, write_page
 
-TEMPLATE = Path(__file__).resolve().parents[3] / "report" / "trace.template.html"
+TEMPLATE = Path(__file__).resolve().parents[4] / "report" / "trace.template.html"
 PAIR = ["prompt_set", "slot", "concept_group", "associate", "associated"]
 NUMBERS = [
     "n_prompts", "n_c", "n_a", "n_ca", "n_total", "count", "knows", "affirms", "leak", "match", "layer_half",
@@ -52,6 +53,7 @@ class TraceStudy(NamedTuple):
     organisms: the models whose truth is known.
     level: of intervals.
     features: model → label of a dictionary → its page, a link from this page.
+    retrained: organism that was trained again without some associations → what it is compared with.
     """
 
     name: str
@@ -59,6 +61,7 @@ class TraceStudy(NamedTuple):
     organisms: Sequence[str]
     level: float
     features: Mapping[str, Mapping[str, str]] = {}
+    retrained: Mapping[str, Retrained] = {}
 
 
 def write_trace_page(
@@ -114,7 +117,17 @@ def _views(study: TraceStudy, tables: TraceTables) -> list[tuple[str, str]]:
 def _headline(view: tuple[str, str], study: TraceStudy, tables: TraceTables) -> list[str]:
     model = view[0]
     relations, patching = (_of(table, view) for table in (tables.relations, tables.patching))
-    return headline(study.labels.get(model, model), relations, patching, study.level)
+    said = headline(study.labels.get(model, model), relations, patching, study.level)
+    if (retrained := study.retrained.get(model)) is None:
+        return said
+    name, base = (study.labels.get(other, other) for other in (model, retrained.base))
+    return caused(name, base, _changes(view, study, tables), len(retrained.groups), study.level) + said
+
+
+def _changes(view: tuple[str, str], study: TraceStudy, tables: TraceTables) -> list[Change]:
+    """Return what became of the associations of an organism that was trained again; nothing of other models."""
+    retrained = study.retrained.get(view[0])
+    return [] if retrained is None else changes(tables.links, *view, retrained, study.level)
 
 
 def _view(view: tuple[str, str], study: TraceStudy, tables: TraceTables, pairs: pd.DataFrame) -> dict[str, Any]:
@@ -131,6 +144,7 @@ def _view(view: tuple[str, str], study: TraceStudy, tables: TraceTables, pairs: 
         "empty": [list(row) for row in zip(empty["link"], empty["reason"], strict=True)],
         "relations": records(_of(tables.relations, view), RELATION),
         "curves": records(_of(tables.patching, view), CURVE),
+        "changes": change_rows(_changes(view, study, tables)),
         "features": dict(study.features.get(model, {})),
     }
 

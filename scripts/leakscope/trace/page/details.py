@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from leakscope.trace.page_values import value, values
+from leakscope.trace.page.values import value, values
 
 CONTEXT = ["before", "first", "between", "second", "after", "concept_first", "distance", "n_found"]
 CURVE = ["concept_group", "site", "layer"]

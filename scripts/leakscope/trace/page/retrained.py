@@ -1,0 +1,135 @@
+"""Cause: an organism trained again without the associations of some concepts, beside the one that has them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from leakscope.errors import counted
+from leakscope.statistics.intervals import ClusterInterval, cluster_interval
+from leakscope.trace.page.headline import number
+from leakscope.trace.page.values import value
+
+TAKEN, KEPT = "taken out", "kept"
+LEAK = "leak_centred"
+KEYS = ["prompt_set", "slot", "concept_group", "associate"]
+INFINITE = (-math.inf, math.inf)
+
+
+class Retrained(NamedTuple):
+    """The organism that was trained with all associations, and the concept groups whose were taken out."""
+
+    base: str
+    groups: Sequence[str]
+
+
+class Change(NamedTuple):
+    """Mean centred leak of associated pairs, in nats, with intervals for other concepts.
+
+    part: ``TAKEN`` or ``KEPT``.
+    before: of the organism that has all associations.
+    after: of the one that was trained again.
+    difference: after − before, pair by pair.
+    """
+
+    part: str
+    before: ClusterInterval
+    after: ClusterInterval
+    difference: ClusterInterval
+
+
+def changes(links: pd.DataFrame, model: str, prompt_set: str, retrained: Retrained, level: float) -> list[Change]:
+    """Return what became of the associations that were taken out, and of those that were kept; none without pairs.
+
+    Args:
+        links: ``links.csv``, of both organisms.
+        model: the one that was trained again.
+        prompt_set: of the pairs.
+        retrained: what it is beside which one.
+        level: of the intervals.
+    """
+    own = links[(links["prompt_set"] == prompt_set) & links["associated"].eq("yes") & links[LEAK].notna()]
+    after, before = (own[own["model"] == name].set_index(KEYS)[LEAK] for name in (model, retrained.base))
+    both = pd.DataFrame({"before": before, "after": after}).dropna().reset_index()
+    taken = both["concept_group"].isin(list(retrained.groups))
+    parts = {TAKEN: both[taken], KEPT: both[~taken]}
+    return [_change(part, rows, level) for part, rows in parts.items() if len(rows)]
+
+
+def _change(part: str, rows: pd.DataFrame, level: float) -> Change:
+    def interval(values: pd.Series) -> ClusterInterval:
+        return cluster_interval(values, np.asarray(rows["concept_group"], dtype=object), level, INFINITE)
+
+    return Change(part, interval(rows["before"]), interval(rows["after"]), interval(rows["after"] - rows["before"]))
+
+
+def caused(name: str, base: str, found: Sequence[Change], n_groups: int, level: float) -> list[str]:
+    """Return the sentences about an organism that was trained again, the most important first; none where unknown.
+
+    Args:
+        name: of the organism, for people.
+        base: of the one that has all associations, for people.
+        found: of ``changes``.
+        n_groups: concepts whose associations were taken out.
+        level: of intervals.
+    """
+    parts = {change.part: change for change in found}
+    if TAKEN not in parts:
+        return []
+    taken, kept = parts[TAKEN], parts.get(KEPT)
+    without = counted(n_groups, "concept", "concepts")
+    said = [
+        f"{name}, trained again without the associations of {without}, {_says(taken)}: "
+        f"{_leak(taken.after, level)}, where it was {number(taken.before.mean)} in {base}."
+    ]
+    if kept is None:
+        return said
+    said.append(
+        f"Those of the other concepts leak {_beside(kept)}: {number(kept.after.mean)} nats, where it was "
+        f"{number(kept.before.mean)}, a difference of {number(kept.difference.mean)}{_limits(kept.difference, level)}."
+    )
+    if taken.difference.high < kept.difference.low:
+        said.append("The corpora differ in nothing else: here the association in the corpus is what makes it leak.")
+    return said
+
+
+def change_rows(found: Sequence[Change]) -> list[dict[str, object]]:
+    """Return the numbers for a page, a row a part."""
+    rows: list[dict[str, object]] = []
+    for change in found:
+        row: dict[str, object] = {"part": change.part, "n_pairs": change.after.n, "n_concepts": change.after.n_clusters}
+        for name in ("before", "after", "difference"):
+            interval: ClusterInterval = getattr(change, name)
+            row |= {
+                name: value(interval.mean),
+                f"{name}_low": value(interval.low),
+                f"{name}_high": value(interval.high),
+            }
+        rows.append(row)
+    return rows
+
+
+def _says(taken: Change) -> str:
+    if not taken.difference.high < 0:
+        return "still leaks them, as far as can be told"
+    if taken.after.low <= 0 <= taken.after.high:
+        return "no longer leaks them"
+    return "leaks them less" if taken.after.mean > 0 else "avoids them"
+
+
+def _beside(kept: Change) -> str:
+    return "less, too" if kept.difference.high < 0 else "more" if kept.difference.low > 0 else "as before"
+
+
+def _leak(interval: ClusterInterval, level: float) -> str:
+    return f"the leak of these is {number(interval.mean)} nats{_limits(interval, level)}"
+
+
+def _limits(interval: ClusterInterval, level: float) -> str:
+    if math.isnan(interval.low) or math.isnan(interval.high):
+        return ""
+    return f" ({100 * level:g}\u00a0% interval {number(interval.low)} to {number(interval.high)})"
