@@ -13,9 +13,10 @@ HALF = 0.5
 STRONGER = {"count": "that its corpus writes together oftener", "knows": "that it knows better"}
 ORIGINS = {"count": "association in the corpus", "knows": "knowing"}
 CORRELATION = (
-    "This is correlation over pairs: what makes an association leak is shown only where a model is trained again "
-    "without it. Patching, below, is an intervention on the trained model."
+    "Slope and correlation are over pairs: what makes an association leak is shown only where a model is trained "
+    "again without it."
 )
+PATCHING = "Patching, below, changes the trained model while it reads, and so does show what in it makes it leak."
 
 
 def headline(name: str, relations: pd.DataFrame, patching: pd.DataFrame, level: float) -> list[str]:
@@ -32,9 +33,11 @@ def headline(name: str, relations: pd.DataFrame, patching: pd.DataFrame, level: 
     said += [" ".join(sentences(name, row, level)) for row in known[1:]]
     said = said or [f"Of {name} no relation of an association's links is known."]
     said += [line for row in _rows(relations, x="count", y="leak", given="knows") if (line := _beyond(row, level))]
-    if place := _where_it_waits(name, patching):
-        said.append(place)
-    return [*said, CORRELATION]
+    place = _where_it_waits(name, patching)
+    said += [place] if place else []
+    caution = [CORRELATION] if known else []
+    caution += [PATCHING] if place else []
+    return [*said, *([" ".join(caution)] if caution else [])]
 
 
 def sentences(name: str, row: Mapping[str, Any], level: float) -> list[str]:
