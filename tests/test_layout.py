@@ -10,7 +10,7 @@ import pytest
 from import_picture import packages, with_picture
 from leakscope.jobs.dependencies import imported_modules, script_files
 
-STEPS = {"leak", "ground", "validate", "features"}
+STEPS = {"leak", "ground", "validate", "features", "trace"}
 # What several steps use. It knows no step, no figure and no configuration.
 FLOORS = {
     *("files", "typed", "statistics", "storage", "packing", "jobs", "web"),
