@@ -80,3 +80,13 @@ def test_each_mistake_is_one_line(resolved, changes: dict[str, Any], message: st
     with pytest.raises(InputError, match=message) as error:
         resolved(**changes)
     assert "\n" not in str(error.value)
+
+
+def test_an_organism_without_some_associations_stands_beside_the_one_that_has_them(resolved) -> None:
+    less = {"source": "organism", "size": "s", "grammar": {"parts": ["leak"], "strength": 0.4, "except": ["red"]}}
+    models = [*STUDY["models"], "less"]
+    trace = Trace(Study(resolved(study={"models": models}, models={"less": less})))
+    assert trace.retrained == {"less": {"base": "organism-s-l40", "groups": ["red"]}}
+    # Another size, and another seed, are other organisms.
+    alone = Trace(Study(resolved(study={"models": ["organism-m-l40", "less"]}, models={"less": less})))
+    assert alone.retrained == {}

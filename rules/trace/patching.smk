@@ -58,6 +58,7 @@ rule summarise_patching:
         code=code("trace/summarise_patching"),
     output:
         patching=shown("<trace>/patching.csv"),
+        by_category="<trace>/patching_by_category.csv",
         pairs="<trace>/patching_pairs.csv",
     log:
         "<logs>/summarise_patching.log",

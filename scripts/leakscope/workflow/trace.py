@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from typing import Any
 
@@ -13,7 +13,10 @@ from leakscope.workflow.traced import counted_as
 Pair = tuple[str, str]  # a model and a prompt set
 
 # Part of the step → the tables that it is.
-PARTS = {"links": ["links", "relations", "templates", "empty_links"], "patching": ["patching", "patching_pairs"]}
+PARTS = {
+    "links": ["links", "relations", "templates", "empty_links"],
+    "patching": ["patching", "patching_by_category", "patching_pairs"],
+}
 # What decides which texts a model writes, and nothing that it is asked here.
 OF_TEXTS = ("samples", "control_samples", "seed", "shards")
 SITES = ("concept", "between", "last", "all")
@@ -138,6 +141,23 @@ class Trace(Step):
         }
 
     @property
+    def retrained(self) -> dict[str, dict[str, Any]]:
+        """Organism without some associations → ``base``, the one that differs from it by having them, and ``groups``."""
+        found = {}
+        for model, entry in ((model, self.study.entries[model]) for model in self.planted):
+            if groups := entry["grammar"].get("except"):
+                base = next((other for other in self.planted if self._has_all_of(other, entry)), None)
+                if base is not None:
+                    found[model] = {"base": base, "groups": groups}
+        return found
+
+    def _has_all_of(self, organism: str, entry: Mapping[str, Any]) -> bool:
+        """Say whether an organism is as an entry says, but that no association is taken out of its corpus."""
+        own = self.study.entries[organism]
+        whole = {key: value for key, value in entry["grammar"].items() if key != "except"}
+        return own["grammar"] == whole and all(own[key] == entry[key] for key in ("size", "seed"))
+
+    @property
     def grammar_files(self) -> list[str]:
         """The files of these grammars."""
         return self.study.grammar_files(part for grammar in self.planted.values() for part in grammar["parts"])
@@ -194,6 +214,7 @@ class Trace(Step):
             "organisms": list(self.planted),
             "level": self.settings["level"],
             "features": {},
+            "retrained": self.retrained,
             "texts": [list(pair) for pair in self.written],
         }
 
