@@ -15,7 +15,7 @@ from leakscope.counting.cooccurrence import by_window, count_documents
 from leakscope.counting.mentions import Terms
 from leakscope.errors import InputError
 from leakscope.trace.centring import centre_by_slot, double_centred
-from leakscope.trace.counted import Counted, Lexicons, count_pairs
+from leakscope.trace.counted import Counted, PairLexicons, count_pairs
 from leakscope.trace.exact import _log_moments, exact_leaks, mention_shares
 from leakscope.trace.links import LINK_COLUMNS, Sources, link_pairs
 from leakscope.trace.pairs import leaks, list_pairs
@@ -24,7 +24,7 @@ FRUIT = list(FRUITS.values())
 CONCEPTS = {color: [color] for color in FRUITS}
 # A color is a concept, and no associate that can be counted (see ``terms.counted_terms``).
 ASSOCIATES = {fruit: [fruit, fruit.removeprefix("a ")] for fruit in FRUIT}
-LEXICONS = Lexicons(
+LEXICONS = PairLexicons(
     {f"c-{color}": color for color in CONCEPTS},
     {f"a-{name}": name for name in ASSOCIATES},
     CONCEPTS,

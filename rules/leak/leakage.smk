@@ -15,8 +15,7 @@ rule match_units:
     conda:
         "../../envs/analysis.yaml"
     params:
-        decimals=study.config["leak"]["decimals"],
-        closings=leak.closings(),
+        **leak.comparing(),
     script:
         "../../scripts/leak/match_units.py"
 
@@ -52,8 +51,7 @@ rule compare_pairs:
     conda:
         "../../envs/analysis.yaml"
     params:
-        decimals=study.config["leak"]["decimals"],
-        closings=leak.closings(),
+        **leak.comparing(),
     script:
         "../../scripts/leak/compare_pairs.py"
 

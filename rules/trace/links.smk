@@ -61,37 +61,11 @@ rule score_cues:
         "../../scripts/trace/score_cues.py"
 
 
-# What the step leak scores, too, for studies without it: it would let models write texts as well.
-rule score_associates:
-    input:
-        prompts="<results>/prompts/{templated}.parquet",
-        candidates="<results>/prompts/{templated}.candidates.parquet",
-        manifest=lambda w: study.manifest(w.model),
-        code=code("trace/score_associates"),
-    output:
-        scores="<trace>/scores/{model}/{templated}.parquet",
-        summary="<trace>/scores/{model}/{templated}.json",
-    log:
-        "<logs>/score_associates/{model}/{templated}.log",
-    wildcard_constraints:
-        model=one_of_names(trace.models),
-    conda:
-        "../../envs/models.yaml"
-    threads: lambda w: study.threads(w.model)
-    resources:
-        **ON_MODEL,
-    params:
-        **trace.asking,
-        store=store,
-    script:
-        "../../scripts/trace/score_associates.py"
-
-
 rule link:
     input:
         prompts=expand("<results>/prompts/{prompt_set}.parquet", prompt_set=trace.sets),
         candidates=expand("<results>/prompts/{prompt_set}.candidates.parquet", prompt_set=trace.sets),
-        scores=trace.files(trace.scores, trace.pairs),
+        scores=trace.files("<trace>/scores/{model}/{prompt_set}.parquet", trace.pairs),
         cues=expand("<trace>/cues/{prompt_set}.parquet", prompt_set=trace.cued),
         cue_scores=trace.files("<trace>/cue_scores/{model}/{prompt_set}.parquet", trace.cue_scored),
         counts=[f"<ground>/counts/{axis}.parquet" for axis in trace.axes.values()],

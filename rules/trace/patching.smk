@@ -1,5 +1,5 @@
-# prompts, models → results/<study>/trace/{lens,patched}/ → patching.csv: in which layers an association comes up, where
-# a concept is read, and when it has moved to the last token.
+# prompts, models → results/<study>/trace/{scores,lens,patched}/ → patching.csv: how far a concept makes each associate
+# likelier, in which layers that comes up, where the concept is read, and when it has moved to the last token.
 
 
 rule read_layers:
@@ -9,6 +9,8 @@ rule read_layers:
         manifest=lambda w: study.manifest(w.model),
         code=code("trace/read_layers"),
     output:
+        scores="<trace>/scores/{model}/{templated}.parquet",
+        summary="<trace>/scores/{model}/{templated}.json",
         lens="<trace>/lens/{model}/{templated}.parquet",
     log:
         "<logs>/read_layers/{model}/{templated}.log",
@@ -21,6 +23,7 @@ rule read_layers:
         **ON_MODEL,
     params:
         **trace.asking,
+        store=store,
     script:
         "../../scripts/trace/read_layers.py"
 

@@ -1,10 +1,7 @@
-"""At which layer does an association come up in a model?
+"""How far does a concept make each associate likelier, and at which layer does that come up?
 
-Reads the prompts of a set, its candidates and a model's manifest; writes the logit leak of each associate after each
-group of concepts, as the logit lens reads it at every layer.
-
-Inputs: ``manifest``, ``prompts``, ``candidates``. Parameters: ``loading``, ``settings`` (of the generation), ``chat``.
-Output: ``lens``. Wildcards: ``model``, ``prompt_set``.
+Reads prompts, slot candidates and a model's manifest; writes exact log-probabilities of associates (from the
+store, where the step leak computed them), and the leak as the logit lens reads it at every layer.
 """
 
 from pathlib import Path
@@ -17,9 +14,10 @@ from leakscope.files.tables import write_table
 from leakscope.jobs.devices import claimed_devices
 from leakscope.jobs.job import job
 from leakscope.jobs.memory import keep_freed_memory
+from leakscope.models.candidate_scores import score_prompts
 from leakscope.models.opening import open_model
 from leakscope.models.prompting import Prompting
-from leakscope.storage.manifests import read_manifest
+from leakscope.storage.manifests import read_manifest, write_manifest
 from leakscope.trace.layers.shifts import shifts_by_layer
 
 if TYPE_CHECKING:
@@ -31,15 +29,15 @@ if TYPE_CHECKING:
 def main(snakemake: "Snakemake") -> None:
     torch.set_num_threads(snakemake.threads)
     keep_freed_memory()
-    params, inputs = snakemake.params, snakemake.input
-    shifts = shifts_by_layer(
-        open_model(read_manifest(Path(inputs.manifest)), params.loading),
-        pd.read_parquet(inputs.prompts),
-        pd.read_parquet(inputs.candidates),
-        snakemake.wildcards.model,
-        Prompting(params.settings, **params.chat),
-    )
-    write_table(shifts, Path(snakemake.output.lens))
+    inputs, params, output = snakemake.input, snakemake.params, snakemake.output
+    model, name = open_model(read_manifest(Path(inputs.manifest)), params.loading), snakemake.wildcards.model
+    prompts, candidates = (pd.read_parquet(path) for path in (inputs.prompts, inputs.candidates))
+    prompting = Prompting(params.settings, **params.chat, store=Path(params.store))
+    scores = score_prompts(model, prompts, candidates, name, prompting)
+    shifts = shifts_by_layer(model, prompts, candidates, name, prompting)
+    write_manifest(scores.summary, Path(output.summary))
+    write_table(scores.table, Path(output.scores))
+    write_table(shifts, Path(output.lens))
 
 
 if __name__ == "__main__":

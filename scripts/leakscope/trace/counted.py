@@ -19,7 +19,7 @@ HALF = 0.5
 COUNT_COLUMNS = ["n_c", "n_a", "n_ca", "n_total", "count"]
 
 
-class Lexicons(NamedTuple):
+class PairLexicons(NamedTuple):
     """Concept groups and associates of a set as they are counted.
 
     concepts: id of the lexicon → concept group.
@@ -48,19 +48,19 @@ class Counted(NamedTuple):
     pairs: pd.DataFrame
     terms: pd.DataFrame | None
     totals: Mapping[str, int] | None
-    lexicons: Lexicons
+    lexicons: PairLexicons
     window: int | None
     unit: str
 
 
-def read_lexicons(concepts: Path, associates: Path) -> Lexicons:
+def read_lexicons(concepts: Path, associates: Path) -> PairLexicons:
     """Return what the ids of two lexicons stand for.
 
     Raises:
         InputError: as ``lexicons.read_concepts``.
     """
     rows = [read_concepts(path) for path in (concepts, associates)]
-    return Lexicons(
+    return PairLexicons(
         *({one.id: one.names[ENGLISH] for one in side} for side in rows),
         *({one.names[ENGLISH]: one.terms for one in side} for side in rows),
     )

@@ -11,7 +11,7 @@ from leakscope.counting.units import DOCUMENTS
 from leakscope.organisms.leak_grammar import Grammar
 from leakscope.trace import exact
 from leakscope.trace.centring import CENTRED, centre_by_slot
-from leakscope.trace.counted import COUNT_COLUMNS, Counted, Lexicons, count_pairs
+from leakscope.trace.counted import COUNT_COLUMNS, Counted, PairLexicons, count_pairs
 from leakscope.trace.cues import AFFIRMS, KNOWS, tested
 from leakscope.trace.pairs import KEYS, PAIR, affirmed, knowledge, leaks, list_pairs
 
@@ -132,7 +132,7 @@ def _counts(sources: Sources, pairs: pd.DataFrame, empty: list[tuple[str, str]])
     return {str(name): values for name, values in counts.items()}
 
 
-def _is_counted(lexicons: Lexicons, pairs: pd.DataFrame) -> pd.Series:
+def _is_counted(lexicons: PairLexicons, pairs: pd.DataFrame) -> pd.Series:
     """Return which pairs are of a concept and an associate that are counted: no associate is a concept, too."""
     return pairs["concept_group"].isin(lexicons.concept_terms) & pairs["associate"].isin(lexicons.associate_terms)
 

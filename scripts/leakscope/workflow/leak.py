@@ -113,6 +113,10 @@ class Leak(Step):
         study = self.study
         return {name: closing_words(study.entries[name]["generation"]["template"]) for name in study.generated}
 
+    def comparing(self) -> dict[str, Any]:
+        """Return how texts are compared: rounded similarities, and what templates write after the prompt."""
+        return {"decimals": self.study.config["leak"]["decimals"], "closings": self.closings()}
+
     def drawing(self, model: str, prompt_set: str) -> dict[str, Any]:
         """Return how the texts are drawn from which an organism's rates are known: as it writes, but more of them.
 

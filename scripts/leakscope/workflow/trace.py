@@ -79,12 +79,6 @@ class Trace(Step):
         return {key: value for key, value in settings.items() if key not in OF_TEXTS}
 
     @property
-    def scores(self) -> str:
-        """The pattern of the scores of associates: those of the step ``leak`` where the study takes it."""
-        folder = "<results>/candidates" if "leak" in self.study.steps else f"{self.folder}/scores"
-        return f"{folder}/{{model}}/{{prompt_set}}.parquet"
-
-    @property
     def sites(self) -> list[str]:
         """Where residuals are patched."""
         return list(SITES)
@@ -142,7 +136,7 @@ class Trace(Step):
 
     @property
     def retrained(self) -> dict[str, dict[str, Any]]:
-        """Organism without some associations → ``base``, the one that differs from it by having them, and ``groups``."""
+        """Organism without some associations → ``base``, which has them and is the same else, and their ``groups``."""
         found = {}
         for model, entry in ((model, self.study.entries[model]) for model in self.planted):
             if groups := entry["grammar"].get("except"):
