@@ -44,7 +44,7 @@ def test_environments_pin_what_the_lock_pins(root: Path, name: str) -> None:
 IMPORT_NAMES = {"yaml": "pyyaml", "torch": "torch", "pydantic_core": "pydantic", "vl_convert": "vl-convert-python"}
 
 
-@pytest.mark.parametrize("step", ["models", "organisms", "leak", "ground", "validate", "features", "report"])
+@pytest.mark.parametrize("step", ["models", "organisms", "leak", "ground", "validate", "features", "trace", "report"])
 def test_every_rules_imports_are_in_its_environment(root: Path, step: str) -> None:
     of_step = [rule for rule in rules(root) if rule.path.parent.name == step and rule.script]
     assert of_step
