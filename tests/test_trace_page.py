@@ -232,18 +232,18 @@ def test_an_opened_pair_shows_contexts_curves_and_texts(page: Path, tables: Trac
     assert (text["prompt"], text["control"]) == ("Her fence is red. There is", "She has a fence. There is")
 
 
-def test_a_restored_share_is_a_ratio_of_means() -> None:
+def test_a_restored_share_weighs_pairs_by_their_effect() -> None:
     names = ["model", "prompt_set", "concept_group", "site", "layer", "m_patched", "m_concept", "m_other"]
-    rows = [("m", "s", "red", "last", 3, 2.0, 4.0, 0.0), ("m", "s", "red", "last", 3, 0.1, 0.1, 0.0)]
-    rows += [("m", "s", "red", "last", 4, 1.0, -1.0, 0.0)]
+    rows = [("m", "s", "red", "last", 3, 2.0, 4.0, 0.0), ("m", "s", "red", "last", 3, -0.5, -1.0, 0.0)]
+    rows += [("m", "s", "red", "last", 4, 1.0, 1.0, 1.0)]
     nothing = pd.DataFrame()
     parts = Parts(nothing, nothing, pd.DataFrame(rows, columns=names), nothing, nothing)
     pairs = pd.DataFrame(columns=["prompt_set", "slot", "concept_group", "associate"])
     curve = view_details("m", "s", pairs, parts)["patched"]["red"]
     assert curve["n"] == 2
     assert curve["sites"]["last"]["layers"] == [3, 4]
-    # 2.1 of 4.1, not the mean of 1/2 and 1; and none where the concept's own run says less of it.
-    assert curve["sites"]["last"]["restored"] == [pytest.approx(2.1 / 4.1, rel=1e-4), None]
+    # 2.5 of 5: the pair that avoids the concept counts as well; and none where the concept changes nothing.
+    assert curve["sites"]["last"]["restored"] == [0.5, None]
 
 
 def test_names_cannot_leave_the_place_where_they_are_printed(

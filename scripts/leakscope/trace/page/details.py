@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from leakscope.trace.page.values import value, values
@@ -85,18 +86,16 @@ def _lens(lens: pd.DataFrame, pairs: pd.DataFrame) -> dict[int, dict[str, list[A
 
 
 def _patched(patched: pd.DataFrame) -> dict[str, dict[str, Any]]:
-    """Return curves of concept groups: mean of (m_patched − m_other) over mean of (m_concept − m_other).
+    """Return the restored share of each concept group, as ``layers.summary.restored_shares`` has it of all.
 
-    The ratio of means, not the mean of ratios, which pairs that hardly differ would blow up.
+    Σ sign(e) p / Σ |e|, with e = m_concept − m_other and p = m_patched − m_other.
     """
     if patched.empty:
         return {}
-    table = patched.assign(
-        part=patched["m_patched"] - patched["m_other"],
-        whole=patched["m_concept"] - patched["m_other"],
-    )
-    sums = table.groupby(CURVE, sort=False).agg(part=("part", "sum"), whole=("whole", "sum"), n=("part", "size"))
-    sums = sums.assign(restored=sums["part"] / sums["whole"].where(sums["whole"] > 0)).reset_index()
+    effect, put = patched["m_concept"] - patched["m_other"], patched["m_patched"] - patched["m_other"]
+    table = patched.assign(put=np.sign(effect) * put, effect=effect.abs())
+    sums = table.groupby(CURVE, sort=False).agg(put=("put", "sum"), effect=("effect", "sum"), n=("put", "size"))
+    sums = sums.assign(restored=sums["put"] / sums["effect"].where(sums["effect"] > 0)).reset_index()
     found: dict[str, dict[str, Any]] = {}
     for (group, site), rows in sums.sort_values("layer").groupby(["concept_group", "site"], sort=False):
         own = found.setdefault(str(group), {"n": int(rows["n"].max()), "sites": {}})
