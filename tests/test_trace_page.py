@@ -145,7 +145,9 @@ def retrained_links(taken: float, kept: float) -> pd.DataFrame:
             rows += [("base", *keys, 0.8 + noise), ("again", *keys, 0.8 + change + noise + shift)]
             rows += [(model, *keys[:3], "none", "no", -9.0) for model in ("base", "again")]
     names = ["model", "prompt_set", "slot", "concept_group", "associate", "associated", "leak_centred"]
-    return pd.DataFrame(rows, columns=names).drop_duplicates(["model", "concept_group", "associate"])
+    table = pd.DataFrame(rows, columns=names).drop_duplicates(["model", "concept_group", "associate"])
+    gone = table["model"].eq("again") & table["concept_group"].isin(["red", "blue"])
+    return table.assign(leak_exact_centred=gone.map({True: 0.0, False: 0.9}))
 
 
 @pytest.mark.parametrize(
@@ -169,6 +171,8 @@ def test_cause_is_said_of_an_organism_that_was_trained_again(taken: float, kept:
     assert all(word in line for word, line in zip(words, [*said, ""], strict=False))
     assert any("is what makes it leak" in line for line in said) == bool(words[2])
     assert said[0].startswith("again, trained again without the associations of 2 concepts, ")
+    assert said[0].endswith("in base; what they were taught is exactly 0.00, and was 0.90.")
+    assert said[1].endswith("; what they were taught is exactly 0.90, and was 0.90.")
 
 
 def test_without_pairs_in_both_organisms_nothing_is_said_of_cause() -> None:

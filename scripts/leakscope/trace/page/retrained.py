@@ -15,7 +15,7 @@ from leakscope.trace.page.headline import number
 from leakscope.trace.page.values import value
 
 TAKEN, KEPT = "taken out", "kept"
-LEAK = "leak_centred"
+LEAK, EXACT = "leak_centred", "leak_exact_centred"
 KEYS = ["prompt_set", "slot", "concept_group", "associate"]
 INFINITE = (-math.inf, math.inf)
 
@@ -34,12 +34,14 @@ class Change(NamedTuple):
     before: of the organism that has all associations.
     after: of the one that was trained again.
     difference: after − before, pair by pair.
+    exact: what the grammars of both say, before and after; NaN where that is not known.
     """
 
     part: str
     before: ClusterInterval
     after: ClusterInterval
     difference: ClusterInterval
+    exact: tuple[float, float]
 
 
 def changes(links: pd.DataFrame, model: str, prompt_set: str, retrained: Retrained, level: float) -> list[Change]:
@@ -53,8 +55,8 @@ def changes(links: pd.DataFrame, model: str, prompt_set: str, retrained: Retrain
         level: of the intervals.
     """
     own = links[(links["prompt_set"] == prompt_set) & links["associated"].eq("yes") & links[LEAK].notna()]
-    after, before = (own[own["model"] == name].set_index(KEYS)[LEAK] for name in (model, retrained.base))
-    both = pd.DataFrame({"before": before, "after": after}).dropna().reset_index()
+    after, before = (own[own["model"] == name].set_index(KEYS)[[LEAK, EXACT]] for name in (model, retrained.base))
+    both = before.join(after, how="inner", lsuffix="_before", rsuffix="_after").reset_index()
     taken = both["concept_group"].isin(list(retrained.groups))
     parts = {TAKEN: both[taken], KEPT: both[~taken]}
     return [_change(part, rows, level) for part, rows in parts.items() if len(rows)]
@@ -64,7 +66,9 @@ def _change(part: str, rows: pd.DataFrame, level: float) -> Change:
     def interval(values: pd.Series) -> ClusterInterval:
         return cluster_interval(values, np.asarray(rows["concept_group"], dtype=object), level, INFINITE)
 
-    return Change(part, interval(rows["before"]), interval(rows["after"]), interval(rows["after"] - rows["before"]))
+    before, after = rows[f"{LEAK}_before"], rows[f"{LEAK}_after"]
+    exact = (float(rows[f"{EXACT}_{when}"].mean()) for when in ("before", "after"))
+    return Change(part, interval(before), interval(after), interval(after - before), tuple(exact))  # type: ignore[arg-type]
 
 
 def caused(name: str, base: str, found: Sequence[Change], n_groups: int, level: float) -> list[str]:
@@ -84,13 +88,15 @@ def caused(name: str, base: str, found: Sequence[Change], n_groups: int, level: 
     without = counted(n_groups, "concept", "concepts")
     said = [
         f"{name}, trained again without the associations of {without}, {_says(taken)}: "
-        f"{_leak(taken.after, level)}, where it was {number(taken.before.mean)} in {base}."
+        f"the leak of these is {number(taken.after.mean)} nats{_limits(taken.after, level)}, where it was "
+        f"{number(taken.before.mean)} in {base}{_exactly(taken)}."
     ]
     if kept is None:
         return said
     said.append(
         f"Those of the other concepts leak {_beside(kept)}: {number(kept.after.mean)} nats, where it was "
-        f"{number(kept.before.mean)}, a difference of {number(kept.difference.mean)}{_limits(kept.difference, level)}."
+        f"{number(kept.before.mean)}, a difference of {number(kept.difference.mean)}{_limits(kept.difference, level)}"
+        f"{_exactly(kept)}."
     )
     if taken.difference.high < kept.difference.low:
         said.append("The corpora differ in nothing else: here the association in the corpus is what makes it leak.")
@@ -109,7 +115,7 @@ def change_rows(found: Sequence[Change]) -> list[dict[str, object]]:
                 f"{name}_low": value(interval.low),
                 f"{name}_high": value(interval.high),
             }
-        rows.append(row)
+        rows.append(row | {"exact_before": value(change.exact[0]), "exact_after": value(change.exact[1])})
     return rows
 
 
@@ -125,8 +131,10 @@ def _beside(kept: Change) -> str:
     return "less, too" if kept.difference.high < 0 else "more" if kept.difference.low > 0 else "as before"
 
 
-def _leak(interval: ClusterInterval, level: float) -> str:
-    return f"the leak of these is {number(interval.mean)} nats{_limits(interval, level)}"
+def _exactly(change: Change) -> str:
+    if any(map(math.isnan, change.exact)):
+        return ""
+    return f"; what they were taught is exactly {number(change.exact[1])}, and was {number(change.exact[0])}"
 
 
 def _limits(interval: ClusterInterval, level: float) -> str:
