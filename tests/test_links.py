@@ -124,14 +124,15 @@ def test_counts_without_those_of_terms_have_a_centred_value_all_the_same() -> No
     whole = link_pairs("m", sources(counted=counted())).table
     assert table["count"].isna().all()
     pd.testing.assert_series_equal(table["count_centred"], whole["count_centred"])
-    assert "single terms were not counted" in empty.set_index("link").loc["count", "reason"]
+    assert any("single terms were not counted" in reason for reason in empty["reason"])
 
 
 def test_associates_that_are_not_counted_leave_their_slot_empty() -> None:
     table, empty = link_pairs("m", sources(counted=counted()))
     assert table.loc[table["slot"] == "colors", "count_centred"].isna().all()
     assert table.loc[table["slot"] == "fruits", "count_centred"].notna().all()
-    assert "slot colors: 9 of 9 pairs" in empty.set_index("link").loc["count_centred", "reason"]
+    reasons = empty.loc[empty["link"].str.startswith("count"), "reason"].tolist()
+    assert reasons == ["slot colors: 3 associates are terms of concepts, and are not counted apart"]
 
 
 @pytest.mark.parametrize(

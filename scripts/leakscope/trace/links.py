@@ -129,6 +129,11 @@ def _counts(sources: Sources, pairs: pd.DataFrame, empty: list[tuple[str, str]])
     if counts["n_ca"].notna().any() and counts["count"].isna().all():
         reason = "single terms were not counted; its centred value, which is the same without them, is there"
         empty.append(("count", reason))
+    missing = (
+        pairs.loc[~_is_counted(sources.counted.lexicons, pairs)].groupby("slot", sort=False)["associate"].nunique()
+    )
+    for slot, n in missing.items():
+        empty.append(("count", f"slot {slot}: {n} associates are terms of concepts, and are not counted apart"))
     return {str(name): values for name, values in counts.items()}
 
 
@@ -167,8 +172,9 @@ def _half_layers(sources: Sources, pairs: pd.DataFrame, empty: list[tuple[str, s
         return none
     own = sources.lens.merge(pairs.loc[pairs["associated"] == "yes", KEYS], on=KEYS).sort_values("layer")
     found = {key: _half_layer(part) for key, part in own.groupby(KEYS, sort=False)}
-    if not found:
-        empty.append(("layer_half", "first tokens of associates coincide in their slots"))
+    if not np.isfinite([*found.values()]).any():
+        reason = "no associate is told from others by its tokens and made likelier in the last layer"
+        empty.append(("layer_half", reason))
         return none
     return pd.Series(found.values(), index=pd.MultiIndex.from_tuples(found, names=KEYS), dtype=float)
 
@@ -215,7 +221,14 @@ def _centred(table: pd.DataFrame, empty: list[tuple[str, str]]) -> dict[str, pd.
     for name in MEASURES:
         values = table[bases.get(name, name)]
         found[f"{name}{CENTRED}"], missing = centre_by_slot(table, values)
-        explained = name == "leak_exact" and any(link == name for link, _ in empty)
-        if values.notna().any() and not explained:
-            empty += [(f"{name}{CENTRED}", f"slot {slot}: {reason}") for slot, reason in missing.items()]
+        explained = {_slot_of(reason) for link, reason in empty if link == name.removesuffix("_exact") or link == name}
+        if name == "leak_exact" and None in explained:
+            continue
+        new = {slot: reason for slot, reason in missing.items() if values.notna().any() and slot not in explained}
+        empty += [(f"{name}{CENTRED}", f"slot {slot}: {reason}") for slot, reason in new.items()]
     return found
+
+
+def _slot_of(reason: str) -> str | None:
+    """Return the slot that a reason is about; None where it is about all of a link."""
+    return reason.removeprefix("slot ").partition(":")[0] if reason.startswith("slot ") else None
