@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
+import jsonschema
 import numpy as np
 import pandas as pd
 import pytest
@@ -58,6 +60,16 @@ def test_every_slot_of_a_shipped_prompt_set_has_cues(root: Path, name: str) -> N
     templates = yaml.safe_load((root / f"data/prompt_sets/{name}/templates.yaml").read_text(encoding="utf-8"))
     slots = {template["slot"] for template in templates["templates"]}
     assert {cues.slot for cues in read_cues(root / f"data/trace/{name}.yaml").slots} == slots
+
+
+@pytest.mark.parametrize("name", ["colors", "associations"])
+def test_shipped_files_follow_the_schema(root: Path, name: str) -> None:
+    schema = json.loads((root / "schemas/cues.schema.json").read_text(encoding="utf-8"))
+    content = yaml.safe_load((root / f"data/trace/{name}.yaml").read_text(encoding="utf-8"))
+    jsonschema.validate(content, schema)
+    del content["slots"][0]["knows"]
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(content, schema)
 
 
 def test_each_group_is_asked_about_in_each_wording_and_each_pair_is_a_question(path: Path) -> None:

@@ -62,6 +62,7 @@ from leakscope.organisms.taxonomy_grammar import load_taxonomy_grammar
 from leakscope.storage.manifests import describe_folder
 from leakscope.storage.store import Store
 from leakscope.storage.upkeep import compact, overview, survey
+from leakscope.trace.cues import read_cues
 from leakscope.validate.scoring.imported_scores import check_scores as check_item_scores
 from leakscope.validate.scoring.imported_scores import import_scores as import_item_scores
 from leakscope.validate.tasks.forms import read_forms
@@ -342,6 +343,12 @@ items_reader("triviaqa lines", "triviaqa", "a.jsonl", TRIVIA_LINES)
 for _name, (_file, _content) in RANKALIGN.items():
     items_reader(f"rankalign {_name}", _name, _file, _content)
 file_reader("forms", "forms.yaml", FORMS, read_forms)
+CUES = {
+    "description": "What has this color?",
+    "affirms": [{"id": "is", "text": "Is {associate} {concept}?"}],
+    "slots": [{"slot": "fruits", "knows": [{"id": "fact", "text": "A fruit that is {concept} is"}]}],
+}
+file_reader("cues", "cues.yaml", CUES, read_cues)
 table_reader("item scores", RANKED, read_item_scores)
 
 # ----------------------------------------------------------------------------------------------------------- organisms

@@ -15,6 +15,7 @@ from leakscope.files.finding import CHECKOUT
 from leakscope.files.writing import replacing
 from leakscope.ground.sentence_templates import SentenceTemplates
 from leakscope.leak.prompt_files import Lexicon, TemplateFile
+from leakscope.trace.cue_file import CueFile
 from leakscope.typed.schema import Schema, entered, entries, in_words, json_schema, kinds, properties
 from leakscope.validate.tasks.form_file import FormFile
 
@@ -139,6 +140,7 @@ SCHEMAS = {
     "lexicon": Lexicon,
     "prompt_forms": FormFile,
     "contrast": ContrastFile,
+    "cues": CueFile,
     "sentence_templates": SentenceTemplates,
 }
 
