@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from leakscope.errors import InputError
+from leakscope.models.editing.edits import Edit, install
 from leakscope.models.editing.resuming import Resumer
 from test_log_odds import random_model
 
@@ -87,6 +88,22 @@ def test_beyond_a_window_all_tokens_are_needed() -> None:
     resumer = Resumer(random_model("mistral", sliding_window=16))
     assert resumer.first_needed(15, 4) == 4
     assert resumer.first_needed(16, 4) == 0
+
+
+@pytest.mark.parametrize("layer", [0, 1])
+@torch.inference_mode()
+def test_an_edited_model_goes_on_as_edited_and_is_edited_once(layer: int) -> None:
+    model = build("llama")
+    plain = Resumer(model).read(IDS).logits
+    install(model, Edit("add", layer, 3.0, targets=(1.5,), direction=tuple([1.0] + [0.0] * 31)))
+    own = model(input_ids=IDS, use_cache=False).logits[:, -1]
+    assert float((own - plain).abs().max()) > 0.1
+    resumer = Resumer(model)
+    read = resumer.read(IDS)
+    for number, residuals in enumerate(read.residuals):
+        for first in (0, 3):
+            resumed = resumer.resume(IDS, number, residuals[:, first:], read, torch.arange(3))
+            torch.testing.assert_close(resumed, own, rtol=1e-5, atol=1e-5)
 
 
 def test_nothing_stays_on_a_model_whose_block_fails() -> None:
