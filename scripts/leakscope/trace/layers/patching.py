@@ -136,9 +136,8 @@ def _patch(resumer: Resumer, pairs: Sequence[Swap], sites: Sequence[str]) -> lis
         curves = _curves(resumer, pairs, places, source.residuals, target)
         for (site, number, _), curve in zip(places, curves, strict=True):
             patched[number][site] = curve
-    return [
-        Margins(*values) for values in zip(margin.of(source.logits), margin.of(target.logits), patched, strict=True)
-    ]
+    in_order = [{site: found[site] for site in sites if site in found} for found in patched]
+    return list(map(Margins, margin.of(source.logits), margin.of(target.logits), in_order))
 
 
 def _curves(
