@@ -4,7 +4,7 @@ Reads the patched logits and numbers of pairs of all models and prompt sets; wri
 pairs by template: possible, left out, drawn, and how far associates follow the concept.
 
 Inputs: ``patched`` and ``pairs``, lists. Parameters: ``pairs`` (model and prompt set of each), ``level``. Outputs:
-``patching``, ``pairs``, and if its rule has it ``by_category``.
+``patching``, ``by_category`` and ``pairs``.
 """
 
 from pathlib import Path
@@ -32,8 +32,7 @@ def main(snakemake: "Snakemake") -> None:
     known = [table for table in patched if len(table)]  # columns of an empty table have no type
     everything = pd.concat(known, ignore_index=True) if known else pd.DataFrame(columns=PATCHED_COLUMNS)
     write_csv(restored_shares(everything, params.level), Path(output.patching))
-    if by_category := output.get("by_category"):
-        write_csv(restored_by_category(everything, params.level), Path(by_category))
+    write_csv(restored_by_category(everything, params.level), Path(output.by_category))
 
 
 if __name__ == "__main__":
