@@ -115,6 +115,11 @@ def test_more_than_three_leading_models_are_counted(tmp_path: Path) -> None:
     assert "And 2 more models, in the figure and the table." in text
 
 
+def test_a_scorer_that_does_not_read_the_language_is_a_reason_for_doubt(tmp_path: Path) -> None:
+    text = make_page(tmp_path, make_rates(unread=["sbert was made to read en, and not farben (de)."])).read_text()
+    assert "<ul><li>sbert was made to read en, and not farben (de).</li>" in text.partition("When not to believe it")[2]
+
+
 def test_equal_results_give_equal_bytes(page: Path, tmp_path: Path) -> None:
     assert make_page(tmp_path, make_rates()).read_bytes() == page.read_bytes()
 

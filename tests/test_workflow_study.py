@@ -73,6 +73,18 @@ def test_models_and_prompt_sets_are_told_apart_by_their_source(tmp_path: Path) -
     assert study.scored == {"model": ["organism-s-l0", "qwen2.5-0.5b"], "prompt_set": ["colors"]}
 
 
+def test_a_scorer_of_another_language_than_the_prompts_is_named_and_computes_nothing_anew() -> None:
+    farben = {"source": "templates", "path": "data/prompt_sets/colors", "language": "de"}
+    chosen = {"prompt_sets": ["colors", "farben"], "scorers": ["sbert-minilm", "lexical"]}
+    study = study_of({"study": chosen, "prompt_sets": {"farben": farben}})
+    (said,) = study.unread
+    assert said.startswith("sbert-minilm was made to read en, and not farben (de): ")
+    assert "languages" not in study.scorer("sbert-minilm")
+    assert study_of({"study": chosen, "prompt_sets": {"farben": {**farben, "language": "en"}}}).unread == []
+    anything = {"sbert-minilm": {"languages": None}}
+    assert study_of({"study": chosen, "prompt_sets": {"farben": farben}, "scorers": anything}).unread == []
+
+
 def test_static_embeddings_are_scored_again_when_either_of_their_files_changes(tmp_path: Path) -> None:
     files = {key: str(tmp_path / key) for key in ("model", "tokenizer")}
     for path in files.values():

@@ -47,7 +47,7 @@ def read_rates(snakemake: "Snakemake") -> Rates:
     own = prompts[prompts["prompt_set"] == leading.prompt_set].reset_index(drop=True)
     texts, similarity = pd.read_parquet(files.generations[0]), pd.read_parquet(files.similarity[0])
     example = middling_pair(own, texts, similarity, leading.scorer, params.decimals)
-    return Rates(rows, leading, params.organisms, example, params.level)
+    return Rates(rows, leading, params.organisms, example, params.level, params.unread)
 
 
 def read_sections(snakemake: "Snakemake") -> list[PageSection]:

@@ -51,6 +51,7 @@ class Rates(NamedTuple):
     organisms: the models whose truth is known, or which are made of one.
     example: of ``example.middling_pair``, of the first model.
     level: of intervals.
+    unread: a sentence for each scorer that was not made for the language of its texts.
     """
 
     rows: Sequence[Mapping[str, Any]]
@@ -58,6 +59,7 @@ class Rates(NamedTuple):
     organisms: Sequence[str]
     example: tuple[TextSide, TextSide] | None
     level: float
+    unread: Sequence[str] = ()
 
 
 class PageSection(NamedTuple):
@@ -190,7 +192,7 @@ def _marked(prompt: str, concept: str) -> str:
 def _believing(rates: Rates | None) -> str:
     if rates is None:
         return ""
-    said = [mark for row in _leading_rows(rates) for mark in marks(row["name"], row, _by_others(row, rates))]
+    said = [*rates.unread, *(mark for row in _leading_rows(rates) for mark in marks(row["name"], row, _by_others(row, rates)))]
     body = _list(said) if said else "<p>The run's own tables mark nothing.</p>"
     return (
         '<section class="believing" aria-labelledby="believing"><h2 id="believing">When not to believe it</h2>'

@@ -113,6 +113,7 @@ SomeNames = Annotated[Several[str], Field(title="a list of names, each once, at 
 Edit = Literal["add", "ablate", "scale", "clamp", "mean_clamp"]
 Positions = Literal["all", "prompt", "generated"]
 Split = Literal["random", "held_out", "disjoint"]
+Language = Annotated[str, Field(pattern=r"^[a-z]{2,3}$", title="a language code such as en")]
 Address = Annotated[str, Field(pattern="^https?://", title="an address that begins with http:// or https://")]
 
 

@@ -346,8 +346,22 @@ class Study:
         return found
 
     def scorer(self, name: str) -> dict[str, Any]:
-        """Return what decides a scorer's numbers; its description does not."""
-        return {key: value for key, value in self.config["scorers"][name].items() if key != "description"}
+        """Return what decides a scorer's numbers; what people say of it does not."""
+        said = ("description", "languages")
+        return {key: value for key, value in self.config["scorers"][name].items() if key not in said}
+
+    @property
+    def unread(self) -> list[str]:
+        """A sentence for each scorer that was not made to read the language of some prompt sets."""
+        found = []
+        for scorer in self.scorers:
+            reads = self.config["scorers"][scorer].get("languages")
+            of_set = {name: self.prompt_set(name)["language"] for name in self.prompt_sets}
+            others = [f"{name} ({language})" for name, language in of_set.items() if reads and language not in reads]
+            if others:
+                whose = f"{scorer} was made to read {', '.join(reads)}, and not {', '.join(others)}"
+                found.append(f"{whose}: it may find shared letters there, and miss shared meaning.")
+        return found
 
     # Organisms.
 

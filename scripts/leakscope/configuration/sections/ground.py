@@ -12,6 +12,7 @@ from leakscope.typed.values import (
     Address,
     Described,
     Distinct,
+    Language,
     Name,
     Names,
     Nullable,
@@ -138,7 +139,6 @@ class AxisEntry(Described):
     """Subjects to leave out everywhere, by their name before or after `rename`."""
 
 
-Language = Annotated[str, Field(pattern=r"^[a-z]{2,3}$", title="a language code such as en")]
 
 
 class GroundSection(Section):

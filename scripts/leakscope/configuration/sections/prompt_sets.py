@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from leakscope.typed.values import Described, NotNegative, Nullable, Positive, Text
+from leakscope.typed.values import Described, Language, NotNegative, Nullable, Positive, Text
 
 
 class TemplateSet(Described):
@@ -15,6 +15,8 @@ class TemplateSet(Described):
     source: Literal["templates"]
     path: Text
     """Folder that holds `templates.yaml`."""
+    language: Language = "en"
+    """Of the prompts, and so of the texts after them."""
     samples: Nullable[Positive] = None
     """Texts from each prompt of this set; `null`: as `generation` says. Of texts written elsewhere the first ones of
     every model; `null`: all that each model has."""
@@ -34,6 +36,8 @@ class PromptTable(Described):
     partners: NotNegative = 0
     """How many prompts are made of each test whose control has no other concept: its own with the concept's words
     replaced by other concepts of its category. A match rate needs them; Leak-Rates leave them out."""
+    language: Language = "en"
+    """Of the prompts, and so of the texts after them."""
     samples: Nullable[Positive] = None
     """Texts from each prompt of this set; `null`: as `generation` says. Of texts written elsewhere the first ones of
     every model; `null`: all that each model has."""

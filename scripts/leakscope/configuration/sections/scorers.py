@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from leakscope.typed.values import Described, Nullable, Positive, Text
+from leakscope.typed.values import Described, Language, Nullable, Positive, Several, Text
 
 # What begins with `package:` goes on with a module.
 PATH = (
@@ -31,6 +31,9 @@ class SentenceTransformers(Described):
     """Branch, tag or commit of an encoder of the hub; `null`: the hub's default branch."""
     batch_size: Positive = 256
     """Texts encoded at once; speed and memory only."""
+    languages: Nullable[Several[Language]] = None
+    """What the encoder was made to read, such as `[en]`; the result page says where prompts are in another language.
+    `null`: not known, and nothing is said."""
 
 
 class BertScore(Described):
@@ -46,6 +49,9 @@ class BertScore(Described):
     """Branch, tag or commit of an encoder of the hub; `null`: the hub's default branch."""
     batch_size: Positive = 256
     """Texts encoded at once; speed and memory only."""
+    languages: Nullable[Several[Language]] = None
+    """What the encoder was made to read, such as `[en]`; the result page says where prompts are in another language.
+    `null`: not known, and nothing is said."""
 
 
 class Lexical(Described):
