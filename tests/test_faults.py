@@ -375,6 +375,13 @@ def test_a_study_goes_on_without_models_that_failed_and_only_without_these(tmp_p
     note_failures(missing, study_of_models(without=["c"]), tmp_path)
     assert read_manifest(failures) == {"models": missing}
     assert read_manifest(without) == {"without": ["b", "b.tuned", "c"]}
+    # What is left out stays noted when the run without it is interrupted, and beside what fails then.
+    others = study_of_models(without=["b", "b.tuned"])
+    note_failures({}, others, tmp_path)
+    assert read_manifest(failures) == {"models": missing}
+    note_failures({"a": "gone."}, others, tmp_path)
+    assert read_manifest(failures) == {"models": {**missing, "a": "gone."}}
+    assert read_manifest(without) == {"without": ["a", "b", "b.tuned"]}
     # Weights that do not come fail all that have them; a variant that cannot be run itself alone.
     killed = "ended without saying why (killed, or out of time or memory?)"
     fetching = FailedJob("fetch_model", {"hub_model": "a"}, [])

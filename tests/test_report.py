@@ -88,5 +88,5 @@ def test_every_section_and_entry_of_a_report_opens(checkout: Path, study: str) -
 
 def test_only_one_function_names_the_entries_of_a_report(root: Path) -> None:
     """Another label beside the name, of two values, would be made a switch, and blank the page where one is lacking."""
-    calls = {path.name: path.read_text(encoding="utf-8").count("report(") for path in (root / "rules").glob("*.smk")}
+    calls = {path.name: path.read_text(encoding="utf-8").count("report(") for path in (root / "rules").rglob("*.smk")}
     assert {name: n for name, n in calls.items() if n} == {"common.smk": 1}

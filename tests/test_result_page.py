@@ -15,7 +15,7 @@ from matplotlib import image
 
 from browser import needs_chromium, rendered_dom, screenshot
 from leakscope.results.example import TextSide
-from leakscope.results.page import Leading, LeftOut, PageSection, Rates, write_result_page
+from leakscope.results.page import Leading, LeftOut, PageSection, Rates, foremost, write_result_page
 from leakscope.results.rows import rate_rows
 from leakscope.results.steps import StepFinding
 from test_results import KEYS, leak_table, pair_table, rate_table
@@ -107,12 +107,38 @@ def test_the_headline_has_a_sentence_for_each_model_that_leads(page: Path) -> No
     assert "read from files: brought." in text
 
 
-def test_more_than_three_leading_models_are_counted(tmp_path: Path) -> None:
-    models = [f"m{i}" for i in range(5)]
-    rates = rate_table(**dict.fromkeys(models, 60.0))
+def many_rates(n: int) -> Rates:
+    """Models of which one more and more leaks: 48, 49, ... of 100 pairs."""
+    models = [f"m{i}" for i in range(n)]
+    rates = rate_table(**{model: 48.0 + i for i, model in enumerate(models)})
     rows = rate_rows(rates, leak_table(*models), pair_table(*models), None, dict(zip(models, models, strict=True)))
-    text = make_page(tmp_path, make_rates(rows=rows, leading=Leading(models, "p", "s"), example=None)).read_text()
-    assert "And 2 more models, in the figure and the table." in text
+    return make_rates(rows=rows, leading=Leading(models, "p", "s"), organisms=[])
+
+
+def test_of_many_models_the_highest_leads_and_what_they_have_alike_is_said_once(tmp_path: Path) -> None:
+    rates = many_rates(37)
+    failed = LeftOut({f"failed{i}": "broken." for i in range(3)}, [f"m{i}" for i in range(37)])
+    text = make_page(tmp_path, rates, failed).read_text()
+    assert foremost(rates.rows, rates.leading) == "m36"
+    assert "<h1>29 of 37 models leak, m36 most: of 100 pairs of its texts, 84 can" in text
+    assert "3 of 40 models are missing: <a href=" in text
+    assert "Two texts of m36 that are matched" in text
+    assert "m36 is named for being the highest of 37" in text
+    assert "<summary>Written or scored elsewhere, and read from files: 37 models.</summary>" in text
+    seen = re.sub(r"<script\b.*?</script>", "", text, flags=re.S)
+    assert seen.count("<li>") < 20
+
+
+@pytest.mark.browser
+@needs_chromium
+def test_many_models_are_sorted_by_their_rates_and_a_click_sorts_them_anew(tmp_path: Path) -> None:
+    names = """const texts = found => [...document.querySelectorAll(found)].map(node => node.textContent);
+      const names = () => texts("#models tbody th").slice(0, 2), first = names();
+      const axis = texts("#chart svg .role-axis-label text").find(text => text.startsWith("m"));
+      document.querySelector("#models th[data-key=rate] button").click();
+      document.querySelector("#models th[data-key=rate] button").click();
+      return [first, axis, names(), document.querySelectorAll("#chart svg .mark-symbol path").length];"""
+    assert asked(make_page(tmp_path, many_rates(37)), names) == [["m36", "m35"], "m36", ["m0", "m1"], 37]
 
 
 def test_a_scorer_that_does_not_read_the_language_is_a_reason_for_doubt(tmp_path: Path) -> None:

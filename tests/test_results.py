@@ -8,9 +8,21 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from leakscope.results.believing import marks
+from leakscope.results.believing import Marked, doubts, marks
 from leakscope.results.example import middling_pair
-from leakscope.results.headline import BELOW, LEAKS, NONE, SMALL, UNCLEAR, Rate, percent, sentence, verdict
+from leakscope.results.headline import (
+    BELOW,
+    LEAKS,
+    NONE,
+    SMALL,
+    UNCLEAR,
+    Rate,
+    percent,
+    sentence,
+    strongest,
+    summary,
+    verdict,
+)
 from leakscope.results.rows import pairs_of_texts, rate_rows
 from leakscope.results.steps import found_in
 
@@ -58,7 +70,7 @@ def row(**changes: Any) -> dict[str, Any]:
     plain = {
         "rate": 64.0, "low": 60.0, "concepts_low": 55.0, "concepts_high": 72.0, "few": "", "clusters": 24,
         "concepts": 11, "without_repetition": 60.0, "repetition": 10.0, "echo": 1.0, "without_echo": 64.0, "empty": 0.0,
-        "cut": 0, "compared": 1000, "scorer": "first", "verdict": LEAKS,
+        "cut": 0, "compared": 1000, "scorer": "first", "verdict": LEAKS, "p": 0.05,
     }  # fmt: skip
     return plain | changes
 
@@ -72,25 +84,60 @@ def row(**changes: Any) -> dict[str, Any]:
         ({"echo": 28.4, "without_echo": 61.0}, "28 % of its texts restate their prompt"),
         ({"empty": 12.0}, "12 % of its texts are empty"),
         ({"cut": 30}, "of 30 of 1000 pairs, a text is longer than first reads"),
+        ({"p": 0.18}, "leaks by the interval alone: as one of all rates that the study tests, p is 0.18."),
         ({"concepts_low": 49.0}, "for other concepts, too, the interval is 49 to 72, which holds 50"),
     ],
 )
 def test_each_mark_of_a_table_is_one_sentence(changes: dict[str, Any], says: str) -> None:
-    found = marks("m", row(**changes))
-    assert len(found) == 1
-    assert found[0].startswith("m: ")
-    assert says in found[0]
+    (found,) = doubts([Marked("m", marks(row(**changes)))])
+    assert found.startswith("m: ")
+    assert says in found
 
 
 def test_a_row_without_marks_has_none() -> None:
-    assert marks("m", row(), [row(scorer="second")]) == []
-    assert marks("m", row(without_repetition=59.0)) == []  # five points, not more
-    assert marks("m", row(rate=None)) == []
+    assert marks(row(), [row(scorer="second")]) == []
+    assert marks(row(without_repetition=59.0)) == []  # five points, not more
+    assert marks(row(rate=None)) == []
+    assert marks(row(verdict=UNCLEAR, p=0.5)) == []  # nothing is said of it that could be wrong
+    assert marks(row(p=0.08), level=0.9) == []
+    assert marks(row(verdict=UNCLEAR), [row(scorer="second", verdict=SMALL)]) == []  # neither finds anything
 
 
 def test_scorers_that_disagree_are_named() -> None:
     other = row(scorer="second", rate=51.0, verdict=UNCLEAR)
-    assert marks("m", row(), [other]) == ["m: leaks by first, but not distinguishable from chance by second (51)."]
+    said = doubts([Marked("m", marks(row(), [other]))])
+    assert said == ["m: leaks by first, but not distinguishable from chance by second (51)."]
+
+
+def test_what_many_models_have_alike_is_said_once() -> None:
+    alike = [Marked(f"m{i}", marks(row(concepts_low=40.0 + i))) for i in range(4)]
+    assert doubts([*alike, Marked("other", marks(row(empty=12.0)))]) == [
+        "4 of 5 models: for other concepts, too, the interval holds 50 (m0, m1, m2 and 1 more).",
+        "other: 12 % of its texts are empty; each of them ties, which draws the rate to 50.",
+    ]
+    assert len(doubts(alike[:3])) == 3
+
+
+LEAKING, HIGHER = Rate(60.0, 55.0, 65.0, 24, 56.0), Rate(64.0, 59.0, 69.0, 24, 56.0)
+NOTHING, TOO_FEW, WITHOUT = (
+    Rate(51.0, 47.0, 55.0, 24, 56.0),
+    Rate(90.0, 80.0, 95.0, 4, 56.0),
+    Rate(NAN, NAN, NAN, 0, NAN),
+)
+
+
+def test_the_headline_of_many_models_counts_them_and_names_the_highest_that_leaks() -> None:
+    rates = {"a": LEAKING, "b": HIGHER, "few": TOO_FEW, "none": WITHOUT, "e": NOTHING, "f": NOTHING}
+    first, others = summary(list(rates.items()), 0.95)
+    assert first.startswith("2 of 6 models leak, b most: of 100 pairs of its texts, 64 can be matched")
+    assert others == "The others: 2 not distinguishable from chance, 1 too small to tell, 1 no match rate."
+    assert summary([("a", LEAKING), ("e", NOTHING)], 0.95)[0].startswith("1 of 2 models leaks, a: of 100 pairs")
+    (every,) = summary([("a", LEAKING), ("b", HIGHER)], 0.95)
+    assert every.startswith("All 2 models leak, b most: ")
+    none, highest = summary([("e", NOTHING), ("none", WITHOUT)], 0.95)
+    assert none == "None of 2 models leaks for sure: 1 not distinguishable from chance, 1 no match rate."
+    assert highest.startswith("The highest: e is not distinguishable from chance: of 100 pairs")
+    assert strongest([WITHOUT, WITHOUT]) == strongest([]) == 0
 
 
 PROMPTS = pd.DataFrame(

@@ -207,7 +207,7 @@ def test_the_result_page_begins_with_real_models_and_ends_with_organisms() -> No
     assert page.leading == {"models": ["smollm2-135m"], "prompt_set": "colors", "scorer": "sbert-minilm"}
     assert list(page.params()["names"]) == ["smollm2-135m", "organism-s-l0", "organism-s-l40"]
     assert page.params()["organisms"] == ["organism-s-l0", "organism-s-l40"]
-    assert page.leading_file("<results>/{model}/{prompt_set}") == ["<results>/smollm2-135m/colors"]
+    assert page.leading_files("<results>/{model}/{prompt_set}") == ["<results>/smollm2-135m/colors"]
     links = page.params()["steps"]["leak"]["links"]
     assert list(links.items())[:2] == [
         ("Explorer: every text", "explorer.html"),
@@ -231,7 +231,7 @@ def test_the_primary_tests_of_a_study_lead_its_result_page() -> None:
 
 def test_the_result_page_of_another_step_reads_nothing_of_leak() -> None:
     page = page_of(study_of(name="conditions"))
-    assert page.of("leak", "<results>/match_rates.csv") == page.leading_file("{model}") == []
+    assert page.of("leak", "<results>/match_rates.csv") == page.leading_files("{model}") == []
     assert page.leading == {}
     assert page.tables == ["<ground>/kendall_tau.csv"]
     assert page.figure_files == ["<ground>/figures/kendall_tau.png"]

@@ -11,7 +11,7 @@ import pandas as pd
 from leakscope.files.tables import read_csv, read_tables
 from leakscope.jobs.job import job
 from leakscope.results.example import middling_pair
-from leakscope.results.page import Leading, LeftOut, PageSection, Rates, write_result_page
+from leakscope.results.page import Leading, LeftOut, PageSection, Rates, foremost, write_result_page
 from leakscope.results.rows import pairs_of_texts, rate_rows
 from leakscope.results.steps import found_in
 from leakscope.storage.manifests import read_manifest
@@ -45,7 +45,8 @@ def read_rates(snakemake: "Snakemake") -> Rates:
     pairs = pairs_of_texts(read_tables(files.texts), prompts)
     rows = rate_rows(rates, leak_rates, pairs, truth, params.names)
     own = prompts[prompts["prompt_set"] == leading.prompt_set].reset_index(drop=True)
-    texts, similarity = pd.read_parquet(files.generations[0]), pd.read_parquet(files.similarity[0])
+    of_model = dict(zip(leading.models, files.generations, strict=True))
+    texts, similarity = pd.read_parquet(of_model[foremost(rows, leading)]), pd.read_parquet(files.similarity[0])
     example = middling_pair(own, texts, similarity, leading.scorer, params.decimals)
     return Rates(rows, leading, params.organisms, example, params.level, params.unread)
 

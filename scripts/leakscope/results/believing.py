@@ -2,86 +2,160 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
-from leakscope.results.headline import CHANCE, percent
+from leakscope.errors import counted
+from leakscope.results.headline import BELOW, CHANCE, LEAKS, percent
 
 FALL = 5.0
 """Points by which a rate falls without repetition before the page says so."""
 MANY_ECHOES, MANY_EMPTY, MANY_CUT = 20.0, 10.0, 1.0
 """Percent of texts that restate their prompt, of empty texts, and of pairs that are longer than the encoder reads."""
+MOST_ALIKE = 3
+"""Models with the same kind of mark that are told one by one."""
 
 
-def marks(name: str, row: Mapping[str, Any], others: Sequence[Mapping[str, Any]] = ()) -> list[str]:
-    """Return a sentence for each reason to doubt a model's match rate; none where its tables name none.
+class Mark(NamedTuple):
+    """A reason to doubt a model's match rate.
+
+    of_one: what of it, behind the model's name.
+    of_many: the same of several models at once, without their numbers.
+    """
+
+    of_one: str
+    of_many: str
+
+
+class Marked(NamedTuple):
+    """A model as people call it, and its marks."""
+
+    name: str
+    marks: Sequence[Mark]
+
+
+def marks(row: Mapping[str, Any], others: Sequence[Mapping[str, Any]] = (), level: float = 0.95) -> list[Mark]:
+    """Return each reason to doubt a model's match rate; none where its tables name none.
 
     Args:
-        name: of the model, for people.
         row: of ``rows.rate_rows``.
         others: the model's rows by other scorers, the prompt set and category being the same.
+        level: of intervals, 0 to 1.
     """
     if row["rate"] is None:
         return []
-    found = [_few(row), _repetition(row), _echo(row), _empty(row), _cut(row), _concepts(row), _others(row, others)]
-    return [f"{name}: {mark}" for mark in found if mark]
+    own = (_few, _repetition, _echo, _empty, _cut, _concepts)
+    found = [*(find(row) for find in own), _corrected(row, level), _others(row, others)]
+    return [mark for mark in found if mark]
 
 
-def _few(row: Mapping[str, Any]) -> str | None:
+def doubts(models: Iterable[Marked]) -> list[str]:
+    """Return a sentence for each mark of each model; where many models have the same, one for all of them."""
+    models = list(models)
+    alike: dict[str, list[str]] = {}
+    for model in models:
+        for mark in model.marks:
+            alike.setdefault(mark.of_many, []).append(model.name)
+    said: dict[str, None] = {}
+    for model in models:
+        for mark in model.marks:
+            names = alike[mark.of_many]
+            many = f"{len(names)} of {len(models)} models: {mark.of_many} ({listed(names)})."
+            said[f"{model.name}: {mark.of_one}" if len(names) <= MOST_ALIKE else many] = None
+    return list(said)
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return the first names, and how many more there are.
+
+    >>> listed(["a", "b", "c", "d", "e"])
+    'a, b, c and 2 more'
+    """
+    more = len(names) - MOST_ALIKE
+    return ", ".join(names[:MOST_ALIKE]) + (f" and {more} more" if more > 0 else "")
+
+
+def _few(row: Mapping[str, Any]) -> Mark | None:
     """Return what of a design with fewer than ten templates or concepts."""
     if not row["few"]:
         return None
-    numbers = f"{row['clusters']} unrelated templates, {row['concepts']} concepts"
-    return f"fewer than ten {row['few']} ({numbers}): the interval is only as good as so few allow."
+    templates = counted(row["clusters"], "unrelated template", "unrelated templates")
+    numbers = f"{templates}, {counted(row['concepts'], 'concept', 'concepts')}"
+    rest = "the interval is only as good as so few allow"
+    return Mark(f"fewer than ten {row['few']} ({numbers}): {rest}.", f"fewer than ten {row['few']}: {rest}")
 
 
-def _repetition(row: Mapping[str, Any]) -> str | None:
+def _repetition(row: Mapping[str, Any]) -> Mark | None:
     without = row["without_repetition"]
     if without is None:
-        return "in every pair a text names one of the two concepts: nothing is left but repetition."
+        nothing = "in every pair a text names one of the two concepts: nothing is left but repetition"
+        return Mark(f"{nothing}.", nothing)
     if row["rate"] - without <= FALL:
         return None
-    return (
+    return Mark(
         f"in {percent(row['repetition'])} % of the pairs a text names one of the two concepts; of the other pairs "
-        f"{percent(without)} of 100 are matched, not {percent(row['rate'])}."
+        f"{percent(without)} of 100 are matched, not {percent(row['rate'])}.",
+        f"without pairs in which a text names one of the two concepts, more than {FALL:.0f} fewer of 100 are matched",
     )
 
 
-def _echo(row: Mapping[str, Any]) -> str | None:
+def _echo(row: Mapping[str, Any]) -> Mark | None:
     if (row["echo"] or 0) < MANY_ECHOES:
         return None
     without = row["without_echo"]
     rest = "" if without is None else f"; of pairs in which none does, {percent(without)} of 100 are matched"
-    return f"{row['echo']:.0f} % of its texts restate their prompt, which is no leak{rest}."
-
-
-def _empty(row: Mapping[str, Any]) -> str | None:
-    if (row["empty"] or 0) < MANY_EMPTY:
-        return None
-    return f"{row['empty']:.0f} % of its texts are empty; each of them ties, which draws the rate to 50."
-
-
-def _cut(row: Mapping[str, Any]) -> str | None:
-    if not row["cut"] or 100 * row["cut"] / row["compared"] < MANY_CUT:
-        return None
-    return (
-        f"of {row['cut']} of {row['compared']} pairs, a text is longer than {row['scorer']} reads: "
-        "what stands at its end is not counted."
+    return Mark(
+        f"{row['echo']:.0f} % of its texts restate their prompt, which is no leak{rest}.",
+        f"{MANY_ECHOES:.0f} % of their texts or more restate their prompt, which is no leak",
     )
 
 
-def _concepts(row: Mapping[str, Any]) -> str | None:
+def _empty(row: Mapping[str, Any]) -> Mark | None:
+    if (row["empty"] or 0) < MANY_EMPTY:
+        return None
+    ties = "each of them ties, which draws the rate to 50"
+    return Mark(
+        f"{row['empty']:.0f} % of its texts are empty; {ties}.",
+        f"{MANY_EMPTY:.0f} % of their texts or more are empty; {ties}",
+    )
+
+
+def _cut(row: Mapping[str, Any]) -> Mark | None:
+    if not row["cut"] or 100 * row["cut"] / row["compared"] < MANY_CUT:
+        return None
+    rest = f"a text is longer than {row['scorer']} reads: what stands at its end is not counted"
+    return Mark(
+        f"of {row['cut']} of {row['compared']} pairs, {rest}.", f"of {MANY_CUT:.0f} % of the pairs or more, {rest}"
+    )
+
+
+def _concepts(row: Mapping[str, Any]) -> Mark | None:
     low, high = row["concepts_low"], row["concepts_high"]
     if low is None or not (row["low"] > CHANCE >= low):
         return None
-    return f"for other concepts, too, the interval is {percent(low)} to {percent(high)}, which holds 50."
+    return Mark(
+        f"for other concepts, too, the interval is {percent(low)} to {percent(high)}, which holds 50.",
+        "for other concepts, too, the interval holds 50",
+    )
 
 
-def _others(row: Mapping[str, Any], others: Sequence[Mapping[str, Any]]) -> str | None:
-    """Return by which scorers the words would be others."""
-    differing = [
-        f"{other['verdict']} by {other['scorer']} ({percent(other['rate'])})"
-        for other in others
-        if other["rate"] is not None and other["verdict"] != row["verdict"]
-    ]
-    return f"{row['verdict']} by {row['scorer']}, but {', '.join(differing)}." if differing else None
+def _corrected(row: Mapping[str, Any], level: float) -> Mark | None:
+    """Return what of a rate that is told from 50 by itself, and not as one of all that the study tests."""
+    if row["verdict"] not in (LEAKS, BELOW) or row["p"] is None or row["p"] <= 1 - level:
+        return None
+    rest = "by the interval alone: as one of all rates that the study tests, p is"
+    return Mark(f"{row['verdict']} {rest} {row['p']:.2g}.", f"“{row['verdict']}” {rest} above {1 - level:.2g}")
+
+
+def _others(row: Mapping[str, Any], others: Sequence[Mapping[str, Any]]) -> Mark | None:
+    """Return by which scorers the words would be others; between those that find nothing there is no contradiction."""
+    known = [other for other in others if other["rate"] is not None and other["verdict"] != row["verdict"]]
+    differing = [other for other in known if {other["verdict"], row["verdict"]} & {LEAKS, BELOW}]
+    if not differing:
+        return None
+    said = ", ".join(f"{other['verdict']} by {other['scorer']} ({percent(other['rate'])})" for other in differing)
+    whose = ", ".join(other["scorer"] for other in differing)
+    return Mark(
+        f"{row['verdict']} by {row['scorer']}, but {said}.",
+        f"“{row['verdict']}” by {row['scorer']}, but not by {whose}",
+    )

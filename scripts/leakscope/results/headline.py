@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
+from collections.abc import Sequence
 from typing import NamedTuple
 
 CHANCE = 50.0
@@ -63,13 +65,49 @@ def sentence(name: str, rate: Rate, level: float) -> str:
     found = verdict(rate)
     if found == NONE:
         return f"{name} has no match rate: no two of its texts share a sentence but for the concept."
-    numbers = (
+    return f"{BEGINNINGS[found].format(name=name)}: {numbers(rate, level)}."
+
+
+def numbers(rate: Rate, level: float) -> str:
+    """Return a match rate in words, with chance and its interval.
+
+    Args:
+        rate: of a model that has one.
+        level: of the interval, 0 to 1.
+    """
+    said = (
         f"of 100 pairs of its texts, {percent(rate.value)} can be matched to the concepts named before them; "
         "50 is chance"
     )
-    if not math.isnan(rate.low):
-        numbers += f", {percent(rate.low)} to {percent(rate.high)} the {100 * level:g}\u00a0% interval"
-    return f"{BEGINNINGS[found].format(name=name)}: {numbers}."
+    if math.isnan(rate.low):
+        return said
+    return f"{said}, {percent(rate.low)} to {percent(rate.high)} the {100 * level:g}\u00a0% interval"
+
+
+def strongest(rates: Sequence[Rate]) -> int:
+    """Return the place of the highest rate, of those that leak if any do; 0 where there is no rate."""
+    leaking = [verdict(rate) == LEAKS for rate in rates]
+    heights = [-1.0 if math.isnan(rate.value) else rate.value for rate in rates]
+    return max(range(len(rates)), key=lambda place: (leaking[place], heights[place]), default=0)
+
+
+def summary(models: Sequence[tuple[str, Rate]], level: float) -> list[str]:
+    """Return the headline of many models and what follows it: how many leak, the highest of them, and the others.
+
+    Args:
+        models: each as people call it, and its match rate; at least one.
+        level: of the intervals, 0 to 1.
+    """
+    rates = [rate for _, rate in models]
+    found = Counter(map(verdict, rates))
+    name, rate = models[strongest(rates)]
+    n, leaking = len(models), found.pop(LEAKS, 0)
+    others = ", ".join(f"{number} {word}" for word, number in found.most_common())
+    if not leaking:
+        return [f"None of {n} models leaks for sure: {others}.", f"The highest: {sentence(name, rate, level)}"]
+    whose = f"All {n} models leak" if leaking == n else f"{leaking} of {n} models {'leaks' if leaking == 1 else 'leak'}"
+    most = name if leaking == 1 else f"{name} most"
+    return [f"{whose}, {most}: {numbers(rate, level)}.", *([f"The others: {others}."] if others else [])]
 
 
 def percent(value: float) -> str:

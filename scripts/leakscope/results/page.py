@@ -10,19 +10,22 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
+from leakscope.errors import counted
 from leakscope.files.names import POOLED
 from leakscope.files.reading import read_bytes, read_utf8
-from leakscope.results.believing import marks
+from leakscope.results.believing import Marked, doubts, marks
 from leakscope.results.charts import match_rate_chart
 from leakscope.results.example import TextSide
-from leakscope.results.headline import UNCLEAR, Rate, percent, sentence
+from leakscope.results.headline import UNCLEAR, Rate, percent, sentence, strongest, summary
 from leakscope.results.steps import StepFinding
 from leakscope.web.drawing import drawing_program
 from leakscope.web.pages import fill, write_page
 
 TEMPLATE = Path(__file__).resolve().parents[3] / "report" / "index.template.html"
 MOST_SENTENCES = 3
-"""Of models in the headline; the table has all."""
+"""Of models in the headline, and of what could be detected; of more models a summary leads. The table has all."""
+MANY = 12
+"""Models of which a reader looks for the highest: more are sorted by their rates, and imported ones are folded away."""
 TITLES = {
     "leak": "Step leak: does what was mentioned come back?",
     "ground": "Step ground: are rankings those of the corpus?",
@@ -49,7 +52,7 @@ class Rates(NamedTuple):
     rows: of ``rows.rate_rows``.
     leading: which of them are said first.
     organisms: the models whose truth is known, or which are made of one.
-    example: of ``example.middling_pair``, of the first model.
+    example: of ``example.middling_pair``, of the model ``foremost``.
     level: of intervals.
     unread: a sentence for each scorer that was not made for the language of its texts.
     """
@@ -108,7 +111,7 @@ def write_result_page(
         read_utf8(template),
         style=read_utf8(template.with_name("page.css")).rstrip("\n"),
         title=html.escape(study),
-        headline="".join(_element("p" if i else "h1", line) for i, line in enumerate(said)),
+        headline="".join(_element("p" if i else "h1", line) for i, line in enumerate(said)) + _missing(lacking, rates),
         rates_hidden="" if rates else "hidden",
         pages=_links({text: file for section in sections for text, file in section.links.items() if _is_page(file)}),
         example=_example(rates),
@@ -133,7 +136,8 @@ def _payload(study: str, rates: Rates | None) -> dict[str, Any]:
         for row in rates.rows
     ]
     first = {"prompt_set": rates.leading.prompt_set, "scorer": rates.leading.scorer, "category": POOLED}
-    return {"study": study, "rows": rows, "chart": match_rate_chart(), "first": first, "level": rates.level}
+    many = len({row["model"] for row in rows}) > MANY
+    return {"study": study, "rows": rows, "chart": match_rate_chart(), "first": first, "many": many}
 
 
 def _in_script(payload: Mapping[str, Any]) -> str:
@@ -142,11 +146,24 @@ def _in_script(payload: Mapping[str, Any]) -> str:
     return text.replace("<", "\\u003c")
 
 
-def _leading_rows(rates: Rates) -> list[Mapping[str, Any]]:
+def foremost(rows: Sequence[Mapping[str, Any]], leading: Leading) -> str:
+    """Return the model of the first sentence: the first one that leads, of many the highest.
+
+    Args:
+        rows: of ``rows.rate_rows``.
+        leading: the models that lead, at least one.
+    """
+    found = _leading_rows(rows, leading)
+    if len(found) <= MOST_SENTENCES:
+        return leading.models[0]
+    return str(found[strongest([_rate(row) for row in found])]["model"])
+
+
+def _leading_rows(rows: Sequence[Mapping[str, Any]], leading: Leading) -> list[Mapping[str, Any]]:
     """Return the rows of the leading models that the headline is about."""
-    wanted = (rates.leading.prompt_set, rates.leading.scorer, POOLED)
-    found = {row["model"]: row for row in rates.rows if (row["prompt_set"], row["scorer"], row["category"]) == wanted}
-    return [found[model] for model in rates.leading.models if model in found]
+    wanted = (leading.prompt_set, leading.scorer, POOLED)
+    found = {row["model"]: row for row in rows if (row["prompt_set"], row["scorer"], row["category"]) == wanted}
+    return [found[model] for model in leading.models if model in found]
 
 
 def _rate(row: Mapping[str, Any]) -> Rate:
@@ -157,17 +174,17 @@ def _rate(row: Mapping[str, Any]) -> Rate:
 
 
 def _headlines(rates: Rates) -> list[str]:
-    rows = _leading_rows(rates)
-    said = [sentence(row["name"], _rate(row), rates.level) for row in rows[:MOST_SENTENCES]]
-    more = len(rows) - MOST_SENTENCES
-    said += [f"And {more} more {'model' if more == 1 else 'models'}, in the figure and the table."] if more > 0 else []
-    return said or ["No model has a match rate."]
+    models = [(row["name"], _rate(row)) for row in _leading_rows(rates.rows, rates.leading)]
+    if len(models) > MOST_SENTENCES:
+        return summary(models, rates.level)
+    return [sentence(*model, rates.level) for model in models] or ["No model has a match rate."]
 
 
 def _example(rates: Rates | None) -> str:
     if rates is None or rates.example is None:
         return ""
-    name = next((row["name"] for row in rates.rows if row["model"] == rates.leading.models[0]), "")
+    first = foremost(rates.rows, rates.leading)
+    name = next((row["name"] for row in rates.rows if row["model"] == first), "")
     rows = "".join(
         f'<tr><td dir="auto">{_marked(side.prompt, side.concept)}</td><td dir="auto">{html.escape(side.text)}</td></tr>'
         for side in rates.example
@@ -192,13 +209,25 @@ def _marked(prompt: str, concept: str) -> str:
 def _believing(rates: Rates | None) -> str:
     if rates is None:
         return ""
-    said = [*rates.unread, *(mark for row in _leading_rows(rates) for mark in marks(row["name"], row, _by_others(row, rates)))]
+    rows = _leading_rows(rates.rows, rates.leading)
+    found = [Marked(row["name"], marks(row, _by_others(row, rates), rates.level)) for row in rows]
+    said = [*rates.unread, *doubts(found), *_chosen_afterwards(rows, rates)]
     body = _list(said) if said else "<p>The run's own tables mark nothing.</p>"
     return (
         '<section class="believing" aria-labelledby="believing"><h2 id="believing">When not to believe it</h2>'
         f"{body}<p class=quiet>From the run's own tables. No table knows of concepts that are no fair question, nor of "
         "templates that others would not have chosen.</p></section>"
     )
+
+
+def _chosen_afterwards(rows: Sequence[Mapping[str, Any]], rates: Rates) -> list[str]:
+    """Return what speaks against the model that the headline of many names."""
+    if len(rows) <= MOST_SENTENCES:
+        return []
+    name = next(row["name"] for row in rows if row["model"] == foremost(rows, rates.leading))
+    return [
+        f"{name} is named for being the highest of {len(rows)}: in another such study its rate is likely to be lower."
+    ]
 
 
 def _by_others(row: Mapping[str, Any], rates: Rates) -> list[Mapping[str, Any]]:
@@ -214,10 +243,23 @@ def _by_others(row: Mapping[str, Any], rates: Rates) -> list[Mapping[str, Any]]:
 def _detectable(rates: Rates | None) -> str:
     if rates is None:
         return ""
-    said = [line for row in _leading_rows(rates) if (line := _could_detect(row))]
+    rows = _leading_rows(rates.rows, rates.leading)
+    said = list(map(_could_detect, rows)) if len(rows) <= MOST_SENTENCES else _could_detect_of(rows)
     return (
         f'<section aria-labelledby="detectable"><h2 id="detectable">What could be detected</h2>{_list(said)}</section>'
     )
+
+
+def _could_detect_of(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the same of many models."""
+    known = sorted(row["detectable"] for row in rows if row["detectable"] is not None)
+    unknown = len(rows) - len(known)
+    said = [f"Of {unknown} of {len(rows)} models this is not known: of too few templates, say."] if unknown else []
+    if not known:
+        return said
+    which = f"{percent(known[0])} to {percent(known[-1])}, by the model"
+    rest = "a smaller leak may be there all the same. The table has it of each"
+    return [f"The least match rate that four of five such studies find is {which}: {rest}.", *said]
 
 
 def _could_detect(row: Mapping[str, Any]) -> str:
@@ -234,14 +276,28 @@ def _could_detect(row: Mapping[str, Any]) -> str:
     )
 
 
+def _missing(lacking: LeftOut, rates: Rates | None) -> str:
+    """Return what the headline says of models that are missing."""
+    if not lacking.missing:
+        return ""
+    there = len({row["model"] for row in rates.rows}) if rates else 0
+    of = there + len(lacking.missing) if there else None
+    return f'<p>{counted(len(lacking.missing), "model is", "models are", of)} missing: <a href="#missing">why</a>.</p>'
+
+
 def _lacking(lacking: LeftOut) -> str:
     parts = []
     if lacking.missing:
         rows = [f"{model}: {why}" for model, why in sorted(lacking.missing.items())]
         parts.append(f'<h2 id="missing">What failed</h2><p>Without these models:</p>{_list(rows)}')
     if lacking.imported:
-        said = f"Written or scored elsewhere, and read from files: {', '.join(lacking.imported)}."
-        parts.append(f"<h2>What was imported</h2><p>{html.escape(said)}</p>")
+        names = html.escape(", ".join(lacking.imported))
+        said = "Written or scored elsewhere, and read from files"
+        if len(lacking.imported) > MANY:
+            shown = f"<details><summary>{said}: {len(lacking.imported)} models.</summary><p>{names}.</p></details>"
+        else:
+            shown = f"<p>{said}: {names}.</p>"
+        parts.append(f"<h2>What was imported</h2>{shown}")
     return f"<section>{''.join(parts)}</section>" if parts else ""
 
 

@@ -14,7 +14,7 @@ from leakscope.configuration.leaving_out import lineage
 from leakscope.errors import counted
 from leakscope.jobs import job
 from leakscope.jobs.job import FAILED, STOPPED
-from leakscope.storage.manifests import write_manifest
+from leakscope.storage.manifests import read_manifest, write_manifest
 from leakscope.workflow.study import Study
 
 # With what each entry of a log begins: its time, level and logger.
@@ -70,20 +70,25 @@ def failed_models(failed: Iterable[FailedJob], study: Study) -> dict[str, str] |
 def note_failures(missing: Mapping[str, str] | None, study: Study, folder: Path) -> None:
     """Write which models are missing and why, and the configuration by which the study goes on without them.
 
-    Where something else failed than models, or nothing would be left, there is no such configuration.
+    Where something else failed than models, or nothing would be left, there is no such configuration. A run without
+    models keeps what was noted of these: it ends with an error, too, when a person interrupts it.
 
     Args:
         missing: of ``failed_models``.
         study: of which.
         folder: of its results.
     """
+    left_out = study.config["without"]
+    noted = read_manifest(folder / FAILURES)["models"] if left_out and (folder / FAILURES).is_file() else {}
+    known = {model: why for model, why in noted.items() if model in left_out}
+    if known and not missing:
+        return
     for name in (FAILURES, WITHOUT):
         (folder / name).unlink(missing_ok=True)
     if missing:
-        write_manifest({"models": dict(missing)}, folder / FAILURES)
+        write_manifest({"models": {**known, **missing}}, folder / FAILURES)
         if set(study.config["study"]["models"]) - set(missing):
-            named = sorted({*missing, *study.config["without"]})
-            write_manifest({"without": named}, folder / WITHOUT)
+            write_manifest({"without": sorted({*missing, *left_out})}, folder / WITHOUT)
 
 
 def forget_failures(study: Study, folder: Path) -> None:

@@ -71,10 +71,10 @@ class ResultPage:
             "scorer": (primary["scorers"] or study.scorers)[0],
         }
 
-    def leading_file(self, pattern: str) -> list[str]:
-        """Return the file of what leads, from a pattern with ``model``, ``prompt_set`` and ``scorer``."""
+    def leading_files(self, pattern: str) -> list[str]:
+        """Return the files of what leads, one a model that the pattern names, beside ``prompt_set`` and ``scorer``."""
         of = self.leading
-        return [pattern.format(**of, model=of["models"][0])] if of else []
+        return list(dict.fromkeys(pattern.format(**of, model=model) for model in of["models"])) if of else []
 
     def _strength(self, model: str) -> float:
         """Return what was planted in the organism that a model is, or is made from."""
