@@ -245,19 +245,33 @@ def test_other_steps_say_what_their_leading_table_begins_with() -> None:
             }
         ]
     ).assign(ci_low=0.32, ci_high=0.44, baseline_tau=0.18)
-    assert found_in("ground", ground, {"m": "M"}).sentence.startswith(
+    assert found_in("kendall_tau", ground, {"m": "M"}).sentence.startswith(
         "M ranks colors as its corpus counts them with a Kendall tau of .38 (.32 to .44);"
     )
-    assert found_in("ground", ground.assign(tau=np.nan), {}).sentence.startswith("No model's ranking")
+    assert found_in("kendall_tau", ground.assign(tau=np.nan), {}).sentence.startswith("No model's ranking")
     asked = pd.DataFrame(
         [{"model": "m", "task": "t", "split": "all", "form": "f", "subset": "all", "value": -0.1, "n": 9}]
     )
     asked = asked.assign(statistic="pearson", ci_low=np.nan, ci_high=np.nan)
-    found = found_in("validate", asked, {})
+    found = found_in("correlations", asked, {})
     assert "correlate by −.10; 1 is no gap" in found.sentence
     assert found.rows == [["m", "t", "f", "−.10", "", "9"]]
     quality = pd.DataFrame([{"label": "d", "model": "m", "layer": 3, "l0": 31.6, "dead_share": 0.0}])
     quality = quality.assign(variance_unexplained=0.029, cross_entropy_recovered=np.nan)
-    assert found_in("features", quality, {"m": "M"}).sentence == (
+    assert found_in("quality", quality, {"m": "M"}).sentence == (
         "The dictionary d rebuilds layer 3 of M from 32 features a token and misses 3 % of its variance."
     )
+
+
+def test_what_an_edit_leaves_is_told_beside_features_at_random() -> None:
+    rows = [("none", 0.3, 0.0, False), ("features", 0.0123, 2.96, True), ("features", 0.2, 1.0, False)]
+    rows += [("random_features", 0.29, 3.0, True)]
+    table = pd.DataFrame(rows, columns=["intervention", "mean_abs_gap", "cost", "chosen"])
+    table = table.assign(dictionary="d", contrast="c", split="evaluation", ci_low=0.01, ci_high=0.02)
+    found = found_in("effects", pd.concat([table.assign(split="selection", mean_abs_gap=0.5), table]), {})
+    assert found.sentence == (
+        "With features of the dictionary d edited, .012 (.010 to .020) is left of the gap of .300 between the sides of "
+        "c, at a cost of 3.0 % of perplexity; features at random leave .290."
+    )
+    assert [row[2:4] for row in found.rows] == [["nothing", ".300"], ["features", ".012"], ["random features", ".290"]]
+    assert found_in("effects", table[table["intervention"] == "none"], {}).sentence == "No edit of features was chosen."

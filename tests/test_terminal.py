@@ -58,6 +58,12 @@ def test_each_job_of_a_small_study_has_a_line_with_what_is_done_and_left() -> No
     ]
 
 
+def test_a_plan_that_is_told_twice_is_said_once() -> None:
+    run = Run(6)
+    run.terminal.planned({"generate": 5, "all": 1, "total": 6})
+    assert run.lines == ["6 jobs: 5 generate."]
+
+
 @pytest.mark.parametrize("total", [41, 400, 40_000])
 def test_a_large_study_has_no_more_lines_than_can_be_read(total: int) -> None:
     run = Run(total)

@@ -55,7 +55,7 @@ def read_sections(snakemake: "Snakemake") -> list[PageSection]:
     files, names = snakemake.input, snakemake.params.names
     tables, figures, sections = iter(files.tables), iter(files.figures), []
     for step, shown in snakemake.params.steps.items():
-        found = found_in(step, read_csv(next(tables)), names) if shown["table"] else None
+        found = found_in(shown["table"], read_csv(next(tables)), names) if shown["table"] else None
         figure = Path(next(figures)) if shown["figure"] else None
         sections.append(PageSection(step, found, figure, shown["alt"], shown["links"]))
     return sections

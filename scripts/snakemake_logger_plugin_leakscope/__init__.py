@@ -50,7 +50,9 @@ class Terminal:
         self.wait = FIRST_WAIT
 
     def planned(self, stats: Mapping[str, int]) -> None:
-        """Say how many jobs there are."""
+        """Say how many jobs there are, once: of a dry run Snakemake says it again in the end."""
+        if self.total:
+            return
         self.total = int(stats.get("total", 0))
         rules = sorted(((n, rule) for rule, n in stats.items() if rule not in ("total", "all")), reverse=True)
         most = ", ".join(f"{n} {rule}" for n, rule in rules[:SHOWN])

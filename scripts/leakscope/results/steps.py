@@ -21,18 +21,24 @@ class StepFinding(NamedTuple):
     rows: list[list[str]]
 
 
-def found_in(step: str, table: pd.DataFrame, names: Names) -> StepFinding:
+def found_in(name: str, table: pd.DataFrame, names: Names) -> StepFinding:
     """Return what a step found.
 
     Args:
         step: ``ground``, ``validate``, ``features`` or ``trace``.
         table: its ``kendall_tau.csv``, ``correlations.csv``, ``quality.csv`` or ``relations.csv``.
+    )
+    return StepFinding(sentence, header, rows)
+
+
+        name: of its leading table: one of ``READERS``.
+        table: that table.
         names: model → what people call it; a model that is missing is called by its name.
     """
-    return READERS[step](table, names)
+    return READERS[name](table, names)
 
 
-def _ground(table: pd.DataFrame, names: Names) -> StepFinding:
+def _kendall_tau(table: pd.DataFrame, names: Names) -> StepFinding:
     header = ["model", "axis", "language", "comparison", "tau", "interval", "baseline", "subjects"]
     rows = [
         [_name(row, names), row["axis"], _text(row["language"]), row["comparison"], _number(row["tau"]), _interval(row),
@@ -51,7 +57,7 @@ def _ground(table: pd.DataFrame, names: Names) -> StepFinding:
     return StepFinding(sentence, header, rows)
 
 
-def _validate(table: pd.DataFrame, names: Names) -> StepFinding:
+def _correlations(table: pd.DataFrame, names: Names) -> StepFinding:
     header = ["model", "task", "form", "correlation", "interval", "items"]
     known = table[(table["statistic"] == "pearson") & (table["subset"] == "all")]
     known = known[known["split"] == known["split"].iloc[0]] if len(known) else known
@@ -70,7 +76,7 @@ def _validate(table: pd.DataFrame, names: Names) -> StepFinding:
     return StepFinding(sentence, header, rows)
 
 
-def _features(table: pd.DataFrame, names: Names) -> StepFinding:
+def _quality(table: pd.DataFrame, names: Names) -> StepFinding:
     header = ["dictionary", "model", "layer", "features a token", "dead (%)", "variance missed (%)", "kept (%)"]
     rows = [
         [row["label"], _name(row, names), str(row["layer"]), f"{row['l0']:.0f}", _hundred(row["dead_share"]),
@@ -87,6 +93,30 @@ def _features(table: pd.DataFrame, names: Names) -> StepFinding:
     return StepFinding(sentence, header, rows)
 
 
+def _effects(table: pd.DataFrame, names: Names) -> StepFinding:
+    header = ["dictionary", "contrast", "edited", "gap that is left", "interval", "cost (% of perplexity)"]
+    known = table[(table["split"] == "evaluation") & (table["chosen"] | (table["intervention"] == "none"))]
+    rows = [
+        [row["dictionary"], row["contrast"], EDITED[row["intervention"]], _three(row["mean_abs_gap"]),
+         _interval(row, _three), _cost(row)]
+        for row in known.head(MOST_ROWS).to_dict("records")
+    ]  # fmt: skip
+    edits = known[known["intervention"] == "features"]
+    if edits.empty:
+        return StepFinding("No edit of features was chosen.", header, rows)
+    row = edits.iloc[0].to_dict()
+    alike = known[(known["dictionary"] == row["dictionary"]) & (known["contrast"] == row["contrast"])]
+    by = alike.drop_duplicates("intervention").set_index("intervention")["mean_abs_gap"]
+    chance = f"; features at random leave {_three(by['random_features'])}" if "random_features" in by else ""
+    cost = f"at a cost of {_cost(row)} % of perplexity"
+    left = f"{_three(row['mean_abs_gap'])} ({_interval(row, _three)})"
+    sentence = (
+        f"With features of the dictionary {row['dictionary']} edited, {left} is left of the gap of "
+        f"{_three(by['none'])} between the sides of {row['contrast']}, {cost}{chance}."
+    )
+    return StepFinding(sentence, header, rows)
+
+
 # What an association has more of, by the link that it is.
 MORE = {
     "count": "the oftener its corpus joins the two",
@@ -95,11 +125,11 @@ MORE = {
 }
 
 
-def _trace(table: pd.DataFrame, names: Names) -> StepFinding:
+def _relations(table: pd.DataFrame, names: Names) -> StepFinding:
     header = ["model", "prompts", "link", "with", "beyond", "slope", "interval", "correlation", "interval"]
     rows = [
-        [_name(row, names), row["prompt_set"], row["x"], row["y"], _text(row["given"]), _number(row["slope"]),
-         _limits(row, "slope_low", "slope_high"), _number(row["correlation"]), _interval(row)]
+        [_name(row, names), row["prompt_set"], row["x"], row["y"], _text(row["given"]), _two(row["slope"]),
+         _limits(row, "slope_low", "slope_high", _two), _number(row["correlation"]), _interval(row)]
         for row in table.head(MOST_ROWS).to_dict("records")
     ]  # fmt: skip
     to_leak = table[(table["y"] == "leak") & table["given"].isna() & table["correlation"].notna()]
@@ -114,11 +144,24 @@ def _trace(table: pd.DataFrame, names: Names) -> StepFinding:
     return StepFinding(sentence, header, rows)
 
 
+def _cost(row: Mapping[Any, Any]) -> str:
+    return f"{row['cost']:.1f}".replace("-", "−")
+
+
+EDITED = {
+    "none": "nothing",
+    "features": "features",
+    "difference_in_means": "difference in means",
+    "random_features": "random features",
+    "random_direction": "random direction",
+}
+# By the name of a table.
 READERS: dict[str, Callable[[pd.DataFrame, Names], StepFinding]] = {
-    "ground": _ground,
-    "validate": _validate,
-    "features": _features,
-    "trace": _trace,
+    "kendall_tau": _kendall_tau,
+    "correlations": _correlations,
+    "effects": _effects,
+    "quality": _quality,
+    "relations": _relations,
 }
 
 
@@ -140,16 +183,25 @@ def _number(value: float) -> str:
     return "" if math.isnan(value) else f"{value:.2f}".replace("-", "−").replace("0.", ".")
 
 
+def _three(value: float) -> str:
+    """Return a gap of probabilities, which may be small."""
+    return "" if math.isnan(value) else f"{value:.3f}".replace("-", "−").replace("0.", ".")
+
+
 def _hundred(value: float) -> str:
     return "" if math.isnan(value) else f"{100 * value:.0f}"
 
 
-def _interval(row: Mapping[Any, Any]) -> str:
-    return _limits(row, "ci_low", "ci_high")
+def _two(value: float) -> str:
+    return "" if math.isnan(value) else f"{value:.2f}".replace("-", "−")
 
 
-def _limits(row: Mapping[Any, Any], low: str, high: str) -> str:
-    return "" if math.isnan(row[low]) else f"{_number(row[low])} to {_number(row[high])}"
+def _interval(row: Mapping[Any, Any], write: Callable[[float], str] = _number) -> str:
+    return _limits(row, "ci_low", "ci_high", write)
+
+
+def _limits(row: Mapping[Any, Any], low: str, high: str, write: Callable[[float], str]) -> str:
+    return "" if math.isnan(row[low]) else f"{write(row[low])} to {write(row[high])}"
 
 
 def _both(row: Mapping[Any, Any], name: str) -> str:

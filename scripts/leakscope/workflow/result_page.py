@@ -12,8 +12,13 @@ from leakscope.workflow.failures import FAILURES
 from leakscope.workflow.step import Step
 from leakscope.workflow.study import Study
 
-# Step → the table that its section begins with; that of `leak` are the match rates.
-TABLES = {"ground": "kendall_tau", "validate": "correlations", "features": "quality", "trace": "relations"}
+# Step → tables, of which its section begins with the first that the study has; that of `leak` are the match rates.
+TABLES = {
+    "ground": ["kendall_tau"],
+    "validate": ["correlations"],
+    "features": ["effects", "quality"],
+    "trace": ["relations"],
+}
 # Step → figures, of which the first that the study has is shown, and what they show.
 LEADING = {
     "leak": {
@@ -91,10 +96,16 @@ class ResultPage:
         """The files of these figures."""
         return [f"{self.steps[step].folder}/figures/{figure}.png" for step, figure in self.figures.items()]
 
+    def table(self, step: str) -> str | None:
+        """Return the table that a step's section begins with; None of ``leak``."""
+        there = self.steps[step].targets()
+        folder = self.steps[step].folder
+        return next((name for name in TABLES.get(step, []) if f"{folder}/{name}.csv" in there), None)
+
     @property
     def tables(self) -> list[str]:
-        """The tables that sections begin with, in the order of ``TABLES``."""
-        return [f"{self.steps[step].folder}/{table}.csv" for step, table in TABLES.items() if step in self.steps]
+        """The files of these tables, in the order of the steps."""
+        return [f"{self.steps[step].folder}/{table}.csv" for step in self.steps if (table := self.table(step))]
 
     def failures(self, folder: Path) -> list[str]:
         """Return the file that says why models are missing, where a study goes on without some.
@@ -126,7 +137,7 @@ class ResultPage:
         """Return what a section says of its figure and where it links to."""
         figure = self.figures.get(step)
         return {
-            "table": TABLES.get(step),
+            "table": self.table(step),
             "figure": figure,
             "alt": LEADING[step][figure] if figure else "",
             "links": self._links(self.steps[step]),
@@ -145,4 +156,7 @@ def _called(file: str) -> str:
         return "Explorer: every text"
     if file == "trace/index.html":
         return "Trace: every association"
-    return f"Features: {file}" if file.endswith(".html") else file.rpartition("/")[2]
+    if file.endswith(".html"):
+        dictionary = file.rpartition("dictionaries/")[2].partition("/")[0]
+        return "Features: all of them" if dictionary == "features" else f"Features of {dictionary}"
+    return file.rpartition("/")[2]
