@@ -55,7 +55,9 @@ def test_a_headline_names_rate_chance_and_interval() -> None:
         "SmolLM2 leaks: of 100 pairs of its texts, 64 can be matched to the concepts named before them; 50 is chance, "
         "60 to 68 the 95\u00a0% interval."
     )
-    assert sentence("m", Rate(90.0, 80.0, 95.0, 4, 56.0), 0.9).startswith("Too small to tell whether m leaks: of 100")
+    assert sentence("m", Rate(90.0, 80.0, 95.0, 4, 56.0), 0.9).startswith(
+        "Too small to tell whether m leaks (4 unrelated templates): of 100"
+    )
     assert sentence("m", Rate(51.0, 47.0, 55.0, 24, 56.0), 0.9).startswith("m is not distinguishable from chance: ")
     assert sentence("m", Rate(90.0, NAN, NAN, 1, NAN), 0.95).endswith("50 is chance.")
     assert "no match rate" in sentence("m", Rate(NAN, NAN, NAN, 0, NAN), 0.95)

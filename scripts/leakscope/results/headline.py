@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from leakscope.errors import counted
+
 CHANCE = 50.0
 FEWEST_CLUSTERS = 10
 FAR = 60.0
@@ -65,7 +67,9 @@ def sentence(name: str, rate: Rate, level: float) -> str:
     found = verdict(rate)
     if found == NONE:
         return f"{name} has no match rate: no two of its texts share a sentence but for the concept."
-    return f"{BEGINNINGS[found].format(name=name)}: {numbers(rate, level)}."
+    few = rate.n_clusters < FEWEST_CLUSTERS and found == SMALL
+    why = f" ({counted(rate.n_clusters, 'unrelated template', 'unrelated templates')})" if few else ""
+    return f"{BEGINNINGS[found].format(name=name)}{why}: {numbers(rate, level)}."
 
 
 def numbers(rate: Rate, level: float) -> str:
