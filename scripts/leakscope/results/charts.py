@@ -11,7 +11,8 @@ def match_rate_chart() -> dict[str, Any]:
     It draws the data set ``rows`` (``rows.rate_rows``); a click on a point follows the row's ``href``. The page sets
     the order of models, the height of one, and the colours ``soft``, ``warm`` and ``cool``.
     """
-    scale, axis = {"zero": False, "nice": True, "padding": 12}, {"tickCount": 8}
+    scale = {"zero": False, "nice": True, "padding": 12}
+    axis = {"tickCount": 8, "labelOverlap": "greedy", "labelSeparation": 8}
     x = {"type": "quantitative", "scale": scale, "axis": axis, "title": "match rate (%)"}
     y = {"field": "name", "type": "nominal", "title": None}
     organism = {"test": "datum.kind === 'organism'", "value": {"expr": "cool"}}

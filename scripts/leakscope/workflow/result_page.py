@@ -157,6 +157,6 @@ def _called(file: str) -> str:
     if file == "trace/index.html":
         return "Trace: every association"
     if file.endswith(".html"):
-        dictionary = file.rpartition("dictionaries/")[2].partition("/")[0]
-        return "Features: all of them" if dictionary == "features" else f"Features of {dictionary}"
+        parts = file.split("/")
+        return f"Features of {parts[2]}" if "dictionaries" in parts else "Features of the first dictionary"
     return file.rpartition("/")[2]
