@@ -47,9 +47,7 @@ rule patch:
     resources:
         **ON_MODEL,
     params:
-        **trace.asking,
-        n_pairs=trace.settings["patching"]["pairs"],
-        sites=trace.sites,
+        **trace.swapping,
     script:
         "../../scripts/trace/patch.py"
 

@@ -79,9 +79,18 @@ class Trace(Step):
         return {key: value for key, value in settings.items() if key not in OF_TEXTS}
 
     @property
-    def sites(self) -> list[str]:
-        """Where residuals are patched."""
-        return list(SITES)
+    def swapping(self) -> dict[str, Any]:
+        """Parameter → what it is for jobs that patch: also between how many pairs, drawn by the seed of texts."""
+
+        def settings(w: Any) -> dict[str, Any]:
+            return {**self.prompting(w.model), "seed": self.study.entries[w.model]["generation"]["seed"]}
+
+        return {
+            **self.asking,
+            "settings": settings,
+            "n_pairs": self.settings["patching"]["pairs"],
+            "sites": list(SITES),
+        }
 
     # What is known of prompt sets.
 

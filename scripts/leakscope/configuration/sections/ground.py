@@ -139,8 +139,6 @@ class AxisEntry(Described):
     """Subjects to leave out everywhere, by their name before or after `rename`."""
 
 
-
-
 class GroundSection(Section):
     """How counts, models and prevalence are compared, and on which axes: pairs of a lexicon of subjects and one of
     groups. A study that names axes has these alone."""
