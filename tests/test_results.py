@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from leakscope.results.believing import Marked, doubts, marks
+from leakscope.results.believing import Doubted, doubts, marks
 from leakscope.results.example import middling_pair
 from leakscope.results.headline import (
     BELOW,
@@ -91,7 +91,7 @@ def row(**changes: Any) -> dict[str, Any]:
     ],
 )
 def test_each_mark_of_a_table_is_one_sentence(changes: dict[str, Any], says: str) -> None:
-    (found,) = doubts([Marked("m", marks(row(**changes)))])
+    (found,) = doubts([Doubted("m", marks(row(**changes)))])
     assert found.startswith("m: ")
     assert says in found
 
@@ -107,13 +107,13 @@ def test_a_row_without_marks_has_none() -> None:
 
 def test_scorers_that_disagree_are_named() -> None:
     other = row(scorer="second", rate=51.0, verdict=UNCLEAR)
-    said = doubts([Marked("m", marks(row(), [other]))])
+    said = doubts([Doubted("m", marks(row(), [other]))])
     assert said == ["m: leaks by first, but not distinguishable from chance by second (51)."]
 
 
 def test_what_many_models_have_alike_is_said_once() -> None:
-    alike = [Marked(f"m{i}", marks(row(concepts_low=40.0 + i))) for i in range(4)]
-    assert doubts([*alike, Marked("other", marks(row(empty=12.0)))]) == [
+    alike = [Doubted(f"m{i}", marks(row(concepts_low=40.0 + i))) for i in range(4)]
+    assert doubts([*alike, Doubted("other", marks(row(empty=12.0)))]) == [
         "4 of 5 models: for other concepts, too, the interval holds 50 (m0, m1, m2 and 1 more).",
         "other: 12 % of its texts are empty; each of them ties, which draws the rate to 50.",
     ]

@@ -16,7 +16,7 @@ MOST_ALIKE = 3
 """Models with the same kind of mark that are told one by one."""
 
 
-class Mark(NamedTuple):
+class Doubt(NamedTuple):
     """A reason to doubt a model's match rate.
 
     of_one: what of it, behind the model's name.
@@ -27,14 +27,14 @@ class Mark(NamedTuple):
     of_many: str
 
 
-class Marked(NamedTuple):
+class Doubted(NamedTuple):
     """A model as people call it, and its marks."""
 
     name: str
-    marks: Sequence[Mark]
+    marks: Sequence[Doubt]
 
 
-def marks(row: Mapping[str, Any], others: Sequence[Mapping[str, Any]] = (), level: float = 0.95) -> list[Mark]:
+def marks(row: Mapping[str, Any], others: Sequence[Mapping[str, Any]] = (), level: float = 0.95) -> list[Doubt]:
     """Return each reason to doubt a model's match rate; none where its tables name none.
 
     Args:
@@ -49,7 +49,7 @@ def marks(row: Mapping[str, Any], others: Sequence[Mapping[str, Any]] = (), leve
     return [mark for mark in found if mark]
 
 
-def doubts(models: Iterable[Marked]) -> list[str]:
+def doubts(models: Iterable[Doubted]) -> list[str]:
     """Return a sentence for each mark of each model; where many models have the same, one for all of them."""
     models = list(models)
     alike: dict[str, list[str]] = {}
@@ -75,79 +75,79 @@ def listed(names: Sequence[str]) -> str:
     return ", ".join(names[:MOST_ALIKE]) + (f" and {more} more" if more > 0 else "")
 
 
-def _few(row: Mapping[str, Any]) -> Mark | None:
+def _few(row: Mapping[str, Any]) -> Doubt | None:
     """Return what of a design with fewer than ten templates or concepts."""
     if not row["few"]:
         return None
     templates = counted(row["clusters"], "unrelated template", "unrelated templates")
     numbers = f"{templates}, {counted(row['concepts'], 'concept', 'concepts')}"
     rest = "the interval is only as good as so few allow"
-    return Mark(f"fewer than ten {row['few']} ({numbers}): {rest}.", f"fewer than ten {row['few']}: {rest}")
+    return Doubt(f"fewer than ten {row['few']} ({numbers}): {rest}.", f"fewer than ten {row['few']}: {rest}")
 
 
-def _repetition(row: Mapping[str, Any]) -> Mark | None:
+def _repetition(row: Mapping[str, Any]) -> Doubt | None:
     without = row["without_repetition"]
     if without is None:
         nothing = "in every pair a text names one of the two concepts: nothing is left but repetition"
-        return Mark(f"{nothing}.", nothing)
+        return Doubt(f"{nothing}.", nothing)
     if row["rate"] - without <= FALL:
         return None
-    return Mark(
+    return Doubt(
         f"in {percent(row['repetition'])} % of the pairs a text names one of the two concepts; of the other pairs "
         f"{percent(without)} of 100 are matched, not {percent(row['rate'])}.",
         f"without pairs in which a text names one of the two concepts, more than {FALL:.0f} fewer of 100 are matched",
     )
 
 
-def _echo(row: Mapping[str, Any]) -> Mark | None:
+def _echo(row: Mapping[str, Any]) -> Doubt | None:
     if (row["echo"] or 0) < MANY_ECHOES:
         return None
     without = row["without_echo"]
     rest = "" if without is None else f"; of pairs in which none does, {percent(without)} of 100 are matched"
-    return Mark(
+    return Doubt(
         f"{row['echo']:.0f} % of its texts restate their prompt, which is no leak{rest}.",
         f"{MANY_ECHOES:.0f} % of their texts or more restate their prompt, which is no leak",
     )
 
 
-def _empty(row: Mapping[str, Any]) -> Mark | None:
+def _empty(row: Mapping[str, Any]) -> Doubt | None:
     if (row["empty"] or 0) < MANY_EMPTY:
         return None
     ties = "each of them ties, which draws the rate to 50"
-    return Mark(
+    return Doubt(
         f"{row['empty']:.0f} % of its texts are empty; {ties}.",
         f"{MANY_EMPTY:.0f} % of their texts or more are empty; {ties}",
     )
 
 
-def _cut(row: Mapping[str, Any]) -> Mark | None:
+def _cut(row: Mapping[str, Any]) -> Doubt | None:
     if not row["cut"] or 100 * row["cut"] / row["compared"] < MANY_CUT:
         return None
     rest = f"a text is longer than {row['scorer']} reads: what stands at its end is not counted"
-    return Mark(
+    return Doubt(
         f"of {row['cut']} of {row['compared']} pairs, {rest}.", f"of {MANY_CUT:.0f} % of the pairs or more, {rest}"
     )
 
 
-def _concepts(row: Mapping[str, Any]) -> Mark | None:
+def _concepts(row: Mapping[str, Any]) -> Doubt | None:
     low, high = row["concepts_low"], row["concepts_high"]
     if low is None or not (row["low"] > CHANCE >= low):
         return None
-    return Mark(
+    return Doubt(
         f"for other concepts, too, the interval is {percent(low)} to {percent(high)}, which holds 50.",
         "for other concepts, too, the interval holds 50",
     )
 
 
-def _corrected(row: Mapping[str, Any], level: float) -> Mark | None:
+def _corrected(row: Mapping[str, Any], level: float) -> Doubt | None:
     """Return what of a rate that is told from 50 by itself, and not as one of all that the study tests."""
     if row["verdict"] not in (LEAKS, BELOW) or row["p"] is None or row["p"] <= 1 - level:
         return None
     rest = "by the interval alone: as one of all rates that the study tests, p is"
-    return Mark(f"{row['verdict']} {rest} {row['p']:.2g}.", f"“{row['verdict']}” {rest} above {1 - level:.2g}")
+    return Doubt(f"{row['verdict']} {rest} {row['p']:.2g}.", f"“{row['verdict']}” {rest} above {1 - level:.2g}")
 
 
-def _others(row: Mapping[str, Any], others: Sequence[Mapping[str, Any]]) -> Mark | None:
+def _others(row: Mapping[str, Any], others: Sequence[Mapping[str, Any]]) -> Doubt | None:
     """Return by which scorers the words would be others; between those that find nothing there is no contradiction."""
     known = [other for other in others if other["rate"] is not None and other["verdict"] != row["verdict"]]
     differing = [other for other in known if {other["verdict"], row["verdict"]} & {LEAKS, BELOW}]
@@ -155,7 +155,7 @@ def _others(row: Mapping[str, Any], others: Sequence[Mapping[str, Any]]) -> Mark
         return None
     said = ", ".join(f"{other['verdict']} by {other['scorer']} ({percent(other['rate'])})" for other in differing)
     whose = ", ".join(other["scorer"] for other in differing)
-    return Mark(
+    return Doubt(
         f"{row['verdict']} by {row['scorer']}, but {said}.",
         f"“{row['verdict']}” by {row['scorer']}, but not by {whose}",
     )

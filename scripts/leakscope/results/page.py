@@ -13,7 +13,7 @@ from urllib.parse import quote
 from leakscope.errors import counted
 from leakscope.files.names import POOLED
 from leakscope.files.reading import read_bytes, read_utf8
-from leakscope.results.believing import Marked, doubts, marks
+from leakscope.results.believing import Doubted, doubts, marks
 from leakscope.results.charts import match_rate_chart
 from leakscope.results.example import TextSide
 from leakscope.results.headline import UNCLEAR, Rate, percent, sentence, strongest, summary
@@ -210,7 +210,7 @@ def _believing(rates: Rates | None) -> str:
     if rates is None:
         return ""
     rows = _leading_rows(rates.rows, rates.leading)
-    found = [Marked(row["name"], marks(row, _by_others(row, rates), rates.level)) for row in rows]
+    found = [Doubted(row["name"], marks(row, _by_others(row, rates), rates.level)) for row in rows]
     said = [*rates.unread, *doubts(found), *_chosen_afterwards(rows, rates)]
     body = _list(said) if said else "<p>The run's own tables mark nothing.</p>"
     return (
