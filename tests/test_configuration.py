@@ -579,6 +579,7 @@ def test_defaults_are_those_of_the_entrys_own_source(config: Config) -> None:
     assert not {"revision", "chat", "size"} & set(resolved["models"]["authors"])
     assert resolved["prompt_sets"]["colors"] == {
         "control_samples": None,
+        "language": "en",
         "path": "data/prompt_sets/colors",
         "samples": None,
         "source": "templates",
