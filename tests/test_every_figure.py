@@ -223,7 +223,7 @@ def test_what_matters_least_goes_first_and_what_pools_all_goes_last() -> None:
         return fig
 
     pages, short = fitted(draw, lanes(10, 4), [CATEGORIES, MODELS], {})
-    # Nine inches beside two lines of a note: 1 + 7 categories, and the others.
+    # Nine inches beside three lines of a note: 1 + 7 categories, and the others.
     assert [rates_of[page]["category"].unique()[-1] for page in pages] == ["all", "c8"]
     assert [page.get_figheight() for page in pages] == pytest.approx([1 + 7 + 0.14, 1 + 3 + 0.14])
     assert pages[1].get_supxlabel() == "Page 2 of 2."
@@ -231,7 +231,7 @@ def test_what_matters_least_goes_first_and_what_pools_all_goes_last() -> None:
     assert list(rates_of[short]["category"].unique()) == ["c0", "c1", "c2", "c3", "all"]
     assert rates_of[short]["model"].nunique() == 4
     note = short.get_supxlabel()
-    assert note.replace("\n", " ") == "5 of 10 categories; the PDF of this figure and its tables have all."
+    assert note.replace("\n", " ") == "Shown: 5 of 10 categories; the PDF of this figure and its tables have all."
     assert short.get_figheight() == pytest.approx(6 + 0.14)
 
 
@@ -248,7 +248,7 @@ def test_where_one_of_the_least_is_too_much_less_of_the_next_is_drawn_in_the_ord
     models = set(rates_of[short]["model"])
     assert len(models) == 20
     assert {"m39", "m0", "m1"} <= models
-    assert short.get_supxlabel().startswith("1 of 2 categories, 20 of 40 models;")
+    assert short.get_supxlabel().startswith("Shown: 1 of 2 categories, 20 of 40 models;")
 
 
 def test_nothing_is_left_out_that_takes_no_place() -> None:
@@ -256,7 +256,7 @@ def test_nothing_is_left_out_that_takes_no_place() -> None:
         return Figure(figsize=(7, 1 + tables["rates"]["model"].nunique() / 4))
 
     pages, short = fitted(draw, lanes(9, 40), [CATEGORIES, MODELS], {})
-    assert short.get_supxlabel().startswith("20 of 40 models;")
+    assert short.get_supxlabel().startswith("Shown: 20 of 40 models;")
     assert len(pages) == 2
     alone = fitted(lambda tables: Figure(figsize=(7, 9)), lanes(9, 4), [CATEGORIES, MODELS], {})
     assert alone.pages == (alone.short,)
@@ -268,7 +268,7 @@ def test_a_row_of_panels_is_filled() -> None:
         return Figure(figsize=(7, 2.5 * -(-tables["rates"]["model"].nunique() // 2)))
 
     _, short = fitted(draw, lanes(1, 8), [MODELS], {})
-    assert short.get_supxlabel().startswith("4 of 8 models;")
+    assert short.get_supxlabel().startswith("Shown: 4 of 8 models;")
 
 
 def test_two_models_stay_where_models_are_compared() -> None:
@@ -279,7 +279,7 @@ def test_two_models_stay_where_models_are_compared() -> None:
 
     _, short = fitted(draw, {"pairs": pairs}, [Part("models", ("model_a", "model_b"))], {})
     assert short.get_figheight() == pytest.approx(8 + 1 + 0.14)
-    assert short.get_supxlabel().startswith("2 of 3 models;")
+    assert short.get_supxlabel().startswith("Shown: 2 of 3 models;")
 
 
 def test_rows_that_name_no_model_stay_and_seeds_of_a_family_go_together() -> None:

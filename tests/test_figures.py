@@ -373,18 +373,21 @@ def test_concept_matrix_has_prompts_as_rows_and_answers_as_columns() -> None:
     assert mesh.get_array().reshape(2, 3).tolist() == [[75, 0, 25], [0, 100, 0]]
 
 
-def test_comparisons_are_antisymmetric_and_frame_small_p_values() -> None:
+def test_comparisons_show_each_pair_once_and_frame_small_p_values() -> None:
     (ax,) = panels(heatmaps.comparisons(comparisons()))
-    assert cell_texts(ax) == ["12", "−3", "−12", "−15", "3", "15"]
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["b", "c"]
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["a", "b"]
+    assert cell_texts(ax) == ["−12", "3", "15"]  # b − a; c − a, c − b
     frames = [(int(patch.get_y()), int(patch.get_x())) for patch in ax.patches if patch.get_gid() == "marked"]
-    assert frames == [(0, 1), (1, 0)]
+    assert frames == [(0, 0)]
+    assert [patch for patch in ax.patches if patch.get_hatch()] == []  # above the diagonal nothing is missing
 
 
 def test_comparisons_of_other_measures_are_not_drawn() -> None:
     table = comparisons()
     other = table.assign(measure="leak_rate", difference=99.0)
     (ax,) = panels(heatmaps.comparisons(pd.concat([table, other], ignore_index=True)))
-    assert cell_texts(ax) == ["12", "−3", "−12", "−15", "3", "15"]
+    assert cell_texts(ax) == ["−12", "3", "15"]
 
 
 def test_by_size_draws_a_line_per_strength_of_organisms_from_the_pooled_category() -> None:

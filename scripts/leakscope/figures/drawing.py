@@ -11,6 +11,7 @@ from leakscope.errors import one_of
 from leakscope.figures.fitting import Drawing, Tables, fitted
 from leakscope.figures.look import looking
 from leakscope.figures.ordering import by_value
+from leakscope.figures.panels import with_values
 from leakscope.figures.registry import DICTIONARIES, FIGURES, Context, Kind
 from leakscope.figures.style import label_of
 from leakscope.files.tables import read_csv
@@ -38,17 +39,20 @@ def draw(step: str, name: str, tables: Mapping[str, Path], context: Context) -> 
     kind = FIGURES[step][figure]
     known = _of_kind(context, kind, of[:1])
     frames = {table.rpartition("/")[2]: _read(path) for table, path in tables.items()}
-    frames = dict(kind.rows(frames, known)) if kind.rows else frames
     with looking(context.look):
         return arranged(kind, frames, known)
 
 
 def arranged(kind: Kind, tables: Tables, context: Context) -> Drawing:
     """Return a figure of these tables in its order, and the form of it that a screen holds."""
+    tables, note = dict(kind.rows(tables, context) if kind.rows else tables), ""
+    if kind.shown:
+        first = next(iter(tables))
+        tables[first], note = with_values(tables[first], kind.shown.panel, *kind.shown.values)
     known = context._replace(labels=by_value(tables, kind.order, context.labels)) if kind.order else context
     # Marks are means over seeds: the seeds of a family stay or go together.
     parts = [part._replace(of=known.families) if part == DICTIONARIES else part for part in kind.parts]
-    return fitted(lambda some: kind.draw(some, known), tables, parts, known.labels)
+    return fitted(lambda some: kind.draw(some, known), tables, parts, known.labels, note)
 
 
 def _read(path: Path) -> pd.DataFrame:

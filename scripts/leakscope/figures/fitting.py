@@ -9,7 +9,7 @@ is the PNG, which the report shows. Shorter forms say of how much less they are.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import cache
+from functools import cache, cached_property
 from typing import NamedTuple
 
 import pandas as pd
@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 
 from leakscope.figures.look import scale
 from leakscope.figures.notes import NOTE_LINE, add_note
+from leakscope.figures.sheets import Size, size_alone, size_of
 from leakscope.figures.style import MAX_HEIGHT, PAGE_HEIGHT, PLACEHOLDER, double, unique
 from leakscope.files.names import POOLED
 
@@ -42,13 +43,14 @@ class Room(NamedTuple):
     height: float
     rest: str
 
-    def taken(self, fig: Figure) -> float:
-        """Return how much of the room a figure takes: more than 1 is too much."""
+    def taken(self, size: Size) -> float:
+        """Return how much of the room a figure of a size takes: more than 1 is too much."""
+        width, height = size
         # A hundredth of an inch: sums of lengths are not exact.
-        return max(fig.get_figheight() / self.height, fig.get_figwidth() / (double() + 0.01))
+        return max(height / self.height, width / (double() + 0.01))
 
-    def holds(self, fig: Figure) -> bool:
-        return self.taken(fig) <= 1
+    def holds(self, size: Size) -> bool:
+        return self.taken(size) <= 1
 
 
 class Part(NamedTuple):
@@ -99,9 +101,52 @@ class Part(NamedTuple):
 MODELS = Part("models", ("model",))
 CATEGORIES = Part("categories", ("category",))
 PROMPT_SETS = Part("prompt sets", ("prompt_set",))
+SCORERS = Part("scorers", ("scorer",))
 
 
-def fitted(draw: Draw, tables: Tables, parts: Sequence[Part], labels: Mapping[str, str]) -> Drawing:
+class Some:
+    """Tables, or some of their values, and the figure of these, which is drawn only where it is shown."""
+
+    def __init__(self, draw: Draw, tables: Tables, whole: Some | None = None) -> None:
+        self._draw, self.tables, self._whole = draw, tables, whole or self
+        # Inches that legends and notes add to a figure of these tables, as far as is known.
+        self._more = 0.0
+
+    @cached_property
+    def fig(self) -> Figure:
+        """The figure, drawn once."""
+        fig = self.again()
+        self._whole._more = max(self._whole._more, size_of(fig)[1] - self.bare[1])
+        return fig
+
+    def again(self) -> Figure:
+        """Return the figure drawn anew, as much higher as its text is."""
+        fig = self._draw(self.tables)
+        if fig.get_label() != PLACEHOLDER:
+            fig.set_figheight(fig.get_figheight() * scale())
+        return fig
+
+    @cached_property
+    def bare(self) -> Size:
+        """The size of the figure without legends and notes."""
+        width, height = size_alone(lambda: self._draw(self.tables))
+        return width, height * scale()
+
+    @property
+    def size(self) -> Size:
+        """About the size of the figure, as far as is known before it is drawn."""
+        return self.bare[0], self.bare[1] + self._whole._more
+
+    def fits(self, room: Room) -> bool:
+        """Say whether there is room for the figure: where it seems so, it is drawn."""
+        return room.holds(self.size) and room.holds(size_of(self.fig))
+
+    def less(self, part: Part, values: Sequence[str]) -> Some:
+        """Return what there is of these values of a part."""
+        return Some(self._draw, part.kept(self.tables, values), self._whole)
+
+
+def fitted(draw: Draw, tables: Tables, parts: Sequence[Part], labels: Mapping[str, str], said: str = "") -> Drawing:
     """Return the figure of these tables, as pages, and its shorter form.
 
     Args:
@@ -110,123 +155,91 @@ def fitted(draw: Draw, tables: Tables, parts: Sequence[Part], labels: Mapping[st
         parts: what the shorter form may have less of, what matters least first; what is the last to share a page. As
             much stays as a screen, or a page, holds, and one of each at least.
         labels: model or dictionary → label, in the order drawn.
+        said: what stands below each page and the shorter form.
     """
-
-    def scaled(some: Tables) -> Figure:
-        """Draw a figure, as much higher as its text is."""
-        fig = draw(some)
-        if fig.get_label() != PLACEHOLDER:
-            fig.set_figheight(fig.get_figheight() * scale())
-        return fig
-
-    whole = scaled(tables)
-    line = NOTE_LINE * scale()
-    screen = Room(MAX_HEIGHT - 3 * line, "the PDF of this figure and its tables have all.")
-    page = Room(PAGE_HEIGHT - 2 * line, "the tables of this figure have all.")
-    if Room(MAX_HEIGHT, "").holds(whole):
-        return Drawing((whole,), whole)
-    short = _leading(scaled, tables, parts, labels, whole, screen)
-    pages = list(_pages(scaled, tables, parts, labels, whole, page))
-    pages = [fig for fig in pages if fig.get_label() != PLACEHOLDER] or pages[:1]
-    for number, fig in enumerate(pages, start=1):
-        if len(pages) > 1:
-            add_note(fig, f"Page {number} of {len(pages)}.")
-    return Drawing(tuple(pages), short)
+    whole = Some(draw, tables)
+    lines = NOTE_LINE * scale() * (5 if said else 3)
+    if whole.fits(Room(MAX_HEIGHT - (lines if said else 0), "")):
+        add_note(whole.fig, said)
+        return Drawing((whole.fig,), whole.fig)
+    screen = Room(MAX_HEIGHT - lines, "the PDF of this figure and its tables have all.")
+    page = Room(PAGE_HEIGHT - lines, "the tables of this figure have all.")
+    short, note = _leading(whole, parts, labels, screen)
+    pages = list(_pages(whole, parts, labels, page))
+    pages = [(some, said) for some, said in pages if some.fig.get_label() != PLACEHOLDER] or pages[:1]
+    numbers = [f"Page {n} of {len(pages)}." if len(pages) > 1 else "" for n, _ in enumerate(pages, start=1)]
+    figs = tuple(
+        add_note(some.fig, f"{left_out} {number} {said}")
+        for (some, left_out), number in zip(pages, numbers, strict=True)
+    )
+    # A page may show just what a screen holds, but says something else.
+    if note and short.fig in figs:
+        return Drawing(figs, add_note(short.again(), f"{note} {said}"))
+    return Drawing(figs, short.fig if short.fig in figs else add_note(short.fig, f"{note} {said}"))
 
 
-def _leading(
-    draw: Draw, tables: Tables, parts: Sequence[Part], labels: Mapping[str, str], whole: Figure, room: Room
-) -> Figure:
-    """Return the figure of as much as there is room for; it says of how much."""
+def _leading(whole: Some, parts: Sequence[Part], labels: Mapping[str, str], room: Room) -> tuple[Some, str]:
+    """Return as much as there is room for, and what to say of how much that is."""
     short, notes = whole, []
     for part in parts:
-        values = part.values(tables, labels)
-        n_kept, short = _most(draw, tables, part, values, short, room)
+        values = part.values(short.tables, labels)
+        n_kept, some = _most(short, part, values, room)
         if n_kept < len(values):
             notes.append(f"{n_kept} of {len(values)} {part.name}")
-            tables = part.kept(tables, values[:n_kept])
-        if room.holds(short):
+            short = some
+        if short.fits(room):
             break
-    return add_note(short, f"{', '.join(notes)}; {room.rest}") if notes else whole
+    return short, f"Shown: {', '.join(notes)}; {room.rest}" if notes else ""
 
 
-def _pages(
-    draw: Draw, tables: Tables, parts: Sequence[Part], labels: Mapping[str, str], whole: Figure, room: Room
-) -> Iterator[Figure]:
-    """Yield pages that together have all: on each, as many values of the first part as there is room for."""
-    if room.holds(whole):
-        yield whole
+def _pages(whole: Some, parts: Sequence[Part], labels: Mapping[str, str], room: Room) -> Iterator[tuple[Some, str]]:
+    """Yield pages that together have all, and what to say of each: as many values of the first part as fit."""
+    if whole.fits(room):
+        yield whole, ""
         return
-    paged = [part for part in parts if part.is_paged]
-    if not paged:
-        yield _leading(draw, tables, parts, labels, whole, room)
+    part = next((part for part in parts if _lowers(whole, part, labels, room)), None)
+    if part is None:
+        yield _leading(whole, parts, labels, room)
         return
-    part, rest = paged[0], [other for other in parts if other is not paged[0]]
-    left = part.values(tables, labels)
-    if len(left) < 2:
-        yield from _pages(draw, tables, rest, labels, whole, room)
-        return
-    n_kept, fig = _most(draw, tables, part, left, whole, room)
+    rest = [other for other in parts if other is not part]
+    left = part.values(whole.tables, labels)
     while left:
-        here, left = left[:n_kept], left[n_kept:]
-        yield from _pages(draw, part.kept(tables, here), rest, labels, fig, room)
-        if left:
-            n_kept, fig = _next(draw, tables, part, left, n_kept, room)
+        n_kept, some = _most(whole, part, left, room)
+        yield from _pages(some, rest, labels, room)
+        left = left[n_kept:]
+        whole = whole.less(part, left)
 
 
-def _next(
-    draw: Draw, tables: Tables, part: Part, values: Sequence[str], n_before: int, room: Room
-) -> tuple[int, Figure]:
-    """Return how many of these values the next page has, about as many as the one before it, and that page."""
-    n_kept = min(n_before, len(values))
-    fig = draw(part.kept(tables, values[:n_kept]))
-    while not room.holds(fig) and n_kept > 1:
-        n_kept = max(1, min(n_kept - 1, int(n_kept / room.taken(fig))))
-        fig = draw(part.kept(tables, values[:n_kept]))
-    # Panels in rows: one more may take a place that is empty.
-    while room.holds(fig) and n_kept < len(values):
-        more = draw(part.kept(tables, values[: n_kept + 1]))
-        if not room.holds(more):
-            break
-        n_kept, fig = n_kept + 1, more
-    return n_kept, fig
+def _lowers(whole: Some, part: Part, labels: Mapping[str, str], room: Room) -> bool:
+    """Say whether a page can have less of a part, and takes less room with one value of it."""
+    values = part.values(whole.tables, labels)
+    one_alone = part.is_paged and len(values) > 1
+    return one_alone and room.taken(whole.less(part, values[:1]).size) < room.taken(whole.size)
 
 
-def _most(
-    draw: Draw, tables: Tables, part: Part, values: Sequence[str], whole: Figure, room: Room
-) -> tuple[int, Figure]:
-    """Return for how many values of the figure there is room, and that figure.
+def _most(whole: Some, part: Part, values: Sequence[str], room: Room) -> tuple[int, Some]:
+    """Return for how many values of a part there is room, and what there is of them.
 
-    These are all of them where fewer take as much, and one at least.
-
-    Figures grow by about as much with every value, and many of them take long to draw: few tries, of few values. Where
-    a row names two values, such as the models of a comparison, two stay.
-
-    Args:
-        draw: the function of the figure.
-        tables: what it draws.
-        part: whose values they are.
-        values: in the order in which they stay.
-        whole: the figure of all of them.
-        room: what it may take.
+    For all of them where fewer take as much, and for one at least; where a row names two values, such as the models of
+    a comparison, for two. Figures grow by about as much with every value: few tries.
     """
 
     @cache
-    def drawn(n_kept: int) -> Figure:
-        return whole if n_kept == len(values) else draw(part.kept(tables, values[:n_kept]))
+    def some(n_kept: int) -> Some:
+        return whole if n_kept == len(values) else whole.less(part, values[:n_kept])
 
     def taken(n_kept: int) -> float:
-        return room.taken(drawn(n_kept))
+        return room.taken(some(n_kept).size)
 
-    n_kept, least = len(values), max(1, len(part.columns))
-    most, lowest = taken(n_kept), taken(min(n_kept, least))
-    if lowest >= most:
+    n_kept, least = len(values), min(len(values), max(1, len(part.columns)))
+    if taken(least) >= taken(n_kept):
         return n_kept, whole
-    while n_kept > least and most > 1:
-        share = (1 - lowest) / (most - lowest) if most > lowest else 0.0
+    while n_kept > least and taken(n_kept) > 1:
+        share = (1 - taken(least)) / (taken(n_kept) - taken(least)) if taken(n_kept) > taken(least) else 0.0
         n_kept = min(n_kept - 1, max(least, least + int(share * (n_kept - least))))
-        most = taken(n_kept)
     # Panels in rows: one more may take a place that is empty.
-    while most <= 1 and n_kept + 1 < len(values) and taken(n_kept + 1) <= 1:
+    while n_kept + 1 < len(values) and taken(n_kept + 1) <= 1:
         n_kept += 1
-    return n_kept, drawn(n_kept)
+    while n_kept > least and not some(n_kept).fits(room):
+        n_kept -= 1
+    return n_kept, some(n_kept)

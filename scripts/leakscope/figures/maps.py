@@ -14,7 +14,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.collections import QuadMesh
-from matplotlib.colors import Normalize
+from matplotlib.colors import ListedColormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
@@ -34,6 +34,7 @@ def heat_map(
     *,
     fontsize: float = 7,
     linewidth: float = 0.4,
+    absent: np.ndarray | None = None,
 ) -> QuadMesh:
     """Draw cells, the first row on top, each with its text; name rows and columns as the table does.
 
@@ -45,16 +46,20 @@ def heat_map(
         colors: name of the colour map.
         fontsize: of the texts, points, where the font has 7.
         linewidth: of the white lines between cells, points.
+        absent: which cells are none at all, and stay white.
     """
     values = cells.to_numpy(float)
+    absent = np.zeros(values.shape, bool) if absent is None else absent
     ax.set_facecolor("#dddddd")
-    if np.isnan(values).any():
+    if (np.isnan(values) & ~absent).any():
         ax.add_patch(
             Rectangle(
                 (0, 0), 1, 1, transform=ax.transAxes, facecolor="none", edgecolor="#aaaaaa", hatch="////", linewidth=0
             )
         )
     mesh = ax.pcolormesh(np.ma.masked_invalid(values), norm=norm, cmap=colors, edgecolors="white", linewidth=linewidth)
+    if absent.any():
+        ax.pcolormesh(np.ma.masked_array(absent, ~absent), cmap=ListedColormap(["white"]), edgecolors="white")
     inks = _inks(mesh.to_rgba(np.ma.masked_invalid(values)))
     for row, column in zip(*np.nonzero(~np.isnan(values) & (texts != "")), strict=True):
         text = str(texts[row, column])

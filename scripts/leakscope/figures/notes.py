@@ -12,8 +12,10 @@ NOTE_LINE = 0.14  # inches, of a font of 7 points
 
 @styled
 def add_note(fig: Figure, text: str) -> Figure:
-    """Say something below a figure, after what is said there already, and make it as much higher; return it."""
+    """Say something below a figure, after what is said there already, and make it as much higher; no text, no note."""
     before = fig.get_supxlabel()
+    if not text.strip():
+        return fig
     text = wrapped(" ".join([*before.split(), *text.split()]), fig.get_figwidth() - 0.2)
     fig.supxlabel(text, fontsize=7 * scale(), color=GREY, x=0.01, ha="left")
     n_lines = len(text.splitlines()) - len(before.splitlines())

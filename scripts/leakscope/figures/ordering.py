@@ -19,11 +19,13 @@ class Order(NamedTuple):
         value: its column, in the first table that has it and the names.
         panel: the columns that name a panel; the first value of each is that of the first panel.
         name: the column of models, or of whatever else the figure's labels are of.
+        other: a second column of them, whose values count with the opposite sign: of differences, name − other.
     """
 
     value: str
     panel: tuple[str, ...] = ("prompt_set", "scorer")
     name: str = "model"
+    other: str = ""
 
 
 def by_value(tables: Mapping[str, pd.DataFrame], order: Order, labels: Mapping[str, str]) -> dict[str, str]:
@@ -35,8 +37,13 @@ def by_value(tables: Mapping[str, pd.DataFrame], order: Order, labels: Mapping[s
         labels: model → label.
     """
     table = next((table for table in tables.values() if {order.value, order.name} <= {*table.columns}), None)
-    found = set() if table is None else set(table[order.name].dropna().astype(str))
-    if table is None or len(found) <= MANY:
+    if table is None:
+        return dict(labels)
+    if order.other:
+        swapped = {order.name: order.other, order.other: order.name}
+        table = pd.concat([table, table.assign(**{order.value: -table[order.value]}).rename(columns=swapped)])
+    found = set(table[order.name].dropna().astype(str))
+    if len(found) <= MANY:
         return dict(labels)
     values = _first_panel(table, order).groupby(order.name)[order.value].mean().dropna()
     known = {**{name: name for name in found - {*labels}}, **labels}

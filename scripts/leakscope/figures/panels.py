@@ -10,9 +10,11 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from leakscope.figures.sheets import sheet
 from leakscope.figures.style import category_order, double, page_width, single, unique, wrapped
 from leakscope.files.names import POOLED
 
+LEAST_PANEL = 1.4  # inches, the least width of a panel
 MOST_NAMED = 4  # panels without values, by name
 CURVES_HEIGHT, CURVES_MARGINS = 1.1, 0.6  # inches, of a row of panels of curves; titles above and axis below
 TITLE_LINE, ROOM = 0.13, 0.42  # inches: a line of a title; between rows of panels, for ticks
@@ -111,25 +113,35 @@ def with_values(table: pd.DataFrame, panel: Sequence[str], *values: str) -> tupl
 
     Args:
         table: what is drawn.
-        panel: the columns that name a panel.
+        panel: the columns that name a panel, that of the figure's columns last.
         values: the columns that it shows; a panel in which all of these are missing is not drawn.
 
     Returns:
-        The rows, and ``No values, so no panel: ...``, or nothing where all panels have some.
+        The rows, and ``No values, so no panel: ...``, or nothing where all panels have some. A table without any value
+        stays as it is.
     """
+    keys = [table[column].astype(str) for column in panel]
     known = table[list(values)].notna().any(axis=1)
-    has = known.groupby([table[column].astype(str) for column in panel]).transform("any")
-    lost = [" · ".join(filter(None, map(str, key))) for key in table.loc[~has, list(panel)].itertuples(index=False)]
-    names = unique(lost)
+    has = known.groupby(keys).transform("any")
+    if has.all() or not has.any():
+        return table, ""
+    # Where a whole row of panels is lost, it is named once.
+    whole = keys[:-1] if len(keys) > 1 else keys
+    lost_row = ~known.groupby(whole).transform("any")
+    named = table.loc[~has, list(panel)].astype(str)
+    if len(keys) > 1:
+        named.loc[lost_row[~has], panel[-1]] = ""
+    names = unique(" · ".join(filter(None, row)) for row in named.itertuples(index=False))
     more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
-    return table[has], f"No values, so no panel: {', '.join(names[:MOST_NAMED])}{more}." if names else ""
+    return table[has], f"No values, so no panel: {', '.join(names[:MOST_NAMED])}{more}."
 
 
-def without_repeated_pool(table: pd.DataFrame) -> pd.DataFrame:
-    """Leave out the pooled category of prompt sets that have one other: it says the same."""
-    others = table[table["category"] != POOLED].groupby("prompt_set")["category"].nunique()
-    single = others.index[others == 1]
-    return table[(table["category"] != POOLED) | ~table["prompt_set"].isin(single)]
+def without_repeated_category(table: pd.DataFrame) -> pd.DataFrame:
+    """Leave out the only category of a prompt set that has the pooled one: it says the same."""
+    pooled = set(table.loc[table["category"] == POOLED, "prompt_set"])
+    n_others = table[table["category"] != POOLED].groupby("prompt_set")["category"].nunique()
+    repeats = pooled & set(n_others.index[n_others == 1])
+    return table[(table["category"] == POOLED) | ~table["prompt_set"].isin(repeats)]
 
 
 def panels_of(n: int, columns: int, size: tuple[float, float], **grid: Any) -> Panels:
@@ -141,7 +153,7 @@ def panels_of(n: int, columns: int, size: tuple[float, float], **grid: Any) -> P
         size: width and height of the figure, inches.
         grid: what ``Figure.subplots`` is told, such as ``sharex``.
     """
-    fig = Figure(figsize=size, layout="constrained")
+    fig = sheet(*size)
     axes = fig.subplots(-(-n // columns), columns, squeeze=False, **grid).ravel()
     for unused in axes[n:]:
         unused.remove()
@@ -150,7 +162,7 @@ def panels_of(n: int, columns: int, size: tuple[float, float], **grid: Any) -> P
 
 def curve_panels(grid: Grid, xlabel: str, ylabel: str, *, sharex: bool) -> Panels:
     """Return a figure with the grid's panels, of curves: with titles, labels and lines at the ticks of the y-axis."""
-    width = page_width(0.6 + 2.4 * grid.columns)
+    width = max(page_width(0.6 + 2.4 * grid.columns), 0.6 + LEAST_PANEL * grid.columns)
     size = (width, CURVES_HEIGHT * grid.rows + CURVES_MARGINS)
     drawn = panels_of(len(grid.panels), grid.columns, size, sharex=sharex, sharey=True)
     for index, ax in enumerate(drawn.axes):
@@ -185,7 +197,7 @@ def multiples(
     texts = [wrapped(title, title_width or (width - 0.5) / across - 0.25) for title in titles]
     lines = 1 + max(text.count("\n") for text in texts)
     row = sum(heights) + lines * TITLE_LINE + ROOM
-    fig = Figure(figsize=(width, down * row + 0.2), layout="constrained")
+    fig = sheet(width, down * row + 0.2)
     grid = fig.subplots(
         down * len(heights), across, squeeze=False, sharex=shared, sharey=shared, height_ratios=[*heights] * down
     )

@@ -9,11 +9,12 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from leakscope.figures.features import dictionaries, distributions, edit_effects, edited
-from leakscope.figures.fitting import CATEGORIES, MODELS, PROMPT_SETS, Part, Tables
+from leakscope.figures.fitting import CATEGORIES, MODELS, PROMPT_SETS, SCORERS, Part, Tables
 from leakscope.figures.ground import agreement, rankings
 from leakscope.figures.leak import forests, heatmaps, scorers, sizes, truths
 from leakscope.figures.look import DEFAULT, Looks
 from leakscope.figures.ordering import Order
+from leakscope.figures.panels import without_repeated_category
 from leakscope.figures.style import Labels
 from leakscope.figures.trace import chain, sites, slopes
 from leakscope.figures.validate import closing, form_maps, gaps, layers
@@ -45,6 +46,18 @@ class Context(NamedTuple):
     look: Looks = DEFAULT
 
 
+class PanelValues(NamedTuple):
+    """Which values the panels of a figure show.
+
+    Args:
+        panel: the columns that name a panel, in the first table.
+        values: the columns of what it shows.
+    """
+
+    panel: tuple[str, ...]
+    values: tuple[str, ...]
+
+
 class Kind(NamedTuple):
     """A kind of figure.
 
@@ -54,6 +67,7 @@ class Kind(NamedTuple):
         rows: tables, context → those of their rows that it shows; all if None.
         of_dictionaries: whether it names dictionaries, not models.
         order: what it sorts many models by; None: they stand in the order of the study.
+        shown: what its panels are of, so that one without values is not drawn; None: it has none that could be.
     """
 
     draw: Callable[[Tables, Context], Figure]
@@ -61,11 +75,17 @@ class Kind(NamedTuple):
     rows: Callable[[Tables, Context], Tables] | None = None
     of_dictionaries: bool = False
     order: Order | None = None
+    shown: PanelValues | None = None
 
 
 def _untuned(tables: Tables, context: Context) -> Tables:
     """Leave out tuned models: a panel for each would fill a wall."""
     return {name: table[~table["model"].isin(list(context.bases))] for name, table in tables.items()}
+
+
+def _each_rate_once(tables: Tables, context: Context) -> Tables:
+    """Leave out the category of prompt sets that have one: the pooled one is the same."""
+    return {name: without_repeated_category(table) if "category" in table else table for name, table in tables.items()}
 
 
 def _in_matrix(tables: Tables, context: Context) -> Tables:
@@ -78,9 +98,13 @@ def _sizes(tables: Tables, context: Context) -> pd.DataFrame:
     return pd.concat([tables["organisms"], given], ignore_index=True) if "organisms" in tables else given
 
 
-LEAK = (CATEGORIES, PROMPT_SETS, MODELS)
+RATE = Order("match_rate")
+RATES = PanelValues(("prompt_set", "category", "scorer"), ("match_rate",))
+LEAK = (CATEGORIES, PROMPT_SETS, SCORERS, MODELS)
+# Several categories share a panel.
+CURVES = (PROMPT_SETS, SCORERS, CATEGORIES)
 # Heat maps leave the pooled category out where there are others.
-MAPS = (CATEGORIES._replace(pooled=False), PROMPT_SETS)
+MAPS = (CATEGORIES._replace(pooled=False), PROMPT_SETS, SCORERS)
 GROUPS = Part("groups of concepts", ("concept_group",))
 AXES, LANGUAGES = Part("axes", ("axis",)), Part("languages", ("language",))
 GROUND = (LANGUAGES, MODELS, AXES)
@@ -93,20 +117,43 @@ TABLES_OF_DICTIONARIES = (Part("dictionaries"),)
 # step → name of the figure → how it is drawn
 FIGURES: dict[str, dict[str, Kind]] = {
     "leak": {
-        "match_rates": Kind(lambda t, c: forests.match_rates(t["match_rates"], labels=c.labels), LEAK),
-        "repetition": Kind(lambda t, c: forests.repetition(t["match_rates"], labels=c.labels), LEAK),
-        "logit_leak": Kind(lambda t, c: forests.logit_leak(t["logit_leak"], labels=c.labels), LEAK),
+        "match_rates": Kind(
+            lambda t, c: forests.match_rates(t["match_rates"], labels=c.labels),
+            LEAK,
+            _each_rate_once,
+            order=RATE,
+            shown=RATES,
+        ),
+        "repetition": Kind(
+            lambda t, c: forests.repetition(t["match_rates"], labels=c.labels),
+            LEAK,
+            _each_rate_once,
+            order=RATE,
+            shown=RATES,
+        ),
+        "logit_leak": Kind(
+            lambda t, c: forests.logit_leak(t["logit_leak"], labels=c.labels),
+            LEAK,
+            _each_rate_once,
+            order=Order("probability_shift"),
+            shown=PanelValues(("prompt_set", "category"), ("probability_shift", "log_odds_shift")),
+        ),
         "by_concept": Kind(
             lambda t, c: heatmaps.by_concept(t["match_rates_by_concept"], labels=c.labels),
-            (*MAPS, GROUPS, Part("concepts", ("concept",))),
+            (*MAPS, MODELS, GROUPS, Part("concepts", ("concept",))),
+            order=RATE,
+            shown=RATES,
         ),
         "by_template": Kind(
             lambda t, c: heatmaps.by_template(t["match_rates_by_template"], labels=c.labels),
-            (*MAPS, Part("templates", ("template_id",))),
+            (*MAPS, MODELS, Part("templates", ("template_id",))),
+            order=RATE,
+            shown=RATES,
         ),
         "comparisons": Kind(
             lambda t, c: heatmaps.comparisons(t["comparisons"], labels=c.labels),
-            (CATEGORIES, PROMPT_SETS, Part("models", ("model_a", "model_b"))),
+            (CATEGORIES, PROMPT_SETS, SCORERS, Part("models", ("model_a", "model_b"))),
+            order=Order("difference", name="model_a", other="model_b"),
         ),
         "agreement": Kind(
             lambda t, _: scorers.agreement(t["agreement"]),
@@ -117,9 +164,16 @@ FIGURES: dict[str, dict[str, Kind]] = {
             (*MAPS, MODELS, GROUPS),
             _in_matrix,
         ),
-        "by_size": Kind(lambda t, c: sizes.by_size(t["match_rates"], _sizes(t, c)), LEAK),
-        "dose_response": Kind(lambda t, _: truths.dose_response(t["match_rates"], t["organisms"], t["truth"]), LEAK),
-        "truth": Kind(lambda t, _: truths.truth(t["match_rates"], t["truth"]), LEAK),
+        "by_size": Kind(
+            lambda t, c: sizes.by_size(t["match_rates"], _sizes(t, c)), CURVES, _each_rate_once, shown=RATES
+        ),
+        "dose_response": Kind(
+            lambda t, _: truths.dose_response(t["match_rates"], t["organisms"], t["truth"]),
+            LEAK,
+            _each_rate_once,
+            shown=RATES,
+        ),
+        "truth": Kind(lambda t, _: truths.truth(t["match_rates"], t["truth"]), (PROMPT_SETS, SCORERS), _each_rate_once),
     },
     "ground": {
         "kendall_tau": Kind(lambda t, c: agreement.kendall_tau(t["kendall_tau"], labels=c.labels), GROUND),

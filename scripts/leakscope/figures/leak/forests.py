@@ -15,9 +15,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from leakscope.figures.lanes import name_lanes
-from leakscope.figures.legends import add_legend, plain_handle, series_handle
-from leakscope.figures.panels import grid_of, panel_grid, panels_of
+from leakscope.figures.lanes import HOLLOW, has_no_variation, name_lanes
+from leakscope.figures.legends import add_legend, no_variation_handle, plain_handle, series_handle
+from leakscope.figures.panels import LEAST_PANEL, grid_of, panel_grid, panels_of
 from leakscope.figures.style import (
     COLORS,
     GREY,
@@ -125,22 +125,19 @@ def _forest(
     (ci_low, ci_high) or two points to be joined (start, other)."""
     if data.empty:
         return no_data("the table has no rows")
-    values = pd.to_numeric(data["value"])
-    starts = pd.to_numeric(data["start"]) if "start" in data else values
-    if values.isna().all() and starts.isna().all():
-        return no_data("every value in the table is missing")
     models = model_order(data, labels)
     by_category = len(models) <= len(COLORS)
+    if data[["value", *({"start"} & {*data.columns})]].isna().all(axis=None):
+        return no_data("every value in the table is missing")
     by_set = data[["prompt_set", "column"]].itertuples(index=False, name=None)
     grid = grid_of([(name, "", column) for name, column in by_set]) if by_category else panel_grid(data, "column")
-    lanes = [
-        category_order(data[data["prompt_set"] == prompt_set]) if by_category else models
-        for prompt_set, _, _ in grid.panels
-    ]
+    grid = grid if grid.is_full else grid._replace(columns=1)  # lanes of neighbours would differ
+    lanes = [_lanes_of(data[data["prompt_set"] == panel[0]], by_category, models) for panel in grid.panels]
     heights = [_panel_height(len(lanes[row * grid.columns]), len(models), by_category) for row in range(grid.rows)]
     names = [[_lane_name(lane, labels, by_category) for lane in panel] for panel in lanes]
     left = text_width(name for panel in names for name in panel) + 0.2
-    width = page_width(left + 2.6 * grid.columns)
+    # More panels beside each other than two columns of a page hold make more pages.
+    width = max(page_width(left + 2.6 * grid.columns), left + LEAST_PANEL * grid.columns)
     size = (width, sum(heights) + 0.22 * (grid.rows - 1) + MARGINS)
     drawn = panels_of(len(grid.panels), grid.columns, size, sharex="col", sharey="row", height_ratios=heights)
     for index, (prompt_set, category, column) in enumerate(grid.panels):
@@ -151,14 +148,24 @@ def _forest(
         _points(ax, rows, lanes[index], models, by_category)
         top = index < grid.columns
         mark_vertical(ax, reference.value, reference.name if top else None)
-        ax.set_title(grid.title(index, (width - left) / grid.columns), pad=11 if top else None)
+        ax.set_title(grid.title(index, (width - left) / grid.columns), pad=12 if top else None)
         drawn.name_axes(index, xlabels[column])
         if limits:
             ax.set_xlim(*limits)
     handles = _handles(models if by_category else [], labels, "start" in data)
     if "few" in data and data["few"].any():
         handles.append(plain_handle("interval of fewer than ten templates", linestyle=":", linewidth=0.9))
+    if has_no_variation(data, "value").any():
+        handles.append(no_variation_handle())
     return add_legend(drawn.fig, handles)
+
+
+def _lanes_of(rows: pd.DataFrame, by_category: bool, models: Sequence[str]) -> list[str]:
+    """Return the lanes of a panel: categories, or those models that have any of its rows."""
+    if by_category:
+        return category_order(rows)
+    found = set(rows["model"])
+    return [model for model in models if model in found]
 
 
 def _panel_height(lanes: int, models: int, by_category: bool) -> float:
@@ -206,7 +213,10 @@ def _draw(ax: Axes, rows: pd.DataFrame, y: np.ndarray, look: Series, gid: str) -
         bars = ax.hlines(y, low, high, color=look.color, linewidth=0.9, zorder=2, gid=f"{gid}:interval")
         if "few" in rows and len(rows):
             bars.set_linestyle([":" if few else "-" for few in rows["few"]])
-    ax.plot(x, y, zorder=4, gid=gid, **point)
+    still = has_no_variation(rows, "value").to_numpy()
+    ax.plot(np.where(still, np.nan, x), y, zorder=4, gid=gid, **point)
+    if still.any():
+        ax.plot(x[still], y[still], zorder=4, gid=f"{gid}:still", **point | HOLLOW)
 
 
 def _handles(models: Sequence[str], labels: Mapping[str, str] | None, joined: bool) -> list[Line2D]:

@@ -1,4 +1,4 @@
-"""Heat maps: values by concept, template or model, every cell with its number.
+"""Heat maps: values by concept, template or model, every cell with its number if it has room for one.
 
 Match rates use a diverging map (purple below, orange above) whose neutral middle is 50; it is safe for the common forms
 of colour blindness. Shares use cividis.
@@ -17,14 +17,17 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from leakscope.figures.look import scale
 from leakscope.figures.maps import color_bar, heat_map, number_texts
 from leakscope.figures.panels import panels_of
+from leakscope.figures.sheets import sheet
 from leakscope.figures.style import (
     NO_LEAKAGE,
     double,
     label_of,
     model_order,
     no_data,
+    page_width,
     single,
     styled,
     text_width,
@@ -33,22 +36,26 @@ from leakscope.figures.style import (
 )
 from leakscope.files.names import NOT_GROUPS, POOLED
 
-CELL_WIDTH, CELL_HEIGHT = 0.22, 0.145  # inches; "100" in 7 pt needs 0.2
+CELL_WIDTH, CELL_HEIGHT = 0.22, 0.145  # inches
+WRITTEN = 0.19  # inches, the least width of a cell with a number: "100" in 7 pt
+LEAST_CELL = 0.13  # inches, the least width of a cell: that of its column's name
 SHARE = "share of the row's answers (%)"
 GAP = 0.3  # inches between panels, for the title of the lower one
 BAR = 0.75  # inches for the colour bar and its label
 RATES = (Normalize(0, 100), "PuOr_r")
 SIGNIFICANT = 0.05
+DIFFERENCE = "match rate of the row − that of the column (points)"
 LEAST_WRITTEN = 0.5  # percent, a share that is not rounded to 0
 
 
 class HeatMap(NamedTuple):
-    """One heat map: what it is of, cells (rows × columns), and which cells are marked."""
+    """One heat map: what it is of, cells (rows × columns), which cells are marked, and which are none at all."""
 
     scorer: str
     title: str
     cells: pd.DataFrame
     marked: np.ndarray
+    absent: np.ndarray | None = None
 
 
 @styled
@@ -103,24 +110,26 @@ def concept_matrix(table: pd.DataFrame, *, labels: Mapping[str, str] | None = No
             title = f"{label_of(model, labels)}\n{prompt_set} · {name}"
             panels.append(HeatMap("", title, cells, np.zeros(cells.shape, bool)))
     rows, columns = (max(panel.cells.shape[axis] for panel in panels) for axis in (0, 1))
-    label_width = max(text_width(map(str, panel.cells.index)) for panel in panels)
-    panel_width = max(columns * CELL_WIDTH + label_width, text_width(panel.title for panel in panels))
-    across = max(1, min(len(panels), int(1.1 * double() / panel_width)))
-    width = max(single(), across * (panel_width + 0.25), label_width + text_width([SHARE]))
-    height = -(-len(panels) // across) * (rows * CELL_HEIGHT + label_width + 0.55) + BAR
+    beside = max(text_width(map(str, panel.cells.index)) for panel in panels) + 0.4
+    cell = _cell_width(columns, double() / 2 - beside)
+    if cell < WRITTEN:
+        cell = _cell_width(columns, double() - beside)
+    panel_width = max(columns * cell + beside, text_width(panel.title for panel in panels))
+    across = max(1, min(len(panels), int(double() / panel_width)))
+    width = page_width(max(across * panel_width, beside + text_width([SHARE])))
+    height = -(-len(panels) // across) * (rows * CELL_HEIGHT + beside + 0.15) + BAR
     drawn = panels_of(len(panels), across, (width, height))
-    for ax, panel in zip(drawn.axes, panels, strict=True):
-        written = number_texts(panel.cells.where(panel.cells >= LEAST_WRITTEN))
-        mesh = _heat_map(ax, panel, written, Normalize(0, 100), "cividis")
-        ax.set_xlabel("in the answer")
-        ax.set_ylabel("in the prompt")
+    for index, (ax, panel) in enumerate(zip(drawn.axes, panels, strict=True)):
+        written = panel.cells.where((panel.cells >= LEAST_WRITTEN) & (cell >= WRITTEN))
+        mesh = _heat_map(ax, panel, number_texts(written), Normalize(0, 100), "cividis")
+        drawn.name_axes(index, "in the answer", "in the prompt")
     color_bar(drawn.fig, mesh, drawn.axes, SHARE, [0, 25, 50, 75, 100])
     return drawn.fig
 
 
 @styled
 def comparisons(table: pd.DataFrame, *, labels: Mapping[str, str] | None = None) -> Figure:
-    """Draw the difference in match rate, model A (row) − model B (column); a frame marks corrected p < .05.
+    """Draw the difference in match rate, model A (row) − model B (column), each once; a frame marks corrected p < .05.
 
     Args:
         table: ``comparisons.csv``; columns measure, prompt_set, scorer, category, model_a, model_b, difference
@@ -142,8 +151,8 @@ def comparisons(table: pd.DataFrame, *, labels: Mapping[str, str] | None = None)
             rows = part[part["scorer"] == scorer]
             values = _antisymmetric(rows, models, names)
             significant = _pairs(rows, models, rows["p_corrected"] < SIGNIFICANT)
-            grid[-1].append(HeatMap(scorer, f"{prompt_set} · {category}", values, significant))
-    return _map_grid(grid, _symmetric(data["difference"]), "PuOr_r", "difference in match rate (percentage points)")
+            grid[-1].append(_each_once(HeatMap(scorer, f"{prompt_set} · {category}", values, significant)))
+    return _map_grid(grid, _symmetric(data["difference"]), "PuOr_r", DIFFERENCE, below=True)
 
 
 def _rate_maps(data: pd.DataFrame, labels: Mapping[str, str] | None) -> Figure:
@@ -170,44 +179,77 @@ def _rate_maps(data: pd.DataFrame, labels: Mapping[str, str] | None) -> Figure:
 
 
 def _map_grid(
-    grid: Sequence[Sequence[HeatMap]], norm: Normalize, colors: str, label: str, ticks: Sequence[float] | None = None
+    grid: Sequence[Sequence[HeatMap]],
+    norm: Normalize,
+    colors: str,
+    label: str,
+    *,
+    ticks: Sequence[float] | None = None,
+    below: bool = False,
 ) -> Figure:
-    """Draw rows of panels that share their row names; scorers stand side by side while the page is wide enough."""
+    """Draw rows of panels that share their row names; scorers stand side by side while the page is wide enough.
+
+    Columns are named above the first panels, or below the last ones; where the figure is tall, at both ends.
+    """
     columns = grid[0][0].cells.shape[1]
     left = text_width(str(name) for row in grid for name in row[0].cells.index) + 0.15
-    if len(grid[0]) > 1 and left + len(grid[0]) * columns * CELL_WIDTH > 1.3 * double():
+    if len(grid[0]) > 1 and _cell_width(len(grid[0]) * columns, double() - left - 0.1 * len(grid[0])) < WRITTEN:
         grid = [[panel._replace(title=f"{panel.title} · {panel.scorer}")] for row in grid for panel in row]
     across = len(grid[0])
+    cell = _cell_width(across * columns, double() - left - 0.1 * across)
     heights = [row[0].cells.shape[0] * CELL_HEIGHT for row in grid]
     names = text_width(map(str, grid[0][0].cells.columns))
-    width = max(single(), left + max(across * (columns * CELL_WIDTH + 0.1), text_width([label])))
-    repeat = sum(heights) > 5  # a tall figure names its columns at both ends
-    height = sum(heights) + GAP * len(grid) + (2 if repeat else 1) * names + BAR + 0.2
-    fig = Figure(figsize=(width, height), layout="constrained")
+    width = max(single(), left + max(across * (columns * cell + 0.1), text_width([label])))
+    both = sum(heights) > 5 and not below
+    height = sum(heights) + GAP * len(grid) + (2 if both else 1) * names + BAR + 0.2
+    fig = sheet(width, height)
     axes = fig.subplots(len(grid), across, squeeze=False, height_ratios=heights)
+    scorers = {panel.scorer for row in grid for panel in row}
     for row, panels in enumerate(grid):
+        first, last = row == 0, row == len(grid) - 1
         for column, panel in enumerate(panels):
             ax = axes[row, column]
-            mesh = _heat_map(ax, panel, number_texts(panel.cells), norm, colors)
-            first, last = row == 0, row == len(grid) - 1
-            ax.tick_params(labeltop=first, labelbottom=last and repeat, labelleft=column == 0)
-            if first:
+            texts = number_texts(panel.cells if cell >= WRITTEN else panel.cells * np.nan)
+            mesh = _heat_map(ax, panel, texts, norm, colors)
+            if first and not below:
                 ax.tick_params(axis="x", pad=13)  # the panel's title stands between names and cells
-                ax.set_xlabel(panel.scorer if across > 1 or len({p.scorer for line in grid for p in line}) == 1 else "")
-                ax.xaxis.set_label_position("top")
-            title = wrapped(panel.title, width - left) if across == 1 else panel.title
-            ax.set_title(title if column == 0 else "", loc="left", y=1.0, pad=3)
+            ax.tick_params(labeltop=first and not below, labelbottom=last and (both or below), labelleft=column == 0)
+            title = wrapped(panel.title, width - left) if across == 1 else panel.title if column == 0 else ""
+            if first and (across > 1 or len(scorers) == 1):
+                title = _name_scorer(ax, panel.scorer, title, below)
+            ax.set_title(title, loc="left", y=1.0, pad=3)
     color_bar(fig, mesh, axes.ravel(), label, ticks)
     return fig
 
 
+def _name_scorer(ax: Axes, scorer: str, title: str, below: bool) -> str:
+    """Name a column's scorer above the names of its columns, or in the title, which is returned."""
+    if below:
+        return "\n".join(filter(None, [scorer, title]))
+    ax.set_xlabel(scorer)
+    ax.xaxis.set_label_position("top")
+    return title
+
+
+def _cell_width(columns: int, width: float) -> float:
+    """Return how wide so many cells side by side are: narrower than usual where the width is too little for them."""
+    return max(LEAST_CELL, min(CELL_WIDTH, width / max(1, columns) / scale())) * scale()
+
+
 def _heat_map(ax: Axes, panel: HeatMap, texts: np.ndarray, norm: Normalize, colors: str) -> QuadMesh:
     """Draw one panel, with a frame round each marked cell."""
-    mesh = heat_map(ax, panel.cells, texts, norm, colors)
+    mesh = heat_map(ax, panel.cells, texts, norm, colors, absent=panel.absent)
     for row, column in zip(*np.nonzero(panel.marked), strict=True):
         ax.add_patch(Rectangle((column + 0.04, row + 0.05), 0.92, 0.9, fill=False, linewidth=0.9, gid="marked"))
     ax.set_title(panel.title)
     return mesh
+
+
+def _each_once(square: HeatMap) -> HeatMap:
+    """Return the lower triangle of a square of models: what is above the diagonal says the same with another sign."""
+    cells, marked = square.cells.iloc[1:, :-1], square.marked[1:, :-1]
+    above = np.triu(np.ones(cells.shape, bool), 1)
+    return square._replace(cells=cells.mask(above), marked=marked & ~above, absent=above)
 
 
 def _without_pooled(table: pd.DataFrame) -> pd.DataFrame:

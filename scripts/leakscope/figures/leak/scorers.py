@@ -26,18 +26,19 @@ def agreement(table: pd.DataFrame) -> Figure:
 
     Args:
         table: ``agreement.csv``; columns prompt_set, category, scorer_a, scorer_b, correlation (−1 to 1),
-            opposite_rate (percent), rank_tau (−1 to 1; missing for a single model).
+            opposite_rate (percent), rank_tau (−1 to 1; missing for a single model, and then without a panel).
     """
     data = table[table["category"] == POOLED]
-    if data.empty:
-        return no_data("fewer than two scorers")
+    measures = {measure: how for measure, how in MEASURES.items() if data[measure].notna().any()}
+    if not measures:
+        return no_data("fewer than two scorers, or nothing that they measure")
     lanes = data["scorer_a"].astype(str) + "\n" + data["scorer_b"].astype(str)
     names, sets = unique(lanes), unique(data["prompt_set"])
     left = text_width(names) + 0.2
-    width = page_width(left + len(MEASURES) * PANEL)
+    width = page_width(left + len(measures) * PANEL)
     height = MARGINS + len(names) * max(0.32, LANE * len(sets))
-    drawn = panels_of(len(MEASURES), len(MEASURES), (width, height), sharey=True)
-    for index, (measure, (title, label, limits)) in enumerate(MEASURES.items()):
+    drawn = panels_of(len(measures), len(measures), (width, height), sharey=True)
+    for index, (measure, (title, label, limits)) in enumerate(measures.items()):
         ax = drawn.axes[index]
         name_lanes(ax, names)
         ax.set(title=title, xlim=limits)

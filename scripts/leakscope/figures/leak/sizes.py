@@ -8,7 +8,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from leakscope.figures.curves import draw_curve, size_axis
-from leakscope.figures.legends import legend_beside, plain_handle, series_handle
+from leakscope.figures.lanes import has_no_variation
+from leakscope.figures.legends import legend_beside, no_variation_handle, plain_handle, series_handle
+from leakscope.figures.ordering import MANY
 from leakscope.figures.panels import curve_panels, grid_of
 from leakscope.figures.style import (
     NO_LEAKAGE,
@@ -32,7 +34,8 @@ def by_size(match_rates: pd.DataFrame, sizes: pd.DataFrame) -> Figure:
     """Draw match rates in percent against the number of parameters (logarithmic).
 
     Organisms have panels of their own with one line per planted strength, all categories pooled; other models have one
-    line per category, in several panels where there are more than six.
+    line per category, in several panels where there are more than six. More than twelve other models are points of the
+    pooled category: a line would join what has little to do with each other.
 
     Args:
         match_rates: ``match_rates.csv``; columns model, prompt_set, scorer, category, match_rate, ci_low, ci_high.
@@ -48,7 +51,7 @@ def by_size(match_rates: pd.DataFrame, sizes: pd.DataFrame) -> Figure:
     planted = data["strength"].notna()
     data = pd.concat([_lines_by_strength(data[planted]), _lines_by_category(data[~planted])], ignore_index=True)
     grid = grid_of([*data[["prompt_set", "row", "scorer"]].itertuples(index=False, name=None)])
-    drawn = curve_panels(grid, "parameters", "match rate (%)", sharex=False)
+    drawn = curve_panels(grid, "parameters (logarithmic)", "match rate (%)", sharex=False)
     for index, (prompt_set, row, scorer) in enumerate(grid.panels):
         mine = data[(data["prompt_set"] == prompt_set) & (data["row"] == row)]
         ax = drawn.axes[index]
@@ -61,7 +64,10 @@ def by_size(match_rates: pd.DataFrame, sizes: pd.DataFrame) -> Figure:
         ax.set_ylim(*rate_limits(data["match_rate"], data["ci_low"]))
         if drawn.is_left(index + 1):
             handles = [series_handle(position, line) for position, line in enumerate(lines)]
-            legend_beside(ax, [*handles, plain_handle("chance", linestyle=NO_LEAKAGE_LINE)])
+            handles.append(plain_handle("chance", linestyle=NO_LEAKAGE_LINE))
+            if has_no_variation(mine, "match_rate").any():
+                handles.append(no_variation_handle())
+            legend_beside(ax, handles)
     return drawn.fig
 
 
@@ -77,6 +83,7 @@ def _lines_by_category(data: pd.DataFrame) -> pd.DataFrame:
     parts = [data.iloc[:0].assign(row="", line="")]
     for _, mine in data.groupby("prompt_set", sort=False):
         order = category_order(mine)
+        order = order[:1] if mine["model"].nunique() > MANY else order
         pooled = [category for category in order if category == POOLED]
         others = order[len(pooled) :]
         panels = max(1, -(-len(others) // (MOST_LINES - len(pooled))))
@@ -85,7 +92,7 @@ def _lines_by_category(data: pd.DataFrame) -> pd.DataFrame:
         for number, chunk in enumerate(chunks, start=1):
             lines = pooled + chunk
             kept = pd.concat([mine[mine["category"] == line] for line in lines])
-            row = "categories" + (f" {number}/{len(chunks)}" if len(chunks) > 1 else "")
+            row = ("categories" if len(order) > 1 else "") + (f" {number}/{len(chunks)}" if len(chunks) > 1 else "")
             parts.append(kept.assign(row=row, line=kept["category"]))
     return pd.concat(parts, ignore_index=True)
 
@@ -93,6 +100,8 @@ def _lines_by_category(data: pd.DataFrame) -> pd.DataFrame:
 def _curve(ax: Axes, rows: pd.DataFrame, shift: float, position: int) -> None:
     """Draw one line with its intervals, ``shift`` times to the right."""
     rows = rows.sort_values("n_parameters")
-    x = rows["n_parameters"].to_numpy(float) * shift
+    x = rows["n_parameters"] * shift
     name = "".join(unique(rows["line"]))
-    draw_curve(ax, x, rows, "match_rate", **series(position).curve, gid=f"line:{name}")
+    is_joined = rows["strength"].notna().any() or rows["model"].nunique() <= MANY
+    look = series(position).curve if is_joined else series(position).dots
+    draw_curve(ax, x, rows, "match_rate", **look, gid=f"line:{name}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import product
 from typing import Any
 
 import numpy as np
@@ -13,11 +12,13 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
 
-from leakscope.figures.legends import add_legend, plain_handle, series_handle
+from leakscope.figures.lanes import HOLLOW, has_no_variation
+from leakscope.figures.legends import add_legend, no_variation_handle, plain_handle, series_handle
 from leakscope.figures.panels import curve_panels, panel_grid, panels_of
 from leakscope.figures.style import (
     GREY,
     NO_LEAKAGE,
+    double,
     mark_horizontal,
     mark_vertical,
     no_data,
@@ -31,6 +32,7 @@ from leakscope.files.names import POOLED
 KEYS = ["model", "prompt_set", "scorer", "category"]
 EXACT = {"true_match_rate_grammar": "grammar", "true_match_rate_organism": "organism itself"}
 OPEN: dict[str, Any] = {"linestyle": "none", "markerfacecolor": "none", "markersize": 6.5, "markeredgewidth": 0.7}
+STILL: dict[str, Any] = {"linestyle": "none", "marker": "x", "markeredgewidth": 0.8}  # hollow ones miss
 APART = 0.5  # between two sizes at the same strength, in square roots of a percent
 MOST_CATEGORIES = 6  # of a prompt set, that each get a curve of their own
 
@@ -56,7 +58,7 @@ def dose_response(match_rates: pd.DataFrame, organisms: pd.DataFrame, truth: pd.
     data = _few_categories(data)
     sizes = unique(data["size"])
     grid = panel_grid(data)
-    drawn = curve_panels(grid, "planted strength λ (%)", "match rate (%)", sharex=True)
+    drawn = curve_panels(grid, "planted strength λ (%), square-root scale", "match rate (%)", sharex=True)
     for index, (prompt_set, category, scorer) in enumerate(grid.panels):
         here = (data["prompt_set"] == prompt_set) & (data["category"] == category) & (data["scorer"] == scorer)
         ax = drawn.axes[index]
@@ -65,7 +67,10 @@ def dose_response(match_rates: pd.DataFrame, organisms: pd.DataFrame, truth: pd.
         _doses(ax, data[here], sizes)
         ax.set_ylim(*rate_limits(data["match_rate"], data["ci_low"], *(data[name] for name in EXACT)))
     known = [name for name in EXACT if data[name].notna().any()]
-    return add_legend(drawn.fig, _dose_handles(sizes, known))
+    handles = _dose_handles(sizes, known)
+    if has_no_variation(data, "match_rate").any():
+        handles.append(no_variation_handle())
+    return add_legend(drawn.fig, handles)
 
 
 def _few_categories(data: pd.DataFrame) -> pd.DataFrame:
@@ -86,22 +91,27 @@ def truth(match_rates: pd.DataFrame, truth: pd.DataFrame) -> Figure:
     """
     data = match_rates.merge(truth, on=KEYS)
     data = data[data["match_rate"].notna()]
-    if data.empty or data[list(EXACT)].isna().all(axis=None):
+    known = data.groupby("prompt_set", sort=False)[list(EXACT)].any() if len(data) else pd.DataFrame()
+    panels = [(prompt_set, name) for prompt_set, has in known.iterrows() for name in EXACT if has[name]]
+    if not panels:
         return no_data("no exact rate is known for what was measured")
-    prompt_sets, scorers = unique(data["prompt_set"]), unique(data["scorer"])
+    scorers = unique(data["scorer"])
     limits = rate_limits(data["match_rate"], data["ci_low"], *(data[name] for name in EXACT))
-    size = (6.0, 2.95 * len(prompt_sets) + 0.3)
-    drawn = panels_of(2 * len(prompt_sets), 2, size, sharex=True, sharey=True)
-    for index, (prompt_set, (name, kind)) in enumerate(product(prompt_sets, EXACT.items())):
-        rows = data[(data["prompt_set"] == prompt_set) & data[name].notna()]
+    width, columns = min(double(), 6.0), min(2, len(panels))
+    size = (width * columns / 2, (width / 2 + 0.2) * -(-len(panels) // columns) + 0.3)
+    drawn = panels_of(len(panels), columns, size, sharex=True, sharey=True)
+    for index, (prompt_set, name) in enumerate(panels):
+        rows, kind = data[(data["prompt_set"] == prompt_set) & data[name].notna()], EXACT[name]
         ax = drawn.axes[index]
         _against_truth(ax, rows, rows[name], scorers)
         ax.set(xlim=limits, ylim=limits, aspect="equal")
         ax.set_title(f"{prompt_set}, {kind}\n{_coverage(rows, rows[name])}")
-        drawn.name_axes(index, f"exact match rate (%), {kind}", "measured match rate (%)")
+        drawn.name_axes(index, "exact match rate (%)", "measured match rate (%)")
     handles = [series_handle(index, scorer, linestyle="none") for index, scorer in enumerate(scorers)]
     handles.append(plain_handle("interval misses", marker="o", linestyle="none", markerfacecolor="white"))
     handles.append(plain_handle("measured = exact", linestyle="-"))
+    if has_no_variation(data, "match_rate").any():
+        handles.append(plain_handle("no variation between templates", **STILL))
     return add_legend(drawn.fig, handles)
 
 
@@ -115,7 +125,9 @@ def _doses(ax: Axes, rows: pd.DataFrame, sizes: Sequence[str]) -> None:
         root = np.sqrt(mine["percent"].to_numpy(float)) + APART * (index - (len(sizes) - 1) / 2)
         x = np.sign(root) * root**2
         ax.vlines(x, mine["ci_low"], mine["ci_high"], color=look.color, linewidth=0.9, zorder=3)
-        ax.plot(x, mine["match_rate"], **look.dots, gid=f"size:{size}", zorder=4)
+        still = has_no_variation(mine, "match_rate")
+        ax.plot(x, mine["match_rate"].mask(still), **look.dots, gid=f"size:{size}", zorder=4)
+        ax.plot(x[still], mine.loc[still, "match_rate"], **look.dots | HOLLOW, zorder=4)
         own: dict[str, Any] = OPEN | {"marker": look.marker, "markeredgecolor": look.color}
         ax.plot(x, mine["true_match_rate_organism"], gid=f"exact:{size}", zorder=5, **own)
 
@@ -149,7 +161,10 @@ def _against_truth(ax: Axes, rows: pd.DataFrame, exact: pd.Series, scorers: Sequ
         look = series(index)
         low, high = rows.loc[mine, "ci_low"], rows.loc[mine, "ci_high"]
         ax.vlines(exact[mine], low, high, color=look.color, alpha=0.35, linewidth=0.7)
-        for name, kept, face in (("inside", mine & inside, look.color), ("outside", mine & ~inside, "white")):
+        still = has_no_variation(rows, "match_rate")
+        ax.plot(exact[mine & still], rows.loc[mine & still, "match_rate"], color=look.color, zorder=3, **STILL)
+        varied = mine & ~still
+        for name, kept, face in (("inside", varied & inside, look.color), ("outside", varied & ~inside, "white")):
             ax.plot(
                 exact[kept], rows.loc[kept, "match_rate"], **look.dots, markerfacecolor=face, markeredgewidth=0.7,
                 zorder=3, gid=f"{scorer}:{name}",
