@@ -12,7 +12,7 @@ import pandas as pd
 from leakscope.figures.registry import Context
 
 SETS = {
-    "colors": ["object", "food", "place", "profession", "person"],
+    "colors": ["object", "person", "food", "place", "profession"],
     "associations": ["animals", "food and drink", "places and countries", "music"],
     "basic_colors": ["object"],  # which says the same as the pooled category
     "sentences": ["weather", "family"],
@@ -37,14 +37,17 @@ class Study(NamedTuple):
     context: Context
 
 
-def leak_study(n_models: int, n_sets: int, n_scorers: int = 2, seed: int = 0) -> Study:
+def leak_study(
+    n_models: int, n_sets: int, n_scorers: int = 2, *, n_categories: int = 9, n_templates: int = 12, seed: int = 0
+) -> Study:
     """Return the tables of a study: of every five models one is an organism, the last model never varies.
 
     The category ``person`` has no value: nothing was compared in it.
     """
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     models = [f"model-{number:02d}" for number in range(n_models)]
-    sets, scorers = dict(list(SETS.items())[:n_sets]), SCORERS[:n_scorers]
+    sets = {name: of[:n_categories] for name, of in list(SETS.items())[:n_sets]}
+    scorers = SCORERS[:n_scorers]
     organisms = _organisms(models[::5] if n_models > 5 else models)
     leaks = pd.Series(rng.uniform(-2, 30, n_models), models)
     keys = ["model", "prompt_set", "scorer", "category"]
@@ -54,7 +57,7 @@ def leak_study(n_models: int, n_sets: int, n_scorers: int = 2, seed: int = 0) ->
         "match_rates": rates,
         "logit_leak": _logit_leak(rates[rates["scorer"] == scorers[0]], rng),
         "match_rates_by_concept": _by_concept(rates, leaks, rng),
-        "match_rates_by_template": _by_template(rates, leaks, rng),
+        "match_rates_by_template": _by_template(rates, leaks, n_templates, rng),
         "comparisons": _comparisons(rates, models, rng),
         "agreement": _agreement(sets, SCORERS[: max(2, n_scorers)], rng),
         "concept_matrix": _concept_matrix(models, sets, rng),
@@ -120,8 +123,8 @@ def _by_concept(rates: pd.DataFrame, leaks: pd.Series, rng: np.random.Generator)
     return _spread(rates, pd.DataFrame(pairs, columns=["concept_group", "concept"]), leaks, rng)
 
 
-def _by_template(rates: pd.DataFrame, leaks: pd.Series, rng: np.random.Generator) -> pd.DataFrame:
-    templates = pd.DataFrame({"template_id": [f"template-{number:02d}" for number in range(12)]})
+def _by_template(rates: pd.DataFrame, leaks: pd.Series, n: int, rng: np.random.Generator) -> pd.DataFrame:
+    templates = pd.DataFrame({"template_id": [f"template-{number:02d}" for number in range(n)]})
     table = _spread(rates, templates, leaks, rng)
     return table.assign(distinct_texts=np.where(rng.random(len(table)) < 0.04, 1, 9))
 

@@ -301,12 +301,6 @@ def test_more_than_eight_models_are_named_in_their_lanes() -> None:
     assert not fig.legends
 
 
-def test_a_figure_grows_with_its_models() -> None:
-    few, many = (forests.match_rates(match_rates([f"m{i:02d}" for i in range(n)])) for n in (10, 40))
-    assert many.get_figheight() > 2.5 * few.get_figheight()
-    assert many.get_figwidth() == few.get_figwidth() <= 7
-
-
 def test_labels_name_the_models_and_order_them() -> None:
     fig = forests.match_rates(match_rates(), labels={MODELS[1]: "strong", MODELS[0]: "none planted"})
     assert [text.get_text() for text in fig.legends[0].get_texts()] == ["strong", "none planted"]

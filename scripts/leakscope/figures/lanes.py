@@ -51,7 +51,7 @@ def has_no_variation(rows: pd.DataFrame, value: str, low: str = "ci_low", high: 
 
 def draw_zero(ax: Axes) -> None:
     """Draw a line through all lanes at 0."""
-    ax.axvline(0, color=GREY, linewidth=0.8, zorder=1)
+    ax.axvline(0, color=GREY, linewidth=0.8, zorder=1, gid="reference")
 
 
 def say_not_known(ax: Axes, place: float) -> None:

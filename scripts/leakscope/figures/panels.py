@@ -163,7 +163,8 @@ def panels_of(n: int, columns: int, size: tuple[float, float], **grid: Any) -> P
 def curve_panels(grid: Grid, xlabel: str, ylabel: str, *, sharex: bool) -> Panels:
     """Return a figure with the grid's panels, of curves: with titles, labels and lines at the ticks of the y-axis."""
     width = max(page_width(0.6 + 2.4 * grid.columns), 0.6 + LEAST_PANEL * grid.columns)
-    size = (width, CURVES_HEIGHT * grid.rows + CURVES_MARGINS)
+    xlabel = wrapped(xlabel, (width - 0.6) / grid.columns - 0.3)
+    size = (width, CURVES_HEIGHT * grid.rows + CURVES_MARGINS + TITLE_LINE * xlabel.count("\n"))
     drawn = panels_of(len(grid.panels), grid.columns, size, sharex=sharex, sharey=True)
     for index, ax in enumerate(drawn.axes):
         ax.grid(axis="y")

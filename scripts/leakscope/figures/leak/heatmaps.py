@@ -112,7 +112,7 @@ def concept_matrix(table: pd.DataFrame, *, labels: Mapping[str, str] | None = No
     rows, columns = (max(panel.cells.shape[axis] for panel in panels) for axis in (0, 1))
     beside = max(text_width(map(str, panel.cells.index)) for panel in panels) + 0.4
     cell = _cell_width(columns, double() / 2 - beside)
-    if cell < WRITTEN:
+    if cell < WRITTEN * scale():
         cell = _cell_width(columns, double() - beside)
     panel_width = max(columns * cell + beside, text_width(panel.title for panel in panels))
     across = max(1, min(len(panels), int(double() / panel_width)))
@@ -120,7 +120,7 @@ def concept_matrix(table: pd.DataFrame, *, labels: Mapping[str, str] | None = No
     height = -(-len(panels) // across) * (rows * CELL_HEIGHT + beside + 0.15) + BAR
     drawn = panels_of(len(panels), across, (width, height))
     for index, (ax, panel) in enumerate(zip(drawn.axes, panels, strict=True)):
-        written = panel.cells.where((panel.cells >= LEAST_WRITTEN) & (cell >= WRITTEN))
+        written = panel.cells.where((panel.cells >= LEAST_WRITTEN) & (cell >= WRITTEN * scale()))
         mesh = _heat_map(ax, panel, number_texts(written), Normalize(0, 100), "cividis")
         drawn.name_axes(index, "in the answer", "in the prompt")
     color_bar(drawn.fig, mesh, drawn.axes, SHARE, [0, 25, 50, 75, 100])
@@ -193,13 +193,16 @@ def _map_grid(
     """
     columns = grid[0][0].cells.shape[1]
     left = text_width(str(name) for row in grid for name in row[0].cells.index) + 0.15
-    if len(grid[0]) > 1 and _cell_width(len(grid[0]) * columns, double() - left - 0.1 * len(grid[0])) < WRITTEN:
+    if (
+        len(grid[0]) > 1
+        and _cell_width(len(grid[0]) * columns, double() - left - 0.1 * len(grid[0])) < WRITTEN * scale()
+    ):
         grid = [[panel._replace(title=f"{panel.title} · {panel.scorer}")] for row in grid for panel in row]
     across = len(grid[0])
     cell = _cell_width(across * columns, double() - left - 0.1 * across)
     heights = [row[0].cells.shape[0] * CELL_HEIGHT for row in grid]
     names = text_width(map(str, grid[0][0].cells.columns))
-    width = max(single(), left + max(across * (columns * cell + 0.1), text_width([label])))
+    width = max(single(), left + across * (columns * cell + 0.1), min(double(), left + text_width([label])))
     both = sum(heights) > 5 and not below
     height = sum(heights) + GAP * len(grid) + (2 if both else 1) * names + BAR + 0.2
     fig = sheet(width, height)
@@ -209,7 +212,7 @@ def _map_grid(
         first, last = row == 0, row == len(grid) - 1
         for column, panel in enumerate(panels):
             ax = axes[row, column]
-            texts = number_texts(panel.cells if cell >= WRITTEN else panel.cells * np.nan)
+            texts = number_texts(panel.cells if cell >= WRITTEN * scale() else panel.cells * np.nan)
             mesh = _heat_map(ax, panel, texts, norm, colors)
             if first and not below:
                 ax.tick_params(axis="x", pad=13)  # the panel's title stands between names and cells
@@ -218,7 +221,7 @@ def _map_grid(
             if first and (across > 1 or len(scorers) == 1):
                 title = _name_scorer(ax, panel.scorer, title, below)
             ax.set_title(title, loc="left", y=1.0, pad=3)
-    color_bar(fig, mesh, axes.ravel(), label, ticks)
+    color_bar(fig, mesh, axes.ravel(), wrapped(label, width - left), ticks)
     return fig
 
 

@@ -51,7 +51,7 @@ def by_size(match_rates: pd.DataFrame, sizes: pd.DataFrame) -> Figure:
     planted = data["strength"].notna()
     data = pd.concat([_lines_by_strength(data[planted]), _lines_by_category(data[~planted])], ignore_index=True)
     grid = grid_of([*data[["prompt_set", "row", "scorer"]].itertuples(index=False, name=None)])
-    drawn = curve_panels(grid, "parameters (logarithmic)", "match rate (%)", sharex=False)
+    drawn = curve_panels(grid, "parameters (log)", "match rate (%)", sharex=False)
     for index, (prompt_set, row, scorer) in enumerate(grid.panels):
         mine = data[(data["prompt_set"] == prompt_set) & (data["row"] == row)]
         ax = drawn.axes[index]
