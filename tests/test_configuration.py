@@ -236,7 +236,7 @@ def test_a_variant_that_changes_the_source_is_refused(config: Config) -> None:
         ("models", None, "config: models: got null; allowed: a mapping."),
         ("scorers/lexical/kind", "cosine", "config: scorers.lexical.kind: got 'cosine'; allowed: bert_score, "),
         ("prompt_sets/colors/source", "csv", "config: prompt_sets.colors.source: got 'csv'; allowed: table, templates"),
-        ("study/steps", ["grounds"], "study.steps.0: got 'grounds'; allowed: features, ground, leak, trace, validate. Did"),
+        ("study/steps", ["grounds"], "got 'grounds'; allowed: features, ground, leak, trace, validate. Did"),
         ("study/steps", ["ground"], "config: ground.axes: got nothing; allowed: at least one axis"),
         ("study/scorers", [], "config: study.scorers: got nothing; allowed: a list of names"),
         ("study/models", "small", "config: study.models: got 'small'; allowed: a list of names, each once, at least"),
