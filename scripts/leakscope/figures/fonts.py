@@ -82,7 +82,12 @@ def _letters(family: str) -> frozenset[int]:
 
 def drawable() -> frozenset[int]:
     """Return the code points that the fonts have."""
-    return frozenset().union(*map(_letters, families()))
+    return _letters_of(families())
+
+
+@cache
+def _letters_of(families: tuple[str, ...]) -> frozenset[int]:
+    return frozenset().union(*map(_letters, families))
 
 
 @contextmanager
