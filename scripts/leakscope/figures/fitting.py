@@ -185,29 +185,41 @@ def _leading(whole: Some, parts: Sequence[Part], labels: Mapping[str, str], room
         values = part.values(short.tables, labels)
         n_kept, some = _most(short, part, values, room)
         if n_kept < len(values):
-            notes.append(f"{n_kept} of {len(values)} {part.name}")
+            one = f" ({_name(values[0], labels)})" if n_kept == 1 and values[0] != POOLED else ""
+            notes.append(f"{n_kept} of {len(values)} {part.name}{one}")
             short = some
         if short.fits(room):
             break
     return short, f"Shown: {', '.join(notes)}; {room.rest}" if notes else ""
 
 
-def _pages(whole: Some, parts: Sequence[Part], labels: Mapping[str, str], room: Room) -> Iterator[tuple[Some, str]]:
-    """Yield pages that together have all, and what to say of each: as many values of the first part as fit."""
+def _pages(
+    whole: Some, parts: Sequence[Part], labels: Mapping[str, str], room: Room, said: str = ""
+) -> Iterator[tuple[Some, str]]:
+    """Yield pages that together have all, and what to say of each: as many values of the first part as fit.
+
+    Where there is one value alone, panels need not tell it from others: the page says which.
+    """
     if whole.fits(room):
-        yield whole, ""
+        yield whole, said
         return
     part = next((part for part in parts if _lowers(whole, part, labels, room)), None)
     if part is None:
-        yield _leading(whole, parts, labels, room)
+        some, left_out = _leading(whole, parts, labels, room)
+        yield some, f"{said} {left_out}"
         return
     rest = [other for other in parts if other is not part]
     left = part.values(whole.tables, labels)
     while left:
         n_kept, some = _most(whole, part, left, room)
-        yield from _pages(some, rest, labels, room)
+        which = f"{said} {part.name.capitalize()}: {_name(left[0], labels)}." if n_kept == 1 else said
+        yield from _pages(some, rest, labels, room, which)
         left = left[n_kept:]
         whole = whole.less(part, left)
+
+
+def _name(value: str, labels: Mapping[str, str]) -> str:
+    return "all" if value == POOLED else labels.get(value, value)
 
 
 def _lowers(whole: Some, part: Part, labels: Mapping[str, str], room: Room) -> bool:
