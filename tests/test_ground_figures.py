@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from leakscope.figures.drawing import Context, draw
@@ -58,6 +59,16 @@ def lanes(fig: Figure, title: str) -> list[str]:
     return [label.get_text() for label in ax.get_yticklabels()]
 
 
+def legend(fig: Figure) -> list[str]:
+    return [text.get_text() for text in fig.legends[0].get_texts()]
+
+
+def drawn(ax: Axes, gid: str) -> list[tuple[float, float]]:
+    """Return the middles of lanes in which there are points that are marked so, and where."""
+    lines = [line for line in ax.lines if line.get_gid() == gid]
+    return [(float(x), round(float(y))) for line in lines for x, y in zip(*map(np.ravel, line.get_data()), strict=True)]
+
+
 def rendered(fig: Figure) -> Figure:
     """Return a figure that was drawn once, as it would be saved."""
     fig.savefig(io.BytesIO(), format="png", dpi=40)
@@ -66,21 +77,31 @@ def rendered(fig: Figure) -> Figure:
 
 def test_taus_stand_in_lanes_of_models_in_the_order_of_the_study() -> None:
     fig = rendered(kendall_tau(KENDALL, labels=LABELS))
-    assert lanes(fig, "race: counts ↔ model") == [
-        "second, named first (en)", "second, named first (zh)", "first (en)", "first (zh)",
+    assert titles(fig) == ["race: model ↔ counts", "race: model, counts ↔ prevalence", "gender: model ↔ counts"]
+    assert lanes(fig, "race: model ↔ counts") == [
+        "counts", "second, named first (en)", "second, named first (zh)", "first (en)", "first (zh)",
     ]  # fmt: skip
-    assert lanes(fig, "race: counts ↔ prevalence") == ["counts"]
-    assert "gender: model ↔ prevalence" not in titles(fig)
-    (ax,) = [ax for ax in fig.axes if ax.get_title(loc="left") == "race: counts ↔ model"]
-    drawn = [float(np.ravel(line.get_xdata())[0]) for line in ax.lines if line.get_gid() == "tau"]
-    assert drawn == [0.7, 0.4, 0.6, 0.5]
+    assert drawn(fig.axes[0], "tau") == [(0.7, 1), (0.4, 2), (0.6, 3), (0.5, 4)]
+    assert drawn(fig.axes[1], "tau") == [(-0.3, 0), (0.3, 3)]
+
+
+def test_a_tau_without_variation_is_hollow_and_the_legend_says_so() -> None:
+    table = KENDALL.assign(ci_low=np.where(KENDALL["language"] == "zh", KENDALL["tau"], KENDALL["ci_low"]))
+    table["ci_high"] = np.where(KENDALL["language"] == "zh", KENDALL["tau"], KENDALL["ci_high"])
+    for fig in (kendall_tau(table, labels=LABELS), tau_by_language(table, labels=LABELS)):
+        (hollow,) = [line for line in fig.axes[0].lines if line.get_markerfacecolor() == "white"
+                     and line.get_marker() != "D"]  # fmt: skip
+        assert sorted(np.ravel(hollow.get_xdata()).tolist()) == [0.4, 0.5]
+        assert "no variation between subjects" in legend(fig)
+    assert "no variation between subjects" not in legend(kendall_tau(KENDALL, labels=LABELS))
 
 
 def test_first_places_are_those_of_the_mean_over_templates() -> None:
     fig = rendered(first_places(PLACES, labels=LABELS))
     assert titles(fig) == ["race: first", "race: last"]
-    widths = sorted(round(patch.get_width()) for patch in fig.axes[0].patches if patch.get_width() > 1)
-    assert widths == [25, 25, 75, 75]
+    ends = {str(part.get_gid()): [path.get_extents().intervalx.tolist() for path in part.get_paths()]
+            for part in fig.axes[0].collections}  # fmt: skip
+    assert ends == {"black": [[0, 25], [0, 75]], "white": [[25, 100], [75, 100]]}
 
 
 def test_a_pair_of_models_shows_the_change_of_every_group() -> None:
@@ -90,8 +111,8 @@ def test_a_pair_of_models_shows_the_change_of_every_group() -> None:
     )
     fig = rendered(aligned_pairs(pairs, PLACES, labels=LABELS))
     assert lanes(fig, "race: τ-b of base with aligned") == ["first →\nsecond, named first"]
-    drawn = {float(np.ravel(line.get_xdata())[0]) for line in fig.axes[1].lines}
-    assert {-50.0, 50.0} <= drawn
+    changes = {float(np.ravel(line.get_xdata())[0]) for line in fig.axes[1].lines}
+    assert {-50.0, 50.0} <= changes
 
 
 def test_sizes_are_known_or_left_out() -> None:
@@ -128,4 +149,5 @@ def test_figures_are_drawn_from_files(tmp_path: Path) -> None:
     KENDALL.to_csv(tmp_path / "kendall_tau.csv", index=False)
     tables = {"kendall_tau": tmp_path / "kendall_tau.csv"}
     fig = rendered(draw("ground", "tau_by_language", tables, Context(LABELS)).pages[0])
-    assert [label.get_text() for label in fig.axes[0].get_xticklabels()] == ["en", "zh"]
+    assert lanes(fig, "race") == ["second, named first", "first"]
+    assert legend(fig) == ["en", "zh"]

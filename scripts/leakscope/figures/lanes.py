@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
@@ -13,6 +14,7 @@ from leakscope.figures.style import GREY, PALE
 INTERVAL = 0.9  # points, width of the line of an interval
 NO_WIDTH = 1e-9  # of an interval of values that do not vary
 HOLLOW: dict[str, Any] = {"markerfacecolor": "white", "markeredgewidth": 0.7}
+HALF: dict[str, Any] = {"fillstyle": "left", "markerfacecoloralt": "white"}  # where hollow means something else
 
 
 def name_lanes(ax: Axes, names: Sequence[str]) -> None:
@@ -30,11 +32,34 @@ def offset(number: int, total: int, lane: float = 0.8) -> float:
     return ((number + 0.5) / total - 0.5) * lane
 
 
-def draw_point(ax: Axes, place: float, value: float, low: float, high: float, *, color: str, **look: Any) -> None:
-    """Draw a value with its interval at a place of the y-axis; one without any variation is hollow."""
-    ax.hlines(place, low, high, color=color, linewidth=INTERVAL)
-    hollow = HOLLOW if abs(high - low) < NO_WIDTH else {}
-    ax.plot(value, place, color=color, **look | hollow)
+def places_of(names: Iterable[str], order: Sequence[str]) -> np.ndarray:
+    """Return the place of each name in an order."""
+    place = {name: number for number, name in enumerate(order)}
+    return np.array([place[name] for name in names], float)
+
+
+def draw_points(
+    ax: Axes,
+    places: Sequence[float] | np.ndarray | pd.Series,
+    rows: pd.DataFrame,
+    column: str,
+    *,
+    color: str,
+    low: str = "ci_low",
+    high: str = "ci_high",
+    flat: Mapping[str, Any] = HOLLOW,
+    **look: Any,
+) -> None:
+    """Draw a column with its intervals, each row at its place of the y-axis; ``flat`` marks what has no variation.
+
+    One call for many rows: a call for each takes a hundred times as long.
+    """
+    places, values = np.asarray(places, float), rows[column].to_numpy(float)
+    ax.hlines(places, rows[low], rows[high], color=color, linewidth=INTERVAL)
+    is_flat = has_no_variation(rows, column, low, high).to_numpy()
+    for mine, mark in ((~is_flat, {}), (is_flat, flat)):
+        if mine.any():
+            ax.plot(values[mine], places[mine], **{"color": color, "linestyle": "none", **look, **mark})
 
 
 def has_no_variation(rows: pd.DataFrame, value: str, low: str = "ci_low", high: str = "ci_high") -> pd.Series:

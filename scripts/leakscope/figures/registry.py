@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -88,6 +89,21 @@ def _each_rate_once(tables: Tables, context: Context) -> Tables:
     return {name: without_repeated_category(table) if "category" in table else table for name, table in tables.items()}
 
 
+def _untuned_with_correlation(tables: Tables, context: Context) -> Tables:
+    """Keep items with both log-odds; add the correlation of their model and task, which many models are sorted by."""
+    paired, keys, odds = _untuned(tables, context)["paired"], ["model", "task"], ["l_g", "l_v"]
+    finite = paired[odds].replace([np.inf, -np.inf], np.nan)
+    paired = paired.assign(**finite.where(finite.notna().all(axis=1)))
+    pearson = [(*key, rows["l_g"].corr(rows["l_v"])) for key, rows in paired.groupby(keys)]
+    return {"paired": paired.merge(pd.DataFrame(pearson, columns=[*keys, "pearson"]), "left", keys)}
+
+
+def _tested(tables: Tables, _: Context) -> Tables:
+    """Keep what was closed of all test items."""
+    table = tables["closing"]
+    return {"closing": table[(table["subset"] == "all") & (table["part"] == "test")]}
+
+
 def _in_matrix(tables: Tables, context: Context) -> Tables:
     return {name: table[table["category"].isin(context.matrix)] for name, table in tables.items()}
 
@@ -107,11 +123,15 @@ CURVES = (PROMPT_SETS, SCORERS, CATEGORIES)
 MAPS = (CATEGORIES._replace(pooled=False), PROMPT_SETS, SCORERS)
 GROUPS = Part("groups of concepts", ("concept_group",))
 AXES, LANGUAGES = Part("axes", ("axis",)), Part("languages", ("language",))
-GROUND = (LANGUAGES, MODELS, AXES)
+GROUND = (LANGUAGES, AXES, MODELS)
 VALIDATE = (Part("tasks", ("task",)), MODELS)
 CONTRASTS, DICTIONARIES = Part("contrasts", ("contrast",)), Part("dictionaries", ("dictionary",))
 FEATURES = (CONTRASTS, DICTIONARIES)
 TRACE = (PROMPT_SETS, MODELS)
+PANEL = ("task", "model")
+TAU = Order("tau", ("comparison", "axis", "language"))
+BY_GROUP = ("template_id", "axis", "language", "group")
+BY_FORM = ("split", "part", "statistic", "task", "form", "subset")
 TABLES_OF_DICTIONARIES = (Part("dictionaries"),)
 
 # step → name of the figure → how it is drawn
@@ -176,37 +196,74 @@ FIGURES: dict[str, dict[str, Kind]] = {
         "truth": Kind(lambda t, _: truths.truth(t["match_rates"], t["truth"]), (PROMPT_SETS, SCORERS), _each_rate_once),
     },
     "ground": {
-        "kendall_tau": Kind(lambda t, c: agreement.kendall_tau(t["kendall_tau"], labels=c.labels), GROUND),
-        "first_places": Kind(lambda t, c: rankings.first_places(t["first_and_last"], labels=c.labels), GROUND),
-        "logprob_differences": Kind(
-            lambda t, c: rankings.logprob_differences(t["logprob_differences"], labels=c.labels), GROUND
+        "kendall_tau": Kind(lambda t, c: agreement.kendall_tau(t["kendall_tau"], labels=c.labels), GROUND, order=TAU),
+        "first_places": Kind(
+            lambda t, c: rankings.first_places(t["first_and_last"], labels=c.labels),
+            GROUND,
+            order=Order("share_first", BY_GROUP),
         ),
-        "template_spread": Kind(lambda t, c: rankings.template_spread(t["rank_spread"], labels=c.labels), GROUND),
+        "logprob_differences": Kind(
+            lambda t, c: rankings.logprob_differences(t["logprob_differences"], labels=c.labels),
+            GROUND,
+            order=Order("difference", BY_GROUP),
+        ),
+        "template_spread": Kind(
+            lambda t, c: rankings.template_spread(t["rank_spread"], labels=c.labels),
+            GROUND,
+            order=Order("rank_sd", ("axis", "language")),
+        ),
         "window_agreement": Kind(lambda t, _: agreement.window_agreement(t["window_agreement"]), GROUND),
         "prevalence_gaps": Kind(
             lambda t, _: agreement.prevalence_gaps(t["prevalence_gaps"]), (AXES, Part("groups", ("group",)))
         ),
         "tau_by_size": Kind(lambda t, c: agreement.tau_by_size(t["kendall_tau_by_quartile"], _sizes(t, c)), GROUND),
-        "tau_by_language": Kind(lambda t, c: agreement.tau_by_language(t["kendall_tau"], labels=c.labels), GROUND),
+        "tau_by_language": Kind(
+            lambda t, c: agreement.tau_by_language(t["kendall_tau"], labels=c.labels), (MODELS, AXES), order=TAU
+        ),
         "aligned_pairs": Kind(
             lambda t, c: rankings.aligned_pairs(t["aligned_pairs"], t["first_and_last"], labels=c.labels),
-            (LANGUAGES, Part("pairs", ("aligned",)), AXES),
+            (LANGUAGES, AXES, Part("pairs", ("aligned",))),
+            order=Order("tau", ("axis", "language"), "aligned"),
         ),
     },
     "validate": {
-        "log_odds_density": Kind(lambda t, c: gaps.log_odds_density(t["paired"], labels=c.labels), VALIDATE, _untuned),
-        "correlations": Kind(lambda t, c: gaps.correlations(t["correlations"], labels=c.labels), VALIDATE),
+        "log_odds_density": Kind(
+            lambda t, c: gaps.log_odds_density(t["paired"], labels=c.labels),
+            VALIDATE,
+            _untuned_with_correlation,
+            order=Order("pearson", ("task",)),
+            shown=PanelValues(PANEL, ("l_g", "l_v")),
+        ),
+        "correlations": Kind(
+            lambda t, c: gaps.correlations(t["correlations"], labels=c.labels),
+            VALIDATE,
+            order=Order("value", BY_FORM),
+            shown=PanelValues(("task",), ("value",)),
+        ),
         "log_odds_by_layer": Kind(
-            lambda t, c: layers.log_odds_by_layer(t["layers"], t["parting"], labels=c.labels), VALIDATE, _untuned
+            lambda t, c: layers.log_odds_by_layer(t["layers"], t["parting"], labels=c.labels),
+            VALIDATE,
+            _untuned,
+            order=Order("layer_parting", ("task",)),
+            shown=PanelValues(PANEL, ("l_g", "l_v")),
         ),
         "lens_heatmap": Kind(lambda t, c: layers.lens_heatmap(*t.values(), title=" · ".join(c.labels.values())), ()),
         "form_agreement": Kind(
-            lambda t, c: form_maps.form_agreement(t["form_agreement"], labels=c.labels), VALIDATE, _untuned
+            lambda t, c: form_maps.form_agreement(t["form_agreement"], labels=c.labels),
+            VALIDATE,
+            _untuned,
+            order=Order("pearson", ("task", "style")),
+            shown=PanelValues(PANEL, ("pearson",)),
         ),
-        "truth": Kind(lambda t, c: gaps.truth(t["truth"], labels=c.labels), VALIDATE),
+        "truth": Kind(
+            lambda t, c: gaps.truth(t["truth"], labels=c.labels), VALIDATE, order=Order("gap", ("task", "form"))
+        ),
         "closing": Kind(
             lambda t, c: closing.closing(t["closing"], labels=c.labels),
             (Part("models", ("base",)), Part("methods", ("method",))),
+            _tested,
+            order=Order("closed", ("split",), "base"),
+            shown=PanelValues(("base",), ("closed", "validator_accuracy_after", "perplexity_rise")),
         ),
     },
     "features": {
@@ -244,6 +301,7 @@ FIGURES: dict[str, dict[str, Kind]] = {
         "edited": Kind(
             lambda t, c: edited.edited(t["edited"], labels=c.labels),
             (Part("subsets", ("subset",)), Part("measures", ("measure",)), MODELS),
+            order=Order("after", ("measure", "subset")),
         ),
     },
     "trace": {

@@ -13,6 +13,7 @@ from matplotlib.lines import Line2D
 from leakscope.figures.features.distributions import CONTROL, TRAINED, lane_heights, ordered
 from leakscope.figures.lanes import name_lanes, write_beside
 from leakscope.figures.legends import add_legend, plain_handle
+from leakscope.figures.sheets import sheet
 from leakscope.figures.style import (
     COLORS,
     GREY,
@@ -49,7 +50,7 @@ MEASURES = (
 
 @styled
 def quality(table: pd.DataFrame, *, labels: Labels, randomised: Collection[str], bar: Mapping[str, float]) -> Figure:
-    """Draw four measures of each dictionary beside the bar that it must meet to be interpreted.
+    """Draw the measures of each dictionary that there are, beside the bar that it must meet to be interpreted.
 
     A value beyond a panel stands at its edge, and is written at its right like all of them.
 
@@ -65,9 +66,10 @@ def quality(table: pd.DataFrame, *, labels: Labels, randomised: Collection[str],
         return no_data("no dictionary was measured")
     names = ordered(unique(table["dictionary"]), labels)
     titles = [wrapped(label_of(name, labels), LANE_LABEL) for name in names]
-    fig = Figure(figsize=(double(), len(names) * lane_heights(titles, LANE) + MARGINS), layout="constrained")
-    axes = fig.subplots(1, len(MEASURES), sharey=True)
-    for ax, measure in zip(axes, MEASURES, strict=True):
+    measures = [measure for measure in MEASURES if data[measure.column].notna().any()]
+    fig = sheet(double(), len(names) * lane_heights(titles, LANE) + MARGINS)
+    axes = fig.subplots(1, len(measures), squeeze=False, sharey=True)[0]
+    for ax, measure in zip(axes, measures, strict=True):
         name_lanes(ax, titles)
         _limit(ax, measure, data[measure.column])
         threshold = bar.get(measure.column)

@@ -14,6 +14,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from leakscope.figures.lanes import name_lanes, rows_of, say_not_known, write_beside
 from leakscope.figures.legends import add_legend, plain_handle
+from leakscope.figures.sheets import sheet
 from leakscope.figures.style import (
     COLORS,
     Labels,
@@ -75,7 +76,9 @@ def firing_density(tables: Mapping[str, pd.DataFrame], *, labels: Labels, random
         return no_data("no feature fires")
     low, high = _range(lanes)
     fig, axes = _figure(lanes, 1)
-    _distributions(axes[0], lanes, Scale(np.floor(low), min(0.0, np.ceil(high)), "share of tokens it fires on", True))
+    _distributions(
+        axes[0], lanes, Scale(np.floor(low), min(0.0, np.ceil(high)), "share of tokens it fires on (logarithmic)", True)
+    )
     return add_legend(fig, _handles(tables, randomised))
 
 
@@ -90,7 +93,12 @@ def polysemanticity(tables: Mapping[str, pd.DataFrame], *, labels: Labels, rando
         randomised: dictionaries of randomised models, drawn in grey.
     """
     names = ordered(tables, labels)
-    explainers = unique(column for name in names for column in tables[name] if str(column).startswith(DETECTION))
+    explainers = unique(
+        column
+        for name in names
+        for column in tables[name]
+        if str(column).startswith(DETECTION) and tables[name][column].notna().any()
+    )
     panels = [[_tokens(name, tables[name], labels, randomised) for name in names]]
     for column in explainers:
         panels.append([_scores(name, tables[name], column, labels, randomised) for name in names])
@@ -98,7 +106,7 @@ def polysemanticity(tables: Mapping[str, pd.DataFrame], *, labels: Labels, rando
         return no_data("no feature has fired, and none was explained")
     fig, axes = _figure(panels[0], len(panels))
     high = np.ceil(max(1.0, _range(panels[0])[1]))
-    _distributions(axes[0], panels[0], Scale(0.0, high, "effective tokens of a feature", True))
+    _distributions(axes[0], panels[0], Scale(0.0, high, "effective tokens of a\nfeature (logarithmic)", True))
     for ax, lanes, column in zip(axes[1:], panels[1:], explainers, strict=True):
         _distributions(ax, lanes, Scale(0.0, 1.0, f"detection score,\nexplainer {column.removeprefix(DETECTION)}"))
         mark_vertical(ax, CHANCE, "chance")
@@ -171,7 +179,7 @@ def _figure(lanes: Sequence[Lane], n_panels: int) -> tuple[Figure, np.ndarray]:
     notes = text_width(lane.note for lane in lanes) + 0.1
     width = text_width(names) + n_panels * (PANEL + notes) + 0.3
     height = len(lanes) * lane_heights(names) + MARGINS
-    fig = Figure(figsize=(page_width(width), height), layout="constrained")
+    fig = sheet(page_width(width), height)
     return fig, fig.subplots(1, n_panels, squeeze=False, sharey=True)[0]
 
 

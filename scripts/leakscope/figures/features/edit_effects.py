@@ -12,12 +12,14 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from leakscope.figures.features.distributions import ordered
-from leakscope.figures.lanes import name_lanes, offset, rows_of, write_beside
+from leakscope.figures.lanes import HALF, has_no_variation, name_lanes, offset, rows_of, write_beside
 from leakscope.figures.legends import add_legend, plain_handle
+from leakscope.figures.sheets import sheet
 from leakscope.figures.style import (
     COLORS,
     GREY,
     Labels,
+    double,
     label_of,
     mark_vertical,
     no_data,
@@ -46,6 +48,7 @@ LOOKS = {
 }
 LANE, MARGINS, TITLE_LINE = 0.36, 0.5, 0.13  # inches
 PANEL, TEXT = 2.1, 0.75  # inches: the most that a panel is wide; what stands at its right
+ACROSS = 3  # costs beside each other
 BEYOND = 1.6  # times the largest gap of what was chosen: other edits with a larger one stand at the edge
 DOTS = (0, (1, 1.2))
 
@@ -70,6 +73,7 @@ class Mark(NamedTuple):
     high: float
     cost: float
     reached: bool
+    is_flat: bool
 
 
 @styled
@@ -77,7 +81,7 @@ def effects(table: pd.DataFrame, *, labels: Labels, families: Mapping[str, str])
     """Draw the mean |gap| of held-out items that each intervention leaves at equal cost, with its interval.
 
     A row of panels for each dictionary and contrast (dictionaries that differ in their seed alone share one, and have
-    a mark each), a column for each cost. Pale dots are edits that were not chosen, and single seeds of a baseline.
+    a mark each), a panel for each cost. Pale dots are edits that were not chosen, and single seeds of a baseline.
 
     Args:
         table: ``effects.csv``; of the split ``evaluation``: ``none`` without a target cost, all others with one.
@@ -85,27 +89,35 @@ def effects(table: pd.DataFrame, *, labels: Labels, families: Mapping[str, str])
         families: dictionary → the entry of ``features.dictionaries`` that it is a seed of, where that is another name.
     """
     data = rows_of(table, split="evaluation").dropna(subset=["mean_abs_gap"])
+    data = data.assign(is_flat=_chosen(data) & has_no_variation(data, "mean_abs_gap"))
     edited = data[data["intervention"].isin(list(LOOKS)) & data["target_cost"].notna()]
     if edited.empty:
         return no_data("no edit was measured at a cost")
     blocks = blocks_of(edited, labels, families)
     costs = sorted(edited["target_cost"].unique())
+    across = min(ACROSS, len(costs))
+    down = -(-len(costs) // across)
     looks = {name: look for name, look in LOOKS.items() if name in set(edited["intervention"])}
-    width = max(single() + 1, 1.3 + len(costs) * (PANEL + TEXT))
+    width = min(double(), max(single() + 1, 1.3 + across * (PANEL + TEXT)))
     titles = [wrapped(block.title(labels), width - 1.5) for block in blocks]
-    lines = sum(2 + title.count("\n") for title in titles)
-    height = len(blocks) * (len(looks) * LANE + MARGINS) + lines * TITLE_LINE
-    fig = Figure(figsize=(width, height), layout="constrained")
-    grid = fig.subplots(len(blocks), len(costs), squeeze=False, sharey=True, sharex="row")
+    lines = sum(1 + down + title.count("\n") for title in titles)
+    height = len(blocks) * down * (len(looks) * LANE + MARGINS) + lines * TITLE_LINE
+    fig = sheet(width, height)
+    grid = fig.subplots(len(blocks) * down, across, squeeze=False, sharey=True).reshape(len(blocks), -1)
     for block, title, axes in zip(blocks, titles, grid, strict=True):
         rows = _of(data, block)
-        axes[0].set_xlim(0, _limit(rows))
-        for ax, cost in zip(axes, costs, strict=True):
+        limit = _limit(rows)
+        # A cost at which nothing of the block was measured has no panel.
+        own = [cost for cost in costs if (rows["target_cost"] == cost).any()]
+        for ax, cost in zip(axes, own, strict=False):
+            ax.set_xlim(0, limit)
             _panel(ax, rows[(rows["target_cost"] == cost) | (rows["intervention"] == NONE)], block, looks)
             price = f"at +{cost:g} % perplexity"
             ax.set_title(f"{title}\n{price}" if ax is axes[0] else price)
-    for ax in grid[-1]:
-        ax.set_xlabel("mean |gap| that is left, held-out items")
+        for ax in axes[len(own) :]:
+            ax.remove()
+    for place, ax in enumerate(grid[-1, : len(own)]):
+        ax.set_xlabel("mean |gap| that is left,\nheld-out items" if place + across >= len(own) else "")
     return add_legend(fig, _handles(data, edited))
 
 
@@ -142,14 +154,14 @@ def _panel(ax: Axes, rows: pd.DataFrame, block: Block, looks: Mapping[str, Look]
     for y, (intervention, look) in enumerate(looks.items()):
         mine = rows[rows["intervention"] == intervention]
         marks = {
-            name: mark
-            for name in block.dictionaries
-            if (mark := _mark_of(mine[mine["dictionary"] == name], intervention)) is not None
+            str(name): mark
+            for name, rows_of_one in mine.groupby("dictionary", sort=False)
+            if (mark := _mark_of(rows_of_one, intervention)) is not None
         }
         _pale(ax, y, mine, look, intervention)
-        for name, mark in marks.items():
-            place = y - 0.12 + offset(block.dictionaries.index(name), len(block.dictionaries), 0.5)
-            _draw(ax, place, mark, look, f"{intervention}:{name}")
+        n = len(block.dictionaries)
+        places = {name: y - 0.12 + offset(block.dictionaries.index(name), n, 0.5) for name in marks}
+        _draw(ax, places, marks, look, intervention)
         _write(ax, y, list(marks.values()), look)
         if intervention == DIFFERENCE and marks:
             mean = sum(mark.value for mark in marks.values()) / len(marks)
@@ -170,6 +182,7 @@ def _mark_of(rows: pd.DataFrame, intervention: str) -> Mark | None:
         float(chosen["ci_high"].fillna(gaps).max()),
         float(chosen["cost"].mean()),
         bool(_reached(chosen).all()),
+        bool(chosen["is_flat"].all()),
     )
 
 
@@ -185,13 +198,17 @@ def _pale(ax: Axes, y: int, rows: pd.DataFrame, look: Look, intervention: str) -
     )  # fmt: skip
 
 
-def _draw(ax: Axes, place: float, mark: Mark, look: Look, gid: str) -> None:
-    ax.hlines(place, mark.low, mark.high, color=look.color, linewidth=1.0, zorder=3)
-    face = look.color if mark.reached else "white"
-    ax.plot(
-        mark.value, place, color=look.color, marker=look.marker, markersize=4.5, markerfacecolor=face,
-        markeredgewidth=0.8, linestyle="none", zorder=4, gid=gid,
-    )  # fmt: skip
+def _draw(ax: Axes, places: Mapping[str, float], marks: Mapping[str, Mark], look: Look, intervention: str) -> None:
+    """Draw each dictionary's mark at its place."""
+    lows, highs = ([getattr(mark, end) for mark in marks.values()] for end in ("low", "high"))
+    ax.hlines([*places.values()], lows, highs, color=look.color, linewidth=1.0, zorder=3)
+    for name, mark in marks.items():
+        face = look.color if mark.reached else "white"
+        ax.plot(
+            mark.value, places[name], color=look.color, marker=look.marker, markersize=4.5, markerfacecolor=face,
+            markeredgewidth=0.8, linestyle="none", zorder=4, gid=f"{intervention}:{name}",
+            **(HALF if mark.is_flat else {}),
+        )  # fmt: skip
 
 
 def _write(ax: Axes, y: int, marks: Sequence[Mark], look: Look) -> None:
@@ -227,6 +244,8 @@ def _handles(data: pd.DataFrame, edited: pd.DataFrame) -> list[Line2D]:
     if not _reached(edited).all():
         handles.append(plain_handle("cost not reached", markerfacecolor="white", **dot))
     handles.append(plain_handle("other edits, single seeds", markersize=2.2, alpha=0.5, **dot))
+    if edited["is_flat"].any():
+        handles.append(plain_handle("no variation between items", **HALF, **dot))
     if (data["intervention"] == NONE).any():
         handles.append(plain_handle("no edit", linestyle="--"))
     if (edited["intervention"] == DIFFERENCE).any():

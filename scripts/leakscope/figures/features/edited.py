@@ -13,20 +13,21 @@ from matplotlib.ticker import MaxNLocator
 
 from leakscope.figures.features.distributions import lane_heights
 from leakscope.figures.features.edit_effects import DIFFERENCE, FEATURES, LOOKS, NONE, Block, blocks_of
-from leakscope.figures.lanes import draw_point, name_lanes, rows_of, say_not_known
+from leakscope.figures.lanes import HALF, draw_points, has_no_variation, name_lanes, places_of, rows_of, say_not_known
 from leakscope.figures.legends import add_legend, plain_handle
 from leakscope.figures.panels import multiples, panels_of
+from leakscope.figures.sheets import sheet
 from leakscope.figures.style import (
     COLORS,
     GREY,
     NO_LEAKAGE,
     Labels,
+    double,
     label_of,
     mark_vertical,
     model_order,
     no_data,
     page_width,
-    single,
     styled,
     text_width,
     unique,
@@ -35,7 +36,7 @@ from leakscope.figures.style import (
 
 ITEM_LANE, LANE, MARGINS, TITLE_LINE = 0.125, 0.26, 0.6, 0.13  # inches
 LONGEST_ITEM, TAIL = 30, 10  # characters; those kept of the end of a longer one
-ACROSS = 4  # panels beside each other
+COLUMN = 1.4  # inches, a column of items
 FEWEST_CORRELATED = 3  # items: two always lie on a line
 OPEN: dict[str, Any] = {"marker": "o", "markerfacecolor": "white", "markeredgewidth": 0.7, "linestyle": "none"}
 BEFORE: dict[str, Any] = {"color": GREY, **OPEN}
@@ -76,17 +77,21 @@ def effects_by_item(table: pd.DataFrame, *, labels: Labels, families: Mapping[st
         return no_data("no edit was measured on held-out items")
     cost = edited["target_cost"].max()
     data = data[(data["intervention"] == NONE) | (data["target_cost"] == cost)]
-    rows = _rows_of_columns(blocks_of(edited, labels, families), data)
-    items = [_items(data, columns[0].block.contrast) for columns in rows]
+    blocks = blocks_of(edited, labels, families)
+    names_of = {contrast: _items(data, contrast) for contrast in unique(block.contrast for block in blocks)}
+    names_width = text_width(name for names in names_of.values() for name in names.values()) + 0.2
+    most = max(1, int((double() - names_width) / COLUMN))
+    rows = _rows_of_columns(blocks, data, most)
+    items = [names_of[columns[0].block.contrast] for columns in rows]
     across = max(len(columns) for columns in rows)
-    width = text_width(name for names in items for name in names.values()) + 0.2 + 1.6 * across
     heights = [ITEM_LANE * len(names) for names in items]
-    fig = Figure(figsize=(max(single(), width), sum(heights) + len(rows) * MARGINS + 0.3), layout="constrained")
+    width = page_width(names_width + COLUMN * across)
+    fig = sheet(width, sum(heights) + len(rows) * MARGINS + 0.3)
     grid = fig.subplots(len(rows), across, squeeze=False, sharey="row", sharex=True, height_ratios=heights)
     for columns, names, axes in zip(rows, items, grid, strict=True):
         for ax, column in zip(axes, columns, strict=False):
             _item_lanes(ax, _of_column(data, column), column, names)
-            ax.set_title(_title(column, columns, data, labels))
+            ax.set_title(_title(column, columns, labels))
             ax.set_xlabel("gap, p_a − p_b")
             ax.tick_params(labelbottom=True)
         for ax in axes[len(columns) :]:
@@ -116,7 +121,7 @@ def truth(table: pd.DataFrame, *, labels: Labels) -> Figure:
         for model in model_order(data, labels)
         for contrast in unique(data.loc[data["model"] == model, "contrast"])
     ]
-    drawn = multiples([title for title, _ in panels], [1.9], shared=True)
+    drawn = multiples([title for title, _ in panels], [1.9 + TITLE_LINE], shared=True)
     ends = 1.08 * float(np.abs(data[["true_gap", "gap"]].to_numpy(float)).max()) or 1.0
     for index, (_, rows) in enumerate(panels):
         ax = drawn.axes[index, 0]
@@ -125,7 +130,7 @@ def truth(table: pd.DataFrame, *, labels: Labels) -> Figure:
             rows["true_gap"], rows["gap"], color=COLORS[0], marker="o", markersize=3, alpha=0.75, markeredgewidth=0,
             linestyle="none", gid="items",
         )  # fmt: skip
-        ax.annotate(_correlation(rows), (0.03, 0.97), xycoords="axes fraction", ha="left", va="top")
+        ax.set_title(f"{ax.get_title(loc='left')}\n{_correlation(rows)}")
         ax.set(xlim=(-ends, ends), ylim=(-ends, ends), aspect="equal")
         for axis in (ax.xaxis, ax.yaxis):
             axis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 5, 10]))
@@ -169,21 +174,28 @@ def edited(table: pd.DataFrame, *, labels: Labels) -> Figure:
         ax.set_title(title)
         ax.set_xlabel(MEASURES.get(measure, measure.replace("_", " ")))
     handles = [plain_handle("before", **BEFORE), plain_handle("after", color=COLORS[0], marker="o")]
+    if any(_has_no_variation(data, when).any() for when in ("before", "after")):
+        handles.append(plain_handle("no variation", marker="o", linestyle="none", **HALF))
     return add_legend(drawn.fig, handles)
 
 
-def _rows_of_columns(blocks: Sequence[Block], data: pd.DataFrame) -> list[list[Column]]:
-    """Return the columns of items row by row: in a row all have one contrast, hence the same items."""
+def _rows_of_columns(blocks: Sequence[Block], data: pd.DataFrame, most: int) -> list[list[Column]]:
+    """Return the columns of items, ``most`` in a row: in a row all have one contrast, hence the same items."""
     rows: list[list[Column]] = []
+    known = set(data[["dictionary", "contrast", "intervention"]].itertuples(index=False, name=None))
     for contrast in unique(block.contrast for block in blocks):
         here = [
-            [Column(block, name) for name in (FEATURES, DIFFERENCE) if len(_of_column(data, Column(block, name)))]
+            [
+                Column(block, name)
+                for name in (FEATURES, DIFFERENCE)
+                if known & {(d, contrast, name) for d in block.dictionaries}
+            ]
             for block in blocks
             if block.contrast == contrast
         ]
         rows.append([])
         for columns in here:
-            if len(rows[-1]) + len(columns) > ACROSS:
+            if rows[-1] and len(rows[-1]) + len(columns) > most:
                 rows.append([])
             rows[-1] += columns
     return rows
@@ -234,25 +246,30 @@ def _item_lanes(ax: Axes, rows: pd.DataFrame, column: Column, names: Mapping[str
     )  # fmt: skip
 
 
-def _title(column: Column, columns: Sequence[Column], data: pd.DataFrame, labels: Labels) -> str:
-    """Return the mean |gap| before and after, above it the dictionary's and contrast's name on its first column."""
-    rows = _of_column(data, column)
-    means = f"mean |gap| {rows['before'].abs().mean():.3f} → {rows['after'].abs().mean():.3f}".replace("nan", "n/a")
+def _title(column: Column, columns: Sequence[Column], labels: Labels) -> str:
+    """Return how it was edited, above it the dictionary's and contrast's name on its first column."""
+    how = LOOKS[column.intervention].name
     mine = [other for other in columns if other.block == column.block]
     if column != mine[0]:
-        return means
-    return wrapped(column.block.title(labels), 1.5 * len(mine)) + "\n" + means
+        return how
+    return wrapped(column.block.title(labels), COLUMN * len(mine) - 0.1) + "\n" + how
 
 
 def _before_and_after(ax: Axes, rows: pd.DataFrame, models: Sequence[str]) -> None:
-    for y, model in enumerate(models):
-        mine = rows[rows["model"] == model]
-        for _, row in mine.iterrows():
-            for when, place, look in (("before", y - 0.16, BEFORE), ("after", y + 0.16, AFTER)):
-                ends = row[f"{when}_ci_low"], row[f"{when}_ci_high"]
-                draw_point(ax, place, row[when], *ends, gid=f"{when}:{model}", **look)
-        if mine.empty:
-            say_not_known(ax, y)
+    """Draw each model's values in its lane, half filled where an interval comes from no variation."""
+    y = places_of(rows["model"], models)
+    for when, shift, look in (("before", -0.16, BEFORE), ("after", 0.16, AFTER)):
+        half = {"markerfacecolor": look["color"], **HALF}
+        draw_points(
+            ax, y + shift, rows, when, low=f"{when}_ci_low", high=f"{when}_ci_high", flat=half, gid=when, **look
+        )
+    for place, model in enumerate(models):
+        if model not in set(rows["model"]):
+            say_not_known(ax, place)
+
+
+def _has_no_variation(rows: pd.DataFrame, when: str) -> pd.Series:
+    return has_no_variation(rows, when, f"{when}_ci_low", f"{when}_ci_high")
 
 
 def _correlation(rows: pd.DataFrame) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -10,10 +11,20 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from leakscope.figures.curves import draw_curve, size_axis
-from leakscope.figures.ground.axis_rows import LANE, MARGINS
-from leakscope.figures.lanes import draw_point, draw_zero, name_lanes, offset, rows_of
-from leakscope.figures.legends import add_legend, plain_handle, series_handle
+from leakscope.figures.ground.axis_rows import LANE, MARGINS, NARROW, label_lowest
+from leakscope.figures.lanes import (
+    INTERVAL,
+    draw_points,
+    draw_zero,
+    has_no_variation,
+    name_lanes,
+    offset,
+    places_of,
+    rows_of,
+)
+from leakscope.figures.legends import add_legend, no_variation_handle, plain_handle, series_handle
 from leakscope.figures.panels import Panels, panels_of
+from leakscope.figures.sheets import sheet
 from leakscope.figures.style import (
     COLORS,
     GREY,
@@ -22,53 +33,76 @@ from leakscope.figures.style import (
     label_of,
     model_order,
     no_data,
+    page_width,
     series,
     styled,
+    text_width,
     unique,
     wrapped,
 )
 
-COMPARISONS = ("counts-model", "model-prevalence", "counts-prevalence")
-LANE_LABEL = 1.5  # inches, after which the name of a lane is broken
+# what a panel's title says → the comparisons that it shows
+COMPARISONS = {
+    "model ↔ counts": ("counts-model",),
+    "model, counts ↔ prevalence": ("model-prevalence", "counts-prevalence"),
+}
+LANE_LABEL = 2.0  # inches, after which the name of a lane is broken
+LANE_OF_LANGUAGE = 0.1  # inches
 BEYOND = "#d55e00"
 PALE_BLUE = "#9ecae1"
+OPEN: dict[str, Any] = {
+    "color": BEYOND, "marker": "D", "markersize": 3, "markerfacecolor": "white", "linestyle": "none",
+}  # fmt: skip
+BAR: dict[str, Any] = {"color": GREY, "marker": "|", "markersize": 9, "linestyle": "none", "zorder": 1}
+CROSS: dict[str, Any] = {"color": "black", "marker": "x", "markersize": 4, "linestyle": "none", "zorder": 1}
 QUARTILE_NAMES = {"Q1": "rarest quarter", "Q2": "2nd", "Q3": "3rd", "Q4": "most frequent quarter"}
+
+
+class TauLane(NamedTuple):
+    """A lane of taus: what to call it, and its row of each comparison."""
+
+    name: str
+    rows: dict[str, pd.Series]
 
 
 @styled
 def kendall_tau(table: pd.DataFrame, *, labels: Labels) -> Figure:
     """Draw each model's mean tau-b with its interval, its part beyond the prior, and the baseline of the prior alone.
 
+    A row of panels for each axis: models beside counts (left), and models and counts beside prevalence (right). What
+    has no tau has no panel.
+
     Args:
         table: ``kendall_tau.csv``.
         labels: what to print for a model; its order is the order drawn.
     """
-    if table["tau"].notna().sum() == 0:
+    data = table[table["tau"].notna()]
+    if data.empty:
         return no_data("no tau is known")
-    names = [c for c in COMPARISONS if c in set(table["comparison"])]
-    axes_names = unique(table["axis"])
-    several = table["language"].nunique() > 1
-    lanes = {
-        (axis, comparison): _lanes(table, axis, comparison, labels, several)
-        for axis in axes_names
-        for comparison in names
-    }
-    counts = [max(len(lanes[axis, comparison]) for comparison in names) for axis in axes_names]
-    fig = Figure(figsize=(double(), sum(counts) * LANE * 1.4 + MARGINS * len(counts)), layout="constrained")
-    grid = fig.subplots(
-        len(counts), len(names), squeeze=False, sharex=True, height_ratios=[count + 0.6 for count in counts]
-    )
-    for i, axis in enumerate(axes_names):
-        for j, comparison in enumerate(names):
-            _tau_panel(grid[i, j], lanes[axis, comparison], f"{axis}: {comparison.replace('-', ' ↔ ')}")
-            if i == len(counts) - 1:
-                grid[i, j].set_xlabel("Kendall's τ-b, mean over subjects")
+    axes_names = unique(data["axis"])
+    columns = [title for title, own in COMPARISONS.items() if data["comparison"].isin(own).any()]
+    several = data["language"].nunique() > 1
+    lanes = [_lanes(rows_of(data, axis=axis), labels, several) for axis in axes_names]
+    heights = [len(mine) * LANE * 1.4 + MARGINS for mine in lanes]
+    fig = sheet(double() if len(columns) > 1 else NARROW, sum(heights))
+    grid = fig.subplots(len(lanes), len(columns), squeeze=False, sharey="row", height_ratios=heights)
+    for axis, mine, panels in zip(axes_names, lanes, grid, strict=True):
+        left = True
+        for ax, title in zip(panels, columns, strict=True):
+            if _tau_panel(ax, mine, COMPARISONS[title], f"{axis}: {title}"):
+                ax.tick_params(labelleft=left)
+                left = False
+    for panels in grid.T:
+        label_lowest(panels, "Kendall's τ-b, mean over subjects")
     handles = [
         plain_handle("τ", color=COLORS[0], marker="o"),
-        plain_handle("τ beyond the prior", color=BEYOND, marker="D", markerfacecolor="white"),
-        plain_handle("by counts of other subjects (baseline)", color=GREY, marker="|", markersize=9, linestyle="none"),
-        plain_handle("another corpus (ceiling)", color="black", marker="x", markersize=4, linestyle="none"),
+        plain_handle("τ beyond the prior", **OPEN | {"linestyle": "-"}),
+        plain_handle("by counts of other subjects (baseline)", **BAR),
     ]
+    if data["ceiling_tau"].notna().any():
+        handles.append(plain_handle("another corpus (ceiling)", **CROSS))
+    if has_no_variation(data, "tau").any():
+        handles.append(no_variation_handle("subjects"))
     return add_legend(fig, handles)
 
 
@@ -81,7 +115,7 @@ def tau_by_size(table: pd.DataFrame, sizes: pd.DataFrame) -> Figure:
         sizes: ``model, n_parameters``.
     """
     known = sizes.loc[sizes["n_parameters"].notna(), ["model", "n_parameters"]].drop_duplicates("model")
-    data = table.merge(known, on="model")
+    data = table[table["tau"].notna()].merge(known, on="model")
     data = data[data["language"] == (data["language"].iloc[0] if len(data) else "")]
     if data.empty:
         return no_data("no model with a known number of parameters has a tau")
@@ -94,30 +128,44 @@ def tau_by_size(table: pd.DataFrame, sizes: pd.DataFrame) -> Figure:
             x = rows["n_parameters"].to_numpy(float) * (1 + 0.06 * (number - 1.5))
             draw_curve(ax, x, rows, "tau", **series(number).curve)
         size_axis(ax, mine["n_parameters"])
-        ax.set_xlabel("parameters")
-    return add_legend(drawn.fig, [series_handle(i, name) for i, name in enumerate(QUARTILE_NAMES.values())])
+        ax.set_xlabel("parameters (logarithmic)")
+    handles = [series_handle(i, name) for i, name in enumerate(QUARTILE_NAMES.values())]
+    if has_no_variation(data, "tau").any():
+        handles.append(no_variation_handle("subjects"))
+    return add_legend(drawn.fig, handles)
 
 
 @styled
 def tau_by_language(table: pd.DataFrame, *, labels: Labels) -> Figure:
-    """Draw counts ↔ model by the language of the sentences, one line a model.
+    """Draw counts ↔ model by the language of the sentences, a lane for each model and a panel for each axis.
 
     Args:
         table: ``kendall_tau.csv``.
-        labels: what to print for a model.
+        labels: what to print for a model; its order is the order drawn.
     """
-    data = table[table["comparison"] == "counts-model"]
+    data = table[(table["comparison"] == "counts-model") & table["tau"].notna()]
     if data.empty:
         return no_data("no tau is known")
     axes_names, models, languages = unique(data["axis"]), model_order(data, labels), unique(data["language"])
-    drawn = _tau_curves(axes_names)
-    for ax, axis in zip(drawn.axes, axes_names, strict=True):
-        for number, model in enumerate(models):
-            rows = rows_of(data, axis=axis, model=model).set_index("language").reindex(languages)
-            x = np.arange(len(languages)) + offset(number, len(models), 0.5)
-            draw_curve(ax, x, rows, "tau", **series(number).dots)
-        ax.set_xticks(range(len(languages)), languages)
-    handles = [series_handle(i, label_of(model, labels), linestyle="none") for i, model in enumerate(models)]
+    names = [wrapped(label_of(model, labels), LANE_LABEL) for model in models]
+    across = min(3, len(axes_names))
+    lane = max(LANE, LANE_OF_LANGUAGE * len(languages))
+    height = -(-len(axes_names) // across) * (len(models) * lane + MARGINS)
+    size = (page_width(text_width(names) + 0.3 + 2.2 * across), height)
+    drawn = panels_of(len(axes_names), across, size, sharex=True, sharey=True)
+    for index, axis in enumerate(axes_names):
+        ax = drawn.axes[index]
+        name_lanes(ax, names)
+        draw_zero(ax)
+        for number, language in enumerate(languages):
+            rows = rows_of(data, axis=axis, language=language)
+            places = places_of(rows["model"], models) + offset(number, len(languages))
+            draw_points(ax, places, rows, "tau", **series(number).dots, markersize=3)
+        ax.set_title(axis)
+        drawn.name_axes(index, "counts ↔ model, mean τ-b")
+    handles = [series_handle(number, language, linestyle="none") for number, language in enumerate(languages)]
+    if has_no_variation(data, "tau").any():
+        handles.append(no_variation_handle("subjects"))
     return add_legend(drawn.fig, handles)
 
 
@@ -133,7 +181,7 @@ def window_agreement(table: pd.DataFrame) -> Figure:
         return no_data("one window only")
     lines = list(known[["axis", "unit"]].drop_duplicates().itertuples(index=False, name=None))
     several = known["unit"].nunique() > 1
-    fig = Figure(figsize=(5.6, 2.1), layout="constrained")
+    fig = sheet(5.6, 2.1)
     left, right = fig.subplots(1, 2, sharex=True)
     for number, (axis, unit) in enumerate(lines):
         mine = rows_of(known, axis=axis, unit=unit).sort_values("window")
@@ -149,10 +197,13 @@ def window_agreement(table: pd.DataFrame) -> Figure:
         ticks = sorted(set(known["window"]))
         ax.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
         ax.minorticks_off()
-        ax.set_xlabel("window (words)")
+        ax.set_xlabel("window (words, logarithmic)")
         ax.grid(axis="y")
     names = [f"{axis} ({unit})" if several else axis for axis, unit in lines]
-    return add_legend(fig, [series_handle(i, name) for i, name in enumerate(names)])
+    handles = [series_handle(i, name) for i, name in enumerate(names)]
+    if has_no_variation(known, "tau").any():
+        handles.append(no_variation_handle("subjects"))
+    return add_legend(fig, handles)
 
 
 @styled
@@ -170,7 +221,7 @@ def prevalence_gaps(table: pd.DataFrame) -> Figure:
     axes_names = unique(table["axis"])
     n_groups = {axis: table.loc[table["axis"] == axis, "group"].nunique() for axis in axes_names}
     heights = [max(1.7, 0.3 * n_groups[axis] + 0.5) for axis in axes_names]
-    fig = Figure(figsize=(double(), sum(heights) + 0.5 * len(axes_names)), layout="constrained")
+    fig = sheet(double(), sum(heights) + 0.5 * len(axes_names))
     grid = fig.subplots(len(axes_names), 2, squeeze=False, height_ratios=heights, width_ratios=[1, 1.5])
     for i, axis in enumerate(axes_names):
         mine = table[table["axis"] == axis]
@@ -204,35 +255,38 @@ def _tau_curves(axes_names: Sequence[str]) -> Panels:
     return drawn
 
 
-def _lanes(
-    table: pd.DataFrame, axis: str, comparison: str, labels: Labels, several: bool
-) -> list[tuple[str, pd.Series]]:
-    """Return the rows of a panel with what to call them, in the order of the models."""
-    mine = table[(table["axis"] == axis) & (table["comparison"] == comparison)]
-    lanes = []
-    for model in model_order(mine, labels) or [""]:
-        for _, row in (mine[mine["model"] == model] if model else mine).iterrows():
-            name = label_of(model, labels) if model else "counts"
-            lanes.append((f"{name} ({row['language']})" if several and model else name, row))
+def _lanes(table: pd.DataFrame, labels: Labels, several: bool) -> list[TauLane]:
+    """Return the lanes of an axis: counts beside prevalence, where both are known, then models in their order."""
+    lanes = [TauLane("counts", {row["comparison"]: row}) for _, row in table[table["model"].isna()].iterrows()]
+    for model in model_order(table, labels):
+        mine = table[table["model"] == model]
+        for language in unique(mine["language"]):
+            rows = {row["comparison"]: row for _, row in rows_of(mine, language=language).iterrows()}
+            lanes.append(TauLane(label_of(model, labels) + (f" ({language})" if several else ""), rows))
     return lanes
 
 
-def _tau_panel(ax: Axes, lanes: Sequence[tuple[str, pd.Series]], title: str) -> None:
-    if not lanes:
-        ax.set_axis_off()
-        return
-    name_lanes(ax, [wrapped(name, LANE_LABEL) for name, _ in lanes])
+def _tau_panel(ax: Axes, lanes: Sequence[TauLane], comparisons: Collection[str], title: str) -> bool:
+    """Draw the lanes' rows of some comparisons; return whether there are any: else the panel goes."""
+    found = {y: row for y, lane in enumerate(lanes) for name, row in lane.rows.items() if name in comparisons}
+    if not found:
+        ax.remove()
+        return False
+    rows, y = pd.DataFrame(found.values()), np.array([*found])
+    name_lanes(ax, [wrapped(lane.name, LANE_LABEL) for lane in lanes])
     ax.set_title(title)
     draw_zero(ax)
     ax.set_xlim(-1.08, 1.08)
-    for y, (_, row) in enumerate(lanes):
-        draw_point(ax, y - 0.14, row["tau"], row["ci_low"], row["ci_high"], color=COLORS[0], marker="o", gid="tau")
-        draw_point(
-            ax, y + 0.18, row["tau_beyond_prior"], row["beyond_ci_low"], row["beyond_ci_high"], color=BEYOND,
-            marker="D", markersize=3, markerfacecolor="white",
-        )  # fmt: skip
-        ax.plot(row["baseline_tau"], y - 0.14, color=GREY, marker="|", markersize=9, linestyle="none", zorder=1)
-        ax.plot(row["ceiling_tau"], y - 0.14, color="black", marker="x", markersize=4, linestyle="none", zorder=1)
+    ax.set_xticks([-1, -0.5, 0, 0.5, 1])
+    draw_points(ax, y - 0.14, rows, "tau", color=COLORS[0], marker="o", gid="tau")
+    ax.hlines(y + 0.18, rows["beyond_ci_low"], rows["beyond_ci_high"], color=BEYOND, linewidth=INTERVAL)
+    for column, place, look in (
+        ("tau_beyond_prior", 0.18, OPEN),
+        ("baseline_tau", -0.14, BAR),
+        ("ceiling_tau", -0.14, CROSS),
+    ):
+        ax.plot(rows[column], y + place, **look)
+    return True
 
 
 def _rank_bubbles(ax: Axes, rows: pd.DataFrame) -> None:

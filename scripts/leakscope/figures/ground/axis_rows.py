@@ -7,11 +7,15 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from leakscope.figures.sheets import sheet
 from leakscope.figures.style import Labels, double, label_of, model_order, unique
 
 LANE, MARGINS = 0.2, 0.75  # inches
+NARROW = 5.4  # inches
+LEGEND_LINE = 0.14  # inches
 
 
 class AxisRows(NamedTuple):
@@ -31,20 +35,25 @@ class ModelLane(NamedTuple):
 
 
 def axis_rows(
-    lanes: Mapping[str, Sequence[object]], n_columns: int, lane: float = 1.0, width: float | None = None
+    lanes: Mapping[str, Sequence[object]],
+    groups: Mapping[str, Sequence[str]],
+    n_columns: int,
+    lane: float = 1.0,
+    width: float | None = None,
 ) -> AxisRows:
-    """Return a figure with a row of panels for each axis, as high as its lanes need.
+    """Return a figure with a row of panels for each axis, as high as its lanes and its legend need.
 
     Args:
         lanes: axis → its lanes.
+        groups: axis → its groups, which its legend names.
         n_columns: panels beside each other.
         lane: how many times higher than usual a lane is.
         width: of the figure, in inches.
     """
-    heights = [lane * len(mine) + 0.6 for mine in lanes.values()]
-    # No row is lower than its legend.
-    heights = [max(height, 4.2) for height in heights]
-    fig = Figure(figsize=(width or double(), sum(heights) * LANE + MARGINS * len(lanes)), layout="constrained")
+    heights = [
+        max(lane * len(mine) + 0.6, (LEGEND_LINE * len(groups[axis]) + 0.1) / LANE) for axis, mine in lanes.items()
+    ]
+    fig = sheet(width or double(), sum(heights) * LANE + MARGINS * len(lanes))
     grid = fig.subplots(len(lanes), n_columns, squeeze=False, height_ratios=heights, sharex="col")
     return AxisRows(fig, grid, list(lanes))
 
@@ -63,6 +72,15 @@ def model_lanes(table: pd.DataFrame, labels: Labels) -> dict[str, list[ModelLane
     return lanes
 
 
-def groups_of(table: pd.DataFrame, axis: str) -> list[str]:
-    """Return the groups of an axis in the order of their names."""
-    return sorted(unique(table.loc[table["axis"] == axis, "group"]))
+def groups_of(table: pd.DataFrame) -> dict[str, list[str]]:
+    """Return the groups of each axis in the order of their names."""
+    return {axis: sorted(unique(table.loc[table["axis"] == axis, "group"])) for axis in unique(table["axis"])}
+
+
+def label_lowest(panels: Sequence[Axes], label: str) -> None:
+    """Name the x-axis below the lowest panel of a column, which alone has its numbers; others may be gone."""
+    drawn = [ax for ax in panels if ax.figure is not None]
+    for ax in drawn:
+        ax.tick_params(labelbottom=ax is drawn[-1])
+    if drawn:
+        drawn[-1].set_xlabel(label)

@@ -9,8 +9,18 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from leakscope.figures.lanes import INTERVAL, name_lanes, offset, rows_of, say_not_known
+from leakscope.figures.lanes import (
+    HALF,
+    draw_points,
+    has_no_variation,
+    name_lanes,
+    offset,
+    places_of,
+    rows_of,
+    say_not_known,
+)
 from leakscope.figures.legends import add_legend, plain_handle, series_handle
+from leakscope.figures.sheets import sheet
 from leakscope.figures.style import (
     Labels,
     double,
@@ -60,46 +70,49 @@ def closing(table: pd.DataFrame, *, labels: Labels) -> Figure:
     bases = model_order(data.rename(columns={"base": "model"}), labels)
     methods, splits = unique(data["method"]), unique(data["split"])
     height = len(methods) * (LANE + POINT * len(splits)) + 0.1
-    fig = Figure(figsize=(double(), len(bases) * (height + 0.25) + MARGINS), layout="constrained")
+    fig = sheet(double(), len(bases) * (height + 0.25) + MARGINS)
     grid = fig.subplots(len(bases), 3, squeeze=False, sharex="col", sharey=True, width_ratios=[1.5, 1, 1])
     for base, axes in zip(bases, grid, strict=True):
         rows = data[data["base"] == base]
         for ax in axes:
             name_lanes(ax, [wrapped(method, LANE_LABEL) for method in methods])
             mark_vertical(ax, 0.0, None)
-        for y, method in enumerate(methods):
-            _lane(axes, y, rows[rows["method"] == method], splits)
+        _methods(axes, rows, methods, splits)
         axes[0].set_title(label_of(base, labels))
+    for ax, label in zip(grid[-1], XLABELS, strict=True):
+        ax.set_xlabel(label)
     if data["rise"].abs().max() > STEEP:
         grid[0, 2].set_xscale("symlog", linthresh=LINEAR)
         grid[0, 2].xaxis.set_major_formatter(FuncFormatter(lambda percent, _: f"{percent:g}".replace("-", "−")))
-    for ax, label in zip(grid[-1], XLABELS, strict=True):
-        ax.set_xlabel(label)
+        grid[-1, 2].set_xlabel(f"{XLABELS[2]},\nlogarithmic beyond {LINEAR:g}")
     handles = [series_handle(number, f"split {split}", linestyle="-") for number, split in enumerate(splits)]
     if data["generator"].notna().any():
         handles += [
             plain_handle("validator", marker="o", linestyle="none"),
             plain_handle("generator", marker="o", linestyle="none", markerfacecolor="white"),
         ]
+    if has_no_variation(data, "closed", "low", "high").any():
+        handles.append(plain_handle("no variation between items", marker="o", linestyle="none", **HALF))
     return add_legend(fig, handles)
 
 
-def _lane(axes: Sequence[Axes], y: int, rows: pd.DataFrame, splits: Sequence[str]) -> None:
-    """Draw a method's points in the three panels; a panel without any says so."""
-    for _, row in rows.iterrows():
-        number = splits.index(row["split"])
-        place, look = y + offset(number, len(splits)), series(number)
-        axes[0].hlines(place, row["low"], row["high"], color=look.color, linewidth=INTERVAL)
+def _methods(axes: Sequence[Axes], rows: pd.DataFrame, methods: Sequence[str], splits: Sequence[str]) -> None:
+    """Draw a model's methods in the three panels; a lane without any value says so."""
+    for number, split in enumerate(splits):
+        mine, look = rows_of(rows, split=split), series(number)
+        places = places_of(mine["method"], methods) + offset(number, len(splits))
+        draw_points(
+            axes[0], places, mine, "closed", low="low", high="high", flat=HALF, gid=f"closed:{split}", **look.dots
+        )
         for ax, column, face in (
-            (axes[0], "closed", look.color),
             (axes[1], "validator", look.color),
             (axes[1], "generator", "white"),
             (axes[2], "rise", look.color),
         ):
-            ax.plot(
-                row[column], place, **look.dots, markerfacecolor=face, markeredgewidth=0.7,
-                gid=f"{column}:{row['method']}:{row['split']}",
-            )  # fmt: skip
+            gid = f"{column}:{split}"
+            ax.plot(mine[column], places, **look.dots, markerfacecolor=face, markeredgewidth=0.7, gid=gid)
     for ax, columns in zip(axes, (["closed"], ["validator", "generator"], ["rise"]), strict=True):
-        if rows[columns].isna().all(axis=None):
-            say_not_known(ax, y)
+        known = set(rows.loc[rows[columns].notna().any(axis=1), "method"])
+        for y, method in enumerate(methods):
+            if method not in known:
+                say_not_known(ax, y)

@@ -1,8 +1,9 @@
-"""How far prompt forms agree: correlations of the log-odds that they give, as square heat maps."""
+"""How far prompt forms agree: correlations of the log-odds that they give, as heat maps."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import QuadMesh
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 from leakscope.figures.lanes import rows_of
 from leakscope.figures.maps import color_bar, heat_map
@@ -21,6 +23,7 @@ KINDS = {"generator": "G", "negated": "N", "validator": "V"}
 NARROWEST = 1.7  # inches for a panel with its title
 CELL, NUMBER = 0.26, 0.2  # inches: the largest cell, and the smallest one that has its number
 BAR = 0.6  # inches for the colour bar
+BETWEEN: dict[str, Any] = {"color": "black", "linewidth": 0.9, "solid_capstyle": "butt"}
 
 
 @styled
@@ -36,7 +39,7 @@ def form_agreement(table: pd.DataFrame, *, labels: Labels) -> Figure:
         return no_data("no two prompt forms were scored")
     panels = model_panels(data, labels)
     maps = [_matrix(rows_of(data, task=panel.task, model=panel.model)) for panel in panels]
-    apart = any(not cells.index.equals(maps[0].index) for cells in maps)
+    apart = any(not (cells.index.equals(maps[0].index) and cells.columns.equals(maps[0].columns)) for cells in maps)
     drawn, numbers = _frame([panel.title for panel in panels], maps, apart=apart)
     for index, cells in enumerate(maps):
         ax = drawn.axes[index, 0]
@@ -55,7 +58,7 @@ def _frame(titles: Sequence[str], maps: Sequence[pd.DataFrame], *, apart: bool) 
         maps: square tables.
         apart: whether every map names its own forms; otherwise those at the left and lower edge do for all.
     """
-    n_forms = max(len(cells) for cells in maps)
+    n_forms = max(len(cells) for cells in maps) - 1  # a form beside itself is not drawn
     names = max(text_width(cells.index) for cells in maps) + 0.1
     across = min(len(maps), 2 if len(maps) in (2, 4) else 3)
     down = -(-len(maps) // across)
@@ -65,13 +68,17 @@ def _frame(titles: Sequence[str], maps: Sequence[pd.DataFrame], *, apart: bool) 
     cell = min(CELL, (double() - 0.2 - beside) / across / n_forms)
     slot = max(cell * n_forms, NARROWEST)
     width = page_width(beside + across * (slot + 0.12) + 0.15)
-    drawn = multiples(titles, [cell * n_forms], across, width=width, title_width=slot - 0.15)
-    drawn.fig.set_figheight(drawn.fig.get_figheight() + (0.1 - ROOM) * down + below + BAR)
+    # Names stand below the lowest maps alone: there is less between rows.
+    drawn = multiples(titles, [cell * n_forms + 0.1 - ROOM], across, width=width, title_width=slot - 0.15)
+    drawn.fig.set_figheight(drawn.fig.get_figheight() + below + BAR)
     return drawn, cell >= NUMBER
 
 
 def _matrix(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return the correlations as a symmetric table, generators before their negations before validators."""
+    """Return the correlations, each once: of every form (rows) with those before it (columns).
+
+    Generators come before their negations before validators.
+    """
     pairs = [
         ((a, b), (c, d), value)
         for a, b, c, d, value in zip(
@@ -82,25 +89,28 @@ def _matrix(rows: pd.DataFrame) -> pd.DataFrame:
     forms = list(dict.fromkeys(form for first, second, _ in pairs for form in (first, second)))
     forms.sort(key=lambda form: list(KINDS).index(form[0]))
     place = {form: number for number, form in enumerate(forms)}
-    values = np.eye(len(forms))
-    values[~np.eye(len(forms), dtype=bool)] = np.nan
+    values = np.full((len(forms), len(forms)), np.nan)
     for first, second, value in pairs:
-        values[place[first], place[second]] = values[place[second], place[first]] = value
+        column, row = sorted((place[first], place[second]))
+        values[row, column] = value
     names = pd.Index([f"{KINDS[kind]} {form}" for kind, form in forms])
-    return pd.DataFrame(values, index=names, columns=names)
+    return pd.DataFrame(values, index=names, columns=names).iloc[1:, :-1]
 
 
 def _square(ax: Axes, cells: pd.DataFrame, *, numbers: bool) -> QuadMesh:
-    """Draw one map with lines between the kinds of forms."""
+    """Draw one map, a triangle, with lines between the kinds of forms."""
     texts = cells.map(_number_text if numbers else lambda _: "").to_numpy(object)
     mesh = heat_map(ax, cells, texts, Normalize(-1, 1), "PuOr_r", fontsize=6)
     ax.set(aspect="equal", anchor="W")
-    for end in np.cumsum([cells.index.str.startswith(f"{short} ").sum() for short in KINDS.values()])[:-1]:
-        ax.axhline(end, color="black", linewidth=0.9)
-        ax.axvline(end, color="black", linewidth=0.9)
+    for row in range(len(cells) - 1):
+        ax.add_patch(Rectangle((row + 1, row), len(cells), 1, facecolor="white", linewidth=0, zorder=1.5))
+    for end in np.cumsum([cells.columns.str.startswith(f"{short} ").sum() for short in KINDS.values()])[:-1]:
+        if 0 < end <= len(cells):
+            ax.plot([0, end], [end - 1] * 2, **BETWEEN)
+            ax.plot([end] * 2, [end - 1, len(cells)], **BETWEEN)
     return mesh
 
 
 def _number_text(value: float) -> str:
     """Return two digits after the point, without the zero before it."""
-    return "" if np.isnan(value) else f"{value:.2f}".replace("0.", ".", 1).replace("-", "−")
+    return "" if np.isnan(value) else f"{value:.2f}".replace("-0.00", "0.00").replace("0.", ".", 1).replace("-", "−")

@@ -11,10 +11,20 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from leakscope.figures.lanes import draw_point, name_lanes, offset, rows_of, say_not_known
-from leakscope.figures.legends import add_legend, legend_beside, plain_handle, series_handle
+from leakscope.figures.lanes import (
+    HOLLOW,
+    draw_points,
+    has_no_variation,
+    name_lanes,
+    offset,
+    places_of,
+    rows_of,
+    say_not_known,
+)
+from leakscope.figures.legends import add_legend, legend_beside, no_variation_handle, plain_handle, series_handle
 from leakscope.figures.panels import multiples, panels_of
 from leakscope.figures.style import (
+    COLORS,
     GREY,
     NO_LEAKAGE_LINE,
     Labels,
@@ -41,6 +51,10 @@ STRIP = 0.11  # share of a panel's width and height that the marginal distributi
 FEWEST = 20  # items that contours are drawn of
 FEWEST_CORRELATED = 3  # items: two always lie on a line
 LANE, LANE_LABEL, MARGINS = 0.27, 2.2, 0.6  # inches
+TRUTH_LANE = 0.18  # inches
+TRUE: dict[str, Any] = {
+    "color": "black", "marker": "|", "markersize": 9, "markeredgewidth": 1.4, "linestyle": "none",
+}  # fmt: skip
 
 
 @styled
@@ -109,12 +123,16 @@ def correlations(table: pd.DataFrame, *, labels: Labels) -> Figure:
         plain_handle("all items" if subset == "all" else subset, color=color, marker=marker)
         for subset, (color, marker) in SUBSETS.items()
     ]
+    if has_no_variation(data, "value").any():
+        handles.append(no_variation_handle("items"))
     return add_legend(drawn.fig, handles)
 
 
 @styled
 def truth(table: pd.DataFrame, *, labels: Labels) -> Figure:
     """Draw the measured gap, 1 − Pearson, with its interval against the true one, one mark a model.
+
+    More models than there are colours have a lane each, with both gaps in it.
 
     Args:
         table: ``truth.csv``; all items, in the main prompt form.
@@ -126,6 +144,8 @@ def truth(table: pd.DataFrame, *, labels: Labels) -> Figure:
         return no_data("no true gap is known for what was measured")
     models = model_order(data, labels)
     tasks = unique(data["task"])
+    if len(models) > len(COLORS):
+        return _truth_lanes(data, tasks, models, labels)
     drawn = multiples(tasks, [2.9 if len(tasks) == 1 else 2.1], min(2, len(tasks)))
     values = data[["true_gap", "gap", "ci_low", "ci_high"]].to_numpy(float)
     low, high = min(0.0, np.nanmin(values)), max(0.1, np.nanmax(values))
@@ -141,11 +161,37 @@ def truth(table: pd.DataFrame, *, labels: Labels) -> Figure:
         series_handle(n, wrapped(label_of(name, labels), 2.6), linestyle="none") for n, name in enumerate(models)
     ]
     handles.append(plain_handle("measured = true", linestyle="-"))
+    if has_no_variation(data, "gap").any():
+        handles.append(no_variation_handle("items"))
     legend_beside(drawn.axes[min(len(tasks), drawn.columns) - 1, 0], handles)
     width, height = drawn.fig.get_size_inches()
     extra = text_width(str(handle.get_label()) for handle in handles) + 1.2
     drawn.fig.set_size_inches(min(double(), width + extra), max(height, 0.15 * len(handles) + 0.6))
     return drawn.fig
+
+
+def _truth_lanes(data: pd.DataFrame, tasks: Sequence[str], models: Sequence[str], labels: Labels) -> Figure:
+    """Draw the measured and the true gap of each model in a lane, a panel for each task."""
+    names = [wrapped(label_of(model, labels), LANE_LABEL) for model in models]
+    across = min(3, len(tasks))
+    height = -(-len(tasks) // across) * (len(models) * TRUTH_LANE + MARGINS)
+    size = (page_width(text_width(names) + 0.2 + 2.6 * across), height)
+    drawn = panels_of(len(tasks), across, size, sharex=True, sharey=True)
+    for index, task in enumerate(tasks):
+        ax = drawn.axes[index]
+        name_lanes(ax, names)
+        mark_vertical(ax, 0.0, None)
+        mine = rows_of(data, task=task)
+        places = places_of(mine["model"], models)
+        draw_points(ax, places, mine, "gap", color=COLORS[0], marker="o", gid="gap", zorder=4)
+        ax.plot(mine["true_gap"], places, gid="true", **TRUE)
+        _say_not_known(ax, mine, models)
+        ax.set_title(task)
+        drawn.name_axes(index, "gap, 1 − r")
+    handles = [plain_handle("measured", color=COLORS[0], marker="o"), plain_handle("true, of the grammar", **TRUE)]
+    if has_no_variation(data, "gap").any():
+        handles.append(no_variation_handle("items"))
+    return add_legend(drawn.fig, handles)
 
 
 def _limits(values: pd.Series) -> tuple[float, float]:
@@ -201,28 +247,34 @@ def _write_correlations(ax: Axes, rows: pd.DataFrame) -> None:
 
 
 def _correlation_lanes(ax: Axes, rows: pd.DataFrame, models: Sequence[str]) -> None:
+    rows = rows[rows["value"].notna()]
+    for number, (subset, (color, marker)) in enumerate(SUBSETS.items()):
+        mine = rows_of(rows, subset=subset)
+        places = places_of(mine["model"], models) + offset(number, len(SUBSETS))
+        draw_points(ax, places, mine, "value", color=color, marker=marker, gid=subset, clip_on=False)
+    _say_not_known(ax, rows, models)
+
+
+def _say_not_known(ax: Axes, rows: pd.DataFrame, models: Sequence[str]) -> None:
+    """Say of each model without a row that it has no value."""
+    known = set(rows["model"])
     for y, model in enumerate(models):
-        mine = rows[(rows["model"] == model) & rows["value"].notna()]
-        for number, (subset, (color, marker)) in enumerate(SUBSETS.items()):
-            for _, row in mine[mine["subset"] == subset].iterrows():
-                draw_point(
-                    ax, y + offset(number, len(SUBSETS)), row["value"], row["ci_low"], row["ci_high"], color=color,
-                    marker=marker, gid=f"{model}:{subset}", clip_on=False,
-                )  # fmt: skip
-        if mine.empty:
+        if model not in known:
             say_not_known(ax, y)
 
 
 def _gaps(ax: Axes, rows: pd.DataFrame, models: Sequence[str], room: float) -> None:
     """Draw the models' gaps; those with one true gap stand beside each other, within ``room`` about it."""
-    rows = rows.assign(place=rows["model"].map(list(models).index)).sort_values("place")
+    rows = rows.assign(place=rows["model"].map(list(models).index), flat=has_no_variation(rows, "gap"))
+    rows = rows.sort_values("place")
     tied = rows.groupby(rows["true_gap"].round(6))["place"]
     n_tied = tied.transform("size")
     x = rows["true_gap"] + room * (tied.cumcount() - (n_tied - 1) / 2) / n_tied.clip(lower=4)
     for (_, row), here in zip(rows.iterrows(), x, strict=True):
         look = series(row["place"])
         ax.vlines(here, row["ci_low"], row["ci_high"], color=look.color, linewidth=0.9)
+        hollow = HOLLOW if row["flat"] else {"markeredgewidth": 0.7}
         ax.plot(
-            here, row["gap"], color=look.color, marker=look.marker, markersize=4.5, markeredgewidth=0.7, zorder=4,
-            gid=f"gap:{row['model']}",
+            here, row["gap"], color=look.color, marker=look.marker, markersize=4.5, zorder=4,
+            gid=f"gap:{row['model']}", **hollow,
         )  # fmt: skip

@@ -15,8 +15,10 @@ from matplotlib.ticker import MaxNLocator
 from leakscope.figures.fonts import drawable
 from leakscope.figures.lanes import rows_of
 from leakscope.figures.legends import add_legend, plain_handle
+from leakscope.figures.look import scale
 from leakscope.figures.maps import color_bar, heat_map
 from leakscope.figures.panels import multiples
+from leakscope.figures.sheets import sheet
 from leakscope.figures.style import GREY, NO_LEAKAGE_LINE, Labels, double, no_data, styled
 from leakscope.figures.validate.sides import BOTH, NEGATIVE, POSITIVE, model_panels
 
@@ -28,7 +30,7 @@ PROMPTS = {"generator": "generator prompt", "validator": "validator prompt"}
 VISIBLE = {" ": "␣", "\n": "↵", "\t": "→"}
 MOST_LINES = 14  # layers whose tokens are written; of twice as many colours are shown
 CELL_HEIGHT = 0.155  # inches, of a layer whose tokens are written
-CELL_CHARACTER = 0.056  # inches, a character of the 6 pt font, a wide one
+CELL_CHARACTER = 0.058  # inches, a character of the 6 pt font, a wide one
 
 
 @styled
@@ -85,7 +87,7 @@ def lens_heatmap(table: pd.DataFrame, *, title: str) -> Figure:
     if not maps:
         return no_data("no layer was looked into")
     heights = [CELL_HEIGHT * min(MOST_LINES, rows["layer"].nunique()) for _, rows in maps]
-    fig = Figure(figsize=(double(), sum(heights) + 0.55 * len(maps) + 0.7), layout="constrained")
+    fig = sheet(double(), sum(heights) + 0.55 * len(maps) + 0.7)
     axes = fig.subplots(len(maps), 1, squeeze=False, height_ratios=heights)[:, 0]
     for ax, (name, rows) in zip(axes, maps, strict=True):
         mesh = _lens(ax, rows)
@@ -150,6 +152,7 @@ def _lens(ax: Axes, rows: pd.DataFrame) -> QuadMesh:
     mesh = heat_map(ax, probabilities, texts, Normalize(0, 1), "cividis", fontsize=6, linewidth=0.4 if step == 1 else 0)
     stands = rows.drop_duplicates("position").set_index("position")["token"].reindex(tops.columns)
     ax.set_xticks(np.arange(len(stands)) + 0.5, [visible(token, most) for token in stands], rotation=0)
+    ax.tick_params(axis="x", labelsize=6 * scale())
     ax.set_yticks(np.arange(0, len(layers), step) + 0.5, [f"{layer}" for layer in layers[::step]])
     ax.set_ylabel("layer")
     return mesh
