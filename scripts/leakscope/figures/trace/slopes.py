@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from leakscope.figures.lanes import draw_point, draw_zero, name_lanes, offset, rows_of, say_not_known
+from leakscope.figures.lanes import draw_points, draw_zero, name_lanes, offset, rows_of, say_not_known
 from leakscope.figures.legends import add_legend, plain_handle
 from leakscope.figures.panels import panels_of
 from leakscope.figures.style import (
@@ -70,17 +70,18 @@ def _slopes(ax: Axes, rows: pd.DataFrame, models: Sequence[str]) -> None:
         mine = rows_of(rows, model=model)
         if mine.empty:
             say_not_known(ax, place)
-        for row in mine.to_dict("records"):
-            is_partial = row["given"] != ""
+        for given, some in mine.groupby("given"):
+            is_partial = given != ""
             at = place + (offset(int(is_partial), 2, 0.5) if partial else 0.0)
             look = series(int(is_partial))
             face = "white" if is_partial else look.color
-            draw_point(
-                ax, at, row["slope"], row["slope_low"], row["slope_high"], color=look.color, marker=look.marker,
-                linestyle="none", markerfacecolor=face, gid=f"slope:{model}:{row['given']}",
+            draw_points(
+                ax, [at] * len(some), some, "slope", low="slope_low", high="slope_high", color=look.color,
+                marker=look.marker, linestyle="none", markerfacecolor=face, gid=f"slope:{model}:{given}",
             )  # fmt: skip
-            if pd.notna(row["slope_exact"]) and not is_partial:
-                ax.plot(row["slope_exact"], at, color="black", gid=f"exact:{model}", zorder=4, **EXACT)  # type: ignore[arg-type]
+            exact = some["slope_exact"].dropna()
+            if len(exact) and not is_partial:
+                ax.plot(exact, [at] * len(exact), color="black", gid=f"exact:{model}", zorder=4, **EXACT)  # type: ignore[arg-type]
 
 
 def _handles(rows: pd.DataFrame) -> list[Line2D]:
