@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from crowded_tables import Crowd
-from leakscope.figures.fitting import Drawing
+from leakscope.figures.fitting import Drawing, Part, Tables, fitted
 from leakscope.figures.style import PAGE_HEIGHT, PLACEHOLDER, double
 
 # What is drawn again and again, whatever a panel is of.
@@ -109,3 +109,13 @@ def test_many_models_are_sorted_by_value_and_few_stand_as_in_the_study() -> None
         pages = drawing(n, "validate", "correlations").pages
         lanes = [label.get_text() for fig in pages for label in fig.axes[0].get_yticklabels()]
         assert lanes == [crowd(n).labels[model] for model in order]
+
+
+def test_a_page_of_one_value_alone_says_which() -> None:
+    def draw(some: Tables) -> Figure:
+        return Figure(figsize=(7, 5 * some["t"]["task"].nunique()))
+
+    table = pd.DataFrame({"task": ["a", "b"]})
+    pages, short = fitted(draw, {"t": table}, [Part("tasks", ("task",))], {"a": "the first"})
+    assert [fig.get_supxlabel() for fig in pages] == ["Tasks: the first. Page 1 of 2.", "Tasks: b. Page 2 of 2."]
+    assert short.get_supxlabel().startswith("Shown: 1 of 2 tasks (the first); ")
