@@ -25,7 +25,6 @@ from test_plot import figures_of
 
 # models → prompt sets
 STUDIES = {2: 3, 8: 2, 40: 1}
-LONG = ("repetition", "logit_leak", "concept_matrix")
 
 
 @cache
@@ -51,9 +50,9 @@ def content(ax: Axes) -> list[bytes]:
     return [array.tobytes() for array in arrays if array.size]
 
 
-# Forests are drawn alike, and the other figures of many models take long.
+# Of forty models one figure: the others are for those who have more time.
 CASES = [
-    pytest.param(name, n, marks=pytest.mark.slow if n == 8 or (n == 40 and name in LONG) else ())
+    pytest.param(name, n, marks=() if n == 2 or (n == 40 and name == "match_rates") else pytest.mark.slow)
     for n, name in product(STUDIES, FIGURES["leak"])
 ]
 
