@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,8 +25,10 @@ from leakscope.results.headline import (
     summary,
     verdict,
 )
+from leakscope.results.page import TITLES
 from leakscope.results.rows import pairs_of_texts, rate_rows
-from leakscope.results.steps import found_in
+from leakscope.results.steps import READERS, found_in
+from leakscope.workflow.result_page import LEADING, TABLES
 
 NAN = float("nan")
 
@@ -277,3 +281,11 @@ def test_what_an_edit_leaves_is_told_beside_features_at_random() -> None:
     )
     assert [row[2:4] for row in found.rows] == [["nothing", ".300"], ["features", ".012"], ["random features", ".290"]]
     assert found_in("effects", table[table["intervention"] == "none"], {}).sentence == "No edit of features was chosen."
+
+
+def test_every_step_of_a_study_has_a_section_on_the_page(root: Path) -> None:
+    schema = json.loads((root / "schemas/config.schema.json").read_text(encoding="utf-8"))
+    steps = set(schema["$defs"]["StudySection"]["properties"]["steps"]["items"]["enum"])
+    assert set(TITLES) == set(LEADING) == steps == {"leak", *TABLES}
+    # Each table that a section may begin with has a reader.
+    assert {table for tables in TABLES.values() for table in tables} == set(READERS)

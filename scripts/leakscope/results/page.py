@@ -31,6 +31,7 @@ TITLES = {
     "ground": "Step ground: are rankings those of the corpus?",
     "validate": "Step validate: does a model affirm what it generates?",
     "features": "Step features: where does it sit?",
+    "trace": "Step trace: where does it come from, and where is it read?",
 }
 
 
