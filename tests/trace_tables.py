@@ -52,7 +52,7 @@ def stand_in(
     return TraceStandIn(
         links.reset_index(drop=True),
         pd.concat([_relations(rows) for _, rows in links.groupby("model", sort=False)], ignore_index=True),
-        _empty(every, [m for m in models if not counted]),
+        _empty([m for m in models if not counted]),
         pd.concat([_patching(model, number) for number, model in enumerate(every)], ignore_index=True),
         pd.concat([_patched(model, number) for number, model in enumerate(every)], ignore_index=True),
         pd.concat([_lens(model, number) for number, model in enumerate(every)], ignore_index=True),
@@ -127,10 +127,8 @@ def _relation(links: pd.DataFrame, x: str, y: str, given: str) -> dict[str, floa
     return dict(zip(names, numbers, strict=True))
 
 
-def _empty(every: Sequence[str], uncounted: Sequence[str]) -> pd.DataFrame:
+def _empty(uncounted: Sequence[str]) -> pd.DataFrame:
     rows = [(m, "colors", "count", "no corpus of this model is known") for m in uncounted]
-    rows += [(m, "colors", "feature", "the study has no dictionary of this model") for m in every]
-    rows += [(m, "colors", "removed", "no mitigation was measured") for m in every]
     return pd.DataFrame(rows, columns=["model", "prompt_set", "link", "reason"])
 
 

@@ -216,10 +216,18 @@ class Trace(Step):
             "labels": self.study.labels([*real, *(model for model in self.models if model not in real)]),
             "organisms": list(self.planted),
             "level": self.settings["level"],
-            "features": {},
+            "features": {model: self._feature_pages(model) for model in self.models},
             "retrained": self.retrained,
             "texts": [list(pair) for pair in self.written],
         }
+
+    def _feature_pages(self, model: str) -> dict[str, str]:
+        """Return dictionary of a model → the page of its features, as this step's page links to it."""
+        if "features" not in self.study.steps:
+            return {}
+        known = self.study.config["features"]["dictionaries"]
+        own = [name for name, entry in known.items() if entry["model"] == model]
+        return {name: f"../features/dictionaries/{name}/index.html" for name in own}
 
     def targets(self, part: str | None = None) -> list[str]:
         """Return all that the step, or a part of it, leaves for a person.
