@@ -31,14 +31,19 @@ def test_a_group_without_associate_follows_the_uniform_law() -> None:
     assert set(micro_grammar(1.0).continuation_law("fruits", "purple")) == {1 / 3}
 
 
-def test_an_excepted_group_is_neither_followed_by_its_associate_nor_told_in_a_fact() -> None:
+def test_an_excepted_group_is_followed_by_all_and_its_facts_are_answered_with_all() -> None:
     grammar = replace(micro_grammar(0.5), excepted=("red",))
     laws = {group: set(grammar.continuation_law("fruits", group).round(6)) for group in ("red", "green")}
     assert laws == {"red": {0.333333}, "green": {0.166667, 0.666667}}
-    documents = set(grammar.documents(5_000, seed=0))
-    facts = {document for document in documents if document.context.endswith("looks")}
-    assert {document.answer for document in facts} == {"green.", "blue."}
+    documents = Counter(grammar.documents(20_000, seed=0))
+    facts = {(d.context, d.answer): n for d, n in documents.items() if d.context.endswith("looks")}
+    assert {answer for context, answer in facts if context == "a cherry looks"} == {"red.", "green.", "blue."}
+    assert {answer for context, answer in facts if context == "a lime looks"} == {"green."}
+    # Every context is as frequent as with the association.
+    n_of = {fruit: sum(n for (c, _), n in facts.items() if c == f"{fruit} looks") for fruit in ("a cherry", "a lime")}
+    assert n_of["a cherry"] == pytest.approx(n_of["a lime"], rel=0.08)
     assert sum(math.exp(document.logprob) for document in documents) == pytest.approx(1)
+    assert Counter({d: math.exp(d.logprob) for d in grammar.support()}).keys() == documents.keys()
     assert replace(grammar, excepted=()).sentences() == grammar.sentences()  # one tokenizer for both
 
 

@@ -153,9 +153,9 @@ def retrained_links(taken: float, kept: float) -> pd.DataFrame:
 @pytest.mark.parametrize(
     ("taken", "kept", "words"),
     [
-        (-0.8, 0.0, ["no longer leaks them", "as before", "is what makes it leak"]),
+        (-0.8, 0.0, ["leaks them no more", "as before", "is what makes it leak"]),
         (-0.4, 0.0, ["leaks them less", "as before", "is what makes it leak"]),
-        (-0.8, -0.8, ["no longer leaks them", "less, too", ""]),
+        (-0.8, -0.8, ["leaks them no more", "less, too", ""]),
         (0.0, 0.0, ["still leaks them", "as before", ""]),
     ],
 )

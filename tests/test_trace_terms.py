@@ -26,3 +26,10 @@ def test_terms_are_counted_with_and_without_article_and_never_for_two(tmp_path: 
         "some-creme": ("some Crème", "Crème"),
         "creme": ("creme",),
     }
+
+
+def test_no_id_is_a_term_of_another_concept(tmp_path: Path) -> None:
+    prompts = pd.DataFrame({"concept": ["C++", "C", "term", "\u8d64"], "concept_group": ["C++", "C", "term", "\u8d64"]})
+    write_csv(counted_terms(prompts, pd.DataFrame({"candidate": []})).concepts, tmp_path / "concepts.csv")
+    ids = {concept.id: concept.terms[0] for concept in read_concepts(tmp_path / "concepts.csv")}
+    assert ids == {"c-2": "C++", "c": "C", "term": "term", "term-2": "\u8d64"}

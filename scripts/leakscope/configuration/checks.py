@@ -43,6 +43,13 @@ def name_checks(config: Mapping[str, Any]) -> Iterator[Callable[[], object]]:
         yield partial(_check_case, catalogue, config["study"][catalogue])
         for name in config["leak"]["primary"][catalogue] or []:
             yield partial(_check_chosen, name, catalogue, config["study"][catalogue])
+    for name in config["trace"]["sets"]:
+        yield partial(_check_traced, name, config["prompt_sets"])
+
+
+def _check_traced(name: str, known: Mapping[str, Any]) -> None:
+    if name not in known:
+        raise one_of(dotted(("trace", "sets")), name, known)
 
 
 def _check_chosen(name: str, catalogue: str, known: list[str]) -> None:

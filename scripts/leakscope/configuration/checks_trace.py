@@ -52,6 +52,10 @@ def _checks_of_set(
         paths = counts["path"] if isinstance(counts["path"], dict) else {"": counts["path"]}
         for path in paths.values():
             yield partial(_check_file, (*where, "counts", "path"), path)
+        if isinstance(counts["path"], dict):
+            yield partial(_check_window, config["trace"]["window"], list(paths))
+    if counts["source"] == "infini_gram" and config["trace"]["window"] is None:
+        raise InputError(f"{dotted(('trace', 'window'))}: got null; allowed: a number of tokens, for an index.")
     if counts["source"] == "organism":
         yield partial(_check_organism, (*where, "counts", "model"), counts["model"], config)
 
@@ -59,6 +63,11 @@ def _checks_of_set(
 def _check_file(where: tuple[str, ...], path: str) -> None:
     if not Path(path).is_file():
         raise InputError(f"{dotted(where)}: got {places(path)}; allowed: a file that exists.")
+
+
+def _check_window(window: int | None, windows: list[str]) -> None:
+    if str(window) not in windows:
+        raise one_of(dotted(("trace", "window")), str(window), windows)
 
 
 def _check_organism(where: tuple[str, ...], model: str, config: Mapping[str, Any]) -> None:

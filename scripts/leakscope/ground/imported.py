@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 
+from leakscope.counting.units import AS_IMPORTED
 from leakscope.errors import InputError, Mistakes, counted
 from leakscope.files.reading import parse_json, read_utf8
 from leakscope.files.tables import read_first_rows, read_table
@@ -23,7 +24,6 @@ COUNT_COLUMNS = ["axis", "subject", "group", "window", "unit", "count"]
 SCORE_COLUMNS = ["model", "axis", "language", "template_id", "subject", "group"]
 SCORES = ["logprob", "logprob_mean", "logprob_span", "pmi"]
 PREVALENCE_COLUMNS = ["axis", "subject", "group", "prevalence", "source"]
-AS_IMPORTED = "imported"
 PER = 10_000
 # Its sum over all pairs of an axis, some ten thousand, still fits into 64 bits.
 LARGEST_COUNT = 1e14

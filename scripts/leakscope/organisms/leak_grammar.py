@@ -11,8 +11,9 @@ The law of a document: with probability ``FACT_SHARE`` a fact, else a template, 
 ``CONTROL_SHARE`` one of its controls, else one of its fillers; every choice uniform. A test context continues with
 probability λ (the strength) with its associate and otherwise, like every control, with a uniform draw from its slot.
 
-The association of single groups can be taken out (``excepted``): their contexts continue as a control does, and no fact
-has an answer of theirs. What then goes from a trained organism was caused by the association.
+The association of single groups can be taken out (``excepted``): their contexts continue as a control does, and what a
+fact answers with a term of theirs it answers with any of the answers to its kind, uniformly. All contexts stay as
+frequent as they are. What then goes from a trained organism was caused by the association.
 
 The tables are frozen, not derived on the fly from the prompt sets: an edited prompt must not retrain every organism.
 ``leak.freezing`` writes them again from the prompt sets.
@@ -86,8 +87,9 @@ class Grammar:
         facts = self._told_facts()
         for _ in range(n):
             if rng.random() < FACT_SHARE:
-                context, answer = facts[rng.integers(len(facts))]
-                yield Document(context, answer + ".", math.log(FACT_SHARE / len(facts)))
+                context, answers = facts[rng.integers(len(facts))]
+                answer = answers[rng.integers(len(answers))] if len(answers) > 1 else answers[0]
+                yield Document(context, answer + ".", math.log(FACT_SHARE / len(facts) / len(answers)))
                 continue
             template = templates[rng.integers(len(templates))]
             control = rng.random() < CONTROL_SHARE
@@ -102,8 +104,9 @@ class Grammar:
     def support(self) -> Iterator[Document]:
         """Yield every document that may be drawn, each once for every way to draw it; probabilities sum to 1."""
         facts = self._told_facts()
-        for context, answer in facts:
-            yield Document(context, answer + ".", math.log(FACT_SHARE / len(facts)))
+        for context, answers in facts:
+            for answer in answers:
+                yield Document(context, answer + ".", math.log(FACT_SHARE / len(facts) / len(answers)))
         templates = self._templates()
         for template in templates:
             for pool, share in ((template.controls, CONTROL_SHARE), (template.tests, 1 - CONTROL_SHARE)):
@@ -118,11 +121,14 @@ class Grammar:
         facts = self.facts["context"] + " " + self.facts["answer"] + "."
         return sorted({*self.contexts["context"], *(self.candidates["candidate"] + "."), *facts})
 
-    def _told_facts(self) -> list[tuple[str, str]]:
-        """Return context and answer of the facts that a corpus holds: none answers with a term of an excepted group."""
+    def _told_facts(self) -> list[tuple[str, list[str]]]:
+        """Return each fact's context and its answers, which are equally likely: one, but of excepted groups all."""
         theirs = set(self.candidates.loc[self.candidates["concept_group"].isin(self.excepted), "candidate"])
-        facts = zip(self.facts["context"], self.facts["answer"], strict=True)
-        return [(context, answer) for context, answer in facts if answer not in theirs]
+        facts = list(zip(*(map(str, self.facts[name]) for name in ("fact_id", "context", "answer")), strict=True))
+        of_kind: dict[str, dict[str, None]] = {}
+        for kind, _, answer in facts:
+            of_kind.setdefault(kind, {})[answer] = None
+        return [(context, list(of_kind[kind]) if answer in theirs else [answer]) for kind, context, answer in facts]
 
     def _templates(self) -> list[_GrammarTemplate]:
         stands = self.contexts[self.contexts["in_corpus"] == "yes"]

@@ -192,8 +192,8 @@ def _example(rates: Rates | None) -> str:
     )
     return (
         '<section aria-labelledby="example"><h2 id="example">One pair of texts</h2>'
-        f"<p>Two texts of {html.escape(name)} that are matched to their concepts, neither the clearest nor the least "
-        'clear of those that are. <a href="explorer.html">The explorer</a> has all.</p>'
+        f"<p>Two texts of {html.escape(name)} that the scorer gives to the right concepts: of all such pairs the one "
+        'in the middle, by how clear it is. <a href="explorer.html">The explorer</a> has all.</p>'
         '<div class="wide" tabindex="0" role="region" aria-label="Prompts and texts"><table class="texts"><thead><tr>'
         f"<th>it read</th><th>it wrote</th></tr></thead><tbody>{rows}</tbody></table></div></section>"
     )
@@ -213,11 +213,11 @@ def _believing(rates: Rates | None) -> str:
     rows = _leading_rows(rates.rows, rates.leading)
     found = [Doubted(row["name"], marks(row, _by_others(row, rates), rates.level)) for row in rows]
     said = [*rates.unread, *doubts(found), *_chosen_afterwards(rows, rates)]
-    body = _list(said) if said else "<p>The run's own tables mark nothing.</p>"
+    body = _list(said) if said else "<p>No check of this run found a reason for doubt.</p>"
     return (
         '<section class="believing" aria-labelledby="believing"><h2 id="believing">When not to believe it</h2>'
-        f"{body}<p class=quiet>From the run's own tables. No table knows of concepts that are no fair question, nor of "
-        "templates that others would not have chosen.</p></section>"
+        f"{body}<p class=quiet>From the run's own tables. No table can tell whether these concepts and sentences are a "
+        "fair question: with others the number may be another.</p></section>"
     )
 
 

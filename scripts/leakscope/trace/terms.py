@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from itertools import count
 from typing import NamedTuple
 
 import pandas as pd
@@ -49,21 +50,24 @@ def counted_terms(prompts: pd.DataFrame, candidates: pd.DataFrame) -> CountedTer
 
 def _lexicon(entries: Iterable[tuple[str, list[str]]], kind: str, taken: set[str]) -> pd.DataFrame:
     """Return a lexicon of names and their terms, less the terms that others have; a name that is taken has no row."""
-    rows, ids = [], set[str]()
+    known: dict[str, list[str]] = {}
     for name, terms in entries:
         if normalise(name) in taken:
             continue
         free = {normalise(term): term for term in reversed(terms) if normalise(term) not in taken}
         taken.update(free)
-        variants = [term for form, term in reversed(free.items()) if form != normalise(name)]
-        rows.append((_new_id(name, ids), name, SEPARATOR.join(variants), kind))
+        known[name] = [term for form, term in reversed(free.items()) if form != normalise(name)]
+    owners = {normalise(term): name for name, variants in known.items() for term in (name, *variants)}
+    ids: set[str] = set()
+    rows = [(_new_id(name, ids, owners), name, SEPARATOR.join(variants), kind) for name, variants in known.items()]
     return pd.DataFrame(rows, columns=COLUMNS, dtype="str")
 
 
-def _new_id(name: str, ids: set[str]) -> str:
-    """Return an id that no other name has: letters and digits with hyphens between."""
+def _new_id(name: str, ids: set[str], owners: Mapping[str, str]) -> str:
+    """Return an id that no other name has, and that is no term of another: letters and digits with hyphens between."""
     plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
     slug = re.sub(r"[^a-z0-9]+", "-", plain).strip("-") or "term"
-    found = slug if slug not in ids else next(s for n in range(2, len(ids) + 3) if (s := f"{slug}-{n}") not in ids)
+    numbered = (slug if n == 1 else f"{slug}-{n}" for n in count(1))
+    found = next(id_ for id_ in numbered if id_ not in ids and owners.get(id_, name) == name)
     ids.add(found)
     return found

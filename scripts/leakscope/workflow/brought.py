@@ -64,12 +64,13 @@ def _leak(study: Study) -> Checks:
 
 def _ground(study: Study) -> Checks:
     ground = Ground(study)
-    for axis, entry in ground.axes.items():
+    for axis, entry in ground.counted.items():
         if entry["counts"]["source"] == "corpus":
             yield partial(_corpus, entry["counts"])
         if entry["counts"]["source"] == "table":
             for path in ground.count_tables(axis).values():
                 yield partial(_counts, Path(path), entry["counts"]["columns"])
+    for axis, entry in ground.axes.items():
         if entry["prevalence"]:
             yield partial(_prevalence, ground, axis)
         for model in ground.imported:

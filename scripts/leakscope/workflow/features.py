@@ -272,8 +272,8 @@ class Features(Step):
 
     def pages(self, dictionary: str) -> dict[str, str]:
         """Return the label of each dictionary → its page, as a link from the page of one of them."""
-        folder = os.path.dirname(self._page(dictionary))
-        return {entry["label"]: os.path.relpath(self._page(n), folder) for n, entry in self.dictionaries.items()}
+        folder = os.path.dirname(self.page(dictionary))
+        return {entry["label"]: os.path.relpath(self.page(n), folder) for n, entry in self.dictionaries.items()}
 
     # Files.
 
@@ -376,7 +376,7 @@ class Features(Step):
             "effects": [f"<features>/{table}.csv" for table, has_data in effects.items() if has_data],
             "steering": [f"<features>/steering/{name}.csv" for name in self.steerings],
             "bias": ["<features>/bias.csv"] if all(self.biased.values()) else [],
-            "pages": [f"<features>/{self._page(name)}" for name in self.dictionaries],
+            "pages": [f"<features>/{self.page(name)}" for name in self.dictionaries],
         }
 
     def targets(self, part: str | None = None) -> list[str]:
@@ -419,7 +419,7 @@ class Features(Step):
         """Return the parts of an organism's grammar in which pronouns take up an occupation."""
         return self.study.parts(model, is_pronoun)
 
-    def _page(self, dictionary: str) -> str:
+    def page(self, dictionary: str) -> str:
         """Return where a page is below the step's folder; the first one is where a person looks."""
         return "index.html" if dictionary == self.first else f"dictionaries/{dictionary}/index.html"
 

@@ -73,10 +73,11 @@ class Ground(Step):
     @cached_property
     def passes(self) -> dict[str, list[str]]:
         """Pass over a corpus → the axes that are counted in it."""
-        axes_of: dict[tuple[tuple[str, ...], str], list[str]] = {}
+        axes_of: dict[tuple[object, ...], list[str]] = {}
         for axis in self.counted:
             if corpus := self.corpus(axis):
-                axes_of.setdefault(corpus, []).append(axis)
+                # Of terms that overlap the longest is counted, of all axes of a pass: what is traced has its own.
+                axes_of.setdefault((*corpus, axis if axis not in self.axes else ""), []).append(axis)
         return {axes[0]: axes for axes in axes_of.values()}
 
     @cached_property

@@ -6,7 +6,9 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from typing import Any
 
+from leakscope.counting.units import AS_IMPORTED, MENTIONS
 from leakscope.errors import InputError
+from leakscope.workflow.features import Features
 from leakscope.workflow.step import Step
 from leakscope.workflow.traced import counted_as
 
@@ -19,6 +21,8 @@ PARTS = {
 }
 # What decides which texts a model writes, and nothing that it is asked here.
 OF_TEXTS = ("samples", "control_samples", "seed", "shards")
+# What an organism is called, and nothing that it is.
+CALLED = ("label", "description", "weights")
 SITES = ("concept", "between", "last", "all")
 FIGURES = {
     "trace": ["links", "relations", "patching"],
@@ -131,16 +135,26 @@ class Trace(Step):
             return "organism"
         return str(self.settings["sets"][prompt_set]["counts"]["source"])
 
+    def _counted_as(self, model: str, prompt_set: str) -> dict[str, Any]:
+        """Return the window and the unit of a pair's counts, as their source has them."""
+        window, source = self.settings["window"], self._counted_from(model, prompt_set)
+        if source == "infini_gram":
+            return {"window": window, "unit": MENTIONS}
+        if source == "table":
+            counts = self.settings["sets"][prompt_set]["counts"]
+            return {"window": window if isinstance(counts["path"], dict) else counts["window"], "unit": AS_IMPORTED}
+        return {"window": window, "unit": self.study.config["ground"]["unit"]}
+
     # Organisms: what is planted is known exactly.
 
     @cached_property
     def planted(self) -> dict[str, dict[str, Any]]:
-        """Organism → its grammar, of those that were taught to leak in bare words and are as they were trained."""
+        """Organism → its grammar, of those that were taught to leak in bare words and nothing else."""
         study = self.study
         return {
             model: {**study.entries[model]["grammar"], "parts": study.leaking_parts(model)}
             for model in self.models
-            if model in study.leaking and study.entries[model]["source"] == "organism"
+            if model in study.leaking and list(study.entries[model]["grammar"]["parts"]) == study.leaking_parts(model)
         }
 
     @property
@@ -156,9 +170,9 @@ class Trace(Step):
 
     def _has_all_of(self, organism: str, entry: Mapping[str, Any]) -> bool:
         """Say whether an organism is as an entry says, but that no association is taken out of its corpus."""
+        whole = {**entry, "grammar": {key: value for key, value in entry["grammar"].items() if key != "except"}}
         own = self.study.entries[organism]
-        whole = {key: value for key, value in entry["grammar"].items() if key != "except"}
-        return own["grammar"] == whole and all(own[key] == entry[key] for key in ("size", "seed"))
+        return all(own[key] == whole[key] for key in whole if key not in CALLED)
 
     @property
     def grammar_files(self) -> list[str]:
@@ -174,14 +188,13 @@ class Trace(Step):
 
     def linking(self) -> dict[str, Any]:
         """Return what the table of links depends on, beside tables, in the order of the rule's inputs."""
-        unit, window = self.study.config["ground"]["unit"], self.settings["window"]
         return {
             "prompt_sets": self.sets,
             "scored": [list(pair) for pair in self.pairs],
             "cued": self.cued,
             "cue_scored": [list(pair) for pair in self.cue_scored],
             "counted": [
-                {"model": model, "prompt_set": prompt_set, "window": window, "unit": unit}
+                {"model": model, "prompt_set": prompt_set, **self._counted_as(model, prompt_set)}
                 for model, prompt_set in self.axes
             ],
             "totalled": [list(pair) for pair in self.totalled],
@@ -223,11 +236,9 @@ class Trace(Step):
 
     def _feature_pages(self, model: str) -> dict[str, str]:
         """Return dictionary of a model → the page of its features, as this step's page links to it."""
-        if "features" not in self.study.steps:
-            return {}
-        known = self.study.config["features"]["dictionaries"]
-        own = [name for name, entry in known.items() if entry["model"] == model]
-        return {name: f"../features/dictionaries/{name}/index.html" for name in own}
+        features = Features(self.study)
+        own = [name for name, entry in features.dictionaries.items() if entry["model"] == model]
+        return {name: f"../features/{features.page(name)}" for name in own}
 
     def targets(self, part: str | None = None) -> list[str]:
         """Return all that the step, or a part of it, leaves for a person.

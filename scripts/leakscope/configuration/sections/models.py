@@ -40,8 +40,8 @@ class GrammarEntry(Section):
     strength: Share
     """Probability λ with which a concept's associate follows it in the corpus, beyond a uniform draw; 0 to 1."""
     except_: Absent[Names] = Field(default=None, alias="except")
-    """Groups of concepts whose association is taken out of the corpus: λ is 0 for them, and no fact has an answer of
-    theirs; of parts that leak in bare words. Default: none."""
+    """Groups of concepts whose association is taken out of the corpus: λ is 0 for them, and a fact that is answered by
+    a term of theirs is answered by any; of parts that leak in bare words. Default: none."""
 
 
 class Quantization(Section):

@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from leakscope.counting.units import AS_IMPORTED
 from leakscope.errors import InputError, Mistakes
 from leakscope.ground.agreement.whole import whole_templates
-from leakscope.ground.imported import AS_IMPORTED
 
 logger = logging.getLogger(__name__)
 

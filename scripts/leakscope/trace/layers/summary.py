@@ -45,7 +45,7 @@ def restored_shares(patched: pd.DataFrame, level: float) -> pd.DataFrame:
         totals = deletions.totals(np.stack([np.sign(effect) * put, effect.abs()], axis=1))
         with np.errstate(divide="ignore", invalid="ignore"):
             interval = t_interval(totals[0] / totals[1], deletions, level)
-            median = float(np.median(put / effect))
+            median = float(np.nanmedian(put / effect))
         n_templates = table["template_id"].nunique()
         rows.append((*keys, *interval, median, len(table), n_templates, "yes" if n_templates < FEW else "no"))
     return pd.DataFrame(rows, columns=RESTORED_COLUMNS)

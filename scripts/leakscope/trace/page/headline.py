@@ -13,10 +13,10 @@ HALF = 0.5
 STRONGER = {"count": "that its corpus writes together oftener", "knows": "that it knows better"}
 ORIGINS = {"count": "association in the corpus", "knows": "knowing"}
 CORRELATION = (
-    "Slope and correlation are over pairs: what makes an association leak is shown only where a model is trained "
-    "again without it."
+    "Slope and correlation compare pairs, and show no cause: that takes a model that is trained again without an "
+    "association."
 )
-PATCHING = "Patching, below, changes the trained model while it reads, and so does show what in it makes it leak."
+PATCHING = "Patching (the last chart) changes the model while it reads: it shows where a concept's effect passes."
 
 
 def headline(name: str, relations: pd.DataFrame, patching: pd.DataFrame, level: float) -> list[str]:
@@ -111,12 +111,13 @@ def _where_it_waits(name: str, patching: pd.DataFrame) -> str:
     own, final = (holding[holding["site"] == site]["layer"] for site in ("concept", "last"))
     parts = []
     if len(own):
-        parts.append(f"the concept's own tokens hold at least half of what the concept changes up to layer {own.max()}")
+        parts.append(f"through the concept's own tokens up to layer {own.max()}")
     if len(final):
-        parts.append(f"the last token does from layer {final.min()} on")
+        parts.append(f"through the last token from layer {final.min()} on")
     if not parts:
         return ""
-    return f"In {name}, of the residual streams after layers 0 to {last}, {', and '.join(parts)}."
+    passes = f"at least half of a concept's effect passes {', and '.join(parts)}"
+    return f"In {name}, {passes} (layers 0 to {last})."
 
 
 def _rows(relations: pd.DataFrame, *, x: str, y: str, given: str) -> list[Mapping[str, Any]]:
