@@ -122,7 +122,7 @@ def test_of_many_models_the_highest_leads_and_what_they_have_alike_is_said_once(
     assert foremost(rates.rows, rates.leading) == "m36"
     assert "<h1>29 of 37 models leak, m36 most: of 100 pairs of its texts, 84 can" in text
     assert "3 of 40 models are missing: <a href=" in text
-    assert "Two texts of m36 that are matched" in text
+    assert "Two texts of m36 that the scorer gives to the right concepts" in text
     assert "m36 is named for being the highest of 37" in text
     assert "<summary>Written or scored elsewhere, and read from files: 37 models.</summary>" in text
     seen = re.sub(r"<script\b.*?</script>", "", text, flags=re.S)

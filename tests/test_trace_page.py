@@ -129,7 +129,7 @@ def test_what_counts_say_beyond_knowing_is_said() -> None:
 
 def test_it_says_where_the_concept_waits() -> None:
     said = headline("M", relation(), patched(concept=[1, 0.9, 0.5, 0.4], last=[0, 0.1, 0.4, 0.7]), 0.95)
-    assert said[2].endswith("up to layer 2, and the last token does from layer 3 on.")
+    assert said[2].endswith("tokens up to layer 2, and through the last token from layer 3 on (layers 0 to 3).")
     assert "layers 0 to 3" in said[2]
     assert said[3:] == [f"{CORRELATION} {PATCHING}"]
     assert len(headline("M", relation(), patched(concept=[0.1, 0.2]), 0.95)) == 3  # nothing holds half
