@@ -245,3 +245,14 @@ def test_an_organism_has_exact_counts_beside_those_of_its_corpus() -> None:
     assert fruits["leak_exact_centred"].notna().all()
     assert links.loc[links["slot"] == "colors", ["count_centred", "count_exact_centred"]].isna().all(axis=None)
     assert "cannot say yes" not in set(empty["reason"])
+
+
+@pytest.mark.parametrize("shape", [(5, 5), (7, 10), (12, 15)])
+def test_nothing_is_left_of_values_that_are_additive(shape: tuple[int, int]) -> None:
+    rng = np.random.default_rng(0)
+    additive = rng.normal(size=(shape[0], 1)) + rng.normal(size=shape[1])
+    assert not double_centred(additive).any()
+    assert not double_centred(np.full(shape, log(0.5))).any()
+    pair = additive.copy()
+    pair[0, 0] += 1e-6
+    assert double_centred(pair)[0, 0] == pytest.approx(1e-6 * (1 - 1 / shape[0]) * (1 - 1 / shape[1]), rel=1e-6)

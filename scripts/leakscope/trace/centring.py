@@ -11,16 +11,20 @@ Floats = NDArray[np.float64]
 CENTRED = "_centred"
 SMALLEST = 2
 """Concepts, and associates, that a slot needs: of a single one nothing is left."""
+NOTHING = 1e-12
+"""What rounding leaves of a centred value, relative to the largest value of its slot."""
 
 
 def double_centred(matrix: Floats) -> Floats:
     """Return x − mean of its row − mean of its column + mean of all, of the last two axes.
 
+    What rounding alone leaves of additive values is exactly 0: no slope is fitted to it.
+
     Source: additive two-way model, Scheffé 1959 (The Analysis of Variance, ch. 4).
     """
     rows, columns = matrix.mean(-1, keepdims=True), matrix.mean(-2, keepdims=True)
     centred: Floats = matrix - rows - columns + matrix.mean((-2, -1), keepdims=True)
-    return centred
+    return np.where(np.abs(centred) <= NOTHING * np.abs(matrix).max((-2, -1), keepdims=True), 0.0, centred)
 
 
 def centre_by_slot(pairs: pd.DataFrame, values: pd.Series) -> tuple[pd.Series, dict[str, str]]:

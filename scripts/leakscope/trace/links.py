@@ -116,7 +116,7 @@ def _cued(sources: Sources, empty: list[tuple[str, str]]) -> dict[str, pd.Series
             empty.append((link, "the file of cues has none of this kind"))
         elif not asked.intersection(written):
             organism = "an organism has read no question, and cannot say yes"
-            empty.append((link, organism if sources.grammar else "the model was not asked"))
+            empty.append((link, organism if sources.grammar else "no question was put to the model"))
     return found
 
 
@@ -127,7 +127,8 @@ def _counts(sources: Sources, pairs: pd.DataFrame, empty: list[tuple[str, str]])
         return dict.fromkeys([*COUNT_COLUMNS, "log_n_ca"], pd.Series(np.nan, pairs.index, dtype=float))
     counts = count_pairs(pairs, sources.counted)
     if counts["n_ca"].notna().any() and counts["count"].isna().all():
-        reason = "single terms were not counted; its centred value, which is the same without them, is there"
+        unknown = "single terms were not counted" if sources.counted.terms is None else "a term is never mentioned"
+        reason = f"{unknown}; its centred value, which is the same without them, is there"
         empty.append(("count", reason))
     missing = (
         pairs.loc[~_is_counted(sources.counted.lexicons, pairs)].groupby("slot", sort=False)["associate"].nunique()

@@ -119,7 +119,8 @@ def patch_swaps(
 
     def work(batch: list[int]) -> dict[int, Margins]:
         found = _patch(resumer, [pairs[number] for number in batch], sites)
-        if not all_finite(torch.tensor([value for one in found for value in (one.concept, one.other)])):
+        curves = [value for one in found for curve in one.patched.values() for value in curve]
+        if not all_finite(torch.tensor([*curves, *(value for one in found for value in (one.concept, one.other))])):
             raise no_numbers(name, "in a run that is patched")
         return dict(zip(batch, found, strict=True))
 
