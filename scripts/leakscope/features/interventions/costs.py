@@ -11,7 +11,6 @@ import inspect
 import logging
 import math
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -20,6 +19,7 @@ from torch import Tensor
 
 from leakscope.jobs.batching import is_out_of_memory
 from leakscope.models.editing.edits import Change
+from leakscope.models.editing.passing import passed_over, width_of
 from leakscope.models.editing.residuals import PADDING, check_layer, decoder_blocks, name_of, on_residual
 from leakscope.models.finite import no_numbers
 
@@ -117,7 +117,7 @@ class Rereader:
         read: list[Tensor] = []
 
         def keep(number: int, _: torch.nn.Module, given: Any, output: Any) -> None:
-            self.widths[number] = len(output) if isinstance(output, tuple) else None
+            self.widths[number] = width_of(output)
 
         blocks = decoder_blocks(self.model)[: self.layer]
         handles = [block.register_forward_hook(partial(keep, number)) for number, block in enumerate(blocks)]
@@ -131,27 +131,10 @@ class Rereader:
 
     def _forward(self, batch: _Batch, hidden: Tensor) -> Tensor:
         given = {"input_ids": batch.ids, "attention_mask": batch.counted, "use_cache": False, **self.keep}
-        with on_residual(self.model, self.layer, lambda _: hidden), self._passed_over(batch.residuals):
+        skipped = decoder_blocks(self.model)[: self.layer] if self.passes_over else []
+        with on_residual(self.model, self.layer, lambda _: hidden), passed_over(skipped, batch.residuals, self.widths):
             logits: Tensor = self.model(**given).logits
         return logits[:, -1:] if self.only_ends else logits
-
-    @contextmanager
-    def _passed_over(self, hidden: Tensor) -> Iterator[None]:
-        """Let the blocks before the edited one return ``hidden`` at once, in the form in which each returns its own."""
-        blocks = decoder_blocks(self.model)[: self.layer] if self.passes_over else []
-        # What an instance has as its `forward` goes before its class's; models on several devices have one.
-        own = [vars(block).get("forward") for block in blocks]
-        try:
-            for number, block in enumerate(blocks):
-                width = self.widths[number]
-                output = hidden if width is None else (hidden, *[None] * (width - 1))
-                vars(block)["forward"] = partial(_return, output)
-            yield
-        finally:
-            for block, forward in zip(blocks, own, strict=True):
-                vars(block).pop("forward", None)
-                if forward is not None:
-                    vars(block)["forward"] = forward
 
     @torch.inference_mode()
     def _is_passable(self) -> bool:
@@ -222,7 +205,3 @@ def _but_first(change: Tensor) -> Tensor:
     kept = change.clone()
     kept[:, 0] = 0
     return kept
-
-
-def _return(value: Any, *_: Any, **__: Any) -> Any:
-    return value

@@ -28,6 +28,7 @@ from leakscope.models.decoding import (
     shortest_window,
     tolerance,
 )
+from leakscope.models.editing.passing import passed_over, width_of
 from leakscope.models.editing.residuals import decoder_blocks, name_of, on_residual
 
 # Made-up prompts of one length, as multiples of some step through the vocabulary.
@@ -123,7 +124,7 @@ class Resumer:
             cache = self._beginnings(read, rows, start, layer)
         with ExitStack() as stack:
             if layer:
-                stack.enter_context(self._passed_over(layer, residuals))
+                stack.enter_context(passed_over(self.blocks[:layer], residuals, self._widths))
             else:
                 stack.enter_context(on_residual(self.model, 0, lambda _: residuals))
             return self._forward(ids, cache, start)
@@ -187,7 +188,7 @@ class Resumer:
             residuals[layer] = hidden.clone()  # a later block may write into it
 
         def keep_output(number: int, _: torch.nn.Module, given: Any, output: Any) -> None:
-            self._widths[number] = len(output) if isinstance(output, tuple) else None
+            self._widths[number] = width_of(output)
             keep(number + 1, output[0] if isinstance(output, tuple) else output)
 
         with ExitStack() as stack:
@@ -195,29 +196,6 @@ class Resumer:
             for number, block in enumerate(self.blocks):
                 stack.enter_context(block.register_forward_hook(partial(keep_output, number)))
             yield
-
-    @contextmanager
-    def _passed_over(self, layer: int, residuals: torch.Tensor) -> Iterator[None]:
-        """Let the blocks before a layer return its residuals at once, in the form in which they return their own."""
-        # Not by hooks: those come after a block has done its work. What an instance has as its `forward` goes before
-        # its class's; where there is one already, it is put back (models on several devices have one).
-        blocks = self.blocks[:layer]
-        own = [vars(block).get("forward") for block in blocks]
-        try:
-            for number, block in enumerate(blocks):
-                width = self._widths[number]
-                output = residuals if width is None else (residuals, *[None] * (width - 1))
-                vars(block)["forward"] = partial(_return, output)
-            yield
-        finally:
-            for block, forward in zip(blocks, own, strict=True):
-                vars(block).pop("forward", None)
-                if forward is not None:
-                    vars(block)["forward"] = forward
-
-
-def _return(value: Any, *_: Any, **__: Any) -> Any:
-    return value
 
 
 def _keys_and_values(layer: Any) -> tuple[torch.Tensor, torch.Tensor]:
