@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import html
 import json
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -14,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from matplotlib import image
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 CLICKS = Path(__file__).with_name("report_clicks.js")
@@ -21,6 +24,12 @@ CLICKS = Path(__file__).with_name("report_clicks.js")
 PAGE_TIME = 10_000
 WALL_TIME = 180.0  # seconds
 DARK = ("--blink-settings=preferredColorScheme=0",)
+
+
+# What axe-core finds against a page.
+VIOLATIONS = """const {violations} = await axe.run();
+  return violations.map(found => [found.id, found.nodes.map(node => node.html.slice(0, 200))]);"""
+needs_axe = pytest.mark.skipif("LEAKSCOPE_AXE" not in os.environ, reason="needs $LEAKSCOPE_AXE: axe.min.js of axe-core")
 
 
 def find_chromium() -> str | None:
@@ -52,6 +61,61 @@ def screenshot(
     """Save a PNG of the window; arguments as in ``rendered_dom``."""
     options = ["--hide-scrollbars", f"--screenshot={target}", *(DARK if dark else ())]
     _run(page, fragment, width, height, *options)
+
+
+def asked(
+    page: Path,
+    script: str,
+    fragment: str = "",
+    *,
+    ready: str,
+    width: int = 1280,
+    before: str = "",
+    dark: bool = False,
+) -> Any:
+    """Return what a script returns in a page; an error of the page is one of the test.
+
+    Args:
+        page: which is copied beside itself, with the script in it.
+        script: the body of an async function; ``wait(milliseconds)`` waits.
+        fragment: of the address.
+        ready: a JavaScript expression that is true once the page has been drawn.
+        width: of the window, in pixels.
+        before: a script that runs before the page's own.
+        dark: whether the reader prefers dark pages.
+    """
+    first = f'<script>window.wrong = []; addEventListener("error", e => wrong.push(e.message));{before}</script>'
+    first += '<script>addEventListener("unhandledrejection", e => wrong.push(String(e.reason)));</script>'
+    probe = f"""<pre id="probe"></pre><script>(async () => {{
+      const wait = time => new Promise(done => setTimeout(done, time));
+      for (let i = 0; i < 300 && !({ready}); i++) await wait(10);
+      let found = null;
+      try {{ found = await (async () => {{ {script} }})(); }} catch (error) {{ wrong.push(String(error)); }}
+      $("probe").textContent = JSON.stringify([wrong, found]);
+    }})();</script></body>"""
+    copy = page.with_name(f"probed{width}.html")
+    text = page.read_text(encoding="utf-8").replace("<title>", f"{first}<title>", 1)
+    copy.write_text("".join(text.rpartition("</body>")[0]) + probe + "</html>", encoding="utf-8")
+    dom = rendered_dom(copy, fragment, width=width, dark=dark)
+    said = re.search(r'<pre id="probe">(.*?)</pre>', dom, re.S)
+    assert said is not None
+    wrong, found = json.loads(html.unescape(said[1]))
+    assert wrong == []
+    return found
+
+
+def axe_program() -> str:
+    """Return axe-core as a page can hold it."""
+    return Path(os.environ["LEAKSCOPE_AXE"]).read_text(encoding="utf-8").replace("</script", "<\\/script")
+
+
+def brightness(page: Path, folder: Path) -> dict[str, float]:
+    """Return how bright a page's corner is, 0 to 1, where the reader prefers ``light`` pages and ``dark`` ones."""
+    found = {}
+    for name, dark in {"light": False, "dark": True}.items():
+        screenshot(page, folder / f"{name}.png", width=800, dark=dark)
+        found[name] = float(image.imread(folder / f"{name}.png")[2, 2, :3].mean())
+    return found
 
 
 def logged_line(page: Path, beginning: str, fragment: str = "") -> str:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import html
-import json
-import os
 import re
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +11,8 @@ import numpy as np
 import pytest
 from matplotlib import image
 
-from browser import needs_chromium, rendered_dom, screenshot
+import browser
+from browser import VIOLATIONS, axe_program, brightness, needs_axe, needs_chromium
 from leakscope.results.example import TextSide
 from leakscope.results.page import Leading, LeftOut, PageSection, Rates, foremost, write_result_page
 from leakscope.results.rows import rate_rows
@@ -21,7 +20,6 @@ from leakscope.results.steps import StepFinding
 from test_results import KEYS, leak_table, pair_table, rate_table
 
 HOSTILE = "<b>x</b><script>document.title='owned'</script>\" & {{data}}"
-needs_axe = pytest.mark.skipif("LEAKSCOPE_AXE" not in os.environ, reason="needs $LEAKSCOPE_AXE: axe.min.js of axe-core")
 
 
 def make_rates(**changes: Any) -> Rates:
@@ -60,26 +58,7 @@ def ground_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_page(tmp_path_factory.mktemp("ground"), None)
 
 
-def asked(page: Path, script: str, *, width: int = 1280, before: str = "", dark: bool = False) -> Any:
-    """Return what a script returns in the page, once its figure is drawn; errors of the page are an error."""
-    first = f'<script>window.wrong = []; addEventListener("error", e => wrong.push(e.message));{before}</script>'
-    first += '<script>addEventListener("unhandledrejection", e => wrong.push(String(e.reason)));</script>'
-    probe = f"""<pre id="probe"></pre><script>(async () => {{
-      const wait = time => new Promise(done => setTimeout(done, time));
-      for (let i = 0; i < 200 && data.chart && !document.body.dataset.drawn; i++) await wait(10);
-      let found = null;
-      try {{ found = await (async () => {{ {script} }})(); }} catch (error) {{ wrong.push(String(error)); }}
-      $("probe").textContent = JSON.stringify([wrong, found]);
-    }})();</script></body>"""
-    copy = page.with_name(f"probed{width}.html")
-    text = page.read_text(encoding="utf-8").replace("<title>", f"{first}<title>", 1)
-    copy.write_text("".join(text.rpartition("</body>")[0]) + probe + "</html>", encoding="utf-8")
-    dom = rendered_dom(copy, width=width, dark=dark)
-    said = re.search(r'<pre id="probe">(.*?)</pre>', dom, re.S)
-    assert said is not None
-    wrong, found = json.loads(html.unescape(said[1]))
-    assert wrong == []
-    return found
+asked = partial(browser.asked, ready="!data.chart || document.body.dataset.drawn")
 
 
 def test_nothing_that_loads_comes_from_elsewhere(page: Path) -> None:
@@ -240,10 +219,7 @@ def test_a_point_leads_to_the_explorer_and_hovering_says_its_numbers(page: Path)
 @pytest.mark.browser
 @needs_chromium
 def test_the_page_is_dark_where_the_reader_prefers_it(page: Path, tmp_path: Path) -> None:
-    corner = {}
-    for name, dark in {"light": False, "dark": True}.items():
-        screenshot(page, tmp_path / f"{name}.png", width=800, dark=dark)
-        corner[name] = image.imread(tmp_path / f"{name}.png")[2, 2, :3].mean()
+    corner = brightness(page, tmp_path)
     assert corner["dark"] < 0.2 < 0.9 < corner["light"]
 
 
@@ -255,7 +231,6 @@ def test_the_page_is_dark_where_the_reader_prefers_it(page: Path, tmp_path: Path
 def test_axe_finds_nothing_that_keeps_a_reader_out(
     page: Path, ground_page: Path, kind: str, width: int, dark: bool
 ) -> None:
-    axe = Path(os.environ["LEAKSCOPE_AXE"]).read_text(encoding="utf-8").replace("</script", "<\\/script")
-    script = """const {violations} = await axe.run();
-      return violations.map(found => [found.id, found.nodes.map(node => node.html.slice(0, 200))]);"""
-    assert asked(page if kind == "leak" else ground_page, script, width=width, before=axe, dark=dark) == []
+    assert (
+        asked(page if kind == "leak" else ground_page, VIOLATIONS, width=width, before=axe_program(), dark=dark) == []
+    )

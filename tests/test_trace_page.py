@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import base64
 import gzip
-import html
 import json
-import os
 import re
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
-from matplotlib import image
 
-from browser import needs_chromium, rendered_dom, screenshot
+import browser
+from browser import VIOLATIONS, axe_program, brightness, needs_axe, needs_chromium
 from leakscope.trace.page.details import Parts, view_details
 from leakscope.trace.page.headline import CORRELATION, PATCHING, headline, number, verdict
 from leakscope.trace.page.page import TraceStudy, TraceTables, write_trace_page
@@ -25,7 +24,6 @@ from trace_tables import TraceStandIn, associate, stand_in
 HOSTILE = "<b>x</b><script>document.title='owned'</script>\" & {{payload}}"
 LABELS = {"real": "A real model", "organism": "organism, λ = .4"}
 NAN = float("nan")
-needs_axe = pytest.mark.skipif("LEAKSCOPE_AXE" not in os.environ, reason="needs $LEAKSCOPE_AXE: axe.min.js of axe-core")
 
 
 def parts_of(tables: TraceStandIn) -> Parts:
@@ -280,29 +278,9 @@ def test_without_models_the_page_says_so(no_program: None, tables: TraceStandIn,
 # ---- in a browser
 
 
-def asked(
-    page: Path, script: str, fragment: str = "", *, width: int = 1280, before: str = "", dark: bool = False
-) -> Any:
-    """Return what a script returns in the page, once its figures are drawn; errors of the page are an error."""
-    first = f'<script>window.wrong = []; addEventListener("error", e => wrong.push(e.message));{before}</script>'
-    first += '<script>addEventListener("unhandledrejection", e => wrong.push(String(e.reason)));</script>'
-    probe = f"""<pre id="probe"></pre><script>(async () => {{
-      const wait = time => new Promise(done => setTimeout(done, time));
-      const ready = () => document.body.dataset.ready && (!data.views.length || document.body.dataset.drawn);
-      for (let i = 0; i < 300 && !ready(); i++) await wait(10);
-      let found = null;
-      try {{ found = await (async () => {{ {script} }})(); }} catch (error) {{ wrong.push(String(error)); }}
-      $("probe").textContent = JSON.stringify([wrong, found]);
-    }})();</script></body>"""
-    copy = page.with_name(f"probed{width}.html")
-    text = page.read_text(encoding="utf-8").replace("<title>", f"{first}<title>", 1)
-    copy.write_text("".join(text.rpartition("</body>")[0]) + probe + "</html>", encoding="utf-8")
-    dom = rendered_dom(copy, fragment, width=width, dark=dark)
-    said = re.search(r'<pre id="probe">(.*?)</pre>', dom, re.S)
-    assert said is not None
-    wrong, found = json.loads(html.unescape(said[1]))
-    assert wrong == []
-    return found
+asked = partial(
+    browser.asked, ready="document.body.dataset.ready && (!data.views.length || document.body.dataset.drawn)"
+)
 
 
 @pytest.mark.browser
@@ -455,10 +433,7 @@ def test_a_study_without_models_opens_without_an_error(tables: TraceStandIn, tmp
 @pytest.mark.browser
 @needs_chromium
 def test_the_page_is_dark_where_the_reader_prefers_it(opened_page: Path, tmp_path: Path) -> None:
-    corner = {}
-    for name, dark in {"light": False, "dark": True}.items():
-        screenshot(opened_page, tmp_path / f"{name}.png", width=800, dark=dark)
-        corner[name] = image.imread(tmp_path / f"{name}.png")[2, 2, :3].mean()
+    corner = brightness(opened_page, tmp_path)
     assert corner["dark"] < 0.2 < 0.9 < corner["light"]
 
 
@@ -468,9 +443,6 @@ def test_the_page_is_dark_where_the_reader_prefers_it(opened_page: Path, tmp_pat
 @pytest.mark.parametrize(("width", "dark"), [(390, False), (1400, False), (1400, True)])
 @pytest.mark.parametrize("fragment", ["", "open=color_plants/red/a%20red%20plant"])
 def test_axe_finds_nothing_that_keeps_a_reader_out(opened_page: Path, fragment: str, width: int, dark: bool) -> None:
-    axe = Path(os.environ["LEAKSCOPE_AXE"]).read_text(encoding="utf-8").replace("</script", "<\\/script")
     script = """for (const each of document.querySelectorAll("details")) each.open = true;
-      await wait(200);
-      const {violations} = await axe.run();
-      return violations.map(found => [found.id, found.nodes.map(node => node.html.slice(0, 200))]);"""
-    assert asked(opened_page, script, fragment, width=width, before=axe, dark=dark) == []
+      await wait(200); """
+    assert asked(opened_page, script + VIOLATIONS, fragment, width=width, before=axe_program(), dark=dark) == []
