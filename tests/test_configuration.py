@@ -217,13 +217,14 @@ def test_a_variant_that_changes_the_source_is_refused(config: Config) -> None:
         (
             "models/qwen/source",
             "hubb",
-            "models.qwen.source: got 'hubb'; allowed: adapter, edited, generations, hub, local, organism, package, "
+            "models.qwen.source: got 'hubb'; allowed: adapter, edited, generations, hub, local, mitigated, "
+            "organism, package, "
             "randomised, scores, tuned. Did you mean 'hub'?",
         ),
         (
             "models/qwen/source",
             "openai",
-            "got 'openai'; allowed: adapter, edited, generations, hub, local, organism, ",
+            "got 'openai'; allowed: adapter, edited, generations, hub, local, mitigated, organism, ",
         ),
         (
             "models/qwen",

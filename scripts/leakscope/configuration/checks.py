@@ -13,6 +13,7 @@ from leakscope.configuration.checks_ground import ground_checks
 from leakscope.configuration.checks_trace import trace_checks
 from leakscope.configuration.checks_validate import validate_checks
 from leakscope.configuration.layers import CATALOGUES
+from leakscope.configuration.mitigated import tuned_by_mitigations
 from leakscope.configuration.resolved import generation_settings, is_generated
 from leakscope.errors import InputError, one_of
 from leakscope.files.finding import folders, found, places
@@ -45,11 +46,18 @@ def name_checks(config: Mapping[str, Any]) -> Iterator[Callable[[], object]]:
             yield partial(_check_chosen, name, catalogue, config["study"][catalogue])
     for name in config["trace"]["sets"]:
         yield partial(_check_traced, name, config["prompt_sets"])
+    for name in config["trace"]["mitigations"]:
+        yield partial(_check_mitigation, name, config["mitigations"])
 
 
 def _check_traced(name: str, known: Mapping[str, Any]) -> None:
     if name not in known:
         raise one_of(dotted(("trace", "sets")), name, known)
+
+
+def _check_mitigation(name: str, known: Mapping[str, Any]) -> None:
+    if name not in known:
+        raise one_of(dotted(("trace", "mitigations")), name, known)
 
 
 def _check_chosen(name: str, catalogue: str, known: list[str]) -> None:
@@ -99,7 +107,9 @@ def study_checks(config: Mapping[str, Any]) -> Iterator[Callable[[], object]]:
     yield partial(_check_look, config["figures"])
     for name, entry in config["models"].items():
         if entry["source"] in ("adapter", "tuned", "randomised"):
-            yield partial(_check_base, name, entry["base"], config["models"][entry["base"]])
+            yield partial(_check_base, ("models", name, "base"), entry["base"], config["models"][entry["base"]])
+    for model in tuned_by_mitigations(config):
+        yield partial(_check_base, ("trace", "mitigations"), model, config["models"][model])
     for checks in (ground_checks, validate_checks, features_checks, trace_checks):
         yield from checks(config)
 
@@ -336,8 +346,8 @@ def _check_generations(model: str, entry: Mapping[str, Any], config: Mapping[str
         _require(Path(paths[name]).is_file(), dotted(here), paths[name], "a file that exists")
 
 
-def _check_base(model: str, base: str, entry: Mapping[str, Any]) -> None:
-    """Check that a base is not quantised: a checkpoint of the hub says so, if at all, by its name."""
+def _check_base(where: tuple[str, ...], base: str, entry: Mapping[str, Any]) -> None:
+    """Check that a base of changed weights is not quantised: a checkpoint of the hub says so, if at all, by its name."""
     evidence = entry["quantization"]
     if entry.get("gguf_file"):
         return  # converted, it has weights like any other
@@ -348,7 +358,7 @@ def _check_base(model: str, base: str, entry: Mapping[str, Any]) -> None:
         evidence = entry["id"]
     if evidence:
         raise InputError(
-            f"{dotted(('models', model, 'base'))}: got {base!r}, which is quantised ({show(evidence)}); "
+            f"{dotted(where)}: got {base!r}, which is quantised ({show(evidence)}); "
             "allowed: a model with its weights as they were trained."
         )
 

@@ -7,6 +7,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from leakscope.configuration.features import is_organism
+from leakscope.configuration.mitigated import (
+    dictionaries_of_mitigations,
+    mitigable,
+    mitigated_models,
+    templated_sets,
+)
 from leakscope.configuration.resolved import is_generated
 from leakscope.errors import InputError, one_of
 from leakscope.files.corpora import shard_files
@@ -22,8 +29,13 @@ def trace_checks(config: Mapping[str, Any]) -> Iterator[Callable[[], object]]:
     """
     study = config["study"]
     if "trace" not in study["steps"]:
+        for name in mitigated_models(config):
+            raise InputError(
+                f"{dotted(('study', 'steps'))}: got {', '.join(study['steps'])}; allowed: also trace, which finds what "
+                f"the mitigated model {name} is."
+            )
         return
-    templated = [name for name in study["prompt_sets"] if config["prompt_sets"][name]["source"] == "templates"]
+    templated = templated_sets(config)
     if not templated:
         got = ", ".join(study["prompt_sets"]) or "nothing"
         raise InputError(
@@ -38,13 +50,16 @@ def trace_checks(config: Mapping[str, Any]) -> Iterator[Callable[[], object]]:
     for name in templated:
         entry = config["trace"]["sets"].get(name) or {}
         yield from _checks_of_set(("trace", "sets", name), entry, config)
+    if config["trace"]["mitigations"]:
+        yield from _checks_of_mitigations(config)
 
 
 def _checks_of_set(
     where: tuple[str, ...], entry: Mapping[str, Any], config: Mapping[str, Any]
 ) -> Iterator[Callable[[], object]]:
-    if entry.get("cues"):
-        yield partial(_check_file, (*where, "cues"), entry["cues"])
+    for key in ("cues", "use"):
+        if entry.get(key):
+            yield partial(_check_file, (*where, key), entry[key])
     counts = entry.get("counts") or {"source": None}
     if counts["source"] == "corpus":
         yield partial(shard_files, counts["path"])
@@ -74,3 +89,53 @@ def _check_organism(where: tuple[str, ...], model: str, config: Mapping[str, Any
     organisms = [name for name in config["study"]["models"] if config["models"][name]["source"] == "organism"]
     if model not in organisms:
         raise one_of(dotted(where), model, organisms)
+
+
+def _checks_of_mitigations(config: Mapping[str, Any]) -> Iterator[Callable[[], object]]:
+    """Yield checks of what is tried, and of the models with what is found."""
+    models = [name for name in config["study"]["models"] if mitigable(config["models"], name)]
+    if not all(is_organism(name, config) for name in models):
+        yield partial(_check_file, ("trace", "mitigating", "neutral"), config["trace"]["mitigating"]["neutral"])
+    for name in config["trace"]["mitigations"]:
+        yield partial(_check_ranges, ("mitigations", name, "layers"), config["mitigations"][name])
+    for name, dictionary in dictionaries_of_mitigations(config).items():
+        yield partial(_check_dictionary, ("mitigations", name, "dictionary"), dictionary, models, config)
+    for name, entry in mitigated_models(config).items():
+        yield partial(_check_mitigated, ("models", name), entry, config)
+
+
+def _check_ranges(where: tuple[str, ...], entry: Mapping[str, Any]) -> None:
+    for layers in entry.get("layers", []):
+        if isinstance(layers, list) and layers[0] > layers[1]:
+            raise InputError(
+                f"{dotted(where)}: got [{layers[0]:g}, {layers[1]:g}]; allowed: the first share of depth, and one that "
+                "is no smaller."
+            )
+
+
+def _check_dictionary(where: tuple[str, ...], name: str, models: list[str], config: Mapping[str, Any]) -> None:
+    dictionaries = config["features"]["dictionaries"]
+    allowed = [each for each, entry in dictionaries.items() if entry["model"] in models]
+    if name not in allowed:
+        raise one_of(dotted(where), name, allowed)
+
+
+def _check_mitigated(where: tuple[str, ...], entry: Mapping[str, Any], config: Mapping[str, Any]) -> None:
+    templated, costs = templated_sets(config), config["trace"]["mitigating"]["costs"]
+    if entry["prompt_set"] not in templated:
+        if entry["prompt_set"] is not None:
+            raise one_of(dotted((*where, "prompt_set")), entry["prompt_set"], templated)
+        allowed = f"one of {', '.join(templated)}"
+        raise InputError(f"{dotted((*where, 'prompt_set'))}: got nothing; allowed: {allowed}.")
+    if entry["cost"] not in costs:
+        allowed = ", ".join(f"{cost:g}" for cost in costs)
+        raise InputError(
+            f"{dotted((*where, 'cost'))}: got {entry['cost']:g}; allowed: one of trace.mitigating.costs ({allowed})."
+        )
+    dictionary = dictionaries_of_mitigations(config).get(entry["mitigation"])
+    model = config["features"]["dictionaries"].get(dictionary, {}).get("model", entry["base"])
+    if entry["base"] != model:
+        raise InputError(
+            f"{dotted((*where, 'base'))}: got {entry['base']!r}; allowed: {model}, the model of the dictionary that "
+            f"{entry['mitigation']} edits."
+        )

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from leakscope.configuration.mitigated import dictionaries_of_mitigations
 from leakscope.errors import InputError
 from leakscope.typed.wording import dotted
 
@@ -36,8 +37,12 @@ def complete_features(config: dict[str, Any]) -> None:
 
 
 def uses_features(config: Mapping[str, Any]) -> bool:
-    """Say whether a study has a use for its dictionaries: it asks for the step, or one of its models is edited."""
-    return "features" in config["study"]["steps"] or bool(edited_models(config))
+    """Say whether a study has a use for its dictionaries: it asks for the step, edits a model, or mitigates by one."""
+    return (
+        "features" in config["study"]["steps"]
+        or bool(edited_models(config))
+        or bool(dictionaries_of_mitigations(config))
+    )
 
 
 def is_organism(model: str, config: Mapping[str, Any]) -> bool:

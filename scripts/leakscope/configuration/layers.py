@@ -20,7 +20,11 @@ CATALOGUES = ("models", "prompt_sets", "scorers")
 # An entry with one of these keys is complete, not a change to the entry of the same name below it.
 COMPLETE = ("source", "kind", "extends", "loss")
 # Catalogues, of which a layer replaces complete entries; and what a layer replaces whole.
-REPLACED = (*((catalogue,) for catalogue in CATALOGUES), ("validate", "methods"), ("features", "explainers"))
+REPLACED = (
+    *((catalogue,) for catalogue in (*CATALOGUES, "mitigations")),
+    ("validate", "methods"),
+    ("features", "explainers"),
+)
 REPLACED_WHOLE = (("ground", "axes"), ("validate", "tasks"), ("features", "dictionaries"), ("features", "contrasts"))
 
 Place = tuple[object, ...]

@@ -26,6 +26,7 @@ def leave_out(config: dict[str, Any]) -> None:
     _from_ground(config["ground"], gone)
     _from_validate(config["validate"], gone)
     _from_features(config["features"], gone)
+    _from_trace(config)
     primary = config["leak"]["primary"]
     # Without any of its models a family is empty, and not that of all models.
     if primary["models"] is not None:
@@ -68,3 +69,11 @@ def _from_features(features: dict[str, Any], gone: set[str]) -> None:
             contrast["dictionaries"] = [each for each in contrast["dictionaries"] if each not in lost]
             if not contrast["dictionaries"]:
                 del features["contrasts"][name]
+
+
+def _from_trace(config: dict[str, Any]) -> None:
+    """Take out mitigations whose dictionary is left out; models with one are gone with the dictionary's model."""
+    known, tried = config["features"]["dictionaries"], config["trace"]["mitigations"]
+    config["trace"]["mitigations"] = [
+        name for name in tried if config["mitigations"][name].get("dictionary") in (None, *known)
+    ]

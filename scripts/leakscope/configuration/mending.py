@@ -11,6 +11,7 @@ CATALOGUES = (
     ("models",),
     ("prompt_sets",),
     ("scorers",),
+    ("mitigations",),
     ("organisms", "sizes"),
     ("ground", "axes"),
     ("validate", "tasks"),
@@ -59,7 +60,7 @@ def _entries(config: Mapping[str, Any]) -> Iterator[tuple[tuple[object, ...], An
 
 def _forget(config: Mapping[str, Any], lost: set[object]) -> None:
     """Take names out of lists and mappings that are no catalogues, but name what stands in these."""
-    for path in (("study", "models"), ("study", "prompt_sets"), ("study", "scorers")):
+    for path in (("study", "models"), ("study", "prompt_sets"), ("study", "scorers"), ("trace", "mitigations")):
         names = _at(config, path)
         if isinstance(names, list):
             names[:] = [name for name in names if not isinstance(name, str) or name not in lost]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-GENERATED = ("organism", "hub", "local", "package", "adapter", "tuned", "edited", "randomised")
+GENERATED = ("organism", "hub", "local", "package", "adapter", "tuned", "edited", "mitigated", "randomised")
 
 
 def is_generated(model_entry: Mapping[str, Any]) -> bool:

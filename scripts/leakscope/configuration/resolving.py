@@ -20,6 +20,7 @@ from leakscope.configuration.layers import CATALOGUES, lay, overridden
 from leakscope.configuration.leaving_out import leave_out
 from leakscope.configuration.limits import check_limits
 from leakscope.configuration.mending import mended
+from leakscope.configuration.mitigated import complete_mitigated, worded
 from leakscope.configuration.sections.configuration import Configuration
 from leakscope.configuration.tuned import add_tuned_models, inherit
 from leakscope.errors import InputError, Mistakes, one_of
@@ -37,6 +38,7 @@ IDENTITY = {
     "adapter": ("base", "path"),
     "tuned": ("base", "task", "split", "method", "seed"),
     "edited": ("base", "dictionary", "contrast", "cost", "features", "edit", "coefficient", "positions"),
+    "mitigated": ("base", "mitigation", "prompt_set", "cost"),
     "randomised": ("base", "seed"),
     "generations": ("path",),
     "scores": ("path",),
@@ -51,6 +53,7 @@ SHARED = {
     "validate.tuned": ("seed",),
     "features": ("level", "seed", "batch_size"),
     "trace": ("level",),
+    "trace.mitigating": ("seed",),
     STEERING: ("seed",),
 }
 AXIS_PATHS = ("lexicons", "templates", "names")
@@ -67,8 +70,8 @@ def resolve(*layers: Mapping[str, Any], absolute: bool = False) -> dict[str, Any
     nobody wrote it; tuned models are added, and dictionaries of features for each seed; names and files are checked.
     Each model gets ``weights`` (the entry whose weights it shares, often its own name), ``label`` and the whole of its
     ``generation``: the general keys, overridden by ``organisms.generation`` for an organism, overridden by its own. A
-    tuned, edited or randomised model is loaded and prompted as its base is, and its own ``generation`` overrides that
-    of the base.
+    tuned, edited, mitigated or randomised model is loaded and prompted as its base is, and its own ``generation``
+    overrides that of the base.
 
     Args:
         layers: what is shipped (``layers.shipped``), then what Snakemake merged from --configfile and --config.
@@ -95,6 +98,7 @@ def resolve(*layers: Mapping[str, Any], absolute: bool = False) -> dict[str, Any
     with found.kept():
         add_tuned_models(complete)
         complete_features(complete)
+        complete_mitigated(complete)
         _complete_models(complete, laid["models"])
         leave_out(complete)
         _select(complete)
@@ -164,6 +168,8 @@ def _only_known(config: Mapping[str, Any]) -> bool:
         if listed and not known:
             return False
         listed[:] = known
+    tried = config["trace"]["mitigations"]
+    tried[:] = [name for name in tried if name in config["mitigations"]]
     return True
 
 
@@ -242,7 +248,7 @@ def _merged_generation(model_entry: Mapping[str, Any], config: Mapping[str, Any]
     if model_entry["source"] == "organism":
         below |= config["organisms"]["generation"]
     elif "base" in model_entry:
-        below = _merged_generation(config["models"][model_entry["base"]], config)
+        below = worded(_merged_generation(config["models"][model_entry["base"]], config), model_entry, config)
     own = dict(model_entry.get("generation", {}))
     if own.get("seed", 0) is None:
         del own["seed"]
@@ -255,6 +261,7 @@ def _select(config: dict[str, Any]) -> None:
     for catalogue in CATALOGUES:
         if catalogue != "models":
             config[catalogue] = {name: config[catalogue][name] for name in config["study"][catalogue]}
+    config["mitigations"] = {name: config["mitigations"][name] for name in config["trace"]["mitigations"]}
 
 
 def _needed_models(config: Mapping[str, Any]) -> set[str]:
@@ -300,10 +307,12 @@ def _expand_paths(config: dict[str, Any], opened: Callable[[str, Where], str]) -
         for name, entry in features[catalogue].items():
             if "path" in entry:
                 entry["path"] = opened(entry["path"], ("features", catalogue, name, "path"))
-
+    mitigating = config["trace"]["mitigating"]
+    mitigating["neutral"] = opened(mitigating["neutral"], ("trace", "mitigating", "neutral"))
     for name, entry in config["trace"]["sets"].items():
         where = ("trace", "sets", name)
-        entry["cues"] = _each(entry["cues"], (*where, "cues"), opened)
+        for key in ("cues", "use"):
+            entry[key] = _each(entry[key], (*where, key), opened)
         if entry["counts"] and "path" in entry["counts"]:
             entry["counts"]["path"] = _each(entry["counts"]["path"], (*where, "counts", "path"), opened)
 

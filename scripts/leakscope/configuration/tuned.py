@@ -10,7 +10,13 @@ from leakscope.typed.wording import dotted
 
 # What a model of a source may be made from.
 WHOLE = ("organism", "hub", "local", "package")
-BASES = {"adapter": WHOLE, "tuned": WHOLE, "edited": (*WHOLE, "adapter", "tuned"), "randomised": WHOLE}
+BASES = {
+    "adapter": WHOLE,
+    "tuned": WHOLE,
+    "edited": (*WHOLE, "adapter", "tuned"),
+    "mitigated": (*WHOLE, "adapter", "tuned"),
+    "randomised": WHOLE,
+}
 INHERITED = (
     "chat",
     "chat_template_kwargs",
@@ -103,13 +109,15 @@ def _lineage(name: str, models: Mapping[str, Any]) -> list[str]:
 
 
 def _check_references(name: str, config: Mapping[str, Any]) -> None:
-    """Check what a model's base is; the task and method of a tuned one that the study lacks may be of another's."""
+    """Check what a model's base is; what else an entry names that the study lacks may be of another's."""
     entry = config["models"][name]
     if entry["source"] not in BASES:
         return
     known = {"base": _allowed_bases(config["models"], entry["source"])}
     if entry["source"] == "tuned" and name in config["study"]["models"]:
         known |= {"task": list(config["validate"]["tasks"]), "method": list(config["validate"]["methods"])}
+    if entry["source"] == "mitigated" and name in config["study"]["models"]:
+        known |= {"mitigation": config["trace"]["mitigations"]}
     for key, names in known.items():
         if entry[key] not in names:
             raise one_of(dotted(("models", name, key)), entry[key], names)

@@ -142,5 +142,6 @@ def _named(but: str) -> Any:
 Name = Annotated[str, _named("")]
 StudyName = Annotated[str, _named(", other than 'models' and 'store'"), _other_than("models", "store")]
 CorpusName = Annotated[str, _named(", other than 'own'"), _other_than("own")]
+MitigationName = Annotated[str, _named(", other than 'none'"), _other_than("none")]
 TaskName = Annotated[str, _named(", not ending in '.items'"), _ending_in(".items")]
 PromptSetName = Annotated[str, _named(", not ending in '.candidates'"), _ending_in(".candidates")]

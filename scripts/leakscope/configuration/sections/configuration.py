@@ -13,6 +13,7 @@ from leakscope.configuration.sections.figures import FiguresSection
 from leakscope.configuration.sections.generation import GenerationSection
 from leakscope.configuration.sections.ground import GroundSection
 from leakscope.configuration.sections.leak import LeakSection
+from leakscope.configuration.sections.mitigations import Mitigation
 from leakscope.configuration.sections.models import Model
 from leakscope.configuration.sections.organisms import OrganismsSection
 from leakscope.configuration.sections.plan import PlanSection
@@ -22,6 +23,7 @@ from leakscope.configuration.sections.study import StudySection
 from leakscope.configuration.sections.trace import TraceSection
 from leakscope.configuration.sections.validate import ValidateSection
 from leakscope.typed.values import (
+    MitigationName,
     Name,
     Names,
     NotNegative,
@@ -63,6 +65,8 @@ class Configuration(Section):
     """Which features of the residual stream carry an association, and what happens without them."""
     trace: TraceSection = TraceSection()
     """How single associations are followed from the corpus to the text."""
+    mitigations: dict[MitigationName, Mitigation] = {}
+    """Catalogue of ways to take a leak out of a model, by name; `trace.mitigations` chooses."""
     figures: FiguresSection = FiguresSection()
     """How figures look in print."""
     organisms: OrganismsSection = OrganismsSection()

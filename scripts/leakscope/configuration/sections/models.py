@@ -207,6 +207,21 @@ class EditedModel(Derived):
     """Where: at `all` tokens, those of the `prompt`, or those that are `generated`; `null`: all."""
 
 
+class MitigatedModel(Derived):
+    """A model with what a mitigation was found to do best, chosen on templates and concepts of the selection split
+    (step `trace`); loaded and prompted as its base is, but for what a mitigation of the kind `prompt` adds."""
+
+    source: Literal["mitigated"]
+    base: str
+    """Model that is mitigated."""
+    mitigation: str
+    """Name of `trace.mitigations`."""
+    prompt_set: Nullable[str] = None
+    """Prompt set that it is chosen on, from templates; `null`: the only one of the study."""
+    cost: Nullable[PositiveNumber] = None
+    """What it may cost, in percent of perplexity: one of `trace.mitigating.costs`; `null`: the highest of them."""
+
+
 class RandomisedModel(Derived):
     """A model that has learnt nothing: of the architecture of its base, with weights drawn as before a training; loaded
     and prompted as its base is."""
@@ -258,6 +273,7 @@ Model = Annotated[
     | AdapterModel
     | TunedEntry
     | EditedModel
+    | MitigatedModel
     | RandomisedModel
     | ImportedTexts
     | ImportedScores,

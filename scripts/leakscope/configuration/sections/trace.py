@@ -7,7 +7,20 @@ from typing import Annotated
 from pydantic import Field
 
 from leakscope.configuration.sections.ground import Counts, Words
-from leakscope.typed.values import Nullable, Part, Positive, PromptSetName, Section, Text
+from leakscope.typed.values import (
+    Distinct,
+    Names,
+    NotNegative,
+    Nullable,
+    Part,
+    Positive,
+    PositiveNumber,
+    PromptSetName,
+    Section,
+    Several,
+    Share,
+    Text,
+)
 
 
 class TracedSet(Section):
@@ -19,6 +32,9 @@ class TracedSet(Section):
     counts: Counts | None = None
     """Where co-occurrence counts come from, for models that are no organisms: the corpus such a model was trained on,
     or one like it. Organisms are counted in their own corpora. `null`: none; the link `count` is then empty."""
+    use: Nullable[Text] = None
+    """File of prompts that cannot be answered without the concept: what a mitigation must not take away
+    (schemas/use.schema.json). `null`: none; what is kept of a concept's use is then not measured."""
 
 
 class PatchingSection(Section):
@@ -28,16 +44,41 @@ class PatchingSection(Section):
     """At most so many pairs of prompts, drawn evenly over templates and concepts."""
 
 
+class MitigatingSection(Section):
+    """How mitigations are tried, chosen and measured."""
+
+    costs: Several[PositiveNumber] = [1.0, 3.0]
+    """By how many percent the perplexity of neutral text may grow; at each the best strength is chosen."""
+    kept: Share = 0.95
+    """Share of the unmitigated model's right answers that a chosen one keeps, of prompts that need the concept."""
+    shares: Distinct[Part] = [0.25, 0.5, 0.75]
+    """Shares of the strength at the highest cost that are measured, too."""
+    neutral: Text = "data/validate/neutral.txt"
+    """Texts, one a line, by which the cost is measured. Organisms have documents of their own corpus instead."""
+    batch_size: Positive = 32
+    """Prompts that a model reads at once."""
+    seed: Nullable[NotNegative] = None
+    """Seed of the halves that templates, concepts and neutral texts are divided into, and of training. Default: `seed`.
+    """
+
+
 class TraceSection(Section):
     """How single associations are followed from the corpus to the text."""
 
-    sets: Annotated[dict[PromptSetName, TracedSet], Field(title="a mapping of prompt sets to cues and counts")] = {}
-    """Prompt set → cues and counts. Sets of the study that are not here are traced without either."""
+    sets: Annotated[
+        dict[PromptSetName, TracedSet], Field(title="a mapping of prompt sets to cues, counts and use")
+    ] = {}
+    """Prompt set → cues, counts and use. Sets of the study that are not here are traced without any."""
     window: Nullable[Words] = 50
     """Window in words in which concept and associate are counted together; `null`: anywhere in a document."""
     contexts: Positive = 5
     """At most so many places in the corpus are shown of each associated pair."""
     patching: PatchingSection = PatchingSection()
     """How residuals of one concept are put into the run of another."""
+    mitigations: Names = []
+    """Names of `mitigations` that are tried, on every model that runs here and is not mitigated, edited or randomised
+    itself; of those with a dictionary on its model."""
+    mitigating: MitigatingSection = MitigatingSection()
+    """How mitigations are tried, chosen and measured."""
     level: Nullable[Part] = None
     """Level of the intervals, as a share. Default: `level`."""
