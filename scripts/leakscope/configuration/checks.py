@@ -347,7 +347,7 @@ def _check_generations(model: str, entry: Mapping[str, Any], config: Mapping[str
 
 
 def _check_base(where: tuple[str, ...], base: str, entry: Mapping[str, Any]) -> None:
-    """Check that a base of changed weights is not quantised: a checkpoint of the hub says so, if at all, by its name."""
+    """Check that a base is not quantised: a checkpoint of the hub says so, if at all, by its name."""
     evidence = entry["quantization"]
     if entry.get("gguf_file"):
         return  # converted, it has weights like any other

@@ -28,8 +28,8 @@ class PromptMitigation(Labelled):
 
 
 class DecodingMitigation(Labelled):
-    """Each token is drawn from p(token | prompt)^(1−α) p(token | prompt without the clause)^α. Which clause that is must
-    be known: an upper bound of what a decoding can do."""
+    """Each token is drawn from p(token | prompt)^(1−α) p(token | prompt without the clause)^α. Which clause that is
+    must be known: an upper bound of what a decoding can do."""
 
     kind: Literal["decoding"]
 
