@@ -40,6 +40,7 @@ include: "rules/features/bias.smk"
 include: "rules/features/figures.smk"
 include: "rules/trace/links.smk"
 include: "rules/trace/patching.smk"
+include: "rules/trace/mitigations.smk"
 include: "rules/trace/page.smk"
 include: "rules/report/page.smk"
 

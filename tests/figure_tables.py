@@ -99,6 +99,7 @@ FEATURES = {
     "truth": of_features.TRUTH,
     "edited": of_features.EDITED,
 }
+TRACE = stand_in().tables() | {"mitigations": stand_in().mitigations}
 # figure → its tables, where these are not all of its step
 OWN = {
     "validate: lens_heatmap": {"kinds": of_validate.lens(20)},
@@ -107,7 +108,7 @@ OWN = {
 }
 
 
-STEPS = {"leak": LEAKS, "ground": GROUND, "validate": VALIDATE, "features": FEATURES, "trace": stand_in().tables()}
+STEPS = {"leak": LEAKS, "ground": GROUND, "validate": VALIDATE, "features": FEATURES, "trace": TRACE}
 CONTEXT = Context(families=of_features.FAMILIES, randomised=["b"], bar=of_features.BAR)
 EVERY = {
     f"{step}: {name}": Drawn(OWN.get(f"{step}: {name}", STEPS[step]), kind)

@@ -10,9 +10,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from leakscope.figures.trace.chain import trace
+from leakscope.figures.trace.frontiers import frontier
 from leakscope.figures.trace.sites import patching
 from leakscope.figures.trace.slopes import relations
-from trace_tables import stand_in
+from trace_tables import mitigations, stand_in
 
 LABELS = {"real": "A real model", "organism": "organism, λ = .4"}
 
@@ -119,3 +120,39 @@ def test_each_prompt_set_has_rows_of_its_own() -> None:
     assert len(trace(**both, labels=LABELS).axes) == 8
     assert titles(patching(both["patching"], labels=LABELS)) == ["A real model · colors", "A real model · animals"]
     assert titles(relations(both["relations"], labels=LABELS))[4].startswith("animals\n")
+
+
+def test_a_line_of_the_frontier_is_a_kinds_best_on_the_selection_split_at_values_of_the_other() -> None:
+    table = mitigations(["real"])
+    fig = frontier(table, labels=LABELS)
+    (line,) = drawn(fig, "line:attention")
+    assert list(line.get_xdata()) == pytest.approx([1.0, 0.94, 0.88, 0.76])
+    assert list(line.get_ydata()) == pytest.approx([1.0, 0.85, 0.7, 0.4])
+    # Of two prompts the one that leaks less; prompts have no strength, and no line.
+    (chosen,) = drawn(fig, "chosen:prompt")
+    assert list(chosen.get_ydata()) == pytest.approx([0.85])
+    assert drawn(fig, "line:prompt") == []
+    # Another prompt is best on the selection split: that one is marked, wherever it stands on the other.
+    first = (table["mitigation"] == "say") & (table["split"] == "selection")
+    (other,) = drawn(frontier(table.assign(leak=table["leak"].mask(first, 0.1)), labels=LABELS), "chosen:prompt")
+    assert list(other.get_ydata()) == pytest.approx([0.95])
+
+
+def test_the_frontier_marks_what_was_chosen_at_the_highest_cost() -> None:
+    fig = frontier(mitigations(["real"]), labels=LABELS)
+    (chosen,) = drawn(fig, "chosen:tuning")
+    assert (list(chosen.get_xdata()), list(chosen.get_ydata())) == ([pytest.approx(0.6)], [pytest.approx(0.2)])
+    assert [text.get_text() for text in fig.legends[0].get_texts()][-1] == "chosen (+3 %)"
+
+
+def test_the_frontier_says_whose_use_is_not_measured_and_draws_its_leak() -> None:
+    fig = frontier(mitigations(["real", "organism"], deaf=["organism"]), labels=LABELS)
+    assert [[text for text in texts(ax) if "use" in text] for ax in fig.axes] == [[], ["use kept: not measured"]]
+    assert len(drawn(fig, "line:attention")) == 1
+    assert [list(line.get_ydata()) for line in drawn(fig, "chosen:attention")] == [[pytest.approx(0.4)]] * 2
+
+
+def test_without_a_mitigation_the_frontier_says_so() -> None:
+    table = mitigations(["real"])
+    fig = frontier(table[table["kind"] == "none"], labels=LABELS)
+    assert "no mitigation was tried" in fig.texts[0].get_text()

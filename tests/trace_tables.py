@@ -29,9 +29,10 @@ class TraceStandIn(NamedTuple):
     contexts: pd.DataFrame
     prompts: pd.DataFrame
     generations: pd.DataFrame
+    mitigations: pd.DataFrame
 
     def tables(self) -> dict[str, pd.DataFrame]:
-        """Return those that figures are drawn from."""
+        """Return those that figures of links are drawn from."""
         return {name: getattr(self, name) for name in ("links", "relations", "patching")}
 
 
@@ -59,6 +60,7 @@ def stand_in(
         contexts.reset_index(drop=True),
         prompts,
         pd.concat([_generations(model, prompts) for model in every], ignore_index=True),
+        mitigations(every),
     )
 
 
@@ -204,3 +206,45 @@ def _generations(model: str, prompts: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(
         {"model": model, "prompt_set": "colors", "prompt_id": prompts["prompt_id"], "sample": 0, "text": texts}
     )
+
+
+KINDS = {
+    "say": "prompt", "tell": "prompt", "decoding": "decoding", "attention": "attention", "steer": "steering",
+    "lora": "tuning",
+}  # fmt: skip
+
+
+def mitigations(models: Sequence[str], *, deaf: Sequence[str] = ()) -> pd.DataFrame:
+    """Return ``mitigations.csv`` of some models.
+
+    Args:
+        models: mitigations leave less of the leak of each and keep less of its use, the more the stronger.
+        deaf: those that cannot use a concept by themselves, so that nothing is said of what is kept of that.
+    """
+    rows = [_tried(model, "none", "none", 0.0, "") for model in models]
+    for model, (number, (name, kind)) in product(models, enumerate(KINDS.items())):
+        if kind == "prompt":
+            rows.append(_tried(model, name, kind, 0.0, "1 3", left=0.95 - 0.1 * number))
+            continue
+        for strength, at in ((0.25, ""), (0.5, "1"), (1.0, "3")):
+            left = 1 - (0.3 + 0.1 * number) * strength
+            kept = 1 - 0.08 * strength * number
+            rows.append(_tried(model, name, kind, strength, at, left=left, kept=kept))
+    table = pd.DataFrame(rows)
+    both = pd.concat([table.assign(split=split) for split in ("selection", "evaluation")], ignore_index=True)
+    none = both["model"].isin(deaf)
+    return both.assign(use_measured=np.where(none, "no", "yes"))
+
+
+def _tried(
+    model: str, name: str, kind: str, strength: float, at: str, *, left: float = 1.0, kept: float = 1.0
+) -> dict[str, object]:
+    p = {"less_than_none_p_corrected": 0.01, "less_than_prompt_p_corrected": 0.2}
+    return {
+        "model": model, "prompt_set": "colors", "mitigation": name, "kind": kind, "variant": "all layers",
+        "strength": strength, "target_cost": 3.0, "share": strength, "reached": "yes", "cost_selection": 2.5 * strength,
+        "cost": 2.6 * strength, "chosen": "yes" if at else "no", "chosen_at": at, "leak": 1.2 * left,
+        "leak_ci_low": 1.2 * left - 0.2, "leak_ci_high": 1.2 * left + 0.2, "leak_absolute": 1.3 * left, "left": left,
+        "left_ci_low": left - 0.12, "left_ci_high": left + 0.12, "use": 0.8 * kept, "use_ci_low": 0.8 * kept - 0.05,
+        "use_ci_high": 0.8 * kept + 0.05, "use_base": 0.8, "use_kept": kept, "match": np.nan, **p,
+    }  # fmt: skip

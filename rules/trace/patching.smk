@@ -54,8 +54,8 @@ rule patch:
 
 rule summarise_patching:
     input:
-        patched=trace.files("<trace>/patched/{model}/{prompt_set}.parquet", trace.pairs),
-        pairs=trace.files("<trace>/patched/{model}/{prompt_set}.pairs.parquet", trace.pairs),
+        patched=trace.files("<trace>/patched/{model}/{prompt_set}.parquet", trace.patched),
+        pairs=trace.files("<trace>/patched/{model}/{prompt_set}.pairs.parquet", trace.patched),
         code=code("trace/summarise_patching"),
     output:
         patching=shown("<trace>/patching.csv"),
@@ -66,7 +66,7 @@ rule summarise_patching:
     conda:
         "../../envs/analysis.yaml"
     params:
-        pairs=trace.pairs,
+        pairs=trace.patched,
         level=trace.settings["level"],
     script:
         "../../scripts/trace/summarise_patching.py"

@@ -17,7 +17,7 @@ from leakscope.figures.look import DEFAULT, Looks
 from leakscope.figures.ordering import Order
 from leakscope.figures.panels import without_repeated_category
 from leakscope.figures.style import Labels
-from leakscope.figures.trace import chain, sites, slopes
+from leakscope.figures.trace import chain, frontiers, sites, slopes
 from leakscope.figures.validate import closing, form_maps, gaps, layers
 
 
@@ -312,5 +312,6 @@ FIGURES: dict[str, dict[str, Kind]] = {
             order=Order("slope", ("prompt_set", "x", "y")),
         ),
         "patching": Kind(lambda t, c: sites.patching(t["patching"], labels=c.labels), TRACE),
+        "frontier": Kind(lambda t, c: frontiers.frontier(t["mitigations"], labels=c.labels), TRACE),
     },
 }

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from leakscope.jobs.resources import Needs
 
 Resource = Callable[..., int]
+Key = TypeVar("Key")
 
 
 def growing(amount: int) -> Resource:
@@ -29,14 +30,14 @@ def growing_with_files(base_mb: int, times: int = 1) -> Resource:
     return resource
 
 
-def on_model(needs: Callable[[str], Needs], model: Callable[[Any], str]) -> dict[str, Resource]:
+def on_model(needs: Callable[[Key], Needs], model: Callable[[Any], Key]) -> dict[str, Resource]:
     """Return GPUs, MB of memory and minutes of a job with a model.
 
     Memory grows with every try. Time does not: what was written is kept, and partitions have limits.
 
     Args:
-        needs: model → what its jobs need.
-        model: a job's wildcards → its model.
+        needs: model, and what is done with it where that matters → what its jobs need.
+        model: a job's wildcards → these.
     """
 
     def mem_mb(wildcards: Any, attempt: int) -> int:

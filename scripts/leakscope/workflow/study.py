@@ -33,7 +33,7 @@ GGUF_KEYS = {
     "local": ("gguf_file",),
 }
 # Models that a study makes belong to it; all others are shared by all studies.
-MANIFESTS = {"tuned": "<validate>/tuned", "edited": "<features>/edited"}
+MANIFESTS = {"tuned": "<validate>/tuned", "edited": "<features>/edited", "mitigated": "<trace>/mitigated"}
 THREADS, THREADS_OF_ORGANISMS = 8, 1
 # How a model is loaded where its entry does not say.
 LOADING = {"dtype": "auto", "quantization": None, "device": "auto", "trust_remote_code": False}
@@ -158,6 +158,7 @@ class Study:
             "gguf_model": self.converted,
             "adapter_model": self.of_source("adapter"),
             "randomised_model": self.of_source("randomised"),
+            "mitigated_model": self.of_source("mitigated"),
             "imported": [*self.of_source("generations"), *self.of_source("scores")],
             "prompt_set": self.prompt_sets,
             "templated": self.templated,

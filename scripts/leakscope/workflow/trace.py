@@ -3,27 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from leakscope.configuration.mitigated import FEATURES, TUNING, mitigable
 from leakscope.counting.units import AS_IMPORTED, MENTIONS
 from leakscope.errors import InputError
+from leakscope.jobs.resources import Needs, tuning_needs
 from leakscope.workflow.features import Features
 from leakscope.workflow.step import Step
+from leakscope.workflow.study import Study, one_of_names
 from leakscope.workflow.traced import counted_as
 
 Pair = tuple[str, str]  # a model and a prompt set
+Trial = tuple[str, str, str]  # and a mitigation
 
 # Part of the step → the tables that it is.
 PARTS = {
     "links": ["links", "relations", "templates", "empty_links"],
     "patching": ["patching", "patching_by_category", "patching_pairs"],
+    "mitigations": ["mitigations"],
 }
 # What decides which texts a model writes, and nothing that it is asked here.
 OF_TEXTS = ("samples", "control_samples", "seed", "shards")
 # What an organism is called, and nothing that it is.
 CALLED = ("label", "description", "weights")
 SITES = ("concept", "between", "last", "all")
+NONE = "none"  # the mitigation that changes nothing, beside which all others stand
+# What is said to people only, and decides no result.
+REMARKS = ("label", "description")
+TRYING = 4  # times as long as one run takes a job that tries a mitigation at many strengths
 FIGURES = {
     "trace": ["links", "relations", "patching"],
     "relations": ["relations"],
@@ -33,6 +43,7 @@ NO_STEP = (
     "study.steps: got no step trace; allowed: `steps: [trace]` and a prompt set that is made from templates, as in "
     "studies/trace.yaml."
 )
+NOTHING_TRIED = "trace.mitigations: got nothing; allowed: at least one name of `mitigations`, as in studies/mitigations.yaml."
 
 
 class Trace(Step):
@@ -54,6 +65,17 @@ class Trace(Step):
     def pairs(self) -> list[Pair]:
         """Every model with every prompt set, in the same order."""
         return [(model, prompt_set) for model in self.models for prompt_set in self.sets]
+
+    @cached_property
+    def mitigating(self) -> Mitigating:
+        """What is tried to take leaks out of these models."""
+        return Mitigating(self)
+
+    @property
+    def patched(self) -> list[Pair]:
+        """Every model whose residuals are put into other runs, with every prompt set; mitigated ones are left out."""
+        entries = self.study.entries
+        return [pair for pair in self.pairs if entries[pair[0]]["source"] != "mitigated"]
 
     @property
     def parts(self) -> list[str]:
@@ -201,6 +223,7 @@ class Trace(Step):
             "lensed": [list(pair) for pair in self.pairs],
             "grammars": self.planted,
             "scorer": self.scorer,
+            "removed": self.mitigating.removed,
             "level": self.settings["level"],
         }
 
@@ -209,7 +232,8 @@ class Trace(Step):
     @cached_property
     def figures(self) -> dict[str, list[str]]:
         """Figure → the tables that it shows."""
-        return dict(FIGURES) if self.models else {}
+        frontier = {"frontier": ["mitigations"]} if self.mitigating.trials else {}
+        return FIGURES | frontier if self.models else {}
 
     @property
     def context(self) -> dict[str, Any]:
@@ -232,6 +256,8 @@ class Trace(Step):
             "features": {model: self._feature_pages(model) for model in self.models},
             "retrained": self.retrained,
             "texts": [list(pair) for pair in self.written],
+            "removed": self.mitigating.removed,
+            "mitigations": self.mitigating.labels,
         }
 
     def _feature_pages(self, model: str) -> dict[str, str]:
@@ -248,7 +274,172 @@ class Trace(Step):
         """
         if not self.models:
             raise InputError(NO_STEP)
+        if part == "mitigations" and not self.mitigating.trials:
+            raise InputError(NOTHING_TRIED)
         if part is not None:
             return [self.table(name) for name in PARTS[part]]
-        tables = [self.table(name) for names in PARTS.values() for name in names]
+        parts = [part for part in PARTS if part != "mitigations" or self.mitigating.trials]
+        tables = [self.table(name) for part in parts for name in PARTS[part]]
         return [*tables, *self.figure_files(), f"{self.folder}/index.html"]
+
+
+@dataclass(frozen=True, eq=False)
+class Mitigating:
+    """What the step ``trace`` tries to take leaks out of models, and what its jobs are given."""
+
+    trace: Trace
+
+    @property
+    def study(self) -> Study:
+        """Whose models these are."""
+        return self.trace.study
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """How mitigations are tried, chosen and measured."""
+        settings: Mapping[str, Any] = self.trace.settings["mitigating"]
+        return settings
+
+    @property
+    def entries(self) -> Mapping[str, Mapping[str, Any]]:
+        """Mitigation → its entry, of those that the study tries."""
+        entries: Mapping[str, Mapping[str, Any]] = self.study.config["mitigations"] if self.trace.models else {}
+        return entries
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """Mitigation → what people call it, in the study's order."""
+        return {name: self.entries[name]["label"] for name in self.trace.settings["mitigations"] if self.entries}
+
+    @cached_property
+    def models(self) -> list[str]:
+        """The models that mitigations are tried on."""
+        return [name for name in self.trace.models if mitigable(self.study.entries, name)] if self.entries else []
+
+    @cached_property
+    def trials(self) -> list[Trial]:
+        """Every model and prompt set with every mitigation that it is tried with, and with none, in this order."""
+        return [
+            (model, prompt_set, mitigation)
+            for model in self.models
+            for prompt_set in self.trace.sets
+            for mitigation in (NONE, *self.labels)
+            if self._dictionary_model(mitigation) in (None, model)
+        ]
+
+    def files(self, pattern: str) -> list[str]:
+        """Return a file of each of these."""
+        return [pattern.format(model=model, prompt_set=name, mitigation=tried) for model, name, tried in self.trials]
+
+    @property
+    def names(self) -> str:
+        """The pattern of a mitigation's name."""
+        return one_of_names([NONE, *self.labels]) if self.labels else one_of_names([])
+
+    # What jobs are given.
+
+    def use_file(self, prompt_set: str) -> str:
+        """Return the file of prompts that need a set's concepts."""
+        return str(self.trace.settings["sets"][prompt_set]["use"])
+
+    def has_use(self, prompt_set: str) -> bool:
+        """Say whether there is one; without, it is not measured what is kept of a concept's use."""
+        return bool(self.trace.settings["sets"].get(prompt_set, {}).get("use"))
+
+    def use_files(self, prompt_set: str, suffix: str) -> list[str]:
+        """Return the table of these prompts, or of their candidates; none where there is no file of them."""
+        return [f"<trace>/use/{prompt_set}{suffix}"] if self.has_use(prompt_set) else []
+
+    def neutral(self, model: str) -> str:
+        """Return the file of texts that a mitigation should leave as they are."""
+        is_organism = self.study.is_organism(model)
+        return self.study.corpus_file(model, "held_out") if is_organism else str(self.settings["neutral"])
+
+    def dictionary_files(self, mitigation: str, file: str) -> list[str]:
+        """Return a file of the dictionary that a mitigation edits features of; none where it has none."""
+        name = self._dictionary(mitigation)
+        return [] if name is None else [f"<features>/dictionaries/{name}/{file}"]
+
+    def grammar_files(self, model: str) -> list[str]:
+        """Return the files of the grammar by which an organism leaks; none of other models."""
+        return self.study.grammar_files(self.trace.planted.get(model, {}).get("parts", []))
+
+    def needs(self, trial: Pair) -> Needs:
+        """Return what a job takes that tries a mitigation on a model."""
+        model, mitigation = trial
+        study, entry = self.study, self.entries.get(mitigation, {})
+        needs = study.needs(model)
+        if entry.get("kind") == TUNING:
+            tuned = tuning_needs(study.entries[study.foundation(model)], study.config["gpu_memory_gb"], full=False)
+            needs = needs._replace(gpus=max(needs.gpus, tuned.gpus), memory_mb=max(needs.memory_mb, tuned.memory_mb))
+        return needs._replace(minutes=TRYING * needs.minutes)
+
+    @property
+    def trying(self) -> dict[str, Any]:
+        """Parameter → what it is, or what it is for a job's wildcards."""
+        kept = ("costs", "shares", "kept", "batch_size", "seed")
+        return {
+            **self.trace.asking,
+            **{key: self.settings[key] for key in kept},
+            "entry": lambda w: self.entry(w.mitigation),
+            "is_own": lambda w: self.study.is_organism(w.model),
+            "grammar": lambda w: self.trace.planted.get(w.model),
+        }
+
+    def entry(self, mitigation: str) -> dict[str, Any]:
+        """Return what decides what a mitigation does."""
+        entry = self.entries.get(mitigation, {"kind": NONE})
+        return {key: value for key, value in entry.items() if key not in REMARKS}
+
+    @property
+    def matched(self) -> dict[str, list[str]]:
+        """Wildcards of the match units by the scorer that stands for texts: none without the step ``leak``."""
+        scorer = self.trace.scorer
+        return {"prompt_set": self.trace.sets if self.trials else [], "scorer": [] if scorer is None else [scorer]}
+
+    @property
+    def written(self) -> list[Pair]:
+        """Every model with and without a mitigation and prompt set with texts."""
+        models = {*self.models, *(self.mitigated if self.models else ())}
+        return [pair for pair in self.trace.written if pair[0] in models]
+
+    def summarising(self) -> dict[str, Any]:
+        """Return what the table of mitigations depends on, beside tables."""
+        keys = ("base", "prompt_set", "mitigation", "cost")
+        return {
+            "costs": self.settings["costs"],
+            "level": self.trace.settings["level"],
+            "written": [list(pair) for pair in self.written],
+            "mitigated": [
+                {"model": model, **{key: entry[key] for key in keys}} for model, entry in self.mitigated.items()
+            ],
+        }
+
+    # Models with what was found.
+
+    @cached_property
+    def mitigated(self) -> dict[str, Mapping[str, Any]]:
+        """Mitigated model of the study → its entry."""
+        entries = self.study.entries
+        return {model: entries[model] for model in self.trace.models if entries[model]["source"] == "mitigated"}
+
+    @property
+    def removed(self) -> dict[str, str]:
+        """Model → the first mitigated model of it: what is left of its leaks in that is the link ``removed``."""
+        found: dict[str, str] = {}
+        for model, entry in self.mitigated.items():
+            found.setdefault(entry["base"], model)
+        return found
+
+    def chosen(self, model: str) -> str:
+        """Return the file that says what was chosen for a mitigated model."""
+        entry = self.study.entries[model]
+        return f"<trace>/mitigations/{entry['base']}/{entry['prompt_set']}/{entry['mitigation']}.json"
+
+    def _dictionary(self, mitigation: str) -> str | None:
+        entry = self.entries.get(mitigation, {})
+        return str(entry["dictionary"]) if entry.get("kind") == FEATURES else None
+
+    def _dictionary_model(self, mitigation: str) -> str | None:
+        name = self._dictionary(mitigation)
+        return None if name is None else str(Features(self.study).model(dictionary=name))

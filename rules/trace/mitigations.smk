@@ -1,0 +1,90 @@
+# prompts, prompts of use, models → results/<study>/trace/mitigations/ → mitigations.csv: what is left of a leak when a model
+# is changed, what is kept of a concept's use, at which cost; and models with what was found.
+
+
+rule build_use:
+    input:
+        prompts="<results>/prompts/{templated}.parquet",
+        candidates="<results>/prompts/{templated}.candidates.parquet",
+        use=lambda w: trace.mitigating.use_file(w.templated),
+        code=code("trace/build_use"),
+    output:
+        use="<trace>/use/{templated}.parquet",
+        candidates="<trace>/use/{templated}.candidates.parquet",
+    log:
+        "<logs>/build_use/{templated}.log",
+    conda:
+        "../../envs/analysis.yaml"
+    params:
+        seed=trace.mitigating.settings["seed"],
+    script:
+        "../../scripts/trace/build_use.py"
+
+
+rule mitigate:
+    input:
+        prompts="<results>/prompts/{templated}.parquet",
+        candidates="<results>/prompts/{templated}.candidates.parquet",
+        use=lambda w: trace.mitigating.use_files(w.templated, ".parquet"),
+        use_candidates=lambda w: trace.mitigating.use_files(w.templated, ".candidates.parquet"),
+        manifest=lambda w: study.manifest(w.model),
+        neutral=lambda w: trace.mitigating.neutral(w.model),
+        dictionary=lambda w: trace.mitigating.dictionary_files(w.mitigation, "dictionary.json"),
+        firing=lambda w: trace.mitigating.dictionary_files(w.mitigation, "firing.parquet"),
+        grammar=lambda w: trace.mitigating.grammar_files(w.model),
+        code=code("trace/mitigate", "models/mitigating", "models/editing"),
+    output:
+        measured="<trace>/mitigations/{model}/{templated}/{mitigation}.parquet",
+        chosen="<trace>/mitigations/{model}/{templated}/{mitigation}.json",
+        folder=directory("<trace>/mitigations/{model}/{templated}/{mitigation}"),
+    log:
+        "<logs>/mitigate/{model}/{templated}/{mitigation}.log",
+    wildcard_constraints:
+        model=one_of_names(trace.mitigating.models),
+        mitigation=trace.mitigating.names,
+    conda:
+        "../../envs/models.yaml"
+    threads: lambda w: study.threads(w.model)
+    resources:
+        **on_model(trace.mitigating.needs, lambda w: (w.model, w.mitigation)),
+    params:
+        **trace.mitigating.trying,
+        store=store,
+    script:
+        "../../scripts/trace/mitigate.py"
+
+
+rule summarise_mitigations:
+    input:
+        measured=trace.mitigating.files("<trace>/mitigations/{model}/{prompt_set}/{mitigation}.parquet"),
+        chosen=trace.mitigating.files("<trace>/mitigations/{model}/{prompt_set}/{mitigation}.json"),
+        units=expand("<results>/matching/{prompt_set}/{scorer}.parquet", **trace.mitigating.matched),
+        generations=trace.files("<results>/generations/{model}/{prompt_set}.parquet", trace.mitigating.written),
+        code=code("trace/summarise_mitigations"),
+    output:
+        mitigations=shown("<trace>/mitigations.csv"),
+    log:
+        "<logs>/summarise_mitigations.log",
+    conda:
+        "../../envs/analysis.yaml"
+    params:
+        **trace.mitigating.summarising(),
+    script:
+        "../../scripts/trace/summarise_mitigations.py"
+
+
+rule make_mitigated:
+    input:
+        chosen=lambda w: trace.mitigating.chosen(w.mitigated_model),
+        code=code("trace/make_mitigated", "models/mitigating", "models/editing"),
+    output:
+        manifest="<trace>/mitigated/{mitigated_model}/model.json",
+    log:
+        "<logs>/make_mitigated/{mitigated_model}.log",
+    priority: 10
+    conda:
+        "../../envs/analysis.yaml"
+    params:
+        cost=lambda w: study.entries[w.mitigated_model]["cost"],
+    script:
+        "../../scripts/trace/make_mitigated.py"

@@ -1,0 +1,174 @@
+"""What mitigations leave of a leak against what they keep of a concept's use: a line for each kind of mitigation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from leakscope.figures.lanes import INTERVAL, rows_of
+from leakscope.figures.legends import add_legend, plain_handle, series_handle
+from leakscope.figures.panels import multiples
+from leakscope.figures.style import (
+    GREY,
+    Labels,
+    label_of,
+    mark_horizontal,
+    mark_vertical,
+    model_order,
+    no_data,
+    series,
+    styled,
+    unique,
+)
+
+NONE, PROMPT = "none", "prompt"
+KINDS = (PROMPT, "decoding", "attention", "steering", "features", "tuning")
+HEIGHT = 1.7  # inches, of a panel
+LOWEST, HIGHEST = -0.6, 1.8  # of an axis: an interval of few templates goes on beyond
+WITHOUT: dict[str, Any] = {"color": "black", "marker": "+", "linestyle": "none", "markersize": 7.0}
+CHOSEN = 5.0  # points, of a marker
+
+
+@styled
+def frontier(mitigations: pd.DataFrame, *, labels: Labels) -> Figure:
+    """Draw leak left against use kept, a panel for each model and prompt set, a line for each kind over its strengths.
+
+    Of a kind the mitigation and variant that leaked least on the selection split, of what was chosen at the highest
+    cost; all values are of the evaluation split. What was chosen is large and has its intervals. A model whose use is
+    not measured has its leaks alone.
+
+    Args:
+        mitigations: ``mitigations.csv``.
+        labels: what to print for a model; its order is the order drawn.
+    """
+    known = mitigations[(mitigations["kind"] != NONE) & mitigations["left"].notna()]
+    if known.empty:
+        return no_data("no mitigation was tried")
+    several, cost = known["prompt_set"].nunique() > 1, highest_cost(known)
+    panels = [
+        (model, prompt_set)
+        for model in model_order(known, labels)
+        for prompt_set in unique(rows_of(known, model=model)["prompt_set"])
+    ]
+    titles = [f"{label_of(m, labels)} · {s}" if several else label_of(m, labels) for m, s in panels]
+    drawn = multiples(titles, [HEIGHT])
+    kinds = kinds_of(known)
+    for index, (model, prompt_set) in enumerate(panels):
+        ax, mine = drawn.axes[index, 0], rows_of(known, model=model, prompt_set=prompt_set)
+        _panel(ax, mine, kinds, cost)
+        ax.set_xlabel("use kept (share)" if is_measured(mine) else "")
+        ax.set_ylabel("leak left (share)" if drawn.is_left(index) else "")
+    return add_legend(drawn.fig, _handles(known, kinds, cost))
+
+
+def kinds_of(rows: pd.DataFrame) -> list[str]:
+    """Return the kinds of mitigations that there are, those that are shipped first."""
+    found = unique(rows["kind"])
+    return [*(kind for kind in KINDS if kind in found), *(kind for kind in found if kind not in KINDS)]
+
+
+def highest_cost(rows: pd.DataFrame) -> str:
+    """Return the highest cost that anything was chosen at, as the table writes it; empty where nothing was."""
+    costs = {cost for chosen in rows["chosen_at"].dropna() for cost in str(chosen).split()}
+    return max(costs, key=float, default="")
+
+
+def is_chosen(rows: pd.DataFrame, cost: str) -> pd.Series:
+    """Say of each row whether it was chosen at a cost."""
+    return rows["chosen_at"].fillna("").map(lambda chosen: cost in str(chosen).split()).astype(bool)
+
+
+def is_measured(rows: pd.DataFrame) -> bool:
+    """Say whether the model of these rows can use the concept at all, so that it can be said what is kept of that."""
+    return bool((rows["use_measured"] == "yes").any() and rows["use_kept"].notna().any())
+
+
+def _panel(ax: Axes, rows: pd.DataFrame, kinds: list[str], cost: str) -> None:
+    measured = is_measured(rows)
+    for value in (0.0, 1.0):
+        mark_horizontal(ax, value, None)
+    if measured:
+        mark_vertical(ax, 1.0, None)
+        ax.plot([1.0], [1.0], gid="none", zorder=5, **WITHOUT)
+    for number, kind in enumerate(kinds):
+        mine = rows_of(rows, kind=kind)
+        if len(mine):
+            _line(ax, _best(mine, cost), number if kind in KINDS else len(KINDS) + number, kind, cost, measured)
+    if not measured:
+        _say_unmeasured(ax, len(kinds))
+    _limits(ax, rows, measured, cost)
+
+
+def _best(rows: pd.DataFrame, cost: str) -> pd.DataFrame:
+    """Return the rows of a kind's best mitigation and variant; of prompts, which have no strength, those of all."""
+    chosen = rows[(rows["split"] == "selection") & is_chosen(rows, cost)]
+    evaluation = rows_of(rows, split="evaluation")
+    if chosen.empty:
+        return evaluation.assign(best=False)
+    best = chosen.loc[chosen["leak"].abs().idxmin()]
+    if best["kind"] == PROMPT:
+        return evaluation.assign(best=is_chosen(evaluation, cost) & (evaluation["mitigation"] == best["mitigation"]))
+    variant = evaluation["variant"].fillna("") == ("" if pd.isna(best["variant"]) else best["variant"])
+    own = evaluation[(evaluation["mitigation"] == best["mitigation"]) & variant]
+    return own.assign(best=is_chosen(own, cost))
+
+
+def _line(ax: Axes, rows: pd.DataFrame, number: int, kind: str, cost: str, measured: bool) -> None:
+    """Draw one kind: its strengths in order, from no change on, and what was chosen."""
+    look, rows = series(number), rows.sort_values("strength", kind="stable")
+    x = rows["use_kept"] if measured else pd.Series(float(number), rows.index)
+    if measured and kind != PROMPT and rows["best"].any():
+        ax.plot(
+            [1.0, *x], [1.0, *rows["left"]], color=look.color, linestyle=look.line, linewidth=0.9, gid=f"line:{kind}"
+        )
+    rest = ~rows["best"]
+    ax.plot(x[rest], rows.loc[rest, "left"], **look.dots, markersize=2.4, alpha=0.8, gid=f"tried:{kind}")
+    best = rows[rows["best"]]
+    ax.vlines(x[best.index], best["left_ci_low"], best["left_ci_high"], color=look.color, linewidth=INTERVAL)
+    if measured:
+        low, high = (best[f"use_ci_{end}"] / best["use_base"] for end in ("low", "high"))
+        ax.hlines(best["left"], low, high, color=look.color, linewidth=INTERVAL)
+    ax.plot(
+        x[best.index], best["left"], **look.dots, markersize=CHOSEN, markeredgecolor="white", markeredgewidth=0.4,
+        gid=f"chosen:{kind}", zorder=4,
+    )  # fmt: skip
+
+
+def _say_unmeasured(ax: Axes, n_kinds: int) -> None:
+    ax.set(xticks=[], xlim=(-0.7, max(n_kinds, len(KINDS)) - 0.3))
+    ax.text(
+        0.5, -0.06, "use kept: not measured", transform=ax.transAxes, ha="center", va="top", color=GREY,
+        gid="unmeasured",
+    )  # fmt: skip
+
+
+def _limits(ax: Axes, rows: pd.DataFrame, measured: bool, cost: str) -> None:
+    """Show every value, and of intervals what is within the limits of an axis."""
+    own = rows_of(rows, split="evaluation")
+    chosen = own[is_chosen(own, cost)]
+    low, high = _span(own["left"], chosen[["left_ci_low", "left_ci_high"]])
+    ax.set_ylim(min(low, -0.06), high)
+    if measured:
+        ax.set_xlim(*_span(own["use_kept"], chosen[["use_ci_low", "use_ci_high"]].div(chosen["use_base"], axis=0)))
+
+
+def _span(values: pd.Series, ends: pd.DataFrame) -> tuple[float, float]:
+    """Return limits that hold all values, no change (1), and intervals as far as these may go."""
+    shown = [*values, *ends.clip(LOWEST, HIGHEST).to_numpy(float).ravel(), 1.0]
+    return float(np.nanmin(shown)) - 0.06, float(np.nanmax(shown)) + 0.06
+
+
+def _handles(rows: pd.DataFrame, kinds: list[str], cost: str) -> list[Line2D]:
+    handles = [
+        series_handle(number if kind in KINDS else len(KINDS) + number, kind, markersize=CHOSEN)
+        for number, kind in enumerate(kinds)
+    ]
+    handles.append(plain_handle("no mitigation", **WITHOUT))
+    if cost:
+        handles.append(plain_handle(f"chosen (+{cost} %)", marker="o", linestyle="none", markersize=CHOSEN))
+    return handles
