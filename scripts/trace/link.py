@@ -14,6 +14,8 @@ parameters, in its order:
     lens                        lensed: [[model, set]]
     grammar                     grammars: {model: {parts, strength, except}}, of organisms; files of all their parts
     match                       scorer: whose match rates are taken; without the step leak there are none
+
+``removed`` says for each model the mitigated model of it.
 """
 
 from pathlib import Path
@@ -30,6 +32,7 @@ from leakscope.trace.by_template import TEMPLATE_COLUMNS, leaks_by_template
 from leakscope.trace.counted import Counted, read_lexicons
 from leakscope.trace.links import EMPTY_COLUMNS, LINK_COLUMNS, Sources, link_pairs
 from leakscope.trace.relations import RELATION_COLUMNS, relate
+from leakscope.trace.removed import with_removed
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake
@@ -68,10 +71,11 @@ def main(snakemake: "Snakemake") -> None:
         empty.append(found.empty)
         relations.append(relate(found.table, params.level))
         templates.append(leaks_by_template(model, sources, found.table))
-    write_csv(_joined(empty, EMPTY_COLUMNS), Path(output.empty))
+    left = with_removed(_joined(links, LINK_COLUMNS), params.removed)
+    write_csv(_joined([*empty, left.empty], EMPTY_COLUMNS), Path(output.empty))
     write_csv(_joined(templates, TEMPLATE_COLUMNS), Path(output.templates))
     write_csv(_joined(relations, RELATION_COLUMNS), Path(output.relations))
-    write_csv(_joined(links, LINK_COLUMNS), Path(output.links))
+    write_csv(left.table, Path(output.links))
 
 
 # Input → the parameter that names its files: of prompt sets, and of models on prompt sets.

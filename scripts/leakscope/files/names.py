@@ -7,7 +7,7 @@ NOT_GROUPS = ("several", "none")
 """What a text names that names several groups of concepts, or none of them: no group may be called so."""
 
 TEXTS = (
-    "model", "model_a", "model_b", "base", "aligned", "prompt_set", "scorer", "scorer_a", "scorer_b",
+    "model", "model_a", "model_b", "removed_by", "base", "aligned", "prompt_set", "scorer", "scorer_a", "scorer_b",
     "size",
     "prompt_id", "control_id", "neutral_control_id", "category", "template_id", "slot", "prompt", "text",
     "concept", "concept_group", "generated_group", "expected", "candidate", "associate",

@@ -43,7 +43,9 @@ NO_STEP = (
     "study.steps: got no step trace; allowed: `steps: [trace]` and a prompt set that is made from templates, as in "
     "studies/trace.yaml."
 )
-NOTHING_TRIED = "trace.mitigations: got nothing; allowed: at least one name of `mitigations`, as in studies/mitigations.yaml."
+NOTHING_TRIED = (
+    "trace.mitigations: got nothing; allowed: at least one name of `mitigations`, as in studies/mitigations.yaml."
+)
 
 
 class Trace(Step):

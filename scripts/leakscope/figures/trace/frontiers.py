@@ -95,13 +95,12 @@ def _panel(ax: Axes, rows: pd.DataFrame, kinds: list[str], cost: str) -> None:
     if measured:
         mark_vertical(ax, 1.0, None)
         ax.plot([1.0], [1.0], gid="none", zorder=5, **WITHOUT)
-    for number, kind in enumerate(kinds):
-        mine = rows_of(rows, kind=kind)
-        if len(mine):
-            _line(ax, _best(mine, cost), number if kind in KINDS else len(KINDS) + number, kind, cost, measured)
+    best = {kind: _best(mine, cost) for kind in kinds if len(mine := rows_of(rows, kind=kind))}
+    for kind, mine in best.items():
+        _line(ax, mine, kinds.index(kind), kind, measured)
     if not measured:
         _say_unmeasured(ax, len(kinds))
-    _limits(ax, rows, measured, cost)
+    _limits(ax, pd.concat(best.values()), measured)
 
 
 def _best(rows: pd.DataFrame, cost: str) -> pd.DataFrame:
@@ -110,15 +109,15 @@ def _best(rows: pd.DataFrame, cost: str) -> pd.DataFrame:
     evaluation = rows_of(rows, split="evaluation")
     if chosen.empty:
         return evaluation.assign(best=False)
-    best = chosen.loc[chosen["leak"].abs().idxmin()]
+    best = chosen.iloc[int(np.argmin(chosen["leak"].abs()))]
     if best["kind"] == PROMPT:
         return evaluation.assign(best=is_chosen(evaluation, cost) & (evaluation["mitigation"] == best["mitigation"]))
     variant = evaluation["variant"].fillna("") == ("" if pd.isna(best["variant"]) else best["variant"])
-    own = evaluation[(evaluation["mitigation"] == best["mitigation"]) & variant]
+    own: pd.DataFrame = evaluation[(evaluation["mitigation"] == best["mitigation"]) & variant]
     return own.assign(best=is_chosen(own, cost))
 
 
-def _line(ax: Axes, rows: pd.DataFrame, number: int, kind: str, cost: str, measured: bool) -> None:
+def _line(ax: Axes, rows: pd.DataFrame, number: int, kind: str, measured: bool) -> None:
     """Draw one kind: its strengths in order, from no change on, and what was chosen."""
     look, rows = series(number), rows.sort_values("strength", kind="stable")
     x = rows["use_kept"] if measured else pd.Series(float(number), rows.index)
@@ -147,14 +146,13 @@ def _say_unmeasured(ax: Axes, n_kinds: int) -> None:
     )  # fmt: skip
 
 
-def _limits(ax: Axes, rows: pd.DataFrame, measured: bool, cost: str) -> None:
+def _limits(ax: Axes, rows: pd.DataFrame, measured: bool) -> None:
     """Show every value, and of intervals what is within the limits of an axis."""
-    own = rows_of(rows, split="evaluation")
-    chosen = own[is_chosen(own, cost)]
-    low, high = _span(own["left"], chosen[["left_ci_low", "left_ci_high"]])
+    chosen = rows[rows["best"]]
+    low, high = _span(rows["left"], chosen[["left_ci_low", "left_ci_high"]])
     ax.set_ylim(min(low, -0.06), high)
     if measured:
-        ax.set_xlim(*_span(own["use_kept"], chosen[["use_ci_low", "use_ci_high"]].div(chosen["use_base"], axis=0)))
+        ax.set_xlim(*_span(rows["use_kept"], chosen[["use_ci_low", "use_ci_high"]].div(chosen["use_base"], axis=0)))
 
 
 def _span(values: pd.Series, ends: pd.DataFrame) -> tuple[float, float]:
@@ -164,10 +162,7 @@ def _span(values: pd.Series, ends: pd.DataFrame) -> tuple[float, float]:
 
 
 def _handles(rows: pd.DataFrame, kinds: list[str], cost: str) -> list[Line2D]:
-    handles = [
-        series_handle(number if kind in KINDS else len(KINDS) + number, kind, markersize=CHOSEN)
-        for number, kind in enumerate(kinds)
-    ]
+    handles = [series_handle(number, kind, markersize=CHOSEN) for number, kind in enumerate(kinds)]
     handles.append(plain_handle("no mitigation", **WITHOUT))
     if cost:
         handles.append(plain_handle(f"chosen (+{cost} %)", marker="o", linestyle="none", markersize=CHOSEN))

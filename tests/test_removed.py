@@ -1,0 +1,37 @@
+"""The link ``removed``: the same pair's leak in the model that was mitigated."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from leakscope.trace.removed import with_removed
+
+PAIR = {"slot": "foods", "concept_group": "red"}
+
+
+def links() -> pd.DataFrame:
+    rows = [
+        ("base", "colors", "a cherry", 2.0, 1.5), ("base", "colors", "a lemon", -1.0, -1.5),
+        ("less", "colors", "a lemon", -0.2, -0.25), ("less", "colors", "a cherry", 0.5, 0.25),
+        ("other", "colors", "a cherry", 3.0, 1.0),
+    ]  # fmt: skip
+    table = pd.DataFrame(rows, columns=["model", "prompt_set", "associate", "leak", "leak_centred"])
+    return table.assign(**PAIR)
+
+
+def test_the_leak_of_the_same_pair_in_the_mitigated_model_stands_beside_the_bases() -> None:
+    found = with_removed(links(), {"base": "less"})
+    assert found.table["removed"].tolist()[:2] == [0.5, -0.2]
+    assert found.table["removed_centred"].tolist()[:2] == [0.25, -0.25]
+    assert found.table["removed_by"].tolist()[:2] == ["less", "less"]
+    assert found.table[["removed", "removed_by"]].iloc[2:].isna().all().all()
+    assert found.table["leak"].tolist() == links()["leak"].tolist()
+
+
+def test_a_model_without_a_mitigated_one_has_no_such_link_for_a_reason() -> None:
+    empty = with_removed(links(), {"base": "less"}).empty
+    assert empty["model"].tolist() == ["less", "other"]
+    assert empty["link"].unique().tolist() == ["removed"]
+    assert empty["reason"].str.contains("itself mitigated").tolist() == [True, False]
+    assert np.isnan(with_removed(links(), {}).table["removed"]).all()
