@@ -18,8 +18,10 @@ from browser import VIOLATIONS, axe_program, brightness, needs_axe, needs_chromi
 from leakscope.trace.page.details import Parts, view_details
 from leakscope.trace.page.headline import CORRELATION, PATCHING, headline, number, verdict
 from leakscope.trace.page.page import TraceStudy, TraceTables, write_trace_page
+from leakscope.trace.page.removal import removal
 from leakscope.trace.page.retrained import Retrained, caused, changes
-from trace_tables import TraceStandIn, associate, stand_in
+from leakscope.trace.removed import with_removed
+from trace_tables import TraceStandIn, associate, mitigations, stand_in
 
 HOSTILE = "<b>x</b><script>document.title='owned'</script>\" & {{payload}}"
 LABELS = {"real": "A real model", "organism": "organism, λ = .4"}
@@ -210,6 +212,49 @@ def test_every_number_of_the_page_is_one_of_the_tables(page: Path, tables: Trace
         )
 
 
+def mitigated_page(folder: Path, **deaf: Any) -> Path:
+    """Return the page of a model and of the same with a mitigation."""
+    tables, labels = stand_in(("real", "less"), ()), {"real": "A real model", "less": "less of it"}
+    removed, path = {"real": "less"}, folder / "index.html"
+    links = with_removed(tables.links.drop(columns=["removed", "removed_centred", "removed_by"]), removed)
+    study = TraceStudy("s", labels, [], 0.95, removed=removed, mitigations={"lora": "LoRA"})
+    whole = TraceTables(links.table, tables.relations, tables.patching, links.empty, mitigations(["real"], **deaf))
+    write_trace_page(path, study, whole, parts_of(tables))
+    return path
+
+
+@pytest.fixture(scope="module")
+def with_mitigations(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return mitigated_page(tmp_path_factory.mktemp("mitigated"))
+
+
+def test_the_page_shows_what_was_chosen_at_the_highest_cost_and_the_link_to_the_mitigated_model(
+    no_program: None, tmp_path: Path
+) -> None:
+    page = mitigated_page(tmp_path)
+    real, less = unpacked(page)["views"]
+    rows = {row["name"]: row for row in real["removal"]["rows"]}
+    assert list(rows) == ["none", "say", "tell", "decoding", "attention", "steer", "LoRA"]
+    assert real["removal"]["cost"] == "3"
+    assert (rows["LoRA"]["left"], rows["LoRA"]["use_kept"], rows["LoRA"]["cost"]) == (0.2, 0.6, 2.6)
+    points = [point for point in real["removal"]["points"] if point["name"] == "LoRA"]
+    assert [(p["strength"], p["left"], p["chosen"]) for p in points] == [
+        (0, 1, "no"), (0.25, 0.8, "no"), (0.5, 0.6, "no"), (1, 0.2, "yes")
+    ]  # fmt: skip
+    assert real["removed_by"] == "less of it"
+    assert real["numbers"]["removed"] == less["numbers"]["leak"]
+    assert (less["removal"], less["removed_by"], set(less["numbers"]["removed"])) == ({}, "", {None})
+    text = unpacked(page, "chunk-0")["texts"]["color_plants"]["red"][0]
+    assert text["text_mitigated"] == text["text"]
+    assert "text_mitigated" not in unpacked(page, "chunk-1")["texts"]["color_plants"]["red"][0]
+
+
+def test_without_mitigations_there_is_nothing_to_show_and_without_use_it_is_said() -> None:
+    assert removal(pd.DataFrame(), {}) == {}
+    assert removal(mitigations(["real"]), {})["measured"]
+    assert not removal(mitigations(["real"], deaf=["real"]), {})["measured"]
+
+
 def test_links_without_data_have_their_reason(no_program: None, tmp_path: Path) -> None:
     real, organism = unpacked(make_page(tmp_path, stand_in(counted=False)))["views"]
     assert ["count", "no corpus of this model is known"] in real["empty"]
@@ -297,6 +342,27 @@ def test_the_page_fits_every_width_and_draws_its_figures(opened_page: Path, widt
     assert lines >= 4
     assert rows >= 8
     assert cells == 5
+
+
+@pytest.mark.browser
+@needs_chromium
+@pytest.mark.parametrize("width", [390, 1400])
+def test_the_page_of_mitigations_shows_leak_left_beside_use_and_cost_and_a_text(
+    with_mitigations: Path, width: int
+) -> None:
+    script = """open(shown[0]); await wait(400);
+      const texts = what => [...document.querySelectorAll(what)].map(each => each.textContent);
+      return [document.documentElement.scrollWidth - document.documentElement.clientWidth,
+        texts("#tried tr:last-child td").slice(0, 8), texts("#chart-removal svg .mark-symbol path").length,
+        document.querySelectorAll(".row:first-child .cell").length, texts("#detail .texts th"),
+        texts("#columns > *")]"""
+    over, last, points, cells, heads, columns = asked(with_mitigations, script, width=width)
+    assert over <= 0
+    assert last == ["LoRA", "tuning", "all layers", "1.00", "0.20", "0.08 to 0.32", "0.24", "0.60"]
+    assert points >= 18
+    assert cells == 6
+    assert heads == ["with the concept", "control", "mitigated: less of it"]
+    assert columns[5:] == ["mitigated", "text"]
 
 
 @pytest.mark.browser

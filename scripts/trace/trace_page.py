@@ -22,9 +22,19 @@ if TYPE_CHECKING:
 
 def main(snakemake: "Snakemake") -> None:
     files, params = snakemake.input, snakemake.params
-    tables = TraceTables(*(read_csv(files[name]) for name in TraceTables._fields))
+    # Where no mitigation was tried there is no table of them.
+    tables = TraceTables(*(read_csv(Path(str(files[name]))) for name in TraceTables._fields if files[name]))
     retrained = {model: Retrained(**entry) for model, entry in params.get("retrained", {}).items()}
-    study = TraceStudy(params.study, params.labels, params.organisms, params.level, params.features, retrained)
+    study = TraceStudy(
+        params.study,
+        params.labels,
+        params.organisms,
+        params.level,
+        params.features,
+        retrained,
+        params.removed,
+        params.mitigations,
+    )
     write_trace_page(Path(snakemake.output.page), study, tables, read_parts(snakemake))
 
 

@@ -5,6 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 SITES = ("concept", "between", "last", "all")
+# Kind of a mitigation → its mark.
+MITIGATIONS = {
+    "prompt": "circle", "decoding": "square", "attention": "triangle-up", "steering": "diamond", "features": "cross",
+    "tuning": "triangle-down",
+}  # fmt: skip
 HEIGHT = 230  # pixels
 AUTOSIZE = {"type": "fit", "contains": "padding"}
 
@@ -95,6 +100,45 @@ def patching_chart() -> dict[str, Any]:
         "height": HEIGHT,
         "autosize": AUTOSIZE,
         "layer": [_rule("y", 0.0), _rule("y", 1.0), band, line, point],
+    }
+
+
+def removal_chart() -> dict[str, Any]:
+    """Return a specification: leak left against use kept, a line for each mitigation over its strengths.
+
+    It draws the data set ``points``: ``name, kind, strength, left, use_kept, cost, chosen``.
+    """
+    scale = {"zero": False, "nice": False, "padding": 12}
+    x = {"field": "use_kept", "type": "quantitative", "title": "use kept (share)", "scale": scale}
+    y = {"field": "left", "type": "quantitative", "title": "leak left (share)"}
+    hover = [
+        {"field": "name", "title": "mitigation"},
+        {"field": "strength", "format": ".3g"},
+        {"field": "left", "title": "leak left", "format": ".2f"},
+        {"field": "use_kept", "title": "use kept", "format": ".2f"},
+        {"field": "cost", "title": "cost (% of perplexity)", "format": ".2f"},
+    ]
+    legend, colors = {"orient": "bottom", "columns": 3}, ["@warm", "@cool", "@ink", "@soft"]
+    color = {"field": "kind", "type": "nominal", "title": None, "legend": legend,
+             "scale": {"domain": list(MITIGATIONS), "range": [*colors, *colors[:2]]}}  # fmt: skip
+    shape = {"field": "kind", "type": "nominal", "title": None, "legend": legend,
+             "scale": {"domain": list(MITIGATIONS), "range": list(MITIGATIONS.values())}}  # fmt: skip
+    line = {
+        "mark": {"type": "line", "strokeWidth": 1.2, "opacity": 0.7},
+        "encoding": {"x": x, "y": y, "color": color, "detail": {"field": "name"},
+                     "order": {"field": "strength", "type": "quantitative"}},
+    }  # fmt: skip
+    point = {
+        "mark": {"type": "point", "filled": True, "opacity": 1},
+        "encoding": {"x": x, "y": y, "color": color, "shape": shape, "tooltip": hover,
+                     "size": {"condition": {"test": "datum.chosen === 'yes'", "value": 110}, "value": 22}},
+    }  # fmt: skip
+    return {
+        "data": {"name": "points"},
+        "width": "container",
+        "height": HEIGHT + 50,
+        "autosize": AUTOSIZE,
+        "layer": [_rule("y", 0.0), _rule("y", 1.0), _rule("x", 1.0), line, point],
     }
 
 

@@ -33,7 +33,9 @@ class Parts(NamedTuple):
     generations: pd.DataFrame
 
 
-def view_details(model: str, prompt_set: str, pairs: pd.DataFrame, parts: Parts) -> dict[str, Any]:
+def view_details(
+    model: str, prompt_set: str, pairs: pd.DataFrame, parts: Parts, mitigated: str | None = None
+) -> dict[str, Any]:
     """Return what the page shows of a model's associations in a prompt set.
 
     Args:
@@ -41,18 +43,20 @@ def view_details(model: str, prompt_set: str, pairs: pd.DataFrame, parts: Parts)
         prompt_set: of the prompts.
         pairs: ``prompt_set, slot, concept_group, associate``, in the page's order; its index numbers them.
         parts: tables of all.
+        mitigated: the mitigated model whose texts stand beside; None without.
 
     Returns:
         ``contexts`` (concept group → associate → list), ``lens`` (number of the pair → ``layers``, ``shift``),
         ``patched`` (concept group → site → ``layers``, ``restored``; ``n``), ``texts`` (slot → concept group → list).
     """
     mine = {name: _own(table, model, prompt_set) for name, table in parts._asdict().items()}
+    beside = None if mitigated is None else _own(parts.generations, mitigated, prompt_set)
     here = pairs[pairs["prompt_set"] == prompt_set]
     return {
         "contexts": _contexts(mine["contexts"]),
         "lens": _lens(mine["lens"], here),
         "patched": _patched(mine["patched"]),
-        "texts": _texts(mine["prompts"], mine["generations"]),
+        "texts": _texts(mine["prompts"], mine["generations"], beside),
     }
 
 
@@ -103,14 +107,17 @@ def _patched(patched: pd.DataFrame) -> dict[str, dict[str, Any]]:
     return found
 
 
-def _texts(prompts: pd.DataFrame, generations: pd.DataFrame) -> dict[str, dict[str, list[dict[str, Any]]]]:
+def _texts(
+    prompts: pd.DataFrame, generations: pd.DataFrame, mitigated: pd.DataFrame | None
+) -> dict[str, dict[str, list[dict[str, Any]]]]:
     """Return the first text after the prompts of a concept group and slot, one a template, and after their controls.
 
-    The first in the order of the prompts, so that nobody has chosen them.
+    And that of the mitigated model after the prompt, ``text_mitigated``, where there is one. The first in the order of
+    the prompts, so that nobody has chosen them.
     """
     if generations.empty:
         return {}
-    first = generations.sort_values("sample", kind="stable").drop_duplicates("prompt_id").set_index("prompt_id")["text"]
+    first, after = _first(generations), None if mitigated is None or mitigated.empty else _first(mitigated)
     said: Mapping[Any, Any] = prompts.set_index("prompt_id")["prompt"].to_dict()
     tests = prompts[prompts["concept_group"].notna() & prompts["control_id"].notna()]
     tests = tests.drop_duplicates(["slot", "concept_group", "template_id"])
@@ -124,6 +131,13 @@ def _texts(prompts: pd.DataFrame, generations: pd.DataFrame) -> dict[str, dict[s
                 "text": value(first.get(row.prompt_id)),
                 "control": value(said.get(row.control_id)),
                 "text_control": value(first.get(row.control_id)),
+                **({} if after is None else {"text_mitigated": value(after.get(row.prompt_id))}),
             }
         )
     return found
+
+
+def _first(generations: pd.DataFrame) -> pd.Series:
+    """Return prompt → its first text."""
+    ordered = generations.sort_values("sample", kind="stable").drop_duplicates("prompt_id")
+    return ordered.set_index("prompt_id")["text"]

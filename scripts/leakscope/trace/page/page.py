@@ -13,9 +13,10 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from leakscope.trace.page.charts import patching_chart, scatter_chart
+from leakscope.trace.page.charts import patching_chart, removal_chart, scatter_chart
 from leakscope.trace.page.details import Parts, view_details
 from leakscope.trace.page.headline import headline
+from leakscope.trace.page.removal import removal
 from leakscope.trace.page.retrained import Change, Retrained, caused, change_rows, changes
 from leakscope.trace.page.values import records, values
 from leakscope.web.drawing import drawing_program
@@ -26,7 +27,7 @@ PAIR = ["prompt_set", "slot", "concept_group", "associate", "associated"]
 NUMBERS = [
     "n_prompts", "n_c", "n_a", "n_ca", "n_total", "count", "knows", "affirms", "leak", "match", "layer_half",
     "count_exact", "leak_exact", "count_centred", "knows_centred", "affirms_centred", "leak_centred",
-    "count_exact_centred", "leak_exact_centred",
+    "count_exact_centred", "leak_exact_centred", "removed", "removed_centred",
 ]  # fmt: skip
 RELATION = [
     "x", "y", "given", "slope", "slope_low", "slope_high", "correlation", "ci_low", "ci_high", "slope_exact",
@@ -37,12 +38,14 @@ UNIT = "(nats, centred)"
 
 
 class TraceTables(NamedTuple):
-    """The tables of a whole study: ``links.csv``, ``relations.csv``, ``patching.csv``, ``empty_links.csv``."""
+    """The tables of a whole study: ``links.csv``, ``relations.csv``, ``patching.csv``, ``empty_links.csv``, and
+    ``mitigations.csv`` where mitigations were tried."""
 
     links: pd.DataFrame
     relations: pd.DataFrame
     patching: pd.DataFrame
     empty_links: pd.DataFrame
+    mitigations: pd.DataFrame = pd.DataFrame(columns=["model", "prompt_set"])
 
 
 class TraceStudy(NamedTuple):
@@ -54,6 +57,8 @@ class TraceStudy(NamedTuple):
     level: of intervals.
     features: model → label of a dictionary → its page, a link from this page.
     retrained: organism that was trained again without some associations → what it is compared with.
+    removed: model → the mitigated model of it.
+    mitigations: mitigation → what people call it.
     """
 
     name: str
@@ -62,6 +67,8 @@ class TraceStudy(NamedTuple):
     level: float
     features: Mapping[str, Mapping[str, str]] = {}
     retrained: Mapping[str, Retrained] = {}
+    removed: Mapping[str, str] = {}
+    mitigations: Mapping[str, str] = {}
 
 
 def write_trace_page(
@@ -91,6 +98,7 @@ def write_trace_page(
             "count": scatter_chart("count", f"association in the corpus {UNIT}"),
             "knows": scatter_chart("knows", f"knows it {UNIT}"),
             "patching": patching_chart(),
+            "removal": removal_chart(),
         },
     }
     text = page(
@@ -99,7 +107,8 @@ def write_trace_page(
         headline=html.escape(said[0][0]) if said else "No model's associations were followed.",
         payload=encoded(head),
         chunks="\n".join(
-            f'<script type="text/plain" id="chunk-{number}">{encoded(view_details(*view, pairs, parts))}</script>'
+            f'<script type="text/plain" id="chunk-{number}">'
+            f"{encoded(view_details(*view, pairs, parts, study.removed.get(view[0])))}</script>"
             for number, view in enumerate(views)
         ),
         program=drawing_program() if views else "",
@@ -133,6 +142,7 @@ def _changes(view: tuple[str, str], study: TraceStudy, tables: TraceTables) -> l
 def _view(view: tuple[str, str], study: TraceStudy, tables: TraceTables, pairs: pd.DataFrame) -> dict[str, Any]:
     """Return what the page is told of a model and prompt set: a value a pair, and what holds of all of them."""
     model, prompt_set = view
+    mitigated = study.removed.get(model, "")
     links = pairs.merge(_of(tables.links, view), on=PAIR, how="left")
     empty = _of(tables.empty_links, view)
     return {
@@ -145,6 +155,8 @@ def _view(view: tuple[str, str], study: TraceStudy, tables: TraceTables, pairs: 
         "relations": records(_of(tables.relations, view), RELATION),
         "curves": records(_of(tables.patching, view), CURVE),
         "changes": change_rows(_changes(view, study, tables)),
+        "removal": removal(_of(tables.mitigations, view), study.mitigations),
+        "removed_by": study.labels.get(mitigated, mitigated),
         "features": dict(study.features.get(model, {})),
     }
 
