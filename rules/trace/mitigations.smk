@@ -25,12 +25,12 @@ rule mitigate:
     input:
         prompts="<results>/prompts/{templated}.parquet",
         candidates="<results>/prompts/{templated}.candidates.parquet",
-        use=lambda w: trace.mitigating.use_files(w.templated, ".parquet"),
-        use_candidates=lambda w: trace.mitigating.use_files(w.templated, ".candidates.parquet"),
+        use=lambda w: trace.mitigating.use_table(w.templated, ".parquet"),
+        use_candidates=lambda w: trace.mitigating.use_table(w.templated, ".candidates.parquet"),
         manifest=lambda w: study.manifest(w.model),
         neutral=lambda w: trace.mitigating.neutral(w.model),
-        dictionary=lambda w: trace.mitigating.dictionary_files(w.mitigation, "dictionary.json"),
-        firing=lambda w: trace.mitigating.dictionary_files(w.mitigation, "firing.parquet"),
+        dictionary=lambda w: trace.mitigating.dictionary_file(w.mitigation, "dictionary.json"),
+        firing=lambda w: trace.mitigating.dictionary_file(w.mitigation, "firing.parquet"),
         grammar=lambda w: trace.mitigating.grammar_files(w.model),
         code=code("trace/mitigate", "models/mitigating", "models/editing"),
     output:

@@ -348,19 +348,19 @@ class Mitigating:
         """Say whether there is one; without, it is not measured what is kept of a concept's use."""
         return bool(self.trace.settings["sets"].get(prompt_set, {}).get("use"))
 
-    def use_files(self, prompt_set: str, suffix: str) -> list[str]:
-        """Return the table of these prompts, or of their candidates; none where there is no file of them."""
-        return [f"<trace>/use/{prompt_set}{suffix}"] if self.has_use(prompt_set) else []
+    def use_table(self, prompt_set: str, suffix: str) -> str | list[str]:
+        """Return the table of these prompts, or of their candidates; nothing where there is no file of them."""
+        return f"<trace>/use/{prompt_set}{suffix}" if self.has_use(prompt_set) else []
 
     def neutral(self, model: str) -> str:
         """Return the file of texts that a mitigation should leave as they are."""
         is_organism = self.study.is_organism(model)
         return self.study.corpus_file(model, "held_out") if is_organism else str(self.settings["neutral"])
 
-    def dictionary_files(self, mitigation: str, file: str) -> list[str]:
-        """Return a file of the dictionary that a mitigation edits features of; none where it has none."""
+    def dictionary_file(self, mitigation: str, file: str) -> str | list[str]:
+        """Return a file of the dictionary that a mitigation edits features of; nothing where it has none."""
         name = self._dictionary(mitigation)
-        return [] if name is None else [f"<features>/dictionaries/{name}/{file}"]
+        return [] if name is None else f"<features>/dictionaries/{name}/{file}"
 
     def grammar_files(self, model: str) -> list[str]:
         """Return the files of the grammar by which an organism leaks; none of other models."""

@@ -109,7 +109,8 @@ def removal_chart() -> dict[str, Any]:
     It draws the data set ``points``: ``name, kind, strength, left, use_kept, cost, chosen``.
     """
     scale = {"zero": False, "nice": False, "padding": 12}
-    x = {"field": "use_kept", "type": "quantitative", "title": "use kept (share)", "scale": scale}
+    x = {"field": "use_kept", "type": "quantitative", "title": "use kept (share)", "scale": scale,
+         "axis": {"tickCount": 6}}  # fmt: skip
     y = {"field": "left", "type": "quantitative", "title": "leak left (share)"}
     hover = [
         {"field": "name", "title": "mitigation"},
