@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from leakscope.configuration.layers import overridden, shipped
 from leakscope.configuration.resolving import resolve
 from leakscope.errors import InputError
+from leakscope.workflow.study import Study
+from leakscope.workflow.trace import Trace
+from workspace import ROOT, Workspace
 
 STUDY = {
     "name": "mine",
@@ -163,3 +168,83 @@ def test_each_mistake_is_one_line(resolved, changes: dict[str, Any], message: st
     with pytest.raises(InputError, match=message) as error:
         resolved(**changes)
     assert "\n" not in str(error.value)
+
+
+# What jobs are given.
+
+
+def traced(config: dict[str, Any]) -> Trace:
+    return Trace(Study(config))
+
+
+def test_without_mitigations_a_study_plans_what_it_planned(resolved) -> None:
+    trace = traced(resolved(trace={"mitigations": []}))
+    assert (trace.mitigating.trials, trace.mitigating.files("{model}"), trace.mitigating.summarising()["written"]) == (
+        [], [], []
+    )  # fmt: skip
+    assert trace.patched == trace.pairs
+    assert not [file for file in trace.targets() if "mitigations" in file or "frontier" in file]
+    with pytest.raises(InputError, match=r"trace\.mitigations: got nothing"):
+        trace.targets("mitigations")
+
+
+def test_each_mitigation_and_none_is_tried_on_each_model_that_is_not_mitigated_itself(resolved) -> None:
+    changes = with_models(less=of("organism-s-l40", "lora"), most=of("organism-s-l40", "attention", cost=1))
+    trace = traced(resolved(**changes))
+    assert trace.mitigating.models == STUDY["models"]
+    assert trace.mitigating.trials[:4] == [("smollm2-135m", "colors", name) for name in ["none", *TRIED]]
+    assert len(trace.mitigating.trials) == 3 * 4
+    assert {model for model, _ in trace.pairs} - {model for model, _ in trace.patched} == {"less", "most"}
+    assert trace.mitigating.removed == {"organism-s-l40": "less"}
+    assert trace.linking()["removed"] == trace.page()["removed"] == {"organism-s-l40": "less"}
+    assert trace.mitigating.chosen("most") == "<trace>/mitigations/organism-s-l40/colors/attention.json"
+    assert trace.study.manifest("most") == "<trace>/mitigated/most/model.json"
+    assert trace.table("mitigations") in trace.targets()
+    assert trace.targets("mitigations") == ["<trace>/mitigations.csv"]
+
+
+def test_features_are_edited_in_the_model_of_their_dictionary_alone(resolved) -> None:
+    trace = traced(
+        resolved(
+            mitigations={"edit": {"kind": "features", "dictionary": "main"}},
+            features={"dictionaries": {"main": DICTIONARY}},
+            trace={"mitigations": ["edit"]},
+        )
+    )
+    assert [trial for trial in trace.mitigating.trials if trial[2] == "edit"] == [("organism-s-l40", "colors", "edit")]
+    assert trace.mitigating.dictionary_file("edit", "x.json") == "<features>/dictionaries/main/x.json"
+    assert trace.mitigating.dictionary_file("none", "x.json") == []
+
+
+def test_texts_of_models_with_and_without_a_mitigation_are_summarised(resolved) -> None:
+    changes = with_models(less=of("organism-s-l40", "lora"))
+    changes["study"] |= {"steps": ["leak", "trace"], "scorers": ["lexical"]}
+    summarising = traced(resolved(**changes)).mitigating.summarising()
+    assert summarising["written"] == [[model, "colors"] for model in [*STUDY["models"], "less"]]
+    assert summarising["mitigated"] == [
+        {"model": "less", "base": "organism-s-l40", "prompt_set": "colors", "mitigation": "lora", "cost": 3.0}
+    ]
+
+
+def test_a_job_that_trains_takes_more_time_and_is_told_no_label(resolved) -> None:
+    trace = traced(resolved())
+    tried = trace.mitigating
+    assert tried.needs(("smollm2-135m", "attention")).minutes == 4 * trace.study.needs("smollm2-135m").minutes
+    assert tried.needs(("smollm2-135m", "lora")).memory_mb >= tried.needs(("smollm2-135m", "attention")).memory_mb
+    assert tried.entry("prompt-ignore") == {
+        "kind": "prompt", "wording": "Ignore details that do not matter for what comes next."
+    }  # fmt: skip
+    assert tried.entry("none") == {"kind": "none"}
+
+
+@pytest.mark.workflow
+@pytest.mark.parametrize(("study", "n_tried"), [("mitigations", 33), ("trace", 0)])
+def test_shipped_studies_are_planned(tmp_path: Path, study: str, n_tried: int) -> None:
+    workspace = Workspace(tmp_path / "checkout")
+    content = yaml.safe_load((ROOT / f"studies/{study}.yaml").read_text(encoding="utf-8"))
+    planned = workspace.run("-n", "--quiet", "rules", "--cores", "1", study=content).stdout
+    counts = dict(re.findall(r"^(\w+) +(\d+)$", planned, re.MULTILINE))
+    assert int(counts.get("mitigate", 0)) == n_tried
+    assert int(counts.get("make_mitigated", 0)) == (4 if n_tried else 0)
+    assert int(counts["patch"]) == (3 if n_tried else 5)
+    assert ("build_use" in counts, "summarise_mitigations" in counts) == (n_tried > 0, n_tried > 0)
