@@ -14,7 +14,7 @@ TEXTS = (
     "axis", "subject", "group", "group_base", "group_aligned", "language", "name", "lexicon", "source",
     "task", "item_id", "question", "form", "form_a", "form_b", "style", "method", "split",
     "dictionary", "other", "entry", "label", "contrast", "item", "explainer", "token", "top", "steering",
-    "without", "with", "benchmark", "part", "bias_type", "subset",
+    "without", "with", "benchmark", "part", "bias_type", "subset", "mitigation", "variant", "chosen_at",
 )  # fmt: skip
 """Columns of CSV files that hold names of a study, or texts of a person or a model.
 
