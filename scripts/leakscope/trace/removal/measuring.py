@@ -18,7 +18,7 @@ from leakscope.trace.removal.columns import AT_STRENGTH, EXACT, LEAK, MEASURED, 
 from leakscope.trace.removal.exact import exact_leaks_left
 from leakscope.trace.removal.items import Items
 from leakscope.trace.removal.kinds import KINDS, unchanged
-from leakscope.trace.removal.neutral_costs import Costs, NeutralHalves
+from leakscope.trace.removal.neutral_costs import Costs, CostTexts
 from leakscope.trace.removal.variants import Setting, Variant
 
 # Kinds whose leak in an organism follows from its law.
@@ -74,7 +74,7 @@ class Bench(NamedTuple):
 def measure_mitigation(
     setting: Setting,
     mitigation: str,
-    neutral: NeutralHalves,
+    neutral: CostTexts,
     strengths: Strengths,
     *,
     batch_size: int,

@@ -29,23 +29,23 @@ from leakscope.organisms.leak_grammar import Document
 MOST_TEXTS = 200  # of a half
 
 
-class NeutralHalves(NamedTuple):
+class CostTexts(NamedTuple):
     """Texts that choose strengths, and others that report costs."""
 
     choosing: list[EncodedText]
     reporting: list[EncodedText]
 
 
-def halves_of_file(model: LanguageModel, path: Path) -> NeutralHalves:
+def halves_of_file(model: LanguageModel, path: Path) -> CostTexts:
     """Return the texts of a file, every second one to report by.
 
     Raises:
         InputError: as ``read_neutral_texts`` and ``encode_neutral_texts``.
     """
-    return NeutralHalves(*(encode_neutral_texts(model, half[:MOST_TEXTS]) for half in read_neutral_texts(path)))
+    return CostTexts(*(encode_neutral_texts(model, half[:MOST_TEXTS]) for half in read_neutral_texts(path)))
 
 
-def halves_of_corpus(model: LanguageModel, documents: Iterable[Document], concepts: Iterable[str]) -> NeutralHalves:
+def halves_of_corpus(model: LanguageModel, documents: Iterable[Document], concepts: Iterable[str]) -> CostTexts:
     """Return documents of an organism's corpus that name no concept; no context is in both halves.
 
     Raises:
@@ -56,7 +56,7 @@ def halves_of_corpus(model: LanguageModel, documents: Iterable[Document], concep
     if not all(halves):
         found = f"model {model.tokenizer.name_or_path}: got {len(neutral)} documents of its corpus that name no concept"
         raise InputError(f"{found}; allowed: some with different contexts, to tell costs by.")
-    return NeutralHalves(*(encode_neutral_documents(model, half) for half in halves))
+    return CostTexts(*(encode_neutral_documents(model, half) for half in halves))
 
 
 class Costs:

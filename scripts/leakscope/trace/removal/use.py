@@ -9,16 +9,17 @@ from typing import NamedTuple
 import pandas as pd
 
 from leakscope.errors import InputError, one_of
-from leakscope.leak.prompts import CANDIDATE_COLUMNS, PROMPT_COLUMNS, text_table
 from leakscope.statistics.seeding import seeded_hash
-from leakscope.trace.cues import basic_terms, tested
+from leakscope.trace.cues import CANDIDATE_COLUMNS, basic_terms, tested
 from leakscope.trace.removal.items import group_halves
 from leakscope.trace.removal.use_file import UseFile, UseForm
 from leakscope.typed.reading import read_typed
 
-USE_COLUMNS = [*PROMPT_COLUMNS, "answer"]
+USE_COLUMNS = [
+    "prompt_set", "prompt_id", "control_id", "neutral_control_id", "concept", "concept_group", "expected", "category",
+    "template_id", "slot", "prompt", "made", "answer",
+]  # fmt: skip
 CATEGORY = "use"
-BOTH_ORDERS = (1, -1)
 
 
 class UsePrompts(NamedTuple):
@@ -40,6 +41,15 @@ class _Version(NamedTuple):
     groups: dict[str, str | None]
 
 
+def read_use(path: Path) -> UseFile:
+    """Return what a file of use holds.
+
+    Raises:
+        InputError: as ``read_typed``.
+    """
+    return read_typed(path, UseFile)
+
+
 def build_use(prompts: pd.DataFrame, candidates: pd.DataFrame, path: Path, seed: int) -> UsePrompts:
     """Write every form of a file for every concept group that it has an answer for, called by its basic term.
 
@@ -56,7 +66,7 @@ def build_use(prompts: pd.DataFrame, candidates: pd.DataFrame, path: Path, seed:
     Raises:
         InputError: as ``read_typed``; or a form names a slot or a group that no test prompt of the set has.
     """
-    file, tests = read_typed(path, UseFile), tested(prompts)
+    file, tests = read_use(path), tested(prompts)
     halves, terms = group_halves(tests, seed), basic_terms(tests)
     rows: dict[str, dict[str, str | None]] = {}
     answers: list[dict[str, str | None]] = []
@@ -71,13 +81,18 @@ def build_use(prompts: pd.DataFrame, candidates: pd.DataFrame, path: Path, seed:
             for row in _rows(form, version, terms, others):
                 rows.setdefault(str(row["prompt_id"]), row)
     shared = {"prompt_set": str(prompts["prompt_set"].iloc[0]), "category": CATEGORY, "made": "no"}
-    table = text_table([{**row, **shared} for row in rows.values()], USE_COLUMNS)
-    return UsePrompts(table, text_table(answers, CANDIDATE_COLUMNS))
+    return UsePrompts(
+        _texts([{**row, **shared} for row in rows.values()], USE_COLUMNS), _texts(answers, CANDIDATE_COLUMNS)
+    )
 
 
 def no_use() -> UsePrompts:
     """Return no prompts: those of a prompt set without a file of use."""
-    return UsePrompts(text_table([], USE_COLUMNS), text_table([], CANDIDATE_COLUMNS))
+    return UsePrompts(_texts([], USE_COLUMNS), _texts([], CANDIDATE_COLUMNS))
+
+
+def _texts(rows: Sequence[Mapping[str, str | None]], columns: Sequence[str]) -> pd.DataFrame:
+    return pd.DataFrame(list(rows), columns=list(columns), dtype="str")
 
 
 def _versions(form: UseForm, groups: Sequence[str], candidates: pd.DataFrame, where: str) -> Iterator[_Version]:
