@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from leakscope.typed.texts import Id, Trimmed, each_once
 from leakscope.typed.values import Section, mistake
+from leakscope.typed.wording import show
 
 GAP = re.compile(r"\{([^{}]*)\}")
 Things = Annotated[list[Trimmed], Field(min_length=2, max_length=2, title="two texts")]
@@ -37,16 +38,18 @@ class UseForm(Section):
         given = [name for name in WAYS if getattr(self, name) is not None]
         if len(given) != 1:
             raise mistake(WAYS[0], f"got {' and '.join(given) or 'none'} of {', '.join(WAYS)}", "allowed: one of them.")
-        needed = {"concept", *(("a", "b") if self.things else ())}
-        allowed = needed | {"other"}
-        for key, must in (("text", needed), ("control", set[str]())):
-            gaps = set(GAP.findall(getattr(self, key)))
-            may = allowed - (set() if key == "text" else {"concept"})
-            if not must <= gaps <= may:
-                named = ", ".join(f"{{{name}}}" for name in sorted(may))
-                without = "all but {other}" if must else "any of them or none"
-                raise mistake(key, f"got the gaps {sorted(gaps)}", f"allowed: {named}; {without}.")
+        gaps = {"other", *(("a", "b") if self.things else ())}
+        _check_gaps("text", self.text, {"concept"} | (gaps - {"other"}), {"concept"} | gaps)
+        _check_gaps("control", self.control, set(), gaps)
         return self
+
+
+def _check_gaps(key: str, text: str, needed: set[str], allowed: set[str]) -> None:
+    """Refuse a text without a gap that it needs, or with a brace that is no gap."""
+    gaps, rest = set(GAP.findall(text)), GAP.sub("", text)
+    if "{" in rest or "}" in rest or not needed <= gaps <= allowed:
+        may = ", ".join(f"{{{name}}}{'' if name in needed else ' if wanted'}" for name in sorted(allowed))
+        raise mistake(key, f"got {show(text)}", f"allowed: a text with {may}, and no other brace.")
 
 
 class UseFile(Section):
