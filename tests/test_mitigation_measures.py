@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -394,6 +395,7 @@ def test_what_is_chosen_has_the_manifest_of_the_model_with_it(measured: Measured
         entry = found[cost]
         assert entry is not None
         assert entry["manifest"] == {"faded": entry["strength"], "of": entry["variant"]}
+    assert json.loads(json.dumps(found)) == found
     leaks = measured.table.query("measure == 'leak' and split == 'selection'")
     least = leaks.groupby("strength")["value"].mean().abs().idxmin()
     assert found["3"]["strength"] == least

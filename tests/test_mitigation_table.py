@@ -154,6 +154,14 @@ def test_only_what_is_chosen_is_corrected_by_holm(table: pd.DataFrame) -> None:
     assert row(table, "steered", 1.5)["less_than_none_p"] < 1
 
 
+def test_a_strength_that_was_found_for_two_costs_is_one_test() -> None:
+    twice = measured("twice", "tuning", {(1.0, 1, 1.0): 0.5, (1.0, 3, 1.0): 0.5})
+    both = twice, record("twice", "tuning", {"1": (1.0, 1, 1.0), "3": (1.0, 3, 1.0)})
+    found = summary(NONE, both, ASKED).query("split == 'evaluation' and chosen == 'yes'")
+    assert found["mitigation"].tolist() == ["twice", "twice", "asked"]
+    assert found["less_than_none_p_corrected"].to_numpy() == pytest.approx(np.minimum(1, 2 * found["less_than_none_p"]))
+
+
 def test_use_is_that_of_forms_that_the_model_answers(table: pd.DataFrame) -> None:
     none, steered = row(table, "none"), row(table, "steered", 3.0)
     # Of one 5, of two 4 of 5 right; the bad form has one right answer, and is no use.

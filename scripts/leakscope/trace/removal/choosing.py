@@ -56,7 +56,8 @@ def choose(measured: pd.DataFrame, base: pd.DataFrame, cost: float, kept: float)
     least = kept * of_use(base[base["split"] == SELECTION], forms)["value"].mean() if forms else 0.0
     rows = [rows for _, rows in affordable.groupby(STRENGTH, sort=False, dropna=False)]
     best = min(rows, key=lambda rows: _rank(rows, forms, least, cost))
-    return {name: None if pd.isna(value := best[name].iloc[0]) else value for name in STRENGTH}
+    variant, *numbers = (best[name].iloc[0] for name in STRENGTH)
+    return dict(zip(STRENGTH, [variant, *(None if pd.isna(n) else float(n) for n in numbers)], strict=True))
 
 
 def _rank(rows: pd.DataFrame, forms: Collection[str], least: float, cost: float) -> tuple[float, ...]:

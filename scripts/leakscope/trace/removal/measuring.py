@@ -113,7 +113,7 @@ def find_strengths(variant: Variant, costs: Costs, strengths: Strengths) -> list
     cost = remembering(costs.of(variant.at, variant.before))
     if variant.largest == 0:
         return [Tried(0.0, math.nan, 1.0, False, cost(0.0))]
-    priced = {target: strength_at_cost(cost, target, variant.largest) for target in sorted(strengths.costs)}
+    priced = {float(target): strength_at_cost(cost, target, variant.largest) for target in sorted(strengths.costs)}
     found = [Tried(at.strength, target, 1.0, at.reached, at.cost) for target, at in priced.items()]
     highest = found[-1]
     if highest.strength == 0:

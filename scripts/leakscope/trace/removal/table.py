@@ -225,13 +225,20 @@ def _writer(row: Mapping[str, Any], written: Written) -> str:
 
 
 def _corrected(table: pd.DataFrame) -> pd.DataFrame:
-    """Return rows with p-values of the chosen ones corrected, those of each model, prompt set and split together."""
+    """Return rows with p-values of the chosen ones corrected, those of each model, prompt set and split together.
+
+    A strength that was found for two costs is one test.
+    """
     if table.empty:
         return table
-    chosen = table[table["chosen"] == "yes"]
+    family = ["model", "prompt_set", "split"]
+    strength = [*family, "mitigation", "variant", "strength"]
+    tests = table[table["chosen"] == "yes"].drop_duplicates(strength)
     for less in _DIFFERENCES:
         if f"{less}_p" in table:
-            table[f"{less}_p_corrected"] = chosen.groupby(["model", "prompt_set", "split"])[f"{less}_p"].transform(
-                lambda p: holm(p.to_numpy(dtype=float))
-            )
+            p = tests.groupby(family)[f"{less}_p"].transform(lambda p: holm(p.to_numpy(dtype=float)))
+            known = tests[strength].assign(**{f"{less}_p_corrected": p})
+            found = table[strength].merge(known, on=strength, how="left")[f"{less}_p_corrected"]
+            table[f"{less}_p_corrected"] = found.to_numpy()
+            table.loc[table["chosen"] != "yes", f"{less}_p_corrected"] = np.nan
     return table
