@@ -21,6 +21,7 @@ from leakscope.models.neutral import encode_neutral_documents, encode_neutral_te
 from leakscope.models.opening import LanguageModel
 from leakscope.models.prompting import Prompting
 from leakscope.organisms.leak_grammar import Document
+from leakscope.trace.removal import measuring
 from leakscope.trace.removal.choosing import choose, choose_all, used_forms
 from leakscope.trace.removal.columns import EXACT, LEAK, MEASURED, SPLITS, USE
 from leakscope.trace.removal.exact import exact_leaks_left, mixed_law
@@ -45,6 +46,7 @@ forms:
     text: "The bag is {concept}. The car is not {concept}. The bag is"
     control: "The bag is"
     answers: {red: red one, green: green one, blue: blue one}
+  - {id: two, text: "It is {concept}. It is", control: "It is", answers: {red: R, green: G, blue: B}}
 """
 NEUTRAL = ["The bag is a car.", "The fruit is a plum.", "The other bag is a lime and a cherry.", "The car is the car."]
 STRENGTHS = Strengths([1, 3], [0.5])
@@ -235,6 +237,16 @@ def test_a_mitigation_is_measured_at_each_strength_and_found_again_in_the_store(
     monkeypatch.setattr(candidate_scores, "_score", nothing)
     again = measure_mitigation(setting, "fade", neutral, STRENGTHS, batch_size=2)
     pd.testing.assert_frame_equal(again.table, table)
+
+
+def test_forms_that_the_model_does_not_answer_as_it_is_are_asked_no_further(
+    setting: Setting, neutral: CostTexts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(KINDS, "fading", fading)
+    monkeypatch.setattr(measuring, "used_forms", lambda _: {"one"})
+    found = measure_mitigation(setting, "fade", neutral, STRENGTHS, batch_size=2)
+    asked = [set(table.loc[table["measure"] == USE, "template_id"]) for table in (found.base, found.table)]
+    assert asked == [{"one", "two"}, {"one"}]
 
 
 def test_where_nothing_can_be_afforded_the_model_stays_as_it_is(

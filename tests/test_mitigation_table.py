@@ -127,6 +127,22 @@ def test_templates_that_avoid_the_concept_do_not_make_up_for_others() -> None:
     assert found["leak_absolute"] > abs(found["leak"])
 
 
+def test_what_is_left_of_templates_that_avoid_and_that_repeat_the_concept_is_one_share() -> None:
+    def turned(part: tuple[pd.DataFrame, dict[str, Any]], share: float) -> tuple[pd.DataFrame, dict[str, Any]]:
+        leaks = part[0]["measure"].eq(LEAK)
+        odd = part[0]["template_id"].str.endswith(("1", "3", "5"))
+        value = part[0]["value"].where(~leaks, part[0]["value"] * np.where(odd, -share, share))
+        return part[0].assign(value=value), part[1]
+
+    kept = measured("half", "steering", {(1.0, 1, 1.0): 0.0}), record("half", "steering", {"1": (1.0, 1, 1.0)})
+    found = summary(turned(NONE, 1.0), turned(kept, 0.5))
+    none, half = row(found, "none"), row(found, "half", 1.0)
+    # The mean leak is next to nothing, and half of nothing says little.
+    assert abs(none["leak"]) < 0.1 < 1.9 < none["leak_absolute"]
+    assert (half["left"], half["leak_absolute"] / none["leak_absolute"]) == pytest.approx((0.5, 0.5))
+    assert half["less_than_none"] == pytest.approx(none["leak_absolute"] / 2)
+
+
 def test_differences_are_of_the_same_prompts(table: pd.DataFrame) -> None:
     steered = row(table, "steered", 3.0)
     # Noise is the same on both sides: what is left of it is what differs by template, 1 or 2.

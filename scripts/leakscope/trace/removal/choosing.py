@@ -27,6 +27,18 @@ def used_forms(base: pd.DataFrame) -> set[str]:
     return set(right.index[right >= ENOUGH])
 
 
+def leak_size(leaks: pd.DataFrame) -> float:
+    """Return the mean over templates of |mean leak|, in nats.
+
+    Some templates avoid the concept (``trace.by_template``), and do not make up for others; and a leak that a
+    mitigation has turned round tells of the concept, too.
+
+    Args:
+        leaks: ``template_id, value``.
+    """
+    return float(leaks.groupby("template_id")["value"].mean().abs().mean())
+
+
 def of_use(table: pd.DataFrame, forms: Collection[str]) -> pd.DataFrame:
     """Return the rows of use of some forms; of all, where there is none of these."""
     used = table[table["measure"] == USE]
@@ -36,9 +48,9 @@ def of_use(table: pd.DataFrame, forms: Collection[str]) -> pd.DataFrame:
 def choose(measured: pd.DataFrame, base: pd.DataFrame, cost: float, kept: float) -> dict[str, Any] | None:
     """Return variant, strength, target_cost and share of the best at a cost, all by the selection split.
 
-    The least |mean leak| of those that cost no more and keep enough of the use: a leak that is turned round tells of
-    the concept, too. Where none keeps enough, that which keeps most. Nothing is asked of a use that the model does not
-    make (``used_forms``). None where nothing can be afforded.
+    The least ``leak_size`` of those that cost no more and keep enough of the use. Where none keeps enough, that which
+    keeps most. Nothing is asked of a use that the model does not make (``used_forms``). None where nothing can be
+    afforded.
 
     Args:
         measured: ``columns.MEASURED`` of the mitigation, of one model and prompt set.
@@ -63,8 +75,8 @@ def choose(measured: pd.DataFrame, base: pd.DataFrame, cost: float, kept: float)
 def _rank(rows: pd.DataFrame, forms: Collection[str], least: float, cost: float) -> tuple[float, ...]:
     """Return what the best is least by; of equals that which was found for the cost."""
     use = float(of_use(rows, forms)["value"].mean()) if forms else 0.0
-    leak = abs(float(rows.loc[rows["measure"] == LEAK, "value"].mean()))
-    return use < least, -use if use < least else 0.0, leak, rows["target_cost"].iloc[0] != cost
+    size = leak_size(rows[rows["measure"] == LEAK])
+    return use < least, -use if use < least else 0.0, size, rows["target_cost"].iloc[0] != cost
 
 
 def choose_all(

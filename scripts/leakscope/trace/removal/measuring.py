@@ -14,6 +14,7 @@ from leakscope.models.editing.bisection import remembering, strength_at_cost
 from leakscope.models.opening import LanguageModel
 from leakscope.models.prompting import Prompting
 from leakscope.organisms.leak_grammar import Grammar
+from leakscope.trace.removal.choosing import used_forms
 from leakscope.trace.removal.columns import AT_STRENGTH, EXACT, LEAK, MEASURED, NONE, USE
 from leakscope.trace.removal.exact import exact_leaks_left
 from leakscope.trace.removal.items import Items
@@ -99,7 +100,11 @@ def measure_mitigation(
     base = pd.concat(_measured(plain, unchanged(setting)[0], strengths), ignore_index=True)
     if setting.entry["kind"] == NONE:
         return Measured(base, base, {})
-    variants = KINDS[setting.entry["kind"]](setting)
+    # What the model does not answer as it is says nothing of what a mitigation leaves.
+    forms, use = used_forms(base), setting.items.use
+    asked = setting.items._replace(use=use[use["template_id"].isin(forms)] if forms else use)
+    bench = bench._replace(setting=setting._replace(items=asked))
+    variants = KINDS[setting.entry["kind"]](bench.setting)
     tables = [table for variant in variants for table in _measured(bench, variant, strengths)]
     found = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=MEASURED)
     return Measured(found, base, {variant.name: variant for variant in variants})

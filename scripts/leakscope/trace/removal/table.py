@@ -14,7 +14,7 @@ import pandas as pd
 
 from leakscope.statistics.jackknife import Deletions, Floats, leave_out, means, share_interval, t_interval, t_test
 from leakscope.statistics.permutations import holm
-from leakscope.trace.removal.choosing import STRENGTH, of_use, used_forms
+from leakscope.trace.removal.choosing import STRENGTH, leak_size, of_use, used_forms
 from leakscope.trace.removal.columns import AT_STRENGTH, EVALUATION, EXACT, LEAK, NONE, SELECTION, SPLITS
 from leakscope.trace.removal.texts import TextMeasures, measure_texts
 
@@ -76,14 +76,16 @@ def summarise_mitigations(
 ) -> pd.DataFrame:
     """Return ``MITIGATION_COLUMNS``: a row a model, prompt set, mitigation, strength and split.
 
-        leak           mean of the tests' leaks, in nats; ``leak_absolute`` mean over templates of |mean leak|
-        left           leak / that of no mitigation
+        leak           mean of the tests' leaks l, in nats; ``leak_absolute``: ``choosing.leak_size``
+        left           Σ d l / Σ d l₀, l₀ without a mitigation and d = ±1 the sign of their template's mean of l₀: a
+                       template that avoids the concept counts like one that repeats it (as in ``layers.summary``), and
+                       where all repeat it this is leak / leak of no mitigation
         use            share of right answers, of forms that the model answers without a mitigation
                        (``choosing.used_forms``); where there is none of all, and ``use_measured`` is no
         use_kept       use / ``use_base``, that of no mitigation
         chosen_at      costs at which this strength stands for its mitigation; ``chosen``: whether there is one
-        less_than_*    leak of no mitigation, or of the best prompt at the cost, − this leak, in nats; Holm's correction
-                       over the chosen ones of a model, prompt set and split
+        less_than_*    mean of d (l′ − l), in nats, l′ with no mitigation or the best prompt at the cost; Holm's
+                       correction over the chosen ones of a model, prompt set and split
         match, ...     ``texts.TextMeasures`` of the mitigated model that the study has, and of the model itself, in the
                        evaluation split
 
@@ -125,14 +127,17 @@ def _beside(strengths: Sequence[_At], costs: Sequence[str]) -> _Beside:
     for cost in costs:
         prompts = [at.values for at in strengths if at.key["kind"] == "prompt" and cost in at.costs]
         if prompts:
-            best[cost] = min(prompts, key=lambda values: abs(_leaks(values, SELECTION).mean()))
+            best[cost] = min(prompts, key=lambda values: leak_size(_of(values, SELECTION, LEAK)))
     return _Beside(base, used_forms(base), best)
 
 
-def _leaks(values: pd.DataFrame, split: str, measure: str = LEAK) -> pd.Series:
-    """Return prompt → value."""
-    own = values[(values["split"] == split) & (values["measure"] == measure)]
-    return own.set_index("prompt_id")["value"]
+def _of(values: pd.DataFrame, split: str, measure: str) -> pd.DataFrame:
+    return values[(values["split"] == split) & (values["measure"] == measure)]
+
+
+def _leaks(values: pd.DataFrame, split: str, prompts: pd.Series) -> Floats:
+    """Return the leaks of prompts, (prompts,)."""
+    return _of(values, split, LEAK).set_index("prompt_id")["value"].loc[prompts].to_numpy(dtype=float)
 
 
 def _rows(at: _At, beside: _Beside, highest: float, level: float) -> Iterator[dict[str, Any]]:
@@ -154,26 +159,27 @@ def _rows(at: _At, beside: _Beside, highest: float, level: float) -> Iterator[di
 
 
 def _leak_row(at: _At, base: pd.DataFrame, prompt: pd.DataFrame | None, split: str, level: float) -> dict[str, Any]:
-    own = at.values[(at.values["split"] == split) & (at.values["measure"] == LEAK)]
+    own = _of(at.values, split, LEAK)
     deletions = leave_out(own["template_id"], own["concept_group"])
-    leak = means(own["value"], deletions)
-    without = means(_leaks(base, split).loc[own["prompt_id"]], deletions)
+    before, value = _leaks(base, split, own["prompt_id"]), own["value"].to_numpy(dtype=float)
+    direction = np.sign(pd.Series(before).groupby(own["template_id"].to_numpy()).transform("mean").to_numpy())
+    with_it, without = means(direction * value, deletions), means(direction * before, deletions)
     with np.errstate(divide="ignore", invalid="ignore"):
-        left = leak / without
+        left = with_it / without
     row = {
-        **_named("leak", t_interval(leak, deletions, level)),
-        "leak_absolute": own.groupby("template_id")["value"].mean().abs().mean(),
+        **_named("leak", t_interval(means(value, deletions), deletions, level)),
+        "leak_absolute": leak_size(own),
         **_named("left", t_interval(left, deletions, level)),
-        "leak_exact": _leaks(at.values, split, EXACT).mean(skipna=False),
+        "leak_exact": _of(at.values, split, EXACT)["value"].mean(skipna=False),
         "n_prompts": len(own),
         "n_templates": own["template_id"].nunique(),
         "n_groups": own["concept_group"].nunique(),
     }
     if at.key["kind"] != NONE:
-        row |= _less("less_than_none", without - leak, deletions, level)
+        row |= _less("less_than_none", without - with_it, deletions, level)
     if prompt is not None and prompt is not at.values:
-        best = means(_leaks(prompt, split).loc[own["prompt_id"]], deletions)
-        row |= _less("less_than_prompt", best - leak, deletions, level)
+        best = means(direction * _leaks(prompt, split, own["prompt_id"]), deletions)
+        row |= _less("less_than_prompt", best - with_it, deletions, level)
     return row
 
 
