@@ -415,3 +415,19 @@ def test_what_is_chosen_has_the_manifest_of_the_model_with_it(measured: Measured
 
 def test_all_kinds_have_a_function() -> None:
     assert set(KINDS) == {"none", "prompt", "decoding", "attention", "steering", "features", "tuning"}
+
+
+def test_decoding_against_the_control_alone_leaves_no_leak_and_half_of_it_half(
+    setting: Setting, neutral: CostTexts
+) -> None:
+    pytest.importorskip("leakscope.trace.removal.clauses", reason="decoding is not there")
+    decoding = setting._replace(entry={"kind": "decoding"})
+    found = measure_mitigation(decoding, "d", neutral, STRENGTHS, batch_size=2, grammar=micro_grammar(0.4))
+    table = found.table[(found.table["target_cost"] == 3) & (found.table["split"] == "selection")]
+    leaks = table.groupby(["measure", "strength"])["value"].mean()
+    base = found.base.query("measure == 'leak' and split == 'selection'")["value"].mean()
+    assert leaks[LEAK, 1.0] == pytest.approx(0, abs=1e-4)
+    assert leaks[EXACT, 1.0] == pytest.approx(0, abs=1e-12)
+    # Token by token it is not exactly half, as what is left is shared out anew after each.
+    assert leaks[LEAK, 0.5] == pytest.approx(base / 2, abs=0.1 * abs(base))
+    assert leaks[EXACT, 0.5] == pytest.approx(np.log(3) / 2, abs=0.02)
