@@ -31,7 +31,7 @@ Floats = NDArray[np.float64]
 Group = tuple[str, str]  # a slot and a concept group
 
 
-class _Asked(NamedTuple):
+class _Run(NamedTuple):
     """A text that is read: the prompt it begins with, what is asked of it, and the features ablated in it."""
 
     tokens: Tokens
@@ -91,7 +91,7 @@ def ablate_features(
         for prompt in {one for pair in of_group for one in pair}:
             wanted.setdefault(prompt, set()).update(chosen[group])
     asked = [
-        _Asked(prompt.ids + contrast.beginning, place, answer, contrast, sorted(wanted[place]))
+        _Run(prompt.ids + contrast.beginning, place, answer, contrast, sorted(wanted[place]))
         for place, prompt in enumerate(read)
         if place in wanted
         for answer, contrast in enumerate(contrasts(prompt.answers))
@@ -128,7 +128,7 @@ def _most_active(activations: Floats, pairs: Sequence[tuple[int, int]], n_featur
 
 
 def _scores(
-    resumer: Resumer, asked: Sequence[_Asked], dictionary: Dictionary, *, batch_size: int, name: str
+    resumer: Resumer, asked: Sequence[_Run], dictionary: Dictionary, *, batch_size: int, name: str
 ) -> dict[tuple[int, int], dict[int | None, float]]:
     """Return (prompt, place of the associate) → feature → s with it ablated; None → s as it is.
 
@@ -139,7 +139,7 @@ def _scores(
     batches = [part for _, texts in groupby(by_length, key=lambda one: len(one.tokens))
                for part in cut(list(texts), batch_size)]  # fmt: skip
 
-    def work(texts: list[_Asked]) -> list[tuple[_Asked, int | None, float]]:
+    def work(texts: list[_Run]) -> list[tuple[_Run, int | None, float]]:
         return list(_ablated(resumer, texts, dictionary, batch_size))
 
     scores: dict[tuple[int, int], dict[int | None, float]] = {}
@@ -153,8 +153,8 @@ def _scores(
 
 
 def _ablated(
-    resumer: Resumer, texts: Sequence[_Asked], dictionary: Dictionary, batch_size: int
-) -> Iterator[tuple[_Asked, int | None, float]]:
+    resumer: Resumer, texts: Sequence[_Run], dictionary: Dictionary, batch_size: int
+) -> Iterator[tuple[_Run, int | None, float]]:
     """Yield every text of a length as it is and with each of its features ablated, and s."""
     ids = torch.tensor([one.tokens for one in texts])
     read = resumer.read(ids)
