@@ -58,7 +58,7 @@ def ablate_features(
         without  the same with the feature ablated in both
         effect   without − shift: below 0 where the feature carries the leak
 
-    Of each group those features are ablated that its tests activate most beyond their controls: ``activation`` and
+    Of each concept group, over all slots, those features are ablated that its tests activate most beyond their controls: ``activation`` and
     ``activation_control`` are means over prompts of the largest activation at a token but the first.
 
     Args:
@@ -85,11 +85,14 @@ def ablate_features(
         pairs.setdefault((slot, group), []).append((number[test], number[control]))
     batch_size = prompting.settings["batch_size"]
     activations = _activations(model, [list(prompt.ids) for prompt in read], dictionary, batch_size)
-    chosen = {group: _most_active(activations, of_group, n_features) for group, of_group in pairs.items()}
+    of_concept: dict[str, list[tuple[int, int]]] = {}
+    for (_, group), of_group in pairs.items():
+        of_concept.setdefault(group, []).extend(of_group)
+    chosen = {group: _most_active(activations, of_group, n_features) for group, of_group in of_concept.items()}
     wanted: dict[int, set[int]] = {}
     for group, of_group in pairs.items():
         for prompt in {one for pair in of_group for one in pair}:
-            wanted.setdefault(prompt, set()).update(chosen[group])
+            wanted.setdefault(prompt, set()).update(chosen[group[1]])
     asked = [
         _Run(prompt.ids + contrast.beginning, place, answer, contrast, sorted(wanted[place]))
         for place, prompt in enumerate(read)
@@ -103,7 +106,11 @@ def ablate_features(
         (*about, *group, *row)
         for group, of_group in pairs.items()
         for row in _rows(
-            of_group, chosen[group], activations, scores, list(lexicons.loc[lexicons["slot"] == group[0], "candidate"])
+            of_group,
+            chosen[group[1]],
+            activations,
+            scores,
+            list(lexicons.loc[lexicons["slot"] == group[0], "candidate"]),
         )
     ]
     return pd.DataFrame(rows, columns=ABLATED_COLUMNS)
