@@ -58,8 +58,9 @@ def ablate_features(
         without  the same with the feature ablated in both
         effect   without − shift: below 0 where the feature carries the leak
 
-    Of each concept group, over all slots, those features are ablated that its tests activate most beyond their controls: ``activation`` and
-    ``activation_control`` are means over prompts of the largest activation at a token but the first.
+    Of each concept group, over all slots, those features are ablated that its tests activate most beyond their
+    controls: ``activation`` and ``activation_control`` are means over prompts of the largest activation at a token but
+    the first.
 
     Args:
         model: that is read.
