@@ -14,9 +14,9 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from leakscope.errors import InputError, one_of
 from leakscope.files.writing import replacing, share_weights
+from leakscope.models.tuning.settings import Lora
 from leakscope.statistics.seeding import seeded_hash
 from leakscope.storage.manifests import ADAPTER_FILES, write_manifest
-from leakscope.validate.tuning.methods import Lora
 
 WEIGHTS_FILE, CONFIG_FILE = ADAPTER_FILES
 # What a tokenizer takes for its own settings, and is how it was loaded.
