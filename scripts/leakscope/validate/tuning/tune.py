@@ -19,7 +19,7 @@ from leakscope.models.neutral import (
     read_neutral_texts,
 )
 from leakscope.models.opening import LanguageModel
-from leakscope.models.tuning.learners import FullLearner, Learner, LoraLearner
+from leakscope.models.tuning.learners import FullLearner, Learner, LoraLearner, check_whole
 from leakscope.models.tuning.terms import NEUTRAL_TOKENS, Term, keep_term
 from leakscope.models.tuning.trainer import Checkpoint, train
 from leakscope.organisms.corpus import read_corpus
@@ -86,8 +86,7 @@ def tune(
     Raises:
         InputError: as ``Lesson.terms``, ``keep_term``, ``LoraLearner`` and ``trainer.train``; the model is quantised.
     """
-    if getattr(model.config, "quantization_config", None):
-        raise InputError(f"model {name}: got a base with quantised weights; allowed: one with whole weights.")
+    check_whole(model.config, name)
     learner: Learner = (
         FullLearner(model.model, model.tokenizer, keeps_base=method.keep > 0)
         if full
