@@ -191,10 +191,9 @@ def _check_unchanged(manifest: Mapping[str, Any]) -> None:
     else:
         return
     if any(manifest[key] != value for key, value in hashes.items()):
-        raise InputError(
-            f"model folder {folder}: its files are not those that were described; remove the model's `model.json` "
-            f"{'there' if manifest['source'] == 'tuned' else 'in results/models/'} and run again."
-        )
+        places = {"tuned": "remove the model's `model.json` there", "mitigated": f"remove {Path(folder).parent}"}
+        what = places.get(manifest["source"], "remove the model's `model.json` in results/models/")
+        raise InputError(f"model folder {folder}: its files are not those that were described; {what} and run again.")
 
 
 def _load_weights(
