@@ -17,7 +17,7 @@ from leakscope.models.tuning.learners import LoraLearner
 from leakscope.models.tuning.settings import Lora
 from leakscope.storage.manifests import read_manifest, write_manifest
 from leakscope.trace.removal.selected import selected_prompts
-from leakscope.trace.removal.tuning import Row, Training, leak_term, training_rows, tuning_variants
+from leakscope.trace.removal.tuning import AdapterTraining, Row, leak_term, training_rows, tuning_variants
 from leakscope.trace.removal.variants import Setting, Variant
 from removal import last_logits, setting_of, write_model
 
@@ -83,7 +83,7 @@ def test_the_loss_is_what_control_and_test_differ_by_along_a_candidate(model_fol
             yield model
 
     rows = [Row([5, 6, 7], [8, 7], [9, 10]), Row([5, 7], [7], [])]
-    term = leak_term(Untrained(), rows, Training(1, 2, 0.0), 0)  # type: ignore[arg-type]
+    term = leak_term(Untrained(), rows, AdapterTraining(1, 2, 0.0), 0)  # type: ignore[arg-type]
     expected = 0.0
     for test, control, beginning in rows:
         for length in range(len(beginning) + 1):

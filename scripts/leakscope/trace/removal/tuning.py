@@ -33,7 +33,7 @@ WHOLE = 1.0  # strength of the adapter as it was trained
 WEIGHTS, CONFIG = ADAPTER_FILES
 
 
-class Training(NamedTuple):
+class AdapterTraining(NamedTuple):
     """How an adapter is trained; the names are those of ``validate``'s methods."""
 
     steps: int
@@ -108,7 +108,7 @@ def training_rows(setting: Setting) -> list[Row]:
     ]
 
 
-def leak_term(learner: Learner, rows: Sequence[Row], method: Training, seed: int) -> Term:
+def leak_term(learner: Learner, rows: Sequence[Row], method: AdapterTraining, seed: int) -> Term:
     """Return the term of Σ_t KL(p_control || p_test), the mean over rows; p_control is the base's. See above."""
 
     def loss(step: int) -> torch.Tensor:
@@ -124,7 +124,7 @@ def leak_term(learner: Learner, rows: Sequence[Row], method: Training, seed: int
 def _train(setting: Setting) -> None:
     """Write an adapter as it was trained; the model is as it was."""
     entry, model = setting.entry, setting.model.model
-    method = Training(entry["steps"], entry["batch_size"], entry["keep"])
+    method = AdapterTraining(entry["steps"], entry["batch_size"], entry["keep"])
     rows = training_rows(setting)
     with _left_as_it_was(model):
         learner = LoraLearner(model, Lora(entry["r"], entry["alpha"]), setting.seed)
@@ -154,8 +154,7 @@ def _scaled(folder: Path, strength: float) -> Path:
     """Return the folder of the adapter at a strength: written when it is first asked for."""
     whole, scaled = _folder(folder, WHOLE), _folder(folder, strength)
     if not (scaled / CONFIG).exists():
-        with replacing(scaled / WEIGHTS) as part:
-            _share(whole / WEIGHTS, part)
+        _share(whole / WEIGHTS, scaled / WEIGHTS)
         config = read_manifest(whole / CONFIG)
         write_manifest({**config, "lora_alpha": config["lora_alpha"] * strength}, scaled / CONFIG)
     return scaled
@@ -163,11 +162,12 @@ def _scaled(folder: Path, strength: float) -> Path:
 
 def _share(file: Path, there: Path) -> None:
     """Give a file a second name: strengths differ in their settings, and weights are large."""
-    there.unlink()
-    try:
-        os.link(file, there)
-    except OSError:  # a file system without such names
-        shutil.copyfile(file, there)
+    with replacing(there) as part:
+        part.unlink()
+        try:
+            os.link(file, part)
+        except OSError:  # a file system without such names
+            shutil.copyfile(file, part)
 
 
 @contextmanager
