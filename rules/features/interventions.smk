@@ -66,9 +66,7 @@ rule planted_association:
     conda:
         "../../envs/models.yaml"
     params:
-        planted=features.planted,
-        grammars=features.planted_in,
-        models={name: features.model(dictionary=name) for name in features.planted["dictionary"]},
+        **features.planting(),
     script:
         "../../scripts/features/planted_association.py"
 
