@@ -13,14 +13,15 @@ import pandas as pd
 import pytest
 import torch
 
-from helpers import COLORS, SETTINGS, micro_candidates, micro_grammar, micro_prompts
+from helpers import COLORS, LOADING, SETTINGS, micro_candidates, micro_grammar, micro_prompts
 from leakscope.errors import InputError
 from leakscope.models import candidate_scores
 from leakscope.models.editing.bisection import TOLERANCE
 from leakscope.models.neutral import encode_neutral_documents, encode_neutral_texts, measure_perplexity
-from leakscope.models.opening import LanguageModel
+from leakscope.models.opening import LanguageModel, open_model
 from leakscope.models.prompting import Prompting
 from leakscope.organisms.leak_grammar import Document
+from leakscope.storage.manifests import describe_folder
 from leakscope.trace.removal import measuring
 from leakscope.trace.removal.choosing import choose, choose_all, used_forms
 from leakscope.trace.removal.columns import EXACT, LEAK, MEASURED, SPLITS, USE
@@ -33,6 +34,7 @@ from leakscope.trace.removal.measuring import (
     find_strengths,
     leak_values,
     measure_mitigation,
+    measure_values,
     use_values,
 )
 from leakscope.trace.removal.neutral_costs import Costs, CostTexts, halves_of_corpus, halves_of_file, nats_per_token
@@ -417,17 +419,35 @@ def test_all_kinds_have_a_function() -> None:
     assert set(KINDS) == {"none", "prompt", "decoding", "attention", "steering", "features", "tuning"}
 
 
-def test_decoding_against_the_control_alone_leaves_no_leak_and_half_of_it_half(
-    setting: Setting, neutral: CostTexts
-) -> None:
-    pytest.importorskip("leakscope.trace.removal.clauses", reason="decoding is not there")
-    decoding = setting._replace(entry={"kind": "decoding"})
-    found = measure_mitigation(decoding, "d", neutral, STRENGTHS, batch_size=2, grammar=micro_grammar(0.4))
-    table = found.table[(found.table["target_cost"] == 3) & (found.table["split"] == "selection")]
+@pytest.fixture
+def decoding(setting: Setting, neutral: CostTexts, micro_model_folder: Path) -> Measured:
+    manifest = describe_folder(micro_model_folder, "local")
+    kind = setting._replace(entry={"kind": "decoding"}, manifest=manifest)
+    return measure_mitigation(kind, "d", neutral, STRENGTHS, batch_size=2, grammar=micro_grammar(0.4))
+
+
+def test_decoding_against_the_control_alone_leaves_no_leak_and_half_of_it_half(decoding: Measured) -> None:
+    table = decoding.table[(decoding.table["target_cost"] == 3) & (decoding.table["split"] == "selection")]
     leaks = table.groupby(["measure", "strength"])["value"].mean()
-    base = found.base.query("measure == 'leak' and split == 'selection'")["value"].mean()
+    base = decoding.base.query("measure == 'leak' and split == 'selection'")["value"].mean()
     assert leaks[LEAK, 1.0] == pytest.approx(0, abs=1e-4)
     assert leaks[EXACT, 1.0] == pytest.approx(0, abs=1e-12)
     # Token by token it is not exactly half, as what is left is shared out anew after each.
     assert leaks[LEAK, 0.5] == pytest.approx(base / 2, abs=0.1 * abs(base))
     assert leaks[EXACT, 0.5] == pytest.approx(np.log(3) / 2, abs=0.02)
+
+
+def test_a_model_with_what_was_chosen_finds_all_scores_in_the_store(
+    decoding: Measured, setting: Setting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = choose_all(decoding.table, decoding.base, decoding.variants, [3], 0.0)["3"]
+    assert entry is not None
+    model = open_model(json.loads(json.dumps(entry["manifest"])), LOADING)
+
+    def nothing(*_: Any) -> Iterator[dict[Any, Any]]:
+        raise AssertionError("computed again")
+
+    monkeypatch.setattr(candidate_scores, "_score", nothing)
+    values = measure_values(model, setting.items, "calm", setting.prompting)
+    own = decoding.table[(decoding.table["strength"] == entry["strength"]) & (decoding.table["target_cost"] == 3)]
+    assert values["value"].tolist() == own.loc[own["measure"] != EXACT, "value"].tolist()
