@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from leakscope.errors import InputError
-from leakscope.features.interventions.bisection import TOLERANCE, remembering, strength_at_cost
 from leakscope.features.interventions.costs import CountedText, NeutralCost, Rereader
+from leakscope.models.editing.bisection import TOLERANCE, remembering, strength_at_cost
 from leakscope.models.editing.dictionary import Dictionary
 from leakscope.models.editing.edits import Edit, edit_change, editing
 from test_generation import ARCHITECTURES

@@ -43,7 +43,7 @@ WRITE_OTHERWISE = {
     "leakscope/organisms/training.py": MODELS,
     "leakscope/models/sources/gguf.py": MODELS,
     "leakscope/models/sources/package_index.py": "what pip is asked for, in a folder that is gone afterwards",
-    "leakscope/validate/tuning/learners.py": MODELS,
+    "leakscope/models/tuning/learners.py": MODELS,
     "organisms/train_tokenizer.py": MODELS,
 }
 OWN_CODE = "source code of leakscope"

@@ -105,6 +105,7 @@ def test_terms_are_counted_in_all_their_forms() -> None:
     assert written_forms(["African American", "asthma", "Asthma", "HIV"]) == [
         *("African American", "african american", "asthma", "Asthma", "HIV", "hiv"),
     ]
+    assert written_forms(["a cherry", "cherry"]) == ["cherry", "Cherry"]
     assert written_forms(["african-american  men"]) == [
         *("african-american men", "African-american men", "African-American Men"),
     ]

@@ -17,6 +17,7 @@ from leakscope.errors import InputError
 from leakscope.trace.centring import centre_by_slot, double_centred
 from leakscope.trace.counted import Counted, PairLexicons, count_pairs
 from leakscope.trace.exact import _log_moments, exact_leaks, mention_shares
+from leakscope.trace.features import carrying_features
 from leakscope.trace.links import LINK_COLUMNS, Sources, link_pairs
 from leakscope.trace.pairs import leaks, list_pairs
 
@@ -146,8 +147,8 @@ def test_counts_of_another_window_or_unit_are_not_taken(changed: dict[str, Any],
 def test_links_without_data_are_empty_with_their_reasons() -> None:
     table, empty = link_pairs("m", sources())
     assert list(table)[: len(LINK_COLUMNS)] == LINK_COLUMNS
-    assert set(empty["link"]) == {"count", "knows", "affirms", "match", "layer_half"}
-    assert table[["count", "knows", "affirms", "match", "layer_half"]].isna().all(axis=None)
+    assert set(empty["link"]) == {"count", "knows", "affirms", "match", "layer_half", "feature"}
+    assert table[["count", "knows", "affirms", "match", "layer_half", "feature"]].isna().all(axis=None)
     assert table["leak_centred"].notna().all()
 
 
@@ -256,3 +257,21 @@ def test_nothing_is_left_of_values_that_are_additive(shape: tuple[int, int]) -> 
     pair = additive.copy()
     pair[0, 0] += 1e-6
     assert double_centred(pair)[0, 0] == pytest.approx(1e-6 * (1 - 1 / shape[0]) * (1 - 1 / shape[1]), rel=1e-6)
+
+
+def test_the_named_feature_is_the_one_that_takes_most_away() -> None:
+    keys = {"model": "m", "prompt_set": "micro", "layer": 1, "slot": "fruits", "concept_group": "red"}
+    pair = {**keys, "associate": "a cherry", "activation": 2.0, "activation_control": 0.5, "shift": 4.0}
+    effects = [("d", 3, -1.0), ("d", 8, -3.0), ("e", 8, 2.0)]
+    ablated = pd.DataFrame(
+        [{**pair, "dictionary": name, "feature": feature, "effect": effect} for name, feature, effect in effects]
+    )
+    table, empty = link_pairs("m", sources(ablated=ablated))
+    (named,) = table.dropna(subset=["feature"]).itertuples()
+    assert (named.associate, named.feature, named.feature_effect) == ("a cherry", "d/8", -3.0)
+    assert "feature" not in set(empty["link"])
+    found = carrying_features(table, ablated)
+    assert list(found["feature"]) == [8, 3, 8]
+    assert list(found["share"]) == [0.75, 0.25, -0.5]
+    none = ablated.assign(effect=1.0)
+    assert link_pairs("m", sources(ablated=none)).table["feature"].isna().all()

@@ -9,10 +9,13 @@ import torch
 
 from helpers import COLORS, SETTINGS, micro_candidates, micro_prompts
 from leakscope.errors import InputError
+from leakscope.models.editing.dictionary import Dictionary
+from leakscope.models.editing.edits import Edit, editing
 from leakscope.models.editing.resuming import Resumer
 from leakscope.models.prompting import Prompting
+from leakscope.trace.layers.ablation import ablate_features
 from leakscope.trace.layers.answers import Contrast, Margin, Prompted, among_all, between_groups
-from leakscope.trace.layers.columns import COUNT_COLUMNS, PATCHED_COLUMNS, SITES
+from leakscope.trace.layers.columns import ABLATED_COLUMNS, COUNT_COLUMNS, PATCHED_COLUMNS, SITES
 from leakscope.trace.layers.patching import Margins, patch_prompts, patch_swaps
 from leakscope.trace.layers.shifts import shifts_by_layer
 from leakscope.trace.layers.summary import pair_counts, restored_by_category, restored_shares
@@ -383,3 +386,30 @@ def test_pairs_are_counted_by_template_with_their_signed_effect() -> None:
     assert [row["template_id"] for row in templates] == ["a", "b", "c", "d"]
     assert [row["effect"] for row in templates] == pytest.approx([4, -2, 0.01, np.nan], nan_ok=True)
     assert [row["n_against"] for row in templates] == [0, 1, 0, 0]
+
+
+def test_a_feature_is_ablated_as_an_edit_of_it_would(micro_model: LanguageModel) -> None:
+    width = micro_model.config.hidden_size
+    torch.manual_seed(0)
+    decoder = torch.nn.functional.normalize(torch.randn(24, width), dim=-1)
+    dictionary = Dictionary(decoder.T.clone(), torch.zeros(24), decoder, torch.zeros(width), "topk", 0, k=4)
+    found = ablate_features(
+        micro_model, micro_prompts(), micro_candidates(), "organism", Prompting(SETTINGS, chat=False),
+        dictionary=dictionary, dictionary_name="d", n_features=3,
+    )  # fmt: skip
+    assert list(found) == ABLATED_COLUMNS
+    assert set(found.groupby(["slot", "concept_group"])["feature"].nunique()) <= {1, 2, 3}
+    assert (found["activation"] > found["activation_control"]).all()
+    whole = shifts_by_layer(
+        micro_model, micro_prompts(), micro_candidates(), "organism", Prompting(SETTINGS, chat=False)
+    ).query("layer == 1")
+    known = found.merge(whole, on=["slot", "concept_group", "associate"], suffixes=("", "_whole"))
+    assert list(known["shift"]) == pytest.approx(list(known["shift_whole"]), abs=1e-4)
+    assert list(found["effect"]) == pytest.approx(list(found["without"] - found["shift"]))
+    for feature in found["feature"].unique()[:3]:
+        with editing(micro_model.model, Edit("move", 0, 1.0, (feature,), (0.0,)), dictionary):
+            edited = shifts_by_layer(
+                micro_model, micro_prompts(), micro_candidates(), "organism", Prompting(SETTINGS, chat=False)
+            ).query("layer == 1")
+        own = found[found["feature"] == feature].merge(edited, on=["slot", "concept_group", "associate"])
+        assert list(own["without"]) == pytest.approx(list(own["shift_y"]), abs=1e-4)

@@ -63,6 +63,7 @@ from leakscope.storage.manifests import describe_folder
 from leakscope.storage.store import Store
 from leakscope.storage.upkeep import compact, overview, survey
 from leakscope.trace.cues import read_cues
+from leakscope.trace.removal.use import read_use
 from leakscope.validate.scoring.imported_scores import check_scores as check_item_scores
 from leakscope.validate.scoring.imported_scores import import_scores as import_item_scores
 from leakscope.validate.tasks.forms import read_forms
@@ -349,6 +350,20 @@ CUES = {
     "slots": [{"slot": "fruits", "knows": [{"id": "fact", "text": "A fruit that is {concept} is"}]}],
 }
 file_reader("cues", "cues.yaml", CUES, read_cues)
+USE = {
+    "description": "The color matters.",
+    "forms": [
+        {
+            "id": "letters",
+            "text": "{concept} begins with",
+            "control": "It begins with",
+            "answers": {"red": "R", "blue": "B"},
+        },
+        {"id": "fruits", "text": "A {concept} fruit is", "control": "A fruit is", "slot": "fruits"},
+        {"id": "box", "text": "A {concept} {a}, a {other} {b}:", "control": "A {a}:", "things": [["cup", "key"]]},
+    ],
+}
+file_reader("use", "use.yaml", USE, read_use)
 table_reader("item scores", RANKED, read_item_scores)
 
 # ----------------------------------------------------------------------------------------------------------- organisms

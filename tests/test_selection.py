@@ -12,7 +12,7 @@ import torch
 from leakscope.errors import InputError
 from leakscope.features.contrasts import probing, selection
 from leakscope.features.contrasts.contrast_activations import ContrastActivations
-from leakscope.features.contrasts.probing import fit_logistic, probe_concept, rank_columns
+from leakscope.features.contrasts.probing import probe_concept, rank_columns
 from leakscope.features.contrasts.selection import METHODS, SELECTION_COLUMNS, Contrasted, no_features, select_features
 from leakscope.features.description.accuracy import balanced_accuracy
 from leakscope.features.description.monosemanticity import (
@@ -22,6 +22,7 @@ from leakscope.features.description.monosemanticity import (
     monosemanticity,
 )
 from leakscope.models.editing.dictionary import Dictionary
+from leakscope.statistics.logistic import fit_logistic
 
 # What features 0 to 5 have at the first and at the last token of a text: 0 fires for side a, 1 for side b, 2 always, 3
 # at the word of an item of side a, 4 in minimal pairs of side a, 5 never.

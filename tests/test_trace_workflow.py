@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from local_infini_gram import local_infini_gram
 from workspace import Workspace
 
 # Some twenty jobs of a few seconds each.
@@ -90,3 +91,43 @@ def test_a_second_run_has_nothing_to_do_and_a_cue_runs_what_asks_it(traced: Work
     assert "score_cues" in planned
     assert "patch " not in planned
     assert "generate" not in planned
+
+
+def test_counts_of_a_model_that_is_no_organism_come_from_where_the_study_says(traced: Workspace) -> None:
+    corpus = traced.folder / "results/models/corpora/micro-l100-s0.jsonl"
+    links = traced.folder / "results/micro/trace/links.csv"
+    own = _of_fruits(links, "tiny-l100")
+    table = own[["concept_group", "associate", "n_ca"]].set_axis(["subject", "group", "count"], axis=1)
+    table.to_csv(traced.folder / "data/mine/counts.csv", index=False)
+    texts = [json.loads(line)["text"].replace(".", "").lower() for line in corpus.read_text().splitlines()]
+    study = json.loads(json.dumps(traced.study))
+    plain = {"template": "{prompt}", "system": None}
+    study["models"]["real"] = {
+        "source": "local", "path": "results/models/tiny-l100", "chat": False, "generation": plain,
+    }  # fmt: skip
+    study["study"]["models"] = ["real"]
+    with local_infini_gram(texts) as api:
+        server = {"source": "infini_gram", "index": api.index, "url": api.url, "requests_per_second": 1000}
+        for counts in (
+            {"source": "corpus", "path": str(corpus.relative_to(traced.folder))},
+            {"source": "table", "path": "data/mine/counts.csv", "window": 50},
+            server,
+        ):
+            study["trace"]["sets"]["micro"]["counts"] = counts
+            traced.run("--cores", "2", "trace_links", study=study)
+            found = _of_fruits(links, "real")
+            if counts is server:  # which counts pairs of mentions, and not documents
+                words = [text.split() for text in texts]
+                for pair in found.itertuples():
+                    fruit = pair.associate.removeprefix("a ")
+                    assert pair.n_ca == sum(text.count(pair.concept_group) * text.count(fruit) for text in words)
+                continue
+            assert list(found["n_ca"]) == list(own["n_ca"]), counts["source"]
+            assert list(found["count_centred"]) == pytest.approx(list(own["count_centred"]), abs=1e-6)
+            # A table has pairs alone, and only what is centred is the same without single terms.
+            assert found["count"].isna().all() == (counts["source"] == "table")
+
+
+def _of_fruits(links: Path, model: str) -> pd.DataFrame:
+    table = pd.read_csv(links)
+    return table[(table["model"] == model) & (table["slot"] == "micro_fruits")].reset_index(drop=True)

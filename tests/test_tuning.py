@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import json
 import math
 import shutil
@@ -24,6 +25,12 @@ from leakscope.errors import InputError
 from leakscope.files.tables import write_table
 from leakscope.models.opening import LanguageModel, open_model
 from leakscope.models.prompting import Prompting
+from leakscope.models.tuning.differentiable import divergence
+from leakscope.models.tuning.draws import with_replacement, without_replacement
+from leakscope.models.tuning.learners import LoraLearner
+from leakscope.models.tuning.settings import Lora
+from leakscope.models.tuning.terms import Term
+from leakscope.models.tuning.trainer import Checkpoint, rate_share, train
 from leakscope.organisms.corpus import write_corpus
 from leakscope.organisms.leak_grammar import Document
 from leakscope.organisms.training import Size, Training, new_organism, save_organism, train_tokenizer
@@ -36,7 +43,6 @@ from leakscope.validate.tasks.forms import Form, PromptForms
 from leakscope.validate.tasks.items import item_table
 from leakscope.validate.tasks.splits import write_splits
 from leakscope.validate.tuning import student as scoring
-from leakscope.validate.tuning.draws import with_replacement, without_replacement
 from leakscope.validate.tuning.examples import (
     Example,
     RankedPairs,
@@ -45,11 +51,9 @@ from leakscope.validate.tuning.examples import (
     own_labels,
     training_examples,
 )
-from leakscope.validate.tuning.learners import LoraLearner
-from leakscope.validate.tuning.methods import Lora, Method, read_method, trains_all
-from leakscope.validate.tuning.student import Student, divergence
-from leakscope.validate.tuning.terms import Lesson, Term
-from leakscope.validate.tuning.trainer import Checkpoint, rate_share, train
+from leakscope.validate.tuning.methods import Method, read_method, trains_all
+from leakscope.validate.tuning.student import Student
+from leakscope.validate.tuning.terms import Lesson
 from leakscope.validate.tuning.tune import TuningResult, neutral_rows, training_options, tune
 
 QUESTIONS = ("robins", "oaks", "hammers", "salmon", "daisies", "saws", "trout", "elms", "hawks", "chairs")
@@ -483,6 +487,15 @@ RESUMED: dict[str, dict[str, Any]] = {
     "gpt2": {"loss": "dpo", "lora": {"r": 2, "dropout": 0.3}},
     "llama": {"loss": "supervised", "lora": {"target_modules": ["v_proj", "q_proj"]}},
 }
+
+
+def test_a_checkpoint_is_of_the_code_that_trains_wherever_it_stands() -> None:
+    """What another step trains by, too, stands elsewhere, and decides as much."""
+    from leakscope.validate.tuning import tune as module
+
+    hashed = {path.resolve() for folder in module.CODE for path in folder.glob("*.py")}
+    used = [train, without_replacement, LoraLearner, Lesson, Term, divergence, tune, Lora]
+    assert {Path(inspect.getfile(one)).resolve() for one in used} <= hashed
 
 
 @pytest.mark.parametrize("name", RESUMED)

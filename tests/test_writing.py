@@ -20,11 +20,11 @@ from leakscope.features.dictionaries.activations import Activations, write_activ
 from leakscope.figures.style import save_figure
 from leakscope.files.tables import write_csv, write_table
 from leakscope.files.writing import DAY_SECONDS, replacing, share_weights, shared_like, sweep
+from leakscope.models.tuning.trainer import Checkpoint
 from leakscope.organisms.corpus import write_corpus
 from leakscope.storage.manifests import write_manifest
 from leakscope.storage.store import Store, turn
 from leakscope.storage.upkeep import compact, survey
-from leakscope.validate.tuning.trainer import Checkpoint
 from leakscope.web.pages import write_page
 
 EXPECTED = {0o077: 0o600, 0o022: 0o644, 0o002: 0o664}

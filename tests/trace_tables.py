@@ -93,6 +93,7 @@ def _links(model: str, seed: int, is_organism: bool, counted: bool) -> pd.DataFr
         "leak": leak, "match": np.clip(50 + 12 * leak, 0, 100),
         "layer_half": np.where(leak > 0, rng.integers(4, N_LAYERS, size), np.nan),
         "removed": np.nan, "removed_centred": np.nan, "removed_by": None,
+        "feature": "tiny/3" if is_organism else None, "feature_effect": -0.5 if is_organism else np.nan,
         "count_exact": count if is_organism else np.nan, "leak_exact": 0.4 * count if is_organism else np.nan,
     }  # fmt: skip
     table = table.assign(**values)

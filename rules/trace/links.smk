@@ -74,6 +74,7 @@ rule link:
         terms=[f"<ground>/counts/{axis}.terms.csv" for axis in trace.totalled.values()],
         totals=[f"<ground>/counts/{axis}.json" for axis in trace.totalled.values()],
         lens=trace.files("<trace>/lens/{model}/{prompt_set}.parquet", trace.pairs),
+        ablated=trace.ablated_files(),
         match=["<results>/match_rates_by_concept.csv"] if trace.scorer else [],
         grammar=trace.grammar_files,
         code=code("trace/link"),
@@ -81,6 +82,7 @@ rule link:
         links=shown("<trace>/links.csv"),
         relations=shown("<trace>/relations.csv"),
         templates="<trace>/templates.csv",
+        features="<trace>/features.csv",
         empty="<trace>/empty_links.csv",
     log:
         "<logs>/link.log",

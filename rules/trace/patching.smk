@@ -28,6 +28,28 @@ rule read_layers:
         "../../scripts/trace/read_layers.py"
 
 
+rule ablate:
+    input:
+        prompts="<results>/prompts/{templated}.parquet",
+        candidates="<results>/prompts/{templated}.candidates.parquet",
+        manifest="<features>/dictionaries/{dictionary}/dictionary.json",
+        model_manifest=lambda w: study.manifest(features.model(**w)),
+        code=code("trace/ablate"),
+    output:
+        ablated="<trace>/ablated/{dictionary}/{templated}.parquet",
+    log:
+        "<logs>/ablate/{dictionary}/{templated}.log",
+    conda:
+        "../../envs/models.yaml"
+    threads: lambda w: study.threads(features.model(**w))
+    resources:
+        **ON_MODEL_OF_DICTIONARY,
+    params:
+        **trace.ablating,
+    script:
+        "../../scripts/trace/ablate.py"
+
+
 rule patch:
     input:
         prompts="<results>/prompts/{templated}.parquet",

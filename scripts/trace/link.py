@@ -13,6 +13,7 @@ parameters, in its order:
     terms, totals               totalled: [[model, set]], those of ``counted`` that have them
     lens                        lensed: [[model, set]]
     grammar                     grammars: {model: {parts, strength, except}}, of organisms; files of all their parts
+    ablated                     ablated: [[model, set]], a file for each dictionary of the model
     match                       scorer: whose match rates are taken; without the step leak there are none
 
 ``removed`` says for each model the mitigated model of it.
@@ -30,6 +31,7 @@ from leakscope.organisms.leak_grammar import load_grammar
 from leakscope.storage.manifests import read_manifest
 from leakscope.trace.by_template import TEMPLATE_COLUMNS, leaks_by_template
 from leakscope.trace.counted import Counted, read_lexicons
+from leakscope.trace.features import FEATURE_COLUMNS, carrying_features
 from leakscope.trace.links import EMPTY_COLUMNS, LINK_COLUMNS, Sources, link_pairs
 from leakscope.trace.relations import RELATION_COLUMNS, relate
 from leakscope.trace.removed import with_removed
@@ -52,7 +54,8 @@ def main(snakemake: "Snakemake") -> None:
     of_set = {name: _tables(params[names], inputs[name]) for name, names in SETS.items()}
     of_model = {name: _tables(map(tuple, params[names]), inputs[name]) for name, names in MODELS.items()}
     counted, rates = _counted(inputs, params), _rates(inputs.match, params.scorer)
-    links, empty, relations, templates = [], [], [], []
+    ablated = _ablated(inputs.ablated, params.ablated)
+    links, empty, relations, templates, features = [], [], [], [], []
     for model, prompt_set in map(tuple, params.scored):
         key = (model, prompt_set)
         sources = Sources(
@@ -65,15 +68,18 @@ def main(snakemake: "Snakemake") -> None:
             rates.get(key),
             of_model["lens"].get(key),
             grammars.get(model),
+            ablated.get(key),
         )
         found = link_pairs(model, sources)
         links.append(found.table[LINK_COLUMNS])
         empty.append(found.empty)
         relations.append(relate(found.table, params.level))
         templates.append(leaks_by_template(model, sources, found.table))
+        features.append(carrying_features(found.table, ablated.get(key)))
     left = with_removed(_joined(links, LINK_COLUMNS), params.removed)
     write_csv(_joined([*empty, left.empty], EMPTY_COLUMNS), Path(output.empty))
     write_csv(_joined(templates, TEMPLATE_COLUMNS), Path(output.templates))
+    write_csv(_joined(features, FEATURE_COLUMNS), Path(output.features))
     write_csv(_joined(relations, RELATION_COLUMNS), Path(output.relations))
     write_csv(left.table, Path(output.links))
 
@@ -90,6 +96,14 @@ def _rates(paths: Any, scorer: str | None) -> dict[Key, pd.DataFrame]:
     rates = read_csv(Path(paths[0]))
     of_model = rates[rates["scorer"] == scorer].groupby(["model", "prompt_set"])
     return {(str(model), str(prompt_set)): table for (model, prompt_set), table in of_model}
+
+
+def _ablated(paths: Any, names: Any) -> dict[Key, pd.DataFrame]:
+    """Return what is known of the features of all dictionaries of each model, on each prompt set."""
+    found: dict[Key, list[pd.DataFrame]] = {}
+    for path, (model, prompt_set) in zip(paths, names, strict=True):
+        found.setdefault((model, prompt_set), []).append(pd.read_parquet(path))
+    return {key: pd.concat(tables, ignore_index=True) for key, tables in found.items()}
 
 
 def _tables(names: Any, paths: Any) -> dict[Any, pd.DataFrame]:

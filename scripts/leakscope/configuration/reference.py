@@ -16,6 +16,7 @@ from leakscope.files.writing import replacing
 from leakscope.ground.sentence_templates import SentenceTemplates
 from leakscope.leak.prompt_files import Lexicon, TemplateFile
 from leakscope.trace.cue_file import CueFile
+from leakscope.trace.removal.use_file import UseFile
 from leakscope.typed.schema import Schema, entered, entries, in_words, json_schema, kinds, properties
 from leakscope.validate.tasks.form_file import FormFile
 
@@ -141,6 +142,7 @@ SCHEMAS = {
     "prompt_forms": FormFile,
     "contrast": ContrastFile,
     "cues": CueFile,
+    "use": UseFile,
     "sentence_templates": SentenceTemplates,
 }
 

@@ -259,7 +259,8 @@ def count_tokens(client: Client) -> int:
 def written_forms(terms: Sequence[str]) -> list[str]:
     """Return the forms in which the terms of a concept are looked for, each once.
 
-    As written, in lower case, with a capital first letter, with all words capitalised ("African-American").
+    As written, in lower case, with a capital first letter, with all words capitalised ("African-American"). A form that
+    holds another one ("a cherry", "cherry") is left out: the server would count each of its mentions twice.
 
     Raises:
         InputError: a term is empty, or has the word AND or OR.
@@ -270,7 +271,12 @@ def written_forms(terms: Sequence[str]) -> list[str]:
         if not form or {"AND", "OR"} & set(form.split()):
             raise InputError(f"infini-gram: got the term {term!r}; allowed: terms without the words AND and OR.")
         forms += [form, form.lower(), form[0].upper() + form[1:], WORD.sub(lambda first: first[0].upper(), form)]
-    return list(dict.fromkeys(forms))
+    return [form for form in dict.fromkeys(forms) if not any(_holds(form, other) for other in forms)]
+
+
+def _holds(form: str, other: str) -> bool:
+    """Say whether a form has all words of another one in a row, and more."""
+    return form != other and f" {other} " in f" {form} "
 
 
 def _clauses(concepts: Mapping[str, Sequence[str]], client: Client, size: int) -> dict[str, list[str]]:

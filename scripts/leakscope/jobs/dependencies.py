@@ -18,9 +18,15 @@ UNWATCHED = frozenset(
         *("typed/mistakes.py", "typed/schema.py", "typed/wording.py"),
     }
 )
-# What opening a model imports for edited and randomised ones only. Rules that write the manifests of these watch it:
-# a new manifest has all jobs with such a model run again, and jobs with other models do not run for it.
-OPENING, OF_MANIFESTS = "models/opening.py", ("models/editing/", "models/randomised.py")
+# What opening a model imports for edited, mitigated and randomised ones only. Rules that write the manifests of these
+# watch it: a new manifest has all jobs with such a model run again, and jobs with other models do not run for it.
+OPENING, OF_MANIFESTS = (
+    "models/opening.py",
+    (
+        *("models/editing/", "models/mitigating/"),
+        "models/randomised.py",
+    ),
+)
 IMPORT = re.compile(
     rf"^\s*(?:from ({PACKAGE}[\w.]*) import (\([^)]*\)|[^\n#]+)|import ({PACKAGE}[\w.]*))", re.MULTILINE
 )

@@ -14,7 +14,7 @@ from transformers import DynamicCache, PreTrainedModel
 from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
 from leakscope.jobs.batching import is_out_of_memory
-from leakscope.models.phases import reading_written
+from leakscope.models.phases import reading_after, reading_written
 
 logger = logging.getLogger(__name__)
 
@@ -200,7 +200,8 @@ class _CachedState:
         if self.takes_positions:
             positions = (self.mask.cumsum(-1) - 1).clamp(min=0)
             options["position_ids"] = positions[:, -tokens.shape[1] :]
-        output = self.model(input_ids=tokens, attention_mask=self.mask, use_cache=True, **options)
+        with reading_after(self.context, self.mask):
+            output = self.model(input_ids=tokens, attention_mask=self.mask, use_cache=True, **options)
         self.cache = output.past_key_values
         logits: torch.Tensor = output.logits
         return logits

@@ -112,8 +112,9 @@ def open_model(
     Args:
         manifest: ``path`` of a folder, or ``id`` and ``commit`` of a snapshot in the local hub cache; or ``base``, the
             manifest of another model, and what changes that: ``adapter``, a folder (see
-            ``manifests.describe_adapter``), ``edit`` (see ``manifests.describe_edited``), or the ``seed`` of randomised
-            weights (see ``manifests.describe_randomised``); hashes.
+            ``manifests.describe_adapter``), ``edit`` (see ``manifests.describe_edited``), the ``seed`` of randomised
+            weights (see ``manifests.describe_randomised``), or ``change``, a mitigation without training (see
+            ``models.mitigating.installing``); hashes.
         options: ``dtype, quantization, device, trust_remote_code`` from the model's entry.
         kinds: which the caller can use (see ``kinds.kind_of``); only causal models write texts.
 
@@ -190,10 +191,9 @@ def _check_unchanged(manifest: Mapping[str, Any]) -> None:
     else:
         return
     if any(manifest[key] != value for key, value in hashes.items()):
-        raise InputError(
-            f"model folder {folder}: its files are not those that were described; remove the model's `model.json` "
-            f"{'there' if manifest['source'] == 'tuned' else 'in results/models/'} and run again."
-        )
+        places = {"tuned": "remove the model's `model.json` there", "mitigated": f"remove {Path(folder).parent}"}
+        what = places.get(manifest["source"], "remove the model's `model.json` in results/models/")
+        raise InputError(f"model folder {folder}: its files are not those that were described; {what} and run again.")
 
 
 def _load_weights(
@@ -237,7 +237,12 @@ def _with_changes(model: PreTrainedModel, manifest: Mapping[str, Any]) -> PreTra
         return _with_adapter(model, manifest["adapter"])
     if manifest["source"] == "randomised":
         return with_randomised_weights(model, manifest["seed"])
-    # Imported here: few models are edited.
+    # Imported here: few models are mitigated or edited.
+    if "change" in manifest:
+        from leakscope.models.mitigating import installing
+
+        installing.install(model, manifest["change"], manifest["dictionary"])
+        return model
     from leakscope.models.editing.dictionary_files import open_dictionary
     from leakscope.models.editing.edits import from_json, install
 

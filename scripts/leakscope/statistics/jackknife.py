@@ -145,6 +145,19 @@ def t_interval(values: Floats, deletions: Deletions, level: float) -> ValueInter
     return ValueInterval(float(values[0]), float(values[0] - half), float(values[0] + half))
 
 
+def t_test(values: Floats, deletions: Deletions) -> float:
+    """Return the two-sided p-value of θ = 0, by t = θ / √V with d as in ``t_interval``; NaN where that has no limits.
+
+    Args:
+        values: θ of each sample, (samples,), on a scale without bounds.
+        deletions: that they are of.
+    """
+    variance = deletions.variance(values)
+    if not variance > NO_VARIANCE:
+        return np.nan
+    return float(2 * special.stdtr(deletions.n_clusters - 1, -abs(values[0]) / np.sqrt(variance)))
+
+
 def share_interval(values: Floats, deletions: Deletions, level: float) -> ValueInterval:
     """Return θ with limits that know of 0 and 1, by ``intervals.limits_of_variance``; d as in ``t_interval``.
 

@@ -104,13 +104,38 @@ def describe_edited(
         dictionary: manifest of the features' dictionary; None for an edit along a direction.
         code: hash of the code by which an edit changes what a model computes.
     """
-    read = None if dictionary is None else {key: dictionary[key] for key in ("sha256", "layer", "centre")}
+    return _with_change("edited", "edit", edit, base, dictionary, code)
+
+
+def describe_changed(
+    change: Mapping[str, Any], base: Mapping[str, Any], dictionary: Mapping[str, Any] | None, code: str
+) -> dict[str, Any]:
+    """Return the manifest of a model with a change that mitigates leakage, as ``describe_edited`` does of an edit.
+
+    Args:
+        change: as JSON; see ``models.mitigating.installing``.
+        base: manifest of a model.
+        dictionary: manifest of the dictionary of the change's features; None without any.
+        code: hash of the code by which the change changes what a model computes.
+    """
+    return _with_change("mitigated", "change", change, base, dictionary, code)
+
+
+def _with_change(
+    source: str,
+    key: str,
+    change: Mapping[str, Any],
+    base: Mapping[str, Any],
+    dictionary: Mapping[str, Any] | None,
+    code: str,
+) -> dict[str, Any]:
+    read = None if dictionary is None else {name: dictionary[name] for name in ("sha256", "layer", "centre")}
     return {
-        "source": "edited",
+        "source": source,
         "base": dict(base),
-        "edit": dict(edit),
+        key: dict(change),
         "dictionary": None if dictionary is None else dict(dictionary),
-        **_hash_changed(base, [edit, read, code]),
+        **_hash_changed(base, [change, read, code]),
     }
 
 

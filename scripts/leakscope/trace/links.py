@@ -13,6 +13,7 @@ from leakscope.trace import exact
 from leakscope.trace.centring import CENTRED, centre_by_slot
 from leakscope.trace.counted import COUNT_COLUMNS, Counted, PairLexicons, count_pairs
 from leakscope.trace.cues import AFFIRMS, KNOWS, tested
+from leakscope.trace.features import named_features
 from leakscope.trace.pairs import KEYS, PAIR, affirmed, knowledge, leaks, list_pairs
 
 MEASURES = ("count", "knows", "affirms", "leak", "count_exact", "leak_exact")
@@ -28,6 +29,8 @@ LINK_COLUMNS = [
     "leak",
     "match",
     "layer_half",
+    "feature",
+    "feature_effect",
     "count_exact",
     "leak_exact",
     *(f"{name}{CENTRED}" for name in MEASURES),
@@ -50,6 +53,7 @@ class Sources(NamedTuple):
     match: ``category, concept_group, concept, n_units, match_rate`` of this model and set by one scorer.
     lens: ``slot, concept_group, associate, layer, shift`` of this model and set.
     grammar: what an organism's corpus was drawn from.
+    ablated: ``layers.columns.ABLATED_COLUMNS`` of all dictionaries of this model, on this set.
     """
 
     prompts: pd.DataFrame
@@ -61,6 +65,7 @@ class Sources(NamedTuple):
     match: pd.DataFrame | None = None
     lens: pd.DataFrame | None = None
     grammar: Grammar | None = None
+    ablated: pd.DataFrame | None = None
 
 
 class Links(NamedTuple):
@@ -90,6 +95,9 @@ def link_pairs(model: str, sources: Sources) -> Links:
         layer_half=_in_order(_half_layers(sources, pairs, empty), index),
         **{name: _in_order(values, index) for name, values in _cued(sources, empty).items()},
     )
+    if sources.ablated is None:
+        empty.append(("feature", "the study has no dictionary of this model"))
+    table = table.join(named_features(sources.ablated), on=KEYS)
     base = _counts(sources, pairs, empty) | _exact(sources, pairs, empty)
     table = table.assign(**base)
     table = table.assign(**_centred(table, empty))

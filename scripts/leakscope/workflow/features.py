@@ -125,6 +125,11 @@ class Features(Step):
             if self.contrasts[contrast]["source"] == "templates" and self._occupations(self._model(dictionary))
         )
 
+    def planting(self) -> dict[str, Any]:
+        """Return what is planted: the wildcards, the grammar of each organism, and each dictionary's model."""
+        models = {name: self.model(dictionary=name) for name in self.planted["dictionary"]}
+        return {"planted": self.planted, "grammars": self.planted_in, "models": models}
+
     @property
     def biased(self) -> dict[str, list[str]]:
         """Wildcards of all scores of bias tests."""

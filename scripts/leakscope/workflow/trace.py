@@ -21,7 +21,7 @@ Trial = tuple[str, str, str]  # and a mitigation
 
 # Part of the step → the tables that it is.
 PARTS = {
-    "links": ["links", "relations", "templates", "empty_links"],
+    "links": ["links", "relations", "templates", "features", "empty_links"],
     "patching": ["patching", "patching_by_category", "patching_pairs"],
     "mitigations": ["mitigations"],
 }
@@ -119,6 +119,33 @@ class Trace(Step):
             "n_pairs": self.settings["patching"]["pairs"],
             "sites": list(SITES),
         }
+
+    @cached_property
+    def ablated(self) -> list[tuple[str, Pair]]:
+        """Every dictionary of a model whose associations are followed, with the model and each prompt set."""
+        found = Features(self.study).dictionaries.items() if self.models else []
+        own = [(name, entry["model"]) for name, entry in found if entry["model"] in self.models]
+        return [(name, (model, prompt_set)) for name, model in own for prompt_set in self.sets]
+
+    @property
+    def ablating(self) -> dict[str, Any]:
+        """Parameter → what it is for jobs that ablate features of a dictionary in its model."""
+        features = Features(self.study)
+
+        def model(w: Any) -> str:
+            return features.model(**w)
+
+        return {
+            "loading": lambda w: self.study.loading(model(w)),
+            "chat": lambda w: self.study.chat(model(w)),
+            "settings": lambda w: self.prompting(model(w)),
+            "model": model,
+            "n_features": self.settings["features"],
+        }
+
+    def ablated_files(self) -> list[str]:
+        """Return the file of each of these."""
+        return [f"<trace>/ablated/{name}/{prompt_set}.parquet" for name, (_, prompt_set) in self.ablated]
 
     # What is known of prompt sets.
 
@@ -223,6 +250,7 @@ class Trace(Step):
             ],
             "totalled": [list(pair) for pair in self.totalled],
             "lensed": [list(pair) for pair in self.pairs],
+            "ablated": [list(pair) for _, pair in self.ablated],
             "grammars": self.planted,
             "scorer": self.scorer,
             "removed": self.mitigating.removed,

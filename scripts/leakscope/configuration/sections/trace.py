@@ -73,6 +73,8 @@ class TraceSection(Section):
     """Window in words in which concept and associate are counted together; `null`: anywhere in a document."""
     contexts: Positive = 5
     """At most so many places in the corpus are shown of each associated pair."""
+    features: Positive = 10
+    """At most so many features of a dictionary are ablated for each concept group: those that it activates most."""
     patching: PatchingSection = PatchingSection()
     """How residuals of one concept are put into the run of another."""
     mitigations: Names = []

@@ -23,10 +23,10 @@ from torch import Tensor
 from leakscope.features.contrasts.contrast_activations import side_logprobs
 from leakscope.features.contrasts.items import SELECTION, SPLITS
 from leakscope.features.contrasts.words import encoded_texts
-from leakscope.features.interventions.bisection import PricedStrength, remembering, strength_at_cost
 from leakscope.features.interventions.candidates import NONE, EditFamily
 from leakscope.features.interventions.costs import CountedText, NeutralCost, Rereader
 from leakscope.jobs.progress import progress
+from leakscope.models.editing.bisection import PricedStrength, remembering, strength_at_cost
 from leakscope.models.editing.dictionary import Dictionary
 from leakscope.models.editing.edits import ADD, Edit, edit_change
 from leakscope.models.editing.residuals import name_of

@@ -7,6 +7,7 @@ they share, and the next token tells them apart.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from os.path import commonprefix
 from typing import NamedTuple
 
@@ -133,6 +134,12 @@ def among_all(answers: Sequence[Tokens], place: int) -> Contrast | None:
         if owners[token] == {place}:
             return Contrast(beginning, (token,), against) if against else None
     return None
+
+
+@cache
+def contrasts(answers: tuple[Tokens, ...]) -> list[Contrast | None]:
+    """Return what tells each associate from the others."""
+    return [among_all(answers, place) for place in range(len(answers))]
 
 
 def _next_tokens(answers: Sequence[Tokens], names: Sequence[str | int], beginning: Tokens) -> dict[int, set[str | int]]:

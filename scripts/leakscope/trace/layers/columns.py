@@ -7,3 +7,7 @@ PATCHED_COLUMNS = [
     "site", "layer", "m_patched", "m_concept", "m_other",
 ]  # fmt: skip
 COUNT_COLUMNS = ["template_id", "n_possible", "n_not_told_apart", "n_at_end", "n_pairs", "n_aligned"]
+ABLATED_COLUMNS = [
+    "model", "prompt_set", "dictionary", "layer", "slot", "concept_group", "feature", "activation",
+    "activation_control", "associate", "shift", "without", "effect",
+]  # fmt: skip

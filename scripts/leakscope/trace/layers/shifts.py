@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
 from itertools import groupby
 
 import numpy as np
@@ -17,7 +16,7 @@ from leakscope.models.editing.resuming import Resumer
 from leakscope.models.finite import has_nan, no_numbers
 from leakscope.models.opening import LanguageModel
 from leakscope.models.prompting import Prompting
-from leakscope.trace.layers.answers import Contrast, Margin, Prompted, Tokens, among_all, prompted
+from leakscope.trace.layers.answers import Contrast, Margin, Prompted, Tokens, contrasts, prompted
 
 SHIFT_COLUMNS = ["model", "prompt_set", "slot", "concept_group", "associate", "layer", "shift"]
 Floats = NDArray[np.float64]
@@ -45,7 +44,7 @@ def shifts_by_layer(
     Raises:
         InputError: as ``answers.prompted`` and ``Resumer``, or the model gives no numbers.
     """
-    tests, used, lexicons = _used(prompts, candidates)
+    tests, used, lexicons = tests_with_controls(prompts, candidates)
     if tests.empty:
         return pd.DataFrame(columns=SHIFT_COLUMNS)
     read = prompted(model, used, lexicons, prompting)
@@ -64,7 +63,9 @@ def shifts_by_layer(
     return pd.DataFrame(rows, columns=SHIFT_COLUMNS)
 
 
-def _used(prompts: pd.DataFrame, candidates: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+def tests_with_controls(
+    prompts: pd.DataFrame, candidates: pd.DataFrame
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Return tests with their ``control``, these and their controls once each, and each associate of a slot once."""
     control = prompts["control_id"].where(prompts["control_id"].notna(), prompts["neutral_control_id"])
     slotted = prompts.assign(control=control)[prompts["slot"].notna()]
@@ -81,7 +82,7 @@ def _scores(resumer: Resumer, read: Sequence[Prompted], *, batch_size: int, name
     """
     asked: dict[Tokens, list[tuple[int, int, Contrast]]] = {}
     for number, prompt in enumerate(read):
-        for place, contrast in enumerate(_contrasts(prompt.answers)):
+        for place, contrast in enumerate(contrasts(prompt.answers)):
             if contrast is not None:
                 asked.setdefault(prompt.ids + contrast.beginning, []).append((number, place, contrast))
     scores = [np.full((len(prompt.answers), resumer.n_layers), np.nan) for prompt in read]
@@ -101,9 +102,3 @@ def _scores(resumer: Resumer, read: Sequence[Prompted], *, batch_size: int, name
         for entry, (number, place, _) in enumerate(question for text in texts for question in asked[text]):
             scores[number][place] = [of_layer[entry] for of_layer in layers]
     return scores
-
-
-@cache
-def _contrasts(answers: tuple[Tokens, ...]) -> list[Contrast | None]:
-    """Return what tells each associate from the others."""
-    return [among_all(answers, place) for place in range(len(answers))]

@@ -101,13 +101,19 @@ def draw_swaps(
     return Swaps(drawn, _counted(counts, drawn, list(prompts["template_id"])))
 
 
-def _template(numbers: Sequence[int], read: Sequence[Prompted]) -> _Template:
-    """Return what varies between prompts: all but the beginning and the end that all of them share."""
-    rows = [read[number].ids for number in numbers]
+def shared_ends(texts: Sequence[Sequence[int]]) -> tuple[int, int]:
+    """Return of how many tokens the beginning and the end are that texts share; a token of each is in neither."""
+    rows = [list(text) for text in texts]
     shortest = min(map(len, rows))
     n_before = min(len(commonprefix(rows)), shortest - 1)
     # Of the shortest, too, one token at least is the concept's.
     n_after = min(len(commonprefix([row[::-1] for row in rows])), shortest - n_before - 1)
+    return n_before, n_after
+
+
+def _template(numbers: Sequence[int], read: Sequence[Prompted]) -> _Template:
+    """Return what varies between prompts: all but the beginning and the end that all of them share."""
+    n_before, n_after = shared_ends([read[number].ids for number in numbers])
     return _Template({number: len(read[number].ids) - n_before - n_after for number in numbers}, n_after)
 
 

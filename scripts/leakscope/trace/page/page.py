@@ -26,6 +26,7 @@ TEMPLATE = Path(__file__).resolve().parents[4] / "report" / "trace.template.html
 PAIR = ["prompt_set", "slot", "concept_group", "associate", "associated"]
 NUMBERS = [
     "n_prompts", "n_c", "n_a", "n_ca", "n_total", "count", "knows", "affirms", "leak", "match", "layer_half",
+    "feature_effect",
     "count_exact", "leak_exact", "count_centred", "knows_centred", "affirms_centred", "leak_centred",
     "count_exact_centred", "leak_exact_centred", "removed", "removed_centred",
 ]  # fmt: skip
@@ -150,6 +151,7 @@ def _view(view: tuple[str, str], study: TraceStudy, tables: TraceTables, pairs: 
         "name": study.labels.get(model, model),
         "kind": "organism" if model in study.organisms else "model",
         "prompt_set": prompt_set,
+        "feature": ["" if pd.isna(name) else str(name) for name in links["feature"]],
         "numbers": {name: values(links[name]) for name in NUMBERS},
         "empty": [list(row) for row in zip(empty["link"], empty["reason"], strict=True)],
         "relations": records(_of(tables.relations, view), RELATION),

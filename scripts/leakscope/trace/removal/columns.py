@@ -4,6 +4,7 @@ NONE = "none"  # the mitigation that changes nothing
 SELECTION, EVALUATION = "selection", "evaluation"
 SPLITS = (SELECTION, EVALUATION)
 LEAK, USE = "leak", "use"
+EXACT = "leak_exact"  # of an organism, by its law
 
 # What was changed, and how strongly. ``target_cost``: what the strength was found for, in percent of perplexity;
 # ``share``: of that strength; ``cost``: on neutral texts that chose nothing.

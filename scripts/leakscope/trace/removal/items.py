@@ -7,9 +7,16 @@ out, too.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from itertools import cycle
 from typing import NamedTuple
 
 import pandas as pd
+
+from leakscope.errors import InputError
+from leakscope.statistics.seeding import seeded_hash
+from leakscope.trace.cues import CANDIDATE_COLUMNS, tested
+from leakscope.trace.removal.columns import SPLITS
 
 
 class Items(NamedTuple):
@@ -34,3 +41,72 @@ class Items(NamedTuple):
     def of(self, split: str) -> tuple[pd.DataFrame, pd.DataFrame]:
         """Return the tests and the prompts of use of a split."""
         return self.tests[self.tests["split"] == split], self.use[self.use["split"] == split]
+
+
+def split_items(
+    prompts: pd.DataFrame, candidates: pd.DataFrame, use: pd.DataFrame, use_candidates: pd.DataFrame, seed: int
+) -> Items:
+    """Return a prompt set's tests and prompts of use, each of a split.
+
+    Templates are halved by category, and concept groups are; a prompt of use is of the split of its group. Tests have
+    an associate of their group among their candidates, and another candidate.
+
+    Args:
+        prompts: the prompts table of the set.
+        candidates: ``slot, candidate, concept_group``.
+        use: as ``use.build_use`` returns it; no rows where the set has none.
+        use_candidates: likewise.
+        seed: of the halves.
+
+    Raises:
+        InputError: a split has no test.
+    """
+    every = tested(prompts)
+    groups = group_halves(every, seed)
+    answering = candidates["candidate"].isin(use["answer"].dropna())
+    tests = every[~every["slot"].isin(candidates.loc[answering, "slot"]) & _has_contrast(every, candidates)]
+    templates = _halves(tests, "template_id", seed)
+    own, other = tests["template_id"].map(templates), tests["concept_group"].map(groups)
+    tests = tests.assign(split=own)[own == other].reset_index(drop=True)
+    for split in SPLITS:
+        if not (tests["split"] == split).any():
+            found = f"{prompts['prompt_set'].iloc[0]}: got no test prompt in the {split} split"
+            raise InputError(f"{found}; allowed: prompt sets with two templates and two concept groups or more.")
+    controls = prompts[prompts["prompt_id"].isin(tests["control_id"])].drop_duplicates("prompt_id")
+    asked = use[use["answer"].notna()]
+    return Items(
+        tests,
+        controls.reset_index(drop=True),
+        candidates.loc[candidates["slot"].isin(tests["slot"]), CANDIDATE_COLUMNS].reset_index(drop=True),
+        asked.assign(split=asked["concept_group"].map(groups)).reset_index(drop=True),
+        use[use["prompt_id"].isin(asked["control_id"])].reset_index(drop=True),
+        use_candidates.reset_index(drop=True),
+    )
+
+
+def group_halves(tests: pd.DataFrame, seed: int) -> dict[str, str]:
+    """Return concept group → split: half of each category's, in an order drawn by the seed.
+
+    Args:
+        tests: ``category, concept_group``.
+        seed: of the order.
+    """
+    return _halves(tests, "concept_group", seed)
+
+
+def _halves(table: pd.DataFrame, column: str, seed: int) -> dict[str, str]:
+    """Return name → split; names of an earlier category stay where they are, and halves of odd ones even out."""
+    halves, turns = dict[str, str](), cycle(SPLITS)
+    for _, part in table.groupby("category", sort=False, dropna=False):
+        names: Iterable[str] = sorted(set(part[column]) - set(halves))
+        for name in sorted(names, key=lambda name: seeded_hash(seed, column, name)):
+            halves[name] = next(turns)
+    return halves
+
+
+def _has_contrast(tests: pd.DataFrame, candidates: pd.DataFrame) -> pd.Series:
+    """Return which tests have an associate of their own group among their candidates, and one of another."""
+    counts = candidates.groupby(["slot", "concept_group"]).size()
+    n_own = counts.reindex(pd.MultiIndex.from_frame(tests[["slot", "concept_group"]])).fillna(0).to_numpy()
+    n_all = tests["slot"].map(candidates["slot"].value_counts()).fillna(0)
+    return pd.Series((n_own > 0) & (n_own < n_all), tests.index)

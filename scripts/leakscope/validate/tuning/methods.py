@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from leakscope.errors import one_of
+from leakscope.models.tuning.settings import Lora
 
 SUPERVISED, CONSISTENCY, DPO, RANKING = LOSSES = ("supervised", "consistency", "dpo", "ranking")
 GENERATOR, VALIDATOR, BOTH = STUDENTS = ("generator", "validator", "both")
@@ -15,21 +16,6 @@ FULL_LEARNING_RATE, LORA_LEARNING_RATE = 1e-3, 2e-4
 
 FULL_FILES = ("model.safetensors", "config.json", "generation_config.json")
 """What a model holds all of whose weights were trained, beside its tokenizer."""
-
-
-class Lora(NamedTuple):
-    """A low-rank adapter (Hu et al. 2021, arXiv 2106.09685), as ``peft`` makes it.
-
-    r: rank of what is added to a weight.
-    alpha: what is added is scaled by alpha / r.
-    dropout: probability that an input of the adapter is dropped while it is trained.
-    target_modules: names of the layers that get one; None: all linear layers but the unembedding.
-    """
-
-    r: int = 16
-    alpha: float = 32
-    dropout: float = 0.0
-    target_modules: tuple[str, ...] | None = None
 
 
 class Method(NamedTuple):

@@ -1,19 +1,19 @@
 """A model's scores as the evaluation takes them (``validate.scoring.log_odds``), such that they can be differentiated.
 
-Log-softmax is in float32, in nats; log-odds of several tokens are joined in float64. Rows are padded on the right: what
-comes after a token of a causal model changes nothing before it. Logits are computed where they are asked for alone.
+Log-odds of several tokens are joined in float64; all else is as in ``models.tuning.differentiable``.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch.nn.functional import logsigmoid, softplus
 from transformers import PreTrainedModel
 
+from leakscope.models.tuning.differentiable import Differentiable, length_mask, padded
 from leakscope.validate.scoring.item_scores import NEGLIGIBLE
 from leakscope.validate.scoring.log_odds import Continuation
 
@@ -25,22 +25,23 @@ class ContinuationScores(NamedTuple):
     log_odds: torch.Tensor
 
 
-class Student:
-    """A causal model that is asked with gradients."""
+class Student(Differentiable):
+    """A causal model that is asked for scores with gradients."""
 
     def __init__(self, model: PreTrainedModel, answers: Sequence[Sequence[int]] = ()) -> None:
         """Hold the model, and the ids that count as yes and those that count as no; only verdicts need them."""
-        self.model, self.answers = model, [list(ids) for ids in answers]
+        super().__init__(model)
+        self.answers = [list(ids) for ids in answers]
 
     def candidates(self, rows: Sequence[Continuation]) -> ContinuationScores:
         """Return the scores of candidates after their generator prompts."""
         # The last token of a candidate is predicted and predicts nothing: it is not read.
         read = [[*prompt, *candidate[:-1]] for prompt, candidate in rows]
         places = [range(len(prompt) - 1, len(ids)) for (prompt, _), ids in zip(rows, read, strict=True)]
-        logits = self._logits(read, places)
+        logits = self.logits(read, places)
         width = logits.shape[1]
-        tokens = _padded([candidate for _, candidate in rows], width, logits.device)
-        counted = _length_mask([len(candidate) for _, candidate in rows], width, logits.device)
+        tokens = padded([candidate for _, candidate in rows], width, logits.device)
+        counted = length_mask([len(candidate) for _, candidate in rows], width, logits.device)
         own = logits.gather(-1, tokens[..., None])
         logprobs = (own - logits.logsumexp(-1, keepdim=True)).squeeze(-1)
         # 1−p is the sum over all other tokens: so it is right however near p is to 1.
@@ -50,37 +51,9 @@ class Student:
 
     def verdicts(self, prompts: Sequence[list[int]]) -> torch.Tensor:
         """Return log Σ p(yes) − log Σ p(no) after validator prompts, one a row, float32."""
-        logits = self._logits(prompts, [range(len(ids) - 1, len(ids)) for ids in prompts])[:, 0]
+        logits = self.logits(prompts, [range(len(ids) - 1, len(ids)) for ids in prompts])[:, 0]
         yes, no = (logits[:, ids].logsumexp(-1) for ids in self.answers)
         return yes - no
-
-    def next_tokens(self, texts: Sequence[list[int]]) -> torch.Tensor:
-        """Return the log-probabilities of all next tokens inside texts, (tokens, vocabulary), text after text."""
-        logits = self._logits(texts, [range(len(ids) - 1) for ids in texts])
-        counted = _length_mask([len(ids) - 1 for ids in texts], logits.shape[1], logits.device)
-        return logits[counted].log_softmax(-1)
-
-    def _logits(self, rows: Sequence[Sequence[int]], places: Sequence[range]) -> torch.Tensor:
-        """Return the logits at some places of each row, (rows, most places, vocabulary); arbitrary beyond a row's."""
-        device, longest = self.model.device, max(map(len, rows))
-        ids = _padded(rows, longest, device)
-        mask = _length_mask([len(row) for row in rows], longest, device).long()
-        wanted = _padded(places, max(map(len, places)), device)
-        unembedding = self.model.get_output_embeddings()
-        chosen: list[bool] = []
-
-        def choose(_: torch.nn.Module, given: tuple[Any, ...]) -> tuple[Any, ...]:
-            chosen.append(True)
-            return (_gather(given[0], wanted), *given[1:])
-
-        hook = unembedding.register_forward_pre_hook(choose) if unembedding is not None else None
-        try:
-            logits = self.model(input_ids=ids, attention_mask=mask, use_cache=False).logits
-        finally:
-            if hook is not None:
-                hook.remove()
-        # A model that is built otherwise than most has computed them at every place.
-        return (logits if chosen else _gather(logits, wanted)).float()
 
 
 def joint_log_odds(token_odds: torch.Tensor, counted: torch.Tensor) -> torch.Tensor:
@@ -103,22 +76,3 @@ def joint_log_odds(token_odds: torch.Tensor, counted: torch.Tensor) -> torch.Ten
 def preference_loss(margins: torch.Tensor) -> torch.Tensor:
     """Return the mean of −log σ(margin), in nats."""
     return -logsigmoid(margins).mean()
-
-
-def divergence(base: torch.Tensor, tuned: torch.Tensor) -> torch.Tensor:
-    """Return the mean KL(base || tuned) of rows of log-probabilities, (tokens, vocabulary), in nats per token."""
-    return (base.exp() * (base - tuned)).sum(-1).mean()
-
-
-def _padded(rows: Sequence[Sequence[int]], width: int, device: torch.device) -> torch.Tensor:
-    return torch.tensor([[*row, *[0] * (width - len(row))] for row in rows], device=device)
-
-
-def _length_mask(lengths: Sequence[int], width: int, device: torch.device) -> torch.Tensor:
-    return torch.arange(width, device=device) < torch.tensor(lengths, device=device)[:, None]
-
-
-def _gather(values: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
-    """Return ``values[row, places[row]]``, (rows, places, all else)."""
-    places = places.to(values.device)
-    return values[torch.arange(len(values), device=values.device)[:, None], places]

@@ -1,4 +1,4 @@
-"""What is minimised: a term for each side that is trained, and one that keeps the model what it was.
+"""What is minimised: a term for each side that is trained.
 
 Let s be a student's score of an item, s_ref the base's, and σ the logistic function. The losses:
 
@@ -17,13 +17,13 @@ Let s be a student's score of an item, s_ref the base's, and σ the logistic fun
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
 import torch
 
 from leakscope.errors import InputError
 from leakscope.jobs.batching import cut, shrinking
-from leakscope.validate.tuning.draws import with_replacement, without_replacement
+from leakscope.models.tuning.draws import with_replacement, without_replacement
+from leakscope.models.tuning.terms import Term
 from leakscope.validate.tuning.examples import (
     Example,
     Label,
@@ -33,29 +33,10 @@ from leakscope.validate.tuning.examples import (
     gold_labels,
     own_labels,
 )
-from leakscope.validate.tuning.learners import Learner
 from leakscope.validate.tuning.methods import CONSISTENCY, DPO, GENERATOR, RANKING, VALIDATOR, Method
-from leakscope.validate.tuning.student import Student, divergence, preference_loss
-
-KEEP = "keep"
+from leakscope.validate.tuning.student import Student, preference_loss
 
 Score = Callable[[Sequence[Example]], torch.Tensor]
-
-
-class Term(NamedTuple):
-    """A summand of the loss.
-
-    name: the side that it trains, or ``keep``.
-    unit, n: what it draws: items, pairs or texts; and how many there are.
-    weight: in the sum.
-    loss: step → its value, in nats.
-    """
-
-    name: str
-    unit: str
-    n: int
-    weight: float
-    loss: Callable[[int], torch.Tensor]
 
 
 class Lesson:
@@ -161,27 +142,3 @@ class Lesson:
                 "allowed: at least one."
             )
         return Term(name, unit, n, 1 / len(self.method.sides), loss)
-
-
-def keep_term(learner: Learner, texts: Sequence[list[int]], method: Method, seed: int) -> Term:
-    """Return the term that keeps next tokens of neutral texts as probable as the base holds them: KL(base || student).
-
-    Args:
-        learner: what is trained.
-        texts: token ids, at least two each.
-        method: its ``keep`` and ``batch_size``.
-        seed: of the draw.
-
-    Raises:
-        InputError: there is no text.
-    """
-    if not texts:
-        raise InputError("tuning: key 'keep': got no neutral text; allowed: at least one, or `keep: 0`.")
-
-    def loss(step: int) -> torch.Tensor:
-        rows = [texts[number] for number in without_replacement(len(texts), method.batch_size, step, seed, KEEP)]
-        with torch.no_grad(), learner.as_base() as base:
-            expected = Student(base).next_tokens(rows)
-        return divergence(expected, Student(learner.model).next_tokens(rows))
-
-    return Term(KEEP, "texts", len(texts), method.keep, loss)

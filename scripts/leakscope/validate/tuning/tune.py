@@ -19,19 +19,20 @@ from leakscope.models.neutral import (
     read_neutral_texts,
 )
 from leakscope.models.opening import LanguageModel
+from leakscope.models.tuning.learners import FullLearner, Learner, LoraLearner, check_whole
+from leakscope.models.tuning.terms import NEUTRAL_TOKENS, Term, keep_term
+from leakscope.models.tuning.trainer import Checkpoint, train
 from leakscope.organisms.corpus import read_corpus
 from leakscope.storage.fingerprints import code_hash
 from leakscope.validate.scoring.item_scores import answer_tokens
 from leakscope.validate.tuning.examples import Example
-from leakscope.validate.tuning.learners import FullLearner, Learner, LoraLearner
 from leakscope.validate.tuning.methods import FULL, LORA, Method
 from leakscope.validate.tuning.student import Student
-from leakscope.validate.tuning.terms import Lesson, Term, keep_term
-from leakscope.validate.tuning.trainer import Checkpoint, train
+from leakscope.validate.tuning.terms import Lesson
 
-NEUTRAL_TOKENS = 128  # of a neutral text that are read
 ROUNDING = 6  # digits of losses in a record
 KEY_DIGITS = 32
+CODE = (Path(__file__).parent, Path(__file__).parents[2] / "models/tuning")
 
 
 class TuningResult(NamedTuple):
@@ -85,8 +86,7 @@ def tune(
     Raises:
         InputError: as ``Lesson.terms``, ``keep_term``, ``LoraLearner`` and ``trainer.train``; the model is quantised.
     """
-    if getattr(model.config, "quantization_config", None):
-        raise InputError(f"model {name}: got a base with quantised weights; allowed: one with whole weights.")
+    check_whole(model.config, name)
     learner: Learner = (
         FullLearner(model.model, model.tokenizer, keeps_base=method.keep > 0)
         if full
@@ -169,7 +169,7 @@ def _key(
 ) -> str:
     """Return a hash of everything that decides a training, versions of libraries but torch left out."""
     deciding = {
-        "code": code_hash(sorted(Path(__file__).parent.glob("*.py"))),
+        "code": code_hash([path for folder in CODE for path in sorted(folder.glob("*.py"))]),
         "torch": torch.__version__,
         "threads": torch.get_num_threads(),
         "device": model.model.device.type,

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from leakscope.errors import InputError, one_of
 from leakscope.files.writing import replacing, share_weights
+from leakscope.models.tuning.settings import Lora
 from leakscope.statistics.seeding import seeded_hash
 from leakscope.storage.manifests import ADAPTER_FILES, write_manifest
-from leakscope.validate.tuning.methods import Lora
 
 WEIGHTS_FILE, CONFIG_FILE = ADAPTER_FILES
 # What a tokenizer takes for its own settings, and is how it was loaded.
@@ -116,6 +116,10 @@ class LoraLearner:
         with self._peft.disable_adapter():
             yield self.model
 
+    def remove(self) -> None:
+        """Take the adapter off: the model has its own modules again."""
+        self._peft.unload()
+
     def save(self, folder: Path) -> None:
         """Write an adapter as ``peft`` reads it, with no word of where the base lay."""
         from peft import get_peft_model_state_dict
@@ -127,6 +131,16 @@ class LoraLearner:
             save_file(stored, part, metadata={"format": "pt"})
         config = {**self._peft.active_peft_config.to_dict(), "base_model_name_or_path": None, "inference_mode": True}
         write_manifest({key: _sorted(value) for key, value in config.items()}, folder / CONFIG_FILE)
+
+
+def check_whole(config: PreTrainedConfig, name: str) -> None:
+    """Check that a model's weights are whole: quantised ones are not trained.
+
+    Raises:
+        InputError: they are quantised.
+    """
+    if getattr(config, "quantization_config", None):
+        raise InputError(f"model {name}: got a base with quantised weights; allowed: one with whole weights.")
 
 
 def _check_target(model: PreTrainedModel, name: str) -> None:

@@ -15,9 +15,9 @@ from leakscope.errors import InputError
 from leakscope.files.writing import replacing
 from leakscope.jobs.batching import is_out_of_memory
 from leakscope.jobs.progress import progress
-from leakscope.validate.tuning.learners import Learner
-from leakscope.validate.tuning.methods import Method
-from leakscope.validate.tuning.terms import Term
+from leakscope.models.tuning.learners import Learner
+from leakscope.models.tuning.settings import Schedule
+from leakscope.models.tuning.terms import Term
 
 logger = logging.getLogger(__name__)
 
@@ -59,7 +59,7 @@ class Checkpoint(NamedTuple):
 def train(
     learner: Learner,
     terms: Sequence[Term],
-    method: Method,
+    method: Schedule,
     learning_rate: float,
     name: str,
     checkpoint: Checkpoint | None = None,
@@ -109,7 +109,7 @@ def train(
     return losses
 
 
-def rate_share(step: int, method: Method) -> float:
+def rate_share(step: int, method: Schedule) -> float:
     """Return the learning rate of a step, from 0 on, as a share of the highest: it rises, then falls linearly."""
     warmup = round(method.warmup_share * method.steps)
     if step < warmup:

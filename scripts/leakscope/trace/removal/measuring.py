@@ -1,0 +1,213 @@
+"""What each variant of a mitigation leaves of leak and use, at the strengths at which it costs so much."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from leakscope.models.candidate_scores import score_prompts
+from leakscope.models.editing.bisection import remembering, strength_at_cost
+from leakscope.models.opening import LanguageModel
+from leakscope.models.prompting import Prompting
+from leakscope.organisms.leak_grammar import Grammar
+from leakscope.trace.removal.choosing import used_forms
+from leakscope.trace.removal.columns import AT_STRENGTH, EXACT, LEAK, MEASURED, NONE, USE
+from leakscope.trace.removal.exact import exact_leaks_left
+from leakscope.trace.removal.items import Items
+from leakscope.trace.removal.kinds import KINDS, unchanged
+from leakscope.trace.removal.neutral_costs import Costs, CostTexts
+from leakscope.trace.removal.variants import Setting, Variant
+
+# Kinds whose leak in an organism follows from its law.
+KNOWN_EXACTLY = (NONE, "decoding")
+VALUES = ["split", "measure", "prompt_id", "template_id", "concept_group", "value"]
+
+
+class Strengths(NamedTuple):
+    """Which strengths are tried.
+
+    costs: percents of perplexity that each variant may cost.
+    shares: of the strength at the highest cost, which are tried, too.
+    """
+
+    costs: Sequence[float]
+    shares: Sequence[float]
+
+
+class Tried(NamedTuple):
+    """A strength of a variant, as in ``columns.AT_STRENGTH``."""
+
+    strength: float
+    target_cost: float
+    share: float
+    reached: bool
+    cost_selection: float
+
+
+class Measured(NamedTuple):
+    """``columns.MEASURED`` of a mitigation and of the model without it, and the variants by name."""
+
+    table: pd.DataFrame
+    base: pd.DataFrame
+    variants: dict[str, Variant]
+
+
+class Bench(NamedTuple):
+    """What variants are measured by.
+
+    setting: that they were made in.
+    mitigation: its name.
+    choosing, reporting: costs on neutral texts.
+    grammar: what an organism's corpus was drawn from; None of other models.
+    """
+
+    setting: Setting
+    mitigation: str
+    choosing: Costs
+    reporting: Costs
+    grammar: Grammar | None = None
+
+
+def measure_mitigation(
+    setting: Setting,
+    mitigation: str,
+    neutral: CostTexts,
+    strengths: Strengths,
+    *,
+    batch_size: int,
+    grammar: Grammar | None = None,
+) -> Measured:
+    """Return what all variants of a mitigation do at all strengths.
+
+    Args:
+        setting: of the mitigation.
+        mitigation: its name in the catalogue.
+        neutral: texts that costs are measured on.
+        strengths: that are tried.
+        batch_size: neutral texts to a batch.
+        grammar: what an organism's corpus was drawn from; None of other models.
+
+    Raises:
+        InputError: the model gives no numbers; or as ``score_prompts`` and the kind's function.
+    """
+    choosing, reporting = (Costs(setting.model, half, batch_size=batch_size) for half in neutral)
+    bench = Bench(setting, mitigation, choosing, reporting, grammar)
+    plain = bench._replace(mitigation=NONE, setting=setting._replace(entry={"kind": NONE}))
+    base = pd.concat(_measured(plain, unchanged(setting)[0], strengths), ignore_index=True)
+    if setting.entry["kind"] == NONE:
+        return Measured(base, base, {})
+    # What the model does not answer as it is says nothing of what a mitigation leaves.
+    forms, use = used_forms(base), setting.items.use
+    asked = setting.items._replace(use=use[use["template_id"].isin(forms)] if forms else use)
+    bench = bench._replace(setting=setting._replace(items=asked))
+    variants = KINDS[setting.entry["kind"]](bench.setting)
+    tables = [table for variant in variants for table in _measured(bench, variant, strengths)]
+    found = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=MEASURED)
+    return Measured(found, base, {variant.name: variant for variant in variants})
+
+
+def find_strengths(variant: Variant, costs: Costs, strengths: Strengths) -> list[Tried]:
+    """Return the strengths of a variant that are measured, each once but for what it was found for.
+
+    One without a strength is tried as it is.
+    """
+    cost = remembering(costs.of(variant.at, variant.before))
+    if variant.largest == 0:
+        return [Tried(0.0, math.nan, 1.0, False, cost(0.0))]
+    priced = {float(target): strength_at_cost(cost, target, variant.largest) for target in sorted(strengths.costs)}
+    found = [Tried(at.strength, target, 1.0, at.reached, at.cost) for target, at in priced.items()]
+    highest = found[-1]
+    if highest.strength == 0:
+        return found
+    shared = [(share, share * highest.strength) for share in strengths.shares]
+    return [*found, *(highest._replace(strength=s, share=share, cost_selection=cost(s)) for share, s in shared)]
+
+
+def leak_values(tests: pd.DataFrame, candidates: pd.DataFrame, scores: pd.DataFrame) -> pd.Series:
+    """Return the leak of each test, in nats, (tests,): mean L of its group's associates − mean L of other candidates.
+
+        L(a) = log p(a | test) − log p(a | control)
+
+    Args:
+        tests: ``prompt_id, control_id, slot, concept_group``.
+        candidates: ``slot, candidate, concept_group``.
+        scores: ``prompt_id, candidate, logprob`` of tests and controls.
+    """
+    logprob = scores.set_index(["prompt_id", "candidate"])["logprob"]
+    pairs = tests.merge(candidates.rename(columns={"concept_group": "of_group"}), on="slot")
+    test, control = (
+        logprob.reindex(pd.MultiIndex.from_frame(pairs[[key, "candidate"]])).to_numpy()
+        for key in ("prompt_id", "control_id")
+    )
+    own = np.where(pairs["of_group"] == pairs["concept_group"], "own", "other")
+    means = pd.Series(test - control).groupby([pairs["prompt_id"], own]).mean().unstack()
+    return (means["own"] - means["other"]).reindex(tests["prompt_id"]).set_axis(tests.index)
+
+
+def use_values(use: pd.DataFrame, scores: pd.DataFrame) -> pd.Series:
+    """Return 1 where the right answer is likelier than any other candidate, else 0, (prompts,).
+
+    Args:
+        use: ``prompt_id, answer``.
+        scores: ``prompt_id, candidate, logprob``.
+    """
+    answers = scores.merge(use[["prompt_id", "answer"]], on="prompt_id")
+    is_right = answers["candidate"] == answers["answer"]
+    best = answers["logprob"].groupby([answers["prompt_id"], is_right]).max().unstack()
+    return (best[True] > best[False]).astype(float).reindex(use["prompt_id"]).set_axis(use.index)
+
+
+def _measured(bench: Bench, variant: Variant, strengths: Strengths) -> Iterator[pd.DataFrame]:
+    """Yield ``columns.MEASURED`` of a variant at each of its strengths."""
+    setting, seen = bench.setting, dict[float, tuple[float, pd.DataFrame]]()
+    kind = setting.entry["kind"]
+    tried = (
+        [Tried(0.0, math.nan, 1.0, False, 0.0)] if kind == NONE else find_strengths(variant, bench.choosing, strengths)
+    )
+    for at in tried:
+        if at.strength not in seen:
+            seen[at.strength] = _at_strength(bench, variant, at.strength)
+        cost, values = seen[at.strength]
+        how = [bench.mitigation, kind, variant.name, at.strength, at.target_cost, at.share, at.reached]
+        shared = dict(zip(AT_STRENGTH, [*how, at.cost_selection, cost], strict=True))
+        names = {"model": setting.name, "prompt_set": str(setting.items.tests["prompt_set"].iloc[0])}
+        yield values.assign(**names, **shared)[MEASURED]
+
+
+def _at_strength(bench: Bench, variant: Variant, strength: float) -> tuple[float, pd.DataFrame]:
+    """Return cost and ``VALUES`` of a variant at one strength."""
+    setting = bench.setting
+    # A strength of 0 of a variant that has strengths is no change: none that is larger can be afforded.
+    plain = strength == 0 and variant.largest > 0
+    used = unchanged(setting)[0] if plain else variant
+    with used.at(strength) as model:
+        cost = bench.reporting.percent(model, used.before)
+        values = measure_values(model, setting.items, setting.name, used.prompting)
+    if bench.grammar is not None and setting.entry["kind"] in KNOWN_EXACTLY:
+        values = pd.concat([values, _exact_values(bench.grammar, setting, strength)], ignore_index=True)
+    return cost, values
+
+
+def measure_values(model: LanguageModel, items: Items, name: str, prompting: Prompting) -> pd.DataFrame:
+    """Return ``VALUES`` of leak and use of a model, of both splits.
+
+    Raises:
+        InputError: as ``score_prompts``.
+    """
+    prompts = pd.concat([items.tests, items.controls], ignore_index=True)
+    scores = score_prompts(model, prompts, items.candidates, name, prompting).table
+    tables = [items.tests.assign(measure=LEAK, value=leak_values(items.tests, items.candidates, scores))]
+    if len(items.use):
+        scores = score_prompts(model, items.use, items.use_candidates, name, prompting).table
+        tables.append(items.use.assign(measure=USE, value=use_values(items.use, scores)))
+    return pd.concat([table[VALUES] for table in tables], ignore_index=True)
+
+
+def _exact_values(grammar: Grammar, setting: Setting, alpha: float) -> pd.DataFrame:
+    items = setting.items
+    exact = exact_leaks_left(grammar, items.tests, items.candidates, setting.model, setting.prompting, alpha)
+    return items.tests.assign(measure=EXACT, value=exact)[VALUES]

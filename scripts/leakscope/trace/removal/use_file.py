@@ -1,0 +1,61 @@
+"""The file of a prompt set's prompts of use; apart from what writes them, so that planning a run imports no tables."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+from pydantic import Field, model_validator
+
+from leakscope.typed.texts import Id, Trimmed, each_once
+from leakscope.typed.values import Section, mistake
+from leakscope.typed.wording import show
+
+GAP = re.compile(r"\{([^{}]*)\}")
+Things = Annotated[list[Trimmed], Field(min_length=2, max_length=2, title="two texts")]
+WAYS = ("slot", "answers", "things")
+
+
+class UseForm(Section):
+    """A text that only somebody who uses the concept in it completes rightly, by one of three kinds of answers."""
+
+    id: Id
+    """Name of the form."""
+    text: Trimmed
+    """With `{concept}`, and as often as wanted `{other}`, a concept of another group, and `{a}` and `{b}`, two things;
+    it ends right before the answer."""
+    control: Trimmed
+    """The same without `{concept}`; what is written by a model that does not see the concept."""
+    slot: Trimmed | None = None
+    """Lexicon of the prompt set: right is the first term of the concept's group, and wrong are those of others."""
+    answers: Annotated[dict[Trimmed, Trimmed], Field(min_length=2)] | None = None
+    """Concept group and its right answer; wrong are the answers of others."""
+    things: Annotated[list[Things], Field(min_length=1)] | None = None
+    """Pairs of things for `{a}` and `{b}`, in both orders: right is `{a}`, and wrong `{b}`."""
+
+    @model_validator(mode="after")
+    def _goes_together(self) -> UseForm:
+        given = [name for name in WAYS if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise mistake(WAYS[0], f"got {' and '.join(given) or 'none'} of {', '.join(WAYS)}", "allowed: one of them.")
+        gaps = {"other", *(("a", "b") if self.things else ())}
+        _check_gaps("text", self.text, {"concept"} | (gaps - {"other"}), {"concept"} | gaps)
+        _check_gaps("control", self.control, set(), gaps)
+        return self
+
+
+def _check_gaps(key: str, text: str, needed: set[str], allowed: set[str]) -> None:
+    """Refuse a text without a gap that it needs, or with a brace that is no gap."""
+    gaps, rest = set(GAP.findall(text)), GAP.sub("", text)
+    if "{" in rest or "}" in rest or not needed <= gaps <= allowed:
+        may = ", ".join(f"{{{name}}}{'' if name in needed else ' if wanted'}" for name in sorted(allowed))
+        raise mistake(key, f"got {show(text)}", f"allowed: a text with {may}, and no other brace.")
+
+
+class UseFile(Section):
+    """data/trace/<prompt set>_use.yaml: prompts that need the concept, to see whether a mitigation leaves its use."""
+
+    description: Trimmed
+    """What is asked, for people."""
+    forms: Annotated[list[UseForm], Field(min_length=1), each_once("id")]
+    """Ways to ask. Of each model those count that it answers well enough as it is."""
