@@ -125,8 +125,7 @@ rule steer:
 
 rule compare_edited:
     input:
-        match_rates=["<results>/match_rates.csv"] if "leak" in study.steps else [],
-        leak_rates=["<results>/leak_rates.csv"] if "leak" in study.steps else [],
+        rates=["<results>/match_rates.csv", "<results>/leak_rates.csv"] if "leak" in study.steps else [],
         effects=["<features>/effects.csv"] if features.editable["contrast"] else [],
         bias=["<features>/bias.csv"] if all(features.biased.values()) else [],
         code=code("features/compare_edited"),

@@ -66,7 +66,7 @@ rule summarise_mitigations:
     log:
         "<logs>/summarise_mitigations.log",
     conda:
-        "../../envs/analysis.yaml"
+        "../../envs/models.yaml"
     params:
         **trace.mitigating.summarising(),
     script:

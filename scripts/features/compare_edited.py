@@ -16,13 +16,14 @@ if TYPE_CHECKING:
 
     snakemake: Snakemake
 
-TABLES = ("match_rates", "leak_rates", "effects", "bias")
+OTHERS = ("effects", "bias")
 
 
 def main(snakemake: "Snakemake") -> None:
     # What a study has not is an empty list.
-    files = [list(snakemake.input[name]) for name in TABLES]
-    tables = [read_csv(paths[0]) if paths else None for paths in files]
+    rates, others = snakemake.input.rates or (None, None), (snakemake.input[name] for name in OTHERS)
+    files = [*rates, *(paths[0] if paths else None for paths in others)]
+    tables = [None if path is None else read_csv(Path(path)) for path in files]
     write_csv(compare_edited(snakemake.params.edited, *tables), Path(snakemake.output.edited))
 
 

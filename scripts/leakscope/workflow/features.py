@@ -159,11 +159,6 @@ class Features(Step):
         models = dict.fromkeys(self._model(dictionary) for dictionary in self.planted["dictionary"])
         return {model: {**self.study.species[model]["grammar"], "parts": self._occupations(model)} for model in models}
 
-    def planting(self) -> dict[str, Any]:
-        """Return what is known of these effects, dictionary by dictionary."""
-        models = {name: self._model(name) for name in self.planted["dictionary"]}
-        return {"planted": self.planted, "grammars": self.planted_in, "models": models}
-
     def model(self, *, dictionary: str = "", steering: str = "", **_: str) -> str:
         """Return the model of a dictionary, or of that of a steering. A job's wildcards are the arguments."""
         return self._model(dictionary or self.steerings[steering]["dictionary"])
