@@ -124,7 +124,7 @@ def test_each_prompt_set_has_rows_of_its_own() -> None:
 
 def test_a_line_of_the_frontier_is_a_kinds_best_on_the_selection_split_at_values_of_the_other() -> None:
     table = mitigations(["real"])
-    fig = frontier(table, labels=LABELS)
+    fig = frontier(table, labels=LABELS, kept=0.95)
     (line,) = drawn(fig, "line:attention")
     assert list(line.get_xdata()) == pytest.approx([1.0, 0.94, 0.88, 0.76])
     assert list(line.get_ydata()) == pytest.approx([1.0, 0.85, 0.7, 0.4])
@@ -134,19 +134,32 @@ def test_a_line_of_the_frontier_is_a_kinds_best_on_the_selection_split_at_values
     assert drawn(fig, "line:prompt") == []
     # Another prompt is best on the selection split: that one is marked, wherever it stands on the other.
     first = (table["mitigation"] == "say") & (table["split"] == "selection")
-    (other,) = drawn(frontier(table.assign(leak=table["leak"].mask(first, 0.1)), labels=LABELS), "chosen:prompt")
+    (other,) = drawn(
+        frontier(table.assign(leak_absolute=table["leak_absolute"].mask(first, 0.1)), labels=LABELS, kept=0.95),
+        "chosen:prompt",
+    )
     assert list(other.get_ydata()) == pytest.approx([0.95])
 
 
+def test_what_keeps_the_use_goes_before_what_leaks_least() -> None:
+    table = mitigations(["real"])
+    table["kind"] = table["kind"].replace({"tuning": "steering"})  # of two the one leaks least, and is deaf
+    table.loc[table["mitigation"] == "steer", ["use_kept", "use"]] = [0.96, 0.96 * 0.8]
+    (chosen,) = drawn(frontier(table, labels=LABELS, kept=0.95), "chosen:steering")
+    assert list(chosen.get_ydata()) == pytest.approx([0.3])
+    (other,) = drawn(frontier(table, labels=LABELS, kept=0.5), "chosen:steering")
+    assert list(other.get_ydata()) == pytest.approx([0.2])
+
+
 def test_the_frontier_marks_what_was_chosen_at_the_highest_cost() -> None:
-    fig = frontier(mitigations(["real"]), labels=LABELS)
+    fig = frontier(mitigations(["real"]), labels=LABELS, kept=0.95)
     (chosen,) = drawn(fig, "chosen:tuning")
     assert (list(chosen.get_xdata()), list(chosen.get_ydata())) == ([pytest.approx(0.6)], [pytest.approx(0.2)])
     assert [text.get_text() for text in fig.legends[0].get_texts()][-1] == "chosen (+3 %)"
 
 
 def test_the_frontier_says_whose_use_is_not_measured_and_draws_its_leak() -> None:
-    fig = frontier(mitigations(["real", "organism"], deaf=["organism"]), labels=LABELS)
+    fig = frontier(mitigations(["real", "organism"], deaf=["organism"]), labels=LABELS, kept=0.95)
     assert [[text for text in texts(ax) if "use" in text] for ax in fig.axes] == [[], ["use kept: not measured"]]
     assert len(drawn(fig, "line:attention")) == 1
     assert [list(line.get_ydata()) for line in drawn(fig, "chosen:attention")] == [[pytest.approx(0.4)]] * 2
@@ -154,5 +167,5 @@ def test_the_frontier_says_whose_use_is_not_measured_and_draws_its_leak() -> Non
 
 def test_without_a_mitigation_the_frontier_says_so() -> None:
     table = mitigations(["real"])
-    fig = frontier(table[table["kind"] == "none"], labels=LABELS)
+    fig = frontier(table[table["kind"] == "none"], labels=LABELS, kept=0.95)
     assert "no mitigation was tried" in fig.texts[0].get_text()

@@ -33,6 +33,7 @@ class Context(NamedTuple):
         families: dictionary → the entry of ``features.dictionaries`` that it is a seed of, where that is another name.
         randomised: dictionaries of randomised models.
         bar: measure of quality → the worst value that is still interpreted.
+        kept: share of a concept's use that a mitigation is to keep.
         look: style, widths and font.
     """
 
@@ -44,6 +45,7 @@ class Context(NamedTuple):
     families: Mapping[str, str] = {}
     randomised: Collection[str] = ()
     bar: Mapping[str, float] = {}
+    kept: float = 0.95
     look: Looks = DEFAULT
 
 
@@ -312,6 +314,6 @@ FIGURES: dict[str, dict[str, Kind]] = {
             order=Order("slope", ("prompt_set", "x", "y")),
         ),
         "patching": Kind(lambda t, c: sites.patching(t["patching"], labels=c.labels), TRACE),
-        "frontier": Kind(lambda t, c: frontiers.frontier(t["mitigations"], labels=c.labels), TRACE),
+        "frontier": Kind(lambda t, c: frontiers.frontier(t["mitigations"], labels=c.labels, kept=c.kept), TRACE),
     },
 }

@@ -268,7 +268,8 @@ class Trace(Step):
     @property
     def context(self) -> dict[str, Any]:
         """What figures know of the study beside its tables."""
-        return {"labels": self.study.labels(self.models)}
+        kept = {"kept": self.settings["mitigating"]["kept"]} if self.mitigating.trials else {}
+        return {"labels": self.study.labels(self.models), **kept}
 
     @property
     def written(self) -> list[Pair]:

@@ -35,16 +35,17 @@ CHOSEN = 5.0  # points, of a marker
 
 
 @styled
-def frontier(mitigations: pd.DataFrame, *, labels: Labels) -> Figure:
+def frontier(mitigations: pd.DataFrame, *, labels: Labels, kept: float) -> Figure:
     """Draw leak left against use kept, a panel for each model and prompt set, a line for each kind over its strengths.
 
     Of a kind the mitigation and variant that leaked least on the selection split, of what was chosen at the highest
-    cost; all values are of the evaluation split. What was chosen is large and has its intervals. A model whose use is
-    not measured has its leaks alone.
+    cost and keeps the use, where any does; all values are of the evaluation split. What was chosen is large and has its
+    intervals. A model whose use is not measured has its leaks alone.
 
     Args:
         mitigations: ``mitigations.csv``.
         labels: what to print for a model; its order is the order drawn.
+        kept: share of the use that is to be kept.
     """
     known = mitigations[(mitigations["kind"] != NONE) & mitigations["left"].notna()]
     if known.empty:
@@ -60,7 +61,7 @@ def frontier(mitigations: pd.DataFrame, *, labels: Labels) -> Figure:
     kinds = kinds_of(known)
     for index, (model, prompt_set) in enumerate(panels):
         ax, mine = drawn.axes[index, 0], rows_of(known, model=model, prompt_set=prompt_set)
-        _panel(ax, mine, kinds, cost)
+        _panel(ax, mine, kinds, cost, kept)
         ax.set_xlabel("use kept (share)" if is_measured(mine) else "")
         ax.set_ylabel("leak left (share)" if drawn.is_left(index) else "")
     return add_legend(drawn.fig, _handles(known, kinds, cost))
@@ -88,14 +89,14 @@ def is_measured(rows: pd.DataFrame) -> bool:
     return bool((rows["use_measured"] == "yes").any() and rows["use_kept"].notna().any())
 
 
-def _panel(ax: Axes, rows: pd.DataFrame, kinds: list[str], cost: str) -> None:
+def _panel(ax: Axes, rows: pd.DataFrame, kinds: list[str], cost: str, kept: float) -> None:
     measured = is_measured(rows)
     for value in (0.0, 1.0):
         mark_horizontal(ax, value, None)
     if measured:
         mark_vertical(ax, 1.0, None)
         ax.plot([1.0], [1.0], gid="none", zorder=5, **WITHOUT)
-    best = {kind: _best(mine, cost) for kind in kinds if len(mine := rows_of(rows, kind=kind))}
+    best = {kind: _best(mine, cost, kept) for kind in kinds if len(mine := rows_of(rows, kind=kind))}
     for kind, mine in best.items():
         _line(ax, mine, kinds.index(kind), kind, measured)
     if not measured:
@@ -103,13 +104,14 @@ def _panel(ax: Axes, rows: pd.DataFrame, kinds: list[str], cost: str) -> None:
     _limits(ax, pd.concat(best.values()), measured)
 
 
-def _best(rows: pd.DataFrame, cost: str) -> pd.DataFrame:
+def _best(rows: pd.DataFrame, cost: str, kept: float) -> pd.DataFrame:
     """Return the rows of a kind's best mitigation and variant; of prompts, which have no strength, those of all."""
     chosen = rows[(rows["split"] == "selection") & is_chosen(rows, cost)]
     evaluation = rows_of(rows, split="evaluation")
     if chosen.empty:
         return evaluation.assign(best=False)
-    best = chosen.iloc[int(np.argmin(chosen["leak"].abs()))]
+    deaf = (chosen["use_kept"] < kept) & (chosen["use_measured"] == "yes")
+    best = chosen.assign(deaf=deaf).sort_values(["deaf", "leak_absolute"], kind="stable").iloc[0]
     if best["kind"] == PROMPT:
         return evaluation.assign(best=is_chosen(evaluation, cost) & (evaluation["mitigation"] == best["mitigation"]))
     variant = evaluation["variant"].fillna("") == ("" if pd.isna(best["variant"]) else best["variant"])
