@@ -41,7 +41,11 @@ TABLES: dict[str, dict[str, list[str]]] = {
         "lens_heatmap/a/kinds": ["lens/a/kinds"],
     },
     "features": {name: ["dictionaries/a.s0", "dictionaries/b"] for name in ("firing_density", "polysemanticity")},
-    "trace": {"trace": ["links", "relations", "patching"], "patching": ["patching"]},
+    "trace": {
+        "trace": ["links", "relations", "patching"],
+        "patching": ["patching"],
+        "frontier": ["mitigations"],
+    },
 }
 
 

@@ -38,6 +38,7 @@ FIGURES = {
     "trace": ["links", "relations", "patching"],
     "relations": ["relations"],
     "patching": ["patching"],
+    "frontier": ["mitigations"],
 }
 NO_STEP = (
     "study.steps: got no step trace; allowed: `steps: [trace]` and a prompt set that is made from templates, as in "
@@ -262,8 +263,8 @@ class Trace(Step):
     @cached_property
     def figures(self) -> dict[str, list[str]]:
         """Figure → the tables that it shows."""
-        frontier = {"frontier": ["mitigations"]} if self.mitigating.trials else {}
-        return FIGURES | frontier if self.models else {}
+        tried = bool(self.mitigating.trials)
+        return {name: tables for name, tables in FIGURES.items() if self.models and (tried or name != "frontier")}
 
     @property
     def context(self) -> dict[str, Any]:
