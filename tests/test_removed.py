@@ -1,10 +1,13 @@
-"""The link ``removed``: the same pair's leak in the model that was mitigated."""
+"""The link ``removed``, the same pair's leak in the model that was mitigated; and which model that is."""
 
 from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+import pytest
 
+from leakscope.errors import InputError
+from leakscope.trace.removal.mitigated_models import chosen_manifest
 from leakscope.trace.removed import with_removed
 
 PAIR = {"slot": "foods", "concept_group": "red"}
@@ -35,3 +38,12 @@ def test_a_model_without_a_mitigated_one_has_no_such_link_for_a_reason() -> None
     assert empty["link"].unique().tolist() == ["removed"]
     assert empty["reason"].str.contains("itself mitigated").tolist() == [True, False]
     assert np.isnan(with_removed(links(), {}).table["removed"]).all()
+
+
+def test_a_mitigated_model_is_what_was_chosen_at_its_cost() -> None:
+    chosen = {"model": "base", "mitigation": "lora", "chosen": {"1": None, "3": {"manifest": {"source": "mitigated"}}}}
+    assert chosen_manifest(chosen, 3.0, "models: less") == {"source": "mitigated"}
+    with pytest.raises(
+        InputError, match=r"models: less: got the mitigation lora, which costs more than 1 % .* on base"
+    ):
+        chosen_manifest(chosen, 1.0, "models: less")
