@@ -49,7 +49,7 @@ class SteeringMitigation(Labelled):
     direction: Literal["difference", "principal", "probe"]
     """`difference`: of the means with and without the concept; `principal`: the first principal component of these
     differences; `probe`: the weights of a logistic probe."""
-    layers: Several[Share] = [0.25, 0.5, 0.75]
+    layers: Several[Share] = [0.5, 0.75]
     """Shares of depth; each layer is tried on its own, and all of them together."""
 
 
@@ -74,7 +74,7 @@ class TuningMitigation(Labelled):
     """Rank of the matrices (Hu et al. 2021, arXiv 2106.09685)."""
     alpha: PositiveNumber = 16.0
     """What they add is scaled by this, divided by the rank."""
-    steps: Positive = 200
+    steps: Positive = 100
     """Optimiser steps."""
     batch_size: Positive = 16
     """Pairs of prompts in one step, and as many neutral texts."""
