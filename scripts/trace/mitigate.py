@@ -68,7 +68,7 @@ def main(snakemake: "Snakemake") -> None:
         read_manifest(Path(inputs.dictionary)) if inputs.dictionary else None,
         pd.read_parquet(inputs.firing) if inputs.firing else None,
     )
-    strengths = Strengths(params.costs, params.shares)
+    strengths = Strengths(params.costs, params.shares, params.kept)
     law = {"batch_size": params.batch_size, "grammar": _grammar(inputs.grammar, params.grammar)}
     measured = measure_mitigation(setting, names.mitigation, neutral, strengths, **law)
     chosen = choose_all(measured.table, measured.base, measured.variants, params.costs, params.kept)

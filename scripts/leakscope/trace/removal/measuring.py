@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -14,8 +14,8 @@ from leakscope.models.editing.bisection import remembering, strength_at_cost
 from leakscope.models.opening import LanguageModel
 from leakscope.models.prompting import Prompting
 from leakscope.organisms.leak_grammar import Grammar
-from leakscope.trace.removal.choosing import used_forms
-from leakscope.trace.removal.columns import AT_STRENGTH, EXACT, LEAK, MEASURED, NONE, USE
+from leakscope.trace.removal.choosing import ENOUGH, used_forms
+from leakscope.trace.removal.columns import AT_STRENGTH, EXACT, LEAK, MEASURED, NONE, SELECTION, USE
 from leakscope.trace.removal.exact import exact_leaks_left
 from leakscope.trace.removal.items import Items
 from leakscope.trace.removal.kinds import KINDS, unchanged
@@ -32,10 +32,12 @@ class Strengths(NamedTuple):
 
     costs: percents of perplexity that each variant may cost.
     shares: of the strength at the highest cost, which are tried, too.
+    kept: of the use that is to be kept: the largest strength that does so is tried, too.
     """
 
     costs: Sequence[float]
     shares: Sequence[float]
+    kept: float
 
 
 class Tried(NamedTuple):
@@ -110,10 +112,19 @@ def measure_mitigation(
     return Measured(found, base, {variant.name: variant for variant in variants})
 
 
-def find_strengths(variant: Variant, costs: Costs, strengths: Strengths) -> list[Tried]:
+def find_strengths(
+    variant: Variant, costs: Costs, strengths: Strengths, lost: Callable[[float], float] | None = None
+) -> list[Tried]:
     """Return the strengths of a variant that are measured, each once but for what it was found for.
 
-    One without a strength is tried as it is.
+    One without a strength is tried as it is. Many changes cost no perplexity at any strength, and are held back by the
+    use that they leave alone: so the largest strength that leaves enough of it is found in the same way.
+
+    Args:
+        variant: that is tried.
+        costs: on the texts that strengths are found by.
+        strengths: that are asked for.
+        lost: percent of the selection split's use that a strength takes; None where the model uses nothing.
     """
     cost = remembering(costs.of(variant.at, variant.before))
     if variant.largest == 0:
@@ -124,6 +135,10 @@ def find_strengths(variant: Variant, costs: Costs, strengths: Strengths) -> list
     if highest.strength == 0:
         return found
     shared = [(share, share * highest.strength) for share in strengths.shares]
+    target = 100 * (1 - strengths.kept)
+    if lost is not None and lost(highest.strength) > target:
+        most = strength_at_cost(lost, target, highest.strength).strength
+        shared += [(most / highest.strength, most)] if most > 0 else []
     return [*found, *(highest._replace(strength=s, share=share, cost_selection=cost(s)) for share, s in shared)]
 
 
@@ -165,9 +180,9 @@ def _measured(bench: Bench, variant: Variant, strengths: Strengths) -> Iterator[
     """Yield ``columns.MEASURED`` of a variant at each of its strengths."""
     setting, seen = bench.setting, dict[float, tuple[float, pd.DataFrame]]()
     kind = setting.entry["kind"]
-    tried = (
-        [Tried(0.0, math.nan, 1.0, False, 0.0)] if kind == NONE else find_strengths(variant, bench.choosing, strengths)
-    )
+    tried = [Tried(0.0, math.nan, 1.0, False, 0.0)]
+    if kind != NONE:
+        tried = find_strengths(variant, bench.choosing, strengths, _lost_use(bench, variant))
     for at in tried:
         if at.strength not in seen:
             seen[at.strength] = _at_strength(bench, variant, at.strength)
@@ -176,6 +191,20 @@ def _measured(bench: Bench, variant: Variant, strengths: Strengths) -> Iterator[
         shared = dict(zip(AT_STRENGTH, [*how, at.cost_selection, cost], strict=True))
         names = {"model": setting.name, "prompt_set": str(setting.items.tests["prompt_set"].iloc[0])}
         yield values.assign(**names, **shared)[MEASURED]
+
+
+def _lost_use(bench: Bench, variant: Variant) -> Callable[[float], float] | None:
+    """Return strength → percent of the selection split's right answers that are lost; None where it uses nothing."""
+    setting = bench.setting
+    _, use = setting.items.of(SELECTION)
+
+    def right(one: Variant, strength: float) -> float:
+        with one.at(strength) as model:
+            scores = score_prompts(model, use, setting.items.use_candidates, setting.name, one.prompting).table
+        return float(use_values(use, scores).mean())
+
+    plain = right(unchanged(setting)[0], 0.0) if len(use) else 0.0
+    return remembering(lambda strength: 100 * (1 - right(variant, strength) / plain)) if plain >= ENOUGH else None
 
 
 def _at_strength(bench: Bench, variant: Variant, strength: float) -> tuple[float, pd.DataFrame]:
