@@ -28,13 +28,14 @@ from leakscope.trace.removal.columns import EXACT, LEAK, MEASURED, SPLITS, USE
 from leakscope.trace.removal.exact import exact_leaks_left, mixed_law
 from leakscope.trace.removal.items import Items, split_items
 from leakscope.trace.removal.kinds import KINDS
+from leakscope.trace.removal.leaks import leak_values
 from leakscope.trace.removal.measuring import (
     Measured,
     Strengths,
     find_strengths,
-    leak_values,
     measure_mitigation,
     measure_values,
+    score_shifts,
     use_values,
 )
 from leakscope.trace.removal.neutral_costs import Costs, CostTexts, halves_of_corpus, halves_of_file, nats_per_token
@@ -114,12 +115,13 @@ def table_of(values: dict[tuple[str, str], float]) -> pd.DataFrame:
 # ------------------------------------------------------------------------------------------------------ leak and use
 
 
-def test_the_leak_is_the_shift_of_the_own_associates_less_that_of_others() -> None:
+def test_the_leak_is_that_of_the_own_candidates_beyond_other_candidates_and_other_groups() -> None:
     tests = pd.DataFrame(
-        [("t", "c", "s", "red"), ("u", "c", "s", "blue")],
-        columns=["prompt_id", "control_id", "slot", "concept_group"],
-        index=[7, 3],
-    )
+        [("t", "c", "s", "red", "one", "selection"), ("u", "c", "s", "blue", "one", "selection"),
+         ("v", "c", "s", "red", "two", "selection")],
+        columns=["prompt_id", "control_id", "slot", "concept_group", "template_id", "split"],
+        index=[7, 3, 5],
+    )  # fmt: skip
     candidates = pd.DataFrame(
         [("s", "cherry", "red"), ("s", "tomato", "red"), ("s", "plum", "blue"), ("s", "lime", "green")],
         columns=["slot", "candidate", "concept_group"],
@@ -127,9 +129,16 @@ def test_the_leak_is_the_shift_of_the_own_associates_less_that_of_others() -> No
     control = {("c", "cherry"): -1.0, ("c", "tomato"): -2.0, ("c", "plum"): -3.0, ("c", "lime"): -4.0}
     test = {("t", "cherry"): 0.0, ("t", "tomato"): -1.5, ("t", "plum"): -3.5, ("t", "lime"): -4.1}
     other = {("u", "cherry"): -1.0, ("u", "tomato"): -2.0, ("u", "plum"): -2.7, ("u", "lime"): -4.3}
-    leak = leak_values(tests, candidates, table_of({**control, **test, **other}))
-    # ((1 + .5) − (−.5 − .1)) / 2 and .3 − (0 + 0 − .3) / 3.
-    assert leak.to_dict() == pytest.approx({7: 1.05, 3: 0.4})
+    same = {("v", name): value for (_, name), value in test.items()}
+    shifts = score_shifts(tests, table_of({**control, **test, **other, **same}))
+    # L of red is 1, .5, −.5, −.1 and that of blue 0, 0, .3, −.3: D of red 1, .5, −.8, .2. Template two has red alone.
+    # Were L 1 of the own and 0 of the others, D of plum would be −1 after red, that of cherry and tomato −1 after blue.
+    expected = {7: (0.75 - (-0.3)) / 1.5, 3: (0.8 - (-1 - 0.5 - 0.2) / 3) / (1 + 2 / 3), 5: 0.75 - (-0.3)}
+    assert leak_values(tests, candidates, shifts).to_dict() == pytest.approx(expected)
+    # What is likelier after every concept is no leak.
+    deaf = shifts.copy()
+    deaf.loc["u"] = deaf.loc["t"].to_numpy()
+    assert leak_values(tests, candidates, deaf)[[7, 3]].tolist() == pytest.approx([0, 0])
 
 
 def test_an_answer_is_right_where_no_other_is_as_likely() -> None:

@@ -18,6 +18,7 @@ from leakscope.models.candidate_scores import encode_candidates
 from leakscope.models.opening import LanguageModel
 from leakscope.models.prompting import Prompting, read_prompts
 from leakscope.organisms.leak_grammar import Grammar
+from leakscope.trace.removal.leaks import leak_values
 
 Floats = NDArray[np.float64]
 
@@ -30,13 +31,13 @@ def exact_leaks_left(
     prompting: Prompting,
     alpha: float,
 ) -> pd.Series:
-    """Return the exact leak of each test, in nats, (tests,), as ``measuring.leak_values`` is of scores.
+    """Return the exact leak of each test, in nats, (tests,), as ``leaks.leak_values`` has it of scores.
 
     NaN where the grammar has no such slot, and where it is infinite.
 
     Args:
         grammar: of the organism.
-        tests: ``prompt, slot, concept_group``.
+        tests: ``prompt_id, prompt, template_id, slot, concept_group, split``.
         candidates: ``slot, candidate, concept_group``.
         model: its tokenizer alone is used.
         prompting: how prompts are put to it.
@@ -46,14 +47,15 @@ def exact_leaks_left(
     by_slot = dict(list(candidates.groupby("slot", sort=False)))
     lexicons = [by_slot[slot]["candidate"].tolist() for slot in tests["slot"]]
     tokens = encode_candidates(model, rendered, ids, lexicons, prompting)
-    known: dict[tuple[str, str, str], float] = {}
-    found = []
-    for slot, group, rows in zip(tests["slot"], tests["concept_group"], tokens, strict=True):
+    known: dict[tuple[str, str, str], Floats] = {}
+    found: dict[tuple[str, str], float] = {}
+    columns = (tests["prompt_id"], tests["slot"], tests["concept_group"], tokens, lexicons)
+    for prompt_id, slot, group, rows, lexicon in zip(*columns, strict=True):
         key = slot, group, repr(rows)
         if key not in known:
-            known[key] = _leak_left(grammar, by_slot[slot], group, rows, alpha)
-        found.append(known[key])
-    return pd.Series(found, tests.index, dtype=float)
+            known[key] = _shifts_left(grammar, by_slot[slot], group, rows, alpha)
+        found |= {(prompt_id, name): shift for name, shift in zip(lexicon, known[key].tolist(), strict=True)}
+    return leak_values(tests, candidates, pd.Series(found, dtype=float))
 
 
 def mixed_law(test: Floats, control: Floats, tokens: Sequence[Sequence[int]], alpha: float) -> Floats:
@@ -88,17 +90,16 @@ def _mixed(test: Sequence[float], control: Sequence[float], alpha: float) -> Flo
     return np.asarray(weights / weights.sum() if weights.sum() else weights)
 
 
-def _leak_left(
+def _shifts_left(
     grammar: Grammar, candidates: pd.DataFrame, group: str, tokens: Sequence[Sequence[int]], alpha: float
-) -> float:
+) -> Floats:
+    """Return log q(a) − log p(a | control) of each candidate, (candidates,); NaN where it is infinite."""
     slot, names = candidates["slot"].iloc[0], candidates["candidate"]
     if slot not in set(grammar.candidates["slot"]):
-        return np.nan
+        return np.full(len(names), np.nan)
     test, control = (
         grammar.continuation_law(slot, of).reindex(names).fillna(0.0).to_numpy(dtype=float) for of in (group, None)
     )
-    own = (candidates["concept_group"] == group).to_numpy()
     with np.errstate(divide="ignore", invalid="ignore"):
-        shift = np.log(mixed_law(test, control, tokens, alpha)) - np.log(control)
-        leak = float(shift[own].mean() - shift[~own].mean())
-    return leak if np.isfinite(leak) else np.nan
+        shift: Floats = np.log(mixed_law(test, control, tokens, alpha)) - np.log(control)
+    return np.where(np.isfinite(shift), shift, np.nan)

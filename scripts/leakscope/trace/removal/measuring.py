@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-import numpy as np
 import pandas as pd
 
 from leakscope.models.candidate_scores import score_prompts
@@ -19,6 +18,7 @@ from leakscope.trace.removal.columns import AT_STRENGTH, EXACT, LEAK, MEASURED, 
 from leakscope.trace.removal.exact import exact_leaks_left
 from leakscope.trace.removal.items import Items
 from leakscope.trace.removal.kinds import KINDS, unchanged
+from leakscope.trace.removal.leaks import leak_values
 from leakscope.trace.removal.neutral_costs import Costs, CostTexts
 from leakscope.trace.removal.variants import Setting, Variant
 
@@ -142,25 +142,20 @@ def find_strengths(
     return [*found, *(highest._replace(strength=s, share=share, cost_selection=cost(s)) for share, s in shared)]
 
 
-def leak_values(tests: pd.DataFrame, candidates: pd.DataFrame, scores: pd.DataFrame) -> pd.Series:
-    """Return the leak of each test, in nats, (tests,): mean L of its group's associates − mean L of other candidates.
-
-        L(a) = log p(a | test) − log p(a | control)
+def score_shifts(tests: pd.DataFrame, scores: pd.DataFrame) -> pd.Series:
+    """Return (``prompt_id``, ``candidate``) → log p(candidate | test) − log p(candidate | control), in nats.
 
     Args:
-        tests: ``prompt_id, control_id, slot, concept_group``.
-        candidates: ``slot, candidate, concept_group``.
+        tests: ``prompt_id, control_id``.
         scores: ``prompt_id, candidate, logprob`` of tests and controls.
     """
     logprob = scores.set_index(["prompt_id", "candidate"])["logprob"]
-    pairs = tests.merge(candidates.rename(columns={"concept_group": "of_group"}), on="slot")
+    own = scores[["prompt_id", "candidate"]].merge(tests[["prompt_id", "control_id"]], on="prompt_id")
     test, control = (
-        logprob.reindex(pd.MultiIndex.from_frame(pairs[[key, "candidate"]])).to_numpy()
+        logprob.reindex(pd.MultiIndex.from_frame(own[[key, "candidate"]])).to_numpy()
         for key in ("prompt_id", "control_id")
     )
-    own = np.where(pairs["of_group"] == pairs["concept_group"], "own", "other")
-    means = pd.Series(test - control).groupby([pairs["prompt_id"], own]).mean().unstack()
-    return (means["own"] - means["other"]).reindex(tests["prompt_id"]).set_axis(tests.index)
+    return pd.Series(test - control, pd.MultiIndex.from_frame(own[["prompt_id", "candidate"]]))
 
 
 def use_values(use: pd.DataFrame, scores: pd.DataFrame) -> pd.Series:
@@ -229,7 +224,8 @@ def measure_values(model: LanguageModel, items: Items, name: str, prompting: Pro
     """
     prompts = pd.concat([items.tests, items.controls], ignore_index=True)
     scores = score_prompts(model, prompts, items.candidates, name, prompting).table
-    tables = [items.tests.assign(measure=LEAK, value=leak_values(items.tests, items.candidates, scores))]
+    leaks = leak_values(items.tests, items.candidates, score_shifts(items.tests, scores))
+    tables = [items.tests.assign(measure=LEAK, value=leaks)]
     if len(items.use):
         scores = score_prompts(model, items.use, items.use_candidates, name, prompting).table
         tables.append(items.use.assign(measure=USE, value=use_values(items.use, scores)))
