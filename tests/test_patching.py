@@ -16,6 +16,7 @@ from leakscope.models.prompting import Prompting
 from leakscope.trace.layers.ablation import ablate_features
 from leakscope.trace.layers.answers import Contrast, Margin, Prompted, among_all, between_groups
 from leakscope.trace.layers.columns import ABLATED_COLUMNS, COUNT_COLUMNS, PATCHED_COLUMNS, SITES
+from leakscope.trace.layers.heads import output_projection, patch_heads, patch_prompt_heads
 from leakscope.trace.layers.patching import Margins, patch_prompts, patch_swaps
 from leakscope.trace.layers.shifts import shifts_by_layer
 from leakscope.trace.layers.summary import pair_counts, restored_by_category, restored_shares
@@ -413,3 +414,44 @@ def test_a_feature_is_ablated_as_an_edit_of_it_would(micro_model: LanguageModel)
             ).query("layer == 1")
         own = found[found["feature"] == feature].merge(edited, on=["slot", "concept_group", "associate"])
         assert list(own["without"]) == pytest.approx(list(own["shift_y"]), abs=1e-4)
+
+
+@pytest.mark.parametrize("name", ["gpt2", "llama", "qwen2", "gemma2", "gpt_neox", "mistral"])
+@torch.inference_mode()
+def test_heads_are_patched_as_by_hooks_written_by_hand(name: str) -> None:
+    model = build(name)
+    n_heads = model.config.num_attention_heads
+    batches = patch_heads(Resumer(model), PAIRS, [0, 2], batch_size=3, name="m")
+    found = {number: margins for batch in batches for number, margins in batch.items()}
+    assert set(found[0].patched) == {(block, head) for block in (0, 2) for head in range(n_heads)}
+    projection = output_projection(model, 2)
+    for number in (0, 3):
+        pair, kept = PAIRS[number], []
+        handle = projection.register_forward_pre_hook(lambda _, given, kept=kept: kept.append(given[0][0, -1].clone()))
+        logits = model(input_ids=torch.tensor([pair.source]), use_cache=False).logits[0, -1].double()
+        handle.remove()
+        assert found[number].concept == pytest.approx(margin_of(logits, pair.contrast), abs=1e-5)
+        width = len(kept[0]) // n_heads
+        for head in range(n_heads):
+            part = slice(head * width, (head + 1) * width)
+
+            def put(_: Any, given: Any, part: slice = part, theirs: torch.Tensor = kept[0]) -> Any:
+                given[0][0, -1, part] = theirs[part]
+
+            handle = projection.register_forward_pre_hook(put)
+            logits = model(input_ids=torch.tensor([pair.target]), use_cache=False).logits[0, -1].double()
+            handle.remove()
+            assert found[number].patched[2, head] == pytest.approx(margin_of(logits, pair.contrast), abs=1e-5)
+
+
+def test_heads_have_rows_like_sites_and_blocks_that_are_not_there_none(micro_model: LanguageModel) -> None:
+    asked = micro_model, micro_prompts(), micro_candidates(), "m", Prompting(SETTINGS, chat=False)
+    table = patch_prompt_heads(*asked, n_pairs=4, blocks=[0, 7])
+    assert list(table) == PATCHED_COLUMNS
+    assert set(table["layer"]) == {1}
+    assert set(table["site"]) == {f"head {n}" for n in range(micro_model.config.num_attention_heads)}
+    shares = restored_shares(table, 0.95)
+    assert shares["restored"].notna().all()
+    assert patch_prompt_heads(*asked, n_pairs=4, blocks=[7]).empty
+    with pytest.raises(InputError, match="no attention with one of"):
+        output_projection(build("mamba"), 0)

@@ -58,6 +58,7 @@ rule patch:
         code=code("trace/patch"),
     output:
         patched="<trace>/patched/{model}/{templated}.parquet",
+        heads="<trace>/patched/{model}/{templated}.heads.parquet",
         pairs="<trace>/patched/{model}/{templated}.pairs.parquet",
     log:
         "<logs>/patch/{model}/{templated}.log",
@@ -77,11 +78,13 @@ rule patch:
 rule summarise_patching:
     input:
         patched=trace.files("<trace>/patched/{model}/{prompt_set}.parquet", trace.patched),
+        heads=trace.files("<trace>/patched/{model}/{prompt_set}.heads.parquet", trace.patched),
         pairs=trace.files("<trace>/patched/{model}/{prompt_set}.pairs.parquet", trace.patched),
         code=code("trace/summarise_patching"),
     output:
         patching=shown("<trace>/patching.csv"),
         by_category="<trace>/patching_by_category.csv",
+        heads="<trace>/patching_heads.csv",
         pairs="<trace>/patching_pairs.csv",
     log:
         "<logs>/summarise_patching.log",

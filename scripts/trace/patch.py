@@ -4,8 +4,8 @@ Reads the prompts of a set, its candidates and a model's manifest; puts residual
 with another, at each site and layer; writes the logits of associates before and after, and which pairs there were.
 
 Inputs: ``manifest``, ``prompts``, ``candidates``. Parameters: ``loading``, ``settings`` (of the generation), ``chat``,
-``n_pairs``, ``sites``. Outputs: ``patched``, and ``pairs``, the numbers of pairs by template. Wildcards: ``model``,
-``prompt_set``.
+``n_pairs``, ``sites``, ``heads``. Outputs: ``patched``, ``heads``, and ``pairs``, the numbers of pairs by template.
+Wildcards: ``model``, ``prompt_set``.
 """
 
 from pathlib import Path
@@ -21,6 +21,7 @@ from leakscope.jobs.memory import keep_freed_memory
 from leakscope.models.opening import open_model
 from leakscope.models.prompting import Prompting
 from leakscope.storage.manifests import read_manifest
+from leakscope.trace.layers.heads import patch_prompt_heads
 from leakscope.trace.layers.patching import patch_prompts
 
 if TYPE_CHECKING:
@@ -33,16 +34,17 @@ def main(snakemake: "Snakemake") -> None:
     torch.set_num_threads(snakemake.threads)
     keep_freed_memory()
     params, inputs = snakemake.params, snakemake.input
-    patched = patch_prompts(
+    asked = (
         open_model(read_manifest(Path(inputs.manifest)), params.loading),
         pd.read_parquet(inputs.prompts),
         pd.read_parquet(inputs.candidates),
         snakemake.wildcards.model,
         Prompting(params.settings, **params.chat),
-        n_pairs=params.n_pairs,
-        sites=params.sites,
     )
+    patched = patch_prompts(*asked, n_pairs=params.n_pairs, sites=params.sites)
+    heads = patch_prompt_heads(*asked, n_pairs=params.n_pairs, blocks=params.heads)
     write_table(patched.table, Path(snakemake.output.patched))
+    write_table(heads, Path(snakemake.output.heads))
     write_table(patched.counts, Path(snakemake.output.pairs))
 
 

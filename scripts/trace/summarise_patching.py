@@ -3,8 +3,8 @@
 Reads the patched logits and numbers of pairs of all models and prompt sets; writes restored shares with intervals, and
 pairs by template: possible, left out, drawn, and how far associates follow the concept.
 
-Inputs: ``patched`` and ``pairs``, lists. Parameters: ``pairs`` (model and prompt set of each), ``level``. Outputs:
-``patching``, ``by_category`` and ``pairs``.
+Inputs: ``patched``, ``heads`` and ``pairs``, lists. Parameters: ``pairs`` (model and prompt set of each), ``level``.
+Outputs: ``patching``, ``by_category``, ``heads`` and ``pairs``.
 """
 
 from pathlib import Path
@@ -25,14 +25,20 @@ if TYPE_CHECKING:
 
 def main(snakemake: "Snakemake") -> None:
     params, output = snakemake.params, snakemake.output
-    patched, counts = (
-        [pd.read_parquet(path) for path in paths] for paths in (snakemake.input.patched, snakemake.input.pairs)
+    inputs = snakemake.input
+    patched, heads, counts = (
+        [pd.read_parquet(path) for path in paths] for paths in (inputs.patched, inputs.heads, inputs.pairs)
     )
     write_csv(pair_counts(patched, counts, params.pairs, params.level), Path(output.pairs))
-    known = [table for table in patched if len(table)]  # columns of an empty table have no type
-    everything = pd.concat(known, ignore_index=True) if known else pd.DataFrame(columns=PATCHED_COLUMNS)
+    everything = _joined(patched)
+    write_csv(restored_shares(_joined(heads), params.level), Path(output.heads))
     write_csv(restored_shares(everything, params.level), Path(output.patching))
     write_csv(restored_by_category(everything, params.level), Path(output.by_category))
+
+
+def _joined(tables: list[pd.DataFrame]) -> pd.DataFrame:
+    known = [table for table in tables if len(table)]  # columns of an empty table have no type
+    return pd.concat(known, ignore_index=True) if known else pd.DataFrame(columns=PATCHED_COLUMNS)
 
 
 if __name__ == "__main__":

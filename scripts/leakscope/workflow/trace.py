@@ -22,7 +22,7 @@ Trial = tuple[str, str, str]  # and a mitigation
 # Part of the step → the tables that it is.
 PARTS = {
     "links": ["links", "relations", "templates", "features", "empty_links"],
-    "patching": ["patching", "patching_by_category", "patching_pairs"],
+    "patching": ["patching", "patching_by_category", "patching_heads", "patching_pairs"],
     "mitigations": ["mitigations"],
 }
 # What decides which texts a model writes, and nothing that it is asked here.
@@ -119,6 +119,7 @@ class Trace(Step):
             "settings": settings,
             "n_pairs": self.settings["patching"]["pairs"],
             "sites": list(SITES),
+            "heads": self.settings["patching"]["heads"],
         }
 
     @cached_property

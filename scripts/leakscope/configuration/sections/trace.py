@@ -42,6 +42,9 @@ class PatchingSection(Section):
 
     pairs: Positive = 300
     """At most so many pairs of prompts, drawn evenly over templates and concepts."""
+    heads: list[NotNegative] = []
+    """Numbers of blocks, from 0, whose attention heads are patched one at a time, too: those in which the concept is
+    handed over, by `patching.csv`. Models with fewer blocks are left out."""
 
 
 class MitigatingSection(Section):

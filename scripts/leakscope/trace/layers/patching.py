@@ -80,9 +80,7 @@ def patch_prompts(
     Raises:
         InputError: as ``answers.prompted`` and ``Resumer``, or the model gives no numbers.
     """
-    tests = prompts[prompts[["concept_group", "template_id", "slot"]].notna().all(axis=1)].reset_index(drop=True)
-    read = prompted(model, tests, candidates, prompting)
-    pairs, counts = draw_swaps(tests, read, candidates, n_pairs, prompting.settings["seed"])
+    tests, pairs, counts = swaps_of(model, prompts, candidates, prompting, n_pairs)
     rows = []
     if pairs:
         resumer = Resumer(model.model)
@@ -94,6 +92,15 @@ def patch_prompts(
         margins = {number: values for batch in patched for number, values in batch.items()}
         rows = [row for number, pair in enumerate(pairs) for row in _rows(name, tests, pair, margins[number])]
     return Patched(pd.DataFrame(rows, columns=PATCHED_COLUMNS), counts)
+
+
+def swaps_of(
+    model: LanguageModel, prompts: pd.DataFrame, candidates: pd.DataFrame, prompting: Prompting, n_pairs: int
+) -> tuple[pd.DataFrame, list[Swap], pd.DataFrame]:
+    """Return the test prompts, the pairs that are drawn of them, and their numbers by template."""
+    tests = prompts[prompts[["concept_group", "template_id", "slot"]].notna().all(axis=1)].reset_index(drop=True)
+    read = prompted(model, tests, candidates, prompting)
+    return tests, *draw_swaps(tests, read, candidates, n_pairs, prompting.settings["seed"])
 
 
 def patch_swaps(
@@ -195,11 +202,16 @@ def _aligned(residuals: torch.Tensor, n_tokens: int) -> torch.Tensor:
     return torch.nn.functional.pad(residuals, (0, 0, n_tokens - residuals.shape[1], 0))
 
 
-def _rows(name: str, tests: pd.DataFrame, pair: Swap, margins: Margins) -> Iterator[tuple[object, ...]]:
+def swap_columns(name: str, tests: pd.DataFrame, pair: Swap) -> tuple[object, ...]:
+    """Return what ``columns.PATCHED_COLUMNS`` have of a pair before its site."""
     one, other = tests.loc[pair.concept], tests.loc[pair.other]
     about = (name, one["prompt_set"], one["category"], one["template_id"])
     concepts = (one["concept"], one["concept_group"], other["concept"], other["concept_group"])
+    return (*about, *concepts, "yes" if pair.aligned else "no")
+
+
+def _rows(name: str, tests: pd.DataFrame, pair: Swap, margins: Margins) -> Iterator[tuple[object, ...]]:
+    about = swap_columns(name, tests, pair)
     for site, curve in margins.patched.items():
         for layer, value in enumerate(curve):
-            aligned = "yes" if pair.aligned else "no"
-            yield (*about, *concepts, aligned, site, layer, value, margins.concept, margins.other)
+            yield (*about, site, layer, value, margins.concept, margins.other)
