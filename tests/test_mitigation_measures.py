@@ -220,8 +220,8 @@ def test_strengths_cost_what_they_may_and_shares_are_of_that_at_the_highest_cost
     assert [(at.strength, at.reached) for at in find_strengths(hardly, costs, STRENGTHS)[:2]] == [(1e-6, False)] * 2
     # Use is lost in steps: at a fifth of the strength all of it is there, beyond that none.
     found = find_strengths(hardly, costs, STRENGTHS, lambda strength: 0.0 if strength <= 0.2e-6 else 100.0)
-    assert found[-1].strength == pytest.approx(0.2e-6, rel=0.01)
-    assert found[-1].share == pytest.approx(0.2, rel=0.01)
+    assert found[-1].strength == pytest.approx(0.2e-6, rel=0.1)
+    assert found[-1].share == pytest.approx(0.2, rel=0.1)
     assert len(find_strengths(hardly, costs, STRENGTHS, lambda strength: 4.0)) == len(found) - 1
     once = find_strengths(strongly._replace(largest=0.0, at=lambda _: faded(setting.model, 0.5)), costs, STRENGTHS)
     assert len(once) == 1

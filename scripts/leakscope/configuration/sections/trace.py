@@ -54,7 +54,7 @@ class MitigatingSection(Section):
     """By how many percent the perplexity of neutral text may grow; at each the best strength is chosen."""
     kept: Share = 0.95
     """Share of the unmitigated model's right answers that a chosen one keeps, of prompts that need the concept."""
-    shares: Distinct[Part] = [0.25, 0.5, 0.75]
+    shares: Distinct[Part] = [0.5]
     """Shares of the strength at the highest cost that are measured, too."""
     neutral: Text = "data/validate/neutral.txt"
     """Texts, one a line, by which the cost is measured. Organisms have documents of their own corpus instead."""

@@ -50,13 +50,15 @@ class _Interval(NamedTuple):
         return (self.low + self.high) / 2
 
 
-def strength_at_cost(cost: Callable[[float], float], target: float, largest: float) -> PricedStrength:
+def strength_at_cost(
+    cost: Callable[[float], float], target: float, largest: float, steps: int = STEPS
+) -> PricedStrength:
     """Return a strength whose cost is the target, or a little less; never one that costs more.
 
     A little is ``TOLERANCE``, of targets below 1 the same share of them.
 
     That is the largest one, where that is affordable. Else the strength is doubled, from ``largest / 2**HALVINGS`` on,
-    until it is not; the last interval is then divided, at most ``STEPS`` times, in turns where the cost would meet the
+    until it is not; the last interval is then divided, at most ``steps`` times, in turns where the cost would meet the
     target if it grew with a power of the strength, and in the middle.
 
     Args:
@@ -64,12 +66,13 @@ def strength_at_cost(cost: Callable[[float], float], target: float, largest: flo
             monotone, but then what is found is one of several such strengths.
         target: above 0.
         largest: strength that is tried.
+        steps: so many divisions at most.
     """
     most = cost(largest)
     if most <= target:
         return PricedStrength(largest, most, False)
     interval, tolerance = _bracket(cost, target, largest, most), TOLERANCE * min(target, 1.0)
-    for step in range(STEPS):
+    for step in range(steps):
         if interval.low > 0 and interval.below >= target - tolerance:
             break
         strength = interval.middle() if step % 2 else interval.guess(target - tolerance / 2)

@@ -24,6 +24,8 @@ from leakscope.trace.removal.variants import Setting, Variant
 
 # Kinds whose leak in an organism follows from its law.
 KNOWN_EXACTLY = (NONE, "decoding")
+# Use is lost in steps of one prompt, which no division meets exactly.
+STEPS_OF_USE = 4
 VALUES = ["split", "measure", "prompt_id", "template_id", "concept_group", "value"]
 
 
@@ -137,7 +139,7 @@ def find_strengths(
     shared = [(share, share * highest.strength) for share in strengths.shares]
     target = 100 * (1 - strengths.kept)
     if lost is not None and lost(highest.strength) > target:
-        most = strength_at_cost(lost, target, highest.strength).strength
+        most = strength_at_cost(lost, target, highest.strength, STEPS_OF_USE).strength
         shared += [(most / highest.strength, most)] if most > 0 else []
     return [*found, *(highest._replace(strength=s, share=share, cost_selection=cost(s)) for share, s in shared)]
 
