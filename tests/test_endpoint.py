@@ -24,7 +24,8 @@ from leakscope.errors import InputError
 from leakscope.features.description.detection import DETECT
 from leakscope.features.description.explaining import explain_by_endpoint
 from leakscope.models.opening import LanguageModel
-from leakscope.web.endpoint import Endpoint, Prompt, completions_url
+from leakscope.web.asking import LanguageServer, address
+from leakscope.web.endpoint import Endpoint, Prompt
 from local_endpoint import Answer, LocalEndpoint, Reply, completion, error, local_endpoint
 from tiny_task import open_tiny_model
 
@@ -122,7 +123,7 @@ def test_requests_are_those_of_the_protocol() -> None:
     ],
 )
 def test_an_address_may_have_its_version_or_not(base_url: str, url: str) -> None:
-    assert completions_url(base_url) == url
+    assert address(base_url, "chat/completions") == url
 
 
 def test_the_key_comes_from_the_environment_alone(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -310,7 +311,7 @@ def test_answers_are_kept_and_an_interrupted_run_goes_on(tmp_path: Path) -> None
 
 def test_what_was_under_way_when_a_request_failed_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     both, failed = threading.Barrier(2), threading.Event()
-    plain = Endpoint._ask_until_answered
+    plain = LanguageServer._until_answered
 
     def noticed(*arguments: Any) -> Any:
         try:
@@ -326,7 +327,7 @@ def test_what_was_under_way_when_a_request_failed_is_kept(tmp_path: Path, monkey
         failed.wait(timeout=20)
         return "late"
 
-    monkeypatch.setattr(Endpoint, "_ask_until_answered", noticed)
+    monkeypatch.setattr(LanguageServer, "_until_answered", noticed)
 
     with asked(answer=answer, store=tmp_path, concurrency=2) as one:
         with pytest.raises(InputError, match="401"):

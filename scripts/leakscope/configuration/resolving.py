@@ -38,6 +38,7 @@ IDENTITY = {
     "tuned": ("base", "task", "split", "method", "seed"),
     "edited": ("base", "dictionary", "contrast", "cost", "features", "edit", "coefficient", "positions"),
     "randomised": ("base", "seed"),
+    "endpoint": ("base_url", "model", "api"),
     "generations": ("path",),
     "scores": ("path",),
 }
