@@ -7,11 +7,18 @@ fail in each of the ways in which servers fail.
 from __future__ import annotations
 
 import json
+import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
+
+import pytest
+from transformers.utils.import_utils import is_serve_available
 
 Answer = Callable[[str, str], "str | Reply"]
 # From the whole request, with its `messages` or its `prompt`, and how many texts are wanted, to those.
@@ -153,6 +160,26 @@ def serving(endpoint: Served) -> Iterator[Served]:
         endpoint.stop.set()
         endpoint.server.shutdown()
         endpoint.server.server_close()
+
+
+@contextmanager
+def transformers_serve(folder: Path) -> Iterator[str]:
+    """Yield the address of ``transformers serve`` with the model in a folder, by whose path it calls it.
+
+    It is not up yet: who asks first has to ask again.
+    """
+    if not is_serve_available():
+        pytest.skip("transformers serve needs fastapi, uvicorn and openai, which are not installed")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [Path(sys.executable).with_name("transformers"), "serve", folder, "--port", str(port)]
+    options = ["--host", "127.0.0.1", "--device", "cpu"]
+    with subprocess.Popen([*map(str, command), *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as job:
+        try:
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            job.terminate()
 
 
 def _handler(endpoint: LocalEndpoint) -> type[BaseHTTPRequestHandler]:

@@ -5,9 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import re
-import socket
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +14,6 @@ from typing import Any
 import pandas as pd
 import pytest
 from tqdm import tqdm
-from transformers.utils.import_utils import is_serve_available
 
 from helpers import complete
 from leakscope.errors import InputError
@@ -26,7 +22,7 @@ from leakscope.features.description.explaining import explain_by_endpoint
 from leakscope.models.opening import LanguageModel
 from leakscope.web.asking import LanguageServer, address
 from leakscope.web.endpoint import Endpoint, Prompt
-from local_endpoint import Answer, LocalEndpoint, Reply, completion, error, local_endpoint
+from local_endpoint import Answer, LocalEndpoint, Reply, completion, error, local_endpoint, transformers_serve
 from tiny_task import open_tiny_model
 
 QUESTION = Prompt("Be brief.", "What is it?")
@@ -376,19 +372,9 @@ def test_a_small_model_can_be_asked(micro_model: LanguageModel) -> None:
 @pytest.fixture
 def served(tmp_path: Path) -> Iterator[tuple[str, LanguageModel]]:
     """A model on disk behind ``transformers serve``: its address, and the model."""
-    if not is_serve_available():
-        pytest.skip("transformers serve needs fastapi, uvicorn and openai, which are not installed")
     model = open_tiny_model(tmp_path)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [Path(sys.executable).with_name("transformers"), "serve", tmp_path, "--port", str(port)]
-    options = ["--host", "127.0.0.1", "--device", "cpu"]
-    with subprocess.Popen([*map(str, command), *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as job:
-        try:
-            yield f"http://127.0.0.1:{port}", model
-        finally:
-            job.terminate()
+    with transformers_serve(tmp_path) as url:
+        yield url, model
 
 
 @pytest.mark.slow

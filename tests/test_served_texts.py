@@ -19,6 +19,8 @@ import pandas as pd
 import pytest
 
 from helpers import SETTINGS, micro_prompts
+from leakscope.configuration.layers import shipped
+from leakscope.configuration.resolving import resolve
 from leakscope.errors import InputError
 from leakscope.leak.served_texts import question_of, write_texts
 from leakscope.models.completion import complete_prompts
@@ -27,7 +29,8 @@ from leakscope.models.prompting import Completed, Prompting
 from leakscope.web.asking import LanguageServer
 from leakscope.web.spending import Budget, Prices, estimate
 from leakscope.web.writing import PATHS, Manner, Question, Writer
-from local_endpoint import VERSION, Reply, WritingEndpoint, error, serving, written
+from local_endpoint import VERSION, Reply, WritingEndpoint, error, serving, transformers_serve, written
+from workspace import Workspace
 
 QUESTIONS = [Question("Be brief.", f"{noun} is") for noun in ("one", "two", "three", "four", "five", "six")]
 PRICES = Prices(2.0, 8.0)
@@ -427,8 +430,137 @@ def test_texts_are_those_of_the_model_itself(micro_model: LanguageModel) -> None
     assert found["text"].nunique() > 2
 
 
+@pytest.mark.slow
+def test_transformers_serve_writes_as_the_model_that_runs_here(
+    micro_model: LanguageModel, micro_model_folder: Path, tmp_path: Path
+) -> None:
+    """At temperature 0. It passes over `n`, and is up after some attempts.
+
+    Without a chat: of the organism's architecture it takes a chat's text for that of another template.
+    """
+    prompts, marked = micro_prompts(), "<|user|> {prompt}<|end|><|assistant|>"
+    settings = {**SETTINGS, "temperature": 0.0, "samples": 2, "template": marked}
+    expected = complete_prompts(micro_model, prompts, "mine", Prompting(settings, chat=False)).table
+    manner = Manner("completions", 0.0, None, settings["max_new_tokens"], 0, {})
+    with transformers_serve(micro_model_folder) as url:
+        server = LanguageServer(url, PATHS["completions"], str(micro_model_folder), attempts=7, concurrency=1)
+        writer = Writer(server, manner, Budget(None, None, "mine"), tmp_path)
+        table, summary = write_texts(writer, {"micro": prompts}, "mine", {"micro": settings})["micro"]
+    assert summary["requests"] == summary["total"] == len(expected) == 16
+    assert summary["statuses"] == {"written": 16}
+    pd.testing.assert_frame_equal(table, expected)
+
+
 def test_a_prompt_is_put_as_to_a_model_that_runs_here() -> None:
     settings = {"system": "Be brief.", "template": "Go on: {prompt} {x}"}
     assert question_of("It is", settings, "chat") == ("Be brief.", "Go on: It is {x}")
     assert question_of("It is", settings, "completions") == ("", "Be brief.\nGo on: It is {x}")
     assert question_of("It is", {**settings, "system": None}, "completions") == ("", "Go on: It is {x}")
+
+
+# In a study.
+
+
+def entry_of(url: str, **changed: Any) -> dict[str, Any]:
+    return {"source": "endpoint", "base_url": url, "model": "tiny", **changed}
+
+
+def resolved(root: Path, steps: Sequence[str] = ("leak",), **changed: Any) -> dict[str, Any]:
+    """Return a study of one model behind a server, the keys of whose entry are changed."""
+    chosen = {"name": "mine", "models": ["mine"], "prompt_sets": ["colors"], "scorers": ["lexical"], "steps": [*steps]}
+    models = {"mine": entry_of("http://127.0.0.1:9", **changed)}
+    return resolve(shipped(root), {"study": chosen, "models": models})
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"max_cost": 1}, "models.mine.max_cost: got 1 without prices; allowed: with `prices`, or none."),
+        (
+            {"extra_body": {"stream": True}},
+            "models.mine.extra_body: got 'stream', which each request",
+        ),
+        ({"extra_body": {"a": [{"api_key": "x"}]}}, "models.mine.extra_body: got 'api_key', the name of a secret"),
+        ({"base_url": "http://me:word@host/v1"}, "models.mine.base_url: got an address with a user or password"),
+        ({"key_variable": "sk-12345"}, "models.mine.key_variable: got ***; allowed: the name of an environment"),
+        ({"generation": {"top_k": 5}}, "models.mine.generation.top_k: got 5; allowed: model, for the protocol"),
+        ({"prices": {"input": 1}}, "models.mine.prices.output: got nothing; allowed: a number"),
+        ({"chat": True}, "models.mine.chat: got an unknown key (***); allowed: api, "),
+    ],
+)
+def test_mistakes_of_an_entry_are_one_line(root: Path, changed: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=re.escape(message)) as caught:
+        resolved(root, **changed)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("step", ["ground", "validate", "features", "trace"])
+def test_a_step_that_needs_weights_says_so_before_anything_is_asked(root: Path, step: str) -> None:
+    with pytest.raises(InputError, match="allowed: at least one"):
+        resolved(root, ["leak", step])
+
+
+@pytest.fixture
+def workspace(
+    finished: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[tuple[Workspace, WritingEndpoint]]:
+    """The micro study with a model behind a server that wants a key, and says it where it can."""
+    monkeypatch.setenv("MINE_KEY", "s3cret-key-of-mine")
+
+    def telling(asked: dict[str, Any], n: int) -> list[str]:
+        return [f"red {number}. s3cret-key-of-mine" for number in range(n)]
+
+    with server_of(writes=telling, key="s3cret-key-of-mine") as server:
+        workspace = finished.copy(tmp_path / "checkout")
+        workspace.study["study"]["scorers"] = ["lexical"]
+        entry = entry_of(server.url, key_variable="MINE_KEY", prices=PRICES._asdict(), max_cost=1)
+        workspace.study["models"]["mine"] = {**entry, "generation": {"samples": 3}}
+        workspace.study["models"]["mine-uncut"] = {"extends": "mine", "generation": {"stop": "none"}, "label": "uncut"}
+        yield workspace, server
+
+
+@pytest.mark.workflow
+def test_a_study_measures_models_behind_a_server_beside_others(
+    workspace: tuple[Workspace, WritingEndpoint],
+) -> None:
+    micro, server = workspace
+    micro.study["study"]["models"] = ["tiny-l100", "mine", "mine-uncut"]
+    said = micro.run("--cores", "1", "results/micro/generations/mine/micro.csv").stdout
+    assert re.search(r"mine: \d+ to \d+ requests, .* at a cost of at most about .* \(max_cost: 1\)", said)
+    results = micro.folder / "results/micro"
+    tables = ("match_rates.csv", "logit_leak.csv", "index.html")
+    micro.run("--cores", "2", *(f"results/micro/{name}" for name in tables))
+    # The server's own texts are stored: one that is cut otherwise asks for none.
+    n_prompts = len(pd.read_csv(results / "prompts/micro.csv"))
+    assert len(server.requests) == n_prompts
+    texts = pd.read_csv(results / "generations/mine/micro.csv")["text"]
+    assert set(texts) == {"red 0.", "red 1.", "red 2."}
+    uncut = pd.read_csv(results / "generations/mine-uncut/micro.csv")["text"]
+    assert set(uncut) == {f"red {number}. ***" for number in range(3)}
+    rates = pd.read_csv(results / "match_rates.csv")
+    assert set(rates["model"]) == {"tiny-l100", "mine", "mine-uncut"}
+    assert set(pd.read_csv(results / "logit_leak.csv")["model"]) == {"tiny-l100"}
+    assert (results / "index.html").is_file()
+    summary = json.loads((results / "generations/mine/micro.json").read_text())
+    assert summary["cost"] == pytest.approx(PRICES.cost(server.read, server.wrote), rel=0.01)
+    # No key is in anything that was written, whatever the model repeats.
+    files = [path for folder in ("results", ".snakemake") for path in (micro.folder / folder).rglob("*")]
+    assert not [path for path in files if path.is_file() and b"s3cret-key" in path.read_bytes()]
+    provenance = json.loads((results / "provenance.json").read_text())
+    assert provenance["models"]["mine"]["answered_by"]["system_fingerprint"] == {VERSION: 3 * n_prompts}
+
+
+@pytest.mark.workflow
+def test_a_study_of_servers_alone_is_planned_and_ends_with_a_line(
+    workspace: tuple[Workspace, WritingEndpoint],
+) -> None:
+    micro, server = workspace
+    micro.study["study"]["models"] = ["mine"]
+    plan = micro.run("-n", "--cores", "1").stdout
+    assert "write_served" in plan
+    assert "match_rates" in plan
+    assert "logit_leak" not in plan
+    server.key = "another"
+    said = micro.run("--cores", "1", "results/micro/match_rates.csv", check=False).stdout
+    assert "refuses the key (status 401); allowed: a key of this server in MINE_KEY" in said
+    assert "Traceback" not in said

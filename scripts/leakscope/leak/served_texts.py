@@ -75,7 +75,9 @@ def _rows(prompts: pd.DataFrame, settings: Mapping[str, Any], writer: Writer) ->
     return questions, texts_of_each(prompts, settings)
 
 
-def _table(prompts: pd.DataFrame, numbers: list[int], keys: list[Key], texts: ServedTexts, *, stop: str) -> pd.DataFrame:
+def _table(
+    prompts: pd.DataFrame, numbers: list[int], keys: list[Key], texts: ServedTexts, *, stop: str
+) -> pd.DataFrame:
     written = [str(texts.records[key]["text"]) for key in keys]
     return pd.DataFrame(
         {
