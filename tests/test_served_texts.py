@@ -541,6 +541,9 @@ def test_a_study_measures_models_behind_a_server_beside_others(
     assert set(rates["model"]) == {"tiny-l100", "mine", "mine-uncut"}
     assert set(pd.read_csv(results / "logit_leak.csv")["model"]) == {"tiny-l100"}
     assert (results / "index.html").is_file()
+    # How often and how patiently it is asked, and for how much, decides no text.
+    micro.study["models"]["mine"] |= {"concurrency": 1, "max_cost": 2, "timeout": 9}
+    assert "Nothing to be done" in micro.run("-n", "--cores", "1", "results/micro/match_rates.csv").stdout
     summary = json.loads((results / "generations/mine/micro.json").read_text())
     assert summary["cost"] == pytest.approx(PRICES.cost(server.read, server.wrote), rel=0.01)
     # No key is in anything that was written, whatever the model repeats.
