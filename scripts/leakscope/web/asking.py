@@ -6,6 +6,7 @@ What is asked, and what an answer says, is the caller's (see ``endpoint`` and ``
 
 from __future__ import annotations
 
+import json
 import re
 import threading
 import time
@@ -217,9 +218,13 @@ class LanguageServer:
         return f"allowed: a key of this server in {self.key_variable}."
 
 
-def no_completion(answer: str) -> Failure:
+def no_completion(answer: str | dict[str, Any]) -> Failure:
     """Return the failure of an answer that is none of the protocol's."""
-    return Failure(f"an answer that is no completion: {brief(answer, 80)!r}")
+    try:
+        said = answer if isinstance(answer, str) else json.dumps(answer)
+    except RecursionError:
+        said = "nested too deep"
+    return Failure(f"an answer that is no completion: {brief(said, 80)!r}")
 
 
 def with_other_length(payload: dict[str, Any], refused: Refused) -> dict[str, Any]:

@@ -7,7 +7,6 @@ part of it: the same model behind another server is taken to answer alike.
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -150,7 +149,7 @@ class Endpoint:
         try:
             text = answer["choices"][0]["message"]["content"]
         except (LookupError, TypeError):
-            return no_completion(json.dumps(answer))
+            return no_completion(answer)
         if not isinstance(text, str | None):
             return Failure(f"an answer that is no completion: a {type(text).__name__} for a text")
         # Null where all tokens went into reasoning.

@@ -11,11 +11,10 @@ beside it.
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 import httpx2
 
@@ -37,6 +36,8 @@ WRITTEN, REFUSAL, FILTERED = "written", "refusal", "content_filter"
 # As large as every server takes.
 SEEDS = 2**31
 LONGEST_NAME = 100
+# Of a request: more were never counted.
+MOST_TOKENS = 10**12
 
 
 class Question(NamedTuple):
@@ -222,13 +223,13 @@ class Writer:
             told("%s: asked without `%s`, which the server refuses", self.server.url, name)
         self._without |= without
 
-    def _records(self, answer: Mapping[str, Any], wanted: _Unwritten) -> list[dict[str, Any]] | Failure:
+    def _records(self, answer: dict[str, Any], wanted: _Unwritten) -> list[dict[str, Any]] | Failure:
         """Return the records of an answer's texts, of no more than were wanted, and count what they cost."""
         choices = answer.get("choices")
         read = [self._choice(one) for one in choices] if isinstance(choices, list) else []
         texts = [one for one in read if one is not None]
         if not texts or len(texts) < len(read):
-            return no_completion(json.dumps(answer))
+            return no_completion(answer)
         model, version = (self._said(answer.get(key)) for key in ("model", "system_fingerprint"))
         if model and model not in self._names:
             self._names.add(model)
@@ -261,7 +262,7 @@ class Writer:
         """
         said = usage if isinstance(usage, dict) else {}
         read, written = (said.get(key) for key in ("prompt_tokens", "completion_tokens"))
-        if not isinstance(read, int) or not isinstance(written, int):
+        if not _is_number(read) or not _is_number(written):
             if self.budget.most is not None:
                 raise InputError(
                     f"{self.server.url}: got an answer without `usage`, the tokens that it took; allowed: a server "
@@ -274,6 +275,10 @@ class Writer:
     def _said(self, value: Any) -> str | None:
         """Return what a server calls something, as one short line without secrets."""
         return brief(self.server.without_key(value), LONGEST_NAME) if isinstance(value, str) else None
+
+
+def _is_number(tokens: Any) -> TypeGuard[int]:
+    return isinstance(tokens, int) and not isinstance(tokens, bool) and 0 <= tokens < MOST_TOKENS
 
 
 def _by_prompt(keys: Iterable[Key]) -> list[_Unwritten]:
