@@ -39,7 +39,7 @@ def more_texts(study: Study) -> Iterator[str]:
 
 def costs(study: Study) -> Iterator[str]:
     """Yield a line for each model behind a server whose prices are known: about what its texts may cost."""
-    for model in study.served:
+    for model in study.served if {"leak", "trace"} & set(study.steps) else ():
         entry = study.entries[model]
         if entry["prices"] is None:
             continue
