@@ -29,6 +29,8 @@ from leakscope.models.prompting import Completed, Prompting
 from leakscope.web.asking import LanguageServer
 from leakscope.web.spending import Budget, Prices, estimate
 from leakscope.web.writing import PATHS, Manner, Question, Writer
+from leakscope.workflow.failures import FailedJob, failed_models
+from leakscope.workflow.study import Study
 from local_endpoint import VERSION, Reply, WritingEndpoint, error, serving, transformers_serve, written
 from workspace import Workspace
 
@@ -498,6 +500,18 @@ def test_mistakes_of_an_entry_are_one_line(root: Path, changed: dict[str, Any], 
 def test_a_step_that_needs_weights_says_so_before_anything_is_asked(root: Path, step: str) -> None:
     with pytest.raises(InputError, match="allowed: at least one"):
         resolved(root, ["leak", step])
+
+
+def test_a_server_that_fails_fails_its_own_model_alone(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(root)
+    config = resolved(root)
+    variant = {**config["models"]["mine"], "label": "hot"}
+    config["models"]["hot"] = variant
+    config["study"]["models"].append("hot")
+    assert variant["weights"] == "mine"
+    missing = failed_models([FailedJob("write_served", {"served": "mine"}, [])], Study(config))
+    assert missing is not None
+    assert list(missing) == ["mine"]
 
 
 @pytest.fixture
