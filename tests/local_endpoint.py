@@ -1,19 +1,30 @@
-"""A server on the loopback that answers chat completions, as OpenAI-compatible servers do.
+"""A server on the loopback that answers completions, of chats and of texts, as OpenAI-compatible servers do.
 
-What it says, a function of the request decides. Before it answers it can be told to fail in each of the ways in which
-servers fail.
+What it says, a function of the request decides: of its messages, or of all of it. Before it answers it can be told to
+fail in each of the ways in which servers fail.
 """
 
 from __future__ import annotations
 
 import json
+import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+import pytest
+from transformers.utils.import_utils import is_serve_available
 
 Answer = Callable[[str, str], "str | Reply"]
+# From the whole request, with its `messages` or its `prompt`, and how many texts are wanted, to those.
+Writes = Callable[[dict[str, Any], int], "Sequence[str | None | dict[str, Any]] | Reply"]
+VERSION = "fp_1"
+Served = TypeVar("Served", bound="LocalEndpoint")
 
 
 class Reply(NamedTuple):
@@ -30,6 +41,17 @@ def completion(text: str | None) -> str:
     """Return a chat completion as JSON."""
     message = {"role": "assistant", "content": text}
     return json.dumps({"object": "chat.completion", "choices": [{"index": 0, "message": message}]})
+
+
+def written(asked: dict[str, Any], texts: Sequence[str | None | dict[str, Any]], usage: Any) -> str:
+    """Return completions as JSON; a text may be a whole choice instead."""
+    choices = []
+    for index, text in enumerate(texts):
+        content = {"message": {"role": "assistant", "content": text}} if "messages" in asked else {"text": text}
+        choice = text if isinstance(text, dict) else {**content, "finish_reason": "stop"}
+        choices.append({"index": index, **choice})
+    said = {"model": asked["model"], "system_fingerprint": VERSION, "choices": choices}
+    return json.dumps({**said, **({"usage": usage} if usage else {})})
 
 
 def error(message: str) -> str:
@@ -62,21 +84,74 @@ class LocalEndpoint:
             failure = self.failures.pop(0) if self.failures else None
         if failure is not None:
             return failure
-        if path != "/v1/chat/completions":
-            return Reply(404, error("not found"))
         if self.key is not None and key != f"Bearer {self.key}":
             return Reply(401, error(f"Incorrect API key provided: {key}"))
         if asked["model"] != "tiny":
             return Reply(404, error(f"The model {asked['model']} does not exist"))
+        return self.answered(path, asked)
+
+    def answered(self, path: str, asked: dict[str, Any]) -> Reply:
+        """Return the answer to a request that is allowed."""
+        if path != "/v1/chat/completions":
+            return Reply(404, error("not found"))
         system, user = (message["content"] for message in asked["messages"])
         said = self.answer(system, user)
         return Reply(body=completion(said)) if isinstance(said, str) else said
 
 
+class WritingEndpoint(LocalEndpoint):
+    """A model that writes several texts of a prompt, counts tokens as words, and says what it has counted.
+
+    Args:
+        writes: the request and the number of texts that are wanted → these.
+        several: whether `n` is heeded; otherwise one text is written, whatever it says.
+        refuses: keys of requests that are refused with status 400.
+        counts: whether it says what it counted.
+    """
+
+    def __init__(
+        self,
+        writes: Writes,
+        failures: Sequence[Reply] = (),
+        key: str | None = None,
+        *,
+        several: bool = True,
+        refuses: Sequence[str] = (),
+        counts: bool = True,
+    ) -> None:
+        self.writes, self.several, self.refuses, self.counts = writes, several, refuses, counts
+        self.read = self.wrote = 0
+        super().__init__(lambda system, user: "", failures, key)
+
+    def answered(self, path: str, asked: dict[str, Any]) -> Reply:
+        for name in self.refuses:
+            if name in asked:
+                return Reply(400, error(f"Unsupported parameter: '{name}' is not supported with this model."))
+        if path != ("/v1/chat/completions" if "messages" in asked else "/v1/completions"):
+            return Reply(404, error("not found"))
+        texts = self.writes(asked, asked.get("n", 1) if self.several else 1)
+        if isinstance(texts, Reply):
+            return texts
+        said = " ".join(one["content"] for one in asked["messages"]) if "messages" in asked else asked["prompt"]
+        usage = {
+            "prompt_tokens": len(said.split()),
+            "completion_tokens": sum(len(text.split()) for text in texts if isinstance(text, str)),
+        }
+        with self.lock:
+            self.read, self.wrote = self.read + usage["prompt_tokens"], self.wrote + usage["completion_tokens"]
+        return Reply(body=written(asked, texts, usage if self.counts else None))
+
+
 @contextmanager
 def local_endpoint(answer: Answer, failures: Sequence[Reply] = (), key: str | None = None) -> Iterator[LocalEndpoint]:
     """Serve until the block ends."""
-    endpoint = LocalEndpoint(answer, failures, key)
+    with serving(LocalEndpoint(answer, failures, key)) as endpoint:
+        yield endpoint
+
+
+@contextmanager
+def serving(endpoint: Served) -> Iterator[Served]:
+    """Serve until the block ends."""
     thread = threading.Thread(target=endpoint.server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
     try:
@@ -85,6 +160,26 @@ def local_endpoint(answer: Answer, failures: Sequence[Reply] = (), key: str | No
         endpoint.stop.set()
         endpoint.server.shutdown()
         endpoint.server.server_close()
+
+
+@contextmanager
+def transformers_serve(folder: Path) -> Iterator[str]:
+    """Yield the address of ``transformers serve`` with the model in a folder, by whose path it calls it.
+
+    It is not up yet: who asks first has to ask again.
+    """
+    if not is_serve_available():
+        pytest.skip("transformers serve needs fastapi, uvicorn and openai, which are not installed")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [Path(sys.executable).with_name("transformers"), "serve", folder, "--port", str(port)]
+    options = ["--host", "127.0.0.1", "--device", "cpu"]
+    with subprocess.Popen([*map(str, command), *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as job:
+        try:
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            job.terminate()
 
 
 def _handler(endpoint: LocalEndpoint) -> type[BaseHTTPRequestHandler]:

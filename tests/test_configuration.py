@@ -217,14 +217,13 @@ def test_a_variant_that_changes_the_source_is_refused(config: Config) -> None:
         (
             "models/qwen/source",
             "hubb",
-            "models.qwen.source: got 'hubb'; allowed: adapter, edited, generations, hub, local, mitigated, "
-            "organism, package, "
-            "randomised, scores, tuned. Did you mean 'hub'?",
+            "models.qwen.source: got 'hubb'; allowed: adapter, edited, endpoint, generations, hub, local, mitigated, "
+            "organism, package, randomised, scores, tuned. Did you mean 'hub'?",
         ),
         (
             "models/qwen/source",
             "openai",
-            "got 'openai'; allowed: adapter, edited, generations, hub, local, mitigated, organism, ",
+            "got 'openai'; allowed: adapter, edited, endpoint, generations, hub, local, mitigated, organism, ",
         ),
         (
             "models/qwen",
@@ -761,7 +760,8 @@ def test_every_mapping_of_the_schema_says_which_keys_it_allows() -> None:
     found = dict(mappings(json_schema(Configuration), ""))
     assert [where for where, inner in found.items() if "additionalProperties" not in inner] == []
     assert {where.rsplit("/", 1)[1] for where, inner in found.items() if inner["additionalProperties"] is True} == {
-        "chat_template_kwargs"
+        "chat_template_kwargs",
+        "extra_body",
     }
 
 

@@ -5,9 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import re
-import socket
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,15 +14,15 @@ from typing import Any
 import pandas as pd
 import pytest
 from tqdm import tqdm
-from transformers.utils.import_utils import is_serve_available
 
 from helpers import complete
 from leakscope.errors import InputError
 from leakscope.features.description.detection import DETECT
 from leakscope.features.description.explaining import explain_by_endpoint
 from leakscope.models.opening import LanguageModel
-from leakscope.web.endpoint import Endpoint, Prompt, completions_url
-from local_endpoint import Answer, LocalEndpoint, Reply, completion, error, local_endpoint
+from leakscope.web.asking import LanguageServer, address
+from leakscope.web.endpoint import Endpoint, Prompt
+from local_endpoint import Answer, LocalEndpoint, Reply, completion, error, local_endpoint, transformers_serve
 from tiny_task import open_tiny_model
 
 QUESTION = Prompt("Be brief.", "What is it?")
@@ -122,7 +119,7 @@ def test_requests_are_those_of_the_protocol() -> None:
     ],
 )
 def test_an_address_may_have_its_version_or_not(base_url: str, url: str) -> None:
-    assert completions_url(base_url) == url
+    assert address(base_url, "chat/completions") == url
 
 
 def test_the_key_comes_from_the_environment_alone(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -310,7 +307,7 @@ def test_answers_are_kept_and_an_interrupted_run_goes_on(tmp_path: Path) -> None
 
 def test_what_was_under_way_when_a_request_failed_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     both, failed = threading.Barrier(2), threading.Event()
-    plain = Endpoint._ask_until_answered
+    plain = LanguageServer._until_answered
 
     def noticed(*arguments: Any) -> Any:
         try:
@@ -326,7 +323,7 @@ def test_what_was_under_way_when_a_request_failed_is_kept(tmp_path: Path, monkey
         failed.wait(timeout=20)
         return "late"
 
-    monkeypatch.setattr(Endpoint, "_ask_until_answered", noticed)
+    monkeypatch.setattr(LanguageServer, "_until_answered", noticed)
 
     with asked(answer=answer, store=tmp_path, concurrency=2) as one:
         with pytest.raises(InputError, match="401"):
@@ -375,19 +372,9 @@ def test_a_small_model_can_be_asked(micro_model: LanguageModel) -> None:
 @pytest.fixture
 def served(tmp_path: Path) -> Iterator[tuple[str, LanguageModel]]:
     """A model on disk behind ``transformers serve``: its address, and the model."""
-    if not is_serve_available():
-        pytest.skip("transformers serve needs fastapi, uvicorn and openai, which are not installed")
     model = open_tiny_model(tmp_path)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [Path(sys.executable).with_name("transformers"), "serve", tmp_path, "--port", str(port)]
-    options = ["--host", "127.0.0.1", "--device", "cpu"]
-    with subprocess.Popen([*map(str, command), *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as job:
-        try:
-            yield f"http://127.0.0.1:{port}", model
-        finally:
-            job.terminate()
+    with transformers_serve(tmp_path) as url:
+        yield url, model
 
 
 @pytest.mark.slow

@@ -71,7 +71,7 @@ def test_threads_of_late_answers_end() -> None:
     ("mischief", "reason"),
     [
         (drip(HEAD + b"Content-Length: 1000\r\n\r\n"), LATE),
-        (say(DEEP), r"an answer that is no (chat completion|count): '\[{80}'"),
+        (say(DEEP), r"an answer that is no (completion|count): '\[{80}'"),
         (say(DEEP, b"500 Oh"), r"status 500 \[{200}\)"),
     ],
 )

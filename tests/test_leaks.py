@@ -129,8 +129,8 @@ ERRORS = [
     (Reply(500, f"<html><pre>Bearer {ALL}</pre></html>"), "in 2 attempts (status 500 <html><pre>Bearer ***"),
     (Reply(500, error("." * 190 + ALL)), "...***"),
     (Reply(404, error(ALL)), "got status 404 *** | ***"),
-    (Reply(200, json.dumps({"you said": ALL})), 'no chat completion: \'{"you said": "***'),
-    (Reply(200, json.dumps([SPELT])), 'no chat completion: \'[{"as it is": "***'),
+    (Reply(200, json.dumps({"you said": ALL})), 'no completion: \'{"you said": "***'),
+    (Reply(200, json.dumps([SPELT])), 'no completion: \'[{"as it is": "***'),
     (Reply(302, "", (("Location", f"http://u:{quote(KEY)}@other/?key={quote(KEY)}"),)), "to http://***@other/?key=***"),
     (Reply(429, error(ALL)), "in 2 attempts (status 429 *** |"),
 ]

@@ -68,8 +68,11 @@ from leakscope.validate.scoring.imported_scores import check_scores as check_ite
 from leakscope.validate.scoring.imported_scores import import_scores as import_item_scores
 from leakscope.validate.tasks.forms import read_forms
 from leakscope.validate.tasks.readers import check_items, read_items
+from leakscope.web.asking import LanguageServer
 from leakscope.web.endpoint import Endpoint
 from leakscope.web.http import Answer, failure_reason, retry_after
+from leakscope.web.spending import Budget, Prices
+from leakscope.web.writing import PATHS, Manner, Question, Writer, _Unwritten
 from leakscope.workflow.chosen import has_chat_template
 from mutants import LONGEST_LINE, Raw, each_of, odd_columns, write
 
@@ -703,9 +706,32 @@ def test_ten_thousand_mutants_of_all_readers(name: str, tmp_path: Path) -> None:
 # ------------------------------------------------------------------------------------------------- answers of servers
 
 CHAT = {"choices": [{"index": 0, "message": {"role": "assistant", "content": "Explanation: colors [1, 2]"}}]}
-ANSWERS = [CHAT, {"count": 5, "approx": False}, {"error": {"message": "no such model"}, "detail": "none"}]
+TEXTS = {
+    **{"model": "m", "system_fingerprint": "v", "usage": {"prompt_tokens": 5, "completion_tokens": 2}},
+    "choices": [{"text": "blue", "message": {"content": None, "refusal": "no"}, "finish_reason": "stop"}],
+}
+ANSWERS = [CHAT, TEXTS, {"count": 5, "approx": False}, {"error": {"message": "no such model"}, "detail": "none"}]
 STATUSES = [200] * 6 + [0, 204, 301, 400, 401, 404, 429, 500, 503]
 WAITS = ["", "5", "1e9", ENDLESS, "\u00b2", "Wed, 99 Oct 99999 07:28:00 GMT", "Mon, 01 Jan 0001 00:00:00 +9999"]
+
+
+def read_text(answer: Answer) -> object:
+    endpoint = Endpoint("http://127.0.0.1:1", "m")
+    given = endpoint._server._read(answer)
+    return endpoint._text(given) if isinstance(given, dict) else given
+
+
+def read_served(answer: Answer, api: str) -> object:
+    server = LanguageServer("http://127.0.0.1:1", PATHS[api], "m")
+    writer = Writer(server, Manner(api, 0, None, 5, 0, {}), Budget(Prices(1, 1), None, "m"))
+    given = server._read(answer)
+    if not isinstance(given, dict):
+        return given
+    texts = writer._records(given, _Unwritten(Question("", ""), (0, 1)))
+    if isinstance(texts, list):
+        assert all(isinstance(record["text"], str) for record in texts)
+        json.dumps(texts).encode()
+    return texts
 
 
 def read_answer(answer: Answer) -> None:
@@ -714,7 +740,9 @@ def read_answer(answer: Answer) -> None:
     retry_after(answer)
     said = [answer.text()]
     for read in (
-        lambda: Endpoint("http://127.0.0.1:1", "m")._read(answer),
+        lambda: read_text(answer),
+        lambda: read_served(answer, "chat"),
+        lambda: read_served(answer, "completions"),
         lambda: Client("index", url="http://127.0.0.1:1")._read(answer, Query("a", 5)),
     ):
         try:

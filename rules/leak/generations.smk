@@ -102,6 +102,31 @@ rule draw_texts:
         "../../scripts/leak/draw_texts.py"
 
 
+# One job a model, so that it keeps to its requests a minute, and to what it may cost.
+rule write_served:
+    input:
+        prompts=expand("<results>/prompts/{prompt_set}.parquet", prompt_set=study.prompt_sets),
+        code=code("leak/write_served"),
+    output:
+        texts=expand("<results>/generations/{{served}}/{prompt_set}.parquet", prompt_set=study.prompt_sets),
+        tables=expand("<results>/generations/{{served}}/{prompt_set}.csv", prompt_set=study.prompt_sets),
+        summaries=expand("<results>/generations/{{served}}/{prompt_set}.json", prompt_set=study.prompt_sets),
+    log:
+        "<logs>/write_served/{served}.log",
+    conda:
+        "../../envs/models.yaml"
+    resources:
+        runtime=growing(600),
+    params:
+        server=lambda w: study.server(w.served),
+        manner=lambda w: study.manner(w.served),
+        asking=lambda w, output: study.asking(w.served),
+        settings=lambda w: study.of_sets(w.served),
+        store=store,
+    script:
+        "../../scripts/leak/write_served.py"
+
+
 rule import_generations:
     input:
         prompts="<results>/prompts/{prompt_set}.parquet",

@@ -14,7 +14,7 @@ from leakscope.configuration.checks_trace import trace_checks
 from leakscope.configuration.checks_validate import validate_checks
 from leakscope.configuration.layers import CATALOGUES
 from leakscope.configuration.mitigated import tuned_by_mitigations
-from leakscope.configuration.resolved import generation_settings, is_generated
+from leakscope.configuration.resolved import SERVED, generation_settings, is_prompted
 from leakscope.errors import InputError, one_of
 from leakscope.files.finding import folders, found, places
 from leakscope.files.tables import read_rows
@@ -126,9 +126,24 @@ def _server_checks(config: Mapping[str, Any]) -> Iterator[Callable[[], object]]:
             where = dotted(("features", "explainers", name, "base_url"))
             yield partial(check_address, entry["base_url"], where, BY_VARIABLE)
             yield partial(read_key, entry["key_variable"])
+    for name, entry in config["models"].items():
+        if entry["source"] == SERVED:
+            yield partial(check_address, entry["base_url"], dotted(("models", name, "base_url")), BY_VARIABLE)
+            if entry["key_variable"]:
+                yield partial(read_key, entry["key_variable"])
+            yield partial(_check_cuts, name, entry)
     for name, axis in config["ground"]["axes"].items():
         if "url" in axis["counts"]:
             yield partial(check_address, axis["counts"]["url"], dotted(("ground", "axes", name, "counts", "url")))
+
+
+def _check_cuts(name: str, entry: Mapping[str, Any]) -> None:
+    """Check that a server is told nothing that its protocol cannot say."""
+    for key in ("top_k", "repetition_penalty"):
+        value = entry["generation"][key]
+        if value != "model":
+            allowed = "model, for the protocol of servers lacks it; what this server calls it goes into `extra_body`"
+            raise InputError(f"{dotted(('models', name, 'generation', key))}: got {value}; allowed: {allowed}.")
 
 
 def _check_look(figures: Mapping[str, Any]) -> None:
@@ -177,7 +192,7 @@ def _check_control_samples(config: Mapping[str, Any]) -> None:
         if entry["samples"] is not None:
             _check_multiple(own, entry["control_samples"], entry["samples"], f"of {prompt_set}")
         for model, of_model in _selected(config, "models"):
-            if is_generated(of_model):
+            if is_prompted(of_model):
                 settings = generation_settings(config, model, prompt_set)
                 where = own if entry["control_samples"] is not None else _says_control_samples(config, model)
                 of = f"of {model} on {prompt_set}"

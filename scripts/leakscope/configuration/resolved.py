@@ -7,11 +7,17 @@ from pathlib import Path
 from typing import Any
 
 GENERATED = ("organism", "hub", "local", "package", "adapter", "tuned", "edited", "mitigated", "randomised")
+SERVED = "endpoint"
 
 
 def is_generated(model_entry: Mapping[str, Any]) -> bool:
-    """Say whether the workflow generates this model's text; otherwise it is read from files."""
+    """Say whether this model runs here; otherwise a server has it, or its texts are read from files."""
     return model_entry["source"] in GENERATED
+
+
+def is_prompted(model_entry: Mapping[str, Any]) -> bool:
+    """Say whether this model is asked for its texts: here, or behind a server; otherwise they are read from files."""
+    return is_generated(model_entry) or model_entry["source"] == SERVED
 
 
 def is_on_hub(scorer_entry: Mapping[str, Any]) -> bool:

@@ -40,6 +40,7 @@ IDENTITY = {
     "edited": ("base", "dictionary", "contrast", "cost", "features", "edit", "coefficient", "positions"),
     "mitigated": ("base", "mitigation", "prompt_set", "cost"),
     "randomised": ("base", "seed"),
+    "endpoint": ("base_url", "model", "api"),
     "generations": ("path",),
     "scores": ("path",),
 }

@@ -6,13 +6,16 @@ from collections.abc import Mapping
 from typing import Any
 
 IMPORTING = ("ground", "validate")
+# Sources of models of which there are texts, and no probabilities.
+TEXTS_ALONE = ("generations", "endpoint")
 
 
 def uses(step: str, model_entry: Mapping[str, Any], config: Mapping[str, Any]) -> bool:
-    """Say whether a step has a use for a model: imported scores cannot leak, imported texts cannot be scored."""
+    """Say whether a step has a use for a model: imported scores cannot leak, and nothing but leak is measured of
+    imported texts and of models behind a server."""
     if model_entry["source"] == "scores":
         return bool(imported_scores(step, model_entry, config))
-    return step == "leak" or model_entry["source"] != "generations"
+    return step == "leak" or model_entry["source"] not in TEXTS_ALONE
 
 
 def imported_scores(step: str, model_entry: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:

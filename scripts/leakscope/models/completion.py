@@ -44,7 +44,7 @@ def complete_prompts(
         InputError: a prompt and its new tokens do not fit the model's context, or the model gives no numbers.
     """
     settings = prompting.settings
-    numbers = _numbers(prompts, settings)
+    numbers = texts_of_each(prompts, settings)
     rendered, ids = read_prompts(model, prompts["prompt"], prompting)
     _warn_of_unheeded(model, name, ids if prompting.chat else [])
     mine = shard.take(longest_first(dict(zip(rendered, ids, strict=True))), settings["batch_size"])
@@ -90,7 +90,7 @@ class _Asked(NamedTuple):
     samples: dict[str, int]
 
 
-def _numbers(prompts: pd.DataFrame, settings: Mapping[str, Any]) -> list[int]:
+def texts_of_each(prompts: pd.DataFrame, settings: Mapping[str, Any]) -> list[int]:
     """Return how many texts are wanted of each prompt, (prompts,)."""
     few = settings["samples"]
     controls = set(prompts["control_id"].dropna()) if "control_id" in prompts else set()

@@ -203,7 +203,7 @@ def _settings_label(fingerprint: Mapping[str, Any]) -> str:
         return f"{fingerprint['index']} clauses up to {fingerprint['max_clause_freq']}"
     if fingerprint["kind"] == "log_odds":
         return f"{fingerprint['of']} {fingerprint['model'].get('dtype', '')}"
-    if fingerprint["kind"] == "chat":
+    if fingerprint["kind"] in ("chat", "served"):
         return f"{fingerprint['model']} T={fingerprint['temperature']:g} {fingerprint['max_tokens']} tokens"
     if fingerprint["kind"] in ("sentences", "sentences_within_word"):
         return str(fingerprint["model"].get("dtype", ""))

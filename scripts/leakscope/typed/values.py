@@ -117,6 +117,15 @@ Language = Annotated[str, Field(pattern=r"^[a-z]{2,3}$", title="a language code 
 Address = Annotated[str, Field(pattern="^https?://", title="an address that begins with http:// or https://")]
 
 
+Variable = Annotated[
+    str,
+    Field(
+        pattern=r"^[A-Z_][A-Z0-9_]{0,63}$",
+        title="the name of an environment variable (capitals, digits and _), not the key",
+    ),
+]
+
+
 class Described(Section):
     """A mapping that may say what it is for."""
 

@@ -119,7 +119,7 @@ def _prompts(study: Study, prompt_set: str) -> Iterator[str]:
     prompts, warnings = import_prompts(Path(entry["path"]), prompt_set, entry.get("sheet"), entry["partners"])
     yield from warnings
     leads = {
-        study.entries[model]["generation"]["template"].partition("{prompt}")[0].strip() for model in study.generated
+        study.entries[model]["generation"]["template"].partition("{prompt}")[0].strip() for model in study.prompted
     }
     for lead in sorted(lead for lead in leads if len(lead) >= SHORTEST_LEAD):
         n_twice = int(prompts["prompt"].str.lstrip().str.startswith(lead).sum())

@@ -20,7 +20,9 @@ from leakscope.workflow.study import Study
 # With what each entry of a log begins: its time, level and logger.
 ENTRY = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} [A-Z]+ (\S+): ?(.*)$")
 # How the wildcard of a rule's model is called: by its kind.
-OF_A_MODEL = ("model", "organism", "hub_gguf", "imported")
+OF_A_MODEL = ("model", "organism", "hub_gguf", "imported", "served")
+# Of these wildcards a job fails its own model alone.
+OWN = ("model", "served")
 # In the folder of a study's results: what failed, and a configuration to go on without it.
 FAILURES, WITHOUT = "failures.json", "without.json"
 
@@ -57,7 +59,7 @@ def failed_models(failed: Iterable[FailedJob], study: Study) -> dict[str, str] |
             return None
         failing, reason = one.wildcards[named], _reason(one.logs)
         for name, entry in study.entries.items():
-            shares = named != "model" and entry.get("weights") == failing
+            shares = named not in OWN and entry.get("weights") == failing
             if name == failing or shares:
                 reasons.setdefault(name, reason)
     for name in study.entries:

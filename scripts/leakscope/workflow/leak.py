@@ -83,7 +83,7 @@ class Leak(Step):
         """Return what a plan depends on, beside prompts and results; ``samples`` is None of texts that are imported."""
         study = self.study
         samples = {
-            name: min((study.generation(model, name)["samples"] for model in study.generated), default=None)
+            name: min((study.generation(model, name)["samples"] for model in study.prompted), default=None)
             or study.prompt_set(name).get("samples")
             for name in study.prompt_sets
         }
@@ -111,7 +111,7 @@ class Leak(Step):
     def closings(self) -> dict[str, str]:
         """Return model → what its template writes after the prompt; texts that are imported have no template here."""
         study = self.study
-        return {name: closing_words(study.entries[name]["generation"]["template"]) for name in study.generated}
+        return {name: closing_words(study.entries[name]["generation"]["template"]) for name in study.prompted}
 
     def comparing(self) -> dict[str, Any]:
         """Return how texts are compared: rounded similarities, and what templates write after the prompt."""

@@ -34,8 +34,7 @@ def open_study(
     Args:
         config: what Snakemake merged from --configfile and --config, or what a workflow gave its module.
         files: those that Snakemake read. It keeps the last of two equal keys without a word; here they are refused.
-        warn: is told what a user should know of the files, and what more texts of controls cost, by the process that
-            plans alone.
+        warn: is told what a user should know of the files, and what texts cost, by the process that plans alone.
         is_main: whether this process plans. A job takes what that left, and does the same itself where it left nothing,
             as on a machine without the planning one's files.
         absolute: whether paths of the working directory become absolute, too (see ``files.finding``).
@@ -51,7 +50,7 @@ def open_study(
     from leakscope.configuration.layers import shipped
     from leakscope.configuration.resolving import resolve
     from leakscope.workflow.brought import look_into
-    from leakscope.workflow.more_texts import more_texts
+    from leakscope.workflow.more_texts import costs, more_texts
 
     for file in map(Path, files):
         # Snakemake takes a file for JSON if it is that, whatever it is called, and JSON is YAML but for tabs.
@@ -59,7 +58,7 @@ def open_study(
     study = Study(resolve(shipped(CHECKOUT), config, absolute=absolute), absolute=absolute)
     warnings = look_into(study)
     if is_main:
-        for warning in (*warnings, *more_texts(study)):
+        for warning in (*warnings, *more_texts(study), *costs(study)):
             warn(warning)
         write_manifest({"config": study.config, "counted": study.n_prompts, "absolute": absolute}, kept)
     return study

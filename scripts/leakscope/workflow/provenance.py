@@ -85,15 +85,24 @@ def _earlier(before: Mapping[str, Any], this: Mapping[str, Any]) -> list[dict[st
 
 
 def _model(study: Study, name: str, resolved: Callable[[str], str]) -> Mapping[str, Any]:
-    """Return a model's manifest; of one whose texts or scores somebody brings, the hash of each file."""
+    """Return a model's manifest; of one whose texts or scores somebody brings, the hash of each file; of one behind a
+    server, what that said of itself on the first prompt set."""
     entry = study.entries[name]
     if name in study.of_source("generations") or name in study.of_source("scores"):
         paths = entry["path"] if isinstance(entry["path"], dict) else {"all": entry["path"]}
         return {"source": entry["source"], "sha256": {key: _hash(Path(path)) for key, path in paths.items()}}
+    if name in study.served:
+        return {"source": entry["source"], **_answered(study, name, resolved)}
     try:
         return read_manifest(Path(resolved(study.manifest(name))))
     except InputError:  # no job has needed the model
         return {"source": entry["source"]}
+
+
+def _answered(study: Study, name: str, resolved: Callable[[str], str]) -> dict[str, Any]:
+    """Return which models and versions a server says have answered; nothing before it has."""
+    path = Path(resolved(f"<results>/generations/{name}/{study.prompt_sets[0]}.json"))
+    return {"answered_by": read_manifest(path).get("answered_by")} if path.is_file() else {}
 
 
 def _hash(path: Path) -> str | None:

@@ -9,7 +9,14 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
-from leakscope.configuration.resolved import generation_settings, is_generated, is_on_hub, organisms
+from leakscope.configuration.resolved import (
+    SERVED,
+    generation_settings,
+    is_generated,
+    is_on_hub,
+    is_prompted,
+    organisms,
+)
 from leakscope.configuration.steps import uses
 from leakscope.files.finding import folders, found
 from leakscope.files.row_counts import count_rows
@@ -91,13 +98,23 @@ class Study:
 
     @cached_property
     def generated(self) -> list[str]:
-        """Those that are asked for their texts here."""
+        """Those that run here."""
         return [name for name in self.models if is_generated(self.entries[name])]
+
+    @cached_property
+    def served(self) -> list[str]:
+        """Those behind a server."""
+        return [name for name in self.models if self.entries[name]["source"] == SERVED]
+
+    @cached_property
+    def prompted(self) -> list[str]:
+        """Those that are asked for their texts, here or behind a server."""
+        return [name for name in self.models if is_prompted(self.entries[name])]
 
     @cached_property
     def imported(self) -> list[str]:
         """Those whose texts somebody brings."""
-        return [name for name in self.models if name not in self.generated]
+        return [name for name in self.models if name not in self.prompted]
 
     @cached_property
     def organisms(self) -> list[str]:
@@ -159,6 +176,7 @@ class Study:
             "adapter_model": self.of_source("adapter"),
             "randomised_model": self.of_source("randomised"),
             "mitigated_model": self.of_source("mitigated"),
+            "served": self.served,
             "imported": [*self.of_source("generations"), *self.of_source("scores")],
             "prompt_set": self.prompt_sets,
             "templated": self.templated,
@@ -338,11 +356,41 @@ class Study:
         """Return what decides a model's texts for a prompt set."""
         return generation_settings(self.config, model, prompt_set)
 
+    def server(self, model: str) -> dict[str, str]:
+        """Return which server has a model, and what it calls it."""
+        return {key: self.entries[model][key] for key in ("base_url", "model")}
+
+    def manner(self, model: str) -> dict[str, Any]:
+        """Return how texts are asked for (see ``web.writing.Manner``)."""
+        entry, settings = self.entries[model], self.entries[model]["generation"]
+        return {
+            **{key: entry[key] for key in ("api", "extra_body")},
+            **{key: settings[key] for key in ("temperature", "seed")},
+            "top_p": None if settings["top_p"] == "model" else settings["top_p"],
+            "max_tokens": settings["max_new_tokens"],
+        }
+
+    def asking(self, model: str) -> dict[str, Any]:
+        """Return how often and how patiently a server is asked, and for how much; no text depends on it."""
+        entry = self.entries[model]
+        names = {"timeout": "seconds", "requests_per_minute": "per_minute"}
+        requests = ("key_variable", "concurrency", "requests_per_minute", "timeout", "attempts")
+        return {
+            "requests": {names.get(key, key): entry[key] for key in requests},
+            **{key: entry[key] for key in ("prices", "max_cost")},
+        }
+
+    def of_sets(self, model: str) -> dict[str, dict[str, Any]]:
+        """Return prompt set → what of its prompts a server is told, how many texts are wanted, and where they end."""
+        kept = ("samples", "control_samples", "stop", "system", "template")
+        settings = {name: self.generation(model, name) for name in self.prompt_sets}
+        return {name: {key: each[key] for key in kept if key in each} for name, each in settings.items()}
+
     @property
     def temperatures(self) -> dict[float, list[str]]:
         """Temperature → labels of the models that write at it; it sharpens every measure of texts."""
         found: dict[float, list[str]] = {}
-        for model in self.generated:
+        for model in self.prompted:
             found.setdefault(self.entries[model]["generation"]["temperature"], []).append(self.entries[model]["label"])
         return found
 

@@ -33,6 +33,7 @@ from leakscope.typed.values import (
     SomeNames,
     TaskName,
     Text,
+    Variable,
     mistake,
 )
 
@@ -158,13 +159,7 @@ class ExplainerOpenai(Described):
     """Address of the endpoint, up to `/chat/completions`; without a user, password or key."""
     model: Text
     """What the endpoint calls the model."""
-    key_variable: Annotated[
-        str,
-        Field(
-            pattern=r"^[A-Z_][A-Z0-9_]{0,63}$",
-            title="the name of an environment variable (capitals, digits and _), not the key",
-        ),
-    ] = "OPENAI_API_KEY"
+    key_variable: Variable = "OPENAI_API_KEY"
     """Environment variable that holds the key; none is needed where it is not set."""
     temperature: NotNegativeNumber = 0
     """Sampling temperature."""

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from leakscope.configuration.sections.generation import Changes, GenerationSection
+from leakscope.jobs.redaction import is_secret_name
 from leakscope.typed.values import (
     Absent,
+    Address,
     Edit,
     Flag,
     Labelled,
     Name,
     Names,
     NotNegative,
+    NotNegativeNumber,
     Nullable,
     Number,
     Positions,
@@ -26,8 +30,15 @@ from leakscope.typed.values import (
     Split,
     TaskName,
     Text,
+    Variable,
+    mistake,
 )
 
+# Keys of requests that have their own place in the configuration, or with which an answer would be another kind.
+OF_REQUESTS = (
+    *("model", "messages", "prompt", "temperature", "top_p", "max_tokens", "max_completion_tokens", "seed", "n"),
+    *("stream", "stream_options", "echo", "best_of"),
+)
 # A file for each of several things.
 SomeFiles = Annotated[dict[str, Text], Field(min_length=1)]
 
@@ -233,6 +244,76 @@ class RandomisedModel(Derived):
     """Seed of the weights."""
 
 
+class TokenPrices(Section):
+    """What a server takes for a million tokens, in any currency."""
+
+    input: NotNegativeNumber
+    """Price of a million tokens that the model reads."""
+    output: NotNegativeNumber
+    """Price of a million tokens that it writes."""
+
+
+class ServedModel(Labelled):
+    """A model behind a server of OpenAI's protocol, which writes texts: `leak` measures it, without its logit leak. Of
+    `generation` all holds but `batch_size` and `shards`; `top_k` and `repetition_penalty`, which the protocol lacks, go
+    into `extra_body`."""
+
+    source: Literal["endpoint"]
+    base_url: Address
+    """Address of the server, up to `/chat/completions` or `/completions`; without a user, password or key."""
+    model: Text
+    """What the server calls the model."""
+    api: Literal["chat", "completions"] = "chat"
+    """Whether prompts are messages of a chat, or texts to go on with."""
+    key_variable: Nullable[Variable] = None
+    """Environment variable that holds the key; `null`: the server is asked without one."""
+    concurrency: Positive = 4
+    """Requests at once; changes no result."""
+    requests_per_minute: Nullable[PositiveNumber] = None
+    """Requests in a minute at most; `null`: any number."""
+    timeout: PositiveNumber = 60
+    """Seconds to wait for the whole of an answer."""
+    attempts: Positive = 6
+    """So many times an answer is asked for before the job ends; what was answered is kept."""
+    prices: TokenPrices | None = None
+    """What tokens cost, for the estimate before a run and the costs after it; `null`: unknown."""
+    max_cost: Nullable[PositiveNumber] = None
+    """What the study's texts of this model may cost, those that are stored already included: the job ends before it is
+    more. It needs `prices`. `null`: anything."""
+    extra_body: dict[str, Any] = {}
+    """Further keys of each request, for example `{top_k: 40}`."""
+    generation: Changes = GenerationSection()
+    """Keys of `generation` that differ for this model."""
+    parameters: Nullable[Positive] = None
+    """Number of the model's parameters; places it in the figure by size. `null`: unknown."""
+
+    @model_validator(mode="after")
+    def _costs_are_known(self) -> ServedModel:
+        if self.max_cost is not None and self.prices is None:
+            raise mistake("max_cost", f"got {self.max_cost:g} without prices", "allowed: with `prices`, or none.")
+        return self
+
+    @model_validator(mode="after")
+    def _adds_keys_alone(self) -> ServedModel:
+        """Check that further keys of a request are none of those that are there, and no secret: they are stored."""
+        for key in self.extra_body:
+            if key in OF_REQUESTS:
+                raise mistake("extra_body", f"got {key!r}, which each request has or cannot have", "allowed: others.")
+        found = next(filter(is_secret_name, _keys(self.extra_body)), None)
+        if found is not None:
+            allowed = "allowed: keys that others may read, and `key_variable` for the key."
+            raise mistake("extra_body", f"got {found!r}, the name of a secret", allowed)
+        return self
+
+
+def _keys(value: Any) -> Iterator[str]:
+    """Yield the keys of mappings at any depth."""
+    if isinstance(value, dict):
+        yield from map(str, value)
+    for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from _keys(inner)
+
+
 class ImportedTexts(Labelled):
     """Text written elsewhere: scored, never generated."""
 
@@ -275,6 +356,7 @@ Model = Annotated[
     | EditedModel
     | MitigatedModel
     | RandomisedModel
+    | ServedModel
     | ImportedTexts
     | ImportedScores,
     Field(discriminator="source"),

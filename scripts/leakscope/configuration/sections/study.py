@@ -14,9 +14,9 @@ class StudySection(Section):
     """Name of the study; results are written to `results/<name>/`."""
     models: SomeNames
     """Models to study, in the order of tables and figures. A step leaves out those that it has no use for: `leak` those
-    with imported scores, `ground` and `validate` those with imported texts, and imported scores that are of the
-    other, `features` those without a dictionary, `trace` all that do not run here. The base of a tuned, edited or
-    mitigated model is studied, too."""
+    with imported scores, `ground` and `validate` those with imported texts or behind a server, and imported scores that
+    are of the other, `features` those without a dictionary, `trace` all that do not run here. The base of a tuned,
+    edited or mitigated model is studied, too."""
     prompt_sets: Names = []
     """Prompt sets every model is given, in the order of tables and figures; needed by `leak` and `trace` alone."""
     scorers: Names = []

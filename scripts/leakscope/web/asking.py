@@ -1,0 +1,248 @@
+"""Asking a language model behind an OpenAI-compatible server over and over: several requests at once, each until there
+is an answer, or a reason why there is none that holds for all.
+
+What is asked, and what an answer says, is the caller's (see ``endpoint`` and ``writing``).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from typing import Any, NamedTuple, TypeVar
+from urllib.parse import urlsplit
+
+import httpx2
+
+from leakscope.errors import InputError
+from leakscope.jobs.progress import progress
+from leakscope.jobs.redaction import hide_key
+from leakscope.web.http import Answer, Failure, brief, failure_reason, post_json, refuse_redirect, retry_after
+from leakscope.web.retrying import NoAnswerError, ask_again
+from leakscope.web.servers import BY_VARIABLE, check_address, read_key
+
+SECONDS, ATTEMPTS, CONCURRENCY = 60.0, 6, 4
+# What a server says of one prompt alone: it is too long, say, or its content is not allowed.
+REFUSED = (400, 413, 422)
+BUSY = (408, 429)
+# Of a refusal, looked at for the names of parameters.
+LONGEST_REFUSAL = 2000
+# As Azure and OpenAI say that a prompt's content is not allowed.
+FILTERED = re.compile(r"content[ _-]?(?:filter|policy|management)|responsible[ _]?ai", re.IGNORECASE)
+# What a server calls two keys otherwise, or does not take at all.
+OTHER_LENGTH = "max_completion_tokens"
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class Refused(NamedTuple):
+    """Why a server does not answer a request, however often it is asked.
+
+    reason: in one short line without secrets.
+    said: more of it.
+    """
+
+    reason: str
+    said: str
+
+    def names(self, parameter: str) -> bool:
+        """Say whether a parameter is named as what is wrong."""
+        return re.search(rf"\b{parameter}\b", self.said, re.IGNORECASE) is not None
+
+    @property
+    def is_filtered(self) -> bool:
+        """Whether the content of the prompt is what is wrong."""
+        return FILTERED.search(self.said) is not None
+
+
+class LanguageServer:
+    """A model behind a server, and how it is asked; ``url`` is where."""
+
+    def __init__(
+        self,
+        base_url: str,
+        path: str,
+        model: str,
+        *,
+        key_variable: str | None = None,
+        seconds: float = SECONDS,
+        attempts: int = ATTEMPTS,
+        concurrency: int = CONCURRENCY,
+        per_minute: float | None = None,
+        sleep: Callable[[float], Any] | None = None,
+    ) -> None:
+        """Ask nothing yet.
+
+        Args:
+            base_url: of the server, with or without ``/v1`` where that is all of its path.
+            path: of requests below it, such as ``chat/completions``.
+            model: as the server names it.
+            key_variable: the environment's variable that holds the key. Servers of one's own need none.
+            seconds: to wait for the whole of an answer.
+            attempts: how often a request is tried.
+            concurrency: requests at once.
+            per_minute: requests in a minute at most, second attempts included; None: any number.
+            sleep: waits for so many seconds between attempts; None: until then, or until another request has failed for
+                good.
+
+        Raises:
+            InputError: the address is none of HTTP or holds a secret, or the key cannot be sent.
+        """
+        check_address(base_url, "base_url", BY_VARIABLE)
+        self.url, self.path, self.model, self.key_variable = address(base_url, path), path, model, key_variable
+        # From the environment alone: a configuration is shared, and so are logs.
+        self._key = read_key(key_variable) if key_variable else ""
+        self._seconds, self._attempts, self._concurrency = seconds, attempts, concurrency
+        self._interval, self._next, self._turn = 60 / per_minute if per_minute else 0.0, 0.0, threading.Lock()
+        self._sleep = sleep
+        self.stopped = threading.Event()
+
+    def each(
+        self, items: Sequence[Item], ask: Callable[[httpx2.Client, Item], Result | Failure], unit: str
+    ) -> Iterator[tuple[Item, Result]]:
+        """Yield each item with what ``ask`` has of it, as they come.
+
+        A ``Failure`` is asked again at growing intervals, or after as long as the server wants. After an error, those
+        answers are yielded that were under way meanwhile; then it is raised.
+
+        Args:
+            items: what is asked for.
+            ask: one attempt at one of them.
+            unit: what an item is, in the singular.
+
+        Raises:
+            InputError: an item has failed as often as it may, or ``ask`` has raised one.
+        """
+        self.stopped.clear()
+        taken: set[Future[Any]] = set()
+        with httpx2.Client(headers=self._headers()) as http:
+            pool = ThreadPoolExecutor(self._concurrency)
+            asked: dict[Future[Any], Item] = {
+                pool.submit(lambda one: self._until_answered(ask, http, one), item): item for item in items
+            }
+            told = progress(as_completed(asked), total=len(asked), name=self.model, unit=unit)
+            try:
+                for future in told:
+                    taken.add(future)
+                    result = future.result()
+                    if result is not None:
+                        yield asked[future], result
+            except InputError:
+                self.stopped.set()
+                pool.shutdown(cancel_futures=True)
+                for future, item in asked.items():
+                    if future not in taken and _has_answer(future):
+                        yield item, future.result()
+                raise
+            finally:
+                told.close()
+                self.stopped.set()
+                pool.shutdown(cancel_futures=True)
+
+    def post(self, http: httpx2.Client, payload: Any) -> dict[str, Any] | Refused | Failure:
+        """Return what the server answers to one request.
+
+        Raises:
+            InputError: it says what it would say to every other one, too.
+        """
+        self._wait_for_turn()
+        given = post_json(http, self.url, payload, self._seconds)
+        return given if isinstance(given, Failure) else self._read(given)
+
+    def without_key(self, text: str) -> str:
+        """Return a text that can be written, without the key, should the model repeat it."""
+        # Halves of characters cannot be written.
+        return hide_key(text.encode(errors="replace").decode(), self._key)
+
+    def _until_answered(
+        self, ask: Callable[[httpx2.Client, Item], Result | Failure], http: httpx2.Client, item: Item
+    ) -> Result | None:
+        """Ask until there is an answer, or another request has failed for good; None then."""
+        try:
+            return ask_again(
+                lambda: None if self.stopped.is_set() else ask(http, item),
+                attempts=self._attempts,
+                sleep=self._sleep or self.stopped.wait,
+            )
+        except NoAnswerError as error:
+            if self.stopped.is_set():
+                return None
+            self.stopped.set()
+            raise InputError(f"{self.url}: {error} ({error.reason}); try later: what was answered is kept.") from error
+        except InputError:
+            self.stopped.set()
+            raise
+
+    def _wait_for_turn(self) -> None:
+        """Wait until the next request may begin: one an interval, whoever asks."""
+        with self._turn:
+            now = time.monotonic()
+            begins = max(now, self._next)
+            self._next = begins + self._interval
+        if begins > now:
+            self.stopped.wait(begins - now)
+
+    def _read(self, answer: Answer) -> dict[str, Any] | Refused | Failure:
+        """Return what an answer says; what would be said of every prompt is raised."""
+        status, reason = answer.status, f"status {answer.status} {failure_reason(answer)}".strip()
+        if status in BUSY or status >= 500:
+            return Failure(reason, retry_after(answer))
+        if status in REFUSED:
+            return Refused(reason, brief(answer.text(), LONGEST_REFUSAL))
+        if status in (401, 403):
+            raise InputError(f"{self.url}: refuses the key (status {status}); {self._key_hint()}")
+        refuse_redirect(answer, self.url, "base_url of the server that answers, for a key is sent nowhere else")
+        if status != 200:
+            raise InputError(
+                f"{self.url}: got {reason}; allowed: base_url of a server with /{self.path} that knows the model "
+                f"{self.model!r}."
+            )
+        try:
+            data = answer.data()
+        except ValueError:
+            data = None
+        return data if isinstance(data, dict) else no_completion(answer.text())
+
+    def _headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self._key}"} if self._key else {}
+
+    def _key_hint(self) -> str:
+        if not self.key_variable:
+            return "allowed: key_variable, the name of the environment variable that holds the key."
+        if not self._key:
+            return f"the environment has no {self.key_variable}, which key_variable names: export it."
+        return f"allowed: a key of this server in {self.key_variable}."
+
+
+def no_completion(answer: str | dict[str, Any]) -> Failure:
+    """Return the failure of an answer that is none of the protocol's."""
+    try:
+        said = answer if isinstance(answer, str) else json.dumps(answer)
+    except RecursionError:
+        said = "nested too deep"
+    return Failure(f"an answer that is no completion: {brief(said, 80)!r}")
+
+
+def with_other_length(payload: dict[str, Any], refused: Refused) -> dict[str, Any]:
+    """Return a request with the name that OpenAI's reasoning models have for the length, where they ask for it.
+
+    They refuse the name that all others know.
+    """
+    if "max_tokens" not in payload or not refused.names(OTHER_LENGTH):
+        return payload
+    rest = {key: value for key, value in payload.items() if key != "max_tokens"}
+    return {**rest, OTHER_LENGTH: payload["max_tokens"]}
+
+
+def address(base_url: str, path: str) -> str:
+    """Return where completions are asked for: below the address, or below its ``/v1`` where it has no path."""
+    base = base_url.rstrip("/")
+    return f"{base}{'' if urlsplit(base).path.strip('/') else '/v1'}/{path}"
+
+
+def _has_answer(future: Future[Any]) -> bool:
+    return future.done() and not future.cancelled() and future.exception() is None and future.result() is not None

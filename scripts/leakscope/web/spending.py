@@ -1,0 +1,144 @@
+"""What texts of a server cost: about, before they are asked for; exactly, by the tokens that the server counts.
+
+Costs are in the currency of the prices.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+from leakscope.errors import InputError
+
+PER = 1_000_000
+# Of English text, and what a chat template adds to a prompt: for estimates alone.
+BYTES_PER_TOKEN, TOKENS_AROUND = 4, 8
+
+
+class Prices(NamedTuple):
+    """Prices of a million tokens that a model reads (``input``) and writes (``output``)."""
+
+    input: float
+    output: float
+
+    def cost(self, read: float, written: float) -> float:
+        """Return what so many tokens cost."""
+        return (read * self.input + written * self.output) / PER
+
+
+class Estimate(NamedTuple):
+    """What texts may take. Of two numbers the first is where a server gives all texts of a prompt at once.
+
+    requests: to the server.
+    read: tokens of prompts, about.
+    written: tokens of texts, at most.
+    cost: of both; None without prices.
+    """
+
+    requests: tuple[int, int]
+    read: tuple[int, int]
+    written: int
+    cost: tuple[float, float] | None
+
+    def in_words(self) -> str:
+        """Return it as part of a sentence."""
+        requests, read = (_either(f"{few:,}", f"{many:,}") for few, many in (self.requests, self.read))
+        said = f"{requests} requests, about {read} tokens to read and at most {self.written:,} to write"
+        if self.cost is None:
+            return said
+        few, many = (f"{cost:.2g}" for cost in self.cost)
+        return f"{said}, at a cost of at most about {_either(few, many)}"
+
+
+def estimated_tokens(text: str) -> int:
+    """Return about how many tokens a prompt has."""
+    return math.ceil(len(text.encode(errors="replace")) / BYTES_PER_TOKEN) + TOKENS_AROUND
+
+
+def estimate(prompts: Iterable[tuple[int, int]], max_tokens: int, prices: Prices | None) -> Estimate:
+    """Return what texts may take.
+
+    Args:
+        prompts: of each the number of its tokens and of texts that are wanted.
+        max_tokens: of a text.
+        prices: if they are known.
+    """
+    asked = [(tokens, samples) for tokens, samples in prompts if samples]
+    n_texts = sum(samples for _, samples in asked)
+    read = sum(tokens for tokens, _ in asked), sum(tokens * samples for tokens, samples in asked)
+    written = n_texts * max_tokens
+    few, many = (prices.cost(tokens, written) if prices else math.nan for tokens in read)
+    return Estimate((len(asked), n_texts), read, written, (few, many) if prices else None)
+
+
+class Budget:
+    """What requests of several threads have cost together, and may.
+
+    ``spent`` never exceeds ``most`` but by what a request costs more than was expected of it. What requests
+    cost that were never answered is not known.
+    """
+
+    def __init__(self, prices: Prices | None, most: float | None, where: str) -> None:
+        """Begin with nothing spent.
+
+        Args:
+            prices: None: unknown, and nothing is counted.
+            most: that may be spent; None: any amount. Needs prices.
+            where: what the error says first.
+        """
+        self.prices, self.most, self.spent = prices, most, 0.0
+        self._where, self._dearest, self._held = where, 0.0, list[float]()
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def held(self, read: int, written: int, stopped: threading.Event) -> Iterator[None]:
+        """Keep what a request may cost, while it is under way; wait for others where it might be too much beside them.
+
+        Args:
+            read: tokens of its prompt, about.
+            written: tokens that it may write.
+            stopped: whether nobody needs to wait any more.
+
+        Raises:
+            InputError: it might cost more than is left.
+        """
+        cost = self.prices.cost(read, written) if self.prices else 0.0
+        with self._changed:
+            while not self._fits(cost) and not stopped.is_set():
+                if not self._held:
+                    raise self._too_much(cost)
+                self._changed.wait(0.1)
+            self._held.append(cost)
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._held.remove(cost)
+                self._changed.notify_all()
+
+    def pay(self, read: int, written: int) -> None:
+        """Count what a request took, as the server says."""
+        if self.prices is None:
+            return
+        cost = self.prices.cost(read, written)
+        with self._changed:
+            self.spent += cost
+            self._dearest = max(self._dearest, cost)
+
+    def _fits(self, cost: float) -> bool:
+        held = sum(max(each, self._dearest) for each in (*self._held, cost))
+        return self.most is None or self.spent + held <= self.most
+
+    def _too_much(self, cost: float) -> InputError:
+        cost = max(cost, self._dearest)
+        return InputError(
+            f"{self._where}: max_cost: {self.spent:.4g} of {self.most:g} is spent, and the next request may cost "
+            f"{cost:.2g}; what was written is kept: raise `max_cost` to go on."
+        )
+
+
+def _either(few: str, many: str) -> str:
+    return few if few == many else f"{few} to {many}"

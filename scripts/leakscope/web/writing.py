@@ -1,0 +1,312 @@
+"""Texts of a language model behind an OpenAI-compatible server, several of each prompt, each asked for once.
+
+``POST <base_url>/chat/completions`` with messages, or ``<base_url>/completions`` with a text to go on with. All texts
+of a prompt are asked for at once by ``n``; where a server gives fewer, or takes no ``n``, the others one by one.
+``seed`` is another one for each prompt and sample, so that texts of a server that heeds it can be had again.
+
+Every text is stored as the server gave it, under what was asked of which server and model, and the number of its
+sample. Which model and version (``system_fingerprint``) the server says it was, and the tokens that it counted, stand
+beside it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple, TypeGuard
+
+import httpx2
+
+from leakscope.errors import InputError
+from leakscope.statistics.seeding import seeded_hash
+from leakscope.storage.store import Key, Store
+from leakscope.web.asking import OTHER_LENGTH, LanguageServer, Refused, no_completion, with_other_length
+from leakscope.web.http import Failure, brief
+from leakscope.web.spending import Budget, Estimate, estimate, estimated_tokens
+
+logger = logging.getLogger(__name__)
+
+KIND = "served"
+# Raised by one when texts that were stored are no longer what would be kept.
+REVISION = 1
+PATHS = {"chat": "chat/completions", "completions": "completions"}
+# What becomes of a request for a text. Of the last two there is none: an empty one stands for it.
+WRITTEN, REFUSAL, FILTERED = "written", "refusal", "content_filter"
+# As large as every server takes.
+SEEDS = 2**31
+LONGEST_NAME = 100
+# Of a request: more were never counted.
+MOST_TOKENS = 10**12
+
+
+class Question(NamedTuple):
+    """What a model is asked: a system message, empty where there is none, and the user's turn or the text to go on."""
+
+    system: str
+    user: str
+
+
+class Manner(NamedTuple):
+    """How texts are asked for; all of it decides them.
+
+    api: ``chat`` or ``completions``.
+    temperature: 0 for the most likely text.
+    top_p: None: the server's own.
+    max_tokens: of a text.
+    seed: from which each prompt and sample has its own.
+    extra_body: further keys of each request.
+    """
+
+    api: str
+    temperature: float
+    top_p: float | None
+    max_tokens: int
+    seed: int
+    extra_body: Mapping[str, Any]
+
+
+class ServedTexts(NamedTuple):
+    """What was written: key → record, and the keys of those that were asked for now.
+
+    A record has ``text``, ``status``, ``finish`` (why it ended), ``model`` and ``system_fingerprint`` (as the server
+    says), and ``request`` where it is the first text of its request: the tokens read and written, null if not said.
+    """
+
+    records: dict[Key, dict[str, Any]]
+    fresh: set[Key]
+    store: str | None
+
+
+class _Unwritten(NamedTuple):
+    """Samples of a prompt that are still to be had."""
+
+    question: Question
+    samples: tuple[int, ...]
+
+
+class Writer:
+    """Asks a model behind a server for texts, and keeps what it wrote."""
+
+    def __init__(self, server: LanguageServer, manner: Manner, budget: Budget, store: Path | None = None) -> None:
+        """Ask nothing yet.
+
+        Args:
+            server: which, opened at ``PATHS[manner.api]``.
+            manner: how it is asked.
+            budget: what that may cost, everything that is stored of the texts included.
+            store: the folder of all stores; None keeps nothing.
+        """
+        self.server, self.manner, self.budget = server, manner, budget
+        fingerprint = {
+            "kind": KIND,
+            "revision": REVISION,
+            "url": server.url,
+            "model": server.model,
+            **manner._asdict(),
+            "temperature": float(manner.temperature),
+            "extra_body": dict(manner.extra_body),
+        }
+        self._store = None if store is None else Store(store, fingerprint)
+        # What the server does not take: `seed`, `n`, `system` (the role), `max_tokens` (by this name).
+        self._without: frozenset[str] = frozenset()
+        self._alone = False  # whether `n` is passed over
+        self._names: set[str] = {server.model}
+
+    def write(self, numbers: Mapping[Question, int]) -> ServedTexts:
+        """Return so many texts of each prompt; what is stored is not asked for again.
+
+        A request that fails (no connection, no answer in time, 408, 429, 5xx, an answer that is no completion) is
+        repeated, as ``LanguageServer.each`` says. A text whose content the server refuses is an empty one, and said to
+        be.
+
+        Raises:
+            InputError: the server cannot be reached, refuses the key or a request, or does not know the model; or the
+                budget is spent. What was written before is kept.
+        """
+        keys: list[Key] = [(*question, sample) for question, n in numbers.items() for sample in range(n)]
+        records: dict[Key, dict[str, Any]] = {} if self._store is None else self._store.read(keys)
+        missing = [key for key in keys if key not in records]
+        self._pay(records.values())
+        logger.info("%d texts: %d in the store, %d to ask for", len(keys), len(records), len(missing))
+        if missing:
+            self._announce(self.expected(missing))
+        for batch in self._ask_all(missing) if missing else ():
+            records.update(batch if self._store is None else self._store.append(batch))
+        return ServedTexts(records, set(missing), None if self._store is None else str(self._store.folder))
+
+    def expected(self, missing: Iterable[Key]) -> Estimate:
+        """Return what texts may take that are still to be asked for."""
+        prompts = [(estimated_tokens("".join(one.question)), len(one.samples)) for one in _by_prompt(missing)]
+        return estimate(prompts, self.manner.max_tokens, self.budget.prices)
+
+    def _announce(self, expected: Estimate) -> None:
+        logger.info("%s: %s", self.server.model, expected.in_words())
+        most, spent = self.budget.most, self.budget.spent
+        if most is not None and expected.cost is not None and spent + expected.cost[1] > most:
+            logger.warning(
+                "%s: %s; max_cost is %g, of which %.2g is spent", self.server.model, expected.in_words(), most, spent
+            )
+
+    def _pay(self, records: Iterable[Mapping[str, Any]]) -> None:
+        """Count what stored texts have cost."""
+        for record in records:
+            if None not in record.get("request", (None,)):
+                self.budget.pay(*record["request"])
+
+    def _ask_all(self, missing: list[Key]) -> Iterator[dict[Key, dict[str, Any]]]:
+        """Yield records as they come; where a prompt has fewer texts than were asked for, ask for the others after."""
+        waiting = _by_prompt(missing)
+        while waiting:
+            short: list[_Unwritten] = []
+            given: Iterator[tuple[_Unwritten, list[dict[str, Any]]]] = self.server.each(waiting, self._ask, "prompt")
+            for wanted, records in given:
+                yield {(*wanted.question, n): record for n, record in zip(wanted.samples, records, strict=False)}
+                left = wanted.samples[len(records) :]
+                # The server does not heed `n`, at least not all of it.
+                self._alone |= bool(left)
+                short += [_Unwritten(wanted.question, (sample,)) for sample in left]
+            waiting = short
+
+    def _ask(self, http: httpx2.Client, wanted: _Unwritten) -> list[dict[str, Any]] | Failure:
+        return self._ask_without(http, wanted, self._without)
+
+    def _ask_without(
+        self, http: httpx2.Client, wanted: _Unwritten, without: frozenset[str]
+    ) -> list[dict[str, Any]] | Failure:
+        """Ask once, and again without what the server says that it does not take."""
+        payload = self._payload(wanted, without)
+        read, written = estimated_tokens("".join(wanted.question)), payload.get("n", 1) * self.manner.max_tokens
+        with self.budget.held(read, written, self.server.stopped):
+            if self.server.stopped.is_set():
+                return Failure("stopped")
+            answer = self.server.post(http, payload)
+            if isinstance(answer, dict):
+                records = self._records(answer, wanted)
+                if not isinstance(records, Failure):
+                    self._adapt(without)
+                return records
+        if isinstance(answer, Failure):
+            return answer
+        if answer.is_filtered:
+            return [_record("", FILTERED, finish=None, model=None, version=None) for _ in wanted.samples]
+        fewer = without | _not_taken(payload, answer)
+        if fewer == without:
+            raise InputError(
+                f"{self.server.url}: refuses the prompt {brief(wanted.question.user, 60)!r} ({answer.reason})."
+            )
+        return self._ask_without(http, wanted, fewer)
+
+    def _payload(self, wanted: _Unwritten, without: frozenset[str]) -> dict[str, Any]:
+        """Return a request for samples of a prompt, or for the first of them where the server gives one at a time."""
+        manner, question = self.manner, wanted.question
+        payload: dict[str, Any] = {
+            **manner.extra_body,
+            "model": self.server.model,
+            OTHER_LENGTH if "max_tokens" in without else "max_tokens": manner.max_tokens,
+            "temperature": manner.temperature,
+        }
+        if manner.top_p is not None:
+            payload["top_p"] = manner.top_p
+        if "seed" not in without:
+            payload["seed"] = seeded_hash(manner.seed, *question, str(wanted.samples[0])) % SEEDS
+        if len(wanted.samples) > 1 and "n" not in without and not self._alone:
+            payload["n"] = len(wanted.samples)
+        if manner.api == "completions":
+            return {**payload, "prompt": question.user}
+        return {**payload, "messages": _messages(question, with_system="system" not in without)}
+
+    def _adapt(self, without: frozenset[str]) -> None:
+        """Remember what the server does not take, now that it answers without it."""
+        for name in sorted(without - self._without):
+            told = logger.warning if name == "seed" else logger.info
+            told("%s: asked without `%s`, which the server refuses", self.server.url, name)
+        self._without |= without
+
+    def _records(self, answer: dict[str, Any], wanted: _Unwritten) -> list[dict[str, Any]] | Failure:
+        """Return the records of an answer's texts, of no more than were wanted, and count what they cost."""
+        choices = answer.get("choices")
+        read = [self._choice(one) for one in choices] if isinstance(choices, list) else []
+        texts = [one for one in read if one is not None]
+        if not texts or len(texts) < len(read):
+            return no_completion(answer)
+        model, version = (self._said(answer.get(key)) for key in ("model", "system_fingerprint"))
+        if model and model not in self._names:
+            self._names.add(model)
+            logger.warning("%s: was asked for %s, and says that %s answers", self.server.url, self.server.model, model)
+        records = [_record(*one, model, version) for one in texts[: len(wanted.samples)]]
+        records[0]["request"] = self._paid(answer.get("usage"))
+        return records
+
+    def _choice(self, choice: Any) -> tuple[str, str, str | None] | None:
+        """Return a text, its status and why it ended; None of what is no choice of the protocol's."""
+        if not isinstance(choice, dict):
+            return None
+        message = choice.get("message") if self.manner.api == "chat" else {"content": choice.get("text")}
+        text = message.get("content") if isinstance(message, dict) else 0
+        if not isinstance(message, dict) or not isinstance(text, str | None):
+            return None
+        finish = self._said(choice.get("finish_reason"))
+        if finish == FILTERED:
+            return "", FILTERED, finish
+        if text is None and message.get("refusal"):
+            return "", REFUSAL, finish
+        # Null where all tokens went into reasoning.
+        return self.server.without_key(text or ""), WRITTEN, finish
+
+    def _paid(self, usage: Any) -> list[int | None]:
+        """Return the tokens that were read and written, and count them.
+
+        Raises:
+            InputError: the server does not say, and there is a most that all may cost.
+        """
+        said = usage if isinstance(usage, dict) else {}
+        read, written = (said.get(key) for key in ("prompt_tokens", "completion_tokens"))
+        if not _is_number(read) or not _is_number(written):
+            if self.budget.most is not None:
+                raise InputError(
+                    f"{self.server.url}: got an answer without `usage`, the tokens that it took; allowed: a server "
+                    "that counts them, or no `max_cost`."
+                )
+            return [None, None]
+        self.budget.pay(read, written)
+        return [read, written]
+
+    def _said(self, value: Any) -> str | None:
+        """Return what a server calls something, as one short line without secrets."""
+        return brief(self.server.without_key(value), LONGEST_NAME) if isinstance(value, str) else None
+
+
+def _is_number(tokens: Any) -> TypeGuard[int]:
+    return isinstance(tokens, int) and not isinstance(tokens, bool) and 0 <= tokens < MOST_TOKENS
+
+
+def _by_prompt(keys: Iterable[Key]) -> list[_Unwritten]:
+    """Return the samples of each prompt, in the order in which prompts come."""
+    samples: dict[Question, list[int]] = {}
+    for system, user, sample in keys:
+        samples.setdefault(Question(str(system), str(user)), []).append(int(sample))
+    return [_Unwritten(question, tuple(numbers)) for question, numbers in samples.items()]
+
+
+def _not_taken(payload: Mapping[str, Any], refused: Refused) -> set[str]:
+    """Return what of a request the server's refusal names, and what can be done without."""
+    named = {name for name in ("seed", "n") if name in payload and refused.names(name)}
+    if any(message["role"] == "system" for message in payload.get("messages", ())) and refused.names("system"):
+        named.add("system")
+    if with_other_length(dict(payload), refused) != payload:
+        named.add("max_tokens")
+    return named
+
+
+def _messages(question: Question, *, with_system: bool) -> list[dict[str, str]]:
+    """Return a chat; a server without a system role gets that message at the beginning of the user's turn."""
+    if not question.system:
+        return [{"role": "user", "content": question.user}]
+    if not with_system:
+        return [{"role": "user", "content": "\n\n".join(question)}]
+    return [{"role": role, "content": text} for role, text in zip(("system", "user"), question, strict=True)]
+
+
+def _record(text: str, status: str, finish: str | None, model: str | None, version: str | None) -> dict[str, Any]:
+    return {"text": text, "status": status, "finish": finish, "model": model, "system_fingerprint": version}
