@@ -38,7 +38,7 @@ def micro_items() -> Items:
     held_out = tests["prompt_id"] == "bag/blue"
     tests["split"] = held_out.map({True: "evaluation", False: "selection"})
     controls = prompts[prompts["control_id"].isna()].reset_index(drop=True)
-    return Items(tests, controls, candidates, tests[:0], controls[:0], candidates[:0])
+    return Items(tests, controls, candidates, tests[:0], controls[:0], candidates[:0], tests, controls)
 
 
 def setting_of(model_folder: Path, folder: Path, entry: dict[str, Any], **changes: Any) -> Setting:

@@ -396,7 +396,7 @@ def setting_of(base: dict[str, Any], entry: dict[str, Any], tmp_path: Path, **pr
         prompt=["The first letter of red is", "The first letter of blue is"], control_id="use/without", answer="r"
     )
     use_controls = controls.iloc[:1].assign(prompt="The first letter is", prompt_id="use/without")
-    items = Items(tests, controls, micro_candidates(), use, use_controls, pd.DataFrame())
+    items = Items(tests, controls, micro_candidates(), use, use_controls, pd.DataFrame(), tests, controls)
     how = Prompting({**SETTINGS, **prompting})
     return Setting("m", open_model(base, LOADING), base, items, how, entry, [], 0, tmp_path)
 

@@ -159,7 +159,7 @@ def test_texts_are_read_as_the_step_validate_reads_them(micro_model: LanguageMod
         assert nats_per_token(micro_model, texts, batch_size=batch_size) == pytest.approx(expected, abs=1e-5)
 
 
-def test_what_stands_in_front_of_a_text_is_not_counted(micro_model: LanguageModel) -> None:
+def test_a_wording_in_front_of_texts_costs_what_it_does_beyond_other_texts(micro_model: LanguageModel) -> None:
     texts, before = encode_neutral_texts(micro_model, NEUTRAL), [20, 21, 22]
     nats = []
     for text in texts:
@@ -169,10 +169,13 @@ def test_what_stands_in_front_of_a_text_is_not_counted(micro_model: LanguageMode
         nats += [-float(logprobs[place - 1, ids[place]]) for place in range(start + 3, len(ids))]
     assert len(nats) == sum(len(text.places) for text in texts)
     assert nats_per_token(micro_model, texts, before, batch_size=3) == pytest.approx(np.mean(nats), abs=1e-5)
-    costs = Costs(micro_model, texts, batch_size=3)
+    costs = Costs(micro_model, texts, ["It is."], batch_size=3)
     assert costs.percent(micro_model) == pytest.approx(0, abs=1e-9)
-    expected = 100 * (np.exp(np.mean(nats) - costs.base) - 1)
-    assert costs.percent(micro_model, before) == pytest.approx(expected, abs=1e-2)
+    # Whatever stands in front makes a text likelier: a wording costs what it costs beyond other texts there.
+    front = micro_model.tokenizer("It is.\n\n", add_special_tokens=False)["input_ids"]
+    after = nats_per_token(micro_model, texts, front, batch_size=3)
+    assert costs.percent(micro_model, before) == pytest.approx(100 * (np.exp(np.mean(nats) - after) - 1), abs=1e-2)
+    assert costs.percent(micro_model, front) == pytest.approx(0, abs=1e-9)
 
 
 def test_every_second_text_of_a_file_reports(micro_model: LanguageModel, tmp_path: Path) -> None:
@@ -182,11 +185,11 @@ def test_every_second_text_of_a_file_reports(micro_model: LanguageModel, tmp_pat
 
 
 def test_a_change_that_breaks_the_model_costs_more_than_anything(micro_model: LanguageModel) -> None:
-    costs = Costs(micro_model, encode_neutral_texts(micro_model, NEUTRAL), batch_size=2)
+    costs = Costs(micro_model, encode_neutral_texts(micro_model, NEUTRAL), ["It is."], batch_size=2)
     cost = costs.of(lambda strength: faded(micro_model, strength), ())
     assert cost(float("nan")) == np.inf
     with faded(micro_model, float("nan")) as broken, pytest.raises(InputError, match="no numbers"):
-        Costs(broken, costs.texts, batch_size=2)
+        Costs(broken, costs.texts, [], batch_size=2)
 
 
 def test_halves_of_a_corpus_name_no_concept_and_share_no_context(micro_model: LanguageModel) -> None:
@@ -206,7 +209,7 @@ def test_halves_of_a_corpus_name_no_concept_and_share_no_context(micro_model: La
 def test_strengths_cost_what_they_may_and_shares_are_of_that_at_the_highest_cost(
     setting: Setting, neutral: CostTexts
 ) -> None:
-    costs = Costs(setting.model, neutral.choosing, batch_size=2)
+    costs = Costs(setting.model, neutral.choosing, [], batch_size=2)
     strongly, hardly = fading(setting)
     one, three, half = find_strengths(strongly, costs, STRENGTHS)
     assert [at.target_cost for at in (one, three, half)] == [1, 3, 3]

@@ -10,6 +10,8 @@ import pandas as pd
 from leakscope.trace.removal.columns import LEAK, NONE, SELECTION, USE
 from leakscope.trace.removal.variants import Variant
 
+ROUNDING = 1e-9
+"""Shares of right answers are met exactly."""
 ENOUGH = 0.6
 """Share of right answers from which on a model is said to use the concept in a form."""
 STRENGTH = ["variant", "strength", "target_cost", "share"]
@@ -65,7 +67,8 @@ def choose(measured: pd.DataFrame, base: pd.DataFrame, cost: float, kept: float)
     if affordable.empty:
         return None
     forms = used_forms(base)
-    least = kept * of_use(base[base["split"] == SELECTION], forms)["value"].mean() if forms else 0.0
+    whole = of_use(base[base["split"] == SELECTION], forms)["value"].mean() if forms else 0.0
+    least = kept * whole - ROUNDING
     rows = [rows for _, rows in affordable.groupby(STRENGTH, sort=False, dropna=False)]
     best = min(rows, key=lambda rows: _rank(rows, forms, least, cost))
     variant, *numbers = (best[name].iloc[0] for name in STRENGTH)

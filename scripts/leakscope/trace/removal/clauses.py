@@ -39,7 +39,7 @@ def decoding_variants(setting: Setting) -> list[Variant]:
         InputError: as ``prompting.read_prompts``.
     """
     items = setting.items
-    pairs = _pairs(setting, items.tests, items.controls) + _pairs(setting, items.use, items.use_controls)
+    pairs = _pairs(setting, items.every, items.every_controls) + _pairs(setting, items.use, items.use_controls)
     return [_variant(setting, "", 1.0, lambda alpha: {"kind": "decoding", "alpha": alpha, "pairs": pairs})]
 
 
@@ -50,7 +50,7 @@ def attention_variants(setting: Setting) -> list[Variant]:
     from there as well.
     """
     items = setting.items
-    concepts = pd.concat([items.tests["concept"], items.use["concept"]]).dropna().unique()
+    concepts = pd.concat([items.every["concept"], items.use["concept"]]).dropna().unique()
     terms = _terms(setting.model, concepts)
     n_blocks = setting.model.config.get_text_config().num_hidden_layers
     ranges = [_blocks(low, high, n_blocks) for low, high in setting.entry["layers"]]

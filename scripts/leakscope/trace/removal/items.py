@@ -29,6 +29,8 @@ class Items(NamedTuple):
         ``template_id`` is the form, their ``slot`` a lexicon of answers of their own.
     use_controls: the same without the concept.
     use_candidates: ``slot, candidate`` of these.
+    every: all prompts of the set with a control, of a split or of none; every_controls: of these, each once. A
+        mitigation that goes by texts is told of all, so that a model with it is mitigated wherever the set is asked.
     """
 
     tests: pd.DataFrame
@@ -37,6 +39,8 @@ class Items(NamedTuple):
     use: pd.DataFrame
     use_controls: pd.DataFrame
     use_candidates: pd.DataFrame
+    every: pd.DataFrame
+    every_controls: pd.DataFrame
 
     def of(self, split: str) -> tuple[pd.DataFrame, pd.DataFrame]:
         """Return the tests and the prompts of use of a split."""
@@ -61,7 +65,7 @@ def split_items(
     Raises:
         InputError: a split has no test.
     """
-    every = tested(prompts)
+    every, with_control = tested(prompts), prompts[prompts["control_id"].notna()]
     groups = group_halves(every, seed)
     answering = candidates["candidate"].isin(use["answer"].dropna())
     tests = every[~every["slot"].isin(candidates.loc[answering, "slot"]) & _has_contrast(every, candidates)]
@@ -81,6 +85,8 @@ def split_items(
         asked.assign(split=asked["concept_group"].map(groups)).reset_index(drop=True),
         use[use["prompt_id"].isin(asked["control_id"])].reset_index(drop=True),
         use_candidates.reset_index(drop=True),
+        with_control.reset_index(drop=True),
+        prompts[prompts["prompt_id"].isin(with_control["control_id"])].drop_duplicates("prompt_id"),
     )
 
 

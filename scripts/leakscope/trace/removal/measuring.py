@@ -13,13 +13,13 @@ from leakscope.models.editing.bisection import remembering, strength_at_cost
 from leakscope.models.opening import LanguageModel
 from leakscope.models.prompting import Prompting
 from leakscope.organisms.leak_grammar import Grammar
-from leakscope.trace.removal.choosing import ENOUGH, used_forms
+from leakscope.trace.removal.choosing import ENOUGH, ROUNDING, used_forms
 from leakscope.trace.removal.columns import AT_STRENGTH, EXACT, LEAK, MEASURED, NONE, SELECTION, USE
 from leakscope.trace.removal.exact import exact_leaks_left
 from leakscope.trace.removal.items import Items
 from leakscope.trace.removal.kinds import KINDS, unchanged
 from leakscope.trace.removal.leaks import leak_values
-from leakscope.trace.removal.neutral_costs import Costs, CostTexts
+from leakscope.trace.removal.neutral_costs import FRONTS, Costs, CostTexts
 from leakscope.trace.removal.variants import Setting, Variant
 
 # Kinds whose leak in an organism follows from its law.
@@ -98,7 +98,10 @@ def measure_mitigation(
     Raises:
         InputError: the model gives no numbers; or as ``score_prompts`` and the kind's function.
     """
-    choosing, reporting = (Costs(setting.model, half, batch_size=batch_size) for half in neutral)
+    fronts = ([text.text for text in half[:FRONTS]] for half in reversed(neutral))
+    choosing, reporting = (
+        Costs(setting.model, half, front, batch_size=batch_size) for half, front in zip(neutral, fronts, strict=True)
+    )
     bench = Bench(setting, mitigation, choosing, reporting, grammar)
     plain = bench._replace(mitigation=NONE, setting=setting._replace(entry={"kind": NONE}))
     base = pd.concat(_measured(plain, unchanged(setting)[0], strengths), ignore_index=True)
@@ -137,11 +140,14 @@ def find_strengths(
     if highest.strength == 0:
         return found
     shared = [(share, share * highest.strength) for share in strengths.shares]
-    target = 100 * (1 - strengths.kept)
+    target = 100 * (1 - strengths.kept) + ROUNDING
     if lost is not None and lost(highest.strength) > target:
         most = strength_at_cost(lost, target, highest.strength, STEPS_OF_USE).strength
         shared += [(most / highest.strength, most)] if most > 0 else []
-    return [*found, *(highest._replace(strength=s, share=share, cost_selection=cost(s)) for share, s in shared)]
+    return [
+        *found,
+        *(highest._replace(strength=s, share=share, cost_selection=cost(s)) for share, s in dict.fromkeys(shared)),
+    ]
 
 
 def score_shifts(tests: pd.DataFrame, scores: pd.DataFrame) -> pd.Series:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,6 +28,8 @@ from leakscope.models.opening import LanguageModel
 from leakscope.organisms.leak_grammar import Document
 
 MOST_TEXTS = 200  # of a half
+FRONTS = 6
+BREAK = "\n\n"  # between a wording and what it stands before
 
 
 class CostTexts(NamedTuple):
@@ -62,13 +65,15 @@ def halves_of_corpus(model: LanguageModel, documents: Iterable[Document], concep
 class Costs:
     """Percent of perplexity of some texts by which changed models are dearer than the model itself."""
 
-    def __init__(self, model: LanguageModel, texts: Sequence[EncodedText], *, batch_size: int) -> None:
-        """Read the texts with the model as it is.
+    def __init__(
+        self, model: LanguageModel, texts: Sequence[EncodedText], fronts: Sequence[str], *, batch_size: int
+    ) -> None:
+        """Read the texts with the model as it is; ``fronts``: others, which the texts are read after beside a prompt.
 
         Raises:
             InputError: the model gives no numbers.
         """
-        self.texts, self.batch_size = texts, batch_size
+        self.model, self.texts, self.fronts, self.batch_size = model, texts, fronts, batch_size
         self.base = nats_per_token(model, texts, batch_size=batch_size)
         if not math.isfinite(self.base):
             raise no_numbers(model.tokenizer.name_or_path, "after neutral texts")
@@ -76,8 +81,17 @@ class Costs:
     def percent(self, model: LanguageModel, before: Sequence[int] = ()) -> float:
         """Return 100 (e^(h − h₀) − 1), h in nats per token; infinite where the model gives no numbers any more."""
         nats = nats_per_token(model, self.texts, before, batch_size=self.batch_size)
+        base = self.after_others if before else self.base
         with np.errstate(over="ignore"):
-            return float(100 * np.expm1(nats - self.base)) if math.isfinite(nats) else math.inf
+            return float(100 * np.expm1(nats - base)) if math.isfinite(nats) else math.inf
+
+    @cached_property
+    def after_others(self) -> float:
+        """h₀ of texts after other neutral ones: whatever stands in front makes a text likelier, not a wording alone."""
+        tokenizer = self.model.tokenizer
+        fronts = [tokenizer(text + BREAK, add_special_tokens=False)["input_ids"] for text in self.fronts]
+        nats = [nats_per_token(self.model, self.texts, front, batch_size=self.batch_size) for front in fronts]
+        return math.fsum(nats) / len(nats)
 
     def of(
         self, at: Callable[[float], AbstractContextManager[LanguageModel]], before: Sequence[int]

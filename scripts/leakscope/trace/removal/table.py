@@ -162,7 +162,7 @@ def _leak_row(at: _At, base: pd.DataFrame, prompt: pd.DataFrame | None, split: s
     own = _of(at.values, split, LEAK)
     deletions = leave_out(own["template_id"], own["concept_group"])
     before, value = _leaks(base, split, own["prompt_id"]), own["value"].to_numpy(dtype=float)
-    direction = np.sign(pd.Series(before).groupby(own["template_id"].to_numpy()).transform("mean").to_numpy())
+    direction = _directions(own, before)
     with_it, without = means(direction * value, deletions), means(direction * before, deletions)
     with np.errstate(divide="ignore", invalid="ignore"):
         left = with_it / without
@@ -181,6 +181,14 @@ def _leak_row(at: _At, base: pd.DataFrame, prompt: pd.DataFrame | None, split: s
         best = means(direction * _leaks(prompt, split, own["prompt_id"]), deletions)
         row |= _less("less_than_prompt", best - with_it, deletions, level)
     return row
+
+
+def _directions(tests: pd.DataFrame, before: Floats) -> Floats:
+    """Return the sign of each test's template by its other groups, (tests,): its own value must not choose its sign."""
+    of_template = pd.Series(before).groupby(tests["template_id"].to_numpy()).transform("sum")
+    of_cell = pd.Series(before).groupby([tests["template_id"].to_numpy(), tests["concept_group"].to_numpy()])
+    others = (of_template - of_cell.transform("sum")).to_numpy()
+    return np.sign(np.where(others == 0, of_template, others))
 
 
 def _less(name: str, difference: Floats, deletions: Deletions, level: float) -> dict[str, float]:

@@ -41,6 +41,10 @@ class UseForm(Section):
         gaps = {"other", *(("a", "b") if self.things else ())}
         _check_gaps("text", self.text, {"concept"} | (gaps - {"other"}), {"concept"} | gaps)
         _check_gaps("control", self.control, set(), gaps)
+        if any(pair[0] == pair[1] for pair in self.things or ()):
+            raise mistake("things", "got a thing beside itself", "allowed: two different ones.")
+        if self.answers is not None and len(set(self.answers.values())) < 2:
+            raise mistake("answers", "got one answer for all groups", "allowed: two different ones at least.")
         return self
 
 
