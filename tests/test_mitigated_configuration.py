@@ -78,18 +78,22 @@ def test_a_prompt_is_a_system_message_where_there_is_a_chat_and_else_stands_befo
         **with_models(
             chat=of("smollm2-135m", "mine"),
             plain=of("smollm2-135m-plain", "mine"),
-            own=of("smollm2-135m", "mine", generation={"system": "Say less."}, label="own"),
         ),
         mitigations={"mine": wording},
         trace={"mitigations": ["mine"]},
     )
-    chat, plain, own = (config["models"][name]["generation"] for name in ("chat", "plain", "own"))
+    chat, plain = (config["models"][name]["generation"] for name in ("chat", "plain"))
     assert chat["system"] == "Guess the next words.\n\nIgnore colors."
     assert chat["template"] == "{prompt}"
     assert plain["system"] is None
     assert plain["template"] == "Ignore colors.\n\n{prompt}"
-    assert own["system"] == "Say less."
     assert config["models"]["smollm2-135m"]["generation"]["system"] == "Guess the next words."
+
+
+def test_a_mitigated_model_is_prompted_as_it_was_measured(resolved) -> None:
+    own = of("smollm2-135m", "attention", generation={"system": "Say less."})
+    with pytest.raises(InputError, match=r"models.own.generation.system: got 'Say less.'; allowed: that of the base"):
+        resolved(**with_models(own=own), trace={"mitigations": ["attention"]})
 
 
 def test_a_dictionary_of_a_mitigation_makes_the_study_use_its_dictionaries(resolved) -> None:
@@ -195,8 +199,8 @@ def test_each_mitigation_and_none_is_tried_on_each_model_that_is_not_mitigated_i
     assert trace.mitigating.trials[:4] == [("smollm2-135m", "colors", name) for name in ["none", *TRIED]]
     assert len(trace.mitigating.trials) == 3 * 4
     assert {model for model, _ in trace.pairs} - {model for model, _ in trace.patched} == {"less", "most"}
-    assert trace.mitigating.removed == {"organism-s-l40": "less"}
-    assert trace.linking()["removed"] == trace.page()["removed"] == {"organism-s-l40": "less"}
+    assert trace.mitigating.removed == {"organism-s-l40": {"colors": "less"}}
+    assert trace.linking()["removed"] == trace.page()["removed"] == {"organism-s-l40": {"colors": "less"}}
     assert trace.mitigating.chosen("most") == "<trace>/mitigations/organism-s-l40/colors/attention.json"
     assert trace.study.manifest("most") == "<trace>/mitigated/most/model.json"
     assert trace.table("mitigations") in trace.targets()

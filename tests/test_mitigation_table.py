@@ -78,7 +78,7 @@ ALL = (NONE, STEERED, ASKED, BEGGED, DEAR)
 
 
 def summary(*parts: tuple[pd.DataFrame, dict[str, Any]], **how: Any) -> pd.DataFrame:
-    return summarise_mitigations([table for table, _ in parts], [said for _, said in parts], [1, 3], 0.95, **how)
+    return summarise_mitigations([table for table, _ in parts], [said for _, said in parts], [1, 3], 0.95, 0.95, **how)
 
 
 @pytest.fixture(scope="module")

@@ -24,7 +24,7 @@ def links() -> pd.DataFrame:
 
 
 def test_the_leak_of_the_same_pair_in_the_mitigated_model_stands_beside_the_bases() -> None:
-    found = with_removed(links(), {"base": "less"})
+    found = with_removed(links(), {"base": {"colors": "less"}})
     assert found.table["removed"].tolist()[:2] == [0.5, -0.2]
     assert found.table["removed_centred"].tolist()[:2] == [0.25, -0.25]
     assert found.table["removed_by"].tolist()[:2] == ["less", "less"]
@@ -33,7 +33,7 @@ def test_the_leak_of_the_same_pair_in_the_mitigated_model_stands_beside_the_base
 
 
 def test_a_model_without_a_mitigated_one_has_no_such_link_for_a_reason() -> None:
-    empty = with_removed(links(), {"base": "less"}).empty
+    empty = with_removed(links(), {"base": {"colors": "less"}}).empty
     assert empty["model"].tolist() == ["less", "other"]
     assert empty["link"].unique().tolist() == ["removed"]
     assert empty["reason"].str.contains("itself mitigated").tolist() == [True, False]

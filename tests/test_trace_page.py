@@ -215,7 +215,7 @@ def test_every_number_of_the_page_is_one_of_the_tables(page: Path, tables: Trace
 def mitigated_page(folder: Path, **deaf: Any) -> Path:
     """Return the page of a model and of the same with a mitigation."""
     tables, labels = stand_in(("real", "less"), ()), {"real": "A real model", "less": "less of it"}
-    removed, path = {"real": "less"}, folder / "index.html"
+    removed, path = {"real": {"colors": "less"}}, folder / "index.html"
     links = with_removed(tables.links.drop(columns=["removed", "removed_centred", "removed_by"]), removed)
     study = TraceStudy("s", labels, [], 0.95, removed=removed, mitigations={"lora": "LoRA"})
     whole = TraceTables(links.table, tables.relations, tables.patching, links.empty, mitigations(["real"], **deaf))

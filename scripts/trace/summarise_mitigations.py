@@ -45,6 +45,7 @@ def main(snakemake: "Snakemake") -> None:
         [read_manifest(Path(path)) for path in inputs.chosen],
         params.costs,
         params.level,
+        params.kept,
         Written(units, generations, mitigated),
     )
     write_csv(table, Path(snakemake.output.mitigations))

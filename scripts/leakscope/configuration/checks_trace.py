@@ -13,12 +13,13 @@ from leakscope.configuration.mitigated import (
     mitigable,
     mitigated_models,
     templated_sets,
+    worded,
 )
 from leakscope.configuration.resolved import is_generated
 from leakscope.errors import InputError, one_of
 from leakscope.files.corpora import shard_files
 from leakscope.files.finding import places
-from leakscope.typed.wording import dotted
+from leakscope.typed.wording import dotted, show
 
 
 def trace_checks(config: Mapping[str, Any]) -> Iterator[Callable[[], object]]:
@@ -132,6 +133,14 @@ def _check_mitigated(where: tuple[str, ...], entry: Mapping[str, Any], config: M
         raise InputError(
             f"{dotted((*where, 'cost'))}: got {entry['cost']:g}; allowed: one of trace.mitigating.costs ({allowed})."
         )
+    base = worded(config["models"][entry["base"]]["generation"], entry, config)
+    for key in ("template", "system"):
+        if entry["generation"][key] != base[key]:
+            got = show(entry["generation"][key])
+            raise InputError(
+                f"{dotted((*where, 'generation', key))}: got {got}; allowed: that of the base, with which the "
+                "mitigation was measured."
+            )
     dictionary = dictionaries_of_mitigations(config).get(entry["mitigation"])
     model = config["features"]["dictionaries"].get(dictionary, {}).get("model", entry["base"])
     if entry["base"] != model:

@@ -441,6 +441,7 @@ class Mitigating:
         keys = ("base", "prompt_set", "mitigation", "cost")
         return {
             "costs": self.settings["costs"],
+            "kept": self.settings["kept"],
             "level": self.trace.settings["level"],
             "written": [list(pair) for pair in self.written],
             "mitigated": [
@@ -457,11 +458,11 @@ class Mitigating:
         return {model: entries[model] for model in self.trace.models if entries[model]["source"] == "mitigated"}
 
     @property
-    def removed(self) -> dict[str, str]:
-        """Model → the first mitigated model of it: what is left of its leaks in that is the link ``removed``."""
-        found: dict[str, str] = {}
+    def removed(self) -> dict[str, dict[str, str]]:
+        """Model → prompt set → the first model that was mitigated by it: what it leaves is the link ``removed``."""
+        found: dict[str, dict[str, str]] = {}
         for model, entry in self.mitigated.items():
-            found.setdefault(entry["base"], model)
+            found.setdefault(entry["base"], {}).setdefault(entry["prompt_set"], model)
         return found
 
     def chosen(self, model: str) -> str:

@@ -58,7 +58,7 @@ class TraceStudy(NamedTuple):
     level: of intervals.
     features: model → label of a dictionary → its page, a link from this page.
     retrained: organism that was trained again without some associations → what it is compared with.
-    removed: model → the mitigated model of it.
+    removed: model → prompt set → the model that was mitigated by it.
     mitigations: mitigation → what people call it.
     """
 
@@ -68,7 +68,7 @@ class TraceStudy(NamedTuple):
     level: float
     features: Mapping[str, Mapping[str, str]] = {}
     retrained: Mapping[str, Retrained] = {}
-    removed: Mapping[str, str] = {}
+    removed: Mapping[str, Mapping[str, str]] = {}
     mitigations: Mapping[str, str] = {}
 
 
@@ -109,7 +109,7 @@ def write_trace_page(
         payload=encoded(head),
         chunks="\n".join(
             f'<script type="text/plain" id="chunk-{number}">'
-            f"{encoded(view_details(*view, pairs, parts, study.removed.get(view[0])))}</script>"
+            f"{encoded(view_details(*view, pairs, parts, study.removed.get(view[0], {}).get(view[1])))}</script>"
             for number, view in enumerate(views)
         ),
         program=drawing_program() if views else "",
@@ -143,7 +143,7 @@ def _changes(view: tuple[str, str], study: TraceStudy, tables: TraceTables) -> l
 def _view(view: tuple[str, str], study: TraceStudy, tables: TraceTables, pairs: pd.DataFrame) -> dict[str, Any]:
     """Return what the page is told of a model and prompt set: a value a pair, and what holds of all of them."""
     model, prompt_set = view
-    mitigated = study.removed.get(model, "")
+    mitigated = study.removed.get(model, {}).get(prompt_set, "")
     links = pairs.merge(_of(tables.links, view), on=PAIR, how="left")
     empty = _of(tables.empty_links, view)
     return {

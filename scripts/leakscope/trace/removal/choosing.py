@@ -67,19 +67,26 @@ def choose(measured: pd.DataFrame, base: pd.DataFrame, cost: float, kept: float)
     if affordable.empty:
         return None
     forms = used_forms(base)
-    whole = of_use(base[base["split"] == SELECTION], forms)["value"].mean() if forms else 0.0
-    least = kept * whole - ROUNDING
     rows = [rows for _, rows in affordable.groupby(STRENGTH, sort=False, dropna=False)]
-    best = min(rows, key=lambda rows: _rank(rows, forms, least, cost))
+    # Of equals that which was found for the cost.
+    best = min(rows, key=lambda rows: (*rank(rows, base, forms, kept), rows["target_cost"].iloc[0] != cost))
     variant, *numbers = (best[name].iloc[0] for name in STRENGTH)
     return dict(zip(STRENGTH, [variant, *(None if pd.isna(n) else float(n) for n in numbers)], strict=True))
 
 
-def _rank(rows: pd.DataFrame, forms: Collection[str], least: float, cost: float) -> tuple[float, ...]:
-    """Return what the best is least by; of equals that which was found for the cost."""
-    use = float(of_use(rows, forms)["value"].mean()) if forms else 0.0
-    size = leak_size(rows[rows["measure"] == LEAK])
-    return use < least, -use if use < least else 0.0, size, rows["target_cost"].iloc[0] != cost
+def rank(values: pd.DataFrame, base: pd.DataFrame, forms: Collection[str], kept: float) -> tuple[float, ...]:
+    """Return what the best strength is least by on the selection split: whether it keeps too little use, then the leak.
+
+    Args:
+        values: ``columns.MEASURED`` of a strength.
+        base: of no mitigation.
+        forms: of use that count; none where the model uses nothing.
+        kept: share of the use that is to be kept.
+    """
+    own, plain = (table[table["split"] == SELECTION] for table in (values, base))
+    use, whole = (float(of_use(table, forms)["value"].mean()) if forms else 0.0 for table in (own, plain))
+    too_little = use < kept * whole - ROUNDING
+    return too_little, -use if too_little else 0.0, leak_size(own[own["measure"] == LEAK])
 
 
 def choose_all(

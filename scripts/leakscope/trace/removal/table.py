@@ -14,8 +14,8 @@ import pandas as pd
 
 from leakscope.statistics.jackknife import Deletions, Floats, leave_out, means, share_interval, t_interval, t_test
 from leakscope.statistics.permutations import holm
-from leakscope.trace.removal.choosing import STRENGTH, leak_size, of_use, used_forms
-from leakscope.trace.removal.columns import AT_STRENGTH, EVALUATION, EXACT, LEAK, NONE, SELECTION, SPLITS
+from leakscope.trace.removal.choosing import STRENGTH, leak_size, of_use, rank, used_forms
+from leakscope.trace.removal.columns import AT_STRENGTH, EVALUATION, EXACT, LEAK, NONE, SPLITS
 from leakscope.trace.removal.texts import TextMeasures, measure_texts
 
 _CI = ("ci_low", "ci_high")
@@ -72,14 +72,15 @@ def summarise_mitigations(
     chosen: Sequence[Mapping[str, Any]],
     costs: Sequence[float],
     level: float,
+    kept: float,
     written: Written = NOTHING_WRITTEN,
 ) -> pd.DataFrame:
     """Return ``MITIGATION_COLUMNS``: a row a model, prompt set, mitigation, strength and split.
 
         leak           mean of the tests' leaks l, in nats; ``leak_absolute``: ``choosing.leak_size``
-        left           Σ d l / Σ d l₀, l₀ without a mitigation and d = ±1 the sign of their template's mean of l₀: a
-                       template that avoids the concept counts like one that repeats it (as in ``layers.summary``), and
-                       where all repeat it this is leak / leak of no mitigation
+        left           Σ d l / Σ d l₀, l₀ without a mitigation and d = ±1 the sign of l₀ in their template's other
+                       groups: a template that avoids the concept counts like one that repeats it (as in
+                       ``layers.summary``), and where all repeat it this is leak / leak of no mitigation
         use            share of right answers, of forms that the model answers without a mitigation
                        (``choosing.used_forms``); where there is none of all, and ``use_measured`` is no
         use_kept       use / ``use_base``, that of no mitigation
@@ -94,6 +95,7 @@ def summarise_mitigations(
         chosen: what was chosen of each, as the job writes it.
         costs: percents of perplexity.
         level: of intervals, 0 to 1.
+        kept: share of the use that the best prompt is to keep, where one does.
         written: texts, where the study has them.
     """
     names = [(record["model"], record["prompt_set"]) for record in chosen]
@@ -101,7 +103,7 @@ def summarise_mitigations(
     for name in dict.fromkeys(names):
         own = [number for number, other in enumerate(names) if other == name]
         strengths = [at for number in own for at in _strengths(measured[number], chosen[number])]
-        beside = _beside(strengths, [f"{cost:g}" for cost in costs])
+        beside = _beside(strengths, [f"{cost:g}" for cost in costs], kept)
         rows = [row for at in strengths for row in _rows(at, beside, max(costs), level)]
         table = pd.DataFrame([{"model": name[0], "prompt_set": name[1], **row} for row in rows])
         parts.append(_with_texts(table, strengths, written, level))
@@ -121,14 +123,14 @@ def _strengths(measured: pd.DataFrame, record: Mapping[str, Any]) -> Iterator[_A
         yield _At(key, marked.get(mark, []), values)
 
 
-def _beside(strengths: Sequence[_At], costs: Sequence[str]) -> _Beside:
+def _beside(strengths: Sequence[_At], costs: Sequence[str], kept: float) -> _Beside:
     base = next(at.values for at in strengths if at.key["kind"] == NONE)
-    best = {}
+    forms, best = used_forms(base), {}
     for cost in costs:
         prompts = [at.values for at in strengths if at.key["kind"] == "prompt" and cost in at.costs]
         if prompts:
-            best[cost] = min(prompts, key=lambda values: leak_size(_of(values, SELECTION, LEAK)))
-    return _Beside(base, used_forms(base), best)
+            best[cost] = min(prompts, key=lambda values: rank(values, base, forms, kept))
+    return _Beside(base, forms, best)
 
 
 def _of(values: pd.DataFrame, split: str, measure: str) -> pd.DataFrame:
