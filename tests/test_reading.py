@@ -117,6 +117,8 @@ def test_a_model_folder_is_looked_at_before_a_run_is_planned(tmp_path: Path, mak
         "organisms": {"sizes": {}},
         "features": {"explainers": {}},
         "ground": {"axes": {}},
+        "mitigations": {},
+        "trace": {"mitigations": []},
         "figures": {"style": None, "font": {"family": None}},
     }
     assert f"{tmp_path / name}: got a" in refusal(lambda: refused(config))

@@ -186,6 +186,10 @@ def test_what_was_asked_decides_what_is_found(tmp_path: Path) -> None:
         assert len(other.requests) == len(QUESTIONS)
 
 
+def _holds(folder: Path, text: bytes) -> bool:
+    return any(text in path.read_bytes() for path in folder.rglob("*") if path.is_file())
+
+
 def test_a_killed_run_asks_nothing_twice(tmp_path: Path) -> None:
     five = threading.Event()
 
@@ -205,6 +209,10 @@ def test_a_killed_run_asks_nothing_twice(tmp_path: Path) -> None:
         command = [sys.executable, "-c", program, server.url, str(tmp_path), *sys.path]
         with subprocess.Popen(command) as job:
             assert five.wait(timeout=60)
+            # The sixth is asked for while the fifth is being stored.
+            until = time.monotonic() + 60
+            while not _holds(tmp_path, b"five is") and time.monotonic() < until:
+                time.sleep(0.02)
             job.send_signal(signal.SIGKILL)
         server.writes = echoing
         kept = [one["messages"][1]["content"] for one in server.requests[:5]]
