@@ -23,7 +23,7 @@ from leakscope.models.opening import LanguageModel
 from leakscope.models.prompting import Prompting
 from leakscope.trace.layers.answers import Margin
 from leakscope.trace.layers.columns import PATCHED_COLUMNS
-from leakscope.trace.layers.patching import swap_columns, swaps_of
+from leakscope.trace.layers.patching import batches_of, swap_columns, swaps_of
 from leakscope.trace.layers.swaps import Swap
 
 # What modules are called that join the heads of a block's attention.
@@ -101,10 +101,6 @@ def patch_heads(
         InputError: as ``patch_prompt_heads``.
     """
     projections = {block: output_projection(resumer.model, block) for block in blocks}
-    by_length: dict[tuple[int, int], list[int]] = {}
-    for number, pair in enumerate(pairs):
-        by_length.setdefault((len(pair.source), len(pair.target)), []).append(number)
-    batches = [batch for _, numbers in sorted(by_length.items()) for batch in cut(numbers, batch_size)]
 
     def work(batch: list[int]) -> dict[int, HeadMargins]:
         found = _patch(resumer, [pairs[number] for number in batch], projections, batch_size)
@@ -113,7 +109,7 @@ def patch_heads(
             raise no_numbers(name, "in a run that is patched")
         return dict(zip(batch, found, strict=True))
 
-    yield from shrinking(batches, work)
+    yield from shrinking(batches_of(pairs, batch_size), work)
 
 
 def output_projection(model: Any, block: int) -> torch.nn.Module:

@@ -118,11 +118,6 @@ def patch_swaps(
         batch_size: pairs to a batch; one that does not fit into memory is divided.
         name: the model's, for messages.
     """
-    # Texts of one length together, so that nothing is padded and each run is what it is by itself.
-    by_length: dict[tuple[int, int], list[int]] = {}
-    for number in sorted(range(len(pairs)), key=lambda number: (pairs[number].first_patched, number)):
-        by_length.setdefault((len(pairs[number].source), len(pairs[number].target)), []).append(number)
-    batches = [batch for _, numbers in sorted(by_length.items()) for batch in cut(numbers, batch_size)]
 
     def work(batch: list[int]) -> dict[int, Margins]:
         found = _patch(resumer, [pairs[number] for number in batch], sites)
@@ -131,7 +126,15 @@ def patch_swaps(
             raise no_numbers(name, "in a run that is patched")
         return dict(zip(batch, found, strict=True))
 
-    yield from shrinking(batches, work)
+    yield from shrinking(batches_of(pairs, batch_size), work)
+
+
+def batches_of(pairs: Sequence[Swap], batch_size: int) -> list[list[int]]:
+    """Return numbers of pairs whose texts have one length: nothing is padded, and each run is what it is by itself."""
+    by_length: dict[tuple[int, int], list[int]] = {}
+    for number in sorted(range(len(pairs)), key=lambda number: (pairs[number].first_patched, number)):
+        by_length.setdefault((len(pairs[number].source), len(pairs[number].target)), []).append(number)
+    return [batch for _, numbers in sorted(by_length.items()) for batch in cut(numbers, batch_size)]
 
 
 def _patch(resumer: Resumer, pairs: Sequence[Swap], sites: Sequence[str]) -> list[Margins]:
