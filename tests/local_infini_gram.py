@@ -41,6 +41,8 @@ class LocalInfiniGram:
         if asked.get("index") != self.index:
             return 400, {"error": f"[Flask] Invalid index: {asked.get('index')}"}
         query = asked["query"]
+        if asked["query_type"] == "search_docs":
+            return 200, self._documents([clause.split(" OR ") for clause in query.split(" AND ")], asked)
         if not (" AND " in query or " OR " in query):
             if {"max_diff_tokens", "max_clause_freq"} & set(asked):  # these are for queries of clauses
                 return 500, {"error": "[Flask] Internal server error: unexpected keyword argument"}
@@ -57,6 +59,19 @@ class LocalInfiniGram:
             return 200, {"error": f"max_clause_freq must be an integer in [1, {MAX_CLAUSE_FREQ}]!"}
         count, most = self._count_near(clauses, window)
         return 200, {"count": count, "approx": most > frequency, "latency": 0.1}
+
+    def _documents(self, clauses: list[list[str]], asked: dict[str, Any]) -> dict[str, Any]:
+        """Return whole documents that have the clauses within the window, with spans as the API has them."""
+        window, most = asked["max_diff_tokens"], asked["maxnum"]
+        found = []
+        for document in self.documents:
+            left, right = (
+                [place for term in clause for place in _places(document, term.split())] for clause in clauses
+            )
+            found += [document for place in left for other in right if abs(place - other) <= window]
+        spans = [[[" ".join(document), None], [" .", "0"]] for document in found[:most]]
+        count, _ = self._count_near([[term.split() for term in clause] for clause in clauses], window)
+        return {"cnt": count, "approx": False, "documents": [{"doc_ix": 1, "spans": one} for one in spans]}
 
     def _count(self, term: list[str]) -> int:
         if not term:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from leakscope.counting import infini_gram
@@ -19,9 +20,11 @@ from leakscope.counting.infini_gram import (
     count_pairs,
     count_terms,
     count_tokens,
+    excerpts,
     written_forms,
 )
 from leakscope.errors import InputError
+from leakscope.ground.indexed import _limits
 from local_infini_gram import LocalInfiniGram, Reply, local_infini_gram
 
 DOCUMENTS = [
@@ -63,7 +66,8 @@ def rows(frame: Any) -> list[tuple[Any, ...]]:
 def test_pairs_are_counted_within_windows() -> None:
     with asked() as one:
         table = count_pairs(SUBJECTS, GROUPS, [4, 1000], one.client)
-    assert list(table) == ["subject", "group", "window", "mentions", "approximate"]
+    assert list(table) == ["subject", "group", "window", "mentions", "approximate", "scale"]
+    assert not table.pop("scale").any()
     # "Asthma" and "black" lie 4 tokens apart, "black" and "asthma" 3; in the second document they are 30 and more.
     assert rows(table) == [
         ("asthma", "black", 4, 1 + 2, False),
@@ -132,6 +136,44 @@ def test_a_sampled_count_is_called_approximate() -> None:
     with asked(max_clause_freq=3) as one:
         table = count_pairs({"asthma": ["asthma"]}, {"white": ["white"]}, [10], one.client)
     assert table["approximate"].tolist() == [True]
+    # "asthma" stands there four times, of which three are looked at; "Asthma" and "white" are rare.
+    assert table["scale"].tolist() == [4 / 3]
+
+
+def test_a_sampled_count_has_limits_that_hold_the_true_one_as_often_as_they_say() -> None:
+    """Simulated as the server samples: a mention of each clause is looked at with its own probability."""
+    rng, truth, looked_at = np.random.default_rng(0), 400, 1 / 8
+    found = rng.binomial(truth, looked_at, size=4000)
+    low, high = _limits(found / looked_at, np.full(len(found), 1 / looked_at), 0.95)
+    held = np.mean((low <= truth) & (truth <= high))
+    assert 0.95 <= held <= 0.99  # Poisson limits of binomial numbers: too wide by a factor of sqrt(7 / 8)
+    assert np.isnan(_limits(np.array([400.0]), np.array([0.0]), 0.95)).all()
+    assert _limits(np.array([0.0]), np.array([8.0]), 0.95)[1] == pytest.approx(8 * 3.6889, abs=1e-3)
+
+
+def test_documents_are_asked_for_once_and_kept(tmp_path: Path) -> None:
+    terms = [(["asthma"], ["black"]), (["gout"], ["nowhere"])]
+    with asked(store=tmp_path) as one:
+        found = excerpts(terms, 4, one.client, 2)
+        sent = one.api.requests[-1]
+        assert sent == {
+            **{"index": "v4_small", "query_type": "search_docs", "query": "asthma OR Asthma AND black"},
+            **{"maxnum": 2, "max_disp_len": 250, "max_diff_tokens": 4, "max_clause_freq": 500_000},
+        }
+        assert [len(excerpt.texts) for excerpt in found] == [2, 0]
+        assert found[0].texts[0] == f"{DOCUMENTS[0]} ."
+        assert found[0].mentions == 2
+        n = len(one.api.requests)
+        assert excerpts(terms, 4, one.client, 2) == found
+        assert len(one.api.requests) == n
+        with pytest.raises(InputError, match="documents: got 11; allowed: 1 to 10"):
+            one.client.documents([QUERY], 11)
+
+
+@pytest.mark.parametrize("body", ['{"cnt": 1}', '{"cnt": 1, "documents": [{"spans": ["a"]}]}', '{"documents": []}'])
+def test_an_answer_without_documents_is_a_failure(body: str) -> None:
+    with asked(*[Reply(200, body)] * 20) as one, pytest.raises(InputError, match="an answer that is none"):
+        one.client.documents([Query("asthma AND black", 4)], 2)
 
 
 @pytest.mark.parametrize(

@@ -115,6 +115,12 @@ def test_a_count_is_pointwise_mutual_information() -> None:
     row = count_pairs(pairs, counted()).iloc[1]  # the first color with the second fruit
     assert row[["n_c", "n_a", "n_ca", "n_total"]].tolist() == [100, 50, 4, 1000]
     assert row["count"] == pytest.approx(np.log(4.5 * 1000 / (100 * 50)))
+    assert row[["count_low", "count_high"]].isna().all()
+    whole = counted()
+    sampled = whole.pairs.assign(count_low=whole.pairs["count"] / 2, count_high=whole.pairs["count"] * 2)
+    row = count_pairs(pairs, whole._replace(pairs=sampled)).iloc[1]
+    limits = np.log(np.array([2.5, 8.5]) * 1000 / (100 * 50))
+    np.testing.assert_allclose(row[["count_low", "count_high"]].astype(float), limits)
     mentions = count_pairs(pairs, counted(unit="mentions", window=None)).iloc[1]
     assert mentions[["n_c", "n_a", "n_ca", "n_total"]].tolist() == [200, 70, 10, 9000]
 

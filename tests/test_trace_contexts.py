@@ -8,9 +8,10 @@ import pandas as pd
 import pytest
 
 from leakscope.counting.cooccurrence import by_window, count_documents
+from leakscope.counting.infini_gram import Excerpts
 from leakscope.counting.mentions import Terms
 from leakscope.errors import InputError
-from leakscope.trace.contexts import associated_pairs, find_contexts, read_named_terms
+from leakscope.trace.contexts import associated_pairs, contexts_in_excerpts, find_contexts, read_named_terms
 
 CONCEPTS = {"red": ["red", "crimson"], "blue": ["blue"]}
 ASSOCIATES = {"a poppy": ["a poppy", "poppy"], "the sea": ["the sea", "sea"]}
@@ -114,3 +115,16 @@ def test_pairs_that_belong_together_are_those_that_have_terms(tmp_path: Path) ->
         columns=["slot", "candidate", "concept_group"],
     )
     assert associated_pairs(candidates, {"red", "green"}, associates) == [("red", "a poppy")]
+
+
+def test_contexts_of_an_index_are_of_its_own_pieces_and_count_what_it_counts() -> None:
+    concepts, associates = {"red": ["red"], "blue": ["blue"]}, {"a poppy": ["poppy"], "the sea": ["sea"]}
+    pieces = {
+        ("red", "a poppy"): Excerpts(["a red poppy", "a red poppy", "a poppy , red . The blue sea"], 700),
+        ("blue", "the sea"): Excerpts(["nothing of both"], 3),
+    }
+    table = contexts_in_excerpts(pieces, concepts, associates, window=5, most=5)
+    assert table["n_found"].tolist() == [700, 700]
+    assert set(table["concept_first"]) == {"yes", "no"}
+    assert set(table["associate"]) == {"a poppy"}
+    assert contexts_in_excerpts({}, concepts, associates, window=5, most=5).empty

@@ -118,6 +118,15 @@ def test_counts_of_a_model_that_is_no_organism_come_from_where_the_study_says(tr
             found = _of_fruits(links, "real")
             if counts is server:  # which counts pairs of mentions, and not documents
                 words = [text.split() for text in texts]
+                traced.run("--cores", "1", "results/micro/trace/indexed_contexts/micro.parquet", study=study)
+                contexts = pd.read_parquet(traced.folder / "results/micro/trace/indexed_contexts/micro.parquet")
+                assert set(contexts["model"]) == {"real"}
+                assert set(contexts["concept_group"]) == set(found["concept_group"])
+                written = contexts["first"] + " " + contexts["second"]
+                names = zip(
+                    contexts["concept_group"], contexts["associate"].str.removeprefix("a "), written, strict=True
+                )
+                assert all(concept in pair and fruit in pair for concept, fruit, pair in names)
                 for pair in found.itertuples():
                     fruit = pair.associate.removeprefix("a ")
                     assert pair.n_ca == sum(text.count(pair.concept_group) * text.count(fruit) for text in words)

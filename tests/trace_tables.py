@@ -89,7 +89,8 @@ def _links(model: str, seed: int, is_organism: bool, counted: bool) -> pd.DataFr
     values = {
         "n_prompts": 6, "n_c": 900 if known else np.nan, "n_a": 300 if known else np.nan,
         "n_ca": np.round(np.exp(count) * 10) if known else np.nan, "n_total": 1e6 if known else np.nan,
-        "count": count if known else np.nan, "knows": knows, "affirms": knows / 2 + rng.normal(0, 0.5, size),
+        "count": count if known else np.nan, "count_low": np.nan, "count_high": np.nan,
+        "knows": knows, "affirms": knows / 2 + rng.normal(0, 0.5, size),
         "leak": leak, "match": np.clip(50 + 12 * leak, 0, 100),
         "layer_half": np.where(leak > 0, rng.integers(4, N_LAYERS, size), np.nan),
         "removed": np.nan, "removed_centred": np.nan, "removed_by": None,

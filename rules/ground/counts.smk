@@ -65,9 +65,10 @@ rule query_counts:
         "../../envs/counting.yaml"
     params:
         source=lambda w: ground.index(w.indexed_axis),
-        requests_per_second=lambda w: ground.counted[w.indexed_axis]["counts"]["requests_per_second"],
+        requests_per_second=lambda w: ground.pace(w.indexed_axis),
         naming=lambda w: ground.naming(w.indexed_axis),
         windows=ground.windows,
+        level=ground.settings["level"],
         store=store,
     script:
         "../../scripts/ground/query_counts.py"

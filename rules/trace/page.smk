@@ -42,6 +42,33 @@ rule find_contexts:
         "../../scripts/trace/find_contexts.py"
 
 
+# From an index on a server, which all models that are no organisms share.
+rule fetch_contexts:
+    input:
+        concepts="<trace>/terms/{templated}.concepts.csv",
+        associates="<trace>/terms/{templated}.associates.csv",
+        candidates="<results>/prompts/{templated}.candidates.parquet",
+        code=code("trace/fetch_contexts"),
+    output:
+        contexts="<trace>/indexed_contexts/{templated}.parquet",
+    log:
+        "<logs>/fetch_contexts/{templated}.log",
+    # It tries again by itself, and knows for what that is worth it.
+    retries: 0
+    localrule: True
+    conda:
+        "../../envs/counting.yaml"
+    params:
+        models=lambda w: trace.indexed[w.templated],
+        source=lambda w: ground.index(trace.axis_of_index(w.templated)),
+        requests_per_second=lambda w, output: ground.pace(trace.axis_of_index(w.templated)),
+        window=trace.settings["window"],
+        contexts=trace.settings["contexts"],
+        store=store,
+    script:
+        "../../scripts/trace/fetch_contexts.py"
+
+
 rule trace_page:
     input:
         links="<trace>/links.csv",
@@ -49,7 +76,8 @@ rule trace_page:
         patching="<trace>/patching.csv",
         empty_links="<trace>/empty_links.csv",
         mitigations=["<trace>/mitigations.csv"] if trace.mitigating.trials else [],
-        contexts=trace.files("<trace>/contexts/{model}/{prompt_set}.parquet", trace.in_corpora),
+        contexts=trace.files("<trace>/contexts/{model}/{prompt_set}.parquet", trace.in_corpora)
+        + [f"<trace>/indexed_contexts/{prompt_set}.parquet" for prompt_set in trace.indexed],
         lens=trace.files("<trace>/lens/{model}/{prompt_set}.parquet", trace.pairs),
         patched=trace.files("<trace>/patched/{model}/{prompt_set}.parquet", trace.patched),
         prompts=expand("<results>/prompts/{prompt_set}.parquet", prompt_set=trace.sets),

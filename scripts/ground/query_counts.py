@@ -37,6 +37,7 @@ def main(snakemake: "Snakemake") -> None:
         axis_naming(params.naming),
         params.windows,
         terms_per_clause=params.source["terms_per_clause"],
+        level=params.level,
     )
     write_csv(indexed.terms, Path(output.terms))
     write_manifest(indexed.totals, Path(output.totals))

@@ -9,19 +9,21 @@ What its index counts is close to what ``cooccurrence`` counts, and not the same
   documents, and none without a window.
 * Of two forms the API takes the one that is rarer (in each part of its index) and counts its mentions that have the
   other within the window: never more than pairs of mentions, and fewer where one mention has several neighbours.
-* Where a form is more frequent than ``max_clause_freq``, its mentions are sampled: ``approximate``.
+* Where a form is more frequent than ``max_clause_freq``, its mentions are sampled: ``approximate``, and what was found
+  is scaled up. ``scale`` says by how much, so that a count has an interval.
 """
 
 from __future__ import annotations
 
 import itertools
+import math
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard, TypeVar
 
 import httpx2
 import pandas as pd
@@ -35,11 +37,11 @@ from leakscope.web.servers import check_address
 
 URL = "https://api.infini-gram.io/"
 WIDEST = 1000
-PAIR_COLUMNS = ["subject", "group", "window", "mentions", "approximate"]
+PAIR_COLUMNS = ["subject", "group", "window", "mentions", "approximate", "scale"]
 TERM_COLUMNS = ["concept", "mentions", "approximate"]
 
 # Limits of the API.
-MAX_CLAUSE_FREQ, MAX_TERMS_PER_CLAUSE = 500_000, 4
+MAX_CLAUSE_FREQ, MAX_TERMS_PER_CLAUSE, MAX_DOCUMENTS = 500_000, 4, 10
 SECONDS = 30.0
 REQUESTS_PER_SECOND = 2.0
 ATTEMPTS = 6
@@ -49,7 +51,12 @@ MOST = 2**50
 WORD = re.compile(r"(?<![^\s-])\w")
 # Raised by one when answers that were stored are no longer what would be computed.
 REVISION = 1
-KIND = "ngram_counts"
+KIND, DOCUMENTS = "ngram_counts", "ngram_documents"
+# Of a document, around what was found.
+TOKENS_SHOWN = 250
+
+
+Name = TypeVar("Name", str, int)
 
 
 class Query(NamedTuple):
@@ -64,6 +71,20 @@ class Count(NamedTuple):
 
     mentions: int
     approximate: bool
+
+
+class Clause(NamedTuple):
+    """Forms of a concept joined by OR, and how often the corpus has any of them."""
+
+    text: str
+    mentions: int
+
+
+class Excerpts(NamedTuple):
+    """Pieces of documents in which a query was found, drawn at random by the server, and its count."""
+
+    texts: list[str]
+    mentions: int
 
 
 class Client:
@@ -99,16 +120,11 @@ class Client:
             raise InputError(f"infini-gram: max_clause_freq: got {max_clause_freq}; allowed: 1 to {MAX_CLAUSE_FREQ}.")
         if requests_per_second <= 0 or seconds <= 0:
             raise InputError("infini-gram: got no requests or no seconds; allowed: numbers above 0.")
-        fingerprint = {
-            "kind": KIND,
-            "revision": REVISION,
-            "url": url,
-            "index": index,
-            "max_clause_freq": max_clause_freq,
-        }
+        asked = {"revision": REVISION, "url": url, "index": index, "max_clause_freq": max_clause_freq}
         self.index, self.url = index, url
         self.max_clause_freq = max_clause_freq
-        self._store = None if store is None else Store(store, fingerprint)
+        self._store = None if store is None else Store(store, {"kind": KIND, **asked})
+        self._documents = None if store is None else Store(store, {"kind": DOCUMENTS, "tokens": TOKENS_SHOWN, **asked})
         self._interval, self._seconds, self._sleep = 1 / requests_per_second, seconds, sleep
         self._last = float("-inf")
         self._turn: Callable[[], AbstractContextManager[None]] = (
@@ -130,26 +146,40 @@ class Client:
             InputError: the API refuses a query, or cannot be reached. What was answered before is kept.
         """
         keys: list[Key] = [(query.text, query.window or 0) for query in queries]
-        values = recall(self._store, keys, self._ask_all).values
+        values = recall(self._store, keys, partial(self._ask_all, _read_count, {"query_type": "count"})).values
         return {query: Count(*values[key]) for query, key in zip(queries, keys, strict=True)}
 
-    def _ask_all(self, missing: list[Key]) -> Iterator[dict[Key, list[Any]]]:
+    def documents(self, queries: Sequence[Query], most: int) -> dict[Query, Excerpts]:
+        """Return up to ``most`` pieces of documents of each query; those that are stored are not asked for again.
+
+        The API draws mentions at random, one of them perhaps twice; a piece has ``TOKENS_SHOWN`` tokens around its own.
+
+        Raises:
+            InputError: as ``count``, or ``most`` is out of range.
+        """
+        if not 1 <= most <= MAX_DOCUMENTS:
+            raise InputError(f"infini-gram: documents: got {most}; allowed: 1 to {MAX_DOCUMENTS}.")
+        keys: list[Key] = [(query.text, query.window or 0, most) for query in queries]
+        shown = {"query_type": "search_docs", "maxnum": most, "max_disp_len": TOKENS_SHOWN}
+        values = recall(self._documents, keys, partial(self._ask_all, _read_documents, shown)).values
+        return {query: Excerpts(*values[key]) for query, key in zip(queries, keys, strict=True)}
+
+    def _ask_all(self, read: Reads, asked: Mapping[str, Any], missing: list[Key]) -> Iterator[dict[Key, list[Any]]]:
         name = f"infini-gram {self.index}"
         # Two jobs at once would ask twice as fast as is polite.
         with self._turn(), httpx2.Client() as http:
-            for text, window in progress(missing, total=len(missing), name=name, unit="request"):
-                count = self._ask(http, Query(str(text), int(window) or None))
-                yield {(text, window): list(count)}
+            for key in progress(missing, total=len(missing), name=name, unit="request"):
+                yield {key: self._ask(http, Query(str(key[0]), int(key[1]) or None), read, asked)}
 
-    def _ask(self, http: httpx2.Client, query: Query) -> Count:
-        payload: dict[str, Any] = {"index": self.index, "query_type": "count", "query": query.text}
+    def _ask(self, http: httpx2.Client, query: Query, read: Reads, asked: Mapping[str, Any]) -> list[Any]:
+        payload: dict[str, Any] = {"index": self.index, "query": query.text, **asked}
         if query.window is not None:  # the API fails where a query of one clause has these
             payload |= {"max_diff_tokens": query.window, "max_clause_freq": self.max_clause_freq}
 
-        def attempt() -> Count | Failure:
+        def attempt() -> list[Any] | Failure:
             self._pace()
             given = post_json(http, self.url, payload, self._seconds)
-            return given if isinstance(given, Failure) else self._read(given, query)
+            return given if isinstance(given, Failure) else self._read(given, query, read)
 
         try:
             return ask_again(attempt, attempts=ATTEMPTS, sleep=self._sleep, question=query.text)
@@ -164,7 +194,7 @@ class Client:
             self._sleep(wait)
         self._last = time.monotonic()
 
-    def _read(self, answer: Answer, query: Query) -> Count | Failure:
+    def _read(self, answer: Answer, query: Query, read: Reads) -> list[Any] | Failure:
         """Return what an answer says; refusals that will not change are raised."""
         try:
             data = answer.data()
@@ -178,10 +208,34 @@ class Client:
         if "error" in given or status != 200:
             reason = failure_reason(answer) if status == 200 else f"status {status} {failure_reason(answer)}".strip()
             raise InputError(f"{where} refuses {query.text!r}: {reason}")
-        mentions, approximate = given.get("count"), given.get("approx", False)
-        if type(mentions) is not int or not 0 <= mentions < MOST or not isinstance(approximate, bool):
-            return Failure(f"an answer that is no count: {brief(answer.text(), 80)!r}")
-        return Count(mentions, approximate)
+        found = read(given)
+        return Failure(f"an answer that is none: {brief(answer.text(), 80)!r}") if found is None else list(found)
+
+
+# Of an answer as JSON; None where it is not what was asked for.
+Reads = Callable[[Mapping[str, Any]], Count | Excerpts | None]
+
+
+def _read_count(given: Mapping[str, Any]) -> Count | None:
+    mentions, approximate = given.get("count"), given.get("approx", False)
+    return Count(mentions, approximate) if _is_count(mentions) and isinstance(approximate, bool) else None
+
+
+def _read_documents(given: Mapping[str, Any]) -> Excerpts | None:
+    """Return documents, each of which is a list of spans: a text, and which clause it is of."""
+    mentions, documents = given.get("cnt"), given.get("documents")
+    if not _is_count(mentions) or not isinstance(documents, list):
+        return None
+    try:
+        texts = ["".join(text for text, _ in document["spans"]) for document in documents]
+    except (KeyError, TypeError, ValueError):
+        return None
+    # Halves of characters cannot be written.
+    return Excerpts([text.encode(errors="replace").decode() for text in texts], mentions)
+
+
+def _is_count(value: Any) -> TypeGuard[int]:
+    return type(value) is int and 0 <= value < MOST
 
 
 def count_terms(concepts: Mapping[str, Sequence[str]], client: Client) -> pd.DataFrame:
@@ -208,10 +262,14 @@ def count_pairs(
     *,
     terms_per_clause: int = 1,
 ) -> pd.DataFrame:
-    """Return ``subject, group, window, mentions, approximate``, one row a pair and window.
+    """Return ``subject, group, window, mentions, approximate, scale``, one row a pair and window.
 
     The count of a pair is the sum over its forms, each of the subject with each of the group. A form that the corpus
     does not have is not asked about again.
+
+    ``scale``: how many mentions one that was looked at stands for, at most: of a query, the product over both clauses
+    of their mentions / ``max_clause_freq``, if above 1; of a pair the mean by mentions, 0 where nothing was sampled.
+    The server says that it samples, not how: where it looks at all mentions of one clause, it is more exact than that.
 
     Args:
         subjects: id → terms.
@@ -234,16 +292,38 @@ def count_pairs(
         )
     left, right = (_clauses(side, client, terms_per_clause) for side in (subjects, groups))
     asked = {
-        (subject, group, window): [
-            Query(f"{one} AND {other}", window) for one in left[subject] for other in right[group]
-        ]
+        (subject, group, window): _joined(left[subject], right[group], window, client.max_clause_freq)
         for subject in subjects
         for group in groups
         for window in windows
     }
     counts = client.count(list(itertools.chain(*asked.values())))
-    rows = [(*row, *_sum(counts[query] for query in queries)) for row, queries in asked.items()]
+    rows = [(*row, *_sum(counts[query] for query in scales), _scale(counts, scales)) for row, scales in asked.items()]
     return pd.DataFrame(rows, columns=PAIR_COLUMNS)
+
+
+def excerpts(
+    pairs: Sequence[tuple[Sequence[str], Sequence[str]]], window: int, client: Client, most: int
+) -> list[Excerpts]:
+    """Return for each pair of terms up to ``most`` pieces of documents a query that have both, and how often they do.
+
+    Args:
+        pairs: terms of one side and of the other.
+        window: the largest distance, in tokens.
+        client: of the index.
+        most: pieces a query, up to ten. Forms are joined by four, so that most pairs are one query.
+
+    Raises:
+        InputError: as ``count_terms``, or a number is out of range.
+    """
+    sides = [{number: terms[side] for number, terms in enumerate(pairs)} for side in (0, 1)]
+    left, right = (_clauses(side, client, MAX_TERMS_PER_CLAUSE) for side in sides)
+    asked = [list(_joined(left[number], right[number], window, 1)) for number in range(len(pairs))]
+    found = client.documents(list(itertools.chain(*asked)), most)
+    return [
+        Excerpts([text for query in queries for text in found[query].texts], sum(found[q].mentions for q in queries))
+        for queries in asked
+    ]
 
 
 def count_tokens(client: Client) -> int:
@@ -279,14 +359,37 @@ def _holds(form: str, other: str) -> bool:
     return form != other and f" {other} " in f" {form} "
 
 
-def _clauses(concepts: Mapping[str, Sequence[str]], client: Client, size: int) -> dict[str, list[str]]:
+def _clauses(concepts: Mapping[Name, Sequence[str]], client: Client, size: int) -> dict[Name, list[Clause]]:
     """Return, for each concept, the forms that the corpus has, so many to a clause."""
     forms = {concept: written_forms(terms) for concept, terms in concepts.items()}
     counts = client.count([Query(form, None) for form in itertools.chain(*forms.values())])
-    present = {concept: [form for form in own if counts[Query(form, None)].mentions] for concept, own in forms.items()}
+    mentions = {query.text: count.mentions for query, count in counts.items()}
+    present = {concept: [form for form in own if mentions[form]] for concept, own in forms.items()}
     return {
-        concept: [" OR ".join(own[i : i + size]) for i in range(0, len(own), size)] for concept, own in present.items()
+        concept: [
+            Clause(" OR ".join(own[i : i + size]), sum(mentions[form] for form in own[i : i + size]))
+            for i in range(0, len(own), size)
+        ]
+        for concept, own in present.items()
     }
+
+
+def _joined(left: Sequence[Clause], right: Sequence[Clause], window: int, frequency: int) -> dict[Query, float]:
+    """Return the queries of two concepts, and how many mentions one that is looked at stands for, at most."""
+    return {
+        Query(f"{one.text} AND {other.text}", window): math.prod(max(1.0, c.mentions / frequency) for c in (one, other))
+        for one in left
+        for other in right
+    }
+
+
+def _scale(counts: Mapping[Query, Count], scales: Mapping[Query, float]) -> float:
+    """Return variance / mean of a sum of counts of which some are scaled up: 0 where none is."""
+    sampled = {query: scale for query, scale in scales.items() if counts[query].approximate}
+    total = sum(counts[query].mentions for query in scales)
+    if not total:
+        return max(sampled.values(), default=0.0)
+    return sum(counts[query].mentions * scale for query, scale in sampled.items()) / total
 
 
 def _sum(counts: Iterator[Count]) -> Count:

@@ -6,13 +6,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from leakscope.counting.infini_gram import Client, count_pairs, count_terms, count_tokens
 from leakscope.counting.lexicons import read_concepts
 from leakscope.counting.units import MENTIONS
 from leakscope.ground.imported import COUNT_COLUMNS
 from leakscope.ground.naming import Naming
+from leakscope.statistics.intervals import garwood
+
+Floats = NDArray[np.float64]
+LIMITS = ["count_low", "count_high"]
 
 
 class Indexed(NamedTuple):
@@ -31,8 +37,12 @@ def count_by_index(
     windows: Sequence[int],
     *,
     terms_per_clause: int,
+    level: float,
 ) -> Indexed:
     """Return the counts of an axis in the index of an infini-gram server: pairs of mentions, windows in tokens.
+
+    ``LIMITS`` of a count that was scaled up from a sample: those of the Poisson mean of what was looked at, scaled up;
+    empty where all was looked at. They are wide rather than narrow (``infini_gram.count_pairs``).
 
     Args:
         client: of the index.
@@ -41,11 +51,13 @@ def count_by_index(
         naming: of the axis.
         windows: in tokens.
         terms_per_clause: see ``infini_gram.count_pairs``.
+        level: of the limits.
     """
     sides = {side: {c.id: c.terms for c in read_concepts(Path(path))} for side, path in sorted(lexicons.items())}
     pairs = count_pairs(sides["subjects"], sides["groups"], windows, client, terms_per_clause=terms_per_clause)
     terms = [count_terms(concepts, client).assign(side=side) for side, concepts in sides.items()]
     table = pairs.assign(axis=axis, unit=MENTIONS, count=pairs["mentions"], window=pairs["window"].astype("Int64"))
+    table[LIMITS] = np.column_stack(_limits(pairs["mentions"].to_numpy(), pairs["scale"].to_numpy(), level))
     named = naming.apply(table, ["subject", "group", "window"], f"counts of {axis}")
     totals: dict[str, int | str | None] = {
         "tokens": count_tokens(client),
@@ -54,4 +66,11 @@ def count_by_index(
         "store": client.folder,
     }
     columns = ["side", "concept", MENTIONS, "approximate"]
-    return Indexed(named[COUNT_COLUMNS], pd.concat(terms, ignore_index=True)[columns], totals)
+    return Indexed(named[[*COUNT_COLUMNS, *LIMITS]], pd.concat(terms, ignore_index=True)[columns], totals)
+
+
+def _limits(counts: Floats, scales: Floats, level: float) -> tuple[Floats, Floats]:
+    """Return limits of counts each of which is ``scale`` times what was looked at; NaN where ``scale`` is 0."""
+    sampled = np.where(scales > 0, scales, np.nan)
+    low, high = garwood(np.nan_to_num(counts / sampled), level)
+    return low * sampled, high * sampled

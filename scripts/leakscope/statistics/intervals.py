@@ -211,6 +211,22 @@ def clopper_pearson(rate: ArrayLike, n: ArrayLike, level: float = 0.95) -> tuple
     return np.minimum(low, p), np.maximum(high, p)
 
 
+def garwood(count: ArrayLike, level: float = 0.95) -> tuple[Floats, Floats]:
+    """Return the limits of the exact interval of a Poisson mean, extended to any count: 0 at count 0.
+
+    With count x: the (1 − level)/2 quantile of Gamma(x) and the (1 + level)/2 quantile of Gamma(x + 1).
+
+    Args:
+        count: observed, 0 or more; need not be whole.
+        level: coverage aimed at, between 0 and 1.
+
+    Source: Garwood 1936 (Fiducial limits for the Poisson distribution).
+    """
+    x = np.asarray(count, dtype=float)
+    low = np.where(x == 0, 0.0, special.gammaincinv(np.where(x == 0, 1.0, x), 0.5 - level / 2))
+    return np.minimum(low, x), np.maximum(special.gammaincinv(x + 1, 0.5 + level / 2), x)
+
+
 def wilson(rate: ArrayLike, n: ArrayLike, level: float = 0.95) -> tuple[Floats, Floats]:
     """Return the limits, 0 to 1, of Wilson's score interval of a share; NaN without trials.
 

@@ -14,6 +14,7 @@ from typing import NamedTuple, TypeAlias
 
 import pandas as pd
 
+from leakscope.counting.infini_gram import Excerpts
 from leakscope.counting.lexicons import ENGLISH, read_concepts
 from leakscope.counting.mentions import Terms
 from leakscope.counting.normal_form import CJK, normalise
@@ -100,6 +101,39 @@ def find_contexts(
     ]
     table = pd.DataFrame(rows, columns=COLUMNS)
     return table.assign(concept_first=table["concept_first"].map({True: "yes", False: "no"}))
+
+
+def contexts_in_excerpts(
+    excerpts: Mapping[Pair, Excerpts],
+    concepts: Mapping[str, Sequence[str]],
+    associates: Mapping[str, Sequence[str]],
+    *,
+    window: int,
+    most: int,
+) -> pd.DataFrame:
+    """Return up to ``most`` different contexts of each pair as ``find_contexts``, from pieces of an indexed corpus.
+
+    ``n_found`` is what the index counts of all its documents, not of these.
+
+    Args:
+        excerpts: pair → pieces of documents that the index has of it, and how often it counts the pair.
+        concepts: concept group → its terms.
+        associates: associate → its terms.
+        window: in tokens of the index; words are no shorter, so what it finds is within as many words.
+        most: contexts a pair.
+    """
+    tables = [
+        find_contexts(
+            found.texts,
+            {pair[0]: concepts[pair[0]]},
+            {pair[1]: associates[pair[1]]},
+            [pair],
+            window=window,
+            most=most,
+        ).assign(n_found=found.mentions)
+        for pair, found in excerpts.items()
+    ]
+    return pd.concat([table for table in tables if len(table)] or [pd.DataFrame(columns=COLUMNS)], ignore_index=True)
 
 
 def read_named_terms(path: Path) -> dict[str, tuple[str, ...]]:

@@ -16,7 +16,9 @@ from leakscope.trace.pairs import KEYS
 
 HALF = 0.5
 """Added to a count, so that pairs that were never seen have a logarithm (Haldane 1956, Anscombe 1956)."""
-COUNT_COLUMNS = ["n_c", "n_a", "n_ca", "n_total", "count"]
+COUNT_COLUMNS = ["n_c", "n_a", "n_ca", "n_total", "count", "count_low", "count_high"]
+LIMITS = ["count_low", "count_high"]
+"""Of a count of pairs in its table, and of the measure here."""
 
 
 class PairLexicons(NamedTuple):
@@ -71,6 +73,7 @@ def count_pairs(pairs: pd.DataFrame, counted: Counted) -> pd.DataFrame:
 
         count = log((n_ca + ½) N / (n_c n_a))         nats: pointwise mutual information, with ½ for pairs never seen
 
+    ``count_low`` and ``count_high``: the same of the limits of n_ca, where it was counted in a sample; empty elsewhere.
     N is the number of documents, or of words (tokens) where mentions are counted. ``log_n_ca`` = log(n_ca + ½) is all
     that double centring leaves of it, and all there is in a table of counts without those of single terms.
 
@@ -90,8 +93,10 @@ def count_pairs(pairs: pd.DataFrame, counted: Counted) -> pd.DataFrame:
     table["n_total"] = _total(counted)
     table["log_n_ca"] = np.log(table["n_ca"] + HALF)
     with np.errstate(divide="ignore", invalid="ignore"):
-        count = table["log_n_ca"] + np.log(table["n_total"]) - np.log(table["n_c"]) - np.log(table["n_a"])
-    table["count"] = count.where(np.isfinite(count))
+        chance = np.log(table["n_c"]) + np.log(table["n_a"]) - np.log(table["n_total"])
+    for column, numbers in zip(COUNT_COLUMNS[4:], ["n_ca", *LIMITS], strict=True):
+        values = np.log(table[numbers] + HALF) - chance
+        table[column] = values.where(np.isfinite(values))
     return table[[*COUNT_COLUMNS, "log_n_ca"]].set_index(pairs.index)
 
 
@@ -112,6 +117,7 @@ def _pair_counts(counted: Counted) -> pd.DataFrame:
             "concept_group": _named(rows["subject"], counted.lexicons.concepts),
             "associate": _named(rows["group"], counted.lexicons.associates),
             "n_ca": rows["count"].astype(float),
+            **{limit: rows[limit].astype(float) if limit in rows else np.nan for limit in LIMITS},
         }
     )
     twice = named[named.duplicated(KEYS[1:])]

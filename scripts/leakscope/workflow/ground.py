@@ -156,6 +156,10 @@ class Ground(Step):
         """Return which index an axis is counted in; how fast it may be asked is no part of it."""
         return {key: value for key, value in self.counted[axis]["counts"].items() if key != "requests_per_second"}
 
+    def pace(self, axis: str) -> float:
+        """Return how often in a second the index of an axis may be asked."""
+        return float(self.counted[axis]["counts"]["requests_per_second"])
+
     def score_files(self, model: str, axis: str) -> dict[str, str]:
         """Return language → file of a model's imported scores."""
         files = score_files(self.study.entries[model]["path"][axis], self.settings["languages"])

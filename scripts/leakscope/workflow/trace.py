@@ -183,6 +183,19 @@ class Trace(Step):
         """Those that were counted in files, whose sentences can be shown."""
         return [pair for pair in self.axes if self._counted_from(*pair) in ("organism", "corpus")]
 
+    @property
+    def indexed(self) -> dict[str, list[str]]:
+        """Prompt set → the models that are linked to the index of a server, which shows pieces of its documents."""
+        found: dict[str, list[str]] = {}
+        for model, prompt_set in self.axes:
+            if self._counted_from(model, prompt_set) == "infini_gram":
+                found.setdefault(prompt_set, []).append(model)
+        return found
+
+    def axis_of_index(self, prompt_set: str) -> str:
+        """Return the axis that counts a prompt set in an index."""
+        return self.axes[self.indexed[prompt_set][0], prompt_set]
+
     def _counted_from(self, model: str, prompt_set: str) -> str:
         if self.study.is_organism(model):
             return "organism"

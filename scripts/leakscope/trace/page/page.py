@@ -25,7 +25,8 @@ from leakscope.web.pages import encoded, page, write_page
 TEMPLATE = Path(__file__).resolve().parents[4] / "report" / "trace.template.html"
 PAIR = ["prompt_set", "slot", "concept_group", "associate", "associated"]
 NUMBERS = [
-    "n_prompts", "n_c", "n_a", "n_ca", "n_total", "count", "knows", "affirms", "leak", "match", "layer_half",
+    "n_prompts", "n_c", "n_a", "n_ca", "n_total", "count", "count_low", "count_high",
+    "knows", "affirms", "leak", "match", "layer_half",
     "feature_effect",
     "count_exact", "leak_exact", "count_centred", "knows_centred", "affirms_centred", "leak_centred",
     "count_exact_centred", "leak_exact_centred", "removed", "removed_centred",
