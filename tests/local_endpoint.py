@@ -142,6 +142,73 @@ class WritingEndpoint(LocalEndpoint):
         return Reply(body=written(asked, texts, usage if self.counts else None))
 
 
+# Text → each of its tokens, and the log-probability of that after those before it.
+Tokens = Callable[[str], "list[tuple[str, float | None]]"]
+
+
+class ScoringEndpoint(LocalEndpoint):
+    """A model that says how probable texts are, and writes ``Written`` as one token after them.
+
+    Args:
+        tokens: of a text.
+        form: ``echo``, as OpenAI's completions, or ``prompt_logprobs``, as vLLM. What is asked for in the other one, or
+            in any where it is ``none``, is passed over.
+        alters: changes an answer, given the request.
+    """
+
+    def __init__(
+        self,
+        tokens: Tokens,
+        failures: Sequence[Reply] = (),
+        key: str | None = None,
+        *,
+        form: str = "echo",
+        alters: Callable[[dict[str, Any], dict[str, Any]], Reply | None] = lambda answer, asked: None,
+    ) -> None:
+        self.tokens, self.form, self.alters = tokens, form, alters
+        self.read = 0
+        self.reading = threading.Lock()
+        super().__init__(lambda system, user: "", failures, key)
+
+    @property
+    def texts(self) -> list[str]:
+        """The texts that were asked for."""
+        return [asked["prompt"] for asked in self.requests]
+
+    def answered(self, path: str, asked: dict[str, Any]) -> Reply:
+        if path != "/v1/completions":
+            return Reply(404, error("not found"))
+        with self.reading:
+            read = self.tokens(asked["prompt"])
+            self.read += len(read)
+        choice: dict[str, Any] = {"index": 0, "text": "Written", "finish_reason": "length", "logprobs": None}
+        if self.form == "echo" and asked.get("echo"):
+            choice |= {"text": f"{asked['prompt']}Written", "logprobs": as_echo([*read, ("Written", -0.5)])}
+        if self.form == "prompt_logprobs" and "prompt_logprobs" in asked:
+            choice["prompt_logprobs"] = as_prompt_logprobs(read, asked["prompt_logprobs"])
+        usage = {"prompt_tokens": len(read), "completion_tokens": 1}
+        answer = {"model": "tiny", "system_fingerprint": VERSION, "choices": [choice], "usage": usage}
+        return self.alters(answer, asked) or Reply(body=json.dumps(answer))
+
+
+def as_echo(tokens: Sequence[tuple[str, float | None]]) -> dict[str, Any]:
+    """Return tokens as ``logprobs`` of OpenAI's completions."""
+    lengths = [len(token) for token, _ in tokens]
+    offsets = [sum(lengths[:place]) for place in range(len(lengths))]
+    said: dict[str, Any] = {"tokens": [token for token, _ in tokens], "text_offset": offsets}
+    return {**said, "token_logprobs": [logprob for _, logprob in tokens], "top_logprobs": None}
+
+
+def as_prompt_logprobs(tokens: Sequence[tuple[str, float | None]], others: int) -> list[dict[str, Any] | None]:
+    """Return tokens as vLLM's ``prompt_logprobs``: nothing of the first, and after each so many others."""
+    told: list[dict[str, Any] | None] = [None]
+    for number, (token, logprob) in enumerate(tokens[1:]):
+        said = {str(number): {"logprob": logprob, "rank": 2, "decoded_token": token}}
+        more = {str(1000 + k): {"logprob": -0.1, "rank": 1, "decoded_token": "other"} for k in range(others)}
+        told.append(said | more)
+    return told
+
+
 @contextmanager
 def local_endpoint(answer: Answer, failures: Sequence[Reply] = (), key: str | None = None) -> Iterator[LocalEndpoint]:
     """Serve until the block ends."""

@@ -19,17 +19,36 @@ rule score_sentences:
     resources:
         **ON_MODEL,
     params:
+        **ground.filling(),
         loading=lambda w: study.loading(w.model),
-        languages=ground.settings["languages"],
-        templates_used=ground.settings["templates_used"],
-        country=ground.settings["country"],
         masking=ground.settings["masking"],
-        templates=lambda w: ground.axes[w.axis]["templates"],
-        naming=lambda w: ground.naming(w.axis),
         batch_size=ground.settings["batch_size"],
         store=store,
     script:
         "../../scripts/ground/score_sentences.py"
+
+
+rule score_served_sentences:
+    input:
+        templates=lambda w: ground.template_files(w.axis),
+        naming=lambda w: ground.naming_files(w.axis),
+        code=code("ground/score_served_sentences"),
+    output:
+        multiext("<ground>/scores/{served}/{axis}", scores=".parquet", summary=".json"),
+    log:
+        "<logs>/score_served_sentences/{served}/{axis}.log",
+    conda:
+        "../../envs/models.yaml"
+    resources:
+        runtime=growing(600),
+    params:
+        **ground.filling(),
+        server=lambda w: study.server(w.served, "extra_body"),
+        beginning=lambda w: study.entries[w.served]["beginning"],
+        asking=lambda w, output: study.asking(w.served, Path(output.scores).parents[3]),
+        store=store,
+    script:
+        "../../scripts/ground/score_served_sentences.py"
 
 
 rule import_scores:

@@ -120,11 +120,35 @@ rule write_served:
     params:
         server=lambda w: study.server(w.served),
         manner=lambda w: study.manner(w.served),
-        asking=lambda w, output: study.asking(w.served),
+        asking=lambda w, output: study.asking(w.served, Path(output.texts[0]).parents[2]),
         settings=lambda w: study.of_sets(w.served),
         store=store,
     script:
         "../../scripts/leak/write_served.py"
+
+
+# A job of its own, so that texts alone cost no more.
+rule score_served:
+    input:
+        prompts=expand("<results>/prompts/{prompt_set}.parquet", prompt_set=study.templated),
+        candidates=expand("<results>/prompts/{prompt_set}.candidates.parquet", prompt_set=study.templated),
+        code=code("leak/score_served"),
+    output:
+        scores=expand("<results>/candidates/{{served}}/{prompt_set}.parquet", prompt_set=study.templated),
+        summaries=expand("<results>/candidates/{{served}}/{prompt_set}.json", prompt_set=study.templated),
+    log:
+        "<logs>/score_served/{served}.log",
+    conda:
+        "../../envs/models.yaml"
+    resources:
+        runtime=growing(600),
+    params:
+        server=lambda w: study.server(w.served, "extra_body"),
+        asking=lambda w, output: study.asking(w.served, Path(output.scores[0]).parents[2]),
+        settings=lambda w: study.put(w.served),
+        store=store,
+    script:
+        "../../scripts/leak/score_served.py"
 
 
 rule import_generations:

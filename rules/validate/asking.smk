@@ -66,6 +66,29 @@ rule score_items:
         "../../scripts/validate/score_items.py"
 
 
+rule score_served_items:
+    input:
+        item_table="<validate>/items/{task}.parquet",
+        forms=lambda w: validate.settings["tasks"][w.task]["forms"],
+        code=code("validate/score_served_items"),
+    output:
+        multiext("<validate>/scores/{served}/{task}", scores=".parquet", summary=".json"),
+    log:
+        "<logs>/score_served_items/{served}/{task}.log",
+    conda:
+        "../../envs/models.yaml"
+    resources:
+        runtime=growing(600),
+    params:
+        server=lambda w: study.server(w.served, "extra_body"),
+        asking=lambda w, output: study.asking(w.served, Path(output.scores).parents[3]),
+        task=lambda w: validate.task_settings(w.task),
+        seed=validate.settings["seed"],
+        store=store,
+    script:
+        "../../scripts/validate/score_served_items.py"
+
+
 use rule score_items as complete_items with:
     output:
         ranks="<validate>/ranks/{model}/{task}.parquet",

@@ -3,6 +3,7 @@
 Reads templates, lexicons and a model's manifest; takes log-probabilities from the store and computes the others.
 """
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ import torch
 from leakscope.files.tables import write_table
 from leakscope.ground.naming import axis_naming
 from leakscope.ground.scored import score_axis
+from leakscope.ground.sentence_scores import score_sentences
 from leakscope.jobs.devices import claimed_devices
 from leakscope.jobs.job import job
 from leakscope.jobs.memory import keep_freed_memory
@@ -30,8 +32,16 @@ def main(snakemake: "Snakemake") -> None:
     params, wildcards = snakemake.params, snakemake.wildcards
     kinds = (CAUSAL, MASKED, ENCODER_DECODER)
     model = open_model(read_manifest(Path(snakemake.input.manifest)), params.loading, kinds)
-    scores = score_axis(
+    score = partial(
+        score_sentences,
         model,
+        name=wildcards.model,
+        batch_size=params.batch_size,
+        store=Path(params.store),
+        masking=params.masking,
+    )
+    scores = score_axis(
+        score,
         wildcards.model,
         wildcards.axis,
         axis_naming(params.naming),
@@ -39,9 +49,6 @@ def main(snakemake: "Snakemake") -> None:
         templates=dict(zip(params.languages, map(Path, snakemake.input.templates), strict=True)),
         templates_used=params.templates_used,
         country=params.country,
-        masking=params.masking,
-        batch_size=params.batch_size,
-        store=Path(params.store),
     )
     write_manifest(scores.summary, Path(snakemake.output.summary))
     write_table(scores.table, Path(snakemake.output.scores))

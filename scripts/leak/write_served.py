@@ -15,7 +15,7 @@ from leakscope.jobs.progress import say
 from leakscope.leak.served_texts import write_texts
 from leakscope.storage.manifests import write_manifest
 from leakscope.web.asking import LanguageServer
-from leakscope.web.spending import Budget, Prices
+from leakscope.web.taking_turns import open_budget
 from leakscope.web.writing import PATHS, Manner, Writer
 
 if TYPE_CHECKING:
@@ -26,16 +26,12 @@ if TYPE_CHECKING:
 
 def main(snakemake: "Snakemake") -> None:
     params, output, name = snakemake.params, snakemake.output, snakemake.wildcards.served
-    server, asking = params.server, params.asking
-    prices = Prices(**asking["prices"]) if asking["prices"] else None
-    writer = Writer(
-        LanguageServer(server["base_url"], PATHS[params.manner["api"]], server["model"], **asking["requests"]),
-        Manner(**params.manner),
-        Budget(prices, asking["max_cost"], name),
-        Path(params.store),
-    )
+    server, asking, store = params.server, params.asking, Path(params.store)
+    opened = LanguageServer(server["base_url"], PATHS[params.manner["api"]], server["model"], **asking["requests"])
     prompts = dict(zip(params.settings, map(pd.read_parquet, snakemake.input.prompts), strict=True))
-    completed = write_texts(writer, prompts, name, params.settings)
+    with open_budget(name, asking, store) as budget:
+        writer = Writer(opened, Manner(**params.manner), budget, store)
+        completed = write_texts(writer, prompts, name, params.settings)
     files = zip(completed.items(), output.texts, output.tables, output.summaries, strict=True)
     for (prompt_set, (table, summary)), texts, csv, json in files:
         cost = "" if summary["cost"] is None else f", which cost {summary['cost']:.2g}"

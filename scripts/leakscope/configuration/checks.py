@@ -132,6 +132,8 @@ def _server_checks(config: Mapping[str, Any]) -> Iterator[Callable[[], object]]:
             if entry["key_variable"]:
                 yield partial(read_key, entry["key_variable"])
             yield partial(_check_cuts, name, entry)
+            if entry["logprobs"] and "leak" in config["study"]["steps"]:
+                yield partial(_check_stop, name, entry)
     for name, axis in config["ground"]["axes"].items():
         if "url" in axis["counts"]:
             yield partial(check_address, axis["counts"]["url"], dotted(("ground", "axes", name, "counts", "url")))
@@ -144,6 +146,14 @@ def _check_cuts(name: str, entry: Mapping[str, Any]) -> None:
         if value != "model":
             allowed = "model, for the protocol of servers lacks it; what this server calls it goes into `extra_body`"
             raise InputError(f"{dotted(('models', name, 'generation', key))}: got {value}; allowed: {allowed}.")
+
+
+def _check_stop(name: str, entry: Mapping[str, Any]) -> None:
+    """Check that candidates are whole sentences: behind others would stand an end of text, which no text can say."""
+    stop = entry["generation"]["stop"]
+    if stop != "sentence":
+        where = dotted(("models", name, "generation", "stop"))
+        raise InputError(f"{where}: got {stop}; allowed: sentence, with `logprobs: true` in the step leak.")
 
 
 def _check_look(figures: Mapping[str, Any]) -> None:

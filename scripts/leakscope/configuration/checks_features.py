@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from leakscope.configuration.features import OWN, edited_models, is_organism, is_tried, randomised_models, uses_features
+from leakscope.configuration.resolved import SERVED
 from leakscope.errors import InputError, one_of
 from leakscope.features.bias.tables import bias_files
 from leakscope.features.dictionaries.files import contrast_files, corpus_files, said_layer
@@ -63,6 +64,11 @@ def _check_dictionary(where: tuple[str, ...], entry: Mapping[str, Any], config: 
     if model in edited_models(config):
         raise InputError(
             f"{dotted((*where, 'model'))}: got {model!r}, an edited model; allowed: {', '.join(sorted(readable))}."
+        )
+    if config["models"].get(model, {}).get("source") == SERVED:
+        raise InputError(
+            f"{dotted((*where, 'model'))}: got {model!r}, a model behind a server; allowed: one that runs here, for a "
+            "dictionary needs weights."
         )
     if model not in readable:
         raise one_of(dotted((*where, "model")), model, readable)

@@ -46,7 +46,7 @@ def trace_checks(config: Mapping[str, Any]) -> Iterator[Callable[[], object]]:
     if not any(is_generated(config["models"][name]) for name in study["models"]):
         raise InputError(
             f"{dotted(('study', 'models'))}: got {', '.join(study['models'])}; allowed: at least one model that runs "
-            "here, for the step trace."
+            "here, for the step trace needs weights."
         )
     for name in templated:
         entry = config["trace"]["sets"].get(name) or {}

@@ -62,7 +62,8 @@ def _check_styles(where: tuple[str, ...], task: Mapping[str, Any], models: Mappi
         if style not in is_chat:
             raise one_of(dotted((*where, "styles")), style, is_chat)
     for model, entry in models.items():
-        if not entry["chat"] and all(is_chat[style] for style in styles):
+        # A server is asked for log-probabilities of texts, not of chats.
+        if not entry.get("chat") and all(is_chat[style] for style in styles):
             raise InputError(
                 f"{dotted((*where, 'styles'))}: got {', '.join(styles)}, all for chats, of which {model} of "
                 "`chat: false` can be asked none; allowed: at least one style of `chat: false`."

@@ -20,6 +20,11 @@ def is_prompted(model_entry: Mapping[str, Any]) -> bool:
     return is_generated(model_entry) or model_entry["source"] == SERVED
 
 
+def is_scored_by_server(model_entry: Mapping[str, Any]) -> bool:
+    """Say whether a server is asked for log-probabilities of this model."""
+    return model_entry["source"] == SERVED and bool(model_entry["logprobs"])
+
+
 def is_on_hub(scorer_entry: Mapping[str, Any]) -> bool:
     """Say whether a scorer's encoder has to be fetched: it is neither a folder or file nor in an installed package."""
     model = scorer_entry.get("model")

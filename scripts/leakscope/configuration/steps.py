@@ -5,17 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from leakscope.configuration.resolved import is_scored_by_server
+
 IMPORTING = ("ground", "validate")
-# Sources of models of which there are texts, and no probabilities.
-TEXTS_ALONE = ("generations", "endpoint")
+# Steps for which log-probabilities do that a server gives.
+SCORING = ("leak", "ground", "validate")
+# Sources of models of which there are texts, and no weights.
+WITHOUT_WEIGHTS = ("generations", "endpoint")
 
 
 def uses(step: str, model_entry: Mapping[str, Any], config: Mapping[str, Any]) -> bool:
     """Say whether a step has a use for a model: imported scores cannot leak, and nothing but leak is measured of
-    imported texts and of models behind a server."""
+    imported texts, and of models behind a server that gives no log-probabilities."""
     if model_entry["source"] == "scores":
         return bool(imported_scores(step, model_entry, config))
-    return step == "leak" or model_entry["source"] not in TEXTS_ALONE
+    if step in SCORING and is_scored_by_server(model_entry):
+        return True
+    return step == "leak" or model_entry["source"] not in WITHOUT_WEIGHTS
 
 
 def imported_scores(step: str, model_entry: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -10,14 +10,13 @@ import pandas as pd
 from leakscope.counting.lexicons import names_in
 from leakscope.ground.imported import SCORE_COLUMNS, SCORES
 from leakscope.ground.naming import Naming
-from leakscope.ground.sentence_scores import TOKEN, Sentence, score_sentences
+from leakscope.ground.sentence_scores import Sentence
 from leakscope.ground.templates import fill, lead_in, read_sentence_templates
-from leakscope.models.opening import LanguageModel
 from leakscope.models.prompting import Completed
 
 
 def score_axis(
-    model: LanguageModel,
+    score: Callable[[Sequence[Sentence]], Completed],
     name: str,
     axis: str,
     naming: Naming,
@@ -26,16 +25,13 @@ def score_axis(
     templates: Mapping[str, Path],
     templates_used: int,
     country: str | None,
-    batch_size: int,
-    store: Path | None,
-    masking: str = TOKEN,
 ) -> Completed:
     """Return ``model, axis, language, template_id, subject, group, tokens, logprob, logprob_mean, logprob_span, pmi``.
 
     One row a language, template, subject and group; log-probabilities in nats, see ``sentence_scores``.
 
     Args:
-        model: what is asked.
+        score: asks the model: of sentences, ``sentence_scores.SENTENCE_COLUMNS`` and a summary.
         name: the model's name in the study.
         axis: its name.
         naming: of the axis.
@@ -43,12 +39,9 @@ def score_axis(
         templates: language → file.
         templates_used: so many of the first ones.
         country: that each sentence begins with; None: none.
-        batch_size: sentences read at once.
-        store: the folder of all stores; None keeps nothing.
-        masking: as of ``score_sentences``.
 
     Raises:
-        InputError: as ``score_sentences``.
+        InputError: as ``score``.
     """
     keys, sentences = [], []
     for language, path in templates.items():
@@ -62,7 +55,7 @@ def score_axis(
                     filled = fill(template, subject_name, group_name, lead)
                     sentences.append(Sentence(*filled))
                     keys.append((name, axis, language, template.id, subject, group))
-    scored = score_sentences(model, sentences, name, batch_size=batch_size, store=store, masking=masking)
+    scored = score(sentences)
     table = pd.concat([pd.DataFrame(keys, columns=SCORE_COLUMNS), scored.table.reset_index(drop=True)], axis=1)
     named = naming.apply(table, ["language", "template_id", "subject", "group"], f"scores of {name} for {axis}")
     return Completed(named[[*SCORE_COLUMNS, "tokens", *SCORES]].astype({"tokens": "Int64"}), scored.summary)

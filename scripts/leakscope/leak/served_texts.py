@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from leakscope.models.endings import cut_sentence
 from leakscope.models.prompting import Completed
 from leakscope.models.rendering import PLACEHOLDER
 from leakscope.storage.store import Key
-from leakscope.web.spending import Prices
+from leakscope.web.spending import Prices, counts, spent
 from leakscope.web.writing import WRITTEN, Question, ServedTexts, Writer
 
 logger = logging.getLogger(__name__)
@@ -96,31 +96,14 @@ def _summary(texts: ServedTexts, keys: list[Key], own: set[Key], prices: Prices 
     return {
         **{"total": len(keys), "computed": n_fresh, "reused": len(keys) - n_fresh, "store": texts.store},
         "statuses": dict(sorted(statuses.items())),
-        "answered_by": {key: _counts(record[key] for record in records) for key in (MODELS, VERSIONS)},
-        **_spent([texts.records[key]["request"] for key in own if "request" in texts.records[key]], prices),
+        "answered_by": {key: counts(record[key] for record in records) for key in (MODELS, VERSIONS)},
+        **spent([texts.records[key]["request"] for key in own if "request" in texts.records[key]], prices),
     }
 
 
 def is_empty(record: Mapping[str, Any]) -> bool:
     """Say whether a server gave a text without a letter, and no reason."""
     return record["status"] == WRITTEN and not record["text"].strip()
-
-
-def _spent(requests: list[list[int | None]], prices: Prices | None) -> dict[str, Any]:
-    """Return what requests took; null where the server did not say it of each."""
-    read, written = (_sum(request[place] for request in requests) for place in (0, 1))
-    cost = None if prices is None or read is None or written is None else prices.cost(read, written)
-    return {"requests": len(requests), "tokens": {"input": read, "output": written}, "cost": cost}
-
-
-def _sum(numbers: Iterable[int | None]) -> int | None:
-    known = list(numbers)
-    return None if None in known else sum(number for number in known if number is not None)
-
-
-def _counts(said: Iterable[str | None]) -> dict[str, int]:
-    """Return what a server said → of how many texts; of those of which it said nothing, nothing."""
-    return dict(sorted(Counter(name for name in said if name is not None).items()))
 
 
 def _warn_of_empty(name: str, prompt_set: str, statuses: Mapping[str, int]) -> None:

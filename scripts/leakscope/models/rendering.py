@@ -14,6 +14,8 @@ from leakscope.models.checkpoints.thoughts import mentions_thought, refuse_thoug
 
 PLACEHOLDER = "{prompt}"
 PROBE = "leakscope"
+# Without a chat an answer goes on with a new word.
+PLAIN_LEAD = " "
 # What Llama 3's own template falls back to where it cannot know the date.
 DATE = "26 Jul 2024"
 
@@ -79,10 +81,10 @@ def answer_lead(
 ) -> str:
     """Return the white space between a rendered prompt and an answer: what the chat template writes there itself.
 
-    Without ``chat`` an answer goes on with a new word and needs its space.
+    Without ``chat`` it is ``PLAIN_LEAD``.
     """
     if not chat:
-        return " "
+        return PLAIN_LEAD
     options = dict(chat_template_kwargs or {})
     before = _apply(tokenizer, [_user(PROBE)], options)
     after = _apply(tokenizer, [_user(PROBE), {"role": "assistant", "content": PROBE}], options, answering=False)
@@ -115,10 +117,9 @@ def encode_continuations(
     Raises:
         InputError: the tokenizer merges the beginning of a continuation into the prompt's last token.
     """
-    beginning = rendered + ("" if rendered[-1:].isspace() else lead)
     added = []
     for continuation in continuations:
-        whole = encode_rendered(tokenizer, beginning + continuation, chat=chat)
+        whole = encode_rendered(tokenizer, followed(rendered, continuation, lead), chat=chat)
         if whole[: len(ids)] != ids:
             raise InputError(
                 f"candidate {continuation!r}: its first token runs into the prompt's last; "
@@ -126,6 +127,11 @@ def encode_continuations(
             )
         added.append(whole[len(ids) :])
     return added
+
+
+def followed(rendered: str, continuation: str, lead: str = PLAIN_LEAD) -> str:
+    """Return a rendered prompt and what goes on with it; ``lead`` between them, unless the prompt ends with a space."""
+    return f"{rendered}{'' if rendered[-1:].isspace() else lead}{continuation}"
 
 
 def _with_added(tokenizer: PreTrainedTokenizerBase, text: str) -> tuple[list[int], list[int]]:

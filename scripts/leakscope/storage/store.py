@@ -212,10 +212,13 @@ class Store:
 
 @contextmanager
 def turn(root: Path, name: str) -> Iterator[None]:
-    """Wait for a lock of a name in the folder of all stores, and hold it meanwhile."""
+    """Wait for a lock of a name in the folder of all stores, and hold it meanwhile, where the file system has locks."""
     lock = FileLock(root / f"{name}.lock")
-    with shared_like(root):
-        lock.acquire()
+    try:
+        with shared_like(root):
+            lock.acquire()
+    except (NotImplementedError, OSError) as error:
+        logger.warning("%s: goes on without a lock (%s)", lock.lock_file, error)
     try:
         yield
     finally:

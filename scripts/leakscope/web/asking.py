@@ -7,10 +7,11 @@ What is asked, and what an answer says, is the caller's (see ``endpoint`` and ``
 from __future__ import annotations
 
 import json
+import logging
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import urlsplit
@@ -24,6 +25,8 @@ from leakscope.web.http import Answer, Failure, brief, failure_reason, post_json
 from leakscope.web.retrying import NoAnswerError, ask_again
 from leakscope.web.servers import BY_VARIABLE, check_address, read_key
 
+logger = logging.getLogger(__name__)
+
 SECONDS, ATTEMPTS, CONCURRENCY = 60.0, 6, 4
 # What a server says of one prompt alone: it is too long, say, or its content is not allowed.
 REFUSED = (400, 413, 422)
@@ -34,6 +37,8 @@ LONGEST_REFUSAL = 2000
 FILTERED = re.compile(r"content[ _-]?(?:filter|policy|management)|responsible[ _]?ai", re.IGNORECASE)
 # What a server calls two keys otherwise, or does not take at all.
 OTHER_LENGTH = "max_completion_tokens"
+
+LONGEST_NAME = 100
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -99,6 +104,7 @@ class LanguageServer:
         self._seconds, self._attempts, self._concurrency = seconds, attempts, concurrency
         self._interval, self._next, self._turn = 60 / per_minute if per_minute else 0.0, 0.0, threading.Lock()
         self._sleep = sleep
+        self._names = {model}
         self.stopped = threading.Event()
 
     def each(
@@ -157,6 +163,18 @@ class LanguageServer:
         """Return a text that can be written, without the key, should the model repeat it."""
         # Halves of characters cannot be written.
         return hide_key(text.encode(errors="replace").decode(), self._key)
+
+    def said(self, value: Any) -> str | None:
+        """Return what the server calls something, as one short line without secrets."""
+        return brief(self.without_key(value), LONGEST_NAME) if isinstance(value, str) else None
+
+    def who_answers(self, answer: Mapping[str, Any]) -> tuple[str | None, str | None]:
+        """Return which model and version an answer says to be of; another model than was asked for is logged once."""
+        model, version = (self.said(answer.get(key)) for key in ("model", "system_fingerprint"))
+        if model and model not in self._names:
+            self._names.add(model)
+            logger.warning("%s: was asked for %s, and says that %s answers", self.url, self.model, model)
+        return model, version
 
     def _until_answered(
         self, ask: Callable[[httpx2.Client, Item], Result | Failure], http: httpx2.Client, item: Item

@@ -5,17 +5,23 @@ Costs are in the currency of the prices.
 
 from __future__ import annotations
 
+import logging
 import math
 import threading
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 from leakscope.errors import InputError
+
+logger = logging.getLogger(__name__)
 
 PER = 1_000_000
 # Of English text, and what a chat template adds to a prompt: for estimates alone.
 BYTES_PER_TOKEN, TOKENS_AROUND = 4, 8
+# Of a request: more were never counted.
+MOST_TOKENS = 10**12
 
 
 class Prices(NamedTuple):
@@ -128,6 +134,41 @@ class Budget:
             self.spent += cost
             self._dearest = max(self._dearest, cost)
 
+    def take(self, usage: Any, url: str) -> list[int | None]:
+        """Return the tokens that a request read and wrote, and count them; None where the server does not say.
+
+        Args:
+            usage: of an answer.
+            url: what the error says first.
+
+        Raises:
+            InputError: the server does not say, and there is a most that all may cost.
+        """
+        said = usage if isinstance(usage, dict) else {}
+        read, written = (said.get(key) for key in ("prompt_tokens", "completion_tokens"))
+        if not _is_number(read) or not _is_number(written):
+            if self.most is not None:
+                raise InputError(
+                    f"{url}: got an answer without `usage`, the tokens that it took; allowed: a server "
+                    "that counts them, or no `max_cost`."
+                )
+            return [None, None]
+        self.pay(read, written)
+        return [read, written]
+
+    def take_stored(self, records: Iterable[Mapping[str, Any]]) -> None:
+        """Count what stored answers have cost, by the ``request`` of those that have one."""
+        for record in records:
+            if None not in record.get("request", (None,)):
+                self.pay(*record["request"])
+
+    def announce(self, expected: Estimate, model: str) -> None:
+        """Log what requests may take, and warn where that may be too much."""
+        logger.info("%s: %s", model, expected.in_words())
+        if self.most is not None and expected.cost is not None and self.spent + expected.cost[1] > self.most:
+            said = "%s: %s; max_cost is %g, of which %.2g is spent"
+            logger.warning(said, model, expected.in_words(), self.most, self.spent)
+
     def _fits(self, cost: float) -> bool:
         held = sum(max(each, self._dearest) for each in (*self._held, cost))
         return self.most is None or self.spent + held <= self.most
@@ -138,6 +179,32 @@ class Budget:
             f"{self._where}: max_cost: {self.spent:.4g} of {self.most:g} is spent, and the next request may cost "
             f"{cost:.2g}; what was written is kept: raise `max_cost` to go on."
         )
+
+
+def spent(requests: Sequence[Sequence[int | None]], prices: Prices | None) -> dict[str, Any]:
+    """Return ``requests`` (how many), ``tokens`` and ``cost`` of all; null where the server did not say it of each.
+
+    Args:
+        requests: of each the tokens that it read and wrote.
+        prices: if they are known.
+    """
+    read, written = (_sum(request[place] for request in requests) for place in (0, 1))
+    cost = None if prices is None or read is None or written is None else prices.cost(read, written)
+    return {"requests": len(requests), "tokens": {"input": read, "output": written}, "cost": cost}
+
+
+def counts(said: Iterable[str | None]) -> dict[str, int]:
+    """Return what a server said → how often; of answers of which it said nothing, nothing."""
+    return dict(sorted(Counter(name for name in said if name is not None).items()))
+
+
+def _sum(numbers: Iterable[int | None]) -> int | None:
+    known = list(numbers)
+    return None if None in known else sum(number for number in known if number is not None)
+
+
+def _is_number(tokens: Any) -> TypeGuard[int]:
+    return isinstance(tokens, int) and not isinstance(tokens, bool) and 0 <= tokens < MOST_TOKENS
 
 
 def _either(few: str, many: str) -> str:

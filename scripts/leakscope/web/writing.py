@@ -14,7 +14,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, TypeGuard
+from typing import Any, NamedTuple
 
 import httpx2
 
@@ -35,9 +35,6 @@ PATHS = {"chat": "chat/completions", "completions": "completions"}
 WRITTEN, REFUSAL, FILTERED = "written", "refusal", "content_filter"
 # As large as every server takes.
 SEEDS = 2**31
-LONGEST_NAME = 100
-# Of a request: more were never counted.
-MOST_TOKENS = 10**12
 
 
 class Question(NamedTuple):
@@ -111,7 +108,6 @@ class Writer:
         # What the server does not take: `seed`, `n`, `system` (the role), `max_tokens` (by this name).
         self._without: frozenset[str] = frozenset()
         self._alone = False  # whether `n` is passed over
-        self._names: set[str] = {server.model}
 
     def write(self, numbers: Mapping[Question, int]) -> ServedTexts:
         """Return so many texts of each prompt; what is stored is not asked for again.
@@ -127,10 +123,10 @@ class Writer:
         keys: list[Key] = [(*question, sample) for question, n in numbers.items() for sample in range(n)]
         records: dict[Key, dict[str, Any]] = {} if self._store is None else self._store.read(keys)
         missing = [key for key in keys if key not in records]
-        self._pay(records.values())
+        self.budget.take_stored(records.values())
         logger.info("%d texts: %d in the store, %d to ask for", len(keys), len(records), len(missing))
         if missing:
-            self._announce(self.expected(missing))
+            self.budget.announce(self.expected(missing), self.server.model)
         for batch in self._ask_all(missing) if missing else ():
             records.update(batch if self._store is None else self._store.append(batch))
         return ServedTexts(records, set(missing), None if self._store is None else str(self._store.folder))
@@ -139,20 +135,6 @@ class Writer:
         """Return what texts may take that are still to be asked for."""
         prompts = [(estimated_tokens("".join(one.question)), len(one.samples)) for one in _by_prompt(missing)]
         return estimate(prompts, self.manner.max_tokens, self.budget.prices)
-
-    def _announce(self, expected: Estimate) -> None:
-        logger.info("%s: %s", self.server.model, expected.in_words())
-        most, spent = self.budget.most, self.budget.spent
-        if most is not None and expected.cost is not None and spent + expected.cost[1] > most:
-            logger.warning(
-                "%s: %s; max_cost is %g, of which %.2g is spent", self.server.model, expected.in_words(), most, spent
-            )
-
-    def _pay(self, records: Iterable[Mapping[str, Any]]) -> None:
-        """Count what stored texts have cost."""
-        for record in records:
-            if None not in record.get("request", (None,)):
-                self.budget.pay(*record["request"])
 
     def _ask_all(self, missing: list[Key]) -> Iterator[dict[Key, dict[str, Any]]]:
         """Yield records as they come; where a prompt has fewer texts than were asked for, ask for the others after."""
@@ -230,12 +212,8 @@ class Writer:
         texts = [one for one in read if one is not None]
         if not texts or len(texts) < len(read):
             return no_completion(answer)
-        model, version = (self._said(answer.get(key)) for key in ("model", "system_fingerprint"))
-        if model and model not in self._names:
-            self._names.add(model)
-            logger.warning("%s: was asked for %s, and says that %s answers", self.server.url, self.server.model, model)
-        records = [_record(*one, model, version) for one in texts[: len(wanted.samples)]]
-        records[0]["request"] = self._paid(answer.get("usage"))
+        records = [_record(*one, *self.server.who_answers(answer)) for one in texts[: len(wanted.samples)]]
+        records[0]["request"] = self.budget.take(answer.get("usage"), self.server.url)
         return records
 
     def _choice(self, choice: Any) -> tuple[str, str, str | None] | None:
@@ -246,39 +224,13 @@ class Writer:
         text = message.get("content") if isinstance(message, dict) else 0
         if not isinstance(message, dict) or not isinstance(text, str | None):
             return None
-        finish = self._said(choice.get("finish_reason"))
+        finish = self.server.said(choice.get("finish_reason"))
         if finish == FILTERED:
             return "", FILTERED, finish
         if text is None and message.get("refusal"):
             return "", REFUSAL, finish
         # Null where all tokens went into reasoning.
         return self.server.without_key(text or ""), WRITTEN, finish
-
-    def _paid(self, usage: Any) -> list[int | None]:
-        """Return the tokens that were read and written, and count them.
-
-        Raises:
-            InputError: the server does not say, and there is a most that all may cost.
-        """
-        said = usage if isinstance(usage, dict) else {}
-        read, written = (said.get(key) for key in ("prompt_tokens", "completion_tokens"))
-        if not _is_number(read) or not _is_number(written):
-            if self.budget.most is not None:
-                raise InputError(
-                    f"{self.server.url}: got an answer without `usage`, the tokens that it took; allowed: a server "
-                    "that counts them, or no `max_cost`."
-                )
-            return [None, None]
-        self.budget.pay(read, written)
-        return [read, written]
-
-    def _said(self, value: Any) -> str | None:
-        """Return what a server calls something, as one short line without secrets."""
-        return brief(self.server.without_key(value), LONGEST_NAME) if isinstance(value, str) else None
-
-
-def _is_number(tokens: Any) -> TypeGuard[int]:
-    return isinstance(tokens, int) and not isinstance(tokens, bool) and 0 <= tokens < MOST_TOKENS
 
 
 def _by_prompt(keys: Iterable[Key]) -> list[_Unwritten]:

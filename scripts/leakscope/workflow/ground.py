@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from leakscope.configuration.resolved import is_generated
+from leakscope.configuration.resolved import is_generated, is_scored_by_server
 from leakscope.configuration.steps import score_files, uses
 from leakscope.errors import InputError
 from leakscope.files.corpora import shard_files
@@ -55,9 +55,14 @@ class Ground(Step):
         return [name for name in self.models if is_generated(self.study.entries[name])]
 
     @cached_property
+    def served(self) -> list[str]:
+        """Those that are asked behind a server."""
+        return [name for name in self.models if is_scored_by_server(self.study.entries[name])]
+
+    @cached_property
     def imported(self) -> list[str]:
         """Those whose scores somebody brings."""
-        return [name for name in self.models if name not in self.scoring]
+        return [name for name in self.models if name not in (*self.scoring, *self.served)]
 
     @cached_property
     def prevalent(self) -> list[str]:
@@ -184,6 +189,14 @@ class Ground(Step):
         """Return the sentence templates of an axis, a file a language."""
         folder = Path(self.axes[axis]["templates"])
         return [str(template_file(folder, language)) for language in self.settings["languages"]]
+
+    def filling(self) -> dict[str, Any]:
+        """Return how templates are filled: parameters of a job with an ``axis``."""
+        return {
+            **{key: self.settings[key] for key in ("languages", "templates_used", "country")},
+            "templates": lambda wildcards: self.axes[wildcards.axis]["templates"],
+            "naming": lambda wildcards: self.naming(wildcards.axis),
+        }
 
     @property
     def windows(self) -> list[Any]:

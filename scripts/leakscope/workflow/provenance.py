@@ -86,7 +86,7 @@ def _earlier(before: Mapping[str, Any], this: Mapping[str, Any]) -> list[dict[st
 
 def _model(study: Study, name: str, resolved: Callable[[str], str]) -> Mapping[str, Any]:
     """Return a model's manifest; of one whose texts or scores somebody brings, the hash of each file; of one behind a
-    server, what that said of itself on the first prompt set."""
+    server, what that said of itself on the first prompt set, axis or task."""
     entry = study.entries[name]
     if name in study.of_source("generations") or name in study.of_source("scores"):
         paths = entry["path"] if isinstance(entry["path"], dict) else {"all": entry["path"]}
@@ -101,8 +101,13 @@ def _model(study: Study, name: str, resolved: Callable[[str], str]) -> Mapping[s
 
 def _answered(study: Study, name: str, resolved: Callable[[str], str]) -> dict[str, Any]:
     """Return which models and versions a server says have answered; nothing before it has."""
-    path = Path(resolved(f"<results>/generations/{name}/{study.prompt_sets[0]}.json"))
-    return {"answered_by": read_manifest(path).get("answered_by")} if path.is_file() else {}
+    of_texts = [f"<results>/generations/{name}/{prompt_set}.json" for prompt_set in study.prompt_sets]
+    of_scores = [
+        *(f"<ground>/scores/{name}/{axis}.json" for axis in study.config["ground"]["axes"]),
+        *(f"<validate>/scores/{name}/{task}.json" for task in study.config["validate"]["tasks"]),
+    ]
+    paths = filter(Path.is_file, map(Path, map(resolved, of_texts + of_scores)))
+    return next(({"answered_by": read_manifest(path).get("answered_by")} for path in paths), {})
 
 
 def _hash(path: Path) -> str | None:

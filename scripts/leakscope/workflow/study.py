@@ -15,6 +15,7 @@ from leakscope.configuration.resolved import (
     is_generated,
     is_on_hub,
     is_prompted,
+    is_scored_by_server,
     organisms,
 )
 from leakscope.configuration.steps import uses
@@ -107,6 +108,12 @@ class Study:
         return [name for name in self.models if self.entries[name]["source"] == SERVED]
 
     @cached_property
+    def probed(self) -> list[str]:
+        """Those of whose candidates exact probabilities can be had: here, or of a server that gives them."""
+        served = [name for name in self.served if is_scored_by_server(self.entries[name])]
+        return [name for name in self.models if name in self.generated or name in served]
+
+    @cached_property
     def prompted(self) -> list[str]:
         """Those that are asked for their texts, here or behind a server."""
         return [name for name in self.models if is_prompted(self.entries[name])]
@@ -154,7 +161,7 @@ class Study:
     @property
     def has_candidates(self) -> bool:
         """Whether exact probabilities can be had: of a model to ask, and a lexicon of candidates."""
-        return bool(self.generated and self.templated)
+        return bool(self.probed and self.templated)
 
     @property
     def has_truth(self) -> bool:
@@ -197,7 +204,7 @@ class Study:
     @property
     def scored(self) -> dict[str, list[str]]:
         """Wildcards of all exact scores of candidates."""
-        return {"model": self.generated, "prompt_set": self.templated}
+        return {"model": self.probed, "prompt_set": self.templated}
 
     @property
     def sampled(self) -> dict[str, list[str]]:
@@ -356,9 +363,9 @@ class Study:
         """Return what decides a model's texts for a prompt set."""
         return generation_settings(self.config, model, prompt_set)
 
-    def server(self, model: str) -> dict[str, str]:
-        """Return which server has a model, and what it calls it."""
-        return {key: self.entries[model][key] for key in ("base_url", "model")}
+    def server(self, model: str, *keys: str) -> dict[str, Any]:
+        """Return which server has a model, what it calls it, and other keys of the entry."""
+        return {key: self.entries[model][key] for key in ("base_url", "model", *keys)}
 
     def manner(self, model: str) -> dict[str, Any]:
         """Return how texts are asked for (see ``web.writing.Manner``)."""
@@ -370,14 +377,20 @@ class Study:
             "max_tokens": settings["max_new_tokens"],
         }
 
-    def asking(self, model: str) -> dict[str, Any]:
-        """Return how often and how patiently a server is asked, and for how much; no text depends on it."""
+    def asking(self, model: str, results: Path) -> dict[str, Any]:
+        """Return how often and how patiently a server is asked, and for how much; no text depends on it.
+
+        Args:
+            model: behind the server.
+            results: the folder of the study's, where it is said what has been paid.
+        """
         entry = self.entries[model]
         names = {"timeout": "seconds", "requests_per_minute": "per_minute"}
         requests = ("key_variable", "concurrency", "requests_per_minute", "timeout", "attempts")
         return {
             "requests": {names.get(key, key): entry[key] for key in requests},
             **{key: entry[key] for key in ("prices", "max_cost")},
+            "results": str(results),
         }
 
     def of_sets(self, model: str) -> dict[str, dict[str, Any]]:
@@ -385,6 +398,11 @@ class Study:
         kept = ("samples", "control_samples", "stop", "system", "template")
         settings = {name: self.generation(model, name) for name in self.prompt_sets}
         return {name: {key: each[key] for key in kept if key in each} for name, each in settings.items()}
+
+    def put(self, model: str) -> dict[str, dict[str, Any]]:
+        """Return prompt set → how its prompts are put to a server, of those with candidates."""
+        settings = {name: self.generation(model, name) for name in self.templated}
+        return {name: {key: each[key] for key in ("system", "template")} for name, each in settings.items()}
 
     @property
     def temperatures(self) -> dict[float, list[str]]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from functools import cached_property
 from typing import Any
 
-from leakscope.configuration.resolved import is_generated
+from leakscope.configuration.resolved import is_generated, is_scored_by_server
 from leakscope.configuration.steps import imported_scores
 from leakscope.errors import InputError
 from leakscope.jobs.resources import Needs, tuning_needs
@@ -31,9 +31,15 @@ class Validate(Step):
         return [name for name in self.study.config["study"]["models"] if is_generated(self.study.entries[name])]
 
     @cached_property
+    def served(self) -> list[str]:
+        """Those that are asked behind a server, for their scores alone."""
+        entries = self.study.entries
+        return [name for name in self.study.config["study"]["models"] if is_scored_by_server(entries[name])]
+
+    @cached_property
     def tasks(self) -> list[str]:
-        """The tasks about which they are asked."""
-        return list(self.settings["tasks"]) if self.models else []
+        """The tasks about which either are asked."""
+        return list(self.settings["tasks"]) if self.models or self.served else []
 
     @cached_property
     def imported(self) -> dict[str, dict[str, Any]]:
@@ -54,7 +60,7 @@ class Validate(Step):
             [model, task]
             for task in self.all_tasks
             for model in self.study.config["study"]["models"]
-            if (model in self.models and task in self.tasks) or task in self.imported.get(model, {})
+            if (model in (*self.models, *self.served) and task in self.tasks) or task in self.imported.get(model, {})
         ]
 
     @cached_property
@@ -151,9 +157,9 @@ class Validate(Step):
     def item_tables(self, pairs: Iterable[Pair]) -> list[str]:
         """Return the items of each model and task; imported scores bring their own."""
         return [
-            f"<validate>/items/{task}.parquet"
-            if model in self.models
-            else f"<validate>/scores/{model}/{task}.items.parquet"
+            f"<validate>/scores/{model}/{task}.items.parquet"
+            if model in self.imported
+            else f"<validate>/items/{task}.parquet"
             for model, task in pairs
         ]
 
@@ -211,7 +217,7 @@ class Validate(Step):
     def figures(self) -> dict[str, list[str]]:
         """Figure → the tables that it shows, of those figures that the study has data for."""
         figures = {"correlations": ["correlations"], "log_odds_density": ["paired"]}
-        if self.asked:
+        if self.tasks:
             figures["form_agreement"] = ["form_agreement"]
         if self.layered:
             figures["log_odds_by_layer"] = ["layers", "parting"]

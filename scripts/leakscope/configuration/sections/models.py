@@ -37,7 +37,7 @@ from leakscope.typed.values import (
 # Keys of requests that have their own place in the configuration, or with which an answer would be another kind.
 OF_REQUESTS = (
     *("model", "messages", "prompt", "temperature", "top_p", "max_tokens", "max_completion_tokens", "seed", "n"),
-    *("stream", "stream_options", "echo", "best_of"),
+    *("stream", "stream_options", "echo", "best_of", "logprobs", "prompt_logprobs"),
 )
 # A file for each of several things.
 SomeFiles = Annotated[dict[str, Text], Field(min_length=1)]
@@ -254,9 +254,9 @@ class TokenPrices(Section):
 
 
 class ServedModel(Labelled):
-    """A model behind a server of OpenAI's protocol, which writes texts: `leak` measures it, without its logit leak. Of
-    `generation` all holds but `batch_size` and `shards`; `top_k` and `repetition_penalty`, which the protocol lacks, go
-    into `extra_body`."""
+    """A model behind a server of OpenAI's protocol, which writes texts: `leak` measures them. With `logprobs` it
+    measures the logit leak, too, and `ground` and `validate` ask for scores. Of `generation` all holds but `batch_size`
+    and `shards`; `top_k` and `repetition_penalty`, which the protocol lacks, go into `extra_body`."""
 
     source: Literal["endpoint"]
     base_url: Address
@@ -265,6 +265,13 @@ class ServedModel(Labelled):
     """What the server calls the model."""
     api: Literal["chat", "completions"] = "chat"
     """Whether prompts are messages of a chat, or texts to go on with."""
+    logprobs: Flag = False
+    """Whether the server is asked for log-probabilities of texts that it is sent, too, a request for each candidate,
+    sentence and answer; by `api: completions`, of a server that gives them (vLLM, for one). `false`: for texts alone.
+    """
+    beginning: Nullable[Text] = None
+    """Text that the step `ground` puts before each sentence, for its first token to have a probability, such as the
+    model's end of text; with `logprobs`. `null`: none, for the server puts its own there."""
     key_variable: Nullable[Variable] = None
     """Environment variable that holds the key; `null`: the server is asked without one."""
     concurrency: Positive = 4
@@ -278,8 +285,8 @@ class ServedModel(Labelled):
     prices: TokenPrices | None = None
     """What tokens cost, for the estimate before a run and the costs after it; `null`: unknown."""
     max_cost: Nullable[PositiveNumber] = None
-    """What the study's texts of this model may cost, those that are stored already included: the job ends before it is
-    more. It needs `prices`. `null`: anything."""
+    """What the study's texts and scores of this model may cost, those that are stored already included: the job ends
+    before it is more. It needs `prices`. `null`: anything."""
     extra_body: dict[str, Any] = {}
     """Further keys of each request, for example `{top_k: 40}`."""
     generation: Changes = GenerationSection()
@@ -291,6 +298,15 @@ class ServedModel(Labelled):
     def _costs_are_known(self) -> ServedModel:
         if self.max_cost is not None and self.prices is None:
             raise mistake("max_cost", f"got {self.max_cost:g} without prices", "allowed: with `prices`, or none.")
+        return self
+
+    @model_validator(mode="after")
+    def _can_be_scored(self) -> ServedModel:
+        if self.logprobs and self.api == "chat":
+            got = "got true with `api: chat`, whose protocol has no log-probabilities of a prompt"
+            raise mistake("logprobs", got, "allowed: true with `api: completions`, or false.")
+        if self.beginning is not None and not self.logprobs:
+            raise mistake("beginning", f"got {self.beginning!r} without `logprobs`", "allowed: with `logprobs: true`.")
         return self
 
     @model_validator(mode="after")

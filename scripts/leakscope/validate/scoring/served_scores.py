@@ -1,0 +1,130 @@
+"""From items and prompt forms to tables of log-odds, by a model behind a server.
+
+A server says how probable tokens are of a text that it is sent. So an answer is scored as what a prompt goes on with,
+each spelling of yes and no in a request of its own, and log p − log(1−p) is computed from log p.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from leakscope.errors import InputError
+from leakscope.models.prompting import Completed
+from leakscope.models.rendering import followed
+from leakscope.validate.scoring.imported_scores import log_odds
+from leakscope.validate.scoring.item_scores import NO, YES, GeneratorItem
+from leakscope.validate.scoring.score_columns import FORM_COLUMNS, GENERATOR_COLUMNS, SCORE_COLUMNS, VALIDATOR_COLUMNS
+from leakscope.validate.tasks.asking import Asking, all_prompts
+from leakscope.web.scoring import Scorer, continuation
+
+# Half of what float32 tells from 1: of a p that a server has rounded to 1, as much may be missing.
+NEAREST = -(2.0**-25)
+
+
+def score_served_items(scorer: Scorer, items: pd.DataFrame, asking: Asking) -> Completed:
+    """Return ``SCORE_COLUMNS``, one row an item, form and style; nats. As ``scored.score_items``.
+
+    The summary's ``answers`` says which spellings count as yes and no: those that are one token after every prompt.
+
+    Args:
+        scorer: of the model.
+        items: as ``items.item_table`` returns them.
+        asking: how; its styles are none of chats.
+
+    Raises:
+        InputError: as ``Scorer.score``; a candidate runs into the prompt; no spelling of an answer is one token.
+    """
+    prompts = all_prompts(items, asking)
+    candidates = dict(zip(items["item_id"], items["candidate"], strict=True))
+    asks = prompts["kind"].eq("validator")
+    answers = prompts.loc[~asks, "item_id"].map(candidates)
+    to_go_on = [GeneratorItem(*pair) for pair in zip(prompts.loc[~asks, "prompt"], answers, strict=True)]
+    generated = score_served_generator(scorer, to_go_on)
+    judged = score_served_validator(scorer, list(prompts.loc[asks, "prompt"]))
+    parts = [generated.table.set_index(prompts.index[~asks]), judged.table.set_index(prompts.index[asks])]
+    table = prompts[FORM_COLUMNS].join(pd.concat(parts))[SCORE_COLUMNS]
+    texts = [*generated.summary["texts"], *judged.summary["texts"]]
+    summary = {**scorer.summary(texts), "answers": judged.summary["answers"], "styles": asking.styles}
+    return Completed(table.astype({"tokens": "Int64"}), summary)
+
+
+def score_served_generator(scorer: Scorer, items: Sequence[GeneratorItem]) -> Completed:
+    """Return ``GENERATOR_COLUMNS``, one row an item, in their order; nats. The summary has the ``texts`` that it took.
+
+    Args:
+        scorer: of the model.
+        items: prompts and candidates.
+
+    Raises:
+        InputError: as ``Scorer.score``; a candidate runs into the prompt, or has no token.
+    """
+    texts = [followed(prompt, candidate) for prompt, candidate in items]
+    rows = []
+    for item, text, tokens in zip(items, texts, scorer.score(texts), strict=True):
+        own = continuation(text, tokens, len(item.prompt))
+        if own is None:
+            raise InputError(
+                f"generator prompt {item.prompt[-60:]!r}, candidate {item.candidate!r}: the candidate's first token "
+                "runs into the prompt's last; allowed: a form that ends between two tokens, for most tokenizers with a "
+                "word and no space."
+            )
+        if not own:
+            raise InputError(f"candidate {item.candidate!r}: has no token.")
+        rows.append((len(own), *_both(math.fsum(own)), *_both(own[0])))
+    return Completed(pd.DataFrame(rows, columns=GENERATOR_COLUMNS), {"texts": texts})
+
+
+def score_served_validator(scorer: Scorer, prompts: Sequence[str]) -> Completed:
+    """Return ``VALIDATOR_COLUMNS``, one row a prompt, in their order; nats.
+
+    The summary has the ``texts`` that it took, and ``answers``: the spellings of yes and no that count, and those that
+    are ``dropped``.
+
+    Args:
+        scorer: of the model.
+        prompts: as the model reads them.
+
+    Raises:
+        InputError: as ``Scorer.score``; no spelling of yes, or none of no, is one token after every prompt.
+    """
+    # Most spellings that are not one token are not after the first prompt, either: it is asked about by itself.
+    first = _logprobs(scorer, prompts[:1], [*YES, *NO])
+    found = _logprobs(scorer, prompts, list(first))
+    yes, no = ([spelling for spelling in spellings if spelling in found] for spellings in (YES, NO))
+    for left, spellings in ((yes, YES), (no, NO)):
+        if not left:
+            raise InputError(
+                f"{scorer.server.url}: got no token for any of {', '.join(map(repr, spellings))}; "
+                "allowed: a model that has one of them as a single token after every prompt of a validator."
+            )
+    values = [np.logaddexp.reduce([found[spelling] for spelling in spellings], axis=0) for spellings in (yes, no)]
+    table = pd.DataFrame(dict(zip(VALIDATOR_COLUMNS, (values[0] - values[1], *values), strict=True)))
+    dropped = [spelling for spelling in YES + NO if spelling not in found]
+    texts = [prompt + spelling for prompt in prompts[:1] for spelling in dropped if spelling not in first]
+    texts += [prompt + spelling for prompt in prompts for spelling in first]
+    return Completed(table, {"texts": texts, "answers": {"yes": yes, "no": no, "dropped": dropped}})
+
+
+def _logprobs(scorer: Scorer, prompts: Sequence[str], spellings: Sequence[str]) -> dict[str, list[float]]:
+    """Return spelling → its log-probability after each prompt, of those that are one token after each of them."""
+    asked = [(prompt, prompt + spelling) for spelling in spellings for prompt in prompts]
+    scored = iter(scorer.score([text for _, text in asked]))
+    found = {
+        spelling: [continuation(prompt + spelling, next(scored), len(prompt)) for prompt in prompts]
+        for spelling in spellings
+    }
+    single: dict[str, list[float]] = {}
+    for spelling, each in found.items():
+        values = [own[0] for own in each if own is not None and len(own) == 1]
+        if len(values) == len(prompts):
+            single[spelling] = values
+    return single
+
+
+def _both(logprob: float) -> tuple[float, float]:
+    """Return log p and log p − log(1−p)."""
+    return logprob, float(log_odds(np.array([min(logprob, NEAREST)]))[0])
