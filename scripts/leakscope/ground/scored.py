@@ -13,7 +13,7 @@ from leakscope.ground.naming import Naming
 from leakscope.ground.sentence_scores import TOKEN, Sentence, score_sentences
 from leakscope.ground.templates import fill, lead_in, read_sentence_templates
 from leakscope.models.opening import LanguageModel
-from leakscope.models.prompting import Completed
+from leakscope.models.prompts.prompting import Completed
 
 
 def score_axis(

@@ -12,8 +12,8 @@ import pandas as pd
 
 from leakscope.models.completion import texts_of_each
 from leakscope.models.endings import cut_sentence
-from leakscope.models.prompting import Completed
-from leakscope.models.rendering import PLACEHOLDER
+from leakscope.models.prompts.prompting import Completed
+from leakscope.models.prompts.rendering import PLACEHOLDER
 from leakscope.storage.store import Key
 from leakscope.web.spending import Prices
 from leakscope.web.writing import WRITTEN, Question, ServedTexts, Writer

@@ -15,8 +15,8 @@ from leakscope.jobs.sharding import WHOLE, Shard
 from leakscope.models.endings import end_tokens
 from leakscope.models.finite import check_values
 from leakscope.models.opening import LanguageModel, resolve_decoding
-from leakscope.models.prompting import Completed, Prompting, ids_digest, read_prompts
-from leakscope.models.rendering import answer_lead, encode_continuations
+from leakscope.models.prompts.prompting import Completed, Prompting, ids_digest, read_prompts
+from leakscope.models.prompts.rendering import answer_lead, encode_continuations
 from leakscope.models.sampling import Decoding
 from leakscope.storage.fingerprints import score_fingerprint
 from leakscope.storage.store import Key, recall

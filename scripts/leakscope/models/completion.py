@@ -17,7 +17,7 @@ from leakscope.jobs.sharding import WHOLE, Shard, longest_first
 from leakscope.models.checkpoints.unheeded import lacking_beginning, unheeded_settings
 from leakscope.models.endings import Limits, end_tokens
 from leakscope.models.opening import LanguageModel, resolve_decoding
-from leakscope.models.prompting import Completed, Prompting, ids_digest, read_prompts
+from leakscope.models.prompts.prompting import Completed, Prompting, ids_digest, read_prompts
 from leakscope.models.sampling import Decoding
 from leakscope.storage.fingerprints import text_fingerprint
 from leakscope.storage.store import Key, recall

@@ -12,7 +12,7 @@ import pandas as pd
 
 from leakscope.errors import InputError
 from leakscope.models.opening import LanguageModel
-from leakscope.models.rendering import encode_rendered, render_prompt
+from leakscope.models.prompts.rendering import encode_rendered, render_prompt
 from leakscope.storage.store import Store
 
 
