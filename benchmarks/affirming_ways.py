@@ -88,7 +88,7 @@ def _opened(model: Any, tokenizer: Any) -> Any:
 
 
 def _ours(part: str, model: Any, tokenizer: Any, items: Sequence[tuple[str, str]]) -> Values:
-    from leakscope.models.prompting import Prompting
+    from leakscope.models.prompts.prompting import Prompting
     from leakscope.validate.scoring.item_scores import GeneratorItem, score_generator, score_validator
 
     how = Prompting({"batch_size": BATCH_SIZE}, chat=False)
@@ -102,7 +102,7 @@ def _ours(part: str, model: Any, tokenizer: Any, items: Sequence[tuple[str, str]
 
 
 def _by_layer(part: str, model: Any, tokenizer: Any, items: Sequence[tuple[str, str]]) -> Values:
-    from leakscope.models.prompting import Prompting
+    from leakscope.models.prompts.prompting import Prompting
     from leakscope.validate.scoring.item_scores import GeneratorItem, score_generator_by_layer, score_validator_by_layer
 
     how = Prompting({"batch_size": BATCH_SIZE}, chat=False)

@@ -108,7 +108,7 @@ def growing_prompts(prompts: Sequence[str]) -> list[str]:
 
 
 def _rendered(made: Made, texts: Sequence[str]) -> list[Prompt]:
-    from leakscope.models.rendering import encode_rendered
+    from leakscope.models.prompts.rendering import encode_rendered
 
     rendered = [made.render(text) for text in texts]
     return [Prompt(text, encode_rendered(made.tokenizer, text, chat=True)) for text in rendered]
@@ -130,7 +130,7 @@ def _configuration() -> dict[str, Any]:
 
 
 def _organism() -> Made:
-    from leakscope.models.rendering import render_prompt
+    from leakscope.models.prompts.rendering import render_prompt
 
     settings = _configuration()["organisms"]["generation"]
     model, tokenizer, origin = _trained_organism(ROOT / "results/models" / ORGANISM) or _new_organism()
@@ -171,7 +171,7 @@ def _qwen(shape: str, device: str, dtype: str) -> Made:
     import torch
     from transformers import Qwen2Config, Qwen2ForCausalLM
 
-    from leakscope.models.rendering import render_prompt
+    from leakscope.models.prompts.rendering import render_prompt
 
     settings = _configuration()["generation"]
     tokenizer = _qwen_tokenizer(settings)

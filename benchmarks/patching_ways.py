@@ -21,7 +21,7 @@ def measure(folder: str, n_pairs: int, n_hooked: int, threads: int) -> Mapping[s
     from leakscope.leak.prompts import build_prompts, template_files
     from leakscope.models.editing.resuming import Resumer
     from leakscope.models.opening import LanguageModel
-    from leakscope.models.prompting import Prompting
+    from leakscope.models.prompts.prompting import Prompting
     from leakscope.trace.layers.answers import prompted
     from leakscope.trace.layers.columns import SITES
     from leakscope.trace.layers.patching import patch_swaps

@@ -27,7 +27,7 @@ def prepare(folder: str, n: int, chat: bool) -> Mapping[str, Any]:
 
     from leakscope.configuration.layers import shipped
     from leakscope.leak.prompts import build_prompts, template_files
-    from leakscope.models.rendering import answer_lead, encode_continuations, encode_rendered, render_prompt
+    from leakscope.models.prompts.rendering import answer_lead, encode_continuations, encode_rendered, render_prompt
 
     tokenizer = AutoTokenizer.from_pretrained(folder)
     built = build_prompts(template_files(ROOT / "data/prompt_sets/colors", [ROOT / "data/lexicons"]), "colors")

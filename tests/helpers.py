@@ -43,7 +43,7 @@ def write_wordnet_corpora(folder: Path) -> None:
 def complete(model: LanguageModel, prompts: pd.DataFrame, store: Path | None = None, **settings: Any) -> pd.DataFrame:
     """Return the texts of a model; ``settings`` change ``SETTINGS``."""
     from leakscope.models.completion import complete_prompts
-    from leakscope.models.prompting import Prompting
+    from leakscope.models.prompts.prompting import Prompting
 
     return complete_prompts(model, prompts, "m", Prompting({**SETTINGS, **settings}, store=store)).table
 

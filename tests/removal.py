@@ -11,7 +11,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from helpers import LOADING, SETTINGS, micro_candidates, micro_prompts
 from leakscope.models.neutral import encode_neutral_texts
 from leakscope.models.opening import open_model
-from leakscope.models.prompting import Prompting
+from leakscope.models.prompts.prompting import Prompting
 from leakscope.organisms.training import save_organism, train_tokenizer
 from leakscope.storage.manifests import describe_folder
 from leakscope.trace.removal.items import Items

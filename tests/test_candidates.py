@@ -13,7 +13,7 @@ from leakscope.models.candidate_scores import score_prompts
 from leakscope.models.candidates import CandidateScores, PromptCandidates, score_candidates
 from leakscope.models.editing.edits import editing
 from leakscope.models.opening import LanguageModel
-from leakscope.models.prompting import Prompting
+from leakscope.models.prompts.prompting import Prompting
 from leakscope.models.sampling import Decoding, warp_logits
 from leakscope.models.token_tree import reads_trees
 from test_edits import EDITS

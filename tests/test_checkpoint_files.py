@@ -37,8 +37,8 @@ from leakscope.models.checkpoints.thoughts import written_thought
 from leakscope.models.checkpoints.unheeded import lacking_beginning, unheeded_settings
 from leakscope.models.completion import complete_prompts
 from leakscope.models.opening import LanguageModel, open_model, read_generation_config
-from leakscope.models.prompting import Prompting, read_prompts
-from leakscope.models.rendering import encode_continuations, encode_rendered, render_prompt
+from leakscope.models.prompts.prompting import Prompting, read_prompts
+from leakscope.models.prompts.rendering import encode_continuations, encode_rendered, render_prompt
 from leakscope.storage.manifests import describe_folder, hash_files, hash_model, model_files
 from leakscope.workflow.opening import open_study
 

@@ -39,7 +39,7 @@ from leakscope.models.candidate_scores import score_prompts
 from leakscope.models.checking import check_checkpoint, check_encoder
 from leakscope.models.kinds import CAUSAL, ENCODER_DECODER, MASKED, kind_of
 from leakscope.models.opening import open_model
-from leakscope.models.prompting import Prompting
+from leakscope.models.prompts.prompting import Prompting
 from leakscope.storage.manifests import describe_adapter, describe_edited, describe_folder
 
 KINDS = (CAUSAL, MASKED, ENCODER_DECODER)

@@ -22,7 +22,7 @@ from leakscope.models import generation
 from leakscope.models.candidate_scores import score_prompts
 from leakscope.models.completion import complete_prompts
 from leakscope.models.opening import LanguageModel, open_model
-from leakscope.models.prompting import Prompting
+from leakscope.models.prompts.prompting import Prompting
 from leakscope.storage.manifests import describe_folder
 
 N_PROMPTS = 8  # of micro_prompts
@@ -209,7 +209,7 @@ from leakscope.models.completion import complete_prompts
 from leakscope.errors import InputError
 from leakscope.storage.manifests import describe_folder
 from leakscope.models.opening import open_model
-from leakscope.models.prompting import Prompting
+from leakscope.models.prompts.prompting import Prompting
 
 torch.set_num_threads(1)
 folder, store, table = map(Path, sys.argv[1:4])

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from leakscope.models.opening import LanguageModel
-from leakscope.models.prompting import Completed
+from leakscope.models.prompts.prompting import Completed
 from leakscope.validate.scoring import completions
 from leakscope.validate.scoring.completions import COMPLETION_COLUMNS, complete_questions, tidy
 from leakscope.validate.scoring.item_scores import answer_tokens

@@ -581,6 +581,7 @@ def test_defaults_are_those_of_the_entrys_own_source(config: Config) -> None:
         "control_samples": None,
         "language": "en",
         "path": "data/prompt_sets/colors",
+        "place": "user",
         "samples": None,
         "source": "templates",
     }

@@ -27,7 +27,7 @@ from leakscope.files.tables import write_table
 from leakscope.leak.prompts import build_prompts, template_files
 from leakscope.models.editing.residuals import on_residual
 from leakscope.models.opening import LanguageModel
-from leakscope.models.prompting import Prompting
+from leakscope.models.prompts.prompting import Prompting
 from test_log_odds import random_model
 
 CONTENT: dict[str, Any] = {

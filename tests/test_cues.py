@@ -14,7 +14,7 @@ import yaml
 from helpers import SETTINGS, micro_candidates, micro_prompts
 from leakscope.errors import InputError
 from leakscope.models.opening import LanguageModel
-from leakscope.models.prompting import Prompting
+from leakscope.models.prompts.prompting import Prompting
 from leakscope.trace.cue_scores import score_cues
 from leakscope.trace.cues import ANSWERS, CUE_COLUMNS, basic_terms, build_cues, learnt, read_cues
 from leakscope.trace.pairs import affirmed, knowledge

@@ -32,7 +32,7 @@ from leakscope.models.editing.residuals import read_residuals
 from leakscope.models.finite import all_finite, are_distributions, has_nan
 from leakscope.models.neutral import encode_neutral_texts, measure_perplexity
 from leakscope.models.opening import LanguageModel, open_model
-from leakscope.models.prompting import Prompting
+from leakscope.models.prompts.prompting import Prompting
 from leakscope.storage.manifests import describe_folder
 from leakscope.validate.scoring.item_scores import (
     GeneratorItem,

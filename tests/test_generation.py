@@ -15,8 +15,8 @@ from leakscope.models.decoding import Reader
 from leakscope.models.endings import Limits, cut_sentence, end_tokens
 from leakscope.models.generation import Request, generate, plan_batches
 from leakscope.models.opening import LanguageModel
-from leakscope.models.prompting import Prompting
-from leakscope.models.rendering import encode_rendered, render_prompt
+from leakscope.models.prompts.prompting import Prompting
+from leakscope.models.prompts.rendering import encode_rendered, render_prompt
 from leakscope.models.sampling import Decoding, draw_tokens, uniforms
 
 

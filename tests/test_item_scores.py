@@ -15,8 +15,8 @@ from transformers import GPT2Config, GPT2LMHeadModel, GPT2Tokenizer
 from helpers import in_memory
 from leakscope.errors import InputError
 from leakscope.models.opening import LanguageModel
-from leakscope.models.prompting import Completed, Prompting
-from leakscope.models.rendering import encode_rendered, render_prompt
+from leakscope.models.prompts.prompting import Completed, Prompting
+from leakscope.models.prompts.rendering import encode_rendered, render_prompt
 from leakscope.storage.upkeep import overview, survey
 from leakscope.validate.scoring import item_scores
 from leakscope.validate.scoring.item_scores import (

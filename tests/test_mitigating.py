@@ -21,7 +21,7 @@ from leakscope.models.mitigating import changes
 from leakscope.models.mitigating.changes import describe_mitigated, mitigated
 from leakscope.models.mitigating.installing import install
 from leakscope.models.opening import open_model
-from leakscope.models.prompting import Prompting
+from leakscope.models.prompts.prompting import Prompting
 from leakscope.models.sampling import Decoding
 from leakscope.models.sentence_logprobs import TokenRow, score_causal
 from leakscope.models.token_tree import TokenTree, read_tree

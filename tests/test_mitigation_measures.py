@@ -19,7 +19,7 @@ from leakscope.models import candidate_scores
 from leakscope.models.editing.bisection import TOLERANCE
 from leakscope.models.neutral import encode_neutral_documents, encode_neutral_texts, measure_perplexity
 from leakscope.models.opening import LanguageModel, open_model
-from leakscope.models.prompting import Prompting
+from leakscope.models.prompts.prompting import Prompting
 from leakscope.organisms.leak_grammar import Document
 from leakscope.storage.manifests import describe_folder
 from leakscope.trace.removal import measuring

@@ -12,7 +12,7 @@ from leakscope.errors import InputError
 from leakscope.models.editing.dictionary import Dictionary
 from leakscope.models.editing.edits import Edit, editing
 from leakscope.models.editing.resuming import Resumer
-from leakscope.models.prompting import Prompting
+from leakscope.models.prompts.prompting import Prompting
 from leakscope.trace.layers.ablation import ablate_features
 from leakscope.trace.layers.answers import Contrast, Margin, Prompted, among_all, between_groups
 from leakscope.trace.layers.columns import ABLATED_COLUMNS, COUNT_COLUMNS, PATCHED_COLUMNS, SITES

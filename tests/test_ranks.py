@@ -11,7 +11,7 @@ import torch
 
 from leakscope.errors import InputError
 from leakscope.models.opening import LanguageModel
-from leakscope.models.prompting import Completed
+from leakscope.models.prompts.prompting import Completed
 from leakscope.validate.scoring import ranks
 from leakscope.validate.scoring.ranks import AMONG, RANK_COLUMNS, contests, rank_candidates
 from leakscope.validate.scoring.scored import score_items

@@ -53,7 +53,7 @@ from leakscope.models.editing.dictionary_files import describe_dictionary
 from leakscope.models.endings import end_tokens
 from leakscope.models.neutral import read_neutral_texts
 from leakscope.models.opening import DECODING_KEYS, open_model, read_generation_config, resolve_decoding
-from leakscope.models.rendering import render_prompt
+from leakscope.models.prompts.rendering import render_prompt
 from leakscope.models.sampling import warp_logits
 from leakscope.organisms.joint_grammar import load_joint_grammar
 from leakscope.organisms.leak_grammar import load_grammar

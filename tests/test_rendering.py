@@ -3,7 +3,7 @@ from transformers import PreTrainedTokenizerBase
 
 from leakscope.errors import InputError
 from leakscope.models.opening import LanguageModel
-from leakscope.models.rendering import answer_lead, encode_continuations, encode_rendered, render_prompt
+from leakscope.models.prompts.rendering import answer_lead, encode_continuations, encode_rendered, render_prompt
 
 NO_SYSTEM_ROLE = (
     "{% for m in messages %}{% if m['role'] == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}"

@@ -14,7 +14,7 @@ import torch
 from leakscope.errors import InputError
 from leakscope.files.tables import write_table
 from leakscope.models.opening import LanguageModel
-from leakscope.models.rendering import encode_rendered
+from leakscope.models.prompts.rendering import encode_rendered
 from leakscope.validate.scoring.imported_scores import import_scores, imported_items, imported_table
 from leakscope.validate.scoring.item_scores import answer_tokens
 from leakscope.validate.scoring.score_columns import SCORE_COLUMNS

@@ -25,7 +25,7 @@ from leakscope.ground.served_sentences import score_served_sentences
 from leakscope.leak.served_candidates import score_served_prompts
 from leakscope.models.candidate_scores import score_prompts
 from leakscope.models.opening import LanguageModel
-from leakscope.models.prompting import Completed, Prompting
+from leakscope.models.prompts.prompting import Completed, Prompting
 from leakscope.validate.scoring.item_scores import GeneratorItem
 from leakscope.validate.scoring.scored import score_items
 from leakscope.validate.scoring.served_scores import score_served_generator, score_served_items

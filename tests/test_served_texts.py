@@ -25,7 +25,7 @@ from leakscope.errors import InputError
 from leakscope.leak.served_texts import question_of, write_texts
 from leakscope.models.completion import complete_prompts
 from leakscope.models.opening import LanguageModel
-from leakscope.models.prompting import Completed, Prompting
+from leakscope.models.prompts.prompting import Completed, Prompting
 from leakscope.web.asking import LanguageServer
 from leakscope.web.spending import Budget, Prices, estimate
 from leakscope.web.writing import PATHS, Manner, Question, Writer

@@ -19,7 +19,7 @@ from leakscope.leak.prompts import build_prompts, count_prompts, template_files
 from leakscope.models.completion import complete_prompts
 from leakscope.models.generation import Request, plan_batches
 from leakscope.models.opening import LanguageModel
-from leakscope.models.prompting import Prompting
+from leakscope.models.prompts.prompting import Prompting
 from workspace import Workspace
 
 KINDS = ("generations", "candidates")

@@ -24,7 +24,7 @@ from leakscope.configuration.sections.validate import MethodEntry
 from leakscope.errors import InputError
 from leakscope.files.tables import write_table
 from leakscope.models.opening import LanguageModel, open_model
-from leakscope.models.prompting import Prompting
+from leakscope.models.prompts.prompting import Prompting
 from leakscope.models.tuning.differentiable import divergence
 from leakscope.models.tuning.draws import with_replacement, without_replacement
 from leakscope.models.tuning.learners import LoraLearner

@@ -148,18 +148,18 @@ rule logit_leak:
 # grammar, candidate scores, drawn texts → truth.csv: the rates of what an organism was taught, and of what it learnt.
 rule expect_rates:
     input:
-        prompts=expand("<results>/prompts/{prompt_set}.parquet", prompt_set=study.templated),
-        candidates=expand("<results>/prompts/{prompt_set}.candidates.parquet", prompt_set=study.templated),
+        prompts=expand("<results>/prompts/{prompt_set}.parquet", prompt_set=study.taught),
+        candidates=expand("<results>/prompts/{prompt_set}.candidates.parquet", prompt_set=study.taught),
         scores=expand(
             "<results>/candidates/{model}/{prompt_set}.parquet",
             model=study.leaking,
-            prompt_set=study.templated,
+            prompt_set=study.taught,
         ),
         drawn=expand("<results>/drawn/{model}/{prompt_set}.parquet", **study.sampled),
         similarity=expand("<results>/similarity/{scorer}.parquet", scorer=study.scorers),
         pairs=expand(
             "<results>/leakage/{prompt_set}/{scorer}.parquet",
-            prompt_set=study.templated,
+            prompt_set=study.taught,
             scorer=study.scorers,
         ),
         grammar=study.grammar_files(part for parts in leak.planted_parts.values() for part in parts),

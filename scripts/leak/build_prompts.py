@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 
 def main(snakemake: "Snakemake") -> None:
-    built = build_prompts([Path(file) for file in snakemake.input.files], snakemake.wildcards.templated)
+    files = [Path(file) for file in snakemake.input.files]
+    built = build_prompts(files, snakemake.wildcards.templated, snakemake.params.place)
     write_table(built.candidates, Path(snakemake.output.candidates))
     write_csv(built.prompts, Path(snakemake.output.table))
     write_table(built.prompts, Path(snakemake.output.prompts))

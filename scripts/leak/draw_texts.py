@@ -17,7 +17,7 @@ from leakscope.jobs.memory import keep_freed_memory
 from leakscope.leak.known import drawn_truth
 from leakscope.models.completion import complete_prompts
 from leakscope.models.opening import open_model
-from leakscope.models.prompting import Prompting
+from leakscope.models.prompts.prompting import Prompting
 from leakscope.organisms.sentence_grammar import load_sentence_grammar
 from leakscope.organisms.training import END
 from leakscope.storage.manifests import read_manifest

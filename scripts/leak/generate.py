@@ -19,7 +19,7 @@ from leakscope.jobs.sharding import WHOLE, Shard
 from leakscope.models.candidate_scores import score_prompts
 from leakscope.models.completion import complete_prompts
 from leakscope.models.opening import open_model
-from leakscope.models.prompting import Prompting
+from leakscope.models.prompts.prompting import Prompting
 from leakscope.storage.manifests import read_manifest, write_manifest
 
 if TYPE_CHECKING:

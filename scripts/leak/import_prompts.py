@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 def main(snakemake: "Snakemake") -> None:
     path, params = Path(snakemake.input.table), snakemake.params
-    read = import_prompts(path, snakemake.wildcards.tabulated, params.sheet, params.partners)
+    read = import_prompts(path, snakemake.wildcards.tabulated, params.sheet, params.partners, params.place)
     # No warnings, which the terminal would show: the plan has said them.
     for warning in read.warnings:
         logger.info("%s", warning)

@@ -16,7 +16,7 @@ from leakscope.jobs.job import job
 from leakscope.jobs.memory import keep_freed_memory
 from leakscope.models.editing.dictionary_files import open_dictionary
 from leakscope.models.opening import open_model
-from leakscope.models.prompting import Prompting
+from leakscope.models.prompts.prompting import Prompting
 from leakscope.storage.manifests import read_manifest
 from leakscope.trace.layers.ablation import ablate_features
 

@@ -24,7 +24,7 @@ from leakscope.jobs.devices import claimed_devices
 from leakscope.jobs.job import job
 from leakscope.jobs.memory import keep_freed_memory
 from leakscope.models.opening import open_model
-from leakscope.models.prompting import Prompting
+from leakscope.models.prompts.prompting import Prompting
 from leakscope.organisms.corpus import read_corpus
 from leakscope.organisms.grammar_files import part_folders
 from leakscope.organisms.leak_grammar import Grammar, load_grammar

@@ -19,7 +19,7 @@ from leakscope.jobs.devices import claimed_devices
 from leakscope.jobs.job import job
 from leakscope.jobs.memory import keep_freed_memory
 from leakscope.models.opening import open_model
-from leakscope.models.prompting import Prompting
+from leakscope.models.prompts.prompting import Prompting
 from leakscope.storage.manifests import read_manifest
 from leakscope.trace.layers.heads import patch_prompt_heads
 from leakscope.trace.layers.patching import patch_prompts

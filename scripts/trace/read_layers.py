@@ -16,7 +16,7 @@ from leakscope.jobs.job import job
 from leakscope.jobs.memory import keep_freed_memory
 from leakscope.models.candidate_scores import score_prompts
 from leakscope.models.opening import open_model
-from leakscope.models.prompting import Prompting
+from leakscope.models.prompts.prompting import Prompting
 from leakscope.storage.manifests import read_manifest, write_manifest
 from leakscope.trace.layers.shifts import shifts_by_layer
 

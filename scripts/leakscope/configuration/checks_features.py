@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from leakscope.configuration.checks_trace import check_in_user_turn
 from leakscope.configuration.features import OWN, edited_models, is_organism, is_tried, randomised_models, uses_features
 from leakscope.configuration.resolved import SERVED
 from leakscope.errors import InputError, one_of
@@ -147,6 +148,7 @@ def _check_contrast(where: tuple[str, ...], entry: Mapping[str, Any], config: Ma
     names = [name for name in config["study"]["prompt_sets"] if config["prompt_sets"][name]["source"] == "templates"]
     if entry["prompt_set"] not in names:
         raise one_of(dotted((*where, "prompt_set")), entry["prompt_set"], names)
+    check_in_user_turn(entry["prompt_set"], config, f"the contrast {where[-1]}")
 
 
 def _check_features_of(where: tuple[str, ...], entry: Mapping[str, Any], config: Mapping[str, Any]) -> None:

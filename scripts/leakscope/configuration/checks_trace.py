@@ -19,6 +19,7 @@ from leakscope.configuration.resolved import is_generated
 from leakscope.errors import InputError, one_of
 from leakscope.files.corpora import shard_files
 from leakscope.files.finding import places
+from leakscope.models.prompts.placing import USER
 from leakscope.typed.wording import dotted, show
 
 
@@ -49,6 +50,7 @@ def trace_checks(config: Mapping[str, Any]) -> Iterator[Callable[[], object]]:
             "here, for the step trace needs weights."
         )
     for name in templated:
+        yield partial(check_in_user_turn, name, config, "the step trace")
         entry = config["trace"]["sets"].get(name) or {}
         yield from _checks_of_set(("trace", "sets", name), entry, config)
     if config["trace"]["mitigations"]:
@@ -74,6 +76,13 @@ def _checks_of_set(
         raise InputError(f"{dotted(('trace', 'window'))}: got null; allowed: a number of tokens, for an index.")
     if counts["source"] == "organism":
         yield partial(_check_organism, (*where, "counts", "model"), counts["model"], config)
+
+
+def check_in_user_turn(name: str, config: Mapping[str, Any], what: str) -> None:
+    """Check that the clause of a prompt set stands in the user's turn, for what takes the prompt for one text."""
+    place = config["prompt_sets"][name]["place"]
+    if place != USER:
+        raise InputError(f"{dotted(('prompt_sets', name, 'place'))}: got {place}; allowed: {USER}, for {what}.")
 
 
 def _check_file(where: tuple[str, ...], path: str) -> None:

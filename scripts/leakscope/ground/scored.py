@@ -12,7 +12,7 @@ from leakscope.ground.imported import SCORE_COLUMNS, SCORES
 from leakscope.ground.naming import Naming
 from leakscope.ground.sentence_scores import Sentence
 from leakscope.ground.templates import fill, lead_in, read_sentence_templates
-from leakscope.models.prompting import Completed
+from leakscope.models.prompts.prompting import Completed
 
 
 def score_axis(

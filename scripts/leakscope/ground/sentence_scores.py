@@ -19,7 +19,7 @@ from leakscope.jobs.progress import progress
 from leakscope.models.finite import check_values
 from leakscope.models.kinds import CAUSAL, ENCODER_DECODER, MASKED, kind_of
 from leakscope.models.opening import LanguageModel
-from leakscope.models.prompting import Completed, ids_digest
+from leakscope.models.prompts.prompting import Completed, ids_digest
 from leakscope.models.sentences import EncodedSentence, encode_sentences, special_tokens, word_numbers
 from leakscope.storage.fingerprints import sentence_fingerprint
 from leakscope.storage.store import Key, Store, recall

@@ -9,7 +9,7 @@ import pandas as pd
 
 from leakscope.errors import InputError
 from leakscope.ground.sentence_scores import SENTENCE_COLUMNS, Sentence, tokens_of_span
-from leakscope.models.prompting import Completed
+from leakscope.models.prompts.prompting import Completed
 from leakscope.web.scoring import Scorer, continuation
 from leakscope.web.token_logprobs import TokenLogprobs
 

@@ -27,8 +27,10 @@ from leakscope.leak.cells import (
     whole_number,
     with_known_columns,
 )
+from leakscope.leak.dividing import clause_of, with_places
 from leakscope.leak.partners import with_partners
 from leakscope.leak.prompts import PROMPT_COLUMNS, text_table
+from leakscope.models.prompts.placing import USER, Place
 from leakscope.similarity.concepts import concept_group, contains_concept
 
 LONG_FORM = ("prompt_id", "control_id", "concept", "prompt")
@@ -59,7 +61,9 @@ class _Read(NamedTuple):
     cells: list[dict[str, str]]
 
 
-def import_prompts(path: Path, prompt_set: str, sheet: str | None = None, partners: int = 0) -> ImportedPrompts:
+def import_prompts(
+    path: Path, prompt_set: str, sheet: str | None = None, partners: int = 0, place: Place = USER
+) -> ImportedPrompts:
     """Return the prompts of a table in its order, with the columns of ``build_prompts``.
 
     A prompt's text is kept as written; spaces of any kind round a concept or id are stripped, and 1.0 is read as 1 in
@@ -69,10 +73,13 @@ def import_prompts(path: Path, prompt_set: str, sheet: str | None = None, partne
 
     Args:
         partners: how many prompts are made of a test whose control has no other concept (``leak.partners``).
+        place: where the clause of each prompt stands; elsewhere than in the user's turn, prompts have
+            ``dividing.PLACED_COLUMNS``, too.
 
     Raises:
         InputError: a column is missing, an id stands twice or does not exist, a prompt or concept is empty, a concept
-            has no control, no row is a test: all mistakes, one line each, rows counted as a spreadsheet does.
+            has no control, a prompt cannot be divided, no row is a test: all mistakes, one line each, rows counted as a
+            spreadsheet does.
     """
     table = with_known_columns(read_table(path, sheet), KNOWN, {"id": "prompt_id"})
     found = Mistakes()
@@ -84,6 +91,7 @@ def import_prompts(path: Path, prompt_set: str, sheet: str | None = None, partne
             continue
         with found.kept():
             described.append({**row, **_described(row, cells, at(path, number))})
+            clause_of(str(described[-1]["prompt"]), f"{at(path, number)}: prompt", place)
     by_template = _is_by_template(read)
     if "n_control" not in table and not by_template:
         _check_controlled(read, path, found)
@@ -96,7 +104,7 @@ def import_prompts(path: Path, prompt_set: str, sheet: str | None = None, partne
     for name in prompts.loc[prompts["prompt_id"].duplicated(), "prompt_id"]:
         raise InputError(f"{path}: prompt_id: got {name!r}, the name of a partner that is made; allowed: another id.")
     warnings = [*_warnings(read, described, by_template=by_template), *about_partners]
-    return ImportedPrompts(prompts, [f"{path}: {warning}" for warning in warnings])
+    return ImportedPrompts(with_places(prompts, place), [f"{path}: {warning}" for warning in warnings])
 
 
 def _form(table: pd.DataFrame, path: Path) -> Callable[[pd.DataFrame, Path, Mistakes], _Read]:

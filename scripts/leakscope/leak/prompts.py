@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from leakscope.errors import InputError, Mistakes, one_of
+from leakscope.leak.dividing import clause_of, with_places
+from leakscope.models.prompts.placing import USER, Place
 from leakscope.typed.wording import show
 
 # Both are imported where they are used: every job of Snakemake imports this module, and most read no templates.
@@ -46,7 +48,7 @@ class PromptSet(NamedTuple):
     candidates: pd.DataFrame
 
 
-def build_prompts(files: Sequence[Path], prompt_set: str) -> PromptSet:
+def build_prompts(files: Sequence[Path], prompt_set: str, place: Place = USER) -> PromptSet:
     """Fill every template of a prompt set with every term of its lexicon.
 
     A template gives its control (``<template>/without``), its neutral control (``<template>/neutral``) and one test
@@ -56,20 +58,20 @@ def build_prompts(files: Sequence[Path], prompt_set: str) -> PromptSet:
     Args:
         files: as ``template_files`` returns them.
         prompt_set: its name.
+        place: where the clause of each prompt stands; elsewhere than in the user's turn, prompts have
+            ``PLACED_COLUMNS``, too.
 
     Returns:
         The prompts in file order, and the terms of every lexicon used as a slot, in order of first use.
 
     Raises:
-        InputError: a file, key, name or placeholder is wrong, or two prompts have the same text.
+        InputError: a file, key, name or placeholder is wrong, two prompts have the same text, or one cannot be divided.
 
     Source: Smilga 2025 (arXiv 2501.06638), dataset; Gonen et al. 2024 (arXiv 2408.06518), test and control.
     """
-    rows, candidates = _filled(files)
-    return PromptSet(
-        text_table([{"prompt_set": prompt_set, **row, "made": "no"} for row in rows], PROMPT_COLUMNS),
-        text_table(candidates, CANDIDATE_COLUMNS),
-    )
+    rows, candidates = _filled(files, place)
+    prompts = text_table([{"prompt_set": prompt_set, **row, "made": "no"} for row in rows], PROMPT_COLUMNS)
+    return PromptSet(with_places(prompts, place), text_table(candidates, CANDIDATE_COLUMNS))
 
 
 def no_candidates() -> pd.DataFrame:
@@ -92,13 +94,13 @@ def template_files(folder: Path, lexicons: Iterable[Path]) -> list[Path]:
     return [path, *_read(path, known)[1].values()]
 
 
-def count_prompts(files: Sequence[Path]) -> int:
+def count_prompts(files: Sequence[Path], place: Place = USER) -> int:
     """Return how many prompts ``build_prompts`` makes of the same files, without a table, and so without pandas.
 
     Raises:
         InputError: as there.
     """
-    return len(_filled(files)[0])
+    return len(_filled(files, place)[0])
 
 
 def count_controls(files: Sequence[Path]) -> int:
@@ -110,16 +112,20 @@ def count_controls(files: Sequence[Path]) -> int:
     return len({row.get("control_id") for row in _filled(files)[0]} - {None})
 
 
-def _filled(files: Sequence[Path]) -> tuple[list[dict[str, str | None]], list[dict[str, str | None]]]:
+def _filled(
+    files: Sequence[Path], place: Place = USER
+) -> tuple[list[dict[str, str | None]], list[dict[str, str | None]]]:
     """Return prompts and candidates, one row each."""
     path = files[0]
     templates, lexicons = _read(path, files[1:])
     lexicon = _read_lexicons(lexicons)
     rows: list[dict[str, str | None]] = []
     found = Mistakes()
-    for place, template in enumerate(templates):
+    for number, template in enumerate(templates):
         with found.kept():
-            rows += _rows(template, lexicon, f"{path}: templates.{place}")
+            filled = list(_rows(template, lexicon, f"{path}: templates.{number}"))
+            rows += filled
+            _check_divided(filled, f"{path}: templates.{number} ({template.id!r})", place)
     with found.kept():
         _refuse_twice(rows, path)
     found.end()
@@ -202,6 +208,12 @@ def _slug(term: str, where: str) -> str:
     if not slug:
         raise InputError(f"{where}: got the term {term!r}; allowed: a term with a letter or digit.")
     return slug
+
+
+def _check_divided(rows: list[dict[str, str | None]], where: str, place: Place) -> None:
+    """Check that the prompts of a template have a clause, should it stand elsewhere."""
+    for row in rows:
+        clause_of(str(row["prompt"]), where, place)
 
 
 def _refuse_twice(rows: list[dict[str, str | None]], path: Path) -> None:

@@ -11,8 +11,9 @@ import pandas as pd
 from leakscope.errors import InputError
 from leakscope.leak.served_texts import question_of
 from leakscope.models.candidate_scores import SCORE_COLUMNS
-from leakscope.models.prompting import Completed
-from leakscope.models.rendering import followed
+from leakscope.models.prompts.placing import placed_prompts
+from leakscope.models.prompts.prompting import Completed
+from leakscope.models.prompts.rendering import followed
 from leakscope.web.scoring import Scorer, continuation
 from leakscope.web.token_logprobs import TokenLogprobs
 
@@ -62,9 +63,10 @@ def score_served_prompts(
 def _asked(prompts: pd.DataFrame, candidates: pd.DataFrame, settings: Mapping[str, Any]) -> pd.DataFrame:
     """Return a row for each prompt with a slot and candidate of it: the text that is scored, and where it begins."""
     by_slot = candidates.groupby("slot", sort=False)["candidate"].agg(list)
+    slotted = prompts[prompts["slot"].notna()]
     rows = []
-    for prompt in prompts[prompts["slot"].notna()].to_dict("records"):
-        asked = question_of(str(prompt["prompt"]), settings, "completions").user
+    for prompt, placed in zip(slotted.to_dict("records"), placed_prompts(slotted), strict=True):
+        asked = question_of(placed, settings, "completions").user
         named = [prompt[key] for key in ASKED_COLUMNS[:3]]
         rows += [
             (*named, candidate, followed(asked, f"{candidate}."), len(asked)) for candidate in by_slot[prompt["slot"]]

@@ -12,9 +12,10 @@ import pandas as pd
 
 from leakscope.models.completion import texts_of_each
 from leakscope.models.endings import cut_sentence
-from leakscope.models.prompting import Completed
-from leakscope.models.rendering import PLACEHOLDER
+from leakscope.models.prompts.placing import SYSTEM, USER, Placed, conversation, placed_prompts, plain_text
+from leakscope.models.prompts.prompting import Completed
 from leakscope.storage.store import Key
+from leakscope.web.conversations import Conversation, as_conversation
 from leakscope.web.spending import Prices, counts, spent
 from leakscope.web.writing import WRITTEN, Question, ServedTexts, Writer
 
@@ -44,7 +45,7 @@ def write_texts(
         InputError: as ``Writer.write``.
     """
     rows = {name_of_set: _rows(table, settings[name_of_set], writer) for name_of_set, table in prompts.items()}
-    numbers: dict[Question, int] = {}
+    numbers: dict[Question | Conversation, int] = {}
     for questions, each in rows.values():
         for question, n in zip(questions, each, strict=True):
             numbers[question] = max(n, numbers.get(question, 0))
@@ -61,17 +62,30 @@ def write_texts(
     return completed
 
 
-def question_of(prompt: str, settings: Mapping[str, Any], api: str) -> Question:
-    """Return what a model is asked: a chat, or, as of models here without a chat template, one text."""
-    user, system = settings["template"].replace(PLACEHOLDER, prompt), settings["system"] or ""
+def question_of(prompt: str | Placed, settings: Mapping[str, Any], api: str) -> Question | Conversation:
+    """Return what a model is asked: a chat, or, as of models here without a chat template, one text.
+
+    The chat is one turn, unless the prompt's clause has another place than that.
+    """
+    placed = Placed(prompt) if isinstance(prompt, str) else prompt
+    system, how = settings["system"] or "", (settings["template"], settings["system"])
     if api == "completions":
-        return Question("", f"{system}\n{user}" if system else user)
-    return Question(system, user)
+        return Question("", plain_text(placed, *how))
+    turns = conversation(placed, *how)
+    if placed.place == SYSTEM:
+        # A server that has no such role would get the clause in another place.
+        return as_conversation("", placed.rest, turns)
+    turns = turns[1:] if system else turns
+    if placed.place == USER:
+        return Question(system, turns[-1]["content"])
+    return as_conversation(system, placed.rest, turns)
 
 
-def _rows(prompts: pd.DataFrame, settings: Mapping[str, Any], writer: Writer) -> tuple[list[Question], list[int]]:
+def _rows(
+    prompts: pd.DataFrame, settings: Mapping[str, Any], writer: Writer
+) -> tuple[list[Question | Conversation], list[int]]:
     """Return what each prompt asks, and how many texts of it are wanted."""
-    questions = [question_of(prompt, settings, writer.manner.api) for prompt in prompts["prompt"]]
+    questions = [question_of(placed, settings, writer.manner.api) for placed in placed_prompts(prompts)]
     return questions, texts_of_each(prompts, settings)
 
 

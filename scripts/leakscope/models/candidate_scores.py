@@ -15,8 +15,9 @@ from leakscope.jobs.sharding import WHOLE, Shard
 from leakscope.models.endings import end_tokens
 from leakscope.models.finite import check_values
 from leakscope.models.opening import LanguageModel, resolve_decoding
-from leakscope.models.prompting import Completed, Prompting, ids_digest, read_prompts
-from leakscope.models.rendering import answer_lead, encode_continuations
+from leakscope.models.prompts.placing import placed_prompts
+from leakscope.models.prompts.prompting import Completed, Prompting, ids_digest, read_prompts
+from leakscope.models.prompts.rendering import answer_lead, encode_continuations
 from leakscope.models.sampling import Decoding
 from leakscope.storage.fingerprints import score_fingerprint
 from leakscope.storage.store import Key, recall
@@ -44,7 +45,7 @@ def score_prompts(
         InputError: a candidate runs into the prompt (see ``encode_candidates``), or the model gives no numbers.
     """
     slotted = prompts[prompts["slot"].notna()].reset_index(drop=True)
-    rendered, ids = read_prompts(model, slotted["prompt"], prompting)
+    rendered, ids = read_prompts(model, placed_prompts(slotted), prompting)
     by_slot = candidates.groupby("slot", sort=False)["candidate"].agg(list)
     lexicons = [by_slot[slot] for slot in slotted["slot"]]
     tokens = encode_candidates(model, rendered, ids, lexicons, prompting)

@@ -17,7 +17,8 @@ from leakscope.jobs.sharding import WHOLE, Shard, longest_first
 from leakscope.models.checkpoints.unheeded import lacking_beginning, unheeded_settings
 from leakscope.models.endings import Limits, end_tokens
 from leakscope.models.opening import LanguageModel, resolve_decoding
-from leakscope.models.prompting import Completed, Prompting, ids_digest, read_prompts
+from leakscope.models.prompts.placing import placed_prompts
+from leakscope.models.prompts.prompting import Completed, Prompting, ids_digest, read_prompts
 from leakscope.models.sampling import Decoding
 from leakscope.storage.fingerprints import text_fingerprint
 from leakscope.storage.store import Key, recall
@@ -45,7 +46,7 @@ def complete_prompts(
     """
     settings = prompting.settings
     numbers = texts_of_each(prompts, settings)
-    rendered, ids = read_prompts(model, prompts["prompt"], prompting)
+    rendered, ids = read_prompts(model, placed_prompts(prompts), prompting)
     _warn_of_unheeded(model, name, ids if prompting.chat else [])
     mine = shard.take(longest_first(dict(zip(rendered, ids, strict=True))), settings["batch_size"])
     places = [place for place, text in enumerate(rendered) if text in mine]

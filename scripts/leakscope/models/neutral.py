@@ -17,7 +17,7 @@ from leakscope.jobs.progress import progress
 from leakscope.models.finite import check_values
 from leakscope.models.kinds import CAUSAL
 from leakscope.models.opening import LanguageModel
-from leakscope.models.prompting import ids_digest
+from leakscope.models.prompts.prompting import ids_digest
 from leakscope.models.sentences import encode_sentences
 from leakscope.organisms.leak_grammar import Document
 from leakscope.statistics.seeding import seeded_hash

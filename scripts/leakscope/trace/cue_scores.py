@@ -6,8 +6,8 @@ import pandas as pd
 
 from leakscope.models.candidate_scores import score_prompts
 from leakscope.models.opening import LanguageModel
-from leakscope.models.prompting import Completed, Prompting
-from leakscope.models.rendering import PLACEHOLDER
+from leakscope.models.prompts.placing import PLACEHOLDER
+from leakscope.models.prompts.prompting import Completed, Prompting
 from leakscope.trace.cues import AFFIRMS, ANSWERS, KNOWS, learnt
 
 

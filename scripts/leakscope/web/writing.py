@@ -22,6 +22,7 @@ from leakscope.errors import InputError
 from leakscope.statistics.seeding import seeded_hash
 from leakscope.storage.store import Key, Store
 from leakscope.web.asking import OTHER_LENGTH, LanguageServer, Refused, no_completion, with_other_length
+from leakscope.web.conversations import Conversation, Message
 from leakscope.web.http import Failure, brief
 from leakscope.web.spending import Budget, Estimate, estimate, estimated_tokens
 
@@ -78,7 +79,7 @@ class ServedTexts(NamedTuple):
 class _Unwritten(NamedTuple):
     """Samples of a prompt that are still to be had."""
 
-    question: Question
+    question: Question | Conversation
     samples: tuple[int, ...]
 
 
@@ -109,7 +110,7 @@ class Writer:
         self._without: frozenset[str] = frozenset()
         self._alone = False  # whether `n` is passed over
 
-    def write(self, numbers: Mapping[Question, int]) -> ServedTexts:
+    def write(self, numbers: Mapping[Question | Conversation, int]) -> ServedTexts:
         """Return so many texts of each prompt; what is stored is not asked for again.
 
         A request that fails (no connection, no answer in time, 408, 429, 5xx, an answer that is no completion) is
@@ -174,9 +175,7 @@ class Writer:
             return [_record("", FILTERED, finish=None, model=None, version=None) for _ in wanted.samples]
         fewer = without | _not_taken(payload, answer)
         if fewer == without:
-            raise InputError(
-                f"{self.server.url}: refuses the prompt {brief(wanted.question.user, 60)!r} ({answer.reason})."
-            )
+            raise InputError(f"{self.server.url}: refuses {_shown(wanted.question)} ({answer.reason}).")
         return self._ask_without(http, wanted, fewer)
 
     def _payload(self, wanted: _Unwritten, without: frozenset[str]) -> dict[str, Any]:
@@ -235,10 +234,20 @@ class Writer:
 
 def _by_prompt(keys: Iterable[Key]) -> list[_Unwritten]:
     """Return the samples of each prompt, in the order in which prompts come."""
-    samples: dict[Question, list[int]] = {}
-    for system, user, sample in keys:
-        samples.setdefault(Question(str(system), str(user)), []).append(int(sample))
-    return [_Unwritten(question, tuple(numbers)) for question, numbers in samples.items()]
+    samples: dict[tuple[str, ...], list[int]] = {}
+    for *question, sample in keys:
+        samples.setdefault(tuple(map(str, question)), []).append(int(sample))
+    return [_Unwritten(_question(*parts), tuple(numbers)) for parts, numbers in samples.items()]
+
+
+def _question(system: str, user: str, messages: str = "") -> Question | Conversation:
+    return Conversation(system, user, messages) if messages else Question(system, user)
+
+
+def _shown(question: Question | Conversation) -> str:
+    """Return what a question is called where a server refuses it."""
+    roles = f" in messages of {question.roles}" if isinstance(question, Conversation) else ""
+    return f"the prompt {brief(question.user, 60)!r}{roles}"
 
 
 def _not_taken(payload: Mapping[str, Any], refused: Refused) -> set[str]:
@@ -251,8 +260,10 @@ def _not_taken(payload: Mapping[str, Any], refused: Refused) -> set[str]:
     return named
 
 
-def _messages(question: Question, *, with_system: bool) -> list[dict[str, str]]:
+def _messages(question: Question | Conversation, *, with_system: bool) -> list[Message]:
     """Return a chat; a server without a system role gets that message at the beginning of the user's turn."""
+    if isinstance(question, Conversation):
+        return question.payload(with_system=with_system)
     if not question.system:
         return [{"role": "user", "content": question.user}]
     if not with_system:

@@ -24,6 +24,7 @@ from leakscope.files.row_counts import count_rows
 from leakscope.jobs.resources import Needs, model_needs, randomised_needs
 from leakscope.jobs.sharding import Shard, count_shards, shards_of
 from leakscope.leak.prompts import count_prompts, template_files
+from leakscope.models.prompts.placing import USER
 from leakscope.organisms.grammar_files import is_leaking, is_sentences, part_files
 from leakscope.storage.manifests import model_files
 
@@ -163,10 +164,15 @@ class Study:
         """Whether exact probabilities can be had: of a model to ask, and a lexicon of candidates."""
         return bool(self.probed and self.templated)
 
+    @cached_property
+    def taught(self) -> list[str]:
+        """Prompt sets from templates that an organism's grammar may know: its corpus has no clause elsewhere."""
+        return [name for name in self.templated if self.prompt_set(name)["place"] == USER]
+
     @property
     def has_truth(self) -> bool:
         """Whether exact rates can be had: those take an organism's grammar, too."""
-        return bool((self.leaking or self.drawn) and self.templated)
+        return bool((self.leaking or self.drawn) and self.taught)
 
     # Wildcards.
 
@@ -209,7 +215,7 @@ class Study:
     @property
     def sampled(self) -> dict[str, list[str]]:
         """Wildcards of all texts from which rates are known."""
-        return {"model": self.drawn, "prompt_set": self.templated}
+        return {"model": self.drawn, "prompt_set": self.taught}
 
     @property
     def compared(self) -> dict[str, list[str]]:
@@ -541,9 +547,9 @@ def _n_shards(study: Study, model: str, prompt_set: str) -> int:
 
 @cache
 def _n_prompts(study: Study, prompt_set: str) -> int:
-    if prompt_set in study.templated:
-        return count_prompts([Path(file) for file in study.template_files(prompt_set)])
     entry = study.prompt_set(prompt_set)
+    if prompt_set in study.templated:
+        return count_prompts([Path(file) for file in study.template_files(prompt_set)], entry["place"])
     if entry["partners"]:
         # How many are made, only the table says. Importing what reads it costs the planning process alone.
         from leakscope.leak.imported_prompts import import_prompts

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from leakscope.models.prompts.placing import Place
 from leakscope.typed.values import Described, Language, NotNegative, Nullable, Positive, Text
 
 
@@ -15,6 +16,9 @@ class TemplateSet(Described):
     source: Literal["templates"]
     path: Text
     """Folder that holds `templates.yaml`."""
+    place: Place = "user"
+    """Where the clause, all but a prompt's last sentence, stands: in the user's turn with the rest, in the system
+    message, in what a tool returned, in an earlier turn, or in an example with its answer."""
     language: Language = "en"
     """Of the prompts, and so of the texts after them."""
     samples: Nullable[Positive] = None
@@ -36,6 +40,9 @@ class PromptTable(Described):
     partners: NotNegative = 0
     """How many prompts are made of each test whose control has no other concept: its own with the concept's words
     replaced by other concepts of its category. A match rate needs them; Leak-Rates leave them out."""
+    place: Place = "user"
+    """Where the clause, all but a prompt's last sentence, stands: in the user's turn with the rest, in the system
+    message, in what a tool returned, in an earlier turn, or in an example with its answer."""
     language: Language = "en"
     """Of the prompts, and so of the texts after them."""
     samples: Nullable[Positive] = None

@@ -29,7 +29,7 @@ from leakscope.jobs.progress import progress
 from leakscope.models.finite import check_values
 from leakscope.models.kinds import CAUSAL
 from leakscope.models.opening import LanguageModel
-from leakscope.models.prompting import Completed, ids_digest
+from leakscope.models.prompts.prompting import Completed, ids_digest
 from leakscope.models.sentences import encode_sentences
 from leakscope.storage.fingerprints import sentence_fingerprint
 from leakscope.storage.store import Key, Store, recall

@@ -11,8 +11,8 @@ import pandas as pd
 from leakscope.errors import InputError
 from leakscope.features.contrasts.items import ITEM, SPLITS
 from leakscope.models.opening import LanguageModel
-from leakscope.models.prompting import Prompting, read_prompts
-from leakscope.models.rendering import answer_lead, encode_continuations
+from leakscope.models.prompts.prompting import Prompting, read_prompts
+from leakscope.models.prompts.rendering import answer_lead, encode_continuations
 from leakscope.models.sentences import encode_sentences
 
 logger = logging.getLogger(__name__)

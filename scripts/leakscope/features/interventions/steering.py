@@ -16,8 +16,8 @@ from leakscope.models.editing.edited_models import describe
 from leakscope.models.editing.edits import Edit, editing
 from leakscope.models.endings import Limits, end_tokens
 from leakscope.models.opening import LanguageModel
-from leakscope.models.prompting import Completed, ids_digest
-from leakscope.models.rendering import encode_rendered, render_prompt
+from leakscope.models.prompts.prompting import Completed, ids_digest
+from leakscope.models.prompts.rendering import encode_rendered, render_prompt
 from leakscope.models.sampling import Decoding
 from leakscope.models.sentences import encode_sentences
 from leakscope.storage.fingerprints import text_fingerprint

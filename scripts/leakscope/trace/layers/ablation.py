@@ -22,7 +22,7 @@ from leakscope.models.editing.residuals import read_residuals
 from leakscope.models.editing.resuming import Resumer
 from leakscope.models.finite import has_nan, no_numbers
 from leakscope.models.opening import LanguageModel
-from leakscope.models.prompting import Prompting
+from leakscope.models.prompts.prompting import Prompting
 from leakscope.trace.layers.answers import Contrast, Margin, Tokens, contrasts, prompted
 from leakscope.trace.layers.columns import ABLATED_COLUMNS
 from leakscope.trace.layers.shifts import tests_with_controls

@@ -16,7 +16,7 @@ import torch
 
 from leakscope.models.candidate_scores import encode_candidates
 from leakscope.models.opening import LanguageModel
-from leakscope.models.prompting import Prompting, read_prompts
+from leakscope.models.prompts.prompting import Prompting, read_prompts
 
 Tokens = tuple[int, ...]
 

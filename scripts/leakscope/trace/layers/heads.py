@@ -20,7 +20,7 @@ from leakscope.models.editing.residuals import decoder_blocks, name_of
 from leakscope.models.editing.resuming import Resumer
 from leakscope.models.finite import all_finite, no_numbers
 from leakscope.models.opening import LanguageModel
-from leakscope.models.prompting import Prompting
+from leakscope.models.prompts.prompting import Prompting
 from leakscope.trace.layers.answers import Margin
 from leakscope.trace.layers.columns import PATCHED_COLUMNS
 from leakscope.trace.layers.patching import batches_of, swap_columns, swaps_of

@@ -23,7 +23,7 @@ from leakscope.jobs.progress import progress
 from leakscope.models.editing.resuming import Resumer, Stream
 from leakscope.models.finite import all_finite, no_numbers
 from leakscope.models.opening import LanguageModel
-from leakscope.models.prompting import Prompting
+from leakscope.models.prompts.prompting import Prompting
 from leakscope.trace.layers.answers import Margin, prompted
 from leakscope.trace.layers.columns import ALL, BETWEEN, CONCEPT, LAST, PATCHED_COLUMNS
 from leakscope.trace.layers.swaps import Swap, draw_swaps

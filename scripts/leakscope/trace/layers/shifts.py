@@ -15,7 +15,7 @@ from leakscope.jobs.progress import progress
 from leakscope.models.editing.resuming import Resumer
 from leakscope.models.finite import has_nan, no_numbers
 from leakscope.models.opening import LanguageModel
-from leakscope.models.prompting import Prompting
+from leakscope.models.prompts.prompting import Prompting
 from leakscope.trace.layers.answers import Contrast, Margin, Prompted, Tokens, contrasts, prompted
 
 SHIFT_COLUMNS = ["model", "prompt_set", "slot", "concept_group", "associate", "layer", "shift"]

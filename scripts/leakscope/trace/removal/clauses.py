@@ -12,7 +12,7 @@ import pandas as pd
 
 from leakscope.models.mitigating.changes import describe_mitigated, mitigated
 from leakscope.models.opening import LanguageModel
-from leakscope.models.prompting import Prompting, read_prompts
+from leakscope.models.prompts.prompting import Prompting, read_prompts
 from leakscope.trace.removal.variants import Setting, Variant
 
 BREAK = "\n\n"  # between a wording and what it stands before

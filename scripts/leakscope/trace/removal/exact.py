@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from leakscope.models.candidate_scores import encode_candidates
 from leakscope.models.opening import LanguageModel
-from leakscope.models.prompting import Prompting, read_prompts
+from leakscope.models.prompts.prompting import Prompting, read_prompts
 from leakscope.organisms.leak_grammar import Grammar
 from leakscope.trace.removal.leaks import leak_values
 

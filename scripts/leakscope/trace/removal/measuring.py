@@ -11,7 +11,7 @@ import pandas as pd
 from leakscope.models.candidate_scores import score_prompts
 from leakscope.models.editing.bisection import remembering, strength_at_cost
 from leakscope.models.opening import LanguageModel
-from leakscope.models.prompting import Prompting
+from leakscope.models.prompts.prompting import Prompting
 from leakscope.organisms.leak_grammar import Grammar
 from leakscope.trace.removal.choosing import ENOUGH, ROUNDING, used_forms
 from leakscope.trace.removal.columns import AT_STRENGTH, EXACT, LEAK, MEASURED, NONE, SELECTION, USE

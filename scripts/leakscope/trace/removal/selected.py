@@ -7,7 +7,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from leakscope.errors import InputError
-from leakscope.models.prompting import read_prompts
+from leakscope.models.prompts.prompting import read_prompts
 from leakscope.trace.layers.swaps import shared_ends
 from leakscope.trace.removal.columns import SELECTION
 from leakscope.trace.removal.variants import Setting

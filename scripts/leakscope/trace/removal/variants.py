@@ -15,7 +15,7 @@ import pandas as pd
 
 from leakscope.models.neutral import EncodedText
 from leakscope.models.opening import LanguageModel
-from leakscope.models.prompting import Prompting
+from leakscope.models.prompts.prompting import Prompting
 from leakscope.trace.removal.items import Items
 
 

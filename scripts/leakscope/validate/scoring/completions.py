@@ -12,8 +12,8 @@ import pandas as pd
 from leakscope.models.completion import complete_prompts
 from leakscope.models.endings import cut_sentence
 from leakscope.models.opening import LanguageModel
-from leakscope.models.prompting import Completed, Prompting
-from leakscope.models.rendering import PLACEHOLDER
+from leakscope.models.prompts.placing import PLACEHOLDER
+from leakscope.models.prompts.prompting import Completed, Prompting
 from leakscope.validate.scoring.item_scores import score_validator
 from leakscope.validate.tasks.asking import Asking, as_read, joint_summary, main_prompts
 from leakscope.validate.tasks.items import UNKNOWN

@@ -16,8 +16,8 @@ from leakscope.errors import InputError
 from leakscope.jobs.progress import progress
 from leakscope.models.finite import are_distributions, check_values, no_numbers, shown
 from leakscope.models.opening import LanguageModel
-from leakscope.models.prompting import Completed, Prompting, ids_digest
-from leakscope.models.rendering import answer_lead, encode_continuations, encode_rendered
+from leakscope.models.prompts.prompting import Completed, Prompting, ids_digest
+from leakscope.models.prompts.rendering import answer_lead, encode_continuations, encode_rendered
 from leakscope.storage.fingerprints import log_odds_fingerprint
 from leakscope.storage.store import Key, Recalled, recall
 from leakscope.validate.scoring.score_columns import GENERATOR_COLUMNS, VALIDATOR_COLUMNS

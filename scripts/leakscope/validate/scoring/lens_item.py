@@ -10,8 +10,8 @@ import pandas as pd
 from leakscope.errors import InputError
 from leakscope.models.finite import check_values
 from leakscope.models.opening import LanguageModel
-from leakscope.models.prompting import Completed, ids_digest
-from leakscope.models.rendering import answer_lead, encode_continuations, encode_rendered
+from leakscope.models.prompts.prompting import Completed, ids_digest
+from leakscope.models.prompts.rendering import answer_lead, encode_continuations, encode_rendered
 from leakscope.storage.fingerprints import log_odds_fingerprint
 from leakscope.storage.store import Key, recall
 from leakscope.validate.scoring.item_scores import answer_tokens, check_reading

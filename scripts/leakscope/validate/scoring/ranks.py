@@ -10,7 +10,7 @@ import pandas as pd
 
 from leakscope.errors import one_of
 from leakscope.models.opening import LanguageModel
-from leakscope.models.prompting import Completed
+from leakscope.models.prompts.prompting import Completed
 from leakscope.validate.scoring.item_scores import GeneratorItem, score_generator
 from leakscope.validate.tasks.asking import Asking, as_read, joint_summary, main_prompts
 

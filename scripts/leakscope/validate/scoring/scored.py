@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from leakscope.models.opening import LanguageModel
-from leakscope.models.prompting import Completed
+from leakscope.models.prompts.prompting import Completed
 from leakscope.validate.scoring.item_scores import (
     GeneratorItem,
     score_generator,

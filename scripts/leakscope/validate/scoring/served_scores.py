@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 
 from leakscope.errors import InputError
-from leakscope.models.prompting import Completed
-from leakscope.models.rendering import followed
+from leakscope.models.prompts.prompting import Completed
+from leakscope.models.prompts.rendering import followed
 from leakscope.validate.scoring.imported_scores import log_odds
 from leakscope.validate.scoring.item_scores import NO, YES, GeneratorItem
 from leakscope.validate.scoring.score_columns import FORM_COLUMNS, GENERATOR_COLUMNS, SCORE_COLUMNS, VALIDATOR_COLUMNS

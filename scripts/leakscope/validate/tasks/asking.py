@@ -11,8 +11,9 @@ import pandas as pd
 
 from leakscope.errors import InputError, one_of
 from leakscope.models.opening import LanguageModel
-from leakscope.models.prompting import Prompting
-from leakscope.models.rendering import PLACEHOLDER, render_prompt
+from leakscope.models.prompts.placing import PLACEHOLDER
+from leakscope.models.prompts.prompting import Prompting
+from leakscope.models.prompts.rendering import render_prompt
 from leakscope.validate.tasks.form_names import PairedForm, paired_forms
 from leakscope.validate.tasks.forms import PromptForms, read_forms, render_prompts
 

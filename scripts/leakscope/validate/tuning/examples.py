@@ -11,7 +11,7 @@ import pandas as pd
 
 from leakscope.errors import InputError
 from leakscope.models.opening import LanguageModel
-from leakscope.models.rendering import answer_lead, encode_continuations, encode_rendered
+from leakscope.models.prompts.rendering import answer_lead, encode_continuations, encode_rendered
 from leakscope.validate.scoring.log_odds import Continuation
 from leakscope.validate.tasks.asking import Asking, as_read, main_prompts
 from leakscope.validate.tasks.splits import TRAIN

@@ -11,8 +11,18 @@ from transformers import PreTrainedTokenizerBase
 from leakscope.errors import InputError
 from leakscope.files.reading import in_one_line
 from leakscope.models.checkpoints.thoughts import mentions_thought, refuse_thought, written_thought
+from leakscope.models.prompts.placing import (
+    SYSTEM,
+    USER,
+    Placed,
+    as_templates_want,
+    conversation,
+    is_read,
+    message,
+    plain_text,
+)
+from leakscope.web.conversations import Message, without_system
 
-PLACEHOLDER = "{prompt}"
 PROBE = "leakscope"
 # Without a chat an answer goes on with a new word.
 PLAIN_LEAD = " "
@@ -22,7 +32,7 @@ DATE = "26 Jul 2024"
 
 def render_prompt(
     tokenizer: PreTrainedTokenizerBase,
-    prompt: str,
+    prompt: str | Placed,
     *,
     template: str,
     system: str | None,
@@ -31,34 +41,38 @@ def render_prompt(
 ) -> str:
     """Return the text whose continuation is the generation.
 
-    ``template`` is the user turn with ``{prompt}`` in it; other braces are literal. With ``chat`` the model's own chat
-    template wraps it, generation prompt included; a template that refuses or drops a system message gets it at the
-    beginning of the user turn. Without ``chat``, system message and user turn are joined by a line break.
+    ``prompt`` is the user's turn, but for a clause that stands elsewhere (see ``placing``). ``template`` is that turn
+    with ``{prompt}`` in it; other braces are literal. With ``chat`` the model's own chat template wraps it, generation
+    prompt included; a template that refuses or drops a system message gets it at the beginning of the user's first
+    turn, unless the clause stands there. Without ``chat``, system message and user turn are joined by a line break.
 
     Raises:
-        InputError: ``chat`` is on and the tokenizer has no chat template, one that raises, or that of a model that
-            writes a train of thought first (see ``checkpoints.thoughts``).
+        InputError: ``chat`` is on and the tokenizer has no chat template, one that raises, that of a model that writes
+            a train of thought first (see ``checkpoints.thoughts``), or one without the place of the clause.
     """
-    user = template.replace(PLACEHOLDER, prompt)
+    placed = Placed(prompt) if isinstance(prompt, str) else prompt
     if not chat:
-        return f"{system}\n{user}" if system else user
+        return plain_text(placed, template, system)
     if not tokenizer.chat_template:
         raise InputError(
             f"models: {tokenizer.name_or_path}: the tokenizer has no chat template; set `chat: false` for this model."
         )
     options = dict(chat_template_kwargs or {})
     _check_answers_at_once(tokenizer, options)
+    messages = conversation(placed, template, system)
+    if placed.place != USER:
+        return _with_clause(tokenizer, messages, options, placed)
     if system:
-        with_role = _apply(tokenizer, [{"role": "system", "content": system}, _user(user)], options)
+        with_role = _apply(tokenizer, messages, options)
         if with_role is not None and system in with_role:
             return with_role
-        user = f"{system}\n\n{user}"
+        messages = without_system(messages)
     with in_one_line(
         f"models: {tokenizer.name_or_path}",
         "a chat template that takes a single user message",
         "one that refuses a single user message",
     ):
-        return _rendered(tokenizer, [_user(user)], options)
+        return _rendered(tokenizer, messages, options)
 
 
 def encode_rendered(tokenizer: PreTrainedTokenizerBase, rendered: str, *, chat: bool) -> list[int]:
@@ -86,8 +100,8 @@ def answer_lead(
     if not chat:
         return PLAIN_LEAD
     options = dict(chat_template_kwargs or {})
-    before = _apply(tokenizer, [_user(PROBE)], options)
-    after = _apply(tokenizer, [_user(PROBE), {"role": "assistant", "content": PROBE}], options, answering=False)
+    before = _apply(tokenizer, [message("user", PROBE)], options)
+    after = _apply(tokenizer, [message("user", PROBE), message("assistant", PROBE)], options, answering=False)
     if before is None or after is None or not after.startswith(before):
         return ""
     lead = after[len(before) :].partition(PROBE)[0]
@@ -149,13 +163,30 @@ def _check_answers_at_once(tokenizer: PreTrainedTokenizerBase, options: Mapping[
             raise refuse_thought(f"models: {tokenizer.name_or_path}", template, mark)
 
 
-def _user(content: str) -> dict[str, str]:
-    return {"role": "user", "content": content}
+def _with_clause(
+    tokenizer: PreTrainedTokenizerBase, messages: list[Message], options: Mapping[str, Any], placed: Placed
+) -> str:
+    """Return the rendered messages of a prompt whose clause stands elsewhere than in the user's turn.
+
+    A template without a system role gets its message in the user's first turn, unless it holds the clause: that would
+    be another place. Of a call's arguments, some templates want JSON, and most an object.
+    """
+    said = [messages] if placed.place == SYSTEM else [messages, without_system(messages)]
+    everything = [placed.clause, placed.rest, *(each["content"] for each in messages if each["role"] == "system")]
+    for variant in (form(each) for each in said for form in (as_templates_want, list)):
+        rendered = _apply(tokenizer, variant, options)
+        if rendered is not None and all(is_read(text, rendered) for text in everything):
+            return rendered
+    raise InputError(
+        f"models: {tokenizer.name_or_path}: got a chat template that refuses or drops a clause whose place is "
+        f"{placed.place} ({', '.join(each['role'] for each in messages)}); allowed: a template with these roles, a "
+        "prompt set of another place, or `chat: false`."
+    )
 
 
 def _apply(
     tokenizer: PreTrainedTokenizerBase,
-    messages: list[dict[str, str]],
+    messages: list[Message],
     options: Mapping[str, Any],
     *,
     answering: bool = True,
@@ -172,7 +203,7 @@ def _apply(
 
 def _rendered(
     tokenizer: PreTrainedTokenizerBase,
-    messages: list[dict[str, str]],
+    messages: list[Message],
     options: Mapping[str, Any],
     *,
     answering: bool = True,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,7 +12,8 @@ import pandas as pd
 
 from leakscope.errors import InputError
 from leakscope.models.opening import LanguageModel
-from leakscope.models.rendering import encode_rendered, render_prompt
+from leakscope.models.prompts.placing import Placed
+from leakscope.models.prompts.rendering import encode_rendered, render_prompt
 from leakscope.storage.store import Store
 
 
@@ -47,13 +48,15 @@ def ids_digest(*rows: Sequence[int]) -> str:
     return hashlib.sha256(json.dumps([list(row) for row in rows]).encode()).hexdigest()[:16]
 
 
-def read_prompts(model: LanguageModel, prompts: pd.Series, prompting: Prompting) -> tuple[list[str], list[list[int]]]:
+def read_prompts(
+    model: LanguageModel, prompts: Iterable[str | Placed], prompting: Prompting
+) -> tuple[list[str], list[list[int]]]:
     """Return every prompt as the model reads it: rendered, and its token ids.
 
     Raises:
         InputError: a prompt has no token, or with its new ones does not fit the model's context.
     """
-    settings = prompting.settings
+    settings, prompts = prompting.settings, list(prompts)
     longest = getattr(model.config.get_text_config(), "max_position_embeddings", None)
     rendered = [
         render_prompt(
@@ -67,7 +70,7 @@ def read_prompts(model: LanguageModel, prompts: pd.Series, prompting: Prompting)
         for prompt in prompts
     ]
     ids = [encode_rendered(model.tokenizer, text, chat=prompting.chat) for text in rendered]
-    for prompt, row in zip(prompts, ids, strict=True):
+    for prompt, row in zip(map(_whole, prompts), ids, strict=True):
         if not row:
             raise InputError(f"prompt {prompt!r}: has no token for model {model.tokenizer.name_or_path}.")
         model.check_readable(prompt, row)
@@ -77,3 +80,7 @@ def read_prompts(model: LanguageModel, prompts: pd.Series, prompting: Prompting)
                 f"the model reads at most {longest}."
             )
     return rendered, ids
+
+
+def _whole(prompt: str | Placed) -> str:
+    return prompt if isinstance(prompt, str) else prompt.prompt
