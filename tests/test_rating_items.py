@@ -10,10 +10,20 @@ from statistics import fmean, stdev
 import pandas as pd
 import pytest
 
+from leakscope.leak import pairs
 from leakscope.leak.measures.match_rate import match_rates
 from leakscope.leak.measures.matching import match_units
 from leakscope.leak.rating.answers import by_similarity
-from leakscope.leak.rating.items import ID_PATTERN, ITEM_COLUMNS, sample_items
+from leakscope.leak.rating.items import (
+    ID_PATTERN,
+    ITEM_COLUMNS,
+    SampledUnit,
+    Side,
+    Written,
+    comparable_units,
+    drawn_sides,
+    sample_items,
+)
 from leakscope.leak.rating.summary import rating_table
 from leakscope.statistics.seeding import seeded_hash
 from test_match_rate import Row, generations_of, prompts_of, similarity_of
@@ -51,28 +61,60 @@ def units_of(n: int) -> list[Row]:
     return [Row("a", f"t{i}", f"Thing {i} is old.", color, color, 3) for i in range(n) for color in COLORS]
 
 
+def told_apart(one: Side, other: Side, similarity: dict[tuple[str, str], float]) -> float:
+    """Return the outcome of a comparison from its definition."""
+    if not (one.written.text and other.written.text):
+        return 0.5
+    own = similarity[one.concept, one.written.text] + similarity[other.concept, other.written.text]
+    crossed = similarity[one.concept, other.written.text] + similarity[other.concept, one.written.text]
+    return 0.5 if own == crossed else float(own > crossed)
+
+
+def units_with_texts(tests: list[Row]) -> list[SampledUnit]:
+    prompts, generations, _ = study(tests)
+    return comparable_units(
+        pairs.tests_by_unit(prompts).merge(generations[["prompt_id", "sample", "text"]], on="prompt_id")
+    )
+
+
 @pytest.mark.parametrize("n_items", [1, 4, 40])
 def test_the_mean_over_many_samples_is_the_match_rate(n_items: int) -> None:
     prompts, generations, similarity = study(UNEVEN)
     rate = match_rates(match_units(prompts, generations, similarity, "s"), permutations=2, name_permutations=1)
     true = rate.loc[rate["category"] == "all", "match_rate"].item()
-    found = []
-    for seed in range(500):
-        items = sample_items(prompts, generations, n_items, seed)
-        outcome = by_similarity(items, similarity, "s", 3)["outcome"]
-        assert items["weight"].sum() == pytest.approx(1)
-        found.append(100 * float((items["weight"] * outcome).sum()))
+    known = dict(
+        zip(zip(similarity["concept"], similarity["text"], strict=True), similarity["similarity"], strict=True)
+    )
+    units = units_with_texts(UNEVEN)
+    found = [
+        100 * fmean(told_apart(*sides, known) for _, sides in drawn_sides(units, n_items, seed, "set"))
+        for seed in range(1200 if n_items < 40 else 300)
+    ]
     error = stdev(found) / math.sqrt(len(found))
-    assert error < 2.5
+    assert error < 1.5
     assert abs(fmean(found) - true) < 3 * error
-    # What other weights would give is told apart from it: 40 items see each of the ten pairs of the largest unit twice.
-    evenly = match_units(prompts, generations, similarity, "s").groupby("unit")["match"].mean()
-    assert n_items < 40 or abs(100 * evenly.mean() - true) > 3 * error
+
+
+def test_a_sample_says_of_a_scorer_what_its_weights_and_outcomes_do() -> None:
+    prompts, generations, similarity = study(UNEVEN)
+    items = sample_items(prompts, generations, 40, 0)
+    known = dict(
+        zip(zip(similarity["concept"], similarity["text"], strict=True), similarity["similarity"], strict=True)
+    )
+    answers = by_similarity(items, similarity, "s", 3)
+    sides = [
+        [Side("", item[f"concept_{i}"], Written("", "", item[f"text_{i}"])) for i in (1, 2)]
+        for item in items.to_dict("records")
+    ]
+    assert answers["outcome"].tolist() == [told_apart(*two, known) for two in sides]
+    assert set(answers["outcome"]) == {0.0, 0.5, 1.0}
+    rate = rating_table(items, answers, 0.95).set_index("rater").loc["s"]
+    assert rate["match_rate"] == pytest.approx(100 * float((items["weight"] * answers["outcome"]).sum()))
+    assert rate["undecided_rate"] == pytest.approx(100 * (answers["outcome"] == 0.5).mean())
 
 
 def test_each_comparison_has_its_share_of_items() -> None:
     """Expected numbers, against the weights of the match rate written out."""
-    prompts, generations, _ = study(UNEVEN)
     expected: Counter[tuple[str, ...]] = Counter()
     by_unit = {unit: [row for row in UNEVEN if row.unit == unit] for unit in dict.fromkeys(row.unit for row in UNEVEN)}
     sizes = {unit: len({row.group for row in rows}) for unit, rows in by_unit.items()}
@@ -81,18 +123,17 @@ def test_each_comparison_has_its_share_of_items() -> None:
         shades = Counter(row.group for row in rows)
         for one, other in combinations(rows, 2):
             if one.group != other.group:
-                pairs = math.comb(sizes[unit], 2)
-                share = sizes[unit] / total / pairs / shades[one.group] / shades[other.group]
+                share = sizes[unit] / total / math.comb(sizes[unit], 2) / shades[one.group] / shades[other.group]
                 expected[(unit[1], *sorted([one.concept, other.concept]))] += share
     assert sum(expected.values()) == pytest.approx(1)
     drawn: Counter[tuple[str, ...]] = Counter()
-    n_seeds = 1500
+    n_seeds, units = 1500, units_with_texts(UNEVEN)
     for seed in range(n_seeds):
-        for item in sample_items(prompts, generations, 3, seed).to_dict("records"):
-            drawn[(item["unit"], *sorted([item["concept_1"], item["concept_2"]]))] += item["weight"]
+        for unit, sides in drawn_sides(units, 3, seed, "set"):
+            drawn[(unit.unit, *sorted(side.concept for side in sides))] += 1
     assert set(drawn) == set(expected)
     for pair, share in expected.items():
-        assert abs(drawn[pair] / n_seeds - share) < 4 * math.sqrt(share / 3 / n_seeds), pair
+        assert abs(drawn[pair] / 3 / n_seeds - share) < 4 * math.sqrt(share / 3 / n_seeds), pair
 
 
 def test_units_and_pairs_of_groups_have_nearly_equal_numbers() -> None:
@@ -101,10 +142,10 @@ def test_units_and_pairs_of_groups_have_nearly_equal_numbers() -> None:
         items = sample_items(prompts, generations, 100, seed)
         assert len(items) == 100
         assert set(items["unit"].value_counts()) == {4, 5}
-        pairs = items[["group_1", "group_2"]].apply(lambda row: "/".join(sorted(row)), axis=1).value_counts()
-        assert len(pairs) == 10
+        numbers = Counter(map(frozenset, items[["group_1", "group_2"]].to_numpy().tolist())).values()
+        assert len(numbers) == 10
         # Drawn independently, the numbers of ten pairs would differ by about ten.
-        assert pairs.max() - pairs.min() <= 4
+        assert max(numbers) - min(numbers) <= 4
 
 
 def test_texts_belong_to_their_concepts_and_sides_are_drawn() -> None:
@@ -156,10 +197,10 @@ def test_models_are_compared_on_the_same_concepts() -> None:
     tests = units_of(6)
     one, other = texts_of(tests), [[f"{text}!" for text in texts] for texts in texts_of(tests)]
     items = sample_items(*study(tests, one=one, other=other)[:2], 20, 0)
-    pairs = [
+    concepts = [
         sorted(map(sorted, rows[["concept_1", "concept_2"]].to_numpy().tolist())) for _, rows in items.groupby("model")
     ]
-    assert pairs[0] == pairs[1]
+    assert concepts[0] == concepts[1]
     assert items["item_id"].is_unique
 
 

@@ -55,7 +55,7 @@ LARGEST = 2**64  # above every hash
 GOLDEN = (math.sqrt(5) - 1) / 2
 
 
-class _Written(NamedTuple):
+class Written(NamedTuple):
     """A text that a model wrote, and after which prompt."""
 
     prompt_id: str
@@ -63,21 +63,21 @@ class _Written(NamedTuple):
     text: str
 
 
-class _SampledUnit(NamedTuple):
+class SampledUnit(NamedTuple):
     """What can be compared in a unit: group → concept → the texts after it."""
 
     category: object
     unit: str
     cluster: str
-    groups: Mapping[str, Mapping[str, list[_Written]]]
+    groups: Mapping[str, Mapping[str, list[Written]]]
 
 
-class _Side(NamedTuple):
+class Side(NamedTuple):
     """A text of an item, and the concept that it was written after."""
 
     group: str
     concept: str
-    written: _Written
+    written: Written
 
 
 def sample_items(prompts: pd.DataFrame, generations: pd.DataFrame, n_items: int, seed: int) -> pd.DataFrame:
@@ -101,10 +101,10 @@ def sample_items(prompts: pd.DataFrame, generations: pd.DataFrame, n_items: int,
     rows: list[tuple[object, ...]] = []
     for model in texts["model"].unique():
         written = tests.merge(texts[texts["model"] == model], on="prompt_id")
-        units = [unit for unit in _units(written) if len(unit.groups) > 1]
+        units = comparable_units(written)
         rows += [
             (_item_id(str(model), prompt_set, unit, *sides), model, prompt_set, *_cells(unit, *sides), 1 / n_items)
-            for unit, sides in _drawn(units, n_items, seed, prompt_set)
+            for unit, sides in drawn_sides(units, n_items, seed, prompt_set)
         ]
     table = pd.DataFrame(rows, columns=ITEM_COLUMNS)
     weights = table.groupby("item_id", sort=False)["weight"].sum()
@@ -113,20 +113,27 @@ def sample_items(prompts: pd.DataFrame, generations: pd.DataFrame, n_items: int,
     return items.astype({**dict.fromkeys(texts_of, "str"), "weight": "float64"})
 
 
-def _units(written: pd.DataFrame) -> Iterator[_SampledUnit]:
-    """Yield the units of one model's texts, in the order of its prompts."""
+def comparable_units(written: pd.DataFrame) -> list[SampledUnit]:
+    """Return the units with two groups of concepts or more, in the order of the prompts.
+
+    Args:
+        written: the texts of one model, with the columns of ``pairs.tests_by_unit``.
+    """
+    units = []
     for (category, unit), rows in written.groupby(["category", "unit"], sort=False, dropna=False):
-        groups: dict[str, dict[str, list[_Written]]] = {}
+        groups: dict[str, dict[str, list[Written]]] = {}
         columns = [rows[name].astype(str) for name in ("concept_group", "concept", "prompt_id", "sample", "text")]
         for group, concept, *one in zip(*columns, strict=True):
-            groups.setdefault(group, {}).setdefault(concept, []).append(_Written(*one))
-        yield _SampledUnit(category, str(unit), str(rows["cluster"].iloc[0]), groups)
+            groups.setdefault(group, {}).setdefault(concept, []).append(Written(*one))
+        if len(groups) > 1:
+            units.append(SampledUnit(category, str(unit), str(rows["cluster"].iloc[0]), groups))
+    return units
 
 
-def _drawn(
-    units: list[_SampledUnit], n_items: int, seed: int, prompt_set: str
-) -> Iterator[tuple[_SampledUnit, tuple[_Side, _Side]]]:
-    """Yield each item's unit and its two sides."""
+def drawn_sides(
+    units: list[SampledUnit], n_items: int, seed: int, prompt_set: str
+) -> Iterator[tuple[SampledUnit, tuple[Side, Side]]]:
+    """Yield the unit and the two sides of each of a model's items; one comparison may be drawn twice."""
     begin = seeded_hash(seed, "pairs", prompt_set) / LARGEST
     for place, (unit, n_of_unit) in enumerate(zip(units, _shares(units, n_items, seed, prompt_set), strict=True)):
         pairs = sorted(combinations(sorted(unit.groups), 2), key=lambda pair: seeded_hash(seed, prompt_set, *pair))
@@ -138,7 +145,7 @@ def _drawn(
             yield unit, _sides(unit, pair, visit, seed)
 
 
-def _shares(units: list[_SampledUnit], n_items: int, seed: int, prompt_set: str) -> list[int]:
+def _shares(units: list[SampledUnit], n_items: int, seed: int, prompt_set: str) -> list[int]:
     """Return how many items each unit has: n n_u / Σ n_u in expectation, rounded up or down; all n together."""
     sums = list(accumulate(len(unit.groups) for unit in units))
     if not sums:
@@ -148,7 +155,7 @@ def _shares(units: list[_SampledUnit], n_items: int, seed: int, prompt_set: str)
     return [end - before for before, end in pairwise([0, *ends])]
 
 
-def _sides(unit: _SampledUnit, pair: tuple[str, str], visit: int, seed: int) -> tuple[_Side, _Side]:
+def _sides(unit: SampledUnit, pair: tuple[str, str], visit: int, seed: int) -> tuple[Side, Side]:
     """Return the two sides of a pair of groups that is drawn for the ``visit``-th time, from 0: other texts each time,
     as long as there are some."""
     key = (str(unit.category), unit.unit, *pair)
@@ -160,7 +167,7 @@ def _sides(unit: _SampledUnit, pair: tuple[str, str], visit: int, seed: int) -> 
     return (other, one) if is_turned else (one, other)
 
 
-def _order(concepts: Mapping[str, list[_Written]], group: str, seed: int, *key: str) -> list[_Side]:
+def _order(concepts: Mapping[str, list[Written]], group: str, seed: int, *key: str) -> list[Side]:
     """Return a group's texts in an order in which each place has each concept, and each of its texts, alike often."""
     drawn = sorted(concepts, key=lambda concept: seeded_hash(seed, *key, group, concept))
     texts = {
@@ -168,16 +175,16 @@ def _order(concepts: Mapping[str, list[_Written]], group: str, seed: int, *key: 
         for concept, found in concepts.items()
     }
     rounds = range(max(map(len, texts.values())))
-    return [_Side(group, name, texts[name][number % len(texts[name])]) for number in rounds for name in drawn]
+    return [Side(group, name, texts[name][number % len(texts[name])]) for number in rounds for name in drawn]
 
 
-def _cells(unit: _SampledUnit, one: _Side, other: _Side) -> tuple[object, ...]:
+def _cells(unit: SampledUnit, one: Side, other: Side) -> tuple[object, ...]:
     """Return an item's cells from ``category`` to ``text_2``."""
     names = (one.concept, other.concept, one.group, other.group)
     return (unit.category, unit.unit, unit.cluster, *names, one.written.text, other.written.text)
 
 
-def _item_id(model: str, prompt_set: str, unit: _SampledUnit, one: _Side, other: _Side) -> str:
+def _item_id(model: str, prompt_set: str, unit: SampledUnit, one: Side, other: Side) -> str:
     sides = [part for side in (one, other) for part in (side.group, side.concept, *side.written)]
     content = "\0".join([model, prompt_set, str(unit.category), unit.unit, *sides])
     return f"i{hashlib.sha256(content.encode()).hexdigest()[:ID_DIGITS]}"
