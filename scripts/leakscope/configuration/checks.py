@@ -241,6 +241,9 @@ def _file_checks(config: Mapping[str, Any]) -> Iterator[Callable[[], object]]:
             yield partial(_check_static, name, entry)
         else:
             yield partial(_check_encoder, name, entry.get("model", ""))
+    for number, path in enumerate(config["rating"]["ratings"]):
+        where = dotted(("rating", "ratings", number))
+        yield partial(_require, Path(path).is_file(), where, path, "a file that exists")
     selected = dict(_selected(config, "models"))
     # Of folders those, too, that models of the study are made from.
     bases = {name: entry for name, entry in config["models"].items() if entry["source"] == "local"}

@@ -49,6 +49,7 @@ STEERING = "features.steering"
 SHARED = {
     "generation": ("seed",),
     "leak": ("level",),
+    "rating": ("seed",),
     "ground": ("level", "batch_size"),
     "validate": ("level", "seed", "batch_size"),
     "validate.tuned": ("seed",),
@@ -282,6 +283,8 @@ def _expand_paths(config: dict[str, Any], opened: Callable[[str, Where], str]) -
     config["store"] = expanded(config["store"], ("store",))
     if (config["figures"]["style"] or "").endswith(".mplstyle"):
         config["figures"]["style"] = opened(config["figures"]["style"], ("figures", "style"))
+    rating = config["rating"]
+    rating["ratings"] = [opened(path, ("rating", "ratings", i)) for i, path in enumerate(rating["ratings"])]
     for name, entry in config["scorers"].items():
         for key in ("model", "tokenizer"):
             if entry.get(key) is not None:

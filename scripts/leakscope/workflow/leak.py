@@ -53,11 +53,17 @@ class Leak(Step):
         tables += ["logit_leak"] if self.study.has_candidates else []
         tables += ["organisms"] if self.study.organisms else []
         tables += ["truth", "calibration"] if self.study.has_truth else []
+        tables += ["rating/ratings", "rating/agreement"] if self.study.judges or self.ratings else []
         return [
             *(f"<results>/{name}.csv" for name in tables),
             *self.figure_files(),
             "<results>/explorer.html",
         ]
+
+    @property
+    def ratings(self) -> list[str]:
+        """The files of what people answered."""
+        return list(self.study.config["rating"]["ratings"])
 
     @property
     def context(self) -> dict[str, Any]:
@@ -116,6 +122,15 @@ class Leak(Step):
     def comparing(self) -> dict[str, Any]:
         """Return how texts are compared: rounded similarities, and what templates write after the prompt."""
         return {"decimals": self.study.config["leak"]["decimals"], "closings": self.closings()}
+
+    def sampling(self) -> dict[str, int]:
+        """Return how many items judges and people are given of each model, and the seed of their sample."""
+        settings = self.study.config["rating"]
+        return {"n_items": settings["items"], "seed": settings["seed"]}
+
+    def summarising(self) -> dict[str, Any]:
+        """Return to which decimals similarities are rounded, and the level of intervals."""
+        return {key: self.study.config["leak"][key] for key in ("decimals", "level")}
 
     def drawing(self, model: str, prompt_set: str) -> dict[str, Any]:
         """Return how the texts are drawn from which an organism's rates are known: as it writes, but more of them.

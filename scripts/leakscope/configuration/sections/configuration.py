@@ -18,6 +18,7 @@ from leakscope.configuration.sections.models import Model
 from leakscope.configuration.sections.organisms import OrganismsSection
 from leakscope.configuration.sections.plan import PlanSection
 from leakscope.configuration.sections.prompt_sets import PromptSet
+from leakscope.configuration.sections.rating import RatingSection
 from leakscope.configuration.sections.scorers import Scorer
 from leakscope.configuration.sections.study import StudySection
 from leakscope.configuration.sections.trace import TraceSection
@@ -57,6 +58,9 @@ class Configuration(Section):
     """What `make plan` asks for, and what it takes for granted while the study has no results: standard deviations and
     correlation of four models on prompts about colors, by SentenceBERT and by static embeddings (the published texts of
     Qwen2.5-0.5B and 3B; SmolLM2-135M-Instruct as chat and plain; root mean squares)."""
+    rating: RatingSection = RatingSection()
+    """The test of the match rate as judges and people take it: which of two texts belongs to which of two concepts?
+    `make rate` writes the page for people."""
     ground: GroundSection = GroundSection()
     """How counts, models and prevalence are compared, and on which axes."""
     validate_: ValidateSection = Field(default=ValidateSection(), alias="validate")

@@ -1,0 +1,200 @@
+"""How often do people, judges and scorers give the texts to their concepts, and how far do they agree?
+
+Rates are in percent, all intervals for other templates: by cluster, as those of match rates. A cell is a model on a
+prompt set; where there are several, one more, ``all``, pools the items of all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import combinations
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from leakscope.files.names import POOLED
+from leakscope.leak.measures.leak_rate import ROUNDING
+from leakscope.leak.rating.answers import (
+    CANNOT_TELL,
+    FIRST,
+    JUDGE,
+    PEOPLE,
+    PERSON,
+    SCORER,
+    SECOND,
+    UNPARSABLE,
+)
+from leakscope.statistics.intervals import cluster_interval, cluster_strata, intervals_of_totals
+from leakscope.statistics.reliability import alpha_interval
+from leakscope.statistics.seeding import seeded_hash
+
+Floats = NDArray[np.float64]
+
+KINDS = [PEOPLE, PERSON, JUDGE, SCORER]
+ANY = "any"
+"""Two people, whoever they are."""
+CELL = ["model", "prompt_set"]
+RATE_COLUMNS = [
+    *CELL,
+    "kind",
+    "rater",
+    "n_items",
+    "n_clusters",
+    "match_rate",
+    "ci_low",
+    "ci_high",
+    "n_answers",
+    "undecided_rate",
+    "unparsable_rate",
+    "first_bias",
+    "first_bias_ci_low",
+    "first_bias_ci_high",
+]
+AGREEMENT_COLUMNS = [
+    *CELL,
+    "kind_a",
+    "rater_a",
+    "kind_b",
+    "rater_b",
+    "n_items",
+    "n_decided",
+    "agreement",
+    "ci_low",
+    "ci_high",
+    "alpha",
+    "alpha_ci_low",
+    "alpha_ci_high",
+]
+
+
+class RatedCell(NamedTuple):
+    """The answers to a cell's items, and these."""
+
+    key: tuple[str, str]
+    items: pd.DataFrame
+    answers: pd.DataFrame
+
+
+def rating_table(items: pd.DataFrame, answers: pd.DataFrame, level: float) -> pd.DataFrame:
+    """Return ``RATE_COLUMNS``, a row a cell and rater.
+
+    match_rate      mean outcome of its items, weighted as they are in the match rate of all texts; an item that was
+                    asked in several orders has its mean outcome
+    undecided_rate  percent of answers that cannot tell; of a scorer, of ties
+    unparsable_rate percent of answers that say nothing that was asked; empty of scorers and people
+    first_bias      percent of decided answers that are ``first``, less 50; empty where nothing is shown in an order
+
+    Args:
+        items: ``items.ITEM_COLUMNS``.
+        answers: ``answers.ANSWER_COLUMNS``, of all raters.
+        level: of the intervals, 0 to 1.
+    """
+    rows = [
+        (*cell.key, kind, rater, *_rates(cell.items, given, level, can_be_unparsable=kind == JUDGE))
+        for cell in _cells(items, answers)
+        for (kind, rater), given in _by_rater(cell.answers)
+    ]
+    return pd.DataFrame(rows, columns=RATE_COLUMNS).round(ROUNDING)
+
+
+def agreement_table(items: pd.DataFrame, answers: pd.DataFrame, level: float) -> pd.DataFrame:
+    """Return ``AGREEMENT_COLUMNS``, a row a cell and two raters; and one, ``any``, of all people together.
+
+    n_items    both gave an answer to; of all people, two or more did
+    n_decided  both decided
+    agreement  percent of these of which both say the same; of all people, mean over items of the share of equal pairs
+    alpha      Krippendorff's, of names: all items count, and "cannot tell" is an answer like others. So that who is
+               always right does not always say the same, in half of the items, by their ids, the texts are called in
+               the other order
+
+    Args:
+        items: ``items.ITEM_COLUMNS``.
+        answers: ``answers.ANSWER_COLUMNS``, of all raters.
+        level: of the intervals, 0 to 1.
+    """
+    rows: list[tuple[object, ...]] = []
+    for cell in _cells(items, answers):
+        said = {key: _outcomes(cell.items, given) for key, given in _by_rater(cell.answers)}
+        people = [values for (kind, _), values in said.items() if kind == PERSON]
+        if len(people) > 1:
+            rows.append((*cell.key, *(PERSON, ANY) * 2, *_agreement(cell.items, np.stack(people), level)))
+        for one, other in combinations(said, 2):
+            if {one[0], other[0]} != {PEOPLE, PERSON}:  # who is part of it
+                both = np.stack([said[one], said[other]])
+                rows.append((*cell.key, *one, *other, *_agreement(cell.items, both, level)))
+    return pd.DataFrame(rows, columns=AGREEMENT_COLUMNS).round(ROUNDING)
+
+
+def _cells(items: pd.DataFrame, answers: pd.DataFrame) -> Iterator[RatedCell]:
+    # Templates of two sets are never one cluster, whatever they are called.
+    items = items.assign(cluster=items["prompt_set"] + "/" + items["cluster"])
+    items = items.assign(stratum=items["prompt_set"] + "/" + items["category"].fillna(""))
+    groups = [(key, group) for key, group in items.groupby(CELL, sort=False)]
+    pooled = [((POOLED, POOLED), items)] if len(groups) > 1 else []
+    for key, group in [*groups, *pooled]:
+        yield RatedCell((str(key[0]), str(key[1])), group, answers[answers["item_id"].isin(group["item_id"])])
+
+
+def _by_rater(answers: pd.DataFrame) -> list[tuple[tuple[str, str], pd.DataFrame]]:
+    """Return (kind, rater) → its answers, kinds in the order of tables, raters as they first appear."""
+    groups = [
+        ((str(kind), str(rater)), given) for (kind, rater), given in answers.groupby(["kind", "rater"], sort=False)
+    ]
+    return sorted(groups, key=lambda group: KINDS.index(group[0][0]))
+
+
+def _outcomes(items: pd.DataFrame, given: pd.DataFrame) -> Floats:
+    """Return a rater's outcome of each item, (items,): the mean over orders; NaN where there is no answer."""
+    by_item = given.groupby("item_id")["outcome"].mean()
+    return by_item.reindex(items["item_id"]).to_numpy(dtype=float)
+
+
+def _rates(items: pd.DataFrame, given: pd.DataFrame, level: float, *, can_be_unparsable: bool) -> tuple[object, ...]:
+    """Return ``RATE_COLUMNS`` from ``n_items`` on, of one rater."""
+    outcome = _outcomes(items, given)
+    there = ~np.isnan(outcome)
+    known = items[there]
+    cluster, _ = pd.factorize(known["cluster"])
+    weight = known["weight"].to_numpy(dtype=float)
+    totals = np.bincount(cluster, weights=100 * weight * outcome[there])
+    strata = cluster_strata(cluster, known["stratum"])
+    rate = intervals_of_totals(totals, np.bincount(cluster, weights=weight), level, strata=strata)
+    answer = given["answer"]
+    undecided, unparsable = 100 * (answer == CANNOT_TELL).mean(), 100 * (answer == UNPARSABLE).mean()
+    return (
+        *(len(known), known["cluster"].nunique()),
+        *(rate.mean.item(), rate.low.item(), rate.high.item()),
+        *(len(given), undecided, unparsable if can_be_unparsable else np.nan),
+        *_first_bias(items, given, level),
+    )
+
+
+def _first_bias(items: pd.DataFrame, given: pd.DataFrame, level: float) -> tuple[float, float, float]:
+    decided = given[given["answer"].isin([FIRST, SECOND]) & given["order"].notna()]
+    if decided.empty:
+        return np.nan, np.nan, np.nan
+    cluster = items.set_index("item_id")["cluster"].reindex(decided["item_id"])
+    share = cluster_interval(100.0 * (decided["answer"] == FIRST).to_numpy(), cluster.to_numpy(), level)
+    return share.mean - 50, share.low - 50, share.high - 50
+
+
+def _agreement(items: pd.DataFrame, outcome: Floats, level: float) -> tuple[object, ...]:
+    """Return ``AGREEMENT_COLUMNS`` from ``n_items`` on.
+
+    Args:
+        items: of the cell.
+        outcome: (raters, items), two raters or more; NaN where one has no answer.
+    """
+    clusters = items["cluster"].to_numpy()
+    right, wrong = (outcome > 0.5).sum(0), (outcome < 0.5).sum(0)  # NaN is neither
+    decided = right + wrong > 1
+    n = (right + wrong)[decided]
+    same = (right * (right - 1) + wrong * (wrong - 1))[decided] / (n * (n - 1))
+    equal = cluster_interval(100 * same, clusters[decided], level)
+    turned = np.array([seeded_hash(0, "turned", str(name)) % 2 for name in items["item_id"]], dtype=bool)
+    counts = np.column_stack([np.where(turned, wrong, right), np.where(turned, right, wrong), (outcome == 0.5).sum(0)])
+    alpha = alpha_interval(counts, clusters, level)
+    n_items = int((counts.sum(1) > 1).sum())
+    return (n_items, int(decided.sum()), equal.mean, equal.low, equal.high, *alpha)
