@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 GENERATED = ("organism", "hub", "local", "package", "adapter", "tuned", "edited", "mitigated", "randomised")
-SERVED = "endpoint"
+SERVED, JUDGE = "endpoint", "judge"
 
 
 def is_generated(model_entry: Mapping[str, Any]) -> bool:
@@ -26,6 +26,11 @@ def is_on_hub(scorer_entry: Mapping[str, Any]) -> bool:
     if scorer_entry.get("tokenizer") is not None:
         return False
     return model is not None and not model.startswith("package:") and not Path(model).is_dir()
+
+
+def judges(config: Mapping[str, Any]) -> list[str]:
+    """Return the study's judges in the study's order: those of its scorers that are no similarity."""
+    return [name for name in config["study"]["scorers"] if config["scorers"][name]["kind"] == JUDGE]
 
 
 def organisms(config: Mapping[str, Any]) -> list[str]:

@@ -15,6 +15,7 @@ from leakscope.configuration.resolved import (
     is_generated,
     is_on_hub,
     is_prompted,
+    judges,
     organisms,
 )
 from leakscope.configuration.steps import uses
@@ -88,8 +89,13 @@ class Study:
 
     @property
     def scorers(self) -> list[str]:
-        """All scorers, in the study's order."""
-        return list(self.config["study"]["scorers"])
+        """All similarities, in the study's order."""
+        return [name for name in self.config["study"]["scorers"] if name not in self.judges]
+
+    @cached_property
+    def judges(self) -> list[str]:
+        """The scorers that are no similarity: models that take the test of the match rate themselves."""
+        return judges(self.config)
 
     @cached_property
     def models(self) -> list[str]:
@@ -182,6 +188,7 @@ class Study:
             "templated": self.templated,
             "tabulated": self.tabulated,
             "scorer": self.scorers,
+            "judge": self.judges,
             "corpus": self.corpora,
             "grammar": self.grammars,
         }

@@ -1,0 +1,1 @@
+"""What judges and people say of the match test."""
