@@ -4,7 +4,7 @@
 # One job a judge: a model here is loaded once, and a server gets its requests a minute, and what it may cost.
 rule judge_items:
     input:
-        items="<results>/rating/items.parquet",
+        sampled="<results>/rating/items.parquet",
         prompts=lambda w: study.config["scorers"][w.judge]["prompts"],
         manifest=lambda w: leak.judge_manifest(w.judge),
         code=code("leak/judge_items"),
@@ -28,7 +28,7 @@ rule judge_items:
 
 rule judge_verdicts:
     input:
-        items="<results>/rating/items.parquet",
+        sampled="<results>/rating/items.parquet",
         judged=expand("<results>/rating/judged/{judge}.parquet", judge=study.judges),
         prompts=expand("<results>/prompts/{prompt_set}.parquet", prompt_set=study.templated),
         candidates=expand("<results>/prompts/{prompt_set}.candidates.parquet", prompt_set=study.templated),

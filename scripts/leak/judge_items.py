@@ -36,7 +36,7 @@ def main(snakemake: "Snakemake") -> None:
     torch.set_num_threads(snakemake.threads)
     keep_freed_memory()
     prompts = read_judge_prompts(Path(snakemake.input.prompts), params.judge["question"])
-    asked = ask_about(pd.read_parquet(snakemake.input.items), prompts, both_orders=params.judge["both_orders"])
+    asked = ask_about(pd.read_parquet(snakemake.input.sampled), prompts, both_orders=params.judge["both_orders"])
     judged = _served(snakemake, asked, prompts) if "server" in params.judge else _local(snakemake, asked, prompts)
     table = with_outcomes(asked, judged.answers)
     say(f"{snakemake.wildcards.judge}: asked {judged.summary['computed']:,} of {len(asked):,} questions")

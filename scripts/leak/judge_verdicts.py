@@ -38,7 +38,7 @@ def main(snakemake: "Snakemake") -> None:
     )
     known = exact_rates(known_laws(grammars, laws["temperatures"], laws["max_new_tokens"], prompts, scores), candidates)
     judged = dict(zip(params.judges, map(pd.read_parquet, given.judged), strict=True))
-    table = judge_verdicts(judged, pd.read_parquet(given.items), known, params.judges, params.level)
+    table = judge_verdicts(judged, pd.read_parquet(given.sampled), known, params.judges, params.level)
     write_csv(table, Path(snakemake.output.verdicts))
 
 

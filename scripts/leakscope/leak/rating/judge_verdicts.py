@@ -15,14 +15,15 @@ import pandas as pd
 
 from leakscope.files.names import POOLED
 from leakscope.leak.measures.leak_rate import ROUNDING
-from leakscope.leak.rating.judge_prompts import CANNOT_TELL, FIRST, SECOND, UNPARSABLE
+from leakscope.leak.rating.judge_prompts import FIRST, SECOND, UNPARSABLE
 from leakscope.statistics.intervals import intervals_of_totals
 
 FIT, UNFIT, NOT_SHOWN = "fit", "unfit", "not shown"
 CHANCE = 50.0
-# In points: how far a bias by position, or a rate from the known one, may be from none at all.
-MARGIN = 10.0
-MOST_UNDECIDED = 50.0  # percent of answers that name no text
+# In points: how far a rate may be from the known one, and a bias by position from none.
+RATE_MARGIN, BIAS_MARGIN = 15.0, 10.0
+# In percent: who names the same text for fewer items is taken to name any, and who names one less often to name none.
+LEAST_CONSISTENT, LEAST_NAMED = 70.0, 50.0
 VERDICT_COLUMNS = [
     *("judge", "judge_model", "question", "prompt_set", "model", "n_items", "n_clusters"),
     *("match_rate", "ci_low", "ci_high", "exact_rate"),
@@ -32,18 +33,25 @@ VERDICT_COLUMNS = [
 ]
 
 
-class _Estimate(NamedTuple):
+class _Percent(NamedTuple):
     """A value in percent with its interval; NaN where there is none."""
 
     value: float
     low: float
     high: float
 
-    def lies_within(self, middle: float) -> bool | None:
-        """Say whether the interval lies within the margin round a value, or beyond it; None where it does neither."""
-        if self.low >= middle - MARGIN and self.high <= middle + MARGIN:
+    def lies_within(self, middle: float, margin: float) -> bool | None:
+        """Say whether the interval lies within a margin round a value, or beyond it; None where it does neither."""
+        if self.low >= middle - margin and self.high <= middle + margin:
             return True
-        return False if self.low > middle + MARGIN or self.high < middle - MARGIN else None
+        return False if self.low > middle + margin or self.high < middle - margin else None
+
+    def within_reach(self, middle: float, reach: float) -> _Percent:
+        """Return the value with what of its interval is no farther from the middle than it can be."""
+        if np.isnan(reach):
+            return self
+        low, high = max(self.low, middle - reach), min(self.high, middle + reach)
+        return _Percent(self.value, min(low, self.value), max(high, self.value))
 
 
 class _Behaviour(NamedTuple):
@@ -51,9 +59,9 @@ class _Behaviour(NamedTuple):
 
     n_items: int
     n_clusters: int
-    rate: _Estimate
-    position_bias: _Estimate
-    consistency: _Estimate
+    rate: _Percent
+    position_bias: _Percent
+    consistency: _Percent
     undecided: float
     unparsable: float
 
@@ -101,58 +109,66 @@ def judge_verdicts(
             rates = dict(exact[["model", "exact_rate"]].dropna().itertuples(index=False, name=None))
             on_organisms = list(_on_organisms(of_model, rates))
             for model, behaviour in {**of_model, POOLED: _behaviour(own, level)}.items():
-                verdict = _verdict([*_findings(behaviour), *on_organisms])
                 rate = rates.get(model, np.nan)
+                verdict = _verdict([*_findings(behaviour, rate), *on_organisms])
                 key = (judge, asked["model"], asked["question"], prompt_set, model)
                 rows.append((*key, *_cells(behaviour, rate), *verdict))
     return pd.DataFrame(rows, columns=VERDICT_COLUMNS).round(ROUNDING)
 
 
 def _behaviour(answers: pd.DataFrame, level: float) -> _Behaviour:
-    named = answers[answers["answer"].isin([FIRST, SECOND])]
-    first = 100.0 * (named["answer"] == FIRST)
-    bias = _estimate(first, named["cluster"], pd.Series(1.0, index=named.index), level)
+    is_named = answers["answer"].isin([FIRST, SECOND])
+    named = answers[is_named]
+    share = _percent(is_named, answers["cluster"], level)
+    first = _percent(named["answer"] == FIRST, named["cluster"], level)
     by_item = answers.groupby("item_id", sort=False).agg(
         outcome=("outcome", "mean"), cluster=("cluster", "first"), weight=("weight", "first")
     )
     of_named = named.groupby("item_id", sort=False)["outcome"].agg(["size", "nunique"])
     twice = of_named[of_named["size"] == 2]
-    same = 100.0 * (twice["nunique"] == 1)
+    consistency = _percent(twice["nunique"] == 1, by_item.loc[twice.index, "cluster"], level)
+    rate = _percent(by_item["outcome"], by_item["cluster"], level, by_item["weight"])
+    # Where clusters do not vary, intervals are those of as many coins. But a rate leaves 50 by no more than half of the
+    # answers that name a text, and half of them are first but for items of which another text is named when turned.
     return _Behaviour(
         len(by_item),
         by_item["cluster"].nunique(),
-        _estimate(100 * by_item["outcome"], by_item["cluster"], by_item["weight"], level),
-        _Estimate(*(value - CHANCE for value in bias)),
-        _estimate(same, by_item.loc[twice.index, "cluster"], pd.Series(1.0, index=twice.index), level),
-        100 * float(answers["answer"].isin([CANNOT_TELL, UNPARSABLE]).mean()),
+        rate.within_reach(CHANCE, share.high / 2),
+        _Percent(*(value - CHANCE for value in first.within_reach(CHANCE, (100 - consistency.low) / 2))),
+        consistency,
+        100 - share.value,
         100 * float((answers["answer"] == UNPARSABLE).mean()),
     )
 
 
-def _estimate(values: pd.Series, clusters: pd.Series, weights: pd.Series, level: float) -> _Estimate:
-    """Return the weighted mean of percentages with its interval."""
+def _percent(values: pd.Series, clusters: pd.Series, level: float, weights: pd.Series | None = None) -> _Percent:
+    """Return the mean of values from 0 to 1 in percent, with its interval; each weighs the same without weights."""
     if values.empty:
-        return _Estimate(np.nan, np.nan, np.nan)
+        return _Percent(np.nan, np.nan, np.nan)
+    weight = np.ones(len(values)) if weights is None else weights.to_numpy(dtype=float)
     code, labels = pd.factorize(clusters)
-    totals, sizes = (np.bincount(code, each, len(labels)) for each in (values * weights, weights))
+    totals, sizes = (np.bincount(code, each, len(labels)) for each in (100 * values.to_numpy(float) * weight, weight))
     interval = intervals_of_totals(totals, sizes, level)
-    return _Estimate(float(interval.mean), float(interval.low), float(interval.high))
+    return _Percent(float(interval.mean), float(interval.low), float(interval.high))
 
 
-def _findings(found: _Behaviour) -> Iterator[_Finding]:
-    """Yield what speaks against a judge by its answers alone."""
-    if found.undecided > MOST_UNDECIDED:
+def _findings(found: _Behaviour, rate: float) -> Iterator[_Finding]:
+    """Yield what speaks against a judge by its answers; to name none is right of a model that is known not to leak."""
+    if found.undecided > 100 - LEAST_NAMED and not found.rate.lies_within(rate, RATE_MARGIN):
         yield _Finding(UNFIT, f"names no text in {found.undecided:.0f} % of answers")
-    within = found.position_bias.lies_within(0.0)
+    within = found.position_bias.lies_within(0.0, BIAS_MARGIN)
     if np.isfinite(found.position_bias.value) and not within:
         bias = f"names the text shown first {found.position_bias.value:+.0f} points too often"
-        yield _Finding(UNFIT, bias) if within is False else _Finding(NOT_SHOWN, f"too few items: {bias}, or not")
+        yield _Finding(UNFIT, bias) if within is False else _Finding(NOT_SHOWN, f"too few items: it {bias}, or not")
     consistency = found.consistency
     if np.isnan(consistency.value):
         yield _Finding(NOT_SHOWN, "no item for which it named a text in both orders")
     elif consistency.low <= CHANCE:
         share = f"names the same text in both orders for {consistency.value:.0f} % of items"
-        yield _Finding(UNFIT, f"{share}, which chance does as well")
+        few = consistency.high >= LEAST_CONSISTENT
+        yield (
+            _Finding(NOT_SHOWN, f"too few items: it {share}, or any") if few else _Finding(UNFIT, f"{share}, as chance")
+        )
 
 
 def _on_organisms(of_model: Mapping[str, _Behaviour], rates: Mapping[str, float]) -> Iterator[_Finding]:
@@ -161,15 +177,15 @@ def _on_organisms(of_model: Mapping[str, _Behaviour], rates: Mapping[str, float]
     for model, rate in rates.items():
         if model not in of_model:
             continue
-        found, within = of_model[model].rate, of_model[model].rate.lies_within(rate)
+        found, within = of_model[model].rate, of_model[model].rate.lies_within(rate, RATE_MARGIN)
         measured = f"{found.value:.0f} on {model}, where {rate:.0f} is right"
         if within is False:
             yield _Finding(UNFIT, f"a rate of {measured}")
         elif within is None:
             yield _Finding(NOT_SHOWN, f"too few items for its rate of {measured}")
-        telling = telling or abs(rate - CHANCE) > MARGIN
+        telling = telling or abs(rate - CHANCE) > RATE_MARGIN
     if not telling:
-        yield _Finding(NOT_SHOWN, f"no organism whose known rate is more than {MARGIN:.0f} points from chance")
+        yield _Finding(NOT_SHOWN, f"no organism whose known rate is more than {RATE_MARGIN:.0f} points from chance")
 
 
 def _verdict(findings: list[_Finding]) -> _Finding:
