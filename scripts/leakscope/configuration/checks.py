@@ -10,11 +10,12 @@ from typing import Any
 
 from leakscope.configuration.checks_features import features_checks
 from leakscope.configuration.checks_ground import ground_checks
+from leakscope.configuration.checks_judges import check_judge_model, judge_checks
 from leakscope.configuration.checks_trace import trace_checks
 from leakscope.configuration.checks_validate import validate_checks
 from leakscope.configuration.layers import CATALOGUES
 from leakscope.configuration.mitigated import tuned_by_mitigations
-from leakscope.configuration.resolved import SERVED, generation_settings, is_prompted
+from leakscope.configuration.resolved import SERVED, generation_settings, is_prompted, judges
 from leakscope.errors import InputError, one_of
 from leakscope.files.finding import folders, found, places
 from leakscope.files.tables import read_rows
@@ -44,6 +45,8 @@ def name_checks(config: Mapping[str, Any]) -> Iterator[Callable[[], object]]:
         yield partial(_check_case, catalogue, config["study"][catalogue])
         for name in config["leak"]["primary"][catalogue] or []:
             yield partial(_check_chosen, name, catalogue, config["study"][catalogue])
+    for name in config["study"]["scorers"]:
+        yield partial(check_judge_model, name, config)
     for name in config["trace"]["sets"]:
         yield partial(_check_traced, name, config["prompt_sets"])
     for name in config["trace"]["mitigations"]:
@@ -181,10 +184,13 @@ def _check_steps(config: Mapping[str, Any]) -> None:
     """Check that `leak`, where it is asked for, has prompts, scorers and a model."""
     if "leak" not in config["study"]["steps"]:
         return
-    for catalogue in ("prompt_sets", "scorers"):
-        if not config["study"][catalogue]:
+    similarities = set(config["study"]["scorers"]) - set(judges(config))
+    for catalogue, needed in (("prompt_sets", config["study"]["prompt_sets"]), ("scorers", similarities)):
+        if not needed:
             allowed = "a list of names, each once, at least one"
-            raise InputError(f"{dotted(('study', catalogue))}: got nothing; allowed: {allowed}, for the step leak.")
+            got = ", ".join(config["study"][catalogue]) or "nothing"
+            but = ", that is no judge" if config["study"][catalogue] else ""
+            raise InputError(f"{dotted(('study', catalogue))}: got {got}; allowed: {allowed}{but}, for the step leak.")
     if all(entry["source"] == "scores" for _, entry in _selected(config, "models")):
         names = ", ".join(config["study"]["models"])
         raise InputError(
@@ -236,7 +242,10 @@ def _file_checks(config: Mapping[str, Any]) -> Iterator[Callable[[], object]]:
     }
     for name, entry in _selected(config, "prompt_sets"):
         yield partial(_check_prompt_set, name, entry)
+    yield from judge_checks(config)
     for name, entry in _selected(config, "scorers"):
+        if name in judges(config):
+            continue
         if entry.get("tokenizer") is not None:
             yield partial(_check_static, name, entry)
         else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from leakscope.configuration.resolved import judges
 from leakscope.errors import InputError, one_of
 
 
@@ -27,6 +28,7 @@ def leave_out(config: dict[str, Any]) -> None:
     _from_validate(config["validate"], gone)
     _from_features(config["features"], gone)
     _from_trace(config)
+    _from_scorers(config, gone)
     primary = config["leak"]["primary"]
     # Without any of its models a family is empty, and not that of all models.
     if primary["models"] is not None:
@@ -69,6 +71,12 @@ def _from_features(features: dict[str, Any], gone: set[str]) -> None:
             contrast["dictionaries"] = [each for each in contrast["dictionaries"] if each not in lost]
             if not contrast["dictionaries"]:
                 del features["contrasts"][name]
+
+
+def _from_scorers(config: dict[str, Any], gone: set[str]) -> None:
+    """Take out the judges whose model is left out."""
+    study, judged_by = config["study"], {name: config["scorers"][name]["model"] for name in judges(config)}
+    study["scorers"] = [name for name in study["scorers"] if judged_by.get(name) not in gone]
 
 
 def _from_trace(config: dict[str, Any]) -> None:

@@ -21,6 +21,7 @@ from leakscope.configuration.leaving_out import leave_out
 from leakscope.configuration.limits import check_limits
 from leakscope.configuration.mending import mended
 from leakscope.configuration.mitigated import complete_mitigated, worded
+from leakscope.configuration.resolved import JUDGE, judges
 from leakscope.configuration.sections.configuration import Configuration
 from leakscope.configuration.tuned import add_tuned_models, inherit
 from leakscope.errors import InputError, Mistakes, one_of
@@ -58,6 +59,8 @@ SHARED = {
     "trace.mitigating": ("seed",),
     STEERING: ("seed",),
 }
+# Where the wording of each question to judges is.
+JUDGES = "data/judges"
 AXIS_PATHS = ("lexicons", "templates", "names")
 # What tells a reader which model this is; a variant is another.
 NOT_INHERITED = ("label", "description")
@@ -170,6 +173,9 @@ def _only_known(config: Mapping[str, Any]) -> bool:
         if listed and not known:
             return False
         listed[:] = known
+    scorers = config["study"]["scorers"]
+    lost = {name for name in judges(config) if config["scorers"][name]["model"] not in config["models"]}
+    scorers[:] = [name for name in scorers if name not in lost]
     tried = config["trace"]["mitigations"]
     tried[:] = [name for name in tried if name in config["mitigations"]]
     return True
@@ -267,9 +273,11 @@ def _select(config: dict[str, Any]) -> None:
 
 
 def _needed_models(config: Mapping[str, Any]) -> set[str]:
-    """Return the study's models, the randomised ones of its dictionaries, and whose weights or base any of them has."""
+    """Return the study's models, the randomised ones of its dictionaries, those that judge, and whose weights or base
+    any of them has."""
     models, needed = config["models"], set()
     waiting = [*config["study"]["models"], *(randomised_models(config) if uses_features(config) else [])]
+    waiting += [config["scorers"][name]["model"] for name in judges(config)]
     while waiting:
         name = waiting.pop()
         if name not in needed:
@@ -286,6 +294,10 @@ def _expand_paths(config: dict[str, Any], opened: Callable[[str, Where], str]) -
     rating = config["rating"]
     rating["ratings"] = [opened(path, ("rating", "ratings", i)) for i, path in enumerate(rating["ratings"])]
     for name, entry in config["scorers"].items():
+        if entry["kind"] == JUDGE:  # whose model is a name of `models`
+            prompts = entry["prompts"] or f"{JUDGES}/{entry['question']}.yaml"
+            entry["prompts"] = opened(prompts, ("scorers", name, "prompts"))
+            continue
         for key in ("model", "tokenizer"):
             if entry.get(key) is not None:
                 entry[key] = opened(entry[key], ("scorers", name, key))

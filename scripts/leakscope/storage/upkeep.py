@@ -26,8 +26,8 @@ from leakscope.storage.store import (
 
 DAY = 86400.0
 NO_FINGERPRINT = f"no valid {FINGERPRINT_FILE}"
-# Where jobs leave their summaries, of a model for each prompt set, axis, task or benchmark, and of a model, scorer or
-# explainer alone.
+# Where jobs leave their summaries, of a model for each prompt set, axis, task or benchmark, and of a model, scorer,
+# judge or explainer alone.
 OF_MODELS = (
     "generations",
     "candidates",
@@ -36,7 +36,7 @@ OF_MODELS = (
     "features/bias",
 )
 OF_ONE = (
-    *("similarity", "ground/counts", "validate/perplexity"),
+    *("similarity", "rating/judged", "ground/counts", "validate/perplexity"),
     *("features/steering", "features/dictionaries/*/explanations"),
 )
 # Sorts before every writer's file: those begin with a time.
@@ -197,7 +197,7 @@ def _summaries(results: Path, study: str = "*") -> list[tuple[Path, str]]:
 
 def _settings_label(fingerprint: Mapping[str, Any]) -> str:
     """Return a few words that tell fingerprints of one model apart."""
-    if fingerprint["kind"] == "embeddings":
+    if fingerprint["kind"] in ("embeddings", "labels"):
         return " ".join(str(fingerprint[key]) for key in ("of", "num_layers") if key in fingerprint)
     if fingerprint["kind"] == "ngram_counts":
         return f"{fingerprint['index']} clauses up to {fingerprint['max_clause_freq']}"

@@ -17,6 +17,8 @@ from leakscope.web.spending import Budget, Prices
 
 # Where jobs that ask a server leave their summaries, in a study's results.
 PAID = ("generations", "candidates", "ground/scores", "validate/scores")
+# And where judges do, each under its own name; a summary says which model it is.
+JUDGED = "rating/judged"
 
 
 @contextmanager
@@ -56,4 +58,6 @@ def open_scorer(name: str, server: Mapping[str, Any], asking: Mapping[str, Any],
 
 
 def _summaries(results: Path, name: str) -> list[dict[str, Any]]:
-    return [read_manifest(path) for kind in PAID for path in sorted((results / kind / name).glob("*.json"))]
+    of_jobs = [read_manifest(path) for kind in PAID for path in sorted((results / kind / name).glob("*.json"))]
+    of_judges = [read_manifest(path) for path in sorted((results / JUDGED).glob("*.json"))]
+    return of_jobs + [summary for summary in of_judges if summary["model"] == name]

@@ -86,7 +86,15 @@ class _Unwritten(NamedTuple):
 class Writer:
     """Asks a model behind a server for texts, and keeps what it wrote."""
 
-    def __init__(self, server: LanguageServer, manner: Manner, budget: Budget, store: Path | None = None) -> None:
+    def __init__(
+        self,
+        server: LanguageServer,
+        manner: Manner,
+        budget: Budget,
+        store: Path | None = None,
+        *,
+        prompts: int | None = None,
+    ) -> None:
         """Ask nothing yet.
 
         Args:
@@ -94,6 +102,7 @@ class Writer:
             manner: how it is asked.
             budget: what that may cost, everything that is stored of the texts included.
             store: the folder of all stores; None keeps nothing.
+            prompts: the version of the caller's prompts, part of what texts are stored under; None: they have none.
         """
         self.server, self.manner, self.budget = server, manner, budget
         fingerprint = {
@@ -104,6 +113,7 @@ class Writer:
             **manner._asdict(),
             "temperature": float(manner.temperature),
             "extra_body": dict(manner.extra_body),
+            **({} if prompts is None else {"prompts": prompts}),
         }
         self._store = None if store is None else Store(store, fingerprint)
         # What the server does not take: `seed`, `n`, `system` (the role), `max_tokens` (by this name).

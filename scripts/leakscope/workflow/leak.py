@@ -9,11 +9,15 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
+from leakscope.configuration.resolved import SERVED
+from leakscope.jobs.resources import Needs
 from leakscope.leak.measures.echo import closing_words
 from leakscope.workflow.step import Step
 
 # Keeps the random numbers of the truth apart from those of what is measured.
 SEED_OFFSET = 1_000_003
+# What a job needs that waits for a server.
+WAITING = Needs(gpus=0, memory_mb=4000, minutes=600)
 
 # figure → the tables that it shows, by their file
 FIGURES = {
@@ -41,6 +45,8 @@ class Leak(Step):
             figures["by_size"] = ["match_rates", *(["organisms"] if study.organisms else [])]
         if study.has_candidates:
             figures["logit_leak"] = ["logit_leak"]
+        if study.judges:
+            figures["judges"] = ["rating/ratings", "rating/judges"]
         if study.has_truth:
             figures |= {"dose_response": ["match_rates", "organisms", "truth"], "truth": ["match_rates", "truth"]}
         return figures
@@ -54,6 +60,7 @@ class Leak(Step):
         tables += ["organisms"] if self.study.organisms else []
         tables += ["truth", "calibration"] if self.study.has_truth else []
         tables += ["rating/ratings", "rating/agreement"] if self.study.judges or self.ratings else []
+        tables += ["rating/judges"] if self.study.judges else []
         return [
             *(f"<results>/{name}.csv" for name in tables),
             *self.figure_files(),
@@ -154,6 +161,59 @@ class Leak(Step):
         """Return the level of intervals, and organism → the seed of its texts, of those whose rates are known."""
         seeds = {model: self.study.entries[model]["generation"]["seed"] for model in self.planted_parts}
         return {"level": self.study.config["leak"]["level"], "seeds": seeds}
+
+    def judge_manifest(self, judge: str) -> list[str]:
+        """Return the file that says which weights judge; none where a server has them."""
+        return [] if self.is_served(judge) else [self.study.manifest(self.judge_model(judge))]
+
+    def is_served(self, judge: str) -> bool:
+        """Say whether a judge is a model behind a server."""
+        return bool(self.study.entries[self.judge_model(judge)]["source"] == SERVED)
+
+    def judge_model(self, judge: str) -> str:
+        """Return the model that judges."""
+        return str(self.study.config["scorers"][judge]["model"])
+
+    def judge_needs(self, judge: str) -> Needs:
+        """Return what a judge's job needs; one that waits for a server has ten hours."""
+        return WAITING if self.is_served(judge) else self.study.needs(self.judge_model(judge))
+
+    def judge(self, judge: str) -> dict[str, Any]:
+        """Return what decides a judge's answers, beside the wording of its question and its weights.
+
+        Of a model that runs here ``loading``, ``chat`` and ``batch_size``, of one behind a server ``server`` and
+        ``manner`` (see ``web.writing.Manner``): it is asked for its most likely answer.
+        """
+        study, model = self.study, self.judge_model(judge)
+        entry = study.config["scorers"][judge]
+        asked = {key: entry[key] for key in ("question", "both_orders")} | {"model": model}
+        if self.is_served(judge):
+            manner = {**study.manner(model), "temperature": 0.0, "top_p": None, "max_tokens": entry["max_tokens"]}
+            return {**asked, "server": study.server(model), "manner": manner}
+        batch_size = study.entries[model]["generation"]["batch_size"]
+        return {**asked, "loading": study.loading(model), "chat": study.chat(model), "batch_size": batch_size}
+
+    def judge_patience(self, judge: str, results: Path) -> dict[str, Any]:
+        """Return how often and how patiently a judge's server is asked, and for how much; no answer depends on it.
+
+        Args:
+            judge: that is asked.
+            results: the folder of the study's, where it is said what has been paid.
+        """
+        return self.study.asking(self.judge_model(judge), results) if self.is_served(judge) else {}
+
+    def judge_threads(self, judge: str) -> int:
+        """Return the threads of a judge's job."""
+        return 1 if self.is_served(judge) else self.study.threads(self.judge_model(judge))
+
+    def verdicts(self) -> dict[str, Any]:
+        """Return what verdicts on judges depend on, beside tables: who they are, and the level of intervals."""
+        study = self.study
+        scorers = study.config["scorers"]
+        asked = {name: {key: scorers[name][key] for key in ("model", "question")} for name in study.judges}
+        laws = {key: value for key, value in self.truth_settings().items() if key not in ("scorers", "decimals")}
+        laws["grammars"] = {model: laws["grammars"][model] for model in study.leaking}
+        return {"judges": asked, "level": study.config["leak"]["level"], "laws": laws}
 
     def truth_settings(self) -> dict[str, Any]:
         """Return what the exact rates of organisms depend on, beside tables."""

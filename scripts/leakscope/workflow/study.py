@@ -201,6 +201,7 @@ class Study:
             "templated": self.templated,
             "tabulated": self.tabulated,
             "scorer": self.scorers,
+            "judge": self.judges,
             "corpus": self.corpora,
             "grammar": self.grammars,
         }

@@ -1,0 +1,54 @@
+"""What a schema cannot say of judges: models that can be asked, wordings of what they are asked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from leakscope.configuration.resolved import JUDGE, is_prompted, judges
+from leakscope.errors import InputError, one_of
+from leakscope.files.finding import places
+from leakscope.leak.rating.judge_prompts import read_judge_prompts
+from leakscope.typed.wording import dotted
+
+
+def check_judge_model(name: str, config: Mapping[str, Any]) -> None:
+    """Check that a scorer of the study, if it is a judge, names a model; and is not chosen for the primary tests.
+
+    Raises:
+        InputError: it does not, or is.
+    """
+    entry = config["scorers"].get(name)
+    if entry is None or entry["kind"] != JUDGE:
+        return
+    if entry["model"] not in config["models"]:
+        raise one_of(dotted(("scorers", name, "model")), entry["model"], config["models"])
+    if name in (config["leak"]["primary"]["scorers"] or []):
+        where = dotted(("leak", "primary", "scorers"))
+        raise InputError(f"{where}: got {name!r}, a judge; allowed: similarities, which match rates are computed with.")
+
+
+def judge_checks(config: Mapping[str, Any]) -> Iterator[Callable[[], object]]:
+    """Yield checks that each judge's model can be asked, and that the wording of its question is right."""
+    for name in judges(config):
+        yield partial(_check_asked, name, config)
+        yield partial(_check_prompts, name, config["scorers"][name])
+
+
+def _check_asked(name: str, config: Mapping[str, Any]) -> None:
+    model = config["scorers"][name]["model"]
+    if not is_prompted(config["models"][model]):
+        source = config["models"][model]["source"]
+        raise InputError(
+            f"{dotted(('scorers', name, 'model'))}: got {model!r}, whose source is {source}; allowed: a model that "
+            "runs here, or behind a server."
+        )
+
+
+def _check_prompts(name: str, entry: Mapping[str, Any]) -> None:
+    if not Path(entry["prompts"]).is_file():
+        where = dotted(("scorers", name, "prompts"))
+        raise InputError(f"{where}: got {places(entry['prompts'])}; allowed: a file that exists.")
+    read_judge_prompts(Path(entry["prompts"]), entry["question"])

@@ -1,0 +1,56 @@
+"""How often a judge would be right that knows what an organism was taught, and how far a judge is from that.
+
+No similarity takes part: the judge knows which candidates belong to which group of concepts, and nothing else. A text
+belongs to a concept where its candidate does. What organisms write is known exactly, so this is a finite sum.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from leakscope.leak.known.exact_match import ExactMatches, pooled_match
+from leakscope.leak.known.truth import KnownLaws
+from leakscope.leak.measures.leak_rate import ROUNDING
+
+KNOWN_COLUMNS = ["model", "prompt_set", "question", "exact_rate"]
+
+
+class _ExactLeaks(ExactMatches):
+    """Likewise of the question which text has more to do with the concept c alone: s(c, x) against s(c, x′)."""
+
+    def _table(self, concepts: tuple[str, ...], candidates: tuple[str, ...]) -> NDArray[np.float64]:
+        scores = np.array([[self.similarity[concept, f"{text}."] for text in candidates] for concept in concepts])
+        wins = np.sign(scores[:, :, None] - scores[:, None, :]) / 2 + 0.5
+        return np.repeat(wins[:, None], len(concepts), axis=1)
+
+
+QUESTIONS: Mapping[str, type[ExactMatches]] = {"match": ExactMatches, "leak": _ExactLeaks}
+
+
+def exact_rates(laws: Sequence[KnownLaws], candidates: pd.DataFrame) -> pd.DataFrame:
+    """Return ``KNOWN_COLUMNS``: percent of the comparisons in which a judge is right that knows the associations.
+
+    By each organism's own law over its candidates; ½ where both texts, or neither, belong. NaN for a set with a unit of
+    which some law is not known.
+
+    Args:
+        laws: as ``truth.known_laws`` returns them.
+        candidates: ``slot, candidate, concept_group`` of all sets.
+    """
+    groups = {str(name): set(of) for name, of in candidates.groupby("candidate", sort=False)["concept_group"]}
+    rows = []
+    for known in laws:
+        concepts = known.prompts.dropna(subset=["concept"]).drop_duplicates(["concept", "concept_group"])
+        belongs = {
+            (str(concept), f"{candidate}."): float(group in of)
+            for concept, group in zip(concepts["concept"], concepts["concept_group"], strict=True)
+            for candidate, of in groups.items()
+        }
+        for question, kind in QUESTIONS.items():
+            units = kind(belongs, 0).by_unit(known.prompts, known.organism)
+            rows.append((known.model, known.prompt_set, question, pooled_match(units)))
+    return pd.DataFrame(rows, columns=KNOWN_COLUMNS).round(ROUNDING)

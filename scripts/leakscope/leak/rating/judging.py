@@ -1,0 +1,76 @@
+"""From items of the match test to what a judge is asked, and from its answers to outcomes.
+
+An item has two concepts and two texts, the first text written after the first concept. A judge is shown them in some
+order, and never learns which model wrote. It names the text that goes with the concept shown first: of the question
+``match`` the other text then goes with the other concept, of ``leak`` there is no other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from leakscope.leak.rating.judge_prompts import FIRST, SECOND, JudgePrompts
+from leakscope.statistics.seeding import seeded_hash
+
+JUDGED_COLUMNS = ["item_id", "order", "concept_order", "answer", "outcome"]
+# Which of an item's two texts, or concepts, is shown first.
+ORDERS = ("12", "21")
+RIGHT, WRONG, HALF = 1.0, 0.0, 0.5
+SEED = 0  # of orders: another one would ask other questions
+
+
+def ask_about(items: pd.DataFrame, prompts: JudgePrompts, *, both_orders: bool = True) -> pd.DataFrame:
+    """Return ``item_id, order, concept_order, prompt``: what a judge is asked, a row an item and order of its texts.
+
+    Orders are drawn by the item alone, so that other items change nothing. Both orders of an item's texts have its
+    concepts in one order: a judge that heeds what it is shown names the same text in both.
+
+    Args:
+        items: ``item_id, concept_1, concept_2, text_1, text_2`` at least.
+        prompts: how it is asked.
+        both_orders: whether an item is asked in both orders of its texts, else in one that is drawn.
+    """
+    rows = [
+        (item.item_id, order, concepts, _question(prompts, item, order, concepts))
+        for item in items.itertuples()
+        for concepts in [_drawn("concepts", str(item.item_id))]
+        for order in (ORDERS if both_orders else [_drawn("texts", str(item.item_id))])
+    ]
+    return pd.DataFrame(rows, columns=["item_id", "order", "concept_order", "prompt"], dtype="str")
+
+
+def with_outcomes(asked: pd.DataFrame, answers: Sequence[str]) -> pd.DataFrame:
+    """Return ``JUDGED_COLUMNS``: ``outcome`` is 1 where a judge is right, 0 where it is wrong, ½ where it names none.
+
+    Args:
+        asked: as ``ask_about`` returns it.
+        answers: to each row, of ``judge_prompts``.
+    """
+    # Texts and concepts in one order: the text shown first was written after the concept shown first.
+    right = (asked["order"] == asked["concept_order"]).map({True: FIRST, False: SECOND})
+    answer = pd.Series(list(answers), index=asked.index, dtype="str")
+    outcome = (answer == right).map({True: RIGHT, False: WRONG}).where(answer.isin([FIRST, SECOND]), HALF)
+    return asked.assign(answer=answer, outcome=outcome.astype(float))[JUDGED_COLUMNS]
+
+
+def count_answers(judged: pd.DataFrame) -> dict[str, int]:
+    """Return answer → how often it was given, in ``JUDGED_COLUMNS``."""
+    return {str(answer): int(n) for answer, n in judged["answer"].value_counts().sort_index().items()}
+
+
+def _question(prompts: JudgePrompts, item: object, order: str, concept_order: str) -> str:
+    first_text, second_text = (getattr(item, f"text_{number}") for number in order)
+    first_concept, second_concept = (getattr(item, f"concept_{number}") for number in concept_order)
+    return prompts.template.format(
+        concept=first_concept,
+        first_concept=first_concept,
+        second_concept=second_concept,
+        first_text=first_text,
+        second_text=second_text,
+    )
+
+
+def _drawn(what: str, item: str) -> str:
+    return ORDERS[seeded_hash(SEED, what, item) % 2]
