@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from leakscope.configuration.resolved import thinks
+
 IMPORTING = ("ground", "validate")
 # Sources of models of which there are texts, and no probabilities.
 TEXTS_ALONE = ("generations", "endpoint")
@@ -12,10 +14,10 @@ TEXTS_ALONE = ("generations", "endpoint")
 
 def uses(step: str, model_entry: Mapping[str, Any], config: Mapping[str, Any]) -> bool:
     """Say whether a step has a use for a model: imported scores cannot leak, and nothing but leak is measured of
-    imported texts and of models behind a server."""
+    imported texts, of models behind a server, and of models that think first."""
     if model_entry["source"] == "scores":
         return bool(imported_scores(step, model_entry, config))
-    return step == "leak" or model_entry["source"] not in TEXTS_ALONE
+    return step == "leak" or not (model_entry["source"] in TEXTS_ALONE or thinks(model_entry))
 
 
 def imported_scores(step: str, model_entry: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:

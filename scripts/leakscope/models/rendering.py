@@ -10,7 +10,15 @@ from transformers import PreTrainedTokenizerBase
 
 from leakscope.errors import InputError
 from leakscope.files.reading import in_one_line
-from leakscope.models.checkpoints.thoughts import mentions_thought, refuse_thought, written_thought
+from leakscope.models.checkpoints.thoughts import (
+    Marks,
+    mentions_thought,
+    no_marks,
+    refuse_thought,
+    thought_marks,
+    with_lead,
+    written_thought,
+)
 
 PLACEHOLDER = "{prompt}"
 PROBE = "leakscope"
@@ -26,16 +34,18 @@ def render_prompt(
     system: str | None,
     chat: bool,
     chat_template_kwargs: Mapping[str, Any] | None = None,
+    thinks: bool = False,
 ) -> str:
     """Return the text whose continuation is the generation.
 
     ``template`` is the user turn with ``{prompt}`` in it; other braces are literal. With ``chat`` the model's own chat
     template wraps it, generation prompt included; a template that refuses or drops a system message gets it at the
-    beginning of the user turn. Without ``chat``, system message and user turn are joined by a line break.
+    beginning of the user turn. Without ``chat``, system message and user turn are joined by a line break. A model that
+    ``thinks`` may write a train of thought first.
 
     Raises:
         InputError: ``chat`` is on and the tokenizer has no chat template, one that raises, or that of a model that
-            writes a train of thought first (see ``checkpoints.thoughts``).
+            writes a train of thought first (see ``checkpoints.thoughts``) and is not said to.
     """
     user = template.replace(PLACEHOLDER, prompt)
     if not chat:
@@ -45,7 +55,8 @@ def render_prompt(
             f"models: {tokenizer.name_or_path}: the tokenizer has no chat template; set `chat: false` for this model."
         )
     options = dict(chat_template_kwargs or {})
-    _check_answers_at_once(tokenizer, options)
+    if not thinks:
+        _check_answers_at_once(tokenizer, options)
     if system:
         with_role = _apply(tokenizer, [{"role": "system", "content": system}, _user(user)], options)
         if with_role is not None and system in with_role:
@@ -57,6 +68,44 @@ def render_prompt(
         "one that refuses a single user message",
     ):
         return _rendered(tokenizer, [_user(user)], options)
+
+
+def marks_of(
+    tokenizer: PreTrainedTokenizerBase,
+    thinking: Mapping[str, Any],
+    *,
+    chat: bool,
+    chat_template_kwargs: Mapping[str, Any],
+) -> Marks:
+    """Return what a model's thoughts stand between: as ``thinking`` says, or as its chat template does.
+
+    Args:
+        tokenizer: the model's.
+        thinking: ``begin`` and ``end``, both None: as the template says.
+        chat: whether prompts go through it.
+        chat_template_kwargs: passed to it.
+
+    Raises:
+        InputError: neither says it.
+    """
+    template = str(tokenizer.chat_template or "") if chat else ""
+
+    def render(messages: Sequence[dict[str, str]]) -> str | None:
+        answering = messages[-1]["role"] == "user"
+        return _apply(tokenizer, list(messages), dict(chat_template_kwargs), answering=answering)
+
+    if thinking["begin"] is not None:
+        said = Marks(thinking["begin"], thinking["end"])
+        return with_lead(said, render) if template else said
+    marks = thought_marks(template, render)
+    if marks is None:
+        raise no_marks(f"models: {tokenizer.name_or_path}")
+    return marks
+
+
+def begun(rendered: str, marks: Marks) -> str:
+    """Return a rendered prompt up to where a thought goes on: with its beginning, which many templates write."""
+    return rendered if rendered.rstrip().endswith(marks.begin.rstrip()) else rendered + marks.begin
 
 
 def encode_rendered(tokenizer: PreTrainedTokenizerBase, rendered: str, *, chat: bool) -> list[int]:
@@ -72,6 +121,12 @@ def encode_rendered(tokenizer: PreTrainedTokenizerBase, rendered: str, *, chat: 
     if all(added):  # where a text without a token would be, its own mask does not tell
         added = _with_added(tokenizer, PROBE)[1]
     return ids[: len(ids) - sum(1 for _ in takewhile(bool, reversed(added)))]
+
+
+def encode_behind(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
+    """Return the token ids of a text that goes on with one, special tokens in it being such."""
+    ids: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
+    return ids
 
 
 def answer_lead(

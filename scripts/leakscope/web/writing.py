@@ -12,7 +12,7 @@ beside it.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeGuard
 
@@ -23,6 +23,7 @@ from leakscope.statistics.seeding import seeded_hash
 from leakscope.storage.store import Key, Store
 from leakscope.web.asking import OTHER_LENGTH, LanguageServer, Refused, no_completion, with_other_length
 from leakscope.web.http import Failure, brief
+from leakscope.web.reasoning import REASONING, told_apart
 from leakscope.web.spending import Budget, Estimate, estimate, estimated_tokens
 
 logger = logging.getLogger(__name__)
@@ -31,8 +32,10 @@ KIND = "served"
 # Raised by one when texts that were stored are no longer what would be kept.
 REVISION = 1
 PATHS = {"chat": "chat/completions", "completions": "completions"}
-# What becomes of a request for a text. Of the last two there is none: an empty one stands for it.
-WRITTEN, REFUSAL, FILTERED = "written", "refusal", "content_filter"
+# What becomes of a request for a text. Of all but the first there is none: an empty one stands for it.
+WRITTEN, REFUSAL, FILTERED, UNFINISHED = "written", "refusal", "content_filter", "unfinished"
+# Why a server ended a text at the most tokens that it may have.
+AT_LENGTH = "length"
 # As large as every server takes.
 SEEDS = 2**31
 LONGEST_NAME = 100
@@ -56,6 +59,7 @@ class Manner(NamedTuple):
     max_tokens: of a text.
     seed: from which each prompt and sample has its own.
     extra_body: further keys of each request.
+    thinks: of a model that thinks first, the marks that a thought may stand between in its content; None of others.
     """
 
     api: str
@@ -64,13 +68,20 @@ class Manner(NamedTuple):
     max_tokens: int
     seed: int
     extra_body: Mapping[str, Any]
+    thinks: Sequence[tuple[str, str]] | None = None
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Return what of it decides texts, as JSON has it; of a model that answers at once, nothing of thoughts."""
+        known = {**self._asdict(), "temperature": float(self.temperature), "extra_body": dict(self.extra_body)}
+        return {key: value for key, value in known.items() if key != "thinks" or value is not None}
 
 
 class ServedTexts(NamedTuple):
     """What was written: key → record, and the keys of those that were asked for now.
 
     A record has ``text``, ``status``, ``finish`` (why it ended), ``model`` and ``system_fingerprint`` (as the server
-    says), and ``request`` where it is the first text of its request: the tokens read and written, null if not said.
+    says); ``thought``, of a model that thinks first; and ``request`` where it is the first text of its request: the
+    tokens read and written, null if not said.
     """
 
     records: dict[Key, dict[str, Any]]
@@ -83,6 +94,15 @@ class _Unwritten(NamedTuple):
 
     question: Question
     samples: tuple[int, ...]
+
+
+class _Choice(NamedTuple):
+    """What a server says of one text: its status, why it ended, and the thought before it."""
+
+    text: str
+    status: str
+    finish: str | None
+    thought: str = ""
 
 
 class Writer:
@@ -103,9 +123,7 @@ class Writer:
             "revision": REVISION,
             "url": server.url,
             "model": server.model,
-            **manner._asdict(),
-            "temperature": float(manner.temperature),
-            "extra_body": dict(manner.extra_body),
+            **manner.fingerprint(),
         }
         self._store = None if store is None else Store(store, fingerprint)
         # What the server does not take: `seed`, `n`, `system` (the role), `max_tokens` (by this name).
@@ -189,7 +207,8 @@ class Writer:
         if isinstance(answer, Failure):
             return answer
         if answer.is_filtered:
-            return [_record("", FILTERED, finish=None, model=None, version=None) for _ in wanted.samples]
+            refused = self._record(_Choice("", FILTERED, finish=None), model=None, version=None)
+            return [dict(refused) for _ in wanted.samples]
         fewer = without | _not_taken(payload, answer)
         if fewer == without:
             raise InputError(
@@ -234,12 +253,19 @@ class Writer:
         if model and model not in self._names:
             self._names.add(model)
             logger.warning("%s: was asked for %s, and says that %s answers", self.server.url, self.server.model, model)
-        records = [_record(*one, model, version) for one in texts[: len(wanted.samples)]]
+        records = [self._record(one, model, version) for one in texts[: len(wanted.samples)]]
         records[0]["request"] = self._paid(answer.get("usage"))
         return records
 
-    def _choice(self, choice: Any) -> tuple[str, str, str | None] | None:
-        """Return a text, its status and why it ended; None of what is no choice of the protocol's."""
+    def _record(self, choice: _Choice, model: str | None, version: str | None) -> dict[str, Any]:
+        """Return what is kept of a text; whether it has a thought, what is asked for decides."""
+        kept = choice._asdict()
+        if self.manner.thinks is None:
+            del kept["thought"]
+        return {**kept, "model": model, "system_fingerprint": version}
+
+    def _choice(self, choice: Any) -> _Choice | None:
+        """Return what a choice says; None of what is no choice of the protocol's."""
         if not isinstance(choice, dict):
             return None
         message = choice.get("message") if self.manner.api == "chat" else {"content": choice.get("text")}
@@ -248,11 +274,16 @@ class Writer:
             return None
         finish = self._said(choice.get("finish_reason"))
         if finish == FILTERED:
-            return "", FILTERED, finish
+            return _Choice("", FILTERED, finish)
         if text is None and message.get("refusal"):
-            return "", REFUSAL, finish
+            return _Choice("", REFUSAL, finish)
         # Null where all tokens went into reasoning.
-        return self.server.without_key(text or ""), WRITTEN, finish
+        written = self.server.without_key(text or "")
+        if self.manner.thinks is None:
+            return _Choice(written, WRITTEN, finish)
+        thought = self.server.without_key(_reasoning(message))
+        told = told_apart(written, thought, self.manner.thinks, finish == AT_LENGTH)
+        return _Choice(told.answer, WRITTEN if told.finished else UNFINISHED, finish, told.thought)
 
     def _paid(self, usage: Any) -> list[int | None]:
         """Return the tokens that were read and written, and count them.
@@ -308,5 +339,7 @@ def _messages(question: Question, *, with_system: bool) -> list[dict[str, str]]:
     return [{"role": role, "content": text} for role, text in zip(("system", "user"), question, strict=True)]
 
 
-def _record(text: str, status: str, finish: str | None, model: str | None, version: str | None) -> dict[str, Any]:
-    return {"text": text, "status": status, "finish": finish, "model": model, "system_fingerprint": version}
+def _reasoning(message: Mapping[str, Any]) -> str:
+    """Return the thought that a server tells apart from the content; empty where it does not."""
+    given = (message.get(name) for name in REASONING)
+    return next((text for text in given if isinstance(text, str) and text.strip()), "")

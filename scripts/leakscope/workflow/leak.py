@@ -153,4 +153,16 @@ class Leak(Step):
             "max_new_tokens": {m: entry["generation"]["max_new_tokens"] for m, entry in entries.items()},
             "scorers": study.scorers,
             "decimals": study.config["leak"]["decimals"],
+            **self._thinking(),
         }
+
+    def _thinking(self) -> dict[str, Any]:
+        """Return organism that thinks → how long its thoughts may be, and what is measured; nothing without any."""
+        entries = {model: self.study.entries[model].get("thinking") for model in self.study.leaking}
+        known = {model: {k: entry[k] for k in ("budget", "measure")} for model, entry in entries.items() if entry}
+        return {"thinking": known} if known else {}
+
+    def listing(self) -> dict[str, Any]:
+        """Return whether pairs of candidates are texts, too: those of organisms of which thought and answer are one."""
+        measures = [entry["measure"] for entry in self._thinking().get("thinking", {}).values()]
+        return {"pairs": True} if "both" in measures else {}
