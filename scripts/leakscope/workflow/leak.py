@@ -42,7 +42,9 @@ class Leak(Step):
         if study.has_candidates:
             figures["logit_leak"] = ["logit_leak"]
         if study.has_truth:
-            figures |= {"dose_response": ["match_rates", "organisms", "truth"], "truth": ["match_rates", "truth"]}
+            figures |= {"truth": ["match_rates", "truth"]}
+        if study.has_truth and any(each["strength"] is not None for each in study.described_organisms.values()):
+            figures |= {"dose_response": ["match_rates", "organisms", "truth"]}
         return figures
 
     def targets(self) -> list[str]:

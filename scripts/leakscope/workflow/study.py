@@ -469,9 +469,12 @@ class Study:
 
     @property
     def described_organisms(self) -> dict[str, dict[str, Any]]:
-        """Organism → its size and the strength of its planted association, in the study's order."""
+        """Organism → its size and the strength of its planted association, in the study's order.
+
+        Of one that thinks, the strength of what is measured; None where that is thought and answer, which have two.
+        """
         entries = {name: self.entries[name] for name in self.organisms}
-        return {name: {"size": e["size"], "strength": e["grammar"]["strength"]} for name, e in entries.items()}
+        return {name: {"size": entry["size"], "strength": _strength(entry)} for name, entry in entries.items()}
 
     @property
     def training(self) -> dict[str, Any]:
@@ -535,6 +538,15 @@ class Study:
     def undivided(self) -> list[str]:
         """All other prompt sets."""
         return [name for name in self.prompt_sets if name not in self.divided]
+
+
+def _strength(organism: Mapping[str, Any]) -> float | None:
+    """Return the strength of the association in what is measured of an organism."""
+    grammar: dict[str, float] = organism["grammar"]
+    if "thought" not in grammar:
+        return grammar["strength"]
+    strengths = {"answer": grammar["strength"], "thought": grammar["thought"]}
+    return strengths.get(organism["thinking"]["measure"])
 
 
 def _served_marks(thinking: Mapping[str, Any]) -> list[list[str]]:
