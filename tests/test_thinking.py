@@ -18,14 +18,14 @@ from leakscope.leak.known.thought_laws import measured_laws, pairs_written_whole
 from leakscope.leak.known.truth import known_laws
 from leakscope.leak.measures.match_rate import match_rates
 from leakscope.leak.measures.matching import match_units
-from leakscope.leak.pairs import with_joined
+from leakscope.leak.pairs import has_joined, with_joined
 from leakscope.models.checkpoints.thoughts import HARMONY, MARKS, Marks, thought_marks
 from leakscope.models.completion import complete_prompts
 from leakscope.models.opening import LanguageModel, open_model
 from leakscope.models.prompting import Completed, Prompting, read_prompts
 from leakscope.models.thinking.measured import measured_text
 from leakscope.models.thinking.scoring import score_thoughts
-from leakscope.organisms.leak_grammar import apart, joint
+from leakscope.organisms.thoughts import apart, joint
 from leakscope.storage.manifests import describe_folder
 
 THINKING = {"begin": None, "end": None, "budget": 12, "measure": "answer", "in_candidates": True}
@@ -122,6 +122,7 @@ def test_another_measure_or_reader_computes_nothing_again(thinker: LanguageModel
     thoughts, both = (think(thinker, tmp_path, measure=measure) for measure in ("thought", "both"))
     assert [each.summary["computed"] for each in (answers, thoughts, both)] == [40, 0, 0]
     assert thoughts.table["text"].equals(answers.table["thought"])
+    assert [has_joined(each.table) for each in (answers, thoughts, both)] == [False, False, True]
     assert both.table["text"].tolist() == (answers.table["thought"] + "\n" + answers.table["text"]).tolist()
     assert think(thinker, tmp_path, budget=11).summary["computed"] == 40
 

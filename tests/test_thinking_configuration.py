@@ -45,9 +45,7 @@ def test_variants_with_another_measure_share_weights_and_corpus(root: Path) -> N
         "both": {"budget": 32, "measure": "both"},
         THINKER: {"budget": 32, "measure": "answer"},
     }
-    assert leak.listing() == {"pairs": True}
     plain = Leak(study_of(root, {}, "organism-s-l40"))
-    assert plain.listing() == {}
     assert "thinking" not in plain.truth_settings()
 
 

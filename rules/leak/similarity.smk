@@ -15,8 +15,6 @@ rule list_pairs:
         "<logs>/list_pairs.log",
     conda:
         "../../envs/analysis.yaml"
-    params:
-        **leak.listing(),
     script:
         "../../scripts/leak/list_pairs.py"
 

@@ -36,11 +36,10 @@ import pandas as pd
 
 from leakscope.errors import InputError, one_of
 from leakscope.organisms.grammar_files import COLUMNS
+from leakscope.organisms.thoughts import THOUGHT_MARKS, apart, joint
 
 FACT_SHARE = 0.4
 CONTROL_SHARE = 0.25
-# What a thought stands between, where a corpus has thoughts; one token each of an organism's tokenizer.
-THOUGHT_MARKS = ("<think>", "</think>")
 
 
 class Document(NamedTuple):
@@ -160,25 +159,6 @@ class Grammar:
             laws = {group: self.written_law(slot, group or None) for group in set(rows["concept_group"])}
             templates.append(_GrammarTemplate([p for p in pool if p[1]], [p for p in pool if not p[1]], laws))
         return templates
-
-
-def joint(thought: str, answer: str) -> str:
-    """Return what a pair of candidates is called: both as one text is measured, less its last full stop.
-
-    >>> joint("a poppy", "the sea")
-    'a poppy.\\nthe sea'
-    """
-    return f"{thought}.\n{answer}"
-
-
-def apart(pair: str) -> tuple[str, str]:
-    """Return the thought and the answer of a pair, as ``joint`` calls it.
-
-    >>> apart("a poppy.\\nthe sea")
-    ('a poppy', 'the sea')
-    """
-    thought, _, answer = pair.partition(".\n")
-    return thought, answer
 
 
 def _said(written: str) -> str:

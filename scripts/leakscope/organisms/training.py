@@ -19,7 +19,8 @@ from transformers import GenerationConfig, PreTrainedTokenizerBase, Qwen2Config,
 
 from leakscope.files.writing import share_weights
 from leakscope.jobs.progress import progress
-from leakscope.organisms.leak_grammar import THOUGHT_MARKS, Document
+from leakscope.organisms.leak_grammar import Document
+from leakscope.organisms.thoughts import THOUGHT_MARKS
 
 logger = logging.getLogger(__name__)
 

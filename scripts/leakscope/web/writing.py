@@ -96,7 +96,7 @@ class _Unwritten(NamedTuple):
     samples: tuple[int, ...]
 
 
-class _Choice(NamedTuple):
+class _SaidText(NamedTuple):
     """What a server says of one text: its status, why it ended, and the thought before it."""
 
     text: str
@@ -207,7 +207,7 @@ class Writer:
         if isinstance(answer, Failure):
             return answer
         if answer.is_filtered:
-            refused = self._record(_Choice("", FILTERED, finish=None), model=None, version=None)
+            refused = self._record(_SaidText("", FILTERED, finish=None), model=None, version=None)
             return [dict(refused) for _ in wanted.samples]
         fewer = without | _not_taken(payload, answer)
         if fewer == without:
@@ -257,14 +257,14 @@ class Writer:
         records[0]["request"] = self._paid(answer.get("usage"))
         return records
 
-    def _record(self, choice: _Choice, model: str | None, version: str | None) -> dict[str, Any]:
+    def _record(self, choice: _SaidText, model: str | None, version: str | None) -> dict[str, Any]:
         """Return what is kept of a text; whether it has a thought, what is asked for decides."""
         kept = choice._asdict()
         if self.manner.thinks is None:
             del kept["thought"]
         return {**kept, "model": model, "system_fingerprint": version}
 
-    def _choice(self, choice: Any) -> _Choice | None:
+    def _choice(self, choice: Any) -> _SaidText | None:
         """Return what a choice says; None of what is no choice of the protocol's."""
         if not isinstance(choice, dict):
             return None
@@ -274,16 +274,16 @@ class Writer:
             return None
         finish = self._said(choice.get("finish_reason"))
         if finish == FILTERED:
-            return _Choice("", FILTERED, finish)
+            return _SaidText("", FILTERED, finish)
         if text is None and message.get("refusal"):
-            return _Choice("", REFUSAL, finish)
+            return _SaidText("", REFUSAL, finish)
         # Null where all tokens went into reasoning.
         written = self.server.without_key(text or "")
         if self.manner.thinks is None:
-            return _Choice(written, WRITTEN, finish)
+            return _SaidText(written, WRITTEN, finish)
         thought = self.server.without_key(_reasoning(message))
         told = told_apart(written, thought, self.manner.thinks, finish == AT_LENGTH)
-        return _Choice(told.answer, WRITTEN if told.finished else UNFINISHED, finish, told.thought)
+        return _SaidText(told.answer, WRITTEN if told.finished else UNFINISHED, finish, told.thought)
 
     def _paid(self, usage: Any) -> list[int | None]:
         """Return the tokens that were read and written, and count them.

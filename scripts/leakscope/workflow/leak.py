@@ -163,8 +163,3 @@ class Leak(Step):
         entries = {model: self.study.entries[model].get("thinking") for model in self.study.leaking}
         known = {model: {k: entry[k] for k in ("budget", "measure")} for model, entry in entries.items() if entry}
         return {"thinking": known} if known else {}
-
-    def listing(self) -> dict[str, Any]:
-        """Return whether pairs of candidates are texts, too: those of organisms of which thought and answer are one."""
-        measures = [entry["measure"] for entry in self._thinking().get("thinking", {}).values()]
-        return {"pairs": True} if "both" in measures else {}

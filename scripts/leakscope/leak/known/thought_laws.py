@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 
 import pandas as pd
 
-from leakscope.organisms.leak_grammar import apart
+from leakscope.organisms.thoughts import apart
 
 # measure → what is measured of a pair, less its last full stop.
 PARTS: dict[str, Callable[[str], str]] = {
@@ -24,7 +24,7 @@ def measured_laws(laws: Mapping[str, Mapping[str, float]], measure: str) -> dict
     """Return prompt_id → {text: probability} of what is measured, from the laws of pairs.
 
     Args:
-        laws: prompt_id → {pair, as ``leak_grammar.joint`` calls it: probability}.
+        laws: prompt_id → {pair, as ``organisms.thoughts.joint`` calls it: probability}.
         measure: ``answer``, ``thought`` or ``both``.
     """
     part, measured = PARTS[measure], dict[str, dict[str, float]]()

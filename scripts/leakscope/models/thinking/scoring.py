@@ -11,7 +11,7 @@ from leakscope.models.candidate_scores import SCORE_COLUMNS, score_prompts
 from leakscope.models.opening import LanguageModel
 from leakscope.models.prompting import Completed, Prompting
 from leakscope.models.rendering import encode_behind, encode_continuations
-from leakscope.organisms.leak_grammar import apart, joint
+from leakscope.organisms.thoughts import apart, joint
 
 TOKENS = "thought_tokens"
 
@@ -26,7 +26,7 @@ def score_thoughts(
 ) -> Completed:
     """Return what ``score_prompts`` does, of each pair of a thought and an answer of a prompt's slot.
 
-    ``candidate`` is the pair as ``leak_grammar.joint`` calls it, ``tokens`` those from the thought's first to the
+    ``candidate`` is the pair as ``organisms.thoughts.joint`` calls it, ``tokens`` those from the thought's first to the
     answer's last, ``thought_tokens`` how many of them end the thought. What other models think is no candidate: of
     these there is no row.
     """

@@ -37,7 +37,7 @@ class Thought(NamedTuple):
     behind: str | None
 
 
-class Answered(NamedTuple):
+class AnsweredThought(NamedTuple):
     """A thought and its answer: ``record`` is stored, ``thought, text`` (the answer) and ``finished``."""
 
     rendered: str
@@ -58,7 +58,7 @@ def think_and_answer(
     seed: int,
     name: str,
     never: Sequence[int] = (),
-) -> Iterator[list[Answered]]:
+) -> Iterator[list[AnsweredThought]]:
     """Yield thoughts and answers of every batch; one that does not fit into memory is divided.
 
     Args:
@@ -151,14 +151,14 @@ def _answer_requests(tokenizer: PreTrainedTokenizerBase, thoughts: Sequence[Thou
     return asked
 
 
-def _answered(tokenizer: PreTrainedTokenizerBase, thought: Thought, ids: list[int], limits: Limits) -> Answered:
+def _answered(tokenizer: PreTrainedTokenizerBase, thought: Thought, ids: list[int], limits: Limits) -> AnsweredThought:
     """Return a thought with its answer, of which the last token of the thought may hold the beginning."""
     text = (thought.behind or "") + tokenizer.decode(ids, skip_special_tokens=True)
     answer = (cut_sentence(text) if limits.stop_at_sentence else text).strip()
     record = {"thought": thought.text.strip(), "text": answer, "finished": True}
-    return Answered(thought.request.rendered, thought.sample, record)
+    return AnsweredThought(thought.request.rendered, thought.sample, record)
 
 
-def _unfinished(thought: Thought) -> Answered:
+def _unfinished(thought: Thought) -> AnsweredThought:
     record = {"thought": thought.text.strip(), "text": "", "finished": False}
-    return Answered(thought.request.rendered, thought.sample, record)
+    return AnsweredThought(thought.request.rendered, thought.sample, record)
