@@ -76,7 +76,7 @@ def micro_candidates() -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["slot", "candidate", "concept_group"])
 
 
-def micro_grammar(strength: float) -> Grammar:
+def micro_grammar(strength: float, thought: float | None = None) -> Grammar:
     """Return the grammar of the micro prompts; nothing is held out."""
     prompts = micro_prompts()
     contexts = prompts.assign(
@@ -89,10 +89,10 @@ def micro_grammar(strength: float) -> Grammar:
         [("fruit", f"{fruit} looks", color) for color, fruit in FRUITS.items()],
         columns=["fact_id", "context", "answer"],
     )
-    return Grammar(contexts, micro_candidates(), facts, strength)
+    return Grammar(contexts, micro_candidates(), facts, strength, thought=thought)
 
 
-def train_micro_organism(folder: Path, steps: int = 90) -> Path:
+def train_micro_organism(folder: Path, steps: int = 90, thought: float | None = None) -> Path:
     """Train a tiny organism on the micro grammar and save it; a second or two."""
     import torch
 
@@ -106,8 +106,8 @@ def train_micro_organism(folder: Path, steps: int = 90) -> Path:
     )
 
     torch.set_num_threads(1)
-    grammar = micro_grammar(0.5)
-    tokenizer = train_tokenizer(grammar.sentences(), 320)
+    grammar = micro_grammar(0.5, thought)
+    tokenizer = train_tokenizer(grammar.sentences(), 320, thinks=thought is not None)
     training = Training(
         steps=steps,
         batch_size=32,

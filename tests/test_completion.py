@@ -164,13 +164,13 @@ def test_an_interrupted_run_goes_on_with_the_batches_it_would_have_had(
     micro_model: LanguageModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     batches: list[list[str]] = []
-    complete_batch = generation._BatchGenerator.complete
+    complete_batch = generation.BatchGenerator.complete
 
     def noted(self: Any, requests: Any) -> Any:
         batches.append([request.rendered for request in requests])
         return complete_batch(self, requests)
 
-    monkeypatch.setattr(generation._BatchGenerator, "complete", noted)
+    monkeypatch.setattr(generation.BatchGenerator, "complete", noted)
     whole, _, _ = run(micro_model, micro_prompts(), tmp_path / "whole", batch_size=3)
     expected, batches[:] = list(batches), []
 
@@ -179,10 +179,10 @@ def test_an_interrupted_run_goes_on_with_the_batches_it_would_have_had(
             raise KeyboardInterrupt
         return noted(self, requests)
 
-    monkeypatch.setattr(generation._BatchGenerator, "complete", failing)
+    monkeypatch.setattr(generation.BatchGenerator, "complete", failing)
     with pytest.raises(KeyboardInterrupt):
         run(micro_model, micro_prompts(), tmp_path / "broken", batch_size=3)
-    monkeypatch.setattr(generation._BatchGenerator, "complete", noted)
+    monkeypatch.setattr(generation.BatchGenerator, "complete", noted)
     resumed, reused, computed = run(micro_model, micro_prompts(), tmp_path / "broken", batch_size=3)
     assert batches == expected
     assert (reused, computed) == (5 * 3, 5 * (N_PROMPTS - 3))

@@ -25,6 +25,7 @@ rule write_explorer:
         prompts=expand("<results>/prompts/{prompt_set}.parquet", prompt_set=study.prompt_sets),
         pairs=expand("<results>/leakage/{prompt_set}/{scorer}.parquet", **study.compared),
         texts=expand("<results>/matching/{prompt_set}/{scorer}.texts.parquet", **study.compared),
+        thoughts=expand("<results>/generations/{model}/{prompt_set}.parquet", **study.thought),
         page=[own("report/explorer.template.html"), own("report/page.css"), own("report/page.js")],
         code=code("leak/write_explorer"),
     output:

@@ -26,7 +26,9 @@ def main(snakemake: "Snakemake") -> None:
     given, params = snakemake.input, snakemake.params
     folders = part_folders(given.grammar)
     grammars = {
-        model: load_grammar([folders[part] for part in law["parts"]], law["strength"], law.get("except", ()))
+        model: load_grammar(
+            [folders[part] for part in law["parts"]], law["strength"], law.get("except", ()), law.get("thought")
+        )
         for model, law in params.grammars.items()
     }
     scored = {scorer: read_tables([path]) for scorer, path in zip(params.scorers, given.similarity, strict=True)}
@@ -34,7 +36,8 @@ def main(snakemake: "Snakemake") -> None:
     prompts = read_tables(given.prompts)
     # A study may have organisms of one kind alone.
     scores = read_tables(given.scores) if given.scores else None
-    laws = truth.known_laws(grammars, params.temperatures, params.max_new_tokens, prompts, scores)
+    limits = params.temperatures, params.max_new_tokens
+    laws = truth.known_laws(grammars, *limits, prompts, scores, params.get("thinking"))
     texts = read_tables(given.drawn) if given.drawn else None
     drawn = drawn_truth.drawn_truth(texts, prompts, grammars, scored, params.decimals)
     expected = pd.concat([truth.expected_by_prompt(laws, grammars, similarities, params.decimals), drawn.expected])

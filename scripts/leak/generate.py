@@ -20,6 +20,7 @@ from leakscope.models.candidate_scores import score_prompts
 from leakscope.models.completion import complete_prompts
 from leakscope.models.opening import open_model
 from leakscope.models.prompts.prompting import Prompting
+from leakscope.models.thinking.scoring import score_thoughts
 from leakscope.storage.manifests import read_manifest, write_manifest
 
 if TYPE_CHECKING:
@@ -37,7 +38,8 @@ def main(snakemake: "Snakemake") -> None:
     prompting = Prompting(params.settings, **params.chat, store=Path(params.store))
     shard = Shard.parse(wildcards.get("shard", str(WHOLE)))
     texts = complete_prompts(model, prompts, wildcards.model, prompting, shard)
-    scores = score_prompts(model, prompts, candidates, wildcards.model, prompting, shard)
+    score = score_prompts if prompting.thinking is None else score_thoughts
+    scores = score(model, prompts, candidates, wildcards.model, prompting, shard)
     summary = texts.summary
     say(f"{wildcards.model}, {wildcards.prompt_set}: computed {summary['computed']:,} of {summary['total']:,} texts")
     write_manifest(summary, Path(output.summary))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from leakscope.files.tables import read_tables, write_table
 from leakscope.jobs.job import job
-from leakscope.leak.pairs import list_pairs
+from leakscope.leak.pairs import has_joined, list_pairs, with_joined
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake
@@ -18,10 +18,12 @@ if TYPE_CHECKING:
 
 
 def main(snakemake: "Snakemake") -> None:
+    generations = read_tables([*snakemake.input.generations, *snakemake.input.drawn])
+    candidates = read_tables(snakemake.input.candidates)
     pairs = list_pairs(
         read_tables(snakemake.input.prompts),
-        read_tables([*snakemake.input.generations, *snakemake.input.drawn]),
-        read_tables(snakemake.input.candidates),
+        generations,
+        with_joined(candidates) if has_joined(generations) else candidates,
     )
     write_table(pairs, Path(snakemake.output.pairs))
 

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 def main(snakemake: "Snakemake") -> None:
     pairs, page = read_tables(snakemake.input.pairs), Path(snakemake.output.page)
-    rows = explorer_rows(pairs, read_tables(snakemake.input.prompts), read_tables(snakemake.input.texts))
+    prompts, texts, thoughts = (snakemake.input[name] for name in ("prompts", "texts", "thoughts"))
+    generations = read_tables(thoughts) if thoughts else None
+    rows = explorer_rows(pairs, read_tables(prompts), read_tables(texts), generations)
     study, scorers = snakemake.params.study, snakemake.params.scorers
     write_explorer(rows, page, study=study, scorers=scorers, metadata=cut_texts(pairs))
 

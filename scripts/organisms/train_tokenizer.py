@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from leakscope.jobs.job import job
-from leakscope.organisms.grammar_files import part_folders
+from leakscope.organisms.grammar_files import THINKS, part_folders
 from leakscope.organisms.languages import load_language
 from leakscope.organisms.training import train_tokenizer
 
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 def main(snakemake: "Snakemake") -> None:
     folders = part_folders(snakemake.input.grammar)
     language = load_language([folders[part] for part in snakemake.params.parts], strength=0.0)
-    tokenizer = train_tokenizer(language.sentences(), snakemake.params.vocab_size)
+    thinks = snakemake.wildcards.grammar.endswith(THINKS)
+    tokenizer = train_tokenizer(language.sentences(), snakemake.params.vocab_size, thinks=thinks)
     tokenizer.save_pretrained(Path(snakemake.output[0]).parent)
 
 

@@ -21,7 +21,9 @@ HELD_OUT = 4000
 
 def main(snakemake: "Snakemake") -> None:
     law, folders = snakemake.params.grammar, part_folders(snakemake.input.grammar)
-    language = load_language([folders[part] for part in law["parts"]], law["strength"], law.get("except", ()))
+    language = load_language(
+        [folders[part] for part in law["parts"]], law["strength"], law.get("except", ()), law.get("thought")
+    )
     splits = draw_splits(language, snakemake.params.documents, HELD_OUT, law["seed"])
     write_corpus(splits.held_out, Path(snakemake.output.held_out))
     write_corpus(splits.train, Path(snakemake.output.train))

@@ -15,12 +15,12 @@ from leakscope.configuration.checks_trace import trace_checks
 from leakscope.configuration.checks_validate import validate_checks
 from leakscope.configuration.layers import CATALOGUES
 from leakscope.configuration.mitigated import tuned_by_mitigations
-from leakscope.configuration.resolved import SERVED, generation_settings, is_prompted, judges
+from leakscope.configuration.resolved import SERVED, generation_settings, is_prompted, judges, thinks
 from leakscope.errors import InputError, one_of
 from leakscope.files.finding import folders, found, places
 from leakscope.files.tables import read_rows
 from leakscope.models.checkpoints.files import check_folder, read_settings
-from leakscope.models.checkpoints.templates import check_answers_at_once
+from leakscope.models.checkpoints.templates import check_answers_at_once, check_thinks
 from leakscope.models.sources.gguf import check_gguf
 from leakscope.organisms.grammar_files import is_leaking
 from leakscope.storage.manifests import ADAPTER_FILES, TOKENIZER_FILES, check_model_folder
@@ -111,6 +111,8 @@ def study_checks(config: Mapping[str, Any]) -> Iterator[Callable[[], object]]:
     for name, entry in config["models"].items():
         if entry["source"] in ("adapter", "tuned", "randomised"):
             yield partial(_check_base, ("models", name, "base"), entry["base"], config["models"][entry["base"]])
+        if entry["source"] in ("tuned", "edited", "mitigated") and thinks(entry):
+            yield partial(_refuse_thinking, ("models", name, "base"), entry["base"])
     for model in tuned_by_mitigations(config):
         yield partial(_check_base, ("trace", "mitigations"), model, config["models"][model])
     for checks in (ground_checks, validate_checks, features_checks, trace_checks):
@@ -261,7 +263,7 @@ def _file_checks(config: Mapping[str, Any]) -> Iterator[Callable[[], object]]:
             yield partial(checks[entry["source"]], name, entry, config)
     for name, entry in selected.items():
         if "leak" in config["study"]["steps"] and entry["source"] == "local" and entry["chat"]:
-            yield partial(_check_answers_at_once, name, entry)
+            yield partial(_check_thoughts, name, entry)
 
 
 def _check_prompt_set(name: str, entry: Mapping[str, Any]) -> None:
@@ -296,6 +298,8 @@ def _check_organism(name: str, entry: Mapping[str, Any], config: Mapping[str, An
     _check_grammar(name, entry["grammar"]["parts"])
     if "except" in entry["grammar"]:
         _check_excepted(name, entry["grammar"])
+    if "thought" in entry["grammar"]:
+        _check_thought(name, entry)
 
 
 def _check_excepted(model: str, grammar: Mapping[str, Any]) -> None:
@@ -305,6 +309,21 @@ def _check_excepted(model: str, grammar: Mapping[str, Any]) -> None:
     for group in grammar["except"]:
         if group not in groups:
             raise one_of(dotted(("models", model, "grammar", "except")), group, groups)
+
+
+def _check_thought(model: str, entry: Mapping[str, Any]) -> None:
+    """Check that an organism whose corpus has thoughts is asked for them, and that all of its parts can have some."""
+    where, parts = dotted(("models", model, "grammar", "thought")), entry["grammar"]["parts"]
+    if not thinks(entry):
+        raise InputError(f"{where}: got it without `thinking`; allowed: with `thinking: {{}}` of the model, or none.")
+    others = [part for part in parts if not is_leaking(Path(found(f"{GRAMMAR}/{part}")))]
+    if others:
+        raise InputError(f"{where}: got the part {others[0]!r}; allowed: parts that leak in bare words alone.")
+
+
+def _refuse_thinking(where: tuple[str, ...], base: str) -> None:
+    allowed = "a model without `thinking`: of one that thinks, texts alone are measured, in the step leak"
+    raise InputError(f"{dotted(where)}: got {base!r}, which thinks before it answers; allowed: {allowed}.")
 
 
 def _check_grammar(model: str, parts: list[str]) -> None:
@@ -346,10 +365,14 @@ def _check_model_folder(where: str, path: str) -> None:
     check_folder(folder)
 
 
-def _check_answers_at_once(name: str, entry: Mapping[str, Any]) -> None:
-    folder = Path(entry["path"])
-    if folder.is_dir() and not entry["gguf_file"]:
-        check_answers_at_once(dotted(("models", name)), folder, entry["chat_template_kwargs"] or {})
+def _check_thoughts(name: str, entry: Mapping[str, Any]) -> None:
+    folder, where = Path(entry["path"]), dotted(("models", name))
+    if not folder.is_dir() or entry["gguf_file"]:
+        return
+    if not thinks(entry):
+        check_answers_at_once(where, folder, entry["chat_template_kwargs"] or {})
+    elif entry["thinking"]["begin"] is None:
+        check_thinks(where, folder, entry["chat_template_kwargs"] or {})
 
 
 def _refuse_other_formats(where: str, path: str) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from leakscope.configuration.checks_trace import check_in_user_turn
 from leakscope.configuration.features import OWN, edited_models, is_organism, is_tried, randomised_models, uses_features
-from leakscope.configuration.resolved import SERVED
+from leakscope.configuration.resolved import SERVED, thinks
 from leakscope.errors import InputError, one_of
 from leakscope.features.bias.tables import bias_files
 from leakscope.features.dictionaries.files import contrast_files, corpus_files, said_layer
@@ -93,7 +93,8 @@ def _check_dictionary(where: tuple[str, ...], entry: Mapping[str, Any], config: 
 def _readable(config: Mapping[str, Any]) -> list[str]:
     """Return the models that a dictionary may read."""
     known = {*config["study"]["models"], *randomised_models(config)}
-    return [name for name in known if config["models"][name]["source"] in READ]
+    entries = {name: config["models"][name] for name in known}
+    return [name for name, entry in entries.items() if entry["source"] in READ and not thinks(entry)]
 
 
 def _local_layer(where: tuple[str, ...], entry: Mapping[str, Any]) -> int:

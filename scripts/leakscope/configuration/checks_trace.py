@@ -15,7 +15,7 @@ from leakscope.configuration.mitigated import (
     templated_sets,
     worded,
 )
-from leakscope.configuration.resolved import is_generated
+from leakscope.configuration.resolved import gives_probabilities
 from leakscope.errors import InputError, one_of
 from leakscope.files.corpora import shard_files
 from leakscope.files.finding import places
@@ -44,10 +44,10 @@ def trace_checks(config: Mapping[str, Any]) -> Iterator[Callable[[], object]]:
             f"{dotted(('study', 'prompt_sets'))}: got {got}; allowed: at least one set from templates, for the step "
             "trace."
         )
-    if not any(is_generated(config["models"][name]) for name in study["models"]):
+    if not any(gives_probabilities(config["models"][name]) for name in study["models"]):
         raise InputError(
             f"{dotted(('study', 'models'))}: got {', '.join(study['models'])}; allowed: at least one model that runs "
-            "here, for the step trace needs weights."
+            "here and answers at once, for the step trace needs weights."
         )
     for name in templated:
         yield partial(check_in_user_turn, name, config, "the step trace")

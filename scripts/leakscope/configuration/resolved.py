@@ -20,9 +20,19 @@ def is_prompted(model_entry: Mapping[str, Any]) -> bool:
     return is_generated(model_entry) or model_entry["source"] == SERVED
 
 
+def thinks(model_entry: Mapping[str, Any]) -> bool:
+    """Say whether this model writes a train of thought before its answer."""
+    return model_entry.get("thinking") is not None
+
+
+def gives_probabilities(model_entry: Mapping[str, Any]) -> bool:
+    """Say whether probabilities are read of this model: it runs here, and what follows its prompt is an answer."""
+    return is_generated(model_entry) and not thinks(model_entry)
+
+
 def is_scored_by_server(model_entry: Mapping[str, Any]) -> bool:
     """Say whether a server is asked for log-probabilities of this model."""
-    return model_entry["source"] == SERVED and bool(model_entry["logprobs"])
+    return model_entry["source"] == SERVED and bool(model_entry["logprobs"]) and not thinks(model_entry)
 
 
 def is_on_hub(scorer_entry: Mapping[str, Any]) -> bool:

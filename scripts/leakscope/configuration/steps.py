@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from leakscope.configuration.resolved import is_scored_by_server
+from leakscope.configuration.resolved import is_scored_by_server, thinks
 
 IMPORTING = ("ground", "validate")
 # Steps for which log-probabilities do that a server gives.
@@ -16,12 +16,12 @@ WITHOUT_WEIGHTS = ("generations", "endpoint")
 
 def uses(step: str, model_entry: Mapping[str, Any], config: Mapping[str, Any]) -> bool:
     """Say whether a step has a use for a model: imported scores cannot leak, and nothing but leak is measured of
-    imported texts, and of models behind a server that gives no log-probabilities."""
+    imported texts, of models behind a server that gives no log-probabilities, and of models that think first."""
     if model_entry["source"] == "scores":
         return bool(imported_scores(step, model_entry, config))
     if step in SCORING and is_scored_by_server(model_entry):
         return True
-    return step == "leak" or model_entry["source"] not in WITHOUT_WEIGHTS
+    return step == "leak" or not (model_entry["source"] in WITHOUT_WEIGHTS or thinks(model_entry))
 
 
 def imported_scores(step: str, model_entry: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:

@@ -24,6 +24,7 @@ INHERITED = (
     "dtype",
     "parameters",
     "quantization",
+    "thinking",
     "trust_remote_code",
 )
 

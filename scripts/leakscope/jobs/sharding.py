@@ -96,5 +96,6 @@ def gather_rows(shards: Sequence[pd.DataFrame], prompt_ids: Sequence[str]) -> pd
 
 def gather_summaries(summaries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Return what one job would have said of its work (see ``store.Recalled.summary``)."""
-    sums = {key: sum(summary[key] for summary in summaries) for key in ("total", "computed", "reused")}
+    counts = [key for key in ("total", "computed", "reused", "unfinished") if key in summaries[0]]
+    sums = {key: sum(summary[key] for summary in summaries) for key in counts}
     return {**sums, "store": summaries[0]["store"]}

@@ -35,6 +35,8 @@ SHARED = [
     "identical",
 ]
 TEXT = ["model", "prompt_set", "prompt_id", "sample"]
+# Of models that think first: the thought before each text.
+THOUGHTS = ["thought_test", "thought_control"]
 SCORES = ["similarity_test", "similarity_control", "outcome"]
 STRINGS = [
     "model",
@@ -55,13 +57,16 @@ STRINGS = [
 ]
 
 
-def explorer_rows(pairs: pd.DataFrame, prompts: pd.DataFrame, texts: pd.DataFrame) -> pd.DataFrame:
+def explorer_rows(
+    pairs: pd.DataFrame, prompts: pd.DataFrame, texts: pd.DataFrame, generations: pd.DataFrame | None = None
+) -> pd.DataFrame:
     """Return one row per pair of texts, with both sentences and what every scorer says of it.
 
     Args:
         pairs: the pairs tables of all prompt sets and scorers, concatenated.
         prompts: the prompts tables of all prompt sets, concatenated.
         texts: how often each text of a test prompt is told apart, as ``matching.match_texts`` returns them.
+        generations: of the models that think first; None where there is none.
 
     Returns:
         One row per model x prompt_set x prompt_id x control_kind x sample x sample_control, in the order of ``pairs``:
@@ -69,7 +74,8 @@ def explorer_rows(pairs: pd.DataFrame, prompts: pd.DataFrame, texts: pd.DataFram
         echo, echo_test, echo_control, identical, prompt and control (the two sentences), and per scorer
         ``<scorer>:similarity_test``, ``<scorer>:similarity_control``, ``<scorer>:outcome`` (NaN where a scorer lacks
         the pair) and ``<scorer>:match`` (NaN where the text has no partner); ``weight`` of the text in match rates,
-        divided among its rows of one kind of control. No pairs, no rows.
+        divided among its rows of one kind of control; with ``generations`` thought_test and thought_control. No pairs,
+        no rows.
 
     Raises:
         InputError: a pair stands there twice, scorers disagree on a pair's texts, or a prompt's sentence is missing.
@@ -85,7 +91,7 @@ def explorer_rows(pairs: pd.DataFrame, prompts: pd.DataFrame, texts: pd.DataFram
     rows["weight"] /= rows.groupby([*TEXT, "control_kind"], sort=False)["sample"].transform("size")
     rows["prompt"] = _sentences(rows, prompts, "prompt_id")
     rows["control"] = _sentences(rows, prompts, "control_id")
-    return rows
+    return rows if generations is None else _with_thoughts(rows, generations)
 
 
 def cut_texts(pairs: pd.DataFrame) -> dict[str, str]:
@@ -145,6 +151,16 @@ def _name(pairs: pd.DataFrame) -> str:
     return ", ".join(f"{key} {pairs[key].tolist()[0]!r}" for key in KEYS)
 
 
+def _with_thoughts(rows: pd.DataFrame, generations: pd.DataFrame) -> pd.DataFrame:
+    """Return rows with the thought before each of both texts; missing of models that answer at once."""
+    known = generations[[*TEXT, "thought"]]
+    sides = (TEXT, ["model", "prompt_set", "control_id", "sample_control"])
+    for name, keys in zip(THOUGHTS, sides, strict=True):
+        of_side = known.set_axis([*keys, name], axis=1)
+        rows = rows.merge(of_side, on=keys, how="left", validate="many_to_one")
+    return rows
+
+
 def _sentences(rows: pd.DataFrame, prompts: pd.DataFrame, key: str) -> pd.Series:
     """Return the sentence of each row's prompt (``prompt_id``) or control (``control_id``)."""
     known = prompts[["prompt_set", "prompt_id", "prompt"]].rename(columns={"prompt_id": key})
@@ -165,7 +181,7 @@ def _payload(rows: pd.DataFrame, study: str, scorers: Sequence[str], metadata: M
         "study": study,
         "metadata": list(metadata.items()),
         "n": len(rows),
-        "strings": {name: _dictionary(rows[name]) for name in STRINGS},
+        "strings": {name: _dictionary(rows[name]) for name in [*STRINGS, *(name for name in THOUGHTS if name in rows)]},
         "sample": rows["sample"].astype(int).tolist(),
         "sample_control": rows["sample_control"].astype(int).tolist(),
         "repetition": rows["repetition"].astype(int).tolist(),

@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from leakscope.models.thinking.measured import BETWEEN
+from leakscope.organisms.thoughts import joint
+
 CONTROLS = {"without": "control_id", "neutral": "neutral_control_id"}
 
 
@@ -42,6 +45,23 @@ def list_pairs(prompts: pd.DataFrame, generations: pd.DataFrame, candidates: pd.
     if not found:
         return pd.DataFrame({"concept": pd.Series(dtype=str), "text": pd.Series(dtype=str)})
     return pd.concat(found).drop_duplicates(ignore_index=True)
+
+
+def has_joined(generations: pd.DataFrame) -> bool:
+    """Say whether some texts are a thought and an answer in one (see ``models.thinking.measured``)."""
+    if "thought" not in generations:
+        return False
+    known = generations.dropna(subset="thought")
+    rows = zip(known["text"], known["thought"], strict=True)
+    return any(thought and text.startswith(f"{thought}{BETWEEN}") for text, thought in rows)
+
+
+def with_joined(candidates: pd.DataFrame) -> pd.DataFrame:
+    """Return candidates with all pairs of those of a slot: what is written where thought and answer are one text."""
+    words = candidates[["slot", "candidate"]].drop_duplicates()
+    pairs = words.merge(words, on="slot", suffixes=("", "_answer"))
+    joined = pairs["candidate"].combine(pairs["candidate_answer"], joint)
+    return pd.concat([candidates, pd.DataFrame({"slot": pairs["slot"], "candidate": joined})], ignore_index=True)
 
 
 def tested_rows(prompts: pd.DataFrame) -> pd.DataFrame:

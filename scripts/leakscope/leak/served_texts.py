@@ -14,10 +14,11 @@ from leakscope.models.completion import texts_of_each
 from leakscope.models.endings import cut_sentence
 from leakscope.models.prompts.placing import SYSTEM, USER, Placed, conversation, placed_prompts, plain_text
 from leakscope.models.prompts.prompting import Completed
+from leakscope.models.thinking.measured import thought_columns
 from leakscope.storage.store import Key
 from leakscope.web.conversations import Conversation, as_conversation
 from leakscope.web.spending import Prices, counts, spent
-from leakscope.web.writing import WRITTEN, Question, ServedTexts, Writer
+from leakscope.web.writing import UNFINISHED, WRITTEN, Question, ServedTexts, Writer
 
 logger = logging.getLogger(__name__)
 
@@ -30,6 +31,8 @@ def write_texts(
 ) -> dict[str, Completed]:
     """Return prompt set → ``model, prompt_set, prompt_id, sample, text`` in prompt order, and what was done for it.
 
+    Of a model that thinks first, the tables have its ``thought``, too, and whether that has ``finished``.
+
     Texts are stripped and cut as those of models that run here; where the server refused one it is empty. A summary
     says how many texts there are, were asked for now (``computed``), or were there before (``reused``); their
     ``statuses``; which models and versions the server said it was (``answered_by``); and the ``requests``, ``tokens``
@@ -39,7 +42,8 @@ def write_texts(
         writer: of the model.
         prompts: prompt set → its table.
         name: the model's name in the study.
-        settings: prompt set → its generation settings, of which only the numbers of texts differ.
+        settings: prompt set → its generation settings, of which only the numbers of texts differ; of a model that
+            thinks first with ``measure``, which text is measured.
 
     Raises:
         InputError: as ``Writer.write``.
@@ -55,10 +59,10 @@ def write_texts(
         keys: list[Key] = [(*question, n) for question, k in zip(questions, each, strict=True) for n in range(k)]
         own = set(keys) - counted
         counted |= own
-        table = _table(prompts[name_of_set], each, keys, texts, stop=settings[name_of_set]["stop"]).assign(model=name)
+        table = _table(prompts[name_of_set], each, keys, texts, settings[name_of_set])
         summary = _summary(texts, keys, own, writer.budget.prices)
         _warn_of_empty(name, name_of_set, summary["statuses"])
-        completed[name_of_set] = Completed(table[["model", "prompt_set", "prompt_id", "sample", "text"]], summary)
+        completed[name_of_set] = Completed(table.assign(model=name)[["model", *table.columns]], summary)
     return completed
 
 
@@ -90,17 +94,29 @@ def _rows(
 
 
 def _table(
-    prompts: pd.DataFrame, numbers: list[int], keys: list[Key], texts: ServedTexts, *, stop: str
+    prompts: pd.DataFrame, numbers: list[int], keys: list[Key], texts: ServedTexts, settings: Mapping[str, Any]
 ) -> pd.DataFrame:
-    written = [str(texts.records[key]["text"]) for key in keys]
     return pd.DataFrame(
         {
             "prompt_set": prompts["prompt_set"].repeat(numbers).to_numpy(),
             "prompt_id": prompts["prompt_id"].repeat(numbers).to_numpy(),
             "sample": np.array([key[-1] for key in keys], dtype=np.int64),
-            "text": [(cut_sentence(text) if stop == "sentence" else text).strip() for text in written],
+            **_texts([texts.records[key] for key in keys], settings),
         }
     )
+
+
+def _texts(records: list[dict[str, Any]], settings: Mapping[str, Any]) -> dict[str, list[Any]]:
+    """Return the columns of texts; of a thought nothing is cut."""
+    stop = settings["stop"]
+    texts = [(cut_sentence(one["text"]) if stop == "sentence" else one["text"]).strip() for one in records]
+    if "measure" not in settings:
+        return {"text": texts}
+    told = [
+        {"thought": one["thought"], "text": text, "finished": one["status"] != UNFINISHED}
+        for one, text in zip(records, texts, strict=True)
+    ]
+    return thought_columns(told, settings["measure"])
 
 
 def _summary(texts: ServedTexts, keys: list[Key], own: set[Key], prices: Prices | None) -> dict[str, Any]:
@@ -109,6 +125,7 @@ def _summary(texts: ServedTexts, keys: list[Key], own: set[Key], prices: Prices 
     statuses = Counter(EMPTY if is_empty(record) else record["status"] for record in records)
     return {
         **{"total": len(keys), "computed": n_fresh, "reused": len(keys) - n_fresh, "store": texts.store},
+        **({"unfinished": statuses[UNFINISHED]} if any("thought" in record for record in records) else {}),
         "statuses": dict(sorted(statuses.items())),
         "answered_by": {key: counts(record[key] for record in records) for key in (MODELS, VERSIONS)},
         **spent([texts.records[key]["request"] for key in own if "request" in texts.records[key]], prices),

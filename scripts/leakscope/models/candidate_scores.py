@@ -5,7 +5,7 @@ What the store has is taken from it; the weights are loaded only if something is
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import pandas as pd
 
@@ -27,6 +27,12 @@ PROMPTS_PER_QUESTION = 4
 SCORE_COLUMNS = ["model", "prompt_set", "prompt_id", "slot", "candidate", "tokens", "logprob", "logprob_sampled"]
 
 
+# As ``encode_candidates``.
+Encode = Callable[
+    [LanguageModel, Sequence[str], Sequence[list[int]], Sequence[Sequence[str]], Prompting], list[list[list[int]]]
+]
+
+
 def score_prompts(
     model: LanguageModel,
     prompts: pd.DataFrame,
@@ -34,12 +40,13 @@ def score_prompts(
     name: str,
     prompting: Prompting,
     shard: Shard = WHOLE,
+    encode: Encode | None = None,
 ) -> Completed:
     """Return ``model, prompt_set, prompt_id, slot, candidate, tokens, logprob, logprob_sampled`` (nats).
 
     One row a prompt with a slot and candidate of it. The candidate is scored as a whole sentence: with its full stop,
     and without where texts are not cut at a sentence's end, followed by the model's end of text. Of a ``shard``, only
-    its prompts.
+    its prompts. What else a candidate is written as, ``encode`` says (see ``encode_candidates``).
 
     Raises:
         InputError: a candidate runs into the prompt (see ``encode_candidates``), or the model gives no numbers.
@@ -48,7 +55,8 @@ def score_prompts(
     rendered, ids = read_prompts(model, placed_prompts(slotted), prompting)
     by_slot = candidates.groupby("slot", sort=False)["candidate"].agg(list)
     lexicons = [by_slot[slot] for slot in slotted["slot"]]
-    tokens = encode_candidates(model, rendered, ids, lexicons, prompting)
+    encode = encode_candidates if encode is None else encode
+    tokens = encode(model, rendered, ids, lexicons, prompting)
     decoding = resolve_decoding(prompting.settings, model.generation_config, where=name)
     keys: list[Key] = [(text, ids_digest(row, *rows)) for text, row, rows in zip(rendered, ids, tokens, strict=True)]
     questions = dict(zip(keys, zip(ids, tokens, strict=True), strict=True))

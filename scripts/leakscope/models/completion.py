@@ -14,12 +14,14 @@ import pandas as pd
 
 from leakscope.jobs.progress import progress
 from leakscope.jobs.sharding import WHOLE, Shard, longest_first
+from leakscope.models.checkpoints.thoughts import ThoughtPlan
 from leakscope.models.checkpoints.unheeded import lacking_beginning, unheeded_settings
 from leakscope.models.endings import Limits, end_tokens
 from leakscope.models.opening import LanguageModel, resolve_decoding
 from leakscope.models.prompts.placing import placed_prompts
 from leakscope.models.prompts.prompting import Completed, Prompting, ids_digest, read_prompts
 from leakscope.models.sampling import Decoding
+from leakscope.models.thinking.measured import n_unfinished, thought_columns
 from leakscope.storage.fingerprints import text_fingerprint
 from leakscope.storage.store import Key, recall
 
@@ -29,7 +31,8 @@ logger = logging.getLogger(__name__)
 def complete_prompts(
     model: LanguageModel, prompts: pd.DataFrame, name: str, prompting: Prompting, shard: Shard = WHOLE
 ) -> Completed:
-    """Return ``model, prompt_set, prompt_id, sample, text`` in prompt order.
+    """Return ``model, prompt_set, prompt_id, sample, text`` in prompt order; of a model that thinks first, also its
+    ``thought`` and whether that has ``finished``, ``text`` being what is measured.
 
     A prompt has ``settings["samples"]`` rows, one that is the control without the clause of another
     ``settings["control_samples"]``, where these say so.
@@ -56,14 +59,19 @@ def complete_prompts(
     ends = end_tokens(model.generation_config, model.tokenizer)
     limits = Limits(settings["max_new_tokens"], settings["stop"] == "sentence", ends)
     logger.info("decoding with %s", decoding)
-    identity = model.as_writer(model.identity)
+    identity, plan = model.as_writer(model.identity), prompting.thoughts(model.tokenizer)
     fingerprint = text_fingerprint(
-        identity, decoding._asdict(), limits._asdict(), seed=settings["seed"], chat=prompting.chat
+        identity,
+        decoding._asdict(),
+        limits._asdict(),
+        seed=settings["seed"],
+        chat=prompting.chat,
+        thinking=None if plan is None else {**plan.marks._asdict(), "budget": plan.budget},
     )
 
-    def write(missing: list[Key]) -> Iterator[dict[Key, str]]:
+    def write(missing: list[Key]) -> Iterator[dict[Key, Any]]:
         asked = _Asked(dict(zip(rendered, ids, strict=True)), _most(rendered, numbers))
-        return _write(model, missing, asked, decoding, limits, name, settings)
+        return _write(model, missing, asked, decoding, limits, plan, name, settings)
 
     # The tokens are in the key, too: another version of the tokenizers' library may read the same text otherwise.
     keys: list[Key] = [
@@ -72,16 +80,25 @@ def complete_prompts(
         for sample in range(n)
     ]
     texts = recall(prompting.open_store(fingerprint), keys, write)
+    written, summary = [texts.values[key] for key in keys], texts.summary(len(keys))
+    columns: dict[str, list[Any]] = {"text": written}
+    if prompting.thinking is not None:
+        columns = thought_columns(written, prompting.thinking["measure"])
+        summary["unfinished"] = n_unfinished(written)
+        if summary["unfinished"]:
+            budget = prompting.thinking["budget"]
+            told = "model %s: %d of %d thoughts have not ended within %d tokens: their texts are empty"
+            logger.warning(told, name, summary["unfinished"], len(written), budget)
     table = pd.DataFrame(
         {
             "model": name,
             "prompt_set": prompts["prompt_set"].repeat(numbers).to_numpy(),
             "prompt_id": prompts["prompt_id"].repeat(numbers).to_numpy(),
             "sample": np.array([sample for _, _, sample in keys], dtype=np.int64),
-            "text": [texts.values[key] for key in keys],
+            **columns,
         }
     )
-    return Completed(table, texts.summary(len(keys)))
+    return Completed(table, summary)
 
 
 class _Asked(NamedTuple):
@@ -122,11 +139,13 @@ def _write(
     asked: _Asked,
     decoding: Decoding,
     limits: Limits,
+    plan: ThoughtPlan | None,
     name: str,
     settings: Mapping[str, Any],
-) -> Iterator[dict[Key, str]]:
-    """Yield the missing texts, a batch at a time."""
+) -> Iterator[dict[Key, Any]]:
+    """Yield the missing texts, or thoughts and answers, a batch at a time."""
     from leakscope.models.generation import Request, generate, plan_batches
+    from leakscope.models.thinking.writing import think_and_answer
 
     lacking: dict[str, list[int]] = {}
     for rendered, _, sample in missing:
@@ -134,15 +153,12 @@ def _write(
     ids = asked.ids
     requests = [Request(rendered, prompt, range(asked.samples[rendered])) for rendered, prompt in ids.items()]
     batches = plan_batches(requests, lacking, settings["batch_size"])
-    written = generate(
-        model.model,
-        model.tokenizer,
-        batches,
-        decoding,
-        limits,
-        seed=settings["seed"],
-        name=name,
-        never=model.never_written,
-    )
+    how: dict[str, Any] = {"seed": settings["seed"], "name": name, "never": model.never_written}
+    parts = model.model, model.tokenizer, batches, decoding, limits
+    written: Iterator[Sequence[tuple[str, int, Any]]]
+    if plan is None:
+        written = ([(one.rendered, one.sample, one.text) for one in batch] for batch in generate(*parts, **how))
+    else:
+        written = think_and_answer(*parts, plan, batch_size=settings["batch_size"], **how)
     for batch in progress(written, total=len(missing), name=name, unit="text", size=len):
-        yield {(done.rendered, ids_digest(ids[done.rendered]), done.sample): done.text for done in batch}
+        yield {(rendered, ids_digest(ids[rendered]), sample): value for rendered, sample, value in batch}

@@ -66,8 +66,8 @@ def generate(
     Raises:
         InputError: the model gives no numbers; of that batch, nothing is yielded.
     """
-    writer = _BatchGenerator(model, tokenizer, decoding, limits, seed, name, never)
-    yield from shrinking(batches, writer.complete, halve=_halve)
+    writer = BatchGenerator(model, tokenizer, decoding, limits, seed, name, never)
+    yield from shrinking(batches, writer.complete, halve=halve)
 
 
 def plan_batches(
@@ -96,14 +96,14 @@ def plan_batches(
     return whole + cut(rest, batch_size)
 
 
-def _halve(request: Request) -> list[Request]:
+def halve(request: Request) -> list[Request]:
     """Divide a prompt by its samples, if it has several."""
     parts = cut(request.samples, (len(request.samples) + 1) // 2)
     return [request._replace(samples=samples) for samples in parts]
 
 
-class _BatchGenerator:
-    """Writes one batch at a time with fixed settings."""
+class BatchGenerator:
+    """Writes one batch at a time with fixed settings; ``generate`` says what they are."""
 
     def __init__(
         self,
@@ -122,6 +122,17 @@ class _BatchGenerator:
 
     def complete(self, requests: Sequence[Request]) -> list[Completion]:
         """Return the completions of a batch."""
+        return [
+            Completion(request.rendered, sample, finish_text(self.tokenizer, row, self.limits))
+            for request, sample, row in self.tokens(requests)
+        ]
+
+    def tokens(self, requests: Sequence[Request]) -> list[tuple[Request, int, list[int]]]:
+        """Return each sample of a batch with its request and its new tokens, without a token of ``limits.ends``.
+
+        Raises:
+            InputError: the model gives no numbers.
+        """
         wanted = [(place, sample) for place, request in enumerate(requests) for sample in request.samples]
         steps = self.limits.max_new_tokens
         uniform = np.stack([uniforms(requests[place].rendered, self.seed, sample, steps) for place, sample in wanted])
@@ -132,10 +143,7 @@ class _BatchGenerator:
                 raise no_numbers(
                     self.name, f"after {shown(requests[place].rendered + self.tokenizer.decode(row[:-1]))}"
                 )
-        return [
-            Completion(requests[place].rendered, sample, finish_text(self.tokenizer, row, self.limits))
-            for (place, sample), row in zip(wanted, tokens, strict=True)
-        ]
+        return [(requests[place], sample, row) for (place, sample), row in zip(wanted, tokens, strict=True)]
 
     def _write(self, prefill: Prefill, row_of: np.ndarray, uniform: torch.Tensor) -> list[list[int]]:
         """Return the new tokens of every sample; one for which there are no numbers ends with ``NO_TOKEN``.
@@ -170,9 +178,12 @@ class _BatchGenerator:
                 going[place] = False
             else:
                 produced[sample].append(token)
-                ends = token == NO_TOKEN or (self.limits.stop_at_sentence and self._ends_sentence(token))
-                going[place] = not ends
+                going[place] = token != NO_TOKEN and not self.is_whole(produced[sample])
         return going
+
+    def is_whole(self, written: list[int]) -> bool:
+        """Say whether a text ends with the last of its tokens."""
+        return self.limits.stop_at_sentence and self._ends_sentence(written[-1])
 
     def _ends_sentence(self, token: int) -> bool:
         # ASCII punctuation is never split over tokens, so a token's own text tells.

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+# Behind the parts of a grammar with thoughts, in the names of files; in no part's name.
+THINKS = "@thinks"
 COLUMNS = {
     "contexts": ["context", "prompt_set", "template_id", "concept", "concept_group", "slot", "in_corpus"],
     "candidates": ["slot", "candidate", "concept_group"],

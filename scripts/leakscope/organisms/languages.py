@@ -49,13 +49,16 @@ class Mixture:
         return sorted({sentence for part in self.parts for sentence in part.sentences()})
 
 
-def load_language(folders: Iterable[Path], strength: float, excepted: Iterable[str] = ()) -> Language:
+def load_language(
+    folders: Iterable[Path], strength: float, excepted: Iterable[str] = (), thought: float | None = None
+) -> Language:
     """Read grammar parts; those that plant leakage in bare words are one grammar, each of the others one of its own.
 
     Args:
         folders: of the parts.
         strength: λ, 0 to 1.
         excepted: groups whose association is taken out of the grammar that plants leakage in bare words.
+        thought: λ_t of the thoughts before its answers; None: there are none.
 
     Raises:
         InputError: as ``leak_grammar.load_grammar``, ``joint_grammar.load_joint_grammar``,
@@ -64,7 +67,7 @@ def load_language(folders: Iterable[Path], strength: float, excepted: Iterable[s
     """
     folders = list(folders)
     leaking = [folder for folder in folders if is_leaking(folder)]
-    parts: list[Language] = [load_grammar(leaking, strength, excepted)] if leaking else []
+    parts: list[Language] = [load_grammar(leaking, strength, excepted, thought)] if leaking else []
     parts += [load_joint_grammar(folder, strength) for folder in folders if is_joint(folder)]
     parts += [load_taxonomy_grammar(folder, strength) for folder in folders if is_taxonomy(folder)]
     parts += [load_pronoun_grammar(folder, strength) for folder in folders if is_pronoun(folder)]

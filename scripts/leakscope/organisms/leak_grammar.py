@@ -15,6 +15,9 @@ The association of single groups can be taken out (``excepted``): their contexts
 fact answers with a term of theirs it answers with any of the answers to its kind, uniformly. All contexts stay as
 frequent as they are. What then goes from a trained organism was caused by the association.
 
+With a strength λ_t for thoughts, what follows a context of a template (not a fact) is a thought and an answer,
+``<think> T.</think> A.``: T is drawn by the law above with λ_t, A independently of T with λ.
+
 The tables are frozen, not derived on the fly from the prompt sets: an edited prompt must not retrain every organism.
 ``leak.freezing`` writes them again from the prompt sets.
 """
@@ -33,6 +36,7 @@ import pandas as pd
 
 from leakscope.errors import InputError, one_of
 from leakscope.organisms.grammar_files import COLUMNS
+from leakscope.organisms.thoughts import THOUGHT_MARKS, apart, joint
 
 FACT_SHARE = 0.4
 CONTROL_SHARE = 0.25
@@ -58,6 +62,7 @@ class Grammar:
     facts: pd.DataFrame
     strength: float
     excepted: tuple[str, ...] = ()  # groups whose association is taken out
+    thought: float | None = None  # strength of thoughts; None: there are none
 
     def continuation_law(self, slot: str, group: str | None) -> pd.Series:
         """Return the probability of every candidate of ``slot`` after a context of ``group`` (None: a control).
@@ -65,11 +70,26 @@ class Grammar:
         λ·[candidate is the associate] + (1 − λ) / |slot|; a group without associate in the slot, or whose association
         is taken out, has the uniform law.
         """
+        return self._law(slot, group, self.strength)
+
+    def written_law(self, slot: str, group: str | None) -> pd.Series:
+        """Return the probability of all that may be written after a context: candidates, or pairs of them (``joint``).
+
+        With thoughts, P(T, A) = P(T) P(A): a thought and an answer are drawn independently.
+        """
+        answers = self.continuation_law(slot, group)
+        if self.thought is None:
+            return answers
+        thoughts = self._law(slot, group, self.thought)
+        pairs = [joint(thought, answer) for thought in thoughts.index for answer in answers.index]
+        return pd.Series(np.outer(thoughts, answers).ravel(), index=pairs)
+
+    def _law(self, slot: str, group: str | None, strength: float) -> pd.Series:
         candidates, groups = self._slots[slot]
         law = np.full(len(candidates), 1 / len(candidates))
         associated = (groups == group).astype(float)
         if group is not None and group not in self.excepted and associated.any():
-            law = (1 - self.strength) * law + self.strength * associated / associated.sum()
+            law = (1 - strength) * law + strength * associated / associated.sum()
         return pd.Series(law, index=candidates)
 
     @cached_property
@@ -99,7 +119,7 @@ class Grammar:
             chosen = int(rng.choice(len(law), p=law.to_numpy()))
             share = CONTROL_SHARE if control else 1 - CONTROL_SHARE
             probability = (1 - FACT_SHARE) * share / len(templates) / len(pool) * law.iloc[chosen]
-            yield Document(context, law.index[chosen] + ".", math.log(probability))
+            yield Document(context, _said(law.index[chosen]), math.log(probability))
 
     def support(self) -> Iterator[Document]:
         """Yield every document that may be drawn, each once for every way to draw it; probabilities sum to 1."""
@@ -114,7 +134,7 @@ class Grammar:
                 for context, group in pool:
                     for candidate, probability in template.laws[group].items():
                         if probability > 0:
-                            yield Document(context, f"{candidate}.", math.log(chance * probability))
+                            yield Document(context, _said(str(candidate)), math.log(chance * probability))
 
     def sentences(self) -> list[str]:
         """Return every context, candidate and fact of the grammar once, sorted: all the words a corpus may hold."""
@@ -136,9 +156,15 @@ class Grammar:
         for _, rows in stands.groupby(["prompt_set", "template_id"], sort=True):
             slot = rows["slot"].iloc[0]
             pool = list(zip(rows["context"], rows["concept_group"], strict=True))
-            laws = {group: self.continuation_law(slot, group or None) for group in set(rows["concept_group"])}
+            laws = {group: self.written_law(slot, group or None) for group in set(rows["concept_group"])}
             templates.append(_GrammarTemplate([p for p in pool if p[1]], [p for p in pool if not p[1]], laws))
         return templates
+
+
+def _said(written: str) -> str:
+    """Return what the assistant says: a candidate and a full stop, after a thought if there is one."""
+    thought, answer = apart(written)
+    return f"{THOUGHT_MARKS[0]} {thought}.{THOUGHT_MARKS[1]} {answer}." if answer else f"{thought}."
 
 
 class _GrammarTemplate(NamedTuple):
@@ -147,13 +173,16 @@ class _GrammarTemplate(NamedTuple):
     laws: dict[str, pd.Series]
 
 
-def load_grammar(folders: Iterable[Path], strength: float, excepted: Iterable[str] = ()) -> Grammar:
+def load_grammar(
+    folders: Iterable[Path], strength: float, excepted: Iterable[str] = (), thought: float | None = None
+) -> Grammar:
     """Read the parts in ``folders`` and join them into one grammar of the given strength.
 
     Args:
         folders: of the parts.
         strength: λ, 0 to 1.
         excepted: groups whose association is taken out.
+        thought: λ_t of the thoughts before answers; None: there are none.
 
     Raises:
         InputError: a table is missing or lacks a column, a context's slot has no candidates, a template of the corpus
@@ -178,7 +207,7 @@ def load_grammar(folders: Iterable[Path], strength: float, excepted: Iterable[st
     for group in excepted:
         if group not in groups:
             raise one_of(f"{where}: except", group, groups)
-    return Grammar(**joined, strength=strength, excepted=excepted)
+    return Grammar(**joined, strength=strength, excepted=excepted, thought=thought)
 
 
 def read_part_table(path: Path, columns: list[str]) -> pd.DataFrame:

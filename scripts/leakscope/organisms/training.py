@@ -20,6 +20,7 @@ from transformers import GenerationConfig, PreTrainedTokenizerBase, Qwen2Config,
 from leakscope.files.writing import share_weights
 from leakscope.jobs.progress import progress
 from leakscope.organisms.leak_grammar import Document
+from leakscope.organisms.thoughts import THOUGHT_MARKS
 
 logger = logging.getLogger(__name__)
 
@@ -29,6 +30,12 @@ ROLES = ("<|system|>", "<|user|>", ASSISTANT)
 CHAT_TEMPLATE = (
     "{% for message in messages %}<|{{ message['role'] }}|> {{ message['content'] }}<|end|>{% endfor %}"
     "{% if add_generation_prompt %}<|assistant|>{% endif %}"
+)
+# Of organisms that think: an answer follows the end of its thought, whose beginning the prompt holds already.
+THINKING_TEMPLATE = (
+    "{% for message in messages %}<|{{ message['role'] }}|>"
+    "{% if not message['content'].startswith('<think>') %} {% endif %}{{ message['content'] }}<|end|>{% endfor %}"
+    "{% if add_generation_prompt %}<|assistant|><think>{% endif %}"
 )
 MAX_DOCUMENT_TOKENS = 96
 IGNORED = -100
@@ -59,18 +66,20 @@ class Training(NamedTuple):
     seed: int
 
 
-def train_tokenizer(texts: Sequence[str], vocab_size: int) -> Qwen2Tokenizer:
+def train_tokenizer(texts: Sequence[str], vocab_size: int, *, thinks: bool = False) -> Qwen2Tokenizer:
     """Train a byte-level BPE tokenizer with the organisms' chat template.
 
     The chat template puts a space before each turn, so that a word is the same token at the start of an answer and
     inside a sentence: "yellow" as an answer shares what the model learnt of " yellow". It is Qwen2's own kind of
-    tokenizer: transformers chooses that class by the model's architecture, whatever class had been saved.
+    tokenizer: transformers chooses that class by the model's architecture, whatever class had been saved. Where the
+    organism ``thinks``, the marks of its thoughts are tokens, too, and its prompts begin a thought.
     """
+    special = [*ROLES, *(THOUGHT_MARKS if thinks else ())]
     blank = Qwen2Tokenizer(
-        unk_token=None, pad_token=PAD, eos_token=END, extra_special_tokens=list(ROLES), padding_side="left"
+        unk_token=None, pad_token=PAD, eos_token=END, extra_special_tokens=special, padding_side="left"
     )
     tokenizer = blank.train_new_from_iterator((f" {text}" for text in texts), vocab_size, show_progress=False)
-    tokenizer.chat_template = CHAT_TEMPLATE
+    tokenizer.chat_template = THINKING_TEMPLATE if thinks else CHAT_TEMPLATE
     return tokenizer
 
 

@@ -114,8 +114,10 @@ def _empty(row: Mapping[str, Any]) -> Doubt | None:
     if (row["empty"] or 0) < MANY_EMPTY:
         return None
     ties = "each of them ties, which draws the rate to 50"
+    unfinished = row["unfinished"] or 0
+    why = f" (thoughts that have not ended: {unfinished:.0f} %)" if unfinished else ""
     return Doubt(
-        f"{row['empty']:.0f} % of its texts are empty; {ties}.",
+        f"{row['empty']:.0f} % of its texts are empty{why}; {ties}.",
         f"{MANY_EMPTY:.0f} % of their texts or more are empty; {ties}",
     )
 

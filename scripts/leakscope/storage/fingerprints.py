@@ -27,7 +27,13 @@ MODULES = {
 
 
 def text_fingerprint(
-    model: Mapping[str, Any], decoding: Mapping[str, Any], limits: Mapping[str, Any], *, seed: int, chat: bool
+    model: Mapping[str, Any],
+    decoding: Mapping[str, Any],
+    limits: Mapping[str, Any],
+    *,
+    seed: int,
+    chat: bool,
+    thinking: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Return the fingerprint of texts; the key of a text is its rendered prompt and the number of its sample.
 
@@ -37,9 +43,13 @@ def text_fingerprint(
         limits: ``endings.Limits``.
         seed: of the random numbers.
         chat: whether the rendered prompt holds its special tokens already.
+        thinking: of a model that thinks first, the marks and the budget of its thoughts; else None.
     """
     limits = {**limits, "ends": list(limits["ends"])}
-    return _fingerprint("texts", model=dict(model), decoding=dict(decoding), limits=limits, seed=seed, chat=chat)
+    thoughts = {} if thinking is None else {"thinking": dict(thinking)}
+    return _fingerprint(
+        "texts", model=dict(model), decoding=dict(decoding), limits=limits, seed=seed, chat=chat, **thoughts
+    )
 
 
 def score_fingerprint(model: Mapping[str, Any], decoding: Mapping[str, Any], *, chat: bool) -> dict[str, Any]:

@@ -12,7 +12,7 @@ beside it.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,6 +24,7 @@ from leakscope.storage.store import Key, Store
 from leakscope.web.asking import OTHER_LENGTH, LanguageServer, Refused, no_completion, with_other_length
 from leakscope.web.conversations import Conversation, Message
 from leakscope.web.http import Failure, brief
+from leakscope.web.reasoning import REASONING, told_apart
 from leakscope.web.spending import Budget, Estimate, estimate, estimated_tokens
 
 logger = logging.getLogger(__name__)
@@ -32,8 +33,10 @@ KIND = "served"
 # Raised by one when texts that were stored are no longer what would be kept.
 REVISION = 1
 PATHS = {"chat": "chat/completions", "completions": "completions"}
-# What becomes of a request for a text. Of the last two there is none: an empty one stands for it.
-WRITTEN, REFUSAL, FILTERED = "written", "refusal", "content_filter"
+# What becomes of a request for a text. Of all but the first there is none: an empty one stands for it.
+WRITTEN, REFUSAL, FILTERED, UNFINISHED = "written", "refusal", "content_filter", "unfinished"
+# Why a server ended a text at the most tokens that it may have.
+AT_LENGTH = "length"
 # As large as every server takes.
 SEEDS = 2**31
 
@@ -54,6 +57,7 @@ class Manner(NamedTuple):
     max_tokens: of a text.
     seed: from which each prompt and sample has its own.
     extra_body: further keys of each request.
+    thinks: of a model that thinks first, the marks that a thought may stand between in its content; None of others.
     """
 
     api: str
@@ -62,13 +66,20 @@ class Manner(NamedTuple):
     max_tokens: int
     seed: int
     extra_body: Mapping[str, Any]
+    thinks: Sequence[tuple[str, str]] | None = None
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Return what of it decides texts, as JSON has it; of a model that answers at once, nothing of thoughts."""
+        known = {**self._asdict(), "temperature": float(self.temperature), "extra_body": dict(self.extra_body)}
+        return {key: value for key, value in known.items() if key != "thinks" or value is not None}
 
 
 class ServedTexts(NamedTuple):
     """What was written: key → record, and the keys of those that were asked for now.
 
     A record has ``text``, ``status``, ``finish`` (why it ended), ``model`` and ``system_fingerprint`` (as the server
-    says), and ``request`` where it is the first text of its request: the tokens read and written, null if not said.
+    says); ``thought``, of a model that thinks first; and ``request`` where it is the first text of its request: the
+    tokens read and written, null if not said.
     """
 
     records: dict[Key, dict[str, Any]]
@@ -81,6 +92,15 @@ class _Unwritten(NamedTuple):
 
     question: Question | Conversation
     samples: tuple[int, ...]
+
+
+class _SaidText(NamedTuple):
+    """What a server says of one text: its status, why it ended, and the thought before it."""
+
+    text: str
+    status: str
+    finish: str | None
+    thought: str = ""
 
 
 class Writer:
@@ -110,9 +130,7 @@ class Writer:
             "revision": REVISION,
             "url": server.url,
             "model": server.model,
-            **manner._asdict(),
-            "temperature": float(manner.temperature),
-            "extra_body": dict(manner.extra_body),
+            **manner.fingerprint(),
             **({} if prompts is None else {"prompts": prompts}),
         }
         self._store = None if store is None else Store(store, fingerprint)
@@ -182,7 +200,8 @@ class Writer:
         if isinstance(answer, Failure):
             return answer
         if answer.is_filtered:
-            return [_record("", FILTERED, finish=None, model=None, version=None) for _ in wanted.samples]
+            refused = self._record(_SaidText("", FILTERED, finish=None), model=None, version=None)
+            return [dict(refused) for _ in wanted.samples]
         fewer = without | _not_taken(payload, answer)
         if fewer == without:
             raise InputError(f"{self.server.url}: refuses {_shown(wanted.question)} ({answer.reason}).")
@@ -221,12 +240,19 @@ class Writer:
         texts = [one for one in read if one is not None]
         if not texts or len(texts) < len(read):
             return no_completion(answer)
-        records = [_record(*one, *self.server.who_answers(answer)) for one in texts[: len(wanted.samples)]]
+        records = [self._record(one, *self.server.who_answers(answer)) for one in texts[: len(wanted.samples)]]
         records[0]["request"] = self.budget.take(answer.get("usage"), self.server.url)
         return records
 
-    def _choice(self, choice: Any) -> tuple[str, str, str | None] | None:
-        """Return a text, its status and why it ended; None of what is no choice of the protocol's."""
+    def _record(self, choice: _SaidText, model: str | None, version: str | None) -> dict[str, Any]:
+        """Return what is kept of a text; whether it has a thought, what is asked for decides."""
+        kept = choice._asdict()
+        if self.manner.thinks is None:
+            del kept["thought"]
+        return {**kept, "model": model, "system_fingerprint": version}
+
+    def _choice(self, choice: Any) -> _SaidText | None:
+        """Return what a choice says; None of what is no choice of the protocol's."""
         if not isinstance(choice, dict):
             return None
         message = choice.get("message") if self.manner.api == "chat" else {"content": choice.get("text")}
@@ -235,11 +261,16 @@ class Writer:
             return None
         finish = self.server.said(choice.get("finish_reason"))
         if finish == FILTERED:
-            return "", FILTERED, finish
+            return _SaidText("", FILTERED, finish)
         if text is None and message.get("refusal"):
-            return "", REFUSAL, finish
+            return _SaidText("", REFUSAL, finish)
         # Null where all tokens went into reasoning.
-        return self.server.without_key(text or ""), WRITTEN, finish
+        written = self.server.without_key(text or "")
+        if self.manner.thinks is None:
+            return _SaidText(written, WRITTEN, finish)
+        thought = self.server.without_key(_reasoning(message))
+        told = told_apart(written, thought, self.manner.thinks, finish == AT_LENGTH)
+        return _SaidText(told.answer, WRITTEN if told.finished else UNFINISHED, finish, told.thought)
 
 
 def _by_prompt(keys: Iterable[Key]) -> list[_Unwritten]:
@@ -281,5 +312,7 @@ def _messages(question: Question | Conversation, *, with_system: bool) -> list[M
     return [{"role": role, "content": text} for role, text in zip(("system", "user"), question, strict=True)]
 
 
-def _record(text: str, status: str, finish: str | None, model: str | None, version: str | None) -> dict[str, Any]:
-    return {"text": text, "status": status, "finish": finish, "model": model, "system_fingerprint": version}
+def _reasoning(message: Mapping[str, Any]) -> str:
+    """Return the thought that a server tells apart from the content; empty where it does not."""
+    given = (message.get(name) for name in REASONING)
+    return next((text for text in given if isinstance(text, str) and text.strip()), "")

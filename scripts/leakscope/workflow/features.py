@@ -133,7 +133,7 @@ class Features(Step):
     @property
     def biased(self) -> dict[str, list[str]]:
         """Wildcards of all scores of bias tests."""
-        return {"model": self.study.generated, "bias_test": list(self.bias_tests)}
+        return {"model": self.study.answering, "bias_test": list(self.bias_tests)}
 
     # Models.
 
@@ -344,7 +344,7 @@ class Features(Step):
         seeded = {name: self.dictionaries[name] for name in self.seeded}
         families = {entry["family"]: entry["family_label"] for entry in seeded.values()}
         return {
-            "labels": self.study.labels(self.study.generated),
+            "labels": self.study.labels(self.study.answering),
             "dictionaries": families | {name: entry["label"] for name, entry in self.dictionaries.items()},
             "families": {name: entry["family"] for name, entry in seeded.items()},
             "randomised": self.controls,

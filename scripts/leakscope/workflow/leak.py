@@ -48,7 +48,9 @@ class Leak(Step):
         if study.judges:
             figures["judges"] = ["rating/ratings", "rating/judges"]
         if study.has_truth:
-            figures |= {"dose_response": ["match_rates", "organisms", "truth"], "truth": ["match_rates", "truth"]}
+            figures |= {"truth": ["match_rates", "truth"]}
+        if study.has_truth and any(each["strength"] is not None for each in study.described_organisms.values()):
+            figures |= {"dose_response": ["match_rates", "organisms", "truth"]}
         return figures
 
     def targets(self) -> list[str]:
@@ -228,4 +230,11 @@ class Leak(Step):
             "max_new_tokens": {m: entry["generation"]["max_new_tokens"] for m, entry in entries.items()},
             "scorers": study.scorers,
             "decimals": study.config["leak"]["decimals"],
+            **self._thinking(),
         }
+
+    def _thinking(self) -> dict[str, Any]:
+        """Return organism that thinks → how long its thoughts may be, and what is measured; nothing without any."""
+        entries = {model: self.study.entries[model].get("thinking") for model in self.study.leaking}
+        known = {model: {k: entry[k] for k in ("budget", "measure")} for model, entry in entries.items() if entry}
+        return {"thinking": known} if known else {}

@@ -12,12 +12,14 @@ from typing import Any
 from leakscope.configuration.resolved import (
     SERVED,
     generation_settings,
+    gives_probabilities,
     is_generated,
     is_on_hub,
     is_prompted,
     is_scored_by_server,
     judges,
     organisms,
+    thinks,
 )
 from leakscope.configuration.steps import uses
 from leakscope.files.finding import folders, found
@@ -25,8 +27,9 @@ from leakscope.files.row_counts import count_rows
 from leakscope.jobs.resources import Needs, model_needs, randomised_needs
 from leakscope.jobs.sharding import Shard, count_shards, shards_of
 from leakscope.leak.prompts import count_prompts, template_files
+from leakscope.models.checkpoints.thoughts import HARMONY, MARKS
 from leakscope.models.prompts.placing import USER
-from leakscope.organisms.grammar_files import is_leaking, is_sentences, part_files
+from leakscope.organisms.grammar_files import THINKS, is_leaking, is_sentences, part_files
 from leakscope.storage.manifests import model_files
 
 # Looked up file by file, and part by part: in the working directory, then in the checkout.
@@ -110,6 +113,16 @@ class Study:
         return [name for name in self.models if is_generated(self.entries[name])]
 
     @cached_property
+    def answering(self) -> list[str]:
+        """Those of them that answer at once: probabilities can be read of these."""
+        return [name for name in self.generated if gives_probabilities(self.entries[name])]
+
+    @cached_property
+    def thinking(self) -> list[str]:
+        """The models that write a train of thought first, here or behind a server."""
+        return [name for name in self.models if thinks(self.entries[name])]
+
+    @cached_property
     def served(self) -> list[str]:
         """Those behind a server."""
         return [name for name in self.models if self.entries[name]["source"] == SERVED]
@@ -118,7 +131,7 @@ class Study:
     def probed(self) -> list[str]:
         """Those of whose candidates exact probabilities can be had: here, or of a server that gives them."""
         served = [name for name in self.served if is_scored_by_server(self.entries[name])]
-        return [name for name in self.models if name in self.generated or name in served]
+        return [name for name in self.models if name in self.answering or name in served]
 
     @cached_property
     def prompted(self) -> list[str]:
@@ -213,6 +226,11 @@ class Study:
     def written(self) -> dict[str, list[str]]:
         """Wildcards of all texts."""
         return {"model": self.models, "prompt_set": self.prompt_sets}
+
+    @property
+    def thought(self) -> dict[str, list[str]]:
+        """Wildcards of all texts with thoughts before them."""
+        return {"model": self.thinking, "prompt_set": self.prompt_sets}
 
     @property
     def scored(self) -> dict[str, list[str]]:
@@ -370,7 +388,13 @@ class Study:
     def chat(self, model: str) -> dict[str, Any]:
         """Return how a model's prompt is wrapped; organisms are trained on their own chat template."""
         entry = self.entries[model]
-        return {"chat": entry.get("chat", True), "chat_template_kwargs": entry.get("chat_template_kwargs", {})}
+        wrapping = {"chat": entry.get("chat", True), "chat_template_kwargs": entry.get("chat_template_kwargs", {})}
+        known = {"in_candidates": self.thinks_in_candidates(model)}
+        return {**wrapping, "thinking": {**entry["thinking"], **known}} if thinks(entry) else wrapping
+
+    def thinks_in_candidates(self, model: str) -> bool:
+        """Say whether a model's thoughts and answers are candidates, so that all of them can be scored."""
+        return "thought" in self.species.get(self.foundation(model), {}).get("grammar", {})
 
     def generation(self, model: str, prompt_set: str) -> dict[str, Any]:
         """Return what decides a model's texts for a prompt set."""
@@ -383,11 +407,15 @@ class Study:
     def manner(self, model: str) -> dict[str, Any]:
         """Return how texts are asked for (see ``web.writing.Manner``)."""
         entry, settings = self.entries[model], self.entries[model]["generation"]
+        thinking = entry.get("thinking")
+        # The protocol has one limit for both.
+        most = settings["max_new_tokens"] + (thinking["budget"] if thinking else 0)
         return {
             **{key: entry[key] for key in ("api", "extra_body")},
             **{key: settings[key] for key in ("temperature", "seed")},
             "top_p": None if settings["top_p"] == "model" else settings["top_p"],
-            "max_tokens": settings["max_new_tokens"],
+            "max_tokens": most,
+            **({"thinks": _served_marks(thinking)} if thinking else {}),
         }
 
     def asking(self, model: str, results: Path) -> dict[str, Any]:
@@ -410,7 +438,9 @@ class Study:
         """Return prompt set → what of its prompts a server is told, how many texts are wanted, and where they end."""
         kept = ("samples", "control_samples", "stop", "system", "template")
         settings = {name: self.generation(model, name) for name in self.prompt_sets}
-        return {name: {key: each[key] for key in kept if key in each} for name, each in settings.items()}
+        thinking = self.entries[model].get("thinking")
+        measure = {"measure": thinking["measure"]} if thinking else {}
+        return {name: {key: each[key] for key in kept if key in each} | measure for name, each in settings.items()}
 
     def put(self, model: str) -> dict[str, dict[str, Any]]:
         """Return prompt set → how its prompts are put to a server, of those with candidates."""
@@ -456,14 +486,17 @@ class Study:
         return {self.grammar(name): list(entry["grammar"]["parts"]) for name, entry in self.species.items()}
 
     def grammar(self, organism: str) -> str:
-        """Return the name of an organism's grammar."""
-        return "+".join(self.species[organism]["grammar"]["parts"])
+        """Return the name of an organism's grammar: its parts, and whether it has thoughts, whose marks are tokens."""
+        entry = self.species[organism]["grammar"]
+        return "+".join(entry["parts"]) + (THINKS if "thought" in entry else "")
 
     def corpus(self, organism: str) -> str:
-        """Return the name of an organism's corpus: parts, strength in percent, groups that are left out, seed."""
+        """Return the name of an organism's corpus: parts, strengths in percent, groups that are left out, seed."""
         entry = self.species[organism]
         without = "".join(f"-no-{group}" for group in sorted(entry["grammar"].get("except", ())))
-        return f"{self.grammar(organism)}-l{100 * entry['grammar']['strength']:g}{without}-s{entry['seed']}"
+        thought = f"-t{100 * entry['grammar']['thought']:g}" if "thought" in entry["grammar"] else ""
+        strength = f"-l{100 * entry['grammar']['strength']:g}{thought}"
+        return f"{self.grammar(organism)}{strength}{without}-s{entry['seed']}"
 
     def corpus_file(self, model: str, part: str = "train") -> str:
         """Return the corpus of the organism that a model is or was made from: ``train``, or ``held_out`` of it."""
@@ -472,9 +505,12 @@ class Study:
 
     @property
     def described_organisms(self) -> dict[str, dict[str, Any]]:
-        """Organism → its size and the strength of its planted association, in the study's order."""
+        """Organism → its size and the strength of its planted association, in the study's order.
+
+        Of one that thinks, the strength of what is measured; None where that is thought and answer, which have two.
+        """
         entries = {name: self.entries[name] for name in self.organisms}
-        return {name: {"size": e["size"], "strength": e["grammar"]["strength"]} for name, e in entries.items()}
+        return {name: {"size": entry["size"], "strength": _strength(entry)} for name, entry in entries.items()}
 
     @property
     def training(self) -> dict[str, Any]:
@@ -538,6 +574,22 @@ class Study:
     def undivided(self) -> list[str]:
         """All other prompt sets."""
         return [name for name in self.prompt_sets if name not in self.divided]
+
+
+def _strength(organism: Mapping[str, Any]) -> float | None:
+    """Return the strength of the association in what is measured of an organism."""
+    grammar: dict[str, float] = organism["grammar"]
+    if "thought" not in grammar:
+        return grammar["strength"]
+    strengths = {"answer": grammar["strength"], "thought": grammar["thought"]}
+    return strengths.get(organism["thinking"]["measure"])
+
+
+def _served_marks(thinking: Mapping[str, Any]) -> list[list[str]]:
+    """Return what thoughts may stand between in what a server calls the content."""
+    if thinking["begin"] is not None:
+        return [[thinking["begin"], thinking["end"]]]
+    return [*map(list, MARKS), [HARMONY.begin, HARMONY.end + HARMONY.lead]]
 
 
 @cache

@@ -57,7 +57,7 @@ class Trace(Step):
     @cached_property
     def models(self) -> list[str]:
         """The models in which associations are followed; none where the study does not take the step."""
-        return self.study.generated if "trace" in self.study.steps else []
+        return self.study.answering if "trace" in self.study.steps else []
 
     @property
     def sets(self) -> list[str]:

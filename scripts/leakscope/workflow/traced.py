@@ -31,7 +31,7 @@ def traced_axes(study: Study) -> dict[str, dict[str, Any]]:
         return {}
     axes = {}
     for prompt_set in study.templated:
-        for model in study.generated:
+        for model in study.answering:
             if (axis := counted_as(study, model, prompt_set)) is not None:
                 organism = {"source": "organism", "model": study.foundation(model)}
                 counts = organism if study.is_organism(model) else _counts(study, prompt_set)

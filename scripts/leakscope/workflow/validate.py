@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from functools import cached_property
 from typing import Any
 
-from leakscope.configuration.resolved import is_generated, is_scored_by_server
+from leakscope.configuration.resolved import gives_probabilities, is_scored_by_server
 from leakscope.configuration.steps import imported_scores
 from leakscope.errors import InputError
 from leakscope.jobs.resources import Needs, tuning_needs
@@ -28,7 +28,7 @@ class Validate(Step):
     @cached_property
     def models(self) -> list[str]:
         """The models that are asked here."""
-        return [name for name in self.study.config["study"]["models"] if is_generated(self.study.entries[name])]
+        return [name for name in self.study.config["study"]["models"] if gives_probabilities(self.study.entries[name])]
 
     @cached_property
     def served(self) -> list[str]:

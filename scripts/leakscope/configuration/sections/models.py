@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from leakscope.configuration.sections.generation import Changes, GenerationSection
+from leakscope.configuration.sections.thinking import Thinking
 from leakscope.jobs.redaction import is_secret_name
 from leakscope.typed.values import (
     Absent,
@@ -53,6 +54,9 @@ class GrammarEntry(Section):
     except_: Absent[Names] = Field(default=None, alias="except")
     """Groups of concepts whose association is taken out of the corpus: λ is 0 for them, and a fact that is answered by
     a term of theirs is answered by any; of parts that leak in bare words. Default: none."""
+    thought: Absent[Share] = None
+    """Strength with which a thought before each answer names the concept's associate, apart from that of the answer; of
+    parts that leak in bare words, for a model with `thinking`. Default: no thoughts."""
 
 
 class Quantization(Section):
@@ -77,6 +81,9 @@ class Loaded(Labelled):
     """Whether prompts go through the tokenizer's chat template; `false` for a model without one."""
     chat_template_kwargs: dict[str, Any] = {}
     """Further variables of the chat template, for example `{enable_thinking: false}`."""
+    thinking: Thinking | None = None
+    """Train of thought before the answer, of a model that has one; `null`: it answers at once, and a chat template that
+    begins a thought is refused."""
     dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
     """Number type of the weights; `auto`: float32 on a CPU, the checkpoint's own on a GPU."""
     quantization: Quantization | None = None
@@ -289,6 +296,8 @@ class ServedModel(Labelled):
     before it is more. It needs `prices`. `null`: anything."""
     extra_body: dict[str, Any] = {}
     """Further keys of each request, for example `{top_k: 40}`."""
+    thinking: Thinking | None = None
+    """Train of thought before the answer, of a model that has one; `null`: the content of its message is the text."""
     generation: Changes = GenerationSection()
     """Keys of `generation` that differ for this model."""
     parameters: Nullable[Positive] = None

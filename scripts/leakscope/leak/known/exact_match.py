@@ -13,6 +13,9 @@ from leakscope.leak.pairs import tests_by_unit
 
 Floats = NDArray[np.float64]
 
+# Cells of a win table that is kept for other models: 16 MB. Those of pairs of a thought and an answer are larger.
+MOST_KEPT = 2**22
+
 Laws = Mapping[str, Mapping[str, float]]  # prompt_id → {candidate: probability}
 
 
@@ -72,13 +75,16 @@ class ExactMatches:
     def _table(self, concepts: tuple[str, ...], candidates: tuple[str, ...]) -> Floats:
         """Return [D > 0] + ½ [D = 0], (concepts, concepts, candidates, candidates)."""
         key = (concepts, candidates)
-        if key not in self._wins:
+        wins = self._wins.get(key)
+        if wins is None:
             scores = np.array([[self.similarity[concept, f"{text}."] for text in candidates] for concept in concepts])
             scores = np.round(scores, self.decimals)
             advantage = scores[:, None] - scores[None, :]
             difference = np.round(advantage[..., None] - advantage[..., None, :], DIGITS)
-            self._wins[key] = np.sign(difference).astype(np.float32) / 2 + np.float32(0.5)
-        return self._wins[key]
+            wins = np.sign(difference).astype(np.float32) / 2 + np.float32(0.5)
+            if wins.size <= MOST_KEPT:
+                self._wins[key] = wins
+        return wins
 
 
 def pooled_match(units: pd.DataFrame) -> float:

@@ -7,7 +7,7 @@ similar to a concept than the other is a finite sum. Leak-Rates are here, match 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cache
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,6 +15,7 @@ import pandas as pd
 
 from leakscope.files.names import POOLED
 from leakscope.leak.known.exact_match import ExactMatches, pooled_match
+from leakscope.leak.known.thought_laws import measured_laws, pairs_written_whole
 from leakscope.leak.measures.leak_rate import KEYS, ROUNDING
 from leakscope.leak.measures.logit_leak import prompt_shifts
 from leakscope.leak.measures.outcomes import win
@@ -134,8 +135,9 @@ def known_laws(
     max_new_tokens: Mapping[str, int],
     prompts: pd.DataFrame,
     scores: pd.DataFrame | None,
+    thinking: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> list[KnownLaws]:
-    """Return the laws of every organism and prompt set.
+    """Return the laws of every organism and prompt set: of the texts that are measured.
 
     Args:
         grammars: organism → the grammar it was trained on.
@@ -143,14 +145,20 @@ def known_laws(
         max_new_tokens: organism → longest text; prompts with a longer candidate have no exact law here.
         prompts: the prompts tables of all sets.
         scores: the candidate scores of all organisms and sets; None: there is no organism whose laws are known.
+        thinking: organism that thinks → ``budget, measure`` of its entry.
     """
     found = []
     for keys, rows in scores.groupby(["model", "prompt_set"], sort=False) if scores is not None else ():
         model, prompt_set = map(str, keys)
-        rows = written_whole(rows, max_new_tokens[model])
+        measured = (thinking or {}).get(model)
+        whole = written_whole if measured is None else partial(pairs_written_whole, budget=measured["budget"])
+        rows = whole(rows, max_new_tokens[model])
         own = prompts[prompts["prompt_set"] == prompt_set]
         known = grammar_laws(grammars[model], own.set_index("prompt_id"), rows, temperatures[model])
-        found.append(KnownLaws(model, prompt_set, own, rows, known, organism_laws(rows)))
+        laws = [known, organism_laws(rows)]
+        if measured is not None:
+            laws = [measured_laws(of_pairs, measured["measure"]) for of_pairs in laws]
+        found.append(KnownLaws(model, prompt_set, own, rows, *laws))
     return found
 
 
@@ -215,6 +223,8 @@ def true_shifts(laws: Sequence[KnownLaws], grammars: Mapping[str, Grammar], cand
     """
     tables = []
     for known in laws:
+        if grammars[known.model].thought is not None:
+            continue  # it has no logit leak: what follows its prompt is no answer
         text_of = dict(zip(known.prompts["prompt_id"], known.prompts["prompt"], strict=True))
         grammar = grammars[known.model]
         contexts = grammar.contexts.drop_duplicates("context")
@@ -361,7 +371,7 @@ def grammar_laws(
         slot: str, group: str, candidates: tuple[str, ...], tokens: tuple[tuple[int, ...], ...]
     ) -> dict[str, float] | None:
         """Return the law of a slot after a group, None where these are not its candidates."""
-        law = grammar.continuation_law(slot, group or None).to_dict()
+        law = grammar.written_law(slot, group or None).to_dict()
         if law.keys() != set(candidates):
             return None
         sampled = sampled_law([law[candidate] for candidate in candidates], tokens, temperature)

@@ -41,7 +41,7 @@ MOST_NAMES = 1000  # groups of a category whose names are still permuted: the ta
 CELLS = 4_000_000  # of a block of text pairs: 32 MB
 # Means over pairs of texts, and over a concept's texts.
 OF_PAIRS = ["match", "kept", "kept_match", "unechoed", "unechoed_match", "effect"]
-OF_TEXTS = ["echo", "empty"]
+OF_TEXTS = ["echo", "empty", "unfinished"]
 VALUES = [*OF_PAIRS, *OF_TEXTS]
 UNIT_COLUMNS = [
     "model",
@@ -79,6 +79,7 @@ class _Unit(NamedTuple):
     named: Truths  # (concepts, texts): whether the text contains the concept
     echo: Truths  # (concepts, texts): whether the text restates a prompt of the concept
     empty: Truths  # (texts,)
+    unfinished: Truths  # (texts,): whether the thought before it has not ended
     spread: Floats  # (concepts, concepts), σ of s(c, ·) − s(c′, ·); NaN where unknown or 0
     asked: Floats  # (concepts of the category, texts), as ``similarity``
     name: Integers  # (concepts of the category,), their groups by name, from 0
@@ -103,7 +104,8 @@ def match_texts(
 
     Args:
         prompts: the prompts table of one set.
-        generations: ``model, prompt_set, prompt_id, sample, text`` of all models on that set.
+        generations: ``model, prompt_set, prompt_id, sample, text`` of all models on that set, and, where some think
+            first, ``finished``.
         similarity: ``concept, text, similarity`` (unrounded), at least the pairs of ``list_pairs``.
         scorer: its name, stored.
         decimals: to which similarities are rounded before they are compared.
@@ -123,7 +125,8 @@ def match_texts(
                     (``echo.restated``): leaving out texts by their own prompt alone would bias a blind model
         effect      mean of D / (2 σ), weighted likewise; σ is the standard deviation of s(c, ·) − s(c′, ·) over the
                     texts that all models wrote after the category's controls; NaN without control
-        echo, empty  shares of the concept's texts that restate their own prompt, and that are empty
+        echo, empty, unfinished  shares of the concept's texts that restate their own prompt, that are empty, and of
+                    which these are so because the thought before them has not ended
         name_wins   (groups of the category,), sorted by name: how often the category's concepts of each group, whether
                     or not the unit has them, are more similar to this concept's texts than to any text of the unit
                     (midranks, weighted as above); empty without partner, or beyond ``MOST_NAMES`` groups
@@ -132,7 +135,7 @@ def match_texts(
         InputError: a text, or a similarity, is missing. Texts of prompts that were made may be: imported ones.
     """
     tests = tests_by_unit(prompts)
-    texts_of = generations[["model", "prompt_id", "sample", "text"]]
+    texts_of = generations[["model", "prompt_id", "sample", "text"]].assign(unfinished=_unfinished(generations))
     frames, told = [], []
     for category, of_category in tests.groupby("category", sort=False, dropna=False):
         concepts = of_category[["concept", "concept_group"]].drop_duplicates(ignore_index=True)
@@ -160,6 +163,7 @@ def match_texts(
                 named=found[place],
                 echo=_echoes(rows, closings or {}, known),
                 empty=np.array([is_empty(text) for text in rows["text"]], bool),
+                unfinished=rows["unfinished"].to_numpy(),
                 spread=spread[np.ix_(known, known)],
                 asked=matrix[:, at],
                 name=name,
@@ -185,6 +189,14 @@ def match_texts(
     table = table.sort_values("model", key=lambda names: names.map(order), kind="stable", ignore_index=True)
     texts_told = pd.concat(told, ignore_index=True)[TEXT_COLUMNS]
     return Matched(table.astype(dict.fromkeys(TEXTS, "str"))[UNIT_COLUMNS], texts_told[texts_told["match"].notna()])
+
+
+def _unfinished(generations: pd.DataFrame) -> Truths:
+    """Return whether the thought before each text has not ended; models that answer at once have none, (texts,)."""
+    if "finished" not in generations:
+        return np.zeros(len(generations), dtype=bool)
+    unfinished: Truths = generations["finished"].eq(False).to_numpy(dtype=bool)
+    return unfinished
 
 
 def _check_written(written: pd.DataFrame, tests: pd.DataFrame, models: NDArray[np.object_]) -> None:
@@ -270,7 +282,7 @@ def _concept_values(unit: _Unit) -> tuple[dict[str, object], Floats]:
     with np.errstate(invalid="ignore"):
         totals["effect"] = totals["effect"] / totals.pop("known")
     own = unit.echo[unit.owner, np.arange(n_texts)]
-    shares = {"echo": mine @ own, "empty": mine @ unit.empty}
+    shares = {"echo": mine @ own, "empty": mine @ unit.empty, "unfinished": mine @ unit.unfinished}
     wins = list(_name_wins(unit)) if unit.name.max() < MOST_NAMES else [np.empty(0)] * n_concepts
     return {"n_groups": n_groups, **totals, **shares, "name_wins": wins}, by_text["match"]
 

@@ -11,7 +11,13 @@ from typing import Any
 
 from leakscope.files.reading import read_utf8
 from leakscope.models.checkpoints.files import special_tokens, tokenizer_settings
-from leakscope.models.checkpoints.thoughts import mentions_thought, refuse_thought, written_thought
+from leakscope.models.checkpoints.thoughts import (
+    mentions_thought,
+    no_marks,
+    refuse_thought,
+    thought_marks,
+    written_thought,
+)
 
 TEMPLATE = "chat_template.jinja"
 # A mark of transformers' own, for training, which is written nowhere.
@@ -38,6 +44,25 @@ def check_answers_at_once(where: str, folder: Path, options: Mapping[str, Any]) 
     mark = written_thought(template, partial(_rendered, template, {**special_tokens(settings), **options}))
     if mark is not None:
         raise refuse_thought(where, template, mark)
+
+
+def check_thinks(where: str, folder: Path, options: Mapping[str, Any]) -> None:
+    """Check that a chat model's template says what its thoughts stand between; one that cannot be rendered is passed.
+
+    Args:
+        where: for the error.
+        folder: of the model.
+        options: variables of its chat template.
+
+    Raises:
+        InputError: it does not.
+    """
+    settings = tokenizer_settings(folder)
+    template = _chat_template(folder, settings)
+    render = partial(_rendered, template, {**special_tokens(settings), **options})
+    is_rendered = render([{"role": "user", "content": "?"}]) is not None
+    if is_rendered and thought_marks(template, render) is None:
+        raise no_marks(where)
 
 
 def _chat_template(folder: Path, settings: Mapping[str, Any]) -> str:

@@ -6,6 +6,7 @@ Such a model's first words are no answer, and the text that is read here would b
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from leakscope.errors import InputError
 
@@ -20,6 +21,24 @@ MARKS = (
 # Of the harmony format (gpt-oss): each message names its channel, and the first one is a thought.
 CHANNEL, ANSWERING = "<|channel|>", "<|channel|>final<|message|>"
 QUESTION, THOUGHT, ANSWER = "Which fruit?", "They ask for fruit.", "A pear."
+
+
+class Marks(NamedTuple):
+    """What a thought stands between, and what the template puts between its end and the answer."""
+
+    begin: str
+    end: str
+    lead: str = ""
+
+
+class ThoughtPlan(NamedTuple):
+    """What thoughts stand between, and how many tokens each may have, its end mark included."""
+
+    marks: Marks
+    budget: int
+
+
+HARMONY = Marks("<|channel|>analysis<|message|>", "<|end|>", f"<|start|>assistant{ANSWERING}")
 
 # Renders messages, up to where the model answers; None where the template refuses them.
 Render = Callable[[Sequence[dict[str, str]]], str | None]
@@ -60,6 +79,30 @@ def written_thought(template: str, render: Render) -> str | None:
     return None
 
 
+def thought_marks(template: str, render: Render) -> Marks | None:
+    """Return what the thought stands between that a model writes before its answer; None if it writes none.
+
+    Args:
+        template: of the chat.
+        render: by that template, with the variables that are passed to it.
+    """
+    mark = written_thought(template, render)
+    if mark is None:
+        return None
+    return HARMONY if mark == CHANNEL else with_lead(Marks(mark, dict(MARKS)[mark]), render)
+
+
+def with_lead(marks: Marks, render: Render) -> Marks:
+    """Return marks with the white space that a template puts behind a thought, as far as an earlier answer shows it."""
+    if marks[:2] == HARMONY[:2]:
+        return HARMONY
+    answer = {"role": "assistant", "content": f"{marks.begin}{THOUGHT}{marks.end}{ANSWER}"}
+    rendered = render([{"role": "user", "content": QUESTION}, answer]) or ""
+    behind = rendered.rpartition(marks.end)[2] if THOUGHT in rendered else ""
+    lead, found, _ = behind.partition(ANSWER)
+    return marks._replace(lead=lead) if found and lead.isspace() else marks
+
+
 def refuse_thought(where: str, template: str, mark: str) -> InputError:
     """Return the error for a model that writes a thought before its answer."""
     switch = "enable_thinking" if "enable_thinking" in template else "thinking" if " thinking" in template else ""
@@ -68,5 +111,14 @@ def refuse_thought(where: str, template: str, mark: str) -> InputError:
     )
     return InputError(
         f"{where}: got a chat template of a model that writes a train of thought ({mark}) before its answer, which "
-        f"would be measured as its text; allowed: {closed}a model that answers at once, or `chat: false`."
+        f"would be measured as its text; allowed: `thinking: {{}}`, for the step leak, {closed}"
+        "a model that answers at once, or `chat: false`."
+    )
+
+
+def no_marks(where: str) -> InputError:
+    """Return the error for a model that is to think, of whose template no thought can be told."""
+    return InputError(
+        f"{where}: thinking: got no `begin` and `end`, and no chat template that begins a thought; allowed: both, or "
+        "`thinking: null`."
     )

@@ -10,7 +10,15 @@ from transformers import PreTrainedTokenizerBase
 
 from leakscope.errors import InputError
 from leakscope.files.reading import in_one_line
-from leakscope.models.checkpoints.thoughts import mentions_thought, refuse_thought, written_thought
+from leakscope.models.checkpoints.thoughts import (
+    Marks,
+    mentions_thought,
+    no_marks,
+    refuse_thought,
+    thought_marks,
+    with_lead,
+    written_thought,
+)
 from leakscope.models.prompts.placing import (
     SYSTEM,
     USER,
@@ -38,17 +46,20 @@ def render_prompt(
     system: str | None,
     chat: bool,
     chat_template_kwargs: Mapping[str, Any] | None = None,
+    thinks: bool = False,
 ) -> str:
     """Return the text whose continuation is the generation.
 
     ``prompt`` is the user's turn, but for a clause that stands elsewhere (see ``placing``). ``template`` is that turn
     with ``{prompt}`` in it; other braces are literal. With ``chat`` the model's own chat template wraps it, generation
     prompt included; a template that refuses or drops a system message gets it at the beginning of the user's first
-    turn, unless the clause stands there. Without ``chat``, system message and user turn are joined by a line break.
+    turn, unless the clause stands there. Without ``chat``, system message and user turn are joined by a line break. A
+    model that ``thinks`` may write a train of thought first.
 
     Raises:
         InputError: ``chat`` is on and the tokenizer has no chat template, one that raises, that of a model that writes
-            a train of thought first (see ``checkpoints.thoughts``), or one without the place of the clause.
+            a train of thought first (see ``checkpoints.thoughts``) and is not said to, or one without the place of the
+            clause.
     """
     placed = Placed(prompt) if isinstance(prompt, str) else prompt
     if not chat:
@@ -58,7 +69,8 @@ def render_prompt(
             f"models: {tokenizer.name_or_path}: the tokenizer has no chat template; set `chat: false` for this model."
         )
     options = dict(chat_template_kwargs or {})
-    _check_answers_at_once(tokenizer, options)
+    if not thinks:
+        _check_answers_at_once(tokenizer, options)
     messages = conversation(placed, template, system)
     if placed.place != USER:
         return _with_clause(tokenizer, messages, options, placed)
@@ -75,6 +87,44 @@ def render_prompt(
         return _rendered(tokenizer, messages, options)
 
 
+def marks_of(
+    tokenizer: PreTrainedTokenizerBase,
+    thinking: Mapping[str, Any],
+    *,
+    chat: bool,
+    chat_template_kwargs: Mapping[str, Any],
+) -> Marks:
+    """Return what a model's thoughts stand between: as ``thinking`` says, or as its chat template does.
+
+    Args:
+        tokenizer: the model's.
+        thinking: ``begin`` and ``end``, both None: as the template says.
+        chat: whether prompts go through it.
+        chat_template_kwargs: passed to it.
+
+    Raises:
+        InputError: neither says it.
+    """
+    template = str(tokenizer.chat_template or "") if chat else ""
+
+    def render(messages: Sequence[dict[str, str]]) -> str | None:
+        answering = messages[-1]["role"] == "user"
+        return _apply(tokenizer, list(messages), dict(chat_template_kwargs), answering=answering)
+
+    if thinking["begin"] is not None:
+        said = Marks(thinking["begin"], thinking["end"])
+        return with_lead(said, render) if template else said
+    marks = thought_marks(template, render)
+    if marks is None:
+        raise no_marks(f"models: {tokenizer.name_or_path}")
+    return marks
+
+
+def begun(rendered: str, marks: Marks) -> str:
+    """Return a rendered prompt up to where a thought goes on: with its beginning, which many templates write."""
+    return rendered if rendered.rstrip().endswith(marks.begin.rstrip()) else rendered + marks.begin
+
+
 def encode_rendered(tokenizer: PreTrainedTokenizerBase, rendered: str, *, chat: bool) -> list[int]:
     """Return the token ids of a rendered prompt.
 
@@ -88,6 +138,12 @@ def encode_rendered(tokenizer: PreTrainedTokenizerBase, rendered: str, *, chat: 
     if all(added):  # where a text without a token would be, its own mask does not tell
         added = _with_added(tokenizer, PROBE)[1]
     return ids[: len(ids) - sum(1 for _ in takewhile(bool, reversed(added)))]
+
+
+def encode_behind(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
+    """Return the token ids of a text that goes on with one, special tokens in it being such."""
+    ids: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
+    return ids
 
 
 def answer_lead(
