@@ -475,11 +475,13 @@ def entry_of(url: str, **changed: Any) -> dict[str, Any]:
     return {"source": "endpoint", "base_url": url, "model": "tiny", **changed}
 
 
-def resolved(root: Path, steps: Sequence[str] = ("leak",), **changed: Any) -> dict[str, Any]:
-    """Return a study of one model behind a server, the keys of whose entry are changed."""
+def resolved(
+    root: Path, steps: Sequence[str] = ("leak",), sections: dict[str, Any] | None = None, **changed: Any
+) -> dict[str, Any]:
+    """Return a study of one model behind a server, the keys of whose entry are changed; and further sections."""
     chosen = {"name": "mine", "models": ["mine"], "prompt_sets": ["colors"], "scorers": ["lexical"], "steps": [*steps]}
     models = {"mine": entry_of("http://127.0.0.1:9", **changed)}
-    return resolve(shipped(root), {"study": chosen, "models": models})
+    return resolve(shipped(root), {**(sections or {}), "study": chosen, "models": models})
 
 
 @pytest.mark.parametrize(
@@ -495,6 +497,13 @@ def resolved(root: Path, steps: Sequence[str] = ("leak",), **changed: Any) -> di
         ({"key_variable": "sk-12345"}, "models.mine.key_variable: got ***; allowed: the name of an environment"),
         ({"generation": {"top_k": 5}}, "models.mine.generation.top_k: got 5; allowed: model, for the protocol"),
         ({"prices": {"input": 1}}, "models.mine.prices.output: got nothing; allowed: a number"),
+        ({"extra_body": {"logprobs": 3}}, "models.mine.extra_body: got 'logprobs', which each request"),
+        ({"logprobs": True}, "models.mine.logprobs: got true with `api: chat`, whose protocol has no"),
+        ({"beginning": "<s>"}, "models.mine.beginning: got '<s>' without `logprobs`; allowed: with `logprobs: true`."),
+        (
+            {"logprobs": True, "api": "completions", "generation": {"stop": "none"}},
+            "models.mine.generation.stop: got none; allowed: sentence, with `logprobs: true` in the step leak.",
+        ),
         ({"chat": True}, "models.mine.chat: got an unknown key (***); allowed: api, "),
     ],
 )
@@ -508,6 +517,29 @@ def test_mistakes_of_an_entry_are_one_line(root: Path, changed: dict[str, Any], 
 def test_a_step_that_needs_weights_says_so_before_anything_is_asked(root: Path, step: str) -> None:
     with pytest.raises(InputError, match="allowed: at least one"):
         resolved(root, ["leak", step])
+
+
+@pytest.mark.parametrize(
+    ("step", "message"),
+    [
+        ("ground", "ground.axes: got nothing; allowed: at least one axis"),
+        ("validate", "validate.tasks.hypernymy.styles: got chat, all for chats, of which mine of `chat: false` can be"),
+        (
+            "features",
+            "features.dictionaries.mine.model: got 'mine', a model behind a server; allowed: one that runs here",
+        ),
+        (
+            "trace",
+            "study.models: got mine; allowed: at least one model that runs here, for the step trace needs weights.",
+        ),
+    ],
+)
+def test_log_probabilities_let_a_server_do_two_more_steps(root: Path, step: str, message: str) -> None:
+    scored = {"api": "completions", "logprobs": True}
+    entry = {"model": "mine", "layer": 1, "source": "trained", "corpus": "c"}
+    features = {"dictionaries": {"mine": entry}, "corpora": {"c": {"path": "c.jsonl"}}}
+    with pytest.raises(InputError, match=re.escape(message)):
+        resolved(root, ["leak", step], {"features": features}, **scored)
 
 
 def test_a_server_that_fails_fails_its_own_model_alone(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

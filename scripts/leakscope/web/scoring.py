@@ -52,7 +52,7 @@ WAYS = (
 )
 
 
-class Scorer:
+class TextScorer:
     """Asks a model behind a server how probable texts are, and keeps what it said."""
 
     def __init__(
