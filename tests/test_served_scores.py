@@ -34,7 +34,7 @@ from leakscope.validate.scoring.served_scores import score_served_generator, sco
 from leakscope.web.asking import LanguageServer
 from leakscope.web.scoring import PATH, TextScorer, continuation
 from leakscope.web.spending import Budget, Prices
-from leakscope.web.taking_turns import open_scorer
+from leakscope.web.taking_turns import open_budget, open_scorer
 from leakscope.web.token_logprobs import Malformed, OtherText, TokenLogprobs, lay_along
 from local_endpoint import Reply, ScoringEndpoint, Tokens, error, serving
 from tiny_task import open_tiny_model, tiny_asking, tiny_items
@@ -271,6 +271,22 @@ def test_the_way_is_found_out_once() -> None:
         assert [asked.get("prompt_logprobs") for asked in server.requests] == [None, 0, *[1] * len(TEXTS)]
 
 
+@pytest.mark.parametrize(
+    "said", [{"tokens": ["Written"], "token_logprobs": [-0.5], "text_offset": [0]}, {"content": [{"token": "Written"}]}]
+)
+def test_log_probabilities_of_what_was_written_are_none_of_the_text(said: dict[str, Any]) -> None:
+    """As of servers that heed `logprobs`, and pass over `echo`."""
+
+    def of_written(answer: dict[str, Any], asked: dict[str, Any]) -> None:
+        if "echo" in asked:
+            answer["choices"][0]["logprobs"] = said
+
+    with server_of(form="none", alters=of_written) as server, pytest.raises(InputError, match="gives no log-prob"):
+        scorer_of(server.url).score(TEXTS)
+    with server_of(form="prompt_logprobs", alters=of_written) as server:
+        assert scorer_of(server.url).score(["one red"])[0].logprobs == [None, -4.0]
+
+
 @pytest.mark.parametrize("refuses", [True, False])
 def test_a_server_without_log_probabilities_is_one_line_that_says_what_it_can_do(refuses: bool) -> None:
     def refusing(answer: dict[str, Any], asked: dict[str, Any]) -> Reply | None:
@@ -439,6 +455,20 @@ def test_costs_are_those_that_the_server_counted(tmp_path: Path) -> None:
         assert len(server.requests) == n_asked
 
 
+def test_a_text_of_two_sets_counts_for_the_first(tmp_path: Path) -> None:
+    sets = {"micro": micro_prompts(), "again": micro_prompts().iloc[:3].assign(prompt_set="again")}
+    with server_of() as server:
+        both = {name: micro_candidates() for name in sets}
+        found = score_served_prompts(scorer_of(server.url), sets, both, "mine", dict.fromkeys(sets, SETTINGS))
+        assert len(server.requests) == found["micro"].summary["requests"]
+    assert found["again"].summary["requests"] == found["again"].summary["computed"] == 0
+    assert len(found["again"].table) == found["again"].summary["total"] == 9
+
+
+def _refuse(lock: Any) -> None:
+    raise NotImplementedError("no locks here")
+
+
 def test_jobs_of_a_model_share_what_it_may_cost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MINE_KEY", "s3cret-key-of-mine")
     for kind, tokens in (("generations", [1000, 10]), ("ground/scores", [500, 0]), ("candidates", [None, None])):
@@ -453,6 +483,11 @@ def test_jobs_of_a_model_share_what_it_may_cost(tmp_path: Path, monkeypatch: pyt
         "results": str(tmp_path / "results"),
     }
     with server_of(key="s3cret-key-of-mine") as server:
+        with monkeypatch.context() as without_locks:
+            # Some file systems have no locks: it is asked all the same.
+            without_locks.setattr("leakscope.storage.store.FileLock.acquire", _refuse)
+            with open_budget("mine", asking, tmp_path / "store") as budget:
+                assert budget.most == 1
         entry = {"base_url": server.url, "model": "tiny", "extra_body": {}}
         with open_scorer("mine", entry, asking, tmp_path / "store") as scorer:
             assert scorer.budget.spent == pytest.approx(PRICES.cost(1500, 10))
