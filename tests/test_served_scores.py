@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import signal
 import subprocess
 import sys
 import threading
 import time
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,15 +32,16 @@ from leakscope.validate.scoring.item_scores import GeneratorItem
 from leakscope.validate.scoring.scored import score_items
 from leakscope.validate.scoring.served_scores import score_served_generator, score_served_items
 from leakscope.web.asking import LanguageServer
-from leakscope.web.scoring import PATH, Scorer, continuation
+from leakscope.web.scoring import PATH, TextScorer, continuation
 from leakscope.web.spending import Budget, Prices
-from leakscope.web.taking_turns import open_scorer
+from leakscope.web.taking_turns import open_budget, open_scorer
 from leakscope.web.token_logprobs import Malformed, OtherText, TokenLogprobs, lay_along
 from local_endpoint import Reply, ScoringEndpoint, Tokens, error, serving
 from tiny_task import open_tiny_model, tiny_asking, tiny_items
+from workspace import Workspace
 
 PRICES = Prices(2.0, 8.0)
-FORMS = ["echo", "prompt_logprobs"]
+ANSWERS = ["echo", "prompt_logprobs"]
 
 
 @pytest.fixture(autouse=True)
@@ -78,20 +81,20 @@ def server_of(tokens: Tokens = words, *failures: Reply, **how: Any) -> Iterator[
 
 def scorer_of(
     url: str, store: Path | None = None, budget: tuple[Prices | None, float | None] = (None, None), **asking: Any
-) -> Scorer:
+) -> TextScorer:
     server = LanguageServer(url, PATH, "tiny", **{"sleep": lambda seconds: None, **asking})
-    return Scorer(server, Budget(*budget, where="mine"), "models.mine.logprobs", store=store)
+    return TextScorer(server, Budget(*budget, where="mine"), "models.mine.logprobs", store=store)
 
 
 # As a model that runs here.
 
 
-def served_candidates(scorer: Scorer, prompts: pd.DataFrame, **settings: Any) -> Completed:
+def served_candidates(scorer: TextScorer, prompts: pd.DataFrame, **settings: Any) -> Completed:
     how = {"micro": {**SETTINGS, **settings}}
     return score_served_prompts(scorer, {"micro": prompts}, {"micro": micro_candidates()}, "mine", how)["micro"]
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", ANSWERS)
 def test_candidates_are_as_probable_as_to_the_model_itself(micro_model: LanguageModel, form: str) -> None:
     prompts = micro_prompts()
     expected = score_prompts(micro_model, prompts, micro_candidates(), "mine", Prompting(SETTINGS, chat=False)).table
@@ -114,7 +117,7 @@ SENTENCES = [
 ]
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", ANSWERS)
 @pytest.mark.parametrize("adds", [True, False])
 def test_sentences_are_as_probable_as_to_the_model_itself(micro_model: LanguageModel, form: str, adds: bool) -> None:
     """With a beginning that the server puts there itself, and with one that the entry names."""
@@ -134,7 +137,7 @@ def test_a_first_token_without_a_probability_wants_a_beginning() -> None:
             score_served_sentences(scorer_of(server.url), SENTENCES, "x")
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", ANSWERS)
 def test_items_are_scored_as_by_the_model_itself(tmp_path: Path, form: str) -> None:
     torch.set_num_threads(1)
     model, items = open_tiny_model(tmp_path), tiny_items().iloc[:6]
@@ -247,7 +250,7 @@ TEXTS = ["one red", "two red", "three red", "four red", "five red", "six reds"]
 def test_a_request_asks_for_the_text_and_one_token_more() -> None:
     with server_of() as server:
         server_asked = LanguageServer(server.url, PATH, "tiny")
-        Scorer(server_asked, Budget(None, None, "mine"), "mine", extra_body={"route": "a"}).score(["a b"])
+        TextScorer(server_asked, Budget(None, None, "mine"), "mine", extra_body={"route": "a"}).score(["a b"])
         assert server.requests == [
             {"model": "tiny", "prompt": "a b", "max_tokens": 1, "temperature": 1.0, "route": "a", "echo": True,
              "logprobs": 1},
@@ -266,6 +269,22 @@ def test_the_way_is_found_out_once() -> None:
     with server_of(form="prompt_logprobs", alters=picky) as server:
         scorer_of(server.url).score(TEXTS)
         assert [asked.get("prompt_logprobs") for asked in server.requests] == [None, 0, *[1] * len(TEXTS)]
+
+
+@pytest.mark.parametrize(
+    "said", [{"tokens": ["Written"], "token_logprobs": [-0.5], "text_offset": [0]}, {"content": [{"token": "Written"}]}]
+)
+def test_log_probabilities_of_what_was_written_are_none_of_the_text(said: dict[str, Any]) -> None:
+    """As of servers that heed `logprobs`, and pass over `echo`."""
+
+    def of_written(answer: dict[str, Any], asked: dict[str, Any]) -> None:
+        if "echo" in asked:
+            answer["choices"][0]["logprobs"] = said
+
+    with server_of(form="none", alters=of_written) as server, pytest.raises(InputError, match="gives no log-prob"):
+        scorer_of(server.url).score(TEXTS)
+    with server_of(form="prompt_logprobs", alters=of_written) as server:
+        assert scorer_of(server.url).score(["one red"])[0].logprobs == [None, -4.0]
 
 
 @pytest.mark.parametrize("refuses", [True, False])
@@ -317,9 +336,10 @@ def test_a_killed_run_asks_nothing_twice(tmp_path: Path) -> None:
     program = (
         "import sys; sys.path[:0] = sys.argv[4:]\n"
         "from pathlib import Path\n"
-        "from leakscope.web.scoring import PATH, Budget, LanguageServer, Scorer\n"
+        "from leakscope.web.scoring import PATH, Budget, LanguageServer, TextScorer\n"
         "server = LanguageServer(sys.argv[1], PATH, 'tiny', concurrency=1)\n"
-        "Scorer(server, Budget(None, None, 'mine'), 'mine', store=Path(sys.argv[2])).score(sys.argv[3].split('|'))\n"
+        "scorer = TextScorer(server, Budget(None, None, 'mine'), 'mine', store=Path(sys.argv[2]))\n"
+        "scorer.score(sys.argv[3].split('|'))\n"
     )
     with server_of(alters=until_five) as server:
         command = [sys.executable, "-c", program, server.url, str(tmp_path), "|".join(TEXTS), *sys.path]
@@ -435,6 +455,20 @@ def test_costs_are_those_that_the_server_counted(tmp_path: Path) -> None:
         assert len(server.requests) == n_asked
 
 
+def test_a_text_of_two_sets_counts_for_the_first(tmp_path: Path) -> None:
+    sets = {"micro": micro_prompts(), "again": micro_prompts().iloc[:3].assign(prompt_set="again")}
+    with server_of() as server:
+        both = {name: micro_candidates() for name in sets}
+        found = score_served_prompts(scorer_of(server.url), sets, both, "mine", dict.fromkeys(sets, SETTINGS))
+        assert len(server.requests) == found["micro"].summary["requests"]
+    assert found["again"].summary["requests"] == found["again"].summary["computed"] == 0
+    assert len(found["again"].table) == found["again"].summary["total"] == 9
+
+
+def _refuse(lock: Any) -> None:
+    raise NotImplementedError("no locks here")
+
+
 def test_jobs_of_a_model_share_what_it_may_cost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MINE_KEY", "s3cret-key-of-mine")
     for kind, tokens in (("generations", [1000, 10]), ("ground/scores", [500, 0]), ("candidates", [None, None])):
@@ -449,9 +483,113 @@ def test_jobs_of_a_model_share_what_it_may_cost(tmp_path: Path, monkeypatch: pyt
         "results": str(tmp_path / "results"),
     }
     with server_of(key="s3cret-key-of-mine") as server:
+        with monkeypatch.context() as without_locks:
+            # Some file systems have no locks: it is asked all the same.
+            without_locks.setattr("leakscope.storage.store.FileLock.acquire", _refuse)
+            with open_budget("mine", asking, tmp_path / "store") as budget:
+                assert budget.most == 1
         entry = {"base_url": server.url, "model": "tiny", "extra_body": {}}
         with open_scorer("mine", entry, asking, tmp_path / "store") as scorer:
             assert scorer.budget.spent == pytest.approx(PRICES.cost(1500, 10))
             scorer.score(["one s3cret-key-of-other"])
             assert server.keys == ["Bearer s3cret-key-of-mine"]
     assert not _holds(tmp_path, b"s3cret-key-of-mine")
+
+
+# In a study.
+
+SUBJECTS, GROUPS = ("gout", "flu", "pox"), ("torin", "lirac")
+FORMS = {
+    "description": "For tests.",
+    "generators": [{"id": "kind", "text": "{question} are a kind of", "negated": "{question} are not a kind of"}],
+    "validators": [{"id": "ask", "text": "Are {question} a kind of {candidate}? Answer:"}],
+    "styles": [
+        {"id": "chat", "shots": 0, "chat": True, "template": "{prompt}"},
+        {"id": "plain", "shots": 0, "chat": False, "template": "{prompt}"},
+    ],
+}
+ITEMS = ["robins,bird,yes", "robins,fish,no", "eels,bird,no", "eels,fish,yes", "pears,fruit,yes", "pears,bird,no"]
+
+
+def drawn(text: str) -> list[tuple[str, float | None]]:
+    """Return words after a beginning, each with a log-probability that all before it decides."""
+    parts = re.findall(r"\s?\S+|\s", text)
+    after = ["".join(parts[: place + 1]) for place in range(len(parts))]
+    logprobs = [-0.01 - zlib.crc32(each.encode()) % 1000 / 200 for each in after]
+    return [("<s>", None), *zip(parts, logprobs, strict=True)]
+
+
+def bring_tables(workspace: Workspace) -> None:
+    """Write counts, lexicons and templates of an axis, and items and forms of a task."""
+    mine = workspace.folder / "data/mine"
+    mine.mkdir(parents=True)
+    for name, terms in (("subjects", SUBJECTS), ("groups", GROUPS)):
+        rows = [f"{term},{term.title()}," for term in terms]
+        (mine / f"{name}.csv").write_text("\n".join(["id,name,variants", *rows]) + "\n")
+    counts = [f"{subject},{group},{n + 1}" for subject in SUBJECTS for n, group in enumerate(GROUPS)]
+    (mine / "counts.csv").write_text("\n".join(["subject,group,count", *counts]) + "\n")
+    templates = [{"id": "has", "text": "The {group} man has {subject}."}]
+    workspace.write("data/mine/templates/en.yaml", {"language": "en", "templates": templates})
+    (mine / "items.csv").write_text("\n".join(["noun1,noun2,taxonomic", *ITEMS]) + "\n")
+    workspace.write("data/mine/forms.yaml", FORMS)
+
+
+@pytest.mark.workflow
+def test_a_study_measures_log_probabilities_of_a_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In three steps, each of which asks for its own."""
+    monkeypatch.setenv("MINE_KEY", "s3cret-key-of-mine")
+    micro = Workspace(tmp_path / "checkout")
+    bring_tables(micro)
+    lexicons = {"subjects": "data/mine/subjects.csv", "groups": "data/mine/groups.csv"}
+    axis = {
+        "lexicons": lexicons,
+        "templates": "data/mine/templates",
+        "counts": {"source": "table", "path": "data/mine/counts.csv"},
+    }
+    task = {"reader": "pairs", "path": "data/mine/items.csv", "forms": "data/mine/forms.yaml"}
+    with server_of(drawn, key="s3cret-key-of-mine") as server:
+        entry = {"source": "endpoint", "base_url": server.url, "model": "tiny", "api": "completions", "logprobs": True}
+        micro.study["models"]["mine"] = {
+            **entry, "key_variable": "MINE_KEY", "prices": PRICES._asdict(), "max_cost": 1, "generation": {"samples": 1}
+        }  # fmt: skip
+        micro.study["study"] |= {"models": ["mine"], "scorers": ["lexical"], "steps": ["leak", "ground", "validate"]}
+        micro.study["ground"] = {"axes": {"ills": axis}, "templates_used": 1}
+        micro.study["validate"] = {"tasks": {"kinds": task}}
+        results = micro.folder / "results/micro"
+        tables = ["logit_leak", "ground/kendall_tau", "validate/correlations", "validate/accuracy"]
+        n_texts, expected_most = _texts_alone(micro, server)
+        micro.run("--cores", "2", *(f"results/micro/{name}.csv" for name in tables))
+        asked = len(server.requests)
+        # Texts were asked for already; no text is scored twice, whichever steps want it.
+        assert len(set(server.texts[n_texts:])) == asked - n_texts
+        # Of yes and no eight of ten spellings are no token of their own after the first item, and not asked of others.
+        assert 0 <= expected_most - (asked - n_texts) <= 10 * len(ITEMS) + 9
+        counted = PRICES.cost(server.read, asked)
+    leaks = pd.read_csv(results / "logit_leak.csv")
+    assert set(leaks["model"]) == {"mine"}
+    assert leaks["log_odds_shift"].notna().all()
+    scores = pd.read_parquet(results / "ground/scores/mine/ills.parquet")
+    expected = [sum(logprob or 0 for _, logprob in drawn(f"The {row.group.title()} man has {row.subject.title()}."))
+                for row in scores.itertuples()]  # fmt: skip
+    assert scores["logprob"].to_numpy() == pytest.approx(expected, abs=1e-4)
+    assert pd.read_csv(results / "ground/kendall_tau.csv")["tau"].notna().any()
+    items = pd.read_parquet(results / "validate/scores/mine/kinds.parquet")
+    assert set(items["style"]) == {"plain"}
+    assert len(items) == 3 * len(ITEMS)
+    assert set(pd.read_csv(results / "validate/correlations.csv")["form"]) == {"plain/kind/ask"}
+    assert set(pd.read_csv(results / "validate/accuracy.csv")["model"]) == {"mine"}
+    summaries = [json.loads(path.read_text()) for path in results.glob("**/mine/*.json")]
+    assert len(summaries) == 4
+    assert sum(summary["cost"] for summary in summaries) == pytest.approx(counted, rel=0.01)
+    # No key is in anything that was written.
+    files = [path for folder in ("results", ".snakemake") for path in (micro.folder / folder).rglob("*")]
+    assert not [path for path in files if path.is_file() and b"s3cret-key" in path.read_bytes()]
+
+
+def _texts_alone(micro: Workspace, server: ScoringEndpoint) -> tuple[int, int]:
+    """Have the texts written, and return how many requests that took, and how many more log-probabilities may take."""
+    printed = micro.run("--cores", "1", "results/micro/generations/mine/micro.csv").stdout
+    assert not [asked for asked in server.requests if "echo" in asked or "prompt_logprobs" in asked]
+    said = re.search(r"mine: log-probabilities take (\d+) requests, about .* at a cost of at most about", printed)
+    assert said is not None
+    return len(server.requests), int(said[1])

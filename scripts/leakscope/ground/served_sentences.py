@@ -10,11 +10,11 @@ import pandas as pd
 from leakscope.errors import InputError
 from leakscope.ground.sentence_scores import SENTENCE_COLUMNS, Sentence, tokens_of_span
 from leakscope.models.prompts.prompting import Completed
-from leakscope.web.scoring import Scorer, continuation
+from leakscope.web.scoring import TextScorer, continuation
 from leakscope.web.token_logprobs import TokenLogprobs
 
 
-def score_served_sentences(scorer: Scorer, sentences: Sequence[Sentence], beginning: str | None) -> Completed:
+def score_served_sentences(scorer: TextScorer, sentences: Sequence[Sentence], beginning: str | None) -> Completed:
     """Return ``SENTENCE_COLUMNS``, one row a sentence, in their order; nats. As ``score_sentences`` of a causal model.
 
     Args:
@@ -23,8 +23,8 @@ def score_served_sentences(scorer: Scorer, sentences: Sequence[Sentence], beginn
         beginning: what is put before each of them; None: nothing, for the server puts its own there.
 
     Raises:
-        InputError: as ``Scorer.score``; a sentence or a span has no token; a token is of both sentence and beginning;
-            there is no beginning, and the server has none, either.
+        InputError: as ``TextScorer.score``; a sentence or a span has no token; a token is of both sentence and
+            beginning; neither the entry nor the server has a beginning.
     """
     lead = beginning or ""
     texts = [text for sentence in sentences for text in (sentence.text, sentence.rest)]

@@ -6,6 +6,7 @@ A prompt set is a folder with a ``templates.yaml``; a lexicon is a YAML file of 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import count
 from pathlib import Path
@@ -110,6 +111,17 @@ def count_controls(files: Sequence[Path]) -> int:
         InputError: as in ``build_prompts``.
     """
     return len({row.get("control_id") for row in _filled(files)[0]} - {None})
+
+
+def count_scored(files: Sequence[Path]) -> int:
+    """Return how many candidates of a slot are scored after the prompts that ``count_prompts`` counts.
+
+    Raises:
+        InputError: as in ``build_prompts``.
+    """
+    prompts, candidates = _filled(files)
+    n_of_slot = Counter(candidate["slot"] for candidate in candidates)
+    return sum(n_of_slot[prompt["slot"]] for prompt in prompts)
 
 
 def _filled(

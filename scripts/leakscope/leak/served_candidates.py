@@ -14,14 +14,14 @@ from leakscope.models.candidate_scores import SCORE_COLUMNS
 from leakscope.models.prompts.placing import placed_prompts
 from leakscope.models.prompts.prompting import Completed
 from leakscope.models.prompts.rendering import followed
-from leakscope.web.scoring import Scorer, continuation
+from leakscope.web.scoring import TextScorer, continuation
 from leakscope.web.token_logprobs import TokenLogprobs
 
 ASKED_COLUMNS = ["prompt_set", "prompt_id", "slot", "candidate", "text", "begins"]
 
 
 def score_served_prompts(
-    scorer: Scorer,
+    scorer: TextScorer,
     prompts: Mapping[str, pd.DataFrame],
     candidates: Mapping[str, pd.DataFrame],
     name: str,
@@ -41,7 +41,7 @@ def score_served_prompts(
         settings: prompt set → its generation settings.
 
     Raises:
-        InputError: as ``Scorer.score``; a candidate runs into the prompt.
+        InputError: as ``TextScorer.score``; a candidate runs into the prompt.
     """
     asked = {each: _asked(table, candidates[each], settings[each]) for each, table in prompts.items()}
     texts = [text for table in asked.values() for text in table["text"]]

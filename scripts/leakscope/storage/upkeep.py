@@ -205,6 +205,8 @@ def _settings_label(fingerprint: Mapping[str, Any]) -> str:
         return f"{fingerprint['of']} {fingerprint['model'].get('dtype', '')}"
     if fingerprint["kind"] in ("chat", "served"):
         return f"{fingerprint['model']} T={fingerprint['temperature']:g} {fingerprint['max_tokens']} tokens"
+    if fingerprint["kind"] == "served_logprobs":
+        return str(fingerprint["model"])
     if fingerprint["kind"] in ("sentences", "sentences_within_word"):
         return str(fingerprint["model"].get("dtype", ""))
     decoding = fingerprint["decoding"]

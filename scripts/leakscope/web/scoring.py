@@ -52,7 +52,7 @@ WAYS = (
 )
 
 
-class Scorer:
+class TextScorer:
     """Asks a model behind a server how probable texts are, and keeps what it said."""
 
     def __init__(
@@ -105,16 +105,16 @@ class Scorer:
 
         Args:
             texts: may repeat.
-            own: those whose costs are counted; all if None.
+            own: those that were asked for, and paid, on their account; all if None.
         """
         records = [self._records[text] for text in texts]
-        n_fresh = len({*texts} & self._fresh)
-        requests = [self._records[text]["request"] for text in dict.fromkeys(texts if own is None else own)]
+        counted = {text: self._records[text]["request"] for text in (texts if own is None else own)}
+        n_fresh = len(counted.keys() & self._fresh)
         return {
             **{"total": len(texts), "computed": n_fresh, "reused": len(texts) - n_fresh},
             "store": None if self._store is None else str(self._store.folder),
             "answered_by": {key: counts(record[key] for record in records) for key in ("model", "system_fingerprint")},
-            **spent(requests, self.budget.prices),
+            **spent(list(counted.values()), self.budget.prices),
         }
 
     def _recall(self, texts: list[str]) -> None:

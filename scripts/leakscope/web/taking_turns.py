@@ -12,7 +12,7 @@ from typing import Any
 from leakscope.storage.manifests import read_manifest
 from leakscope.storage.store import turn
 from leakscope.web.asking import LanguageServer
-from leakscope.web.scoring import PATH, Scorer
+from leakscope.web.scoring import PATH, TextScorer
 from leakscope.web.spending import Budget, Prices
 
 # Where jobs that ask a server leave their summaries, in a study's results.
@@ -43,7 +43,7 @@ def open_budget(name: str, asking: Mapping[str, Any], store: Path) -> Iterator[B
 
 
 @contextmanager
-def open_scorer(name: str, server: Mapping[str, Any], asking: Mapping[str, Any], store: Path) -> Iterator[Scorer]:
+def open_scorer(name: str, server: Mapping[str, Any], asking: Mapping[str, Any], store: Path) -> Iterator[TextScorer]:
     """Wait until no other job asks a model's server, and yield what asks it for log-probabilities.
 
     Args:
@@ -54,7 +54,7 @@ def open_scorer(name: str, server: Mapping[str, Any], asking: Mapping[str, Any],
     """
     with open_budget(name, asking, store) as budget:
         opened = LanguageServer(server["base_url"], PATH, server["model"], **asking["requests"])
-        yield Scorer(opened, budget, f"models.{name}.logprobs", extra_body=server["extra_body"], store=store)
+        yield TextScorer(opened, budget, f"models.{name}.logprobs", extra_body=server["extra_body"], store=store)
 
 
 def _summaries(results: Path, name: str) -> list[dict[str, Any]]:

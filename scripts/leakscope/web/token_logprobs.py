@@ -57,11 +57,16 @@ def read_echo(answer: Mapping[str, Any], text: str) -> Read | None:
         text: that was sent.
 
     Returns:
-        None where the answer has no log-probabilities.
+        None where the answer has no log-probabilities, or of what was written alone: some pass over ``echo``.
     """
-    said = _choice(answer).get("logprobs")
-    if said is None:
-        return None
+    choice = _choice(answer)
+    read = None if choice.get("logprobs") is None else _read_columns(choice["logprobs"], text)
+    is_repeated = str(choice.get("text")).startswith(text)
+    return read if is_repeated or isinstance(read, TokenLogprobs) else None
+
+
+def _read_columns(said: Any, text: str) -> Read:
+    """Return the tokens of a text from ``tokens`` and ``token_logprobs``, which have one that was written as well."""
     columns = ("tokens", "token_logprobs", *(["text_offset"] if _has(said, "text_offset") else []))
     if not isinstance(said, dict) or not all(isinstance(said.get(key), list) for key in columns):
         return Malformed("logprobs without `tokens` and `token_logprobs`")

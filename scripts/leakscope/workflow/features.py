@@ -239,6 +239,12 @@ class Features(Step):
         """Return an input function: the file of the site that a job's ``dictionary`` reads."""
         return lambda wildcards: pattern.format(**wildcards, site=self.site(wildcards.dictionary))
 
+    def contrast_at_site(self) -> dict[str, Callable[[Any], str]]:
+        """Return input functions: a ``contrast``'s ``activations`` at the site that the ``dictionary`` reads, and of
+        which ``prompts`` they are."""
+        stem = "<features>/contrasts/{contrast}/{site}"
+        return {"activations": self.of_site(f"{stem}.safetensors"), "prompts": self.of_site(f"{stem}.parquet")}
+
     def shards_of_site(self, pattern: str) -> Callable[[Any], list[str]]:
         """Return an input function: the file of each shard of that site."""
         return lambda wildcards: [

@@ -1,5 +1,5 @@
-"""How many more texts a study asks of models that write more after controls without the clause, and what those of
-servers may cost.
+"""How many more texts a study asks of models that write more after controls without the clause, and what texts and
+log-probabilities of servers may cost.
 """
 
 from __future__ import annotations
@@ -7,12 +7,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from leakscope.leak.prompts import count_controls, count_prompts
+from leakscope.configuration.resolved import is_scored_by_server
+from leakscope.counting.lexicons import names_in
+from leakscope.files.row_counts import count_rows
+from leakscope.leak.prompts import count_controls, count_prompts, count_scored
+from leakscope.typed.reading import read_typed
+from leakscope.validate.tasks.form_file import FormFile
 from leakscope.web.spending import Prices, estimate, estimated_tokens
 from leakscope.workflow.study import Study
 
 # Of a prompt, about, before there are any.
 PROMPT_LENGTH = 60
+# Of yes and no, of which a validator is asked for each.
+SPELLINGS = 10
 
 
 def more_texts(study: Study) -> Iterator[str]:
@@ -47,6 +54,44 @@ def costs(study: Study) -> Iterator[str]:
         expected = estimate(asked, entry["generation"]["max_new_tokens"], Prices(**entry["prices"]))
         most = "" if entry["max_cost"] is None else f" (max_cost: {entry['max_cost']:g})"
         yield f"{model}: {expected.in_words()}{most}; texts that are stored are not asked for again."
+
+
+def scoring_costs(study: Study) -> Iterator[str]:
+    """Yield a line for each such model that is asked for log-probabilities, too: about what these may cost."""
+    counted = {"leak": _of_candidates, "ground": _of_sentences, "validate": _of_answers}
+    for model in study.served:
+        entry = study.entries[model]
+        if entry["prices"] is None or not is_scored_by_server(entry):
+            continue
+        n = sum(count(study) for step, count in counted.items() if step in study.steps)
+        expected = estimate([(estimated_tokens("x" * PROMPT_LENGTH), 1)] * n, 1, Prices(**entry["prices"]))
+        yield f"{model}: log-probabilities take {expected.in_words()}; those that are stored are not asked for again."
+
+
+def _of_candidates(study: Study) -> int:
+    return sum(count_scored([Path(file) for file in study.template_files(name)]) for name in study.templated)
+
+
+def _of_sentences(study: Study) -> int:
+    """Return how many sentences there are of all axes, each with its subject and without."""
+    ground = study.config["ground"]
+    named = [
+        [len(names_in(Path(axis["lexicons"][side]), language)) for side in ("subjects", "groups")]
+        for axis in ground["axes"].values()
+        for language in ground["languages"]
+    ]
+    return sum(ground["templates_used"] * (n_subjects + 1) * n_groups for n_subjects, n_groups in named)
+
+
+def _of_answers(study: Study) -> int:
+    """Return how many answers there may be to all items of the tasks: candidates, and spellings of yes and no."""
+    total = 0
+    for task in study.config["validate"]["tasks"].values():
+        forms = read_typed(Path(task["forms"]), FormFile)
+        styles = [style for style in forms.styles if not style.chat and style.id in (task["styles"] or [style.id])]
+        of_item = 2 * len(forms.generators) + SPELLINGS * len(forms.validators)
+        total += count_rows(Path(task["path"])) * len(styles) * of_item
+    return total
 
 
 def _asked(study: Study, model: str, prompt_set: str) -> Iterator[tuple[int, int]]:

@@ -50,7 +50,7 @@ def open_study(
     from leakscope.configuration.layers import shipped
     from leakscope.configuration.resolving import resolve
     from leakscope.workflow.brought import look_into
-    from leakscope.workflow.more_texts import costs, more_texts
+    from leakscope.workflow.more_texts import costs, more_texts, scoring_costs
 
     for file in map(Path, files):
         # Snakemake takes a file for JSON if it is that, whatever it is called, and JSON is YAML but for tabs.
@@ -58,7 +58,7 @@ def open_study(
     study = Study(resolve(shipped(CHECKOUT), config, absolute=absolute), absolute=absolute)
     warnings = look_into(study)
     if is_main:
-        for warning in (*warnings, *more_texts(study), *costs(study)):
+        for warning in (*warnings, *more_texts(study), *costs(study), *scoring_costs(study)):
             warn(warning)
         write_manifest({"config": study.config, "counted": study.n_prompts, "absolute": absolute}, kept)
     return study

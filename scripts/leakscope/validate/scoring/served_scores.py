@@ -19,13 +19,13 @@ from leakscope.validate.scoring.imported_scores import log_odds
 from leakscope.validate.scoring.item_scores import NO, YES, GeneratorItem
 from leakscope.validate.scoring.score_columns import FORM_COLUMNS, GENERATOR_COLUMNS, SCORE_COLUMNS, VALIDATOR_COLUMNS
 from leakscope.validate.tasks.asking import Asking, all_prompts
-from leakscope.web.scoring import Scorer, continuation
+from leakscope.web.scoring import TextScorer, continuation
 
 # Half of what float32 tells from 1: of a p that a server has rounded to 1, as much may be missing.
 NEAREST = -(2.0**-25)
 
 
-def score_served_items(scorer: Scorer, items: pd.DataFrame, asking: Asking) -> Completed:
+def score_served_items(scorer: TextScorer, items: pd.DataFrame, asking: Asking) -> Completed:
     """Return ``SCORE_COLUMNS``, one row an item, form and style; nats. As ``scored.score_items``.
 
     The summary's ``answers`` says which spellings count as yes and no: those that are one token after every prompt.
@@ -36,7 +36,7 @@ def score_served_items(scorer: Scorer, items: pd.DataFrame, asking: Asking) -> C
         asking: how; its styles are none of chats.
 
     Raises:
-        InputError: as ``Scorer.score``; a candidate runs into the prompt; no spelling of an answer is one token.
+        InputError: as ``TextScorer.score``; a candidate runs into the prompt; no spelling of an answer is one token.
     """
     prompts = all_prompts(items, asking)
     candidates = dict(zip(items["item_id"], items["candidate"], strict=True))
@@ -52,7 +52,7 @@ def score_served_items(scorer: Scorer, items: pd.DataFrame, asking: Asking) -> C
     return Completed(table.astype({"tokens": "Int64"}), summary)
 
 
-def score_served_generator(scorer: Scorer, items: Sequence[GeneratorItem]) -> Completed:
+def score_served_generator(scorer: TextScorer, items: Sequence[GeneratorItem]) -> Completed:
     """Return ``GENERATOR_COLUMNS``, one row an item, in their order; nats. The summary has the ``texts`` that it took.
 
     Args:
@@ -60,7 +60,7 @@ def score_served_generator(scorer: Scorer, items: Sequence[GeneratorItem]) -> Co
         items: prompts and candidates.
 
     Raises:
-        InputError: as ``Scorer.score``; a candidate runs into the prompt, or has no token.
+        InputError: as ``TextScorer.score``; a candidate runs into the prompt, or has no token.
     """
     texts = [followed(prompt, candidate) for prompt, candidate in items]
     rows = []
@@ -78,7 +78,7 @@ def score_served_generator(scorer: Scorer, items: Sequence[GeneratorItem]) -> Co
     return Completed(pd.DataFrame(rows, columns=GENERATOR_COLUMNS), {"texts": texts})
 
 
-def score_served_validator(scorer: Scorer, prompts: Sequence[str]) -> Completed:
+def score_served_validator(scorer: TextScorer, prompts: Sequence[str]) -> Completed:
     """Return ``VALIDATOR_COLUMNS``, one row a prompt, in their order; nats.
 
     The summary has the ``texts`` that it took, and ``answers``: the spellings of yes and no that count, and those that
@@ -89,7 +89,7 @@ def score_served_validator(scorer: Scorer, prompts: Sequence[str]) -> Completed:
         prompts: as the model reads them.
 
     Raises:
-        InputError: as ``Scorer.score``; no spelling of yes, or none of no, is one token after every prompt.
+        InputError: as ``TextScorer.score``; no spelling of yes, or none of no, is one token after every prompt.
     """
     # Most spellings that are not one token are not after the first prompt, either: it is asked about by itself.
     first = _logprobs(scorer, prompts[:1], [*YES, *NO])
@@ -109,7 +109,7 @@ def score_served_validator(scorer: Scorer, prompts: Sequence[str]) -> Completed:
     return Completed(table, {"texts": texts, "answers": {"yes": yes, "no": no, "dropped": dropped}})
 
 
-def _logprobs(scorer: Scorer, prompts: Sequence[str], spellings: Sequence[str]) -> dict[str, list[float]]:
+def _logprobs(scorer: TextScorer, prompts: Sequence[str], spellings: Sequence[str]) -> dict[str, list[float]]:
     """Return spelling → its log-probability after each prompt, of those that are one token after each of them."""
     asked = [(prompt, prompt + spelling) for spelling in spellings for prompt in prompts]
     scored = iter(scorer.score([text for _, text in asked]))
