@@ -204,7 +204,7 @@ def test_a_pair_is_found_by_both_its_samples_where_they_differ(tmp_path: Path) -
     script = """
       const current = document.querySelector(".sample.current").textContent;
       const boxes = [...document.querySelectorAll(".sample .quiet:first-child")].map(node => node.textContent);
-      const head = csvText(shown).split("\\r\\n")[0].split(",");
+      const head = csvText(shown).split("\r\n")[0].split(",");
       return [current, boxes, location.hash, head.slice(0, 6), $("match").textContent];
     """
     dom = rendered_dom(with_script(path, script), "open=m/p/hat/red/without/0-4")
@@ -214,6 +214,35 @@ def test_a_pair_is_found_by_both_its_samples_where_they_differ(tmp_path: Path) -
     assert address.endswith("hat%2Fred%2Fwithout%2F0-4") or address.endswith("hat/red/without/0-4")
     assert columns == ["model", "prompt_set", "prompt_id", "control_kind", "sample", "sample_control"]
     assert match == "75.0 %"
+
+
+def make_thoughts() -> pd.DataFrame:
+    """Thoughts before the texts of `hat/red` and its first control; other texts have none that is known."""
+    rows = [("hat/red", 0, "They <like> red."), ("hat/red", 1, ""), ("hat/without", 0, "No color.")]
+    table = pd.DataFrame(rows, columns=["prompt_id", "sample", "thought"])
+    return table.assign(model="m", prompt_set="p", text="whatever")
+
+
+def test_thoughts_stand_beside_the_texts_of_both_sides() -> None:
+    rows = explorer_rows(make_pairs(), make_prompts(), make_texts(), make_thoughts())
+    assert rows["thought_test"].fillna("-").tolist() == ["They <like> red.", "", "They <like> red.", "-", "-"]
+    assert rows["thought_control"].fillna("-").tolist() == ["No color.", "-", "-", "No color.", "-"]
+    assert not {"thought_test", "thought_control"} & set(make_rows())
+
+
+@needs_chromium
+def test_a_thought_is_folded_beside_its_text(tmp_path: Path) -> None:
+    path = tmp_path / "explorer.html"
+    rows = explorer_rows(make_pairs(), make_prompts(), make_texts(), make_thoughts())
+    write_explorer(rows, path, study="s", scorers=["first"])
+    script = """
+      const boxes = [...document.querySelectorAll(".sample.current details.thought")];
+      return [boxes.map(box => [box.open, box.textContent]), csvText(shown).split("\\r\\n")[0]];
+    """
+    dom = rendered_dom(with_script(path, script), "open=m/p/hat/red/without/0")
+    boxes, columns = json.loads(element_text(dom, "probe"))
+    assert boxes == [[False, "thoughtThey <like> red."], [False, "thoughtNo color."]]
+    assert ",identical,thought_test,thought_control,weight," in columns
 
 
 def test_scorers_that_saw_different_texts_are_refused() -> None:
