@@ -235,7 +235,11 @@ def test_a_variant_that_changes_the_source_is_refused(config: Config) -> None:
         ("models", ["qwen"], 'config: models: got ["qwen"]; allowed: a mapping.'),
         ("models", None, "config: models: got null; allowed: a mapping."),
         ("scorers/lexical/kind", "cosine", "config: scorers.lexical.kind: got 'cosine'; allowed: bert_score, "),
-        ("prompt_sets/colors/source", "csv", "config: prompt_sets.colors.source: got 'csv'; allowed: table, templates"),
+        (
+            "prompt_sets/colors/source",
+            "csv",
+            "config: prompt_sets.colors.source: got 'csv'; allowed: insertions, table",
+        ),
         ("study/steps", ["grounds"], "got 'grounds'; allowed: features, ground, leak, trace, validate. Did"),
         ("study/steps", ["ground"], "config: ground.axes: got nothing; allowed: at least one axis"),
         ("study/scorers", [], "config: study.scorers: got nothing; allowed: a list of names"),

@@ -419,8 +419,8 @@ def test_every_shipped_concept_has_an_associate_in_its_slot(name: str, request: 
 def test_every_shipped_lexicon_is_valid_and_used(root: Path) -> None:
     used = {
         file
-        for folder in (root / "data/prompt_sets").iterdir()
-        for file in template_files(folder, [root / "data/lexicons"])
+        for templates in (root / "data/prompt_sets").glob("*/templates.yaml")
+        for file in template_files(templates.parent, [root / "data/lexicons"])
     }
     for file in (root / "data/lexicons").glob("*.yaml"):
         assert read_lexicon(file)

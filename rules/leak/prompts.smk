@@ -33,3 +33,20 @@ rule import_prompts:
         place=lambda w: study.prompt_set(w.tabulated)["place"],
     script:
         "../../scripts/leak/import_prompts.py"
+
+
+rule insert_clauses:
+    input:
+        table=lambda w: study.prompt_set(w.inserted)["path"],
+        clauses=lambda w: study.prompt_set(w.inserted)["clauses"],
+        code=code("leak/insert_clauses"),
+    output:
+        multiext("<results>/prompts/{inserted}", prompts=".parquet", candidates=".candidates.parquet", table=".csv"),
+    log:
+        "<logs>/insert_clauses/{inserted}.log",
+    conda:
+        "../../envs/analysis.yaml"
+    params:
+        sheet=lambda w: study.prompt_set(w.inserted)["sheet"],
+    script:
+        "../../scripts/leak/insert_clauses.py"

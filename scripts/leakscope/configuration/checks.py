@@ -273,6 +273,9 @@ def _check_prompt_set(name: str, entry: Mapping[str, Any]) -> None:
         _require(inside.is_file(), where, entry["path"], "a folder that holds templates.yaml")
     else:
         _require(Path(entry["path"]).is_file(), where, entry["path"], "a file that exists")
+    if "clauses" in entry:
+        where = dotted(("prompt_sets", name, "clauses"))
+        _require(Path(entry["clauses"]).is_file(), where, entry["clauses"], "a file that exists")
 
 
 def _check_encoder(name: str, model: str) -> None:

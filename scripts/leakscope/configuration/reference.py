@@ -14,7 +14,7 @@ from leakscope.features.contrasts.contrast_file import ContrastFile
 from leakscope.files.finding import CHECKOUT
 from leakscope.files.writing import replacing
 from leakscope.ground.sentence_templates import SentenceTemplates
-from leakscope.leak.prompt_files import Lexicon, TemplateFile
+from leakscope.leak.prompt_files import ClauseFile, Lexicon, TemplateFile
 from leakscope.trace.cue_file import CueFile
 from leakscope.trace.removal.use_file import UseFile
 from leakscope.typed.schema import Schema, entered, entries, in_words, json_schema, kinds, properties
@@ -139,6 +139,7 @@ SCHEMAS = {
     "config": Configuration,
     "templates": TemplateFile,
     "lexicon": Lexicon,
+    "clauses": ClauseFile,
     "prompt_forms": FormFile,
     "contrast": ContrastFile,
     "cues": CueFile,

@@ -303,8 +303,9 @@ def _expand_paths(config: dict[str, Any], opened: Callable[[str, Where], str]) -
                 entry[key] = opened(entry[key], ("scorers", name, key))
     for catalogue in ("models", "prompt_sets"):
         for name, entry in config[catalogue].items():
-            if "path" in entry:
-                entry["path"] = _each(entry["path"], (catalogue, name, "path"), opened)
+            for key in ("path", "clauses"):
+                if key in entry:
+                    entry[key] = _each(entry[key], (catalogue, name, key), opened)
     for name, axis in config["ground"]["axes"].items():
         for key in AXIS_PATHS:
             if key in axis:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +12,7 @@ from leakscope.files.names import NOT_GROUPS, POOLED
 from leakscope.typed.reading import read_typed
 from leakscope.typed.texts import Filled, Id, Plain, Trimmed, each_once
 from leakscope.typed.values import Section, mistake
+from leakscope.typed.wording import show
 
 
 def _not_pooled(category: str) -> str:
@@ -18,6 +20,9 @@ def _not_pooled(category: str) -> str:
         raise ValueError("result tables call all categories together so")
     return category
 
+
+# How a sentence ends, with what closes it.
+ENDED = re.compile(r"[.!?…。！？][\"'”’»)\]」』）]*$")
 
 Category = Annotated[
     Trimmed,
@@ -115,6 +120,51 @@ class Lexicon(Section):
     """The terms, each once, in the order of tables and figures."""
 
 
+def _ended(clause: str) -> str:
+    if not ENDED.search(clause):
+        raise ValueError("it is no sentence of its own")
+    return clause
+
+
+Clause = Annotated[
+    Trimmed,
+    Field(title="a sentence of its own, with its full stop and without spaces around it", pattern=ENDED.pattern),
+    AfterValidator(_ended),
+]
+
+
+class InsertedClause(Section):
+    """A sentence that is put before others, with which it has nothing to do."""
+
+    clause: Clause
+    """The sentence, with its full stop."""
+    concept: Trimmed
+    """What it expresses: what texts are compared with. Several clauses may express one concept."""
+    group: Group
+    """Ties concepts together, of which none is told from another of its group."""
+
+
+class ClauseFile(Section):
+    """data/prompt_sets/<prompt set>/clauses.yaml: sentences that `source: insertions` puts before others."""
+
+    description: Trimmed
+    """What the clauses have in common, for people."""
+    clauses: Annotated[list[InsertedClause], Field(min_length=1), each_once("clause")]
+    """The clauses, in the order of prompts."""
+    neutral: Annotated[list[Clause], Field(min_length=1)]
+    """Clauses that express none of the concepts; each sentence has one of them in its neutral control."""
+
+    @model_validator(mode="after")
+    def _has_one_group_a_concept(self) -> ClauseFile:
+        groups: dict[str, str] = {}
+        for place, clause in enumerate(self.clauses):
+            group = groups.setdefault(clause.concept, clause.group)
+            if clause.group != group:
+                allowed = f"allowed: {group}, that of {clause.concept} before."
+                raise mistake(f"clauses.{place}.group", f"got {show(clause.group)}", allowed)
+        return self
+
+
 class Fact(Section):
     """A sentence and how it ends, written out for every term of a lexicon."""
 
@@ -153,3 +203,12 @@ def read_lexicon(path: Path) -> list[LexiconTerm]:
         InputError: as ``read_typed``.
     """
     return read_typed(path, Lexicon).terms
+
+
+def read_clauses(path: Path) -> ClauseFile:
+    """Return the clauses of a file, and its neutral ones.
+
+    Raises:
+        InputError: as ``read_typed``.
+    """
+    return read_typed(path, ClauseFile)

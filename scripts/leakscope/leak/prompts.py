@@ -139,7 +139,7 @@ def _filled(
             rows += filled
             _check_divided(filled, f"{path}: templates.{number} ({template.id!r})", place)
     with found.kept():
-        _refuse_twice(rows, path)
+        refuse_twice(rows, path)
     found.end()
     slots = dict.fromkeys(template.slot for template in templates)
     candidates: list[dict[str, str | None]] = [
@@ -179,8 +179,8 @@ def _rows(
     yield {"prompt_id": without, **shared, "prompt": template.control.format()}
     yield {"prompt_id": neutral, **shared, "prompt": template.neutral.format()}
     terms = lexicon[template.concepts]
-    slugs = _slugs([term.term for term in terms], f"{where}.concepts ({template.id!r})")
-    for slug, term in zip(slugs, terms, strict=True):
+    names = slugs([term.term for term in terms], f"{where}.concepts ({template.id!r})")
+    for slug, term in zip(names, terms, strict=True):
         if template.expects_group and term.group not in groups:
             of_term = f"group of the term {show(term.term)} among those of {template.slot}"
             raise one_of(f"{where}.expects_group ({template.id!r}): {of_term}", term.group, groups)
@@ -196,23 +196,26 @@ def _rows(
         }
 
 
-def _slugs(terms: Sequence[str], where: str) -> list[str]:
+def slugs(terms: Sequence[str], where: str) -> list[str]:
     """Return what a prompt is called after each term: its letters and digits with hyphens between.
 
     Of terms that give one name the first keeps it, and the others get a number: of "C", "C++" and "C#" ``c``, ``c-2``
     and ``c-3``. A term that is added below others changes no name but that of a term that has a number and now its own.
+
+    Raises:
+        InputError: a term has neither letter nor digit.
     """
     plain = [_slug(term, where) for term in terms]
     # The controls' names are taken, and a term that is written with a number keeps it.
     used, taken = set(CONTROL_NAMES), {*plain, *CONTROL_NAMES}
-    slugs = []
+    called = []
     for slug in plain:
         if slug in used:
             slug = next(numbered for k in count(2) if (numbered := f"{slug}-{k}") not in taken)
         used.add(slug)
         taken.add(slug)
-        slugs.append(slug)
-    return slugs
+        called.append(slug)
+    return called
 
 
 def _slug(term: str, where: str) -> str:
@@ -228,7 +231,12 @@ def _check_divided(rows: list[dict[str, str | None]], where: str, place: Place) 
         clause_of(str(row["prompt"]), where, place)
 
 
-def _refuse_twice(rows: list[dict[str, str | None]], path: Path) -> None:
+def refuse_twice(rows: list[dict[str, str | None]], path: Path) -> None:
+    """Check that no two prompts of a set have the same text.
+
+    Raises:
+        InputError: two have, with the names of both.
+    """
     first: dict[str | None, dict[str, str | None]] = {}
     for row in rows:
         other = first.setdefault(row["prompt"], row)

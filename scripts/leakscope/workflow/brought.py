@@ -23,7 +23,7 @@ from leakscope.files.corpora import read_texts, shard_files
 from leakscope.files.reading import MEGABYTE
 from leakscope.workflow.features import Features
 from leakscope.workflow.ground import Ground
-from leakscope.workflow.study import Study
+from leakscope.workflow.study import Study, read_prompts
 from leakscope.workflow.validate import Validate
 
 ROWS_LOOKED_AT = 1000
@@ -46,7 +46,7 @@ def look_into(study: Study) -> list[str]:
         with found.kept():
             study.n_prompts_of(name)
     if "leak" in study.steps:
-        for name in study.tabulated:
+        for name in (*study.tabulated, *study.inserted):
             with found.kept():
                 warnings += _prompts(study, name)
     with _left_to_jobs():
@@ -112,12 +112,8 @@ def _left_to_jobs() -> Iterator[None]:
 
 
 def _prompts(study: Study, prompt_set: str) -> Iterator[str]:
-    # It imports pandas, which a study without tables need not.
-    from leakscope.leak.imported_prompts import import_prompts
-
     entry = study.prompt_set(prompt_set)
-    how = (entry.get("sheet"), entry["partners"], entry["place"])
-    prompts, warnings = import_prompts(Path(entry["path"]), prompt_set, *how)
+    prompts, warnings = read_prompts(study, prompt_set)
     yield from warnings
     leads = {
         study.entries[model]["generation"]["template"].partition("{prompt}")[0].strip() for model in study.prompted

@@ -14,7 +14,7 @@ from leakscope.leak.prompts import count_controls, count_prompts, count_scored
 from leakscope.typed.reading import read_typed
 from leakscope.validate.tasks.form_file import FormFile
 from leakscope.web.spending import Prices, estimate, estimated_tokens
-from leakscope.workflow.study import Study
+from leakscope.workflow.study import Study, read_prompts
 
 # Of a prompt, about, before there are any.
 PROMPT_LENGTH = 60
@@ -108,9 +108,5 @@ def _count(study: Study, prompt_set: str) -> tuple[int, int]:
     if prompt_set in study.templated:
         files = [Path(file) for file in study.template_files(prompt_set)]
         return count_prompts(files), count_controls(files)
-    # It imports pandas, which a study without tables need not.
-    from leakscope.leak.imported_prompts import import_prompts
-
-    entry = study.prompt_set(prompt_set)
-    prompts = import_prompts(Path(entry["path"]), prompt_set, entry.get("sheet"), entry["partners"]).prompts
+    prompts = read_prompts(study, prompt_set).prompts
     return len(prompts), int(prompts["control_id"].nunique())

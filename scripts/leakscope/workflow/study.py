@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from leakscope.configuration.resolved import (
     SERVED,
@@ -31,6 +31,9 @@ from leakscope.models.checkpoints.thoughts import HARMONY, MARKS
 from leakscope.models.prompts.placing import USER
 from leakscope.organisms.grammar_files import THINKS, is_leaking, is_sentences, part_files
 from leakscope.storage.manifests import model_files
+
+if TYPE_CHECKING:
+    from leakscope.leak.imported_prompts import ImportedPrompts
 
 # Looked up file by file, and part by part: in the working directory, then in the checkout.
 LEXICONS, GRAMMAR = "data/lexicons", "data/grammar"
@@ -171,7 +174,12 @@ class Study:
     @cached_property
     def tabulated(self) -> list[str]:
         """Prompt sets that somebody brings as a table."""
-        return [name for name in self.prompt_sets if name not in self.templated]
+        return [name for name in self.prompt_sets if self.prompt_set(name)["source"] == "table"]
+
+    @cached_property
+    def inserted(self) -> list[str]:
+        """Prompt sets of sentences before which clauses are put."""
+        return [name for name in self.prompt_sets if self.prompt_set(name)["source"] == "insertions"]
 
     @cached_property
     def hub_scorers(self) -> list[str]:
@@ -213,6 +221,7 @@ class Study:
             "prompt_set": self.prompt_sets,
             "templated": self.templated,
             "tabulated": self.tabulated,
+            "inserted": self.inserted,
             "scorer": self.scorers,
             "judge": self.judges,
             "corpus": self.corpora,
@@ -609,9 +618,23 @@ def _n_prompts(study: Study, prompt_set: str) -> int:
     entry = study.prompt_set(prompt_set)
     if prompt_set in study.templated:
         return count_prompts([Path(file) for file in study.template_files(prompt_set)], entry["place"])
-    if entry["partners"]:
-        # How many are made, only the table says. Importing what reads it costs the planning process alone.
-        from leakscope.leak.imported_prompts import import_prompts
+    if prompt_set in study.tabulated and not entry["partners"]:
+        return count_rows(Path(entry["path"]))
+    # How many are made, only the tables say. Importing what reads them costs the planning process alone.
+    return len(read_prompts(study, prompt_set).prompts)
 
-        return len(import_prompts(Path(entry["path"]), prompt_set, entry.get("sheet"), entry["partners"]).prompts)
-    return count_rows(Path(entry["path"]))
+
+def read_prompts(study: Study, prompt_set: str) -> ImportedPrompts:
+    """Return the prompts of a set that is no templates, and what a user should know about them; it takes pandas.
+
+    Raises:
+        InputError: there is a mistake in them.
+    """
+    from leakscope.leak.imported_prompts import ImportedPrompts, import_prompts
+    from leakscope.leak.insertions import insert_clauses
+
+    entry = study.prompt_set(prompt_set)
+    path, sheet = Path(entry["path"]), entry["sheet"]
+    if prompt_set in study.inserted:
+        return ImportedPrompts(insert_clauses(path, Path(entry["clauses"]), prompt_set, sheet), [])
+    return import_prompts(path, prompt_set, sheet, entry["partners"], entry["place"])

@@ -53,4 +53,25 @@ class PromptTable(Described):
     written elsewhere the first ones; `null`: as many as `samples`, or all."""
 
 
-PromptSet = Annotated[TemplateSet | PromptTable, Field(discriminator="source")]
+class InsertedSet(Described):
+    """A table of sentences, before which clauses are put that have nothing to do with them."""
+
+    source: Literal["insertions"]
+    path: Text
+    """File: CSV, TSV, XLSX, JSONL or Parquet, with a column `prompt` or `text`: what the model goes on with. Columns
+    `id` and `category` may be there."""
+    clauses: Text
+    """File: YAML, of the clauses, each with the concept that it expresses, and of neutral ones for controls."""
+    sheet: Nullable[Text] = None
+    """Sheet of an XLSX file; `null`: the first."""
+    language: Language = "en"
+    """Of the prompts, and so of the texts after them."""
+    samples: Nullable[Positive] = None
+    """Texts from each prompt of this set; `null`: as `generation` says. Of texts written elsewhere the first ones of
+    every model; `null`: all that each model has."""
+    control_samples: Nullable[Positive] = None
+    """Texts from each control without the clause, a multiple of `samples`; `null`: as `generation` says. Of texts
+    written elsewhere the first ones; `null`: as many as `samples`, or all."""
+
+
+PromptSet = Annotated[TemplateSet | PromptTable | InsertedSet, Field(discriminator="source")]
