@@ -4,6 +4,7 @@
 # Your prompts on a model: make run MODEL=Qwen/Qwen2.5-0.5B-Instruct PROMPTS=my.csv
 # Another study: make run STUDY=studies/qwen2.5.yaml
 # What a study can see, before it runs or after a pilot: make plan STUDY=studies/qwen2.5.yaml
+# A page on which people take the test of the match rate: make rate STUDY=studies/qwen2.5.yaml
 # With results elsewhere: make run DIRECTORY=/path/to/folder
 # Results as one file, and back again: make pack STUDY=..., make unpack PACK=results/mine.zip
 # On several GPUs, or a cluster: make run PROFILE=profiles/local-gpu, PROFILE=profiles/slurm
@@ -47,7 +48,7 @@ WRITE := $(BIN)/python scripts/new_study.py "--model=$$MODEL" "--prompts=$$PROMP
 SANDBOX := HOME=$(CURDIR)/.pytest/home XDG_CACHE_HOME=$(CURDIR)/.pytest/cache XDG_CONFIG_HOME=$(CURDIR)/.pytest/config \
     TMPDIR=$(CURDIR)/.pytest/tmpdir HF_HUB_OFFLINE=1
 
-.PHONY: run plan pack unpack given test check format grammar clean
+.PHONY: run plan rate pack unpack given test check format grammar clean
 
 # One shell, which knows the study that is written for MODEL= and PROMPTS=, and prints what it runs. The study is read
 # before Snakemake reads it, which has no limits. Where models fail, the others get their tables: a second pass does
@@ -73,6 +74,13 @@ plan: given .venv/installed
 	folder="$$($(BIN)/python scripts/study_folder.py $${STUDY:+"$$STUDY"})"; \
 	$(BIN)/snakemake --quiet all --cores 1 plan --forcerun=plan $${STUDY:+"--configfile=$$STUDY"} $(WHERE); \
 	echo "All numbers: $${DIRECTORY:+$$DIRECTORY/}$$folder/plan.csv"
+
+# Texts are written first where they are not there.
+rate: given .venv/installed
+	@[ -z "$$MODEL$$PROMPTS" ] || STUDY="$$($(WRITE))"; \
+	folder="$$($(BIN)/python scripts/study_folder.py $${STUDY:+"$$STUDY"})"; \
+	$(BIN)/snakemake --logger leakscope $(HOW) rate $${STUDY:+"--configfile=$$STUDY"} $(WHERE); \
+	echo "Open $${DIRECTORY:+$$DIRECTORY/}$$folder/rating/rate.html in a browser, or give it to others."
 
 pack: given .venv/installed
 	@folder="$$($(BIN)/python scripts/study_folder.py $${STUDY:+"$$STUDY"})"; \

@@ -182,6 +182,16 @@ def test_a_plan_is_made_of_a_model_and_prompts(with_catalogues: Path) -> None:
     assert "STUDY=no.yaml: no such file" in make_run(with_catalogues, "STUDY=no.yaml", what="plan").stderr
 
 
+@pytest.mark.parametrize("name", NAMES[:3])
+def test_the_page_for_raters_is_made_of_the_study_as_it_is_called(checkout: Path, name: str) -> None:
+    (checkout / name).write_text(STUDY)
+    done = make_run(checkout, f"STUDY={name}", "CORES=3", what="rate")
+    assert done.returncode == 0, done.stderr
+    assert "Open results/mine/rating/rate.html in a browser" in done.stdout
+    assert calls(checkout) == [[*QUIET, "--cores=3", "rate", f"--configfile={name}"]]
+    assert not (checkout / "hurt").exists()
+
+
 def test_a_study_of_the_environment_is_no_program_either(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STUDY", "$(shell touch hurt)")
     assert "STUDY=$(shell touch hurt): no such file\n" in make_run(checkout).stderr

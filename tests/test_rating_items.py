@@ -19,7 +19,7 @@ from leakscope.leak.rating.items import (
     ITEM_COLUMNS,
     SampledUnit,
     Side,
-    Written,
+    SampledText,
     comparable_units,
     drawn_sides,
     sample_items,
@@ -103,7 +103,7 @@ def test_a_sample_says_of_a_scorer_what_its_weights_and_outcomes_do() -> None:
     )
     answers = by_similarity(items, similarity, "s", 3)
     sides = [
-        [Side("", item[f"concept_{i}"], Written("", "", item[f"text_{i}"])) for i in (1, 2)]
+        [Side("", item[f"concept_{i}"], SampledText("", "", item[f"text_{i}"])) for i in (1, 2)]
         for item in items.to_dict("records")
     ]
     assert answers["outcome"].tolist() == [told_apart(*two, known) for two in sides]

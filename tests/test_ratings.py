@@ -119,8 +119,8 @@ def test_who_always_takes_the_first_text_has_a_rate_of_chance_and_a_bias_of_fift
     assert row["match_rate"] == pytest.approx(100 * (2 * 0.25 + 0.5 + 0.75 + 5 * 0.5) / 9)
     assert (row["undecided_rate"], row["unparsable_rate"]) == (100 / 16, 100 / 16)
     assert (row["first_bias"], row["first_bias_ci_high"]) == (50, 50)
-    # Of four templates that do not differ: .025 ^ (1/4).
-    assert row["first_bias_ci_low"] == pytest.approx(100 * 0.025**0.25 - 50, abs=1e-5)
+    # Of eight items that do not differ: .025 ^ (1/8).
+    assert row["first_bias_ci_low"] == pytest.approx(100 * 0.025**0.125 - 50, abs=1e-5)
     assert (row["n_items"], row["n_answers"]) == (8, 16)
 
 

@@ -25,8 +25,7 @@ rule rate:
         page=[own("report/rate.template.html"), own("report/page.css"), own("report/page.js")],
         code=code("leak/rate"),
     output:
-        page="<results>/rating/rate.html",
-        sheet="<results>/rating/items.csv",
+        multiext("<results>/rating/", page="rate.html", sheet="items.csv"),
     log:
         "<logs>/rate.log",
     localrule: True
@@ -46,8 +45,8 @@ rule summarise_ratings:
         similarity=expand("<results>/similarity/{scorer}.parquet", scorer=study.scorers),
         code=code("leak/summarise_ratings"),
     output:
-        ratings="<results>/rating/ratings.csv",
-        agreement="<results>/rating/agreement.csv",
+        ratings=shown("<results>/rating/ratings.csv"),
+        agreement=shown("<results>/rating/agreement.csv"),
     log:
         "<logs>/summarise_ratings.log",
     conda:

@@ -22,7 +22,7 @@ Floats = NDArray[np.float64]
 
 
 def alpha_interval(counts: ArrayLike, clusters: ArrayLike, level: float) -> ValueInterval:
-    """Return alpha with its interval, which ends at 1; NaN where no two values can differ, no limits of one cluster.
+    """Return alpha with its interval, within −1 and 1; NaN where no two values can differ, no limits of one cluster.
 
     Args:
         counts: N_uc, (items, values), whole numbers.
@@ -38,7 +38,7 @@ def alpha_interval(counts: ArrayLike, clusters: ArrayLike, level: float) -> Valu
     if deletions.n_clusters < 2:
         return ValueInterval(float(alpha[0]), np.nan, np.nan)
     value, low, high = t_interval(alpha, deletions, level)
-    return ValueInterval(value, low, min(high, 1.0) if np.isfinite(high) else high)
+    return ValueInterval(value, *np.clip([low, high], -1, 1).tolist())
 
 
 def _alphas(said: Floats, deletions: Deletions) -> Floats:

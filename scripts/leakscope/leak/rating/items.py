@@ -55,7 +55,7 @@ LARGEST = 2**64  # above every hash
 GOLDEN = (math.sqrt(5) - 1) / 2
 
 
-class Written(NamedTuple):
+class SampledText(NamedTuple):
     """A text that a model wrote, and after which prompt."""
 
     prompt_id: str
@@ -69,7 +69,7 @@ class SampledUnit(NamedTuple):
     category: object
     unit: str
     cluster: str
-    groups: Mapping[str, Mapping[str, list[Written]]]
+    groups: Mapping[str, Mapping[str, list[SampledText]]]
 
 
 class Side(NamedTuple):
@@ -77,7 +77,7 @@ class Side(NamedTuple):
 
     group: str
     concept: str
-    written: Written
+    written: SampledText
 
 
 def sample_items(prompts: pd.DataFrame, generations: pd.DataFrame, n_items: int, seed: int) -> pd.DataFrame:
@@ -121,10 +121,10 @@ def comparable_units(written: pd.DataFrame) -> list[SampledUnit]:
     """
     units = []
     for (category, unit), rows in written.groupby(["category", "unit"], sort=False, dropna=False):
-        groups: dict[str, dict[str, list[Written]]] = {}
+        groups: dict[str, dict[str, list[SampledText]]] = {}
         columns = [rows[name].astype(str) for name in ("concept_group", "concept", "prompt_id", "sample", "text")]
         for group, concept, *one in zip(*columns, strict=True):
-            groups.setdefault(group, {}).setdefault(concept, []).append(Written(*one))
+            groups.setdefault(group, {}).setdefault(concept, []).append(SampledText(*one))
         if len(groups) > 1:
             units.append(SampledUnit(category, str(unit), str(rows["cluster"].iloc[0]), groups))
     return units
@@ -167,7 +167,7 @@ def _sides(unit: SampledUnit, pair: tuple[str, str], visit: int, seed: int) -> t
     return (other, one) if is_turned else (one, other)
 
 
-def _order(concepts: Mapping[str, list[Written]], group: str, seed: int, *key: str) -> list[Side]:
+def _order(concepts: Mapping[str, list[SampledText]], group: str, seed: int, *key: str) -> list[Side]:
     """Return a group's texts in an order in which each place has each concept, and each of its texts, alike often."""
     drawn = sorted(concepts, key=lambda concept: seeded_hash(seed, *key, group, concept))
     texts = {

@@ -32,7 +32,7 @@ class PeopleAnswers(NamedTuple):
     lines: list[str]
 
 
-class _Answer(NamedTuple):
+class _RatedRow(NamedTuple):
     """A row of a file: whose it is, and what it says."""
 
     item_id: str
@@ -62,7 +62,7 @@ def read_ratings(paths: Sequence[Path], items: pd.DataFrame) -> PeopleAnswers:
             no answer of a file is to an item of the sample; a line each, none of which names a rater.
     """
     known, raters, lines = set(items["item_id"]), dict[str, str](), list[str]()
-    kept, seen, found = list[_Answer](), dict[tuple[str, str], str](), Mistakes()
+    kept, seen, found = list[_RatedRow](), dict[tuple[str, str], str](), Mistakes()
     for number, path in enumerate(paths, 1):
         with found.kept():
             n_known = n_unknown = 0
@@ -98,7 +98,7 @@ def _check_once(seen: dict[tuple[str, str], str], key: tuple[str, str], where: s
         raise InputError(f"{where}: got item {key[1]}, which {key[0]} answered in {before}; allowed: one answer each.")
 
 
-def _answers(path: Path, nameless: str, found: Mistakes) -> Iterator[tuple[int, _Answer]]:
+def _answers(path: Path, nameless: str, found: Mistakes) -> Iterator[tuple[int, _RatedRow]]:
     """Yield the number of each row of a file that has an answer, and the answer; mistakes of rows are kept."""
     table = with_known_columns(read_table(path), RATING_COLUMNS)
     has_orders = [name for name in SHOWN_ORDERS if name in table]
@@ -112,14 +112,14 @@ def _answers(path: Path, nameless: str, found: Mistakes) -> Iterator[tuple[int, 
                 yield row, answer
 
 
-def _read(where: str, cells: dict[str, str], nameless: str) -> _Answer:
+def _read(where: str, cells: dict[str, str], nameless: str) -> _RatedRow:
     """Return a row's answer, empty where there is none."""
     item_id = strip(cells["item_id"]).lower()
     said = whole(strip(cells["answer"])).casefold().replace(" ", "_").replace("'", "")
     orders = sheet_orders(item_id) | {name: whole(strip(cells[name])) for name in SHOWN_ORDERS if name in cells}
     answer = TYPED.get(said, "cannot_tell" if said in ("cant_tell", "can_not_tell") else said)
     if not answer:
-        return _Answer(item_id, "", "", "", "")
+        return _RatedRow(item_id, "", "", "", "")
     if not ID_PATTERN.fullmatch(item_id):
         raise InputError(f"{where}: got the item {cells['item_id']!r}; allowed: an item_id of the sample.")
     if answer not in ANSWERS:
@@ -128,4 +128,4 @@ def _read(where: str, cells: dict[str, str], nameless: str) -> _Answer:
         if order not in ORDERS:
             raise InputError(f"{where}: got {order!r} as {name}; allowed: {' or '.join(ORDERS)}.")
     named = strip(cells.get("rater", "")).casefold()
-    return _Answer(item_id, **orders, answer=answer, rater=f"name {named}" if named else nameless)
+    return _RatedRow(item_id, **orders, answer=answer, rater=f"name {named}" if named else nameless)

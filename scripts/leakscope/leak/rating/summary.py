@@ -1,6 +1,7 @@
 """How often do people, judges and scorers give the texts to their concepts, and how far do they agree?
 
-Rates are in percent, all intervals for other templates: by cluster, as those of match rates. A cell is a model on a
+Rates are in percent, their intervals for other templates: by cluster, as those of match rates. What order does to a
+rater is measured item by item, since orders are drawn for each, so its interval is by item. A cell is a model on a
 prompt set; where there are several, one more, ``all``, pools the items of all of them.
 """
 
@@ -167,16 +168,15 @@ def _rates(items: pd.DataFrame, given: pd.DataFrame, level: float, *, can_be_unp
         *(len(known), known["cluster"].nunique()),
         *(rate.mean.item(), rate.low.item(), rate.high.item()),
         *(len(given), undecided, unparsable if can_be_unparsable else np.nan),
-        *_first_bias(items, given, level),
+        *_first_bias(given, level),
     )
 
 
-def _first_bias(items: pd.DataFrame, given: pd.DataFrame, level: float) -> tuple[float, float, float]:
+def _first_bias(given: pd.DataFrame, level: float) -> tuple[float, float, float]:
     decided = given[given["answer"].isin([FIRST, SECOND]) & given["order"].notna()]
     if decided.empty:
         return np.nan, np.nan, np.nan
-    cluster = items.set_index("item_id")["cluster"].reindex(decided["item_id"])
-    share = cluster_interval(100.0 * (decided["answer"] == FIRST).to_numpy(), cluster.to_numpy(), level)
+    share = cluster_interval(100.0 * (decided["answer"] == FIRST).to_numpy(), decided["item_id"].to_numpy(), level)
     return share.mean - 50, share.low - 50, share.high - 50
 
 
