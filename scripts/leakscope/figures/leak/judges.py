@@ -17,6 +17,7 @@ from leakscope.figures.panels import panels_of
 from leakscope.figures.style import (
     GREY,
     NO_LEAKAGE,
+    NO_LEAKAGE_LINE,
     label_of,
     mark_vertical,
     model_order,
@@ -66,7 +67,7 @@ def judges(ratings: pd.DataFrame, verdicts: pd.DataFrame, *, labels: Mapping[str
         name_lanes(ax, names)
         ax.set_title(prompt_set)
         ax.set_xlim(*rate_limits(data["match_rate"], data["ci_low"], known["exact_rate"]))
-        mark_vertical(ax, NO_LEAKAGE, "chance")
+        mark_vertical(ax, NO_LEAKAGE, None)
         _draw_known(ax, known[known["prompt_set"] == prompt_set], models)
         for number, who in enumerate(raters):
             rows = data[(data["prompt_set"] == prompt_set) & (data["who"] == who)]
@@ -90,6 +91,7 @@ def _draw_rater(ax: Axes, rows: pd.DataFrame, places: NDArray[np.float64], numbe
 
 def _handles(data: pd.DataFrame, raters: list[str], *, has_known: bool) -> list[Line2D]:
     handles = [series_handle(number, who, linestyle="none") for number, who in enumerate(raters)]
+    handles.append(plain_handle("chance", linewidth=0.8, linestyle=NO_LEAKAGE_LINE))
     if data["unfit"].any():
         handles.append(plain_handle("judge that is not shown to be fit", marker="o", linestyle="none", **HALF))
     if has_known:
