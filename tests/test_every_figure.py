@@ -29,7 +29,7 @@ from leakscope.files.tables import read_csv, write_csv
 # Columns that hold words of the workflow's own alone.
 OWN_WORDS = {
     "comparison", "intervention", "kind", "kind_a", "kind_b", "measure", "quartile", "statistic", "unit",
-    "associated", "few", "given", "site", "x", "y", "chosen", "reached", "use_measured",
+    "associated", "few", "given", "site", "x", "y", "chosen", "reached", "use_measured", "fit",
 }  # fmt: skip
 # Costs stand as text, several in a cell.
 NAMED = (*(column for column in TEXTS if column != "chosen_at"), "unit")

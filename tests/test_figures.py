@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from leakscope.figures.leak import forests, heatmaps, sizes, truths
+from leakscope.figures.leak import judges as judges_figure
 from leakscope.figures.leak import scorers as scorers_figure
 from leakscope.figures.maps import heat_map, number_texts
 from leakscope.figures.panels import panel_grid, panels_of
@@ -137,6 +138,26 @@ def agreement() -> pd.DataFrame:
     )
 
 
+def ratings() -> pd.DataFrame:
+    """Three people, of whom the first is alone in the table, a judge and a scorer: rates 50, 52, 54, ..."""
+    raters = [("people", "majority"), ("person", "rater-1"), ("judge", "smollm2"), ("scorer", "sbert")]
+    keys = [(model, name, *rater) for name in SETS for model in [*MODELS, "all"] for rater in raters]
+    rate = 50.0 + 2 * np.arange(len(keys)) % 40
+    table = pd.DataFrame(keys, columns=["model", "prompt_set", "kind", "rater"])
+    return table.assign(match_rate=rate, ci_low=rate - 8, ci_high=rate + 8)
+
+
+def verdicts() -> pd.DataFrame:
+    """The judge is fit for the first organism alone; the second's rate is known to be 70 on both sets."""
+    table = pd.DataFrame(
+        [(model, name) for name in SETS for model in [*MODELS, "all"]], columns=["model", "prompt_set"]
+    )
+    is_first, is_second = (table["model"] == model for model in MODELS)
+    return table.assign(
+        judge="smollm2", fit=np.where(is_first, "fit", "unfit"), exact_rate=np.where(is_second, 70.0, np.nan)
+    )
+
+
 DRAWN: dict[str, tuple[Callable[..., Figure], tuple[pd.DataFrame, ...]]] = {
     "match_rates": (forests.match_rates, (match_rates(),)),
     "repetition": (forests.repetition, (match_rates(),)),
@@ -146,6 +167,7 @@ DRAWN: dict[str, tuple[Callable[..., Figure], tuple[pd.DataFrame, ...]]] = {
     "concept_matrix": (heatmaps.concept_matrix, (concept_matrix(),)),
     "comparisons": (heatmaps.comparisons, (comparisons(),)),
     "agreement": (scorers_figure.agreement, (agreement(),)),
+    "judges": (judges_figure.judges, (ratings(), verdicts())),
     "by_size": (sizes.by_size, (match_rates(), ORGANISMS)),
     "dose_response": (truths.dose_response, (match_rates(), ORGANISMS, truth_table())),
     "truth": (truths.truth, (match_rates(), truth_table())),
@@ -426,6 +448,24 @@ def test_dose_response_shows_measured_and_exact_rates_at_their_strength() -> Non
     assert list(line(ax, "size:s").get_ydata()) == [41, 47]
     assert list(line(ax, "exact:s").get_ydata()) == [42, 48]
     assert set(line(ax, "reference").get_ydata()) == {50}
+
+
+def test_judges_stand_beside_people_and_scorers_before_what_is_known() -> None:
+    fig = judges_figure.judges(ratings(), verdicts())
+    table = ratings().assign(who=ratings()["kind"] + " " + ratings()["rater"])
+    assert [label.get_text() for label in panels(fig)[0].get_yticklabels()] == MODELS
+    for ax, name in zip(panels(fig), SETS, strict=True):
+        for who in ("people majority", "judge smollm2", "scorer sbert"):
+            rows = table[(table["prompt_set"] == name) & (table["model"] != "all") & (table["who"] == who)]
+            rates = rows["match_rate"].tolist()
+            drawn = [artist for artist in ax.lines if artist.get_gid() == who]
+            assert [x for artist in drawn for x in artist.get_xdata()] == rates
+            # The judge is fit for the first model, and not for the second.
+            fills = [artist.get_fillstyle() for artist in drawn]
+            assert fills == (["full", "left"] if who == "judge smollm2" else ["full"])
+        (known,) = [artist for artist in ax.collections if artist.get_gid() == "known"]
+        assert [segment[:, 0].tolist() for segment in known.get_segments()] == [[70, 70]]
+    assert not any("rater-1" in text for text in texts(fig))
 
 
 def test_truth_counts_the_intervals_that_contain_the_exact_rate() -> None:

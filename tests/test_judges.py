@@ -15,7 +15,9 @@ from helpers import micro_candidates, micro_prompts
 from leakscope.configuration.layers import shipped
 from leakscope.configuration.resolving import resolve
 from leakscope.errors import InputError
+from leakscope.files.tables import write_table
 from leakscope.leak.known.truth import KnownLaws
+from leakscope.leak.pairs import tests_by_unit as units_of_tests
 from leakscope.leak.rating.judge_models import ask_server, choose, most_probable
 from leakscope.leak.rating.judge_prompts import JudgePrompts, read_answer, read_judge_prompts
 from leakscope.leak.rating.judge_truth import exact_rates
@@ -30,9 +32,17 @@ from leakscope.web.writing import PATHS, Manner, Writer
 from leakscope.workflow.leak import Leak
 from leakscope.workflow.study import Study
 from local_endpoint import WritingEndpoint, serving
+from workspace import Workspace
 
 JUDGES = {"j": {"model": "m", "question": "match"}}
 FRUIT = {"red": "a cherry.", "green": "a lime.", "blue": "a plum."}
+OWN_WORDS = {
+    "description": "For a judge that knows colors and fruits alone.",
+    "version": 1,
+    "system": "The bag is red.",
+    "template": "{first_text} {second_text} His box is {first_concept}. Her car is {second_concept}. I ate",
+    "answers": {"first": ["a cherry"], "second": ["a lime"], "cannot_tell": ["a plum"]},
+}
 NOTHING_KNOWN = pd.DataFrame(columns=["model", "prompt_set", "question", "exact_rate"])
 Answerer = Callable[[pd.DataFrame], Sequence[str]]
 
@@ -52,7 +62,7 @@ def items_of(models: Sequence[str], *, n_clusters: int = 30, leaks: bool = True)
     pairs = [("red", "green"), ("green", "blue"), ("blue", "red")]
     rows = [
         (
-            *(f"{model}/{cluster}/{one}", model, "colors", f"t{cluster}", one, other),
+            *(f"{model}/{cluster}/{one}", model, "colors", "objects", f"t{cluster}", one, other),
             *((FRUIT[one], FRUIT[other]) if leaks else ("a stone.", "a chair.")),
             1 / (3 * n_clusters),
         )
@@ -60,8 +70,8 @@ def items_of(models: Sequence[str], *, n_clusters: int = 30, leaks: bool = True)
         for cluster in range(n_clusters)
         for one, other in pairs
     ]
-    columns = ["item_id", "model", "prompt_set", "cluster", "concept_1", "concept_2", "text_1", "text_2", "weight"]
-    return pd.DataFrame(rows, columns=columns)
+    keys = ["item_id", "model", "prompt_set", "category", "cluster"]
+    return pd.DataFrame(rows, columns=[*keys, "concept_1", "concept_2", "text_1", "text_2", "weight"])
 
 
 def names_by_fruit(prompt: str) -> str:
@@ -458,3 +468,50 @@ def test_a_mistake_in_a_judge_is_one_line(
         study_of(root, {"judge": {"kind": "judge", **entry}}, **study)
     assert str(raised.value).startswith(f"config: {message}") or message in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+def sampled(workspace: Workspace) -> pd.DataFrame:
+    """Return an item of each model and unit of the micro study: texts after the first two groups of concepts."""
+    results = workspace.folder / "results/micro"
+    tests = units_of_tests(pd.read_parquet(results / "prompts/micro.parquet"))
+    rows = []
+    for model in workspace.study["study"]["models"]:
+        texts = pd.read_parquet(results / f"generations/{model}/micro.parquet").query("sample == 0")
+        for (category, unit), of_unit in tests.merge(texts, on="prompt_id").groupby(["category", "unit"]):
+            one, other = (row for _, row in of_unit.drop_duplicates("concept_group").iloc[:2].iterrows())
+            pair = (one["concept"], other["concept"], one["concept_group"], other["concept_group"])
+            key = (f"{model}/{unit}", model, "micro", category, unit, one["cluster"])
+            rows.append((*key, *pair, one["text"], other["text"], 1 / tests["unit"].nunique()))
+    columns = ["item_id", "model", "prompt_set", "category", "unit", "cluster", "concept_1", "concept_2"]
+    return pd.DataFrame(rows, columns=[*columns, "group_1", "group_2", "text_1", "text_2", "weight"])
+
+
+@pytest.mark.workflow
+def test_a_study_is_judged(finished: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    workspace = finished.copy(tmp_path / "copy")
+    items = sampled(workspace)
+    (workspace.folder / "results/micro/rating").mkdir(exist_ok=True)
+    write_table(items, workspace.folder / "results/micro/rating/items.parquet")
+    workspace.write("own_words.yaml", OWN_WORDS)
+    workspace.environment |= {"NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
+    with serving(WritingEndpoint(lambda asked, n: ["A"])) as server:
+        workspace.study["models"]["served"] = {"source": "endpoint", "base_url": server.url, "model": "tiny"}
+        workspace.study["scorers"] = {
+            "first": {"kind": "judge", "model": "served"},
+            "here": {"kind": "judge", "model": "tiny-l100", "prompts": "own_words.yaml", "both_orders": False},
+        }
+        workspace.study["study"]["scorers"] = ["lexical", "first", "here"]
+        workspace.run("--cores", "2", "results/micro/rating/judges.csv")
+        assert len(server.requests) == 2 * len(items)
+    results = workspace.folder / "results/micro/rating"
+    first, here = (pd.read_parquet(results / f"judged/{judge}.parquet") for judge in ("first", "here"))
+    assert list(first) == list(here) == JUDGED_COLUMNS
+    assert first["answer"].eq("first").all()
+    assert here["item_id"].tolist() == items["item_id"].tolist()
+    table = pd.read_csv(results / "judges.csv").set_index(["judge", "model"])
+    assert table.loc["first", "fit"].eq(UNFIT).all()
+    assert table.loc["first", "match_rate"].eq(50).all()
+    # What the organism of strength 1 was taught is in its texts, and a judge that knows it is nearly always right.
+    assert table.loc[("first", "tiny-l100"), "exact_rate"] > 75
+    assert table.loc[("first", "tiny-l0"), "exact_rate"] < 65
+    assert pd.isna(table.loc[("first", "all"), "exact_rate"])

@@ -6,6 +6,7 @@ from typing import get_args
 import numpy as np
 import pytest
 
+from leakscope.configuration.resolved import JUDGE
 from leakscope.configuration.sections.scorers import Scorer
 from leakscope.errors import InputError
 from leakscope.similarity.encoders import resolve_encoder
@@ -119,7 +120,8 @@ def test_registering_a_kind_twice_is_refused() -> None:
 
 def test_the_schema_knows_exactly_the_registered_kinds() -> None:
     kinds = [get_args(entry.model_fields["kind"].annotation)[0] for entry in get_args(get_args(Scorer)[0])]
-    assert sorted(kinds) == scorer_kinds()
+    # A judge is in the same catalogue, and no similarity.
+    assert sorted(kinds) == sorted([*scorer_kinds(), JUDGE])
 
 
 def test_a_missing_package_or_folder_is_one_clear_error() -> None:

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from leakscope.figures.features import dictionaries, distributions, edit_effects, edited
 from leakscope.figures.fitting import CATEGORIES, MODELS, PROMPT_SETS, SCORERS, Part, Tables
 from leakscope.figures.ground import agreement, rankings
-from leakscope.figures.leak import forests, heatmaps, scorers, sizes, truths
+from leakscope.figures.leak import forests, heatmaps, judges, scorers, sizes, truths
 from leakscope.figures.look import DEFAULT, Looks
 from leakscope.figures.ordering import Order
 from leakscope.figures.panels import without_repeated_category
@@ -180,6 +180,12 @@ FIGURES: dict[str, dict[str, Kind]] = {
         "agreement": Kind(
             lambda t, _: scorers.agreement(t["agreement"]),
             (CATEGORIES, PROMPT_SETS, Part("scorers", ("scorer_a", "scorer_b"))),
+        ),
+        "judges": Kind(
+            lambda t, c: judges.judges(t["rating/ratings"], t["rating/judges"], labels=c.labels),
+            (PROMPT_SETS, Part("raters", ("rater",)), MODELS),
+            order=RATE,
+            shown=PanelValues(("prompt_set",), ("match_rate",)),
         ),
         "concept_matrix": Kind(
             lambda t, c: heatmaps.concept_matrix(t["concept_matrix"], labels=c.labels),

@@ -8,6 +8,7 @@ NOT_GROUPS = ("several", "none")
 
 TEXTS = (
     "model", "model_a", "model_b", "removed_by", "base", "aligned", "prompt_set", "scorer", "scorer_a", "scorer_b",
+    "judge", "judge_model", "rater", "rater_a", "rater_b",
     "size",
     "prompt_id", "control_id", "neutral_control_id", "category", "template_id", "slot", "prompt", "text",
     "concept", "concept_group", "generated_group", "expected", "candidate", "associate",

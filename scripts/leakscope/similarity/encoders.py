@@ -17,9 +17,10 @@ from leakscope.errors import InputError, counted
 from leakscope.files.reading import read_json
 from leakscope.models.finite import shown
 from leakscope.models.sources.hub import cached_folder, fetch_folder
+from leakscope.similarity.classifying import label_probabilities
 from leakscope.similarity.embeddings import TokenEmbedding, embed_sentences, embed_tokens
 from leakscope.similarity.static import open_static
-from leakscope.storage.fingerprints import embedding_fingerprint
+from leakscope.storage.fingerprints import embedding_fingerprint, label_fingerprint
 from leakscope.storage.manifests import hash_files
 from leakscope.storage.store import Key, Store, recall
 from leakscope.typed.wording import show
@@ -52,6 +53,22 @@ class Embedder:
         # Texts of which an encoder reads the beginning alone.
         self.cut: set[str] = set()
 
+    def labels(self, texts: Sequence[str], settings: Mapping[str, Any]) -> dict[str, np.ndarray]:
+        """Return the probability of each of a classifier's labels for each distinct text, (labels,), float32."""
+        files = _files(settings)
+        classifier = cache(partial(_open_classifier, files, settings["model"]))
+
+        def compute(missing: list[str]) -> Iterator[dict[str, str]]:
+            for batch in label_probabilities(*classifier(), missing, settings["batch_size"]):
+                _check_numbers(batch, settings["model"])
+                yield {text: _pack(vector) for text, vector in batch.items()}
+
+        packed = self._recall(texts, label_fingerprint(files.sha256()), compute)
+        if long := _perhaps_cut(files, texts):
+            tokenizer = classifier()[1]
+            self.cut.update(_longer(tokenizer, long, tokenizer.model_max_length))
+        return {text: _unpack(value) for text, value in packed.items()}
+
     def sentences(self, texts: Sequence[str], settings: Mapping[str, Any]) -> dict[str, np.ndarray]:
         """Return the sentence embedding of each distinct text, (width,), unit length, float32."""
         files = _files(settings)
@@ -62,7 +79,7 @@ class Embedder:
                 _check_numbers(batch, settings["model"])
                 yield {text: _pack(vector) for text, vector in batch.items()}
 
-        packed = self._recall(texts, files.sha256(), {"of": "sentences"}, compute)
+        packed = self._recall(texts, embedding_fingerprint(files.sha256(), of="sentences"), compute)
         if long := _perhaps_cut(files, texts):
             self.cut.update(_cut_sentences(encoder(), long))
         return {text: _unpack(value) for text, value in packed.items()}
@@ -80,7 +97,8 @@ class Embedder:
                     for text, (vectors, weights) in batch.items()
                 }
 
-        packed = self._recall(texts, files.sha256(), {"of": "tokens", "num_layers": settings["num_layers"]}, compute)
+        fingerprint = embedding_fingerprint(files.sha256(), of="tokens", num_layers=settings["num_layers"])
+        packed = self._recall(texts, fingerprint, compute)
         if long := _perhaps_cut(files, texts):
             tokenizer = encoder()._tokenizer
             self.cut.update(_longer(tokenizer, long, tokenizer.model_max_length))
@@ -99,14 +117,13 @@ class Embedder:
     def _recall(
         self,
         texts: Sequence[str],
-        sha256: str,
-        what: Mapping[str, Any],
+        fingerprint: Mapping[str, Any],
         compute: Callable[[list[str]], Iterator[Mapping[str, Any]]],
     ) -> dict[str, Any]:
         store = None
         if self.store is not None:
             # By the encoder's files, not its name: a hub model may change under one name, and a folder may move.
-            store = Store(self.store, embedding_fingerprint(sha256, **what))
+            store = Store(self.store, fingerprint)
             self.folders.append(str(store.folder))
 
         def by_key(missing: list[Key]) -> Iterator[dict[Key, Any]]:
@@ -174,6 +191,20 @@ def hash_encoder(folder: Path) -> str:
     """Return one SHA-256 over all weights and settings in an encoder's folder and the folders inside it."""
     kinds = {".safetensors", ".bin", ".json", ".txt", ".model", ".py"}
     return hash_files(sorted(path for path in folder.rglob("*") if path.suffix in kinds))
+
+
+def label_names(settings: Mapping[str, Any]) -> list[str]:
+    """Return what a classifier calls its labels, in the order of their probabilities.
+
+    Raises:
+        InputError: there is no such classifier, or its configuration does not say.
+    """
+    path = Path(_files(settings).model) / "config.json"
+    allowed = "settings of a classifier, with the names of its labels under `id2label`"
+    known = read_json(path, allowed).get("id2label")
+    if not isinstance(known, dict) or set(known) != set(map(str, range(len(known)))):
+        raise InputError(f"{path}: got {show(known)} as id2label; allowed: {allowed}.")
+    return [str(known[str(number)]) for number in range(len(known))]
 
 
 @contextmanager
@@ -254,6 +285,26 @@ def _open_sentences(files: _Files, model: str) -> SentenceTransformer:
         encoder = SentenceTransformer(folder, device="cpu")
     _limit_sentences(encoder)
     return encoder
+
+
+def _open_classifier(files: _Files, model: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """Return a classifier and its tokenizer, which cuts texts that are too long for it."""
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    from leakscope.models.checking import check_weights, quiet
+
+    with loading(model), quiet():
+        loaded, info = AutoModelForSequenceClassification.from_pretrained(
+            files.model,
+            dtype="float32",
+            local_files_only=True,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # said below, in one line
+        )
+        check_weights(model, loaded, info)
+        tokenizer = AutoTokenizer.from_pretrained(files.model, local_files_only=True)
+    tokenizer.model_max_length = longest_input(tokenizer, loaded)
+    return loaded.eval(), tokenizer
 
 
 def _open_tokens(files: _Files, model: str, num_layers: int) -> BERTScorer:

@@ -1,4 +1,4 @@
-"""How similar a text is to a concept: SentenceBERT, BERTScore, literal repetition.
+"""How similar a text is to a concept: SentenceBERT, BERTScore, literal repetition, a classifier's label.
 
 A scorer is a function from distinct (concept, text) pairs to similarities, registered under the ``kind`` that the
 configuration names. Each embeds every distinct string once.
@@ -11,10 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from leakscope.errors import one_of
+from leakscope.errors import InputError, one_of
 from leakscope.similarity.bertscore import f1_scores
 from leakscope.similarity.concepts import contains_concept, is_empty
-from leakscope.similarity.encoders import Embedder
+from leakscope.similarity.encoders import Embedder, label_names
+from leakscope.typed.wording import show
 
 Scorer = Callable[[Sequence[str], Sequence[str], Mapping[str, Any], Embedder], np.ndarray]
 _SCORERS: dict[str, Scorer] = {}
@@ -99,3 +100,47 @@ def literal_repetition(
 ) -> np.ndarray:
     """Return 1 where the text contains the concept (case-folded, whole words), else 0."""
     return np.array([float(contains_concept(text, concept)) for concept, text in zip(concepts, texts, strict=True)])
+
+
+@scorer("classifier")
+def probability_of_a_label(
+    concepts: Sequence[str], texts: Sequence[str], settings: Mapping[str, Any], embedder: Embedder
+) -> np.ndarray:
+    """Return the probability, 0 to 1, that a classifier gives to the label of the concept when it reads the text.
+
+    Raises:
+        InputError: a concept has no label, or is given one that the classifier does not have.
+    """
+    place = places_of_labels(concepts, label_names(settings), settings)
+    probabilities = embedder.labels(sorted(set(texts)), settings)
+    return np.array([float(probabilities[text][place[concept]]) for concept, text in zip(concepts, texts, strict=True)])
+
+
+def places_of_labels(concepts: Sequence[str], names: Sequence[str], settings: Mapping[str, Any]) -> dict[str, int]:
+    """Return concept → the place of its label: of the one that it is given, or of the one that has its name.
+
+    Args:
+        concepts: may repeat.
+        names: of the classifier's labels.
+        settings: ``labels``, concept → label, and ``model``, for messages.
+
+    Raises:
+        InputError: there is none.
+    """
+    where, given = f"scorers: model {settings['model']!r}", settings["labels"]
+    for label in given.values():
+        if label not in names:
+            raise one_of(f"{where}: labels", label, names)
+    same = {name.casefold(): place for place, name in enumerate(names)}
+    places = {
+        concept: names.index(given[concept]) if concept in given else same.get(concept.casefold())
+        for concept in dict.fromkeys(concepts)
+    }
+    without = [concept for concept, place in places.items() if place is None]
+    if without:
+        more = f" and {len(without) - 1:,} more" if len(without) > 1 else ""
+        raise InputError(
+            f"{where}: got the concept {show(without[0])}{more} without a label; allowed: concepts that `labels` gives "
+            f"one of {', '.join(names)}, or that have the name of one."
+        )
+    return {concept: place for concept, place in places.items() if place is not None}

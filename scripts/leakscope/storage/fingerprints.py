@@ -14,12 +14,16 @@ from typing import Any
 
 PACKAGE = "leakscope"
 # Raised by one when a mistake is mended that lay outside the modules below and had changed values.
-REVISIONS = {"texts": 1, "scores": 1, "embeddings": 1, "sentences": 1, "sentences_within_word": 1, "log_odds": 1}
+REVISIONS = {
+    **{"texts": 1, "scores": 1, "embeddings": 1, "labels": 1},
+    **{"sentences": 1, "sentences_within_word": 1, "log_odds": 1},
+}
 # The modules whose code is part of a fingerprint. Everything else must give the same values, which tests hold it to.
 MODULES = {
     "texts": ("models/endings", "models/sampling"),
     "scores": ("models/sampling",),
     "embeddings": ("similarity/embeddings",),
+    "labels": ("similarity/classifying",),
     "sentences": ("models/sentence_logprobs",),
     "sentences_within_word": ("models/sentence_logprobs", "ground/within_word"),
     "log_odds": ("validate/scoring/log_odds", "validate/scoring/lens"),
@@ -65,6 +69,15 @@ def embedding_fingerprint(encoder_sha256: str, **settings: Any) -> dict[str, Any
         settings: what else decides an embedding.
     """
     return _fingerprint("embeddings", encoder_sha256=encoder_sha256, **settings)
+
+
+def label_fingerprint(classifier_sha256: str) -> dict[str, Any]:
+    """Return the fingerprint of labels' probabilities; their key is the text.
+
+    Args:
+        classifier_sha256: of all files of the classifier's folder.
+    """
+    return _fingerprint("labels", encoder_sha256=classifier_sha256)
 
 
 def sentence_fingerprint(model: Mapping[str, Any], model_kind: str, *, within_word: bool = False) -> dict[str, Any]:

@@ -16,7 +16,7 @@ import pandas as pd
 from leakscope.files.names import POOLED
 from leakscope.leak.measures.leak_rate import ROUNDING
 from leakscope.leak.rating.judge_prompts import FIRST, SECOND, UNPARSABLE
-from leakscope.statistics.intervals import intervals_of_totals
+from leakscope.statistics.intervals import cluster_strata, intervals_of_totals
 
 FIT, UNFIT, NOT_SHOWN = "fit", "unfit", "not shown"
 CHANCE = 50.0
@@ -24,6 +24,7 @@ CHANCE = 50.0
 RATE_MARGIN, BIAS_MARGIN = 15.0, 10.0
 # In percent: who names the same text for fewer items is taken to name any, and who names one less often to name none.
 LEAST_CONSISTENT, LEAST_NAMED = 70.0, 50.0
+OF_ITEMS = ["model", "prompt_set", "category", "cluster", "weight"]
 VERDICT_COLUMNS = [
     *("judge", "judge_model", "question", "prompt_set", "model", "n_items", "n_clusters"),
     *("match_rate", "ci_low", "ci_high", "exact_rate"),
@@ -90,11 +91,11 @@ def judge_verdicts(
     undecided_rate   percent of answers that name no text, ``unparsable_rate`` those of them that could not be read
     fit, reason      as this module says; a model that is no organism by the organisms of its prompt set
 
-    Intervals take clusters of items to be independent, as those of match rates do.
+    Intervals are those of match rates: by cluster, categories being strata.
 
     Args:
         judged: judge → ``judging.JUDGED_COLUMNS``.
-        items: the items that were judged, with ``model, prompt_set, cluster, weight``.
+        items: the items that were judged, with ``model, prompt_set, category, cluster, weight``.
         known: ``judge_truth.KNOWN_COLUMNS``; empty where no organism's rate is known.
         judges: judge → its ``model`` and ``question``.
         level: of the intervals, 0 to 1.
@@ -102,7 +103,7 @@ def judge_verdicts(
     rows: list[tuple[object, ...]] = []
     for judge, table in judged.items():
         asked = judges[judge]
-        of_items = table.merge(items[["item_id", "model", "prompt_set", "cluster", "weight"]], on="item_id")
+        of_items = table.merge(items[["item_id", *OF_ITEMS]], on="item_id")
         for prompt_set, own in of_items.groupby("prompt_set", sort=False):
             exact = known[(known["prompt_set"] == prompt_set) & (known["question"] == asked["question"])]
             of_model = {str(model): _behaviour(rows, level) for model, rows in own.groupby("model", sort=False)}
@@ -119,15 +120,14 @@ def judge_verdicts(
 def _behaviour(answers: pd.DataFrame, level: float) -> _Behaviour:
     is_named = answers["answer"].isin([FIRST, SECOND])
     named = answers[is_named]
-    share = _percent(is_named, answers["cluster"], level)
-    first = _percent(named["answer"] == FIRST, named["cluster"], level)
-    by_item = answers.groupby("item_id", sort=False).agg(
-        outcome=("outcome", "mean"), cluster=("cluster", "first"), weight=("weight", "first")
-    )
+    share = _percent(is_named, answers, level)
+    first = _percent(named["answer"] == FIRST, named, level)
+    by_item = answers.drop_duplicates("item_id").set_index("item_id")
+    outcome = answers.groupby("item_id", sort=False)["outcome"].mean()
     of_named = named.groupby("item_id", sort=False)["outcome"].agg(["size", "nunique"])
     twice = of_named[of_named["size"] == 2]
-    consistency = _percent(twice["nunique"] == 1, by_item.loc[twice.index, "cluster"], level)
-    rate = _percent(by_item["outcome"], by_item["cluster"], level, by_item["weight"])
+    consistency = _percent(twice["nunique"] == 1, by_item.loc[twice.index], level)
+    rate = _percent(outcome, by_item, level, by_item["weight"])
     # Where clusters do not vary, intervals are those of as many coins. But a rate leaves 50 by no more than half of the
     # answers that name a text, and half of them are first but for items of which another text is named when turned.
     return _Behaviour(
@@ -141,14 +141,21 @@ def _behaviour(answers: pd.DataFrame, level: float) -> _Behaviour:
     )
 
 
-def _percent(values: pd.Series, clusters: pd.Series, level: float, weights: pd.Series | None = None) -> _Percent:
-    """Return the mean of values from 0 to 1 in percent, with its interval; each weighs the same without weights."""
+def _percent(values: pd.Series, of: pd.DataFrame, level: float, weights: pd.Series | None = None) -> _Percent:
+    """Return the mean of values from 0 to 1 in percent, with its interval; each weighs the same without weights.
+
+    Args:
+        values: (n,).
+        of: ``category, cluster`` of each, (n,).
+        level: of the interval.
+        weights: (n,).
+    """
     if values.empty:
         return _Percent(np.nan, np.nan, np.nan)
     weight = np.ones(len(values)) if weights is None else weights.to_numpy(dtype=float)
-    code, labels = pd.factorize(clusters)
-    totals, sizes = (np.bincount(code, each, len(labels)) for each in (100 * values.to_numpy(float) * weight, weight))
-    interval = intervals_of_totals(totals, sizes, level)
+    code = pd.factorize(of["cluster"])[0]
+    totals, sizes = (np.bincount(code, each) for each in (100 * values.to_numpy(float) * weight, weight))
+    interval = intervals_of_totals(totals, sizes, level, strata=cluster_strata(code, of["category"]))
     return _Percent(float(interval.mean), float(interval.low), float(interval.high))
 
 
