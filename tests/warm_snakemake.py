@@ -16,6 +16,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from warm_python import warm_python
+
+NO_JOBS = {"-n", "--lint", "--unlock"}
+
 
 def run_snakemake(arguments: Sequence[str], folder: Path, environment: Mapping[str, str]) -> tuple[int, str]:
     """Run Snakemake in a folder and return its exit status and what it printed, both streams as one."""
@@ -25,6 +29,7 @@ def run_snakemake(arguments: Sequence[str], folder: Path, environment: Mapping[s
         "folder": str(folder),
         "environment": dict(environment),
         "printed": str(printed),
+        "python": "" if NO_JOBS & set(arguments) else warm_python(),
     }
     server = _server()
     assert server.stdin is not None
@@ -74,6 +79,8 @@ def _run(asked: dict[str, Any]) -> None:
         sys.path[0] = asked["folder"]  # as with `-m`
         from snakemake.cli import main
 
+        if asked["python"]:
+            _start_jobs_by(asked["python"])
         main(asked["arguments"])
         status = 0
     except SystemExit as exit_:
@@ -88,6 +95,21 @@ def _run(asked: dict[str, Any]) -> None:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(status)
+
+
+def _start_jobs_by(python: str) -> None:
+    """Let the scripts of rules that name no environment of their own be run by another command than `python`."""
+    from snakemake.script import PythonScript
+
+    usual = PythonScript.execute_script
+
+    def execute_script(script: Any, name: str, edit: bool = False) -> None:
+        if script.conda_env or script.container_img or script.env_modules:
+            usual(script, name, edit)
+        else:
+            script._execute_cmd("{python} {name:q}", python=python, name=name, is_python_script=True)
+
+    PythonScript.execute_script = execute_script
 
 
 if __name__ == "__main__":
