@@ -7,6 +7,7 @@ those of pandas' libraries, which wait.
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import subprocess
@@ -18,6 +19,18 @@ from typing import Any
 
 from warm_python import warm_python
 
+# What Snakemake and the workflow import in each run. What imports leakscope is not among it: each checkout has its own.
+LIBRARIES = (
+    "dpath",
+    "platformdirs",
+    "pydantic.functional_serializers",
+    "pydantic.main",
+    "smart_open",
+    "snakemake.cli",
+    "snakemake.report.html_reporter",
+    "tqdm",
+    "yte",
+)
 NO_JOBS = {"-n", "--lint", "--unlock"}
 
 
@@ -51,10 +64,8 @@ def _server() -> subprocess.Popen[str]:
 
 
 def _serve() -> None:
-    # What the workflow imports beside Snakemake, so that a run need not.
-    import pydantic  # noqa: F401
-    import snakemake.cli  # noqa: F401
-
+    for library in LIBRARIES:
+        importlib.import_module(library)
     for line in sys.stdin:
         pid = os.fork()
         if pid == 0:
