@@ -7,6 +7,7 @@ those of pandas' libraries, which wait.
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import subprocess
@@ -15,6 +16,22 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+from warm_python import warm_python
+
+# What Snakemake and the workflow import in each run. What imports leakscope is not among it: each checkout has its own.
+LIBRARIES = (
+    "dpath",
+    "platformdirs",
+    "pydantic.functional_serializers",
+    "pydantic.main",
+    "smart_open",
+    "snakemake.cli",
+    "snakemake.report.html_reporter",
+    "tqdm",
+    "yte",
+)
+NO_JOBS = {"-n", "--lint", "--unlock"}
 
 
 def run_snakemake(arguments: Sequence[str], folder: Path, environment: Mapping[str, str]) -> tuple[int, str]:
@@ -25,6 +42,7 @@ def run_snakemake(arguments: Sequence[str], folder: Path, environment: Mapping[s
         "folder": str(folder),
         "environment": dict(environment),
         "printed": str(printed),
+        "python": "" if NO_JOBS & set(arguments) else warm_python(),
     }
     server = _server()
     assert server.stdin is not None
@@ -46,10 +64,8 @@ def _server() -> subprocess.Popen[str]:
 
 
 def _serve() -> None:
-    # What the workflow imports beside Snakemake, so that a run need not.
-    import pydantic  # noqa: F401
-    import snakemake.cli  # noqa: F401
-
+    for library in LIBRARIES:
+        importlib.import_module(library)
     for line in sys.stdin:
         pid = os.fork()
         if pid == 0:
@@ -74,6 +90,8 @@ def _run(asked: dict[str, Any]) -> None:
         sys.path[0] = asked["folder"]  # as with `-m`
         from snakemake.cli import main
 
+        if asked["python"]:
+            _start_jobs_by(asked["python"])
         main(asked["arguments"])
         status = 0
     except SystemExit as exit_:
@@ -88,6 +106,21 @@ def _run(asked: dict[str, Any]) -> None:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(status)
+
+
+def _start_jobs_by(python: str) -> None:
+    """Let the scripts of rules that name no environment of their own be run by another command than `python`."""
+    from snakemake.script import PythonScript
+
+    usual = PythonScript.execute_script
+
+    def execute_script(script: Any, name: str, edit: bool = False) -> None:
+        if script.conda_env or script.container_img or script.env_modules:
+            usual(script, name, edit)
+        else:
+            script._execute_cmd("{python} {name:q}", python=python, name=name, is_python_script=True)
+
+    PythonScript.execute_script = execute_script
 
 
 if __name__ == "__main__":

@@ -94,9 +94,8 @@ def imported_modules(path: Path, scripts: Path) -> tuple[Path, ...]:
     return tuple(file for file in files if file is not None)
 
 
+@cache
 def _file(module: str, scripts: Path) -> Path | None:
-    base = scripts.joinpath(*module.split("."))
-    for path in (base.with_suffix(".py"), base / "__init__.py"):
-        if path.exists():
-            return path
-    return None
+    base = f"{scripts}/{module.replace('.', '/')}"
+    # By texts: some thousand paths are looked up, most of them of names that are no module.
+    return next((Path(path) for path in (f"{base}.py", f"{base}/__init__.py") if os.path.exists(path)), None)
