@@ -579,7 +579,7 @@ def test_a_step_that_needs_weights_says_so_before_anything_is_asked(root: Path, 
         ),
         (
             "trace",
-            "study.models: got mine; allowed: at least one model that runs here and answers at once, for the step trace "",
+            "study.models: got mine; allowed: at least one model that runs here and answers at once",
         ),
     ],
 )
