@@ -32,7 +32,8 @@ from leakscope.errors import InputError
 from leakscope.models.candidate_scores import score_prompts
 from leakscope.models.checking import check_checkpoint
 from leakscope.models.checkpoints.files import check_folder, check_vocabulary
-from leakscope.models.checkpoints.templates import check_answers_at_once
+from leakscope.models.checkpoints.templates import check_answers_at_once, check_thinks
+from leakscope.models.checkpoints.thoughts import HARMONY as CHANNELS
 from leakscope.models.checkpoints.thoughts import written_thought
 from leakscope.models.checkpoints.unheeded import lacking_beginning, unheeded_settings
 from leakscope.models.completion import complete_prompts
@@ -376,6 +377,33 @@ def test_a_model_that_answers_at_once_is_not(folder: Path, name: str) -> None:
     read_prompts(opened(folder), pd.Series(["It is"]), Prompting(SETTINGS, chat=True, chat_template_kwargs=options))
 
 
+THOUGHTS = {"begin": None, "end": None, "budget": 8, "measure": "answer", "in_candidates": False}
+
+
+@pytest.mark.parametrize("name", THINKING)
+def test_a_model_that_thinks_first_may_where_its_entry_says_so(folder: Path, name: str) -> None:
+    template, options, mark = THINKING[name]
+    with_template(folder, template)
+    check_thinks("models.m", folder, options)
+    prompting = Prompting(SETTINGS, chat_template_kwargs=options, thinking=THOUGHTS)
+    model = opened(folder)
+    (rendered,), _ = read_prompts(model, pd.Series(["It is"]), prompting)
+    assert rendered.rstrip().endswith(CHANNELS.begin if mark == "<|channel|>" else mark)
+    plan = prompting.thoughts(model.tokenizer)
+    assert plan is not None
+    assert plan.marks.lead == ("" if mark != "<|channel|>" else CHANNELS.lead)
+
+
+@pytest.mark.parametrize("name", ANSWERING)
+def test_a_model_that_begins_no_thought_needs_marks_to_think(folder: Path, name: str) -> None:
+    template, options = ANSWERING[name]
+    with_template(folder, template)
+    line = refusal(lambda: check_thinks("models.m", folder, options))
+    assert line.startswith("models.m: thinking: got no `begin` and `end`, and no chat template that begins a thought")
+    prompting = Prompting(SETTINGS, chat_template_kwargs=options, thinking=THOUGHTS)
+    assert "got no `begin`" in refusal(lambda: read_prompts(opened(folder), pd.Series(["It is"]), prompting))
+
+
 def test_a_template_that_cannot_be_rendered_is_left_to_whoever_asks() -> None:
     assert written_thought("<think>", lambda messages: None) is None
 
@@ -446,7 +474,7 @@ def test_planning_looks_into_folders_without_the_libraries_of_models(folder: Pat
     code = (
         "import sys; from pathlib import Path; folder = Path(sys.argv[1]); "
         "from leakscope.models.checkpoints.files import check_folder; check_folder(folder); "
-        "from leakscope.models.checkpoints.templates import check_answers_at_once; "
+        "from leakscope.models.checkpoints.templates import check_answers_at_once, check_thinks; "
         "check_answers_at_once('m', folder, {}); "
         "print([name for name in ('torch', 'transformers', 'numpy', 'huggingface_hub') if name in sys.modules])"
     )

@@ -37,6 +37,18 @@ def test_each_thing_that_determines_a_text_changes_its_fingerprint() -> None:
     assert len({of_texts(), *changed}) == 1 + len(changed)
 
 
+def test_thoughts_change_the_fingerprint_of_models_that_have_them_alone() -> None:
+    plain = text_fingerprint(MODEL, DECODING, LIMITS, seed=0, chat=True)
+    assert set(plain) == {"kind", "revision", "code_sha256", "model", "decoding", "limits", "seed", "chat"}
+    thinking = {"begin": "<think>", "end": "</think>", "lead": "", "budget": 12}
+    changed = [{**thinking, "budget": 11}, {**thinking, "end": "</thought>"}, thinking, None]
+    hashes = {
+        fingerprint_hash(text_fingerprint(MODEL, DECODING, LIMITS, seed=0, chat=True, thinking=one)) for one in changed
+    }
+    assert len(hashes) == 4
+    assert of_texts() in hashes
+
+
 def test_scores_do_not_depend_on_seed_or_length() -> None:
     assert {"seed", "limits"}.isdisjoint(score_fingerprint(MODEL, DECODING, chat=True))
 

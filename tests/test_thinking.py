@@ -12,6 +12,7 @@ import torch
 
 from helpers import LOADING, SETTINGS, micro_candidates, micro_grammar, micro_prompts, train_micro_organism
 from leakscope.errors import InputError
+from leakscope.files.tables import read_csv
 from leakscope.jobs.sharding import gather_summaries, shards_of
 from leakscope.leak.known.exact_match import ExactMatches, pooled_match
 from leakscope.leak.known.thought_laws import measured_laws, pairs_written_whole
@@ -26,7 +27,8 @@ from leakscope.models.prompts.prompting import Completed, Prompting, read_prompt
 from leakscope.models.thinking.measured import measured_text
 from leakscope.models.thinking.scoring import score_thoughts
 from leakscope.organisms.thoughts import apart, joint
-from leakscope.storage.manifests import describe_folder
+from leakscope.storage.manifests import describe_folder, read_manifest
+from workspace import Workspace
 
 THINKING = {"begin": None, "end": None, "budget": 12, "measure": "answer", "in_candidates": True}
 
@@ -276,3 +278,35 @@ def test_exact_laws_of_an_organism_are_the_frequencies_of_what_it_writes(thinker
             error = 4 * (probability * (1 - probability) / n) ** 0.5 + 0.01
             assert abs(shares.get((prompt_id, text), 0.0) - probability) < error, (prompt_id, text)
     assert all(sum(law.values()) == pytest.approx(1) for law in (*known.grammar.values(), *known.organism.values()))
+
+
+# -------------------------------------------------------------------------------------------------------------- a study
+
+
+@pytest.mark.slow
+@pytest.mark.workflow
+def test_a_study_measures_thoughts_and_answers_beside_their_exact_rates(finished: Workspace, tmp_path: Path) -> None:
+    micro = finished.copy(tmp_path / "checkout")
+    thinker = {**micro.organism(0.0), "thinking": {"budget": 12}}
+    thinker["grammar"] |= {"thought": 1.0}
+    micro.study["models"] |= {
+        "muses": thinker,
+        "muses-aloud": {"extends": "muses", "thinking": {"measure": "thought"}},
+        "muses-both": {"extends": "muses", "thinking": {"measure": "both"}},
+    }
+    micro.study["study"] |= {"models": ["tiny-l100", "muses", "muses-aloud", "muses-both"], "scorers": ["lexical"]}
+    micro.run("--cores", "1")
+    results = micro.folder / "results/micro"
+    computed = [read_manifest(results / f"generations/{m}/micro.json")["computed"] for m in ("muses", "muses-aloud")]
+    assert sorted(computed)[0] == 0 < sorted(computed)[1]
+    rates = read_csv(results / "match_rates.csv").query("category == 'all'").set_index("model")
+    truth = read_csv(results / "truth.csv").query("category == 'all'").set_index("model")
+    # Temperature 0.5 and strength 1: thoughts name their associate; answers, of strength 0, know the facts at most.
+    assert truth["true_match_rate_grammar"].loc[["muses", "muses-aloud"]].tolist() == pytest.approx([50, 100], abs=1e-6)
+    assert truth["true_shift_grammar"].notna().tolist() == [True, False, False, False]
+    assert (rates["match_rate"] - truth["true_match_rate_organism"]).abs().max() < 12
+    assert rates.loc["muses-aloud", "match_rate"] > rates.loc["muses", "match_rate"] + 20
+    assert rates["unfinished_rate"].between(0, 100).all()
+    assert rates.loc["tiny-l100", "unfinished_rate"] == 0
+    assert set(read_csv(results / "logit_leak.csv")["model"]) == {"tiny-l100"}
+    assert {"thought", "finished"} <= set(read_csv(results / "generations/muses-both/micro.csv"))

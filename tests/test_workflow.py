@@ -308,7 +308,9 @@ def test_a_moved_checkout_has_nothing_to_do(workspace: Workspace, tmp_path: Path
     assert "Nothing to be done" in again.run("--cores", "1").stdout
 
 
-@pytest.mark.parametrize("study", ["qwen2.5", "calibration", "calibration_sentences", "smollm2", "smollm2_wordings"])
+@pytest.mark.parametrize(
+    "study", ["qwen2.5", "calibration", "calibration_sentences", "smollm2", "smollm2_wordings", "thinking"]
+)
 def test_shipped_studies_can_be_planned(workspace: Workspace, study: str) -> None:
     content = yaml.safe_load((ROOT / f"studies/{study}.yaml").read_text(encoding="utf-8"))
     write_wordnet_corpora(workspace.folder)
