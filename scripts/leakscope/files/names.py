@@ -8,6 +8,7 @@ NOT_GROUPS = ("several", "none")
 
 TEXTS = (
     "model", "model_a", "model_b", "removed_by", "base", "aligned", "prompt_set", "scorer", "scorer_a", "scorer_b",
+    "judge", "judge_model", "rater", "rater_a", "rater_b",
     "size",
     "prompt_id", "control_id", "neutral_control_id", "category", "template_id", "slot", "prompt", "text",
     "concept", "concept_group", "generated_group", "expected", "candidate", "associate",
@@ -15,7 +16,6 @@ TEXTS = (
     "task", "item_id", "question", "form", "form_a", "form_b", "style", "method", "split",
     "dictionary", "other", "entry", "label", "contrast", "item", "explainer", "token", "top", "steering",
     "without", "with", "benchmark", "part", "bias_type", "subset", "mitigation", "variant", "chosen_at",
-    "rater", "rater_a", "rater_b",
 )  # fmt: skip
 """Columns of CSV files that hold names of a study, or texts of a person or a model.
 
