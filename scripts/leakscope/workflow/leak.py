@@ -50,10 +50,10 @@ class Leak(Step):
         tables = ["match_rates", "comparisons"]
         tables += ["agreement"] if len(self.study.scorers) > 1 else []
         tables += ["leak_rates", "specific_leakage", "leak_rates_by_control", "concept_matrix"]
-        tables += ["rating/ratings", "rating/agreement"] if self.study.judges or self.ratings else []
         tables += ["logit_leak"] if self.study.has_candidates else []
         tables += ["organisms"] if self.study.organisms else []
         tables += ["truth", "calibration"] if self.study.has_truth else []
+        tables += ["rating/ratings", "rating/agreement"] if self.study.judges or self.ratings else []
         return [
             *(f"<results>/{name}.csv" for name in tables),
             *self.figure_files(),
