@@ -119,6 +119,7 @@ def test_a_model_folder_is_looked_at_before_a_run_is_planned(tmp_path: Path, mak
         "ground": {"axes": {}},
         "mitigations": {},
         "trace": {"mitigations": []},
+        "rating": {"ratings": []},
         "figures": {"style": None, "font": {"family": None}},
     }
     assert f"{tmp_path / name}: got a" in refusal(lambda: refused(config))

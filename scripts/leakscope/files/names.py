@@ -16,7 +16,6 @@ TEXTS = (
     "task", "item_id", "question", "form", "form_a", "form_b", "style", "method", "split",
     "dictionary", "other", "entry", "label", "contrast", "item", "explainer", "token", "top", "steering",
     "without", "with", "benchmark", "part", "bias_type", "subset", "mitigation", "variant", "chosen_at",
-    "rater", "rater_a", "rater_b",
 )  # fmt: skip
 """Columns of CSV files that hold names of a study, or texts of a person or a model.
 
