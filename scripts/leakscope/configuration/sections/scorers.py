@@ -93,7 +93,7 @@ class Judge(Described):
     both_orders: Flag = True
     """Whether every item is asked twice, with its texts in both orders; otherwise once, in an order drawn for it."""
     prompts: Nullable[Text] = None
-    """File with the wording of the question. `null`: `data/judges/<question>.yaml`."""
+    """File with the wording of the question (schemas/judge.schema.json). `null`: `data/judges/<question>.yaml`."""
     max_tokens: Positive = 16
     """Tokens of an answer at most, of a model behind a server."""
 
