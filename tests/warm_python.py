@@ -1,8 +1,8 @@
 """Python for the jobs of a workflow without the seconds that imports take: a process that has them, and forks for each.
 
 Of the jobs of a small study, imports take half the time. What forks has imported nothing of leakscope, has computed
-nothing and has one thread. A job in whose environment libraries would be imported otherwise is refused: Python itself
-runs it then (warm_job.py).
+nothing and has no thread beside that of an allocator. A job in whose environment libraries would be imported otherwise
+is refused: Python itself runs it then (warm_job.py).
 
 There are two such processes, and runs of Snakemake take turns: each hashes texts in its own way, as every process of
 Python does. A result that hangs on the order of a set still differs from one run to the next.
@@ -73,11 +73,16 @@ def command(folder: str) -> str:
 
 @cache
 def _started(number: int) -> str:
-    return start(str(number + 1), LIBRARIES)
+    return start("random", LIBRARIES)
 
 
 def start(hash_seed: str, libraries: Sequence[str]) -> str:
-    """Start a process that forks and return the folder of its socket. It ends with the tests: when its input does."""
+    """Start a process that forks, and return the folder of its socket. It ends with the tests: when its input does.
+
+    Args:
+        hash_seed: how it hashes texts, ``PYTHONHASHSEED``.
+        libraries: what it imports before it forks.
+    """
     folder = tempfile.mkdtemp(prefix="warm-python-")
     own = {"XDG_CACHE_HOME": folder, "MPLCONFIGDIR": folder, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     own |= {"HF_HUB_OFFLINE": "1", "PYTHONHASHSEED": hash_seed}
@@ -102,20 +107,23 @@ def _serve(folder: str, *libraries: str) -> None:
     gc.freeze()
     while asked in select.select([sys.stdin, asked], [], [])[0]:
         _forget_ended()
-        asking, _ = asked.accept()
-        message, streams, _, _ = socket.recv_fds(asking, 1 << 20, 3)
-        while more := asking.recv(1 << 20):
-            message += more
-        job = json.loads(message)
-        if _read_early(job["environment"]) != early:
-            asking.sendall(REFUSED)
-        elif os.fork() == 0:
-            asked.close()
-            _run(job, streams, asking)
-        asking.close()
-        for stream in streams:
-            os.close(stream)
+        with asked.accept()[0] as asking, suppress(ConnectionError):
+            _answer(asking, early)
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def _answer(asking: socket.socket, early: Mapping[str, str]) -> None:
+    """Fork for the job that somebody asks for, or refuse it."""
+    message, streams, _, _ = socket.recv_fds(asking, 1 << 20, 3)
+    while more := asking.recv(1 << 20):
+        message += more
+    job = json.loads(message) if message else None  # nothing of one that has been killed while it waited
+    if job is not None and _read_early(job["environment"]) != early:
+        asking.sendall(REFUSED)
+    elif job is not None and os.fork() == 0:
+        _run(job, streams, asking)
+    for stream in streams:
+        os.close(stream)
 
 
 def _forget_ended() -> None:
