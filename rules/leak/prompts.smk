@@ -11,6 +11,8 @@ rule build_prompts:
         "<logs>/build_prompts/{templated}.log",
     conda:
         "../../envs/analysis.yaml"
+    params:
+        languages=lambda w: list(study.languages(w.templated)),
     script:
         "../../scripts/leak/build_prompts.py"
 
@@ -28,5 +30,6 @@ rule import_prompts:
     params:
         sheet=lambda w: study.prompt_set(w.tabulated).get("sheet"),
         partners=lambda w: study.prompt_set(w.tabulated)["partners"],
+        languages=lambda w: list(study.languages(w.tabulated)),
     script:
         "../../scripts/leak/import_prompts.py"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from leakscope.files.tables import write_csv, write_table
 from leakscope.jobs.job import job
+from leakscope.languages.of_prompts import Languages
 from leakscope.leak.prompts import build_prompts
 
 if TYPE_CHECKING:
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
 
 
 def main(snakemake: "Snakemake") -> None:
-    built = build_prompts([Path(file) for file in snakemake.input.files], snakemake.wildcards.templated)
+    files, languages = [Path(file) for file in snakemake.input.files], Languages(*snakemake.params.languages)
+    built = build_prompts(files, snakemake.wildcards.templated, languages)
     write_table(built.candidates, Path(snakemake.output.candidates))
     write_csv(built.prompts, Path(snakemake.output.table))
     write_table(built.prompts, Path(snakemake.output.prompts))

@@ -3,7 +3,7 @@
 Of most languages a text names "lemon" by every form that the dictionary of forms (the package simplemma) knows of it,
 "lemons" for instance; in Arabic and Hebrew also behind a conjunction, preposition or article. Where words have no
 spaces between them (Chinese, Japanese, Thai), the concept has to begin and end where ICU's dictionary has a word begin
-and end: 红色 is in 他买了一顶红色的帽子, and 红 is not in 红茶. What is no word alone ("C++") is looked for as it stands.
+and end: 红色 is in 一顶红色的帽子, and 红 is not in 红茶. What is no word alone ("C++") is looked for as it stands.
 """
 
 from __future__ import annotations

@@ -8,16 +8,34 @@ list ("1. Red").
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from leakscope.languages.language_files import known_of
 
+logger = logging.getLogger(__name__)
+
+WHOLE_SENTENCE = "whole_sentence"
 # A character that is not whole yet, since its last bytes are in the next token.
 UNFINISHED = "\ufffd"
 OPENING = "\"'“‘«„([¿¡"
+
+
+def first_sentence(stop: str, language: str, model: str) -> FirstSentence | None:
+    """Return what cuts texts in a language; None where ``stop`` says otherwise.
+
+    A line in the log says it of a language that marks no sentence's end.
+    """
+    if stop != WHOLE_SENTENCE:
+        return None
+    sentence = FirstSentence(language)
+    if not sentence.known.sentence_marks:
+        logger.warning(
+            "%s: %s has no mark at the end of a sentence: most texts end by their number of tokens", model, language
+        )
+    return sentence
 
 
 class FirstSentence:

@@ -38,8 +38,7 @@ def fold(text: str, language: str) -> str:
 
 def split(text: str, language: str) -> list[str]:
     """Return the words of a text, case-folded, in order; of a language without spaces, as ICU's dictionary has them."""
-    text = plain(text)
-    return [fold(text[start:end], language) for start, end in _places(text, language)]
+    return list(_split(text, language))
 
 
 def words(text: str, language: str) -> tuple[Word, ...]:
@@ -87,6 +86,12 @@ def inside_words() -> str:
     """Return a class of characters for patterns: what may stand inside of a word."""
     marks = (chr(code) for code in range(0x300, 0x10000) if unicodedata.category(chr(code)) in ("Mn", "Mc"))
     return rf"[\w\u200c\u200d{''.join(marks)}]"
+
+
+@lru_cache(maxsize=1 << 14)
+def _split(text: str, language: str) -> tuple[str, ...]:
+    text = plain(text)
+    return tuple(fold(text[start:end], language) for start, end in _places(text, language))
 
 
 def _places(text: str, language: str) -> list[tuple[int, int]]:

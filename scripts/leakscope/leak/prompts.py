@@ -5,20 +5,21 @@ A prompt set is a folder with a ``templates.yaml``; a lexicon is a YAML file of 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from leakscope.errors import InputError, Mistakes, one_of
+from leakscope.languages.of_prompts import ENGLISH, LANGUAGE_COLUMNS, Languages
+from leakscope.languages.words import word_pattern
 from leakscope.typed.wording import show
 
 # Both are imported where they are used: every job of Snakemake imports this module, and most read no templates.
 if TYPE_CHECKING:
     import pandas as pd
 
-    from leakscope.leak.prompt_files import LexiconTerm, PromptTemplate
+    from leakscope.leak.prompt_files import Lexicon, LexiconTerm, PromptTemplate
 
 PROMPT_COLUMNS = [
     "prompt_set",
@@ -33,6 +34,7 @@ PROMPT_COLUMNS = [
     "slot",
     "prompt",
     "made",
+    *LANGUAGE_COLUMNS,
 ]
 # What the prompts of a template that have no concept are called.
 CONTROL_NAMES = ("without", "neutral")
@@ -46,7 +48,7 @@ class PromptSet(NamedTuple):
     candidates: pd.DataFrame
 
 
-def build_prompts(files: Sequence[Path], prompt_set: str) -> PromptSet:
+def build_prompts(files: Sequence[Path], prompt_set: str, languages: Languages = ENGLISH) -> PromptSet:
     """Fill every template of a prompt set with every term of its lexicon.
 
     A template gives its control (``<template>/without``), its neutral control (``<template>/neutral``) and one test
@@ -56,18 +58,21 @@ def build_prompts(files: Sequence[Path], prompt_set: str) -> PromptSet:
     Args:
         files: as ``template_files`` returns them.
         prompt_set: its name.
+        languages: of its sentences and concepts.
 
     Returns:
         The prompts in file order, and the terms of every lexicon used as a slot, in order of first use.
 
     Raises:
-        InputError: a file, key, name or placeholder is wrong, or two prompts have the same text.
+        InputError: a file, key, name or placeholder is wrong, a lexicon is of another language, or two prompts have the
+            same text.
 
     Source: Smilga 2025 (arXiv 2501.06638), dataset; Gonen et al. 2024 (arXiv 2408.06518), test and control.
     """
-    rows, candidates = _filled(files)
+    rows, candidates = _filled(files, languages)
+    shared = {"prompt_set": prompt_set, "made": "no", **languages.columns}
     return PromptSet(
-        text_table([{"prompt_set": prompt_set, **row, "made": "no"} for row in rows], PROMPT_COLUMNS),
+        text_table([{**row, **shared} for row in rows], PROMPT_COLUMNS),
         text_table(candidates, CANDIDATE_COLUMNS),
     )
 
@@ -110,11 +115,16 @@ def count_controls(files: Sequence[Path]) -> int:
     return len({row.get("control_id") for row in _filled(files)[0]} - {None})
 
 
-def _filled(files: Sequence[Path]) -> tuple[list[dict[str, str | None]], list[dict[str, str | None]]]:
-    """Return prompts and candidates, one row each."""
+def _filled(
+    files: Sequence[Path], languages: Languages | None = None
+) -> tuple[list[dict[str, str | None]], list[dict[str, str | None]]]:
+    """Return prompts and candidates, one row each; without languages, those of lexicons are not looked at."""
     path = files[0]
     templates, lexicons = _read(path, files[1:])
-    lexicon = _read_lexicons(lexicons)
+    read = _read_lexicons(lexicons)
+    if languages is not None:
+        _check_languages(templates, read, lexicons, languages)
+    lexicon = {name: one.terms for name, one in read.items()}
     rows: list[dict[str, str | None]] = []
     found = Mistakes()
     for place, template in enumerate(templates):
@@ -198,7 +208,7 @@ def _slugs(terms: Sequence[str], where: str) -> list[str]:
 
 
 def _slug(term: str, where: str) -> str:
-    slug = re.sub(r"[\W_]+", "-", term.casefold()).strip("-")
+    slug = "-".join(word_pattern().findall(term.casefold().replace("_", " ")))
     if not slug:
         raise InputError(f"{where}: got the term {term!r}; allowed: a term with a letter or digit.")
     return slug
@@ -239,14 +249,33 @@ def _read(path: Path, lexicons: Sequence[Path]) -> tuple[list[PromptTemplate], d
     return templates, files
 
 
-def _read_lexicons(files: Mapping[str, Path]) -> dict[str, list[LexiconTerm]]:
-    """Return the terms of each lexicon; the mistakes of all of them at once."""
-    from leakscope.leak.prompt_files import read_lexicon
+def _read_lexicons(files: Mapping[str, Path]) -> dict[str, Lexicon]:
+    """Return each lexicon; the mistakes of all of them at once."""
+    from leakscope.leak.prompt_files import Lexicon
+    from leakscope.typed.reading import read_typed
 
-    terms: dict[str, list[LexiconTerm]] = {}
+    lexicons: dict[str, Lexicon] = {}
     found = Mistakes()
     for name, file in files.items():
         with found.kept():
-            terms[name] = read_lexicon(file)
+            lexicons[name] = read_typed(file, Lexicon)
     found.end()
-    return terms
+    return lexicons
+
+
+def _check_languages(
+    templates: Sequence[PromptTemplate],
+    lexicons: Mapping[str, Lexicon],
+    files: Mapping[str, Path],
+    languages: Languages,
+) -> None:
+    """Check that lexicons which name a language name that of their place: of concepts, or of the text that follows."""
+    concepts = dict.fromkeys((template.concepts for template in templates), ("concepts", languages.concepts))
+    slots = dict.fromkeys((template.slot for template in templates), ("texts", languages.texts))
+    found = Mistakes()
+    for name, (what, language) in [*concepts.items(), *slots.items()]:
+        own = lexicons[name].language
+        if own not in (None, language):
+            allowed = f"{language!r}, the language of the prompt set's {what}"
+            found.append(InputError(f"{files[name]}: language: got {own!r}; allowed: {allowed}."))
+    found.end()

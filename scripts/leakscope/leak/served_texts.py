@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from leakscope.files.normal_form import composed
+from leakscope.languages.of_prompts import languages_of
+from leakscope.languages.sentences import first_sentence
 from leakscope.models.completion import texts_of_each
 from leakscope.models.endings import cut_sentence
 from leakscope.models.prompting import Completed
@@ -54,7 +57,8 @@ def write_texts(
         keys: list[Key] = [(*question, n) for question, k in zip(questions, each, strict=True) for n in range(k)]
         own = set(keys) - counted
         counted |= own
-        table = _table(prompts[name_of_set], each, keys, texts, stop=settings[name_of_set]["stop"]).assign(model=name)
+        cut = _cutter(settings[name_of_set]["stop"], languages_of(prompts[name_of_set]).texts, name)
+        table = _table(prompts[name_of_set], each, keys, texts, cut).assign(model=name)
         summary = _summary(texts, keys, own, writer.budget.prices)
         _warn_of_empty(name, name_of_set, summary["statuses"])
         completed[name_of_set] = Completed(table[["model", "prompt_set", "prompt_id", "sample", "text"]], summary)
@@ -75,8 +79,15 @@ def _rows(prompts: pd.DataFrame, settings: Mapping[str, Any], writer: Writer) ->
     return questions, texts_of_each(prompts, settings)
 
 
+def _cutter(stop: str, language: str, model: str) -> Callable[[str], str]:
+    if stop == "sentence":
+        return cut_sentence
+    sentence = first_sentence(stop, language, model)
+    return sentence.cut if sentence else str
+
+
 def _table(
-    prompts: pd.DataFrame, numbers: list[int], keys: list[Key], texts: ServedTexts, *, stop: str
+    prompts: pd.DataFrame, numbers: list[int], keys: list[Key], texts: ServedTexts, cut: Callable[[str], str]
 ) -> pd.DataFrame:
     written = [str(texts.records[key]["text"]) for key in keys]
     return pd.DataFrame(
@@ -84,7 +95,7 @@ def _table(
             "prompt_set": prompts["prompt_set"].repeat(numbers).to_numpy(),
             "prompt_id": prompts["prompt_id"].repeat(numbers).to_numpy(),
             "sample": np.array([key[-1] for key in keys], dtype=np.int64),
-            "text": [(cut_sentence(text) if stop == "sentence" else text).strip() for text in written],
+            "text": [cut(composed(text)).strip() for text in written],
         }
     )
 

@@ -12,8 +12,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from leakscope.files.normal_form import composed
 from leakscope.jobs.progress import progress
 from leakscope.jobs.sharding import WHOLE, Shard, longest_first
+from leakscope.languages.of_prompts import languages_of
+from leakscope.languages.sentences import FirstSentence, first_sentence
 from leakscope.models.checkpoints.unheeded import lacking_beginning, unheeded_settings
 from leakscope.models.endings import Limits, end_tokens
 from leakscope.models.opening import LanguageModel, resolve_decoding
@@ -54,15 +57,16 @@ def complete_prompts(
     decoding = resolve_decoding(settings, model.generation_config, where=name)
     ends = end_tokens(model.generation_config, model.tokenizer)
     limits = Limits(settings["max_new_tokens"], settings["stop"] == "sentence", ends)
+    sentence = first_sentence(settings["stop"], languages_of(prompts).texts, name)
     logger.info("decoding with %s", decoding)
     identity = model.as_writer(model.identity)
     fingerprint = text_fingerprint(
-        identity, decoding._asdict(), limits._asdict(), seed=settings["seed"], chat=prompting.chat
+        identity, decoding._asdict(), _determining(limits, sentence), seed=settings["seed"], chat=prompting.chat
     )
 
     def write(missing: list[Key]) -> Iterator[dict[Key, str]]:
         asked = _Asked(dict(zip(rendered, ids, strict=True)), _most(rendered, numbers))
-        return _write(model, missing, asked, decoding, limits, name, settings)
+        return _write(model, missing, asked, decoding, limits, sentence, name, settings)
 
     # The tokens are in the key, too: another version of the tokenizers' library may read the same text otherwise.
     keys: list[Key] = [
@@ -77,10 +81,15 @@ def complete_prompts(
             "prompt_set": prompts["prompt_set"].repeat(numbers).to_numpy(),
             "prompt_id": prompts["prompt_id"].repeat(numbers).to_numpy(),
             "sample": np.array([sample for _, _, sample in keys], dtype=np.int64),
-            "text": [texts.values[key] for key in keys],
+            "text": [composed(texts.values[key]) for key in keys],
         }
     )
     return Completed(table, texts.summary(len(keys)))
+
+
+def _determining(limits: Limits, sentence: FirstSentence | None) -> dict[str, Any]:
+    """Return what decides where a text ends; of texts that no language cuts, nothing but their limits."""
+    return {**limits._asdict(), **(sentence.identity if sentence else {})}
 
 
 class _Asked(NamedTuple):
@@ -121,6 +130,7 @@ def _write(
     asked: _Asked,
     decoding: Decoding,
     limits: Limits,
+    sentence: FirstSentence | None,
     name: str,
     settings: Mapping[str, Any],
 ) -> Iterator[dict[Key, str]]:
@@ -139,6 +149,7 @@ def _write(
         batches,
         decoding,
         limits,
+        sentence,
         seed=settings["seed"],
         name=name,
         never=model.never_written,

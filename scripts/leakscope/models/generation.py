@@ -15,6 +15,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from leakscope.jobs.batching import cut, shrinking
 from leakscope.jobs.sharding import longest_first
+from leakscope.languages.sentences import FirstSentence
 from leakscope.models.decoding import Prefill, Reader, without
 from leakscope.models.endings import SENTENCE_END, Limits, finish_text
 from leakscope.models.finite import are_distributions, no_numbers, shown
@@ -46,6 +47,7 @@ def generate(
     batches: Sequence[list[Request]],
     decoding: Decoding,
     limits: Limits,
+    sentence: FirstSentence | None = None,
     *,
     seed: int,
     name: str,
@@ -59,6 +61,7 @@ def generate(
         batches: of requests.
         decoding: the law that tokens are drawn from.
         limits: when a text ends.
+        sentence: cuts it, too, where its language has a sentence end.
         seed: of the random numbers.
         name: of the model, for messages.
         never: ids that are not drawn.
@@ -66,7 +69,7 @@ def generate(
     Raises:
         InputError: the model gives no numbers; of that batch, nothing is yielded.
     """
-    writer = _BatchGenerator(model, tokenizer, decoding, limits, seed, name, never)
+    writer = _BatchGenerator(model, tokenizer, decoding, limits, sentence, seed, name, never)
     yield from shrinking(batches, writer.complete, halve=_halve)
 
 
@@ -111,6 +114,7 @@ class _BatchGenerator:
         tokenizer: PreTrainedTokenizerBase,
         decoding: Decoding,
         limits: Limits,
+        sentence: FirstSentence | None,
         seed: int,
         name: str,
         never: Sequence[int],
@@ -118,6 +122,7 @@ class _BatchGenerator:
         self.reader, self.name = Reader(model), name
         self.never = torch.tensor(never, dtype=torch.long)
         self.tokenizer, self.decoding, self.limits, self.seed = tokenizer, decoding, limits, seed
+        self.sentence = sentence
         self.ends_sentence: dict[int, bool] = {}
 
     def complete(self, requests: Sequence[Request]) -> list[Completion]:
@@ -133,7 +138,7 @@ class _BatchGenerator:
                     self.name, f"after {shown(requests[place].rendered + self.tokenizer.decode(row[:-1]))}"
                 )
         return [
-            Completion(requests[place].rendered, sample, finish_text(self.tokenizer, row, self.limits))
+            Completion(requests[place].rendered, sample, self._finish(row))
             for (place, sample), row in zip(wanted, tokens, strict=True)
         ]
 
@@ -171,8 +176,17 @@ class _BatchGenerator:
             else:
                 produced[sample].append(token)
                 ends = token == NO_TOKEN or (self.limits.stop_at_sentence and self._ends_sentence(token))
-                going[place] = not ends
+                going[place] = not (ends or self._is_over(produced[sample]))
         return going
+
+    def _finish(self, tokens: list[int]) -> str:
+        text = finish_text(self.tokenizer, tokens, self.limits)
+        return self.sentence.cut(text).strip() if self.sentence else text
+
+    def _is_over(self, tokens: list[int]) -> bool:
+        if self.sentence is None:
+            return False
+        return self.sentence.is_over(self.tokenizer.decode(tokens, skip_special_tokens=True))
 
     def _ends_sentence(self, token: int) -> bool:
         # ASCII punctuation is never split over tokens, so a token's own text tells.

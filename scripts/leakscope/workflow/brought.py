@@ -116,7 +116,8 @@ def _prompts(study: Study, prompt_set: str) -> Iterator[str]:
     from leakscope.leak.imported_prompts import import_prompts
 
     entry = study.prompt_set(prompt_set)
-    prompts, warnings = import_prompts(Path(entry["path"]), prompt_set, entry.get("sheet"), entry["partners"])
+    path, languages = Path(entry["path"]), study.languages(prompt_set)
+    prompts, warnings = import_prompts(path, prompt_set, entry.get("sheet"), entry["partners"], languages)
     yield from warnings
     leads = {
         study.entries[model]["generation"]["template"].partition("{prompt}")[0].strip() for model in study.prompted

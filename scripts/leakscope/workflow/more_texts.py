@@ -67,5 +67,6 @@ def _count(study: Study, prompt_set: str) -> tuple[int, int]:
     from leakscope.leak.imported_prompts import import_prompts
 
     entry = study.prompt_set(prompt_set)
-    prompts = import_prompts(Path(entry["path"]), prompt_set, entry.get("sheet"), entry["partners"]).prompts
+    path, languages = Path(entry["path"]), study.languages(prompt_set)
+    prompts = import_prompts(path, prompt_set, entry.get("sheet"), entry["partners"], languages).prompts
     return len(prompts), int(prompts["control_id"].nunique())

@@ -22,6 +22,7 @@ from leakscope.files.finding import folders, found
 from leakscope.files.row_counts import count_rows
 from leakscope.jobs.resources import Needs, model_needs, randomised_needs
 from leakscope.jobs.sharding import Shard, count_shards, shards_of
+from leakscope.languages.of_prompts import Languages
 from leakscope.leak.prompts import count_prompts, template_files
 from leakscope.organisms.grammar_files import is_leaking, is_sentences, part_files
 from leakscope.storage.manifests import model_files
@@ -399,6 +400,11 @@ class Study:
         said = ("description", "languages")
         return {key: value for key, value in self.config["scorers"][name].items() if key not in said}
 
+    def languages(self, prompt_set: str) -> Languages:
+        """Return the languages of a prompt set's sentences and concepts."""
+        entry = self.prompt_set(prompt_set)
+        return Languages(entry["language"], entry["concept_language"] or entry["language"])
+
     @property
     def unread(self) -> list[str]:
         """A sentence for each scorer that was not made to read the language of some prompt sets."""
@@ -530,5 +536,6 @@ def _n_prompts(study: Study, prompt_set: str) -> int:
         # How many are made, only the table says. Importing what reads it costs the planning process alone.
         from leakscope.leak.imported_prompts import import_prompts
 
-        return len(import_prompts(Path(entry["path"]), prompt_set, entry.get("sheet"), entry["partners"]).prompts)
+        path, languages = Path(entry["path"]), study.languages(prompt_set)
+        return len(import_prompts(path, prompt_set, entry.get("sheet"), entry["partners"], languages).prompts)
     return count_rows(Path(entry["path"]))

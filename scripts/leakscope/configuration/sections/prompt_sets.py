@@ -17,6 +17,9 @@ class TemplateSet(Described):
     """Folder that holds `templates.yaml`."""
     language: Language = "en"
     """Of the prompts, and so of the texts after them."""
+    concept_language: Nullable[Language] = None
+    """Of the concepts, where it is another: a clause in one language before a sentence in the other. `null`: that of
+    the prompts."""
     samples: Nullable[Positive] = None
     """Texts from each prompt of this set; `null`: as `generation` says. Of texts written elsewhere the first ones of
     every model; `null`: all that each model has."""
@@ -38,6 +41,9 @@ class PromptTable(Described):
     replaced by other concepts of its category. A match rate needs them; Leak-Rates leave them out."""
     language: Language = "en"
     """Of the prompts, and so of the texts after them."""
+    concept_language: Nullable[Language] = None
+    """Of the concepts, where it is another: a clause in one language before a sentence in the other. `null`: that of
+    the prompts."""
     samples: Nullable[Positive] = None
     """Texts from each prompt of this set; `null`: as `generation` says. Of texts written elsewhere the first ones of
     every model; `null`: all that each model has."""
