@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import pytest
 
-from leakscope.languages.language_files import FOLDER, LanguageFile, known_of
+from leakscope.languages.language_file import LanguageFile
+from leakscope.languages.language_files import FOLDER, known_of
 from leakscope.languages.mentions import contains_concept, named_of
 from leakscope.languages.sentences import FirstSentence
 from leakscope.languages.words import split

@@ -13,7 +13,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
-from leakscope.languages.language_files import DEFAULT, known_of
+from leakscope.languages.language_files import known_of
+from leakscope.languages.of_prompts import DEFAULT
 from leakscope.languages.words import Word, edges, fold, inside_words, plain, words
 
 # What may stand between two words of one name.

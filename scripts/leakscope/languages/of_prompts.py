@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from leakscope.languages.language_files import DEFAULT
-
 if TYPE_CHECKING:
     import pandas as pd
 
+# Where nothing else is said.
+DEFAULT = "en"
 LANGUAGE_COLUMNS = ("language", "concept_language")
 
 

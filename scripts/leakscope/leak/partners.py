@@ -15,8 +15,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from leakscope.languages.language_files import DEFAULT
-from leakscope.languages.mentions import contains_concept
+from leakscope.languages.of_prompts import DEFAULT
 from leakscope.leak.cells import some
 from leakscope.leak.pairs import is_made, tests_by_unit
 from leakscope.leak.prompts import PROMPT_COLUMNS
@@ -152,7 +151,7 @@ def replaced(prompt: str, concept: str, other: str, language: str = DEFAULT) -> 
         parts += [before, _as_there(" ".join(place.group().split()), concept, other, begins=begins)]
         end = place.end()
     text = "".join([*parts, prompt[end:]])
-    return None if contains_concept(text, concept, language) else text
+    return None if _places(text, concept) else text
 
 
 def article(words: str) -> str | None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from leakscope.languages.language_files import DEFAULT, known_of
+from leakscope.languages.language_files import known_of
+from leakscope.languages.of_prompts import DEFAULT
 
 
 def concept_group(concept: str, language: str = DEFAULT) -> str:

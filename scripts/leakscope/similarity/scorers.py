@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from leakscope.errors import one_of
-from leakscope.languages.language_files import DEFAULT
 from leakscope.languages.mentions import contains_concept
+from leakscope.languages.of_prompts import DEFAULT
 from leakscope.similarity.bertscore import f1_scores
 from leakscope.similarity.concepts import is_empty
 from leakscope.similarity.encoders import Embedder

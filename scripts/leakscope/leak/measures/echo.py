@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from leakscope.languages.language_files import DEFAULT
+from leakscope.languages.of_prompts import DEFAULT
 from leakscope.languages.words import split
 
 # Every job of Snakemake imports this module, for `closing_words` alone.
