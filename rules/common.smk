@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(workflow.current_basedir).parent / "scripts"))
 
 from leakscope.errors import InputError
 from leakscope.files import finding
-from leakscope.jobs.dependencies import imported_first_by_jobs, question, script_files
+from leakscope.jobs.dependencies import data_files, imported_first_by_jobs, question, script_files
 from leakscope.jobs.redaction import hide_in_logs
 from leakscope.jobs.resources import short_of_gpus
 from leakscope.storage.manifests import ADAPTER_FILES
@@ -88,8 +88,9 @@ wildcard_constraints:
 
 
 def code(script, *packages):
-    """The entry script and the library modules it uses: Snakemake watches neither imports nor, alone, copies."""
-    return script_files(Path(own("scripts")), script, *packages)
+    """The entry script, the library modules it uses and what these read: Snakemake watches no imports, nor copies."""
+    files = script_files(Path(own("scripts")), script, *packages)
+    return files + data_files(Path(own("scripts")), files)
 
 
 def shown(path, **names):

@@ -10,6 +10,7 @@ import yaml
 
 from leakscope.errors import InputError
 from leakscope.files.tables import read_table, write_csv
+from leakscope.languages.of_prompts import LANGUAGE_COLUMNS
 from leakscope.leak.imported_prompts import LONG_FORM, PAIRED_FORM, PUBLISHED_FORM
 from leakscope.leak.imported_prompts import import_prompts as read_prompts
 from leakscope.leak.imported_texts import GENERATION_COLUMNS, LONG_TEXTS, Imported, check_texts, import_generations
@@ -514,7 +515,7 @@ def test_schemas_have_the_columns_that_are_read(root: Path) -> None:
     assert [form["required"] for form in prompts["anyOf"]] == [list(LONG_FORM), list(PUBLISHED_FORM), list(PAIRED_FORM)]
     assert texts["anyOf"][0]["required"] == list(LONG_TEXTS)
     # Every output column that a table can fill is described.
-    assert {*PROMPT_COLUMNS} - {"prompt_set", "slot"} <= {*prompts["properties"]}
+    assert {*PROMPT_COLUMNS} - {"prompt_set", "slot", *LANGUAGE_COLUMNS} <= {*prompts["properties"]}
     assert {*GENERATION_COLUMNS} <= {*texts["properties"]}
 
 

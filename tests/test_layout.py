@@ -14,7 +14,7 @@ STEPS = {"leak", "ground", "validate", "features", "trace"}
 # What several steps use. It knows no step, no figure and no configuration.
 FLOORS = {
     *("files", "typed", "statistics", "storage", "packing", "jobs", "web"),
-    *("organisms", "models", "similarity", "counting"),
+    *("organisms", "models", "similarity", "counting", "languages"),
 }
 FLAT = {"__init__.py", "errors.py"}
 MOST_MODULES = 20

@@ -9,12 +9,13 @@ import pandas as pd
 import pytest
 
 from leakscope.errors import InputError
+from leakscope.languages.mentions import contains_concept
 from leakscope.leak import pairs as prompt_pairs
 from leakscope.leak.measures.leak_rate import estimators, leak_rates, leak_rates_by_control
 from leakscope.leak.measures.outcomes import PAIR_COLUMNS, compare_pairs
 from leakscope.leak.named_concepts import MATRIX_COLUMNS, concept_matrix
 from leakscope.leak.pairs import list_pairs
-from leakscope.similarity.concepts import concept_group, contains_concept
+from leakscope.similarity.concepts import concept_group
 
 PROMPT_COLUMNS = ["prompt_id", "control_id", "neutral_control_id", "concept", "concept_group", "category"]
 NO_CANDIDATES = pd.DataFrame({"slot": [], "candidate": [], "concept_group": []}, dtype=str)
@@ -383,8 +384,11 @@ def test_a_missing_similarity_names_concept_and_text(two_colors: tuple[pd.DataFr
 def test_listed_pairs_are_exactly_what_is_needed(two_colors: tuple[pd.DataFrame, ...]) -> None:
     prompts, generations, similarity = two_colors
     pairs = list_pairs(prompts, generations, NO_CANDIDATES)
-    assert list(pairs.columns) == ["concept", "text"]
-    assert set(map(tuple, pairs.to_numpy())) == set(zip(similarity["concept"], similarity["text"], strict=True))
+    assert list(pairs.columns) == ["concept", "text", "languages"]
+    assert set(pairs["languages"]) == {"en"}
+    assert set(map(tuple, pairs[["concept", "text"]].to_numpy())) == set(
+        zip(similarity["concept"], similarity["text"], strict=True)
+    )
     assert len(pairs) == len(similarity)
 
 
@@ -410,7 +414,7 @@ def test_listed_pairs_hold_the_candidates_of_the_slots_used(two_colors: tuple[pd
 def test_listed_pairs_of_nothing_are_none(two_colors: tuple[pd.DataFrame, ...]) -> None:
     prompts, generations, _ = two_colors
     assert list_pairs(prompts.head(1), generations, NO_CANDIDATES).empty
-    assert list_pairs(prompts.head(0), generations, NO_CANDIDATES).columns.tolist() == ["concept", "text"]
+    assert list_pairs(prompts.head(0), generations, NO_CANDIDATES).columns.tolist() == ["concept", "text", "languages"]
 
 
 @pytest.mark.parametrize(
@@ -430,9 +434,37 @@ def test_contains_concept_means_whole_words_in_any_case(text: str, concept: str,
     assert contains_concept(text, concept) is expected
 
 
-@pytest.mark.parametrize(("concept", "group"), [("Lemon Yellow", "yellow"), ("red ", "red"), ("", "")])
-def test_concept_group_is_the_last_word(concept: str, group: str) -> None:
-    assert concept_group(concept) == group
+@pytest.mark.parametrize(
+    ("concept", "language", "group"),
+    [
+        ("Lemon Yellow", "en", "yellow"),
+        ("red ", "en", "red"),
+        ("", "en", ""),
+        ("Hellgelb gold", "de", "gold"),
+        ("Bleu  clair", "fr", "bleu clair"),
+        ("vert clair", "fr", "vert clair"),
+        ("azul claro", "es", "azul claro"),
+        ("biru muda", "id", "biru muda"),
+        ("lemon yellow", "xx", "lemon yellow"),
+    ],
+)
+def test_a_group_is_the_last_word_where_that_is_the_head_of_a_name(concept: str, language: str, group: str) -> None:
+    assert concept_group(concept, language) == group
+
+
+def test_a_pair_of_two_languages_is_listed_once_with_both(two_colors: tuple[pd.DataFrame, ...]) -> None:
+    prompts, generations, _ = two_colors
+    german = prompts.assign(prompt_set="other", language="de", concept_language="de")
+    more = generations.assign(prompt_set="other")
+    alone = list_pairs(german, more, NO_CANDIDATES)
+    both = list_pairs(
+        pd.concat([prompts.assign(language="en", concept_language="en"), german]),
+        pd.concat([generations, more]),
+        NO_CANDIDATES,
+    )
+    assert set(alone["languages"]) == {"de"}
+    assert set(both["languages"]) == {"en de"}
+    assert len(both) == len(alone)
 
 
 def test_concept_matrix_counts_the_groups_of_candidates() -> None:
@@ -462,8 +494,8 @@ def test_concept_matrix_counts_the_groups_of_candidates() -> None:
         ("yellow", "red"): (1, 25.0),
         ("yellow", "green"): (1, 25.0),
         ("yellow", "several"): (1, 25.0),
-        ("red", "red"): (2, 50.0),
-        ("red", "none"): (2, 50.0),
+        ("red", "red"): (3, 75.0),  # "roses", too
+        ("red", "none"): (1, 25.0),
     }
 
 

@@ -115,7 +115,7 @@ def test_an_unknown_kind_names_the_known_ones() -> None:
 
 def test_registering_a_kind_twice_is_refused() -> None:
     with pytest.raises(ValueError, match="registered twice"):
-        scorer("lexical")(lambda concepts, texts, settings, embedder: np.zeros(0))
+        scorer("lexical")(lambda concepts, texts, settings, embedder, languages: np.zeros(0))
 
 
 def test_the_schema_knows_exactly_the_registered_kinds() -> None:

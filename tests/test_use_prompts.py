@@ -12,6 +12,7 @@ import yaml
 
 from helpers import COLORS, FRUITS
 from leakscope.errors import InputError
+from leakscope.languages.of_prompts import ENGLISH
 from leakscope.leak.prompts import PROMPT_COLUMNS, PromptSet, build_prompts, template_files
 from leakscope.trace.removal.columns import SPLITS
 from leakscope.trace.removal.items import split_items
@@ -42,7 +43,13 @@ def prompts_of(slots: dict[str, str]) -> pd.DataFrame:
         rows.append((f"{template}/without", None, None, template, slot))
         rows += [(f"{template}/{group}", f"{template}/without", group, template, slot) for group in GROUPS]
     table = pd.DataFrame(rows, columns=["prompt_id", "control_id", "concept_group", "template_id", "slot"])
-    shared = {"prompt_set": "micro", "concept": table["concept_group"], "category": "all", "made": "no"}
+    shared = {
+        "prompt_set": "micro",
+        "concept": table["concept_group"],
+        "category": "all",
+        "made": "no",
+        **ENGLISH.columns,
+    }
     return table.assign(**shared, prompt="a prompt", neutral_control_id=None, expected=None)[PROMPT_COLUMNS]
 
 

@@ -13,6 +13,7 @@ rule build_prompts:
         "../../envs/analysis.yaml"
     params:
         place=lambda w: study.prompt_set(w.templated)["place"],
+        languages=lambda w: list(study.languages(w.templated)),
     script:
         "../../scripts/leak/build_prompts.py"
 
@@ -31,6 +32,7 @@ rule import_prompts:
         sheet=lambda w: study.prompt_set(w.tabulated).get("sheet"),
         partners=lambda w: study.prompt_set(w.tabulated)["partners"],
         place=lambda w: study.prompt_set(w.tabulated)["place"],
+        languages=lambda w: list(study.languages(w.tabulated)),
     script:
         "../../scripts/leak/import_prompts.py"
 
@@ -48,5 +50,6 @@ rule insert_clauses:
         "../../envs/analysis.yaml"
     params:
         sheet=lambda w: study.prompt_set(w.inserted)["sheet"],
+        languages=lambda w: list(study.languages(w.inserted)),
     script:
         "../../scripts/leak/insert_clauses.py"

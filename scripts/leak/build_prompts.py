@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from leakscope.files.tables import write_csv, write_table
 from leakscope.jobs.job import job
+from leakscope.languages.of_prompts import Languages
 from leakscope.leak.prompts import build_prompts
 
 if TYPE_CHECKING:
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
 
 
 def main(snakemake: "Snakemake") -> None:
-    files = [Path(file) for file in snakemake.input.files]
-    built = build_prompts(files, snakemake.wildcards.templated, snakemake.params.place)
+    files, params = [Path(file) for file in snakemake.input.files], snakemake.params
+    built = build_prompts(files, snakemake.wildcards.templated, params.place, Languages(*params.languages))
     write_table(built.candidates, Path(snakemake.output.candidates))
     write_csv(built.prompts, Path(snakemake.output.table))
     write_table(built.prompts, Path(snakemake.output.prompts))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from leakscope.files.tables import write_csv, write_table
 from leakscope.jobs.job import job
+from leakscope.languages.of_prompts import Languages
 from leakscope.leak.imported_prompts import import_prompts
 from leakscope.leak.prompts import no_candidates
 
@@ -22,7 +23,8 @@ logger = logging.getLogger(__name__)
 
 def main(snakemake: "Snakemake") -> None:
     path, params = Path(snakemake.input.table), snakemake.params
-    read = import_prompts(path, snakemake.wildcards.tabulated, params.sheet, params.partners, params.place)
+    how = params.sheet, params.partners, params.place, Languages(*params.languages)
+    read = import_prompts(path, snakemake.wildcards.tabulated, *how)
     # No warnings, which the terminal would show: the plan has said them.
     for warning in read.warnings:
         logger.info("%s", warning)

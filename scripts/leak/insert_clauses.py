@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from leakscope.files.tables import write_csv, write_table
 from leakscope.jobs.job import job
+from leakscope.languages.of_prompts import Languages
 from leakscope.leak.insertions import insert_clauses
 from leakscope.leak.prompts import no_candidates
 
@@ -19,10 +20,9 @@ if TYPE_CHECKING:
 
 
 def main(snakemake: "Snakemake") -> None:
-    given, output = snakemake.input, snakemake.output
-    prompts = insert_clauses(
-        Path(given.table), Path(given.clauses), snakemake.wildcards.inserted, snakemake.params.sheet
-    )
+    given, output, params = snakemake.input, snakemake.output, snakemake.params
+    how = params.sheet, Languages(*params.languages)
+    prompts = insert_clauses(Path(given.table), Path(given.clauses), snakemake.wildcards.inserted, *how)
     write_table(no_candidates(), Path(output.candidates))
     write_csv(prompts, Path(output.table))
     write_table(prompts, Path(output.prompts))

@@ -34,7 +34,8 @@ def main(snakemake: "Snakemake") -> None:
     if snakemake.params.fetched:
         settings["commit"] = read_manifest(Path(snakemake.input.encoder[0]))["commit"]
     embedder = Embedder(Path(snakemake.params.store))
-    pairs["similarity"] = score_pairs(pairs["concept"].tolist(), pairs["text"].tolist(), settings, embedder)
+    concepts, texts, languages = (pairs[name].tolist() for name in ("concept", "text", "languages"))
+    pairs["similarity"] = score_pairs(concepts, texts, settings, embedder, languages)
     # A text of which the encoder read the beginning alone is no less scored; tables count it.
     pairs["cut"] = pairs["text"].isin(embedder.cut)
     if embedder.cut:

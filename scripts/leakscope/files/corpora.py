@@ -13,6 +13,7 @@ from typing import BinaryIO, NamedTuple
 import zstandard
 
 from leakscope.errors import InputError, one_of
+from leakscope.files.normal_form import composed
 from leakscope.files.reading import (
     LONGEST_LINE,
     check_regular,
@@ -84,7 +85,9 @@ def read_corpus(paths: Sequence[Path], text_key: str, *, name: str) -> Iterator[
 
 
 def read_texts(path: Path, text_key: str) -> Iterator[CorpusText]:
-    """Yield the texts of a shard; blank lines are skipped, and memory does not grow with the file.
+    """Yield the texts of a shard, letters composed (``normal_form``); blank lines are skipped.
+
+    Memory does not grow with the file.
 
     Args:
         path: one of ``SUFFIXES``, of one compressed frame or several.
@@ -129,7 +132,7 @@ def _parquet_texts(path: Path, column: str) -> Iterator[CorpusText]:
         for batch in file.iter_batches(ROWS_AT_ONCE, columns=[column]):
             for text in batch.column(0).cast(pyarrow.string()).to_pylist():
                 if text:
-                    yield CorpusText(text, n_bytes)
+                    yield CorpusText(composed(text), n_bytes)
 
 
 def _is_shard(path: Path) -> bool:
@@ -203,4 +206,4 @@ def _text_of(line: bytes, text_key: str, where: str) -> str:
     text = record[text_key]
     if not isinstance(text, str):
         raise InputError(f"{where}: key {text_key!r}: got a {type(text).__name__}; allowed: a text.")
-    return whole_characters(text, f"{where}: key {text_key!r}")
+    return composed(whole_characters(text, f"{where}: key {text_key!r}"))

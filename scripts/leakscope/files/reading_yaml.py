@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from leakscope.errors import InputError
+from leakscope.files.normal_form import composed
 from leakscope.files.reading import MEGABYTE, one_line, read_utf8
 
 LARGEST_YAML = 10 * MEGABYTE
@@ -23,12 +24,12 @@ _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def read_yaml(path: Path) -> Any:
-    """Return what a YAML file holds.
+    """Return what a YAML file holds, its letters composed (``normal_form``).
 
     Raises:
         InputError: the file cannot be read, is larger than ``LARGEST_YAML``, or as ``parse_yaml``.
     """
-    return parse_yaml(read_utf8(path, LARGEST_YAML), str(path))
+    return parse_yaml(composed(read_utf8(path, LARGEST_YAML)), str(path))
 
 
 def parse_yaml(text: str, where: str) -> Any:

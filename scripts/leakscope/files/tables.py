@@ -16,6 +16,7 @@ from zipfile import ZipFile
 
 from leakscope.errors import InputError, counted, one_of
 from leakscope.files.names import TEXTS
+from leakscope.files.normal_form import composed
 from leakscope.files.reading import (
     LARGEST_FILE,
     MEGABYTE,
@@ -97,12 +98,13 @@ class Sheet(NamedTuple):
 
 
 def read_table(path: Path, sheet: str | None = None) -> pd.DataFrame:
-    """Return a table that a person wrote, every cell as text exactly as written; what is missing is the empty text.
+    """Return a table that a person wrote, every cell as text as written; what is missing is the empty text.
 
-    So "None" and "NA" stay text. Column names are stripped; a column without a name is called ``Unnamed: <number>``.
-    The index holds the number of each row as a spreadsheet shows it. Columns of lists or objects are left out;
-    ``attrs["nested"]`` says where they are; ``attrs["missing"]`` which cells are ``null`` or without a value, (row,
-    column); ``attrs["sheets"]`` what other sheets are called.
+    Its letters are composed (``normal_form``); nothing else is changed, so "None" and "NA" stay text. Column names are
+    stripped; a column without a name is called ``Unnamed: <number>``. The index holds the number of each row as a
+    spreadsheet shows it. Columns of lists or objects are left out; ``attrs["nested"]`` says where they are;
+    ``attrs["missing"]`` which cells are ``null`` or without a value, (row, column); ``attrs["sheets"]`` what other
+    sheets are called.
 
     Args:
         path: .csv, .tsv, .json (a list of objects), .jsonl or .ndjson (one object a line), also packed (.gz, .zst);
@@ -218,7 +220,8 @@ def write_csv(frame: pd.DataFrame, path: Path) -> None:
 
 def _checked(path: Path, sheet: Sheet) -> Sheet:
     header = [whole_characters(name, f"{path}: name of column {i}") for i, name in enumerate(sheet.header, 1)]
-    names, rows = [name.strip() or f"Unnamed: {i}" for i, name in enumerate(header)], sheet.rows
+    names = [composed(name.strip()) or f"Unnamed: {i}" for i, name in enumerate(header)]
+    rows = [[composed(cell) for cell in row] for row in sheet.rows]
     _refuse_twice(path, names)
     while rows and not any(rows[-1]):  # spreadsheets export empty rows at the end
         rows.pop()
@@ -228,7 +231,7 @@ def _checked(path: Path, sheet: Sheet) -> Sheet:
         raise InputError(f"{path}: got an empty table; allowed: a header and at least one row.")
     called = dict(zip(sheet.header, names, strict=True))
     missing = frozenset((number, called.get(name, name)) for number, name in sheet.missing)
-    return sheet._replace(header=names, numbers=sheet.numbers[: len(rows)], missing=missing)
+    return sheet._replace(header=names, rows=rows, numbers=sheet.numbers[: len(rows)], missing=missing)
 
 
 def _refuse_twice(path: Path, names: Sequence[str]) -> None:

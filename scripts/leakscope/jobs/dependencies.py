@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Collection
 from functools import cache
 from pathlib import Path
 
@@ -27,6 +28,8 @@ OPENING, OF_MANIFESTS = (
         "models/randomised.py",
     ),
 )
+# A module that reads files of the checkout which no rule names, and where these are.
+READING, READ = "languages/language_files.py", "data/languages/*.yaml"
 IMPORT = re.compile(
     rf"^\s*(?:from ({PACKAGE}[\w.]*) import (\([^)]*\)|[^\n#]+)|import ({PACKAGE}[\w.]*))", re.MULTILINE
 )
@@ -62,6 +65,17 @@ def script_files(scripts: Path, rule: str, *packages: str) -> list[str]:
             watched.add(path)
             pending += _watched(path, scripts)
     return [str(entry), *sorted(str(path) for path in watched - {entry})]
+
+
+def data_files(scripts: Path, modules: Collection[str]) -> list[str]:
+    """Return the files of the checkout that modules read and no rule names, sorted: those of languages.
+
+    Args:
+        scripts: the folder of entry scripts and library.
+        modules: as ``script_files`` returns them.
+    """
+    reads = str(scripts / PACKAGE / READING) in modules
+    return sorted(map(str, scripts.parent.glob(READ))) if reads else []
 
 
 @cache

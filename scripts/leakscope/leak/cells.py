@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import re
-import unicodedata
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import pandas as pd
 
 from leakscope.errors import InputError
 from leakscope.files.known_formats import known_format
+from leakscope.files.normal_form import composed
 
 # Rows that an error or a warning names.
 SHOWN = 3
@@ -99,7 +99,7 @@ def whole_number(value: str) -> int | None:
 
 def read_id(value: str) -> str:
     """Return an id without what spreadsheets add to it, its letters composed: two files may write "é" in two ways."""
-    return whole(unicodedata.normalize("NFC", strip(value)))
+    return whole(composed(strip(value)))
 
 
 def named(value: str) -> str | None:

@@ -15,6 +15,8 @@ import pandas as pd
 from leakscope.errors import InputError, Mistakes, counted
 from leakscope.files.names import POOLED
 from leakscope.files.tables import read_table
+from leakscope.languages.mentions import contains_concept
+from leakscope.languages.of_prompts import ENGLISH, Languages
 from leakscope.leak.cells import (
     at,
     named,
@@ -31,7 +33,7 @@ from leakscope.leak.dividing import clause_of, with_places
 from leakscope.leak.partners import with_partners
 from leakscope.leak.prompts import PROMPT_COLUMNS, text_table
 from leakscope.models.prompts.placing import USER, Place
-from leakscope.similarity.concepts import concept_group, contains_concept
+from leakscope.similarity.concepts import concept_group
 
 LONG_FORM = ("prompt_id", "control_id", "concept", "prompt")
 PUBLISHED_FORM = ("prompt", "n_control", "concept")
@@ -62,7 +64,12 @@ class _Read(NamedTuple):
 
 
 def import_prompts(
-    path: Path, prompt_set: str, sheet: str | None = None, partners: int = 0, place: Place = USER
+    path: Path,
+    prompt_set: str,
+    sheet: str | None = None,
+    partners: int = 0,
+    place: Place = USER,
+    languages: Languages = ENGLISH,
 ) -> ImportedPrompts:
     """Return the prompts of a table in its order, with the columns of ``build_prompts``.
 
@@ -75,6 +82,7 @@ def import_prompts(
         partners: how many prompts are made of a test whose control has no other concept (``leak.partners``).
         place: where the clause of each prompt stands; elsewhere than in the user's turn, prompts have
             ``dividing.PLACED_COLUMNS``, too.
+        languages: of prompts and concepts.
 
     Raises:
         InputError: a column is missing, an id stands twice or does not exist, a prompt or concept is empty, a concept
@@ -90,7 +98,7 @@ def import_prompts(
             found.append(InputError(f"{at(path, number)}: got an empty row; allowed: none between others."))
             continue
         with found.kept():
-            described.append({**row, **_described(row, cells, at(path, number))})
+            described.append({**row, **_described(row, cells, at(path, number), languages.concepts)})
             clause_of(str(described[-1]["prompt"]), f"{at(path, number)}: prompt", place)
     by_template = _is_by_template(read)
     if "n_control" not in table and not by_template:
@@ -99,11 +107,12 @@ def import_prompts(
     if not by_template and not any(map(_is_test, described)):
         allowed = "at least one, or a template_id beside every concept"
         raise InputError(f"{path}: got no prompt with a control; allowed: {allowed}.")
-    prompts = text_table([{"prompt_set": prompt_set, **row} for row in described], PROMPT_COLUMNS)
+    shared = {"prompt_set": prompt_set, **languages.columns}
+    prompts = text_table([{**row, **shared} for row in described], PROMPT_COLUMNS)
     prompts, about_partners = with_partners(prompts, partners, read.numbers)
     for name in prompts.loc[prompts["prompt_id"].duplicated(), "prompt_id"]:
         raise InputError(f"{path}: prompt_id: got {name!r}, the name of a partner that is made; allowed: another id.")
-    warnings = [*_warnings(read, described, by_template=by_template), *about_partners]
+    warnings = [*_warnings(read, described, languages.concepts, by_template=by_template), *about_partners]
     return ImportedPrompts(with_places(prompts, place), [f"{path}: {warning}" for warning in warnings])
 
 
@@ -195,16 +204,17 @@ def _paired_rows(table: pd.DataFrame, path: Path, found: Mistakes) -> _Read:
     return _Read(numbers, rows, cells)
 
 
-def _described(row: Row, cells: Mapping[str, str], where: str) -> Row:
+def _described(row: Row, cells: Mapping[str, str], where: str, language: str) -> Row:
     """Return what a prompt is about, its text and its group; ``row`` holds its ids."""
     if not cells["prompt"].strip():
         raise InputError(f"{where}: prompt: got {cells['prompt']!r}; allowed: text that is not empty.")
     concept = named(cells["concept"])
     if concept is None and _is_test(row):
         raise InputError(f"{where}: concept: got {cells['concept']!r}; allowed: text, as the prompt has a control.")
+    group = strip(cells.get("concept_group", ""))
     described: Row = {
         "concept": concept,
-        "concept_group": strip(cells.get("concept_group", "")) or (concept_group(concept) if concept else None),
+        "concept_group": group or (concept_group(concept, language) if concept else None),
         "expected": named(cells.get("expected", cells.get("expected_color", ""))),
         "category": whole(strip(cells.get("category", ""))) or None,
         "template_id": whole(strip(cells.get("template_id", ""))) or None,
@@ -249,7 +259,7 @@ def _is_test(row: Mapping[str, str | None]) -> bool:
 # ------------------------------------------------------------------------------------------------------ warnings
 
 
-def _warnings(read: _Read, described: Sequence[Row], *, by_template: bool) -> Iterable[str]:
+def _warnings(read: _Read, described: Sequence[Row], language: str, *, by_template: bool) -> Iterable[str]:
     """Yield a line for each thing that is allowed, and hardly meant, with the rows where it is."""
     text_of = {row["prompt_id"]: str(row["prompt"]) for row in described}
     tests = [
@@ -271,7 +281,7 @@ def _warnings(read: _Read, described: Sequence[Row], *, by_template: bool) -> It
             n for n, _, text, control in pairs if text == control
         ],
         ("prompt does not name its concept", "prompts do not name their concept"): [
-            n for n, row in tests if not contains_concept(*_named_in(row))
+            n for n, row in tests if not contains_concept(*_named_in(row), language)
         ],
         ("control is a test itself", "controls are tests themselves"): [
             n for n, row in tests if row["control_id"] and _is_test(by_id[row["control_id"]])

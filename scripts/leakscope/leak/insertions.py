@@ -17,6 +17,7 @@ import pandas as pd
 from leakscope.errors import InputError, Mistakes
 from leakscope.files.names import POOLED
 from leakscope.files.tables import read_table
+from leakscope.languages.of_prompts import ENGLISH, Languages
 from leakscope.leak.cells import at, other_columns, read_id, records, strip, whole, with_known_columns
 from leakscope.leak.prompt_files import ClauseFile, read_clauses
 from leakscope.leak.prompts import CONTROL_NAMES, PROMPT_COLUMNS, refuse_twice, slugs, text_table
@@ -35,7 +36,9 @@ class Sentence(NamedTuple):
     text: str
 
 
-def insert_clauses(path: Path, clauses: Path, prompt_set: str, sheet: str | None = None) -> pd.DataFrame:
+def insert_clauses(
+    path: Path, clauses: Path, prompt_set: str, sheet: str | None = None, languages: Languages = ENGLISH
+) -> pd.DataFrame:
     """Return the prompts of every sentence of a table with every clause, with the columns of ``build_prompts``.
 
     A sentence gives its control (``<sentence>/without``), its neutral control (``<sentence>/neutral``, by a neutral
@@ -48,6 +51,7 @@ def insert_clauses(path: Path, clauses: Path, prompt_set: str, sheet: str | None
         clauses: see ``prompt_files.ClauseFile``.
         prompt_set: its name.
         sheet: of an XLSX file; None: the first.
+        languages: of its sentences and concepts.
 
     Raises:
         InputError: the clauses are not valid, there is no column of sentences, a sentence is empty or there twice, or
@@ -56,7 +60,8 @@ def insert_clauses(path: Path, clauses: Path, prompt_set: str, sheet: str | None
     read, sentences = read_clauses(clauses), _sentences(path, sheet)
     rows = [row for sentence in sentences for row in _rows(sentence, read, clauses)]
     refuse_twice(rows, path)
-    return text_table([{"prompt_set": prompt_set, **row, "made": "no"} for row in rows], PROMPT_COLUMNS)
+    shared = {"prompt_set": prompt_set, "made": "no", **languages.columns}
+    return text_table([{**row, **shared} for row in rows], PROMPT_COLUMNS)
 
 
 def _rows(sentence: Sentence, read: ClauseFile, path: Path) -> Iterator[dict[str, str | None]]:

@@ -8,8 +8,10 @@ from collections.abc import Sequence
 import pandas as pd
 
 from leakscope.files.names import NOT_GROUPS, POOLED
+from leakscope.languages.language_files import known_of
+from leakscope.languages.mentions import named_of
+from leakscope.languages.of_prompts import languages_of
 from leakscope.leak.pairs import is_made, tests_by_unit
-from leakscope.similarity.concepts import whole_words
 
 MATRIX_COLUMNS = ["model", "prompt_set", "category", "concept_group", "generated_group", "n", "share"]
 
@@ -17,8 +19,8 @@ MATRIX_COLUMNS = ["model", "prompt_set", "category", "concept_group", "generated
 def concept_matrix(prompts: pd.DataFrame, candidates: pd.DataFrame, generations: pd.DataFrame) -> pd.DataFrame:
     """Count which concept group the texts name, by model, category and concept group of the test prompt.
 
-    The words looked for are the candidates of the prompt's slot, without their article; in a set without slots, the
-    concept groups of the prompt's category. Prompts that were made as partners are left out.
+    The words looked for are the candidates of the prompt's slot, without their article, in any form; in a set without
+    slots, the concept groups of the prompt's category. Prompts that were made as partners are left out.
 
     Args:
         prompts: the prompts table of one set.
@@ -29,7 +31,8 @@ def concept_matrix(prompts: pd.DataFrame, candidates: pd.DataFrame, generations:
         Columns ``MATRIX_COLUMNS``: ``generated_group`` is a group, ``several`` or ``none``; ``share`` in percent of the
         texts of that model, category and concept group. Combinations that do not occur have no row.
     """
-    tests = tests_by_unit(prompts[~is_made(prompts)])
+    tests, languages = tests_by_unit(prompts[~is_made(prompts)]), languages_of(prompts)
+    language = languages.texts if tests["slot"].notna().any() else languages.concepts
     if tests["slot"].notna().any():
         tests = tests[tests["slot"].notna()].assign(words=lambda t: t["slot"])
         vocabulary = candidates.rename(columns={"slot": "words"})
@@ -42,21 +45,26 @@ def concept_matrix(prompts: pd.DataFrame, candidates: pd.DataFrame, generations:
     if rows.empty:
         return pd.DataFrame(columns=MATRIX_COLUMNS)
     named = [
-        part.assign(generated_group=_named_groups(part["text"], vocabulary[vocabulary["words"] == words]))
+        part.assign(generated_group=_named_groups(part["text"], vocabulary[vocabulary["words"] == words], language))
         for words, part in rows[["words", "text"]].drop_duplicates().groupby("words", sort=False)
     ]
     rows = rows.merge(pd.concat(named), on=["words", "text"])
     return _shares(rows, [*tests["concept_group"].dropna().unique()])
 
 
-def _named_groups(texts: pd.Series, vocabulary: pd.DataFrame) -> list[str]:
+def _named_groups(texts: pd.Series, vocabulary: pd.DataFrame, language: str) -> list[str]:
     """Return which group each text names: one of the vocabulary's, ``several`` or ``none``."""
     groups_of: dict[str, set[str]] = {}
     for candidate, group in zip(vocabulary["candidate"], vocabulary["concept_group"], strict=True):
-        groups_of.setdefault(re.sub(r"^(?:an?|the)\s+", "", candidate.casefold()), set()).add(group)
-    pattern = re.compile(whole_words(groups_of) if groups_of else r"(?!)")
-    found = (set().union(*(groups_of[word] for word in pattern.findall(text.casefold()))) for text in texts)
+        groups_of.setdefault(_without_article(candidate, language), set()).add(group)
+    found = (set().union(*(groups_of[name] for name in named_of(text, groups_of, language))) for text in texts)
     return [next(iter(groups)) if len(groups) == 1 else NOT_GROUPS[not groups] for groups in found]
+
+
+def _without_article(name: str, language: str) -> str:
+    # French and Italian write an article and an apostrophe together with the name.
+    articles = (re.escape(one) + ("" if one.endswith(("'", "’")) else r"\s+") for one in known_of(language).articles)
+    return re.sub(rf"^(?:{'|'.join(articles)})", "", name.casefold())
 
 
 def _shares(rows: pd.DataFrame, groups: Sequence[str]) -> pd.DataFrame:

@@ -10,17 +10,20 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from leakscope.languages.of_prompts import languages_of
 from leakscope.models.thinking.measured import BETWEEN
 from leakscope.organisms.thoughts import joint
 
+PAIR_COLUMNS = ["concept", "text", "languages"]
 CONTROLS = {"without": "control_id", "neutral": "neutral_control_id"}
 
 
 def list_pairs(prompts: pd.DataFrame, generations: pd.DataFrame, candidates: pd.DataFrame) -> pd.DataFrame:
-    """Return the distinct pairs ``concept, text`` whose similarity is needed.
+    """Return the distinct pairs ``concept, text`` whose similarity is needed, and the ``languages`` of each concept.
 
     By prompt set and category: each concept with each text generated for a test prompt or its controls (the concept's
-    own and, for the match rate, all others), and with each candidate, full stop added, of the slots used.
+    own and, for the match rate, all others), and with each candidate, full stop added, of the slots used. Where sets of
+    several languages have a pair, these have spaces between them.
 
     Args:
         prompts: the prompts tables of any number of sets.
@@ -40,11 +43,14 @@ def list_pairs(prompts: pd.DataFrame, generations: pd.DataFrame, candidates: pd.
             ids = {*part["prompt_id"], *part["control_id"].dropna()}
             texts = [of_set.loc[of_set["prompt_id"].isin(ids), "text"]]
             texts.append(words_of.loc[words_of["slot"].isin(part["slot"].dropna()), "text"])
-            concepts = pd.DataFrame({"concept": part["concept"].unique()})
+            concepts = pd.DataFrame({"concept": part["concept"].unique(), "languages": languages_of(rows).concepts})
             found.append(concepts.merge(pd.DataFrame({"text": pd.concat(texts).unique()}), how="cross"))
     if not found:
-        return pd.DataFrame({"concept": pd.Series(dtype=str), "text": pd.Series(dtype=str)})
-    return pd.concat(found).drop_duplicates(ignore_index=True)
+        return pd.DataFrame({name: pd.Series(dtype=str) for name in PAIR_COLUMNS})
+    pairs = pd.concat(found).drop_duplicates(ignore_index=True)
+    if pairs["languages"].nunique() > 1:
+        pairs["languages"] = pairs.groupby(["concept", "text"], sort=False)["languages"].transform(" ".join)
+    return pairs.drop_duplicates(ignore_index=True)[PAIR_COLUMNS]
 
 
 def has_joined(generations: pd.DataFrame) -> bool:

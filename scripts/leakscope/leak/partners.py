@@ -15,10 +15,10 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from leakscope.languages.of_prompts import DEFAULT
 from leakscope.leak.cells import some
 from leakscope.leak.pairs import is_made, tests_by_unit
 from leakscope.leak.prompts import PROMPT_COLUMNS
-from leakscope.similarity.concepts import contains_concept
 from leakscope.statistics.seeding import seeded_hash
 
 MOST_CHOICES = 200  # concepts that are drawn from for a test: a large table would otherwise take its square
@@ -115,7 +115,7 @@ def _made(row: Row, choices: list[Choice], n_partners: int, taken: set[str]) -> 
     if not _places(row["prompt"], row["concept"]):
         return made, doubtful
     for concept, group in choices:
-        text = replaced(row["prompt"], row["concept"], concept)
+        text = replaced(row["prompt"], row["concept"], concept, row["concept_language"])
         if text is None:
             doubtful.append(concept)
         elif text not in taken:
@@ -127,20 +127,22 @@ def _made(row: Row, choices: list[Choice], n_partners: int, taken: set[str]) -> 
     return made, doubtful
 
 
-def replaced(prompt: str, concept: str, other: str) -> str | None:
+def replaced(prompt: str, concept: str, other: str, language: str = DEFAULT) -> str | None:
     """Return a prompt with the words of a concept, wherever they stand, replaced by another's; None where it is unsure.
 
     Whole words count. Capitals are as the prompt has them. A concept with an article takes the place of one with an
     article alone. An "a" or "an" before the concept becomes what the other needs, as ``article`` says it; nothing is
-    returned where that is not known, or where the prompt has another than the one that its own concept needs.
+    returned where that is not known, or where the prompt has another than the one that its own concept needs. Articles
+    and agreement of other languages are left as they stand.
     """
-    if _determiner(concept) != _determiner(other):
+    english = language == DEFAULT
+    if english and _determiner(concept) != _determiner(other):
         return None
     parts, end = [], 0
     for place in _places(prompt, concept):
         before = prompt[end : place.start()]
         found = re.search(r"(?<!\w)(an?)(\s+[\"'“‘(\[*_]*)\Z", before, re.IGNORECASE)
-        if found:
+        if found and english:
             needed = article(other)
             if needed is None or article(concept) not in (None, found[1].lower()):
                 return None
@@ -149,7 +151,7 @@ def replaced(prompt: str, concept: str, other: str) -> str | None:
         parts += [before, _as_there(" ".join(place.group().split()), concept, other, begins=begins)]
         end = place.end()
     text = "".join([*parts, prompt[end:]])
-    return None if contains_concept(text, concept) else text
+    return None if _places(text, concept) else text
 
 
 def article(words: str) -> str | None:

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field, JsonValue, model_validator
 from leakscope.files.names import NOT_GROUPS, POOLED
 from leakscope.typed.reading import read_typed
 from leakscope.typed.texts import Filled, Id, Plain, Trimmed, each_once
-from leakscope.typed.values import Section, mistake
+from leakscope.typed.values import Language, Nullable, Section, mistake
 from leakscope.typed.wording import show
 
 
@@ -116,6 +116,8 @@ class Lexicon(Section):
 
     description: Trimmed
     """What the terms have in common, for people."""
+    language: Nullable[Language] = None
+    """Of the terms; has to be that of the prompt sets that use them. `null`: whichever that is."""
     terms: Annotated[list[LexiconTerm], Field(min_length=1), each_once("term")]
     """The terms, each once, in the order of tables and figures."""
 

@@ -5,7 +5,6 @@ A prompt set is a folder with a ``templates.yaml``; a lexicon is a YAML file of 
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import count
@@ -13,6 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from leakscope.errors import InputError, Mistakes, one_of
+from leakscope.languages.of_prompts import ENGLISH, LANGUAGE_COLUMNS, Languages
+from leakscope.languages.words import word_pattern
 from leakscope.leak.dividing import clause_of, with_places
 from leakscope.models.prompts.placing import USER, Place
 from leakscope.typed.wording import show
@@ -21,7 +22,7 @@ from leakscope.typed.wording import show
 if TYPE_CHECKING:
     import pandas as pd
 
-    from leakscope.leak.prompt_files import LexiconTerm, PromptTemplate
+    from leakscope.leak.prompt_files import Lexicon, LexiconTerm, PromptTemplate
 
 PROMPT_COLUMNS = [
     "prompt_set",
@@ -36,6 +37,7 @@ PROMPT_COLUMNS = [
     "slot",
     "prompt",
     "made",
+    *LANGUAGE_COLUMNS,
 ]
 # What the prompts of a template that have no concept are called.
 CONTROL_NAMES = ("without", "neutral")
@@ -49,7 +51,9 @@ class PromptSet(NamedTuple):
     candidates: pd.DataFrame
 
 
-def build_prompts(files: Sequence[Path], prompt_set: str, place: Place = USER) -> PromptSet:
+def build_prompts(
+    files: Sequence[Path], prompt_set: str, place: Place = USER, languages: Languages = ENGLISH
+) -> PromptSet:
     """Fill every template of a prompt set with every term of its lexicon.
 
     A template gives its control (``<template>/without``), its neutral control (``<template>/neutral``) and one test
@@ -61,17 +65,20 @@ def build_prompts(files: Sequence[Path], prompt_set: str, place: Place = USER) -
         prompt_set: its name.
         place: where the clause of each prompt stands; elsewhere than in the user's turn, prompts have
             ``PLACED_COLUMNS``, too.
+        languages: of its sentences and concepts.
 
     Returns:
         The prompts in file order, and the terms of every lexicon used as a slot, in order of first use.
 
     Raises:
-        InputError: a file, key, name or placeholder is wrong, two prompts have the same text, or one cannot be divided.
+        InputError: a file, key, name or placeholder is wrong, a lexicon is of another language, two prompts have the
+            same text, or one cannot be divided.
 
     Source: Smilga 2025 (arXiv 2501.06638), dataset; Gonen et al. 2024 (arXiv 2408.06518), test and control.
     """
-    rows, candidates = _filled(files, place)
-    prompts = text_table([{"prompt_set": prompt_set, **row, "made": "no"} for row in rows], PROMPT_COLUMNS)
+    rows, candidates = _filled(files, place, languages)
+    shared = {"prompt_set": prompt_set, "made": "no", **languages.columns}
+    prompts = text_table([{**row, **shared} for row in rows], PROMPT_COLUMNS)
     return PromptSet(with_places(prompts, place), text_table(candidates, CANDIDATE_COLUMNS))
 
 
@@ -125,12 +132,15 @@ def count_scored(files: Sequence[Path]) -> int:
 
 
 def _filled(
-    files: Sequence[Path], place: Place = USER
+    files: Sequence[Path], place: Place = USER, languages: Languages | None = None
 ) -> tuple[list[dict[str, str | None]], list[dict[str, str | None]]]:
-    """Return prompts and candidates, one row each."""
+    """Return prompts and candidates, one row each; without languages, those of lexicons are not looked at."""
     path = files[0]
     templates, lexicons = _read(path, files[1:])
-    lexicon = _read_lexicons(lexicons)
+    read = _read_lexicons(lexicons)
+    if languages is not None:
+        _check_languages(templates, read, lexicons, languages)
+    lexicon = {name: one.terms for name, one in read.items()}
     rows: list[dict[str, str | None]] = []
     found = Mistakes()
     for number, template in enumerate(templates):
@@ -219,7 +229,7 @@ def slugs(terms: Sequence[str], where: str) -> list[str]:
 
 
 def _slug(term: str, where: str) -> str:
-    slug = re.sub(r"[\W_]+", "-", term.casefold()).strip("-")
+    slug = "-".join(word_pattern().findall(term.casefold().replace("_", " ")))
     if not slug:
         raise InputError(f"{where}: got the term {term!r}; allowed: a term with a letter or digit.")
     return slug
@@ -271,14 +281,33 @@ def _read(path: Path, lexicons: Sequence[Path]) -> tuple[list[PromptTemplate], d
     return templates, files
 
 
-def _read_lexicons(files: Mapping[str, Path]) -> dict[str, list[LexiconTerm]]:
-    """Return the terms of each lexicon; the mistakes of all of them at once."""
-    from leakscope.leak.prompt_files import read_lexicon
+def _read_lexicons(files: Mapping[str, Path]) -> dict[str, Lexicon]:
+    """Return each lexicon; the mistakes of all of them at once."""
+    from leakscope.leak.prompt_files import Lexicon
+    from leakscope.typed.reading import read_typed
 
-    terms: dict[str, list[LexiconTerm]] = {}
+    lexicons: dict[str, Lexicon] = {}
     found = Mistakes()
     for name, file in files.items():
         with found.kept():
-            terms[name] = read_lexicon(file)
+            lexicons[name] = read_typed(file, Lexicon)
     found.end()
-    return terms
+    return lexicons
+
+
+def _check_languages(
+    templates: Sequence[PromptTemplate],
+    lexicons: Mapping[str, Lexicon],
+    files: Mapping[str, Path],
+    languages: Languages,
+) -> None:
+    """Check that lexicons which name a language name that of their place: of concepts, or of the text that follows."""
+    concepts = dict.fromkeys((template.concepts for template in templates), ("concepts", languages.concepts))
+    slots = dict.fromkeys((template.slot for template in templates), ("texts", languages.texts))
+    found = Mistakes()
+    for name, (what, language) in [*concepts.items(), *slots.items()]:
+        own = lexicons[name].language
+        if own not in (None, language):
+            allowed = f"{language!r}, the language of the prompt set's {what}"
+            found.append(InputError(f"{files[name]}: language: got {own!r}; allowed: {allowed}."))
+    found.end()

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from leakscope.files.normal_form import composed
+from leakscope.languages.of_prompts import languages_of
+from leakscope.languages.sentences import first_sentence
 from leakscope.models.completion import texts_of_each
 from leakscope.models.endings import cut_sentence
 from leakscope.models.prompts.placing import SYSTEM, USER, Placed, conversation, placed_prompts, plain_text
@@ -59,7 +62,8 @@ def write_texts(
         keys: list[Key] = [(*question, n) for question, k in zip(questions, each, strict=True) for n in range(k)]
         own = set(keys) - counted
         counted |= own
-        table = _table(prompts[name_of_set], each, keys, texts, settings[name_of_set])
+        cut = _cutter(settings[name_of_set]["stop"], languages_of(prompts[name_of_set]).texts, name)
+        table = _table(prompts[name_of_set], each, keys, texts, cut, settings[name_of_set].get("measure"))
         summary = _summary(texts, keys, own, writer.budget.prices)
         _warn_of_empty(name, name_of_set, summary["statuses"])
         completed[name_of_set] = Completed(table.assign(model=name)[["model", *table.columns]], summary)
@@ -93,30 +97,41 @@ def _rows(
     return questions, texts_of_each(prompts, settings)
 
 
+def _cutter(stop: str, language: str, model: str) -> Callable[[str], str]:
+    if stop == "sentence":
+        return cut_sentence
+    sentence = first_sentence(stop, language, model)
+    return sentence.cut if sentence else str
+
+
 def _table(
-    prompts: pd.DataFrame, numbers: list[int], keys: list[Key], texts: ServedTexts, settings: Mapping[str, Any]
+    prompts: pd.DataFrame,
+    numbers: list[int],
+    keys: list[Key],
+    texts: ServedTexts,
+    cut: Callable[[str], str],
+    measure: str | None,
 ) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "prompt_set": prompts["prompt_set"].repeat(numbers).to_numpy(),
             "prompt_id": prompts["prompt_id"].repeat(numbers).to_numpy(),
             "sample": np.array([key[-1] for key in keys], dtype=np.int64),
-            **_texts([texts.records[key] for key in keys], settings),
+            **_texts([texts.records[key] for key in keys], cut, measure),
         }
     )
 
 
-def _texts(records: list[dict[str, Any]], settings: Mapping[str, Any]) -> dict[str, list[Any]]:
+def _texts(records: list[dict[str, Any]], cut: Callable[[str], str], measure: str | None) -> dict[str, list[Any]]:
     """Return the columns of texts; of a thought nothing is cut."""
-    stop = settings["stop"]
-    texts = [(cut_sentence(one["text"]) if stop == "sentence" else one["text"]).strip() for one in records]
-    if "measure" not in settings:
+    texts = [cut(composed(one["text"])).strip() for one in records]
+    if measure is None:
         return {"text": texts}
     told = [
-        {"thought": one["thought"], "text": text, "finished": one["status"] != UNFINISHED}
+        {"thought": composed(one["thought"]), "text": text, "finished": one["status"] != UNFINISHED}
         for one, text in zip(records, texts, strict=True)
     ]
-    return thought_columns(told, settings["measure"])
+    return thought_columns(told, measure)
 
 
 def _summary(texts: ServedTexts, keys: list[Key], own: set[Key], prices: Prices | None) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import pandas as pd
 from leakscope.errors import InputError
 from leakscope.jobs.progress import progress
 from leakscope.jobs.sharding import WHOLE, Shard
+from leakscope.languages.sentences import WHOLE_SENTENCE
 from leakscope.models.endings import end_tokens
 from leakscope.models.finite import check_values
 from leakscope.models.opening import LanguageModel, resolve_decoding
@@ -93,7 +94,7 @@ def encode_candidates(
     tokenizer, chat = model.tokenizer, prompting.chat
     lead = answer_lead(tokenizer, chat=chat, chat_template_kwargs=prompting.chat_template_kwargs)
     ending: list[int] = []
-    if rendered and prompting.settings["stop"] != "sentence":
+    if rendered and prompting.settings["stop"] not in ("sentence", WHOLE_SENTENCE):
         ending = list(end_tokens(model.generation_config, tokenizer)[:1])
         if not ending:
             raise InputError(f"model {tokenizer.name_or_path}: has no end of text; set `stop: sentence` for it.")

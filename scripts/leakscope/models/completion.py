@@ -12,8 +12,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from leakscope.files.normal_form import composed
 from leakscope.jobs.progress import progress
 from leakscope.jobs.sharding import WHOLE, Shard, longest_first
+from leakscope.languages.of_prompts import languages_of
+from leakscope.languages.sentences import FirstSentence, first_sentence
 from leakscope.models.checkpoints.thoughts import ThoughtPlan
 from leakscope.models.checkpoints.unheeded import lacking_beginning, unheeded_settings
 from leakscope.models.endings import Limits, end_tokens
@@ -58,12 +61,13 @@ def complete_prompts(
     decoding = resolve_decoding(settings, model.generation_config, where=name)
     ends = end_tokens(model.generation_config, model.tokenizer)
     limits = Limits(settings["max_new_tokens"], settings["stop"] == "sentence", ends)
+    sentence = first_sentence(settings["stop"], languages_of(prompts).texts, name)
     logger.info("decoding with %s", decoding)
     identity, plan = model.as_writer(model.identity), prompting.thoughts(model.tokenizer)
     fingerprint = text_fingerprint(
         identity,
         decoding._asdict(),
-        limits._asdict(),
+        _determining(limits, sentence),
         seed=settings["seed"],
         chat=prompting.chat,
         thinking=None if plan is None else {**plan.marks._asdict(), "budget": plan.budget},
@@ -71,7 +75,7 @@ def complete_prompts(
 
     def write(missing: list[Key]) -> Iterator[dict[Key, Any]]:
         asked = _Asked(dict(zip(rendered, ids, strict=True)), _most(rendered, numbers))
-        return _write(model, missing, asked, decoding, limits, plan, name, settings)
+        return _write(model, missing, asked, decoding, _Ends(limits, sentence, plan), name, settings)
 
     # The tokens are in the key, too: another version of the tokenizers' library may read the same text otherwise.
     keys: list[Key] = [
@@ -95,10 +99,28 @@ def complete_prompts(
             "prompt_set": prompts["prompt_set"].repeat(numbers).to_numpy(),
             "prompt_id": prompts["prompt_id"].repeat(numbers).to_numpy(),
             "sample": np.array([sample for _, _, sample in keys], dtype=np.int64),
-            **columns,
+            **{name: list(map(_composed, values)) for name, values in columns.items()},
         }
     )
     return Completed(table, summary)
+
+
+def _determining(limits: Limits, sentence: FirstSentence | None) -> dict[str, Any]:
+    """Return what decides where a text ends; of texts that no language cuts, nothing but their limits."""
+    return {**limits._asdict(), **(sentence.identity if sentence else {})}
+
+
+def _composed(value: Any) -> Any:
+    """Return a text in the normal form of all texts; anything else as it is."""
+    return composed(value) if isinstance(value, str) else value
+
+
+class _Ends(NamedTuple):
+    """Where texts end: their limits, what cuts them in their language, and where thoughts before them do."""
+
+    limits: Limits
+    sentence: FirstSentence | None
+    plan: ThoughtPlan | None
 
 
 class _Asked(NamedTuple):
@@ -138,8 +160,7 @@ def _write(
     missing: list[Key],
     asked: _Asked,
     decoding: Decoding,
-    limits: Limits,
-    plan: ThoughtPlan | None,
+    ending: _Ends,
     name: str,
     settings: Mapping[str, Any],
 ) -> Iterator[dict[Key, Any]]:
@@ -154,11 +175,11 @@ def _write(
     requests = [Request(rendered, prompt, range(asked.samples[rendered])) for rendered, prompt in ids.items()]
     batches = plan_batches(requests, lacking, settings["batch_size"])
     how: dict[str, Any] = {"seed": settings["seed"], "name": name, "never": model.never_written}
-    parts = model.model, model.tokenizer, batches, decoding, limits
+    parts = model.model, model.tokenizer, batches, decoding, ending.limits, ending.sentence
     written: Iterator[Sequence[tuple[str, int, Any]]]
-    if plan is None:
+    if ending.plan is None:
         written = ([(one.rendered, one.sample, one.text) for one in batch] for batch in generate(*parts, **how))
     else:
-        written = think_and_answer(*parts, plan, batch_size=settings["batch_size"], **how)
+        written = think_and_answer(*parts, ending.plan, batch_size=settings["batch_size"], **how)
     for batch in progress(written, total=len(missing), name=name, unit="text", size=len):
         yield {(rendered, ids_digest(ids[rendered]), sample): value for rendered, sample, value in batch}

@@ -15,8 +15,9 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from leakscope.jobs.batching import cut, shrinking
 from leakscope.jobs.sharding import longest_first
+from leakscope.languages.sentences import FirstSentence
 from leakscope.models.decoding import Prefill, Reader, without
-from leakscope.models.endings import SENTENCE_END, Limits, finish_text
+from leakscope.models.endings import SENTENCE_END, Limits, cut_sentence, finish_text
 from leakscope.models.finite import are_distributions, no_numbers, shown
 from leakscope.models.sampling import Decoding, draw_tokens, uniforms
 
@@ -46,6 +47,7 @@ def generate(
     batches: Sequence[list[Request]],
     decoding: Decoding,
     limits: Limits,
+    sentence: FirstSentence | None = None,
     *,
     seed: int,
     name: str,
@@ -59,6 +61,7 @@ def generate(
         batches: of requests.
         decoding: the law that tokens are drawn from.
         limits: when a text ends.
+        sentence: cuts it, too, where its language has a sentence end.
         seed: of the random numbers.
         name: of the model, for messages.
         never: ids that are not drawn.
@@ -66,7 +69,7 @@ def generate(
     Raises:
         InputError: the model gives no numbers; of that batch, nothing is yielded.
     """
-    writer = BatchGenerator(model, tokenizer, decoding, limits, seed, name, never)
+    writer = BatchGenerator(model, tokenizer, decoding, limits, sentence, seed, name, never)
     yield from shrinking(batches, writer.complete, halve=halve)
 
 
@@ -111,6 +114,7 @@ class BatchGenerator:
         tokenizer: PreTrainedTokenizerBase,
         decoding: Decoding,
         limits: Limits,
+        sentence: FirstSentence | None,
         seed: int,
         name: str,
         never: Sequence[int],
@@ -118,13 +122,13 @@ class BatchGenerator:
         self.reader, self.name = Reader(model), name
         self.never = torch.tensor(never, dtype=torch.long)
         self.tokenizer, self.decoding, self.limits, self.seed = tokenizer, decoding, limits, seed
+        self.sentence = sentence
         self.ends_sentence: dict[int, bool] = {}
 
     def complete(self, requests: Sequence[Request]) -> list[Completion]:
         """Return the completions of a batch."""
         return [
-            Completion(request.rendered, sample, finish_text(self.tokenizer, row, self.limits))
-            for request, sample, row in self.tokens(requests)
+            Completion(request.rendered, sample, self.finish(row)) for request, sample, row in self.tokens(requests)
         ]
 
     def tokens(self, requests: Sequence[Request]) -> list[tuple[Request, int, list[int]]]:
@@ -181,9 +185,24 @@ class BatchGenerator:
                 going[place] = token != NO_TOKEN and not self.is_whole(produced[sample])
         return going
 
+    def cut(self, text: str) -> str:
+        """Return a text up to its end, without white space around it."""
+        return self._first(cut_sentence(text) if self.limits.stop_at_sentence else text).strip()
+
+    def finish(self, tokens: list[int]) -> str:
+        """Return the text of new tokens up to its end."""
+        return self._first(finish_text(self.tokenizer, tokens, self.limits)).strip()
+
+    def _first(self, text: str) -> str:
+        return self.sentence.cut(text) if self.sentence else text
+
     def is_whole(self, written: list[int]) -> bool:
         """Say whether a text ends with the last of its tokens."""
-        return self.limits.stop_at_sentence and self._ends_sentence(written[-1])
+        if self.limits.stop_at_sentence and self._ends_sentence(written[-1]):
+            return True
+        return self.sentence is not None and self.sentence.is_over(
+            self.tokenizer.decode(written, skip_special_tokens=True)
+        )
 
     def _ends_sentence(self, token: int) -> bool:
         # ASCII punctuation is never split over tokens, so a token's own text tells.

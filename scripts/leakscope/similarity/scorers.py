@@ -1,7 +1,8 @@
 """How similar a text is to a concept: SentenceBERT, BERTScore, literal repetition, a classifier's label.
 
 A scorer is a function from distinct (concept, text) pairs to similarities, registered under the ``kind`` that the
-configuration names. Each embeds every distinct string once.
+configuration names. Each embeds every distinct string once. It is told the languages of each pair's concept, several
+with a space between them where prompt sets of several languages have it.
 """
 
 from __future__ import annotations
@@ -12,12 +13,14 @@ from typing import Any
 import numpy as np
 
 from leakscope.errors import InputError, one_of
+from leakscope.languages.mentions import contains_concept
+from leakscope.languages.of_prompts import DEFAULT
 from leakscope.similarity.bertscore import f1_scores
-from leakscope.similarity.concepts import contains_concept, is_empty
+from leakscope.similarity.concepts import is_empty
 from leakscope.similarity.encoders import Embedder, label_names
 from leakscope.typed.wording import show
 
-Scorer = Callable[[Sequence[str], Sequence[str], Mapping[str, Any], Embedder], np.ndarray]
+Scorer = Callable[[Sequence[str], Sequence[str], Mapping[str, Any], Embedder, Sequence[str]], np.ndarray]
 _SCORERS: dict[str, Scorer] = {}
 
 
@@ -43,7 +46,11 @@ def scorer_kinds() -> list[str]:
 
 
 def score_pairs(
-    concepts: Sequence[str], texts: Sequence[str], settings: Mapping[str, Any], embedder: Embedder | None = None
+    concepts: Sequence[str],
+    texts: Sequence[str],
+    settings: Mapping[str, Any],
+    embedder: Embedder | None = None,
+    languages: Sequence[str] | None = None,
 ) -> np.ndarray:
     """Return the similarity of ``concepts[i]`` and ``texts[i]``, shape (n,), float64; empty for no pairs.
 
@@ -55,6 +62,7 @@ def score_pairs(
         texts: (n,), may be empty strings.
         settings: a scorer's entry of the configuration; ``kind`` chooses the function.
         embedder: finds or computes embeddings, and counts them; None keeps nothing.
+        languages: (n,), as ``list_pairs`` has them; None: English.
     """
     if settings["kind"] not in _SCORERS:
         raise one_of("scorers: kind", settings["kind"], _SCORERS)
@@ -62,13 +70,18 @@ def score_pairs(
     filled = [row for row, text in enumerate(texts) if not is_empty(text)]
     if filled:
         left, right = [concepts[row] for row in filled], [texts[row] for row in filled]
-        similarity[filled] = _SCORERS[settings["kind"]](left, right, settings, embedder or Embedder())
+        spoken = [DEFAULT if languages is None else languages[row] for row in filled]
+        similarity[filled] = _SCORERS[settings["kind"]](left, right, settings, embedder or Embedder(), spoken)
     return similarity
 
 
 @scorer("sentence_transformers")
 def cosine_of_sentence_embeddings(
-    concepts: Sequence[str], texts: Sequence[str], settings: Mapping[str, Any], embedder: Embedder
+    concepts: Sequence[str],
+    texts: Sequence[str],
+    settings: Mapping[str, Any],
+    embedder: Embedder,
+    languages: Sequence[str],
 ) -> np.ndarray:
     """Return cosines, −1 to 1, of embeddings: of SentenceBERT (Reimers & Gurevych 2019), or static ones.
 
@@ -85,7 +98,11 @@ def cosine_of_sentence_embeddings(
 
 @scorer("bert_score")
 def bertscore_f1(
-    concepts: Sequence[str], texts: Sequence[str], settings: Mapping[str, Any], embedder: Embedder
+    concepts: Sequence[str],
+    texts: Sequence[str],
+    settings: Mapping[str, Any],
+    embedder: Embedder,
+    languages: Sequence[str],
 ) -> np.ndarray:
     """Return BERTScore F1 (Zhang et al. 2020), concept as candidate and text as reference, no idf, no rescaling.
 
@@ -96,15 +113,26 @@ def bertscore_f1(
 
 @scorer("lexical")
 def literal_repetition(
-    concepts: Sequence[str], texts: Sequence[str], settings: Mapping[str, Any], embedder: Embedder
+    concepts: Sequence[str],
+    texts: Sequence[str],
+    settings: Mapping[str, Any],
+    embedder: Embedder,
+    languages: Sequence[str],
 ) -> np.ndarray:
-    """Return 1 where the text contains the concept (case-folded, whole words), else 0."""
-    return np.array([float(contains_concept(text, concept)) for concept, text in zip(concepts, texts, strict=True)])
+    """Return 1 where the text contains the concept, in any form of its language (``languages.mentions``), else 0."""
+    pairs = zip(concepts, texts, languages, strict=True)
+    return np.array(
+        [float(any(contains_concept(text, concept, one) for one in all_of.split())) for concept, text, all_of in pairs]
+    )
 
 
 @scorer("classifier")
 def probability_of_a_label(
-    concepts: Sequence[str], texts: Sequence[str], settings: Mapping[str, Any], embedder: Embedder
+    concepts: Sequence[str],
+    texts: Sequence[str],
+    settings: Mapping[str, Any],
+    embedder: Embedder,
+    languages: Sequence[str],
 ) -> np.ndarray:
     """Return the probability, 0 to 1, that a classifier gives to the label of the concept when it reads the text.
 

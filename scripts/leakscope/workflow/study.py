@@ -26,6 +26,7 @@ from leakscope.files.finding import folders, found
 from leakscope.files.row_counts import count_rows
 from leakscope.jobs.resources import Needs, model_needs, randomised_needs
 from leakscope.jobs.sharding import Shard, count_shards, shards_of
+from leakscope.languages.of_prompts import Languages
 from leakscope.leak.prompts import count_prompts, template_files
 from leakscope.models.checkpoints.thoughts import HARMONY, MARKS
 from leakscope.models.prompts.placing import USER
@@ -469,6 +470,11 @@ class Study:
         said = ("description", "languages")
         return {key: value for key, value in self.config["scorers"][name].items() if key not in said}
 
+    def languages(self, prompt_set: str) -> Languages:
+        """Return the languages of a prompt set's sentences and concepts."""
+        entry = self.prompt_set(prompt_set)
+        return Languages(entry["language"], entry["concept_language"] or entry["language"])
+
     @property
     def unread(self) -> list[str]:
         """A sentence for each scorer that was not made to read the language of some prompt sets."""
@@ -633,8 +639,8 @@ def read_prompts(study: Study, prompt_set: str) -> ImportedPrompts:
     from leakscope.leak.imported_prompts import ImportedPrompts, import_prompts
     from leakscope.leak.insertions import insert_clauses
 
-    entry = study.prompt_set(prompt_set)
+    entry, languages = study.prompt_set(prompt_set), study.languages(prompt_set)
     path, sheet = Path(entry["path"]), entry["sheet"]
     if prompt_set in study.inserted:
-        return ImportedPrompts(insert_clauses(path, Path(entry["clauses"]), prompt_set, sheet), [])
-    return import_prompts(path, prompt_set, sheet, entry["partners"], entry["place"])
+        return ImportedPrompts(insert_clauses(path, Path(entry["clauses"]), prompt_set, sheet, languages), [])
+    return import_prompts(path, prompt_set, sheet, entry["partners"], entry["place"], languages)

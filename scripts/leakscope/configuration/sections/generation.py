@@ -39,8 +39,9 @@ class GenerationSection(Section):
     own generation_config."""
     max_new_tokens: Positive = 10
     """Longest text, in the model's tokens. Default: Smilga 2025."""
-    stop: Literal["sentence", "none"] = "sentence"
-    """`sentence`: cut after the first full stop, exclamation or question mark; `none`: never cut. Default: Smilga 2025.
+    stop: Literal["sentence", "whole_sentence", "none"] = "sentence"
+    """`sentence`: cut after the first of `.`, `!` and `?`, wherever it stands; `whole_sentence`: after the first
+    sentence as the prompt set's `language` ends it ("Dr." does not, 。 does); `none`: never cut. Default: Smilga 2025.
     """
     system: str | None = "You must complete the sentence with no more than five words."
     """System message of a chat model; `null`: none. A chat template without a system role gets it in the user's turn.

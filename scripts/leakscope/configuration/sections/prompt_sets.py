@@ -21,6 +21,9 @@ class TemplateSet(Described):
     message, in what a tool returned, in an earlier turn, or in an example with its answer."""
     language: Language = "en"
     """Of the prompts, and so of the texts after them."""
+    concept_language: Nullable[Language] = None
+    """Of the concepts, where it is another: a clause in one language before a sentence in the other. `null`: that of
+    the prompts."""
     samples: Nullable[Positive] = None
     """Texts from each prompt of this set; `null`: as `generation` says. Of texts written elsewhere the first ones of
     every model; `null`: all that each model has."""
@@ -45,6 +48,9 @@ class PromptTable(Described):
     message, in what a tool returned, in an earlier turn, or in an example with its answer."""
     language: Language = "en"
     """Of the prompts, and so of the texts after them."""
+    concept_language: Nullable[Language] = None
+    """Of the concepts, where it is another: a clause in one language before a sentence in the other. `null`: that of
+    the prompts."""
     samples: Nullable[Positive] = None
     """Texts from each prompt of this set; `null`: as `generation` says. Of texts written elsewhere the first ones of
     every model; `null`: all that each model has."""
@@ -66,6 +72,8 @@ class InsertedSet(Described):
     """Sheet of an XLSX file; `null`: the first."""
     language: Language = "en"
     """Of the prompts, and so of the texts after them."""
+    concept_language: Nullable[Language] = None
+    """Of the concepts and clauses, where it is another; `null`: that of the sentences."""
     samples: Nullable[Positive] = None
     """Texts from each prompt of this set; `null`: as `generation` says. Of texts written elsewhere the first ones of
     every model; `null`: all that each model has."""

@@ -55,7 +55,7 @@ class BertScore(Described):
 
 
 class Lexical(Described):
-    """1 where the text holds the concept (case-folded, whole words), else 0."""
+    """1 where the text holds the concept, in any form that its language gives it, else 0."""
 
     kind: Literal["lexical"]
 

@@ -13,6 +13,9 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from leakscope.languages.of_prompts import DEFAULT
+from leakscope.languages.words import split
+
 # Every job of Snakemake imports this module, for `closing_words` alone.
 if TYPE_CHECKING:
     import numpy as np
@@ -28,14 +31,16 @@ OTHERS = 2
 MANY = 0.2
 PLACEHOLDER = "{prompt}"
 
-_WORD = re.compile(r"\w+")
+# Where spaces stand between words one follows the mark; where none do, the mark is enough.
+_FINISHED = re.compile(r"[.!?:؟۔।](?=\s+\S)|[。！？：](?=.)")
 
 
-def restated(text: str, prompt: str, concept: str = "", closing: str = "") -> str:
+def restated(text: str, prompt: str, concept: str = "", closing: str = "", language: str = DEFAULT) -> str:
     """Return what a text restates: ``prompt``, ``template``, or nothing (an empty string).
 
-    Words are runs of letters and digits, case-folded, as for literal repetition. What the template writes after the
-    prompt ("Your answer:"), at the beginning of the text, is passed over; a text of nothing else restates the template.
+    Words are runs of letters and digits, case-folded; where no spaces stand between them, those of ICU's dictionary.
+    What the template writes after the prompt ("Your answer:"), at the beginning of the text, is passed over; a text of
+    nothing else restates the template.
     A copy of the sentence that the prompt leaves unfinished is passed over as well ("The wall is green" goes on with
     "The wall is"), unless it holds the concept. Of the n words that remain, the prompt is restated if
 
@@ -56,40 +61,44 @@ def restated(text: str, prompt: str, concept: str = "", closing: str = "") -> st
         prompt: its own prompt, as it stands in the prompts table.
         concept: that the prompt mentions; empty for a control.
         closing: what follows the prompt in the template, from :func:`closing_words`.
+        language: of the text and the prompt.
     """
-    words = _words(text)
-    rest = _without_beginning(words, _words(closing))
+    words = split(text, language)
+    rest = _without_beginning(words, split(closing, language))
     if not rest:
         return TEMPLATE if words else NONE
     if len(rest) < COPIED:  # too few for a run, and for words in order
         return NONE
-    of_prompt, of_concept = _words(prompt), _words(concept)
-    finished, unfinished = map(_words, _last_sentence(prompt))
+    of_prompt, of_concept = split(prompt, language), split(concept, language)
+    finished, unfinished = (split(part, language) for part in _last_sentence(prompt))
     if not (of_concept and _places(unfinished, of_concept)):
         rest = _without_beginning(rest, unfinished)
     copied = _in_order(rest, finished or of_prompt, of_prompt, of_concept)
     return PROMPT if copied or _has_run(rest, of_prompt, of_concept) else NONE
 
 
-def which_restate(texts: Sequence[str], prompts: Sequence[tuple[str, str]], closing: str = "") -> NDArray[np.bool_]:
+def which_restate(
+    texts: Sequence[str], prompts: Sequence[tuple[str, str]], closing: str = "", language: str = DEFAULT
+) -> NDArray[np.bool_]:
     """Return whether each text restates each prompt, or the template, (prompts, texts).
 
     Args:
         texts: (texts,).
         prompts: (prompts,), each with its concept.
         closing: as in ``restated``.
+        language: likewise.
     """
     import numpy as np
 
-    known = {word for prompt, _ in prompts for word in _words(prompt)}
+    known = {word for prompt, _ in prompts for word in split(prompt, language)}
     found = np.zeros((len(prompts), len(texts)), dtype=bool)
     for place, text in enumerate(texts):
-        words = _words(text)
+        words = split(text, language)
         # Most texts share few words with any prompt, and are looked at once.
         if sum(word in known for word in words) < COPIED:
-            found[:, place] = bool(words) and not _without_beginning(words, _words(closing))
+            found[:, place] = bool(words) and not _without_beginning(words, split(closing, language))
         else:
-            found[:, place] = [restated(text, prompt, concept, closing) != NONE for prompt, concept in prompts]
+            found[:, place] = [restated(text, *asked, closing, language) != NONE for asked in prompts]
     return found
 
 
@@ -129,13 +138,9 @@ def echo_warnings(pairs: pd.DataFrame) -> list[str]:
     return found
 
 
-def _words(text: str) -> list[str]:
-    return _WORD.findall(text.casefold())
-
-
 def _last_sentence(prompt: str) -> tuple[str, str]:
     """Return a prompt's finished sentences and the one after them, which a colon, too, may begin."""
-    ends = [mark.end() for mark in re.finditer(r"[.!?:](?=\s+\S)", prompt)]
+    ends = [mark.end() for mark in _FINISHED.finditer(prompt)]
     return (prompt[: ends[-1]], prompt[ends[-1] :]) if ends else ("", prompt)
 
 

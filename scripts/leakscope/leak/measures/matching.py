@@ -26,11 +26,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from leakscope.errors import InputError
+from leakscope.languages.mentions import contains_concept
+from leakscope.languages.of_prompts import languages_of
 from leakscope.leak.measures.echo import which_restate
 from leakscope.leak.measures.outcomes import win
 from leakscope.leak.measures.similarities import similarity_matrix
 from leakscope.leak.pairs import is_made, tests_by_unit
-from leakscope.similarity.concepts import contains_concept, is_empty
+from leakscope.similarity.concepts import is_empty
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.intp]
@@ -134,7 +136,7 @@ def match_texts(
     Raises:
         InputError: a text, or a similarity, is missing. Texts of prompts that were made may be: imported ones.
     """
-    tests = tests_by_unit(prompts)
+    tests, languages = tests_by_unit(prompts), languages_of(prompts)
     texts_of = generations[["model", "prompt_id", "sample", "text"]].assign(unfinished=_unfinished(generations))
     frames, told = [], []
     for category, of_category in tests.groupby("category", sort=False, dropna=False):
@@ -144,7 +146,7 @@ def match_texts(
         _check_written(written, of_category[~is_made(of_category)], texts_of["model"].unique())
         texts = pd.Index(pd.concat([written["text"], controls["text"]]).unique())
         matrix = np.round(similarity_matrix(similarity, concepts["concept"].to_list(), texts, scorer), decimals)
-        found = _named(concepts["concept"], texts)
+        found = _named(concepts["concept"], texts, languages.concepts)
         spread = _spread(matrix[:, texts.get_indexer(controls["text"])])
         written["text_at"] = texts.get_indexer(written["text"])
         written["concept_at"] = pd.MultiIndex.from_frame(concepts).get_indexer(
@@ -161,7 +163,7 @@ def match_texts(
                 owner=owner,
                 group=group,
                 named=found[place],
-                echo=_echoes(rows, closings or {}, known),
+                echo=_echoes(rows, closings or {}, known, languages.texts),
                 empty=np.array([is_empty(text) for text in rows["text"]], bool),
                 unfinished=rows["unfinished"].to_numpy(),
                 spread=spread[np.ix_(known, known)],
@@ -208,27 +210,29 @@ def _check_written(written: pd.DataFrame, tests: pd.DataFrame, models: NDArray[n
             raise InputError(f"generations of {model}: prompt {first!r} has no sample; allowed: at least one.")
 
 
-def _echoes(rows: pd.DataFrame, closings: Mapping[str, str], known: Integers) -> Truths:
+def _echoes(rows: pd.DataFrame, closings: Mapping[str, str], known: Integers, language: str) -> Truths:
     """Return whether each text of a unit restates a prompt of each concept, (concepts, texts).
 
     Args:
         rows: the unit's texts of one model, with the ``prompt`` that each was written after.
         closings: model → what its template writes after the prompt.
         known: the unit's concepts, by their ``concept_at``.
+        language: of the texts.
     """
     closing = closings.get(rows["model"].iloc[0], "")
     texts, place = np.unique(rows["text"].to_numpy(dtype=object).astype(str), return_inverse=True)
     prompts = rows.drop_duplicates("prompt_id")
-    restate = which_restate(texts.tolist(), list(zip(prompts["prompt"], prompts["concept"], strict=True)), closing)
+    asked = list(zip(prompts["prompt"], prompts["concept"], strict=True))
+    restate = which_restate(texts.tolist(), asked, closing, language)
     found = np.zeros((len(known), len(texts)), dtype=bool)
     np.logical_or.at(found, np.searchsorted(known, prompts["concept_at"]), restate)
     return found[:, place]
 
 
-def _named(concepts: pd.Series, texts: pd.Index) -> Truths:
+def _named(concepts: pd.Series, texts: pd.Index, language: str) -> Truths:
     """Return whether each text contains each concept, (concepts, texts)."""
     found = {
-        concept: np.fromiter((contains_concept(text, concept) for text in texts), bool, len(texts))
+        concept: np.fromiter((contains_concept(text, concept, language) for text in texts), bool, len(texts))
         for concept in concepts.unique()
     }
     return np.array([found[concept] for concept in concepts]).reshape(len(concepts), len(texts))

@@ -19,10 +19,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from leakscope.errors import InputError
+from leakscope.languages.mentions import contains_concept
+from leakscope.languages.of_prompts import languages_of
 from leakscope.leak.measures.echo import NONE, restated
 from leakscope.leak.measures.similarities import similarity_matrix
 from leakscope.leak.pairs import category_rows, tested_rows
-from leakscope.similarity.concepts import contains_concept
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.intp]
@@ -112,7 +113,7 @@ def compare_pairs(
         outcome=scored["outcome"],
         outcome_all_pairs=scored["all_pairs"],
         swapped_outcome=scored["swapped"],
-        repetition=_repetition(rows),
+        repetition=_repetition(rows, languages_of(prompts).concepts),
         **_echo(rows, prompts, closings or {}),
         identical=(rows["text_test"] == rows["text_control"]).astype(bool),
         cut=rows[["text_test", "text_control"]].isin(set(similarity.loc[similarity["cut"], "text"])).any(axis=1),
@@ -236,13 +237,13 @@ def _all_pairs(rows: pd.DataFrame, test: Floats, control: Floats) -> Floats:
     return mean
 
 
-def _repetition(rows: pd.DataFrame) -> NDArray[np.bool_]:
+def _repetition(rows: pd.DataFrame, language: str) -> NDArray[np.bool_]:
     """Return whether either text contains the concept; each distinct text is searched once by concept."""
     result = np.zeros(len(rows), dtype=bool)
     for side in ("text_test", "text_control"):
         pair = rows.groupby(["concept", side], sort=False).ngroup().to_numpy()
         pairs = rows[["concept", side]].drop_duplicates().itertuples(index=False)
-        result |= np.array([contains_concept(text, concept) for concept, text in pairs], dtype=bool)[pair]
+        result |= np.array([contains_concept(text, concept, language) for concept, text in pairs], dtype=bool)[pair]
     return result
 
 
@@ -253,9 +254,10 @@ def _echo(rows: pd.DataFrame, prompts: pd.DataFrame, closings: Mapping[str, str]
     control texts in that happen to restate the test, and a blind model would have less than 50.
     """
     sentences = prompts.set_index("prompt_id")["prompt"]
+    language = languages_of(prompts).texts
     asked = {"test": (rows["prompt_id"], rows["concept"]), "control": (rows["control_id"], None)}
     found = {
-        (side, of): _restated(rows[f"text_{side}"], ids.map(sentences), concepts, rows["model"].map(closings))
+        (side, of): _restated(rows[f"text_{side}"], ids.map(sentences), concepts, rows["model"].map(closings), language)
         for side in asked
         for of, (ids, concepts) in asked.items()
     }
@@ -264,10 +266,12 @@ def _echo(rows: pd.DataFrame, prompts: pd.DataFrame, closings: Mapping[str, str]
     return {"echo": pd.Series(either, rows.index, dtype=bool), **own}
 
 
-def _restated(texts: pd.Series, sentences: pd.Series, concepts: pd.Series | None, closings: pd.Series) -> pd.Series:
+def _restated(
+    texts: pd.Series, sentences: pd.Series, concepts: pd.Series | None, closings: pd.Series, language: str
+) -> pd.Series:
     """Return what each text restates; each distinct question is asked once."""
     concept = pd.Series("", texts.index, dtype=str) if concepts is None else concepts
     known: dict[tuple[str, ...], str] = {}
     asked = zip(texts, sentences, concept, closings.fillna(""), strict=True)
-    answers = [known[key] if key in known else known.setdefault(key, restated(*key)) for key in asked]
+    answers = [known[key] if key in known else known.setdefault(key, restated(*key, language)) for key in asked]
     return pd.Series(answers, texts.index, dtype=str)

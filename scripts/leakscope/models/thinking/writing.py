@@ -13,8 +13,9 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from leakscope.jobs.batching import cut, shrinking
+from leakscope.languages.sentences import FirstSentence
 from leakscope.models.checkpoints.thoughts import ThoughtPlan
-from leakscope.models.endings import Limits, cut_sentence
+from leakscope.models.endings import Limits
 from leakscope.models.generation import BatchGenerator, Request, halve
 from leakscope.models.prompts.rendering import encode_behind
 from leakscope.models.sampling import Decoding
@@ -52,6 +53,7 @@ def think_and_answer(
     batches: Sequence[list[Request]],
     decoding: Decoding,
     limits: Limits,
+    sentence: FirstSentence | None,
     plan: ThoughtPlan,
     *,
     batch_size: int,
@@ -67,6 +69,7 @@ def think_and_answer(
         batches: of requests, whose prompts end with the beginning of a thought.
         decoding: the law that tokens are drawn from.
         limits: when an answer ends.
+        sentence: cuts it, too, where its language has a sentence end.
         plan: when a thought does.
         batch_size: of answers, each of which has a prompt of its own.
         seed: of the random numbers.
@@ -77,15 +80,15 @@ def think_and_answer(
         InputError: the model gives no numbers; of that batch, nothing is yielded.
     """
     longest = _thought_limits(tokenizer, limits, plan)
-    thinker = _ThoughtGenerator(plan.marks.end, model, tokenizer, decoding, longest, seed, name, never)
-    writer = BatchGenerator(model, tokenizer, decoding, limits, seed, name, never)
+    thinker = _ThoughtGenerator(plan.marks.end, model, tokenizer, decoding, longest, None, seed, name, never)
+    writer = BatchGenerator(model, tokenizer, decoding, limits, sentence, seed, name, never)
     for thoughts in shrinking(batches, thinker.think, halve=halve):
         asked = _answer_requests(tokenizer, thoughts, plan.marks.lead)
         order = sorted(asked.values(), key=lambda request: -len(request.ids))
         written = shrinking(cut(order, batch_size), writer.tokens, halve=halve)
         answers = {(one.rendered, sample): ids for batch in written for one, sample, ids in batch}
         yield [
-            _answered(tokenizer, thought, answers[_goes_on(thought, plan.marks.lead), thought.sample], limits)
+            _answered(writer, thought, answers[_goes_on(thought, plan.marks.lead), thought.sample])
             if thought.behind is not None
             else _unfinished(thought)
             for thought in thoughts
@@ -151,11 +154,10 @@ def _answer_requests(tokenizer: PreTrainedTokenizerBase, thoughts: Sequence[Thou
     return asked
 
 
-def _answered(tokenizer: PreTrainedTokenizerBase, thought: Thought, ids: list[int], limits: Limits) -> AnsweredThought:
+def _answered(writer: BatchGenerator, thought: Thought, ids: list[int]) -> AnsweredThought:
     """Return a thought with its answer, of which the last token of the thought may hold the beginning."""
-    text = (thought.behind or "") + tokenizer.decode(ids, skip_special_tokens=True)
-    answer = (cut_sentence(text) if limits.stop_at_sentence else text).strip()
-    record = {"thought": thought.text.strip(), "text": answer, "finished": True}
+    text = (thought.behind or "") + writer.tokenizer.decode(ids, skip_special_tokens=True)
+    record = {"thought": thought.text.strip(), "text": writer.cut(text), "finished": True}
     return AnsweredThought(thought.request.rendered, thought.sample, record)
 
 

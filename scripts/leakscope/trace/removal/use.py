@@ -9,6 +9,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from leakscope.errors import InputError, one_of
+from leakscope.languages.of_prompts import LANGUAGE_COLUMNS, languages_of
 from leakscope.statistics.seeding import seeded_hash
 from leakscope.trace.cues import CANDIDATE_COLUMNS, basic_terms, tested
 from leakscope.trace.removal.items import group_halves
@@ -17,7 +18,7 @@ from leakscope.typed.reading import read_typed
 
 USE_COLUMNS = [
     "prompt_set", "prompt_id", "control_id", "neutral_control_id", "concept", "concept_group", "expected", "category",
-    "template_id", "slot", "prompt", "made", "answer",
+    "template_id", "slot", "prompt", "made", *LANGUAGE_COLUMNS, "answer",
 ]  # fmt: skip
 CATEGORY = "use"
 
@@ -80,7 +81,8 @@ def build_use(prompts: pd.DataFrame, candidates: pd.DataFrame, path: Path, seed:
             others = _others(version, halves, seed, where) if "{other}" in form.text + form.control else {}
             for row in _rows(form, version, terms, others):
                 rows.setdefault(str(row["prompt_id"]), row)
-    shared = {"prompt_set": str(prompts["prompt_set"].iloc[0]), "category": CATEGORY, "made": "no"}
+    named = {"prompt_set": str(prompts["prompt_set"].iloc[0]), **languages_of(prompts).columns}
+    shared = {**named, "category": CATEGORY, "made": "no"}
     return UsePrompts(
         _texts([{**row, **shared} for row in rows.values()], USE_COLUMNS), _texts(answers, CANDIDATE_COLUMNS)
     )

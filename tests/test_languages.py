@@ -1,0 +1,158 @@
+"""Sentences, words and names in other languages: for each a case that is right, and one that looks like it and is not.
+
+An independent check by readers of these languages is not done; the cases are minimal, so that they can be read by one.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from leakscope.languages.language_file import LanguageFile
+from leakscope.languages.language_files import FOLDER, known_of
+from leakscope.languages.mentions import contains_concept, named_of
+from leakscope.languages.sentences import FirstSentence
+from leakscope.languages.words import split
+from leakscope.languages.writing import is_foreign
+
+FOUND = [
+    ("en", "lemon", "two lemons."),
+    ("en", "lemon yellow", "Lemon-yellow lemons"),
+    ("en", "C++", "He writes C++."),
+    ("de", "rot", "ein roter Hut"),
+    ("de", "Zitrone", "zwei Zitronen"),
+    ("fr", "citron", "l'odeur des citrons"),
+    ("fr", "gris", "une robe grise"),
+    ("es", "rojo", "una casa roja"),
+    ("es", "limón", "dos limones"),
+    ("ru", "красный", "в красной шапке"),
+    ("ru", "зелёный", "зеленый"),
+    ("tr", "kırmızı", "KIRMIZILAR"),
+    ("tr", "limon", "limonu"),
+    ("ar", "أحمر", "قبعة وأحمر"),
+    ("ar", "أحمر", "سيارة حمراء"),
+    ("ar", "ليمون", "لليمون"),
+    ("ar", "ليمون", "لَيْمُون"),
+    ("he", "אדום", "הכובע והאדום"),
+    ("he", "אדום", "מכונית אדומה"),
+    ("he", "לימון", "שלימון"),
+    ("hi", "लाल", "वह लाल टोपी है"),
+    ("hi", "हरा", "हरी घास"),
+    ("zh", "红色", "他买了一顶红色的帽子"),
+    ("zh", "红", "很红。"),
+    ("ja", "赤い", "赤い帽子を買った"),
+    ("th", "แดง", "เขาซื้อหมวกสีแดง"),
+    ("id", "kuning", "daun menguning"),
+    ("id", "lemon", "dua lemon."),
+]
+NOT_FOUND = [
+    ("en", "lemon", "lemonade"),
+    ("en", "lemon yellow", "a lemon. Yellow"),
+    ("en", "C++", "a C"),
+    ("de", "rot", "Brot und Rotz"),
+    ("fr", "citron", "une citronnade"),
+    ("es", "rojo", "un arrojo"),
+    ("ru", "красный", "прекрасный"),
+    ("tr", "ev", "sevmek"),
+    ("tr", "limon", "limonata"),
+    ("ar", "لد", "ولد"),
+    ("he", "לב", "כלב"),
+    ("hi", "लाल", "लालाजी"),
+    ("zh", "红", "一杯红茶"),
+    ("ja", "赤", "赤ちゃん"),
+    ("th", "แตง", "แตงโม"),
+    ("id", "merah", "ramah"),
+]
+
+
+@pytest.mark.parametrize(("language", "concept", "text"), FOUND)
+def test_a_concept_is_found_in_the_forms_of_its_language(language: str, concept: str, text: str) -> None:
+    assert contains_concept(text, concept, language)
+
+
+@pytest.mark.parametrize(("language", "concept", "text"), NOT_FOUND)
+def test_a_concept_is_not_found_in_other_words(language: str, concept: str, text: str) -> None:
+    assert not contains_concept(text, concept, language)
+
+
+def test_the_longest_name_takes_its_words() -> None:
+    assert named_of("Orange juices.", ["orange", "orange juice"]) == {"orange juice"}
+    assert named_of("An orange and orange juice", ["orange", "orange juice"]) == {"orange", "orange juice"}
+    assert named_of("柠檬黄的", ["柠檬", "柠檬黄"], "zh") == {"柠檬黄"}
+
+
+def test_words_are_counted_with_their_vowel_signs_and_without_spaces() -> None:
+    assert split("नीली टोपी", "hi") == ["नीली", "टोपी"]
+    assert split("他买了帽子。", "zh") == ["他", "买", "了", "帽子"]
+    assert split("Straße, ISTANBUL", "tr") == ["strasse", "ıstanbul"]
+
+
+CUT = [
+    ("en", "He is Dr. Smith. She left", "He is Dr. Smith."),
+    ("en", "It was J. Smith. She", "It was J. Smith."),
+    ("en", "1. Red. 2. Blue", "1. Red."),
+    ("en", "In 1999. Then he", "In 1999."),
+    ("en", "It cost 3.5 euros. Then", "It cost 3.5 euros."),
+    ("en", 'He said "No." Then', 'He said "No."'),
+    ("en", "Red\nBlue. Green", "Red"),
+    ("de", "Am 3. Mai kam er, z. B. Anna. Dann", "Am 3. Mai kam er, z. B. Anna."),
+    ("tr", "Bugün 3. Sınıf. Sonra", "Bugün 3. Sınıf."),
+    ("fr", "C'est M. Dupont. Il", "C'est M. Dupont."),
+    ("es", "¿Qué? Sí.", "¿Qué?"),
+    ("ru", "Это т. е. Анна. Он", "Это т. е. Анна."),
+    ("ar", "هل هو أحمر؟ نعم.", "هل هو أحمر؟"),
+    ("ur", "یہ سرخ ہے۔ پھر", "یہ سرخ ہے۔"),
+    ("hi", "यह लाल है। फिर", "यह लाल है।"),
+    ("he", "הוא בא. היא", "הוא בא."),
+    ("zh", "他来了。然后走了。", "他来了。"),
+    ("zh", "他说：“好！”然后", "他说：“好！”"),
+    ("ja", "赤いです！それで", "赤いです！"),
+    ("id", "Ini Bpk. Budi. Dia", "Ini Bpk. Budi."),
+    ("th", "เขาซื้อหมวก สีแดง", "เขาซื้อหมวก สีแดง"),
+]
+
+
+@pytest.mark.parametrize(("language", "text", "first"), CUT)
+def test_a_text_is_cut_after_its_first_sentence(language: str, text: str, first: str) -> None:
+    assert FirstSentence(language).cut(text).strip() == first
+
+
+@pytest.mark.parametrize(("language", "text", "first"), CUT)
+def test_what_is_over_while_it_is_written_is_cut_alike_when_it_is_whole(language: str, text: str, first: str) -> None:
+    sentence = FirstSentence(language)
+    over = next((text[:end] for end in range(len(text) + 1) if sentence.is_over(text[:end])), text)
+    assert sentence.cut(over).strip() == first
+    # One letter of the next sentence is all that is written in vain.
+    assert sum(map(str.isalpha, over)) <= sum(map(str.isalpha, first)) + 1
+
+
+@pytest.mark.parametrize("beginning", ["Red.", "Red. ", 'Red. "', "Red. 2", "Red. \ufffd", "Red. b"])
+def test_a_sentence_is_not_over_before_the_next_has_begun(beginning: str) -> None:
+    assert not FirstSentence("en").is_over(beginning)
+
+
+def test_another_list_or_language_is_another_identity() -> None:
+    english, german = FirstSentence("en").identity, FirstSentence("de").identity
+    assert english["sentence_rules"] != german["sentence_rules"]
+    assert english == FirstSentence("en").identity
+
+
+@pytest.mark.parametrize(
+    ("language", "text", "foreign"),
+    [
+        ("zh", "a red hat", True),
+        ("zh", "红色的 hat", False),
+        ("he", "כובע red", False),
+        ("en", "红色的帽子", True),
+        ("es", "a red hat", False),  # of one script: letters cannot tell
+        ("zh", "12 %", False),
+        ("xx", "红色", False),
+    ],
+)
+def test_foreign_texts_are_told_by_their_letters(language: str, text: str, foreign: bool) -> None:
+    assert is_foreign(text, language) is foreign
+
+
+def test_every_file_of_a_language_says_what_it_is_called(root) -> None:
+    files = sorted((root / FOLDER).glob("*.yaml"))
+    assert {path.stem: known_of(path.stem).language for path in files} == {path.stem: path.stem for path in files}
+    assert known_of("xx") == LanguageFile(language="xx", source="no file")
