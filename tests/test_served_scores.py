@@ -227,7 +227,7 @@ def test_tokens_of_another_text_are_known(given: list[Any]) -> None:
     assert isinstance(lay_along("a bc", given), OtherText)
 
 
-@pytest.mark.parametrize("value", [None, True, "-1", float("nan"), float("-inf"), 0.01, [1]])
+@pytest.mark.parametrize("value", [None, True, "-1", float("nan"), float("-inf"), -(10**400), 0.01, [1]])
 def test_what_is_no_log_probability_is_known(value: Any) -> None:
     assert isinstance(lay_along("a b", [("a", -1.0), (" b", value)]), Malformed)
 

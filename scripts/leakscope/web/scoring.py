@@ -148,7 +148,7 @@ class TextScorer:
             if isinstance(answer, Failure):
                 return answer
             if isinstance(answer, Refused):
-                refused = answer
+                refused = refused or answer
                 continue
             read = way.read(answer, text)
             if read is not None:

@@ -15,6 +15,8 @@ from typing import Any, NamedTuple
 
 # More than rounding puts a log-probability above 0.
 ROUNDING = 1e-3
+# Nothing is less probable: what servers say for −∞ is −9999, and JSON has integers of any length.
+LOWEST = -1e6
 # What a server puts before a text has at most so many tokens.
 LONGEST_BEGINNING = 2
 # What stands for a token that is a part of a character.
@@ -133,7 +135,7 @@ def _checked(ends: list[int], logprobs: list[Any], *, first_may_lack: bool) -> T
             numbers.append(None)
         elif value is None:
             return Malformed("a null log-probability of a token that is not the first")
-        elif isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        elif isinstance(value, bool) or not isinstance(value, int | float) or not LOWEST < value < math.inf:
             return Malformed(f"the log-probability {str(value)[:20]!r}, which is no number")
         elif value > ROUNDING:
             return Malformed(f"the log-probability {value:g}, which is above 0")
