@@ -577,6 +577,7 @@ def test_defaults_are_those_of_the_entrys_own_source(config: Config) -> None:
         "quantization": None,
         "revision": "main",
         "source": "hub",
+        "thinking": None,
         "trust_remote_code": False,
         "weights": "qwen",
     }
