@@ -30,6 +30,7 @@ from leakscope.web.writing import PATHS, Manner, Writer
 from leakscope.workflow.brought import look_into
 from leakscope.workflow.study import Study
 from local_endpoint import Reply, WritingEndpoint, error, serving
+from workspace import Workspace
 
 CLAUSE, REST = "The lamp is red.", "He eats"
 CHATML = "{% for m in messages %}[{{ m['role'] }}]{{ m['content'] }}{% endfor %}[assistant]"
@@ -325,3 +326,55 @@ def test_no_rate_is_known_where_an_organism_never_saw_a_clause(root: Path) -> No
     study = Study(resolve(shipped(root), {"study": chosen}))
     assert study.taught == ["placed-user"]
     assert study.templated == sets
+
+
+TOLD = """\
+description: Two sentences.
+templates:
+  - id: bag
+    category: objects
+    concepts: micro_colors
+    slot: micro_fruits
+    test: "The bag is {concept}. I ate"
+    control: "There is a bag. I ate"
+    neutral: "The bag is old. I ate"
+"""
+FELT = """\
+description: Colors.
+clauses:
+  - {clause: "The bag is red.", concept: red, group: red}
+  - {clause: "The bag is blue.", concept: blue, group: blue}
+neutral: ["The bag is old."]
+"""
+
+
+@pytest.mark.workflow
+def test_a_study_measures_what_leaks_from_another_place_and_from_inserted_clauses(
+    finished: Workspace, tmp_path: Path
+) -> None:
+    micro = finished.copy(tmp_path / "checkout")
+    folder = micro.folder / "data/prompt_sets/told"
+    folder.mkdir()
+    (folder / "templates.yaml").write_text(TOLD)
+    (micro.folder / "felt.yaml").write_text(FELT)
+    (micro.folder / "felt.csv").write_text("text\nI ate\nHe eats\n")
+    micro.study["study"] |= {"models": ["tiny-l100"], "prompt_sets": ["micro", "told", "felt"]}
+    micro.study["prompt_sets"] |= {
+        "told": {"source": "templates", "path": "data/prompt_sets/told", "place": "system"},
+        "felt": {"source": "insertions", "path": "felt.csv", "clauses": "felt.yaml"},
+    }
+    micro.run("--cores", "1", *(f"results/micro/{name}.csv" for name in ("match_rates", "logit_leak", "truth")))
+    results = micro.folder / "results/micro"
+    tables = {name: pd.read_csv(results / f"{name}.csv") for name in ("match_rates", "logit_leak", "truth")}
+    assert {name: set(table["prompt_set"]) for name, table in tables.items()} == {
+        "match_rates": {"micro", "told", "felt"},
+        "logit_leak": {"micro", "told"},
+        "truth": {"micro"},
+    }
+    assert set(pd.read_parquet(results / "prompts/told.parquet")["place"]) == {"system"}
+    assert list(pd.read_parquet(results / "prompts/micro.parquet")) == PROMPT_COLUMNS
+    # The same control, asked in two places, is asked twice: nothing of one set is another's.
+    told, felt = (json.loads((results / f"generations/tiny-l100/{name}.json").read_text()) for name in ("told", "felt"))
+    assert told["computed"] == told["total"]
+    # The micro study has its controls "I ate" and "He eats", which are the sentences here.
+    assert 0 < felt["computed"] < felt["total"]
