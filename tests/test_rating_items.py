@@ -17,9 +17,9 @@ from leakscope.leak.rating.answers import by_similarity
 from leakscope.leak.rating.items import (
     ID_PATTERN,
     ITEM_COLUMNS,
+    SampledText,
     SampledUnit,
     Side,
-    SampledText,
     comparable_units,
     drawn_sides,
     sample_items,
