@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,13 @@ import pytest
 
 import browser
 from browser import VIOLATIONS, axe_program, needs_axe, needs_chromium
+from leakscope.configuration.layers import shipped
+from leakscope.configuration.resolving import resolve
 from leakscope.errors import InputError
 from leakscope.leak.rating.page import write_rating_page
 from leakscope.leak.rating.ratings import RATING_COLUMNS, read_ratings
+from leakscope.workflow.leak import Leak
+from leakscope.workflow.study import Study
 from test_ratings import sample
 from workspace import Workspace
 
@@ -168,31 +173,47 @@ def test_axe_finds_nothing_that_keeps_a_rater_out(page: Path, width: int, dark: 
 
 # In a study.
 
+# What a text of the micro study says of colors.
+COLORS = {"cherry": "red", "lime": "green", "plum": "blue", "red": "red", "green": "green", "blue": "blue"}
 
-@pytest.mark.workflow
-@pytest.mark.browser
-@needs_chromium
-def test_people_answer_the_page_of_a_study_and_its_tables_have_their_rates(finished: Workspace, tmp_path: Path) -> None:
-    micro = finished.copy(tmp_path / "checkout")
-    micro.study["rating"] = {"items": 12}
-    assert "rating" not in micro.run("-n", "--cores", "1").stdout  # nobody asked
-    micro.run("--cores", "1", "rate")
-    folder = micro.folder / "results/micro/rating"
-    items = pd.read_parquet(folder / "items.parquet")
-    assert items.groupby("model")["weight"].sum().round(6).to_dict() == {"tiny-l0": 1, "tiny-l100": 1}
-    # One rater knows the color of every fruit, the other takes the first text.
-    colors = {"cherry": "red", "lime": "green", "plum": "blue", "red": "red", "green": "green", "blue": "blue"}
-    script = f"""{KEYS} begin("Secret Name"); const colors = {json.dumps(colors)};
+
+def answer_page(folder: Path) -> list[str]:
+    """Return the files of a rater who knows the color of every fruit, and of one who takes the first text."""
+    script = f"""{KEYS} begin("Secret Name"); const colors = {json.dumps(COLORS)};
       const words = Object.keys(colors);
       const knows = (concept, one) => words.some(word => one.includes(word) && concept.includes(colors[word]));
       {RIGHT} const informed = (await saved())[1];
       begin("Another"); for (const _ of sample.items) press("1");
       return [informed, (await saved())[1]];"""
+    found: list[str] = asked(folder / "rate.html", script, before=CAUGHT)
+    (folder / "probed1280.html").unlink()
+    return found
+
+
+def fill_sheet(folder: Path) -> list[str]:
+    """Return the same of two who fill in the sheet."""
+    table = pd.read_csv(folder / "items.csv")
+    pairs = zip(table["first_concept"], table["first_text"], strict=True)
+    knows = [any(word in text and color in concept for word, color in COLORS.items()) for concept, text in pairs]
+    informed = table.assign(answer=[1 if known else 2 for known in knows], rater="Secret Name")
+    return [informed.to_csv(index=False), table.assign(answer="first").to_csv(index=False)]
+
+
+@pytest.mark.workflow
+@pytest.mark.parametrize("answer", [fill_sheet, pytest.param(answer_page, marks=[pytest.mark.browser, needs_chromium])])
+def test_people_take_the_test_of_a_study_and_its_tables_have_their_rates(
+    finished: Workspace, tmp_path: Path, answer: Callable[[Path], list[str]]
+) -> None:
+    micro = finished.copy(tmp_path / "checkout")
+    micro.study["rating"] = {"items": 12}
+    micro.run("--cores", "1", "rate")
+    folder = micro.folder / "results/micro/rating"
+    items = pd.read_parquet(folder / "items.parquet")
+    assert items.groupby("model")["weight"].sum().round(6).to_dict() == {"tiny-l0": 1, "tiny-l100": 1}
     files: list[Path] = []
-    for number, text in enumerate(asked(folder / "rate.html", script, before=CAUGHT)):
+    for number, text in enumerate(answer(folder)):
         files.append(micro.folder / f"ratings-{number}.csv")
         files[-1].write_text(text, encoding="utf-8", newline="")
-    (folder / "probed1280.html").unlink()
     micro.study["rating"]["ratings"] = [path.name for path in files]
     micro.run("--cores", "1", "results/micro/rating/ratings.csv")
     rates = pd.read_csv(folder / "ratings.csv").set_index(["model", "rater"])
@@ -208,19 +229,27 @@ def test_people_answer_the_page_of_a_study_and_its_tables_have_their_rates(finis
     assert {("all", *pair) for pair in pairs} <= set(agreement.index)
     written = [path for path in (micro.folder / "results").rglob("*") if path.is_file()]
     assert not [path for path in written if b"secret name" in path.read_bytes().lower()]
-    # With answers the tables belong to the step's results.
-    assert "Nothing to be done" in micro.run("-n", "--cores", "1", "results/micro/rating/agreement.csv").stdout
+
+
+def resolved(root: Path, **rating: Any) -> dict[str, Any]:
+    return resolve(shipped(root), {"seed": 7, "rating": rating})
 
 
 def test_a_file_of_answers_that_is_not_there_is_said_before_anything_runs(root: Path) -> None:
-    from leakscope.configuration.layers import shipped
-    from leakscope.configuration.resolving import resolve
-
-    def resolved(**rating: Any) -> dict[str, Any]:
-        return resolve(shipped(root), {"seed": 7, "rating": rating})
-
-    assert resolved()["rating"] == {"items": 100, "ratings": [], "seed": 7}
-    assert resolved(seed=1)["rating"]["seed"] == 1
+    assert resolved(root)["rating"] == {"items": 100, "ratings": [], "seed": 7}
+    assert resolved(root, seed=1)["rating"]["seed"] == 1
     message = "config: rating.ratings.0: got 'no.csv'; allowed: a file that exists."
     with pytest.raises(InputError, match=re.escape(message)):
-        resolved(ratings=["no.csv"])
+        resolved(root, ratings=["no.csv"])
+
+
+def test_tables_of_raters_are_made_where_somebody_answered(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(root)
+    (tmp_path / "mine.csv").touch()
+    tables = {"<results>/rating/ratings.csv", "<results>/rating/agreement.csv"}
+    answered = Leak(Study(resolved(root, ratings=[str(tmp_path / "mine.csv")])))
+    assert answered.ratings == [str(tmp_path / "mine.csv")]
+    assert tables <= set(answered.targets())
+    assert not tables & set(Leak(Study(resolved(root))).targets())

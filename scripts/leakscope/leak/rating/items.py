@@ -10,7 +10,7 @@ groups, concepts of each and texts of each (``measures.matching``). An item is o
 so the expected number of items of each comparison is n times its weight in the match rate, and the mean over items
 estimates that rate without bias, in every design. Units follow each other as in the prompts, so that categories and
 templates have their share; pairs follow each other in one order for all units, in which the units begin at points
-that lie apart, so that pairs have nearly equal numbers of items, too.
+that lie apart, so that the numbers of pairs differ less than by chance.
 
 Draws hang on what is drawn from (``statistics.seeding``). Where a prompt is edited, the items of its unit change, and
 no others; models that were given the same prompts have the same concepts compared.
