@@ -9,8 +9,7 @@ rule build_use:
         use=lambda w: trace.mitigating.use_file(w.templated),
         code=code("trace/build_use"),
     output:
-        use="<trace>/use/{templated}.parquet",
-        candidates="<trace>/use/{templated}.candidates.parquet",
+        multiext("<trace>/use/{templated}", use=".parquet", candidates=".candidates.parquet"),
     log:
         "<logs>/build_use/{templated}.log",
     conda:
