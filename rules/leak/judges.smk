@@ -30,14 +30,7 @@ rule judge_verdicts:
     input:
         sampled="<results>/rating/items.parquet",
         judged=expand("<results>/rating/judged/{judge}.parquet", judge=study.judges),
-        prompts=expand("<results>/prompts/{prompt_set}.parquet", prompt_set=study.templated),
-        candidates=expand("<results>/prompts/{prompt_set}.candidates.parquet", prompt_set=study.templated),
-        scores=expand(
-            "<results>/candidates/{model}/{prompt_set}.parquet",
-            model=study.leaking,
-            prompt_set=study.templated,
-        ),
-        grammar=study.grammar_files(part for model in study.leaking for part in study.leaking_parts(model)),
+        known="<results>/rating/truth.csv" if study.has_truth else [],
         code=code("leak/judge_verdicts"),
     output:
         verdicts=shown("<results>/rating/judges.csv"),

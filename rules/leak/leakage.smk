@@ -167,6 +167,7 @@ rule expect_rates:
     output:
         truth=shown("<results>/truth.csv"),
         by_split="<results>/truth_by_split.csv",
+        of_raters="<results>/rating/truth.csv",
     log:
         "<logs>/expect_rates.log",
     conda:

@@ -2,7 +2,7 @@
 
 Reads prompts, exact candidate log-probabilities, texts drawn of organisms that write sentences, similarities and the
 grammar; writes the rates of the grammar and of each organism, pooled and apart for filler and template combinations
-that the corpus held or withheld.
+that the corpus held or withheld, and those of a judge that knows what was planted.
 """
 
 from pathlib import Path
@@ -13,6 +13,7 @@ import pandas as pd
 from leakscope.files.tables import read_tables, write_csv
 from leakscope.jobs.job import job
 from leakscope.leak.known import drawn_truth, truth
+from leakscope.leak.rating.judge_truth import exact_rates
 from leakscope.organisms.grammar_files import part_folders
 from leakscope.organisms.leak_grammar import load_grammar
 
@@ -43,7 +44,9 @@ def main(snakemake: "Snakemake") -> None:
     expected = pd.concat([truth.expected_by_prompt(laws, grammars, similarities, params.decimals), drawn.expected])
     write_csv(truth.true_rates_by_split(expected, read_tables(given.pairs)), Path(snakemake.output.by_split))
     matches = pd.concat([truth.true_match_rates(laws, similarities, params.decimals), drawn.matches])
-    shifts = truth.true_shifts(laws, grammars, read_tables(given.candidates))
+    candidates = read_tables(given.candidates)
+    write_csv(exact_rates(laws, candidates), Path(snakemake.output.of_raters))
+    shifts = truth.true_shifts(laws, grammars, candidates)
     table = truth.true_rates(expected).merge(matches, on=truth.KEYS, how="left")
     table = table.merge(shifts, on=["model", "prompt_set", "category"], how="left")
     write_csv(drawn_truth.with_errors(table, drawn.errors), Path(snakemake.output.truth))

@@ -210,12 +210,9 @@ class Leak(Step):
 
     def verdicts(self) -> dict[str, Any]:
         """Return what verdicts on judges depend on, beside tables: who they are, and the level of intervals."""
-        study = self.study
-        scorers = study.config["scorers"]
-        asked = {name: {key: scorers[name][key] for key in ("model", "question")} for name in study.judges}
-        laws = {key: value for key, value in self.truth_settings().items() if key not in ("scorers", "decimals")}
-        laws["grammars"] = {model: laws["grammars"][model] for model in study.leaking}
-        return {"judges": asked, "level": study.config["leak"]["level"], "laws": laws}
+        scorers = self.study.config["scorers"]
+        asked = {name: {key: scorers[name][key] for key in ("model", "question")} for name in self.study.judges}
+        return {"judges": asked, "level": self.study.config["leak"]["level"]}
 
     def truth_settings(self) -> dict[str, Any]:
         """Return what the exact rates of organisms depend on, beside tables."""
