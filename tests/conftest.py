@@ -15,15 +15,15 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 ROOT = Path(__file__).resolve().parents[1]
-# Of the files that run Snakemake, those of a minute and more.
+# Of the files that run Snakemake, those that take longest: half a minute of CPU and more.
 LONGEST = (
     "test_slurm",
     "test_validate_workflow",
-    "test_features_workflow",
     "test_reruns",
+    "test_anywhere",
+    "test_features_workflow",
     "test_workflow",
     "test_ground_workflow",
-    "test_anywhere",
 )
 
 

@@ -9,8 +9,6 @@ from __future__ import annotations
 import copy
 import os
 import stat
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -261,12 +259,11 @@ def test_an_organism_is_trained_elsewhere_and_its_texts_are_the_groups(
     study["study"]["models"] = ["tiny-l100"]
     study["prompt_sets"]["micro"]["path"] = "data/own"
     study["organisms"]["training"] |= {"steps": 20, "documents": 500}
-    command = [sys.executable, "-m", "snakemake", "-s", str(checkout / "Snakefile"), "--configfile", "study.yaml"]
-    command += ["--cores", "2", "results/micro/truth.csv"]
+    command = ["-s", str(checkout / "Snakefile"), "--configfile", "study.yaml", "--cores", "2"]
+    command += ["results/micro/truth.csv"]
     write(folder / "study.yaml", study)
-    variables = environment(folder, GROUP=str(store))
-    done = subprocess.run(command, cwd=folder, env=variables, capture_output=True, text=True, umask=0o077)
-    assert done.returncode == 0, done.stderr[-6000:]
+    status, printed = run_snakemake(command, folder, environment(folder, GROUP=str(store)), umask=0o077)
+    assert status == 0, printed[-6000:]
     # Three templates, each with two colors, without one, and with a neutral filler.
     assert len(pd.read_parquet(folder / "results/micro/prompts/micro.parquet")) == 3 * (2 + 1 + 1)
     made = list(store.rglob("*"))
@@ -278,7 +275,7 @@ def test_an_organism_is_trained_elsewhere_and_its_texts_are_the_groups(
 
     # Where the store is decides nothing.
     write(folder / "study.yaml", study | {"store": "another"})
-    assert "Nothing to be done" in elsewhere(folder, *command[3:])
+    assert "Nothing to be done" in elsewhere(folder, *command)
 
 
 def test_the_process_that_plans_reads_the_study_and_its_jobs_do_not(tmp_path: Path) -> None:

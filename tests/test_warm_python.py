@@ -22,7 +22,8 @@ import mine
 seen = {
     "name": __name__, "argv": sys.argv, "folder": os.getcwd(), "input": sys.stdin.read(), "mine": mine.VALUE,
     "word": os.environ.get("WORD"), "hash_seed": os.environ.get("PYTHONHASHSEED"), "hash": hash("a bag"),
-    "warm": "colorsys" in sys.modules, "drawn": [random.random(), np.random.rand()],
+    "warm": "colorsys" in sys.modules, "umask": os.umask(0),
+    "drawn": [random.random(), np.random.rand()],
 }
 print("said", file=sys.stderr)
 print(json.dumps(seen))
@@ -40,10 +41,8 @@ def run(python: str, folder: Path, source: str, **environment: str) -> subproces
     (folder / "library/mine.py").write_text("VALUE = 7")
     told: Mapping[str, str] = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(folder / "library")}
     line = f"{python} {shlex.quote(str(folder / 'a script.py'))}"
-    streams: dict[str, Any] = {"input": "given", "capture_output": True, "text": True}
-    return subprocess.run(
-        ["bash", "-c", line], cwd=folder, env={**told, "HF_HUB_OFFLINE": "1", **environment}, **streams
-    )
+    how: dict[str, Any] = {"input": "given", "capture_output": True, "text": True, "umask": 0o027}
+    return subprocess.run(["bash", "-c", line], cwd=folder, env={**told, "HF_HUB_OFFLINE": "1", **environment}, **how)
 
 
 def test_a_job_sees_what_python_would_show_it(warm: str, tmp_path: Path) -> None:
@@ -53,7 +52,15 @@ def test_a_job_sees_what_python_would_show_it(warm: str, tmp_path: Path) -> None
     again, other = (json.loads(run(python, tmp_path, LOOK).stdout) for python in (warm, command(start("2", []))))
     assert seen == {
         **{"name": "__main__", "argv": [str(tmp_path / "a script.py")], "folder": str(tmp_path), "input": "given"},
-        **{"mine": 7, "word": "a word", "hash_seed": None, "hash": again["hash"], "warm": True, "drawn": seen["drawn"]},
+        **{
+            "mine": 7,
+            "umask": 0o027,
+            "word": "a word",
+            "hash_seed": None,
+            "hash": again["hash"],
+            "warm": True,
+            "drawn": seen["drawn"],
+        },
     }
     # Nothing that one job is told reaches the next; what is drawn without a seed differs, and so do hashes elsewhere.
     assert again["word"] is None

@@ -22,7 +22,9 @@ def connected(folder: str) -> _socket.socket:
 def main(folder: str, script: str) -> int:
     """Have the script run and return the status with which it ended."""
     connection = connected(folder)
-    asked = {"folder": os.getcwd(), "environment": dict(os.environ), "script": script}
+    umask = os.umask(0)
+    os.umask(umask)
+    asked = {"folder": os.getcwd(), "environment": dict(os.environ), "umask": umask, "script": script}
     streams = (_socket.SOL_SOCKET, _socket.SCM_RIGHTS, array("i", [0, 1, 2]))
     connection.sendmsg([json.dumps(asked).encode()], [streams])
     connection.shutdown(_socket.SHUT_WR)

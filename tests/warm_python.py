@@ -160,11 +160,12 @@ def _run(job: dict[str, Any], streams: list[int], asking: socket.socket) -> NoRe
 
 
 def _become(job: dict[str, Any], streams: list[int]) -> None:
-    """Take over the streams, folder and environment of who asked, and what Python makes of them when it starts."""
+    """Take over streams, folder, umask and environment of who asked, and what Python makes of them when it starts."""
     for target, stream in enumerate(streams):
         os.dup2(stream, target)
         os.close(stream)
     os.chdir(job["folder"])
+    os.umask(job["umask"])
     os.environ.clear()
     os.environ.update(job["environment"])
     sys.argv[:] = [job["script"]]

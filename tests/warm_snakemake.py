@@ -34,7 +34,9 @@ LIBRARIES = (
 NO_JOBS = {"-n", "--lint", "--unlock"}
 
 
-def run_snakemake(arguments: Sequence[str], folder: Path, environment: Mapping[str, str]) -> tuple[int, str]:
+def run_snakemake(
+    arguments: Sequence[str], folder: Path, environment: Mapping[str, str], umask: int | None = None
+) -> tuple[int, str]:
     """Run Snakemake in a folder and return its exit status and what it printed, both streams as one."""
     printed = folder / ".printed"
     asked = {
@@ -42,6 +44,7 @@ def run_snakemake(arguments: Sequence[str], folder: Path, environment: Mapping[s
         "folder": str(folder),
         "environment": dict(environment),
         "printed": str(printed),
+        "umask": umask,
         "python": "" if NO_JOBS & set(arguments) else warm_python(),
     }
     server = _server()
@@ -79,6 +82,8 @@ def _run(asked: dict[str, Any]) -> None:
     status = 1
     try:
         os.chdir(asked["folder"])
+        if asked["umask"] is not None:
+            os.umask(asked["umask"])
         os.environ.clear()
         os.environ.update(asked["environment"])
         sys.dont_write_bytecode = "PYTHONDONTWRITEBYTECODE" in os.environ  # Python looks when it starts, long ago
