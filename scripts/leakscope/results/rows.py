@@ -26,6 +26,7 @@ COLUMNS = {
     "without_echo": "match_rate_without_echo",
     "echo": "echo_rate",
     "empty": "empty_rate",
+    "foreign": "foreign_rate",
     "p": "p_templates_corrected",
     "detectable": "detectable",
     "sd": "sd",

@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from leakscope.errors import InputError
 from leakscope.languages.mentions import contains_concept
 from leakscope.languages.of_prompts import languages_of
+from leakscope.languages.writing import is_foreign
 from leakscope.leak.measures.echo import which_restate
 from leakscope.leak.measures.outcomes import win
 from leakscope.leak.measures.similarities import similarity_matrix
@@ -43,7 +44,7 @@ MOST_NAMES = 1000  # groups of a category whose names are still permuted: the ta
 CELLS = 4_000_000  # of a block of text pairs: 32 MB
 # Means over pairs of texts, and over a concept's texts.
 OF_PAIRS = ["match", "kept", "kept_match", "unechoed", "unechoed_match", "effect"]
-OF_TEXTS = ["echo", "empty"]
+OF_TEXTS = ["echo", "empty", "foreign"]
 VALUES = [*OF_PAIRS, *OF_TEXTS]
 UNIT_COLUMNS = [
     "model",
@@ -81,6 +82,7 @@ class _Unit(NamedTuple):
     named: Truths  # (concepts, texts): whether the text contains the concept
     echo: Truths  # (concepts, texts): whether the text restates a prompt of the concept
     empty: Truths  # (texts,)
+    foreign: Truths  # (texts,): whether the text is in letters of another language
     spread: Floats  # (concepts, concepts), σ of s(c, ·) − s(c′, ·); NaN where unknown or 0
     asked: Floats  # (concepts of the category, texts), as ``similarity``
     name: Integers  # (concepts of the category,), their groups by name, from 0
@@ -125,7 +127,8 @@ def match_texts(
                     (``echo.restated``): leaving out texts by their own prompt alone would bias a blind model
         effect      mean of D / (2 σ), weighted likewise; σ is the standard deviation of s(c, ·) − s(c′, ·) over the
                     texts that all models wrote after the category's controls; NaN without control
-        echo, empty  shares of the concept's texts that restate their own prompt, and that are empty
+        echo, empty, foreign  shares of the concept's texts that restate their own prompt, that are empty, and that
+                    are mostly in letters of another language (``languages.writing``)
         name_wins   (groups of the category,), sorted by name: how often the category's concepts of each group, whether
                     or not the unit has them, are more similar to this concept's texts than to any text of the unit
                     (midranks, weighted as above); empty without partner, or beyond ``MOST_NAMES`` groups
@@ -162,6 +165,7 @@ def match_texts(
                 named=found[place],
                 echo=_echoes(rows, closings or {}, known, languages.texts),
                 empty=np.array([is_empty(text) for text in rows["text"]], bool),
+                foreign=np.array([is_foreign(text, languages.texts) for text in rows["text"]], bool),
                 spread=spread[np.ix_(known, known)],
                 asked=matrix[:, at],
                 name=name,
@@ -274,7 +278,7 @@ def _concept_values(unit: _Unit) -> tuple[dict[str, object], Floats]:
     with np.errstate(invalid="ignore"):
         totals["effect"] = totals["effect"] / totals.pop("known")
     own = unit.echo[unit.owner, np.arange(n_texts)]
-    shares = {"echo": mine @ own, "empty": mine @ unit.empty}
+    shares = {"echo": mine @ own, "empty": mine @ unit.empty, "foreign": mine @ unit.foreign}
     wins = list(_name_wins(unit)) if unit.name.max() < MOST_NAMES else [np.empty(0)] * n_concepts
     return {"n_groups": n_groups, **totals, **shares, "name_wins": wins}, by_text["match"]
 
