@@ -312,8 +312,8 @@ def test_a_variant_that_changes_the_source_is_refused(config: Config) -> None:
             -1,
             "config: generation.top_k: got -1; allowed: a whole number of at least 0, or 'model'.",
         ),
-        ("generation/stop", "sentences", "allowed: none, sentence. Did you mean 'sentence'?"),
-        ("generation/stop", None, "config: generation.stop: got null; allowed: sentence, none."),
+        ("generation/stop", "sentences", "allowed: none, sentence, whole_sentence. Did you mean 'sentence'?"),
+        ("generation/stop", None, "config: generation.stop: got null; allowed: sentence, whole_sentence, none."),
         (
             "generation/template",
             "Go on:",

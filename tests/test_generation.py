@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -10,6 +11,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from helpers import SETTINGS, complete, in_memory, micro_prompts
 from leakscope.errors import InputError
+from leakscope.languages.sentences import FirstSentence
 from leakscope.models.completion import complete_prompts
 from leakscope.models.decoding import Reader
 from leakscope.models.endings import Limits, cut_sentence, end_tokens
@@ -234,3 +236,26 @@ def test_half_precision_takes_the_fast_way_too(micro_model: LanguageModel, dtype
     reader = Reader(tiny("qwen2", micro_model.tokenizer).model.to(dtype))
     assert reader.caches
     assert reader.shares
+
+
+def test_texts_that_stop_at_a_whole_sentence_are_those_that_go_on_cut_there(micro_model: LanguageModel) -> None:
+    """What is drawn after the end of a sentence changes no text, and texts in batches are those of whole texts."""
+    settings = {"temperature": 4.0, "max_new_tokens": 24, "samples": 20}
+    prompts = many_prompts().head(8)
+    whole = complete(micro_model, prompts, stop="none", **settings)["text"]
+    stopped = complete(micro_model, prompts, stop="whole_sentence", **settings)["text"]
+    assert stopped.tolist() == [FirstSentence("en").cut(text).strip() for text in whole]
+    assert (stopped != whole).any()
+
+
+def test_a_language_cuts_texts_of_its_own_and_says_where_it_has_no_mark(
+    micro_model: LanguageModel, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    prompts = many_prompts().head(2)
+    for language in ("en", "th"):
+        table = prompts.assign(language=language, concept_language=language)
+        complete(micro_model, table, tmp_path, stop="whole_sentence", samples=1)
+    assert len(list(tmp_path.rglob("fingerprint.json"))) == 2
+    assert [r.getMessage() for r in caplog.records if r.levelname == "WARNING"] == [
+        "m: th has no mark at the end of a sentence: most texts end by their number of tokens"
+    ]

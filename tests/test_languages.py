@@ -5,14 +5,26 @@ An independent check by readers of these languages is not done; the cases are mi
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import pandas as pd
 import pytest
 
+from leakscope.errors import InputError
 from leakscope.languages.language_file import LanguageFile
 from leakscope.languages.language_files import FOLDER, known_of
 from leakscope.languages.mentions import contains_concept, named_of
+from leakscope.languages.of_prompts import Languages, languages_of, with_reading
 from leakscope.languages.sentences import FirstSentence
 from leakscope.languages.words import split
 from leakscope.languages.writing import is_foreign
+from leakscope.leak.imported_prompts import import_prompts
+from leakscope.leak.measures.echo import restated
+from leakscope.leak.prompt_files import read_lexicon
+from leakscope.leak.prompts import PromptSet, build_prompts
+from leakscope.similarity.scorers import score_pairs
+
+E, E_AND_SIGN = "\u00e9", "e\u0301"
 
 FOUND = [
     ("en", "lemon", "two lemons."),
@@ -152,7 +164,73 @@ def test_foreign_texts_are_told_by_their_letters(language: str, text: str, forei
     assert is_foreign(text, language) is foreign
 
 
-def test_every_file_of_a_language_says_what_it_is_called(root) -> None:
+def test_every_file_of_a_language_says_what_it_is_called(root: Path) -> None:
     files = sorted((root / FOLDER).glob("*.yaml"))
     assert {path.stem: known_of(path.stem).language for path in files} == {path.stem: path.stem for path in files}
     assert known_of("xx") == LanguageFile(language="xx", source="no file")
+
+
+def test_letters_are_composed_where_files_are_read(tmp_path: Path) -> None:
+    """Twice the same letters, once composed and once not: the second is the first."""
+    table = tmp_path / "p.csv"
+    rows = f"c,,,L'{E_AND_SIGN}cole.\nd,c,{E}cole,L'{E}cole."
+    table.write_text(f"prompt_id,control_id,concept,prompt\n{rows}\n")
+    prompts = import_prompts(table, "mine").prompts
+    assert prompts["prompt"].tolist() == [f"L'{E}cole."] * 2
+    assert contains_concept(f"Des {E_AND_SIGN}coles", f"{E}cole", "fr")
+    table.write_text(f"prompt_id,control_id,concept,prompt\n{E},,,a\n{E_AND_SIGN},{E},b,b\n")
+    with pytest.raises(InputError, match="which row 2 has already; allowed: each id once"):
+        import_prompts(table, "mine")
+
+
+def test_a_term_that_is_there_in_two_ways_of_writing_is_there_twice(tmp_path: Path) -> None:
+    lexicon = tmp_path / "l.yaml"
+    terms = "".join(f"  - {{term: {term}, group: g}}\n" for term in (E, E_AND_SIGN))
+    lexicon.write_text(f"description: d\nterms:\n{terms}")
+    with pytest.raises(InputError, match="again; allowed: each term once"):
+        read_lexicon(lexicon)
+
+
+TEMPLATE = """description: d
+templates:
+  - {id: lamp, category: c, concepts: shades, slot: fruits, test: "{concept}. A", control: "A", neutral: "x. A"}
+"""
+
+
+def built(folder: Path, languages: Languages, **of_lexicon: str) -> PromptSet:
+    folder.joinpath("templates.yaml").write_text(TEMPLATE)
+    for name in ("shades", "fruits"):
+        line = f"language: {of_lexicon[name]}\n" if name in of_lexicon else ""
+        lexicon = f"description: d\n{line}terms:\n  - {{term: नीला, group: g}}\n"
+        folder.joinpath(f"{name}.yaml").write_text(lexicon)
+    return build_prompts([folder / f"{name}.yaml" for name in ("templates", "shades", "fruits")], "mine", languages)
+
+
+def test_prompts_say_their_languages_and_lexicons_have_to_be_in_them(tmp_path: Path) -> None:
+    crossed = Languages("en", "hi")
+    prompts = built(tmp_path, crossed, shades="hi", fruits="en").prompts
+    assert languages_of(prompts) == crossed
+    assert prompts["prompt_id"].tolist()[-1] == "lamp/नीला"
+    assert languages_of(built(tmp_path, crossed).prompts) == crossed
+    with pytest.raises(InputError, match=r"shades.yaml: language: got 'en'; allowed: 'hi', the language of the prompt"):
+        built(tmp_path, crossed, shades="en")
+    with pytest.raises(InputError, match=r"fruits.yaml: language: got 'hi'; allowed: 'en'"):
+        built(tmp_path, crossed, fruits="hi")
+
+
+def test_repetition_is_by_the_language_of_the_concept() -> None:
+    settings = {"kind": "lexical"}
+    languages = ["en", "de", "en de", "fr"]
+    found = score_pairs(["Zitrone"] * 4, ["zwei Zitronen"] * 4, settings, languages=languages)
+    assert found.tolist() == [0, 1, 1, 0]
+
+
+def test_an_echo_is_found_where_no_spaces_stand_between_words() -> None:
+    prompt = "前门是柠檬黄色的。墙壁是"
+    assert restated("前门是柠檬绿色的", prompt, "柠檬黄色", language="zh") == "prompt"
+    assert restated("墙壁是绿色的。", prompt, "柠檬黄色", language="zh") == ""
+
+
+def test_a_table_says_whether_its_scorer_reads_the_prompts() -> None:
+    table = pd.DataFrame({"prompt_set": ["a", "b"], "scorer": ["s", "s"]})
+    assert with_reading(table, {"s": {"a": "yes", "b": "no"}})["scorer_reads"].tolist() == ["yes", "no"]

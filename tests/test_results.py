@@ -204,6 +204,7 @@ def rate_table(**models: float) -> pd.DataFrame:
             "echo_rate": 0.0,
             "empty_rate": 0.0,
             "unfinished_rate": 0.0,
+            "foreign_rate": 0.0,
             "p_templates_corrected": 0.01,
             "detectable": 55.0,
             "sd": 9.0,

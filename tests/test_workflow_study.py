@@ -79,6 +79,8 @@ def test_a_scorer_of_another_language_than_the_prompts_is_named_and_computes_not
     study = study_of({"study": chosen, "prompt_sets": {"farben": farben}})
     (said,) = study.unread
     assert said.startswith("sbert-minilm was made to read en, and not farben (de): ")
+    assert study.reads == {"sbert-minilm": {"colors": "yes", "farben": "no"}, "lexical": {"colors": "", "farben": ""}}
+    assert (study.unread_by("lexical"), study.unread_by("sbert-minilm")) == ([], [said])
     assert "languages" not in study.scorer("sbert-minilm")
     assert study_of({"study": chosen, "prompt_sets": {"farben": {**farben, "language": "en"}}}).unread == []
     anything = {"sbert-minilm": {"languages": None}}

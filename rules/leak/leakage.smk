@@ -34,6 +34,7 @@ rule match_rates:
         "../../envs/analysis.yaml"
     params:
         **leak.testing(),
+        reads=study.reads,
     script:
         "../../scripts/leak/match_rates.py"
 

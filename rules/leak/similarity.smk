@@ -36,6 +36,7 @@ rule score_similarity:
     params:
         scorer=lambda w: study.scorer(w.scorer),
         fetched=lambda w: w.scorer in study.hub_scorers,
+        unread=lambda w: study.unread_by(w.scorer),
         store=store,
     script:
         "../../scripts/leak/score_similarity.py"

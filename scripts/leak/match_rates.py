@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from leakscope.files.tables import read_tables, write_csv
 from leakscope.jobs.job import job
+from leakscope.languages.of_prompts import with_reading
 from leakscope.leak.measures import match_rate
 from leakscope.leak.measures.families import check_primary
 
@@ -28,7 +29,7 @@ def main(snakemake: "Snakemake") -> None:
     permutations = settings.permutations, settings.name_permutations
     rates = match_rate.match_rates(units, settings.level, *permutations, primary=settings.primary)
     check_primary(rates, settings.primary)
-    write_csv(rates, Path(output.match_rates))
+    write_csv(with_reading(rates, settings.reads), Path(output.match_rates))
     for line in match_rate.without_concept_interval(rates):
         logger.info("%s", line)
 

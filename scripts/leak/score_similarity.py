@@ -33,6 +33,8 @@ def main(snakemake: "Snakemake") -> None:
     settings = dict(snakemake.params.scorer)
     if snakemake.params.fetched:
         settings["commit"] = read_manifest(Path(snakemake.input.encoder[0]))["commit"]
+    for sentence in snakemake.params.unread:
+        logger.warning("%s", sentence)
     embedder = Embedder(Path(snakemake.params.store))
     concepts, texts, languages = (pairs[name].tolist() for name in ("concept", "text", "languages"))
     pairs["similarity"] = score_pairs(concepts, texts, settings, embedder, languages)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -25,6 +26,17 @@ class Languages(NamedTuple):
 
 
 ENGLISH = Languages()
+
+
+def with_reading(table: pd.DataFrame, reads: Mapping[str, Mapping[str, str]]) -> pd.DataFrame:
+    """Return a table of rates with ``scorer_reads``: whether a row's scorer was made for its prompt set's languages.
+
+    Args:
+        table: ``prompt_set, scorer`` and more.
+        reads: scorer → prompt set → "yes", "no", or nothing where it is not known.
+    """
+    places = zip(table["scorer"], table["prompt_set"], strict=True)
+    return table.assign(scorer_reads=[reads[scorer][prompt_set] for scorer, prompt_set in places])
 
 
 def languages_of(prompts: pd.DataFrame) -> Languages:

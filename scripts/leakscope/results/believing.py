@@ -10,8 +10,8 @@ from leakscope.results.headline import BELOW, CHANCE, LEAKS, percent
 
 FALL = 5.0
 """Points by which a rate falls without repetition before the page says so."""
-MANY_ECHOES, MANY_EMPTY, MANY_CUT = 20.0, 10.0, 1.0
-"""Percent of texts that restate their prompt, of empty texts, and of pairs that are longer than the encoder reads."""
+MANY_ECHOES, MANY_EMPTY, MANY_FOREIGN, MANY_CUT = 20.0, 10.0, 10.0, 1.0
+"""Percent of texts that restate their prompt, are empty, or in foreign letters; and of pairs that a scorer cuts."""
 MOST_ALIKE = 3
 """Models with the same kind of mark that are told one by one."""
 
@@ -44,7 +44,7 @@ def marks(row: Mapping[str, Any], others: Sequence[Mapping[str, Any]] = (), leve
     """
     if row["rate"] is None:
         return []
-    own = (_few, _repetition, _echo, _empty, _cut, _concepts)
+    own = (_few, _repetition, _echo, _empty, _foreign, _cut, _concepts)
     found = [*(find(row) for find in own), _corrected(row, level), _others(row, others)]
     return [mark for mark in found if mark]
 
@@ -120,6 +120,13 @@ def _empty(row: Mapping[str, Any]) -> Doubt | None:
         f"{row['empty']:.0f} % of its texts are empty{why}; {ties}.",
         f"{MANY_EMPTY:.0f} % of their texts or more are empty; {ties}",
     )
+
+
+def _foreign(row: Mapping[str, Any]) -> Doubt | None:
+    if (row["foreign"] or 0) < MANY_FOREIGN:
+        return None
+    rest = "in letters of another language than their prompts"
+    return Doubt(f"{row['foreign']:.0f} % of its texts are {rest}.", f"{MANY_FOREIGN:.0f} % of their texts are {rest}")
 
 
 def _cut(row: Mapping[str, Any]) -> Doubt | None:

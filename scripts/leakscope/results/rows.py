@@ -27,6 +27,7 @@ COLUMNS = {
     "echo": "echo_rate",
     "empty": "empty_rate",
     "unfinished": "unfinished_rate",
+    "foreign": "foreign_rate",
     "p": "p_templates_corrected",
     "detectable": "detectable",
     "sd": "sd",

@@ -476,17 +476,31 @@ class Study:
         return Languages(entry["language"], entry["concept_language"] or entry["language"])
 
     @property
+    def reads(self) -> dict[str, dict[str, str]]:
+        """Scorer → prompt set → "yes" if it was made to read its languages, "no", or nothing where it is not known."""
+        found: dict[str, dict[str, str]] = {}
+        for scorer in self.scorers:
+            known = self.config["scorers"][scorer].get("languages")
+            word = {None: "", True: "yes", False: "no"}
+            found[scorer] = {
+                name: word[set(self.languages(name)) <= set(known) if known else None] for name in self.prompt_sets
+            }
+        return found
+
+    def unread_by(self, scorer: str) -> list[str]:
+        """Return a sentence on the prompt sets in languages that a scorer was not made to read; none where it was."""
+        sets = {name: sorted(set(self.languages(name))) for name, word in self.reads[scorer].items() if word == "no"}
+        others = [f"{name} ({', '.join(languages)})" for name, languages in sets.items()]
+        if not others:
+            return []
+        known = ", ".join(self.config["scorers"][scorer]["languages"])
+        whose = f"{scorer} was made to read {known}, and not {', '.join(others)}"
+        return [f"{whose}: it may find shared letters there, and miss shared meaning."]
+
+    @property
     def unread(self) -> list[str]:
         """A sentence for each scorer that was not made to read the language of some prompt sets."""
-        found = []
-        for scorer in self.scorers:
-            reads = self.config["scorers"][scorer].get("languages")
-            of_set = {name: self.prompt_set(name)["language"] for name in self.prompt_sets}
-            others = [f"{name} ({language})" for name, language in of_set.items() if reads and language not in reads]
-            if others:
-                whose = f"{scorer} was made to read {', '.join(reads)}, and not {', '.join(others)}"
-                found.append(f"{whose}: it may find shared letters there, and miss shared meaning.")
-        return found
+        return [sentence for scorer in self.scorers for sentence in self.unread_by(scorer)]
 
     # Organisms.
 

@@ -40,6 +40,7 @@ RATES = [
     "echo_rate",
     "empty_rate",
     "unfinished_rate",
+    "foreign_rate",
     "effect",
     "sd",
     "p_templates",
@@ -78,7 +79,8 @@ def match_rates(
     match_rate_without_echo  pairs of texts of which neither restates either of the two prompts, alone; likewise a
                        ratio
     echo_rate          percent of texts that restate their own prompt (``echo.restated``); empty_rate, that are empty;
-                       unfinished_rate, that are empty because the thought before them has not ended
+                       unfinished_rate, that are empty because the thought before them has not ended; foreign_rate, that
+                       are in letters of another language than the prompt set's
     effect             mean of D / (2 σ), in standard deviations
     sd                 between clusters, in points: √(V n_clusters); V is the rate's variance by clusters, without
                        strata, as the signs of all clusters are flipped at once
@@ -273,6 +275,7 @@ def _values(paired: pd.DataFrame, level: float, permutations: int, seed: int) ->
         100 * float(total["echo"] / n.sum()),
         100 * float(total["empty"] / n.sum()),
         100 * float(total["unfinished"] / n.sum()),
+        100 * float(total["foreign"] / n.sum()),
         float(total["effect"] / n[effect].sum()) if effect.any() else np.nan,
         100 * float(np.sqrt(linearised_variance(totals, sizes) * len(totals))) if len(totals) > 1 else np.nan,
         float(sign_flip_p(totals - sizes / 2, permutations, seed)),

@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from leakscope.errors import InputError
 from leakscope.languages.mentions import contains_concept
 from leakscope.languages.of_prompts import languages_of
+from leakscope.languages.writing import is_foreign
 from leakscope.leak.measures.echo import which_restate
 from leakscope.leak.measures.outcomes import win
 from leakscope.leak.measures.similarities import similarity_matrix
@@ -43,7 +44,7 @@ MOST_NAMES = 1000  # groups of a category whose names are still permuted: the ta
 CELLS = 4_000_000  # of a block of text pairs: 32 MB
 # Means over pairs of texts, and over a concept's texts.
 OF_PAIRS = ["match", "kept", "kept_match", "unechoed", "unechoed_match", "effect"]
-OF_TEXTS = ["echo", "empty", "unfinished"]
+OF_TEXTS = ["echo", "empty", "unfinished", "foreign"]
 VALUES = [*OF_PAIRS, *OF_TEXTS]
 UNIT_COLUMNS = [
     "model",
@@ -82,6 +83,7 @@ class _Unit(NamedTuple):
     echo: Truths  # (concepts, texts): whether the text restates a prompt of the concept
     empty: Truths  # (texts,)
     unfinished: Truths  # (texts,): whether the thought before it has not ended
+    foreign: Truths  # (texts,): whether the text is in letters of another language
     spread: Floats  # (concepts, concepts), σ of s(c, ·) − s(c′, ·); NaN where unknown or 0
     asked: Floats  # (concepts of the category, texts), as ``similarity``
     name: Integers  # (concepts of the category,), their groups by name, from 0
@@ -127,8 +129,9 @@ def match_texts(
                     (``echo.restated``): leaving out texts by their own prompt alone would bias a blind model
         effect      mean of D / (2 σ), weighted likewise; σ is the standard deviation of s(c, ·) − s(c′, ·) over the
                     texts that all models wrote after the category's controls; NaN without control
-        echo, empty, unfinished  shares of the concept's texts that restate their own prompt, that are empty, and of
-                    which these are so because the thought before them has not ended
+        echo, empty, unfinished, foreign  shares of the concept's texts that restate their own prompt, that are empty,
+                    of which these are so because the thought before them has not ended, and that are mostly in letters
+                    of another language (``languages.writing``)
         name_wins   (groups of the category,), sorted by name: how often the category's concepts of each group, whether
                     or not the unit has them, are more similar to this concept's texts than to any text of the unit
                     (midranks, weighted as above); empty without partner, or beyond ``MOST_NAMES`` groups
@@ -166,6 +169,7 @@ def match_texts(
                 echo=_echoes(rows, closings or {}, known, languages.texts),
                 empty=np.array([is_empty(text) for text in rows["text"]], bool),
                 unfinished=rows["unfinished"].to_numpy(),
+                foreign=np.array([is_foreign(text, languages.texts) for text in rows["text"]], bool),
                 spread=spread[np.ix_(known, known)],
                 asked=matrix[:, at],
                 name=name,
@@ -286,9 +290,14 @@ def _concept_values(unit: _Unit) -> tuple[dict[str, object], Floats]:
     with np.errstate(invalid="ignore"):
         totals["effect"] = totals["effect"] / totals.pop("known")
     own = unit.echo[unit.owner, np.arange(n_texts)]
-    shares = {"echo": mine @ own, "empty": mine @ unit.empty, "unfinished": mine @ unit.unfinished}
+    shares = {"echo": own, "empty": unit.empty, "unfinished": unit.unfinished, "foreign": unit.foreign}
     wins = list(_name_wins(unit)) if unit.name.max() < MOST_NAMES else [np.empty(0)] * n_concepts
-    return {"n_groups": n_groups, **totals, **shares, "name_wins": wins}, by_text["match"]
+    return {
+        "n_groups": n_groups,
+        **totals,
+        **{key: mine @ each for key, each in shares.items()},
+        "name_wins": wins,
+    }, by_text["match"]
 
 
 def _weights(owner: Integers, group: Integers) -> Floats:
