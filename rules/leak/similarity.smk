@@ -15,6 +15,8 @@ rule list_pairs:
         "<logs>/list_pairs.log",
     conda:
         "../../envs/analysis.yaml"
+    params:
+        languages=study.languages,
     script:
         "../../scripts/leak/list_pairs.py"
 

@@ -34,7 +34,7 @@ def main(snakemake: "Snakemake") -> None:
     prompts = read_tables(given.prompts)
     # A study may have organisms of one kind alone.
     scores = read_tables(given.scores) if given.scores else None
-    laws = truth.known_laws(grammars, params.temperatures, params.max_new_tokens, prompts, scores)
+    laws = truth.known_laws(grammars, params.temperatures, params.max_new_tokens, prompts, scores, params.languages)
     texts = read_tables(given.drawn) if given.drawn else None
     drawn = drawn_truth.drawn_truth(texts, prompts, grammars, scored, params.decimals)
     expected = pd.concat([truth.expected_by_prompt(laws, grammars, similarities, params.decimals), drawn.expected])

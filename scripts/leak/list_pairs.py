@@ -22,6 +22,7 @@ def main(snakemake: "Snakemake") -> None:
         read_tables(snakemake.input.prompts),
         read_tables([*snakemake.input.generations, *snakemake.input.drawn]),
         read_tables(snakemake.input.candidates),
+        snakemake.params.languages,
     )
     write_table(pairs, Path(snakemake.output.pairs))
 

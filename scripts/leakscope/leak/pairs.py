@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import pandas as pd
@@ -10,25 +10,32 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from leakscope.typed.closing_marks import closing_mark
+
+ENGLISH: Mapping[str, str] = {}
 CONTROLS = {"without": "control_id", "neutral": "neutral_control_id"}
 
 
-def list_pairs(prompts: pd.DataFrame, generations: pd.DataFrame, candidates: pd.DataFrame) -> pd.DataFrame:
+def list_pairs(
+    prompts: pd.DataFrame, generations: pd.DataFrame, candidates: pd.DataFrame, languages: Mapping[str, str] = ENGLISH
+) -> pd.DataFrame:
     """Return the distinct pairs ``concept, text`` whose similarity is needed.
 
     By prompt set and category: each concept with each text generated for a test prompt or its controls (the concept's
-    own and, for the match rate, all others), and with each candidate, full stop added, of the slots used.
+    own and, for the match rate, all others), and with each candidate of the slots used, with its full stop.
 
     Args:
         prompts: the prompts tables of any number of sets.
         generations: of the same sets, all models.
         candidates: ``slot, candidate, concept_group``.
+        languages: prompt set → its language, which has its own full stop; English where nothing is said.
     """
     texts_of = generations[["prompt_set", "prompt_id", "text"]].drop_duplicates()
-    words_of = candidates[["slot", "candidate"]].drop_duplicates().assign(text=lambda c: c["candidate"] + ".")
+    words_of = candidates[["slot", "candidate"]].drop_duplicates()
     found = []
     for prompt_set, rows in prompts.groupby("prompt_set", sort=False):
         of_set = texts_of[texts_of["prompt_set"] == prompt_set]
+        mark = closing_mark(languages.get(str(prompt_set), "en"))
         units = tests_by_unit(rows)
         more = units[units["control"].isna() | is_made(units)]
         tests = pd.concat([tested_rows(rows), more], ignore_index=True)
@@ -36,7 +43,7 @@ def list_pairs(prompts: pd.DataFrame, generations: pd.DataFrame, candidates: pd.
             part = tests.iloc[index]
             ids = {*part["prompt_id"], *part["control_id"].dropna()}
             texts = [of_set.loc[of_set["prompt_id"].isin(ids), "text"]]
-            texts.append(words_of.loc[words_of["slot"].isin(part["slot"].dropna()), "text"])
+            texts.append(words_of.loc[words_of["slot"].isin(part["slot"].dropna()), "candidate"] + mark)
             concepts = pd.DataFrame({"concept": part["concept"].unique()})
             found.append(concepts.merge(pd.DataFrame({"text": pd.concat(texts).unique()}), how="cross"))
     if not found:

@@ -23,12 +23,14 @@ class Prompting(NamedTuple):
     chat: whether prompts go through the chat template.
     chat_template_kwargs: passed to it.
     store: the folder of all stores; None keeps nothing.
+    language: of what follows a prompt; it decides how a candidate is joined to it, and ends.
     """
 
     settings: Mapping[str, Any]
     chat: bool = True
     chat_template_kwargs: Mapping[str, Any] = {}
     store: Path | None = None
+    language: str = "en"
 
     def open_store(self, fingerprint: Mapping[str, Any]) -> Store | None:
         """Return the store of a fingerprint; None where nothing is kept."""

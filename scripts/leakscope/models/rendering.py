@@ -14,6 +14,7 @@ from leakscope.models.checkpoints.thoughts import mentions_thought, refuse_thoug
 
 PLACEHOLDER = "{prompt}"
 PROBE = "leakscope"
+LINE_BREAK = "\n"
 # What Llama 3's own template falls back to where it cannot know the date.
 DATE = "26 Jul 2024"
 
@@ -75,14 +76,18 @@ def encode_rendered(tokenizer: PreTrainedTokenizerBase, rendered: str, *, chat: 
 
 
 def answer_lead(
-    tokenizer: PreTrainedTokenizerBase, *, chat: bool, chat_template_kwargs: Mapping[str, Any] | None = None
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    chat: bool,
+    chat_template_kwargs: Mapping[str, Any] | None = None,
+    spaced: bool = True,
 ) -> str:
     """Return the white space between a rendered prompt and an answer: what the chat template writes there itself.
 
-    Without ``chat`` an answer goes on with a new word and needs its space.
+    Without ``chat`` an answer goes on with a new word and needs its space, in languages that are ``spaced``.
     """
     if not chat:
-        return " "
+        return " " if spaced else ""
     options = dict(chat_template_kwargs or {})
     before = _apply(tokenizer, [_user(PROBE)], options)
     after = _apply(tokenizer, [_user(PROBE), {"role": "assistant", "content": PROBE}], options, answering=False)
@@ -101,6 +106,7 @@ def encode_continuations(
     *,
     lead: str,
     chat: bool,
+    spaced: bool = True,
 ) -> list[list[int]]:
     """Return the token ids that each continuation adds to a rendered prompt.
 
@@ -111,6 +117,9 @@ def encode_continuations(
         continuations: answers.
         lead: the white space before them, from ``answer_lead``.
         chat: as for ``encode_rendered``.
+        spaced: whether a space separates words. Where none does, a tokenizer may join the last letter of the prompt and
+            the first of a continuation; a model that was given the prompt's tokens cannot, and the continuation is
+            encoded as what follows a line break.
 
     Raises:
         InputError: the tokenizer merges the beginning of a continuation into the prompt's last token.
@@ -119,6 +128,8 @@ def encode_continuations(
     added = []
     for continuation in continuations:
         whole = encode_rendered(tokenizer, beginning + continuation, chat=chat)
+        if whole[: len(ids)] != ids and not spaced:
+            whole = ids + _encoded_apart(tokenizer, continuation)
         if whole[: len(ids)] != ids:
             raise InputError(
                 f"candidate {continuation!r}: its first token runs into the prompt's last; "
@@ -126,6 +137,21 @@ def encode_continuations(
             )
         added.append(whole[len(ids) :])
     return added
+
+
+def _encoded_apart(tokenizer: PreTrainedTokenizerBase, continuation: str) -> list[int]:
+    """Return the ids of a text as it would follow a line break, which no tokenizer joins with letters.
+
+    Raises:
+        InputError: this tokenizer does.
+    """
+    before, both = (
+        tokenizer(text, add_special_tokens=False)["input_ids"] for text in (LINE_BREAK, LINE_BREAK + continuation)
+    )
+    if both[: len(before)] != before:
+        raise InputError(f"candidate {continuation!r}: {tokenizer.name_or_path} joins it with whatever is before it.")
+    ids: list[int] = both[len(before) :]
+    return ids
 
 
 def _with_added(tokenizer: PreTrainedTokenizerBase, text: str) -> tuple[list[int], list[int]]:

@@ -153,4 +153,5 @@ class Leak(Step):
             "max_new_tokens": {m: entry["generation"]["max_new_tokens"] for m, entry in entries.items()},
             "scorers": study.scorers,
             "decimals": study.config["leak"]["decimals"],
+            "languages": study.languages,
         }

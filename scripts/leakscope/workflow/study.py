@@ -42,6 +42,7 @@ GGUF_KEYS = {
 # Models that a study makes belong to it; all others are shared by all studies.
 MANIFESTS = {"tuned": "<validate>/tuned", "edited": "<features>/edited", "mitigated": "<trace>/mitigated"}
 THREADS, THREADS_OF_ORGANISMS = 8, 1
+ENGLISH = "en"
 # How a model is loaded where its entry does not say.
 LOADING = {"dtype": "auto", "quantization": None, "device": "auto", "trust_remote_code": False}
 
@@ -347,10 +348,32 @@ class Study:
         """Return what changes how a model is loaded, without changing what it is."""
         return {key: self.entries[model].get(key, default) for key, default in LOADING.items()}
 
-    def chat(self, model: str) -> dict[str, Any]:
-        """Return how a model's prompt is wrapped; organisms are trained on their own chat template."""
+    def chat(self, model: str, prompt_set: str | None = None) -> dict[str, Any]:
+        """Return how a model's prompt is wrapped; organisms are trained on their own chat template.
+
+        Of a prompt set in another language than English, this is said: candidates are joined and end as it has them.
+        """
         entry = self.entries[model]
-        return {"chat": entry.get("chat", True), "chat_template_kwargs": entry.get("chat_template_kwargs", {})}
+        language = self.prompt_set(prompt_set)["language"] if prompt_set else ENGLISH
+        return {
+            "chat": entry.get("chat", True),
+            "chat_template_kwargs": entry.get("chat_template_kwargs", {}),
+            **({"language": language} if language != ENGLISH else {}),
+        }
+
+    @property
+    def languages(self) -> dict[str, str]:
+        """Prompt set → its language, of the sets that are not in English."""
+        of_set = {name: self.prompt_set(name)["language"] for name in self.prompt_sets}
+        return {name: language for name, language in of_set.items() if language != ENGLISH}
+
+    @property
+    def unreviewed(self) -> list[str]:
+        """A sentence on the prompt sets that say of themselves that no native reader has read them."""
+        from leakscope.leak.prompt_files import is_unreviewed
+
+        sets = [name for name in self.templated if is_unreviewed(Path(self.template_files(name)[0]))]
+        return [f"No native reader has read the prompts of {', '.join(sets)}: some may be odd."] if sets else []
 
     def generation(self, model: str, prompt_set: str) -> dict[str, Any]:
         """Return what decides a model's texts for a prompt set."""

@@ -18,7 +18,9 @@ from leakscope.leak.known.exact_match import ExactMatches, pooled_match
 from leakscope.leak.measures.leak_rate import KEYS, ROUNDING
 from leakscope.leak.measures.logit_leak import prompt_shifts
 from leakscope.leak.measures.outcomes import win
+from leakscope.leak.pairs import ENGLISH
 from leakscope.organisms.leak_grammar import Grammar
+from leakscope.typed.closing_marks import FULL_STOP, closing_mark
 
 Similarity = Mapping[tuple[str, str], float]
 
@@ -91,6 +93,7 @@ def expected_outcomes(
     laws: Mapping[str, Mapping[str, float]],
     similarity: Mapping[tuple[str, str], float],
     decimals: int,
+    mark: str = FULL_STOP,
 ) -> pd.Series:
     """Return each test prompt's expected outcome against its control without the clause, indexed by prompt_id.
 
@@ -99,8 +102,9 @@ def expected_outcomes(
     Args:
         prompts: the prompts table.
         laws: prompt_id → {candidate: probability}.
-        similarity: (concept, text) → similarity; a candidate's text is the candidate and a full stop.
+        similarity: (concept, text) → similarity; a candidate's text is the candidate and ``mark``.
         decimals: as in ``expected_outcome``.
+        mark: what ends a sentence in the candidates' language.
     """
     outcomes = {}
     tests = prompts.loc[prompts["control_id"].notna(), ["prompt_id", "control_id", "concept"]].astype(str)
@@ -110,7 +114,7 @@ def expected_outcomes(
         test, control = laws[prompt_id], laws[control_id]
         if list(test) != list(control):
             raise ValueError(f"prompt {prompt_id!r} and its control have different slots")
-        scores = np.array([similarity[concept, f"{candidate}."] for candidate in test])
+        scores = np.array([similarity[concept, candidate + mark] for candidate in test])
         outcomes[prompt_id] = expected_outcome(
             np.array(list(test.values())), np.array(list(control.values())), scores, decimals
         )
@@ -126,6 +130,7 @@ class KnownLaws(NamedTuple):
     scores: pd.DataFrame  # of prompts whose candidates are all written as they stand
     grammar: dict[str, dict[str, float]]  # prompt_id → {candidate: probability of being sampled}, of a perfect learner
     organism: dict[str, dict[str, float]]  # of the organism itself
+    mark: str = FULL_STOP  # what ends a sentence in the set's language
 
 
 def known_laws(
@@ -134,6 +139,7 @@ def known_laws(
     max_new_tokens: Mapping[str, int],
     prompts: pd.DataFrame,
     scores: pd.DataFrame | None,
+    languages: Mapping[str, str] = ENGLISH,
 ) -> list[KnownLaws]:
     """Return the laws of every organism and prompt set.
 
@@ -143,6 +149,7 @@ def known_laws(
         max_new_tokens: organism → longest text; prompts with a longer candidate have no exact law here.
         prompts: the prompts tables of all sets.
         scores: the candidate scores of all organisms and sets; None: there is no organism whose laws are known.
+        languages: prompt set → its language; English where nothing is said.
     """
     found = []
     for keys, rows in scores.groupby(["model", "prompt_set"], sort=False) if scores is not None else ():
@@ -150,7 +157,8 @@ def known_laws(
         rows = written_whole(rows, max_new_tokens[model])
         own = prompts[prompts["prompt_set"] == prompt_set]
         known = grammar_laws(grammars[model], own.set_index("prompt_id"), rows, temperatures[model])
-        found.append(KnownLaws(model, prompt_set, own, rows, known, organism_laws(rows)))
+        mark = closing_mark(languages.get(prompt_set, "en"))
+        found.append(KnownLaws(model, prompt_set, own, rows, known, organism_laws(rows), mark))
     return found
 
 
@@ -171,7 +179,7 @@ def expected_by_prompt(
     """
     columns = [*KEYS, "prompt_id", "split", "lexicon_mass", "grammar", "organism"]
     frames = []
-    for model, prompt_set, own, rows, known, learnt in laws:
+    for model, prompt_set, own, rows, known, learnt, mark in laws:
         base = own.set_index("prompt_id")[["category", "prompt"]].assign(
             model=model,
             prompt_set=prompt_set,
@@ -182,8 +190,8 @@ def expected_by_prompt(
             frames.append(
                 base.assign(
                     scorer=scorer,
-                    grammar=expected_outcomes(own, known, similarity, decimals),
-                    organism=expected_outcomes(own, learnt, similarity, decimals),
+                    grammar=expected_outcomes(own, known, similarity, decimals, mark),
+                    organism=expected_outcomes(own, learnt, similarity, decimals, mark),
                 ).loc[own.loc[own["control_id"].notna(), "prompt_id"]]
             )
     return pd.concat(frames).reset_index(names="prompt_id")[columns] if frames else pd.DataFrame(columns=columns)
@@ -196,9 +204,9 @@ def true_match_rates(laws: Sequence[KnownLaws], similarities: Mapping[str, Simil
     """
     rows = []
     for scorer, similarity in similarities.items():
-        exact = ExactMatches(similarity, decimals)
+        exact = {mark: ExactMatches(similarity, decimals, mark) for mark in {known.mark for known in laws}}
         for known in laws:
-            units = [exact.by_unit(known.prompts, law) for law in (known.grammar, known.organism)]
+            units = [exact[known.mark].by_unit(known.prompts, law) for law in (known.grammar, known.organism)]
             categories = [*units[0]["category"].dropna().unique(), POOLED]
             for category in categories:
                 cells = [u if category == POOLED else u[u["category"] == category] for u in units]
