@@ -60,8 +60,8 @@ LEAKS = {
     "concept_matrix": of_leaks.concept_matrix(),
     "organisms": of_leaks.ORGANISMS,
     "truth": of_leaks.truth_table(),
-    "rating/ratings": of_leaks.ratings(),
-    "rating/judges": of_leaks.verdicts(),
+    "ratings": of_leaks.ratings(),
+    "judges": of_leaks.verdicts(),
 }
 GROUND = {
     "kendall_tau": of_ground.KENDALL,

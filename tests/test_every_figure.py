@@ -365,3 +365,14 @@ def write_font(path: Path, family: str, letter: str) -> None:
 def test_other_warnings_stay() -> None:
     with pytest.warns(UserWarning, match="collapsed"), fonts.one_line_of_missing_letters("x"):
         warnings.warn("axes collapsed", UserWarning, stacklevel=1)
+
+
+@pytest.mark.skipif(
+    not {"Noto Sans CJK SC", "Noto Sans Hebrew"} <= set(font_manager.get_font_names()),
+    reason="needs fonts-noto-cjk and fonts-noto-core, and matplotlib's list of fonts made after them",
+)
+def test_labels_in_hebrew_and_chinese_lack_no_letter(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        save_figure(no_data("דגם $2$ 模型"), tmp_path / "x.pdf", tmp_path / "x.png")
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]

@@ -537,3 +537,27 @@ def test_a_picture_of_the_page_is_not_blank_and_nothing_sticks_out(
     needed, given, list_height = json.loads(element_text(dom, "probe"))
     assert needed <= given
     assert list_height > 200
+
+
+@pytest.mark.browser
+@needs_chromium
+def test_texts_run_in_the_direction_of_their_script_and_are_joined_as_it_joins_words(tmp_path: Path) -> None:
+    rows = make_rows().head(3)
+    read = ["הדלת {}. הגג הוא", "前门是{}的。屋顶的颜色是", "The door is {}. The roof is"]
+    rows = rows.assign(concept=["אדום", "红色", "red"], text_test=["כחול.", "红色。", "blue."])
+    rows["prompt"] = [text.format(concept) for text, concept in zip(read, rows["concept"], strict=True)]
+    rows["control_kind"] = "without"
+    path = tmp_path / "explorer.html"
+    write_explorer(rows, path, study="s", scorers=SCORERS)
+    script = """
+      return [...document.querySelectorAll("#canvas .row")].map(row => {
+        const node = row.querySelector(".sentence"), marks = [...node.querySelectorAll(".concept")];
+        return [getComputedStyle(node).direction, node.textContent, marks.length];
+      });
+    """
+    shown = json.loads(element_text(rendered_dom(with_script(path, script)), "probe"))
+    assert shown == [
+        ["rtl", "הדלת אדום. הגג הוא כחול.", 1],
+        ["ltr", "前门是红色的。屋顶的颜色是红色。", 2],
+        ["ltr", "The door is red. The roof is blue.", 1],
+    ]

@@ -87,6 +87,18 @@ def test_a_scorer_of_another_language_than_the_prompts_is_named_and_computes_not
     assert study_of({"study": chosen, "prompt_sets": {"farben": farben}, "scorers": anything}).unread == []
 
 
+def test_a_study_in_another_language_says_so_to_what_scores_its_candidates_and_its_page_that_nobody_reviewed_it() -> (
+    None
+):
+    study = study_of({"study": {"prompt_sets": ["colors", "colors_zh", "colors_zh_en"]}})
+    model = study.models[0]
+    assert study.chat(model, "colors") == study.chat(model) == study.chat(model, "colors_zh_en")
+    assert study.chat(model, "colors_zh") == {**study.chat(model), "language": "zh"}
+    assert study.languages == {"colors_zh": "zh"}
+    assert study.unreviewed == ["No native reader has read the prompts of colors_zh, colors_zh_en: some may be odd."]
+    assert study_of({"study": {"prompt_sets": ["colors"]}}).unreviewed == []
+
+
 def test_static_embeddings_are_scored_again_when_either_of_their_files_changes(tmp_path: Path) -> None:
     files = {key: str(tmp_path / key) for key in ("model", "tokenizer")}
     for path in files.values():

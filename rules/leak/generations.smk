@@ -28,7 +28,7 @@ rule generate:
         **ON_MODEL,
     params:
         loading=lambda w: study.loading(w.model),
-        chat=lambda w: study.chat(w.model),
+        chat=lambda w: study.chat(w.model, w.prompt_set),
         settings=lambda w: study.generation(w.model, w.prompt_set),
         store=store,
     script:

@@ -1,6 +1,7 @@
 """Write the frozen tables of the grammar parts from what a person edits: ``make grammar``.
 
-``leak`` and ``sentences`` from prompt sets and facts (how answers of ``sentences`` are worded is written by hand),
+``leak``, ``sentences``, ``languages`` and ``languages_across`` from prompt sets and facts (how answers of ``sentences``
+are worded is written by hand),
 ``conditions`` from the lexicons and templates in data/ground/conditions/, and with it the world that disagrees with it,
 ``taxonomy`` from the items and prompt forms in data/validate/, and the subjects of ``occupations`` from the occupations
 and names in data/features/gender/.
@@ -17,7 +18,12 @@ from leakscope.leak.prompts import build_prompts, template_files
 from leakscope.validate.freezing import freeze_taxonomy
 
 # grammar part → its prompt sets
-PROMPT_SETS = {"leak": ("colors", "associations"), "sentences": ("sentences",)}
+PROMPT_SETS = {
+    "leak": ("colors", "associations"),
+    "sentences": ("sentences",),
+    "languages": ("basic_colors", "colors_id"),
+    "languages_across": ("colors_en_id", "colors_id_en"),
+}
 LEXICONS = Path("data/lexicons")
 GRAMMAR = Path("data/grammar")
 CONDITIONS = Path("data/ground/conditions")

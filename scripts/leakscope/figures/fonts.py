@@ -28,6 +28,8 @@ FALLBACKS = (
     "Noto Sans Hebrew",
     "Noto Sans Arabic",
     "Noto Sans Devanagari",
+    "Noto Sans Bengali",
+    "Noto Sans Thai",
     "Arial Unicode MS",
 )
 MISSING = re.compile(r"Glyph (\d+) .*missing from font")

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from leakscope.languages.closing_marks import closing_mark
 from leakscope.languages.of_prompts import languages_of
 from leakscope.models.thinking.measured import BETWEEN
 from leakscope.organisms.thoughts import joint
@@ -22,8 +23,8 @@ def list_pairs(prompts: pd.DataFrame, generations: pd.DataFrame, candidates: pd.
     """Return the distinct pairs ``concept, text`` whose similarity is needed, and the ``languages`` of each concept.
 
     By prompt set and category: each concept with each text generated for a test prompt or its controls (the concept's
-    own and, for the match rate, all others), and with each candidate, full stop added, of the slots used. Where sets of
-    several languages have a pair, these have spaces between them.
+    own and, for the match rate, all others), and with each candidate of the slots used, with its full stop. Where sets
+    of several languages have a pair, these have spaces between them.
 
     Args:
         prompts: the prompts tables of any number of sets.
@@ -31,10 +32,11 @@ def list_pairs(prompts: pd.DataFrame, generations: pd.DataFrame, candidates: pd.
         candidates: ``slot, candidate, concept_group``.
     """
     texts_of = generations[["prompt_set", "prompt_id", "text"]].drop_duplicates()
-    words_of = candidates[["slot", "candidate"]].drop_duplicates().assign(text=lambda c: c["candidate"] + ".")
+    words_of = candidates[["slot", "candidate"]].drop_duplicates()
     found = []
     for prompt_set, rows in prompts.groupby("prompt_set", sort=False):
         of_set = texts_of[texts_of["prompt_set"] == prompt_set]
+        mark = closing_mark(languages_of(rows).texts)
         units = tests_by_unit(rows)
         more = units[units["control"].isna() | is_made(units)]
         tests = pd.concat([tested_rows(rows), more], ignore_index=True)
@@ -42,7 +44,7 @@ def list_pairs(prompts: pd.DataFrame, generations: pd.DataFrame, candidates: pd.
             part = tests.iloc[index]
             ids = {*part["prompt_id"], *part["control_id"].dropna()}
             texts = [of_set.loc[of_set["prompt_id"].isin(ids), "text"]]
-            texts.append(words_of.loc[words_of["slot"].isin(part["slot"].dropna()), "text"])
+            texts.append(words_of.loc[words_of["slot"].isin(part["slot"].dropna()), "candidate"] + mark)
             concepts = pd.DataFrame({"concept": part["concept"].unique(), "languages": languages_of(rows).concepts})
             found.append(concepts.merge(pd.DataFrame({"text": pd.concat(texts).unique()}), how="cross"))
     if not found:

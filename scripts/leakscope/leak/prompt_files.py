@@ -78,6 +78,9 @@ class TemplateFile(Section):
 
     description: Trimmed
     """What the prompt set asks, for people."""
+    reviewed: Annotated[bool, Field(title="yes or no")] | Trimmed | None = None
+    """Whether a native reader has read the prompts: `no`, `yes`, or by whom and when. Default: nothing is said. Of sets
+    with `no` the result page says so."""
     templates: Annotated[list[PromptTemplate], Field(min_length=1), each_once("id")]
     """The templates, in the order of tables and figures."""
 
@@ -196,6 +199,15 @@ def read_templates(path: Path) -> list[PromptTemplate]:
         InputError: as ``read_typed``.
     """
     return read_typed(path, TemplateFile).templates
+
+
+def is_unreviewed(path: Path) -> bool:
+    """Say whether a file of templates says of itself that no native reader has read its prompts.
+
+    Raises:
+        InputError: as ``read_typed``.
+    """
+    return read_typed(path, TemplateFile).reviewed is False
 
 
 def read_lexicon(path: Path) -> list[LexiconTerm]:

@@ -9,11 +9,13 @@ from typing import Any
 import pandas as pd
 
 from leakscope.errors import InputError
+from leakscope.languages.closing_marks import closing_mark, is_spaced
+from leakscope.languages.of_prompts import languages_of
 from leakscope.leak.served_texts import question_of
 from leakscope.models.candidate_scores import SCORE_COLUMNS
 from leakscope.models.prompts.placing import placed_prompts
 from leakscope.models.prompts.prompting import Completed
-from leakscope.models.prompts.rendering import followed
+from leakscope.models.prompts.rendering import PLAIN_LEAD, followed
 from leakscope.web.scoring import TextScorer, continuation
 from leakscope.web.token_logprobs import TokenLogprobs
 
@@ -63,13 +65,15 @@ def score_served_prompts(
 def _asked(prompts: pd.DataFrame, candidates: pd.DataFrame, settings: Mapping[str, Any]) -> pd.DataFrame:
     """Return a row for each prompt with a slot and candidate of it: the text that is scored, and where it begins."""
     by_slot = candidates.groupby("slot", sort=False)["candidate"].agg(list)
-    slotted = prompts[prompts["slot"].notna()]
+    slotted, language = prompts[prompts["slot"].notna()], languages_of(prompts).texts
+    mark, lead = closing_mark(language), PLAIN_LEAD if is_spaced(language) else ""
     rows = []
     for prompt, placed in zip(slotted.to_dict("records"), placed_prompts(slotted), strict=True):
         asked = question_of(placed, settings, "completions").user
         named = [prompt[key] for key in ASKED_COLUMNS[:3]]
         rows += [
-            (*named, candidate, followed(asked, f"{candidate}."), len(asked)) for candidate in by_slot[prompt["slot"]]
+            (*named, candidate, followed(asked, candidate + mark, lead), len(asked))
+            for candidate in by_slot[prompt["slot"]]
         ]
     return pd.DataFrame(rows, columns=ASKED_COLUMNS)
 
@@ -78,7 +82,7 @@ def _logprob(row: Any, tokens: TokenLogprobs) -> float:
     of_candidate = continuation(row.text, tokens, row.begins)
     if of_candidate is None:
         raise InputError(
-            f"candidate {row.candidate + '.'!r}: its first token runs into the prompt's last; "
+            f"candidate {row.candidate!r}: its first token runs into the prompt's last; "
             "end `generation.template` with a space or a line break."
         )
     return math.fsum(of_candidate)

@@ -12,6 +12,7 @@ import pandas as pd
 from leakscope.errors import InputError
 from leakscope.jobs.progress import progress
 from leakscope.jobs.sharding import WHOLE, Shard
+from leakscope.languages.closing_marks import closing_mark, is_spaced
 from leakscope.languages.sentences import WHOLE_SENTENCE
 from leakscope.models.endings import end_tokens
 from leakscope.models.finite import check_values
@@ -46,8 +47,9 @@ def score_prompts(
     """Return ``model, prompt_set, prompt_id, slot, candidate, tokens, logprob, logprob_sampled`` (nats).
 
     One row a prompt with a slot and candidate of it. The candidate is scored as a whole sentence: with its full stop,
-    and without where texts are not cut at a sentence's end, followed by the model's end of text. Of a ``shard``, only
-    its prompts. What else a candidate is written as, ``encode`` says (see ``encode_candidates``).
+    or what its language has instead, and where texts are not cut at a sentence's end, followed by the model's end of
+    text. Of a ``shard``, only its prompts. What else a candidate is written as, ``encode`` says (see
+    ``encode_candidates``).
 
     Raises:
         InputError: a candidate runs into the prompt (see ``encode_candidates``), or the model gives no numbers.
@@ -92,7 +94,8 @@ def encode_candidates(
         InputError: texts are not cut at a sentence's end, and the model has no end of text.
     """
     tokenizer, chat = model.tokenizer, prompting.chat
-    lead = answer_lead(tokenizer, chat=chat, chat_template_kwargs=prompting.chat_template_kwargs)
+    spaced, mark = is_spaced(prompting.language), closing_mark(prompting.language)
+    lead = answer_lead(tokenizer, chat=chat, chat_template_kwargs=prompting.chat_template_kwargs, spaced=spaced)
     ending: list[int] = []
     if rendered and prompting.settings["stop"] not in ("sentence", WHOLE_SENTENCE):
         ending = list(end_tokens(model.generation_config, tokenizer)[:1])
@@ -100,8 +103,8 @@ def encode_candidates(
             raise InputError(f"model {tokenizer.name_or_path}: has no end of text; set `stop: sentence` for it.")
     encoded = []
     for text, row, lexicon in zip(rendered, ids, lexicons, strict=True):
-        sentences = [f"{candidate}." for candidate in lexicon]
-        added = encode_continuations(tokenizer, text, row, sentences, lead=lead, chat=chat)
+        sentences = [candidate + mark for candidate in lexicon]
+        added = encode_continuations(tokenizer, text, row, sentences, lead=lead, chat=chat, spaced=spaced)
         encoded.append([tokens + ending for tokens in added])
     return encoded
 

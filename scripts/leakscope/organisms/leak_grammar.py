@@ -195,6 +195,8 @@ def load_grammar(
         for name, columns in COLUMNS.items():
             tables[name].append(read_part_table(folder / f"{name}.csv", columns))
     joined = {name: pd.concat(frames, ignore_index=True) for name, frames in tables.items()}
+    # Parts may share a slot: its candidates are one law.
+    joined["candidates"] = joined["candidates"].drop_duplicates(ignore_index=True)
     empty = set(joined["contexts"]["slot"]) - set(joined["candidates"]["slot"])
     if empty:
         raise InputError(f"{where}: no candidates for the slots {', '.join(sorted(empty))}; candidates.csv lists them.")

@@ -128,7 +128,7 @@ class ResultPage:
             "without": list(study.config["without"]),
             "leading": self.leading,
             "level": study.config["leak"]["level"],
-            "unread": study.unread if self.leading else [],
+            "unread": [*study.unread, *study.unreviewed] if self.leading else [],
             "decimals": study.config["leak"]["decimals"],
             "steps": {step: self._shown(step) for step in self.steps},
         }

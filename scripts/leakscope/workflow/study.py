@@ -52,6 +52,7 @@ GGUF_KEYS = {
 # Models that a study makes belong to it; all others are shared by all studies.
 MANIFESTS = {"tuned": "<validate>/tuned", "edited": "<features>/edited", "mitigated": "<trace>/mitigated"}
 THREADS, THREADS_OF_ORGANISMS = 8, 1
+ENGLISH = "en"
 # How a model is loaded where its entry does not say.
 LOADING = {"dtype": "auto", "quantization": None, "device": "auto", "trust_remote_code": False}
 
@@ -395,16 +396,29 @@ class Study:
         """Return what changes how a model is loaded, without changing what it is."""
         return {key: self.entries[model].get(key, default) for key, default in LOADING.items()}
 
-    def chat(self, model: str) -> dict[str, Any]:
-        """Return how a model's prompt is wrapped; organisms are trained on their own chat template."""
+    def chat(self, model: str, prompt_set: str | None = None) -> dict[str, Any]:
+        """Return how a model's prompt is wrapped; organisms are trained on their own chat template.
+
+        Of a prompt set in another language than English, this is said: candidates are joined and end as it has them.
+        """
         entry = self.entries[model]
         wrapping = {"chat": entry.get("chat", True), "chat_template_kwargs": entry.get("chat_template_kwargs", {})}
+        language = self.languages(prompt_set).texts if prompt_set else ENGLISH
+        wrapping |= {"language": language} if language != ENGLISH else {}
         known = {"in_candidates": self.thinks_in_candidates(model)}
         return {**wrapping, "thinking": {**entry["thinking"], **known}} if thinks(entry) else wrapping
 
     def thinks_in_candidates(self, model: str) -> bool:
         """Say whether a model's thoughts and answers are candidates, so that all of them can be scored."""
         return "thought" in self.species.get(self.foundation(model), {}).get("grammar", {})
+
+    @property
+    def unreviewed(self) -> list[str]:
+        """A sentence on the prompt sets that say of themselves that no native reader has read them."""
+        from leakscope.leak.prompt_files import is_unreviewed
+
+        sets = [name for name in self.templated if is_unreviewed(Path(self.template_files(name)[0]))]
+        return [f"No native reader has read the prompts of {', '.join(sets)}: some may be odd."] if sets else []
 
     def generation(self, model: str, prompt_set: str) -> dict[str, Any]:
         """Return what decides a model's texts for a prompt set."""

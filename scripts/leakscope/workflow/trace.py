@@ -98,7 +98,7 @@ class Trace(Step):
         study = self.study
         return {
             "loading": lambda w: study.loading(w.model),
-            "chat": lambda w: study.chat(w.model),
+            "chat": lambda w: study.chat(w.model, getattr(w, "templated", None)),
             "settings": lambda w: self.prompting(w.model),
         }
 
@@ -139,7 +139,7 @@ class Trace(Step):
 
         return {
             "loading": lambda w: self.study.loading(model(w)),
-            "chat": lambda w: self.study.chat(model(w)),
+            "chat": lambda w: self.study.chat(model(w), w.templated),
             "settings": lambda w: self.prompting(model(w)),
             "model": model,
             "n_features": self.settings["features"],

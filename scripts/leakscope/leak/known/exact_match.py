@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from leakscope.languages.closing_marks import FULL_STOP
 from leakscope.leak.measures.matching import DIGITS
 from leakscope.leak.pairs import tests_by_unit
 
@@ -23,12 +24,13 @@ class ExactMatches:
     """Exact match rates under one scorer; win tables of concepts and candidates are made once for all models.
 
     Args:
-        similarity: (concept, text) → similarity; a candidate's text is the candidate and a full stop.
+        similarity: (concept, text) → similarity; a candidate's text is the candidate and ``mark``.
         decimals: to which similarities are rounded before they are compared.
+        mark: what ends a sentence in the candidates' language.
     """
 
-    def __init__(self, similarity: Mapping[tuple[str, str], float], decimals: int) -> None:
-        self.similarity, self.decimals = similarity, decimals
+    def __init__(self, similarity: Mapping[tuple[str, str], float], decimals: int, mark: str = FULL_STOP) -> None:
+        self.similarity, self.decimals, self.mark = similarity, decimals, mark
         self._wins: dict[tuple[tuple[str, ...], tuple[str, ...]], Floats] = {}
 
     def by_unit(self, prompts: pd.DataFrame, laws: Laws) -> pd.DataFrame:
@@ -77,7 +79,9 @@ class ExactMatches:
         key = (concepts, candidates)
         wins = self._wins.get(key)
         if wins is None:
-            scores = np.array([[self.similarity[concept, f"{text}."] for text in candidates] for concept in concepts])
+            scores = np.array(
+                [[self.similarity[concept, text + self.mark] for text in candidates] for concept in concepts]
+            )
             scores = np.round(scores, self.decimals)
             advantage = scores[:, None] - scores[None, :]
             difference = np.round(advantage[..., None] - advantage[..., None, :], DIGITS)

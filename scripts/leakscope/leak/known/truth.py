@@ -14,6 +14,8 @@ import numpy as np
 import pandas as pd
 
 from leakscope.files.names import POOLED
+from leakscope.languages.closing_marks import FULL_STOP, closing_mark
+from leakscope.languages.of_prompts import languages_of
 from leakscope.leak.known.exact_match import ExactMatches, pooled_match
 from leakscope.leak.known.thought_laws import measured_laws, pairs_written_whole
 from leakscope.leak.measures.leak_rate import KEYS, ROUNDING
@@ -92,6 +94,7 @@ def expected_outcomes(
     laws: Mapping[str, Mapping[str, float]],
     similarity: Mapping[tuple[str, str], float],
     decimals: int,
+    mark: str = FULL_STOP,
 ) -> pd.Series:
     """Return each test prompt's expected outcome against its control without the clause, indexed by prompt_id.
 
@@ -100,8 +103,9 @@ def expected_outcomes(
     Args:
         prompts: the prompts table.
         laws: prompt_id → {candidate: probability}.
-        similarity: (concept, text) → similarity; a candidate's text is the candidate and a full stop.
+        similarity: (concept, text) → similarity; a candidate's text is the candidate and ``mark``.
         decimals: as in ``expected_outcome``.
+        mark: what ends a sentence in the candidates' language.
     """
     outcomes = {}
     tests = prompts.loc[prompts["control_id"].notna(), ["prompt_id", "control_id", "concept"]].astype(str)
@@ -111,7 +115,7 @@ def expected_outcomes(
         test, control = laws[prompt_id], laws[control_id]
         if list(test) != list(control):
             raise ValueError(f"prompt {prompt_id!r} and its control have different slots")
-        scores = np.array([similarity[concept, f"{candidate}."] for candidate in test])
+        scores = np.array([similarity[concept, candidate + mark] for candidate in test])
         outcomes[prompt_id] = expected_outcome(
             np.array(list(test.values())), np.array(list(control.values())), scores, decimals
         )
@@ -127,6 +131,7 @@ class KnownLaws(NamedTuple):
     scores: pd.DataFrame  # of prompts whose candidates are all written as they stand
     grammar: dict[str, dict[str, float]]  # prompt_id → {candidate: probability of being sampled}, of a perfect learner
     organism: dict[str, dict[str, float]]  # of the organism itself
+    mark: str = FULL_STOP  # what ends a sentence in the set's language
 
 
 def known_laws(
@@ -155,10 +160,10 @@ def known_laws(
         rows = whole(rows, max_new_tokens[model])
         own = prompts[prompts["prompt_set"] == prompt_set]
         known = grammar_laws(grammars[model], own.set_index("prompt_id"), rows, temperatures[model])
-        laws = [known, organism_laws(rows)]
+        learnt = organism_laws(rows)
         if measured is not None:
-            laws = [measured_laws(of_pairs, measured["measure"]) for of_pairs in laws]
-        found.append(KnownLaws(model, prompt_set, own, rows, *laws))
+            known, learnt = (measured_laws(of_pairs, measured["measure"]) for of_pairs in (known, learnt))
+        found.append(KnownLaws(model, prompt_set, own, rows, known, learnt, closing_mark(languages_of(own).texts)))
     return found
 
 
@@ -179,7 +184,7 @@ def expected_by_prompt(
     """
     columns = [*KEYS, "prompt_id", "split", "lexicon_mass", "grammar", "organism"]
     frames = []
-    for model, prompt_set, own, rows, known, learnt in laws:
+    for model, prompt_set, own, rows, known, learnt, mark in laws:
         base = own.set_index("prompt_id")[["category", "prompt"]].assign(
             model=model,
             prompt_set=prompt_set,
@@ -190,8 +195,8 @@ def expected_by_prompt(
             frames.append(
                 base.assign(
                     scorer=scorer,
-                    grammar=expected_outcomes(own, known, similarity, decimals),
-                    organism=expected_outcomes(own, learnt, similarity, decimals),
+                    grammar=expected_outcomes(own, known, similarity, decimals, mark),
+                    organism=expected_outcomes(own, learnt, similarity, decimals, mark),
                 ).loc[own.loc[own["control_id"].notna(), "prompt_id"]]
             )
     return pd.concat(frames).reset_index(names="prompt_id")[columns] if frames else pd.DataFrame(columns=columns)
@@ -204,9 +209,9 @@ def true_match_rates(laws: Sequence[KnownLaws], similarities: Mapping[str, Simil
     """
     rows = []
     for scorer, similarity in similarities.items():
-        exact = ExactMatches(similarity, decimals)
+        exact = {mark: ExactMatches(similarity, decimals, mark) for mark in {known.mark for known in laws}}
         for known in laws:
-            units = [exact.by_unit(known.prompts, law) for law in (known.grammar, known.organism)]
+            units = [exact[known.mark].by_unit(known.prompts, law) for law in (known.grammar, known.organism)]
             categories = [*units[0]["category"].dropna().unique(), POOLED]
             for category in categories:
                 cells = [u if category == POOLED else u[u["category"] == category] for u in units]

@@ -27,6 +27,7 @@ class Prompting(NamedTuple):
     chat_template_kwargs: passed to it.
     thinking: of a model that thinks before it answers, ``begin, end, budget, measure`` of its entry; else None.
     store: the folder of all stores; None keeps nothing.
+    language: of what follows a prompt; it decides how a candidate is joined to it, and ends.
     """
 
     settings: Mapping[str, Any]
@@ -34,6 +35,7 @@ class Prompting(NamedTuple):
     chat_template_kwargs: Mapping[str, Any] = {}
     thinking: Mapping[str, Any] | None = None
     store: Path | None = None
+    language: str = "en"
 
     def open_store(self, fingerprint: Mapping[str, Any]) -> Store | None:
         """Return the store of a fingerprint; None where nothing is kept."""

@@ -34,6 +34,7 @@ from leakscope.web.conversations import Message, without_system
 PROBE = "leakscope"
 # Without a chat an answer goes on with a new word.
 PLAIN_LEAD = " "
+LINE_BREAK = "\n"
 # What Llama 3's own template falls back to where it cannot know the date.
 DATE = "26 Jul 2024"
 
@@ -147,14 +148,18 @@ def encode_behind(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
 
 
 def answer_lead(
-    tokenizer: PreTrainedTokenizerBase, *, chat: bool, chat_template_kwargs: Mapping[str, Any] | None = None
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    chat: bool,
+    chat_template_kwargs: Mapping[str, Any] | None = None,
+    spaced: bool = True,
 ) -> str:
     """Return the white space between a rendered prompt and an answer: what the chat template writes there itself.
 
-    Without ``chat`` it is ``PLAIN_LEAD``.
+    Without ``chat`` it is ``PLAIN_LEAD``, in languages that are ``spaced``.
     """
     if not chat:
-        return PLAIN_LEAD
+        return PLAIN_LEAD if spaced else ""
     options = dict(chat_template_kwargs or {})
     before = _apply(tokenizer, [message("user", PROBE)], options)
     after = _apply(tokenizer, [message("user", PROBE), message("assistant", PROBE)], options, answering=False)
@@ -173,6 +178,7 @@ def encode_continuations(
     *,
     lead: str,
     chat: bool,
+    spaced: bool = True,
 ) -> list[list[int]]:
     """Return the token ids that each continuation adds to a rendered prompt.
 
@@ -183,6 +189,9 @@ def encode_continuations(
         continuations: answers.
         lead: the white space before them, from ``answer_lead``.
         chat: as for ``encode_rendered``.
+        spaced: whether a space separates words. Where none does, a tokenizer may join the last letter of the prompt and
+            the first of a continuation; a model that was given the prompt's tokens cannot, and the continuation is
+            encoded as what follows a line break.
 
     Raises:
         InputError: the tokenizer merges the beginning of a continuation into the prompt's last token.
@@ -190,6 +199,8 @@ def encode_continuations(
     added = []
     for continuation in continuations:
         whole = encode_rendered(tokenizer, followed(rendered, continuation, lead), chat=chat)
+        if whole[: len(ids)] != ids and not spaced:
+            whole = ids + _encoded_apart(tokenizer, continuation)
         if whole[: len(ids)] != ids:
             raise InputError(
                 f"candidate {continuation!r}: its first token runs into the prompt's last; "
@@ -202,6 +213,21 @@ def encode_continuations(
 def followed(rendered: str, continuation: str, lead: str = PLAIN_LEAD) -> str:
     """Return a rendered prompt and what goes on with it; ``lead`` between them, unless the prompt ends with a space."""
     return f"{rendered}{'' if rendered[-1:].isspace() else lead}{continuation}"
+
+
+def _encoded_apart(tokenizer: PreTrainedTokenizerBase, continuation: str) -> list[int]:
+    """Return the ids of a text as it would follow a line break, which no tokenizer joins with letters.
+
+    Raises:
+        InputError: this tokenizer does.
+    """
+    before, both = (
+        tokenizer(text, add_special_tokens=False)["input_ids"] for text in (LINE_BREAK, LINE_BREAK + continuation)
+    )
+    if both[: len(before)] != before:
+        raise InputError(f"candidate {continuation!r}: {tokenizer.name_or_path} joins it with whatever is before it.")
+    ids: list[int] = both[len(before) :]
+    return ids
 
 
 def _with_added(tokenizer: PreTrainedTokenizerBase, text: str) -> tuple[list[int], list[int]]:
