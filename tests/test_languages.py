@@ -203,7 +203,9 @@ def built(folder: Path, languages: Languages, **of_lexicon: str) -> PromptSet:
         line = f"language: {of_lexicon[name]}\n" if name in of_lexicon else ""
         lexicon = f"description: d\n{line}terms:\n  - {{term: नीला, group: g}}\n"
         folder.joinpath(f"{name}.yaml").write_text(lexicon)
-    return build_prompts([folder / f"{name}.yaml" for name in ("templates", "shades", "fruits")], "mine", languages)
+    return build_prompts(
+        [folder / f"{name}.yaml" for name in ("templates", "shades", "fruits")], "mine", languages=languages
+    )
 
 
 def test_prompts_say_their_languages_and_lexicons_have_to_be_in_them(tmp_path: Path) -> None:
