@@ -182,7 +182,7 @@ FIGURES: dict[str, dict[str, Kind]] = {
             (CATEGORIES, PROMPT_SETS, Part("scorers", ("scorer_a", "scorer_b"))),
         ),
         "judges": Kind(
-            lambda t, c: judges.judges(t["rating/ratings"], t["rating/judges"], labels=c.labels),
+            lambda t, c: judges.judges(t["rating/ratings"], t.get("rating/judges"), labels=c.labels),
             (PROMPT_SETS, Part("raters", ("rater",)), MODELS),
             order=RATE,
             shown=PanelValues(("prompt_set",), ("match_rate",)),
