@@ -60,8 +60,8 @@ LEAKS = {
     "concept_matrix": of_leaks.concept_matrix(),
     "organisms": of_leaks.ORGANISMS,
     "truth": of_leaks.truth_table(),
-    "ratings": of_leaks.ratings(),
-    "judges": of_leaks.verdicts(),
+    "rating/ratings": of_leaks.ratings(),
+    "rating/judges": of_leaks.verdicts(),
 }
 GROUND = {
     "kendall_tau": of_ground.KENDALL,
@@ -104,6 +104,7 @@ FEATURES = {
 TRACE = stand_in().tables() | {"mitigations": stand_in().mitigations}
 # figure → its tables, where these are not all of its step
 OWN = {
+    "leak: judges": {"ratings": of_leaks.ratings(), "judges": of_leaks.verdicts()},
     "validate: lens_heatmap": {"kinds": of_validate.lens(20)},
     "features: firing_density": {"a.s0": of_features.features(), "b": of_features.features()},
     "features: polysemanticity": {"a.s0": of_features.features(), "b": of_features.features()},

@@ -63,6 +63,7 @@ def leak_study(
         "concept_matrix": _concept_matrix(models, sets, rng),
         "organisms": organisms,
         "truth": _truth(rates[rates["model"].isin(organisms["model"])], rng),
+        **_judged(rates[rates["category"] == "all"], rng),
     }
     labels = {model: _label(number, model in set(organisms["model"])) for number, model in enumerate(models)}
     sizes = {model: int(10 ** rng.uniform(8, 10)) for model in models if model not in set(organisms["model"])}
@@ -162,6 +163,18 @@ def _concept_matrix(models: Sequence[str], sets: dict[str, list[str]], rng: np.r
             cells = cells.rename_axis(["concept_group", "generated_group"]).rename("share").reset_index()
             parts.append(cells.assign(model=model, prompt_set=name, category=category))
     return pd.concat(parts, ignore_index=True)
+
+
+def _judged(rates: pd.DataFrame, rng: np.random.Generator) -> dict[str, pd.DataFrame]:
+    """Return ratings by each scorer and by a judge that is fit for half of the models, and the verdicts on it."""
+    by_scorer = rates.assign(kind="scorer", rater=rates["scorer"])
+    judged = rates.drop_duplicates(["model", "prompt_set"]).assign(kind="judge", rater="judge")
+    judged["match_rate"] = (judged["match_rate"] + rng.normal(0, 3, len(judged))).clip(
+        judged["ci_low"], judged["ci_high"]
+    )
+    fit = np.where(np.arange(len(judged)) % 2, "fit", "unfit")
+    verdicts = judged[["model", "prompt_set"]].assign(judge="judge", fit=fit, exact_rate=judged["match_rate"] + 1)
+    return {"rating/ratings": pd.concat([by_scorer, judged], ignore_index=True), "rating/judges": verdicts}
 
 
 def _truth(rates: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:

@@ -466,6 +466,8 @@ def test_judges_stand_beside_people_and_scorers_before_what_is_known() -> None:
         (known,) = [artist for artist in ax.collections if artist.get_gid() == "known"]
         assert [segment[:, 0].tolist() for segment in known.get_segments()] == [[70, 70]]
     assert not any("rater-1" in text for text in texts(fig))
+    without = judges_figure.judges(ratings()[ratings()["kind"] != "judge"])
+    assert [who for who in ("judge smollm2", "known rate", "scorer sbert") if who in texts(without)] == ["scorer sbert"]
 
 
 def test_truth_counts_the_intervals_that_contain_the_exact_rate() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -502,14 +503,19 @@ def test_a_study_is_judged(finished: Workspace, tmp_path: Path, monkeypatch: pyt
         }
         workspace.study["study"]["scorers"] = ["lexical", "first", "here"]
         workspace.run("--cores", "2", "results/micro/rating/judges.csv")
-        assert len(server.requests) == 2 * len(items)
+        n_asked = len(server.requests)
     results = workspace.folder / "results/micro/rating"
+    summary = json.loads((results / "judged/first.json").read_text(encoding="utf-8"))
+    # Two items may be one question.
+    assert (summary["total"], summary["computed"], summary["answers"]) == (2 * len(items), n_asked, {"first": 12})
     first, here = (pd.read_parquet(results / f"judged/{judge}.parquet") for judge in ("first", "here"))
     assert list(first) == list(here) == JUDGED_COLUMNS
     assert first["answer"].eq("first").all()
     assert here["item_id"].tolist() == items["item_id"].tolist()
     table = pd.read_csv(results / "judges.csv").set_index(["judge", "model"])
-    assert table.loc["first", "fit"].eq(UNFIT).all()
+    # Three templates do not show that it is unfit.
+    assert table["fit"].eq(NOT_SHOWN).all()
+    assert table.loc["first", "position_bias"].eq(50).all()
     assert table.loc["first", "match_rate"].eq(50).all()
     # What the organism of strength 1 was taught is in its texts, and a judge that knows it is nearly always right.
     assert table.loc[("first", "tiny-l100"), "exact_rate"] > 75

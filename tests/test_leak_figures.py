@@ -35,7 +35,8 @@ def study_of(n_models: int) -> Study:
 @cache
 def drawn(name: str, n_models: int) -> Drawing:
     tables, context = study_of(n_models)
-    return arranged(FIGURES["leak"][name], {table: tables[table] for table in figures_of("leak")[name]}, context)
+    shown = {table.rpartition("/")[2]: tables[table] for table in figures_of("leak")[name]}
+    return arranged(FIGURES["leak"][name], shown, context)
 
 
 def panels(fig: Figure) -> list[Axes]:

@@ -27,6 +27,7 @@ TABLES: dict[str, dict[str, list[str]]] = {
         "by_size": ["match_rates", "organisms"],
         "dose_response": ["match_rates", "organisms", "truth"],
         "truth": ["match_rates", "truth"],
+        "judges": ["rating/ratings", "rating/judges"],
     },
     "ground": {
         "first_places": ["first_and_last"],

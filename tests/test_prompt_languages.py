@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import yaml
@@ -197,7 +198,9 @@ def test_pairs_and_the_exact_match_rate_know_the_mark_of_each_set() -> None:
     candidates = pd.DataFrame({"slot": "s", "candidate": ["x", "y"], "concept_group": ["red", "blue"]})
     texts = pd.DataFrame(columns=["prompt_set", "prompt_id", "text"], dtype=str)
     assert set(list_pairs(prompts, texts, candidates)["text"]) == {"x.", "y."}
-    assert set(list_pairs(prompts, texts, candidates, {"other": "zh"})["text"]) == {"x.", "y.", "x。", "y。"}
+    other = prompts["prompt_set"] == "other"
+    prompts[["language", "concept_language"]] = np.where(other, "zh", "en")[:, None]
+    assert set(list_pairs(prompts, texts, candidates)["text"]) == {"x.", "y.", "x。", "y。"}
     similarity = {("red", "x。"): 1.0, ("red", "y。"): 0.0, ("blue", "x。"): 0.0, ("blue", "y。"): 1.0}
     own = prompts[prompts["prompt_set"] == "other"]
     laws = {"other/red": {"x": 1.0, "y": 0.0}, "other/blue": {"x": 0.5, "y": 0.5}}

@@ -182,7 +182,7 @@ FIGURES: dict[str, dict[str, Kind]] = {
             (CATEGORIES, PROMPT_SETS, Part("scorers", ("scorer_a", "scorer_b"))),
         ),
         "judges": Kind(
-            lambda t, c: judges.judges(t["ratings"], t["judges"], labels=c.labels),
+            lambda t, c: judges.judges(t["ratings"], t.get("judges"), labels=c.labels),
             (PROMPT_SETS, Part("raters", ("rater",)), MODELS),
             order=RATE,
             shown=PanelValues(("prompt_set",), ("match_rate",)),

@@ -34,11 +34,14 @@ from leakscope.files.names import POOLED
 PERSON, JUDGE = "person", "judge"
 FIT = "fit"
 KEYS = ["model", "prompt_set"]
+VERDICTS = [*KEYS, "judge", "fit", "exact_rate"]
 PANEL, LANE, MARGINS = 2.2, 0.12, 0.75  # inches: a panel's width, a point's share of a lane, titles and axes
 
 
 @styled
-def judges(ratings: pd.DataFrame, verdicts: pd.DataFrame, *, labels: Mapping[str, str] | None = None) -> Figure:
+def judges(
+    ratings: pd.DataFrame, verdicts: pd.DataFrame | None = None, *, labels: Mapping[str, str] | None = None
+) -> Figure:
     """Draw each rater's match rate of each model with its interval; 50, chance, is marked.
 
     Of people what most of them say is drawn. Half markers are of judges that are not fit to judge a model, or not shown
@@ -47,12 +50,14 @@ def judges(ratings: pd.DataFrame, verdicts: pd.DataFrame, *, labels: Mapping[str
     Args:
         ratings: ``rating/ratings.csv``; columns model, prompt_set, kind (people, person, judge, scorer), rater,
             match_rate, ci_low, ci_high (percent); ``all`` pools models.
-        verdicts: ``rating/judges.csv``; columns model, prompt_set, judge, fit, exact_rate (percent).
+        verdicts: ``rating/judges.csv``; columns model, prompt_set, judge, fit, exact_rate (percent); None: a study
+            without judges, of people and scorers alone.
         labels: what to print for a model; its order is the order drawn.
     """
     data = ratings[(ratings["kind"] != PERSON) & (ratings["model"] != POOLED) & ratings["match_rate"].notna()]
     if data.empty:
         return no_data("nobody was asked about any item")
+    verdicts = pd.DataFrame(columns=VERDICTS) if verdicts is None else verdicts
     known = verdicts[verdicts["exact_rate"].notna() & verdicts["model"].isin(data["model"])]
     unfit = verdicts.loc[verdicts["fit"] != FIT, [*KEYS, "judge"]].rename(columns={"judge": "rater"})
     data = data.merge(unfit.assign(kind=JUDGE, unfit=True), on=[*KEYS, "kind", "rater"], how="left")
