@@ -209,3 +209,13 @@ def test_scores_are_those_of_whole_sentences(micro_model: LanguageModel, tmp_pat
     scores = score_prompts(micro_model, micro_prompts(), micro_candidates(), "m", Prompting(SETTINGS)).table
     texts = [micro_model.tokenizer.decode(tokens).strip() for tokens in scores["tokens"]]
     assert texts == [f"{candidate}." for candidate in scores["candidate"]]
+
+
+@pytest.mark.parametrize(("stop", "ended"), [("sentence", False), ("whole_sentence", False), ("none", True)])
+def test_a_candidate_is_followed_by_an_end_of_text_where_no_sentence_ends_it(
+    stop: str, ended: bool, micro_model: LanguageModel
+) -> None:
+    settings = Prompting({**SETTINGS, "stop": stop})
+    scores = score_prompts(micro_model, micro_prompts().head(1), micro_candidates(), "m", settings).table
+    end = micro_model.tokenizer.eos_token_id
+    assert {tokens[-1] == end for tokens in scores["tokens"]} == {ended}

@@ -585,6 +585,7 @@ def test_defaults_are_those_of_the_entrys_own_source(config: Config) -> None:
     assert resolved["prompt_sets"]["colors"] == {
         "control_samples": None,
         "language": "en",
+        "concept_language": None,
         "path": "data/prompt_sets/colors",
         "place": "user",
         "samples": None,

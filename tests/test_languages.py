@@ -30,6 +30,7 @@ FOUND = [
     ("en", "lemon", "two lemons."),
     ("en", "lemon yellow", "Lemon-yellow lemons"),
     ("en", "C++", "He writes C++."),
+    ("en", "leaf", "green leaves"),
     ("de", "rot", "ein roter Hut"),
     ("de", "Zitrone", "zwei Zitronen"),
     ("fr", "citron", "l'odeur des citrons"),

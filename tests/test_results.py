@@ -76,7 +76,8 @@ def row(**changes: Any) -> dict[str, Any]:
     plain = {
         "rate": 64.0, "low": 60.0, "concepts_low": 55.0, "concepts_high": 72.0, "few": "", "clusters": 24,
         "concepts": 11, "without_repetition": 60.0, "repetition": 10.0, "echo": 1.0, "without_echo": 64.0, "empty": 0.0,
-        "unfinished": 0.0, "cut": 0, "compared": 1000, "scorer": "first", "verdict": LEAKS, "p": 0.05,
+        "unfinished": 0.0, "foreign": 0.0,
+        "cut": 0, "compared": 1000, "scorer": "first", "verdict": LEAKS, "p": 0.05,
     }  # fmt: skip
     return plain | changes
 
@@ -90,6 +91,7 @@ def row(**changes: Any) -> dict[str, Any]:
         ({"echo": 28.4, "without_echo": 61.0}, "28 % of its texts restate their prompt"),
         ({"empty": 12.0}, "12 % of its texts are empty; each"),
         ({"empty": 12.0, "unfinished": 11.0}, "12 % of its texts are empty (thoughts that have not ended: 11 %); each"),
+        ({"foreign": 70.0}, "70 % of its texts are in letters of another language than their prompts."),
         ({"cut": 30}, "of 30 of 1000 pairs, a text is longer than first reads"),
         ({"p": 0.18}, "leaks by the interval alone: as one of all rates that the study tests, p is 0.18."),
         ({"concepts_low": 49.0}, "for other concepts, too, the interval is 49 to 72, which holds 50"),

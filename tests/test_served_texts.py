@@ -510,6 +510,18 @@ def is_tie(model: LanguageModel, prompt: str, written_there: str) -> bool:
     return {here[n_same], there[n_same]} == set(top.indices.tolist()) and float(top.values[0] - top.values[1]) < 1e-3
 
 
+@pytest.mark.parametrize(
+    ("stop", "text"),
+    [("sentence", "Dr."), ("whole_sentence", "Dr. Edé kam."), ("none", "Dr. Edé kam. Dann")],
+)
+def test_a_text_is_cut_by_the_language_of_its_prompt_and_composed(tmp_path: Path, stop: str, text: str) -> None:
+    prompts = pd.DataFrame([{"prompt_set": "micro", "prompt_id": "p", "control_id": None, "prompt": "Es ist"}])
+    prompts = prompts.assign(language="de", concept_language="de")
+    with server_of(writes=lambda asked, n: ["Dr. Edé kam. Dann"] * n) as server:
+        found = served(writer_of(server.url, store=tmp_path), prompts, stop=stop)
+    assert found.table["text"].tolist() == [text] * 3
+
+
 def test_a_prompt_is_put_as_to_a_model_that_runs_here() -> None:
     settings = {"system": "Be brief.", "template": "Go on: {prompt} {x}"}
     assert question_of("It is", settings, "chat") == ("Be brief.", "Go on: It is {x}")

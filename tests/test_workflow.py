@@ -84,7 +84,8 @@ def test_other_tables_have_their_columns(results: Path) -> None:
 
 def test_match_rates_have_their_columns_and_one_row_a_cell(results: Path) -> None:
     rates = pd.read_csv(results / "match_rates.csv")
-    assert list(rates.columns) == [*LEAK_RATES[:4], *RATES, *CORRECTED]
+    assert list(rates.columns) == [*LEAK_RATES[:4], *RATES, *CORRECTED, "scorer_reads"]
+    assert set(rates["scorer_reads"].dropna()) <= {"yes"}
     assert rates.groupby(["model", "scorer"])["category"].agg(list).tolist() == [["objects", "colors", "all"]] * 4
     pooled = rates[rates["category"] == "all"]
     assert (pooled[["n_prompts", "n_units", "n_without_partner"]] == [12, 3, 0]).all(axis=None)

@@ -120,10 +120,10 @@ def literal_repetition(
     languages: Sequence[str],
 ) -> np.ndarray:
     """Return 1 where the text contains the concept, in any form of its language (``languages.mentions``), else 0."""
-    pairs = zip(concepts, texts, languages, strict=True)
-    return np.array(
-        [float(any(contains_concept(text, concept, one) for one in all_of.split())) for concept, text, all_of in pairs]
-    )
+    found = np.zeros(len(texts))
+    for row in sorted(range(len(texts)), key=texts.__getitem__):  # a text's words are looked up once for all concepts
+        found[row] = any(contains_concept(texts[row], concepts[row], one) for one in languages[row].split())
+    return found
 
 
 @scorer("classifier")

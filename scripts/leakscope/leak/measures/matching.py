@@ -235,11 +235,11 @@ def _echoes(rows: pd.DataFrame, closings: Mapping[str, str], known: Integers, la
 
 def _named(concepts: pd.Series, texts: pd.Index, language: str) -> Truths:
     """Return whether each text contains each concept, (concepts, texts)."""
-    found = {
-        concept: np.fromiter((contains_concept(text, concept, language) for text in texts), bool, len(texts))
-        for concept in concepts.unique()
-    }
-    return np.array([found[concept] for concept in concepts]).reshape(len(concepts), len(texts))
+    names, place = np.unique(concepts.to_numpy(dtype=object).astype(str), return_inverse=True)
+    # Text by text: its words are looked up once for all concepts.
+    found = [[contains_concept(text, name, language) for name in names.tolist()] for text in texts]
+    result: Truths = np.array(found, dtype=bool).reshape(len(texts), len(names)).T[place]
+    return result
 
 
 def _spread(control: Floats) -> Floats:
