@@ -91,7 +91,8 @@ def judge_verdicts(
     undecided_rate   percent of answers that name no text, ``unparsable_rate`` those of them that could not be read
     fit, reason      as this module says; a model that is no organism by the organisms of its prompt set
 
-    Intervals are those of match rates: by cluster, categories being strata.
+    Intervals are those of match rates: by cluster, categories being strata. That of the bias is by item, for which the
+    orders are drawn, as in ``rating/ratings.csv``.
 
     Args:
         judged: judge → ``judging.JUDGED_COLUMNS``.
@@ -121,7 +122,7 @@ def _behaviour(answers: pd.DataFrame, level: float) -> _Behaviour:
     is_named = answers["answer"].isin([FIRST, SECOND])
     named = answers[is_named]
     share = _percent(is_named, answers, level)
-    first = _percent(named["answer"] == FIRST, named, level)
+    first = _percent(named["answer"] == FIRST, named.assign(cluster=named["item_id"]), level)
     by_item = answers.drop_duplicates("item_id").set_index("item_id")
     outcome = answers.groupby("item_id", sort=False)["outcome"].mean()
     of_named = named.groupby("item_id", sort=False)["outcome"].agg(["size", "nunique"])
