@@ -304,7 +304,8 @@ def test_a_study_measures_thoughts_and_answers_beside_their_exact_rates(finished
     truth = read_csv(results / "truth.csv").query("category == 'all'").set_index("model")
     # Thoughts name their associates as the answers of a model of strength 1 do; answers, of strength 0, name anything.
     taught = truth["true_match_rate_grammar"]
-    assert taught["muses"] == pytest.approx(50) < taught["muses-both"] < taught["muses-aloud"] == taught["tiny-l100"]
+    assert taught["muses"] == pytest.approx(50)
+    assert taught["muses"] < taught["muses-both"] < taught["muses-aloud"] == taught["tiny-l100"]
     assert truth["true_shift_grammar"].notna().tolist() == [True, False, False, False]
     assert (rates["match_rate"] - truth["true_match_rate_organism"]).abs().max() < 12
     assert rates.loc["muses-aloud", "match_rate"] > rates.loc["muses", "match_rate"] + 5
