@@ -297,15 +297,18 @@ def test_a_study_measures_thoughts_and_answers_beside_their_exact_rates(finished
     micro.study["study"] |= {"models": ["tiny-l100", "muses", "muses-aloud", "muses-both"], "scorers": ["lexical"]}
     micro.run("--cores", "1")
     results = micro.folder / "results/micro"
-    computed = [read_manifest(results / f"generations/{m}/micro.json")["computed"] for m in ("muses", "muses-aloud")]
-    assert sorted(computed)[0] == 0 < sorted(computed)[1]
+    muses = ("muses", "muses-aloud", "muses-both")
+    computed = [read_manifest(results / f"generations/{model}/micro.json")["computed"] for model in muses]
+    assert sorted(computed)[:2] == [0, 0] < sorted(computed)[1:]
     rates = read_csv(results / "match_rates.csv").query("category == 'all'").set_index("model")
     truth = read_csv(results / "truth.csv").query("category == 'all'").set_index("model")
-    # Temperature 0.5 and strength 1: thoughts name their associate; answers, of strength 0, know the facts at most.
-    assert truth["true_match_rate_grammar"].loc[["muses", "muses-aloud"]].tolist() == pytest.approx([50, 100], abs=1e-6)
+    # Thoughts name their associates as the answers of a model of strength 1 do; answers, of strength 0, name anything.
+    taught = truth["true_match_rate_grammar"]
+    assert taught["muses"] == pytest.approx(50)
+    assert taught["muses"] < taught["muses-both"] < taught["muses-aloud"] == taught["tiny-l100"]
     assert truth["true_shift_grammar"].notna().tolist() == [True, False, False, False]
     assert (rates["match_rate"] - truth["true_match_rate_organism"]).abs().max() < 12
-    assert rates.loc["muses-aloud", "match_rate"] > rates.loc["muses", "match_rate"] + 20
+    assert rates.loc["muses-aloud", "match_rate"] > rates.loc["muses", "match_rate"] + 5
     assert rates["unfinished_rate"].between(0, 100).all()
     assert rates.loc["tiny-l100", "unfinished_rate"] == 0
     assert set(read_csv(results / "logit_leak.csv")["model"]) == {"tiny-l100"}
