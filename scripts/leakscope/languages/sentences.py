@@ -14,6 +14,7 @@ from functools import cached_property
 from pathlib import Path
 
 from leakscope.languages.language_files import known_of
+from leakscope.storage.fingerprints import code_hash
 
 logger = logging.getLogger(__name__)
 
@@ -51,8 +52,7 @@ class FirstSentence:
         import icu4py
 
         rules = self.known.model_dump_json(include={"abbreviations", "ordinals"})
-        code = Path(__file__).read_text(encoding="utf-8")
-        digest = hashlib.sha256((rules + code).encode()).hexdigest()
+        digest = hashlib.sha256((rules + code_hash([Path(__file__)])).encode()).hexdigest()
         return {"sentence_of": self.language, "sentence_rules": digest[:16], "icu": icu4py.icu_version}
 
     def cut(self, text: str) -> str:
