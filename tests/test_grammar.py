@@ -90,12 +90,19 @@ def test_a_slot_without_candidates_is_one_clear_error(tmp_path: Path) -> None:
         load_grammar([tmp_path], 0.5)
 
 
-def test_the_frozen_grammar_is_that_of_the_shipped_prompt_sets(root: Path, tmp_path: Path) -> None:
-    lexicons, part = root / "data/lexicons", root / "data/grammar/leak"
-    built = {
-        name: build_prompts(template_files(root / "data/prompt_sets" / name, [lexicons]), name)
-        for name in ("colors", "associations")
-    }
+@pytest.mark.parametrize(
+    ("part_name", "sets"),
+    [
+        ("leak", ("colors", "associations")),
+        ("languages", ("basic_colors", "colors_id")),
+        ("languages_across", ("colors_en_id", "colors_id_en")),
+    ],
+)
+def test_the_frozen_grammar_is_that_of_the_shipped_prompt_sets(
+    root: Path, tmp_path: Path, part_name: str, sets: tuple[str, ...]
+) -> None:
+    lexicons, part = root / "data/lexicons", root / "data/grammar" / part_name
+    built = {name: build_prompts(template_files(root / "data/prompt_sets" / name, [lexicons]), name) for name in sets}
     freeze(built, expand_facts(part / "facts.yaml", lexicons), tmp_path)
     for name in COLUMNS:
         assert (tmp_path / f"{name}.csv").read_text() == (part / f"{name}.csv").read_text(), "run `make grammar`"

@@ -16,9 +16,7 @@ from helpers import micro_candidates, micro_prompts
 from leakscope.configuration.layers import shipped
 from leakscope.configuration.resolving import resolve
 from leakscope.errors import InputError
-from leakscope.files.tables import write_table
 from leakscope.leak.known.truth import KnownLaws
-from leakscope.leak.pairs import tests_by_unit as units_of_tests
 from leakscope.leak.rating.judge_models import ask_server, choose, most_probable
 from leakscope.leak.rating.judge_prompts import JudgePrompts, read_answer, read_judge_prompts
 from leakscope.leak.rating.judge_truth import exact_rates
@@ -471,29 +469,11 @@ def test_a_mistake_in_a_judge_is_one_line(
     assert "\n" not in str(raised.value)
 
 
-def sampled(workspace: Workspace) -> pd.DataFrame:
-    """Return an item of each model and unit of the micro study: texts after the first two groups of concepts."""
-    results = workspace.folder / "results/micro"
-    tests = units_of_tests(pd.read_parquet(results / "prompts/micro.parquet"))
-    rows = []
-    for model in workspace.study["study"]["models"]:
-        texts = pd.read_parquet(results / f"generations/{model}/micro.parquet").query("sample == 0")
-        for (category, unit), of_unit in tests.merge(texts, on="prompt_id").groupby(["category", "unit"]):
-            one, other = (row for _, row in of_unit.drop_duplicates("concept_group").iloc[:2].iterrows())
-            pair = (one["concept"], other["concept"], one["concept_group"], other["concept_group"])
-            key = (f"{model}/{unit}", model, "micro", category, unit, one["cluster"])
-            rows.append((*key, *pair, one["text"], other["text"], 1 / tests["unit"].nunique()))
-    columns = ["item_id", "model", "prompt_set", "category", "unit", "cluster", "concept_1", "concept_2"]
-    return pd.DataFrame(rows, columns=[*columns, "group_1", "group_2", "text_1", "text_2", "weight"])
-
-
 @pytest.mark.workflow
 def test_a_study_is_judged(finished: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     workspace = finished.copy(tmp_path / "copy")
-    items = sampled(workspace)
-    (workspace.folder / "results/micro/rating").mkdir(exist_ok=True)
-    write_table(items, workspace.folder / "results/micro/rating/items.parquet")
     workspace.write("own_words.yaml", OWN_WORDS)
+    workspace.study["rating"] = {"items": 8}
     workspace.environment |= {"NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
     with serving(WritingEndpoint(lambda asked, n: ["A"])) as server:
         workspace.study["models"]["served"] = {"source": "endpoint", "base_url": server.url, "model": "tiny"}
@@ -502,19 +482,27 @@ def test_a_study_is_judged(finished: Workspace, tmp_path: Path, monkeypatch: pyt
             "here": {"kind": "judge", "model": "tiny-l100", "prompts": "own_words.yaml", "both_orders": False},
         }
         workspace.study["study"]["scorers"] = ["lexical", "first", "here"]
-        workspace.run("--cores", "2", "results/micro/rating/judges.csv")
+        tables = [f"results/micro/rating/{name}.csv" for name in ("judges", "ratings", "agreement")]
+        workspace.run("--cores", "2", *tables, "results/micro/figures/judges.pdf")
         n_asked = len(server.requests)
     results = workspace.folder / "results/micro/rating"
+    items = pd.read_parquet(results / "items.parquet")
     summary = json.loads((results / "judged/first.json").read_text(encoding="utf-8"))
     # Two items may be one question.
-    assert (summary["total"], summary["computed"], summary["answers"]) == (2 * len(items), n_asked, {"first": 12})
+    assert (summary["total"], summary["computed"], summary["answers"]) == (
+        2 * len(items),
+        n_asked,
+        {"first": 2 * len(items)},
+    )
     first, here = (pd.read_parquet(results / f"judged/{judge}.parquet") for judge in ("first", "here"))
     assert list(first) == list(here) == JUDGED_COLUMNS
     assert first["answer"].eq("first").all()
     assert here["item_id"].tolist() == items["item_id"].tolist()
     table = pd.read_csv(results / "judges.csv").set_index(["judge", "model"])
-    # Three templates do not show that it is unfit.
-    assert table["fit"].eq(NOT_SHOWN).all()
+    assert table.loc["first", "fit"].eq(UNFIT).all()
+    rated = pd.read_csv(results / "ratings.csv").query("rater == 'first'").set_index("model")
+    assert rated["first_bias"].eq(50).all()
+    assert rated.loc["tiny-l100", "match_rate"] == table.loc[("first", "tiny-l100"), "match_rate"]
     assert table.loc["first", "position_bias"].eq(50).all()
     assert table.loc["first", "match_rate"].eq(50).all()
     # What the organism of strength 1 was taught is in its texts, and a judge that knows it is nearly always right.

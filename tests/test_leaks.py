@@ -104,7 +104,9 @@ def count(url: str) -> str:
     source = {"index": "v4_small", "url": url, "max_clause_freq": 10, "terms_per_clause": 1}
     naming = {"lexicons": lexicons, "names": None, "rename": {}, "groups": {}, "exclude": []}
     snakemake = SimpleNamespace(
-        params=SimpleNamespace(source=source, naming=naming, windows=[10], store="store", requests_per_second=1e6),
+        params=SimpleNamespace(
+            source=source, naming=naming, windows=[10], level=0.95, store="store", requests_per_second=1e6
+        ),
         wildcards=SimpleNamespace(indexed_axis="people"),
         output=SimpleNamespace(terms="terms.csv", totals="totals.json", table="counts.csv", counts="counts.parquet"),
     )
