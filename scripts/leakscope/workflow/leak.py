@@ -45,8 +45,8 @@ class Leak(Step):
             figures["by_size"] = ["match_rates", *(["organisms"] if study.organisms else [])]
         if study.has_candidates:
             figures["logit_leak"] = ["logit_leak"]
-        if study.judges:
-            figures["judges"] = ["rating/ratings", "rating/judges"]
+        if study.judges or self.ratings:
+            figures["judges"] = ["rating/ratings", *(["rating/judges"] if study.judges else [])]
         if study.has_truth:
             figures |= {"truth": ["match_rates", "truth"]}
         if study.has_truth and any(each["strength"] is not None for each in study.described_organisms.values()):
