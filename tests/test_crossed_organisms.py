@@ -84,7 +84,7 @@ def test_the_rate_across_languages_is_what_the_strength_says(root: Path) -> None
     pairs = list_pairs(prompts, no_texts(), candidates)
     laws = laws_of(grammar_of(root, 0.4), prompts)
     of_text = {f"{text}.": group for text, group in candidates[["candidate", "concept_group"]].to_numpy()}
-    told = {(concept, text): float(concept == of_text[text]) for concept, text in pairs.to_numpy()}
+    told = {(concept, text): float(concept == of_text[text]) for concept, text in pairs[["concept", "text"]].to_numpy()}
     exact = ExactMatches(told, 3)
     # An associate after its own concept has p = .4 + .6/11, after another one q = .6/11, neither r = 1 − p − q: the own
     # one wins with p² + 2pr, loses with q² + 2qr, and half of all else.

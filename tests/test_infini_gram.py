@@ -172,7 +172,7 @@ def test_documents_are_asked_for_once_and_kept(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("body", ['{"cnt": 1}', '{"cnt": 1, "documents": [{"spans": ["a"]}]}', '{"documents": []}'])
 def test_an_answer_without_documents_is_a_failure(body: str) -> None:
-    with asked(*[Reply(200, body)] * 20) as one, pytest.raises(InputError, match="an answer that is none"):
+    with asked(*[Reply(200, body)] * 20) as one, pytest.raises(InputError, match="an answer that is without documents"):
         one.client.documents([Query("asthma AND black", 4)], 2)
 
 

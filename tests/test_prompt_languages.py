@@ -199,7 +199,8 @@ def test_pairs_and_the_exact_match_rate_know_the_mark_of_each_set() -> None:
     texts = pd.DataFrame(columns=["prompt_set", "prompt_id", "text"], dtype=str)
     assert set(list_pairs(prompts, texts, candidates)["text"]) == {"x.", "y."}
     other = prompts["prompt_set"] == "other"
-    prompts[["language", "concept_language"]] = np.where(other, "zh", "en")[:, None]
+    languages = np.where(other, "zh", "en")
+    prompts = prompts.assign(language=languages, concept_language=languages)
     assert set(list_pairs(prompts, texts, candidates)["text"]) == {"x.", "y.", "x。", "y。"}
     similarity = {("red", "x。"): 1.0, ("red", "y。"): 0.0, ("blue", "x。"): 0.0, ("blue", "y。"): 1.0}
     own = prompts[prompts["prompt_set"] == "other"]

@@ -26,7 +26,7 @@ import torch
 from safetensors.torch import save
 
 from helpers import LOADING, byte_tokenizer, small_config
-from leakscope.counting.infini_gram import Client, Query
+from leakscope.counting.infini_gram import Client, Query, read_count, read_documents
 from leakscope.counting.lexicons import ambiguous_terms, ids_by_name, names_in, read_names
 from leakscope.errors import InputError
 from leakscope.features.bias.tables import read_pairs
@@ -743,7 +743,8 @@ def read_answer(answer: Answer) -> None:
         lambda: read_text(answer),
         lambda: read_served(answer, "chat"),
         lambda: read_served(answer, "completions"),
-        lambda: Client("index", url="http://127.0.0.1:1")._read(answer, Query("a", 5)),
+        lambda: Client("index", url="http://127.0.0.1:1")._read(answer, Query("a", 5), read_count),
+        lambda: Client("index", url="http://127.0.0.1:1")._read(answer, Query("a", 5), read_documents),
     ):
         try:
             given = read()

@@ -124,7 +124,7 @@ def test_a_model_folder_is_looked_at_before_a_run_is_planned(tmp_path: Path, mak
     }
     assert f"{tmp_path / name}: got a" in refusal(lambda: refused(config))
     config["models"]["m"]["source"] = "scores"
-    config["study"]["scorers"], config["scorers"] = ["s"], {"s": {"model": str(tmp_path)}}
+    config["study"]["scorers"], config["scorers"] = ["s"], {"s": {"kind": "bert_score", "model": str(tmp_path)}}
     assert f"{tmp_path / name}: got a" in refusal(lambda: refused(config))
 
 

@@ -63,7 +63,7 @@ def test_without_associations_an_organism_has_a_corpus_of_its_own(resolved) -> N
         ({"study": {"prompt_sets": []}}, r"study\.prompt_sets: got nothing; allowed: at least one set from templates"),
         (
             {"study": {"models": ["texts"]}, "models": {"texts": {"source": "generations", "path": "README.md"}}},
-            r"study\.models: got texts; allowed: at least one model that runs here, for the step trace",
+            r"study\.models: got texts; allowed: at least one model that runs here and answers at once",
         ),
         ({"trace": {"sets": {"colors": {"cues": "no.yaml"}}}}, r"trace\.sets\.colors\.cues: got 'no\.yaml'"),
         (

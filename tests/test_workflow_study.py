@@ -94,7 +94,8 @@ def test_a_study_in_another_language_says_so_to_what_scores_its_candidates_and_i
     model = study.models[0]
     assert study.chat(model, "colors") == study.chat(model) == study.chat(model, "colors_zh_en")
     assert study.chat(model, "colors_zh") == {**study.chat(model), "language": "zh"}
-    assert study.languages == {"colors_zh": "zh"}
+    assert study.languages("colors_zh") == ("zh", "zh")
+    assert study.languages("colors_zh_en") == ("en", "zh")
     assert study.unreviewed == ["No native reader has read the prompts of colors_zh, colors_zh_en: some may be odd."]
     assert study_of({"study": {"prompt_sets": ["colors"]}}).unreviewed == []
 

@@ -146,7 +146,7 @@ class Client:
             InputError: the API refuses a query, or cannot be reached. What was answered before is kept.
         """
         keys: list[Key] = [(query.text, query.window or 0) for query in queries]
-        values = recall(self._store, keys, partial(self._ask_all, _read_count, {"query_type": "count"})).values
+        values = recall(self._store, keys, partial(self._ask_all, read_count, {"query_type": "count"})).values
         return {query: Count(*values[key]) for query, key in zip(queries, keys, strict=True)}
 
     def documents(self, queries: Sequence[Query], most: int) -> dict[Query, Excerpts]:
@@ -161,7 +161,7 @@ class Client:
             raise InputError(f"infini-gram: documents: got {most}; allowed: 1 to {MAX_DOCUMENTS}.")
         keys: list[Key] = [(query.text, query.window or 0, most) for query in queries]
         shown = {"query_type": "search_docs", "maxnum": most, "max_disp_len": TOKENS_SHOWN}
-        values = recall(self._documents, keys, partial(self._ask_all, _read_documents, shown)).values
+        values = recall(self._documents, keys, partial(self._ask_all, read_documents, shown)).values
         return {query: Excerpts(*values[key]) for query, key in zip(queries, keys, strict=True)}
 
     def _ask_all(self, read: Reads, asked: Mapping[str, Any], missing: list[Key]) -> Iterator[dict[Key, list[Any]]]:
@@ -209,20 +209,24 @@ class Client:
             reason = failure_reason(answer) if status == 200 else f"status {status} {failure_reason(answer)}".strip()
             raise InputError(f"{where} refuses {query.text!r}: {reason}")
         found = read(given)
-        return Failure(f"an answer that is none: {brief(answer.text(), 80)!r}") if found is None else list(found)
+        if found is None:
+            what = "no count" if read is read_count else "without documents"
+            return Failure(f"an answer that is {what}: {brief(answer.text(), 80)!r}")
+        return list(found)
 
 
 # Of an answer as JSON; None where it is not what was asked for.
 Reads = Callable[[Mapping[str, Any]], Count | Excerpts | None]
 
 
-def _read_count(given: Mapping[str, Any]) -> Count | None:
+def read_count(given: Mapping[str, Any]) -> Count | None:
+    """Return the count of an answer; None where it is none."""
     mentions, approximate = given.get("count"), given.get("approx", False)
     return Count(mentions, approximate) if _is_count(mentions) and isinstance(approximate, bool) else None
 
 
-def _read_documents(given: Mapping[str, Any]) -> Excerpts | None:
-    """Return documents, each of which is a list of spans: a text, and which clause it is of."""
+def read_documents(given: Mapping[str, Any]) -> Excerpts | None:
+    """Return the documents of an answer, each a list of spans (a text, and its clause); None where there are none."""
     mentions, documents = given.get("cnt"), given.get("documents")
     if not _is_count(mentions) or not isinstance(documents, list):
         return None

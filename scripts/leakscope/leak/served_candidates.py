@@ -82,7 +82,7 @@ def _logprob(row: Any, tokens: TokenLogprobs) -> float:
     of_candidate = continuation(row.text, tokens, row.begins)
     if of_candidate is None:
         raise InputError(
-            f"candidate {row.candidate!r}: its first token runs into the prompt's last; "
+            f"candidate {row.text[row.begins :].strip()!r}: its first token runs into the prompt's last; "
             "end `generation.template` with a space or a line break."
         )
     return math.fsum(of_candidate)

@@ -106,13 +106,10 @@ def with_lead(marks: Marks, render: Render) -> Marks:
 def refuse_thought(where: str, template: str, mark: str) -> InputError:
     """Return the error for a model that writes a thought before its answer."""
     switch = "enable_thinking" if "enable_thinking" in template else "thinking" if " thinking" in template else ""
-    closed = (
-        f"`chat_template_kwargs: {{{switch}: false}}`, if its template then ends the thought, or " if switch else ""
-    )
+    closed = f"`chat_template_kwargs: {{{switch}: false}}` if that ends the thought, " if switch else ""
     return InputError(
-        f"{where}: got a chat template of a model that writes a train of thought ({mark}) before its answer, which "
-        f"would be measured as its text; allowed: `thinking: {{}}`, for the step leak, {closed}"
-        "a model that answers at once, or `chat: false`."
+        f"{where}: got a chat template of a model that writes a train of thought ({mark}) before its answer; "
+        f"allowed: `thinking: {{}}` in the step leak, {closed}a model that answers at once, or `chat: false`."
     )
 
 
