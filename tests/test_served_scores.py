@@ -184,6 +184,23 @@ def test_a_token_of_prompt_and_candidate_is_one_line() -> None:
             score_served_generator(scorer_of(server.url), [GeneratorItem("abcdefg", "c")])
 
 
+def test_candidates_without_a_space_begin_behind_the_tokens_of_the_prompt_alone() -> None:
+    """Of parts of characters in a row nobody says which are the prompt's, and which the candidate's."""
+    prompts = micro_prompts().iloc[:1].assign(prompt="着", language="zh", concept_language="zh")
+    candidates = pd.DataFrame({"slot": prompts["slot"], "candidate": ["棉"]})
+    part = "\ufffd"
+    said = {"着": [(part, None), (part, -2.0), (part, -3.0)]}
+    said["着棉。"] = [*said["着"], (part, -4.0), (part, -5.0), ("。", -6.0)]
+    settings = {"template": "{prompt}", "system": None}
+    with server_of(said.__getitem__) as server:
+        scored = score_served_prompts(scorer_of(server.url), {"m": prompts}, {"m": candidates}, "m", {"m": settings})
+        assert scored["m"].table["logprob"].tolist() == [-15.0]
+        assert sorted(server.texts) == ["着", "着棉。"]
+    said["着棉。"] = [*said["着"][:2], (part, -9.0), (part, -4.0), ("。", -6.0)]
+    with server_of(said.__getitem__) as server, pytest.raises(InputError, match="allowed: no `logprobs` for this"):
+        score_served_prompts(scorer_of(server.url), {"m": prompts}, {"m": candidates}, "m", {"m": settings})
+
+
 # What an answer says.
 
 
@@ -203,6 +220,21 @@ def test_a_token_of_prompt_and_candidate_is_one_line() -> None:
         # A character of two tokens, and one of three, which some say to be nothing until the last.
         ("é b", [("\ufffd", None), ("\ufffd", -2.0), (" b", -1.0)], [0, 1, 3], [None, -2.0, -1.0]),
         ("a—", [("a", None), ("", -3.0), ("", -2.0), ("—", -1.0)], [1, 1, 1, 2], [None, -3.0, -2.0, -1.0]),
+        # Two of one byte each after a whole one, and parts of two characters in a row, with a beginning or without.
+        (
+            "中国人",
+            [("中", None), ("\ufffd", -2.0), ("\ufffd", -3.0), ("人", -4.0)],
+            [1, 1, 2, 3],
+            [None, -2.0, -3.0, -4.0],
+        ),
+        ("Он", [(None, None), ("О", -1.0), ("\ufffd", -2.0), ("\ufffd", -3.0)], [1, 1, 2], [-1.0, -2.0, -3.0]),
+        (
+            "着棉。",
+            [("\ufffd", -1.0), ("\ufffd", -2.0), ("\ufffd", -3.0), ("\ufffd", -4.0), ("。", -5.0)],
+            [0, 1, 1, 2, 3],
+            [-1.0, -2.0, -3.0, -4.0, -5.0],
+        ),
+        ("纺。", [("bytes:\\xe7\\xba", None), ("bytes:\\xba", -1.0), ("。", -2.0)], [0, 1, 2], [None, -1.0, -2.0]),
         # Rounding above 0.
         ("a bc", [("a", None), (" bc", 1e-4)], [1, 4], [None, 0.0]),
     ],
@@ -225,6 +257,11 @@ def test_tokens_are_laid_along_a_text(
 )
 def test_tokens_of_another_text_are_known(given: list[Any]) -> None:
     assert isinstance(lay_along("a bc", given), OtherText)
+
+
+def test_tokens_that_do_not_make_up_a_long_text_are_known_at_once() -> None:
+    emoji = [(" \ufffd", -1.0), ("\ufffd", -1.0)] * 500
+    assert isinstance(lay_along("an end" + " \U0001f600" * 500 + "!", [("an end", None), *emoji]), OtherText)
 
 
 @pytest.mark.parametrize("value", [None, True, "-1", float("nan"), float("-inf"), -(10**400), 0.01, [1]])

@@ -19,7 +19,10 @@ from leakscope.models.prompts.rendering import PLAIN_LEAD, followed
 from leakscope.web.scoring import TextScorer, continuation
 from leakscope.web.token_logprobs import TokenLogprobs
 
-ASKED_COLUMNS = ["prompt_set", "prompt_id", "slot", "candidate", "text", "begins"]
+ASKED_COLUMNS = ["prompt_set", "prompt_id", "slot", "candidate", "text", "begins", "alone"]
+# How far servers' log-probabilities of the same tokens are apart, at most, in half precision and other batches.
+SAME = 0.1
+SPACE = "end `generation.template` with a space or a line break"
 
 
 def score_served_prompts(
@@ -33,7 +36,9 @@ def score_served_prompts(
 
     Each candidate is scored as a whole sentence, with its full stop, after the very text that is gone on with. There
     are no ``tokens``, for a server does not say their ids, and no ``logprob_sampled``, for which all other tokens'
-    probabilities would be needed. Costs of a text of several sets count for the first of them.
+    probabilities would be needed. Where no space is between words, a prompt is asked for alone, too: how many tokens it
+    has says where candidates begin, which parts of characters do not. Costs of a text of several sets count for the
+    first of them.
 
     Args:
         scorer: of the model.
@@ -46,24 +51,27 @@ def score_served_prompts(
         InputError: as ``TextScorer.score``; a candidate runs into the prompt.
     """
     asked = {each: _asked(table, candidates[each], settings[each]) for each, table in prompts.items()}
-    texts = [text for table in asked.values() for text in table["text"]]
+    texts = [text for table in asked.values() for text in _texts(table)]
     tokens = dict(zip(texts, scorer.score(texts), strict=True))
     completed, counted = {}, set[str]()
     for prompt_set, table in asked.items():
-        own = {*table["text"]} - counted
+        own = {*_texts(table)} - counted
         counted |= own
         scores = table.assign(
             model=name,
             tokens=None,
-            logprob=[_logprob(row, tokens[row.text]) for row in table.itertuples()],
+            logprob=[_logprob(row, tokens) for row in table.itertuples()],
             logprob_sampled=math.nan,
         )
-        completed[prompt_set] = Completed(scores[SCORE_COLUMNS], scorer.summary(list(table["text"]), own))
+        completed[prompt_set] = Completed(scores[SCORE_COLUMNS], scorer.summary(_texts(table), own))
     return completed
 
 
 def _asked(prompts: pd.DataFrame, candidates: pd.DataFrame, settings: Mapping[str, Any]) -> pd.DataFrame:
-    """Return a row for each prompt with a slot and candidate of it: the text that is scored, and where it begins."""
+    """Return a row for each prompt with a slot and candidate of it: the text that is scored, and where it begins.
+
+    ``alone`` is the prompt where no space is between words, else empty.
+    """
     by_slot = candidates.groupby("slot", sort=False)["candidate"].agg(list)
     slotted, language = prompts[prompts["slot"].notna()], languages_of(prompts).texts
     mark, lead = closing_mark(language), PLAIN_LEAD if is_spaced(language) else ""
@@ -72,17 +80,30 @@ def _asked(prompts: pd.DataFrame, candidates: pd.DataFrame, settings: Mapping[st
         asked = question_of(placed, settings, "completions").user
         named = [prompt[key] for key in ASKED_COLUMNS[:3]]
         rows += [
-            (*named, candidate, followed(asked, candidate + mark, lead), len(asked))
+            (*named, candidate, followed(asked, candidate + mark, lead), len(asked), "" if lead else asked)
             for candidate in by_slot[prompt["slot"]]
         ]
     return pd.DataFrame(rows, columns=ASKED_COLUMNS)
 
 
-def _logprob(row: Any, tokens: TokenLogprobs) -> float:
-    of_candidate = continuation(row.text, tokens, row.begins)
-    if of_candidate is None:
-        raise InputError(
-            f"candidate {row.text[row.begins :].strip()!r}: its first token runs into the prompt's last; "
-            "end `generation.template` with a space or a line break."
-        )
-    return math.fsum(of_candidate)
+def _texts(asked: pd.DataFrame) -> list[str]:
+    """Return all texts of a table that a server is asked about."""
+    return [*asked["text"], *filter(None, dict.fromkeys(asked["alone"]))]
+
+
+def _logprob(row: Any, tokens: Mapping[str, TokenLogprobs]) -> float:
+    scored = tokens[row.text]
+    behind = _behind(scored, tokens[row.alone]) if row.alone else continuation(row.text, scored, row.begins)
+    if behind is None:
+        advice = "allowed: no `logprobs` for this language" if row.alone else SPACE
+        shown = row.text[row.begins :].strip()
+        raise InputError(f"candidate {shown!r}: its first token runs into the prompt's last; {advice}.")
+    return math.fsum(behind)
+
+
+def _behind(tokens: TokenLogprobs, alone: TokenLogprobs) -> list[float] | None:
+    """Return what a text's tokens have behind those of its beginning alone; None where these are others in it."""
+    n = len(alone.logprobs)
+    pairs = zip(tokens.logprobs[:n], alone.logprobs, strict=False)
+    same = len(tokens.logprobs) > n and all(a == b or (a and b and abs(a - b) <= SAME) for a, b in pairs)
+    return [value for value in tokens.logprobs[n:] if value is not None] if same else None

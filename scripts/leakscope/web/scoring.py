@@ -34,7 +34,7 @@ logger = logging.getLogger(__name__)
 
 KIND, PATH = "served_logprobs", "completions"
 # Raised by one when what was stored is no longer what would be kept.
-REVISION = 1
+REVISION = 2
 LONGEST_SHOWN = 60
 
 

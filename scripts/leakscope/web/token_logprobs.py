@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import accumulate
 from typing import Any, NamedTuple
 
@@ -19,8 +20,9 @@ ROUNDING = 1e-3
 LOWEST = -1e6
 # What a server puts before a text has at most so many tokens.
 LONGEST_BEGINNING = 2
-# What stands for a token that is a part of a character.
+# What stands for a part of a character, and what OpenAI says instead.
 PARTIAL = "\N{REPLACEMENT CHARACTER}"
+RAW = re.compile(r"bytes:(\\x[0-9a-fA-F]{2})+")
 
 
 class TokenLogprobs(NamedTuple):
@@ -49,6 +51,8 @@ class OtherText(NamedTuple):
 Read = TokenLogprobs | Malformed | OtherText
 # A token's text, None where it is not said, and its log-probability.
 _Given = tuple[str | None, float | None]
+# From the bytes of a text, where a token begins, and it, to where it may end.
+_Spans = Callable[[bytes, int, str | None], Iterator[int]]
 
 
 def read_echo(answer: Mapping[str, Any], text: str) -> Read | None:
@@ -109,17 +113,24 @@ def read_prompt_logprobs(answer: Mapping[str, Any], text: str) -> Read | None:
 
 
 def lay_along(text: str, given: Sequence[tuple[str | None, Any]]) -> Read:
-    """Return tokens as parts of a text, without those that the server has put before it.
+    """Return tokens as parts of a text, without those that the server has put before it: as few as can be.
+
+    Tokens are laid along the bytes of the text (UTF-8). One that holds parts of characters is any bytes that
+    decode to what it says; which part of a run belongs to which character is not always known: the longest go first.
 
     Args:
         text: that was sent.
         given: token and log-probability; of the first the token may be None, where it is not said.
     """
-    for n_before in range(min(LONGEST_BEGINNING, len(given) - 1), -1, -1):
-        own = given[n_before:]
-        ends = _ends(text, [token for token, _ in own]) if _may_stand_before(given[:n_before]) else None
-        if ends is not None:
-            return _checked(ends, [logprob for _, logprob in own], first_may_lack=n_before == 0)
+    nameless = int(len(given) > 1 and given[0] == ("", None))  # a beginning, as those say it that skip special tokens
+    most = min(LONGEST_BEGINNING, len(given) - 1)
+    for spans in (_spans, _loose_spans):
+        for n_before in range(nameless, most + 1):
+            own = given[n_before:]
+            if _may_stand_before(given[:n_before]):
+                ends = _ends(text, [token for token, _ in own], spans)
+                if ends is not None:
+                    return _checked(ends, [logprob for _, logprob in own], first_may_lack=n_before == 0)
     return OtherText("".join(token or "" for token, _ in given))
 
 
@@ -144,46 +155,71 @@ def _checked(ends: list[int], logprobs: list[Any], *, first_may_lack: bool) -> T
     return TokenLogprobs(ends, numbers)
 
 
-def _ends(text: str, tokens: Sequence[str | None]) -> list[int] | None:
-    """Return where each token of a text ends; None where they do not make it up."""
+def _ends(text: str, tokens: Sequence[str | None], spans: _Spans) -> list[int] | None:
+    """Return where each token of a text ends, in whole characters; None where they do not make it up."""
     if not tokens:
         return None
-    known = [token for token in tokens if token is not None]
-    if len(known) == len(tokens) and "".join(known) == text:
-        return list(accumulate(map(len, known)))
-    runs = list(_runs(tokens))
-    found = re.fullmatch("".join(_pattern(token, is_first=not place) for place, (token, _) in enumerate(runs)), text)
-    if found is None:
+    data = text.encode(errors="surrogatepass")
+    # After each token: where it may end → where the one before it ended.
+    reached: list[dict[int, int]] = [{0: 0}]
+    for place, token in enumerate(tokens):
+        ends: dict[int, int] = {}
+        for start in reached[-1]:
+            for begin in _begins(data, start) if place and token else [start]:
+                for end in spans(data, begin, token):
+                    ends.setdefault(end, start)
+        reached.append(ends)
+    if len(data) not in reached[-1]:
         return None
-    ends: list[int] = []
-    for group, (_, n_tokens) in enumerate(runs, 1):
-        # Of the tokens of a character all but the last end before it.
-        ends += [found.start(group)] * (n_tokens - 1) + [found.end(group)]
-    return ends
+    found = [len(data)]
+    for ends in reached[:1:-1]:
+        found.append(ends[found[-1]])
+    whole = list(accumulate(len(character.encode(errors="surrogatepass")) for character in text))
+    return [bisect_right(whole, end) for end in reversed(found)]
 
 
-def _runs(tokens: Sequence[str | None]) -> Iterator[tuple[str | None, int]]:
-    """Yield each token and 1, but parts of characters that follow one another as one, with their number."""
-    n_parts = 0
-    for token in tokens:
-        if token is not None and set(token) == {PARTIAL}:
-            n_parts += 1
-            continue
-        if n_parts:
-            yield PARTIAL, n_parts
-        n_parts = 0
-        yield token, 1
-    if n_parts:
-        yield PARTIAL, n_parts
+def _begins(data: bytes, start: int) -> Iterator[int]:
+    """Yield where a token may begin: at once, or behind spaces that some tokenizers do not say."""
+    yield start
+    while start < len(data) and data[start : start + 1].isspace():
+        start += 1
+        yield start
 
 
-def _pattern(token: str | None, *, is_first: bool) -> str:
-    """Return what a token may be in a text: itself, with the space before it that some tokenizers do not say."""
-    if token is None:
-        return r"([\s\S]+?)"
-    parts = re.split(f"({PARTIAL}+)", token)
-    own = "".join(r"[^\x00-\x7f]*?" if PARTIAL in part else re.escape(part) for part in parts)
-    return f"({own})" if is_first or not token else rf"(\s*?{own})"
+def _spans(data: bytes, begin: int, token: str | None) -> Iterator[int]:
+    """Yield where a token may end that begins at a byte, the farthest first."""
+    if token is None:  # of one character at least
+        yield from (end for end in range(len(data), begin, -1) if end == len(data) or data[end] & 0xC0 != 0x80)
+        return
+    raw = _raw(token)
+    if raw is not None:
+        if data.startswith(raw, begin):
+            yield begin + len(raw)
+        return
+    for end in _possible_ends(data, begin, token):
+        if data[begin:end].decode(errors="replace") == token:
+            yield end
+
+
+def _loose_spans(data: bytes, begin: int, token: str | None) -> Iterator[int]:
+    """Yield the same of servers that say parts of characters in another number."""
+    yield from _spans(data, begin, token)
+    if token and set(token) == {PARTIAL}:
+        yield from (end for end in _possible_ends(data, begin, token) if min(data[begin:end]) >= 0x80)
+
+
+def _possible_ends(data: bytes, begin: int, token: str) -> Iterator[int]:
+    """Yield ends of a token each of whose parts of characters has one byte to three."""
+    n_parts = token.count(PARTIAL)
+    least = begin + len(token.replace(PARTIAL, "").encode()) + n_parts
+    yield from range(min(least + 2 * n_parts, len(data)), least - 1, -1)
+
+
+def _raw(token: str) -> bytes | None:
+    """Return the bytes of a token that says them: as text, or, in OpenAI's form, as ``bytes:`` and their numbers."""
+    if RAW.fullmatch(token):
+        return bytes.fromhex(token.removeprefix("bytes:").replace("\\x", ""))
+    return None if PARTIAL in token else token.encode(errors="surrogatepass")
 
 
 def _choice(answer: Mapping[str, Any]) -> Mapping[str, Any]:
