@@ -12,6 +12,7 @@ import yaml
 from leakscope.configuration.layers import shipped
 from leakscope.configuration.resolving import resolve
 from leakscope.errors import InputError
+from leakscope.languages.of_prompts import Languages
 from leakscope.leak.insertions import insert_clauses
 from leakscope.leak.pairs import tests_by_unit as by_unit
 from leakscope.leak.prompts import PROMPT_COLUMNS
@@ -153,3 +154,8 @@ def test_a_study_knows_how_many_prompts_are_made(root: Path, files: tuple[Path, 
     entry["clauses"] = "missing.yaml"
     with pytest.raises(InputError, match=r"mine.clauses: got .*missing.yaml.*; allowed: a file that exists"):
         resolve(shipped(root), config)
+
+
+def test_where_words_have_no_space_between_them_clauses_have_none(files: tuple[Path, Path]) -> None:
+    prompts = insert_clauses(*files, "mine", languages=Languages("zh", "zh"))["prompt"]
+    assert {"He laughs.The soup is", "It is noon.The soup is", "The soup is"} <= set(prompts)

@@ -134,6 +134,7 @@ def test_an_answer_that_names_no_text_is_a_half(match: JudgePrompts) -> None:
         (" **b.** ", "second"),
         ("(C)", "cannot_tell"),
         ("Answer: B", "second"),
+        ("Answer: **B**", "second"),
         ("text a", "first"),
         ("A\n\nThe first text has a cherry.", "first"),
         ("A or B", "unparsable"),
@@ -456,6 +457,7 @@ def test_without_its_model_a_study_is_without_the_judge(root: Path, monkeypatch:
         ({"model": "nobody"}, {}, "scorers.judge.model: got 'nobody'; allowed: "),
         ({"model": "organism-s-l0", "prompts": "gone.yaml"}, {}, "scorers.judge.prompts: got "),
         ({"model": "organism-s-l0", "question": "who"}, {}, "scorers.judge.question: got 'who'; allowed: leak, match"),
+        ({"model": "organism-s-thinks-both"}, {}, "got 'organism-s-thinks-both', which thinks before it answers"),
         ({"model": "organism-s-l0"}, {"names": ["judge"]}, "study.scorers: got judge; allowed: a list of names"),
     ],
 )

@@ -87,6 +87,20 @@ def test_all_but_the_last_sentence_of_a_prompt_is_its_clause(prompt: str, clause
     assert clause_of(prompt, "here", "tool") == clause
 
 
+@pytest.mark.parametrize(
+    ("language", "prompt", "clause"),
+    [
+        ("en", "Tom owns a St. Bernard. His home is near No. 5 Main and", "Tom owns a St. Bernard."),
+        ("de", "Das Kleid ist rot. Am 3. Mai kaufte er", "Das Kleid ist rot."),
+        ("hi", "दरवाज़ा लाल है। उसने खरीदा", "दरवाज़ा लाल है।"),
+        ("ar", "الباب أحمر. هل اشترى؟ نعم اشترى", "الباب أحمر. هل اشترى؟"),
+        ("zh", "她的门是红色的。她买了", "她的门是红色的。"),
+    ],
+)
+def test_a_prompt_is_divided_as_its_language_ends_sentences(language: str, prompt: str, clause: str) -> None:
+    assert clause_of(prompt, "here", "tool", language) == clause
+
+
 @pytest.mark.parametrize("prompt", ["He eats", "He eats.", "Mr. Gray eats", "He eats at 9 a.m. some", "他吃。"])
 def test_a_prompt_of_one_sentence_cannot_be_divided(prompt: str) -> None:
     with pytest.raises(InputError) as caught:

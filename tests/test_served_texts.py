@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -554,6 +555,15 @@ def resolved(
             "models.mine.extra_body: got 'stream', which each request",
         ),
         ({"extra_body": {"a": [{"api_key": "x"}]}}, "models.mine.extra_body: got 'api_key', the name of a secret"),
+        (
+            {"base_url": "https://h/v1/sk-ant-api03-abcdefghijklmnopqrstuvwxyz0123"},
+            "models.mine.base_url: got an address that",
+        ),
+        (
+            {"extra_body": {"a": ["sk-ant-api03-abcdefghijklmnopqrstuvwxyz0123"]}},
+            "got a value that looks like a secret",
+        ),
+        ({"extra_body": {"a": date(2024, 6, 1)}}, "models.mine.extra_body: got 2024-06-01, a date; allowed: text,"),
         ({"base_url": "http://me:word@host/v1"}, "models.mine.base_url: got an address with a user or password"),
         ({"key_variable": "sk-12345"}, "models.mine.key_variable: got ***; allowed: the name of an environment"),
         ({"generation": {"top_k": 5}}, "models.mine.generation.top_k: got 5; allowed: model, for the protocol"),

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from leakscope.configuration.resolved import JUDGE, is_prompted, judges
+from leakscope.configuration.resolved import JUDGE, is_generated, is_prompted, judges, thinks
 from leakscope.errors import InputError, one_of
 from leakscope.files.finding import places
 from leakscope.leak.rating.judge_prompts import read_judge_prompts
@@ -44,6 +44,12 @@ def _check_asked(name: str, config: Mapping[str, Any]) -> None:
         raise InputError(
             f"{dotted(('scorers', name, 'model'))}: got {model!r}, whose source is {source}; allowed: a model that "
             "runs here, or behind a server."
+        )
+    # Of one that runs here the answers' probabilities are read right behind the question, where its thought would be.
+    if is_generated(config["models"][model]) and thinks(config["models"][model]):
+        raise InputError(
+            f"{dotted(('scorers', name, 'model'))}: got {model!r}, which thinks before it answers; allowed: a model "
+            "here that answers at once, or one behind a server."
         )
 
 

@@ -57,7 +57,7 @@ class FirstSentence:
 
     def cut(self, text: str) -> str:
         """Return a text up to the end of its first sentence, as it was written."""
-        end = next(self._ends(text), len(text))
+        end = next(self.ends(text), len(text))
         return text[:end].rstrip() if end < len(text) else text
 
     def is_over(self, beginning: str) -> bool:
@@ -67,10 +67,10 @@ class FirstSentence:
         small letter, before which ICU ends no sentence.
         """
         beginning = beginning.rstrip(UNFINISHED)
-        end = next(self._ends(beginning), len(beginning))
+        end = next(self.ends(beginning), len(beginning))
         return any(map(str.isalpha, beginning[end:]))
 
-    def _ends(self, text: str) -> Iterator[int]:
+    def ends(self, text: str) -> Iterator[int]:
         """Yield where sentences end that another follows."""
         from icu4py.breakers import SentenceBreaker
 

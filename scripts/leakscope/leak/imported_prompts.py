@@ -99,7 +99,7 @@ def import_prompts(
             continue
         with found.kept():
             described.append({**row, **_described(row, cells, at(path, number), languages.concepts)})
-            clause_of(str(described[-1]["prompt"]), f"{at(path, number)}: prompt", place)
+            clause_of(str(described[-1]["prompt"]), f"{at(path, number)}: prompt", place, languages.concepts)
     by_template = _is_by_template(read)
     if "n_control" not in table and not by_template:
         _check_controlled(read, path, found)

@@ -17,6 +17,7 @@ import pandas as pd
 from leakscope.errors import InputError, Mistakes
 from leakscope.files.names import POOLED
 from leakscope.files.tables import read_table
+from leakscope.languages.closing_marks import is_spaced
 from leakscope.languages.of_prompts import ENGLISH, Languages
 from leakscope.leak.cells import at, other_columns, read_id, records, strip, whole, with_known_columns
 from leakscope.leak.prompt_files import ClauseFile, read_clauses
@@ -58,18 +59,19 @@ def insert_clauses(
             an id is: all mistakes, one line each, rows counted as a spreadsheet does.
     """
     read, sentences = read_clauses(clauses), _sentences(path, sheet)
-    rows = [row for sentence in sentences for row in _rows(sentence, read, clauses)]
+    space = " " if is_spaced(languages.texts) else ""
+    rows = [row for sentence in sentences for row in _rows(sentence, read, clauses, space)]
     refuse_twice(rows, path)
     shared = {"prompt_set": prompt_set, "made": "no", **languages.columns}
     return text_table([{**row, **shared} for row in rows], PROMPT_COLUMNS)
 
 
-def _rows(sentence: Sentence, read: ClauseFile, path: Path) -> Iterator[dict[str, str | None]]:
+def _rows(sentence: Sentence, read: ClauseFile, path: Path, space: str) -> Iterator[dict[str, str | None]]:
     shared = {"category": sentence.category, "template_id": sentence.name}
     without, neutral = (f"{sentence.name}/{name}" for name in CONTROL_NAMES)
     chosen = read.neutral[seeded_hash(0, sentence.text) % len(read.neutral)]
     yield {"prompt_id": without, **shared, "prompt": sentence.text}
-    yield {"prompt_id": neutral, **shared, "prompt": f"{chosen} {sentence.text}"}
+    yield {"prompt_id": neutral, **shared, "prompt": f"{chosen}{space}{sentence.text}"}
     names = slugs([clause.concept for clause in read.clauses], f"{path}: clauses")
     for name, clause in zip(names, read.clauses, strict=True):
         yield {
@@ -79,7 +81,7 @@ def _rows(sentence: Sentence, read: ClauseFile, path: Path) -> Iterator[dict[str
             "concept": clause.concept,
             "concept_group": clause.group,
             **shared,
-            "prompt": f"{clause.clause} {sentence.text}",
+            "prompt": f"{clause.clause}{space}{sentence.text}",
         }
 
 

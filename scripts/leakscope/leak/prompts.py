@@ -102,13 +102,13 @@ def template_files(folder: Path, lexicons: Iterable[Path]) -> list[Path]:
     return [path, *_read(path, known)[1].values()]
 
 
-def count_prompts(files: Sequence[Path], place: Place = USER) -> int:
+def count_prompts(files: Sequence[Path], place: Place = USER, languages: Languages | None = None) -> int:
     """Return how many prompts ``build_prompts`` makes of the same files, without a table, and so without pandas.
 
     Raises:
         InputError: as there.
     """
-    return len(_filled(files, place)[0])
+    return len(_filled(files, place, languages)[0])
 
 
 def count_controls(files: Sequence[Path]) -> int:
@@ -147,7 +147,8 @@ def _filled(
         with found.kept():
             filled = list(_rows(template, lexicon, f"{path}: templates.{number}"))
             rows += filled
-            _check_divided(filled, f"{path}: templates.{number} ({template.id!r})", place)
+            language = (languages or ENGLISH).concepts
+            _check_divided(filled, f"{path}: templates.{number} ({template.id!r})", place, language)
     with found.kept():
         refuse_twice(rows, path)
     found.end()
@@ -235,10 +236,10 @@ def _slug(term: str, where: str) -> str:
     return slug
 
 
-def _check_divided(rows: list[dict[str, str | None]], where: str, place: Place) -> None:
+def _check_divided(rows: list[dict[str, str | None]], where: str, place: Place, language: str) -> None:
     """Check that the prompts of a template have a clause, should it stand elsewhere."""
     for row in rows:
-        clause_of(str(row["prompt"]), where, place)
+        clause_of(str(row["prompt"]), where, place, language)
 
 
 def refuse_twice(rows: list[dict[str, str | None]], path: Path) -> None:

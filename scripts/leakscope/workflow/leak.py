@@ -190,7 +190,9 @@ class Leak(Step):
         entry = study.config["scorers"][judge]
         asked = {key: entry[key] for key in ("question", "both_orders")} | {"model": model}
         if self.is_served(judge):
-            manner = {**study.manner(model), "temperature": 0.0, "top_p": None, "max_tokens": entry["max_tokens"]}
+            thinking = study.entries[model].get("thinking") or {"budget": 0}
+            most = entry["max_tokens"] + thinking["budget"]
+            manner = {**study.manner(model), "temperature": 0.0, "top_p": None, "max_tokens": most}
             return {**asked, "server": study.server(model), "manner": manner}
         batch_size = study.entries[model]["generation"]["batch_size"]
         return {**asked, "loading": study.loading(model), "chat": study.chat(model), "batch_size": batch_size}

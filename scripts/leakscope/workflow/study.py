@@ -651,7 +651,8 @@ def _n_shards(study: Study, model: str, prompt_set: str) -> int:
 def _n_prompts(study: Study, prompt_set: str) -> int:
     entry = study.prompt_set(prompt_set)
     if prompt_set in study.templated:
-        return count_prompts([Path(file) for file in study.template_files(prompt_set)], entry["place"])
+        files = [Path(file) for file in study.template_files(prompt_set)]
+        return count_prompts(files, entry["place"], study.languages(prompt_set))
     if prompt_set in study.tabulated and not entry["partners"]:
         return count_rows(Path(entry["path"]))
     # How many are made, only the tables say. Importing what reads them costs the planning process alone.

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from leakscope.configuration.sections.generation import Changes, GenerationSection
 from leakscope.configuration.sections.thinking import Thinking
-from leakscope.jobs.redaction import is_secret_name
+from leakscope.jobs.redaction import KNOWN_TOKEN, is_secret_name
 from leakscope.typed.values import (
     Absent,
     Address,
@@ -42,6 +42,23 @@ OF_REQUESTS = (
 )
 # A file for each of several things.
 SomeFiles = Annotated[dict[str, Text], Field(min_length=1)]
+
+
+def _check_plain(key: str, given: dict[str, Any]) -> None:
+    """Check that a mapping, which goes into requests and manifests, can be JSON: YAML reads 2024-06-01 as a date."""
+    other = next((value for value in _leaves(given) if not isinstance(value, str | int | float | None)), None)
+    if other is not None:
+        raise mistake(
+            key, f"got {other}, a {type(other).__name__}", "allowed: text, numbers, true and false; use quotes."
+        )
+
+
+def _leaves(value: Any) -> Iterator[Any]:
+    if isinstance(value, dict | list):
+        for inner in value.values() if isinstance(value, dict) else value:
+            yield from _leaves(inner)
+    else:
+        yield value
 
 
 class GrammarEntry(Section):
@@ -99,6 +116,11 @@ class Loaded(Labelled):
     parameters: Nullable[Positive] = None
     """Number of the model's parameters; places it in the figure by size and decides its jobs' GPUs, memory and time.
     `null`: unknown."""
+
+    @model_validator(mode="after")
+    def _has_plain_variables(self) -> Loaded:
+        _check_plain("chat_template_kwargs", self.chat_template_kwargs)
+        return self
 
 
 class Derived(Labelled):
@@ -319,15 +341,24 @@ class ServedModel(Labelled):
         return self
 
     @model_validator(mode="after")
+    def _holds_no_secret_in_its_address(self) -> ServedModel:
+        if KNOWN_TOKEN.search(self.base_url):
+            raise mistake("base_url", "got an address that holds a secret", "allowed: one that others may read.")
+        return self
+
+    @model_validator(mode="after")
     def _adds_keys_alone(self) -> ServedModel:
         """Check that further keys of a request are none of those that are there, and no secret: they are stored."""
+        _check_plain("extra_body", self.extra_body)
         for key in self.extra_body:
             if key in OF_REQUESTS:
                 raise mistake("extra_body", f"got {key!r}, which each request has or cannot have", "allowed: others.")
+        allowed = "allowed: keys that others may read, and `key_variable` for the key."
         found = next(filter(is_secret_name, _keys(self.extra_body)), None)
         if found is not None:
-            allowed = "allowed: keys that others may read, and `key_variable` for the key."
             raise mistake("extra_body", f"got {found!r}, the name of a secret", allowed)
+        if any(KNOWN_TOKEN.search(str(value)) for value in _leaves(self.extra_body)):
+            raise mistake("extra_body", "got a value that looks like a secret", allowed)
         return self
 
 

@@ -92,4 +92,4 @@ def first_wordings(answers: Answers) -> dict[str, str]:
 
 
 def _plain(text: str) -> str:
-    return " ".join(_AROUND.sub("", text.casefold()).split())
+    return " ".join(_AROUND.sub("", text.casefold().replace("*", "")).split())

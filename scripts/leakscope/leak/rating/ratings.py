@@ -22,6 +22,7 @@ SHOWN_ORDERS = ("order", "concept_order")
 RATING_COLUMNS = ("item_id", *SHOWN_ORDERS, "answer", "rater")
 # The keys of the page, which are shorter to type into a sheet.
 TYPED = {"1": FIRST, "2": SECOND, "0": CANNOT_TELL}
+APOSTROPHES = str.maketrans("", "", "'’")
 ALLOWED = f"{', '.join(ANSWERS)} (or 1, 2, 0), or an empty cell where nothing was answered"
 
 
@@ -115,7 +116,7 @@ def _answers(path: Path, nameless: str, found: Mistakes) -> Iterator[tuple[int, 
 def _read(where: str, cells: dict[str, str], nameless: str) -> _RatedRow:
     """Return a row's answer, empty where there is none."""
     item_id = strip(cells["item_id"]).lower()
-    said = whole(strip(cells["answer"])).casefold().replace(" ", "_").replace("'", "")
+    said = whole(strip(cells["answer"])).casefold().replace(" ", "_").translate(APOSTROPHES)
     orders = sheet_orders(item_id) | {name: whole(strip(cells[name])) for name in SHOWN_ORDERS if name in cells}
     answer = TYPED.get(said, "cannot_tell" if said in ("cant_tell", "can_not_tell") else said)
     if not answer:
