@@ -28,11 +28,11 @@ CROSSED = ("colors_en_zh", "colors_zh_en", "colors_en_id", "colors_id_en")
 GENDERS = {
     "es": {
         "mochila": "f", "puerta": "f", "cesta": "f", "mantel": "m", "alfombra": "f", "escalera": "f", "camión": "m",
-        "bufanda": "f", "bicicleta": "f", "sofá": "m", "barco": "m", "techo": "m", "coche": "m", "sombrero": "m",
+        "bufanda": "f", "bicicleta": "f", "sofá": "m", "barco": "m", "tejado": "m", "coche": "m", "sombrero": "m",
         "casco": "m", "lámpara": "f", "bandera": "f",
     },
     "he": {
-        "התיק": "m", "דלת": "f", "הסל": "m", "המפה": "f", "השטיח": "m", "הסולם": "m", "המשאית": "f", "הצעיף": "m",
+        "התיק": "m", "דלת": "f", "הסל": "m", "מפת": "f", "השטיח": "m", "הסולם": "m", "המשאית": "f", "הצעיף": "m",
         "האופנוע": "m", "הספה": "f", "הסירה": "f", "הגג": "m", "המכונית": "f", "הכובע": "m", "הקסדה": "f",
         "המנורה": "f", "הדגל": "m",
     },
