@@ -204,7 +204,7 @@ def test_a_pair_is_found_by_both_its_samples_where_they_differ(tmp_path: Path) -
     script = """
       const current = document.querySelector(".sample.current").textContent;
       const boxes = [...document.querySelectorAll(".sample .quiet:first-child")].map(node => node.textContent);
-      const head = csvText(shown).split("\r\n")[0].split(",");
+      const head = csvText(shown).split("\\r\\n")[0].split(",");
       return [current, boxes, location.hash, head.slice(0, 6), $("match").textContent];
     """
     dom = rendered_dom(with_script(path, script), "open=m/p/hat/red/without/0-4")

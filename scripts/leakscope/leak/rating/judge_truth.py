@@ -1,7 +1,8 @@
 """How often a judge would be right that knows what an organism was taught, and how far a judge is from that.
 
 No similarity takes part: the judge knows which candidates belong to which group of concepts, and nothing else. A text
-belongs to a concept where its candidate does. What organisms write is known exactly, so this is a finite sum.
+belongs to a concept where its candidate does, and more so where a thought and an answer both do. What organisms write
+is known exactly, so this is a finite sum.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from numpy.typing import NDArray
 from leakscope.leak.known.exact_match import ExactMatches, pooled_match
 from leakscope.leak.known.truth import KnownLaws
 from leakscope.leak.measures.leak_rate import ROUNDING
+from leakscope.models.thinking.measured import BETWEEN
+from leakscope.organisms.thoughts import apart
 
 KNOWN_COLUMNS = ["model", "prompt_set", "question", "exact_rate"]
 
@@ -23,7 +26,7 @@ class _ExactLeaks(ExactMatches):
     """Likewise of the question which text has more to do with the concept c alone: s(c, x) against s(c, x′)."""
 
     def _table(self, concepts: tuple[str, ...], candidates: tuple[str, ...]) -> NDArray[np.float64]:
-        scores = np.array([[self.similarity[concept, f"{text}."] for text in candidates] for concept in concepts])
+        scores = np.array([[self.similarity[concept, text + self.mark] for text in candidates] for concept in concepts])
         wins = np.sign(scores[:, :, None] - scores[:, None, :]) / 2 + 0.5
         return np.repeat(wins[:, None], len(concepts), axis=1)
 
@@ -46,11 +49,16 @@ def exact_rates(laws: Sequence[KnownLaws], candidates: pd.DataFrame) -> pd.DataF
     for known in laws:
         concepts = known.prompts.dropna(subset=["concept"]).drop_duplicates(["concept", "concept_group"])
         belongs = {
-            (str(concept), f"{candidate}."): float(group in of)
+            (str(concept), text + known.mark): float(sum(group in groups.get(part, ()) for part in _parts(text)))
             for concept, group in zip(concepts["concept"], concepts["concept_group"], strict=True)
-            for candidate, of in groups.items()
+            for text in dict.fromkeys(text for law in known.organism.values() for text in law)
         }
         for question, kind in QUESTIONS.items():
-            units = kind(belongs, 0).by_unit(known.prompts, known.organism)
+            units = kind(belongs, 0, known.mark).by_unit(known.prompts, known.organism)
             rows.append((known.model, known.prompt_set, question, pooled_match(units)))
     return pd.DataFrame(rows, columns=KNOWN_COLUMNS).round(ROUNDING)
+
+
+def _parts(text: str) -> tuple[str, ...]:
+    """Return the candidates of a text: thought and answer where it is both, else one."""
+    return apart(text) if BETWEEN in text else (text,)
