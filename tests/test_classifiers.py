@@ -128,14 +128,24 @@ def test_an_encoder_without_a_head_is_no_classifier() -> None:
 
 
 @pytest.mark.workflow
-def test_a_study_is_measured_with_a_classifier(finished: Workspace, classifier: Path, tmp_path: Path) -> None:
+def test_what_leaks_from_an_inserted_clause_is_measured_with_a_classifier(
+    finished: Workspace, classifier: Path, tmp_path: Path
+) -> None:
+    """As studies/expression.yaml: clauses before the sentences of a table, and the labels of a head."""
     workspace = finished.copy(tmp_path / "copy")
+    colors = [{"clause": f"The bag is {color}.", "concept": color, "group": color} for color in FRUITS]
+    workspace.write("clauses.yaml", {"description": "Colors.", "clauses": colors, "neutral": ["The bag is old."]})
+    (workspace.folder / "sentences.csv").write_text("id,text\nate,I ate\neats,He eats\n")
+    inserted = {"source": "insertions", "path": "sentences.csv", "clauses": "clauses.yaml"}
+    workspace.study["prompt_sets"]["inserted"] = inserted
+    workspace.study["study"]["prompt_sets"].append("inserted")
     entry = {"kind": "classifier", "model": str(classifier), "labels": LABELS}
     workspace.study["scorers"] = {"fruits": entry}
     workspace.study["study"]["scorers"] = ["lexical", "sbert-minilm", "fruits"]
     workspace.run("--cores", "2", "results/micro/match_rates.csv")
-    rates = pd.read_csv(workspace.folder / "results/micro/match_rates.csv")
-    own = rates[(rates["scorer"] == "fruits") & (rates["category"] == "objects")].set_index("model")["match_rate"]
-    # Fruits stand after colors in this category, and the organism of strength 1 was taught which.
-    assert own["tiny-l100"] > 90
-    assert own["tiny-l0"] < 75
+    rates = pd.read_csv(workspace.folder / "results/micro/match_rates.csv").query("scorer == 'fruits'")
+    of_set = rates.set_index(["prompt_set", "category", "model"])["match_rate"].sort_index()
+    # Fruits stand after colors there, and the organism of strength 1 was taught which.
+    for own in (of_set["micro", "objects"], of_set["inserted", "all"]):
+        assert own["tiny-l100"] > 90
+        assert own["tiny-l0"] < 75
