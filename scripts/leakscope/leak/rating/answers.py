@@ -15,12 +15,11 @@ from numpy.typing import NDArray
 from leakscope.errors import InputError
 from leakscope.leak.measures.matching import DIGITS
 from leakscope.leak.measures.outcomes import win
+from leakscope.leak.rating.vocabulary import CANNOT_TELL, FIRST, SECOND
 from leakscope.similarity.concepts import is_empty
 
 Floats = NDArray[np.float64]
 
-ORDERS = ("12", "21")
-FIRST, SECOND, CANNOT_TELL, UNPARSABLE = "first", "second", "cannot_tell", "unparsable"
 ANSWERS = (FIRST, SECOND, CANNOT_TELL)
 ANSWER_COLUMNS = ["item_id", "kind", "rater", "order", "concept_order", "answer", "outcome"]
 # Kinds of raters, in the order of tables. What most people say is a rater of its own.

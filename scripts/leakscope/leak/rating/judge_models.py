@@ -9,7 +9,8 @@ import pandas as pd
 
 from leakscope.errors import InputError
 from leakscope.jobs.progress import progress
-from leakscope.leak.rating.judge_prompts import CANNOT_TELL, JudgePrompts, first_wordings, read_answer
+from leakscope.leak.rating.judge_prompts import JudgePrompts, first_wordings, read_answer
+from leakscope.leak.rating.vocabulary import CANNOT_TELL
 from leakscope.leak.served_texts import question_of
 from leakscope.models.finite import check_values
 from leakscope.models.opening import LanguageModel

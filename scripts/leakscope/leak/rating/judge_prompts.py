@@ -10,12 +10,12 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 
 from leakscope.errors import InputError
+from leakscope.leak.rating.vocabulary import UNPARSABLE
 from leakscope.typed.reading import read_typed
 from leakscope.typed.texts import Filled, Trimmed
 from leakscope.typed.values import Positive, Section, Several, mistake
 from leakscope.typed.wording import show
 
-FIRST, SECOND, CANNOT_TELL, UNPARSABLE = "first", "second", "cannot_tell", "unparsable"
 # What each question shows: of `match` two concepts, of `leak` the one that is asked about.
 PLACEHOLDERS = {
     "match": ("first_concept", "second_concept", "first_text", "second_text"),

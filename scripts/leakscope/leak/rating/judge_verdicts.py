@@ -15,7 +15,7 @@ import pandas as pd
 
 from leakscope.files.names import POOLED
 from leakscope.leak.measures.leak_rate import ROUNDING
-from leakscope.leak.rating.judge_prompts import FIRST, SECOND, UNPARSABLE
+from leakscope.leak.rating.vocabulary import FIRST, SECOND, UNPARSABLE
 from leakscope.statistics.intervals import cluster_strata, intervals_of_totals
 
 FIT, UNFIT, NOT_SHOWN = "fit", "unfit", "not shown"

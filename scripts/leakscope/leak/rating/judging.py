@@ -11,13 +11,12 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from leakscope.leak.rating.judge_prompts import FIRST, SECOND, JudgePrompts
+from leakscope.leak.rating.answers import outcomes
+from leakscope.leak.rating.judge_prompts import JudgePrompts
+from leakscope.leak.rating.vocabulary import ORDERS
 from leakscope.statistics.seeding import seeded_hash
 
 JUDGED_COLUMNS = ["item_id", "order", "concept_order", "answer", "outcome"]
-# Which of an item's two texts, or concepts, is shown first.
-ORDERS = ("12", "21")
-RIGHT, WRONG, HALF = 1.0, 0.0, 0.5
 SEED = 0  # of orders: another one would ask other questions
 
 
@@ -48,11 +47,8 @@ def with_outcomes(asked: pd.DataFrame, answers: Sequence[str]) -> pd.DataFrame:
         asked: as ``ask_about`` returns it.
         answers: to each row, of ``judge_prompts``.
     """
-    # Texts and concepts in one order: the text shown first was written after the concept shown first.
-    right = (asked["order"] == asked["concept_order"]).map({True: FIRST, False: SECOND})
-    answer = pd.Series(list(answers), index=asked.index, dtype="str")
-    outcome = (answer == right).map({True: RIGHT, False: WRONG}).where(answer.isin([FIRST, SECOND]), HALF)
-    return asked.assign(answer=answer, outcome=outcome.astype(float))[JUDGED_COLUMNS]
+    given = asked.assign(answer=pd.Series(list(answers), index=asked.index, dtype="str"))
+    return given.assign(outcome=outcomes(given))[JUDGED_COLUMNS]
 
 
 def count_answers(judged: pd.DataFrame) -> dict[str, int]:

@@ -14,8 +14,9 @@ import pandas as pd
 from leakscope.errors import InputError, Mistakes, counted
 from leakscope.files.tables import read_table
 from leakscope.leak.cells import at, other_columns, records, strip, whole, with_known_columns
-from leakscope.leak.rating.answers import ANSWERS, CANNOT_TELL, FIRST, ORDERS, PERSON, SECOND, of_rater
+from leakscope.leak.rating.answers import ANSWERS, PERSON, of_rater
 from leakscope.leak.rating.items import ID_PATTERN
+from leakscope.leak.rating.vocabulary import CANNOT_TELL, FIRST, ORDERS, SECOND
 from leakscope.statistics.seeding import seeded_hash
 
 SHOWN_ORDERS = ("order", "concept_order")

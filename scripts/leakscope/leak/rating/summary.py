@@ -18,15 +18,12 @@ from numpy.typing import NDArray
 from leakscope.files.names import POOLED
 from leakscope.leak.measures.leak_rate import ROUNDING
 from leakscope.leak.rating.answers import (
-    CANNOT_TELL,
-    FIRST,
     JUDGE,
     PEOPLE,
     PERSON,
     SCORER,
-    SECOND,
-    UNPARSABLE,
 )
+from leakscope.leak.rating.vocabulary import CANNOT_TELL, FIRST, SECOND, UNPARSABLE
 from leakscope.statistics.intervals import cluster_interval, cluster_strata, intervals_of_totals
 from leakscope.statistics.reliability import alpha_interval
 from leakscope.statistics.seeding import seeded_hash
