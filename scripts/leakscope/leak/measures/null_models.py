@@ -51,7 +51,7 @@ MEASURES = ["leak_rate", "difference", "match_rate", "without_repetition", "p_na
 
 
 class NullModel(NamedTuple):
-    """What a model writes, the match rate that it must have (None: not one number), and what that says."""
+    """What a model writes, the match rate that it must have (None: not one number), and what that shows, or nothing."""
 
     example: str
     write: Writer
@@ -95,71 +95,46 @@ NULL_MODELS: Mapping[str, NullModel] = {
         "red.",
         _each(lambda concept, group, k: f"{concept}."),
         100,
-        "Says the concept and nothing else. The difference is small, because the name of any color is closer to every "
-        "other color than plain text is; without repetition there is nothing left to measure.",
+        "Any color is close to any other, so the difference is small.",
     ),
     "associate": NullModel(
         "red rose.",
         _each(lambda concept, group, k: f"{concept} {ASSOCIATES[group]}."),
         100,
-        "What leakage looks like at its strongest, with the concept in it: only the rate without repetition tells it "
-        "from an echo, and only by having no value.",
+        "The strongest leak: without repetition no pair is left.",
     ),
     "negation": NullModel(
         "not red.",
         _each(lambda concept, group, k: f"not {concept}."),
         100,
-        "Counts as leakage: similarities do not read “not”. No measure here can tell; reading pairs can.",
+        "Counts as leakage: similarities ignore “not”.",
     ),
     "hypernym": NullModel(
-        "a color.",
-        _each(lambda concept, group, k: "a color.", "a thing."),
-        50,
-        "Knows that it is about a color and not which: the Leak-Rate calls it leakage, the match rate does not.",
+        "a color.", _each(lambda concept, group, k: "a color.", "a thing."), 50, "The Leak-Rate calls this leakage."
     ),
     "long elaboration": NullModel(
-        "it is hard to say, …",
-        _each(lambda concept, group, k: LONG),
-        50,
-        "The clause makes texts longer, and an encoder finds long texts less (or more) similar to any word.",
+        "it is hard to say, …", _each(lambda concept, group, k: LONG), 50, "Length moves the Leak-Rate."
     ),
     "refusals and empty texts": NullModel(
-        "I am sorry, …",
-        _each(lambda concept, group, k: REFUSAL if k % 2 else ""),
-        50,
-        "The clause makes the model refuse or say nothing. That is no leakage, and nothing can be concluded about it.",
+        "I am sorry, …", _each(lambda concept, group, k: REFUSAL if k % 2 else ""), 50, "Nothing can be concluded."
     ),
     "echo, half of it empty": NullModel(
         "red. / nothing",
         _each(lambda concept, group, k: "" if k % 2 else f"{concept}."),
         62.5,
-        "An empty text ties with anything: with a share e of them, whichever the concept, what is above 50 shrinks to "
-        "(1 − e)² of it, here to a quarter. Look at the share of empty texts beside the rate.",
+        "",
     ),
     "echo, half of it refused": NullModel(
         "red. / I am sorry, …",
         _each(lambda concept, group, k: REFUSAL if k % 2 else f"{concept}."),
         87.5,
-        "A refusal is a text: one that says which concept it was is still told apart from it, and only two refusals "
-        "tie: a share e of them leaves 1 − e² of this leak. Of another one more or less may be left.",
+        "",
     ),
-    "constant": NullModel("nice.", _each(lambda concept, group, k: PLAIN), 50, "Never changes: 50 by every measure."),
-    "control repeated": NullModel(
-        "its control’s text", _control_repeated, 50, "Ignores the clause: 50 by every measure, whatever the texts are."
-    ),
-    "blind": NullModel(
-        "any color",
-        _blind,
-        50,
-        "Any color at random, whichever is mentioned: 50 but for chance, also where prompts are missing at random.",
-    ),
+    "constant": NullModel("nice.", _each(lambda concept, group, k: PLAIN), 50, ""),
+    "control repeated": NullModel("its control’s text", _control_repeated, 50, ""),
+    "blind": NullModel("any color", _blind, 50, ""),
     "length of the name": NullModel(
-        "and and and.",
-        _length_of_name,
-        None,
-        "Length depends on the concept's name, not on what it means. All rates may leave 50, since long texts are "
-        "closer to some names than to others; `p_names` is small no more often than it says, if which name has which "
-        "length is unrelated to what the names are similar to.",
+        "and and and.", _length_of_name, None, "All rates may leave 50; `p_names` stays valid."
     ),
 }
 
@@ -222,22 +197,20 @@ def null_measures(
 
 
 def describe(measures: pd.DataFrame) -> str:
-    """Return the table of the documentation, in Markdown: a row a null model, Leak-Rate, difference and match of each
-    scorer; and what each model says, a line each.
+    """Return the table of the documentation, in Markdown: a row a null model, with Leak-Rate, difference and match rate
+    by each scorer, and what the model shows.
 
     Args:
         measures: as ``null_measures`` returns them.
     """
     scorers = list(measures["scorer"].unique())
     found = measures.set_index(["model", "scorer"])
-    lines = [["model", "writes, say", "match must be", *scorers], ["---"] * (3 + len(scorers))]
+    lines = [["model", "writes, e.g.", "known match rate", *scorers, "shows"], ["---"] * (4 + len(scorers))]
     for name, null in NULL_MODELS.items():
         must = "–" if null.match is None else f"{null.match:g}"
         cells = []
         for scorer in scorers:
             row = found.loc[(name, scorer)]
             cells.append(f"{row['leak_rate']:.0f}, {row['difference']:.1f}, **{row['match_rate']:.1f}**")
-        lines.append([name, null.example, must, *cells])
-    table = "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
-    says = "\n".join(f"- *{name}.* {null.says}" for name, null in NULL_MODELS.items())
-    return f"{table}\n\n{says}\n"
+        lines.append([name, null.example, must, *cells, null.says])
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
