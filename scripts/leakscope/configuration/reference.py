@@ -1,6 +1,7 @@
-"""What is written from typed sections: a reference page for each of the configuration, JSON schemas of all for editors.
+"""What is written from typed sections: reference pages of the configuration and of tables, JSON schemas for editors.
 
-``python -m leakscope.configuration.reference`` writes ``docs/configuration/`` and ``schemas/`` again.
+``python -m leakscope.configuration.reference`` writes ``docs/configuration/``, ``docs/tables.md`` and
+``schemas/*.schema.json`` again.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from leakscope.configuration.sections.configuration import Configuration
+from leakscope.configuration.table_reference import ResultTables, tables_page
 from leakscope.features.contrasts.contrast_file import ContrastFile
 from leakscope.files.finding import CHECKOUT
 from leakscope.files.writing import replacing
@@ -35,6 +37,7 @@ def written_files() -> dict[str, str]:
     schemas = {f"schemas/{name}.schema.json": section for name, section in SCHEMAS.items()}
     return {
         **{f"docs/configuration/{name}.md": page for name, page in pages().items()},
+        "docs/tables.md": tables_page(),
         **{path: _json(json_schema(section)) + "\n" for path, section in schemas.items()},
     }
 
@@ -147,6 +150,7 @@ SCHEMAS = {
     "judge": JudgePrompts,
     "use": UseFile,
     "sentence_templates": SentenceTemplates,
+    "result_tables": ResultTables,
 }
 
 
