@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import combinations
 
 import numpy as np
@@ -77,8 +78,35 @@ def compare_models(
 
     Source: effect size, Cohen 1988 (Statistical Power Analysis, ch. 6).
     """
+    rows = {"match_rate": _matches(unit_values(units)), "leak_rate": _outcomes(pairs)}
+    return _compare(rows, level, permutations, seed, primary)
+
+
+def compare_values(
+    values: pd.DataFrame,
+    level: float = 0.95,
+    permutations: int = 2**16,
+    seed: int = 0,
+    primary: Chosen | None = None,
+) -> pd.DataFrame:
+    """Compare all pairs of models as ``compare_models`` does, by match rates only, where single texts are not known.
+
+    Args:
+        values: as ``match_rate.unit_values`` returns them; at least ``KEYS, unit, cluster, n_groups, match``.
+        level: of the intervals, 0 to 1.
+        permutations: sign patterns: all of them up to this number, else as many at random.
+        seed: of the random patterns.
+        primary: the family that Holm corrects, as in ``families.in_primary``.
+    """
+    return _compare({"match_rate": _matches(values)}, level, permutations, seed, primary)
+
+
+def _compare(
+    measured: Mapping[str, pd.DataFrame], level: float, permutations: int, seed: int, primary: Chosen | None
+) -> pd.DataFrame:
+    """Return ``COLUMNS``, of each measure's rows: ``KEYS, cluster, id, value, weight``."""
     found = []
-    for measure, rows in (("match_rate", _matches(units)), ("leak_rate", _outcomes(pairs))):
+    for measure, rows in measured.items():
         models = list(rows["model"].unique())
         for keys, family in by_category(rows, KEYS[1:]):
             table = _compare_family(family, models, level, permutations, seed)
@@ -94,9 +122,8 @@ def compare_models(
     return table[COLUMNS]
 
 
-def _matches(units: pd.DataFrame) -> pd.DataFrame:
+def _matches(values: pd.DataFrame) -> pd.DataFrame:
     """Return what is matched by match rates: ``KEYS, cluster, id, value, weight``."""
-    values = unit_values(units)
     place = values.groupby(["prompt_set", *UNIT], sort=False, dropna=False).ngroup()
     return values.assign(id=place, value=values["match"], weight=values["n_groups"].astype(float))
 
