@@ -13,10 +13,11 @@ from leakscope.leak.measures.comparisons import compare_values, with_corrected
 from leakscope.leak.measures.leak_rate import ROUNDING
 from leakscope.results.comparing.sides import Side
 
-RATES = ["n_units", "n_unmatched", "rate_a", "rate_b"]
+RATES = ["n_units", "n_unmatched", "n_differing", "rate_a", "rate_b"]
 TESTS = ["n_clusters", "difference", "ci_low", "ci_high", "effect_size", "p_value", "p_smallest"]
 CORRECTED = ["family", "p_corrected", "p_corrected_smallest"]
 KEYS = ["model_a", "model_b", "prompt_set", "scorer", "category"]
+COUNTS = ["n_units", "n_unmatched", "n_differing", "n_clusters"]
 COLUMNS = [*KEYS, *RATES, *TESTS, *CORRECTED, "not_paired"]
 PLACE = ["category", "unit", "cluster", "n_groups"]
 # Of a scorer, what people say of it.
@@ -41,9 +42,9 @@ def paired_differences(a: Side, b: Side) -> pd.DataFrame:
 
     Models of the same name are paired; where each side has one model that is no organism, these two are. Prompt sets
     have to have the same hash and scorers the same settings. A unit in which the two have different numbers of
-    groups is left out (``n_unmatched``, with those that only one has); ``rate_*`` are over the others. Tests are those
-    of ``compare_models``, corrected together: the primary family is ``all`` of each prompt set by the first scorer of a
-    that can be paired.
+    groups is left out (``n_unmatched``, with those that only one has); ``rate_*`` are over the others, of which
+    ``n_differing`` have another value. Tests are those of ``compare_models``, corrected together: the primary family
+    is ``all`` of each prompt set by the first scorer of a that can be paired.
 
     What is not paired has one row with the reason and no numbers.
 
@@ -60,7 +61,7 @@ def paired_differences(a: Side, b: Side) -> pd.DataFrame:
         primary = {"category": [POOLED], "scorer": [paired[0].scorer]}
         tested = with_corrected(table.assign(measure="match_rate"), primary)
         rows = [table.assign(**{name: tested[name] for name in CORRECTED}), *rows]
-    return pd.concat(rows, ignore_index=True).reindex(columns=COLUMNS)
+    return pd.concat(rows, ignore_index=True).reindex(columns=COLUMNS).astype(dict.fromkeys(COUNTS, "Int64"))
 
 
 def _cells(a: Side, b: Side) -> Iterator[Cell]:
@@ -131,8 +132,8 @@ def _outcomes(side: Side, model: str, cell: Cell) -> pd.DataFrame:
     ]
 
 
-def _rates(a: pd.DataFrame, b: pd.DataFrame, category: str) -> tuple[int, int, float, float]:
-    """Return how many units are matched and are not, and both match rates of the matched ones, in percent."""
+def _rates(a: pd.DataFrame, b: pd.DataFrame, category: str) -> tuple[int, int, int, float, float]:
+    """Return how many units are matched, are not, and differ; and both match rates of the matched ones, in percent."""
     if category != POOLED:
         a, b = (side[side["category"] == category] for side in (a, b))
     matched = a.merge(b, on=PLACE, suffixes=("_a", "_b"))
@@ -141,5 +142,6 @@ def _rates(a: pd.DataFrame, b: pd.DataFrame, category: str) -> tuple[int, int, f
         100 * float((weight * matched[f"match_{side}"]).sum() / weight.sum()) if len(matched) else np.nan
         for side in (A, B)
     ]
+    differing = int((matched["match_a"] != matched["match_b"]).sum())
     unmatched = len(a) + len(b) - 2 * len(matched)
-    return len(matched), unmatched, round(rates[0], ROUNDING), round(rates[1], ROUNDING)
+    return len(matched), unmatched, differing, round(rates[0], ROUNDING), round(rates[1], ROUNDING)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import pandas as pd
 
 from leakscope.errors import counted
@@ -47,7 +50,7 @@ def _whole(settings: pd.DataFrame, known: pd.DataFrame, lacking: pd.DataFrame) -
     same = "No setting differs" if settings.empty else f"{counted(len(settings), 'setting differs', 'settings differ')}"
     if known.empty:
         return [f"{same}, and nothing could be paired."]
-    if (known["difference"] == 0).all() and not known["n_unmatched"].any():
+    if not known[["n_differing", "n_unmatched"]].any(axis=None):
         nothing = settings.empty and lacking.empty
         return ["Nothing differs." if nothing else f"{same}, and no match rate that could be paired."]
     return [f"{same}; of {counted(len(known), 'paired match rate', 'paired match rates')}, some differ."]
@@ -59,32 +62,32 @@ def _leading(known: pd.DataFrame) -> list[str]:
     return [difference_sentence(row) for row in records(first)]
 
 
-def difference_sentence(row: dict[str, object]) -> str:
+def difference_sentence(row: Mapping[str, Any]) -> str:
     """Return what the difference of two models says, in words that follow from its interval.
 
     Args:
         row: of ``differences.csv``.
     """
-    numbers = f"{one(row['rate_a'])} and {one(row['rate_b'])} of 100 pairs are matched"  # type: ignore[arg-type]
+    numbers = f"{one(row['rate_a'])} and {one(row['rate_b'])} of 100 pairs are matched"
     where = f"{_models(row)} on {row['prompt_set']} by {row['scorer']}: {numbers}"
     low, high, difference = (row[key] for key in ("ci_low", "ci_high", "difference"))
-    if difference == 0 and low in (0, None):
+    if row["n_differing"] == 0:
         return f"{where}; no difference."
-    said = f"{where}, a difference of {one(difference)} points ({between(low, high) or 'no interval'})"  # type: ignore[arg-type]
+    said = f"{where}, a difference of {one(difference)} points ({between(low, high) or 'no interval'})"
     return f"{said}: {_verdict(row)}."
 
 
-def _verdict(row: dict[str, object]) -> str:
+def _verdict(row: Mapping[str, Any]) -> str:
     """Return which of two models leaks more, where the interval says so."""
-    low, high, clusters = row["ci_low"], row["ci_high"], row["n_clusters"]
-    if not isinstance(low, float) or not isinstance(high, float) or int(str(clusters)) < FEWEST_CLUSTERS:
+    low, high = row["ci_low"], row["ci_high"]
+    if low is None or high is None or row["n_clusters"] < FEWEST_CLUSTERS:
         return "too few templates to tell"
     if low > 0:
         return "A leaks more"
     return "B leaks more" if high < 0 else "which of them leaks more cannot be told"
 
 
-def _models(row: dict[str, object]) -> str:
+def _models(row: Mapping[str, Any]) -> str:
     a, b = row["model_a"], row["model_b"]
     return str(a) if a == b else f"{a} (A) and {b} (B)"
 
@@ -129,7 +132,7 @@ def _differences(known: pd.DataFrame) -> DocumentSection:
             between(row["ci_low"], row["ci_high"]),
             "" if row["p_corrected"] is None else f"{row['p_corrected']:.2g}",
             str(row["n_clusters"]),
-            "the same" if row["difference"] == 0 else _verdict(row),
+            "the same" if row["n_differing"] == 0 else _verdict(row),
         ]
         for row in records(known)
     ]
