@@ -124,7 +124,7 @@ def best_mitigations(table: pd.DataFrame | None, model: str, kept: float) -> lis
     for prompt_set, rows in own.groupby("prompt_set", sort=False):
         costs = rows["chosen_at"].astype(str).str.split()
         highest = max((cost for each in costs for cost in each), key=float)
-        chosen = rows[[highest in each for each in costs]]
+        chosen = rows[costs.map(lambda each, cost=highest: cost in each)]
         best = _best(chosen[chosen["split"] == SELECTION], kept)
         if best is not None:
             same = all_equal(chosen, best, ["mitigation", "variant", "strength"])
@@ -136,7 +136,7 @@ def best_mitigations(table: pd.DataFrame | None, model: str, kept: float) -> lis
 
 def _best(rows: pd.DataFrame, kept: float) -> pd.Series | None:
     enough = rows[rows["use_kept"].isna() | (rows["use_kept"] >= kept)].dropna(subset="leak_absolute")
-    return None if enough.empty else enough.loc[enough["leak_absolute"].idxmin()]
+    return None if enough.empty else enough.sort_values("leak_absolute", kind="stable").iloc[0]
 
 
 def all_equal(table: pd.DataFrame, row: pd.Series, keys: Sequence[str]) -> pd.Series:
@@ -162,7 +162,7 @@ def _mitigation(prompt_set: str, row: Mapping[str, Any]) -> CardMitigation:
 
 def _rates(own: Sequence[Mapping[str, Any]], rates: pd.DataFrame, subject: CardSubject) -> list[CardRate]:
     reads = rates[rates["model"] == subject.model].drop_duplicates(["prompt_set", "scorer"])
-    read_by = {(row["prompt_set"], row["scorer"]): row["scorer_reads"] or "" for row in records(reads)}
+    read_by: dict[Any, Any] = {(row["prompt_set"], row["scorer"]): row["scorer_reads"] or "" for row in records(reads)}
     return [
         CardRate(
             **{name: row[name] for name in RATE},

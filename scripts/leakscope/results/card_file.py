@@ -11,9 +11,9 @@ from leakscope.errors import Mistakes
 from leakscope.files.reading import read_object
 from leakscope.files.writing import replacing
 from leakscope.typed.mistakes import mistakes
-from leakscope.typed.values import Section
+from leakscope.typed.values import Name, Section, StudyName
 
-FORMAT = 1
+FORMAT: Literal[1] = 1
 ALLOWED = "a card that leakscope wrote: results/<study>/card/<model>.json"
 
 
@@ -140,8 +140,8 @@ class CardFile(Section):
     """What is known of a model's leakage, and under which settings."""
 
     format: Literal[1]
-    study: str
-    model: str
+    study: StudyName
+    model: Name
     label: str
     standard: FollowedStandard
     headline: str

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from leakscope.errors import counted
 from leakscope.files.names import POOLED
-from leakscope.results.card_file import CardCalibration, CardFile, CardRate
+from leakscope.results.card_file import CardCalibration, CardFile, CardLogitLeak, CardRate
 from leakscope.results.document import Document, DocumentSection, Interval, SectionTable
 from leakscope.results.page import could_detect
 
+Cell = TypeVar("Cell", CardRate, CardLogitLeak)
 UNREAD = "the scorer does not read this language"
 NO_DOUBT = "No check of this run found a reason for doubt."
 FOOTER = "The JSON file beside this one holds all numbers, and the outcomes that another card is compared by."
@@ -66,7 +67,7 @@ def _rate_table(scorer: str, rows: Sequence[CardRate]) -> SectionTable:
     return SectionTable(header, [_rate_row(row) for row in _whole_first(rows)], f"By {scorer}")
 
 
-def _whole_first(rows: Sequence[CardRate]) -> list[CardRate]:
+def _whole_first(rows: Sequence[Cell]) -> list[Cell]:
     """Return rows by prompt set, ``all`` categories first."""
     sets = list(dict.fromkeys(row.prompt_set for row in rows))
     return sorted(rows, key=lambda row: (sets.index(row.prompt_set), row.category != POOLED))
@@ -101,7 +102,7 @@ def _logit_leak(card: CardFile) -> DocumentSection:
     said = "By how many nats log-odds of a concept's associates rise once the concept was named. 0: no leak."
     rows = [
         [f"{row.prompt_set} ({row.language})", row.category, two(row.shift), between(row.low, row.high, two)]
-        for row in card.logit_leak
+        for row in _whole_first(card.logit_leak)
     ]
     return DocumentSection(title, [said], tables=[SectionTable(["prompts", "category", "shift", "interval"], rows)])
 

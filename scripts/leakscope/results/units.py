@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
+from typing import Any
 
 import pandas as pd
 
@@ -25,7 +26,7 @@ def outcomes(units: pd.DataFrame, model: str) -> pd.DataFrame:
     """
     values = unit_values(units[units["model"] == model])
     values = values.assign(unit=values["unit"].map(digest), cluster=values["cluster"].map(digest))
-    return values[COLUMNS].reset_index(drop=True)
+    return values[COLUMNS].reset_index(drop=True).astype({"category": "str"})
 
 
 def digest(text: str) -> str:
@@ -37,8 +38,8 @@ def as_lists(table: pd.DataFrame) -> list[CardUnits]:
     """Return outcomes as a card holds them: an entry a prompt set and scorer."""
     found = []
     for (prompt_set, scorer), rows in table.groupby(["prompt_set", "scorer"], sort=False):
-        known = rows.astype({"category": object}).where(rows["category"].notna(), None)
-        columns = {name: known[name].tolist() for name in COLUMNS[2:]}
+        columns: dict[str, list[Any]] = {name: rows[name].tolist() for name in COLUMNS[2:]}
+        columns["category"] = [name if isinstance(name, str) else None for name in columns["category"]]
         found.append(CardUnits(prompt_set=str(prompt_set), scorer=str(scorer), **columns))
     return found
 
@@ -46,4 +47,5 @@ def as_lists(table: pd.DataFrame) -> list[CardUnits]:
 def as_table(units: Iterable[CardUnits]) -> pd.DataFrame:
     """Return the outcomes of a card as ``outcomes`` returns them."""
     parts = [pd.DataFrame(each.model_dump()) for each in units]
-    return pd.concat(parts, ignore_index=True)[COLUMNS] if parts else pd.DataFrame(columns=COLUMNS)
+    table = pd.concat(parts, ignore_index=True)[COLUMNS] if parts else pd.DataFrame(columns=COLUMNS)
+    return table.astype({"category": "str"})

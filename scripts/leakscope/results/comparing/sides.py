@@ -106,7 +106,7 @@ def study_side(folder: Path, where: str = "") -> Side:
         entries, names = settings["configuration"]["models"], settings["configuration"]["study"]["models"]
         organisms = [name for name in names if _is_organism(name, entries)]
         real = [name for name in names if name not in organisms]
-        return Side(str(known["study"]), settings, real, organisms, pd.concat(parts, ignore_index=True))
+        return Side(folder.resolve().name, settings, real, organisms, pd.concat(parts, ignore_index=True))
 
 
 def _is_compared(name: str) -> bool:
