@@ -120,7 +120,7 @@ def _compared(cell: Cell, a: Side, b: Side) -> pd.DataFrame:
     values = [_outcomes(side, model, cell) for side, model in ((a, cell.model_a), (b, cell.model_b))]
     both = pd.concat([values[0].assign(model=A), values[1].assign(model=B)], ignore_index=True)
     tested = compare_values(both, settings["level"], settings["permutations"])
-    rates = pd.DataFrame([_rates(*values, category) for category in tested["category"]], columns=RATES)
+    rates = pd.DataFrame([_rates(values[0], values[1], category) for category in tested["category"]], columns=RATES)
     named = {key: getattr(cell, key) for key in KEYS[:-1]}
     return pd.concat([rates, tested[["category", *TESTS]].reset_index(drop=True)], axis=1).assign(**named)
 
