@@ -15,6 +15,7 @@ rule card_of_model:
             scorer=study.scorers[:1],
         ),
         units=expand("<results>/matching/{prompt_set}/{scorer}.parquet", **study.compared),
+        encoders=expand("<models>/encoders/{scorer}.json", scorer=study.hub_scorers),
         records=page.records() if page.cards else [],
         template=[own(f"report/{name}") for name in ("document.template.html", "page.css", "document.css")],
         code=code("report/card_of_model"),

@@ -3,15 +3,16 @@
 Reads match rates and what stands beside them; writes the card of a model as JSON, as a page, and as Markdown.
 """
 
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from leakscope.configuration.resolved import SERVED
 from leakscope.files.tables import read_csv, read_tables
 from leakscope.jobs.job import job
+from leakscope.packing.contents import sha256
 from leakscope.results.card import CardSubject, CardTables, make_card
 from leakscope.results.card_file import write_card
 from leakscope.results.card_page import card_document
@@ -66,10 +67,21 @@ def settings_of(files: Any, known: Mapping[str, Any]) -> dict[str, Any]:
     prompts = [Path(path) for path in files.prompts if path.endswith(".csv")]
     return {
         "configuration": known["configuration"],
-        "models": {name: shown_value(read_manifest(path)) for name, path in records},
-        "prompt_sets": {path.stem: {"sha256": hashlib.sha256(path.read_bytes()).hexdigest()} for path in prompts},
+        "models": {name: model_record(name, path, known) for name, path in records},
+        "prompt_sets": {path.stem: {"sha256": sha256(path)} for path in prompts},
+        "scorers": {Path(path).stem: {"commit": read_manifest(Path(path)).get("commit")} for path in files.encoders},
         **surroundings(),
     }
+
+
+def model_record(name: str, path: Path, known: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is known of a model's weights, of who answered, or of the files of texts that somebody brought."""
+    source = known["configuration"]["models"][name]["source"]
+    if name in known["brought"]:
+        files = known["brought"][name]
+        return {"source": source, "sha256": {key: sha256(Path(file)) for key, file in files.items()}}
+    record: dict[str, Any] = shown_value(read_manifest(path))
+    return {"source": source, "answered_by": record.get("answered_by")} if source == SERVED else record
 
 
 if __name__ == "__main__":

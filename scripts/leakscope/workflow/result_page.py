@@ -140,6 +140,7 @@ class ResultPage:
             "unread": [*study.unread, *study.unreviewed],
             "configuration": shown_value(study.config),
             "recorded": study.models,
+            "brought": {name: _paths(study.entries[name]["path"]) for name in study.imported},
         }
 
     def records(self) -> list[str]:
@@ -180,6 +181,11 @@ class ResultPage:
         files = [target.replace("<results>/", "").replace("<", "").replace(">", "") for target in step.targets()]
         kept = [file for file in files if file.endswith((".html", ".csv"))]
         return {_called(file): file for file in sorted(kept, key=lambda file: not file.endswith(".html"))}
+
+
+def _paths(path: str | Mapping[str, str]) -> dict[str, str]:
+    """Return what a brought model's file is for → the file, as provenance.json has it."""
+    return {"all": path} if isinstance(path, str) else dict(path)
 
 
 def _called(file: str) -> str:
