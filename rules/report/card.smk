@@ -26,7 +26,7 @@ rule card_of_model:
     wildcard_constraints:
         model=one_of_names(page.cards),
     conda:
-        "../../envs/report.yaml"
+        "../../envs/analysis.yaml"
     params:
         card=lambda w: page.card(w.model),
     script:

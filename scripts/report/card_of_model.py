@@ -3,6 +3,7 @@
 Reads match rates and what stands beside them; writes the card of a model as JSON, as a page, and as Markdown.
 """
 
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,6 @@ import pandas as pd
 from leakscope.configuration.resolved import SERVED
 from leakscope.files.tables import read_csv, read_tables
 from leakscope.jobs.job import job
-from leakscope.packing.contents import sha256
 from leakscope.results.card import CardSubject, CardTables, make_card
 from leakscope.results.card_file import write_card
 from leakscope.results.card_page import card_document
@@ -72,6 +72,11 @@ def settings_of(files: Any, known: Mapping[str, Any]) -> dict[str, Any]:
         "scorers": {Path(path).stem: {"commit": read_manifest(Path(path)).get("commit")} for path in files.encoders},
         **surroundings(),
     }
+
+
+def sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def model_record(name: str, path: Path, known: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from leakscope.errors import counted
 from leakscope.files.names import POOLED
 from leakscope.results.card_file import CardCalibration, CardFile, CardLogitLeak, CardRate
 from leakscope.results.document import Document, DocumentSection, Interval, SectionTable
-from leakscope.results.page import could_detect
+from leakscope.results.headline import could_detect
 
 Cell = TypeVar("Cell", CardRate, CardLogitLeak)
 UNREAD = "the scorer does not read this language"

@@ -15,7 +15,7 @@ from leakscope.files.reading import read_bytes, read_utf8
 from leakscope.results.believing import Doubted, doubts, marks
 from leakscope.results.charts import match_rate_chart
 from leakscope.results.example import TextSide
-from leakscope.results.headline import UNCLEAR, percent, sentence, strongest, summary
+from leakscope.results.headline import could_detect, percent, sentence, strongest, summary
 from leakscope.results.rows import rate_of
 from leakscope.results.steps import StepFinding
 from leakscope.web.drawing import drawing_program
@@ -256,20 +256,6 @@ def _could_detect_of(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     which = f"{percent(known[0])} to {percent(known[-1])}, by the model"
     rest = "a smaller leak may be there all the same. The table has it of each"
     return [f"The least match rate that four of five such studies find is {which}: {rest}.", *said]
-
-
-def could_detect(row: Mapping[str, Any]) -> str:
-    """Return which rate a study of this design finds in four of five cases."""
-    if row["rate"] is None:
-        return f"{row['name']}: nothing, as it has no match rate."
-    beginning = f"{row['name']}, {row['clusters']} unrelated templates"
-    if row["detectable"] is None:
-        why = "they do not differ at all, so this is not known" if not row["sd"] else "so few find no rate for sure"
-        return f"{beginning}: {why}."
-    rest = ": a smaller leak may be there all the same" if row["verdict"] == UNCLEAR else ""
-    return (
-        f"{beginning}: a match rate from {percent(row['detectable'])} on is found in four of five such studies{rest}."
-    )
 
 
 def _missing(lacking: LeftOut, rates: Rates | None) -> str:
