@@ -18,7 +18,7 @@ from leakscope.results.card_file import write_card
 from leakscope.results.comparing.differences import paired_differences
 from leakscope.results.comparing.document import comparison
 from leakscope.results.comparing.settings import setting_differences
-from leakscope.results.comparing.sides import Side, card_side, read_side, study_side
+from leakscope.results.comparing.sides import ComparedSide, card_side, read_side, study_side
 from leakscope.results.document import as_markdown
 from test_card import SETTINGS, a_card, unit_table
 
@@ -27,7 +27,7 @@ A = {"t1": 0.5, "t2": 0.75, "t3": 1.0, "t4": 0.75, "t5": 0.5}
 B = {"t1": 0.5, "t2": 0.75, "t3": 0.5, "t4": 0.5, "t5": 0.25}
 
 
-def side(folder: Path, name: str, changes: dict[str, Any] | None = None, **match: float) -> Side:
+def side(folder: Path, name: str, changes: dict[str, Any] | None = None, **match: float) -> ComparedSide:
     """A card of the model ``m``, written and read again."""
     card = a_card(**match)
     settings = copy.deepcopy(SETTINGS) | (changes or {})
@@ -97,7 +97,7 @@ def test_settings_come_first_and_one_model_is_compared_with_the_other_whatever_t
     configuration = {**SETTINGS["configuration"], "models": {"n": {"source": "local", "generation": {"samples": 5}}}}
     configuration |= {"study": {"models": ["n"]}}
     settings = {**SETTINGS, "configuration": configuration, "models": {"n": {"weights_sha256": "9" * 64}}}
-    other = Side("b", settings, ["n"], [], b.units.assign(model="n"))
+    other = ComparedSide("b", settings, ["n"], [], b.units.assign(model="n"))
     found = setting_differences(a, other)
     assert found[["key", "a", "b"]].to_numpy().tolist() == [
         ["models.the model.generation.samples", "3", "5"],
@@ -144,7 +144,7 @@ def test_a_card_is_compared_with_a_folder_and_a_folder_with_its_pack(
 
 def test_models_that_one_side_lacks_are_named(tmp_path: Path) -> None:
     a = side(tmp_path, "a", **A)
-    both = Side("b", a.settings, ["m", "n"], [], pd.concat([a.units, a.units.assign(model="n")]))
+    both = ComparedSide("b", a.settings, ["m", "n"], [], pd.concat([a.units, a.units.assign(model="n")]))
     table = paired_differences(a, both)
     assert table["model_b"].tolist() == ["m", "n"]
     assert table["not_paired"].tolist() == [np.nan, "only B has outcomes of this model"]

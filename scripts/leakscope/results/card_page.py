@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from leakscope.errors import counted
 from leakscope.files.names import POOLED
 from leakscope.results.card_file import CardCalibration, CardFile, CardLogitLeak, CardRate
-from leakscope.results.document import Document, DocumentSection, Interval, SectionTable
+from leakscope.results.document import DocumentSection, DrawnInterval, ResultDocument, SectionTable
 from leakscope.results.headline import could_detect
 
 Cell = TypeVar("Cell", CardRate, CardLogitLeak)
@@ -17,7 +17,7 @@ NO_DOUBT = "No check of this run found a reason for doubt."
 FOOTER = "The JSON file beside this one holds all numbers, and the outcomes that another card is compared by."
 
 
-def card_document(card: CardFile, links: Mapping[str, str]) -> Document:
+def card_document(card: CardFile, links: Mapping[str, str]) -> ResultDocument:
     """Return what a card says, the most important first.
 
     Args:
@@ -33,7 +33,7 @@ def card_document(card: CardFile, links: Mapping[str, str]) -> Document:
         _organisms(card),
         _settings(card),
     ]
-    return Document(f"Card of {card.label}", [card.headline, _standard(card)], sections, links, FOOTER)
+    return ResultDocument(f"Card of {card.label}", [card.headline, _standard(card)], sections, links, FOOTER)
 
 
 def _standard(card: CardFile) -> str:
@@ -73,12 +73,12 @@ def _whole_first(rows: Sequence[Cell]) -> list[Cell]:
     return sorted(rows, key=lambda row: (sets.index(row.prompt_set), row.category != POOLED))
 
 
-def _rate_row(row: CardRate) -> list[str | Interval]:
+def _rate_row(row: CardRate) -> list[str | DrawnInterval]:
     unread = row.scorer_reads == "no"
     return [
         f"{row.prompt_set} ({row.language})",
         row.category,
-        Interval(row.rate, row.low, row.high, doubtful=unread),
+        DrawnInterval(row.rate, row.low, row.high, doubtful=unread),
         one(row.rate),
         between(row.low, row.high),
         one(row.without_repetition),

@@ -16,7 +16,7 @@ WIDTH, HEIGHT = 144, 20
 """Of an interval's picture, in units of its own."""
 
 
-class Interval(NamedTuple):
+class DrawnInterval(NamedTuple):
     """A cell that shows a rate and its interval as a picture, 0 to 100; None where they are not known.
 
     doubtful: whether a reader should not go by it.
@@ -32,7 +32,7 @@ class SectionTable(NamedTuple):
     """Cells below a header; intervals are drawn on the page and left out of the Markdown."""
 
     header: Sequence[str]
-    rows: Sequence[Sequence[str | Interval]]
+    rows: Sequence[Sequence[str | DrawnInterval]]
     title: str = ""
 
 
@@ -49,7 +49,7 @@ class DocumentSection(NamedTuple):
     warns: bool = False
 
 
-class Document(NamedTuple):
+class ResultDocument(NamedTuple):
     """A title, the headline and what follows it, sections, and links: text → file below the document's folder."""
 
     title: str
@@ -59,7 +59,7 @@ class Document(NamedTuple):
     footer: str
 
 
-def as_html(document: Document, template: Path = TEMPLATE) -> str:
+def as_html(document: ResultDocument, template: Path = TEMPLATE) -> str:
     """Return a document as a page that needs nothing else; equal documents give equal texts.
 
     Args:
@@ -78,7 +78,7 @@ def as_html(document: Document, template: Path = TEMPLATE) -> str:
     )
 
 
-def as_markdown(document: Document) -> str:
+def as_markdown(document: ResultDocument) -> str:
     """Return a document as Markdown, a blank line between its parts."""
     first, *others = map(_plain, document.headline)
     parts = [f"# {_plain(document.title)}", f"**{first}**", *others]
@@ -106,11 +106,11 @@ def _table(table: SectionTable, title: str) -> str:
     return above + wide_table(table.header, rows, ": ".join(filter(None, (title, table.title))))
 
 
-def _cell(cell: str | Interval) -> str:
-    return _picture(cell) if isinstance(cell, Interval) else html.escape(cell)
+def _cell(cell: str | DrawnInterval) -> str:
+    return _picture(cell) if isinstance(cell, DrawnInterval) else html.escape(cell)
 
 
-def _picture(interval: Interval) -> str:
+def _picture(interval: DrawnInterval) -> str:
     """Return an interval as SVG; its numbers stand in cells beside it."""
     if interval.value is None:
         return ""
@@ -130,7 +130,9 @@ def _at(value: float) -> str:
 
 def _markdown_table(table: SectionTable) -> str:
     kept = [
-        place for place in range(len(table.header)) if not any(isinstance(row[place], Interval) for row in table.rows)
+        place
+        for place in range(len(table.header))
+        if not any(isinstance(row[place], DrawnInterval) for row in table.rows)
     ]
     lines = [[table.header[place] for place in kept], ["---"] * len(kept)]
     lines += [[_plain(str(row[place])) for place in kept] for row in table.rows]

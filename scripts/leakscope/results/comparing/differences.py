@@ -11,7 +11,7 @@ import pandas as pd
 from leakscope.files.names import POOLED
 from leakscope.leak.measures.comparisons import compare_values, with_corrected
 from leakscope.leak.measures.leak_rate import ROUNDING
-from leakscope.results.comparing.sides import Side
+from leakscope.results.comparing.sides import ComparedSide
 
 RATES = ["n_units", "n_unmatched", "n_differing", "rate_a", "rate_b"]
 TESTS = ["n_clusters", "difference", "ci_low", "ci_high", "effect_size", "p_value", "p_smallest"]
@@ -37,7 +37,7 @@ class Cell(NamedTuple):
     reason: str
 
 
-def paired_differences(a: Side, b: Side) -> pd.DataFrame:
+def paired_differences(a: ComparedSide, b: ComparedSide) -> pd.DataFrame:
     """Return ``COLUMNS``: how much the match rates of the same prompts differ, a − b, in points.
 
     Models of the same name are paired; where each side has one model that is no organism, these two are. Prompt sets
@@ -64,7 +64,7 @@ def paired_differences(a: Side, b: Side) -> pd.DataFrame:
     return pd.concat(rows, ignore_index=True).reindex(columns=COLUMNS).astype(dict.fromkeys(COUNTS, "Int64"))
 
 
-def _cells(a: Side, b: Side) -> Iterator[Cell]:
+def _cells(a: ComparedSide, b: ComparedSide) -> Iterator[Cell]:
     pairs, single = _models(a, b)
     for name, reason in single:
         yield Cell(name if name in _all(a) else "", name if name in _all(b) else "", "", "", reason)
@@ -75,7 +75,7 @@ def _cells(a: Side, b: Side) -> Iterator[Cell]:
                 yield Cell(model_a, model_b, prompt_set, scorer, _reason(a, b, prompt_set, scorer))
 
 
-def _models(a: Side, b: Side) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
+def _models(a: ComparedSide, b: ComparedSide) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
     """Return pairs of models, and each other model with why it has no partner."""
     pairs = [(a.models[0], b.models[0])] if len(a.models) == len(b.models) == 1 else []
     taken = {name for pair in pairs for name in pair}
@@ -85,7 +85,7 @@ def _models(a: Side, b: Side) -> tuple[list[tuple[str, str]], list[tuple[str, st
     return [*pairs, *((name, name) for name in shared)], lone
 
 
-def _all(side: Side) -> list[str]:
+def _all(side: ComparedSide) -> list[str]:
     return [*side.models, *side.organisms]
 
 
@@ -93,7 +93,7 @@ def _both(one: Iterable[str], other: Iterable[str]) -> list[str]:
     return list(dict.fromkeys([*one, *other]))
 
 
-def _reason(a: Side, b: Side, prompt_set: str, scorer: str) -> str:
+def _reason(a: ComparedSide, b: ComparedSide, prompt_set: str, scorer: str) -> str:
     """Return why a prompt set and scorer of two results cannot be paired; nothing where they can."""
     for kind, name in (("prompt_set", prompt_set), ("scorer", scorer)):
         missing = [letter for letter, side in (("A", a), ("B", b)) if not side.has(kind, name)]
@@ -108,13 +108,13 @@ def _reason(a: Side, b: Side, prompt_set: str, scorer: str) -> str:
     return ""
 
 
-def _scorer(side: Side, name: str) -> Any:
+def _scorer(side: ComparedSide, name: str) -> Any:
     configuration = side.settings["configuration"]
     entry = {key: value for key, value in configuration["scorers"].get(name, {}).items() if key not in SAID}
     return entry, side.settings.get("scorers", {}).get(name), configuration["leak"].get("decimals")
 
 
-def _compared(cell: Cell, a: Side, b: Side) -> pd.DataFrame:
+def _compared(cell: Cell, a: ComparedSide, b: ComparedSide) -> pd.DataFrame:
     """Return the differences of two models on one prompt set by one scorer: ``all`` and each category."""
     settings = a.settings["configuration"]["leak"]
     values = [_outcomes(side, model, cell) for side, model in ((a, cell.model_a), (b, cell.model_b))]
@@ -125,7 +125,7 @@ def _compared(cell: Cell, a: Side, b: Side) -> pd.DataFrame:
     return pd.concat([rates, tested[["category", *TESTS]].reset_index(drop=True)], axis=1).assign(**named)
 
 
-def _outcomes(side: Side, model: str, cell: Cell) -> pd.DataFrame:
+def _outcomes(side: ComparedSide, model: str, cell: Cell) -> pd.DataFrame:
     units = side.units
     return units[
         (units["model"] == model) & (units["prompt_set"] == cell.prompt_set) & (units["scorer"] == cell.scorer)

@@ -11,8 +11,8 @@ from leakscope.errors import counted
 from leakscope.files.names import POOLED
 from leakscope.results.card import records
 from leakscope.results.card_page import between, one
-from leakscope.results.comparing.sides import Side
-from leakscope.results.document import Document, DocumentSection, SectionTable
+from leakscope.results.comparing.sides import ComparedSide
+from leakscope.results.document import DocumentSection, ResultDocument, SectionTable
 from leakscope.results.headline import FEWEST_CLUSTERS
 
 PARTS = {
@@ -29,7 +29,7 @@ FOOTER = "settings.csv and differences.csv beside this page hold what it shows."
 LINKS = {"settings.csv": "settings.csv", "differences.csv": "differences.csv"}
 
 
-def comparison(a: Side, b: Side, settings: pd.DataFrame, differences: pd.DataFrame) -> Document:
+def comparison(a: ComparedSide, b: ComparedSide, settings: pd.DataFrame, differences: pd.DataFrame) -> ResultDocument:
     """Return the page of a comparison.
 
     Args:
@@ -42,7 +42,7 @@ def comparison(a: Side, b: Side, settings: pd.DataFrame, differences: pd.DataFra
     lacking = differences[differences["not_paired"].notna()]
     sections = [_settings(settings), _differences(known), *_lacking(lacking)]
     headline = [*_whole(settings, known, lacking), *_leading(known)]
-    return Document(f"A: {a.name} · B: {b.name}", headline, sections, LINKS, FOOTER)
+    return ResultDocument(f"A: {a.name} · B: {b.name}", headline, sections, LINKS, FOOTER)
 
 
 def _whole(settings: pd.DataFrame, known: pd.DataFrame, lacking: pd.DataFrame) -> list[str]:

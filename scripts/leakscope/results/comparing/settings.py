@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from leakscope.results.comparing.sides import Side
+from leakscope.results.comparing.sides import ComparedSide
 
 COLUMNS = ["part", "key", "a", "b"]
 # Names, remarks, and folders: they decide no number.
@@ -19,7 +19,7 @@ ONE = "the model"
 """What the one model of each side is called, whatever its name."""
 
 
-def setting_differences(a: Side, b: Side) -> pd.DataFrame:
+def setting_differences(a: ComparedSide, b: ComparedSide) -> pd.DataFrame:
     """Return ``COLUMNS``, a row a setting that is not the same: its part, its key, and both values as text.
 
     Of models that one side lacks nothing is said but that. Where each side has one model, its settings are compared
@@ -33,7 +33,7 @@ def setting_differences(a: Side, b: Side) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def _by_role(side: Side, *, one: bool) -> dict[str, Any]:
+def _by_role(side: ComparedSide, *, one: bool) -> dict[str, Any]:
     """Return the settings with the one model under a name that both sides have."""
     settings = {**side.settings}
     configuration = {**settings["configuration"]}

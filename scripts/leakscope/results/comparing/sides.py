@@ -24,7 +24,7 @@ SETTINGS = ("configuration", "models", "prompt_sets", "scorers", "leakscope", "p
 ORGANISM = "organism"
 
 
-class Side(NamedTuple):
+class ComparedSide(NamedTuple):
     """A result to compare.
 
     name: what it is called.
@@ -44,7 +44,7 @@ class Side(NamedTuple):
         return name in set(self.units[kind])
 
 
-def read_side(given: str, variable: str) -> Side:
+def read_side(given: str, variable: str) -> ComparedSide:
     """Return a result that somebody names.
 
     Args:
@@ -69,7 +69,7 @@ def read_side(given: str, variable: str) -> Side:
     raise InputError(f"{variable}={given}: got another file; allowed: {ALLOWED}.")
 
 
-def card_side(path: Path) -> Side:
+def card_side(path: Path) -> ComparedSide:
     """Return the model of a card.
 
     Raises:
@@ -79,10 +79,10 @@ def card_side(path: Path) -> Side:
     units = as_table(card.units).assign(model=card.model)
     settings = {key: card.settings[key] for key in SETTINGS if key in card.settings}
     _check_settings(settings, str(path))
-    return Side(f"{card.study}-{card.model}", settings, [card.model], [], units)
+    return ComparedSide(f"{card.study}-{card.model}", settings, [card.model], [], units)
 
 
-def study_side(folder: Path, where: str = "") -> Side:
+def study_side(folder: Path, where: str = "") -> ComparedSide:
     """Return a study from the folder of its results.
 
     Args:
@@ -106,7 +106,7 @@ def study_side(folder: Path, where: str = "") -> Side:
         entries, names = settings["configuration"]["models"], settings["configuration"]["study"]["models"]
         organisms = [name for name in names if _is_organism(name, entries)]
         real = [name for name in names if name not in organisms]
-        return Side(folder.resolve().name, settings, real, organisms, pd.concat(parts, ignore_index=True))
+        return ComparedSide(folder.resolve().name, settings, real, organisms, pd.concat(parts, ignore_index=True))
 
 
 def _is_compared(name: str) -> bool:
