@@ -103,7 +103,7 @@ def _section(section: DocumentSection, name: str) -> str:
 def _table(table: SectionTable, title: str) -> str:
     rows = ([_cell(cell) for cell in row] for row in table.rows)
     above = element("h3", table.title) if table.title else ""
-    return above + wide_table(table.header, rows, ": ".join(filter(None, (title, table.title))))
+    return above + wide_table(table.header, rows, ": ".join(filter(None, ("Table", title, table.title))))
 
 
 def _cell(cell: str | DrawnInterval) -> str:
