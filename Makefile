@@ -2,6 +2,8 @@
 # make test   install what is needed, run the tests
 # make check  formatting, lint, types, and make test; CI (.ci/run) adds the tests that need more than Python
 # Your prompts on a model: make run MODEL=Qwen/Qwen2.5-0.5B-Instruct PROMPTS=my.csv
+# What is known of a model, on one page: make card MODEL=package:smollm2-135m, and WITH=mitigations what helps
+# Two results side by side: make compare A=results/mine B=results/other, or cards, or packs
 # Another study: make run STUDY=studies/qwen2.5.yaml
 # What a study can see, before it runs or after a pilot: make plan STUDY=studies/qwen2.5.yaml
 # A page on which people take the test of the match rate: make rate STUDY=studies/qwen2.5.yaml
@@ -24,9 +26,9 @@ PROFILE ?=
 # Where results go, and paths are looked up first.
 DIRECTORY ?=
 # A folder, an id of the hub or a model of data/catalogue/; a table, a folder of templates or a prompt set of data/catalogue/;
-# and what their study is called. What a pack has beside tables, pages and figures (models, store), and which is unpacked.
+# and what their study is called. What a pack has beside tables, pages and figures (models, store), and which is unpacked. Two results.
 # Of the command line alone: many environments have variables of these names.
-NEW := MODEL PROMPTS NAME WITH PACK
+NEW := MODEL PROMPTS NAME WITH PACK A B
 $(foreach name,$(NEW),$(if $(filter command,$(origin $(name))),,$(eval override $(name) :=)))
 # Two tests at a time: many wait for Snakemake, or for a cluster.
 PYTEST_ARGS ?= -n 2 --dist loadfile --no-loadscope-reorder
@@ -48,7 +50,7 @@ WRITE := $(BIN)/python scripts/new_study.py "--model=$$MODEL" "--prompts=$$PROMP
 SANDBOX := HOME=$(CURDIR)/.pytest/home XDG_CACHE_HOME=$(CURDIR)/.pytest/cache XDG_CONFIG_HOME=$(CURDIR)/.pytest/config \
     TMPDIR=$(CURDIR)/.pytest/tmpdir HF_HUB_OFFLINE=1
 
-.PHONY: run plan rate pack unpack given test check format grammar clean
+.PHONY: run plan rate card compare pack unpack given test check format grammar clean
 
 # One shell, which knows the study that is written for MODEL= and PROMPTS=, and prints what it runs. The study is read
 # before Snakemake reads it, which has no limits. Where models fail, the others get their tables: a second pass does
@@ -82,6 +84,17 @@ rate: given .venv/installed
 	$(BIN)/snakemake --logger leakscope $(HOW) rate $${STUDY:+"--configfile=$$STUDY"} $(WHERE); \
 	echo "Open $${DIRECTORY:+$$DIRECTORY/}$$folder/rating/rate.html in a browser, or give it to others."
 
+# The study is written like that of MODEL= and PROMPTS=; STUDY= names a file in which the model stands.
+card: given .venv/installed
+	@STUDY="$$($(BIN)/python scripts/new_study.py --card "--model=$$MODEL" "--name=$$NAME" "--with=$$WITH" \
+	"--study=$$STUDY" "--directory=$$DIRECTORY")"; \
+	folder="$$($(BIN)/python scripts/study_folder.py "$$STUDY")"; \
+	$(BIN)/snakemake --logger leakscope $(HOW) card "--configfile=$$STUDY" $(WHERE); \
+	for page in "$${DIRECTORY:+$$DIRECTORY/}$$folder"/card/*.html; do echo "Open $$page in a browser."; done
+
+compare: .venv/installed
+	@$(BIN)/python scripts/compare.py "--a=$$A" "--b=$$B" "--directory=$$DIRECTORY"
+
 pack: given .venv/installed
 	@folder="$$($(BIN)/python scripts/study_folder.py $${STUDY:+"$$STUDY"})"; \
 	$(BIN)/python scripts/pack.py "$$folder" "--study=$$STUDY" "--directory=$$DIRECTORY" "--with=$$WITH"
@@ -95,7 +108,7 @@ given:
 	@[ -z "$$STUDY" ] || [ -f "$$STUDY" ] || { echo "STUDY=$$STUDY: no such file" >&2; exit 1; }
 	@[ -z "$$PROFILE" ] || [ -f "$$PROFILE/profile.v9+.yaml" ] || { echo "PROFILE=$$PROFILE: no such profile" >&2; exit 1; }
 	@[ -z "$$PACK" ] || [ -f "$$PACK" ] || { echo "PACK=$$PACK: no such file" >&2; exit 1; }
-	@[ -z "$$STUDY" ] || [ -z "$$MODEL$$PROMPTS$$NAME" ] || { echo "STUDY=$$STUDY: got MODEL=, PROMPTS= or NAME=, too; \
+	@[ -n "$(filter card,$(MAKECMDGOALS))" ] || [ -z "$$STUDY" ] || [ -z "$$MODEL$$PROMPTS$$NAME" ] || { echo "STUDY=$$STUDY: got MODEL=, PROMPTS= or NAME=, too; \
 	allowed: STUDY= alone, whose file names models and prompts, or the others without it" >&2; exit 1; }
 	@[ -z "$$NAME" ] || [ -n "$$MODEL$$PROMPTS" ] || { echo "NAME=$$NAME: got neither MODEL= nor PROMPTS=; \
 	allowed: NAME= with one of them or both" >&2; exit 1; }

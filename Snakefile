@@ -45,6 +45,7 @@ include: "rules/trace/patching.smk"
 include: "rules/trace/mitigations.smk"
 include: "rules/trace/page.smk"
 include: "rules/report/page.smk"
+include: "rules/report/card.smk"
 
 
 # In a module the handler of the workflow that uses it counts, and this one does not.
@@ -97,6 +98,13 @@ rule features:
 rule trace:
     input:
         lambda w: targets("trace"),
+    localrule: True
+
+
+# What is known of each model, to be sent and compared: the texts stay in the explorer.
+rule card:
+    input:
+        [*expand("<results>/card/{model}.html", model=page.cards), *page.of("leak", "<results>/explorer.html")],
     localrule: True
 
 

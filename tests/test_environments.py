@@ -97,7 +97,7 @@ def test_every_rule_has_its_script_and_every_script_its_rule(root: Path) -> None
     }
     entries = {script for script in scripts if not script.startswith(("leakscope/", "snakemake_logger_plugin_"))}
     # What a person starts; the rules that draw share one.
-    of_make = {"organisms/freeze_grammar", "missing_models", "new_study", "study_folder", "pack", "unpack"}
+    of_make = {"organisms/freeze_grammar", "missing_models", "new_study", "study_folder", "compare", "pack", "unpack"}
     tools = of_make | {"store", "wordnet_corpora"}
     assert {rule.script for rule in rules(root) if rule.script} == entries - tools
     for rule in rules(root):

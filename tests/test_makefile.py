@@ -192,6 +192,19 @@ def test_the_page_for_raters_is_made_of_the_study_as_it_is_called(checkout: Path
     assert not (checkout / "hurt").exists()
 
 
+def test_a_card_is_that_of_a_model_of_the_catalogue_or_of_a_file(with_catalogues: Path) -> None:
+    checkout = with_catalogues
+    server = {"source": "endpoint", "base_url": "http://localhost:1/v1", "model": "a/b"}
+    (checkout / "a b.yaml").write_text(json.dumps({"models": {"mine": server}}))
+    for given, name in ((["MODEL=package:smollm2-135m"], "smollm2-135m"), (["MODEL=mine", "STUDY=a b.yaml"], "mine")):
+        done = make_run(checkout, *given, what="card")
+        assert done.returncode == 0, done.stderr
+        assert calls(checkout)[-1] == [*QUIET, "--cores=all", "card", f"--configfile=results/{name}.card/study.yaml"]
+    done = make_run(checkout, "A=results/$HOME", what="compare")
+    assert done.stderr.startswith("A=results/$HOME: got nothing of that name; allowed: results/<study>, a pack")
+    assert done.returncode != 0
+
+
 def test_a_study_of_the_environment_is_no_program_either(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STUDY", "$(shell touch hurt)")
     assert "STUDY=$(shell touch hurt): no such file\n" in make_run(checkout).stderr

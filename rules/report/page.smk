@@ -19,7 +19,7 @@ rule result_page:
         tables=page.tables,
         figures=page.figure_files,
         failures=page.failures(RESULTS),
-        template=[own("report/index.template.html"), own("report/page.css")],
+        template=[own(f"report/{name}") for name in ("index.template.html", "page.css", "document.css")],
         code=code("report/result_page"),
     output:
         page="<results>/index.html",

@@ -18,6 +18,7 @@ from leakscope.files.writing import replacing
 from leakscope.ground.sentence_templates import SentenceTemplates
 from leakscope.leak.prompt_files import ClauseFile, Lexicon, TemplateFile
 from leakscope.leak.rating.judge_prompts import JudgePrompts
+from leakscope.results.card_file import CardFile
 from leakscope.trace.cue_file import CueFile
 from leakscope.trace.removal.use_file import UseFile
 from leakscope.typed.schema import Schema, entered, entries, in_words, json_schema, kinds, properties
@@ -151,6 +152,7 @@ SCHEMAS = {
     "use": UseFile,
     "sentence_templates": SentenceTemplates,
     "result_tables": ResultTables,
+    "card": CardFile,
 }
 
 

@@ -11,7 +11,7 @@ import shutil
 import stat
 import time
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -57,6 +57,27 @@ def unpack(path: Path) -> Unpacked:
         times = _times(listing, set(others))
         _extract(archive, listing, missing, times)
     return Unpacked(listing.study, len(listing.files), others)
+
+
+def unpack_some(path: Path, folder: Path, wanted: Callable[[str], bool]) -> Path:
+    """Unpack files of a study to look into them, and return the study's folder: no result of this machine changes.
+
+    Args:
+        path: of what ``write_pack`` wrote.
+        folder: where they go.
+        wanted: says of the name of a file in the study's folder whether it is unpacked.
+
+    Raises:
+        InputError: it is no such file, or might write elsewhere, or more than it says.
+    """
+    check_regular(path)
+    with in_one_line(path, ALLOWED), zipfile.ZipFile(path) as archive:
+        listing = _checked(archive, str(path))
+        own = f"{MADE}{listing.study}/"
+        for name, file in listing.files.items():
+            if name.startswith(own) and wanted(name.removeprefix(own)):
+                _write(archive, name, file, folder / name, LONG_AGO)
+    return folder / own
 
 
 def _checked(archive: zipfile.ZipFile, where: str) -> Listing:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 from leakscope.errors import counted
 
@@ -112,6 +112,20 @@ def summary(models: Sequence[tuple[str, Rate]], level: float) -> list[str]:
     whose = f"All {n} models leak" if leaking == n else f"{leaking} of {n} models {'leaks' if leaking == 1 else 'leak'}"
     most = name if leaking == 1 else f"{name} most"
     return [f"{whose}, {most}: {numbers(rate, level)}.", *([f"The others: {others}."] if others else [])]
+
+
+def could_detect(row: Mapping[str, Any]) -> str:
+    """Return which rate a study of this design finds in four of five cases."""
+    if row["rate"] is None:
+        return f"{row['name']}: nothing, as it has no match rate."
+    beginning = f"{row['name']}, {row['clusters']} unrelated templates"
+    if row["detectable"] is None:
+        why = "they do not differ at all, so this is not known" if not row["sd"] else "so few find no rate for sure"
+        return f"{beginning}: {why}."
+    rest = ": a smaller leak may be there all the same" if row["verdict"] == UNCLEAR else ""
+    return (
+        f"{beginning}: a match rate from {percent(row['detectable'])} on is found in four of five such studies{rest}."
+    )
 
 
 def percent(value: float) -> str:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import base64
 import html
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import quote
 
 from leakscope.errors import counted
 from leakscope.files.names import POOLED
@@ -16,10 +15,12 @@ from leakscope.files.reading import read_bytes, read_utf8
 from leakscope.results.believing import Doubted, doubts, marks
 from leakscope.results.charts import match_rate_chart
 from leakscope.results.example import TextSide
-from leakscope.results.headline import UNCLEAR, Rate, percent, sentence, strongest, summary
+from leakscope.results.headline import could_detect, percent, sentence, strongest, summary
+from leakscope.results.rows import rate_of
 from leakscope.results.steps import StepFinding
 from leakscope.web.drawing import drawing_program
-from leakscope.web.pages import fill, write_page
+from leakscope.web.elements import bullets, element, link_items, wide_table
+from leakscope.web.pages import document_style, fill, write_page
 
 TEMPLATE = Path(__file__).resolve().parents[3] / "report" / "index.template.html"
 MOST_SENTENCES = 3
@@ -110,11 +111,13 @@ def write_result_page(
     said = _headlines(rates) if rates else [section.found.sentence for section in sections if section.found]
     text = fill(
         read_utf8(template),
-        style=read_utf8(template.with_name("page.css")).rstrip("\n"),
+        style=document_style(template),
         title=html.escape(study),
-        headline="".join(_element("p" if i else "h1", line) for i, line in enumerate(said)) + _missing(lacking, rates),
+        headline="".join(element("p" if i else "h1", line) for i, line in enumerate(said)) + _missing(lacking, rates),
         rates_hidden="" if rates else "hidden",
-        pages=_links({text: file for section in sections for text, file in section.links.items() if _is_page(file)}),
+        pages=link_items(
+            {text: file for section in sections for text, file in section.links.items() if _is_page(file)}
+        ),
         example=_example(rates),
         believing=_believing(rates),
         detectable=_detectable(rates),
@@ -157,7 +160,7 @@ def foremost(rows: Sequence[Mapping[str, Any]], leading: Leading) -> str:
     found = _leading_rows(rows, leading)
     if len(found) <= MOST_SENTENCES:
         return leading.models[0]
-    return str(found[strongest([_rate(row) for row in found])]["model"])
+    return str(found[strongest([rate_of(row) for row in found])]["model"])
 
 
 def _leading_rows(rows: Sequence[Mapping[str, Any]], leading: Leading) -> list[Mapping[str, Any]]:
@@ -167,15 +170,8 @@ def _leading_rows(rows: Sequence[Mapping[str, Any]], leading: Leading) -> list[M
     return [found[model] for model in leading.models if model in found]
 
 
-def _rate(row: Mapping[str, Any]) -> Rate:
-    values = (float("nan") if row[name] is None else row[name] for name in ("rate", "low", "high"))
-    value, low, high = values
-    detectable = float("nan") if row["detectable"] is None else row["detectable"]
-    return Rate(value, low, high, row["clusters"], detectable)
-
-
 def _headlines(rates: Rates) -> list[str]:
-    models = [(row["name"], _rate(row)) for row in _leading_rows(rates.rows, rates.leading)]
+    models = [(row["name"], rate_of(row)) for row in _leading_rows(rates.rows, rates.leading)]
     if len(models) > MOST_SENTENCES:
         return summary(models, rates.level)
     return [sentence(*model, rates.level) for model in models] or ["No model has a match rate."]
@@ -213,7 +209,7 @@ def _believing(rates: Rates | None) -> str:
     rows = _leading_rows(rates.rows, rates.leading)
     found = [Doubted(row["name"], marks(row, _by_others(row, rates), rates.level)) for row in rows]
     said = [*rates.unread, *doubts(found), *_chosen_afterwards(rows, rates)]
-    body = _list(said) if said else "<p>No check of this run found a reason for doubt.</p>"
+    body = bullets(said) if said else "<p>No check of this run found a reason for doubt.</p>"
     return (
         '<section class="believing" aria-labelledby="believing"><h2 id="believing">When not to believe it</h2>'
         f"{body}<p class=quiet>From the run's own tables. No table can tell whether these concepts and sentences are a "
@@ -245,10 +241,9 @@ def _detectable(rates: Rates | None) -> str:
     if rates is None:
         return ""
     rows = _leading_rows(rates.rows, rates.leading)
-    said = list(map(_could_detect, rows)) if len(rows) <= MOST_SENTENCES else _could_detect_of(rows)
-    return (
-        f'<section aria-labelledby="detectable"><h2 id="detectable">What could be detected</h2>{_list(said)}</section>'
-    )
+    said = list(map(could_detect, rows)) if len(rows) <= MOST_SENTENCES else _could_detect_of(rows)
+    title = '<h2 id="detectable">What could be detected</h2>'
+    return f'<section aria-labelledby="detectable">{title}{bullets(said)}</section>'
 
 
 def _could_detect_of(rows: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -261,20 +256,6 @@ def _could_detect_of(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     which = f"{percent(known[0])} to {percent(known[-1])}, by the model"
     rest = "a smaller leak may be there all the same. The table has it of each"
     return [f"The least match rate that four of five such studies find is {which}: {rest}.", *said]
-
-
-def _could_detect(row: Mapping[str, Any]) -> str:
-    """Return which rate a study of this design finds in four of five cases."""
-    if row["rate"] is None:
-        return f"{row['name']}: nothing, as it has no match rate."
-    beginning = f"{row['name']}, {row['clusters']} unrelated templates"
-    if row["detectable"] is None:
-        why = "they do not differ at all, so this is not known" if not row["sd"] else "so few find no rate for sure"
-        return f"{beginning}: {why}."
-    rest = ": a smaller leak may be there all the same" if row["verdict"] == UNCLEAR else ""
-    return (
-        f"{beginning}: a match rate from {percent(row['detectable'])} on is found in four of five such studies{rest}."
-    )
 
 
 def _missing(lacking: LeftOut, rates: Rates | None) -> str:
@@ -290,7 +271,7 @@ def _lacking(lacking: LeftOut) -> str:
     parts = []
     if lacking.missing:
         rows = [f"{model}: {why}" for model, why in sorted(lacking.missing.items())]
-        parts.append(f'<h2 id="missing">What failed</h2><p>Without these models:</p>{_list(rows)}')
+        parts.append(f'<h2 id="missing">What failed</h2><p>Without these models:</p>{bullets(rows)}')
     if lacking.imported:
         names = html.escape(", ".join(lacking.imported))
         said = "Written or scored elsewhere, and read from files"
@@ -308,18 +289,12 @@ def _section(section: PageSection) -> str:
     picture = "" if section.figure is None else _picture(section.figure, section.alt)
     return (
         f'<section aria-labelledby="{name}"><h2 id="{name}">{title}</h2>{found}{picture}'
-        f'<ul class="links">{_links(section.links)}</ul></section>'
+        f'<ul class="links">{link_items(section.links)}</ul></section>'
     )
 
 
 def _is_page(file: str) -> bool:
     return file.endswith(".html")
-
-
-def _links(files: Mapping[str, str]) -> str:
-    return "".join(
-        f'<li><a href="{html.escape(quote(file))}">{html.escape(text)}</a></li>' for text, file in files.items()
-    )
 
 
 def _picture(path: Path, alt: str) -> str:
@@ -331,17 +306,5 @@ def _picture(path: Path, alt: str) -> str:
 def _table(section: PageSection) -> str:
     if section.found is None or not section.found.rows:
         return ""
-    head = "".join(_element("th", name) for name in section.found.header)
-    body = "".join(f"<tr>{''.join(_element('td', cell) for cell in row)}</tr>" for row in section.found.rows)
-    return (
-        f'<div class="wide" tabindex="0" role="region" aria-label="Table of {section.step}"><table>'
-        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
-    )
-
-
-def _list(lines: Iterable[str]) -> str:
-    return f"<ul>{''.join(_element('li', line) for line in lines)}</ul>"
-
-
-def _element(tag: str, text: str) -> str:
-    return f"<{tag}>{html.escape(text)}</{tag}>"
+    rows = (map(html.escape, row) for row in section.found.rows)
+    return wide_table(section.found.header, map(list, rows), f"Table of {section.step}")

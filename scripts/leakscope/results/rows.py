@@ -60,6 +60,14 @@ def rate_rows(
     return [_row(cells, names) for cells in table.to_dict("records")]
 
 
+def rate_of(row: Mapping[str, Any]) -> Rate:
+    """Return the match rate of a row of ``rate_rows``."""
+    value, low, high, detectable = (
+        float("nan") if row[name] is None else row[name] for name in ("rate", "low", "high", "detectable")
+    )
+    return Rate(value, low, high, row["clusters"], detectable)
+
+
 def pairs_of_texts(texts: pd.DataFrame, prompts: pd.DataFrame) -> pd.DataFrame:
     """Return ``model, prompt_set, category, text_pairs``: how many pairs of texts a match rate is of.
 

@@ -34,6 +34,11 @@ def page(template: Path, **values: str) -> str:
     return fill(read_utf8(template), style=style, script=script, **values)
 
 
+def document_style(template: Path) -> str:
+    """Return the style of pages that are read from top to bottom: what all pages share, and ``document.css``."""
+    return "\n".join(read_utf8(template.with_name(f"{name}.css")).rstrip("\n") for name in ("page", "document"))
+
+
 def fill(template: str, **values: str) -> str:
     """Return the template with each ``{{name}}`` replaced, in one pass: a value is never filled in itself."""
     return re.sub(r"\{\{(\w+)\}\}", lambda match: values[match[1]], template)

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -55,7 +55,8 @@ def new_study(model: str, prompts: str, name: str, config: Mapping[str, Any]) ->
     check_prompts(prompt_set)
     made = f"{models.name if models else config['study']['name']}.{prompt_set.name}"
     study = name or made
-    command = _command(models.given if models else "", prompt_set.given, "" if study == made else study)
+    given = {"MODEL": models.given if models else "", "PROMPTS": prompt_set.given}
+    command = command_line("run", {**given, "NAME": "" if study == made else study})
     path = Path("results") / study / "study.yaml"
     text = _text(study, models, prompt_set, config, command)
     resolve(config, parse_yaml(text, str(path)))
@@ -75,7 +76,7 @@ def write_study(study: NewStudy) -> bool:
     there = read_utf8(study.path, LARGEST_YAML)
     if there == study.text:
         return False
-    if _mark(study.command) not in there.splitlines():
+    if mark(study.command) not in there.splitlines():
         raise InputError(
             f"{study.path}: got a study of another model or other prompts; allowed: another name, by NAME=."
         )
@@ -85,13 +86,12 @@ def write_study(study: NewStudy) -> bool:
     )
 
 
-def _command(model: str, prompts: str, name: str) -> str:
-    """Return the command that stands for a study, as a shell takes it."""
-    given = {"MODEL": model, "PROMPTS": prompts, "NAME": name}
-    return " ".join(["make run", *(f"{key}={shlex.quote(value)}" for key, value in given.items() if value)])
+def command_line(target: str, given: Mapping[str, str]) -> str:
+    """Return the command that stands for a study, as a shell takes it; what is not given is left out."""
+    return " ".join(["make", target, *(f"{key}={shlex.quote(value)}" for key, value in given.items() if value)])
 
 
-def _mark(command: str) -> str:
+def mark(command: str) -> str:
     """Return the line by which a file is known for that of a command."""
     return f"#   {command}"
 
@@ -101,7 +101,7 @@ def _text(name: str, model: Chosen | None, prompts: Chosen, config: Mapping[str,
     models = [model.name] if model else study["models"]
     lines = [
         "# The study that this command runs, which wrote it:",
-        _mark(command),
+        mark(command),
         "# To go on from here, copy it to studies/, give it a name of its own, edit it, and run the copy:",
         "#   make run STUDY=studies/<your file>.yaml",
         "# Every key: docs/configuration/. What is not said here is as in config.yaml and data/catalogue/.",
@@ -112,14 +112,14 @@ def _text(name: str, model: Chosen | None, prompts: Chosen, config: Mapping[str,
         f"  prompt_sets: {in_yaml([prompts.name])}",
         f"  scorers: {in_yaml(study.get('scorers', []))} # how texts are compared with a concept",
         "  steps: [leak] # and ground, validate, features",
-        *_entry("models", model),
-        *_entry("prompt_sets", prompts),
-        *_generation(models, model, config),
+        *entry_lines("models", model),
+        *entry_lines("prompt_sets", prompts),
+        *generation_lines(models, model, config),
     ]
     return "\n".join(lines) + "\n"
 
 
-def _entry(catalogue: str, chosen: Chosen | None) -> list[str]:
+def entry_lines(catalogue: str, chosen: Chosen | None) -> list[str]:
     """Return the lines of a catalogue with one entry, and that of its base; none where the catalogue has it."""
     if chosen is None or chosen.entry is None:
         return []
@@ -145,16 +145,18 @@ def _named_entry(chosen: Chosen) -> list[str]:
     return [f"  {in_yaml(chosen.name)}:", *remark, *entry]
 
 
-def _generation(models: list[str], model: Chosen | None, config: Mapping[str, Any]) -> list[str]:
+def generation_lines(
+    models: list[str], model: Chosen | None, config: Mapping[str, Any], said: Collection[str] = ()
+) -> list[str]:
     """Return the lines that say how text is generated: what some model does not say itself.
 
-    None for organisms, which have settings of their own.
+    None for organisms, which have settings of their own, and none of the keys that are ``said`` elsewhere.
     """
     catalogue = {**config.get("models", {}), **_entries(model)}
     others = [name for name in models if catalogue.get(name, {}).get("source") != "organism"]
     if not others:
         return []
-    own = set.intersection(*({*_own_generation(name, catalogue)} for name in others))
+    own = set.intersection(*({*_own_generation(name, catalogue)} for name in others)) | {*said}
     general = {
         key: value for key, value in config.get("generation", {}).items() if key in GENERATION and key not in own
     }

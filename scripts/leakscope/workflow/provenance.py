@@ -62,6 +62,7 @@ def write_provenance(study: Study, folder: Path, jobs: Iterable[PlannedJob], res
         "configuration": shown_value(study.config),
         "models": {name: shown_value(_model(study, name, resolved)) for name in study.entries},
         "prompt_sets": {name: {"sha256": _hash(path)} for name, path in prompts.items()},
+        "scorers": {name: _encoder(name, resolved) for name in study.hub_scorers},
         "stored": _stored(folder),
         "rules": _times(planned),
     }
@@ -97,6 +98,14 @@ def _model(study: Study, name: str, resolved: Callable[[str], str]) -> Mapping[s
         return read_manifest(Path(resolved(study.manifest(name))))
     except InputError:  # no job has needed the model
         return {"source": entry["source"]}
+
+
+def _encoder(scorer: str, resolved: Callable[[str], str]) -> Mapping[str, Any]:
+    """Return which commit of the hub an encoder is; nothing before it was fetched."""
+    try:
+        return {"commit": read_manifest(Path(resolved(f"<models>/encoders/{scorer}.json"))).get("commit")}
+    except InputError:
+        return {}
 
 
 def _answered(study: Study, name: str, resolved: Callable[[str], str]) -> dict[str, Any]:

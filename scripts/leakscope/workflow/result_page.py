@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from leakscope.workflow.cards.standard import followed
 from leakscope.workflow.failures import FAILURES
 from leakscope.workflow.step import Step
 from leakscope.workflow.study import Study
@@ -116,6 +117,38 @@ class ResultPage:
         path = folder / FAILURES
         return [str(path)] if self.study.config["without"] and path.is_file() else []
 
+    @cached_property
+    def cards(self) -> list[str]:
+        """The models that get a card: those whose texts are read; organisms where there are no others."""
+        return (self.real or list(self.study.models)) if "leak" in self.steps else []
+
+    def card(self, model: str) -> dict[str, Any]:
+        """Return what the script of a model's card is given beside files."""
+        # Not above: every job reads the Snakefile, and few need this.
+        from leakscope.workflow.surroundings import shown_value
+
+        study = self.study
+        languages = {name: dict.fromkeys(study.languages(name)) for name in study.prompt_sets}
+        return {
+            "names": study.labels(study.models),
+            "leading": {key: self.leading[key] for key in ("prompt_set", "scorer")},
+            "languages": {name: " with concepts in ".join(known) for name, known in languages.items()},
+            "organisms": [name for name in study.models if study.is_organism(name)],
+            "standard": followed(study, model),
+            "level": study.config["leak"]["level"],
+            "kept": study.config["trace"]["mitigating"]["kept"],
+            "unread": [*study.unread, *study.unreviewed],
+            "configuration": shown_value(study.config),
+            "recorded": study.models,
+            "brought": {name: _paths(study.entries[name]["path"]) for name in study.imported},
+        }
+
+    def records(self) -> list[str]:
+        """Return what says of each model which weights it has, or of one that does not run here who answered."""
+        study = self.study
+        answers = f"<results>/generations/{{}}/{study.prompt_sets[0]}.json" if study.prompt_sets else ""
+        return [study.manifest(name) if name in study.generated else answers.format(name) for name in study.models]
+
     def params(self) -> dict[str, Any]:
         """Return what the script is given beside files."""
         study = self.study
@@ -148,6 +181,11 @@ class ResultPage:
         files = [target.replace("<results>/", "").replace("<", "").replace(">", "") for target in step.targets()]
         kept = [file for file in files if file.endswith((".html", ".csv"))]
         return {_called(file): file for file in sorted(kept, key=lambda file: not file.endswith(".html"))}
+
+
+def _paths(path: str | Mapping[str, str]) -> dict[str, str]:
+    """Return what a brought model's file is for → the file, as provenance.json has it."""
+    return {"all": path} if isinstance(path, str) else dict(path)
 
 
 def _called(file: str) -> str:

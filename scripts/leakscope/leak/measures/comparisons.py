@@ -77,26 +77,55 @@ def compare_models(
 
     Source: effect size, Cohen 1988 (Statistical Power Analysis, ch. 6).
     """
-    found = []
-    for measure, rows in (("match_rate", _matches(units)), ("leak_rate", _outcomes(pairs))):
-        models = list(rows["model"].unique())
-        for keys, family in by_category(rows, KEYS[1:]):
-            table = _compare_family(family, models, level, permutations, seed)
-            found.append(table.assign(measure=measure, **dict(zip(KEYS[1:], map(str, keys), strict=True))))
-    found = [table for table in found if len(table)]
-    if not found:
+    rows = {"match_rate": _matches(unit_values(units)), "leak_rate": _outcomes(pairs)}
+    tables = [_compare(name, each, level, permutations, seed) for name, each in rows.items()]
+    return with_corrected(pd.concat([table for table in tables if len(table)] or tables, ignore_index=True), primary)
+
+
+def compare_values(values: pd.DataFrame, level: float = 0.95, permutations: int = 2**16, seed: int = 0) -> pd.DataFrame:
+    """Compare models as ``compare_models`` does, by match rates only, where single texts are not known.
+
+    Args:
+        values: as ``match_rate.unit_values`` returns them; at least ``KEYS, unit, cluster, n_groups, match``.
+        level: of the intervals, 0 to 1.
+        permutations: sign patterns: all of them up to this number, else as many at random.
+        seed: of the random patterns.
+
+    Returns:
+        ``COLUMNS`` without the corrected p-values: ``with_corrected`` adds them, to all comparisons at once.
+    """
+    return _compare("match_rate", _matches(values), level, permutations, seed)
+
+
+def with_corrected(table: pd.DataFrame, primary: Chosen | None) -> pd.DataFrame:
+    """Return comparisons with ``family`` and corrected p-values: ``COLUMNS``.
+
+    Args:
+        table: of ``compare_values``, of one call or of several.
+        primary: the family that Holm corrects, as in ``families.in_primary``.
+    """
+    if table.empty:
         return pd.DataFrame(columns=COLUMNS)
-    table = pd.concat(found, ignore_index=True)
     inside = in_primary(table, primary)
-    table["family"] = np.where(inside, PRIMARY, OTHER)
+    table = table.assign(family=np.where(inside, PRIMARY, OTHER))
     for name, p_values in (("p_corrected", "p_value"), ("p_corrected_smallest", "p_smallest")):
         table[name] = corrected(table[p_values].to_numpy(dtype=float), inside)
     return table[COLUMNS]
 
 
-def _matches(units: pd.DataFrame) -> pd.DataFrame:
+def _compare(measure: str, rows: pd.DataFrame, level: float, permutations: int, seed: int) -> pd.DataFrame:
+    """Return a measure's comparisons, not corrected, of rows ``KEYS, cluster, id, value, weight``."""
+    found = []
+    models = list(rows["model"].unique())
+    for keys, family in by_category(rows, KEYS[1:]):
+        table = _compare_family(family, models, level, permutations, seed)
+        found.append(table.assign(measure=measure, **dict(zip(KEYS[1:], map(str, keys), strict=True))))
+    kept = [table for table in found if len(table)]
+    return pd.concat(kept, ignore_index=True) if kept else pd.DataFrame()
+
+
+def _matches(values: pd.DataFrame) -> pd.DataFrame:
     """Return what is matched by match rates: ``KEYS, cluster, id, value, weight``."""
-    values = unit_values(units)
     place = values.groupby(["prompt_set", *UNIT], sort=False, dropna=False).ngroup()
     return values.assign(id=place, value=values["match"], weight=values["n_groups"].astype(float))
 
