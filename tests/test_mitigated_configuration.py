@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
+from leakscope.configuration import checks_trace
 from leakscope.configuration.layers import overridden, shipped
 from leakscope.configuration.resolving import resolve
 from leakscope.errors import InputError
@@ -239,6 +240,39 @@ def test_a_job_that_trains_takes_more_time_and_is_told_no_label(resolved) -> Non
         "kind": "prompt", "wording": "Ignore details that do not matter for what comes next."
     }  # fmt: skip
     assert tried.entry("none") == {"kind": "none"}
+
+
+def test_tasks_are_put_to_all_that_changes_what_a_model_computes_there(resolved, monkeypatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(checks_trace, "find_spec", lambda name: name)
+    (tmp_path / "mine.yaml").write_text("task: mine\n")
+    asked = {"mitigations": ["prompt-ignore", "decoding"], "lm_eval": {"tasks": ["mine"], "folder": str(tmp_path)}}
+    tried = traced(resolved(trace=asked)).mitigating
+    assert {mitigation for _, _, mitigation in tried.harnessed} == {"none", "prompt-ignore"}
+    assert len(tried.harnessed) == 2 * len(STUDY["models"])
+    assert tried.harness_files() == [str(tmp_path / "mine.yaml")]
+    assert (tried.put_to_tasks["examples"], tried.put_to_tasks["cost"]) == (None, 3.0)
+    assert tried.chosen_file("smollm2-135m", "colors", "none") == []
+    assert traced(resolved(trace=asked)).targets("mitigations")[-1] == "<trace>/mitigations_tasks.csv"
+    assert traced(resolved()).targets("mitigations") == ["<trace>/mitigations.csv"]
+
+
+@pytest.mark.parametrize(
+    ("installed", "trace", "message"),
+    [
+        (False, {}, r"trace\.lm_eval\.tasks: got mine, and lm-eval is not installed; do `pip install lm-eval`"),
+        (
+            True,
+            {"mitigations": []},
+            r"trace\.lm_eval\.tasks: got mine, and no trace\.mitigations; allowed: none without",
+        ),
+        (True, {"lm_eval": {"folder": "no"}}, r"trace\.lm_eval\.folder: got 'no'.*; allowed: a folder that exists"),
+    ],
+)
+def test_tasks_that_cannot_be_put_are_refused(resolved, monkeypatch, installed: bool, trace: Any, message: str) -> None:
+    monkeypatch.setattr(checks_trace, "find_spec", lambda name: name if installed else None)
+    asked = {**trace, "lm_eval": {"tasks": ["mine"], **trace.get("lm_eval", {})}}
+    with pytest.raises(InputError, match=message):
+        resolved(trace=asked)
 
 
 @pytest.mark.workflow
