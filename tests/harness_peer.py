@@ -1,31 +1,29 @@
-"""Run by an interpreter that has lm-eval: puts a task to a model as it is and with each of some mitigations.
+"""Run by an interpreter that has lm-eval: runs jobs of the rule ``score_tasks``, each with what it is given.
 
-``python harness_peer.py <folder>``: in ``asked.json`` are ``manifests`` (by name), ``wordings`` (by name) and what
-``Harness`` takes; written are ``<name>.json``, the rows of ``score_tasks`` or its mistake.
+``python harness_peer.py <folder>``: in ``jobs.json`` are jobs by name, each with ``input`` and ``params``; written are
+``<name>.parquet``, or ``<name>.txt`` with the mistake of a job that cannot be done.
 """
 
 from __future__ import annotations
 
 import json
+import runpy
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
-from helpers import LOADING
 from leakscope.errors import InputError
-from leakscope.models.opening import open_model
-from leakscope.trace.harness import Harness, score_tasks
+
+SCRIPT = Path(__file__).parents[1] / "scripts/trace/score_tasks.py"
 
 
 def main(folder: Path) -> None:
-    asked = json.loads((folder / "asked.json").read_text(encoding="utf-8"))
-    harness = Harness(**asked["harness"])
-    for name, manifest in asked["manifests"].items():
-        model, wording = open_model(manifest, LOADING), asked["wordings"].get(name, "")
-        scores = score_tasks(model, harness, chat=False, wording=wording)
-        (folder / f"{name}.json").write_text(scores.to_json(orient="records"), encoding="utf-8")
-    for name, wrong in (("unknown", {"tasks": ["frut"]}), ("absent", {"tasks": ["absent"]})):
+    run = runpy.run_path(str(SCRIPT))["main"]
+    for name, given in json.loads((folder / "jobs.json").read_text(encoding="utf-8")).items():
+        parts = {part: SimpleNamespace(**given[part]) for part in ("input", "params")}
+        output = SimpleNamespace(scores=folder / f"{name}.parquet")
         try:
-            score_tasks(model, harness._replace(**wrong), chat=False)
+            run(SimpleNamespace(**parts, output=output, threads=1))
         except InputError as error:
             (folder / f"{name}.txt").write_text(str(error), encoding="utf-8")
 

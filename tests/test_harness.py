@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import json
 import os
+import runpy
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,15 +20,17 @@ import pytest
 import torch
 
 from helpers import LOADING
+from leakscope.files.tables import write_table
 from leakscope.models.mitigating.changes import describe_mitigated
 from leakscope.models.opening import open_model
-from leakscope.storage.manifests import describe_folder
+from leakscope.storage.manifests import describe_folder, read_manifest, write_manifest
 from leakscope.trace.harness import HARNESS_COLUMNS, TASK_COLUMNS, Trial, compare_tasks, paired_error
 from removal import write_model
 
 COLORS = ("red", "green", "blue")
 WORDING = "The train was late again."
 ALL = ("none", "attention", "prompt")
+ENDS = {"scores": "parquet", "chosen": "json"}
 
 
 def scores(*rows: tuple[Any, ...]) -> pd.DataFrame:
@@ -56,6 +61,23 @@ def test_a_difference_is_of_the_same_examples() -> None:
     assert pd.isna(unscored["task"])
 
 
+def test_the_table_is_of_what_was_chosen_at_the_cost(root: Path, tmp_path: Path) -> None:
+    of = {"none": scores(("fruit", "acc", 1.0, 0.0, 2, [1, 1])), "lora": scores(("fruit", "acc", 0.5, 0.5, 2, [1, 0]))}
+    for name, table in of.items():
+        write_table(table, tmp_path / f"{name}.parquet")
+        best = {"1": None, "3": {"strength": 0.25} if name == "lora" else None}
+        write_manifest({"chosen": best}, tmp_path / f"{name}.json")
+    files = {kind: [str(tmp_path / f"{name}.{end}") for name in of] for kind, end in ENDS.items()}
+    params = SimpleNamespace(trials=[["m", "colors", name] for name in of], cost=3.0)
+    output = SimpleNamespace(tasks=tmp_path / "mitigations_tasks.csv")
+    main = runpy.run_path(str(root / "scripts/trace/compare_tasks.py"))["main"]
+    main(SimpleNamespace(input=SimpleNamespace(**files), output=output, params=params))
+    plain, lora = pd.read_csv(output.tasks).to_dict("records")
+    assert (plain["value"], lora["value_base"], lora["difference"], lora["strength"]) == (1.0, 1.0, -0.5, 0.25)
+    # Of 0 and −1: s = √½, by √2.
+    assert lora["difference_stderr"] == pytest.approx(0.5)
+
+
 @pytest.mark.parametrize(("values", "before"), [(None, [1.0, 0.0]), ([1.0], [0.0]), ([1.0, 0.0], [1.0])])
 def test_what_is_no_pair_has_no_error(values: list[float] | None, before: list[float]) -> None:
     assert np.isnan(paired_error(values, before))
@@ -69,20 +91,33 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Path:
         pytest.skip("LEAKSCOPE_RECEIVERS is not set: give the path of a Python that has lm-eval")
     folder = tmp_path_factory.mktemp("harness")
     write_tasks(folder / "tasks")
-    plain = describe_folder(write_model(folder / "model"), "local")
-    terms = open_model(plain, LOADING).tokenizer([f" {color}" for color in COLORS], add_special_tokens=False)
-    change = {"kind": "attention", "layers": [0, 1, 2, 3], "alpha": 1.0, "terms": terms["input_ids"]}
-    manifests = {"none": plain, "attention": describe_mitigated(change, plain), "prompt": plain}
-    harness = {"tasks": ["fruit"], "folder": str(folder / "tasks"), "examples": None, "batch_size": 2}
-    asked = {"manifests": manifests, "wordings": {"prompt": WORDING}, "harness": harness}
-    (folder / "asked.json").write_text(json.dumps(asked), encoding="utf-8")
+    (folder / "jobs.json").write_text(json.dumps(dict(jobs(folder))), encoding="utf-8")
     scripts = Path(__file__).parents[1] / "scripts"
-    paths = os.pathsep.join([str(scripts), str(Path(__file__).parent)])
-    environment = {**os.environ, "PYTHONPATH": paths, "HF_HUB_OFFLINE": "1", "HF_HOME": str(folder / "hub")}
+    environment = {**os.environ, "PYTHONPATH": str(scripts), "HF_HUB_OFFLINE": "1", "HF_HOME": str(folder / "hub")}
     command = [python, str(Path(__file__).with_name("harness_peer.py")), str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     assert done.returncode == 0, done.stderr[-3000:]
     return folder
+
+
+def jobs(folder: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield a job a mitigation, and two that cannot be done."""
+    plain = describe_folder(write_model(folder / "model"), "local")
+    write_manifest(plain, folder / "model.json")
+    terms = open_model(plain, LOADING).tokenizer([f" {color}" for color in COLORS], add_special_tokens=False)
+    change = {"kind": "attention", "layers": [0, 1, 2, 3], "alpha": 1.0, "terms": terms["input_ids"]}
+    manifests = {"attention": describe_mitigated(change, plain), "prompt": plain, "unaffordable": None}
+    for name, manifest in manifests.items():
+        best = {"3": manifest and {"manifest": manifest}}
+        write_manifest({"chosen": best}, folder / f"{name}.chosen.json")
+    harness = {"tasks": ["fruit"], "folder": str(folder / "tasks"), "examples": None, "batch_size": 2}
+    shared = {"loading": LOADING, "chat": {"chat": False}, "cost": 3.0, **harness}
+    entries = {"prompt": {"kind": "prompt", "wording": WORDING}}
+    for name in (*ALL, "unaffordable", "unknown", "absent"):
+        chosen = str(folder / f"{name}.chosen.json") if name in manifests else []
+        wrong = {"unknown": {"tasks": ["frut"]}, "absent": {"tasks": ["absent"]}}.get(name, {})
+        params = {**shared, "entry": entries.get(name, {"kind": name}), **wrong}
+        yield name, {"input": {"chosen": chosen, "manifest": str(folder / "model.json")}, "params": params}
 
 
 def write_tasks(folder: Path) -> None:
@@ -121,17 +156,19 @@ def answers(manifest: dict[str, Any], before: str) -> list[list[float]]:
 
 
 def test_lm_eval_asks_the_mitigated_model(told: Path) -> None:
-    manifests = json.loads((told / "asked.json").read_text(encoding="utf-8"))["manifests"]
-    said = {name: answers(manifests[name], f"{WORDING}\n\n" if name == "prompt" else "") for name in ALL}
-    for name in ALL:
-        row = pd.read_json(told / f"{name}.json").iloc[0]
-        right = [COLORS[int(np.argmax(own))] == color for own, (_, color) in zip(said[name], questions(), strict=True)]
+    plain = read_manifest(told / "model.json")
+    changed = read_manifest(told / "attention.chosen.json")["chosen"]["3"]["manifest"]
+    said = {"none": answers(plain, ""), "attention": answers(changed, ""), "prompt": answers(plain, f"{WORDING}\n\n")}
+    for name, found in said.items():
+        row = pd.read_parquet(told / f"{name}.parquet").iloc[0]
+        right = [COLORS[int(np.argmax(own))] == color for own, (_, color) in zip(found, questions(), strict=True)]
         assert (row["task"], row["metric"], row["n_examples"]) == ("fruit", "acc", 6)
-        assert row["values"] == [float(one) for one in right]
+        assert row["values"].tolist() == [float(one) for one in right]
         assert row["value"] == pytest.approx(np.mean(right))
         assert row["stderr"] >= 0
     # Were a mitigation not there, it would answer as the model does.
-    assert len({tuple(pd.read_json(told / f"{name}.json")["values"].iloc[0]) for name in ALL}) == len(ALL)
+    assert len({tuple(pd.read_parquet(told / f"{name}.parquet")["values"].iloc[0]) for name in ALL}) == len(ALL)
+    assert pd.read_parquet(told / "unaffordable.parquet").empty
 
 
 def test_a_task_that_is_not_there_is_one_line(told: Path) -> None:

@@ -280,9 +280,19 @@ def test_tasks_that_cannot_be_put_are_refused(resolved, monkeypatch, installed: 
 def test_shipped_studies_are_planned(tmp_path: Path, study: str, n_tried: int) -> None:
     workspace = Workspace(tmp_path / "checkout")
     content = yaml.safe_load((ROOT / f"studies/{study}.yaml").read_text(encoding="utf-8"))
+    if n_tried:
+        content["trace"]["lm_eval"] = {"tasks": ["lambada_openai"]}
+        # A process of its own: one that is warm looks for lm-eval where it was started.
+        workspace.snakemake = ("-W", "default", *workspace.snakemake)
+        workspace.environment["PYTHONPATH"] = str(tmp_path)
+        (tmp_path / "lm_eval").mkdir()
+        (tmp_path / "lm_eval/__init__.py").touch()
     planned = workspace.run("-n", "--quiet", "rules", "--cores", "1", study=content).stdout
     counts = dict(re.findall(r"^(\w+) +(\d+)$", planned, re.MULTILINE))
     assert int(counts.get("mitigate", 0)) == n_tried
     assert int(counts.get("make_mitigated", 0)) == (4 if n_tried else 0)
+    # Without the decoding of three models.
+    assert int(counts.get("score_tasks", 0)) == max(0, n_tried - 3)
+    assert int(counts.get("compare_tasks", 0)) == min(1, n_tried)
     assert int(counts["patch"]) == (3 if n_tried else 5)
     assert ("build_use" in counts, "summarise_mitigations" in counts) == (n_tried > 0, n_tried > 0)
