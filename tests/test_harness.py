@@ -24,7 +24,7 @@ from leakscope.files.tables import write_table
 from leakscope.models.mitigating.changes import describe_mitigated
 from leakscope.models.opening import open_model
 from leakscope.storage.manifests import describe_folder, read_manifest, write_manifest
-from leakscope.trace.harness import HARNESS_COLUMNS, TASK_COLUMNS, Trial, compare_tasks, paired_error
+from leakscope.trace.harness_table import HARNESS_COLUMNS, TASK_COLUMNS, Trial, compare_tasks, paired_error
 from removal import write_model
 
 COLORS = ("red", "green", "blue")

@@ -14,7 +14,7 @@ import pandas as pd
 from leakscope.files.tables import write_csv
 from leakscope.jobs.job import job
 from leakscope.storage.manifests import read_manifest
-from leakscope.trace.harness import Trial, compare_tasks
+from leakscope.trace.harness_table import Trial, compare_tasks
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake

@@ -16,7 +16,8 @@ from leakscope.jobs.job import job
 from leakscope.jobs.memory import keep_freed_memory
 from leakscope.models.opening import open_model
 from leakscope.storage.manifests import read_manifest
-from leakscope.trace.harness import TASK_COLUMNS, Harness, score_tasks
+from leakscope.trace.harness import Harness, score_tasks
+from leakscope.trace.harness_table import TASK_COLUMNS
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake
