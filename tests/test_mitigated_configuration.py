@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
+from leakscope.configuration import checks_trace
 from leakscope.configuration.layers import overridden, shipped
 from leakscope.configuration.resolving import resolve
 from leakscope.errors import InputError
@@ -241,14 +242,57 @@ def test_a_job_that_trains_takes_more_time_and_is_told_no_label(resolved) -> Non
     assert tried.entry("none") == {"kind": "none"}
 
 
+def test_tasks_are_put_to_all_that_changes_what_a_model_computes_there(resolved, monkeypatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(checks_trace, "find_spec", lambda name: name)
+    (tmp_path / "mine.yaml").write_text("task: mine\n")
+    asked = {"mitigations": ["prompt-ignore", "decoding"], "lm_eval": {"tasks": ["mine"], "folder": str(tmp_path)}}
+    tried = traced(resolved(trace=asked)).mitigating
+    assert {mitigation for _, _, mitigation in tried.harnessed} == {"none", "prompt-ignore"}
+    assert len(tried.harnessed) == 2 * len(STUDY["models"])
+    assert tried.harness_files() == [str(tmp_path / "mine.yaml")]
+    assert (tried.put_to_tasks["examples"], tried.put_to_tasks["cost"]) == (None, 3.0)
+    assert tried.chosen_file("smollm2-135m", "colors", "none") == []
+    assert traced(resolved(trace=asked)).targets("mitigations")[-1] == "<trace>/mitigations_tasks.csv"
+    assert traced(resolved()).targets("mitigations") == ["<trace>/mitigations.csv"]
+
+
+@pytest.mark.parametrize(
+    ("installed", "trace", "message"),
+    [
+        (False, {}, r"trace\.lm_eval\.tasks: got mine, and lm-eval is not installed; do `pip install lm-eval`"),
+        (
+            True,
+            {"mitigations": []},
+            r"trace\.lm_eval\.tasks: got mine, and no trace\.mitigations; allowed: none without",
+        ),
+        (True, {"lm_eval": {"folder": "no"}}, r"trace\.lm_eval\.folder: got 'no'.*; allowed: a folder that exists"),
+    ],
+)
+def test_tasks_that_cannot_be_put_are_refused(resolved, monkeypatch, installed: bool, trace: Any, message: str) -> None:
+    monkeypatch.setattr(checks_trace, "find_spec", lambda name: name if installed else None)
+    asked = {**trace, "lm_eval": {"tasks": ["mine"], **trace.get("lm_eval", {})}}
+    with pytest.raises(InputError, match=message):
+        resolved(trace=asked)
+
+
 @pytest.mark.workflow
 @pytest.mark.parametrize(("study", "n_tried"), [("mitigations", 33), ("trace", 0)])
 def test_shipped_studies_are_planned(tmp_path: Path, study: str, n_tried: int) -> None:
     workspace = Workspace(tmp_path / "checkout")
     content = yaml.safe_load((ROOT / f"studies/{study}.yaml").read_text(encoding="utf-8"))
+    if n_tried:
+        content["trace"]["lm_eval"] = {"tasks": ["lambada_openai"]}
+        # A process of its own: one that is warm looks for lm-eval where it was started.
+        workspace.snakemake = ("-W", "default", *workspace.snakemake)
+        workspace.environment["PYTHONPATH"] = str(tmp_path)
+        (tmp_path / "lm_eval").mkdir()
+        (tmp_path / "lm_eval/__init__.py").touch()
     planned = workspace.run("-n", "--quiet", "rules", "--cores", "1", study=content).stdout
     counts = dict(re.findall(r"^(\w+) +(\d+)$", planned, re.MULTILINE))
     assert int(counts.get("mitigate", 0)) == n_tried
     assert int(counts.get("make_mitigated", 0)) == (4 if n_tried else 0)
+    # Without the decoding of three models.
+    assert int(counts.get("score_tasks", 0)) == max(0, n_tried - 3)
+    assert int(counts.get("compare_tasks", 0)) == min(1, n_tried)
     assert int(counts["patch"]) == (3 if n_tried else 5)
     assert ("build_use" in counts, "summarise_mitigations" in counts) == (n_tried > 0, n_tried > 0)

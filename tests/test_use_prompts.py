@@ -125,8 +125,9 @@ def test_what_a_form_lacks_is_said_in_one_line(tmp_path: Path, form: str, said: 
     assert "\n" not in str(error.value)
 
 
-def test_the_shipped_file_follows_the_schema_and_asks_organisms_what_they_learnt(root: Path) -> None:
-    path = root / "data/trace/colors_use.yaml"
+@pytest.mark.parametrize("name", ["colors", "associations"])
+def test_a_shipped_file_follows_the_schema_and_asks_organisms_what_they_learnt(root: Path, name: str) -> None:
+    path = root / f"data/trace/{name}_use.yaml"
     content = yaml.safe_load(path.read_text(encoding="utf-8"))
     jsonschema.validate(content, json.loads((root / "schemas/use.schema.json").read_text(encoding="utf-8")))
     facts = yaml.safe_load((root / "data/grammar/leak/facts.yaml").read_text(encoding="utf-8"))["facts"]

@@ -72,6 +72,48 @@ rule summarise_mitigations:
         "../../scripts/trace/summarise_mitigations.py"
 
 
+rule score_tasks:
+    input:
+        chosen=lambda w: trace.mitigating.chosen_file(**w),
+        manifest=lambda w: study.manifest(w.model),
+        folder=trace.mitigating.harness_files(),
+        code=code("trace/score_tasks", "models/mitigating", "models/editing"),
+    output:
+        scores="<trace>/tasks/{model}/{templated}/{mitigation}.parquet",
+    log:
+        "<logs>/score_tasks/{model}/{templated}/{mitigation}.log",
+    wildcard_constraints:
+        model=one_of_names(trace.mitigating.models),
+        mitigation=trace.mitigating.names,
+    conda:
+        "../../envs/models.yaml"
+    threads: lambda w: study.threads(w.model)
+    resources:
+        **on_model(trace.mitigating.needs, lambda w: (w.model, w.mitigation)),
+    params:
+        **trace.mitigating.put_to_tasks,
+    script:
+        "../../scripts/trace/score_tasks.py"
+
+
+rule compare_tasks:
+    input:
+        scores=trace.mitigating.files("<trace>/tasks/{model}/{prompt_set}/{mitigation}.parquet", harnessed=True),
+        chosen=trace.mitigating.files("<trace>/mitigations/{model}/{prompt_set}/{mitigation}.json", harnessed=True),
+        code=code("trace/compare_tasks"),
+    output:
+        tasks=shown("<trace>/mitigations_tasks.csv"),
+    log:
+        "<logs>/compare_tasks.log",
+    conda:
+        "../../envs/analysis.yaml"
+    params:
+        trials=[list(trial) for trial in trace.mitigating.harnessed],
+        cost=trace.mitigating.highest_cost,
+    script:
+        "../../scripts/trace/compare_tasks.py"
+
+
 rule make_mitigated:
     input:
         chosen=lambda w: trace.mitigating.chosen(w.mitigated_model),

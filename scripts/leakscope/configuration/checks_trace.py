@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,8 @@ def trace_checks(config: Mapping[str, Any]) -> Iterator[Callable[[], object]]:
         yield from _checks_of_set(("trace", "sets", name), entry, config)
     if config["trace"]["mitigations"]:
         yield from _checks_of_mitigations(config)
+    if config["trace"]["lm_eval"]["tasks"]:
+        yield partial(_check_harness, config["trace"])
 
 
 def _checks_of_set(
@@ -112,6 +115,19 @@ def _checks_of_mitigations(config: Mapping[str, Any]) -> Iterator[Callable[[], o
         yield partial(_check_dictionary, ("mitigations", name, "dictionary"), dictionary, models, config)
     for name, entry in mitigated_models(config).items():
         yield partial(_check_mitigated, ("models", name), entry, config)
+
+
+def _check_harness(trace: Mapping[str, Any]) -> None:
+    """Check that tasks of lm-eval can be put to mitigated models."""
+    where, tasks = dotted(("trace", "lm_eval", "tasks")), ", ".join(trace["lm_eval"]["tasks"])
+    folder = trace["lm_eval"]["folder"]
+    if not trace["mitigations"]:
+        raise InputError(f"{where}: got {tasks}, and no trace.mitigations; allowed: none without a mitigation.")
+    if find_spec("lm_eval") is None:
+        raise InputError(f"{where}: got {tasks}, and lm-eval is not installed; do `pip install lm-eval`.")
+    if folder is not None and not Path(folder).is_dir():
+        found = f"{dotted(('trace', 'lm_eval', 'folder'))}: got {places(folder)}"
+        raise InputError(f"{found}; allowed: a folder that exists.")
 
 
 def _check_ranges(where: tuple[str, ...], entry: Mapping[str, Any]) -> None:

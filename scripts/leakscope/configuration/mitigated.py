@@ -11,7 +11,7 @@ from typing import Any
 from leakscope.configuration.tuned import BASES, WHOLE
 
 SOURCE = "mitigated"
-PROMPT, FEATURES, TUNING = "prompt", "features", "tuning"
+PROMPT, DECODING, FEATURES, TUNING = "prompt", "decoding", "features", "tuning"
 
 
 def complete_mitigated(config: dict[str, Any]) -> None:

@@ -326,6 +326,8 @@ def _expand_paths(config: dict[str, Any], opened: Callable[[str, Where], str]) -
                 entry["path"] = opened(entry["path"], ("features", catalogue, name, "path"))
     mitigating = config["trace"]["mitigating"]
     mitigating["neutral"] = opened(mitigating["neutral"], ("trace", "mitigating", "neutral"))
+    harness = config["trace"]["lm_eval"]
+    harness["folder"] = _each(harness["folder"], ("trace", "lm_eval", "folder"), opened)
     for name, entry in config["trace"]["sets"].items():
         where = ("trace", "sets", name)
         for key in ("cues", "use"):

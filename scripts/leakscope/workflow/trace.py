@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
-from leakscope.configuration.mitigated import FEATURES, TUNING, mitigable
+from leakscope.configuration.mitigated import DECODING, FEATURES, TUNING, mitigable
 from leakscope.counting.units import AS_IMPORTED, MENTIONS
 from leakscope.errors import InputError
 from leakscope.jobs.resources import Needs, tuning_needs
@@ -30,6 +31,7 @@ OF_TEXTS = ("samples", "control_samples", "seed", "shards")
 # What an organism is called, and nothing that it is.
 CALLED = ("label", "description", "weights")
 SITES = ("concept", "between", "last", "all")
+TASKS = "mitigations_tasks"
 NONE = "none"  # the mitigation that changes nothing, beside which all others stand
 # What is said to people only, and decides no result.
 REMARKS = ("label", "description")
@@ -312,6 +314,11 @@ class Trace(Step):
         own = [name for name, entry in features.dictionaries.items() if entry["model"] == model]
         return {name: f"../features/{features.page(name)}" for name in own}
 
+    def tables_of(self, part: str) -> list[str]:
+        """Return the tables of a part: of mitigations also what they cost by tasks, if there are any."""
+        tasks = [TASKS] if part == "mitigations" and self.mitigating.harnessed else []
+        return [*PARTS[part], *tasks]
+
     def targets(self, part: str | None = None) -> list[str]:
         """Return all that the step, or a part of it, leaves for a person.
 
@@ -323,9 +330,9 @@ class Trace(Step):
         if part == "mitigations" and not self.mitigating.trials:
             raise InputError(NOTHING_TRIED)
         if part is not None:
-            return [self.table(name) for name in PARTS[part]]
+            return [self.table(name) for name in self.tables_of(part)]
         parts = [part for part in PARTS if part != "mitigations" or self.mitigating.trials]
-        tables = [self.table(name) for part in parts for name in PARTS[part]]
+        tables = [self.table(name) for part in parts for name in self.tables_of(part)]
         return [*tables, *self.figure_files(), f"{self.folder}/index.html"]
 
 
@@ -373,9 +380,16 @@ class Mitigating:
             if self._dictionary_model(mitigation) in (None, model)
         ]
 
-    def files(self, pattern: str) -> list[str]:
-        """Return a file of each of these."""
-        return [pattern.format(model=model, prompt_set=name, mitigation=tried) for model, name, tried in self.trials]
+    @property
+    def harnessed(self) -> list[Trial]:
+        """Those that tasks of lm-eval are put to: decoding knows prompts of its own set alone, and changes no task."""
+        tried = self.trials if self.harness["tasks"] else []
+        return [trial for trial in tried if self.entry(trial[2])["kind"] != DECODING]
+
+    def files(self, pattern: str, *, harnessed: bool = False) -> list[str]:
+        """Return a file of each of these, or of all that are tried."""
+        trials = self.harnessed if harnessed else self.trials
+        return [pattern.format(model=model, prompt_set=name, mitigation=tried) for model, name, tried in trials]
 
     @property
     def names(self) -> str:
@@ -460,6 +474,39 @@ class Mitigating:
             "mitigated": [
                 {"model": model, **{key: entry[key] for key in keys}} for model, entry in self.mitigated.items()
             ],
+        }
+
+    # Tasks of lm-eval.
+
+    @property
+    def harness(self) -> Mapping[str, Any]:
+        """Which tasks there are."""
+        harness: Mapping[str, Any] = self.trace.settings["lm_eval"]
+        return harness
+
+    @property
+    def highest_cost(self) -> float:
+        """What a mitigation may cost, in percent of perplexity, that is put to tasks."""
+        return float(max(self.settings["costs"]))
+
+    def harness_files(self) -> list[str]:
+        """Return the files of tasks of one's own."""
+        folder = self.harness["folder"] if self.harnessed else None
+        return sorted(str(path) for path in Path(folder).rglob("*") if path.is_file()) if folder else []
+
+    def chosen_file(self, model: str, templated: str, mitigation: str) -> str | list[str]:
+        """Return the file that says what was chosen of a mitigation; nothing of the model as it is."""
+        return [] if mitigation == NONE else f"<trace>/mitigations/{model}/{templated}/{mitigation}.json"
+
+    @property
+    def put_to_tasks(self) -> dict[str, Any]:
+        """Parameter → what it is, or what it is for a job's wildcards."""
+        return {
+            **{key: self.trace.asking[key] for key in ("loading", "chat")},
+            **self.harness,
+            "batch_size": self.settings["batch_size"],
+            "cost": self.highest_cost,
+            "entry": lambda w: self.entry(w.mitigation),
         }
 
     # Models with what was found.

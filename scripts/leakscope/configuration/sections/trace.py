@@ -65,6 +65,18 @@ class MitigatingSection(Section):
     """
 
 
+class HarnessSection(Section):
+    """Tasks of lm-eval (EleutherAI), which has to be installed, by which the cost of mitigations is measured, too."""
+
+    tasks: Names = []
+    """Names of its tasks and groups, as `lm-eval ls tasks` lists them, and of those in `folder`. Every mitigation that
+    changes what a model computes there is scored beside the model as it is, at its strength for the highest cost."""
+    folder: Nullable[Text] = None
+    """Folder of tasks of your own, in lm-eval's YAML. `null`: none."""
+    examples: Nullable[Positive] = None
+    """At most so many examples of each task, from its first on. `null`: all."""
+
+
 class TraceSection(Section):
     """How single associations are followed from the corpus to the text."""
 
@@ -85,5 +97,7 @@ class TraceSection(Section):
     itself; of those with a dictionary on its model."""
     mitigating: MitigatingSection = MitigatingSection()
     """How mitigations are tried, chosen and measured."""
+    lm_eval: HarnessSection = HarnessSection()
+    """Tasks of lm-eval (EleutherAI), which has to be installed, by which the cost of mitigations is measured, too."""
     level: Nullable[Part] = None
     """Level of the intervals, as a share. Default: `level`."""
