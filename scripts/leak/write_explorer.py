@@ -1,6 +1,7 @@
 """What did the models write, prompt by prompt?
 
-Reads all prompts, texts, similarities, comparisons and match rates of a study; writes one self-contained page to search and filter them.
+Reads all prompts, texts, similarities, comparisons and match rates of a study;
+writes one self-contained page to search and filter them.
 """
 
 from pathlib import Path
@@ -10,7 +11,7 @@ import pandas as pd
 
 from leakscope.files.tables import read_csv, read_tables
 from leakscope.jobs.job import job
-from leakscope.leak.explorer import Tested, cut_texts, explorer_rows, write_explorer
+from leakscope.leak.explorer import Partners, cut_texts, explorer_rows, write_explorer
 from leakscope.leak.match_tests import match_similarities, match_tests
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def main(snakemake: "Snakemake") -> None:
         scorers=params.scorers,
         metadata=cut_texts(pairs),
         rates=read_csv(given.rates),
-        tested=Tested(tests, similarities),
+        partners=Partners(tests, similarities),
     )
 
 

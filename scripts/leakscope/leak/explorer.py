@@ -65,7 +65,7 @@ PLACES = ["unit", "place", "cell"]
 Columns = dict[str, NDArray[Any]]
 
 
-class Tested(NamedTuple):
+class Partners(NamedTuple):
     """The tests behind a study's match rates, and the similarities that each scorer decides them by."""
 
     tests: pd.DataFrame  # as ``match_tests.match_tests`` returns them
@@ -128,7 +128,7 @@ def write_explorer(
     scorers: Sequence[str],
     metadata: Mapping[str, str] | None = None,
     rates: pd.DataFrame | None = None,
-    tested: Tested | None = None,
+    partners: Partners | None = None,
     template: Path = TEMPLATE,
 ) -> None:
     """Write the page, whole or not at all; the same tables give the same bytes.
@@ -140,7 +140,7 @@ def write_explorer(
         scorers: to choose from, the first is shown first.
         metadata: label to value, shown under the heading in this order.
         rates: ``match_rates.csv``, the headline of each model; None: the page has none.
-        tested: what an opened row shows of its partners; None: nothing.
+        partners: what an opened row shows of its partners; None: nothing.
         template: the page without its data; beside it what all pages share.
 
     Raises:
@@ -149,15 +149,15 @@ def write_explorer(
     for scorer in scorers:
         if len(rows) and f"{scorer}:outcome" not in rows:
             raise InputError(f"explorer of {study}: got scorer {scorer!r}; allowed: a scorer that the pairs hold.")
-    tests = tested.tests if tested else pd.DataFrame(columns=[*TEXT, "text", "prompt", *PLACES, "concept"])
+    tests = partners.tests if partners else pd.DataFrame(columns=[*TEXT, "text", "prompt", *PLACES, "concept"])
     sentences, texts = _Distinct(SENTENCES, rows, tests["prompt"]), _Distinct(TEXTS, rows, tests["text"])
     facts = {"study": study, "metadata": list((metadata or {}).items()), "rates": _rates(rates), "n": len(rows)}
     blocks = {"data": _row_block(rows, scorers, facts, sentences, texts)}
     if THOUGHTS[0] in rows:
         blocks["thoughts"] = _thought_block(rows)
-    if tested:
+    if partners:
         blocks["tests"] = _test_block(rows, tests, sentences, texts)
-        blocks |= {f"similarities-{at}": _cell_block(tested.similarities[name]) for at, name in enumerate(scorers)}
+        blocks |= {f"similarities-{at}": _cell_block(partners.similarities[name]) for at, name in enumerate(scorers)}
     first = blocks.pop("data")
     later = "\n".join(f'<script type="text/plain" id="{name}">{block}</script>' for name, block in blocks.items())
     write_page(path, page(template, title=html.escape(study), payload=first, later=later))

@@ -1,8 +1,8 @@
 """The tests that a match rate is the mean of, text by text: whose partner is which text, and their similarities.
 
-The match rate compares each text of a unit with every text after a concept of another group (see ``measures.matching``).
-Pairs of texts are too many to keep; what all of them follow from is not: a text's similarities to the concepts of its
-unit.
+The match rate compares each text of a unit with every text after a concept of another group (see
+``measures.matching``). Pairs of texts are too many for a page; the similarities of each text to the concepts of its
+unit, from which all pairs follow, are not.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def match_similarities(tests: pd.DataFrame, similarity: pd.DataFrame, scorer: st
 
 
 def _with_places(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return rows with each concept's ``place`` in its unit, and the unit's ``size``, of units that are small enough."""
+    """Return rows with each concept's ``place`` in its unit and the unit's ``size``, of units that are small enough."""
     known = rows[["unit", *CONCEPT]].drop_duplicates(ignore_index=True)
     known["place"] = known.groupby("unit", sort=False).cumcount()
     known["size"] = known.groupby("unit", sort=False)["place"].transform("size")
