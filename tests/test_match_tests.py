@@ -252,7 +252,8 @@ def test_a_phone_needs_no_sideways_scrolling_and_texts_run_as_their_script(study
     """
     found = on_a_phone(study.page, EACH.replace("LOOK", look))
     for inner, needed, wide, height, _ in found:
-        assert (inner, needed, wide) == (390, 390, [])
+        assert (inner, wide) == (390, [])
+        assert needed <= inner
         assert height > 500
     assert [directions for *_, directions in found] == [[], ["ltr"] * 2, ["rtl"] * 4, [], []]
 
