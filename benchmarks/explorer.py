@@ -2,8 +2,8 @@
 
 Run: python benchmarks/explorer.py [rows]. Needs Chromium. Prints sizes and times; the page's own times come from
 performance.now() in the page, the least of several runs: other processes may have the machine meanwhile. Plain ways, in
-the same page: a table with its rows in the document (the first 50,000), which a search hides line by line; and one string
-of prompts and texts a row, lower-cased, which a search goes through.
+the same page: a table with its rows in the document (the first 50,000), which a search hides line by line; and a string
+a row, of prompts and texts, lower-cased, which a search goes through.
 """
 
 from __future__ import annotations
@@ -93,7 +93,8 @@ PROBE = """
   times["opened next"] = now() - start;
   close();
   start = now();
-  const haystack = Array.from({length: data.n}, (_, row) => SENTENCES.map(name => value(name, row)).join(" ").toLowerCase());
+  const haystack = Array.from({length: data.n}, (_, row) =>
+    SENTENCES.map(name => value(name, row)).join(" ").toLowerCase());
   times["strings, made"] = now() - start;
   start = now();
   times.hits = haystack.filter(text => text.includes("sunflower")).length;

@@ -264,8 +264,8 @@ def _rates(rates: pd.DataFrame | None) -> list[dict[str, Any]]:
     if rates is None:
         return []
     known = rates[[*RATE_KEYS, *RATES]].astype(object)
-    found: list[dict[str, Any]] = known.where(known.notna(), None).to_dict("records")
-    return found
+    records = known.where(known.notna(), None).to_dict("records")
+    return [{str(name): value for name, value in record.items()} for record in records]
 
 
 def _strings(table: pd.DataFrame, names: Sequence[str]) -> tuple[dict[str, list[str]], Columns]:
