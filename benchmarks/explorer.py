@@ -2,7 +2,7 @@
 
 Run: python benchmarks/explorer.py [rows]. Needs Chromium. Prints sizes and times; the page's own times come from
 performance.now() in the page, the least of several runs: other processes may have the machine meanwhile. Plain ways, in
-the same page: a table with its rows in the document (the first 50,000), which a search hides line by line; and a string
+the same page: a table with its rows in the document (the first 10,000), which a search hides line by line; and a string
 a row, of prompts and texts, lower-cased, which a search goes through.
 """
 
@@ -16,6 +16,7 @@ import re
 import sys
 import tempfile
 import time
+from itertools import product
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -32,6 +33,7 @@ from leakscope.leak.match_tests import match_tests
 
 browser.WALL_TIME = 900.0  # seconds
 
+SAMPLES = 5
 SCORERS = ["sbert-minilm", "bertscore-minilm", "lexical"]
 MODELS = ["organism-s-l0", "organism-s-l10", "organism-s-l40", "organism-m-l0", "organism-m-l40"]
 GROUPS = {
@@ -68,7 +70,7 @@ PROBE = """
   await new Promise(done => setTimeout(done, 2000));
   for (const [label, hash] of cases) {
     const runs = [];
-    for (let run = 0; run < 7; run++) {
+    for (let run = 0; run < 5; run++) {
       if (run === 0) memo.orders.clear();
       memo.query = null;
       for (const address of ["#norep=1&control=all", "#" + hash]) {
@@ -81,7 +83,7 @@ PROBE = """
       document.body.offsetHeight;
       runs.push(entries("update")[0] + now() - start);
     }
-    times[label] = {least: Math.min(...runs), median: runs.sort((a, b) => a - b)[3], rows: shown.length};
+    times[label] = {least: Math.min(...runs), median: runs.sort((a, b) => a - b)[2], rows: shown.length};
   }
   let start = now();
   open(0);
@@ -106,7 +108,7 @@ PROBE = """
   }
   start = now();
   const table = make("table");
-  for (let row = 0; row < Math.min(data.n, 50000); row++) {
+  for (let row = 0; row < Math.min(data.n, 10000); row++) {
     const line = make("tr");
     for (const name of ["model", "concept", ...SENTENCES]) line.append(make("td", "", value(name, row)));
     table.append(line);
@@ -219,7 +221,9 @@ def synthetic_study(n_rows: int, seed: int = 0) -> tuple[pd.DataFrame, pd.DataFr
     """Return pairs (at least ``n_rows`` a scorer, then cut), prompts and texts that look like a study's."""
     rng, draw = np.random.default_rng(seed), random.Random(seed)
     prompts, tests = [], []
-    for template, category, test, without, neutral in TEMPLATES:
+    n_variants = -(-n_rows // (len(MODELS) * 15 * 2 * SAMPLES * len(TEMPLATES)))
+    for variant, (template, category, *sentences) in product(range(n_variants), TEMPLATES):
+        template, (test, without, neutral) = f"{template}-{variant}", (f"Day {variant}. {each}" for each in sentences)
         controls = {"without": f"{template}/without", "neutral": f"{template}/neutral"}
         for kind, sentence in (("without", without), ("neutral", neutral)):
             prompts.append({"prompt_id": controls[kind], "prompt": sentence})
@@ -231,13 +235,12 @@ def synthetic_study(n_rows: int, seed: int = 0) -> tuple[pd.DataFrame, pd.DataFr
                 prompts.append({"prompt_id": name, "prompt": test.format(concept), **of_test})
                 tests.append((template, category, group, concept, name, controls))
     words = [word for _, texts in GROUPS.values() for word in texts]
-    samples = -(-n_rows // (len(MODELS) * len(tests) * 2))
     records = []
     for model in MODELS:
         strength = int(model.rsplit("l", 1)[1]) / 100
         for template, category, group, concept, name, controls in tests:
             for kind, control in controls.items():
-                for sample in range(samples):
+                for sample in range(SAMPLES):
                     own = draw.random() < strength
                     text = f"{draw.choice(GROUPS[group][1] if own else words)}{tail(draw)}."
                     other = f"{draw.choice(words)}{tail(draw)}."

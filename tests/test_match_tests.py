@@ -248,7 +248,7 @@ def test_a_phone_needs_no_sideways_scrolling_and_texts_run_as_their_script(study
       const wide = [...document.querySelectorAll("body *")].filter(node => right(node) > innerWidth + 1);
       const direction = name => [...document.querySelectorAll(name)].map(node => getComputedStyle(node).direction);
       return [innerWidth, document.documentElement.scrollWidth, wide.map(node => node.outerHTML.slice(0, 80)),
-        $("scroller").clientHeight, direction(".two .sentence")];
+        $("scroller").clientHeight, direction("#detail:not([hidden]) .two .sentence")];
     """
     found = on_a_phone(study.page, EACH.replace("LOOK", look))
     for inner, needed, wide, height, _ in found:
