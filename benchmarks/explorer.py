@@ -157,6 +157,7 @@ def main() -> None:
         for name, size in re.findall(r'id="([\w-]+)">([^<]{1000,})<', page.read_text(encoding="utf-8")):
             logging.info("    %s: %.2f MB", name, len(size) / 1e6)
         logging.info("joined in %.1f s, written in %.1f s", joined - start, written - joined)
+        report_cpu(page)
         report([load_times(page) for _ in range(5)], page_times(page))
 
 
@@ -189,6 +190,43 @@ def report(loads: list[dict], times: dict) -> None:
     logging.info("a row opened with its partners: %.0f ms, the next %.0f ms", times["opened"], times["opened next"])
     logging.info("strings: made in %.0f ms, searched in %.0f ms", times["strings, made"], strings)
     logging.info("table: built in %.0f ms, searched in %.0f ms", times["table, built"], table)
+
+
+def report_cpu(page: Path) -> None:
+    """Say what CPU time the page's process takes, which other processes do not change."""
+    searches = ["", "sunflower", "day sea lemon", '"beside it is the sea"']
+    probed, spent = page.with_name("spent.html"), list[float]()
+    script = SPENT.replace("SEARCHES", json.dumps(searches))
+    probed.write_text(page.read_text(encoding="utf-8").replace("</body>", script + "</body>"), encoding="utf-8")
+    logged_line(probed, "DONE", spent=spent)
+    logging.info("CPU time to the first row: %.0f ms", 1000 * spent[0])
+    for words, before, after in zip(searches, spent[1::2], spent[2::2], strict=True):
+        logging.info("CPU time of a search for %s: %.0f ms", words or "nothing", 1000 * (after - before) / 20)
+
+
+SPENT = """
+<script>
+(async () => {
+  const wait = time => new Promise(done => setTimeout(done, time));
+  while (!document.body.dataset.ready && $("notice").hidden) await wait(5);
+  console.log("CPU");
+  await parsed;
+  await wait(5000);
+  for (const q of SEARCHES) {
+    console.log("CPU");
+    for (let run = 0; run < 20; run++) {
+      state = Object.assign(defaults(), {q});
+      memo.query = null;
+      update();
+      document.body.offsetHeight;
+    }
+    console.log("CPU");
+    await wait(1000);
+  }
+  console.log("DONE");
+})();
+</script>
+"""
 
 
 def load_times(page: Path) -> dict:
