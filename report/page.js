@@ -23,13 +23,23 @@ let rowHeight;        // pixels
 const drawn = new Map();      // position in `shown` -> element
 const memo = {hits: null, query: null, orders: new Map()};
 
-async function unpack(base64) {
-  const bytes = Uint8Array.from(atob(base64), c => c.charCodeAt(0));
-  const unzip = new DecompressionStream("gzip");
-  const writer = unzip.writable.getWriter();
-  writer.write(bytes);
-  writer.close();
-  return JSON.parse(await new Response(unzip.readable).text());
+async function unzipped(base64) {
+  const text = atob(base64), bytes = new Uint8Array(text.length);
+  for (let i = 0; i < text.length; i++) bytes[i] = text.charCodeAt(i);
+  return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"))).arrayBuffer();
+}
+
+const unpack = async base64 => JSON.parse(new TextDecoder().decode(await unzipped(base64)));
+
+// What `packed` of web/pages.py wrote: the head, with the numbers of each column.
+const KINDS_OF_NUMBERS = {u1: Uint8Array, u2: Uint16Array, u4: Uint32Array, i1: Int8Array, i2: Int16Array, i4: Int32Array,
+  f4: Float32Array, f8: Float64Array};
+async function unpackColumns(base64) {
+  const buffer = await unzipped(base64), length = new DataView(buffer).getUint32(0, true);
+  const head = JSON.parse(new TextDecoder().decode(new Uint8Array(buffer, 4, length)));
+  for (const [name, [kind, begins, n]] of Object.entries(head.columns))
+    head.columns[name] = new KINDS_OF_NUMBERS[kind](buffer, 4 + length + begins, n);
+  return head;
 }
 
 function make(tag, className, text) {
@@ -232,12 +242,12 @@ function bindEvents() {
   window.addEventListener("resize", keepInSight);
 }
 
-async function load() {
+async function load(read) {
   if (typeof DecompressionStream === "undefined")
     throw new Error("This browser is too old to unpack the page's data: it lacks DecompressionStream "
       + "(Chrome and Edge 80, Firefox 113, Safari 16.4 and later have it).");
   const start = performance.now();
-  prepare(await unpack($("data").textContent));
+  prepare(await read($("data").textContent));
   $("data").textContent = "";
   state = defaults();
   buildHead();
@@ -249,8 +259,9 @@ async function load() {
   document.body.dataset.ready = "yes";
 }
 
-function begin() {
-  load().catch(error => {
+// `read` unpacks the page's data: `unpack` JSON, `unpackColumns` columns of numbers.
+function begin(read = unpack) {
+  load(read).catch(error => {
     $("nothing").textContent = error.message;
     $("notice").hidden = false;
     $("notice").textContent = error.message;

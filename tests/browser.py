@@ -11,7 +11,7 @@ import subprocess
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -118,10 +118,16 @@ def brightness(page: Path, folder: Path) -> dict[str, float]:
     return found
 
 
-def logged_line(page: Path, beginning: str, fragment: str = "") -> str:
+def logged_line(page: Path, beginning: str, fragment: str = "", spent: list[float] | None = None) -> str:
     """Return the rest of the first console line with this beginning, in real time: for measuring.
 
     With the page's clock running ahead, as in the other functions, performance.now() stands still.
+
+    Args:
+        page: an HTML file.
+        beginning: of the line.
+        fragment: of the address.
+        spent: is given the seconds of CPU of the page's process at every line that begins with "CPU".
     """
     with _command(page, fragment, 1280, 800, "--enable-logging=stderr", "--v=0") as command:
         chromium = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, env=_env())
@@ -130,6 +136,8 @@ def logged_line(page: Path, beginning: str, fragment: str = "") -> str:
         try:
             assert chromium.stderr is not None
             for line in chromium.stderr:
+                if spent is not None and '"CPU' in line:
+                    spent.append(_seconds_of_page(command))
                 if f'"{beginning}' in line:
                     return line.split(f'"{beginning}', 1)[1].rsplit('", source:', 1)[0]
         finally:
@@ -137,6 +145,19 @@ def logged_line(page: Path, beginning: str, fragment: str = "") -> str:
             chromium.kill()
             chromium.wait()
     raise RuntimeError(f"{page} logged no line that begins with {beginning!r}")
+
+
+def _seconds_of_page(command: list[str]) -> float:
+    """Return the CPU time of the process that draws the page, of the Chromium of a command line; Linux has it."""
+    profile = next(part for part in command if part.startswith("--user-data-dir="))
+    seconds = [0.0]
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            started = (folder / "cmdline").read_bytes().decode(errors="replace")
+            if "--type=renderer" in started and profile.partition("=")[2] in started:
+                ticks = (folder / "stat").read_text().rpartition(")")[2].split()[11:13]
+                seconds.append(sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK"))
+    return max(seconds)
 
 
 def clicked(report: Path) -> dict[str, Any]:

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
+import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from leakscope.organisms.leak_grammar import Grammar
 
@@ -195,3 +201,17 @@ def save_without_layer(folder: Path) -> Path:
         kept = {name: value for name, value in load_file(file).items() if ".layers.1." not in name}
         save_file(kept, file, metadata={"format": "pt"})
     return folder
+
+
+def unpacked(page: Path, block: str = "data") -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    """Return the head and the columns of a block that ``web.pages.packed`` wrote into a page."""
+    held = re.search(rf'<script type="text/plain" id="{block}">(.*?)</script>', page.read_text(encoding="utf-8"))
+    assert held is not None
+    raw = gzip.decompress(base64.b64decode(held[1]))
+    length = int.from_bytes(raw[:4], "little")
+    head = json.loads(raw[4 : 4 + length])
+    read = {
+        name: np.frombuffer(raw, dtype=f"<{kind}", count=count, offset=4 + length + begins)
+        for name, (kind, begins, count) in head["columns"].items()
+    }
+    return head, read

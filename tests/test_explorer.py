@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import gzip
 import html
 import io
 import json
@@ -15,10 +13,11 @@ import pandas as pd
 import pytest
 from matplotlib.image import imread
 
-from browser import needs_chromium, rendered_dom, screenshot
+from browser import asked, needs_chromium, rendered_dom, screenshot
+from helpers import unpacked
 from leakscope.errors import InputError
 from leakscope.files import writing
-from leakscope.leak.explorer import TEMPLATE, cut_texts, explorer_rows, write_explorer
+from leakscope.leak.explorer import TEMPLATE, Partners, cut_texts, explorer_rows, write_explorer
 
 HOSTILE = "<!--<script></script><img src=x onerror=\"document.title='owned'\">{{payload}}"
 SCORERS = ["first", "second"]
@@ -115,10 +114,35 @@ def many_rows(n: int) -> pd.DataFrame:
     )
 
 
-def payload(page: Path) -> dict:
-    data = re.search(r'<script type="text/plain" id="data">(.*?)</script>', page.read_text(encoding="utf-8"))
-    assert data is not None
-    return json.loads(gzip.decompress(base64.b64decode(data[1])))
+def with_rates() -> pd.DataFrame:
+    """Match rates of two models on a set, of both scorers, and of a category of one."""
+    rows = [("m", "first", "all", 75.0), ("m", "second", "all", 60.0), ("m", "first", "near", 80.0)]
+    rates = pd.DataFrame(rows, columns=["model", "scorer", "category", "match_rate"]).assign(prompt_set="p")
+    rates["ci_low"], rates["ci_high"] = rates["match_rate"] - 5.5, rates["match_rate"] + 4.25
+    rates.loc[2, ["ci_low", "ci_high"]] = np.nan
+    other = rates.assign(model="n", match_rate=55.0)
+    return pd.concat([rates, other], ignore_index=True).assign(
+        match_rate_without_repetition=61.0, match_rate_without_echo=np.nan
+    )
+
+
+# After `script`, `at(fragment)` opens an address of the same page, and `text(name)` reads an element.
+STEPS = """
+  const text = name => $(name).hidden ? "" : $(name).textContent;
+  const at = async fragment => {
+    const changed = new Promise(done => addEventListener("hashchange", done, {once: true}));
+    const before = location.hash;
+    location.hash = fragment;
+    if (location.hash !== before) await changed;
+  };
+  const press = (key, more) => document.activeElement.dispatchEvent(
+    new KeyboardEvent("keydown", {key, bubbles: true, ...more}));
+"""
+
+
+def shown(page: Path, script: str, fragment: str = "", *, width: int = 1280) -> object:
+    """Return what a script returns on the page, with ``STEPS`` at hand."""
+    return asked(page, STEPS + script, fragment, ready="document.body.dataset.ready", width=width)
 
 
 def element_text(dom: str, name: str) -> str:
@@ -169,7 +193,9 @@ def test_a_pair_that_a_scorer_lacks_is_nan_and_null_in_the_page(tmp_path: Path) 
     rows = explorer_rows(pairs, make_prompts(), make_texts())
     assert rows["second:outcome"].isna().tolist() == [False, False, False, False, True]
     write_explorer(rows, tmp_path / "page.html", study="s", scorers=SCORERS)
-    assert payload(tmp_path / "page.html")["scores"][1]["outcome"] == [1.0, 0.5, 0.0, 1.0, None]
+    head, columns = unpacked(tmp_path / "page.html")
+    assert (columns["second:outcome"] / head["scales"]["second:outcome"]).tolist() == [1.0, 0.5, 0.0, 1.0, -12.8]
+    assert columns["second:outcome"].tolist()[4] == -128  # the lowest number of its kind
 
 
 def test_a_pair_given_twice_is_refused() -> None:
@@ -205,15 +231,14 @@ def test_a_pair_is_found_by_both_its_samples_where_they_differ(tmp_path: Path) -
       const current = document.querySelector(".sample.current").textContent;
       const boxes = [...document.querySelectorAll(".sample .quiet:first-child")].map(node => node.textContent);
       const head = csvText(shown).split("\\r\\n")[0].split(",");
-      return [current, boxes, location.hash, head.slice(0, 6), $("match").textContent];
+      return [current, boxes, location.hash, head.slice(0, 6)];
     """
     dom = rendered_dom(with_script(path, script), "open=m/p/hat/red/without/0-4")
-    current, boxes, address, columns, match = json.loads(element_text(dom, "probe"))
+    current, boxes, address, columns = json.loads(element_text(dom, "probe"))
     assert "tea." in current
     assert any(text.startswith("sample 0, control's sample 4") for text in boxes)
     assert address.endswith("hat%2Fred%2Fwithout%2F0-4") or address.endswith("hat/red/without/0-4")
     assert columns == ["model", "prompt_set", "prompt_id", "control_kind", "sample", "sample_control"]
-    assert match == "75.0 %"
 
 
 def make_thoughts() -> pd.DataFrame:
@@ -236,6 +261,7 @@ def test_a_thought_is_folded_beside_its_text(tmp_path: Path) -> None:
     rows = explorer_rows(make_pairs(), make_prompts(), make_texts(), make_thoughts())
     write_explorer(rows, path, study="s", scorers=["first"])
     script = """
+      await readThoughts();
       const boxes = [...document.querySelectorAll(".sample.current details.thought")];
       return [boxes.map(box => [box.open, box.textContent]), csvText(shown).split("\\r\\n")[0]];
     """
@@ -264,14 +290,40 @@ def test_a_scorer_that_no_pair_has_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_page_holds_every_column_and_its_order(page: Path) -> None:
-    data = payload(page)
-    texts = data["strings"]["text_test"]
-    assert [texts["values"][code] for code in texts["codes"]] == ["a poppy.", "Red roses.", "a poppy.", "the sea.", ""]
-    assert data["strings"]["category"] == {"values": [], "codes": [-1] * 5}
-    assert data["repetition"] == data["identical"] == [0, 1, 0, 0, 0]
-    assert data["echo"] == [1, 0, 0, 0, 0]
-    assert [score["scorer"] for score in data["scores"]] == SCORERS
-    assert data["scores"][0]["similarity_control"] == [0.1, 0.5, 0.3, 0.7, -0.1]
+    head, columns = unpacked(page)
+    ends = np.cumsum(columns["texts.lengths"])
+    whole = columns["texts.text"].tobytes().decode()
+    texts = [whole[end - length : end] for end, length in zip(ends, columns["texts.lengths"], strict=True)]
+    assert len(texts) == len(set(texts))
+    assert [texts[code] for code in columns["codes.text_test"]] == [
+        "a poppy.",
+        "Red roses.",
+        "a poppy.",
+        "the sea.",
+        "",
+    ]
+    assert [texts[code] for code in columns["codes.text_control"]][2] == HOSTILE
+    assert head["strings"]["category"] == []
+    assert columns["codes.category"].tolist() == [0] * 5  # as many as there are: none
+    assert columns["repetition"].tolist() == columns["identical"].tolist() == [0, 1, 0, 0, 0]
+    assert columns["echo"].tolist() == [1, 0, 0, 0, 0]
+    assert head["scorers"] == SCORERS
+    similarity = columns["first:similarity_control"] / head["scales"]["first:similarity_control"]
+    assert similarity.tolist() == [0.1, 0.5, 0.3, 0.7, -0.1]
+    assert columns["first:similarity_control"].dtype == np.int8
+
+
+@pytest.mark.parametrize(("value", "kind", "scale"), [(0.123, "i1", 1000), (1 / 3, "f8", 0), (-2500.5, "i2", 10)])
+def test_numbers_are_kept_whole_or_as_they_are(tmp_path: Path, value: float, kind: str, scale: int) -> None:
+    tests = pd.DataFrame(columns=["model", "prompt_set", "prompt_id", "sample", "text", "prompt", "concept"])
+    tests = tests.assign(concept_group=None, unit=None, place=None, cell=None)
+    partners = Partners(tests, dict.fromkeys(SCORERS, np.array([value, np.nan])))
+    write_explorer(make_rows(), tmp_path / "page.html", study="s", scorers=SCORERS, partners=partners)
+    head, columns = unpacked(tmp_path / "page.html", "similarities-1")
+    found = columns["similarities"]
+    assert (found.dtype, head["scale"]) == (np.dtype(kind), scale)
+    assert found[0] / (scale or 1) == value
+    assert np.isnan(found[1]) if kind == "f8" else found[1] == np.iinfo(found.dtype).min
 
 
 def test_the_page_asks_for_nothing_from_elsewhere(page: Path) -> None:
@@ -315,21 +367,50 @@ def test_the_page_opens_with_the_control_that_the_reported_rates_use(page: Path)
     # Three pairs against the control without the clause: leak, tie, leak.
     assert element_text(dom, "shown") == "3"
     assert element_text(dom, "total") == "5"
-    assert element_text(dom, "match") == "75.0 %"
     assert element_text(dom, "rate") == "83.33 %"
     assert element_text(dom, "ties") == "33.33 %"
 
 
+@pytest.fixture(scope="module")
+def two_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Models m and n on one set; n lacks the last prompt, and wrote two texts of its own."""
+    other = make_pairs().assign(model="n").iloc[:4].replace({"the sea.": "Ein Café.", "Red roses.": "Ärger am Meer."})
+    pairs = pd.concat([make_pairs(), other], ignore_index=True)
+    pairs["category"] = "near"
+    second = pairs.assign(scorer="second")
+    rows = explorer_rows(pd.concat([pairs, second], ignore_index=True), make_prompts(), make_texts())
+    path = tmp_path_factory.mktemp("two") / "explorer.html"
+    write_explorer(rows, path, study="two", scorers=SCORERS, rates=with_rates())
+    return path
+
+
 @pytest.mark.browser
 @needs_chromium
-@pytest.mark.parametrize(
-    ("fragment", "match"),
-    # Both texts of the first prompt weigh as much as the one of the second. Without some texts it is no match rate.
-    [("", "75.0 %"), ("q=sea", "83.3 %"), ("group=blue", "75.0 %")]
-    + [("model=m&norep=1", "–"), ("noecho=1", "–"), ("scorer=second", "–"), ("q=zzz", "–")],
-)
-def test_the_page_leads_with_how_often_the_texts_shown_are_told_apart(page: Path, fragment: str, match: str) -> None:
-    assert element_text(rendered_dom(page, fragment), "match") == match
+def test_the_headline_is_each_models_match_rate_and_only_where_it_applies(two_models: Path) -> None:
+    fragments = ["", "model=n", "model=m&scorer=second", "model=m&category=near", "model=m&norep=1", "model=m&noecho=1"]
+    hidden = ["q=sea", "outcome=leak", "group=red", "template=hat", "norep=1&noecho=1"]
+    script = f"""
+      const found = [];
+      for (const fragment of {json.dumps(fragments + hidden)}) {{
+        await at(fragment);
+        found.push([[...document.querySelectorAll("#rates .rate")].map(node => node.textContent), text("unrated")]);
+      }}
+      return found;
+    """
+    found = shown(two_models, script)
+    assert [rates for rates, _ in found[:6]] == [
+        ["m75.0 %[69.5, 79.3]", "n55.0 %[69.5, 79.3]"],
+        ["n55.0 %[69.5, 79.3]"],
+        ["m60.0 %[54.5, 64.3]"],
+        ["m80.0 %"],
+        ["m61.0 %"],
+        ["m–"],
+    ]
+    assert [why for _, why in found[:4]] == [""] * 4
+    assert found[4][1] == "without literal repetitions: no interval"
+    assert [rates for rates, _ in found[6:]] == [[]] * 5
+    assert [why.split()[0] for _, why in found[6:]] == ["A", "Texts", "Match", "Match", "There"]
+    assert "a search has none" in found[6][1]
 
 
 @pytest.mark.browser
@@ -341,28 +422,186 @@ def test_texts_are_ordered_by_how_often_they_are_told_apart(page: Path) -> None:
     assert (least, most) == (["50 %", "75 %", "100 %"], ["100 %", "75 %", "50 %"])
 
 
+FILTERED = {
+    "control=all": ("5", "70.00 %"),  # 1 + .5 + 0 + 1 + 1 of 5
+    "control=neutral": ("2", "50.00 %"),
+    "control=all&group=blue": ("2", "100.00 %"),
+    "control=all&norep=1": ("4", "75.00 %"),
+    "control=all&noecho=1": ("4", "62.50 %"),
+    "control=all&scorer=second": ("5", "0.00 %"),
+    "control=all&q=ROSES": ("1", "50.00 %"),
+    "control=all&q=likes+the+sea.": ("2", "100.00 %"),  # three words, each anywhere
+    "control=all&q=%22likes+the+sea.%22": ("2", "100.00 %"),  # across prompt and text, on either side
+    "control=all&outcome=leak,none": ("4", "70.00 %"),  # an outcome filter does not touch the rate
+    "q=zzz": ("0", "–"),
+    "model=nobody": ("3", "83.33 %"),
+}
+
+
 @pytest.mark.browser
 @needs_chromium
-@pytest.mark.parametrize(
-    ("fragment", "shown", "rate"),
-    [
-        ("control=all", "5", "70.00 %"),  # 1 + .5 + 0 + 1 + 1 of 5
-        ("control=neutral", "2", "50.00 %"),
-        ("control=all&group=blue", "2", "100.00 %"),
-        ("control=all&norep=1", "4", "75.00 %"),
-        ("control=all&noecho=1", "4", "62.50 %"),
-        ("control=all&scorer=second", "5", "0.00 %"),
-        ("control=all&q=ROSES", "1", "50.00 %"),
-        ("control=all&q=likes+the+sea.", "2", "100.00 %"),  # across prompt and text, on either side
-        ("control=all&outcome=leak,none", "4", "70.00 %"),  # an outcome filter does not touch the rate
-        ("q=zzz", "0", "–"),
-        ("model=nobody", "3", "83.33 %"),
-    ],
-)
-def test_an_address_filters_rows_and_rate(page: Path, fragment: str, shown: str, rate: str) -> None:
-    dom = rendered_dom(page, fragment)
-    assert (element_text(dom, "shown"), element_text(dom, "rate")) == (shown, rate)
-    assert ("model “nobody”" in element_text(dom, "notice")) == (fragment == "model=nobody")
+def test_an_address_filters_rows_and_rate(page: Path) -> None:
+    script = f"""
+      const found = [];
+      for (const fragment of {json.dumps([*FILTERED])}) {{
+        await at(fragment);
+        found.push([["shown", "rate"].map(text), text("notice").includes("model “nobody”")]);
+      }}
+      return found;
+    """
+    found = shown(page, script)
+    assert [tuple(texts) for texts, _ in found] == [*FILTERED.values()]
+    assert [unknown for _, unknown in found] == [fragment == "model=nobody" for fragment in FILTERED]
+
+
+SEARCHES = {
+    "red sea": 1,  # hat is red ... the sea
+    "RED  poppy": 2,
+    "roses red sea": 0,
+    "concept:blue": 2,
+    "concept:blue sea": 2,
+    "concept:red text:sea": 1,
+    "prompt:sea": 0,
+    'text:"the sea."': 2,
+    'text:"sea the"': 0,
+    "model:n": 3,
+    "model:n cafe": 2,  # Café
+    "arger": 1,  # Ärger
+    "ÄRGER am": 1,
+    'prompt:"hat is red" text:poppy': 2,
+    '"hat. she likes ein"': 1,
+    '"is blue. she likes ein caf': 1,  # a quote that is not closed ends with the search
+    "concept:": 6,  # being typed
+    "colour:red": 0,
+    '"is: x"': 0,
+}
+
+
+@pytest.mark.browser
+@needs_chromium
+def test_a_search_finds_rows_with_all_its_words_in_their_fields(two_models: Path) -> None:
+    script = f"""
+      const found = [];
+      for (const words of {json.dumps([*SEARCHES])}) {{
+        await at(new URLSearchParams({{q: words}}));
+        found.push([shown.length, $("nothing").hidden ? "" : $("nothing").textContent]);
+      }}
+      await at(new URLSearchParams({{q: "cafe"}}));
+      found.push([...document.querySelectorAll("#canvas .hit")].map(node => node.textContent));
+      return found;
+    """
+    *found, marked = shown(two_models, script)
+    assert dict(zip(SEARCHES, (n for n, _ in found), strict=True)) == SEARCHES
+    said = dict(zip(SEARCHES, (text for _, text in found), strict=True))
+    allowed = "allowed: concept:, text:, prompt:, model:, or quotes around words with a colon"
+    assert said["colour:red"] == f'Search: got the field “colour:”; {allowed}: "colour:red".'
+    assert said['"is: x"'] == "No pair passes these filters."
+    assert marked == ["Café", "Café"]
+
+
+@pytest.mark.browser
+@needs_chromium
+def test_two_models_stand_next_to_each_other_prompt_by_prompt(two_models: Path) -> None:
+    script = """
+      const rows = () => [...document.querySelectorAll("#canvas .row")].map(row =>
+        [...row.querySelectorAll(".sentence")].map(node => node.textContent));
+      const heads = [...document.querySelectorAll("#columns span")].map(node => node.textContent);
+      const rated = [...document.querySelectorAll("#rates .of")].map(node => node.textContent);
+      const found = [rows(), heads, rated, text("leaks")];
+      $("scroller").focus();
+      press("ArrowDown"); press("Enter");
+      found.push([...document.querySelectorAll("#detail .of-model")].map(node => node.textContent), location.hash);
+      press("Escape");
+      await at("beside=m&q=cafe");
+      found.push(rows(), [state.facet.model, state.beside]);
+      await at("model=m&beside=nobody");
+      found.push(text("notice"));
+      return found;
+    """
+    listed, heads, rated, leaks, panels, address, searched, models, notice = shown(
+        two_models, script, "model=m&beside=n&control=all"
+    )
+    red, blue = "Her hat is red. She likes ", "Her hat is blue. She likes "
+    assert listed == [
+        [f"{red}a poppy.", f"{red}a poppy."],
+        [f"{red}Red roses.", f"{red}Ärger am Meer."],
+        [f"{red}a poppy.", f"{red}a poppy."],
+        [f"{blue}the sea.", f"{blue}Ein Café."],
+        ["Her hat is blue. She likes (empty)", "no text by this model"],
+    ]
+    assert heads[1:3] == ["1 · m: test prompt and text", "2 · n: test prompt and text"]
+    assert (rated, leaks, panels) == (["m", "n"], "", ["m", "n"])
+    assert address == "#model=m&control=all&beside=n&open=m%2Fp%2Fhat%2Fred%2Fwithout%2F0"
+    # Found in a text of n, first where that is its control's.
+    assert (searched, models) == ([[f"{red}a poppy."] * 2, [f"{blue}Ein Café.", f"{blue}the sea."]], [1, 0])
+    assert "beside “nobody”" in notice
+
+
+@pytest.mark.browser
+@needs_chromium
+def test_rows_are_picked_by_key_click_and_range_and_exported(two_models: Path) -> None:
+    script = """
+      $("scroller").focus();
+      press("ArrowDown"); press(" ");
+      press("ArrowDown", {shiftKey: true}); press("ArrowDown", {shiftKey: true});
+      const ranged = [...picked], checked = document.querySelectorAll('[aria-checked="true"]').length;
+      const click = (place, more) => document.querySelector(`#row-${place} .pick`)
+        .dispatchEvent(new MouseEvent("click", {bubbles: true, ...more}));
+      click(1); click(5, {shiftKey: true}); click(0);
+      const clicked = [...picked].sort(), told = $("n-picked").textContent, opened = !$("detail").hidden;
+      await at("model=n");
+      const kept = [...picked].sort();
+      const files = [csvText(picked), jsonlText([...picked])];
+      $("unpick").click();
+      return [ranged, checked, clicked, told, opened, kept, files, $("picked").hidden];
+    """
+    ranged, checked, clicked, told, opened, kept, (csv, jsonl), gone = shown(two_models, script)
+    # Rows 2 and 4 have the other control; of the places 0 to 5 the rows are 0, 1, 3, 5, 6, 8.
+    assert (ranged, checked) == ([0, 1, 3], 3)
+    assert clicked == kept == [1, 3, 5, 6, 8]
+    assert (told, opened, gone) == ("5", False, True)
+    table = pd.read_csv(io.StringIO(csv))
+    assert table["text_test"].tolist() == ["the sea.", "Red roses.", "a poppy.", "Ärger am Meer.", "Ein Café."]
+    records = [json.loads(line) for line in jsonl.splitlines()]
+    assert [record["text_test"] for record in records] == table["text_test"].tolist()
+    assert records[0]["first:similarity_test"] == 0.8
+    assert records[2]["first:match"] is None
+    assert (records[2]["echo"], records[2]["sample"]) == (True, 0)
+
+
+@pytest.mark.browser
+@needs_chromium
+def test_a_copied_link_opens_its_row_and_a_dead_one_says_so(two_models: Path) -> None:
+    script = """
+      const row = findRow("m/p/hat/blue/neutral/0"), link = linkTo(row), copied = [];
+      Object.defineProperty(navigator, "clipboard", {value: {writeText: text => copied.push(text)}});
+      $("scroller").focus();
+      await at("control=all&open=m/p/hat/blue/neutral/0");
+      press("c"); press("l");
+      await wait(10);
+      const said = text("said");
+      await at(link.split("#")[1]);
+      const there = [opened === row, shown[active] === row, $("notice").hidden];
+      await at("model=nobody&open=m/p/hat/blue/without/7");
+      return [copied, link, said, there, text("notice"), $("detail").hidden];
+    """
+    copied, link, said, there, notice, closed = shown(two_models, script)
+    assert copied[0].splitlines()[:3] == [
+        "blue · m/p/hat/blue/neutral/0",
+        "test: Her hat is blue. She likes",
+        "control: Her hat is small. She likes a poppy.",
+    ]
+    assert copied[0].splitlines()[3] == "first: told apart 75 %, similarity of test 0.350, of control −0.100, leak"
+    assert copied[1] == link
+    assert link.endswith("#model=m&set=p&control=neutral&scorer=first&open=m%2Fp%2Fhat%2Fblue%2Fneutral%2F0")
+    assert said == "Copied the row's link."
+    assert there == [True, True, True]
+    assert notice.startswith("The address asks for model “nobody”")
+    assert notice.endswith(
+        "No row “m/p/hat/blue/without/7” in this page; "
+        "it was model m, prompt set p, prompt hat/blue, control without, sample 7."
+    )
+    assert closed
 
 
 @pytest.mark.browser
@@ -492,7 +731,7 @@ def test_fifty_thousand_rows_filter_by_address_and_few_are_in_the_document(large
     assert (element_text(dom, "rate"), element_text(dom, "ties")) == ("62.50 %", "25.00 %")
     assert 0 < dom.count('role="option"') < 200
     # 123, 1233, 1238 and every fifth of 12300 to 12399.
-    assert element_text(rendered_dom(large_page, "model=m3&q=text+123"), "shown") == "23"
+    assert element_text(rendered_dom(large_page, "model=m3&q=%22text+123%22"), "shown") == "23"
 
 
 @pytest.mark.browser
@@ -524,7 +763,7 @@ def test_a_study_without_pairs_says_so(tmp_path: Path) -> None:
 
 @pytest.mark.browser
 @needs_chromium
-@pytest.mark.parametrize(("width", "height"), [(1280, 800), (800, 900)])
+@pytest.mark.parametrize(("width", "height"), [(1280, 800), (800, 900), (500, 844)])
 def test_a_picture_of_the_page_is_not_blank_and_nothing_sticks_out(
     page: Path, tmp_path: Path, width: int, height: int
 ) -> None:

@@ -25,7 +25,9 @@ rule write_explorer:
         prompts=expand("<results>/prompts/{prompt_set}.parquet", prompt_set=study.prompt_sets),
         pairs=expand("<results>/leakage/{prompt_set}/{scorer}.parquet", **study.compared),
         texts=expand("<results>/matching/{prompt_set}/{scorer}.texts.parquet", **study.compared),
-        thoughts=expand("<results>/generations/{model}/{prompt_set}.parquet", **study.thought),
+        generations=expand("<results>/generations/{model}/{prompt_set}.parquet", **study.written),
+        similarity=expand("<results>/similarity/{scorer}.parquet", scorer=study.scorers),
+        rates="<results>/match_rates.csv",
         page=[own("report/explorer.template.html"), own("report/page.css"), own("report/page.js")],
         code=code("leak/write_explorer"),
     output:
@@ -37,5 +39,6 @@ rule write_explorer:
     params:
         study=study.name,
         scorers=study.scorers,
+        decimals=study.config["leak"]["decimals"],
     script:
         "../../scripts/leak/write_explorer.py"

@@ -1,14 +1,18 @@
 """What did the models write, prompt by prompt?
 
-Reads all prompts and comparisons of a study; writes one self-contained page to search and filter them.
+Reads all prompts, texts, similarities, comparisons and match rates of a study;
+writes one self-contained page to search and filter them.
 """
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from leakscope.files.tables import read_tables
+import pandas as pd
+
+from leakscope.files.tables import read_csv, read_tables
 from leakscope.jobs.job import job
-from leakscope.leak.explorer import cut_texts, explorer_rows, write_explorer
+from leakscope.leak.explorer import Partners, cut_texts, explorer_rows, write_explorer
+from leakscope.leak.match_tests import match_similarities, match_tests
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake
@@ -17,12 +21,23 @@ if TYPE_CHECKING:
 
 
 def main(snakemake: "Snakemake") -> None:
-    pairs, page = read_tables(snakemake.input.pairs), Path(snakemake.output.page)
-    prompts, texts, thoughts = (snakemake.input[name] for name in ("prompts", "texts", "thoughts"))
-    generations = read_tables(thoughts) if thoughts else None
-    rows = explorer_rows(pairs, read_tables(prompts), read_tables(texts), generations)
-    study, scorers = snakemake.params.study, snakemake.params.scorers
-    write_explorer(rows, page, study=study, scorers=scorers, metadata=cut_texts(pairs))
+    given, params = snakemake.input, snakemake.params
+    pairs, prompts, generations = (read_tables(given[name]) for name in ("pairs", "prompts", "generations"))
+    rows = explorer_rows(pairs, prompts, read_tables(given.texts), generations if "thought" in generations else None)
+    tests = match_tests(prompts, generations)
+    similarities = {
+        scorer: match_similarities(tests, pd.read_parquet(path), scorer, params.decimals)
+        for scorer, path in zip(params.scorers, given.similarity, strict=True)
+    }
+    write_explorer(
+        rows,
+        Path(snakemake.output.page),
+        study=params.study,
+        scorers=params.scorers,
+        metadata=cut_texts(pairs),
+        rates=read_csv(given.rates),
+        partners=Partners(tests, similarities),
+    )
 
 
 if __name__ == "__main__":

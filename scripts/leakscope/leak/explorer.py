@@ -1,21 +1,23 @@
 """The explorer: every generation of a study on one self-contained page, test beside control.
 
-The page holds its data as columns of dictionary-encoded strings, JSON, gzip, base64; the browser unpacks them itself
-and asks no network for anything.
+The page holds its data as columns of numbers and of distinct strings (``web.pages.packed``); the browser unpacks them
+itself and asks no network for anything. What no row shows before it is opened, thoughts and the similarities of
+partners, is in blocks of its own, which the browser unpacks when they are asked for.
 """
 
 from __future__ import annotations
 
 import html
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from leakscope.errors import InputError
-from leakscope.web.pages import encoded, page, write_page
+from leakscope.web.pages import packed, page, write_page
 
 TEMPLATE = Path(__file__).resolve().parents[3] / "report" / "explorer.template.html"
 
@@ -38,6 +40,7 @@ TEXT = ["model", "prompt_set", "prompt_id", "sample"]
 # Of models that think first: the thought before each text.
 THOUGHTS = ["thought_test", "thought_control"]
 SCORES = ["similarity_test", "similarity_control", "outcome"]
+# Strings of few values, and those that are searched for words: each string once for all columns that hold it.
 STRINGS = [
     "model",
     "prompt_set",
@@ -48,13 +51,25 @@ STRINGS = [
     "prompt_id",
     "control_id",
     "control_kind",
-    "prompt",
-    "control",
-    "text_test",
-    "text_control",
     "echo_test",
     "echo_control",
 ]
+SENTENCES = ["prompt", "control"]
+TEXTS = ["text_test", "text_control"]
+COUNTS = ["sample", "sample_control", "repetition", "echo", "identical"]
+DIGITS = 6  # after the point, of numbers that the page shows
+RATES = ["match_rate", "ci_low", "ci_high", "match_rate_without_repetition", "match_rate_without_echo"]
+RATE_KEYS = ["model", "prompt_set", "scorer", "category"]
+PLACES = ["unit", "place", "cell"]
+
+Columns = dict[str, NDArray[Any]]
+
+
+class Partners(NamedTuple):
+    """The tests behind a study's match rates, and the similarities that each scorer decides them by."""
+
+    tests: pd.DataFrame  # as ``match_tests.match_tests`` returns them
+    similarities: Mapping[str, NDArray[np.float64]]  # scorer → as ``match_tests.match_similarities`` returns them
 
 
 def explorer_rows(
@@ -112,9 +127,11 @@ def write_explorer(
     study: str,
     scorers: Sequence[str],
     metadata: Mapping[str, str] | None = None,
+    rates: pd.DataFrame | None = None,
+    partners: Partners | None = None,
     template: Path = TEMPLATE,
 ) -> None:
-    """Write the page, whole or not at all; the same rows give the same bytes.
+    """Write the page, whole or not at all; the same tables give the same bytes.
 
     Args:
         rows: as ``explorer_rows`` returns them.
@@ -122,17 +139,50 @@ def write_explorer(
         study: name in the heading.
         scorers: to choose from, the first is shown first.
         metadata: label to value, shown under the heading in this order.
+        rates: ``match_rates.csv``, the headline of each model; None: the page has none.
+        partners: what an opened row shows of its partners; None: nothing.
         template: the page without its data; beside it what all pages share.
 
     Raises:
         InputError: ``rows`` lack a scorer.
     """
-    text = page(
-        template,
-        title=html.escape(study),
-        payload=encoded(_payload(rows, study, scorers, metadata or {})),
-    )
-    write_page(path, text)
+    for scorer in scorers:
+        if len(rows) and f"{scorer}:outcome" not in rows:
+            raise InputError(f"explorer of {study}: got scorer {scorer!r}; allowed: a scorer that the pairs hold.")
+    tests = partners.tests if partners else pd.DataFrame(columns=[*TEXT, "text", "prompt", *PLACES, "concept"])
+    sentences, texts = _Distinct(SENTENCES, rows, tests["prompt"]), _Distinct(TEXTS, rows, tests["text"])
+    facts = {"study": study, "metadata": list((metadata or {}).items()), "rates": _rates(rates), "n": len(rows)}
+    blocks = {"data": _row_block(rows, scorers, facts, sentences, texts)}
+    if THOUGHTS[0] in rows:
+        blocks["thoughts"] = _thought_block(rows)
+    if partners:
+        blocks["tests"] = _test_block(rows, tests, sentences, texts)
+        blocks |= {f"similarities-{at}": _cell_block(partners.similarities[name]) for at, name in enumerate(scorers)}
+    first = blocks.pop("data")
+    later = "\n".join(f'<script type="text/plain" id="{name}">{block}</script>' for name, block in blocks.items())
+    write_page(path, page(template, title=html.escape(study), payload=first, later=later))
+
+
+class _Distinct:
+    """The strings of several columns, each once: their codes, and one text that holds all of them."""
+
+    def __init__(self, names: Sequence[str], rows: pd.DataFrame, more: pd.Series) -> None:
+        parts = [rows[name] for name in names] + [more]
+        codes, values = pd.factorize(pd.concat(parts, ignore_index=True))
+        ends = np.cumsum([len(part) for part in parts])
+        *of_rows, self.more = np.split(codes, ends[:-1])
+        self.codes = dict(zip(names, of_rows, strict=True))
+        self.values = [str(value) for value in values]
+
+    def columns(self, name: str) -> Columns:
+        """Return ``<name>.text``, UTF-8, and how long each string is, in the units in which a browser counts."""
+        # A lone surrogate is a legal str but not UTF-8; it is shown as a question mark.
+        whole = [value.encode("utf-8", "replace") for value in self.values]
+        lengths = [len(text.decode("utf-8").encode("utf-16-le")) // 2 for text in whole]
+        return {
+            f"{name}.text": np.frombuffer(b"".join(whole), dtype=np.uint8),
+            f"{name}.lengths": _smallest(np.array(lengths, dtype=np.int64)),
+        }
 
 
 def _distinct_pairs(pairs: pd.DataFrame) -> pd.DataFrame:
@@ -172,38 +222,85 @@ def _sentences(rows: pd.DataFrame, prompts: pd.DataFrame, key: str) -> pd.Series
     return found["prompt"]
 
 
-def _payload(rows: pd.DataFrame, study: str, scorers: Sequence[str], metadata: Mapping[str, str]) -> dict[str, Any]:
-    """Return what the page is given, as values that JSON knows."""
-    for scorer in scorers:
-        if len(rows) and f"{scorer}:outcome" not in rows:
-            raise InputError(f"explorer of {study}: got scorer {scorer!r}; allowed: a scorer that the pairs hold.")
-    return {
-        "study": study,
-        "metadata": list(metadata.items()),
-        "n": len(rows),
-        "strings": {name: _dictionary(rows[name]) for name in [*STRINGS, *(name for name in THOUGHTS if name in rows)]},
-        "sample": rows["sample"].astype(int).tolist(),
-        "sample_control": rows["sample_control"].astype(int).tolist(),
-        "repetition": rows["repetition"].astype(int).tolist(),
-        "echo": rows["echo"].astype(int).tolist(),
-        "identical": rows["identical"].astype(int).tolist(),
-        "weight": _numbers(rows, "weight"),
-        "scores": [
-            {"scorer": scorer} | {name: _numbers(rows, f"{scorer}:{name}") for name in ["match", *SCORES]}
-            for scorer in scorers
-        ],
-    }
+def _row_block(
+    rows: pd.DataFrame, scorers: Sequence[str], facts: Mapping[str, Any], sentences: _Distinct, texts: _Distinct
+) -> str:
+    """Return what the list shows and is filtered by."""
+    strings, columns = _strings(rows, STRINGS)
+    for name, codes in {**sentences.codes, **texts.codes}.items():
+        columns[f"codes.{name}"] = _codes(codes)
+    columns |= sentences.columns("sentences") | texts.columns("texts")
+    columns |= {name: _smallest(rows[name].to_numpy(dtype=np.int64)) for name in COUNTS}
+    scales = {}
+    names = ["weight", *(f"{scorer}:{name}" for scorer in scorers for name in ["match", *SCORES])]
+    for name in names:
+        columns[name], scales[name] = _scaled(rows[name].round(DIGITS) if name in rows else np.full(len(rows), np.nan))
+    return packed({**facts, "scorers": list(scorers), "strings": strings, "scales": scales}, columns)
 
 
-def _dictionary(column: pd.Series) -> dict[str, list[Any]]:
-    """Return the distinct values, in order of appearance, and each row's index into them, -1 where there is none."""
-    codes, values = pd.factorize(column)
-    return {"values": [str(value) for value in values], "codes": codes.tolist()}
+def _thought_block(rows: pd.DataFrame) -> str:
+    thoughts = _Distinct(THOUGHTS, rows, pd.Series([], dtype=str))
+    columns = {f"codes.{name}": _codes(codes) for name, codes in thoughts.codes.items()}
+    return packed({}, columns | thoughts.columns("thoughts"))
 
 
-def _numbers(rows: pd.DataFrame, name: str) -> list[float | None]:
-    """Return a column with None for NaN, which JSON lacks."""
-    if name not in rows:
+def _test_block(rows: pd.DataFrame, tests: pd.DataFrame, sentences: _Distinct, texts: _Distinct) -> str:
+    """Return which texts are partners, and of each row which test its text takes; none: the number of tests."""
+    strings, columns = _strings(tests, [*TEXT[:-1], "concept", "concept_group"])
+    columns["codes.sentence"], columns["codes.text"] = _codes(sentences.more), _codes(texts.more)
+    columns |= {name: _smallest(tests[name].to_numpy(dtype=np.int64)) for name in ["sample", *PLACES]}
+    number = tests[TEXT].assign(test=np.arange(len(tests)))
+    found = rows[TEXT].merge(number, on=TEXT, how="left", validate="many_to_one")["test"]
+    columns["test"] = _smallest(found.fillna(len(tests)).to_numpy(dtype=np.int64))
+    return packed({"n": len(tests), "strings": strings}, columns)
+
+
+def _cell_block(similarities: NDArray[np.float64]) -> str:
+    values, scale = _scaled(similarities)
+    return packed({"scale": scale}, {"similarities": values})
+
+
+def _rates(rates: pd.DataFrame | None) -> list[dict[str, Any]]:
+    if rates is None:
         return []
-    values = rows[name].to_numpy(dtype=float).round(6).tolist()
-    return [None if math.isnan(value) else value for value in values]
+    known = rates[[*RATE_KEYS, *RATES]].astype(object)
+    records = known.where(known.notna(), None).to_dict("records")
+    return [{str(name): value for name, value in record.items()} for record in records]
+
+
+def _strings(table: pd.DataFrame, names: Sequence[str]) -> tuple[dict[str, list[str]], Columns]:
+    """Return each column's distinct values, in order of appearance, and each row's index into them: their number where
+    there is none."""
+    values, columns = {}, {}
+    for name in names:
+        codes, distinct = pd.factorize(table[name])
+        values[name] = [str(value) for value in distinct]
+        columns[f"codes.{name}"] = _codes(np.where(codes < 0, len(distinct), codes))
+    return values, columns
+
+
+def _codes(codes: NDArray[Any]) -> NDArray[Any]:
+    """Return indices in as few bytes as they need; with missing values, which are -1, in four."""
+    return _smallest(codes) if (codes >= 0).all() else codes.astype(np.int32)
+
+
+def _smallest(values: NDArray[Any]) -> NDArray[Any]:
+    """Return whole numbers from 0 in as few bytes as the largest needs."""
+    return values.astype(np.min_scalar_type(int(values.max())) if len(values) else np.uint8)
+
+
+def _scaled(values: pd.Series | NDArray[np.float64]) -> tuple[NDArray[Any], int]:
+    """Return numbers × scale as whole numbers, and the scale: a power of ten with which nothing is lost.
+
+    NaN is the lowest number of its kind. Where six digits after the point are too few, numbers come as they are, with
+    the scale 0.
+    """
+    exact = np.asarray(values, dtype=float)
+    known = exact[~np.isnan(exact)]
+    for scale in (1, 10, 100, 1000, 10_000, 100_000, 1_000_000):
+        whole = np.rint(known * scale)
+        if np.array_equal(whole / scale, known) and np.abs(whole).max(initial=0) < 2**31 - 1:
+            largest = np.abs(whole).max(initial=0)
+            kind = next(kind for kind in (np.int8, np.int16, np.int32) if largest <= np.iinfo(kind).max)
+            return np.where(np.isnan(exact), np.iinfo(kind).min, np.rint(exact * scale)).astype(kind), scale
+    return exact, 0

@@ -239,11 +239,6 @@ class Study:
         return {"model": self.models, "prompt_set": self.prompt_sets}
 
     @property
-    def thought(self) -> dict[str, list[str]]:
-        """Wildcards of all texts with thoughts before them."""
-        return {"model": self.thinking, "prompt_set": self.prompt_sets}
-
-    @property
     def scored(self) -> dict[str, list[str]]:
         """Wildcards of all exact scores of candidates."""
         return {"model": self.probed, "prompt_set": self.templated}
