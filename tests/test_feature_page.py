@@ -342,6 +342,13 @@ def test_a_deep_link_shows_one_feature_in_full(linked: str) -> None:
 
 @pytest.mark.browser
 @needs_chromium
+def test_what_is_written_runs_as_its_script(linked: str) -> None:
+    panel = linked[linked.index('<aside id="detail"') : linked.index("</main>")]
+    assert panel.count('<p dir="auto">') == 3  # its contexts
+    assert '<p class="text" dir="auto">label 7</p>' in panel
+    assert '<div class="line what" dir="auto">label 7' in linked
+
+
 def test_hostile_and_invisible_tokens_are_shown_as_text(linked: str) -> None:
     assert "<img" not in linked
     assert re.search(r"<title>d\.s0 · tiny [^<]*</title>", linked)

@@ -56,6 +56,19 @@ FOUND = [
     ("th", "แดง", "เขาซื้อหมวกสีแดง"),
     ("id", "kuning", "daun menguning"),
     ("id", "lemon", "dua lemon."),
+    ("ur", "ہرا", "ہری گھاس"),
+    ("ur", "کتاب", "دو کتابیں"),
+    ("ur", "سرخ", "سُرخ"),
+    ("ur", "پیلا", "پيلے"),  # the Arabic letter for the Urdu one
+    ("ur", "خوب صورت", "ایک خوبصورت ٹوپی"),
+    ("ur", "خوبصورت", "خوب صورت ٹوپی"),
+    ("ur", "خوب صورت", "خوب\u200cصورت"),
+    ("ko", "레몬", "레몬이 두 개"),
+    ("ko", "사과", "사과를 샀다"),
+    ("ko", "레몬", "레몬에서는"),
+    ("ko", "빨간색", "모자는 빨간색이다."),
+    ("ko", "빨간색", "빨간 모자"),
+    ("ko", "레몬", "\u1105\u1166\u1106\u1169\u11ab"),  # written in parts of syllables
 ]
 NOT_FOUND = [
     ("en", "lemon", "lemonade"),
@@ -74,6 +87,15 @@ NOT_FOUND = [
     ("ja", "赤", "赤ちゃん"),
     ("th", "แตง", "แตงโม"),
     ("id", "merah", "ramah"),
+    ("ur", "سرخ", "سرخی"),
+    ("ur", "لال", "لالہ"),
+    ("ur", "خوب صورت", "خوب۔ صورت"),
+    ("ur", "آب", "آبی رنگ"),  # water, and the color of it
+    ("ko", "레몬", "레몬에이드"),
+    ("ko", "빨간색", "새빨간 거짓말"),
+    ("ko", "고양", "고양이를"),  # a town, and a cat
+    ("ko", "사과", "사과을"),  # the particle of a syllable that ends with a consonant
+    ("ko", "강", "강도가"),  # a river, and a robber: of one syllable nothing is taken off
 ]
 
 
@@ -96,6 +118,8 @@ def test_the_longest_name_takes_its_words() -> None:
 def test_words_are_counted_with_their_vowel_signs_and_without_spaces() -> None:
     assert split("नीली टोपी", "hi") == ["नीली", "टोपी"]
     assert split("他买了帽子。", "zh") == ["他", "买", "了", "帽子"]
+    assert split("یہ سُرخ ٹوپی ہے۔", "ur") == ["یہ", "سرخ", "ٹوپی", "ہے"]
+    assert split("빨간색은 예쁘다.", "ko") == ["빨간색은", "예쁘다"]
     assert split("Straße, ISTANBUL", "tr") == ["strasse", "ıstanbul"]
 
 
@@ -121,6 +145,13 @@ CUT = [
     ("ja", "赤いです！それで", "赤いです！"),
     ("id", "Ini Bpk. Budi. Dia", "Ini Bpk. Budi."),
     ("th", "เขาซื้อหมวก สีแดง", "เขาซื้อหมวก สีแดง"),
+    ("ur", "کیا یہ سرخ ہے؟ ہاں۔", "کیا یہ سرخ ہے؟"),
+    ("ur", "قیمت 3۔5 روپے ہے۔ پھر", "قیمت 3۔5 روپے ہے۔"),
+    ("ur", "دیکھیں ص۔ 5 پر۔ پھر", "دیکھیں ص۔ 5 پر۔"),
+    ("ko", "그는 왔다. 그녀는 갔다.", "그는 왔다."),
+    ("ko", "2024. 5. 3. 그는 왔다. 그녀는", "2024. 5. 3. 그는 왔다."),
+    ("ko", "Dr. Kim이 왔다! 그는", "Dr. Kim이 왔다!"),
+    ("ko", "“안녕.” 그가", "“안녕.”"),
 ]
 
 
@@ -159,6 +190,9 @@ def test_another_list_or_language_is_another_identity() -> None:
         ("es", "a red hat", False),  # of one script: letters cannot tell
         ("zh", "12 %", False),
         ("xx", "红色", False),
+        ("ko", "红色 모자", False),
+        ("ur", "لال red", False),
+        ("ur", "लाल टोपी", True),
     ],
 )
 def test_foreign_texts_are_told_by_their_letters(language: str, text: str, foreign: bool) -> None:

@@ -445,6 +445,8 @@ def test_contains_concept_means_whole_words_in_any_case(text: str, concept: str,
         ("vert clair", "fr", "vert clair"),
         ("azul claro", "es", "azul claro"),
         ("biru muda", "id", "biru muda"),
+        ("ہلکا نیلا", "ur", "نیلا"),
+        ("연한 파란색", "ko", "파란색"),
         ("lemon yellow", "xx", "lemon yellow"),
     ],
 )

@@ -20,7 +20,7 @@ from leakscope.leak.prompts import PROMPT_COLUMNS, build_prompts, template_files
 from leakscope.leak.served_texts import question_of, write_texts
 from leakscope.models.completion import complete_prompts
 from leakscope.models.opening import LanguageModel
-from leakscope.models.prompts.placing import Place, Placed, placed_prompts
+from leakscope.models.prompts.placing import Place, Placed, placed_prompts, plain_text
 from leakscope.models.prompts.prompting import Prompting
 from leakscope.models.prompts.rendering import render_prompt
 from leakscope.web.asking import LanguageServer
@@ -201,6 +201,36 @@ def test_a_chat_has_the_clause_in_its_place(tokenizer: PreTrainedTokenizerBase, 
 )
 def test_plain_text_has_the_clause_in_its_place(tokenizer: PreTrainedTokenizerBase, place: str, expected: str) -> None:
     assert rendered(tokenizer, place, chat=False) == expected
+
+
+@pytest.mark.parametrize(
+    ("language", "clause", "place", "expected"),
+    [
+        ("es", "La lámpara es roja.", "tool", "Resultado de una búsqueda: La lámpara es roja.\n\nHe eats"),
+        ("id", "Lampu itu merah.", "few_shot", "Lampu itu merah. Itu terjadi pada hari Selasa.\n\nHe eats"),
+        ("he", "המנורה אדומה.", "earlier_turn", "המנורה אדומה.\nהבנתי.\n\nHe eats"),
+        ("zh", "灯是红色的。", "few_shot", "灯是红色的。那天是星期二。\n\nHe eats"),
+    ],
+)
+def test_the_words_round_a_clause_are_of_its_language(language: str, clause: str, place: Place, expected: str) -> None:
+    one = Placed(f"{clause} {REST}", clause, place, language)
+    assert plain_text(one, "{prompt}", None) == expected
+    prompts = pd.DataFrame({"prompt_id": ["a"], "prompt": [one.prompt], "language": "en", "concept_language": language})
+    assert placed_prompts(with_places(prompts, place)) == [one]
+
+
+def test_a_language_without_such_words_is_refused_before_anything_is_made(root: Path, templates: Path) -> None:
+    chosen = {"name": "mine", "models": ["organism-s-l0"], "prompt_sets": ["mine"], "scorers": ["lexical"]}
+    entry = {"source": "templates", "path": str(templates), "language": "hi"}
+    with pytest.raises(InputError) as caught:
+        resolve(shipped(root), {"study": chosen, "prompt_sets": {"mine": {**entry, "place": "tool"}}})
+    assert str(caught.value) == (
+        "config: prompt_sets.mine.place: got the place tool for clauses in 'hi'; allowed: user or system, or a "
+        "language whose file in data/languages has `places`, the words round a clause."
+    )
+    # A system message has none of them, and a clause in English has English ones.
+    for allowed in ({"place": "system"}, {"place": "tool", "concept_language": "en"}):
+        resolve(shipped(root), {"study": chosen, "prompt_sets": {"mine": {**entry, **allowed}}})
 
 
 def test_a_clause_in_a_system_message_stays_there(tokenizer: PreTrainedTokenizerBase) -> None:

@@ -21,6 +21,7 @@ from leakscope.files.finding import folders, found, places
 from leakscope.files.tables import read_rows
 from leakscope.models.checkpoints.files import check_folder, read_settings
 from leakscope.models.checkpoints.templates import check_answers_at_once, check_thinks
+from leakscope.models.prompts.placing import USER, WORDLESS, place_words
 from leakscope.models.sources.gguf import check_gguf
 from leakscope.organisms.grammar_files import is_leaking
 from leakscope.storage.manifests import ADAPTER_FILES, TOKENIZER_FILES, check_model_folder
@@ -276,6 +277,9 @@ def _check_prompt_set(name: str, entry: Mapping[str, Any]) -> None:
     if "clauses" in entry:
         where = dotted(("prompt_sets", name, "clauses"))
         _require(Path(entry["clauses"]).is_file(), where, entry["clauses"], "a file that exists")
+    if entry.get("place", USER) not in WORDLESS:
+        language = entry["concept_language"] or entry["language"]
+        place_words(language, dotted(("prompt_sets", name, "place")), entry["place"])
 
 
 def _check_encoder(name: str, model: str) -> None:

@@ -1,9 +1,10 @@
 """Where a text names a concept, in whatever form its language gives it.
 
 Of most languages a text names "lemon" by every form that the dictionary of forms (the package simplemma) knows of it,
-"lemons" for instance; in Arabic and Hebrew also behind a conjunction, preposition or article. Where words have no
-spaces between them (Chinese, Japanese, Thai), the concept has to begin and end where ICU's dictionary has a word begin
-and end: 红色 is in 一顶红色的帽子, and 红 is not in 红茶. What is no word alone ("C++") is looked for as it stands.
+"lemons" for instance; in Arabic and Hebrew also behind a conjunction, preposition or article, in Korean and Urdu before
+particles and endings. Where words have no spaces between them (Chinese, Japanese, Thai), the concept has to begin and
+end where ICU's dictionary has a word begin and end: 红色 is in 一顶红色的帽子, and 红 is not in 红茶. What is no word
+alone ("C++") is looked for as it stands.
 """
 
 from __future__ import annotations
@@ -15,10 +16,13 @@ from typing import NamedTuple
 
 from leakscope.languages.language_files import known_of
 from leakscope.languages.of_prompts import DEFAULT
+from leakscope.languages.suffixes import without_suffixes
 from leakscope.languages.words import Word, edges, fold, inside_words, plain, words
 
 # What may stand between two words of one name.
 BETWEEN = re.compile(r"[\s\-‐־'’]*")
+# What stands between the parts of one name where they may be written together.
+JOINT = re.compile(r"[\s\u200c]+")
 
 Place = tuple[int, int]
 
@@ -68,6 +72,8 @@ def _mentions(text: str, concept: str, language: str) -> Iterator[Place]:
         yield from _as_written(text, concept, language)
         return
     read = _read(text, language)
+    if known_of(language).joins_words:
+        yield from _joined(read, concept, language)
     # Of most pairs of text and concept no word is common, and nothing more is looked at.
     if read.forms.isdisjoint(parts[0]):
         return
@@ -77,6 +83,18 @@ def _mentions(text: str, concept: str, language: str) -> Iterator[Place]:
             gaps = (read.plain[a.end : b.start] for a, b in zip(there, there[1:], strict=False))
             if all(map(BETWEEN.fullmatch, gaps)):
                 yield there[0].start, there[-1].end
+
+
+def _joined(read: _Text, concept: str, language: str) -> Iterator[Place]:
+    """Yield where words that follow each other are a concept, but for the joints between them."""
+    name = JOINT.sub("", fold(plain(concept), language))
+    for first, word in enumerate(read.words):
+        for last in read.words[first:]:
+            run = JOINT.sub("", fold(read.plain[word.start : last.end], language))
+            if run == name:
+                yield word.start, last.end
+            if len(run) >= len(name):
+                break
 
 
 def _as_written(text: str, concept: str, language: str) -> Iterator[Place]:
@@ -102,8 +120,14 @@ def _between_edges(text: str, concept: str, language: str) -> Iterator[Place]:
 @lru_cache(maxsize=1 << 14)
 def _read(text: str, language: str) -> _Text:
     known = plain(text)
-    found = words(known, language)
+    found = tuple(_spoken(word, language) for word in words(known, language))
     return _Text(known, found, frozenset().union(*(word.forms for word in found)))
+
+
+def _spoken(word: Word, language: str) -> Word:
+    """Return a word of a text with what it may be without its suffixes; a concept has none."""
+    rests = (without_suffixes(form, language) for form in word.forms)
+    return word._replace(forms=word.forms.union(*rests))
 
 
 @lru_cache(maxsize=1 << 14)

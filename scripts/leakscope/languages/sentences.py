@@ -1,8 +1,8 @@
 """Where the first sentence of a text ends, in any language: ICU's sentence breaks, with what ICU does not know.
 
 ICU ends a sentence after 。 ！ ？ ؟ ۔ । and the like, and at a line break; after a full stop where no small letter
-follows. That is mended here for abbreviations ("Dr."), initials ("J. Smith"), ordinals ("am 3. Mai") and numbers of a
-list ("1. Red").
+follows. That is mended here for abbreviations ("Dr."), initials ("J. Smith"), ordinals ("am 3. Mai"), numbers of a
+list ("1. Red") and decimals with the Urdu full stop ("3۔5").
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ logger = logging.getLogger(__name__)
 WHOLE_SENTENCE = "whole_sentence"
 # A character that is not whole yet, since its last bytes are in the next token.
 UNFINISHED = "\ufffd"
+FULL_STOPS = (".", "۔")
 OPENING = "\"'“‘«„([¿¡"
 
 
@@ -75,7 +76,7 @@ class FirstSentence:
         from icu4py.breakers import SentenceBreaker
 
         for _, end in SentenceBreaker(text, self.language).segments():
-            if end < len(text) and self._is_end(text[:end]):
+            if end < len(text) and not _is_decimal(text, end) and self._is_end(text[:end]):
                 yield end
 
     def _is_end(self, sentence: str) -> bool:
@@ -85,7 +86,7 @@ class FirstSentence:
             return True  # a line break
         words = [word.lstrip(OPENING) for word in sentence.split()]
         last = words[-1]
-        if not last.endswith("."):
+        if not last.endswith(FULL_STOPS):
             return True
         is_initial = len(last) == 2 and last[0].isupper()
         is_ordinal = self.known.ordinals and last[:-1].isdecimal()
@@ -100,3 +101,8 @@ class FirstSentence:
         written = [abbreviation.split() for abbreviation in self.known.abbreviations]
         cased = [*written, *([part[0][:1].upper() + part[0][1:], *part[1:]] for part in written)]
         return [part[:length] for part in cased for length in range(1, len(part) + 1)]
+
+
+def _is_decimal(text: str, end: int) -> bool:
+    """Return whether a number goes on right behind a full stop that ICU takes for the end of a sentence."""
+    return text[end - 1] in FULL_STOPS and text[end].isdecimal() and text[max(end - 2, 0)].isdecimal()

@@ -32,7 +32,8 @@ def plain(text: str) -> str:
 
 
 def fold(text: str, language: str) -> str:
-    """Return a text without differences of case, as the language has them: in Turkish "I" is "ı"."""
+    """Return a text without differences of case, as the language has them: in Turkish "I" is "ı"; and in the letters of
+    its own keyboard."""
     return _lower(text, language).casefold()
 
 
@@ -109,6 +110,8 @@ def _of_whole(word: str, language: str) -> frozenset[str]:
 
 
 def _lower(text: str, language: str) -> str:
+    for letter, own in known_of(language).letters.items():
+        text = text.replace(letter, own)
     if language in DOTTED:
         text = text.replace("İ", "i").replace("I", "ı")
     return text.lower()

@@ -81,6 +81,8 @@ class TemplateFile(Section):
     reviewed: Annotated[bool, Field(title="yes or no")] | Trimmed | None = None
     """Whether a native reader has read the prompts: `no`, `yes`, or by whom and when. Default: nothing is said. Of sets
     with `no` the result page says so."""
+    checked: Trimmed | None = None
+    """What was done instead of such a reading, in words that the result page repeats where `reviewed` is `no`."""
     templates: Annotated[list[PromptTemplate], Field(min_length=1), each_once("id")]
     """The templates, in the order of tables and figures."""
 
@@ -201,13 +203,16 @@ def read_templates(path: Path) -> list[PromptTemplate]:
     return read_typed(path, TemplateFile).templates
 
 
-def is_unreviewed(path: Path) -> bool:
-    """Say whether a file of templates says of itself that no native reader has read its prompts.
+def unreviewed(path: Path) -> str | None:
+    """Return what was done instead, where a file of templates says that no native reader has read its prompts.
+
+    Empty where it says no more than that; None where it does not say that.
 
     Raises:
         InputError: as ``read_typed``.
     """
-    return read_typed(path, TemplateFile).reviewed is False
+    file = read_typed(path, TemplateFile)
+    return (file.checked or "") if file.reviewed is False else None
 
 
 def read_lexicon(path: Path) -> list[LexiconTerm]:

@@ -409,11 +409,17 @@ class Study:
 
     @property
     def unreviewed(self) -> list[str]:
-        """A sentence on the prompt sets that say of themselves that no native reader has read them."""
-        from leakscope.leak.prompt_files import is_unreviewed
+        """Sentences on the prompt sets that say of themselves that no native reader has read them."""
+        from leakscope.leak.prompt_files import unreviewed
 
-        sets = [name for name in self.templated if is_unreviewed(Path(self.template_files(name)[0]))]
-        return [f"No native reader has read the prompts of {', '.join(sets)}: some may be odd."] if sets else []
+        told = {name: unreviewed(Path(self.template_files(name)[0])) for name in self.templated}
+        by_check = {check: [name for name, said in told.items() if said == check] for check in told.values()}
+        return [
+            f"No native reader has read the prompts of {', '.join(sets)}: some may be odd."
+            + (f" Done instead: {check}." if check else "")
+            for check, sets in by_check.items()
+            if check is not None
+        ]
 
     def generation(self, model: str, prompt_set: str) -> dict[str, Any]:
         """Return what decides a model's texts for a prompt set."""

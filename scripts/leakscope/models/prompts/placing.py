@@ -8,7 +8,8 @@ always the user's; the clause is
     earlier_turn  an earlier turn of the user's, which the model took note of
     few_shot      an example of the task, with its answer
 
-The words round a clause are those below, the same for all models: changed, all texts of the place are others.
+The words round a clause are in data/languages/<language of the clause>.yaml, ``places``, the same for all models:
+changed, all texts of the place are others.
 """
 
 from __future__ import annotations
@@ -17,22 +18,26 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from leakscope.errors import InputError
+from leakscope.languages.closing_marks import is_spaced
+from leakscope.languages.language_files import FOLDER, known_of
+from leakscope.languages.of_prompts import DEFAULT, languages_of
 from leakscope.web.conversations import Message
 
 # The configuration imports this module, and every job of Snakemake with it.
 if TYPE_CHECKING:
     import pandas as pd
 
+    from leakscope.languages.language_file import PlaceWords
+
 Place = Literal["user", "system", "tool", "earlier_turn", "few_shot"]
 
 USER: Place = "user"
 SYSTEM: Place = "system"
-PLACEHOLDER = "{prompt}"
+PLACEHOLDER, CLAUSE = "{prompt}", "{clause}"
+WORDLESS: tuple[Place, ...] = (USER, SYSTEM)  # places where a clause is put without a word of ours
 
 TOOL_NAME, CALL_ID = "look_up", "lookup001"  # Mistral's templates take ids of nine letters and digits alone
-FOUND = "Result of a search: "
-NOTED = "I see."
-EXAMPLE, EXAMPLE_ANSWER = "That was on a", "Tuesday."
 
 
 class Placed(NamedTuple):
@@ -40,24 +45,51 @@ class Placed(NamedTuple):
 
     prompt: the whole text, ``clause`` first.
     clause: what stands in ``place``; empty where all of the prompt is the user's turn.
+    language: of the clause, and so of the words round it.
     """
 
     prompt: str
     clause: str = ""
     place: Place = USER
+    language: str = DEFAULT
 
     @property
     def rest(self) -> str:
         """What the user's turn holds."""
         return self.prompt[len(self.clause) :].lstrip() if self.clause else self.prompt
 
+    @property
+    def words(self) -> PlaceWords:
+        """The words round the clause."""
+        return place_words(self.language, f"prompt {self.prompt[:60]!r}", self.place)
+
+    @property
+    def example(self) -> str:
+        """The clause in an example of the task, up to the example's answer."""
+        return self.words.example.replace(CLAUSE, self.clause)
+
+
+def place_words(language: str, where: str, place: Place) -> PlaceWords:
+    """Return the words that a language has round clauses in other places.
+
+    Raises:
+        InputError: its file has none; ``where`` and ``place`` are what the error names.
+    """
+    words = known_of(language).places
+    if words is None:
+        raise InputError(
+            f"{where}: got the place {place} for clauses in {language!r}; allowed: {' or '.join(WORDLESS)}, or a "
+            f"language whose file in {FOLDER} has `places`, the words round a clause."
+        )
+    return words
+
 
 def placed_prompts(prompts: pd.DataFrame) -> list[Placed]:
     """Return the prompts of a table in its order; without the columns ``clause, place`` all are the user's turn."""
     if "place" not in prompts:
         return [Placed(text) for text in prompts["prompt"]]
-    columns = (prompts[name] for name in ("prompt", "clause", "place"))
-    return [Placed(*row) for row in zip(*columns, strict=True)]
+    columns, language = (prompts[name] for name in ("prompt", "clause", "place")), languages_of(prompts).concepts
+    return [Placed(prompt, clause, place, language) for prompt, clause, place in zip(*columns, strict=True)]
 
 
 def conversation(placed: Placed, template: str, system: str | None) -> list[Message]:
@@ -76,10 +108,10 @@ def conversation(placed: Placed, template: str, system: str | None) -> list[Mess
         case "tool":
             turns = [question, _call(), {**message("tool", clause), "tool_call_id": CALL_ID}]
         case "earlier_turn":
-            turns = [message("user", clause), message("assistant", NOTED), question]
+            turns = [message("user", clause), message("assistant", placed.words.noted), question]
         case "few_shot":
-            example = message("user", template.replace(PLACEHOLDER, f"{clause} {EXAMPLE}"))
-            turns = [example, message("assistant", EXAMPLE_ANSWER), question]
+            example = message("user", template.replace(PLACEHOLDER, placed.example))
+            turns = [example, message("assistant", placed.words.answer), question]
         case _:
             turns = [question]
     return [*first, *turns]
@@ -92,11 +124,12 @@ def plain_text(placed: Placed, template: str, system: str | None) -> str:
         case "system":
             question = f"{clause}\n\n{question}"
         case "tool":
-            question = f"{FOUND}{clause}\n\n{question}"
+            question = f"{placed.words.found.replace(CLAUSE, clause)}\n\n{question}"
         case "earlier_turn":
-            question = f"{clause}\n{NOTED}\n\n{question}"
+            question = f"{clause}\n{placed.words.noted}\n\n{question}"
         case "few_shot":
-            question = f"{template.replace(PLACEHOLDER, f'{clause} {EXAMPLE}')} {EXAMPLE_ANSWER}\n\n{question}"
+            gap = " " if is_spaced(placed.language) else ""
+            question = f"{template.replace(PLACEHOLDER, placed.example)}{gap}{placed.words.answer}\n\n{question}"
     return f"{system}\n{question}" if system else question
 
 
