@@ -42,11 +42,13 @@ needs_chromium = pytest.mark.skipif(
 )
 
 
-def rendered_dom(page: Path, fragment: str = "", *, width: int = 1280, height: int = 800, dark: bool = False) -> str:
+def rendered_dom(
+    page: Path | str, fragment: str = "", *, width: int = 1280, height: int = 800, dark: bool = False
+) -> str:
     """Return the page's HTML after its scripts have run.
 
     Args:
-        page: an HTML file.
+        page: an HTML file, or an address.
         fragment: what follows ``#`` in the address.
         width: of the window, pixels.
         height: of the window, pixels.
@@ -148,7 +150,7 @@ def clicked(report: Path) -> dict[str, Any]:
     return outcome
 
 
-def _run(page: Path, fragment: str, width: int, height: int, *options: str) -> str:
+def _run(page: Path | str, fragment: str, width: int, height: int, *options: str) -> str:
     with _command(page, fragment, width, height, f"--virtual-time-budget={PAGE_TIME}", *options) as command:
         done = subprocess.run(
             command, capture_output=True, text=True, encoding="utf-8", timeout=WALL_TIME, env=_env(), check=False
@@ -159,12 +161,12 @@ def _run(page: Path, fragment: str, width: int, height: int, *options: str) -> s
 
 
 @contextmanager
-def _command(page: Path, fragment: str, width: int, height: int, *options: str) -> Iterator[list[str]]:
+def _command(page: Path | str, fragment: str, width: int, height: int, *options: str) -> Iterator[list[str]]:
     """Give the command line, with a profile that is gone afterwards."""
     chromium = find_chromium()
     if chromium is None:
         raise FileNotFoundError("no Chromium on the path")
-    address = page.resolve().as_uri() + (f"#{fragment}" if fragment else "")
+    address = (page if isinstance(page, str) else page.resolve().as_uri()) + (f"#{fragment}" if fragment else "")
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         yield [
             chromium,

@@ -54,7 +54,11 @@ def inspect_samples(
     of_text: dict[tuple[str, int], dict[str, Any]] = {}
     for row in scores.to_dict("records"):
         values = {row["scorer"]: row["similarity"], f"{row['scorer']} match": row["match"]}
-        kept = {name: {"value": float(value), "history": []} for name, value in values.items() if not pd.isna(value)}
+        kept = {
+            name: {"value": round(float(value), 6), "history": []}
+            for name, value in values.items()
+            if not pd.isna(value)
+        }
         of_text.setdefault((row["prompt_id"], row["sample"]), {}).update(kept)
     return [
         _sample(own.loc[row["prompt_id"]], row, of_text.get((row["prompt_id"], row["sample"]), {}), model)
