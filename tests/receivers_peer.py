@@ -20,4 +20,4 @@ said = {
     "texts": [[sample.id, sample.epoch, sample.input, sample.output.completion] for sample in samples],
     "values": [{name: score.value for name, score in (sample.scores or {}).items()} for sample in samples],
 }
-print(json.dumps(said))
+sys.stdout.write(json.dumps(said) + "\n")
