@@ -14,6 +14,7 @@ from huggingface_hub.repocard_data import model_index_to_eval_results
 
 from harness_logs import PROMPTS, TEXTS, inspect_samples, lm_eval_lines, prompt_table, write_lines, write_zipped
 from leakscope.errors import InputError
+from leakscope.files.tables import read_csv
 from leakscope.leak.exchange.inspect_log import LoggedRun, write_inspect_log
 from leakscope.leak.exchange.inspect_log import inspect_samples as our_samples
 from leakscope.leak.exchange.lm_eval_task import Sampled, task_rows, write_task
@@ -22,6 +23,7 @@ from leakscope.leak.exchange.newest_log import newest_log
 from leakscope.leak.exchange.task_functions import cut, measure
 from leakscope.leak.exchange.text_scores import text_scores
 from leakscope.leak.imported_texts import Imported, check_texts, import_generations
+from workspace import Workspace
 
 HASHES = {"micro": "ab" * 32}
 MADE_BY = {"version": "0.1.0", "commit": "c0ffee", "changed": False}
@@ -270,3 +272,28 @@ def test_of_a_folder_the_newest_log_of_the_prompt_set_is_read(tmp_path: Path) ->
     (tmp_path / "none").mkdir()
     with pytest.raises(InputError, match="a folder without logs"):
         newest_log(tmp_path / "none", "colors")
+
+
+# ---- the workflow
+
+
+@pytest.mark.workflow
+def test_a_study_exports_and_takes_its_log_back(finished: Workspace, tmp_path: Path) -> None:
+    copy = finished.copy(tmp_path / "copy")
+    copy.run("--cores", "1", "exports")
+    exports = copy.folder / "results/micro/exports"
+    index = yaml.safe_load((exports / "tiny-l100/model-index.yaml").read_text(encoding="utf-8"))
+    rates = read_csv(copy.folder / "results/micro/match_rates.csv")
+    own = rates[(rates["model"] == "tiny-l100") & (rates["category"] == "all")]
+    results = model_index_to_eval_results(index["model-index"])[1]
+    assert [result.metric_value for result in results] == own["match_rate"].round(2).tolist()
+    assert (exports / "lm-eval/micro/leakscope_micro.yaml").is_file()
+    models = {"theirs": {"source": "generations", "path": "results/micro/exports/tiny-l100"}}
+    again = {**copy.study, "study": {**copy.study["study"], "name": "again", "models": ["theirs"]}}
+    again["models"] = {**copy.study["models"], **models}
+    copy.run("--cores", "1", "results/again/generations/theirs/micro.csv", study=again)
+    given, taken = (
+        read_csv(copy.folder / f"results/{path}/micro.csv").drop(columns="model")
+        for path in ("micro/generations/tiny-l100", "again/generations/theirs")
+    )
+    pd.testing.assert_frame_equal(taken, given)

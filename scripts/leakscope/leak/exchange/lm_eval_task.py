@@ -24,11 +24,12 @@ README = """# {task}
 {n_prompts} prompts of leakscope's prompt set `{prompt_set}`, {samples} texts each, sampled as `{settings_of}` was.
 
 ```
-lm-eval run --model hf --model_args pretrained=MODEL --include_path {folder} --tasks {task} \\
+lm-eval run --model hf --model_args pretrained=MODEL --include_path PATH/TO/{folder} --tasks {task} \\
     --log_samples --output_path OUT{chat}
 ```
 
-`words` and `empty` are the mean number of words and the share of empty texts. How much leaks, leakscope says:
+`words` and `empty` are the mean number of words and the share of empty texts. How much leaks, leakscope says,
+in a study that has the prompt set:
 
 ```yaml
 study: {{name: from-lm-eval, models: [theirs], prompt_sets: [{prompt_set}]}}
