@@ -17,7 +17,7 @@ from leakscope.errors import InputError
 from leakscope.files.tables import read_csv
 from leakscope.leak.exchange.inspect_log import LoggedRun, write_inspect_log
 from leakscope.leak.exchange.inspect_log import inspect_samples as our_samples
-from leakscope.leak.exchange.lm_eval_task import Sampled, task_rows, write_task
+from leakscope.leak.exchange.lm_eval_task import Sampled, task_config, task_rows, write_task
 from leakscope.leak.exchange.model_page import eval_results, model_index
 from leakscope.leak.exchange.newest_log import newest_log
 from leakscope.leak.exchange.task_functions import cut, measure
@@ -241,6 +241,8 @@ def test_a_task_samples_as_the_study_does(tmp_path: Path) -> None:
     kwargs = {"until": [], "do_sample": True, "temperature": 0.5, "top_k": 0, "max_gen_toks": 10}
     assert (config["generation_kwargs"], config["repeats"], config["description"]) == (kwargs, 2, "Be brief.")
     assert config["metadata"]["leakscope"]["commit"] == "c0ffee"
+    plain = yaml.safe_load(task_config("micro", Sampled(SETTINGS, "m", chat=False), metadata).replace("!function ", ""))
+    assert plain["description"] == "Be brief.\n"
     assert "--apply_chat_template" in (tmp_path / "README.md").read_text(encoding="utf-8")
 
 

@@ -78,13 +78,16 @@ def task_rows(prompts: pd.DataFrame, settings: Mapping[str, Any]) -> list[dict[s
 
 
 def task_config(prompt_set: str, sampled: Sampled, metadata: Mapping[str, Any]) -> str:
-    """Return the task in YAML. Functions are tags of the harness's own, which no YAML library writes."""
+    """Return the task in YAML. Functions are tags of the harness's own, which no YAML library writes.
+
+    A description is the system message of a chat; before plain text nothing is put between the two, so it has its break.
+    """
     settings = sampled.settings
     config = {
         "task": TASK.format(prompt_set=prompt_set),
         "output_type": "generate_until",
         "test_split": "test",
-        **({"description": settings["system"]} if settings["system"] else {}),
+        **({"description": settings["system"] + ("" if sampled.chat else "\n")} if settings["system"] else {}),
         "doc_to_text": "input",
         "doc_to_target": "concept",
         "num_fewshot": 0,
