@@ -80,7 +80,7 @@ def task_rows(prompts: pd.DataFrame, settings: Mapping[str, Any]) -> list[dict[s
 def task_config(prompt_set: str, sampled: Sampled, metadata: Mapping[str, Any]) -> str:
     """Return the task in YAML. Functions are tags of the harness's own, which no YAML library writes.
 
-    A description is the system message of a chat; before plain text nothing is put between the two, so it has its break.
+    A description is the system message of a chat. Before plain text nothing is put between the two: it has its break.
     """
     settings = sampled.settings
     config = {
