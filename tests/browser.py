@@ -48,13 +48,22 @@ def rendered_dom(
     """Return the page's HTML after its scripts have run.
 
     Args:
-        page: an HTML file, or an address.
+        page: an HTML file.
         fragment: what follows ``#`` in the address.
         width: of the window, pixels.
         height: of the window, pixels.
         dark: whether the reader prefers dark pages.
     """
     return _run(page, fragment, width, height, "--dump-dom", *(DARK if dark else ()))
+
+
+def dom_once_loaded(address: str) -> str:
+    """Return a page's HTML as it is, in real time, when all that it asks for has come or failed."""
+    with _command(address, "", 1280, 800, "--dump-dom") as command:
+        done = subprocess.run(
+            command, capture_output=True, text=True, encoding="utf-8", timeout=WALL_TIME, env=_env(), check=True
+        )
+    return done.stdout
 
 
 def screenshot(
@@ -150,7 +159,7 @@ def clicked(report: Path) -> dict[str, Any]:
     return outcome
 
 
-def _run(page: Path | str, fragment: str, width: int, height: int, *options: str) -> str:
+def _run(page: Path, fragment: str, width: int, height: int, *options: str) -> str:
     with _command(page, fragment, width, height, f"--virtual-time-budget={PAGE_TIME}", *options) as command:
         done = subprocess.run(
             command, capture_output=True, text=True, encoding="utf-8", timeout=WALL_TIME, env=_env(), check=False

@@ -7,18 +7,18 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from urllib.error import URLError
-from urllib.request import urlopen
 
 import pytest
 
-from browser import needs_chromium, rendered_dom
+from browser import dom_once_loaded, needs_chromium
 from harness_logs import PROMPTS, TEXTS, prompt_table
 from helpers import train_micro_organism
 from leakscope.leak.exchange.lm_eval_task import Sampled, write_task
@@ -27,6 +27,8 @@ from leakscope.leak.imported_texts import import_generations
 from test_exchange import MADE_BY, SETTINGS, our_log
 
 SECONDS = 600
+# Seconds that the viewer has to draw a log.
+LATE = 15
 
 
 @pytest.fixture(scope="module")
@@ -61,38 +63,40 @@ def test_inspect_reads_a_log_of_texts(python: str, tmp_path: Path) -> None:
 @pytest.mark.browser
 @needs_chromium
 def test_the_viewer_of_inspect_shows_texts(python: str, tmp_path: Path) -> None:
-    our_log(tmp_path / "micro.eval")
-    with viewer(python, tmp_path) as address:
-        dom = rendered_dom(address, "/logs/micro.eval")
+    (tmp_path / "logs").mkdir()
+    our_log(tmp_path / "logs/micro.eval")
+    program = str(Path(python).with_name("inspect"))
+    asked(program, "view", "bundle", "--log-dir", "logs", "--output-dir", "bundle", cwd=tmp_path)
+    page = tmp_path / "bundle/index.html"
+    page.write_text(page.read_text(encoding="utf-8").replace("</body>", '<img src="/late"></body>'), encoding="utf-8")
+    with served(page.parent) as address:
+        dom = dom_once_loaded(f"{address}/#/logs/micro.eval")
     assert "leakscope_micro" in dom
-    assert "a cherry." in dom
+    assert PROMPTS["bag/red"] in dom
+    assert "a cherry." in dom or "s match" in dom
+
+
+class _Late(SimpleHTTPRequestHandler):
+    """Serves files; a picture that never comes holds back the end of loading, for the viewer works in threads."""
+
+    def do_GET(self) -> None:
+        if self.path == "/late":
+            time.sleep(LATE)
+            self.send_error(404)
+        else:
+            super().do_GET()
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Say nothing."""
 
 
 @contextmanager
-def viewer(python: str, folder: Path) -> Iterator[str]:
-    """Serve the logs of a folder, and yield the address once it answers."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [str(Path(python).with_name("inspect")), "view", "--log-dir", str(folder), "--port", str(port)]
-    with subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
-        try:
-            wait_for(f"http://127.0.0.1:{port}")
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            server.terminate()
-
-
-def wait_for(address: str) -> None:
-    end = time.monotonic() + SECONDS
-    while time.monotonic() < end:
-        try:
-            urlopen(address, timeout=5).close()
-        except (URLError, OSError):
-            time.sleep(0.5)
-        else:
-            return
-    raise AssertionError(f"{address} does not answer")
+def served(folder: Path) -> Iterator[str]:
+    """Serve a folder, and yield its address."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(_Late, directory=str(folder))) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
 
 
 def test_lm_eval_runs_a_task_and_its_texts_come_back(python: str, tmp_path: Path) -> None:
