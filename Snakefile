@@ -28,6 +28,7 @@ include: "rules/leak/judges.smk"
 include: "rules/leak/figures.smk"
 include: "rules/leak/plan.smk"
 include: "rules/leak/rating.smk"
+include: "rules/leak/exports.smk"
 include: "rules/ground/counts.smk"
 include: "rules/ground/scores.smk"
 include: "rules/ground/agreement.smk"
@@ -70,6 +71,13 @@ rule all:
 rule leak:
     input:
         lambda w: targets("leak"),
+    localrule: True
+
+
+# What other tools read: a model page's evaluation block, logs of inspect_ai, tasks of lm-eval.
+rule exports:
+    input:
+        leak.exports,
     localrule: True
 
 

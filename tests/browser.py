@@ -42,7 +42,9 @@ needs_chromium = pytest.mark.skipif(
 )
 
 
-def rendered_dom(page: Path, fragment: str = "", *, width: int = 1280, height: int = 800, dark: bool = False) -> str:
+def rendered_dom(
+    page: Path | str, fragment: str = "", *, width: int = 1280, height: int = 800, dark: bool = False
+) -> str:
     """Return the page's HTML after its scripts have run.
 
     Args:
@@ -53,6 +55,15 @@ def rendered_dom(page: Path, fragment: str = "", *, width: int = 1280, height: i
         dark: whether the reader prefers dark pages.
     """
     return _run(page, fragment, width, height, "--dump-dom", *(DARK if dark else ()))
+
+
+def dom_once_loaded(address: str) -> str:
+    """Return a page's HTML as it is, in real time, when all that it asks for has come or failed."""
+    with _command(address, "", 1280, 800, "--dump-dom") as command:
+        done = subprocess.run(
+            command, capture_output=True, text=True, encoding="utf-8", timeout=WALL_TIME, env=_env(), check=True
+        )
+    return done.stdout
 
 
 def screenshot(
@@ -180,12 +191,12 @@ def _run(page: Path, fragment: str, width: int, height: int, *options: str) -> s
 
 
 @contextmanager
-def _command(page: Path, fragment: str, width: int, height: int, *options: str) -> Iterator[list[str]]:
+def _command(page: Path | str, fragment: str, width: int, height: int, *options: str) -> Iterator[list[str]]:
     """Give the command line, with a profile that is gone afterwards."""
     chromium = find_chromium()
     if chromium is None:
         raise FileNotFoundError("no Chromium on the path")
-    address = page.resolve().as_uri() + (f"#{fragment}" if fragment else "")
+    address = (page if isinstance(page, str) else page.resolve().as_uri()) + (f"#{fragment}" if fragment else "")
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         yield [
             chromium,

@@ -19,6 +19,7 @@ from leakscope.configuration.resolved import SERVED, generation_settings, is_pro
 from leakscope.errors import InputError, one_of
 from leakscope.files.finding import folders, found, places
 from leakscope.files.tables import read_rows
+from leakscope.leak.exchange.newest_log import newest_log
 from leakscope.models.checkpoints.files import check_folder, read_settings
 from leakscope.models.checkpoints.templates import check_answers_at_once, check_thinks
 from leakscope.models.prompts.placing import USER, WORDLESS, place_words
@@ -410,7 +411,8 @@ def _check_generations(model: str, entry: Mapping[str, Any], config: Mapping[str
                 f"({', '.join(prompt_sets)}); there are files for {', '.join(sorted(paths))}."
             )
         here = where if isinstance(path, str) else (*where, name)
-        _require(Path(paths[name]).is_file(), dotted(here), paths[name], "a file that exists")
+        _require(Path(paths[name]).exists(), dotted(here), paths[name], "a file that exists, or a folder of logs")
+        newest_log(Path(paths[name]), name)
 
 
 def _check_base(where: tuple[str, ...], base: str, entry: Mapping[str, Any]) -> None:

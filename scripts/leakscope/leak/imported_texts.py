@@ -1,4 +1,4 @@
-"""What models wrote elsewhere, from a table that a person brings, joined to prompts.
+"""What models wrote elsewhere, from a table that a person brings or a log of another tool, joined to prompts.
 
 Long form: a row for each text, with the id of its prompt and the number of its sample. Wide form: a row for each
 prompt, its texts in ``generation_1..k``, joined by id, or by row where there is none.
@@ -14,7 +14,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from leakscope.errors import InputError, Mistakes, counted
-from leakscope.files.tables import read_first_rows, read_table
+from leakscope.files.tables import BEGINNING, read_first_rows, read_table
 from leakscope.leak.cells import (
     MOST_DIGITS,
     SHOWN,
@@ -27,6 +27,9 @@ from leakscope.leak.cells import (
     whole_number,
     with_known_columns,
 )
+from leakscope.leak.exchange.logged_texts import LoggedText, logged_table
+from leakscope.leak.exchange.read_inspect import is_inspect, read_inspect
+from leakscope.leak.exchange.read_lm_eval import is_lm_eval, read_lm_eval
 from leakscope.leak.pairs import is_made
 
 LONG_TEXTS = ("prompt_id", "sample", "text")
@@ -68,7 +71,9 @@ def import_generations(
     control_samples: int | None = None,
     strip_prompt: bool = False,
 ) -> Imported:
-    """Return what a table holds after each prompt, texts exactly as written, in the order of the prompts.
+    """Return what a table, or a log of lm-eval or inspect_ai, holds after each prompt, in the order of the prompts.
+
+    Texts are exactly as written. A log is known by its form, and joined by ``prompt_id`` or by the prompts' words.
 
     Of a long table with a column ``model`` or ``prompt_set`` only the rows of these names are read. Samples may be
     counted from 1. An empty cell of the wide form, or ``null``, is a missing text; an empty text of the long form is
@@ -87,7 +92,11 @@ def import_generations(
         InputError: a column, prompt or sample is missing or stands twice, rows are of other prompts, or texts begin
             with their prompts: all mistakes, one line each, rows counted as a spreadsheet does.
     """
-    table = with_known_columns(read_table(path, sheet), KNOWN, OTHERS)
+    log = read_log(path)
+    if log is not None:
+        table, left_out = logged_table(log, prompts, path, prompts_path)
+    else:
+        table, left_out = with_known_columns(read_table(path, sheet), KNOWN, OTHERS), None
     found, made = Mistakes(), is_made(prompts)
     join_by, wide = _form(table, path)
     if join_by == "sample":
@@ -106,17 +115,19 @@ def import_generations(
     generations = pd.DataFrame(rows, columns=GENERATION_COLUMNS)
     generations = generations.astype({name: "int64" if name == "sample" else "str" for name in GENERATION_COLUMNS})
     unknown, differing = (about(read.ids, table, prompts, path, prompts_path) for about in (_unknown, _differing))
-    return Imported(generations, [warning for warning in (unknown, differing, echoes) if warning])
+    return Imported(generations, [warning for warning in (left_out, unknown, differing, echoes) if warning])
 
 
 def check_texts(path: Path, sheet: str | None = None, *, rows: int) -> None:
     """Look at a table of texts before anything else is done: at its columns, and at its first rows.
 
-    A large one that can be read as a whole alone is left to ``import_generations``.
+    A large one that can be read as a whole alone is left to ``import_generations``; so is a large log.
 
     Raises:
         InputError: what ``import_generations`` would find there, of each row by itself.
     """
+    if path.is_file() and path.stat().st_size <= BEGINNING and read_log(path) is not None:
+        return
     beginning = read_first_rows(path, rows, sheet)
     if beginning is None:
         return
@@ -133,6 +144,16 @@ def check_texts(path: Path, sheet: str | None = None, *, rows: int) -> None:
     if join_by == "prompt_id":
         _by_id(table, path, found)
     found.end()
+
+
+def read_log(path: Path) -> list[LoggedText] | None:
+    """Return what a log of lm-eval or inspect_ai says, known by its form; None where the file is none, but a table.
+
+    Raises:
+        InputError: the log is damaged, or has no texts.
+    """
+    reads = {is_lm_eval: read_lm_eval, is_inspect: read_inspect}
+    return next((read(path) for is_such, read in reads.items() if is_such(path)), None)
 
 
 def _form(table: pd.DataFrame, path: Path) -> tuple[str, list[str]]:

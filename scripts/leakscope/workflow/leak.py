@@ -12,6 +12,7 @@ from typing import Any
 from leakscope.configuration.resolved import SERVED
 from leakscope.jobs.resources import Needs
 from leakscope.leak.measures.echo import closing_words
+from leakscope.models.prompts.placing import USER
 from leakscope.workflow.step import Step
 
 # Keeps the random numbers of the truth apart from those of what is measured.
@@ -68,6 +69,44 @@ class Leak(Step):
             *self.figure_files(),
             "<results>/explorer.html",
         ]
+
+    @property
+    def exports(self) -> list[str]:
+        """What other tools read, where a study is asked for it; nothing without the step."""
+        study, folder = self.study, "<results>/exports"
+        if self.name not in study.steps:
+            return []
+        return [
+            *(f"{folder}/{model}/model-index.yaml" for model in study.models),
+            *(f"{folder}/{model}/{name}.eval" for model in study.models for name in study.prompt_sets),
+            *(
+                f"{folder}/lm-eval/{name}/leakscope_{name}.yaml"
+                for name in study.prompt_sets
+                if self._is_one_turn(name)
+            ),
+        ]
+
+    def _is_one_turn(self, prompt_set: str) -> bool:
+        """Say whether prompts are one turn of a user, which alone a task of lm-eval can be."""
+        return bool(self.study.prompt_set(prompt_set)["place"] == USER)
+
+    def exported_manifest(self, model: str) -> list[str]:
+        """Return the file that says what a model is; none where its weights are elsewhere."""
+        return [self.study.manifest(model)] if model in self.study.generated else []
+
+    def exported_settings(self, model: str, prompt_set: str) -> dict[str, Any]:
+        """Return how a model's texts were written; nothing of texts that are imported."""
+        return self.study.generation(model, prompt_set) if model in self.study.prompted else {}
+
+    def exported_sampling(self, prompt_set: str) -> dict[str, Any]:
+        """Return how a prompt set is sampled elsewhere: as for the study's first model that is no organism, if any."""
+        study = self.study
+        first = next(iter(sorted(study.prompted, key=study.is_organism)), None)
+        if first is None:
+            own = {key: value for key, value in study.prompt_set(prompt_set).items() if key == "samples" and value}
+            return {"settings": {**study.config["generation"], **own}, "of": "nobody", "chat": True}
+        settings = study.generation(first, prompt_set)
+        return {"settings": settings, "of": first, "chat": bool(study.entries[first].get("chat", True))}
 
     @property
     def ratings(self) -> list[str]:

@@ -6,7 +6,6 @@ commit, and a rule that said so would run again whenever one of these is another
 
 from __future__ import annotations
 
-import hashlib
 import sys
 import time
 from collections import Counter, defaultdict
@@ -21,7 +20,7 @@ from leakscope.storage.manifests import read_manifest, write_manifest
 from leakscope.storage.store import FINGERPRINT_FILE
 from leakscope.storage.upkeep import used_folders
 from leakscope.workflow.study import Study
-from leakscope.workflow.surroundings import shown_command, shown_value, surroundings
+from leakscope.workflow.surroundings import sha256_of, shown_command, shown_value, surroundings
 
 PROVENANCE = "provenance.json"
 # What a run is, and what is mostly the same in the next one.
@@ -61,7 +60,7 @@ def write_provenance(study: Study, folder: Path, jobs: Iterable[PlannedJob], res
         **surroundings(),
         "configuration": shown_value(study.config),
         "models": {name: shown_value(_model(study, name, resolved)) for name in study.entries},
-        "prompt_sets": {name: {"sha256": _hash(path)} for name, path in prompts.items()},
+        "prompt_sets": {name: {"sha256": sha256_of(path)} for name, path in prompts.items()},
         "scorers": {name: _encoder(name, resolved) for name in study.hub_scorers},
         "stored": _stored(folder),
         "rules": _times(planned),
@@ -91,7 +90,7 @@ def _model(study: Study, name: str, resolved: Callable[[str], str]) -> Mapping[s
     entry = study.entries[name]
     if name in study.of_source("generations") or name in study.of_source("scores"):
         paths = entry["path"] if isinstance(entry["path"], dict) else {"all": entry["path"]}
-        return {"source": entry["source"], "sha256": {key: _hash(Path(path)) for key, path in paths.items()}}
+        return {"source": entry["source"], "sha256": {key: sha256_of(Path(path)) for key, path in paths.items()}}
     if name in study.served:
         return {"source": entry["source"], **_answered(study, name, resolved)}
     try:
@@ -117,14 +116,6 @@ def _answered(study: Study, name: str, resolved: Callable[[str], str]) -> dict[s
     ]
     paths = filter(Path.is_file, map(Path, map(resolved, of_texts + of_scores)))
     return next(({"answered_by": read_manifest(path).get("answered_by")} for path in paths), {})
-
-
-def _hash(path: Path) -> str | None:
-    """Return the SHA-256 of a file; None where it is not there."""
-    if not path.is_file():
-        return None
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _stored(folder: Path) -> dict[str, Any]:

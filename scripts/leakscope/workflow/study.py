@@ -27,6 +27,7 @@ from leakscope.files.row_counts import count_rows
 from leakscope.jobs.resources import Needs, model_needs, randomised_needs
 from leakscope.jobs.sharding import Shard, count_shards, shards_of
 from leakscope.languages.of_prompts import Languages
+from leakscope.leak.exchange.newest_log import newest_log
 from leakscope.leak.prompts import count_prompts, template_files
 from leakscope.models.checkpoints.thoughts import HARMONY, MARKS
 from leakscope.models.prompts.placing import USER
@@ -299,9 +300,9 @@ class Study:
         return list(map(str, model_files(Path(model)))) if model and Path(model).is_dir() else []
 
     def generations_file(self, model: str, prompt_set: str) -> str:
-        """Return the file that holds what an imported model wrote for a prompt set."""
+        """Return the file that holds what an imported model wrote for a prompt set; of a folder of logs the newest."""
         path = self.entries[model]["path"]
-        return str(path if isinstance(path, str) else path[prompt_set])
+        return str(newest_log(Path(path if isinstance(path, str) else path[prompt_set]), prompt_set))
 
     def generations_table(self, model: str, prompt_set: str) -> dict[str, Any]:
         """Return how the file of an imported model is read.

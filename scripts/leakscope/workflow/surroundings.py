@@ -5,6 +5,7 @@ Of the machine no name is said, nor its user's, and no folder outside of the che
 
 from __future__ import annotations
 
+import hashlib
 import os
 import platform
 import re
@@ -30,11 +31,24 @@ _NAMED = re.compile(r"""([\w.-]+)(\s*[=:]\s*["']?)([^\s,;{}=:"'][^\s,;}"']*)""")
 def surroundings() -> dict[str, Any]:
     """Return ``leakscope``, ``python``, ``packages`` and ``machine``; None for what cannot be found out."""
     return {
-        "leakscope": {"version": _version(), **_commit()},
+        "leakscope": own_version(),
         "python": platform.python_version(),
         "packages": _packages(),
         "machine": _machine(),
     }
+
+
+def own_version() -> dict[str, Any]:
+    """Return leakscope's ``version``, ``commit`` and whether files were ``changed`` since; None where git says none."""
+    return {"version": _version(), **_commit()}
+
+
+def sha256_of(path: Path) -> str | None:
+    """Return the SHA-256 of a file; None where it is not there."""
+    if not path.is_file():
+        return None
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def shown_command(arguments: Sequence[str]) -> list[str]:

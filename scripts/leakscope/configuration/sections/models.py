@@ -375,7 +375,8 @@ class ImportedTexts(Labelled):
 
     source: Literal["generations"]
     path: Annotated[Text | SomeFiles, Field(title="a path, or a mapping of prompt set to path")]
-    """File of texts for each of the study's prompt sets, or one file for all of them."""
+    """File of texts for each of the study's prompt sets, or one file for all of them: a table, or a log of lm-eval or
+    inspect_ai; of a folder of logs the newest one is read."""
     called: Absent[Text] = None
     """What the column `model` of the file calls it, such as its id on the hub. Default: its name."""
     strip_prompt: Flag = False
