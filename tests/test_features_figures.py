@@ -153,7 +153,7 @@ def test_quality_stands_beside_the_bar_and_what_fails_it_is_marked() -> None:
     assert texts(dead) == ["n/a", "0.200"]
     assert texts(recovered) == ["−4.0", "0.950"]
     assert drawn(recovered, "cross_entropy_recovered:b")[0][0] == recovered.get_xlim()[0], "at the edge"
-    assert "of a randomised model (control)" in legend(fig)
+    assert "randomised model (control)" in legend(fig)
 
 
 def test_dead_features_are_counted_and_not_drawn() -> None:
