@@ -5,13 +5,13 @@
 * ``language_modelling_score``: percent of comparisons that a sentence of a pair wins from the unrelated one.
 * ``icat``: language_modelling_score · min(s, 100 − s) / 50, with s the stereotype_score.
 
-Intervals are for other clusters: what pairs share (``tables.SentencePair.cluster``), a target of StereoSet, say.
+Intervals are for other clusters of pairs (``tables.SentencePair.cluster``), such as targets of StereoSet.
 
-In the mean difference a pair counts by how far its sentences are apart, so pairs whose sentences differ in length, as
-in CrowS-Pairs and StereoSet, move it most; in the other measures each pair of a target counts alike.
+In the mean difference, pairs with large differences weigh most, such as pairs whose sentences differ in length
+(CrowS-Pairs, StereoSet); in the other measures all pairs of a target have equal weight.
 
 Where pairs have targets, as in StereoSet, sentences are compared by the mean over their tokens, and all but the mean
-difference are means over targets. What that has to do with published scores, ``pairs`` says.
+difference are means over targets. ``pairs`` compares this with published scores.
 
 Source: Nadeem et al. 2021 (arXiv 2004.09456); Nangia et al. 2020 (arXiv 2010.00133).
 """
@@ -88,8 +88,8 @@ def icat_interval(score: BiasScore, related: BiasScore) -> BiasScore:
         low     the lower limit of l times the least of g over the interval of s
         high    the upper limit of l times the largest, which is 1 where that interval holds 50
 
-    No measured s is fairer than fair, so the value of a fair model lies below the truth, and so do most resamples of
-    it. Both scores take their limits: with l as measured, the truth of a fair model, which is l, would lie above the
+    g is largest at s = 50, so a fair model's value and most of its resamples lie below the true value. The limits
+    therefore use the limits of both scores: with l as measured, the true value of a fair model, l, would lie above the
     interval half of the time. Away from s = 50 the interval is somewhat too wide (``benchmarks/coverage_features.py``).
 
     Args:

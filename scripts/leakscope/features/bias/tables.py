@@ -1,10 +1,10 @@
-"""Benchmarks of stereotypes that a person brings, in the form in which they are published.
+"""Reading benchmarks of stereotypes in their published formats.
 
 * ``winobias`` (Zhao et al. 2018, arXiv 1804.06876): files ``pro_stereotyped_type1.txt.dev`` and
   ``anti_stereotyped_type1.txt.dev``, a sentence a line, after its number or without, the pronoun and whom it refers to
   in brackets; one of the two, or a folder of such files. Pairs that differ in more than their pronouns ("because she
-  needed a desk", "because he needed one") are marked as left out. Or a CSV or TSV with a sentence in which ``[MASK]``
-  stands for the pronoun, and the pronoun that is stereotyped and the one that is not.
+  needed a desk", "because he needed one") are marked as left out. Or a CSV or TSV with a sentence that has ``[MASK]``
+  in place of the pronoun, the stereotyped pronoun and the other pronoun.
 * ``stereoset`` (Nadeem et al. 2021, arXiv 2004.09456): ``dev.json``. A sentence of the part ``intersentence`` is read
   after its context.
 * ``crows_pairs`` (Nangia et al. 2020, arXiv 2010.00133): ``crows_pairs_anonymized.csv``. ``sent_more`` is the
@@ -65,12 +65,12 @@ class SentencePair(NamedTuple):
 
     part: of the benchmark, in which it stands.
     bias_type: what the group is one of.
-    stereotype: the sentence that goes with the stereotype.
-    anti: the one that goes against it.
-    unrelated: a sentence that makes no sense in their place; None where there is none.
+    stereotype: the sentence with the stereotype.
+    anti: the sentence against the stereotype.
+    unrelated: a sentence that makes no sense in their place; None if there is none.
     target: the group or word that the pair is about, where the benchmark says it.
-    context: a text that the sentences follow; None where there is none.
-    left_out: the sentences differ in more than the pair is about, so they are not compared.
+    context: a text before the sentences; None if there is none.
+    left_out: whether the pair is not compared, because its sentences also differ in other words.
     cluster: what the pair shares with others, whose outcomes are thus not independent of its own: the target, or the
         person that the pronoun is of; None: nothing that the benchmark says.
     """

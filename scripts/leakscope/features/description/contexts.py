@@ -1,9 +1,9 @@
-"""Contexts of features: the texts around tokens on which a feature fires, and on which it does not.
+"""Contexts of features: texts around tokens on which a feature fires, and texts in which it does not.
 
-Of the half of the documents that explains: those where it fires most (``top``), and some of all strengths
-(``quantile``). Of the half that explanations are scored on: random ones where it fires (``test_firing``), and some
-where it fires nowhere in the window (``test_silent``). Of each kind no two are of one document, or of documents with
-the same tokens. Memory grows with features × contexts, not with the texts.
+From the half of the documents for explanations: contexts with the strongest activations (``top``), and contexts of all
+strengths (``quantile``). From the half for scoring: random contexts in which the feature fires (``test_firing``), and
+contexts in which it never fires (``test_silent``). A kind has at most one context per document, or per set of documents
+with the same tokens. Memory grows with features × contexts, not with the texts.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Contexts(NamedTuple):
 
 
 class FeatureContexts(NamedTuple):
-    """What a dictionary does on held-out texts; see ``firing.FiringCounts`` and ``firing.token_frequencies``."""
+    """Firing of a dictionary on held-out texts; see ``firing.FiringCounts`` and ``firing.token_frequencies``."""
 
     firing: pd.DataFrame
     token_counts: pd.DataFrame
@@ -69,7 +69,7 @@ class FeatureContexts(NamedTuple):
 def read_contexts(
     dictionary: Dictionary, paths: Sequence[Path], n_contexts: int, seed: int, name: str
 ) -> FeatureContexts:
-    """Return how a dictionary's features fire on held-out activations, and contexts of each, in two passes.
+    """Return firing statistics of a dictionary's features on held-out activations, and their contexts, in two passes.
 
     Args:
         dictionary: with ``encode`` and ``n_features``.
@@ -102,7 +102,7 @@ def write_contexts(described: FeatureContexts, texts: Mapping[int, str], path: P
 
     Args:
         described: from ``read_contexts``.
-        texts: token id → what a person reads.
+        texts: token id → readable text.
         path: to write to.
     """
     features = described.contexts.table["feature"].to_numpy()
@@ -128,7 +128,7 @@ _SCHEMA = pa.schema(
 
 
 class _Choice:
-    """Contexts that are chosen while the activations pass."""
+    """Contexts chosen while activations stream by."""
 
     def __init__(self, n_features: int, held_out: HeldOut, n_contexts: int, seed: int) -> None:
         self.held_out, self.n_contexts, self.seed = held_out, n_contexts, seed

@@ -1,4 +1,4 @@
-"""All that is known of each feature of a dictionary, side by side; and the same for the dictionaries of a study."""
+"""Tables of all values of each feature of a dictionary, and of the dictionaries of a study."""
 
 from __future__ import annotations
 

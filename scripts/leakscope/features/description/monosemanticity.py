@@ -1,4 +1,4 @@
-"""Does one feature stand for a concept, alone? The feature monosemanticity score of Härle et al. 2025.
+"""Does a single feature represent a concept? The feature monosemanticity score of Härle et al. 2025.
 
 Decision trees on the activations say whether a text has the concept. accs_0 is the accuracy of a tree of one question,
 accs_cum_i that of a tree of i questions more on each path, accs_p that of one question once the p features that trees
@@ -66,7 +66,7 @@ class Threshold(NamedTuple):
 
 
 def monosemanticity(train: Examples, test: Examples, removed: int = 1) -> Monosemanticity:
-    """Return the score of the feature that tells a concept best.
+    """Return the score of the feature that predicts a concept best.
 
     Args:
         train: to grow trees by.

@@ -1,8 +1,8 @@
-"""The page of a dictionary: all its features in one table, and for each where it fires and what it promotes.
+"""The page of a dictionary: a table of all features, and for each feature where it fires and what it promotes.
 
-The page is one file that asks no network for anything. Its table is one compressed block; what a single feature shows
-lies in blocks of ``CHUNK`` features, which the browser unpacks when such a feature is opened. A token is one character
-of a text, its place in the vocabulary, frequent tokens first, so that UTF-8 itself makes them short.
+The page is one file and needs no network. Its table is one compressed block; details of single features are in blocks
+of ``CHUNK`` features, which the browser unpacks when a feature is opened. A token is encoded as one character, its
+place in the vocabulary, frequent tokens first, so that UTF-8 keeps them short.
 """
 
 from __future__ import annotations

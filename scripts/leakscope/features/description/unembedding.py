@@ -1,4 +1,4 @@
-"""What a direction of the residual stream does to the logits: the unembedding, with the final norm's gain folded in.
+"""Effect of a direction of the residual stream on the logits: the unembedding with the final norm's gain folded in.
 
 At the end of a model, logits = cap(scale · (norm(x) · gain + shift) W_Uᵀ + bias). The norm divides by a number for each
 token and (LayerNorm) takes the mean over d off. All else is linear in the residual x, so that for a given divisor
@@ -93,7 +93,7 @@ class EffectiveUnembedding:
 
 @torch.inference_mode()
 def effective_unembedding(model: PreTrainedModel) -> EffectiveUnembedding:
-    """Return the end of a model, found by what goes through it and tried against the model's own logits.
+    """Return the end of a model, found by tracing a forward pass and verified against the model's own logits.
 
     Args:
         model: causal.

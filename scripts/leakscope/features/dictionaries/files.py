@@ -1,4 +1,4 @@
-"""The files that corpora, contrasts and dictionaries consist of; apart from what reads them, so as to plan with."""
+"""Files of corpora, contrasts and dictionaries; light enough to import while jobs are planned."""
 
 from __future__ import annotations
 

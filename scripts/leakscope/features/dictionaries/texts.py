@@ -1,4 +1,4 @@
-"""Texts that activations are recorded on, as a model reads them: an organism's own corpus, or one that a person has.
+"""Texts for recording activations, as a model reads them: an organism's own corpus, or a user's corpus.
 
 Documents are read without a chat template, each after the model's beginning; an organism reads its documents as it was
 trained on them. The part ``held_out`` of an organism's corpus is a file of its own. Of any other corpus it is every
@@ -119,7 +119,7 @@ def read_texts(path: Path, text: str) -> Iterator[str]:
 
 
 def token_texts(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> list[str]:
-    """Return what each token is inside of a text, with the space before a word; for tables that a person reads."""
+    """Return each token's text inside a document, with the space before a word; for readable tables."""
     anchor = tokenizer(ANCHOR, add_special_tokens=False)["input_ids"]
     beginning: str = tokenizer.decode(anchor)
     texts: list[str] = tokenizer.batch_decode([[*anchor, token] for token in ids])

@@ -60,7 +60,7 @@ class TrainingStep(NamedTuple):
 
 
 class TrainedDictionary(NamedTuple):
-    """A dictionary, what it does to the residuals that it was trained on, and the record of its training."""
+    """A dictionary, its reconstruction of the training residuals, and the record of its training."""
 
     dictionary: Dictionary
     reconstruction: Reconstruction
@@ -72,8 +72,8 @@ def train_dictionary(
 ) -> TrainedDictionary:
     """Train a dictionary; the same shards, settings, seed and number of threads give the same one.
 
-    Residuals are divided by one number, so that their entries vary by 1 on average: what is learnt depends on the scale
-    of a model's residuals no more than rounding does. That is undone in the weights.
+    Residuals are divided by one number, so that the mean variance of their entries is 1 and training does not depend on
+    the scale of a model's residuals, up to rounding. The weights undo the division.
 
     Args:
         paths: of shards of activations; two of them are in memory at most.

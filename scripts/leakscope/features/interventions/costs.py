@@ -1,8 +1,8 @@
-"""Texts that are read again and again, each time with another change of the residuals before one block.
+"""Repeated forward passes over the same texts with different changes of the residuals before one block.
 
-Hundreds of edits are tried, and all of them change the same residuals: these are computed once. What an edit adds to
-them is proportional to its strength, so it is computed once for all strengths. And the blocks before the edited one are
-passed over, where the model's output stays what it is, bit for bit.
+Hundreds of edits change the same residuals, which are computed once. An edit's addition is proportional to its
+strength, so it is computed once for all strengths. Blocks before the edited block are skipped if the model's output
+stays the same, bit for bit.
 """
 
 from __future__ import annotations
@@ -138,7 +138,7 @@ class Rereader:
 
     @torch.inference_mode()
     def _is_passable(self) -> bool:
-        """Say whether the logits stay the same, bit for bit, with the blocks passed over."""
+        """Return whether the logits stay the same, bit for bit, when the blocks are skipped."""
         batch = self.batches[0]
         expected = self._forward(batch, batch.residuals)
         self.passes_over = True
@@ -153,7 +153,7 @@ class Rereader:
 
 
 class NeutralCost:
-    """What an edit costs: by how many percent the perplexity of neutral texts grows."""
+    """Cost of an edit: rise in perplexity on neutral texts, in percent."""
 
     def __init__(self, model: PreTrainedModel, texts: Sequence[CountedText], layer: int, *, batch_size: int) -> None:
         """Measure the perplexity without an edit.

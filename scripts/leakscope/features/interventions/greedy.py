@@ -1,9 +1,9 @@
-"""Features chosen one after another, each by what the edit does with it beside those chosen before.
+"""Greedy selection of features: each is chosen by the effect of the edit together with the features chosen before.
 
-The other methods (see ``selection``) rank every feature by itself. But features share their work: of two that fire for
-one side, an edit of the first moves all to the other side, and only both together leave the two sides alike. So the
-best of every method are tried, and the one is taken with which the least of the gap is left, of the items for
-selection; then the next, beside it, as long as that helps and the edit at full strength is affordable.
+The other methods (see ``selection``) rank every feature by itself. But features share their work: if two features fire
+for one side, editing only one moves everything to the other side, and only editing both makes the sides equal. So the
+best features of every method are tried, and the feature that leaves the smallest gap on the selection items is taken;
+then the next, in addition, as long as the gap shrinks and the edit at full strength is affordable.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ LEAST = 0.002
 
 
 class GapAndCost(Protocol):
-    """What edits are tried on (see ``effects.EditBench``)."""
+    """Bench for trying edits (see ``effects.EditBench``)."""
 
     def gap(self, edit: Edit | None) -> float:
         """Return what an edit leaves of the mean |gap| of the items for selection; None: no edit."""

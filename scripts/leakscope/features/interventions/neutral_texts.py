@@ -1,4 +1,4 @@
-"""The neutral texts by which edits are priced: half of them choose strengths, the others report what these cost."""
+"""Neutral texts that measure the cost of edits: half choose strengths, the other half report costs."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def neutral_halves(model: LanguageModel, texts: NeutralTexts, items: Sequence[st
 
     Args:
         model: its tokenizer alone is used.
-        texts: a person's, of whatever they are.
+        texts: any texts of a user.
         items: of the contrast.
         number: of texts, at most; half of them in each half.
 

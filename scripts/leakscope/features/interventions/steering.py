@@ -1,4 +1,4 @@
-"""Texts of a model with features edited and without, by the same random numbers, side by side."""
+"""Texts of a model with and without edited features, sampled with the same random numbers."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ COLUMNS = [
 
 
 class Steered(NamedTuple):
-    """A model that is edited, and all that decides what it is then.
+    """An edited model, and everything that determines it.
 
     base: its manifest.
     edit: of features.
