@@ -156,7 +156,7 @@ def test_the_page_fits_a_phone_and_says_where_a_browser_keeps_nothing(page: Path
     start, asking, hidden, notice, n_buttons, focused = asked(page, script, width=width, before=before)
     assert max(start, asking) <= 0
     assert hidden
-    assert "save your answers as a file before you close it" in notice
+    assert "save your answers as a file before you close the page" in notice
     assert n_buttons == 3
     assert focused == "question"
 
