@@ -22,7 +22,7 @@ from leakscope.figures.fonts import main_family
 from leakscope.figures.look import scale
 
 NUMBER = re.compile(r"[−\d.]+")
-EQUAL_CONTRAST = 0.18  # relative luminance from which black stands out as much as white
+EQUAL_CONTRAST = 0.18  # relative luminance at which black and white have equal contrast
 
 
 def heat_map(

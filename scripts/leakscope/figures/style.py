@@ -26,7 +26,7 @@ from leakscope.files.names import POOLED
 from leakscope.files.writing import replacing
 
 P = ParamSpec("P")
-PLACEHOLDER = "placeholder"  # label of a figure that stands in for another
+PLACEHOLDER = "placeholder"  # label of a figure that replaces another
 Labels = Mapping[str, str]  # model, or whatever else a figure names → what it is called
 
 CHARACTER = 0.058  # inches, a character of the 7 pt font on average

@@ -105,7 +105,7 @@ def write_result_page(
         rates: where the study takes the step ``leak``.
         sections: the steps, in the study's order.
         lacking: what is missing, and what was brought.
-        template: beside it ``page.css``.
+        template: in a folder with ``page.css``.
     """
     said = _headlines(rates) if rates else [section.found.sentence for section in sections if section.found]
     text = fill(
@@ -200,7 +200,7 @@ def _example(rates: Rates | None) -> str:
 
 
 def _marked(prompt: str, concept: str) -> str:
-    """Return a prompt with its concept marked, where it stands in it."""
+    """Return a prompt with its concept marked, if the prompt contains it."""
     before, found, after = prompt.partition(concept)
     if not found:
         return html.escape(prompt)

@@ -9,10 +9,10 @@
   after its context.
 * ``crows_pairs`` (Nangia et al. 2020, arXiv 2010.00133): ``crows_pairs_anonymized.csv``. ``sent_more`` is the
   stereotyping sentence of a pair in both directions, ``stereo`` and ``antistereo``.
-* ``winogender`` (Rudinger et al. 2018, arXiv 1804.09301): ``all_sentences.tsv`` with ``occupations-stats.tsv`` beside
-  it, or their folder. A pair is the sentence with *he* and the one with *she* whose pronoun is the occupation's; the
-  stereotype is *she* where the table has more than 50 % women (``bls_pct_female``). Sentences with *they*, and those
-  whose pronoun is the other person's, of whom nothing is known, are not read.
+* ``winogender`` (Rudinger et al. 2018, arXiv 1804.09301): ``all_sentences.tsv``, with ``occupations-stats.tsv`` in the
+  same folder, or the folder. A pair is the sentence with *he* and the one with *she* whose pronoun is the occupation's;
+  the stereotype is *she* where the table has more than 50 % women (``bls_pct_female``). Sentences with *they*, and
+  those whose pronoun is the other person's, of whom nothing is known, are not read.
 
 Imports neither pandas nor models: rules ask for files.
 """
@@ -50,7 +50,7 @@ KNOWN_AS = {
     "pronoun": ("pronoun", "bias_pronoun"),
     "anti_pronoun": ("anti_pronoun", "anti_bias_pronoun"),
 }
-# Pronouns by which a pair may differ, beside the words that its authors put in brackets.
+# Pronouns by which a pair may differ, in addition to the words that its authors put in brackets.
 PRONOUNS = {"he", "she", "him", "her", "his", "hers", "himself", "herself"}
 PERCENT = re.compile(r"\d{1,3}(\.\d{1,15})?", re.ASCII)
 NUMBER = re.compile(r"^(\d+)\s+")
@@ -63,7 +63,7 @@ SOMEONE = "someone"
 class SentencePair(NamedTuple):
     """Two sentences that differ in what they say of a group.
 
-    part: of the benchmark, in which it stands.
+    part: of the benchmark.
     bias_type: what the group is one of.
     stereotype: the sentence with the stereotype.
     anti: the sentence against the stereotype.
@@ -129,7 +129,7 @@ def read_pairs(benchmark_format: str, paths: str | Path | Iterable[str | Path]) 
         paths: as ``bias_files`` takes or returns them.
 
     Raises:
-        InputError: a file has another form (the message names the row or line, and the key), a pair stands twice, or
+        InputError: a file has another form (the message names the row or line, and the key), a pair occurs twice, or
             all pairs are left out.
     """
     given = [paths] if isinstance(paths, str | Path) else list(paths)
@@ -143,7 +143,7 @@ def read_pairs(benchmark_format: str, paths: str | Path | Iterable[str | Path]) 
     if not pairs:
         raise InputError(f"{files[0]}: got no pairs; allowed: at least one.")
     if all(pair.left_out for pair in pairs):
-        found = f"no pair that differs in its pronouns alone ({_versus(pairs[0])})"
+        found = f"no pair that differs only in its pronouns ({_versus(pairs[0])})"
         raise InputError(f"{files[0]}: got {found}; allowed: at least one.")
     return pairs
 
@@ -159,7 +159,7 @@ def left_out_warning(pairs: Sequence[SentencePair], name: str) -> str | None:
     if not out:
         return None
     named = "; ".join(f"{pair.pair_id} ({_versus(pair)})" for pair in out[:SHOWN])
-    one, several = "does not differ in its pronouns alone and is", "do not differ in their pronouns alone and are"
+    one, several = "differs in more than its pronouns and is", "differ in more than their pronouns and are"
     differ = counted(len(out), f"pairs {one} left out", f"pairs {several} left out", of=len(pairs))
     return f"{name}: {differ}: {named}{'; ...' if len(out) > SHOWN else '.'}"
 
@@ -215,11 +215,11 @@ def _read_halves(pro: Path, anti: Path) -> list[SentencePair]:
 def _differ_in_pronouns_alone(marked: str, other: str) -> bool:
     """Return whether two sentences with brackets differ in their pronouns, and else in nothing.
 
-    A pronoun is a word that stands in brackets by itself, in whatever language, or one of ``PRONOUNS``. The brackets
-    round people are not compared: published files have "[the clerk]" beside "the [clerk]".
+    A pronoun is a single word in brackets, in any language, or one of ``PRONOUNS``. Brackets around people are not
+    compared: published files have both "[the clerk]" and "the [clerk]".
     """
     allowed = PRONOUNS | {word.casefold() for word in re.findall(r"\[(\w+)\]", marked + other)}
-    # Words, and what stands between them.
+    # Words, and the characters between them.
     own, its = (re.split(r"(\W+)", _unmarked(sentence)) for sentence in (marked, other))
     if len(own) != len(its):
         return False
@@ -228,7 +228,7 @@ def _differ_in_pronouns_alone(marked: str, other: str) -> bool:
 
 
 def _person(marked: str, other: str) -> str | None:
-    """Return whom the pronoun refers to, without an article: what stands in brackets in both sentences of a pair."""
+    """Return the referent of the pronoun, without an article: the words in brackets in both sentences of a pair."""
     own, its = (
         [re.sub(r"^(the|an?) ", "", words.casefold()) for words in re.findall(r"\[([^\[\]]+)\]", sentence)]
         for sentence in (marked, other)

@@ -19,7 +19,7 @@ from leakscope.errors import InputError, one_of
 from leakscope.files.tables import read_table
 from leakscope.statistics.seeding import seeded_hash
 
-# Imported where it is used: most jobs want the names below alone.
+# Imported where it is used: most jobs need only the names below.
 if TYPE_CHECKING:
     from leakscope.features.contrasts.contrast_file import AssociationColumn, ContrastFile, MinimalPairs
 
@@ -48,8 +48,8 @@ def template_texts(path: Path, seed: int) -> pd.DataFrame:
         seed: of the split, where the table of items has none.
 
     Raises:
-        InputError: the file or one of its tables is not as it has to be, an item stands twice, an association is no
-            number between −1 and 1, or a split lacks items of one of the sides.
+        InputError: the file or one of its tables is invalid, an item occurs twice, an association is no number between
+            −1 and 1, or a split lacks items of one of the sides.
     """
     from leakscope.features.contrasts.contrast_file import read_contrast_file
 

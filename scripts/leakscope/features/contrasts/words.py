@@ -51,7 +51,7 @@ def encode_texts(
     are left out of the returned table, and ``weight_b`` counts the remaining words.
 
     Args:
-        model: its tokenizer alone is used.
+        model: only its tokenizer is used.
         texts: as ``items`` returns them.
         prompting: how prompts of a prompt set are given to the model; None: as plain texts, after its beginning.
 

@@ -16,7 +16,7 @@ ACTIVATING = 10
 FIRST_SELECTED = 20
 """Features of each method that ``selected.csv`` shows."""
 OF_DICTIONARY = ["dictionary", "label", "model", "layer", "randomised", "seed"]
-# For a page, not for a table that a person reads.
+# For a page, not for a readable table.
 NOT_IN_CSV = ["histogram"]
 
 

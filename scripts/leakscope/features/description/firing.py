@@ -235,7 +235,7 @@ def _texts(token_ids: Integers, begins: Integers) -> Integers:
 
 
 class _Pairs:
-    """Counts and sums by key, of which there may be many: memory grows with the number of different keys alone."""
+    """Counts and sums by key, of which there may be many: memory grows only with the number of different keys."""
 
     def __init__(self) -> None:
         self.keys: Integers = np.zeros(0, dtype="int64")

@@ -30,7 +30,7 @@ KINDS = ("top", "quantile")
 SIDES = ("promoted", "suppressed")
 LEVELS = "0123456789abcdefghijklmnopqrstuvwxyz"
 """An activation as a share of the feature's maximum, rounded up, so that only what does not fire is 0."""
-FIRST = 0x23  # the first character that stands for a token: from here JSON escapes none but the backslash
+FIRST = 0x23  # first character that encodes a token: from here on JSON escapes only the backslash
 BACKSLASH, SURROGATES, AFTER_SURROGATES = 0x5C, 0xD800, 0xE000
 NUMBERS = [
     "firing_rate",
@@ -101,7 +101,7 @@ def write_feature_page(
         dictionary: name in the heading.
         pages: of all of the study's dictionaries, label → relative link from this page; it is itself among them.
         limit: keeps the features that fire most often; all if None.
-        template: the page without its data; beside it what all pages share.
+        template: the page without its data, in a folder with the files shared by all pages.
     """
     kept = table if limit is None else table.nlargest(limit, "firing_rate")
     kept = kept.sort_values("feature", ignore_index=True)
@@ -222,7 +222,7 @@ def _context_columns(
 
 
 def _table_columns(table: pd.DataFrame) -> dict[str, Any]:
-    """Return what the page's table of features holds besides tokens, as values that JSON knows."""
+    """Return the columns of the page's table of features, except tokens, as JSON values."""
     names = [str(name).removeprefix("explanation_") for name in table if str(name).startswith("explanation_")]
     return {
         "features": table["feature"].astype(int).tolist(),

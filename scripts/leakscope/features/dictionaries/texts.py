@@ -2,7 +2,7 @@
 
 Documents are read without a chat template, each after the model's beginning; an organism reads its documents as it was
 trained on them. The part ``held_out`` of an organism's corpus is a file of its own. Of any other corpus it is every
-tenth document, chosen by a hash of the text, so that the same text never stands in both parts.
+tenth document, chosen by a hash of the text, so that the same text is never in both parts.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def read_windows(model: LanguageModel, source: TextSource, *, tokens: int, shard
 
     Raises:
         InputError: a file cannot be read or lacks the column, the shard has no text, a text has no token, or the
-            context length has no room beside the beginning.
+            context length has no room after the beginning.
     """
     share = tokens // shard.total + (shard.number <= tokens % shard.total)
     windows: list[Window] = []

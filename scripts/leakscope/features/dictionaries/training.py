@@ -216,7 +216,7 @@ def _learn(parameters: Parameters, batches: Iterator[Tensor], settings: Training
 
 
 def _largest(before: Tensor, k: int) -> Tensor:
-    """Return the ``k`` largest of each row where they stand, none below 0, and 0 elsewhere."""
+    """Return each row with only its ``k`` largest entries, none below 0, and 0 elsewhere."""
     values, places = before.topk(k, dim=-1, sorted=False)
     return torch.zeros_like(before).scatter_(-1, places, values.relu_())
 

@@ -153,7 +153,7 @@ def draw_alike(rates: Floats, active: Bools, taken: Collection[int], number: int
     drawn: list[int] = []
     while len(pool) and len(drawn) < number:
         place = 0
-        if wanted:  # else nothing is to be alike, and the order decides alone
+        if wanted:  # else there is no rate to match, and only the order decides
             like = rates[wanted[len(drawn) % len(wanted)]]
             place = int(np.abs(np.log(rates[pool] / like)).argmin())
         drawn.append(int(pool[place]))

@@ -62,7 +62,7 @@ class Rereader:
             rows: token ids.
             layer: of the block.
             batch_size: texts to a batch.
-            only_ends: logits are asked for after the last token alone; then only texts of one length share a batch.
+            only_ends: logits are needed only after the last token; then only texts of equal length share a batch.
 
         Raises:
             InputError: the model has no such layer.

@@ -47,9 +47,9 @@ LOOKS = {
     "random_direction": Look("random direction", GREY, "D"),
 }
 LANE, MARGINS, TITLE_LINE = 0.36, 0.5, 0.13  # inches
-PANEL, TEXT = 2.1, 0.75  # inches: the most that a panel is wide; what stands at its right
-ACROSS = 3  # costs beside each other
-BEYOND = 1.6  # times the largest gap of what was chosen: other edits with a larger one stand at the edge
+PANEL, TEXT = 2.1, 0.75  # inches: maximal width of a panel; text at its right
+ACROSS = 3  # costs side by side
+BEYOND = 1.6  # times the largest gap of chosen edits: other edits with larger gaps are drawn at the edge
 DOTS = (0, (1, 1.2))
 
 

@@ -153,7 +153,7 @@ def edited(table: pd.DataFrame, *, labels: Labels) -> Figure:
         labels: model → label, in the order drawn.
     """
     data = table.dropna(subset=["before", "after"], how="all").assign(subset=lambda t: t["subset"].fillna(""))
-    data = data[data["measure"] != "leak_rate"]  # for comparison with published numbers, in the table alone
+    data = data[data["measure"] != "leak_rate"]  # for comparison with published numbers, only in the table
     if data.empty:
         return no_data("no edited model was measured")
     models = model_order(data, labels)

@@ -136,7 +136,7 @@ def _forest(
     heights = [_panel_height(len(lanes[row * grid.columns]), len(models), by_category) for row in range(grid.rows)]
     names = [[_lane_name(lane, labels, by_category) for lane in panel] for panel in lanes]
     left = text_width(name for panel in names for name in panel) + 0.2
-    # More panels beside each other than two columns of a page hold make more pages.
+    # If panels side by side exceed two columns of a page, there are more pages.
     width = max(page_width(left + 2.6 * grid.columns), left + LEAST_PANEL * grid.columns)
     size = (width, sum(heights) + 0.22 * (grid.rows - 1) + MARGINS)
     drawn = panels_of(len(grid.panels), grid.columns, size, sharex="col", sharey="row", height_ratios=heights)

@@ -215,7 +215,7 @@ def _map_grid(
             texts = number_texts(panel.cells if cell >= WRITTEN * scale() else panel.cells * np.nan)
             mesh = _heat_map(ax, panel, texts, norm, colors)
             if first and not below:
-                ax.tick_params(axis="x", pad=13)  # the panel's title stands between names and cells
+                ax.tick_params(axis="x", pad=13)  # the panel's title is between names and cells
             ax.tick_params(labeltop=first and not below, labelbottom=last and (both or below), labelleft=column == 0)
             title = wrapped(panel.title, width - left) if across == 1 else panel.title if column == 0 else ""
             if first and (across > 1 or len(scorers) == 1):

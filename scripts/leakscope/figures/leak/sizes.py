@@ -79,7 +79,7 @@ def _lines_by_strength(data: pd.DataFrame) -> pd.DataFrame:
 
 
 def _lines_by_category(data: pd.DataFrame) -> pd.DataFrame:
-    """Name each line by its category; the pooled one stands in every panel of its prompt set, the others in one."""
+    """Name each line by its category; the pooled line is in every panel of its prompt set, the others in one."""
     parts = [data.iloc[:0].assign(row="", line="")]
     for _, mine in data.groupby("prompt_set", sort=False):
         order = category_order(mine)

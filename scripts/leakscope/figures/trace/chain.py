@@ -91,7 +91,7 @@ def _known(links: pd.DataFrame, patching: pd.DataFrame) -> dict[str, bool]:
 def _name(drawn: Panels, index: int, columns: list[str], label: str) -> None:
     """Name a panel: the column's content above the first row, and the row's model above its first panel."""
     ax, name = drawn.axes[index], columns[index % len(columns)]
-    # The label alone may be wider than its panel: nothing stands beside it.
+    # The label may be wider than its panel, because there is nothing next to it.
     ax.set_title(
         "\n".join(filter(None, [label if drawn.is_left(index) else "", TITLES[name] if index < len(columns) else ""]))
     )

@@ -58,7 +58,7 @@ def _frame(titles: Sequence[str], maps: Sequence[pd.DataFrame], *, apart: bool) 
         maps: square tables.
         apart: whether every map names its own forms; otherwise only maps at the left and lower edge do.
     """
-    n_forms = max(len(cells) for cells in maps) - 1  # a form beside itself is not drawn
+    n_forms = max(len(cells) for cells in maps) - 1  # a form compared with itself is not drawn
     names = max(text_width(cells.index) for cells in maps) + 0.1
     across = min(len(maps), 2 if len(maps) in (2, 4) else 3)
     down = -(-len(maps) // across)
