@@ -56,7 +56,7 @@ class Panels(NamedTuple):
 
 
 class Grid(NamedTuple):
-    """Which prompt set, category (or none) and scorer the panels show: row by row, ``columns`` in each.
+    """Prompt set, category (or none) and scorer of each panel: row by row, ``columns`` in each.
 
     Args:
         panels: row by row.

@@ -25,7 +25,7 @@ TEMPLATE = Path(__file__).resolve().parents[3] / "report" / "index.template.html
 MOST_SENTENCES = 3
 """Of models in the headline, and of what could be detected; of more models a summary leads. The table has all."""
 MANY = 12
-"""Models of which a reader looks for the highest: more are sorted by their rates, and imported ones are folded away."""
+"""Up to this number, models keep their order; more are sorted by rate, and imported ones are folded away."""
 TITLES = {
     "leak": "Step leak: does what was mentioned come back?",
     "ground": "Step ground: are rankings those of the corpus?",

@@ -42,7 +42,7 @@ class _Scored(NamedTuple):
     offsets: list[tuple[int, int]]
 
     def after(self, character: int) -> list[float]:
-        """Return those of the tokens that end after so many characters."""
+        """Return the tokens that end after this many characters."""
         return [value for value, (_, end) in zip(self.logprobs, self.offsets, strict=True) if end > character]
 
 

@@ -52,7 +52,7 @@ class BiasScore(NamedTuple):
 
 
 class _Subset(NamedTuple):
-    """Some of the pairs, and which they are."""
+    """A subset of pairs and its keys."""
 
     part: str
     bias_type: str
@@ -62,9 +62,8 @@ class _Subset(NamedTuple):
 def bias_scores(pairs: pd.DataFrame, *, level: float) -> pd.DataFrame:
     """Return ``SCORE_COLUMNS`` by model, benchmark, part and bias type, each of the two also over ``all``.
 
-    ``ci_low`` and ``ci_high`` are limits of ``cluster_interval``, those of ``icat`` of ``icat_interval``. Sentences of
-    equal value count for no stereotype. Pairs without values were left out: they are counted in ``n_left_out``, and
-    else in nothing.
+    ``ci_low`` and ``ci_high`` are limits of ``cluster_interval``, for ``icat`` of ``icat_interval``. Sentences of equal
+    value count for no stereotype. Pairs without values were left out and are counted only in ``n_left_out``.
 
     Args:
         pairs: ``PAIR_COLUMNS``, of any models and benchmarks.
@@ -104,9 +103,9 @@ def icat_interval(score: BiasScore, related: BiasScore) -> BiasScore:
 
 
 def _subsets(pairs: pd.DataFrame, *, of: pd.DataFrame) -> Iterator[_Subset]:
-    """Yield all pairs, those of each bias type, and the same of each part where ``of`` has several.
+    """Yield all pairs, the pairs of each bias type, and both within each part if ``of`` has several parts.
 
-    Bias types are those of ``of``, of which ``pairs`` may be a part; a subset may be empty.
+    ``pairs`` may be a subset of ``of``, which gives the bias types; a yielded subset may be empty.
     """
     parts = list(dict.fromkeys(of["part"]))
     for part in [ALL, *(parts if len(parts) > 1 else [])]:

@@ -39,7 +39,7 @@ TABLES = (".csv", ".tsv")
 BLANK = "[MASK]"
 # Pairs that a warning names.
 SHOWN = 3
-# The part of pairs of which no type is known.
+# The part of pairs without a known type.
 UNTYPED = "untyped"
 GOLD = {"stereotype": "stereotype", "anti-stereotype": "anti", "unrelated": "unrelated"}
 PARTS = ("intrasentence", "intersentence")
@@ -165,7 +165,7 @@ def left_out_warning(pairs: Sequence[SentencePair], name: str) -> str | None:
 
 
 def _versus(pair: SentencePair) -> str:
-    """Return what differs between the sentences of a pair: the words after their common beginning."""
+    """Return the difference between the sentences of a pair: the words after their common beginning."""
     sides = [text.split() for text in (pair.stereotype, pair.anti)]
     n_same = next((i for i, (own, other) in enumerate(zip(*sides, strict=False)) if own != other), None)
     ends = [show(" ".join(words[n_same or 0 :])) for words in sides]
@@ -173,7 +173,7 @@ def _versus(pair: SentencePair) -> str:
 
 
 def _halves(file: Path) -> tuple[Path, Path]:
-    """Return the file of stereotyped sentences and that of the others."""
+    """Return the file of stereotyped sentences and the file of the others."""
     for own, other in ((PRO, ANTI), (ANTI, PRO)):
         if file.name.startswith(own):
             pair = {own: file, other: file.with_name(other + file.name.removeprefix(own))}
@@ -213,7 +213,7 @@ def _read_halves(pro: Path, anti: Path) -> list[SentencePair]:
 
 
 def _differ_in_pronouns_alone(marked: str, other: str) -> bool:
-    """Return whether two sentences with brackets differ in their pronouns, and else in nothing.
+    """Return whether two sentences with brackets differ only in their pronouns.
 
     A pronoun is a single word in brackets, in any language, or one of ``PRONOUNS``. Brackets around people are not
     compared: published files have both "[the clerk]" and "the [clerk]".
@@ -316,7 +316,7 @@ def _read_winogender(files: Sequence[Path]) -> list[SentencePair]:
 
 
 def _sentences_of_occupations(file: Path) -> dict[tuple[str, str], dict[str, str]]:
-    """Return occupation and other person → gender → sentence, of the sentences whose pronoun is the occupation's."""
+    """Return occupation and other person → gender → sentence, for sentences whose pronoun is the occupation's."""
     header, rows, numbers, *_ = read_rows(file)
     _check_header(file, header, ("sentid", "sentence"))
     sentences: dict[tuple[str, str], dict[str, str]] = {}
@@ -337,7 +337,7 @@ def _sentences_of_occupations(file: Path) -> dict[tuple[str, str], dict[str, str
 
 
 def _shares_of_women(file: Path) -> dict[str, float]:
-    """Return occupation → percent of those in it who are women, never just half of them."""
+    """Return occupation → percentage of women in it, never exactly 50."""
     header, rows, numbers, *_ = read_rows(file)
     _check_header(file, header, SHARE_COLUMNS)
     shares: dict[str, float] = {}

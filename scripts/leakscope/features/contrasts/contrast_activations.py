@@ -122,7 +122,7 @@ def record_contrast(
 
 
 def side_logprobs(logprobs: Tensor, words: Sequence[WordSet]) -> Tensor:
-    """Return the log-probability of both sides, [rows, 2], of log-probabilities [rows, V] of the next token."""
+    """Return the log-probability of both sides, [rows, 2], from log-probabilities [rows, V] of the next token."""
     weights = torch.tensor([[1.0, row.weight_b] for row in words], device=logprobs.device)
     sums = [
         torch.stack([logprobs[place, list(side)].logsumexp(-1) for side in (row.a, row.b)])
@@ -165,7 +165,7 @@ def _read_batch(model: PreTrainedModel, encoded: EncodedTexts, layer: int, batch
         logits = model(input_ids=ids, attention_mask=counted, use_cache=False).logits
     places = torch.arange(len(rows), device=logits.device), (lengths - 1).to(logits.device)
     logprobs = side_logprobs(logits[places].float().log_softmax(-1), [encoded.words[row] for row in batch])
-    # Rows do not touch each other, so the gradient of the sum holds that of each.
+    # Rows are independent, so the gradient of the sum contains the gradient of each row.
     (gradients,) = torch.autograd.grad((logprobs[:, 0] - logprobs[:, 1]).sum(), kept)
     residuals, ends = (tensor.detach().float().cpu() for tensor in (kept[0], gradients[places]))
     return _Readings(

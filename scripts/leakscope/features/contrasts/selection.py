@@ -42,7 +42,7 @@ class Contrasted(NamedTuple):
     activations: ContrastActivations
 
     def rows(self, split: str, side: str) -> list[int]:
-        """Return the texts of a side: those of items, or where no item is of that side, of minimal pairs."""
+        """Return the texts of a side: texts of items, or of minimal pairs if the side has no items."""
         mine = self.prompts[self.prompts["split"].eq(split) & self.prompts["side"].eq(side)]
         items = mine[mine["kind"].eq(ITEM)]
         return [int(row) for row in (items if len(items) else mine)["row"]]
@@ -82,11 +82,11 @@ class Contrasted(NamedTuple):
         return maxima
 
     def means(self, tokens: Tensor) -> Tensor:
-        """Return the mean activation of each feature over tokens, of which there are some, [F], float64."""
+        """Return the mean activation of each feature over at least one token, [F], float64."""
         return sum((activations.double().sum(0) for activations in self._encoded(tokens)), self._zeros()) / len(tokens)
 
     def firing_rates(self, tokens: Tensor) -> Tensor:
-        """Return at what share of tokens, of which there are some, each feature fires, [F], float64."""
+        """Return the share of tokens, at least one, at which each feature fires, [F], float64."""
         return sum(((activations > 0).sum(0) for activations in self._encoded(tokens)), self._zeros()) / len(tokens)
 
     def _encoded(self, tokens: Tensor) -> Iterator[Tensor]:

@@ -40,7 +40,7 @@ class BestTokens:
         filled = state[2] >= 0
         columns = [np.concatenate([held[filled], added]) for held, added in zip(state, new, strict=True)]
         feature, score, token, value, group = _sorted_firsts(columns)
-        # The place of each among those of its feature.
+        # The place of each entry among the entries of its feature.
         rank = np.arange(len(feature)) - np.searchsorted(feature, feature)
         kept = rank < n_held
         self.scores[touched], self.tokens[touched], self.groups[touched] = -np.inf, -1, -1
@@ -55,7 +55,7 @@ class SilentWindows:
     def __init__(
         self, n_features: int, held_out: HeldOut, starts: np.ndarray, stops: np.ndarray, k: int, seed: int
     ) -> None:
-        """Draw the pool, of the half that scores.
+        """Draw the pool from the scoring half.
 
         Args:
             n_features: F.

@@ -47,7 +47,7 @@ class Contexts(NamedTuple):
 
     table: ``feature``, ``kind`` (its number among ``KINDS``), ``rank`` from 1, ``token`` (place among all), and
         ``start`` and ``stop`` of the window.
-    edges: [contexts + 1], where in ``activations`` those of each window begin.
+    edges: [contexts + 1], start of each window in ``activations``.
     activations: of the windows' tokens, one after another, float32.
     """
 
@@ -74,7 +74,7 @@ def read_contexts(
     Args:
         dictionary: with ``encode`` and ``n_features``.
         paths: shards of activations.
-        n_contexts: of each kind, at most, of a feature; one that fires nowhere has none.
+        n_contexts: maximum of each kind per feature; a feature that never fires has none.
         seed: of the halves and of all that is chosen at random.
         name: of the line of progress.
 
@@ -148,7 +148,7 @@ class _Choice:
         self.silent.add(block)
 
     def contexts(self, fires: np.ndarray) -> Contexts:
-        """Return the contexts of features, those of ``silent`` of such only that fire at all, without activations."""
+        """Return the contexts of features without activations; only features that fire have ``silent`` contexts."""
         of_kinds = [
             self.top.tokens,
             spread(self.sample, self.n_contexts),
@@ -172,7 +172,7 @@ class _Choice:
 
 
 def _fill(contexts: Contexts, block: TokenBlock) -> None:
-    """Put a block's activations into the windows that it covers, or a part of which."""
+    """Put a block's activations into the windows that it covers, fully or partly."""
     starts, stops = (contexts.table[name].to_numpy() for name in ("start", "stop"))
     end = block.start + len(block.activations)
     rows = np.flatnonzero((starts < end) & (stops > block.start))

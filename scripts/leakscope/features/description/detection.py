@@ -66,7 +66,7 @@ def detection_prompt(explanation: str, texts: Sequence[str]) -> Prompt:
 
 
 def read_detection(answer: str, n_texts: int) -> list[bool] | None:
-    """Return whether the feature is said to fire, for each text; None where the answer has no list of their numbers."""
+    """Return the answer for each text, whether the feature fires; None if the answer has no list of texts' numbers."""
     lists = NUMBERS.findall(THOUGHT.sub("", answer))
     if not lists:
         return None

@@ -92,7 +92,7 @@ def token_labels(token_counts: pd.DataFrame, tokens: pd.DataFrame, n_tokens: int
 
 
 def score_labels(labels: pd.DataFrame, token_counts: pd.DataFrame, tokens: pd.DataFrame) -> pd.DataFrame:
-    """Return feature → ``detection, n_firing, n_silent``, of labels used on the scoring half.
+    """Return feature → ``detection, n_firing, n_silent`` of labels, on the scoring half.
 
     Args:
         labels: ``feature, token_id``.

@@ -125,7 +125,7 @@ def seeded_uniform(seed: int, stream: int, first: Integers, second: Integers) ->
 
 
 class FiringCounts:
-    """What is added up by feature: in a first pass all that needs no other number, in a second the rest."""
+    """Sums by feature: the first pass adds sums that need no other statistic, the second pass the rest."""
 
     def __init__(self, n_features: int, held_out: HeldOut) -> None:
         self.n_features, self.held_out = n_features, held_out
@@ -235,7 +235,7 @@ def _texts(token_ids: Integers, begins: Integers) -> Integers:
 
 
 class _Pairs:
-    """Counts and sums by key, of which there may be many: memory grows only with the number of different keys."""
+    """Counts and sums by key; memory grows only with the number of different keys."""
 
     def __init__(self) -> None:
         self.keys: Integers = np.zeros(0, dtype="int64")

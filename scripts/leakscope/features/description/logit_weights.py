@@ -53,7 +53,7 @@ class _Extremes:
 def logit_weights(decoder: torch.Tensor, unembedding: EffectiveUnembedding, n_tokens: int, k: int) -> LogitWeights:
     """Return statistics and extremes of the logit weights of all features.
 
-    Memory in addition to the arguments is a few blocks of ``FEATURES_AT_ONCE`` × ``TOKENS_AT_ONCE`` float32. Products are
+    Additional memory is a few blocks of ``FEATURES_AT_ONCE`` × ``TOKENS_AT_ONCE`` float32. Products are
     in float32, sums over blocks in float64.
 
     Args:

@@ -59,7 +59,7 @@ class _Texts(NamedTuple):
 
 
 class _Shown(NamedTuple):
-    """Which rows of the contexts the page shows, by feature, kind and rank, and the feature's place of each."""
+    """Rows of the contexts on the page, by feature, kind and rank, and the place of each row's feature."""
 
     rows: Array
     places: Array
@@ -208,7 +208,7 @@ def _cut(text: str, starts: Array) -> list[str]:
 def _context_columns(
     contexts: pa.Table, shown: _Shown, n_features: int, tokens: list[str], levels: list[str]
 ) -> dict[str, list[list[Any]]]:
-    """Return for each feature the columns of its contexts."""
+    """Return the columns of each feature's contexts."""
     starts = np.searchsorted(shown.places, np.arange(n_features + 1))
     rows = contexts.select(["kind", "document", "position", "activation", "peak"]).take(pa.array(shown.rows))
     columns: dict[str, list[Any]] = {

@@ -182,6 +182,6 @@ def _some(items: Iterator[Item]) -> Iterator[list[Item]]:
 
 
 def _context_length(model: LanguageModel, wanted: int) -> int:
-    """Return how many tokens are read at once: as many as asked for, but no more than the model reads."""
+    """Return the number of tokens read at once: the configured number, at most the model's context."""
     longest = getattr(model.config.get_text_config(), "max_position_embeddings", None)
     return min(size for size in (wanted, longest, model.tokenizer.model_max_length) if size is not None)

@@ -33,7 +33,7 @@ N_LOSSES = 100  # kept in the record
 
 
 class TrainingSettings(NamedTuple):
-    """How a dictionary is trained: F ``features``, ``k`` of which fire at a token; ``batch_size`` in tokens."""
+    """Settings of the training: F ``features``, ``k`` active features per token, ``batch_size`` in tokens."""
 
     features: int
     k: int
@@ -43,7 +43,7 @@ class TrainingSettings(NamedTuple):
 
 
 class Parameters(NamedTuple):
-    """What is learnt: ``encoder`` [d, F], ``encoder_bias`` [F], ``decoder`` [F, d], ``decoder_bias`` [d]."""
+    """Parameters: ``encoder`` [d, F], ``encoder_bias`` [F], ``decoder`` [F, d], ``decoder_bias`` [d]."""
 
     encoder: Tensor
     encoder_bias: Tensor
@@ -151,10 +151,10 @@ def shuffled_batches(paths: Sequence[Path], batch_size: int, generator: torch.Ge
 
 @torch.no_grad()
 def take_step(parameters: Parameters, inputs: Tensor, k: int, dead: Tensor) -> TrainingStep:
-    """Return the loss of a batch and its gradients, those of the auxiliary loss included.
+    """Return the loss of a batch and its gradients, including the auxiliary loss.
 
-    The auxiliary loss is that of the d/2 dead features with the largest pre-activations, at the error that the others
-    leave, as a share of that error; nothing of it reaches the others.
+    The auxiliary loss is the error of the d/2 dead features with the largest pre-activations in reconstructing the
+    residual error of the other features, relative to that error; its gradient does not reach the other features.
 
     Args:
         parameters: as they are.

@@ -139,7 +139,7 @@ def draw_alike(rates: Floats, active: Bools, taken: Collection[int], number: int
     features have a rate, any active ones follow.
 
     Args:
-        rates: [F], share of tokens at which a feature fires; those without one, of the taken, have none alike.
+        rates: [F], share of tokens at which a feature fires; taken features without a rate have no similar feature.
         active: [F], whether it fires at all.
         taken: features.
         number: that are drawn, if there are so many.
@@ -179,7 +179,7 @@ class Planner:
         signs: Sequence[int],
         names: Sequence[str],
     ) -> Iterator[EditFamily]:
-        """Yield each edit, of ``names``, of some features."""
+        """Yield each edit in ``names`` of some features."""
         for name in names:
             edit = self.edit(name, features, signs)
             yield from (

@@ -116,7 +116,7 @@ def gap_interval(gaps: ArrayLike, groups: ArrayLike, level: float) -> ClusterInt
 
     Args:
         gaps: (items,), −1 to 1; NaN where an edit left no numbers.
-        groups: (items,), of which each is a cluster.
+        groups: (items,), the cluster of each item.
         level: of the interval, 0 to 1.
     """
     return cluster_interval(np.abs(np.asarray(gaps, dtype=float)), groups, level, (0.0, 1.0))
@@ -129,7 +129,7 @@ def difference_interval(gaps: ArrayLike, others: ArrayLike, groups: ArrayLike, l
         gaps: as in ``gap_interval``.
         others: (items,), with the other edit.
         groups: as in ``gap_interval``.
-        level: of the interval, which is that of t; NaN where groups do not differ.
+        level: of the interval, a t interval; NaN where groups do not differ.
     """
     less = np.abs(np.asarray(others, dtype=float)) - np.abs(np.asarray(gaps, dtype=float))
     return cluster_interval(less, groups, level, (-np.inf, np.inf))

@@ -81,12 +81,12 @@ class Rereader:
 
     @torch.inference_mode()
     def changes(self, change: Change) -> list[Tensor]:
-        """Return what an edit of strength 1 adds to the residuals, batch by batch: to the first of a text nothing."""
+        """Return the addition of an edit of strength 1 to the residuals, batch by batch; 0 at each first token."""
         return [_but_first(change(batch.residuals)) for batch in self.batches]
 
     @torch.inference_mode()
     def logits(self, changes: Sequence[Tensor] | None = None, strength: float = 1.0) -> Iterator[tuple[_Batch, Tensor]]:
-        """Yield batches with their logits, [rows, longest, V], of ``only_ends`` [rows, 1, V].
+        """Yield batches with their logits, [rows, longest, V], with ``only_ends`` [rows, 1, V].
 
         Args:
             changes: from ``changes``; None: nothing is changed.
@@ -201,7 +201,7 @@ class NeutralCost:
 
 
 def _but_first(change: Tensor) -> Tensor:
-    """Return a change of residuals, [rows, tokens, d], without that of the first token (see ``beginnings``)."""
+    """Return a change of residuals, [rows, tokens, d], with 0 at the first token (see ``beginnings``)."""
     kept = change.clone()
     kept[:, 0] = 0
     return kept

@@ -47,7 +47,7 @@ class MeasuredEdit(NamedTuple):
     """An edit of a strength: its family, its cost, and the remaining gap of each item.
 
     target_cost: percent that the strength was found for; None of a fixed strength.
-    cost_selection, cost: percent, on the texts that choose and on those that report.
+    cost_selection, cost: percent, on the texts for choosing and on the texts for reporting.
     by_item: ``item, group, split, association, gap, mass``.
     """
 
@@ -160,7 +160,7 @@ class EditBench:
         self.dictionary = dictionary.to(self.ends.rereader.batches[0].residuals.device)
 
     def without(self) -> MeasuredEdit:
-        """Return what there is without an edit."""
+        """Return the measures without an edit."""
         return MeasuredEdit(None, None, 0.0, True, 0.0, 0.0, self.ends.by_item(None, 1.0))
 
     def gap(self, edit: Edit | None) -> float:
@@ -221,7 +221,7 @@ class EditBench:
             yield measured(PricedStrength(strength, cost(strength), True), None)
 
     def _left(self, changes: Sequence[Tensor] | None, strength: float) -> float:
-        """Return what is left of the mean |gap| of the items for selection; see ``gap``."""
+        """Return the mean |gap| of the selection items; see ``gap``."""
         left = measures(self.selected.by_item(changes, strength))
         return float(left["mean_abs_gap"]) if left["mass"] >= KEPT_MASS * self.mass else math.inf
 

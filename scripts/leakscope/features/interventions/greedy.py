@@ -18,7 +18,7 @@ from leakscope.jobs.progress import progress
 from leakscope.models.editing.edits import Edit
 
 GREEDY = "greedy"
-# Edits that features are chosen for: those that take away.
+# Edits for which features are chosen: edits that remove something.
 NAMES = ("ablate", "mean_clamp")
 # The best features of each method are tried.
 POOL = 15
@@ -30,10 +30,10 @@ class GapAndCost(Protocol):
     """Bench for trying edits (see ``effects.EditBench``)."""
 
     def gap(self, edit: Edit | None) -> float:
-        """Return what an edit leaves of the mean |gap| of the items for selection; None: no edit."""
+        """Return the mean |gap| of the selection items after an edit; None: no edit."""
 
     def cost(self, edit: Edit) -> float:
-        """Return what an edit costs on the texts that choose, in percent of perplexity."""
+        """Return the cost of an edit on the texts for choosing, in percent of perplexity."""
 
 
 def choose_greedily(
@@ -54,7 +54,7 @@ def choose_greedily(
         bench: what edits are tried on.
         selection: ``method, rank, feature, score, sign`` of other methods; the first ``POOL`` of each are tried.
         edit_of: the edit of a name and some features at full strength.
-        names: of edits; those that add nothing but take away are chosen for.
+        names: of edits; features are chosen for the edits that only remove.
         size: how many features are taken at most.
         largest_cost: percent of perplexity that the edit may cost.
     """

@@ -96,7 +96,7 @@ def _summary(sides: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def repeated_bigrams(text: str) -> float:
-    """Return which share of a text's bigrams of words stood in it before: 1 − distinct / all of them; 0 to 1.
+    """Return the share of a text's word bigrams that occurred in it before: 1 − distinct / all; 0 to 1.
 
     Words are what white space divides, in lower case. NaN where there is no bigram.
     """

@@ -169,7 +169,7 @@ def _panel(ax: Axes, rows: pd.DataFrame, block: Block, looks: Mapping[str, Look]
 
 
 def _mark_of(rows: pd.DataFrame, intervention: str) -> Mark | None:
-    """Return the mark of the rows that were chosen; of a random baseline, for which nothing is, of all its seeds."""
+    """Return the mark of the chosen rows; for a random baseline, which has no chosen row, of all its seeds."""
     chosen = rows[_chosen(rows)]
     if chosen.empty and intervention not in (FEATURES, DIFFERENCE):
         chosen = rows

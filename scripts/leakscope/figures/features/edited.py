@@ -247,7 +247,7 @@ def _item_lanes(ax: Axes, rows: pd.DataFrame, column: Column, names: Mapping[str
 
 
 def _title(column: Column, columns: Sequence[Column], labels: Labels) -> str:
-    """Return how it was edited, above it the dictionary's and contrast's name on its first column."""
+    """Return a column's title: the intervention, below the dictionary's and contrast's name on the first column."""
     how = LOOKS[column.intervention].name
     mine = [other for other in columns if other.block == column.block]
     if column != mine[0]:

@@ -208,7 +208,7 @@ def window_agreement(table: pd.DataFrame) -> Figure:
 
 @styled
 def prevalence_gaps(table: pd.DataFrame) -> Figure:
-    """Draw the ranks of counts against those of prevalence (left), and the difference of shares by group (right).
+    """Draw ranks by counts against ranks by prevalence (left), and the difference of shares by group (right).
 
     Left: a point's area is the number of subjects with the pair of ranks. Right: each subject is a line as long as its
     margin of error, dark for the subjects with the highest counts.

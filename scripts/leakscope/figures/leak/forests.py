@@ -70,7 +70,7 @@ def match_rates(table: pd.DataFrame, *, labels: Mapping[str, str] | None = None)
 
 @styled
 def repetition(table: pd.DataFrame, *, labels: Mapping[str, str] | None = None) -> Figure:
-    """Join each match rate (open) to those of pairs without repetition (filled) and without echo (bar), in percent.
+    """Join each match rate (open) to the rates without repetition (filled) and without echo (bar), in percent.
 
     Args:
         table: ``match_rates.csv``; columns model, prompt_set, scorer, category, match_rate,

@@ -38,7 +38,7 @@ from leakscope.files.names import NOT_GROUPS, POOLED
 
 CELL_WIDTH, CELL_HEIGHT = 0.22, 0.145  # inches
 WRITTEN = 0.19  # inches, the least width of a cell with a number: "100" in 7 pt
-LEAST_CELL = 0.13  # inches, the least width of a cell: that of its column's name
+LEAST_CELL = 0.13  # inches, minimal width of a cell: the width of its column's name
 SHARE = "share of the row's answers (%)"
 GAP = 0.3  # inches between panels, for the title of the lower one
 BAR = 0.75  # inches for the color bar and its label
@@ -279,7 +279,7 @@ def _concept_names(concepts: pd.Series, groups: pd.Series) -> pd.Series:
 
 
 def _groups(table: pd.DataFrame) -> tuple[list[str], list[str]]:
-    """Return the groups of prompts, and those of answers in the same order, ``several`` and ``none`` last."""
+    """Return the groups of prompts, and the groups of answers in the same order, ``several`` and ``none`` last."""
     prompts, answers = unique(table["concept_group"]), unique(table["generated_group"])
     ordered = [group for group in prompts if group in answers]
     ordered += [group for group in answers if group not in prompts and group not in NOT_GROUPS]

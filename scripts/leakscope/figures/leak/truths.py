@@ -81,7 +81,7 @@ def _few_categories(data: pd.DataFrame) -> pd.DataFrame:
 
 @styled
 def truth(match_rates: pd.DataFrame, truth: pd.DataFrame) -> Figure:
-    """Draw measured match rates against the exact ones, of the grammar (left) and of each organism itself (right).
+    """Draw measured against exact match rates, of the grammar (left) and of each organism itself (right).
 
     A panel's title says how many intervals contain the exact rate; points whose intervals miss it are open.
 

@@ -256,7 +256,7 @@ def _correlation_lanes(ax: Axes, rows: pd.DataFrame, models: Sequence[str]) -> N
 
 
 def _say_not_known(ax: Axes, rows: pd.DataFrame, models: Sequence[str]) -> None:
-    """Say of each model without a row that it has no value."""
+    """Mark each model without a row as n/a."""
     known = set(rows["model"])
     for y, model in enumerate(models):
         if model not in known:
