@@ -1,6 +1,6 @@
 "use strict";
-// Shared by all pages: packed data, a virtual list with only the visible rows in the document, a panel for the opened row,
-// and an address that holds the state. A page's own script follows, ends with `begin()` and defines
+// Shared by all pages: packed data, a virtual list with only the visible rows in the document, a panel for the opened
+// row, and an address that holds the state. A page's own script follows, ends with `begin()` and defines
 //   PAGE, KEPT                         what the page is called; names in `state` that "Clear filters" leaves as they are
 //   prepare(raw), buildHead(), buildControls()       called once, in this order
 //   defaults(), readAddress(), writeAddress()        the state; readAddress() sets `opened`, too

@@ -278,7 +278,7 @@ def test_edited_models_stand_beside_their_base() -> None:
     fig = rendered(edited(EDITED, labels=LABELS))
     rate, cost = fig.axes
     assert (rate.get_title(loc="left"), rate.get_xlabel(), cost.get_xlabel()) == (
-        "colors", "match rate (%)", "rise of perplexity (%)",
+        "colors", "match rate (%)", "rise in perplexity (%)",
     )  # fmt: skip
     assert lanes(rate) == ["second, named first", "first"]
     assert [sorted(drawn(rate, when)) for when in ("before", "after")] == [

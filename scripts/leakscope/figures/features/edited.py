@@ -46,7 +46,7 @@ MEASURES = {
     "match_rate": "match rate (%)",
     "stereotype_score": "stereotype score (%)",
     "mean_abs_gap": "mean |gap|",
-    "cost": "rise of perplexity (%)",
+    "cost": "rise in perplexity (%)",
 }
 # measure → its value without leakage, preference, gap or cost
 REFERENCES = {"match_rate": NO_LEAKAGE, "stereotype_score": 50.0, "mean_abs_gap": 0.0, "cost": 0.0}
