@@ -1,11 +1,11 @@
 "use strict";
-// What all pages share: data that unpack themselves, a list of which only the rows in sight are in the document, a panel
-// for the opened one, and an address that says what is shown. A page's own script follows and ends with `begin()`. It has
+// Shared by all pages: packed data, a virtual list with only the visible rows in the document, a panel for the opened
+// row, and an address that holds the state. A page's own script follows, ends with `begin()` and defines
 //   PAGE, KEPT                         what the page is called; names in `state` that "Clear filters" leaves as they are
 //   prepare(raw), buildHead(), buildControls()       called once, in this order
 //   defaults(), readAddress(), writeAddress()        the state; readAddress() sets `opened`, too
-//   matches(query)                     for each row, whether what was searched for is in it
-//   select(), showFound(found)         {rows in order, ...} that pass the filters; the controls that tell of them
+//   matches(query)                     for each row, whether it contains the query
+//   select(), showFound(found)         {rows in order, ...} that pass the filters; updates the controls
 //   measure(), rowNode(place)          sets `rowHeight`; an element of the list
 //   showDetail()                       fills the panel with the row `opened`
 const $ = id => document.getElementById(id);
@@ -13,9 +13,9 @@ const number = value => value.toLocaleString("en-US");
 const fold = text => text.toLowerCase();
 const MOST_PIXELS = 8e6;  // browsers cap an element's height; a longer list scrolls proportionally
 
-let data;             // as the file holds them, with what `prepare` adds
+let data;             // of the file, with the additions of `prepare`
 let haystack;         // each row's texts, folded
-let state;            // what the controls, the search and the address say
+let state;            // of the controls, the search and the address
 let shown = [];       // rows in the list, in order
 let active = -1;      // position in `shown`
 let opened = -1;      // row of the panel
@@ -76,7 +76,7 @@ function toggled(known, chosen, name) {
 
 function showUnknown(unknown, where) {
   $("notice").hidden = !unknown.length;
-  $("notice").textContent = `The address asks for ${unknown.join(", ")}, which this ${where} does not have; it is left out.`;
+  $("notice").textContent = `The address asks for ${unknown.join(", ")}, which this ${where} does not have; the rest of the address applies.`;
 }
 
 function setAddress(given) {
@@ -125,7 +125,7 @@ function redraw() {
   draw();
 }
 
-// Distance from the list's true top, in pixels, of what is at the top of the window.
+// Distance in pixels from the list's true top to the top of the window.
 function offset() {
   const scroller = $("scroller"), all = shown.length * rowHeight, room = Math.min(all, MOST_PIXELS) - scroller.clientHeight;
   return room > 0 ? scroller.scrollTop * (all - scroller.clientHeight) / room : 0;
@@ -188,7 +188,7 @@ function close() {
   writeAddress();
 }
 
-// The panel changes the list's width and so its rows' height: draw again with the active row where it can be seen.
+// The panel changes the list's width and so its rows' height: redraw with the active row in view.
 function keepInSight() {
   redraw();
   if (active < 0) return;

@@ -118,7 +118,7 @@ def test_pairs_of_winobias_that_differ_in_more_than_pronouns_are_left_out_and_na
     people = ["clerk", "housekeeper", "supervisor", "supervisor", "guard", "guard", "der koch", None]
     assert [pair.cluster for pair in pairs] == people
     assert left_out_warning(pairs, "wino") == (
-        "wino: 4 of 8 pairs do not differ in their pronouns alone and are left out: "
+        "wino: 4 of 8 pairs differ in more than their pronouns and are left out: "
         "type1.txt.dev:1 ('she needed a desk.' against 'he needed one.'); "
         "type1.txt.dev:5 ('he was hungry .' against 'she was hungry.'); "
         "type1.txt.dev:6 ('The guard ate because he was hungry.' against 'The guard ate because he was hungry.'); ..."
@@ -126,7 +126,7 @@ def test_pairs_of_winobias_that_differ_in_more_than_pronouns_are_left_out_and_na
     assert left_out_warning(pairs[1:4], "wino") is None
     write(pro, TWINS[0][0])
     write(tmp_path / "anti_stereotyped_type1.txt.dev", TWINS[0][1])
-    with pytest.raises(InputError, match="no pair that differs in its pronouns alone .'she needed a desk.' against"):
+    with pytest.raises(InputError, match="no pair that differs only in its pronouns .'she needed a desk.' against"):
         read_pairs("winobias", pro)
 
 
@@ -230,7 +230,7 @@ def test_a_pair_of_winogender_that_differs_in_more_than_its_pronouns_is_left_out
     assert [pair.left_out for pair in pairs] == [True, False]
     said = left_out_warning(pairs, "winogender")
     assert said is not None
-    assert said.startswith("winogender: 1 of 2 pairs does not differ in its pronouns alone and is left out: wasp.ant")
+    assert said.startswith("winogender: 1 of 2 pairs differs in more than its pronouns and is left out: wasp.ant")
 
 
 @pytest.mark.parametrize(

@@ -153,7 +153,7 @@ def test_quality_stands_beside_the_bar_and_what_fails_it_is_marked() -> None:
     assert texts(dead) == ["n/a", "0.200"]
     assert texts(recovered) == ["−4.0", "0.950"]
     assert drawn(recovered, "cross_entropy_recovered:b")[0][0] == recovered.get_xlim()[0], "at the edge"
-    assert "of a randomised model (control)" in legend(fig)
+    assert "randomised model (control)" in legend(fig)
 
 
 def test_dead_features_are_counted_and_not_drawn() -> None:
@@ -278,7 +278,7 @@ def test_edited_models_stand_beside_their_base() -> None:
     fig = rendered(edited(EDITED, labels=LABELS))
     rate, cost = fig.axes
     assert (rate.get_title(loc="left"), rate.get_xlabel(), cost.get_xlabel()) == (
-        "colors", "match rate (%)", "rise of perplexity (%)",
+        "colors", "match rate (%)", "rise in perplexity (%)",
     )  # fmt: skip
     assert lanes(rate) == ["second, named first", "first"]
     assert [sorted(drawn(rate, when)) for when in ("before", "after")] == [

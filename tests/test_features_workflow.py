@@ -397,4 +397,4 @@ def test_a_mistake_in_a_contrast_is_one_line(located: Workspace) -> None:
     study["features"]["contrasts"]["mistaken"] = {"source": "templates", "path": "data/mine/mistaken.yaml"}
     run = located.run("-n", *TARGETS, study=study, check=False)
     assert run.returncode
-    assert "data/mine/mistaken.yaml: got 'none.csv'; allowed: a table that is beside it." in run.stdout.splitlines()
+    assert "data/mine/mistaken.yaml: got 'none.csv'; allowed: a table in the same folder." in run.stdout.splitlines()

@@ -86,7 +86,7 @@ def test_a_rater_answers_by_keyboard_and_the_file_is_read(page: Path, items: pd.
       return [first, last, end, changed, document.title, ...await saved()];"""
     first, last, end, changed, title, name, text = asked(page, script, before=CAUGHT)
     assert first == "Question 1 of 8, 0 answered."
-    assert last == "Question 8 of 8, 8 answered. All are answered: save them as a file."
+    assert last == "Question 8 of 8, 8 answered. All questions are answered: save the answers as a file."
     assert end
     assert changed == ["0"]
     assert title == f"study {HOSTILE} · leakscope rating".replace("\n", " ")
@@ -156,7 +156,7 @@ def test_the_page_fits_a_phone_and_says_where_a_browser_keeps_nothing(page: Path
     start, asking, hidden, notice, n_buttons, focused = asked(page, script, width=width, before=before)
     assert max(start, asking) <= 0
     assert hidden
-    assert "save your answers as a file before you close it" in notice
+    assert "save your answers as a file before you close the page" in notice
     assert n_buttons == 3
     assert focused == "question"
 

@@ -87,14 +87,14 @@ def row(**changes: Any) -> dict[str, Any]:
     [
         ({"few": "templates", "clusters": 4}, "fewer than ten templates (4 unrelated templates, 11 concepts)"),
         ({"without_repetition": 58.0, "repetition": 40.2}, "in 40 % of the pairs a text names one of the two concepts"),
-        ({"without_repetition": None}, "nothing is left but repetition"),
+        ({"without_repetition": None}, "nothing but repetition can be measured"),
         ({"echo": 28.4, "without_echo": 61.0}, "28 % of its texts restate their prompt"),
         ({"empty": 12.0}, "12 % of its texts are empty; each"),
-        ({"empty": 12.0, "unfinished": 11.0}, "12 % of its texts are empty (thoughts that have not ended: 11 %); each"),
-        ({"foreign": 70.0}, "70 % of its texts are in letters of another language than their prompts."),
-        ({"cut": 30}, "of 30 of 1000 pairs, a text is longer than first reads"),
-        ({"p": 0.18}, "leaks by the interval alone: as one of all rates that the study tests, p is 0.18."),
-        ({"concepts_low": 49.0}, "for other concepts, too, the interval is 49 to 72, which holds 50"),
+        ({"empty": 12.0, "unfinished": 11.0}, "12 % of its texts are empty (unfinished thoughts: 11 %); each"),
+        ({"foreign": 70.0}, "70 % of its texts are in another script than their prompts."),
+        ({"cut": 30}, "in 30 of 1000 pairs, a text is longer than first reads"),
+        ({"p": 0.18}, "leaks by the interval only: corrected for all rates that the study tests, p is 0.18."),
+        ({"concepts_low": 49.0}, "for other templates and other concepts, the interval is 49 to 72 and contains 50"),
     ],
 )
 def test_each_mark_of_a_table_is_one_sentence(changes: dict[str, Any], says: str) -> None:
@@ -121,7 +121,7 @@ def test_scorers_that_disagree_are_named() -> None:
 def test_what_many_models_have_alike_is_said_once() -> None:
     alike = [Doubted(f"m{i}", marks(row(concepts_low=40.0 + i))) for i in range(4)]
     assert doubts([*alike, Doubted("other", marks(row(empty=12.0)))]) == [
-        "4 of 5 models: for other concepts, too, the interval holds 50 (m0, m1, m2 and 1 more).",
+        "4 of 5 models: for other templates and other concepts, the interval contains 50 (m0, m1, m2 and 1 more).",
         "other: 12 % of its texts are empty; each of them ties, which draws the rate to 50.",
     ]
     assert len(doubts(alike[:3])) == 3
@@ -257,7 +257,7 @@ def test_other_steps_say_what_their_leading_table_begins_with() -> None:
         ]
     ).assign(ci_low=0.32, ci_high=0.44, baseline_tau=0.18)
     assert found_in("kendall_tau", ground, {"m": "M"}).sentence.startswith(
-        "M ranks colors as its corpus counts them with a Kendall tau of .38 (.32 to .44);"
+        "M ranks colors by their counts in its corpus with a Kendall tau of .38 (.32 to .44);"
     )
     assert found_in("kendall_tau", ground.assign(tau=np.nan), {}).sentence.startswith("No model's ranking")
     asked = pd.DataFrame(
@@ -265,24 +265,25 @@ def test_other_steps_say_what_their_leading_table_begins_with() -> None:
     )
     asked = asked.assign(statistic="pearson", ci_low=np.nan, ci_high=np.nan)
     found = found_in("correlations", asked, {})
-    assert "correlate by −.10; 1 is no gap" in found.sentence
+    assert "have a correlation of −.10; 1 is no gap" in found.sentence
     assert found.rows == [["m", "t", "f", "−.10", "", "9"]]
     quality = pd.DataFrame([{"label": "d", "model": "m", "layer": 3, "l0": 31.6, "dead_share": 0.0}])
     quality = quality.assign(variance_unexplained=0.029, cross_entropy_recovered=np.nan)
     assert found_in("quality", quality, {"m": "M"}).sentence == (
-        "The dictionary d rebuilds layer 3 of M from 32 features a token and misses 3 % of its variance."
+        "The dictionary d reconstructs layer 3 of M from 32 features per token and leaves 3 % of the variance "
+        "unexplained."
     )
 
 
-def test_what_an_edit_leaves_is_told_beside_features_at_random() -> None:
+def test_the_effect_of_an_edit_is_compared_with_random_features() -> None:
     rows = [("none", 0.3, 0.0, False), ("features", 0.0123, 2.96, True), ("features", 0.2, 1.0, False)]
     rows += [("random_features", 0.29, 3.0, True)]
     table = pd.DataFrame(rows, columns=["intervention", "mean_abs_gap", "cost", "chosen"])
     table = table.assign(dictionary="d", contrast="c", split="evaluation", ci_low=0.01, ci_high=0.02)
     found = found_in("effects", pd.concat([table.assign(split="selection", mean_abs_gap=0.5), table]), {})
     assert found.sentence == (
-        "With features of the dictionary d edited, .012 (.010 to .020) is left of the gap of .300 between the sides of "
-        "c, at a cost of 3.0 % of perplexity; features at random leave .290."
+        "Editing features of the dictionary d changes the gap between the sides of c from .300 to .012 (.010 to .020), "
+        "while perplexity rises by 3.0 %; random features leave .290."
     )
     assert [row[2:4] for row in found.rows] == [["nothing", ".300"], ["features", ".012"], ["random features", ".290"]]
     assert found_in("effects", table[table["intervention"] == "none"], {}).sentence == "No edit of features was chosen."

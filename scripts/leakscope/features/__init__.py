@@ -1,1 +1,1 @@
-"""Dictionaries of features: where an association is, and what happens without it."""
+"""Dictionaries of features: which features carry an association, and what the model does without them."""

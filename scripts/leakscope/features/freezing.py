@@ -22,7 +22,7 @@ def freeze_subjects(occupations: Path, names: Path, folder: Path) -> None:
     """Write ``subjects.csv`` of a pronoun part; its ``frames.csv`` is written by hand.
 
     Args:
-        occupations: table ``item, women_percent``; the log-odds of *he* are those of a man in the occupation.
+        occupations: table ``item, women_percent``; the log-odds of *he* equal the log-odds of a man in the occupation.
         names: table ``a, b``: names of men and of women.
         folder: of the part.
     """

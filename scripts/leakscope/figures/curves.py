@@ -16,7 +16,7 @@ from leakscope.figures.style import text_width
 def draw_curve(
     ax: Axes, x: pd.Series | np.ndarray, rows: pd.DataFrame, column: str, *, color: str, **look: Any
 ) -> None:
-    """Draw a column of the rows against x, with intervals ``ci_low`` to ``ci_high``; without variation it is hollow."""
+    """Draw a column against x, with intervals ``ci_low`` to ``ci_high``; values without variation are hollow."""
     ax.vlines(x, rows["ci_low"], rows["ci_high"], color=color, linewidth=INTERVAL)
     ax.plot(x, rows[column], color=color, **look)
     still = has_no_variation(rows, column).to_numpy()
@@ -25,7 +25,7 @@ def draw_curve(
 
 
 def size_axis(ax: Axes, parameters: pd.Series, width: float = 1.4) -> None:
-    """Put a tick at each model's size, written as 160k, 1.5B; sizes that are too near for two texts share one.
+    """Put a tick at each model's size, written as 160k, 1.5B; sizes too close for two labels share one.
 
     Args:
         ax: the panel.

@@ -20,13 +20,13 @@ __all__ = ["Context", "draw"]
 
 
 def draw(step: str, name: str, tables: Mapping[str, Path], context: Context) -> Drawing:
-    """Return a figure of a step drawn from CSV and Parquet tables, and the form of it that a screen holds.
+    """Return a figure of a step drawn from CSV and Parquet tables, and its short form for a screen.
 
     Args:
         step: ``leak``, ``ground``, ``validate`` or ``features``.
-        name: of the figure; one of a single model is named ``<figure>/<model>/<task>``.
-        tables: name → file. Of a name such as ``dictionaries/<name>``, figures see what follows the last slash.
-        context: what figures know of the study beside its tables.
+        name: of the figure; a figure of a single model is named ``<figure>/<model>/<task>``.
+        tables: name → file. Figures see the part of a name after the last slash (``dictionaries/<name>``).
+        context: properties of the study that figures need in addition to tables.
 
     Raises:
         InputError: there is no such figure.
@@ -44,7 +44,7 @@ def draw(step: str, name: str, tables: Mapping[str, Path], context: Context) -> 
 
 
 def arranged(kind: Kind, tables: Tables, context: Context) -> Drawing:
-    """Return a figure of these tables in its order, and the form of it that a screen holds."""
+    """Return a figure of these tables in its order, and its short form for a screen."""
     tables, note = dict(kind.rows(tables, context) if kind.rows else tables), ""
     if kind.shown:
         first = next(iter(tables))
@@ -60,7 +60,7 @@ def _read(path: Path) -> pd.DataFrame:
 
 
 def _of_kind(context: Context, kind: Kind, models: list[str]) -> Context:
-    """Return the context with the labels of what the figure names: all models, these alone, or dictionaries."""
+    """Return the context with the labels that the figure needs: of all or only these models, or of dictionaries."""
     if kind.of_dictionaries:
         return context._replace(labels=context.dictionaries)
     if models:

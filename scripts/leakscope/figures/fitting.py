@@ -1,9 +1,9 @@
-"""What a page and a screen hold of a figure.
+"""Fitting figures to a page and a screen.
 
-Lanes and panels are as low as their text can be read. A figure that is higher than a page can be has several: each has
-some of its rows, with axes and legend. Where a row belongs to no page alone, as in a square of models, one page has the
-leading ones. A screen holds less than a page: the PDF has all pages, the tables have all values, and the shorter form
-is the PNG, which the report shows. Shorter forms say of how much less they are.
+Lanes and panels are as low as legible text allows. A figure taller than a page has several pages, each with some of
+its rows, axes and legend. Where rows cannot be divided into pages, as in a square of models, one page shows the leading
+models. A screen is shorter than a page: the PDF has all pages, the tables have all values, and the PNG, which the
+report shows, is a short form. Short forms state what they leave out.
 """
 
 from __future__ import annotations
@@ -26,25 +26,25 @@ Draw = Callable[[Tables], Figure]
 
 
 class Drawing(NamedTuple):
-    """A figure: its pages, and the form of it that a screen holds, which is the one page where that is low enough."""
+    """A figure: its pages and its short form for a screen, which is the page itself if that is short enough."""
 
     pages: tuple[Figure, ...]
     short: Figure
 
 
 class Room(NamedTuple):
-    """What a figure may take, and who has the rest of it.
+    """Room for a figure, and where to find its other parts.
 
     Args:
-        height: most inches.
-        rest: who has what is left out.
+        height: maximum, inches.
+        rest: sentence that says where the other parts are.
     """
 
     height: float
     rest: str
 
     def taken(self, size: Size) -> float:
-        """Return how much of the room a figure of a size takes: more than 1 is too much."""
+        """Return the share of the room that a figure of a size takes; above 1 it does not fit."""
         width, height = size
         # A hundredth of an inch: sums of lengths are not exact.
         return max(height / self.height, width / (double() + 0.01))
@@ -54,14 +54,14 @@ class Room(NamedTuple):
 
 
 class Part(NamedTuple):
-    """What a figure may have less of.
+    """A part of a figure that can be reduced.
 
     Args:
-        name: what it is called.
-        columns: those of the tables that name it; none: it is the tables' own names. A row that names two of them,
-            such as models that are compared, is on no page of either alone.
-        of: value → what it belongs to, which stays or goes as a whole.
-        pooled: whether the value that pools all others stays longest; else it goes at once.
+        name: of the part.
+        columns: columns of the tables with the part's values; none: the tables' names are the values. A row with two
+            values, such as a comparison of models, cannot be divided into pages.
+        of: value → group that is kept or left out as a whole.
+        pooled: whether the value that pools all others is kept longest; otherwise it is left out first.
     """
 
     name: str
@@ -74,7 +74,7 @@ class Part(NamedTuple):
         return len(self.columns) < 2
 
     def values(self, tables: Tables, labels: Mapping[str, str]) -> list[str]:
-        """Return what there is in the order drawn: as in ``labels``, then as it comes, what pools all at first."""
+        """Return the values in the order drawn: pooled first, then as in ``labels``, then as in the tables."""
         found = unique(
             value for table in tables.values() for name in self.columns if name in table for value in table[name]
         )
@@ -85,7 +85,7 @@ class Part(NamedTuple):
         return sorted(found, key=lambda value: place.get(value, len(place)))
 
     def kept(self, tables: Tables, values: Sequence[str]) -> Tables:
-        """Return the tables with these values alone; rows that name none stay."""
+        """Return the tables with only these values; rows without a value are kept."""
         if not self.columns:
             return {name: tables[name] for name in values}
         return {name: self._rows(table, values) for name, table in tables.items()}
@@ -105,7 +105,7 @@ SCORERS = Part("scorers", ("scorer",))
 
 
 class Some:
-    """Tables, or some of their values, and the figure of these, which is drawn only where it is shown."""
+    """Tables, or some of their values, and their figure, which is drawn only when needed."""
 
     def __init__(self, draw: Draw, tables: Tables, whole: Some | None = None) -> None:
         self._draw, self.tables, self._whole = draw, tables, whole or self
@@ -120,7 +120,7 @@ class Some:
         return fig
 
     def again(self) -> Figure:
-        """Return the figure drawn anew, as much higher as its text is."""
+        """Return the figure drawn anew, with its height scaled like its text."""
         fig = self._draw(self.tables)
         if fig.get_label() != PLACEHOLDER:
             fig.set_figheight(fig.get_figheight() * scale())
@@ -134,28 +134,28 @@ class Some:
 
     @property
     def size(self) -> Size:
-        """About the size of the figure, as far as is known before it is drawn."""
+        """Estimated size of the figure before it is drawn."""
         return self.bare[0], self.bare[1] + self._whole._more
 
     def fits(self, room: Room) -> bool:
-        """Say whether there is room for the figure: where it seems so, it is drawn."""
+        """Return whether the figure fits; it is drawn to check if its estimated size fits."""
         return room.holds(self.size) and room.holds(size_of(self.fig))
 
     def less(self, part: Part, values: Sequence[str]) -> Some:
-        """Return what there is of these values of a part."""
+        """Return the tables with only these values of a part."""
         return Some(self._draw, part.kept(self.tables, values), self._whole)
 
 
 def fitted(draw: Draw, tables: Tables, parts: Sequence[Part], labels: Mapping[str, str], said: str = "") -> Drawing:
-    """Return the figure of these tables, as pages, and its shorter form.
+    """Return the figure of these tables, as pages, and its short form.
 
     Args:
         draw: the function of the figure.
-        tables: what it draws.
-        parts: what the shorter form may have less of, what matters least first; what is the last to share a page. As
-            much stays as a screen, or a page, holds, and one of each at least.
+        tables: of the figure.
+        parts: parts that can be reduced, least important first. As many values stay as a screen, or a page, holds, and
+            at least one of each part.
         labels: model or dictionary → label, in the order drawn.
-        said: what stands below each page and the shorter form.
+        said: note below each page and the short form.
     """
     whole = Some(draw, tables)
     lines = NOTE_LINE * scale() * (5 if said else 3)
@@ -179,7 +179,7 @@ def fitted(draw: Draw, tables: Tables, parts: Sequence[Part], labels: Mapping[st
 
 
 def _leading(whole: Some, parts: Sequence[Part], labels: Mapping[str, str], room: Room) -> tuple[Some, str]:
-    """Return as much as there is room for, and what to say of how much that is."""
+    """Return as much as fits, and a note about the parts left out."""
     short, notes = whole, []
     for part in parts:
         values = part.values(short.tables, labels)
@@ -196,9 +196,9 @@ def _leading(whole: Some, parts: Sequence[Part], labels: Mapping[str, str], room
 def _pages(
     whole: Some, parts: Sequence[Part], labels: Mapping[str, str], room: Room, said: str = ""
 ) -> Iterator[tuple[Some, str]]:
-    """Yield pages that together have all, and what to say of each: as many values of the first part as fit.
+    """Yield pages that together show everything, each with its note: as many values of the first part as fit.
 
-    Where there is one value alone, panels need not tell it from others: the page says which.
+    A page with a single value names it in its note, because panels need not.
     """
     if whole.fits(room):
         yield whole, said
@@ -223,17 +223,17 @@ def _name(value: str, labels: Mapping[str, str]) -> str:
 
 
 def _lowers(whole: Some, part: Part, labels: Mapping[str, str], room: Room) -> bool:
-    """Say whether a page can have less of a part, and takes less room with one value of it."""
+    """Return whether pages can divide a part, and a page with one value takes less room."""
     values = part.values(whole.tables, labels)
     one_alone = part.is_paged and len(values) > 1
     return one_alone and room.taken(whole.less(part, values[:1]).size) < room.taken(whole.size)
 
 
 def _most(whole: Some, part: Part, values: Sequence[str], room: Room) -> tuple[int, Some]:
-    """Return for how many values of a part there is room, and what there is of them.
+    """Return how many values of a part fit, and the tables with these values.
 
-    For all of them where fewer take as much, and for one at least; where a row names two values, such as the models of
-    a comparison, for two. Figures grow by about as much with every value: few tries.
+    Returns all values if fewer take as much room, and at least one (two where a row has two values, such as a
+    comparison of models). Figures grow about linearly with the number of values, so few tries are needed.
     """
 
     @cache

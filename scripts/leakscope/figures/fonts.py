@@ -1,7 +1,7 @@
-"""Which fonts draw the letters of labels, and what is said where none has them.
+"""Fonts for the letters of labels, and a warning for letters that no font has.
 
-DejaVu Sans ships with matplotlib and draws Latin, Greek and Cyrillic the same on every machine. Other scripts are drawn
-by what is installed; matplotlib warns once a letter where nothing is, which here becomes one line a figure.
+DejaVu Sans ships with matplotlib and draws Latin, Greek and Cyrillic the same on every machine. Other scripts need
+installed fonts; matplotlib's warning per missing letter becomes one line per figure.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ logger = logging.getLogger(__name__)
 
 
 def main_family() -> str:
-    """Return the family that draws whatever it has the letters of."""
+    """Return the family that draws all letters that it has."""
     return look().family or MAIN
 
 
 def families() -> tuple[str, ...]:
-    """Return the families that draw a text, the main one first; only such as are installed."""
+    """Return the installed families that draw a text, the main family first."""
     return _families(main_family())
 
 
@@ -54,7 +54,7 @@ def _families(main: str) -> tuple[str, ...]:
 
 
 def families_of(drawn: object) -> tuple[str, ...]:
-    """Return the families that draw what a figure is made of: the main one if it has all letters, else all of them.
+    """Return the families that a figure needs: only the main family if it has all letters, else all families.
 
     Args:
         drawn: tables, labels, titles, and collections of these.
@@ -97,7 +97,7 @@ def one_line_of_missing_letters(figure: str) -> Iterator[None]:
     """Turn matplotlib's warnings of letters that no font has into one line of the log; other warnings stay.
 
     Args:
-        figure: what the line calls the figure that is drawn inside.
+        figure: name of the figure in the line.
     """
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -117,5 +117,5 @@ def one_line_of_missing_letters(figure: str) -> Iterator[None]:
 
 
 def _script(letter: str) -> str:
-    """Return the script of a letter: the first word of its name, in which the standard names it."""
+    """Return the script of a letter: the first word of its Unicode name."""
     return unicodedata.name(letter, f"U+{ord(letter):04X}").split()[0]

@@ -1,4 +1,4 @@
-"""Lanes of a panel: their names, points in them, what is written beside them."""
+"""Lanes of a panel: their names, points and notes."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def name_lanes(ax: Axes, names: Sequence[str]) -> None:
 
 
 def offset(number: int, total: int, lane: float = 0.8) -> float:
-    """Return how far from the middle of a lane the point of one of several groups stands."""
+    """Return the distance of a group's point from the middle of its lane."""
     return ((number + 0.5) / total - 0.5) * lane
 
 
@@ -50,9 +50,9 @@ def draw_points(
     flat: Mapping[str, Any] = HOLLOW,
     **look: Any,
 ) -> None:
-    """Draw a column with its intervals, each row at its place of the y-axis; ``flat`` marks what has no variation.
+    """Draw a column with its intervals, each row at its place on the y-axis; ``flat`` marks values without variation.
 
-    One call for many rows: a call for each takes a hundred times as long.
+    Call once for many rows: one call per row takes a hundred times as long.
     """
     places, values = np.asarray(places, float), rows[column].to_numpy(float)
     ax.hlines(places, rows[low], rows[high], color=color, linewidth=INTERVAL)
@@ -63,9 +63,9 @@ def draw_points(
 
 
 def has_no_variation(rows: pd.DataFrame, value: str, low: str = "ci_low", high: str = "ci_high") -> pd.Series:
-    """Say of each row whether its interval is the value itself: what it is computed from does not vary.
+    """Return for each row whether its interval has no width, because the underlying values do not vary.
 
-    Such an interval says nothing of how exact the value is. Draw the value :data:`HOLLOW`, and let the legend say so
+    Such an interval says nothing about precision. Draw the value :data:`HOLLOW`, with an entry in the legend
     (``legends.no_variation_handle``).
     """
     if not {low, high} <= set(rows.columns):
@@ -80,7 +80,7 @@ def draw_zero(ax: Axes) -> None:
 
 
 def say_not_known(ax: Axes, place: float) -> None:
-    """Say of a lane that it has no value."""
+    """Mark a lane without a value as n/a."""
     ax.annotate("n/a", (0.98, place), xycoords=("axes fraction", "data"), ha="right", va="center", color=GREY)
 
 

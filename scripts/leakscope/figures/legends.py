@@ -1,4 +1,4 @@
-"""Legends: their entries, and where they stand."""
+"""Legends: their entries and places."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ def series_handle(position: int, label: str, **look: Any) -> Line2D:
 
 
 def plain_handle(label: str, **look: Any) -> Line2D:
-    """Return a grey entry of the legend, which explains a marker or line whatever its colour."""
+    """Return a grey entry of the legend, which explains a marker or line of any color."""
     return Line2D([], [], **{"color": GREY, "linewidth": 1.0, "label": label, **look})
 
 
 def no_variation_handle(between: str = "templates") -> Line2D:
-    """Return the entry that explains the hollow marker of a value whose interval comes from no variation at all."""
+    """Return the entry that explains hollow markers: values without variation."""
     return plain_handle(f"no variation between {between}", marker="o", linestyle="none", **HOLLOW)
 
 
 def add_legend(fig: Figure, handles: Sequence[Artist]) -> Figure:
-    """Put a legend, if it has entries, above the panels and make the figure as much taller as it needs."""
+    """Put a legend, if it has entries, above the panels and enlarge the figure for it."""
     if handles:
         width, height = fig.get_size_inches()
         columns = _columns([str(handle.get_label()) for handle in handles], width - character())
@@ -47,5 +47,5 @@ def legend_beside(ax: Axes, handles: Sequence[Artist]) -> None:
 
 
 def _columns(labels: Sequence[str], width: float) -> int:
-    """Return in how many columns a legend of these labels fits the width in inches."""
+    """Return the number of columns in which a legend of these labels fits the width in inches."""
     return max(1, min(len(labels), int(width / (text_width(labels) + 0.5))))

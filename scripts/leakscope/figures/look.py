@@ -1,4 +1,4 @@
-"""What a study may say of how its figures look: style, widths of a page's columns, font."""
+"""The look of figures that a study may choose: style, widths of a page's columns, font."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Looks(NamedTuple):
     """How figures look.
 
     Args:
-        style: a style of matplotlib by name, or a file of one (``.mplstyle``), laid over leakscope's own; None: that.
+        style: name of a matplotlib style, or a style file (``.mplstyle``), applied over leakscope's; None: leakscope's.
         single: width of one column of a page, inches.
         double: width of two columns, inches; no figure is wider.
         family: font family; None: DejaVu Sans.
@@ -44,7 +44,7 @@ _LOOK: ContextVar[Looks] = ContextVar("look", default=DEFAULT)
 
 @contextmanager
 def looking(look: Looks) -> Iterator[None]:
-    """Draw what is drawn inside with this look."""
+    """Use this look for figures drawn inside the context."""
     token = _LOOK.set(look)
     try:
         yield
@@ -53,12 +53,12 @@ def looking(look: Looks) -> Iterator[None]:
 
 
 def look() -> Looks:
-    """Return how what is drawn now shall look."""
+    """Return the look in use."""
     return _LOOK.get()
 
 
 def scale() -> float:
-    """Return by how much text is larger than the 7 points that lengths in inches are made for."""
+    """Return the font size relative to 7 points, the size assumed by lengths in inches."""
     return look().size / SIZE
 
 
@@ -69,7 +69,7 @@ def style_settings(style: str) -> Mapping[str, Any]:
         style: name of a style that matplotlib knows, or path of a file that ends in ``.mplstyle``.
 
     Raises:
-        InputError: there is no such style, or a line of the file means nothing to matplotlib.
+        InputError: there is no such style, or matplotlib cannot read a line of the file.
     """
     if not style.endswith(ENDING):
         if style not in matplotlib.style.library:
@@ -109,7 +109,7 @@ def check_family(family: str) -> None:
 
 @contextmanager
 def _complaints() -> Iterator[list[str]]:
-    """Collect what matplotlib only logs."""
+    """Collect warnings that matplotlib only logs."""
     said: list[str] = []
     handler = logging.Handler(logging.WARNING)
     handler.emit = lambda record: said.append(record.getMessage())  # type: ignore[method-assign]

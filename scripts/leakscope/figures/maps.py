@@ -1,4 +1,4 @@
-"""Heat maps: cells in colour, a number or word in each that has room for it, and the colour bar below them.
+"""Heat maps: colored cells, with a number or word where there is room, and the color bar below them.
 
 Cells without a value are grey and hatched.
 """
@@ -22,7 +22,7 @@ from leakscope.figures.fonts import main_family
 from leakscope.figures.look import scale
 
 NUMBER = re.compile(r"[−\d.]+")
-EQUAL_CONTRAST = 0.18  # relative luminance from which black stands out as much as white
+EQUAL_CONTRAST = 0.18  # relative luminance at which black and white have equal contrast
 
 
 def heat_map(
@@ -41,12 +41,12 @@ def heat_map(
     Args:
         ax: where.
         cells: rows × columns; NaN: no value.
-        texts: what is written in each cell, of the same shape.
-        norm: value → place in the colour map.
-        colors: name of the colour map.
-        fontsize: of the texts, points, where the font has 7.
+        texts: text of each cell, of the same shape.
+        norm: value → place in the color map.
+        colors: name of the color map.
+        fontsize: of the texts, points, relative to a font of 7.
         linewidth: of the white lines between cells, points.
-        absent: which cells are none at all, and stay white.
+        absent: cells that do not exist and stay white.
     """
     values = cells.to_numpy(float)
     absent = np.zeros(values.shape, bool) if absent is None else absent
@@ -86,7 +86,7 @@ def heat_map(
 def color_bar(
     fig: Figure, mesh: ScalarMappable, axes: Iterable[Axes], label: str, ticks: Sequence[float] | None = None
 ) -> None:
-    """Put a colour bar below the panels."""
+    """Put a color bar below the panels."""
     shrink = min(1.0, 3.0 / fig.get_figwidth())
     bar = fig.colorbar(
         mesh, ax=list(axes), location="bottom", shrink=shrink, aspect=30, pad=0.01, label=label, ticks=ticks
@@ -101,7 +101,7 @@ def number_texts(cells: pd.DataFrame) -> np.ndarray:
 
 
 def _inks(colors: np.ndarray) -> np.ndarray:
-    """Return black or white for each colour (last axis: RGBA, 0 to 1), whichever stands out more from it.
+    """Return black or white for each color (last axis: RGBA, 0 to 1), whichever has more contrast.
 
     By the relative luminance of the Web Content Accessibility Guidelines 2.
     """

@@ -1,4 +1,4 @@
-"""What is said below a figure: what it lacks, and why."""
+"""Notes below a figure: missing parts and the reason."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ NOTE_LINE = 0.14  # inches, of a font of 7 points
 
 @styled
 def add_note(fig: Figure, text: str) -> Figure:
-    """Say something below a figure, after what is said there already, and make it as much higher; no text, no note."""
+    """Add a note below a figure, after existing notes, and enlarge the figure for it; an empty text adds nothing."""
     before = fig.get_supxlabel()
     if not text.strip():
         return fig

@@ -1,4 +1,4 @@
-"""In which order a figure has its models: the study's, or, of many, by value."""
+"""Order of models in a figure: the study's, or by value if there are many."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ import pandas as pd
 
 from leakscope.files.names import POOLED
 
-MANY = 12  # models, up to which they stand in the order of the study
+MANY = 12  # models; up to this number they are in the order of the study
 
 
 class Order(NamedTuple):
-    """What many models are sorted by: their mean value in the first panel, the pooled category where there is one.
+    """Sort key of many models: their mean value in the first panel, in the pooled category where there is one.
 
     Args:
-        value: its column, in the first table that has it and the names.
-        panel: the columns that name a panel; the first value of each is that of the first panel.
-        name: the column of models, or of whatever else the figure's labels are of.
-        other: a second column of them, whose values count with the opposite sign: of differences, name − other.
+        value: column of the value, in the first table that has this column and the names.
+        panel: the columns that name a panel; the first panel has the first value of each.
+        name: the column of models, or of other names in the figure's labels.
+        other: a second column of names, whose values count with the opposite sign (differences name − other).
     """
 
     value: str
@@ -29,11 +29,11 @@ class Order(NamedTuple):
 
 
 def by_value(tables: Mapping[str, pd.DataFrame], order: Order, labels: Mapping[str, str]) -> dict[str, str]:
-    """Return the labels, of more than twelve the highest value first; those without a value stand last as they were.
+    """Return the labels; if there are more than twelve, highest value first, names without a value last.
 
     Args:
-        tables: what the figure draws.
-        order: what is sorted by.
+        tables: of the figure.
+        order: sort key.
         labels: model → label.
     """
     table = next((table for table in tables.values() if {order.value, order.name} <= {*table.columns}), None)

@@ -1,4 +1,4 @@
-"""Panels in rows: where they stand, what is said above them and at the edges of the figure."""
+"""Panels in rows: their places, titles, and labels at the edges of the figure."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ class Panels(NamedTuple):
     Args:
         fig: the figure.
         axes: of shape (panels,) or (panels, axes of a panel from top to bottom).
-        columns: panels beside each other.
-        sharex: whether those of a column at least have one x-axis.
-        sharey: whether those of a row at least have one y-axis.
+        columns: number of panels side by side.
+        sharex: whether panels of a column share the x-axis.
+        sharey: whether panels of a row share the y-axis.
     """
 
     fig: Figure
@@ -44,7 +44,7 @@ class Panels(NamedTuple):
         return index + self.columns >= len(self.axes)
 
     def name_axes(self, index: int, xlabel: str, ylabel: str = "") -> None:
-        """Label a panel's one pair of axes at the edges of the figure; where shared, numbers are only there, too."""
+        """Label a panel's axes only at the edges of the figure; shared axes have their tick labels only there, too."""
         ax: Axes = self.axes.ravel()[index]
         lowest, left = self.is_lowest(index), self.is_left(index)
         if self.sharex:
@@ -56,12 +56,12 @@ class Panels(NamedTuple):
 
 
 class Grid(NamedTuple):
-    """Which prompt set, category (or none) and scorer the panels show: row by row, ``columns`` in each.
+    """Prompt set, category (or none) and scorer of each panel: row by row, ``columns`` in each.
 
     Args:
         panels: row by row.
-        columns: panels beside each other.
-        is_full: whether each row has all scorers, so that a column has one; else each panel says what it is.
+        columns: number of panels side by side.
+        is_full: whether each row has all scorers, so that a column is a scorer; otherwise each panel has a full title.
     """
 
     panels: list[tuple[str, str, str]]
@@ -83,9 +83,9 @@ class Grid(NamedTuple):
 
 
 def grid_of(panels: Sequence[tuple[str, str, str]]) -> Grid:
-    """Return a row of panels for each prompt set and category (or what else there is), a column for each scorer.
+    """Return a row of panels for each prompt set and category (or other key), a column for each scorer.
 
-    Where a row lacks a scorer the panels stand one after another, and each says what it is.
+    If a row lacks a scorer, panels follow one another, each with a full title.
     """
     panels = list(dict.fromkeys(panels))
     rows, scorers = (unique(names) for names in zip(*((" · ".join(p[:2]), p[2]) for p in panels), strict=True))
@@ -109,12 +109,12 @@ def panel_grid(table: pd.DataFrame, column: str = "scorer") -> Grid:
 
 
 def with_values(table: pd.DataFrame, panel: Sequence[str], *values: str) -> tuple[pd.DataFrame, str]:
-    """Return the rows of those panels that have any value, and what to say below the figure of the others.
+    """Return the rows of panels with any value, and a note about the other panels.
 
     Args:
-        table: what is drawn.
-        panel: the columns that name a panel, that of the figure's columns last.
-        values: the columns that it shows; a panel in which all of these are missing is not drawn.
+        table: of the figure.
+        panel: the columns that name a panel; last the column of the figure's columns.
+        values: the columns that a panel shows; a panel is not drawn if all of them are missing.
 
     Returns:
         The rows, and ``No values, so no panel: ...``, or nothing where all panels have some. A table without any value
@@ -137,7 +137,7 @@ def with_values(table: pd.DataFrame, panel: Sequence[str], *values: str) -> tupl
 
 
 def without_repeated_category(table: pd.DataFrame) -> pd.DataFrame:
-    """Leave out the only category of a prompt set that has the pooled one: it says the same."""
+    """Leave out the only category of a prompt set that also has the pooled category, which is equal."""
     pooled = set(table.loc[table["category"] == POOLED, "prompt_set"])
     n_others = table[table["category"] != POOLED].groupby("prompt_set")["category"].nunique()
     repeats = pooled & set(n_others.index[n_others == 1])
@@ -149,9 +149,9 @@ def panels_of(n: int, columns: int, size: tuple[float, float], **grid: Any) -> P
 
     Args:
         n: number of panels.
-        columns: panels beside each other.
+        columns: number of panels side by side.
         size: width and height of the figure, inches.
-        grid: what ``Figure.subplots`` is told, such as ``sharex``.
+        grid: arguments of ``Figure.subplots``, such as ``sharex``.
     """
     fig = sheet(*size)
     axes = fig.subplots(-(-n // columns), columns, squeeze=False, **grid).ravel()
@@ -187,7 +187,7 @@ def multiples(
     Args:
         titles: of the panels.
         heights: of the axes of a panel from top to bottom, in inches; they share their x-axis.
-        columns: panels beside each other; by their number if None.
+        columns: number of panels side by side; None: chosen by the number of panels.
         width: of the figure, in inches; by the number of columns if None.
         title_width: inches after which a title is broken; those of a panel if None.
         shared: whether all panels have the same limits.
@@ -214,5 +214,5 @@ def multiples(
 
 
 def _columns(n_panels: int) -> int:
-    """Return how many panels stand beside each other: no row but the last has room for another."""
+    """Return the number of panels side by side: only the last row may have empty places."""
     return n_panels if n_panels <= 3 else 2 if n_panels == 4 else 3 if n_panels <= 9 else 4

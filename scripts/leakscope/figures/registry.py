@@ -1,4 +1,4 @@
-"""Which function draws a figure, from which tables, and what its short form may leave out."""
+"""Registry of figures: the function and tables of each figure, and the parts that its short form may leave out."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from leakscope.figures.validate import closing, form_maps, gaps, layers
 
 
 class Context(NamedTuple):
-    """What figures know of a study beside its tables.
+    """Properties of a study that figures need in addition to tables.
 
     Args:
         labels: model → label, in the order of the study.
         dictionaries: dictionary, or family of dictionaries, → label, in the order of the study.
         sizes: model → number of parameters, where the configuration gives it; organisms' are in their table.
-        matrix: categories whose concept matrix is drawn; all of them would fill a wall.
-        bases: tuned model → the model it was tuned from; it is drawn after that one.
+        matrix: categories whose concept matrix is drawn; all would be too many.
+        bases: tuned model → its base model; tuned models are drawn after their bases.
         families: dictionary → the entry of ``features.dictionaries`` that it is a seed of, where that is another name.
         randomised: dictionaries of randomised models.
-        bar: measure of quality → the worst value that is still interpreted.
-        kept: share of a concept's use that a mitigation is to keep.
+        bar: measure of quality → worst value at which a dictionary is still interpreted.
+        kept: share of a concept's use that a mitigation must keep.
         look: style, widths and font.
     """
 
@@ -50,11 +50,11 @@ class Context(NamedTuple):
 
 
 class PanelValues(NamedTuple):
-    """Which values the panels of a figure show.
+    """Columns of the panels of a figure.
 
     Args:
         panel: the columns that name a panel, in the first table.
-        values: the columns of what it shows.
+        values: the columns that a panel shows.
     """
 
     panel: tuple[str, ...]
@@ -65,12 +65,12 @@ class Kind(NamedTuple):
     """A kind of figure.
 
     Args:
-        draw: tables, context → figure; ``labels`` of the context are of what the figure names.
-        parts: what its PNG may have less of, what matters least first.
-        rows: tables, context → those of their rows that it shows; all if None.
-        of_dictionaries: whether it names dictionaries, not models.
-        order: what it sorts many models by; None: they stand in the order of the study.
-        shown: what its panels are of, so that one without values is not drawn; None: it has none that could be.
+        draw: tables, context → figure; ``labels`` of the context are the names in the figure.
+        parts: parts that the PNG may reduce, least important first.
+        rows: tables, context → tables with only the rows of the figure; None: all rows.
+        of_dictionaries: whether the figure names dictionaries instead of models.
+        order: sort key of many models; None: the order of the study.
+        shown: columns of the panels, so that a panel without values is not drawn; None: no such panels.
     """
 
     draw: Callable[[Tables, Context], Figure]
@@ -82,17 +82,17 @@ class Kind(NamedTuple):
 
 
 def _untuned(tables: Tables, context: Context) -> Tables:
-    """Leave out tuned models: a panel for each would fill a wall."""
+    """Leave out tuned models, which would need too many panels."""
     return {name: table[~table["model"].isin(list(context.bases))] for name, table in tables.items()}
 
 
 def _each_rate_once(tables: Tables, context: Context) -> Tables:
-    """Leave out the category of prompt sets that have one: the pooled one is the same."""
+    """Leave out the category of prompt sets with a single category, which equals the pooled category."""
     return {name: without_repeated_category(table) if "category" in table else table for name, table in tables.items()}
 
 
 def _untuned_with_correlation(tables: Tables, context: Context) -> Tables:
-    """Keep items with both log-odds; add the correlation of their model and task, which many models are sorted by."""
+    """Keep items with both log-odds; add the correlation of their model and task, the sort key of many models."""
     paired, keys, odds = _untuned(tables, context)["paired"], ["model", "task"], ["l_g", "l_v"]
     finite = paired[odds].replace([np.inf, -np.inf], np.nan)
     paired = paired.assign(**finite.where(finite.notna().all(axis=1)))
@@ -101,7 +101,7 @@ def _untuned_with_correlation(tables: Tables, context: Context) -> Tables:
 
 
 def _tested(tables: Tables, _: Context) -> Tables:
-    """Keep what was closed of all test items."""
+    """Keep rows of all test items."""
     table = tables["closing"]
     return {"closing": table[(table["subset"] == "all") & (table["part"] == "test")]}
 
@@ -111,7 +111,7 @@ def _in_matrix(tables: Tables, context: Context) -> Tables:
 
 
 def _sizes(tables: Tables, context: Context) -> pd.DataFrame:
-    """Return the models' sizes: ``model, n_parameters`` and, of organisms, what else their table says."""
+    """Return the models' sizes: ``model, n_parameters`` and, for organisms, the other columns of their table."""
     given = pd.DataFrame(list(context.sizes.items()), columns=["model", "n_parameters"])
     return pd.concat([tables["organisms"], given], ignore_index=True) if "organisms" in tables else given
 

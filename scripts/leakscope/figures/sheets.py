@@ -1,4 +1,4 @@
-"""Figures that can be asked for their size alone: what takes long is what is drawn on them."""
+"""Figures whose size can be computed without drawing, because drawing takes long."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Size = tuple[float, float]  # width and height, inches
 
 
 class SizedFigure(Figure):
-    """A figure that, where its size alone is asked for, is done before it has axes."""
+    """A figure that stops before it has axes when only its size is needed."""
 
     def subplots(self, *args: Any, **kwargs: Any) -> Any:
         """Return axes as any figure does."""
@@ -42,7 +42,7 @@ def size_of(fig: Figure) -> Size:
 
 
 def size_alone(draw: Callable[[], Figure]) -> Size:
-    """Return the size of what is drawn, before what legends and notes add to it; a whole drawing if it is no sheet."""
+    """Return the size of a drawing without legends and notes; draws the whole figure if it is no sheet."""
     token = _ASKED.set(True)
     try:
         return size_of(draw())

@@ -1,4 +1,4 @@
-"""What all figures share: one look, the order of models and categories, reference lines, saving.
+"""Shared by all figures: the look, the order of models and categories, reference lines, saving.
 
 Figures are plain ``matplotlib.figure.Figure`` objects: pyplot keeps every figure alive, and its state is global.
 """
@@ -26,21 +26,21 @@ from leakscope.files.names import POOLED
 from leakscope.files.writing import replacing
 
 P = ParamSpec("P")
-PLACEHOLDER = "placeholder"  # label of a figure that stands in for another
+PLACEHOLDER = "placeholder"  # label of a figure that replaces another
 Labels = Mapping[str, str]  # model, or whatever else a figure names → what it is called
 
 CHARACTER = 0.058  # inches, a character of the 7 pt font on average
 PAGE_HEIGHT = 9.0  # inches of a page that a figure may take
-NO_LEAKAGE = 50.0  # Leak-Rate in percent of a model whose text owes nothing to the concept
+NO_LEAKAGE = 50.0  # percent: rate of a model whose text does not depend on the concept
 NO_LEAKAGE_LINE = (0, (4, 2))  # dashes
-# Snakemake's report shows so many pixels of a picture in a window of 1280 × 800 with the bars of a browser. The top of
-# a higher one cannot be scrolled to.
+# Height in pixels of a picture in Snakemake's report, in a browser window of 1280 × 800. The top of a taller picture
+# cannot be scrolled to.
 PNG_HEIGHT = 632
 PNG_DPI, LEAST_DPI = 200, 96  # most and least; at 96, a browser's inch, text is as large as in print
 MAX_HEIGHT = PNG_HEIGHT / LEAST_DPI  # inches
 
-# seaborn's "colorblind" (blue, orange, green, red, pink, sky) without its palest hues, and black and brown; each colour
-# goes with a marker and a line style of its own, so that a series is never told by colour alone.
+# seaborn's "colorblind" (blue, orange, green, red, pink, sky) without its palest hues, and black and brown; each color
+# has its own marker and line style, so that series never differ only in color.
 COLORS = ("#0173b2", "#de8f05", "#029e73", "#d55e00", "#cc78bc", "#000000", "#56b4e9", "#8a5a2b")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p")
 LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)), (0, (8, 2)), (0, (3, 1)))
@@ -80,13 +80,13 @@ STYLE = {
 # Whatever the style of a study says.
 KEPT = {
     "pdf.fonttype": 42,  # TrueType: text in the PDF stays text
-    "text.parse_math": False,  # labels, concepts and tokens are what people wrote: a $ is a $
+    "text.parse_math": False,  # labels, concepts and tokens are plain text: a $ is a $
     "text.usetex": False,
 }
 
 
 class Series(NamedTuple):
-    """How one series looks: colour, marker and line style."""
+    """How one series looks: color, marker and line style."""
 
     color: str
     marker: str
@@ -94,29 +94,29 @@ class Series(NamedTuple):
 
     @property
     def curve(self) -> dict[str, Any]:
-        """What ``plot`` is told to draw a curve."""
+        """Arguments of ``plot`` for a curve."""
         return {"color": self.color, "marker": self.marker, "linestyle": self.line}
 
     @property
     def dots(self) -> dict[str, Any]:
-        """What ``plot`` is told to draw markers alone."""
+        """Arguments of ``plot`` for markers only."""
         return {"color": self.color, "marker": self.marker, "linestyle": "none"}
 
 
 def style() -> AbstractContextManager[None]:
-    """Return the context in which a figure is drawn and saved; matplotlib's global settings come back after it."""
+    """Return the context for drawing and saving a figure; matplotlib's global settings are restored afterwards."""
     return matplotlib.rc_context(_settings(families()))
 
 
 def _settings(fonts: Iterable[str]) -> dict[Any, Any]:
-    """Return matplotlib's settings: leakscope's, over them those of the study's style, over these the font."""
+    """Return matplotlib's settings: leakscope's, overridden by the study's style, overridden by the font."""
     own = look().style
     sizes = {name: size * scale() for name, size in SIZES.items()}
     return {**STYLE, **(style_settings(own) if own else {}), **KEPT, **sizes, "font.family": list(fonts)}
 
 
 def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
-    """Draw in leakscope's style and leave matplotlib's global settings as they were."""
+    """Decorate a function to draw in leakscope's style without changing matplotlib's global settings."""
 
     @functools.wraps(draw)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> Figure:
@@ -132,7 +132,7 @@ def save_figure(
 ) -> None:
     """Write a figure as PDF and as PNG, each whole or not at all, the same bytes for the same figure.
 
-    The PNG has 200 dpi, or as many fewer as make it no higher than what the report shows whole.
+    The PNG has 200 dpi, or fewer so that the report shows its whole height.
 
     Args:
         pages: the figure, or its pages.
@@ -155,13 +155,13 @@ def save_figure(
 
 @styled
 def no_data(why: str) -> Figure:
-    """Return the figure that stands in for one of which there is nothing: ``no data:`` and why."""
+    """Return a placeholder for a figure without data: ``no data:`` and the reason."""
     return placeholder(f"no data: {why}")
 
 
 @styled
 def placeholder(text: str) -> Figure:
-    """Return a figure that holds a sentence in the place of what should be there."""
+    """Return a figure that consists of a sentence."""
     fig = Figure(figsize=(single(), 1.0), layout="constrained")
     fig.set_label(PLACEHOLDER)
     fig.text(0.5, 0.5, textwrap.fill(text, 50), ha="center", va="center", color=GREY)
@@ -169,7 +169,7 @@ def placeholder(text: str) -> Figure:
 
 
 def series(index: int) -> Series:
-    """Return the look of the series at ``index``; after the last colour, they return with other markers and lines."""
+    """Return the look of the series at ``index``; colors repeat with other markers and lines."""
     colors = matplotlib.rcParams["axes.prop_cycle"].by_key().get("color", COLORS)
     shift = index // len(colors)
     return Series(
@@ -180,14 +180,14 @@ def series(index: int) -> Series:
 
 
 def model_order(table: pd.DataFrame, labels: Mapping[str, str] | None) -> list[str]:
-    """Return the table's models: those of ``labels`` in its order, then the others as they come in the table."""
+    """Return the table's models: first the models in ``labels``, in its order, then the others in table order."""
     found = unique(table["model"])
     named = [model for model in labels or {} if model in found]
     return named + [model for model in found if model not in named]
 
 
 def category_order(table: pd.DataFrame) -> list[str]:
-    """Return the table's categories as they come, the pooled one first."""
+    """Return the table's categories in table order, the pooled category first."""
     found = unique(table["category"])
     return sorted(found, key=lambda category: category != POOLED)
 
@@ -198,12 +198,12 @@ def unique(values: Iterable[object]) -> list[str]:
 
 
 def label_of(model: str, labels: Mapping[str, str] | None) -> str:
-    """Return what to print for a model: its label where it has one, else its name."""
+    """Return a model's label, or its name if it has none."""
     return (labels or {}).get(model, model)
 
 
 def page_width(inches: float) -> float:
-    """Return the width of a figure that needs so many inches: one column of a page at least, two at most."""
+    """Return the width of a figure that needs this many inches: at least one column of a page, at most two."""
     return max(single(), min(double(), inches))
 
 
@@ -213,7 +213,7 @@ def single() -> float:
 
 
 def double() -> float:
-    """Return the width in inches of two columns of a page, the most that a figure may have."""
+    """Return the width in inches of two columns of a page, the maximum for a figure."""
     return look().double
 
 
@@ -223,7 +223,7 @@ def character() -> float:
 
 
 def wrapped(text: str, inches: float) -> str:
-    """Break a text into lines of at most so many inches, also inside a word that is longer."""
+    """Break a text into lines of at most this many inches, also inside longer words."""
     # A text of wide letters has room for half as many of them.
     share = len(text) / max(1, _n_columns(text))
     return "\n".join(textwrap.wrap(text, max(8, int(share * inches / character())))) or text
@@ -235,7 +235,7 @@ def text_width(texts: Iterable[str]) -> float:
 
 
 def _n_columns(text: str) -> int:
-    """Return how many Latin letters are as wide as a text: a Chinese, Japanese or Korean one is as wide as two."""
+    """Return the width of a text in Latin letters; a Chinese, Japanese or Korean letter is as wide as two."""
     return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in text)
 
 
@@ -260,6 +260,6 @@ def mark_horizontal(ax: Axes, value: float, name: str | None) -> None:
 
 
 def rate_limits(*values: pd.Series) -> tuple[float, float]:
-    """Return the limits of an axis of Leak-Rates: 50 and all values with some room, never much more than 0 to 100."""
+    """Return the limits of an axis of rates: 50 and all values with some room, never much more than 0 to 100."""
     lowest = min([NO_LEAKAGE, *(float(column.min()) for column in values if column.notna().any())])
     return max(-2.0, lowest - 8), 102.0

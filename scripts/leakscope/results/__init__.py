@@ -1,1 +1,1 @@
-"""The result page of a study: a headline from its numbers, one figure, what speaks against them, and links."""
+"""The result page of a study: a headline from its numbers, one figure, reasons for doubt, and links."""

@@ -1,4 +1,4 @@
-"""When not to believe a match rate: what the tables of the run itself say against it."""
+"""When not to believe a match rate: reasons for doubt in the run's own tables."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from leakscope.errors import counted
 from leakscope.results.headline import BELOW, CHANCE, LEAKS, percent
 
 FALL = 5.0
-"""Points by which a rate falls without repetition before the page says so."""
+"""Drop of a rate without repetition, in points, beyond which the page mentions it."""
 MANY_ECHOES, MANY_EMPTY, MANY_FOREIGN, MANY_CUT = 20.0, 10.0, 10.0, 1.0
-"""Percent of texts that restate their prompt, are empty, or in foreign letters; and of pairs that a scorer cuts."""
+"""Percent: texts that restate their prompt, are empty, or are in a foreign script; pairs with a text that is cut."""
 MOST_ALIKE = 3
-"""Models with the same kind of mark that are told one by one."""
+"""Models with the same kind of mark that are listed one by one."""
 
 
 class Doubt(NamedTuple):
     """A reason to doubt a model's match rate.
 
-    of_one: what of it, behind the model's name.
-    of_many: the same of several models at once, without their numbers.
+    of_one: the reason, to follow the model's name.
+    of_many: the reason for several models at once, without numbers.
     """
 
     of_one: str
@@ -28,18 +28,18 @@ class Doubt(NamedTuple):
 
 
 class Doubted(NamedTuple):
-    """A model as people call it, and its marks."""
+    """A model's display name and its marks."""
 
     name: str
     marks: Sequence[Doubt]
 
 
 def marks(row: Mapping[str, Any], others: Sequence[Mapping[str, Any]] = (), level: float = 0.95) -> list[Doubt]:
-    """Return each reason to doubt a model's match rate; none where its tables name none.
+    """Return the reasons to doubt a model's match rate; empty if the tables have none.
 
     Args:
         row: of ``rows.rate_rows``.
-        others: the model's rows by other scorers, the prompt set and category being the same.
+        others: the model's rows by other scorers, for the same prompt set and category.
         level: of intervals, 0 to 1.
     """
     if row["rate"] is None:
@@ -50,7 +50,7 @@ def marks(row: Mapping[str, Any], others: Sequence[Mapping[str, Any]] = (), leve
 
 
 def doubts(models: Iterable[Doubted]) -> list[str]:
-    """Return a sentence for each mark of each model; where many models have the same, one for all of them."""
+    """Return a sentence for each mark of each model; a mark that many models share has one sentence for all."""
     models = list(models)
     alike: dict[str, list[str]] = {}
     for model in models:
@@ -66,7 +66,7 @@ def doubts(models: Iterable[Doubted]) -> list[str]:
 
 
 def listed(names: Sequence[str]) -> str:
-    """Return the first names, and how many more there are.
+    """Return the first names and the number of further names.
 
     >>> listed(["a", "b", "c", "d", "e"])
     'a, b, c and 2 more'
@@ -76,19 +76,19 @@ def listed(names: Sequence[str]) -> str:
 
 
 def _few(row: Mapping[str, Any]) -> Doubt | None:
-    """Return what of a design with fewer than ten templates or concepts."""
+    """Return the doubt about a design with fewer than ten templates or concepts."""
     if not row["few"]:
         return None
     templates = counted(row["clusters"], "unrelated template", "unrelated templates")
     numbers = f"{templates}, {counted(row['concepts'], 'concept', 'concepts')}"
-    rest = "the interval is only as good as so few allow"
+    rest = "an interval from so few is unreliable"
     return Doubt(f"fewer than ten {row['few']} ({numbers}): {rest}.", f"fewer than ten {row['few']}: {rest}")
 
 
 def _repetition(row: Mapping[str, Any]) -> Doubt | None:
     without = row["without_repetition"]
     if without is None:
-        nothing = "in every pair a text names one of the two concepts: nothing is left but repetition"
+        nothing = "in every pair a text names one of the two concepts: nothing but repetition can be measured"
         return Doubt(f"{nothing}.", nothing)
     if row["rate"] - without <= FALL:
         return None
@@ -115,7 +115,7 @@ def _empty(row: Mapping[str, Any]) -> Doubt | None:
         return None
     ties = "each of them ties, which draws the rate to 50"
     unfinished = row["unfinished"] or 0
-    why = f" (thoughts that have not ended: {unfinished:.0f} %)" if unfinished else ""
+    why = f" (unfinished thoughts: {unfinished:.0f} %)" if unfinished else ""
     return Doubt(
         f"{row['empty']:.0f} % of its texts are empty{why}; {ties}.",
         f"{MANY_EMPTY:.0f} % of their texts or more are empty; {ties}",
@@ -125,16 +125,16 @@ def _empty(row: Mapping[str, Any]) -> Doubt | None:
 def _foreign(row: Mapping[str, Any]) -> Doubt | None:
     if (row["foreign"] or 0) < MANY_FOREIGN:
         return None
-    rest = "in letters of another language than their prompts"
+    rest = "in another script than their prompts"
     return Doubt(f"{row['foreign']:.0f} % of its texts are {rest}.", f"{MANY_FOREIGN:.0f} % of their texts are {rest}")
 
 
 def _cut(row: Mapping[str, Any]) -> Doubt | None:
     if not row["cut"] or 100 * row["cut"] / row["compared"] < MANY_CUT:
         return None
-    rest = f"a text is longer than {row['scorer']} reads: what stands at its end is not counted"
+    rest = f"a text is longer than {row['scorer']} reads: its end is not scored"
     return Doubt(
-        f"of {row['cut']} of {row['compared']} pairs, {rest}.", f"of {MANY_CUT:.0f} % of the pairs or more, {rest}"
+        f"in {row['cut']} of {row['compared']} pairs, {rest}.", f"in {MANY_CUT:.0f} % of the pairs or more, {rest}"
     )
 
 
@@ -143,21 +143,21 @@ def _concepts(row: Mapping[str, Any]) -> Doubt | None:
     if low is None or not (row["low"] > CHANCE >= low):
         return None
     return Doubt(
-        f"for other concepts, too, the interval is {percent(low)} to {percent(high)}, which holds 50.",
-        "for other concepts, too, the interval holds 50",
+        f"for other templates and other concepts, the interval is {percent(low)} to {percent(high)} and contains 50.",
+        "for other templates and other concepts, the interval contains 50",
     )
 
 
 def _corrected(row: Mapping[str, Any], level: float) -> Doubt | None:
-    """Return what of a rate that is told from 50 by itself, and not as one of all that the study tests."""
+    """Return the doubt about a rate that differs from 50 before but not after correction for all tests of the study."""
     if row["verdict"] not in (LEAKS, BELOW) or row["p"] is None or row["p"] <= 1 - level:
         return None
-    rest = "by the interval alone: as one of all rates that the study tests, p is"
+    rest = "by the interval only: corrected for all rates that the study tests, p is"
     return Doubt(f"{row['verdict']} {rest} {row['p']:.2g}.", f"“{row['verdict']}” {rest} above {1 - level:.2g}")
 
 
 def _others(row: Mapping[str, Any], others: Sequence[Mapping[str, Any]]) -> Doubt | None:
-    """Return by which scorers the words would be others; between those that find nothing there is no contradiction."""
+    """Return the scorers with another verdict; two verdicts that find nothing do not contradict each other."""
     known = [other for other in others if other["rate"] is not None and other["verdict"] != row["verdict"]]
     differing = [other for other in known if {other["verdict"], row["verdict"]} & {LEAKS, BELOW}]
     if not differing:

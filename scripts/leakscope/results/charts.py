@@ -1,4 +1,4 @@
-"""Charts that a browser draws: specifications of Vega-Lite."""
+"""Vega-Lite specifications of charts that a browser draws."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from typing import Any
 
 
 def match_rate_chart() -> dict[str, Any]:
-    """Return a specification: match rates by model with intervals, and the exact rates of organisms behind them.
+    """Return the chart of match rates by model, with intervals and the exact rates of organisms.
 
-    It draws the data set ``rows`` (``rows.rate_rows``); a click on a point follows the row's ``href``. The page sets
-    the order of models, the height of one, and the colours ``soft``, ``warm`` and ``cool``.
+    Data set: ``rows`` (``rows.rate_rows``); a click on a point follows the row's ``href``. The page sets the order of
+    models, the height of a row, and the colors ``soft``, ``warm`` and ``cool``.
     """
     scale = {"zero": False, "nice": True, "padding": 12}
     axis = {"tickCount": 8, "labelOverlap": "greedy", "labelSeparation": 8}
@@ -24,8 +24,8 @@ def match_rate_chart() -> dict[str, Any]:
             ("rate", "match rate (%)"),
             ("interval", "interval"),
             ("pairs", "pairs of texts"),
-            ("truth", "exact truth (%)"),
-            ("verdict", "says"),
+            ("truth", "exact rate (%)"),
+            ("verdict", "verdict"),
         )
     ]
     shared = {"y": y, "color": kind, "href": {"field": "href"}, "tooltip": hover}

@@ -1,4 +1,4 @@
-"""One pair of texts that the match test gets right: neither the best nor the worst of them."""
+"""A typical pair of texts that the match test gets right: the median by clarity."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from leakscope.leak.measures.similarities import similarity_matrix
 from leakscope.leak.pairs import tests_by_unit
 
 MOST_TEXTS = 500
-"""Of a unit: of more, the first ones are compared."""
+"""Of a unit: if it has more, the first ones are compared."""
 
 
 class TextSide(NamedTuple):
-    """A prompt, the concept in it, and what was written."""
+    """A prompt, its concept, and the text written after it."""
 
     concept: str
     prompt: str
@@ -24,7 +24,7 @@ class TextSide(NamedTuple):
 
 
 class Told(NamedTuple):
-    """Pairs of texts that are told apart: the rows of both, and D."""
+    """Pairs of texts that the match test gets right: the rows of both, and D."""
 
     one: NDArray[np.intp]
     other: NDArray[np.intp]
@@ -34,14 +34,14 @@ class Told(NamedTuple):
 def middling_pair(
     prompts: pd.DataFrame, generations: pd.DataFrame, similarity: pd.DataFrame, scorer: str, decimals: int
 ) -> tuple[TextSide, TextSide] | None:
-    """Return the pair of a model's texts whose D (``matching``) is the median of all above 0; None without any.
+    """Return the pair of a model's texts with the median D (``matching``) among pairs with D > 0; None without any.
 
     Args:
         prompts: the prompts table of one set.
         generations: ``prompt_id, sample, text`` of one model on that set.
         similarity: ``concept, text, similarity`` of a scorer.
         scorer: its name, for errors.
-        decimals: to which similarities are rounded.
+        decimals: digits to which similarities are rounded.
     """
     tests = tests_by_unit(prompts)
     written = generations[["prompt_id", "sample", "text"]].merge(tests, on="prompt_id")
@@ -68,11 +68,11 @@ def _side(written: pd.DataFrame, label: int) -> TextSide:
 
 
 def _right(rows: pd.DataFrame, similarity: NDArray[np.float64], concepts: pd.Index) -> Told:
-    """Return all pairs of a unit's texts with D > 0, each once.
+    """Return each pair of a unit's texts with D > 0 once.
 
     Args:
         rows: texts, with ``concept`` and ``concept_group``.
-        similarity: (concepts, texts).
+        similarity: shape (concepts, texts).
         concepts: in the order of ``similarity``.
     """
     owner = concepts.get_indexer(pd.Index(rows["concept"]))

@@ -1,4 +1,4 @@
-"""What a match rate says, in words that follow from its interval alone."""
+"""Headlines about match rates, in words that depend only on the interval."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from leakscope.errors import counted
 CHANCE = 50.0
 FEWEST_CLUSTERS = 10
 FAR = 60.0
-"""Percent. A study that finds no rate below this one misses much, so not finding one means little."""
+"""Percent. If a study can detect only rates above this value, an inconclusive interval means little."""
 
 LEAKS, BELOW = "leaks", "below chance"
 UNCLEAR, SMALL, NONE = "not distinguishable from chance", "too small to tell", "no match rate"
@@ -29,7 +29,7 @@ class Rate(NamedTuple):
 
     value, low, high: the rate and its interval for other templates.
     n_clusters: of templates.
-    detectable: smallest rate that would have been told from 50; NaN where there is none.
+    detectable: smallest rate distinguishable from 50; NaN where there is none.
     """
 
     value: float
@@ -40,10 +40,10 @@ class Rate(NamedTuple):
 
 
 def verdict(rate: Rate) -> str:
-    """Return what a rate says: ``LEAKS``, ``BELOW``, ``UNCLEAR``, ``SMALL`` or ``NONE``.
+    """Return the verdict on a rate: ``LEAKS``, ``BELOW``, ``UNCLEAR``, ``SMALL`` or ``NONE``.
 
-    With fewer than ``FEWEST_CLUSTERS`` clusters it says nothing, wherever its interval lies. An interval that holds 50
-    says so only where a rate up to ``FAR`` could have been found.
+    Fewer than ``FEWEST_CLUSTERS`` clusters give ``SMALL``, whatever the interval. An interval that contains 50 gives
+    ``UNCLEAR`` only if a rate of ``FAR`` or less was detectable.
     """
     if math.isnan(rate.value):
         return NONE
@@ -60,13 +60,13 @@ def sentence(name: str, rate: Rate, level: float) -> str:
     """Return the headline of a model.
 
     Args:
-        name: of the model, for people.
+        name: the model's display name.
         rate: its match rate.
         level: of the interval, 0 to 1.
     """
     found = verdict(rate)
     if found == NONE:
-        return f"{name} has no match rate: no two of its texts share a sentence but for the concept."
+        return f"{name} has no match rate: no two of its prompts differ only in the concept."
     few = rate.n_clusters < FEWEST_CLUSTERS and found == SMALL
     why = f" ({counted(rate.n_clusters, 'unrelated template', 'unrelated templates')})" if few else ""
     return f"{BEGINNINGS[found].format(name=name)}{why}: {numbers(rate, level)}."
@@ -89,17 +89,17 @@ def numbers(rate: Rate, level: float) -> str:
 
 
 def strongest(rates: Sequence[Rate]) -> int:
-    """Return the place of the highest rate, of those that leak if any do; 0 where there is no rate."""
+    """Return the index of the highest rate, among rates that leak if any do; 0 where there is no rate."""
     leaking = [verdict(rate) == LEAKS for rate in rates]
     heights = [-1.0 if math.isnan(rate.value) else rate.value for rate in rates]
     return max(range(len(rates)), key=lambda place: (leaking[place], heights[place]), default=0)
 
 
 def summary(models: Sequence[tuple[str, Rate]], level: float) -> list[str]:
-    """Return the headline of many models and what follows it: how many leak, the highest of them, and the others.
+    """Return the headline of many models and its continuation: how many leak, the highest, and the others.
 
     Args:
-        models: each as people call it, and its match rate; at least one.
+        models: display name and match rate of each; at least one.
         level: of the intervals, 0 to 1.
     """
     rates = [rate for _, rate in models]
@@ -129,7 +129,7 @@ def could_detect(row: Mapping[str, Any]) -> str:
 
 
 def percent(value: float) -> str:
-    """Return a rate without decimals, but with one where it would else be taken for chance.
+    """Return a rate without decimals, or with one decimal if rounding would turn it into 50.
 
     >>> percent(63.7), percent(50.3), percent(50.0)
     ('64', '50.3', '50')

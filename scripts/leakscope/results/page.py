@@ -26,7 +26,7 @@ TEMPLATE = Path(__file__).resolve().parents[3] / "report" / "index.template.html
 MOST_SENTENCES = 3
 """Of models in the headline, and of what could be detected; of more models a summary leads. The table has all."""
 MANY = 12
-"""Models of which a reader looks for the highest: more are sorted by their rates, and imported ones are folded away."""
+"""Up to this number, models keep their order; more are sorted by rate, and imported ones are folded away."""
 TITLES = {
     "leak": "Step leak: does what was mentioned come back?",
     "ground": "Step ground: are rankings those of the corpus?",
@@ -106,7 +106,7 @@ def write_result_page(
         rates: where the study takes the step ``leak``.
         sections: the steps, in the study's order.
         lacking: what is missing, and what was brought.
-        template: beside it ``page.css``.
+        template: in a folder with ``page.css``.
     """
     said = _headlines(rates) if rates else [section.found.sentence for section in sections if section.found]
     text = fill(
@@ -196,7 +196,7 @@ def _example(rates: Rates | None) -> str:
 
 
 def _marked(prompt: str, concept: str) -> str:
-    """Return a prompt with its concept marked, where it stands in it."""
+    """Return a prompt with its concept marked, if the prompt contains it."""
     before, found, after = prompt.partition(concept)
     if not found:
         return html.escape(prompt)

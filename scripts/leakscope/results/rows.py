@@ -1,4 +1,4 @@
-"""The rows of the page's table and figure: match rates beside what else is known of them."""
+"""The rows of the page's table and figure: match rates with all related values."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ def rate_rows(
     truth: pd.DataFrame | None,
     names: Mapping[str, str],
 ) -> list[dict[str, Any]]:
-    """Return one row a model, prompt set, scorer and category, as JSON knows it (None for NaN), in percent.
+    """Return one row per model, prompt set, scorer and category, ready for JSON (None for NaN), in percent.
 
     Args:
         rates: ``match_rates.csv``.
-        leak_rates: ``leak_rates.csv``: how many of the texts a scorer cuts.
+        leak_rates: ``leak_rates.csv``, for the number of texts that a scorer cuts.
         pairs: of ``pairs_of_texts``.
         truth: ``truth.csv``, where organisms are measured.
-        names: model → what people call it, in the order of the rows.
+        names: model → display name, in the order of the rows.
     """
     table = rates.merge(leak_rates[[*KEYS, "n_pairs", "n_cut"]], on=KEYS, how="left")
     table = table.merge(pairs, on=["model", "prompt_set", "category"], how="left")
@@ -69,9 +69,9 @@ def rate_of(row: Mapping[str, Any]) -> Rate:
 
 
 def pairs_of_texts(texts: pd.DataFrame, prompts: pd.DataFrame) -> pd.DataFrame:
-    """Return ``model, prompt_set, category, text_pairs``: how many pairs of texts a match rate is of.
+    """Return ``model, prompt_set, category, text_pairs``: the number of pairs of texts behind a match rate.
 
-    Within a unit, the pairs of texts after concepts of two groups: (n² − Σ n_g²) / 2.
+    A unit has (n² − Σ n_g²) / 2 pairs of texts written after concepts of two groups.
 
     Args:
         texts: ``model, prompt_set, prompt_id, sample`` of one scorer, as ``matching.match_texts`` returns them.
@@ -111,7 +111,7 @@ COUNTED = {"compared": "n_pairs", "cut": "n_cut", "pairs": "text_pairs"}
 
 
 def _address(cells: Mapping[Any, Any]) -> str:
-    """Return where the explorer shows the texts of a row."""
+    """Return the address of a row's texts in the explorer."""
     asked = {"model": cells["model"], "set": cells["prompt_set"], "scorer": cells["scorer"]}
     if cells["category"] != POOLED:
         asked["category"] = cells["category"]

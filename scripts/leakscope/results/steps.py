@@ -1,4 +1,4 @@
-"""What the other steps of a study found: a sentence and a short table of each, from its leading table."""
+"""Findings of the other steps of a study: a sentence and a short table each, from the step's leading table."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 MOST_ROWS = 12
-"""Of a step's table on the page; the file has all."""
+"""Of a step's table on the page; the file has all rows."""
 Names = Mapping[str, str]
 
 
 class StepFinding(NamedTuple):
-    """A sentence, and the cells of a table below its header."""
+    """A sentence, and the header and cells of a table."""
 
     sentence: str
     header: list[str]
@@ -22,18 +22,12 @@ class StepFinding(NamedTuple):
 
 
 def found_in(name: str, table: pd.DataFrame, names: Names) -> StepFinding:
-    """Return what a step found.
+    """Return the finding of a step.
 
     Args:
-        step: ``ground``, ``validate``, ``features`` or ``trace``.
-        table: its ``kendall_tau.csv``, ``correlations.csv``, ``quality.csv`` or ``relations.csv``.
-    )
-    return StepFinding(sentence, header, rows)
-
-
-        name: of its leading table: one of ``READERS``.
-        table: that table.
-        names: model → what people call it; a model that is missing is called by its name.
+        name: of the step's leading table: one of ``READERS``.
+        table: the leading table.
+        names: model → display name; a model without one keeps its name.
     """
     return READERS[name](table, names)
 
@@ -50,9 +44,9 @@ def _kendall_tau(table: pd.DataFrame, names: Names) -> StepFinding:
         return StepFinding("No model's ranking could be compared with counts.", header, rows)
     row = known.iloc[0].to_dict()
     sentence = (
-        f"{_name(row, names)} ranks {row['axis']} as its corpus counts them with a Kendall tau of {_both(row, 'tau')}; "
-        f"1 is the same ranking, 0 none in common, {_number(row['baseline_tau'])} what a ranking reaches that knows "
-        "only which groups are written about most."
+        f"{_name(row, names)} ranks {row['axis']} by their counts in its corpus with a Kendall tau of "
+        f"{_both(row, 'tau')}; 1 is the same ranking, 0 is no agreement, and a ranking that knows only which groups "
+        f"are written about most reaches {_number(row['baseline_tau'])}."
     )
     return StepFinding(sentence, header, rows)
 
@@ -70,14 +64,17 @@ def _correlations(table: pd.DataFrame, names: Names) -> StepFinding:
         return StepFinding("No correlation of generator and validator is known.", header, rows)
     row = known.iloc[0].to_dict()
     sentence = (
-        f"What {_name(row, names)} generates and what it affirms, in the task {row['task']} ({row['form']}), correlate "
-        f"by {_both(row, 'value')}; 1 is no gap, 0 nothing in common."
+        f"In the task {row['task']} ({row['form']}), generator and validator log-odds of {_name(row, names)} have a "
+        f"correlation of {_both(row, 'value')}; 1 is no gap, 0 is no relation."
     )
     return StepFinding(sentence, header, rows)
 
 
 def _quality(table: pd.DataFrame, names: Names) -> StepFinding:
-    header = ["dictionary", "model", "layer", "features a token", "dead (%)", "variance missed (%)", "kept (%)"]
+    header = [
+        "dictionary", "model", "layer", "features per token", "dead (%)", "variance unexplained (%)",
+        "cross-entropy recovered (%)",
+    ]  # fmt: skip
     rows = [
         [row["label"], _name(row, names), str(row["layer"]), f"{row['l0']:.0f}", _hundred(row["dead_share"]),
          _hundred(row["variance_unexplained"]), _hundred(row["cross_entropy_recovered"])]
@@ -87,14 +84,15 @@ def _quality(table: pd.DataFrame, names: Names) -> StepFinding:
         return StepFinding("No dictionary is described.", header, rows)
     row = table.iloc[0].to_dict()
     sentence = (
-        f"The dictionary {row['label']} rebuilds layer {row['layer']} of {_name(row, names)} from {row['l0']:.0f} "
-        f"features a token and misses {_hundred(row['variance_unexplained'])} % of its variance."
+        f"The dictionary {row['label']} reconstructs layer {row['layer']} of {_name(row, names)} from "
+        f"{row['l0']:.0f} features per token and leaves {_hundred(row['variance_unexplained'])} % of the variance "
+        "unexplained."
     )
     return StepFinding(sentence, header, rows)
 
 
 def _effects(table: pd.DataFrame, names: Names) -> StepFinding:
-    header = ["dictionary", "contrast", "edited", "gap that is left", "interval", "cost (% of perplexity)"]
+    header = ["dictionary", "contrast", "edited", "remaining gap", "interval", "rise in perplexity (%)"]
     known = table[(table["split"] == "evaluation") & (table["chosen"] | (table["intervention"] == "none"))]
     rows = [
         [row["dictionary"], row["contrast"], EDITED[row["intervention"]], _three(row["mean_abs_gap"]),
@@ -107,21 +105,21 @@ def _effects(table: pd.DataFrame, names: Names) -> StepFinding:
     row = edits.iloc[0].to_dict()
     alike = known[(known["dictionary"] == row["dictionary"]) & (known["contrast"] == row["contrast"])]
     by = alike.drop_duplicates("intervention").set_index("intervention")["mean_abs_gap"]
-    chance = f"; features at random leave {_three(by['random_features'])}" if "random_features" in by else ""
-    cost = f"at a cost of {_cost(row)} % of perplexity"
+    chance = f"; random features leave {_three(by['random_features'])}" if "random_features" in by else ""
+    cost = f"while perplexity rises by {_cost(row)} %"
     left = f"{_three(row['mean_abs_gap'])} ({_interval(row, _three)})"
     sentence = (
-        f"With features of the dictionary {row['dictionary']} edited, {left} is left of the gap of "
-        f"{_three(by['none'])} between the sides of {row['contrast']}, {cost}{chance}."
+        f"Editing features of the dictionary {row['dictionary']} changes the gap between the sides of "
+        f"{row['contrast']} from {_three(by['none'])} to {left}, {cost}{chance}."
     )
     return StepFinding(sentence, header, rows)
 
 
-# What an association has more of, by the link that it is.
+# Condition of the sentence, by link.
 MORE = {
-    "count": "the oftener its corpus joins the two",
-    "knows": "the better it knows it",
-    "affirms": "the more it affirms it",
+    "count": "the more often both co-occur in its corpus",
+    "knows": "the better it knows the association",
+    "affirms": "the more it affirms the association",
 }
 
 
@@ -134,12 +132,12 @@ def _relations(table: pd.DataFrame, names: Names) -> StepFinding:
     ]  # fmt: skip
     to_leak = table[(table["y"] == "leak") & table["given"].isna() & table["correlation"].notna()]
     if to_leak.empty:
-        return StepFinding("No link of an association could be related to its leak.", header, rows)
+        return StepFinding("No link of an association could be related to the leak.", header, rows)
     row = to_leak.iloc[0].to_dict()
     sentence = (
-        f"{_name(row, names)} leaks an association the more, {MORE[row['x']]}, with a correlation of "
-        f"{_both(row, 'correlation')} over {row['n_pairs']:,} pairs of concept and associate (0: no relation; a "
-        "negative one: the less)."
+        f"Does {_name(row, names)} leak an association more {MORE[row['x']]}? The correlation is "
+        f"{_both(row, 'correlation')} over {row['n_pairs']:,} pairs of concept and associate (0: no relation; "
+        "negative: less)."
     )
     return StepFinding(sentence, header, rows)
 
@@ -175,7 +173,7 @@ def _text(value: Any) -> str:
 
 
 def _number(value: float) -> str:
-    """Return a number from −1 to 1 with two digits.
+    """Return a number from −1 to 1 with two decimals.
 
     >>> _number(-0.0971), _number(1.0)
     ('−.10', '1.00')
@@ -184,7 +182,7 @@ def _number(value: float) -> str:
 
 
 def _three(value: float) -> str:
-    """Return a gap of probabilities, which may be small."""
+    """Return a gap of probabilities, which may be small, with three decimals."""
     return "" if math.isnan(value) else f"{value:.3f}".replace("-", "−").replace("0.", ".")
 
 

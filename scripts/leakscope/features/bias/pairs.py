@@ -3,15 +3,15 @@
 A sentence's value is the sum of the log-probabilities of all its tokens, in nats, read after the model's beginning, and
 after the context that an example has.
 
-* CrowS-Pairs is published for masked models: their pseudo-log-likelihood of the tokens that both sentences share, given
-  those in which they differ. Here those in which they differ count as well, so that a group whose name is rare loses by
-  it. Such values must not be set beside published ones.
+* CrowS-Pairs is published for masked models: the pseudo-log-likelihood of the tokens that both sentences share, given
+  the tokens in which they differ. Here the differing tokens also count, so that a group with a rare name scores lower.
+  Do not compare such values with published ones.
 * StereoSet's sentences have different lengths and are compared by the mean over their tokens; its scores are means over
   targets. Both are as published for the part ``intrasentence`` of causal models; for ``intersentence`` the authors
   trained a classifier of next sentences, which is not done here.
-* WinoBias is made to test coreference. Here the sentences of a pair are compared, since they differ in pronouns alone.
-  Published pairs that differ in more are left out: where a sentence has more words, log-probabilities differ several
-  times as much as in other pairs, which such pairs would outweigh in the mean difference.
+* WinoBias tests coreference. Here the sentences of a pair are compared, because they differ only in pronouns. Published
+  pairs that differ in more are left out: if a sentence has more words, log-probabilities differ several times as much,
+  and such pairs would dominate the mean difference.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class _Scored(NamedTuple):
     offsets: list[tuple[int, int]]
 
     def after(self, character: int) -> list[float]:
-        """Return those of the tokens that end after so many characters."""
+        """Return the tokens that end after this many characters."""
         return [value for value, (_, end) in zip(self.logprobs, self.offsets, strict=True) if end > character]
 
 
@@ -100,7 +100,7 @@ def score_pairs(
 
 
 def _texts(pair: SentencePair) -> list[str | None]:
-    """Return what a model reads: each sentence, after the context where there is one; nothing of what is left out."""
+    """Return the texts that a model reads: each sentence, after its context if it has one; none of pairs left out."""
     if pair.left_out:
         return [None] * len(SENTENCES)
     lead = "" if pair.context is None else f"{pair.context} "

@@ -1,18 +1,18 @@
-"""Benchmarks of stereotypes that a person brings, in the form in which they are published.
+"""Reading benchmarks of stereotypes in their published formats.
 
 * ``winobias`` (Zhao et al. 2018, arXiv 1804.06876): files ``pro_stereotyped_type1.txt.dev`` and
   ``anti_stereotyped_type1.txt.dev``, a sentence a line, after its number or without, the pronoun and whom it refers to
   in brackets; one of the two, or a folder of such files. Pairs that differ in more than their pronouns ("because she
-  needed a desk", "because he needed one") are marked as left out. Or a CSV or TSV with a sentence in which ``[MASK]``
-  stands for the pronoun, and the pronoun that is stereotyped and the one that is not.
+  needed a desk", "because he needed one") are marked as left out. Or a CSV or TSV with a sentence that has ``[MASK]``
+  in place of the pronoun, the stereotyped pronoun and the other pronoun.
 * ``stereoset`` (Nadeem et al. 2021, arXiv 2004.09456): ``dev.json``. A sentence of the part ``intersentence`` is read
   after its context.
 * ``crows_pairs`` (Nangia et al. 2020, arXiv 2010.00133): ``crows_pairs_anonymized.csv``. ``sent_more`` is the
   stereotyping sentence of a pair in both directions, ``stereo`` and ``antistereo``.
-* ``winogender`` (Rudinger et al. 2018, arXiv 1804.09301): ``all_sentences.tsv`` with ``occupations-stats.tsv`` beside
-  it, or their folder. A pair is the sentence with *he* and the one with *she* whose pronoun is the occupation's; the
-  stereotype is *she* where the table has more than 50 % women (``bls_pct_female``). Sentences with *they*, and those
-  whose pronoun is the other person's, of whom nothing is known, are not read.
+* ``winogender`` (Rudinger et al. 2018, arXiv 1804.09301): ``all_sentences.tsv``, with ``occupations-stats.tsv`` in the
+  same folder, or the folder. A pair is the sentence with *he* and the one with *she* whose pronoun is the occupation's;
+  the stereotype is *she* where the table has more than 50 % women (``bls_pct_female``). Sentences with *they*, and
+  those whose pronoun is the other person's, of whom nothing is known, are not read.
 
 Imports neither pandas nor models: rules ask for files.
 """
@@ -39,7 +39,7 @@ TABLES = (".csv", ".tsv")
 BLANK = "[MASK]"
 # Pairs that a warning names.
 SHOWN = 3
-# The part of pairs of which no type is known.
+# The part of pairs without a known type.
 UNTYPED = "untyped"
 GOLD = {"stereotype": "stereotype", "anti-stereotype": "anti", "unrelated": "unrelated"}
 PARTS = ("intrasentence", "intersentence")
@@ -50,7 +50,7 @@ KNOWN_AS = {
     "pronoun": ("pronoun", "bias_pronoun"),
     "anti_pronoun": ("anti_pronoun", "anti_bias_pronoun"),
 }
-# Pronouns by which a pair may differ, beside the words that its authors put in brackets.
+# Pronouns by which a pair may differ, in addition to the words that its authors put in brackets.
 PRONOUNS = {"he", "she", "him", "her", "his", "hers", "himself", "herself"}
 PERCENT = re.compile(r"\d{1,3}(\.\d{1,15})?", re.ASCII)
 NUMBER = re.compile(r"^(\d+)\s+")
@@ -63,14 +63,14 @@ SOMEONE = "someone"
 class SentencePair(NamedTuple):
     """Two sentences that differ in what they say of a group.
 
-    part: of the benchmark, in which it stands.
+    part: of the benchmark.
     bias_type: what the group is one of.
-    stereotype: the sentence that goes with the stereotype.
-    anti: the one that goes against it.
-    unrelated: a sentence that makes no sense in their place; None where there is none.
+    stereotype: the sentence with the stereotype.
+    anti: the sentence against the stereotype.
+    unrelated: a sentence that makes no sense in their place; None if there is none.
     target: the group or word that the pair is about, where the benchmark says it.
-    context: a text that the sentences follow; None where there is none.
-    left_out: the sentences differ in more than the pair is about, so they are not compared.
+    context: a text before the sentences; None if there is none.
+    left_out: whether the pair is not compared, because its sentences also differ in other words.
     cluster: what the pair shares with others, whose outcomes are thus not independent of its own: the target, or the
         person that the pronoun is of; None: nothing that the benchmark says.
     """
@@ -129,7 +129,7 @@ def read_pairs(benchmark_format: str, paths: str | Path | Iterable[str | Path]) 
         paths: as ``bias_files`` takes or returns them.
 
     Raises:
-        InputError: a file has another form (the message names the row or line, and the key), a pair stands twice, or
+        InputError: a file has another form (the message names the row or line, and the key), a pair occurs twice, or
             all pairs are left out.
     """
     given = [paths] if isinstance(paths, str | Path) else list(paths)
@@ -143,7 +143,7 @@ def read_pairs(benchmark_format: str, paths: str | Path | Iterable[str | Path]) 
     if not pairs:
         raise InputError(f"{files[0]}: got no pairs; allowed: at least one.")
     if all(pair.left_out for pair in pairs):
-        found = f"no pair that differs in its pronouns alone ({_versus(pairs[0])})"
+        found = f"no pair that differs only in its pronouns ({_versus(pairs[0])})"
         raise InputError(f"{files[0]}: got {found}; allowed: at least one.")
     return pairs
 
@@ -159,13 +159,13 @@ def left_out_warning(pairs: Sequence[SentencePair], name: str) -> str | None:
     if not out:
         return None
     named = "; ".join(f"{pair.pair_id} ({_versus(pair)})" for pair in out[:SHOWN])
-    one, several = "does not differ in its pronouns alone and is", "do not differ in their pronouns alone and are"
+    one, several = "differs in more than its pronouns and is", "differ in more than their pronouns and are"
     differ = counted(len(out), f"pairs {one} left out", f"pairs {several} left out", of=len(pairs))
     return f"{name}: {differ}: {named}{'; ...' if len(out) > SHOWN else '.'}"
 
 
 def _versus(pair: SentencePair) -> str:
-    """Return what differs between the sentences of a pair: the words after their common beginning."""
+    """Return the difference between the sentences of a pair: the words after their common beginning."""
     sides = [text.split() for text in (pair.stereotype, pair.anti)]
     n_same = next((i for i, (own, other) in enumerate(zip(*sides, strict=False)) if own != other), None)
     ends = [show(" ".join(words[n_same or 0 :])) for words in sides]
@@ -173,7 +173,7 @@ def _versus(pair: SentencePair) -> str:
 
 
 def _halves(file: Path) -> tuple[Path, Path]:
-    """Return the file of stereotyped sentences and that of the others."""
+    """Return the file of stereotyped sentences and the file of the others."""
     for own, other in ((PRO, ANTI), (ANTI, PRO)):
         if file.name.startswith(own):
             pair = {own: file, other: file.with_name(other + file.name.removeprefix(own))}
@@ -213,13 +213,13 @@ def _read_halves(pro: Path, anti: Path) -> list[SentencePair]:
 
 
 def _differ_in_pronouns_alone(marked: str, other: str) -> bool:
-    """Return whether two sentences with brackets differ in their pronouns, and else in nothing.
+    """Return whether two sentences with brackets differ only in their pronouns.
 
-    A pronoun is a word that stands in brackets by itself, in whatever language, or one of ``PRONOUNS``. The brackets
-    round people are not compared: published files have "[the clerk]" beside "the [clerk]".
+    A pronoun is a single word in brackets, in any language, or one of ``PRONOUNS``. Brackets around people are not
+    compared: published files have both "[the clerk]" and "the [clerk]".
     """
     allowed = PRONOUNS | {word.casefold() for word in re.findall(r"\[(\w+)\]", marked + other)}
-    # Words, and what stands between them.
+    # Words, and the characters between them.
     own, its = (re.split(r"(\W+)", _unmarked(sentence)) for sentence in (marked, other))
     if len(own) != len(its):
         return False
@@ -228,7 +228,7 @@ def _differ_in_pronouns_alone(marked: str, other: str) -> bool:
 
 
 def _person(marked: str, other: str) -> str | None:
-    """Return whom the pronoun refers to, without an article: what stands in brackets in both sentences of a pair."""
+    """Return the referent of the pronoun, without an article: the words in brackets in both sentences of a pair."""
     own, its = (
         [re.sub(r"^(the|an?) ", "", words.casefold()) for words in re.findall(r"\[([^\[\]]+)\]", sentence)]
         for sentence in (marked, other)
@@ -316,7 +316,7 @@ def _read_winogender(files: Sequence[Path]) -> list[SentencePair]:
 
 
 def _sentences_of_occupations(file: Path) -> dict[tuple[str, str], dict[str, str]]:
-    """Return occupation and other person → gender → sentence, of the sentences whose pronoun is the occupation's."""
+    """Return occupation and other person → gender → sentence, for sentences whose pronoun is the occupation's."""
     header, rows, numbers, *_ = read_rows(file)
     _check_header(file, header, ("sentid", "sentence"))
     sentences: dict[tuple[str, str], dict[str, str]] = {}
@@ -337,7 +337,7 @@ def _sentences_of_occupations(file: Path) -> dict[tuple[str, str], dict[str, str
 
 
 def _shares_of_women(file: Path) -> dict[str, float]:
-    """Return occupation → percent of those in it who are women, never just half of them."""
+    """Return occupation → percentage of women in it, never exactly 50."""
     header, rows, numbers, *_ = read_rows(file)
     _check_header(file, header, SHARE_COLUMNS)
     shares: dict[str, float] = {}

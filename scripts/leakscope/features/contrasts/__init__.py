@@ -1,1 +1,1 @@
-"""Contrasts: texts of two sides, and the features that tell them apart."""
+"""Contrasts: texts of two sides, and the features that distinguish the sides."""

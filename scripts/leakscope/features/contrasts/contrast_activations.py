@@ -1,4 +1,4 @@
-"""What a model has at each token of a contrast's texts, and how the gap at their end depends on what it has there."""
+"""Residuals of a model at the tokens of a contrast's texts, and gradients of the gap at the end of each text."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ PROMPT_COLUMNS = [
 
 
 class ContrastActivations(NamedTuple):
-    """What a model has before a block at the tokens of a contrast's texts; beginnings (position 0) are left out.
+    """Residuals before a block at the tokens of a contrast's texts, without beginnings (position 0).
 
     residuals: [n, d], float32.
     gradients: [texts, d], float32: of log p_a − log p_b at the text's end, by the residual of its last token.
     rows: [n], number of the text.
     positions: [n], place in the text as the model reads it.
     last: [n], whether it is the text's last token.
-    direct: [w, d]: of each set of words, the mean effective unembedding of side a less that of side b.
+    direct: [w, d]: for each set of words, the mean effective unembedding of side a − that of side b.
     """
 
     residuals: Tensor
@@ -59,7 +59,7 @@ class Recorded(NamedTuple):
 
 
 class _Readings(NamedTuple):
-    """Of some texts: residuals [tokens, d], the gradient at the last one, [d], and log-probabilities of both sides."""
+    """For some texts: residuals [tokens, d], gradient at the last token [d], and log-probabilities of both sides."""
 
     tokens: dict[int, tuple[Tensor, Tensor]]
     sides: dict[int, tuple[float, float]]
@@ -68,7 +68,7 @@ class _Readings(NamedTuple):
 def record_contrast(
     model: PreTrainedModel, texts: pd.DataFrame, encoded: EncodedTexts, layer: int, *, batch_size: int, name: str
 ) -> Recorded:
-    """Return what a model has before a block at the tokens of a contrast's texts, and the gap at their ends.
+    """Return the residuals before a block at the tokens of a contrast's texts, and the gap at the end of each text.
 
     Args:
         model: causal; its weights stay as they are.
@@ -83,7 +83,7 @@ def record_contrast(
             numbers.
     """
     check_layer(model, layer)
-    # Gradients are wanted of the residuals only; those of the weights would take as much memory again.
+    # Only gradients of the residuals are needed; gradients of the weights would double the memory.
     model.requires_grad_(False)
     tokens: dict[int, tuple[Tensor, Tensor]] = {}
     sides: dict[int, tuple[float, float]] = {}
@@ -122,7 +122,7 @@ def record_contrast(
 
 
 def side_logprobs(logprobs: Tensor, words: Sequence[WordSet]) -> Tensor:
-    """Return the log-probability of both sides, [rows, 2], of log-probabilities [rows, V] of the next token."""
+    """Return the log-probability of both sides, [rows, 2], from log-probabilities [rows, V] of the next token."""
     weights = torch.tensor([[1.0, row.weight_b] for row in words], device=logprobs.device)
     sums = [
         torch.stack([logprobs[place, list(side)].logsumexp(-1) for side in (row.a, row.b)])
@@ -165,7 +165,7 @@ def _read_batch(model: PreTrainedModel, encoded: EncodedTexts, layer: int, batch
         logits = model(input_ids=ids, attention_mask=counted, use_cache=False).logits
     places = torch.arange(len(rows), device=logits.device), (lengths - 1).to(logits.device)
     logprobs = side_logprobs(logits[places].float().log_softmax(-1), [encoded.words[row] for row in batch])
-    # Rows do not touch each other, so the gradient of the sum holds that of each.
+    # Rows are independent, so the gradient of the sum contains the gradient of each row.
     (gradients,) = torch.autograd.grad((logprobs[:, 0] - logprobs[:, 1]).sum(), kept)
     residuals, ends = (tensor.detach().float().cpu() for tensor in (kept[0], gradients[places]))
     return _Readings(

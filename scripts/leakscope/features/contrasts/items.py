@@ -1,9 +1,9 @@
-"""Contrasts: texts after which a word of one of two sides is next, and items of which each is said to go with one.
+"""Contrasts: texts that are continued by a word of one of two sides, and items associated with one of the sides.
 
-A contrast is a file of templates (``contrast_file.ContrastFile``), or is made of a prompt set: there its concepts are
-the items, side a are the candidates that go with the concept, and side b all others, of which a share counts so that
-chance is equal. What features and edits are chosen by, the split ``selection``, has neither an item nor a template of
-what they are measured by, the split ``evaluation``.
+A contrast is a file of templates (``contrast_file.ContrastFile``), or is made of a prompt set: then items are the
+concepts, side a the candidates that belong to the concept, and side b all others, weighted so that both sides are
+equally likely by chance. The split ``selection``, which chooses features and edits, shares neither items nor templates
+with the split ``evaluation``, which measures them.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from leakscope.errors import InputError, one_of
 from leakscope.files.tables import read_table
 from leakscope.statistics.seeding import seeded_hash
 
-# Imported where it is used: most jobs want the names below alone.
+# Imported where it is used: most jobs need only the names below.
 if TYPE_CHECKING:
     from leakscope.features.contrasts.contrast_file import AssociationColumn, ContrastFile, MinimalPairs
 
@@ -48,8 +48,8 @@ def template_texts(path: Path, seed: int) -> pd.DataFrame:
         seed: of the split, where the table of items has none.
 
     Raises:
-        InputError: the file or one of its tables is not as it has to be, an item stands twice, an association is no
-            number between −1 and 1, or a split lacks items of one of the sides.
+        InputError: the file or one of its tables is invalid, an item occurs twice, an association is no number between
+            −1 and 1, or a split lacks items of one of the sides.
     """
     from leakscope.features.contrasts.contrast_file import read_contrast_file
 
@@ -72,10 +72,11 @@ def prompt_set_texts(
 ) -> pd.DataFrame:
     """Return the texts of a contrast of a prompt set, with the columns of ``template_texts``.
 
-    An item is a concept, its association 1; concepts of one ``group`` have the same words as side a. Each prompt stands
-    beside its control as a minimal pair, too, the control being of side b. Half of the concepts of each group and half
-    of the templates of each category are for selection. Where most of a slot's candidates begin with the same word and
-    those of several groups do (an article), the model has said it already (``lead``), and only those candidates count.
+    An item is a concept, with association 1; concepts of one ``group`` have the same words as side a. Each prompt also
+    forms a minimal pair with its control, which is of side b. Half of the concepts of each group and half of the
+    templates of each category are for selection. If most of a slot's candidates, of several groups, begin with the same
+    word (an article), this word is given to the model as the beginning of its answer (``lead``), and only those
+    candidates count.
 
     Args:
         prompts: of the set (see ``prompts.PROMPT_COLUMNS``).
@@ -117,7 +118,7 @@ def prompt_set_texts(
 
 
 def items_of(texts: pd.DataFrame) -> list[str]:
-    """Return the items of a contrast, sorted: what neutral texts must not name."""
+    """Return the items of a contrast, sorted; neutral texts must not name them."""
     return sorted(set(texts.loc[texts["kind"].eq(ITEM), "item"]))
 
 
@@ -189,7 +190,7 @@ def _fill(text: str, gap: str, word: str) -> str:
 
 
 def _split(members: Iterable[tuple[str, str]], seed: int, what: str) -> dict[tuple[str, str], str]:
-    """Return the split of each (stratum, name): within a stratum they take turns, in the order of a seeded hash."""
+    """Return the split of each (stratum, name); within a stratum, splits alternate in the order of a seeded hash."""
     strata: dict[str, list[str]] = {}
     for stratum, name in dict.fromkeys(members):
         strata.setdefault(stratum, []).append(name)
@@ -203,7 +204,7 @@ def _split(members: Iterable[tuple[str, str]], seed: int, what: str) -> dict[tup
 
 
 def _wanted(prompts: pd.DataFrame, entry: Mapping[str, Any], where: str) -> pd.DataFrame:
-    """Return the prompts of the categories and concepts that are used."""
+    """Return the prompts of the chosen categories and concepts."""
     for key, column in (("categories", "category"), ("items", "concept")):
         if entry[key] is not None:
             for name in entry[key]:
@@ -214,7 +215,7 @@ def _wanted(prompts: pd.DataFrame, entry: Mapping[str, Any], where: str) -> pd.D
 
 
 def _answers(rows: pd.DataFrame) -> tuple[str, dict[str, list[str]]]:
-    """Return the word that a slot's answers begin with, if it tells nothing, and group → what follows it."""
+    """Return the first word of a slot's answers, if it is uninformative, and group → the rest of the answers."""
     both = list(zip(rows["concept_group"], rows["candidate"], strict=True))
     first = [(group, *text.partition(" ")[::2]) for group, text in both]
     followed = Counter(word for _, word, rest in first if rest)

@@ -1,9 +1,9 @@
-"""How well do few features say which side of a contrast a text is of, and does one of them stand for it alone?
+"""How well do few features predict the side of a text in a contrast, and does a single feature suffice?
 
-Features are ranked by how much their means differ between the sides (as Gurnee et al. 2023, "Finding Neurons in a
-Haystack", arXiv 2305.01610, choose neurons) in units of their spread; the best few then go into a logistic regression.
-Both see the split ``selection`` alone; accuracies are those on ``evaluation``. Beside them: all of the residual, which
-holds all that features could say, and chance.
+Features are ranked by the difference of their means between the sides, in units of their spread (as Gurnee et al. 2023,
+"Finding Neurons in a Haystack", arXiv 2305.01610, choose neurons); the best few enter a logistic regression. Ranking
+and regression use only the split ``selection``; accuracies are on ``evaluation``. References: the whole residual, which
+holds all information of features, and chance.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def probe_concept(contrasted: Contrasted) -> pd.DataFrame:
     Raises:
         InputError: a split has no texts of one of the sides.
     """
-    # A feature that fires at no end of a text to learn from tells nothing, and most of a large dictionary are such.
+    # Features that never fire at the end of a training text are uninformative; in large dictionaries most are.
     ends = contrasted.ends([row for side in (A, B) for row in contrasted.rows(SELECTION, side)])
     active = contrasted.maxima(ends).nonzero()[:, 0].numpy()
     train, test = (_sides(contrasted, split, active) for split in (SELECTION, EVALUATION))
@@ -90,7 +90,7 @@ def probe_concept(contrasted: Contrasted) -> pd.DataFrame:
 
 
 def rank_columns(values: Floats, labels: Bools) -> Integers:
-    """Return the columns whose means differ between the classes, that with the largest difference in spreads first.
+    """Return the columns whose means differ between the classes, largest standardised difference first.
 
     Args:
         values: (rows, columns).

@@ -1,10 +1,10 @@
-"""Which features carry a contrast? Four ways to choose, all by the split ``selection`` alone.
+"""Which features carry a contrast? Four ways to choose, all by the split ``selection`` only.
 
 * ``pairs``: mean difference of activations between the texts of minimal pairs, at their last token.
-* ``groups``: the same between items of side a and of side b. At the last token, because the next one is where the gap
-  is read, and because features of the items' own words, which fire before it, say nothing of other items.
-* ``direct``: what the feature's decoder row does to the logits of side a less those of side b, were it the last thing
-  in the model. Of several sets of words, the one for which it does most.
+* ``groups``: mean difference of activations between items of side a and of side b, at the last token: the gap is read
+  at the next token, and features of the items' own words, which fire earlier, do not generalise to other items.
+* ``direct``: effect of the feature's decoder row on the logits of side a minus those of side b, by the direct path to
+  the output. With several sets of words, the largest effect counts.
 * ``attribution``: the difference of activations over minimal pairs, or where there are none between groups, times what
   an activation adds to log p_a − log p_b to first order: decoder row · mean gradient at the last token of items, both
   sides counting alike. That is attribution patching (Nanda 2023; Syed et al. 2023, arXiv 2310.10348; Marks et al. 2024,
@@ -35,14 +35,14 @@ TOKENS = 512
 
 
 class Contrasted(NamedTuple):
-    """A contrast as one dictionary sees it: its texts, and what the model has at their tokens."""
+    """A contrast for one dictionary: its texts, and the model's residuals at their tokens."""
 
     dictionary: Dictionary
     prompts: pd.DataFrame
     activations: ContrastActivations
 
     def rows(self, split: str, side: str) -> list[int]:
-        """Return the texts of a side: those of items, or where no item is of that side, of minimal pairs."""
+        """Return the texts of a side: texts of items, or of minimal pairs if the side has no items."""
         mine = self.prompts[self.prompts["split"].eq(split) & self.prompts["side"].eq(side)]
         items = mine[mine["kind"].eq(ITEM)]
         return [int(row) for row in (items if len(items) else mine)["row"]]
@@ -82,11 +82,11 @@ class Contrasted(NamedTuple):
         return maxima
 
     def means(self, tokens: Tensor) -> Tensor:
-        """Return the mean activation of each feature over tokens, of which there are some, [F], float64."""
+        """Return the mean activation of each feature over at least one token, [F], float64."""
         return sum((activations.double().sum(0) for activations in self._encoded(tokens)), self._zeros()) / len(tokens)
 
     def firing_rates(self, tokens: Tensor) -> Tensor:
-        """Return at what share of tokens, of which there are some, each feature fires, [F], float64."""
+        """Return the share of tokens, at least one, at which each feature fires, [F], float64."""
         return sum(((activations > 0).sum(0) for activations in self._encoded(tokens)), self._zeros()) / len(tokens)
 
     def _encoded(self, tokens: Tensor) -> Iterator[Tensor]:
@@ -105,7 +105,7 @@ def open_contrasted(dictionary: Dictionary, activations: Path, prompts: Path) ->
 
 @torch.inference_mode()
 def select_features(contrasted: Contrasted, methods: Sequence[str]) -> pd.DataFrame:
-    """Return ``SELECTION_COLUMNS``: of each method the features with a score, that with the largest first.
+    """Return ``SELECTION_COLUMNS``: for each method the features with a score, largest first.
 
     ``sign`` is 1 where a feature goes with side a (fires for it, or raises its log-odds), else −1. Features that fire
     at no text of the split have no score. At most ``MOST_SELECTED`` features a method; a method that the contrast
@@ -129,13 +129,13 @@ def select_features(contrasted: Contrasted, methods: Sequence[str]) -> pd.DataFr
 
 
 def no_features() -> pd.DataFrame:
-    """Return the selection of a dictionary that is not interpreted: nothing."""
+    """Return the empty selection of a dictionary that is not interpreted."""
     kinds = {"method": "str", "rank": "int64", "feature": "int64", "score": "float64", "sign": "int64"}
     return pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in kinds.items()})[SELECTION_COLUMNS]
 
 
 def _scores(contrasted: Contrasted, method: str, a: list[int], b: list[int]) -> tuple[np.ndarray, np.ndarray]:
-    """Return the score of each feature, and a number whose sign says which side it goes with; float64."""
+    """Return the score of each feature, and a number whose sign is the feature's side; float64."""
     if method == "direct":
         effects = contrasted.activations.direct.double() @ contrasted.dictionary.decoder.double().T
         score = effects.gather(0, effects.abs().argmax(0, keepdim=True))[0]
@@ -152,7 +152,7 @@ def _scores(contrasted: Contrasted, method: str, a: list[int], b: list[int]) -> 
 
 
 def _difference(contrasted: Contrasted, a: list[int], b: list[int]) -> Tensor:
-    """Return by how much the mean activations of two sides differ at the last token, [F]; 0 where one has no text."""
+    """Return the difference of the two sides' mean activations at the last token, [F]; 0 if a side has no text."""
     if not a or not b:
         return torch.zeros(contrasted.dictionary.n_features).double()
     of_a, of_b = (contrasted.means(contrasted.ends(rows)) for rows in (a, b))

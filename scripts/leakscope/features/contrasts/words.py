@@ -1,4 +1,4 @@
-"""The texts of a contrast as a model reads them, and the tokens by which the words of its sides begin."""
+"""The texts of a contrast as a model reads them, and the first tokens of the words of its sides."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class EncodedTexts(NamedTuple):
 
 
 class _ReadText(NamedTuple):
-    """A text as a model reads it: rendered, its ids, those that the tokenizer gives it, and what joins an answer."""
+    """A text as a model reads it: rendered, its ids, the tokenizer's ids, and the joint before an answer."""
 
     text: str
     ids: list[int]
@@ -47,11 +47,11 @@ def encode_texts(
 ) -> tuple[pd.DataFrame, EncodedTexts]:
     """Return texts of a contrast as a model reads them, and the first tokens of the words of both sides.
 
-    Tokens that both sides share say nothing of either, and are left out. Of a prompt set, prompts are left out of which
-    a side has no other; the table that is returned lacks them, and ``weight_b`` counts the words that are left.
+    Tokens that both sides share are left out. In a contrast of a prompt set, prompts with a side of only shared tokens
+    are left out of the returned table, and ``weight_b`` counts the remaining words.
 
     Args:
-        model: its tokenizer alone is used.
+        model: only its tokenizer is used.
         texts: as ``items`` returns them.
         prompting: how prompts of a prompt set are given to the model; None: as plain texts, after its beginning.
 

@@ -1,1 +1,1 @@
-"""What is known of each feature: when it fires, what it promotes, what it stands for."""
+"""Description of features: when they fire, what they promote, what they mean."""

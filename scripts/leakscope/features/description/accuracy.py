@@ -1,4 +1,4 @@
-"""How often answers of yes or no are right, whatever the numbers of both."""
+"""Balanced accuracy of answers of yes or no."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from numpy.typing import ArrayLike
 
 
 def balanced_accuracy(answers: ArrayLike, truth: ArrayLike) -> float:
-    """Return the mean over both classes of the share that is answered rightly; NaN where one is empty.
+    """Return the mean over both classes of the share of correct answers; NaN if a class is empty.
 
     Args:
         answers: (n,), yes or no.
-        truth: (n,), what is right.
+        truth: (n,), the correct answers.
     """
     said, right = np.asarray(answers, dtype=bool), np.asarray(truth, dtype=bool)
     if right.all() or not right.any():

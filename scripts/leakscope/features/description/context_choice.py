@@ -1,4 +1,4 @@
-"""Choosing tokens for each of many features, all features at once, while the tokens pass."""
+"""Streaming choice of tokens for many features at once."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class BestTokens:
         filled = state[2] >= 0
         columns = [np.concatenate([held[filled], added]) for held, added in zip(state, new, strict=True)]
         feature, score, token, value, group = _sorted_firsts(columns)
-        # The place of each among those of its feature.
+        # The place of each entry among the entries of its feature.
         rank = np.arange(len(feature)) - np.searchsorted(feature, feature)
         kept = rank < n_held
         self.scores[touched], self.tokens[touched], self.groups[touched] = -np.inf, -1, -1
@@ -50,12 +50,12 @@ class BestTokens:
 
 
 class SilentWindows:
-    """Windows in which features do not fire: a pool is drawn at first, and where each feature fires in it is noted."""
+    """Windows in which features do not fire: draws a pool first, then notes where each feature fires in the pool."""
 
     def __init__(
         self, n_features: int, held_out: HeldOut, starts: np.ndarray, stops: np.ndarray, k: int, seed: int
     ) -> None:
-        """Draw the pool, of the half that scores.
+        """Draw the pool from the scoring half.
 
         Args:
             n_features: F.
@@ -113,7 +113,7 @@ def spread(sample: BestTokens, k: int) -> np.ndarray:
 
 
 def _sorted_firsts(columns: list[np.ndarray]) -> list[np.ndarray]:
-    """Return entries by feature and descending score; of a feature and group the best alone."""
+    """Return entries by feature and descending score, only the best of each feature and group."""
     feature, score, token, _, group = columns
     order = np.lexsort((token, -score, group, feature))
     same = np.zeros(len(order), dtype=bool)

@@ -1,9 +1,9 @@
-"""Contexts of features: the texts around tokens on which a feature fires, and on which it does not.
+"""Contexts of features: texts around tokens on which a feature fires, and texts in which it does not.
 
-Of the half of the documents that explains: those where it fires most (``top``), and some of all strengths
-(``quantile``). Of the half that explanations are scored on: random ones where it fires (``test_firing``), and some
-where it fires nowhere in the window (``test_silent``). Of each kind no two are of one document, or of documents with
-the same tokens. Memory grows with features × contexts, not with the texts.
+From the half of the documents for explanations: contexts with the strongest activations (``top``), and contexts of all
+strengths (``quantile``). From the half for scoring: random contexts in which the feature fires (``test_firing``), and
+contexts in which it never fires (``test_silent``). A kind has at most one context per document, or per set of documents
+with the same tokens. Memory grows with features × contexts, not with the texts.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Contexts(NamedTuple):
 
     table: ``feature``, ``kind`` (its number among ``KINDS``), ``rank`` from 1, ``token`` (place among all), and
         ``start`` and ``stop`` of the window.
-    edges: [contexts + 1], where in ``activations`` those of each window begin.
+    edges: [contexts + 1], start of each window in ``activations``.
     activations: of the windows' tokens, one after another, float32.
     """
 
@@ -57,7 +57,7 @@ class Contexts(NamedTuple):
 
 
 class FeatureContexts(NamedTuple):
-    """What a dictionary does on held-out texts; see ``firing.FiringCounts`` and ``firing.token_frequencies``."""
+    """Firing of a dictionary on held-out texts; see ``firing.FiringCounts`` and ``firing.token_frequencies``."""
 
     firing: pd.DataFrame
     token_counts: pd.DataFrame
@@ -69,12 +69,12 @@ class FeatureContexts(NamedTuple):
 def read_contexts(
     dictionary: Dictionary, paths: Sequence[Path], n_contexts: int, seed: int, name: str
 ) -> FeatureContexts:
-    """Return how a dictionary's features fire on held-out activations, and contexts of each, in two passes.
+    """Return firing statistics of a dictionary's features on held-out activations, and their contexts, in two passes.
 
     Args:
         dictionary: with ``encode`` and ``n_features``.
         paths: shards of activations.
-        n_contexts: of each kind, at most, of a feature; one that fires nowhere has none.
+        n_contexts: maximum of each kind per feature; a feature that never fires has none.
         seed: of the halves and of all that is chosen at random.
         name: of the line of progress.
 
@@ -102,7 +102,7 @@ def write_contexts(described: FeatureContexts, texts: Mapping[int, str], path: P
 
     Args:
         described: from ``read_contexts``.
-        texts: token id → what a person reads.
+        texts: token id → readable text.
         path: to write to.
     """
     features = described.contexts.table["feature"].to_numpy()
@@ -128,7 +128,7 @@ _SCHEMA = pa.schema(
 
 
 class _Choice:
-    """Contexts that are chosen while the activations pass."""
+    """Contexts chosen while activations stream by."""
 
     def __init__(self, n_features: int, held_out: HeldOut, n_contexts: int, seed: int) -> None:
         self.held_out, self.n_contexts, self.seed = held_out, n_contexts, seed
@@ -148,7 +148,7 @@ class _Choice:
         self.silent.add(block)
 
     def contexts(self, fires: np.ndarray) -> Contexts:
-        """Return the contexts of features, those of ``silent`` of such only that fire at all, without activations."""
+        """Return the contexts of features without activations; only features that fire have ``silent`` contexts."""
         of_kinds = [
             self.top.tokens,
             spread(self.sample, self.n_contexts),
@@ -172,7 +172,7 @@ class _Choice:
 
 
 def _fill(contexts: Contexts, block: TokenBlock) -> None:
-    """Put a block's activations into the windows that it covers, or a part of which."""
+    """Put a block's activations into the windows that it covers, fully or partly."""
     starts, stops = (contexts.table[name].to_numpy() for name in ("start", "stop"))
     end = block.start + len(block.activations)
     rows = np.flatnonzero((starts < end) & (stops > block.start))

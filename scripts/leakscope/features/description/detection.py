@@ -1,8 +1,8 @@
-"""Does an explanation tell where a feature fires? How a model is asked for one, how it is asked to use it, the score.
+"""Does an explanation predict where a feature fires? Prompts for explanations, prompts for detection, and the score.
 
-Detection: shown texts in which the feature fires and others in which it does not, who has only the explanation must say
-which are which. The score is the balanced accuracy, ½ (share found of those in which it fires + share passed over of
-the others): ½ by guessing, whatever their numbers.
+Detection: given only the explanation, a model must say in which of several texts the feature fires. The score is the
+balanced accuracy, ½ (share of correct answers for texts in which it fires + share for texts in which it does not); ½ by
+guessing.
 
 Source: Paulo et al. 2024 (Automatically Interpreting Millions of Features in Large Language Models, arXiv 2410.13928).
 """
@@ -53,7 +53,7 @@ def explanation_prompt(top: pd.DataFrame, quantile: pd.DataFrame) -> Prompt:
 
 
 def read_explanation(answer: str) -> str | None:
-    """Return the one line that an answer holds, without the word that announces it; None where it is not one line."""
+    """Return the single line of an answer, without its label; None if the answer is not a single line."""
     lines = [line.strip() for line in THOUGHT.sub("", answer).splitlines() if line.strip()]
     if len(lines) != 1:
         return None
@@ -66,7 +66,7 @@ def detection_prompt(explanation: str, texts: Sequence[str]) -> Prompt:
 
 
 def read_detection(answer: str, n_texts: int) -> list[bool] | None:
-    """Return whether the feature is said to fire, for each text; None where the answer has no list of their numbers."""
+    """Return the answer for each text, whether the feature fires; None if the answer has no list of texts' numbers."""
     lists = NUMBERS.findall(THOUGHT.sub("", answer))
     if not lists:
         return None
@@ -78,7 +78,7 @@ def read_detection(answer: str, n_texts: int) -> list[bool] | None:
 
 
 def shuffled(firing: pd.DataFrame, silent: pd.DataFrame, seed: int, feature: int) -> tuple[list[str], list[bool]]:
-    """Return the texts of contexts without marks, and whether the feature fires in each, in an order of chance.
+    """Return the texts of contexts without marks, and whether the feature fires in each, in random order.
 
     Args:
         firing: contexts in which the feature fires, with ``tokens``.

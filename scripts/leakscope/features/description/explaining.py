@@ -1,13 +1,13 @@
-"""What does a feature stand for? Labels made of its tokens, or sentences by a language model; all of them are scored.
+"""Explanations of features, by labels made of tokens or sentences of a language model; all are scored.
 
 Every feature has a status:
 
-* ``dead``: it never fires; ``below the bar``: its dictionary is too bad for anything to be read into it;
-* ``silent``: it fires in one half of the held-out documents alone, or everywhere, and an explanation from one half
-  could not be scored by the other;
-* ``not asked``: a language model is asked of those that fire most often alone;
+* ``dead``: the feature never fires; ``below the bar``: its dictionary is not interpreted;
+* ``silent``: the feature fires in only one half of the held-out documents, or everywhere, so that an explanation from
+  one half cannot be scored on the other;
+* ``not asked``: the language model is asked only about features that fire more often;
 * ``failed``: the server refuses the prompt; ``unparsable``: the answer is no explanation, or no list of numbers;
-* ``explained``: it has an explanation and a score.
+* ``explained``: the feature has an explanation and a score.
 """
 
 from __future__ import annotations
@@ -49,9 +49,9 @@ def explain_locally(
 ) -> pd.DataFrame:
     """Return ``COLUMNS`` of every feature, explained by the tokens on which it is most active.
 
-    The label is the ``n_tokens`` tokens with the largest activation mass × IDF on the explaining half. "The token is in
-    the label" then predicts whether the feature fires on each token of the scoring half: ``detection`` is the balanced
-    accuracy of that, exact from the counts. ``n_firing`` and ``n_silent`` are tokens.
+    The label consists of the ``n_tokens`` tokens with the largest activation mass × IDF on the explaining half.
+    "The token is in the label" predicts whether the feature fires on a token of the scoring half; ``detection`` is the
+    balanced accuracy of this prediction, exact from the counts. ``n_firing`` and ``n_silent`` count tokens.
 
     Args:
         firing: with ``feature`` and ``dead``.
@@ -78,8 +78,8 @@ def explain_locally(
 def token_labels(token_counts: pd.DataFrame, tokens: pd.DataFrame, n_tokens: int) -> pd.DataFrame:
     """Return ``feature, token_id``: of each feature that fires in the explaining half its first tokens, in their order.
 
-    They are ordered by mass × IDF, where IDF = ln((1 + D) / (1 + n_documents)) + 1, and D are the documents of the
-    token that stands in most of them: a token that is everywhere must bring more mass.
+    Tokens are ordered by mass × IDF, where IDF = ln((1 + D) / (1 + n_documents)) + 1, and D is the largest number of
+    documents of any token: frequent tokens need more mass.
     """
     known = tokens.loc[tokens["half"] == EXPLAINING, ["token_id", "n_documents"]]
     counts = token_counts.loc[(token_counts["half"] == EXPLAINING) & (token_counts["mass"] > 0)]
@@ -92,7 +92,7 @@ def token_labels(token_counts: pd.DataFrame, tokens: pd.DataFrame, n_tokens: int
 
 
 def score_labels(labels: pd.DataFrame, token_counts: pd.DataFrame, tokens: pd.DataFrame) -> pd.DataFrame:
-    """Return feature → ``detection, n_firing, n_silent``, of labels used on the scoring half.
+    """Return feature → ``detection, n_firing, n_silent`` of labels, on the scoring half.
 
     Args:
         labels: ``feature, token_id``.
@@ -120,18 +120,18 @@ def explain_by_endpoint(
     interpretable: bool,
     seed: int,
 ) -> pd.DataFrame:
-    """Return ``COLUMNS`` of every feature, explained by a language model that has seen contexts.
+    """Return ``COLUMNS`` of every feature, explained by a language model from contexts.
 
-    It is asked twice for a feature: for an explanation, from the contexts ``top`` and ``quantile``, and in which of the
-    contexts ``test_firing`` and ``test_silent`` the feature fires, by that explanation. ``n_firing`` and ``n_silent``
-    are contexts.
+    The model is asked twice per feature: for an explanation, from the contexts ``top`` and ``quantile``; then, given
+    the explanation, in which of the contexts ``test_firing`` and ``test_silent`` the feature fires. ``n_firing`` and
+    ``n_silent`` count contexts.
 
     Args:
         firing: with ``feature, firing_rate, dead``.
         contexts: ``feature, kind, rank, tokens, activations``.
         endpoint: of the language model.
         name: of the explainer.
-        n_features: so many of those that fire most often are asked for; None: all.
+        n_features: number of most frequently firing features to ask about; None: all.
         interpretable: whether the dictionary is above the bar; if not, nothing is asked.
         seed: of the order of contexts in the test.
 
@@ -193,7 +193,7 @@ def _detected(answer: str | None, fires: list[bool]) -> dict[str, str | float]:
 
 
 def count_statuses(table: pd.DataFrame) -> Mapping[str, int]:
-    """Return how many features have each status, and say it in the log."""
+    """Return and log the number of features with each status."""
     counts = table["status"].value_counts().sort_index()
     logger.info("%s: %s", table["explainer"].iloc[0], ", ".join(f"{n} {status}" for status, n in counts.items()))
     return {str(status): int(n) for status, n in counts.items()}
@@ -214,7 +214,7 @@ def _typed(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _label_texts(labels: pd.DataFrame, tokens: pd.DataFrame) -> pd.Series:
-    """Return feature → its label as a person reads it: each text once, without spaces around it."""
+    """Return feature → its readable label: each text once, without spaces around it."""
     texts = tokens.drop_duplicates("token_id").set_index("token_id")["token"]
     shown = texts.map(lambda token: token.strip() or repr(token)).reindex(labels["token_id"]).to_numpy()
     distinct = labels.assign(text=shown).drop_duplicates(["feature", "text"])

@@ -1,4 +1,4 @@
-"""All that is known of each feature of a dictionary, side by side; and the same for the dictionaries of a study."""
+"""Tables of all values of each feature of a dictionary, and of the dictionaries of a study."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ACTIVATING = 10
 FIRST_SELECTED = 20
 """Features of each method that ``selected.csv`` shows."""
 OF_DICTIONARY = ["dictionary", "label", "model", "layer", "randomised", "seed"]
-# For a page, not for a table that a person reads.
+# For a page, not for a readable table.
 NOT_IN_CSV = ["histogram"]
 
 

@@ -1,9 +1,8 @@
 """Firing of features: how often, how strongly and on which tokens, on texts that a dictionary was not trained on.
 
-A feature fires on a token where its activation is above 0. Documents are divided into two halves by a hash: what
-explains a feature comes from one, what explanations are tried on from the other. Documents of the same tokens, of which
-small grammars write many, are in one half. Activations of all features are made some tokens at a time, and never kept;
-who needs them twice has them made twice.
+A feature fires on a token where its activation is above 0. A hash divides documents into two halves: one for
+explanations, one for scoring them. Documents with the same tokens, frequent in small grammars, are in one half.
+Activations of all features are computed some tokens at a time and never stored; a second pass computes them again.
 """
 
 from __future__ import annotations
@@ -126,7 +125,7 @@ def seeded_uniform(seed: int, stream: int, first: Integers, second: Integers) ->
 
 
 class FiringCounts:
-    """What is added up by feature: in a first pass all that needs no other number, in a second the rest."""
+    """Sums by feature: the first pass adds sums that need no other statistic, the second pass the rest."""
 
     def __init__(self, n_features: int, held_out: HeldOut) -> None:
         self.n_features, self.held_out = n_features, held_out
@@ -159,7 +158,7 @@ class FiringCounts:
         ``mean_active`` over tokens on which it fires; ``mean`` over all; ``activation_kurtosis`` (3 for a normal law)
         over tokens on which it fires; ``entropy_nats`` of the shares that distinct tokens have of the sum of its
         activations, and its exponential ``effective_tokens``; ``histogram``, 20 counts of firing tokens from 0 to the
-        maximum. What a feature that fires nowhere, or with equal strength everywhere, has not is missing.
+        maximum. Undefined values of features that never fire, or always fire with equal strength, are missing.
         """
         n_tokens = len(self.held_out.token_ids)
         rate = self.n_firing / n_tokens
@@ -236,7 +235,7 @@ def _texts(token_ids: Integers, begins: Integers) -> Integers:
 
 
 class _Pairs:
-    """Counts and sums by key, of which there may be many: memory grows with the number of different keys alone."""
+    """Counts and sums by key; memory grows only with the number of different keys."""
 
     def __init__(self) -> None:
         self.keys: Integers = np.zeros(0, dtype="int64")

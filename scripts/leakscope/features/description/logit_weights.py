@@ -1,4 +1,4 @@
-"""Logit weights: what each feature of a dictionary adds to the logit of each token, directly.
+"""Logit weights: the direct effect of each feature of a dictionary on the logit of each token.
 
 P = W_dec · W_U,eff (see ``unembedding``), [F, V], with each feature's mean over the vocabulary taken off: a change of
 all logits alike changes no probability. P is never whole in memory: it is made and summed up in blocks.
@@ -21,7 +21,7 @@ PROMOTED, SUPPRESSED = "promoted", "suppressed"
 
 
 class LogitWeights(NamedTuple):
-    """What is kept of P, by feature.
+    """Summary of P by feature.
 
     statistics: ``feature``, ``mean`` (that was taken off), ``std``, ``skewness``, ``kurtosis`` (3 for a normal law) of
         the feature's V logit weights, as of a whole population; skewness and kurtosis missing where all are equal.
@@ -53,8 +53,8 @@ class _Extremes:
 def logit_weights(decoder: torch.Tensor, unembedding: EffectiveUnembedding, n_tokens: int, k: int) -> LogitWeights:
     """Return statistics and extremes of the logit weights of all features.
 
-    Memory beside the arguments is a few blocks of ``FEATURES_AT_ONCE`` × ``TOKENS_AT_ONCE`` float32. Products are in
-    float32, sums over blocks in float64.
+    Additional memory is a few blocks of ``FEATURES_AT_ONCE`` × ``TOKENS_AT_ONCE`` float32. Products are
+    in float32, sums over blocks in float64.
 
     Args:
         decoder: [F, d], what features write.

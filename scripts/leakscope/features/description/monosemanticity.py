@@ -1,14 +1,14 @@
-"""Does one feature stand for a concept, alone? The feature monosemanticity score of Härle et al. 2025.
+"""Does a single feature represent a concept? The feature monosemanticity score of Härle et al. 2025.
 
-Decision trees on the activations say whether a text has the concept. accs_0 is the accuracy of a tree of one question,
-accs_cum_i that of a tree of i questions more on each path, accs_p that of one question once the p features that trees
-of one question ask about, one after another, are taken away. With n trees:
+Decision trees on the activations predict whether a text has the concept. accs_0 is the accuracy of a tree with one
+question, accs_cum_i of a tree with i more questions on each path, accs_p of a tree with one question after removing p
+features one by one, each the feature of the best single question. With n trees:
 
     local    2 (accs_0 − accs_p)                            the concept is nowhere else: 1; p other features have it: 0
     global   1 − Σ_i (accs_cum_i − accs_0) / n              other features add nothing: 1
     score    accs_0 (local + global) / 2
 
-Chance is 1/4: of features that tell nothing accs_0 is 1/2, local 0 and global 1. 1 is the most.
+Chance is 1/4: uninformative features have accs_0 = 1/2, local = 0 and global = 1. The maximum is 1.
 
 Trees are grown by Gini impurity on the split ``selection`` and judged by balanced accuracy on ``evaluation``, so that
 chance is 1/2 whatever the sizes of the classes: the score is made for that.
@@ -43,7 +43,7 @@ class Examples(NamedTuple):
 
 
 def examples(values: Floats, labels: Bools) -> Examples:
-    """Return examples of which both classes count alike."""
+    """Return examples, weighted so that both classes count equally."""
     sizes = np.where(labels, labels.sum(), (~labels).sum())
     return Examples(values, labels, 1.0 / np.maximum(sizes, 1))
 
@@ -66,7 +66,7 @@ class Threshold(NamedTuple):
 
 
 def monosemanticity(train: Examples, test: Examples, removed: int = 1) -> Monosemanticity:
-    """Return the score of the feature that tells a concept best.
+    """Return the score of the feature that predicts a concept best.
 
     Args:
         train: to grow trees by.
@@ -122,7 +122,7 @@ def _best_question(train: Examples) -> tuple[Threshold, float]:
 
 
 def grow_and_answer(train: Examples, asked: Floats, depth: int) -> Bools:
-    """Return what a tree of so many questions on each path, at most, says of texts, (texts,).
+    """Return a tree's predictions for texts, (texts,), with at most ``depth`` questions on each path.
 
     Args:
         train: to grow it by.

@@ -1,8 +1,8 @@
-"""The page of a dictionary: all its features in one table, and for each where it fires and what it promotes.
+"""The page of a dictionary: a table of all features, and for each feature where it fires and what it promotes.
 
-The page is one file that asks no network for anything. Its table is one compressed block; what a single feature shows
-lies in blocks of ``CHUNK`` features, which the browser unpacks when such a feature is opened. A token is one character
-of a text, its place in the vocabulary, frequent tokens first, so that UTF-8 itself makes them short.
+The page is one file and needs no network. Its table is one compressed block; details of single features are in blocks
+of ``CHUNK`` features, which the browser unpacks when a feature is opened. A token is encoded as one character, its
+place in the vocabulary, frequent tokens first, so that UTF-8 keeps them short.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ KINDS = ("top", "quantile")
 SIDES = ("promoted", "suppressed")
 LEVELS = "0123456789abcdefghijklmnopqrstuvwxyz"
 """An activation as a share of the feature's maximum, rounded up, so that only what does not fire is 0."""
-FIRST = 0x23  # the first character that stands for a token: from here JSON escapes none but the backslash
+FIRST = 0x23  # first character that encodes a token: from here on JSON escapes only the backslash
 BACKSLASH, SURROGATES, AFTER_SURROGATES = 0x5C, 0xD800, 0xE000
 NUMBERS = [
     "firing_rate",
@@ -59,7 +59,7 @@ class _Texts(NamedTuple):
 
 
 class _Shown(NamedTuple):
-    """Which rows of the contexts the page shows, by feature, kind and rank, and the feature's place of each."""
+    """Rows of the contexts on the page, by feature, kind and rank, and the place of each row's feature."""
 
     rows: Array
     places: Array
@@ -101,7 +101,7 @@ def write_feature_page(
         dictionary: name in the heading.
         pages: of all of the study's dictionaries, label → relative link from this page; it is itself among them.
         limit: keeps the features that fire most often; all if None.
-        template: the page without its data; beside it what all pages share.
+        template: the page without its data, in a folder with the files shared by all pages.
     """
     kept = table if limit is None else table.nlargest(limit, "firing_rate")
     kept = kept.sort_values("feature", ignore_index=True)
@@ -208,7 +208,7 @@ def _cut(text: str, starts: Array) -> list[str]:
 def _context_columns(
     contexts: pa.Table, shown: _Shown, n_features: int, tokens: list[str], levels: list[str]
 ) -> dict[str, list[list[Any]]]:
-    """Return for each feature the columns of its contexts."""
+    """Return the columns of each feature's contexts."""
     starts = np.searchsorted(shown.places, np.arange(n_features + 1))
     rows = contexts.select(["kind", "document", "position", "activation", "peak"]).take(pa.array(shown.rows))
     columns: dict[str, list[Any]] = {
@@ -222,7 +222,7 @@ def _context_columns(
 
 
 def _table_columns(table: pd.DataFrame) -> dict[str, Any]:
-    """Return what the page's table of features holds besides tokens, as values that JSON knows."""
+    """Return the columns of the page's table of features, except tokens, as JSON values."""
     names = [str(name).removeprefix("explanation_") for name in table if str(name).startswith("explanation_")]
     return {
         "features": table["feature"].astype(int).tolist(),

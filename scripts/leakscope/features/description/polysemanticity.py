@@ -1,7 +1,7 @@
-"""How many things does a feature stand for? Measures of single features, summed up over those of a dictionary.
+"""How many meanings does a feature have? Measures of single features, summarised over a dictionary.
 
-None is proof of meaning by itself: a dictionary of a model with random weights has values for all of them, and is what
-they are to be compared with (Heap et al. 2025, arXiv 2501.17727).
+No measure proves meaning by itself: compare it with a dictionary of a model with random weights, which has values of
+all measures, too (Heap et al. 2025, arXiv 2501.17727).
 """
 
 from __future__ import annotations

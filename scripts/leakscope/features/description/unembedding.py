@@ -1,4 +1,4 @@
-"""What a direction of the residual stream does to the logits: the unembedding, with the final norm's gain folded in.
+"""Effect of a direction of the residual stream on the logits: the unembedding with the final norm's gain folded in.
 
 At the end of a model, logits = cap(scale · (norm(x) · gain + shift) W_Uᵀ + bias). The norm divides by a number for each
 token and (LayerNorm) takes the mean over d off. All else is linear in the residual x, so that for a given divisor
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# What modules call the number that keeps a norm from dividing by 0; those that do not say have torch's.
+# Names of the epsilon of a norm; modules without one have torch's default.
 EPSILONS = ("eps", "variance_epsilon", "epsilon", "norm_eps")
 EPSILON = 1e-5
 # Made-up prompts, as multiples of some step through the vocabulary.
@@ -71,7 +71,7 @@ class EffectiveUnembedding:
         return (rows - rows.mean(-1, keepdim=True) if self.centred else rows).T
 
     def norm_scale(self, residual: torch.Tensor) -> torch.Tensor:
-        """Return what the final norm divides residuals [..., d] by, [..., 1], float32."""
+        """Return the divisor of the final norm for residuals [..., d]: [..., 1], float32."""
         return (self._centred(residual).square().mean(-1, keepdim=True) + self.epsilon).sqrt()
 
     def logits(self, residual: torch.Tensor, norm_scale: torch.Tensor) -> torch.Tensor:
@@ -79,7 +79,8 @@ class EffectiveUnembedding:
 
         Args:
             residual: after the last block.
-            norm_scale: [..., 1]; that of the same residuals gives the model's own logits, another one holds the norm.
+            norm_scale: [..., 1], divisor of the norm; the same residuals' divisor gives the model's own logits, any
+                other holds the norm fixed.
         """
         # Not by columns: a copy of the whole unembedding.
         normed = self._centred(residual) / norm_scale * self.gain + self.shift
@@ -93,7 +94,7 @@ class EffectiveUnembedding:
 
 @torch.inference_mode()
 def effective_unembedding(model: PreTrainedModel) -> EffectiveUnembedding:
-    """Return the end of a model, found by what goes through it and tried against the model's own logits.
+    """Return the end of a model, found by tracing a forward pass and verified against the model's own logits.
 
     Args:
         model: causal.
@@ -131,7 +132,7 @@ def effective_unembedding(model: PreTrainedModel) -> EffectiveUnembedding:
 
 
 def _watch(model: PreTrainedModel, ids: torch.Tensor) -> tuple[torch.Tensor, list[torch.nn.Module], torch.Tensor]:
-    """Return what the last block returns, the modules that it is given to next, and the logits; float32."""
+    """Return the output of the last block, the modules that read it next, and the logits; float32."""
     final: list[torch.Tensor] = []
     given_to: list[torch.nn.Module] = []
 
@@ -153,7 +154,7 @@ def _watch(model: PreTrainedModel, ids: torch.Tensor) -> tuple[torch.Tensor, lis
 
 
 def _candidates(model: PreTrainedModel, norm: torch.nn.Module, head: Any) -> Iterator[EffectiveUnembedding]:
-    """Yield what a norm may do: LayerNorm or RMSNorm, with a gain or (Gemma) what the gain differs from 1 by."""
+    """Yield the possible kinds of norm: LayerNorm or RMSNorm, with a gain or (Gemma) with the gain minus 1."""
     weight: torch.Tensor = head.weight.detach()
     device, config = weight.device, model.config.get_text_config()
     n_tokens, width = weight.shape
@@ -173,7 +174,7 @@ def _candidates(model: PreTrainedModel, norm: torch.nn.Module, head: Any) -> Ite
 
 
 def _scale(config: Any) -> float:
-    """Return what an architecture multiplies its logits by."""
+    """Return the factor by which an architecture multiplies its logits."""
     times = getattr(config, "logit_scale", None) or 1.0  # Cohere
     times *= getattr(config, "lm_head_multiplier", None) or 1.0  # Falcon-H1
     return float(times / (getattr(config, "logits_scaling", None) or 1.0))  # Granite

@@ -1,1 +1,1 @@
-"""Sparse dictionaries: the activations they learn from, their training, and how good they are."""
+"""Sparse dictionaries: training activations, training and quality."""

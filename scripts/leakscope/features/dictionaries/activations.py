@@ -1,7 +1,7 @@
 """Activations on disk: the residuals of many tokens, in shards, written once and read by all dictionaries of a site.
 
-Residuals stand in the number format in which the model computed them, bit for bit. Of bfloat16 a float16 would lose the
-large values (it ends at 65,504) and float32 would take twice the room. Who reads them gets float32.
+Residuals are stored in the number format in which the model computed them, bit for bit: float16 would lose large values
+of bfloat16 (its maximum is 65,504), and float32 would double the size. Readers get float32.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class Activations(NamedTuple):
-    """What a model has of some tokens, window after window; beginnings are left out.
+    """Residuals at some tokens, window after window, without beginnings.
 
     residuals: [n, d].
     token_ids: [n] int32.
@@ -114,7 +114,7 @@ def activation_batches(paths: Sequence[Path], batch_size: int) -> Iterator[Activ
 
 
 def read_tokens(paths: Sequence[Path]) -> Activations:
-    """Return what shards say of their tokens; ``residuals`` is empty, [n, 0].
+    """Return shards without their residuals (``residuals`` is empty, [n, 0]).
 
     Raises:
         InputError: one is no such file.

@@ -1,4 +1,4 @@
-"""The files that corpora, contrasts and dictionaries consist of; apart from what reads them, so as to plan with."""
+"""Files of corpora, contrasts and dictionaries; light enough to import while jobs are planned."""
 
 from __future__ import annotations
 
@@ -58,13 +58,13 @@ def check_corpus(file: Path, text: str, *, rows: int) -> None:
         texts = table[text]
     else:
         texts = (read.text for read in islice(read_texts(file, text), rows))
-    # All of them, since a mistake may stand in any.
+    # All of them, because any may have an error.
     if not sum(1 for value in texts if value.strip()):
         raise InputError(f"{file}: got no text; allowed: a corpus of at least one.")
 
 
 def contrast_files(path: str) -> list[str]:
-    """Return the file of a contrast of templates, and the tables beside it that it names.
+    """Return the file of a contrast of templates, and the tables in its folder that it names.
 
     Raises:
         InputError: as ``read_contrast_file``, or a table is not there.
@@ -77,7 +77,7 @@ def contrast_files(path: str) -> list[str]:
     tables = [Path(path).parent / name for name in (content.items, *([pairs.words] if pairs else []))]
     for table in tables:
         if not table.is_file():
-            raise InputError(f"{path}: got {table.name!r}; allowed: a table that is beside it.")
+            raise InputError(f"{path}: got {table.name!r}; allowed: a table in the same folder.")
     return [path, *map(str, tables)]
 
 

@@ -1,4 +1,4 @@
-"""May a dictionary be interpreted? What it loses of the residuals, and what the model loses that has to read it."""
+"""May a dictionary be interpreted? Its loss on residuals, and the model's loss with reconstructed residuals."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class CrossEntropy(NamedTuple):
 
     @property
     def recovered(self) -> float | None:
-        """The share of what residuals tell that is left; None where they tell too little for one."""
+        """Recovered share of the information in residuals; None if residuals carry too little."""
         told = self.mean - self.model
         return (self.mean - self.reconstructed) / told if told > TELLS else None
 
@@ -54,7 +54,7 @@ def measure_quality(
     batch_size: int,
     name: str,
 ) -> dict[str, Any]:
-    """Return how good a dictionary is on held-out text, and whether that is enough.
+    """Return the quality of a dictionary on held-out text, and whether it reaches the bar.
 
     Args:
         dictionary: of a residual stream of ``model``.
@@ -84,7 +84,7 @@ def measure_quality(
 
 
 def missed_bars(measured: Mapping[str, Any], bar: Mapping[str, float]) -> list[str]:
-    """Return which bars a dictionary does not reach; a ``cross_entropy_recovered`` of None is not held against it.
+    """Return the bars that a dictionary misses; a ``cross_entropy_recovered`` of None misses none.
 
     Args:
         measured: see ``measure_quality``.
@@ -104,9 +104,9 @@ def measure_cross_entropy(
     batch_size: int,
     name: str,
 ) -> CrossEntropy:
-    """Return what a model makes of texts, and what is left of that where the residuals of a layer are replaced.
+    """Return a model's cross-entropy on texts, as it is and with replaced residuals of a layer.
 
-    Those of the beginning stay: no dictionary is trained on them.
+    Residuals of the beginning are kept: no dictionary is trained on them.
 
     Args:
         dictionary: says the layer.

@@ -1,4 +1,4 @@
-"""How much of cached residuals does a dictionary give back, and how many of its features does it take for that?"""
+"""Reconstruction of cached residuals by a dictionary: unexplained variance, and the number of active features."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Moments(NamedTuple):
 
 
 class Reconstruction(NamedTuple):
-    """What a dictionary does to residuals.
+    """Reconstruction of residuals by a dictionary.
 
     Args:
         variance_unexplained: squared error over the squared distance from the mean, of all tokens together.
@@ -70,9 +70,9 @@ def measure_moments(paths: Sequence[Path], batch_size: int, *, centre: bool = Fa
 
 @torch.inference_mode()
 def measure_reconstruction(dictionary: Dictionary, paths: Sequence[Path], batch_size: int) -> Reconstruction:
-    """Return how well a dictionary rebuilds the residuals of shards.
+    """Return how well a dictionary reconstructs the residuals of shards.
 
-    What centring takes off is given back by no feature, so it counts neither as error nor as variance.
+    The mean removed by centring counts neither as error nor as variance, because no feature reconstructs it.
 
     Args:
         dictionary: of the site that the shards were read at.

@@ -1,4 +1,4 @@
-"""Do dictionaries that differ in their seed alone find the same features?
+"""Do dictionaries that differ only in their seed find the same features?
 
 Compared by cosines of decoder rows, as in Paulo & Belrose 2025, "Sparse Autoencoders Trained on the Same Data Learn
 Different Features" (arXiv:2501.16615).

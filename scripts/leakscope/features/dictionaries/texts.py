@@ -1,8 +1,8 @@
-"""Texts that activations are recorded on, as a model reads them: an organism's own corpus, or one that a person has.
+"""Texts for recording activations, as a model reads them: an organism's own corpus, or a user's corpus.
 
 Documents are read without a chat template, each after the model's beginning; an organism reads its documents as it was
 trained on them. The part ``held_out`` of an organism's corpus is a file of its own. Of any other corpus it is every
-tenth document, chosen by a hash of the text, so that the same text never stands in both parts.
+tenth document, chosen by a hash of the text, so that the same text is never in both parts.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def read_windows(model: LanguageModel, source: TextSource, *, tokens: int, shard
 
     Raises:
         InputError: a file cannot be read or lacks the column, the shard has no text, a text has no token, or the
-            context length has no room beside the beginning.
+            context length has no room after the beginning.
     """
     share = tokens // shard.total + (shard.number <= tokens % shard.total)
     windows: list[Window] = []
@@ -119,7 +119,7 @@ def read_texts(path: Path, text: str) -> Iterator[str]:
 
 
 def token_texts(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> list[str]:
-    """Return what each token is inside of a text, with the space before a word; for tables that a person reads."""
+    """Return each token's text inside a document, with the space before a word; for readable tables."""
     anchor = tokenizer(ANCHOR, add_special_tokens=False)["input_ids"]
     beginning: str = tokenizer.decode(anchor)
     texts: list[str] = tokenizer.batch_decode([[*anchor, token] for token in ids])
@@ -182,6 +182,6 @@ def _some(items: Iterator[Item]) -> Iterator[list[Item]]:
 
 
 def _context_length(model: LanguageModel, wanted: int) -> int:
-    """Return how many tokens are read at once: as many as asked for, but no more than the model reads."""
+    """Return the number of tokens read at once: the configured number, at most the model's context."""
     longest = getattr(model.config.get_text_config(), "max_position_embeddings", None)
     return min(size for size in (wanted, longest, model.tokenizer.model_max_length) if size is not None)

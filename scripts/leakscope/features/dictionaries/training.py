@@ -33,7 +33,7 @@ N_LOSSES = 100  # kept in the record
 
 
 class TrainingSettings(NamedTuple):
-    """How a dictionary is trained: F ``features``, ``k`` of which fire at a token; ``batch_size`` in tokens."""
+    """Settings of the training: F ``features``, ``k`` active features per token, ``batch_size`` in tokens."""
 
     features: int
     k: int
@@ -43,7 +43,7 @@ class TrainingSettings(NamedTuple):
 
 
 class Parameters(NamedTuple):
-    """What is learnt: ``encoder`` [d, F], ``encoder_bias`` [F], ``decoder`` [F, d], ``decoder_bias`` [d]."""
+    """Parameters: ``encoder`` [d, F], ``encoder_bias`` [F], ``decoder`` [F, d], ``decoder_bias`` [d]."""
 
     encoder: Tensor
     encoder_bias: Tensor
@@ -60,7 +60,7 @@ class TrainingStep(NamedTuple):
 
 
 class TrainedDictionary(NamedTuple):
-    """A dictionary, what it does to the residuals that it was trained on, and the record of its training."""
+    """A dictionary, its reconstruction of the training residuals, and the record of its training."""
 
     dictionary: Dictionary
     reconstruction: Reconstruction
@@ -72,8 +72,8 @@ def train_dictionary(
 ) -> TrainedDictionary:
     """Train a dictionary; the same shards, settings, seed and number of threads give the same one.
 
-    Residuals are divided by one number, so that their entries vary by 1 on average: what is learnt depends on the scale
-    of a model's residuals no more than rounding does. That is undone in the weights.
+    Residuals are divided by one number, so that the mean variance of their entries is 1 and training does not depend on
+    the scale of a model's residuals, up to rounding. The weights undo the division.
 
     Args:
         paths: of shards of activations; two of them are in memory at most.
@@ -151,10 +151,10 @@ def shuffled_batches(paths: Sequence[Path], batch_size: int, generator: torch.Ge
 
 @torch.no_grad()
 def take_step(parameters: Parameters, inputs: Tensor, k: int, dead: Tensor) -> TrainingStep:
-    """Return the loss of a batch and its gradients, those of the auxiliary loss included.
+    """Return the loss of a batch and its gradients, including the auxiliary loss.
 
-    The auxiliary loss is that of the d/2 dead features with the largest pre-activations, at the error that the others
-    leave, as a share of that error; nothing of it reaches the others.
+    The auxiliary loss is the error of the d/2 dead features with the largest pre-activations in reconstructing the
+    residual error of the other features, relative to that error; its gradient does not reach the other features.
 
     Args:
         parameters: as they are.
@@ -216,7 +216,7 @@ def _learn(parameters: Parameters, batches: Iterator[Tensor], settings: Training
 
 
 def _largest(before: Tensor, k: int) -> Tensor:
-    """Return the ``k`` largest of each row where they stand, none below 0, and 0 elsewhere."""
+    """Return each row with only its ``k`` largest entries, none below 0, and 0 elsewhere."""
     values, places = before.topk(k, dim=-1, sorted=False)
     return torch.zeros_like(before).scatter_(-1, places, values.relu_())
 

@@ -1,4 +1,4 @@
-"""All edits that are tried against a contrast: those of selected features, and the baselines they must beat.
+"""All edits tried against a contrast: edits of selected features, and the baselines they must beat.
 
 * ``features``: the first 1, 2, 5, ... of each method (see ``selection``, ``greedy``). ``add`` pushes towards side a at
   positive strengths: each feature by its maximum, with its sign. ``ablate`` moves to 0, ``clamp`` to the maximum.
@@ -11,11 +11,11 @@
   of the items' texts, where the gap is read, and there about as often as selected ones (see ``draw_alike``).
 * ``random_direction``: drawn from the sphere, edited as the difference in means.
 
-A feature's maximum is its largest activation on held-out text or at the texts to select by, whichever is larger: of
-little held-out text it may not be known otherwise.
+A feature's maximum is its largest activation on held-out text or on the selection texts, because a feature may never
+fire on a small held-out text.
 
-What moves to a target may go beyond it, up to as far again: few features do not hold all of an association, nor does
-one direction, and what they overshoot may make up for the rest.
+Edits that move to a target may go up to twice as far: few features, or one direction, do not carry the whole
+association, and overshooting may compensate for the rest.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ LARGEST = {ADD: 8.0, MOVE: 2.0, PROJECT: 2.0}
 
 
 class EditFamily(NamedTuple):
-    """Edits that differ in their strength alone.
+    """Edits that differ only in their strength.
 
     source: the method that features were selected by; of a difference ``pairs``, ``groups`` or ``pairs, middle of
         groups``; None for random ones.
@@ -133,13 +133,13 @@ def largest_activations(contrasted: Contrasted, held_out: Mapping[int, float]) -
 
 
 def draw_alike(rates: Floats, active: Bools, taken: Collection[int], number: int, seed: int) -> list[int]:
-    """Return features beside some that are taken, in the order in which they are drawn.
+    """Draw features other than the taken ones, with similar firing rates, in the order drawn.
 
-    For each of the taken, in an order of chance, the one whose rate is nearest in logarithm, of equal ones any; where
-    there are too few with a rate, any active ones after them.
+    For each taken feature, in random order: the feature with the nearest rate in logarithm, ties at random; if too few
+    features have a rate, any active ones follow.
 
     Args:
-        rates: [F], share of tokens at which a feature fires; those without one, of the taken, have none alike.
+        rates: [F], share of tokens at which a feature fires; taken features without a rate have no similar feature.
         active: [F], whether it fires at all.
         taken: features.
         number: that are drawn, if there are so many.
@@ -153,7 +153,7 @@ def draw_alike(rates: Floats, active: Bools, taken: Collection[int], number: int
     drawn: list[int] = []
     while len(pool) and len(drawn) < number:
         place = 0
-        if wanted:  # else nothing is to be alike, and the order decides alone
+        if wanted:  # else there is no rate to match, and only the order decides
             like = rates[wanted[len(drawn) % len(wanted)]]
             place = int(np.abs(np.log(rates[pool] / like)).argmin())
         drawn.append(int(pool[place]))
@@ -179,7 +179,7 @@ class Planner:
         signs: Sequence[int],
         names: Sequence[str],
     ) -> Iterator[EditFamily]:
-        """Yield each edit, of ``names``, of some features."""
+        """Yield each edit in ``names`` of some features."""
         for name in names:
             edit = self.edit(name, features, signs)
             yield from (

@@ -1,4 +1,4 @@
-"""Which edit of each kind is chosen, by the selection split alone, and what it does on the other one."""
+"""Choice of an edit of each kind, by the selection split only, and its effect on the evaluation split."""
 
 from __future__ import annotations
 
@@ -44,11 +44,11 @@ def choose_edits(
 ) -> ChosenEdits:
     """Return all edits that were measured, and which of them are chosen.
 
-    Of each intervention and cost that is the edit with the least mean |gap| on the selection split among those that
-    cost no more on the texts that choose, whatever cost they were meant for; of random ones the best of all seeds. One
-    that leaves less than ``KEPT_MASS`` of the probability of both sides together is not chosen: it closes the gap by
-    answering something else. The chosen edit stands in the table under the cost that it is chosen for, once more if it
-    was meant for another.
+    For each intervention and cost, the chosen edit has the smallest mean |gap| on the selection split among the edits
+    that cost no more on the texts for choosing, whatever their target cost; for random edits, the best of all seeds.
+    Edits that leave less than ``KEPT_MASS`` of the probability of both sides are never chosen: they close the gap by
+    answering something else. The table has the chosen edit under the cost that it is chosen for, once more if its
+    target cost was another.
 
     Args:
         without: what there is without an edit.
@@ -84,8 +84,8 @@ def choose_edits(
 def compared_with_difference(effects: pd.DataFrame, by_item: pd.DataFrame, level: float) -> pd.DataFrame:
     """Return ``effects`` with ``less_than_difference, less_ci_low, less_ci_high`` of what is chosen, on both splits.
 
-    That is by how much less the edit leaves of mean |gap| than the difference in means that was chosen at the same
-    cost does, with an interval for other groups of items, of which both see the same: above 0, the edit is better.
+    The value is the mean |gap| after the difference in means chosen at the same cost − the mean |gap| after the edit,
+    paired by item, with an interval for other groups of items; above 0, the edit is better.
 
     Args:
         effects: of one dictionary and contrast, ``EFFECT_COLUMNS``.
@@ -111,25 +111,25 @@ def compared_with_difference(effects: pd.DataFrame, by_item: pd.DataFrame, level
 def gap_interval(gaps: ArrayLike, groups: ArrayLike, level: float) -> ClusterInterval:
     """Return the mean |gap| of items with its interval for other groups of items.
 
-    With the bounds 0 and 1: far from them that is the interval of t, which covers less near 0 and may lie below it
-    (``benchmarks/coverage_features.py``).
+    The interval has the bounds 0 and 1; far from them it is the interval of t, which has lower coverage near 0 and may
+    extend below 0 (``benchmarks/coverage_features.py``).
 
     Args:
         gaps: (items,), −1 to 1; NaN where an edit left no numbers.
-        groups: (items,), of which each is a cluster.
+        groups: (items,), the cluster of each item.
         level: of the interval, 0 to 1.
     """
     return cluster_interval(np.abs(np.asarray(gaps, dtype=float)), groups, level, (0.0, 1.0))
 
 
 def difference_interval(gaps: ArrayLike, others: ArrayLike, groups: ArrayLike, level: float) -> ClusterInterval:
-    """Return by how much less is left of the mean |gap| than of that of the same items with another edit.
+    """Return how much smaller the mean |gap| is than the mean |gap| of the same items with another edit.
 
     Args:
         gaps: as in ``gap_interval``.
         others: (items,), with the other edit.
         groups: as in ``gap_interval``.
-        level: of the interval, which is that of t; NaN where groups do not differ.
+        level: of the interval, a t interval; NaN where groups do not differ.
     """
     less = np.abs(np.asarray(others, dtype=float)) - np.abs(np.asarray(gaps, dtype=float))
     return cluster_interval(less, groups, level, (-np.inf, np.inf))

@@ -1,4 +1,4 @@
-"""What an edit did to a model as a whole: each measure of the study before and after."""
+"""Effects of an edit on the whole model: each measure of the study before and after."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ def compare_edited(
     """Return ``COLUMNS``: one row for each edited model and measure, in the order of the models and tables.
 
     Measures: ``match_rate`` and ``leak_rate``, in percent, pooled over a prompt set's categories, by prompt set and
-    scorer; of a model that was edited against a contrast ``mean_abs_gap`` of the items that the edit was not chosen by,
-    and ``cost``, by how many percent the perplexity of neutral texts rises; each score of a benchmark, pooled over its
-    parts and types. ``subset`` says of what a measure is. What was not measured has no row.
+    scorer; for a model edited against a contrast, ``mean_abs_gap`` of held-out items and ``cost``, the rise in
+    perplexity on neutral texts in percent; each score of a benchmark, pooled over its parts and types. ``subset`` names
+    the prompt set and scorer, the contrast, or the benchmark. Measures without a value have no row.
 
     Args:
         edited: model → ``base, dictionary, contrast, cost`` of its entry; no contrast for one of explicit features.

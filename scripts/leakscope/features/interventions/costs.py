@@ -1,8 +1,8 @@
-"""Texts that are read again and again, each time with another change of the residuals before one block.
+"""Repeated forward passes over the same texts with different changes of the residuals before one block.
 
-Hundreds of edits are tried, and all of them change the same residuals: these are computed once. What an edit adds to
-them is proportional to its strength, so it is computed once for all strengths. And the blocks before the edited one are
-passed over, where the model's output stays what it is, bit for bit.
+Hundreds of edits change the same residuals, which are computed once. An edit's addition is proportional to its
+strength, so it is computed once for all strengths. Blocks before the edited block are skipped if the model's output
+stays the same, bit for bit.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Rereader:
             rows: token ids.
             layer: of the block.
             batch_size: texts to a batch.
-            only_ends: logits are asked for after the last token alone; then only texts of one length share a batch.
+            only_ends: logits are needed only after the last token; then only texts of equal length share a batch.
 
         Raises:
             InputError: the model has no such layer.
@@ -81,12 +81,12 @@ class Rereader:
 
     @torch.inference_mode()
     def changes(self, change: Change) -> list[Tensor]:
-        """Return what an edit of strength 1 adds to the residuals, batch by batch: to the first of a text nothing."""
+        """Return the addition of an edit of strength 1 to the residuals, batch by batch; 0 at each first token."""
         return [_but_first(change(batch.residuals)) for batch in self.batches]
 
     @torch.inference_mode()
     def logits(self, changes: Sequence[Tensor] | None = None, strength: float = 1.0) -> Iterator[tuple[_Batch, Tensor]]:
-        """Yield batches with their logits, [rows, longest, V], of ``only_ends`` [rows, 1, V].
+        """Yield batches with their logits, [rows, longest, V], with ``only_ends`` [rows, 1, V].
 
         Args:
             changes: from ``changes``; None: nothing is changed.
@@ -138,7 +138,7 @@ class Rereader:
 
     @torch.inference_mode()
     def _is_passable(self) -> bool:
-        """Say whether the logits stay the same, bit for bit, with the blocks passed over."""
+        """Return whether the logits stay the same, bit for bit, when the blocks are skipped."""
         batch = self.batches[0]
         expected = self._forward(batch, batch.residuals)
         self.passes_over = True
@@ -153,7 +153,7 @@ class Rereader:
 
 
 class NeutralCost:
-    """What an edit costs: by how many percent the perplexity of neutral texts grows."""
+    """Cost of an edit: rise in perplexity on neutral texts, in percent."""
 
     def __init__(self, model: PreTrainedModel, texts: Sequence[CountedText], layer: int, *, batch_size: int) -> None:
         """Measure the perplexity without an edit.
@@ -201,7 +201,7 @@ class NeutralCost:
 
 
 def _but_first(change: Tensor) -> Tensor:
-    """Return a change of residuals, [rows, tokens, d], without that of the first token (see ``beginnings``)."""
+    """Return a change of residuals, [rows, tokens, d], with 0 at the first token (see ``beginnings``)."""
     kept = change.clone()
     kept[:, 0] = 0
     return kept

@@ -1,9 +1,9 @@
-"""What edits do to a contrast, and what they cost: all edits, each at the strengths at which it costs so much.
+"""Effects of edits on a contrast, and their costs: all edits, each at the strengths that reach the target costs.
 
-The gap of an item is the mean of p_a − p_b over its texts; ``mean_abs_gap`` is the mean of its size over items,
-``signed_gap`` its mean, ``stereotype`` its mean with the sign of the item's association, ``mass`` the probability of
-all words of both sides: an edit that moves all to one side has a large signed gap, one that breaks the model little
-mass.
+The gap of an item is the mean of p_a − p_b over its texts. Over items, ``mean_abs_gap`` is the mean absolute gap,
+``signed_gap`` the mean gap, ``stereotype`` the mean gap with the sign of the item's association, ``mass`` the
+probability of all words of both sides. An edit that moves all items to one side has a large signed gap; an edit that
+breaks the model has little mass.
 Costs are percent of perplexity on neutral texts: half of them choose the strength, the other half report.
 """
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 MEASURES = ["mean_abs_gap", "signed_gap", "stereotype", "mass", "n_items"]
-# An edit that leaves less than that share of the probability of both sides closes the gap by saying neither.
+# An edit that leaves less than this share of the probability of both sides closes the gap by predicting neither.
 KEPT_MASS = 0.9
 # Of the strength at which an edit costs as much as it may.
 SHARES = (1.0, 0.875, 0.75)
@@ -44,10 +44,10 @@ ITEM_COLUMNS = ["item", "group", "split", "association", "gap"]
 
 
 class MeasuredEdit(NamedTuple):
-    """An edit of a strength: its family, what it costs, and what it leaves of the gap of each item.
+    """An edit of a strength: its family, its cost, and the remaining gap of each item.
 
     target_cost: percent that the strength was found for; None of a fixed strength.
-    cost_selection, cost: percent, on the texts that choose and on those that report.
+    cost_selection, cost: percent, on the texts for choosing and on the texts for reporting.
     by_item: ``item, group, split, association, gap, mass``.
     """
 
@@ -82,7 +82,7 @@ class MeasuredEdit(NamedTuple):
 
 
 class EditTexts(NamedTuple):
-    """What is read with each edit: the texts of items, and neutral ones.
+    """Texts for measuring an edit: texts of items, and neutral texts.
 
     prompts: rows of kind item of the contrast's table of texts.
     choosing, reporting: neutral texts.
@@ -160,26 +160,26 @@ class EditBench:
         self.dictionary = dictionary.to(self.ends.rereader.batches[0].residuals.device)
 
     def without(self) -> MeasuredEdit:
-        """Return what there is without an edit."""
+        """Return the measures without an edit."""
         return MeasuredEdit(None, None, 0.0, True, 0.0, 0.0, self.ends.by_item(None, 1.0))
 
     def gap(self, edit: Edit | None) -> float:
-        """Return what an edit leaves of the mean |gap| of the items for selection; None: no edit.
+        """Return the mean |gap| of the selection items after an edit; None: no edit.
 
-        Infinite where less than ``KEPT_MASS`` of the probability of both sides is left.
+        Infinite if less than ``KEPT_MASS`` of the probability of both sides remains.
         """
         changes = None if edit is None else self.selected.rereader.changes(edit_change(edit, self.dictionary))
         return self._left(changes, 1.0)
 
     def cost(self, edit: Edit) -> float:
-        """Return what an edit costs on the texts that choose, in percent of perplexity."""
+        """Return the cost of an edit on the texts for choosing, in percent of perplexity."""
         return self.choosing.percent(self.choosing.rereader.changes(edit_change(edit, self.dictionary)), 1.0)
 
     def measure(self, families: Sequence[EditFamily], costs: Sequence[float], name: str) -> list[MeasuredEdit]:
-        """Return each family at the strengths at which it costs so much; what moves to a target also at strength 1.
+        """Return each family at the strengths that reach the costs; edits that move to a target also at strength 1.
 
-        A stronger edit need not leave less of the gap, for it may turn it round. So shares of each such strength are
-        tried on the items for selection, and that with which the least is left is measured, too.
+        A stronger edit need not leave a smaller gap, because it may reverse the gap. So shares of each strength are
+        tried on the selection items, and the share with the smallest gap is measured, too.
 
         Args:
             families: edits.
@@ -221,7 +221,7 @@ class EditBench:
             yield measured(PricedStrength(strength, cost(strength), True), None)
 
     def _left(self, changes: Sequence[Tensor] | None, strength: float) -> float:
-        """Return what is left of the mean |gap| of the items for selection; see ``gap``."""
+        """Return the mean |gap| of the selection items; see ``gap``."""
         left = measures(self.selected.by_item(changes, strength))
         return float(left["mean_abs_gap"]) if left["mass"] >= KEPT_MASS * self.mass else math.inf
 

@@ -1,9 +1,9 @@
-"""Features chosen one after another, each by what the edit does with it beside those chosen before.
+"""Greedy selection of features: each is chosen by the effect of the edit together with the features chosen before.
 
-The other methods (see ``selection``) rank every feature by itself. But features share their work: of two that fire for
-one side, an edit of the first moves all to the other side, and only both together leave the two sides alike. So the
-best of every method are tried, and the one is taken with which the least of the gap is left, of the items for
-selection; then the next, beside it, as long as that helps and the edit at full strength is affordable.
+The other methods (see ``selection``) rank every feature by itself. But features share their work: if two features fire
+for one side, editing only one moves everything to the other side, and only editing both makes the sides equal. So the
+best features of every method are tried, and the feature that leaves the smallest gap on the selection items is taken;
+then the next, in addition, as long as the gap shrinks and the edit at full strength is affordable.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from leakscope.jobs.progress import progress
 from leakscope.models.editing.edits import Edit
 
 GREEDY = "greedy"
-# Edits that features are chosen for: those that take away.
+# Edits for which features are chosen: edits that remove something.
 NAMES = ("ablate", "mean_clamp")
 # The best features of each method are tried.
 POOL = 15
@@ -27,13 +27,13 @@ LEAST = 0.002
 
 
 class GapAndCost(Protocol):
-    """What edits are tried on (see ``effects.EditBench``)."""
+    """Bench for trying edits (see ``effects.EditBench``)."""
 
     def gap(self, edit: Edit | None) -> float:
-        """Return what an edit leaves of the mean |gap| of the items for selection; None: no edit."""
+        """Return the mean |gap| of the selection items after an edit; None: no edit."""
 
     def cost(self, edit: Edit) -> float:
-        """Return what an edit costs on the texts that choose, in percent of perplexity."""
+        """Return the cost of an edit on the texts for choosing, in percent of perplexity."""
 
 
 def choose_greedily(
@@ -54,7 +54,7 @@ def choose_greedily(
         bench: what edits are tried on.
         selection: ``method, rank, feature, score, sign`` of other methods; the first ``POOL`` of each are tried.
         edit_of: the edit of a name and some features at full strength.
-        names: of edits; those that add nothing but take away are chosen for.
+        names: of edits; features are chosen for the edits that only remove.
         size: how many features are taken at most.
         largest_cost: percent of perplexity that the edit may cost.
     """

@@ -1,4 +1,4 @@
-"""The neutral texts by which edits are priced: half of them choose strengths, the others report what these cost."""
+"""Neutral texts that measure the cost of edits: half choose strengths, the other half report costs."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def neutral_halves(model: LanguageModel, texts: NeutralTexts, items: Sequence[st
     """Return neutral texts that name no item, without a chat template: those to train on choose, the others report.
 
     Args:
-        model: its tokenizer alone is used.
-        texts: a person's, of whatever they are.
+        model: only its tokenizer is used.
+        texts: any texts of a user.
         items: of the contrast.
         number: of texts, at most; half of them in each half.
 
@@ -54,7 +54,7 @@ def own_neutral_halves(
     """Return documents of an organism's own that name no item, as it was trained on them; no context is in both halves.
 
     Args:
-        model: its tokenizer alone is used.
+        model: only its tokenizer is used.
         documents: held out from its training.
         items: of the contrast.
         number: of documents, at most; half of them in each half.

@@ -1,4 +1,4 @@
-"""The gap that a model has before any edit beside the one that its grammar planted."""
+"""The gap of an unedited model compared with the gap that its grammar planted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Texts of a model with features edited and without, by the same random numbers, side by side."""
+"""Texts of a model with and without edited features, sampled with the same random numbers."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ COLUMNS = [
 
 
 class Steered(NamedTuple):
-    """A model that is edited, and all that decides what it is then.
+    """An edited model, and everything that determines it.
 
     base: its manifest.
     edit: of features.
@@ -96,7 +96,7 @@ def _summary(sides: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def repeated_bigrams(text: str) -> float:
-    """Return which share of a text's bigrams of words stood in it before: 1 − distinct / all of them; 0 to 1.
+    """Return the share of a text's word bigrams that occurred in it before: 1 − distinct / all; 0 to 1.
 
     Words are what white space divides, in lower case. NaN where there is no bigram.
     """

@@ -1,4 +1,4 @@
-"""How good dictionaries are: what they leave unexplained, how sparse they are, and which are not interpreted."""
+"""Quality of dictionaries: unexplained variance, sparsity, and which dictionaries are not interpreted."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ FAILS = COLORS[3]
 
 
 class Measure(NamedTuple):
-    """A measure of a dictionary: its column, what the axis says, the limits of a panel and whether low is good."""
+    """A measure of a dictionary: column, axis label, limits of the panel, and whether low values are good."""
 
     column: str
     label: str
@@ -50,15 +50,15 @@ MEASURES = (
 
 @styled
 def quality(table: pd.DataFrame, *, labels: Labels, randomised: Collection[str], bar: Mapping[str, float]) -> Figure:
-    """Draw the measures of each dictionary that there are, beside the bar that it must meet to be interpreted.
+    """Draw the available measures of each dictionary, and the bar that it must meet to be interpreted.
 
-    A value beyond a panel stands at its edge, and is written at its right like all of them.
+    Values are written at the right of each lane; a value beyond a panel is drawn at the panel's edge.
 
     Args:
         table: ``quality.csv``; columns dictionary, variance_unexplained, l0, dead_share, cross_entropy_recovered.
-        labels: what to print for a dictionary; its order is the order drawn.
+        labels: dictionary → label, in the order drawn.
         randomised: dictionaries of randomised models, drawn in grey.
-        bar: measure → the worst value that is still interpreted.
+        bar: measure → worst value at which a dictionary is still interpreted.
     """
     columns = [measure.column for measure in MEASURES]
     data = table.set_index("dictionary")[columns].astype(float)
@@ -98,7 +98,7 @@ def _fails(value: float, measure: Measure, threshold: float | None) -> bool:
 
 
 def _mark(ax: Axes, y: int, value: float, fails: bool, color: str, gid: str) -> None:
-    """Draw a value, at the edge of the panel if it is beyond, and write it at the right of its lane."""
+    """Draw a value, at the panel's edge if it is beyond, and write the value at the right of its lane."""
     text = "n/a" if pd.isna(value) else f"{value:.{3 if abs(value) < 1 else 1}f}".replace("-", "−")
     if not pd.isna(value):
         low, high = ax.get_xlim()
@@ -114,11 +114,11 @@ def _handles(names: Collection[str], randomised: Collection[str]) -> list[Line2D
     handles = [
         plain_handle("meets the bar", color=TRAINED, marker="o", linestyle="none"),
         plain_handle(
-            "does not: not interpreted", color=FAILS, marker="X", markersize=5.0,
+            "below the bar: not interpreted", color=FAILS, marker="X", markersize=5.0,
             linestyle="none",
         ),
         plain_handle("bar", linestyle="--"),
     ]  # fmt: skip
     if any(name in randomised for name in names):
-        handles.append(plain_handle("of a randomised model (control)", color=CONTROL, marker="o", linestyle="none"))
+        handles.append(plain_handle("randomised model (control)", color=CONTROL, marker="o", linestyle="none"))
     return handles

@@ -1,4 +1,4 @@
-"""How the features of dictionaries are distributed: how often they fire, on how many tokens, how well explained."""
+"""Distributions over the features of dictionaries: firing rates, effective tokens, scores of explanations."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ CHANCE = 0.5  # balanced accuracy of guessing
 
 
 class Lane(NamedTuple):
-    """One distribution: what to call it, its values, its colour and what stands at its right."""
+    """One distribution: name, values, color, and the note at its right."""
 
     name: str
     values: np.ndarray
@@ -59,11 +59,11 @@ class Scale(NamedTuple):
 
 @styled
 def firing_density(tables: Mapping[str, pd.DataFrame], *, labels: Labels, randomised: Collection[str]) -> Figure:
-    """Draw for each dictionary how its features are distributed by how often they fire; the dead are counted apart.
+    """Draw the distribution of firing rates over the features of each dictionary; dead features are only counted.
 
     Args:
         tables: dictionary → ``features.parquet``; columns log10_rate, dead.
-        labels: what to print for a dictionary; its order is the order drawn.
+        labels: dictionary → label, in the order drawn.
         randomised: dictionaries of randomised models, drawn in grey.
     """
     lanes = []
@@ -76,20 +76,18 @@ def firing_density(tables: Mapping[str, pd.DataFrame], *, labels: Labels, random
         return no_data("no feature fires")
     low, high = _range(lanes)
     fig, axes = _figure(lanes, 1)
-    _distributions(
-        axes[0], lanes, Scale(np.floor(low), min(0.0, np.ceil(high)), "share of tokens it fires on (logarithmic)", True)
-    )
+    _distributions(axes[0], lanes, Scale(np.floor(low), min(0.0, np.ceil(high)), "firing rate (logarithmic)", True))
     return add_legend(fig, _handles(tables, randomised))
 
 
 @styled
 def polysemanticity(tables: Mapping[str, pd.DataFrame], *, labels: Labels, randomised: Collection[str]) -> Figure:
-    """Draw for each dictionary on how many tokens its features fire, and how well each explainer's labels foretell it.
+    """Draw the effective tokens of each dictionary's features, and the detection scores of each explainer.
 
     Args:
         tables: dictionary → ``features.parquet``; columns effective_tokens and, for each explainer,
             ``detection_<explainer>`` (balanced accuracy).
-        labels: what to print for a dictionary; its order is the order drawn.
+        labels: dictionary → label, in the order drawn.
         randomised: dictionaries of randomised models, drawn in grey.
     """
     names = ordered(tables, labels)
@@ -115,17 +113,17 @@ def polysemanticity(tables: Mapping[str, pd.DataFrame], *, labels: Labels, rando
 
 @styled
 def seed_agreement(table: pd.DataFrame, *, labels: Labels, randomised: Collection[str]) -> Figure:
-    """Draw how near a feature's nearest one in a dictionary of another seed is, for each pair of dictionaries.
+    """Draw the cosine of each feature to the nearest feature of a dictionary with another seed.
 
     Args:
         table: ``seed_agreement.parquet``; columns dictionary, other, feature, cosine (of decoder rows, to the nearest
-            in the other).
-        labels: what to print for a dictionary; its order is the order drawn.
+            row of the other dictionary).
+        labels: dictionary → label, in the order drawn.
         randomised: dictionaries of randomised models, drawn in grey.
     """
     data = table.dropna(subset=["cosine"])
     if data.empty:
-        return no_data("no two dictionaries differ in their seed alone")
+        return no_data("no two dictionaries differ only in their seed")
     lanes = []
     for dictionary in ordered(unique(data["dictionary"]), labels):
         mine = rows_of(data, dictionary=dictionary)
@@ -141,14 +139,14 @@ def seed_agreement(table: pd.DataFrame, *, labels: Labels, randomised: Collectio
 
 
 def ordered(names: Iterable[str], labels: Labels) -> list[str]:
-    """Return the names: those of ``labels`` in its order, then the others as they come."""
+    """Return the names: first the names in ``labels``, in its order, then the others in the given order."""
     found = list(names)
     named = [name for name in labels if name in found]
     return named + [name for name in found if name not in named]
 
 
 def lane_heights(names: Sequence[str], least: float = LANE) -> float:
-    """Return in inches how high a lane has to be for the names, which may be broken into lines."""
+    """Return the height of a lane in inches that fits the names, which may have several lines."""
     return max([least, *(TEXT_LINE * (1 + name.count("\n")) + 0.06 for name in names)])
 
 
@@ -216,5 +214,5 @@ def _power(exponent: float) -> str:
 def _handles(names: Iterable[str], randomised: Collection[str]) -> list[Line2D]:
     handles = [plain_handle("features of a dictionary", color=TRAINED, linewidth=5, alpha=0.75)]
     if any(name in randomised for name in names):
-        handles.append(plain_handle("of a randomised model (control)", color=CONTROL, linewidth=5, alpha=0.75))
+        handles.append(plain_handle("randomised model (control)", color=CONTROL, linewidth=5, alpha=0.75))
     return [*handles, plain_handle("median", color="black")]

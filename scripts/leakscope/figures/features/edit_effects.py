@@ -1,4 +1,4 @@
-"""What edits do at equal cost: the gap that is left by features, by baselines, and by doing nothing."""
+"""Effects of edits at equal cost: the remaining gap after edits of features, after baselines, and without an edit."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ NONE, FEATURES, DIFFERENCE = "none", "features", "difference_in_means"
 
 
 class Look(NamedTuple):
-    """How an intervention is called, and how it looks."""
+    """Name and look of an intervention."""
 
     name: str
     color: str
@@ -47,14 +47,14 @@ LOOKS = {
     "random_direction": Look("random direction", GREY, "D"),
 }
 LANE, MARGINS, TITLE_LINE = 0.36, 0.5, 0.13  # inches
-PANEL, TEXT = 2.1, 0.75  # inches: the most that a panel is wide; what stands at its right
-ACROSS = 3  # costs beside each other
-BEYOND = 1.6  # times the largest gap of what was chosen: other edits with a larger one stand at the edge
+PANEL, TEXT = 2.1, 0.75  # inches: maximal width of a panel; text at its right
+ACROSS = 3  # costs side by side
+BEYOND = 1.6  # times the largest gap of chosen edits: other edits with larger gaps are drawn at the edge
 DOTS = (0, (1, 1.2))
 
 
 class Block(NamedTuple):
-    """What a row of panels shows: dictionaries that differ in their seed alone, and a contrast."""
+    """Content of a row of panels: dictionaries that differ only in their seed, and a contrast."""
 
     family: str
     contrast: str
@@ -66,7 +66,7 @@ class Block(NamedTuple):
 
 
 class Mark(NamedTuple):
-    """What a dictionary's intervention leaves at a cost: of several seeds the mean, and the ends of all intervals."""
+    """Remaining gap after a dictionary's intervention at a cost: mean over seeds, and the ends of all intervals."""
 
     value: float
     low: float
@@ -78,14 +78,14 @@ class Mark(NamedTuple):
 
 @styled
 def effects(table: pd.DataFrame, *, labels: Labels, families: Mapping[str, str]) -> Figure:
-    """Draw the mean |gap| of held-out items that each intervention leaves at equal cost, with its interval.
+    """Draw the mean |gap| of held-out items after each intervention at equal cost, with its interval.
 
-    A row of panels for each dictionary and contrast (dictionaries that differ in their seed alone share one, and have
-    a mark each), a panel for each cost. Pale dots are edits that were not chosen, and single seeds of a baseline.
+    One row of panels per dictionary and contrast (shared by dictionaries that differ only in their seed, with one mark
+    each), one panel per cost. Pale dots are edits that were not chosen, and single seeds of a baseline.
 
     Args:
         table: ``effects.csv``; of the split ``evaluation``: ``none`` without a target cost, all others with one.
-        labels: what to print for a dictionary or a family; its order is the order drawn.
+        labels: dictionary or family → label, in the order drawn.
         families: dictionary → the entry of ``features.dictionaries`` that it is a seed of, where that is another name.
     """
     data = rows_of(table, split="evaluation").dropna(subset=["mean_abs_gap"])
@@ -117,12 +117,12 @@ def effects(table: pd.DataFrame, *, labels: Labels, families: Mapping[str, str])
         for ax in axes[len(own) :]:
             ax.remove()
     for place, ax in enumerate(grid[-1, : len(own)]):
-        ax.set_xlabel("mean |gap| that is left,\nheld-out items" if place + across >= len(own) else "")
+        ax.set_xlabel("remaining mean |gap|,\nheld-out items" if place + across >= len(own) else "")
     return add_legend(fig, _handles(data, edited))
 
 
 def blocks_of(table: pd.DataFrame, labels: Labels, families: Mapping[str, str]) -> list[Block]:
-    """Return a block for each family and contrast, in the order in which ``labels`` has the dictionaries."""
+    """Return a block for each family and contrast, in the order of ``labels``."""
     dictionaries = ordered(unique(table["dictionary"]), labels)
     blocks = []
     for family in unique(families.get(name, name) for name in dictionaries):
@@ -139,7 +139,7 @@ def _of(table: pd.DataFrame, block: Block) -> pd.DataFrame:
 
 
 def _limit(rows: pd.DataFrame) -> float:
-    """Return the upper end of the axis: what was chosen fits, the worst of all other edits stand at the edge."""
+    """Return the upper end of the axis: chosen edits fit, the worst of all other edits are drawn at the edge."""
     main = rows[_chosen(rows) | ~rows["intervention"].isin([FEATURES, DIFFERENCE])]
     highest = np.nanmax([0.0, *main[["mean_abs_gap", "ci_high"]].to_numpy(float).ravel()]) or rows["mean_abs_gap"].max()
     return 1.05 * float(min(BEYOND * highest, max(highest, rows["mean_abs_gap"].max()))) or 1.0
@@ -169,7 +169,7 @@ def _panel(ax: Axes, rows: pd.DataFrame, block: Block, looks: Mapping[str, Look]
 
 
 def _mark_of(rows: pd.DataFrame, intervention: str) -> Mark | None:
-    """Return the mark of the rows that were chosen; of a random baseline, for which nothing is, of all its seeds."""
+    """Return the mark of the chosen rows; for a random baseline, which has no chosen row, of all its seeds."""
     chosen = rows[_chosen(rows)]
     if chosen.empty and intervention not in (FEATURES, DIFFERENCE):
         chosen = rows

@@ -1,4 +1,4 @@
-"""Before and after edits: items one by one, models as a whole; and the items' gaps against what was planted."""
+"""Before and after edits: single items, whole models, and the items' gaps against the planted gaps."""
 
 from __future__ import annotations
 
@@ -46,14 +46,14 @@ MEASURES = {
     "match_rate": "match rate (%)",
     "stereotype_score": "stereotype score (%)",
     "mean_abs_gap": "mean |gap|",
-    "cost": "rise of perplexity (%)",
+    "cost": "rise in perplexity (%)",
 }
 # measure → its value without leakage, preference, gap or cost
 REFERENCES = {"match_rate": NO_LEAKAGE, "stereotype_score": 50.0, "mean_abs_gap": 0.0, "cost": 0.0}
 
 
 class Column(NamedTuple):
-    """A column of items: what was edited, and how."""
+    """A column of items: the edited dictionary and contrast, and the intervention."""
 
     block: Block
     intervention: str
@@ -63,12 +63,12 @@ class Column(NamedTuple):
 def effects_by_item(table: pd.DataFrame, *, labels: Labels, families: Mapping[str, str]) -> Figure:
     """Draw the gap of every held-out item before and after, for features and difference in means at the highest cost.
 
-    Items are sorted by their association. Of dictionaries that differ in their seed alone the mean is drawn, and each
-    as a pale dot.
+    Items are sorted by their association. For dictionaries that differ only in their seed, the mean is drawn, and each
+    dictionary as a pale dot.
 
     Args:
         table: ``effects_by_item.csv``; of the split ``evaluation``, ``none`` and what was chosen.
-        labels: what to print for a dictionary or a family; its order is the order drawn.
+        labels: dictionary or family → label, in the order drawn.
         families: dictionary → the entry of ``features.dictionaries`` that it is a seed of, where that is another name.
     """
     data = rows_of(table, split="evaluation").dropna(subset=["gap"])
@@ -106,15 +106,15 @@ def effects_by_item(table: pd.DataFrame, *, labels: Labels, families: Mapping[st
 
 @styled
 def truth(table: pd.DataFrame, *, labels: Labels) -> Figure:
-    """Draw the gap of every item as a model has it against the planted one, a panel for each model and contrast.
+    """Draw the measured against the planted gap of every item, a panel for each model and contrast.
 
     Args:
         table: ``truth.csv``; columns model, contrast, item, true_gap, gap.
-        labels: what to print for a model; its order is the order drawn.
+        labels: model → label, in the order drawn.
     """
     data = table.dropna(subset=["true_gap", "gap"])
     if data.empty:
-        return no_data("no gap was planted in what was measured")
+        return no_data("no measured model has a planted gap")
     several = data["contrast"].nunique() > 1
     panels = [
         (label_of(model, labels) + (f" · {contrast}" if several else ""), rows_of(data, model=model, contrast=contrast))
@@ -145,15 +145,15 @@ def truth(table: pd.DataFrame, *, labels: Labels) -> Figure:
 
 @styled
 def edited(table: pd.DataFrame, *, labels: Labels) -> Figure:
-    """Draw what was measured of each edited model, and of its base, with intervals; a panel for each measure.
+    """Draw the measures of each edited model and of its base, with intervals; a panel for each measure.
 
     Args:
         table: ``edited.csv``; columns model, base, measure, subset (of what was measured, or empty), before, after, and
             both with ``_ci_low`` and ``_ci_high``.
-        labels: what to print for a model; its order is the order drawn.
+        labels: model → label, in the order drawn.
     """
     data = table.dropna(subset=["before", "after"], how="all").assign(subset=lambda t: t["subset"].fillna(""))
-    data = data[data["measure"] != "leak_rate"]  # for comparison with published numbers, in the table alone
+    data = data[data["measure"] != "leak_rate"]  # for comparison with published numbers, only in the table
     if data.empty:
         return no_data("no edited model was measured")
     models = model_order(data, labels)
@@ -180,7 +180,7 @@ def edited(table: pd.DataFrame, *, labels: Labels) -> Figure:
 
 
 def _rows_of_columns(blocks: Sequence[Block], data: pd.DataFrame, most: int) -> list[list[Column]]:
-    """Return the columns of items, ``most`` in a row: in a row all have one contrast, hence the same items."""
+    """Return the columns of items, at most ``most`` per row; a row has one contrast, hence the same items."""
     rows: list[list[Column]] = []
     known = set(data[["dictionary", "contrast", "intervention"]].itertuples(index=False, name=None))
     for contrast in unique(block.contrast for block in blocks):
@@ -202,7 +202,7 @@ def _rows_of_columns(blocks: Sequence[Block], data: pd.DataFrame, most: int) -> 
 
 
 def _of_column(data: pd.DataFrame, column: Column) -> pd.DataFrame:
-    """Return the gaps that an intervention leaves, each beside the same dictionary's before."""
+    """Return the gaps after an intervention, each with the same dictionary's gap before."""
     keys = ["dictionary", "contrast", "item"]
     mine = data[data["dictionary"].isin(column.block.dictionaries) & (data["contrast"] == column.block.contrast)]
     before = rows_of(mine, intervention=NONE).groupby(keys, sort=False)["gap"].mean().rename("before")
@@ -211,7 +211,7 @@ def _of_column(data: pd.DataFrame, column: Column) -> pd.DataFrame:
 
 
 def _items(data: pd.DataFrame, contrast: str) -> dict[str, str]:
-    """Return item → what its lane is called, by association."""
+    """Return item → name of its lane, in the order of associations."""
     rows = rows_of(data, contrast=contrast)
     associations = rows.groupby("item", sort=True)["association"].mean().sort_values(kind="stable")
     return {
@@ -226,7 +226,7 @@ def _short(item: str) -> str:
 
 
 def _item_lanes(ax: Axes, rows: pd.DataFrame, column: Column, names: Mapping[str, str]) -> None:
-    """Draw for every item a line from the gap before to the one after."""
+    """Draw for every item a line from the gap before to the gap after the edit."""
     name_lanes(ax, list(names.values()))
     ax.tick_params(axis="y", labelsize=6)
     mark_vertical(ax, 0.0, None)
@@ -247,7 +247,7 @@ def _item_lanes(ax: Axes, rows: pd.DataFrame, column: Column, names: Mapping[str
 
 
 def _title(column: Column, columns: Sequence[Column], labels: Labels) -> str:
-    """Return how it was edited, above it the dictionary's and contrast's name on its first column."""
+    """Return a column's title: the intervention, below the dictionary's and contrast's name on the first column."""
     how = LOOKS[column.intervention].name
     mine = [other for other in columns if other.block == column.block]
     if column != mine[0]:

@@ -1,4 +1,4 @@
-"""Figures of agreement: rankings of counts, models and the world, by size, by language, by window."""
+"""Figures of agreement between counts, models and prevalence, also by size, language and window."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ QUARTILE_NAMES = {"Q1": "rarest quarter", "Q2": "2nd", "Q3": "3rd", "Q4": "most 
 
 
 class TauLane(NamedTuple):
-    """A lane of taus: what to call it, and its row of each comparison."""
+    """A lane of taus: its name, and its row of each comparison."""
 
     name: str
     rows: dict[str, pd.Series]
@@ -67,14 +67,14 @@ class TauLane(NamedTuple):
 
 @styled
 def kendall_tau(table: pd.DataFrame, *, labels: Labels) -> Figure:
-    """Draw each model's mean tau-b with its interval, its part beyond the prior, and the baseline of the prior alone.
+    """Draw each model's mean tau-b with its interval, tau beyond the prior, and the baseline of the prior.
 
-    A row of panels for each axis: models beside counts (left), and models and counts beside prevalence (right). What
-    has no tau has no panel.
+    One row of panels per axis: models with counts (left), models and counts with prevalence (right). A comparison
+    without tau has no panel.
 
     Args:
         table: ``kendall_tau.csv``.
-        labels: what to print for a model; its order is the order drawn.
+        labels: model → label, in the order drawn.
     """
     data = table[table["tau"].notna()]
     if data.empty:
@@ -141,7 +141,7 @@ def tau_by_language(table: pd.DataFrame, *, labels: Labels) -> Figure:
 
     Args:
         table: ``kendall_tau.csv``.
-        labels: what to print for a model; its order is the order drawn.
+        labels: model → label, in the order drawn.
     """
     data = table[(table["comparison"] == "counts-model") & table["tau"].notna()]
     if data.empty:
@@ -171,7 +171,7 @@ def tau_by_language(table: pd.DataFrame, *, labels: Labels) -> Figure:
 
 @styled
 def window_agreement(table: pd.DataFrame) -> Figure:
-    """Draw how far each window ranks as the widest one: share of identical rankings, and mean tau with its interval.
+    """Draw the agreement of each window with the widest: share of identical rankings, and mean tau with its interval.
 
     Args:
         table: ``window_agreement.csv``.
@@ -208,10 +208,10 @@ def window_agreement(table: pd.DataFrame) -> Figure:
 
 @styled
 def prevalence_gaps(table: pd.DataFrame) -> Figure:
-    """Draw the ranks of counts against those of prevalence (left), and the difference of shares by group (right).
+    """Draw ranks by counts against ranks by prevalence (left), and the difference of shares by group (right).
 
-    Left, the size of a point is how many subjects have the pair of ranks; right, each subject is a line, as long as its
-    margin of error, those among the most counted dark.
+    Left: a point's area is the number of subjects with the pair of ranks. Right: each subject is a line as long as its
+    margin of error, dark for the subjects with the highest counts.
 
     Args:
         table: ``prevalence_gaps.csv``.
@@ -229,13 +229,13 @@ def prevalence_gaps(table: pd.DataFrame) -> Figure:
         _rank_bubbles(grid[i, 0], mine)
         _differences(grid[i, 1], mine, groups)
         grid[i, 0].set_title(f"{axis}: ranks within a subject")
-        grid[i, 1].set_title(f"{axis}: share of counts less share of prevalence")
+        grid[i, 1].set_title(f"{axis}: share of counts minus share of prevalence")
     grid[-1, 0].set_xlabel("rank by prevalence (1: highest)")
     grid[-1, 1].set_xlabel("difference (percentage points)")
     handles = [
-        plain_handle("subjects with these ranks (size: how many)", color=COLORS[0], marker="o", linestyle="none"),
+        plain_handle("subjects with these ranks (area: number)", color=COLORS[0], marker="o", linestyle="none"),
         plain_handle("a subject, with its margin of error", color=PALE_BLUE, marker="o", markersize=3),
-        plain_handle("one of those counted most", color=COLORS[0], marker="o", markersize=3),
+        plain_handle("a subject with high counts", color=COLORS[0], marker="o", markersize=3),
         plain_handle(
             "mean over subjects", color=BEYOND, marker="|", markersize=9, markeredgewidth=1.6, linestyle="none"
         ),
@@ -244,7 +244,7 @@ def prevalence_gaps(table: pd.DataFrame) -> Figure:
 
 
 def _tau_curves(axes_names: Sequence[str]) -> Panels:
-    """Return a panel for each axis beside each other, for curves of tau-b."""
+    """Return panels side by side, one per axis, for curves of tau-b."""
     size = (min(double(), 2.0 + 2.6 * len(axes_names)), 2.2)
     drawn = panels_of(len(axes_names), len(axes_names), size, sharey=True)
     for ax, axis in zip(drawn.axes, axes_names, strict=True):
@@ -256,7 +256,7 @@ def _tau_curves(axes_names: Sequence[str]) -> Panels:
 
 
 def _lanes(table: pd.DataFrame, labels: Labels, several: bool) -> list[TauLane]:
-    """Return the lanes of an axis: counts beside prevalence, where both are known, then models in their order."""
+    """Return the lanes of an axis: counts with prevalence, where both are known, then models in their order."""
     lanes = [TauLane("counts", {row["comparison"]: row}) for _, row in table[table["model"].isna()].iterrows()]
     for model in model_order(table, labels):
         mine = table[table["model"] == model]
@@ -267,7 +267,7 @@ def _lanes(table: pd.DataFrame, labels: Labels, several: bool) -> list[TauLane]:
 
 
 def _tau_panel(ax: Axes, lanes: Sequence[TauLane], comparisons: Collection[str], title: str) -> bool:
-    """Draw the lanes' rows of some comparisons; return whether there are any: else the panel goes."""
+    """Draw the lanes' rows of some comparisons; if there are none, remove the panel and return False."""
     found = {y: row for y, lane in enumerate(lanes) for name, row in lane.rows.items() if name in comparisons}
     if not found:
         ax.remove()

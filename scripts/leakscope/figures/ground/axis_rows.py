@@ -1,4 +1,4 @@
-"""What figures of rankings share: a row of panels for each axis, lanes for models, groups of an axis."""
+"""Layout of figures of rankings: a row of panels for each axis, lanes for models, groups of an axis."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class AxisRows(NamedTuple):
 
 
 class ModelLane(NamedTuple):
-    """A lane of a panel: what to call it, and whose scores in which language it shows."""
+    """A lane of a panel: its name, model and language."""
 
     name: str
     model: str
@@ -46,8 +46,8 @@ def axis_rows(
     Args:
         lanes: axis → its lanes.
         groups: axis → its groups, which its legend names.
-        n_columns: panels beside each other.
-        lane: how many times higher than usual a lane is.
+        n_columns: number of panels side by side.
+        lane: height of a lane, as a multiple of the usual height.
         width: of the figure, in inches.
     """
     heights = [
@@ -78,7 +78,7 @@ def groups_of(table: pd.DataFrame) -> dict[str, list[str]]:
 
 
 def label_lowest(panels: Sequence[Axes], label: str) -> None:
-    """Name the x-axis below the lowest panel of a column, which alone has its numbers; others may be gone."""
+    """Label the x-axis and its ticks only below the lowest remaining panel of a column."""
     drawn = [ax for ax in panels if ax.figure is not None]
     for ax in drawn:
         ax.tick_params(labelbottom=ax is drawn[-1])

@@ -1,4 +1,4 @@
-"""Figures of models' rankings: which group is first and by how much, what wording and further training change."""
+"""Figures of models' rankings: which group is first and by how much, and effects of wording and further training."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ HATCHES = (None, "////", "....", "xxxx")
 
 @styled
 def first_places(table: pd.DataFrame, *, labels: Labels) -> Figure:
-    """Draw in which share of subjects each group is ranked first (left) and last (right), the mean over templates.
+    """Draw the share of subjects for which each group is ranked first (left) and last (right), averaged over templates.
 
     Args:
         table: ``first_and_last.csv``.
-        labels: what to print for a model.
+        labels: model → label.
     """
     data = table[table["template_id"].astype(str) == ALL_TEMPLATES]
     if data.empty:
@@ -58,7 +58,7 @@ def _in_lanes(table: pd.DataFrame, axis: str, lanes: Sequence[ModelLane]) -> pd.
 
 
 def _stack(ax: Axes, shares: pd.DataFrame) -> None:
-    """Draw a bar for each row, of a part for each column."""
+    """Draw a bar for each row, with a part for each column."""
     start = np.zeros(len(shares))
     for number, group in enumerate(shares.columns):
         end = start + shares[group].to_numpy()
@@ -69,7 +69,7 @@ def _stack(ax: Axes, shares: pd.DataFrame) -> None:
 def _areas(
     ax: Axes, left: np.ndarray, right: np.ndarray, places: np.ndarray, height: float, number: int, gid: str
 ) -> None:
-    """Draw a group's areas, from left to right about their places; one artist for all, which is drawn in no time."""
+    """Draw a group's areas, from left to right about their places; one artist for all, because it is fast."""
     corners = [
         np.column_stack([x, places + side * height / 2]) for x, side in ((left, -1), (right, -1), (right, 1), (left, 1))
     ]
@@ -78,11 +78,11 @@ def _areas(
 
 @styled
 def logprob_differences(table: pd.DataFrame, *, labels: Labels) -> Figure:
-    """Draw by how much each group's score lies above the mean of all groups, in nats, with intervals over subjects.
+    """Draw each group's score minus the mean of all groups, in nats, with intervals for other subjects.
 
     Args:
         table: ``logprob_differences.csv``.
-        labels: what to print for a model.
+        labels: model → label.
     """
     if table.empty:
         return no_data("no scores")
@@ -106,11 +106,11 @@ def logprob_differences(table: pd.DataFrame, *, labels: Labels) -> Figure:
 
 @styled
 def template_spread(table: pd.DataFrame, *, labels: Labels) -> Figure:
-    """Draw how far a group's rank differs between templates: the standard deviation over templates, by group.
+    """Draw the standard deviation of a group's rank over templates, by group.
 
     Args:
         table: ``rank_spread.csv``.
-        labels: what to print for a model.
+        labels: model → label.
     """
     table = table[table["rank_sd"].notna()]
     if table.empty:
@@ -135,7 +135,7 @@ def template_spread(table: pd.DataFrame, *, labels: Labels) -> Figure:
 
 
 def _boxes(ax: Axes, rows: pd.DataFrame, shift: float, height: float, number: int, gid: str) -> None:
-    """Draw a group's boxes, one a lane; the median is a dot, which is seen where nothing varies, too."""
+    """Draw a group's boxes, one per lane; the median is a dot, which stays visible where nothing varies."""
     low, left, median, right, high = (
         rows.groupby("lane")["rank_sd"].quantile(share) for share in (0.05, 0.25, 0.5, 0.75, 0.95)
     )
@@ -152,7 +152,7 @@ def aligned_pairs(pairs: pd.DataFrame, places: pd.DataFrame, *, labels: Labels) 
     Args:
         pairs: ``aligned_pairs.csv``.
         places: ``first_and_last.csv``.
-        labels: what to print for a model.
+        labels: model → label.
     """
     if pairs.empty:
         return no_data("no pair has scores of both models")
@@ -195,12 +195,12 @@ def _pair_names(pairs: pd.DataFrame, labels: Labels, several: bool) -> Iterator[
 
 
 def _handles(groups: Sequence[str], flat: bool) -> list[Line2D]:
-    """Return the legend's entries of groups, and of values without variation if there are any."""
+    """Return the legend's entries for groups, and for values without variation if there are any."""
     handles = [series_handle(number, group, linestyle="none") for number, group in enumerate(groups)]
     return [*handles, no_variation_handle("subjects")] if flat else handles
 
 
 def _face(number: int) -> dict[str, Any]:
-    """Return the look of a group's area; where colours return, they are hatched."""
+    """Return the look of a group's area; a color used a second time is hatched."""
     hatch = HATCHES[number // len(COLORS) % len(HATCHES)]
     return {"facecolor": COLORS[number % len(COLORS)], "edgecolor": "white", "linewidth": 0.4, "hatch": hatch}

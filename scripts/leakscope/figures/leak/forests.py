@@ -1,7 +1,7 @@
 """Points with intervals: one value per model, category and scorer, along a horizontal axis.
 
-Up to eight models, a panel is one prompt set under one scorer, its lanes are the categories, and models are told apart
-by colour and marker. With more, a panel is one category and its lanes are the models, which are then named in full.
+With up to eight models, a panel is a prompt set under one scorer, lanes are categories, and models differ in color and
+marker. With more models, a panel is a category and lanes are models, named in full.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ BAR: dict[str, Any] = {"marker": "|", "markersize": 8, "markeredgewidth": 1.2}
 
 
 class Reference(NamedTuple):
-    """The value that is marked, and what it means."""
+    """The marked value and its meaning."""
 
     value: float
     name: str
@@ -58,7 +58,7 @@ def match_rates(table: pd.DataFrame, *, labels: Mapping[str, str] | None = None)
 
     Args:
         table: ``match_rates.csv``; columns model, prompt_set, scorer, category, match_rate, ci_low, ci_high, few.
-        labels: what to print for a model; its order is the order drawn.
+        labels: model → label, in the order drawn.
     """
     few = table["few"].astype(str).str.contains("templates")
     data = table.assign(column=table["scorer"], value=table["match_rate"], few=few)
@@ -70,12 +70,12 @@ def match_rates(table: pd.DataFrame, *, labels: Mapping[str, str] | None = None)
 
 @styled
 def repetition(table: pd.DataFrame, *, labels: Mapping[str, str] | None = None) -> Figure:
-    """Join each match rate (open) to those of pairs without repetition (filled) and without echo (bar), in percent.
+    """Join each match rate (open) to the rates without repetition (filled) and without echo (bar), in percent.
 
     Args:
         table: ``match_rates.csv``; columns model, prompt_set, scorer, category, match_rate,
             match_rate_without_repetition, match_rate_without_echo.
-        labels: what to print for a model; its order is the order drawn.
+        labels: model → label, in the order drawn.
     """
     data = table.assign(
         column=table["scorer"],
@@ -97,7 +97,7 @@ def logit_leak(table: pd.DataFrame, *, labels: Mapping[str, str] | None = None) 
     Args:
         table: ``logit_leak.csv``; columns model, prompt_set, category, n_clusters, probability_shift (−1 to 1),
             ci_low, ci_high, log_odds_shift (nats), log_odds_ci_low, log_odds_ci_high.
-        labels: what to print for a model; its order is the order drawn.
+        labels: model → label, in the order drawn.
     """
     keys = table[["model", "prompt_set", "category"]].assign(few=table["n_clusters"] < FEW)
     probability = keys.assign(
@@ -121,8 +121,8 @@ def _forest(
     labels: Mapping[str, str] | None,
     limits: tuple[float, float] | None = None,
 ) -> Figure:
-    """Lay out the panels and draw each; ``data`` has model, prompt_set, column, category, value and maybe an interval
-    (ci_low, ci_high) or two points to be joined (start, other)."""
+    """Lay out and draw the panels; ``data`` has model, prompt_set, column, category, value, and optionally an interval
+    (ci_low, ci_high) or two points to join (start, other)."""
     if data.empty:
         return no_data("the table has no rows")
     models = model_order(data, labels)
@@ -136,7 +136,7 @@ def _forest(
     heights = [_panel_height(len(lanes[row * grid.columns]), len(models), by_category) for row in range(grid.rows)]
     names = [[_lane_name(lane, labels, by_category) for lane in panel] for panel in lanes]
     left = text_width(name for panel in names for name in panel) + 0.2
-    # More panels beside each other than two columns of a page hold make more pages.
+    # If panels side by side exceed two columns of a page, there are more pages.
     width = max(page_width(left + 2.6 * grid.columns), left + LEAST_PANEL * grid.columns)
     size = (width, sum(heights) + 0.22 * (grid.rows - 1) + MARGINS)
     drawn = panels_of(len(grid.panels), grid.columns, size, sharex="col", sharey="row", height_ratios=heights)
@@ -169,7 +169,7 @@ def _lanes_of(rows: pd.DataFrame, by_category: bool, models: Sequence[str]) -> l
 
 
 def _panel_height(lanes: int, models: int, by_category: bool) -> float:
-    """Return a panel's height in inches: every point has room for its marker, every lane for two lines of label."""
+    """Return a panel's height in inches, with room for every marker and for two lines of label per lane."""
     return lanes * (max(0.24, 0.075 * models + 0.1) if by_category else 0.145) + 0.1
 
 
@@ -220,7 +220,7 @@ def _draw(ax: Axes, rows: pd.DataFrame, y: np.ndarray, look: Series, gid: str) -
 
 
 def _handles(models: Sequence[str], labels: Mapping[str, str] | None, joined: bool) -> list[Line2D]:
-    """Return the legend: models that are told apart by their look, and what open and filled markers are."""
+    """Return the legend: the look of each model, and the meaning of open and filled markers."""
     handles = [
         series_handle(index, label_of(model, labels), linestyle="-", linewidth=0.9)
         for index, model in enumerate(models)

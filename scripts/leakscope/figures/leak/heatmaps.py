@@ -1,7 +1,7 @@
-"""Heat maps: values by concept, template or model, every cell with its number if it has room for one.
+"""Heat maps: values by concept, template or model, with a number in every cell that has room for one.
 
 Match rates use a diverging map (purple below, orange above) whose neutral middle is 50; it is safe for the common forms
-of colour blindness. Shares use cividis.
+of color blindness. Shares use cividis.
 """
 
 from __future__ import annotations
@@ -38,18 +38,18 @@ from leakscope.files.names import NOT_GROUPS, POOLED
 
 CELL_WIDTH, CELL_HEIGHT = 0.22, 0.145  # inches
 WRITTEN = 0.19  # inches, the least width of a cell with a number: "100" in 7 pt
-LEAST_CELL = 0.13  # inches, the least width of a cell: that of its column's name
+LEAST_CELL = 0.13  # inches, minimal width of a cell: the width of its column's name
 SHARE = "share of the row's answers (%)"
 GAP = 0.3  # inches between panels, for the title of the lower one
-BAR = 0.75  # inches for the colour bar and its label
+BAR = 0.75  # inches for the color bar and its label
 RATES = (Normalize(0, 100), "PuOr_r")
 SIGNIFICANT = 0.05
-DIFFERENCE = "match rate of the row − that of the column (points)"
+DIFFERENCE = "match rate: row − column (percentage points)"
 LEAST_WRITTEN = 0.5  # percent, a share that is not rounded to 0
 
 
 class HeatMap(NamedTuple):
-    """One heat map: what it is of, cells (rows × columns), which cells are marked, and which are none at all."""
+    """One heat map: scorer, title, cells (rows × columns), which cells are marked, and which are absent."""
 
     scorer: str
     title: str
@@ -66,8 +66,8 @@ def by_concept(table: pd.DataFrame, *, by: str = "concept_group", labels: Mappin
         table: ``match_rates_by_concept.csv``; columns model, prompt_set, scorer, category, concept_group, concept,
             n_units, match_rate.
         by: ``concept_group``: concepts of a group (all shades of yellow) are pooled over their units; a concept without
-            a group stands for itself. ``concept``: each on its own.
-        labels: what to print for a model; its order is the order drawn.
+            a group is a group of its own. ``concept``: each concept separately.
+        labels: model → label, in the order drawn.
     """
     groups = table["concept_group"].fillna(table["concept"])
     row = groups if by == "concept_group" else _concept_names(table["concept"], groups)
@@ -82,7 +82,7 @@ def by_template(table: pd.DataFrame, *, labels: Mapping[str, str] | None = None)
     Args:
         table: ``match_rates_by_template.csv``; columns model, prompt_set, scorer, category, template_id, n_units,
             match_rate, distinct_texts.
-        labels: what to print for a model; its order is the order drawn.
+        labels: model → label, in the order drawn.
     """
     data = table[table["template_id"].notna()]
     if data.empty:
@@ -94,11 +94,11 @@ def by_template(table: pd.DataFrame, *, labels: Mapping[str, str] | None = None)
 def concept_matrix(table: pd.DataFrame, *, labels: Mapping[str, str] | None = None) -> Figure:
     """Draw which group (columns) a model writes for each group in the prompt (rows): shares in percent of the row.
 
-    The pooled category is drawn only where it is alone.
+    The pooled category is drawn only where there is no other.
 
     Args:
         table: ``concept_matrix.csv``; columns model, prompt_set, category, concept_group, generated_group, share.
-        labels: what to print for a model; its order is the order drawn.
+        labels: model → label, in the order drawn.
     """
     data = _without_pooled(table)
     if data.empty:
@@ -134,7 +134,7 @@ def comparisons(table: pd.DataFrame, *, labels: Mapping[str, str] | None = None)
     Args:
         table: ``comparisons.csv``; columns measure, prompt_set, scorer, category, model_a, model_b, difference
             (percentage points), p_corrected. The pooled category is drawn where there is one.
-        labels: what to print for a model; its order is the order drawn.
+        labels: model → label, in the order drawn.
     """
     table = table[table["measure"] == "match_rate"]
     if table.empty:
@@ -187,7 +187,7 @@ def _map_grid(
     ticks: Sequence[float] | None = None,
     below: bool = False,
 ) -> Figure:
-    """Draw rows of panels that share their row names; scorers stand side by side while the page is wide enough.
+    """Draw rows of panels that share their row names; scorers are side by side while the page is wide enough.
 
     Columns are named above the first panels, or below the last ones; where the figure is tall, at both ends.
     """
@@ -215,7 +215,7 @@ def _map_grid(
             texts = number_texts(panel.cells if cell >= WRITTEN * scale() else panel.cells * np.nan)
             mesh = _heat_map(ax, panel, texts, norm, colors)
             if first and not below:
-                ax.tick_params(axis="x", pad=13)  # the panel's title stands between names and cells
+                ax.tick_params(axis="x", pad=13)  # the panel's title is between names and cells
             ax.tick_params(labeltop=first and not below, labelbottom=last and (both or below), labelleft=column == 0)
             title = wrapped(panel.title, width - left) if across == 1 else panel.title if column == 0 else ""
             if first and (across > 1 or len(scorers) == 1):
@@ -235,7 +235,7 @@ def _name_scorer(ax: Axes, scorer: str, title: str, below: bool) -> str:
 
 
 def _cell_width(columns: int, width: float) -> float:
-    """Return how wide so many cells side by side are: narrower than usual where the width is too little for them."""
+    """Return the width of a cell: narrower than usual where this many cells do not fit the width."""
     return max(LEAST_CELL, min(CELL_WIDTH, width / max(1, columns) / scale())) * scale()
 
 
@@ -249,7 +249,7 @@ def _heat_map(ax: Axes, panel: HeatMap, texts: np.ndarray, norm: Normalize, colo
 
 
 def _each_once(square: HeatMap) -> HeatMap:
-    """Return the lower triangle of a square of models: what is above the diagonal says the same with another sign."""
+    """Return the lower triangle of a square of models; the upper one has the same values with the opposite sign."""
     cells, marked = square.cells.iloc[1:, :-1], square.marked[1:, :-1]
     above = np.triu(np.ones(cells.shape, bool), 1)
     return square._replace(cells=cells.mask(above), marked=marked & ~above, absent=above)
@@ -270,7 +270,7 @@ def _pooled_rates(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _concept_names(concepts: pd.Series, groups: pd.Series) -> pd.Series:
-    """Return each concept with its group behind it, unless the concept says it already."""
+    """Return each concept followed by its group, unless the concept already contains it."""
     names = [
         concept if group.casefold() in concept.casefold() else f"{concept} ({group})"
         for concept, group in zip(concepts.astype(str), groups.astype(str), strict=True)
@@ -279,7 +279,7 @@ def _concept_names(concepts: pd.Series, groups: pd.Series) -> pd.Series:
 
 
 def _groups(table: pd.DataFrame) -> tuple[list[str], list[str]]:
-    """Return the groups of prompts, and those of answers in the same order, ``several`` and ``none`` last."""
+    """Return the groups of prompts, and the groups of answers in the same order, ``several`` and ``none`` last."""
     prompts, answers = unique(table["concept_group"]), unique(table["generated_group"])
     ordered = [group for group in prompts if group in answers]
     ordered += [group for group in answers if group not in prompts and group not in NOT_GROUPS]

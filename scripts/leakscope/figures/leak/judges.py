@@ -44,19 +44,19 @@ def judges(
 ) -> Figure:
     """Draw each rater's match rate of each model with its interval; 50, chance, is marked.
 
-    Of people what most of them say is drawn. Half markers are of judges that are not fit to judge a model, or not shown
-    to be. A line behind a lane is the known rate of an organism.
+    People are drawn by their majority. Half-filled markers: judges that are unfit for a model or not shown to be fit.
+    A line behind a lane is the known rate of an organism.
 
     Args:
         ratings: ``rating/ratings.csv``; columns model, prompt_set, kind (people, person, judge, scorer), rater,
             match_rate, ci_low, ci_high (percent); ``all`` pools models.
         verdicts: ``rating/judges.csv``; columns model, prompt_set, judge, fit, exact_rate (percent); None: a study
-            without judges, of people and scorers alone.
-        labels: what to print for a model; its order is the order drawn.
+            without judges.
+        labels: model → label, in the order drawn.
     """
     data = ratings[(ratings["kind"] != PERSON) & (ratings["model"] != POOLED) & ratings["match_rate"].notna()]
     if data.empty:
-        return no_data("nobody was asked about any item")
+        return no_data("no rater answered any item")
     verdicts = pd.DataFrame(columns=VERDICTS) if verdicts is None else verdicts
     known = verdicts[verdicts["exact_rate"].notna() & verdicts["model"].isin(data["model"])]
     unfit = verdicts.loc[verdicts["fit"] != FIT, [*KEYS, "judge"]].rename(columns={"judge": "rater"})
@@ -98,7 +98,7 @@ def _handles(data: pd.DataFrame, raters: list[str], *, has_known: bool) -> list[
     handles = [series_handle(number, who, linestyle="none") for number, who in enumerate(raters)]
     handles.append(plain_handle("chance", linewidth=0.8, linestyle=NO_LEAKAGE_LINE))
     if data["unfit"].any():
-        handles.append(plain_handle("judge that is not shown to be fit", marker="o", linestyle="none", **HALF))
+        handles.append(plain_handle("judge not shown to be fit", marker="o", linestyle="none", **HALF))
     if has_known:
         handles.append(plain_handle("known rate", marker="|", markersize=9, markeredgewidth=2.5, linestyle="none"))
     if has_no_variation(data, "match_rate").any():

@@ -1,4 +1,4 @@
-"""How far scorers agree: a lane for each two of them, a panel for each way to ask."""
+"""Agreement of scorers: a lane per pair of scorers, a panel per measure of agreement."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PANEL, LANE, MARGINS = 1.6, 0.16, 0.75  # inches: a panel's width, a point's sha
 
 @styled
 def agreement(table: pd.DataFrame) -> Figure:
-    """Draw how far each two scorers agree, all categories pooled; a marker for each prompt set.
+    """Draw the agreement of each pair of scorers over all categories, with a marker per prompt set.
 
     Args:
         table: ``agreement.csv``; columns prompt_set, category, scorer_a, scorer_b, correlation (−1 to 1),
@@ -31,7 +31,7 @@ def agreement(table: pd.DataFrame) -> Figure:
     data = table[table["category"] == POOLED]
     measures = {measure: how for measure, how in MEASURES.items() if data[measure].notna().any()}
     if not measures:
-        return no_data("fewer than two scorers, or nothing that they measure")
+        return no_data("fewer than two scorers, or no value by them")
     lanes = data["scorer_a"].astype(str) + "\n" + data["scorer_b"].astype(str)
     names, sets = unique(lanes), unique(data["prompt_set"])
     left = text_width(names) + 0.2

@@ -33,9 +33,9 @@ SPREAD = 0.12  # of a model's size, over which its points are set apart
 def by_size(match_rates: pd.DataFrame, sizes: pd.DataFrame) -> Figure:
     """Draw match rates in percent against the number of parameters (logarithmic).
 
-    Organisms have panels of their own with one line per planted strength, all categories pooled; other models have one
-    line per category, in several panels where there are more than six. More than twelve other models are points of the
-    pooled category: a line would join what has little to do with each other.
+    Organisms have their own panels with one line per planted strength, all categories pooled; other models have one
+    line per category, in several panels for more than six categories. More than twelve other models are points of the
+    pooled category, because a line would join unrelated models.
 
     Args:
         match_rates: ``match_rates.csv``; columns model, prompt_set, scorer, category, match_rate, ci_low, ci_high.
@@ -72,14 +72,14 @@ def by_size(match_rates: pd.DataFrame, sizes: pd.DataFrame) -> Figure:
 
 
 def _lines_by_strength(data: pd.DataFrame) -> pd.DataFrame:
-    """Name each organism's line by its strength, weakest first; keep the pooled category where there is one."""
+    """Name each organism's line by its strength, weakest first; keep only the pooled category where there is one."""
     pooled = set(data.loc[data["category"] == POOLED, "prompt_set"])
     kept = data[(data["category"] == POOLED) | ~data["prompt_set"].isin(pooled)].sort_values("strength", kind="stable")
     return kept.assign(row="organisms", line=[f"λ = {100 * strength:g} %" for strength in kept["strength"]])
 
 
 def _lines_by_category(data: pd.DataFrame) -> pd.DataFrame:
-    """Name each line by its category; the pooled one stands in every panel of its prompt set, the others in one."""
+    """Name each line by its category; the pooled line is in every panel of its prompt set, the others in one."""
     parts = [data.iloc[:0].assign(row="", line="")]
     for _, mine in data.groupby("prompt_set", sort=False):
         order = category_order(mine)

@@ -74,16 +74,16 @@ def dose_response(match_rates: pd.DataFrame, organisms: pd.DataFrame, truth: pd.
 
 
 def _few_categories(data: pd.DataFrame) -> pd.DataFrame:
-    """Keep of a prompt set with many categories the pooled one: a curve for each would fill a wall."""
+    """Keep only the pooled category of a prompt set with many categories, to limit the number of curves."""
     many = data.groupby("prompt_set")["category"].transform("nunique") > MOST_CATEGORIES
     return data[~many | (data["category"] == POOLED)]
 
 
 @styled
 def truth(match_rates: pd.DataFrame, truth: pd.DataFrame) -> Figure:
-    """Draw measured match rates against the exact ones, of the grammar (left) and of each organism itself (right).
+    """Draw measured against exact match rates, of the grammar (left) and of each organism itself (right).
 
-    A panel's title says how many intervals contain the exact rate; points of those that do not are open.
+    A panel's title says how many intervals contain the exact rate; points whose intervals miss it are open.
 
     Args:
         match_rates: ``match_rates.csv``; columns model, prompt_set, scorer, category, match_rate, ci_low, ci_high.
@@ -94,7 +94,7 @@ def truth(match_rates: pd.DataFrame, truth: pd.DataFrame) -> Figure:
     known = data.groupby("prompt_set", sort=False)[list(EXACT)].any() if len(data) else pd.DataFrame()
     panels = [(prompt_set, name) for prompt_set, has in known.iterrows() for name in EXACT if has[name]]
     if not panels:
-        return no_data("no exact rate is known for what was measured")
+        return no_data("no measured model has a known exact rate")
     scorers = unique(data["scorer"])
     limits = rate_limits(data["match_rate"], data["ci_low"], *(data[name] for name in EXACT))
     width, columns = min(double(), 6.0), min(2, len(panels))
@@ -176,7 +176,7 @@ def _contained(rows: pd.DataFrame, exact: pd.Series) -> pd.Series:
 
 
 def _coverage(rows: pd.DataFrame, exact: pd.Series) -> str:
-    """Return how many intervals hold the exact rate, of those that there are."""
+    """Return the number of intervals that contain the exact rate, out of all."""
     bounded = rows["ci_low"].notna() & rows["ci_high"].notna()
     if not bounded.any():
         return "no intervals"

@@ -31,7 +31,7 @@ from leakscope.figures.style import (
 from leakscope.figures.trace.sites import draw_sites, site_handles
 
 ROW, MARGINS = 1.28, 0.35  # inches, of a row of panels; below all
-OWN = 4  # series of associated pairs: in no colour of a site
+OWN = 4  # series of associated pairs: in no color of a site
 SLOPES: dict[str, dict[str, Any]] = {
     "slope": {"color": "black", "linestyle": "-"},
     "slope_exact": {"color": "#56b4e9", "linestyle": (0, (4, 3))},
@@ -46,16 +46,16 @@ Draw: TypeAlias = Callable[[Axes, pd.DataFrame, pd.DataFrame, pd.DataFrame], boo
 
 @styled
 def trace(links: pd.DataFrame, relations: pd.DataFrame, patching: pd.DataFrame, *, labels: Labels) -> Figure:
-    """Draw a row of panels for each model and prompt set: what of the chain from the corpus to the leak is known.
+    """Draw a row of panels for each model and prompt set: the known links of the chain from the corpus to the leak.
 
-    Counts and knowing against leak, a point a pair, with the measured slope and, of an organism, the exact one; the
-    layers after which half of an associated pair's leak is there; the restored share by layer and site.
+    Counts and knowledge against leak, one point per pair, with the measured slope and an organism's exact slope; the
+    layers after which half of an associated pair's leak is present; the restored share by layer and site.
 
     Args:
         links: ``links.csv``.
         relations: ``relations.csv``.
         patching: ``patching.csv``.
-        labels: what to print for a model; its order is the order drawn.
+        labels: model → label, in the order drawn.
     """
     columns = [name for name, known in _known(links, patching).items() if known]
     if not columns:
@@ -89,9 +89,9 @@ def _known(links: pd.DataFrame, patching: pd.DataFrame) -> dict[str, bool]:
 
 
 def _name(drawn: Panels, index: int, columns: list[str], label: str) -> None:
-    """Name a panel: what its column shows, above the first row's, and the row's model above its first panel."""
+    """Name a panel: the column's content above the first row, and the row's model above its first panel."""
     ax, name = drawn.axes[index], columns[index % len(columns)]
-    # The label alone may be wider than its panel: nothing stands beside it.
+    # The label may be wider than its panel, because there is nothing next to it.
     ax.set_title(
         "\n".join(filter(None, [label if drawn.is_left(index) else "", TITLES[name] if index < len(columns) else ""]))
     )
@@ -128,7 +128,7 @@ def _against_leak(link: str, ax: Axes, links: pd.DataFrame, relations: pd.DataFr
 
 
 def _layers(ax: Axes, links: pd.DataFrame, _: pd.DataFrame, patching: pd.DataFrame) -> bool:
-    """Draw after which layer half of the leak of associated pairs is there."""
+    """Draw the layers after which half of the leak of associated pairs is present."""
     layers = links.loc[links["associated"].eq("yes"), "layer_half"].dropna()
     if layers.empty:
         return False

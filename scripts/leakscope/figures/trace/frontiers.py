@@ -1,4 +1,4 @@
-"""What mitigations leave of a leak against what they keep of a concept's use: a line for each kind of mitigation."""
+"""Leak left against use kept, with a line for each kind of mitigation."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ CHOSEN = 5.0  # points, of a marker
 def frontier(mitigations: pd.DataFrame, *, labels: Labels, kept: float) -> Figure:
     """Draw leak left against use kept, a panel for each model and prompt set, a line for each kind over its strengths.
 
-    Of a kind the mitigation and variant that leaked least on the selection split, of what was chosen at the highest
-    cost and keeps the use, where any does; all values are of the evaluation split. What was chosen is large and has its
-    intervals. A model whose use is not measured has its leaks alone.
+    Each kind is represented by the mitigation and variant that leaks least on the selection split among those chosen at
+    the highest cost that keep the use, if any do. All values are of the evaluation split. Chosen strengths have large
+    marks and intervals. For a model whose use is not measured, only leaks are drawn.
 
     Args:
         mitigations: ``mitigations.csv``.
-        labels: what to print for a model; its order is the order drawn.
-        kept: share of the use that is to be kept.
+        labels: model → label, in the order drawn.
+        kept: share of the use that must be kept.
     """
     known = mitigations[(mitigations["kind"] != NONE) & mitigations["left"].notna()]
     if known.empty:
@@ -68,24 +68,24 @@ def frontier(mitigations: pd.DataFrame, *, labels: Labels, kept: float) -> Figur
 
 
 def kinds_of(rows: pd.DataFrame) -> list[str]:
-    """Return the kinds of mitigations that there are, those that are shipped first."""
+    """Return the kinds of mitigations in the table, shipped kinds first."""
     found = unique(rows["kind"])
     return [*(kind for kind in KINDS if kind in found), *(kind for kind in found if kind not in KINDS)]
 
 
 def highest_cost(rows: pd.DataFrame) -> str:
-    """Return the highest cost that anything was chosen at, as the table writes it; empty where nothing was."""
+    """Return the highest cost at which a mitigation was chosen, as written in the table; empty if none was."""
     costs = {cost for chosen in rows["chosen_at"].dropna() for cost in str(chosen).split()}
     return max(costs, key=float, default="")
 
 
 def is_chosen(rows: pd.DataFrame, cost: str) -> pd.Series:
-    """Say of each row whether it was chosen at a cost."""
+    """Return for each row whether it was chosen at a cost."""
     return rows["chosen_at"].fillna("").map(lambda chosen: cost in str(chosen).split()).astype(bool)
 
 
 def is_measured(rows: pd.DataFrame) -> bool:
-    """Say whether the model of these rows can use the concept at all, so that it can be said what is kept of that."""
+    """Return whether the model of these rows can use the concept at all, so that the kept use is defined."""
     return bool((rows["use_measured"] == "yes").any() and rows["use_kept"].notna().any())
 
 
@@ -105,7 +105,7 @@ def _panel(ax: Axes, rows: pd.DataFrame, kinds: list[str], cost: str, kept: floa
 
 
 def _best(rows: pd.DataFrame, cost: str, kept: float) -> pd.DataFrame:
-    """Return the rows of a kind's best mitigation and variant; of prompts, which have no strength, those of all."""
+    """Return the rows of a kind's best mitigation and variant; for prompts, which have no strength, all rows."""
     chosen = rows[(rows["split"] == "selection") & is_chosen(rows, cost)]
     evaluation = rows_of(rows, split="evaluation")
     if chosen.empty:
@@ -120,7 +120,7 @@ def _best(rows: pd.DataFrame, cost: str, kept: float) -> pd.DataFrame:
 
 
 def _line(ax: Axes, rows: pd.DataFrame, number: int, kind: str, measured: bool) -> None:
-    """Draw one kind: its strengths in order, from no change on, and what was chosen."""
+    """Draw one kind: its strengths in order, beginning without a change, and the chosen strength."""
     look, rows = series(number), rows.sort_values("strength", kind="stable")
     x = rows["use_kept"] if measured else pd.Series(float(number), rows.index)
     if measured and kind != PROMPT and rows["best"].any():
@@ -149,7 +149,7 @@ def _say_unmeasured(ax: Axes, n_kinds: int) -> None:
 
 
 def _limits(ax: Axes, rows: pd.DataFrame, measured: bool) -> None:
-    """Show every value, and of intervals what is within the limits of an axis."""
+    """Show every value, and intervals as far as the limits of an axis allow."""
     chosen = rows[rows["best"]]
     low, high = _span(rows["left"], chosen[["left_ci_low", "left_ci_high"]])
     ax.set_ylim(min(low, -0.06), high)
@@ -158,7 +158,7 @@ def _limits(ax: Axes, rows: pd.DataFrame, measured: bool) -> None:
 
 
 def _span(values: pd.Series, ends: pd.DataFrame) -> tuple[float, float]:
-    """Return limits that hold all values, no change (1), and intervals as far as these may go."""
+    """Return limits that contain all values, no change (1), and intervals up to ``LOWEST`` and ``HIGHEST``."""
     shown = [*values, *ends.clip(LOWEST, HIGHEST).to_numpy(float).ravel(), 1.0]
     return float(np.nanmin(shown)) - 0.06, float(np.nanmax(shown)) + 0.06
 

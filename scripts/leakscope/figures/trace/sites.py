@@ -1,4 +1,4 @@
-"""Restored share by layer and site: what patching says of where a model holds a concept."""
+"""Restored share by layer and site: where a model holds a concept, by activation patching."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ def patching(patching: pd.DataFrame, *, labels: Labels) -> Figure:
     """Draw the restored share by layer, a panel for each model and prompt set, a curve with intervals for each site.
 
     Args:
-        patching: ``patching.csv``; 1 is all that the concept changes, 0 nothing of it.
-        labels: what to print for a model; its order is the order drawn.
+        patching: ``patching.csv``; 1: the concept's whole effect, 0: none of it.
+        labels: model → label, in the order drawn.
     """
     known = patching[patching["restored"].notna()]
     if known.empty:
@@ -69,6 +69,6 @@ def draw_sites(ax: Axes, rows: pd.DataFrame) -> None:
 
 
 def site_handles(rows: pd.DataFrame) -> list[Line2D]:
-    """Return the legend's entries of the sites that there are."""
+    """Return the legend's entries for the sites in the table."""
     found = set(rows["site"])
     return [series_handle(number, NAMES[site], markersize=2.2) for number, site in enumerate(SITES) if site in found]

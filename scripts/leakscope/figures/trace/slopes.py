@@ -1,4 +1,4 @@
-"""How far one link goes with the next: slopes with their intervals, exact ones of organisms beside them."""
+"""Relations between links: slopes with their intervals, and exact slopes of organisms."""
 
 from __future__ import annotations
 
@@ -37,15 +37,15 @@ NAMES = {
 def relations(relations: pd.DataFrame, *, labels: Labels) -> Figure:
     """Draw slopes with intervals: a panel for each relation, a lane for each model, a row for each prompt set.
 
-    Filled: of the relation alone; open: beyond the other link (``given``); diamonds: exact slopes of organisms.
+    Filled: simple slopes; open: slopes given the other link (``given``); diamonds: exact slopes of organisms.
 
     Args:
         relations: ``relations.csv``.
-        labels: what to print for a model; its order is the order drawn.
+        labels: model → label, in the order drawn.
     """
     known = relations[relations["slope"].notna()]
     if known.empty:
-        return no_data("no two links are known of the same pairs")
+        return no_data("no pair has two known links")
     known = known.assign(given=known["given"].fillna(""))
     kinds = [kind for kind in NAMES if len(rows_of(known, x=kind[0], y=kind[1]))]
     prompt_sets, models = unique(known["prompt_set"]), model_order(known, labels)

@@ -1,4 +1,4 @@
-"""What it takes to close the gap: how much of it each method closes, and what that costs."""
+"""Closing the gap: the share that each method closes, and its cost."""
 
 from __future__ import annotations
 
@@ -40,20 +40,20 @@ STEEP = 200.0  # percent of perplexity, from which on the axis is logarithmic be
 LINEAR = 10.0
 XLABELS = (
     "share of the gap closed (%)",
-    "change of accuracy (points)",
-    "rise of perplexity\non neutral text (%)",
+    "change in accuracy (points)",
+    "rise in perplexity\non neutral text (%)",
 )
 
 
 @styled
 def closing(table: pd.DataFrame, *, labels: Labels) -> Figure:
-    """Draw for each method the share of the gap closed with its interval, the change of accuracy and of perplexity.
+    """Draw for each method the share of the gap closed with its interval, and the change in accuracy and perplexity.
 
-    A row of panels for each model that was tuned; items of the test part, all of them; colours are splits.
+    One row of panels per base model; all items of the test part; colors are splits.
 
     Args:
         table: ``closing.csv``; shares and accuracies from 0 to 1, the rise of perplexity in percent.
-        labels: what to print for a model; its order is the order drawn.
+        labels: model → label, in the order drawn.
     """
     data = rows_of(table, subset="all", part="test")
     if data.empty or data["closed"].isna().all():

@@ -1,4 +1,4 @@
-"""How far prompt forms agree: correlations of the log-odds that they give, as heat maps."""
+"""Agreement of prompt forms: correlations between their log-odds, as heat maps."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from leakscope.figures.validate.sides import main_forms, model_panels
 KINDS = {"generator": "G", "negated": "N", "validator": "V"}
 NARROWEST = 1.7  # inches for a panel with its title
 CELL, NUMBER = 0.26, 0.2  # inches: the largest cell, and the smallest one that has its number
-BAR = 0.6  # inches for the colour bar
+BAR = 0.6  # inches for the color bar
 BETWEEN: dict[str, Any] = {"color": "black", "linewidth": 0.9, "solid_capstyle": "butt"}
 
 
@@ -32,7 +32,7 @@ def form_agreement(table: pd.DataFrame, *, labels: Labels) -> Figure:
 
     Args:
         table: ``form_agreement.csv``.
-        labels: what to print for a model; its order is the order drawn.
+        labels: model → label, in the order drawn.
     """
     data = main_forms(table, "style")
     if data["pearson"].isna().all():
@@ -51,24 +51,24 @@ def form_agreement(table: pd.DataFrame, *, labels: Labels) -> Figure:
 
 
 def _frame(titles: Sequence[str], maps: Sequence[pd.DataFrame], *, apart: bool) -> tuple[Panels, bool]:
-    """Return a figure as large as the maps need, and whether their cells have room for numbers.
+    """Return a figure of the size that the maps need, and whether their cells have room for numbers.
 
     Args:
         titles: of the maps.
         maps: square tables.
-        apart: whether every map names its own forms; otherwise those at the left and lower edge do for all.
+        apart: whether every map names its own forms; otherwise only maps at the left and lower edge do.
     """
-    n_forms = max(len(cells) for cells in maps) - 1  # a form beside itself is not drawn
+    n_forms = max(len(cells) for cells in maps) - 1  # a form compared with itself is not drawn
     names = max(text_width(cells.index) for cells in maps) + 0.1
     across = min(len(maps), 2 if len(maps) in (2, 4) else 3)
     down = -(-len(maps) // across)
     beside = names * (across if apart else 1)
-    # Below the lowest map of each column; these stand in two rows where the last is not full.
+    # Below the lowest map of each column; the lowest maps are in two rows where the last row is not full.
     below = names * (down if apart else 1 + (down > 1 and len(maps) % across > 0))
     cell = min(CELL, (double() - 0.2 - beside) / across / n_forms)
     slot = max(cell * n_forms, NARROWEST)
     width = page_width(beside + across * (slot + 0.12) + 0.15)
-    # Names stand below the lowest maps alone: there is less between rows.
+    # Only the lowest maps have names below, so there is less space between rows.
     drawn = multiples(titles, [cell * n_forms + 0.1 - ROOM], across, width=width, title_width=slot - 0.15)
     drawn.fig.set_figheight(drawn.fig.get_figheight() + below + BAR)
     return drawn, cell >= NUMBER

@@ -1,4 +1,4 @@
-"""Figures of the gap between generator and validator: items one by one, correlations, and against its true size."""
+"""Figures of the gap between generator and validator: single items, correlations, and measured against true gap."""
 
 from __future__ import annotations
 
@@ -61,11 +61,11 @@ TRUE: dict[str, Any] = {
 def log_odds_density(table: pd.DataFrame, *, labels: Labels) -> Figure:
     """Draw validator against generator log-odds of every item, with contours and marginal distributions.
 
-    Contours hold 50 and 90 % of the positives or negatives; the few items beyond the axes stand at their edge.
+    Contours hold 50 and 90 % of the positives or negatives; the few items beyond an axis are drawn at its edge.
 
     Args:
         table: ``model, task, positive, l_g, l_v`` (nats), one row an item, of the main prompt form.
-        labels: what to print for a model; its order is the order drawn.
+        labels: model → label, in the order drawn.
     """
     data = table[np.isfinite(table[ODDS].to_numpy(float)).all(axis=1)]
     if data.empty:
@@ -99,7 +99,7 @@ def correlations(table: pd.DataFrame, *, labels: Labels) -> Figure:
 
     Args:
         table: ``correlations.csv``; of all items, in the main prompt form.
-        labels: what to print for a model; its order is the order drawn.
+        labels: model → label, in the order drawn.
     """
     data = main_forms(rows_of(table, split="all", statistic="pearson"))
     if data["value"].isna().all():
@@ -130,18 +130,18 @@ def correlations(table: pd.DataFrame, *, labels: Labels) -> Figure:
 
 @styled
 def truth(table: pd.DataFrame, *, labels: Labels) -> Figure:
-    """Draw the measured gap, 1 − Pearson, with its interval against the true one, one mark a model.
+    """Draw the measured gap, 1 − Pearson, with its interval against the true gap, one mark per model.
 
-    More models than there are colours have a lane each, with both gaps in it.
+    If there are more models than colors, each has a lane with both gaps.
 
     Args:
         table: ``truth.csv``; all items, in the main prompt form.
-        labels: what to print for a model; its order is the order drawn.
+        labels: model → label, in the order drawn.
     """
     data = main_forms(rows_of(table, subset="all"))
     data = data[data["gap"].notna() & data["true_gap"].notna()]
     if data.empty:
-        return no_data("no true gap is known for what was measured")
+        return no_data("no measured model has a known true gap")
     models = model_order(data, labels)
     tasks = unique(data["task"])
     if len(models) > len(COLORS):
@@ -156,7 +156,7 @@ def truth(table: pd.DataFrame, *, labels: Labels) -> Figure:
         _gaps(ax, rows_of(data, task=task), models, room)
         ax.set(xlim=(low - room, high + room), ylim=(low - room, high + room), aspect="equal")
         ax.grid()
-        drawn.name_axes(index, "true gap, of the grammar", "measured gap")
+        drawn.name_axes(index, "true gap (grammar)", "measured gap")
     handles = [
         series_handle(n, wrapped(label_of(name, labels), 2.6), linestyle="none") for n, name in enumerate(models)
     ]
@@ -188,7 +188,7 @@ def _truth_lanes(data: pd.DataFrame, tasks: Sequence[str], models: Sequence[str]
         _say_not_known(ax, mine, models)
         ax.set_title(task)
         drawn.name_axes(index, "gap, 1 − r")
-    handles = [plain_handle("measured", color=COLORS[0], marker="o"), plain_handle("true, of the grammar", **TRUE)]
+    handles = [plain_handle("measured", color=COLORS[0], marker="o"), plain_handle("true (grammar)", **TRUE)]
     if has_no_variation(data, "gap").any():
         handles.append(no_variation_handle("items"))
     return add_legend(drawn.fig, handles)
@@ -256,7 +256,7 @@ def _correlation_lanes(ax: Axes, rows: pd.DataFrame, models: Sequence[str]) -> N
 
 
 def _say_not_known(ax: Axes, rows: pd.DataFrame, models: Sequence[str]) -> None:
-    """Say of each model without a row that it has no value."""
+    """Mark each model without a row as n/a."""
     known = set(rows["model"])
     for y, model in enumerate(models):
         if model not in known:
@@ -264,7 +264,7 @@ def _say_not_known(ax: Axes, rows: pd.DataFrame, models: Sequence[str]) -> None:
 
 
 def _gaps(ax: Axes, rows: pd.DataFrame, models: Sequence[str], room: float) -> None:
-    """Draw the models' gaps; those with one true gap stand beside each other, within ``room`` about it."""
+    """Draw the models' gaps; models with equal true gap are side by side, within ``room`` about it."""
     rows = rows.assign(place=rows["model"].map(list(models).index), flat=has_no_variation(rows, "gap"))
     rows = rows.sort_values("place")
     tied = rows.groupby(rows["true_gap"].round(6))["place"]

@@ -1,4 +1,4 @@
-"""Figures of the logit lens: log-odds of generator and validator by layer, and what each layer would say."""
+"""Figures of the logit lens: log-odds of generator and validator by layer, and the prediction of each layer."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SPEAKERS = {"l_g": ("l_G", "-"), "l_v": ("l_V", (0, (3, 1.2)))}
 SETTLED = {"layer_generator": ("^", GREY), "layer_validator": ("^", "white")}
 PROMPTS = {"generator": "generator prompt", "validator": "validator prompt"}
 VISIBLE = {" ": "␣", "\n": "↵", "\t": "→"}
-MOST_LINES = 14  # layers whose tokens are written; of twice as many colours are shown
+MOST_LINES = 14  # layers whose tokens are written; of twice as many colors are shown
 CELL_HEIGHT = 0.155  # inches, of a layer whose tokens are written
 CELL_CHARACTER = 0.058  # inches, a character of the 6 pt font, a wide one
 
@@ -37,12 +37,12 @@ CELL_CHARACTER = 0.058  # inches, a character of the 6 pt font, a wide one
 def log_odds_by_layer(layers: pd.DataFrame, parting: pd.DataFrame, *, labels: Labels) -> Figure:
     """Draw mean log-odds of positives and negatives by layer (above), and their Pearson correlation (below).
 
-    A line marks the layer where generator and validator part; triangles, where each one's ROC-AUC has settled.
+    A line marks the layer where generator and validator part; triangles mark the layers where their ROC-AUC settles.
 
     Args:
         layers: ``layers.csv``.
         parting: ``parting.csv``.
-        labels: what to print for a model; its order is the order drawn.
+        labels: model → label, in the order drawn.
     """
     if layers.empty or layers[[*SPEAKERS]].isna().all(axis=None):
         return no_data("no log-odds by layer")
@@ -67,7 +67,7 @@ def log_odds_by_layer(layers: pd.DataFrame, parting: pd.DataFrame, *, labels: La
     ]
     handles += [
         plain_handle("r of all items", color=BOTH),
-        plain_handle("they part", linestyle=NO_LEAKAGE_LINE),
+        plain_handle("layer of parting", linestyle=NO_LEAKAGE_LINE),
         plain_handle("AUC of l_G settled", marker="^", linestyle="none"),
         plain_handle("AUC of l_V settled", marker="^", linestyle="none", markerfacecolor="white"),
     ]
@@ -76,7 +76,7 @@ def log_odds_by_layer(layers: pd.DataFrame, parting: pd.DataFrame, *, labels: La
 
 @styled
 def lens_heatmap(table: pd.DataFrame, *, title: str) -> Figure:
-    """Draw the most probable next token at the last positions of an item's two prompts, by layer; colour: probability.
+    """Draw the most probable next token at the last positions of an item's two prompts, by layer; color: probability.
 
     Args:
         table: ``kind, layer, position, token, top, probability``, of one item.
@@ -126,7 +126,7 @@ def _pearson_by_layer(ax: Axes, rows: pd.DataFrame) -> None:
 
 
 def _mark_layers(upper: Axes, lower: Axes, row: pd.Series) -> None:
-    """Mark the parting layer in both axes, and at the bottom of the upper one where each AUC has settled."""
+    """Mark the parting layer in both panels, and the layers where each AUC settles at the bottom of the upper panel."""
     if not pd.isna(row["layer_parting"]):
         for ax in (upper, lower):
             ax.axvline(row["layer_parting"], color=GREY, linewidth=0.9, linestyle=NO_LEAKAGE_LINE, gid="parting")
@@ -139,7 +139,7 @@ def _mark_layers(upper: Axes, lower: Axes, row: pd.Series) -> None:
 
 
 def _lens(ax: Axes, rows: pd.DataFrame) -> QuadMesh:
-    """Draw one prompt's map, the last layer on top; of many layers only some are shown or have their tokens written."""
+    """Draw one prompt's map, the last layer on top; with many layers, only some are shown or labelled with tokens."""
     layers = sorted(set(rows["layer"]), reverse=True)
     layers = layers[:: -(-len(layers) // (2 * MOST_LINES))]
     probabilities, tops = (

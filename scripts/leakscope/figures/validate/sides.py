@@ -1,4 +1,4 @@
-"""What figures of generator and validator share: a panel for each task and model, main prompt forms, colours."""
+"""Shared by figures of generator and validator: a panel for each task and model, main prompt forms, colors."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ POSITIVE, NEGATIVE, BOTH = COLORS[0], COLORS[1], COLORS[5]
 
 
 class Panel(NamedTuple):
-    """One of the small multiples: whose rows it shows, and what stands above it."""
+    """One of the small multiples: its task, model and title."""
 
     task: str
     model: str
@@ -20,7 +20,7 @@ class Panel(NamedTuple):
 
 
 def main_forms(table: pd.DataFrame, column: str = "form") -> pd.DataFrame:
-    """Keep for each task and model the rows of its main prompt form or style: the first that the table has."""
+    """Keep for each task and model the rows of its main prompt form or style, the first in the table."""
     return table[table[column] == table.groupby(["task", "model"], sort=False)[column].transform("first")]
 
 
