@@ -62,7 +62,7 @@ def _rate_table(scorer: str, rows: Sequence[CardRate]) -> SectionTable:
         "interval",
         "no concept repeated",
         "no prompt restated",
-        "says",
+        "verdict",
     ]
     return SectionTable(header, [_rate_row(row) for row in _whole_first(rows)], f"By {scorer}")
 

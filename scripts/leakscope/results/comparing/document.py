@@ -118,7 +118,7 @@ def _differences(known: pd.DataFrame) -> DocumentSection:
         "interval",
         "p, corrected",
         "templates",
-        "says",
+        "verdict",
     ]
     rows = [
         [
