@@ -112,7 +112,7 @@ def test_what_is_excluded_and_not_there_is_said(tmp_path: Path, caplog: pytest.L
 def test_names_need_two_columns_and_one_name_a_code(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="allowed: two"):
         read_names(write(tmp_path / "a.csv", "a,b,c\n1,2,3\n"))
-    with pytest.raises(InputError, match="row 3: got 'y' for '1', which is 'x' already"):
+    with pytest.raises(InputError, match="row 3: got 'y' for '1', after 'x' in an earlier row"):
         read_names(write(tmp_path / "b.csv", "code,name\n1,x\n1,y\n"))
 
 
@@ -209,16 +209,16 @@ def test_prevalence_without_a_source_or_a_number_is_refused(tmp_path: Path, text
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("id,name,variants\na,x,y\nb,z,Y\n", r"row 3: got 'Y' for 'b', which stands for 'a' already"),
+        ("id,name,variants\na,x,y\nb,z,Y\n", r"row 3: got 'Y' for 'b', already a term of 'a'"),
         ("id,name,variants\na,crohn's disease,\nb,x,crohn’s  disease\n", r"row 3: got 'crohn’s  disease' for 'b'"),
-        ("id,name,variants\nms,marrow,\nb,sclerosis,MS\n", r"row 2: got 'ms' for 'ms', which stands for 'b' already"),
-        ("id,name,variants\na,x,x\n", r"row 2: got 'x' for 'a', which stands for 'a' already"),
+        ("id,name,variants\nms,marrow,\nb,sclerosis,MS\n", r"row 2: got 'ms' for 'ms', already a term of 'b'"),
+        ("id,name,variants\na,x,x\n", r"row 2: got 'x' for 'a', already a term of 'a'"),
         ("id,name,variants\na,x,y\na,z,\n", r"row 3: got the id 'a' again"),
-        ("id,name,variants\na,x,y| z\n", r"row 2: got ' z', with spaces around it"),
-        ("id,name,variants\na,x,y||z\n", r"row 2: column 'variants': got an empty one"),
+        ("id,name,variants\na,x,y| z\n", r"row 2: got ' z'; allowed: names and variants without"),
+        ("id,name,variants\na,x,y||z\n", r"row 2: column 'variants': got an empty variant"),
         ("id,name,variants\na,,y\n", r"row 2: column 'name': got nothing"),
         ("id,name,variants\nA b,x,y\n", r"row 2: column 'id': got 'A b'"),
-        ("id,name\na,x\n", r"lacks the column 'variants'"),
+        ("id,name\na,x\n", r"got no column 'variants'"),
         ("id,name,variants,colour\na,x,y,z\n", r"got the column 'colour'"),
     ],
 )
