@@ -285,7 +285,7 @@ def test_a_row_behind_the_last_of_any_sheet_is_refused(tmp_path: Path, monkeypat
     monkeypatch.setattr(tables, "ROWS_OF_A_SHEET", 3)
     assert len(read_table(workbook(tmp_path / "t.xlsx", A1="prompt", A3="x"))) == 1
     path = workbook(tmp_path / "u.xlsx", A1="prompt", A4="x")
-    assert refusal(lambda: read_table(path)) == f"{path}: got a row behind number 3; allowed: XLSX, which has no more."
+    assert refusal(lambda: read_table(path)) == f"{path}: got more than 3 rows; allowed: the size of an XLSX sheet."
 
 
 def test_empty_rows_and_columns_of_a_sheet_are_as_they_were(tmp_path: Path) -> None:
