@@ -191,7 +191,7 @@ def test_a_file_that_is_too_large_is_not_read(tmp_path: Path, name: str) -> None
 
 @pytest.mark.parametrize("text", ["[" * 100_000, '{"a":' * 100_000, "[" * 100_000 + "]" * 100_000])
 def test_json_that_is_nested_too_deep_is_one_line(text: str) -> None:
-    expected = "f: got invalid JSON (lists and objects inside each other too deep); allowed: JSON."
+    expected = "f: got invalid JSON (lists and objects nested too deep); allowed: JSON."
     assert refusal(lambda: parse_json(text, "f", "JSON")) == expected
 
 

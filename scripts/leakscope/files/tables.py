@@ -512,4 +512,4 @@ def check_workbook(path: Path) -> None:
 def _check_cells(path: Path, n_rows: int, n_columns: int) -> None:
     if n_rows * n_columns > MOST_CELLS:
         shape = f"{n_rows:,} rows of {n_columns:,} columns"
-        raise InputError(f"{path}: got {shape}; allowed: at most {MOST_CELLS:,} cells per table.")
+        raise InputError(f"{path}: got {shape}; allowed: at most {MOST_CELLS:,} cells.")
