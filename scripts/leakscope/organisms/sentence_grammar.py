@@ -165,7 +165,7 @@ def load_sentence_grammar(folder: Path, strength: float) -> SentenceGrammar:
     for slot in sorted(set(grammar.contexts["slot"])):
         total = answers.loc[answers["slot"].isin([slot, ""]), "probability"].sum()
         if abs(total - 1) > 1e-6:
-            raise InputError(f"{path}: got probabilities of the slot {slot} with the sum {total:g}; allowed: a sum of 1.")
+            raise InputError(f"{path}: got the sum {total:g} of the slot {slot}'s probabilities; allowed: 1.")
     return SentenceGrammar(grammar, answers, fillers)
 
 
