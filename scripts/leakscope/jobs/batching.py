@@ -14,7 +14,7 @@ logger = logging.getLogger(__name__)
 
 OUT_OF_MEMORY = ("DefaultCPUAllocator", "CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
 NO_ROOM = (
-    "out of memory with a single prompt: got too little memory beside the model's weights; allowed: a machine or "
+    "out of memory with a single prompt: got too little memory next to the weights; allowed: a machine or "
     "`device` with more, `dtype: bfloat16`, or a smaller `max_new_tokens`."
 )
 

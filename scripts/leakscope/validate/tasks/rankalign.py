@@ -7,7 +7,7 @@ Every candidate in these files is labelled, so no wrong ones are drawn:
     lambada   .jsonl of {context, final_word, correct}
     triviaqa  .jsonl of {question, answers: [candidate, ...], correct}
 
-Source: Rodriguez et al. 2025 (arXiv 2504.11381) and the code beside it.
+Source: Rodriguez et al. 2025 (arXiv 2504.11381) and its code.
 """
 
 from __future__ import annotations
@@ -158,7 +158,7 @@ def _each_once(items: Items, path: Path) -> pd.DataFrame:
 
 
 def _rows(path: Path, keys: Sequence[str]) -> Iterator[tuple[str, Row]]:
-    """Yield every object of a .jsonl file, and where it stands; none if the first one does not have the keys."""
+    """Yield every object of a .jsonl file, with its place; none if the first one lacks the keys."""
     lines = read_utf8(path).split("\n") if path.suffix.lower() == ".jsonl" else []
     begun = False
     for number, line in enumerate(lines, 1):
