@@ -221,7 +221,7 @@ def test_of_a_workbook_whose_first_sheet_is_empty_the_others_are_named(tmp_path:
     book.create_sheet("Data").append(["a", "b"])
     book.save(tmp_path / "t.xlsx")
     assert "got no row in the sheet 'Sheet'" in refusal(tmp_path / "t.xlsx")
-    assert "another sheet, by the key `sheet`: Data" in refusal(tmp_path / "t.xlsx")
+    assert "another sheet in the key `sheet`: Data" in refusal(tmp_path / "t.xlsx")
 
 
 def test_rows_are_counted_as_a_spreadsheet_counts_them(tmp_path: Path) -> None:
