@@ -436,7 +436,7 @@ def test_an_encoder_decoder_without_sentinels_is_one_clear_line() -> None:
     ("sentence", "said"),
     [
         (Sentence("Asian " * 70, (0, 5), "Asian"), "tokens with its beginning and end; the model reads at most 64"),
-        (Sentence("Asian patients", (0, 5), ""), "sentence '': got no token"),
+        (Sentence("Asian patients", (0, 5), ""), "sentence '': has no token"),
         (Sentence("Asian patients", (5, 6), "Asian"), "no token covers its characters 5 to 6"),
     ],
 )
