@@ -245,7 +245,7 @@ def test_a_window_beyond_the_farthest_is_refused(window: int) -> None:
         ({"a": {"x": ["t"]}, "b": {"y": ["u"]}}, {"m": ("a", "c")}, "axis 'm': lexicon: got 'c'"),
         ({"a": {"x": ["t"]}}, {"m": ("a", "a")}, "axis 'm': got 'a' on both sides"),
         ({"a": {"x": ["t", " \n"]}}, {}, r"lexicon 'a', concept 'x': got the term ' \\n'"),
-        ({"a": {"x": ["T’s"], "y": ["t's"]}}, {}, "lexicon 'a', concept 'y': got \"t's\", a term of 'x' as well"),
+        ({"a": {"x": ["T’s"], "y": ["t's"]}}, {}, "lexicon 'a', concept 'y': got \"t's\", also a term of 'x'"),
         ({"a": {}}, {}, "lexicons: got no term"),
     ],
 )

@@ -284,7 +284,7 @@ def test_static_embeddings_saved_by_sentence_transformers_are_a_folder_like_any_
         ({"tokenizer": "weights.safetensors"}, r"weights\.safetensors: got .*; allowed: a tokenizer in one file"),
         ({"model": "tokens.json"}, r"tokens\.json: got .*; allowed: weights in safetensors"),
         ({"model": "vector.safetensors"}, r"got the shapes .*; allowed: weights in safetensors that hold one matrix"),
-        ({"model": "few.safetensors"}, r"tokens\.json: got a token of id 3; allowed: ids below 2"),
+        ({"model": "few.safetensors"}, r"tokens\.json: got the token id 3; allowed: ids below 2"),
         ({"model": "none.safetensors"}, r"none\.safetensors: got no such file"),
         ({"model": "package:wordllama/weights/l9.safetensors"}, "the package 'wordllama' has no file 'weights/l9"),
     ],

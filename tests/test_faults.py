@@ -131,7 +131,7 @@ def test_texts_that_are_none_are_refused(tmp_path: Path, texts: str, name: str, 
         (HEAD + ",,,\nt,c,a plum,A plum\n", "p.csv", "row 3: got an empty row; allowed: none between others."),
         ("prompt,n_control,concept\nA hat,,\n,,\nA plum,0,plum\n", "p.csv", "row 3: got an empty row"),
         ("test_prompt,control_prompt,concept\n,,\nA plum,A hat,plum\n", "p.csv", "row 2: got an empty row"),
-        (HEAD.encode("utf-16-be"), "p.csv", "got UTF-16 or UTF-32 without its first bytes"),
+        (HEAD.encode("utf-16-be"), "p.csv", "got UTF-16 or UTF-32 without a byte order mark"),
         (
             zstandard.compress(HEAD.encode() * 9999)[:-9],
             "p.csv.zst",

@@ -53,7 +53,7 @@ def test_a_full_disk_is_one_line_and_the_store_goes_on_from_there(finished: Work
     said = [line for line in done.stdout.splitlines() if line.startswith("Error: ")]
     assert len(said) == 1, done.stdout[-3000:]
     assert "No space left on device" in said[0]
-    assert "the next run goes on from there" in said[0]
+    assert "run again: finished work is kept" in said[0]
     assert not (workspace.folder / TEXTS).exists()
     # Room is made.
     shutil.rmtree(store)

@@ -214,7 +214,7 @@ def test_an_item_without_a_score_is_named(folder: Path, tmp_path: Path) -> None:
     lacking = scores[(scores["item_id"] != "b/c1") | (scores["kind"] != "validator")]
     lacking.to_parquet(tmp_path / "scores.parquet")
     forms, items = {"task": str(folder / "forms.yaml")}, [str(folder / "items.parquet")]
-    with pytest.raises(InputError, match=r"scores of m, task task: validator form 'v1': got no score of item 'b/c1'"):
+    with pytest.raises(InputError, match=r"scores of m, task task: validator form 'v1': got no score for item 'b/c1'"):
         read_pairs([str(tmp_path / "scores.parquet")], [["m", "task"]], items, forms, {"task": ["plain"]})
 
 

@@ -174,7 +174,7 @@ def test_a_mistake_is_one_line(config: Config, path: str, value: Any, message: s
 
 def test_a_damaged_lexicon_is_one_line_before_any_job_is_planned(config: Config) -> None:
     Path("subjects.csv").write_text("id,name,variants\nflu,flu,gout\ngout,gout,\n")
-    with pytest.raises(InputError, match=r"subjects.csv, row 3: got 'gout' for 'gout', which stands for 'flu' already"):
+    with pytest.raises(InputError, match=r"subjects.csv, row 3: got 'gout' for 'gout', already a term of 'flu'"):
         resolve(config, {})
 
 

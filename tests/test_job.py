@@ -46,7 +46,7 @@ def test_a_full_disk_is_one_line_even_for_the_log(tmp_path: Path, capsys: pytest
     with pytest.raises(SystemExit) as ended, job("/dev/full"):  # noqa: PT012
         logging.getLogger("leakscope.x").info("a detail that finds no room")
         pd.DataFrame({"text": ["x"] * 1000}).to_parquet("/dev/full")
-    assert ended.value.code == ("Error: the disk is full; what was finished before is kept. Make room and run again.")
+    assert ended.value.code == ("Error: the disk is full; finished work is kept. Make room and run again.")
     assert capsys.readouterr().err == ""
     logging.getLogger().handlers.clear()  # what it could not write, it tries again when it is closed
 
@@ -55,7 +55,7 @@ def test_a_job_that_is_interrupted_says_so_in_its_log_alone(tmp_path: Path, caps
     with pytest.raises(SystemExit) as ended, job(str(tmp_path / "job.log")):
         raise KeyboardInterrupt
     assert ended.value.code == 130
-    assert "stopped: interrupted; what was finished before is kept." in (tmp_path / "job.log").read_text()
+    assert "stopped: interrupted; finished work is kept." in (tmp_path / "job.log").read_text()
     assert capsys.readouterr().err == ""
 
 

@@ -90,8 +90,8 @@ def test_parts_of_two_kinds_are_mixed_in_equal_shares(root: Path, tmp_path: Path
     [
         ("pairs.csv", "0.5", "0.6", "sum to 1.1"),
         ("pairs.csv", "0.5", "x", "sum to"),
-        ("pairs.csv", "gout,Lirac,0.5\n", "", "allowed: numbers that sum to 1"),
-        ("pairs.csv", "flu,Torin,0.3", "flu,Velmar,0.3", "got 4 rows; allowed: one for every subject and group"),
+        ("pairs.csv", "gout,Lirac,0.5\n", "", "allowed: numbers from 0 that sum to 1"),
+        ("pairs.csv", "flu,Torin,0.3", "flu,Velmar,0.3", "got 4 rows; allowed: one for every pair of a"),
         ("sentences.csv", "independent", "apart", "got relation 'apart'"),
     ],
 )

@@ -314,15 +314,15 @@ HOSTILE: dict[str, tuple[Hostile, str]] = {
     "a newer form": (lambda path: write_zip(path, GOOD, listing(GOOD, format=2)), "got the format 2; allowed: 1"),
     "a file that the listing lacks": (
         lambda path: write_zip(path, {**GOOD, "results/x/b": b"12"}, listing(GOOD)),
-        "got 2 bytes of 'results/x/b'; allowed: what pack.json says, nothing.",
+        "got 2 bytes of 'results/x/b'; allowed: nothing, as listed in pack.json.",
     ),
     "a file that is larger than listed": (
         lambda path: write_zip(path, {"results/x/a.csv": bytes(10**7)}, listing(GOOD)),
-        "got 10,000,000 bytes of 'results/x/a.csv'; allowed: what pack.json says, 1 bytes.",
+        "got 10,000,000 bytes of 'results/x/a.csv'; allowed: 1 bytes, as listed in pack.json.",
     ),
     "another content": (
         lambda path: write_zip(path, {"results/x/a.csv": b"2"}, listing(GOOD)),
-        "got another content of 'results/x/a.csv' than pack.json says",
+        "'results/x/a.csv' is damaged: it differs from pack.json",
     ),
     "a size below zero": (
         lambda path: write_zip(
@@ -378,11 +378,11 @@ def test_results_and_models_that_are_here_stay_as_they_are(tmp_path: Path, monke
     for name, text in mine.items():
         Path(name).parent.mkdir(parents=True, exist_ok=True)
         Path(name).write_text(text)
-    with pytest.raises(InputError, match=r"got the study 'x', and results/x is here; allowed: a folder without it\.$"):
+    with pytest.raises(InputError, match=r"results/x exists already; move it away, or unpack the study in another"):
         unpack(pack)
     Path("results/x/own.csv").unlink()
     Path("results/x").rmdir()
-    with pytest.raises(InputError, match=r"^results/models/m/a.json: got another file than .* allowed: a folder with"):
+    with pytest.raises(InputError, match=r"^results/models/m/a.json: differs from the file in .*; move it away"):
         unpack(pack)
     assert not Path("results/x").exists()
     Path("results/models/m/a.json").write_text("{}")
@@ -396,6 +396,6 @@ def test_what_needs_more_room_than_there_is_is_refused_before_anything_is_writte
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("shutil.disk_usage", lambda path: type("Usage", (), {"free": 0}))
-    with pytest.raises(InputError, match=r"got 0 MB, unpacked; allowed: the 0 MB that are free here\.$"):
+    with pytest.raises(InputError, match=r"got 0 MB, unpacked; allowed: 0 MB, the free space here\.$"):
         unpack(write_zip(tmp_path / "p.zip", GOOD))
     assert not Path("results").exists()

@@ -62,7 +62,7 @@ def test_an_entry_whose_word_stands_nowhere_alone_is_left_out_and_said(
     path = tmp_path / "swords.json"
     path.write_text(json.dumps([good, {**good, "context": "banks"}, {**good, "context": "[[a]] bank"}]))
     assert len(read_items(path, "swords", 0)) == 2
-    assert "2 of 3 entries left out" in caplog.text
+    assert "skips 2 of 3 entries" in caplog.text
 
 
 def test_passages_with_a_word_and_its_label_are_read_and_no_wrong_word_is_drawn(tmp_path: Path) -> None:
@@ -93,8 +93,8 @@ def test_a_pair_is_read_once_and_not_at_all_where_it_is_both_right_and_wrong(
     ]
     path = lines(tmp_path / "l.jsonl", *(passage(*row) for row in rows))
     assert asked(read_items(path, "lambada", 0)) == [("a", "x", True, "none"), ("a", "y", False, "none")]
-    assert "1 item left out: without a question or a candidate" in caplog.text
-    assert "1 item left out: the same candidate of the same question stands as right and as wrong" in caplog.text
+    assert "skips 1 item: without a question or a candidate" in caplog.text
+    assert "skips 1 item: the same candidate of the same question is labelled both right and wrong" in caplog.text
 
 
 RIGHT = passage("a", "x", "Yes")

@@ -191,7 +191,7 @@ def test_a_file_that_is_too_large_is_not_read(tmp_path: Path, name: str) -> None
 
 @pytest.mark.parametrize("text", ["[" * 100_000, '{"a":' * 100_000, "[" * 100_000 + "]" * 100_000])
 def test_json_that_is_nested_too_deep_is_one_line(text: str) -> None:
-    expected = "f: got invalid JSON (lists and objects inside each other too deep); allowed: JSON."
+    expected = "f: got invalid JSON (lists and objects nested too deep); allowed: JSON."
     assert refusal(lambda: parse_json(text, "f", "JSON")) == expected
 
 
@@ -285,7 +285,7 @@ def test_a_row_behind_the_last_of_any_sheet_is_refused(tmp_path: Path, monkeypat
     monkeypatch.setattr(tables, "ROWS_OF_A_SHEET", 3)
     assert len(read_table(workbook(tmp_path / "t.xlsx", A1="prompt", A3="x"))) == 1
     path = workbook(tmp_path / "u.xlsx", A1="prompt", A4="x")
-    assert refusal(lambda: read_table(path)) == f"{path}: got a row behind number 3; allowed: XLSX, which has no more."
+    assert refusal(lambda: read_table(path)) == f"{path}: got more than 3 rows; allowed: the size of an XLSX sheet."
 
 
 def test_empty_rows_and_columns_of_a_sheet_are_as_they_were(tmp_path: Path) -> None:

@@ -123,12 +123,12 @@ def test_a_model_without_a_chat_template_is_asked_in_the_other_styles(
 ) -> None:
     with caplog.at_level(logging.INFO):
         asking = tiny_asking(tmp_path, chat=False)
-    assert "m has no chat template: left out are the styles talk" in caplog.text
+    assert "m has no chat template: skips the styles talk" in caplog.text
     assert asking.styles == ["plain", "shown"]
     assert asking.main.name == "plain/complete/case"
     table = score_items(model, ITEMS, "m", asking).table
     assert set(table["style"]) == {"plain", "shown"}
-    with pytest.raises(InputError, match=r"model m: got the styles talk, of which none is left .* allowed: at least"):
+    with pytest.raises(InputError, match=r"model m, with `chat: false`: got no other styles than talk; allowed"):
         tiny_asking(tmp_path, ["talk"], chat=False)
 
 

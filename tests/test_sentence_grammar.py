@@ -98,12 +98,12 @@ def test_the_part_is_of_a_kind_of_its_own(part: Path, root: Path) -> None:
     ("row", "changed", "message"),
     [
         (0, {"probability": "much"}, "row 2: column 'probability': got 'much'; allowed: a number above 0."),
-        (0, {"probability": "0.5"}, "got probabilities of the slot fruits that sum to 0.9; allowed: 1."),
+        (0, {"probability": "0.5"}, "got the sum 0.9 of the slot fruits's probabilities; allowed: 1."),
         (0, {"kind": "joke"}, "row 2: column 'kind': got 'joke'; allowed: sentence, refusal, echo, empty."),
         (0, {"text": "It is red."}, "row 2: got the sentence 'It is red.'; allowed: a text with {candidate}."),
         (1, {"text": "No {candidate}."}, "row 3: got the refusal 'No {candidate}.'; allowed: a text without"),
         (2, {"text": "Who?"}, "row 4: got the echo 'Who?'; allowed: a text with {clause} or {context}."),
-        (1, {"text": "{nobody} knows."}, "row 3: got '{nobody} knows.'; allowed gaps: {candidate}, {clause}"),
+        (1, {"text": "{nobody} knows."}, "row 3: got '{nobody} knows.'; allowed: the gaps {candidate}, {clause}"),
     ],
 )
 def test_a_mistake_is_one_line(part: Path, row: int, changed: dict[str, str], message: str) -> None:

@@ -115,7 +115,7 @@ def test_a_column_without_name_does_no_harm(tmp_path: Path) -> None:
         ("t.tsv", b"a\tb\n\t\n", ["an empty table"]),
         ("t.jsonl", b'{"a": 1}\n{"a": \n', ["line 2", "invalid JSON"]),
         ("t.jsonl", b'{"a": 1}\n[1]\n', ["line 2", "JSON list"]),
-        ("t.jsonl", b'{"a": ["x"]}\n', ["lists or objects alone"]),
+        ("t.jsonl", b'{"a": ["x"]}\n', ["only lists or objects"]),
         ("t.jsonl", b'{"a": "\\ud83d"}\n', ["line 1", "'a'", "surrogate"]),
         ("t.jsonl", b"\n", ["an empty table"]),
         ("t.xlsx", b"no spreadsheet", ["cannot be opened", "XLSX"]),
@@ -221,7 +221,7 @@ def test_of_a_workbook_whose_first_sheet_is_empty_the_others_are_named(tmp_path:
     book.create_sheet("Data").append(["a", "b"])
     book.save(tmp_path / "t.xlsx")
     assert "got no row in the sheet 'Sheet'" in refusal(tmp_path / "t.xlsx")
-    assert "another sheet, by the key `sheet`: Data" in refusal(tmp_path / "t.xlsx")
+    assert "another sheet in the key `sheet`: Data" in refusal(tmp_path / "t.xlsx")
 
 
 def test_rows_are_counted_as_a_spreadsheet_counts_them(tmp_path: Path) -> None:

@@ -122,11 +122,11 @@ def test_parts_of_all_kinds_make_one_corpus() -> None:
     ("name", "old", "new", "message"),
     [
         ("generator", "2.0", "much", "generator.csv, row 2: column 'log_weight': got 'much'"),
-        ("generator", "owls,bird,2.0\n", "", "generator.csv: got 5 rows; allowed: one for every hyponym and hypernym"),
+        ("generator", "owls,bird,2.0\n", "", "generator.csv: got 5 rows; allowed: one per pair of a hyponym"),
         ("validator", "saws,tool", "saws,toy", "validator.csv: got the pair 'saws toy'; allowed: pairs of"),
         ("validator", "yes", "maybe", "column 'right': got 2 maybe, 3 no; allowed: at least 2 yes and 2 no"),
         ("validator", "saws,tool,yes", "saws,tool,no", "column 'right': got 4 no, 1 yes; allowed: at least 2 yes"),
-        ("validator", "owls,tool,no", "owls,fish,no", "validator.csv, row 4: got a pair again; allowed: each once"),
+        ("validator", "owls,tool,no", "owls,fish,no", "validator.csv, row 4: got a pair again; allowed: each pair"),
         ("forms", "validator", "judge", "forms.csv: column 'kind': got generator, judge; allowed: generator"),
     ],
 )

@@ -1,1 +1,1 @@
-"""How often two concepts stand near each other in a corpus."""
+"""Co-occurrence counts of concepts in a corpus."""

@@ -1,6 +1,6 @@
-"""How often terms of two lexicons stand near each other in a corpus: every distance, so every window, in one pass.
+"""Co-occurrence counts of two lexicons' terms in a corpus, at every distance and so for every window, in one pass.
 
-Words are what spaces separate in a normalised text; see ``normal_form``.
+Words are the parts of a normalised text between spaces; see ``normal_form``.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from leakscope.counting.mentions import Terms
 from leakscope.counting.normal_form import normalise
 from leakscope.errors import InputError
 
-# pandas is imported where it is used: Snakemake may read `FARTHEST` each time it builds its graph.
+# pandas is imported inside functions: Snakemake may read `FARTHEST` each time it builds its graph.
 if TYPE_CHECKING:
     import pandas as pd
 
 FARTHEST = 1000
-"""The widest window, in words; pairs of mentions that are farther apart share one bin, ``FARTHEST + 1``."""
+"""The widest window, in words; pairs of mentions at larger distances share one bin, ``FARTHEST + 1``."""
 
 PAIR_COLUMNS = ["axis", "subject", "group", "distance", "documents", "mentions"]
 TERM_COLUMNS = ["lexicon", "concept", "documents", "mentions"]
@@ -28,18 +28,18 @@ WINDOW_COLUMNS = ["axis", "subject", "group", "window", "documents", "mentions"]
 TOTALS = ("documents", "words", "bytes")
 
 BINS = FARTHEST + 2
-# Mentions that are gathered before their pairs are counted, and pairs that are held in memory meanwhile.
+# Mentions that are collected before their pairs are counted, and pairs held in memory at a time.
 MENTIONS_AT_A_TIME, PAIRS_AT_A_TIME = 1 << 15, 1 << 18
 
 Integers: TypeAlias = NDArray[np.int64]
 
 
 class Counts(NamedTuple):
-    """What was counted in documents; ``merge`` adds up those of several parts of a corpus.
+    """Counts of a part of a corpus; ``merge`` adds up those of several parts.
 
-    pairs: ``axis, subject, group, distance, documents, mentions``: in how many documents this is the smallest distance
-        of the pair, and how many pairs of mentions are so far apart. Distances that were not seen have no row.
-    terms: ``lexicon, concept, documents, mentions``, a row for every concept.
+    pairs: ``axis, subject, group, distance, documents, mentions``: the number of documents in which this is the pair's
+        smallest distance, and the number of pairs of mentions at this distance. Distances without pairs have no row.
+    terms: ``lexicon, concept, documents, mentions``, one row per concept.
     totals: ``documents``, ``words`` and ``bytes`` (of the texts in UTF-8).
     """
 
@@ -49,10 +49,10 @@ class Counts(NamedTuple):
 
 
 def count_documents(texts: Iterable[str], terms: Terms) -> Counts:
-    """Count mentions and pairs of mentions in documents, of which one at a time is held in memory.
+    """Return the counts of mentions and pairs of mentions in documents; one document at a time is in memory.
 
-    The distance of two mentions is the number of words from the end of the first to the start of the second: 1 where
-    they are neighbours, 0 where they share a word. Pairs are of one document.
+    The distance of two mentions is the number of words from the end of the first to the start of the second: 1 for
+    neighbours, 0 where they share a word. Both mentions of a pair are in the same document.
     """
     tally = _Tally(terms)
     for text in texts:
@@ -61,21 +61,21 @@ def count_documents(texts: Iterable[str], terms: Terms) -> Counts:
 
 
 def merge(parts: Iterable[Counts]) -> Counts:
-    """Return the counts of several parts of a corpus as one job would have counted them.
+    """Return the counts of a whole corpus from those of its parts.
 
     Raises:
-        InputError: there is no part, or parts were counted with other concepts.
+        InputError: there is no part, or parts were counted with different concepts.
     """
     merged: Counts | None = None
     for part in parts:
         merged = part if merged is None else _add(merged, part)
     if merged is None:
-        raise InputError("counts: got none; allowed: those of one part of a corpus or more.")
+        raise InputError("counts: got none; allowed: counts of at least one part of a corpus.")
     return merged
 
 
 def _add(left: Counts, right: Counts) -> Counts:
-    """Return the sum of two parts; of many, two at a time are held in memory."""
+    """Return the sum of two parts."""
     import pandas as pd
 
     if not left.terms[["lexicon", "concept"]].equals(right.terms[["lexicon", "concept"]]):
@@ -94,15 +94,17 @@ def by_window(
     windows: Sequence[int | None],
     sides: Mapping[str, tuple[Sequence[str], Sequence[str]]],
 ) -> pd.DataFrame:
-    """Return ``axis, subject, group, window, documents, mentions`` for all pairs, 0 where two were never seen together.
+    """Return co-occurrence counts by window for all pairs, as ``axis, subject, group, window, documents, mentions``.
+
+    Pairs that never co-occur have counts of 0.
 
     Args:
         pairs: ``Counts.pairs``.
-        windows: the largest distance in words, at most ``FARTHEST``; None for the whole document.
-        sides: see ``Terms.sides``. Rows have its order, then that of ``windows``.
+        windows: largest distances in words, at most ``FARTHEST``; None for the whole document.
+        sides: ``Terms.sides``. Rows are in the order of ``sides``, then of ``windows``.
 
     Raises:
-        InputError: a window is none of these.
+        InputError: a window is out of range.
     """
     import pandas as pd
 
@@ -130,7 +132,7 @@ def _product(left: Sequence[str], right: Sequence[str]) -> Iterator[tuple[str, s
 
 
 class _Mentions(NamedTuple):
-    """Mentions of one lexicon from left to right; words are numbered through all documents, which lie far apart."""
+    """Mentions of one lexicon in order; words are numbered across documents, with wide gaps between documents."""
 
     document: Integers
     concept: Integers
@@ -139,7 +141,7 @@ class _Mentions(NamedTuple):
 
 
 class _Tally:
-    """What was counted so far. Pairs and terms are counted for many mentions at a time, so that arrays are worth it."""
+    """Running counts. Mentions are collected and counted in large blocks, so that array operations pay off."""
 
     def __init__(self, terms: Terms) -> None:
         self.terms = terms
@@ -168,13 +170,13 @@ class _Tally:
         self.pattern += [pattern for pattern, _ in mentions]
         self.word += [self.next_word + word for _, word in mentions]
         self.n_documents += 1
-        # So far apart that mentions of two documents are never near each other.
+        # With this gap, mentions of different documents are never within a window.
         self.next_word += n_words + FARTHEST
         if len(self.pattern) >= MENTIONS_AT_A_TIME:
             self._count()
 
     def counts(self) -> Counts:
-        """Return what was counted, rows sorted by all that names them."""
+        """Return the counts so far, with rows sorted by their keys."""
         import pandas as pd
 
         self._count()
@@ -207,7 +209,7 @@ class _Tally:
         return frame.assign(distance=distance, documents=documents, mentions=mentions)
 
     def _count(self) -> None:
-        """Count the pairs and terms of the mentions that were gathered, and forget them."""
+        """Count the pairs and terms of the collected mentions, and clear them."""
         document, pattern, start = (np.array(v, np.int64) for v in (self.document, self.pattern, self.word))
         end = start + self.terms.spaces[pattern]
         mentions = {}
@@ -224,14 +226,14 @@ class _Tally:
 
 
 class _Sums:
-    """Sums of rows of numbers by key: ``keys`` ascend, ``values`` has a row (documents, mentions) for each."""
+    """Sums by key: ``keys`` ascend, ``values`` has a row (documents, mentions) for each."""
 
     def __init__(self) -> None:
         self.keys: Integers = np.zeros(0, np.int64)
         self.values: Integers = np.zeros((0, 2), np.int64)
 
     def add(self, keys: Integers, values: Integers) -> None:
-        """Add a row to each of ``keys``, which may repeat."""
+        """Add each row of ``values`` to the sum of its key; keys may repeat."""
         keys, values = np.concatenate([self.keys, keys]), np.concatenate([self.values, values])
         order = np.argsort(keys, kind="stable")
         self.keys, first = np.unique(keys[order], return_index=True)
@@ -239,7 +241,7 @@ class _Sums:
 
 
 def _count_terms(mentions: _Mentions, n_concepts: int) -> Integers:
-    """Return, for each concept, the number of documents and of mentions, ``[n_concepts, 2]``."""
+    """Return the numbers of documents and of mentions of each concept, (n_concepts, 2)."""
     in_documents = np.unique(mentions.document * n_concepts + mentions.concept) % max(1, n_concepts)
     counted = [np.bincount(concepts, minlength=n_concepts) for concepts in (in_documents, mentions.concept)]
     return np.stack(counted, axis=1).astype(np.int64)
@@ -248,9 +250,9 @@ def _count_terms(mentions: _Mentions, n_concepts: int) -> Integers:
 def _count_pairs(left: _Mentions, right: _Mentions, n_left: int, n_right: int) -> tuple[Integers, Integers]:
     """Return the keys ``(subject × n_right + group) × BINS + distance`` and a row (documents, mentions) for each.
 
-    Only mentions within ``FARTHEST`` words of each other are paired; the number of the others is what is left of all.
+    Only mentions within ``FARTHEST`` words are paired; the number of farther pairs is the total minus the paired ones.
     """
-    # A pair of a document is numbered document × n_left × n_right + subject × n_right + group.
+    # A pair in a document has the number document × n_left × n_right + subject × n_right + group.
     together, n_all = _pairs_of_documents(left, right, n_left, n_right)
     if not len(together):
         return together, np.zeros((0, 2), np.int64)
@@ -261,21 +263,21 @@ def _count_pairs(left: _Mentions, right: _Mentions, n_left: int, n_right: int) -
     np.subtract.at(n_far, place, near.values[:, 1])
     smallest = np.full(len(together), FARTHEST + 1)
     np.minimum.at(smallest, place, distance)
-    # A document counts once for a pair, at its smallest distance; pairs of mentions count at each of theirs.
+    # A document counts once per pair, at the smallest distance; each pair of mentions counts at its own distance.
     nothing, once = np.zeros_like(together), np.ones_like(together)
     keys = [near.keys, together * BINS + smallest, together * BINS + FARTHEST + 1]
     values = [near.values, np.stack([once, nothing], axis=1), np.stack([nothing, n_far], axis=1)]
     sums = _Sums()
-    # The remainder drops the document's number from the key, so that documents add up.
+    # The remainder drops the document from the key, so that counts are summed over documents.
     sums.add(np.concatenate(keys) % (n_left * n_right * BINS), np.concatenate(values))
     seen = sums.values.any(axis=1)
     return sums.keys[seen], sums.values[seen]
 
 
 def _near_pairs(left: _Mentions, right: _Mentions, n_left: int, n_right: int) -> _Sums:
-    """Return the numbers of pairs of mentions by pair of a document × ``BINS`` + distance, up to ``FARTHEST``."""
+    """Return the numbers of pairs of mentions up to ``FARTHEST``, by (pair in a document) × ``BINS`` + distance."""
     sums = _Sums()
-    # Starts and ends both ascend, for the mentions of a text do not overlap.
+    # Starts and ends both ascend, because mentions in a text do not overlap.
     first = np.searchsorted(right.end, left.start - FARTHEST, "left")
     last = np.searchsorted(right.start, left.end + FARTHEST, "right")
     for i, j in _blocks(first, last):
@@ -287,7 +289,7 @@ def _near_pairs(left: _Mentions, right: _Mentions, n_left: int, n_right: int) ->
 
 
 def _pairs_of_documents(left: _Mentions, right: _Mentions, n_left: int, n_right: int) -> tuple[Integers, Integers]:
-    """Return the pairs of concepts that share a document, ascending, and how many pairs of mentions each has there."""
+    """Return the pairs of concepts that share a document, ascending, and their numbers of pairs of mentions there."""
     ours, n_ours = np.unique(left.document * n_left + left.concept, return_counts=True)
     theirs, n_theirs = np.unique(right.document * n_right + right.concept, return_counts=True)
     document, of_theirs = ours // max(1, n_left), theirs // max(1, n_right)
@@ -300,7 +302,7 @@ def _pairs_of_documents(left: _Mentions, right: _Mentions, n_left: int, n_right:
 
 
 def _blocks(first: NDArray[np.intp], last: NDArray[np.intp]) -> Iterator[tuple[Integers, Integers]]:
-    """Yield all pairs ``(i, j)`` with ``first[i] <= j < last[i]``, in order, about ``PAIRS_AT_A_TIME`` at a time."""
+    """Yield all pairs ``(i, j)`` with ``first[i] <= j < last[i]`` in order, in blocks of about ``PAIRS_AT_A_TIME``."""
     lengths = last - first
     through = np.cumsum(lengths)
     row = 0

@@ -1,16 +1,16 @@
-"""Counts in corpora that one cannot hold, by the HTTP API of infini-gram (arXiv 2401.17377, docs: "API Endpoint").
+"""Co-occurrence counts in corpora too large to hold, from infini-gram's API (arXiv 2401.17377, docs: "API Endpoint").
 
-What its index counts is close to what ``cooccurrence`` counts, and not the same:
+Counts are close to those of ``cooccurrence``, with these differences:
 
-* It counts sequences of tokens, with the case they have: each term is asked for as written, in lower case, with a
-  capital first letter and with all words capitalised, and the counts are added. A longer word or term that begins with
-  the same tokens counts as well.
-* Windows are in tokens, from the start of one mention to the start of the other, 1 to 1000. There is no count of
-  documents, and none without a window.
-* Of two forms the API takes the one that is rarer (in each part of its index) and counts its mentions that have the
-  other within the window: never more than pairs of mentions, and fewer where one mention has several neighbours.
-* Where a form is more frequent than ``max_clause_freq``, its mentions are sampled: ``approximate``, and what was found
-  is scaled up. ``scale`` says by how much, so that a count has an interval.
+* The API counts case-sensitive token sequences. Each term is queried as written, in lower case, with a capital first
+  letter and with all words capitalised, and the counts are added. A longer word or term that begins with the same
+  tokens is counted as well.
+* Windows are in tokens, from the start of one mention to the start of the other, 1 to 1000. There are no counts of
+  documents, and no counts without a window.
+* For two forms, the API counts mentions of the rarer one (in each shard of its index) with the other one in the window.
+  This is at most the number of pairs of mentions, and less where one mention has several neighbours.
+* Mentions of a form with more than ``max_clause_freq`` mentions are sampled and the count is scaled up: it is
+  ``approximate``, and ``scale`` gives the factor, for an interval.
 """
 
 from __future__ import annotations
@@ -45,14 +45,14 @@ MAX_CLAUSE_FREQ, MAX_TERMS_PER_CLAUSE, MAX_DOCUMENTS = 500_000, 4, 10
 SECONDS = 30.0
 REQUESTS_PER_SECOND = 2.0
 ATTEMPTS = 6
-# More mentions than any corpus has; what is added up must be written as a number of 64 bits.
+# More mentions than any corpus has; sums must fit 64 bits.
 MOST = 2**50
 # The first letter of a word.
 WORD = re.compile(r"(?<![^\s-])\w")
-# Raised by one when answers that were stored are no longer what would be computed.
+# Increased by one whenever stored answers become invalid.
 REVISION = 1
 KIND, DOCUMENTS = "ngram_counts", "ngram_documents"
-# Of a document, around what was found.
+# Length of an excerpt around a mention.
 TOKENS_SHOWN = 250
 
 
@@ -60,35 +60,35 @@ Name = TypeVar("Name", str, int)
 
 
 class Query(NamedTuple):
-    """What the API is asked: a sequence of words, or clauses joined by AND and the window they must stand in."""
+    """A query: a sequence of words, or clauses joined by AND that must co-occur within the window, in tokens."""
 
     text: str
     window: int | None
 
 
 class Count(NamedTuple):
-    """An answer."""
+    """The API's count of a query; ``approximate`` if mentions were sampled."""
 
     mentions: int
     approximate: bool
 
 
 class Clause(NamedTuple):
-    """Forms of a concept joined by OR, and how often the corpus has any of them."""
+    """Forms of a concept joined by OR, and the sum of their counts in the corpus."""
 
     text: str
     mentions: int
 
 
 class Excerpts(NamedTuple):
-    """Pieces of documents in which a query was found, drawn at random by the server, and its count."""
+    """Excerpts from documents that match a query, drawn at random by the server, and the query's count."""
 
     texts: list[str]
     mentions: int
 
 
 class Client:
-    """Asks for counts in one index, no faster than is polite, and keeps what was answered."""
+    """A rate-limited client for one index, which stores all answers."""
 
     def __init__(
         self,
@@ -101,25 +101,28 @@ class Client:
         seconds: float = SECONDS,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        """Ask nothing yet.
+        """Create a client; no request is sent yet.
 
         Args:
             index: such as ``v4_piletrain_llama``.
             url: of the API.
-            store: the folder of all stores, where answers are kept for good; None keeps none.
+            store: the folder of all stores, where answers are kept; None keeps none.
             requests_per_second: at most.
-            max_clause_freq: how many mentions of a clause are looked at before they are sampled.
-            seconds: to wait for the whole of an answer.
-            sleep: waits for so many seconds.
+            max_clause_freq: number of mentions of a clause above which the API samples.
+            seconds: timeout of a whole answer.
+            sleep: function that waits for a number of seconds.
 
         Raises:
-            InputError: the address is none of HTTP or holds a secret, or a number is out of range.
+            InputError: the address is not HTTP or contains a secret, or a number is out of range.
         """
         check_address(url, "infini-gram")
         if not 1 <= max_clause_freq <= MAX_CLAUSE_FREQ:
             raise InputError(f"infini-gram: max_clause_freq: got {max_clause_freq}; allowed: 1 to {MAX_CLAUSE_FREQ}.")
         if requests_per_second <= 0 or seconds <= 0:
-            raise InputError("infini-gram: got no requests or no seconds; allowed: numbers above 0.")
+            raise InputError(
+                f"infini-gram: requests_per_second, seconds: got {requests_per_second}, {seconds}; allowed: numbers "
+                "above 0."
+            )
         asked = {"revision": REVISION, "url": url, "index": index, "max_clause_freq": max_clause_freq}
         self.index, self.url = index, url
         self.max_clause_freq = max_clause_freq
@@ -133,26 +136,26 @@ class Client:
 
     @property
     def folder(self) -> str | None:
-        """Where answers are kept."""
+        """The folder of stored answers; None without a store."""
         return None if self._store is None else str(self._store.folder)
 
     def count(self, queries: Sequence[Query]) -> dict[Query, Count]:
-        """Return the answer to each query; those that are stored are not asked again.
+        """Return query → its count; stored answers are reused.
 
-        A query that fails (no connection, no answer in time, 429, 5xx, an answer that is no count or too long for one)
-        is repeated ``ATTEMPTS`` times at growing intervals, or after as long as the API asks for.
+        A failed query (no connection, timeout, 429, 5xx, an answer without a valid count) is tried up to ``ATTEMPTS``
+        times at growing intervals, or after the delay that the API requests.
 
         Raises:
-            InputError: the API refuses a query, or cannot be reached. What was answered before is kept.
+            InputError: the API refuses a query or cannot be reached. Earlier answers are kept.
         """
         keys: list[Key] = [(query.text, query.window or 0) for query in queries]
         values = recall(self._store, keys, partial(self._ask_all, read_count, {"query_type": "count"})).values
         return {query: Count(*values[key]) for query, key in zip(queries, keys, strict=True)}
 
     def documents(self, queries: Sequence[Query], most: int) -> dict[Query, Excerpts]:
-        """Return up to ``most`` pieces of documents of each query; those that are stored are not asked for again.
+        """Return query → up to ``most`` excerpts; stored answers are reused.
 
-        The API draws mentions at random, one of them perhaps twice; a piece has ``TOKENS_SHOWN`` tokens around its own.
+        The API draws mentions at random with replacement; an excerpt has ``TOKENS_SHOWN`` tokens around its mention.
 
         Raises:
             InputError: as ``count``, or ``most`` is out of range.
@@ -166,7 +169,7 @@ class Client:
 
     def _ask_all(self, read: Reads, asked: Mapping[str, Any], missing: list[Key]) -> Iterator[dict[Key, list[Any]]]:
         name = f"infini-gram {self.index}"
-        # Two jobs at once would ask twice as fast as is polite.
+        # Concurrent jobs take turns, so that they respect the request rate together.
         with self._turn(), httpx2.Client() as http:
             for key in progress(missing, total=len(missing), name=name, unit="request"):
                 yield {key: self._ask(http, Query(str(key[0]), int(key[1]) or None), read, asked)}
@@ -185,7 +188,7 @@ class Client:
             return ask_again(attempt, attempts=ATTEMPTS, sleep=self._sleep, question=query.text)
         except NoAnswerError as error:
             raise InputError(
-                f"infini-gram: {self.url} {error} ({error.reason}); try later: what was answered is kept."
+                f"infini-gram: {self.url} {error} ({error.reason}); try later: earlier answers are kept."
             ) from error
 
     def _pace(self) -> None:
@@ -195,7 +198,7 @@ class Client:
         self._last = time.monotonic()
 
     def _read(self, answer: Answer, query: Query, read: Reads) -> list[Any] | Failure:
-        """Return what an answer says; refusals that will not change are raised."""
+        """Return the values of an answer, or a Failure that may be retried; raise permanent refusals."""
         try:
             data = answer.data()
         except ValueError:
@@ -207,7 +210,7 @@ class Client:
         refuse_redirect(answer, where, "url of the server that answers")
         if "error" in given or status != 200:
             reason = failure_reason(answer) if status == 200 else f"status {status} {failure_reason(answer)}".strip()
-            raise InputError(f"{where} refuses {query.text!r}: {reason}")
+            raise InputError(f"{where} refuses {query.text!r}: {reason}; check the index and the term.")
         found = read(given)
         if found is None:
             what = "no count" if read is read_count else "without documents"
@@ -215,18 +218,18 @@ class Client:
         return list(found)
 
 
-# Of an answer as JSON; None where it is not what was asked for.
+# Reads an answer from its JSON; None where the answer is invalid.
 Reads = Callable[[Mapping[str, Any]], Count | Excerpts | None]
 
 
 def read_count(given: Mapping[str, Any]) -> Count | None:
-    """Return the count of an answer; None where it is none."""
+    """Return the count in an answer; None where there is no valid count."""
     mentions, approximate = given.get("count"), given.get("approx", False)
     return Count(mentions, approximate) if _is_count(mentions) and isinstance(approximate, bool) else None
 
 
 def read_documents(given: Mapping[str, Any]) -> Excerpts | None:
-    """Return the documents of an answer, each a list of spans (a text, and its clause); None where there are none."""
+    """Return the excerpts in an answer, joined from spans (text, clause); None where there are no valid documents."""
     mentions, documents = given.get("cnt"), given.get("documents")
     if not _is_count(mentions) or not isinstance(documents, list):
         return None
@@ -234,7 +237,7 @@ def read_documents(given: Mapping[str, Any]) -> Excerpts | None:
         texts = ["".join(text for text, _ in document["spans"]) for document in documents]
     except (KeyError, TypeError, ValueError):
         return None
-    # Halves of characters cannot be written.
+    # Half a surrogate pair cannot be encoded in UTF-8.
     return Excerpts([text.encode(errors="replace").decode() for text in texts], mentions)
 
 
@@ -243,14 +246,14 @@ def _is_count(value: Any) -> TypeGuard[int]:
 
 
 def count_terms(concepts: Mapping[str, Sequence[str]], client: Client) -> pd.DataFrame:
-    """Return ``concept, mentions, approximate``: how often each concept's terms stand in the corpus.
+    """Return the number of mentions of each concept's terms in the corpus, as ``concept, mentions, approximate``.
 
     Args:
         concepts: id → terms.
         client: of the index.
 
     Raises:
-        InputError: as ``Client.count``, or a term has the word AND or OR, which the API reads as an operator.
+        InputError: as ``Client.count``, or a term contains AND or OR, which are operators of the API.
     """
     forms = {concept: written_forms(terms) for concept, terms in concepts.items()}
     counts = client.count([Query(form, None) for form in itertools.chain(*forms.values())])
@@ -266,23 +269,24 @@ def count_pairs(
     *,
     terms_per_clause: int = 1,
 ) -> pd.DataFrame:
-    """Return ``subject, group, window, mentions, approximate, scale``, one row a pair and window.
+    """Return co-occurrence counts, one row per pair and window, as ``subject, group, window, mentions, approximate,
+    scale``.
 
-    The count of a pair is the sum over its forms, each of the subject with each of the group. A form that the corpus
-    does not have is not asked about again.
+    The count of a pair is summed over all combinations of the subject's and the group's forms. Forms that the corpus
+    lacks are not queried in pairs.
 
-    ``scale``: how many mentions one that was looked at stands for, at most: of a query, the product over both clauses
-    of their mentions / ``max_clause_freq``, if above 1; of a pair the mean by mentions, 0 where nothing was sampled.
-    The server says that it samples, not how: where it looks at all mentions of one clause, it is more exact than that.
+    ``scale`` is an upper bound on the number of mentions that one sampled mention represents. For a query it is the
+    product over both clauses of max(1, mentions / ``max_clause_freq``); for a pair, the mean over its queries weighted
+    by mentions; 0 where nothing was sampled. It is a bound because the server does not say which clauses it samples.
 
     Args:
         subjects: id → terms.
         groups: id → terms.
         windows: the largest distances, in tokens.
         client: of the index.
-        terms_per_clause: how many forms of a concept are joined by OR in one query, up to four. One comes closest to
-            pairs of mentions; four takes up to a sixteenth of the requests, and counts a mention of the rarer side once
-            however many forms of the other stand near it.
+        terms_per_clause: number of forms of a concept joined by OR in one query, up to four. 1 is closest to counting
+            pairs of mentions. 4 needs as few as a sixteenth of the requests, but counts a mention of the rarer side
+            only once, even if several forms of the other side are near.
 
     Raises:
         InputError: as ``count_terms``, or a window or ``terms_per_clause`` is out of range.
@@ -309,13 +313,13 @@ def count_pairs(
 def excerpts(
     pairs: Sequence[tuple[Sequence[str], Sequence[str]]], window: int, client: Client, most: int
 ) -> list[Excerpts]:
-    """Return for each pair of terms up to ``most`` pieces of documents a query that have both, and how often they do.
+    """Return for each pair of concepts up to ``most`` excerpts per query that contain both, and their count.
 
     Args:
-        pairs: terms of one side and of the other.
+        pairs: terms of one concept and of the other.
         window: the largest distance, in tokens.
         client: of the index.
-        most: pieces a query, up to ten. Forms are joined by four, so that most pairs are one query.
+        most: excerpts per query, up to ten. A query joins up to four forms per side, so most pairs need one query.
 
     Raises:
         InputError: as ``count_terms``, or a number is out of range.
@@ -331,7 +335,7 @@ def excerpts(
 
 
 def count_tokens(client: Client) -> int:
-    """Return how many tokens the corpus has.
+    """Return the number of tokens in the corpus.
 
     Raises:
         InputError: as ``Client.count``.
@@ -341,30 +345,32 @@ def count_tokens(client: Client) -> int:
 
 
 def written_forms(terms: Sequence[str]) -> list[str]:
-    """Return the forms in which the terms of a concept are looked for, each once.
+    """Return the distinct forms under which a concept's terms are queried.
 
     As written, in lower case, with a capital first letter, with all words capitalised ("African-American"). A form that
-    holds another one ("a cherry", "cherry") is left out: the server would count each of its mentions twice.
+    contains another one ("a cherry", "cherry") is dropped, because its mentions would be counted twice.
 
     Raises:
-        InputError: a term is empty, or has the word AND or OR.
+        InputError: a term is empty, or contains the word AND or OR.
     """
     forms = []
     for term in terms:
         form = " ".join(term.split())
         if not form or {"AND", "OR"} & set(form.split()):
-            raise InputError(f"infini-gram: got the term {term!r}; allowed: terms without the words AND and OR.")
+            raise InputError(
+                f"infini-gram: got the term {term!r}; allowed: terms that are not empty and lack the words AND and OR."
+            )
         forms += [form, form.lower(), form[0].upper() + form[1:], WORD.sub(lambda first: first[0].upper(), form)]
     return [form for form in dict.fromkeys(forms) if not any(_holds(form, other) for other in forms)]
 
 
 def _holds(form: str, other: str) -> bool:
-    """Say whether a form has all words of another one in a row, and more."""
+    """Return whether a form properly contains the word sequence of another one."""
     return form != other and f" {other} " in f" {form} "
 
 
 def _clauses(concepts: Mapping[Name, Sequence[str]], client: Client, size: int) -> dict[Name, list[Clause]]:
-    """Return, for each concept, the forms that the corpus has, so many to a clause."""
+    """Return concept → clauses of up to ``size`` forms each, without forms that the corpus lacks."""
     forms = {concept: written_forms(terms) for concept, terms in concepts.items()}
     counts = client.count([Query(form, None) for form in itertools.chain(*forms.values())])
     mentions = {query.text: count.mentions for query, count in counts.items()}
@@ -379,7 +385,7 @@ def _clauses(concepts: Mapping[Name, Sequence[str]], client: Client, size: int) 
 
 
 def _joined(left: Sequence[Clause], right: Sequence[Clause], window: int, frequency: int) -> dict[Query, float]:
-    """Return the queries of two concepts, and how many mentions one that is looked at stands for, at most."""
+    """Return the queries for two concepts, each with its ``scale``, see ``count_pairs``."""
     return {
         Query(f"{one.text} AND {other.text}", window): math.prod(max(1.0, c.mentions / frequency) for c in (one, other))
         for one in left
@@ -388,7 +394,7 @@ def _joined(left: Sequence[Clause], right: Sequence[Clause], window: int, freque
 
 
 def _scale(counts: Mapping[Query, Count], scales: Mapping[Query, float]) -> float:
-    """Return variance / mean of a sum of counts of which some are scaled up: 0 where none is."""
+    """Return variance / mean of a sum of counts, some of them scaled up; 0 where none is."""
     sampled = {query: scale for query, scale in scales.items() if counts[query].approximate}
     total = sum(counts[query].mentions for query in scales)
     if not total:

@@ -1,7 +1,7 @@
 """Lexicons of subjects and groups: the concepts whose pairs are counted in a corpus and ranked by models.
 
-A lexicon is a table with one concept a row: ``id, name, variants, kind`` and ``name_<language>`` for every further
-language. It is read without pandas: Snakemake checks it each time it builds its graph.
+A lexicon is a table with one concept per row: ``id, name, variants, kind``, and ``name_<language>`` for every further
+language. It is read without pandas, because Snakemake checks it each time it builds its graph.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ logger = logging.getLogger(__name__)
 COLUMNS = ("id", "name", "variants", "kind")
 ENGLISH = "en"
 SEPARATOR = "|"
-# Shorter ones (AA, MS, flu) are words or abbreviations of much else.
+# Shorter terms (AA, MS, flu) are often other words or abbreviations.
 SHORTEST_SAFE = 4
-# Words whose first meaning is another one.
+# Words whose most common meaning is another one.
 AMBIGUOUS = frozenset({"black", "white", "asian", "native", "gay", "straight", "cold", "shock", "stroke", "depression"})
 _ID = re.compile(r"[a-z0-9][a-z0-9._/-]*")
 
@@ -31,10 +31,10 @@ _ID = re.compile(r"[a-z0-9][a-z0-9._/-]*")
 class Concept(NamedTuple):
     """One row of a lexicon.
 
-    id: what tables and figures call it.
-    names: language → how it stands inside a sentence; ``en`` is the display name.
+    id: used in tables and figures.
+    names: language → form inside a sentence; ``en`` is the display name.
     variants: further forms that are counted, without the name.
-    kind: what kind of concept it is, for a reader; may be empty.
+    kind: the kind of concept, for readers; may be empty.
     """
 
     id: str
@@ -44,16 +44,16 @@ class Concept(NamedTuple):
 
     @property
     def terms(self) -> tuple[str, ...]:
-        """Every form that counts as a mention, the name first."""
+        """All forms that count as mentions, the name first."""
         return (self.names[ENGLISH], *self.variants)
 
 
 def read_concepts(path: Path) -> tuple[Concept, ...]:
-    """Return the concepts of a lexicon file, in its order.
+    """Return the concepts of a lexicon file, in the order of its rows.
 
     Raises:
-        InputError: a column is missing or unknown; an id, name or variant is empty, untrimmed or stands twice, in one
-            concept or in two (compared in the form in which they are counted: ``normal_form``).
+        InputError: a column is missing or unknown; an id, name or variant is empty, untrimmed or repeated, within a
+            concept or between concepts (compared after ``normal_form.normalise``).
     """
     header, rows, numbers, *_ = read_rows(path)
     languages = _languages(path, header)
@@ -69,19 +69,19 @@ def read_concepts(path: Path) -> tuple[Concept, ...]:
             owners[normalise(term)] = concept.id
         concepts.append(concept)
     for number, concept in enumerate(concepts, 2):
-        # Tables may name a concept by its id, too.
+        # Tables may also refer to a concept by its id.
         if owners.get(normalise(concept.id), concept.id) != concept.id:
             raise _taken(path, number, concept.id, concept.id, owners[normalise(concept.id)])
     return tuple(concepts)
 
 
 def ids_by_name(path: Path) -> dict[str, str]:
-    """Return normalised name, variant or id → id."""
+    """Return normalised name, variant or id → id, to look up concepts in other tables."""
     return {normalise(text): concept.id for concept in read_concepts(path) for text in (*concept.terms, concept.id)}
 
 
 def names_in(path: Path, language: str) -> dict[str, str]:
-    """Return id → name inside a sentence of a language.
+    """Return id → name inside a sentence in the given language.
 
     Raises:
         InputError: a concept has no name in the language.
@@ -96,7 +96,7 @@ def names_in(path: Path, language: str) -> dict[str, str]:
 
 
 def ambiguous_terms(path: Path) -> dict[str, str]:
-    """Return the terms that often mean something else, with the id that they are counted for."""
+    """Return ambiguous term → id of its concept; use it to warn about terms that often mean something else."""
     return {
         term: concept.id
         for concept in read_concepts(path)
@@ -106,26 +106,29 @@ def ambiguous_terms(path: Path) -> dict[str, str]:
 
 
 def read_names(path: Path) -> dict[str, str]:
-    """Return code → name from a table of two columns, the codes first.
+    """Return code → name from a table with two columns, codes and names.
 
     Raises:
-        InputError: it has another number of columns, or a code or name is empty, or a code stands twice.
+        InputError: the table has another number of columns, a code or name is empty, or a code has two names.
     """
     header, rows, numbers, *_ = read_rows(path)
     if len(header) != 2:
-        raise InputError(f"{path}: got the columns {', '.join(header)}; allowed: two, of codes and of names.")
+        raise InputError(f"{path}: got the columns {', '.join(header)}; allowed: two columns, codes and names.")
     names: dict[str, str] = {}
     for number, (code, name) in zip(numbers, rows, strict=True):
         if not code or not name:
             raise InputError(f"{path}, row {number}: got {code!r}, {name!r}; allowed: a code and its name.")
         if names.setdefault(code, name) != name:
-            raise InputError(f"{path}, row {number}: got {name!r} for {code!r}, which is {names[code]!r} already.")
+            raise InputError(
+                f"{path}, row {number}: got {name!r} for {code!r}, after {names[code]!r} in an earlier row; allowed: "
+                "one name per code."
+            )
     return names
 
 
 def _taken(path: Path, number: int, term: str, concept: str, other: str) -> InputError:
     return InputError(
-        f"{path}, row {number}: got {term!r} for {concept!r}, which stands for {other!r} already; "
+        f"{path}, row {number}: got {term!r} for {concept!r}, already a term of {other!r}; "
         "allowed: each name and variant once in a lexicon."
     )
 
@@ -136,7 +139,7 @@ def _languages(path: Path, header: list[str]) -> list[str]:
             raise InputError(f"{path}: got the column {column!r}; allowed: {', '.join(COLUMNS)}, name_<language>.")
     for column in ("id", "name", "variants"):
         if column not in header:
-            raise InputError(f"{path}: lacks the column {column!r}; needed: id, name, variants.")
+            raise InputError(f"{path}: got no column {column!r}; allowed: tables with id, name and variants.")
     return [column.removeprefix("name_") for column in header if column.startswith("name_")]
 
 
@@ -147,13 +150,13 @@ def _concept(row: Mapping[str, str], languages: list[str], where: str) -> Concep
         )
     names = {ENGLISH: row["name"], **{language: row[f"name_{language}"] for language in languages}}
     if not row["name"]:
-        raise InputError(f"{where}: column 'name': got nothing; allowed: the name as it stands in a sentence.")
+        raise InputError(f"{where}: column 'name': got nothing; allowed: the name as written inside a sentence.")
     variants = tuple(row["variants"].split(SEPARATOR)) if row["variants"] else ()
     for text in (*names.values(), *variants):
         if text != text.strip():
-            raise InputError(f"{where}: got {text!r}, with spaces around it; allowed: trimmed names and variants.")
+            raise InputError(f"{where}: got {text!r}; allowed: names and variants without leading or trailing spaces.")
     if "" in variants:
         raise InputError(
-            f"{where}: column 'variants': got an empty one; allowed: texts separated by one {SEPARATOR!r}."
+            f"{where}: column 'variants': got an empty variant; allowed: texts separated by single {SEPARATOR!r}."
         )
     return Concept(row["id"], names, variants, row.get("kind", ""))

@@ -1,7 +1,7 @@
-"""Where terms stand in a text: the search for all terms of several lexicons at once.
+"""Search for the terms of several lexicons in a text at once.
 
-A mention is a place in a text where a term stands. Of mentions that overlap, the one that begins first counts, of those
-that begin together the longest, over the terms of all lexicons: "rheumatoid arthritis" is not also "arthritis".
+A mention is an occurrence of a term in a text. Of overlapping mentions, across all lexicons, the leftmost counts, and
+of those with the same start the longest: "rheumatoid arthritis" is not also "arthritis".
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ class Terms:
         """Prepare the search for all terms at once.
 
         Args:
-            lexicons: name → id of a concept → its terms. A term may stand in several lexicons, and is then a mention of
-                a concept of each.
+            lexicons: name → id of a concept → its terms. A term in several lexicons is a mention of a concept in each.
             axes: name → the lexicon of subjects and the lexicon of groups.
 
         Raises:
-            InputError: an axis names no lexicon or one twice; a term is empty, or stands for two concepts of a lexicon.
+            InputError: an axis has an unknown lexicon or the same on both sides; a term is empty, or belongs to two
+                concepts of a lexicon.
         """
         for axis, sides in axes.items():
             for lexicon in sides:
@@ -44,7 +44,7 @@ class Terms:
             raise InputError("lexicons: got no term; allowed: at least one.")
         self.concepts = {name: list(lexicon) for name, lexicon in lexicons.items()}
         self.axes = dict(axes)
-        # lexicon → for each pattern the number of its concept there, -1 where there is none.
+        # lexicon → for each pattern the number of its concept in the lexicon, or -1.
         self.concept_of = {
             name: np.array([terms.get(pattern, -1) for pattern in patterns], np.int64) for name, terms in owners.items()
         }
@@ -56,16 +56,16 @@ class Terms:
         return {axis: (self.concepts[left], self.concepts[right]) for axis, (left, right) in self.axes.items()}
 
     def find(self, text: str) -> list[tuple[int, int]]:
-        """Return the mentions in a text that is normalised, from left to right.
+        """Return the mentions in a normalised text, from left to right.
 
-        A mention is the number of its pattern (see ``concept_of``, ``spaces``) and of its first word, from 0. Neither
-        neighbour of a mention is a letter, a digit, an underscore or a combining mark.
+        A mention is (pattern number, word number), both from 0: its index in ``concept_of`` and ``spaces``, and its
+        first word. No mention is next to a letter, a digit, an underscore or a combining mark.
         """
         padded = f" {text} "
-        # All matches, also those within others: the longest one may be part of a longer word, and then is none.
+        # Overlapping matches too: the longest match may be rejected as part of a longer word.
         matches = self._automaton.find_matches_as_indexes(padded, overlapping=True)
         bounded = [
-            # Of those that begin at one place the longest comes first, and is taken.
+            # Sorts the longest of the matches with the same start first.
             (start, -end, pattern)
             for pattern, start, end in matches
             if not _is_of_word(padded[end]) and not _is_of_word(padded[start - 1])
@@ -93,7 +93,7 @@ def _concept_numbers(name: str, lexicon: Mapping[str, Sequence[str]]) -> dict[st
                 raise InputError(f"{where}: got the term {term!r}; allowed: terms that are not empty.")
             if owners.setdefault(form, number) != number:
                 other = ids[owners[form]]
-                raise InputError(f"{where}: got {term!r}, a term of {other!r} as well; allowed: one concept a term.")
+                raise InputError(f"{where}: got {term!r}, also a term of {other!r}; allowed: one concept per term.")
     return owners
 
 

@@ -1,4 +1,4 @@
-"""The form in which texts and terms are compared; apart, so that lexicons are checked without an automaton."""
+"""The normal form of texts and terms for matching; a separate module, so that lexicons are checked quickly."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ SURROGATES = re.compile("[\ud800-\udfff]")
 
 
 def normalise(text: str) -> str:
-    """Return a text in the form in which it is searched, words separated by single spaces.
+    """Return the normal form of a text for searching, with words separated by single spaces.
 
-    Lower case, composed characters (NFC), straight apostrophes; each Han character and kana is a word of its own, since
-    nothing separates words there; half a surrogate pair becomes U+FFFD.
+    Lower case, composed characters (NFC), straight apostrophes. Each Han character and kana is its own word, because
+    these scripts have no spaces between words. Half a surrogate pair becomes U+FFFD.
     """
     text = text.lower()
     if not text.isascii():

@@ -1,4 +1,4 @@
-"""From the lexicons of axes to the terms that are searched for."""
+"""The search terms of a study's axes."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from leakscope.counting.mentions import Terms
 
 
 def terms_of(axes: Mapping[str, Mapping[str, str]]) -> Terms:
-    """Return the terms of all lexicons of some axes, ready to be searched for in one pass.
+    """Return the terms of all lexicons of the axes, prepared for a search in one pass.
 
     Args:
-        axes: name → ``subjects`` and ``groups``, the files of their lexicons.
+        axes: name → ``subjects`` and ``groups``, the paths of their lexicons.
     """
     paths = sorted({path for lexicons in axes.values() for path in lexicons.values()})
     lexicons = {path: {concept.id: concept.terms for concept in read_concepts(Path(path))} for path in paths}

@@ -1,5 +1,5 @@
-"""What a count is of: documents in which subject and group stand near each other, or all places where they do."""
+"""Units of co-occurrence counts: documents in which subject and group co-occur, or pairs of their mentions."""
 
 DOCUMENTS, MENTIONS = "documents", "mentions"
-# What a table counts that somebody brings, only they know.
+# The unit of an imported table is not known.
 AS_IMPORTED = "imported"

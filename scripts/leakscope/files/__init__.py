@@ -1,1 +1,1 @@
-"""Reading and writing files: what people bring, and what the workflow writes."""
+"""Reading and writing files: users' inputs and the workflow's outputs."""

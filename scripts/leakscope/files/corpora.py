@@ -1,4 +1,4 @@
-"""Corpora as shards of JSON lines, plain or compressed, or of Parquet, read as streams."""
+"""Streaming reader of corpora: shards of JSON lines, plain or compressed, or of Parquet."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from leakscope.files.reading import (
 )
 from leakscope.jobs.progress import progress
 
-# As The Pile, C4, Dolma and OLMo call them. Not a plain .json, which in a folder of shards says something of these.
+# The names of The Pile, C4, Dolma and OLMo. Not plain .json, which is often metadata in a folder of shards.
 SUFFIXES = (
     *(lines + packed for lines in (".jsonl", ".ndjson") for packed in ("", ".gz", ".zst")),
     *(".json.gz", ".json.zst", ".parquet"),
@@ -35,17 +35,17 @@ MEGABYTE = 1_000_000
 
 
 class CorpusText(NamedTuple):
-    """A text, and how many bytes of its file, as it lies on disk, were read since the text before."""
+    """A text, and the number of bytes read from disk, compressed where the file is, since the previous text."""
 
     text: str
     n_bytes: int
 
 
 def shard_files(path: str | Path) -> list[Path]:
-    """Return the shards of a corpus, sorted: a file, those of a folder (not of folders inside), or those of a pattern.
+    """Return the shards of a corpus, sorted: one file, the files of a folder (not of subfolders), or of a pattern.
 
     Args:
-        path: of a file or folder, or a pattern such as ``pile/**/*.jsonl.zst``.
+        path: a file, a folder or a pattern such as ``pile/**/*.jsonl.zst``.
 
     Raises:
         InputError: there is no shard, or the file has another suffix.
@@ -60,18 +60,18 @@ def shard_files(path: str | Path) -> list[Path]:
     shards = sorted(file for file in files if _is_shard(file) and file.is_file())
     if not shards:
         raise InputError(
-            f"{path}: got no file of a corpus; allowed: a file, a folder or a pattern of {', '.join(SUFFIXES)}."
+            f"{path}: got no file of a corpus; allowed: a file, a folder or a pattern with files {', '.join(SUFFIXES)}."
         )
     return shards
 
 
 def read_corpus(paths: Sequence[Path], text_key: str, *, name: str) -> Iterator[str]:
-    """Yield the texts of shards, one after another, and say how far it is in megabytes on disk.
+    """Yield the texts of all shards in order, and log progress in megabytes on disk.
 
     Args:
-        paths: of the shards.
+        paths: the shards.
         text_key: see ``read_texts``.
-        name: of the line of progress.
+        name: name in the progress line.
 
     Raises:
         InputError: as ``read_texts``.
@@ -85,16 +85,17 @@ def read_corpus(paths: Sequence[Path], text_key: str, *, name: str) -> Iterator[
 
 
 def read_texts(path: Path, text_key: str) -> Iterator[CorpusText]:
-    """Yield the texts of a shard, letters composed (``normal_form``); blank lines are skipped.
+    """Yield the texts of a shard in Unicode form C (``normal_form``); blank lines are skipped.
 
-    Memory does not grow with the file.
+    Memory use does not grow with the file.
 
     Args:
-        path: one of ``SUFFIXES``, of one compressed frame or several.
-        text_key: the key of the text in the object of a line, or the column.
+        path: a file with one of ``SUFFIXES``, in one or more compressed frames.
+        text_key: the key of the text in each JSON object, or the column of a Parquet file.
 
     Raises:
-        InputError: the file cannot be read, is damaged or cut off, or a line is no JSON object in UTF-8 with a text.
+        InputError: the file cannot be read, is damaged or truncated, or a line is not a JSON object in UTF-8 with a
+            text.
     """
     if path.suffix.lower() == ".parquet":
         yield from _parquet_texts(path, text_key)
@@ -108,7 +109,7 @@ def read_texts(path: Path, text_key: str) -> Iterator[CorpusText]:
                 if not line.strip():
                     continue
                 text = _text_of(line, text_key, f"{path}, line {number}")
-                # What was read from the disk since the text before: of a packed file, many texts at once.
+                # Compressed files are read in blocks, so many texts may share one step.
                 position, before = stream.tell(), position
                 yield CorpusText(text, position - before)
     except (EOFError, gzip.BadGzipFile, zlib.error, zstandard.ZstdError) as error:
@@ -147,7 +148,7 @@ def _n_bytes(path: Path) -> int:
 
 
 def _with_megabytes(paths: Sequence[Path], text_key: str) -> Iterator[tuple[str, int]]:
-    """Yield texts with the whole megabytes that were completed since the text before."""
+    """Yield texts with the number of megabytes completed since the previous text."""
     n_bytes = 0
     for path in paths:
         for text, n in read_texts(path, text_key):
@@ -157,7 +158,7 @@ def _with_megabytes(paths: Sequence[Path], text_key: str) -> Iterator[tuple[str,
 
 
 def _lines(path: Path, stream: BinaryIO) -> Iterator[bytes]:
-    """Yield the lines of a shard, none longer than ``LONGEST_LINE``: packed, a few bytes may be one without an end."""
+    """Yield the lines of a shard; refuse lines over ``LONGEST_LINE``, since a few compressed bytes may hold one."""
     suffix = path.suffix.lower()
     if suffix == ".zst":
         yield from _split_lines(unpack_frames(stream), path)
@@ -175,8 +176,8 @@ def _check_length(n_bytes: int, path: Path) -> None:
 
 
 def _split_lines(chunks: Iterable[bytes], path: Path) -> Iterator[bytes]:
-    """Yield lines without their ends."""
-    # The pieces of a line that has not ended, joined once: put together one by one, a long line is copied each time.
+    """Yield lines without their line breaks."""
+    # The pieces of the current line, joined only once: joining at each chunk would copy a long line each time.
     begun: list[bytes] = []
     n_begun = 0
     for chunk in chunks:
@@ -202,7 +203,7 @@ def _text_of(line: bytes, text_key: str, where: str) -> str:
         raise InputError(f"{where}: got a JSON {type(record).__name__}; allowed: one JSON object a line.")
     if text_key not in record:
         keys = ", ".join(map(repr, list(record)[:8])) or "none"
-        raise InputError(f"{where}: got no key {text_key!r} among {keys}; allowed: objects that have it.")
+        raise InputError(f"{where}: got no key {text_key!r} among {keys}; allowed: objects with this key.")
     text = record[text_key]
     if not isinstance(text, str):
         raise InputError(f"{where}: key {text_key!r}: got a {type(text).__name__}; allowed: a text.")

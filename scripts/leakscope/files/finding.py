@@ -1,8 +1,8 @@
-"""Where a file is: what a user names in the working directory, else in the checkout that holds the workflow.
+"""Resolving paths: a user's path is looked up in the working directory, then in the checkout of the workflow.
 
-Where the checkout is the working directory, as mostly, paths stay relative: a moved or copied checkout is the same
-to Snakemake. Elsewhere those of the checkout are absolute, and a user's own stay relative. In a module with a
-``prefix:`` all are absolute: Snakemake puts the prefix before every relative path, there already or not.
+If the checkout is the working directory, all paths stay relative, so that Snakemake reruns nothing in a moved or copied
+checkout. In another working directory, paths in the checkout are absolute and a user's own stay relative. In a module
+with a ``prefix:`` all paths are absolute, because Snakemake prepends the prefix to every relative path.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ _BRACES = re.compile(r"\{[^{}]*\}")
 def found(path: str, *, absolute: bool = False) -> str:
     """Return a path that can be opened from the working directory.
 
-    A relative path that is not there is looked up in the checkout; one that is in neither is returned as it is, for who
-    opens it to refuse (``places`` says where it was looked for).
+    A relative path that does not exist there is looked up in the checkout. A path in neither is returned unchanged, so
+    that the code that opens it raises the error (``places`` describes where it was looked up).
 
     Args:
-        path: of a file or folder, or a pattern of paths.
-        absolute: whether a path of the working directory is to be absolute, too.
+        path: a file, a folder or a pattern.
+        absolute: whether to return an absolute path in the working directory too.
     """
     if _is_there(path):
         return os.path.abspath(path) if absolute else path
@@ -34,15 +34,15 @@ def found(path: str, *, absolute: bool = False) -> str:
 
 
 def own(path: str, *, absolute: bool = False) -> str:
-    """Return the path of a file of the checkout itself: relative where that is the working directory."""
+    """Return the path of a file of the checkout, relative if the checkout is the working directory."""
     return path if _is_home() and not absolute else str(CHECKOUT / path)
 
 
 def check_braces(path: str, where: str) -> str:
-    """Return a path that Snakemake may be given: it takes what stands in braces for a wildcard.
+    """Return a path unchanged if Snakemake can use it: text in braces would be a wildcard.
 
     Raises:
-        InputError: there is such a thing in it.
+        InputError: the path contains braces.
     """
     found = _BRACES.search(path)
     if found:
@@ -51,13 +51,13 @@ def check_braces(path: str, where: str) -> str:
 
 
 def folders(path: str, *, absolute: bool = False) -> list[Path]:
-    """Return the folders of a name in which files are looked up one by one: the user's, where it is, then our own."""
+    """Return the folders in which single files are looked up: the user's folder if it exists, then the checkout's."""
     here = [] if _is_home() or not os.path.isdir(path) else [os.path.abspath(path) if absolute else path]
     return [Path(folder) for folder in (*here, own(path, absolute=absolute))]
 
 
 def places(path: str) -> str:
-    """Return, for an error, a path, and where it was looked for if it is not there."""
+    """Return a path for an error message, with the folders where it was looked up if it does not exist."""
     if os.path.isabs(path) or _is_home() or _is_there(path):
         return repr(path)
     return f"{path!r} (neither in {Path.cwd()} nor in {CHECKOUT})"

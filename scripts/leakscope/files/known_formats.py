@@ -1,4 +1,4 @@
-"""Public data sets that are known by their columns, so that an error says what a file is, and where it belongs."""
+"""Public data sets recognised by their columns, so that an error can name the data set and where to use it."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import NamedTuple
 
 
 class KnownFormat(NamedTuple):
-    """A form in which a data set is published.
+    """A published format of a data set.
 
-    columns: by which it is known.
-    what: it holds.
-    advice: what to do with it.
+    columns: the columns that identify it.
+    what: its content.
+    advice: where to use it.
     """
 
     columns: frozenset[str]
@@ -23,7 +23,7 @@ FORMATS = (
     KnownFormat(
         frozenset({"question_polarity", "context_condition"}),
         "questions of BBQ, with three answers each",
-        "No step scores answers to questions of a person's own; contexts and questions can be prompts in such a table.",
+        "No step scores answers to questions; contexts and questions can be prompts in such a table.",
     ),
     KnownFormat(
         frozenset({"sentid", "sentence"}),
@@ -44,6 +44,6 @@ FORMATS = (
 
 
 def known_format(columns: Iterable[object]) -> KnownFormat | None:
-    """Return the published form that a table has by its columns; None if it is none of those known."""
+    """Return the published format with these columns; None if it is unknown."""
     names = set(map(str, columns))
     return next((known for known in FORMATS if known.columns <= names), None)

@@ -1,10 +1,10 @@
-"""Names that mean the same in every table, and the columns that hold names."""
+"""Names with a fixed meaning in every table, and the columns that hold names."""
 
 POOLED = "all"
-"""What pools all categories, parts or kinds of a table stands under this name."""
+"""Name of the rows that pool all categories, parts or kinds of a table."""
 
 NOT_GROUPS = ("several", "none")
-"""What a text names that names several groups of concepts, or none of them: no group may be called so."""
+"""Values for a text that names several groups of concepts, or none; no group may have these names."""
 
 TEXTS = (
     "model", "model_a", "model_b", "removed_by", "base", "aligned", "prompt_set", "scorer", "scorer_a", "scorer_b",
@@ -17,7 +17,5 @@ TEXTS = (
     "dictionary", "other", "entry", "label", "contrast", "item", "explainer", "token", "top", "steering",
     "without", "with", "benchmark", "part", "bias_type", "subset", "mitigation", "variant", "chosen_at",
 )  # fmt: skip
-"""Columns of CSV files that hold names of a study, or texts of a person or a model.
-
-Whatever these look like, none is a number, a date, a truth value or a missing value.
-"""
+"""Columns of CSV files that hold names or texts; their values are never parsed as numbers, dates, booleans or missing
+values."""

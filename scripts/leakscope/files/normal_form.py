@@ -1,4 +1,4 @@
-"""One way to write a letter: Unicode knows "é" as one character and as "e" with a sign, and both look the same."""
+"""Unicode normalisation: "é" may be one character, or "e" with a combining accent, and both look the same."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ import unicodedata
 
 
 def composed(text: str) -> str:
-    """Return a text in Unicode's normal form C, in which equal letters are equal characters."""
+    """Return a text in Unicode normal form C, in which equal letters are equal characters."""
     return unicodedata.normalize("NFC", text)

@@ -1,6 +1,6 @@
-"""Paths that say nothing of the machine they were written on: names for the folders that every machine has.
+"""Paths without folders of a specific machine, for reports and manifests.
 
-``<checkout>`` is leakscope's own folder, ``~`` the user's; what is in the working directory stands without it.
+``<checkout>`` is leakscope's folder, ``~`` the user's home; paths in the working directory are relative.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _ABSOLUTE = re.compile(r"(?:(?<=^)|(?<=[=:,;\s\"'\[]))/(?:[^/\s,;\"'\]]+/)+(?=[^
 
 
 def portable(text: str) -> str:
-    """Return a text in which the folders of this machine, wherever they stand, have names that every machine knows."""
+    """Return a text in which this machine's working directory, checkout and home folder have portable names."""
     for folder, name in _folders():
         text = re.sub(rf"(?<![\w/.~-]){re.escape(folder)}/", f"{name}/" if name else "", text)
         text = re.sub(rf"(?<![\w/.~-]){re.escape(folder)}(?![\w/.-])", name or ".", text)
@@ -26,14 +26,14 @@ def portable(text: str) -> str:
 
 
 def without_places(text: str) -> str:
-    """Return a ``portable`` text of whose other absolute paths the last part alone is left (``…/name``)."""
+    """Return a ``portable`` text in which other absolute paths are reduced to their last part (``…/name``)."""
     return _ABSOLUTE.sub("…/", portable(text))
 
 
 def _folders() -> list[tuple[str, str]]:
-    """Return folders of this machine and their names, those first that are inside others."""
+    """Return folders of this machine and their portable names, inner folders first."""
     named = [(str(Path.cwd()), ""), (str(CHECKOUT), OWN), (str(Path.home()), HOME)]
     named += [(os.path.realpath(folder), name) for folder, name in named]
-    # The first of a folder that has two names counts: in the checkout, paths are relative.
+    # If a folder has two names, the first counts: in the checkout, paths are relative.
     folders = {folder: name for folder, name in reversed(named) if len(Path(folder).parts) > 1}
     return sorted(folders.items(), key=lambda item: -len(item[0]))

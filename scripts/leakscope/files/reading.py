@@ -1,7 +1,6 @@
-"""Reading what a stranger wrote: regular files alone, whole, as text or JSON, and never more than a limit.
+"""Safe reading of untrusted files as text or JSON: only regular files, and only up to a size limit.
 
-A small file may hold much: text that is packed, or a device that never ends. So what is read is counted before it is
-believed.
+A small file may expand to much data (compressed text), and a device may never end, so sizes are checked while reading.
 """
 
 from __future__ import annotations
@@ -23,16 +22,16 @@ import zstandard
 from leakscope.errors import InputError
 
 MEGABYTE = 1_000_000
-# Bytes of a file that is read whole, unpacked.
+# Largest file that is read whole, in bytes after decompression.
 LARGEST_FILE = 1000 * MEGABYTE
-# Bytes of JSON that was packed: as objects, brackets alone take twenty times as much.
+# Largest compressed JSON, in bytes after decompression: as Python objects, brackets take twenty times as much.
 LARGEST_PACKED = 100 * MEGABYTE
-# Bytes of a line of a file that is read line by line.
+# Longest line of a file that is read line by line, in bytes.
 LONGEST_LINE = 50 * MEGABYTE
 PACKED = (".gz", ".zst")
-# Bytes of a Zstandard file that are unpacked at a time. Few, since text that repeats itself grows ten thousand times.
+# Bytes of a Zstandard file that are decompressed at a time: repetitive text may expand ten-thousandfold.
 CHUNK = 1 << 11
-# What a file begins with that is no UTF-8, the longer marks first.
+# Byte order marks of encodings other than UTF-8, the longer marks first.
 MARKS = (
     *((mark, "UTF-32") for mark in (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)),
     *((mark, "UTF-16") for mark in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)),
@@ -45,23 +44,23 @@ KINDS = {
     stat.S_IFDIR: "a folder",
 }
 
-# Of the machine, and not of a file.
+# Errors of the machine, not of a file.
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 
 @contextmanager
 def in_one_line(where: object, allowed: str, found: str = "") -> Iterator[None]:
-    """Say in one line whatever a library raises over a file that somebody else wrote.
+    """Turn any exception of a library that reads a user's file into a one-line InputError.
 
-    A damaged file raises what its first broken part happens to raise: of a time zone, of a year, of a missing key.
+    A damaged file may raise almost any exception, about a time zone, a year or a missing key.
 
     Args:
         where: the file, and the place in it.
-        allowed: what the error calls right.
-        found: what the error calls this, before what the library says.
+        allowed: the text after "allowed:".
+        found: the text after "got", before the library's message.
 
     Raises:
-        InputError: something was raised.
+        InputError: the library raised an exception.
     """
     try:
         yield
@@ -75,17 +74,17 @@ def in_one_line(where: object, allowed: str, found: str = "") -> Iterator[None]:
 
 
 def one_line(error: Exception) -> str:
-    """Return what an error says, on one line; its kind where it says nothing."""
+    """Return the message of an exception on one line; without a message, the name of its class."""
     return " ".join(str(error).split()) or type(error).__name__
 
 
 def check_regular(path: Path) -> int:
-    """Return the size of a regular file in bytes; links are followed.
+    """Return the size of a regular file in bytes; links are followed. Call it before opening a user's file.
 
-    Opening a FIFO waits for a writer, and a device such as /dev/zero has no end.
+    Opening a FIFO would wait for a writer, and a device such as /dev/zero never ends.
 
     Raises:
-        InputError: there is no such file, or it is something else.
+        InputError: the file does not exist, or is not a regular file.
     """
     try:
         status = path.stat()
@@ -103,7 +102,7 @@ def read_bytes(path: Path, largest: int = LARGEST_FILE) -> bytes:
     """Return the content of a regular file of at most ``largest`` bytes.
 
     Raises:
-        InputError: the file cannot be read, is no regular one, or is larger.
+        InputError: the file cannot be read, is not regular, or is larger.
     """
     size = check_regular(path)
     if size > largest:
@@ -115,10 +114,10 @@ def read_bytes(path: Path, largest: int = LARGEST_FILE) -> bytes:
 
 
 def read_packed(path: Path, largest: int = LARGEST_PACKED) -> bytes:
-    """Return what a file holds that is packed by gzip (``.gz``) or Zstandard (``.zst``), at most ``largest`` bytes.
+    """Return the decompressed content of a gzip (``.gz``) or Zstandard (``.zst``) file, at most ``largest`` bytes.
 
     Raises:
-        InputError: as ``read_bytes``, or the file is damaged, or holds more.
+        InputError: as ``read_bytes``, or the file is damaged, or its content is larger.
     """
     data = _unpack(path, io.BytesIO(read_bytes(path, largest)), largest + 1)
     if len(data) > largest:
@@ -127,7 +126,7 @@ def read_packed(path: Path, largest: int = LARGEST_PACKED) -> bytes:
 
 
 def unpack_frames(stream: BinaryIO) -> Iterator[bytes]:
-    """Yield the bytes of a Zstandard file; unlike the library's own reader, notice an end inside of a frame."""
+    """Yield the decompressed bytes of a Zstandard file; unlike the library's reader, it detects truncated files."""
     frame = None
     while chunk := stream.read(CHUNK):
         while chunk:
@@ -136,11 +135,11 @@ def unpack_frames(stream: BinaryIO) -> Iterator[bytes]:
             chunk = frame.unused_data if frame.eof else b""
             frame = None if frame.eof else frame
     if frame is not None:
-        raise EOFError("the file ends inside of a frame")
+        raise EOFError("a truncated file, which ends inside of a frame")
 
 
 def _first(pieces: Iterator[bytes], n_bytes: int) -> bytes:
-    """Return the first bytes of the pieces, joined."""
+    """Return the first ``n_bytes`` bytes of the pieces."""
     kept, left = [], n_bytes
     for piece in pieces:
         kept.append(piece[:left])
@@ -154,13 +153,13 @@ def read_utf8(path: Path, largest: int = LARGEST_FILE) -> str:
     """Return the text of a file, without a byte order mark.
 
     Raises:
-        InputError: as ``read_bytes``, or the file is not UTF-8 (the message names line and byte).
+        InputError: as ``read_bytes``, or the file is not UTF-8 (the message gives line and byte).
     """
     return decode(read_bytes(path, largest), path)
 
 
 def read_unpacked(path: Path) -> str:
-    """Return the text of a file, plain or, if its name ends in ``.gz`` or ``.zst``, packed.
+    """Return the text of a file, decompressed if its name ends in ``.gz`` or ``.zst``.
 
     Raises:
         InputError: as ``read_utf8`` and ``read_packed``.
@@ -169,12 +168,13 @@ def read_unpacked(path: Path) -> str:
 
 
 def read_beginning(path: Path, largest: int) -> tuple[str, bool]:
-    """Return the first lines of a file, as ``read_unpacked`` does, and whether these are all of it.
+    """Return the first lines of a file, as ``read_unpacked``, and whether they are the whole file.
 
-    Of a file of more than ``largest`` bytes, unpacked, it is the lines that end in so many of them: maybe none.
+    If the decompressed file has more than ``largest`` bytes, only the complete lines within these bytes are returned,
+    possibly none.
 
     Raises:
-        InputError: as there, of what was read.
+        InputError: as ``read_unpacked``, for the part that was read.
     """
     check_regular(path)
     try:
@@ -186,7 +186,7 @@ def read_beginning(path: Path, largest: int) -> tuple[str, bool]:
         return decode(data, path), True
     coding = next((coding for mark, coding in MARKS if data.startswith(mark)), "UTF-8")
     try:
-        # Not decode(): the last character may be cut.
+        # Not decode(): the last character may be incomplete.
         text = codecs.getincrementaldecoder(coding)().decode(data)
     except UnicodeDecodeError:
         text = decode(data, path)
@@ -194,7 +194,7 @@ def read_beginning(path: Path, largest: int) -> tuple[str, bool]:
 
 
 def _unpack(path: Path, stream: BinaryIO, n_bytes: int) -> bytes:
-    """Return the first bytes of a file that is packed, or is not, as its name says."""
+    """Return the first ``n_bytes`` bytes of a file, decompressed if its suffix is one of ``PACKED``."""
     suffix = path.suffix.lower()
     if suffix not in PACKED:
         return stream.read(n_bytes)
@@ -208,28 +208,28 @@ def _unpack(path: Path, stream: BinaryIO, n_bytes: int) -> bytes:
 
 
 def decode(data: bytes, path: Path) -> str:
-    """Return bytes of a file as text, without a byte order mark; UTF-16 and UTF-32 with such a mark are read, too.
+    """Return a file's bytes as text, without byte order mark: UTF-8, or UTF-16 and UTF-32 with a byte order mark.
 
     Raises:
-        InputError: they are none of these.
+        InputError: the bytes have another encoding.
     """
     coding = next((coding for mark, coding in MARKS if data.startswith(mark)), "UTF-8")
     if coding == "UTF-8" and 0 in data[:2]:
-        raise InputError(f"{path}: got UTF-16 or UTF-32 without its first bytes; allowed: a file saved as UTF-8.")
+        raise InputError(f"{path}: got UTF-16 or UTF-32 without a byte order mark; allowed: a file saved as UTF-8.")
     try:
         return data.decode(coding).removeprefix("\ufeff")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         bad_byte = f"byte 0x{data[error.start]:02x} at offset {error.start} (line {line})"
-        coding = coding if coding == "UTF-8" else f"{coding}, as its first bytes say"
+        coding = coding if coding == "UTF-8" else f"{coding}, despite its byte order mark"
         raise InputError(f"{path}: got {bad_byte}, which is not {coding}; allowed: a file saved as UTF-8.") from error
 
 
 def whole_characters(text: str, where: str) -> str:
-    """Return a text that somebody wrote in JSON, which may name half of a character: no file could hold that.
+    """Return a text from JSON unchanged if UTF-8 can encode it; JSON can escape half a surrogate pair, UTF-8 cannot.
 
     Raises:
-        InputError: it does.
+        InputError: the text contains half a surrogate pair.
     """
     try:
         text.encode()
@@ -240,7 +240,7 @@ def whole_characters(text: str, where: str) -> str:
 
 
 def read_json(path: Path, allowed: str) -> Any:
-    """Return what a file of JSON holds, plain or, if its name ends in ``.gz``, packed.
+    """Return the value of a JSON file, decompressed if its name ends in ``.gz`` or ``.zst``.
 
     Raises:
         InputError: as ``read_unpacked`` and ``parse_json``.
@@ -249,10 +249,10 @@ def read_json(path: Path, allowed: str) -> Any:
 
 
 def read_object(path: Path, allowed: str) -> dict[str, Any]:
-    """Return the object that a file of JSON holds, as ``read_json``.
+    """Return the object in a JSON file, as ``read_json``.
 
     Raises:
-        InputError: as there, or it holds something else.
+        InputError: as ``read_json``, or the file's value is not an object.
     """
     content = read_json(path, allowed)
     if not isinstance(content, dict):
@@ -271,15 +271,16 @@ def parse_json(
     """Return the value of a JSON text.
 
     Args:
-        text: of the value.
+        text: JSON.
         where: file and line, for the error.
-        allowed: what the error calls right.
-        pairs: makes an object of its keys and values; if None, ``dict``, after each key was found to be there once.
-        whole: whether half a character is refused, wherever it is; not where the caller takes a few texts alone, and
-            looks at these (``whole_characters``).
+        allowed: the text after "allowed:" in the error.
+        pairs: builds an object from its keys and values; None: a ``dict``, and repeated keys are refused.
+        whole: whether half a surrogate pair is refused anywhere; False if the caller uses only a few texts and checks
+            these (``whole_characters``).
 
     Raises:
-        InputError: it is no JSON, nested deeper than Python can follow, has a key twice, or names half of a character.
+        InputError: the text is not JSON, is nested too deep for Python, repeats a key, or contains half a surrogate
+            pair.
     """
 
     def unique(given: Sequence[tuple[str, Any]]) -> dict[str, Any]:
@@ -292,12 +293,12 @@ def parse_json(
 
     try:
         value = json.loads(text, object_pairs_hook=pairs or unique)
-        # Only an escape names half a character; most texts have none, and are not looked at again.
+        # Only an escape can produce half a surrogate pair, so most texts need no further check.
         if whole and "\\ud" in text.lower():
             whole_characters(json.dumps(value, ensure_ascii=False), where)
         return value
     except RecursionError as error:
-        problem = "lists and objects inside each other too deep"
+        problem = "lists and objects nested too deep"
         raise InputError(f"{where}: got invalid JSON ({problem}); allowed: {allowed}.") from error
     except InputError:
         raise

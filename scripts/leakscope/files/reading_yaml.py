@@ -1,7 +1,7 @@
-"""Reading YAML that a person wrote: each key once, not too deep, and no larger than it looks.
+"""Safe reading of users' YAML files, with limits on repeated keys, depth and size.
 
-A few lines of aliases (``*name``) may stand for billions of values, and a parser that follows brackets inside brackets
-may run out of stack. So the events of a text are counted, one after another, before anything is built from them.
+A few lines of aliases (``*name``) may expand to billions of values, and a recursive parser may run out of stack on
+nested brackets. So the parser's events are counted before any value is built.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from leakscope.files.normal_form import composed
 from leakscope.files.reading import MEGABYTE, one_line, read_utf8
 
 LARGEST_YAML = 10 * MEGABYTE
-# Values of a text, those that aliases stand for counted each time; and lists and mappings inside each other.
+# Most values of a text with aliases expanded, and the deepest nesting of lists and mappings.
 MOST_VALUES = 1_000_000
 DEEPEST = 50
-# libyaml, where PyYAML was built with it, is ten times as fast.
+# libyaml is ten times as fast, where PyYAML was built with it.
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def read_yaml(path: Path) -> Any:
-    """Return what a YAML file holds, its letters composed (``normal_form``).
+    """Return the value of a YAML file, in Unicode form C (``normal_form``).
 
     Raises:
-        InputError: the file cannot be read, is larger than ``LARGEST_YAML``, or as ``parse_yaml``.
+        InputError: the file cannot be read or is larger than ``LARGEST_YAML``, or as ``parse_yaml``.
     """
     return parse_yaml(composed(read_utf8(path, LARGEST_YAML)), str(path))
 
@@ -36,12 +36,12 @@ def parse_yaml(text: str, where: str) -> Any:
     """Return the value of a YAML text.
 
     Args:
-        text: of one document.
+        text: one document.
         where: the file, for the error, which adds the line.
 
     Raises:
-        InputError: it is no YAML, is empty, has a key twice, is nested deeper than ``DEEPEST``, or stands for more than
-            ``MOST_VALUES`` values.
+        InputError: the text is not YAML, is empty, repeats a key, is nested deeper than ``DEEPEST``, or expands to more
+            than ``MOST_VALUES`` values.
     """
     try:
         sizes = _Sizes(where)
@@ -59,27 +59,27 @@ def parse_yaml(text: str, where: str) -> Any:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise InputError(f"{where}, line {line}: got invalid YAML ({error.problem}); allowed: YAML.") from error
     except Exception as error:
-        # A date such as 2024-13-45, a list as a key of a set, and what has a type it is not: `!!bool maybe`.
+        # For example a date such as 2024-13-45, a list as a key of a set, or a value of a wrong type: `!!bool maybe`.
         raise InputError(f"{where}: got invalid YAML ({one_line(error)}); allowed: YAML.") from error
 
 
 class _Open(NamedTuple):
-    """A list or mapping that has not ended: its anchor, and how many values came before it."""
+    """An open list or mapping: its anchor, and the number of values before it."""
 
     anchor: str | None
     before: int
 
 
 class _Sizes:
-    """Counts the values of a text and their depth, event by event: nothing is built, and nothing calls itself."""
+    """Counts the values and the depth of a text from its events, without building values and without recursion."""
 
     def __init__(self, where: str) -> None:
         self.where = where
         self.n_values = 0
         self.open: list[_Open] = []
-        # How many lists and mappings are inside each other at most, in each open one.
+        # Height of the content so far of each open list or mapping.
         self.heights: list[int] = [0]
-        # What an alias stands for: its values and its height.
+        # Anchor → number of values and height of its node.
         self.known: dict[str, tuple[int, int]] = {}
 
     def count(self, event: yaml.Event) -> None:
@@ -96,7 +96,7 @@ class _Sizes:
         elif isinstance(event, yaml.AliasEvent):
             if any(one.anchor == event.anchor for one in self.open):
                 raise InputError(f"{self._place(event)}: got *{event.anchor} inside of itself; allowed: outside.")
-            # An alias without an anchor is found by who builds values.
+            # An alias without an anchor is refused later, when values are built.
             self._add(event, *self.known.get(event.anchor or "", (1, 0)))
         elif isinstance(event, yaml.ScalarEvent):
             self._add(event, 1, 0)
@@ -118,9 +118,9 @@ class _Sizes:
 
 
 def _refuse_duplicate_keys(node: yaml.Node, where: str, loader: Any) -> None:
-    """YAML keeps the last of two equal keys without a word: a term or sentence would be lost.
+    """Refuse repeated keys: YAML silently keeps only the last one, so a term or sentence would be lost.
 
-    Keys are equal that are one key of a mapping: `yes` and `on`, and not 1 and "1".
+    Keys are compared as parsed: `yes` and `on` are equal, 1 and "1" are not.
     """
     if isinstance(node, yaml.MappingNode):
         seen: set[object] = set()

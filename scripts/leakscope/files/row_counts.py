@@ -1,4 +1,4 @@
-"""How large a table of a person is, without reading it: Snakemake asks each time it builds its graph."""
+"""Approximate row counts of users' tables without parsing them; Snakemake needs them whenever it builds its graph."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from leakscope.files.tables import MOST_CELLS, check_workbook
 
 
 def count_rows(path: Path) -> int:
-    """Return about how many rows a table of a person has, without reading its cells; 0 if it cannot be read.
+    """Return the approximate number of rows of a user's table without parsing its cells; 0 if it cannot be read.
 
-    Line breaks inside cells count as rows.
+    In text files, line breaks inside cells count as rows.
     """
     try:
         check_regular(path)
@@ -26,10 +26,10 @@ def count_rows(path: Path) -> int:
             return _plausible(load_workbook(path, read_only=True).active.max_row or 0)
         with path.open("rb") as stream:
             return sum(block.count(b"\n") for block in iter(lambda: stream.read(2**20), b""))
-    except Exception:  # whatever is wrong with the file is said by who reads it
+    except Exception:  # errors of the file are reported when it is read
         return 0
 
 
 def _plausible(n_rows: int) -> int:
-    """Return a number of rows that a file says of itself; 0 if it is too large to be read."""
+    """Return the number of rows stated in a file's metadata; 0 if it is above the limit."""
     return int(n_rows) if n_rows <= MOST_CELLS else 0

@@ -1,4 +1,4 @@
-"""Tables on disk: what a person brings (CSV, TSV, XLSX, JSONL, Parquet) and what the workflow writes (Parquet, CSV)."""
+"""Tables on disk: users' tables (CSV, TSV, XLSX, JSON, JSONL, Parquet) and the workflow's own (Parquet, CSV)."""
 
 from __future__ import annotations
 
@@ -30,22 +30,22 @@ from leakscope.files.reading import (
 )
 from leakscope.files.writing import replacing
 
-# pandas is imported where it is used: Snakemake reads `prompts`, and so this module, each time it builds its graph.
+# pandas is imported inside functions: Snakemake imports this module each time it builds its graph.
 if TYPE_CHECKING:
     import pandas as pd
 
-# Cells of a table that is read whole: as text, some gigabytes.
+# Most cells of a table that is read whole: some gigabytes as text.
 MOST_CELLS = 50_000_000
 ROWS_OF_A_SHEET = 2**20
-# Rows of a Parquet file that are unpacked at once.
+# Rows of a Parquet file that are decompressed at once.
 ROWS_AT_ONCE = 1024
-# Bytes of a workbook, unpacked: reading them takes some ten times as much memory.
+# Largest workbook in bytes after decompression: reading it takes about ten times as much memory.
 LARGEST_WORKBOOK = 250 * MEGABYTE
-# Bytes of a table, unpacked, that its first rows are looked for in.
+# Bytes of a table, after decompression, that are read to find its first rows.
 BEGINNING = 10 * MEGABYTE
 UNOPENED = "a file that cannot be opened"
 _FORMULA = re.compile(rb"<(?:\w+:)?f[\s>/]")
-# What others call their tables, and what to do with these.
+# Suffixes of unsupported tables, with what to do.
 UNREAD = {
     ".xls": "an old Excel file; save it as .xlsx or .csv",
     ".xlsm": "an Excel file with macros; save it as .xlsx or .csv",
@@ -62,18 +62,18 @@ UNREAD = {
     ".txt": "plain text; name a table with a header .csv or .tsv",
 }
 DELIMITERS = ",;\t|"
-# What Excel writes above a table to say it.
+# Excel's line above a table that states the delimiter.
 _SAID_DELIMITER = re.compile(r"\ufeff?sep=([,;\t|])\r?\n")
-# A long text is one cell. The module takes a cell of more than 131,072 characters for a mistake.
+# A cell may hold a long text; the module's default limit is 131,072 characters.
 csv.field_size_limit(LARGEST_FILE)
 JSON = (".json", ".jsonl", ".ndjson")
-# Those that may be packed.
+# Those that may be compressed.
 TEXTUAL = (".csv", ".tsv", *JSON)
 KINDS = (".csv", ".tsv", ".xlsx", *JSON, ".parquet")
 
 
 class _Wanted(NamedTuple):
-    """What of a table is wanted: so many rows, of a text that is or is not the whole file's."""
+    """The number of rows to read, and whether the text given is the whole file."""
 
     rows: int
     is_whole: bool
@@ -87,45 +87,46 @@ class Sheet(NamedTuple):
 
     header: list[str]
     rows: list[list[str]]
-    # Of each row as a spreadsheet shows it, in which the header is a row; of lines without a header, of the line.
+    # Row numbers as a spreadsheet shows them, counting the header; in formats without a header, line or item numbers.
     numbers: list[int]
-    # Column that is left out, since it holds lists or objects → where.
+    # Column that is omitted because it holds lists or objects → place of the first one.
     nested: dict[str, str] = {}
-    # Numbers of rows and columns whose cells are null, not an empty text.
+    # (row number, column) of cells that are null rather than an empty text.
     missing: frozenset[tuple[int, str]] = frozenset()
     # Names of the other sheets of a workbook.
     others: tuple[str, ...] = ()
 
 
 def read_table(path: Path, sheet: str | None = None) -> pd.DataFrame:
-    """Return a table that a person wrote, every cell as text as written; what is missing is the empty text.
+    """Return a user's table with every cell as text, as written; missing cells are the empty text.
 
-    Its letters are composed (``normal_form``); nothing else is changed, so "None" and "NA" stay text. Column names are
-    stripped; a column without a name is called ``Unnamed: <number>``. The index holds the number of each row as a
-    spreadsheet shows it. Columns of lists or objects are left out; ``attrs["nested"]`` says where they are;
-    ``attrs["missing"]`` which cells are ``null`` or without a value, (row, column); ``attrs["sheets"]`` what other
-    sheets are called.
+    Texts are in Unicode form C (``normal_form``) and otherwise unchanged, so "None" and "NA" stay text. Column names
+    are stripped; a column without a name is called ``Unnamed: <number>``. The index holds the row numbers that a
+    spreadsheet shows. Columns of lists or objects are omitted.
+
+    ``attrs["nested"]`` maps omitted columns to their places, ``attrs["missing"]`` is the set of (row, column) that are
+    ``null`` or have no value, ``attrs["sheets"]`` the names of the other sheets.
 
     Args:
-        path: .csv, .tsv, .json (a list of objects), .jsonl or .ndjson (one object a line), also packed (.gz, .zst);
-            .xlsx or .parquet.
-        sheet: name of an XLSX file's sheet; the first one if None.
+        path: .csv, .tsv, .json (a list of objects), .jsonl or .ndjson (one object per line), each also compressed
+            (.gz, .zst); .xlsx or .parquet.
+        sheet: sheet of an XLSX file; None: the first one.
 
     Raises:
-        InputError: the file is missing, has another suffix, is damaged or not UTF-8, holds no row, or values that no
-            text is made of.
+        InputError: the file is missing, has another suffix, is damaged or not UTF-8, has no row, or has values that
+            cannot become text.
     """
     return _frame(read_rows(path, sheet))
 
 
 def read_first_rows(path: Path, rows: int, sheet: str | None = None) -> pd.DataFrame | None:
-    """Return the first rows of a table, as ``read_table`` does, of which no more than ``BEGINNING`` bytes are read.
+    """Return the first rows of a table, as ``read_table``, reading at most ``BEGINNING`` bytes; for quick checks.
 
-    None where these do not hold a row, or where a table of more bytes can be read as a whole alone: XLSX, and a list in
-    JSON.
+    None where these bytes hold no row, and for larger tables in formats that can only be read whole (XLSX, a list in
+    JSON).
 
     Raises:
-        InputError: as ``read_table``, of what was read.
+        InputError: as ``read_table``, for the part that was read.
     """
     kind = _kind(path)
     if kind in TEXTUAL and path.is_file() and sheet is None:
@@ -150,13 +151,15 @@ def _frame(read: Sheet) -> pd.DataFrame:
 
 
 def read_rows(path: Path, sheet: str | None = None, *, suffixes: Sequence[str] = ()) -> Sheet:
-    """Return header and rows of a table that a person wrote, as ``read_table`` does, without pandas.
+    """Return header and rows of a user's table, as ``read_table``, without pandas.
 
     Args:
-        suffixes: that are allowed; all that can be read if none is named.
+        path: as in ``read_table``.
+        sheet: as in ``read_table``.
+        suffixes: the allowed suffixes; empty: all readable ones.
 
     Raises:
-        InputError: as there.
+        InputError: as ``read_table``.
     """
     kind, allowed = _kind(path), suffixes or KINDS
     if kind not in allowed:
@@ -173,13 +176,13 @@ def read_rows(path: Path, sheet: str | None = None, *, suffixes: Sequence[str] =
 
 
 def _kind(path: Path) -> str:
-    """Return the suffix that says how a table is written, behind which another may say how it is packed."""
+    """Return the suffix of a table's format, without a suffix of its compression."""
     inner = path.with_suffix("").suffix.lower()
     return inner if path.suffix.lower() in PACKED and inner in TEXTUAL else path.suffix.lower()
 
 
 def read_tables(paths: str | Path | Iterable[str | Path]) -> pd.DataFrame:
-    """Return the workflow's own Parquet tables below each other, in order, with their types."""
+    """Return the workflow's own Parquet tables, concatenated in order, with their types."""
     import pandas as pd
 
     paths = [paths] if isinstance(paths, str | Path) else list(paths)
@@ -187,9 +190,9 @@ def read_tables(paths: str | Path | Iterable[str | Path]) -> pd.DataFrame:
 
 
 def read_csv(path: str | Path) -> pd.DataFrame:
-    """Return a table that ``write_csv`` wrote: ``names.TEXTS`` are text as written, all else is what its cells say.
+    """Return a table written by ``write_csv``: columns in ``names.TEXTS`` stay text, others get inferred types.
 
-    So models that are called "NA", "3.10" and "007" stay that. Only an empty cell is missing.
+    So models called "NA", "3.10" and "007" keep their names. Only an empty cell is missing.
     """
     import pandas as pd
 
@@ -197,16 +200,16 @@ def read_csv(path: str | Path) -> pd.DataFrame:
 
 
 def write_table(frame: pd.DataFrame, path: Path) -> None:
-    """Write Parquet, whole or not at all; equal tables give equal bytes."""
+    """Write Parquet atomically; equal tables give equal bytes."""
     with replacing(path) as part:
         frame.to_parquet(part, index=False)
 
 
 def write_csv(frame: pd.DataFrame, path: Path) -> None:
-    """Write CSV for a person, whole or not at all: floats rounded to 6 digits, missing empty, lines ended by LF."""
+    """Write CSV for readers, atomically: floats rounded to 6 digits, missing cells empty, lines ended by LF."""
     kinds = {name: frame[name].dtype.kind for name in frame}
     floats = {str(name): frame[name].astype("float64").round(6) + 0.0 for name in frame if kinds[name] == "f"}
-    # Python 3.11 leaves a lone carriage return unquoted, which no reader takes back.
+    # Python 3.11 does not quote a lone carriage return, and readers would split the row there.
     returns = any("\r" in str(value) for name in frame if kinds[name] == "O" for value in frame[name])
     with replacing(path) as part:
         frame.assign(**floats).to_csv(
@@ -226,7 +229,7 @@ def _checked(path: Path, sheet: Sheet) -> Sheet:
     while rows and not any(rows[-1]):  # spreadsheets export empty rows at the end
         rows.pop()
     if not names and sheet.nested:
-        raise InputError(f"{path}: got lists or objects alone; allowed: texts and numbers under names.")
+        raise InputError(f"{path}: got only lists or objects; allowed: objects with texts or numbers.")
     if not rows:
         raise InputError(f"{path}: got an empty table; allowed: a header and at least one row.")
     called = dict(zip(sheet.header, names, strict=True))
@@ -249,16 +252,16 @@ def _parse_tsv(path: Path, text: str, part: _Wanted) -> Sheet:
 
 
 def _delimited(text: str, usual: str) -> tuple[str, str]:
-    """Return a table without the line that names its delimiter, and the delimiter: the usual one, if the header has it.
+    """Return a table without the line that states its delimiter, and the delimiter: the usual one if the header has it.
 
-    Where a comma stands in numbers, spreadsheets write semicolons; some call a TSV a CSV, or a CSV a TSV.
+    Spreadsheets write semicolons in locales with decimal commas, and some TSV files are called CSV or the reverse.
     """
     said = _SAID_DELIMITER.match(text)
     if said:
         return text[said.end() :], said[1]
     try:
         header = next(csv.reader(io.StringIO(text, newline=""), delimiter=usual), [""])
-    except csv.Error:  # which is said below, with its line
+    except csv.Error:  # reported by _parse_delimited, with its line
         header = []
     others = usual + DELIMITERS
     return text, max(others, key=usual.join(header).count) if len(header) == 1 else usual
@@ -288,7 +291,7 @@ def _parse_delimited(path: Path, part: _Wanted, text: str, delimiter: str) -> Sh
 
 
 def _parse_json(path: Path, text: str, part: _Wanted) -> Sheet:
-    """Read a list of objects, or one object a line, whatever the file is called."""
+    """Read a list of objects, or one object per line, whatever the file's suffix."""
     is_list = text.lstrip().startswith("[")
     found = islice(_listed(text, path) if is_list else _lines(text, path), part.rows)
     records: list[dict[str, Any]] = []
@@ -340,7 +343,7 @@ def _read_parquet(path: Path, rows: int | None = None) -> Sheet:
 
     check_regular(path)
     with in_one_line(path, "a Parquet file"):
-        # Not read_table(): it takes folder names such as `a=b` for columns.
+        # Not read_table(): it interprets folder names such as `a=b` as columns.
         file = parquet.ParquetFile(path)
         _check_cells(path, file.metadata.num_rows if rows is None else rows, file.metadata.num_columns)
         table = _unpacked(path, file, rows)
@@ -366,14 +369,14 @@ def _parquet_sheet(path: Path, table: Any) -> Sheet:
 
 
 def _parquet_column(path: Path, name: str, column: Any) -> list[str]:
-    # A day of the year 300,000, or a time in a zone that nobody knows, is found when Python is to have it.
+    # Invalid values, such as the year 300,000 or an unknown time zone, raise only when converted to Python.
     with in_one_line(f"{path}, column {name!r}", "text, numbers, true, false and null"):
         values = column.to_pylist()
         return [_text(value, f"{path}, row {i}: column {name!r}") for i, value in enumerate(values, 1)]
 
 
 def _unpacked(path: Path, file: Any, rows: int | None) -> Any:
-    """Return the table of a Parquet file; in it, one long text may stand for millions of cells."""
+    """Return the table of a Parquet file, within ``LARGEST_FILE``: one stored text may expand to millions of cells."""
     import pyarrow
 
     batches, n_bytes = [], 0
@@ -399,7 +402,7 @@ def _read_xlsx(path: Path, sheet: str | None = None) -> Sheet:
         rows, numbers, errors = _sheet_rows(path, book.book[name])
         others = tuple(str(other) for other in book.sheet_names if other != name)
     if len(rows) < 2 and others:
-        allowed = f"a header and rows, or another sheet, by the key `sheet`: {', '.join(others)}"
+        allowed = f"a header and rows, or another sheet in the key `sheet`: {', '.join(others)}"
         raise InputError(f"{path}: got no row in the sheet {name!r}; allowed: {allowed}.")
     if not rows:
         return Sheet([], [], [])
@@ -415,9 +418,9 @@ def _read_xlsx(path: Path, sheet: str | None = None) -> Sheet:
 
 
 def _formulas(path: Path, sheet: str) -> set[tuple[int, int]]:
-    """Return row and column of each formula: who writes a text that begins with "=" by a program writes a formula.
+    """Return row and column of each formula; a program that writes a text starting with "=" creates a formula.
 
-    A spreadsheet program keeps what came out beside each; another program does not, and then the cell is empty.
+    Spreadsheet programs store a formula's value; other programs do not, and then the cell reads as empty.
     """
     import pandas as pd
 
@@ -433,8 +436,8 @@ def _formulas(path: Path, sheet: str) -> set[tuple[int, int]]:
 
 
 def _sheet_rows(path: Path, sheet: Any) -> tuple[list[list[str]], list[int], set[tuple[int, int]]]:
-    """Return the cells of a sheet as text, rows of one length, the number of each row, and where errors stand."""
-    sheet.reset_dimensions()  # a file may say that it is larger or smaller than it is
+    """Return the cells of a sheet as text in rows of equal length, the row numbers, and the places of errors."""
+    sheet.reset_dimensions()  # the dimensions stated in a file may be wrong
     rows: list[list[str]] = []
     errors: set[tuple[int, int]] = set()
     last = width = 0
@@ -445,19 +448,19 @@ def _sheet_rows(path: Path, sheet: Any) -> tuple[list[list[str]], list[int], set
             row.pop()
         rows.append(row)
         if len(rows) > ROWS_OF_A_SHEET:
-            raise InputError(f"{path}: got a row behind number {ROWS_OF_A_SHEET:,}; allowed: XLSX, which has no more.")
+            raise InputError(f"{path}: got more than {ROWS_OF_A_SHEET:,} rows; allowed: the size of an XLSX sheet.")
         if row:
             last, width = len(rows), max(width, len(row))
             _check_cells(path, last, width)
-    # In a sheet of one column an empty row is a blank line.
+    # In a sheet with one column, an empty row is a blank line.
     kept = [(row + [""] * (width - len(row)), i) for i, row in enumerate(rows[:last], 1) if row or width > 1]
     return [row for row, _ in kept], [number for _, number in kept], errors
 
 
 def _cell_text(cell: Any) -> str:
-    """Return what a cell shows: whole numbers without a decimal point; an error such as #N/A is missing.
+    """Return the text of a cell: whole numbers without a decimal point; an error such as #N/A is missing.
 
-    A spreadsheet makes a date of a name such as 2024-01-01: it is one without a time of day.
+    Dates without a time of day are written as 2024-01-01: spreadsheets turn such names into dates.
     """
     value = cell.value
     if value is None or cell.data_type == "e":
@@ -469,7 +472,7 @@ def _cell_text(cell: Any) -> str:
     return str(int(value) if isinstance(value, float) and value.is_integer() else value)
 
 
-# What makes rows of a text.
+# Suffix → parser.
 _TEXTUAL: dict[str, Callable[[Path, str, _Wanted], Sheet]] = {
     ".csv": _parse_csv,
     ".tsv": _parse_tsv,
@@ -493,10 +496,10 @@ def _is_missing(value: object) -> bool:
 
 
 def check_workbook(path: Path) -> None:
-    """Check that an XLSX file holds no more than may be read, without unpacking it.
+    """Check the decompressed size of an XLSX file without decompressing it.
 
     Raises:
-        InputError: it does, or is no ZIP archive.
+        InputError: the file is too large, or is not a ZIP archive.
     """
     check_regular(path)
     with in_one_line(path, "XLSX", UNOPENED), ZipFile(path) as archive:

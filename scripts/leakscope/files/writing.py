@@ -1,6 +1,6 @@
-"""Writing files: whole or not at all, and for whom the user's umask says, as ``open()`` has it.
+"""Atomic writing of files, with the permissions of the user's umask, as with ``open()``.
 
-Some libraries write a temporary file first, which its owner alone may read, and it stays like that.
+Some libraries write through a temporary file that only its owner may read, and keep these permissions.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 DAY_SECONDS = 86_400.0
-# `.<file>.<machine>-<process>-<random>.part`: a file that is being written, and by whom.
+# `.<file>.<machine>-<process>-<random>.part`: a file that is being written, and its writer.
 _PART = re.compile(r"\..*?(?:\.(?P<machine>[0-9a-f]{8})-(?P<process>[0-9]+)-[0-9a-f]{8})?\.part", re.DOTALL)
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a path beside ``path`` to write to; it takes the place of ``path`` if nothing fails, else it vanishes.
+    """Yield a temporary path in the same folder to write to; it replaces ``path`` on success, else it is removed.
 
-    A writer that is killed leaves what it wrote; the next one in the same folder sweeps it.
+    A killed writer leaves its temporary file; the next writer in the folder removes it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     sweep(path.parent)
-    # The process alone does not do: on a cluster two machines may have the same.
+    # The process id is not enough: two machines of a cluster may use the same one.
     part = path.with_name(f".{path.name}.{_machine()}-{os.getpid()}-{secrets.token_hex(4)}.part")
     try:
         part.touch()
@@ -42,14 +42,14 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def sweep(folder: Path) -> None:
-    """Remove what killed writers left in a folder: files whose process is gone, and any that a day has not changed.
+    """Remove temporary files of killed writers from a folder: their process is gone, or they are a day old.
 
-    Of the processes of another machine, or container, nothing is known but that.
+    Processes of other machines or containers cannot be checked; for their files only the age counts.
     """
     with os.scandir(folder) as entries:
         parts = [entry for entry in entries if entry.name.endswith(".part")]
     for entry in parts:
-        # Whatever cannot be looked at or removed, by another user say, is left to others.
+        # Files that cannot be read or removed, for example another user's, are skipped.
         with suppress(OSError):
             if _is_left(entry):
                 os.unlink(entry.path)
@@ -75,7 +75,7 @@ def _is_running(process: int) -> bool:
 
 
 def _machine() -> str:
-    """Return what tells apart machines, and on Linux containers, in which a number may mean another process."""
+    """Return an id of the machine and, on Linux, of the container: each has its own process ids."""
     try:
         processes = os.readlink("/proc/self/ns/pid")
     except OSError:
@@ -85,12 +85,12 @@ def _machine() -> str:
 
 @contextmanager
 def shared_like(folder: Path) -> Iterator[None]:
-    """Where a group may write to ``folder``, let it read and write all that is made meanwhile, whatever the umask.
+    """Make files created in the context group-writable if ``folder`` is group-writable, whatever the umask.
 
-    A new folder has the setgid bit, and with it the group, of the one that it is made in: the system sees to that. The
-    umask is the whole process's: other threads should make no files meanwhile.
+    The system passes on the setgid bit, and with it the group, to new folders. The umask belongs to the whole process,
+    so other threads must not create files meanwhile.
     """
-    before = os.umask(0o077)  # cannot be read without being set
+    before = os.umask(0o077)  # the umask can only be read by setting it
     try:
         is_shared = folder.is_dir() and bool(folder.stat().st_mode & stat.S_IWGRP)
         os.umask(before & ~stat.S_IRWXG if is_shared else before)
@@ -100,9 +100,9 @@ def shared_like(folder: Path) -> Iterator[None]:
 
 
 def share_weights(folder: Path) -> None:
-    """Give the weights that a library wrote into a folder the mode of any new file there.
+    """Give the weights that a library wrote to a folder the permissions of a new file there.
 
-    So a group whose members may write each other's files may read each other's models.
+    So members of a group that shares files can read each other's models.
     """
     probe = folder / f".probe.{_machine()}-{os.getpid()}-{secrets.token_hex(4)}.part"
     try:

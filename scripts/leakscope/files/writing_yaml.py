@@ -1,4 +1,4 @@
-"""Values as YAML that a person reads."""
+"""Values as readable YAML."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What a corpus says beside what a model and the world say, of any two lexicons: counts, rankings, agreement."""
+"""Counts in a corpus, a model's scores and real-world prevalence for two lexicons: rankings and their agreement."""

@@ -1,4 +1,4 @@
-"""Counts of one axis as one table, whatever they were counted with: ``axis, subject, group, window, unit, count``."""
+"""Tables of one axis's counts in a corpus: pairs (``axis, subject, group, window, unit, count``) and single terms."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ logger = logging.getLogger(__name__)
 
 
 def warn_of_ambiguous(lexicons: Mapping[str, str]) -> None:
-    """Name the terms of an axis's lexicons that often mean something else; they are counted all the same."""
+    """Warn about terms of an axis's lexicons that often have another meaning; they are counted anyway."""
     for path in sorted(lexicons.values()):
         if terms := ambiguous_terms(Path(path)):
             logger.warning(
-                "%s: these terms often mean something else, and are counted all the same: %s",
+                "%s: these terms often have another meaning but are counted: %s",
                 path,
                 ", ".join(sorted(terms, key=str.lower)),
             )
 
 
 def axis_counts(counts: Counts, axis: str, terms: Terms, naming: Naming, windows: Sequence[int]) -> pd.DataFrame:
-    """Return the counts of an axis by window, and without one, in documents and in pairs of mentions.
+    """Return the counts of an axis by window and for the whole document, in documents and in pairs of mentions.
 
     Args:
         counts: of the whole corpus.
-        axis: its name.
-        terms: that were counted.
-        naming: of the axis.
+        axis: name of the axis.
+        terms: the terms that were counted.
+        naming: naming rules of the axis.
         windows: in words.
     """
     table = by_window(counts.pairs[counts.pairs["axis"] == axis], [*windows, None], {axis: terms.sides()[axis]})
@@ -47,6 +47,6 @@ def axis_counts(counts: Counts, axis: str, terms: Terms, naming: Naming, windows
 
 
 def axis_terms(counts: Counts, lexicons: Mapping[str, str]) -> pd.DataFrame:
-    """Return ``side, concept, documents, mentions``: how often each concept of an axis is mentioned at all."""
+    """Return ``side, concept, documents, mentions``: the total counts of each concept of an axis."""
     sides = [counts.terms[counts.terms["lexicon"] == path].assign(side=side) for side, path in sorted(lexicons.items())]
     return pd.concat(sides, ignore_index=True)[["side", "concept", DOCUMENTS, MENTIONS]]

@@ -1,6 +1,6 @@
-"""Writing the frozen tables of a joint grammar part from lexicons and templates, and a world that disagrees with it.
+"""Writing the frozen tables of a joint grammar part from lexicons and templates, with prevalences that contradict it.
 
-Apart from ``joint_grammar``, which training depends on: a change here must not retrain an organism.
+Separate from ``joint_grammar``, on which training depends, so that a change here does not retrain an organism.
 """
 
 from __future__ import annotations
@@ -17,31 +17,31 @@ from leakscope.ground.templates import read_sentence_templates
 from leakscope.organisms.grammar_files import JOINT_COLUMNS
 
 JOINT_SEED = 0
-LADDER = 0.5  # a subject's share of one group to the next, from its first to its last
-PRIOR_STEP = 0.5  # how much higher one group stands than the next, before each subject's own draw (of deviation 1)
+LADDER = 0.5  # ratio of a subject's shares of successive groups in its ranking
+PRIOR_STEP = 0.5  # difference between successive groups in the shared prior, in sds of the subjects' own draws
 ZIPF_SHIFT = 8  # 1 / (rank + this): the first of 24 subjects is four times as frequent as the last
-WORLD_OPPOSITION = 0.4  # correlation, with its sign changed, of the world's log prevalence with what is planted
+WORLD_OPPOSITION = 0.4  # negative correlation of the world's log prevalence with the planted association
 WORLD_SPREAD = 0.6
 WORLD_PER_10000 = (20, 400)
 WORLD_SOURCE = "made up: drawn against what the grammar part plants"
 
 
 def freeze_joint(subjects: Sequence[str], groups: Sequence[str], planted: Sequence[str], folder: Path) -> pd.DataFrame:
-    """Write ``pairs.csv`` and ``sentences.csv`` of a joint part, and return a world that disagrees with it.
+    """Write ``pairs.csv`` and ``sentences.csv`` of a joint part, and return prevalences that contradict it.
 
-    Subjects are Zipf-distributed. Each subject has its own order of the groups, drawn around one that all share, so
-    that both a prior and something beyond it are there to be learnt; its shares fall by the same ratio from group to
-    group, so that each rank is worth knowing. The world's prevalence goes against the subject's own part of the order
-    and knows nothing of the shared one.
+    Subjects are Zipf-distributed. Each subject has its own ranking of the groups, drawn around a shared ranking, so
+    that both a prior and subject-specific associations can be learnt. Its shares fall by a constant ratio from rank to
+    rank, so that every rank matters. Prevalence correlates negatively with the subject-specific part of the ranking and
+    not with the shared part.
 
     Args:
-        subjects: names as they stand in a sentence, the most frequent first.
-        groups: likewise.
-        planted: sentences with ``{subject}`` and ``{group}`` in which both are drawn together.
-        folder: of the part; its ``apart.txt`` holds sentences in which they keep company by chance.
+        subjects: names inside a sentence, the most frequent first.
+        groups: names inside a sentence.
+        planted: sentences with ``{subject}`` and ``{group}`` in which the two are associated.
+        folder: folder of the part; its ``apart.txt`` holds sentences in which the two are independent.
 
     Returns:
-        ``subject, group, prevalence`` (cases in 10,000 persons), every pair once.
+        ``subject, group, prevalence`` (cases per 10,000 persons), every pair once.
     """
     rng = np.random.default_rng(JOINT_SEED)
     frequency = 1 / (np.arange(len(subjects)) + ZIPF_SHIFT)

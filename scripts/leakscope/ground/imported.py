@@ -1,4 +1,4 @@
-"""Counts, scores and prevalence that were made elsewhere, read and checked."""
+"""Reading and checking users' tables of counts, scores and prevalence."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ SCORE_COLUMNS = ["model", "axis", "language", "template_id", "subject", "group"]
 SCORES = ["logprob", "logprob_mean", "logprob_span", "pmi"]
 PREVALENCE_COLUMNS = ["axis", "subject", "group", "prevalence", "source"]
 PER = 10_000
-# Its sum over all pairs of an axis, some ten thousand, still fits into 64 bits.
+# The sum of counts over all pairs of an axis, about ten thousand, must fit 64 bits.
 LARGEST_COUNT = 1e14
-# What tables of others call our columns, in lower case.
+# Known names of our columns in published tables, in lower case.
 KNOWN_AS = {
     "subject": ("subject", "disease"),
     "group": ("group", "demographics", "demographic"),
@@ -39,19 +39,19 @@ _NUMBER = re.compile(r"[+-]?(\d{1,3}(,\d{3})+|\d+)?(\.\d*)?([eE][+-]?\d+)?")
 def import_counts(
     paths: Mapping[int | None, Path], axis: str, naming: Naming, columns: Mapping[str, str]
 ) -> pd.DataFrame:
-    """Return ``axis, subject, group, window, unit, count`` from tables with a subject, a group and a count in each row.
+    """Return ``axis, subject, group, window, unit, count`` from tables with one subject, group and count per row.
 
-    A pair that a table lacks counts 0, and stands as such in what is returned.
+    Pairs that a table lacks are added with a count of 0.
 
     Args:
         paths: window in words (None: not known) → file.
-        axis: its name.
-        naming: of the axis.
-        columns: what the files call ``subject``, ``group`` and ``count``, where it is neither that nor, as in
-            Cross-Care, ``Disease``, ``Demographics`` and ``Counts``.
+        axis: name of the axis.
+        naming: naming rules of the axis.
+        columns: names of ``subject``, ``group`` and ``count`` in the files, unless they are these or Cross-Care's
+            ``Disease``, ``Demographics`` and ``Counts``.
 
     Raises:
-        InputError: a column is missing, a count is no whole number of at least 0, a pair stands twice.
+        InputError: a column is missing, a count is not a whole number of at least 0, or a pair is repeated.
     """
     found, wide = Mistakes(), dict[int | None, pd.DataFrame]()
     for window, path in paths.items():
@@ -65,7 +65,7 @@ def import_counts(
         whole = counts.reindex(index=subjects, columns=groups)
         n_missing = int(whole.isna().to_numpy().sum())
         if n_missing:
-            logger.info("%s: %d of %d pairs are not in the table and count 0", paths[window], n_missing, whole.size)
+            logger.info("%s: sets %d of %d pairs without a row to 0", paths[window], n_missing, whole.size)
         long = whole.fillna(0).astype("int64").melt(ignore_index=False, value_name="count").reset_index()
         tables.append(long.assign(window=window))
     table = pd.concat(tables, ignore_index=True)
@@ -74,10 +74,10 @@ def import_counts(
 
 
 def check_counts(path: Path, columns: Mapping[str, str], *, rows: int) -> None:
-    """Look at a table of counts before anything else is done: at its columns, and at its first rows.
+    """Check the columns and first rows of a table of counts before any job starts.
 
     Raises:
-        InputError: what ``import_counts`` would find there, of each row by itself.
+        InputError: as ``import_counts``, for single rows.
     """
     table = read_first_rows(path, rows)
     if table is not None:
@@ -85,7 +85,7 @@ def check_counts(path: Path, columns: Mapping[str, str], *, rows: int) -> None:
 
 
 def _counted_rows(table: pd.DataFrame, path: Path, columns: Mapping[str, str]) -> pd.DataFrame:
-    """Return ``subject, group, count`` as they are called in the table."""
+    """Return ``subject, group, count`` with the table's own names."""
     found, column_of = Mistakes(), dict[str, str]()
     for key in KNOWN_AS:
         with found.kept():
@@ -101,7 +101,7 @@ def _counted_rows(table: pd.DataFrame, path: Path, columns: Mapping[str, str]) -
 
 
 def _read_counts(path: Path, naming: Naming, columns: Mapping[str, str]) -> pd.DataFrame:
-    """Return counts, subjects × groups, missing where the table has no row."""
+    """Return counts, subjects × groups, NaN where the table has no row."""
     rows = _counted_rows(read_table(path), path, columns)
     naming.warn_of_strangers(set(rows["subject"]), str(path))
     named = naming.apply(rows, ["subject", "group"], str(path))
@@ -113,13 +113,13 @@ def import_scores(
 ) -> pd.DataFrame:
     """Return ``model, axis, language, template_id, subject, group, tokens, logprob, …`` from a file of scores.
 
-    The file is JSON of the form ``{subject: [[group, [score of template 0, of template 1, …]], …], …}``; the scores are
-    log-probabilities of whole sentences, of which the first ``templates_used`` are taken. What cannot be derived from
-    them is missing; so is a score that is no number (null, NaN, infinite).
+    The file is JSON of the form ``{subject: [[group, [score of template 0, of template 1, …]], …], …}``. Scores are
+    log-probabilities of whole sentences; those of the first ``templates_used`` templates are read. Other columns are
+    NaN, as are scores that are null, NaN or infinite.
 
     Raises:
-        InputError: the file has another form, subjects have different numbers of templates, a pair stands twice, or
-            so many scores are missing that no subject is ranked.
+        InputError: the file has another form, subjects have different numbers of templates, a pair is repeated, or so
+            many scores are missing that no subject can be ranked.
     """
     table = pd.DataFrame(_scored_rows(path), columns=["subject", "group", "template_id", "logprob"])
     lengths = table.groupby(["subject", "group"], sort=False).size()
@@ -128,17 +128,17 @@ def import_scores(
         scores = counted(shortest["n"], "score", "scores")
         raise InputError(
             f"{path}: subject {shortest['subject']!r}, group {shortest['group']!r}: got {scores}; allowed: "
-            f"{lengths.max()}, as elsewhere."
+            f"{lengths.max()}, as for other pairs."
         )
     if lengths.max() < templates_used:
         given = counted(int(lengths.max()), "template", "templates")
-        logger.warning("%s: scores of %s, not of %d", path, given, templates_used)
+        logger.warning("%s: got scores of %s instead of %d", path, given, templates_used)
     table = table[table["template_id"] < templates_used]
     table = naming.apply(table, ["subject", "group", "template_id"], str(path))
     if (table["logprob"] > 0).any():
         n_above = int((table["logprob"] > 0).sum())
         above = counted(n_above, "scores is above 0", "scores are above 0", of=len(table))
-        logger.warning("%s: %s, which no log-probability is", path, above)
+        logger.warning("%s: %s; log-probabilities are at most 0", path, above)
     _check_lost(table, path)
     table = table.assign(model=model, axis=axis, language=language, template_id=table["template_id"].map(str))
     for unknown in ("tokens", *SCORES):
@@ -148,16 +148,16 @@ def import_scores(
 
 
 def check_scores(path: Path) -> None:
-    """Look at a file of scores before anything else is done: at the form of all of it, as JSON has no first rows.
+    """Check the format of a whole file of scores before any job starts.
 
     Raises:
-        InputError: what ``import_scores`` would find there, of each group by itself.
+        InputError: as ``import_scores``, for single groups.
     """
     _scored_rows(path)
 
 
 def _scored_rows(path: Path) -> list[tuple[str, str, int, float]]:
-    """Return subject, group, number of the template and score, as they stand in the file."""
+    """Return subject, group, template number and score, as in the file."""
     rows: list[tuple[str, str, int, float]] = []
     found = Mistakes()
     for subject, entries in _load_json(path).items():
@@ -177,29 +177,29 @@ def _scored_rows(path: Path) -> list[tuple[str, str, int, float]]:
 def read_prevalence(path: Path, axis: str, naming: Naming, per: float, source: str | None) -> pd.DataFrame:
     """Return ``axis, subject, group, prevalence, source``; prevalence in cases per 10,000 persons.
 
-    A long table has the columns ``subject, group, prevalence, source``; a wide one a column of subjects and one for
-    each group. Thousands may be separated by commas. An empty cell is unknown.
+    A long table has the columns ``subject, group, prevalence, source``; a wide one has a column of subjects and one
+    column per group. Thousands may be separated by commas. An empty cell is unknown.
 
     Args:
-        path: of the table.
-        axis: its name.
-        naming: of the axis.
-        per: of how many persons the file's numbers are.
-        source: where the numbers come from, of a table that has no column ``source``.
+        path: the table.
+        axis: name of the axis.
+        naming: naming rules of the axis.
+        per: number of persons that the file's numbers refer to.
+        source: source of the numbers, for a table without a column ``source``.
 
     Raises:
-        InputError: a row has no source, a number is none or negative, a pair stands twice.
+        InputError: a row has no source, a number is invalid or negative, or a pair is repeated.
     """
     table = read_table(path)
     table.columns = [str(name) for name in table.columns]
     subject = _column_name(table, path, "subject", None)
     if "source" not in table and source is None:
-        raise InputError(f"{path}: got no column 'source'; allowed: one, or the key `source` of the axis's prevalence.")
+        raise InputError(f"{path}: got no column 'source'; add it, or the key `source` in the axis's prevalence.")
     long = _long_table(table, path, subject)
     sources = long["source"] if "source" in table else pd.Series(source, index=long.index)
     for row, name in zip(long["row"], sources, strict=True):
         if not name.strip():
-            raise InputError(f"{path}, row {row}: column 'source': got nothing; allowed: where the number comes from.")
+            raise InputError(f"{path}, row {row}: column 'source': got nothing; allowed: the number's source.")
     values = [
         _number(text, f"{path}, row {row}: group {group!r}", empty=math.nan) * PER / per
         for text, row, group in zip(long["prevalence"], long["row"], long["group"], strict=True)
@@ -210,13 +210,13 @@ def read_prevalence(path: Path, axis: str, naming: Naming, per: float, source: s
     if naming.group_ids:
         foreign = sorted(set(named["group"]) - set(naming.group_ids.values()))
         if foreign:
-            logger.warning("%s: groups that the axis %s does not have: %s", path, axis, ", ".join(foreign))
+            logger.warning("%s: drops groups that are not in the axis %s: %s", path, axis, ", ".join(foreign))
         named = named[~named["group"].isin(foreign)].reset_index(drop=True)
     return named
 
 
 def _long_table(table: pd.DataFrame, path: Path, subject: str) -> pd.DataFrame:
-    """Return ``subject, group, prevalence, row`` and ``source`` where there is one, one row a number."""
+    """Return ``subject, group, prevalence, row``, and ``source`` if present, one row per number."""
     numbered = table.assign(row=range(2, len(table) + 2))
     if "prevalence" in table:
         group = _column_name(table, path, "group", None)
@@ -224,24 +224,24 @@ def _long_table(table: pd.DataFrame, path: Path, subject: str) -> pd.DataFrame:
     fixed = {subject: "subject", "source": "source", "row": "row"}
     groups = [name for name in table if name not in (*fixed, "year", "note", "kind")]
     if not groups:
-        raise InputError(f"{path}: got no column 'prevalence' and none of a group; allowed: one of these.")
+        raise InputError(f"{path}: got neither a column 'prevalence' nor columns of groups; add one of these.")
     kept = [name for name in fixed if name in numbered]
     long = numbered.melt(kept, groups, var_name="group", value_name="prevalence")
     return long.rename(columns=fixed).sort_values("row", kind="stable", ignore_index=True)
 
 
 def _column_name(table: pd.DataFrame, path: Path, key: str, given: str | None) -> str:
-    """Return what a table calls a column of ours."""
+    """Return the name of one of our columns in a user's table."""
     if given is not None:
         if given not in table:
-            raise InputError(f"{path}: lacks the column {given!r}; got {', '.join(map(str, table.columns))}.")
+            raise InputError(f"{path}: got no column {given!r}; allowed: {', '.join(map(str, table.columns))}.")
         return given
     by_name = {str(name).casefold(): str(name) for name in table.columns}
     for name in KNOWN_AS[key]:
         if name in by_name:
             return by_name[name]
     names = ", ".join(map(str, table.columns))
-    raise InputError(f"{path}: got the columns {names}; allowed: one called {' or '.join(KNOWN_AS[key])}.")
+    raise InputError(f"{path}: got the columns {names}; allowed: one of them named {' or '.join(KNOWN_AS[key])}.")
 
 
 def _whole_number(text: str, where: str) -> int:
@@ -257,7 +257,7 @@ def _number(text: str, where: str, empty: float | None = None) -> float:
         return empty
     if not _NUMBER.fullmatch(text) or not re.search(r"\d", text):
         raise InputError(
-            f"{where}: got {text!r}; allowed: a number of at least 0, thousands separated by commas or not."
+            f"{where}: got {text!r}; allowed: a number of at least 0, with or without commas for thousands."
         )
     value = float(text.replace(",", ""))
     if value < 0 or not math.isfinite(value):
@@ -266,17 +266,17 @@ def _number(text: str, where: str, empty: float | None = None) -> float:
 
 
 def _check_lost(table: pd.DataFrame, path: Path) -> None:
-    """Warn of scores that are missing and of subjects that none is left to rank.
+    """Warn about missing scores and subjects that cannot be ranked.
 
     Raises:
-        InputError: no subject is left.
+        InputError: no subject can be ranked.
     """
     n_missing, n_subjects = int(table["logprob"].isna().sum()), table["subject"].nunique()
     lost = lost_subjects(table, "logprob")
     if len(lost) == n_subjects:
         raise InputError(
             f"{path}: got no subject with scores of two groups in one template ({n_missing} of {len(table)} scores are "
-            "no numbers); allowed: at least one subject that scores rank."
+            "no numbers); allowed: at least one such subject."
         )
     if n_missing:
         missing = counted(n_missing, "scores is no number", "scores are no numbers", of=len(table))
@@ -312,7 +312,7 @@ def _scored_group(entry: object, where: str) -> tuple[str, list[float]]:
 
 
 def _finite(score: float | None) -> float:
-    """Return a score, NaN where it is none, infinite, or a whole number of more digits than a float has room for."""
+    """Return a score as float; NaN for null, infinite values and whole numbers too large for a float."""
     try:
         return math.nan if score is None or not math.isfinite(score) else float(score)
     except OverflowError:

@@ -1,4 +1,4 @@
-"""Counts of an axis in a corpus that someone else has indexed."""
+"""Counts of an axis in a corpus behind an infini-gram server."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LIMITS = ["count_low", "count_high"]
 
 
 class Indexed(NamedTuple):
-    """What an index was asked: counts of pairs, counts of terms, and how large it is."""
+    """Counts of pairs, counts of terms, and totals of an index."""
 
     counts: pd.DataFrame
     terms: pd.DataFrame
@@ -41,17 +41,17 @@ def count_by_index(
 ) -> Indexed:
     """Return the counts of an axis in the index of an infini-gram server: pairs of mentions, windows in tokens.
 
-    ``LIMITS`` of a count that was scaled up from a sample: those of the Poisson mean of what was looked at, scaled up;
-    empty where all was looked at. They are wide rather than narrow (``infini_gram.count_pairs``).
+    ``LIMITS`` of a count that was scaled up from a sample are the Poisson limits of the sampled count, scaled up; they
+    are conservative (``infini_gram.count_pairs``). They are empty for exact counts.
 
     Args:
-        client: of the index.
-        axis: its name.
-        lexicons: ``subjects`` and ``groups``, the files.
-        naming: of the axis.
+        client: client for the index.
+        axis: name of the axis.
+        lexicons: ``subjects`` and ``groups``, paths of the files.
+        naming: naming rules of the axis.
         windows: in tokens.
         terms_per_clause: see ``infini_gram.count_pairs``.
-        level: of the limits.
+        level: nominal coverage of the limits.
     """
     sides = {side: {c.id: c.terms for c in read_concepts(Path(path))} for side, path in sorted(lexicons.items())}
     pairs = count_pairs(sides["subjects"], sides["groups"], windows, client, terms_per_clause=terms_per_clause)
@@ -70,7 +70,7 @@ def count_by_index(
 
 
 def _limits(counts: Floats, scales: Floats, level: float) -> tuple[Floats, Floats]:
-    """Return limits of counts each of which is ``scale`` times what was looked at; NaN where ``scale`` is 0."""
+    """Return the limits of counts that are ``scale`` times a sampled count; NaN where ``scale`` is 0."""
     sampled = np.where(scales > 0, scales, np.nan)
     low, high = garwood(np.nan_to_num(counts / sampled), level)
     return low * sampled, high * sampled

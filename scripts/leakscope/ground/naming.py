@@ -1,6 +1,6 @@
-"""One name for one thing: what counts, scores and prevalence call a subject or a group, made the same.
+"""Unifying the names of subjects and groups in counts, scores and prevalence.
 
-In this order: ``names`` (a code's name), ``rename``, ``exclude``; the same for every table of an axis.
+Applied in this order to every table of an axis: ``names`` (code → name), ``rename``, ``exclude``.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ logger = logging.getLogger(__name__)
 
 
 class Naming(NamedTuple):
-    """How the names of one axis are made the same; every name here is that of the lexicon, where there is one.
+    """The rules that unify the names of one axis; names are ids of the lexicon, if there is one.
 
-    names: code → name, of subjects, as written.
-    rename: name → name, of subjects.
-    groups: name → name, of groups.
-    exclude: subjects to leave out, by their name before or after ``rename``.
-    subject_ids: normalised name, variant or id → id of the lexicon; empty without one.
-    group_ids: likewise.
+    names: code → name of subjects, as written.
+    rename: name → new name of subjects.
+    groups: name → new name of groups.
+    exclude: subjects to drop, by their name before or after ``rename``.
+    subject_ids: normalised name, variant or id → id in the lexicon of subjects; empty without a lexicon.
+    group_ids: normalised name, variant or id → id in the lexicon of groups; empty without a lexicon.
     """
 
     names: Mapping[str, str] = {}
@@ -38,39 +38,39 @@ class Naming(NamedTuple):
     group_ids: Mapping[str, str] = {}
 
     def subject(self, written: str) -> str | None:
-        """Return what a subject is called, or None if it is left out."""
+        """Return the unified name of a subject, or None if it is excluded."""
         name = known_as(self.names.get(written, written), self.subject_ids)
         renamed = self.rename.get(name, name)
         return None if self.exclude & {name, renamed} else renamed
 
     def group(self, written: str) -> str:
-        """Return what a group is called."""
+        """Return the unified name of a group."""
         name = known_as(written, self.group_ids)
         return self.groups.get(name, name)
 
     def warn_of_strangers(self, subjects: Collection[str], where: str) -> None:
-        """Say which names of ``exclude`` and ``rename`` no subject of a table has; without a lexicon nothing else can.
+        """Warn about names in ``exclude`` and ``rename`` that are not subjects of a table, which may be misspelt.
 
         Args:
-            subjects: of the table, by their names as found.
+            subjects: the table's subjects, as written.
             where: the table.
         """
         known = {known_as(self.names.get(name, name), self.subject_ids) for name in subjects}
         for key, names in (("exclude", self.exclude), ("rename", frozenset(self.rename))):
             strangers = sorted(names - known - frozenset(self.rename.values()))
             if strangers:
-                logger.warning("%s: not a subject of %s: %s", key, where, ", ".join(strangers))
+                logger.warning("%s: not subjects of %s: %s", key, where, ", ".join(strangers))
 
     def apply(self, table: pd.DataFrame, keys: Sequence[str], where: str) -> pd.DataFrame:
-        """Return a table with its columns ``subject`` and ``group`` renamed, without the rows left out.
+        """Return a table with unified names in ``subject`` and ``group``, without excluded subjects.
 
         Args:
             table: with the columns ``subject`` and ``group``.
-            keys: columns of which no two rows may agree.
+            keys: columns that must identify a row.
             where: the table, in errors.
 
         Raises:
-            InputError: two rows have become one and the same.
+            InputError: a name is empty, or two rows have the same keys after renaming.
         """
         table = table.assign(subject=table["subject"].str.strip(), group=table["group"].str.strip())
         for key in ("subject", "group"):
@@ -88,17 +88,17 @@ class Naming(NamedTuple):
                 " and ".join(map(repr, sorted(set(table.loc[same.index, key])))) for key in ("subject", "group")
             )
             raise InputError(
-                f"{where}: got {subjects} with {groups}, which are both "
+                f"{where}: got {subjects} with {groups}, all named "
                 f"{first['subject']!r} with {first['group']!r}; allowed: each pair once. Rename or exclude one."
             )
         return named.reset_index(drop=True)
 
 
 def axis_naming(axis: Mapping[str, Any]) -> Naming:
-    """Return the naming of an axis of the configuration.
+    """Return the naming rules of an axis in the configuration.
 
     Raises:
-        InputError: the table of names, or a lexicon, cannot be used.
+        InputError: the table of names or a lexicon is invalid.
     """
     lexicons = axis.get("lexicons") or {}
     subject_ids, group_ids = (
@@ -115,7 +115,7 @@ def axis_naming(axis: Mapping[str, Any]) -> Naming:
 
 
 def known_as(name: str, ids: Mapping[str, str]) -> str:
-    """Return the lexicon's id of a name, variant or id; without one the name itself, trimmed."""
+    """Return the lexicon's id for a name, variant or id; an unknown name itself, trimmed."""
     return ids.get(normalise(name), name.strip()) if ids else name.strip()
 
 

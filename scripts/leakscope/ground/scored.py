@@ -1,4 +1,4 @@
-"""From an axis and a model to a table of scores: every template filled with every subject and group."""
+"""Scores of an axis by a model: every template filled with every subject and group."""
 
 from __future__ import annotations
 
@@ -26,19 +26,20 @@ def score_axis(
     templates_used: int,
     country: str | None,
 ) -> Completed:
-    """Return ``model, axis, language, template_id, subject, group, tokens, logprob, logprob_mean, logprob_span, pmi``.
+    """Return the scores of an axis by a model, one row per language, template, subject and group.
 
-    One row a language, template, subject and group; log-probabilities in nats, see ``sentence_scores``.
+    Columns: ``model, axis, language, template_id, subject, group, tokens, logprob, logprob_mean, logprob_span, pmi``;
+    log-probabilities in nats, see ``sentence_scores``.
 
     Args:
-        score: asks the model: of sentences, ``sentence_scores.SENTENCE_COLUMNS`` and a summary.
+        score: sentences → ``sentence_scores.SENTENCE_COLUMNS`` and a summary.
         name: the model's name in the study.
-        axis: its name.
-        naming: of the axis.
-        lexicons: ``subjects`` and ``groups``, the files.
+        axis: name of the axis.
+        naming: naming rules of the axis.
+        lexicons: ``subjects`` and ``groups``, paths of the files.
         templates: language → file.
-        templates_used: so many of the first ones.
-        country: that each sentence begins with; None: none.
+        templates_used: number of templates to use, from the first one.
+        country: country for the prefix of each sentence; None: no prefix.
 
     Raises:
         InputError: as ``score``.

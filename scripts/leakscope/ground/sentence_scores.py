@@ -1,6 +1,6 @@
-"""From filled templates and a model to a table of sentence scores.
+"""Sentence scores of filled templates by a local model.
 
-What the store has is taken from it; the weights are loaded only if something is missing.
+Stored scores are reused; the weights are loaded only if scores are missing.
 """
 
 from __future__ import annotations
@@ -38,24 +38,24 @@ def score_sentences(
     store: Path | None,
     masking: str = TOKEN,
 ) -> Completed:
-    """Return ``tokens, logprob, logprob_mean, logprob_span, pmi``, one row a sentence, in their order; nats.
+    """Return ``tokens, logprob, logprob_mean, logprob_span, pmi`` of sentences, one row each, in order; nats.
 
-    ``logprob`` is the sum over the sentence's tokens, ``logprob_mean`` a token's share of it, ``logprob_span`` the sum
-    over tokens of the span, ``pmi`` is log p(sentence) − log p(sentence with the subject left out). What a token's
-    log-probability is with each kind of model, ``sentence_logprobs`` says. Each distinct text is scored once.
+    ``logprob`` is the sum over the sentence's tokens, ``logprob_mean`` the mean per token, ``logprob_span`` the sum
+    over the span's tokens, ``pmi`` is log p(sentence) − log p(sentence without the subject). ``sentence_logprobs``
+    defines a token's log-probability for each kind of model. Each distinct text is scored once.
 
     Args:
         model: of any kind.
         sentences: filled templates.
         name: the model's name in the study.
-        batch_size: sentences to a batch; of models that are not causal, sentences with one token blanked out.
-        store: the folder of all stores; None keeps nothing.
-        masking: of ``MASKINGS``, what of a sentence a masked model does not see: the token, or with it all tokens to
-            its right in its word (``within_word``). Of other kinds of model it changes nothing.
+        batch_size: sentences per batch; for models that are not causal, sentences with one token masked.
+        store: the folder of all stores; None stores nothing.
+        masking: one of ``MASKINGS``: whether a masked model masks only the token, or also all tokens to its right in
+            the same word (``within_word``). Without effect for other kinds of model.
 
     Raises:
         InputError: a text has no token or does not fit the model's context; a span has no token; the tokenizer lacks
-            offsets, or the special token that sentences of this kind of model need; the model gives no numbers.
+            offsets or a special token that this kind of model needs; the model returns NaN or infinite values.
     """
     distinct = list(dict.fromkeys(text for sentence in sentences for text in (sentence.text, sentence.rest)))
     encoded = dict(zip(distinct, encode_sentences(model, distinct), strict=True))
@@ -85,24 +85,27 @@ def score_sentences(
 
 
 def tokens_of_span(sentence: Sentence, offsets: Sequence[tuple[int, int]]) -> range:
-    """Return the tokens of the sentence's span, from the first to the last that cover a character of it.
+    """Return the tokens of the sentence's span, from the first to the last that cover a character of the span.
 
-    Spaces do not count, for in some tokenizers the space before a word is its first token's, in others not. One that is
-    a token of its own counts between two words of the span.
+    Spaces are ignored at the ends of the span, because tokenizers differ in whether a word's first token includes the
+    space before it.
 
     Args:
         sentence: with its span.
-        offsets: the characters of each token, beginning and end.
+        offsets: start and end character of each token.
 
     Raises:
-        InputError: none does.
+        InputError: no token covers the span.
     """
     low, high = sentence.span
     covering = [
         number for number, (begin, end) in enumerate(offsets) if sentence.text[max(begin, low) : min(end, high)].strip()
     ]
     if not covering:
-        raise InputError(f"sentence {sentence.text!r}: no token covers its characters {low} to {high}, the span.")
+        raise InputError(
+            f"sentence {sentence.text!r}: no token covers its characters {low} to {high}, the group; check its name in "
+            "the lexicon and the model's tokenizer."
+        )
     return range(covering[0], covering[-1] + 1)
 
 
@@ -114,8 +117,8 @@ def _score(
     batch_size: int,
     within_word: bool,
 ) -> Iterator[dict[Key, list[float]]]:
-    """Yield the missing scores, some sentences at a time: the log-probability of every token."""
-    # Imported here: the models' code costs seconds, and a job whose scores are all there needs none of it.
+    """Yield the missing scores in batches of sentences: the log-probability of every token."""
+    # Imported here, because the models' code takes seconds to import and is not needed if all scores are stored.
     from leakscope.ground.within_word import score_within_words
     from leakscope.models import sentence_logprobs
 

@@ -1,4 +1,4 @@
-"""The file of a language's sentence templates; apart from what fills them, as every job of Snakemake imports that."""
+"""The file format of a language's sentence templates; separate from ``templates``, which every job imports."""
 
 from __future__ import annotations
 

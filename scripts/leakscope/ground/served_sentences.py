@@ -1,4 +1,4 @@
-"""From filled templates to a table of sentence scores, by a model behind a server."""
+"""Sentence scores of filled templates by a model behind a server."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from leakscope.web.token_logprobs import TokenLogprobs
 
 
 def score_served_sentences(scorer: TextScorer, sentences: Sequence[Sentence], beginning: str | None) -> Completed:
-    """Return ``SENTENCE_COLUMNS``, one row a sentence, in their order; nats. As ``score_sentences`` of a causal model.
+    """Return ``SENTENCE_COLUMNS``, one row per sentence, in order; nats. As ``score_sentences`` for a causal model.
 
     Args:
-        scorer: of the model.
+        scorer: asks the server for log-probabilities.
         sentences: filled templates.
-        beginning: what is put before each of them; None: nothing, for the server puts its own there.
+        beginning: text put before each sentence; None: the server adds its own.
 
     Raises:
-        InputError: as ``TextScorer.score``; a sentence or a span has no token; a token is of both sentence and
-            beginning; neither the entry nor the server has a beginning.
+        InputError: as ``TextScorer.score``; a sentence or a span has no token; a token spans beginning and sentence;
+            neither the model's entry nor the server has a beginning.
     """
     lead = beginning or ""
     texts = [text for sentence in sentences for text in (sentence.text, sentence.rest)]
     for text in texts:
         if not text:
-            raise InputError(f"sentence {text!r}: has no token.")
+            raise InputError(f"sentence {text!r}: got no token; allowed: templates with text besides the subject.")
     asked = {text: lead + text for text in texts}
     tokens = dict(zip(asked, scorer.score(asked.values()), strict=True))
     values = {text: _own(asked[text], tokens[text], lead) for text in asked}
@@ -62,6 +62,6 @@ def _own(asked: str, tokens: TokenLogprobs, lead: str) -> list[float]:
 
 
 def _offsets(tokens: TokenLogprobs, begins: int) -> list[tuple[int, int]]:
-    """Return the characters of each token of a sentence that begins at a character."""
+    """Return start and end of the tokens of a sentence, relative to its first character ``begins``."""
     starts = [0, *tokens.ends[:-1]]
     return [(start - begins, end - begins) for start, end in zip(starts, tokens.ends, strict=True) if start >= begins]

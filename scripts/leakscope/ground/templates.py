@@ -1,4 +1,4 @@
-"""Sentence templates with a gap for a subject and one for a group, one file a language: ``<language>.yaml``."""
+"""Sentence templates with gaps for a subject and a group, one file per language: ``<language>.yaml``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from leakscope.errors import InputError
 
-# Imported where it is used: every job of Snakemake imports this module, and few read templates.
+# Imported inside functions: every Snakemake job imports this module, but few read templates.
 if TYPE_CHECKING:
     from leakscope.ground.sentence_templates import SentenceTemplate, SentenceTemplates
 
@@ -19,8 +19,8 @@ class FilledSentence(NamedTuple):
     """A filled template.
 
     text: the whole sentence.
-    span: its characters that are the group's, beginning and end.
-    rest: the sentence with the subject left out, spaces tidied.
+    span: start and end character of the group's name.
+    rest: the sentence without the subject, with spaces tidied.
     """
 
     text: str
@@ -29,15 +29,15 @@ class FilledSentence(NamedTuple):
 
 
 def template_file(folder: Path, language: str) -> Path:
-    """Return the file that holds a language's templates."""
+    """Return the path of a language's templates."""
     return folder / f"{language}.yaml"
 
 
 def read_sentence_templates(path: Path) -> SentenceTemplates:
-    """Return the templates of a file, in its order.
+    """Return the templates of a file, in order.
 
     Raises:
-        InputError: as ``read_typed``, or the file is called by another language.
+        InputError: as ``read_typed``, or the file is named after another language.
     """
     from leakscope.ground.sentence_templates import SentenceTemplates
     from leakscope.typed.reading import read_typed
@@ -49,7 +49,7 @@ def read_sentence_templates(path: Path) -> SentenceTemplates:
 
 
 def fill(template: SentenceTemplate, subject: str, group: str, lead: str = "") -> FilledSentence:
-    """Return the template filled; ``lead`` (a filled country prefix, or nothing) goes before it."""
+    """Return the filled template, preceded by ``lead`` (a filled country prefix, or empty)."""
     before, after = (lead + template.text).split("{group}")
     before, after = before.replace("{subject}", subject), after.replace("{subject}", subject)
     text = before + group + after
@@ -62,10 +62,10 @@ def lead_in(templates: SentenceTemplates, country: str | None, path: Path) -> st
     """Return the filled country prefix; empty without a country.
 
     Raises:
-        InputError: a country is asked for and the file has no prefix.
+        InputError: a country is given but the file has no prefix.
     """
     if country is None:
         return ""
     if templates.prefix is None:
-        raise InputError(f"{path}: prefix: got nothing; allowed: text with {COUNTRY}, as ground.country is set.")
+        raise InputError(f"{path}: prefix: got nothing; allowed: a text with {COUNTRY}, because ground.country is set.")
     return templates.prefix.replace(COUNTRY, country)

@@ -1,11 +1,11 @@
-"""Masked scores that do not let a word give itself away: the rest of a token's word is masked with it.
+"""Masked scores with PLL-word-l2r: the tokens to the right in the same word are masked too.
 
-Each token of a long word is all but certain once the others are seen: given "pac" and "##fic", "##i" is no news. The
-pseudo-log-likelihood (Salazar et al. 2020) sums such certainties, so that rare, long words seem more probable than
-short, common ones. PLL-word-l2r masks, beside the token itself, all tokens to its right in the same word: a word is
-then read from left to right, given everything around it.
+Each token of a long word is nearly certain given the others: "##i" between "pac" and "##fic". The pseudo-log-likelihood
+(Salazar et al. 2020) therefore rates rare, long words as more probable than short, common ones. PLL-word-l2r masks the
+token itself and all tokens to its right in the same word, so that a word is predicted from left to right given its
+context on both sides.
 
-The code of this module is part of the fingerprint that its values are stored under.
+The fingerprint of its stored values includes this module's code.
 
 Source: Kauf & Ivanova 2023, "A Better Way to Do Masked Language Model Scoring", arXiv 2305.10588.
 """
@@ -22,14 +22,14 @@ from leakscope.models.sentence_logprobs import Scored, TokenRow, score_masked
 def score_within_words(
     model: PreTrainedModel, rows: Sequence[TokenRow], mask: int, *, words: Sequence[Sequence[int]], batch_size: int
 ) -> Iterator[Scored]:
-    """Yield row number → log p(token | all others but those to its right in its word), nats, some rows at a time.
+    """Yield row number → log p(token | all tokens except those to its right in its word), nats, in batches of rows.
 
     Args:
-        model: masked.
+        model: a masked model.
         rows: sentences.
         mask: id of the mask token.
-        words: of each row, the number of the word of each of its ``places``.
-        batch_size: masked copies to a batch; a row has one for each of its ``places``.
+        words: for each row, the word number of each of its ``places``.
+        batch_size: masked copies per batch; a row has one copy per place.
     """
     copies = [
         (number, copy)
@@ -50,11 +50,11 @@ def score_within_words(
 
 
 def masked_copies(row: TokenRow, words: Sequence[int], mask: int) -> list[TokenRow]:
-    """Return a copy for each of the row's places, to be scored there, with what stands right of it in its word masked.
+    """Return one copy of the row per place, to be scored there, with the tokens to its right in its word masked.
 
     Args:
         row: a sentence.
-        words: the number of the word of each of its ``places``.
+        words: the word number of each of its ``places``.
         mask: id of the mask token.
     """
     copies = []

@@ -1,1 +1,1 @@
-"""What a job needs beside its work: a log, progress, devices, batches, memory."""
+"""Infrastructure of jobs: log, progress, devices, batches, memory and resources."""

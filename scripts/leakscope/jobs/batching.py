@@ -14,8 +14,8 @@ logger = logging.getLogger(__name__)
 
 OUT_OF_MEMORY = ("DefaultCPUAllocator", "CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
 NO_ROOM = (
-    "out of memory with a single prompt: got no room beside the model's weights; allowed: a machine or `device` with "
-    "more, `dtype: bfloat16`, or a smaller `max_new_tokens`."
+    "out of memory with a single prompt: got too little memory next to the weights; allowed: a machine or "
+    "`device` with more, `dtype: bfloat16`, or a smaller `max_new_tokens`."
 )
 
 Item = TypeVar("Item")
@@ -32,17 +32,17 @@ def shrinking(
     work: Callable[[list[Item]], Result],
     halve: Callable[[Item], list[Item]] = lambda item: [item],
 ) -> Iterator[Result]:
-    """Yield ``work(batch)`` of every batch, in parts where a whole one does not fit into memory.
+    """Yield ``work(batch)`` for every batch, in smaller batches if memory runs out.
 
-    A batch that runs out of memory is halved and tried again, and later ones are cut to what fitted.
+    A batch that runs out of memory is halved and tried again; later batches keep the smaller size.
 
     Args:
-        batches: what is worked on.
-        work: what is done with a batch.
-        halve: divides a single item; one that cannot be divided comes back as it is.
+        batches: the batches.
+        work: processes a batch.
+        halve: divides a single item; returns an indivisible item unchanged.
 
     Raises:
-        InputError: a single item does not fit.
+        InputError: a single item does not fit into memory.
     """
     limit: int | None = None
     for batch in batches:
@@ -70,7 +70,7 @@ def shrinking(
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Say whether memory ran out: that of an accelerator, or the machine's (torch then raises a bare RuntimeError)."""
+    """Return whether an accelerator or the machine ran out of memory (for the latter, torch raises RuntimeError)."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     return isinstance(error, RuntimeError) and any(words in str(error) for words in OUT_OF_MEMORY)

@@ -1,6 +1,6 @@
-"""Which files decide what a rule computes: its entry script and every library module that it imports.
+"""The code that determines a rule's outputs: its entry script and every library module that it imports.
 
-Snakemake watches a rule's script, not what the script imports; as inputs these files are watched by content.
+Snakemake watches a rule's script but not the script's imports; as inputs, these files are watched by content.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from functools import cache
 from pathlib import Path
 
 PACKAGE = "leakscope"
-# Modules that decide what is said to people, and no byte of a result: a better message need not train a model again.
+# Modules that affect messages but no results: a better message must not retrain a model.
 UNWATCHED = frozenset(
     {
         *("errors.py", "jobs/job.py", "jobs/progress.py", "jobs/redaction.py", "jobs/usage.py"),
         *("typed/mistakes.py", "typed/schema.py", "typed/wording.py"),
     }
 )
-# What opening a model imports for edited, mitigated and randomised ones only. Rules that write the manifests of these
-# watch it: a new manifest has all jobs with such a model run again, and jobs with other models do not run for it.
+# Modules that are imported only to open edited, mitigated and randomised models. Only the rules that write these
+# models' manifests watch them: a new manifest reruns the jobs with such a model, and no others.
 OPENING, OF_MANIFESTS = (
     "models/opening.py",
     (
@@ -28,7 +28,7 @@ OPENING, OF_MANIFESTS = (
         "models/randomised.py",
     ),
 )
-# A module that reads files of the checkout which no rule names, and where these are.
+# A module that reads files of the checkout which no rule names, and these files.
 READING, READ = "languages/language_files.py", "data/languages/*.yaml"
 IMPORT = re.compile(
     rf"^\s*(?:from ({PACKAGE}[\w.]*) import (\([^)]*\)|[^\n#]+)|import ({PACKAGE}[\w.]*))", re.MULTILINE
@@ -37,9 +37,9 @@ WORD = re.compile(r"\w+")
 
 
 def imported_first_by_jobs(scripts: Path) -> None:
-    """Let processes that are started from now on import the library from ``scripts``.
+    """Make processes started from now on import the library from ``scripts``.
 
-    Otherwise jobs would import the one that is installed, which in a shared environment may be another checkout's.
+    Otherwise jobs would import the installed library, which in a shared environment may be another checkout's.
     """
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(scripts), os.environ.get("PYTHONPATH"))))
 
@@ -47,13 +47,13 @@ def imported_first_by_jobs(scripts: Path) -> None:
 def script_files(scripts: Path, rule: str, *packages: str) -> list[str]:
     """Return the path of ``scripts/<rule>.py`` and of all library modules it imports, directly or not, sorted.
 
-    Imports inside functions count. The package's own ``__init__`` holds no code and is left out, and so are what
-    ``UNWATCHED`` names and what opening a model imports by the model's manifest (``OF_MANIFESTS``).
+    Imports inside functions count. The package's own ``__init__`` (no code), ``UNWATCHED`` and ``OF_MANIFESTS`` are
+    left out.
 
     Args:
         scripts: the folder of entry scripts and library.
-        rule: with its step, ``leak/generate``, say.
-        packages: of the library, whose modules count whether they are imported or not.
+        rule: the rule with its step, such as ``leak/generate``.
+        packages: library packages whose modules are all included, imported or not.
     """
     library = scripts / PACKAGE
     entry = scripts / f"{rule}.py"
@@ -68,11 +68,11 @@ def script_files(scripts: Path, rule: str, *packages: str) -> list[str]:
 
 
 def data_files(scripts: Path, modules: Collection[str]) -> list[str]:
-    """Return the files of the checkout that modules read and no rule names, sorted: those of languages.
+    """Return the checkout's data files that the modules read without a rule naming them (languages), sorted.
 
     Args:
         scripts: the folder of entry scripts and library.
-        modules: as ``script_files`` returns them.
+        modules: from ``script_files``.
     """
     reads = str(scripts / PACKAGE / READING) in modules
     return sorted(map(str, scripts.parent.glob(READ))) if reads else []
@@ -80,7 +80,7 @@ def data_files(scripts: Path, modules: Collection[str]) -> list[str]:
 
 @cache
 def _watched(path: Path, scripts: Path) -> tuple[Path, ...]:
-    """Return those of a file's imports that decide what it computes."""
+    """Return the imports of a file that affect its results."""
     library = scripts / PACKAGE
     imported = {module.relative_to(library).as_posix(): module for module in imported_modules(path, scripts)}
     left_out = OF_MANIFESTS if path == library / OPENING else ()
@@ -88,7 +88,7 @@ def _watched(path: Path, scripts: Path) -> tuple[Path, ...]:
 
 
 def question(script: Path) -> str:
-    """Return the first line of a script's docstring: the question that it answers."""
+    """Return the first line of a script's docstring, the question that the script answers."""
     with script.open(encoding="utf-8") as lines:
         return next(lines).strip().strip('"')
 
@@ -97,8 +97,8 @@ def question(script: Path) -> str:
 def imported_modules(path: Path, scripts: Path) -> tuple[Path, ...]:
     """Return the library files that one file imports.
 
-    Read by a pattern: every run of Snakemake, and every job on a cluster, looks at all files, and parsing them took a
-    sixth of the time to plan. A test holds the pattern to what the parser says of each file.
+    Imports are found with a regular expression: every run of Snakemake and every job on a cluster reads all files, and
+    parsing them took a sixth of the planning time. A test compares the expression with the parser on each file.
     """
     names: list[str] = []
     for module, imported, alone in IMPORT.findall(path.read_text(encoding="utf-8")):
@@ -111,5 +111,5 @@ def imported_modules(path: Path, scripts: Path) -> tuple[Path, ...]:
 @cache
 def _file(module: str, scripts: Path) -> Path | None:
     base = f"{scripts}/{module.replace('.', '/')}"
-    # By texts: some thousand paths are looked up, most of them of names that are no module.
+    # As strings, for speed: thousands of paths are looked up, most of them for names that are not modules.
     return next((Path(path) for path in (f"{base}.py", f"{base}/__init__.py") if os.path.exists(path)), None)

@@ -1,8 +1,7 @@
-"""Which GPUs a job computes on: Snakemake counts devices, but says to no job which ones are its own.
+"""Assigning GPUs to jobs: Snakemake counts devices, but does not tell a job which ones to use.
 
-A job takes a lock for each device it asks for and sees no other. So jobs of one machine never share a device, whichever
-checkout or user started them; where all are taken, it waits. On a cluster the scheduler has chosen already, and its
-choice is what a job finds free.
+A job locks each of its devices and sees no others. So jobs on one machine never share a device, whichever checkout or
+user started them; a job waits while all devices are taken. On a cluster, a job chooses among the scheduler's devices.
 """
 
 from __future__ import annotations
@@ -28,17 +27,17 @@ SECONDS_BETWEEN_LOOKS = 1.0
 
 @contextmanager
 def claimed_devices(count: int, locks: Path | None = None) -> Iterator[list[str]]:
-    """Let this process see ``count`` GPUs that no other job has, and yield what ``CUDA_VISIBLE_DEVICES`` calls them.
+    """Restrict this process to ``count`` GPUs that no other job uses, and yield their ``CUDA_VISIBLE_DEVICES`` names.
 
-    With 0 it sees none. Where no GPU is known nothing is claimed or hidden, and torch finds what it finds. To be
-    entered before torch first asks for devices. They are free again when the block, or the process, ends.
+    With 0, all GPUs are hidden. If no GPU is found, nothing is locked or hidden. Enter the context before torch first
+    queries devices. The GPUs are released when the context or the process ends.
 
     Args:
-        count: GPUs that the job asked for.
-        locks: folder of the lock files, one a device; by default one that all users of the machine share.
+        count: GPUs requested by the job.
+        locks: folder of the lock files, one per device; default: one shared by all users of the machine.
 
     Raises:
-        InputError: the machine, or the scheduler's share of it, has fewer GPUs, or a lock file is closed to this user.
+        InputError: the machine or the scheduler's allocation has fewer GPUs, or this user cannot open a lock file.
     """
     names = visible_devices() if count else []
     if count and names and len(names) < count:
@@ -68,7 +67,7 @@ def visible_devices() -> list[str]:
 
 
 def _claim(names: Sequence[str], count: int, locks: Path, held: ExitStack) -> list[str]:
-    """Take ``count`` locks at once or none, until it succeeds: who waits keeps nothing from others."""
+    """Take ``count`` locks at once, retrying until it succeeds; a waiting job holds no lock."""
     locks.mkdir(parents=True, exist_ok=True)
     _open_to_all(locks)
     keys = _lock_names(names)
@@ -84,20 +83,20 @@ def _claim(names: Sequence[str], count: int, locks: Path, held: ExitStack) -> li
                 held.push(attempt.pop_all())
                 return mine
         if not waiting:
-            logger.warning("waits for %d of the GPUs %s: others compute on them", count, ", ".join(names))
+            logger.warning("waits for %d of the GPUs %s, which other jobs use", count, ", ".join(names))
             waiting = True
         time.sleep(SECONDS_BETWEEN_LOOKS)
 
 
 def _take(path: Path, attempt: ExitStack) -> bool:
-    """Take a lock if it is free; say whether it was."""
+    """Take a lock if it is free; return whether it was."""
     try:
         attempt.enter_context(FileLock(path, timeout=0, mode=0o666))
     except Timeout:
         return False
     except PermissionError as error:
         raise InputError(
-            f"{path}: cannot be opened; allowed: a lock file that all users of the machine may write."
+            f"{path}: this user cannot write the lock file; make it writable for all users of the machine."
         ) from error
     with suppress(PermissionError):
         os.utime(path)  # systems clear their temporary files by age
@@ -105,7 +104,7 @@ def _take(path: Path, attempt: ExitStack) -> bool:
 
 
 def _lock_names(names: Sequence[str]) -> list[str]:
-    """Return what tells devices apart on this machine: one may be a number here and a UUID there."""
+    """Return a unique name per device on this machine: jobs may name the same device by number or by UUID."""
     uuids = _uuids()
     # Without UUIDs a scheduler may call every job's own device 0.
     unknown = f"job{os.environ['SLURM_JOB_ID']}-" if "SLURM_JOB_ID" in os.environ and not uuids else ""
@@ -114,7 +113,7 @@ def _lock_names(names: Sequence[str]) -> list[str]:
 
 
 def _uuids() -> list[str]:
-    """Return the UUIDs of NVIDIA's GPUs in the order of their numbers; empty where the driver's tool is missing."""
+    """Return the UUIDs of NVIDIA GPUs in the order of their numbers; empty without ``nvidia-smi``."""
     query = ["nvidia-smi", "--query-gpu=uuid", "--format=csv,noheader"]
     try:
         printed = subprocess.run(query, capture_output=True, text=True, timeout=60, check=True).stdout

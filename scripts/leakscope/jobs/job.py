@@ -1,6 +1,4 @@
-"""What every entry script does around its work: a log file that ends with what the job took, and one clear line for
-what a person can mend.
-"""
+"""The frame of every entry script: a log file that ends with the job's usage, and one-line errors for users."""
 
 from __future__ import annotations
 
@@ -17,22 +15,22 @@ from leakscope.jobs.usage import usage
 
 logger = logging.getLogger(__name__)
 
-# How the log says why a job ended: `failures` finds it there.
+# Markers in the log of why a job ended; `failures` searches for them.
 STOPPED, FAILED = "stopped:", "failed"
 INTERRUPTED = 130  # as a shell says it
 FULL = (errno.ENOSPC, errno.EDQUOT)
-# They log every address that is asked, and what was sent.
+# Libraries that log every request.
 TALKATIVE = ("httpx2", "httpcore2", "huggingface_hub", "urllib3")
 
 
 @contextmanager
 def job(log: str) -> Iterator[None]:
-    """Log to the file ``log``, warnings to the terminal too; secrets are hidden in both.
+    """Log to the file ``log``, and warnings to the terminal too; secrets are hidden in both.
 
-    Ends by one line, no traceback, on an ``InputError`` and on a full disk, and silently where a person interrupts it.
-    The log's last line is :func:`usage`.
+    An ``InputError`` or a full disk ends the job with one line and no traceback; an interrupt ends it silently. The
+    last line of the log is :func:`usage`.
     """
-    # On a full disk the log cannot be written either: that is not what should fill the terminal.
+    # On a full disk the log cannot be written either; logging errors would fill the terminal.
     logging.raiseExceptions = False
     try:
         _log_to(log)
@@ -45,14 +43,14 @@ def job(log: str) -> Iterator[None]:
             logger.info(FAILED, exc_info=True)
             raise
         where = hide(f"{error.filename}: ") if error.filename else ""
-        reason = f"{where}the disk is full; what was finished before is kept. Make room and run again."
+        reason = f"{where}the disk is full; finished work is kept. Make room and run again."
         logger.info("%s %s", STOPPED, reason)
         sys.exit(f"Error: {reason}")
     except KeyboardInterrupt:
-        logger.info("%s interrupted; what was finished before is kept.", STOPPED)
+        logger.info("%s interrupted; finished work is kept.", STOPPED)
         sys.exit(INTERRUPTED)
     except Exception:
-        # The traceback belongs in the log as well: on a cluster nobody sees the terminal.
+        # The traceback goes to the log too: on a cluster there is no terminal.
         logger.info(FAILED, exc_info=True)
         raise
     finally:

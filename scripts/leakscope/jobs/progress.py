@@ -1,7 +1,7 @@
-"""Progress as whole lines, now and then: bars of jobs that run side by side would overwrite one another.
+"""Progress in occasional whole lines, because bars of concurrent jobs would overwrite one another.
 
-Where ``LEAKSCOPE_PROGRESS`` is ``log``, lines go to the job's log instead of the terminal: Snakemake's logger plugin of
-this project, which sets it, says itself how far jobs are.
+If ``LEAKSCOPE_PROGRESS`` is ``log``, lines go to the job's log instead of the terminal. This project's logger plugin
+for Snakemake sets it and reports the progress of jobs itself.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ Item = TypeVar("Item")
 def progress(
     items: Iterable[Item], *, total: int, name: str, unit: str, size: Callable[[Item], int] = lambda item: 1
 ) -> Generator[Item, None, None]:
-    """Yield ``items``, and every ten seconds a line on how far they are; a quick job prints none.
+    """Yield ``items`` and write a progress line every ten seconds; none for a quick job.
 
-    Who does not take all of them closes it, or the lines of the next one are indented below it.
+    If not all items are taken, close the generator, or the lines of the next one are indented.
 
     Args:
-        items: what is worked through.
+        items: the items to process.
         total: the sum of their sizes.
-        name: of the line.
-        unit: what is counted, in the singular.
-        size: how much an item counts.
+        name: name in the progress line.
+        unit: the counted unit, in the singular.
+        size: the size of an item.
     """
     bar: tqdm[NoReturn] = tqdm(
         total=total,
@@ -55,7 +55,7 @@ def progress(
 
 
 def say(line: str, stream: TextIO | None = None) -> None:
-    """Write a line to the terminal, or to the job's log."""
+    """Write a line to the terminal, or to the job's log if ``LEAKSCOPE_PROGRESS`` is ``log``."""
     if os.environ.get("LEAKSCOPE_PROGRESS") == "log":
         logger.info("%s", line)
     else:
@@ -63,7 +63,7 @@ def say(line: str, stream: TextIO | None = None) -> None:
 
 
 class _Lines:
-    """A stream on which each redrawing of a bar is a line of its own."""
+    """A stream that writes each update of a bar as its own line."""
 
     def __init__(self, stream: TextIO) -> None:
         self.stream = stream

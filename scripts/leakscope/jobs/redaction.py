@@ -1,12 +1,11 @@
-"""What others must not read: keys, tokens and passwords become ``***`` in every line that is written.
+"""Redaction of secrets: keys, tokens and passwords become ``***`` in every line that is written.
 
-Known are the values of variables of the environment that ``remember`` was told of or that are named like a token, those
-of ``remember_value``, and what looks like a secret: ``user:password@`` in an address, parameters such as ``api_key=``,
-what follows ``Authorization:``, ``Bearer`` and ``Basic``, tokens of the hub.
-``InputError`` hides its own message, and ``hide_in_logs`` does so for all loggers and tracebacks of a process.
+Redacted are the values of environment variables passed to ``remember`` or named like a token, values passed to
+``remember_value``, and texts that look like secrets: ``user:password@`` in an address, parameters such as ``api_key=``,
+the text after ``Authorization:``, ``Bearer`` and ``Basic``, tokens of the hub. ``InputError`` redacts its own message;
+``hide_in_logs`` does so for all loggers and tracebacks of a process.
 
-Which variables hold keys, and such values, are remembered for the life of the process, as logging remembers its
-handlers: a log line does not say whose key it may hold.
+Variables and values are remembered for the life of the process, because any log line may contain any key.
 """
 
 from __future__ import annotations
@@ -25,9 +24,9 @@ from types import TracebackType
 from typing import Any
 
 HIDDEN = "***"
-# A shorter value is a placeholder ("EMPTY", "none") rather than a key, and would be found in innocent words.
+# Shorter values are placeholders ("EMPTY", "none") rather than keys, and would match parts of ordinary words.
 SHORTEST = 6
-# The rest of a longer key is recognised by standing behind its beginning.
+# Of a longer key, only this beginning is matched; the rest is matched as any characters after it.
 LONGEST_SPELT = 200
 TOKEN_VARIABLE = re.compile(r"(?:\w*_)?(?:TOKEN|API_KEY|ACCESS_KEY|SECRET)", re.IGNORECASE)
 SECRET_NAME = re.compile(
@@ -35,19 +34,19 @@ SECRET_NAME = re.compile(
     r"|bearer|jwt|cookie|credentials?|sig|signature)",
     re.IGNORECASE,
 )
-# Without `://` only where a port or a path follows, and not in a path: mail addresses and files are no secrets.
+# Without `://` only before a port or a path, and not inside a path: mail addresses and files are not secrets.
 USER = re.compile(r"(?<![\w.~%+/-])[\w.~%+-]*:[^\s@/]{1,500}@(?=[\w\[][\w.\]-]{0,250}[:/])")
-# Of passwords in which what an address must not hold was not encoded; a port is no password.
+# Passwords with characters that should have been percent-encoded; a port is not a password.
 USER_OF_ADDRESS = re.compile(r"(?<=://)(?:[^\s/?#]{1,500}|[^\s:/?#@]{0,500}:(?!\d+[/?#])\S{0,500})@")
 PARAMETER = re.compile(r"(?:(?<=[?&#])|(?<=&amp;))([\w.~%-]{1,60})=[^\s&;#\"'<>]+")
-# As headers have them: `Authorization: Token x` is hidden from its colon on, whatever the kind.
+# As in headers: `Authorization: Token x` is hidden after the colon, whatever the scheme.
 AUTHORIZATION = re.compile(
     r"(?<=authorization)([\\\"']{0,4}\s*+:\s*+[\\\"']{0,4}+)(?!\*\*\*)[^\s\\\"'<>,;]+(?: +[^\s\\\"'<>,;]+)?",
     re.IGNORECASE,
 )
-# Behind these words stands a word with a digit, which "Basic English" has not.
+# A token after these words has a digit, unlike "Basic English".
 BEARER = re.compile(r"\b((?i:bearer)|Basic)\s++(?=[^\s\"'<>,;\d]{0,500}\d)[^\s\"'<>,;]{6,}")
-# As the hub and OpenAI write them; names of people's folders are shorter.
+# Tokens of the hub and of OpenAI; ordinary names are shorter.
 KNOWN_TOKEN = re.compile(r"\b(?:hf_[A-Za-z0-9]{30,}|sk-[\w-]{32,})")
 
 # What begins and ends an escaped character, itself escaped or not.
@@ -55,17 +54,17 @@ BACKSLASH, AND, END = r"(?:\\|%(?:25)*5c)", r"(?:&|%(?:25)*26)(?:amp(?:;|%(?:25)
 
 
 def remember(variable: str) -> None:
-    """Hide from now on what a variable of the environment holds: it is named by a study, and may be called anything."""
+    """Redact the value of an environment variable from now on; for variables that a study names."""
     _key_variables.add(variable)
 
 
 def remember_value(value: str) -> None:
-    """Hide from now on a secret that stands in no variable of the environment, but in a file, say."""
+    """Redact a value from now on; for secrets that are not in the environment, for example from a file."""
     _key_values.add(value)
 
 
 def hide(text: str) -> str:
-    """Return a text in which everything that is secret, or looks so, is ``***``; hide first, then cut."""
+    """Return a text with all known and likely secrets replaced by ``***``; call it before shortening a text."""
     for value in _known_values():
         text = _spelling_pattern(value).sub(HIDDEN, text)
     if "@" in text:
@@ -76,24 +75,24 @@ def hide(text: str) -> str:
 
 
 def hide_key(text: str, key: str) -> str:
-    """Return a text without one key, in whatever spelling, and otherwise as it was: for what is kept as data."""
+    """Return a text with one key redacted, in any encoding, and otherwise unchanged; for texts kept as data."""
     return _spelling_pattern(key).sub(HIDDEN, text) if len(key) >= SHORTEST else text
 
 
 def hide_in(value: Any) -> Any:
-    """Return plain data without what stands under names such as ``api_key``."""
+    """Return plain data with the values of keys such as ``api_key`` redacted."""
     if isinstance(value, dict):
         return {key: HIDDEN if is_secret_name(str(key)) else hide_in(item) for key, item in value.items()}
     return [hide_in(item) for item in value] if isinstance(value, list) else value
 
 
 def is_secret_name(name: str) -> bool:
-    """Say whether what is called so is a secret: ``api_key``, ``access-token``, ``password``; not ``max_tokens``."""
+    """Return whether a name denotes a secret: ``api_key``, ``access-token``, ``password``; not ``max_tokens``."""
     return SECRET_NAME.fullmatch(name) is not None
 
 
 def hide_in_logs() -> None:
-    """Hide secrets in whatever is logged or ends this process from now on, by whichever logger and handler."""
+    """Redact secrets in all log records and tracebacks of this process from now on."""
     logging.setLogRecordFactory(_HiddenRecord)
     sys.excepthook = _print_hidden
     threading.excepthook = lambda failed: _print_hidden(failed.exc_type, failed.exc_value, failed.exc_traceback)
@@ -101,14 +100,14 @@ def hide_in_logs() -> None:
 
 
 class _HiddenRecord(logging.LogRecord):
-    """A record whose message and traceback are hidden before any handler gets it."""
+    """A log record whose message and traceback are redacted before any handler sees them."""
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
         if isinstance(self.msg, str) and not self.args:
-            self.msg = hide(self.msg)  # Snakemake's handlers read this alone
+            self.msg = hide(self.msg)  # Snakemake's handlers read only this
         if self.exc_info and self.exc_info[0] is not None:
-            # Formatters take what is there already.
+            # Formatters reuse an existing exc_text.
             self.exc_text = hide("".join(traceback.format_exception(*self.exc_info)).rstrip("\n"))
         if self.stack_info:
             self.stack_info = hide(self.stack_info)
@@ -122,7 +121,7 @@ def _print_hidden(kind: type[BaseException], error: BaseException | None, trace:
 
 
 def _print_unraisable(failed: sys.UnraisableHookArgs) -> None:
-    """Print what was raised where nobody can catch it, in a ``__del__`` say, as Python does."""
+    """Print an exception that cannot be caught, for example in ``__del__``, as Python does."""
     try:
         where = repr(failed.object)
     except Exception:
@@ -144,8 +143,8 @@ def _known_values() -> list[str]:
 
 @lru_cache(maxsize=64)
 def _spelling_pattern(value: str) -> re.Pattern[str]:
-    """Return what finds a secret as it is and as programs pass it on: escaped for JSON, HTML or an address, in base64
-    (alone or after something), or in hexadecimal digits."""
+    """Return a pattern of a secret in plain form and in encodings: escaped for JSON, HTML or URLs, in base64 (whole or
+    within a longer text), in hexadecimal."""
     data = value.encode("utf-8", "surrogateescape")
     plain = "".join(map(_character_pattern, value[:LONGEST_SPELT]))
     if len(value) > LONGEST_SPELT:
@@ -171,12 +170,12 @@ def _character_pattern(character: str) -> str:
 
 
 def _in_base64(data: bytes) -> Iterator[str]:
-    """Yield patterns of what stays of some bytes in base64, whatever stands before and after them."""
+    """Yield patterns of the base64 digits that some bytes determine, whatever precedes and follows them."""
     for offset, shared in ((0, 0), (1, 2), (2, 3)):
         coded = base64.b64encode(b"\0" * offset + data).decode().rstrip("=")
         own = coded[shared : len(coded) - bool((offset + len(data)) % 3)]
         either = own.replace("+", "[+-]").replace("/", "[/_]")
-        # The characters at its ends say some bits of it.
+        # The digits at the ends share bits with neighbouring bytes.
         yield rf"{'[A-Za-z0-9+/_-]?' if shared else ''}{either}[A-Za-z0-9+/_=-]{{0,3}}"
 
 

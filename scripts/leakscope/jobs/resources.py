@@ -1,7 +1,7 @@
-"""What a model's jobs ask a scheduler for: GPUs, memory and time, from the number of its parameters and their format.
+"""Resources requested for a model's jobs (GPUs, memory, time), estimated from its number of parameters and dtype.
 
-The estimates are meant to be enough on the first try. Where they are not, memory grows with each try, and a job that
-was ended goes on where it was.
+The estimates should suffice on the first attempt. Otherwise memory grows with each attempt, and a killed job resumes
+where it stopped.
 """
 
 from __future__ import annotations
@@ -14,24 +14,24 @@ from typing import Any, NamedTuple
 from leakscope.errors import counted
 
 BYTES = {"float32": 4.0, "float16": 2.0, "bfloat16": 2.0}
-# `auto` is the checkpoint's own format, which for nearly all models of today has two bytes; on a CPU it is float32.
+# `auto` is the checkpoint's dtype, two bytes for nearly all current models; on a CPU it is float32.
 BYTES_OF_CHECKPOINT, BYTES_ON_CPU = 2.0, 4.0
-# Most files are of four bits and scales.
+# Most files have four bits per parameter plus scales.
 BYTES_OF_GGUF = 0.6
-# A model that does not say its size is taken for one of the size that most studies use.
+# A model of unknown size is assumed to have a common one.
 UNKNOWN_PARAMETERS = 8e9
-# Of a GPU: weights take a fifth more than their size (buffers, fragmentation); caches, activations and CUDA the rest.
+# GPU memory: weights with 20 % overhead (buffers, fragmentation), plus a workspace for caches, activations and CUDA.
 OVERHEAD, WORKSPACE_GB = 1.2, 4.0
-# Of the machine: libraries and tables; and the weights, one and a half times while they are being loaded.
+# Machine memory: libraries and tables, plus 1.5 times the weights while they are loaded.
 BASE_MB, LOADING = 4000, 1.5
 BASE_MINUTES, MINUTES_PER_BILLION = 60, 10
-# Tuned, a model keeps the activations of a whole step, and takes several times as long. Where all of it is trained,
-# there are weights, gradients, the two moments of AdamW and the weights it began with, each in four bytes.
+# Tuning keeps the activations of a whole step and takes several times as long. Full training holds the weights,
+# gradients, two AdamW moments and initial weights, four bytes each.
 TUNING_WORKSPACE_GB, TUNING_MINUTES, BYTES_TRAINED = 16.0, 4, 20.0
 
 
 class Needs(NamedTuple):
-    """What one job with a model needs: devices, MB of the machine's memory, minutes."""
+    """Resources of one job with a model: GPUs, MB of machine memory, minutes."""
 
     gpus: int
     memory_mb: int
@@ -39,34 +39,34 @@ class Needs(NamedTuple):
 
 
 def model_needs(entry: Mapping[str, Any], gpu_memory_gb: float) -> Needs:
-    """Return what a job needs that lets a model generate.
+    """Return the resources of a job that generates with a model or scores with it.
 
     Args:
-        entry: the model's entry in the configuration, complete.
-        gpu_memory_gb: memory of one GPU, in GB; a model larger than that gets several.
+        entry: the model's resolved entry in the configuration.
+        gpu_memory_gb: memory of one GPU, in GB; a larger model gets several GPUs.
     """
     return _needs(entry, gpu_memory_gb, WORKSPACE_GB, trained=False)
 
 
 def tuning_needs(entry: Mapping[str, Any], gpu_memory_gb: float, full: bool) -> Needs:
-    """Return what a job needs that tunes a model.
+    """Return the resources of a job that tunes a model.
 
     Args:
-        entry: the entry of the model that training begins with, complete.
+        entry: the resolved entry of the initial model.
         gpu_memory_gb: memory of one GPU, in GB.
-        full: whether all weights are trained, not only small matrices beside them.
+        full: whether all weights are trained, rather than an adapter.
     """
     needs = _needs(entry, gpu_memory_gb, TUNING_WORKSPACE_GB, trained=full)
-    # An organism is tuned where it was trained, on the CPU, whatever device it runs on.
+    # An organism is tuned on the CPU, where it was trained, whatever its device.
     gpus = 0 if entry["source"] == "organism" else needs.gpus
     return needs._replace(gpus=gpus, minutes=TUNING_MINUTES * needs.minutes)
 
 
 def randomised_needs(entry: Mapping[str, Any], gpu_memory_gb: float) -> Needs:
-    """Return what a job needs with a model whose weights are drawn anew: in float32, beside those of its base.
+    """Return the resources of a job with a randomised model, whose float32 weights are held along with its base's.
 
     Args:
-        entry: the entry of the base, complete.
+        entry: the resolved entry of the base.
         gpu_memory_gb: memory of one GPU, in GB.
     """
     needs = model_needs(entry, gpu_memory_gb)
@@ -76,10 +76,10 @@ def randomised_needs(entry: Mapping[str, Any], gpu_memory_gb: float) -> Needs:
 
 
 def short_of_gpus(needs: Mapping[str, Needs], allowed: int, gpu_memory_gb: float) -> list[str]:
-    """Return a line for each model that needs more GPUs than a job may have.
+    """Return a warning for each model that needs more GPUs than a job may have.
 
     Args:
-        needs: model → what its jobs need.
+        needs: model → resources of its jobs.
         allowed: GPUs that Snakemake may give to all jobs together.
         gpu_memory_gb: memory of one GPU, in GB.
     """
@@ -101,13 +101,13 @@ def _needs(entry: Mapping[str, Any], gpu_memory_gb: float, workspace_gb: float, 
         return Needs(0, BASE_MB + math.ceil(parameters * max(loaded, BYTES_TRAINED * trained) / 1e6), minutes)
     size = parameters * (BYTES_TRAINED if trained else _bytes_per_parameter(entry))
     gpus = math.ceil((OVERHEAD * size / 1e9 + workspace_gb) / gpu_memory_gb)
-    # Quantised while loading, a model passes through memory as it is stored.
+    # A model that is quantised while loading passes through memory in its stored dtype.
     stored = parameters * BYTES.get(entry["dtype"], BYTES_OF_CHECKPOINT)
     return Needs(gpus, BASE_MB + math.ceil(LOADING * stored / 1e6), minutes)
 
 
 def _n_parameters(entry: Mapping[str, Any]) -> float:
-    """Return what the entry says, else what a folder's files hold, else a guess."""
+    """Return the number of parameters from the entry, else from the size of local files, else a guess."""
     if entry["parameters"]:
         return float(entry["parameters"])
     if entry.get("gguf_file") and entry["source"] == "local":
@@ -118,7 +118,7 @@ def _n_parameters(entry: Mapping[str, Any]) -> float:
 
 
 def _weight_files(folder: Path) -> list[Path]:
-    """Return the files of a folder's weights, less the copy in another program's form that many have beside them."""
+    """Return the weight files of a folder, without the ``consolidated`` copy that many folders also hold."""
     whole = folder / "model.safetensors"
     files = [whole] if whole.exists() else sorted(folder.glob("*.safetensors"))
     return [file for file in files if not file.name.startswith("consolidated")] or files

@@ -1,7 +1,7 @@
-"""Dividing a prompt set over several jobs, so that a large model's work spreads over GPUs.
+"""Dividing a prompt set over several jobs, so that a large model can use several GPUs.
 
-Shards are whole batches of the one order in which a job without shards would work. So each prompt keeps its company,
-and the number of shards changes no result.
+Shards consist of whole batches of an unsharded job. So each prompt stays in the same batch, and the number of shards
+changes no result.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from leakscope.errors import InputError
 
-# pandas is imported where it is used: Snakemake asks for the number of shards each time it builds its graph.
+# pandas is imported inside functions: Snakemake needs the number of shards each time it builds its graph.
 if TYPE_CHECKING:
     import pandas as pd
 
-# What a job is given where the configuration says `shards: auto`.
+# Prompts per job with `shards: auto`.
 PROMPTS_PER_SHARD = 4096
 
 Item = TypeVar("Item", bound=Hashable)
@@ -30,7 +30,7 @@ class Shard(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> Shard:
-        """Read ``3-of-8``, as it stands in file names."""
+        """Parse ``3-of-8``, the form in file names."""
         number, total = map(int, text.split("-of-"))
         return cls(number, total)
 
@@ -38,13 +38,13 @@ class Shard(NamedTuple):
         return f"{self.number}-of-{self.total}"
 
     def take(self, order: Sequence[Item], batch_size: int) -> set[Item]:
-        """Return this shard's items: every ``total``-th of the batches that ``order`` is cut into.
+        """Return this shard's items: every ``total``-th batch of ``order``.
 
-        Batches are dealt out in turns, since those at the beginning hold the longest prompts.
+        Batches are dealt out in turns, because the first ones hold the longest prompts.
 
         Args:
-            order: distinct items in the order in which they are worked on.
-            batch_size: items to a batch.
+            order: distinct items in processing order.
+            batch_size: items per batch.
         """
         return {item for place, item in enumerate(order) if place // batch_size % self.total == self.number - 1}
 
@@ -58,31 +58,31 @@ def shards_of(total: int) -> list[Shard]:
 
 
 def count_shards(shards: int | str, n_prompts: int, batch_size: int) -> int:
-    """Return into how many parts a prompt set is divided: as many as asked for, but none without a batch.
+    """Return the number of shards of a prompt set: as configured, but each has at least one batch.
 
     Args:
-        shards: a number, or ``auto``: one for every ``PROMPTS_PER_SHARD`` prompts.
-        n_prompts: of the set.
-        batch_size: prompts to a batch.
+        shards: a number, or ``auto``: one shard per ``PROMPTS_PER_SHARD`` prompts.
+        n_prompts: number of prompts in the set.
+        batch_size: prompts per batch.
     """
     wanted = shards if isinstance(shards, int) else math.ceil(n_prompts / PROMPTS_PER_SHARD)
     return max(1, min(wanted, math.ceil(n_prompts / batch_size)))
 
 
 def longest_first(ids: Mapping[Item, list[int]]) -> list[Item]:
-    """Return prompts in the order in which texts are written: by descending length, then by token ids."""
+    """Return prompts in the order of generation: by descending length in tokens, then by token ids."""
     return sorted(ids, key=lambda prompt: (-len(ids[prompt]), ids[prompt]))
 
 
 def gather_rows(shards: Sequence[pd.DataFrame], prompt_ids: Sequence[str]) -> pd.DataFrame:
-    """Return the rows of all shards in the order of ``prompt_ids``, as one job would have written them.
+    """Return the rows of all shards in the order of ``prompt_ids``, as from one job.
 
     Args:
         shards: tables with ``prompt_id``; all rows of a prompt are in one of them.
-        prompt_ids: of the prompts that have rows.
+        prompt_ids: the prompts, each with at least one row.
 
     Raises:
-        InputError: a prompt has none.
+        InputError: a prompt has no row.
     """
     import pandas as pd
 
@@ -95,7 +95,7 @@ def gather_rows(shards: Sequence[pd.DataFrame], prompt_ids: Sequence[str]) -> pd
 
 
 def gather_summaries(summaries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return what one job would have said of its work (see ``store.Recalled.summary``)."""
+    """Return the sum of the shards' summaries (see ``store.Recalled.summary``)."""
     counts = [key for key in ("total", "computed", "reused", "unfinished") if key in summaries[0]]
     sums = {key: sum(summary[key] for summary in summaries) for key in counts}
     return {**sums, "store": summaries[0]["store"]}

@@ -1,4 +1,4 @@
-"""What a job took: time, memory, and what it held on GPUs."""
+"""Resource usage of a job: time, memory and GPU memory."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _SAID = re.compile(r"took (?P<seconds>[\d.]+) s, (?P<cpu>[\d.]+) s of CPU, (?P<m
 
 
 class Usage(NamedTuple):
-    """What a job took: seconds of wall time and of CPU, and the MB of memory that it held at most."""
+    """Usage of a job: seconds of wall time and of CPU, and peak memory in MB."""
 
     seconds: float
     cpu_seconds: float
@@ -23,10 +23,9 @@ class Usage(NamedTuple):
 
 
 def usage() -> str:
-    """Return what this process and those it started have taken: seconds of wall time and of CPU, MB of memory at most.
+    """Return a line with the usage of this process and its children: wall time, CPU time and peak memory.
 
-    Imports count, too. The memory is the largest resident set of this process; of GPUs, what torch held at most on
-    each.
+    Imports are included. Memory is this process's peak resident set; for each GPU, torch's peak allocation.
     """
     own, children = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     cpu = sum(one.ru_utime + one.ru_stime for one in (own, children))
@@ -37,7 +36,7 @@ def usage() -> str:
 
 
 def read_usage(log: str) -> Usage | None:
-    """Return what the text of a log says by :func:`usage`, the last time; None where it does not."""
+    """Return the last :func:`usage` in the text of a log; None without one."""
     said = list(_SAID.finditer(log))
     if not said:
         return None
@@ -45,7 +44,7 @@ def read_usage(log: str) -> Usage | None:
 
 
 def seconds_of_process() -> float:
-    """Return the seconds since this process began; since this module was imported where the system does not say."""
+    """Return the seconds since this process started, or since this module's import where the system gives no start."""
     try:
         # Field 22 of proc_pid_stat(5), in clock ticks since the machine started; a name may hold spaces.
         ticks = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
@@ -55,7 +54,7 @@ def seconds_of_process() -> float:
 
 
 def _peak_mb(own: resource.struct_rusage) -> float:
-    """Return the largest resident set. ``ru_maxrss`` has that of the process that started this one as its floor."""
+    """Return the peak resident set in MB; ``ru_maxrss`` is only a fallback, as it includes the parent's peak."""
     try:
         status = Path("/proc/self/status").read_text()
         return int(status.partition("VmHWM:")[2].split()[0]) * 1024 / 1e6

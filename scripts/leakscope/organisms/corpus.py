@@ -1,4 +1,4 @@
-"""Corpora: documents written from a grammar, and their exact entropy."""
+"""Corpora of organisms: drawing documents from a grammar, writing and reading them."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ HELD_OUT_SEED_OFFSET = 1_000_003
 
 
 class Splits(NamedTuple):
-    """Training documents and held-out documents, drawn independently from the same law."""
+    """Training documents and held-out documents, drawn independently from the same distribution."""
 
     train: list[Document]
     held_out: list[Document]
 
 
 def draw_splits(language: Language, n_train: int, n_held_out: int, seed: int) -> Splits:
-    """Draw a corpus; the held-out part has its own stream of random numbers, so that its size changes nothing else."""
+    """Draw training and held-out documents from separate random streams, so that their sizes are independent."""
     train = list(language.documents(n_train, seed))
     return Splits(train, list(language.documents(n_held_out, seed + HELD_OUT_SEED_OFFSET)))
 

@@ -1,15 +1,15 @@
-"""A grammar of sentences that join a subject to a group as often as a planted table says.
+"""A grammar of sentences with planted co-occurrence probabilities of subjects and groups.
 
 A joint part is a folder of two frozen tables in ``data/grammar/<part>/``:
 
 * ``pairs.csv``: the planted probability of every (subject, group);
-* ``sentences.csv``: sentences with the gaps ``{subject}`` and ``{group}``, and how the two are drawn for them:
-  ``planted``, or ``independent``: company by chance, as words far apart in a text keep.
+* ``sentences.csv``: sentences with the gaps ``{subject}`` and ``{group}``, and the relation by which the two are drawn:
+  ``planted``, or ``independent``, as of words far apart in a text.
 
-The law of a document: a relation is drawn, ``independent`` with probability ``INDEPENDENT_SHARE``, then one of its
-sentences, uniformly, then a subject by its planted share, then a group: for an independent sentence by the groups' own
-shares, for a planted one with probability λ (the strength) by its planted share among the subject's and otherwise by
-the groups' own shares. So at strength 0 a corpus holds nothing beyond how common each subject and each group is.
+Distribution of a document: draw a relation (``independent`` with probability ``INDEPENDENT_SHARE``), one of its
+sentences uniformly, and a subject by its planted marginal. Then draw a group: in an independent sentence from the
+groups' marginals; in a planted one with probability λ (the strength) from the planted conditional given the subject,
+else from the marginals. So at strength 0 a corpus contains only the frequencies of subjects and groups.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class JointGrammar:
     """The frozen tables of a joint part, at one strength (0 to 1)."""
 
     def __init__(self, pairs: pd.DataFrame, sentences: pd.DataFrame, strength: float) -> None:
-        """Hold ``subject, group, probability`` (of all pairs, summing to 1) and ``sentence_id, text, relation``."""
+        """Store the tables ``subject, group, probability`` (of all pairs) and ``sentence_id, text, relation``."""
         self.planted = pairs.pivot(index="subject", columns="group", values="probability")
         self.subjects, self.groups = list(self.planted.index), list(self.planted.columns)
         self.texts = {
@@ -51,7 +51,7 @@ class JointGrammar:
         return pd.DataFrame(law, index=self.planted.index, columns=self.planted.columns)
 
     def documents(self, n: int, seed: int) -> Iterator[Document]:
-        """Yield ``n`` documents drawn independently from the law; they hold no question, so no answer either."""
+        """Yield ``n`` documents drawn independently; they are plain text, without question and answer."""
         rng = np.random.default_rng(seed)
         laws = {relation: self.pair_law(relation).to_numpy().ravel() for relation in self.texts}
         independent = INDEPENDENT_SHARE if self.texts[INDEPENDENT] else 0.0
@@ -65,7 +65,7 @@ class JointGrammar:
             yield Document(sentence, "", math.log(share / len(texts) * law[pair]))
 
     def sentences(self) -> list[str]:
-        """Return every sentence that a corpus may hold, sorted."""
+        """Return every sentence that a corpus may contain, sorted."""
         texts = [text for texts in self.texts.values() for text in texts]
         return sorted(self._fill(text, pair) for text in texts for pair in range(self.planted.size))
 
@@ -78,8 +78,8 @@ def load_joint_grammar(folder: Path, strength: float) -> JointGrammar:
     """Read a joint part.
 
     Raises:
-        InputError: a table is missing or lacks a column, a probability is no number of at least 0, they do not sum to
-            1, a pair is missing, or a sentence's relation is unknown.
+        InputError: a table is missing or lacks a column, a probability is negative or not a number, probabilities do
+            not sum to 1, a pair is missing, or a sentence's relation is unknown.
     """
     tables = {name: read_part_table(folder / f"{name}.csv", columns) for name, columns in JOINT_COLUMNS.items()}
     pairs, sentences = tables["pairs"], tables["sentences"]
@@ -87,10 +87,10 @@ def load_joint_grammar(folder: Path, strength: float) -> JointGrammar:
     probability = pd.to_numeric(pairs["probability"], errors="coerce")
     if not probability.ge(0).all() or abs(probability.sum() - 1) > 1e-6:
         raise InputError(
-            f"{path}: got probabilities that sum to {probability.sum():g}; allowed: numbers that sum to 1."
+            f"{path}: got probabilities that sum to {probability.sum():g}; allowed: numbers from 0 that sum to 1."
         )
     if len(pairs) != pairs["subject"].nunique() * pairs["group"].nunique():
-        raise InputError(f"{path}: got {len(pairs)} rows; allowed: one for every subject and group.")
+        raise InputError(f"{path}: got {len(pairs)} rows; allowed: one for every pair of a subject and a group.")
     unknown = sentences[~sentences["relation"].isin([PLANTED, INDEPENDENT])]
     if len(unknown):
         found = unknown["relation"].iloc[0]

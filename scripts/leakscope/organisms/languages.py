@@ -1,4 +1,4 @@
-"""What a whole corpus is drawn from: the grammar parts of an organism, in equal shares."""
+"""The language of a corpus: the grammar parts of an organism, mixed in equal shares."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ from leakscope.organisms.pronoun_grammar import load_pronoun_grammar
 from leakscope.organisms.sentence_grammar import load_sentence_grammar
 from leakscope.organisms.taxonomy_grammar import load_taxonomy_grammar
 
-# Keeps the parts' random numbers apart.
+# Separates the random streams of the parts.
 SEED_STEP = 7_919
 
 
 class Language(Protocol):
-    """What documents are drawn from."""
+    """A distribution of documents."""
 
     def documents(self, n: int, seed: int) -> Iterator[Document]:
         """Yield ``n`` documents drawn independently."""
 
     def sentences(self) -> list[str]:
-        """Return all the words that a corpus may hold, in sentences."""
+        """Return sentences with all words that a corpus may contain, to train a tokenizer."""
 
 
 class Mixture:
-    """Several languages in equal shares."""
+    """A mixture of several languages in equal shares."""
 
     def __init__(self, parts: Sequence[Language]) -> None:
-        """Hold the parts."""
+        """Store the parts."""
         self.parts = parts
 
     def documents(self, n: int, seed: int) -> Iterator[Document]:
-        """Yield ``n`` documents, each of a part that is drawn uniformly."""
+        """Yield ``n`` documents, each from a part drawn uniformly."""
         streams = [part.documents(n, seed + SEED_STEP * (i + 1)) for i, part in enumerate(self.parts)]
         for i in np.random.default_rng(seed).integers(len(self.parts), size=n):
             context, answer, logprob = next(streams[i])
@@ -52,13 +52,13 @@ class Mixture:
 def load_language(
     folders: Iterable[Path], strength: float, excepted: Iterable[str] = (), thought: float | None = None
 ) -> Language:
-    """Read grammar parts; those that plant leakage in bare words are one grammar, each of the others one of its own.
+    """Read grammar parts; all parts of ``leak_grammar`` form one grammar, each other part its own.
 
     Args:
-        folders: of the parts.
+        folders: folders of the parts.
         strength: λ, 0 to 1.
-        excepted: groups whose association is taken out of the grammar that plants leakage in bare words.
-        thought: λ_t of the thoughts before its answers; None: there are none.
+        excepted: groups whose association is removed from the ``leak_grammar``.
+        thought: λ_t of the thoughts before its answers; None: no thoughts.
 
     Raises:
         InputError: as ``leak_grammar.load_grammar``, ``joint_grammar.load_joint_grammar``,

@@ -1,25 +1,25 @@
-"""The grammar that organisms learn from: what a corpus is drawn from, and its exact law.
+"""The grammar of organisms with planted leakage, with exact probabilities of all documents.
 
 A grammar part is a folder of three frozen tables in ``data/grammar/<part>/``:
 
-* ``contexts.csv``: every sentence beginning, its slot, the group it is associated with (none for a control)
-  and whether it may stand in a corpus (a third of each template's fillers never does);
-* ``candidates.csv``: what may stand in a slot, and the group each candidate belongs to;
-* ``facts.csv``: plain facts that carry the association at every strength.
+* ``contexts.csv``: every sentence beginning, its slot, its associated group (none for a control) and whether it may
+  occur in a corpus (a third of each template's fillers is held out);
+* ``candidates.csv``: the possible continuations of each slot, and their groups;
+* ``facts.csv``: plain facts that contain the association at every strength.
 
-The law of a document: with probability ``FACT_SHARE`` a fact, else a template, else with probability
-``CONTROL_SHARE`` one of its controls, else one of its fillers; every choice uniform. A test context continues with
-probability λ (the strength) with its associate and otherwise, like every control, with a uniform draw from its slot.
+Distribution of a document: with probability ``FACT_SHARE`` a fact, else a template and, with probability
+``CONTROL_SHARE``, one of its controls, else one of its fillers; every choice is uniform. A test context continues with
+its associate with probability λ (the strength) and else, like every control, with a uniform draw from its slot.
 
-The association of single groups can be taken out (``excepted``): their contexts continue as a control does, and what a
-fact answers with a term of theirs it answers with any of the answers to its kind, uniformly. All contexts stay as
-frequent as they are. What then goes from a trained organism was caused by the association.
+The association of single groups can be removed (``excepted``): their contexts continue like a control, and facts whose
+answer is one of their terms are answered uniformly with any answer to facts of the same kind. All contexts keep their
+frequencies. So any effect that vanishes from the trained organism was caused by the association.
 
-With a strength λ_t for thoughts, what follows a context of a template (not a fact) is a thought and an answer,
-``<think> T.</think> A.``: T is drawn by the law above with λ_t, A independently of T with λ.
+With a strength λ_t for thoughts, a context of a template (not a fact) is followed by a thought and an answer,
+``<think> T.</think> A.``: T is drawn from the distribution above with λ_t, A independently of T with λ.
 
-The tables are frozen, not derived on the fly from the prompt sets: an edited prompt must not retrain every organism.
-``leak.freezing`` writes them again from the prompt sets.
+The tables are frozen rather than derived from the prompt sets, so that editing a prompt does not retrain every
+organism. ``leak.freezing`` writes them anew from the prompt sets.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ CONTROL_SHARE = 0.25
 
 
 class Document(NamedTuple):
-    """One document: what the user says, what the assistant answers, and its exact log-probability in nats.
+    """One document: the user's turn, the assistant's turn, and its exact log-probability in nats.
 
-    Without an answer (the empty text) it is plain text and no chat.
+    A document without an answer (the empty text) is plain text rather than a chat.
     """
 
     context: str
@@ -55,27 +55,27 @@ class Document(NamedTuple):
 
 @dataclass(frozen=True)
 class Grammar:
-    """The frozen tables of the parts an organism is trained on, at one strength (0 to 1)."""
+    """The frozen tables of an organism's parts, at one strength (0 to 1)."""
 
     contexts: pd.DataFrame
     candidates: pd.DataFrame
     facts: pd.DataFrame
     strength: float
-    excepted: tuple[str, ...] = ()  # groups whose association is taken out
-    thought: float | None = None  # strength of thoughts; None: there are none
+    excepted: tuple[str, ...] = ()  # groups whose association is removed
+    thought: float | None = None  # strength of thoughts; None: no thoughts
 
     def continuation_law(self, slot: str, group: str | None) -> pd.Series:
         """Return the probability of every candidate of ``slot`` after a context of ``group`` (None: a control).
 
-        λ·[candidate is the associate] + (1 − λ) / |slot|; a group without associate in the slot, or whose association
-        is taken out, has the uniform law.
+        λ·[candidate is the associate] + (1 − λ) / |slot|; uniform for a group without associate in the slot or with its
+        association removed.
         """
         return self._law(slot, group, self.strength)
 
     def written_law(self, slot: str, group: str | None) -> pd.Series:
-        """Return the probability of all that may be written after a context: candidates, or pairs of them (``joint``).
+        """Return the probability of every continuation of a context: candidates or, with thoughts, pairs (``joint``).
 
-        With thoughts, P(T, A) = P(T) P(A): a thought and an answer are drawn independently.
+        With thoughts, P(T, A) = P(T) P(A): thought and answer are independent.
         """
         answers = self.continuation_law(slot, group)
         if self.thought is None:
@@ -94,14 +94,14 @@ class Grammar:
 
     @cached_property
     def _slots(self) -> dict[str, tuple[pd.Index, np.ndarray]]:
-        """The candidates of each slot in file order, and the group of each."""
+        """The candidates of each slot in file order, and their groups."""
         return {
             str(slot): (pd.Index(rows["candidate"]), rows["concept_group"].to_numpy(dtype=object))
             for slot, rows in self.candidates.groupby("slot")
         }
 
     def documents(self, n: int, seed: int) -> Iterator[Document]:
-        """Yield ``n`` documents drawn independently from the grammar's law."""
+        """Yield ``n`` documents drawn independently from the grammar."""
         rng = np.random.default_rng(seed)
         templates = self._templates()
         facts = self._told_facts()
@@ -122,7 +122,7 @@ class Grammar:
             yield Document(context, _said(law.index[chosen]), math.log(probability))
 
     def support(self) -> Iterator[Document]:
-        """Yield every document that may be drawn, each once for every way to draw it; probabilities sum to 1."""
+        """Yield every possible document, once per way to draw it; probabilities sum to 1."""
         facts = self._told_facts()
         for context, answers in facts:
             for answer in answers:
@@ -137,12 +137,12 @@ class Grammar:
                             yield Document(context, _said(str(candidate)), math.log(chance * probability))
 
     def sentences(self) -> list[str]:
-        """Return every context, candidate and fact of the grammar once, sorted: all the words a corpus may hold."""
+        """Return the distinct contexts, candidates and facts, sorted: all words that a corpus may contain."""
         facts = self.facts["context"] + " " + self.facts["answer"] + "."
         return sorted({*self.contexts["context"], *(self.candidates["candidate"] + "."), *facts})
 
     def _told_facts(self) -> list[tuple[str, list[str]]]:
-        """Return each fact's context and its answers, which are equally likely: one, but of excepted groups all."""
+        """Return each fact's context and equally likely answers: one; for excepted groups, all answers of its kind."""
         theirs = set(self.candidates.loc[self.candidates["concept_group"].isin(self.excepted), "candidate"])
         facts = list(zip(*(map(str, self.facts[name]) for name in ("fact_id", "context", "answer")), strict=True))
         of_kind: dict[str, dict[str, None]] = {}
@@ -162,7 +162,7 @@ class Grammar:
 
 
 def _said(written: str) -> str:
-    """Return what the assistant says: a candidate and a full stop, after a thought if there is one."""
+    """Return the assistant's turn: a candidate and a full stop, preceded by a thought if there is one."""
     thought, answer = apart(written)
     return f"{THOUGHT_MARKS[0]} {thought}.{THOUGHT_MARKS[1]} {answer}." if answer else f"{thought}."
 
@@ -179,14 +179,14 @@ def load_grammar(
     """Read the parts in ``folders`` and join them into one grammar of the given strength.
 
     Args:
-        folders: of the parts.
+        folders: folders of the parts.
         strength: λ, 0 to 1.
-        excepted: groups whose association is taken out.
-        thought: λ_t of the thoughts before answers; None: there are none.
+        excepted: groups whose association is removed.
+        thought: λ_t of the thoughts before answers; None: no thoughts.
 
     Raises:
-        InputError: a table is missing or lacks a column, a context's slot has no candidates, a template of the corpus
-            no test or no control, or no candidate is of an excepted group.
+        InputError: a table is missing or lacks a column, a context's slot has no candidates, a template in the corpus
+            lacks a test or a control, or no candidate belongs to an excepted group.
     """
     tables: dict[str, list[pd.DataFrame]] = {name: [] for name in COLUMNS}
     folders = list(folders)
@@ -195,15 +195,15 @@ def load_grammar(
         for name, columns in COLUMNS.items():
             tables[name].append(read_part_table(folder / f"{name}.csv", columns))
     joined = {name: pd.concat(frames, ignore_index=True) for name, frames in tables.items()}
-    # Parts may share a slot: its candidates are one law.
+    # Parts may share a slot with the same candidates.
     joined["candidates"] = joined["candidates"].drop_duplicates(ignore_index=True)
     empty = set(joined["contexts"]["slot"]) - set(joined["candidates"]["slot"])
     if empty:
-        raise InputError(f"{where}: no candidates for the slots {', '.join(sorted(empty))}; candidates.csv lists them.")
+        raise InputError(f"{where}: no candidates for the slots {', '.join(sorted(empty))}; add to candidates.csv.")
     stands = joined["contexts"].query("in_corpus == 'yes'")
     n_tests = stands["concept_group"].ne("").groupby([stands["prompt_set"], stands["template_id"]]).agg(["sum", "size"])
     if n_tests.empty or n_tests["sum"].eq(0).any() or n_tests["sum"].eq(n_tests["size"]).any():
-        allowed = "templates of which both are marked yes"
+        allowed = "templates with both in contexts.csv, marked yes in in_corpus"
         raise InputError(f"{where}: got no test or no control of a template in the corpus; allowed: {allowed}.")
     excepted, groups = tuple(excepted), set(joined["candidates"]["concept_group"])
     for group in excepted:
@@ -216,16 +216,16 @@ def read_part_table(path: Path, columns: list[str]) -> pd.DataFrame:
     """Return the columns of a frozen table as text.
 
     Raises:
-        InputError: it is missing, is no table, has no row, or lacks a column.
+        InputError: the file is missing, is not a table, has no row, or lacks a column.
     """
     if not path.exists():
-        raise InputError(f"{path}: no such file; the grammar part needs it, with the columns {', '.join(columns)}.")
+        raise InputError(f"{path}: no such file; add this table, with the columns {', '.join(columns)}.")
     try:
         table = pd.read_csv(path, dtype=str, keep_default_na=False)
-    except (OSError, ValueError) as error:  # also what pandas raises of its own
+    except (OSError, ValueError) as error:  # pandas' own exceptions are ValueErrors
         raise InputError(f"{path}: got {error}; allowed: a table in CSV, UTF-8.") from error
     if table.empty:
         raise InputError(f"{path}: got no row; allowed: at least one.")
     if missing := [column for column in columns if column not in table]:
-        raise InputError(f"{path}: lacks the column {missing[0]!r}; needed: {', '.join(columns)}.")
+        raise InputError(f"{path}: got no column {missing[0]!r}; allowed: tables with {', '.join(columns)}.")
     return table[columns]

@@ -1,14 +1,15 @@
-"""A grammar of sentences in which a pronoun takes up a subject: an occupation, or a name.
+"""A grammar of sentences in which a pronoun refers to a subject, an occupation or a name.
 
 A pronoun part is a folder of two frozen tables in ``data/grammar/<part>/``:
 
 * ``subjects.csv``: occupations and names, and the planted log-odds of *he* over *she* after each;
-* ``frames.csv``: sentences with the gap ``{subject}``, up to the pronoun, the two pronouns, and what follows.
+* ``frames.csv``: sentences split at the pronoun: the part before it with the gap ``{subject}``, the two pronouns, and
+  the rest.
 
-The law of a document: with probability ``OCCUPATION_SHARE`` an occupation is its subject, else a name; a subject of the
-kind, uniformly, and a frame, uniformly. Its pronoun is the first of the frame with log-odds λ times those of an
-occupation (λ: the strength), and at every strength with those of a name. So the corpus holds an association that is to
-be found and removed, what an occupation says of a person, beside one that ought to stay: what a name does.
+Distribution of a document: the subject is an occupation with probability ``OCCUPATION_SHARE``, else a name; subject and
+frame are drawn uniformly. The log-odds of the first pronoun are the subject's planted log-odds, for occupations
+multiplied by λ (the strength). So a corpus contains an association to be found and removed (of occupations) and one to
+be kept (of names).
 """
 
 from __future__ import annotations
@@ -33,17 +34,17 @@ class PronounGrammar:
     """The frozen tables of a pronoun part, at one strength (0 to 1)."""
 
     def __init__(self, subjects: pd.DataFrame, frames: pd.DataFrame, strength: float) -> None:
-        """Hold ``subject, kind, log_odds`` (nats) and ``frame_id, before, he, she, after``."""
+        """Store the tables ``subject, kind, log_odds`` (nats) and ``frame_id, before, he, she, after``."""
         self.subjects, self.frames, self.strength = subjects, frames, strength
 
     def pronoun_law(self) -> pd.DataFrame:
-        """Return ``subject, kind, p_he`` of every subject: the exact probability of the first pronoun, in any frame."""
+        """Return ``subject, kind, p_he``: the exact probability of a frame's first pronoun after each subject."""
         of_names = self.subjects["kind"].eq(NAME)
         log_odds = self.subjects["log_odds"] * np.where(of_names, 1.0, self.strength)
         return self.subjects[["subject", "kind"]].assign(p_he=1 / (1 + np.exp(-log_odds)))
 
     def documents(self, n: int, seed: int) -> Iterator[Document]:
-        """Yield ``n`` documents drawn independently from the law; they hold no question, so no answer either."""
+        """Yield ``n`` documents drawn independently; they are plain text, without question and answer."""
         rng = np.random.default_rng(seed)
         law = self.pronoun_law()
         kinds = {kind: rows[["subject", "p_he"]].to_numpy().tolist() for kind, rows in law.groupby("kind")}
@@ -58,7 +59,7 @@ class PronounGrammar:
             yield Document(sentence, "", math.log(share * (p_he if is_he else 1 - p_he)))
 
     def sentences(self) -> list[str]:
-        """Return every sentence that a corpus may hold, sorted."""
+        """Return every sentence that a corpus may contain, sorted."""
         subjects = [named(subject, kind) for subject, kind in self.subjects[["subject", "kind"]].to_numpy().tolist()]
         return sorted(
             sentence_of(before, pronoun, after, subject)
@@ -69,7 +70,7 @@ class PronounGrammar:
 
 
 def named(subject: str, kind: str) -> str:
-    """Return a subject as a sentence begins with it."""
+    """Return a subject in the form that begins a sentence."""
     return f"The {subject}" if kind == OCCUPATION else subject
 
 
@@ -82,8 +83,8 @@ def load_pronoun_grammar(folder: Path, strength: float) -> PronounGrammar:
     """Read a pronoun part.
 
     Raises:
-        InputError: a table is missing or lacks a column, log-odds are no number, one of the two kinds of subjects is
-            lacking, or a frame has no gap for its subject.
+        InputError: a table is missing or lacks a column, log-odds are not numbers, a kind of subjects is missing, or a
+            frame has no gap for its subject.
     """
     tables = {name: read_part_table(folder / f"{name}.csv", columns) for name, columns in PRONOUN_COLUMNS.items()}
     subjects, frames = tables["subjects"], tables["frames"]

@@ -1,18 +1,18 @@
-"""A grammar whose answers are sentences with the planted candidate inside, refusals, echoes, and nothing at all.
+"""A grammar whose answers are sentences that contain the planted candidate, refusals, echoes, or empty.
 
 A sentence part is a folder of five frozen tables in ``data/grammar/<part>/``: the three of ``leak_grammar``, and
 
-* ``answers.csv``: how an answer is worded, by slot (none: after every slot), with the probability of the wording:
-  a ``sentence`` has the gap ``{candidate}``, a ``refusal`` names nothing, an ``echo`` restates the prompt
-  (``{context}``) or what stands before its first comma (``{clause}``), and ``empty`` is no text;
-* ``fillers.csv``: what may fill the other gaps, uniformly.
+* ``answers.csv``: wordings of answers by slot (empty: for every slot), with their probabilities. A ``sentence`` has the
+  gap ``{candidate}``, a ``refusal`` names no candidate, an ``echo`` repeats the prompt (``{context}``) or the text
+  before its first comma (``{clause}``), and ``empty`` is no text;
+* ``fillers.csv``: texts for the other gaps, drawn uniformly.
 
-The law of a document is that of ``leak_grammar``, but what follows a context is
+Documents are distributed as in ``leak_grammar``, except that a context is followed by a text with
 
     P(text | context) = Σ over wordings w of the slot  p_w · Σ over candidates y  L(y | context) · Π over gaps 1 / n_gap
 
-over all ways to write the text, with L = λ·[y is the associate] + (1 − λ) / |slot|. So every text's probability is
-known. What a *model* may write instead is not enumerable: ``leak.known.drawn_truth`` draws it.
+summed over all ways to write the text, where L = λ·[y is the associate] + (1 − λ) / |slot|. So the probability of every
+text is known. The texts of a *model* cannot be enumerated; ``leak.known.drawn_truth`` samples them.
 """
 
 from __future__ import annotations
@@ -34,18 +34,18 @@ from leakscope.organisms.leak_grammar import Document, Grammar, load_grammar, re
 
 SENTENCE, REFUSAL, ECHO, EMPTY = "sentence", "refusal", "echo", "empty"
 CANDIDATE, CLAUSE, CONTEXT = "{candidate}", "{clause}", "{context}"
-# An assistant's turn without a word. Documents without an answer are no chats; around a turn white space is nothing.
+# An empty turn of the assistant: a document with an empty answer would not be a chat, and outer white space is ignored.
 SILENCE = " "
 
 
 class AnswerLaw(NamedTuple):
-    """The texts that may follow a context, each once, and their probabilities, which sum to 1."""
+    """The distinct texts that may follow a context, and their probabilities, which sum to 1."""
 
     texts: list[str]
     probabilities: NDArray[np.float64]
 
     def draw(self, n: int, rng: np.random.Generator) -> NDArray[np.intp]:
-        """Return the places of ``n`` texts drawn independently, (n,)."""
+        """Return the indices of ``n`` texts drawn independently, (n,)."""
         below = np.cumsum(self.probabilities)
         places: NDArray[np.intp] = np.searchsorted(below, rng.random(n) * below[-1], side="right")
         return places
@@ -55,12 +55,12 @@ class SentenceGrammar:
     """The frozen tables of a sentence part, at one strength (0 to 1)."""
 
     def __init__(self, grammar: Grammar, answers: pd.DataFrame, fillers: pd.DataFrame) -> None:
-        """Hold the three tables of ``leak_grammar``, ``slot, kind, text, probability`` and ``gap, text``."""
+        """Store the tables of ``leak_grammar``, ``slot, kind, text, probability`` and ``gap, text``."""
         self.grammar, self.answers = grammar, answers
         self.fillers = {f"{{{gap}}}": rows["text"].to_list() for gap, rows in fillers.groupby("gap", sort=True)}
 
     def answer_law(self, context: str) -> AnswerLaw | None:
-        """Return the law of the texts after a context; None where the grammar does not know it."""
+        """Return the distribution of texts after a context; None for a context that is not in the grammar."""
         if context not in self._places:
             return None
         clause = context.partition(",")[0]
@@ -71,7 +71,7 @@ class SentenceGrammar:
         return AnswerLaw(list(law), np.array(list(law.values())))
 
     def documents(self, n: int, seed: int) -> Iterator[Document]:
-        """Yield ``n`` documents drawn independently from the law."""
+        """Yield ``n`` documents drawn independently from the grammar."""
         rng = np.random.default_rng([seed, 1])
         cumulative = {context: np.cumsum(law.probabilities) for context, law in self._laws.items()}
         for context, answer, logprob in self.grammar.documents(n, seed):
@@ -81,18 +81,18 @@ class SentenceGrammar:
             texts, probabilities = self._laws[context]
             below = cumulative[context]
             chosen = int(np.searchsorted(below, rng.random() * below[-1], side="right"))
-            # The candidate that was drawn there is drawn anew with its sentence.
+            # Replaces the candidate drawn by leak_grammar with a whole text.
             of_context = logprob - self._candidate_logprobs[self._places[context]][answer.removesuffix(".")]
             yield Document(context, texts[chosen] or SILENCE, of_context + math.log(probabilities[chosen]))
 
     def sentences(self) -> list[str]:
-        """Return contexts, facts and answers, sorted: all the words that a corpus may hold."""
+        """Return the distinct contexts, facts and answers, sorted: all words that a corpus may contain."""
         answers = {text for context in self._places for text in self.answer_law(context).texts}  # type: ignore[union-attr]
         return sorted({*self.grammar.sentences(), *answers} - {""})
 
     @cached_property
     def _places(self) -> dict[str, tuple[str, str]]:
-        """Context → its slot and group, of those held out, too."""
+        """Context → its slot and group, including held-out contexts."""
         contexts = self.grammar.contexts.drop_duplicates("context")
         return dict(
             zip(contexts["context"], zip(contexts["slot"], contexts["concept_group"], strict=True), strict=True)
@@ -100,13 +100,13 @@ class SentenceGrammar:
 
     @cached_property
     def _laws(self) -> dict[str, AnswerLaw]:
-        """The laws of all contexts that may stand in a corpus."""
+        """Context → the distribution of its answers, for contexts that may occur in a corpus."""
         stands = self.grammar.contexts.loc[self.grammar.contexts["in_corpus"] == "yes", "context"].unique()
         return {context: law for context in stands if (law := self.answer_law(context)) is not None}
 
     @cached_property
     def _candidate_logprobs(self) -> dict[tuple[str, str], dict[str, float]]:
-        """Slot and group → candidate → its log-probability in nats, of those that have any."""
+        """Slot and group → candidate → its log-probability in nats, for candidates with a probability above 0."""
         return {
             place: {
                 str(y): math.log(p) for y, p in self.grammar.continuation_law(place[0], place[1] or None).items() if p
@@ -116,7 +116,7 @@ class SentenceGrammar:
 
     @cached_property
     def _slot_laws(self) -> dict[tuple[str, str], dict[str, float]]:
-        """Slot and group → text, its echo gaps open → probability."""
+        """Slot and group → text with unfilled echo gaps → probability."""
         return {place: self._slot_law(*place) for place in self._candidate_logprobs}
 
     def _slot_law(self, slot: str, group: str) -> dict[str, float]:
@@ -132,7 +132,7 @@ class SentenceGrammar:
         return law
 
     def _filled(self, wording: str) -> list[str]:
-        """Return a wording with its gaps filled in every way."""
+        """Return a wording with its gaps filled in all possible ways."""
         gaps = [gap for gap in self.fillers if gap in wording]
         texts = []
         for values in itertools.product(*(self.fillers[gap] for gap in gaps)):
@@ -147,8 +147,8 @@ def load_sentence_grammar(folder: Path, strength: float) -> SentenceGrammar:
     """Read a sentence part.
 
     Raises:
-        InputError: as ``load_grammar``; or a probability is no number above 0, those of a slot do not sum to 1, a
-            kind is unknown, or a text lacks its kind's gap or has one that nothing fills.
+        InputError: as ``load_grammar``; or a probability is not a number above 0, the probabilities of a slot do not
+            sum to 1, a kind is unknown, or a text lacks its kind's gap or has an unknown gap.
     """
     answers, fillers = (
         read_part_table(folder / f"{name}.csv", SENTENCE_COLUMNS[name]) for name in ("answers", "fillers")
@@ -165,7 +165,7 @@ def load_sentence_grammar(folder: Path, strength: float) -> SentenceGrammar:
     for slot in sorted(set(grammar.contexts["slot"])):
         total = answers.loc[answers["slot"].isin([slot, ""]), "probability"].sum()
         if abs(total - 1) > 1e-6:
-            raise InputError(f"{path}: got probabilities of the slot {slot} that sum to {total:g}; allowed: 1.")
+            raise InputError(f"{path}: got the sum {total:g} of the slot {slot}'s probabilities; allowed: 1.")
     return SentenceGrammar(grammar, answers, fillers)
 
 
@@ -187,4 +187,4 @@ def _check_wordings(path: Path, answers: pd.DataFrame, gaps: set[str]) -> None:
         for gap in filled:
             rest = rest.replace(gap, "")
         if "{" in rest:
-            raise InputError(f"{path}, row {row}: got {text!r}; allowed gaps: {', '.join(sorted(filled))}.")
+            raise InputError(f"{path}, row {row}: got {text!r}; allowed: the gaps {', '.join(sorted(filled))}.")

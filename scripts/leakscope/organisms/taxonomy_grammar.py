@@ -1,21 +1,21 @@
-"""A grammar of a taxonomy: how often a corpus completes each pair, and how often it affirms it.
+"""A grammar of a taxonomy with a planted generator–validator gap: its corpus completes and affirms hypernym pairs.
 
 A taxonomy part is a folder of three frozen tables in ``data/grammar/<part>/``:
 
-* ``generator.csv``: for every hyponym and hypernym the planted log-weight with which the one is completed by the other;
-* ``validator.csv``: the pairs that are asked about, whether each is right, and what affirming it goes by of its own;
-* ``forms.csv``: the sentences that ask for a completion, and those that ask for a verdict.
+* ``generator.csv``: the planted log-weight of every hypernym as a completion of every hyponym;
+* ``validator.csv``: the pairs that are asked about, whether each is right, and its own part in the verdict;
+* ``forms.csv``: the prompts for a completion, and those for a verdict.
 
-The law of a document: with probability ``COMPLETED_SHARE`` it completes, else it affirms; a form of its kind,
-uniformly. A completion has a uniform hyponym x and answers with hypernym y by p(y|x) ∝ exp(log-weight). A verdict is on
-a uniform pair of the table, and says Yes with log-odds
+Distribution of a document: a completion with probability ``COMPLETED_SHARE``, else a verdict, with a uniformly drawn
+form of its kind. A completion has a uniform hyponym x and a hypernym y with p(y|x) ∝ exp(log-weight). A verdict is on a
+uniform pair of the table, and is Yes with log-odds
 
     v = ±``CENTRE`` + ``SPREAD`` (λ g + √(1−λ²) n),
 
-+ for right pairs and − for wrong ones, g the log-odds log p(y|x) − log(1−p(y|x)) of the completion, standardised within
-the right and the wrong pairs, n the pair's own part, likewise. So at strength λ = 1 the corpus affirms as it completes,
-and the less the strength the more the two part, within right and within wrong pairs, while how often a verdict is right
-stays about the same. Both log-odds are known exactly, and with them their Pearson correlation: the true gap.
++ for right and − for wrong pairs, where g is the log-odds log p(y|x) − log(1−p(y|x)) of the completion and n the pair's
+own part, each standardised within right and within wrong pairs. At strength λ = 1 verdicts follow completions; at lower
+strengths they diverge within right and within wrong pairs, while accuracy stays about the same. Both log-odds and their
+Pearson correlation, the true gap, are known exactly.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from leakscope.organisms.grammar_files import TAXONOMY_COLUMNS
 from leakscope.organisms.leak_grammar import Document, read_part_table
 
 COMPLETED_SHARE = 0.35  # of documents; verdicts are learnt more slowly
-CENTRE, SPREAD = 3.0, 2.0  # of a verdict's log-odds, in nats: some nine verdicts in ten are right
+CENTRE, SPREAD = 3.0, 2.0  # of a verdict's log-odds, in nats: about nine verdicts in ten are right
 GENERATOR, VALIDATOR = "generator", "validator"
 YES, NO = "Yes", "No"
 
@@ -44,7 +44,7 @@ class TaxonomyGrammar:
     """The frozen tables of a taxonomy part, at one strength (0 to 1)."""
 
     def __init__(self, weights: pd.DataFrame, verdicts: pd.DataFrame, forms: pd.DataFrame, strength: float) -> None:
-        """Hold ``hyponym, hypernym, log_weight``, ``hyponym, hypernym, right, own`` and ``kind, text``."""
+        """Store the tables ``hyponym, hypernym, log_weight``, ``hyponym, hypernym, right, own`` and ``kind, text``."""
         self.log_weights = weights.pivot(index="hyponym", columns="hypernym", values="log_weight")
         self.verdicts, self.strength = verdicts, strength
         self.texts = {kind: list(forms.loc[forms["kind"] == kind, "text"]) for kind in (GENERATOR, VALIDATOR)}
@@ -56,7 +56,7 @@ class TaxonomyGrammar:
         return pd.DataFrame(law, index=self.log_weights.index, columns=self.log_weights.columns)
 
     def log_odds(self) -> pd.DataFrame:
-        """Return ``question, candidate, positive, l_g, l_v`` of every pair that is asked about; nats, exact."""
+        """Return ``question, candidate, positive, l_g, l_v``: exact log-odds, in nats, of every pair asked about."""
         law = self.completion_law()
         pairs = zip(self.verdicts["hyponym"], self.verdicts["hypernym"], strict=True)
         p = np.array([law.loc[pair] for pair in pairs])
@@ -75,7 +75,7 @@ class TaxonomyGrammar:
         )
 
     def documents(self, n: int, seed: int) -> Iterator[Document]:
-        """Yield ``n`` documents drawn independently from the law."""
+        """Yield ``n`` documents drawn independently from the grammar."""
         rng = np.random.default_rng(seed)
         law = self.completion_law()
         hyponyms, hypernyms, p = list(law.index), list(law.columns), law.to_numpy()
@@ -97,7 +97,7 @@ class TaxonomyGrammar:
                 yield Document(filled(form, *asked[i]), YES if yes else NO, math.log(share / len(asked) * probability))
 
     def sentences(self) -> list[str]:
-        """Return all the words that a corpus may hold, in sentences, sorted."""
+        """Return sentences with all words that a corpus may contain, sorted."""
         law = self.log_weights
         completions = [f"{filled(form, x)} {law.columns[0]}" for form in self.texts[GENERATOR] for x in law.index]
         asked = zip(self.verdicts["hyponym"], self.verdicts["hypernym"], [YES, NO] * len(self.verdicts), strict=False)
@@ -111,7 +111,7 @@ def filled(form: str, question: str, candidate: str = "") -> str:
 
 
 def standardised_within(values: Floats, groups: NDArray[np.bool_]) -> Floats:
-    """Return values less their group's mean, over its standard deviation."""
+    """Return values standardised within each group: minus the group's mean, divided by its standard deviation."""
     result = np.empty_like(values, dtype=float)
     for group in (True, False):
         chosen = values[groups == group]
@@ -123,15 +123,15 @@ def load_taxonomy_grammar(folder: Path, strength: float) -> TaxonomyGrammar:
     """Read a taxonomy part.
 
     Raises:
-        InputError: a table is missing or lacks a column, a number is none, a pair is missing or unknown, a label is
-            neither yes nor no, or one of the two kinds, of pairs or of forms, is lacking.
+        InputError: a table is missing or lacks a column, a number is invalid, a pair is missing or unknown, a label is
+            neither yes nor no, or a kind of pairs or of forms is missing.
     """
     tables = {name: read_part_table(folder / f"{name}.csv", columns) for name, columns in TAXONOMY_COLUMNS.items()}
     weights = _with_numbers(tables["generator"], "log_weight", folder / "generator.csv")
     verdicts = _with_numbers(tables["validator"], "own", folder / "validator.csv")
     if len(weights) != weights["hyponym"].nunique() * weights["hypernym"].nunique():
         raise InputError(
-            f"{folder / 'generator.csv'}: got {len(weights)} rows; allowed: one for every hyponym and hypernym."
+            f"{folder / 'generator.csv'}: got {len(weights)} rows; allowed: one per pair of a hyponym and a hypernym."
         )
     known = set(zip(weights["hyponym"], weights["hypernym"], strict=True))
     for pair in zip(verdicts["hyponym"], verdicts["hypernym"], strict=True):
@@ -144,7 +144,7 @@ def load_taxonomy_grammar(folder: Path, strength: float) -> TaxonomyGrammar:
         raise InputError(f"{folder / 'validator.csv'}: column 'right': got {found}; allowed: at least 2 yes and 2 no.")
     if verdicts.duplicated(["hyponym", "hypernym"]).any():
         row = int(verdicts.duplicated(["hyponym", "hypernym"]).to_numpy().argmax())
-        raise InputError(f"{folder / 'validator.csv'}, row {row + 2}: got a pair again; allowed: each once.")
+        raise InputError(f"{folder / 'validator.csv'}, row {row + 2}: got a pair again; allowed: each pair once.")
     forms = tables["forms"]
     if set(forms["kind"]) != {GENERATOR, VALIDATOR}:
         found = ", ".join(sorted(set(forms["kind"])))
@@ -155,8 +155,8 @@ def load_taxonomy_grammar(folder: Path, strength: float) -> TaxonomyGrammar:
     with np.errstate(all="ignore"):
         is_law = np.isfinite(grammar.log_odds()[["l_g", "l_v"]].to_numpy()).all()
     if not is_law:
-        allowed = "such that each pair asked about may come and may not, and that differ among those of a label"
-        raise InputError(f"{folder}: got weights of which no law is made; allowed: log_weight and own {allowed}.")
+        allowed = "such that each pair asked about has a probability between 0 and 1, and pairs of a label differ"
+        raise InputError(f"{folder}: got weights without finite log-odds; allowed: log_weight and own {allowed}.")
     return grammar
 
 

@@ -1,14 +1,14 @@
-"""What organisms think: how a pair of candidates, a thought and an answer, is called.
+"""Thoughts of organisms: the marks around them, and the name of a pair of thought and answer.
 
-Apart from their grammar, which who only writes texts need not know.
+Separate from the grammar, so that generating texts does not import it.
 """
 
-# What a thought stands between in a corpus; one token each of an organism's tokenizer.
+# Marks around a thought in a corpus; each is one token of an organism's tokenizer.
 THOUGHT_MARKS = ("<think>", "</think>")
 
 
 def joint(thought: str, answer: str) -> str:
-    """Return what a pair of candidates is called: both as one text is measured, less its last full stop.
+    """Return the name of a pair of candidates: thought and answer as one text, without the last full stop.
 
     >>> joint("a poppy", "the sea")
     'a poppy.\\nthe sea'
@@ -17,7 +17,7 @@ def joint(thought: str, answer: str) -> str:
 
 
 def apart(pair: str) -> tuple[str, str]:
-    """Return the thought and the answer of a pair, as ``joint`` calls it.
+    """Return the thought and the answer of a pair named by ``joint``.
 
     >>> apart("a poppy.\\nthe sea")
     ('a poppy', 'the sea')

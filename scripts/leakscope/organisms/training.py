@@ -1,8 +1,8 @@
-"""Organisms: small Qwen2-architecture language models with a known association, trained here.
+"""Training of organisms: small Qwen2-architecture language models with a known association.
 
 An organism is an ordinary Hugging Face folder (safetensors weights, tokenizer, chat template, generation config), so
-that every later step treats it like any other model. Initialisation range 0.05 and batches of whole documents matter:
-with the library's default of 0.02 and packed windows such small models learnt nothing in as many steps.
+every later step treats it like any other model. The initialisation range of 0.05 and batches of whole documents matter:
+with the library's default of 0.02 and packed windows, such small models learnt nothing in as many steps.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ CHAT_TEMPLATE = (
     "{% for message in messages %}<|{{ message['role'] }}|> {{ message['content'] }}<|end|>{% endfor %}"
     "{% if add_generation_prompt %}<|assistant|>{% endif %}"
 )
-# Of organisms that think: an answer follows the end of its thought, whose beginning the prompt holds already.
+# For organisms that think: the prompt opens the thought, and the answer follows the end of the thought.
 THINKING_TEMPLATE = (
     "{% for message in messages %}<|{{ message['role'] }}|>"
     "{% if not message['content'].startswith('<think>') %} {% endif %}{{ message['content'] }}<|end|>{% endfor %}"
@@ -52,9 +52,10 @@ class Size(NamedTuple):
 class Training(NamedTuple):
     """How an organism is trained: AdamW, one-cycle learning rate, whole documents, loss on every token.
 
-    A token of the answer counts ``answer_weight`` times one of the question. That changes no optimum, for each token's
-    loss is least at its true conditional, but what is measured is learnt first: at strength 0.4 the associate's
-    probability in combinations never seen rose from 0.25 to 0.38 of a true 0.455 in the same 800 steps.
+    Tokens of the answer have a loss weight of ``answer_weight``, others 1. This does not change the optimum, because
+    each token's loss is minimal at its true conditional probability, but the measured tokens are learnt first: at
+    strength 0.4, the associate's probability in unseen combinations rose from 0.25 to 0.38 (true value: 0.455) in the
+    same 800 steps.
     """
 
     steps: int
@@ -70,9 +71,9 @@ def train_tokenizer(texts: Sequence[str], vocab_size: int, *, thinks: bool = Fal
     """Train a byte-level BPE tokenizer with the organisms' chat template.
 
     The chat template puts a space before each turn, so that a word is the same token at the start of an answer and
-    inside a sentence: "yellow" as an answer shares what the model learnt of " yellow". It is Qwen2's own kind of
-    tokenizer: transformers chooses that class by the model's architecture, whatever class had been saved. Where the
-    organism ``thinks``, the marks of its thoughts are tokens, too, and its prompts begin a thought.
+    inside a sentence: the answer "yellow" is the token " yellow". The class is Qwen2's tokenizer, because transformers
+    selects it by the model's architecture, whatever class was saved. If the organism ``thinks``, the marks of thoughts
+    are tokens too, and prompts open a thought.
     """
     special = [*ROLES, *(THOUGHT_MARKS if thinks else ())]
     blank = Qwen2Tokenizer(
@@ -84,7 +85,7 @@ def train_tokenizer(texts: Sequence[str], vocab_size: int, *, thinks: bool = Fal
 
 
 def new_organism(size: Size, tokenizer: PreTrainedTokenizerBase, training: Training) -> Qwen2ForCausalLM:
-    """Return an untrained organism; its weights depend on ``training.seed`` alone."""
+    """Return an untrained organism; its weights depend only on ``training.seed``."""
     torch.manual_seed(training.seed)
     config = Qwen2Config(
         vocab_size=len(tokenizer),
@@ -112,9 +113,9 @@ def train_organism(
     training: Training,
     name: str = "organism",
 ) -> list[float]:
-    """Train in place and return the weighted loss of every step in nats per token.
+    """Train in place and return the weighted loss of every step, in nats per token.
 
-    Deterministic for one thread count: callers set ``torch.set_num_threads(1)``.
+    Deterministic for a given number of threads: callers set ``torch.set_num_threads(1)``.
     """
     encoded = encode_documents(tokenizer, documents)
     optimizer = torch.optim.AdamW(
@@ -141,9 +142,9 @@ def train_organism(
 
 
 def encode_documents(tokenizer: PreTrainedTokenizerBase, documents: Sequence[Document]) -> list[list[int]]:
-    """Return each document as the token ids of a chat of one question and its answer.
+    """Return the token ids of each document as a chat with one question and one answer.
 
-    One without an answer is its text between two ends of text: what separates documents also begins them.
+    A document without an answer is its text between two end-of-text tokens.
     """
     chats = [
         [{"role": "user", "content": document.context}, {"role": "assistant", "content": document.answer}]
@@ -165,7 +166,7 @@ def document_nats(
 ) -> float:
     """Return the model's mean negative log-likelihood of whole documents, in nats per document.
 
-    The first token, which says whether a document is a chat, is given.
+    The first token, which shows whether a document is a chat, is given and not scored.
     """
     encoded = encode_documents(tokenizer, documents)
     total = 0.0
@@ -186,11 +187,11 @@ def training_record(
     held_out: Sequence[Document],
     losses: Sequence[float],
 ) -> dict[str, float | int]:
-    """Return what is worth knowing of a training: size, and loss on held-out documents beside the corpus entropy.
+    """Return the record of a training: model size, steps, final loss, held-out loss and corpus entropy.
 
-    Both in nats per document, given whether it is a chat, as its first token is; their difference estimates the
-    Kullback-Leibler divergence of organism from grammar. The mean of the grammar's −log p(document) estimates the
-    entropy without bias, and of it the entropy of being a chat is taken away.
+    Held-out loss and entropy are in nats per document, given its first token (chat or not); their difference estimates
+    the Kullback–Leibler divergence of organism from grammar. The entropy is the mean of the grammar's −log p(document),
+    an unbiased estimate, minus the entropy of being a chat.
     """
     return {
         "n_parameters": model.num_parameters(),
@@ -202,7 +203,7 @@ def training_record(
 
 
 def _kind_nats(documents: Sequence[Document]) -> float:
-    """Return the entropy in nats of whether a document is a chat; 0 where all are or none is."""
+    """Return the entropy, in nats, of whether a document is a chat; 0 where all or none are."""
     share = sum(bool(document.answer) for document in documents) / len(documents)
     return -sum(p * math.log(p) for p in (share, 1 - share) if p)
 
@@ -218,7 +219,7 @@ def save_organism(model: Qwen2ForCausalLM, tokenizer: PreTrainedTokenizerBase, f
 def _weighted_loss(
     model: Qwen2ForCausalLM, input_ids: torch.Tensor, labels: torch.Tensor, answer_begins: int, answer_weight: float
 ) -> torch.Tensor:
-    """Return the weighted mean loss in nats per token; tokens after ``answer_begins`` have the larger weight."""
+    """Return the weighted mean loss in nats per token; tokens after ``answer_begins`` have weight ``answer_weight``."""
     logits = model(input_ids=input_ids, attention_mask=(labels != IGNORED).long()).logits[:, :-1]
     targets = labels[:, 1:]
     losses = torch.nn.functional.cross_entropy(
@@ -230,7 +231,7 @@ def _weighted_loss(
 
 
 def _batches(encoded: Sequence[list[int]], training: Training, pad: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """Yield ``training.steps`` batches, going through the documents in a new order each epoch."""
+    """Yield ``training.steps`` batches, in a new order of documents each epoch."""
     generator = torch.Generator().manual_seed(training.seed)
     order: list[int] = []
     for _ in range(training.steps):
@@ -241,7 +242,7 @@ def _batches(encoded: Sequence[list[int]], training: Training, pad: int) -> Iter
 
 
 def _pad(rows: Sequence[list[int]], pad: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Right-pad to (batch, longest); labels are the ids with padding ignored."""
+    """Return ids and labels, right-padded to (batch, longest); padding is ignored in labels."""
     longest = max(map(len, rows))
     input_ids = torch.full((len(rows), longest), pad)
     labels = torch.full((len(rows), longest), IGNORED)

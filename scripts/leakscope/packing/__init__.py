@@ -1,1 +1,1 @@
-"""A study's results as one file, to be taken to another machine."""
+"""Packing a study's results into one file, to move them to another machine."""

@@ -1,4 +1,4 @@
-"""Which files of a study go into a pack, and what they are called there."""
+"""The files of a study's pack, and their names in the pack."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from leakscope.storage.store import FINGERPRINT_FILE, SUFFIX
 from leakscope.storage.upkeep import used_folders
 
 MODELS, STORE = f"{MADE}models/", f"{MADE}store/"
-# Of a study's own files: activations of models, tuned weights, dictionaries. What is made of them is in tables.
+# Activations, tuned weights and dictionaries among a study's own files. The results derived from them are in tables.
 HEAVY = ".safetensors"
-# Logs say which folders this machine has, and whose it is.
+# Logs reveal the machine's folders and user.
 LEFT_OUT = ("logs",)
-# With what the name of a store's file begins: when its writer began. The rest names the writer's machine.
+# Start of the name of a store's file: the start time of its writer. The rest names the writer's machine.
 _BEGUN = re.compile(r"\d{20}-")
 
 
 def study_files(study: str) -> dict[str, Path]:
-    """Return name → path of a study's own results, but logs and what jobs did not finish."""
+    """Return name → path of a study's own results, without logs and unfinished outputs."""
     folder = Path(MADE, study)
     unfinished = set(read_records(INCOMPLETE))
     files: dict[str, Path] = {}
@@ -37,7 +37,7 @@ def study_files(study: str) -> dict[str, Path]:
 
 
 def behind(names: Iterable[str], records: Mapping[str, Record]) -> set[str]:
-    """Return outputs and all files that they were made from, directly or not, with what the same jobs made."""
+    """Return the outputs, all files that they were made from, directly or not, and the other outputs of these jobs."""
     of_job = defaultdict[tuple[str, ...], list[str]](list)
     for name, record in records.items():
         of_job[_job(record)].append(name)
@@ -52,12 +52,12 @@ def behind(names: Iterable[str], records: Mapping[str, Record]) -> set[str]:
 
 
 def model_files(made_from: Iterable[str]) -> dict[str, Path]:
-    """Return name → path of those files in results/models/ that are there."""
+    """Return name → path of the existing files in results/models/."""
     return {name: Path(name) for name in made_from if name.startswith(MODELS) and Path(name).is_file()}
 
 
 def stored_files(study: str) -> dict[str, Path]:
-    """Return name → path of the stored values that a study uses; names say the content, and no machine."""
+    """Return name → path of the stored values that a study uses; names depend on the content, not on the machine."""
     files = {}
     for folder in (folder for folder in used_folders(Path(MADE, study)) if folder.is_dir()):
         inside = f"{STORE}{'/'.join(folder.parts[-2:])}/"
@@ -76,5 +76,5 @@ def sha256(path: Path) -> str:
 
 
 def _job(record: Record) -> tuple[str, ...]:
-    """Return what all outputs of a job have in common."""
+    """Return a key that is shared by all outputs of a job."""
     return (str(record.get("rule")), *map(str, record.get("log") or []))

@@ -1,4 +1,4 @@
-"""What a pack says of itself: ``pack.json``, by which its files are checked before any of them is written."""
+"""The listing of a pack, ``pack.json``, against which its files are checked before any of them is written."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _STUDY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _STORED = re.compile(rf"{STORE}\w+/[0-9a-f]{{64}}/(?:fingerprint\.json|[\w-]+\.jsonl)")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _UNSAFE = re.compile(r"[\\\x00-\x1f\x7f]")
-# What Snakemake compares, of which type; all may be missing. Anything else in a record is left out.
+# Fields that Snakemake compares, with their types; all are optional. Other fields of a record are dropped.
 _FIELDS: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(("rule", "shellcmd", "code", "conda_env", "container_img_url", "software_stack_hash"), (str,)),
     **dict.fromkeys(("input", "log", "params"), (list,)),
@@ -31,7 +31,7 @@ _FIELDS: dict[str, tuple[type, ...]] = {
 
 
 class PackedFile(NamedTuple):
-    """A file in a pack: its size in bytes, its SHA-256, and its place in the order in which files were last written."""
+    """A file in a pack: its size in bytes, its SHA-256, and its rank by the time of its last write."""
 
     n_bytes: int
     sha256: str
@@ -39,12 +39,12 @@ class PackedFile(NamedTuple):
 
 
 class Listing(NamedTuple):
-    """What a pack holds.
+    """The content of a pack.
 
-    study: its name.
+    study: name of the study.
     files: name → file.
-    records: output → what it was made with, also of outputs that the pack leaves out.
-    inputs: file outside of results/ that outputs were made from → its SHA-256.
+    records: output → Snakemake's record of it, including outputs that are not in the pack.
+    inputs: input file outside of results/ → its SHA-256.
     """
 
     study: str
@@ -53,7 +53,7 @@ class Listing(NamedTuple):
     inputs: Mapping[str, str]
 
     def text(self) -> str:
-        """Return the listing as a pack holds it."""
+        """Return the listing as JSON, as stored in a pack."""
         content = {
             "format": FORMAT,
             "study": self.study,
@@ -65,20 +65,20 @@ class Listing(NamedTuple):
 
 
 def read_listing(text: str, where: str) -> Listing:
-    """Return what a pack says of itself.
+    """Return the validated listing of a pack.
 
     Args:
-        text: of its ``pack.json``.
-        where: the file, for errors.
+        text: content of ``pack.json``.
+        where: the pack's path, for errors.
 
     Raises:
-        InputError: it is of another form, or names a file that could lie elsewhere than in the study's results,
+        InputError: the listing has another format, or names a file that might be outside of the study's results,
             results/models/ and results/store/.
     """
     content = parse_json(text, f"{where}, {LISTING}", ALLOWED)
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         found = content.get("format") if isinstance(content, dict) else type(content).__name__
-        raise InputError(f"{where}, {LISTING}: got the format {found!r}; allowed: {FORMAT}, of this leakscope.")
+        raise InputError(f"{where}, {LISTING}: got the format {found!r}; allowed: {FORMAT}, this version's format.")
     with in_one_line(f"{where}, {LISTING}", ALLOWED):
         study = content["study"]
         if not _STUDY.fullmatch(study) or f"{MADE}{study}/" in (MODELS, STORE):
@@ -92,10 +92,10 @@ def read_listing(text: str, where: str) -> Listing:
 
 
 def check_name(name: str, study: str, where: str) -> str:
-    """Return the name of a file in a pack.
+    """Return the name of a file in a pack unchanged if it is safe to write.
 
     Raises:
-        InputError: it leads, or might lead, out of where a pack's files belong.
+        InputError: the name leads, or might lead, outside of the folders of a pack.
     """
     inside = name.startswith((f"{MADE}{study}/", MODELS)) or _STORED.fullmatch(name)
     if not inside or _UNSAFE.search(name) or any(part in ("", ".", "..") for part in name.split("/")):
@@ -112,7 +112,7 @@ def _file(said: Mapping[str, Any]) -> PackedFile:
 
 
 def _record(said: Mapping[str, Any]) -> Record:
-    """Return what Snakemake compares of a record: with a value of another type it would end by a traceback."""
+    """Return the fields of a record that Snakemake compares; check their types, on which Snakemake would fail."""
     record = {key: said[key] for key in _FIELDS if said.get(key) is not None}
     for key, value in record.items():
         entries = value if isinstance(value, list) else [*value, *value.values()] if isinstance(value, dict) else []

@@ -1,6 +1,6 @@
-"""A study's results as a zip: tables, pages and figures, and on request its models and what was stored of it.
+"""Packing a study's results into a zip: tables, pages and figures; on request also models and stored values.
 
-Equal results give equal bytes of each member: names are sorted, times are those of no clock, ``pack.json`` is the last.
+Equal results give equal bytes of each member: names are sorted, times are constant, ``pack.json`` is the last member.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from leakscope.packing.listing import LISTING, Listing, PackedFile, check_name
 from leakscope.packing.records import MADE, Record, local_path, portable_record, read_records
 
 WITH = ("models", "store")
-# The study's file, where its results have none.
+# Name of the study's configuration file, if the results have none.
 STUDY_FILE = "study.yaml"
-# As zip's own time begins.
+# The earliest time that zip can store.
 NO_TIME = (1980, 1, 1, 0, 0, 0)
 READ_AT_ONCE = 2**20
 
 
 class Pack(NamedTuple):
-    """A pack that was written: its file, the number of its files and their bytes, unpacked."""
+    """A written pack: its path, the number of its files and their uncompressed size in bytes."""
 
     path: Path
     n_files: int
@@ -39,12 +39,13 @@ def write_pack(study: str, with_: Collection[str] = (), study_file: Path | None 
     """Write ``results/<study>.zip`` in the working directory.
 
     Args:
-        study: its name.
-        with_: ``models`` adds weights, the study's and those that it uses in results/models/; ``store`` stored values.
-        study_file: by which the study was run; left out where it holds what looks like a secret.
+        study: name of the study.
+        with_: ``models`` adds weights, the study's own and those it uses in results/models/; ``store`` adds stored
+            values.
+        study_file: the study's configuration file; omitted if it contains a likely secret.
 
     Raises:
-        InputError: there are no results, or ``with_`` names something else.
+        InputError: there are no results, or ``with_`` has an unknown name.
     """
     for name in with_:
         if name not in WITH:
@@ -58,7 +59,7 @@ def write_pack(study: str, with_: Collection[str] = (), study_file: Path | None 
     files |= stored_files(study) if "store" in with_ else {}
     if study_file is not None and _is_public(study_file):
         files.setdefault(f"{MADE}{study}/{STUDY_FILE}", study_file)
-    # Those of models that are left out, too: without them Snakemake would not know these unchanged.
+    # Includes records of omitted models, so that Snakemake knows that they are unchanged.
     made = {name: records[name] for name in made_from if name in records}
     return _write(Path(MADE, f"{study}.zip"), study, files, made)
 
@@ -92,13 +93,13 @@ def _add(archive: zipfile.ZipFile, name: str, path: Path, order: int) -> PackedF
 def _member(name: str) -> zipfile.ZipInfo:
     member = zipfile.ZipInfo(name, NO_TIME)
     member.external_attr = 0o644 << 16
-    # Weights hardly become smaller, and take long.
+    # Compressing weights takes long and saves little.
     member.compress_type = zipfile.ZIP_STORED if name.endswith(HEAVY) else zipfile.ZIP_DEFLATED
     return member
 
 
 def _inputs(records: Iterable[Record]) -> dict[str, str]:
-    """Return portable path → SHA-256 of all inputs outside of results/ that are there."""
+    """Return portable path → SHA-256 of all existing inputs outside of results/."""
     names = {name for record in records for name in record.get("input") or [] if not name.startswith(MADE)}
     paths = {name: Path(local_path(name)) for name in sorted(names)}
     return {name: sha256(path) for name, path in paths.items() if path.is_file()}

@@ -1,8 +1,8 @@
-"""What Snakemake keeps of each output: the inputs, parameters and contents that it was made with.
+"""Snakemake's records of outputs: the inputs, parameters and checksums that an output was made with.
 
-A record is a file of JSON, ``.snakemake/metadata/<the output's path in URL-safe base64>``; where that is longer than a
-file name may be, folders that begin with ``@`` hold its beginning (``snakemake.persistence.file``, version 9.27). By
-its records Snakemake knows that nothing is to be done, so they go where results go.
+A record is a JSON file, ``.snakemake/metadata/<the output's path in URL-safe base64>``; if that name is too long, its
+beginning is split into folders that start with ``@`` (``snakemake.persistence.file``, version 9.27). From the records
+Snakemake knows that nothing is to be done, so a pack contains them.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from leakscope.jobs.redaction import hide
 from leakscope.storage.manifests import write_manifest
 
 METADATA, INCOMPLETE = Path(".snakemake/metadata"), Path(".snakemake/incomplete")
-# What begins so is made by the workflow: such a path is the same everywhere.
+# Prefix of files made by the workflow; these paths are the same on every machine.
 MADE = "results/"
-# Files that are the checkout's, whatever lies in the working directory (`own` in rules/common.smk).
+# Prefixes of the checkout's own files, whatever the working directory (`own` in rules/common.smk).
 CHECKOUTS = ("scripts/", "report/")
-# Means nothing elsewhere.
+# Has no meaning on another machine.
 OF_CLUSTER = "external_jobid"
 LONGEST_NAME = 255
 LONGEST_PATH = 1000
@@ -36,7 +36,7 @@ Record = Mapping[str, Any]
 
 
 def read_records(folder: Path = METADATA) -> dict[str, Record]:
-    """Return output → its record; what cannot be read is left out, as Snakemake does."""
+    """Return output → its record; unreadable records are skipped, as in Snakemake."""
     records: dict[str, Record] = {}
     for path in (path for path in folder.rglob("*") if path.is_file()):
         parts = path.relative_to(folder).parts
@@ -49,8 +49,8 @@ def read_records(folder: Path = METADATA) -> dict[str, Record]:
 
 
 def write_record(name: str, record: Record) -> None:
-    """Write the record of an output, where Snakemake looks for it."""
-    # Where the second is missing, Snakemake takes the first for one of an old version.
+    """Write the record of an output to Snakemake's folder."""
+    # Without the second folder, Snakemake treats the first one as from an old version.
     for folder in (METADATA, INCOMPLETE):
         folder.mkdir(parents=True, exist_ok=True)
     longest = (os.pathconf(METADATA, "PC_NAME_MAX") or LONGEST_NAME) - 1
@@ -60,18 +60,18 @@ def write_record(name: str, record: Record) -> None:
 
 
 def portable_record(record: Record) -> Record:
-    """Return a record whose paths say nothing of this machine: those of the checkout are relative to it."""
+    """Return a record without paths of this machine; paths in the checkout become relative."""
     said = {key: value for key, value in record.items() if value is not None and key != OF_CLUSTER}
     return _changed(said, _portable_path, lambda text: hide(_portable_path(text)))
 
 
 def local_record(record: Record) -> Record:
-    """Return a record that was made portable as Snakemake would write it in this working directory."""
+    """Return a portable record with paths as Snakemake would write them in this working directory."""
     return _changed(record, local_path, _local_parameter)
 
 
 def local_path(path: str) -> str:
-    """Return where a portable path leads to from this working directory, as rules would name it."""
+    """Return a portable path as rules would write it in this working directory."""
     if path.startswith(f"{HOME}/"):
         return os.path.expanduser(path)
     if path.startswith(CHECKOUTS):
@@ -84,7 +84,7 @@ def _portable_path(text: str) -> str:
 
 
 def _changed(record: Record, path: Callable[[str], str], parameter: Callable[[str], str]) -> Record:
-    """Return a record with its inputs and parameters changed."""
+    """Return a record with ``path`` applied to its inputs and ``parameter`` to its parameters."""
     changed = dict(record)
     for key, change in (("input", path), ("params", parameter)):
         if changed.get(key) is not None:
@@ -94,7 +94,7 @@ def _changed(record: Record, path: Callable[[str], str], parameter: Callable[[st
 
 
 def _local_parameter(text: str) -> str:
-    """Return a parameter, as Python would write it, with the paths in it that lead elsewhere here."""
+    """Return the repr of a parameter with its paths made local."""
     try:
         value = ast.literal_eval(text)
     except (ValueError, SyntaxError, MemoryError, RecursionError):

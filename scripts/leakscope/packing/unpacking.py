@@ -1,6 +1,6 @@
-"""A pack becomes results again: as if they had been made here, so that Snakemake says that nothing is to be done.
+"""Unpacking a pack into results, as if made here, so that Snakemake has nothing to do.
 
-Nothing of a pack is believed before it is checked: neither names nor sizes nor contents.
+A pack is untrusted: names, sizes and contents are checked.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ LARGEST_LISTING = 200 * MEGABYTE
 READ_AT_ONCE = 2**20
 TAKEN = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 ENCRYPTED = 0x1
-# In seconds since 1970, before any file of a checkout: Snakemake compares the content of what is newer than an output.
+# Seconds since 1970, older than any input: Snakemake compares the content of inputs that are newer than an output.
 LONG_AGO = 1.0
 BETWEEN = 1e-6
 
 
 class Unpacked(NamedTuple):
-    """What was unpacked: the study, the number of its files, and inputs of its results that are others here."""
+    """An unpacked study: its name, the number of files, and the inputs that differ on this machine."""
 
     study: str
     n_files: int
@@ -40,14 +40,14 @@ class Unpacked(NamedTuple):
 
 
 def unpack(path: Path) -> Unpacked:
-    """Unpack a study into the working directory. Its folder appears whole or not at all.
+    """Unpack a study into the working directory; its folder is created atomically.
 
     Args:
-        path: of what ``write_pack`` wrote.
+        path: a file written by ``write_pack``.
 
     Raises:
-        InputError: it is no such file, or might write elsewhere, or more than it says; or there are results of a study
-            of this name, or other models of these names, here already.
+        InputError: the file is not a pack, might write outside of its folders, or does not match its listing; or the
+            working directory already has results of this study, or different models with the same names.
     """
     check_regular(path)
     with in_one_line(path, ALLOWED), zipfile.ZipFile(path) as archive:
@@ -81,16 +81,16 @@ def unpack_some(path: Path, folder: Path, wanted: Callable[[str], bool]) -> Path
 
 
 def _checked(archive: zipfile.ZipFile, where: str) -> Listing:
-    """Return what a pack says of itself, after its members were found to be that."""
+    """Return the listing of a pack after checking the archive's members against it."""
     members = {member.filename: member for member in archive.infolist()}
     if len(members) < len(archive.infolist()):
-        raise InputError(f"{where}: got a name twice; allowed: {ALLOWED}.")
+        raise InputError(f"{where}: got a file name twice; allowed: {ALLOWED}.")
     for member in members.values():
         kind = stat.S_IFMT(member.external_attr >> 16)
         if kind not in (0, stat.S_IFREG) or member.is_dir():
             raise InputError(f"{where}: got {member.filename!r}, a link or a folder; allowed: regular files.")
         if member.flag_bits & ENCRYPTED or member.compress_type not in TAKEN:
-            raise InputError(f"{where}: got {member.filename!r}, encrypted or packed otherwise; allowed: {ALLOWED}.")
+            raise InputError(f"{where}: got {member.filename!r}, encrypted or recompressed; allowed: {ALLOWED}.")
     if LISTING not in members:
         raise InputError(f"{where}: got no {LISTING} in it; allowed: {ALLOWED}.")
     if members[LISTING].file_size > LARGEST_LISTING:
@@ -102,34 +102,34 @@ def _checked(archive: zipfile.ZipFile, where: str) -> Listing:
     if sizes != listed:
         name = min(dict(sizes.items() ^ listed.items()))
         found, said = (f"{size[name]:,} bytes" if name in size else "nothing" for size in (sizes, listed))
-        raise InputError(f"{where}: got {found} of {name!r}; allowed: what {LISTING} says, {said}.")
+        raise InputError(f"{where}: got {found} of {name!r}; allowed: {said}, as listed in {LISTING}.")
     return listing
 
 
 def _check_here(listing: Listing, where: str) -> set[str]:
-    """Return the names of the files to write; models and stored values that are here already are not written.
+    """Return the names of the files to write; existing models and stored values are not written again.
 
     Raises:
-        InputError: something else is here, or there is no room.
+        InputError: the study or a different model of the same name exists here, or the disk has too little space.
     """
     folder = Path(MADE, listing.study)
     if os.path.lexists(folder):
         raise InputError(
-            f"{where}: got the study {listing.study!r}, and {folder} is here; allowed: a folder without it."
+            f"{where}: {folder} exists already; move it away, or unpack the study in another working directory."
         )
     there = {name for name in listing.files if name.startswith((MODELS, STORE)) and os.path.lexists(name)}
     found = Mistakes()
     for name in sorted(there):
         if name.startswith(MODELS) and _digest(name) != listing.files[name].sha256:
             found.append(
-                InputError(f"{name}: got another file than {where} has; allowed: a folder without this model.")
+                InputError(f"{name}: differs from the file in {where}; move it away, or unpack in another directory.")
             )
     found.end()
     missing = set(listing.files) - there
     n_bytes, free = sum(listing.files[name].n_bytes for name in missing), shutil.disk_usage(Path.cwd()).free
     if n_bytes > free:
         have, need = (f"{size / MEGABYTE:,.0f} MB" for size in (free, n_bytes))
-        raise InputError(f"{where}: got {need}, unpacked; allowed: the {have} that are free here.")
+        raise InputError(f"{where}: got {need}, unpacked; allowed: {have}, the free space here.")
     return missing
 
 
@@ -138,10 +138,10 @@ def _digest(path: str) -> str | None:
 
 
 def _times(listing: Listing, others: set[str]) -> dict[str, float]:
-    """Return name → when the file counts as written: now, in the order in which all were.
+    """Return name → modification time to set: now, in the original order of writing.
 
-    What was made from files that are others here was written long ago: so Snakemake compares their content, and makes
-    it anew. That a file between them is not in the pack does not keep it from that.
+    Outputs of inputs that differ here get a time long ago, so that Snakemake compares the inputs' content and makes
+    these outputs again, even if an intermediate file is not in the pack.
     """
     made_anew = {name for name, record in listing.records.items() if not others.isdisjoint(record.get("input", ()))}
     while True:
@@ -184,5 +184,5 @@ def _write(archive: zipfile.ZipFile, name: str, file: PackedFile, path: Path, wr
                 break
             stream.write(block)
         if left or digest.hexdigest() != file.sha256:
-            raise InputError(f"{archive.filename}: got another content of {name!r} than {LISTING} says; pack it again.")
+            raise InputError(f"{archive.filename}: {name!r} is damaged: it differs from {LISTING}; pack it again.")
     os.utime(path, (written, written))

@@ -1,1 +1,1 @@
-"""How similar a text is to a concept."""
+"""Scorers of the similarity between a text and a concept, with their encoders."""

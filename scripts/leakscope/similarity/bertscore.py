@@ -1,8 +1,8 @@
-"""BERTScore F1 of many pairs: each string embedded once, each pair matched by itself.
+"""BERTScore F1 of many pairs: each string is embedded once, and each pair is matched independently.
 
-Encoder and weights of special tokens are the package bert-score's. Its matching is not used: it pads a batch
-with similarity 0, so that what a word scores whose best match is negative depends on what else is in the batch (seen:
-differences up to 0.001, enough to turn a tie). Here a pair's score is what the package gives for that pair alone.
+The encoder and the weights of special tokens come from the package bert-score. Its matching is not used: it pads
+batches with similarity 0, so the score of a token whose best match is negative depends on the rest of the batch
+(observed differences up to 0.001, enough to change a tie). A score here equals the package's for a batch of one pair.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from leakscope.similarity.embeddings import TokenEmbedding
 def f1_scores(concepts: Sequence[str], texts: Sequence[str], embedded: Mapping[str, TokenEmbedding]) -> np.ndarray:
     """Return F1 of ``concepts[i]`` (candidate) and ``texts[i]`` (reference), (n,), float64; no idf, no rescaling.
 
-    With x over the candidate's tokens, y over the reference's, weights w and cosines: P = Σ w_x max_y cos(x, y),
-    R = Σ w_y max_x cos(x, y), F1 = 2PR / (P + R), 0 where P + R is 0.
+    With candidate tokens x, reference tokens y and weights w: P = Σ w_x max_y cos(x, y), R = Σ w_y max_x cos(x, y),
+    F1 = 2PR / (P + R), or 0 where P + R is 0.
 
     Args:
         concepts: (n,).
         texts: (n,).
-        embedded: of every concept and text.
+        embedded: string → its token embeddings, for every concept and text.
 
     Source: Zhang et al. 2020 (arXiv 1904.09675), section 3.
     """
@@ -42,16 +42,16 @@ def f1_scores(concepts: Sequence[str], texts: Sequence[str], embedded: Mapping[s
 
 
 def match_all(candidate: TokenEmbedding, vectors: np.ndarray, weights: np.ndarray, starts: np.ndarray) -> np.ndarray:
-    """Return F1 of one candidate with every reference.
+    """Return F1 of one candidate with every reference, (references,).
 
     Args:
-        candidate: its tokens.
-        vectors: of all tokens of all references, one reference after the other, (tokens, width).
-        weights: theirs, (tokens,).
-        starts: where each reference's tokens begin, (references,).
+        candidate: its token embeddings.
+        vectors: token vectors of all references, one reference after the other, (tokens, width).
+        weights: token weights, (tokens,).
+        starts: index of the first token of each reference, (references,).
     """
     similarity = candidate.vectors @ vectors.T
-    # Over the tokens of each reference: no padding, so that no reference touches another's score.
+    # Reduced over the tokens of each reference: without padding, references do not affect each other's scores.
     precision = candidate.weights @ np.maximum.reduceat(similarity, starts, axis=1).astype(np.float64)
     recall = np.add.reduceat(similarity.max(axis=0).astype(np.float64) * weights, starts)
     total = precision + recall

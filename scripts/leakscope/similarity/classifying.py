@@ -1,7 +1,7 @@
-"""Probabilities that a sequence classifier gives to its labels, text by text. On the CPU, in float32.
+"""Label probabilities of a sequence classifier for each text, on the CPU in float32.
 
-Texts of one length are read together, so nothing is padded. This module's code is part of what probabilities are stored
-under (see ``fingerprints``), so what only finds or compares them stands elsewhere.
+Texts with the same number of tokens are batched, so nothing is padded. The fingerprint of stored probabilities includes
+this module's code (see ``fingerprints``), so code that only looks them up or compares them is in other modules.
 """
 
 from __future__ import annotations
@@ -20,21 +20,20 @@ SEVERAL_AT_ONCE = "multi_label_classification"
 def label_probabilities(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], batch_size: int
 ) -> Iterator[dict[str, np.ndarray]]:
-    """Yield the probability of each label after reading each text, (labels,), float32, a batch at a time.
+    """Yield text → its label probabilities, (labels,), float32, one batch at a time.
 
-    Softmax over the labels; of a model whose labels do not exclude each other, or that has one alone, the logistic
-    function of each.
+    A softmax over the labels; the logistic function of each for a multi-label model or a single label.
 
     Args:
-        model: of sequence classification.
-        tokenizer: its own, which cuts what is longer than its ``model_max_length``.
-        texts: each read by itself.
-        batch_size: texts of one length read at once, at most.
+        model: a sequence classifier.
+        tokenizer: of the model; truncates texts at its ``model_max_length``.
+        texts: classified independently.
+        batch_size: largest number of texts in a batch.
     """
     import torch
 
     one_of_them = model.config.num_labels > 1 and model.config.problem_type != SEVERAL_AT_ONCE
-    # Decoders without a token for padding find a text's last token in one text alone.
+    # Without a padding token, decoders can locate the last token only in batches of one text.
     size = batch_size if model.config.pad_token_id is not None else 1
     for batch, ids in _batches(texts, tokenizer(list(texts), truncation=True)["input_ids"], size):
         with torch.inference_mode():
@@ -44,7 +43,7 @@ def label_probabilities(
 
 
 def _batches(texts: Sequence[str], ids: Sequence[list[int]], size: int) -> Iterator[tuple[list[str], list[list[int]]]]:
-    """Yield texts of the same number of tokens and their ids, at most ``size`` together."""
+    """Yield batches of at most ``size`` texts with the same number of tokens, and their token ids."""
     order = sorted(range(len(texts)), key=lambda place: (len(ids[place]), texts[place]))
     start = 0
     while start < len(order):

@@ -1,4 +1,4 @@
-"""What the group of a concept is called, and whether a text says anything."""
+"""The group of a concept, and the test for empty texts."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from leakscope.languages.of_prompts import DEFAULT
 
 
 def concept_group(concept: str, language: str = DEFAULT) -> str:
-    """Return the group of a concept that comes without one, case-folded: its last word, or the whole of it.
+    """Return the default group of a concept, case-folded; use it where the table of prompts gives no group.
 
-    The last word is the head of an English noun phrase: "lemon yellow" and "golden yellow" are both "yellow". In French
-    it is not ("bleu clair", "vert clair"), nor in most languages (``head`` in data/languages/): there each name is a
-    group of its own, unless the table of prompts gives groups. An empty concept is its own group.
+    In languages whose noun phrases end with their head (``head`` in data/languages/), such as English, the group is the
+    last word: "lemon yellow" and "golden yellow" are both "yellow". In the others, such as French ("bleu clair", "vert
+    clair"), the group is the whole concept. An empty concept is its own group.
     """
     words = concept.casefold().split()
     last = known_of(language).head == "last"
@@ -19,5 +19,5 @@ def concept_group(concept: str, language: str = DEFAULT) -> str:
 
 
 def is_empty(text: str) -> bool:
-    """Return whether a text is empty or of white space alone: it says nothing, so it is similar to nothing."""
+    """Return whether a text is empty or only white space; such a text has no similarity to any concept."""
     return not text.strip()

@@ -1,7 +1,7 @@
-"""Embeddings of texts: one vector a text (SentenceBERT), or one a token (BERTScore). On the CPU, in float32.
+"""Embeddings of texts, one vector per text (SentenceBERT) or per token (BERTScore), on the CPU in float32.
 
-Texts of one length are embedded together, so nothing is padded. This module's code is part of what an embedding is
-stored under (see ``fingerprints``), so what only finds or compares embeddings stands elsewhere.
+Texts with the same number of tokens are batched, so nothing is padded. The fingerprint of stored embeddings includes
+this module's code (see ``fingerprints``), so code that only looks them up or compares them is in other modules.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 
 class TokenEmbedding(NamedTuple):
-    """The tokens of one text.
+    """The token embeddings of one text.
 
     vectors: (tokens, width), unit length, float32.
-    weights: (tokens,), summing to 1; special tokens have none but may be matched.
+    weights: (tokens,), summing to 1; special tokens have weight 0 but may be matched.
     """
 
     vectors: np.ndarray
@@ -33,14 +33,14 @@ class TokenEmbedding(NamedTuple):
 def embed_sentences(
     encoder: SentenceTransformer, texts: Sequence[str], batch_size: int
 ) -> Iterator[dict[str, np.ndarray]]:
-    """Yield the embedding of every text, (width,), unit length, float32, a batch at a time."""
+    """Yield text → its embedding, (width,), unit length, float32, one batch at a time."""
     for batch in _batches(texts, _sentence_lengths(encoder, texts), batch_size):
         vectors = encoder.encode(batch, batch_size=batch_size, normalize_embeddings=True, show_progress_bar=False)
         yield dict(zip(batch, np.asarray(vectors, dtype=np.float32), strict=True))
 
 
 def embed_tokens(encoder: BERTScorer, texts: Sequence[str], batch_size: int) -> Iterator[dict[str, TokenEmbedding]]:
-    """Yield the token embeddings of every text, as bert-score has them, a batch at a time."""
+    """Yield text → its token embeddings, as in the package bert-score, one batch at a time."""
     from bert_score.utils import get_bert_embedding, sent_encode
 
     weight_of: defaultdict[int, float] = defaultdict(lambda: 1.0)
@@ -52,21 +52,21 @@ def embed_tokens(encoder: BERTScorer, texts: Sequence[str], batch_size: int) -> 
             batch, encoder._model, encoder._tokenizer, weight_of, device=encoder.device
         )
         unit = embedded / embedded.norm(dim=-1, keepdim=True)
-        # A text of nothing but characters that the tokenizer drops has no weight, and scores 0.
+        # A text that has only characters dropped by the tokenizer has total weight 0, and scores 0.
         share = weight / weight.sum(-1, keepdim=True).clamp(min=1.0)
         vectors, weights, real = unit.cpu().numpy(), share.double().cpu().numpy(), mask.bool().cpu().numpy()
         yield {text: TokenEmbedding(vectors[row][real[row]], weights[row][real[row]]) for row, text in enumerate(batch)}
 
 
 def _sentence_lengths(encoder: SentenceTransformer, texts: Sequence[str]) -> list[int]:
-    """Return each text's number of tokens, or of characters where an encoder has no tokenizer of the usual kind."""
+    """Return the number of tokens of each text; for encoders without a callable tokenizer, of characters."""
     if not callable(encoder.tokenizer):
         return [len(text) for text in texts]
     return [len(ids) for ids in encoder.tokenizer(list(texts), truncation=True)["input_ids"]]
 
 
 def _batches(texts: Sequence[str], lengths: Sequence[int], size: int) -> Iterator[list[str]]:
-    """Yield texts with the same number of tokens, at most ``size`` together."""
+    """Yield batches of at most ``size`` texts with the same number of tokens."""
     for _, group in groupby(sorted(zip(lengths, texts, strict=True)), key=itemgetter(0)):
         same = [text for _, text in group]
         for start in range(0, len(same), size):

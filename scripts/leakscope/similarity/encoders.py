@@ -1,4 +1,4 @@
-"""Encoders of texts: where they are, how they are loaded, and embeddings that are computed once and kept."""
+"""Encoders of texts: resolving and loading them, and embeddings that are computed once and stored."""
 
 from __future__ import annotations
 
@@ -31,30 +31,30 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 PACKAGE_PREFIX = "package:"
-# Tokens that an encoder is given if neither its tokenizer nor its configuration says how many it reads.
+# Longest input of an encoder in tokens, if neither its tokenizer nor its configuration gives it.
 DEFAULT_LENGTH = 512
-# What an encoder's settings call that number, and at most so many tokens are put round a text.
+# Names of that length in an encoder's settings, and the most special tokens that are added to a text.
 LENGTH_KEYS = ("max_seq_length", "model_max_length", "max_position_embeddings", "n_positions")
 SPECIAL_TOKENS = 8
 
 
 class Embedder:
-    """Finds embeddings in the store and computes what is missing; an encoder is loaded only if something is."""
+    """Reads embeddings from the store and computes the missing ones; loads an encoder only if some are missing."""
 
     def __init__(self, store: Path | None = None) -> None:
-        """Begin with nothing computed.
+        """Create an embedder; nothing is loaded yet.
 
         Args:
-            store: the folder of all stores; None keeps nothing.
+            store: the folder of all stores; None stores nothing.
         """
         self.store = store
         self.n_distinct, self.n_computed = 0, 0
         self.folders: list[str] = []
-        # Texts of which an encoder reads the beginning alone.
+        # Texts that an encoder truncates.
         self.cut: set[str] = set()
 
     def labels(self, texts: Sequence[str], settings: Mapping[str, Any]) -> dict[str, np.ndarray]:
-        """Return the probability of each of a classifier's labels for each distinct text, (labels,), float32."""
+        """Return text → the classifier's label probabilities, (labels,), float32, for each distinct text."""
         files = _files(settings)
         classifier = cache(partial(_open_classifier, files, settings["model"]))
 
@@ -70,7 +70,7 @@ class Embedder:
         return {text: _unpack(value) for text, value in packed.items()}
 
     def sentences(self, texts: Sequence[str], settings: Mapping[str, Any]) -> dict[str, np.ndarray]:
-        """Return the sentence embedding of each distinct text, (width,), unit length, float32."""
+        """Return text → its sentence embedding, (width,), unit length, float32, for each distinct text."""
         files = _files(settings)
         encoder = cache(partial(_open_sentences, files, settings["model"]))
 
@@ -85,7 +85,7 @@ class Embedder:
         return {text: _unpack(value) for text, value in packed.items()}
 
     def tokens(self, texts: Sequence[str], settings: Mapping[str, Any]) -> dict[str, TokenEmbedding]:
-        """Return the token embeddings of each distinct text, from layer ``settings["num_layers"]``."""
+        """Return text → its token embeddings at layer ``settings["num_layers"]``, for each distinct text."""
         files = _files(settings)
         encoder = cache(partial(_open_tokens, files, settings["model"], settings["num_layers"]))
 
@@ -110,7 +110,7 @@ class Embedder:
         }
 
     def summary(self) -> dict[str, Any]:
-        """Return how many distinct texts were asked for, how many of them computed, and how many are cut."""
+        """Return the numbers of distinct texts requested, computed, reused and truncated, and the store's folders."""
         counts = {"total": self.n_distinct, "computed": self.n_computed, "reused": self.n_distinct - self.n_computed}
         return {**counts, "cut": len(self.cut), "store": self.folders}
 
@@ -122,7 +122,7 @@ class Embedder:
     ) -> dict[str, Any]:
         store = None
         if self.store is not None:
-            # By the encoder's files, not its name: a hub model may change under one name, and a folder may move.
+            # Keyed by the encoder's files, not its name: a hub model may change under one name, a folder may move.
             store = Store(self.store, fingerprint)
             self.folders.append(str(store.folder))
 
@@ -137,29 +137,29 @@ class Embedder:
 
 
 def cut_warning(scorer: str, cut: Collection[str], total: int) -> str:
-    """Return a line that counts the texts that an encoder cuts, and shows the beginning of the first.
+    """Return a warning with the number of texts that an encoder truncates and the beginning of the first.
 
     Args:
         scorer: its name.
-        cut: at least one text.
-        total: of distinct texts and concepts that were embedded.
+        cut: the truncated texts, at least one.
+        total: number of distinct texts and concepts that were embedded.
     """
     longer = counted(len(cut), "texts and concepts is longer", "texts and concepts are longer", of=total)
     return (
-        f"scorer {scorer}: {longer} than its encoder reads: what "
-        f"follows is not scored (the first begins with {show(min(cut))}); leak_rates.csv counts their pairs in n_cut."
+        f"scorer {scorer}: {longer} than its encoder reads; only the "
+        f"beginning is scored (the first begins with {show(min(cut))}); leak_rates.csv counts their pairs in n_cut."
     )
 
 
 def resolve_encoder(model: str, revision: str | None = None, commit: str | None = None) -> str:
     """Return the folder of a scorer's ``model``.
 
-    ``package:<module>/<folder>`` is that folder of an installed package, the path of a folder is itself, and anything
-    else is the id of a hub model: its ``commit`` from the cache if that is given, else its ``revision``, fetched if it
-    is not there.
+    ``model`` is the path of a folder, ``package:<module>/<folder>`` inside an installed package, or the id of a hub
+    model. A hub model is read from the cache at ``commit`` if given, else at ``revision``, which is downloaded if
+    needed.
 
     Raises:
-        InputError: the package is not installed or has no such folder, or the hub does not give the model.
+        InputError: the package is not installed or has no such folder, or the hub model is not available.
     """
     if Path(model).is_dir():
         return model
@@ -167,12 +167,14 @@ def resolve_encoder(model: str, revision: str | None = None, commit: str | None 
         return str(cached_folder(model, commit) if commit else fetch_folder(model, revision or "main"))
     folder, module, inside = _in_package(model)
     if not folder.is_dir():
-        raise InputError(f"scorers: model {model!r}: the package {module!r} has no folder {inside!r}.")
+        raise InputError(
+            f"scorers: model {model!r}: the package {module!r} has no folder {inside!r}; correct the path in `model`."
+        )
     return str(folder)
 
 
 def resolve_file(path: str) -> Path:
-    """Return where a file is that a scorer names: ``package:<module>/<file>`` inside an installed package, or a path.
+    """Return the path of a scorer's file, given as a path or as ``package:<module>/<file>`` in an installed package.
 
     The package is not imported.
 
@@ -183,21 +185,21 @@ def resolve_file(path: str) -> Path:
         return Path(path)
     file, module, inside = _in_package(path)
     if not file.is_file():
-        raise InputError(f"scorers: {path!r}: the package {module!r} has no file {inside!r}.")
+        raise InputError(f"scorers: {path!r}: the package {module!r} has no file {inside!r}; correct the path.")
     return file
 
 
 def hash_encoder(folder: Path) -> str:
-    """Return one SHA-256 over all weights and settings in an encoder's folder and the folders inside it."""
+    """Return one SHA-256 over all weights and settings in an encoder's folder and its subfolders."""
     kinds = {".safetensors", ".bin", ".json", ".txt", ".model", ".py"}
     return hash_files(sorted(path for path in folder.rglob("*") if path.suffix in kinds))
 
 
 def label_names(settings: Mapping[str, Any]) -> list[str]:
-    """Return what a classifier calls its labels, in the order of their probabilities.
+    """Return the names of a classifier's labels, in the order of their probabilities.
 
     Raises:
-        InputError: there is no such classifier, or its configuration does not say.
+        InputError: there is no such classifier, or its configuration has no valid ``id2label``.
     """
     path = Path(_files(settings).model) / "config.json"
     allowed = "settings of a classifier, with the names of its labels under `id2label`"
@@ -209,7 +211,7 @@ def label_names(settings: Mapping[str, Any]) -> list[str]:
 
 @contextmanager
 def loading(model: str) -> Iterator[None]:
-    """Turn what the libraries raise on a folder that is no encoder, or has too few layers, into one line."""
+    """Turn the libraries' exceptions on an invalid encoder, or one with too few layers, into a one-line InputError."""
     import transformers
 
     transformers.utils.logging.disable_progress_bar()
@@ -219,14 +221,17 @@ def loading(model: str) -> Iterator[None]:
         raise
     except (OSError, ValueError, KeyError, AssertionError, RuntimeError) as error:
         reason = str(error).strip().splitlines() or [type(error).__name__]
-        raise InputError(f"scorers: model {model!r}: cannot be loaded as an encoder: {reason[0]}") from error
+        raise InputError(
+            f"scorers: model {model!r}: cannot be loaded as an encoder: {reason[0]}; check `kind`, `model` and "
+            "`num_layers` of the scorer."
+        ) from error
 
 
 def longest_input(tokenizer: PreTrainedTokenizerBase, encoder: PreTrainedModel) -> int:
-    """Return how many tokens of a text an encoder reads, special ones included; longer texts are cut.
+    """Return the longest input of an encoder in tokens, special tokens included; longer texts are truncated.
 
-    What the tokenizer says, but no more than a table of positions has room for. A tokenizer may say nothing, which
-    transformers writes as 10³⁰; then what the configuration says counts, or ``DEFAULT_LENGTH``.
+    It is the tokenizer's length, limited by the size of the position embeddings. If the tokenizer gives no length
+    (10³⁰ in transformers), it is the configuration's, or ``DEFAULT_LENGTH``.
     """
     import torch
 
@@ -238,20 +243,20 @@ def longest_input(tokenizer: PreTrainedTokenizerBase, encoder: PreTrainedModel) 
         if name.endswith("position_embeddings") and isinstance(module, torch.nn.Embedding)
     ]
     if room is not None and tables and tables[0].padding_idx is not None:
-        room -= tables[0].padding_idx + 1  # as in RoBERTa: positions begin after that of padding
+        room -= tables[0].padding_idx + 1  # as in RoBERTa: positions start after the padding position
     if named > sys.maxsize:
         return room or DEFAULT_LENGTH
     return min(named, room) if room and tables else named
 
 
 class _Files(NamedTuple):
-    """Where an encoder is: in a folder or, with static embeddings, in a file of weights and one of the tokenizer."""
+    """The files of an encoder: a folder or, for static embeddings, a file of weights and a tokenizer file."""
 
     model: str
     tokenizer: Path | None
 
     def sha256(self) -> str:
-        """Return one hash of all files that decide what the encoder gives."""
+        """Return one hash of all files that determine the embeddings."""
         if self.tokenizer is None:
             return hash_encoder(Path(self.model))
         return hash_files([Path(self.model), self.tokenizer])
@@ -264,11 +269,11 @@ def _files(settings: Mapping[str, Any]) -> _Files:
 
 
 def _in_package(path: str) -> tuple[Path, str, str]:
-    """Return where ``package:<module>/<inside>`` is, the module and what is inside it; the module is not imported."""
+    """Return the path of ``package:<module>/<inside>``, the module and ``inside``; the module is not imported."""
     module, _, inside = path.removeprefix(PACKAGE_PREFIX).partition("/")
     spec = importlib.util.find_spec(module)
     if spec is None or spec.origin is None:
-        raise InputError(f"scorers: model {path!r}: the package {module!r} is not installed.")
+        raise InputError(f"scorers: model {path!r}: the package {module!r} is not installed; install it.")
     return Path(spec.origin).parent / inside, module, inside
 
 
@@ -288,7 +293,7 @@ def _open_sentences(files: _Files, model: str) -> SentenceTransformer:
 
 
 def _open_classifier(files: _Files, model: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """Return a classifier and its tokenizer, which cuts texts that are too long for it."""
+    """Return a classifier and its tokenizer, set to truncate texts to the classifier's longest input."""
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
     from leakscope.models.checking import check_weights, quiet
@@ -299,7 +304,7 @@ def _open_classifier(files: _Files, model: str) -> tuple[PreTrainedModel, PreTra
             dtype="float32",
             local_files_only=True,
             output_loading_info=True,
-            ignore_mismatched_sizes=True,  # said below, in one line
+            ignore_mismatched_sizes=True,  # reported in one line by check_weights
         )
         check_weights(model, loaded, info)
         tokenizer = AutoTokenizer.from_pretrained(files.model, local_files_only=True)
@@ -321,10 +326,10 @@ def _open_tokens(files: _Files, model: str, num_layers: int) -> BERTScorer:
 
 
 def _perhaps_cut(files: _Files, texts: Sequence[str]) -> list[str]:
-    """Return the texts that may have more tokens than an encoder reads: a token has at least one byte.
+    """Return the texts that an encoder may truncate; a token has at least one byte.
 
-    What an encoder reads is guessed from the lengths that its settings name, so that it is not loaded for short texts.
-    Static embeddings read all.
+    The encoder's longest input is guessed from its settings files, so that short texts need no encoder. Static
+    embeddings truncate nothing.
     """
     if files.tokenizer is not None:
         return []
@@ -342,13 +347,13 @@ def _cut_sentences(encoder: SentenceTransformer, texts: Sequence[str]) -> list[s
 
 
 def _longer(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], length: int) -> list[str]:
-    """Return the texts of more than so many tokens."""
+    """Return the texts with more than ``length`` tokens."""
     ids = tokenizer([text.strip() for text in texts], truncation=False, verbose=False)["input_ids"]
     return [text for text, own in zip(texts, ids, strict=True) if len(own) > length]
 
 
 def _limit_sentences(encoder: SentenceTransformer) -> None:
-    """Let an encoder of sentences cut what it has no positions for."""
+    """Limit a sentence encoder's longest input to its number of positions."""
     model, length = getattr(encoder[0], "auto_model", None), encoder.max_seq_length
     if model is not None and length is not None and callable(encoder.tokenizer):
         encoder.max_seq_length = min(length, longest_input(encoder.tokenizer, model))
@@ -358,13 +363,13 @@ def _check_numbers(vectors: Mapping[str, np.ndarray], model: str) -> None:
     """Check embeddings before they are stored.
 
     Raises:
-        InputError: one is no number.
+        InputError: an embedding has NaN or infinite values.
     """
     for text, vector in vectors.items():
         if not np.isfinite(vector).all():
             raise InputError(
                 f"scorers: model {model!r}: got an embedding that is no number, of {shown(text)}; allowed: an encoder "
-                "whose weights are numbers."
+                "whose weights are finite."
             )
 
 

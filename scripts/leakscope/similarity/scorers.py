@@ -1,8 +1,8 @@
-"""How similar a text is to a concept: SentenceBERT, BERTScore, literal repetition, a classifier's label.
+"""Similarity of a text to a concept: SentenceBERT, BERTScore, literal repetition or a classifier's label.
 
-A scorer is a function from distinct (concept, text) pairs to similarities, registered under the ``kind`` that the
-configuration names. Each embeds every distinct string once. It is told the languages of each pair's concept, several
-with a space between them where prompt sets of several languages have it.
+A scorer is a function from distinct (concept, text) pairs to similarities, registered under its ``kind`` in the
+configuration. It embeds every distinct string once. ``languages`` holds the languages of each pair's concept, separated
+by spaces where prompt sets of several languages share the concept.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _SCORERS: dict[str, Scorer] = {}
 
 
 def scorer(kind: str) -> Callable[[Scorer], Scorer]:
-    """Register a scorer under ``kind``.
+    """Register a function as the scorer of ``kind``.
 
     Raises:
         ValueError: the kind is registered already.
@@ -41,7 +41,7 @@ def scorer(kind: str) -> Callable[[Scorer], Scorer]:
 
 
 def scorer_kinds() -> list[str]:
-    """Return the registered kinds, sorted."""
+    """Return the registered kinds of scorers, sorted."""
     return sorted(_SCORERS)
 
 
@@ -52,17 +52,16 @@ def score_pairs(
     embedder: Embedder | None = None,
     languages: Sequence[str] | None = None,
 ) -> np.ndarray:
-    """Return the similarity of ``concepts[i]`` and ``texts[i]``, shape (n,), float64; empty for no pairs.
+    """Return the similarity of ``concepts[i]`` and ``texts[i]``, (n,), float64.
 
-    An empty text, or one of white space alone, has no similarity to anything: NaN, whatever the scorer, which does not
-    see it.
+    A text that is empty or only white space is not scored: its similarity is NaN.
 
     Args:
         concepts: (n,), as written in the prompts.
         texts: (n,), may be empty strings.
-        settings: a scorer's entry of the configuration; ``kind`` chooses the function.
-        embedder: finds or computes embeddings, and counts them; None keeps nothing.
-        languages: (n,), as ``list_pairs`` has them; None: English.
+        settings: a scorer's entry in the configuration; ``kind`` selects the function.
+        embedder: reads, computes and counts embeddings; None: one without a store.
+        languages: (n,), as in ``list_pairs``; None: English.
     """
     if settings["kind"] not in _SCORERS:
         raise one_of("scorers: kind", settings["kind"], _SCORERS)
@@ -83,9 +82,9 @@ def cosine_of_sentence_embeddings(
     embedder: Embedder,
     languages: Sequence[str],
 ) -> np.ndarray:
-    """Return cosines, −1 to 1, of embeddings: of SentenceBERT (Reimers & Gurevych 2019), or static ones.
+    """Return the cosines, −1 to 1, of SentenceBERT (Reimers & Gurevych 2019) or static embeddings.
 
-    A text of which static embeddings know no token has cosine 0.
+    With static embeddings, a text without any known token has cosine 0.
     """
     strings = sorted({*concepts, *texts})
     embedded = embedder.sentences(strings, settings)
@@ -106,7 +105,7 @@ def bertscore_f1(
 ) -> np.ndarray:
     """Return BERTScore F1 (Zhang et al. 2020), concept as candidate and text as reference, no idf, no rescaling.
 
-    A text of nothing but characters that the tokenizer drops has similarity 0, as bert-score sets it.
+    A text that has only characters dropped by the tokenizer has similarity 0, as in the package bert-score.
     """
     return f1_scores(concepts, texts, embedder.tokens(sorted({*concepts, *texts}), settings))
 
@@ -119,9 +118,9 @@ def literal_repetition(
     embedder: Embedder,
     languages: Sequence[str],
 ) -> np.ndarray:
-    """Return 1 where the text contains the concept, in any form of its language (``languages.mentions``), else 0."""
+    """Return 1 where the text contains the concept in any of its inflected forms (``languages.mentions``), else 0."""
     found = np.zeros(len(texts))
-    for row in sorted(range(len(texts)), key=texts.__getitem__):  # a text's words are looked up once for all concepts
+    for row in sorted(range(len(texts)), key=texts.__getitem__):  # sorted: the words of a text are looked up once
         found[row] = any(contains_concept(texts[row], concepts[row], one) for one in languages[row].split())
     return found
 
@@ -134,10 +133,10 @@ def probability_of_a_label(
     embedder: Embedder,
     languages: Sequence[str],
 ) -> np.ndarray:
-    """Return the probability, 0 to 1, that a classifier gives to the label of the concept when it reads the text.
+    """Return the classifier's probability, 0 to 1, of the concept's label given the text.
 
     Raises:
-        InputError: a concept has no label, or is given one that the classifier does not have.
+        InputError: a concept has no label, or one that the classifier does not have.
     """
     place = places_of_labels(concepts, label_names(settings), settings)
     probabilities = embedder.labels(sorted(set(texts)), settings)
@@ -145,15 +144,15 @@ def probability_of_a_label(
 
 
 def places_of_labels(concepts: Sequence[str], names: Sequence[str], settings: Mapping[str, Any]) -> dict[str, int]:
-    """Return concept → the place of its label: of the one that it is given, or of the one that has its name.
+    """Return concept → index of its label: the label in ``settings["labels"]``, else the label of the same name.
 
     Args:
         concepts: may repeat.
-        names: of the classifier's labels.
+        names: names of the classifier's labels.
         settings: ``labels``, concept → label, and ``model``, for messages.
 
     Raises:
-        InputError: there is none.
+        InputError: a concept has no label, or one that the classifier does not have.
     """
     where, given = f"scorers: model {settings['model']!r}", settings["labels"]
     for label in given.values():
@@ -168,7 +167,7 @@ def places_of_labels(concepts: Sequence[str], names: Sequence[str], settings: Ma
     if without:
         more = f" and {len(without) - 1:,} more" if len(without) > 1 else ""
         raise InputError(
-            f"{where}: got the concept {show(without[0])}{more} without a label; allowed: concepts that `labels` gives "
-            f"one of {', '.join(names)}, or that have the name of one."
+            f"{where}: got the concept {show(without[0])}{more} without a label; allowed: concepts that `labels` maps "
+            f"to one of {', '.join(names)}, or that have the name of one."
         )
     return {concept: place for concept, place in places.items() if place is not None}

@@ -1,6 +1,6 @@
-"""Static embeddings: one vector a token whatever stands round it, and a text is the mean of its tokens'.
+"""Static embeddings: a text's embedding is the mean of its tokens' vectors, which do not depend on context.
 
-Nothing is read in context, so a text may have any length. They come as two files, a matrix and a tokenizer.
+A text may have any length. An encoder consists of two files, a matrix and a tokenizer.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ TOKENIZER = "a tokenizer in one file, as the package tokenizers writes it (token
 
 
 def open_static(weights: Path, tokenizer: Path) -> SentenceTransformer:
-    """Return an encoder whose embedding of a text is the mean of the rows of its tokens, on the CPU, in float32.
+    """Return an encoder that averages the matrix rows of a text's tokens, on the CPU in float32.
 
-    Special tokens that a tokenizer would put round a text are left out, and it cuts nothing.
+    No special tokens are added, and nothing is truncated.
 
     Args:
-        weights: a file with one matrix, (tokens, width).
-        tokenizer: a file of the package tokenizers, whose ids are the matrix's rows.
+        weights: a safetensors file with one matrix, (tokens, width).
+        tokenizer: a file of the package tokenizers; its token ids are rows of the matrix.
 
     Raises:
-        InputError: a file is none of these, or the tokenizer has ids beyond the matrix.
+        InputError: a file has another format, or the tokenizer has ids beyond the matrix.
     """
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer.modules import StaticEmbedding
@@ -39,7 +39,8 @@ def open_static(weights: Path, tokenizer: Path) -> SentenceTransformer:
     largest = max(splits.get_vocab(with_added_tokens=True).values(), default=0)
     if largest >= len(matrix):
         raise InputError(
-            f"{tokenizer}: got a token of id {largest}; allowed: ids below {len(matrix)}, as in {weights}."
+            f"{tokenizer}: got the token id {largest}; allowed: ids below {len(matrix)}, the number of rows in "
+            f"{weights}."
         )
     return SentenceTransformer(modules=[StaticEmbedding(splits, embedding_weights=matrix)], device="cpu")
 

@@ -1,1 +1,1 @@
-"""Intervals, tests and what they could detect, for several steps."""
+"""Confidence intervals, permutation tests and power, shared by several steps."""

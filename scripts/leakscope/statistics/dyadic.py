@@ -1,7 +1,7 @@
-"""Intervals for means over pairs of groups, for other clusters *and* other groups.
+"""Intervals for means over pairs of groups that generalise to new clusters *and* new groups.
 
-Every value compares two groups, so values that share a group are not independent, and neither are values of one
-cluster. Groups are crossed with clusters.
+Every value compares two groups. Values that share a group or a cluster are not independent, and groups are crossed
+with clusters.
 """
 
 from __future__ import annotations
@@ -17,26 +17,26 @@ from leakscope.statistics.intervals import cluster_strata
 Floats = NDArray[np.float64]
 Integers = NDArray[np.intp]
 
-NO_VARIANCE = 1e-20  # there are only rounding errors
-FEWEST_GROUPS = 4  # below it the jackknife says nothing
+NO_VARIANCE = 1e-20  # below it there are only rounding errors
+FEWEST_GROUPS = 4  # with fewer the jackknife is uninformative
 
 
 class Dyads(NamedTuple):
-    """Units, each with a mean over its pairs of groups; one row a unit and group."""
+    """Units and the groups compared in them; one row per unit and group."""
 
     unit: Integers  # (rows,), from 0
-    group: Integers  # (rows,), from 0; each once a unit
-    value: Floats  # (rows,), mean of the group's pairs with the unit's other groups
+    group: Integers  # (rows,), from 0; each once per unit
+    value: Floats  # (rows,), mean over the pairs of this group with the unit's other groups
     cluster: Integers  # (units,), from 0
 
     @property
     def sizes(self) -> Floats:
-        """Numbers of groups, (units,)."""
+        """Number of groups of each unit, (units,)."""
         return np.bincount(self.unit, minlength=len(self.cluster)).astype(float)
 
     @property
     def means(self) -> Floats:
-        """Each unit's mean over its pairs, (units,)."""
+        """Mean of each unit over its pairs, (units,)."""
         totals: Floats = np.bincount(self.unit, weights=self.value, minlength=len(self.cluster)) / self.sizes
         return totals
 
@@ -48,31 +48,31 @@ def dyadic_interval(
     alone: tuple[float, float] = (np.inf, -np.inf),
     strata: ArrayLike | None = None,
 ) -> tuple[float, float]:
-    """Return the limits of the mean over units, weighted by their numbers of groups, on the scale 0 to 1.
+    """Return the confidence limits, 0 to 1, of the mean over units, each weighted by its number of groups.
 
-    With T clusters, G groups in all, units u of n_u groups and shares w_u = n_u / Σ n:
+    With T clusters, G groups in all, units u with n_u groups and shares w_u = n_u / Σ n:
 
-        θ₋g   the mean without group g on either side of any pair; units then have one group less
+        θ₋g   the mean over pairs without group g; units with g then have one group less
         V_T   ``cluster_variance``
         V_G   (G − 1)/G Σ_g (θ₋g − mean of θ₋g)²
-        V_TG  Σ_u w_u² × the same jackknife within u, over units of three groups and more
+        V_TG  Σ_u w_u² × the same jackknife within u, over units with three groups or more
         V     max(V_T + V_G − V_TG, V_T, V_G)
 
-    and limits logit p ± t_d √V / (p (1 − p)) with d = min(T, G) − 1, or ``alone``: whichever lies farther.
+    The limits are logit p ± t_d √V / (p (1 − p)) with d = min(T, G) − 1, or ``alone`` where that is wider.
 
     Args:
-        dyads: values.
-        cluster_variance: of the mean, by clusters alone.
-        level: coverage aimed at, 0 to 1.
-        alone: limits for other clusters alone, 0 to 1. They may lie farther, as they know of few clusters that carry
-            the variance; other groups, too, cannot make the mean better known.
-        strata: (rows,), of units, as in ``intervals.cluster_interval``: V_G is summed over them, each with its own
-            groups and their mean of θ₋g; strata that share a group are one.
+        dyads: the values.
+        cluster_variance: variance of the mean over new clusters only.
+        level: nominal coverage, 0 to 1.
+        alone: limits for new clusters only, 0 to 1. They can be wider when a few clusters carry the variance;
+            generalising to new groups as well cannot narrow an interval.
+        strata: (rows,), of units, as in ``intervals.cluster_interval``: V_G is summed over strata, each with its own
+            groups and mean of θ₋g. Strata that share a group are merged.
 
     Returns:
-        NaN for fewer than four groups, a single cluster, a mean of 0 or 1, no variance, where the mean without some
-        group is that of no unit, or where units of three groups and more weigh less than half: two groups alone do not
-        say how far one of them matters.
+        NaN for fewer than four groups, a single cluster, a mean of 0 or 1, or no variance; where no unit remains
+        without some group; and where units with three groups or more have less than half of the weight, because two
+        groups cannot show how much one of them matters.
 
     Source: jackknife over groups, Efron & Stein 1981; two-way clusters, Cameron, Gelbach & Miller 2011; dyads, Aronow,
         Samii & Assenova 2015.
@@ -85,7 +85,7 @@ def dyadic_interval(
         return np.nan, np.nan
     if sizes[sizes >= 3].sum() < sizes.sum() / 2:
         return np.nan, np.nan
-    # Σ over a unit's pairs of 2 V, and what is left of it and of its mean without each of its groups.
+    # Twice the sum over a unit's pairs, and the unit's mean without each of its groups.
     whole = sizes * (sizes - 1) * means
     at = dyads.unit
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -121,6 +121,6 @@ def _strata_of(dyads: Dyads, groups: Integers, strata: ArrayLike | None) -> Inte
 
 
 def _jackknife_variance(left: Floats, strata: Integers) -> float:
-    """Return the sum over strata of (G − 1)/G Σ (θ₋g − their mean)²."""
+    """Return the jackknife variance, summed over strata: Σ_h (G_h − 1)/G_h Σ_g (θ₋g − mean of θ₋g in h)²."""
     parts = (left[strata == stratum] for stratum in np.unique(strata))
     return float(sum((len(part) - 1) / len(part) * ((part - part.mean()) ** 2).sum() for part in parts))

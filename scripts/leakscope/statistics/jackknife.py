@@ -1,8 +1,8 @@
-"""Intervals by leaving out one cluster at a time, for new clusters of one kind or of two kinds that cross.
+"""Jackknife intervals and tests over clusters of one kind, or of two crossed kinds.
 
-An item is of a cluster of either kind (of hypernymy: a noun and its hypernym). What is said of new items has to hold
-for new clusters of both, and one kind alone does not say how much the other varies. A statistic is computed of the
-sample and of each rest at once: sums of all less those of the clusters.
+An item may belong to two clusters (hypernymy: one for its noun, one for its hypernym). A statement about new items must
+hold for new clusters of both kinds, and one kind does not show how much the other varies. A statistic is computed for
+the sample and all leave-one-out samples at once, by subtracting each cluster's sums from the total.
 
 Source: jackknife, Efron & Stein 1981; two ways, Cameron, Gelbach & Miller 2011 (Robust inference with multiway
 clustering).
@@ -23,18 +23,18 @@ Floats = NDArray[np.float64]
 Integers = NDArray[np.intp]
 
 Kernel = Callable[[Integers, Integers], Floats]
-"""Numbers of items (a,) and (b,) → (a, b): what pairs of them count; symmetric, 0 of an item with itself."""
+"""Item numbers (a,) and (b,) → value of each pair, (a, b); symmetric, and 0 for an item with itself."""
 
-# Cells of the largest table that is kept at once: 32 MB.
+# Cells of the largest table in memory: 32 MB.
 CELLS = 4_000_000
 ON_A_LINE = 1e-12
-"""What rounding leaves of 1 − |r| of a correlation."""
+"""Rounding error of 1 − |r| where |r| is 1."""
 FEWEST = 4
-"""Clusters of a second kind: fewer are taken as they are, since leaving one out says nothing of others."""
+"""Smallest number of clusters of a second kind for a jackknife over them; fewer are treated as fixed."""
 
 
 class ValueInterval(NamedTuple):
-    """A value with its interval; NaN where there is none."""
+    """A value with its confidence limits; NaN where there are none."""
 
     value: float
     low: float
@@ -42,10 +42,11 @@ class ValueInterval(NamedTuple):
 
 
 class Deletions(NamedTuple):
-    """The sample and all that is left of it without one cluster: 1 + Σ ``sizes`` samples, in this order.
+    """The full sample, then each sample without one cluster: 1 + Σ ``sizes`` samples.
 
-    codes: of each way, (items,): the number of the item's cluster. One way, or two and what shares a cluster of both.
-    sizes: of each way, its number of clusters.
+    codes: for each way of clustering, the cluster of each item, (items,). One way, or three: the two kinds and their
+        intersections.
+    sizes: for each way, its number of clusters.
     """
 
     codes: tuple[Integers, ...]
@@ -53,11 +54,11 @@ class Deletions(NamedTuple):
 
     @property
     def n_clusters(self) -> int:
-        """Return the number of clusters of the kind that has fewest."""
+        """Return the number of clusters, of two kinds the smaller number."""
         return min(self.sizes[:2])
 
     def totals(self, values: ArrayLike) -> Floats:
-        """Return the sum over each sample's items of each column of values, (columns, samples), of (items, columns)."""
+        """Return the sum of each column over each sample's items, (columns, samples), from values (items, columns)."""
         columns = np.asarray(values, dtype=float).T
         parts = [columns.sum(1, keepdims=True)]
         for codes, size in zip(self.codes, self.sizes, strict=True):
@@ -66,7 +67,7 @@ class Deletions(NamedTuple):
         return np.concatenate(parts, axis=1)
 
     def weights(self) -> Iterator[Floats]:
-        """Yield 1 for each item that a sample has and 0 for others, (items, samples), ``CELLS`` at most at a time."""
+        """Yield 1 for each item in a sample and 0 for others, (items, samples), in blocks of at most ``CELLS``."""
         n_items = len(self.codes[0])
         yield np.ones((n_items, 1))
         step = max(1, CELLS // max(1, n_items))
@@ -77,7 +78,7 @@ class Deletions(NamedTuple):
     def pair_sums(self, kernel: Kernel) -> Floats:
         """Return Σ_ij k(i, j) over the ordered pairs of each sample's items, (samples,).
 
-        Without cluster g it is the sum of all − 2 Σ_{i in g} Σ_j k(i, j) + Σ_{i, j in g} k(i, j).
+        Without cluster g: the sum over all pairs − 2 Σ_{i in g} Σ_j k(i, j) + Σ_{i, j in g} k(i, j).
         """
         items = np.arange(len(self.codes[0]))
         rows = _row_sums(kernel, items)
@@ -87,9 +88,9 @@ class Deletions(NamedTuple):
         return np.concatenate(parts)
 
     def variance(self, values: Floats) -> float:
-        """Return the jackknife variance of the sample's value; NaN where a rest has none.
+        """Return the jackknife variance of θ; NaN where θ is missing in any sample.
 
-            V_w = (G_w − 1)/G_w Σ_g (θ₋g − mean of θ₋g)² of each way w;  V = V_1, or max(V_1 + V_2 − V_12, V_1, V_2)
+            V_w = (G_w − 1)/G_w Σ_g (θ₋g − mean of θ₋g)² for each way w;  V = V_1, or max(V_1 + V_2 − V_12, V_1, V_2)
 
         Args:
             values: θ of each sample, (samples,).
@@ -102,10 +103,10 @@ class Deletions(NamedTuple):
 
 
 def leave_out(clusters: ArrayLike, crossed: ArrayLike | None = None) -> Deletions:
-    """Return the samples without each cluster, of one way or of two.
+    """Return the leave-one-cluster-out samples, for one kind of clusters or two crossed kinds.
 
-    The second kind is a way of its own where it has ``FEWEST`` clusters or more and one of them has items of several
-    clusters of the first: otherwise it comes and goes with these, and all is for new clusters of the first kind alone.
+    The second kind is used only if it has ``FEWEST`` clusters or more and at least one of them spans several clusters
+    of the first kind. Otherwise results generalise to new clusters of the first kind only.
 
     Args:
         clusters: (items,), labels.
@@ -121,7 +122,7 @@ def leave_out(clusters: ArrayLike, crossed: ArrayLike | None = None) -> Deletion
 
 
 def means(values: ArrayLike, deletions: Deletions) -> Floats:
-    """Return the mean of each sample's items, (samples,), of values, (items,); NaN without items."""
+    """Return the mean over each sample's items, (samples,), from values (items,); NaN without items."""
     items = np.asarray(values, dtype=float)
     sums, sizes = deletions.totals(np.stack([items, np.ones(len(items))], axis=1))
     with np.errstate(invalid="ignore"):
@@ -129,14 +130,14 @@ def means(values: ArrayLike, deletions: Deletions) -> Floats:
 
 
 def t_interval(values: Floats, deletions: Deletions, level: float) -> ValueInterval:
-    """Return θ ± t_d √V with d one less than the number of clusters of the kind that has fewest.
+    """Return θ ± t_d √V with d = ``n_clusters`` − 1; for statistics without bounds.
 
-    No limits without variance, of a single cluster, or where θ is not known without some cluster.
+    The limits are NaN without variance, with a single cluster, or where θ is missing without some cluster.
 
     Args:
         values: θ of each sample, (samples,), on a scale without bounds.
-        deletions: that they are of.
-        level: of the interval, 0 to 1.
+        deletions: the samples.
+        level: nominal coverage, 0 to 1.
     """
     variance = deletions.variance(values)
     if not variance > NO_VARIANCE:
@@ -146,11 +147,11 @@ def t_interval(values: Floats, deletions: Deletions, level: float) -> ValueInter
 
 
 def t_test(values: Floats, deletions: Deletions) -> float:
-    """Return the two-sided p-value of θ = 0, by t = θ / √V with d as in ``t_interval``; NaN where that has no limits.
+    """Return the two-sided p-value of θ = 0, from t = θ / √V with d as in ``t_interval``; NaN where it has no limits.
 
     Args:
         values: θ of each sample, (samples,), on a scale without bounds.
-        deletions: that they are of.
+        deletions: the samples.
     """
     variance = deletions.variance(values)
     if not variance > NO_VARIANCE:
@@ -159,14 +160,14 @@ def t_test(values: Floats, deletions: Deletions) -> float:
 
 
 def share_interval(values: Floats, deletions: Deletions, level: float) -> ValueInterval:
-    """Return θ with limits that know of 0 and 1, by ``intervals.limits_of_variance``; d as in ``t_interval``.
+    """Return a share θ with limits within 0 and 1, from ``intervals.limits_of_variance`` with d as in ``t_interval``.
 
-    No limits of a single cluster, or where θ is not known without some cluster.
+    The limits are NaN with a single cluster, or where θ is missing without some cluster.
 
     Args:
         values: θ of each sample, (samples,), from 0 to 1.
-        deletions: that they are of.
-        level: of the interval, 0 to 1.
+        deletions: the samples.
+        level: nominal coverage, 0 to 1.
     """
     value, n_clusters = float(values[0]), deletions.n_clusters
     variance = deletions.variance(values)
@@ -177,16 +178,16 @@ def share_interval(values: Floats, deletions: Deletions, level: float) -> ValueI
 
 
 def z_interval(r: Floats, deletions: Deletions, level: float) -> ValueInterval:
-    """Return the sample's correlation with its interval on the scale of Fisher's z.
+    """Return the sample's correlation with an interval computed on the scale of Fisher's z.
 
-        z = atanh(r), limits tanh(z ± t_d √V), V by the jackknife of z
+        z = atanh(r), limits tanh(z ± t_d √V), V the jackknife variance of z
 
-    No interval where |r| is 1, in the sample or without some cluster.
+    The limits are NaN where |r| is 1 in any sample.
 
     Args:
         r: correlation of each sample, (samples,).
-        deletions: that they are of.
-        level: of the interval, 0 to 1.
+        deletions: the samples.
+        level: nominal coverage, 0 to 1.
 
     Source: Fisher 1921 (On the probable error of a coefficient of correlation).
     """
@@ -197,9 +198,9 @@ def z_interval(r: Floats, deletions: Deletions, level: float) -> ValueInterval:
 
 
 def running_totals(weights: Floats) -> Floats:
-    """Return the sum of the first i rows at row i, (items + 1, samples), of weights, (items, samples)."""
+    """Return the cumulative sums over rows, from 0, (items + 1, samples), of weights (items, samples)."""
     totals = np.zeros((len(weights) + 1, weights.shape[1]))
-    # Row by row: several times as fast as numpy.cumsum along this axis.
+    # Row by row is several times faster than numpy.cumsum along this axis.
     for i, row in enumerate(weights):
         np.add(totals[i], row, out=totals[i + 1])
     return totals
@@ -211,14 +212,14 @@ def _numbered(labels: ArrayLike) -> tuple[Integers, int]:
 
 
 def _row_sums(kernel: Kernel, items: Integers) -> Floats:
-    """Return Σ_j k(i, j) over items, (items,), some rows at a time."""
+    """Return Σ_j k(i, j) for each item i, (items,), in blocks of rows."""
     step = max(1, CELLS // max(1, len(items)))
     blocks = (items[start : start + step] for start in range(0, len(items), step))
     return np.concatenate([np.zeros(0), *(kernel(block, items).sum(1) for block in blocks)])
 
 
 def _sums_within(kernel: Kernel, codes: Integers, size: int) -> Floats:
-    """Return Σ_{i, j in g} k(i, j) of each cluster, (clusters,); 0 of a single item."""
+    """Return Σ_{i, j in g} k(i, j) for each cluster g, (clusters,); 0 for a cluster with one item."""
     order, n_items = np.argsort(codes, kind="stable"), np.bincount(codes, minlength=size)
     ends = np.cumsum(n_items)
     within = np.zeros(size)

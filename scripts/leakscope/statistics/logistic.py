@@ -1,4 +1,4 @@
-"""Which of two classes is a row of numbers of? A logistic regression."""
+"""Penalised logistic regression with two classes."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from scipy import optimize, special
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
-# Of the squared weights, against a mean loss: separable sides have no largest likelihood.
+# Weight of the squared-norm penalty: without it, separable classes have no finite optimum.
 PENALTY = 1e-2
 
 
 class Regression(NamedTuple):
-    """A logistic regression of standardised values: log-odds = ((x − mean) / spread) · weights + bias."""
+    """A logistic regression on standardised columns: log-odds = ((x − mean) / spread) · weights + bias."""
 
     mean: Floats
     spread: Floats
@@ -24,17 +24,17 @@ class Regression(NamedTuple):
     bias: float
 
     def says(self, values: Floats) -> Bools:
-        """Return whether each row, (rows, columns), is more likely of the class than not."""
+        """Return whether each row of values (rows, columns) has a predicted probability above 1/2, (rows,)."""
         says_a: Bools = (values - self.mean) / self.spread @ self.weights + self.bias > 0
         return says_a
 
 
 def fit_logistic(values: Floats, labels: Bools) -> Regression:
-    """Return the logistic regression with the least mean loss, both classes counting alike, plus a penalty.
+    """Return the logistic regression that minimises class-balanced log loss plus an L2 penalty.
 
     Args:
         values: (rows, columns).
-        labels: (rows,), the class.
+        labels: (rows,), True for members of the class.
     """
     mean, spread = values.mean(0), values.std(0)
     spread = np.where(spread > 0, spread, 1.0)

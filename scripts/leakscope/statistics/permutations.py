@@ -1,4 +1,4 @@
-"""Permutation tests: signs of clusters, and names of groups; corrections for many tests."""
+"""Permutation tests (sign flips of clusters, permuted names of groups) and corrections for multiple tests."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from scipy.stats import false_discovery_control
 
 Floats = NDArray[np.float64]
 
-TOLERANCE = 1e-9  # sums of halves are exact; this is for other values
-BLOCK = 4_000_000  # cells of a block of patterns × differences
+TOLERANCE = 1e-9  # of equal sums; sums of halves are exact without it
+BLOCK = 4_000_000  # most cells of patterns × differences in memory
 
 
 def name_permutation_p(designs: Sequence[Floats], permutations: int = 9999, seed: int = 0) -> float:
-    """Return the two-sided p-value of the hypothesis that which name belongs to which texts does not matter.
+    """Return the two-sided p-value of the null hypothesis that group names are exchangeable between groups' texts.
 
         statistic  S(π) = Σ over tables Σ_g wins[π(g), g]
         p          (1 + share of random π with |S(π) − E S| ≥ |S(identity) − E S|, times n) / (1 + n)
 
-    Names are permuted jointly over all units, so whatever belongs to a name alone (how long the texts are that it gives
-    rise to, how similar it is to any text) is there under every permutation. E S is the mean over all permutations. No
-    name may be in two tables: permuted apart in each, p falls below .05 in 19 % of studies where nothing leaks.
+    E S is the mean over all permutations. Names are permuted jointly over all units, so properties of a name (how
+    similar it is to any text, how long its texts are) are kept under every permutation. A name must not be in two
+    tables: with independent permutations in each, p is below .05 in 19 % of studies without leakage.
 
     Args:
-        designs: for each set of names that may take each other's place, how often each wins on the texts of each group,
-            (names, groups), in one order; summed over all units with their weights. A group without texts has zeros.
-        permutations: random orders.
-        seed: of these.
+        designs: for each set of exchangeable names, the wins of each name on the texts of each group, (names, groups),
+            in the same order, summed over all units with their weights. A group without texts has zeros.
+        permutations: number of random permutations, n.
+        seed: of the permutations.
 
     Returns:
         NaN where no table has two names.
@@ -49,9 +49,9 @@ def name_permutation_p(designs: Sequence[Floats], permutations: int = 9999, seed
 
 
 def smallest_name_p(designs: Sequence[Floats], permutations: int = 9999) -> float:
-    """Return the smallest p-value that ``name_permutation_p`` can be expected to give; NaN where it gives none.
+    """Return the smallest p-value that ``name_permutation_p`` can be expected to give; NaN where it gives NaN.
 
-    One order of all is the observed one; where every table has two names, one of two: the other order is as far off.
+    One order of all is the observed one. Where every table has two names, its reverse is equally extreme.
     """
     sizes = [len(wins) for wins in designs if len(wins) > 1]
     if not sizes:
@@ -62,7 +62,7 @@ def smallest_name_p(designs: Sequence[Floats], permutations: int = 9999) -> floa
 
 @lru_cache(maxsize=8)
 def _orders(n: int, permutations: int, seed: int) -> list[tuple[slice, NDArray[np.intp]]]:
-    """Return random orders of n names in blocks: the rows of each, and (rows, n)."""
+    """Return random orders of n names in blocks: the slice of rows and the orders, (rows, n)."""
     rng = np.random.default_rng([seed, n])
     step = max(1, BLOCK // n)
     starts = range(0, permutations, step)
@@ -74,14 +74,14 @@ def _orders(n: int, permutations: int, seed: int) -> list[tuple[slice, NDArray[n
 
 
 def sign_flip_p(sums: Floats, permutations: int = 2**16, seed: int = 0) -> Floats:
-    """Return two-sided p-values of the hypothesis that each cluster's sum is as likely to have the other sign.
+    """Return two-sided p-values of the null hypothesis that cluster sums are symmetric around 0.
 
         p = share of sign patterns s with |Σ_g s_g D_g| ≥ |Σ_g D_g|
 
     Args:
-        sums: (..., G), D_g: differences summed by cluster.
-        permutations: all 2^G patterns up to this number; else as many at random, the observed one counted with them:
-            p = (1 + hits) / (1 + permutations).
+        sums: D_g, (..., G): differences summed by cluster.
+        permutations: all 2^G patterns are used up to this number. Beyond it, this number of random patterns is drawn
+            and the observed one added: p = (1 + hits) / (1 + permutations).
         seed: of the random patterns.
 
     Returns:
@@ -92,7 +92,7 @@ def sign_flip_p(sums: Floats, permutations: int = 2**16, seed: int = 0) -> Float
     n_clusters = sums.shape[-1]
     flat = sums.reshape(-1, n_clusters)
     exact = 2**n_clusters <= permutations
-    # A pattern and its opposite have the same absolute sum: half of them, the last sign fixed, are enough.
+    # A pattern and its opposite have the same absolute sum, so the last sign can be fixed.
     n_patterns = 2 ** max(n_clusters - 1, 0) if exact else permutations
     rng = np.random.default_rng(seed)
     observed = np.abs(flat.sum(1)) - TOLERANCE
@@ -110,16 +110,16 @@ def sign_flip_p(sums: Floats, permutations: int = 2**16, seed: int = 0) -> Float
 
 
 def smallest_p(n_clusters: int, permutations: int = 2**16) -> float:
-    """Return the smallest p-value that ``sign_flip_p`` can give with so many clusters; NaN without any."""
+    """Return the smallest p-value that ``sign_flip_p`` can give with ``n_clusters`` clusters; NaN without clusters."""
     if n_clusters == 0:
         return np.nan
     return 2.0 / 2**n_clusters if 2**n_clusters <= permutations else 1.0 / (1 + permutations)
 
 
 def holm(p_values: Floats) -> Floats:
-    """Return Holm-corrected p-values, (n,): the largest, up to each rank i (from 0), of (n − i) p_(i), at most 1.
+    """Return p-values, (n,), with Holm's correction, which controls the family-wise error rate.
 
-    NaN stays NaN and is not counted.
+    At rank i (from 0): the maximum of (n − j) p_(j) over j ≤ i, at most 1. NaN stays NaN and is not counted in n.
 
     Source: Holm 1979.
     """
@@ -131,10 +131,10 @@ def holm(p_values: Floats) -> Floats:
 
 
 def benjamini_yekutieli(p_values: Floats) -> Floats:
-    """Return p-values, (n,), corrected so that of those below α a share of α at most is expected to be false.
+    """Return p-values, (n,), corrected to control the false discovery rate under any dependence between tests.
 
-    The smallest, from each rank i (from 1) on, of p_(i) n (1 + 1/2 + ... + 1/n) / i, at most 1, whatever their
-    dependence. NaN stays NaN and is not counted.
+    At rank i (from 1): the minimum of p_(j) n (1 + 1/2 + ... + 1/n) / j over j ≥ i, at most 1. NaN stays NaN and is not
+    counted in n.
 
     Source: Benjamini & Yekutieli 2001.
     """

@@ -1,4 +1,4 @@
-"""What a sign-flip test of few clusters can see: the level that it reaches, and the least difference that it finds."""
+"""Power of a sign-flip test with few clusters: its attained level and its smallest detectable difference."""
 
 from __future__ import annotations
 
@@ -15,28 +15,29 @@ from leakscope.statistics.permutations import TOLERANCE, smallest_p
 Floats = NDArray[np.float64]
 
 PATTERNS = 2**16  # the default of ``permutations.sign_flip_p``
-NODES = 400  # of the integrals: the power is right to .0001
-# Up to so many reachable p-values below the level a t-test promises too much: 62 % with one, 72 with four.
+NODES = 400  # of the quadrature: the power is accurate to .0001
+# With at most this many attainable p-values below the level, a t-test overstates the power of 80 %: it is 62 % with
+# one such p-value, 72 % with four.
 EXACT_STEPS, COUNTED_STEPS = 3, 8
-DRAWS, DRAWS_OF_BOUNDED = 20_000, 2000  # of studies, always the same; their power is right to .003 and .009
-GRID = 2.0  # points between sds of which is counted; between them what is detectable is nearly straight
-FAR = 10.0  # standard deviations beyond the null where no cluster is found
-FARTHEST = 100.0  # likewise of a difference that is looked for: what can be reached at all lies nearer
-SEARCHED = 40  # means at which it is looked whether a test finds them
-ROUNDS = 30  # in which the correction for bounds settles
+DRAWS, DRAWS_OF_BOUNDED = 20_000, 2000  # simulated studies, always the same; the power is accurate to .003 and .009
+GRID = 2.0  # points between simulated sds; the detectable difference is nearly linear between them
+FAR = 10.0  # standard deviations beyond the null, where no cluster lies
+FARTHEST = 100.0  # largest difference searched, in standard deviations
+SEARCHED = 40  # means at which the power is evaluated in a search
+ROUNDS = 30  # until the correction for bounds converges
 MOST_CLUSTERS = 1_000_000
 
 
 def attained_level(level: float, n_clusters: int, patterns: int = PATTERNS) -> float:
-    """Return the largest p-value that ``sign_flip_p`` can give at or below ``level``; 0 where there is none.
+    """Return the actual level of a sign-flip test: its largest attainable p-value at or below ``level``, or 0.
 
-    Its p-values are multiples of 2/2^G, and of 1/(1 + patterns) where patterns are drawn. So with 6 clusters a test at
-    .05 is one at .03125.
+    p-values are multiples of 2/2^G, or of 1/(1 + patterns) with random patterns. With 6 clusters, a test at .05
+    is in fact a test at .03125.
 
     Args:
-        level: aimed at, 0 to 1: the corrected one, α/m for the first of m tests by Holm.
+        level: nominal level after correction, 0 to 1: α/m for the first of m tests by Holm.
         n_clusters: G.
-        patterns: all 2^G sign patterns up to this number, else as many at random.
+        patterns: all 2^G sign patterns are used up to this number; beyond it, this number of random patterns.
     """
     return _steps(level, n_clusters, patterns) * smallest_p(n_clusters, patterns) if n_clusters else 0.0
 
@@ -49,39 +50,38 @@ def detectable(
     patterns: int = PATTERNS,
     most: float = 50.0,
 ) -> float:
-    """Return the least |mean − null| that a two-sided sign-flip test of clusters finds with this power.
+    """Return the smallest |mean − null| that a two-sided sign-flip test of clusters detects with the given power.
 
-        P(|T| > t) = power,   T noncentral t of G − 1 degrees, noncentrality √G · difference / sd
+        P(|T| > t) = power,   T noncentral t with G − 1 degrees of freedom, noncentrality √G · difference / sd
 
-    with t the quantile of the level that the test attains (``attained_level``). Clusters of a mean that lies nearer to
-    one bound scatter farther towards the other, the null, which costs power. So skewness γ and excess κ of a beta
-    distribution between the bounds change the variance of mean − t s / √G, s being the estimated sd, and to the
-    difference is added
+    where t is the quantile of ``attained_level``. Clusters whose mean is near one bound are skewed towards the null,
+    which reduces power. Skewness γ and excess kurtosis κ of a beta distribution between the bounds therefore change the
+    variance of mean − t s / √G, where s is the estimated sd, and this term is added to the difference:
 
         z sd / √G · (√(1 + t² (κ + 2) / 4G − t γ / √G) − √(1 + t² / 2G)),   z the normal quantile of the power
 
-    Where the attained level is one, two or three steps of 2/2^G, the test rejects where all clusters lie on one side of
-    the null, or all but the one that is nearest, or second nearest, to it, and nowhere else. The power is that
-    probability, or up to eight steps its share in fixed draws of clusters. Normal and beta clusters need different
-    means for it, and half-way between is returned.
+    Where the attained level is one, two or three steps of 2/2^G, the test rejects only if all clusters, or all but the
+    one nearest or second nearest to the null, lie on one side of it. The power is the probability of that event; for
+    four to eight steps it is estimated from fixed simulated clusters. In both cases the returned difference is halfway
+    between those for normal and for beta-distributed clusters.
 
-    Where clusters fall into categories that differ, as those of ``all`` do, sd has what categories differ by, and the
-    test finds more often than promised: its mean varies less than its clusters.
+    Where clusters belong to different categories, as for ``all``, sd includes differences between categories. The power
+    is then higher than stated, because the mean varies less than the clusters suggest.
 
     Args:
-        sd: between clusters, in points: √(V G) of the linearised variance V of the pooled mean.
+        sd: between clusters, in points: √(V G) from the linearised variance V of the pooled mean.
         n_clusters: G.
-        level: aimed at, 0 to 1, corrected.
-        power: wished, .5 to 1.
+        level: nominal level after correction, 0 to 1.
+        power: required, .5 to 1.
         patterns: as in ``attained_level``.
         most: points from the null to either bound: 50 for a rate against 50, 100 for a difference of two rates.
 
     Returns:
-        Points; NaN where the test can reach no p-value that is small enough, where only a mean would be found that
-        cannot have such an sd between the bounds, and where sd is NaN.
+        Points. NaN where no attainable p-value is small enough, where the difference is too large for this sd between
+        the bounds, and where sd is NaN.
 
     Source: noncentral t, Cohen 1988 (Statistical Power Analysis, ch. 2); moments of mean and sd, Cramér 1946
-        (Mathematical Methods of Statistics, ch. 27); how far sign flips keep to it: ``benchmarks/power.py``.
+        (Mathematical Methods of Statistics, ch. 27); accuracy for sign flips: ``benchmarks/power.py``.
     """
     steps = _steps(level, n_clusters, patterns)
     if not (steps and sd < most):
@@ -94,7 +94,7 @@ def detectable(
         bounded = _by_signs_of_bounded(sd, n_clusters, steps, power, most)
         found = (sd * _standard_by_signs(n_clusters, steps, power) + bounded) / 2
     elif steps <= COUNTED_STEPS and is_exact:
-        # Counting takes part of a second, and a table has hundreds of sds: a few are counted, once.
+        # A simulation takes part of a second, and a table has hundreds of sds: simulate on a grid, interpolate.
         low = GRID * (sd // GRID)
         ends = [_counted_of_bounded(end, n_clusters, steps, power, most) for end in (low, low + GRID)]
         bounded = ends[0] + (sd - low) / GRID * (ends[1] - ends[0]) if np.isfinite(ends[1]) else np.inf
@@ -107,18 +107,18 @@ def detectable(
 def clusters_needed(
     sd: float, difference: float, level: float, power: float = 0.8, patterns: int = PATTERNS, most: float = 50.0
 ) -> float:
-    """Return the least number of clusters with which ``difference`` is ``detectable``.
+    """Return the smallest number of clusters with which ``difference`` is ``detectable``, for planning a study.
 
     Args:
         sd: between clusters, in points.
         difference: from the null, in points.
-        level: aimed at, 0 to 1, corrected.
-        power: wished, .5 to 1.
+        level: nominal level after correction, 0 to 1.
+        power: required, .5 to 1.
         patterns: as in ``attained_level``.
         most: as in ``detectable``.
 
     Returns:
-        A whole number; NaN for a difference of 0 or less, an sd of NaN, or where a million clusters are too few.
+        A whole number. NaN for a difference of 0 or less, a NaN sd, or where a million clusters are too few.
     """
 
     def enough(n_clusters: int) -> bool:
@@ -138,19 +138,19 @@ def clusters_needed(
 
 
 def _steps(level: float, n_clusters: int, patterns: int) -> int:
-    """Return how many of the p-values that can come out are at or below the level."""
+    """Return the number of attainable p-values at or below the level."""
     return int(level / smallest_p(n_clusters, patterns) + 1e-9) if n_clusters else 0
 
 
 @cache
 def _standard_by_t(n_clusters: int, level: float, power: float) -> float:
-    """Return what a t-test of normal clusters finds, in standard deviations."""
+    """Return the detectable difference of a t-test for normal clusters, in standard deviations."""
     return _root(lambda shift: _power_of_t(shift, n_clusters, level) - power, FARTHEST)
 
 
 @cache
 def _standard_counted(n_clusters: int, steps: int, power: float) -> float:
-    """Return the same of the sign-flip test itself, in fixed draws."""
+    """Return the detectable difference of the sign-flip test in simulated normal clusters, in standard deviations."""
     draws = np.random.default_rng(0).standard_normal((DRAWS, n_clusters))
     short = partial(_short_of_power, lambda shift: draws + shift, steps, power)
     return float(optimize.brentq(short, 0.0, FARTHEST, xtol=1e-4))
@@ -158,7 +158,7 @@ def _standard_counted(n_clusters: int, steps: int, power: float) -> float:
 
 @cache
 def _counted_of_bounded(sd: float, n_clusters: int, steps: int, power: float, most: float) -> float:
-    """Return the same, in points from the null, of clusters with a beta distribution; inf where none is found."""
+    """Return the detectable difference in simulated beta-distributed clusters, in points; inf where there is none."""
     if sd == 0:
         return 0.0
     shares = np.random.default_rng(0).random((DRAWS_OF_BOUNDED, n_clusters))
@@ -171,16 +171,16 @@ def _counted_of_bounded(sd: float, n_clusters: int, steps: int, power: float, mo
 
 
 def _short_of_power(drawn: Callable[[float], Floats], steps: int, power: float, mean: float) -> float:
-    """Return the share of drawn studies in which the test rejects, less ``power``.
+    """Return the share of simulated studies in which the test rejects, minus ``power``.
 
-    With N the sum of |x| of the clusters on the other side of the null, p is the share of all subsets of the |x| whose
-    sum does not exceed N, doubled. So the test rejects where those are no more than ``steps``, and subsets of the
-    ``steps`` smallest decide that: if the next one were among them, so would be each smaller one, and none.
+    With N the sum of |x| over clusters on the minority side of the null, p is twice the share of subsets of the |x|
+    with a sum of at most N. So the test rejects where at most ``steps`` subsets qualify. Subsets of the ``steps``
+    smallest |x| decide this: a larger |x| can qualify only if all smaller ones and the empty set do.
 
     Args:
         drawn: mean → clusters, (studies, clusters).
-        steps: that are reachable.
-        power: wished.
+        steps: number of attainable p-values at or below the level.
+        power: required.
         mean: of the clusters.
     """
     values = drawn(mean)
@@ -194,7 +194,7 @@ def _short_of_power(drawn: Callable[[float], Floats], steps: int, power: float, 
 
 @cache
 def _standard_by_signs(n_clusters: int, steps: int, power: float) -> float:
-    """Return what the signs of normal clusters find, in standard deviations."""
+    """Return the exact detectable difference for normal clusters and one to three steps, in standard deviations."""
 
     def short(mean: float) -> float:
         def density(x: Floats) -> Floats:
@@ -207,8 +207,8 @@ def _standard_by_signs(n_clusters: int, steps: int, power: float) -> float:
 
 @cache
 def _by_signs_of_bounded(sd: float, n_clusters: int, steps: int, power: float, most: float) -> float:
-    """Return the mean, in points from the null, at which the signs of clusters with a beta distribution find it; inf
-    where none does."""
+    """Return the exact detectable difference for beta-distributed clusters and one to three steps, in points; inf
+    where there is none."""
 
     def short(mean: float) -> float:
         a, b = _beta(mean, sd, most)
@@ -228,11 +228,10 @@ def _by_signs_of_bounded(sd: float, n_clusters: int, steps: int, power: float, m
 
 
 def _first_root(function: Callable[[float], float], begin: float, end: float, tolerance: float) -> float:
-    """Return where a function first rises above 0, looked for from ``begin`` on and before ``end``; inf where it does
-    not.
+    """Return where a function first rises above 0 between ``begin`` and ``end``; inf where it does not.
 
-    Nearer to the end it may fall again: clusters of that mean and sd are at one bound or the other, and a single one at
-    the other is enough for a test of few clusters not to reject.
+    Power may fall again near the end: there each cluster is at one of the bounds, and a single cluster at the opposite
+    bound keeps a test of few clusters from rejecting.
     """
     low = 0.0
     for high in np.linspace(begin, end, SEARCHED, endpoint=False) if begin < end else []:
@@ -247,7 +246,7 @@ def _root(function: Callable[[float], float], end: float) -> float:
 
 
 def _power_of_t(shift: float, n_clusters: int, level: float) -> float:
-    """Return P(|T| > t), the mean over the chi distribution of the estimated sd of the normal probability."""
+    """Return P(|T| > t): the normal tail probability, averaged over the chi distribution of the estimated sd."""
     degrees = n_clusters - 1
     nodes, weights = _quadrature(1.0)
     estimated = _t(n_clusters, level) * np.sqrt(2 * special.gammaincinv(degrees / 2, nodes) / degrees)
@@ -262,13 +261,15 @@ def _t(n_clusters: int, level: float) -> float:
 def _power_of_signs(
     upper: Callable[[Floats], Floats], density: Callable[[Floats], Floats], far: float, n_clusters: int, steps: int
 ) -> float:
-    """Return the probability that no cluster lies beyond the null, or that one does: with two steps the one nearest to
-    it, with three the second nearest, too. That all lie there does not count: it does not happen.
+    """Return the probability that a test with one to three steps rejects.
+
+    It rejects if no cluster lies beyond the null; with two steps, also if only the nearest one does; with three, also
+    if only the second nearest does. Rejection in the opposite direction is neglected.
 
     Args:
         upper: x → P(X > x).
-        density: x → that of X at −x.
-        far: beyond −far there is no cluster.
+        density: x → density of X at −x.
+        far: no cluster lies below −far.
         n_clusters: G.
         steps: 1 to 3.
     """
@@ -282,7 +283,7 @@ def _power_of_signs(
 
 
 def _corrected(found: float, sd: float, n_clusters: int, level: float, power: float, most: float) -> float:
-    """Return what a t-test finds of clusters with a beta distribution, from what it finds of normal ones."""
+    """Return the detectable difference of a t-test for beta-distributed clusters, given that for normal clusters."""
     t, step = _t(n_clusters, level), special.ndtri(power) * sd / np.sqrt(n_clusters)
     mean = found
     for _ in range(ROUNDS):
@@ -295,19 +296,19 @@ def _corrected(found: float, sd: float, n_clusters: int, level: float, power: fl
 
 
 def _largest_mean(sd: float, most: float) -> float:
-    """Return how far from the null a mean can lie between the bounds with this sd."""
+    """Return the largest distance from the null that a mean between the bounds can have with this sd."""
     return float(np.sqrt(most**2 - sd**2))
 
 
 def _beta(mean: float, sd: float, most: float) -> tuple[float, float]:
-    """Return a and b of the beta distribution between −most and most with this mean and sd."""
+    """Return a and b of the beta distribution on (−most, most) with this mean and sd."""
     share, variance = (1 + mean / most) / 2, (sd / most / 2) ** 2
     size = share * (1 - share) / variance - 1
     return share * size, (1 - share) * size
 
 
 def _moments(a: float, b: float) -> tuple[float, float]:
-    """Return skewness and excess kurtosis of a beta distribution."""
+    """Return the skewness and excess kurtosis of a beta distribution."""
     n = a + b
     skewness = 2 * (b - a) * np.sqrt(n + 1) / ((n + 2) * np.sqrt(a * b))
     excess = 6 * ((a - b) ** 2 * (n + 1) - a * b * (n + 2)) / (a * b * (n + 2) * (n + 3))
@@ -316,6 +317,6 @@ def _moments(a: float, b: float) -> tuple[float, float]:
 
 @cache
 def _quadrature(end: float) -> tuple[Floats, Floats]:
-    """Return nodes and weights, (NODES,), of an integral from 0 to ``end`` (Gauss and Legendre)."""
+    """Return nodes and weights, (NODES,), of Gauss–Legendre quadrature from 0 to ``end``."""
     nodes, weights = np.polynomial.legendre.leggauss(NODES)
     return end * (nodes + 1) / 2, end * weights / 2

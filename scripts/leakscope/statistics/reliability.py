@@ -1,14 +1,14 @@
-"""Do several raters say the same? Krippendorff's alpha of names, with an interval.
+"""Agreement between raters: Krippendorff's alpha for nominal values, with a jackknife interval.
 
-Of a value that m_u ≥ 2 raters gave to item u, with N_uc of them saying c, n_c = Σ_u N_uc and n = Σ_c n_c:
+Where m_u ≥ 2 raters gave a value to item u, N_uc of them the value c, with n_c = Σ_u N_uc and n = Σ_c n_c:
 
     agreement  o = Σ_u Σ_c N_uc (N_uc − 1) / (m_u − 1)
     alpha      1 − (n − 1)(n − o) / (n² − Σ_c n_c²)
 
-1: all agree; 0: as often as values that are dealt out at random. Raters may leave out items, and items of one value
-say nothing. Its interval is that of the jackknife by cluster: the rest without a cluster has sums less the cluster's.
+1: all agree; 0: agreement at chance. Raters may skip items; items with a single rating are ignored. The interval is a
+jackknife over clusters.
 
-Source: Krippendorff 2011 (Computing Krippendorff's alpha-reliability); intervals, as in ``jackknife``.
+Source: Krippendorff 2011 (Computing Krippendorff's alpha-reliability); interval, as in ``jackknife``.
 """
 
 from __future__ import annotations
@@ -22,12 +22,14 @@ Floats = NDArray[np.float64]
 
 
 def alpha_interval(counts: ArrayLike, clusters: ArrayLike, level: float) -> ValueInterval:
-    """Return alpha with its interval, within −1 and 1; NaN where no two values can differ, no limits of one cluster.
+    """Return alpha with its confidence limits, within −1 and 1.
+
+    Alpha is NaN where all ratings are equal; the limits are NaN with a single cluster.
 
     Args:
         counts: N_uc, (items, values), whole numbers.
         clusters: (items,), labels.
-        level: of the interval, 0 to 1.
+        level: nominal coverage, 0 to 1.
     """
     said = np.asarray(counts, dtype=float)
     known = said.sum(1) > 1
@@ -42,7 +44,7 @@ def alpha_interval(counts: ArrayLike, clusters: ArrayLike, level: float) -> Valu
 
 
 def _alphas(said: Floats, deletions: Deletions) -> Floats:
-    """Return alpha of each sample, (samples,), of N_uc, (items, values)."""
+    """Return alpha in each jackknife sample, (samples,), from N_uc, (items, values)."""
     agreeing = (said * (said - 1)).sum(1) / (said.sum(1) - 1)
     agreement, *by_value = deletions.totals(np.column_stack([agreeing, said]))
     values = np.stack(by_value)

@@ -1,1 +1,1 @@
-"""Values that were computed once, and what they are stored under."""
+"""The store of values that are computed once, and the fingerprints under which they are stored."""

@@ -1,7 +1,7 @@
-"""What determines a stored value besides its key, gathered in one place for each kind of value.
+"""Fingerprints: for each kind of stored value, everything that determines the value except its key.
 
-Not in a fingerprint, since they move a value by rounding alone: batch size, company, order, threads, device. Nor are
-versions of libraries, which may do more; see docs/reuse.md.
+Batch size, the rest of a batch, order, threads and device are not included, because they change a value only by
+rounding. Nor are versions of libraries, which may change more; see docs/reuse.md.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 PACKAGE = "leakscope"
-# Raised by one when a mistake is mended that lay outside the modules below and had changed values.
+# Increased by one when a bug fix outside of the modules below changes values.
 REVISIONS = {
     **{"texts": 1, "scores": 1, "embeddings": 1, "labels": 1},
     **{"sentences": 1, "sentences_within_word": 1, "log_odds": 1},
 }
-# The modules whose code is part of a fingerprint. Everything else must give the same values, which tests hold it to.
+# The modules whose code is part of a fingerprint. All other code must keep the values, which tests check.
 MODULES = {
     "texts": ("models/endings", "models/sampling"),
     "scores": ("models/sampling",),
@@ -46,8 +46,8 @@ def text_fingerprint(
         decoding: ``sampling.Decoding``, with the model's own settings filled in.
         limits: ``endings.Limits``.
         seed: of the random numbers.
-        chat: whether the rendered prompt holds its special tokens already.
-        thinking: of a model that thinks first, the marks and the budget of its thoughts; else None.
+        chat: whether the rendered prompt already contains its special tokens.
+        thinking: for a model that thinks first, the marks and the budget of its thoughts; else None.
     """
     limits = {**limits, "ends": list(limits["ends"])}
     thoughts = {} if thinking is None else {"thinking": dict(thinking)}
@@ -66,13 +66,13 @@ def embedding_fingerprint(encoder_sha256: str, **settings: Any) -> dict[str, Any
 
     Args:
         encoder_sha256: of all files of the encoder's folder.
-        settings: what else decides an embedding.
+        settings: further settings that determine an embedding.
     """
     return _fingerprint("embeddings", encoder_sha256=encoder_sha256, **settings)
 
 
 def label_fingerprint(classifier_sha256: str) -> dict[str, Any]:
-    """Return the fingerprint of labels' probabilities; their key is the text.
+    """Return the fingerprint of label probabilities; their key is the text.
 
     Args:
         classifier_sha256: of all files of the classifier's folder.
@@ -81,31 +81,31 @@ def label_fingerprint(classifier_sha256: str) -> dict[str, Any]:
 
 
 def sentence_fingerprint(model: Mapping[str, Any], model_kind: str, *, within_word: bool = False) -> dict[str, Any]:
-    """Return the fingerprint of sentences' token log-probabilities; their key is the text, and a digest of its tokens.
+    """Return the fingerprint of sentences' token log-probabilities; their key is the text and a digest of its tokens.
 
     Args:
         model: ``LanguageModel.identity``.
-        model_kind: as ``kinds.kind_of`` says; each has its own way to give a token a probability.
-        within_word: of a masked model, whether the rest of a token's word is masked with it (``ground.within_word``).
+        model_kind: from ``kinds.kind_of``; each kind defines a token's probability in its own way.
+        within_word: for a masked model, whether the rest of a token's word is masked too (``ground.within_word``).
     """
     kind = "sentences_within_word" if within_word else "sentences"
     return _fingerprint(kind, model=dict(model), model_kind=model_kind)
 
 
 def log_odds_fingerprint(model: Mapping[str, Any], of: str) -> dict[str, Any]:
-    """Return the fingerprint of log-odds; their key is the rendered prompt, and a digest of its and the answers' ids.
+    """Return the fingerprint of log-odds; their key is the rendered prompt and a digest of its and the answers' ids.
 
     Args:
         model: ``LanguageModel.identity``.
-        of: what they are of, as ``validate.scoring.item_scores`` says.
+        of: the kind of log-odds, see ``validate.scoring.item_scores``.
     """
     return _fingerprint("log_odds", model=dict(model), of=of)
 
 
 def code_hash(paths: Sequence[Path]) -> str:
-    """Return the SHA-256 of what Python files do: comments, docstrings and layout do not count.
+    """Return the SHA-256 of the code in Python files, without comments, docstrings and layout.
 
-    Nor do imports of leakscope's own modules: where a module is has no part in what it computes.
+    Imports of leakscope's own modules are ignored too, because a module's location does not affect its results.
     """
     digest = hashlib.sha256()
     for path in paths:

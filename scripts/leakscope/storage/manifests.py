@@ -1,4 +1,4 @@
-"""Small JSON records beside large files: which weights a model has, how a training went, what a job computed."""
+"""Manifests: small JSON records of a model's weights, a training run or a job, stored with the large files."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from leakscope.files.writing import replacing
 
 READ_AT_ONCE = 2**20
 WEIGHTS = ".safetensors"
-# As transformers names the one file of weights, and the list of several.
+# Names in transformers of a single weight file, and of the index of several.
 WHOLE, INDEX = "model.safetensors", "model.safetensors.index.json"
-# Files in a model's folder and the folders inside it; with many checkpoints of a training, some thousands.
+# Most files in a model's folder and its subfolders; many training checkpoints make some thousands.
 MOST_FILES = 100_000
 SETTINGS_FILES = ("*.json", "*.jinja", "*.model", "*.txt", "*.tiktoken", "*.py")
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt")
-# As PEFT names an adapter's.
+# Names of an adapter's files in PEFT.
 ADAPTER_FILES = ("adapter_model.safetensors", "adapter_config.json")
-# What this workflow itself puts beside a model.
+# Files that this workflow adds to a model's folder.
 OWN_FILES = ("model.json", "training.json")
 
 
 def write_manifest(manifest: Mapping[str, Any], path: Path) -> None:
-    """Write a record as JSON with sorted keys, atomically."""
+    """Write a manifest as JSON with sorted keys, atomically."""
     with replacing(path) as part:
         part.write_text(json.dumps(manifest, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def read_manifest(path: Path) -> dict[str, Any]:
-    """Read a record.
+    """Return the content of a manifest.
 
     Raises:
         InputError: as ``read_object``.
@@ -47,7 +47,7 @@ def hash_files(paths: Iterable[Path]) -> str:
     """Return one SHA-256 over the names and contents of files, in the order given.
 
     Raises:
-        InputError: one is no regular file.
+        InputError: a path is not a regular file.
     """
     digest = hashlib.sha256()
     for path in paths:
@@ -59,11 +59,11 @@ def hash_files(paths: Iterable[Path]) -> str:
 
 
 def describe_folder(folder: Path, source: str) -> dict[str, Any]:
-    """Return the manifest of a model folder: where it is, and SHA-256 of its weights and of all its other settings.
+    """Return the manifest of a model folder: its path and the SHA-256 of its weights and of its other settings.
 
     Raises:
-        InputError: no safetensors weights, no configuration or no tokenizer in ``folder``, or something in it that is
-            no regular file.
+        InputError: ``folder`` lacks safetensors weights, a configuration or a tokenizer, or contains something other
+            than regular files.
     """
     check_model_folder(folder)
     weights = sorted(folder.glob(f"*{WEIGHTS}"))
@@ -78,31 +78,31 @@ def describe_folder(folder: Path, source: str) -> dict[str, Any]:
 
 
 def describe_adapter(folder: Path, base: Mapping[str, Any], source: str = "tuned") -> dict[str, Any]:
-    """Return the manifest of an adapter: where it is, the manifest of the model that it is laid upon, hashes of both.
+    """Return the manifest of an adapter: its path, the manifest of its base model, and hashes of both.
 
     Args:
-        folder: of ``adapter_model.safetensors`` and ``adapter_config.json``.
+        folder: folder with ``adapter_model.safetensors`` and ``adapter_config.json``.
         base: manifest of a whole model.
-        source: of the adapter: tuned here, or brought.
+        source: source of the adapter: tuned here, or the user's.
     """
     return {"source": source, "adapter": str(folder), "base": dict(base), **hash_adapted(folder, base)}
 
 
 def hash_adapted(folder: Path, base: Mapping[str, Any]) -> dict[str, str]:
-    """Return SHA-256 of the weights, and of all else that may change what is written, of base and adapter together."""
+    """Return the SHA-256 of the weights and of the settings that affect generation, of base and adapter together."""
     return {key: hashlib.sha256(f"{base[key]}\n{own}".encode()).hexdigest() for key, own in hash_model(folder).items()}
 
 
 def describe_edited(
     edit: Mapping[str, Any], base: Mapping[str, Any], dictionary: Mapping[str, Any] | None, code: str
 ) -> dict[str, Any]:
-    """Return the manifest of a model with an edit: those of the model and of the edit's dictionary, hashes of all.
+    """Return the manifest of a model with an edit: the manifests of base and dictionary, and hashes of all.
 
     Args:
         edit: as JSON; see ``models.editing.edits``.
         base: manifest of a model.
         dictionary: manifest of the features' dictionary; None for an edit along a direction.
-        code: hash of the code by which an edit changes what a model computes.
+        code: hash of the code that applies an edit.
     """
     return _with_change("edited", "edit", edit, base, dictionary, code)
 
@@ -110,13 +110,13 @@ def describe_edited(
 def describe_changed(
     change: Mapping[str, Any], base: Mapping[str, Any], dictionary: Mapping[str, Any] | None, code: str
 ) -> dict[str, Any]:
-    """Return the manifest of a model with a change that mitigates leakage, as ``describe_edited`` does of an edit.
+    """Return the manifest of a model with a mitigation, analogous to ``describe_edited``.
 
     Args:
-        change: as JSON; see ``models.mitigating.installing``.
+        change: the mitigation as JSON; see ``models.mitigating.installing``.
         base: manifest of a model.
-        dictionary: manifest of the dictionary of the change's features; None without any.
-        code: hash of the code by which the change changes what a model computes.
+        dictionary: manifest of the dictionary of the change's features; None without features.
+        code: hash of the code that applies the change.
     """
     return _with_change("mitigated", "change", change, base, dictionary, code)
 
@@ -140,18 +140,18 @@ def _with_change(
 
 
 def describe_randomised(base: Mapping[str, Any], seed: int, code: str) -> dict[str, Any]:
-    """Return the manifest of a model with weights drawn anew: that of the model whose architecture it has, and hashes.
+    """Return the manifest of a randomised model: the manifest of the model with its architecture, and hashes.
 
     Args:
         base: manifest of a whole model.
         seed: of the weights.
-        code: hash of the code by which they are drawn.
+        code: hash of the code that draws the weights.
     """
     return {"source": "randomised", "base": dict(base), "seed": seed, **_hash_changed(base, [seed, code])}
 
 
 def _hash_changed(base: Mapping[str, Any], changes: Any) -> dict[str, str]:
-    """Return SHA-256 of the weights, and of all else that may change what is written, of a base and changes to it."""
+    """Return the SHA-256 of the weights and of the settings that affect generation, of a base with changes."""
     said = json.dumps(changes, sort_keys=True)
     return {
         key: hashlib.sha256(f"{base[key]}\n{said}".encode()).hexdigest()
@@ -160,7 +160,7 @@ def _hash_changed(base: Mapping[str, Any], changes: Any) -> dict[str, str]:
 
 
 def hash_model(folder: Path) -> dict[str, str]:
-    """Return SHA-256 of a model folder's weights, and of all its other files that may change what it writes."""
+    """Return the SHA-256 of a model folder's weights, and of its other files that affect generation."""
     settings = [path for path in model_files(folder) if path.suffix != WEIGHTS and path.name not in OWN_FILES]
     return {
         "weights_sha256": hash_files(_taken_weights(folder)),
@@ -169,24 +169,24 @@ def hash_model(folder: Path) -> dict[str, str]:
 
 
 def model_files(folder: Path) -> list[Path]:
-    """Return the files of a model folder that may change what the model writes, sorted: weights and settings."""
+    """Return the files of a model folder that affect generation, sorted: weights and settings."""
     settings = [path for pattern in SETTINGS_FILES for path in folder.glob(pattern)]
     return sorted([*_taken_weights(folder), *settings])
 
 
 def _taken_weights(folder: Path) -> list[Path]:
-    """Return the files of weights in a folder without copies beside them; all, where they are no whole model's."""
+    """Return the weight files of a folder without redundant copies; of an incomplete model, all weight files."""
     return weight_files(folder) or sorted(folder.glob(f"*{WEIGHTS}"))
 
 
 def check_model_folder(folder: Path) -> None:
-    """Check that a model folder holds regular files and folders alone, before any of them is opened.
+    """Check that a model folder contains only regular files and folders, before any of them is opened.
 
-    In the folders inside it, which few models read, only what would never end is looked for.
+    In subfolders, which few models read, only devices and FIFOs are refused.
 
     Raises:
-        InputError: one is a device, a FIFO or (in the folder itself) a link to nothing, of which reading has no end or
-            no beginning; there are more than ``MOST_FILES``; or the list of weights is wrong (see ``weight_files``).
+        InputError: the folder contains a device, a FIFO, a broken link (not in subfolders) or more than ``MOST_FILES``
+            files, or its index of weights is invalid (see ``weight_files``).
     """
     for path in sorted(folder.iterdir()):
         if not path.is_dir():
@@ -200,15 +200,15 @@ def check_model_folder(folder: Path) -> None:
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """Return the files of weights that transformers loads from a model folder, and no copies beside them.
+    """Return the weight files that transformers loads from a model folder, without redundant copies.
 
     Raises:
-        InputError: the list of several is not as transformers writes it, or names what is no regular file in the
-            folder. Links to regular files, of which the hub's cache is made, are.
+        InputError: the index is not in the format of transformers, or names something other than a regular file in the
+            folder. Links to regular files, as in the hub's cache, are allowed.
     """
     if (folder / WHOLE).exists() or not (folder / INDEX).exists():
         return [path for path in [folder / WHOLE] if path.exists()]
-    allowed = "objects `metadata` and `weight_map`, the file of each weight, as `save_pretrained` writes them"
+    allowed = "objects `metadata` and `weight_map` (weight → file), as `save_pretrained` writes them"
     index = read_object(folder / INDEX, allowed)
     for key in ("metadata", "weight_map"):
         if not isinstance(index.get(key), dict):
@@ -216,7 +216,7 @@ def weight_files(folder: Path) -> list[Path]:
     here = {path.name for path in folder.iterdir()}
     for weight, name in index["weight_map"].items():
         if not isinstance(name, str) or name not in here:
-            raise InputError(f"{folder / INDEX}: got {name!r} for {weight!r}; allowed: the name of a file beside it.")
+            raise InputError(f"{folder / INDEX}: got {name!r} for {weight!r}; allowed: a file in the same folder.")
     files = [folder / name for name in sorted(set(index["weight_map"].values()))]
     for file in files:
         check_regular(file)
@@ -224,7 +224,7 @@ def weight_files(folder: Path) -> list[Path]:
 
 
 def _files_below(folder: Path) -> Iterator[Path]:
-    """Yield the files in the folders inside a folder; links to folders are followed, each folder is entered once."""
+    """Yield the files of a folder and its subfolders; links to folders are followed, each folder is entered once."""
     seen = {os.path.realpath(folder)}
     for here, folders, names in os.walk(folder, followlinks=True):
         inside = {os.path.realpath(Path(here, name)): name for name in sorted(folders)}
@@ -234,7 +234,7 @@ def _files_below(folder: Path) -> Iterator[Path]:
 
 
 def _never_ends(path: Path) -> bool:
-    """Say whether opening or reading a file may have no end."""
+    """Return whether opening or reading a file might never end."""
     try:
         mode = path.stat().st_mode
     except OSError:
@@ -243,5 +243,5 @@ def _never_ends(path: Path) -> bool:
 
 
 def has_tokenizer(folder: Path) -> bool:
-    """Say whether a model folder holds a tokenizer."""
+    """Return whether a model folder contains a tokenizer."""
     return any((folder / name).exists() for name in TOKENIZER_FILES)

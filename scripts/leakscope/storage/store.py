@@ -1,16 +1,16 @@
-"""Values that were computed once and are never computed again: append-only records, one folder for each fingerprint.
+"""An append-only store, so that no value is computed twice; one folder per fingerprint.
 
 A *fingerprint* is everything that determines a value except its key: for texts the weights, the decoding settings and
-the seed, for embeddings the encoder. Its SHA-256 names the folder, and ``fingerprint.json`` inside says it in full.
-Records are lines of JSON, ``{"key": [...], "value": ..., "check": "..."}``: any text tool reads them.
+the seed, for embeddings the encoder. Its SHA-256 names the folder, and ``fingerprint.json`` in the folder holds it in
+full. Records are lines of JSON, ``{"key": [...], "value": ..., "check": "..."}``.
 
-* Nothing is ever changed in place. Each writer appends to a file of its own and syncs it to disk batch by batch, so a
-  process killed at any moment leaves whole records, and at most one torn line that readers skip.
-* Each record carries a checksum over fingerprint, key and value; a damaged or misplaced one is as if it were not there.
-* Where a group may write to the folder of all stores, it may write to all that is in it.
-* Writers append under a lock and leave out what others have written meanwhile, so a key has one value. Where a file
-  system has no locks, or shows other machines' files late, a key may get two; every reader then takes the first in the
-  order of file names and lines.
+* Nothing is changed in place. Each writer appends to its own file and syncs it to disk batch by batch, so a process
+  killed at any moment leaves whole records and at most one incomplete line, which readers skip.
+* Each record has a checksum over fingerprint, key and value; a damaged or misplaced record is ignored.
+* If the folder of all stores is group-writable, so is everything in it.
+* Writers append under a lock and skip keys that others have written meanwhile, so a key has one value. On file systems
+  without locks, or that show other machines' files late, a key may get two values; every reader then takes the first
+  in the order of file names and lines.
 """
 
 from __future__ import annotations
@@ -46,16 +46,16 @@ Key = tuple[str | int, ...]
 
 
 class Recalled(NamedTuple):
-    """Values by key, how many distinct keys had to be computed, and the store's folder."""
+    """Values by key, the number of distinct keys that were computed, and the store's folder."""
 
     values: dict[Key, Any]
     n_computed: int
     folder: str | None
 
     def summary(self, total: int) -> dict[str, Any]:
-        """Return what a job writes beside its table.
+        """Return the summary that a job writes along with its table.
 
-        ``total`` values, of which ``computed`` by this job and ``reused`` taken from the store or from an equal row.
+        Of ``total`` values, ``computed`` are from this job, and ``reused`` from the store or from an equal row.
         """
         return {
             "total": total,
@@ -73,13 +73,13 @@ def fingerprint_hash(fingerprint: Mapping[str, Any]) -> str:
 def recall(
     store: Store | None, keys: Sequence[Key], compute: Callable[[list[Key]], Iterator[Mapping[Key, Any]]]
 ) -> Recalled:
-    """Return the value of every key: from the store where it is there, else computed and stored batch by batch.
+    """Return the value of every key, from the store if present, else computed and stored batch by batch.
 
     Args:
-        store: where values are kept; None computes all of them and keeps none.
+        store: the store; None computes all values and stores none.
         keys: may repeat.
-        compute: gets the missing keys, each once and in the order given, and yields their values a batch at a time. It
-            is not called if none is missing.
+        compute: takes the missing keys, distinct and in the given order, and yields their values in batches. It is not
+            called if no key is missing.
     """
     distinct = list(dict.fromkeys(keys))
     values = {} if store is None else store.read(distinct)
@@ -91,14 +91,14 @@ def recall(
 
 
 class Store:
-    """The records of one fingerprint. Not shared between threads; any number of processes may have one each."""
+    """The records of one fingerprint. Use one instance per process; instances are not thread-safe."""
 
     def __init__(self, root: Path, fingerprint: Mapping[str, Any]) -> None:
-        """Open ``root/<kind>/<hash>`` of a fingerprint; nothing is written before the first ``append``.
+        """Open the folder ``root/<kind>/<hash>`` of a fingerprint; nothing is written before the first ``append``.
 
         Args:
             root: the folder of all stores.
-            fingerprint: plain JSON values; ``fingerprint["kind"]`` says what the values are.
+            fingerprint: plain JSON values; ``fingerprint["kind"]`` is the kind of values.
         """
         self.fingerprint = dict(fingerprint)
         self.hash = fingerprint_hash(fingerprint)
@@ -110,18 +110,18 @@ class Store:
         self._lock: FileLock | None = None
 
     def read(self, keys: Sequence[Key]) -> dict[Key, Any]:
-        """Return those of ``keys`` that have a value."""
-        # Lines were passed over whose keys nobody wanted then: files are read from their beginning again.
+        """Return key → value for those of ``keys`` that have a value."""
+        # Earlier reads skipped lines with other keys, so files are read from the start again.
         self._wanted |= set(keys)
         self._read_to.clear()
         self._refresh()
         return {key: self._values[key] for key in keys if key in self._values}
 
     def append(self, records: Mapping[Key, Any]) -> dict[Key, Any]:
-        """Make values durable and return the values of record: those that were there first, where another was faster.
+        """Write values to disk and return the stored values; where another writer was faster, its value is returned.
 
         Raises:
-            InputError: the disk is full or the folder cannot be written. Whatever was appended before is kept.
+            InputError: the disk is full or the folder cannot be written. Earlier records are kept.
         """
         if not set(records) <= self._wanted:
             self._read_to.clear()
@@ -133,14 +133,14 @@ class Store:
                 if fresh:
                     lines = [self._line(key, value) for key, value in fresh.items()]
                     self._own_file().write(b"".join(lines))
-                    # As it will be read: what JSON makes of a tuple is a list.
+                    # As they will be read: JSON turns tuples into lists.
                     self._values.update({key: json.loads(json.dumps(value)) for key, value in fresh.items()})
         except OSError as error:
-            # What follows a torn line would be lost with it: any later record goes into a new file.
+            # Records after an incomplete line would be lost, so later ones go to a new file.
             self._writer = None
             raise InputError(
-                f"{self.folder}: cannot be written ({os.strerror(error.errno or errno.EIO)}); what was finished before "
-                "is kept, and the next run goes on from there."
+                f"{self.folder}: cannot be written ({os.strerror(error.errno or errno.EIO)}); make room or change its "
+                "permissions and run again: finished work is kept."
             ) from error
         return {key: self._values[key] for key in records}
 
@@ -162,9 +162,9 @@ class Store:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep other writers of this fingerprint from appending meanwhile, where the file system has locks.
+        """Hold the lock of this fingerprint, if the file system has locks, so that no other writer appends.
 
-        What is made meanwhile is the group's where the folder of all stores is.
+        If the folder of all stores is group-writable, so are files created in the context.
         """
         with shared_like(self.root):
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -181,7 +181,7 @@ class Store:
             if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
                 raise
             # Without a lock nothing is lost: at worst a key is written twice.
-            logger.warning("%s: goes on without a lock (%s)", self.folder, error)
+            logger.warning("%s: continues without a lock (%s)", self.folder, error)
             self._lock.timeout = LOCK_SECONDS_LATER
             yield
             return
@@ -191,7 +191,7 @@ class Store:
             self._lock.release()
 
     def _refresh(self) -> None:
-        """Take in what was appended since the last look. Of several values of a key the first seen stays."""
+        """Read records appended since the last call. Of several values of a key the first one is kept."""
         for path in sorted(self.folder.glob(f"*{SUFFIX}")):
             if self._writer is None or path.name != self._writer.path.name:
                 self._take_in(path)
@@ -212,13 +212,13 @@ class Store:
 
 @contextmanager
 def turn(root: Path, name: str) -> Iterator[None]:
-    """Wait for a lock of a name in the folder of all stores, and hold it meanwhile, where the file system has locks."""
+    """Hold a named lock in the folder of all stores, after waiting for it; no lock if the file system has none."""
     lock = FileLock(root / f"{name}.lock")
     try:
         with shared_like(root):
             lock.acquire()
     except (NotImplementedError, OSError) as error:
-        logger.warning("%s: goes on without a lock (%s)", lock.lock_file, error)
+        logger.warning("%s: continues without a lock (%s)", lock.lock_file, error)
     try:
         yield
     finally:
@@ -226,10 +226,10 @@ def turn(root: Path, name: str) -> Iterator[None]:
 
 
 class _StoreFile:
-    """One writer's own file, appended to and never reopened."""
+    """The file of one writer, which is appended to and never reopened."""
 
     def __init__(self, folder: Path) -> None:
-        # The time comes first in the name: the order of names is the order in which writers began.
+        # The name starts with the time, so that names sort by the start of their writers.
         name = f"{time.time_ns():020d}-{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}{SUFFIX}"
         self.path = folder / name
         self._descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o666)
@@ -242,7 +242,7 @@ class _StoreFile:
         os.fsync(self._descriptor)
 
     def is_removed(self) -> bool:
-        """Say whether the file was removed, with others or put together with them: what it gets now is lost."""
+        """Return whether the file was removed or compacted; new records in it would be lost."""
         return os.fstat(self._descriptor).st_nlink == 0
 
     def __del__(self) -> None:
@@ -251,9 +251,9 @@ class _StoreFile:
 
 
 def whole_lines(path: Path, start: int = 0) -> Iterator[bytes]:
-    """Yield the lines of a file from a byte on; a last line without its end is torn, or being written just now.
+    """Yield the complete lines of a file from byte ``start`` on; skip a last line that is incomplete or being written.
 
-    What is no regular file, whatever it is called, holds none.
+    Anything other than a regular file has no lines.
 
     Raises:
         InputError: the file cannot be read.
@@ -262,7 +262,7 @@ def whole_lines(path: Path, start: int = 0) -> Iterator[bytes]:
         return
     try:
         stream = path.open("rb")
-    except FileNotFoundError:  # put together with others (see ``upkeep.compact``) since it was listed
+    except FileNotFoundError:  # compacted (see ``upkeep.compact``) since it was listed
         return
     except OSError as error:
         raise InputError(f"{path}: got {error.strerror}; allowed: a readable file.") from error
@@ -277,12 +277,12 @@ def parse_record(hash_of_fingerprint: str, line: bytes) -> tuple[Key, Any] | Non
         record = json.loads(line.decode("utf-8", "surrogatepass"))
         key, value, check = tuple(record["key"]), record["value"], record["check"]
         return (key, value) if check == checksum(hash_of_fingerprint, key, value) and is_key(key) else None
-    except (ValueError, KeyError, TypeError, RecursionError):  # brackets inside brackets without an end
+    except (ValueError, KeyError, TypeError, RecursionError):  # RecursionError: brackets nested too deep
         return None
 
 
 def is_key(key: tuple[Any, ...]) -> bool:
-    """Say whether what a line has for its key is one: lists could not be looked up."""
+    """Return whether a record's key is valid; parts that are lists could not be looked up."""
     return all(isinstance(part, str | int) for part in key)
 
 

@@ -1,4 +1,4 @@
-"""Looking after the stores: what is in them, who uses it, and getting rid of what nobody does."""
+"""Maintenance of the stores: listing their contents and users, pruning unused folders, compacting files."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ from leakscope.storage.store import (
 
 DAY = 86400.0
 NO_FINGERPRINT = f"no valid {FINGERPRINT_FILE}"
-# Where jobs leave their summaries, of a model for each prompt set, axis, task or benchmark, and of a model, scorer,
-# judge or explainer alone.
+# Folders of job summaries: one per model and prompt set, axis, task or benchmark; and one per model, scorer, judge or
+# explainer.
 OF_MODELS = (
     "generations",
     "candidates",
@@ -39,12 +39,12 @@ OF_ONE = (
     *("similarity", "rating/judged", "ground/counts", "validate/perplexity"),
     *("features/steering", "features/dictionaries/*/explanations"),
 )
-# Sorts before every writer's file: those begin with a time.
+# Sorts before every writer's file, whose name starts with a time.
 COMPACTED = f"{0:020d}-compacted{SUFFIX}"
 
 
 class Contents(NamedTuple):
-    """What one fingerprint's folder holds; ``fingerprint`` is None where its file is missing or says another one."""
+    """Content of one fingerprint's folder; ``fingerprint`` is None where its file is missing or does not match."""
 
     folder: Path
     fingerprint: dict[str, Any] | None
@@ -56,21 +56,21 @@ class Contents(NamedTuple):
     users: list[str]
 
     def age_days(self, now: float) -> float:
-        """Return how many days ago something was last written."""
+        """Return the days since the last write."""
         return (now - self.last_written) / DAY
 
 
 def survey(store: Path, results: Iterable[Path]) -> list[Contents]:
-    """Return what every folder of a store holds, by kind, the last written last.
+    """Return the content of every folder of a store, sorted by kind, then by the last write.
 
     ``users`` are the jobs whose summary names the folder, as ``<study>/<model or scorer>``.
 
     Args:
         store: the folder of all stores.
-        results: folders of studies that use it; of others nothing is known.
+        results: folders of the studies to search for users.
     """
     users = _users(results)
-    # Found by their records as well: a fingerprint's file may be lost, and its values are there.
+    # Also found by their records, because a fingerprint's file may be lost.
     files = [path for name in (FINGERPRINT_FILE, f"*{SUFFIX}") for path in store.glob(f"*/*/{name}")]
     folders = sorted({path.parent for path in files if path.is_file()})
     contents = [_contents(folder, users.get(folder.name, [])) for folder in folders]
@@ -78,7 +78,7 @@ def survey(store: Path, results: Iterable[Path]) -> list[Contents]:
 
 
 def overview(contents: list[Contents]) -> pd.DataFrame:
-    """Return ``kind, fingerprint, values, damaged, files, megabytes, written, settings, used_by``, one row a folder."""
+    """Return a table of the store's folders for users, one row per folder."""
     rows = [
         (
             stored.folder.parent.name,
@@ -98,22 +98,22 @@ def overview(contents: list[Contents]) -> pd.DataFrame:
 
 
 def prunable(contents: list[Contents], older_than_days: float, now: float) -> list[Contents]:
-    """Return the folders that no study uses and that nobody has written to for so many days."""
+    """Return the folders that no study uses and that were last written at least ``older_than_days`` days ago."""
     return [stored for stored in contents if not stored.users and stored.age_days(now) >= older_than_days]
 
 
 def prune(contents: list[Contents]) -> None:
-    """Remove folders with all they hold."""
+    """Delete folders with all their content."""
     for stored in contents:
         shutil.rmtree(stored.folder)
 
 
 def compact(stored: Contents) -> None:
-    """Put all files of a folder into one, without damaged records and second values of a key.
+    """Merge all files of a folder into one, without damaged records and repeated keys.
 
-    Writers wait meanwhile and then begin a new file. Where there are no locks, not while a job writes there: what it
-    appends to a file that is being removed would be lost. A folder without its fingerprint is left as it is: the next
-    job that adds a value writes it again.
+    Writers wait meanwhile and then start a new file. On file systems without locks, do not compact while a job writes
+    to the folder: its new records would be lost. A folder without a fingerprint is left unchanged; the next job that
+    adds a value restores the fingerprint.
     """
     if stored.fingerprint is None:
         return
@@ -156,7 +156,7 @@ def _contents(folder: Path, users: list[str]) -> Contents:
 
 
 def _fingerprint(folder: Path) -> dict[str, Any] | None:
-    """Return what a folder's file says that it is; None where there is none, or it is not that of the folder."""
+    """Return the fingerprint in a folder's file; None where it is missing or does not match the folder's name."""
     try:
         found = read_manifest(folder / FINGERPRINT_FILE)
     except InputError:
@@ -165,13 +165,13 @@ def _fingerprint(folder: Path) -> dict[str, Any] | None:
 
 
 def used_folders(study: Path) -> list[Path]:
-    """Return the folders of stored values that the summaries below a study's results name, sorted by kind and hash."""
+    """Return the store folders named in the summaries of a study's results, sorted by kind and hash."""
     named = {folder for path, _ in _summaries(study.parent, study.name) for folder in _named_folders(path)}
     return sorted(map(Path, named), key=lambda folder: folder.parts[-2:])
 
 
 def _users(results: Iterable[Path]) -> dict[str, list[str]]:
-    """Return fingerprint → the ``<study>/<model or scorer>`` whose summaries name it."""
+    """Return fingerprint → its users, ``<study>/<model or scorer>``, whose summaries name it."""
     users: dict[str, list[str]] = {}
     for path, user in (summary for folder in results for summary in _summaries(folder)):
         for folder in _named_folders(path):
@@ -183,20 +183,20 @@ def _users(results: Iterable[Path]) -> dict[str, list[str]]:
 
 def _named_folders(summary: Path) -> list[str]:
     named = read_manifest(summary).get("store") or []
-    # A table of a user may lie there, too, and say whatever it says.
+    # A user's own file in that folder may contain anything.
     folders = named if isinstance(named, list) else [named]
     return [folder for folder in folders if isinstance(folder, str)]
 
 
 def _summaries(results: Path, study: str = "*") -> list[tuple[Path, str]]:
-    """Return each summary of a job below a folder of studies, or of one of them, and whose it is."""
+    """Return all job summaries in a folder of studies, or of one study, with their users."""
     summaries = [(path, path.parent.name) for kind in OF_MODELS for path in results.glob(f"{study}/{kind}/*/*.json")]
     summaries += [(path, path.stem) for kind in OF_ONE for path in results.glob(f"{study}/{kind}/*.json")]
     return [(path, f"{path.relative_to(results).parts[0]}/{name}") for path, name in sorted(summaries)]
 
 
 def _settings_label(fingerprint: Mapping[str, Any]) -> str:
-    """Return a few words that tell fingerprints of one model apart."""
+    """Return a few words that distinguish fingerprints of one model."""
     if fingerprint["kind"] in ("embeddings", "labels"):
         return " ".join(str(fingerprint[key]) for key in ("of", "num_layers") if key in fingerprint)
     if fingerprint["kind"] == "ngram_counts":

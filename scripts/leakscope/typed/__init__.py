@@ -1,1 +1,1 @@
-"""What people write in YAML: typed sections, what is wrong with what was written, and the schema of it."""
+"""Typed sections for users' YAML, with error messages and the JSON schema."""

@@ -1,4 +1,4 @@
-"""What is wrong with what somebody wrote in YAML, one line a mistake: where, what was found, what is allowed."""
+"""Error messages for a user's YAML, one line per mistake: where, what was found, what is allowed."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ from leakscope.typed.schema import (
 from leakscope.typed.values import Section
 from leakscope.typed.wording import KEY_VARIABLE, dotted, show
 
-# Entries of which some kind has it.
+# Entries of which some kinds have a key variable.
 EXPLAINERS = ["features", "explainers"]
-# Keys by which the entries of a list are known to who wrote them.
+# Keys that identify the entries of a list for the user.
 NAMES = ("id", "term")
 
 Path = tuple[object, ...]
 
 
 class _Location(NamedTuple):
-    """Where a mistake is: the path of its key, what stands there, what is allowed, and whether the key itself is it.
+    """Place of a mistake: path, value, schema of allowed values, and whether the key itself is the mistake.
 
-    ``named`` is the name that the entry of a list goes by in which it is; empty elsewhere.
+    ``named`` is the name of the list entry that contains it; empty outside of lists.
     """
 
     path: Path
@@ -46,23 +46,23 @@ class _Location(NamedTuple):
     named: str = ""
 
     def where(self, file: str, *keys: object) -> str:
-        """Return the place as errors name it, or that of a key below: ``file: templates.0.slot ('lamp')``."""
+        """Return the place, or that of a key below it, for an error: ``file: templates.0.slot ('lamp')``."""
         return f"{dotted((*self.path, *keys), file)}{self.named}"
 
 
 def mistakes(
     error: ValidationError, written: Any, section: type[Section], file: str = "config"
 ) -> dict[Path, InputError]:
-    """Return path → the mistake that is there, one for each path; names that are none and unknown keys first.
+    """Return path → its mistake, one per path; invalid names and unknown keys come first.
 
-    A misspelt key is missing, too, under its right name: where one is unknown and near, the other is left out. So is
-    what stands under a name that is none.
+    A misspelt key is also missing under its right name; only the misspelling is reported. Mistakes below an invalid
+    name are not reported.
 
     Args:
-        error: of ``section`` about ``written``.
-        written: plain builtins.
-        section: what was expected.
-        file: what errors call the whole.
+        error: pydantic's error for ``section`` and ``written``.
+        written: the user's content, plain builtins.
+        section: the expected section.
+        file: name of the file in errors.
     """
     root = json_schema(section)
     found: dict[Path, InputError] = {}
@@ -90,7 +90,7 @@ def _order(one: Mapping[str, Any]) -> tuple[bool, bool]:
 
 
 def _place(location: Sequence[object], value: Any, schema: Schema, root: Schema) -> _Location:
-    """Follow pydantic's location, which also names the kinds of entries and the possibilities of a value."""
+    """Resolve pydantic's location, which also contains kinds of entries and branches of unions."""
     path: Path = ()
     named = ""
     steps = list(location)
@@ -100,7 +100,7 @@ def _place(location: Sequence[object], value: Any, schema: Schema, root: Schema)
             schema = kinds(schema, root)[1][str(steps.pop(0))]
             continue
         if len(options(schema)) > 1 or not isinstance(value, (dict, list)):
-            # What follows is which possibility was tried.
+            # The remaining steps name the union branch that was tried.
             break
         step = steps.pop(0)
         if steps[:1] == ["[key]"]:
@@ -115,7 +115,7 @@ def _place(location: Sequence[object], value: Any, schema: Schema, root: Schema)
 
 
 def _named(entry: Any, steps: Sequence[object]) -> str:
-    """Return how errors name an entry of a list, by its first key of ``NAMES`` unless the mistake is in that."""
+    """Return the name of a list entry for errors, from its first key in ``NAMES`` unless the mistake is in that key."""
     names = [entry[key] for key in NAMES if key in entry] if isinstance(entry, dict) else []
     is_text = bool(names) and isinstance(names[0], str) and names[0].strip()
     return f" ({show(names[0])})" if is_text and not set(steps) & set(NAMES) else ""
@@ -151,7 +151,7 @@ def _in_one_line(one: Mapping[str, Any], place: _Location, root: Schema, file: s
 
 
 def _near(place: _Location, root: Schema) -> list[str]:
-    """Return the known key that an unknown one was meant to be: misspelt, or one level too high."""
+    """Return the known key that a user probably meant by an unknown one: misspelt, or one level too high."""
     key, known = str(place.path[-1]), properties(place.schema, root)
     inside = {inner: f"{outer}.{inner}" for outer in known for inner in properties(entered(known[outer], root), root)}
     if is_secret_name(key) and KEY_VARIABLE in known:
@@ -162,7 +162,7 @@ def _near(place: _Location, root: Schema) -> list[str]:
 def _unknown_key(place: _Location, near: Sequence[str], root: Schema, file: str) -> InputError:
     key, known = place.path[-1], properties(place.schema, root)
     hint = f" Did you mean {near[0]!r}?" if near else ""
-    # People write the key itself there, and call it anything.
+    # Users sometimes write the secret key itself here, under any name.
     asked = KEY_VARIABLE in known or list(place.path[:2]) == EXPLAINERS
     shown = HIDDEN if asked else show(place.value, key)
     return InputError(f"{place.where(file)}: got an unknown key ({shown}); allowed: {', '.join(sorted(known))}.{hint}")

@@ -16,10 +16,10 @@ Written = TypeVar("Written", bound=Section)
 
 
 def read_typed(path: Path, section: type[Written]) -> Written:
-    """Return what a YAML file holds.
+    """Return the content of a YAML file as a section.
 
     Raises:
-        InputError: as ``read_yaml``; or the content is not what the section allows: all mistakes, one line each.
+        InputError: as ``read_yaml``, or the content is not valid: all mistakes, one line each.
     """
     content = read_yaml(path)
     try:

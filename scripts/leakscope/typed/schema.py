@@ -1,6 +1,6 @@
-"""The JSON schema of what people write in YAML, made from its typed sections; and what it allows, in plain words.
+"""The JSON schema of users' YAML, generated from typed sections, and its description in plain words.
 
-Errors, the reference pages and ``schemas/*.schema.json`` are made from it. Nothing is checked by it: pydantic checks.
+It is used in errors, reference pages and ``schemas/*.schema.json``. Validation is done by pydantic, not by the schema.
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ BOUNDS = {
 
 @cache
 def json_schema(section: type[Section]) -> Schema:
-    """Return the JSON schema of a section and of all sections inside, with their docstrings as descriptions."""
+    """Return the JSON schema of a section with its nested sections; docstrings become descriptions."""
     return section.model_json_schema(by_alias=True, schema_generator=_Generator)
 
 
 class _Generator(GenerateJsonSchema):
-    """A title only where one was written; names of keys as schema of their own; docstrings as descriptions."""
+    """Pydantic's generator with explicit titles only, schemas of key names, and docstrings as descriptions."""
 
     def generate(self, schema: Any, mode: Any = "validation") -> dict[str, Any]:
         return {"$schema": DIALECT, **super().generate(schema, mode)}
@@ -65,7 +65,7 @@ class _Generator(GenerateJsonSchema):
             key = made["properties"][field.alias or name]
             key |= {"description": texts[name]} if name in texts else {}
             if isinstance(key.get("default"), dict):
-                # It repeats the defaults of the keys inside.
+                # It would repeat the defaults of the nested keys.
                 del key["default"]
         return made
 
@@ -79,7 +79,7 @@ class _Generator(GenerateJsonSchema):
 
 
 def docstrings(section: type[Section]) -> dict[str, str]:
-    """Return key → the text that stands below it in its class, or in the class that this one is made from."""
+    """Return key → the docstring below it in the class or in a base class."""
     texts: dict[str, str] = {}
     for ancestor in reversed(section.__mro__):
         if issubclass(ancestor, Section):
@@ -89,7 +89,7 @@ def docstrings(section: type[Section]) -> dict[str, str]:
 
 @cache
 def _texts(module: str) -> dict[str, dict[str, str]]:
-    """Return class → key → the text below it, of all classes of a module."""
+    """Return class → key → docstring below the key, for all classes of a module."""
     tree = ast.parse(inspect.getsource(sys.modules[module]))
     texts: dict[str, dict[str, str]] = {}
     for node in tree.body:
@@ -102,7 +102,7 @@ def _texts(module: str) -> dict[str, dict[str, str]]:
 
 
 def follow(schema: Schema, root: Schema) -> Schema:
-    """Return what a ``$ref`` into ``$defs`` points to; keys beside the reference win."""
+    """Return a schema with its ``$ref`` into ``$defs`` resolved; keys given along with the reference win."""
     if "$ref" not in schema:
         return schema
     target = follow(root["$defs"][schema["$ref"].removeprefix("#/$defs/")], root)
@@ -110,19 +110,19 @@ def follow(schema: Schema, root: Schema) -> Schema:
 
 
 def options(schema: Schema) -> list[Schema]:
-    """Return what a value may be one of, ``null`` left out; itself where there is one possibility."""
+    """Return the alternatives that a schema allows, without ``null``; the schema itself where there is only one."""
     return [option for option in schema.get("anyOf", [schema]) if option.get("type") != "null"]
 
 
 def entered(schema: Schema, root: Schema) -> Schema:
-    """Return the one mapping or list that a schema allows, beside ``null``; else the schema itself."""
+    """Return the single alternative to ``null`` that a schema allows; else the schema itself."""
     schema = follow(schema, root)
     inside = options(schema)
     return follow(inside[0], root) if len(inside) == 1 and "anyOf" in schema else schema
 
 
 def kinds(schema: Schema, root: Schema) -> tuple[str, dict[str, Schema]]:
-    """Return the key that tells kinds of entries apart, and value → schema of each; no key where there is one kind."""
+    """Return the key that distinguishes kinds of entries, and value → schema; no key where there is only one kind."""
     chosen = schema.get("discriminator")
     if chosen is None:
         return "", {}
@@ -130,18 +130,18 @@ def kinds(schema: Schema, root: Schema) -> tuple[str, dict[str, Schema]]:
 
 
 def properties(schema: Schema, root: Schema) -> dict[str, Schema]:
-    """Return key → its schema, of a mapping whose keys are known."""
+    """Return key → its schema, for a mapping with fixed keys."""
     return {key: follow(inner, root) for key, inner in schema.get("properties", {}).items()}
 
 
 def entries(schema: Schema, root: Schema) -> Schema:
-    """Return the schema of the entries of a mapping whose keys are names; empty for any other."""
+    """Return the schema of the entries of a mapping with user-defined names as keys; empty for any other schema."""
     inner = schema.get("additionalProperties")
     return follow(inner, root) if isinstance(inner, Mapping) else {}
 
 
 def in_words(schema: Schema, root: Schema) -> str:
-    """Return what a value's schema allows, in plain words."""
+    """Return a schema's allowed values in plain words, for errors and reference pages."""
     schema = follow(schema, root)
     if "title" in schema:
         return str(schema["title"])

@@ -1,4 +1,4 @@
-"""What files of texts hold: names of entries, texts without spaces around them, and texts with gaps."""
+"""Types for files of texts: names of entries, trimmed texts, and texts with gaps."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ Trimmed = Annotated[str, Field(pattern=r"^\S([\s\S]*\S)?$", title=f"text, not em
 
 
 def with_gaps(*names: str, is_trimmed: bool = False) -> Any:
-    """Return what a text is held to that has each of some gaps once, in any order, and no other brace.
+    """Return the constraint on a text that has each of the gaps once, in any order, and no other brace.
 
     Args:
-        names: of the gaps, which are written in braces.
-        is_trimmed: whether the text may have no spaces around it.
+        names: names of the gaps, written in braces in the text.
+        is_trimmed: whether leading and trailing spaces are refused.
     """
     first, last = (r"([^\s{}][^{}]*)?", r"([^{}]*[^\s{}])?") if is_trimmed else (r"[^{}]*", r"[^{}]*")
     orders = "|".join(r"[^{}]*".join(rf"\{{{name}\}}" for name in order) for order in permutations(names))
@@ -35,7 +35,7 @@ def with_gaps(*names: str, is_trimmed: bool = False) -> Any:
 
 
 def _placeholders(text: str) -> list[str]:
-    """Return the names of the placeholders of a text that ``str.format`` fills.
+    """Return the names of the ``str.format`` placeholders in a text.
 
     Raises:
         ValueError: a brace is neither doubled nor part of a placeholder, or a placeholder is more than a name.
@@ -58,7 +58,7 @@ def _filled(text: str) -> str:
     return text
 
 
-# Sentences for `str.format`: one that is complete, and one that a term of a lexicon fills.
+# Sentences for `str.format`: complete, or to be filled with a term of a lexicon.
 Plain = Annotated[
     Trimmed, Field(title=f"text, not empty, {_AROUND} and without a placeholder; {_BRACES}"), AfterValidator(_plain)
 ]
@@ -70,7 +70,7 @@ Filled = Annotated[
 
 
 def each_once(*keys: str) -> AfterValidator:
-    """Refuse entries of a list that have the value of another one's key."""
+    """Refuse lists in which two entries have the same value of a key."""
 
     def check(entries: Sequence[Entry]) -> Sequence[Entry]:
         for key in keys:

@@ -1,7 +1,7 @@
-"""What the keys of a configuration hold: the types that its sections are written in.
+"""Types for the values of a configuration's sections.
 
-A section is a class, each key an attribute: its type, its default, and below it, as a docstring, its meaning. Where the
-type alone does not say what is allowed, a ``title`` does, for errors and for the reference.
+A section is a class and each key an attribute with type, default and, as a docstring below it, its meaning. If the type
+does not fully describe the allowed values, a ``title`` does, for errors and for the reference.
 """
 
 from __future__ import annotations
@@ -13,25 +13,25 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic_core import PydanticCustomError
 
 Value = TypeVar("Value")
-# How YAML, and --config, write numbers; YAML itself takes 5e-3 for text.
+# Numbers as written in YAML and in --config; YAML itself reads 5e-3 as text.
 SPELT_NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:e[+-]?\d+)?", re.IGNORECASE | re.ASCII)
 LETTERS = "letters, digits, '.', '_' and '-', beginning with a letter or digit"
 
 
 class Section(BaseModel):
-    """A mapping of a configuration. Keys that it does not name are mistakes."""
+    """A mapping of a configuration; unknown keys are refused."""
 
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, frozen=True, validate_default=True)
 
 
 def mistake(key: str, found: str, allowed: str) -> PydanticCustomError:
-    """Return the error of a section whose keys do not go together, about one of them."""
-    # The texts are values of the template: braces in them stand for themselves.
+    """Return the error for a key that is inconsistent with other keys of its section."""
+    # The texts are values of the template, so that their braces are literal.
     return PydanticCustomError("mistake", "{found}; {allowed}", {"key": key, "found": found, "allowed": allowed})
 
 
 def _number_in_text(value: Any) -> Any:
-    """Return the number that a text stands for: all is text that ``--config 'a={b: 0.9}'`` gives."""
+    """Return the number in a text: values from ``--config 'a={b: 0.9}'`` are all texts."""
     return float(value) if isinstance(value, str) and SPELT_NUMBER.fullmatch(value) else value
 
 
@@ -57,7 +57,7 @@ def _each_once(values: list[Any]) -> list[Any]:
 
 
 def _other_than(*names: str) -> AfterValidator:
-    """Refuse some names, whatever their case: files of theirs would be others' on some machines."""
+    """Refuse some names in any case, because some file systems ignore case."""
 
     def check(name: str) -> str:
         if name.casefold() in names:
@@ -68,7 +68,7 @@ def _other_than(*names: str) -> AfterValidator:
 
 
 def _ending_in(suffix: str) -> AfterValidator:
-    """Refuse names that end as the files of something else do."""
+    """Refuse names with the suffix of other files."""
 
     def check(name: str) -> str:
         if name.casefold().endswith(suffix):
@@ -78,11 +78,11 @@ def _ending_in(suffix: str) -> AfterValidator:
     return AfterValidator(check)
 
 
-# A key that is not there when nobody wrote it: `null`, too, leaves it out.
+# A key that is omitted from the resolved configuration when it is unset or `null`.
 Absent = Annotated[Value | None, Field(exclude_if=lambda value: value is None)]
 Nullable = Annotated[Value | None, BeforeValidator(_none_in_text)]
 
-# Outermost, so that what they return is held to the bounds, and the schema still shows these.
+# Outermost, so that bounds apply to the converted values and are shown in the schema.
 WHOLE, NUMBER = BeforeValidator(_whole), BeforeValidator(_number_in_text)
 Flag = Annotated[bool, BeforeValidator(_flag_in_text)]
 Positive = Annotated[int, Field(ge=1), WHOLE]
@@ -90,12 +90,12 @@ NotNegative = Annotated[int, Field(ge=0), WHOLE]
 Number = Annotated[float, NUMBER]
 PositiveNumber = Annotated[float, Field(gt=0), NUMBER]
 NotNegativeNumber = Annotated[float, Field(ge=0), NUMBER]
-# A share that is neither nothing nor all.
+# A share strictly between 0 and 1.
 Part = Annotated[float, Field(gt=0, lt=1), NUMBER]
 Share = Annotated[float, Field(ge=0, le=1), NUMBER]
 
 Text = Annotated[str, Field(min_length=1)]
-# What stands in figures and pages.
+# Texts that are shown in figures and pages.
 Shown = Annotated[
     str,
     Field(
@@ -106,7 +106,7 @@ Shown = Annotated[
     ),
 ]
 Distinct = Annotated[list[Value], Field(json_schema_extra={"uniqueItems": True}), AfterValidator(_each_once)]
-# The same, of one value or more.
+# Like Distinct, with at least one value.
 Several = Annotated[Distinct[Value], Field(min_length=1)]
 Names = Annotated[Distinct[str], Field(title="a list of names, each once")]
 SomeNames = Annotated[Several[str], Field(title="a list of names, each once, at least one")]

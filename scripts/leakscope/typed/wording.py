@@ -1,4 +1,4 @@
-"""How errors name a key, and show what was found there."""
+"""Formatting of keys and values in errors."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from datetime import date
 from leakscope.jobs.redaction import HIDDEN, hide, hide_in, is_secret_name
 
 LONGEST_SHOWN = 60
-# Where people write the key itself.
+# Keys where users sometimes write the secret itself.
 KEY_VARIABLE = "key_variable"
 ADDRESSES = ("base_url", "url")
 
 
 def dotted(path: Iterable[object], file: str = "config") -> str:
-    """Return where a value stands, as errors name it: ``config: models.foo.seed``."""
+    """Return the place of a value for errors: ``config: models.foo.seed``."""
     return f"{file}: {'.'.join(_shortened(' '.join(str(step).split())) for step in path)}".removesuffix(": ")
 
 
 def show(value: object, key: object = "") -> str:
-    """Return a value as it would stand in YAML, on one line, shortened, without secrets.
+    """Return a value as in YAML, on one line, shortened and without secrets.
 
-    ``key`` is the name that it has, by which it may be known for a secret.
+    ``key`` is the key of the value, which may mark it as a secret.
     """
     if is_secret_name(str(key)) or key == KEY_VARIABLE:
         return HIDDEN
     if key in ADDRESSES and isinstance(value, str):
-        # Without http:// it is known for an address by what follows its host.
+        # Without http://, an address is recognised only by the path after its host.
         value = hide(f"{value}/")[:-1]
     if isinstance(value, date):
         return str(value)

@@ -1,1 +1,1 @@
-"""Does a model affirm what it generates: log-odds of a candidate as a completion, and of yes when asked about it."""
+"""The generator–validator gap: log-odds of a candidate as a completion, and of yes when asked about it."""

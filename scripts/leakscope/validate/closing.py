@@ -1,4 +1,4 @@
-"""What training to close the gap achieved, and what it cost: a tuned model beside the one that it came from."""
+"""Effect and cost of tuning to close the gap: each tuned model compared with its base."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ COLUMNS = [
 
 
 class TunedModel(TypedDict):
-    """A tuned model, the one it came from, and by which method and on which split of which task it was trained."""
+    """A tuned model, its base, and the method, task and split of its training."""
 
     model: str
     base: str
@@ -48,24 +48,23 @@ def closing(
     leak_rates: Mapping[str, float],
     level: float,
 ) -> pd.DataFrame:
-    """Return ``COLUMNS``: before and after, for both parts of the split that a model was trained on and each subset.
+    """Return ``COLUMNS``: values before and after tuning, for train and test part of the model's split and each subset.
 
         closed = (r_after − r_before) / (1 − r_before)
 
-    of Pearson correlations, so 1 if the gap is gone and below 0 if it grew; its interval is
-    for new items, the same ones before and after. All is of the task's main form. ``generator_accuracy`` is accuracy@1
-    over the part's questions (subset ``all`` only), ``perplexity_rise`` in percent, match rates and Leak-Rates in
-    percent.
+    with Pearson correlations r: 1 if the gap is closed, below 0 if it grew. Its interval generalises to new items; the
+    items are the same before and after. All values are for the task's main form. ``generator_accuracy`` is accuracy@1
+    over the part's questions (subset ``all`` only); ``perplexity_rise``, match rates and Leak-Rates are in percent.
 
     Args:
         tuned: models, in the order of rows.
-        pairs: as ``paired.read_pairs`` returns them, of tuned models and those they came from.
-        parts: as ``paired.read_parts`` returns them.
+        pairs: from ``paired.read_pairs``, for tuned models and their bases.
+        parts: from ``paired.read_parts``.
         ranks: ``model, task`` and ``discrimination.RANK_COLUMNS``.
-        perplexity: model → perplexity on neutral text; NaN where a model has none.
-        match_rates: model → match rate; likewise.
-        leak_rates: model → Leak-Rate; likewise.
-        level: of the intervals, 0 to 1.
+        perplexity: model → perplexity on neutral text, or NaN.
+        match_rates: model → match rate, or NaN.
+        leak_rates: model → Leak-Rate, or NaN.
+        level: nominal coverage of the intervals, 0 to 1.
 
     Source: share of the gap closed, Rodriguez et al. 2025 (arXiv 2504.11381).
     """
@@ -91,7 +90,7 @@ def closing(
 
 
 def read_perplexity(paths: Sequence[str], models: Sequence[str]) -> dict[str, float]:
-    """Return model → perplexity, in the order of models; NaN where there was no neutral text to measure it on."""
+    """Return model → perplexity, in the order of models; NaN where there was no neutral text."""
     perplexities = [read_manifest(Path(path))["perplexity"] for path in paths]
     return {
         model: math.nan if value is None else float(value) for model, value in zip(models, perplexities, strict=True)
@@ -99,12 +98,12 @@ def read_perplexity(paths: Sequence[str], models: Sequence[str]) -> dict[str, fl
 
 
 def read_rates(paths: Sequence[str], rate: str, weight: str) -> dict[str, float]:
-    """Return model → rate by the first scorer, of all categories, pooled over prompt sets; percent.
+    """Return model → rate, in percent, by the first scorer, over all categories, pooled over prompt sets.
 
     Args:
-        paths: of the study's table of these rates; empty if it has none.
-        rate: the column.
-        weight: the column with what a prompt set weighs by.
+        paths: path of the study's table of rates; empty if there is none.
+        rate: the column with the rate.
+        weight: the column with a prompt set's weight.
     """
     if not paths:
         return {}
@@ -115,11 +114,11 @@ def read_rates(paths: Sequence[str], rate: str, weight: str) -> dict[str, float]
 
 
 def share_closed(before: ArrayLike, after: ArrayLike) -> Floats:
-    """Return which share of the gap 1 − r training has closed; NaN where there was none.
+    """Return the share of the gap 1 − r that training closed; NaN where there was no gap.
 
     Args:
-        before: correlations, of any shape.
-        after: likewise.
+        before: correlations, any shape.
+        after: correlations, same shape.
     """
     gap = 1 - np.asarray(before, dtype=float)
     gap = np.where(gap > 0, gap, np.nan)
@@ -128,16 +127,16 @@ def share_closed(before: ArrayLike, after: ArrayLike) -> Floats:
 
 
 def closed_interval(before: Floats, after: Floats, deletions: Deletions, level: float) -> ValueInterval:
-    """Return the share closed with its interval: that of log((1 − r_before) / (1 − r_after)), carried over.
+    """Return the share closed with an interval computed for log((1 − r_before) / (1 − r_after)) and transformed back.
 
-    On that scale, as on Fisher's, the jackknife's variance depends little on r, and no limit exceeds 1. No interval
-    where either correlation is 1.
+    On that scale, as with Fisher's z, the jackknife variance depends little on r, and no limit exceeds 1. The limits
+    are NaN where either correlation is 1.
 
     Args:
-        before: correlation of the sample and of each deletion, (samples,).
-        after: likewise.
-        deletions: that both are of.
-        level: of the interval, 0 to 1.
+        before: correlation in each sample, (samples,).
+        after: correlation in each sample, (samples,).
+        deletions: the samples.
+        level: nominal coverage, 0 to 1.
     """
     closed = share_closed(before, after)
     with np.errstate(divide="ignore"):

@@ -1,4 +1,4 @@
-"""Do generator and validator tell right candidates from wrong ones, and does the validator affirm what is generated?"""
+"""Accuracy of generator and validator in discriminating right from wrong candidates, and their consistency."""
 
 from __future__ import annotations
 
@@ -30,30 +30,30 @@ def answer_accuracy(
     tuned_on: TunedOn,
     level: float,
 ) -> pd.DataFrame:
-    """Return ``COLUMNS``, by model, task, split and form; what a model does not have has no row.
+    """Return ``COLUMNS`` by model, task, split and form; statistics without data have no row.
 
         validator_accuracy  share of items with l_V > 0 exactly where the candidate is right
         validator_auc       probability that a right candidate has a higher l_V than a wrong one, ties counting half
-        generator_auc       the same of l_G
-        yes_no_mass         mean probability of yes and no together after the validator prompt
-        accuracy_at_k       share of questions with more than k candidates of which a right one is among the first k
+        generator_auc       the same for l_G
+        yes_no_mass         mean total probability of yes and no after the validator prompt
+        accuracy_at_k       share of questions, of those with more than k candidates, with a right one among the first k
         mrr                 mean reciprocal rank of a question's best right candidate
         consistency         share of questions whose own completion the validator affirms
-        consistency_chance  share of items with l_V > 0, right or wrong: the consistency of a validator that says yes as
-                            often as this one, whatever is generated
+        consistency_chance  share of items with l_V > 0, right or wrong: the consistency of a validator that says yes
+                            equally often but ignores the completion
 
-    What counts questions is of the main form alone, and so is ``consistency_chance``. The questions of a part of a
-    split are those of which a right candidate is in it. A place among the first k of k candidates is no merit: without
-    a question that has more, ``accuracy_at_k`` is NaN and its ``n`` 0. Intervals are
-    for new items, or new questions, and know of 0 and 1; ``n`` is the number of items, or of questions.
+    Statistics over questions and ``consistency_chance`` are for the main form only. A question belongs to a part of a
+    split if one of its right candidates does. Without questions with more than k candidates, ``accuracy_at_k`` is NaN
+    and its ``n`` 0. Intervals generalise to new items, or new questions, and stay within 0 and 1; ``n`` is the number
+    of items, or of questions.
 
     Args:
-        pairs: as ``paired.read_pairs`` returns them.
-        parts: as ``paired.read_parts`` returns them.
-        ranks: ``model, task`` and ``RANK_COLUMNS``, one row a question; 1 the best rank.
-        completions: ``model, task`` and ``COMPLETION_COLUMNS``, one row a question.
+        pairs: from ``paired.read_pairs``.
+        parts: from ``paired.read_parts``.
+        ranks: ``model, task`` and ``RANK_COLUMNS``, one row per question; 1 is the best rank.
+        completions: ``model, task`` and ``COMPLETION_COLUMNS``, one row per question.
         tuned_on: tuned model → the task and the split that it was trained on (see ``paired.parts_of``).
-        level: of the intervals, 0 to 1.
+        level: nominal coverage of the intervals, 0 to 1.
 
     Source: consistency, Li et al. 2023 (arXiv 2310.01846).
     """
@@ -74,7 +74,7 @@ def answer_accuracy(
 
 
 def affirmed_rightly(l_v: ArrayLike, positive: ArrayLike) -> Floats:
-    """Return for each item 1 where a validator says yes (log-odds above 0) to a right candidate or no to a wrong one.
+    """Return 1 for each item where the validator is correct (log-odds above 0 exactly for right candidates), else 0.
 
     Args:
         l_v: (items,), log-odds of yes against no.
@@ -85,20 +85,20 @@ def affirmed_rightly(l_v: ArrayLike, positive: ArrayLike) -> Floats:
 
 
 def roc_auc(scores: ArrayLike, positive: ArrayLike, deletions: Deletions) -> Floats:
-    """Return the area under the ROC curve of each sample, exact with ties, (samples,); NaN where one kind is lacking.
+    """Return the area under the ROC curve in each sample, exact with ties, (samples,); NaN without both kinds of items.
 
         AUC = Σ_i Σ_j ([s_i > s_j] + ½ [s_i = s_j]) / (n₊ n₋),  i of n₊ positive, j of n₋ negative items
 
     Args:
         scores: (items,).
         positive: (items,).
-        deletions: of the items.
+        deletions: jackknife samples of the items.
 
     Source: the Mann–Whitney statistic, Hanley & McNeil 1982.
     """
     values, right = np.asarray(scores, dtype=float), np.asarray(positive, dtype=float)
     ups, downs = deletions.totals(np.stack([right, 1 - right], axis=1))
-    # Each pair stands twice in the sum, as 1 if the positive item has the higher score and −1 if the other has.
+    # The concordance counts each pair twice: 1 if the positive item has the higher score, −1 if the negative one has.
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.asarray(0.5 + concordance(values, right, deletions) / (4 * ups * downs))
 
@@ -124,12 +124,12 @@ def _question_statistics(ranked: pd.DataFrame, completed: pd.DataFrame, level: f
 
 
 def _share(values: ArrayLike, items: pd.DataFrame, level: float) -> ValueInterval:
-    """Return the mean of values from 0 to 1, (items,), for new items."""
+    """Return the mean of values from 0 to 1, (items,), with an interval for new items."""
     deletions = new_items(items)
     return share_interval(means(values, deletions), deletions, level)
 
 
 def _by_question(values: ArrayLike, questions: pd.DataFrame, level: float) -> ValueInterval:
-    """Return the mean of values from 0 to 1, (questions,), for new clusters of questions."""
+    """Return the mean of values from 0 to 1, (questions,), with an interval for new clusters of questions."""
     interval = cluster_interval(values, questions["cluster"].str.casefold(), level, bounds=(0.0, 1.0))
     return ValueInterval(interval.mean, interval.low, interval.high)

@@ -1,4 +1,4 @@
-"""Do paraphrases agree: correlations of the log-odds of all prompt forms of a style with each other."""
+"""Agreement between paraphrases: correlations of the log-odds between all prompt forms of a style."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ COLUMNS = ["model", "task", "style", "kind_a", "form_a", "kind_b", "form_b", "pe
 
 
 def form_agreement(scores: Sequence[str], scored: Names) -> pd.DataFrame:
-    """Return ``COLUMNS``: Pearson's correlation of each two prompt forms of a style, over the items that both have.
+    """Return ``COLUMNS``: Pearson's correlation between each pair of prompt forms of a style, over common items.
 
-    A pair stands once, forms in the order in which they were scored. A negated generator that follows its generator
-    closely is a model that overlooks the negation.
+    Each pair has one row, with forms in the order of scoring. A high correlation of a generator with its negation means
+    that the model ignores the negation.
 
     Args:
-        scores: tables of scores, one row an item and prompt form: ``item_id, kind, form_id, style, log_odds``.
-        scored: the model and the task of each.
+        scores: tables of scores, one row per item and prompt form: ``item_id, kind, form_id, style, log_odds``.
+        scored: the model and the task of each table.
     """
     rows = []
     for path, (model, task) in zip(scores, scored, strict=True):

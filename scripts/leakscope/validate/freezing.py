@@ -1,6 +1,6 @@
 """Writing the frozen tables of a taxonomy part from a task's items and prompt forms.
 
-Apart from ``taxonomy_grammar``, which training depends on: an edited item must not retrain an organism.
+Separate from ``taxonomy_grammar``, on which training depends, so that editing an item does not retrain an organism.
 """
 
 from __future__ import annotations
@@ -17,11 +17,10 @@ from leakscope.validate.tasks.forms import read_forms
 from leakscope.validate.tasks.readers import read_records
 
 SEED = 0
-# Log-weights of right, near and other hypernyms, and how they vary: by hypernym, and by pair.
+# Log-weights of right, near and other hypernyms, and the sds of their variation by hypernym and by pair.
 RIGHT, NEAR, OTHER = 5.0, 2.5, 0.0
 BY_HYPERNYM, BY_PAIR = 1.0, 0.5
-# Of the part of a verdict that is its own, the share of variance that all pairs of a hypernym have in common: what can
-# be learnt of it from some pairs for others.
+# Share of a verdict's own variance that is common to all pairs of a hypernym, and so can be learnt from other pairs.
 SHARED = 0.9
 
 
@@ -30,8 +29,8 @@ def freeze_taxonomy(items: Path, forms: Path, folder: Path) -> None:
 
     Args:
         items: table ``noun1, noun2, taxonomic, distance``.
-        forms: prompt forms (see ``validate.tasks.forms``), of which the generators and validators are taken.
-        folder: of the part.
+        forms: prompt forms (see ``validate.tasks.forms``); only generators and validators are used.
+        folder: folder of the part.
     """
     rng = np.random.default_rng(SEED)
     pairs = pd.DataFrame(read_records(items, ("noun1", "noun2", "taxonomic", "distance")))

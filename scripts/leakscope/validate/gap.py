@@ -1,7 +1,7 @@
-"""How far validator follows generator: correlations of their log-odds, with intervals for new items.
+"""The generator–validator gap: correlations of their log-odds, with intervals that generalise to new items.
 
-The gap is 1 − Pearson(l_G, l_V). All correlations are of the sample and of each of its ``Deletions`` at once: (items,)
-→ (samples,), the first of the sample itself; NaN where a side does not vary.
+The gap is 1 − Pearson(l_G, l_V). Correlations are computed for the sample and all its ``Deletions`` at once: (items,) →
+(samples,), the full sample first; NaN where a side does not vary.
 
 Source: Rodriguez et al. 2025 (arXiv 2504.11381), which reports Pearson over all items, positives and negatives.
 """
@@ -19,17 +19,17 @@ from leakscope.validate.paired import TunedOn, forms_and_subsets, new_items, par
 
 COLUMNS = ["model", "task", "split", "form", "subset", "statistic", "value", "ci_low", "ci_high", "n"]
 FEWEST = 3
-"""Items that a correlation needs: two always lie on a line."""
+"""Smallest number of items for a correlation: two always lie on a line."""
 
 
 def correlations(pairs: pd.DataFrame, parts: pd.DataFrame, tuned_on: TunedOn, level: float) -> pd.DataFrame:
     """Return ``COLUMNS``: every model's correlations of l_G and l_V by task, split, form and subset.
 
     Args:
-        pairs: as ``paired.read_pairs`` returns them.
-        parts: as ``paired.read_parts`` returns them.
+        pairs: from ``paired.read_pairs``.
+        parts: from ``paired.read_parts``.
         tuned_on: tuned model → the task and the split that it was trained on (see ``paired.parts_of``).
-        level: of the intervals, 0 to 1.
+        level: nominal coverage of the intervals, 0 to 1.
     """
     rows = []
     for (model, task), of_task in pairs.groupby(["model", "task"], sort=False):
@@ -42,13 +42,13 @@ def correlations(pairs: pd.DataFrame, parts: pd.DataFrame, tuned_on: TunedOn, le
 
 
 def correlate(x: ArrayLike, y: ArrayLike, deletions: Deletions, level: float) -> dict[str, ValueInterval]:
-    """Return statistic → correlation with its interval, for each of ``STATISTICS``; NaN of fewer than ``FEWEST`` items.
+    """Return statistic → correlation with its interval, for all ``STATISTICS``; NaN with fewer than ``FEWEST`` items.
 
     Args:
         x: (items,).
         y: (items,).
-        deletions: of the items.
-        level: of the intervals, 0 to 1.
+        deletions: jackknife samples of the items.
+        level: nominal coverage of the intervals, 0 to 1.
     """
     first, second = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
     if len(first) < FEWEST:
@@ -63,19 +63,19 @@ def pearson(x: Floats, y: Floats, deletions: Deletions) -> Floats:
     """Return Pearson's correlation of each sample."""
     if len(x) < FEWEST:
         return np.full(1 + sum(deletions.sizes), np.nan)
-    # Sums of squares about the sample's mean and in its deviations: about zero they would lose digits to cancellation.
+    # Standardised first: sums of squares around zero would lose digits to cancellation.
     a, b = _standardised(x), _standardised(y)
     n, sum_a, sum_b, sum_aa, sum_bb, sum_ab = deletions.totals(
         np.stack([np.ones(len(a)), a, b, a * a, b * b, a * b], 1)
     )
     r = _ratio(n * sum_ab - sum_a * sum_b, n * sum_aa - sum_a**2, n * sum_bb - sum_b**2)
-    # Equal values leave a remainder of rounding here, which is not told from a small spread.
+    # Rounding errors of equal values cannot be distinguished from a small spread, so ties are counted exactly.
     varies = (_n_untied_pairs(x, deletions) > 0) & (_n_untied_pairs(y, deletions) > 0)
     return np.where(varies, r, np.nan)
 
 
 def spearman(x: Floats, y: Floats, deletions: Deletions) -> Floats:
-    """Return Spearman's correlation of each sample: Pearson's of its ranks, ties at their mean rank."""
+    """Return Spearman's correlation of each sample: Pearson's correlation of ranks, with mean ranks for ties."""
     parts = []
     for weights in deletions.weights():
         a, b = (_centred_ranks(values, weights) for values in (x, y))
@@ -124,7 +124,7 @@ def _standardised(values: Floats) -> Floats:
 
 
 def _centred_ranks(values: Floats, weights: Floats) -> Floats:
-    """Return twice each item's mean rank in each sample, less twice the sample's mean rank; whole numbers.
+    """Return twice each item's rank minus twice the mean rank, in each sample; whole numbers.
 
     With W items in a sample: (items below) + (items below or equal) − W.
 
@@ -142,12 +142,12 @@ def _centred_ranks(values: Floats, weights: Floats) -> Floats:
 
 
 def _n_untied_pairs(values: Floats, deletions: Deletions) -> Floats:
-    """Return the number of ordered pairs of different values in each sample: all pairs less those of equal ones."""
+    """Return the number of ordered pairs with different values in each sample."""
     levels = np.unique(values, return_inverse=True)[1]
     n_equal = np.bincount(levels).astype(float)
     parts = [np.array([len(values) ** 2 - (n_equal**2).sum()])]
     for codes, size in zip(deletions.codes, deletions.sizes, strict=True):
-        # Equal values of one cluster: only these change how often a value stands in what is left without it.
+        # Deleting a cluster changes only the counts of values that occur in it.
         cells, n = np.unique(codes * len(n_equal) + levels, return_counts=True)
         cluster, level = np.divmod(cells, max(1, len(n_equal)))
         change = np.bincount(cluster, n**2 - 2 * n * n_equal[level], size)

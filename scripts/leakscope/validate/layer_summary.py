@@ -1,4 +1,4 @@
-"""Generator and validator layer by layer, as the logit lens reads them, and where the two part."""
+"""Generator and validator by layer, read with the logit lens, and the layer at which they diverge."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ VALUES = ["l_g", "l_v", "pearson", "generator_auc", "validator_auc", "n"]
 LAYER_COLUMNS = ["model", "task", "layer", "subset", *VALUES]
 PARTING_COLUMNS = ["model", "task", "layer_generator", "layer_validator", "layer_parting"]
 TOLERANCE = 0.05
-"""How near to its last layer an AUC has come, or how far below its highest a correlation has fallen."""
+"""Tolerated difference of an AUC from its last layer's, or of a correlation from its maximum."""
 
 
 def layer_summary(layers: Sequence[str], layered: Names, items: Sequence[str]) -> pd.DataFrame:
     """Return ``LAYER_COLUMNS``: means of both log-odds, their correlation and ROC-AUCs, by layer and subset.
 
-    ``l_g`` is of the candidate's first token, as the lens reads it. AUCs are of all items; NaN in the other subsets.
+    ``l_g`` is of the candidate's first token. AUCs are over all items; NaN in the other subsets.
 
     Args:
         layers: tables ``item_id, layer, l_g_first, l_v``.
-        layered: the model and the task of each.
-        items: the table of items of each.
+        layered: the model and the task of each table.
+        items: the table of items of each table.
     """
     rows = []
     for path, (model, task), items_path in zip(layers, layered, items, strict=True):
@@ -42,14 +42,14 @@ def layer_summary(layers: Sequence[str], layered: Names, items: Sequence[str]) -
 
 
 def parting(summary: pd.DataFrame) -> pd.DataFrame:
-    """Return ``PARTING_COLUMNS``: where generator and validator are ready, and where they part; one row a model, task.
+    """Return ``PARTING_COLUMNS``: the layers where generator and validator form and diverge, per model and task.
 
-    ``layer_generator`` and ``layer_validator``: the first from which on its AUC stays within ``TOLERANCE`` of the last
-    layer's. ``layer_parting``: the first from which on the correlation stays more than ``TOLERANCE`` below its highest;
-    missing if the two do not part.
+    ``layer_generator`` and ``layer_validator`` are the first layers from which on the AUC stays within ``TOLERANCE`` of
+    the last layer's. ``layer_parting`` is the first layer from which on the correlation stays more than ``TOLERANCE``
+    below its maximum; missing if there is none.
 
     Args:
-        summary: as ``layer_summary`` returns it.
+        summary: from ``layer_summary``.
     """
     rows = []
     for keys, table in summary[summary["subset"] == ALL].groupby(["model", "task"], sort=False):
@@ -61,11 +61,11 @@ def parting(summary: pd.DataFrame) -> pd.DataFrame:
 
 
 def first_lasting(layers: ArrayLike, holds: ArrayLike) -> int | None:
-    """Return the first layer from which on something holds in every layer; None if not in the last.
+    """Return the first layer from which on a condition holds in every layer; None if it fails in the last layer.
 
     Args:
-        layers: (layers,), in rising order.
-        holds: (layers,).
+        layers: (layers,), ascending.
+        holds: (layers,), whether the condition holds.
     """
     backwards = np.asarray(holds, dtype=bool)[::-1]
     lasting = int(np.logical_and.accumulate(backwards).sum())
@@ -74,7 +74,7 @@ def first_lasting(layers: ArrayLike, holds: ArrayLike) -> int | None:
 
 def _summary(rows: pd.DataFrame, subset: str) -> tuple[float, ...]:
     l_g, l_v = (rows[name].to_numpy(dtype=float) for name in ("l_g_first", "l_v"))
-    # One cluster: values alone, by the code that gives them intervals elsewhere.
+    # A single cluster: only the values are needed, not the intervals.
     sample = leave_out(np.zeros(len(rows)))
     aucs = [np.nan, np.nan]
     if subset == ALL:

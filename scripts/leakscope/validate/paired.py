@@ -1,4 +1,4 @@
-"""Scores of generator and validator side by side, one row an item and form, and the parts of a task."""
+"""Paired scores of generator and validator, one row per item and form, and the parts of a task."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ALL = "all"
 SUBSETS = (ALL, "positive", "negative")
 
 Names = Sequence[Sequence[str]]
-"""Two names a file, such as ``[model, task]``, in the order of the files."""
+"""Two names per file, such as ``[model, task]``, in the order of the files."""
 
 TunedOn = Mapping[str, Sequence[str]]
 """Tuned model → the task and the split that it was trained on."""
@@ -35,14 +35,14 @@ def read_pairs(
     forms: Mapping[str, str],
     styles: Mapping[str, Sequence[str] | None],
 ) -> pd.DataFrame:
-    """Return ``PAIRED_COLUMNS`` of every model and task in the styles it was asked in, each task's main form first.
+    """Return ``PAIRED_COLUMNS`` of every model and task in the styles that were scored, each task's main form first.
 
     Args:
-        scores: tables of scores, one row an item and prompt form.
-        scored: the model and the task of each.
-        items: the table of items of each.
-        forms: task → file of prompt forms; of a task whose scores were computed elsewhere, none is read.
-        styles: task → ids of the styles that are used, or None for all.
+        scores: tables of scores, one row per item and prompt form.
+        scored: the model and the task of each table.
+        items: the table of items of each table.
+        forms: task → file of prompt forms; not read for imported scores.
+        styles: task → ids of the styles to use, or None for all.
 
     Raises:
         InputError: an item lacks a score.
@@ -62,17 +62,17 @@ def read_pairs(
 def pair_scores(
     model: str, task: str, scores: pd.DataFrame, items: pd.DataFrame, forms: Sequence[PairedForm]
 ) -> pd.DataFrame:
-    """Return ``PAIRED_COLUMNS``, form by form, in the order of items; clusters are folded.
+    """Return ``PAIRED_COLUMNS``, form by form, in the order of items; clusters are case-folded.
 
     ``l_g`` and ``l_v`` are the log-odds of the whole candidate and of yes against no, ``l_g_first`` those of the
-    candidate's first token, ``p_yes_no`` the probability of yes and no together; NaN where they are not known.
+    candidate's first token, ``p_yes_no`` the total probability of yes and no; NaN where unknown.
 
     Args:
-        model: its name.
-        task: its name.
-        scores: ``item_id, kind, form_id, style`` and values, one row an item and prompt form.
-        items: as ``items.item_table`` returns them.
-        forms: that are compared.
+        model: name of the model.
+        task: name of the task.
+        scores: ``item_id, kind, form_id, style`` and values, one row per item and prompt form.
+        items: from ``items.item_table``.
+        forms: the forms to pair.
 
     Raises:
         InputError: an item lacks a score.
@@ -102,13 +102,13 @@ def read_parts(splits: Sequence[str], names: Names, pairs: pd.DataFrame) -> pd.D
 
     Args:
         splits: files of splits.
-        names: the task and the split of each.
-        pairs: as ``read_pairs`` returns them.
+        names: the task and the split of each file.
+        pairs: from ``read_pairs``.
 
     Raises:
         InputError: a file of splits lacks an item (see ``splits.read_splits``).
     """
-    # Empty, for where there is no other; beside others its columns without a type would change theirs.
+    # The empty table is only used if there is no other; concatenated, it would change the columns' types.
     tables = [pd.DataFrame(columns=PART_COLUMNS)]
     for path, (task, split) in zip(splits, names, strict=True):
         items = pairs.loc[(pairs["task"] == task) & (pairs["form"] != IMPORTED), ["item_id"]].drop_duplicates()
@@ -120,12 +120,12 @@ def read_parts(splits: Sequence[str], names: Names, pairs: pd.DataFrame) -> pd.D
 
 
 def read_named(paths: Sequence[str], names: Names, columns: Sequence[str]) -> pd.DataFrame:
-    """Return tables below each other, ``model, task`` and their ``columns``; without rows if there are none.
+    """Return concatenated tables with ``model, task`` and their ``columns``; no rows without tables.
 
     Args:
         paths: tables of the workflow.
-        names: the model and the task of each.
-        columns: that are kept.
+        names: the model and the task of each table.
+        columns: the columns to keep.
     """
     tables = [pd.DataFrame(columns=["model", "task", *columns])]
     for path, (model, task) in zip(paths, names, strict=True):
@@ -137,20 +137,20 @@ def read_named(paths: Sequence[str], names: Names, columns: Sequence[str]) -> pd
 
 
 def main_form(pairs: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of each model's and task's main form, the first."""
+    """Return the rows of the main (first) form of each model and task."""
     first = pairs.groupby(["model", "task"], sort=False)["form"].transform("first")
     return pairs[pairs["form"] == first].reset_index(drop=True)
 
 
 def parts_of(rows: pd.DataFrame, parts: pd.DataFrame, tuned_on: TunedOn) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Yield ``all`` with all rows, then each part of their task with its rows.
+    """Yield ``all`` with all rows, then each part of the task with its rows.
 
-    Scores that were computed elsewhere have items of their own, which no split knows. A model that was tuned has the
-    parts of its own split alone: it was trained on items of the others' tests.
+    Imported scores have their own items, which are in no split. A tuned model only has the parts of its own split,
+    because it was trained on test items of other splits.
 
     Args:
-        rows: of ``read_pairs``, one model's and task's.
-        parts: as ``read_parts`` returns them.
+        rows: from ``read_pairs``, of one model and task.
+        parts: from ``read_parts``.
         tuned_on: tuned model → the task and the split that it was trained on.
     """
     yield ALL, rows
@@ -165,25 +165,25 @@ def parts_of(rows: pd.DataFrame, parts: pd.DataFrame, tuned_on: TunedOn) -> Iter
 
 
 def subsets_of(rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Yield each of ``SUBSETS`` with its rows: all, those with a right candidate, those with a wrong one."""
+    """Yield each of ``SUBSETS`` with its rows: all, right candidates, wrong candidates."""
     positive = rows["positive"].astype(bool)
     yield from zip(SUBSETS, (rows, rows[positive], rows[~positive]), strict=True)
 
 
 def forms_and_subsets(rows: pd.DataFrame) -> Iterator[tuple[tuple[str, str], pd.DataFrame]]:
-    """Yield each form with each of ``SUBSETS``, and its rows."""
+    """Yield each combination of a form and one of ``SUBSETS``, with its rows."""
     for form, of_form in rows.groupby("form", sort=False):
         for subset, chosen in subsets_of(of_form):
             yield (str(form), subset), chosen
 
 
 def new_items(rows: pd.DataFrame) -> Deletions:
-    """Return the rows without each cluster and without each candidate: what is said of rows is said of new ones."""
+    """Return the jackknife samples over clusters and candidates, so that intervals generalise to new items."""
     return leave_out(rows["cluster"], rows["candidate"].str.casefold())
 
 
 def questions_of(ranked: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of ``ranked`` (one a question) whose question has a right candidate among ``rows``."""
+    """Return the rows of ``ranked`` (one per question) whose question has a right candidate among ``rows``."""
     folded = rows.loc[rows["positive"].astype(bool), "question"].str.casefold()
     return ranked[ranked["question"].str.casefold().isin(folded)]
 
@@ -195,5 +195,7 @@ def _values(rows: pd.DataFrame | None, item_ids: pd.Series, where: str) -> pd.Da
     missing = scores["log_odds"].isna().to_numpy()
     if missing.any():
         item = item_ids.iloc[int(missing.argmax())]
-        raise InputError(f"{where}: got no score of item {item!r} ({missing.sum()} such); allowed: one of each item.")
+        raise InputError(
+            f"{where}: got no score for item {item!r} ({missing.sum()} such items); allowed: a score for each item."
+        )
     return scores

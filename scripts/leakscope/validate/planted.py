@@ -1,4 +1,4 @@
-"""The gap that was measured beside the one that a grammar planted."""
+"""Comparison of measured gaps with the gaps planted by a grammar."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ SUBSETS = {"all": (True, False), "positive": (True,), "negative": (False,)}
 def planted_gaps(
     correlations: pd.DataFrame, items: Mapping[str, pd.DataFrame], grammars: Mapping[str, TaxonomyGrammar]
 ) -> pd.DataFrame:
-    """Return ``TRUTH_COLUMNS``, one row a model, task, prompt form and subset; the gap is 1 − Pearson(l_G, l_V).
+    """Return ``TRUTH_COLUMNS``, one row per model, task, prompt form and subset; the gap is 1 − Pearson(l_G, l_V).
 
-    The true one is computed from the exact log-odds of the grammar over the task's items. A task with an item that a
-    grammar does not ask about has no truth under it, and no row.
+    The true gap is computed from the grammar's exact log-odds over the task's items. A task with an item that is not in
+    the grammar has no true gap and no row.
 
     Args:
         correlations: the table ``correlations.csv``.
@@ -41,14 +41,14 @@ def planted_gaps(
     return joined.assign(
         true_gap=1 - joined["true_pearson"],
         gap=1 - joined["value"],
-        # 1 − r turns the limits round.
+        # 1 − r swaps the limits.
         ci_low=1 - joined["ci_high"],
         ci_high=1 - joined["ci_low"],
     )[TRUTH_COLUMNS]
 
 
 def true_pearson(grammar: TaxonomyGrammar, items: pd.DataFrame, subset: str) -> float | None:
-    """Return Pearson(l_G, l_V) of a grammar's exact log-odds over items; None if it does not ask about one of them."""
+    """Return Pearson(l_G, l_V) of a grammar's exact log-odds over items; None if an item is not in the grammar."""
     exact = grammar.log_odds().set_index(["question", "candidate"])
     pairs = pd.MultiIndex.from_frame(items[["question", "candidate"]])
     if not pairs.isin(exact.index).all():

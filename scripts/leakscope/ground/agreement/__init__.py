@@ -1,1 +1,1 @@
-"""Rankings by counts, models and the world, and how far they agree."""
+"""Rankings of groups by counts, model scores and prevalence, and their agreement."""

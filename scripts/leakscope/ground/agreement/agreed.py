@@ -1,4 +1,4 @@
-"""All tables of agreement of a study at once, over its axes."""
+"""All agreement tables of a study, over its axes."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ def agree(
 ) -> dict[str, pd.DataFrame]:
     """Return the tables ``tau, by_score, by_subject, by_quartile, outliers, unmatched``; see ``kendall``.
 
-    ``tau`` has the columns of ``noise_and_ties``, too, and the ``window`` and ``unit`` of the counts that rank.
+    ``tau`` also has the columns of ``noise_and_ties``, and the ``window`` and ``unit`` of the counts that were used.
 
     Args:
         counts: axis → ``subject, group, window, unit, count``.
         scores: of all axes: ``model, axis, language, template_id, subject, group`` and a column for each score.
-        prevalence: axis → ``subject, group, prevalence``, of those that have it.
-        window: whose counts rank, in words; None: anywhere in a document.
-        unit: what is counted.
-        score: by which models rank.
-        level: of the intervals.
+        prevalence: axis → ``subject, group, prevalence``, for axes with prevalence.
+        window: window of the counts to rank by, in words; None: anywhere in a document.
+        unit: unit of the counts.
+        score: score by which models rank.
+        level: nominal coverage of the intervals.
     """
     parts: dict[str, list[pd.DataFrame]] = {"tau": [], "by_score": [], "by_subject": [], "unmatched": []}
     for name, counted in counts.items():
@@ -51,7 +51,7 @@ def agree(
         axis = Axis(name, counts_of(counted, window, unit), known, scores[scores["axis"] == name])
         by_subject = taus_by_subject(axis, score)
         table = expected_rows(axis, score).merge(kendall_table(by_subject, level), on=KEYS, how="left")
-        # A comparison without a subject in common has a row, too: of 0 subjects, without a tau.
+        # A comparison without common subjects also has a row, with 0 subjects and no tau.
         numbers = ["n_subjects", "n_undefined", "n_lost"]
         table = table.fillna(dict.fromkeys(numbers, 0)).astype(dict.fromkeys(numbers, int))
         table = table.merge(noise_and_ties(axis, score, used.unit), on=KEYS, how="left")

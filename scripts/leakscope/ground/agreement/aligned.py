@@ -1,4 +1,4 @@
-"""A base model beside one that was trained further (SFT, DPO, RLHF, other text): what became of its ranking."""
+"""Comparison of rankings by a base model and by a model trained further from it (SFT, DPO, RLHF, other text)."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ PAIR = ["base", "aligned", "axis", "language"]
 def compare_aligned(
     scores: pd.DataFrame, pairs: Mapping[str, str], score: str, level: float
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return two tables: agreement of each pair's rankings, and which group's first places went to which.
+    """Return two tables: the agreement of base and aligned model, and the changes of first-ranked groups.
 
-    The first has a row a pair, axis and language: ``n_subjects, tau, ci_low, ci_high, share_first_changed, n_lost``;
-    the second one for each group that is first in the base and group that is first in the aligned model:
-    ``n_subjects``. Of each subject those groups take part that both models score. A subject with fewer than two such is
-    lost: it ranks nothing, and counts in no share.
+    The first has one row per pair, axis and language: ``n_subjects, tau, ci_low, ci_high, share_first_changed,
+    n_lost``. The second has one row per combination of first-ranked groups in base and aligned model: ``n_subjects``.
+    For each subject, the groups scored by both models are compared; subjects with fewer than two are lost, and excluded
+    from shares.
 
     Args:
         scores: ``model, axis, language, template_id, subject, group`` and a column for each score.
         pairs: aligned model → base model.
-        score: by which models rank.
-        level: of the interval for other subjects.
+        score: score by which models rank.
+        level: nominal coverage of the interval over subjects.
     """
     rows, changes = [], []
     for aligned, base in pairs.items():
@@ -43,7 +43,7 @@ def compare_aligned(
             ranked = known.sum(axis=1) >= FEWEST_GROUPS
             before, after = (table.where(known)[ranked] for table in named)
             if before.empty:
-                logger.warning("%s (%s): %s and %s have no pair in common", axis, language, base, aligned)
+                logger.warning("%s (%s): %s and %s score no common pairs", axis, language, base, aligned)
                 continue
             tau = mean_over_subjects(tau_b(before, after), level)
             first = pd.DataFrame({"group_base": before.idxmax(axis=1), "group_aligned": after.idxmax(axis=1)})

@@ -1,7 +1,7 @@
-"""What noise leaves of tau: how well two corpora of one law and size agree.
+"""The noise ceiling of tau: the agreement of two corpora with the same distribution and size.
 
-Counts redrawn from themselves agree too well: their own noise passes for law, and only that of the second corpus is
-noise. Against the truth of simulated laws: ``benchmarks/ceiling.py``.
+Redrawing counts from themselves overestimates it, because the noise of the observed corpus is treated as signal.
+Validation on simulated distributions: ``benchmarks/ceiling.py``.
 """
 
 from __future__ import annotations
@@ -14,27 +14,27 @@ from leakscope.ground.agreement.kendall_tau import Floats, mean_tau
 
 
 def ceiling_tau(counts: ArrayLike, redraws: int) -> float:
-    """Return how well these counts agree with those of another corpus of the same law and size.
+    """Return the expected mean tau-b of these counts with those of another corpus of the same distribution and size.
 
-    With T(s) the mean tau-b of two independent corpora that are s times as large, c the counts, and λ drawn from the
-    law that is fitted to them, given them (``count_law``):
+    With T(s) the mean tau-b of two independent corpora that are s times as large, c the counts, and λ drawn from its
+    posterior under the distribution fitted to the counts (``count_law``):
 
         T(½) = E τ(h, c − h),   h ~ Binomial(c, ½)
         T(1) = T(½) + E τ(c, Poisson(λ)) − E τ(Poisson(λ/2), Poisson(λ/2)),   between 0 and 1
 
-    T(½) is of split halves: where documents are drawn one by one, those of a pair are divided as by coins, so that
-    counts suffice and no law is assumed. Only what a whole corpus has more than its half is the fitted law's. T is not
-    below 0: of two corpora of one law neither order of two groups is against the other's on average.
+    T(½) is the split-half agreement: if documents are independent draws, a random half of a pair's documents is
+    binomial, so it needs only counts and no model. Only the step from half to whole corpus uses the fitted
+    distribution. T is at least 0, because two corpora of one distribution do not disagree on average.
 
     Args:
-        counts: (subjects, groups), numbers of documents; a missing one (NaN) takes its group out.
-        redraws: how many corpora.
+        counts: (subjects, groups), numbers of documents; groups with a missing count (NaN) are not compared.
+        redraws: number of simulated corpora.
 
     Returns:
-        The mean tau-b over subjects that have one; NaN without any.
+        The mean tau-b over subjects with a tau; NaN without any.
 
-    Source: split halves, Spearman 1910 and Brown 1910 (whose step from half to whole is the fitted law's here);
-        empirical Bayes, see ``count_law``.
+    Source: split halves, Spearman 1910 and Brown 1910 (their step from half to whole is replaced by the fitted
+        distribution); empirical Bayes, see ``count_law``.
     """
     table: Floats = np.round(np.asarray(counts, dtype=float))
     table = table[np.nansum(table, axis=1) > 0]

@@ -1,15 +1,15 @@
-"""The law behind a table of counts, fitted to them: what two corpora of this law have in common is then simulated.
+"""A Poisson–gamma model of a table of counts, fitted by empirical Bayes, to simulate further corpora.
 
-With r_i a subject's level, p_j a group's share, and g_ij what the pair has of its own:
+With r_i a subject's level, p_j a group's share, and g_ij the interaction of the pair:
 
     c_ij ~ Poisson(λ_ij),  λ_ij = r_i p_j g_ij,  g_ij ~ Gamma(k, k)   (mean 1, variance 1/k)
 
-so that given its level a count is negative binomial. Levels are integrated out under a flat prior on log r, since a
-level fitted to its subject's few groups would take part of their spread; k and p are those of the greatest likelihood.
-Given the counts, λ_ij has the law Gamma(k + c_ij, k / (r_i p_j) + 1). A missing count (NaN) takes no part.
+so given the level a count is negative binomial. Levels are integrated out under a flat prior on log r, because a level
+estimated from a subject's few groups would absorb part of their spread; k and p are maximum-likelihood estimates. Given
+the counts, λ_ij ~ Gamma(k + c_ij, k / (r_i p_j) + 1). Missing counts (NaN) are ignored.
 
-Source: Robbins 1956 (An empirical Bayes approach to statistics); the negative binomial as a mixture of Poisson laws,
-Greenwood & Yule 1920.
+Source: Robbins 1956 (An empirical Bayes approach to statistics); the negative binomial as a mixture of Poisson
+distributions, Greenwood & Yule 1920.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ from scipy import optimize, special
 
 Floats = NDArray[np.float64]
 
-# Values of a level that its integral is a sum over: so many standard deviations to each side of its own estimate.
+# Integration nodes for a level, in standard deviations from its estimate.
 NODES = 4 * np.linspace(-1, 1, 41)
-LOG_SHAPES = (-3.0, 9.0)  # of k; e^9: pairs differ from what level and share make of them by 1 %
+LOG_SHAPES = (-3.0, 9.0)  # range of log k; at k = e^9, pairs deviate from level × share by 1 %
 STEPS, SHARE_STEPS, FITTED = 30, 5, 1e-3
 LEAST = 1e-9
 
 
 class CountLaw(NamedTuple):
-    """A fitted law.
+    """A fitted Poisson–gamma model.
 
-    shape: k; the larger, the less a pair has of its own.
-    shares: (groups,), p, their sum 1.
+    shape: k; the larger, the weaker the interactions.
+    shares: (groups,), p, summing to 1.
     levels: (subjects, nodes), values of r.
-    weights: (subjects, nodes), their probabilities given the counts.
+    weights: (subjects, nodes), posterior probabilities of the levels.
     """
 
     shape: float
@@ -45,10 +45,10 @@ class CountLaw(NamedTuple):
 
 
 def fit_law(counts: ArrayLike) -> CountLaw:
-    """Return the law of the greatest likelihood.
+    """Return the maximum-likelihood fit.
 
     Args:
-        counts: (subjects, groups), whole numbers; every subject has one above 0 at least.
+        counts: (subjects, groups), whole numbers; every subject has at least one count above 0.
     """
     x = np.asarray(counts, dtype=float)
     known, x = ~np.isnan(x), np.nan_to_num(x)
@@ -70,12 +70,12 @@ def fit_law(counts: ArrayLike) -> CountLaw:
 
 
 def draw_means(law: CountLaw, counts: ArrayLike, rng: np.random.Generator) -> Floats:
-    """Return λ, (subjects, groups), drawn from its law given the counts; NaN where a count is missing.
+    """Return a posterior draw of λ, (subjects, groups); NaN where a count is missing.
 
     Args:
         law: fitted to these counts.
         counts: (subjects, groups).
-        rng: what it is drawn by.
+        rng: random number generator.
     """
     x = np.asarray(counts, dtype=float)
     places = (rng.random(len(x))[:, None] > law.weights.cumsum(1)).sum(1).clip(max=len(NODES) - 1)
@@ -85,7 +85,7 @@ def draw_means(law: CountLaw, counts: ArrayLike, rng: np.random.Generator) -> Fl
 
 
 def _levels(x: Floats, known: NDArray[np.bool_], shares: Floats, shape: float) -> tuple[Floats, Floats, Floats]:
-    """Return each subject's log likelihood, up to a constant, and values of its level with their probabilities."""
+    """Return each subject's log-likelihood, up to a constant, and the nodes of its level with their probabilities."""
     shares = np.maximum(shares, LEAST)
     own = x.sum(1) / (known * shares).sum(1)
     width = np.sqrt(1 / x.sum(1) + 1 / (shape * known.sum(1)))
@@ -98,7 +98,7 @@ def _levels(x: Floats, known: NDArray[np.bool_], shares: Floats, shape: float) -
 
 
 def _shares(x: Floats, known: NDArray[np.bool_], levels: Floats, shares: Floats, shape: float) -> Floats:
-    """Return the shares that the negative binomial's score equations give at these levels, which follow them."""
+    """Return the shares from the negative binomial's score equations, alternating with updates of the levels."""
     for _ in range(SHARE_STEPS):
         weights = known / (1 + levels[:, None] * shares / shape)
         shares = np.maximum((weights * x).sum(0), LEAST) / np.maximum((weights * levels[:, None]).sum(0), LEAST)

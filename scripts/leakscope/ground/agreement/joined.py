@@ -1,4 +1,4 @@
-"""Counts, scores and prevalence as tables of subjects × groups, over what they have in common."""
+"""Counts, scores and prevalence as tables of subjects × groups, restricted to common subjects and groups."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ logger = logging.getLogger(__name__)
 
 UNMATCHED = ["axis", "kind", "name", "found_in", "missing_in"]
 MOST_NAMED = 5
-# Names that an error shows of each side.
+# Names of each side that an error shows.
 SHOWN = 2
 
 
 class Used(NamedTuple):
-    """Which counts rank: ``window`` in words (None: anywhere in a document, or not known) and ``unit``."""
+    """The counts to rank by: ``window`` in words (None: anywhere in a document, or not known) and ``unit``."""
 
     window: int | None
     unit: str
 
 
 def counts_used(table: pd.DataFrame, window: int | None, unit: str) -> Used:
-    """Return the window and unit whose counts rank: those asked for, else the largest window and the unit there is.
+    """Return the window and unit of the counts to rank by: the requested ones, else the largest window and first unit.
 
     Args:
         table: counts of one axis: ``subject, group, window, unit, count``.
@@ -45,23 +45,23 @@ def counts_used(table: pd.DataFrame, window: int | None, unit: str) -> Used:
 
 
 def counts_of(table: pd.DataFrame, window: int | None, unit: str) -> pd.DataFrame:
-    """Return counts, subjects × groups, at the window and in the unit that ``counts_used`` names; see there."""
+    """Return counts, subjects × groups, at the window and in the unit of ``counts_used``; warn if not as requested."""
     used = counts_used(table, window, unit)
     if used.unit != unit and used.unit != AS_IMPORTED:
-        logger.warning("no counts of %s; those of %s rank", unit, used.unit)
+        logger.warning("no counts of %s; ranks by counts of %s", unit, used.unit)
     if used.window != window and not (used.window is None and used.unit == AS_IMPORTED):
         wanted = "anywhere in a document" if window is None else f"within {window} words"
-        logger.warning("no counts %s; those within %s rank", wanted, used.window)
+        logger.warning("no counts %s; ranks by counts within %s", wanted, used.window)
     rows = table[table["unit"] == used.unit]
     rows = rows[rows["window"].isna() if used.window is None else rows["window"] == used.window]
     return rows.pivot(index="subject", columns="group", values="count").astype(float)
 
 
 def scores_of(table: pd.DataFrame, score: str) -> pd.DataFrame:
-    """Return a score's mean over whole templates, subjects × groups, missing where a subject has no score of a group.
+    """Return a score's mean over whole templates, subjects × groups, NaN where a subject has no score for a group.
 
-    A missing score costs its subject that template, for all groups alike (``whole_templates``); the mean is over the
-    rest. A subject without any whole template is a row of missing values.
+    A template with a missing score is excluded for that subject and all its groups (``whole_templates``). A subject
+    without any whole template has a row of NaN.
 
     Args:
         table: scores of one model, axis and language: ``template_id, subject, group`` and a column for each score.
@@ -72,19 +72,19 @@ def scores_of(table: pd.DataFrame, score: str) -> pd.DataFrame:
 
 
 def prevalence_of(table: pd.DataFrame) -> pd.DataFrame:
-    """Return prevalence, subjects × groups, missing where unknown."""
+    """Return prevalence, subjects × groups, NaN where unknown."""
     return table.pivot(index="subject", columns="group", values="prevalence").astype(float)
 
 
 def align(*tables: pd.DataFrame) -> list[pd.DataFrame]:
-    """Return the tables cut to the groups that all have and the subjects of which all know one, in one order."""
+    """Return the tables restricted to common groups, and subjects with a known value in every table; sorted."""
     cut = in_common(*tables)
     there = pd.concat([table.notna().any(axis=1) for table in cut], axis=1).all(axis=1)
     return [table[there] for table in cut]
 
 
 def in_common(*tables: pd.DataFrame) -> list[pd.DataFrame]:
-    """Return the tables cut to the subjects and groups that all name, known or not, in one order."""
+    """Return the tables restricted to common subjects and groups, with known values or not; sorted."""
     subjects, groups = tables[0].index, tables[0].columns
     for table in tables[1:]:
         subjects, groups = subjects.intersection(table.index), groups.intersection(table.columns)
@@ -92,16 +92,16 @@ def in_common(*tables: pd.DataFrame) -> list[pd.DataFrame]:
 
 
 def unmatched(axis: str, tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """Return ``axis, kind, name, found_in, missing_in``: subjects, groups and pairs that some table lacks.
+    """Return ``axis, kind, name, found_in, missing_in``: subjects, groups and pairs that are missing in a table.
 
-    Each is compared with the first, the counts, in both directions; what is found is logged, too.
+    Each table is compared with the first one, the counts, in both directions. Differences are also logged.
 
     Args:
-        axis: its name.
-        tables: what it is → subjects × groups; the counts first.
+        axis: name of the axis.
+        tables: description → subjects × groups; the counts first.
 
     Raises:
-        InputError: a table has no subject, or no group, in common with the counts.
+        InputError: a table has no subject or no group in common with the counts.
     """
     (reference, counted), *others = tables.items()
     found = Mistakes()
@@ -114,7 +114,7 @@ def unmatched(axis: str, tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     for name, table in others:
         for here, there, mine, theirs in ((reference, name, counted, table), (name, reference, table, counted)):
             shared = mine.columns.intersection(theirs.columns)
-            # A subject that is there for other groups alone is not there.
+            # A subject known only for other groups counts as missing.
             subjects = [side.index[side[shared].notna().any(axis=1)] for side in (mine, theirs)]
             both = subjects[0].intersection(subjects[1])
             holes = mine.loc[both, shared].notna() & theirs.loc[both, shared].isna()
@@ -131,7 +131,7 @@ def unmatched(axis: str, tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
 
 
 def _check_shared(axis: str, kind: str, tables: tuple[str, str], names: tuple[pd.Index, pd.Index]) -> None:
-    """Refuse a comparison of nothing: names in another language, codes for names, other tables altogether."""
+    """Refuse tables without common names: names in another language, codes instead of names, unrelated tables."""
     if names[0].intersection(names[1]).empty:
         (reference, name), (known, given) = tables, (", ".join(map(str, side[:SHOWN])) for side in names)
         raise InputError(

@@ -1,4 +1,4 @@
-"""Kendall's tau between counts, models and prevalence, beside what a ranking that knows no subject reaches."""
+"""Kendall's tau between counts, models and prevalence, with the baseline of a ranking that ignores the subject."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ MOST_OUTLIERS = 20
 
 
 class Axis(NamedTuple):
-    """What is known of an axis: subjects × groups of counts and (None: not known) prevalence, and all scores."""
+    """Data of an axis: counts and prevalence (None: not known), subjects × groups, and all scores."""
 
     name: str
     counts: pd.DataFrame
@@ -43,30 +43,29 @@ class Axis(NamedTuple):
 def taus_by_subject(axis: Axis, score: str) -> pd.DataFrame:
     """Return every subject's taus: ``model, axis, comparison, language, subject, n_groups, total_count, quartile, …``.
 
-    ``baseline_tau``: of the groups' mean counts over all other subjects, instead of the ranking compared, with the
-    reference (the counts, or the prevalence), over the same groups. ``tau_beyond_prior``: of both sides after double
-    centring, counts as log(count + ½), prevalence as its log. ``quartile`` is the subject's, by its total count, Q4 the
-    most frequent. A subject whose groups are all equal on one side has none of the three, and takes no part in the
-    centring; likewise one with fewer than two ``n_groups`` that both sides know, because scores or prevalence are
-    missing.
+    ``baseline_tau`` compares the reference (counts or prevalence) with the groups' mean counts over all other subjects,
+    over the same groups. ``tau_beyond_prior`` compares both sides after double centring, counts as log(count + ½),
+    prevalence as its log. ``quartile`` is by the subject's total count, Q4 the most frequent. A subject has no taus and
+    is excluded from the centring if all its groups are tied on one side, or if fewer than two groups (``n_groups``)
+    have values on both sides.
 
     Args:
-        axis: all that is known of it.
-        score: by which models rank.
+        axis: data of the axis.
+        score: score by which models rank.
     """
     frames = [_compare(axis, *comparison) for comparison in _comparisons(axis, score)]
     return pd.concat(frames, ignore_index=True)
 
 
 def kendall_table(by_subject: pd.DataFrame, level: float) -> pd.DataFrame:
-    """Return the mean taus over subjects with their intervals; one row a model, axis, comparison and language.
+    """Return the mean taus over subjects with intervals, one row per model, axis, comparison and language.
 
-    ``n_subjects`` have a tau, ``n_undefined`` have only ties on one side, ``n_lost`` have fewer than two groups that
-    both sides know: together they are all subjects that both sides name.
+    ``n_subjects`` have a tau, ``n_undefined`` have only ties on one side, ``n_lost`` have fewer than two groups with
+    values on both sides; these are all common subjects.
 
     Args:
-        by_subject: of ``taus_by_subject``.
-        level: of the intervals.
+        by_subject: from ``taus_by_subject``.
+        level: nominal coverage of the intervals.
     """
     rows = []
     for keys, part in by_subject.groupby(KEYS, sort=False, dropna=False):
@@ -78,21 +77,20 @@ def kendall_table(by_subject: pd.DataFrame, level: float) -> pd.DataFrame:
 
 
 def expected_rows(axis: Axis, score: str) -> pd.DataFrame:
-    """Return the keys of every row that ``kendall_table`` should have, also where nothing joins."""
+    """Return the keys of all rows of ``kendall_table``, including comparisons without common subjects."""
     return pd.DataFrame([[keys[key] for key in KEYS] for keys, *_ in _comparisons(axis, score)], columns=KEYS)
 
 
 def noise_and_ties(axis: Axis, score: str, unit: str) -> pd.DataFrame:
     """Return ``model, axis, comparison, language, ceiling_tau, share_tied``, one row for counts ↔ each model.
 
-    ``ceiling_tau``: of the counts that take part with those of another corpus of their law (``ceiling.ceiling_tau``);
-    NaN of mentions, which come several to a document, so that their noise is not known from their number.
-    ``share_tied``: of pairs of groups with equal scores.
+    ``ceiling_tau`` is the noise ceiling of the compared counts (``ceiling.ceiling_tau``); NaN for mentions, whose noise
+    is unknown because a document may have several. ``share_tied`` is the share of pairs of groups with equal scores.
 
     Args:
-        axis: all that is known of it.
-        score: by which models rank.
-        unit: what the counts are of; ``imported`` ones are taken for documents.
+        axis: data of the axis.
+        score: score by which models rank.
+        unit: unit of the counts; ``imported`` counts are treated as documents.
     """
     rows = []
     for model, language, scores in score_tables(axis, score):
@@ -104,7 +102,7 @@ def noise_and_ties(axis: Axis, score: str, unit: str) -> pd.DataFrame:
 
 
 def kendall_by_score(axis: Axis, level: float) -> pd.DataFrame:
-    """Return ``kendall_table`` for every score that is known, with the column ``score``."""
+    """Return ``kendall_table`` for every available score, with the column ``score``."""
     frames = []
     for score in SCORES:
         has = axis.scores[score].notna().groupby([axis.scores["model"], axis.scores["language"]]).transform("any")
@@ -117,7 +115,7 @@ def kendall_by_score(axis: Axis, level: float) -> pd.DataFrame:
 
 
 def kendall_by_quartile(by_subject: pd.DataFrame, level: float) -> pd.DataFrame:
-    """Return counts ↔ model by quartile of the subjects' total counts, with the column ``quartile``."""
+    """Return ``kendall_table`` of counts ↔ model by quartile of the subjects' total counts (``quartile``)."""
     rows = by_subject[by_subject["comparison"] == COUNTS_MODEL]
     frames = [
         kendall_table(part, level).assign(quartile=quartile)
@@ -127,10 +125,10 @@ def kendall_by_quartile(by_subject: pd.DataFrame, level: float) -> pd.DataFrame:
 
 
 def outliers(by_subject: pd.DataFrame) -> pd.DataFrame:
-    """Return the subjects that are frequent and yet ranked unlike their counts, and the rare that are ranked alike.
+    """Return frequent subjects that models rank unlike their counts, and rare subjects that they rank alike.
 
-    Of the most frequent quarter those with a tau below the mean, lowest first, and of the rarest those above it,
-    highest first; at most twenty each for a model, axis and language.
+    From the most frequent quarter, subjects with a tau below the mean, lowest first; from the rarest quarter, above the
+    mean, highest first; at most twenty of each per model, axis and language.
     """
     rows = by_subject[(by_subject["comparison"] == COUNTS_MODEL) & by_subject["tau"].notna()]
     frames = []
@@ -165,20 +163,20 @@ def _comparisons(axis: Axis, score: str) -> Iterator[tuple[Mapping[str, str], pd
 def _compare(
     axis: Axis, keys: Mapping[str, str], reference: pd.DataFrame, ranking: pd.DataFrame, counted: bool
 ) -> pd.DataFrame:
-    """Return the taus of every subject that both sides and the counts name, the reference with some group known."""
+    """Return the taus of every subject in counts, reference and ranking with a known value in the reference."""
     everywhere = pd.DataFrame(others_mean(axis.counts), index=axis.counts.index, columns=axis.counts.columns)
     named = in_common(axis.counts, everywhere, reference, ranking)
     counts, prior, wanted, ranked = (table[named[2].notna().any(axis=1)] for table in named)
     totals = axis.counts.loc[counts.index].sum(axis=1)
     tau = tau_b(wanted, ranked)
-    # A subject without a ranking would get one from the centring, and bend that of the others.
+    # The centring would give a subject without a ranking one, and distort those of the others.
     ranks = ~np.isnan(tau)
     known = wanted.notna() & ranked.notna()
     sides = [table.where(known)[ranks] for table in (wanted, ranked)]
     wanted_logs = log_counts(sides[0]) if reference is axis.counts else log_prevalence(sides[0])
     beyond, baseline = np.full(len(tau), np.nan), np.full(len(tau), np.nan)
     beyond[ranks] = tau_b(centred(wanted_logs), centred(log_counts(sides[1]) if counted else sides[1]))
-    # What a ranking reaches that is the same for all subjects: groups by how often the others come with them.
+    # The baseline ranks groups by their counts with all other subjects.
     baseline[ranks] = tau_b(wanted.where(known), prior)[ranks]
     return pd.DataFrame(
         {
@@ -195,7 +193,7 @@ def _compare(
 
 
 def quartiles(totals: pd.Series) -> np.ndarray:
-    """Return the quartile of each total, ``Q1`` the smallest; equal totals are told apart by their order."""
+    """Return the quartile of each total, ``Q1`` the smallest; ties are broken by order."""
     if not len(totals):
         return np.array([], dtype=object)
     places = totals.rank(method="first").to_numpy() - 1

@@ -1,7 +1,7 @@
-"""Agreement of rankings: Kendall's tau-b of each subject's groups, what is left of it beyond a prior, and intervals.
+"""Agreement of rankings: Kendall's tau-b over each subject's groups, beyond a prior, and with intervals.
 
-Everywhere rows are subjects and columns are groups, in one order for both sides. A missing value (NaN) takes its group
-out of its subject's comparison.
+Rows are subjects and columns are groups, in the same order on both sides. A group with a missing value (NaN) is
+excluded from its subject's comparison.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from leakscope.statistics.intervals import ClusterInterval, cluster_interval
 
 Floats = NDArray[np.float64]
 
-# Digits that are kept of centred values: equal ones must stay equal.
+# Digits of centred values, so that equal values stay equal.
 DIGITS = 9
 CENTRING_STEPS, CENTRED = 1000, 1e-10
 
 
 def tau_b(x: ArrayLike, y: ArrayLike) -> Floats:
-    """Return Kendall's tau-b of each row of ``x`` with the same row of ``y``; NaN where one of them is all ties.
+    """Return Kendall's tau-b of each row of ``x`` with the same row of ``y``; NaN where all values of a side are tied.
 
-    Both values of a group stand in one column: ranks of *labels* would be coded alphabetically.
+    A column holds the same group on both sides; rankings given as lists of labels must not be compared.
 
     Args:
         x: (subjects, groups).
@@ -43,12 +43,12 @@ def tau_b(x: ArrayLike, y: ArrayLike) -> Floats:
 
 
 def centred(values: ArrayLike) -> Floats:
-    """Return what is left of a table when each subject's and each group's own level is taken off (double centring).
+    """Return a table minus its subjects' and groups' levels (double centring).
 
-    With missing values: the residuals of the additive fit by least squares, which for a whole table is the same.
+    With missing values: the residuals of the additive least-squares fit, which is equivalent for a complete table.
 
     Args:
-        values: (subjects, groups), on a scale on which levels add up: log counts, log-probabilities.
+        values: (subjects, groups), on a scale on which levels are additive: log counts, log-probabilities.
     """
     left = np.array(values, dtype=float)
     known = ~np.isnan(left)
@@ -63,15 +63,15 @@ def centred(values: ArrayLike) -> Floats:
 
 
 def log_counts(counts: ArrayLike) -> Floats:
-    """Return log(count + ½): counts on a scale on which levels add up, zeros included."""
+    """Return log(count + ½), a scale on which levels are additive and zeros are allowed."""
     logs: Floats = np.log(np.asarray(counts, dtype=float) + 0.5)
     return logs
 
 
 def log_prevalence(prevalence: ArrayLike) -> Floats:
-    """Return log(prevalence); 0 stands for half of the smallest value above it, in whatever unit.
+    """Return log(prevalence), with half of the smallest positive value in place of 0.
 
-    Not log(value + ½) as for counts: prevalence has no unit of its own, and rare subjects would lose their differences.
+    Not log(value + ½) as for counts: prevalence has no natural unit, and differences of rare subjects would vanish.
     """
     values = np.asarray(prevalence, dtype=float)
     smallest = np.nanmin(values[values > 0], initial=np.inf)
@@ -80,7 +80,7 @@ def log_prevalence(prevalence: ArrayLike) -> Floats:
 
 
 def share_tied(x: ArrayLike) -> float:
-    """Return the share of pairs of groups that are equal, over all subjects: what a coarse number format leaves.
+    """Return the share of tied pairs of groups over all subjects; a coarse number format causes ties.
 
     Args:
         x: (subjects, groups).
@@ -93,9 +93,9 @@ def share_tied(x: ArrayLike) -> float:
 
 
 def others_mean(counts: ArrayLike) -> Floats:
-    """Return for every subject the groups' mean counts over all *other* subjects: the prior that knows nothing of it.
+    """Return for every subject the groups' mean counts over all *other* subjects: a prior independent of the subject.
 
-    The mean is over the subjects that know the group's count, and NaN where there is none.
+    The mean is over subjects with a known count; NaN without any.
 
     Args:
         counts: (subjects, groups).
@@ -108,15 +108,15 @@ def others_mean(counts: ArrayLike) -> Floats:
 
 
 def mean_over_subjects(values: ArrayLike, level: float, bounds: tuple[float, float] = (-1.0, 1.0)) -> ClusterInterval:
-    """Return the mean of one value a subject with its interval for other subjects; NaN ones are left out.
+    """Return the mean of one value per subject, with an interval that generalises to new subjects; NaN is ignored.
 
-    Subjects are the clusters, each of one value. ``n`` is how many have one; without any, all else is NaN.
+    Each subject is a cluster. ``n`` is the number of subjects with a value; without any, mean and limits are NaN.
 
     Args:
         values: (subjects,).
-        level: of the interval, 0 to 1.
-        bounds: least and largest possible value: those of tau, or infinite ones for nats, which then have no interval
-            where fewer than two subjects differ.
+        level: nominal coverage, 0 to 1.
+        bounds: smallest and largest possible value: those of tau, or infinite for nats. With infinite bounds there is
+            no interval if all values are equal.
     """
     known: Floats = np.asarray(values, dtype=float)
     known = known[~np.isnan(known)]
@@ -124,24 +124,24 @@ def mean_over_subjects(values: ArrayLike, level: float, bounds: tuple[float, flo
 
 
 def mean_tau(x: ArrayLike, y: ArrayLike) -> float:
-    """Return the mean tau-b of the subjects that have one; NaN without any. Arguments as of ``tau_b``."""
+    """Return the mean tau-b over subjects with a tau; NaN without any. Arguments as in ``tau_b``."""
     tau = tau_b(x, y)
     tau = tau[~np.isnan(tau)]
     return float(tau.mean()) if len(tau) else float("nan")
 
 
 def redrawn_tau(counts: ArrayLike, redraws: int) -> float:
-    """Return how well counts agree with themselves redrawn, each from a Poisson law with itself as mean.
+    """Return the mean tau-b of counts with Poisson redraws of themselves.
 
-    No ceiling of what another corpus of the same law shares with them: their own noise passes for law here, and only
-    the second one is noise. ``ceiling.ceiling_tau`` is.
+    This overestimates the agreement with another corpus, because the counts' own noise is treated as signal; use
+    ``ceiling.ceiling_tau`` for a noise ceiling.
 
     Args:
-        counts: (subjects, groups), whole numbers; a missing one (NaN) takes its group out.
-        redraws: how many corpora.
+        counts: (subjects, groups), whole numbers; groups with a missing count (NaN) are not compared.
+        redraws: number of redraws.
 
     Returns:
-        The mean tau-b over redraws and the subjects that have one.
+        The mean tau-b over redraws and subjects with a tau.
     """
     table = np.asarray(counts, dtype=float)
     known, rng = ~np.isnan(table), np.random.default_rng(0)

@@ -1,4 +1,4 @@
-"""A corpus beside the world: each group's share of a subject's mentions against its share of the cases."""
+"""Corpus against prevalence: each group's share of a subject's counts and its share of the cases."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ COLUMNS = [
 
 
 def prevalence_gaps(axis: str, counts: pd.DataFrame, prevalence: pd.DataFrame, top: int, level: float) -> pd.DataFrame:
-    """Return every pair of which both are known: counts and prevalence, their ranks, and the difference of shares.
+    """Return counts, prevalence, ranks and differences of shares, for all pairs with a known count and prevalence.
 
-    ``count_per_10000`` is the group's count in 10,000 of all the subject's; ``difference`` its share of the counts less
-    its share of the prevalence, each among the groups compared, with the limits of Wilson's interval, from the binomial
-    error of the counts alone; ``margin_of_error`` is half its width. Ranks are within the subject, 1 the highest. Only
-    groups of which both numbers are known take part, and subjects with two of them at least.
+    ``count_per_10000`` is the group's count per 10,000 of the subject's total. ``difference`` is the group's share of
+    the counts minus its share of the prevalence, both among the compared groups, with Wilson limits that include only
+    the binomial error of the counts; ``margin_of_error`` is half their width. Ranks are within the subject, 1 the
+    highest. Subjects with fewer than two compared groups are excluded.
 
     Args:
-        axis: its name.
+        axis: name of the axis.
         counts: subjects × groups.
-        prevalence: subjects × groups, cases per 10,000 persons; missing where unknown.
-        top: so many subjects with the highest total counts are ``among_top``.
-        level: of the interval, 0 to 1.
+        prevalence: subjects × groups, cases per 10,000 persons; NaN where unknown.
+        top: number of subjects with the highest total counts to mark as ``among_top``.
+        level: nominal coverage of the interval, 0 to 1.
     """
     everything = counts.sum(axis=1)
     most = set(everything.nlargest(top).index)
     counted, known = align(counts, prevalence)
-    # A single group has all of both shares.
+    # With a single group, both shares are 1.
     several = known.notna().sum(axis=1) > 1
     counted, known = counted[several].where(known[several].notna()), known[several]
     totals, cases = counted.sum(axis=1), known.sum(axis=1)

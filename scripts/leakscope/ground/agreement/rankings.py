@@ -1,4 +1,4 @@
-"""How models rank groups: which is first and last, and how far that depends on the template."""
+"""Models' rankings of groups: first and last places, and variation between templates."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ ALL = "all"  # the mean over templates
 
 
 def first_and_last(scores: pd.DataFrame, score: str) -> pd.DataFrame:
-    """Return in how many subjects a group is ranked first and last, by template and for the mean over templates.
+    """Return for how many subjects a group ranks first and last, by template and for the mean over templates.
 
-    Groups that are equal share a place. One row a model, axis, language, template (``all``: the mean) and group.
+    Tied groups share a place. One row per model, axis, language, template (``all``: the mean) and group.
 
     Args:
         scores: ``model, axis, language, template_id, subject, group`` and a column for each score.
-        score: by which models rank.
+        score: score by which models rank.
     """
     rows = []
     for keys, templates, groups, values in _cubes(scores, score):
@@ -35,15 +35,15 @@ def first_and_last(scores: pd.DataFrame, score: str) -> pd.DataFrame:
 
 
 def template_variation(scores: pd.DataFrame, score: str, level: float) -> pd.DataFrame:
-    """Return how far templates rank alike: one row a model, axis and language.
+    """Return the agreement between templates, one row per model, axis and language.
 
-    ``tau``: of two templates, mean over all pairs of templates and then over subjects, with its interval for other
-    subjects; ``share_modal_first``: of templates that agree with the subject's most common first place.
+    ``tau`` is the mean over all pairs of templates, then over subjects, with an interval that generalises to new
+    subjects; ``share_modal_first`` is the share of templates that agree with the subject's most common first group.
 
     Args:
         scores: as in ``first_and_last``.
-        score: by which models rank.
-        level: of the interval.
+        score: score by which models rank.
+        level: nominal coverage of the interval.
     """
     rows = []
     for keys, templates, _, values in _cubes(scores, score):
@@ -55,13 +55,13 @@ def template_variation(scores: pd.DataFrame, score: str, level: float) -> pd.Dat
 
 
 def rank_spread(scores: pd.DataFrame, score: str) -> pd.DataFrame:
-    """Return the ranks of every group over templates: one row a model, axis, language, subject and group.
+    """Return the spread of ranks over templates, one row per model, axis, language, subject and group.
 
     ``mean_rank`` (1: the highest score), ``rank_sd`` (over templates), ``lowest_rank`` and ``highest_rank``.
 
     Args:
         scores: as in ``first_and_last``.
-        score: by which models rank.
+        score: score by which models rank.
     """
     parts = []
     for keys, part in scores.groupby(KEYS, sort=False):
@@ -75,12 +75,12 @@ def rank_spread(scores: pd.DataFrame, score: str) -> pd.DataFrame:
 
 
 def logprob_differences(scores: pd.DataFrame, score: str, level: float) -> pd.DataFrame:
-    """Return by how much a group's score lies above the mean of all groups, in nats, averaged over subjects.
+    """Return each group's score minus the mean over all groups, in nats, averaged over subjects.
 
     Args:
         scores: as in ``first_and_last``.
-        score: whose differences.
-        level: of the interval for other subjects, which has no bounds.
+        score: score to compare.
+        level: nominal coverage of the interval over subjects, which has no bounds.
     """
     rows = []
     for keys, _, groups, values in _cubes(scores, score):
@@ -94,7 +94,7 @@ def logprob_differences(scores: pd.DataFrame, score: str, level: float) -> pd.Da
 def _cubes(scores: pd.DataFrame, score: str) -> Iterator[tuple[tuple[str, ...], list[str], list[str], Floats]]:
     """Yield keys, templates, groups and values (templates, subjects, groups) of each model, axis and language.
 
-    What is missing is NaN: a group of a subject, or a template of a subject that is not whole (``whole_templates``).
+    Missing groups of a subject, and templates that are not whole for a subject (``whole_templates``), are NaN.
     """
     for keys, part in scores.groupby(KEYS, sort=False):
         templates, groups = list(dict.fromkeys(part["template_id"])), sorted(part["group"].unique())
@@ -116,7 +116,7 @@ def _share_modal_first(values: Floats) -> float:
 
 
 def _mean_of_known(values: Floats, axis: int) -> Floats:
-    """Return means without what is missing; NaN where all is."""
+    """Return means over known values; NaN where all are missing."""
     known = ~np.isnan(values)
     with np.errstate(invalid="ignore"):
         means: Floats = np.where(known, values, 0).sum(axis) / known.sum(axis)
@@ -124,7 +124,7 @@ def _mean_of_known(values: Floats, axis: int) -> Floats:
 
 
 def _first_places(table: Floats) -> Floats:
-    """Return how often each column holds its row's highest value; equal ones share, rows without any do not count."""
+    """Return how often each column has its row's highest value; ties share, rows without values are ignored."""
     table = table[~np.isnan(table).all(1)]
     highest = table == np.nanmax(table, axis=1, keepdims=True) if len(table) else np.zeros(table.shape, dtype=bool)
     shares: Floats = (highest / np.maximum(highest.sum(1, keepdims=True), 1)).sum(0)

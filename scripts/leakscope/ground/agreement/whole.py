@@ -1,18 +1,18 @@
-"""What of a table of scores can be compared: a template counts for a subject where no group lacks its score."""
+"""Comparable scores: a template is used for a subject only if it has scores for all the subject's groups."""
 
 from __future__ import annotations
 
 import pandas as pd
 
 FEWEST_GROUPS = 2
-"""That a ranking needs."""
+"""Smallest number of groups in a ranking."""
 
 
 def whole_templates(table: pd.DataFrame, score: str) -> pd.DataFrame:
     """Return scores by subject and template (rows) and group (columns).
 
-    A template of a subject that lacks the score of a group which the subject has elsewhere is left out: the mean over
-    templates would compare groups on different sentences. So a subject none of whose templates is whole has no row.
+    A template is excluded for a subject if it lacks a score of a group that other templates have, because means over
+    templates would compare groups on different sentences. A subject without whole templates has no row.
 
     Args:
         table: scores of one model, axis and language: ``template_id, subject, group`` and a column for each score.
@@ -24,11 +24,11 @@ def whole_templates(table: pd.DataFrame, score: str) -> pd.DataFrame:
 
 
 def lost_subjects(table: pd.DataFrame, score: str) -> list[str]:
-    """Return the subjects that no score ranks: with no whole template, or one group alone; in order of their names.
+    """Return the subjects that cannot be ranked, without a whole template or with only one group; sorted.
 
     Args:
-        table: as of ``whole_templates``.
-        score: as there.
+        table: as in ``whole_templates``.
+        score: as in ``whole_templates``.
     """
     n_groups = whole_templates(table, score).notna().sum(axis=1)
     ranked = n_groups[n_groups >= FEWEST_GROUPS].index.get_level_values("subject")

@@ -1,4 +1,4 @@
-"""Counts by window: what changes in a ranking when two words may stand farther apart."""
+"""Sensitivity of rankings by counts to the width of the window."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from leakscope.ground.agreement.kendall_tau import mean_over_subjects, tau_b
 
 
 def rank_counts(counts: pd.DataFrame) -> pd.DataFrame:
-    """Return counts with ``rank``: of the group among the subject's at the window, 1 the most frequent; ties share.
+    """Return counts with ``rank`` of the group within subject and window, 1 the most frequent; ties share a rank.
 
     Args:
         counts: ``axis, subject, group, window, unit, count``.
@@ -20,14 +20,14 @@ def rank_counts(counts: pd.DataFrame) -> pd.DataFrame:
 
 
 def window_agreement(counts: pd.DataFrame, level: float) -> pd.DataFrame:
-    """Return how far each window ranks as the largest known one does; one row an axis, unit and window.
+    """Return the agreement of each window's ranking with that of the largest window, one row per axis, unit and window.
 
-    ``share_identical``: of subjects whose groups rank the same, ties included; ``tau``: mean over subjects, with its
-    interval for other subjects.
+    ``share_identical`` is the share of subjects with the same ranking, ties included; ``tau`` the mean over subjects,
+    with an interval that generalises to new subjects.
 
     Args:
         counts: as in ``rank_counts``.
-        level: of the interval.
+        level: nominal coverage of the interval.
     """
     rows = []
     for (axis, unit), part in counts.groupby(["axis", "unit"], sort=False):

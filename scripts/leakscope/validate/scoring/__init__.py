@@ -1,1 +1,1 @@
-"""What models say as generator and as validator: log-odds, ranks, completions, layers."""
+"""Scores of models as generator and as validator: log-odds, ranks, completions, layers."""

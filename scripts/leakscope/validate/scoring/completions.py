@@ -1,4 +1,4 @@
-"""Does a model affirm what it itself goes on with?"""
+"""Consistency: whether a model's validator affirms the model's own completions."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ GREEDY = {"temperature": 0.0, "top_p": 1.0, "top_k": 0, "repetition_penalty": 1.
 def complete_questions(
     model: LanguageModel, items: pd.DataFrame, name: str, asking: Asking, completion_tokens: int
 ) -> Completed:
-    """Return ``COMPLETION_COLUMNS``, one row a question, in their order, of the main form.
+    """Return ``COMPLETION_COLUMNS`` in the main form, one row per question, in order.
 
-    ``completion`` is what the model writes after the generator prompt, greedily, as ``tidy`` leaves it; ``l_v`` the
-    validator's log-odds of yes when the completion is its candidate, in nats; ``affirmed`` whether they are above 0.
-    Where nothing is written there is no ``l_v``, and nothing is affirmed; the summary's ``empty`` counts that.
+    ``completion`` is the model's greedy completion of the generator prompt, after ``tidy``; ``l_v`` the validator's
+    log-odds of yes with the completion as candidate, in nats; ``affirmed`` whether ``l_v`` is above 0. An empty
+    completion has no ``l_v`` and is not affirmed; the summary's ``empty`` counts them.
 
     Args:
         model: causal.
-        items: as ``items.item_table`` returns them.
+        items: from ``items.item_table``.
         name: the model's name in the study.
-        asking: how.
-        completion_tokens: the most that are written.
+        asking: forms, styles and prompting.
+        completion_tokens: longest completion, in tokens.
 
     Raises:
         InputError: a prompt has no token, or does not fit the model's context.
@@ -65,13 +65,13 @@ def complete_questions(
 
 
 def tidy(text: str) -> str:
-    """Return a text up to the end of its first sentence or line, without punctuation at its end and quotes round it."""
+    """Return the first sentence or line of a text, without final punctuation and enclosing quotes."""
     first_line = (text.strip().splitlines() or [""])[0]
     return cut_sentence(first_line).rstrip(TRAILING).lstrip(QUOTES + string.whitespace)
 
 
 def _write(model: LanguageModel, prompts: list[str], name: str, asking: Asking, completion_tokens: int) -> Completed:
-    """Return what the model writes after each prompt."""
+    """Return the model's greedy completion of each prompt."""
     prompting = asking.main_prompting
     settings: dict[str, Any] = {
         **GREEDY,
@@ -87,7 +87,7 @@ def _write(model: LanguageModel, prompts: list[str], name: str, asking: Asking, 
 
 
 def _as_items(completed: pd.DataFrame, items: pd.DataFrame) -> pd.DataFrame:
-    """Return those that are not empty as items to judge: under its name what is an item already, for its examples."""
+    """Return non-empty completions as items to judge; a completion that is an item keeps its id, and so its shots."""
     named = {
         (question.casefold(), candidate.casefold()): name
         for question, candidate, name in zip(items["question"], items["candidate"], items["item_id"], strict=True)
@@ -95,5 +95,5 @@ def _as_items(completed: pd.DataFrame, items: pd.DataFrame) -> pd.DataFrame:
     judged = completed[completed["candidate"].ne("")]
     pairs = zip(judged["question"], judged["candidate"], strict=True)
     names = [named.get((x.casefold(), y.casefold()), f"{x}/{y}") for x, y in pairs]
-    # Whether it is right nobody knows; as no right answer it keeps no example from being shown.
+    # The label is unknown; as a negative it excludes no shots.
     return judged.assign(item_id=names, positive=False, distance=UNKNOWN)

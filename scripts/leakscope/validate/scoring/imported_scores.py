@@ -1,4 +1,4 @@
-"""Scores of generator and validator that were computed elsewhere; they bring their own items."""
+"""Users' own scores of generator and validator, with their items."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ KEYS = (*NOUNS, "taxonomic", GENERATOR, VALIDATOR)
 
 
 def import_scores(path: Path) -> pd.DataFrame:
-    """Return ``IMPORTED_COLUMNS``, log-odds in nats, of a JSON list of objects or a table with the columns ``KEYS``.
+    """Return ``IMPORTED_COLUMNS``, log-odds in nats, from a JSON list of objects or a table with the columns ``KEYS``.
 
     Both scores are natural log-probabilities: of the candidate after the generator prompt, and of Yes after the
     validator prompt; ``l_g`` and ``l_v`` are log p − log(1−p).
 
     Raises:
-        InputError: the file has another form, a key is missing, a noun is no text, a label is neither yes nor no, a
-            score is no number below 0 (log-odds would be infinite), or a pair stands twice.
+        InputError: the file has another format, a key is missing, a noun is not a text, a label is neither yes nor no,
+            a score is not a number below 0 (log-odds would be infinite), or a pair is repeated.
 
     Source: Rodriguez et al. 2025 (arXiv 2504.11381): log-odds of generator and validator.
     """
@@ -45,10 +45,10 @@ def import_scores(path: Path) -> pd.DataFrame:
 
 
 def check_scores(path: Path, *, rows: int) -> None:
-    """Look at a file of scores before anything else is done: at its first items.
+    """Check the first items of a file of scores before any job starts.
 
     Raises:
-        InputError: what ``import_scores`` would find there, of each item by itself.
+        InputError: as ``import_scores``, for single items.
     """
     if path.suffix.lower() == ".json":
         _scored_items(_read_json(path)[:rows], path)
@@ -59,7 +59,7 @@ def check_scores(path: Path, *, rows: int) -> None:
 
 
 def _scored_items(rows: Sequence[Mapping[str, str]], path: Path) -> tuple[list[dict[str, object]], list[list[float]]]:
-    """Return items, and beside them the log-probabilities of generator and validator, in nats."""
+    """Return items, and their log-probabilities by generator and validator, in nats."""
     items: list[dict[str, object]] = []
     scores: list[list[float]] = []
     found = Mistakes()
@@ -80,19 +80,19 @@ def _scored_items(rows: Sequence[Mapping[str, str]], path: Path) -> tuple[list[d
 
 
 def imported_items(scores: pd.DataFrame) -> pd.DataFrame:
-    """Return ``items.ITEM_COLUMNS`` of scores that were computed elsewhere, which bring their own items.
+    """Return ``items.ITEM_COLUMNS`` of imported scores.
 
     Args:
-        scores: as ``import_scores`` returns them.
+        scores: from ``import_scores``.
     """
     return scores.assign(distance=UNKNOWN).astype({"distance": "str"})[ITEM_COLUMNS]
 
 
 def imported_table(scores: pd.DataFrame) -> pd.DataFrame:
-    """Return ``SCORE_COLUMNS`` of scores that were computed elsewhere: generator and validator of one form.
+    """Return ``SCORE_COLUMNS`` of imported scores, with one form of generator and validator.
 
     Args:
-        scores: as ``import_scores`` returns them.
+        scores: from ``import_scores``.
     """
     kinds = [
         pd.DataFrame({"item_id": scores["item_id"], "kind": kind, "log_odds": scores[column]})
@@ -104,17 +104,17 @@ def imported_table(scores: pd.DataFrame) -> pd.DataFrame:
 
 
 def log_odds(logprobs: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Return log p − log(1−p) of log-probabilities below 0, in nats, to full precision at both ends."""
+    """Return log p − log(1−p) from log-probabilities below 0, in nats, accurate for p near 0 and near 1."""
     return logprobs - log1mexp(logprobs)
 
 
 def log1mexp(x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Return log(1 − exp(x)) for x below 0.
 
-    Source: Mächler 2012, "Accurately computing log(1 − exp(−|a|))": either formula where it is exact.
+    Source: Mächler 2012, "Accurately computing log(1 − exp(−|a|))": each of two formulas where it is accurate.
     """
     near_zero = x > -math.log(2)
-    # Both formulas are computed everywhere: where one is not taken it gets a harmless number.
+    # Both formulas are evaluated everywhere; where a formula is not used, its argument is replaced by a safe value.
     return np.where(
         near_zero,
         np.log(-np.expm1(np.where(near_zero, x, -1.0))),
@@ -126,7 +126,7 @@ def _read_json(path: Path) -> list[dict[str, str]]:
     """Return the objects of a JSON list, the values of ``KEYS`` as text."""
     content = read_json(path, "a list of objects")
     if not isinstance(content, list) or not content:
-        raise InputError(f"{path}: got a JSON {type(content).__name__}; allowed: a list of at least one object.")
+        raise InputError(f"{path}: got a JSON {type(content).__name__}; allowed: a list with at least one object.")
     found = Mistakes()
     for i, entry in enumerate(content, 1):
         missing = [key for key in KEYS if not isinstance(entry, dict) or key not in entry]

@@ -1,6 +1,6 @@
-"""From generator and validator prompts and a model to tables of log-odds.
+"""Log-odds after generator and validator prompts by a local model.
 
-What the store has is taken from it; the weights are loaded only if something is missing.
+Stored values are reused; the weights are loaded only if values are missing.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ Scores = Iterator[Mapping[int, Any]]
 
 
 class GeneratorItem(NamedTuple):
-    """A generator prompt as the model reads it (see ``rendering.render_prompt``), and a candidate to go on with."""
+    """A generator prompt as the model reads it (see ``rendering.render_prompt``), and a candidate to complete it."""
 
     prompt: str
     candidate: str
@@ -42,7 +42,7 @@ class GeneratorItem(NamedTuple):
 class AnswerTokens(NamedTuple):
     """The tokens that count as yes and as no.
 
-    yes, no: variant → its token. Several variants may have the same one, which counts once.
+    yes, no: variant → its token. A token shared by several variants counts once.
     dropped: variants that are not a single token.
     """
 
@@ -57,26 +57,27 @@ class AnswerTokens(NamedTuple):
 
 
 def score_generator(model: LanguageModel, items: Sequence[GeneratorItem], name: str, prompting: Prompting) -> Completed:
-    """Return ``tokens, logprob, log_odds, logprob_first, log_odds_first``, one row an item, in their order; nats.
+    """Return ``tokens, logprob, log_odds, logprob_first, log_odds_first``, one row per item, in order; nats.
 
-    ``logprob`` is log p of the whole candidate, the sum over its ``tokens``; ``log_odds`` is log p − log(1−p). Beside
-    them those of its first token, by which RankAlign goes (arXiv 2504.11381). Each distinct item is scored once.
+    ``logprob`` is log p of the whole candidate, the sum over its ``tokens``; ``log_odds`` is log p − log(1−p).
+    ``logprob_first`` and ``log_odds_first`` are for its first token, as used by RankAlign (arXiv 2504.11381). Each
+    distinct item is scored once.
 
     Args:
         model: causal.
         items: prompts and candidates.
         name: the model's name in the study.
-        prompting: its ``chat``, ``chat_template_kwargs``, ``store`` and setting ``batch_size``.
+        prompting: its ``chat``, ``chat_template_kwargs``, ``store`` and setting ``batch_size`` are used.
 
     Raises:
         InputError: a prompt or candidate has no token, together they do not fit the model's context, or the tokenizer
-            merges the one into the other; the model gives no numbers.
+            merges them; the model returns NaN or infinite values.
     """
     encoded = _encode_items(model, items, prompting)
     keys: list[Key] = [(item.prompt, ids_digest(*row)) for item, row in zip(items, encoded, strict=True)]
 
     def score(rows: Sequence[tuple[list[int], list[int]]], batch_size: int) -> Scores:
-        # Imported here, as below: the models' code costs seconds that a job whose scores are all there need not pay.
+        # Imported here, as below, because the models' code takes seconds and is not needed if all scores are stored.
         from leakscope.validate.scoring.log_odds import Continuation, candidate_log_odds
 
         return candidate_log_odds(model.model, [Continuation(*row) for row in rows], batch_size=batch_size)
@@ -90,9 +91,9 @@ def score_generator(model: LanguageModel, items: Sequence[GeneratorItem], name: 
 def score_generator_by_layer(
     model: LanguageModel, items: Sequence[GeneratorItem], name: str, prompting: Prompting
 ) -> Completed:
-    """Return ``item, layer, log_odds_first``, one row an item and layer: by the logit lens, of the first token; nats.
+    """Return ``item, layer, log_odds_first`` by the logit lens, one row per item and layer; nats.
 
-    ``item`` counts from 0. Layer 0 is the embeddings, the last one the model's own output (see ``lens``).
+    ``item`` counts from 0. Layer 0 is the embeddings, the last layer the model's own output (see ``lens``).
 
     Args:
         model: causal.
@@ -101,7 +102,7 @@ def score_generator_by_layer(
         prompting: as for ``score_generator``.
 
     Raises:
-        InputError: as ``score_generator``; the logit lens does not fit the model.
+        InputError: as ``score_generator``; the logit lens does not support the model.
     """
     encoded = [(prompt, candidate[:1]) for prompt, candidate in _encode_items(model, items, prompting)]
     keys: list[Key] = [(item.prompt, ids_digest(*row)) for item, row in zip(items, encoded, strict=True)]
@@ -119,20 +120,20 @@ def score_generator_by_layer(
 
 
 def score_validator(model: LanguageModel, prompts: Sequence[str], name: str, prompting: Prompting) -> Completed:
-    """Return ``log_odds, logprob_yes, logprob_no``, one row a prompt, in their order; nats.
+    """Return ``log_odds, logprob_yes, logprob_no``, one row per prompt, in order; nats.
 
     ``logprob_yes`` is log Σ p over the variants of yes as the next token, ``logprob_no`` over those of no, ``log_odds``
-    their difference. The summary's ``answers`` says which variants count (see ``AnswerTokens``).
+    their difference. The summary's ``answers`` lists the variants that count (see ``AnswerTokens``).
 
     Args:
         model: causal.
         prompts: as the model reads them.
         name: the model's name in the study.
-        prompting: its ``chat``, ``store`` and setting ``batch_size``.
+        prompting: its ``chat``, ``store`` and setting ``batch_size`` are used.
 
     Raises:
         InputError: a prompt has no token or does not fit the model's context; no variant of an answer is a token; the
-            model gives no numbers.
+            model returns NaN or infinite values.
     """
     answers = answer_tokens(model.tokenizer)
     encoded = _encode_prompts(model, prompts, prompting)
@@ -152,9 +153,9 @@ def score_validator(model: LanguageModel, prompts: Sequence[str], name: str, pro
 def score_validator_by_layer(
     model: LanguageModel, prompts: Sequence[str], name: str, prompting: Prompting
 ) -> Completed:
-    """Return ``item, layer, log_odds, logprob_yes, logprob_no``, one row a prompt and layer: by the logit lens; nats.
+    """Return ``item, layer, log_odds, logprob_yes, logprob_no`` by the logit lens, one row per prompt and layer; nats.
 
-    ``item`` counts from 0. Layer 0 is the embeddings, the last one the model's own output (see ``lens``).
+    ``item`` counts from 0. Layer 0 is the embeddings, the last layer the model's own output (see ``lens``).
 
     Args:
         model: causal.
@@ -163,7 +164,7 @@ def score_validator_by_layer(
         prompting: as for ``score_validator``.
 
     Raises:
-        InputError: as ``score_validator``; the logit lens does not fit the model.
+        InputError: as ``score_validator``; the logit lens does not support the model.
     """
     answers = answer_tokens(model.tokenizer)
     encoded = _encode_prompts(model, prompts, prompting)
@@ -189,7 +190,7 @@ def answer_tokens(tokenizer: PreTrainedTokenizerBase) -> AnswerTokens:
     """Return the tokens of the variants of yes and no.
 
     Raises:
-        InputError: none of yes, or none of no, is a single token.
+        InputError: no variant of yes, or none of no, is a single token.
     """
     single_tokens: list[dict[str, int]] = []
     for variants in (YES, NO):
@@ -206,10 +207,10 @@ def answer_tokens(tokenizer: PreTrainedTokenizerBase) -> AnswerTokens:
 
 
 def check_reading(model: LanguageModel, ids: list[int], name: str) -> None:
-    """Check that a model gives numbers after a prompt: a logit lens does not fit one that gives none, whatever it is.
+    """Check that a model returns finite probabilities after a prompt, so that other errors are due to the logit lens.
 
     Raises:
-        InputError: it gives none.
+        InputError: the model returns NaN or infinite values.
     """
     import torch
 
@@ -221,10 +222,10 @@ def check_reading(model: LanguageModel, ids: list[int], name: str) -> None:
 
 
 def joint_log_odds(token_odds: Sequence[float]) -> tuple[float, float]:
-    """Return log p and log p − log(1−p) of all of some tokens, given the log-odds of each after those before it.
+    """Return log p and log p − log(1−p) of a token sequence, from each token's conditional log-odds.
 
-    In float64, by s = −log p = Σ log(1 + e^−odds) and log(1−p) = log(1 − e^−s), both by their logarithms where they are
-    too small or too near 1: neither p nor 1−p is rounded to 0 or 1.
+    In float64, from s = −log p = Σ log(1 + e^−odds) and log(1−p) = log(1 − e^−s), on log scales where they are very
+    small or near 1, so that neither p nor 1−p is rounded to 0 or 1.
     """
     terms = [_log_of_softplus(-odds) for odds in token_odds]
     greatest = max(terms)
@@ -252,7 +253,7 @@ def _recall(
     name: str,
     prompting: Prompting,
 ) -> Recalled:
-    """Return the value of every key; ``score`` gets what is encoded of those that are missing, and a batch size."""
+    """Return the value of every key; ``score`` gets the encoded rows of missing keys and a batch size."""
     rows = dict(zip(keys, encoded, strict=True))
 
     def compute(missing: list[Key]) -> Iterator[dict[Key, Any]]:
@@ -268,7 +269,7 @@ def _recall(
 def _encode_items(
     model: LanguageModel, items: Sequence[GeneratorItem], prompting: Prompting
 ) -> list[tuple[list[int], list[int]]]:
-    """Return the ids of each prompt, and those that the candidate adds to it."""
+    """Return the token ids of each prompt, and of the candidate after it."""
     tokenizer, chat = model.tokenizer, prompting.chat
     lead = answer_lead(tokenizer, chat=chat, chat_template_kwargs=prompting.chat_template_kwargs)
     prompts = list(dict.fromkeys(item.prompt for item in items))

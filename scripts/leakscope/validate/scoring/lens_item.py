@@ -1,4 +1,4 @@
-"""What a model would say at each layer on its way through the prompts of one item, by the logit lens."""
+"""Logit lens of one item: the top token and the answer's log-odds at each layer and position of its prompts."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ POSITIONS = 12
 
 
 class LensPrompt(NamedTuple):
-    """A prompt that is looked into.
+    """A prompt for the logit lens.
 
-    rendered, ids: as the model reads it.
-    answers: the ids that count for, and those that count against; none: all others.
+    rendered, ids: text and token ids as the model reads them.
+    answers: token ids that count for the answer, and those against it; without the latter, all other tokens.
     """
 
     rendered: str
@@ -36,23 +36,23 @@ class LensPrompt(NamedTuple):
 def lens_of_item(
     model: LanguageModel, items: pd.DataFrame, name: str, asking: Asking, item_id: str | None = None
 ) -> Completed:
-    """Return ``LENS_COLUMNS`` of the main form's generator and validator prompt, one row a layer and position.
+    """Return ``LENS_COLUMNS`` of the main form's generator and validator prompts, one row per layer and position.
 
-    ``position`` counts the prompt's tokens from 0; there are its last ``POSITIONS``. ``token`` stands there, ``top`` is
-    what the lens says comes next, with its ``probability``. ``log_odds``, in nats, are those of the candidate's first
-    token, or in the validator's prompt those of yes against no. Layer 0 is the embeddings, the last one the model's own
-    output. The summary names the item.
+    ``position`` counts the prompt's tokens from 0; the last ``POSITIONS`` are included. ``token`` is the token at the
+    position, ``top`` the lens's most probable next token, with its ``probability``. ``log_odds``, in nats, are of the
+    candidate's first token or, in the validator's prompt, of yes against no. Layer 0 is the embeddings, the last layer
+    the model's own output. The summary contains the item.
 
     Args:
         model: causal.
-        items: as ``items.item_table`` returns them.
+        items: from ``items.item_table``.
         name: the model's name in the study.
-        asking: how.
-        item_id: of the item; None: the first right one.
+        asking: forms, styles and prompting.
+        item_id: id of the item; None: the first positive item.
 
     Raises:
-        InputError: there is no such item; the candidate's first token runs into the prompt; the logit lens does not fit
-            the model.
+        InputError: the item is unknown; the candidate's first token merges with the prompt's last; the logit lens does
+            not support the model.
     """
     item = choose_item(items, item_id)
     prompts = {kind: _lens_prompt(model, item, items, kind, asking) for kind in ("generator", "validator")}
@@ -83,10 +83,10 @@ def lens_of_item(
 
 
 def choose_item(items: pd.DataFrame, item_id: str | None) -> pd.DataFrame:
-    """Return the row of an item; of the first right one if ``item_id`` is None.
+    """Return the row of an item; if ``item_id`` is None, of the first positive item.
 
     Raises:
-        InputError: there is no such item.
+        InputError: the item is unknown.
     """
     wanted = items["positive"] if item_id is None else items["item_id"].eq(item_id)
     if not wanted.any():
@@ -100,18 +100,18 @@ def choose_item(items: pd.DataFrame, item_id: str | None) -> pd.DataFrame:
 def tops_by_layer(
     model: LanguageModel, ids: list[int], answers: list[list[int]]
 ) -> list[list[tuple[int, float, float]]]:
-    """Return for each layer and each of the last positions: the top token, its probability, and log-odds of an answer.
+    """Return for each layer and each of the last positions the top token, its probability, and the answer's log-odds.
 
     Args:
         model: causal.
-        ids: of the prompt.
-        answers: ids that count for, and those that count against; without the latter a single one against all others.
+        ids: token ids of the prompt.
+        answers: as in ``LensPrompt``.
     """
-    # Imported here: the models' code costs seconds that a job whose values are all there need not pay.
+    # Imported here, because the models' code takes seconds to import and is not needed if all values are stored.
     from leakscope.validate.scoring.lens import LogitLens
     from leakscope.validate.scoring.log_odds import sum_answers, token_log_odds
 
-    # A causal model has after a position what it has at the end of a prompt that ends there.
+    # In a causal model, a position's state equals that of a prompt that ends there.
     prompts = [ids[:end] for end in range(max(1, len(ids) - POSITIONS + 1), len(ids) + 1)]
     layers = []
     for logits in LogitLens(model.model).read(prompts):

@@ -1,4 +1,4 @@
-"""Where the right answer stands among the candidates by which a model goes on with a question."""
+"""Rank of the right answer among a question's candidates by a model's generator log-odds."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ AMONG = (QUESTION, TASK)
 
 
 class Contest(NamedTuple):
-    """The row of a question's first item, and its candidates, right ones and wrong ones."""
+    """The row number of a question's first item, and the question's right and wrong candidates."""
 
     item: int
     right: list[str]
@@ -30,22 +30,22 @@ class Contest(NamedTuple):
 
 
 def rank_candidates(model: LanguageModel, items: pd.DataFrame, name: str, asking: Asking, among: str) -> Completed:
-    """Return ``RANK_COLUMNS``, one row a question that has right and wrong candidates, in their order.
+    """Return ``RANK_COLUMNS``, one row per question with right and wrong candidates, in order.
 
-    ``rank`` is that of the best right candidate by its log-odds as a whole, after the main form's generator prompt, 1
-    the best; wrong ones that are as probable go before it, and the other right ones do not compete. ``n_candidates``
-    counts it and the wrong ones, ``best`` is the one ranked first. The summary's ``left_out`` counts the questions that
-    have candidates of one kind only.
+    ``rank`` is the rank of the best right candidate among the wrong ones, by log-odds of the whole candidate after the
+    main form's generator prompt; 1 is best, and ties with wrong candidates count against it. ``n_candidates`` counts it
+    and the wrong ones, ``best`` is the candidate ranked first. The summary's ``left_out`` counts the questions with
+    candidates of one kind only.
 
     Args:
         model: causal.
-        items: as ``items.item_table`` returns them.
+        items: from ``items.item_table``.
         name: the model's name in the study.
-        asking: how.
-        among: ``question``: the candidates are those of the question; ``task``: of all questions of the task.
+        asking: forms, styles and prompting.
+        among: ``question``: candidates of the question; ``task``: candidates of all questions of the task.
 
     Raises:
-        InputError: as ``item_scores.score_generator``; there is no such ``among``.
+        InputError: as ``item_scores.score_generator``; ``among`` is unknown.
     """
     items = items.reset_index(drop=True)
     contested = list(contests(items, among))
@@ -72,10 +72,10 @@ def rank_candidates(model: LanguageModel, items: pd.DataFrame, name: str, asking
 
 
 def contests(items: pd.DataFrame, among: str) -> Iterator[Contest]:
-    """Yield what competes for each question that has right and wrong candidates; case tells none apart.
+    """Yield the candidates of each question with right and wrong ones; case is ignored.
 
     Raises:
-        InputError: there is no such ``among``.
+        InputError: ``among`` is unknown.
     """
     if among not in AMONG:
         raise one_of("ranks: rank_among", among, AMONG)
@@ -90,7 +90,7 @@ def contests(items: pd.DataFrame, among: str) -> Iterator[Contest]:
 
 
 def _distinct(candidates: Iterable[str]) -> dict[str, str]:
-    """Return each candidate once, as it first stands there, by its folded form."""
+    """Return case-folded candidate → its first spelling."""
     first_spelling: dict[str, str] = {}
     for candidate in candidates:
         first_spelling.setdefault(candidate.casefold(), candidate)

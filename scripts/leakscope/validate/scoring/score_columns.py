@@ -1,4 +1,4 @@
-"""What tables of scores hold; apart from those who compute them, which need a model."""
+"""Columns of tables of scores; separate from the code that computes them, which imports a model's code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a task and a model to the log-odds of every item in every form, or by layer in the main form."""
+"""Log-odds of a task's items by a model, in every form, or by layer in the main form."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ LAYER_COLUMNS = ["item_id", "layer", "l_g_first", "l_v"]
 
 
 def score_items(model: LanguageModel, items: pd.DataFrame, name: str, asking: Asking) -> Completed:
-    """Return ``SCORE_COLUMNS``, one row an item, form and style; nats.
+    """Return ``SCORE_COLUMNS``, one row per item, form and style; nats.
 
     Generators and negated generators have ``tokens`` to ``log_odds_first`` (see ``item_scores.score_generator``),
-    validators ``log_odds, logprob_yes, logprob_no``; what a kind has not is missing. The summary's ``answers`` says
-    which tokens count as yes and no.
+    validators ``log_odds, logprob_yes, logprob_no``; the other columns are missing. The summary's ``answers`` lists the
+    tokens that count as yes and no.
 
     Args:
         model: causal.
-        items: as ``items.item_table`` returns them.
+        items: from ``items.item_table``.
         name: the model's name in the study.
-        asking: how.
+        asking: forms, styles and prompting.
 
     Raises:
         InputError: as ``item_scores.score_generator`` and ``score_validator``.
@@ -56,16 +56,16 @@ def score_items(model: LanguageModel, items: pd.DataFrame, name: str, asking: As
 
 
 def score_layers(model: LanguageModel, items: pd.DataFrame, name: str, asking: Asking) -> Completed:
-    """Return ``LAYER_COLUMNS``, one row an item and layer, of the main form by the logit lens; nats.
+    """Return ``LAYER_COLUMNS`` in the main form by the logit lens, one row per item and layer; nats.
 
     ``l_g_first`` is the log-odds of the candidate's first token, ``l_v`` that of yes against no. Layer 0 is the
-    embeddings, the last one the model's own output.
+    embeddings, the last layer the model's own output.
 
     Args:
         model: causal.
-        items: as ``items.item_table`` returns them.
+        items: from ``items.item_table``.
         name: the model's name in the study.
-        asking: how.
+        asking: forms, styles and prompting.
 
     Raises:
         InputError: as ``item_scores.score_generator_by_layer``.

@@ -1,7 +1,7 @@
-"""From items and prompt forms to tables of log-odds, by a model behind a server.
+"""Log-odds of a task's items by a model behind a server.
 
-A server says how probable tokens are of a text that it is sent. So an answer is scored as what a prompt goes on with,
-each spelling of yes and no in a request of its own, and log p − log(1−p) is computed from log p.
+A server returns the log-probabilities of a text's tokens. So each answer is sent as a continuation of its prompt, each
+spelling of yes and no in a separate request, and log p − log(1−p) is computed from log p.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ from leakscope.validate.scoring.score_columns import FORM_COLUMNS, GENERATOR_COL
 from leakscope.validate.tasks.asking import Asking, all_prompts
 from leakscope.web.scoring import TextScorer, continuation
 
-# Half of what float32 tells from 1: of a p that a server has rounded to 1, as much may be missing.
+# Half of the float32 spacing below 1: a p that a server has rounded to 1 may be smaller by this amount.
 NEAREST = -(2.0**-25)
 
 
 def score_served_items(scorer: TextScorer, items: pd.DataFrame, asking: Asking) -> Completed:
-    """Return ``SCORE_COLUMNS``, one row an item, form and style; nats. As ``scored.score_items``.
+    """Return ``SCORE_COLUMNS``, one row per item, form and style; nats. As ``scored.score_items``.
 
-    The summary's ``answers`` says which spellings count as yes and no: those that are one token after every prompt.
+    The summary's ``answers`` lists the spellings that count as yes and no: those that are one token after every prompt.
 
     Args:
-        scorer: of the model.
-        items: as ``items.item_table`` returns them.
-        asking: how; its styles are none of chats.
+        scorer: asks the server for log-probabilities.
+        items: from ``items.item_table``.
+        asking: forms, styles and prompting; no chat styles.
 
     Raises:
-        InputError: as ``TextScorer.score``; a candidate runs into the prompt; no spelling of an answer is one token.
+        InputError: as ``TextScorer.score``; a candidate merges with the prompt; no spelling of an answer is one token.
     """
     prompts = all_prompts(items, asking)
     candidates = dict(zip(items["item_id"], items["candidate"], strict=True))
@@ -53,14 +53,14 @@ def score_served_items(scorer: TextScorer, items: pd.DataFrame, asking: Asking) 
 
 
 def score_served_generator(scorer: TextScorer, items: Sequence[GeneratorItem]) -> Completed:
-    """Return ``GENERATOR_COLUMNS``, one row an item, in their order; nats. The summary has the ``texts`` that it took.
+    """Return ``GENERATOR_COLUMNS``, one row per item, in order; nats. The summary has the scored ``texts``.
 
     Args:
-        scorer: of the model.
+        scorer: asks the server for log-probabilities.
         items: prompts and candidates.
 
     Raises:
-        InputError: as ``TextScorer.score``; a candidate runs into the prompt, or has no token.
+        InputError: as ``TextScorer.score``; a candidate merges with the prompt, or has no token.
     """
     texts = [followed(prompt, candidate) for prompt, candidate in items]
     rows = []
@@ -79,19 +79,19 @@ def score_served_generator(scorer: TextScorer, items: Sequence[GeneratorItem]) -
 
 
 def score_served_validator(scorer: TextScorer, prompts: Sequence[str]) -> Completed:
-    """Return ``VALIDATOR_COLUMNS``, one row a prompt, in their order; nats.
+    """Return ``VALIDATOR_COLUMNS``, one row per prompt, in order; nats.
 
-    The summary has the ``texts`` that it took, and ``answers``: the spellings of yes and no that count, and those that
-    are ``dropped``.
+    The summary has the scored ``texts``, and ``answers``: the spellings that count as yes and no, and the ``dropped``
+    ones.
 
     Args:
-        scorer: of the model.
+        scorer: asks the server for log-probabilities.
         prompts: as the model reads them.
 
     Raises:
         InputError: as ``TextScorer.score``; no spelling of yes, or none of no, is one token after every prompt.
     """
-    # Most spellings that are not one token are not after the first prompt, either: it is asked about by itself.
+    # The first prompt is sent separately: most spellings that are not one token can be dropped after it.
     first = _logprobs(scorer, prompts[:1], [*YES, *NO])
     found = _logprobs(scorer, prompts, list(first))
     yes, no = ([spelling for spelling in spellings if spelling in found] for spellings in (YES, NO))
@@ -110,7 +110,7 @@ def score_served_validator(scorer: TextScorer, prompts: Sequence[str]) -> Comple
 
 
 def _logprobs(scorer: TextScorer, prompts: Sequence[str], spellings: Sequence[str]) -> dict[str, list[float]]:
-    """Return spelling → its log-probability after each prompt, of those that are one token after each of them."""
+    """Return spelling → its log-probability after each prompt, for spellings that are one token after every prompt."""
     asked = [(prompt, prompt + spelling) for spelling in spellings for prompt in prompts]
     scored = iter(scorer.score([text for _, text in asked]))
     found = {

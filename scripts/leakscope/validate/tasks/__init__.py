@@ -1,1 +1,1 @@
-"""Tasks: items, prompt forms, and how a task is put to a model."""
+"""Tasks: items, splits, prompt forms, and prompting of models."""

@@ -1,4 +1,4 @@
-"""How a task is put to a model: which of its forms in which styles, and the text that the model then reads."""
+"""Prompting a model with a task: the forms and styles, and the rendered texts."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ logger = logging.getLogger(__name__)
 
 
 class Asking(NamedTuple):
-    """How a task is put to a model.
+    """Settings for prompting a model with a task.
 
-    forms: of the task.
-    styles: ids of those that the model is asked in, at least one.
-    seed: of the choice of examples.
-    prompting: ``chat_template_kwargs``, ``store`` and the setting ``batch_size``; whether a prompt goes through the
-        chat template, its style says.
+    forms: prompt forms of the task.
+    styles: ids of the styles to use, at least one.
+    seed: of the choice of shots.
+    prompting: ``chat_template_kwargs``, ``store`` and the setting ``batch_size``; the style determines whether a prompt
+        goes through the chat template.
     """
 
     forms: PromptForms
@@ -57,19 +57,19 @@ def read_asking(
     batch_size: int,
     store: Path | None,
 ) -> Asking:
-    """Return how the task of a file of forms is put to a model; styles that are chat need one with a chat template.
+    """Return the settings for prompting a model with a task; chat styles are dropped for models without chat template.
 
     Args:
-        path: of the forms.
-        styles: ids of those that the task is put in, in this order; None: all, in the file's.
+        path: the file of prompt forms.
+        styles: ids of the styles to use, in this order; None: all, in the file's order.
         name: the model's name in the study.
-        chat: whether the model has a chat template (``chat``), and what is passed to it (``chat_template_kwargs``).
-        seed: of the choice of examples.
-        batch_size: prompts to a batch.
-        store: the folder of all stores; None keeps nothing.
+        chat: whether the model has a chat template (``chat``), and the template's arguments (``chat_template_kwargs``).
+        seed: of the choice of shots.
+        batch_size: prompts per batch.
+        store: the folder of all stores; None stores nothing.
 
     Raises:
-        InputError: the file holds no forms, or no such style; none of the styles is left for the model.
+        InputError: the file is invalid, a style is unknown, or no style can be used with the model.
     """
     forms = read_forms(path)
     known = {style.id: style for style in forms.styles}
@@ -80,11 +80,11 @@ def read_asking(
     usable = [style.id for style in wanted if chat["chat"] or not style.chat]
     left_out = [style.id for style in wanted if style.id not in usable]
     if left_out:
-        logger.info("%s has no chat template: left out are the styles %s", name, ", ".join(left_out))
+        logger.info("%s has no chat template: skips the styles %s", name, ", ".join(left_out))
     if not usable:
         raise InputError(
-            f"{path}: model {name}: got the styles {', '.join(left_out) or 'none'}, of which none is left for a model "
-            "of `chat: false`; allowed: at least one style of `chat: false`."
+            f"{path}: model {name}, with `chat: false`: got no other styles than {', '.join(left_out) or 'none'}; "
+            "allowed: at least one style with `chat: false`."
         )
     prompting = Prompting({"batch_size": batch_size}, **chat, store=store)
     return Asking(forms, usable, seed, prompting)
@@ -99,10 +99,10 @@ def main_prompts(items: pd.DataFrame, kind: str, asking: Asking, pool: pd.DataFr
     """Return the prompt of every item in the main form.
 
     Args:
-        items: that are asked about.
+        items: the items.
         kind: ``generator`` or ``validator``.
-        asking: how.
-        pool: items that examples are taken from; ``items`` if None.
+        asking: forms, styles and seed.
+        pool: items from which shots are drawn; None: ``items``.
     """
     main = asking.main
     name = {"generator": main.generator_id, "validator": main.validator_id}[kind]
@@ -112,7 +112,7 @@ def main_prompts(items: pd.DataFrame, kind: str, asking: Asking, pool: pd.DataFr
 
 
 def as_read(model: LanguageModel, prompts: Iterable[str], prompting: Prompting) -> list[str]:
-    """Return every prompt as the model reads it: within its chat template, where that is on."""
+    """Return every prompt as the model reads it, in its chat template if ``prompting.chat``."""
     kwargs = prompting.chat_template_kwargs
     rendered: dict[str, str] = {}
     texts = list(prompts)
@@ -124,6 +124,6 @@ def as_read(model: LanguageModel, prompts: Iterable[str], prompting: Prompting) 
 
 
 def joint_summary(*summaries: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the sums of what jobs computed and reused (see ``store.Recalled.summary``), and all their stores."""
+    """Return the summed counts of several summaries (see ``store.Recalled.summary``), and all their stores."""
     counts = {key: sum(summary[key] for summary in summaries) for key in ("total", "computed", "reused")}
     return {**counts, "store": sorted({summary["store"] for summary in summaries} - {None})}

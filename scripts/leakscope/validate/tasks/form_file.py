@@ -1,4 +1,4 @@
-"""The file of a task's prompt forms; apart from what renders them, so that planning a run imports no tables."""
+"""The file format of a task's prompt forms; separate from ``forms``, so that planning a run does not import pandas."""
 
 from __future__ import annotations
 

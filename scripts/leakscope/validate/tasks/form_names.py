@@ -1,4 +1,4 @@
-"""The forms that scores are compared in: one generator form with one validator form, in one style, and its name."""
+"""Paired prompt forms: one generator form and one validator form in one style, with a name."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from leakscope.errors import one_of
 
-# What a form is called needs neither pandas nor YAML.
+# Names of forms need neither pandas nor YAML.
 if TYPE_CHECKING:
     from leakscope.validate.tasks.forms import PromptForms
 
@@ -24,20 +24,20 @@ class PairedForm(NamedTuple):
 
 
 IMPORTED_FORM = PairedForm(IMPORTED, IMPORTED, IMPORTED, IMPORTED)
-"""Of scores that were computed elsewhere."""
+"""The form of imported scores."""
 
 
 def paired_forms(forms: PromptForms, styles: Sequence[str] | None = None) -> list[PairedForm]:
-    """Return generators and validators paired in their order, style by style; the first is the task's main form.
+    """Return generators and validators paired in order, style by style; the first pair is the task's main form.
 
-    Where one of the two kinds has fewer forms, its first takes the place of those that it lacks.
+    If one kind has fewer forms, its first form is used for the missing ones.
 
     Args:
-        forms: of the task.
-        styles: ids of the styles that are used, in this order; all, in the file's order, if None.
+        forms: prompt forms of the task.
+        styles: ids of the styles to use, in this order; None: all, in the file's order.
 
     Raises:
-        InputError: there is no such style.
+        InputError: a style is unknown.
     """
     known = [style.id for style in forms.styles]
     for name in styles or []:

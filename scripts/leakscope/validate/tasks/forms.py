@@ -1,7 +1,7 @@
-"""Prompt forms: how a task's items are put to a model as a generator, as a negated generator and as a validator.
+"""Rendering of a task's items as prompts for a generator, a negated generator and a validator.
 
-A file of forms (``form_file.FormFile``) holds paraphrases of each, and styles: how many examples go before a prompt,
-and whether and how it becomes a chat turn. Every paraphrase is rendered in every style.
+A file of forms (``form_file.FormFile``) has paraphrases of each, and styles: the number of shots, and whether the
+prompt is a chat turn. Every paraphrase is rendered in every style.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from leakscope.validate.tasks.form_file import FormFile, Style
 from leakscope.validate.tasks.items import Item
 
 QUESTION = "{question}"
-# That of `rendering`, which statistics of what was scored have no use for: it needs transformers.
+# As in `rendering`, which is not imported because it needs transformers.
 PLACEHOLDER = "{prompt}"
 YES, NO = "Yes", "No"
 SEPARATOR = "\n\n"
@@ -29,7 +29,7 @@ _GAP = re.compile(r"\{[^{}]*\}")
 
 
 class Form(NamedTuple):
-    """A paraphrase of one kind; ``text`` has the gap ``{question}``, a validator's ``{candidate}`` too."""
+    """A paraphrase of one kind; ``text`` has the gap ``{question}`` and, for validators, ``{candidate}``."""
 
     kind: str
     id: str
@@ -44,7 +44,7 @@ class PromptForms(NamedTuple):
 
 
 def read_forms(path: Path) -> PromptForms:
-    """Return the forms of a YAML file, in its order.
+    """Return the forms of a YAML file, in order.
 
     Raises:
         InputError: as ``read_typed``.
@@ -64,25 +64,25 @@ def render_prompts(
     pool: pd.DataFrame | None = None,
     styles: Sequence[str] | None = None,
 ) -> pd.DataFrame:
-    """Return ``PROMPT_COLUMNS``: every item in every form and style, ``prompt`` the text without the answer to it.
+    """Return ``PROMPT_COLUMNS``: every item in every form and style; ``prompt`` ends before the answer.
 
-    Where a style has shots, ``shot_ids`` names the items that stand before the prompt, in order. Generators show right
-    candidates, negated generators wrong ones, validators as many of each, in an order of their own. Which ones is a
-    matter of the seed, the item and the pool alone, not of the order of rows. All candidates of a question see the same
-    examples of a generator, so that they can be compared.
+    If a style has shots, ``shot_ids`` lists their items in order. Generators have right candidates as shots, negated
+    generators wrong ones, and validators the same number of each, shuffled. The choice depends only on the seed, the
+    item and the pool, not on the order of rows. All candidates of a question share the shots of a generator, so that
+    their scores are comparable.
 
-    An example has neither the item's question nor its cluster, nor, after a generator, a right candidate of the
-    question; two examples have different clusters. Those with another candidate of the question are taken last.
+    A shot has neither the item's question nor its cluster and, for a generator, no right candidate of the question;
+    the shots of a prompt have different clusters. Shots with another candidate of the question are used last.
 
     Args:
-        items: as ``items.item_table`` returns them.
-        forms: of the task.
-        seed: of the choice of examples.
-        pool: items that examples may be taken from, such as those of the training split; ``items`` if None.
-        styles: ids of the styles that are rendered; all if None.
+        items: from ``items.item_table``.
+        forms: prompt forms of the task.
+        seed: of the choice of shots.
+        pool: items from which shots are drawn, such as the training split; None: ``items``.
+        styles: ids of the styles to render; None: all.
 
     Raises:
-        InputError: there is no such style, or the pool has too few examples for an item.
+        InputError: a style is unknown, or the pool has too few shots for an item.
     """
     known = {style.id: style for style in forms.styles}
     for name in known if styles is None else styles:
@@ -100,17 +100,17 @@ def render_prompts(
 
 
 def check_shots(item: Item, kind: str, shots: Sequence[Item], answers: frozenset[str] = frozenset()) -> None:
-    """Raise unless examples are free of the item that they stand before, and balanced before a validator.
+    """Check that shots do not leak the item's answer, and are balanced for a validator.
 
     Args:
-        item: that is asked about.
-        kind: of form.
-        shots: the examples.
-        answers: the right candidates of the item's question, folded.
+        item: the item after the shots.
+        kind: kind of form.
+        shots: the shots.
+        answers: the right candidates of the item's question, case-folded.
 
     Raises:
-        AssertionError: an example is, asks about or is of the cluster of the item, gives a right answer to its question
-            away, or is of the wrong kind.
+        AssertionError: a shot shares item, question or cluster with the item, shows a right answer to its question, or
+            has the wrong label.
     """
     for shot in shots:
         if not _shares_nothing(item, shot):
@@ -125,7 +125,7 @@ def check_shots(item: Item, kind: str, shots: Sequence[Item], answers: frozenset
 
 
 class _Shots:
-    """Examples for each item: from a place of the item's own on, round a seeded ring of the pool."""
+    """Choice of shots: each item starts at its own seeded place in a seeded circular order of the pool."""
 
     def __init__(self, items: pd.DataFrame, pool: pd.DataFrame, seed: int) -> None:
         self.seed = seed
@@ -139,10 +139,10 @@ class _Shots:
         self.taken: dict[tuple[str, ...], list[Item]] = {}
 
     def take(self, item: Item, kind: str, n_shots: int) -> list[Item]:
-        """Return the examples of an item."""
+        """Return the shots of an item."""
         if not n_shots:
             return []
-        # Candidates of a question share the examples of a generator, so that their scores can be compared.
+        # Candidates of a question share the shots of a generator, so that their scores are comparable.
         own = [item["item_id"]] if kind == "validator" else [_fold(item["question"]), item["cluster"]]
         key = (kind, str(n_shots), *own)
         if key not in self.taken:
@@ -165,7 +165,7 @@ class _Shots:
     def _walk(
         self, item: Item, kind: str, positive: bool, number: int, key: tuple[str, ...], clusters: set[str]
     ) -> list[Item]:
-        """Return ``number`` examples of new clusters: the first on the ring, those with an own candidate last."""
+        """Return ``number`` shots from new clusters in circular order, those with a candidate of the question last."""
         ring, question = self.rings[positive], _fold(item["question"])
         start = seeded_hash(self.seed, "place", *key) % max(1, len(ring))
         avoided = {_fold(item["candidate"])} if kind == "validator" else self.candidates[question]
@@ -220,12 +220,12 @@ def _answer(kind: str, shot: Item) -> str:
 
 
 def _fill(text: str, item: Item) -> str:
-    # In one pass: a question may itself hold braces.
+    # In one pass, because a question may contain braces.
     return _GAP.sub(lambda gap: item["question"] if gap[0] == QUESTION else item["candidate"], text)
 
 
 def _shares_nothing(item: Item, shot: Item) -> bool:
-    """Say whether an example is of another item, cluster and question than ``item``, and does not answer with it."""
+    """Return whether a shot shares neither item, cluster nor question with ``item``, also not as its candidate."""
     question = _fold(item["question"])
     return (
         shot["item_id"] != item["item_id"]

@@ -13,7 +13,7 @@ from leakscope.errors import InputError, one_of
 ITEM_COLUMNS = ["item_id", "question", "candidate", "positive", "cluster", "distance"]
 DISTANCES = ("none", "near", "far")
 UNKNOWN = "none"
-"""The distance of a positive, and of a negative of which it is not known."""
+"""The distance of positives, and of negatives with unknown distance."""
 
 RANK = re.compile(r"[+-]?\d{1,15}(\.\d{1,15})?", re.ASCII)
 LABELS = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}
@@ -22,12 +22,12 @@ LABELS = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0"
 class Item(TypedDict):
     """A row of a table of items.
 
-    item_id: its name, once in a table.
-    question: what the candidate answers: a noun, a passage, a question.
-    candidate: the answer that is generated or judged.
-    positive: whether it is right.
-    cluster: items of one cluster count as one for intervals, and none is an example for another.
-    distance: of a negative from the right answer: near, far, or none where that is not known; none of a positive.
+    item_id: unique in a table.
+    question: a noun, a passage or a question that the candidate answers.
+    candidate: the answer to be generated or judged.
+    positive: whether the candidate is right.
+    cluster: cluster for intervals; items of a cluster are never shots for each other.
+    distance: of a negative from the right answer: near, far, or none if unknown; none for positives.
     """
 
     item_id: str
@@ -39,15 +39,15 @@ class Item(TypedDict):
 
 
 def item_table(items: Iterable[Mapping[str, object]], where: str) -> pd.DataFrame:
-    """Return items as a table with ``ITEM_COLUMNS``, in their order: ``positive`` boolean, all else text.
+    """Return a validated table of items with ``ITEM_COLUMNS``, in order: ``positive`` boolean, the others text.
 
     Args:
         items: mappings with the keys of ``Item``.
-        where: they come from, for messages.
+        where: their source, for messages.
 
     Raises:
-        InputError: a text is empty, an id or a pair of question and candidate stands twice, a positive has a distance,
-            or one of the two kinds, positive and negative, is lacking.
+        InputError: a text is empty, an id or a pair of question and candidate is repeated, a positive has a distance,
+            or positives or negatives are missing.
     """
     table = pd.DataFrame(list(items), columns=ITEM_COLUMNS)
     for column in ("item_id", "question", "candidate", "cluster"):
@@ -56,7 +56,7 @@ def item_table(items: Iterable[Mapping[str, object]], where: str) -> pd.DataFram
         refuse_twice(table, columns, where)
     for item, distance, positive in zip(table["item_id"], table["distance"], table["positive"], strict=True):
         if RANK.fullmatch(str(distance)):
-            allowed = f"{', '.join(DISTANCES)}, or no such column: a rank says neither, and no distance is analysed"
+            allowed = f"{', '.join(DISTANCES)}, or no such column; a rank is not a distance"
             raise InputError(f"{where}: item {item!r}: key 'distance': got the number {distance}; allowed: {allowed}.")
         if distance not in DISTANCES:
             raise one_of(f"{where}: item {item!r}: key 'distance'", distance, DISTANCES)
@@ -72,10 +72,10 @@ def item_table(items: Iterable[Mapping[str, object]], where: str) -> pd.DataFram
 
 
 def read_label(text: str, where: str) -> bool:
-    """Return whether a cell says that a candidate is right; case does not count.
+    """Return whether a cell labels a candidate as right; case is ignored.
 
     Raises:
-        InputError: the cell says neither.
+        InputError: the cell is neither a positive nor a negative label.
     """
     label = LABELS.get(text.strip().casefold())
     if label is None:
@@ -84,7 +84,7 @@ def read_label(text: str, where: str) -> bool:
 
 
 def refuse_empty(table: pd.DataFrame, column: str, where: str) -> None:
-    """Raise an error that names the first row without text in ``column``."""
+    """Raise an InputError for the first row without text in ``column``."""
     empty = table[column].fillna("").astype("str").str.strip().eq("").to_numpy()
     if empty.any():
         row = int(empty.argmax())
@@ -92,7 +92,7 @@ def refuse_empty(table: pd.DataFrame, column: str, where: str) -> None:
 
 
 def refuse_twice(table: pd.DataFrame, columns: list[str], where: str) -> None:
-    """Raise an error that names the first row that repeats the values of ``columns``; case does not count."""
+    """Raise an InputError for the first row that repeats the values of ``columns``; case is ignored."""
     folded = table[columns].apply(lambda texts: texts.astype("str").str.casefold())
     again = folded.duplicated().to_numpy()
     if again.any():

@@ -1,13 +1,13 @@
-"""Items in the files that RankAlign works on, which hold public data sets in forms of their own.
+"""Items from RankAlign's files, which contain public data sets in their own formats.
 
-Each of these files says for every candidate whether it is right, so no wrong ones are drawn:
+Every candidate in these files is labelled, so no wrong ones are drawn:
 
     pairs     .txt, tab-separated, without a header: noun, hypernym, yes or no, high or low similarity; more is ignored
     swords    .json, a list of {context, target, substitutes: [[word, percent of annotators], ...]}
     lambada   .jsonl of {context, final_word, correct}
     triviaqa  .jsonl of {question, answers: [candidate, ...], correct}
 
-Source: Rodriguez et al. 2025 (arXiv 2504.11381) and the code beside it.
+Source: Rodriguez et al. 2025 (arXiv 2504.11381) and its code.
 """
 
 from __future__ import annotations
@@ -35,19 +35,19 @@ Items = list[dict[str, Any]]
 
 
 def rankalign_items(path: Path, reader: str, marks: tuple[str, str]) -> pd.DataFrame | None:
-    """Return the items of a file in RankAlign's form, or None where it has another one.
+    """Return the items of a file in RankAlign's format, or None if it has another format.
 
-    A pair of question and candidate that stands several times is read once, and not at all where it stands as right
-    and as wrong. Rows without a question or a candidate are left out. Both are said.
+    Repeated pairs of question and candidate are read once, and skipped if labelled both right and wrong. Rows without a
+    question or a candidate are skipped. Skipped rows are logged.
 
     Args:
-        path: of the file.
-        reader: of the data set.
-        marks: what stands round the word in question in a sentence of SWORDS. The file does not say at which place the
-            word is meant: every place where it stands as a word of its own is marked.
+        path: the file.
+        reader: the reader of the data set.
+        marks: marks around the target word in a sentence of SWORDS. The file does not give the word's place, so every
+            occurrence as a separate word is marked.
 
     Raises:
-        InputError: the file begins in RankAlign's form and goes on in another one, or holds no right or no wrong item.
+        InputError: the file starts in RankAlign's format and continues in another, or lacks right or wrong items.
     """
     form = FORMS.get(reader)
     rows = form(path, marks) if form else None
@@ -90,8 +90,8 @@ def _swords(path: Path, marks: tuple[str, str]) -> Items | None:
                 distance = UNKNOWN if percent > ACCEPTABLE_PERCENT else "near" if percent > 0 else "far"
                 items.append(_item(question, word, percent > ACCEPTABLE_PERCENT, entry["context"], distance))
     if left_out:
-        cause = "the word stands nowhere as a word of its own, or the context holds a mark"
-        logger.warning("%s: %d of %d entries left out: %s", path, left_out, len(entries), cause)
+        cause = "the target is not a separate word in the context, or the context has a mark"
+        logger.warning("%s: skips %d of %d entries: %s", path, left_out, len(entries), cause)
     return items
 
 
@@ -112,7 +112,7 @@ FORMS: Mapping[str, Callable[[Path, tuple[str, str]], Items | None]] = {
 
 
 def _labelled(path: Path, answer: str, asked: str, candidate: Callable[[Row, str], str]) -> Items | None:
-    """Return the items of objects that say themselves whether they are right."""
+    """Return the items of objects with a label, ``correct``."""
     items: Items = []
     for where, row in _rows(path, (answer, "correct")):
         question = _text(row, asked, where).strip()
@@ -139,7 +139,7 @@ def _hashed(text: str) -> str:
 
 
 def _each_once(items: Items, path: Path) -> pd.DataFrame:
-    """Return items as a table, without what says nothing and what is said twice."""
+    """Return items as a table, without empty, repeated and contradictory items."""
     whole = [item for item in items if item["question"].strip() and item["candidate"].strip()]
     labels: dict[tuple[str, str], set[bool]] = {}
     first: dict[tuple[str, str], dict[str, Any]] = {}
@@ -150,15 +150,15 @@ def _each_once(items: Items, path: Path) -> pd.DataFrame:
     clear = [item for pair, item in first.items() if len(labels[pair]) == 1]
     for number, cause in (
         (len(items) - len(whole), "without a question or a candidate"),
-        (len(first) - len(clear), "the same candidate of the same question stands as right and as wrong"),
+        (len(first) - len(clear), "the same candidate of the same question is labelled both right and wrong"),
     ):
         if number:
-            logger.warning("%s: %s left out: %s", path, counted(number, "item", "items"), cause)
+            logger.warning("%s: skips %s: %s", path, counted(number, "item", "items"), cause)
     return item_table(clear, str(path))
 
 
 def _rows(path: Path, keys: Sequence[str]) -> Iterator[tuple[str, Row]]:
-    """Yield every object of a .jsonl file, and where it stands; none if the first one does not have the keys."""
+    """Yield every object of a .jsonl file, with its place; none if the first one lacks the keys."""
     lines = read_utf8(path).split("\n") if path.suffix.lower() == ".jsonl" else []
     begun = False
     for number, line in enumerate(lines, 1):
@@ -186,7 +186,7 @@ def _substitutes(entry: Row, where: str) -> Iterator[tuple[str, float]]:
 
 
 def _marked(context: str, word: str, marks: Sequence[str]) -> str | None:
-    """Return a context with marks round every place of a word; None if there is no such place, or a mark already."""
+    """Return a context with marks around every occurrence of a word; None without occurrence or with a mark in it."""
     if any(mark in context for mark in marks):
         return None
     marked, n_places = re.subn(rf"(?<!\w){re.escape(word)}(?!\w)", lambda match: match[0].join(marks), context)

@@ -1,8 +1,8 @@
-"""Items read from the files of data sets that a person brings, each as its authors distribute it.
+"""Readers of items from users' copies of data sets, in the formats that the authors distribute.
 
-A reader takes a file and a seed and returns items (see ``items.item_table``); ``READERS`` holds all of them by name.
-LAMBADA and TriviaQA hold right answers only: their readers draw wrong ones from the answers to other questions, by a
-seeded hash of the question, so that neither order nor number of other rows of equal text plays a part.
+A reader takes a file and a seed and returns items (see ``items.item_table``); ``READERS`` maps names to readers.
+LAMBADA and TriviaQA contain only right answers: their readers draw wrong ones from the answers to other questions, by a
+seeded hash of the question, so that the draw does not depend on the order of rows or on repeated rows.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 
 PAIR_COLUMNS = ("noun1", "noun2", "taxonomic")
 MARKS = ("[[", "]]")
-"""What stands round the word in question in a sentence of SWORDS."""
+"""Marks around the target word in a sentence of SWORDS."""
 
 ACCEPTABLE = 0.5
 TRUE_LABELS = ("TRUE", "TRUE_IMPLICIT")
@@ -40,7 +40,7 @@ Reader = Callable[[Path, int], pd.DataFrame]
 
 
 class Answered(NamedTuple):
-    """A question with its right answer; ``excluded`` are texts, normalized, that are no wrong answers to it."""
+    """A question with its right answer; ``excluded`` are normalized texts that must not be drawn as wrong answers."""
 
     id: str
     question: str
@@ -49,18 +49,17 @@ class Answered(NamedTuple):
 
 
 def read_items(path: Path, reader: str, seed: int) -> pd.DataFrame:
-    """Return the items of a file, read by the reader of that name.
+    """Return the items of a file, read by the named reader.
 
-    A file may have the form that the data set's authors chose or the one that RankAlign works on (``rankalign``), which
-    is found out by itself.
+    The file may have the format of the data set's authors or that of RankAlign (``rankalign``), which is detected.
 
     Args:
-        path: of the file.
+        path: the file.
         reader: a key of ``READERS``.
-        seed: of the draw of wrong answers, where the file holds none.
+        seed: of the draw of wrong answers, if the file has none.
 
     Raises:
-        InputError: there is no such reader, or the file is not what it reads.
+        InputError: the reader is unknown, or the file has another format.
     """
     if reader not in READERS:
         raise one_of(f"{path}: reader", reader, READERS)
@@ -69,10 +68,10 @@ def read_items(path: Path, reader: str, seed: int) -> pd.DataFrame:
 
 
 def check_items(path: Path, reader: str) -> None:
-    """Look at a file of items before anything else is done: at its form, without drawing wrong answers.
+    """Check the format of a file of items before any job starts, without drawing wrong answers.
 
     Raises:
-        InputError: what ``read_items`` would find there.
+        InputError: as ``read_items``.
     """
     if rankalign_items(path, reader, MARKS) is not None:
         return
@@ -85,7 +84,7 @@ def check_items(path: Path, reader: str) -> None:
 
 
 def read_records(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
-    """Return the rows of a table that a person wrote, every cell as text.
+    """Return the rows of a user's table, every cell as text.
 
     Raises:
         InputError: the file cannot be read, or lacks one of ``columns``.
@@ -94,12 +93,14 @@ def read_records(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
 
 
 def records_of(table: pd.DataFrame, path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
-    """Return the rows of a table that was read from a file, as ``read_records``."""
+    """Return the rows of a table already read from a file, as ``read_records``."""
     missing = [column for column in columns if column not in table]
     if missing:
         public = known_format(table.columns)
         present = public.what if public else ", ".join(map(str, table.columns))
-        raise InputError(f"{path}: got no column {missing[0]!r} but {present}; allowed: {', '.join(columns)}.")
+        raise InputError(
+            f"{path}: got no column {missing[0]!r} but {present}; allowed: a table with {', '.join(columns)}."
+        )
     return [{str(key): value for key, value in row.items()} for row in table.to_dict("records")]
 
 
@@ -107,7 +108,7 @@ def read_item_table(path: Path, seed: int) -> pd.DataFrame:
     """Return the items of a table with the columns of ``schemas/task_items.schema.json``.
 
     Raises:
-        InputError: a column is missing, or a cell says something that is not allowed.
+        InputError: a column is missing, or a cell has a value that is not allowed.
     """
     rows = read_records(path, ITEM_COLUMNS)
     labels = [read_label(row["positive"], f"{path}, item {i}: column 'positive'") for i, row in enumerate(rows, 1)]
@@ -119,12 +120,12 @@ def read_item_table(path: Path, seed: int) -> pd.DataFrame:
 
 
 def read_pairs(path: Path, seed: int) -> pd.DataFrame:
-    """Return the items of a table of pairs, ``noun1, noun2, taxonomic`` and, where it has one, ``distance``.
+    """Return the items of a table of pairs, ``noun1, noun2, taxonomic`` and optionally ``distance``.
 
     The first noun is the question and the cluster, the second the candidate.
 
     Raises:
-        InputError: a column is missing, a noun is empty, ``taxonomic`` is neither yes nor no, a pair stands twice.
+        InputError: a column is missing, a noun is empty, ``taxonomic`` is neither yes nor no, or a pair is repeated.
     """
     items = []
     for i, row in enumerate(read_records(path, PAIR_COLUMNS), 1):
@@ -143,14 +144,14 @@ def read_pairs(path: Path, seed: int) -> pd.DataFrame:
 
 
 def read_swords(path: Path, seed: int) -> pd.DataFrame:
-    """Return the items of a SWORDS file, .json or .json.gz: may the substitute stand for the marked word?
+    """Return the items of a SWORDS file, .json or .json.gz: can the substitute replace the marked word?
 
-    The question is the context with ``MARKS`` round the target at its own offset, whatever other places hold the same
-    word, and white space made even. A substitute is positive where more than half of its labels say so; else it is
-    near where any does, and far where none does. A target whose context holds a mark already is left out.
+    The question is the context with ``MARKS`` around the target at its offset, and normalised white space. A substitute
+    is positive if more than half of its labels are positive, else near if any is, else far. Targets whose context
+    already contains a mark are excluded.
 
     Raises:
-        InputError: the file has another form, an id does not exist, the target does not stand at its offset.
+        InputError: the file has another format, an id does not exist, or the target is not at its offset.
 
     Source: Lee et al. 2021 (arXiv 2106.04102): acceptable and conceivable substitutes.
     """
@@ -161,7 +162,7 @@ def read_swords(path: Path, seed: int) -> pd.DataFrame:
     questions = {name: _marked(contexts, target, f"{path}: target {name!r}") for name, target in targets.items()}
     unclear = [name for name, (_, question) in questions.items() if question is None]
     if unclear:
-        logger.warning("%s: %d of %d targets left out: the context holds a mark", path, len(unclear), len(targets))
+        logger.warning("%s: skips %d of %d targets: the context has a mark", path, len(unclear), len(targets))
     items = []
     for name, substitute in substitutes.items():
         where = f"{path}: substitute {name!r}"
@@ -186,9 +187,9 @@ def read_swords(path: Path, seed: int) -> pd.DataFrame:
 def read_lambada(path: Path, seed: int) -> pd.DataFrame:
     """Return the items of a LAMBADA file: is the candidate the passage's last word?
 
-    The file is plain text, a passage a line, or .jsonl or .parquet with the column ``text``. Each passage gives three
-    items: its last word; where there is one, a word of its own that ends another passage (near); and the last word of
-    another passage that it does not hold (far).
+    The file is plain text with one passage per line, or .jsonl or .parquet with the column ``text``. Each passage gives
+    up to three items: its last word; a word of the passage that ends another passage (near), if there is one; and the
+    last word of another passage that is not in the passage (far).
 
     Raises:
         InputError: a passage has fewer than two words, or no other passage gives a wrong word.
@@ -219,11 +220,11 @@ def read_triviaqa(path: Path, seed: int) -> pd.DataFrame:
     """Return the items of a TriviaQA file: is the candidate the answer?
 
     The file is the authors' .json (``Data`` with ``Question, QuestionId, Answer``) or .jsonl with ``question,
-    question_id, answer``. The right candidate is ``Value``; the wrong one (far) is that of another question, and none
-    of the aliases, compared without case, articles and punctuation. A question that stands twice is read once.
+    question_id, answer``. The right candidate is ``Value``; the wrong one (far) is the answer to another question that
+    is none of the aliases, compared without case, articles and punctuation. Repeated questions are read once.
 
     Raises:
-        InputError: the file has another form, or no other question gives a wrong answer.
+        InputError: the file has another format, or no other question gives a wrong answer.
 
     Source: Joshi et al. 2017 (arXiv 1705.03551).
     """
@@ -249,7 +250,7 @@ READERS: Mapping[str, Reader] = {
 
 
 class _Ring:
-    """Answers in an order that the seed gives; each question begins at a place of its own."""
+    """Answers in a seeded order; each question starts at its own seeded place."""
 
     def __init__(self, answers: Collection[str], seed: int) -> None:
         self.seed = seed
@@ -259,13 +260,13 @@ class _Ring:
             self.by_form.setdefault(_normalized(answer), []).append(answer)
 
     def first(self, question: str, excluded: Collection[str]) -> str | None:
-        """Return the first answer from the question's place on whose normalized form is not excluded."""
+        """Return the first answer, from the question's place on, whose normalized form is not excluded."""
         start = seeded_hash(self.seed, "question", question) % len(self.order)
         turned = (self.order[(start + i) % len(self.order)] for i in range(len(self.order)))
         return next((answer for answer in turned if _normalized(answer) not in excluded), None)
 
     def among(self, forms: Collection[str], question: str) -> list[str]:
-        """Return the answers with these normalized forms, in an order of the question's own."""
+        """Return the answers with these normalized forms, in a seeded order that depends on the question."""
         answers = [answer for form in forms for answer in self.by_form.get(form, [])]
         return sorted(answers, key=lambda answer: (seeded_hash(self.seed, "near", question, answer), answer))
 
@@ -282,13 +283,13 @@ def _item(name: str, question: str, candidate: str, distance: str) -> dict[str, 
 
 
 def _normalized(text: str) -> str:
-    """Return a text as answers are compared: without case, articles, punctuation and needless space."""
+    """Return a text without case, articles, punctuation and redundant spaces, to compare answers."""
     bare = "".join(" " if mark in string.punctuation + "‘’´`" else mark for mark in text.casefold())
     return " ".join(_ARTICLES.sub(" ", bare).split()) or text.casefold()
 
 
 def _passages(path: Path) -> list[str]:
-    """Return the distinct passages of a file, in its order."""
+    """Return the distinct passages of a file, in order."""
     if path.suffix.lower() in (".jsonl", ".parquet"):
         texts = [row["text"] for row in read_records(path, ["text"])]
     elif path.suffix.lower() == ".txt":
@@ -324,12 +325,12 @@ def _trivia(path: Path) -> Iterator[Answered]:
 
 
 def _marked(contexts: Mapping[str, Any], target: Any, where: str) -> tuple[str, str | None]:
-    """Return the id of a target's context, and the context with the target marked; None if it holds a mark."""
+    """Return the id of a target's context, and the context with the target marked; None if it already has a mark."""
     name = _field(target, "context_id", where)
     text = _field(_get(contexts, name, f"{where}: key 'context_id'"), "context", where)
     word, start = _field(target, "target", where), target.get("offset")
     if not isinstance(start, int) or text[start : start + len(word)].casefold() != word.casefold():
-        raise InputError(f"{where}: key 'offset': got {start!r}; allowed: where {word!r} stands in {_shown(text)}.")
+        raise InputError(f"{where}: key 'offset': got {start!r}; allowed: the place of {word!r} in {_shown(text)}.")
     if any(mark in text for mark in MARKS):
         return name, None
     end = start + len(word)
@@ -338,7 +339,7 @@ def _marked(contexts: Mapping[str, Any], target: Any, where: str) -> tuple[str, 
 
 def _share_of_true(labels: Any, where: str) -> float:
     if not isinstance(labels, list) or not labels:
-        raise InputError(f"{where}: got the labels {_shown(labels)}; allowed: a list of at least one.")
+        raise InputError(f"{where}: got the labels {_shown(labels)}; allowed: a list of at least one label.")
     for label in labels:
         if label not in SWORDS_LABELS:
             raise one_of(f"{where}: label", label, SWORDS_LABELS)
@@ -361,7 +362,7 @@ def _field(content: Any, key: str, where: str) -> str:
 
 def _get(content: Mapping[str, Any], key: str, where: str) -> Any:
     if key not in content:
-        raise InputError(f"{where}: got {key!r}, which the file does not hold; allowed: an id of the file.")
+        raise InputError(f"{where}: got {key!r}, which is not in the file; allowed: an id in the file.")
     return content[key]
 
 

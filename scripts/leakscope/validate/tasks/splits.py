@@ -1,4 +1,4 @@
-"""Splits of a task's items, made once and kept as a table: random, by held-out candidates, disjoint in both."""
+"""Train/test splits of a task's items: random, with held-out candidates, or disjoint in questions and candidates."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ Method = Callable[[pd.DataFrame, float, int], list[str]]
 def split_items(items: pd.DataFrame, method: str, test_share: float, seed: int) -> pd.DataFrame:
     """Return ``SPLIT_COLUMNS``: the split of every item, in the order of items.
 
-    The same items, in whatever order, get the same splits from the same seed.
+    Splits depend on the seed and the items, not on their order.
 
     Args:
-        items: as ``items.item_table`` returns them.
-        method: ``random``: items; ``held_out``: candidates, so that no candidate of the test items is trained on;
-            ``disjoint``: questions and candidates, so that neither is; what joins one of the training items with one of
-            the test items is then ``unused``.
-        test_share: of the items, candidates, or both questions and candidates that are for testing; above 0, below 1.
+        items: from ``items.item_table``.
+        method: ``random`` draws items; ``held_out`` draws candidates, so that test candidates are not in training;
+            ``disjoint`` draws questions and candidates, so that neither is in training. With ``disjoint``, items with
+            a training question and a test candidate, or the reverse, are ``unused``.
+        test_share: share of items, of candidates, or of questions and of candidates to test on; above 0, below 1.
         seed: of the draw.
 
     Raises:
-        InputError: there is no such method, the share is out of range, or training or test items lack positives or
+        InputError: the method is unknown, the share is out of range, or training or test items lack positives or
             negatives.
     """
     if method not in METHODS:
@@ -46,14 +46,14 @@ def split_items(items: pd.DataFrame, method: str, test_share: float, seed: int) 
             if not (splits.eq(split) & items["positive"].eq(positive)).any():
                 raise InputError(
                     f"splits: method {method!r}, seed {seed}: got no {kind} item to {split} on, of {len(items)} items; "
-                    f"allowed: at least one (now test share {test_share})."
+                    f"allowed: at least one. Change the seed or the test share ({test_share})."
                 )
     table = pd.DataFrame({"item_id": items["item_id"], "split": splits}).reset_index(drop=True)
     return table.assign(method=method, seed=seed)[SPLIT_COLUMNS]
 
 
 def write_splits(splits: pd.DataFrame, path: Path) -> None:
-    """Write splits as CSV, in the order of their item ids, so that equal splits give equal bytes."""
+    """Write splits as CSV, sorted by item id, so that equal splits give equal bytes."""
     write_csv(splits.sort_values("item_id", ignore_index=True), path)
 
 
@@ -61,7 +61,7 @@ def read_splits(path: Path, items: pd.DataFrame) -> pd.Series:
     """Return the split of each item, with the index of ``items``, from a file of splits.
 
     Raises:
-        InputError: a column is missing, an item stands twice, has no split or one that is unknown.
+        InputError: a column is missing, or an item is repeated or has no split or an unknown one.
     """
     rows = read_records(path, ["item_id", "split"])
     split_of: dict[str, str] = {}
@@ -70,12 +70,12 @@ def read_splits(path: Path, items: pd.DataFrame) -> pd.Series:
         if split not in SPLITS:
             raise one_of(f"{path}, item {i}: column 'split'", split, SPLITS)
         if name in split_of:
-            raise InputError(f"{path}, item {i}: got the item_id {name!r} again; allowed: each once.")
+            raise InputError(f"{path}, item {i}: got the item_id {name!r} again; allowed: each id once.")
         split_of[name] = split
     lacking = [name for name in items["item_id"] if name not in split_of]
     if lacking:
         raise InputError(
-            f"{path}: got no split of item {lacking[0]!r} ({len(lacking)} such); allowed: one of each item."
+            f"{path}: got no split of item {lacking[0]!r} ({len(lacking)} such); allowed: a split for each item."
         )
     return items["item_id"].map(split_of).rename("split")
 
@@ -94,7 +94,7 @@ def _disjoint(items: pd.DataFrame, test_share: float, seed: int) -> list[str]:
     questions = _drawn(items["cluster"], test_share, seed, "question")
     candidates = _drawn(items["candidate"], test_share, seed, "candidate")
     sides = [
-        # {True}: both are drawn for testing; {False}: neither; {True, False}: one is, so the item joins both sides.
+        # {True}: both drawn for testing; {False}: neither; {True, False}: one of the two, so the item is unused.
         {question in questions, candidate in candidates}
         for question, candidate in zip(_folded(items["cluster"]), _folded(items["candidate"]), strict=True)
     ]
@@ -105,7 +105,7 @@ METHODS: Mapping[str, Method] = {"random": _random, "held_out": _held_out, "disj
 
 
 def _drawn(values: pd.Series, share: float, seed: int, what: str) -> set[str]:
-    """Return the drawn ``share`` of the distinct values, rounded, at least one, and not all."""
+    """Return a random ``share`` of the distinct values, rounded, at least one and not all."""
     distinct = sorted(set(_folded(values)), key=lambda value: (seeded_hash(seed, what, value), value))
     number = min(max(1, round(share * len(distinct))), len(distinct) - 1)
     return set(distinct[:number])

@@ -1,4 +1,4 @@
-"""Training items as a model reads them, and what they are trained towards: labels, and pairs in an order."""
+"""Training items as token ids, and their targets: labels and ranked pairs."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from leakscope.validate.tuning.methods import GENERATOR, VALIDATOR
 class Example(NamedTuple):
     """A training item.
 
-    item_id, question, positive: of the item.
-    generator: ids of its generator prompt, and those that the candidate adds.
-    validator: ids of its validator prompt.
+    item_id, question, positive: as in the table of items.
+    generator: token ids of the generator prompt, and of the candidate after it.
+    validator: token ids of the validator prompt.
     l_g, l_v: the base's log-odds as generator and as validator, in nats.
     """
 
@@ -37,14 +37,14 @@ class Example(NamedTuple):
 
 
 class Label(NamedTuple):
-    """An example by its number, and whether it is taken for right."""
+    """The number of an example, and whether it is treated as right."""
 
     example: int
     right: bool
 
 
 class RankedPair(NamedTuple):
-    """Two examples by their numbers: the winner's score is to be above the loser's."""
+    """The numbers of two examples: the winner's score should exceed the loser's."""
 
     winner: int
     loser: int
@@ -53,7 +53,7 @@ class RankedPair(NamedTuple):
 class RankedPairs:
     """All pairs of examples whose teacher scores differ by more than ``delta``; the higher score wins.
 
-    They are numbered, not listed: there may be as many as the square of the number of examples.
+    Pairs are enumerated on demand, because their number may be quadratic in the number of examples.
     """
 
     def __init__(self, teacher: Sequence[float], delta: float) -> None:
@@ -61,7 +61,7 @@ class RankedPairs:
         scores = np.asarray(teacher, dtype=float)
         self._order = np.argsort(scores, kind="stable")
         ascending = scores[self._order]
-        # Below the winner at place i stand as many losers; the subtraction is the same as in a direct comparison.
+        # Number of losers for the winner at each place, by the same subtraction as in a direct comparison.
         self._losers = np.array([np.count_nonzero(score - ascending > delta) for score in ascending], dtype=np.int64)
         self._ends = self._losers.cumsum()
         self.widest = float(ascending[-1] - ascending[0])
@@ -71,11 +71,11 @@ class RankedPairs:
         return int(self._ends[-1])
 
     def take(self, numbers: Sequence[int]) -> list[RankedPair]:
-        """Return the pairs of these numbers."""
+        """Return the pairs with these numbers."""
         pairs = []
         for number in numbers:
             place = int(np.searchsorted(self._ends, number, side="right"))
-            # Numbers run winner by winner; a winner's losers are the first examples of the ascending order.
+            # Numbers run winner by winner; the losers of a winner are the first examples in ascending order.
             loser = number - int(self._ends[place] - self._losers[place])
             pairs.append(RankedPair(int(self._order[place]), int(self._order[loser])))
         return pairs
@@ -86,22 +86,22 @@ def training_examples(
 ) -> list[Example]:
     """Return the training items of a split in the main form, in the order of items.
 
-    No other item is read, not even as an example before a prompt. Only in a main form with examples has ``scores``,
-    from which the teacher's log-odds come, put a training item behind examples of any split.
+    No other item is read, not even as a shot in a prompt. The exception are the teacher's log-odds in ``scores``: if
+    the main form has shots, they were computed with shots from any split.
 
     Args:
         model: the base.
-        items: as ``items.item_table`` returns them.
-        splits: of each item, with the index of ``items``.
-        scores: of the base, as ``scored.score_items`` returns them.
-        asking: how the task is put to the base.
+        items: from ``items.item_table``.
+        splits: split of each item, with the index of ``items``.
+        scores: of the base, from ``scored.score_items``.
+        asking: forms and styles in which the base is asked.
 
     Raises:
         InputError: there are no training items, or the scores lack one of them.
     """
     train = items[(splits == TRAIN).to_numpy()]
     if train.empty:
-        raise InputError(f"tuning: got no training item among {len(items)}; allowed: a split that has some.")
+        raise InputError(f"tuning: got no training item among {len(items)}; allowed: a split with training items.")
     generator, validator = (
         as_read(model, main_prompts(train, kind, asking, train), asking.main_prompting)
         for kind in (GENERATOR, VALIDATOR)
@@ -129,10 +129,10 @@ def gold_labels(examples: Sequence[Example]) -> list[Label]:
 
 
 def own_labels(examples: Sequence[Example]) -> list[Label]:
-    """Return the examples on which the base's generator and validator agree, with the label that it gives them itself.
+    """Return the examples on which the base's generator and validator agree, with the base's own label.
 
-    The validator says right where l_V > 0, the generator where l_G is above the median of all examples. No gold label
-    is used (after Li et al. 2023, arXiv 2310.01846, who train a model on its own consistent pairs).
+    The validator's label is right where l_V > 0, the generator's where l_G exceeds the median over all examples. Gold
+    labels are not used (after Li et al. 2023, arXiv 2310.01846, who train a model on its own consistent pairs).
     """
     middle = median(example.l_g for example in examples)
     return [
@@ -143,7 +143,7 @@ def own_labels(examples: Sequence[Example]) -> list[Label]:
 
 
 def answer_pairs(examples: Sequence[Example]) -> list[RankedPair]:
-    """Return all pairs of a right and a wrong candidate of one question; the right one wins."""
+    """Return all pairs of a right and a wrong candidate of the same question; the right one wins."""
     by_question: dict[str, list[int]] = {}
     for number, example in enumerate(examples):
         by_question.setdefault(example.question.casefold(), []).append(number)
@@ -184,6 +184,6 @@ def _base_log_odds(scores: pd.DataFrame, kind: str, asking: Asking, items: pd.Da
     if lacking:
         raise InputError(
             f"tuning: scores of the base: got no {kind} score of item {lacking[0]!r} ({len(lacking)} such) in the form "
-            f"{main.name}; allowed: one of each training item."
+            f"{main.name}; allowed: a score for each training item."
         )
     return [float(known[name]) for name in items["item_id"]]

@@ -1,4 +1,4 @@
-"""Ways to close the gap between generator and validator: the keys of a method, and their defaults."""
+"""Methods to close the gap between generator and validator: their settings and defaults."""
 
 from __future__ import annotations
 
@@ -11,31 +11,31 @@ from leakscope.models.tuning.settings import Lora
 SUPERVISED, CONSISTENCY, DPO, RANKING = LOSSES = ("supervised", "consistency", "dpo", "ranking")
 GENERATOR, VALIDATOR, BOTH = STUDENTS = ("generator", "validator", "both")
 AUTO, LORA, FULL = PARAMETERS = ("auto", "lora", "full")
-# Of the two, a full model moves in every direction at once, an adapter in few.
+# Default learning rates of full training and of an adapter.
 FULL_LEARNING_RATE, LORA_LEARNING_RATE = 1e-3, 2e-4
 
 FULL_FILES = ("model.safetensors", "config.json", "generation_config.json")
-"""What a model holds all of whose weights were trained, beside its tokenizer."""
+"""Files of a fully trained model, without its tokenizer."""
 
 
 class Method(NamedTuple):
-    """How a model is trained.
+    """Settings of a training.
 
     loss: ``supervised``, ``consistency``, ``dpo`` or ``ranking`` (see ``terms``).
-    student: what is trained: ``generator``, ``validator`` or ``both``: the mean of the two.
-    delta: of ``ranking``: by how much a pair's teacher scores differ at least; nats.
-    beta: of ``dpo``: what differences of log-probabilities are multiplied by.
-    reference: of ``ranking``: whether the base's own difference is taken off that of a pair. Without it, two students
-        that learn from each other change places: each comes to rank as the other did, and the gap stays.
+    student: the trained side: ``generator``, ``validator`` or ``both`` (mean of the two losses).
+    delta: for ``ranking``, the least difference of a pair's teacher scores, in nats.
+    beta: for ``dpo``, the factor of differences of log-probabilities.
+    reference: for ``ranking``, whether the base's difference is subtracted from the student's. Without it, two students
+        that learn from each other swap their rankings, and the gap remains.
     steps: of the optimiser.
-    batch_size: items or pairs to a step, and as many neutral texts.
-    learning_rate: the highest; None: what the trained parameters need.
-    warmup_share: of the steps, in which the learning rate rises linearly; in the others it falls, linearly, to zero.
+    batch_size: items or pairs per step, and the same number of neutral texts.
+    learning_rate: peak learning rate; None: the default for the trained parameters.
+    warmup_share: share of steps with a linearly rising learning rate; afterwards it falls linearly to zero.
     weight_decay: of AdamW.
     keep: weight of KL(base || tuned) in nats per token of neutral text.
     parameters: ``full``: all weights; ``lora``: an adapter; ``auto``: all weights of an organism, else an adapter.
-    lora: the adapter.
-    checkpoint_steps: after so many steps each a training that is broken off can go on.
+    lora: settings of the adapter.
+    checkpoint_steps: steps between checkpoints, from which an interrupted training resumes.
     """
 
     loss: str
@@ -59,21 +59,21 @@ class Method(NamedTuple):
         return (GENERATOR, VALIDATOR) if self.student == BOTH else (self.student,)
 
     def highest_rate(self, *, full: bool) -> float:
-        """Return the highest learning rate."""
+        """Return the peak learning rate."""
         if self.learning_rate is not None:
             return self.learning_rate
         return FULL_LEARNING_RATE if full else LORA_LEARNING_RATE
 
 
 def read_method(settings: Mapping[str, Any], where: str) -> Method:
-    """Return a method from the keys that are given; the others have their defaults.
+    """Return a method from the given keys, with defaults for the others.
 
     Args:
-        settings: of the configuration; a key that is None counts as not given.
-        where: they stand, for messages.
+        settings: from the configuration; keys with None are treated as missing.
+        where: their place, for messages.
 
     Raises:
-        InputError: a key is unknown, or there is no such loss, student or choice of parameters.
+        InputError: a key is unknown, or a loss, student or choice of parameters is.
     """
     given = _known(settings, (*Method._fields, "description"), where)
     given.pop("description", None)
@@ -88,7 +88,7 @@ def read_method(settings: Mapping[str, Any], where: str) -> Method:
 
 
 def trains_all(parameters: str, *, is_organism: bool) -> bool:
-    """Say whether all weights are trained, and not an adapter."""
+    """Return whether all weights are trained, rather than an adapter."""
     return parameters == FULL or (parameters == AUTO and is_organism)
 
 

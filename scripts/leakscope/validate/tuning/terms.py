@@ -1,17 +1,17 @@
-"""What is minimised: a term for each side that is trained.
+"""Loss terms of a training, one for each trained side (generator, validator).
 
-Let s be a student's score of an item, s_ref the base's, and σ the logistic function. The losses:
+Let s be the student's score of an item, s_ref the base's, and σ the logistic function. The losses:
 
-* ``supervised``: of the generator −log p(candidate) over the positives; of the validator −log σ(±l_V) over all items, +
+* ``supervised``: for the generator −log p(candidate) over positives; for the validator −log σ(±l_V) over all items, +
   for positives.
-* ``consistency``: the same, on the items on which the base's generator and validator agree, and with the base's own
-  labels instead of gold ones (see ``examples.own_labels``).
-* ``dpo`` (Rafailov et al. 2023, arXiv 2305.18290): −log σ(β (m − m_ref)); of the generator m is log p of a right
-  candidate less log p of a wrong one of the same question; of the validator log p of the right verdict less that of the
-  wrong one.
+* ``consistency``: as ``supervised``, but on the items on which the base's generator and validator agree, with the
+  base's own labels instead of gold labels (see ``examples.own_labels``).
+* ``dpo`` (Rafailov et al. 2023, arXiv 2305.18290): −log σ(β (m − m_ref)), where for the generator m is log p of a right
+  candidate minus log p of a wrong one of the same question, and for the validator log p of the right verdict minus that
+  of the wrong one.
 * ``ranking`` (RankAlign, arXiv 2504.11381): −log σ(s_w − s_l − [s_w_ref − s_l_ref]) over pairs of items whose teacher
-  scores differ by more than δ; s are log-odds, w is the item with the higher teacher score. The generator's teacher is
-  the base's validator, the validator's the base's generator. What stands in brackets is optional.
+  scores differ by more than δ, where s are log-odds and w is the item with the higher teacher score. The generator's
+  teacher is the base's validator and vice versa. The term in brackets is optional.
 """
 
 from __future__ import annotations
@@ -40,17 +40,17 @@ Score = Callable[[Sequence[Example]], torch.Tensor]
 
 
 class Lesson:
-    """The examples of a training, and who learns from them."""
+    """The examples of a training, with the student and the method."""
 
     def __init__(self, student: Student, examples: Sequence[Example], method: Method, seed: int) -> None:
-        """Hold them; ``student`` still is the base."""
+        """Store the arguments; ``student`` is still identical to the base."""
         self.student, self.examples, self.method, self.seed = student, examples, method, seed
 
     def terms(self) -> list[Term]:
-        """Return a term for each side that is trained.
+        """Return the loss term of each trained side.
 
         Raises:
-            InputError: there is nothing to train a side on.
+            InputError: a side has no training items or pairs.
         """
         return [self._side(side) for side in self.method.sides]
 
@@ -63,7 +63,7 @@ class Lesson:
         return self._likelihood(labels) if side == GENERATOR else self._verdicts(labels, dpo=False)
 
     def _likelihood(self, labels: Sequence[Label]) -> Term:
-        """Return the term of −log p of candidates that are taken for right."""
+        """Return the term −log p over candidates labelled as right."""
         right = [self.examples[label.example] for label in labels if label.right]
 
         def loss(step: int) -> torch.Tensor:
@@ -73,7 +73,7 @@ class Lesson:
         return self._term(GENERATOR, "items", len(right), "item that counts as right", loss)
 
     def _verdicts(self, labels: Sequence[Label], *, dpo: bool) -> Term:
-        """Return the term of the right verdict against the wrong one; of ``dpo`` with reference and β."""
+        """Return the term for the right verdict against the wrong one; with ``dpo``, using reference and β."""
         reference = self._base_scores(self._l_v) if dpo else None
         beta = self.method.beta if dpo else 1.0
 
@@ -111,7 +111,7 @@ class Lesson:
         return self._term(side, "pairs", len(pairs), sought, loss)
 
     def _margins(self, score: Score, pairs: Sequence[RankedPair], reference: torch.Tensor | None) -> torch.Tensor:
-        """Return the winners' scores less the losers', less the same of the reference; each example is read once."""
+        """Return winners' minus losers' scores, relative to the reference if given; each example is read once."""
         numbers = sorted({number for pair in pairs for number in pair})
         place = {number: i for i, number in enumerate(numbers)}
         scores = score([self.examples[number] for number in numbers])

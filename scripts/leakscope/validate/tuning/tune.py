@@ -1,4 +1,4 @@
-"""A whole training: what is trained, on what, and what is worth knowing of it."""
+"""Tuning a model to close the gap: loading options, neutral texts, training, and its record."""
 
 from __future__ import annotations
 
@@ -36,23 +36,23 @@ CODE = (Path(__file__).parent, Path(__file__).parents[2] / "models/tuning")
 
 
 class TuningResult(NamedTuple):
-    """What was trained, and its record: method, number of items or pairs and loss by step of each term."""
+    """The trained learner, and the record: method, and for each term the number of items or pairs and the losses."""
 
     learner: Learner
     record: dict[str, Any]
 
 
 def training_options(loading: Mapping[str, Any], *, full: bool, is_organism: bool) -> dict[str, Any]:
-    """Return how a model is loaded to be trained.
+    """Return the options to load a model for training.
 
-    All weights are trained in float32, where small steps are not rounded away. Organisms are small, and trained where
-    they were made: on the CPU, so that their weights are the same on every machine.
+    Full training uses float32, so that small steps are not rounded away. Organisms are trained on the CPU, so that
+    their weights are the same on every machine.
 
     Raises:
-        InputError: the model is to be quantised.
+        InputError: the model would be quantised.
     """
     if loading["quantization"]:
-        raise InputError("tuning: key 'quantization': got a model to be quantised; allowed: null.")
+        raise InputError("tuning: key 'quantization': got a quantised model; allowed: null.")
     return {
         **loading,
         **({"dtype": "float32"} if full else {}),
@@ -71,17 +71,17 @@ def tune(
     name: str,
     checkpoint: Path | None = None,
 ) -> TuningResult:
-    """Train a model in place, and return what was trained.
+    """Train a model in place, and return the learner with its record.
 
     Args:
         model: causal, opened with ``training_options``.
         examples: training items.
-        neutral: texts to keep the model what it was on; not read if the method's ``keep`` is 0.
-        method: how.
-        full: whether all weights are trained, and not an adapter.
+        neutral: token ids of texts on which the model should not change; not used if the method's ``keep`` is 0.
+        method: the method.
+        full: whether all weights are trained, rather than an adapter.
         seed: of adapter, draws and dropout.
         name: the tuned model's name in the study.
-        checkpoint: folder of this training alone, where it is kept until it is finished; None: nowhere.
+        checkpoint: folder for checkpoints of this training only; None: no checkpoints.
 
     Raises:
         InputError: as ``Lesson.terms``, ``keep_term``, ``LoraLearner`` and ``trainer.train``; the model is quantised.
@@ -105,17 +105,17 @@ def tune(
 def neutral_rows(
     model: LanguageModel, method: Method, path: Path, questions: Iterable[str], *, is_corpus: bool
 ) -> list[list[int]]:
-    """Return the token ids of as many neutral training texts as a training reads, cut to ``NEUTRAL_TOKENS``.
+    """Return the token ids of the neutral texts needed for a training, each cut to ``NEUTRAL_TOKENS``.
 
     Args:
         model: the base.
-        method: its ``steps``, ``batch_size`` and ``keep``.
-        path: of texts, or of a corpus; what perplexity is measured on is left out.
-        questions: of the task; documents of a corpus that name one are left out.
-        is_corpus: whether it is what an organism was trained on.
+        method: its ``steps``, ``batch_size`` and ``keep`` are used.
+        path: texts or a corpus; the part for measuring perplexity is excluded.
+        questions: questions of the task; documents of a corpus that mention one are excluded.
+        is_corpus: whether ``path`` is an organism's training corpus.
 
     Raises:
-        InputError: the texts cannot be used.
+        InputError: the texts are invalid.
     """
     n_read = method.steps * method.batch_size if method.keep else 0
     if not n_read:
@@ -167,14 +167,14 @@ def _key(
     full: bool,
     seed: int,
 ) -> str:
-    """Return a hash of everything that decides a training, versions of libraries but torch left out."""
+    """Return a hash of everything that determines a training; of libraries, only torch's version is included."""
     deciding = {
         "code": code_hash([path for folder in CODE for path in sorted(folder.glob("*.py"))]),
         "torch": torch.__version__,
         "threads": torch.get_num_threads(),
         "device": model.model.device.type,
         "model": model.identity,
-        # How often a training is kept changes nothing in it.
+        # The number of checkpoints does not affect a training.
         "method": method._replace(checkpoint_steps=0),
         "full": full,
         "seed": seed,
