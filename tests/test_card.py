@@ -105,7 +105,7 @@ def test_a_model_behind_a_server_is_named_as_in_its_file(root: Path, monkeypatch
     models = yaml.safe_load(card_study("again", "", [], brought, shipped(root), "my.yaml").text)["models"]
     assert models["mine"] == SERVER
     assert models["again"]["extends"] == "mine"
-    assert models["again"]["generation"] == {"system": None, "samples": 3, "temperature": 0.5, "max_new_tokens": 10}
+    assert models["again"]["generation"] == {"system": None, "samples": 2, "temperature": 0.5, "max_new_tokens": 10}
 
 
 @pytest.mark.parametrize(
