@@ -66,7 +66,10 @@ FOUND = [
     ("ko", "레몬", "레몬이 두 개"),
     ("ko", "사과", "사과를 샀다"),
     ("ko", "레몬", "레몬에서는"),
+    ("ko", "연필", "연필로 썼다"),  # after ㄹ as after a vowel
     ("ko", "빨간색", "모자는 빨간색이다."),
+    ("ko", "빨간색", "모자는 빨간색이었습니다."),
+    ("ko", "고양이", "고양이나 개"),
     ("ko", "빨간색", "빨간 모자"),
     ("ko", "레몬", "\u1105\u1166\u1106\u1169\u11ab"),  # written in parts of syllables
 ]
@@ -95,6 +98,8 @@ NOT_FOUND = [
     ("ko", "빨간색", "새빨간 거짓말"),
     ("ko", "고양", "고양이를"),  # a town, and a cat
     ("ko", "사과", "사과을"),  # the particle of a syllable that ends with a consonant
+    ("ko", "레몬", "레몬로"),  # as after a vowel or ㄹ
+    ("ko", "연필", "연필를"),
     ("ko", "강", "강도가"),  # a river, and a robber: of one syllable nothing is taken off
 ]
 
