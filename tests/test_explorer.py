@@ -388,6 +388,7 @@ def two_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @needs_chromium
 def test_the_headline_is_each_models_match_rate_and_only_where_it_applies(two_models: Path) -> None:
     fragments = ["", "model=n", "model=m&scorer=second", "model=m&category=near", "model=m&norep=1", "model=m&noecho=1"]
+    fragments.append("q=concept:")  # a field without a word yet: all is listed
     hidden = ["q=sea", "outcome=leak", "group=red", "template=hat", "norep=1&noecho=1"]
     script = f"""
       const found = [];
@@ -398,19 +399,20 @@ def test_the_headline_is_each_models_match_rate_and_only_where_it_applies(two_mo
       return found;
     """
     found = shown(two_models, script)
-    assert [rates for rates, _ in found[:6]] == [
+    assert [rates for rates, _ in found[:7]] == [
         ["m75.0 %[69.5, 79.3]", "n55.0 %[69.5, 79.3]"],
         ["n55.0 %[69.5, 79.3]"],
         ["m60.0 %[54.5, 64.3]"],
         ["m80.0 %"],
         ["m61.0 %"],
         ["m–"],
+        ["m75.0 %[69.5, 79.3]", "n55.0 %[69.5, 79.3]"],
     ]
     assert [why for _, why in found[:4]] == [""] * 4
     assert found[4][1] == "without literal repetitions: no interval"
-    assert [rates for rates, _ in found[6:]] == [[]] * 5
-    assert [why.split()[0] for _, why in found[6:]] == ["A", "Texts", "Match", "Match", "There"]
-    assert "a search has none" in found[6][1]
+    assert [rates for rates, _ in found[7:]] == [[]] * 5
+    assert [why.split()[0] for _, why in found[7:]] == ["A", "Texts", "Match", "Match", "There"]
+    assert "a search has none" in found[7][1]
 
 
 @pytest.mark.browser
@@ -553,9 +555,23 @@ def test_rows_are_picked_by_key_click_and_range_and_exported(two_models: Path) -
       const kept = [...picked].sort();
       const files = [csvText(picked), jsonlText([...picked])];
       $("unpick").click();
-      return [ranged, checked, clicked, told, opened, kept, files, $("picked").hidden];
+      await at("sort=-difference");
+      const [last, , third] = shown;
+      click(0); click(0);
+      await at("sort=study");
+      click([...shown].indexOf(third), {shiftKey: true});
+      const from = [last, third].map(row => [...shown].indexOf(row)).sort((a, b) => a - b);
+      const between = [...shown.slice(from[0], from[1] + 1)].sort();
+      const sorted = [[...picked].sort(), between, shown[0] === last];
+      $("unpick").click();
+      return [ranged, checked, clicked, told, opened, kept, files, $("picked").hidden, sorted];
     """
-    ranged, checked, clicked, told, opened, kept, (csv, jsonl), gone = shown(two_models, script)
+    ranged, checked, clicked, told, opened, kept, (csv, jsonl), gone, (resorted, between, first) = shown(
+        two_models, script
+    )
+    # In another order a range begins at the row that was picked last, wherever that now is.
+    assert (resorted, first) == (between, False)
+    assert len(between) > 1
     # Rows 2 and 4 have the other control; of the places 0 to 5 the rows are 0, 1, 3, 5, 6, 8.
     assert (ranged, checked) == ([0, 1, 3], 3)
     assert clicked == kept == [1, 3, 5, 6, 8]

@@ -9,10 +9,11 @@ import json
 import os
 import runpy
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -20,10 +21,12 @@ import pytest
 import torch
 
 from helpers import LOADING
+from leakscope.errors import InputError
 from leakscope.files.tables import write_table
 from leakscope.models.mitigating.changes import describe_mitigated
-from leakscope.models.opening import open_model
+from leakscope.models.opening import LanguageModel, open_model
 from leakscope.storage.manifests import describe_folder, read_manifest, write_manifest
+from leakscope.trace.harness import Harness, score_tasks
 from leakscope.trace.harness_table import HARNESS_COLUMNS, TASK_COLUMNS, Trial, compare_tasks, paired_error
 from removal import write_model
 
@@ -81,6 +84,25 @@ def test_the_table_is_of_what_was_chosen_at_the_cost(root: Path, tmp_path: Path)
 @pytest.mark.parametrize(("values", "before"), [(None, [1.0, 0.0]), ([1.0], [0.0]), ([1.0, 0.0], [1.0])])
 def test_what_is_no_pair_has_no_error(values: list[float] | None, before: list[float]) -> None:
     assert np.isnan(paired_error(values, before))
+
+
+def test_what_is_not_installed_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def evaluate(*_: object, **__: object) -> None:
+        raise ModuleNotFoundError("No module named 'langdetect'")
+
+    harness = Harness(["ifeval"], None, None, 1)
+    model = cast("LanguageModel", SimpleNamespace(model=None, tokenizer=None))
+    monkeypatch.setitem(sys.modules, "lm_eval", SimpleNamespace(simple_evaluate=evaluate))
+    # Installed without what it asks models of the hub with.
+    monkeypatch.setitem(sys.modules, "lm_eval.models.huggingface", None)
+    with pytest.raises(InputError, match=r"huggingface.*; do `pip install 'lm-eval\[hf\]'`\.$"):
+        score_tasks(model, harness, chat=False)
+    peer = SimpleNamespace(HFLM=lambda **_: None)
+    monkeypatch.setitem(sys.modules, "lm_eval.models", SimpleNamespace(huggingface=peer))
+    monkeypatch.setitem(sys.modules, "lm_eval.models.huggingface", peer)
+    monkeypatch.setattr("leakscope.trace.harness._known_tasks", lambda _: SimpleNamespace(all_tasks=["ifeval"]))
+    with pytest.raises(InputError, match=r"got ifeval, which need more than is installed \(No module named 'lang"):
+        score_tasks(model, harness, chat=False)
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from leakscope.errors import InputError
+from leakscope.languages.closing_marks import UNSPACED
 from leakscope.languages.language_file import LanguageFile
 from leakscope.languages.language_files import FOLDER, known_of
 from leakscope.languages.mentions import contains_concept, named_of
@@ -52,6 +53,7 @@ FOUND = [
     ("hi", "हरा", "हरी घास"),
     ("zh", "红色", "他买了一顶红色的帽子"),
     ("zh", "红", "很红。"),
+    ("yue", "紅色", "他買了紅色嘅帽"),
     ("ja", "赤い", "赤い帽子を買った"),
     ("th", "แดง", "เขาซื้อหมวกสีแดง"),
     ("id", "kuning", "daun menguning"),
@@ -66,7 +68,10 @@ FOUND = [
     ("ko", "레몬", "레몬이 두 개"),
     ("ko", "사과", "사과를 샀다"),
     ("ko", "레몬", "레몬에서는"),
+    ("ko", "연필", "연필로 썼다"),  # after ㄹ as after a vowel
     ("ko", "빨간색", "모자는 빨간색이다."),
+    ("ko", "빨간색", "모자는 빨간색이었습니다."),
+    ("ko", "고양이", "고양이나 개"),
     ("ko", "빨간색", "빨간 모자"),
     ("ko", "레몬", "\u1105\u1166\u1106\u1169\u11ab"),  # written in parts of syllables
 ]
@@ -95,6 +100,8 @@ NOT_FOUND = [
     ("ko", "빨간색", "새빨간 거짓말"),
     ("ko", "고양", "고양이를"),  # a town, and a cat
     ("ko", "사과", "사과을"),  # the particle of a syllable that ends with a consonant
+    ("ko", "레몬", "레몬로"),  # as after a vowel or ㄹ
+    ("ko", "연필", "연필를"),
     ("ko", "강", "강도가"),  # a river, and a robber: of one syllable nothing is taken off
 ]
 
@@ -107,6 +114,20 @@ def test_a_concept_is_found_in_the_forms_of_its_language(language: str, concept:
 @pytest.mark.parametrize(("language", "concept", "text"), NOT_FOUND)
 def test_a_concept_is_not_found_in_other_words(language: str, concept: str, text: str) -> None:
     assert not contains_concept(text, concept, language)
+
+
+@pytest.mark.parametrize("language", ["es", "he"])
+def test_a_color_is_found_in_both_genders(root: Path, language: str) -> None:
+    folder = root / "data/lexicons"
+    colors = {term.group: term.term for term in read_lexicon(folder / f"basic_colors_{language}.yaml")}
+    for feminine in read_lexicon(folder / f"feminine_colors_{language}.yaml"):
+        assert contains_concept(f"{feminine.term}.", colors[feminine.group], language), feminine.term
+
+
+@pytest.mark.parametrize("language", sorted(UNSPACED))
+def test_words_are_looked_up_where_no_space_divides_them(language: str) -> None:
+    assert known_of(language).words == "dictionary"
+    assert known_of(language).scripts
 
 
 def test_the_longest_name_takes_its_words() -> None:

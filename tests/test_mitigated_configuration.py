@@ -259,7 +259,7 @@ def test_tasks_are_put_to_all_that_changes_what_a_model_computes_there(resolved,
 @pytest.mark.parametrize(
     ("installed", "trace", "message"),
     [
-        (False, {}, r"trace\.lm_eval\.tasks: got mine, and lm-eval is not installed; do `pip install lm-eval`"),
+        (False, {}, r"trace\.lm_eval\.tasks: got mine, and lm-eval is not installed; do `pip install 'lm-eval\[hf\]'`"),
         (
             True,
             {"mitigations": []},

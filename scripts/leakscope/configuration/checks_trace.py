@@ -124,7 +124,7 @@ def _check_harness(trace: Mapping[str, Any]) -> None:
     if not trace["mitigations"]:
         raise InputError(f"{where}: got {tasks}, and no trace.mitigations; allowed: none without a mitigation.")
     if find_spec("lm_eval") is None:
-        raise InputError(f"{where}: got {tasks}, and lm-eval is not installed; do `pip install lm-eval`.")
+        raise InputError(f"{where}: got {tasks}, and lm-eval is not installed; do `pip install 'lm-eval[hf]'`.")
     if folder is not None and not Path(folder).is_dir():
         found = f"{dotted(('trace', 'lm_eval', 'folder'))}: got {places(folder)}"
         raise InputError(f"{found}; allowed: a folder that exists.")

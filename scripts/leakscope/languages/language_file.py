@@ -55,6 +55,8 @@ class LanguageFile(Section):
     """Those that follow only a Korean syllable with a final consonant."""
     suffixes_after_vowels: Distinct[Trimmed] = []
     """Those that follow only a Korean syllable without one."""
+    suffixes_after_vowels_or_l: Distinct[Trimmed] = []
+    """Those that follow only a Korean syllable without one, or with ㄹ."""
     letters: dict[Trimmed, Trimmed] = {}
     """Letter of another language's keyboard → the letter that it is written for (Arabic ي for Urdu ی)."""
     joins_words: bool = False

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 # Letters (Korean: syllables) that are left at least.
 SHORTEST = 2
-# Of a Korean syllable in Unicode: where they begin, and how many final consonants each has, none being the first.
-FIRST_SYLLABLE, FINALS = 0xAC00, 28
+# Of a Korean syllable in Unicode: where they begin, how many final consonants each has, none being the first, and ㄹ.
+FIRST_SYLLABLE, FINALS, L = 0xAC00, 28, 8
 
 
 def without_suffixes(word: str, language: str) -> frozenset[str]:
@@ -42,8 +42,13 @@ def has_final_consonant(syllable: str) -> bool:
     >>> has_final_consonant("몬"), has_final_consonant("과")
     (True, False)
     """
+    return _final(syllable) != 0
+
+
+def _final(syllable: str) -> int:
+    """Return the number of a Korean syllable's final consonant; 0 where it has none, and of any other letter."""
     is_syllable = unicodedata.name(syllable, "").startswith("HANGUL SYLLABLE")
-    return is_syllable and (ord(syllable) - FIRST_SYLLABLE) % FINALS != 0
+    return (ord(syllable) - FIRST_SYLLABLE) % FINALS if is_syllable else 0
 
 
 def _bare(word: str, suffixes: Iterable[str]) -> Iterator[str]:
@@ -56,3 +61,4 @@ def _bare(word: str, suffixes: Iterable[str]) -> Iterator[str]:
 def _sounding(word: str, known: LanguageFile) -> Iterator[str]:
     yield from (rest for rest in _bare(word, known.suffixes_after_consonants) if has_final_consonant(rest[-1]))
     yield from (rest for rest in _bare(word, known.suffixes_after_vowels) if not has_final_consonant(rest[-1]))
+    yield from (rest for rest in _bare(word, known.suffixes_after_vowels_or_l) if _final(rest[-1]) in (0, L))

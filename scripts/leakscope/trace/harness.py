@@ -13,6 +13,7 @@ from leakscope.errors import InputError, one_of
 from leakscope.models.opening import LanguageModel
 from leakscope.trace.harness_table import TASK_COLUMNS
 
+INSTALL = "pip install 'lm-eval[hf]'"  # without [hf] it lacks what it asks models with
 BREAK = "\n\n"  # between a wording and what it stands before
 NO_FILTER = "none"
 STDERR = "_stderr"
@@ -46,13 +47,13 @@ def score_tasks(model: LanguageModel, harness: Harness, *, chat: bool, wording: 
             text without a prompt are read without it.
 
     Raises:
-        InputError: lm-eval is not installed, has no such task, or cannot get a task's data.
+        InputError: lm-eval, or what a task needs, is not installed; it has no such task, or cannot get a task's data.
     """
     try:
         from lm_eval import simple_evaluate
         from lm_eval.models.huggingface import HFLM
     except ImportError as error:
-        raise InputError("trace.lm_eval: lm-eval is not installed; do `pip install lm-eval`.") from error
+        raise InputError(f"trace.lm_eval: {error}; do `{INSTALL}`.") from error
 
     manager = _known_tasks(harness.folder)
     for task in harness.tasks:
@@ -70,6 +71,9 @@ def score_tasks(model: LanguageModel, harness: Harness, *, chat: bool, wording: 
             # Where it ends in a break, lm-eval adds nothing of its own.
             system_instruction=(wording if chat else wording + BREAK) if wording else None,
         )
+    except ImportError as error:
+        what = f"got {', '.join(harness.tasks)}, which need more than is installed ({error})"
+        raise InputError(f"trace.lm_eval.tasks: {what}; do install it beside lm-eval.") from error
     except OSError as error:
         what = f"got {', '.join(harness.tasks)}, whose data cannot be had ({error})"
         raise InputError(f"trace.lm_eval.tasks: {what}; allowed: tasks whose data are here or on a hub.") from error
