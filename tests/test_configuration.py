@@ -482,7 +482,7 @@ def test_text_written_elsewhere_needs_a_file_for_each_prompt_set_of_the_study(co
         "(colors, brought); there are files for colors."
     )
     config["models"]["authors"]["path"] = {"colors": "texts.csv", "brought": "gone.csv"}
-    assert message(config) == "config: models.authors.path.brought: got 'gone.csv'; allowed: a file that exists."
+    assert message(config) == "config: models.authors.path.brought: got 'gone.csv'; allowed: a file that exists, or a folder of logs."
 
 
 def test_files_of_entries_that_the_study_does_not_name_need_not_be_there(config: Config) -> None:
