@@ -108,6 +108,31 @@ def test_a_model_behind_a_server_is_named_as_in_its_file(root: Path, monkeypatch
     assert models["again"]["generation"] == {"system": None, "samples": 3, "temperature": 0.5, "max_new_tokens": 10}
 
 
+def test_a_model_that_two_are_made_from_is_written_once(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(root)
+    local = {"extends": "smollm2-135m"}
+    fixed = {"source": "mitigated", "base": "mine", "mitigation": "prompt-ignore"}
+    brought = {"mine": local, "fixed": fixed, "both": {"extends": "fixed", "base": "mine"}}
+    models = yaml.safe_load(card_study("both", "", [], brought, shipped(root)).text)["models"]
+    assert list(models) == ["both", "fixed", "mine"]
+
+
+@pytest.mark.parametrize(
+    ("entry", "said"),
+    [
+        (5, "models.mine: got 5; allowed: a mapping with a source"),
+        ({"extends": "mine"}, "models.mine.extends: got the cycle mine -> mine"),
+        ({"extends": ["x"]}, 'models.mine.extends: got ["x"]; allowed: the name of another model'),
+        ({**SERVER, "generation": 5}, "models.mine.generation: got 5; allowed: a mapping"),
+    ],
+)
+def test_a_mistake_in_the_file_of_the_model_is_one_line(root: Path, entry: Any, said: str) -> None:
+    with pytest.raises(InputError) as error:
+        card_study("mine", "", [], {"mine": entry}, shipped(root), "my.yaml")
+    assert said in str(error.value)
+    assert len(str(error.value).splitlines()) == 1
+
+
 @pytest.mark.parametrize(
     ("model", "with_", "said"),
     [
