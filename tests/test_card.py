@@ -111,7 +111,7 @@ def test_a_model_behind_a_server_is_named_as_in_its_file(root: Path, monkeypatch
 def test_a_model_that_two_are_made_from_is_written_once(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(root)
     local = {"extends": "smollm2-135m"}
-    fixed = {"source": "mitigated", "base": "mine", "mitigation": "prompt-ignore"}
+    fixed = {"source": "randomised", "base": "mine"}
     brought = {"mine": local, "fixed": fixed, "both": {"extends": "fixed", "base": "mine"}}
     models = yaml.safe_load(card_study("both", "", [], brought, shipped(root)).text)["models"]
     assert list(models) == ["both", "fixed", "mine"]
