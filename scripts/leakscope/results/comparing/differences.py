@@ -16,9 +16,10 @@ from leakscope.results.comparing.sides import ComparedSide
 RATES = ["n_units", "n_unmatched", "n_differing", "rate_a", "rate_b"]
 TESTS = ["n_clusters", "difference", "ci_low", "ci_high", "effect_size", "p_value", "p_smallest"]
 CORRECTED = ["family", "p_corrected", "p_corrected_smallest"]
+READS = "scorer_reads"
 KEYS = ["model_a", "model_b", "prompt_set", "scorer", "category"]
 COUNTS = ["n_units", "n_unmatched", "n_differing", "n_clusters"]
-COLUMNS = [*KEYS, *RATES, *TESTS, *CORRECTED, "not_paired"]
+COLUMNS = [*KEYS, *RATES, *TESTS, *CORRECTED, READS, "not_paired"]
 PLACE = ["category", "unit", "cluster", "n_groups"]
 # Of a scorer, what people say of it.
 SAID = ("label", "description", "languages")
@@ -121,7 +122,9 @@ def _compared(cell: Cell, a: ComparedSide, b: ComparedSide) -> pd.DataFrame:
     both = pd.concat([values[0].assign(model=A), values[1].assign(model=B)], ignore_index=True)
     tested = compare_values(both, settings["level"], settings["permutations"])
     rates = pd.DataFrame([_rates(values[0], values[1], category) for category in tested["category"]], columns=RATES)
-    named = {key: getattr(cell, key) for key in KEYS[:-1]}
+    reads = {side.reads.get((cell.prompt_set, cell.scorer)) for side in (a, b)}
+    named: dict[str, str | None] = {key: getattr(cell, key) for key in KEYS[:-1]}
+    named[READS] = next((word for word in ("no", "yes") if word in reads), None)
     return pd.concat([rates, tested[["category", *TESTS]].reset_index(drop=True)], axis=1).assign(**named)
 
 
