@@ -64,6 +64,16 @@ def test_other_units_are_left_out_and_counted(tmp_path: Path) -> None:
     assert (row["rate_a"], row["rate_b"]) == (50.0, 50.0)
 
 
+def test_models_without_a_common_unit_are_not_paired(tmp_path: Path) -> None:
+    a, b = side(tmp_path, "a", **A), side(tmp_path, "b", t9=1.0)
+    assert paired_differences(a, b)["not_paired"].tolist() == ["no unit in common"]
+    models = ["m", "n"]
+    lacking = a._replace(models=models)
+    both = a._replace(models=models, units=pd.concat([a.units, a.units.assign(model="n")]))
+    table = paired_differences(lacking, both)
+    assert table.loc[table["model_a"] == "n", "not_paired"].tolist() == ["the model of A has no outcomes of it"]
+
+
 @pytest.mark.parametrize(
     ("changes", "why"),
     [

@@ -73,7 +73,8 @@ def _cells(a: ComparedSide, b: ComparedSide) -> Iterator[Cell]:
     for model_a, model_b in pairs:
         for prompt_set in _both(list(a.settings["prompt_sets"]), list(b.settings["prompt_sets"])):
             for scorer in scorers:
-                yield Cell(model_a, model_b, prompt_set, scorer, _reason(a, b, prompt_set, scorer))
+                cell = Cell(model_a, model_b, prompt_set, scorer, _reason(a, b, prompt_set, scorer))
+                yield cell if cell.reason else cell._replace(reason=_nothing_shared(cell, a, b))
 
 
 def _models(a: ComparedSide, b: ComparedSide) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
@@ -107,6 +108,15 @@ def _reason(a: ComparedSide, b: ComparedSide, prompt_set: str, scorer: str) -> s
     if _scorer(a, scorer) != _scorer(b, scorer):
         return "another scorer of the same name: see the settings"
     return ""
+
+
+def _nothing_shared(cell: Cell, a: ComparedSide, b: ComparedSide) -> str:
+    """Return why two models have no unit in common; nothing where they have one."""
+    values = _outcomes(a, cell.model_a, cell), _outcomes(b, cell.model_b, cell)
+    missing = [letter for letter, table in zip("AB", values, strict=True) if table.empty]
+    if missing:
+        return f"the model of {' and of '.join(missing)} has no outcomes of it"
+    return "" if len(values[0].merge(values[1], on=PLACE)) else "no unit in common"
 
 
 def _scorer(side: ComparedSide, name: str) -> Any:
