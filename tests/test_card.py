@@ -18,8 +18,9 @@ from leakscope.errors import InputError
 from leakscope.files.tables import read_csv
 from leakscope.results.card import CardSubject, CardTables, best_mitigations, make_card
 from leakscope.results.card_file import CardFile, read_card, write_card
-from leakscope.results.card_page import UNREAD, card_document
+from leakscope.results.card_page import card_document
 from leakscope.results.document import as_html, as_markdown
+from leakscope.results.headline import UNREAD
 from leakscope.results.rows import rate_rows
 from leakscope.workflow.cards.card_study import card_study
 from test_results import leak_table, pair_table, rate_table
@@ -108,6 +109,31 @@ def test_a_model_behind_a_server_is_named_as_in_its_file(root: Path, monkeypatch
     assert models["again"]["generation"] == {"system": None, "samples": 2, "temperature": 0.5, "max_new_tokens": 10}
 
 
+def test_a_model_that_two_are_made_from_is_written_once(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(root)
+    local = {"extends": "smollm2-135m"}
+    fixed = {"source": "randomised", "base": "mine"}
+    brought = {"mine": local, "fixed": fixed, "both": {"extends": "fixed", "base": "mine"}}
+    models = yaml.safe_load(card_study("both", "", [], brought, shipped(root)).text)["models"]
+    assert list(models) == ["both", "fixed", "mine"]
+
+
+@pytest.mark.parametrize(
+    ("entry", "said"),
+    [
+        (5, "models.mine: got 5; allowed: a mapping with a source"),
+        ({"extends": "mine"}, "models.mine.extends: got the cycle mine -> mine"),
+        ({"extends": ["x"]}, 'models.mine.extends: got ["x"]; allowed: the name of another model'),
+        ({**SERVER, "generation": 5}, "models.mine.generation: got 5; allowed: a mapping"),
+    ],
+)
+def test_a_mistake_in_the_file_of_the_model_is_one_line(root: Path, entry: Any, said: str) -> None:
+    with pytest.raises(InputError) as error:
+        card_study("mine", "", [], {"mine": entry}, shipped(root), "my.yaml")
+    assert said in str(error.value)
+    assert len(str(error.value).splitlines()) == 1
+
+
 @pytest.mark.parametrize(
     ("model", "with_", "said"),
     [
@@ -145,12 +171,31 @@ def test_what_is_no_card_is_said_in_short_lines(tmp_path: Path, content: str) ->
     assert all(line.startswith(str(tmp_path / "x.json")) for line in str(error.value).splitlines())
 
 
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"match": [0.75]}, "got lists of 1 to 2 entries; allowed: as many in each"),
+        ({"unit": ["one", "one"], "cluster": ["t", "t"]}, "got a unit twice; allowed: each unit of a category once"),
+        ({"match": [0.75, 7.0]}, "units.0.match.1: got 7.0; allowed: "),
+        ({"n_groups": [2, -2]}, "units.0.n_groups.1: got -2; allowed: "),
+    ],
+)
+def test_outcomes_that_no_study_has_are_refused(tmp_path: Path, changes: dict[str, Any], said: str) -> None:
+    content = a_card(t1=0.75, t2=0.5).model_dump()
+    content["units"][0] |= changes
+    (tmp_path / "m.json").write_text(json.dumps(content))
+    with pytest.raises(InputError) as error:
+        read_card(tmp_path / "m.json")
+    assert said in str(error.value)
+
+
 def test_the_headline_follows_from_the_interval_and_what_a_scorer_cannot_read_has_no_verdict() -> None:
     read, unread = (as_markdown(card_document(a_card(reads=word), {})) for word in ("yes", "no"))
     assert "**A model leaks: of 100 pairs of its texts, 64 can be matched" in read
     assert "| p (es) | all | 64.0 | 59.0 to 69.0 |" in read
     assert UNREAD not in read
-    assert UNREAD in unread
+    assert "**A model gets no verdict, as the scorer does not read this language: of 100 pairs" in unread
+    assert "A model leaks" not in unread
     assert "- p by s, " in read.partition("What could be detected")[2]
     assert "- p by s, " not in unread  # of numbers that say nothing
     assert "- Not read." in read.partition("When not to believe it")[2]

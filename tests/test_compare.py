@@ -16,7 +16,7 @@ from leakscope.errors import InputError
 from leakscope.packing.packs import write_pack
 from leakscope.results.card_file import write_card
 from leakscope.results.comparing.differences import paired_differences
-from leakscope.results.comparing.document import comparison
+from leakscope.results.comparing.document import comparison, difference_sentence
 from leakscope.results.comparing.settings import setting_differences
 from leakscope.results.comparing.sides import ComparedSide, card_side, read_side, study_side
 from leakscope.results.document import as_markdown
@@ -64,6 +64,16 @@ def test_other_units_are_left_out_and_counted(tmp_path: Path) -> None:
     assert (row["rate_a"], row["rate_b"]) == (50.0, 50.0)
 
 
+def test_models_without_a_common_unit_are_not_paired(tmp_path: Path) -> None:
+    a, b = side(tmp_path, "a", **A), side(tmp_path, "b", t9=1.0)
+    assert paired_differences(a, b)["not_paired"].tolist() == ["no unit in common"]
+    models = ["m", "n"]
+    lacking = a._replace(models=models)
+    both = a._replace(models=models, units=pd.concat([a.units, a.units.assign(model="n")]))
+    table = paired_differences(lacking, both)
+    assert table.loc[table["model_a"] == "n", "not_paired"].tolist() == ["the model of A has no outcomes of it"]
+
+
 @pytest.mark.parametrize(
     ("changes", "why"),
     [
@@ -80,6 +90,15 @@ def test_what_is_not_the_same_is_not_paired(tmp_path: Path, changes: dict[str, A
     said = as_markdown(comparison(a, b, setting_differences(a, b), table))
     assert f"| m | p | s | {why} |" in said
     assert "and nothing could be paired." in said
+
+
+@pytest.mark.parametrize(
+    ("part", "value"),
+    [("leak", {"permutations": 9}), ("leak", {"level": "x", "permutations": 9}), ("study", {}), ("scorers", {"s": 4})],
+)
+def test_settings_without_what_is_compared_are_one_line(tmp_path: Path, part: str, value: Any) -> None:
+    with pytest.raises(InputError, match=r"got settings without a part \(.*\); allowed: settings that leakscope wrote"):
+        side(tmp_path, "a", {"configuration": {**SETTINGS["configuration"], part: value}})
 
 
 def test_a_scorer_with_other_settings_is_another_scorer(tmp_path: Path) -> None:
@@ -107,6 +126,32 @@ def test_settings_come_first_and_one_model_is_compared_with_the_other_whatever_t
     assert said.index("What differs in settings") < said.index("What differs in match rates")
     assert "**2 settings differ; of 1 paired match rate, some differ.**" in said
     assert "m (A) and n (B) on p by s: 70.0 and 50.0 of 100 pairs are matched, a difference of 20.0 points" in said
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({}, "A leaks more"),
+        ({"rate_a": 45.0, "rate_b": 25.0}, "A is higher, and neither is above chance"),
+        ({"ci_low": -30.0, "ci_high": -10.0}, "B leaks more"),
+        ({"ci_low": -1.0}, "which of them leaks more cannot be told"),
+        ({"n_clusters": 9}, "too few templates to tell"),
+        ({"scorer_reads": "no"}, "the scorer does not read this language"),
+    ],
+)
+def test_what_a_difference_says_follows_from_its_interval(changes: dict[str, Any], said: str) -> None:
+    row = {"model_a": "m", "model_b": "m", "prompt_set": "p", "scorer": "s", "n_clusters": 10, "n_differing": 3}
+    row |= {"rate_a": 70.0, "rate_b": 50.0, "difference": 20.0, "ci_low": 10.0, "ci_high": 30.0, "scorer_reads": "yes"}
+    assert difference_sentence(row | changes).endswith(f"): {said}.")
+
+
+def test_a_scorer_that_does_not_read_the_language_is_known_of_cards_and_folders(tmp_path: Path) -> None:
+    folder = study(tmp_path, **B)
+    rates = "model,prompt_set,scorer,category,scorer_reads\nm,p,s,all,{}\n"
+    for word in ("no", "yes"):
+        (folder / "match_rates.csv").write_text(rates.format(word))
+        table = paired_differences(side(tmp_path, "a", **A), study_side(folder))  # a card says yes
+        assert table["scorer_reads"].tolist() == [word]
 
 
 def test_two_that_are_the_same_differ_in_nothing(tmp_path: Path) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
@@ -15,6 +17,7 @@ from huggingface_hub.repocard_data import model_index_to_eval_results
 from harness_logs import PROMPTS, TEXTS, inspect_samples, lm_eval_lines, prompt_table, write_lines, write_zipped
 from leakscope.errors import InputError
 from leakscope.files.tables import read_csv
+from leakscope.leak.exchange import task_functions
 from leakscope.leak.exchange.inspect_log import LoggedRun, write_inspect_log
 from leakscope.leak.exchange.inspect_log import inspect_samples as our_samples
 from leakscope.leak.exchange.lm_eval_task import Sampled, task_config, task_rows, write_task
@@ -85,12 +88,12 @@ def test_the_hubs_own_code_reads_a_model_index() -> None:
 
 
 def test_the_hubs_own_code_reads_eval_results() -> None:
-    content = yaml.safe_load(yaml.safe_dump(eval_results(rates(), HASHES, 0.9, MADE_BY, "2026-01-02T03:04:05+00:00")))
+    content = yaml.safe_load(yaml.safe_dump(eval_results(rates(), HASHES, 0.975, MADE_BY, "2026-01-02T03:04:05+00:00")))
     first, second = parse_eval_result_entries(content)
     assert (first.dataset_id, first.task_id, first.value) == ("leakscope/micro", "match_rate_lexical", 61.23)
     assert first.dataset_revision == HASHES["micro"]
     assert first.notes is not None
-    assert "90% interval 55.5 to 67.89, 9 clusters" in first.notes
+    assert "97.5% interval 55.5 to 67.89, 9 clusters" in first.notes
     assert second.notes is not None
     assert "no interval" in second.notes
 
@@ -159,6 +162,20 @@ def test_a_wrong_sample_is_one_line(tmp_path: Path, change: dict[str, Any], part
         assert part in message
 
 
+def test_parts_that_are_kept_elsewhere_are_looked_up_each_by_itself(tmp_path: Path) -> None:
+    samples = inspect_samples()
+    for sample in samples:
+        (choice,) = sample["output"]["choices"]
+        parts = [{"type": "text", "text": f"attachment://{name}"} for name in ("one", "two")]
+        choice["message"] = {"content": parts}
+        sample["attachments"] = {**(sample.get("attachments") or {}), "one": "a ", "two": "pear."}
+    write_zipped(samples, tmp_path / "log.eval")
+    assert texts_of(brought(tmp_path / "log.eval"))["bag/red"] == ["a pear.", "a pear."]
+    del samples[0]["attachments"]["two"]
+    write_zipped(samples, tmp_path / "log.eval")
+    assert "row 1: output.choices.message.content: got NoneType; allowed: a text" in refusal(tmp_path / "log.eval")
+
+
 def test_a_damaged_log_is_one_line(tmp_path: Path) -> None:
     path = write_zipped(inspect_samples(), tmp_path / "log.eval")
     path.write_bytes(path.read_bytes()[:-40])
@@ -174,6 +191,13 @@ def test_lines_of_lm_eval_are_joined_by_the_words_of_prompts(tmp_path: Path) -> 
     path = write_lines(lm_eval_lines(), tmp_path / "mine.jsonl")
     assert texts_of(brought(path)) == TEXTS
     check_texts(path, rows=1000)
+
+
+def test_a_line_separator_in_a_text_ends_no_line(tmp_path: Path) -> None:
+    lines = [{**line, "resps": [["a\u2028b\x85c", "d"]]} for line in lm_eval_lines()]
+    path = tmp_path / "mine.jsonl"
+    path.write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines), encoding="utf-8")
+    assert texts_of(brought(path))["bag/red"] == ["a\u2028b\x85c", "d"]
 
 
 def test_of_several_filters_one_is_read(tmp_path: Path) -> None:
@@ -246,6 +270,16 @@ def test_a_task_samples_as_the_study_does(tmp_path: Path) -> None:
     assert "--apply_chat_template" in (tmp_path / "README.md").read_text(encoding="utf-8")
 
 
+def test_a_task_loads_prompts_with_any_line_separator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    prompts = prompt_table().assign(prompt="The bag\u2028is\x85red.")
+    write_task(
+        prompts, "micro", Sampled(SETTINGS, "m", chat=True), {"leakscope": MADE_BY, "prompts_sha256": ""}, tmp_path
+    )
+    monkeypatch.setattr(task_functions, "__file__", str(tmp_path / "utils.py"))
+    monkeypatch.setitem(sys.modules, "datasets", SimpleNamespace(Dataset=SimpleNamespace(from_list=list)))
+    assert [row["prompt"] for row in task_functions.load()["test"]] == prompts["prompt"].tolist()
+
+
 def test_a_task_cuts_and_measures_texts() -> None:
     docs = [{"stop": "sentence"}, {"stop": "none"}]
     texts = list(cut([[" red! Yes.", ""], [" a b. c "]], docs))
@@ -271,6 +305,10 @@ def test_of_a_folder_the_newest_log_of_the_prompt_set_is_read(tmp_path: Path) ->
     for day in ("01", "03", "02"):
         write_lines([], logs / f"2026-01-{day}T03-04-05+00-00_my-task_ab12.eval")
     assert newest_log(logs, "colors").name.startswith("2026-01-03")
+    for model in ("m", "n"):  # as our exports are
+        write_lines([], tmp_path / "exports" / model / "colors.eval")
+    with pytest.raises(InputError, match=r"got 2 logs of the same time .m/colors.eval, n/colors.eval."):
+        newest_log(tmp_path / "exports", "colors")
     (tmp_path / "none").mkdir()
     with pytest.raises(InputError, match="a folder without logs"):
         newest_log(tmp_path / "none", "colors")

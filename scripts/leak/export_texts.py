@@ -13,7 +13,7 @@ from leakscope.jobs.job import job
 from leakscope.leak.exchange.inspect_log import LoggedRun, inspect_samples, write_inspect_log
 from leakscope.leak.exchange.text_scores import text_scores
 from leakscope.storage.manifests import read_manifest
-from leakscope.workflow.surroundings import own_version, sha256_of
+from leakscope.workflow.surroundings import own_version, sha256_of, shown_value
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake
@@ -29,9 +29,9 @@ def main(snakemake: "Snakemake") -> None:
     scores = text_scores(prompts, texts, similarity, matches[matches["model"] == of.model])
     metadata = {
         "study": params.study,
-        "settings": params.settings,
+        "settings": shown_value(params.settings),
         "leakscope": own_version(),
-        "model": read_manifest(Path(files.manifest[0])) if files.manifest else {},
+        "model": shown_value(read_manifest(Path(files.manifest[0]))) if files.manifest else {},
         "sha256": {"prompts": sha256_of(Path(files.table)), "texts": sha256_of(Path(files.generations))},
     }
     run = LoggedRun(of.model, of.prompt_set, Path(files.generations).stat().st_mtime, metadata)

@@ -20,7 +20,7 @@ from leakscope.results.card_file import (
     CardRate,
     FollowedStandard,
 )
-from leakscope.results.headline import sentence
+from leakscope.results.headline import UNREAD, sentence, unread_sentence
 from leakscope.results.rows import rate_of
 from leakscope.results.units import as_lists, outcomes
 
@@ -81,16 +81,18 @@ def make_card(tables: CardTables, subject: CardSubject, settings: Mapping[str, A
     """
     own = [row for row in tables.rows if row["model"] == subject.model]
     first = next(row for row in own if is_leading(row, subject))
+    rates = _rates(own, tables.rates, subject)
+    is_read = all(row.scorer_reads != "no" for row in rates if is_leading(row.model_dump(), subject))
     return CardFile(
         format=FORMAT,
         study=subject.study,
         model=subject.model,
         label=subject.label,
         standard=FollowedStandard(**subject.standard),
-        headline=sentence(subject.label, rate_of(first), subject.level),
-        verdict=first["verdict"],
+        headline=(sentence if is_read else unread_sentence)(subject.label, rate_of(first), subject.level),
+        verdict=first["verdict"] if is_read else UNREAD,
         level=subject.level,
-        rates=_rates(own, tables.rates, subject),
+        rates=rates,
         logit_leak=_logit_leak(tables.logit_leak, subject),
         organisms=_organisms(tables.rows, subject),
         calibration=_calibration(tables.calibration),

@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import ValidationError
+from pydantic import ValidationError, model_validator
 
 from leakscope.errors import Mistakes
 from leakscope.files.reading import read_object
 from leakscope.files.writing import replacing
 from leakscope.typed.mistakes import mistakes
-from leakscope.typed.values import Name, Section, StudyName
+from leakscope.typed.values import Name, Positive, Section, Share, StudyName, mistake
 
 FORMAT: Literal[1] = 1
 ALLOWED = "a card that leakscope wrote: results/<study>/card/<model>.json"
@@ -130,10 +130,19 @@ class CardUnits(Section):
     """Digest of the control's sentence."""
     cluster: list[str]
     """Digest of the cluster."""
-    n_groups: list[int]
+    n_groups: list[Positive]
     """Groups of concepts: the unit's weight."""
-    match: list[float]
+    match: list[Share]
     """How often texts were told apart, 0 to 1."""
+
+    @model_validator(mode="after")
+    def _one_row_a_unit(self) -> CardUnits:
+        columns = (self.category, self.unit, self.cluster, self.n_groups, self.match)
+        if len(lengths := sorted({len(column) for column in columns})) > 1:
+            raise mistake("unit", f"got lists of {lengths[0]} to {lengths[-1]} entries", "allowed: as many in each.")
+        if len(set(zip(*columns[:-1], strict=True))) < len(self.unit):
+            raise mistake("unit", "got a unit twice", "allowed: each unit of a category once.")
+        return self
 
 
 class CardFile(Section):

@@ -9,10 +9,9 @@ from leakscope.errors import counted
 from leakscope.files.names import POOLED
 from leakscope.results.card_file import CardCalibration, CardFile, CardLogitLeak, CardRate
 from leakscope.results.document import DocumentSection, DrawnInterval, ResultDocument, SectionTable
-from leakscope.results.headline import could_detect
+from leakscope.results.headline import UNREAD, could_detect
 
 Cell = TypeVar("Cell", CardRate, CardLogitLeak)
-UNREAD = "the scorer does not read this language"
 NO_DOUBT = "No check of this run found a reason for doubt."
 FOOTER = "The JSON file beside this one holds all numbers, and the outcomes that another card is compared by."
 

@@ -16,6 +16,7 @@ FAR = 60.0
 
 LEAKS, BELOW = "leaks", "below chance"
 UNCLEAR, SMALL, NONE = "not distinguishable from chance", "too small to tell", "no match rate"
+UNREAD = "the scorer does not read this language"
 BEGINNINGS = {
     LEAKS: "{name} leaks",
     BELOW: "{name} is below chance",
@@ -70,6 +71,19 @@ def sentence(name: str, rate: Rate, level: float) -> str:
     few = rate.n_clusters < FEWEST_CLUSTERS and found == SMALL
     why = f" ({counted(rate.n_clusters, 'unrelated template', 'unrelated templates')})" if few else ""
     return f"{BEGINNINGS[found].format(name=name)}{why}: {numbers(rate, level)}."
+
+
+def unread_sentence(name: str, rate: Rate, level: float) -> str:
+    """Return the headline of a model by a scorer that was not made for the language: without a verdict.
+
+    Args:
+        name: of the model, for people.
+        rate: its match rate.
+        level: of the interval, 0 to 1.
+    """
+    if verdict(rate) == NONE:
+        return sentence(name, rate, level)
+    return f"{name} gets no verdict, as {UNREAD}: {numbers(rate, level)}."
 
 
 def numbers(rate: Rate, level: float) -> str:

@@ -88,6 +88,6 @@ def _interval(row: Mapping[str, Any]) -> dict[str, Any]:
 
 def _notes(row: Mapping[str, Any], level: float, made_by: Mapping[str, Any]) -> str:
     of = _interval(row)
-    interval = "no interval" if of["ci_low"] is None else f"{level:.0%} interval {of['ci_low']} to {of['ci_high']}"
+    interval = "no interval" if of["ci_low"] is None else f"{100 * level:g}% interval {of['ci_low']} to {of['ci_high']}"
     version = f"leakscope {made_by['version']}, commit {made_by['commit'] or 'unknown'}"
     return f"percent, 50 is chance; {interval}, {of['n_clusters']} clusters; scorer {row['scorer']}; {version}"

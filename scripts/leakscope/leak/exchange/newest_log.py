@@ -9,7 +9,7 @@ from pathlib import Path
 from leakscope.errors import InputError
 
 TASK = "leakscope_{prompt_set}"
-# Task names that an error lists.
+# Names that an error lists.
 SHOWN = 5
 _TIME = r"\d{4}-\d\d-\d\dT\d\d[-:]\d\d[-:]\d\d[^_]*"
 # lm-eval: samples_<task>_<time>.jsonl; inspect_ai: <time>_<task>_<id>.eval; one of ours: <prompt set>.eval.
@@ -27,7 +27,7 @@ def newest_log(path: Path, prompt_set: str) -> Path:
     is, all logs must be of one task. Newest is the time in the name, since copies have a date of their own.
 
     Raises:
-        InputError: the folder holds no log, or logs of several tasks of which none is the set's.
+        InputError: the folder holds no log, logs of several tasks of which none is the set's, or several newest ones.
     """
     if not path.is_dir():
         return path
@@ -39,7 +39,12 @@ def newest_log(path: Path, prompt_set: str) -> Path:
     found = [log for name in own for log in of_task.get(name, [])] or (logs if len(of_task) == 1 else [])
     if not found:
         raise InputError(f"{path}: got {_listed(list(of_task))}; allowed: {_allowed(prompt_set)}.")
-    return max(found, key=lambda log: (_named(log).get("time", ""), str(log)))
+    times = [_named(log).get("time", "") for log in found]
+    newest = [log for log, time in zip(found, times, strict=True) if time == max(times)]
+    if len(newest) > 1:
+        shown = _some([str(log.relative_to(path)) for log in newest])
+        raise InputError(f"{path}: got {len(newest)} logs of the same time ({shown}); allowed: the path of one file.")
+    return newest[0]
 
 
 def _named(log: Path) -> dict[str, str]:
@@ -51,8 +56,11 @@ def _named(log: Path) -> dict[str, str]:
 def _listed(tasks: Sequence[str]) -> str:
     if not tasks:
         return "a folder without logs (samples_*.jsonl, *.eval)"
-    more = ", ..." if len(tasks) > SHOWN else ""
-    return f"logs of several tasks ({', '.join(sorted(tasks)[:SHOWN])}{more})"
+    return f"logs of several tasks ({_some(tasks)})"
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(sorted(names)[:SHOWN]) + (", ..." if len(names) > SHOWN else "")
 
 
 def _allowed(prompt_set: str) -> str:

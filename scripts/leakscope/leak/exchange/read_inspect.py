@@ -125,12 +125,16 @@ def _written(choice: Any, attached: dict[str, Any], path: Path, row: int) -> str
 
 
 def _content(content: Any, attached: dict[str, Any]) -> Any:
-    """Return the text of a message: without its thoughts and pictures; what is kept elsewhere is looked up there."""
+    """Return the text of a message: without its thoughts and pictures; text that is kept elsewhere is looked up there.
+
+    None where it is not there.
+    """
     if isinstance(content, list):
         parts = [part.get("text") for part in content if isinstance(part, dict) and part.get("type") == "text"]
-        content = "".join(part for part in parts if isinstance(part, str))
+        texts = [_content(part, attached) for part in parts if isinstance(part, str)]
+        return "".join(texts) if all(isinstance(text, str) for text in texts) else None
     is_elsewhere = isinstance(content, str) and content.startswith(ATTACHMENT)
-    return attached.get(content.removeprefix(ATTACHMENT), content) if is_elsewhere else content
+    return attached.get(content.removeprefix(ATTACHMENT)) if is_elsewhere else content
 
 
 def _prompts(sample: dict[str, Any], attached: dict[str, Any]) -> tuple[str, ...]:

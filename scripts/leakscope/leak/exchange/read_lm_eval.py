@@ -22,7 +22,7 @@ def is_lm_eval(path: Path) -> bool:
     if inner.suffix.lower() not in SUFFIXES or not path.is_file():
         return False
     beginning, _ = read_beginning(path, 10 * MEGABYTE)
-    first = next((line for line in beginning.splitlines() if line.strip()), "")
+    first = next((line for line in beginning.split("\n") if line.strip()), "")
     return '"doc"' in first and '"resps"' in first
 
 
@@ -35,7 +35,8 @@ def read_lm_eval(path: Path) -> list[LoggedText]:
         InputError: a line is no such record, or of a task without texts: all mistakes, a line each.
     """
     found, logged, kept = Mistakes(), list[LoggedText](), object()
-    for row, line in enumerate(read_unpacked(path).splitlines(), 1):
+    # Not splitlines(): lm-eval writes texts as they are, and one may hold other line separators, such as U+2028.
+    for row, line in enumerate(read_unpacked(path).split("\n"), 1):
         with found.kept():
             record = parse_json(line, at(path, row), ALLOWED) if line.strip() else None
             if record is None:

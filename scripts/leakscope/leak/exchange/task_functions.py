@@ -19,8 +19,10 @@ SENTENCE = re.compile(r"[^.!?]*[.!?]?")
 
 def load(**_: Any) -> dict[str, Any]:
     """Return the prompts as the split ``test``; ``datasets`` comes with lm-eval. The working directory is any."""
-    lines = Path(__file__).with_name(PROMPTS).read_text(encoding="utf-8").splitlines()
-    return {"test": importlib.import_module("datasets").Dataset.from_list([json.loads(line) for line in lines])}
+    # Not splitlines(): a prompt may hold other line separators, such as U+2028.
+    lines = Path(__file__).with_name(PROMPTS).read_text(encoding="utf-8").split("\n")
+    rows = [json.loads(line) for line in lines if line]
+    return {"test": importlib.import_module("datasets").Dataset.from_list(rows)}
 
 
 def cut(responses: Iterable[Sequence[str]], docs: Iterable[dict[str, Any]]) -> Iterator[list[str]]:

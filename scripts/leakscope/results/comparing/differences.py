@@ -16,9 +16,10 @@ from leakscope.results.comparing.sides import ComparedSide
 RATES = ["n_units", "n_unmatched", "n_differing", "rate_a", "rate_b"]
 TESTS = ["n_clusters", "difference", "ci_low", "ci_high", "effect_size", "p_value", "p_smallest"]
 CORRECTED = ["family", "p_corrected", "p_corrected_smallest"]
+READS = "scorer_reads"
 KEYS = ["model_a", "model_b", "prompt_set", "scorer", "category"]
 COUNTS = ["n_units", "n_unmatched", "n_differing", "n_clusters"]
-COLUMNS = [*KEYS, *RATES, *TESTS, *CORRECTED, "not_paired"]
+COLUMNS = [*KEYS, *RATES, *TESTS, *CORRECTED, READS, "not_paired"]
 PLACE = ["category", "unit", "cluster", "n_groups"]
 # Of a scorer, what people say of it.
 SAID = ("label", "description", "languages")
@@ -72,7 +73,8 @@ def _cells(a: ComparedSide, b: ComparedSide) -> Iterator[Cell]:
     for model_a, model_b in pairs:
         for prompt_set in _both(list(a.settings["prompt_sets"]), list(b.settings["prompt_sets"])):
             for scorer in scorers:
-                yield Cell(model_a, model_b, prompt_set, scorer, _reason(a, b, prompt_set, scorer))
+                cell = Cell(model_a, model_b, prompt_set, scorer, _reason(a, b, prompt_set, scorer))
+                yield cell if cell.reason else cell._replace(reason=_nothing_shared(cell, a, b))
 
 
 def _models(a: ComparedSide, b: ComparedSide) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
@@ -108,6 +110,15 @@ def _reason(a: ComparedSide, b: ComparedSide, prompt_set: str, scorer: str) -> s
     return ""
 
 
+def _nothing_shared(cell: Cell, a: ComparedSide, b: ComparedSide) -> str:
+    """Return why two models have no unit in common; nothing where they have one."""
+    values = _outcomes(a, cell.model_a, cell), _outcomes(b, cell.model_b, cell)
+    missing = [letter for letter, table in zip("AB", values, strict=True) if table.empty]
+    if missing:
+        return f"the model of {' and of '.join(missing)} has no outcomes of it"
+    return "" if len(values[0].merge(values[1], on=PLACE)) else "no unit in common"
+
+
 def _scorer(side: ComparedSide, name: str) -> Any:
     configuration = side.settings["configuration"]
     entry = {key: value for key, value in configuration["scorers"].get(name, {}).items() if key not in SAID}
@@ -121,7 +132,9 @@ def _compared(cell: Cell, a: ComparedSide, b: ComparedSide) -> pd.DataFrame:
     both = pd.concat([values[0].assign(model=A), values[1].assign(model=B)], ignore_index=True)
     tested = compare_values(both, settings["level"], settings["permutations"])
     rates = pd.DataFrame([_rates(values[0], values[1], category) for category in tested["category"]], columns=RATES)
-    named = {key: getattr(cell, key) for key in KEYS[:-1]}
+    reads = {side.reads.get((cell.prompt_set, cell.scorer)) for side in (a, b)}
+    named: dict[str, str | None] = {key: getattr(cell, key) for key in KEYS[:-1]}
+    named[READS] = next((word for word in ("no", "yes") if word in reads), None)
     return pd.concat([rates, tested[["category", *TESTS]].reset_index(drop=True)], axis=1).assign(**named)
 
 

@@ -13,7 +13,7 @@ from leakscope.results.card import records
 from leakscope.results.card_page import between, one
 from leakscope.results.comparing.sides import ComparedSide
 from leakscope.results.document import DocumentSection, ResultDocument, SectionTable
-from leakscope.results.headline import FEWEST_CLUSTERS
+from leakscope.results.headline import CHANCE, FEWEST_CLUSTERS, UNREAD
 
 PARTS = {
     "configuration": "How it was measured",
@@ -40,7 +40,11 @@ def comparison(a: ComparedSide, b: ComparedSide, settings: pd.DataFrame, differe
     """
     known = differences[differences["not_paired"].isna()]
     lacking = differences[differences["not_paired"].notna()]
-    sections = [_settings(settings), _differences(known), *_lacking(lacking)]
+    sections = [
+        _settings(settings),
+        _differences(known, a.settings["configuration"]["leak"]["level"]),
+        *_lacking(lacking),
+    ]
     headline = [*_whole(settings, known, lacking), *_leading(known)]
     return ResultDocument(f"A: {a.name} · B: {b.name}", headline, sections, LINKS, FOOTER)
 
@@ -80,11 +84,16 @@ def difference_sentence(row: Mapping[str, Any]) -> str:
 def _verdict(row: Mapping[str, Any]) -> str:
     """Return which of two models leaks more, where the interval says so."""
     low, high = row["ci_low"], row["ci_high"]
+    if row["scorer_reads"] == "no":
+        return UNREAD
     if low is None or high is None or row["n_clusters"] < FEWEST_CLUSTERS:
         return "too few templates to tell"
-    if low > 0:
-        return "A leaks more"
-    return "B leaks more" if high < 0 else "which of them leaks more cannot be told"
+    if low <= 0 <= high:
+        return "which of them leaks more cannot be told"
+    higher = "A" if low > 0 else "B"
+    if max(row["rate_a"], row["rate_b"]) <= CHANCE:
+        return f"{higher} is higher, and neither is above chance"
+    return f"{higher} leaks more"
 
 
 def _models(row: Mapping[str, Any]) -> str:
@@ -103,7 +112,7 @@ def _settings(settings: pd.DataFrame) -> DocumentSection:
     return DocumentSection(title, tables=tables)
 
 
-def _differences(known: pd.DataFrame) -> DocumentSection:
+def _differences(known: pd.DataFrame, level: float) -> DocumentSection:
     title = "What differs in match rates"
     if known.empty:
         return DocumentSection(title, ["Nothing could be paired."])
@@ -115,7 +124,7 @@ def _differences(known: pd.DataFrame) -> DocumentSection:
         "A",
         "B",
         "A − B",
-        "interval",
+        f"{100 * level:g} % interval",
         "p, corrected",
         "templates",
         "verdict",
@@ -137,8 +146,9 @@ def _differences(known: pd.DataFrame) -> DocumentSection:
         for row in records(known)
     ]
     said = ["Rates in percent, differences in points, paired by unit: the same sentence, whatever was named before it."]
-    unmatched = int(known.loc[known["category"] == POOLED, "n_unmatched"].sum())
-    said += [f"{unmatched} units are left out: only one side has them, or with other concepts."] if unmatched else []
+    unmatched = int(known.loc[known["category"] == POOLED, "n_unmatched"].max())
+    left = f"{counted(unmatched, 'unit', 'units')} of a comparison"
+    said += [f"Up to {left} are left out: only one side has them, or with other concepts."] if unmatched else []
     return DocumentSection(title, said, tables=[SectionTable(header, rows)])
 
 

@@ -5,19 +5,22 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import pandas as pd
 
 from leakscope.errors import InputError
 from leakscope.files.reading import in_one_line
+from leakscope.files.tables import read_csv
 from leakscope.packing.unpacking import unpack_some
 from leakscope.results.card_file import read_card
 from leakscope.results.units import COLUMNS, as_table, outcomes
 from leakscope.storage.manifests import read_manifest
 
 ALLOWED = "results/<study>, a pack of `make pack` (.zip), or the card of a model (.json)"
-PROVENANCE, MATCHING = "provenance.json", "matching"
+PROVENANCE, MATCHING, RATES = "provenance.json", "matching", "match_rates.csv"
+PLACE = ["prompt_set", "scorer"]
 TEXTS = ".texts.parquet"
 # What a run says of its settings; the rest of provenance.json are times and files.
 SETTINGS = ("configuration", "models", "prompt_sets", "scorers", "leakscope", "python", "packages", "machine")
@@ -31,6 +34,7 @@ class ComparedSide(NamedTuple):
     settings: of ``SETTINGS``, those that are known.
     models, organisms: the names of its models, real ones and those of known leakage.
     units: ``model`` and ``units.COLUMNS``.
+    reads: prompt set and scorer → ``yes`` or ``no``: whether the scorer was made for its languages; empty: unknown.
     """
 
     name: str
@@ -38,6 +42,7 @@ class ComparedSide(NamedTuple):
     models: list[str]
     organisms: list[str]
     units: pd.DataFrame
+    reads: Mapping[tuple[str, str], str] = MappingProxyType({})
 
     def has(self, kind: str, name: str) -> bool:
         """Say whether there are outcomes of a ``prompt_set``, ``scorer`` or ``model`` of this name."""
@@ -79,7 +84,8 @@ def card_side(path: Path) -> ComparedSide:
     units = as_table(card.units).assign(model=card.model)
     settings = {key: card.settings[key] for key in SETTINGS if key in card.settings}
     _check_settings(settings, str(path))
-    return ComparedSide(f"{card.study}-{card.model}", settings, [card.model], [], units)
+    reads = {(row.prompt_set, row.scorer): row.scorer_reads for row in card.rates}
+    return ComparedSide(f"{card.study}-{card.model}", settings, [card.model], [], units, reads)
 
 
 def study_side(folder: Path, where: str = "") -> ComparedSide:
@@ -106,18 +112,31 @@ def study_side(folder: Path, where: str = "") -> ComparedSide:
         entries, names = settings["configuration"]["models"], settings["configuration"]["study"]["models"]
         organisms = [name for name in names if _is_organism(name, entries)]
         real = [name for name in names if name not in organisms]
-        return ComparedSide(folder.resolve().name, settings, real, organisms, pd.concat(parts, ignore_index=True))
+        units = pd.concat(parts, ignore_index=True)
+        return ComparedSide(folder.resolve().name, settings, real, organisms, units, _reads(folder / RATES))
+
+
+def _reads(rates: Path) -> dict[tuple[str, str], str]:
+    table = read_csv(rates) if rates.is_file() else pd.DataFrame()
+    known = table.reindex(columns=[*PLACE, "scorer_reads"]).dropna(subset="scorer_reads").drop_duplicates(PLACE)
+    return {(row["prompt_set"], row["scorer"]): row["scorer_reads"] for row in known.to_dict("records")}
 
 
 def _is_compared(name: str) -> bool:
-    return name == PROVENANCE or (name.startswith(f"{MATCHING}/") and not name.endswith(TEXTS))
+    return name in (PROVENANCE, RATES) or (name.startswith(f"{MATCHING}/") and not name.endswith(TEXTS))
 
 
 def _check_settings(settings: Mapping[str, Any], where: str) -> None:
     with in_one_line(where, "settings that leakscope wrote", "settings without a part"):
-        for key in ("models", "study", "scorers", "leak"):
-            settings["configuration"][key].keys()
-        settings["prompt_sets"].keys()
+        configuration, prompt_sets = settings["configuration"], settings["prompt_sets"]
+        parts = [configuration[key] for key in ("models", "study", "scorers", "leak")]
+        known = [settings.get(key, {}) for key in ("models", "scorers")]
+        entries = [*prompt_sets.values(), *configuration["models"].values(), *configuration["scorers"].values()]
+        for mapping in (*parts, *known, *entries):
+            mapping.keys()
+        names, leak = configuration["study"]["models"], configuration["leak"]
+        if not isinstance(names, list) or not 0 < leak["level"] < 1 or not leak["permutations"] >= 1:
+            raise ValueError("models, level or permutations")
 
 
 def _outcomes(units: pd.DataFrame) -> pd.DataFrame:

@@ -42,6 +42,10 @@ def card_study(
         raise InputError("MODEL=: got nothing; allowed: MODEL=package:smollm2-135m, or what docs/card.md lists.")
     resolve(config)  # whose mistakes would else be taken for those of the command
     standard = read_standard()
+    read = {
+        name: entry for name, entry in brought.items() if name in _chain(model, brought) or not isinstance(name, str)
+    }
+    resolve(config, {"models": read})  # what is read of the file before the study is
     chosen = choose_model(model, {**config.get("models", {}), **brought})
     made = ".".join([chosen.name, "card", *with_])
     study = name or made
@@ -92,7 +96,14 @@ def _as_standard(model: Chosen, brought: Mapping[str, Any], standard: Standard) 
 
 def _below(name: str, brought: Mapping[str, Any]) -> list[str]:
     """Return the lines of the entries that a brought one is made from, of those that were brought, too."""
-    entry = brought.get(name) or {}
-    below = [entry[key] for key in MADE_FROM if entry.get(key) in brought]
-    lines = [f"  {in_yaml(each)}: {in_yaml(brought[each])}" for each in below]
-    return [*lines, *(line for each in below for line in _below(each, brought))]
+    return [f"  {in_yaml(each)}: {in_yaml(brought[each])}" for each in _chain(name, brought) if each != name]
+
+
+def _chain(name: str, brought: Mapping[str, Any]) -> list[str]:
+    """Return a model and those that it is made from, each once, of those that were brought; mistakes are left."""
+    found = [name] if name in brought else []
+    for each in found:
+        entry = brought[each] if isinstance(brought[each], Mapping) else {}
+        below = [entry[key] for key in MADE_FROM if isinstance(entry.get(key), str)]
+        found += [other for other in dict.fromkeys(below) if other in brought and other not in found]
+    return found
