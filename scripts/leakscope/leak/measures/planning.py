@@ -79,7 +79,7 @@ def plan(spread: pd.DataFrame, samples: Mapping[str, float], n_models: int, sett
 
 
 def in_words(table: pd.DataFrame, settings: Settings) -> list[str]:
-    """Return a plan in words, for all categories pooled and the first scorer: one paragraph per prompt set and measure."""
+    """Return a plan in words, categories pooled, first scorer: one paragraph per prompt set and measure."""
     pooled = table[table["category"] == POOLED].drop_duplicates(["prompt_set", "measure"])
     said = [
         f"{_given(row)} With {_size(row)}, {_seen_in_words(row, settings)}. {_wished(row, settings)}"
