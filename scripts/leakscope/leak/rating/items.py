@@ -156,8 +156,8 @@ def _shares(units: list[SampledUnit], n_items: int, seed: int, prompt_set: str) 
 
 
 def _sides(unit: SampledUnit, pair: tuple[str, str], visit: int, seed: int) -> tuple[Side, Side]:
-    """Return the two sides of a pair of groups that is drawn for the ``visit``-th time, from 0: other texts each time,
-    as long as there are some."""
+    """Return the two sides of a pair of groups at its ``visit``-th draw, from 0; new texts each time, as long as there
+    are any."""
     key = (str(unit.category), unit.unit, *pair)
     orders = [_order(unit.groups[group], group, seed, *key) for group in pair]
     # When both have come round together, the second goes on one further.
