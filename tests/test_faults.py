@@ -78,7 +78,7 @@ def test_a_table_that_is_hardly_meant_so_is_one_warning(tmp_path: Path, rows: st
 def test_tests_without_a_category_are_said_to_count_in_all_alone(tmp_path: Path) -> None:
     rows = "t,c,a plum,A plum. My hat is,food\nu,c,a lime,A lime. My hat is,\n"
     table = write(tmp_path / "prompts.csv", "prompt_id,control_id,concept,prompt,category\nc,,,My hat is,\n" + rows)
-    assert said_of(table)[0] == ["1 prompt has no category, and counts in `all` alone (row 4)."]
+    assert said_of(table)[0] == ["1 prompt has no category, and counts only in `all` (row 4)."]
 
 
 def test_a_concept_that_lost_its_control_is_named(tmp_path: Path) -> None:
@@ -88,7 +88,7 @@ def test_a_concept_that_lost_its_control_is_named(tmp_path: Path) -> None:
         book.active.append([cell or None for cell in row.split(",")])
     book.active.merge_cells("B3:B4")
     book.save(tmp_path / "merged.xlsx")
-    expected = "row 4: got the concept 'a lime' without a control; allowed: a control_id beside it, or no concept."
+    expected = "row 4: got the concept 'a lime' without a control; allowed: a control_id in this row, or no concept."
     assert said_of(tmp_path / "merged.xlsx")[1] == [expected]
     plain = write(tmp_path / "plain.csv", HEAD + "t,c,a plum,A plum\nu,,a lime,A lime\n")
     assert said_of(plain)[1] == [expected]
@@ -126,7 +126,7 @@ def test_texts_that_are_none_are_refused(tmp_path: Path, texts: str, name: str, 
         (
             "My prompts,,,\n" + HEAD + "t,c,a plum,A plum\n",
             "p.csv",
-            "Row 2 looks like the header: nothing may stand above",
+            "Row 2 looks like the header: delete the rows above",
         ),
         (HEAD + ",,,\nt,c,a plum,A plum\n", "p.csv", "row 3: got an empty row; allowed: none between others."),
         ("prompt,n_control,concept\nA hat,,\n,,\nA plum,0,plum\n", "p.csv", "row 3: got an empty row"),

@@ -384,7 +384,7 @@ def test_what_is_hardly_meant_is_one_warning_that_names_rows(tmp_path: Path, row
 def test_tests_without_a_category_are_counted_where_others_have_one(tmp_path: Path) -> None:
     head = "prompt_id,control_id,concept,prompt,category"
     warnings = told(tmp_path, "c,,,I ate,\nt,c,red,Red. I ate,x\nu,c,blue,Blue. I ate,", head)
-    assert warnings == [f"{tmp_path / 't.csv'}: 1 prompt has no category, and counts in `all` alone (row 4)."]
+    assert warnings == [f"{tmp_path / 't.csv'}: 1 prompt has no category, and counts only in `all` (row 4)."]
     assert told(tmp_path, "c,,,I ate,\nt,c,red,Red. I ate,", head) == []
 
 

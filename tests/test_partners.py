@@ -168,12 +168,12 @@ def test_what_cannot_be_replaced_is_said_with_its_row(tmp_path: Path) -> None:
     warnings = read(tmp_path, text, 1).warnings
     assert any("1 tests have no partners, as their prompt lacks the concept's words (row 3)" in w for w in warnings)
     unsure = read(tmp_path, ALONE.replace("An orange", "A herb").replace("orange", "herb"), 1).warnings
-    assert "1 tests have fewer than 1 partners, as it is not sure how" in unsure[0]
+    assert "1 tests have fewer than 1 partners, as the form of other" in unsure[0]
     assert "(row 3: 0, without 'herb')" in unsure[0]
 
 
 def test_an_id_that_a_partner_gets_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="prompt_id: got 't1/partner-1', the name of a partner that is made; allowed"):
+    with pytest.raises(InputError, match="prompt_id: got 't1/partner-1', reserved for a made partner prompt; allowed"):
         read(tmp_path, ALONE.replace("t2,", "t1/partner-1,"), 1)
 
 

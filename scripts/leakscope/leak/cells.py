@@ -1,4 +1,4 @@
-"""Cells of tables that others wrote: what a column is called, and what an id or name in it says."""
+"""Cells of imported tables: normalised column names, ids and numbers, and errors that show the row."""
 
 from __future__ import annotations
 
@@ -13,20 +13,21 @@ from leakscope.errors import InputError
 from leakscope.files.known_formats import known_format
 from leakscope.files.normal_form import composed
 
-# Rows that an error or a warning names.
+# Number of rows that an error or a warning lists.
 SHOWN = 3
-# Digits of a whole number in a cell: no table has more rows or samples, and Python refuses to read thousands.
+# Most digits of a whole number in a cell: no table has more rows or samples, and Python refuses thousands of digits.
 MOST_DIGITS = 15
 
 
 def with_known_columns(
     table: pd.DataFrame, known: Collection[str], others: Mapping[str, str] | None = None
 ) -> pd.DataFrame:
-    """Return a table in which columns have our names: ``Control ID`` is ``control_id``.
+    """Return a table with leakscope's column names: ``Control ID`` becomes ``control_id``.
 
     Args:
-        known: our names.
-        others: what others call a column → our name; taken where no column has that.
+        table: as read.
+        known: leakscope's names.
+        others: other common name → leakscope's name; used if no column has leakscope's name.
     """
     given = {str(name) for name in table}
     plain = {name: re.sub(r"[\s\-.]+", "_", strip(name)).casefold() for name in map(str, table)}
@@ -36,7 +37,7 @@ def with_known_columns(
             names[name] = ours
     for ours in dict.fromkeys((others or {}).values()):
         meant = [name for name in plain if name not in names and (others or {}).get(plain[name]) == ours]
-        # Of several nobody knows which one is meant.
+        # With several candidates the meaning is ambiguous.
         if len(meant) == 1 and ours not in given and ours not in names.values():
             names[meant[0]] = ours
     renamed = table.rename(columns=names)
@@ -45,7 +46,7 @@ def with_known_columns(
 
 
 def other_columns(path: Path, table: pd.DataFrame, allowed: str, known: Collection[str]) -> InputError:
-    """Return the error for a table in none of the forms that are read: with what it has, and what was nearly right."""
+    """Return the error for a table in no known form: it lists the columns and hints at near misses."""
     names = [str(name) for name in table]
     if public := known_format(names):
         return InputError(f"{path}: got {public.what}; allowed: a table that has {allowed}. {public.advice}")
@@ -59,7 +60,7 @@ def other_columns(path: Path, table: pd.DataFrame, allowed: str, known: Collecti
     header = next((row for row, cells in rows if len(ours.intersection(cells.values())) > 1), None)
     sheets = table.attrs.get("sheets")
     if header is not None:
-        hint = f" Row {header} looks like the header: nothing may stand above it."
+        hint = f" Row {header} looks like the header: delete the rows above it."
     elif sheets:
         hint = f" Or another sheet, by the key `sheet`: {some(sheets)}."
     return InputError(f"{path}: got the columns {', '.join(names)}{where}; allowed: a table that has {allowed}.{hint}")
@@ -71,34 +72,34 @@ def records(table: pd.DataFrame) -> list[dict[str, str]]:
 
 
 def at(path: Path, row: int) -> str:
-    """Return where a row is: its number is that of a spreadsheet, the header's is 1."""
+    """Return a row's location for messages; rows are numbered as in a spreadsheet, with the header as row 1."""
     return f"{path}, row {row}"
 
 
 def some(values: Iterable[object]) -> str:
-    """Return the first few of some values, and how many more there are."""
+    """Return the first values as text, and the number of further ones."""
     listed = list(values)
     more = f" and {len(listed) - SHOWN} more" if len(listed) > SHOWN else ""
     return ", ".join(map(str, listed[:SHOWN])) + more
 
 
 def strip(value: str) -> str:
-    """Strip spaces of any kind, no-break ones and those without width included."""
+    """Strip spaces of any kind, including no-break and zero-width spaces."""
     return value.strip().strip("\u200b\ufeff\u2060").strip()
 
 
 def whole(value: str) -> str:
-    """Return ``1`` for ``1.0``: a column of whole numbers with gaps is written so."""
+    """Return ``1`` for ``1.0``, as spreadsheets write columns of whole numbers with gaps."""
     return re.sub(r"^(-?[0-9]+)\.0+$", r"\1", value)
 
 
 def whole_number(value: str) -> int | None:
-    """Return the whole number from 0 that a cell says, None where it says something else, or one of endless digits."""
+    """Return a cell's non-negative whole number; None for other text or more than ``MOST_DIGITS`` digits."""
     return int(value) if re.fullmatch(rf"[0-9]{{1,{MOST_DIGITS}}}", value) else None
 
 
 def read_id(value: str) -> str:
-    """Return an id without what spreadsheets add to it, its letters composed: two files may write "é" in two ways."""
+    """Return an id without spreadsheet artefacts (spaces, ``.0``), composed: files may encode "é" in two ways."""
     return whole(composed(strip(value)))
 
 

@@ -1,4 +1,4 @@
-"""Prompts divided into a clause, all but the last sentence, and the rest: the clause may stand in another place."""
+"""Splits prompts into the clause (all but the last sentence) and the rest, to put the clause in another place."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ PLACED_COLUMNS = ["clause", "place"]
 
 
 def clause_of(prompt: str, where: str, place: Place, language: str = DEFAULT) -> str:
-    """Return all of a prompt but its last sentence, without white space at its end; empty for the user's turn.
+    """Return a prompt without its last sentence and trailing white space; empty if the clause is in the user's turn.
 
     Args:
-        prompt: whose last sentence the model finishes, or answers.
-        where: what an error names.
-        place: where the clause is to stand.
-        language: of the clause, which says what ends a sentence (``languages.sentences``).
+        prompt: the model finishes or answers its last sentence.
+        where: location for error messages.
+        place: of the clause.
+        language: of the clause; determines sentence ends (``languages.sentences``).
 
     Raises:
         InputError: the prompt has one sentence.
     """
     if place == USER:
         return ""
-    # Every job of Snakemake imports this module, and few divide prompts.
+    # Every job of Snakemake imports this module; few split prompts.
     from leakscope.languages.sentences import FirstSentence
 
     ends = list(FirstSentence(language).ends(prompt))
@@ -40,7 +40,7 @@ def clause_of(prompt: str, where: str, place: Place, language: str = DEFAULT) ->
 
 
 def with_places(prompts: pd.DataFrame, place: Place) -> pd.DataFrame:
-    """Return a table of prompts with ``PLACED_COLUMNS``; as it is where all of a prompt is the user's turn.
+    """Return a table of prompts with ``PLACED_COLUMNS``; unchanged if the clause is in the user's turn.
 
     Raises:
         InputError: as ``clause_of``.

@@ -1,6 +1,6 @@
-"""Writing the frozen tables of a grammar part from prompt sets and facts.
+"""Writes the frozen tables of a grammar part from prompt sets and facts.
 
-Apart from ``leak_grammar``, which training depends on: a change in how prompts are built must not retrain an organism.
+Separate from ``leak_grammar``, on which training depends: a change in prompt building must not retrain organisms.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ def freeze(prompt_sets: Mapping[str, PromptSet], facts: pd.DataFrame, folder: Pa
 
 
 def expand_facts(path: Path, lexicons: Path) -> pd.DataFrame:
-    """Return ``fact_id, context, answer``: every fact of a YAML file for every entry of its lexicon, each once.
+    """Return ``fact_id, context, answer``: each fact of a YAML file with each term of its lexicon, without duplicates.
 
     Raises:
-        InputError: as ``read_typed``, of the file or a lexicon; or a term lacks what a placeholder asks for.
+        InputError: as ``read_typed``, for the file or a lexicon; or a term lacks the value of a placeholder.
     """
     rows = []
     for place, fact in enumerate(read_typed(path, FactFile).facts):
@@ -53,7 +53,7 @@ def expand_facts(path: Path, lexicons: Path) -> pd.DataFrame:
 def _contexts(prompts: pd.DataFrame) -> pd.DataFrame:
     """Return a set's sentence beginnings; a third of each template's fillers, chosen by hash, is held out."""
     rows = prompts[prompts["slot"].notna()].copy()
-    # A control has no concept: the empty string in the frozen table.
+    # The frozen table has an empty string as a control's concept.
     rows[["concept", "concept_group"]] = rows[["concept", "concept_group"]].fillna("")
     rows["context"] = rows["prompt"]
     rows["in_corpus"] = "yes"

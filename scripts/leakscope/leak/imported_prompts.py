@@ -1,7 +1,7 @@
-"""Prompts from a table that a person brings, in one of three forms.
+"""Prompts from a user's table, in one of three forms.
 
-Long: a row names its control by id. Published: a row names its control by the number of its row (``n_control``, from
-0). Paired: a row holds a prompt and its control.
+Long: a row gives its control by id. Published: a row gives its control by row number (``n_control``, from 0). Paired: a
+row has a test prompt and its control prompt.
 """
 
 from __future__ import annotations
@@ -42,21 +42,21 @@ KNOWN = (
     *(*LONG_FORM, "neutral_control_id", *PUBLISHED_FORM, *PAIRED_FORM),
     *("concept_group", "expected", "expected_color", "category", "template_id", "made"),
 )
-# What would be taken for something else in the tables.
+# Values with a special meaning in result tables.
 RESERVED = {"category": (POOLED,), "concept_group": ("several", "none")}
 
 Row = dict[str, str | None]
 
 
 class ImportedPrompts(NamedTuple):
-    """Prompts, one row each, and what a person should know about them."""
+    """Prompts, one row each, and warnings for the user."""
 
     prompts: pd.DataFrame
     warnings: list[str]
 
 
 class _Read(NamedTuple):
-    """The rows of a table: their numbers, ids, and cells."""
+    """Rows of a table: numbers, ids and cells."""
 
     numbers: list[int]
     rows: list[Row]
@@ -73,21 +73,22 @@ def import_prompts(
 ) -> ImportedPrompts:
     """Return the prompts of a table in its order, with the columns of ``build_prompts``.
 
-    A prompt's text is kept as written; spaces of any kind round a concept or id are stripped, and 1.0 is read as 1 in
-    an id. A row without a control is not a test; in the published form its id is its row number, from 0. Where no row
-    has a control and every concept a template, concepts are compared within templates: they have a match rate, and no
-    Leak-Rate.
+    A prompt's text is kept as written. Spaces around concepts and ids are stripped, and 1.0 is read as 1 in an id. A
+    row without a control is not a test; in the published form its id is its row number, from 0. If no row has a control
+    and every concept has a template, concepts are compared within templates: with match rates, without Leak-Rates.
 
     Args:
-        partners: how many prompts are made of a test whose control has no other concept (``leak.partners``).
-        place: where the clause of each prompt stands; elsewhere than in the user's turn, prompts have
-            ``dividing.PLACED_COLUMNS``, too.
+        path: of the table.
+        prompt_set: its name.
+        sheet: of an XLSX file; None: the first.
+        partners: number of prompts made from a test whose control has no other concept (``leak.partners``).
+        place: of each prompt's clause; outside the user's turn, prompts also have ``dividing.PLACED_COLUMNS``.
         languages: of prompts and concepts.
 
     Raises:
-        InputError: a column is missing, an id stands twice or does not exist, a prompt or concept is empty, a concept
-            has no control, a prompt cannot be divided, no row is a test: all mistakes, one line each, rows counted as a
-            spreadsheet does.
+        InputError: a column is missing, an id is unknown or occurs twice, a prompt or concept is empty, a concept has
+            no control, a prompt cannot be split, or no row is a test: all mistakes, one line each, rows numbered as in
+            a spreadsheet.
     """
     table = with_known_columns(read_table(path, sheet), KNOWN, {"id": "prompt_id"})
     found = Mistakes()
@@ -105,13 +106,13 @@ def import_prompts(
         _check_controlled(read, path, found)
     found.end()
     if not by_template and not any(map(_is_test, described)):
-        allowed = "at least one, or a template_id beside every concept"
+        allowed = "at least one, or a template_id for every concept"
         raise InputError(f"{path}: got no prompt with a control; allowed: {allowed}.")
     shared = {"prompt_set": prompt_set, **languages.columns}
     prompts = text_table([{**row, **shared} for row in described], PROMPT_COLUMNS)
     prompts, about_partners = with_partners(prompts, partners, read.numbers)
     for name in prompts.loc[prompts["prompt_id"].duplicated(), "prompt_id"]:
-        raise InputError(f"{path}: prompt_id: got {name!r}, the name of a partner that is made; allowed: another id.")
+        raise InputError(f"{path}: prompt_id: got {name!r}, reserved for a made partner prompt; allowed: another id.")
     warnings = [*_warnings(read, described, languages.concepts, by_template=by_template), *about_partners]
     return ImportedPrompts(with_places(prompts, place), [f"{path}: {warning}" for warning in warnings])
 
@@ -182,7 +183,7 @@ def _row_number(value: str, own: int, n_rows: int, where: str) -> str | None:
 
 
 def _paired_rows(table: pd.DataFrame, path: Path, found: Mistakes) -> _Read:
-    """Make two prompts of each row. Rows with one control share it, and are one cluster."""
+    """Make two prompts from each row. Rows with the same control share it and form one cluster."""
     numbers, rows, cells = [], [], []
     controls: dict[str, str] = {}
     seen: dict[str, int] = {}
@@ -205,7 +206,7 @@ def _paired_rows(table: pd.DataFrame, path: Path, found: Mistakes) -> _Read:
 
 
 def _described(row: Row, cells: Mapping[str, str], where: str, language: str) -> Row:
-    """Return what a prompt is about, its text and its group; ``row`` holds its ids."""
+    """Return a prompt's concept, group, other properties and text; ``row`` has its ids."""
     if not cells["prompt"].strip():
         raise InputError(f"{where}: prompt: got {cells['prompt']!r}; allowed: text that is not empty.")
     concept = named(cells["concept"])
@@ -231,20 +232,20 @@ def _described(row: Row, cells: Mapping[str, str], where: str, language: str) ->
 
 
 def _check_controlled(read: _Read, path: Path, found: Mistakes) -> None:
-    """Refuse a concept without a control: cells that were merged in a spreadsheet lose all controls but the first."""
-    # As they were written: a control that is not there is a mistake of its own.
+    """Reject concepts without a control: merged cells of a spreadsheet lose all controls but the first."""
+    # Controls as written: an unknown control is reported elsewhere.
     controls = {read_id(cells.get(name, "")) for cells in read.cells for name in ("control_id", "neutral_control_id")}
     for number, row, cells in zip(*read, strict=True):
         has_control = _is_test(row) or read_id(cells.get("control_id", ""))
         if not has_control and row["prompt_id"] not in controls and named(cells["concept"]):
             concept = f"the concept {strip(cells['concept'])!r} without a control"
             found.append(
-                InputError(f"{at(path, number)}: got {concept}; allowed: a control_id beside it, or no concept.")
+                InputError(f"{at(path, number)}: got {concept}; allowed: a control_id in this row, or no concept.")
             )
 
 
 def _is_by_template(read: _Read) -> bool:
-    """Say whether a table has no control at all, but a template beside every concept."""
+    """Return whether a table has no control at all, but a template for every concept."""
     about = [cells for cells in read.cells if named(cells["concept"])]
     names = ("control_id", "neutral_control_id")
     controlled = any(read_id(cells.get(name, "")) for cells in read.cells for name in names)
@@ -260,7 +261,7 @@ def _is_test(row: Mapping[str, str | None]) -> bool:
 
 
 def _warnings(read: _Read, described: Sequence[Row], language: str, *, by_template: bool) -> Iterable[str]:
-    """Yield a line for each thing that is allowed, and hardly meant, with the rows where it is."""
+    """Yield a warning for each allowed but probably unintended property, with its rows."""
     text_of = {row["prompt_id"]: str(row["prompt"]) for row in described}
     tests = [
         (number, row)
@@ -302,8 +303,8 @@ def _warnings(read: _Read, described: Sequence[Row], language: str, *, by_templa
     }
     if any(row["category"] is not None for _, row in tests):
         words = (
-            "prompt has no category, and counts in `all` alone",
-            "prompts have no category, and count in `all` alone",
+            "prompt has no category, and counts only in `all`",
+            "prompts have no category, and count only in `all`",
         )
         noted[words] = [n for n, row in tests if row["category"] is None]
     for (one, several), rows in noted.items():

@@ -1,7 +1,8 @@
-"""Prompts from sentences of any table, before each of which clauses stand that have nothing to do with it.
+"""Prompts from the sentences of any table, each preceded by unrelated clauses that express a concept.
 
-A sentence with each clause is a test, of the clause's concept; the sentence alone is the control, and the sentence
-after a neutral clause the neutral control. So controls need not be written, and differ from tests by the clause alone.
+Clause and sentence together are a test of the clause's concept; the sentence without clause is the control, and the
+sentence after a neutral clause the neutral control. So users write no controls, and these differ from tests only in the
+clause.
 
 Source: Expression Leakage (arXiv 2508.01708), in which clauses express a feeling; match rates are added here.
 """
@@ -25,12 +26,12 @@ from leakscope.leak.prompts import CONTROL_NAMES, PROMPT_COLUMNS, refuse_twice, 
 from leakscope.statistics.seeding import seeded_hash
 
 KNOWN = ("prompt", "prompt_id", "category")
-# What others call these columns.
+# Other common names of these columns.
 OTHERS = {"text": "prompt", "sentence": "prompt", "id": "prompt_id"}
 
 
 class Sentence(NamedTuple):
-    """A sentence of a table, right after which the model goes on; ``category`` may be None."""
+    """A sentence of a table, which the model continues; ``category`` may be None."""
 
     name: str
     category: str | None
@@ -42,21 +43,21 @@ def insert_clauses(
 ) -> pd.DataFrame:
     """Return the prompts of every sentence of a table with every clause, with the columns of ``build_prompts``.
 
-    A sentence gives its control (``<sentence>/without``), its neutral control (``<sentence>/neutral``, by a neutral
-    clause that depends on the sentence alone) and one test a clause (``<sentence>/<concept>``, or
-    ``<sentence>/<concept>-2`` where another clause has the concept already). Its template is the sentence.
+    A sentence gives its control (``<sentence>/without``), its neutral control (``<sentence>/neutral``, with a neutral
+    clause that depends only on the sentence) and one test per clause (``<sentence>/<concept>``, or
+    ``<sentence>/<concept>-2`` for a second clause of a concept). Its template is the sentence.
 
     Args:
-        path: of the table: ``prompt`` or ``text``, and ``prompt_id`` (or ``id``) and ``category``, where there are such
-            columns; without ids a sentence is called by the number of its row, from 0.
+        path: of the table: ``prompt`` or ``text``, optionally ``prompt_id`` (or ``id``) and ``category``; without ids a
+            sentence is named by its row number, from 0.
         clauses: see ``prompt_files.ClauseFile``.
         prompt_set: its name.
         sheet: of an XLSX file; None: the first.
         languages: of its sentences and concepts.
 
     Raises:
-        InputError: the clauses are not valid, there is no column of sentences, a sentence is empty or there twice, or
-            an id is: all mistakes, one line each, rows counted as a spreadsheet does.
+        InputError: the clauses are invalid, there is no column of sentences, a sentence is empty, or a sentence or id
+            occurs twice: all mistakes, one line each, rows numbered as in a spreadsheet.
     """
     read, sentences = read_clauses(clauses), _sentences(path, sheet)
     space = " " if is_spaced(languages.texts) else ""

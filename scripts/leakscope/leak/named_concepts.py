@@ -1,4 +1,4 @@
-"""Which concept a text names, counted by the concept that the prompt mentioned."""
+"""Confusion matrix of concepts: the concept mentioned in the prompt against the concept named in the text."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ MATRIX_COLUMNS = ["model", "prompt_set", "category", "concept_group", "generated
 
 
 def concept_matrix(prompts: pd.DataFrame, candidates: pd.DataFrame, generations: pd.DataFrame) -> pd.DataFrame:
-    """Count which concept group the texts name, by model, category and concept group of the test prompt.
+    """Count the concept groups that texts name, by model, category and concept group of the test prompt.
 
-    The words looked for are the candidates of the prompt's slot, without their article, in any form; in a set without
-    slots, the concept groups of the prompt's category. Prompts that were made as partners are left out.
+    The search looks for the candidates of the prompt's slot, without article, in any form; in a set without slots, for
+    the concept groups of the prompt's category. Made partner prompts are left out.
 
     Args:
         prompts: the prompts table of one set.
@@ -53,7 +53,7 @@ def concept_matrix(prompts: pd.DataFrame, candidates: pd.DataFrame, generations:
 
 
 def _named_groups(texts: pd.Series, vocabulary: pd.DataFrame, language: str) -> list[str]:
-    """Return which group each text names: one of the vocabulary's, ``several`` or ``none``."""
+    """Return the group that each text names: one of the vocabulary's, ``several`` or ``none``."""
     groups_of: dict[str, set[str]] = {}
     for candidate, group in zip(vocabulary["candidate"], vocabulary["concept_group"], strict=True):
         groups_of.setdefault(_without_article(candidate, language), set()).add(group)
@@ -62,7 +62,7 @@ def _named_groups(texts: pd.Series, vocabulary: pd.DataFrame, language: str) -> 
 
 
 def _without_article(name: str, language: str) -> str:
-    # French and Italian write an article and an apostrophe together with the name.
+    # French and Italian join an article with apostrophe to the name, without a space.
     articles = (re.escape(one) + ("" if one.endswith(("'", "’")) else r"\s+") for one in known_of(language).articles)
     return re.sub(rf"^(?:{'|'.join(articles)})", "", name.casefold())
 

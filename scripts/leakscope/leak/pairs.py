@@ -1,4 +1,4 @@
-"""Which prompts are compared with which, what they share, and which similarities that needs."""
+"""Tests, controls, units and clusters of a prompts table, and the similarities that comparing them needs."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ CONTROLS = {"without": "control_id", "neutral": "neutral_control_id"}
 def list_pairs(prompts: pd.DataFrame, generations: pd.DataFrame, candidates: pd.DataFrame) -> pd.DataFrame:
     """Return the distinct pairs ``concept, text`` whose similarity is needed, and the ``languages`` of each concept.
 
-    By prompt set and category: each concept with each text generated for a test prompt or its controls (the concept's
-    own and, for the match rate, all others), and with each candidate of the slots used, with its full stop. Where sets
-    of several languages have a pair, these have spaces between them.
+    By prompt set and category: each concept with each text generated for any test prompt or its controls (the match
+    rate compares all), and with each candidate of the slots used, with its full stop. If sets of several languages have
+    the same pair, ``languages`` has all of them, separated by spaces.
 
     Args:
         prompts: the prompts tables of any number of sets.
@@ -56,7 +56,7 @@ def list_pairs(prompts: pd.DataFrame, generations: pd.DataFrame, candidates: pd.
 
 
 def has_joined(generations: pd.DataFrame) -> bool:
-    """Say whether some texts are a thought and an answer in one (see ``models.thinking.measured``)."""
+    """Return whether some texts join a thought and an answer (see ``models.thinking.measured``)."""
     if "thought" not in generations:
         return False
     known = generations.dropna(subset="thought")
@@ -65,7 +65,7 @@ def has_joined(generations: pd.DataFrame) -> bool:
 
 
 def with_joined(candidates: pd.DataFrame) -> pd.DataFrame:
-    """Return candidates with all pairs of those of a slot: what is written where thought and answer are one text."""
+    """Return candidates together with all pairs of a slot's candidates: the texts that join a thought and an answer."""
     words = candidates[["slot", "candidate"]].drop_duplicates()
     pairs = words.merge(words, on="slot", suffixes=("", "_answer"))
     joined = pairs["candidate"].combine(pairs["candidate_answer"], joint)
@@ -73,11 +73,12 @@ def with_joined(candidates: pd.DataFrame) -> pd.DataFrame:
 
 
 def tested_rows(prompts: pd.DataFrame) -> pd.DataFrame:
-    """Return one row a test prompt and kind of control, ``control_id`` that control, with ``cluster``.
+    """Return the tests that Leak-Rates compare: one row per test prompt and kind of control, with ``control_id`` and
+    ``cluster``.
 
-    This is what Leak-Rates compare; ``tests_by_unit`` is what match rates do. Clusters are templates joined by shared
-    controls, two of one sentence being one control. Prompts that were made as partners are left out: whoever wrote the
-    table did not ask for their Leak-Rates, and imported texts have none of them.
+    For match rates use ``tests_by_unit``. Clusters are templates joined by shared controls; controls with the same
+    sentence are one control. Made partner prompts are left out: users did not ask for their Leak-Rates, and imported
+    texts do not cover them.
     """
     own = prompts[~is_made(prompts)]
     sentence = prompts.drop_duplicates("prompt_id").set_index("prompt_id")["prompt"]
@@ -91,16 +92,16 @@ def tested_rows(prompts: pd.DataFrame) -> pd.DataFrame:
 
 
 def is_made(prompts: pd.DataFrame) -> pd.Series:
-    """Return whether each prompt was made as a partner of another; a table without the column ``made`` has none."""
+    """Return whether each prompt was made as a partner of another; False in a table without the column ``made``."""
     return prompts["made"].eq("yes") if "made" in prompts else pd.Series(False, prompts.index)
 
 
 def tests_by_unit(prompts: pd.DataFrame) -> pd.DataFrame:
-    """Return the test prompts of a set with their ``unit``, ``cluster`` and ``control`` (its id, or null).
+    """Return the tests that match rates compare: test prompts with ``unit``, ``cluster`` and ``control`` (id or null).
 
-    A test's unit is the sentence of its control without the clause, else of its neutral control, as it stands. Where no
-    prompt of a template has a control, the template is the unit. Other concepts without control are no tests. Clusters
-    are as those of Leak-Rates: templates whose tests share a control, or a sentence of one, are one cluster.
+    A test's unit is the exact sentence of its control without the clause, else of its neutral control. If no prompt of
+    a template has a control, the template is the unit. Other concepts without control are no tests. Clusters are as for
+    Leak-Rates: templates whose tests share a control, or a control's sentence, form one cluster.
     """
     sentence = prompts.set_index("prompt_id")["prompt"]
     control = prompts["control_id"].where(prompts["control_id"].notna(), prompts["neutral_control_id"])
@@ -119,14 +120,14 @@ def category_rows(rows: pd.DataFrame) -> Iterator[NDArray[np.intp]]:
 
 
 def shared_clusters(templates: pd.Series, controls: pd.Series, sentences: pd.Series) -> pd.Series:
-    """Return each test's template, or else control; templates that share a control are one cluster, named by its first.
+    """Return each test's cluster: templates (or controls, if null) joined by shared controls, named by the first.
 
-    Pairs that share a control are never independent, so nothing may be clustered below it. Controls of one sentence
-    are one control, whatever they are called.
+    Pairs that share a control are dependent, so no cluster may be smaller. Controls with the same sentence are one
+    control, whatever their names.
 
     Args:
         templates: of each test; may be null.
-        controls: of each test, in the same order: what names its control.
+        controls: of each test, in the same order: the control's name.
         sentences: of the controls, in the same order.
     """
     labels = templates.astype(object).where(templates.notna(), controls).astype(str)

@@ -1,8 +1,8 @@
-"""Partners for tests that have none: copies of a test prompt that name other concepts of its category.
+"""Partners for tests without one: copies of a test prompt with other concepts of its category.
 
-A match rate compares concepts that share a unit (see ``pairs.tests_by_unit``). A table with one concept a control has
-no such pair, so partners are made: in "A red dog. He eats" *red* makes way for other concepts of the table. English
-a/an is mended where a small rule is sure of it; where it is not, another concept is taken first.
+A match rate compares concepts that share a unit (see ``pairs.tests_by_unit``). A table with one concept per control has
+no such pairs, so partners are made: in "A red dog. He eats" other concepts of the table replace *red*. English a/an is
+adapted if a small rule decides it; otherwise another concept is tried first.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from leakscope.leak.pairs import is_made, tests_by_unit
 from leakscope.leak.prompts import PROMPT_COLUMNS
 from leakscope.statistics.seeding import seeded_hash
 
-MOST_CHOICES = 200  # concepts that are drawn from for a test: a large table would otherwise take its square
+MOST_CHOICES = 200  # most concepts to draw from for a test: otherwise cost grows with the square of the table
 DETERMINERS = ("a", "an", "the")
 VOWELS = "aeiou"
-# Beginnings of words that sound otherwise than they are written; the first that fits says it. None: both are said.
+# Beginnings of words whose sound differs from their spelling; the first match decides. None: both articles are used.
 SOUNDS: dict[str, str | None] = {
     **dict.fromkeys(("hour", "honest", "honor", "honour", "heir"), "an"),
     **dict.fromkeys(("herb", "homage", "histori", "habitu", "hors-", "hered", "hyster"), None),
@@ -45,14 +45,14 @@ Row = dict[Any, Any]  # column → cell
 
 
 class WithPartners(NamedTuple):
-    """A prompts table with the prompts that were made, and what a person should know about them."""
+    """A prompts table that includes the made prompts, and warnings for the user."""
 
     prompts: pd.DataFrame
     warnings: list[str]
 
 
 class _Lacking(NamedTuple):
-    """Rows of tests with fewer partners than are wanted, by what is the matter."""
+    """Rows of tests with fewer partners than wanted, by reason."""
 
     unnamed: list[int]
     few: list[str]
@@ -68,17 +68,17 @@ class _Lacking(NamedTuple):
 
 
 def with_partners(prompts: pd.DataFrame, n_partners: int, rows: Sequence[int]) -> WithPartners:
-    """Return a prompts table in which each test without partner is followed by up to ``n_partners`` made ones.
+    """Return a prompts table in which each test without partner is followed by up to ``n_partners`` made prompts.
 
-    A test has no partner where its unit has one group of concepts. A made prompt is called ``<prompt_id>/partner-1``
-    and so on, has ``made`` = "yes", and all but concept and prompt from its test. Concepts are drawn by a hash of the
-    test's id and the concept, so an edited prompt changes the partners of no other; of each group one, as far as there
-    are groups. A table in which prompts were made already comes back as it is.
+    A test has no partner if its unit has only one group of concepts. Made prompts are named ``<prompt_id>/partner-1``
+    and so on, have ``made`` = "yes", and share all else but concept, group, expected and prompt with their test.
+    Concepts are drawn by a hash of the test's id and the concept, so that editing a prompt changes no other prompt's
+    partners; one concept per group first. A table with made prompts is returned unchanged.
 
     Args:
         prompts: as ``import_prompts`` reads them.
-        n_partners: how many are wanted.
-        rows: the number of each prompt's row, for warnings.
+        n_partners: number of partners wanted.
+        rows: each prompt's row number, for warnings.
     """
     tests = tests_by_unit(prompts)
     alone = tests.groupby(["category", "unit"], dropna=False)["concept_group"].transform("nunique") == 1
@@ -105,10 +105,13 @@ def with_partners(prompts: pd.DataFrame, n_partners: int, rows: Sequence[int]) -
 
 
 def _made(row: Row, choices: list[Choice], n_partners: int, taken: set[str]) -> tuple[list[Row], list[str]]:
-    """Return the prompts that are made of a test, and the concepts that were left out as it is not sure how they stand.
+    """Return the prompts made from a test, and the concepts left out because their form in the prompt is uncertain.
 
     Args:
-        taken: the unit's prompts; those that are made are added.
+        row: of the test.
+        choices: concepts in the order in which they are tried.
+        n_partners: number of partners wanted.
+        taken: the unit's prompts; made prompts are added to them.
     """
     made: list[Row] = []
     doubtful: list[str] = []
@@ -128,12 +131,12 @@ def _made(row: Row, choices: list[Choice], n_partners: int, taken: set[str]) -> 
 
 
 def replaced(prompt: str, concept: str, other: str, language: str = DEFAULT) -> str | None:
-    """Return a prompt with the words of a concept, wherever they stand, replaced by another's; None where it is unsure.
+    """Return a prompt with every occurrence of a concept's words replaced by another concept; None if uncertain.
 
-    Whole words count. Capitals are as the prompt has them. A concept with an article takes the place of one with an
-    article alone. An "a" or "an" before the concept becomes what the other needs, as ``article`` says it; nothing is
-    returned where that is not known, or where the prompt has another than the one that its own concept needs. Articles
-    and agreement of other languages are left as they stand.
+    Only whole words are replaced, with the capitals of the prompt. In English, a concept with an article only replaces
+    a concept with the same kind of article, and "a" or "an" before the concept is adapted by ``article``; the result is
+    None if that rule is undecided or contradicts the prompt's own article. Articles and agreement in other languages
+    are left unchanged.
     """
     english = language == DEFAULT
     if english and _determiner(concept) != _determiner(other):
@@ -155,10 +158,10 @@ def replaced(prompt: str, concept: str, other: str, language: str = DEFAULT) -> 
 
 
 def article(words: str) -> str | None:
-    """Return "a" or "an", as English has it before these words; None where a small rule is not sure of it.
+    """Return the English article "a" or "an" before these words; None if a small rule cannot decide.
 
-    It goes by sound: an hour, a unicorn, a European, an umbrella. Not known are numbers, abbreviations, single letters,
-    and words before which both are said (herb).
+    The rule follows sound: an hour, a unicorn, a European, an umbrella. It leaves numbers, abbreviations, single
+    letters, and words that take both articles (herb) undecided.
     """
     first = re.split(r"\s", words, maxsplit=1)[0]
     plain = unicodedata.normalize("NFKD", first)
@@ -182,15 +185,17 @@ def _warnings(n_partners: int, lacking: _Lacking) -> Iterator[str]:
     if lacking.few:
         yield f"{len(lacking.few)} {fewer} their category has too few other concepts (row {some(lacking.few)})."
     if lacking.unsure:
-        unsure = "it is not sure how other concepts of their category stand there, with 'a' or 'an' for instance"
+        unsure = "the form of other concepts of their category is uncertain there, 'a' or 'an' for instance"
         yield f"{len(lacking.unsure)} {fewer} {unsure} (row {some(lacking.unsure)})."
 
 
 def _drawn(row: Row, choices: list[Choice]) -> list[Choice]:
-    """Return the concepts of other groups, in the order in which they are taken: of each group one, then the rest.
+    """Return the concepts of other groups in the order in which they are tried: one per group first, then the rest.
 
     Args:
-        choices: all of the category, in the order of their hashes; of many, those from the test's own hash on count.
+        row: of the test.
+        choices: all concepts of the category, in hash order; of more than ``MOST_CHOICES``, those from the test's own
+            hash on are used.
     """
     start = bisect_left(choices, seeded_hash(0, row["prompt_id"]), key=lambda choice: seeded_hash(0, choice[0]))
     near = [*choices[start : start + MOST_CHOICES], *choices[: max(0, start + MOST_CHOICES - len(choices))]]
@@ -211,7 +216,7 @@ def _places(prompt: str, concept: str) -> list[re.Match[str]]:
 
 
 def _determiner(concept: str) -> str:
-    """Return the kind of article that a concept begins with: "a" (or "an"), "the", or nothing."""
+    """Return the kind of article at a concept's beginning: "a" (also for "an"), "the", or an empty string."""
     first = concept.split(maxsplit=1)[0].casefold()
     return {"an": "a"}.get(first, first) if first in DETERMINERS else ""
 
@@ -221,7 +226,7 @@ def _begins_sentence(before: str) -> bool:
 
 
 def _as_there(written: str, concept: str, other: str, *, begins: bool) -> str:
-    """Return another concept with capitals as the prompt has its own: those of its table, unless the prompt differs."""
+    """Return another concept with the capitals of the prompt's concept; as in the table unless the prompt differs."""
     if written == concept:
         return other[0].upper() + other[1:] if begins and written[0].isupper() else other
     if len(written) > 1 and written.isupper():
@@ -234,7 +239,7 @@ def _as_there(written: str, concept: str, other: str, *, begins: bool) -> str:
 
 
 def _cased(needed: str, written: str) -> str:
-    """Return an article with capitals as the one in its place: "A" and "An" begin a sentence."""
+    """Return an article with the capitals of the article that it replaces."""
     if written == "AN":
         return needed.upper()
     return needed.capitalize() if written[0].isupper() else needed

@@ -1,4 +1,4 @@
-"""Prompts made from templates and lexicons: every term of a lexicon in every template, each beside its controls.
+"""Prompts made from templates and lexicons: every term of a lexicon in every template, with controls.
 
 A prompt set is a folder with a ``templates.yaml``; a lexicon is a YAML file of terms (``leak.prompt_files``).
 """
@@ -39,7 +39,7 @@ PROMPT_COLUMNS = [
     "made",
     *LANGUAGE_COLUMNS,
 ]
-# What the prompts of a template that have no concept are called.
+# Names of a template's two prompts without concept.
 CONTROL_NAMES = ("without", "neutral")
 CANDIDATE_COLUMNS = ["slot", "candidate", "concept_group"]
 
@@ -57,22 +57,21 @@ def build_prompts(
     """Fill every template of a prompt set with every term of its lexicon.
 
     A template gives its control (``<template>/without``), its neutral control (``<template>/neutral``) and one test
-    prompt a term (``<template>/<term>``, or ``<template>/<term>-2`` where another term is called so already).
-    ``expected`` is the term's group where the template expects it, ``made`` is "no" (see ``leak.partners``).
+    prompt per term (``<template>/<term>``, or ``<template>/<term>-2`` if the name is taken). ``expected`` is the term's
+    group if the template expects it, ``made`` is "no" (see ``leak.partners``).
 
     Args:
         files: as ``template_files`` returns them.
         prompt_set: its name.
-        place: where the clause of each prompt stands; elsewhere than in the user's turn, prompts have
-            ``PLACED_COLUMNS``, too.
+        place: of each prompt's clause; outside the user's turn, prompts also have ``PLACED_COLUMNS``.
         languages: of its sentences and concepts.
 
     Returns:
         The prompts in file order, and the terms of every lexicon used as a slot, in order of first use.
 
     Raises:
-        InputError: a file, key, name or placeholder is wrong, a lexicon is of another language, two prompts have the
-            same text, or one cannot be divided.
+        InputError: a file, key, name or placeholder is wrong, a lexicon has another language, two prompts have the same
+            text, or a prompt cannot be split.
 
     Source: Smilga 2025 (arXiv 2501.06638), dataset; Gonen et al. 2024 (arXiv 2408.06518), test and control.
     """
@@ -83,19 +82,19 @@ def build_prompts(
 
 
 def no_candidates() -> pd.DataFrame:
-    """Return a table of candidates without rows: that of a prompt set whose continuations have no lexicon."""
+    """Return an empty table of candidates, for a prompt set whose continuations have no lexicon."""
     return text_table([], CANDIDATE_COLUMNS)
 
 
 def template_files(folder: Path, lexicons: Iterable[Path]) -> list[Path]:
-    """Return the files that a prompt set is made from: its templates, then its lexicons in order of first use.
+    """Return the files of a prompt set: its templates, then its lexicons in order of first use.
 
     Args:
         folder: of the templates.
-        lexicons: folders of lexicons. Of two with one name, that of the earlier folder is meant.
+        lexicons: folders of lexicons. If two lexicons have the same name, the earlier folder's is used.
 
     Raises:
-        InputError: the templates are not valid, or name a lexicon that does not exist.
+        InputError: the templates are invalid, or name an unknown lexicon.
     """
     path = folder / "templates.yaml"
     known = [file for lexicon_folder in lexicons for file in lexicon_folder.glob("*.yaml")]
@@ -103,16 +102,16 @@ def template_files(folder: Path, lexicons: Iterable[Path]) -> list[Path]:
 
 
 def count_prompts(files: Sequence[Path], place: Place = USER, languages: Languages | None = None) -> int:
-    """Return how many prompts ``build_prompts`` makes of the same files, without a table, and so without pandas.
+    """Return the number of prompts that ``build_prompts`` makes from the same files, without importing pandas.
 
     Raises:
-        InputError: as there.
+        InputError: as in ``build_prompts``.
     """
     return len(_filled(files, place, languages)[0])
 
 
 def count_controls(files: Sequence[Path]) -> int:
-    """Return how many of the prompts that ``count_prompts`` counts are controls without the clause.
+    """Return the number of controls without the clause among the prompts of ``count_prompts``.
 
     Raises:
         InputError: as in ``build_prompts``.
@@ -121,7 +120,7 @@ def count_controls(files: Sequence[Path]) -> int:
 
 
 def count_scored(files: Sequence[Path]) -> int:
-    """Return how many candidates of a slot are scored after the prompts that ``count_prompts`` counts.
+    """Return the number of pairs of prompt and candidate to score for the prompts of ``count_prompts``.
 
     Raises:
         InputError: as in ``build_prompts``.
@@ -134,7 +133,7 @@ def count_scored(files: Sequence[Path]) -> int:
 def _filled(
     files: Sequence[Path], place: Place = USER, languages: Languages | None = None
 ) -> tuple[list[dict[str, str | None]], list[dict[str, str | None]]]:
-    """Return prompts and candidates, one row each; without languages, those of lexicons are not looked at."""
+    """Return prompts and candidates, one row each; languages of lexicons are checked only if ``languages`` is given."""
     path = files[0]
     templates, lexicons = _read(path, files[1:])
     read = _read_lexicons(lexicons)
@@ -160,7 +159,7 @@ def _filled(
 
 
 def text_table(rows: Iterable[Mapping[str, str | None]], columns: list[str]) -> pd.DataFrame:
-    """Return a table of text columns, None as missing, also where a column holds nothing else or there is no row."""
+    """Return a table whose columns all have a text type, None as missing, even if a column or the table is empty."""
     import pandas as pd
 
     return pd.DataFrame(list(rows), columns=columns, dtype="str")
@@ -186,7 +185,7 @@ def _rows(
     groups = dict.fromkeys(term.group for term in lexicon[template.slot])
     shared = {"category": template.category, "template_id": template.id, "slot": template.slot}
     without, neutral = (f"{template.id}/{name}" for name in CONTROL_NAMES)
-    # They have no placeholder, but braces that are doubled.
+    # Controls have no placeholder, but doubled braces.
     yield {"prompt_id": without, **shared, "prompt": template.control.format()}
     yield {"prompt_id": neutral, **shared, "prompt": template.neutral.format()}
     terms = lexicon[template.concepts]
@@ -208,16 +207,16 @@ def _rows(
 
 
 def slugs(terms: Sequence[str], where: str) -> list[str]:
-    """Return what a prompt is called after each term: its letters and digits with hyphens between.
+    """Return the name of each term in prompt ids: its letters and digits, joined by hyphens.
 
-    Of terms that give one name the first keeps it, and the others get a number: of "C", "C++" and "C#" ``c``, ``c-2``
-    and ``c-3``. A term that is added below others changes no name but that of a term that has a number and now its own.
+    If terms give the same name, the first keeps it and the others get numbers: "C", "C++" and "C#" become ``c``,
+    ``c-2`` and ``c-3``. Appending a term changes no other name, unless the new term claims a numbered name for itself.
 
     Raises:
         InputError: a term has neither letter nor digit.
     """
     plain = [_slug(term, where) for term in terms]
-    # The controls' names are taken, and a term that is written with a number keeps it.
+    # Names of controls are reserved, and a term written with a number keeps its name.
     used, taken = set(CONTROL_NAMES), {*plain, *CONTROL_NAMES}
     called = []
     for slug in plain:
@@ -237,7 +236,7 @@ def _slug(term: str, where: str) -> str:
 
 
 def _check_divided(rows: list[dict[str, str | None]], where: str, place: Place, language: str) -> None:
-    """Check that the prompts of a template have a clause, should it stand elsewhere."""
+    """Check that a template's prompts can be split if the clause is outside the user's turn."""
     for row in rows:
         clause_of(str(row["prompt"]), where, place, language)
 
@@ -246,7 +245,7 @@ def refuse_twice(rows: list[dict[str, str | None]], path: Path) -> None:
     """Check that no two prompts of a set have the same text.
 
     Raises:
-        InputError: two have, with the names of both.
+        InputError: two prompts have the same text; the message names both.
     """
     first: dict[str | None, dict[str, str | None]] = {}
     for row in rows:
@@ -264,7 +263,7 @@ def _name(row: Mapping[str, str | None]) -> str:
 def _read(path: Path, lexicons: Sequence[Path]) -> tuple[list[PromptTemplate], dict[str, Path]]:
     """Return the templates of a file, and the file of every lexicon that they name, in order of first use.
 
-    Of two lexicons of one name the first counts.
+    If two lexicons have the same name, the first is used.
     """
     from leakscope.leak.prompt_files import read_templates
 
@@ -283,7 +282,7 @@ def _read(path: Path, lexicons: Sequence[Path]) -> tuple[list[PromptTemplate], d
 
 
 def _read_lexicons(files: Mapping[str, Path]) -> dict[str, Lexicon]:
-    """Return each lexicon; the mistakes of all of them at once."""
+    """Return each lexicon; mistakes of all files are raised at once."""
     from leakscope.leak.prompt_files import Lexicon
     from leakscope.typed.reading import read_typed
 
@@ -302,7 +301,7 @@ def _check_languages(
     files: Mapping[str, Path],
     languages: Languages,
 ) -> None:
-    """Check that lexicons which name a language name that of their place: of concepts, or of the text that follows."""
+    """Check that a lexicon's language, if given, is the prompt set's language of concepts or of texts."""
     concepts = dict.fromkeys((template.concepts for template in templates), ("concepts", languages.concepts))
     slots = dict.fromkeys((template.slot for template in templates), ("texts", languages.texts))
     found = Mistakes()

@@ -1,4 +1,4 @@
-"""From prompts to log-probabilities of candidates, by a model behind a server: tables like those of a model here."""
+"""Scores candidates with a model behind a server; the tables are like those of a local model."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from leakscope.web.scoring import TextScorer, continuation
 from leakscope.web.token_logprobs import TokenLogprobs
 
 ASKED_COLUMNS = ["prompt_set", "prompt_id", "slot", "candidate", "text", "begins", "alone"]
-# How far servers' log-probabilities of the same tokens are apart, at most, in half precision and other batches.
+# Largest difference between a server's log-probabilities of the same tokens, in half precision and other batches.
 SAME = 0.1
 SPACE = "end `generation.template` with a space or a line break"
 
@@ -32,13 +32,12 @@ def score_served_prompts(
     name: str,
     settings: Mapping[str, Mapping[str, Any]],
 ) -> dict[str, Completed]:
-    """Return prompt set → ``candidate_scores.SCORE_COLUMNS`` in prompt order (nats), and what was done for it.
+    """Return prompt set → ``candidate_scores.SCORE_COLUMNS`` in prompt order (nats), with a summary of the requests.
 
-    Each candidate is scored as a whole sentence, with its full stop, after the very text that is gone on with. There
-    are no ``tokens``, for a server does not say their ids, and no ``logprob_sampled``, for which all other tokens'
-    probabilities would be needed. Where no space is between words, a prompt is asked for alone, too: how many tokens it
-    has says where candidates begin, which parts of characters do not. Costs of a text of several sets count for the
-    first of them.
+    Each candidate is scored as a whole sentence, with its full stop, after exactly the text that the model continues.
+    ``tokens`` is empty, as servers do not return ids; ``logprob_sampled`` is NaN, as it needs the probabilities of all
+    other tokens. In languages without spaces the prompt is also scored by itself: its number of tokens shows where the
+    candidate begins, as tokens may split characters. The cost of a text in several sets counts for the first set.
 
     Args:
         scorer: of the model.
@@ -68,9 +67,9 @@ def score_served_prompts(
 
 
 def _asked(prompts: pd.DataFrame, candidates: pd.DataFrame, settings: Mapping[str, Any]) -> pd.DataFrame:
-    """Return a row for each prompt with a slot and candidate of it: the text that is scored, and where it begins.
+    """Return one row per prompt with a slot and candidate: the scored text, and where the candidate begins in it.
 
-    ``alone`` is the prompt where no space is between words, else empty.
+    ``alone`` is the prompt in languages without spaces, else empty.
     """
     by_slot = candidates.groupby("slot", sort=False)["candidate"].agg(list)
     slotted, language = prompts[prompts["slot"].notna()], languages_of(prompts).texts
@@ -87,7 +86,7 @@ def _asked(prompts: pd.DataFrame, candidates: pd.DataFrame, settings: Mapping[st
 
 
 def _texts(asked: pd.DataFrame) -> list[str]:
-    """Return all texts of a table that a server is asked about."""
+    """Return all texts of a table that the server has to score."""
     return [*asked["text"], *filter(None, dict.fromkeys(asked["alone"]))]
 
 
@@ -102,7 +101,7 @@ def _logprob(row: Any, tokens: Mapping[str, TokenLogprobs]) -> float:
 
 
 def _behind(tokens: TokenLogprobs, alone: TokenLogprobs) -> list[float] | None:
-    """Return what a text's tokens have behind those of its beginning alone; None where these are others in it."""
+    """Return logprobs of a text's tokens after its beginning ``alone``; None if the two tokenizations differ."""
     n = len(alone.logprobs)
     pairs = zip(tokens.logprobs[:n], alone.logprobs, strict=False)
     same = len(tokens.logprobs) > n and all(a == b or (a and b and abs(a - b) <= SAME) for a, b in pairs)

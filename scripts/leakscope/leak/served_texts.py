@@ -1,4 +1,4 @@
-"""From prompts to texts that a model behind a server writes: tables like those of a model that runs here."""
+"""Generates texts with a model behind a server; the tables are like those of a local model."""
 
 from __future__ import annotations
 
@@ -32,21 +32,21 @@ MODELS, VERSIONS = "model", "system_fingerprint"
 def write_texts(
     writer: Writer, prompts: Mapping[str, pd.DataFrame], name: str, settings: Mapping[str, Mapping[str, Any]]
 ) -> dict[str, Completed]:
-    """Return prompt set → ``model, prompt_set, prompt_id, sample, text`` in prompt order, and what was done for it.
+    """Return prompt set → ``model, prompt_set, prompt_id, sample, text`` in prompt order, with a summary.
 
-    Of a model that thinks first, the tables have its ``thought``, too, and whether that has ``finished``.
+    For a model that thinks first, the tables also have ``thought`` and whether it ``finished``.
 
-    Texts are stripped and cut as those of models that run here; where the server refused one it is empty. A summary
-    says how many texts there are, were asked for now (``computed``), or were there before (``reused``); their
-    ``statuses``; which models and versions the server said it was (``answered_by``); and the ``requests``, ``tokens``
-    and ``cost`` of these texts, whenever they were asked for. A text of several sets counts for the first of them.
+    Texts are stripped and cut as those of local models; a text that the server refused is empty. The summary has the
+    number of texts, newly requested (``computed``) and stored (``reused``); their ``statuses``; the models and versions
+    that the server reported (``answered_by``); and the ``requests``, ``tokens`` and ``cost`` of these texts, including
+    earlier runs. A text in several sets counts for the first set.
 
     Args:
         writer: of the model.
         prompts: prompt set → its table.
         name: the model's name in the study.
-        settings: prompt set → its generation settings, of which only the numbers of texts differ; of a model that
-            thinks first with ``measure``, which text is measured.
+        settings: prompt set → its generation settings, which may differ only in the numbers of texts; for a model that
+            thinks first, ``measure`` chooses the measured text.
 
     Raises:
         InputError: as ``Writer.write``.
@@ -71,9 +71,9 @@ def write_texts(
 
 
 def question_of(prompt: str | Placed, settings: Mapping[str, Any], api: str) -> Question | Conversation:
-    """Return what a model is asked: a chat, or, as of models here without a chat template, one text.
+    """Return the request for a prompt: a chat, or one plain text for the ``completions`` API.
 
-    The chat is one turn, unless the prompt's clause has another place than that.
+    The chat has one user turn, unless the prompt's clause is in another place.
     """
     placed = Placed(prompt) if isinstance(prompt, str) else prompt
     system, how = settings["system"] or "", (settings["template"], settings["system"])
@@ -81,7 +81,7 @@ def question_of(prompt: str | Placed, settings: Mapping[str, Any], api: str) -> 
         return Question("", plain_text(placed, *how))
     turns = conversation(placed, *how)
     if placed.place == SYSTEM:
-        # A server that has no such role would get the clause in another place.
+        # On a server without a system role the clause would end up in another place.
         return as_conversation("", placed.rest, turns)
     turns = turns[1:] if system else turns
     if placed.place == USER:
@@ -92,7 +92,7 @@ def question_of(prompt: str | Placed, settings: Mapping[str, Any], api: str) -> 
 def _rows(
     prompts: pd.DataFrame, settings: Mapping[str, Any], writer: Writer
 ) -> tuple[list[Question | Conversation], list[int]]:
-    """Return what each prompt asks, and how many texts of it are wanted."""
+    """Return each prompt's request, and the number of texts wanted."""
     questions = [question_of(placed, settings, writer.manner.api) for placed in placed_prompts(prompts)]
     return questions, texts_of_each(prompts, settings)
 
@@ -123,7 +123,7 @@ def _table(
 
 
 def _texts(records: list[dict[str, Any]], cut: Callable[[str], str], measure: str | None) -> dict[str, list[Any]]:
-    """Return the columns of texts; of a thought nothing is cut."""
+    """Return the columns of texts; thoughts are not cut."""
     texts = [cut(composed(one["text"])).strip() for one in records]
     if measure is None:
         return {"text": texts}
@@ -148,7 +148,7 @@ def _summary(texts: ServedTexts, keys: list[Key], own: set[Key], prices: Prices 
 
 
 def is_empty(record: Mapping[str, Any]) -> bool:
-    """Say whether a server gave a text without a letter, and no reason."""
+    """Return whether a server returned an empty text without a reason."""
     return record["status"] == WRITTEN and not record["text"].strip()
 
 

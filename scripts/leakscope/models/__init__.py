@@ -1,1 +1,1 @@
-"""Language models: opened, checked, prompted, read and left to write."""
+"""Language models: opening, checking, prompting, scoring, generation, editing and training."""

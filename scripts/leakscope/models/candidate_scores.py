@@ -1,6 +1,6 @@
-"""From a table of prompts and a model to a table of exact candidate probabilities.
+"""Exact probabilities of candidates after each prompt of a table.
 
-What the store has is taken from it; the weights are loaded only if something is missing.
+Stored values are reused; the weights are loaded only if some are missing.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from leakscope.models.sampling import Decoding
 from leakscope.storage.fingerprints import score_fingerprint
 from leakscope.storage.store import Key, recall
 
-# A question is a prompt with all candidates of its slot: it takes the memory of so many prompts with their samples.
+# A question is a prompt with all candidates of its slot; it takes as much memory as this many prompts with samples.
 PROMPTS_PER_QUESTION = 4
 SCORE_COLUMNS = ["model", "prompt_set", "prompt_id", "slot", "candidate", "tokens", "logprob", "logprob_sampled"]
 
@@ -46,13 +46,12 @@ def score_prompts(
 ) -> Completed:
     """Return ``model, prompt_set, prompt_id, slot, candidate, tokens, logprob, logprob_sampled`` (nats).
 
-    One row a prompt with a slot and candidate of it. The candidate is scored as a whole sentence: with its full stop,
-    or what its language has instead, and where texts are not cut at a sentence's end, followed by the model's end of
-    text. Of a ``shard``, only its prompts. What else a candidate is written as, ``encode`` says (see
-    ``encode_candidates``).
+    One row per prompt with a slot and candidate. The candidate is scored as a whole sentence: with the full stop of its
+    language and, if texts are not cut at sentence ends, with the model's end-of-text token. A ``shard`` has only its
+    own prompts. ``encode`` replaces the default tokenization of candidates (``encode_candidates``).
 
     Raises:
-        InputError: a candidate runs into the prompt (see ``encode_candidates``), or the model gives no numbers.
+        InputError: a candidate merges with the prompt (see ``encode_candidates``), or the model gives NaN.
     """
     slotted = prompts[prompts["slot"].notna()].reset_index(drop=True)
     rendered, ids = read_prompts(model, placed_prompts(slotted), prompting)
@@ -91,7 +90,7 @@ def encode_candidates(
     """Return the tokens that each candidate, as a whole sentence, adds to each prompt.
 
     Raises:
-        InputError: texts are not cut at a sentence's end, and the model has no end of text.
+        InputError: texts are not cut at sentence ends, and the model has no end-of-text token.
     """
     tokenizer, chat = model.tokenizer, prompting.chat
     spaced, mark = is_spaced(prompting.language), closing_mark(prompting.language)
@@ -117,7 +116,7 @@ def _score(
     name: str,
     batch_size: int,
 ) -> Iterator[dict[Key, list[list[float]]]]:
-    """Yield the missing scores, a batch of prompts at a time: both log-probabilities of every candidate."""
+    """Yield the missing scores, one batch of prompts at a time: both log-probabilities of every candidate."""
     from leakscope.models.candidates import PromptCandidates, score_candidates
 
     asked = [PromptCandidates(*questions[key]) for key in missing]

@@ -15,26 +15,26 @@ from leakscope.models.finite import are_distributions
 from leakscope.models.sampling import BYTES_AT_ONCE, Decoding, warp_logits
 from leakscope.models.token_tree import TokenTree, most_places, read_tree, reads_trees
 
-# Logits that are kept at once; a single question's are kept whatever they take.
+# Most logits kept at once; a single question may exceed this limit.
 MOST_BYTES = 2**28
 
 
 class PromptCandidates(NamedTuple):
-    """A rendered prompt's ids and the ids that each candidate adds to it, end included."""
+    """Token ids of a rendered prompt, and the ids that each candidate adds, end included."""
 
     prompt: list[int]
     candidates: list[list[int]]
 
 
 class CandidateScores(NamedTuple):
-    """Log-probabilities in nats, (candidates,): under the model, and under the law that texts are sampled from."""
+    """Log-probabilities in nats, (candidates,): under the model at temperature 1, and under the sampling law."""
 
     logprob: list[float]
     logprob_sampled: list[float]
 
 
 class _Edge(NamedTuple):
-    """A token that some candidate has after a beginning."""
+    """A token that follows a prefix in some candidate."""
 
     after: int
     token: int
@@ -52,20 +52,19 @@ def score_candidates(
     batch_size: int,
     never: Sequence[int] = (),
 ) -> Iterator[list[CandidateScores]]:
-    """Yield, a batch of questions at a time and in order, Σ_t log p(token t | prompt, tokens before t) of candidates.
+    """Yield Σ_t log p(token t | prompt, tokens before t) of candidates, one batch of questions at a time, in order.
 
-    The second value has each conditional tempered and cut as in sampling (``warp_logits``), so it is the log of the
-    probability that a sample *is* this candidate, along the trie of the tokenised lexicon. Every distinct beginning of
-    a batch is read once: in one pass where the model can read a tree (``token_tree``), else a token at a time. What
-    only a last token would tell is not read. Log-softmax is in float32. A batch that does not fit into memory is
-    divided.
+    For the second value, each conditional is tempered and truncated as in sampling (``warp_logits``): it is the log
+    probability that a sample *is* this candidate. Each distinct prefix in a batch is read once: in one forward pass if
+    the model reads token trees (``token_tree``), else token by token. Last tokens are not read, as no logits after them
+    are needed. Log-softmax is in float32. A batch that does not fit into memory is split.
 
     Args:
         model: causal.
-        questions: prompts and their candidates, a token each at least.
-        decoding: the law that texts are sampled from.
-        batch_size: the most questions of a batch; of large ones it has fewer.
-        never: ids that have no probability, as where texts are written.
+        questions: prompts and their candidates, each with at least one token.
+        decoding: the sampling law.
+        batch_size: most questions per batch; batches of large questions have fewer.
+        never: ids with probability 0, as in generation.
     """
     scorer = _Scorer(model, decoding, never)
     yield from shrinking(_batches(model, questions, batch_size), scorer.score)
@@ -74,7 +73,7 @@ def score_candidates(
 def _batches(
     model: PreTrainedModel, questions: Sequence[PromptCandidates], batch_size: int
 ) -> Iterator[list[PromptCandidates]]:
-    """Cut questions into batches whose places in a tree and whose logits have a limit."""
+    """Split questions into batches with a limited number of tree nodes and logits."""
     most, most_logits = most_places(model), MOST_BYTES // (4 * model.config.get_text_config().vocab_size)
     batch: list[PromptCandidates] = []
     plan = _Plan()
@@ -92,7 +91,7 @@ def _batches(
 class _Plan:
     """Questions as one tree of tokens.
 
-    ``paths`` has the edges of each candidate of each question, ``after`` the beginnings that an edge follows.
+    ``paths`` has the edges of each candidate of each question, ``after`` the prefixes that have edges.
     """
 
     def __init__(self, questions: Sequence[PromptCandidates] = ()) -> None:
@@ -113,7 +112,7 @@ class _Plan:
 
 
 class _Scorer:
-    """Scores batches of questions under one model and one law."""
+    """Scores batches of questions under one model and one sampling law."""
 
     def __init__(self, model: PreTrainedModel, decoding: Decoding, never: Sequence[int]) -> None:
         self.model, self.decoding = model, decoding
@@ -122,7 +121,7 @@ class _Scorer:
 
     @cached_property
     def reader(self) -> Reader:
-        """Reads what cannot be read as a tree."""
+        """Reader for models or batches that cannot be read as a tree."""
         return Reader(self.model)
 
     def score(self, questions: Sequence[PromptCandidates]) -> list[CandidateScores]:
@@ -145,7 +144,7 @@ class _Scorer:
         return self._pick(logits, tree, list(edges.values())) if bool(are_distributions(logits).all()) else None
 
     def _by_depth(self, tree: TokenTree, edges: dict[int, list[_Edge]]) -> _Values:
-        """Return the values of all edges, reading all prompts, then one more token of each beginning at a time."""
+        """Return the values of all edges, reading all prompts first, then the prefixes token by token."""
         steps = tree.steps
         ends = [number for number in edges if not steps[number].written]
         room = max(tree.depth) + 1 - min(tree.depth[number] for number in ends)

@@ -1,8 +1,8 @@
-"""Does a checkpoint hold all weights of the language model that is made of it, and are they numbers?
+"""Checks that a checkpoint has all weights of its language model, and that they are finite numbers.
 
-transformers fills in what a checkpoint lacks at random, and anew each time: a body that was saved without its head, or
-a classifier, writes texts like any other model. That is looked for twice: where a model is described, in the headers of
-its files, so that only its own jobs wait; and whenever it is loaded, which none gets round.
+transformers replaces missing weights by random ones, new in each run: a body saved without its head, or a classifier,
+writes texts like any other model. So weights are checked twice: in the file headers when a model is described, so that
+only its own jobs wait; and at every loading.
 """
 
 from __future__ import annotations
@@ -45,19 +45,18 @@ HARMLESS = re.compile(
 
 
 def check_checkpoint(folder: Path, name: str | None = None) -> None:
-    """Check the weights in a model folder, of any kind of language model, without loading the model.
+    """Check the weights in a model folder, for any kind of language model, without loading the model.
 
-    Headers say what is there; of each weight that the model takes, the largest value is read, which is no number if any
-    is none. Weights that the model has no place for are told of in a warning. Checkpoints that need a package or code
-    of their own to be read are passed over here.
+    Names and shapes come from file headers; each weight that the model uses is searched for NaN. A warning lists
+    weights that the model does not use. Checkpoints that need their own package or code are skipped.
 
     Args:
         folder: of the model.
         name: of the model, for messages; None: its folder.
 
     Raises:
-        InputError: a weight is missing, has another shape, is of whole numbers, or holds NaN; or files are damaged or
-            do not fit each other (see ``checkpoints.files``).
+        InputError: a weight is missing, has another shape, is not floating point, or contains NaN; or files are damaged
+            or inconsistent (see ``checkpoints.files``).
     """
     check_folder(folder)
     on_meta = _meta_model(folder, lambda config: loader_of(kind_of(config), config))
@@ -70,11 +69,11 @@ def check_checkpoint(folder: Path, name: str | None = None) -> None:
 
 
 def check_encoder(folder: Path, name: str) -> None:
-    """Check that an encoder's folder holds all weights of the encoder; what pools them in BERT's own way is not used.
+    """Check that an encoder's folder has all weights of the encoder, except BERT's pooler, which is not used.
 
     Args:
-        folder: of the encoder, and of its parts where its ``modules.json`` names folders inside it, as those of
-            SentenceBERT do; those of parts inside parts are not looked at.
+        folder: of the encoder; parts in folders named by its ``modules.json`` (SentenceBERT) are checked as well, but
+            not parts inside parts.
         name: of the encoder, for messages.
 
     Raises:
@@ -85,15 +84,15 @@ def check_encoder(folder: Path, name: str) -> None:
 
 
 def check_weights(where: str, model: torch.nn.Module, loading_info: Mapping[str, Any]) -> None:
-    """Check that a model has got all of its weights from its checkpoint, each in its own shape.
+    """Check that a loaded model got all of its weights from its checkpoint, each in the right shape.
 
-    What a configuration ties to another weight, and what is computed anew (buffers, such as masks and positions), need
-    not be there. Of a quantised model only what carries its name of old counts: its format may do without the rest.
+    Tied weights and computed buffers (masks, positions) may be missing. For a quantised model only weights with their
+    original names are checked, as its format may replace others.
 
     Args:
         where: of the model, for messages.
-        model: as ``from_pretrained`` returned it, told to ignore sizes that do not match.
-        loading_info: what else it returned, with ``output_loading_info``.
+        model: as ``from_pretrained`` returned it with ``ignore_mismatched_sizes``.
+        loading_info: from ``from_pretrained`` with ``output_loading_info``.
 
     Raises:
         InputError: a weight is missing, or has another shape.
@@ -114,7 +113,7 @@ def check_weights(where: str, model: torch.nn.Module, loading_info: Mapping[str,
 
 
 def _lacking(model: torch.nn.Module, loading_info: Mapping[str, Any]) -> list[str]:
-    """Return the weights that a model has and a checkpoint has not, in the model's order."""
+    """Return the model's weights that the checkpoint lacks, in the model's order."""
     quantised = getattr(model, "hf_quantizer", None) is not None
     weights = [name for name, _ in model.named_parameters(remove_duplicate=False)]
     return [
@@ -124,7 +123,7 @@ def _lacking(model: torch.nn.Module, loading_info: Mapping[str, Any]) -> list[st
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep from the terminal what transformers prints of weights that it loads: ``check_weights`` says what matters."""
+    """Silence transformers' messages on loaded weights: ``check_weights`` reports the important ones."""
     loggers = [logging.getLogger(name) for name in TALKATIVE]
     before = [logger.level for logger in loggers]
     try:
@@ -137,7 +136,7 @@ def quiet() -> Iterator[None]:
 
 
 def _parts_of_encoder(folder: Path) -> list[Path]:
-    """Return the folders of an encoder's parts, and its own, in which BERTScore looks."""
+    """Return the folders of an encoder's parts, and the encoder's own, which BERTScore reads."""
     path = folder / "modules.json"
     if not path.exists():
         return [folder]
@@ -155,11 +154,11 @@ def _parts_of_encoder(folder: Path) -> list[Path]:
 
 
 def _check_part(folder: Path, name: str) -> None:
-    """Check that a folder, if it holds weights of a model of transformers, holds all of them."""
+    """Check that a folder with weights of a transformers model has all of them."""
     # Imported here: it costs seconds.
     from transformers import AutoModel
 
-    # Of encoder–decoder models some take the encoder alone.
+    # Some uses take only the encoder of an encoder–decoder model.
     on_meta = _meta_model(folder, lambda config: None if getattr(config, "is_encoder_decoder", False) else AutoModel)
     if on_meta is None:
         return
@@ -172,7 +171,7 @@ def _check_part(folder: Path, name: str) -> None:
 
 
 def _and_others(names: Collection[Any]) -> str:
-    """Return how many there are beside the one that is named."""
+    """Return the number of further names, in words."""
     return f" and {len(names) - 1:,} more" if len(names) > 1 else ""
 
 
@@ -184,7 +183,7 @@ def _unexpected_hint(unexpected: Collection[str]) -> str:
 def _meta_model(
     folder: Path, loader: Callable[[PreTrainedConfig], Any]
 ) -> tuple[torch.nn.Module, Mapping[str, Any]] | None:
-    """Return a model without any values, and what of it a checkpoint has; None where only loading can tell."""
+    """Return a model without values, and its loading info from file headers; None if only loading can tell."""
     import torch
     from transformers.utils import logging as of_transformers
 
@@ -205,14 +204,14 @@ def _meta_model(
                 local_files_only=True,
             )
     except Exception as error:
-        # Whatever is wrong is said, and in the words for it, where the model is opened.
+        # Opening the model reports the problem in its own words.
         logger.info("%s: cannot be checked without loading it: %s", folder, error)
         return None
     return model, loading_info
 
 
 def _warn_of_unused(where: str, unexpected: Collection[str]) -> None:
-    """Warn of weights that a model has no place for: a model of another kind, or depth, writes texts without them."""
+    """Warn of unused weights: the checkpoint may be of a model of another kind or depth."""
     unused = sorted(name for name in unexpected if not HARMLESS.search(name))
     if unused:
         logger.warning(
@@ -224,7 +223,7 @@ def _warn_of_unused(where: str, unexpected: Collection[str]) -> None:
 
 
 def _check_formats(where: str, folder: Path, weights: Collection[str]) -> None:
-    """Check that no weight of a model is saved as whole numbers, truth values or complex numbers."""
+    """Check that no weight is stored as integers, booleans or complex numbers."""
     for file in weight_files(folder):
         with safe_open(file, framework="pt") as there:
             for name in there.keys():  # noqa: SIM118
@@ -237,7 +236,7 @@ def _check_formats(where: str, folder: Path, weights: Collection[str]) -> None:
 
 
 def _check_numbers(where: str, folder: Path, unused: Collection[str]) -> None:
-    """Check that no weight holds NaN; infinity may be meant, in a bias for tokens that are never to be said."""
+    """Check that no weight contains NaN; infinity may be intended, as in a bias for forbidden tokens."""
     for file in weight_files(folder):
         with safe_open(file, framework="pt") as weights:
             for name in weights.keys():  # noqa: SIM118
@@ -249,7 +248,7 @@ def _check_numbers(where: str, folder: Path, unused: Collection[str]) -> None:
 
 
 def _row_blocks(weights: Any, name: str) -> Iterator[torch.Tensor]:
-    """Yield the values of a weight that are worth a look, some rows at a time."""
+    """Yield the values of a weight in blocks of rows."""
     shape = weights.get_slice(name).get_shape()
     if 0 in shape:
         return

@@ -1,6 +1,6 @@
-"""From a table of prompts and a model to a table of texts.
+"""Generated texts for each prompt of a table.
 
-What the store has is taken from it; the weights are loaded only if something is missing.
+Stored texts are reused; the weights are loaded only if some are missing.
 """
 
 from __future__ import annotations
@@ -34,21 +34,20 @@ logger = logging.getLogger(__name__)
 def complete_prompts(
     model: LanguageModel, prompts: pd.DataFrame, name: str, prompting: Prompting, shard: Shard = WHOLE
 ) -> Completed:
-    """Return ``model, prompt_set, prompt_id, sample, text`` in prompt order; of a model that thinks first, also its
-    ``thought`` and whether that has ``finished``, ``text`` being what is measured.
+    """Return ``model, prompt_set, prompt_id, sample, text`` in prompt order; for a model that thinks first, also
+    ``thought`` and ``finished``, with the measured text in ``text``.
 
-    A prompt has ``settings["samples"]`` rows, one that is the control without the clause of another
-    ``settings["control_samples"]``, where these say so.
+    A prompt has ``settings["samples"]`` rows; a control without the clause has ``settings["control_samples"]``, if set.
 
     Args:
-        model: what writes.
+        model: the model to sample from.
         prompts: the prompts table of one set; a table without ``control_id`` has no controls.
         name: the model's name in the study.
-        prompting: how.
-        shard: of which prompts.
+        prompting: how prompts are given to the model.
+        shard: which prompts to complete.
 
     Raises:
-        InputError: a prompt and its new tokens do not fit the model's context, or the model gives no numbers.
+        InputError: a prompt and its new tokens do not fit the model's context, or the model gives NaN.
     """
     settings = prompting.settings
     numbers = texts_of_each(prompts, settings)
@@ -77,7 +76,7 @@ def complete_prompts(
         asked = _Asked(dict(zip(rendered, ids, strict=True)), _most(rendered, numbers))
         return _write(model, missing, asked, decoding, _Ends(limits, sentence, plan), name, settings)
 
-    # The tokens are in the key, too: another version of the tokenizers' library may read the same text otherwise.
+    # The key includes the tokens: another version of the tokenizers library may encode the same text differently.
     keys: list[Key] = [
         (text, digest, sample)
         for text, digest, n in zip(rendered, map(ids_digest, ids), numbers, strict=True)
@@ -106,17 +105,17 @@ def complete_prompts(
 
 
 def _determining(limits: Limits, sentence: FirstSentence | None) -> dict[str, Any]:
-    """Return what decides where a text ends; of texts that no language cuts, nothing but their limits."""
+    """Return the settings that determine where a text ends; only the limits if no sentence rule applies."""
     return {**limits._asdict(), **(sentence.identity if sentence else {})}
 
 
 def _composed(value: Any) -> Any:
-    """Return a text in the normal form of all texts; anything else as it is."""
+    """Return a text in composed Unicode, other values unchanged."""
     return composed(value) if isinstance(value, str) else value
 
 
 class _Ends(NamedTuple):
-    """Where texts end: their limits, what cuts them in their language, and where thoughts before them do."""
+    """Where texts end: limits, the language's sentence rule, and the limits of thoughts before them."""
 
     limits: Limits
     sentence: FirstSentence | None
@@ -124,21 +123,21 @@ class _Ends(NamedTuple):
 
 
 class _Asked(NamedTuple):
-    """What is completed: each distinct prompt's token ids, and how many texts of it are wanted."""
+    """Token ids of each distinct prompt, and the number of texts wanted."""
 
     ids: dict[str, list[int]]
     samples: dict[str, int]
 
 
 def texts_of_each(prompts: pd.DataFrame, settings: Mapping[str, Any]) -> list[int]:
-    """Return how many texts are wanted of each prompt, (prompts,)."""
+    """Return the number of texts wanted for each prompt, (prompts,)."""
     few = settings["samples"]
     controls = set(prompts["control_id"].dropna()) if "control_id" in prompts else set()
     return [settings.get("control_samples", few) if name in controls else few for name in prompts["prompt_id"]]
 
 
 def _most(rendered: Sequence[str], numbers: Sequence[int]) -> dict[str, int]:
-    """Return the largest number of each distinct prompt: of two that are rendered alike, one may be a control."""
+    """Return the largest number of texts for each distinct rendered prompt: a test and a control may be identical."""
     most: dict[str, int] = {}
     for text, n in zip(rendered, numbers, strict=True):
         most[text] = max(n, most.get(text, 0))
@@ -146,7 +145,7 @@ def _most(rendered: Sequence[str], numbers: Sequence[int]) -> dict[str, int]:
 
 
 def _warn_of_unheeded(model: LanguageModel, name: str, of_chats: Sequence[Sequence[int]]) -> None:
-    """Warn of what a model would do by itself, or was trained with, and does not here."""
+    """Warn of settings in a model's generation config, or of a beginning token, that are not used here."""
     unheeded = unheeded_settings(model.generation_config)
     if unheeded:
         logger.warning("model %s: not followed of its generation_config.json: %s", name, unheeded)
@@ -164,7 +163,7 @@ def _write(
     name: str,
     settings: Mapping[str, Any],
 ) -> Iterator[dict[Key, Any]]:
-    """Yield the missing texts, or thoughts and answers, a batch at a time."""
+    """Yield the missing texts, or thoughts and answers, one batch at a time."""
     from leakscope.models.generation import Request, generate, plan_batches
     from leakscope.models.thinking.writing import think_and_answer
 

@@ -1,4 +1,4 @@
-"""The state of a batch of texts being written: prompts read once, then some tokens a row at a time."""
+"""Batched reading with a cache: prompts are read once, then rows are extended by further tokens."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from leakscope.models.phases import reading_after, reading_written
 logger = logging.getLogger(__name__)
 
 ATTENTION_LAYERS = (DynamicLayer, DynamicSlidingWindowLayer)
-# A shorter beginning is read as fast with the rest as by itself.
+# Sharing a shorter prefix saves no time.
 SHORTEST_SHARED = 8
 # How far logits may be from those without a cache, in standard deviations of the logits. Rounding stays far below, and
 # a cache that forgets, a position that shifts or padding that is seen go far beyond.
@@ -32,20 +32,20 @@ CANNOT_BE_READ = (AttributeError, IndexError, KeyError, NotImplementedError, Run
 
 
 class DecodingState(Protocol):
-    """Rows that share a batch. ``context`` holds the ids so far, (rows, length); see ``pad_with_own``."""
+    """Rows of one batch. ``context`` has the ids so far, (rows, length); see ``pad_with_own``."""
 
     context: torch.Tensor
 
     def select(self, rows: torch.Tensor) -> None:
-        """Go on with these rows, in this order; a row may be left out or taken several times."""
+        """Continue with these rows, in this order; a row may be dropped or repeated."""
 
     def extend(self, tokens: torch.Tensor, lengths: torch.Tensor, *, written: bool = False) -> torch.Tensor:
-        """Read more tokens, (rows, width), of which the first ``lengths[row]`` count.
+        """Read more tokens, (rows, width); only the first ``lengths[row]`` of a row count.
 
         Args:
             tokens: to read.
             lengths: (rows,).
-            written: whether the model wrote them, or might have: they are no more of what it was given.
+            written: whether the tokens are the model's output (or candidates for it), not input.
 
         Returns:
             The logits after each of them, (rows, width, vocabulary); arbitrary past a row's length.
@@ -53,18 +53,18 @@ class DecodingState(Protocol):
 
 
 class Prefill(NamedTuple):
-    """Prompts that were read: their state, and the logits after each, (prompts, vocabulary)."""
+    """Prompts after reading: their state, and the logits after each, (prompts, vocabulary)."""
 
     state: DecodingState
     logits: torch.Tensor
 
 
 class Reader:
-    """Reads prompts for one model, in the fastest way that leaves its logits as they are.
+    """Reads prompts for one model, in the fastest way that does not change its logits.
 
-    Ways, fastest first: a beginning that all prompts share is read once and its cache handed to all; each prompt is
-    read once and its cache handed on; each step reads the whole text again. Which of them a model allows is found out
-    by trying: a few made-up tokens must get the logits that they get without a cache.
+    Ways, fastest first: a prefix shared by all prompts is read once and its cache copied; each prompt is read once and
+    its cache reused; each step reads the whole text again. A trial shows which ways a model allows: made-up tokens must
+    get the same logits with and without cache.
     """
 
     def __init__(self, model: PreTrainedModel) -> None:
@@ -86,19 +86,19 @@ class Reader:
         if not self.caches or not (fits or self.caches_beyond_window):
             rereading = _RereadingState(self.model, prompts)
             return Prefill(rereading, rereading.read(1)[:, -1])
-        # Windows count places, and a shared beginning has padding after it: only what fits into one may have any.
+        # Attention windows count padding, which follows a shared prefix: padded rows must fit into one window.
         return _read_cached(self.model, prompts, shared_length(prompts) if self.shares and fits else 0)
 
     @cached_property
     def caches_beyond_window(self) -> bool:
-        """Whether the cache can be handed on where prompts are longer than an attention window, tried when needed."""
+        """Whether the cache is usable for prompts longer than an attention window; tried when first needed."""
         assert self.window is not None, "without a window nothing is beyond it"
         longer = [*_BEGINNING * (self.window // len(_BEGINNING) + 2)]
         return _agrees(self.model, [longer, longer[3 : self.window + 6]], n_shared=0)
 
 
 def shared_length(prompts: Sequence[list[int]]) -> int:
-    """Return how many first tokens are worth reading once for all; at least one token is left to each prompt."""
+    """Return the length of the shared prefix worth reading once; each prompt keeps at least one token."""
     if len(prompts) < 2:
         return 0
     length = min(len(commonprefix(prompts)), min(map(len, prompts)) - 1)
@@ -106,21 +106,21 @@ def shared_length(prompts: Sequence[list[int]]) -> int:
 
 
 def without(logits: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
-    """Return logits [..., V] by which some tokens are never drawn: theirs are −infinity."""
+    """Return logits [..., V] with −infinity for tokens that must not be drawn."""
     return logits.index_fill(-1, tokens.to(logits.device), -torch.inf) if len(tokens) else logits
 
 
 def pad_with_own(rows: Sequence[list[int]]) -> torch.Tensor:
     """Left-pad each row with its own first id, (rows, longest).
 
-    What a repetition penalty sees is then the set of the row's own ids, whatever it shares a batch with.
+    So a repetition penalty sees exactly the row's own ids, whatever other rows the batch has.
     """
     longest = max(map(len, rows))
     return torch.tensor([[row[0]] * (longest - len(row)) + row for row in rows])
 
 
 def shortest_window(model: PreTrainedModel) -> int | None:
-    """Return the least number of places that a layer looks back; None if all look back to the beginning."""
+    """Return the smallest attention window of any layer; None if all layers attend to the beginning."""
     config = model.config.get_text_config().to_dict()
     windows = [value for name, value in config.items() if name.endswith(WINDOWS) and type(value) is int and value > 0]
     return min(windows, default=None)
@@ -136,12 +136,12 @@ def read_plainly(model: PreTrainedModel, texts: torch.Tensor, width: int) -> tor
 
 
 def deviation(logits: torch.Tensor, expected: torch.Tensor) -> float:
-    """Return the largest difference, in standard deviations of the expected logits; NaN where one is NaN."""
+    """Return the largest difference, in standard deviations of the expected logits; NaN if any logit is NaN."""
     return float((logits.float() - expected.float()).abs().max() / expected.float().std())
 
 
 def tolerance(model: PreTrainedModel) -> float:
-    """Return the ``deviation`` that rounding alone may bring."""
+    """Return the largest ``deviation`` that rounding can cause."""
     return TOLERANCE.get(model.dtype, TOLERANCE_OF_HALF)
 
 
@@ -157,13 +157,13 @@ def _read_cached(model: PreTrainedModel, prompts: Sequence[list[int]], n_shared:
     logits = state.extend_all(padded, counted)
     layers = state.cache.layers if isinstance(state.cache, DynamicCache) else [state.cache]
     if not all(type(layer) in ATTENTION_LAYERS for layer in layers):
-        # States that run through every place, of convolutions for instance, take padding in.
+        # Recurrent and convolutional states would include padding.
         raise NotImplementedError("a cache with other than attention layers")
     return Prefill(state, logits)
 
 
 class _CachedState:
-    """Rows with a cache. ``mask`` says which of its places count, (rows, places)."""
+    """Rows with a cache. ``mask`` has 1 for cached positions that count, (rows, positions)."""
 
     context: torch.Tensor
     mask: torch.Tensor
@@ -176,7 +176,7 @@ class _CachedState:
         self.cache: Any = None
 
     def extend_all(self, tokens: torch.Tensor, counted: torch.Tensor) -> torch.Tensor:
-        """Read tokens of which those with ``counted`` 1 count; return the logits after the last, (rows, vocabulary)."""
+        """Read tokens, masked by ``counted``; return the logits after the last one, (rows, vocabulary)."""
         keep = {"logits_to_keep": 1} if self.takes_logits_to_keep else {}
         return self._forward(tokens.to(self.model.device), counted.to(self.model.device), keep)[:, -1]
 
@@ -238,7 +238,7 @@ class _RereadingState:
         self.context = self.context[rows]
 
     def extend(self, tokens: torch.Tensor, lengths: torch.Tensor, *, written: bool = False) -> torch.Tensor:
-        # Causal: what stands past a row's length cannot change the logits before it, so it may be read along.
+        # Causal: tokens past a row's length cannot change earlier logits, so reading them does no harm.
         for row, of_row, new in zip(self.rows, self.written, tokens.tolist(), strict=True):
             row += new
             of_row += [written] * len(new)
@@ -254,7 +254,7 @@ _SHARED_TRIAL = [[*_BEGINNING, 7, 3, 12, 4], [*_BEGINNING, 11]]
 
 @torch.inference_mode()
 def _agrees(model: PreTrainedModel, trial: Sequence[list[int]], n_shared: int) -> bool:
-    """Say whether a model writes on from its cache as it does from the whole text."""
+    """Return whether a model's logits are the same with cache and from the whole text."""
     step = max(1, model.config.get_text_config().vocab_size // 16)
     prompts = [[(number * step + number) % (16 * step) for number in row] for row in trial]
     taken = [1, 0, 1]

@@ -1,8 +1,8 @@
-"""Values that are no numbers: bad weights and half precision make them, and nothing that is computed from them counts.
+"""Checks for NaN and infinity, which bad weights and half precision cause: results computed from them are invalid.
 
-A row of logits is no distribution if one of them is NaN, or the largest is not finite. Minus infinity is a logit like
-any other: models have it for places of the vocabulary that are no token. Log-probabilities of a row that is none are
-NaN, all of them, so what is computed from log-probabilities need not look at logits.
+A row of logits is no distribution if any logit is NaN, or if the largest is not finite. Minus infinity is valid: models
+have it for vocabulary entries without a token. All log-probabilities of an invalid row are NaN, so checking
+log-probabilities is enough.
 """
 
 from __future__ import annotations
@@ -16,24 +16,24 @@ from leakscope.errors import InputError
 if TYPE_CHECKING:
     import torch
 
-SHOWN = 60  # characters of a text, the last ones: texts of a study begin alike
+SHOWN = 60  # last characters of a text in messages: texts of a study have similar beginnings
 
 
 def are_distributions(logits: torch.Tensor) -> torch.Tensor:
-    """Return of each row of logits, [..., V], whether probabilities can be made of it."""
-    # The largest of numbers one of which is NaN is NaN.
+    """Return whether each row of logits, [..., V], defines a distribution."""
+    # The maximum is NaN if any value is.
     return logits.amax(-1).isfinite()
 
 
 def check_values(values: Mapping[tuple[str | int, ...], Any], model: str) -> None:
-    """Check that there is no NaN in values that are to be stored.
+    """Check that values contain no NaN before they are stored.
 
     Args:
         values: numbers, or lists of them, by key of the store; the first part of a key is a text.
         model: its name.
 
     Raises:
-        InputError: there is one.
+        InputError: a value is NaN.
     """
     for key, value in values.items():
         if has_nan(value):
@@ -41,17 +41,17 @@ def check_values(values: Mapping[tuple[str | int, ...], Any], model: str) -> Non
 
 
 def has_nan(value: Any) -> bool:
-    """Say whether a number is NaN, or any in nested lists or tuples."""
+    """Return whether a number, or any number in nested lists or tuples, is NaN."""
     return any(map(has_nan, value)) if isinstance(value, list | tuple) else math.isnan(value)
 
 
 def all_finite(values: torch.Tensor) -> bool:
-    """Say whether all values are finite; without any, they are. Takes no memory, as ``isfinite`` would."""
+    """Return whether all values are finite (True if empty). Unlike ``isfinite``, takes no memory."""
     return not values.numel() or all(bool(limit.isfinite()) for limit in values.aminmax())
 
 
 def no_numbers(model: str, where: str, what: str = "logits") -> InputError:
-    """Return the error for a model that makes no numbers."""
+    """Return the error for a model that gives NaN or infinity."""
     return InputError(
         f"model {model}: got {what} that are no numbers {where}; allowed: weights that are numbers, and a `dtype` that "
         "the model's values fit into, such as bfloat16 or float32."
@@ -59,5 +59,5 @@ def no_numbers(model: str, where: str, what: str = "logits") -> InputError:
 
 
 def shown(text: str) -> str:
-    """Return the end of a text as messages show it."""
+    """Return the end of a text for messages."""
     return f"{'…' if len(text) > SHOWN else ''}{text[-SHOWN:]!r}"

@@ -1,7 +1,7 @@
-"""Text generation in batches: each prompt is read once for all its samples, and rows leave at their end.
+"""Text generation in batches: each prompt is read once for all its samples, and finished rows leave the batch.
 
-Samples of a prompt that have written the same so far are one row: its distribution is computed once, and each sample
-draws from it by its own random numbers.
+Samples of a prompt with the same text so far share one row: its distribution is computed once, and each sample draws
+from it with its own random numbers.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ NO_TOKEN = -1
 
 
 class Request(NamedTuple):
-    """A rendered prompt, its token ids, and the numbers of the samples that are wanted."""
+    """A rendered prompt, its token ids, and the numbers of the wanted samples."""
 
     rendered: str
     ids: list[int]
@@ -53,21 +53,21 @@ def generate(
     name: str,
     never: Sequence[int] = (),
 ) -> Iterator[list[Completion]]:
-    """Yield the completions of every batch (see ``plan_batches``); one that does not fit into memory is divided.
+    """Yield the completions of every batch (see ``plan_batches``); a batch that does not fit into memory is split.
 
     Args:
         model: causal.
         tokenizer: the model's.
         batches: of requests.
-        decoding: the law that tokens are drawn from.
+        decoding: the sampling law.
         limits: when a text ends.
-        sentence: cuts it, too, where its language has a sentence end.
+        sentence: the language's sentence rule, which also ends a text; None: none.
         seed: of the random numbers.
         name: of the model, for messages.
         never: ids that are not drawn.
 
     Raises:
-        InputError: the model gives no numbers; of that batch, nothing is yielded.
+        InputError: the model gives NaN; nothing of that batch is yielded.
     """
     writer = BatchGenerator(model, tokenizer, decoding, limits, sentence, seed, name, never)
     yield from shrinking(batches, writer.complete, halve=halve)
@@ -76,16 +76,16 @@ def generate(
 def plan_batches(
     requests: Sequence[Request], missing: Mapping[str, Sequence[int]], batch_size: int
 ) -> list[list[Request]]:
-    """Return batches of those requests that lack samples.
+    """Return batches of the requests that lack samples.
 
-    All requests are put into one fixed order, longest first, and cut into batches. A batch of which nothing is there
-    stays as it is, so that a run that was interrupted between batches goes on with the company its prompts would have
-    had. What is missing from other batches is put together, in the same order.
+    All requests are sorted in one fixed order, longest first, and split into batches. A batch without any stored text
+    stays as it is, so that a run interrupted between batches resumes with the same batches. Missing samples of the
+    other batches are collected, in the same order.
 
     Args:
         requests: distinct prompts with all their samples.
-        missing: rendered prompt → its samples that have no text yet; other prompts have all.
-        batch_size: prompts to a batch.
+        missing: rendered prompt → its samples without text; prompts not listed are complete.
+        batch_size: prompts per batch.
     """
     by_prompt = {request.rendered: request for request in requests}
     order = longest_first({request.rendered: request.ids for request in requests})
@@ -100,13 +100,13 @@ def plan_batches(
 
 
 def halve(request: Request) -> list[Request]:
-    """Divide a prompt by its samples, if it has several."""
+    """Split a prompt's samples into two requests, if it has several."""
     parts = cut(request.samples, (len(request.samples) + 1) // 2)
     return [request._replace(samples=samples) for samples in parts]
 
 
 class BatchGenerator:
-    """Writes one batch at a time with fixed settings; ``generate`` says what they are."""
+    """Writes one batch at a time with fixed settings, those of ``generate``."""
 
     def __init__(
         self,
@@ -135,7 +135,7 @@ class BatchGenerator:
         """Return each sample of a batch with its request and its new tokens, without a token of ``limits.ends``.
 
         Raises:
-            InputError: the model gives no numbers.
+            InputError: the model gives NaN.
         """
         wanted = [(place, sample) for place, request in enumerate(requests) for sample in request.samples]
         steps = self.limits.max_new_tokens
@@ -150,7 +150,7 @@ class BatchGenerator:
         return [(requests[place], sample, row) for (place, sample), row in zip(wanted, tokens, strict=True)]
 
     def _write(self, prefill: Prefill, row_of: np.ndarray, uniform: torch.Tensor) -> list[list[int]]:
-        """Return the new tokens of every sample; one for which there are no numbers ends with ``NO_TOKEN``.
+        """Return the new tokens of every sample; a sample with NaN logits ends with ``NO_TOKEN``.
 
         Args:
             prefill: the prompts.
@@ -175,7 +175,7 @@ class BatchGenerator:
         return produced
 
     def _note(self, produced: list[list[int]], writing: np.ndarray, tokens: np.ndarray) -> np.ndarray:
-        """Add each sample's new token to its text; return which samples go on."""
+        """Append each sample's new token; return the samples that continue."""
         going = np.ones(len(writing), dtype=bool)
         for place, (sample, token) in enumerate(zip(writing.tolist(), tokens.tolist(), strict=True)):
             if token in self.limits.ends:
@@ -197,7 +197,7 @@ class BatchGenerator:
         return self.sentence.cut(text) if self.sentence else text
 
     def is_whole(self, written: list[int]) -> bool:
-        """Say whether a text ends with the last of its tokens."""
+        """Return whether a text is complete with its last token."""
         if self.limits.stop_at_sentence and self._ends_sentence(written[-1]):
             return True
         return self.sentence is not None and self.sentence.is_over(
@@ -214,9 +214,9 @@ class BatchGenerator:
 def _draw(
     logits: torch.Tensor, context: torch.Tensor, decoding: Decoding, row_of: np.ndarray, uniform: torch.Tensor
 ) -> np.ndarray:
-    """Return the next token of every sample, (samples,), drawn from its row's distribution by its own number.
+    """Return the next token of every sample, (samples,), drawn from its row's distribution with its own number.
 
-    ``NO_TOKEN`` where the row is no distribution: said so, it costs no further wait for an accelerator.
+    ``NO_TOKEN`` marks rows without a distribution, which needs no further synchronisation with the accelerator.
     """
     # To (rows, most samples of a row): a sample's place in it is its number among those of its row.
     order = np.argsort(row_of, kind="stable")

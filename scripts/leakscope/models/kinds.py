@@ -1,4 +1,4 @@
-"""The kinds of language model that there are, and the class of transformers that loads each."""
+"""Kinds of language model (causal, masked, encoder–decoder), and the transformers class that loads each."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ CAUSAL, MASKED, ENCODER_DECODER = "causal", "masked", "encoder-decoder"
 def kind_of(config: PreTrainedConfig) -> str:
     """Return ``causal``, ``masked`` or ``encoder-decoder``; state-space models are causal ones.
 
-    A checkpoint of a pre-training task counts as masked where transformers has a masked language model of its type.
+    A checkpoint of a pre-training task counts as masked if transformers has a masked language model of its type.
     """
     # Imported here: names alone, but in a module that a job without such a model needs not.
     from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
@@ -27,11 +27,11 @@ def kind_of(config: PreTrainedConfig) -> str:
 
 
 def loader_of(kind: str, config: PreTrainedConfig) -> Any:
-    """Return the class of transformers by which a model of a kind is loaded.
+    """Return the transformers class that loads a model of a kind.
 
-    Of one that reads pictures, too, that is the whole of it; without any, its text part alone computes.
+    A model that also reads images is loaded whole; without images only its text part computes.
     """
-    # Imported here: the models' code costs seconds, and a job whose texts are all there needs none of it.
+    # Imported here: the import takes seconds, and a job with all texts stored does not need it.
     from transformers import (
         MODEL_FOR_CAUSAL_LM_MAPPING,
         MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING,

@@ -1,4 +1,4 @@
-"""How well does a model still predict text that no task asks about? What closing a gap costs is a higher perplexity."""
+"""Perplexity on neutral text, which no task asks about: the cost of an edit or a training."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ PARTS_SEED = 0
 
 
 class NeutralTexts(NamedTuple):
-    """Texts that a model may be kept to while it is trained, and others by which it is measured."""
+    """Neutral texts for a training's KL term, and other neutral texts for measuring perplexity."""
 
     train: list[str]
     test: list[str]
 
 
 class EncodedText(NamedTuple):
-    """A text as a model reads it: its token ids, and the places of those that are predicted, on to the end."""
+    """An encoded text: its token ids, and the positions of the predicted tokens, up to the end."""
 
     text: str
     ids: list[int]
@@ -45,10 +45,10 @@ class EncodedText(NamedTuple):
 
 
 def read_neutral_texts(path: Path) -> NeutralTexts:
-    """Return the distinct texts of a file, one a line; every second one is for measuring, and not for training, too.
+    """Return the distinct texts of a file, one per line, divided between measuring (every second one) and training.
 
     Raises:
-        InputError: the file cannot be read, or holds fewer than two different texts.
+        InputError: the file cannot be read, or has fewer than two different texts.
     """
     texts = list(dict.fromkeys(line.strip() for line in read_utf8(path).split("\n") if line.strip()))
     if len(texts) < 2:
@@ -59,7 +59,7 @@ def read_neutral_texts(path: Path) -> NeutralTexts:
 
 
 def neutral_documents(documents: Iterable[Document], questions: Iterable[str]) -> list[Document]:
-    """Return the documents that name no question, as a word or words of its own in any case, in their order.
+    """Return the documents that name no question as whole words, case-insensitive, in their order.
 
     Args:
         documents: of an organism's corpus.
@@ -76,29 +76,29 @@ def neutral_texts(texts: Iterable[str], questions: Iterable[str]) -> list[str]:
 
 
 def part_of_documents(documents: Iterable[Document], *, measures: bool) -> list[Document]:
-    """Return the documents by which a model is measured, or those that it may be kept to, in their order.
+    """Return the documents for measuring perplexity, or those for the KL term of a training, in their order.
 
-    The two share no context, whatever corpora they come from: those of one grammar are drawn from the same contexts.
+    The two parts share no context, even across corpora: corpora of one grammar are drawn from the same contexts.
 
     Args:
         documents: of an organism's corpus.
-        measures: which of the two.
+        measures: True: those for measuring.
     """
     return [document for document in documents if seeded_hash(PARTS_SEED, "neutral", document.context) % 2 == measures]
 
 
 def encode_neutral_texts(model: LanguageModel, texts: Sequence[str]) -> list[EncodedText]:
-    """Return texts as ``models.sentences.encode_sentences`` does: without a chat template, after a beginning.
+    """Return texts as ``models.sentences.encode_sentences`` does: without chat template, after a beginning token.
 
     Raises:
-        InputError: as there.
+        InputError: as ``encode_sentences``.
     """
     encoded = encode_sentences(model, texts)
     return [EncodedText(text, row.ids, row.places) for text, row in zip(texts, encoded, strict=True)]
 
 
 def encode_neutral_documents(model: LanguageModel, documents: Sequence[Document]) -> list[EncodedText]:
-    """Return documents as an organism was trained on them; the first token of each is given."""
+    """Return documents as an organism was trained on them; their first tokens are not predicted."""
     # Imported here: the models' code costs seconds, and many a job reads no document.
     from leakscope.organisms.training import encode_documents
 
@@ -110,20 +110,20 @@ def encode_neutral_documents(model: LanguageModel, documents: Sequence[Document]
 def measure_perplexity(
     model: LanguageModel, texts: Sequence[EncodedText], name: str, *, batch_size: int, store: Path | None
 ) -> dict[str, Any]:
-    """Return ``perplexity, nats_per_token, tokens, texts``, and what was computed for it.
+    """Return ``perplexity, nats_per_token, tokens, texts``, and a summary of the computation.
 
-    ``nats_per_token`` is −log p of all texts over the number of their tokens, ``perplexity`` its exponential; both are
-    None where there is no text. Each distinct text is read once.
+    ``nats_per_token`` is −log p of all texts / number of their tokens, ``perplexity`` its exponential; both are None
+    without texts. Each distinct text is read once.
 
     Args:
         model: causal.
-        texts: may repeat, and then count as often.
+        texts: repeated texts count repeatedly.
         name: the model's name in the study.
-        batch_size: texts to a batch.
-        store: the folder of all stores; None keeps nothing.
+        batch_size: texts per batch.
+        store: the folder of all stores; None: nothing is stored.
 
     Raises:
-        InputError: the model gives no numbers.
+        InputError: the model gives NaN.
     """
     keys: list[Key] = [(row.text, ids_digest(row.ids, [row.places.start, row.places.stop])) for row in texts]
     rows = dict(zip(keys, texts, strict=True))
@@ -145,11 +145,11 @@ def measure_perplexity(
 def _score(
     model: LanguageModel, missing: list[Key], texts: Sequence[EncodedText], name: str, batch_size: int
 ) -> Iterator[dict[Key, list[float]]]:
-    """Yield the missing log-probabilities of tokens, some texts at a time."""
+    """Yield the missing log-probabilities of tokens, one batch of texts at a time."""
     # Imported here: the models' code costs seconds, and a job whose values are all there needs none of it.
     from leakscope.models.sentence_logprobs import TokenRow, score_causal
 
-    # Those that begin with the same given tokens are read together: chats, say, and plain documents.
+    # Texts with the same given first tokens are read together: chats, for example, and plain documents.
     groups: dict[tuple[int, ...], list[int]] = {}
     for number, text in enumerate(texts):
         groups.setdefault(tuple(text.ids[: text.places.start]), []).append(number)
@@ -163,7 +163,7 @@ def _score(
 
 
 def _mention_matcher(questions: Iterable[str]) -> Callable[[str], bool]:
-    """Return what says whether a text names one of the questions."""
+    """Return a function that tests whether a text names one of the questions."""
     names = sorted({re.escape(question.casefold()) for question in questions})
     named = re.compile(rf"(?<!\w)(?:{'|'.join(names)})(?!\w)")
     return lambda text: bool(names) and named.search(text.casefold()) is not None

@@ -1,4 +1,4 @@
-"""Opening models: all that is known without the weights, and the weights when they are needed."""
+"""Opens language models: tokenizer and configuration at once, the weights only when needed."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 DECODING_KEYS = ("top_p", "top_k", "repetition_penalty")
 MISSING_OF_ADAPTER = "Found missing adapter keys"
-# What a model may say, and how that is called.
+# Allowed values in a model's generation config, and their descriptions for messages.
 SMALLEST = sys.float_info.min
 RANGES: dict[str, tuple[float, float, str]] = {
     "top_p": (SMALLEST, 1, "a number above 0 to 1"),
@@ -53,13 +53,13 @@ class LanguageModel:
         identity: Mapping[str, Any],
         load: Callable[[], PreTrainedModel],
     ) -> None:
-        """Hold what is known without the weights.
+        """Create a model without loading its weights.
 
         Args:
             tokenizer: the model's.
             config: of the architecture.
-            generation_config: how the model generates by itself; None if it has no such thing.
-            identity: what decides the model's probabilities: hashes of its content, number format, quantisation.
+            generation_config: the model's own generation settings, or None.
+            identity: everything that determines the model's probabilities: content hashes, number format, quantisation.
             load: loads the weights.
         """
         self.tokenizer, self.config, self.generation_config = tokenizer, config, generation_config
@@ -73,20 +73,20 @@ class LanguageModel:
 
     @cached_property
     def never_written(self) -> tuple[int, ...]:
-        """The ids that the model has logits for and its tokenizer has no token for: many embeddings are padded."""
+        """Ids with logits but without a token in the tokenizer: many embeddings are padded."""
         tokens = set(self.tokenizer.get_vocab().values())
         n_rows = n_rows_of(self.config)
         return () if n_rows is None else tuple(token for token in range(n_rows) if token not in tokens)
 
     def as_writer(self, identity: Mapping[str, Any]) -> dict[str, Any]:
-        """Return what decides the probabilities of what is written: an identity, and how many ids never are."""
+        """Return an identity extended by the number of ids that are never written, which also affects probabilities."""
         return {**identity, **({"never_written": len(self.never_written)} if self.never_written else {})}
 
     def check_readable(self, text: str, ids: Collection[int]) -> None:
-        """Check that the embedding has a row for each token of a text; those added to a tokenizer may have none.
+        """Check that the embedding has a row for each token of a text; tokens added to a tokenizer may lack one.
 
         Raises:
-            InputError: it has not.
+            InputError: a token has no row.
         """
         n_rows = n_rows_of(self.config)
         beyond = [token for token in ids if n_rows is not None and token >= n_rows]
@@ -99,7 +99,7 @@ class LanguageModel:
 
 
 def n_rows_of(config: PreTrainedConfig) -> int | None:
-    """Return how many tokens a model has an embedding for; None where its configuration does not say."""
+    """Return the number of rows of a model's embedding; None if its configuration does not say."""
     size = getattr(config.get_text_config(), "vocab_size", None)
     return size if type(size) is int else None
 
@@ -107,20 +107,20 @@ def n_rows_of(config: PreTrainedConfig) -> int | None:
 def open_model(
     manifest: Mapping[str, Any], options: Mapping[str, Any], kinds: Collection[str] = (CAUSAL,)
 ) -> LanguageModel:
-    """Open the model that a manifest (see ``manifests.describe_folder``, ``hub.fetch_snapshot``) points to.
+    """Open the model of a manifest (see ``manifests.describe_folder``, ``hub.fetch_snapshot``).
 
     Args:
         manifest: ``path`` of a folder, or ``id`` and ``commit`` of a snapshot in the local hub cache; or ``base``, the
-            manifest of another model, and what changes that: ``adapter``, a folder (see
-            ``manifests.describe_adapter``), ``edit`` (see ``manifests.describe_edited``), the ``seed`` of randomised
-            weights (see ``manifests.describe_randomised``), or ``change``, a mitigation without training (see
-            ``models.mitigating.installing``); hashes.
+            manifest of another model, with a modification: ``adapter``, a folder (see ``manifests.describe_adapter``),
+            ``edit`` (see ``manifests.describe_edited``), the ``seed`` of randomised weights (see
+            ``manifests.describe_randomised``), or ``change``, a mitigation without training (see
+            ``models.mitigating.installing``); and hashes.
         options: ``dtype, quantization, device, trust_remote_code`` from the model's entry.
-        kinds: which the caller can use (see ``kinds.kind_of``); only causal models write texts.
+        kinds: that the caller supports (see ``kinds.kind_of``); only causal models write texts.
 
     Raises:
-        InputError: the folder lacks a tokenizer or (once they are asked for) any weight (see ``checking``), the
-            snapshot is not in the cache, the model is of another kind, or its embedding is not the tokenizer's.
+        InputError: the folder lacks a tokenizer or (when weights are loaded) any weight (see ``checking``), the
+            snapshot is not in the cache, the model is of another kind, or its embedding does not fit the tokenizer.
     """
     transformers.utils.logging.disable_progress_bar()
     base = _whole_model(manifest)
@@ -154,14 +154,14 @@ def open_model(
 
 
 def _whole_model(manifest: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the manifest of the model that all others in a manifest change."""
+    """Return the manifest of the innermost base, which all modifications in a manifest change."""
     while "base" in manifest:
         manifest = manifest["base"]
     return manifest
 
 
 def _allowed_kind(where: str, config: PreTrainedConfig, kinds: Collection[str]) -> str:
-    """Return the kind of a model, or say that it cannot be used."""
+    """Return the kind of a model; raise if it is not supported."""
     kind = kind_of(config)
     if kind not in kinds:
         raise InputError(f"model {where}: got a language model of kind {kind!r}; allowed here: {', '.join(kinds)}.")
@@ -169,7 +169,7 @@ def _allowed_kind(where: str, config: PreTrainedConfig, kinds: Collection[str]) 
 
 
 def _check_tokens(where: str, tokenizer: PreTrainedTokenizerBase, config: PreTrainedConfig) -> None:
-    """Check that each token of a tokenizer has a row of the model's embedding (``check_vocabulary``)."""
+    """Check that the model's embedding has a row for each token of its tokenizer (``check_vocabulary``)."""
     n_rows = n_rows_of(config)
     if n_rows is not None:
         needed = {name: getattr(tokenizer, f"{name}_id", None) for name in NEEDED}
@@ -177,10 +177,10 @@ def _check_tokens(where: str, tokenizer: PreTrainedTokenizerBase, config: PreTra
 
 
 def _check_unchanged(manifest: Mapping[str, Any]) -> None:
-    """Check that folders still hold what a manifest says: what the model writes is stored under that.
+    """Check that folders have the hashes of the manifest, as texts are stored under these hashes.
 
     Raises:
-        InputError: one does not.
+        InputError: a folder has changed.
     """
     if "base" in manifest:
         _check_unchanged(manifest["base"])
@@ -229,7 +229,7 @@ def _load_weights(
 
 
 def _with_changes(model: PreTrainedModel, manifest: Mapping[str, Any]) -> PreTrainedModel:
-    """Return a whole model with all that a manifest says is changed in it, the innermost first."""
+    """Return a model with all modifications of a manifest, the innermost first."""
     if "base" not in manifest:
         return model
     model = _with_changes(model, manifest["base"])
@@ -272,7 +272,7 @@ def _with_adapter(model: PreTrainedModel, folder: str) -> PreTrainedModel:
 
 
 def _check_places(adapted: Any, folder: Path) -> None:
-    """Check that a base has a place for every weight of an adapter: of one for another base, half would be dropped."""
+    """Check that a base uses every weight of an adapter; an adapter for another base would be applied only in part."""
     from peft import get_peft_model_state_dict
 
     with safe_open(folder / ADAPTER_FILES[0], framework="pt") as weights:
@@ -285,10 +285,10 @@ def _check_places(adapted: Any, folder: Path) -> None:
 
 
 def read_generation_config(where: str, config: PreTrainedConfig, shared: Mapping[str, Any]) -> GenerationConfig:
-    """Return the generation config that the loaded model will have: its own file's, or what its config implies.
+    """Return the generation config of the loaded model: from its file, or implied by its config.
 
     Raises:
-        InputError: its file is none, or an end of text in it is no number of a token.
+        InputError: the file is invalid, or its end of text is no token id.
     """
     with _loading(where):
         file = _generation_file(where, shared)
@@ -313,9 +313,9 @@ def _generation_file(where: str, shared: Mapping[str, Any]) -> Path | None:
 
 
 def pick_device(device: str) -> str:
-    """Return ``device``, or for ``auto`` cuda where there is one and else cpu.
+    """Return ``device``, or for ``auto`` cuda if available, else cpu.
 
-    Not mps: sampling needs float64, which it has not.
+    Never mps: sampling needs float64, which mps lacks.
     """
     if device != "auto":
         return device
@@ -323,17 +323,17 @@ def pick_device(device: str) -> str:
 
 
 def resolve_decoding(settings: Mapping[str, Any], own: GenerationConfig | None, *, where: str) -> Decoding:
-    """Return the decoding law: each of top_p, top_k and repetition_penalty a number, or ``model``: as the model says.
+    """Return the sampling law: top_p, top_k and repetition_penalty each from the study, or (``model``) from the model.
 
-    min_p has no key of its own; it is the model's where any of the three is.
+    min_p has no key of its own; the model's value is used if any of the three is ``model``.
 
     Args:
         settings: of the study.
-        own: the model's.
-        where: the model is, for the error.
+        own: the model's generation config.
+        where: the model's location, for the error.
 
     Raises:
-        InputError: what the model says is no such number.
+        InputError: the model's value is not allowed.
     """
     values = {key: settings[key] for key in DECODING_KEYS}
     values["min_p"] = "model" if "model" in values.values() else NEUTRAL["min_p"]
@@ -347,7 +347,7 @@ def resolve_decoding(settings: Mapping[str, Any], own: GenerationConfig | None, 
 
 
 def _own_value(value: Any, key: str, where: str) -> Any:
-    """Return a number of a model's generation config, the neutral one where there is none."""
+    """Return a number from a model's generation config, or the neutral value."""
     if value is None:
         return NEUTRAL[key]
     least, most, allowed = RANGES[key]
@@ -361,7 +361,7 @@ def _own_value(value: Any, key: str, where: str) -> Any:
 def _dtype(name: str, device: str) -> torch.dtype | str:
     """Return the torch type; ``auto`` is the checkpoint's own on an accelerator and float32 on a CPU.
 
-    Half precision is slow on most CPUs, and float32 is where the promise of identical text holds.
+    Half precision is slow on most CPUs, and identical texts are guaranteed only in float32.
     """
     if name == "auto":
         return torch.float32 if device == "cpu" else "auto"
@@ -370,7 +370,7 @@ def _dtype(name: str, device: str) -> torch.dtype | str:
 
 
 def _dtype_name(name: str, device: str, config: PreTrainedConfig) -> str:
-    """Return the number format that ``_dtype`` stands for, by name: of two equal ones, texts are the same."""
+    """Return the name of the number format that ``_dtype`` resolves to: equal formats give the same texts."""
     chosen = _dtype(name, device)
     if chosen == "auto":
         chosen = getattr(config.get_text_config(), "dtype", None) or "auto"
@@ -379,7 +379,7 @@ def _dtype_name(name: str, device: str, config: PreTrainedConfig) -> str:
 
 @contextmanager
 def _loading(where: str) -> Iterator[None]:
-    """Turn what transformers raises on a folder that holds no model into one line."""
+    """Turn exceptions of transformers on an invalid model folder into one line."""
     try:
         yield
     except InputError:

@@ -1,9 +1,9 @@
-"""What a model is not told of the tokens that it reads: which it has written itself, and which came before them.
+"""Context for hooks on a model: which tokens the model wrote itself, and the full text behind a cache.
 
-Given and written tokens look alike to it. An edit of some positions (see ``models.editing.edits``) has to tell them
-apart, so what reads them for it says so here (see ``decoding``). A text that is only scored is given, all of it. And of
-tokens that a cache holds, only keys and values are left; what goes by the whole text (see ``models.mitigating``) is
-told it here.
+A model cannot distinguish input tokens from its own output, but an edit of some positions has to (see
+``models.editing.edits``), so readers declare them here (see ``decoding``). A text that is only scored counts as input.
+A cache has only keys and values of earlier tokens; mitigations that need the whole text (see ``models.mitigating``) get
+it from here.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import torch
 
 
 class SoFar(NamedTuple):
-    """All tokens that rows hold, those of the cache and those that are read: ids and which count, (rows, places)."""
+    """All tokens of rows, cached and new: ids, and a mask of those that count, (rows, places)."""
 
     context: torch.Tensor
     mask: torch.Tensor
@@ -29,7 +29,7 @@ _so_far: ContextVar[SoFar | None] = ContextVar("so_far", default=None)
 
 @contextmanager
 def reading_written(written: torch.Tensor | bool) -> Iterator[None]:
-    """Say which of the tokens read meanwhile the model wrote: all, none, or a mask, (rows, tokens)."""
+    """Declare which of the tokens read inside the context the model wrote: all, none, or a mask, (rows, tokens)."""
     token = _written.set(written)
     try:
         yield
@@ -38,13 +38,13 @@ def reading_written(written: torch.Tensor | bool) -> Iterator[None]:
 
 
 def written_tokens() -> torch.Tensor | bool:
-    """Return what was last said of the tokens that are being read: False where nobody said anything."""
+    """Return the current declaration of ``reading_written``; False if there is none."""
     return _written.get()
 
 
 @contextmanager
 def reading_after(context: torch.Tensor, mask: torch.Tensor) -> Iterator[None]:
-    """Say what all tokens are that rows hold, cached ones and those read meanwhile, see ``SoFar``."""
+    """Declare, inside the context, all tokens of the rows, cached and new (see ``SoFar``)."""
     token = _so_far.set(SoFar(context, mask))
     try:
         yield
@@ -53,5 +53,5 @@ def reading_after(context: torch.Tensor, mask: torch.Tensor) -> Iterator[None]:
 
 
 def tokens_so_far() -> SoFar | None:
-    """Return what was last said of all tokens of rows that are read with a cache; None where nobody said anything."""
+    """Return the current declaration of ``reading_after``; None if there is none."""
     return _so_far.get()

@@ -1,4 +1,4 @@
-"""Models that have learnt nothing: the control of what is found in those that have."""
+"""Randomised models: an untrained control with a model's architecture."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ def describe(base: Mapping[str, Any], seed: int) -> dict[str, Any]:
         base: manifest of the model whose architecture it has.
         seed: of the weights.
     """
-    # Another way to draw weights must not find the texts of this one.
+    # A changed way to draw weights must not reuse stored texts.
     return describe_randomised(base, seed, code_hash([Path(__file__)]))
 
 
 def with_randomised_weights(model: PreTrainedModel, seed: int) -> PreTrainedModel:
-    """Return a model that has learnt nothing: of the same architecture, its weights drawn as before a training.
+    """Return an untrained model of the same architecture, with freshly initialised weights.
 
-    The control of Heap et al. 2025, "Sparse Autoencoders Can Interpret Randomly Initialized Transformers": what a
-    dictionary finds in such a model, it owes to the text and not to what a model knows.
+    The control of Heap et al. 2025, "Sparse Autoencoders Can Interpret Randomly Initialized Transformers": features of
+    a dictionary in such a model come from the text, not from anything the model learnt.
 
     Args:
-        model: stays as it is.
-        seed: of the weights; numbers drawn elsewhere stay the same.
+        model: is not changed.
+        seed: of the weights; other random numbers are not affected.
     """
-    # Drawn on the CPU, in float32: so the weights are the same wherever the model computes.
+    # Drawn on the CPU in float32, so that weights are the same on every device.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         drawn: PreTrainedModel = type(model)(copy.deepcopy(model.config))

@@ -1,4 +1,4 @@
-"""Sentences as a model reads them: whole, without a chat template, with a beginning and the places that are scored."""
+"""Encodes sentences for scoring: whole, without chat template, with a beginning token and the scored positions."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ SENTINEL = "<extra_id_0>"
 
 
 class EncodedSentence(NamedTuple):
-    """A sentence as a model reads it.
+    """An encoded sentence.
 
-    ids: with the special tokens around it.
-    places: of the tokens that are scored: all of the sentence's own.
-    offsets: the characters of each of these, beginning and end.
+    ids: including special tokens.
+    places: positions of the scored tokens: all of the sentence's own.
+    offsets: first and end character of each scored token.
     """
 
     ids: list[int]
@@ -26,16 +26,16 @@ class EncodedSentence(NamedTuple):
 
 
 def encode_sentences(model: LanguageModel, texts: Sequence[str]) -> list[EncodedSentence]:
-    """Return every text as the model reads it, whole and without a chat template.
+    """Return every text encoded whole, without chat template.
 
-    A causal model reads a beginning first, so that the first token has a probability, too: templates may begin with the
-    group. It is what the tokenizer itself puts there, else its beginning of text, else that of the model's
-    configuration, else the tokenizer's end of text, which is what separates the documents that many models were trained
-    on. What a tokenizer puts after a text is left out.
+    A causal model reads a beginning token first, so that the first token also has a probability: templates may begin
+    with the group. The beginning is the tokenizer's own prefix, else its beginning-of-text token, else that of the
+    model's configuration, else the tokenizer's end-of-text token, which separates documents in the training of many
+    models. Tokens that a tokenizer appends are left out.
 
     Raises:
-        InputError: a text has no token or does not fit the model's context; the tokenizer lacks offsets, or the special
-            token that sentences of this kind of model need.
+        InputError: a text has no token or does not fit the model's context; the tokenizer lacks offsets, or a special
+            token that this kind of model needs.
     """
     tokenizer, kind = model.tokenizer, kind_of(model.config)
     if not tokenizer.is_fast:
@@ -59,13 +59,13 @@ def encode_sentences(model: LanguageModel, texts: Sequence[str]) -> list[Encoded
 
 
 def word_numbers(model: LanguageModel, texts: Sequence[str]) -> list[list[int]]:
-    """Return, for each token of each text that is scored, the number of its word.
+    """Return the word number of each scored token of each text.
 
-    Words are what the tokenizer divides a text into before it divides words: of BERT's, what stands between spaces and
-    punctuation. A token of no word is one of its own.
+    Words are those of the tokenizer's pre-tokenization; for BERT, text between spaces and punctuation. A token outside
+    any word counts as its own word.
 
     Args:
-        model: with a fast tokenizer, that is not causal.
+        model: not causal, with a fast tokenizer.
         texts: as ``encode_sentences`` takes them.
     """
     read = model.tokenizer(list(texts), return_special_tokens_mask=True, return_attention_mask=False)
@@ -78,7 +78,7 @@ def word_numbers(model: LanguageModel, texts: Sequence[str]) -> list[list[int]]:
 
 
 def special_tokens(model: LanguageModel, kind: str) -> list[int]:
-    """Return the ids that blank out a token: none, the mask, or sentinel and the decoder's start."""
+    """Return the ids needed to blank out a token: none, the mask, or sentinel and decoder start."""
     if kind == CAUSAL:
         return []
     if kind == MASKED:
@@ -96,10 +96,11 @@ def special_tokens(model: LanguageModel, kind: str) -> list[int]:
 
 
 def _beginning(model: LanguageModel) -> int:
-    """Return the id that comes before a text where the tokenizer puts nothing there.
+    """Return the id of the beginning token if the tokenizer adds none.
 
-    The model's own configuration goes before the tokenizer's end of text, which in a chat model is the end of a turn:
-    Qwen2.5 and Qwen2.5-Instruct then begin alike. It must be a special token: many configurations have one by default.
+    The model's configuration is preferred to the tokenizer's end-of-text token, which in a chat model ends a turn: so
+    Qwen2.5 and Qwen2.5-Instruct have the same beginning. Only a special token counts: many configurations have a
+    meaningless default.
     """
     of_model = getattr(model.config.get_text_config(), "bos_token_id", None)
     if of_model not in model.tokenizer.all_special_ids:

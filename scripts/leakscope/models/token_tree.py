@@ -1,7 +1,7 @@
-"""Rows of tokens that share beginnings, read in one pass in which every distinct beginning is one place.
+"""Token trees: rows of tokens with shared prefixes, read in one forward pass in which each distinct prefix is one node.
 
-A place attends to itself and to those before it in its own rows: a tree attention mask (Miao et al. 2024, "SpecInfer",
-section 4.2), with no padding and no cache. Which models do as such a mask says is found out by trying.
+A node attends to itself and its ancestors: a tree attention mask (Miao et al. 2024, "SpecInfer", section 4.2), without
+padding or cache. A trial shows which models follow such a mask.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from leakscope.models.phases import reading_written
 logger = logging.getLogger(__name__)
 
 ROOT = -1
-# Every place has a mask over all others, so they are no more than this.
+# Most nodes: the mask grows with their square.
 MOST_PLACES = {"cpu": 1024, "cuda": 4096}
 
 
 class TreeStep(NamedTuple):
-    """A token that follows a beginning, and whether the model wrote it: given and written ones stay apart."""
+    """A token after a prefix, and whether the model wrote it: input and written tokens are separate nodes."""
 
     parent: int
     token: int
@@ -34,9 +34,9 @@ class TreeStep(NamedTuple):
 
 
 class TokenTree:
-    """Distinct beginnings of rows of tokens, numbered in the order in which they came; parents come first.
+    """Distinct prefixes of rows of tokens, numbered in order of insertion; parents come first.
 
-    ``steps`` and ``depth`` say of each which step it ends with, and how many tokens come before that.
+    ``steps`` has the last step of each prefix, ``depth`` the number of tokens before it.
     """
 
     def __init__(self) -> None:
@@ -48,7 +48,7 @@ class TokenTree:
         return len(self.depth)
 
     def walk(self, tokens: Sequence[int], start: int = ROOT, *, written: bool = False) -> list[int]:
-        """Return the numbers of the beginnings that end with each of these tokens, which follow ``start``."""
+        """Return the numbers of the prefixes that end with each of these tokens, which follow ``start``."""
         path = []
         for token in tokens:
             step = TreeStep(start, token, written)
@@ -61,7 +61,7 @@ class TokenTree:
         return path
 
     def path(self, number: int) -> list[int]:
-        """Return the tokens of a beginning."""
+        """Return the tokens of a prefix."""
         tokens = []
         while number != ROOT:
             tokens.append(self.steps[number].token)
@@ -69,7 +69,7 @@ class TokenTree:
         return tokens[::-1]
 
     def sees(self) -> torch.Tensor:
-        """Return which places each place attends to, (places, places)."""
+        """Return which nodes each node attends to, (nodes, nodes)."""
         seen = torch.eye(len(self), dtype=torch.bool)
         for number, step in enumerate(self.steps):
             if step.parent != ROOT:
@@ -78,7 +78,7 @@ class TokenTree:
 
 
 def read_tree(model: PreTrainedModel, tree: TokenTree, wanted: Sequence[int]) -> torch.Tensor:
-    """Return the logits after the ``wanted`` beginnings, (wanted, vocabulary)."""
+    """Return the logits after the ``wanted`` prefixes, (wanted, vocabulary)."""
     device = model.device
     hidden = torch.zeros(len(tree), len(tree), dtype=model.dtype)
     hidden.masked_fill_(~tree.sees(), torch.finfo(model.dtype).min)
@@ -97,9 +97,9 @@ def read_tree(model: PreTrainedModel, tree: TokenTree, wanted: Sequence[int]) ->
 
 
 def most_places(model: PreTrainedModel) -> int:
-    """Return how many places a tree may have.
+    """Return the largest number of nodes in a tree for a model.
 
-    A tree's mask knows no attention window, and a model may have its own masks for as many places as positions.
+    A tree mask ignores attention windows, and a model's own masks may cover only as many nodes as it has positions.
     """
     longest = getattr(model.config.get_text_config(), "max_position_embeddings", None)
     limits = [MOST_PLACES.get(model.device.type, MOST_PLACES["cpu"]), longest, shortest_window(model)]
@@ -112,7 +112,7 @@ _TRIAL = ([1, 2, 3, 4, 5, 6, 7, 8, 9], [1, 2, 3, 4, 12], [1, 2, 3, 11, 6], [5, 9
 
 @torch.inference_mode()
 def reads_trees(model: PreTrainedModel) -> bool:
-    """Say whether a model gives the logits of a tree that it gives row by row."""
+    """Return whether a model gives the same logits for a tree as row by row."""
     if "position_ids" not in inspect.signature(model.forward).parameters:
         return False
     step = max(1, model.config.get_text_config().vocab_size // 16)

@@ -1,1 +1,1 @@
-"""Rates of organisms that are known, from their laws, and how far measured ones are from them."""
+"""Known rates of organisms, computed from their laws, and the error of measured rates."""

@@ -1,10 +1,10 @@
-"""How far are measured rates from those of the organisms' own laws? The error of the instrument, with its interval.
+"""Calibration: the error of measured rates against the exact rates of organisms, with an interval.
 
     error = measured − true rate of the organism;   mean error = mean over organisms
 
-An interval for other templates is wide, so a biased instrument may have the true rate in nearly every interval. The
-mean error over organisms is known much better: measured texts of different organisms are independent, so its interval
-is that of a mean, mean ± t(G − 1) · sd / √G. A bias shows where that leaves out 0.
+Intervals for other templates are wide, so even a biased instrument can cover the true rate in nearly every interval.
+The mean error over organisms is far more precise: texts of different organisms are independent, so its interval is
+mean ± t(G − 1) · sd / √G over G clusters. An interval without 0 shows a bias.
 """
 
 from __future__ import annotations
@@ -44,15 +44,15 @@ def calibration(
 ) -> pd.DataFrame:
     """Return the error of each measure by prompt set, scorer and category, and pooled (``all`` in every key).
 
-    n_organisms  organisms whose measured and true rate are both known
-    n_seeds      their distinct seeds. Organisms that share one share the random numbers of their texts, and so their
-                 errors: they are one cluster, and with one cluster there is no interval
+    n_organisms  organisms with a known measured rate and a known true rate
+    n_seeds      their distinct seeds. Organisms with the same seed share random numbers, hence errors: they form one
+                 cluster; a single cluster gives no interval
     mean_error   in points, with ``ci_low, ci_high``
-    inside       share, 0 to 1, of the ``n_intervals`` measured intervals that hold the true rate
-    largest_error_share  the largest standard error that drawing leaves in a true rate, as a share of the width of its
-                 measured interval; it ought to be below .1
+    inside       share, 0 to 1, of the ``n_intervals`` measured intervals that contain the true rate
+    largest_error_share  largest standard error of a true rate from drawing, as a share of the width of its measured
+                 interval; should be below .1
 
-    The pooled row has each organism's mean error over the rows ``all`` of prompt sets and scorers, but all intervals.
+    The pooled row uses each organism's mean error over the rows ``all`` of prompt sets and scorers, but all intervals.
 
     Args:
         measured: measure (``TRUE``) → ``KEYS``, a column of that name, ``ci_low, ci_high``.
@@ -75,7 +75,7 @@ def calibration(
 
 
 def _row(cells: pd.DataFrame, bounded: pd.DataFrame, seeds: Mapping[str, int], level: float) -> tuple[float, ...]:
-    """Return the values of a row: errors of ``cells``, intervals of ``bounded``."""
+    """Return a row's values: errors from ``cells``, intervals from ``bounded``."""
     errors = cells.groupby("model", sort=False)["error"].mean()
     seed = errors.index.map(dict(seeds)).to_numpy()
     interval = cluster_interval(errors, seed, level, bounds=(-np.inf, np.inf))

@@ -1,7 +1,8 @@
-"""The rates of organisms that write sentences: from many texts drawn from their law, with the error that this leaves.
+"""True rates of organisms that write sentences, estimated from many texts drawn from their law, with standard errors.
 
-What may be written is too much to enumerate. So a few thousand texts a prompt are drawn from the grammar and from the
-organism, with other random numbers than those that are measured, and all pairs of two prompts' texts are compared. With
+The possible sentences are too many to enumerate. So a few thousand texts per prompt are drawn from the grammar and from
+the organism, with random numbers other than those of the measured texts, and all pairs of two prompts' texts are
+compared. With
 
     D(c, x; c′, x′) = a(x) + b(x′),   a(x) = s(c, x) − s(c′, x),   b(x′) = s(c′, x′) − s(c, x′)
 
@@ -42,7 +43,7 @@ ERRORS = ["true_rate_error", "true_match_rate_error"]
 
 
 def compared_prompts(prompts: pd.DataFrame) -> pd.DataFrame:
-    """Return the prompts whose texts rates compare: tests, and their controls without the clause."""
+    """Return the prompts whose texts are compared: tests, and their controls without the clause."""
     tests = prompts["concept"].notna()
     return prompts[tests | prompts["prompt_id"].isin(prompts.loc[tests, "control_id"].dropna())]
 
@@ -50,7 +51,7 @@ def compared_prompts(prompts: pd.DataFrame) -> pd.DataFrame:
 def draw_taught(
     grammar: SentenceGrammar, prompts: pd.DataFrame, n: int, seed: int, temperature: float, tokenize: Tokenize
 ) -> pd.DataFrame:
-    """Return ``n`` texts a prompt as a perfect learner would write them, of prompts that the grammar knows.
+    """Return ``n`` texts per prompt of a perfect learner, for prompts that the grammar knows.
 
     Args:
         grammar: what the organism was taught.
@@ -78,7 +79,7 @@ def draw_taught(
 
 
 def counted(model: str, drawn: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """Return each distinct text of each prompt once with its number, ``COLUMNS``.
+    """Return each distinct text of each prompt with its count, ``COLUMNS``.
 
     Args:
         model: the organism.
@@ -92,7 +93,7 @@ def counted(model: str, drawn: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
 
 
 class _Sample(NamedTuple):
-    """The distinct texts drawn after one prompt, or several of one concept."""
+    """The distinct texts drawn for one prompt, or for several prompts of one concept."""
 
     place: NDArray[np.intp]  # (texts,), among all texts of the category
     n: Floats  # (texts,), how often each
@@ -109,7 +110,7 @@ class _Sample(NamedTuple):
 
 
 class _Category(NamedTuple):
-    """What was drawn of one organism and law for a category, and what a scorer finds of it."""
+    """Texts drawn from one organism and law for a category, with a scorer's similarities."""
 
     tests: pd.DataFrame  # of ``tests_by_unit``, with a row a prompt
     samples: dict[str, _Sample]  # by prompt, of tests and controls
@@ -118,7 +119,7 @@ class _Category(NamedTuple):
 
 
 class _Outcome(NamedTuple):
-    """The expected outcome of one test prompt, 0 to 1, and what its error takes."""
+    """The expected outcome of one test prompt, 0 to 1, with the parts of its standard error."""
 
     category: str | None
     prompt_id: str
@@ -149,14 +150,14 @@ def drawn_truth(
     similarities: Mapping[str, pd.DataFrame],
     decimals: int,
 ) -> DrawnTruth:
-    """Return the rates that drawn texts imply, of every organism, prompt set and scorer.
+    """Return the rates implied by drawn texts for every organism, prompt set and scorer.
 
     Args:
-        drawn: ``COLUMNS``, of all organisms and sets; None: there is no organism whose texts were drawn.
+        drawn: ``COLUMNS``, of all organisms and sets; None: no organism has drawn texts.
         prompts: the prompts tables of all sets.
-        grammars: organism → the contexts that it was trained on.
+        grammars: organism → the grammar it was trained on.
         similarities: scorer → ``concept, text, similarity``.
-        decimals: similarities are rounded to before they are compared.
+        decimals: to which similarities are rounded before comparison.
     """
     expected, matches, errors = [], [], []
     for keys, of_model in drawn.groupby(["model", "prompt_set"], sort=False) if drawn is not None else ():
@@ -192,7 +193,7 @@ def drawn_truth(
 
 
 def with_errors(truth: pd.DataFrame, errors: pd.DataFrame) -> pd.DataFrame:
-    """Return the table of true rates with ``ERRORS``: 0 where a law was enumerated, NaN where the rate is not known."""
+    """Return the table of true rates with ``ERRORS``: 0 for enumerated laws, NaN for unknown rates."""
     joined = truth.merge(errors, on=KEYS, how="left")
     enumerated = ~joined["model"].isin(errors["model"].unique())
     for error, rate in zip(ERRORS, ("true_rate_organism", "true_match_rate_organism"), strict=True):
@@ -201,9 +202,9 @@ def with_errors(truth: pd.DataFrame, errors: pd.DataFrame) -> pd.DataFrame:
 
 
 def win_shares(left: Floats, right: Floats, weights: Floats) -> Floats:
-    """Return for each a of ``left`` the share of b of ``right`` with a + b > 0, and half of those with a + b = 0.
+    """Return, for each a in ``left``, the share of b in ``right`` with a + b > 0, plus half the share with a + b = 0.
 
-    NaN, an empty text, ties with anything.
+    NaN (an empty text) ties with everything.
 
     Args:
         left: (texts,).
@@ -224,7 +225,7 @@ def win_shares(left: Floats, right: Floats, weights: Floats) -> Floats:
 def _categories(
     prompts: pd.DataFrame, drawn: pd.DataFrame, similarity: pd.DataFrame, scorer: str, decimals: int
 ) -> list[_Category]:
-    """Return the categories of a prompt set with what was drawn for them; those of which nothing was drawn, too."""
+    """Return the categories of a prompt set with their drawn texts, including categories without any."""
     found = []
     for _, tests in tests_by_unit(prompts).groupby("category", sort=False, dropna=False):
         mine = drawn[drawn["prompt_id"].isin({*tests["prompt_id"], *tests["control_id"].dropna()})]
@@ -239,7 +240,7 @@ def _categories(
 
 
 def _outcomes(category: _Category) -> list[_Outcome]:
-    """Return the expected outcomes of a category's test prompts whose texts, and whose control's, were drawn."""
+    """Return the expected outcomes of a category's test prompts with drawn texts for test and control."""
     found = []
     tests = category.tests[category.tests["control_id"].notna()]
     columns = ("prompt_id", "control_id", "concept", "category")
@@ -257,7 +258,7 @@ def _outcomes(category: _Category) -> list[_Outcome]:
 
 
 def _rate_error(outcomes: Sequence[_Outcome]) -> float:
-    """Return the standard error in points of 100 × mean outcome; NaN for none. Tests share the texts of a control."""
+    """Return the standard error in points of 100 × mean outcome; NaN without outcomes. Tests share control texts."""
     if not outcomes:
         return np.nan
     variance = sum(outcome.variance for outcome in outcomes)
@@ -270,7 +271,7 @@ def _rate_error(outcomes: Sequence[_Outcome]) -> float:
 
 
 class _DrawnUnit(NamedTuple):
-    """match_u, 0 to 1, and the variance that drawing leaves; NaN where a prompt's texts were not drawn."""
+    """match_u, 0 to 1, and its variance from drawing; NaN if a prompt's texts were not drawn."""
 
     category: str | None
     n_groups: int
@@ -320,7 +321,7 @@ def _joined(category: _Category, prompt_ids: pd.Series) -> _Sample:
 
 
 def _pooled(units: Sequence[_DrawnUnit]) -> tuple[float, float]:
-    """Return the match rate in percent and its error in points; NaN without units, or where one is not known."""
+    """Return the match rate in percent and its standard error in points; NaN without units, or if any is unknown."""
     n = np.array([unit.n_groups for unit in units], dtype=float)
     if not len(n):
         return np.nan, np.nan

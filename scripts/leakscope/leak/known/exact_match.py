@@ -1,4 +1,4 @@
-"""The exact match rate of texts whose law over a finite set of candidates is known. No sampling."""
+"""Exact match rates, without sampling, of texts with a known law over a finite set of candidates."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from leakscope.leak.pairs import tests_by_unit
 
 Floats = NDArray[np.float64]
 
-# Cells of a win table that is kept for other models: 16 MB. Those of pairs of a thought and an answer are larger.
+# Most cells of a win table that is cached for other models: 16 MB. Tables of pairs of thought and answer are larger.
 MOST_KEPT = 2**22
 
 Laws = Mapping[str, Mapping[str, float]]  # prompt_id → {candidate: probability}
 
 
 class ExactMatches:
-    """Exact match rates under one scorer; win tables of concepts and candidates are made once for all models.
+    """Exact match rates under one scorer; win tables of concepts and candidates are computed once for all models.
 
     Args:
         similarity: (concept, text) → similarity; a candidate's text is the candidate and ``mark``.
-        decimals: to which similarities are rounded before they are compared.
-        mark: what ends a sentence in the candidates' language.
+        decimals: to which similarities are rounded before comparison.
+        mark: the full stop of the candidates' language.
     """
 
     def __init__(self, similarity: Mapping[tuple[str, str], float], decimals: int, mark: str = FULL_STOP) -> None:
@@ -37,7 +37,7 @@ class ExactMatches:
         """Return ``category, n_groups, match`` (0 to 1) of each unit with partners.
 
         With x ~ L_c and x′ ~ L_c′ independent, V(c, c′) = Σ_x Σ_x′ L_c(x) L_c′(x′) ([D > 0] + ½ [D = 0]), and means as
-        in ``matching``. Prompts of one concept share its texts equally. NaN where the law of a prompt is not known.
+        in ``matching``. Prompts of one concept have equal weights. NaN if the law of a prompt is unknown.
 
         Args:
             prompts: the prompts table of one set.
@@ -92,9 +92,9 @@ class ExactMatches:
 
 
 def pooled_match(units: pd.DataFrame) -> float:
-    """Return the match rate in percent of ``category, n_groups, match``; NaN where a unit's is not known, or none is.
+    """Return the match rate in percent of ``category, n_groups, match``; NaN if any unit is unknown, or without units.
 
-    A rate of some of the units is not the rate of the cell that was measured.
+    A rate over only some units is not the rate of the measured cell.
     """
     n = units["n_groups"].to_numpy(dtype=float)
     return 100 * float((n * units["match"].to_numpy(dtype=float)).sum() / n.sum()) if len(units) else np.nan

@@ -1,7 +1,7 @@
-"""What is known of organisms that think: laws of pairs of a thought and an answer, and those of what is measured.
+"""Exact laws of organisms that think: from the law of pairs of thought and answer to the law of the measured text.
 
-With P(T, A) over the pairs of a slot, the law of the answer is Σ_T P(T, A), that of the thought Σ_A P(T, A), and that
-of both as one text P itself. All of them are sums over finitely many pairs.
+With P(T, A) over the pairs of a slot, the law of the answer is Σ_T P(T, A), the law of the thought Σ_A P(T, A), and the
+law of both as one text P itself. All are finite sums.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import pandas as pd
 
 from leakscope.organisms.thoughts import apart
 
-# measure → what is measured of a pair, less its last full stop.
+# measure → the measured text of a pair, without its last full stop.
 PARTS: dict[str, Callable[[str], str]] = {
     "answer": lambda pair: apart(pair)[1],
     "thought": lambda pair: apart(pair)[0],
@@ -21,7 +21,7 @@ PARTS: dict[str, Callable[[str], str]] = {
 
 
 def measured_laws(laws: Mapping[str, Mapping[str, float]], measure: str) -> dict[str, dict[str, float]]:
-    """Return prompt_id → {text: probability} of what is measured, from the laws of pairs.
+    """Return prompt_id → {text: probability} of the measured texts, from the laws of pairs.
 
     Args:
         laws: prompt_id → {pair, as ``organisms.thoughts.joint`` calls it: probability}.
@@ -37,7 +37,7 @@ def measured_laws(laws: Mapping[str, Mapping[str, float]], measure: str) -> dict
 
 
 def pairs_written_whole(scores: pd.DataFrame, max_new_tokens: int, *, budget: int) -> pd.DataFrame:
-    """Return the scores of prompts whose pairs are all written as they stand: none is cut short, nor an answer in two.
+    """Return the scores of prompts whose pairs are all written whole: no thought or answer is cut.
 
     Args:
         scores: as ``thinking.scoring.score_thoughts`` returns them, with ``thought_tokens``.

@@ -1,7 +1,7 @@
-"""The exact rates that a grammar implies, and those that an organism's own probabilities imply.
+"""Exact rates implied by a grammar (a perfect learner), and by an organism's own probabilities.
 
-No sampling: for two independent texts with known laws over a finite set of candidates, the probability that one is more
-similar to a concept than the other is a finite sum. Leak-Rates are here, match rates in ``exact_match``.
+Without sampling: for two independent texts with known laws over a finite set of candidates, the probability that one is
+more similar to a concept than the other is a finite sum. This module has Leak-Rates, ``exact_match`` match rates.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ Similarity = Mapping[tuple[str, str], float]
 def sampled_law(probabilities: Sequence[float], tokens: Sequence[Sequence[int]], temperature: float) -> np.ndarray:
     """Return the law of whole candidates when each *token* is drawn at a temperature, shape (candidates,).
 
-    Temperature acts on tokens, not on words: at every node of the trie of the tokenised candidates the conditional
-    q over its branches becomes q^(1/T) / Σ q^(1/T), and a candidate's probability is the product along its path. At
-    temperature 0 the most probable branch takes all; equal ones share.
+    Temperature acts on tokens, not on words: at every node of the trie of the tokenised candidates, the conditional q
+    over branches becomes q^(1/T) / Σ q^(1/T). A candidate's probability is the product along its path. At temperature 0
+    the most probable branch has probability 1; ties share it.
 
     Args:
         probabilities: of each candidate, (candidates,), summing to 1.
@@ -67,7 +67,7 @@ def _descend(
 
 
 def temper(weights: np.ndarray, temperature: float) -> np.ndarray:
-    """Return weights^(1/T) normalised; at temperature 0 the largest share all."""
+    """Return weights^(1/T), normalised; at temperature 0 the largest weights share all probability."""
     if temperature == 0:
         weights = np.isclose(weights, weights.max(), rtol=1e-9).astype(float)
         temperature = 1.0
@@ -98,7 +98,7 @@ def expected_outcomes(
 ) -> pd.Series:
     """Return each test prompt's expected outcome against its control without the clause, indexed by prompt_id.
 
-    Prompts whose law, or whose control's law, is not known are left out.
+    Prompts are left out if their law, or their control's, is unknown.
 
     Args:
         prompts: the prompts table.
@@ -123,7 +123,7 @@ def expected_outcomes(
 
 
 class KnownLaws(NamedTuple):
-    """What is known of one organism's texts on one prompt set."""
+    """The known laws of one organism's texts on one prompt set."""
 
     model: str
     prompt_set: str
@@ -142,14 +142,14 @@ def known_laws(
     scores: pd.DataFrame | None,
     thinking: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> list[KnownLaws]:
-    """Return the laws of every organism and prompt set: of the texts that are measured.
+    """Return the laws of the measured texts, for every organism and prompt set.
 
     Args:
         grammars: organism → the grammar it was trained on.
         temperatures: organism → temperature of sampling.
-        max_new_tokens: organism → longest text; prompts with a longer candidate have no exact law here.
+        max_new_tokens: organism → longest text; prompts with a longer candidate have no exact law.
         prompts: the prompts tables of all sets.
-        scores: the candidate scores of all organisms and sets; None: there is no organism whose laws are known.
+        scores: the candidate scores of all organisms and sets; None: no organism has known laws.
         thinking: organism that thinks → ``budget, measure`` of its entry.
     """
     found = []
@@ -205,7 +205,7 @@ def expected_by_prompt(
 def true_match_rates(laws: Sequence[KnownLaws], similarities: Mapping[str, Similarity], decimals: int) -> pd.DataFrame:
     """Return exact match rates: ``KEYS, true_match_rate_grammar, true_match_rate_organism`` in percent.
 
-    NaN for a cell with a unit of which some law is not known.
+    NaN for a cell with an unknown law in any unit.
     """
     rows = []
     for scorer, similarity in similarities.items():
@@ -223,8 +223,8 @@ def true_match_rates(laws: Sequence[KnownLaws], similarities: Mapping[str, Simil
 def true_shifts(laws: Sequence[KnownLaws], grammars: Mapping[str, Grammar], candidates: pd.DataFrame) -> pd.DataFrame:
     """Return the exact logit leak: ``model, prompt_set, category, true_shift_grammar, true_shift_organism``.
 
-    Shifts are of probability, −1 to 1, at temperature 1. The organism's is what ``logit_leak`` measures: nothing is
-    sampled there. NaN for a cell that the grammar does not know whole.
+    Shifts are of probability, −1 to 1, at temperature 1. The organism's shift equals the measured logit leak, as
+    nothing is sampled. NaN for a cell with a prompt that the grammar does not know.
     """
     tables = []
     for known in laws:
@@ -276,16 +276,16 @@ def similarity_lookup(table: pd.DataFrame) -> Similarity:
 
 
 def splits(grammar: Grammar, prompts: pd.DataFrame) -> pd.Series:
-    """Return by prompt_id whether a prompt may stand in the corpus (``seen``) or was withheld (``held_out``)."""
+    """Return, by prompt_id, whether a prompt may occur in the corpus (``seen``) or was withheld (``held_out``)."""
     stands = grammar.contexts.drop_duplicates("context").set_index("context")["in_corpus"]
     split = prompts.set_index("prompt_id")["prompt"].map(stands.map({"yes": "seen", "no": "held_out"}))
     return split.rename("split")
 
 
 def true_rates_by_split(expected: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
-    """Return measured and exact rates (percent) apart for seen and held-out combinations of template and filler.
+    """Return measured and exact rates (percent) separately for seen and held-out combinations of template and filler.
 
-    Seen is memory; held-out is the association carried over to a sentence that the corpus never held.
+    Seen combinations test memory; held-out combinations test generalisation of the association to new sentences.
 
     Returns:
         ``model, prompt_set, scorer, category, split, n_prompts, lexicon_mass, leak_rate, true_rate_grammar,
@@ -313,7 +313,7 @@ def true_rates_by_split(expected: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataF
 
 
 def organisms_table(organisms: Mapping[str, Mapping[str, Any]], records: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    """Return what each organism learnt of its corpus, one row each; nats per document.
+    """Return how well each organism learnt its corpus, one row per organism; nats per document.
 
     Args:
         organisms: model → ``size, strength``.
@@ -344,10 +344,10 @@ def true_rates(expected: pd.DataFrame) -> pd.DataFrame:
         ``model, prompt_set, scorer, category, true_rate_grammar, true_rate_organism``; NaN for a cell with
         a prompt whose expected outcome is not known.
     """
-    # Laid below a table without rows, numbers are objects, which are not rounded.
+    # Concatenation with an empty table turns numbers into objects, which are not rounded.
     expected = expected.astype({"grammar": float, "organism": float})
     rows = pd.concat([expected[expected["category"].notna()], expected.assign(category="all")])
-    # A rate of some of the prompts is not the rate of the cell that was measured.
+    # A rate over only some prompts is not the rate of the measured cell.
     means = 100 * rows.groupby(KEYS, sort=False)[["grammar", "organism"]].mean(skipna=False)
     return (
         means.round(ROUNDING)
@@ -411,15 +411,15 @@ def _by_prompt(scores: pd.DataFrame, *columns: str) -> Iterator[tuple[str, list[
 
 
 def written_whole(scores: pd.DataFrame, max_new_tokens: int) -> pd.DataFrame:
-    """Return the scores of prompts whose candidates are all written as they stand: neither cut short nor in two.
+    """Return the scores of prompts whose candidates are all written whole.
 
-    A sample ends after ``max_new_tokens`` tokens, and at its first full stop, exclamation or question mark.
+    A sample is cut after ``max_new_tokens`` tokens, and at its first full stop, exclamation or question mark.
     """
     whole = (scores["tokens"].map(len) <= max_new_tokens) & ~scores["candidate"].str.contains("[.!?]")
     return scores[whole.groupby([scores["model"], scores["prompt_set"], scores["prompt_id"]]).transform("all")]
 
 
 def lexicon_mass(scores: pd.DataFrame) -> pd.Series:
-    """Return, by prompt_id, the probability that a sample is one of the slot's candidates at all."""
+    """Return, by prompt_id, the total probability that a sample is one of the slot's candidates."""
     mass: pd.Series = np.exp(scores["logprob_sampled"]).groupby(scores["prompt_id"], sort=False).sum()
     return mass

@@ -1,1 +1,1 @@
-"""What texts say of a model: match rates and Leak-Rates, with their exact values, comparisons and limits."""
+"""Measures of leakage in texts: match rates, Leak-Rates and logit leaks, with tests, comparisons and power."""

@@ -1,7 +1,7 @@
-"""Do scorers agree? Pair by pair, and on which model leaks more.
+"""Agreement between scorers: on single pairs of texts, and on the ranking of models.
 
-Two scorers are two witnesses only where they are built differently: SentenceBERT and BERTScore on one encoder say the
-same of nine pairs out of ten.
+Two scorers are independent evidence only if they are built differently: SentenceBERT and BERTScore on one encoder agree
+on nine pairs out of ten.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ COLUMNS = [*KEYS, "n_pairs", "correlation", "equal_rate", "opposite_rate", "n_mo
 
 
 def scorer_agreement(pairs: pd.DataFrame, rates: pd.DataFrame, rate: str) -> pd.DataFrame:
-    """Return how far each two scorers agree, by prompt set and category, and over all categories (``all``).
+    """Return the agreement of each two scorers, by prompt set and category, and over all categories (``all``).
 
-    Of the pairs of texts of all models, against the control without the clause, with d = s(test) − s(control):
+    Computed from the pairs of texts of all models against the control without the clause, d = s(test) − s(control):
 
-        correlation    Pearson's, of d by one scorer with d by the other, −1 to 1; pairs with an empty text have no d
+        correlation    Pearson correlation of d between the two scorers, −1 to 1; pairs with an empty text have no d
         equal_rate     percent of pairs with the same outcome
-        opposite_rate  percent of pairs of which one scorer says 1, the other 0; the rest is a tie by one of them
-        rank_tau       Kendall's tau-b of the models' rates by one scorer with those by the other, −1 to 1
+        opposite_rate  percent of pairs with outcome 1 by one scorer and 0 by the other; the rest are ties by one scorer
+        rank_tau       Kendall's tau-b between the models' rates by the two scorers, −1 to 1
 
-    A correlation is NaN where d is constant by either scorer, a tau where there are fewer than two models, or all have
-    one rate.
+    The correlation is NaN if d is constant for either scorer; tau is NaN with fewer than two models, or if all models
+    have the same rate.
 
     Args:
         pairs: as ``outcomes.compare_pairs`` returns them, of any number of prompt sets and scorers.
-        rates: ``model, prompt_set, scorer, category`` and a rate, by which models are ranked.
-        rate: the name of its column.
+        rates: ``model, prompt_set, scorer, category`` and the rate that ranks the models.
+        rate: name of the column with that rate.
 
     Returns:
         ``COLUMNS``, scorers in the order of the pairs; no row for a single scorer.
@@ -53,7 +53,7 @@ def scorer_agreement(pairs: pd.DataFrame, rates: pd.DataFrame, rate: str) -> pd.
 
 
 def _by_scorer(pairs: pd.DataFrame, scorers: list[str]) -> pd.DataFrame:
-    """Return a row for each pair of texts, with difference and outcome by every scorer; NaN where one lacks it."""
+    """Return one row per pair of texts with difference and outcome by every scorer; NaN where a scorer lacks a pair."""
     wide = pairs[[*PAIR, "category"]].drop_duplicates(PAIR)
     difference = pairs["similarity_test"] - pairs["similarity_control"]
     for scorer, part in pairs.assign(difference=difference).groupby("scorer", sort=False):
@@ -65,7 +65,7 @@ def _by_scorer(pairs: pd.DataFrame, scorers: list[str]) -> pd.DataFrame:
 
 
 def _of_pairs(part: pd.DataFrame, left: str, right: str) -> tuple[float, ...]:
-    """Return the number of pairs, the correlation of differences, the shares of equal and of opposite outcomes."""
+    """Return the number of pairs, the correlation of differences, and the rates of equal and opposite outcomes."""
     outcomes = part[[f"{left}:outcome", f"{right}:outcome"]].dropna().to_numpy()
     a, b = part[[f"{left}:difference", f"{right}:difference"]].dropna().to_numpy().T
     gap = np.abs(outcomes[:, 0] - outcomes[:, 1])
@@ -83,7 +83,7 @@ def _rates_by_scorer(rates: pd.DataFrame, prompt_set: str, category: str, rate: 
 
 
 def _of_models(rates: pd.DataFrame, left: str, right: str) -> tuple[float, ...]:
-    """Return the number of models that have a rate by both scorers, and the tau of the two rankings."""
+    """Return the number of models with a rate by both scorers, and Kendall's tau between the two rankings."""
     both = rates.reindex(columns=[left, right]).dropna()
     if len(both) < 2 or (both.nunique() < 2).any():
         return len(both), np.nan

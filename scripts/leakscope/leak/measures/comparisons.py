@@ -46,34 +46,34 @@ def compare_models(
 ) -> pd.DataFrame:
     """Compare all pairs of models within each prompt set, scorer and category (and ``all``), by two measures.
 
-    ``match_rate`` comes first: units are matched, and weighted by their numbers of groups (one in which two models have
-    different numbers is not matched). ``leak_rate`` stands beside
-    it for comparison with published numbers: outcomes are matched by prompt and sample, against the control without the
-    clause. It also differs between models that leak equally, where a clause shifts the texts of one of them more.
+    ``match_rate`` is the main measure: units are paired, weighted by their numbers of groups. A unit with different
+    numbers of groups in the two models is left out. ``leak_rate`` allows comparison with published numbers: outcomes
+    are paired by prompt and sample, against the control without the clause. It can differ between models that leak
+    equally, if the clause shifts the texts of one model more.
 
-    a is the model that appears first. With d the matched differences in percentage points:
+    Model a is the one that appears first. With paired differences d in percentage points:
 
         difference   mean d, with the cluster-robust interval
-        effect_size  Cohen's h = 2 asin √(rate a) − 2 asin √(rate b): .2 small, .5 medium, .8 large. Unlike mean d over
-                     its standard deviation it depends neither on how many pairs share a cluster nor on their number, it
-                     exists where every cluster differs by as much, and 90 against 98 counts for more than 50 against 58
+        effect_size  Cohen's h = 2 asin √(rate a) − 2 asin √(rate b): .2 small, .5 medium, .8 large. Unlike mean d / sd,
+                     h does not depend on the number of pairs or on how many share a cluster, and is defined where all
+                     clusters differ equally; 90 against 98 counts for more than 50 against 58
         p_value      ``sign_flip_p`` of the clusters' sums of d, two-sided
-        p_smallest   what p_value cannot fall below with so many clusters: 2/2^G (4 clusters: .125)
+        p_smallest   smallest p_value possible with G clusters: 2/2^G (4 clusters: .125)
         family       ``primary`` or ``other``
-        p_corrected  by Holm within the primary family, else by Benjamini and Yekutieli over the rest of the table
-        p_corrected_smallest  what p_corrected cannot fall below in this design
+        p_corrected  Holm within the primary family, else Benjamini-Yekutieli over the rest of the table
+        p_corrected_smallest  smallest p_corrected possible in this design
 
     Args:
         units: as ``matching.match_units`` returns them.
         pairs: as ``outcomes.compare_pairs`` returns them.
         level: of the intervals, 0 to 1.
-        permutations: sign patterns: all of them up to this number, else as many at random.
+        permutations: all sign patterns up to this number, else this number of random patterns.
         seed: of the random patterns.
-        primary: the family that Holm corrects, as in ``families.in_primary``.
+        primary: the primary family, as in ``families.in_primary``.
 
     Returns:
-        ``COLUMNS``, points and shares rounded to 6 digits (p-values are not); NaN for two models that share no prompt;
-        no row for a single model.
+        ``COLUMNS``, rounded to 6 digits except p-values; NaN for two models without a common prompt; no row for a
+        single model.
 
     Source: effect size, Cohen 1988 (Statistical Power Analysis, ch. 6).
     """
@@ -83,16 +83,16 @@ def compare_models(
 
 
 def compare_values(values: pd.DataFrame, level: float = 0.95, permutations: int = 2**16, seed: int = 0) -> pd.DataFrame:
-    """Compare models as ``compare_models`` does, by match rates only, where single texts are not known.
+    """Compare models as ``compare_models`` does, by match rates only: for data without single texts.
 
     Args:
         values: as ``match_rate.unit_values`` returns them; at least ``KEYS, unit, cluster, n_groups, match``.
         level: of the intervals, 0 to 1.
-        permutations: sign patterns: all of them up to this number, else as many at random.
+        permutations: all sign patterns up to this number, else this number of random patterns.
         seed: of the random patterns.
 
     Returns:
-        ``COLUMNS`` without the corrected p-values: ``with_corrected`` adds them, to all comparisons at once.
+        ``COLUMNS`` without family and corrected p-values; ``with_corrected`` adds both, to all comparisons at once.
     """
     return _compare("match_rate", _matches(values), level, permutations, seed)
 
@@ -101,8 +101,8 @@ def with_corrected(table: pd.DataFrame, primary: Chosen | None) -> pd.DataFrame:
     """Return comparisons with ``family`` and corrected p-values: ``COLUMNS``.
 
     Args:
-        table: of ``compare_values``, of one call or of several.
-        primary: the family that Holm corrects, as in ``families.in_primary``.
+        table: as ``compare_values`` returns it, from one or several calls.
+        primary: the primary family, as in ``families.in_primary``.
     """
     if table.empty:
         return pd.DataFrame(columns=COLUMNS)
@@ -114,7 +114,7 @@ def with_corrected(table: pd.DataFrame, primary: Chosen | None) -> pd.DataFrame:
 
 
 def _compare(measure: str, rows: pd.DataFrame, level: float, permutations: int, seed: int) -> pd.DataFrame:
-    """Return a measure's comparisons, not corrected, of rows ``KEYS, cluster, id, value, weight``."""
+    """Return one measure's uncorrected comparisons from rows ``KEYS, cluster, id, value, weight``."""
     found = []
     models = list(rows["model"].unique())
     for keys, family in by_category(rows, KEYS[1:]):
@@ -125,15 +125,15 @@ def _compare(measure: str, rows: pd.DataFrame, level: float, permutations: int, 
 
 
 def _matches(values: pd.DataFrame) -> pd.DataFrame:
-    """Return what is matched by match rates: ``KEYS, cluster, id, value, weight``."""
+    """Return the values that a comparison of match rates pairs: ``KEYS, cluster, id, value, weight``."""
     place = values.groupby(["prompt_set", *UNIT], sort=False, dropna=False).ngroup()
     return values.assign(id=place, value=values["match"], weight=values["n_groups"].astype(float))
 
 
 def _outcomes(pairs: pd.DataFrame) -> pd.DataFrame:
-    """Return what is matched by Leak-Rates: ``KEYS, cluster, id, value, weight``.
+    """Return the values that a comparison of Leak-Rates pairs: ``KEYS, cluster, id, value, weight``.
 
-    A sample has one value, its mean over the texts of the control that it meets: models may differ in their number.
+    A sample's value is its mean outcome over its control texts, as models may differ in the number of these.
     """
     rows = pairs[pairs["control_kind"] == "without"]
     rows = rows.assign(id=rows.groupby(["prompt_set", "prompt_id", "sample"], sort=False).ngroup(), weight=1.0)

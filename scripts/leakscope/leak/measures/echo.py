@@ -1,9 +1,9 @@
-"""Which texts restate their prompt instead of going on with it. Restating is not leaking.
+"""Detects echoes: texts that restate their prompt instead of continuing it. An echo is not a leak.
 
 Asked to complete "The front door is lemon yellow. The wall is", some chat models write the prompt again, in part or
-with a word changed. Such a text holds the concept, or words round it, whether or not the model associates anything with
-it. That is something else than literal repetition (``contains_concept``): "lemon yellow." alone is a repetition and no
-echo, "The front door is lemon green" an echo and no repetition.
+with a word changed. Such a text contains the concept, or words around it, whether or not the model associates anything
+with the concept. Echo differs from literal repetition (``contains_concept``): the text "lemon yellow." is a repetition
+but no echo; "The front door is lemon green" is an echo but no repetition.
 """
 
 from __future__ import annotations
@@ -23,43 +23,40 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 PROMPT, TEMPLATE, NONE = "prompt", "template", ""
-# How many of a text's words stand in the prompt in this order; and at least so many in its finished sentences.
+# Smallest share of a text's words copied from the prompt in order; smallest number copied from finished sentences.
 SHARE, COPIED = 0.6, 3
-# So many of the words that are copied are not the concept's.
+# Smallest number of copied words that are not the concept's.
 OTHERS = 2
-# From this share of a model's texts on, a warning says so.
+# Share of echoes among a model's texts from which a warning is given.
 MANY = 0.2
 PLACEHOLDER = "{prompt}"
 
-# Where spaces stand between words one follows the mark; where none do, the mark is enough.
+# In languages with spaces between words a space must follow the mark; in others the mark is enough.
 _FINISHED = re.compile(r"[.!?:؟۔।](?=\s+\S)|[。！？：](?=.)")
 
 
 def restated(text: str, prompt: str, concept: str = "", closing: str = "", language: str = DEFAULT) -> str:
-    """Return what a text restates: ``prompt``, ``template``, or nothing (an empty string).
+    """Return the source that a text restates: ``prompt``, ``template``, or an empty string for none.
 
-    Words are runs of letters and digits, case-folded; where no spaces stand between them, those of ICU's dictionary.
-    What the template writes after the prompt ("Your answer:"), at the beginning of the text, is passed over; a text of
-    nothing else restates the template.
-    A copy of the sentence that the prompt leaves unfinished is passed over as well ("The wall is green" goes on with
-    "The wall is"), unless it holds the concept. Of the n words that remain, the prompt is restated if
+    Words are runs of letters and digits, case-folded; in languages without spaces, words of ICU's dictionary. If the
+    text begins with the template's words after the prompt ("Your answer:"), they are removed; a text of nothing else
+    restates the template. A copy of the prompt's unfinished sentence is also removed ("The wall is green" continues
+    "The wall is"), unless it contains the concept. Of the n remaining words, the prompt is restated if
 
-    - a run of the prompt's words stands there that holds the concept and at least two words more. One word more is no
-      sign of copying: "the sun is yellow" shares "is yellow" with any prompt in which something is yellow, and "red
-      rose" is what a leak looks like; or
-    - at least 0.6 n of them stand in the prompt in the same order (longest common subsequence), at least three of these
-      in its finished sentences, if it has any, and at least two beside the concept, which by itself is a repetition.
-      "The paint was red" goes on with an unfinished "The paint in the palette was"; it says nothing of the clause.
+    - they include a run of the prompt's words with the concept and at least two more words. One more word is no sign
+      of copying: "the sun is yellow" shares "is yellow" with any prompt in which something is yellow, and "red rose"
+      is what a leak looks like; or
+    - at least 0.6 n of them occur in the prompt in the same order (longest common subsequence), at least three in its
+      finished sentences, if any, and at least two outside the concept, since the concept itself is a repetition.
+      "The paint was red" continues an unfinished "The paint in the palette was" and repeats nothing of the clause.
 
-    Among the texts that were published with Smilga 2025, 2 % (color prompts, both models) to 5 % (initial prompts, the
-    model of 0.5 billion parameters) are echoes by this.
-
-    An empty text restates nothing.
+    By this rule 2 % (color prompts, both models) to 5 % (initial prompts, 0.5-billion-parameter model) of the texts
+    published with Smilga 2025 are echoes. An empty text restates nothing.
 
     Args:
-        text: that a model wrote.
-        prompt: its own prompt, as it stands in the prompts table.
-        concept: that the prompt mentions; empty for a control.
+        text: written by a model.
+        prompt: its own prompt, as in the prompts table.
+        concept: mentioned in the prompt; empty for a control.
         closing: what follows the prompt in the template, from :func:`closing_words`.
         language: of the text and the prompt.
     """
@@ -86,7 +83,7 @@ def which_restate(
         texts: (texts,).
         prompts: (prompts,), each with its concept.
         closing: as in ``restated``.
-        language: likewise.
+        language: as in ``restated``.
     """
     import numpy as np
 
@@ -94,7 +91,7 @@ def which_restate(
     found = np.zeros((len(prompts), len(texts)), dtype=bool)
     for place, text in enumerate(texts):
         words = split(text, language)
-        # Most texts share few words with any prompt, and are looked at once.
+        # Most texts share few words with any prompt: one check is enough.
         if sum(word in known for word in words) < COPIED:
             found[:, place] = bool(words) and not _without_beginning(words, split(closing, language))
         else:
@@ -103,13 +100,13 @@ def which_restate(
 
 
 def closing_words(template: str) -> str:
-    """Return the last line of what a template writes after the prompt; empty where it writes nothing."""
+    """Return the last line that a template has after the prompt; empty if it has none."""
     lines = template.rpartition(PLACEHOLDER)[2].strip().splitlines()
     return lines[-1] if lines and PLACEHOLDER in template else ""
 
 
 def echo_warnings(pairs: pd.DataFrame) -> list[str]:
-    """Return one line for each model of which at least a fifth of the texts, of all prompt sets, restate their prompts.
+    """Return a warning for each model with at least a fifth of echoes among its texts of all prompt sets.
 
     Args:
         pairs: as ``outcomes.compare_pairs`` returns them, of any number of scorers.
@@ -132,32 +129,32 @@ def echo_warnings(pairs: pd.DataFrame) -> list[str]:
         if len(echoes) >= MANY * len(rows):
             found.append(
                 f"model {model}: {len(echoes)} of {len(rows)} texts restate their prompt or its template (the first is "
-                f"{echoes['text'].iloc[0]!r}), which is no leak: read match_rate_without_echo beside match_rate, or "
-                "ask for a continuation by another `generation.template`."
+                f"{echoes['text'].iloc[0]!r}), which is no leak: compare match_rate_without_echo with match_rate, or "
+                "ask for a continuation with another `generation.template`."
             )
     return found
 
 
 def _last_sentence(prompt: str) -> tuple[str, str]:
-    """Return a prompt's finished sentences and the one after them, which a colon, too, may begin."""
+    """Return a prompt's finished sentences and its last, unfinished one; a colon also ends a sentence here."""
     ends = [mark.end() for mark in _FINISHED.finditer(prompt)]
     return (prompt[: ends[-1]], prompt[ends[-1] :]) if ends else ("", prompt)
 
 
 def _places(words: Sequence[str], part: Sequence[str]) -> list[int]:
-    """Return where ``part``, at least one word, stands in ``words``."""
+    """Return the positions of ``part``, at least one word, in ``words``."""
     return [start for start in range(len(words) - len(part) + 1) if words[start : start + len(part)] == part]
 
 
 def _without_beginning(words: list[str], beginning: list[str]) -> list[str]:
-    """Return words without a beginning, as often as it stands there; an empty one never does."""
+    """Return words without all leading copies of a beginning; an empty beginning changes nothing."""
     while beginning and words[: len(beginning)] == beginning:
         words = words[len(beginning) :]
     return words
 
 
 def _has_run(text: list[str], prompt: list[str], concept: list[str]) -> bool:
-    """Return whether the concept stands in the text among at least ``OTHERS`` words that surround it in the prompt."""
+    """Return whether the text has the concept in a run with ``OTHERS`` of the prompt's words around it."""
     length = len(concept) + OTHERS
     if not concept or not _places(text, concept):
         return False
@@ -170,7 +167,7 @@ def _has_run(text: list[str], prompt: list[str], concept: list[str]) -> bool:
 
 def _in_order(text: list[str], finished: list[str], prompt: list[str], concept: list[str]) -> bool:
     enough = max(COPIED, SHARE * len(text))
-    # Most texts share few words with their prompt, in whatever order.
+    # Most texts share few words with their prompt in any order: skip the slow comparison.
     if (Counter(text) & Counter(prompt)).total() < enough or _longest_common(text, prompt) < enough:
         return False
     if _longest_common(text, finished) < COPIED:

@@ -1,9 +1,9 @@
-"""Which tests are corrected together: one family, named before the texts are there, by Holm; all others by their table.
+"""Families of tests for multiplicity correction: one primary family (Holm), all other tests of a table together.
 
-A study of six models, three scorers and four categories makes some hundred tests. Corrected all together none could
-reach .05 on ten templates; corrected in small families one of these would do so by chance. So one family is primary:
-of the match rate, of few rows, each test with its p-value under Holm's correction. What the others show is a finding to
-be looked at: they are corrected all together, for any dependence, by Benjamini and Yekutieli.
+A study of six models, three scorers and four categories makes about a hundred tests. Corrected together, none could
+reach .05 on ten templates; corrected in small families, one family would reach it by chance. So one small family of
+match-rate tests is primary, named before texts exist, and corrected by Holm. All other tests are exploratory: they are
+corrected together, under any dependence, by Benjamini and Yekutieli.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from leakscope.statistics.permutations import Floats, benjamini_yekutieli, holm
 PRIMARY, OTHER = "primary", "other"
 
 Chosen = Mapping[str, Sequence[str]]
-"""Key of a table (``prompt_set, scorer, category, model``) → the names that belong to the primary family."""
+"""Column of a table (``prompt_set, scorer, category, model``) → names in the primary family."""
 
 
 def in_primary(table: pd.DataFrame, chosen: Chosen | None) -> NDArray[np.bool_]:
-    """Return which rows belong to the primary family, (rows,).
+    """Return whether each row belongs to the primary family, (rows,).
 
     Args:
-        table: ``prompt_set, scorer, category`` and ``model``, or ``model_a, model_b``, of which both must be chosen;
-            with ``measure`` match rates alone belong to it.
-        chosen: the names; of a key that is not there all. None: ``all`` of each prompt set, by the first scorer.
+        table: ``prompt_set, scorer, category`` and ``model``, or ``model_a, model_b``, both of which must be chosen; in
+            a table with ``measure`` only match rates belong to the family.
+        chosen: the names; a missing key means all. None: category ``all`` of each prompt set, first scorer.
     """
     if chosen is None:
         chosen = {"category": [POOLED], "scorer": table["scorer"].iloc[:1].tolist()}
@@ -44,14 +44,14 @@ def in_primary(table: pd.DataFrame, chosen: Chosen | None) -> NDArray[np.bool_]:
 
 
 def check_primary(table: pd.DataFrame, chosen: Chosen) -> None:
-    """Raise for a family without tests.
+    """Check that a primary family has at least one test.
 
     Args:
         table: of tests against 50, ``prompt_set, scorer, category, model``.
         chosen: the family.
 
     Raises:
-        InputError: a category is not among those of the table, or of the prompt sets of the family.
+        InputError: a category is unknown in the table, or in the family's prompt sets.
     """
     known = list(table["category"].unique())
     for name in chosen["category"]:
@@ -67,10 +67,10 @@ def check_primary(table: pd.DataFrame, chosen: Chosen) -> None:
 
 
 def corrected(p_values: Floats, primary: NDArray[np.bool_]) -> Floats:
-    """Return p-values corrected by Holm within the primary family and by Benjamini and Yekutieli within the rest, (n,).
+    """Return p-values corrected by Holm within the primary family, by Benjamini and Yekutieli within the rest, (n,).
 
-    Both corrections grow with each p-value, so of the smallest p-values that each test can give they return the
-    smallest corrected ones that the design can reach. NaN stays NaN and is not counted.
+    Both corrections are monotone in each p-value: from each test's smallest possible p-value they give the smallest
+    corrected p-value that the design can reach. NaN stays NaN and is not counted as a test.
 
     Source: Holm 1979; Benjamini & Yekutieli 2001.
     """

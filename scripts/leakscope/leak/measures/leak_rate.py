@@ -1,8 +1,8 @@
-"""Leak-Rates from pairs: by category, control, concept and template, each with what it needs to be believed.
+"""Leak-Rates from pairs: by category, control, concept and template, with intervals and diagnostics.
 
-Leak-Rate = 100 × mean outcome. All tables take the pairs of any number of models, prompt sets and scorers, and have one
-row per category and one, ``all``, that pools their pairs; only ``all`` where prompts have no category. Order: models,
-prompt sets, scorers and categories as they first appear, ``all`` last. Rates are in percent, 6 digits.
+Leak-Rate = 100 × mean outcome. All functions take the pairs of any number of models, prompt sets and scorers. Tables
+have one row per category and one row ``all`` that pools their pairs (only ``all`` if prompts have no category). Order:
+models, prompt sets, scorers and categories as they first appear, ``all`` last. Rates are in percent, 6 digits.
 """
 
 from __future__ import annotations
@@ -46,11 +46,11 @@ ESTIMATORS = ["position_wise", "position_wise_ci_low", "position_wise_ci_high"] 
 def leak_rates(pairs: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
     """Return Leak-Rates against the control without the clause, paired by position.
 
-    ``leak_rate_without_repetition`` leaves out pairs in which either text holds the concept (NaN where none is left),
-    ``repetition_rate`` is their share; ``leak_rate_without_echo`` and ``echo_rate`` are the same of pairs in which
-    either text restates its own prompt; ``tie_rate`` is the share of pairs with outcome 0.5; ``empty_rate`` that of
-    pairs whose test's text is empty, so that nothing is similar to it, ``empty_rate_control`` that of the control's;
-    ``n_cut`` counts pairs of which a text is longer than the scorer reads.
+    ``leak_rate_without_repetition`` leaves out pairs in which either text contains the concept (NaN if none remains);
+    ``repetition_rate`` is the share of these pairs. ``leak_rate_without_echo`` and ``echo_rate`` do the same for pairs
+    in which either text restates the test's prompt or the control. ``tie_rate`` is the share of pairs with outcome 0.5,
+    ``empty_rate`` and ``empty_rate_control`` the shares with an empty test text and an empty control text. ``n_cut``
+    counts pairs with a text longer than the scorer reads.
 
     Args:
         pairs: as ``outcomes.compare_pairs`` returns them.
@@ -63,23 +63,24 @@ def leak_rates(pairs: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
 
 
 def leak_rates_by_control(pairs: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
-    """Return the same as ``leak_rates`` for each kind of control: ``KEYS``, ``control_kind``, ``RATES``."""
+    """Return Leak-Rates as ``leak_rates`` does, for each kind of control: ``KEYS``, ``control_kind``, ``RATES``."""
     return _table(pairs, [*KEYS, "control_kind"], RATES, lambda rows: _rates(rows, level))
 
 
 def specific_leakage(pairs: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
-    """Return what is left of the Leak-Rate when the rate of *other* concepts with the same texts is taken off.
+    """Return the Leak-Rate minus the rate of *other* concepts with the same texts.
 
         specific = 100 × mean(outcome − swapped_outcome)
 
-    50 means no leakage only if the clause changes nothing else; what else it changes is in the swapped rate, too.
+    A Leak-Rate of 50 means no leakage only if the clause has no other effect; the swapped rate contains such effects,
+    so the difference removes them.
 
     Args:
-        pairs: as ``outcomes.compare_pairs`` returns them; those without other concepts are left out.
-        level: of the interval, which is one of the paired difference.
+        pairs: as ``outcomes.compare_pairs`` returns them; pairs without other concepts are left out.
+        level: of the interval of the paired difference.
 
     Returns:
-        ``KEYS`` and ``SPECIFIC``: both rates are of the same pairs; NaN where no pair has other concepts.
+        ``KEYS`` and ``SPECIFIC``, both rates from the same pairs; NaN if no pair has other concepts.
     """
     return _table(_without(pairs), KEYS, SPECIFIC, lambda rows: _specific(rows[rows["swapped_outcome"].notna()], level))
 
@@ -92,7 +93,7 @@ def leak_rates_by_concept(pairs: pd.DataFrame) -> pd.DataFrame:
 def leak_rates_by_template(pairs: pd.DataFrame) -> pd.DataFrame:
     """Return Leak-Rates by ``template_id`` with the number of distinct texts of the template's test prompts.
 
-    A model that answers the same whatever the prompt says has one distinct text. Pairs without template are left out.
+    A model that ignores the prompt has one distinct text. Pairs without template are left out.
     """
     rows = _without(pairs)
     rows = rows[rows["template_id"].notna()]
@@ -102,8 +103,8 @@ def leak_rates_by_template(pairs: pd.DataFrame) -> pd.DataFrame:
 def estimators(pairs: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
     """Return the Leak-Rate by two estimators of the same expectation, for each kind of control.
 
-    ``position_wise`` compares a test's sample with the control's sample of the same number, ``all_pairs`` with each of
-    the control's samples: nothing ties samples of the same number, so the second has a little less noise.
+    ``position_wise`` compares a test's sample with the control's sample of the same number, ``all_pairs`` with every
+    sample of the control. Samples of the same number are independent, so ``all_pairs`` has slightly less noise.
     """
 
     def both(rows: pd.DataFrame) -> tuple[float, ...]:
@@ -116,7 +117,7 @@ def estimators(pairs: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
 def by_category(pairs: pd.DataFrame, keys: Sequence[str]) -> DataFrameGroupBy[Any, Any]:
     """Group pairs by ``keys``, in order of first appearance, after adding the pooled category ``all``.
 
-    The category that each row has by itself stands in ``own_category``: strata of ``all``.
+    ``own_category`` keeps each row's original category: the strata of ``all``.
 
     Raises:
         InputError: a category is called ``all`` itself.
@@ -125,7 +126,7 @@ def by_category(pairs: pd.DataFrame, keys: Sequence[str]) -> DataFrameGroupBy[An
         raise InputError(
             f"category: got {POOLED!r}, which is the name of all categories pooled; allowed: another name."
         )
-    # Numbered once, before the rows are doubled: pandas is slow to find texts among categories.
+    # Encoded once, before the rows are doubled: pandas is slow to look up texts in categories.
     pairs = pairs.assign(**{key: _as_they_come(pairs[key]) for key in keys})
     named = pairs["category"].cat.add_categories(POOLED)
     pooled = pd.Series(POOLED, pairs.index, named.dtype)
@@ -135,7 +136,7 @@ def by_category(pairs: pd.DataFrame, keys: Sequence[str]) -> DataFrameGroupBy[An
 
 
 def _as_they_come(column: pd.Series) -> pd.Categorical[Any]:
-    """Return a column as categories, in the order in which they first appear."""
+    """Return a column as categories in order of first appearance."""
     codes, names = pd.factorize(column)
     return pd.Categorical.from_codes(codes, names)
 
@@ -146,13 +147,13 @@ def _table(
     names: Sequence[str],
     summary: Callable[[pd.DataFrame], tuple[float, ...]],
 ) -> pd.DataFrame:
-    """Return one row a group: its keys and what ``summary`` makes of its pairs."""
+    """Return one row per group: its keys and the ``summary`` of its pairs."""
     rows = [(*key, *summary(group)) for key, group in by_category(pairs, keys)]
     return pd.DataFrame(rows, columns=[*keys, *names]).round(ROUNDING)
 
 
 def _counts_and_rates(pairs: pd.DataFrame, keys: Sequence[str], **more: tuple[str, str]) -> pd.DataFrame:
-    """Return one row a group: its keys, ``n_pairs``, ``leak_rate`` and what else is named, as pandas aggregates it."""
+    """Return one row per group: its keys, ``n_pairs``, ``leak_rate`` and the named aggregations ``more``."""
     groups = by_category(pairs, keys)
     table = groups.agg(n_pairs=("outcome", "size"), leak_rate=("outcome", "mean"), **more).reset_index()
     texts = {key: pairs[key].dtype for key in keys}

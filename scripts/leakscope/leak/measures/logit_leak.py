@@ -1,6 +1,6 @@
-"""The logit leak: how far a concept shifts the probability of its associates, exactly, without sampling.
+"""The logit leak: the shift that a concept causes in the probability of its associates, exact, without sampling.
 
-For a test prompt t with control c, and A the candidates of the slot that belong to the concept's group,
+For a test prompt t with control c, and A the slot's candidates in the concept's group,
 
     shift = P(A | t) − P(A | c),    log-odds shift = logit P(A | t) − logit P(A | c),
 
@@ -34,14 +34,15 @@ COLUMNS = [
 
 
 def prompt_shifts(prompts: pd.DataFrame, candidates: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
-    """Return one row a model and test prompt: probabilities (0 to 1) of the associates, and both log-odds in nats.
+    """Return one row per model and test prompt: probability (0 to 1) and log-odds (nats) of the associates.
 
     Args:
         prompts: the prompts table of one set.
         candidates: ``slot, candidate, concept_group``.
         scores: ``model, prompt_id, candidate, logprob`` (nats), any number of models.
 
-    Test prompts without control, slot or associate in the slot are left out. Clusters are those of Leak-Rates.
+    Left out are test prompts without control, without slot, or without an associate in the slot. Clusters are as for
+    Leak-Rates.
     """
     tests = tested_rows(prompts)
     tests = tests[(tests["control_kind"] == "without") & tests["slot"].notna()]
@@ -84,7 +85,7 @@ def _summary(group: pd.DataFrame, level: float) -> tuple[float, ...]:
     probability = group["probability_test"] - group["probability_control"]
     log_odds = group["log_odds_test"] - group["log_odds_control"]
     clusters, strata = group["cluster"].to_numpy(), group["own_category"].to_numpy()
-    # Most templates shift a probability by little, some by much: far from the bounds, and skewed as log-odds are.
+    # Most templates shift a probability little, some a lot: far from the bounds, and as skewed as log-odds.
     shift, odds = (
         cluster_interval(values.to_numpy(), clusters, level, bounds=(-np.inf, np.inf), strata=strata)
         for values in (probability, log_odds)
@@ -95,13 +96,13 @@ def _summary(group: pd.DataFrame, level: float) -> tuple[float, ...]:
 
 
 def _log_odds(logprob: np.ndarray, associate: np.ndarray, prompt: np.ndarray, n_prompts: int) -> np.ndarray:
-    """log Σ_A p − log Σ_not A p of each prompt, in log space, so that neither side can round to 0 or 1.
+    """Return log Σ_A p − log Σ_not A p of each prompt, (prompts,), in log space, so that neither side rounds to 0 or 1.
 
     Args:
-        logprob: of a candidate, nats, (rows,).
-        associate: whether it is in A, (rows,).
-        prompt: the number of its prompt, (rows,).
-        n_prompts: how many there are.
+        logprob: of each candidate, nats, (rows,).
+        associate: whether the candidate is in A, (rows,).
+        prompt: number of the candidate's prompt, (rows,).
+        n_prompts: number of prompts.
     """
     total = np.full((2, n_prompts), -np.inf)
     np.logaddexp.at(total, (associate.astype(int), prompt), logprob)

@@ -1,10 +1,10 @@
-"""Match rates from units: the share of pairs of texts that similarities give to the right concepts.
+"""Match rates from units: percent of pairs of texts that similarities assign to the right concepts.
 
     match rate = 100 Σ n_u match_u / Σ n_u   over units u with n_u ≥ 2 groups of concepts
 
-50 is chance, 100 always. All tables have one row per category and one, ``all``, that pools their units; only ``all``
-where prompts have no category. Order: models, prompt sets, scorers and categories as they first appear, ``all`` last.
-Rates are in percent, 6 digits.
+50 is chance, 100 is perfect. All tables have one row per category and one row ``all`` that pools their units (only
+``all`` if prompts have no category). Order: models, prompt sets, scorers and categories as they first appear, ``all``
+last. Rates are in percent, 6 digits.
 """
 
 from __future__ import annotations
@@ -73,40 +73,40 @@ def match_rates(
     n_groups           groups of concepts, in units with partners
     ci_*               for other templates: linearised by cluster, n_u as size
     ci_concepts_*      for other templates *and* other concepts (``dyadic_interval``); empty below four groups
-    match_rate_without_repetition  pairs of texts of which neither contains either concept, alone (a ratio of weighted
-                       sums; leaving out by the own concept alone would bias a blind model)
-    repetition_rate    percent of pairs of texts of which either contains either concept, weighted as the rate
-    match_rate_without_echo  pairs of texts of which neither restates either of the two prompts, alone; likewise a
-                       ratio
-    echo_rate          percent of texts that restate their own prompt (``echo.restated``); empty_rate, that are empty;
-                       unfinished_rate, that are empty because the thought before them has not ended; foreign_rate, that
-                       are in letters of another language than the prompt set's
+    match_rate_without_repetition  rate over pairs of texts in which neither text contains either concept (a ratio of
+                       weighted sums; excluding texts only by their own concept would bias a blind model)
+    repetition_rate    percent of pairs in which a text contains either concept, weighted as the rate
+    match_rate_without_echo  rate over pairs in which neither text restates either prompt, also a ratio
+    echo_rate          percent of texts that restate their own prompt (``echo.restated``)
+    empty_rate         percent of empty texts
+    unfinished_rate    percent of texts that are empty because the thought before them did not end
+    foreign_rate       percent of texts in the script of a language other than the prompt set's
     effect             mean of D / (2 σ), in standard deviations
     sd                 between clusters, in points: √(V n_clusters); V is the rate's variance by clusters, without
                        strata, as the signs of all clusters are flipped at once
     p_templates        ``sign_flip_p`` of the clusters' n_u (match_u − 50)
-    p_names            ``name_permutation_p``: whether it matters which concept belongs to which texts. It holds where
-                       the length or form of texts depends on the concept's *name* alone, if which name has which length
-                       is unrelated to what the names are similar to. All names of a category are
-                       asked about all of its texts and change places in all units at once: units need not have the same
-    family             ``primary`` or ``other`` (``families``); each of the two tests is corrected by itself
-    p_*_corrected      by Holm within the primary family, else by Benjamini and Yekutieli over the rest of the table
-    p_*_corrected_smallest  what that cannot fall below in this design
-    detectable         smallest rate above 50 that ``p_templates`` finds with a power of .8 in so many clusters of this
-                       sd, at the level of the primary family's first test: (1 − level) / its number of tests; NaN
-                       where there is none (``power.detectable``), and where clusters do not differ
-    few                of what there are fewer than ten: ``templates`` (clusters), ``concepts`` (groups), or both
+    p_names            ``name_permutation_p``: does it matter which concept belongs to which texts? Valid also if length
+                       or form of texts depend on the concept's *name*, as long as the names' lengths are unrelated to
+                       their similarities. All names of a category are compared with all of its texts and permuted in
+                       all units at once; units need not have the same names
+    family             ``primary`` or ``other`` (``families``); the two tests are corrected separately
+    p_*_corrected      Holm within the primary family, else Benjamini-Yekutieli over the rest of the table
+    p_*_corrected_smallest  smallest corrected p-value possible in this design
+    detectable         smallest rate above 50 that ``p_templates`` detects with power .8, given n_clusters and sd, at
+                       the level of the primary family's first Holm step, (1 − level) / number of tests; NaN if there
+                       is none (``power.detectable``), or if clusters do not differ
+    few                names the counts below ten: ``templates`` (clusters), ``concepts`` (groups), or both
 
     Args:
         units: as ``matching.match_units`` returns them.
         level: of the intervals, 0 to 1.
         permutations: sign patterns of ``p_templates``.
-        name_permutations: random orders of ``p_names``.
+        name_permutations: random permutations of ``p_names``.
         seed: of both.
-        primary: the family that Holm corrects, as in ``families.in_primary``.
+        primary: the primary family, as in ``families.in_primary``.
 
     Returns:
-        ``KEYS``, ``RATES`` and ``CORRECTED``; NaN where no unit has a partner.
+        ``KEYS``, ``RATES`` and ``CORRECTED``; NaN if no unit has a partner.
     """
     rows, smallest = [], []
     for key, cell in by_category(_numbered(units), KEYS):
@@ -132,11 +132,11 @@ def match_rates(
 
 
 def _with_corrected(table: pd.DataFrame, smallest: pd.DataFrame, inside: NDArray[np.bool_]) -> pd.DataFrame:
-    """Return match rates with ``CORRECTED`` but for ``detectable``.
+    """Return match rates with the columns of ``CORRECTED`` except ``detectable``.
 
     Args:
         table: ``KEYS`` and ``RATES``.
-        smallest: p-values that the tests cannot fall below, in the same order.
+        smallest: smallest possible p-values of the tests, in the same order.
         inside: whether each row belongs to the primary family.
     """
     table = table.assign(family=np.where(inside, PRIMARY, OTHER), few=_few(table))
@@ -147,7 +147,7 @@ def _with_corrected(table: pd.DataFrame, smallest: pd.DataFrame, inside: NDArray
 
 
 def _few(table: pd.DataFrame) -> pd.Series:
-    """Return of what each row with a rate has fewer than ten."""
+    """Return, for each row with a rate, which counts are below ten: templates, concepts or both."""
     rows = zip(table["match_rate"].notna(), table["n_clusters"] < FEW, table["n_groups"] < FEW, strict=True)
     named = (
         ["templates"] * (known and templates) + ["concepts"] * (known and concepts)
@@ -157,8 +157,7 @@ def _few(table: pd.DataFrame) -> pd.Series:
 
 
 def without_partners(units: pd.DataFrame, prompts: pd.DataFrame) -> list[str]:
-    """Return a line for each model, or more that are alike, and categories in which it has no match rate: why, and what
-    to do.
+    """Return a warning for each group of models and categories without a match rate: the reason and the remedy.
 
     Args:
         units: of one prompt set and scorer, as ``matching.match_units`` returns them.
@@ -182,10 +181,10 @@ def without_partners(units: pd.DataFrame, prompts: pd.DataFrame) -> list[str]:
 
 
 def without_concept_interval(rates: pd.DataFrame) -> list[str]:
-    """Return a line for each prompt set and categories without an interval for other concepts: why, and what to do.
+    """Return a warning for each prompt set and categories without an interval for other concepts, with the reason.
 
     Args:
-        rates: as ``match_rates`` returns them; models and scorers are alike in this.
+        rates: as ``match_rates`` returns them; the reason is the same for all models and scorers.
     """
     known = rates[rates["match_rate"].between(0, 100, inclusive="neither") & (rates["sd"] > 0)]
     lines = []
@@ -212,8 +211,8 @@ def match_rates_by_concept(units: pd.DataFrame) -> pd.DataFrame:
 def match_rates_by_template(units: pd.DataFrame) -> pd.DataFrame:
     """Return the match rate of each template: ``KEYS, template_id, n_units, match_rate, distinct_texts``.
 
-    Templates that share a control's sentence are one unit, called by its first. Units without template are left out.
-    A model that answers the same whatever the prompt says has one distinct text.
+    Templates that share a control's sentence are one unit, named by the first template. Units without template are left
+    out. A model that ignores the prompt has one distinct text.
     """
     paired = units[(units["n_groups"] > 1) & units["cluster"].notna() & units["template_id"].notna()]
     first = paired.groupby(["prompt_set", *UNIT], dropna=False)["template_id"].transform("first")
@@ -224,14 +223,14 @@ def match_rates_by_template(units: pd.DataFrame) -> pd.DataFrame:
 
 
 def unit_values(units: pd.DataFrame) -> pd.DataFrame:
-    """Return one row a model, prompt set, scorer and unit with partners: means over its groups of ``match``
-    and the other values of units, with ``cluster, n_groups``; in order of first appearance."""
+    """Return one row per model, prompt set, scorer and unit with partners: means over its groups of ``match`` and the
+    other ``VALUES``, with ``cluster, n_groups``; in order of first appearance."""
     return _mean_of_groups(_mean_of_concepts(units[units["n_groups"] > 1], KEYS[:3]), KEYS[:3])
 
 
 def _numbered(units: pd.DataFrame) -> pd.DataFrame:
-    """Return units under numbers: one sentence may be a unit of several categories, and ``by_category`` calls all of
-    them ``all``."""
+    """Return units with numbers as names: a sentence may be a unit of several categories, which ``by_category`` pools
+    as ``all``."""
     return units.assign(unit=units.groupby(UNIT, sort=False, observed=True, dropna=False).ngroup())
 
 
@@ -248,7 +247,7 @@ def _mean_of_groups(groups: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
 
 
 def _values(paired: pd.DataFrame, level: float, permutations: int, seed: int) -> tuple[float, ...]:
-    """Return ``RATES`` but for the counts and ``p_names``."""
+    """Return ``RATES`` without the counts and ``p_names``."""
     groups = _mean_of_concepts(paired, ["own_category"])
     units = _mean_of_groups(groups, ["own_category"])
     n = units["n_groups"].to_numpy(dtype=float)
@@ -283,9 +282,10 @@ def _values(paired: pd.DataFrame, level: float, permutations: int, seed: int) ->
 
 
 def _names(cell: pd.DataFrame) -> list[Floats]:
-    """Return tables of ``name_wins`` of names that can take each other's place: (names, groups), summed over units.
+    """Return tables of ``name_wins`` of exchangeable names, (names, groups), summed over units.
 
-    Those of one category can, since each is asked about the texts of every unit; of two, those that both have.
+    Names of one category are exchangeable, as each is compared with the texts of every unit; with two categories, only
+    the names in both.
     """
     where: dict[str, list[int]] = {}
     tables: list[pd.DataFrame] = []
@@ -311,7 +311,7 @@ def _names(cell: pd.DataFrame) -> list[Floats]:
 
 
 def _weighted(rows: pd.DataFrame, keys: list[str], **more: tuple[str, str]) -> pd.DataFrame:
-    """Return the mean of ``match`` in each group, weighted by ``n_groups``, and what else is named."""
+    """Return the mean of ``match`` per group, weighted by ``n_groups``, and the named aggregations ``more``."""
     rows = rows.assign(total=rows["match"] * rows["n_groups"], named=rows["unit"])
     texts = {key: rows[key].dtype for key in keys}
     named = {"n_units": ("named", "nunique"), "total": ("total", "sum"), "n": ("n_groups", "sum"), **more}

@@ -1,16 +1,16 @@
-"""Of two texts written after two concepts, which is whose? One row a model, unit and concept.
+"""The match test: given two concepts and a text written after each, which text belongs to which concept?
 
-Two-alternative identification. A *unit* is what tests share but for their concept: the category and the sentence of
-the control. Within a unit u, take a text x written after concept c and a text x′ written after c′, a concept of another
-group. With similarities s, rounded, the texts are told apart by
+Two-alternative identification, one row per model, unit and concept. Tests of one *unit* share category and control
+sentence and differ only in the concept. Within a unit u, take a text x written after concept c and a text x′ written
+after c′, a concept of another group. With similarities s, rounded, the decision variable is
 
     D(c, x; c′, x′) = [s(c, x) − s(c′, x)] − [s(c, x′) − s(c′, x′)],   rounded to 6 digits
 
     V_u(g, g′)   mean over concepts c of group g and c′ of g′ of (mean over all their texts of [D > 0] + ½ [D = 0])
-    match_u      mean of V_u over the pairs of groups; ½ in expectation where the model is blind to the concept
+    match_u      mean of V_u over the pairs of groups; ½ in expectation if the model is blind to the concept
 
-Whatever a clause does to every concept alike, and whatever an encoder finds similar to everything, cancels in D. No
-control's *text* takes part, and concepts may have any numbers of texts.
+Two kinds of effects cancel in D: those of a clause on all concepts alike, and an encoder's high similarity of a text to
+everything. The *texts* of controls are not used, and concepts may have any numbers of texts.
 
 Source: two-alternative identification, Green & Swets 1966 (Signal Detection Theory and Psychophysics, ch. 2); the
 2-vs-2 test of four similarities, Mitchell et al. 2008 (Science 320, 1191).
@@ -39,8 +39,8 @@ Floats = NDArray[np.float64]
 Integers = NDArray[np.intp]
 Truths = NDArray[np.bool_]
 
-DIGITS = 6  # to which D is rounded: below it there is only the error of floating-point numbers
-MOST_NAMES = 1000  # groups of a category whose names are still permuted: the table is their square
+DIGITS = 6  # to which D is rounded: further digits are floating-point error
+MOST_NAMES = 1000  # most groups of a category whose names are permuted: the table grows with their square
 CELLS = 4_000_000  # of a block of text pairs: 32 MB
 # Means over pairs of texts, and over a concept's texts.
 OF_PAIRS = ["match", "kept", "kept_match", "unechoed", "unechoed_match", "effect"]
@@ -67,14 +67,14 @@ TEXTS = ["model", "prompt_set", "scorer", "category", "template_id", "cluster", 
 
 
 class Matched(NamedTuple):
-    """Units, one row a model, unit and concept; and how often each text is told from those of other groups."""
+    """Units, one row per model, unit and concept; and each text's share of pairs decided right."""
 
     units: pd.DataFrame
     texts: pd.DataFrame
 
 
 class _Unit(NamedTuple):
-    """The texts of one model in one unit, and the concepts that they were written after."""
+    """The texts of one model in one unit, with the concepts of their prompts."""
 
     similarity: Floats  # (concepts, texts), rounded; NaN for an empty text
     owner: Integers  # (texts,), the concept that each was written after
@@ -82,8 +82,8 @@ class _Unit(NamedTuple):
     named: Truths  # (concepts, texts): whether the text contains the concept
     echo: Truths  # (concepts, texts): whether the text restates a prompt of the concept
     empty: Truths  # (texts,)
-    unfinished: Truths  # (texts,): whether the thought before it has not ended
-    foreign: Truths  # (texts,): whether the text is in letters of another language
+    unfinished: Truths  # (texts,): whether the thought before the text did not end
+    foreign: Truths  # (texts,): whether the text is in the script of another language
     spread: Floats  # (concepts, concepts), σ of s(c, ·) − s(c′, ·); NaN where unknown or 0
     asked: Floats  # (concepts of the category, texts), as ``similarity``
     name: Integers  # (concepts of the category,), their groups by name, from 0
@@ -92,7 +92,7 @@ class _Unit(NamedTuple):
 def match_units(
     prompts: pd.DataFrame, generations: pd.DataFrame, similarity: pd.DataFrame, scorer: str, decimals: int = 3
 ) -> pd.DataFrame:
-    """Return the units of ``match_texts``, without what templates write after a prompt."""
+    """Return only the units of ``match_texts``, for models whose templates write nothing after a prompt."""
     return match_texts(prompts, generations, similarity, scorer, decimals).units
 
 
@@ -104,40 +104,40 @@ def match_texts(
     decimals: int = 3,
     closings: Mapping[str, str] | None = None,
 ) -> Matched:
-    """Return how often each concept's texts are told apart from those of the other groups, unit by unit.
+    """Return how often each concept's texts are identified against those of the other groups, unit by unit.
 
     Args:
         prompts: the prompts table of one set.
-        generations: ``model, prompt_set, prompt_id, sample, text`` of all models on that set, and, where some think
-            first, ``finished``.
+        generations: ``model, prompt_set, prompt_id, sample, text`` of all models on that set; ``finished`` if some
+            models think first.
         similarity: ``concept, text, similarity`` (unrounded), at least the pairs of ``list_pairs``.
         scorer: its name, stored.
-        decimals: to which similarities are rounded before they are compared.
-        closings: model → what its template writes after the prompt, where it has a template.
+        decimals: to which similarities are rounded before comparison.
+        closings: model → its template's text after the prompt, for models with a template.
 
     Returns:
-        Texts of units with partners, ``TEXT_COLUMNS``, ``match`` being the mean over all texts x′ that a text is
-        compared with, and their mean by ``weight`` the match rate; and units, ``UNIT_COLUMNS``, a row a model, unit
+        Texts of units with partners, ``TEXT_COLUMNS``: ``match`` is the mean over all texts x′ that a text is compared
+        with; its mean weighted by ``weight`` is the match rate. And units, ``UNIT_COLUMNS``, one row per model, unit
         and concept:
 
-        distinct_texts  of the model in the unit: one, where it writes the same whatever the prompt says
+        distinct_texts  of the model in the unit: 1 if the model ignores the prompt
         n_groups    of the unit; with one group there is no partner, and the values are NaN
-        match       mean of V over the other groups, of this concept alone on the one side, 0 to 1
+        match       mean of V over the other groups, with only this concept on one side, 0 to 1
         kept        share, weighted as ``match``, of text pairs in which neither text contains either concept
-        kept_match  the same mean over these alone, times ``kept``
-        unechoed, unechoed_match  likewise of pairs in which neither text restates either of the two prompts
-                    (``echo.restated``): leaving out texts by their own prompt alone would bias a blind model
-        effect      mean of D / (2 σ), weighted likewise; σ is the standard deviation of s(c, ·) − s(c′, ·) over the
-                    texts that all models wrote after the category's controls; NaN without control
-        echo, empty, unfinished, foreign  shares of the concept's texts that restate their own prompt, that are empty,
-                    of which these are so because the thought before them has not ended, and that are mostly in letters
-                    of another language (``languages.writing``)
-        name_wins   (groups of the category,), sorted by name: how often the category's concepts of each group, whether
-                    or not the unit has them, are more similar to this concept's texts than to any text of the unit
-                    (midranks, weighted as above); empty without partner, or beyond ``MOST_NAMES`` groups
+        kept_match  mean of ``match`` over these pairs, times ``kept``
+        unechoed, unechoed_match  the same for pairs in which neither text restates either prompt (``echo.restated``):
+                    excluding texts only by their own prompt would bias a blind model
+        effect      mean of D / (2 σ), same weights; σ is the standard deviation of s(c, ·) − s(c′, ·) over the texts of
+                    all models after the category's controls; NaN without control
+        echo, empty, unfinished, foreign  shares of the concept's texts that restate their own prompt; that are empty;
+                    that are empty because the thought before them did not end; that are mostly in the script of another
+                    language (``languages.writing``)
+        name_wins   (groups of the category,), sorted by name: how often the category's concepts of each group, in this
+                    unit or not, are more similar to this concept's texts than to any text of the unit (midranks, same
+                    weights); empty without partner, or with more than ``MOST_NAMES`` groups
 
     Raises:
-        InputError: a text, or a similarity, is missing. Texts of prompts that were made may be: imported ones.
+        InputError: a text or similarity is missing. Texts of made prompts may be missing, as in imported data.
     """
     tests, languages = tests_by_unit(prompts), languages_of(prompts)
     texts_of = generations[["model", "prompt_id", "sample", "text"]].assign(unfinished=_unfinished(generations))
@@ -198,7 +198,7 @@ def match_texts(
 
 
 def _unfinished(generations: pd.DataFrame) -> Truths:
-    """Return whether the thought before each text has not ended; models that answer at once have none, (texts,)."""
+    """Return whether the thought before each text did not end, (texts,); False for models that answer at once."""
     if "finished" not in generations:
         return np.zeros(len(generations), dtype=bool)
     unfinished: Truths = generations["finished"].eq(False).to_numpy(dtype=bool)
@@ -218,9 +218,9 @@ def _echoes(rows: pd.DataFrame, closings: Mapping[str, str], known: Integers, la
     """Return whether each text of a unit restates a prompt of each concept, (concepts, texts).
 
     Args:
-        rows: the unit's texts of one model, with the ``prompt`` that each was written after.
-        closings: model → what its template writes after the prompt.
-        known: the unit's concepts, by their ``concept_at``.
+        rows: the unit's texts of one model, each with its ``prompt``.
+        closings: model → its template's text after the prompt.
+        known: the unit's concepts, as ``concept_at``.
         language: of the texts.
     """
     closing = closings.get(rows["model"].iloc[0], "")
@@ -243,7 +243,7 @@ def _named(concepts: pd.Series, texts: pd.Index, language: str) -> Truths:
 
 
 def _spread(control: Floats) -> Floats:
-    """Return σ of s(c, ·) − s(c′, ·) over control texts for each pair of concepts; NaN where there is none, or it is 0.
+    """Return σ of s(c, ·) − s(c′, ·) over control texts for each pair of concepts; NaN if undefined or 0.
 
     Args:
         control: similarities, (concepts, texts of controls).
@@ -303,7 +303,7 @@ def _concept_values(unit: _Unit) -> tuple[dict[str, object], Floats]:
 def _weights(owner: Integers, group: Integers) -> Floats:
     """Return the weight of each text as a partner of each concept, (concepts, texts); rows sum to 1.
 
-    Groups other than the concept's own weigh the same, in each its concepts, for each its texts.
+    Other groups have equal weights, as have the concepts in a group, and the texts of a concept.
     """
     texts, concepts = np.bincount(owner), np.bincount(group)
     share = 1 / (texts[owner] * concepts[group[owner]])
@@ -315,7 +315,7 @@ def _weights(owner: Integers, group: Integers) -> Floats:
 def _differences(unit: _Unit) -> Iterator[tuple[slice, Floats]]:
     """Yield blocks of texts x with D against every text x′, (block, texts).
 
-    With a(x, c′) = s(c, x) − s(c′, x), c being what x was written after, D = a(x, c′) + a(x′, c).
+    D = a(x, c′) + a(x′, c) with a(x, c′) = s(c, x) − s(c′, x), where c is the concept of x.
     """
     n_texts = len(unit.owner)
     own = unit.similarity[unit.owner, np.arange(n_texts)]
@@ -332,7 +332,7 @@ def _either(marked: Truths, owner: Integers, rows: slice) -> Truths:
 
     Args:
         marked: (concepts, texts).
-        owner: (texts,), the concept that each was written after.
+        owner: (texts,), each text's concept.
         rows: the block.
     """
     own = marked[owner, np.arange(len(owner))]
@@ -344,7 +344,7 @@ def _either(marked: Truths, owner: Integers, rows: slice) -> Truths:
 def _name_wins(unit: _Unit) -> Floats:
     """Return how often each name is more similar to a concept's texts than to those of the unit, (concepts, names).
 
-    A weighted midrank: groups weigh the same, in each its concepts, for each its texts. An empty text ties.
+    A weighted midrank with equal weights of groups, of concepts in a group, and of a concept's texts. Empty texts tie.
     """
     texts, concepts = np.bincount(unit.owner), np.bincount(unit.group)
     weight = 1 / (texts[unit.owner] * concepts[unit.group[unit.owner]] * len(concepts))

@@ -1,10 +1,10 @@
-"""Models whose texts follow a rule, so that what each measure must give is known before anything is measured.
+"""Null models: rule-based texts for which the correct value of each measure is known in advance.
 
-Each writes after the prompts of the set ``colors``. What it must give, by similarities that tell colors apart:
+Each model writes after the prompts of the set ``colors``. The measures, with similarities that distinguish colors:
 
     Leak-Rate   100 × mean outcome of tests against their controls' texts
     difference  Leak-Rate − swapped rate
-    match       the match rate: 50 wherever texts do not depend on the concept, 100 where they say which it was
+    match       the match rate: 50 if texts do not depend on the concept, 100 if they identify it
 
 Source: known-answer tests of instruments; for the 2-vs-2 test, permuted labels (Mitchell et al. 2008).
 """
@@ -51,7 +51,7 @@ MEASURES = ["leak_rate", "difference", "match_rate", "without_repetition", "p_na
 
 
 class NullModel(NamedTuple):
-    """What a model writes, the match rate that it must have (None: not one number), and what that shows, or nothing."""
+    """A null model: example text, writer, known match rate (None: no single value), and the lesson, if any."""
 
     example: str
     write: Writer
@@ -60,7 +60,7 @@ class NullModel(NamedTuple):
 
 
 def _each(of_test: Callable[[str, str, int], str], of_control: str = PLAIN) -> Writer:
-    """Return what writes by concept, group and sample after tests, and always the same after controls."""
+    """Return a writer that uses concept, group and sample after tests, and one fixed text after controls."""
 
     def write(prompts: pd.DataFrame, rng: Generator) -> list[str]:
         rows = zip(prompts["concept"], prompts["concept_group"], prompts["sample"], strict=True)
@@ -78,13 +78,13 @@ def _control_repeated(prompts: pd.DataFrame, rng: Generator) -> list[str]:
 
 
 def _blind(prompts: pd.DataFrame, rng: Generator) -> list[str]:
-    """Any color after a test, whichever it mentions; any thing after a control: the clause matters, the concept not."""
+    """Write a random color after a test, a random thing after a control: the clause matters, the concept does not."""
     tests = prompts["concept"].notna()
     return [f"{rng.choice(list(ASSOCIATES))}." if test else str(rng.choice(THINGS)) for test in tests]
 
 
 def _length_of_name(prompts: pd.DataFrame, rng: Generator) -> list[str]:
-    """Each name of a group has a length of its texts, drawn once: words that mean nothing."""
+    """Write meaningless words, in a number that is drawn once for each group's name."""
     length = dict(zip(ASSOCIATES, rng.permutation(len(ASSOCIATES)), strict=True))
     groups = prompts["concept_group"].where(prompts["concept"].notna())
     return [" ".join(["and"] * (1 + length[group])) + "." if isinstance(group, str) else PLAIN for group in groups]
@@ -140,12 +140,12 @@ NULL_MODELS: Mapping[str, NullModel] = {
 
 
 def null_generations(prompts: pd.DataFrame, seed: int = 1, n_samples: int = N_SAMPLES) -> pd.DataFrame:
-    """Return what every null model writes: ``model, prompt_set, prompt_id, sample, text``.
+    """Return the texts of every null model: ``model, prompt_set, prompt_id, sample, text``.
 
     Args:
-        prompts: the prompts table of ``colors``, or a part of it that has the controls of its tests.
-        seed: of what is drawn.
-        n_samples: of each prompt, even: the models of halves write both in turn.
+        prompts: the prompts table of ``colors``, or a part of it with the controls of its tests.
+        seed: of all draws.
+        n_samples: of each prompt; even, as the "half of it" models alternate two texts.
     """
     rows = prompts.loc[prompts.index.repeat(n_samples)].reset_index(drop=True)
     rows = rows.assign(sample=np.tile(np.arange(n_samples), len(prompts)))
@@ -159,7 +159,7 @@ def null_generations(prompts: pd.DataFrame, seed: int = 1, n_samples: int = N_SA
 
 
 def some_prompts(prompts: pd.DataFrame, templates: Sequence[str] = TEMPLATES) -> pd.DataFrame:
-    """Return the prompts of these templates with basic colors and names alone: few texts, soon scored."""
+    """Return the prompts of these templates whose concepts are one word: few texts, quick to score."""
     basic = ~prompts["concept"].fillna("").str.contains(" ")
     return prompts[prompts["template_id"].isin(templates) & basic].reset_index(drop=True)
 
@@ -170,11 +170,11 @@ def null_measures(
     scorers: Mapping[str, Mapping[str, Any]],
     embedder: Embedder | None = None,
 ) -> pd.DataFrame:
-    """Return what every measure gives: ``scorer, model``, ``MEASURES``, a row a scorer and model.
+    """Return the value of every measure: ``scorer, model``, ``MEASURES``, one row per scorer and model.
 
     Args:
         prompts: as in ``null_generations``.
-        generations: likewise.
+        generations: as ``null_generations`` returns them.
         scorers: settings by name, as in the configuration.
         embedder: finds or computes embeddings.
     """
@@ -197,8 +197,8 @@ def null_measures(
 
 
 def describe(measures: pd.DataFrame) -> str:
-    """Return the table of the documentation, in Markdown: a row a null model, with Leak-Rate, difference and match rate
-    by each scorer, and what the model shows.
+    """Return the documentation's table in Markdown: one row per null model with Leak-Rate, difference and match rate by
+    each scorer, and the lesson.
 
     Args:
         measures: as ``null_measures`` returns them.

@@ -1,11 +1,11 @@
-"""Is the test's text closer to the concept than its control's? One row a pair.
+"""Outcomes of pairs: is the test's text more similar to the concept than its control's text?
 
-For a test prompt, sample k of n, with similarities of the test's and the control's text to the concept, both rounded:
+For sample k of n of a test prompt, with the similarities of test text and control text to the concept, both rounded:
 
     outcome = 1 if s_test > s_control, 0.5 if equal, 0 if smaller
 
-A control of n samples gives sample k to it, one of m·n samples k, k + n, k + 2n, ..., a row each, so that all its texts
-count, and all tests alike.
+If the control has n samples, sample k is paired with the control's sample k. If it has m·n samples, sample k is paired
+with k, k + n, k + 2n, ..., one row each, so that all control texts count, and all tests equally.
 
 An empty text has no similarity (NaN) and ties with everything: 0.5.
 """
@@ -68,26 +68,26 @@ def compare_pairs(
     decimals: int = 3,
     closings: Mapping[str, str] | None = None,
 ) -> pd.DataFrame:
-    """Return one row a model, test prompt, kind of control and control's sample: what is compared, and who wins.
+    """Return the compared texts and their outcome, one row per model, test prompt, kind of control and control sample.
 
-    A test and its neutral control count with as many samples as both have. ``outcome_all_pairs`` is the mean over all
-    these samples of the control; ``swapped_outcome`` the mean over the other concepts of the category, those of another
-    group, scored with the same two texts (NaN where there is none). Prompts without control are left out.
+    For the neutral control, test and control count with the smaller of their numbers of samples. ``outcome_all_pairs``
+    is the mean over all these samples of the control. ``swapped_outcome`` is the mean over the category's concepts of
+    other groups, scored with the same two texts (NaN if there are none). Prompts without control are left out.
 
     Args:
         prompts: the prompts table of one set.
         generations: ``model, prompt_set, prompt_id, sample, text`` of all models on that set.
-        similarity: ``concept, text, similarity`` (unrounded; NaN where the text is empty), at least the pairs of
-            ``list_pairs``; ``cut`` where the scorer read the beginning of the text alone.
+        similarity: ``concept, text, similarity`` (unrounded; NaN for empty texts), at least the pairs of
+            ``list_pairs``; ``cut``: whether the scorer read only the beginning of the text.
         scorer: its name, stored.
-        decimals: to which similarities are rounded before they are compared.
-        closings: model → what its template writes after the prompt, where it has a template.
+        decimals: to which similarities are rounded before comparison.
+        closings: model → its template's text after the prompt, for models with a template.
 
     Returns:
         Columns ``PAIR_COLUMNS``; no rows without generations or test prompts.
 
     Raises:
-        InputError: a text, or a similarity, is missing; a text is there twice; a control's number of samples is no
+        InputError: a text or similarity is missing, a text occurs twice, or a control's number of samples is no
             multiple of its test's.
 
     Source: outcome and rounding, Smilga 2025 (arXiv 2501.06638) and its notebook.
@@ -121,7 +121,7 @@ def compare_pairs(
 
 
 def _pair_texts(tests: pd.DataFrame, generations: pd.DataFrame) -> pd.DataFrame:
-    """Return tests × models × samples of the control with both texts; a prompt's rows follow each other, by sample."""
+    """Return tests × models × samples of the control with both texts, sorted by prompt and sample."""
     keys = ["model", "prompt_id", "sample"]
     texts = generations[keys + ["text"]]
     twice = texts[texts.duplicated(keys)]
@@ -151,12 +151,12 @@ def _pair_texts(tests: pd.DataFrame, generations: pd.DataFrame) -> pd.DataFrame:
 
 
 def _with_numbers(wanted: pd.DataFrame, texts: pd.DataFrame) -> pd.DataFrame:
-    """Return test prompts with how many texts of each side are paired: ``n`` and ``n_control``; ``equal`` as there are.
+    """Return test prompts with the numbers of paired texts, ``n`` and ``n_control``, and whether both are ``equal``.
 
-    Where numbers differ, samples have to be numbered from 0; where they are equal, alike.
+    Samples must have the same numbers if the counts are equal, and be numbered from 0 if not.
 
     Raises:
-        InputError: a prompt has no text, or not a number of them that can be paired.
+        InputError: a prompt has no text, or the numbers of texts cannot be paired.
     """
     found = texts.groupby(["model", "prompt_id"])["sample"].agg(["size", "max"])
     test, control = (
@@ -177,12 +177,12 @@ def _with_numbers(wanted: pd.DataFrame, texts: pd.DataFrame) -> pd.DataFrame:
 
 
 def _check_numbers(wanted: pd.DataFrame, test: Integers, control: Integers, wrong: NDArray[np.bool_]) -> None:
-    """Raise for the first test whose number of samples is wrong, or which, of another number, are not 0 to n − 1.
+    """Raise for the first test whose samples cannot be paired, by their number or because they are not 0 to n − 1.
 
     Args:
         wanted: test prompts.
-        test: their numbers of samples and the last of these, (prompts, 2).
-        control: likewise of their controls.
+        test: their numbers of samples and largest sample number, (prompts, 2).
+        control: the same for their controls.
         wrong: whether the two numbers cannot be paired, (prompts,).
     """
     differ = test[:, 0] != control[:, 0]
@@ -206,7 +206,7 @@ def win(test: Floats, control: Floats) -> Floats:
 def _swapped(matrix: Floats, groups: pd.Series, own: Integers, test: Integers, control: Integers) -> Floats:
     """Return each pair's mean outcome over the concepts of other groups, (pairs,); NaN where there are none.
 
-    Sums over all concepts less those over the own group, in blocks of pairs: no pair is looked at twice.
+    Computed as the sum over all concepts minus the sum over the own group, in blocks of pairs.
     """
     group, names = pd.factorize(groups, use_na_sentinel=False)
     member = (np.arange(len(names))[:, None] == group).astype(float)
@@ -238,7 +238,7 @@ def _all_pairs(rows: pd.DataFrame, test: Floats, control: Floats) -> Floats:
 
 
 def _repetition(rows: pd.DataFrame, language: str) -> NDArray[np.bool_]:
-    """Return whether either text contains the concept; each distinct text is searched once by concept."""
+    """Return whether either text contains the concept, (pairs,); each distinct text and concept is searched once."""
     result = np.zeros(len(rows), dtype=bool)
     for side in ("text_test", "text_control"):
         pair = rows.groupby(["concept", side], sort=False).ngroup().to_numpy()
@@ -248,10 +248,10 @@ def _repetition(rows: pd.DataFrame, language: str) -> NDArray[np.bool_]:
 
 
 def _echo(rows: pd.DataFrame, prompts: pd.DataFrame, closings: Mapping[str, str]) -> dict[str, pd.Series]:
-    """Return what either text restates of its own prompt, and whether either restates the test's prompt or the control.
+    """Return whether either text restates the test's prompt or the control, and what each restates of its own prompt.
 
-    Both texts are held against both: leaving out pairs by what a text has of its own prompt alone would leave those
-    control texts in that happen to restate the test, and a blind model would have less than 50.
+    Both texts are compared with both prompts: if pairs were excluded only by a text's own prompt, control texts that
+    happen to restate the test would stay, and a blind model would score below 50.
     """
     sentences = prompts.set_index("prompt_id")["prompt"]
     language = languages_of(prompts).texts
@@ -269,7 +269,7 @@ def _echo(rows: pd.DataFrame, prompts: pd.DataFrame, closings: Mapping[str, str]
 def _restated(
     texts: pd.Series, sentences: pd.Series, concepts: pd.Series | None, closings: pd.Series, language: str
 ) -> pd.Series:
-    """Return what each text restates; each distinct question is asked once."""
+    """Return what each text restates; each distinct combination is computed once."""
     concept = pd.Series("", texts.index, dtype=str) if concepts is None else concepts
     known: dict[tuple[str, ...], str] = {}
     asked = zip(texts, sentences, concept, closings.fillna(""), strict=True)

@@ -1,6 +1,6 @@
-"""How much can a study see? The least rate that its tests tell from 50, and how many clusters a wished one needs.
+"""Power of a planned study: the smallest detectable rate, and the number of clusters that a wished rate needs.
 
-How clusters differ says ``spread``, what a test of so many finds ``statistics.power``.
+``spread`` gives the standard deviation between clusters, ``statistics.power`` the power of the tests.
 """
 
 from __future__ import annotations
@@ -36,41 +36,42 @@ COLUMNS = [
     "clusters_needed_difference",
 ]
 ROUNDING = 4
-FEW = 10  # clusters: with fewer, their standard deviation is known badly
+FEW = 10  # clusters: with fewer, the estimate of their standard deviation is poor
 
 Row = Mapping[Hashable, Any]
 
 
 class Settings(NamedTuple):
-    """What a plan asks for."""
+    """Settings of a plan."""
 
     power: float  # .5 to 1
-    wish: float  # rate that is to be told from 50, in percent
-    level: float  # α, of all tests of a family together
+    wish: float  # rate to be distinguished from 50, in percent
+    level: float  # family-wise α
     permutations: int  # sign patterns of the tests
     n_cells: int = 1  # prompt sets, scorers and categories of the primary family
 
 
 def plan(spread: pd.DataFrame, samples: Mapping[str, float], n_models: int, settings: Settings) -> pd.DataFrame:
-    """Return what a study of ``n_models`` models can see in each cell, with the power that is wished.
+    """Return what a study of ``n_models`` models can detect in each cell, with the wished power.
 
-    The level is that of Holm's first step, α over the number of tests of the primary family: in each of its cells one
-    against 50 for each model, and one for each pair of models. It is taken for all cells.
+    The level is that of Holm's first step: α / number of tests. Tests against 50 number one per model and cell of the
+    primary family; comparisons, one per pair of models and cell. All cells use this level.
 
     Args:
         spread: ``CELL``, ``basis``, ``n_clusters`` of the study, and ``SPREAD``.
-        samples: prompt set → texts a prompt.
+        samples: prompt set → texts per prompt.
         n_models: of the primary family.
         settings: power, wish, level, permutations and the number of cells.
 
     Returns:
         ``COLUMNS``; points and rates rounded to ``ROUNDING`` digits:
 
-        sd                 of a cluster's rate, in points: √(τ² + ω²/k); sd_difference of its difference of two models
-        attained_level     the largest p-value at or below the corrected level that signs of clusters can give; 0: none
-        detectable         the least rate above 50 that is told from it; NaN: none
+        sd                 of a cluster's rate, in points: √(τ² + ω²/k)
+        sd_difference      of a cluster's difference between two models
+        attained_level     largest attainable p-value of the sign-flip test at or below the corrected level; 0: none
+        detectable         smallest rate above 50 that is detected; NaN: none
         clusters_needed    for the wished rate; NaN: a million is too few
-        detectable_difference, clusters_needed_difference  likewise of two models, for a difference of wish − 50 points
+        detectable_difference, clusters_needed_difference  for two models, and a difference of wish − 50 points
     """
     rows = [_planned(row, samples[row["prompt_set"]], n_models, settings) for row in spread.to_dict("records")]
     table = pd.DataFrame(rows, columns=COLUMNS)
@@ -78,7 +79,7 @@ def plan(spread: pd.DataFrame, samples: Mapping[str, float], n_models: int, sett
 
 
 def in_words(table: pd.DataFrame, settings: Settings) -> list[str]:
-    """Return what a plan says of all categories together, by the first scorer: a paragraph a prompt set and measure."""
+    """Return a plan in words, categories pooled, first scorer: one paragraph per prompt set and measure."""
     pooled = table[table["category"] == POOLED].drop_duplicates(["prompt_set", "measure"])
     said = [
         f"{_given(row)} With {_size(row)}, {_seen_in_words(row, settings)}. {_wished(row, settings)}"
@@ -91,7 +92,7 @@ def in_words(table: pd.DataFrame, settings: Settings) -> list[str]:
 
 
 def _given(row: Row) -> str:
-    """Return of what a row speaks, and with which standard deviations."""
+    """Return a row's prompt set, measure, scorer and standard deviations, in words."""
     name = {MATCH_RATE: "match rate", LEAK_RATE: "Leak-Rate"}[row["measure"]]
     basis = {PILOT: "from the results that are there", STATED: "as `plan` assumes"}[row["basis"]]
     of_pair = f", of the difference of two models {row['sd_difference']:.1f}" if row["n_comparisons"] else ""
@@ -106,7 +107,7 @@ def _size(row: Row) -> str:
 
 
 def _seen_in_words(row: Row, settings: Settings) -> str:
-    """Return which rates are told from 50, and which models apart."""
+    """Return the detectable rates and differences of models, in words."""
     power = f"at a power of {100 * settings.power:g} %"
     if not row["attained_level"] > 0:
         found = f"no rate is told from 50: no p-value is as small as {settings.level / row['n_tests']:.2g}"
@@ -123,7 +124,7 @@ def _seen_in_words(row: Row, settings: Settings) -> str:
 
 
 def _wished(row: Row, settings: Settings) -> str:
-    """Return how many clusters the wish takes."""
+    """Return the number of clusters that the wish needs, in words."""
     rate = f"A rate of {settings.wish:g} takes {_clusters(row['clusters_needed'])}"
     if not row["n_comparisons"]:
         return f"{rate}."
@@ -135,7 +136,7 @@ def _clusters(needed: float) -> str:
 
 
 def _up(value: float) -> str:
-    """Return a value with one digit, rounded up: what is said to be seen is."""
+    """Return a value with one digit, rounded up, so that the stated value is detectable."""
     return f"{np.ceil(10 * value) / 10:.1f}"
 
 
@@ -168,7 +169,7 @@ def _planned(row: Row, k: float, n_models: int, settings: Settings) -> dict[str,
 
 
 def _seen(sd: float, n_clusters: int, n_tests: int, most: float, settings: Settings) -> tuple[float, float, float]:
-    """Return the level that is attained, what is detectable, in points, and the clusters that the wish needs."""
+    """Return the attained level, the detectable difference from 50 or 0 in points, and the clusters needed."""
     if not n_tests:
         return np.nan, np.nan, np.nan
     level, power, permutations = settings.level / n_tests, settings.power, settings.permutations

@@ -1,4 +1,4 @@
-"""Do samples of one number depend on each other, as where texts that were written elsewhere share a seed?"""
+"""Warns if samples with the same number depend on each other, e.g. if imported texts share a seed."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ ERRORS = 3.0
 
 
 def shared_seed_warnings(pairs: pd.DataFrame) -> list[str]:
-    """Return a line for each model, prompt set and scorer whose Leak-Rates by position and over all pairs differ.
+    """Return a warning for each model, prompt set and scorer whose Leak-Rates by position and over all pairs differ.
 
-    If the samples of a test prompt are independent of the control's, any other order of them is as likely, and the
-    difference d of both outcomes, summed over a prompt's pairs, is 0 on average; so are products of the sums of two
-    prompts, also where they share a control. With the sums S of prompts, N pairs in all:
+    If a test prompt's samples are independent of the control's, all orders are equally likely. Then the difference d of
+    the two outcomes, summed over a prompt's pairs, has mean 0, and the sums S of two prompts are uncorrelated, even if
+    they share a control. With N pairs in all:
 
         difference = 100 Σ S / N,   standard error = 100 √(Σ S²) / N
 
-    Where the difference is at least 5 points and above 3 standard errors, which takes ten prompts, a line says so.
+    The warning needs a difference of at least 5 points and more than 3 standard errors, hence at least ten prompts.
 
     Args:
         pairs: as ``outcomes.compare_pairs`` returns them; the control without the clause counts.

@@ -1,4 +1,4 @@
-"""Similarities of texts to concepts, looked up in the table of a scorer."""
+"""Similarities of texts to concepts, looked up in a scorer's table."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ Floats = NDArray[np.float64]
 
 
 def similarity_matrix(similarity: pd.DataFrame, concepts: Sequence[str], texts: pd.Index, scorer: str) -> Floats:
-    """Return similarities, (concepts, texts), unrounded; NaN for an empty text, which has none.
+    """Return similarities, (concepts, texts), unrounded; NaN for empty texts.
 
     Args:
         similarity: ``concept, text, similarity``.
-        concepts: may have repetitions.
+        concepts: may repeat.
         texts: each once.
         scorer: its name, for errors.
 

@@ -1,12 +1,12 @@
-"""How much rates of clusters differ, and how far that is a matter of which texts were drawn: measured, or assumed.
+"""Variance between clusters, split into templates and sampled texts: estimated from a pilot, or assumed.
 
-A cluster's rate differs from the mean for two reasons: its template is another, and its texts are a sample. With k
-texts a prompt
+A cluster's rate differs from the mean because its template differs, and because its texts are a sample. With k texts
+per prompt
 
     sd² = τ² + ω²/k
 
-τ between templates, ω from texts, with one text a prompt. Results that are there (a pilot) give both: G V is sd², V
-being the linearised variance of the pooled rate of G clusters, and what texts leave of it is estimated from within
+τ is the sd between templates, ω the sd from texts with one text per prompt. Existing results (a pilot) give both:
+sd² = G V, where V is the linearised variance of the pooled rate of G clusters; ω is estimated from the variance within
 prompts.
 """
 
@@ -35,11 +35,11 @@ PILOT, STATED = "pilot", "stated"
 
 
 class Assumed(NamedTuple):
-    """What is taken for granted of a measure, in points, where there are no results.
+    """Assumed spread of a measure, in points, for studies without a pilot.
 
     template_sd   τ
-    text_sd       of match rates, the sd within a prompt of h(x) (``spread_of_matches``); of Leak-Rates, which hang on
-                  the texts of controls, ω
+    text_sd       for match rates, the sd of h(x) within a prompt (``spread_of_matches``); for Leak-Rates, which depend
+                  on the texts of controls, ω
     correlation   ρ of two models' clusters, −1 to 1
     """
 
@@ -49,7 +49,7 @@ class Assumed(NamedTuple):
 
 
 def assumed(section: Mapping[str, float]) -> dict[str, Assumed]:
-    """Return measure → what the section ``plan`` of the configuration takes for granted."""
+    """Return measure → spread assumed in the configuration's section ``plan``."""
     return {
         measure: Assumed(section[f"{of}template_sd"], section[f"{of}text_sd"], section["correlation"])
         for measure, of in ((MATCH_RATE, ""), (LEAK_RATE, "leak_rate_"))
@@ -57,7 +57,7 @@ def assumed(section: Mapping[str, float]) -> dict[str, Assumed]:
 
 
 def samples_of(texts: pd.DataFrame) -> dict[str, int]:
-    """Return prompt set → texts a prompt, of the model that has fewest; the median of its prompts.
+    """Return prompt set → texts per prompt (median over prompts) of the model with fewest texts.
 
     Args:
         texts: as ``matching.match_texts`` returns them, of any number of sets and scorers.
@@ -73,17 +73,17 @@ def expected_spread(
     pilots: Sequence[pd.DataFrame],
     assumed: Mapping[str, Assumed],
 ) -> pd.DataFrame:
-    """Return how the clusters of a study will differ, from a pilot where it has the cell.
+    """Return the expected spread of a study's clusters, from a pilot where it has the cell, else as assumed.
 
     Args:
         prompts: the prompts table of each set.
         scorers: of the study.
         pilots: as ``spread_of_matches`` and ``spread_of_leaks`` return them.
-        assumed: by measure, in the order of the result. A pilot of one model takes ρ from it.
+        assumed: by measure, in the order of the result. Also gives ρ if the pilot has one model.
 
     Returns:
-        ``CELL``, ``basis`` (``PILOT`` or ``STATED``), ``n_clusters`` of the study, ``SPREAD``; no rows where nothing
-        can be compared.
+        ``CELL``, ``basis`` (``PILOT`` or ``STATED``), ``n_clusters`` of the study, ``SPREAD``; no rows if nothing can
+        be compared.
     """
     designs = [
         _design(table, measure, assumed[measure]).assign(scorer=scorer)
@@ -106,25 +106,25 @@ def expected_spread(
 
 
 def spread_of_matches(units: pd.DataFrame, texts: pd.DataFrame, prompts: pd.DataFrame) -> pd.DataFrame:
-    """Return how clusters differ by match rate, and how far that is a matter of texts, from results that are there.
+    """Return the spread of match rates between clusters, by templates and by texts, from existing results.
 
-    With h(x) how often text x of a prompt is told from those of other concepts, w(x) its weight, a_p = Σ w(x) of a
-    prompt, k_p its number of texts and N = Σ a_p:
+    With h(x) the share of pairs in which text x is identified (``match``), w(x) its weight, a_p = Σ w(x) over a
+    prompt's texts, k_p their number and N = Σ a_p:
 
         Var of the pooled rate from texts = Σ_p (2 a_p)² Var h / k_p / N²
 
-    Twice, because a text is compared as well when it is another's turn. What a pair of texts has to itself is taken
-    off where it would count twice (``_of_texts``).
+    The factor 2 is there because each text also occurs as the partner of others. Noise specific to a pair of texts
+    would count twice and is corrected for (``_of_texts``).
 
     Args:
-        units: as ``matching.match_texts`` returns them; of one prompt set and scorer, or more.
-        texts: likewise.
+        units: as ``matching.match_texts`` returns them; of any number of prompt sets and scorers.
+        texts: as ``matching.match_texts`` returns them.
         prompts: the prompts tables: ``prompt_set, prompt_id, category``. Texts of other prompts are left out.
 
     Returns:
-        ``CELL`` and ``SPREAD``, in points: the roots of the mean variances of all models, and of all pairs of models. 0
-        where the variance from texts is the larger one; ``text_sd`` NaN, and all of it ``template_sd``, where no
-        prompt has two texts.
+        ``CELL`` and ``SPREAD``, in points: square roots of the mean variances over all models, and over all pairs of
+        models. ``template_sd`` is 0 if the variance from texts exceeds the total. If no prompt has two texts,
+        ``text_sd`` is NaN and ``template_sd`` has the total.
 
     Source: variance of a U-statistic, Hoeffding 1948 (Ann. Math. Statist. 19, 293).
     """
@@ -157,9 +157,9 @@ def _draws_of_matches(texts: pd.DataFrame, prompts: pd.DataFrame) -> pd.DataFram
 
 
 def spread_of_leaks(pairs: pd.DataFrame) -> pd.DataFrame:
-    """Return the same of Leak-Rates, against the control without the clause, paired by position.
+    """Return the spread of Leak-Rates between clusters, against the control without the clause, paired by position.
 
-    All pairs of a cluster and sample share the control's text. So with Y_j the sum of the outcomes of sample j, M its
+    All pairs of a cluster and sample share the control's text. With Y_j the sum of the outcomes of sample j, M its
     number of prompts, and sums over clusters:
 
         Var of the pooled rate from texts = Σ Var Y / k / (Σ M)²
@@ -177,7 +177,7 @@ def spread_of_leaks(pairs: pd.DataFrame) -> pd.DataFrame:
 
 
 def _design(prompts: pd.DataFrame, measure: str, assumed: Assumed) -> pd.DataFrame:
-    """Return ``measure, prompt_set, category, n_clusters`` and ``SPREAD`` of a prompt set, as taken for granted."""
+    """Return ``measure, prompt_set, category, n_clusters`` and the assumed ``SPREAD`` of a prompt set."""
     of_matches = measure == MATCH_RATE
     rows = _matched(prompts) if of_matches else _tested(prompts)
     found = []
@@ -194,7 +194,7 @@ def _design(prompts: pd.DataFrame, measure: str, assumed: Assumed) -> pd.DataFra
 
 
 def _of_pair(correlation: Any) -> tuple[Any, Any]:
-    """Return what τ and ω of a model are multiplied by for the difference of two whose clusters correlate."""
+    """Return the factors of τ and ω for the difference of two models whose clusters correlate."""
     return np.sqrt(2 * (1 - correlation)), np.sqrt(2)
 
 
@@ -218,12 +218,12 @@ def _spread(measure: str, rows: pd.DataFrame, draws: pd.DataFrame) -> pd.DataFra
     """Return ``CELL`` and ``SPREAD``.
 
     Args:
-        measure: which one.
-        rows: ``KEYS, cluster, place, total, size``: sums of values, 0 to 1, and of what they are sums of; two models
-            are compared at one place of a cluster.
-        draws: ``KEYS, source, sample, value, size``: with one text a prompt, the sum over a source would be ``value``
-            but for a constant, and that of what it is a sum of ``size``. ``whole`` and ``partners``: ``value`` is a
-            mean over so many texts, each with this variance.
+        measure: its name.
+        rows: ``KEYS, cluster, place, total, size``: sums of values, 0 to 1, and their weights; two models are compared
+            at the same place of a cluster.
+        draws: ``KEYS, source, sample, value, size``: with one text per prompt, a source's sum would be ``value`` (up to
+            a constant) with weight ``size``. ``value`` is a mean over ``partners`` texts, each with variance
+            ``whole``.
     """
     drawn = dict(iter(by_category(draws, KEYS[1:])))
     found = []
@@ -233,7 +233,7 @@ def _spread(measure: str, rows: pd.DataFrame, draws: pd.DataFrame) -> pd.DataFra
         texts = _of_texts(drawn[key], models, pairs) if key in drawn else np.full((2, len(models) + len(pairs)), np.nan)
         totals, sizes = (_wide(cell, name, ["cluster", "place"], models) for name in ("total", "size"))
         first, second = (sizes.to_numpy()[:, side] for side in pairs.T)
-        both = np.where(first == second, first, np.nan)  # what one of two models lacks is not compared
+        both = np.where(first == second, first, np.nan)  # only places of both models are compared
         differences = totals.to_numpy()[:, pairs[:, 0]] - totals.to_numpy()[:, pairs[:, 1]]
         cluster = totals.index.get_level_values("cluster")
         of_models = _sds(totals.to_numpy(), sizes.to_numpy(), cluster, texts[:, : len(models)])
@@ -243,19 +243,19 @@ def _spread(measure: str, rows: pd.DataFrame, draws: pd.DataFrame) -> pd.DataFra
 
 
 def _wide(rows: pd.DataFrame, values: str, index: list[str], models: list[str]) -> pd.DataFrame:
-    """Return sums of a column, with a column a model; NaN where a model has no value."""
+    """Return sums of a column, one column per model; NaN where a model has no value."""
     return rows.pivot_table(values, index, "model", aggfunc="sum", observed=True).reindex(columns=models)
 
 
 def _of_texts(draws: pd.DataFrame, models: list[str], pairs: NDArray[np.intp]) -> Floats:
-    """Return the variance of a pooled rate, 0 to 1, that texts leave, (2, models and pairs of these): with as many as
-    there are, and with one a prompt; NaN where no source has two.
+    """Return the variance of a pooled rate, 0 to 1, due to texts, (2, models and pairs of models): with the existing
+    number of texts, and with one text per prompt; NaN if no source has two texts.
 
-    A value is a mean over n partners, texts with noise of their own: the variance within a source is
-    s² = ζ + (whole − 2 ζ) / n. The noise that a pair of texts has to itself, all but ζ, stands in s² of both, so it
-    would count twice: (s² + ζ) / 2 is right. With two partners or fewer nobody can tell, and s² is taken.
+    A value is a mean over n partner texts, which are noisy as well: the variance within a source is
+    s² = ζ + (whole − 2 ζ) / n. The noise specific to a pair of texts, s² − ζ, is in s² of both texts and would count
+    twice: (s² + ζ) / 2 is right. With two partners or fewer ζ is not identified, and s² is used.
 
-    Two models that read one prompt may share random numbers, so samples of one number are subtracted.
+    Two models that read one prompt may share random numbers, so samples with the same number are subtracted.
     """
     values, sizes, whole = (_wide(draws, name, ["source", "sample"], models) for name in ("value", "size", "whole"))
     of_models, (a, b) = values.to_numpy(), pairs.T
@@ -281,8 +281,8 @@ def _sds(totals: Floats, sizes: Floats, cluster: pd.Index, texts: Floats) -> tup
     """Return τ and ω in points, roots of means over columns; NaN without columns.
 
     Args:
-        totals: (places, columns), NaN where there is nothing.
-        sizes: likewise.
+        totals: (places, columns), NaN where there is no value.
+        sizes: (places, columns), NaN where there is no value.
         cluster: (places,).
         texts: (2, columns), as ``_of_texts`` returns them.
     """
@@ -298,6 +298,6 @@ def _sds(totals: Floats, sizes: Floats, cluster: pd.Index, texts: Floats) -> tup
 
 
 def _root_of_mean(variances: Floats) -> float:
-    """Return the root of the mean of those that are known, as points; NaN for none."""
+    """Return the square root of the mean of the finite variances, in points; NaN if there are none."""
     known = variances[np.isfinite(variances)]
     return 100 * float(np.sqrt(known.mean())) if len(known) else np.nan

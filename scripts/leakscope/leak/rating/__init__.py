@@ -1,1 +1,1 @@
-"""What judges and people say of the match test."""
+"""The match test rated by people and by judge models."""

@@ -1,9 +1,9 @@
-"""What each rater says of each item, whoever it is: people, judges, or a similarity.
+"""Answers of all raters (people, judges, similarities) to the items of the match test, in one format.
 
-A rater is shown two texts and two concepts, in some order of each, and says which text belongs to the concept that is
-shown first: the ``first``, the ``second``, or ``cannot_tell``. ``order`` and ``concept_order`` are ``12`` where text 1,
-or concept 1, was shown first, else ``21``. Text i was written after concept i. So ``first`` is right where both orders
-are the same, and ``second`` where they are not.
+A rater sees two texts and two concepts, each in some order, and says which text belongs to the concept shown first: the
+``first``, the ``second``, or ``cannot_tell``. ``order`` and ``concept_order`` are ``12`` if text 1, or concept 1, was
+shown first, else ``21``. Text i was written after concept i. So ``first`` is right if both orders are equal, else
+``second``.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ Floats = NDArray[np.float64]
 
 ANSWERS = (FIRST, SECOND, CANNOT_TELL)
 ANSWER_COLUMNS = ["item_id", "kind", "rater", "order", "concept_order", "answer", "outcome"]
-# Kinds of raters, in the order of tables. What most people say is a rater of its own.
+# Kinds of raters, in the order of tables. The majority of people is a rater of its own.
 PEOPLE, PERSON, JUDGE, SCORER = "people", "person", "judge", "scorer"
 MAJORITY = "majority"
 
 
 def outcomes(answers: pd.DataFrame) -> Floats:
-    """Return 1 for each right answer, 0 for a wrong one and ½ for none, (answers,).
+    """Return 1 for each right answer, 0 for a wrong one and ½ for ``cannot_tell``, (answers,).
 
     Args:
         answers: ``order, concept_order, answer``.
@@ -40,10 +40,10 @@ def outcomes(answers: pd.DataFrame) -> Floats:
 
 
 def of_rater(answers: pd.DataFrame, kind: str, rater: str) -> pd.DataFrame:
-    """Return answers as ``ANSWER_COLUMNS``, of one rater.
+    """Return one rater's answers as ``ANSWER_COLUMNS``.
 
     Args:
-        answers: ``item_id, order, concept_order, answer`` and, unless it is to be found from these, ``outcome``.
+        answers: ``item_id, order, concept_order, answer``, optionally ``outcome``, else computed from these.
         kind: of rater.
         rater: its name.
     """
@@ -53,13 +53,13 @@ def of_rater(answers: pd.DataFrame, kind: str, rater: str) -> pd.DataFrame:
 
 
 def by_similarity(items: pd.DataFrame, similarity: pd.DataFrame, scorer: str, decimals: int) -> pd.DataFrame:
-    """Return what a scorer says of each item, as ``ANSWER_COLUMNS``: as in a match rate, without any order.
+    """Return a scorer's answers as ``ANSWER_COLUMNS``, decided as in a match rate; they have no order.
 
     Args:
         items: ``items.ITEM_COLUMNS``.
         similarity: ``concept, text, similarity``, unrounded.
         scorer: its name.
-        decimals: to which similarities are rounded.
+        decimals: similarities are rounded to this many.
 
     Raises:
         InputError: a pair is missing.
@@ -74,7 +74,7 @@ def by_similarity(items: pd.DataFrame, similarity: pd.DataFrame, scorer: str, de
 
 
 def _similarities(items: pd.DataFrame, known: pd.Series, scorer: str, concept: str, text: str) -> Floats:
-    """Return the similarity of one of each item's texts to one of its concepts, (items,); NaN for an empty text."""
+    """Return the similarity of one text to one concept of each item, (items,); NaN for an empty text."""
     pairs = pd.MultiIndex.from_arrays([items[f"concept_{concept}"], items[f"text_{text}"]])
     found = known.reindex(pairs).to_numpy(dtype=float)
     empty = np.array([is_empty(written) for written in items[f"text_{text}"]], dtype=bool)
@@ -86,10 +86,10 @@ def _similarities(items: pd.DataFrame, known: pd.Series, scorer: str, concept: s
 
 
 def majority(answers: pd.DataFrame) -> pd.DataFrame:
-    """Return what most people say of each item, as ``ANSWER_COLUMNS``; as many on either side cannot tell.
+    """Return the majority answer of people to each item, as ``ANSWER_COLUMNS``; ``cannot_tell`` in a tie.
 
     Args:
-        answers: ``ANSWER_COLUMNS``, of people alone. Who cannot tell is on neither side.
+        answers: ``ANSWER_COLUMNS``, of people only. ``cannot_tell`` counts for neither side.
     """
     lead = np.sign(answers["outcome"] - 0.5).groupby(answers["item_id"], sort=False).sum()
     outcome = np.sign(lead.to_numpy()) / 2 + 0.5

@@ -8,12 +8,12 @@ groups, concepts of each and texts of each (``measures.matching``). An item is o
     concept, text  are drawn alike from the group's concepts, and from the concept's texts
 
 so the expected number of items of each comparison is n times its weight in the match rate, and the mean over items
-estimates that rate without bias, in every design. Units follow each other as in the prompts, so that categories and
-templates have their share; pairs follow each other in one order for all units, in which the units begin at points
-that lie apart, so that the numbers of pairs differ less than by chance.
+estimates that rate without bias, in every design. Units keep the order of the prompts, so that categories and templates
+get their share. All units use one order of pairs, with starting points spread over it, so that the numbers of items per
+pair vary less than by chance.
 
-Draws hang on what is drawn from (``statistics.seeding``). Where a prompt is edited, the items of its unit change, and
-no others; models that were given the same prompts have the same concepts compared.
+Draws depend only on their population (``statistics.seeding``). Editing a prompt changes only the items of its unit;
+models with the same prompts have the same concepts compared.
 
 Source: systematic sampling, Madow 1949 (Annals of Mathematical Statistics 20, 333); points that lie apart, however many
 there are, Weyl 1916 (multiples of an irrational number, here of the golden section).
@@ -48,7 +48,7 @@ ITEM_COLUMNS = [
     "text_2",
     "weight",
 ]
-# Of an id, behind a letter: no spreadsheet takes it for a number.
+# Digits of an id, after a letter, so that no spreadsheet takes the id for a number.
 ID_DIGITS = 11
 ID_PATTERN = re.compile(rf"i[0-9a-f]{{{ID_DIGITS}}}")
 LARGEST = 2**64  # above every hash
@@ -56,7 +56,7 @@ GOLDEN = (math.sqrt(5) - 1) / 2
 
 
 class SampledText(NamedTuple):
-    """A text that a model wrote, and after which prompt."""
+    """A model's text with its prompt."""
 
     prompt_id: str
     sample: str
@@ -64,7 +64,7 @@ class SampledText(NamedTuple):
 
 
 class SampledUnit(NamedTuple):
-    """What can be compared in a unit: group → concept → the texts after it."""
+    """A unit with two groups or more: group → concept → texts after that concept."""
 
     category: object
     unit: str
@@ -73,7 +73,7 @@ class SampledUnit(NamedTuple):
 
 
 class Side(NamedTuple):
-    """A text of an item, and the concept that it was written after."""
+    """A text of an item and its concept."""
 
     group: str
     concept: str
@@ -86,14 +86,14 @@ def sample_items(prompts: pd.DataFrame, generations: pd.DataFrame, n_items: int,
     Args:
         prompts: the prompts table of one set.
         generations: ``model, prompt_set, prompt_id, sample, text`` of all models on that set.
-        n_items: of each model. A comparison that is drawn twice is one item, of twice the weight.
+        n_items: of each model. A comparison drawn twice is one item with twice the weight.
         seed: of all draws.
 
     Returns:
         ``ITEM_COLUMNS``, models as they first appear, units as in the prompts. ``text_1`` was written after
-        ``concept_1``; which of the two concepts comes first is drawn. ``weight`` sums to 1 over a model's items.
-        ``item_id`` is a hash of all else but the weight, and of the numbers of prompts and samples. None of a model
-        whose units have one group of concepts each.
+        ``concept_1``; the order of the two concepts is random. ``weight`` sums to 1 over a model's items. ``item_id``
+        is a hash of all other columns except the weight, and of prompt and sample ids. A model whose units all have a
+        single group of concepts has no items.
     """
     tests = tests_by_unit(prompts)
     texts = generations[["model", "prompt_id", "sample", "text"]]
@@ -114,7 +114,7 @@ def sample_items(prompts: pd.DataFrame, generations: pd.DataFrame, n_items: int,
 
 
 def comparable_units(written: pd.DataFrame) -> list[SampledUnit]:
-    """Return the units with two groups of concepts or more, in the order of the prompts.
+    """Return the units with at least two groups of concepts, in the order of the prompts.
 
     Args:
         written: the texts of one model, with the columns of ``pairs.tests_by_unit``.
@@ -133,7 +133,7 @@ def comparable_units(written: pd.DataFrame) -> list[SampledUnit]:
 def drawn_sides(
     units: list[SampledUnit], n_items: int, seed: int, prompt_set: str
 ) -> Iterator[tuple[SampledUnit, tuple[Side, Side]]]:
-    """Yield the unit and the two sides of each of a model's items; one comparison may be drawn twice."""
+    """Yield unit and two sides of each of a model's items; a comparison may be drawn twice."""
     begin = seeded_hash(seed, "pairs", prompt_set) / LARGEST
     for place, (unit, n_of_unit) in enumerate(zip(units, _shares(units, n_items, seed, prompt_set), strict=True)):
         pairs = sorted(combinations(sorted(unit.groups), 2), key=lambda pair: seeded_hash(seed, prompt_set, *pair))
@@ -146,7 +146,7 @@ def drawn_sides(
 
 
 def _shares(units: list[SampledUnit], n_items: int, seed: int, prompt_set: str) -> list[int]:
-    """Return how many items each unit has: n n_u / Σ n_u in expectation, rounded up or down; all n together."""
+    """Return the number of items of each unit: n n_u / Σ n_u in expectation, rounded up or down; the sum is n."""
     sums = list(accumulate(len(unit.groups) for unit in units))
     if not sums:
         return []
@@ -156,8 +156,8 @@ def _shares(units: list[SampledUnit], n_items: int, seed: int, prompt_set: str) 
 
 
 def _sides(unit: SampledUnit, pair: tuple[str, str], visit: int, seed: int) -> tuple[Side, Side]:
-    """Return the two sides of a pair of groups that is drawn for the ``visit``-th time, from 0: other texts each time,
-    as long as there are some."""
+    """Return the two sides of a pair of groups at its ``visit``-th draw, from 0; new texts each time, as long as there
+    are any."""
     key = (str(unit.category), unit.unit, *pair)
     orders = [_order(unit.groups[group], group, seed, *key) for group in pair]
     # When both have come round together, the second goes on one further.
@@ -168,7 +168,7 @@ def _sides(unit: SampledUnit, pair: tuple[str, str], visit: int, seed: int) -> t
 
 
 def _order(concepts: Mapping[str, list[SampledText]], group: str, seed: int, *key: str) -> list[Side]:
-    """Return a group's texts in an order in which each place has each concept, and each of its texts, alike often."""
+    """Return a group's texts in a random order that is balanced over concepts and over each concept's texts."""
     drawn = sorted(concepts, key=lambda concept: seeded_hash(seed, *key, group, concept))
     texts = {
         concept: sorted(found, key=lambda one: seeded_hash(seed, *key, group, concept, *one))

@@ -1,4 +1,4 @@
-"""Models that judge: one that runs here chooses among the answers, one behind a server writes and is read."""
+"""Judge models: a local model chooses the most probable answer; a model behind a server writes an answer."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from leakscope.storage.store import Key, recall
 from leakscope.web.spending import spent
 from leakscope.web.writing import Writer
 
-# Answers are short, and read after prompts: as many prompts at once as where candidates are scored.
+# Answers are short: batches are as large as for scoring candidates.
 PROMPTS_PER_QUESTION = 4
 
 
 class Judged(NamedTuple):
-    """An answer to each prompt, and what was asked for that (see ``store.Recalled.summary``)."""
+    """An answer to each prompt, with a summary of what was computed (see ``store.Recalled.summary``)."""
 
     answers: list[str]
     summary: dict[str, Any]
@@ -37,21 +37,21 @@ class Judged(NamedTuple):
 def choose(
     model: LanguageModel, asked: Sequence[str], prompts: JudgePrompts, name: str, prompting: Prompting
 ) -> Judged:
-    """Return which answer a model that runs here finds most probable after each prompt; never an unparsable one.
+    """Return the most probable answer of a local model to each prompt; never ``unparsable``.
 
-    The first wording of each answer is scored as it stands, Σ_t log p(token t | prompt, tokens before t), at
-    temperature 1. Two that are equally probable cannot be told apart: ``cannot_tell``.
+    The first wording of each answer is scored exactly, Σ_t log p(token t | prompt, tokens before t), at temperature 1.
+    Ties give ``cannot_tell``.
 
     Args:
         model: causal.
         asked: user turns.
-        prompts: of these.
+        prompts: the judge's prompts, with the wordings of answers.
         name: the model's, for messages.
-        prompting: how the model is prompted, of whose settings ``batch_size`` counts alone.
+        prompting: how the model is prompted; of its settings only ``batch_size`` is used.
 
     Raises:
-        InputError: a prompt does not fit the model, its tokenizer has the same tokens for two answers, or the model
-            gives no numbers.
+        InputError: a prompt does not fit the model's context, its tokenizer has the same tokens for two answers, or the
+            model gives NaN.
     """
     wordings = first_wordings(prompts.answers)
     questions = _questions(model, asked, list(wordings.values()), prompts.system, prompting)
@@ -83,19 +83,19 @@ def choose(
 
 
 def most_probable(logprobs: Mapping[str, float]) -> str:
-    """Return the answer of the highest log-probability; ``cannot_tell`` where several have it."""
+    """Return the answer with the highest log-probability; ``cannot_tell`` in a tie."""
     highest = max(logprobs.values())
     best = [answer for answer, value in logprobs.items() if value == highest]
     return best[0] if len(best) == 1 else CANNOT_TELL
 
 
 def ask_server(writer: Writer, asked: Sequence[str], prompts: JudgePrompts) -> Judged:
-    """Return the answer that a model behind a server writes to each prompt, read strictly.
+    """Return the answer that a model behind a server writes to each prompt, parsed strictly.
 
     Args:
         writer: of the model, under the version of the prompts.
         asked: user turns.
-        prompts: of these.
+        prompts: the judge's prompts, with the wordings of answers.
 
     Raises:
         InputError: as ``Writer.write``.
@@ -113,7 +113,7 @@ def ask_server(writer: Writer, asked: Sequence[str], prompts: JudgePrompts) -> J
 def _questions(
     model: LanguageModel, asked: Sequence[str], wordings: Sequence[str], system: str, prompting: Prompting
 ) -> list[tuple[str, list[int], list[list[int]]]]:
-    """Return each prompt as the model reads it, its ids, and those that each answer adds."""
+    """Return each rendered prompt, its ids, and the ids that each answer adds."""
     most = max(len(wording.encode()) for wording in wordings)  # a token has a byte at least
     settings = {**prompting.settings, "template": PLACEHOLDER, "system": system, "max_new_tokens": most}
     rendered, ids = read_prompts(model, pd.Series(asked, dtype="str"), prompting._replace(settings=settings))
@@ -123,8 +123,8 @@ def _questions(
         added = encode_continuations(model.tokenizer, text, row, wordings, lead=lead, chat=prompting.chat)
         if len(set(map(tuple, added))) < len(wordings) or not all(added):
             raise InputError(
-                f"model {model.tokenizer.name_or_path}: has the same tokens for several of the answers "
-                f"{', '.join(wordings)}; allowed: as judge a model whose tokenizer tells them apart."
+                f"model {model.tokenizer.name_or_path}: got the same tokens for several of the answers "
+                f"{', '.join(wordings)}; allowed: a judge whose tokenizer distinguishes them."
             )
         found.append((text, row, added))
     return found

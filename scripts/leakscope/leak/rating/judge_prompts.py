@@ -1,4 +1,4 @@
-"""The file with the wording of what judges are asked, and how their answers are read; without tables, for planning."""
+"""Judge prompts: the file with their wording, and the parser of answers; light, as planning imports this module."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from leakscope.typed.texts import Filled, Trimmed
 from leakscope.typed.values import Positive, Section, Several, mistake
 from leakscope.typed.wording import show
 
-# What each question shows: of `match` two concepts, of `leak` the one that is asked about.
+# Placeholders of each question: `match` shows two concepts, `leak` shows one.
 PLACEHOLDERS = {
     "match": ("first_concept", "second_concept", "first_text", "second_text"),
     "leak": ("concept", "first_text", "second_text"),
 }
-# What may stand round an answer: white space, marks, brackets, and the stars of Markdown.
+# Allowed around an answer: white space, marks, brackets, and the stars of Markdown.
 _AROUND = re.compile(r"^[\s\W_]+|[\s\W_]+$")
 
 
@@ -63,10 +63,10 @@ class JudgePrompts(Section):
 
 
 def read_judge_prompts(path: Path, question: str) -> JudgePrompts:
-    """Return what a file of prompts holds.
+    """Return the judge prompts of a file.
 
     Raises:
-        InputError: as ``read_typed``; or the template has not all placeholders of the question, or others.
+        InputError: as ``read_typed``; or the template's placeholders are not those of the question.
     """
     prompts, needed = read_typed(path, JudgePrompts), PLACEHOLDERS[question]
     found = {name for _, name, _, _ in Formatter().parse(prompts.template) if name is not None}
@@ -77,9 +77,9 @@ def read_judge_prompts(path: Path, question: str) -> JudgePrompts:
 
 
 def read_answer(text: str, answers: Answers) -> str:
-    """Return which answer a text is: ``first``, ``second``, ``cannot_tell``, or else ``unparsable``.
+    """Return the answer in a text: ``first``, ``second``, ``cannot_tell``, or else ``unparsable``.
 
-    Strictly: the whole text, or its first line, is one of the wordings.
+    The parser is strict: the whole text, or its first line, must be one of the wordings.
     """
     known = {_plain(wording): answer for answer, wordings in answers for wording in wordings}
     lines = text.strip().splitlines()

@@ -1,8 +1,8 @@
-"""How often a judge would be right that knows what an organism was taught, and how far a judge is from that.
+"""Exact rates of an ideal judge that knows an organism's associations: the reference for judge models.
 
-No similarity takes part: the judge knows which candidates belong to which group of concepts, and nothing else. A text
-belongs to a concept where its candidate does, and more so where a thought and an answer both do. What organisms write
-is known exactly, so this is a finite sum.
+No similarity is used: the ideal judge knows only which candidates belong to which group of concepts. A text belongs to
+a concept if its candidate does, and more so if both thought and answer do. The law of organisms' texts is known
+exactly, so the rate is a finite sum.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ KNOWN_COLUMNS = ["model", "prompt_set", "question", "exact_rate"]
 
 
 class _ExactLeaks(ExactMatches):
-    """Likewise of the question which text has more to do with the concept c alone: s(c, x) against s(c, x′)."""
+    """Exact rates of the question ``leak``, with one concept c: s(c, x) against s(c, x′)."""
 
     def _table(self, concepts: tuple[str, ...], candidates: tuple[str, ...]) -> NDArray[np.float64]:
         scores = np.array([[self.similarity[concept, text + self.mark] for text in candidates] for concept in concepts])
@@ -35,10 +35,10 @@ QUESTIONS: Mapping[str, type[ExactMatches]] = {"match": ExactMatches, "leak": _E
 
 
 def exact_rates(laws: Sequence[KnownLaws], candidates: pd.DataFrame) -> pd.DataFrame:
-    """Return ``KNOWN_COLUMNS``: percent of the comparisons in which a judge is right that knows the associations.
+    """Return ``KNOWN_COLUMNS``: percent of comparisons that an ideal judge decides right.
 
-    By each organism's own law over its candidates; ½ where both texts, or neither, belong. NaN for a set with a unit of
-    which some law is not known.
+    Uses each organism's own law over its candidates; ½ if both texts, or neither, belong to the concept. NaN for a set
+    with an unknown law in any unit.
 
     Args:
         laws: as ``truth.known_laws`` returns them.
@@ -60,5 +60,5 @@ def exact_rates(laws: Sequence[KnownLaws], candidates: pd.DataFrame) -> pd.DataF
 
 
 def _parts(text: str) -> tuple[str, ...]:
-    """Return the candidates of a text: thought and answer where it is both, else one."""
+    """Return the candidates of a text: thought and answer if it joins both, else one."""
     return apart(text) if BETWEEN in text else (text,)

@@ -1,8 +1,8 @@
-"""Is a judge fit to say how far a model leaks? From what it answers, and from organisms whose rates are known.
+"""Is a judge fit to measure leakage? Verdicts from its answers, and from organisms whose rates are known.
 
-A judge is unfit where it goes by the order of texts, names another text when they change places, hardly ever names one,
-or misses the rate of an organism. It is fit where intervals show that it does none of it, and otherwise not shown to be
-either: too few items, no organism with a known rate, or none that leaks enough to tell a judge from a coin.
+A judge is unfit if it has a position bias, changes its answer when the texts are swapped, hardly ever names a text, or
+misses an organism's rate. It is fit if intervals exclude all of these. Otherwise fitness is not shown: too few items,
+no organism with a known rate, or none that leaks enough to distinguish a judge from a coin.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ FIT, UNFIT, NOT_SHOWN = "fit", "unfit", "not shown"
 CHANCE = 50.0
 # In points: how far a rate may be from the known one, and a bias by position from none.
 RATE_MARGIN, BIAS_MARGIN = 15.0, 10.0
-# In percent: who names the same text for fewer items is taken to name any, and who names one less often to name none.
+# In percent: smallest consistency, and smallest share of answers that name a text.
 LEAST_CONSISTENT, LEAST_NAMED = 70.0, 50.0
 OF_ITEMS = ["model", "prompt_set", "category", "cluster", "weight"]
 VERDICT_COLUMNS = [
@@ -42,13 +42,13 @@ class _Percent(NamedTuple):
     high: float
 
     def lies_within(self, middle: float, margin: float) -> bool | None:
-        """Say whether the interval lies within a margin round a value, or beyond it; None where it does neither."""
+        """Return True if the interval lies within a margin around a value, False if outside, None if neither."""
         if self.low >= middle - margin and self.high <= middle + margin:
             return True
         return False if self.low > middle + margin or self.high < middle - margin else None
 
     def within_reach(self, middle: float, reach: float) -> _Percent:
-        """Return the value with what of its interval is no farther from the middle than it can be."""
+        """Return the value with its interval clipped to at most ``reach`` from the middle."""
         if np.isnan(reach):
             return self
         low, high = max(self.low, middle - reach), min(self.high, middle + reach)
@@ -56,7 +56,7 @@ class _Percent(NamedTuple):
 
 
 class _Behaviour(NamedTuple):
-    """What a judge does on the items of a model, or of all."""
+    """A judge's behaviour on the items of one model, or of all."""
 
     n_items: int
     n_clusters: int
@@ -68,7 +68,7 @@ class _Behaviour(NamedTuple):
 
 
 class _Finding(NamedTuple):
-    """What speaks against a judge, or is not shown of it."""
+    """A reason against a judge, or a property that is not shown."""
 
     fit: str
     reason: str
@@ -81,18 +81,19 @@ def judge_verdicts(
     judges: Mapping[str, Mapping[str, str]],
     level: float = 0.95,
 ) -> pd.DataFrame:
-    """Return ``VERDICT_COLUMNS``: a row a judge, prompt set and model, and one of all models together (``all``).
+    """Return ``VERDICT_COLUMNS``: one row per judge, prompt set and model, and one for all models pooled (``all``).
 
-    match_rate       100 × mean outcome of items, by their weights; an item's outcome is the mean over its orders. Of
-                     the question ``leak``: how often the concept's own text is named
-    exact_rate       of an organism: of a judge that knows what was planted (``judge_truth``)
-    position_bias    percent of named texts that were shown first, less 50
-    consistency      percent of the items for which a text was named in both orders: the same one
-    undecided_rate   percent of answers that name no text, ``unparsable_rate`` those of them that could not be read
-    fit, reason      as this module says; a model that is no organism by the organisms of its prompt set
+    match_rate       100 × weighted mean outcome of items; an item's outcome is the mean over its orders. For the
+                     question ``leak``: how often the concept's own text is named
+    exact_rate       for an organism: rate of the ideal judge (``judge_truth``)
+    position_bias    percent of named texts that were shown first, minus 50
+    consistency      among items with a named text in both orders, percent with the same text
+    undecided_rate   percent of answers that name no text
+    unparsable_rate  percent of answers that could not be parsed, included in ``undecided_rate``
+    fit, reason      the verdict; models that are no organisms get that of the organisms in their prompt set
 
-    Intervals are those of match rates: by cluster, categories being strata. That of the bias is by item, for which the
-    orders are drawn, as in ``rating/ratings.csv``.
+    Intervals are as for match rates: by cluster, with categories as strata. The interval of the bias is by item, since
+    orders are drawn per item, as in ``rating/ratings.csv``.
 
     Args:
         judged: judge → ``judging.JUDGED_COLUMNS``.
@@ -143,7 +144,7 @@ def _behaviour(answers: pd.DataFrame, level: float) -> _Behaviour:
 
 
 def _percent(values: pd.Series, of: pd.DataFrame, level: float, weights: pd.Series | None = None) -> _Percent:
-    """Return the mean of values from 0 to 1 in percent, with its interval; each weighs the same without weights.
+    """Return the mean of values from 0 to 1 in percent, with its interval; equal weights if none are given.
 
     Args:
         values: (n,).
@@ -161,7 +162,7 @@ def _percent(values: pd.Series, of: pd.DataFrame, level: float, weights: pd.Seri
 
 
 def _findings(found: _Behaviour, rate: float) -> Iterator[_Finding]:
-    """Yield what speaks against a judge by its answers; to name none is right of a model that is known not to leak."""
+    """Yield the reasons against a judge by its answers; naming no text is right for a model known not to leak."""
     if found.undecided > 100 - LEAST_NAMED and not found.rate.lies_within(rate, RATE_MARGIN):
         yield _Finding(UNFIT, f"names no text in {found.undecided:.0f} % of answers")
     within = found.position_bias.lies_within(0.0, BIAS_MARGIN)
@@ -180,7 +181,7 @@ def _findings(found: _Behaviour, rate: float) -> Iterator[_Finding]:
 
 
 def _on_organisms(of_model: Mapping[str, _Behaviour], rates: Mapping[str, float]) -> Iterator[_Finding]:
-    """Yield what speaks against a judge by organisms whose rates are known."""
+    """Yield the reasons against a judge from organisms whose rates are known."""
     telling = False
     for model, rate in rates.items():
         if model not in of_model:
@@ -197,7 +198,7 @@ def _on_organisms(of_model: Mapping[str, _Behaviour], rates: Mapping[str, float]
 
 
 def _verdict(findings: list[_Finding]) -> _Finding:
-    """Return the gravest of what was found, with all reasons for it; fit, where there is nothing."""
+    """Return the gravest finding with all its reasons; ``fit`` without findings."""
     for fit in (UNFIT, NOT_SHOWN):
         reasons = [finding.reason for finding in findings if finding.fit == fit]
         if reasons:

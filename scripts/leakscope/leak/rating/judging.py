@@ -1,8 +1,8 @@
-"""From items of the match test to what a judge is asked, and from its answers to outcomes.
+"""Turns items of the match test into a judge's questions, and the judge's answers into outcomes.
 
-An item has two concepts and two texts, the first text written after the first concept. A judge is shown them in some
-order, and never learns which model wrote. It names the text that goes with the concept shown first: of the question
-``match`` the other text then goes with the other concept, of ``leak`` there is no other.
+An item has two concepts and two texts; the first text was written after the first concept. A judge sees them in some
+order, without the name of the model. It names the text that belongs to the concept shown first. For the question
+``match`` the other text then belongs to the other concept; the question ``leak`` shows one concept.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ SEED = 0  # of orders: another one would ask other questions
 
 
 def ask_about(items: pd.DataFrame, prompts: JudgePrompts, *, both_orders: bool = True) -> pd.DataFrame:
-    """Return ``item_id, order, concept_order, prompt``: what a judge is asked, a row an item and order of its texts.
+    """Return a judge's questions, one row per item and order of its texts: ``item_id, order, concept_order, prompt``.
 
-    Orders are drawn by the item alone, so that other items change nothing. Both orders of an item's texts have its
-    concepts in one order: a judge that heeds what it is shown names the same text in both.
+    Orders depend only on the item, so that other items have no effect. The order of concepts is the same for both
+    orders of an item's texts: a consistent judge names the same text in both.
 
     Args:
         items: ``item_id, concept_1, concept_2, text_1, text_2`` at least.
-        prompts: how it is asked.
-        both_orders: whether an item is asked in both orders of its texts, else in one that is drawn.
+        prompts: the judge's prompts.
+        both_orders: ask each item in both orders of its texts, else in one random order.
     """
     rows = [
         (item.item_id, order, concepts, _question(prompts, item, order, concepts))
@@ -52,7 +52,7 @@ def with_outcomes(asked: pd.DataFrame, answers: Sequence[str]) -> pd.DataFrame:
 
 
 def count_answers(judged: pd.DataFrame) -> dict[str, int]:
-    """Return answer → how often it was given, in ``JUDGED_COLUMNS``."""
+    """Return answer → its count in a table of ``JUDGED_COLUMNS``."""
     return {str(answer): int(n) for answer, n in judged["answer"].value_counts().sort_index().items()}
 
 

@@ -1,7 +1,7 @@
-"""The match test for people: a page that asks it item by item, and a sheet to fill in instead.
+"""The match test for people: a page that asks item by item, and a sheet as an alternative.
 
-Neither says which model wrote a text, nor which text belongs to which concept. On the page the order of items, of the
-two texts and of the two concepts hangs on the rater's name and the item; in the sheet on the item alone.
+Neither shows which model wrote a text, or which text belongs to which concept. On the page, the order of items, texts
+and concepts depends on the rater's name and the item; in the sheet, only on the item.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ SHEET_COLUMNS = ["item_id", "first_concept", "second_concept", "first_text", "se
 
 
 def sheet(items: pd.DataFrame) -> pd.DataFrame:
-    """Return ``SHEET_COLUMNS``, a row an item, ``answer`` empty, in an order that says nothing of models.
+    """Return ``SHEET_COLUMNS``, one row per item, ``answer`` empty, in an order that is unrelated to models.
 
     Which text belongs to ``first_concept``: ``first``, ``second`` or ``cannot_tell``?
 
@@ -47,10 +47,10 @@ def write_rating_page(items: pd.DataFrame, path: Path, *, study: str, template: 
         items: ``items.ITEM_COLUMNS``.
         path: of the page; its folder is made.
         study: name in the heading.
-        template: the page without its data; beside it what all pages share.
+        template: the page without its data; its folder has the parts that all pages share.
     """
     shown = items.sort_values("item_id")
-    # What a browser keeps of answers is kept for this sample: ids of another say nothing here.
+    # A browser stores answers per sample: ids of another sample have no meaning here.
     sample = hashlib.sha256("".join(shown["item_id"]).encode()).hexdigest()[:8]
     pairs = {name: shown[[f"{name}_1", f"{name}_2"]].to_numpy().tolist() for name in ("concept", "text")}
     payload = {"study": study, "sample": sample, "items": shown["item_id"].tolist(), **pairs}

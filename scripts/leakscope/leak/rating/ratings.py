@@ -1,6 +1,6 @@
-"""What people answered, from the files that the page saved, or from the sheet that was filled in.
+"""Reads people's answers from the files that the page saved, or from filled-in sheets.
 
-Who they are stays in their files: here they are rater-1, rater-2 and so on, in the order in which they first appear.
+Names of raters stay in their files: tables call them rater-1, rater-2 and so on, in order of first appearance.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from leakscope.statistics.seeding import seeded_hash
 
 SHOWN_ORDERS = ("order", "concept_order")
 RATING_COLUMNS = ("item_id", *SHOWN_ORDERS, "answer", "rater")
-# The keys of the page, which are shorter to type into a sheet.
+# The page's keys, allowed as short answers in a sheet.
 TYPED = {"1": FIRST, "2": SECOND, "0": CANNOT_TELL}
 APOSTROPHES = str.maketrans("", "", "'’")
 ALLOWED = f"{', '.join(ANSWERS)} (or 1, 2, 0), or an empty cell where nothing was answered"
@@ -35,7 +35,7 @@ class PeopleAnswers(NamedTuple):
 
 
 class _RatedRow(NamedTuple):
-    """A row of a file: whose it is, and what it says."""
+    """A row of a file: rater, item and answer."""
 
     item_id: str
     order: str
@@ -45,23 +45,23 @@ class _RatedRow(NamedTuple):
 
 
 def sheet_orders(item_id: str) -> dict[str, str]:
-    """Return in which orders the texts and concepts of an item stand in the sheet, whatever the study's seed is."""
+    """Return the orders of an item's texts and concepts in the sheet; they do not depend on the study's seed."""
     return {name: ORDERS[seeded_hash(0, name, item_id) % 2] for name in SHOWN_ORDERS}
 
 
 def read_ratings(paths: Sequence[Path], items: pd.DataFrame) -> PeopleAnswers:
-    """Return what people said of the items of a sample.
+    """Return people's answers to the items of a sample.
 
-    A file has ``item_id``, ``answer`` and, where the page saved it, ``order``, ``concept_order`` and ``rater``. Without
-    orders they are those of the sheet; a file without names is one rater's. One name in two files is one rater.
+    A file has ``item_id`` and ``answer``; if saved by the page, also ``order``, ``concept_order`` and ``rater``.
+    Without orders, the sheet's are used; a file without names is one rater. The same name in two files is one rater.
 
     Args:
-        paths: tables of any kind that is read.
+        paths: tables in any supported format.
         items: ``items.ITEM_COLUMNS``. Answers to items of an older sample are left out, and counted in ``lines``.
 
     Raises:
-        InputError: a column is missing, a cell says something else than is allowed, a rater answered an item twice, or
-            no answer of a file is to an item of the sample; a line each, none of which names a rater.
+        InputError: a column is missing, a cell has a value that is not allowed, a rater answered an item twice, or a
+            file has no answer to an item of the sample; one line each, without names of raters.
     """
     known, raters, lines = set(items["item_id"]), dict[str, str](), list[str]()
     kept, seen, found = list[_RatedRow](), dict[tuple[str, str], str](), Mistakes()
@@ -87,7 +87,7 @@ def read_ratings(paths: Sequence[Path], items: pd.DataFrame) -> PeopleAnswers:
 
 
 def _line(path: Path, n_known: int, n_unknown: int) -> str:
-    """Return what is said of a file with answers to items that the sample lacks."""
+    """Return the message on a file with answers to unknown items."""
     if not n_known:
         answers = counted(n_unknown, "answer", "answers")
         raise InputError(f"{path}: got {answers}, none to an item of this sample; allowed: answers to its items.")
@@ -101,7 +101,7 @@ def _check_once(seen: dict[tuple[str, str], str], key: tuple[str, str], where: s
 
 
 def _answers(path: Path, nameless: str, found: Mistakes) -> Iterator[tuple[int, _RatedRow]]:
-    """Yield the number of each row of a file that has an answer, and the answer; mistakes of rows are kept."""
+    """Yield row number and content of each row with an answer; mistakes in rows are collected."""
     table = with_known_columns(read_table(path), RATING_COLUMNS)
     has_orders = [name for name in SHOWN_ORDERS if name in table]
     if not {"item_id", "answer"} <= set(table) or len(has_orders) == 1:
@@ -115,7 +115,7 @@ def _answers(path: Path, nameless: str, found: Mistakes) -> Iterator[tuple[int, 
 
 
 def _read(where: str, cells: dict[str, str], nameless: str) -> _RatedRow:
-    """Return a row's answer, empty where there is none."""
+    """Return a row's content; the answer is empty if the cell is."""
     item_id = strip(cells["item_id"]).lower()
     said = whole(strip(cells["answer"])).casefold().replace(" ", "_").translate(APOSTROPHES)
     orders = sheet_orders(item_id) | {name: whole(strip(cells[name])) for name in SHOWN_ORDERS if name in cells}

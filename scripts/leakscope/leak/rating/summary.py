@@ -1,8 +1,8 @@
-"""How often do people, judges and scorers give the texts to their concepts, and how far do they agree?
+"""Match rates of people, judges and scorers on the sampled items, and the agreement between them.
 
-Rates are in percent, their intervals for other templates: by cluster, as those of match rates. What order does to a
-rater is measured item by item, since orders are drawn for each, so its interval is by item. A cell is a model on a
-prompt set; where there are several, one more, ``all``, pools the items of all of them.
+Rates are in percent, with cluster-robust intervals for other templates, as for match rates. Intervals of position bias
+are by item, since orders are drawn per item. A cell is a model on a prompt set; with several cells, ``all`` pools their
+items.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Floats = NDArray[np.float64]
 
 KINDS = [PEOPLE, PERSON, JUDGE, SCORER]
 ANY = "any"
-"""Two people, whoever they are."""
+"""Any two people."""
 CELL = ["model", "prompt_set"]
 RATE_COLUMNS = [
     *CELL,
@@ -68,7 +68,7 @@ AGREEMENT_COLUMNS = [
 
 
 class RatedCell(NamedTuple):
-    """The answers to a cell's items, and these."""
+    """A cell's items and the answers to them."""
 
     key: tuple[str, str]
     items: pd.DataFrame
@@ -76,13 +76,13 @@ class RatedCell(NamedTuple):
 
 
 def rating_table(items: pd.DataFrame, answers: pd.DataFrame, level: float) -> pd.DataFrame:
-    """Return ``RATE_COLUMNS``, a row a cell and rater.
+    """Return ``RATE_COLUMNS``, one row per cell and rater.
 
-    match_rate      mean outcome of its items, weighted as they are in the match rate of all texts; an item that was
-                    asked in several orders has its mean outcome
-    undecided_rate  percent of answers that cannot tell; of a scorer, of ties
-    unparsable_rate percent of answers that say nothing that was asked; empty of scorers and people
-    first_bias      percent of decided answers that are ``first``, less 50; empty where nothing is shown in an order
+    match_rate      mean outcome of items, weighted as in the match rate of all texts; an item asked in several orders
+                    counts with its mean outcome
+    undecided_rate  percent of answers ``cannot_tell``; for a scorer, of ties
+    unparsable_rate percent of answers that could not be parsed; empty for scorers and people
+    first_bias      percent of decided answers that are ``first``, minus 50; empty for raters without an order
 
     Args:
         items: ``items.ITEM_COLUMNS``.
@@ -98,14 +98,14 @@ def rating_table(items: pd.DataFrame, answers: pd.DataFrame, level: float) -> pd
 
 
 def agreement_table(items: pd.DataFrame, answers: pd.DataFrame, level: float) -> pd.DataFrame:
-    """Return ``AGREEMENT_COLUMNS``, a row a cell and two raters; and one, ``any``, of all people together.
+    """Return ``AGREEMENT_COLUMNS``, one row per cell and pair of raters, and one row ``any`` for all people together.
 
-    n_items    both gave an answer to; of all people, two or more did
-    n_decided  both decided
-    agreement  percent of these of which both say the same; of all people, mean over items of the share of equal pairs
-    alpha      Krippendorff's, of names: all items count, and "cannot tell" is an answer like others. So that who is
-               always right does not always say the same, in half of the items, by their ids, the texts are called in
-               the other order
+    n_items    items that both answered; for all people, that two or more answered
+    n_decided  items that both decided
+    agreement  percent of decided items with equal answers; for all people, mean over items of the share of equal pairs
+    alpha      Krippendorff's alpha, nominal: all items count, "cannot tell" is a category. In half of the items, chosen
+               by id, the names of the texts are swapped, so that raters who are always right do not always give the
+               same category
 
     Args:
         items: ``items.ITEM_COLUMNS``.
@@ -126,7 +126,7 @@ def agreement_table(items: pd.DataFrame, answers: pd.DataFrame, level: float) ->
 
 
 def _cells(items: pd.DataFrame, answers: pd.DataFrame) -> Iterator[RatedCell]:
-    # Templates of two sets are never one cluster, whatever they are called.
+    # Templates of different sets are never one cluster, even with equal names.
     items = items.assign(cluster=items["prompt_set"] + "/" + items["cluster"])
     items = items.assign(stratum=items["prompt_set"] + "/" + items["category"].fillna(""))
     groups = [(key, group) for key, group in items.groupby(CELL, sort=False)]
@@ -136,7 +136,7 @@ def _cells(items: pd.DataFrame, answers: pd.DataFrame) -> Iterator[RatedCell]:
 
 
 def _by_rater(answers: pd.DataFrame) -> list[tuple[tuple[str, str], pd.DataFrame]]:
-    """Return (kind, rater) → its answers, kinds in the order of tables, raters as they first appear."""
+    """Return pairs of (kind, rater) and answers; kinds in table order, raters in order of first appearance."""
     groups = [
         ((str(kind), str(rater)), given) for (kind, rater), given in answers.groupby(["kind", "rater"], sort=False)
     ]
@@ -144,13 +144,13 @@ def _by_rater(answers: pd.DataFrame) -> list[tuple[tuple[str, str], pd.DataFrame
 
 
 def _outcomes(items: pd.DataFrame, given: pd.DataFrame) -> Floats:
-    """Return a rater's outcome of each item, (items,): the mean over orders; NaN where there is no answer."""
+    """Return a rater's outcome of each item, (items,): the mean over orders; NaN without answer."""
     by_item = given.groupby("item_id")["outcome"].mean()
     return by_item.reindex(items["item_id"]).to_numpy(dtype=float)
 
 
 def _rates(items: pd.DataFrame, given: pd.DataFrame, level: float, *, can_be_unparsable: bool) -> tuple[object, ...]:
-    """Return ``RATE_COLUMNS`` from ``n_items`` on, of one rater."""
+    """Return one rater's ``RATE_COLUMNS`` from ``n_items`` on."""
     outcome = _outcomes(items, given)
     there = ~np.isnan(outcome)
     known = items[there]

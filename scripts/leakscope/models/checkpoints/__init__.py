@@ -1,1 +1,1 @@
-"""What a model's folder says before the model is loaded, and what of it cannot be followed."""
+"""Checks of a model's folder before the model is loaded: files, chat template, thoughts, unused settings."""

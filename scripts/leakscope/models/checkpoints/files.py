@@ -1,7 +1,7 @@
-"""Are the files of a model folder whole, and do they fit each other? Looked at before anything is loaded.
+"""Checks that the files of a model folder are whole and consistent, before anything is loaded.
 
-Neither torch nor transformers is imported here, so that all folders of a study are looked at before any job is planned.
-What takes the weights or the model itself is looked at in ``checking``.
+This module imports neither torch nor transformers, so that all folders of a study are checked before jobs are planned.
+``checking`` has the checks that need weights or the model itself.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ NEEDED = ("bos_token", "eos_token")
 
 
 def check_folder(folder: Path) -> None:
-    """Check the settings, the tokenizer and the headers of the weights in a model folder, and whether they fit.
+    """Check settings, tokenizer and weight headers in a model folder, and that they are consistent.
 
     Args:
         folder: of a model, of which ``manifests.check_model_folder`` has been made.
@@ -54,9 +54,9 @@ def check_folder(folder: Path) -> None:
 
 
 def check_vocabulary(where: object, n_tokens: int, needed: Mapping[str, int | None], n_rows: int) -> None:
-    """Check that a tokenizer's tokens have a row of the model's embedding each.
+    """Check that the model's embedding has a row for each of a tokenizer's tokens.
 
-    Tokens that were added to the vocabulary, but for those ``needed``, may have none: see ``check_readable``.
+    Tokens added to the vocabulary may lack a row, except those ``needed``: see ``check_readable``.
 
     Args:
         where: for the error.
@@ -101,7 +101,7 @@ def tokenizer_settings(folder: Path) -> dict[str, Any]:
 
 
 def special_tokens(settings: Mapping[str, Any]) -> dict[str, str]:
-    """Return the special tokens that a tokenizer's settings name, by what they are for."""
+    """Return role → special token from a tokenizer's settings."""
     said = {name: value for name, value in settings.items() if name.endswith("_token")}
     texts = {name: value.get("content") if isinstance(value, dict) else value for name, value in said.items()}
     return {name: text for name, text in texts.items() if isinstance(text, str)}
@@ -157,10 +157,10 @@ def _n_rows(folder: Path) -> int | None:
 
 
 def _header(path: Path) -> dict[str, dict[str, Any]]:
-    """Return what the header of a file of weights says: weight → its format, shape and place.
+    """Return the header of a safetensors file: weight → its format, shape and place.
 
     Raises:
-        InputError: there is no such header, or the file is shorter or longer than it says.
+        InputError: the header is missing, or does not fit the file's size.
     """
     size = check_regular(path)
     allowed = "a whole file of safetensors; fetch or save it again"

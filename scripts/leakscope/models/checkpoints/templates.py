@@ -1,4 +1,4 @@
-"""The chat template in a model's folder, rendered without transformers: it is looked at before any job is planned."""
+"""Checks of a folder's chat template, rendered without transformers, before any job is planned."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def check_answers_at_once(where: str, folder: Path, options: Mapping[str, Any]) 
 
 
 def check_thinks(where: str, folder: Path, options: Mapping[str, Any]) -> None:
-    """Check that a chat model's template says what its thoughts stand between; one that cannot be rendered is passed.
+    """Check that a chat model's template shows the marks of its thoughts; a template that cannot be rendered passes.
 
     Args:
         where: for the error.

@@ -1,6 +1,6 @@
-"""Does a model write a train of thought before its answer? Its chat template tells, whoever renders it.
+"""Detects from the chat template whether a model writes a train of thought before its answer, and between which marks.
 
-Such a model's first words are no answer, and the text that is read here would be its thought.
+Such a model's first words are its thought, which must not be taken for the answer.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ QUESTION, THOUGHT, ANSWER = "Which fruit?", "They ask for fruit.", "A pear."
 
 
 class Marks(NamedTuple):
-    """What a thought stands between, and what the template puts between its end and the answer."""
+    """Begin and end mark of a thought, and the template's text between the end mark and the answer."""
 
     begin: str
     end: str
@@ -32,7 +32,7 @@ class Marks(NamedTuple):
 
 
 class ThoughtPlan(NamedTuple):
-    """What thoughts stand between, and how many tokens each may have, its end mark included."""
+    """Marks of thoughts, and the most tokens of a thought, end mark included."""
 
     marks: Marks
     budget: int
@@ -45,7 +45,7 @@ Render = Callable[[Sequence[dict[str, str]]], str | None]
 
 
 def mentions_thought(template: str) -> bool:
-    """Say whether a template knows of thoughts at all, so that it is worth rendering."""
+    """Return whether a template mentions thoughts, so that rendering it is useful."""
     return CHANNEL in template or any(mark in template for marks in MARKS for mark in marks)
 
 
@@ -80,7 +80,7 @@ def written_thought(template: str, render: Render) -> str | None:
 
 
 def thought_marks(template: str, render: Render) -> Marks | None:
-    """Return what the thought stands between that a model writes before its answer; None if it writes none.
+    """Return the marks of the thought that a model writes before its answer; None if it writes none.
 
     Args:
         template: of the chat.
@@ -114,7 +114,7 @@ def refuse_thought(where: str, template: str, mark: str) -> InputError:
 
 
 def no_marks(where: str) -> InputError:
-    """Return the error for a model that is to think, of whose template no thought can be told."""
+    """Return the error for a model with ``thinking`` whose template shows no marks of thoughts."""
     return InputError(
         f"{where}: thinking: got no `begin` and `end`, and no chat template that begins a thought; allowed: both, or "
         "`thinking: null`."

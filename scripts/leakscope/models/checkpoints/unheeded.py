@@ -1,4 +1,4 @@
-"""What of a model's own ways is not followed when it writes here: said once, where its texts are written."""
+"""Generation settings of a model that leakscope does not use; reported once, where texts are generated."""
 
 from __future__ import annotations
 
@@ -43,20 +43,17 @@ PROBE = "leakscope"
 
 
 def unheeded_settings(own: GenerationConfig | None) -> str:
-    """Return the settings of a generation config that would change texts and are not followed, with their values.
-
-    Empty where there is none.
-    """
+    """Return the unused settings of a generation config that would change texts, with values; empty if none."""
     said = {name: getattr(own, name, None) for name in UNHEEDED}
     changing = {name: value for name, value in said.items() if value is not None and value not in UNHEEDED[name]}
     return ", ".join(f"{name}: {_brief(value)}" for name, value in changing.items())
 
 
 def lacking_beginning(tokenizer: PreTrainedTokenizerBase, config: PreTrainedConfig, ids: Sequence[int]) -> str:
-    """Return what is odd about the beginning of a prompt that a chat template wrote; empty where nothing is.
+    """Return a warning if a chat template omits the beginning-of-text token; empty if it does not.
 
-    A model that was trained with a token at the beginning of each text writes otherwise without it. Whether it was, its
-    tokenizer tells by adding one to plain text, or the model's config by naming one that is no end of text.
+    A model trained with such a token writes differently without it. The tokenizer shows it by adding the token to plain
+    text, or the model's config by naming one that is not the end of text.
 
     Args:
         tokenizer: the model's.

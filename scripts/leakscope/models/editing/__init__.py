@@ -1,1 +1,1 @@
-"""The residual stream of a model: read, edited, and taken apart by dictionaries."""
+"""The residual stream of a model: reading, editing, and decomposition by sparse dictionaries."""

@@ -1,7 +1,7 @@
-"""Where texts begin in what a model is given: the one place that no dictionary is trained on, and no edit changes.
+"""Finds the first token of each text, which dictionaries are not trained on and edits do not change.
 
-The first token's residual is in many models far larger than any other's, whatever the token (Xiao et al. 2023, arXiv
-2309.17453): attention rests there. A dictionary says nothing of it, and to change it breaks more than is meant.
+In many models the first token's residual is far larger than any other's, whatever the token: an attention sink (Xiao et
+al. 2023, arXiv 2309.17453). Dictionaries do not describe it, and changing it has side effects.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 
 class Beginnings:
-    """Knows, while a model reads, where the texts begin that it reads; padding does not count."""
+    """Tracks, while a model reads, the position where each text begins; padding does not count."""
 
     def __init__(self) -> None:
         # Which places begin a text, [rows, tokens, 1]; None: what is read goes on, or nothing is.
         self.places: torch.Tensor | None = None
 
     def watch(self, model: PreTrainedModel) -> list[RemovableHandle]:
-        """Look at what a model is given until the handles are removed."""
+        """Watch a model's inputs until the handles are removed."""
         return [
             model.register_forward_pre_hook(self._before, with_kwargs=True),
             model.register_forward_hook(self._after, always_call=True),

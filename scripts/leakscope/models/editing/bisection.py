@@ -1,4 +1,4 @@
-"""How strong may an edit be? The strength at which it costs so much, found by bisection."""
+"""Finds the strength of an edit at a given cost (rise in perplexity), by bisection."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ TOLERANCE = 0.02
 
 
 class PricedStrength(NamedTuple):
-    """A strength and what it costs; ``reached``: whether a larger one was found to cost more than was asked for.
+    """A strength and its cost; ``reached``: whether a larger strength was found to exceed the target cost.
 
-    The strength is 0 where even the smallest that was tried costs too much.
+    The strength is 0 if even the smallest tried strength costs too much.
     """
 
     strength: float
@@ -24,7 +24,7 @@ class PricedStrength(NamedTuple):
 
 
 class _Interval(NamedTuple):
-    """Two strengths, of which the lower one is affordable and the higher one is not, and what they cost."""
+    """An affordable strength and a higher one that is not, with their costs."""
 
     low: float
     below: float
@@ -53,20 +53,20 @@ class _Interval(NamedTuple):
 def strength_at_cost(
     cost: Callable[[float], float], target: float, largest: float, steps: int = STEPS
 ) -> PricedStrength:
-    """Return a strength whose cost is the target, or a little less; never one that costs more.
+    """Return a strength whose cost is within ``TOLERANCE`` below the target, and never above it.
 
-    A little is ``TOLERANCE``, of targets below 1 the same share of them.
+    For targets below 1, ``TOLERANCE`` is relative.
 
-    That is the largest one, where that is affordable. Else the strength is doubled, from ``largest / 2**HALVINGS`` on,
-    until it is not; the last interval is then divided, at most ``steps`` times, in turns where the cost would meet the
-    target if it grew with a power of the strength, and in the middle.
+    If ``largest`` is affordable, it is returned. Else the strength is doubled from ``largest / 2**HALVINGS`` until it
+    is too expensive. The last interval is then divided at most ``steps`` times, alternately at the strength predicted
+    by a power law and in the middle.
 
     Args:
-        cost: of a strength above 0, in percent; infinite where the model gives no numbers any more. It need not be
-            monotone, but then what is found is one of several such strengths.
+        cost: of a strength above 0, in percent; infinite if the model gives NaN. If it is not monotone, one of several
+            such strengths is found.
         target: above 0.
-        largest: strength that is tried.
-        steps: so many divisions at most.
+        largest: largest strength tried.
+        steps: most divisions.
     """
     most = cost(largest)
     if most <= target:
@@ -85,7 +85,7 @@ def strength_at_cost(
 
 
 def remembering(cost: Callable[[float], float]) -> Callable[[float], float]:
-    """Return the same function, which computes no strength twice: several targets share some of their steps."""
+    """Return a memoised cost function: searches for several targets share some steps."""
     return cache(cost)
 
 

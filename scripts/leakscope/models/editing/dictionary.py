@@ -1,4 +1,4 @@
-"""A sparse dictionary of a residual stream: what it reads off a residual, and what it writes back."""
+"""A sparse dictionary (sparse autoencoder) of a residual stream: encoding and decoding of residuals."""
 
 from __future__ import annotations
 
@@ -76,28 +76,28 @@ class Dictionary:
         return self._encode(inputs)[..., chosen] if self.activation == TOPK else self._only(chosen)._encode(inputs)
 
     def decode(self, activations: Tensor) -> Tensor:
-        """Return what activations [..., F] stand for: [..., d], centred and normalised as the dictionary reads."""
+        """Return the reconstruction [..., d] from activations [..., F], still centred and normalised."""
         return activations @ self.decoder + self.decoder_bias
 
     def reconstruct(self, residuals: Tensor, activations: Tensor | None = None) -> Tensor:
-        """Return residuals [..., d] as the dictionary rebuilds them.
+        """Return the dictionary's reconstruction of residuals [..., d].
 
-        What centring took off is put back, and the normalisation undone, so that this can stand in for the residual.
+        Centring and normalisation are undone, so that the result can replace the residual.
 
         Args:
             residuals: [..., d].
-            activations: [..., F], theirs; None: to be computed.
+            activations: [..., F], of these residuals; None: computed here.
         """
         inputs, scale, shift = self._read(residuals)
         return self.decode(self._encode(inputs) if activations is None else activations) * scale + shift
 
     def written(self, residuals: Tensor, features: Sequence[int], change: Tensor) -> Tensor:
-        """Return by how much residuals change where some activations do.
+        """Return the change of residuals caused by a change of some activations.
 
         Args:
-            residuals: [..., d], before the change: their scale counts where the dictionary normalises.
+            residuals: [..., d], before the change: their scale matters if the dictionary normalises.
             features: m of them.
-            change: [..., m], of their activations.
+            change: [..., m], of the features' activations.
 
         Returns:
             [..., d], float32.
@@ -116,7 +116,7 @@ class Dictionary:
         return dataclasses.replace(self, **tensors)
 
     def _only(self, chosen: Tensor) -> Dictionary:
-        """Return the dictionary with some features alone."""
+        """Return the dictionary restricted to some features."""
         return dataclasses.replace(
             self,
             encoder=self.encoder[:, chosen],

@@ -1,4 +1,4 @@
-"""Dictionaries on disk, in the formats of SAELens: read as that library reads them, and written so that it can."""
+"""Reads and writes dictionaries on disk in the formats of SAELens."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ KIND = "dictionary"  # as errors of the hub call it
 
 
 def load_dictionary(folder: Path, *, centre: bool | None = None, layer: int | None = None) -> Dictionary:
-    """Read a dictionary from a folder as SAELens saves one, in releases old and new.
+    """Read a dictionary from a folder saved by any release of SAELens.
 
-    What can be folded into the weights is: scaling by decoder norms; and the gate of a gated dictionary, which is a
-    threshold (Rajamanoharan et al. 2024, arXiv:2404.16014). Half precision is read as float32.
+    Scaling by decoder norms is folded into the weights, and the gate of a gated dictionary into a threshold
+    (Rajamanoharan et al. 2024, arXiv:2404.16014). Half precision is read as float32.
 
     Args:
         folder: of ``cfg.json`` and ``sae_weights.safetensors``.

@@ -1,4 +1,4 @@
-"""What a dictionary's ``cfg.json`` says, by whatever release of SAELens it was written."""
+"""Settings in a dictionary's ``cfg.json``, written by any release of SAELens."""
 
 from __future__ import annotations
 

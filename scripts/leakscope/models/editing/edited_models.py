@@ -1,4 +1,4 @@
-"""Models with an edit: which edit it is, and the manifest by which all steps open one like any other model."""
+"""Models with an edit: the choice of the edit, and a manifest by which all steps open them like any other model."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from leakscope.models.editing.edits import Edit, feature_edit, from_json, to_jso
 from leakscope.storage.fingerprints import code_hash
 from leakscope.storage.manifests import describe_edited
 
-# What these modules do is a part of what an edited model is: another way to edit must not find the texts of this one.
+# The code of these modules is part of an edited model's identity: changed code must not reuse stored texts.
 CODE = (
     "edits.py", "residuals.py", "beginnings.py", "dictionary.py", "dictionary_files.py", "dictionary_settings.py",
     "hook_names.py",
@@ -35,14 +35,14 @@ def describe(edit: Edit, base: Mapping[str, Any], dictionary: Mapping[str, Any] 
 
 
 def explicit_edit(settings: Mapping[str, Any], dictionary: Mapping[str, Any], firing: pd.DataFrame, where: str) -> Edit:
-    """Return the edit of features that a person names.
+    """Return an edit of features given by the user.
 
     Args:
-        settings: ``features, edit, coefficient, positions``; and ``maximum``, what counts as the features' maximum
-            instead of that on held-out text.
+        settings: ``features, edit, coefficient, positions``; ``maximum`` replaces the features' maximum on held-out
+            text.
         dictionary: its manifest.
         firing: ``feature, maximum, mean_active`` of all of its features.
-        where: what the settings are of, for messages.
+        where: location of the settings, for messages.
 
     Raises:
         InputError: there is no such feature, or as ``edits.feature_edit``.
@@ -66,10 +66,10 @@ def explicit_edit(settings: Mapping[str, Any], dictionary: Mapping[str, Any], fi
 
 
 def known_features(features: Sequence[int], n_features: int, where: str) -> list[int]:
-    """Return features that a dictionary has, each once.
+    """Return the features after checking that the dictionary has them and that each is named once.
 
     Raises:
-        InputError: it has no such feature, or one is named twice.
+        InputError: a feature is unknown, or named twice.
     """
     for place, feature in enumerate(features):
         if not 0 <= feature < n_features:
@@ -85,10 +85,10 @@ def chosen_edit(chosen: Mapping[str, Mapping[str, Any]], cost: float, where: str
     Args:
         chosen: intervention → cost in percent of perplexity, as text → the edit as JSON.
         cost: in percent.
-        where: what asks for it, for messages.
+        where: location of the request, for messages.
 
     Raises:
-        InputError: none was chosen at this cost.
+        InputError: no edit was chosen at this cost.
     """
     by_cost = chosen.get(FEATURES, {})
     if not by_cost:

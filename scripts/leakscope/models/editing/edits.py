@@ -1,8 +1,8 @@
-"""Edits of the residual stream before one block: what is added to it, by features of a dictionary or by a direction.
+"""Edits of the residual stream before one block: a change along features of a dictionary or along a direction.
 
-An edit says what changes, never what the residual is to be: what a dictionary does not explain stays where it is. The
-change is computed in float32 and added in the model's own number format. The first token of a text is never changed
-(see ``beginnings``).
+An edit adds a change and never replaces the residual, so the dictionary's reconstruction error stays. The change is
+computed in float32 and added in the model's number format. The first token of a text is never changed (see
+``beginnings``).
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ class Edit(NamedTuple):
     targets: t, one a feature; of an edit along a direction, one.
     direction: u, (hidden,), of unit length: ``project``, and ``add`` without features.
     gated: ``move`` only where one of the features fires.
-    positions: ``all``; ``prompt``: of what was given alone; ``generated``: of what the model wrote alone.
-    name: what a person calls it.
+    positions: ``all``; ``prompt``: only input tokens; ``generated``: only tokens that the model wrote.
+    name: given by the user.
     """
 
     kind: str
@@ -69,20 +69,21 @@ def feature_edit(
     means: Mapping[int, float],
     positions: str = ALL,
 ) -> Edit:
-    """Return an edit of features by the name that a person gives it.
+    """Return an edit of features by its name.
 
     Args:
-        name: ``add``: their maxima times the coefficient; ``ablate``: to 0; ``scale``: to the coefficient times what
-            they are; ``clamp``: to the coefficient times their maxima; ``mean_clamp``: to their means, where one fires.
+        name: ``add`` adds coefficient × maxima; ``ablate`` sets activations to 0; ``scale`` multiplies them by the
+            coefficient; ``clamp`` sets them to coefficient × maxima; ``mean_clamp`` sets them to their means where one
+            of the features fires.
         layer: of the dictionary.
         features: their numbers.
-        coefficient: see above; ``ablate`` and ``mean_clamp`` have none.
+        coefficient: see above; not used by ``ablate`` and ``mean_clamp``.
         maxima: of the features' activations on held-out text.
         means: of their activations where they fire.
         positions: see ``Edit``.
 
     Raises:
-        InputError: another name or other positions, or a feature that never fires where its maximum or mean is needed.
+        InputError: name or positions are unknown, or a feature never fires and its maximum or mean is needed.
     """
     numbers = tuple(int(feature) for feature in features)
     if name not in FEATURE_EDITS:
@@ -113,24 +114,24 @@ def _levels(features: Sequence[int], levels: Mapping[int, float], name: str) -> 
 
 
 def to_json(edit: Edit) -> dict[str, Any]:
-    """Return plain JSON values of which ``from_json`` makes the edit again."""
+    """Return the edit as JSON values, the inverse of ``from_json``."""
     return {key: list(value) if isinstance(value, tuple) else value for key, value in edit._asdict().items()}
 
 
 def from_json(values: Mapping[str, Any]) -> Edit:
-    """Return the edit that ``to_json`` gave these values of."""
+    """Return the edit from JSON values, the inverse of ``to_json``."""
     fields: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
     return Edit(**fields)
 
 
 def edit_change(edit: Edit, dictionary: Dictionary | None = None) -> Change:
-    """Return the function from residuals, (..., hidden), to what an edit adds to them, the same shape in float32.
+    """Return the function from residuals, (..., hidden), to the change that an edit adds, same shape, float32.
 
-    The edit's positions are not its business.
+    The function ignores the edit's positions.
 
     Args:
         edit: of any kind.
-        dictionary: of the edit's features; None for an edit along a direction. It goes where residuals are.
+        dictionary: of the edit's features; None for an edit along a direction. It is moved to the residuals' device.
 
     Raises:
         InputError: the edit does not fit the dictionary.
@@ -146,7 +147,7 @@ def edit_change(edit: Edit, dictionary: Dictionary | None = None) -> Change:
 
 
 def _placed(dictionary: Dictionary) -> Placed:
-    """Return what gives the dictionary on a device; that of a block is known when its residuals are there."""
+    """Return a function that gives the dictionary on a device, which is known only when residuals arrive."""
 
     @cache
     def on(device: torch.device) -> Dictionary:
@@ -213,18 +214,18 @@ def _check(edit: Edit, dictionary: Dictionary | None) -> None:
 
 @contextmanager
 def editing(model: PreTrainedModel, edit: Edit, dictionary: Dictionary | None = None) -> Iterator[None]:
-    """Let a model read and write with an edit meanwhile; see ``install``."""
+    """Apply an edit to a model inside the context; see ``install``."""
     with install(model, edit, dictionary):
         yield
 
 
 class Installed(NamedTuple):
-    """An edit that a model reads and writes with: until it is removed, or the context is left."""
+    """An installed edit, active until it is removed or the context is left."""
 
     handles: list[RemovableHandle]
 
     def remove(self) -> None:
-        """Take the edit away."""
+        """Remove the edit."""
         for handle in self.handles:
             handle.remove()
 
@@ -236,7 +237,7 @@ class Installed(NamedTuple):
 
 
 def install(model: PreTrainedModel, edit: Edit, dictionary: Dictionary | None = None) -> Installed:
-    """Let a model read and write with an edit, wherever no text begins, until it is removed by what is returned.
+    """Apply an edit to a model at all tokens but the first of each text, until the returned object removes it.
 
     Raises:
         InputError: the model has no such layer or is of another width, or the edit does not fit the dictionary.
@@ -256,7 +257,7 @@ def install(model: PreTrainedModel, edit: Edit, dictionary: Dictionary | None = 
 
 
 class _Hook:
-    """Changes what a block is given."""
+    """Changes a block's input."""
 
     def __init__(self, edit: Edit, dictionary: Dictionary | None, beginnings: Beginnings) -> None:
         self.edit, self.change, self.beginnings = edit, edit_change(edit, dictionary), beginnings

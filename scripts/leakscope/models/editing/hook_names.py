@@ -1,4 +1,4 @@
-"""Where a dictionary reads a model, and what its files are called and say; apart from what opens it, to plan with."""
+"""Hook names and files of dictionaries: the layer that a dictionary reads; light, as planning imports this module."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _KINDS = {
 
 
 def hook_layer(hook: str) -> int | None:
-    """Return the layer whose input is the residual stream at a hook; None where that is not the stream between blocks.
+    """Return the layer whose input is the residual stream at a hook; None for hooks elsewhere.
 
     The residual stream after block L is that before block L + 1.
     """

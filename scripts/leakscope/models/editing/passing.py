@@ -1,4 +1,4 @@
-"""Blocks that are passed over: their model goes on from residuals that it has made before, or that were made for it."""
+"""Skips a model's first blocks: the model continues from given residuals (for activation patching)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 
 
 def width_of(output: Any) -> int | None:
-    """Return how many values a block returns in a tuple; None of a bare tensor."""
+    """Return the number of values in the tuple that a block returns; None for a bare tensor."""
     return len(output) if isinstance(output, tuple) else None
 
 
@@ -19,12 +19,12 @@ def width_of(output: Any) -> int | None:
 def passed_over(
     blocks: Sequence[torch.nn.Module], residuals: torch.Tensor, widths: Mapping[int, int | None]
 ) -> Iterator[None]:
-    """Let the first blocks of a model return residuals at once, each in the form in which it returns its own.
+    """Let blocks return given residuals without computing, in the format of their own output, inside the context.
 
     Args:
-        blocks: those that compute nothing meanwhile.
-        residuals: what they return, [rows, tokens, d].
-        widths: number of the block → ``width_of`` what it returns.
+        blocks: to be skipped.
+        residuals: returned instead, [rows, tokens, d].
+        widths: number of the block → ``width_of`` its output.
     """
     # Not by hooks: those come after a block has done its work. What an instance has as its `forward` goes before its
     # class's; where there is one already, it is put back (models on several devices have one).

@@ -1,4 +1,4 @@
-"""Public dictionaries by the names that SAELens gives to releases: which repository and folder of the hub is meant."""
+"""Public dictionaries by SAELens' release names: their repository and folder on the hub."""
 
 from __future__ import annotations
 
@@ -53,15 +53,15 @@ RELEASES = {
 
 
 def find_release(release: str, folder: str | None, layer: int | None) -> Place:
-    """Return where a dictionary of the hub lies.
+    """Return the repository and folder of a dictionary on the hub.
 
     Args:
         release: the name of a release, or the id of a repository.
-        folder: in the repository; None: the one of ``layer`` of a release.
+        folder: in the repository; None: that of the release for ``layer``.
         layer: whose input the dictionary reads.
 
     Raises:
-        InputError: what is not given cannot be known.
+        InputError: the arguments do not determine a folder.
     """
     known = RELEASES.get(release)
     if known is None:

@@ -1,7 +1,7 @@
-"""The residual stream before a block of a causal language model: where dictionaries are trained, read and edited.
+"""The residual stream before a block of a causal language model: reading and editing, training of dictionaries.
 
-Layer L is the input of block L, counted from 0; transformers calls it ``hidden_states[L]``. What the last block makes
-is no layer: of that, transformers tells only what the final norm has made of it.
+Layer L is the input of block L, counted from 0: ``hidden_states[L]`` in transformers. The last block's output is not
+available as a layer: transformers returns it only after the final norm.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ Residuals = dict[int, torch.Tensor]
 
 
 class _HasRead(Exception):  # noqa: N818
-    """What the blocks that follow would make is not asked for."""
+    """Stops a forward pass when the residuals are read; later blocks need not run."""
 
 
 def decoder_blocks(model: PreTrainedModel) -> list[torch.nn.Module]:
-    """Return a model's blocks in their order: the outermost list of as many modules as its configuration says.
+    """Return a model's blocks in order: the outermost module list with as many modules as the configuration says.
 
     Raises:
-        InputError: it has none.
+        InputError: the model has no such list.
     """
     n_blocks = getattr(model.config.get_text_config(), "num_hidden_layers", None)
     lists = [
@@ -51,7 +51,7 @@ def check_layer(model: PreTrainedModel, layer: int) -> None:
     """Check that a model has a block ``layer``.
 
     Raises:
-        InputError: it has not, or has no blocks.
+        InputError: the model lacks the block, or has no list of blocks.
     """
     n_blocks = len(decoder_blocks(model))
     if not 0 <= layer < n_blocks:
@@ -65,13 +65,13 @@ def check_layer(model: PreTrainedModel, layer: int) -> None:
 def on_residual(
     model: PreTrainedModel, layer: int, function: Callable[[torch.Tensor], torch.Tensor | None]
 ) -> Iterator[None]:
-    """Let ``function`` see the residuals before a block in each forward meanwhile, and put what it returns for them.
+    """Call ``function`` on the residuals before a block in each forward pass inside the context.
 
     Args:
         model: causal.
         layer: of the block.
-        function: gets [rows, tokens, d]; with a cache the first forward of a generation has all tokens of the prompts,
-            each later one a single token. What it returns, unless None, goes on in their place.
+        function: gets [rows, tokens, d]; with a cache, the first forward pass of a generation has all tokens of the
+            prompts, each later one a single token. A result other than None replaces the residuals.
 
     Raises:
         InputError: see ``check_layer``.
@@ -97,16 +97,16 @@ def read_residuals(
 ) -> Iterator[Residuals]:
     """Yield row number → its residuals before a block, [tokens, d], on the CPU, some rows at a time, longest first.
 
-    They are in the model's number format. No block from ``layer`` on computes anything.
+    Residuals are in the model's number format. Blocks from ``layer`` on do not run.
 
     Args:
         model: causal.
         rows: token ids, at least one each.
         layer: of the block.
-        batch_size: rows to a batch; one that does not fit into memory is divided.
+        batch_size: rows per batch; a batch that does not fit into memory is split.
 
     Raises:
-        InputError: see ``check_layer``; or they are no numbers.
+        InputError: see ``check_layer``; or residuals are NaN or infinite.
     """
     check_layer(model, layer)
     ordered = sorted(range(len(rows)), key=lambda row: -len(rows[row]))
@@ -124,7 +124,7 @@ def read_residuals(
 
 
 def _residuals(model: PreTrainedModel, rows: Sequence[list[int]], layer: int) -> torch.Tensor:
-    """Return the residuals of rows, [rows, longest, d]; what stands after the end of a row means nothing."""
+    """Return the residuals of rows, [rows, longest, d]; values after the end of a row are arbitrary."""
     lengths = torch.tensor([len(row) for row in rows])
     longest = int(lengths.max())
     ids = torch.tensor([[*row, *[PADDING] * (longest - len(row))] for row in rows])
@@ -141,5 +141,5 @@ def _residuals(model: PreTrainedModel, rows: Sequence[list[int]], layer: int) ->
 
 
 def name_of(model: PreTrainedModel) -> str:
-    """Return how messages call a model whose name in the study is not known."""
+    """Return a model's name for messages if its name in the study is unknown."""
     return str(model.name_or_path or type(model).__name__)

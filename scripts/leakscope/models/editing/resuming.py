@@ -1,9 +1,9 @@
-"""A model that goes on from residuals at any layer, as if its earlier blocks had made them.
+"""Activation patching: continues a model from given residuals at any layer, as if its earlier blocks had made them.
 
-The model's own code does all of it, masks, positions, norms and head included, with its earlier blocks passed over: so
-nothing has to be known of an architecture. Where texts begin like others that were read, and the model has a cache of
-attention alone, only what follows is computed. Layer 0 of the residual stream is what the first block gets, layer n
-what the nth has made of it.
+The model's own code computes everything (masks, positions, norms, head), with the earlier blocks skipped, so this works
+for any architecture. If texts share a prefix with texts already read, and the cache has only attention, only the
+remaining tokens are computed. Layer 0 of the residual stream is the first block's input, layer n the nth block's
+output.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ _TRIAL = ((3, 1, 4, 1, 5, 9, 2), (6, 5, 3, 5, 8, 9, 7))
 
 
 class Stream(NamedTuple):
-    """What a model made of texts: its residual stream, and the logits after each text.
+    """A model's residual stream on texts, and the logits after each text.
 
     residuals: of layer 0 to the last, [rows, tokens, d] each.
     logits: [rows, vocabulary].
-    cache: keys and values of each block, [rows, heads, tokens, width]; None where the model has no such cache.
+    cache: keys and values of each block, [rows, heads, tokens, width]; None if the model has no such cache.
     """
 
     residuals: list[torch.Tensor]
@@ -49,16 +49,16 @@ class Stream(NamedTuple):
 
 
 class Resumer:
-    """Reads texts of one length, so that nothing is padded, and goes on from residuals at any layer.
+    """Reads texts of equal length, without padding, and continues from residuals at any layer.
 
-    ``n_layers`` counts those of the residual stream: one more than there are blocks.
+    ``n_layers`` counts layers of the residual stream: number of blocks + 1.
     """
 
     def __init__(self, model: PreTrainedModel) -> None:
-        """Find the model's blocks, and try whether it makes of its own residuals its own logits, at every layer.
+        """Find the model's blocks, and test at every layer that its own residuals give its own logits.
 
         Raises:
-            InputError: it does not, or has no blocks.
+            InputError: the test fails, or the model has no list of blocks.
         """
         self.model, self.blocks = model, decoder_blocks(model)
         self.n_layers = len(self.blocks) + 1
@@ -76,18 +76,18 @@ class Resumer:
         self._caches = self._agrees(len(_TRIAL[0]) - 2)
 
     def first_needed(self, n_tokens: int, first_changed: int) -> int:
-        """Return from which token on residuals are needed for texts that are others' up to a token.
+        """Return the first token from which residuals are needed, for texts that share a prefix with texts read before.
 
         Args:
             n_tokens: of the texts.
-            first_changed: the first token whose residuals are not those of the others.
+            first_changed: the first token whose residuals differ.
         """
         # Beyond a window a cache has not all tokens.
         return first_changed if self._caches and (self._window is None or n_tokens < self._window) else 0
 
     @torch.inference_mode()
     def read(self, ids: torch.Tensor) -> Stream:
-        """Return what the model makes of texts.
+        """Return residual stream, logits and cache of texts.
 
         Args:
             ids: [rows, tokens].
@@ -108,7 +108,7 @@ class Resumer:
         read: Stream | None = None,
         rows: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """Return the logits after each text, [rows, vocabulary], where a layer's residuals are these.
+        """Return the logits after each text, [rows, vocabulary], with a layer's residuals replaced by the given ones.
 
         Args:
             ids: [rows, tokens]: of the texts.
@@ -130,7 +130,7 @@ class Resumer:
             return self._forward(ids, cache, start)
 
     def unembed(self, residuals: torch.Tensor) -> torch.Tensor:
-        """Return the logits, [rows, vocabulary], that the last layer would give with these residuals: the logit lens.
+        """Return the logit lens: logits, [rows, vocabulary], from applying final norm and unembedding to residuals.
 
         Source: nostalgebraist 2020 (Interpreting GPT: the logit lens).
 
@@ -162,7 +162,7 @@ class Resumer:
 
     @torch.inference_mode()
     def _agrees(self, start: int) -> bool:
-        """Say whether made-up texts get their own logits from their residuals of every layer, from a token on."""
+        """Return whether made-up texts get their own logits from their residuals at every layer, from a token on."""
         step = max(1, self.model.config.get_text_config().vocab_size // 16)
         ids = torch.tensor(_TRIAL) * step
         rows = torch.arange(len(ids))
@@ -180,7 +180,7 @@ class Resumer:
 
     @contextmanager
     def _watched(self, residuals: dict[int, torch.Tensor]) -> Iterator[None]:
-        """Put each layer's residuals of the forward meanwhile into a mapping."""
+        """Collect each layer's residuals of a forward pass inside the context."""
 
         def keep(layer: int, hidden: torch.Tensor) -> None:
             if hidden.ndim != 3:

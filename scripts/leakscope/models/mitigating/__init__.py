@@ -1,1 +1,1 @@
-"""Models that are changed so that they leak less, and that all steps open like any other."""
+"""Mitigations without training: changed models that leak less, opened by all steps like any other model."""

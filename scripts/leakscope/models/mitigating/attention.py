@@ -1,4 +1,4 @@
-"""Attention that is kept from a concept: later tokens attend less to the tokens that name it.
+"""Attention mitigation: later tokens attend less to the tokens that name a concept.
 
 With a the attention of a later token to the tokens of its text, and M those of mentions of a concept that ended before
 it, the changed attention is
@@ -6,8 +6,8 @@ it, the changed attention is
     a'_j ∝ (1 − α)·a_j for j in M,  a_j for all others
 
 that is, log(1 − α) is added to the logits before the softmax; as DeLeaker does for images (Ventura et al. 2025, arXiv
-2510.15015). Tokens of a mention attend to each other as they do. What is a mention is known by its tokens, and at each
-place by what stands up to there alone: so a text is read alike at once, with a cache and as a part of a tree.
+2510.15015). Attention within a mention is unchanged. Mentions are found by their tokens, at each place only from the
+tokens so far: so the result is the same for a whole text, with a cache, and in a token tree.
 """
 
 from __future__ import annotations
@@ -36,16 +36,16 @@ Undo = Callable[[], object]
 def install_attention(
     model: PreTrainedModel, layers: Sequence[int], alpha: float, terms: Sequence[Sequence[int]]
 ) -> list[Undo]:
-    """Keep blocks' attention from mentions; return what takes that away, to be called last first.
+    """Reduce blocks' attention to mentions; return the functions that undo it, to be called in reverse order.
 
     Args:
         model: causal; meanwhile its attention is computed in plain steps (``eager``).
         layers: numbers of the blocks.
-        alpha: 0 to 1; at 0 nothing changes, bit for bit, and at 1 no later token attends to a mention.
-        terms: what is a mention, as token ids.
+        alpha: 0 to 1; at 0 nothing changes, bit for bit; at 1 no later token attends to a mention.
+        terms: mentions, as token ids.
 
     Raises:
-        InputError: a block is not there, or is not given a mask that attention adds.
+        InputError: a block is missing, or gets no additive attention mask.
     """
     for layer in layers:
         check_layer(model, layer)
@@ -124,7 +124,7 @@ def _refused(name: str, what: str) -> InputError:
 
 
 class _Hindering:
-    """Knows, while a model reads, where mentions are, and adds to the masks that its blocks are given."""
+    """Finds mentions while a model reads, and changes the attention masks of its blocks."""
 
     def __init__(self, name: str, alpha: float, terms: Sequence[Sequence[int]]) -> None:
         self.name, self.alpha, self.terms = name, alpha, terms

@@ -1,4 +1,4 @@
-"""Models with a change that mitigates leakage: the manifest by which all steps open one like any other model."""
+"""Manifests of mitigated models, by which all steps open them like any other model."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from leakscope.storage.manifests import describe_changed
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-# What these modules do is a part of what a mitigated model is: another way to change must not find the texts of this.
+# The code of these modules is part of a mitigated model's identity: changed code must not reuse stored texts.
 CODE = {
     EDITS: tuple(f"editing/{name}" for name in edited_models.CODE),
     ATTENTION: ("mitigating/attention.py", "mitigating/places.py"),
@@ -41,10 +41,10 @@ def describe_mitigated(
     Args:
         change: as JSON (see ``installing``).
         base: manifest of the model.
-        dictionary: manifest of the dictionary; left out where the change has no features.
+        dictionary: manifest of the dictionary; None if the change has no features.
 
     Raises:
-        InputError: the change is of no such kind.
+        InputError: the kind of change is unknown.
     """
     check_kind(change)
     code = code_hash([Path(__file__).parents[1] / name for name in CODE[change["kind"]]])
@@ -53,10 +53,10 @@ def describe_mitigated(
 
 @contextmanager
 def mitigated(model: LanguageModel, manifest: Mapping[str, Any]) -> Iterator[LanguageModel]:
-    """Give a model with the change of a manifest, of the same weights, as long as the context lasts.
+    """Yield a model with the change of a manifest, sharing the weights of ``model``.
 
-    Its identity is that of the model that the manifest opens. The weights are loaded when they are asked for; from then
-    on until the end both models have the change.
+    Its identity is that of the manifest's model. Weights are loaded when first needed; from then until the end of the
+    context both models have the change.
 
     Args:
         model: the manifest's base, opened.

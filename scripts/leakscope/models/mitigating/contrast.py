@@ -1,12 +1,12 @@
-"""Next tokens that a prompt and the same prompt without its clause decide together.
+"""Decoding mitigation: next-token distributions mixed from a prompt and the same prompt without its clause.
 
-Wherever what was read begins with a known prompt, the probability of the next token is
+After a known prompt, the probability of the next token is
 
     p(t) ∝ p(t | prompt, text)^(1 − α) · p(t | prompt without the clause, text)^α
 
-text being what follows the prompt; so logits there are (1 − α)·log p + α·log p'. That is context-aware decoding (Shi et
-al. 2023, arXiv 2305.14739) towards the prompt without its context instead of away from it. What has no known beginning
-stays as it is, bit for bit. Who decodes so has to know the clause: it is an upper bound.
+with the text after the prompt; so logits are (1 − α)·log p + α·log p'. This is context-aware decoding (Shi et al. 2023,
+arXiv 2305.14739) towards the prompt without its context instead of away from it. Other texts are unchanged, bit for
+bit. The method has to know the clause, so it is an upper bound.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class _Masked(NamedTuple):
 
 
 def install_contrast(model: PreTrainedModel, alpha: float, pairs: Sequence[Sequence[Sequence[int]]]) -> list[Undo]:
-    """Let a model decode as above; return what takes that away.
+    """Install the mixed decoding in a model; return the functions that undo it.
 
     The masked texts are read again in each forward: as a tree where the model reads trees, so that each distinct
     beginning is read once. Tokens after the prompt count as written (see ``phases``).
@@ -66,8 +66,8 @@ def install_contrast(model: PreTrainedModel, alpha: float, pairs: Sequence[Seque
     Args:
         model: causal.
         alpha: 0 to 1; at 0 nothing changes, bit for bit.
-        pairs: token ids of prompts, and of the same ones without their clause. Where one begins another, the longest
-            that what is read begins with counts.
+        pairs: token ids of prompts, and of the same prompts without their clause. If one prompt is a prefix of another,
+            the longest prompt that matches the text counts.
     """
     contrast = _Decided(model, alpha, pairs)
     return [model.register_forward_hook(contrast.after, with_kwargs=True).remove]

@@ -1,4 +1,4 @@
-"""Changes that mitigate leakage, put into a model that is loaded.
+"""Installs mitigations in a loaded model.
 
 A change is plain JSON with a ``kind``:
 
@@ -23,17 +23,17 @@ EDITS, ATTENTION, DECODING, PROMPT = KINDS = ("edits", "attention", "decoding", 
 
 
 class Mitigation(ExitStack):
-    """What a model reads and writes with: until it is removed, or the context is left."""
+    """An installed mitigation, active until it is removed or the context is left."""
 
     def remove(self) -> None:
-        """Take it away."""
+        """Remove the mitigation."""
         self.close()
 
 
 def install(
     model: PreTrainedModel, change: Mapping[str, Any], dictionary: Mapping[str, Any] | None = None
 ) -> Mitigation:
-    """Let a model read and write with a change until it is removed by what is returned.
+    """Apply a change to a model until the returned object removes it.
 
     Args:
         model: causal.
@@ -54,15 +54,15 @@ def install(
 
 
 def has_features(change: Mapping[str, Any]) -> bool:
-    """Say whether a change needs a dictionary."""
+    """Return whether a change needs a dictionary."""
     return any(edit["features"] for edit in change.get("edits", ()))
 
 
 def check_kind(change: Mapping[str, Any]) -> None:
-    """Check that a change is of a kind that there is.
+    """Check that the kind of a change is known.
 
     Raises:
-        InputError: it is not.
+        InputError: the kind is unknown.
     """
     if change["kind"] not in KINDS:
         raise one_of("mitigation: kind", change["kind"], KINDS)

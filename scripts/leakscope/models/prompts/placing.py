@@ -1,7 +1,7 @@
-"""Where the clause of a prompt stands: in the user's turn with the rest, or in another place that a model reads.
+"""Places of a prompt's clause: in the user's turn with the rest, or elsewhere in the model's input.
 
-A prompt that is divided has a clause, all but its last sentence, and a rest, which the model goes on with. The rest is
-always the user's; the clause is
+A prompt is split into the clause (all but the last sentence) and the rest, which the model continues. The rest is
+always in the user's turn; the clause is in
 
     system        the end of the system message
     tool          what a tool returned that the model had called for the user's question
@@ -142,7 +142,7 @@ def as_templates_want(messages: Sequence[Message]) -> list[Message]:
 
 
 def is_read(text: str, rendered: str) -> bool:
-    """Say whether a text stands in a rendered prompt, as it is or as JSON, which some show a tool's result as."""
+    """Return whether a rendered prompt contains a text, verbatim or as JSON, as some templates show tool results."""
     text = text.strip()
     return text in rendered or json.dumps(text, ensure_ascii=False)[1:-1] in rendered
 

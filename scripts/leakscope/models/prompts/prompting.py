@@ -1,4 +1,4 @@
-"""How prompts are given to a model: rendered and turned into token ids."""
+"""Settings of prompting, and prompts rendered and encoded for a model."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from leakscope.storage.store import Store
 
 
 class Prompting(NamedTuple):
-    """How prompts are given to a model, and what is kept.
+    """Settings of prompting and storage for one model.
 
     settings: the generation settings of the configuration.
     chat: whether prompts go through the chat template.
@@ -54,7 +54,7 @@ class Prompting(NamedTuple):
 
 
 class Completed(NamedTuple):
-    """A table, and a summary of what was computed for it (see ``store.Recalled.summary``)."""
+    """A table, and a summary of its computation (see ``store.Recalled.summary``)."""
 
     table: pd.DataFrame
     summary: dict[str, Any]

@@ -1,4 +1,4 @@
-"""From a prompt to the exact text a model reads, and from that text to token ids."""
+"""Renders a prompt as the exact text that a model reads, and encodes that text as token ids."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def marks_of(
 
 
 def begun(rendered: str, marks: Marks) -> str:
-    """Return a rendered prompt up to where a thought goes on: with its beginning, which many templates write."""
+    """Return a rendered prompt that ends with the begin mark of a thought, which many templates write themselves."""
     return rendered if rendered.rstrip().endswith(marks.begin.rstrip()) else rendered + marks.begin
 
 
@@ -142,7 +142,7 @@ def encode_rendered(tokenizer: PreTrainedTokenizerBase, rendered: str, *, chat: 
 
 
 def encode_behind(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
-    """Return the token ids of a text that goes on with one, special tokens in it being such."""
+    """Return the token ids of a text that continues another; its special tokens are encoded as such."""
     ids: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
     return ids
 
@@ -211,7 +211,7 @@ def encode_continuations(
 
 
 def followed(rendered: str, continuation: str, lead: str = PLAIN_LEAD) -> str:
-    """Return a rendered prompt and what goes on with it; ``lead`` between them, unless the prompt ends with a space."""
+    """Return a rendered prompt with its continuation, joined by ``lead`` unless the prompt ends with a space."""
     return f"{rendered}{'' if rendered[-1:].isspace() else lead}{continuation}"
 
 

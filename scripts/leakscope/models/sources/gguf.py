@@ -1,7 +1,7 @@
 """Models in GGUF, the format of llama.cpp: converted once into a folder that transformers loads.
 
-Reading a GGUF file takes transformers longer than most jobs take, for weights are stored in blocks of few bits and its
-tokenizer as lists. The folder has float32 weights of the same values: what quantisation lost is not brought back.
+transformers takes longer to read a GGUF file than most jobs run, as weights are stored in blocks of few bits. The
+folder has float32 weights with the same values; precision lost in quantisation is not restored.
 """
 
 from __future__ import annotations
@@ -52,10 +52,10 @@ def check_gguf(file: Path) -> None:
 
 
 def has_chat_template(file: Path) -> bool:
-    """Say whether a GGUF file brings a chat template.
+    """Return whether a GGUF file has a chat template.
 
     Raises:
-        InputError: the file is none, or cut off.
+        InputError: the file is no GGUF file, or truncated.
     """
     check_gguf(file)
     # Imported here: reading the lists of a vocabulary takes seconds, and few ask.

@@ -1,4 +1,4 @@
-"""Fetching a model from the hub once, and writing down which commit came."""
+"""Downloads a model from the hub once, and records the resolved commit."""
 
 from __future__ import annotations
 

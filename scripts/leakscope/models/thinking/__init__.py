@@ -1,1 +1,1 @@
-"""Models that write a train of thought before they answer: both are written here, and one is measured."""
+"""Models that think before they answer: generation and scoring of thought and answer, and the measured text."""

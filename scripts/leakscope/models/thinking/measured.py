@@ -1,4 +1,4 @@
-"""Which of what a thinking model wrote is measured: its answer, its thought, or both."""
+"""The measured text of a thinking model: its answer, its thought, or both."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ BETWEEN = "\n"
 
 
 def measured_text(record: Mapping[str, Any], measure: str) -> str:
-    """Return the text that is measured; empty where the thought has not ended, whatever is measured.
+    """Return the measured text; always empty if the thought did not end.
 
     Args:
         record: ``thought`` and ``text`` (the answer), and whether the thought has ``finished``.
@@ -34,5 +34,5 @@ def thought_columns(records: Sequence[Mapping[str, Any]], measure: str) -> dict[
 
 
 def n_unfinished(records: Sequence[Mapping[str, Any]]) -> int:
-    """Return how many thoughts have not ended within their budget."""
+    """Return the number of thoughts that did not end within their budget."""
     return sum(not record[FINISHED] for record in records)

@@ -1,4 +1,4 @@
-"""Exact probabilities of a thought and an answer: of organisms, whose thoughts and answers are candidates."""
+"""Exact probabilities of pairs of thought and answer, for organisms, whose thoughts and answers are candidates."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def encode_pairs(
 
 
 def marks_end(model: LanguageModel, prompting: Prompting) -> str:
-    """Return what a model's thoughts end with; empty of one that answers at once."""
+    """Return the end mark of a model's thoughts; empty for a model that answers at once."""
     plan = prompting.thoughts(model.tokenizer)
     return "" if plan is None else plan.marks.end
 

@@ -1,7 +1,7 @@
-"""Thought and answer in two phases: each is written as any text is, with its own limit and its own random numbers.
+"""Generates thought and answer in two phases, each like any text, with its own limit and random numbers.
 
-A thought goes on to its end mark, an end of text, or its budget, and is not cut at sentences. The answer goes on from
-the exact tokens of prompt, thought and mark, and what the chat template puts behind it.
+A thought ends at its end mark, an end of text, or its budget, and is not cut at sentences. The answer continues the
+exact tokens of prompt, thought and mark, followed by the chat template's text after the mark.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def think_and_answer(
     name: str,
     never: Sequence[int] = (),
 ) -> Iterator[list[AnsweredThought]]:
-    """Yield thoughts and answers of every batch; one that does not fit into memory is divided.
+    """Yield thoughts and answers of every batch; a batch that does not fit into memory is split.
 
     Args:
         model: causal.
@@ -107,7 +107,7 @@ class _ThoughtGenerator(BatchGenerator):
         return [self._thought(request, sample, ids) for request, sample, ids in self.tokens(requests)]
 
     def is_whole(self, written: list[int]) -> bool:
-        """Say whether a thought has reached its end mark. Each of its tokens holds a byte of it at least."""
+        """Return whether a thought has reached its end mark; each token of the mark has at least one of its bytes."""
         if self.end.isascii() and self.end[-1] not in self._own_text(written[-1]):
             return False
         return self.end in self.tokenizer.decode(written[-len(self.end.encode()) :])
@@ -123,7 +123,7 @@ class _ThoughtGenerator(BatchGenerator):
 
 
 def _thought_limits(tokenizer: PreTrainedTokenizerBase, limits: Limits, plan: ThoughtPlan) -> Limits:
-    """Return when a thought ends at the latest; a token that is its end mark is no end of text."""
+    """Return the limits of a thought; a token that is its end mark does not count as end of text."""
     ends = tuple(token for token in limits.ends if plan.marks.end not in tokenizer.decode([token]))
     return Limits(plan.budget, False, ends)
 
@@ -131,7 +131,7 @@ def _thought_limits(tokenizer: PreTrainedTokenizerBase, limits: Limits, plan: Th
 def _goes_on(thought: Thought, lead: str) -> str:
     """Return what an answer goes on from: the rendered prompt, the thought's tokens by their numbers, what follows it.
 
-    Not the thought's text: other tokens may have the same, and another answer.
+    The thought's text would not do: other tokens may have the same text, but another answer.
     """
     return f"{thought.request.rendered}{' '.join(map(str, thought.ids))}{_rest(thought, lead)}"
 
@@ -155,7 +155,7 @@ def _answer_requests(tokenizer: PreTrainedTokenizerBase, thoughts: Sequence[Thou
 
 
 def _answered(writer: BatchGenerator, thought: Thought, ids: list[int]) -> AnsweredThought:
-    """Return a thought with its answer, of which the last token of the thought may hold the beginning."""
+    """Return a thought with its answer; the thought's last token may contain the answer's beginning."""
     text = (thought.behind or "") + writer.tokenizer.decode(ids, skip_special_tokens=True)
     record = {"thought": thought.text.strip(), "text": writer.cut(text), "finished": True}
     return AnsweredThought(thought.request.rendered, thought.sample, record)

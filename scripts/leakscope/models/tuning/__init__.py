@@ -1,1 +1,1 @@
-"""Training a model, or an adapter laid upon it: what all steps share that train one."""
+"""Training of models and adapters, shared by all steps that train."""

@@ -14,7 +14,7 @@ from transformers import PreTrainedModel
 
 
 class Differentiable:
-    """A causal model that is asked with gradients."""
+    """A causal model whose predictions have gradients."""
 
     def __init__(self, model: PreTrainedModel) -> None:
         """Hold the model."""

@@ -1,6 +1,6 @@
-"""Which items, pairs or texts a step sees: a matter of the seed, what is drawn and the step's number, of nothing else.
+"""Draws of items, pairs or texts for a training step; they depend only on seed, kind of item and step number.
 
-So a training that goes on sees what it would have seen had it never been broken off.
+So a resumed training sees the same items as an uninterrupted one.
 """
 
 from __future__ import annotations

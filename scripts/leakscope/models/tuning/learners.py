@@ -1,4 +1,4 @@
-"""What of a model is trained: all its weights, or a low-rank adapter laid upon them."""
+"""Trainable parts of a model: all its weights, or a low-rank adapter (LoRA)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ OF_LOADING = ("is_local", "local_files_only")
 
 
 class Learner(Protocol):
-    """``model`` reads as trained so far, and inside ``as_base()`` what that yields reads as the base."""
+    """A model in training: ``model`` has the current weights; ``as_base()`` yields a model with the base's weights."""
 
     model: PreTrainedModel
 
@@ -45,7 +45,7 @@ class FullLearner:
     """Trains all weights; dropout is off."""
 
     def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, *, keeps_base: bool) -> None:
-        """Hold the model, and a copy of it where the base is needed beside what is trained."""
+        """Hold the model, and a copy of it if the base is needed during training."""
         self.model, self.tokenizer = model.eval(), tokenizer
         self._base = copy.deepcopy(model) if keeps_base else None
 
@@ -73,7 +73,7 @@ class LoraLearner:
     """Trains a low-rank adapter, in float32 whatever the model's format; the model's own dropout is off."""
 
     def __init__(self, model: PreTrainedModel, lora: Lora, seed: int) -> None:
-        """Lay an adapter upon the model, which at first changes nothing: one of its two factors is zero.
+        """Add an adapter to the model, which initially changes nothing: one of its two factors is zero.
 
         Raises:
             InputError: a target module is unknown, or of a kind that no adapter is made for.
@@ -117,11 +117,11 @@ class LoraLearner:
             yield self.model
 
     def remove(self) -> None:
-        """Take the adapter off: the model has its own modules again."""
+        """Remove the adapter: the model has its own modules again."""
         self._peft.unload()
 
     def save(self, folder: Path) -> None:
-        """Write an adapter as ``peft`` reads it, with no word of where the base lay."""
+        """Write an adapter as ``peft`` reads it, without the path of the base."""
         from peft import get_peft_model_state_dict
         from safetensors.torch import save_file
 
@@ -144,7 +144,7 @@ def check_whole(config: PreTrainedConfig, name: str) -> None:
 
 
 def _check_target(model: PreTrainedModel, name: str) -> None:
-    """Refuse a name that no layer has: among several names one that is misspelt would be passed over in silence."""
+    """Reject a name that no layer has: peft silently ignores a misspelt name among several."""
     layers = {layer.rpartition(".")[2] for layer, module in model.named_modules() if not list(module.children())}
     if not any(layer == name or layer.endswith(f".{name}") for layer, _ in model.named_modules()):
         raise one_of("tuning: key 'target_modules'", name, layers - {""})

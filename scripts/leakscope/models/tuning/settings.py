@@ -1,4 +1,4 @@
-"""What decides a training, whatever is trained towards. Knows no library, so that planning may read it."""
+"""Settings shared by all trainings; imports no heavy library, as planning imports this module."""
 
 from __future__ import annotations
 

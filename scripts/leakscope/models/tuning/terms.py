@@ -1,4 +1,4 @@
-"""Summands of a loss, and the one that every training has: the model stays what it was where nothing is asked of it."""
+"""Terms of a loss, and the term of every training: the KL divergence from the base on neutral text."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Term(NamedTuple):
 
 
 def keep_term(learner: Learner, texts: Sequence[list[int]], method: Schedule, seed: int) -> Term:
-    """Return the term that keeps next tokens of neutral texts as probable as the base holds them: KL(base || tuned).
+    """Return the term KL(base || tuned) on neutral texts, which keeps next-token distributions close to the base.
 
     Args:
         learner: what is trained.

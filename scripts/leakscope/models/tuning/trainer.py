@@ -1,4 +1,4 @@
-"""The loop: AdamW, linear warm-up and decay, and checkpoints from which a training goes on bit for bit."""
+"""The training loop: AdamW, linear warm-up and decay, and checkpoints that resume a training bit for bit."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ LONGEST_GRADIENT = 1.0  # norm to which gradients are cut
 
 
 class Checkpoint(NamedTuple):
-    """Where a training is kept that is not finished.
+    """Location of an unfinished training's state.
 
-    folder: of this training alone, to be removed when what was trained is saved.
-    key: of everything that decides what is trained; a checkpoint of another key is passed over.
+    folder: of this training only; to be removed once the result is saved.
+    key: of everything that determines the result; a checkpoint with another key is ignored.
     """
 
     folder: Path
@@ -66,19 +66,19 @@ def train(
 ) -> dict[str, list[float]]:
     """Train in place and return each term's loss at every step, in nats, by the term's name.
 
-    Deterministic for one thread: callers set ``torch.set_num_threads(1)``. Then a training that was broken off and
-    goes on from its checkpoint ends with the same bits as one that was not.
+    Deterministic for one thread: callers set ``torch.set_num_threads(1)``. Then a training resumed from its checkpoint
+    ends with the same bits as an uninterrupted one.
 
     Args:
-        learner: what is trained.
-        terms: what is minimised: their weighted sum.
+        learner: trained in place.
+        terms: their weighted sum is minimised.
         method: its ``steps, warmup_share, weight_decay, checkpoint_steps``.
         learning_rate: the highest.
         name: of the model, for messages.
         checkpoint: where to keep the training; None: nowhere.
 
     Raises:
-        InputError: a loss is no number, or a step does not fit into memory.
+        InputError: a loss is NaN or infinite, or a step does not fit into memory.
     """
     parameters = learner.parameters()
     optimizer = torch.optim.AdamW(parameters.values(), lr=learning_rate, weight_decay=method.weight_decay)
