@@ -482,7 +482,10 @@ def test_text_written_elsewhere_needs_a_file_for_each_prompt_set_of_the_study(co
         "(colors, brought); there are files for colors."
     )
     config["models"]["authors"]["path"] = {"colors": "texts.csv", "brought": "gone.csv"}
-    assert message(config) == "config: models.authors.path.brought: got 'gone.csv'; allowed: a file that exists."
+    assert (
+        message(config)
+        == "config: models.authors.path.brought: got 'gone.csv'; allowed: a file that exists, or a folder of logs."
+    )
 
 
 def test_files_of_entries_that_the_study_does_not_name_need_not_be_there(config: Config) -> None:
@@ -494,7 +497,10 @@ def test_files_of_entries_that_the_study_does_not_name_need_not_be_there(config:
 def test_two_models_of_a_study_cannot_have_one_label(config: Config) -> None:
     config["models"]["qwen"]["label"] = "small"
     config["study"]["models"] = ["small", "qwen"]
-    assert message(config) == "config: models.qwen.label: got 'small', the label of small; allowed: a label that no other model has."
+    assert (
+        message(config)
+        == "config: models.qwen.label: got 'small', the label of small; allowed: a label that no other model has."
+    )
 
 
 # Defaults and the result
@@ -888,8 +894,8 @@ def test_names_that_differ_in_case_alone_are_refused(config: Config, catalogue: 
     assert resolve(config)["study"][catalogue] == names  # what is not selected costs nothing
     names.append(names[0].upper())
     assert message(config) == (
-        f"config: study.{catalogue}: got {names[0]!r} and {names[1]!r}, which are the same on some file systems; allowed: "
-        "names that differ in more than case."
+        f"config: study.{catalogue}: got {names[0]!r} and {names[1]!r}, which are the same on some file systems; "
+        "allowed: names that differ in more than case."
     )
 
 

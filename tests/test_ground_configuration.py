@@ -180,7 +180,9 @@ def test_a_damaged_lexicon_is_one_line_before_any_job_is_planned(config: Config)
 
 def test_a_term_on_both_sides_of_an_axis_is_refused(config: Config) -> None:
     Path("groups.csv").write_text("id,name,variants\ntall,tall,Flu\n")
-    with pytest.raises(InputError, match=r"groups.csv: got 'flu' for 'tall', which is also a term of 'flu' in subjects.csv"):
+    with pytest.raises(
+        InputError, match=r"groups.csv: got 'flu' for 'tall', which is also a term of 'flu' in subjects.csv"
+    ):
         resolve(config, {})
 
 

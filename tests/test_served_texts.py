@@ -549,7 +549,10 @@ def resolved(
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"max_cost": 1}, "models.mine.max_cost: got 1 without prices; allowed: `max_cost` together with `prices`, or neither."),
+        (
+            {"max_cost": 1},
+            "models.mine.max_cost: got 1 without prices; allowed: `max_cost` together with `prices`, or neither.",
+        ),
         (
             {"extra_body": {"stream": True}},
             "models.mine.extra_body: got 'stream', which leakscope sets",

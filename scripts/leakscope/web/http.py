@@ -23,7 +23,7 @@ LARGEST_ANSWER = 16 * 2**20
 LONGEST_REASON = 200
 # Characters of an answer searched for a reason; long enough that removing keys never reveals the cut end.
 LONGEST_SAID = 100_000
-# Extra seconds before the waiting thread gives up a late answer; see ``within``.
+# Extra seconds in ``within``, so that the thread of a late answer gives up first, and ends.
 GRACE = 0.5
 
 Result = TypeVar("Result")

@@ -232,8 +232,7 @@ class Features(Step):
         return int(layer)
 
     def site(self, dictionary: str) -> str:
-        """Return the site of a dictionary's activations: model, layer and corpus. Dictionaries at one site share them.
-        """
+        """Return the site of a dictionary: model, layer and corpus. Dictionaries at one site share activations."""
         return self._sites[dictionary]
 
     def of_site(self, pattern: str) -> Callable[[Any], str]:
