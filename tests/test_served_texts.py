@@ -560,7 +560,7 @@ def resolved(
         ({"extra_body": {"a": [{"api_key": "x"}]}}, "models.mine.extra_body: got 'api_key', the name of a secret"),
         (
             {"base_url": "https://h/v1/sk-ant-api03-abcdefghijklmnopqrstuvwxyz0123"},
-            "models.mine.base_url: got an address that",
+            "models.mine.base_url: got an address with",
         ),
         (
             {"extra_body": {"a": ["sk-ant-api03-abcdefghijklmnopqrstuvwxyz0123"]}},
@@ -569,7 +569,7 @@ def resolved(
         ({"extra_body": {"a": date(2024, 6, 1)}}, "models.mine.extra_body: got 2024-06-01, a date; allowed: text,"),
         ({"base_url": "http://me:word@host/v1"}, "models.mine.base_url: got an address with a user or password"),
         ({"key_variable": "sk-12345"}, "models.mine.key_variable: got ***; allowed: the name of an environment"),
-        ({"generation": {"top_k": 5}}, "models.mine.generation.top_k: got 5; allowed: model, for the protocol"),
+        ({"generation": {"top_k": 5}}, "models.mine.generation.top_k: got 5; allowed: model, since the protocol"),
         ({"prices": {"input": 1}}, "models.mine.prices.output: got nothing; allowed: a number"),
         ({"extra_body": {"logprobs": 3}}, "models.mine.extra_body: got 'logprobs', which leakscope sets"),
         ({"logprobs": True}, "models.mine.logprobs: got true with `api: chat`, whose protocol has no"),
