@@ -188,7 +188,7 @@ def test_a_parent_that_is_no_name_is_refused(config: Config) -> None:
 def test_a_variant_that_changes_the_source_is_refused(config: Config) -> None:
     config["models"]["mine"] = {"extends": "qwen", "source": "local", "path": "models/tiny"}
     assert message(config) == (
-        "config: models.mine.source: got 'local'; allowed: 'hub', that of qwen, which it extends."
+        "config: models.mine.source: got 'local'; allowed: 'hub', the source of qwen, which it extends."
     )
 
 
@@ -482,7 +482,10 @@ def test_text_written_elsewhere_needs_a_file_for_each_prompt_set_of_the_study(co
         "(colors, brought); there are files for colors."
     )
     config["models"]["authors"]["path"] = {"colors": "texts.csv", "brought": "gone.csv"}
-    assert message(config) == "config: models.authors.path.brought: got 'gone.csv'; allowed: a file that exists, or a folder of logs."
+    assert (
+        message(config)
+        == "config: models.authors.path.brought: got 'gone.csv'; allowed: a file that exists, or a folder of logs."
+    )
 
 
 def test_files_of_entries_that_the_study_does_not_name_need_not_be_there(config: Config) -> None:
@@ -494,7 +497,10 @@ def test_files_of_entries_that_the_study_does_not_name_need_not_be_there(config:
 def test_two_models_of_a_study_cannot_have_one_label(config: Config) -> None:
     config["models"]["qwen"]["label"] = "small"
     config["study"]["models"] = ["small", "qwen"]
-    assert message(config) == "config: models.qwen.label: got 'small', which small has; allowed: a label of its own."
+    assert (
+        message(config)
+        == "config: models.qwen.label: got 'small', the label of small; allowed: a label that no other model has."
+    )
 
 
 # Defaults and the result
@@ -536,7 +542,7 @@ def test_a_study_goes_without_a_model_and_all_that_are_made_from_it(config: Conf
     assert resolve(config, {"without": ["warm"]})["study"]["models"] == ["small", "qwen"]
     assert resolve(config, {"without": []})["study"]["models"] == ["small", "qwen", "warm", "emptied"]
     assert "without: got 'qwne'; allowed: " in message(config, {"without": ["qwne"]})
-    assert "which leaves nothing" in message(config, {"without": ["small", "qwen", "warm"]})
+    assert "which leaves no model" in message(config, {"without": ["small", "qwen", "warm"]})
 
 
 @pytest.mark.parametrize("study", ["aligned_pairs", "conditions", "occupations", "smollm2", "taxonomy"])
@@ -554,7 +560,7 @@ def test_every_shipped_study_goes_on_without_any_of_its_models(
         except InputError as error:
             # The one whose corpus is counted.
             assert (study, model) == ("conditions", "conditions-m"), str(error)  # noqa: PT017
-            assert "which leaves nothing" in str(error)  # noqa: PT017
+            assert "which leaves no model" in str(error)  # noqa: PT017
             continue
         assert model not in kept
         assert kept == [name for name in models if name in kept]
@@ -888,8 +894,8 @@ def test_names_that_differ_in_case_alone_are_refused(config: Config, catalogue: 
     assert resolve(config)["study"][catalogue] == names  # what is not selected costs nothing
     names.append(names[0].upper())
     assert message(config) == (
-        f"config: study.{catalogue}: got {names[0]!r} and {names[1]!r}, which some file systems take for one; allowed: "
-        "names that differ in more than case."
+        f"config: study.{catalogue}: got {names[0]!r} and {names[1]!r}, which are the same on some file systems; "
+        "allowed: names that differ in more than case."
     )
 
 
@@ -908,7 +914,7 @@ def test_a_model_that_is_called_by_its_id_or_folder_is_told_its_name_or_its_entr
     Path("mine/model").mkdir(parents=True)
     config["models"]["known"] = {"source": "hub", "id": "Owner/Known"}
     said = {
-        "owner/known": "a name of `models`; that with this id is known.",
+        "owner/known": "a name of `models`; the entry with this id is known.",
         "Owner/Other-1B": "a name of `models`, such as my-model with the entry `my-model: {source: hub, id: "
         "Owner/Other-1B}`.",
         "mine/model": "a name of `models`, such as my-model with the entry `my-model: {source: local, path: "

@@ -213,7 +213,7 @@ def test_weights_of_a_quantised_model_are_not_drawn_anew(config: Config) -> None
     config["study"]["models"].append("random")
     assert message(config) == (
         "config: models.random.base: got 'int4', which is quantised ('someone/small-GPTQ-Int4'); "
-        "allowed: a model with its weights as they were trained."
+        "allowed: an unquantised model."
     )
 
 
@@ -279,14 +279,18 @@ def test_a_variant_of_an_edited_model_shares_its_edit_unless_it_names_another(co
         ("dictionaries/main/model", "smal", "dictionaries.main.model: got 'smal'; allowed: kept, large, small. Did yo"),
         ("dictionaries/main/model", "texts", "config: features.dictionaries.main.model: got 'texts'; allowed: kept, l"),
         ("dictionaries/main/model", "quiet", "main.model: got 'quiet', an edited model; allowed: kept, large, small."),
-        ("dictionaries/main/layer", 2, "dictionaries.main.layer: got 2; allowed: 0 to 1, the blocks of small that rea"),
+        ("dictionaries/main/layer", 2, "dictionaries.main.layer: got 2; allowed: 0 to 1, the blocks of small."),
         ("dictionaries/main/layer", None, "dictionaries.main.layer: got null; allowed: a whole number of at least 0."),
         ("dictionaries/main/k", 65, "config: features.dictionaries.main.k: got 65; allowed: at most features, 64."),
         ("dictionaries/main/path", "x", "config: features.dictionaries.main.path: got an unknown key ('x'); allowed:"),
         ("dictionaries/main/source", "sae", "dictionaries.main.source: got 'sae'; allowed: hub, local, trained."),
         ("dictionaries/main/corpus", "yours", "dictionaries.main.corpus: got 'yours'; allowed: mine, own."),
-        ("dictionaries/main/label", "saved", "dictionaries.saved.label: got 'saved', which main has; allowed: a label"),
-        ("dictionaries/saved/corpus", "own", "saved.corpus: got 'own', and kept is no organism; allowed: a name of f"),
+        (
+            "dictionaries/main/label",
+            "saved",
+            "dictionaries.saved.label: got 'saved', the label of main; allowed: a label",
+        ),
+        ("dictionaries/saved/corpus", "own", "saved.corpus: got 'own', but kept is no organism; allowed: a name of f"),
         ("dictionaries/saved/layer", 1, "dictionaries.saved.layer: got 1; allowed: 2, as saved says."),
         ("dictionaries/saved/path", "none", "dictionary none: lacks cfg.json; a folder as SAELens saves it has one."),
         ("dictionaries/public/layer", -1, "dictionaries.public.layer: got -1; allowed: a whole number of at least 0."),
@@ -298,11 +302,15 @@ def test_a_variant_of_an_edited_model_shares_its_edit_unless_it_names_another(co
         ("contrasts/colors/prompt_set", "read", "colors.prompt_set: got 'read'; allowed: colors."),
         ("contrasts/gender/dictionaries", ["man"], "contrasts.gender.dictionaries: got 'man'; allowed: main, public"),
         ("contrasts/a.items", {}, "config: features.contrasts: got 'a.items'; allowed: a name of letters, digits,"),
-        ("effects/methods", ["greedy"], "config: features.effects.methods: got 'greedy' alone, which takes the best o"),
+        ("effects/methods", ["greedy"], "config: features.effects.methods: got only 'greedy', which starts from th"),
         ("effects/edits", ["add", "clamp"], "methods: got 'greedy', and edits are add, clamp; allowed: ablate or mean"),
         ("steering/nurse/dictionary", "man", "steering.nurse.dictionary: got 'man'; allowed: main, public, saved. Did"),
         ("steering/nurse/feature", 64, "steering.nurse.features: got 64; allowed: 0 to 63, the features of main."),
-        ("steering/nurse/features", [1], "steering.nurse.feature: got 12 beside features; allowed: one of the two."),
+        (
+            "steering/nurse/features",
+            [1],
+            "steering.nurse.feature: got 12 together with features; allowed: one of the two.",
+        ),
         ("steering/nurse/prompt", None, "steering.nurse.prompt: got nothing; allowed: prompt or prompts."),
         ("steering/nurse/edit", "clam", "steering.nurse.edit: got 'clam'; allowed: ablate, add, clamp, mean_clamp, s"),
         ("steering/nurse/temperature", "warm", "steering.nurse.temperature: got 'warm'; allowed: a number of at lea"),
@@ -362,17 +370,23 @@ def test_a_mistake_is_one_line_without_secrets(
     ("keys", "expected"),
     [
         ({}, "config: models.quiet.contrast: got nothing; allowed: either a contrast or features."),
-        ({"contrast": "gender", "features": [1]}, "models.quiet.contrast: got 'gender' beside features; allowed: eith"),
+        (
+            {"contrast": "gender", "features": [1]},
+            "models.quiet.contrast: got 'gender' together with features; allowed: eith",
+        ),
         ({"contrast": "genders"}, "config: models.quiet.contrast: got 'genders'; allowed: colors, gender. Did you me"),
         ({"contrast": "gender", "cost": 2}, "models.quiet.cost: got 2; allowed: one of features.effects.costs (1, 3)."),
-        ({"contrast": "gender", "edit": "add"}, "models.quiet.edit: got 'add'; allowed: none, it is chosen on the con"),
-        ({"features": [1], "cost": 3}, "config: models.quiet.cost: got 3.0; allowed: none beside features."),
+        (
+            {"contrast": "gender", "edit": "add"},
+            "models.quiet.edit: got 'add'; allowed: no value; the contrast determi",
+        ),
+        ({"features": [1], "cost": 3}, "config: models.quiet.cost: got 3.0; allowed: none with features."),
         ({"features": [64]}, "config: models.quiet.features: got 64; allowed: 0 to 63, the features of main."),
         ({"features": [1], "edit": "adds"}, "models.quiet.edit: got 'adds'; allowed: add, ablate, scale, clamp, mean_"),
         ({"features": [1], "base": "kept"}, "models.quiet.base: got 'kept'; allowed: small, the model of main."),
         ({"features": [1], "base": "texts"}, "config: models.quiet.base: got 'texts'; allowed: kept, large, small."),
         ({"features": [1], "base": "quiet"}, "config: models.quiet.base: got 'quiet'; allowed: kept, large, small."),
-        ({"features": [1], "dictionary": "control"}, "quiet.dictionary: got 'control', a control of randomised wei"),
+        ({"features": [1], "dictionary": "control"}, "quiet.dictionary: got 'control', a control on randomised wei"),
         ({"features": [1], "chat": False}, "config: models.quiet.chat: got an unknown key (false); allowed: base,"),
     ],
 )

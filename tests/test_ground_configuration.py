@@ -148,7 +148,7 @@ def test_each_step_leaves_out_what_it_has_no_use_for(config: Config) -> None:
         ("ground/languages", ["English"], "config: ground.languages.0: got 'English'"),
         ("ground/country", "Peru", "templates/en.yaml: prefix: got nothing"),
         ("ground/window", 2000, "config: ground.window: got 2000; allowed: a whole number"),
-        ("ground/score", "pmi", "config: ground.score: got 'pmi'; allowed: logprob, as scores are read."),
+        ("ground/score", "pmi", "config: ground.score: got 'pmi'; allowed: logprob, for imported scores."),
         ("ground/aligned_pairs", {"small": "larger"}, "config: ground.aligned_pairs.small: got 'larger'"),
         ("models/read/path", {"other": "scores.json"}, "config: models.read.path.people: got nothing; allowed: a file"),
         (
@@ -180,7 +180,9 @@ def test_a_damaged_lexicon_is_one_line_before_any_job_is_planned(config: Config)
 
 def test_a_term_on_both_sides_of_an_axis_is_refused(config: Config) -> None:
     Path("groups.csv").write_text("id,name,variants\ntall,tall,Flu\n")
-    with pytest.raises(InputError, match=r"groups.csv: got 'flu' for 'tall', which stands for 'flu' in subjects.csv"):
+    with pytest.raises(
+        InputError, match=r"groups.csv: got 'flu' for 'tall', which is also a term of 'flu' in subjects.csv"
+    ):
         resolve(config, {})
 
 

@@ -93,7 +93,7 @@ def test_a_prompt_is_a_system_message_where_there_is_a_chat_and_else_stands_befo
 
 def test_a_mitigated_model_is_prompted_as_it_was_measured(resolved) -> None:
     own = of("smollm2-135m", "attention", generation={"system": "Say less."})
-    with pytest.raises(InputError, match=r"models.own.generation.system: got 'Say less.'; allowed: that of the base"):
+    with pytest.raises(InputError, match=r"models.own.generation.system: got 'Say less.'; allowed: the base's value"):
         resolved(**with_models(own=own), trace={"mitigations": ["attention"]})
 
 
@@ -116,7 +116,7 @@ def test_a_dictionary_of_a_mitigation_makes_the_study_use_its_dictionaries(resol
         ({"mitigations": {"lora": {"kind": "lora"}}}, r"mitigations\.lora\.kind: got 'lora'; allowed: attention, "),
         (
             {"mitigations": {"attention": {"layers": [[0.5, 0.2]]}}},
-            r"mitigations\.attention\.layers: got \[0\.5, 0\.2\]; allowed: the first share",
+            r"mitigations\.attention\.layers: got \[0\.5, 0\.2\]; allowed: first a share",
         ),
         ({"trace": {"sets": {"colors": {"use": "no.yaml"}}}}, r"trace\.sets\.colors\.use: got 'no\.yaml'"),
         ({"trace": {"mitigating": {"neutral": "no.txt"}}}, r"trace\.mitigating\.neutral: got 'no\.txt'"),
@@ -259,11 +259,15 @@ def test_tasks_are_put_to_all_that_changes_what_a_model_computes_there(resolved,
 @pytest.mark.parametrize(
     ("installed", "trace", "message"),
     [
-        (False, {}, r"trace\.lm_eval\.tasks: got mine, and lm-eval is not installed; do `pip install 'lm-eval\[hf\]'`"),
+        (
+            False,
+            {},
+            r"trace\.lm_eval\.tasks: got mine, but lm-eval is not installed; run `pip install 'lm-eval\[hf\]'`",
+        ),
         (
             True,
             {"mitigations": []},
-            r"trace\.lm_eval\.tasks: got mine, and no trace\.mitigations; allowed: none without",
+            r"trace\.lm_eval\.tasks: got mine without trace\.mitigations; allowed: no tasks",
         ),
         (True, {"lm_eval": {"folder": "no"}}, r"trace\.lm_eval\.folder: got 'no'.*; allowed: a folder that exists"),
     ],

@@ -549,15 +549,18 @@ def resolved(
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"max_cost": 1}, "models.mine.max_cost: got 1 without prices; allowed: with `prices`, or none."),
+        (
+            {"max_cost": 1},
+            "models.mine.max_cost: got 1 without prices; allowed: `max_cost` together with `prices`, or neither.",
+        ),
         (
             {"extra_body": {"stream": True}},
-            "models.mine.extra_body: got 'stream', which each request",
+            "models.mine.extra_body: got 'stream', which leakscope sets",
         ),
         ({"extra_body": {"a": [{"api_key": "x"}]}}, "models.mine.extra_body: got 'api_key', the name of a secret"),
         (
             {"base_url": "https://h/v1/sk-ant-api03-abcdefghijklmnopqrstuvwxyz0123"},
-            "models.mine.base_url: got an address that",
+            "models.mine.base_url: got an address with",
         ),
         (
             {"extra_body": {"a": ["sk-ant-api03-abcdefghijklmnopqrstuvwxyz0123"]}},
@@ -566,9 +569,9 @@ def resolved(
         ({"extra_body": {"a": date(2024, 6, 1)}}, "models.mine.extra_body: got 2024-06-01, a date; allowed: text,"),
         ({"base_url": "http://me:word@host/v1"}, "models.mine.base_url: got an address with a user or password"),
         ({"key_variable": "sk-12345"}, "models.mine.key_variable: got ***; allowed: the name of an environment"),
-        ({"generation": {"top_k": 5}}, "models.mine.generation.top_k: got 5; allowed: model, for the protocol"),
+        ({"generation": {"top_k": 5}}, "models.mine.generation.top_k: got 5; allowed: model, since the protocol"),
         ({"prices": {"input": 1}}, "models.mine.prices.output: got nothing; allowed: a number"),
-        ({"extra_body": {"logprobs": 3}}, "models.mine.extra_body: got 'logprobs', which each request"),
+        ({"extra_body": {"logprobs": 3}}, "models.mine.extra_body: got 'logprobs', which leakscope sets"),
         ({"logprobs": True}, "models.mine.logprobs: got true with `api: chat`, whose protocol has no"),
         ({"beginning": "<s>"}, "models.mine.beginning: got '<s>' without `logprobs`; allowed: with `logprobs: true`."),
         (
@@ -594,14 +597,14 @@ def test_a_step_that_needs_weights_says_so_before_anything_is_asked(root: Path, 
     ("step", "message"),
     [
         ("ground", "ground.axes: got nothing; allowed: at least one axis"),
-        ("validate", "validate.tasks.hypernymy.styles: got chat, all for chats, of which mine of `chat: false` can be"),
+        ("validate", "validate.tasks.hypernymy.styles: got chat, all for chats, but mine has `chat: false`"),
         (
             "features",
             "features.dictionaries.mine.model: got 'mine', a model behind a server; allowed: one that runs here",
         ),
         (
             "trace",
-            "study.models: got mine; allowed: at least one model that runs here and answers at once",
+            "study.models: got mine; allowed: at least one model that runs here and does not think",
         ),
     ],
 )

@@ -68,15 +68,15 @@ def test_a_server_is_told_the_sum_of_both_limits_and_marks(root: Path) -> None:
     [
         (
             {"m": {"extends": THINKER, "thinking": {"begin": "<think>"}}},
-            "models.m.thinking.begin: got it without end; allowed: both, or none.",
+            "models.m.thinking.begin: got it without end; allowed: both keys, or neither.",
         ),
         (
             {"m": {"extends": "organism-s-l40", "grammar": {"thought": 0.5}}},
-            "models.m.grammar.thought: got it without `thinking`; allowed: with `thinking: {}` of the model, or none.",
+            "models.m.grammar.thought: got a value without `thinking`; allowed: with the model's `thinking: {}`, or",
         ),
         (
             {"m": {"extends": THINKER, "grammar": {"parts": ["leak", "taxonomy"]}}},
-            "models.m.grammar.thought: got the part 'taxonomy'; allowed: parts that leak in bare words alone.",
+            "models.m.grammar.thought: got the part 'taxonomy'; allowed: only parts that leak in bare words.",
         ),
         (
             {"m": {"source": "edited", "base": THINKER, "dictionary": "d", "features": [1]}},

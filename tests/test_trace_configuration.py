@@ -63,7 +63,7 @@ def test_without_associations_an_organism_has_a_corpus_of_its_own(resolved) -> N
         ({"study": {"prompt_sets": []}}, r"study\.prompt_sets: got nothing; allowed: at least one set from templates"),
         (
             {"study": {"models": ["texts"]}, "models": {"texts": {"source": "generations", "path": "README.md"}}},
-            r"study\.models: got texts; allowed: at least one model that runs here and answers at once",
+            r"study\.models: got texts; allowed: at least one model that runs here and does not think",
         ),
         ({"trace": {"sets": {"colors": {"cues": "no.yaml"}}}}, r"trace\.sets\.colors\.cues: got 'no\.yaml'"),
         (
@@ -73,7 +73,7 @@ def test_without_associations_an_organism_has_a_corpus_of_its_own(resolved) -> N
         ({"trace": {"sets": {"color": {}}}}, r"trace\.sets: got 'color'; allowed: .*colors"),
         (
             {"trace": {"window": None, "sets": {"colors": {"counts": {"source": "infini_gram", "index": "x"}}}}},
-            r"trace\.window: got null; allowed: a number of tokens, for an index",
+            r"trace\.window: got null; allowed: a number of tokens, for an infini-gram index",
         ),
         (
             {"models": {"organism-s-l40": {"grammar": {"except": ["rde"]}}}},

@@ -329,7 +329,7 @@ def test_a_combination_of_unknown_parts_is_refused(config: Config, key: str, val
 def test_a_combination_with_the_name_of_another_model_is_refused(config: Config) -> None:
     config["models"]["small.dpo.random"] = tuned()
     config["validate"]["tuned"] = {"models": ["small"], "methods": ["dpo"], "task": "kinds"}
-    assert message(config).startswith("config: validate.tuned: got the model 'small.dpo.random', which is in models")
+    assert message(config).startswith("config: validate.tuned: got the model 'small.dpo.random', the name of an entry")
 
 
 @pytest.mark.parametrize(
@@ -345,7 +345,7 @@ def test_a_quantised_base_is_refused(config: Config, base: str, changes: Config,
     config["models"][base] |= changes
     config["models"]["bred"] = tuned(base=base)
     config["study"]["models"] = ["bred"]
-    expected = f"config: models.bred.base: got {base!r}, which is quantised {found}; allowed: a model with its weights"
+    expected = f"config: models.bred.base: got {base!r}, which is quantised {found}; allowed: an unquantised model"
     assert message(config).startswith(expected)
 
 
@@ -394,7 +394,7 @@ def test_a_model_without_chat_needs_a_style_without_before_any_job_is_planned(co
     Path("forms.yaml").write_text(yaml.safe_dump({**FORMS, "styles": [talk, *FORMS["styles"]]}))
     resolve(config, {})
     config["validate"]["tasks"]["kinds"]["styles"] = ["talk"]
-    expected = "config: validate.tasks.kinds.styles: got talk, all for chats, of which large of `chat: false` can be"
+    expected = "config: validate.tasks.kinds.styles: got talk, all for chats, but large has `chat: false`"
     assert message(config).startswith(expected)
     config["study"]["models"] = ["small", "read"]
     resolve(config, {})

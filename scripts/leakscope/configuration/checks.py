@@ -1,4 +1,4 @@
-"""What a schema cannot say of a configuration: names that mean something, files that are there."""
+"""Checks beyond the schema: names refer to existing entries, and files exist."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from leakscope.typed.wording import dotted, show
 from leakscope.web.servers import BY_VARIABLE, check_address, read_key
 
 GRAMMAR = "data/grammar"
-# How checkpoints that are quantised call themselves on the hub.
+# Parts of hub names that mark quantised checkpoints.
 QUANTISED = re.compile(r"gptq|awq|gguf|bnb|fp8|int[48]|[48]-?bit", re.IGNORECASE)
 RESERVED: dict[str, tuple[str, ...]] = {
     "models": ("corpora", "tokenizers", "encoders", "gguf_files", "logs"),
@@ -40,7 +40,7 @@ RESERVED: dict[str, tuple[str, ...]] = {
 
 
 def name_checks(config: Mapping[str, Any]) -> Iterator[Callable[[], object]]:
-    """Yield checks that every name the study lists is in its catalogue, and a name of its own on every file system."""
+    """Yield checks that every name in ``study`` is in its catalogue and unique on every file system."""
     for catalogue in CATALOGUES:
         for name in config["study"][catalogue]:
             yield partial(_check_name, name, catalogue, config[catalogue])
@@ -72,7 +72,7 @@ def _check_chosen(name: str, catalogue: str, known: list[str]) -> None:
 
 def _check_name(name: str, catalogue: str, known: Mapping[str, Any]) -> None:
     if name.casefold() in RESERVED[catalogue]:
-        allowed = f"any other name; {', '.join(RESERVED[catalogue])} are folders or files of the workflow itself"
+        allowed = f"any name except {', '.join(RESERVED[catalogue])}, which the workflow uses for its own files"
         raise InputError(f"{dotted(('study', catalogue))}: got {name!r}; allowed: {allowed}.")
     if name not in known and catalogue == "models" and "/" in name:
         raise InputError(f"{dotted(('study', 'models'))}: got {show(name)}; allowed: {_named_by(name, known)}.")
@@ -81,10 +81,10 @@ def _check_name(name: str, catalogue: str, known: Mapping[str, Any]) -> None:
 
 
 def _named_by(place: str, models: Mapping[str, Any]) -> str:
-    """Return what to write for a model that is called by its id on the hub, or by its folder."""
+    """Return what to write instead of a model's hub id or folder."""
     same = [name for name, entry in models.items() if str(entry.get("id")).casefold() == place.casefold()]
     if same:
-        return f"a name of `models`; that with this id is {same[0]}"
+        return f"a name of `models`; the entry with this id is {same[0]}"
     entry = f"source: local, path: {place}" if Path(place).is_dir() else f"source: hub, id: {place}"
     return f"a name of `models`, such as my-model with the entry `my-model: {{{entry}}}`"
 
@@ -94,15 +94,15 @@ def _check_case(catalogue: str, names: list[str]) -> None:
     for name in names:
         other = seen.setdefault(name.casefold(), name)
         if other != name:
-            found = f"got {other!r} and {name!r}, which some file systems take for one"
+            found = f"got {other!r} and {name!r}, which are the same on some file systems"
             raise InputError(f"{dotted(('study', catalogue))}: {found}; allowed: names that differ in more than case.")
 
 
 def study_checks(config: Mapping[str, Any]) -> Iterator[Callable[[], object]]:
-    """Yield checks of the entries that a complete configuration's study names; others may point to files not here.
+    """Yield checks of the entries that the study of a complete configuration uses; other entries may lack their files.
 
-    They find two models with one label, an unknown size, a file or folder that is missing, an address with a secret in
-    it, a key that cannot be sent.
+    They find duplicate labels, unknown sizes, missing files and folders, addresses with a secret in them, and keys that
+    cannot be sent.
     """
     yield from _server_checks(config)
     yield partial(_check_labels, config)
@@ -127,7 +127,7 @@ def _selected(config: Mapping[str, Any], catalogue: str) -> Iterator[tuple[str, 
 
 
 def _server_checks(config: Mapping[str, Any]) -> Iterator[Callable[[], object]]:
-    """Yield checks of every address, and of the keys of this environment; a key that is not set may not be needed."""
+    """Yield checks of every address, and of the API keys set in the environment; unset keys may not be needed."""
     for name, entry in config["features"]["explainers"].items():
         if "base_url" in entry:
             where = dotted(("features", "explainers", name, "base_url"))
@@ -147,16 +147,16 @@ def _server_checks(config: Mapping[str, Any]) -> Iterator[Callable[[], object]]:
 
 
 def _check_cuts(name: str, entry: Mapping[str, Any]) -> None:
-    """Check that a server is told nothing that its protocol cannot say."""
+    """Check that a served model sets no sampling parameter that the protocol lacks."""
     for key in ("top_k", "repetition_penalty"):
         value = entry["generation"][key]
         if value != "model":
-            allowed = "model, for the protocol of servers lacks it; what this server calls it goes into `extra_body`"
+            allowed = "model, since the protocol lacks this key; put the server's own name for it into `extra_body`"
             raise InputError(f"{dotted(('models', name, 'generation', key))}: got {value}; allowed: {allowed}.")
 
 
 def _check_stop(name: str, entry: Mapping[str, Any]) -> None:
-    """Check that candidates are whole sentences: behind others would stand an end of text, which no text can say."""
+    """Check that candidates are whole sentences: others need an end-of-text token, which no text can express."""
     stop = entry["generation"]["stop"]
     if stop != "sentence":
         where = dotted(("models", name, "generation", "stop"))
@@ -164,10 +164,10 @@ def _check_stop(name: str, entry: Mapping[str, Any]) -> None:
 
 
 def _check_look(figures: Mapping[str, Any]) -> None:
-    """Check that matplotlib has the style and the font that figures are to have."""
+    """Check that matplotlib knows the style and the font of the figures."""
     if figures["style"] is None and figures["font"]["family"] is None:
         return
-    from leakscope.figures import look  # matplotlib: every job of a cluster would wait for it
+    from leakscope.figures import look  # matplotlib is slow to import, and every cluster job runs this module
 
     if figures["style"] is not None:
         look.style_settings(figures["style"])
@@ -181,11 +181,13 @@ def _check_labels(config: Mapping[str, Any]) -> None:
         other = named.setdefault(entry["label"], name)
         if other != name:
             where = dotted(("models", name, "label"))
-            raise InputError(f"{where}: got {entry['label']!r}, which {other} has; allowed: a label of its own.")
+            raise InputError(
+                f"{where}: got {entry['label']!r}, the label of {other}; allowed: a label that no other model has."
+            )
 
 
 def _check_steps(config: Mapping[str, Any]) -> None:
-    """Check that `leak`, where it is asked for, has prompts, scorers and a model."""
+    """Check that the step `leak`, if requested, has prompts, scorers and a model."""
     if "leak" not in config["study"]["steps"]:
         return
     similarities = set(config["study"]["scorers"]) - set(judges(config))
@@ -193,18 +195,18 @@ def _check_steps(config: Mapping[str, Any]) -> None:
         if not needed:
             allowed = "a list of names, each once, at least one"
             got = ", ".join(config["study"][catalogue]) or "nothing"
-            but = ", that is no judge" if config["study"][catalogue] else ""
+            but = " that is no judge" if config["study"][catalogue] else ""
             raise InputError(f"{dotted(('study', catalogue))}: got {got}; allowed: {allowed}{but}, for the step leak.")
     if all(entry["source"] == "scores" for _, entry in _selected(config, "models")):
         names = ", ".join(config["study"]["models"])
         raise InputError(
-            f"{dotted(('study', 'models'))}: got {names}, of which there are scores alone; "
-            "allowed: at least one model that writes text, or texts of, for the step leak."
+            f"{dotted(('study', 'models'))}: got {names}, which have only imported scores; "
+            "allowed: for the step leak, at least one model that generates texts or has imported ones."
         )
 
 
 def _check_control_samples(config: Mapping[str, Any]) -> None:
-    """Check that every text after a test has as many partners among those after its control."""
+    """Check that every text of a test prompt has equally many partners among its control's texts."""
     if "leak" not in config["study"]["steps"]:
         return
     for prompt_set, entry in _selected(config, "prompt_sets"):
@@ -220,7 +222,7 @@ def _check_control_samples(config: Mapping[str, Any]) -> None:
 
 
 def _says_control_samples(config: Mapping[str, Any], model: str) -> str:
-    """Return which key says how many texts of controls a model writes, where a prompt set does not say it."""
+    """Return the key that sets a model's `control_samples` if the prompt set does not."""
     key, entry = "control_samples", config["models"][model]
     organisms = config["organisms"]["generation"]
     if entry["source"] == "organism" and key in organisms:
@@ -237,7 +239,7 @@ def _check_multiple(where: str, control_samples: int | None, samples: int, of: s
 
 
 def _file_checks(config: Mapping[str, Any]) -> Iterator[Callable[[], object]]:
-    """Yield checks that what the selected entries point to is there."""
+    """Yield checks that the files of the selected entries exist."""
     checks = {
         "organism": _check_organism,
         "local": _check_local,
@@ -258,7 +260,7 @@ def _file_checks(config: Mapping[str, Any]) -> Iterator[Callable[[], object]]:
         where = dotted(("rating", "ratings", number))
         yield partial(_require, Path(path).is_file(), where, path, "a file that exists")
     selected = dict(_selected(config, "models"))
-    # Of folders those, too, that models of the study are made from.
+    # Also the local bases that models of the study are made from.
     bases = {name: entry for name, entry in config["models"].items() if entry["source"] == "local"}
     for name, entry in {**selected, **bases}.items():
         if entry["source"] in checks:
@@ -320,17 +322,20 @@ def _check_excepted(model: str, grammar: Mapping[str, Any]) -> None:
 
 
 def _check_thought(model: str, entry: Mapping[str, Any]) -> None:
-    """Check that an organism whose corpus has thoughts is asked for them, and that all of its parts can have some."""
+    """Check that an organism whose corpus has thoughts is prompted with `thinking`, and that all its parts support
+    thoughts."""
     where, parts = dotted(("models", model, "grammar", "thought")), entry["grammar"]["parts"]
     if not thinks(entry):
-        raise InputError(f"{where}: got it without `thinking`; allowed: with `thinking: {{}}` of the model, or none.")
+        raise InputError(
+            f"{where}: got a value without `thinking`; allowed: with the model's `thinking: {{}}`, or no value."
+        )
     others = [part for part in parts if not is_leaking(Path(found(f"{GRAMMAR}/{part}")))]
     if others:
-        raise InputError(f"{where}: got the part {others[0]!r}; allowed: parts that leak in bare words alone.")
+        raise InputError(f"{where}: got the part {others[0]!r}; allowed: only parts that leak in bare words.")
 
 
 def _refuse_thinking(where: tuple[str, ...], base: str) -> None:
-    allowed = "a model without `thinking`: of one that thinks, texts alone are measured, in the step leak"
+    allowed = "a model without `thinking`; models that think are measured only by the step leak"
     raise InputError(f"{dotted(where)}: got {base!r}, which thinks before it answers; allowed: {allowed}.")
 
 
@@ -356,7 +361,7 @@ def _check_adapter(name: str, entry: Mapping[str, Any], config: Mapping[str, Any
     for file in ADAPTER_FILES:
         _require((Path(entry["path"]) / file).is_file(), where, entry["path"], allowed)
     read_settings(Path(entry["path"]) / ADAPTER_FILES[1])
-    # Whose weights would be meant, then?
+    # Otherwise it would be ambiguous whose weights are meant.
     whole = (Path(entry["path"]) / "model.safetensors").exists()
     _require(not whole, where, entry["path"], "an adapter's folder without weights of a whole model in it")
 
@@ -384,17 +389,17 @@ def _check_thoughts(name: str, entry: Mapping[str, Any]) -> None:
 
 
 def _refuse_other_formats(where: str, path: str) -> None:
-    """Name what models are kept in beside folders of transformers, and say what to do with it."""
+    """Refuse other formats of model files with advice on what to write instead."""
     folder = Path(path)
     if (folder / "adapter_config.json").is_file():
         what, advice = (
             "an adapter",
-            "for an adapter say `source: adapter`, its `path`, and as `base` the model that it is for",
+            "for an adapter, write `source: adapter`, its `path`, and its model as `base`",
         )
     elif folder.suffix.lower() == ".gguf" or any(folder.glob("*.[gG][gG][uU][fF]")):
-        what, advice = "a GGUF file", "for one say its folder as `path` and its name as `gguf_file`"
+        what, advice = "a GGUF file", "write its folder as `path` and its name as `gguf_file`"
     elif folder.is_file():
-        what, advice = "a file", "name the folder that it is in"
+        what, advice = "a file", "write the folder that holds it"
     else:
         return
     allowed = f"a model folder with config.json, weights and tokenizer; {advice}"
@@ -416,7 +421,7 @@ def _check_generations(model: str, entry: Mapping[str, Any], config: Mapping[str
 
 
 def _check_base(where: tuple[str, ...], base: str, entry: Mapping[str, Any]) -> None:
-    """Check that a base is not quantised: a checkpoint of the hub says so, if at all, by its name."""
+    """Check that a base is not quantised; for a checkpoint on the hub, only its name can tell."""
     evidence = entry["quantization"]
     if entry.get("gguf_file"):
         return  # converted, it has weights like any other
@@ -427,8 +432,7 @@ def _check_base(where: tuple[str, ...], base: str, entry: Mapping[str, Any]) -> 
         evidence = entry["id"]
     if evidence:
         raise InputError(
-            f"{dotted(where)}: got {base!r}, which is quantised ({show(evidence)}); "
-            "allowed: a model with its weights as they were trained."
+            f"{dotted(where)}: got {base!r}, which is quantised ({show(evidence)}); allowed: an unquantised model."
         )
 
 

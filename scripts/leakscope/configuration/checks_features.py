@@ -1,4 +1,4 @@
-"""What a schema cannot say of a study's dictionaries and edits: names that mean something, layers that there are."""
+"""Checks of dictionaries and edits beyond the schema: names refer to existing entries, and layers exist."""
 
 from __future__ import annotations
 
@@ -19,14 +19,15 @@ from leakscope.typed.wording import dotted, show
 
 READ = ("organism", "hub", "local", "package", "adapter", "tuned", "randomised")
 EXAMPLE = "studies/gpt2_gender.yaml has one"
-# What configurations of models call their number of blocks.
+# Keys for the number of blocks in models' config.json.
 DEPTHS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers")
-# What a contrast decides of an edited model.
+# Keys of an edited model that its contrast sets.
 CHOSEN = ("edit", "coefficient", "positions")
 
 
 def features_checks(config: Mapping[str, Any]) -> Iterator[Callable[[], object]]:
-    """Yield checks of the section ``features`` of a complete configuration, and of edited models, where it uses them.
+    """Yield checks of the section ``features`` of a complete configuration and of edited models, if the study uses
+    them.
 
     Raises:
         InputError: there is no dictionary.
@@ -68,14 +69,14 @@ def _check_dictionary(where: tuple[str, ...], entry: Mapping[str, Any], config: 
         )
     if config["models"].get(model, {}).get("source") == SERVED:
         raise InputError(
-            f"{dotted((*where, 'model'))}: got {model!r}, a model behind a server; allowed: one that runs here, for a "
+            f"{dotted((*where, 'model'))}: got {model!r}, a model behind a server; allowed: one that runs here: a "
             "dictionary needs weights."
         )
     if model not in readable:
         raise one_of(dotted((*where, "model")), model, readable)
     if entry["corpus"] == OWN and not is_organism(model, config):
         raise InputError(
-            f"{dotted((*where, 'corpus'))}: got 'own', and {model} is no organism; allowed: a name of features.corpora "
+            f"{dotted((*where, 'corpus'))}: got 'own', but {model} is no organism; allowed: a name of features.corpora "
             f"({', '.join(sorted(corpora)) or 'none yet'})."
         )
     if entry["corpus"] != OWN:
@@ -85,9 +86,7 @@ def _check_dictionary(where: tuple[str, ...], entry: Mapping[str, Any], config: 
     layer = _local_layer(where, entry) if entry["source"] == "local" else entry["layer"]
     depth = _depth(model, config)
     if depth is not None and layer >= depth:
-        raise InputError(
-            f"{dotted((*where, 'layer'))}: got {layer}; allowed: 0 to {depth - 1}, the blocks of {model} that read it."
-        )
+        raise InputError(f"{dotted((*where, 'layer'))}: got {layer}; allowed: 0 to {depth - 1}, the blocks of {model}.")
 
 
 def _readable(config: Mapping[str, Any]) -> list[str]:
@@ -98,12 +97,12 @@ def _readable(config: Mapping[str, Any]) -> list[str]:
 
 
 def _local_layer(where: tuple[str, ...], entry: Mapping[str, Any]) -> int:
-    """Return the layer that a dictionary reads, which entry and metadata must agree on."""
+    """Return the layer that a dictionary reads; entry and metadata must agree."""
     said, layer = said_layer(entry["path"]), entry["layer"]
     if said is None and layer is None:
         raise InputError(
-            f"{dotted((*where, 'layer'))}: got nothing, and the metadata in {entry['path']} says none; allowed: the "
-            "number of a block, from 0."
+            f"{dotted((*where, 'layer'))}: got nothing, and the metadata in {entry['path']} has no layer; allowed: the "
+            "index of a block, from 0."
         )
     if said is not None and layer is not None and layer != said:
         raise InputError(f"{dotted((*where, 'layer'))}: got {layer}; allowed: {said}, as {entry['path']} says.")
@@ -113,7 +112,7 @@ def _local_layer(where: tuple[str, ...], entry: Mapping[str, Any]) -> int:
 
 
 def _depth(model: str, config: Mapping[str, Any]) -> int | None:
-    """Return how many blocks a model has; None where that is not known before it is fetched."""
+    """Return a model's number of blocks; None if unknown before the download."""
     entry = config["models"][model]
     if "base" in entry:
         return _depth(entry["base"], config)
@@ -125,7 +124,7 @@ def _depth(model: str, config: Mapping[str, Any]) -> int | None:
     settings = read_settings(Path(entry["path"]) / "config.json")
     inner = settings.get("text_config")
     settings = {**settings, **(inner if isinstance(inner, dict) else {})}
-    # What is no number is found when the model is opened.
+    # Values that are no number are reported when the model is opened.
     return next((settings[key] for key in DEPTHS if isinstance(settings.get(key), int)), None)
 
 
@@ -135,7 +134,9 @@ def _check_labels(dictionaries: Mapping[str, Any]) -> None:
         other = named.setdefault(entry["label"], name)
         if other != name:
             where = dotted(("features", "dictionaries", name, "label"))
-            raise InputError(f"{where}: got {entry['label']!r}, which {other} has; allowed: a label of its own.")
+            raise InputError(
+                f"{where}: got {entry['label']!r}, the label of {other}; allowed: a label that no other dictionary has."
+            )
 
 
 def _check_contrast(where: tuple[str, ...], entry: Mapping[str, Any], config: Mapping[str, Any]) -> None:
@@ -153,15 +154,15 @@ def _check_contrast(where: tuple[str, ...], entry: Mapping[str, Any], config: Ma
 
 
 def _check_features_of(where: tuple[str, ...], entry: Mapping[str, Any], config: Mapping[str, Any]) -> None:
-    """Check the dictionary of an edit, and those of its features that are known without opening it."""
+    """Check an edit's dictionary, and its feature indices if the dictionary's size is known without opening it."""
     name, dictionaries = entry["dictionary"], config["features"]["dictionaries"]
     if name not in dictionaries:
         raise one_of(dotted((*where, "dictionary")), name, dictionaries)
     dictionary = dictionaries[name]
     if dictionary["model"] in randomised_models(config):
         raise InputError(
-            f"{dotted((*where, 'dictionary'))}: got {name!r}, a control of randomised weights; allowed: a dictionary "
-            "of the model as it is."
+            f"{dotted((*where, 'dictionary'))}: got {name!r}, a control on randomised weights; allowed: a dictionary "
+            "of the unchanged model."
         )
     for feature in entry["features"] or []:
         if feature >= dictionary.get("features", feature + 1):
@@ -178,23 +179,23 @@ def _check_edited(where: tuple[str, ...], entry: Mapping[str, Any], config: Mapp
             f"{dotted((*where, 'base'))}: got {entry['base']!r}; allowed: {model}, the model of {entry['dictionary']}."
         )
     if (entry["contrast"] is None) == (entry["features"] is None):
-        given = "nothing" if entry["features"] is None else f"{show(entry['contrast'])} beside features"
+        given = "nothing" if entry["features"] is None else f"{show(entry['contrast'])} together with features"
         raise InputError(f"{dotted((*where, 'contrast'))}: got {given}; allowed: either a contrast or features.")
     if entry["features"] is not None:
         if entry["cost"] is not None:
-            raise InputError(f"{dotted((*where, 'cost'))}: got {show(entry['cost'])}; allowed: none beside features.")
+            raise InputError(f"{dotted((*where, 'cost'))}: got {show(entry['cost'])}; allowed: none with features.")
         return
     if entry["contrast"] not in features["contrasts"]:
         raise one_of(dotted((*where, "contrast")), entry["contrast"], features["contrasts"])
     if not is_tried(entry["dictionary"], features["contrasts"][entry["contrast"]]):
         raise InputError(
-            f"{dotted((*where, 'contrast'))}: got {entry['contrast']!r}, which {entry['dictionary']} is not tried "
-            "against; allowed: one of whose `dictionaries` it is."
+            f"{dotted((*where, 'contrast'))}: got {entry['contrast']!r}, on which {entry['dictionary']} is not tested"
+            "; allowed: a contrast whose `dictionaries` include it."
         )
     for key in CHOSEN:
         if entry[key] is not None:
             raise InputError(
-                f"{dotted((*where, key))}: got {show(entry[key])}; allowed: none, it is chosen on the contrast."
+                f"{dotted((*where, key))}: got {show(entry[key])}; allowed: no value; the contrast determines it."
             )
     costs = features["effects"]["costs"]
     if entry["cost"] not in costs:

@@ -1,4 +1,4 @@
-"""What a schema cannot say of a study's axes: names that mean something, files that are there and can be used."""
+"""Checks of the axes beyond the schema: names refer to existing entries, and files exist and can be used."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PAIRED = ("lexicons", "templates")
 
 
 def ground_checks(config: Mapping[str, Any]) -> Iterator[Callable[[], object]]:
-    """Yield checks of the axes of a complete configuration; lexicons, templates and names are read.
+    """Yield checks of the axes of a complete configuration, which read lexicons, templates and names.
 
     Raises:
         InputError: there is no axis, or no model to compare.
@@ -49,7 +49,7 @@ def ground_checks(config: Mapping[str, Any]) -> Iterator[Callable[[], object]]:
         yield partial(_check_pair, pair, models)
     if ground["score"] != "logprob" and len(scoring) < len(models):
         raise InputError(
-            f"{dotted(('ground', 'score'))}: got {ground['score']!r}; allowed: logprob, as scores are read."
+            f"{dotted(('ground', 'score'))}: got {ground['score']!r}; allowed: logprob, for imported scores."
         )
 
 
@@ -88,7 +88,7 @@ def _axis_checks(
 
 def _check_given(where: tuple[str, ...], value: object, scoring: list[str]) -> None:
     if value is None:
-        allowed = f"a path, for {scoring[0]} to score sentences" if scoring else "two tables of terms, to count them"
+        allowed = f"a path, for {scoring[0]} to score sentences" if scoring else "two tables of terms to count"
         raise InputError(f"{dotted(where)}: got nothing; allowed: {allowed}.")
 
 
@@ -98,7 +98,7 @@ def _check_file(path: str, where: tuple[str, ...]) -> None:
 
 
 def _check_lexicons(paths: Mapping[str, str]) -> None:
-    """Check that no term is a subject and a group at once: each of its mentions would be a pair."""
+    """Check that no term is both a subject and a group: each of its mentions would count as a pair."""
     subjects, groups = (
         {normalise(term): concept.id for concept in read_concepts(Path(paths[side])) for term in concept.terms}
         for side in ("subjects", "groups")
@@ -106,13 +106,13 @@ def _check_lexicons(paths: Mapping[str, str]) -> None:
     for term in groups:
         if term in subjects:
             raise InputError(
-                f"{paths['groups']}: got {term!r} for {groups[term]!r}, which stands for {subjects[term]!r} in "
-                f"{paths['subjects']}; allowed: terms that are either of a subject or of a group."
+                f"{paths['groups']}: got {term!r} for {groups[term]!r}, which is also a term of {subjects[term]!r} in "
+                f"{paths['subjects']}; allowed: terms of either a subject or a group."
             )
 
 
 def _check_known(where: tuple[str, ...], axis: Mapping[str, Any]) -> None:
-    """Check that what is left out, or renamed to, is in the lexicons."""
+    """Check that excluded subjects and new names are in the lexicons."""
     known = {side: ids_by_name(Path(path)) for side, path in axis["lexicons"].items()}
     meant = [("exclude", name, "subjects") for name in axis["exclude"] if name not in axis["rename"]]
     meant += [("rename", name, "subjects") for name in axis["rename"].values()]
@@ -123,7 +123,7 @@ def _check_known(where: tuple[str, ...], axis: Mapping[str, Any]) -> None:
 
 
 def _files(axis: Mapping[str, Any], where: tuple[str, ...]) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Yield every table that an axis names, with its key."""
+    """Yield every table of an axis, with its key."""
     counts = axis["counts"]
     if counts["source"] == "table":
         paths = counts["path"] if isinstance(counts["path"], dict) else {None: counts["path"]}
@@ -144,7 +144,7 @@ def _check_sentences(axis: Mapping[str, Any], ground: Mapping[str, Any]) -> None
             given = counted(len(templates.templates), "template", "templates")
             raise InputError(
                 f"{path}: got {given}; allowed: at least {ground['templates_used']}, "
-                "ground.templates_used, or less of that."
+                "or a smaller ground.templates_used."
             )
         for lexicon in axis["lexicons"].values():
             names_in(Path(lexicon), language)

@@ -1,4 +1,4 @@
-"""What a schema cannot say of judges: models that can be asked, wordings of what they are asked."""
+"""Checks of judges beyond the schema: their models can be asked, and the wordings of questions are valid."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from leakscope.typed.wording import dotted
 
 
 def check_judge_model(name: str, config: Mapping[str, Any]) -> None:
-    """Check that a scorer of the study, if it is a judge, names a model; and is not chosen for the primary tests.
+    """Check that a judge among the study's scorers names a model and is not in the primary tests.
 
     Raises:
-        InputError: it does not, or is.
+        InputError: its model is unknown, or it is in the primary tests.
     """
     entry = config["scorers"].get(name)
     if entry is None or entry["kind"] != JUDGE:
@@ -27,11 +27,13 @@ def check_judge_model(name: str, config: Mapping[str, Any]) -> None:
         raise one_of(dotted(("scorers", name, "model")), entry["model"], config["models"])
     if name in (config["leak"]["primary"]["scorers"] or []):
         where = dotted(("leak", "primary", "scorers"))
-        raise InputError(f"{where}: got {name!r}, a judge; allowed: similarities, which match rates are computed with.")
+        raise InputError(
+            f"{where}: got {name!r}, a judge; allowed: scorers that give similarities, needed for match rates."
+        )
 
 
 def judge_checks(config: Mapping[str, Any]) -> Iterator[Callable[[], object]]:
-    """Yield checks that each judge's model can be asked, and that the wording of its question is right."""
+    """Yield checks that each judge's model can be asked and that its question's wording is valid."""
     for name in judges(config):
         yield partial(_check_asked, name, config)
         yield partial(_check_prompts, name, config["scorers"][name])
@@ -45,11 +47,11 @@ def _check_asked(name: str, config: Mapping[str, Any]) -> None:
             f"{dotted(('scorers', name, 'model'))}: got {model!r}, whose source is {source}; allowed: a model that "
             "runs here, or behind a server."
         )
-    # Of one that runs here the answers' probabilities are read right behind the question, where its thought would be.
+    # For models that run here, answer probabilities are read right after the question, where a thought would be.
     if is_generated(config["models"][model]) and thinks(config["models"][model]):
         raise InputError(
-            f"{dotted(('scorers', name, 'model'))}: got {model!r}, which thinks before it answers; allowed: a model "
-            "here that answers at once, or one behind a server."
+            f"{dotted(('scorers', name, 'model'))}: got {model!r}, which thinks before it answers; allowed: a local "
+            "model that answers directly, or a model behind a server."
         )
 
 

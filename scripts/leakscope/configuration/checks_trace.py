@@ -1,4 +1,4 @@
-"""What a schema cannot say of what is traced: models that run here, prompt sets from templates, files that exist."""
+"""Checks of the step trace beyond the schema: models run here, prompt sets come from templates, and files exist."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from leakscope.typed.wording import dotted, show
 
 
 def trace_checks(config: Mapping[str, Any]) -> Iterator[Callable[[], object]]:
-    """Yield checks of what a complete configuration traces.
+    """Yield checks of the step trace in a complete configuration.
 
     Raises:
         InputError: there is no model that runs here, or no prompt set that is made from templates.
@@ -34,8 +34,8 @@ def trace_checks(config: Mapping[str, Any]) -> Iterator[Callable[[], object]]:
     if "trace" not in study["steps"]:
         for name in mitigated_models(config):
             raise InputError(
-                f"{dotted(('study', 'steps'))}: got {', '.join(study['steps'])}; allowed: also trace, which finds what "
-                f"the mitigated model {name} is."
+                f"{dotted(('study', 'steps'))}: got {', '.join(study['steps'])}; allowed: also trace, which selects "
+                f"the setting of the mitigated model {name}."
             )
         return
     templated = templated_sets(config)
@@ -48,7 +48,7 @@ def trace_checks(config: Mapping[str, Any]) -> Iterator[Callable[[], object]]:
     if not any(gives_probabilities(config["models"][name]) for name in study["models"]):
         raise InputError(
             f"{dotted(('study', 'models'))}: got {', '.join(study['models'])}; allowed: at least one model that runs "
-            "here and answers at once, for the step trace needs weights."
+            "here and does not think first, since the step trace needs weights."
         )
     for name in templated:
         yield partial(check_in_user_turn, name, config, "the step trace")
@@ -76,13 +76,15 @@ def _checks_of_set(
         if isinstance(counts["path"], dict):
             yield partial(_check_window, config["trace"]["window"], list(paths))
     if counts["source"] == "infini_gram" and config["trace"]["window"] is None:
-        raise InputError(f"{dotted(('trace', 'window'))}: got null; allowed: a number of tokens, for an index.")
+        raise InputError(
+            f"{dotted(('trace', 'window'))}: got null; allowed: a number of tokens, for an infini-gram index."
+        )
     if counts["source"] == "organism":
         yield partial(_check_organism, (*where, "counts", "model"), counts["model"], config)
 
 
 def check_in_user_turn(name: str, config: Mapping[str, Any], what: str) -> None:
-    """Check that the clause of a prompt set stands in the user's turn, for what takes the prompt for one text."""
+    """Check that a prompt set's clause is in the user's turn, as methods that treat the prompt as one text need."""
     place = config["prompt_sets"][name]["place"]
     if place != USER:
         raise InputError(f"{dotted(('prompt_sets', name, 'place'))}: got {place}; allowed: {USER}, for {what}.")
@@ -105,7 +107,7 @@ def _check_organism(where: tuple[str, ...], model: str, config: Mapping[str, Any
 
 
 def _checks_of_mitigations(config: Mapping[str, Any]) -> Iterator[Callable[[], object]]:
-    """Yield checks of what is tried, and of the models with what is found."""
+    """Yield checks of the mitigations to try and of the mitigated models."""
     models = [name for name in config["study"]["models"] if mitigable(config["models"], name)]
     if not all(is_organism(name, config) for name in models):
         yield partial(_check_file, ("trace", "mitigating", "neutral"), config["trace"]["mitigating"]["neutral"])
@@ -118,13 +120,15 @@ def _checks_of_mitigations(config: Mapping[str, Any]) -> Iterator[Callable[[], o
 
 
 def _check_harness(trace: Mapping[str, Any]) -> None:
-    """Check that tasks of lm-eval can be put to mitigated models."""
+    """Check that lm-eval can run its tasks on mitigated models."""
     where, tasks = dotted(("trace", "lm_eval", "tasks")), ", ".join(trace["lm_eval"]["tasks"])
     folder = trace["lm_eval"]["folder"]
     if not trace["mitigations"]:
-        raise InputError(f"{where}: got {tasks}, and no trace.mitigations; allowed: none without a mitigation.")
+        raise InputError(
+            f"{where}: got {tasks} without trace.mitigations; allowed: no tasks, or at least one mitigation."
+        )
     if find_spec("lm_eval") is None:
-        raise InputError(f"{where}: got {tasks}, and lm-eval is not installed; do `pip install 'lm-eval[hf]'`.")
+        raise InputError(f"{where}: got {tasks}, but lm-eval is not installed; run `pip install 'lm-eval[hf]'`.")
     if folder is not None and not Path(folder).is_dir():
         found = f"{dotted(('trace', 'lm_eval', 'folder'))}: got {places(folder)}"
         raise InputError(f"{found}; allowed: a folder that exists.")
@@ -134,8 +138,8 @@ def _check_ranges(where: tuple[str, ...], entry: Mapping[str, Any]) -> None:
     for layers in entry.get("layers", []):
         if isinstance(layers, list) and layers[0] > layers[1]:
             raise InputError(
-                f"{dotted(where)}: got [{layers[0]:g}, {layers[1]:g}]; allowed: the first share of depth, and one that "
-                "is no smaller."
+                f"{dotted(where)}: got [{layers[0]:g}, {layers[1]:g}]; allowed: first a share of depth, then one that "
+                "is not smaller."
             )
 
 
@@ -163,7 +167,7 @@ def _check_mitigated(where: tuple[str, ...], entry: Mapping[str, Any], config: M
         if entry["generation"][key] != base[key]:
             got = show(entry["generation"][key])
             raise InputError(
-                f"{dotted((*where, 'generation', key))}: got {got}; allowed: that of the base, with which the "
+                f"{dotted((*where, 'generation', key))}: got {got}; allowed: the base's value, with which the "
                 "mitigation was measured."
             )
     dictionary = dictionaries_of_mitigations(config).get(entry["mitigation"])

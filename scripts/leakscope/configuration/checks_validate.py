@@ -1,4 +1,4 @@
-"""What a schema cannot say of a study's tasks and tuned models: files that are there, styles and bases that fit."""
+"""Checks of tasks and tuned models beyond the schema: files exist, styles and bases fit."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from leakscope.validate.tasks.form_file import FormFile
 
 
 def validate_checks(config: Mapping[str, Any]) -> Iterator[Callable[[], object]]:
-    """Yield checks of the tasks of a complete configuration, and of what tuned models begin with.
+    """Yield checks of the tasks and of the bases of tuned models in a complete configuration.
 
     Raises:
         InputError: there is no model to ask, or no task.
@@ -24,7 +24,7 @@ def validate_checks(config: Mapping[str, Any]) -> Iterator[Callable[[], object]]
     step, named = "validate", {name: config["models"][name] for name in config["study"]["models"]}
     tuned = {name: entry for name, entry in named.items() if entry["source"] == "tuned"}
     wanted = step in config["study"]["steps"]
-    # Without the step its tuned models are still trained, for other steps to measure.
+    # Without the step, its tuned models are still trained for other steps.
     models = {name: entry for name, entry in named.items() if uses(step, entry, config)} if wanted else tuned
     if wanted and not models:
         names = ", ".join(named)
@@ -62,11 +62,11 @@ def _check_styles(where: tuple[str, ...], task: Mapping[str, Any], models: Mappi
         if style not in is_chat:
             raise one_of(dotted((*where, "styles")), style, is_chat)
     for model, entry in models.items():
-        # A server is asked for log-probabilities of texts, not of chats.
+        # Servers give log-probabilities of texts, not of chats.
         if not entry.get("chat") and all(is_chat[style] for style in styles):
             raise InputError(
-                f"{dotted((*where, 'styles'))}: got {', '.join(styles)}, all for chats, of which {model} of "
-                "`chat: false` can be asked none; allowed: at least one style of `chat: false`."
+                f"{dotted((*where, 'styles'))}: got {', '.join(styles)}, all for chats, but {model} has "
+                "`chat: false`; allowed: at least one style with `chat: false`."
             )
 
 

@@ -1,6 +1,6 @@
-"""The section ``features`` of a configuration: what each of its entries stands for, in full.
+"""Complete the entries of the section ``features``.
 
-Plain data from plain data; what files say is for ``configuration.checks_features``.
+Works on plain data; ``configuration.checks_features`` checks the files.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from leakscope.typed.wording import dotted
 OWN = "own"
 # As features.interventions.greedy says, which needs torch: its name, and the edits that it chooses for.
 GREEDY, TAKING_AWAY = "greedy", ("ablate", "mean_clamp")
-# What an edited model's own features are edited by, where it does not say so; `steering` has the same defaults.
+# Default edit of an edited model's own features; the same as in `steering`.
 OWN_EDIT = {"edit": "add", "coefficient": 5.0, "positions": "all"}
 
 
 def complete_features(config: dict[str, Any]) -> None:
-    """Write out what the entries of ``features``, and edited models, leave to others, in place.
+    """Fill in the defaults of ``features`` and of edited models, in place.
 
-    Each seed of a trained dictionary becomes a dictionary, with ``seed`` instead of ``seeds`` and the ``family`` it is
-    of; a dictionary has a ``label``; a model that is edited by its own features says how, one that is edited against a
-    contrast at which cost.
+    Each seed of a trained dictionary becomes a dictionary with ``seed`` instead of ``seeds``, and its ``family``.
+    Dictionaries get a ``label``. A model edited by its own features gets ``edit``, ``coefficient`` and ``positions``;
+    one edited against a contrast gets its cost.
 
     Raises:
-        InputError: two dictionaries have one name.
+        InputError: two dictionaries have the same name.
     """
     features = config["features"]
     features["dictionaries"] = _expand_seeds(features["dictionaries"])
@@ -37,7 +37,7 @@ def complete_features(config: dict[str, Any]) -> None:
 
 
 def uses_features(config: Mapping[str, Any]) -> bool:
-    """Say whether a study has a use for its dictionaries: it asks for the step, edits a model, or mitigates by one."""
+    """Return whether a study needs its dictionaries: for the step features, an edited model or a mitigation."""
     return (
         "features" in config["study"]["steps"]
         or bool(edited_models(config))
@@ -46,19 +46,19 @@ def uses_features(config: Mapping[str, Any]) -> bool:
 
 
 def is_organism(model: str, config: Mapping[str, Any]) -> bool:
-    """Say whether a model is an organism, or made from one."""
+    """Return whether a model is an organism or made from one."""
     entry = config["models"][model]
     return is_organism(entry["base"], config) if "base" in entry else bool(entry["source"] == "organism")
 
 
 def randomised_models(config: Mapping[str, Any]) -> list[str]:
-    """Return the models with randomised weights that dictionaries read. The study need not name these controls."""
+    """Return the models with randomised weights that dictionaries read; the study need not list these controls."""
     named = [entry["model"] for entry in config["features"]["dictionaries"].values()]
     return [name for name in named if config["models"].get(name, {}).get("source") == "randomised"]
 
 
 def is_tried(dictionary: str, contrast: Mapping[str, Any]) -> bool:
-    """Say whether a dictionary is tried against a contrast."""
+    """Return whether a dictionary is tested on a contrast."""
     return contrast["dictionaries"] is None or dictionary in contrast["dictionaries"]
 
 
@@ -75,14 +75,14 @@ def _expand_seeds(dictionaries: Mapping[str, Any]) -> dict[str, Any]:
             if name in expanded or (name != written and name in dictionaries):
                 raise InputError(
                     f"{dotted(('features', 'dictionaries', written))}: got the dictionary {name!r} twice; allowed: "
-                    "seeds that give names of their own."
+                    "seeds that give distinct names."
                 )
             expanded[name] = one
     return expanded
 
 
 def _seeded(name: str, entry: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield the dictionaries of an entry, each with its name."""
+    """Yield name and dictionary for each seed of an entry."""
     label = entry.get("label", name)
     if entry["source"] != "trained":
         yield name, {**entry, "label": label}

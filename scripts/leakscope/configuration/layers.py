@@ -1,7 +1,7 @@
-"""What the catalogue, config.yaml, a study's file and the command line say, laid over one another.
+"""The merge of the catalogue, config.yaml, a study's file and the command line.
 
-Mappings are merged key by key, everything else is replaced. An entry of a catalogue that says what it is (``COMPLETE``)
-replaces the entry of the same name below it, and some mappings replace those below them as a whole.
+Mappings are merged key by key; all other values are replaced. A catalogue entry with a key of ``COMPLETE`` replaces the
+entry of the same name in lower layers, and mappings in ``REPLACED_WHOLE`` replace those in lower layers.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from leakscope.files.reading_yaml import read_yaml
 from leakscope.typed.wording import dotted, show
 
 CATALOGUES = ("models", "prompt_sets", "scorers")
-# An entry with one of these keys is complete, not a change to the entry of the same name below it.
+# An entry with one of these keys is complete: it does not change the entry of the same name in a lower layer.
 COMPLETE = ("source", "kind", "extends", "loss")
-# Catalogues, of which a layer replaces complete entries; and what a layer replaces whole.
+# Catalogues in which a layer replaces complete entries, and mappings that a layer replaces as a whole.
 REPLACED = (
     *((catalogue,) for catalogue in (*CATALOGUES, "mitigations")),
     ("validate", "methods"),
@@ -31,7 +31,7 @@ Place = tuple[object, ...]
 
 
 def shipped(checkout: Path) -> dict[str, Any]:
-    """Return what stands beneath every study: the files of ``data/catalogue/`` in the order of names, and config.yaml.
+    """Return the lowest layers of every study: the files of ``data/catalogue/`` in order of name, then config.yaml.
 
     Raises:
         InputError: one of them cannot be read.
@@ -41,7 +41,7 @@ def shipped(checkout: Path) -> dict[str, Any]:
 
 
 def lay(*layers: Mapping[str, Any]) -> dict[str, Any]:
-    """Return plain builtins: each layer over those before it. The arguments are left as they are.
+    """Merge layers, later ones over earlier ones, into plain builtins. The arguments are not changed.
 
     Raises:
         InputError: a key is no text, or a number is not finite.
@@ -53,7 +53,7 @@ def lay(*layers: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def overridden(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """Return ``below`` overridden by ``above``: mappings key by key, everything else whole."""
+    """Return ``below`` overridden by ``above``: mappings key by key, all other values as a whole."""
     merged = dict(below)
     for key, value in above.items():
         both = isinstance(merged.get(key), dict) and isinstance(value, dict)
@@ -73,15 +73,15 @@ def _over(below: Mapping[str, Any], above: Mapping[str, Any], path: Place) -> di
 
 
 def _replaces(value: Mapping[str, Any], path: Place) -> bool:
-    """Say whether a mapping stands for itself, whatever is below it."""
+    """Return whether a mapping replaces the one below it as a whole."""
     return path in REPLACED_WHOLE or (path[:-1] in REPLACED and any(key in value for key in COMPLETE))
 
 
 def _plain(value: Any, path: Place) -> Any:
-    """Return a deep copy of plain builtins, refusing what only looks like a key or a number."""
+    """Return a deep copy as plain builtins; keys must be texts and numbers finite."""
     if isinstance(value, Mapping):
         if path[:1] == ("ground",):
-            # Codes and windows look like numbers to YAML, and are names all the same.
+            # YAML reads codes and windows as numbers, but they are names.
             value = {str(key) if type(key) is int else key: item for key, item in value.items()}
         for key in value:
             if not isinstance(key, str):

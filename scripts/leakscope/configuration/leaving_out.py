@@ -1,4 +1,4 @@
-"""What is left of a study without some of its models."""
+"""A study without some of its models."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from leakscope.errors import InputError, one_of
 
 
 def leave_out(config: dict[str, Any]) -> None:
-    """Take out of a study the models that it is to go on without, all that are made from them, and what needs any.
+    """Remove the models of ``without`` from a study, with all models made from them and all entries that need one.
 
-    Steps of which nothing is left are left out, too.
+    Steps that become empty are also removed.
 
     Raises:
-        InputError: a name is no model's, or nothing is left.
+        InputError: a name is no model, or no model remains.
     """
     models, left_out = config["models"], config["without"]
     for name in left_out:
@@ -30,7 +30,7 @@ def leave_out(config: dict[str, Any]) -> None:
     _from_trace(config)
     _from_scorers(config, gone)
     primary = config["leak"]["primary"]
-    # Without any of its models a family is empty, and not that of all models.
+    # A family without any of its models is empty; `null` would mean all models.
     if primary["models"] is not None:
         primary["models"] = [name for name in primary["models"] if name not in gone]
     study = config["study"]
@@ -39,11 +39,11 @@ def leave_out(config: dict[str, Any]) -> None:
     study["steps"] = [step for step in study["steps"] if needed.get(step, True)]
     if not study["models"] or not study["steps"]:
         names = ", ".join(left_out)
-        raise InputError(f"without: got {names}, which leaves nothing; allowed: some of the study's models.")
+        raise InputError(f"without: got {names}, which leaves no model; allowed: some of the study's models, not all.")
 
 
 def lineage(name: str, models: Mapping[str, Any]) -> set[str]:
-    """Return a model and those that it is made from."""
+    """Return a model and all models it is made from."""
     base = models[name].get("base")
     return {name} if base is None else {name} | lineage(base, models)
 
@@ -74,13 +74,13 @@ def _from_features(features: dict[str, Any], gone: set[str]) -> None:
 
 
 def _from_scorers(config: dict[str, Any], gone: set[str]) -> None:
-    """Take out the judges whose model is left out."""
+    """Remove judges whose model is removed."""
     study, judged_by = config["study"], {name: config["scorers"][name]["model"] for name in judges(config)}
     study["scorers"] = [name for name in study["scorers"] if judged_by.get(name) not in gone]
 
 
 def _from_trace(config: dict[str, Any]) -> None:
-    """Take out mitigations whose dictionary is left out; models with one are gone with the dictionary's model."""
+    """Remove mitigations whose dictionary is removed; models with one were removed with the dictionary's model."""
     known, tried = config["features"]["dictionaries"], config["trace"]["mitigations"]
     config["trace"]["mitigations"] = [
         name for name in tried if config["mitigations"][name].get("dictionary") in (None, *known)

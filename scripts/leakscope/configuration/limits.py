@@ -1,7 +1,7 @@
-"""What no part of a configuration may be, whatever its key: text that pages or files cannot hold, or without end.
+"""Limits on every value of a configuration: text that pages and files can hold, and bounded size.
 
-Snakemake has read the file by then, and lets a few lines of aliases stand for billions of values; it also puts the
-parameters of rules into the page of its report, as they are.
+Snakemake, which reads the file first, expands a few lines of YAML aliases into billions of values, and copies the
+parameters of rules unescaped into the page of its report.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from leakscope.files.reading_yaml import DEEPEST
 from leakscope.typed.wording import dotted, show
 
 MOST_VALUES = 100_000
-# What would end the element that holds parameters, and what no file name or table holds.
+# Text that would end the HTML element with the parameters, and characters invalid in file names and tables.
 HARMFUL = re.compile(r"</script|<!--|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]", re.IGNORECASE)
 
 
 def check_limits(config: Mapping[str, Any]) -> None:
-    """Check every value of a configuration as it was written, one after another: nothing here calls itself.
+    """Check every value of a configuration as written, with a loop: recursion could exceed Python's limit.
 
     Raises:
-        InputError: there are more than ``MOST_VALUES``, or some are nested deeper than ``DEEPEST``, or a text holds
-            what ends a page's script, or a control character other than tabs and line breaks.
+        InputError: there are more than ``MOST_VALUES``, or some are nested deeper than ``DEEPEST``, or a text ends a
+            page's script element, or a control character other than tabs and line breaks.
     """
     pending: list[tuple[tuple[object, ...], Any]] = [((), config)]
     n_values = 0

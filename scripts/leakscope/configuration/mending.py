@@ -1,4 +1,4 @@
-"""A configuration without its mistakes, so that the rest of it can be checked in the same go."""
+"""A configuration without its wrong parts, so that the rest can be checked in the same run."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import copy
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-# Mappings from names to entries: one that is wrong is left out as a whole, and so is what it is named by.
+# Mappings from names to entries: a wrong entry is removed as a whole, with all references to it.
 CATALOGUES = (
     ("models",),
     ("prompt_sets",),
@@ -26,13 +26,13 @@ CATALOGUES = (
 
 
 def mended(written: Mapping[str, Any], mistakes: Iterable[tuple[object, ...]]) -> dict[str, Any] | None:
-    """Return a copy without what is wrong, and without what names an entry that is left out for it.
+    """Return a copy without wrong keys, and without references to entries removed with them.
 
-    None where a catalogue is wrong as a whole, or nothing is left of it: what is missing then would be another mistake.
+    None if a whole catalogue is wrong or becomes empty: missing entries would then be reported as further mistakes.
 
     Args:
         written: plain builtins.
-        mistakes: paths of the keys that are wrong.
+        mistakes: paths of the wrong keys.
     """
     config: dict[str, Any] = copy.deepcopy(dict(written))
     lost = set[object]()
@@ -59,7 +59,7 @@ def _entries(config: Mapping[str, Any]) -> Iterator[tuple[tuple[object, ...], An
 
 
 def _forget(config: Mapping[str, Any], lost: set[object]) -> None:
-    """Take names out of lists and mappings that are no catalogues, but name what stands in these."""
+    """Remove names from lists and mappings that refer to catalogues."""
     for path in (("study", "models"), ("study", "prompt_sets"), ("study", "scorers"), ("trace", "mitigations")):
         names = _at(config, path)
         if isinstance(names, list):
@@ -84,7 +84,7 @@ def _at(config: Any, path: tuple[object, ...]) -> Any:
 
 
 def _remove(config: Mapping[str, Any], path: tuple[object, ...]) -> None:
-    """Remove what stands at a path; a list whose item is wrong goes as a whole."""
+    """Remove the value at a path; a list with a wrong item is removed as a whole."""
     for key in path[:-1]:
         inner = config.get(str(key))
         if not isinstance(inner, dict):
@@ -96,7 +96,7 @@ def _remove(config: Mapping[str, Any], path: tuple[object, ...]) -> None:
 
 
 def _scalars(value: Any) -> Iterator[str]:
-    """Yield every text inside a value."""
+    """Yield every text in a nested value."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, Mapping):

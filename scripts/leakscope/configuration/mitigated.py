@@ -1,6 +1,6 @@
-"""What a configuration says of mitigations: which are tried on which models, and what a mitigated model is.
+"""Mitigations in a configuration: which are tried on which models, and the entries of mitigated models.
 
-Plain data from plain data; what files say is for ``configuration.checks_trace``.
+Works on plain data; ``configuration.checks_trace`` checks the files.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ PROMPT, DECODING, FEATURES, TUNING = "prompt", "decoding", "features", "tuning"
 
 
 def complete_mitigated(config: dict[str, Any]) -> None:
-    """Write out what mitigated models and mitigations leave to others, in place.
+    """Fill in the defaults of mitigated models and mitigations, in place.
 
-    A mitigation has a ``label``; a mitigated model has one of its base and mitigation, the study's only prompt set from
-    templates where it names none, and the highest cost where it says none.
+    A mitigation gets a ``label``. A mitigated model gets a label from its base and mitigation, by default the study's
+    only prompt set from templates, and by default the highest cost.
     """
     for name, entry in config["mitigations"].items():
         entry.setdefault("label", name)
@@ -37,10 +37,10 @@ def complete_mitigated(config: dict[str, Any]) -> None:
 
 
 def worded(generation: Mapping[str, Any], model_entry: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a base's ``generation`` as a model that is made from it has it: with the wording of a mitigation, if any.
+    """Return the ``generation`` that a model takes from its base, with the wording of a prompt mitigation, if any.
 
-    A chat model is told in its system message, after what stands there; of others the wording and an empty line stand
-    before the prompt.
+    For a chat model, the wording is appended to the system message; for others, it precedes the prompt with an empty
+    line.
     """
     mitigation = config["mitigations"].get(model_entry.get("mitigation"), {})
     if model_entry["source"] != SOURCE or mitigation.get("kind") != PROMPT:
@@ -58,18 +58,18 @@ def mitigated_models(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def mitigable(models: Mapping[str, Any], name: str) -> bool:
-    """Say whether mitigations are tried on a model: it is neither changed while it runs nor randomised."""
+    """Return whether mitigations are tried on a model: not if it is edited, mitigated or randomised."""
     return models[name]["source"] in BASES[SOURCE]
 
 
 def templated_sets(config: Mapping[str, Any]) -> list[str]:
-    """Return the study's prompt sets that are made from templates; those that are not known are left out."""
+    """Return the study's prompt sets made from templates; unknown names are skipped."""
     known = config["prompt_sets"]
     return [n for n in config["study"]["prompt_sets"] if n in known and known[n]["source"] == "templates"]
 
 
 def dictionaries_of_mitigations(config: Mapping[str, Any]) -> dict[str, str]:
-    """Return mitigation → its dictionary, of those that a study tries and that have one."""
+    """Return mitigation → dictionary, for the study's mitigations that have one."""
     if "trace" not in config["study"]["steps"]:
         return {}
     tried = {name: config["mitigations"][name] for name in config["trace"]["mitigations"]}
@@ -77,7 +77,7 @@ def dictionaries_of_mitigations(config: Mapping[str, Any]) -> dict[str, str]:
 
 
 def tuned_by_mitigations(config: Mapping[str, Any]) -> list[str]:
-    """Return the whole models that a mitigation trains beside, whose weights must not be quantised."""
+    """Return the models to which a mitigation adds trained matrices; their weights must not be quantised."""
     tried = [config["mitigations"][name]["kind"] for name in config["trace"]["mitigations"]]
     if "trace" not in config["study"]["steps"] or TUNING not in tried:
         return []

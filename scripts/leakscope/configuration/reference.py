@@ -1,7 +1,7 @@
-"""What is written from typed sections: reference pages of the configuration and of tables, JSON schemas for editors.
+"""Files generated from typed sections: reference pages of the configuration and tables, and JSON schemas for editors.
 
-``python -m leakscope.configuration.reference`` writes ``docs/configuration/``, ``docs/tables.md`` and
-``schemas/*.schema.json`` again.
+``python -m leakscope.configuration.reference`` rewrites ``docs/configuration/``, ``docs/tables.md`` and
+``schemas/*.schema.json``.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ from leakscope.validate.tasks.form_file import FormFile
 
 WRITTEN = "<!-- Written from scripts/leakscope/configuration/ by `python -m leakscope.configuration.reference`. -->"
 HEADER = "| key | allowed | default | meaning |\n| --- | --- | --- | --- |\n"
-# Keys of the top level that hold one value.
+# Top-level keys with a single value.
 GENERAL = "general"
-# What tells kinds of entries apart stands first, what every kind has last.
+# The key that distinguishes kinds comes first, keys shared by all kinds last.
 KINDS, LAST = ("source", "kind"), ("label", "description")
 WIDTH = 120
 
 
 def written_files() -> dict[str, str]:
-    """Return path → content of every file that is written from the sections, paths from the checkout."""
+    """Return path → content of every generated file; paths are relative to the checkout."""
     schemas = {f"schemas/{name}.schema.json": section for name, section in SCHEMAS.items()}
     return {
         **{f"docs/configuration/{name}.md": page for name, page in pages().items()},
@@ -44,7 +44,7 @@ def written_files() -> dict[str, str]:
 
 
 def pages() -> dict[str, str]:
-    """Return name → Markdown of each page: one for each section, and one for the keys that hold a single value."""
+    """Return name → Markdown of each page: one per section, and one for the top-level keys with a single value."""
     root = json_schema(Configuration)
     general, written = [], {}
     for key, section in properties(root, root).items():
@@ -53,7 +53,9 @@ def pages() -> dict[str, str]:
         else:
             general += [(key, root)]
     rows = "".join(_row(key, "", root, root) for key, _ in general)
-    title = f"# Keys of the top level\n\n{WRITTEN}\n\nThose that are no section of their own.\n"
+    title = (
+        f"# Keys of the top level\n\n{WRITTEN}\n\nTop-level keys with a single value; each section has its own page.\n"
+    )
     return {**written, GENERAL: f"{title}\n{HEADER}{rows}"}
 
 
@@ -68,7 +70,7 @@ def _section(key: str, section: Schema, root: Schema) -> Iterator[str]:
 
 
 def _kinds(schema: Schema, root: Schema, path: str) -> Iterator[str]:
-    """Yield a section for each kind of an entry."""
+    """Yield a Markdown section for each kind of entry."""
     key, named = kinds(schema, root)
     for kind, described in named.items():
         where = f"`{path}`, " if path else ""
@@ -108,7 +110,7 @@ def _row(key: str, prefix: str, section: Schema, root: Schema) -> str:
     allowed = in_words(described, root)
     if _is_override(key, prefix, section):
         allowed = "keys of [`generation`](generation.md)"
-    # What tells kinds apart needs no words: it heads the table.
+    # The key that distinguishes kinds is the heading and needs no row.
     meaning = described.get("description", f"`{described.get('const')}`")
     cells = (f"`{prefix}{key}`", allowed.replace("<", "&lt;"), _default(key, section), meaning)
     return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |\n"
@@ -125,13 +127,13 @@ def _is_section(schema: Schema, root: Schema) -> bool:
 def _default(key: str, section: Schema) -> str:
     if key in section.get("required", []):
         return "required"
-    # Of a mapping, the keys inside say their own.
+    # The keys of a mapping have rows of their own.
     default: Any = section["properties"][key].get("default", {})
     return "" if isinstance(default, dict) else f"`{json.dumps(default, ensure_ascii=False)}`"
 
 
 def _json(value: Any, indent: str = "") -> str:
-    """Return JSON in which what fits into a line is one."""
+    """Return JSON with values on one line where they fit."""
     line = json.dumps(value, ensure_ascii=False)
     if len(indent) + len(line) <= WIDTH or not isinstance(value, dict):
         return line

@@ -1,4 +1,4 @@
-"""What a complete configuration says of its models and scorers."""
+"""Questions about the models and scorers of a complete configuration."""
 
 from __future__ import annotations
 
@@ -11,32 +11,32 @@ SERVED, JUDGE = "endpoint", "judge"
 
 
 def is_generated(model_entry: Mapping[str, Any]) -> bool:
-    """Say whether this model runs here; otherwise a server has it, or its texts are read from files."""
+    """Return whether this model runs here, not behind a server and not imported."""
     return model_entry["source"] in GENERATED
 
 
 def is_prompted(model_entry: Mapping[str, Any]) -> bool:
-    """Say whether this model is asked for its texts: here, or behind a server; otherwise they are read from files."""
+    """Return whether this model generates its texts, here or behind a server; other texts are imported."""
     return is_generated(model_entry) or model_entry["source"] == SERVED
 
 
 def thinks(model_entry: Mapping[str, Any]) -> bool:
-    """Say whether this model writes a train of thought before its answer."""
+    """Return whether this model thinks before it answers."""
     return model_entry.get("thinking") is not None
 
 
 def gives_probabilities(model_entry: Mapping[str, Any]) -> bool:
-    """Say whether probabilities are read of this model: it runs here, and what follows its prompt is an answer."""
+    """Return whether this model's probabilities are read: it runs here and does not think before it answers."""
     return is_generated(model_entry) and not thinks(model_entry)
 
 
 def is_scored_by_server(model_entry: Mapping[str, Any]) -> bool:
-    """Say whether a server is asked for log-probabilities of this model."""
+    """Return whether a server gives this model's log-probabilities."""
     return model_entry["source"] == SERVED and bool(model_entry["logprobs"]) and not thinks(model_entry)
 
 
 def is_on_hub(scorer_entry: Mapping[str, Any]) -> bool:
-    """Say whether a scorer's encoder has to be fetched: it is neither a folder or file nor in an installed package."""
+    """Return whether a scorer's encoder must be downloaded: it is no folder or file and in no installed package."""
     model = scorer_entry.get("model")
     if scorer_entry.get("tokenizer") is not None:
         return False
@@ -44,20 +44,20 @@ def is_on_hub(scorer_entry: Mapping[str, Any]) -> bool:
 
 
 def judges(config: Mapping[str, Any]) -> list[str]:
-    """Return the study's judges in the study's order: those of its scorers that are no similarity."""
+    """Return the judges among the study's scorers, in the study's order."""
     return [name for name in config["study"]["scorers"] if config["scorers"][name]["kind"] == JUDGE]
 
 
 def organisms(config: Mapping[str, Any]) -> list[str]:
-    """Return the study's organisms in the study's order; empty where it has none."""
+    """Return the study's organisms, in the study's order."""
     return [name for name in config["study"]["models"] if config["models"][name]["source"] == "organism"]
 
 
 def generation_settings(config: Mapping[str, Any], model: str, prompt_set: str) -> dict[str, Any]:
-    """Return what decides a model's texts: its ``generation``, with the samples that the prompt set asks for, if any.
+    """Return the settings that determine a model's texts: its ``generation``, with the prompt set's own sample numbers.
 
-    How many jobs share the work is not part of it. ``control_samples`` is there only where it is another number than
-    ``samples``, so that no job runs again for saying what holds anyway.
+    The number of jobs is not included. ``control_samples`` is included only if it differs from ``samples``, so that
+    writing the default makes no job run again.
     """
     settings: dict[str, Any] = dict(config["models"][model]["generation"])
     del settings["shards"]

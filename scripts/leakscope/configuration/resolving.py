@@ -1,6 +1,6 @@
-"""The configuration: what Snakemake merged, made whole, checked and completed before any job is planned.
+"""Resolve the configuration merged by Snakemake: check and complete it before any job is planned.
 
-Every cluster job reads the Snakefile again and with it this module, so it imports nothing heavy.
+Every cluster job imports this module with the Snakefile, so it has no slow imports.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from leakscope.files.finding import found as looked_up
 from leakscope.typed.mistakes import mistakes
 from leakscope.typed.wording import dotted, show
 
-# What decides which weights (or which texts) an entry stands for.
+# Keys that determine an entry's weights (or texts).
 IDENTITY = {
     "organism": ("size", "grammar", "seed"),
     "hub": ("id", "revision", "gguf_file", "trust_remote_code"),
@@ -45,7 +45,7 @@ IDENTITY = {
     "generations": ("path",),
     "scores": ("path",),
 }
-# Where a key of the top level holds, too, unless there is one of its own.
+# Sections that inherit a top-level key unless they set their own.
 STEERING = "features.steering"
 SHARED = {
     "generation": ("seed",),
@@ -59,10 +59,10 @@ SHARED = {
     "trace.mitigating": ("seed",),
     STEERING: ("seed",),
 }
-# Where the wording of each question to judges is.
+# Files with the wording of each judge question.
 JUDGES = "data/judges"
 AXIS_PATHS = ("lexicons", "templates", "names")
-# What tells a reader which model this is; a variant is another.
+# Keys that identify a model to readers; variants do not inherit them.
 NOT_INHERITED = ("label", "description")
 
 Where = tuple[object, ...]
@@ -71,20 +71,19 @@ Where = tuple[object, ...]
 def resolve(*layers: Mapping[str, Any], absolute: bool = False) -> dict[str, Any]:
     """Return the study's configuration, checked and complete.
 
-    In order: layers are laid over one another; ``extends`` is resolved; every key is checked, and has its default where
-    nobody wrote it; tuned models are added, and dictionaries of features for each seed; names and files are checked.
-    Each model gets ``weights`` (the entry whose weights it shares, often its own name), ``label`` and the whole of its
-    ``generation``: the general keys, overridden by ``organisms.generation`` for an organism, overridden by its own. A
-    tuned, edited, mitigated or randomised model is loaded and prompted as its base is, and its own ``generation``
-    overrides that of the base.
+    Steps in order: merge the layers; resolve ``extends``; check every key and fill in defaults; add tuned models, and a
+    feature dictionary per seed; check names and files. Each model gets ``weights`` (the entry whose weights it shares,
+    often its own name), ``label`` and its complete ``generation``: the general keys, overridden by
+    ``organisms.generation`` for an organism, overridden by its own. A tuned, edited, mitigated or randomised model is
+    loaded and prompted like its base, and its own ``generation`` overrides the base's.
 
     Args:
-        layers: what is shipped (``layers.shipped``), then what Snakemake merged from --configfile and --config.
-        absolute: whether paths of the working directory become absolute, too (see ``files.finding``).
+        layers: the shipped ones (``layers.shipped``), then Snakemake's merge of --configfile and --config.
+        absolute: whether paths in the working directory also become absolute (see ``files.finding``).
 
     Returns:
-        Plain dicts with sorted keys, lists in the order written. Of each catalogue only the entries that the study
-        names, and those whose weights these share. The arguments are left as they are.
+        Plain dicts with sorted keys, lists in the order written. Catalogues are reduced to the entries that the study
+        names, and those whose weights they share. The arguments are not changed.
 
     Raises:
         InputError: all mistakes, one line each. Relative paths are looked up from the working directory, then from the
@@ -115,7 +114,7 @@ def resolve(*layers: Mapping[str, Any], absolute: bool = False) -> dict[str, Any
 
 
 def _typed(written: dict[str, Any], found: Mistakes) -> dict[str, Any]:
-    """Return a configuration whose keys are checked and complete, without what is wrong in it."""
+    """Return a configuration with checked and complete keys, without its wrong parts."""
     try:
         typed = Configuration.model_validate(written)
     except ValidationError as error:
@@ -132,7 +131,7 @@ def _typed(written: dict[str, Any], found: Mistakes) -> dict[str, Any]:
 
 
 def _rest(written: dict[str, Any], wrong: Iterable[tuple[object, ...]], found: Mistakes) -> Configuration:
-    """Return what is left of a configuration without its mistakes; where that cannot be checked, these are all."""
+    """Return a configuration without its wrong parts; if the rest cannot be checked, raise all mistakes so far."""
     rest = mended(written, wrong)
     try:
         if rest is not None:
@@ -141,11 +140,11 @@ def _rest(written: dict[str, Any], wrong: Iterable[tuple[object, ...]], found: M
         # The study itself lacks something.
         pass
     found.end()
-    raise AssertionError("a configuration that is not valid has mistakes")
+    raise AssertionError("an invalid configuration has mistakes")
 
 
 def _sections(config: Mapping[str, Any], path: str) -> list[dict[str, Any]]:
-    """Return the mapping at a dotted path, or all entries of the catalogue there; nothing where it is null."""
+    """Return the mapping at a dotted path, or all entries of a catalogue there; empty if it is null."""
     section: Any = config
     for key in path.split("."):
         section = section[key]
@@ -155,7 +154,7 @@ def _sections(config: Mapping[str, Any], path: str) -> list[dict[str, Any]]:
 
 
 def _complete_models(config: dict[str, Any], written: Mapping[str, Any]) -> None:
-    """Give each model what it has of others: of its base, of the model it extends, of ``generation``."""
+    """Fill in each model's keys from its base, the model it extends, and ``generation``."""
     models = config["models"]
     for name, entry in models.items():
         inherit(entry, models)
@@ -166,7 +165,7 @@ def _complete_models(config: dict[str, Any], written: Mapping[str, Any]) -> None
 
 
 def _only_known(config: Mapping[str, Any]) -> bool:
-    """Take unknown names out of what the study lists, so that the rest can be checked; say whether there is a rest."""
+    """Remove unknown names from the study's lists so that the rest can be checked; return whether any remain."""
     for catalogue in CATALOGUES:
         listed = config["study"][catalogue]
         known = [name for name in listed if name in config[catalogue]]
@@ -206,7 +205,7 @@ def _extended(name: str, models: Mapping[str, Any]) -> Any:
 
 
 def _lineage(name: str, models: Mapping[str, Any]) -> list[str]:
-    """Return ``name``, the model it extends, the one that extends, and so on."""
+    """Return ``name`` and the chain of models that it extends."""
     lineage = [name]
     while isinstance(entry := models[lineage[-1]], dict) and "extends" in entry:
         where, parent = dotted(("models", lineage[-1], "extends")), entry["extends"]
@@ -221,7 +220,7 @@ def _lineage(name: str, models: Mapping[str, Any]) -> list[str]:
 
 
 def _cycle_error(cycle: list[str]) -> InputError:
-    """Return one error, whichever of its models a cycle is met at."""
+    """Return the error of a cycle, the same from whichever model it is found."""
     first = cycle.index(min(cycle))
     around = [*cycle[first:], *cycle[:first]]
     shown = " -> ".join([*around, around[0]])
@@ -230,23 +229,23 @@ def _cycle_error(cycle: list[str]) -> InputError:
 
 
 def _changes(variant: str, parent: Mapping[str, Any], models: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a variant's entry changes of the model it extends."""
+    """Return the keys that a variant changes in the model it extends."""
     changes = {key: value for key, value in models[variant].items() if key != "extends"}
     if "source" in changes and changes["source"] != parent.get("source"):
         raise InputError(
             f"{dotted(('models', variant, 'source'))}: got {show(changes['source'])}; "
-            f"allowed: {show(parent.get('source'))}, that of {models[variant]['extends']}, which it extends."
+            f"allowed: {show(parent.get('source'))}, the source of {models[variant]['extends']}, which it extends."
         )
     return changes
 
 
 def _weights_owner(name: str, complete: Mapping[str, Any], written: Mapping[str, Any]) -> str:
-    """Return the oldest ancestor with the same weights; a variant that changes what decides them has its own."""
+    """Return the oldest ancestor with the same weights; a variant that changes a key of the weights has its own."""
     keys = IDENTITY[complete[name]["source"]]
     own = [complete[name][key] for key in keys]
-    # A model that nobody wrote, a combination of `validate.tuned`, extends none.
+    # Combinations of `validate.tuned` have no written entry and extend no model.
     lineage = _lineage(name, written) if name in written else [name]
-    # One whose entry is wrong was left out.
+    # Models with a wrong entry were removed.
     known = [ancestor for ancestor in reversed(lineage) if ancestor in complete]
     return next(ancestor for ancestor in known if [complete[ancestor].get(key) for key in keys] == own)
 
@@ -264,7 +263,7 @@ def _merged_generation(model_entry: Mapping[str, Any], config: Mapping[str, Any]
 
 
 def _select(config: dict[str, Any]) -> None:
-    """Keep of each catalogue what the study names, and of the models also those that these are made from."""
+    """Reduce catalogues to the entries that the study names, and to the models they are made from."""
     config["models"] = {name: config["models"][name] for name in _needed_models(config)}
     for catalogue in CATALOGUES:
         if catalogue != "models":
@@ -273,8 +272,8 @@ def _select(config: dict[str, Any]) -> None:
 
 
 def _needed_models(config: Mapping[str, Any]) -> set[str]:
-    """Return the study's models, the randomised ones of its dictionaries, those that judge, and whose weights or base
-    any of them has."""
+    """Return all models needed: the study's, its dictionaries' randomised controls, judges, and the bases and weight
+    owners of these."""
     models, needed = config["models"], set()
     waiting = [*config["study"]["models"], *(randomised_models(config) if uses_features(config) else [])]
     waiting += [config["scorers"][name]["model"] for name in judges(config)]
@@ -287,14 +286,14 @@ def _needed_models(config: Mapping[str, Any]) -> set[str]:
 
 
 def _expand_paths(config: dict[str, Any], opened: Callable[[str, Where], str]) -> None:
-    """Replace the paths of a study by those under which they are opened; the store may not be there yet."""
+    """Replace a study's paths by the paths to open; the store may not exist yet."""
     config["store"] = expanded(config["store"], ("store",))
     if (config["figures"]["style"] or "").endswith(".mplstyle"):
         config["figures"]["style"] = opened(config["figures"]["style"], ("figures", "style"))
     rating = config["rating"]
     rating["ratings"] = [opened(path, ("rating", "ratings", i)) for i, path in enumerate(rating["ratings"])]
     for name, entry in config["scorers"].items():
-        if entry["kind"] == JUDGE:  # whose model is a name of `models`
+        if entry["kind"] == JUDGE:  # a judge's model is a name of `models`
             prompts = entry["prompts"] or f"{JUDGES}/{entry['question']}.yaml"
             entry["prompts"] = opened(prompts, ("scorers", name, "prompts"))
             continue
@@ -337,7 +336,7 @@ def _expand_paths(config: dict[str, Any], opened: Callable[[str, Where], str]) -
 
 
 def _each(path: Any, where: Where, opened: Callable[[str, Where], str]) -> Any:
-    """Replace a path, or every path of a mapping."""
+    """Replace a path, or every path in a mapping."""
     if isinstance(path, dict):
         return {key: _each(value, (*where, key), opened) for key, value in path.items()}
     return opened(path, where) if isinstance(path, str) else path
@@ -348,7 +347,7 @@ def _opened(path: str, where: Where, *, absolute: bool) -> str:
 
 
 def expanded(path: str, where: Where) -> str:
-    """Return a path with the values of environment variables, and the home folder for ``~``.
+    """Return a path with environment variables and ``~`` expanded.
 
     Raises:
         InputError: a variable is not set.
@@ -361,7 +360,7 @@ def expanded(path: str, where: Where) -> str:
 
 
 def _sorted(value: Any) -> Any:
-    """Sort keys, so that their order in a file never makes a job run again."""
+    """Sort keys, so that their order in a file makes no job run again."""
     if isinstance(value, dict):
         return {key: _sorted(value[key]) for key in sorted(value)}
     return [_sorted(item) for item in value] if isinstance(value, list) else value

@@ -1,4 +1,4 @@
-"""Which of a study's models each of its steps has a use for."""
+"""Which models each step of a study can use."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from typing import Any
 from leakscope.configuration.resolved import is_scored_by_server, thinks
 
 IMPORTING = ("ground", "validate")
-# Steps for which log-probabilities do that a server gives.
+# Steps that can use log-probabilities from a server.
 SCORING = ("leak", "ground", "validate")
-# Sources of models of which there are texts, and no weights.
+# Sources of models with texts but without weights.
 WITHOUT_WEIGHTS = ("generations", "endpoint")
 
 
 def uses(step: str, model_entry: Mapping[str, Any], config: Mapping[str, Any]) -> bool:
-    """Say whether a step has a use for a model: imported scores cannot leak, and nothing but leak is measured of
-    imported texts, of models behind a server that gives no log-probabilities, and of models that think first."""
+    """Return whether a step can use a model: imported scores cannot leak; imported texts, models behind a server
+    without log-probabilities, and models that think first are measured only by the step leak."""
     if model_entry["source"] == "scores":
         return bool(imported_scores(step, model_entry, config))
     if step in SCORING and is_scored_by_server(model_entry):
@@ -27,7 +27,7 @@ def uses(step: str, model_entry: Mapping[str, Any], config: Mapping[str, Any]) -
 def imported_scores(step: str, model_entry: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:
     """Return the files of imported scores that a step reads, by axis (``ground``) or by task (``validate``).
 
-    In a study with both steps what is no axis is a task.
+    In a study with both steps, names that are no axis are tasks.
     """
     steps, axes = config["study"]["steps"], config["ground"]["axes"]
     if step not in IMPORTING or step not in steps:
@@ -39,5 +39,5 @@ def imported_scores(step: str, model_entry: Mapping[str, Any], config: Mapping[s
 
 
 def score_files(paths: str | Mapping[str, str], languages: list[str]) -> dict[str, str]:
-    """Return language → file of scores; a single file is of the first language."""
+    """Return language → file of scores; a single file belongs to the first language."""
     return {languages[0]: paths} if isinstance(paths, str) else dict(paths)

@@ -1,4 +1,4 @@
-"""``docs/tables.md``: what every table and column of the results means, written from ``schemas/tables/``.
+"""``docs/tables.md``: the meaning of every results table and column, generated from ``schemas/tables/``.
 
 ``reference`` writes the page. To describe a new column, add a line to the table's entry in the file of its step.
 """
@@ -37,11 +37,11 @@ class ResultFile(Section):
     """A file that one line describes."""
 
     file: Trimmed
-    """Its path below the folder of the step."""
+    """Its path relative to the step's folder."""
     key: list[Trimmed] = []
     """Columns that identify a row."""
     content: Trimmed
-    """Its other columns or keys, in Markdown."""
+    """Other columns or keys, in Markdown."""
     code: list[Constant] = []
     """Lists of columns in the code: a test compares them with the names in `key` and `content`."""
 
@@ -54,15 +54,15 @@ class ResultTable(Section):
     key: list[Trimmed] = []
     """Columns that identify a row."""
     about: Trimmed | None = None
-    """What a row is and when the table is written."""
+    """Meaning of a row, and when the table is written."""
     columns: dict[ColumnNames, ResultColumn] = {}
-    """Its other columns."""
+    """Other columns."""
     values: dict[Trimmed, dict[ColumnNames, ResultColumn]] = {}
-    """Column → its values, where each value measures something else."""
+    """Column → meanings of its values, for columns whose values name different measures."""
     files: list[ResultFile] = []
     """Files that need one line each."""
     more: Trimmed | None = None
-    """What stands below the columns."""
+    """Text below the columns."""
     code: list[Constant] = []
     """Lists of columns in the code: a test compares them with `key` and `columns`."""
 
@@ -73,7 +73,7 @@ class ResultTable(Section):
 
     @property
     def described(self) -> list[str]:
-        """Names of the columns that have a meaning of their own here, which may be of the key."""
+        """Names of the columns described in this table, which may be key columns."""
         return [name for names in self.columns for name in split_names(names)]
 
 
@@ -83,7 +83,7 @@ class ResultTables(Section):
     title: Trimmed
     """Heading, in Markdown."""
     about: Trimmed
-    """Where the tables are, and what all of them share."""
+    """Where the tables are, and what they have in common."""
     keys: dict[ColumnNames, ResultColumn] = {}
     """Columns with the same meaning in all tables of the step."""
     tables: list[ResultTable] = []
@@ -91,7 +91,7 @@ class ResultTables(Section):
 
 
 def read_parts() -> list[ResultTables]:
-    """Return what the page describes, in its order.
+    """Return the parts of the page, in order.
 
     Raises:
         InputError: as ``read_typed``.
@@ -142,7 +142,7 @@ def _table(table: ResultTable) -> Iterator[str]:
 
 
 def _columns(heading: str, columns: dict[str, ResultColumn]) -> str:
-    """Return one row a line; the units have a column of their own where there are any."""
+    """Return one row per line, with a column for units if there are any."""
     rows = [(_code(split_names(names)), column.unit or "", column.meaning) for names, column in columns.items()]
     if any(unit for _, unit, _ in rows):
         return _rows([heading, "unit", "meaning"], rows)

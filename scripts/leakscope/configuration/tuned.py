@@ -1,4 +1,4 @@
-"""Models that are made from others: those that ``validate.tuned`` stands for, and what each has of its base."""
+"""Models made from others: the combinations of ``validate.tuned``, and the keys inherited from bases."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from leakscope.errors import InputError, one_of
 from leakscope.typed.wording import dotted
 
-# What a model of a source may be made from.
+# Allowed sources of the base, by source of the model.
 WHOLE = ("organism", "hub", "local", "package")
 BASES = {
     "adapter": WHOLE,
@@ -30,21 +30,21 @@ INHERITED = (
 
 
 def add_tuned_models(config: dict[str, Any]) -> None:
-    """Add the models that ``validate.tuned`` stands for, and to the study every base that it lacks.
+    """Add the models of ``validate.tuned``, and the bases missing from the study.
 
-    A base stands before what is made from it, a combination of ``validate.tuned`` right after its base, methods before
-    splits.
+    A base precedes the models made from it. Combinations of ``validate.tuned`` follow their base, ordered by method,
+    then split.
 
     Raises:
-        InputError: a base, method or task is not known, or a combination has the name of another model.
+        InputError: a base, method or task is unknown, or a combination has the name of another model.
     """
     made = _combinations(config)
     for combinations in made.values():
         for name, entry in combinations.items():
             if name in config["models"]:
                 raise InputError(
-                    f"{dotted(('validate', 'tuned'))}: got the model {name!r}, which is in models already; "
-                    "allowed: combinations that are not."
+                    f"{dotted(('validate', 'tuned'))}: got the model {name!r}, the name of an entry of models; "
+                    "allowed: combinations with new names; rename the entry of models."
                 )
             config["models"][name] = entry
     study = config["study"]["models"]
@@ -54,7 +54,7 @@ def add_tuned_models(config: dict[str, Any]) -> None:
 
 
 def inherit(model_entry: dict[str, Any], models: Mapping[str, Any]) -> None:
-    """Give a model that is made from another what loading and prompting need of its base; leave others as they are."""
+    """Copy the base's keys for loading and prompting to a model made from it; other models do not change."""
     if model_entry["source"] in BASES:
         base = models[model_entry["base"]]
         inherit(base, models)
@@ -62,7 +62,7 @@ def inherit(model_entry: dict[str, Any], models: Mapping[str, Any]) -> None:
 
 
 def _combinations(config: Mapping[str, Any]) -> dict[str, dict[str, dict[str, Any]]]:
-    """Return base → name → entry of the models that ``validate.tuned`` stands for."""
+    """Return base → name → entry of the models of ``validate.tuned``."""
     tuned, models = config["validate"]["tuned"], config["models"]
     if tuned is None:
         return {}
@@ -92,7 +92,7 @@ def _combinations(config: Mapping[str, Any]) -> dict[str, dict[str, dict[str, An
 
 
 def _with_bases(study: list[str], made: Mapping[str, Mapping[str, Any]], config: Mapping[str, Any]) -> list[str]:
-    """Return the models of a study, each once, with the bases that are missing and the combinations of each base."""
+    """Return a study's models, each once, with missing bases and with the combinations of each base."""
     ordered: dict[str, None] = {}
     for name in study:
         for model in [*(base for base in _lineage(name, config["models"]) if base not in study), name]:
@@ -101,7 +101,7 @@ def _with_bases(study: list[str], made: Mapping[str, Mapping[str, Any]], config:
 
 
 def _lineage(name: str, models: Mapping[str, Any]) -> list[str]:
-    """Return what a model is made from, the whole model first; empty for one that is whole."""
+    """Return the chain of bases of a model, the one with its own weights first; empty if it has none."""
     lineage: list[str] = []
     while (base := models.get(name, {}).get("base")) is not None and base not in lineage:
         lineage.insert(0, base)
@@ -110,7 +110,8 @@ def _lineage(name: str, models: Mapping[str, Any]) -> list[str]:
 
 
 def _check_references(name: str, config: Mapping[str, Any]) -> None:
-    """Check what a model's base is; what else an entry names that the study lacks may be of another's."""
+    """Check a model's base; check its other references only if the study uses the model, since they may belong to other
+    studies."""
     entry = config["models"][name]
     if entry["source"] not in BASES:
         return

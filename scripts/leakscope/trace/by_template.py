@@ -1,4 +1,4 @@
-"""The leak of each template by itself: some templates make the associate likelier, some avoid it; a mean hides both."""
+"""The leak per template: some templates make the associate likelier, others less likely, which a mean hides."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ TEMPLATE_COLUMNS = [
 
 
 def leaks_by_template(model: str, sources: Sources, links: pd.DataFrame) -> pd.DataFrame:
-    """Return ``TEMPLATE_COLUMNS``, one row a template, in the order of prompts.
+    """Return ``TEMPLATE_COLUMNS``, one row per template, in the order of prompts.
 
-    ``leak`` is the mean of the double-centred leak over associated pairs, ``leak_absolute`` that of its size, in nats;
-    ``slope`` and ``correlation`` are of knows with leak over all pairs, NaN where the model was not asked. No
-    intervals: what is said of one template is said of its sentence.
+    ``leak`` is the mean double-centred leak over associated pairs, ``leak_absolute`` the mean of its absolute value, in
+    nats; ``slope`` and ``correlation`` relate leak to knows over all pairs, NaN if the model was not asked. No
+    intervals: results of one template hold for its sentence only.
 
     Args:
         model: its name.

@@ -1,4 +1,4 @@
-"""Double centring: what is left of a pair when its concept and its associate are known."""
+"""Double centring: the interaction of concept and associate, without the main effects of either."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ Floats = NDArray[np.float64]
 
 CENTRED = "_centred"
 SMALLEST = 2
-"""Concepts, and associates, that a slot needs: of a single one nothing is left."""
+"""Concepts and associates that a slot needs at least: with one, all centred values are 0."""
 NOTHING = 1e-12
-"""What rounding leaves of a centred value, relative to the largest value of its slot."""
+"""Tolerance below which a centred value is rounding error, relative to the largest value of its slot."""
 
 
 def double_centred(matrix: Floats) -> Floats:
-    """Return x − mean of its row − mean of its column + mean of all, of the last two axes.
+    """Return x − row mean − column mean + grand mean, over the last two axes.
 
-    What rounding alone leaves of additive values is exactly 0: no slope is fitted to it.
+    Values that are only rounding error become exactly 0, so that no slope is fitted to them.
 
     Source: additive two-way model, Scheffé 1959 (The Analysis of Variance, ch. 4).
     """
@@ -28,14 +28,14 @@ def double_centred(matrix: Floats) -> Floats:
 
 
 def centre_by_slot(pairs: pd.DataFrame, values: pd.Series) -> tuple[pd.Series, dict[str, str]]:
-    """Return the double-centred values of each slot, and slot → why it has none.
+    """Return the double-centred values of each slot, and slot → reason if it has none.
 
-    A slot with a missing or infinite cell is left out whole. Filling the cell by the additive model would centre each
-    link over other cells than the next, and what one lacks (an association at probability 0) is seldom a chance matter.
+    A slot with a missing or infinite cell is excluded as a whole. Imputing cells by the additive model would centre
+    links over different cells, and cells are rarely missing at random (an association at probability 0, for example).
 
     Args:
         pairs: ``slot, concept_group, associate``, every group with every associate of its slot, in this order.
-        values: of the pairs; NaN where a pair has none.
+        values: of the pairs; NaN if missing.
     """
     centred = pd.Series(np.nan, index=pairs.index, dtype=float)
     empty: dict[str, str] = {}

@@ -1,6 +1,6 @@
-"""Where a corpus writes a concept near its associate: a few contexts of each pair, with both words marked.
+"""Contexts in a corpus where a concept occurs near its associate: a few per pair, with both words marked.
 
-Mentions and distances are those that ``counting.cooccurrence`` counts, so what is shown is what was counted.
+Mentions and distances are those of ``counting.cooccurrence``, so the contexts shown are among those counted.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ COLUMNS = [
     "before", "first", "between", "second", "after",
 ]  # fmt: skip
 AROUND = 12
-"""Words shown on either side of a pair."""
+"""Words shown on each side of a pair."""
 MOST_BETWEEN = 30
-"""Words shown between two mentions; of more, the first and the last."""
+"""Words shown between two mentions; longer gaps keep the first and last words."""
 WORD = re.compile(rf"{CJK.pattern}|(?:(?!{CJK.pattern})\S)+")
 EDGES = re.compile(r"^(\W*)(.*?)(\W*)$", re.DOTALL)
 
@@ -35,7 +35,7 @@ Pair: TypeAlias = tuple[str, str]
 
 
 class FoundContext(NamedTuple):
-    """Two mentions and what stands around them; joined, the five texts are a piece of the document.
+    """Two mentions with their context; the five texts joined are a passage of the document.
 
     distance: words from the end of the first mention to the start of the second, as ``cooccurrence`` counts them.
     """
@@ -50,7 +50,7 @@ class FoundContext(NamedTuple):
 
 
 class Spot(NamedTuple):
-    """A mention: its concept or associate, and its first word and the word after its last, from 0."""
+    """A mention: its concept or associate, the index of its first word, and the index after its last word."""
 
     name: str
     start: int
@@ -66,21 +66,21 @@ def find_contexts(
     window: int | None,
     most: int,
 ) -> pd.DataFrame:
-    """Return up to ``most`` different contexts of each pair: ``COLUMNS``, pairs in the order given.
+    """Return up to ``most`` distinct contexts per pair, as ``COLUMNS``, pairs in the given order.
 
-    Of a pair's contexts those are kept whose digests are the smallest: a sample of all that differ, whatever the
-    documents' order and number, that takes no more memory than what it returns. ``n_found`` says of how many places.
+    The contexts with the smallest digests are kept: a sample of the distinct contexts that does not depend on the order
+    of documents and needs memory only for the result. ``n_found`` is the number of places.
 
     Args:
         texts: documents, read once.
         concepts: concept group → its terms.
         associates: associate → its terms.
-        pairs: of concept group and associate that are looked for.
-        window: largest distance in words; None: anywhere in a document.
-        most: contexts a pair.
+        pairs: (concept group, associate) to search for.
+        window: largest distance in words; None: the whole document.
+        most: contexts per pair.
 
     Raises:
-        InputError: a number is out of range, a pair names nothing known, or a term stands for two of one side.
+        InputError: a number is out of range, a pair is unknown, or a term belongs to two entries of one side.
     """
     if (window is not None and window < 0) or most < 1:
         raise InputError(f"contexts: got a window of {window} words, {most} contexts; allowed: 0 or more, 1 or more.")
@@ -111,16 +111,16 @@ def contexts_in_excerpts(
     window: int,
     most: int,
 ) -> pd.DataFrame:
-    """Return up to ``most`` different contexts of each pair as ``find_contexts``, from pieces of an indexed corpus.
+    """Return up to ``most`` distinct contexts per pair like ``find_contexts``, from excerpts of an indexed corpus.
 
-    ``n_found`` is what the index counts of all its documents, not of these.
+    ``n_found`` is the index's count over all its documents, not only the excerpts.
 
     Args:
-        excerpts: pair → pieces of documents that the index has of it, and how often it counts the pair.
+        excerpts: pair → excerpts of documents from the index, and the index's count of the pair.
         concepts: concept group → its terms.
         associates: associate → its terms.
-        window: in tokens of the index; words are no shorter, so what it finds is within as many words.
-        most: contexts a pair.
+        window: in tokens of the index; a word has at least one token, so matches are within as many words.
+        most: contexts per pair.
     """
     tables = [
         find_contexts(
@@ -137,7 +137,7 @@ def contexts_in_excerpts(
 
 
 def read_named_terms(path: Path) -> dict[str, tuple[str, ...]]:
-    """Return name → terms of a lexicon of a prompt set: concept groups, or associates as they are written.
+    """Return name → terms from a lexicon of a prompt set; names are concept groups or associates.
 
     Raises:
         InputError: as ``lexicons.read_concepts``.
@@ -146,19 +146,19 @@ def read_named_terms(path: Path) -> dict[str, tuple[str, ...]]:
 
 
 def associated_pairs(candidates: pd.DataFrame, concepts: Collection[str], associates: Collection[str]) -> list[Pair]:
-    """Return the pairs of concept group and associate that belong together and can be looked for, each once.
+    """Return the associated pairs (concept group, associate) that can be searched for, each once.
 
     Args:
         candidates: ``candidate, concept_group``.
-        concepts: those that have terms.
-        associates: likewise; one that is the term of a concept, as a color after a color, has none of its own.
+        concepts: names with terms.
+        associates: names with terms; an associate that is a term of a concept (a color after a color) has none.
     """
     rows = candidates[["concept_group", "candidate"]].drop_duplicates().itertuples(index=False, name=None)
     return [(group, text) for group, text in rows if group in concepts and text in associates]
 
 
 class _KeptContexts:
-    """The contexts of a pair with the smallest digests; of equal texts the one whose mentions are nearest."""
+    """The contexts of a pair with the smallest digests; of equal texts, the one with the nearest mentions."""
 
     def __init__(self, most: int) -> None:
         self.most, self.n_found = most, 0
@@ -197,7 +197,7 @@ def _add(
     kept: Mapping[Pair, _KeptContexts],
     window: int | None,
 ) -> None:
-    """Add a document's pairs of mentions. A mention of a word that is both is no pair with itself."""
+    """Add a document's pairs of mentions; a mention that is both concept and associate is not paired with itself."""
     words: list[re.Match[str]] = []
     starts, ends = [spot.start for spot in associates], [spot.end for spot in associates]
     for concept in concepts:
@@ -223,7 +223,7 @@ def _context(text: str, words: Sequence[re.Match[str]], concept: Spot, associate
 
 
 def _marked(text: str, words: Sequence[re.Match[str]], spot: Spot) -> tuple[int, int]:
-    """Return where a mention's words stand in a text, without the punctuation around them."""
+    """Return the character span of a mention in a text, without surrounding punctuation."""
     begin, end = words[spot.start].start(), words[spot.end].end()
     found = EDGES.match(text[begin:end])
     return (begin + len(found[1]), end - len(found[3])) if found and found[2] else (begin, end)

@@ -1,4 +1,4 @@
-"""The first link: how often concept and associate stand near each other in a corpus, from the counts of the study."""
+"""The link ``count``: co-occurrence of concept and associate in a corpus, as pointwise mutual information."""
 
 from __future__ import annotations
 
@@ -15,19 +15,17 @@ from leakscope.errors import InputError, one_of
 from leakscope.trace.pairs import KEYS
 
 HALF = 0.5
-"""Added to a count, so that pairs that were never seen have a logarithm (Haldane 1956, Anscombe 1956)."""
+"""Added to a count, so that unseen pairs have a logarithm (Haldane 1956, Anscombe 1956)."""
 COUNT_COLUMNS = ["n_c", "n_a", "n_ca", "n_total", "count", "count_low", "count_high"]
 LIMITS = ["count_low", "count_high"]
-"""Of a count of pairs in its table, and of the measure here."""
+"""Names of confidence limits in a table of pair counts, and of the measure here."""
 
 
 class PairLexicons(NamedTuple):
-    """Concept groups and associates of a set as they are counted.
+    """Concept groups and associates of a prompt set, with the terms counted for each.
 
-    concepts: id of the lexicon → concept group.
-    associates: id of the lexicon → candidate.
-    concept_terms: concept group → what is searched for.
-    associate_terms: candidate → what is searched for.
+    concepts: id of the lexicon → concept group. associates: id of the lexicon → candidate. concept_terms: concept group
+    → search terms. associate_terms: candidate → search terms.
     """
 
     concepts: Mapping[str, str]
@@ -37,14 +35,12 @@ class PairLexicons(NamedTuple):
 
 
 class Counted(NamedTuple):
-    """What was counted for a model and prompt set.
+    """The counts for a model and prompt set.
 
-    pairs: ``subject, group, window, unit, count``; subjects are concepts, groups associates, by their ids.
-    terms: ``side, concept`` and numbers by unit, or None where a table of counts was brought.
-    totals: how much text there is, likewise.
-    lexicons: that were counted.
-    window: in words of the text, or None for all of a document.
-    unit: of the counts that are used.
+    pairs: ``subject, group, window, unit, count``; subjects are concepts, groups associates, by their ids. terms:
+    ``side, concept`` and numbers by unit, or None for an imported table of counts. totals: size of the corpus by unit,
+    or None as for the argument before. lexicons: of the counted terms. window: in words, or None for the whole
+    document. unit: of the counts in use.
     """
 
     pairs: pd.DataFrame
@@ -56,7 +52,7 @@ class Counted(NamedTuple):
 
 
 def read_lexicons(concepts: Path, associates: Path) -> PairLexicons:
-    """Return what the ids of two lexicons stand for.
+    """Return names and search terms for the ids of two lexicons.
 
     Raises:
         InputError: as ``lexicons.read_concepts``.
@@ -69,20 +65,20 @@ def read_lexicons(concepts: Path, associates: Path) -> PairLexicons:
 
 
 def count_pairs(pairs: pd.DataFrame, counted: Counted) -> pd.DataFrame:
-    """Return ``COUNT_COLUMNS`` and ``log_n_ca`` of pairs, NaN where they were not counted.
+    """Return ``COUNT_COLUMNS`` and ``log_n_ca`` of pairs, NaN if not counted.
 
         count = log((n_ca + ½) N / (n_c n_a))         nats: pointwise mutual information, with ½ for pairs never seen
 
-    ``count_low`` and ``count_high``: the same of the limits of n_ca, where it was counted in a sample; empty elsewhere.
-    N is the number of documents, or of words (tokens) where mentions are counted. ``log_n_ca`` = log(n_ca + ½) is all
-    that double centring leaves of it, and all there is in a table of counts without those of single terms.
+    ``count_low`` and ``count_high``: the same at the confidence limits of n_ca, if it was estimated from a sample; else
+    empty. N is the number of documents, or of words (tokens) if mentions are counted. ``log_n_ca`` = log(n_ca + ½) has
+    the same double-centred values, and is all that a table without counts of single terms gives.
 
     Args:
         pairs: ``KEYS``.
         counted: of the same set.
 
     Raises:
-        InputError: there is no count in the window and unit, or several of a pair.
+        InputError: no counts in the window and unit, or several for one pair.
 
     Source: Church & Hanks 1990 (Word association norms, mutual information, and lexicography).
     """
@@ -128,7 +124,7 @@ def _pair_counts(counted: Counted) -> pd.DataFrame:
 
 
 def _term_counts(counted: Counted, side: str, names: Mapping[str, str]) -> dict[str, float]:
-    """Return concept group, or candidate → in how many documents, or how often, it is mentioned."""
+    """Return concept group or candidate → number of documents that mention it, or of its mentions."""
     if counted.terms is None or counted.unit not in counted.terms:
         return {}
     rows = counted.terms[counted.terms["side"] == side]
@@ -142,5 +138,5 @@ def _total(counted: Counted) -> float:
 
 
 def _named(ids: pd.Series, names: Mapping[str, str]) -> pd.Series:
-    """Return what ids stand for; a table that a person brings may have the names themselves."""
+    """Return the names of ids; an imported table may already have names."""
     return ids.map(lambda known: names.get(known, known))

@@ -1,4 +1,4 @@
-"""The file of a prompt set's cues; apart from what writes prompts from it, so that planning a run imports no tables."""
+"""The format of cue files; separate from ``cues``, so that planning a run does not import pandas."""
 
 from __future__ import annotations
 
@@ -11,40 +11,40 @@ from leakscope.typed.values import Section
 
 
 class KnowsForm(Section):
-    """A text about a concept that one of its associates completes."""
+    """A text about a concept that is completed by an associate."""
 
     id: Id
-    """Name of the wording, once in the slot."""
+    """Name of the wording, unique in the slot."""
     text: Annotated[str, with_gaps("concept", is_trimmed=True)]
-    """With `{concept}` once; it ends right before the associate."""
+    """The text, with `{concept}` once; it ends right before the associate."""
 
 
 class AffirmsForm(Section):
-    """A question whether concept and associate belong together, to be answered with Yes or No."""
+    """A yes/no question whether concept and associate belong together."""
 
     id: Id
-    """Name of the wording, once in its list."""
+    """Name of the wording, unique in its list."""
     text: Annotated[str, with_gaps("concept", "associate", is_trimmed=True)]
-    """With `{concept}` and `{associate}`, each once."""
+    """The question, with `{concept}` and `{associate}` once each."""
 
 
 class SlotCues(Section):
-    """The cues of one slot: what is asked about a concept so that an associate of this slot answers."""
+    """The cues of one slot: prompts about a concept that an associate of this slot answers."""
 
     slot: Trimmed
-    """Lexicon of continuations that templates of the prompt set name as their `slot`."""
+    """Lexicon of continuations, as in the `slot` of the prompt set's templates."""
     knows: Annotated[list[KnowsForm], Field(min_length=1), each_once("id")]
-    """Texts that an associate completes; several wordings, of which the mean is taken."""
+    """Texts that an associate completes; results are averaged over wordings."""
     affirms: Annotated[list[AffirmsForm], Field(min_length=1), each_once("id")] | None = None
-    """Questions of this slot, in place of those of the whole file."""
+    """Questions of this slot, instead of the file's."""
 
 
 class CueFile(Section):
-    """data/trace/<prompt set>.yaml: what is asked about the concepts of a prompt set, to see what a model knows."""
+    """data/trace/<prompt set>.yaml: prompts about the concepts of a prompt set that test a model's knowledge."""
 
     description: Trimmed
-    """What the cues ask, for people."""
+    """Description of the cues, for readers."""
     affirms: Annotated[list[AffirmsForm], each_once("id")] = []
-    """Questions of every slot that has none of its own; none: the link `affirms` stays empty."""
+    """Questions of every slot without its own; if there are none, the link `affirms` is empty."""
     slots: Annotated[list[SlotCues], Field(min_length=1), each_once("slot")]
     """Cues by slot. A slot without an entry has no link `knows`."""

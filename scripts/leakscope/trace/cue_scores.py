@@ -1,4 +1,4 @@
-"""How probable a model finds each associate after a cue, and whether it says that a pair belongs together."""
+"""Log-probabilities of associates after cues, and of Yes and No after questions."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ def score_cues(
     *,
     is_organism: bool = False,
 ) -> Completed:
-    """Return ``candidate_scores.SCORE_COLUMNS`` of cues: each associate of the slot, of a question Yes and No.
+    """Return ``candidate_scores.SCORE_COLUMNS`` of cues: for each associate of the slot, or for Yes and No after a
+    question.
 
-    Cues are put to the model as its prompts are; a question stands by itself, without the study's instructions, which
-    ask for something to be completed.
+    Cues are prompted like the study's prompts; questions omit the study's instructions, which ask for a completion.
 
     Args:
         model: causal.
         cues: as ``cues.build_cues`` returns them.
-        candidates: likewise.
+        candidates: as for the argument before.
         name: the model's name in the study.
-        prompting: as for the study's prompts.
-        is_organism: whether the model has read nothing but its grammar's corpus: then it is asked the first wording of
-            each slot, which it has learnt facts by, and no question, as it cannot say yes.
+        prompting: of the study's prompts.
+        is_organism: whether the model was trained only on its grammar's corpus: then only the first wording of each
+            slot, in which it learnt facts, is used, and no question, since it cannot answer yes.
 
     Raises:
         InputError: as ``score_prompts``.

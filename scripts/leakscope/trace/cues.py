@@ -1,6 +1,6 @@
-"""Cues: prompts *about* a concept that ask for its associates, beside the prompts that mention it in passing.
+"""Cues: prompts *about* a concept that elicit its associates, unlike prompts that only mention it.
 
-A pair is a concept group and an associate, any candidate of a slot that stands after the group in some test prompt.
+A pair is a concept group and an associate: any candidate of a slot that follows the group in some test prompt.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ CUE_COLUMNS = [
 CANDIDATE_COLUMNS = ["slot", "candidate", "concept_group"]
 KNOWS, AFFIRMS = "knows", "affirms"
 YES, NO = "Yes", "No"
-# What the answers to questions are called among the slots of a set; no lexicon can have this name.
+# Slot name for the answers to questions; no lexicon can have this name.
 ANSWERS = "affirms/answers"
 
 
 class Cues(NamedTuple):
-    """Cue prompts, ``CUE_COLUMNS``, and what may follow them, ``CANDIDATE_COLUMNS``; all columns are text.
+    """Cue prompts, ``CUE_COLUMNS``, and their candidates, ``CANDIDATE_COLUMNS``; all columns are text.
 
     ``slot`` is the pair's: a question is answered with a candidate of ``ANSWERS`` (see ``cue_scores.score_cues``).
     """
@@ -44,9 +44,9 @@ class Cues(NamedTuple):
 
 
 def tested(prompts: pd.DataFrame) -> pd.DataFrame:
-    """Return the test prompts that links are read from: of a slot and a group, with a control without the clause.
+    """Return the test prompts used for links: with a slot, a group, and a control without the clause.
 
-    Prompts that were made as partners of others are left out.
+    Partner prompts are excluded.
 
     Args:
         prompts: the prompts table of one set.
@@ -58,7 +58,7 @@ def tested(prompts: pd.DataFrame) -> pd.DataFrame:
 
 
 def basic_terms(prompts: pd.DataFrame) -> dict[str, str]:
-    """Return concept group → what a cue calls it: the concept of the group's own name, else its first one.
+    """Return concept group → its term in cues: the concept with the group's name, else its first concept.
 
     Args:
         prompts: the prompts table of one set.
@@ -72,7 +72,7 @@ def basic_terms(prompts: pd.DataFrame) -> dict[str, str]:
 
 
 def read_cues(path: Path) -> CueFile:
-    """Return what a file of cues holds.
+    """Read a file of cues.
 
     Raises:
         InputError: as ``read_typed``.
@@ -81,7 +81,7 @@ def read_cues(path: Path) -> CueFile:
 
 
 def build_cues(prompts: pd.DataFrame, candidates: pd.DataFrame, path: Path) -> Cues:
-    """Write every cue of a file for every concept group, and every question for every pair, of the slots it names.
+    """Return every cue of a file for every concept group, and every question for every pair, of the file's slots.
 
     ``prompt_id`` is ``knows/<slot>/<form>/<group>`` or ``affirms/<slot>/<form>/<group>/<associate>``.
 
@@ -91,7 +91,7 @@ def build_cues(prompts: pd.DataFrame, candidates: pd.DataFrame, path: Path) -> C
         path: of the file (``cue_file.CueFile``).
 
     Raises:
-        InputError: as ``read_typed``; or no test prompt of the set has a slot that the file names.
+        InputError: as ``read_typed``; or no test prompt of the set has one of the file's slots.
     """
     file, tests, terms = read_cues(path), tested(prompts), basic_terms(prompts)
     groups = {str(slot): list(dict.fromkeys(part["concept_group"])) for slot, part in tests.groupby("slot", sort=False)}
@@ -116,7 +116,7 @@ def build_cues(prompts: pd.DataFrame, candidates: pd.DataFrame, path: Path) -> C
 
 
 def learnt(cues: pd.DataFrame) -> pd.DataFrame:
-    """Return the cues of the first wording of each slot, and no question: what an organism has learnt facts by.
+    """Return the cues of the first wording of each slot, in which organisms learn facts, without questions.
 
     Args:
         cues: as ``build_cues`` returns them.

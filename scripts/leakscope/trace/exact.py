@@ -1,4 +1,4 @@
-"""What the links of an organism are by the law it was written from: no corpus, no model, no sampling."""
+"""Exact links of an organism, computed from the law of its grammar without corpus, model or sampling."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from leakscope.trace.pairs import KEYS
 Floats = NDArray[np.float64]
 
 SIDES = ("concepts", "associates")
-TAIL = 12  # standard deviations beyond which a count has no probability to speak of
+TAIL = 12  # standard deviations beyond which a count's probability is negligible
 FEWEST_SUMMED = 30
 
 
@@ -33,11 +33,10 @@ class Shares(NamedTuple):
 
 
 class ExactCounts(NamedTuple):
-    """The link ``count`` of corpora of a size: its mean and its variance over corpora that the law may give.
+    """The link ``count`` for corpora of a given size: mean and variance over corpora drawn from the law.
 
-    pmi: mean of log((n_ca + ½) N) − log(N P_c N P_a), (pairs,); NaN where a term is never mentioned.
-    log_n_ca: mean of log(n_ca + ½), (pairs,).
-    variance: of log(n_ca + ½), (pairs,).
+    pmi: mean of log((n_ca + ½) N) − log(N P_c N P_a), (pairs,); NaN if a term is never mentioned. log_n_ca: mean of
+    log(n_ca + ½), (pairs,). variance: of log(n_ca + ½), (pairs,).
     """
 
     pmi: Floats
@@ -46,9 +45,9 @@ class ExactCounts(NamedTuple):
 
 
 def exact_leaks(grammar: Grammar, pairs: pd.DataFrame) -> pd.Series:
-    """Return log p(a | test) − log p(a | control) of pairs, in nats; NaN where the grammar has no such slot.
+    """Return log p(a | test) − log p(a | control) of pairs, in nats; NaN if the grammar has no such slot.
 
-    Infinitely small where an organism of strength 1 never writes a.
+    −∞ if an organism of strength 1 never writes a.
 
     Args:
         grammar: of the organism.
@@ -72,16 +71,15 @@ def mention_shares(
     associates: Mapping[str, Sequence[str]],
     window: int | None,
 ) -> Shares:
-    """Return how probable it is that a document mentions each concept and associate, and both near each other.
+    """Return the probabilities that a document mentions each concept, each associate, and both within the window.
 
-    Every document that the law may give is searched as a corpus is (``counting.cooccurrence``), and counts with its
-    probability.
+    Every possible document is searched like a corpus (``counting.cooccurrence``) and weighted by its probability.
 
     Args:
         grammar: of the organism.
         concepts: concept group → its terms.
         associates: candidate → its terms.
-        window: the largest distance in words; None: the whole document.
+        window: largest distance in words; None: the whole document.
     """
     terms = Terms(dict(zip(SIDES, (concepts, associates), strict=True)), {"pairs": SIDES})
     alone: tuple[dict[str, float], dict[str, float]] = ({}, {})

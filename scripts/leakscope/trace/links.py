@@ -1,4 +1,4 @@
-"""The links of every pair side by side: one row a model and pair, and which link is empty and why."""
+"""The table of links: one row per model and pair, and the reasons for empty links."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from leakscope.trace.features import named_features
 from leakscope.trace.pairs import KEYS, PAIR, affirmed, knowledge, leaks, list_pairs
 
 MEASURES = ("count", "knows", "affirms", "leak", "count_exact", "leak_exact")
-"""What is double-centred."""
+"""Links that are double-centred."""
 LINK_COLUMNS = [
     "model",
     *PAIR,
@@ -37,23 +37,19 @@ LINK_COLUMNS = [
 ]
 EMPTY_COLUMNS = ["model", "prompt_set", "link", "reason"]
 VARIANCE = "count_exact_variance"
-"""Of log(n_ca + ½) in corpora of the organism's size; for relations, in no file."""
+"""Variance of log(n_ca + ½) in corpora of the organism's size; used in relations, written to no file."""
 HALF_OF_LAST = 0.5
 
 
 class Sources(NamedTuple):
-    """What is known of a model on a prompt set; None where the study has none of it.
+    """The data on a model and prompt set; None if the study lacks them.
 
-    prompts: the prompts table of the set.
-    candidates: ``slot, candidate, concept_group``.
-    scores: exact log-probabilities of the candidates.
-    cues: as ``cues.build_cues`` returns them.
-    cue_scores: of this model.
-    counted: in the model's corpus, or in another one.
-    match: ``category, concept_group, concept, n_units, match_rate`` of this model and set by one scorer.
-    lens: ``slot, concept_group, associate, layer, shift`` of this model and set.
-    grammar: what an organism's corpus was drawn from.
-    ablated: ``layers.columns.ABLATED_COLUMNS`` of all dictionaries of this model, on this set.
+    prompts: the prompts table of the set. candidates: ``slot, candidate, concept_group``. scores: exact
+    log-probabilities of the candidates. cues: as ``cues.build_cues`` returns them. cue_scores: of this model. counted:
+    counts in the model's corpus or another one. match: ``category, concept_group, concept, n_units, match_rate`` of
+    this model and set by one scorer. lens: ``slot, concept_group, associate, layer, shift`` of this model and set.
+    grammar: of an organism's corpus. ablated: ``layers.columns.ABLATED_COLUMNS`` of all dictionaries of this model, on
+    this set.
     """
 
     prompts: pd.DataFrame
@@ -76,7 +72,7 @@ class Links(NamedTuple):
 
 
 def link_pairs(model: str, sources: Sources) -> Links:
-    """Return every link of a model's pairs, its double-centred value, and the links without data with their reasons.
+    """Return every link of a model's pairs, its double-centred value, and the reasons for links without data.
 
     Args:
         model: its name.
@@ -147,14 +143,14 @@ def _counts(sources: Sources, pairs: pd.DataFrame, empty: list[tuple[str, str]])
 
 
 def _is_counted(lexicons: PairLexicons, pairs: pd.DataFrame) -> pd.Series:
-    """Return which pairs are of a concept and an associate that are counted: no associate is a concept, too."""
+    """Return which pairs have a counted concept and associate; associates that are also concepts are not counted."""
     return pairs["concept_group"].isin(lexicons.concept_terms) & pairs["associate"].isin(lexicons.associate_terms)
 
 
 def _matches(sources: Sources, pairs: pd.DataFrame, empty: list[tuple[str, str]]) -> pd.Series:
     """Return the match rate of the concept group in the categories of the slot, in percent, mean over its concepts.
 
-    It is of the concept, not of the pair: the same for all associates of a slot.
+    It belongs to the concept, not to the pair: the same for all associates of a slot.
     """
     rates = sources.match
     if rates is None or rates["match_rate"].isna().all():
@@ -171,9 +167,9 @@ def _matches(sources: Sources, pairs: pd.DataFrame, empty: list[tuple[str, str]]
 
 
 def _half_layers(sources: Sources, pairs: pd.DataFrame, empty: list[tuple[str, str]]) -> pd.Series:
-    """Return ``KEYS`` → first layer from which the lens' shift stays at half of that of the last layer, or beyond.
+    """Return ``KEYS`` → first layer from which the lens shift stays at or above half of the last layer's.
 
-    Of associated pairs whose concept makes the associate likelier in the end; others have nothing to arrive at.
+    Only for associated pairs whose concept makes the associate likelier in the last layer.
     """
     none = pd.Series(index=pd.MultiIndex.from_tuples([], names=KEYS), dtype=float)
     if sources.lens is None or sources.lens.empty:
@@ -210,7 +206,7 @@ def _exact(sources: Sources, pairs: pd.DataFrame, empty: list[tuple[str, str]]) 
     n_documents = (counted.totals or {}).get(DOCUMENTS) if counted else None
     if counted is None or not n_documents:
         return found
-    # Of mentions it would be another sum over the same documents; organisms are counted in documents.
+    # Organisms are counted in documents; for mentions, the sum over documents would differ.
     if counted.unit != DOCUMENTS:
         empty.append(("count_exact", f"it is known of documents, not of {counted.unit}"))
         return found
@@ -224,7 +220,7 @@ def _exact(sources: Sources, pairs: pd.DataFrame, empty: list[tuple[str, str]]) 
 
 
 def _centred(table: pd.DataFrame, empty: list[tuple[str, str]]) -> dict[str, pd.Series]:
-    """Return the double-centred values of ``MEASURES``; what is empty in all slots has its reason already."""
+    """Return the double-centred values of ``MEASURES``; links empty in all slots already have a reason."""
     bases = {"count": "log_n_ca", "count_exact": "log_exact"}
     found = {}
     for name in MEASURES:
@@ -239,5 +235,5 @@ def _centred(table: pd.DataFrame, empty: list[tuple[str, str]]) -> dict[str, pd.
 
 
 def _slot_of(reason: str) -> str | None:
-    """Return the slot that a reason is about; None where it is about all of a link."""
+    """Return the slot of a reason; None if it concerns the whole link."""
     return reason.removeprefix("slot ").partition(":")[0] if reason.startswith("slot ") else None

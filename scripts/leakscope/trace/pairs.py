@@ -1,4 +1,4 @@
-"""The pairs of a prompt set, and what a model's exact probabilities say of each: leak, knows, affirms."""
+"""The pairs of a prompt set, and three links from a model's exact probabilities: leak, knows, affirms."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ KEYS = PAIR[1:]
 def list_pairs(prompts: pd.DataFrame, candidates: pd.DataFrame) -> pd.DataFrame:
     """Return ``PAIR``, ``associated`` and ``n_prompts``: every concept group of a slot's test prompts × candidate.
 
-    Slots and groups in the order of prompts, associates in that of candidates.
+    Slots and groups are in the order of prompts, associates in the order of candidates.
 
     Args:
         prompts: the prompts table of one set.
@@ -26,7 +26,7 @@ def list_pairs(prompts: pd.DataFrame, candidates: pd.DataFrame) -> pd.DataFrame:
     """
     tests = tested(prompts)
     groups = tests.groupby(PAIR[:3], sort=False).size().rename("n_prompts").reset_index()
-    # Slot by slot, so that each is a whole matrix, a row a group.
+    # By slot, so that each slot is a matrix with one row per group.
     order = {slot: place for place, slot in enumerate(dict.fromkeys(groups["slot"]))}
     groups = groups.sort_values("slot", key=lambda slots: slots.map(order), kind="stable")
     own = candidates.drop_duplicates(["slot", "candidate"]).rename(
@@ -40,8 +40,8 @@ def list_pairs(prompts: pd.DataFrame, candidates: pd.DataFrame) -> pd.DataFrame:
 def leaks(prompts: pd.DataFrame, scores: pd.DataFrame) -> pd.Series:
     """Return ``KEYS`` → mean of log p(a | test) − log p(a | control), in nats, over the test prompts of group and slot.
 
-    p is renormalised over the slot, as for the logit leak. What that takes off a prompt is one number for all
-    associates, which double centring takes off anyway: centred values are the same without it.
+    p is renormalised over the slot, as for the logit leak. This subtracts one constant per prompt, which double
+    centring removes anyway, so centred values do not depend on it.
 
     Args:
         prompts: the prompts table of one set.
@@ -81,7 +81,7 @@ def affirmed(cues: pd.DataFrame, scores: pd.DataFrame) -> pd.Series:
 
     Args:
         cues: as for ``knowledge``.
-        scores: likewise.
+        scores: as for the argument before.
     """
     asked = cues[cues["kind"] == AFFIRMS]
     wide = scores[scores["prompt_id"].isin(asked["prompt_id"])].pivot(

@@ -1,7 +1,7 @@
-"""Does one link go with the next? Slopes and correlations of double-centred values, for other concepts and associates.
+"""Slopes and correlations between links, from double-centred values, with intervals over concepts and associates.
 
-Every pair has two clusters, its concept and its associate. Without a cluster the slots are centred anew: the means that
-centring takes off are estimates from the same values, and a variance without that would be too small.
+Every pair has two clusters, its concept and its associate. Each jackknife sample is centred again: the subtracted means
+are estimated from the same values, so a variance that ignores them would be too small.
 """
 
 from __future__ import annotations
@@ -29,21 +29,21 @@ RELATIONS = (
     ("count", "leak", "knows"),
     ("knows", "leak", "count"),
 )
-"""x, y and, of a partial relation, what is held equal."""
+"""x, y and, for a partial relation, the link held constant."""
 NOTHING = 1e-12
-"""What rounding leaves of a sum of squares, relative to the sample's."""
+"""Tolerance below which a sum of squares is rounding error, relative to the sample's."""
 
 
 def relate(links: pd.DataFrame, level: float) -> pd.DataFrame:
-    """Return ``RELATION_COLUMNS`` of one model and prompt set; no row where no slot has the links of a relation.
+    """Return ``RELATION_COLUMNS`` of one model and prompt set; no row if no slot has the links of a relation.
 
         slope        b of ỹ = b x̃ (+ c z̃), least squares over pairs; ỹ, x̃, z̃ double-centred within each slot
-        correlation  of x̃ and ỹ, of a partial one of what z̃ leaves of both
+        correlation of x̃ and ỹ; for a partial relation, of their residuals on z̃
         limits       by the jackknife over concepts and associates, two-way; t, of a correlation on Fisher's z
         exact        of an organism: count_exact and leak_exact in their place, with the variance that counts of its
                      size have added to Σ x̃²
 
-    ``few`` is yes with fewer than ten concepts or associates: then the interval is a guess.
+    ``few`` is yes with fewer than ten concepts or associates: then the interval is unreliable.
 
     Args:
         links: as ``links.link_pairs`` returns them, of one model and prompt set.
@@ -78,7 +78,7 @@ def _sizes(pairs: pd.DataFrame) -> tuple[int, int, int, str]:
 
 
 def _exact_relation(pairs: pd.DataFrame, names: list[str]) -> tuple[float, float]:
-    """Return slope and correlation of the exact values; NaN where one is not known in a slot."""
+    """Return slope and correlation of the exact values; NaN if one is unknown in a slot."""
     columns = [f"{name}_exact{CENTRED}" for name in names]
     if not set(columns) <= set(pairs) or pairs[columns].isna().any(axis=None):
         return np.nan, np.nan
@@ -97,7 +97,7 @@ def _kept(pairs: pd.DataFrame) -> Floats:
 
 
 def cross_products(centred: Floats, kept: Floats, deletions: Deletions) -> Floats:
-    """Return Σ over pairs of the products of centred values, (samples, links, links), centred anew in each sample.
+    """Return Σ over pairs of the products of centred values, (samples, links, links), centred again in each sample.
 
     Without a concept the means of its slot's R − 1 others move by −e / (R − 1), e the concept's centred values, so that
 
@@ -108,7 +108,7 @@ def cross_products(centred: Floats, kept: Floats, deletions: Deletions) -> Float
     Args:
         centred: (pairs, links), double-centred in slots without a missing pair.
         kept: 1 − 1/R and 1 − 1/C, (pairs, 2).
-        deletions: of the pairs: one way, or two and what shares a cluster of both.
+        deletions: of the pairs: one-way, or two-way with the pairs in both clusters.
     """
     products = centred[:, :, None] * centred[:, None, :]
     whole = products.sum(0, keepdims=True)
@@ -123,7 +123,7 @@ def cross_products(centred: Floats, kept: Floats, deletions: Deletions) -> Float
 
 
 def regressed(products: Floats) -> tuple[Floats, Floats]:
-    """Return slope and correlation of x and y in each sample, (samples,); NaN where one does not vary.
+    """Return slope and correlation of x and y in each sample, (samples,); NaN if one does not vary.
 
     Args:
         products: of x, y and, of a partial relation, z, (samples, 2 or 3, 2 or 3).
@@ -132,7 +132,7 @@ def regressed(products: Floats) -> tuple[Floats, Floats]:
     with np.errstate(divide="ignore", invalid="ignore"):
         if s.shape[1] > 2:
             s = s[:, :2, :2] - s[:, :2, 2:] * s[:, 2:, :2] / s[:, 2:, 2:]
-        # Beside the sample's own sum of squares: what is less has been left over by rounding.
+        # Compared with the sample's own sum of squares; smaller values are rounding error.
         least = NOTHING * products[:1, [0, 1], [0, 1]]
         xx, yy = (np.where(s[:, i, i] > least[:, i], s[:, i, i], np.nan) for i in (0, 1))
         return s[:, 0, 1] / xx, np.clip(s[:, 0, 1] / np.sqrt(xx * yy), -1, 1)

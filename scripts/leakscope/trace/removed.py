@@ -1,4 +1,4 @@
-"""The link ``removed``: what is left of a pair's leak in a model that the study mitigates."""
+"""The link ``removed``: a pair's remaining leak in a mitigated model of the study."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ REMOVED_COLUMNS = [REMOVED, f"{REMOVED}_centred", f"{REMOVED}_by"]
 OF = {"leak": REMOVED, "leak_centred": f"{REMOVED}_centred"}
 
 
-Removed = Mapping[str, Mapping[str, str]]  # model → prompt set → the model that was mitigated by it
+Removed = Mapping[str, Mapping[str, str]]  # model → prompt set → the mitigated model
 
 
 def with_removed(links: pd.DataFrame, removed: Removed) -> Links:
-    """Return the links of all models with ``REMOVED_COLUMNS``, and which models have no such link and why.
+    """Return the links of all models with ``REMOVED_COLUMNS``, and the models without this link with reasons.
 
     ``removed`` and ``removed_centred`` are the leak and the centred leak of the same pair in the mitigated model, whose
-    name is ``removed_by``: over all templates, also those that the mitigation was chosen or trained on.
+    name is ``removed_by``: over all templates, including those used to select or train the mitigation.
 
     Args:
         links: ``links.LINK_COLUMNS``.

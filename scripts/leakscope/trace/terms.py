@@ -1,4 +1,4 @@
-"""What is counted of a prompt set: its concepts and associates, as lexicons of the step ``ground``."""
+"""The counted terms of a prompt set: concepts and associates, as lexicons of the step ``ground``."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from leakscope.counting.lexicons import SEPARATOR
 from leakscope.counting.normal_form import normalise
 
 COLUMNS = ["id", "name", "variants", "kind"]
-# A text about lilies is one about a lily.
+# Plurals also count: a text about lilies is about a lily.
 ARTICLE = re.compile(r"^(?:an?|the|some) (?=\S)", re.IGNORECASE)
 
 
 class CountedTerms(NamedTuple):
-    """Two lexicons, ``id, name, variants, kind``: ``name`` is the concept group, or the associate as it is written."""
+    """Two lexicons, ``id, name, variants, kind``: ``name`` is the concept group, or the associate as written."""
 
     concepts: pd.DataFrame
     associates: pd.DataFrame
 
 
 def counted_terms(prompts: pd.DataFrame, candidates: pd.DataFrame) -> CountedTerms:
-    """Return the terms of a prompt set that are counted.
+    """Return the counted terms of a prompt set.
 
     A concept group is mentioned by its own name and by each of its concepts. An associate is mentioned with or without
-    its article. One that is the term of a concept (a color that follows a color) is no associate that can be counted:
-    each of its mentions would be the concept's, too.
+    its article. Associates that are terms of a concept (a color after a color) are not counted: each mention would also
+    be the concept's.
 
     Args:
         prompts: ``concept, concept_group``.
@@ -49,7 +49,7 @@ def counted_terms(prompts: pd.DataFrame, candidates: pd.DataFrame) -> CountedTer
 
 
 def _lexicon(entries: Iterable[tuple[str, list[str]]], kind: str, taken: set[str]) -> pd.DataFrame:
-    """Return a lexicon of names and their terms, less the terms that others have; a name that is taken has no row."""
+    """Return a lexicon of names and their terms, without terms that other names have; a taken name has no row."""
     known: dict[str, list[str]] = {}
     for name, terms in entries:
         if normalise(name) in taken:
@@ -64,7 +64,7 @@ def _lexicon(entries: Iterable[tuple[str, list[str]]], kind: str, taken: set[str
 
 
 def _new_id(name: str, ids: set[str], owners: Mapping[str, str]) -> str:
-    """Return an id that no other name has, and that is no term of another: letters and digits with hyphens between."""
+    """Return an id that is neither another name's id nor a term of another name: letters, digits and hyphens."""
     plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
     slug = re.sub(r"[^a-z0-9]+", "-", plain).strip("-") or "term"
     numbered = (slug if n == 1 else f"{slug}-{n}" for n in count(1))

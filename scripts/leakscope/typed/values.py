@@ -130,14 +130,14 @@ class Described(Section):
     """A mapping that may say what it is for."""
 
     description: Absent[str] = None
-    """For people; read by nobody else."""
+    """What this entry is for. The workflow does not use it."""
 
 
 class Labelled(Described):
     """A mapping that figures show by name."""
 
     label: Absent[Shown] = None
-    """What figures and tables call it. Default: its name."""
+    """Name in figures and tables. Default: its key."""
 
 
 # Names become names of files and folders.

@@ -1,1 +1,1 @@
-"""Servers that are asked, and pages that are written."""
+"""Clients for language-model servers, and parts of HTML pages."""

@@ -1,7 +1,7 @@
-"""Asking a language model behind an OpenAI-compatible server over and over: several requests at once, each until there
-is an answer, or a reason why there is none that holds for all.
+"""Send requests to an OpenAI-compatible server: several at once, each repeated until it is answered or an error would
+affect all requests.
 
-What is asked, and what an answer says, is the caller's (see ``endpoint`` and ``writing``).
+The caller defines requests and reads answers (see ``endpoint`` and ``writing``).
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from leakscope.web.servers import BY_VARIABLE, check_address, read_key
 logger = logging.getLogger(__name__)
 
 SECONDS, ATTEMPTS, CONCURRENCY = 60.0, 6, 4
-# What a server says of one prompt alone: it is too long, say, or its content is not allowed.
+# Statuses about a single prompt: it is too long, or its content is not allowed.
 REFUSED = (400, 413, 422)
 BUSY = (408, 429)
-# Of a refusal, looked at for the names of parameters.
+# Characters of a refusal that are searched for names of parameters.
 LONGEST_REFUSAL = 2000
-# As Azure and OpenAI say that a prompt's content is not allowed.
+# Azure's and OpenAI's codes for disallowed content.
 FILTERED = re.compile(r"content[ _-]?(?:filter|policy|management)|responsible[ _]?ai", re.IGNORECASE)
-# What a server calls two keys otherwise, or does not take at all.
+# Keys that some servers name differently or do not accept.
 OTHER_LENGTH = "max_completion_tokens"
 
 LONGEST_NAME = 100
@@ -45,27 +45,26 @@ Result = TypeVar("Result")
 
 
 class Refused(NamedTuple):
-    """Why a server does not answer a request, however often it is asked.
+    """Why a server permanently refuses a request.
 
-    reason: in one short line without secrets.
-    said: more of it.
+    reason: in one short line without secrets. said: a longer excerpt.
     """
 
     reason: str
     said: str
 
     def names(self, parameter: str) -> bool:
-        """Say whether a parameter is named as what is wrong."""
+        """Return whether the refusal names a parameter as wrong."""
         return re.search(rf"\b{parameter}\b", self.said, re.IGNORECASE) is not None
 
     @property
     def is_filtered(self) -> bool:
-        """Whether the content of the prompt is what is wrong."""
+        """Whether the prompt's content was refused."""
         return FILTERED.search(self.said) is not None
 
 
 class LanguageServer:
-    """A model behind a server, and how it is asked; ``url`` is where."""
+    """A model behind a server, with request limits; ``url`` is its address."""
 
     def __init__(
         self,
@@ -80,26 +79,25 @@ class LanguageServer:
         per_minute: float | None = None,
         sleep: Callable[[float], Any] | None = None,
     ) -> None:
-        """Ask nothing yet.
+        """Prepare the client without sending a request.
 
         Args:
-            base_url: of the server, with or without ``/v1`` where that is all of its path.
+            base_url: of the server, with or without ``/v1`` if that is its whole path.
             path: of requests below it, such as ``chat/completions``.
-            model: as the server names it.
-            key_variable: the environment's variable that holds the key. Servers of one's own need none.
-            seconds: to wait for the whole of an answer.
-            attempts: how often a request is tried.
-            concurrency: requests at once.
-            per_minute: requests in a minute at most, second attempts included; None: any number.
-            sleep: waits for so many seconds between attempts; None: until then, or until another request has failed for
-                good.
+            model: its name on the server.
+            key_variable: environment variable that holds the key; local servers need none.
+            seconds: to wait for a complete answer.
+            attempts: per request.
+            concurrency: concurrent requests.
+            per_minute: maximum requests per minute, retries included; None: unlimited.
+            sleep: waits a number of seconds between attempts; None: wait, but stop if another request fails finally.
 
         Raises:
-            InputError: the address is none of HTTP or holds a secret, or the key cannot be sent.
+            InputError: the address is not HTTP or holds a secret, or the key cannot be sent.
         """
         check_address(base_url, "base_url", BY_VARIABLE)
         self.url, self.path, self.model, self.key_variable = address(base_url, path), path, model, key_variable
-        # From the environment alone: a configuration is shared, and so are logs.
+        # Only from the environment: configurations and logs are shared.
         self._key = read_key(key_variable) if key_variable else ""
         self._seconds, self._attempts, self._concurrency = seconds, attempts, concurrency
         self._interval, self._next, self._turn = 60 / per_minute if per_minute else 0.0, 0.0, threading.Lock()
@@ -110,18 +108,18 @@ class LanguageServer:
     def each(
         self, items: Sequence[Item], ask: Callable[[httpx2.Client, Item], Result | Failure], unit: str
     ) -> Iterator[tuple[Item, Result]]:
-        """Yield each item with what ``ask`` has of it, as they come.
+        """Yield each item with the result of ``ask``, in order of completion.
 
-        A ``Failure`` is asked again at growing intervals, or after as long as the server wants. After an error, those
-        answers are yielded that were under way meanwhile; then it is raised.
+        A ``Failure`` is retried at growing intervals, or when the server asks for it. After an error, answers still
+        under way are yielded before it is raised.
 
         Args:
-            items: what is asked for.
-            ask: one attempt at one of them.
-            unit: what an item is, in the singular.
+            items: to ask for.
+            ask: makes one attempt for one item.
+            unit: name of an item, singular.
 
         Raises:
-            InputError: an item has failed as often as it may, or ``ask`` has raised one.
+            InputError: an item failed in all attempts, or ``ask`` raised one.
         """
         self.stopped.clear()
         taken: set[Future[Any]] = set()
@@ -150,26 +148,26 @@ class LanguageServer:
                 pool.shutdown(cancel_futures=True)
 
     def post(self, http: httpx2.Client, payload: Any) -> dict[str, Any] | Refused | Failure:
-        """Return what the server answers to one request.
+        """Return the server's answer to one request.
 
         Raises:
-            InputError: it says what it would say to every other one, too.
+            InputError: the answer is an error that would affect every request.
         """
         self._wait_for_turn()
         given = post_json(http, self.url, payload, self._seconds)
         return given if isinstance(given, Failure) else self._read(given)
 
     def without_key(self, text: str) -> str:
-        """Return a text that can be written, without the key, should the model repeat it."""
-        # Halves of characters cannot be written.
+        """Return a text that can be written, with the key removed if the model repeats it."""
+        # Lone surrogates cannot be encoded.
         return hide_key(text.encode(errors="replace").decode(), self._key)
 
     def said(self, value: Any) -> str | None:
-        """Return what the server calls something, as one short line without secrets."""
+        """Return a text from the server as one short line without secrets."""
         return brief(self.without_key(value), LONGEST_NAME) if isinstance(value, str) else None
 
     def who_answers(self, answer: Mapping[str, Any]) -> tuple[str | None, str | None]:
-        """Return which model and version an answer says to be of; another model than was asked for is logged once."""
+        """Return the model and version that an answer names; a model other than requested is logged once."""
         model, version = (self.said(answer.get(key)) for key in ("model", "system_fingerprint"))
         if model and model not in self._names:
             self._names.add(model)
@@ -179,7 +177,7 @@ class LanguageServer:
     def _until_answered(
         self, ask: Callable[[httpx2.Client, Item], Result | Failure], http: httpx2.Client, item: Item
     ) -> Result | None:
-        """Ask until there is an answer, or another request has failed for good; None then."""
+        """Ask until there is an answer; None if another request fails finally."""
         try:
             return ask_again(
                 lambda: None if self.stopped.is_set() else ask(http, item),
@@ -196,7 +194,7 @@ class LanguageServer:
             raise
 
     def _wait_for_turn(self) -> None:
-        """Wait until the next request may begin: one an interval, whoever asks."""
+        """Wait until the next request may begin: one per interval, over all threads."""
         with self._turn:
             now = time.monotonic()
             begins = max(now, self._next)
@@ -205,7 +203,7 @@ class LanguageServer:
             self.stopped.wait(begins - now)
 
     def _read(self, answer: Answer) -> dict[str, Any] | Refused | Failure:
-        """Return what an answer says; what would be said of every prompt is raised."""
+        """Return an answer's content; errors that affect every prompt are raised."""
         status, reason = answer.status, f"status {answer.status} {failure_reason(answer)}".strip()
         if status in BUSY or status >= 500:
             return Failure(reason, retry_after(answer))
@@ -237,7 +235,7 @@ class LanguageServer:
 
 
 def no_completion(answer: str | dict[str, Any]) -> Failure:
-    """Return the failure of an answer that is none of the protocol's."""
+    """Return the failure of an answer that violates the protocol."""
     try:
         said = answer if isinstance(answer, str) else json.dumps(answer)
     except RecursionError:
@@ -246,9 +244,9 @@ def no_completion(answer: str | dict[str, Any]) -> Failure:
 
 
 def with_other_length(payload: dict[str, Any], refused: Refused) -> dict[str, Any]:
-    """Return a request with the name that OpenAI's reasoning models have for the length, where they ask for it.
+    """Return a request with the length key of OpenAI's reasoning models, if they ask for it.
 
-    They refuse the name that all others know.
+    They refuse the key that all others accept.
     """
     if "max_tokens" not in payload or not refused.names(OTHER_LENGTH):
         return payload
@@ -257,7 +255,7 @@ def with_other_length(payload: dict[str, Any], refused: Refused) -> dict[str, An
 
 
 def address(base_url: str, path: str) -> str:
-    """Return where completions are asked for: below the address, or below its ``/v1`` where it has no path."""
+    """Return the URL for completions: below the address, or below its ``/v1`` if it has no path."""
     base = base_url.rstrip("/")
     return f"{base}{'' if urlsplit(base).path.strip('/') else '/v1'}/{path}"
 

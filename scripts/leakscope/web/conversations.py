@@ -1,4 +1,4 @@
-"""What a chat model is asked in more messages than a system message and the user's turn."""
+"""Conversations: prompts with more messages than a system message and a user's turn."""
 
 from __future__ import annotations
 
@@ -10,12 +10,11 @@ Message = dict[str, Any]
 
 
 class Conversation(NamedTuple):
-    """A chat of several turns, as the key of what is stored of it.
+    """A chat of several turns, usable as a store key.
 
-    system: the system message, which a server without that role may get in the user's first turn; empty: there is none,
-        or it must stay where it is, and is one of ``messages``.
-    user: the prompt's part in the user's turn, as errors show it.
-    messages: all turns, JSON.
+    system: the system message, which may go into the user's first turn for a server without that role; empty: there is
+    none, or it is in ``messages`` because its position is fixed. user: the prompt's part in the user's turn, as errors
+    show it. messages: all turns, JSON.
     """
 
     system: str
@@ -34,17 +33,17 @@ class Conversation(NamedTuple):
         return ", ".join(each["role"] for each in self.everything)
 
     def payload(self, *, with_system: bool) -> list[Message]:
-        """Return the messages of a request; without a system role that message begins the first turn."""
+        """Return the messages of a request; without a system role, the system message begins the first turn."""
         return self.everything if with_system or not self.system else without_system(self.everything)
 
 
 def as_conversation(system: str, user: str, turns: Iterable[Mapping[str, Any]]) -> Conversation:
-    """Return a conversation of these turns, the same text for the same ones."""
+    """Return a conversation of these turns; equal turns give equal text."""
     return Conversation(system, user, json.dumps(list(turns), ensure_ascii=False, sort_keys=True))
 
 
 def without_system(messages: Sequence[Message]) -> list[Message]:
-    """Return messages whose system message, if any, stands at the beginning of the first turn after it."""
+    """Return messages with any system message moved to the beginning of the next turn."""
     if messages[0]["role"] != "system":
         return list(messages)
     system, first, *others = messages

@@ -1,4 +1,4 @@
-"""The program that draws charts in a browser."""
+"""The JavaScript that draws charts in a browser."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from functools import cache
 
 @cache
 def drawing_program() -> str:
-    """Return Vega, Vega-Lite and Vega-Embed as one script that asks no network for anything."""
+    """Return Vega, Vega-Lite and Vega-Embed as one script that needs no network."""
     import vl_convert
 
     script: str = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
-    # Whatever a later version holds, it cannot end the element that holds it. Its many names stay its own.
+    # The script cannot end its HTML element, whatever a later version contains, and its names stay local.
     return f"(() => {{{script}\n}})();".replace("</script", "<\\/script").replace("<!--", "<\\!--")

@@ -1,4 +1,4 @@
-"""Pieces of pages that are read from top to bottom: elements, lists, links and tables, with every text escaped."""
+"""HTML of static pages: elements, lists, links and tables, with every text escaped."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 
 def element(tag: str, text: str) -> str:
-    """Return an element that holds a text."""
+    """Return an element with a text."""
     return f"<{tag}>{html.escape(text)}</{tag}>"
 
 
@@ -25,12 +25,12 @@ def link_items(files: Mapping[str, str]) -> str:
 
 
 def wide_table(header: Sequence[str], rows: Iterable[Sequence[str]], label: str) -> str:
-    """Return a table that a narrow window scrolls.
+    """Return a table that scrolls in a narrow window.
 
     Args:
         header: texts.
-        rows: cells, as HTML: an element, or text that is escaped already.
-        label: what the table is called for who cannot see it.
+        rows: cells, as HTML: an element, or escaped text.
+        label: the table's name for screen readers.
     """
     head = "".join(element("th", name) for name in header)
     body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)

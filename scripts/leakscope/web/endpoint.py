@@ -1,8 +1,8 @@
 """Asking a language model behind an OpenAI-compatible server: a public one, or one's own (vLLM, Ollama, transformers).
 
-One kind of request: POST ``<base_url>/chat/completions`` with a system and a user message, answered by one text. What
-was answered is kept and never asked for again, under a fingerprint of model, temperature and length. The address is no
-part of it: the same model behind another server is taken to answer alike.
+One kind of request: POST ``<base_url>/chat/completions`` with a system and a user message, answered by one text.
+Answers are stored under a fingerprint of model, temperature and length and never requested again. The address is not
+included: the same model behind another server is assumed to give the same answers.
 """
 
 from __future__ import annotations
@@ -30,19 +30,19 @@ from leakscope.web.http import Failure
 logger = logging.getLogger(__name__)
 
 KIND = "chat"
-# Raised by one when answers that were stored are no longer what would be kept.
+# Increment when stored answers would no longer be the same.
 REVISION = 1
 
 
 class Prompt(NamedTuple):
-    """What a model is asked: how it is to behave, and the question."""
+    """A prompt: system message and question."""
 
     system: str
     user: str
 
 
 class Endpoint:
-    """Asks a model, several prompts at once, and keeps what was answered."""
+    """Asks a model several prompts at once and stores the answers."""
 
     def __init__(
         self,
@@ -59,17 +59,17 @@ class Endpoint:
         store: Path | None = None,
         sleep: Callable[[float], Any] | None = None,
     ) -> None:
-        """Ask nothing yet.
+        """Prepare the client without sending a request.
 
         Args:
             base_url, model, key_variable, seconds, attempts, concurrency, sleep: as of ``LanguageServer``.
             temperature: 0 for the most likely answer.
-            max_tokens: of an answer.
-            prompts: the version of the caller's prompts, part of what answers are stored under.
+            max_tokens: per answer.
+            prompts: the version of the caller's prompts, part of the answers' store key.
             store: the folder of all stores; None keeps nothing.
 
         Raises:
-            InputError: the address is none of HTTP or holds a secret, or the key cannot be sent.
+            InputError: the address is not HTTP or holds a secret, or the key cannot be sent.
         """
         self._server = LanguageServer(
             base_url,
@@ -96,20 +96,20 @@ class Endpoint:
         self._refusals: dict[Key, str] = {}
 
     def summary(self) -> dict[str, Any]:
-        """Return how many answers were given so far, how many of them were asked for, and where they are kept."""
+        """Return the number of answers so far, how many were requested now, and where they are stored."""
         store = None if self._store is None else str(self._store.folder)
         return {"total": self.total, "computed": self.computed, "reused": self.total - self.computed, "store": store}
 
     def ask(self, prompts: Sequence[Prompt]) -> dict[Prompt, str | None]:
-        """Return the answer to each prompt, None where the server refuses it; what is stored is not asked again.
+        """Return the answer to each prompt, None if the server refuses it; stored answers are not requested again.
 
         A request that fails (no connection, no answer in time, 408, 429, 5xx, an answer that is no chat completion or
-        too long for one) is repeated at growing intervals, or after as long as the server asks for. The key, should the
-        model repeat it, is no part of what is kept.
+        too long for one) is retried at growing intervals, or when the server asks for it. If the model repeats the key,
+        it is removed before storing.
 
         Raises:
             InputError: the server cannot be reached, refuses the key, does not know the model, or refuses every prompt
-                of several. What was answered before is kept.
+                of several. Earlier answers are kept.
         """
         self._refusals.clear()
         recalled = recall(self._store, list(prompts), self._ask_all)
@@ -125,7 +125,7 @@ class Endpoint:
         return {prompt: recalled.values.get(prompt) for prompt in prompts}
 
     def _ask_all(self, missing: list[Key]) -> Iterator[dict[Key, str]]:
-        """Yield answers as they come. After a failure for good, those that were under way meanwhile, then raise it."""
+        """Yield answers in order of completion. After a final failure, yield those still under way, then raise it."""
         answers: Iterator[tuple[Key, str | Refused]] = self._server.each(missing, self._ask, "answer")
         for key, answer in answers:
             if isinstance(answer, Refused):
@@ -152,5 +152,5 @@ class Endpoint:
             return no_completion(answer)
         if not isinstance(text, str | None):
             return Failure(f"an answer that is no completion: a {type(text).__name__} for a text")
-        # Null where all tokens went into reasoning.
+        # Null if all tokens went into reasoning.
         return self._server.without_key(text or "")

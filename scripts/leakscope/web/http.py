@@ -1,6 +1,6 @@
-"""Asking a server by HTTP, once: what is an answer, and what a failure that is worth another attempt.
+"""One HTTP request to a server: an answer, or a failure worth another attempt.
 
-No server can keep a job waiting or fill its memory: an answer has so many seconds and so many bytes, unpacked.
+Time and unpacked size of an answer are limited, so that no server can block a job or fill its memory.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from leakscope.jobs.redaction import hide
 
 LARGEST_ANSWER = 16 * 2**20
 LONGEST_REASON = 200
-# More of an answer is not looked at for a reason. Long enough that hiding keys in it never brings its end into view.
+# Characters of an answer searched for a reason; long enough that removing keys never reveals the cut end.
 LONGEST_SAID = 100_000
-# An answer that is late is given up by the thread that waits for it first, which ends then; see ``within``.
+# Extra seconds in ``within``, so that the thread of a late answer gives up first, and ends.
 GRACE = 0.5
 
 Result = TypeVar("Result")
 
 
 class Answer(NamedTuple):
-    """What a server answered, whatever its status; the body is unpacked."""
+    """A server's answer with any status; the body is unpacked."""
 
     status: int
     headers: httpx2.Headers
@@ -40,7 +40,7 @@ class Answer(NamedTuple):
         """Return the body as JSON.
 
         Raises:
-            ValueError: it is none, or is nested too deep to be an answer.
+            ValueError: it is not JSON, or is nested too deep.
         """
         try:
             return json.loads(self.body)
@@ -53,25 +53,24 @@ class Answer(NamedTuple):
 
 
 class Failure(NamedTuple):
-    """Why there is no answer, and after how many seconds the server wants to be asked again, if it says so."""
+    """Why there is no answer, and the server's wait in seconds before a retry, if given."""
 
     reason: str
     retry_after: float | None = None
 
 
 class LimitedStream(httpx2.SyncByteStream):
-    """The bytes of an answer as they come, for so long and so many of them."""
+    """The bytes of an answer as they arrive, limited in time and number."""
 
     def __init__(self, stream: httpx2.SyncByteStream, end: float, most: int) -> None:
-        """Read ``stream`` until ``end``, a moment of ``time.monotonic``, and no more than ``most`` bytes."""
+        """Read ``stream`` until ``end`` (``time.monotonic``), and at most ``most`` bytes."""
         self.stream, self.end, self.most = stream, end, most
 
     def __iter__(self) -> Iterator[bytes]:
-        """Yield what comes.
+        """Yield the bytes as they arrive.
 
         Raises:
-            httpx2.ReadTimeout: it is late.
-            httpx2.ReadError: it is too much.
+            httpx2.ReadTimeout: it is too late. httpx2.ReadError: it is too large.
         """
         n_bytes = 0
         for chunk in self.stream:
@@ -87,15 +86,15 @@ class LimitedStream(httpx2.SyncByteStream):
 
 
 def post_json(http: httpx2.Client, url: str, payload: Any, seconds: float) -> Answer | Failure:
-    """Return what a server answers, or why there is no answer; redirects are not followed, so no key goes elsewhere.
+    """Return a server's answer or the failure; redirects are not followed, so that no key goes elsewhere.
 
-    The client gives up on a server that is silent, and ``LimitedStream`` on one that goes on and on.
+    The client gives up on a silent server, and ``LimitedStream`` on an endless answer.
 
     Args:
-        http: the client, with what each request needs.
+        http: the client, with headers set.
         url: to post to.
         payload: plain JSON values.
-        seconds: for the whole of it.
+        seconds: for the whole exchange.
     """
     try:
         return within(seconds, lambda: _post(http, url, payload, seconds))
@@ -104,10 +103,10 @@ def post_json(http: httpx2.Client, url: str, payload: Any, seconds: float) -> An
 
 
 def within(seconds: float, ask: Callable[[], Result]) -> Result:
-    """Return what ``ask`` returns.
+    """Return the result of ``ask`` within a time limit.
 
-    Against a server that sends its headers byte by byte, or one `100 Continue` after the other, no time limit of the
-    client helps: its thread is left alone after ``seconds``.
+    Against a server that sends its headers byte by byte, or one `100 Continue` after the other, the client's own time
+    limits do not help: its thread is abandoned after ``seconds``.
 
     Raises:
         TimeoutError: it took longer.
@@ -130,7 +129,7 @@ def within(seconds: float, ask: Callable[[], Result]) -> Result:
 
 
 def failure_reason(answer: Answer) -> str:
-    """Return what a server says of a failure, in one short line without secrets."""
+    """Return a server's reason for a failure, in one short line without secrets."""
     try:
         data = answer.data()
     except ValueError:
@@ -142,13 +141,13 @@ def failure_reason(answer: Answer) -> str:
 
 
 def brief(text: str, longest: int = LONGEST_REASON) -> str:
-    """Return the beginning of what a stranger wrote, as one line without control characters and secrets."""
+    """Return the beginning of untrusted text, as one line without control characters and secrets."""
     line = "".join(filter(str.isprintable, " ".join(text.split())))
     return hide(line[:LONGEST_SAID])[:longest]
 
 
 def refuse_redirect(answer: Answer, where: str, allowed: str) -> None:
-    """Raise an error where a server sends to another address.
+    """Raise an error if a server redirects to another address.
 
     Raises:
         InputError: it does.

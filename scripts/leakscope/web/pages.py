@@ -1,4 +1,4 @@
-"""Pages of one file: a template, filled, and data that a browser unpacks by itself."""
+"""Single-file pages: a filled template with data that the browser unpacks."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from leakscope.files.writing import replacing
 
 
 def encoded(payload: Mapping[str, Any]) -> str:
-    """Return JSON, gzip, base64, in which no text that a model wrote can end the element that holds it.
+    """Return a payload as JSON, gzip, base64, so that no model's text can end its HTML element.
 
     Equal payloads give equal texts.
     """

@@ -64,13 +64,13 @@ class TextScorer:
         extra_body: Mapping[str, Any] | None = None,
         store: Path | None = None,
     ) -> None:
-        """Ask nothing yet.
+        """Prepare the client without sending a request.
 
         Args:
             server: which, opened at ``PATH``.
             budget: what that may cost, everything that is stored of the texts included.
             where: what the error says first of a server that gives no log-probabilities.
-            extra_body: further keys of each request.
+            extra_body: additional keys of each request.
             store: the folder of all stores; None keeps nothing.
         """
         self.server, self.budget, self._where = server, budget, where

@@ -69,8 +69,8 @@ def estimate(prompts: Iterable[tuple[int, int]], max_tokens: int, prices: Prices
 
     Args:
         prompts: of each the number of its tokens and of texts that are wanted.
-        max_tokens: of a text.
-        prices: if they are known.
+        max_tokens: per text.
+        prices: if known.
     """
     asked = [(tokens, samples) for tokens, samples in prompts if samples]
     n_texts = sum(samples for _, samples in asked)
@@ -126,7 +126,7 @@ class Budget:
                 self._changed.notify_all()
 
     def pay(self, read: int, written: int) -> None:
-        """Count what a request took, as the server says."""
+        """Count a request's tokens as reported by the server."""
         if self.prices is None:
             return
         cost = self.prices.cost(read, written)
@@ -135,14 +135,14 @@ class Budget:
             self._dearest = max(self._dearest, cost)
 
     def take(self, usage: Any, url: str) -> list[int | None]:
-        """Return the tokens that a request read and wrote, and count them; None where the server does not say.
+        """Return and count the tokens that a request read and wrote; None if the server does not report them.
 
         Args:
             usage: of an answer.
             url: what the error says first.
 
         Raises:
-            InputError: the server does not say, and there is a most that all may cost.
+            InputError: the server does not report them, and ``max_cost`` is set.
         """
         said = usage if isinstance(usage, dict) else {}
         read, written = (said.get(key) for key in ("prompt_tokens", "completion_tokens"))
@@ -157,13 +157,13 @@ class Budget:
         return [read, written]
 
     def take_stored(self, records: Iterable[Mapping[str, Any]]) -> None:
-        """Count what stored answers have cost, by the ``request`` of those that have one."""
+        """Count the cost of stored answers, by their ``request`` if they have one."""
         for record in records:
             if None not in record.get("request", (None,)):
                 self.pay(*record["request"])
 
     def announce(self, expected: Estimate, model: str) -> None:
-        """Log what requests may take, and warn where that may be too much."""
+        """Log the expected cost of requests, and warn if it may exceed the maximum."""
         logger.info("%s: %s", model, expected.in_words())
         if self.most is not None and expected.cost is not None and self.spent + expected.cost[1] > self.most:
             said = "%s: %s; max_cost is %g, of which %.2g is spent"
@@ -182,11 +182,11 @@ class Budget:
 
 
 def spent(requests: Sequence[Sequence[int | None]], prices: Prices | None) -> dict[str, Any]:
-    """Return ``requests`` (how many), ``tokens`` and ``cost`` of all; null where the server did not say it of each.
+    """Return ``requests`` (how many), ``tokens`` and ``cost`` of all; null unless the server reported it for each.
 
     Args:
-        requests: of each the tokens that it read and wrote.
-        prices: if they are known.
+        requests: tokens read and written by each.
+        prices: if known.
     """
     read, written = (_sum(request[place] for request in requests) for place in (0, 1))
     cost = None if prices is None or read is None or written is None else prices.cost(read, written)
@@ -194,7 +194,7 @@ def spent(requests: Sequence[Sequence[int | None]], prices: Prices | None) -> di
 
 
 def counts(said: Iterable[str | None]) -> dict[str, int]:
-    """Return what a server said → how often; of answers of which it said nothing, nothing."""
+    """Return value → how often the server reported it, ignoring answers without it."""
     return dict(sorted(Counter(name for name in said if name is not None).items()))
 
 

@@ -1,6 +1,5 @@
-"""Jobs of one model behind a server: they take turns, so that together they keep to its requests a minute, and to what
-the study may cost.
-"""
+"""Jobs of one served model take turns, so that together they keep to its requests per minute and the study's maximum
+cost."""
 
 from __future__ import annotations
 
@@ -15,21 +14,21 @@ from leakscope.web.asking import LanguageServer
 from leakscope.web.scoring import PATH, TextScorer
 from leakscope.web.spending import Budget, Prices
 
-# Where jobs that ask a server leave their summaries, in a study's results.
+# Where jobs that use a server write their summaries, in a study's results.
 PAID = ("generations", "candidates", "ground/scores", "validate/scores")
-# And where judges do, each under its own name; a summary says which model it is.
+# Where judges write theirs, each under its own name; a summary names the model.
 JUDGED = "rating/judged"
 
 
 @contextmanager
 def open_budget(name: str, asking: Mapping[str, Any], store: Path) -> Iterator[Budget]:
-    """Wait until no other job asks a model's server, and yield what all of them may still cost.
+    """Wait until no other job uses a model's server, and yield the remaining budget.
 
-    What this job's own requests have cost it finds out itself: Snakemake has removed its summaries.
+    The job counts its own earlier requests from the store: Snakemake has removed its summaries.
 
     Args:
         name: the model's name in the study.
-        asking: ``prices`` and ``max_cost`` of its entry, and ``results``, the folder of the study's.
+        asking: ``prices`` and ``max_cost`` of its entry, and ``results``, the folder of the study's results.
         store: the folder of all stores, where the turns are kept.
     """
     prices = Prices(**asking["prices"]) if asking["prices"] else None
@@ -44,12 +43,12 @@ def open_budget(name: str, asking: Mapping[str, Any], store: Path) -> Iterator[B
 
 @contextmanager
 def open_scorer(name: str, server: Mapping[str, Any], asking: Mapping[str, Any], store: Path) -> Iterator[TextScorer]:
-    """Wait until no other job asks a model's server, and yield what asks it for log-probabilities.
+    """Wait until no other job uses a model's server, and yield its scorer of log-probabilities.
 
     Args:
         name: the model's name in the study.
-        server: its ``base_url``, what it calls the ``model``, and ``extra_body``, further keys of each request.
-        asking: as of ``open_budget``, and ``requests``: how often and how patiently it is asked.
+        server: its ``base_url``, its name of the ``model``, and ``extra_body``, additional keys of each request.
+        asking: as for ``open_budget``, and ``requests``: the request limits.
         store: the folder of all stores.
     """
     with open_budget(name, asking, store) as budget:

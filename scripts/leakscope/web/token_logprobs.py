@@ -1,8 +1,8 @@
-"""What a server's answer says of the tokens of a text: where each ends, and how probable it was after those before it.
+"""Read a text's tokens from a server's answer: where each ends, and its conditional log-probability.
 
 Two forms are read. OpenAI's completions, vLLM and llama-cpp-python give ``choices[0].logprobs`` of the text that
-``echo`` repeats; vLLM gives ``prompt_logprobs`` of its own, in the choice or beside it. Neither says of a token which
-characters are its own in a way that all servers agree on, so that tokens are laid along the text that was sent.
+``echo`` repeats; vLLM gives its own ``prompt_logprobs``, in the choice or next to it. Neither form gives a token's
+characters in a way that all servers share, so tokens are aligned with the text that was sent.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import accumulate
 from typing import Any, NamedTuple
 
-# More than rounding puts a log-probability above 0.
+# Tolerance for rounding of log-probabilities above 0.
 ROUNDING = 1e-3
-# Nothing is less probable: what servers say for −∞ is −9999, and JSON has integers of any length.
+# Lower bound: servers write −9999 for −∞, and JSON has integers of any length.
 LOWEST = -1e6
-# What a server puts before a text has at most so many tokens.
+# Maximum number of tokens that a server puts before a text.
 LONGEST_BEGINNING = 2
-# What stands for a part of a character, and what OpenAI says instead.
+# The replacement for part of a character, and OpenAI's notation.
 PARTIAL = "\N{REPLACEMENT CHARACTER}"
 RAW = re.compile(r"bytes:(\\x[0-9a-fA-F]{2})+")
 
@@ -28,8 +28,8 @@ RAW = re.compile(r"bytes:(\\x[0-9a-fA-F]{2})+")
 class TokenLogprobs(NamedTuple):
     """The tokens of a text.
 
-    ends: where each of them ends, in characters of the text; it begins where the one before it ends.
-    logprobs: of each after those before it, in nats, at most 0; None of the first where nothing stood before it.
+    ends: where each token ends, in characters of the text; it begins where the previous one ends. logprobs: of each
+    given those before it, in nats, at most 0; None for the first if nothing precedes it.
     """
 
     ends: list[int]
@@ -37,19 +37,19 @@ class TokenLogprobs(NamedTuple):
 
 
 class Malformed(NamedTuple):
-    """Log-probabilities that cannot be what they are said to be: why, in a few words."""
+    """Invalid log-probabilities, with the reason in a few words."""
 
     reason: str
 
 
 class OtherText(NamedTuple):
-    """Tokens that do not make up the text that was sent: how they begin."""
+    """Tokens that do not match the text that was sent, with their beginning."""
 
     tokens: str
 
 
 Read = TokenLogprobs | Malformed | OtherText
-# A token's text, None where it is not said, and its log-probability.
+# A token's text (None if not given) and its log-probability.
 _Given = tuple[str | None, float | None]
 # From the bytes of a text, where a token begins, and it, to where it may end.
 _Spans = Callable[[bytes, int, str | None], Iterator[int]]
@@ -60,7 +60,7 @@ def read_echo(answer: Mapping[str, Any], text: str) -> Read | None:
 
     Args:
         answer: of a server.
-        text: that was sent.
+        text: as sent.
 
     Returns:
         None where the answer has no log-probabilities, or of what was written alone: some pass over ``echo``.
@@ -88,11 +88,11 @@ def _read_columns(said: Any, text: str) -> Read:
 
 
 def read_prompt_logprobs(answer: Mapping[str, Any], text: str) -> Read | None:
-    """Return the tokens of a text of which vLLM has given ``prompt_logprobs``.
+    """Return the tokens of a text from vLLM's ``prompt_logprobs``.
 
     Args:
         answer: of a server.
-        text: that was sent.
+        text: as sent.
 
     Returns:
         None where the answer has no log-probabilities.
@@ -115,11 +115,11 @@ def read_prompt_logprobs(answer: Mapping[str, Any], text: str) -> Read | None:
 def lay_along(text: str, given: Sequence[tuple[str | None, Any]]) -> Read:
     """Return tokens as parts of a text, without those that the server has put before it: as few as can be.
 
-    Tokens are laid along the bytes of the text (UTF-8). One that holds parts of characters is any bytes that
-    decode to what it says; which part of a run belongs to which character is not always known: the longest go first.
+    Tokens are laid along the bytes of the text (UTF-8). One that holds parts of characters is any bytes that decode to
+    what it says; which part of a run belongs to which character is not always known: the longest go first.
 
     Args:
-        text: that was sent.
+        text: as sent.
         given: token and log-probability; of the first the token may be None, where it is not said.
     """
     nameless = int(len(given) > 1 and given[0] == ("", None))  # a beginning, as those say it that skip special tokens

@@ -1,12 +1,11 @@
-"""Texts of a language model behind an OpenAI-compatible server, several of each prompt, each asked for once.
+"""Texts of a language model behind an OpenAI-compatible server, several per prompt, each requested once.
 
-``POST <base_url>/chat/completions`` with messages, or ``<base_url>/completions`` with a text to go on with. All texts
-of a prompt are asked for at once by ``n``; where a server gives fewer, or takes no ``n``, the others one by one.
-``seed`` is another one for each prompt and sample, so that texts of a server that heeds it can be had again.
+``POST <base_url>/chat/completions`` with messages, or ``<base_url>/completions`` with a text to continue. All texts of
+a prompt are requested at once by ``n``; if a server gives fewer or does not accept ``n``, the others are requested one
+by one. ``seed`` differs for each prompt and sample, so that texts are reproducible on a server that uses it.
 
-Every text is stored as the server gave it, under what was asked of which server and model, and the number of its
-sample. Which model and version (``system_fingerprint``) the server says it was, and the tokens that it counted, stand
-beside it.
+Every text is stored as the server gave it, under request, server, model and sample number, with the model, version
+(``system_fingerprint``) and token counts that the server reported.
 """
 
 from __future__ import annotations
@@ -30,34 +29,31 @@ from leakscope.web.spending import Budget, Estimate, estimate, estimated_tokens
 logger = logging.getLogger(__name__)
 
 KIND = "served"
-# Raised by one when texts that were stored are no longer what would be kept.
+# Increment when stored texts would no longer be the same.
 REVISION = 1
 PATHS = {"chat": "chat/completions", "completions": "completions"}
 # What becomes of a request for a text. Of all but the first there is none: an empty one stands for it.
 WRITTEN, REFUSAL, FILTERED, UNFINISHED = "written", "refusal", "content_filter", "unfinished"
 # Why a server ended a text at the most tokens that it may have.
 AT_LENGTH = "length"
-# As large as every server takes.
+# Largest value that every server accepts.
 SEEDS = 2**31
 
 
 class Question(NamedTuple):
-    """What a model is asked: a system message, empty where there is none, and the user's turn or the text to go on."""
+    """A prompt: system message, empty if none, and the user's turn or the text to continue."""
 
     system: str
     user: str
 
 
 class Manner(NamedTuple):
-    """How texts are asked for; all of it decides them.
+    """Settings of requests that determine the texts.
 
-    api: ``chat`` or ``completions``.
-    temperature: 0 for the most likely text.
-    top_p: None: the server's own.
-    max_tokens: of a text.
-    seed: from which each prompt and sample has its own.
-    extra_body: further keys of each request.
-    thinks: of a model that thinks first, the marks that a thought may stand between in its content; None of others.
+    api: ``chat`` or ``completions``. temperature: 0 for the most likely text. top_p: None: the server's own.
+    max_tokens: per text. seed: from which each prompt and sample has its own. extra_body: additional keys of each
+    request. thinks: of a model that thinks first, the marks that a thought may stand between in its content; None of
+    others.
     """
 
     api: str
@@ -69,13 +65,13 @@ class Manner(NamedTuple):
     thinks: Sequence[tuple[str, str]] | None = None
 
     def fingerprint(self) -> dict[str, Any]:
-        """Return what of it decides texts, as JSON has it; of a model that answers at once, nothing of thoughts."""
+        """Return the settings as JSON for the store key, without thoughts for a model that answers directly."""
         known = {**self._asdict(), "temperature": float(self.temperature), "extra_body": dict(self.extra_body)}
         return {key: value for key, value in known.items() if key != "thinks" or value is not None}
 
 
 class ServedTexts(NamedTuple):
-    """What was written: key → record, and the keys of those that were asked for now.
+    """The texts: key → record, and the keys requested now.
 
     A record has ``text``, ``status``, ``finish`` (why it ended), ``model`` and ``system_fingerprint`` (as the server
     says); ``thought``, of a model that thinks first; and ``request`` where it is the first text of its request: the
@@ -88,14 +84,14 @@ class ServedTexts(NamedTuple):
 
 
 class _Unwritten(NamedTuple):
-    """Samples of a prompt that are still to be had."""
+    """Samples of a prompt that are still missing."""
 
     question: Question | Conversation
     samples: tuple[int, ...]
 
 
 class _SaidText(NamedTuple):
-    """What a server says of one text: its status, why it ended, and the thought before it."""
+    """One text from a server: its status, why it ended, and the thought before it."""
 
     text: str
     status: str
@@ -104,7 +100,7 @@ class _SaidText(NamedTuple):
 
 
 class Writer:
-    """Asks a model behind a server for texts, and keeps what it wrote."""
+    """Requests texts from a model behind a server and stores them."""
 
     def __init__(
         self,
@@ -115,7 +111,7 @@ class Writer:
         *,
         prompts: int | None = None,
     ) -> None:
-        """Ask nothing yet.
+        """Prepare the client without sending a request.
 
         Args:
             server: which, opened at ``PATHS[manner.api]``.
@@ -139,7 +135,7 @@ class Writer:
         self._alone = False  # whether `n` is passed over
 
     def write(self, numbers: Mapping[Question | Conversation, int]) -> ServedTexts:
-        """Return so many texts of each prompt; what is stored is not asked for again.
+        """Return the requested number of texts per prompt; stored texts are not requested again.
 
         A request that fails (no connection, no answer in time, 408, 429, 5xx, an answer that is no completion) is
         repeated, as ``LanguageServer.each`` says. A text whose content the server refuses is an empty one, and said to
@@ -147,7 +143,7 @@ class Writer:
 
         Raises:
             InputError: the server cannot be reached, refuses the key or a request, or does not know the model; or the
-                budget is spent. What was written before is kept.
+                budget is spent. Texts written so far are kept.
         """
         keys: list[Key] = [(*question, sample) for question, n in numbers.items() for sample in range(n)]
         records: dict[Key, dict[str, Any]] = {} if self._store is None else self._store.read(keys)
@@ -161,12 +157,13 @@ class Writer:
         return ServedTexts(records, set(missing), None if self._store is None else str(self._store.folder))
 
     def expected(self, missing: Iterable[Key]) -> Estimate:
-        """Return what texts may take that are still to be asked for."""
+        """Return the expected cost of missing texts."""
         prompts = [(estimated_tokens("".join(one.question)), len(one.samples)) for one in _by_prompt(missing)]
         return estimate(prompts, self.manner.max_tokens, self.budget.prices)
 
     def _ask_all(self, missing: list[Key]) -> Iterator[dict[Key, dict[str, Any]]]:
-        """Yield records as they come; where a prompt has fewer texts than were asked for, ask for the others after."""
+        """Yield records in order of completion; if a prompt got fewer texts than requested, request the others
+        afterwards."""
         waiting = _by_prompt(missing)
         while waiting:
             short: list[_Unwritten] = []
@@ -185,7 +182,7 @@ class Writer:
     def _ask_without(
         self, http: httpx2.Client, wanted: _Unwritten, without: frozenset[str]
     ) -> list[dict[str, Any]] | Failure:
-        """Ask once, and again without what the server says that it does not take."""
+        """Ask once, and again without keys that the server does not accept."""
         payload = self._payload(wanted, without)
         read, written = estimated_tokens("".join(wanted.question)), payload.get("n", 1) * self.manner.max_tokens
         with self.budget.held(read, written, self.server.stopped):
@@ -227,7 +224,7 @@ class Writer:
         return {**payload, "messages": _messages(question, with_system="system" not in without)}
 
     def _adapt(self, without: frozenset[str]) -> None:
-        """Remember what the server does not take, now that it answers without it."""
+        """Remember keys that the server does not accept, once it answers without them."""
         for name in sorted(without - self._without):
             told = logger.warning if name == "seed" else logger.info
             told("%s: asked without `%s`, which the server refuses", self.server.url, name)
@@ -252,7 +249,7 @@ class Writer:
         return {**kept, "model": model, "system_fingerprint": version}
 
     def _choice(self, choice: Any) -> _SaidText | None:
-        """Return what a choice says; None of what is no choice of the protocol's."""
+        """Return the content of a choice; None if it violates the protocol."""
         if not isinstance(choice, dict):
             return None
         message = choice.get("message") if self.manner.api == "chat" else {"content": choice.get("text")}
@@ -264,7 +261,7 @@ class Writer:
             return _SaidText("", FILTERED, finish)
         if text is None and message.get("refusal"):
             return _SaidText("", REFUSAL, finish)
-        # Null where all tokens went into reasoning.
+        # Null if all tokens went into reasoning.
         written = self.server.without_key(text or "")
         if self.manner.thinks is None:
             return _SaidText(written, WRITTEN, finish)
@@ -286,13 +283,13 @@ def _question(system: str, user: str, messages: str = "") -> Question | Conversa
 
 
 def _shown(question: Question | Conversation) -> str:
-    """Return what a question is called where a server refuses it."""
+    """Return how a refused question is named in errors."""
     roles = f" in messages of {question.roles}" if isinstance(question, Conversation) else ""
     return f"the prompt {brief(question.user, 60)!r}{roles}"
 
 
 def _not_taken(payload: Mapping[str, Any], refused: Refused) -> set[str]:
-    """Return what of a request the server's refusal names, and what can be done without."""
+    """Return the keys of a request that the refusal names and that can be omitted."""
     named = {name for name in ("seed", "n") if name in payload and refused.names(name)}
     if any(message["role"] == "system" for message in payload.get("messages", ())) and refused.names("system"):
         named.add("system")
@@ -313,6 +310,6 @@ def _messages(question: Question | Conversation, *, with_system: bool) -> list[M
 
 
 def _reasoning(message: Mapping[str, Any]) -> str:
-    """Return the thought that a server tells apart from the content; empty where it does not."""
+    """Return the thought that a server separates from the content; empty if it does not."""
     given = (message.get(name) for name in REASONING)
     return next((text for text in given if isinstance(text, str) and text.strip()), "")

@@ -1,5 +1,5 @@
-"""From the configuration to what the rules name: files, wildcards, parameters and resources of each step.
+"""From the configuration to the files, wildcards, parameters and resources that the rules use.
 
-Snakemake reads all of it again in every job of a cluster, so nothing here computes, and nothing heavy is imported.
-Paths in angle brackets (``<results>``) are Snakemake's pathvars; ``rules/common.smk`` says what they stand for.
+Every cluster job imports this package, so it does no computation and has no slow imports. Paths in angle brackets
+(``<results>``) are Snakemake's pathvars; ``rules/common.smk`` says what they stand for.
 """

@@ -1,8 +1,8 @@
-"""What a study's user brings, looked at before any job is planned, so that mistakes of all files are named at once.
+"""Checks of the user's files before any job is planned, so that the mistakes of all files are reported at once.
 
-Prompts are read whole: tables, templates, lexicons; so are small tables. Of texts, scores, counts and corpora the
-columns and the first rows are looked at, of JSON that has no first rows the form, if it is not large; the jobs that
-import them read the rest.
+Prompts (tables, templates, lexicons) and small tables are read completely. For texts, scores, counts and corpora, only
+the columns and first rows are checked; for JSON without rows, the form, unless the file is large. The importing jobs
+read the rest.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ from leakscope.workflow.study import Study, read_prompts
 from leakscope.workflow.validate import Validate
 
 ROWS_LOOKED_AT = 1000
-# Larger files that have no first rows are left to their jobs: reading them would take longer than planning.
+# Larger files without rows are left to their jobs: reading them would take longer than planning.
 LARGEST_LOOKED_AT = 10 * MEGABYTE
-# What stands before the prompt in a template, from so many characters on, may stand in prompts by mistake as well.
+# A template's text before the prompt, from this length on, may also be in the prompts by mistake.
 SHORTEST_LEAD = 8
 
 Checks = Iterator[Callable[[], object]]
 
 
 def look_into(study: Study) -> list[str]:
-    """Return what a user should know of the files of a study.
+    """Return warnings about the files of a study.
 
     Raises:
-        InputError: all mistakes that are found in them, one line each.
+        InputError: all mistakes found in them, one line each.
     """
     found, warnings = Mistakes(), list[str]()
     for name in study.templated:
@@ -101,7 +101,7 @@ def _features(study: Study) -> Checks:
 
 @contextmanager
 def _left_to_jobs() -> Iterator[None]:
-    """Say nothing of what is odd in a file: the job that reads all of it says so, with what becomes of it."""
+    """Suppress warnings about a file: the job that reads it gives them, with the consequences."""
     library = logging.getLogger("leakscope")
     level = library.level
     library.setLevel(logging.ERROR)

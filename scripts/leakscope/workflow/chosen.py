@@ -1,6 +1,6 @@
-"""What ``MODEL=`` and ``PROMPTS=`` stand for: the name and the entry that a study has for what a person names.
+"""Resolve ``MODEL=`` and ``PROMPTS=`` into the name and entry of a study.
 
-What is there decides: a folder is a folder, whatever else has its name.
+Existing files have priority: a folder is a folder, even if a catalogue entry has its name.
 """
 
 from __future__ import annotations
@@ -34,15 +34,15 @@ PLAIN = {"system": None, "template": "{prompt}"}
 
 
 class Chosen(NamedTuple):
-    """A model or prompt set that a person named."""
+    """A model or prompt set named by the user."""
 
     given: str
-    """What was given; of a path without what changes nothing, such as a slash at its end."""
+    """The given text; a path is normalised, for example without a final slash."""
     name: str
     entry: dict[str, Any] | None = None
-    """What the study's catalogue says of it; None: it stands there already."""
+    """The entry for the study's catalogue; None: the catalogue has it already."""
     remark: str = ""
-    """What the study's file says beside it."""
+    """The remark in the study's file."""
     base: Chosen | None = None
     """The model that an adapter was trained on."""
 
@@ -52,13 +52,13 @@ Kind = Callable[[str, Collection[str]], Chosen | None]
 
 
 def choose_model(given: str, catalogue: Collection[str]) -> Chosen:
-    """Return the model that a person names: a folder, a GGUF file, a model of the catalogue, or one of the hub.
+    """Return the model named by the user: a folder, a GGUF file, a model of the catalogue, or one on the hub.
 
-    A model in a folder is one for chats if its tokenizer has a chat template. Of a model of the hub that is not known
-    before it is fetched: like every entry that does not say, it is taken for one.
+    A model in a folder is a chat model if its tokenizer has a chat template. A model on the hub counts as a chat model,
+    the default, since this is unknown before the download.
 
     Args:
-        given: what ``MODEL=`` says.
+        given: value of ``MODEL=``.
         catalogue: names of its models.
 
     Raises:
@@ -72,10 +72,10 @@ def choose_model(given: str, catalogue: Collection[str]) -> Chosen:
 
 
 def choose_prompts(given: str, catalogue: Collection[str]) -> Chosen:
-    """Return the prompt set that a person names: a folder of templates, a table, or a prompt set of the catalogue.
+    """Return the prompt set named by the user: a folder of templates, a table, or a prompt set of the catalogue.
 
     Args:
-        given: what ``PROMPTS=`` says.
+        given: value of ``PROMPTS=``.
         catalogue: names of its prompt sets.
 
     Raises:
@@ -86,7 +86,7 @@ def choose_prompts(given: str, catalogue: Collection[str]) -> Chosen:
 
 
 def check_prompts(prompts: Chosen) -> None:
-    """Read the prompts of a table or of templates as their job will, so that mistakes are found before anything starts.
+    """Read prompts of a table or of templates as their job will, to find mistakes before anything starts.
 
     Raises:
         InputError: they cannot be used.
@@ -101,14 +101,14 @@ def check_prompts(prompts: Chosen) -> None:
 
 
 def short_name(given: str, catalogue: Collection[str]) -> str:
-    """Return a name for what was given, always the same: its last two parts.
+    """Return a deterministic name for a path or id: its last two parts.
 
-    Where that is less than what was given, or the catalogue has the name in whatever case, six digits of a digest tell
-    it from others: ``models/tiny`` → ``models-tiny``, ``/data/run 3/tiny`` → ``run-3-tiny-9f0b1d``.
+    If these are not the whole path, or the catalogue has the name in any case, six digits of a digest make it unique:
+    ``models/tiny`` → ``models-tiny``, ``/data/run 3/tiny`` → ``run-3-tiny-9f0b1d``.
 
     Args:
         given: a path, or an id of the hub.
-        catalogue: names that mean something else.
+        catalogue: names already in use.
     """
     parts = PurePath(given).parts
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", "-".join(parts[-2:])).strip("._-")
@@ -119,12 +119,12 @@ def short_name(given: str, catalogue: Collection[str]) -> str:
 
 
 def expanded(path: str) -> Path:
-    """Return a path as a study reads it: with the home folder for ``~``, and the values of environment variables."""
+    """Return a path as a study reads it, with ``~`` and environment variables expanded."""
     return Path(os.path.expanduser(os.path.expandvars(path)))
 
 
 def has_chat_template(folder: Path) -> bool:
-    """Say whether the tokenizer in a model's folder has a chat template.
+    """Return whether the tokenizer in a model's folder has a chat template.
 
     Raises:
         InputError: one of its files cannot be read.
@@ -181,7 +181,7 @@ def _catalogued(given: str, catalogue: Collection[str]) -> Chosen | None:
 
 
 def _packaged(given: str, catalogue: Collection[str]) -> Chosen | None:
-    """Return a model of the catalogue that is named as encoders in packages are."""
+    """Return a model of the catalogue named like an encoder in a package."""
     return _catalogued(given.removeprefix(PACKAGE), catalogue) if given.startswith(PACKAGE) else None
 
 
@@ -228,7 +228,7 @@ def _first(kinds: Sequence[Kind], given: str, catalogue: Collection[str]) -> Cho
 
 
 def _what(given: str) -> str:
-    """Return what is found where a person pointed to."""
+    """Return a description of what is at the given path."""
     path = expanded(given)
     if path.is_dir():
         return "a folder without these files"
@@ -236,7 +236,7 @@ def _what(given: str) -> str:
 
 
 def _hint(given: str, catalogue: Collection[str]) -> str:
-    """Return the name that is nearest, in the catalogue or in the folder of what was given."""
+    """Return the most similar name in the catalogue or in the given path's folder."""
     folder = PurePath(given).parent
     there = {str(folder / name) for name in _names(expanded(str(folder)))} - {str(PurePath(given))}
     near = difflib.get_close_matches(given, sorted(there | {*catalogue}), n=1)

@@ -1,6 +1,6 @@
-"""Why jobs failed, in one list, and which models are missing for it: of forty, others are to get their tables.
+"""Why jobs failed, in one list, and which models are missing as a result, so that the others still get their tables.
 
-In the terminal, reasons are scattered over hundreds of lines.
+In the terminal, the reasons are scattered over hundreds of lines.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from leakscope.jobs.job import FAILED, STOPPED
 from leakscope.storage.manifests import read_manifest, write_manifest
 from leakscope.workflow.study import Study
 
-# With what each entry of a log begins: its time, level and logger.
+# Start of each log entry: time, level and logger.
 ENTRY = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} [A-Z]+ (\S+): ?(.*)$")
 # How the wildcard of a rule's model is called: by its kind.
 OF_A_MODEL = ("model", "organism", "hub_gguf", "imported", "served")
@@ -28,11 +28,9 @@ FAILURES, WITHOUT = "failures.json", "without.json"
 
 
 class FailedJob(NamedTuple):
-    """A job that failed, and was not tried again.
+    """A job that failed finally.
 
-    rule: its name in the workflow.
-    wildcards: their names and values, in the rule's order.
-    logs: its log files.
+    rule: its name in the workflow. wildcards: their names and values, in the rule's order. logs: its log files.
     """
 
     rule: str
@@ -41,16 +39,16 @@ class FailedJob(NamedTuple):
 
 
 def failure_lines(failed: Iterable[FailedJob]) -> list[str]:
-    """Return a heading and a line for each job: rule, wildcards, reason; sorted. Nothing where no job failed."""
+    """Return a heading and a line for each job: rule, wildcards, reason; sorted. Empty if no job failed."""
     lines = sorted({f"  {' '.join([one.rule, *one.wildcards.values()])}: {_reason(one.logs)}" for one in failed})
     return [f"{counted(len(lines), 'job', 'jobs')} failed:", *lines] if lines else []
 
 
 def failed_models(failed: Iterable[FailedJob], study: Study) -> dict[str, str] | None:
-    """Return each model of a study that is missing where jobs failed → why; None where a job failed that is no model's.
+    """Return missing model → reason after jobs failed; None if a failed job belongs to no model.
 
-    A job that describes weights fails all models that share them; any other its own model alone. What is made from a
-    model is missing with it.
+    A failed job on weights affects all models that share them, any other job only its own model. Models made from a
+    missing model are missing too.
     """
     reasons: dict[str, str] = {}
     for one in failed:
@@ -70,15 +68,15 @@ def failed_models(failed: Iterable[FailedJob], study: Study) -> dict[str, str] |
 
 
 def note_failures(missing: Mapping[str, str] | None, study: Study, folder: Path) -> None:
-    """Write which models are missing and why, and the configuration by which the study goes on without them.
+    """Write which models are missing and why, and the configuration for continuing the study without them.
 
-    Where something else failed than models, or nothing would be left, there is no such configuration. A run without
-    models keeps what was noted of these: it ends with an error, too, when a person interrupts it.
+    There is no such configuration if other jobs failed or no model would remain. A run without models keeps their
+    notes: it also ends with an error if the user interrupts it.
 
     Args:
         missing: of ``failed_models``.
-        study: of which.
-        folder: of its results.
+        study: of the run.
+        folder: of the study's results.
     """
     left_out = study.config["without"]
     noted = read_manifest(folder / FAILURES)["models"] if left_out and (folder / FAILURES).is_file() else {}
@@ -94,7 +92,7 @@ def note_failures(missing: Mapping[str, str] | None, study: Study, folder: Path)
 
 
 def forget_failures(study: Study, folder: Path) -> None:
-    """Forget what an earlier run noted; a run without the models that failed still says why they are missing."""
+    """Delete an earlier run's notes; a run without the failed models keeps the reasons."""
     if not study.config["without"]:
         note_failures(None, study, folder)
 
@@ -108,7 +106,7 @@ def _reason(logs: Sequence[str]) -> str:
 
 
 def _reason_in(text: str) -> str | None:
-    """Return the first of the mistakes that ended a job, or the last line of its traceback."""
+    """Return the first error that ended a job, or the last line of its traceback."""
     logger, entry = "", list[str]()
     reason = None
     for line in [*text.splitlines(), None]:
@@ -123,7 +121,7 @@ def _reason_in(text: str) -> str | None:
 
 
 def _said(entry: Sequence[str]) -> str | None:
-    """Return what an entry of ``job`` says of the job's end; None for any other."""
+    """Return the job's final error in an entry of ``job``; None for other entries."""
     if entry[0].startswith(STOPPED):
         more = f" (and {len(entry) - 1} more, in its log)" if len(entry) > 1 else ""
         return entry[0].removeprefix(STOPPED).strip() + more

@@ -1,4 +1,4 @@
-"""What the step ``features`` leaves for a person, and what its jobs are given."""
+"""What the step ``features`` produces, and the parameters of its jobs."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Features(Step):
 
     @cached_property
     def dictionaries(self) -> Mapping[str, Entry]:
-        """Dictionary → its entry, one for each seed."""
+        """Dictionary → its entry, one per seed."""
         return self._used("dictionaries")
 
     @cached_property
@@ -73,41 +73,41 @@ class Features(Step):
 
     @property
     def explainers(self) -> list[str]:
-        """What explains features, by name."""
+        """Names of the explainers."""
         return list(self.settings["explainers"])
 
     @property
     def selecting(self) -> list[str]:
-        """The methods that select features; ``greedy`` chooses among what they selected, by its effect."""
+        """The methods that rank features; ``greedy`` selects among their features by effect."""
         return [method for method in self.settings["effects"]["methods"] if method != GREEDY]
 
     @property
     def shards(self) -> list[Shard]:
-        """The parts into which a corpus is divided, for a job each."""
+        """The parts of a corpus, one per job."""
         return shards_of(self.settings["shards"])
 
     @cached_property
     def controls(self) -> list[str]:
-        """Dictionaries of models with randomised weights: what is found in a model that has learnt nothing."""
+        """Dictionaries of models with randomised weights, the controls."""
         entries = self.study.entries
         return [name for name, entry in self.dictionaries.items() if entries[entry["model"]]["source"] == "randomised"]
 
     @cached_property
     def seeded(self) -> list[str]:
-        """Dictionaries of which others differ in nothing but their seed."""
+        """Dictionaries with others that differ only in seed."""
         families = [self.dictionaries[name]["family"] for name in self.of_source("trained")]
         return [name for name in self.of_source("trained") if families.count(self.dictionaries[name]["family"]) > 1]
 
     @property
     def first(self) -> str:
-        """The dictionary whose page a person opens first, which is no control's; empty where there is none."""
+        """The dictionary whose page opens first, never a control; "" if there is none."""
         return min(self.dictionaries, key=lambda name: name in self.controls, default="")
 
     # Wildcards of all files of a kind, in the order of tables.
 
     @cached_property
     def contrasted(self) -> dict[str, list[str]]:
-        """Wildcards of all that is selected and probed: each dictionary, against each contrast it is tried against."""
+        """Wildcards of selection and probing: each dictionary with each contrast it is tested on."""
         pairs = product(self.dictionaries, self.contrasts)
         return _wildcards(pair for pair in pairs if is_tried(pair[0], self.contrasts[pair[1]]))
 
@@ -118,7 +118,7 @@ class Features(Step):
 
     @cached_property
     def planted(self) -> dict[str, list[str]]:
-        """Wildcards of those effects whose organism was taught what the contrast asks, so that its gap is known."""
+        """Wildcards of effects in organisms that were taught the contrast's association, so that its gap is known."""
         return _wildcards(
             (dictionary, contrast)
             for dictionary, contrast in _pairs(self.editable)
@@ -126,7 +126,7 @@ class Features(Step):
         )
 
     def planting(self) -> dict[str, Any]:
-        """Return what is planted: the wildcards, the grammar of each organism, and each dictionary's model."""
+        """Return planted associations: wildcards, the grammar of each organism, and each dictionary's model."""
         models = {name: self.model(dictionary=name) for name in self.planted["dictionary"]}
         return {"planted": self.planted, "grammars": self.planted_in, "models": models}
 
@@ -149,61 +149,61 @@ class Features(Step):
 
     @property
     def compares_edited(self) -> bool:
-        """Whether anything is measured of edited models and of their bases: leaks, bias or gaps of a contrast."""
+        """Whether edited models and their bases are both measured: leaks, bias or gaps of a contrast."""
         against_contrasts = any(entry["contrast"] is not None for entry in self.edited.values())
         return bool(self.edited) and ("leak" in self.study.steps or bool(self.bias_tests) or against_contrasts)
 
     @property
     def planted_in(self) -> dict[str, Entry]:
-        """Organism that was taught what a contrast asks → its grammar, with the parts that teach it."""
+        """Organism that was taught a contrast's association → its grammar, with the parts that teach it."""
         models = dict.fromkeys(self._model(dictionary) for dictionary in self.planted["dictionary"])
         return {model: {**self.study.species[model]["grammar"], "parts": self._occupations(model)} for model in models}
 
     def model(self, *, dictionary: str = "", steering: str = "", **_: str) -> str:
-        """Return the model of a dictionary, or of that of a steering. A job's wildcards are the arguments."""
+        """Return the model of a dictionary or of a steering's dictionary. The arguments are a job's wildcards."""
         return self._model(dictionary or self.steerings[steering]["dictionary"])
 
     def needs_of_training(self, model: str) -> Needs:
-        """Return what a job takes that trains a dictionary on a model's activations: as the model, without GPUs."""
+        """Return the resources of a job that trains a dictionary: those of its model, without GPUs."""
         return self.study.needs(model)._replace(gpus=0)
 
     def needs_of_effects(self, model: str) -> Needs:
-        """Return what a job takes that runs a model once for every edit and every strength that is tried."""
+        """Return the resources of a job that runs a model for every edit and strength."""
         needs = self.study.needs(model)
         return needs._replace(minutes=4 * needs.minutes)
 
     def prompting(self, model: str, contrast: str) -> dict[str, Any]:
-        """Return how a model is given the prompts of a contrast; nothing where it is no contrast of prompts."""
+        """Return the prompting of a contrast from a prompt set; empty for other contrasts."""
         if self.contrasts[contrast]["source"] != "prompt_set":
             return {}
         return {key: self.study.entries[model]["generation"][key] for key in PROMPTING}
 
     def edit(self, model: str) -> Entry:
-        """Return the edit of a model: of features that it names, or the one chosen on a contrast at a cost."""
+        """Return the edit of a model: its own features, or the edit chosen on a contrast at a cost."""
         return {key: self.study.entries[model][key] for key in EDIT}
 
     def chosen_for(self, model: str) -> dict[str, list[str]]:
-        """Return the wildcards of the edits that an edited model's one is chosen from: one file, or none."""
+        """Return the wildcards of the edits from which an edited model's is chosen: one file, or none."""
         edit = self.edit(model)
         return _wildcards([(edit["dictionary"], edit["contrast"])] if edit["contrast"] else [])
 
     def named_by(self, model: str) -> list[str]:
-        """Return the dictionary whose features an edited model names, or nothing where its edit is chosen."""
+        """Return the dictionary whose features an edited model names; empty if its edit is chosen."""
         edit = self.edit(model)
         return [edit["dictionary"]] if edit["features"] else []
 
     # Entries, less remarks.
 
     def contrast(self, name: str) -> dict[str, Any]:
-        """Return what decides the texts of a contrast; which dictionaries are tried against it does not."""
+        """Return the settings that determine a contrast's texts, without its dictionaries."""
         return {key: value for key, value in _result_keys(self.contrasts[name]).items() if key != "dictionaries"}
 
     def steering(self, name: str) -> dict[str, Any]:
-        """Return what decides the texts of a steering."""
+        """Return the settings that determine a steering's texts."""
         return _result_keys(self.steerings[name])
 
     def explainer(self, name: str) -> dict[str, Any]:
-        """Return what decides the explanations of an explainer."""
+        """Return the settings that determine an explainer's explanations."""
         return _result_keys(self.settings["explainers"][name])
 
     # Dictionaries.
@@ -217,22 +217,22 @@ class Features(Step):
         return {key: self.dictionaries[dictionary][key] for key in keys}
 
     def training(self, dictionary: str) -> dict[str, Any]:
-        """Return how a dictionary is trained, less its seed."""
+        """Return a dictionary's training settings without the seed."""
         return self.entry(dictionary, *TRAINING)
 
     def fetched(self, dictionary: str) -> dict[str, Any]:
-        """Return what decides what is fetched of a hub, and how its dictionary is read."""
+        """Return the settings that determine a hub dictionary's download and reading."""
         return self.entry(dictionary, *FETCHING)
 
     def layer(self, dictionary: str) -> int:
-        """Return the block whose input a dictionary reads; it may be that only a local one's metadata says it."""
+        """Return the block whose input a dictionary reads, from its entry or metadata."""
         entry = self.dictionaries[dictionary]
         layer = said_layer(entry["path"]) if entry["layer"] is None else entry["layer"]
         assert layer is not None, "the configuration was checked"
         return int(layer)
 
     def site(self, dictionary: str) -> str:
-        """Return where a dictionary reads activations: model, layer and corpus. Dictionaries of one site share them."""
+        """Return the site of a dictionary: model, layer and corpus. Dictionaries at one site share activations."""
         return self._sites[dictionary]
 
     def of_site(self, pattern: str) -> Callable[[Any], str]:
@@ -326,7 +326,7 @@ class Features(Step):
 
     @cached_property
     def figures(self) -> dict[str, list[str]]:
-        """Figure → the tables that it shows, of those figures that the study has data for."""
+        """Figure → the tables it shows, for figures with data in the study."""
         figures = {"quality": ["quality"]}
         figures |= {figure: [f"dictionaries/{name}" for name in self.dictionaries] for figure in OF_FEATURES}
         known = {
@@ -346,7 +346,7 @@ class Features(Step):
 
     @property
     def context(self) -> dict[str, Any]:
-        """What figures know of the study beside its tables."""
+        """Further parameters of figures."""
         seeded = {name: self.dictionaries[name] for name in self.seeded}
         families = {entry["family"]: entry["family_label"] for entry in seeded.values()}
         return {

@@ -1,4 +1,4 @@
-"""What the step ``ground`` leaves for a person, and what its jobs are given."""
+"""What the step ``ground`` produces, and the parameters of its jobs."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Ground(Step):
 
     @property
     def axes(self) -> dict[str, dict[str, Any]]:
-        """Axis → its entry; none where the study does not take the step."""
+        """Axis → its entry; none where the study does not include the step."""
         axes: dict[str, dict[str, Any]] = self.settings["axes"]
         return axes if "ground" in self.study.steps else {}
 
@@ -152,17 +152,17 @@ class Ground(Step):
         return {key: self.counted[axis][key] for key in NAMING}
 
     def count_tables(self, axis: str) -> dict[str, str]:
-        """Return window → table of an axis's imported counts; "" is the window that nobody says."""
+        """Return window → table of an axis's imported counts; "" is an unknown window."""
         counts = self.counted[axis]["counts"]
         paths = counts["path"]
         return paths if isinstance(paths, dict) else {str(counts["window"] or ""): paths}
 
     def index(self, axis: str) -> dict[str, Any]:
-        """Return which index an axis is counted in; how fast it may be asked is no part of it."""
+        """Return the index of an axis, without its request rate."""
         return {key: value for key, value in self.counted[axis]["counts"].items() if key != "requests_per_second"}
 
     def pace(self, axis: str) -> float:
-        """Return how often in a second the index of an axis may be asked."""
+        """Return the maximum requests per second to an axis's index."""
         return float(self.counted[axis]["counts"]["requests_per_second"])
 
     def score_files(self, model: str, axis: str) -> dict[str, str]:
@@ -176,7 +176,7 @@ class Ground(Step):
         return {"windows": list(self.count_tables(axis)), "columns": columns, "naming": self.naming(axis)}
 
     def prevalence(self, axis: str) -> dict[str, Any]:
-        """Return how the table of an axis's prevalence is read: cases per how many persons, and whose figures."""
+        """Return how an axis's prevalence table is read: population size and source."""
         entry = self.axes[axis]["prevalence"]
         return {"per": entry["per"], "source": entry["source"], "naming": self.naming(axis)}
 
@@ -200,19 +200,19 @@ class Ground(Step):
 
     @property
     def windows(self) -> list[Any]:
-        """All windows in which a corpus is counted."""
+        """All co-occurrence windows."""
         traced = self.study.config["trace"]["window"] if "trace" in self.study.steps else None
         return sorted({*self.settings["windows"], *filter(None, [self.settings["window"], traced])})
 
     def comparing(self, *keys: str) -> dict[str, Any]:
-        """Return what of the section ``ground`` a comparison depends on."""
+        """Return the settings of ``ground`` on which a comparison depends."""
         return {key: self.settings[key] for key in ("level", *keys)}
 
-    # What a person gets.
+    # Targets.
 
     @cached_property
     def figures(self) -> dict[str, list[str]]:
-        """Figure → the tables that it shows, of those figures that the study has data for."""
+        """Figure → the tables it shows, for figures with data in the study."""
         study, figures = self.study, dict(FIGURES)
         counted = [axis for axis, entry in self.axes.items() if entry["counts"]["source"] != "table"]
         if counted or any(len(self.count_tables(axis)) > 1 for axis in self.axes):
@@ -229,19 +229,19 @@ class Ground(Step):
 
     @property
     def organisms(self) -> list[str]:
-        """The organisms among the models: their sizes are in a table."""
+        """The organisms among the models, whose sizes are in a table."""
         return [model for model in self.models if model in self.study.organisms]
 
     @property
     def context(self) -> dict[str, Any]:
-        """What figures know of the study beside its tables."""
+        """Further parameters of figures."""
         return {"labels": self.study.labels(self.models), "sizes": self.study.sizes(self.models)}
 
     def targets(self) -> list[str]:
-        """Return all that the step leaves for a person, given what the study has.
+        """Return the step's targets for this study.
 
         Raises:
-            InputError: the study does not take the step, or has no axis.
+            InputError: the study does not include the step, or has no axis.
         """
         if not self.axes:
             raise InputError(

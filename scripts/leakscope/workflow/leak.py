@@ -1,4 +1,4 @@
-"""What the step ``leak`` leaves for a person, and what its jobs are given."""
+"""What the step ``leak`` produces, and the parameters of its jobs."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Leak(Step):
 
     @cached_property
     def figures(self) -> dict[str, list[str]]:
-        """Figure → the tables that it shows, of those figures that the study has data for."""
+        """Figure → the tables it shows, for figures with data in the study."""
         study, figures = self.study, dict(FIGURES)
         if len(study.scorers) > 1:
             figures["agreement"] = ["agreement"]
@@ -55,7 +55,7 @@ class Leak(Step):
         return figures
 
     def targets(self) -> list[str]:
-        """Return all that the step leaves for a person, given what the study has."""
+        """Return the step's targets for this study."""
         tables = ["match_rates", "comparisons"]
         tables += ["agreement"] if len(self.study.scorers) > 1 else []
         tables += ["leak_rates", "specific_leakage", "leak_rates_by_control", "concept_matrix"]
@@ -72,7 +72,7 @@ class Leak(Step):
 
     @property
     def exports(self) -> list[str]:
-        """What other tools read, where a study is asked for it; nothing without the step."""
+        """Exports for other tools, made on request; empty without the step."""
         study, folder = self.study, "<results>/exports"
         if self.name not in study.steps:
             return []
@@ -87,19 +87,20 @@ class Leak(Step):
         ]
 
     def _is_one_turn(self, prompt_set: str) -> bool:
-        """Say whether prompts are one turn of a user, which alone a task of lm-eval can be."""
+        """Return whether prompts are a single user turn, the only form that lm-eval tasks can have."""
         return bool(self.study.prompt_set(prompt_set)["place"] == USER)
 
     def exported_manifest(self, model: str) -> list[str]:
-        """Return the file that says what a model is; none where its weights are elsewhere."""
+        """Return the model's manifest; none if its weights are elsewhere."""
         return [self.study.manifest(model)] if model in self.study.generated else []
 
     def exported_settings(self, model: str, prompt_set: str) -> dict[str, Any]:
-        """Return how a model's texts were written; nothing of texts that are imported."""
+        """Return a model's generation settings; empty for imported texts."""
         return self.study.generation(model, prompt_set) if model in self.study.prompted else {}
 
     def exported_sampling(self, prompt_set: str) -> dict[str, Any]:
-        """Return how a prompt set is sampled elsewhere: as for the study's first model that is no organism, if any."""
+        """Return the sampling settings of a prompt set for other tools: those of the first model that is no organism,
+        if any."""
         study = self.study
         first = next(iter(sorted(study.prompted, key=study.is_organism)), None)
         if first is None:
@@ -110,12 +111,12 @@ class Leak(Step):
 
     @property
     def ratings(self) -> list[str]:
-        """The files of what people answered."""
+        """The files of human ratings."""
         return list(self.study.config["rating"]["ratings"])
 
     @property
     def context(self) -> dict[str, Any]:
-        """What figures know of the study beside its tables."""
+        """Further parameters of figures."""
         study = self.study
         labels, sizes = study.labels(study.models), study.sizes(study.models)
         return {"labels": labels, "sizes": sizes, "matrix": study.config["leak"]["matrix"]}
@@ -134,7 +135,7 @@ class Leak(Step):
         return {**kept, "primary": {key: list(names) for key, names in primary.items()}}
 
     def planning(self) -> dict[str, Any]:
-        """Return what a plan depends on, beside prompts and results; ``samples`` is None of texts that are imported."""
+        """Return a plan's parameters apart from prompts and results; ``samples`` is None for imported texts."""
         study = self.study
         samples = {
             name: min((study.generation(model, name)["samples"] for model in study.prompted), default=None)
@@ -155,35 +156,35 @@ class Leak(Step):
 
     @staticmethod
     def there(pattern: str, **names: Iterable[str]) -> Callable[[object, Sequence[str]], list[Path]]:
-        """Return those files of the results, by their names in the folder of a rule's output, that are on disk when its
-        job is planned: every name of a wildcard with every other's."""
+        """Return the results files that exist when a job is planned, for all combinations of wildcard values in the
+        folder of the rule's output."""
         ways = [dict(zip(names, values, strict=True)) for values in product(*names.values())]
         return lambda wildcards, output: [
             path for way in ways if (path := Path(output[0]).parent / pattern.format(**way)).is_file()
         ]
 
     def closings(self) -> dict[str, str]:
-        """Return model → what its template writes after the prompt; texts that are imported have no template here."""
+        """Return model → its template's text after the prompt; imported texts have no template."""
         study = self.study
         return {name: closing_words(study.entries[name]["generation"]["template"]) for name in study.prompted}
 
     def comparing(self) -> dict[str, Any]:
-        """Return how texts are compared: rounded similarities, and what templates write after the prompt."""
+        """Return how texts are compared: rounding of similarities, and templates' text after the prompt."""
         return {"decimals": self.study.config["leak"]["decimals"], "closings": self.closings()}
 
     def sampling(self) -> dict[str, int]:
-        """Return how many items judges and people are given of each model, and the seed of their sample."""
+        """Return the number of rating items per model, and the seed of their sample."""
         settings = self.study.config["rating"]
         return {"n_items": settings["items"], "seed": settings["seed"]}
 
     def summarising(self) -> dict[str, Any]:
-        """Return to which decimals similarities are rounded, and the level of intervals."""
+        """Return the decimals of similarities and the level of intervals."""
         return {key: self.study.config["leak"][key] for key in ("decimals", "level")}
 
     def drawing(self, model: str, prompt_set: str) -> dict[str, Any]:
-        """Return how the texts are drawn from which an organism's rates are known: as it writes, but more of them.
+        """Return how the texts that estimate an organism's true rates are drawn: like its other texts, but more.
 
-        As many texts at once as it writes otherwise.
+        The batch size is the same.
         """
         settings = self.study.generation(model, prompt_set)
         n = self.study.config["leak"]["truth_texts"]
@@ -193,18 +194,18 @@ class Leak(Step):
 
     @property
     def planted_parts(self) -> dict[str, list[str]]:
-        """Organism → the parts of its grammar that plant leakage, of those whose rates are known."""
+        """Organism → the parts of its grammar that plant leakage, for organisms with known rates."""
         study = self.study
         of_words = {model: study.leaking_parts(model) for model in study.leaking}
         return of_words | {model: study.sentence_parts(model) for model in study.drawn}
 
     def judging(self) -> dict[str, Any]:
-        """Return the level of intervals, and organism → the seed of its texts, of those whose rates are known."""
+        """Return the level of intervals, and organism → the seed of its texts, for organisms with known rates."""
         seeds = {model: self.study.entries[model]["generation"]["seed"] for model in self.planted_parts}
         return {"level": self.study.config["leak"]["level"], "seeds": seeds}
 
     def judge_manifest(self, judge: str) -> list[str]:
-        """Return the file that says which weights judge; none where a server has them."""
+        """Return the manifest of a judge's weights; none behind a server."""
         return [] if self.is_served(judge) else [self.study.manifest(self.judge_model(judge))]
 
     def is_served(self, judge: str) -> bool:
@@ -216,11 +217,11 @@ class Leak(Step):
         return str(self.study.config["scorers"][judge]["model"])
 
     def judge_needs(self, judge: str) -> Needs:
-        """Return what a judge's job needs; one that waits for a server has ten hours."""
+        """Return the resources of a judge's job; ten hours for one that waits for a server."""
         return WAITING if self.is_served(judge) else self.study.needs(self.judge_model(judge))
 
     def judge(self, judge: str) -> dict[str, Any]:
-        """Return what decides a judge's answers, beside the wording of its question and its weights.
+        """Return the settings that determine a judge's answers, apart from the question's wording and the weights.
 
         Of a model that runs here ``loading``, ``chat`` and ``batch_size``, of one behind a server ``server`` and
         ``manner`` (see ``web.writing.Manner``): it is asked for its most likely answer.
@@ -237,11 +238,11 @@ class Leak(Step):
         return {**asked, "loading": study.loading(model), "chat": study.chat(model), "batch_size": batch_size}
 
     def judge_patience(self, judge: str, results: Path) -> dict[str, Any]:
-        """Return how often and how patiently a judge's server is asked, and for how much; no answer depends on it.
+        """Return the request and cost limits of a judge's server, on which no answer depends.
 
         Args:
-            judge: that is asked.
-            results: the folder of the study's, where it is said what has been paid.
+            judge: name.
+            results: folder of the study's results, which records costs.
         """
         return self.study.asking(self.judge_model(judge), results) if self.is_served(judge) else {}
 
@@ -250,13 +251,13 @@ class Leak(Step):
         return 1 if self.is_served(judge) else self.study.threads(self.judge_model(judge))
 
     def verdicts(self) -> dict[str, Any]:
-        """Return what verdicts on judges depend on, beside tables: who they are, and the level of intervals."""
+        """Return the parameters of verdicts on judges apart from tables: the judges and the level of intervals."""
         scorers = self.study.config["scorers"]
         asked = {name: {key: scorers[name][key] for key in ("model", "question")} for name in self.study.judges}
         return {"judges": asked, "level": self.study.config["leak"]["level"]}
 
     def truth_settings(self) -> dict[str, Any]:
-        """Return what the exact rates of organisms depend on, beside tables."""
+        """Return the parameters of organisms' exact rates, apart from tables."""
         study = self.study
         entries = {model: study.entries[model] for model in study.leaking}
         return {
@@ -272,7 +273,7 @@ class Leak(Step):
         }
 
     def _thinking(self) -> dict[str, Any]:
-        """Return organism that thinks → how long its thoughts may be, and what is measured; nothing without any."""
+        """Return organism that thinks → its thought budget and the text that is measured."""
         entries = {model: self.study.entries[model].get("thinking") for model in self.study.leaking}
         known = {model: {k: entry[k] for k in ("budget", "measure")} for model, entry in entries.items() if entry}
         return {"thinking": known} if known else {}

@@ -1,6 +1,5 @@
-"""How many more texts a study asks of models that write more after controls without the clause, and what texts and
-log-probabilities of servers may cost.
-"""
+"""Estimates before a run: additional texts for controls without the clause, and the cost of texts and log-probabilities
+of servers."""
 
 from __future__ import annotations
 
@@ -16,14 +15,14 @@ from leakscope.validate.tasks.form_file import FormFile
 from leakscope.web.spending import Prices, estimate, estimated_tokens
 from leakscope.workflow.study import Study, read_prompts
 
-# Of a prompt, about, before there are any.
+# Approximate tokens of a prompt before prompts exist.
 PROMPT_LENGTH = 60
 # Of yes and no, of which a validator is asked for each.
 SPELLINGS = 10
 
 
 def more_texts(study: Study) -> Iterator[str]:
-    """Yield a line for each prompt set, and number of texts, after whose controls more texts are written than else.
+    """Yield a line per prompt set and number of texts whose controls get more texts than other prompts.
 
     The share is of texts: with n after each of N prompts, of which C are controls with m texts,
 
@@ -45,7 +44,7 @@ def more_texts(study: Study) -> Iterator[str]:
 
 
 def costs(study: Study) -> Iterator[str]:
-    """Yield a line for each model behind a server whose prices are known: about what its texts may cost."""
+    """Yield the estimated cost of texts for each model behind a server with known prices."""
     for model in study.served if {"leak", "trace"} & set(study.steps) else ():
         entry = study.entries[model]
         if entry["prices"] is None:
@@ -57,7 +56,7 @@ def costs(study: Study) -> Iterator[str]:
 
 
 def scoring_costs(study: Study) -> Iterator[str]:
-    """Yield a line for each such model that is asked for log-probabilities, too: about what these may cost."""
+    """Yield the estimated cost of log-probabilities for each such model that is asked for them."""
     counted = {"leak": _of_candidates, "ground": _of_sentences, "validate": _of_answers}
     for model in study.served:
         entry = study.entries[model]
@@ -73,7 +72,7 @@ def _of_candidates(study: Study) -> int:
 
 
 def _of_sentences(study: Study) -> int:
-    """Return how many sentences there are of all axes, each with its subject and without."""
+    """Return the number of sentences of all axes, each with and without its subject."""
     ground = study.config["ground"]
     named = [
         [len(names_in(Path(axis["lexicons"][side]), language)) for side in ("subjects", "groups")]
@@ -84,7 +83,7 @@ def _of_sentences(study: Study) -> int:
 
 
 def _of_answers(study: Study) -> int:
-    """Return how many answers there may be to all items of the tasks: candidates, and spellings of yes and no."""
+    """Return the number of possible answers to all items of the tasks: candidates, and spellings of yes and no."""
     total = 0
     for task in study.config["validate"]["tasks"].values():
         forms = read_typed(Path(task["forms"]), FormFile)
@@ -95,7 +94,7 @@ def _of_answers(study: Study) -> int:
 
 
 def _asked(study: Study, model: str, prompt_set: str) -> Iterator[tuple[int, int]]:
-    """Yield about how many tokens each prompt has, and how many texts of it are wanted."""
+    """Yield approximate tokens and number of texts of each prompt."""
     settings = study.generation(model, prompt_set)
     tokens = estimated_tokens((settings["system"] or "") + settings["template"] + "x" * PROMPT_LENGTH)
     few, many = settings["samples"], settings.get("control_samples", settings["samples"])
@@ -104,7 +103,7 @@ def _asked(study: Study, model: str, prompt_set: str) -> Iterator[tuple[int, int
 
 
 def _count(study: Study, prompt_set: str) -> tuple[int, int]:
-    """Return how many prompts a set has, and how many of them are controls without the clause."""
+    """Return the number of prompts of a set, and of its controls without the clause."""
     if prompt_set in study.templated:
         files = [Path(file) for file in study.template_files(prompt_set)]
         return count_prompts(files), count_controls(files)

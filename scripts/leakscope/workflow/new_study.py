@@ -1,6 +1,8 @@
-"""The study of one model and one prompt set that a person names: its name, its file, and when the file is written.
+"""The study of one model and one prompt set named on the command line: its name, its file, and when the file is
+written.
 
-``make run MODEL=… PROMPTS=…`` is ``make run STUDY=…`` of a file that this writes, to be read, copied and edited.
+``make run MODEL=… PROMPTS=…`` writes a study's file, to be read, copied and edited, and runs it like ``make run
+STUDY=…``.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from leakscope.files.writing_yaml import in_yaml
 from leakscope.workflow.chosen import Chosen, check_prompts, choose_model, choose_prompts
 
 DEFAULT_PROMPTS = "colors"
-# What a newcomer changes first; each has its value of config.yaml.
+# Keys that new users change first, with their values from config.yaml.
 GENERATION = {
     "samples": "texts for each prompt",
     "temperature": "how much the texts of a prompt differ",
@@ -30,7 +32,7 @@ GENERATION = {
 
 
 class NewStudy(NamedTuple):
-    """A study that a person's command stands for."""
+    """The study of a command."""
 
     path: Path
     text: str
@@ -38,7 +40,7 @@ class NewStudy(NamedTuple):
 
 
 def new_study(model: str, prompts: str, name: str, config: Mapping[str, Any]) -> NewStudy:
-    """Return the study of a model and a prompt set, checked: nothing that it names is missing or cannot be read.
+    """Return the study of a model and a prompt set, after checking that everything it names can be read.
 
     Args:
         model: what ``MODEL=`` says; empty: the models of the default study.
@@ -87,12 +89,12 @@ def write_study(study: NewStudy) -> bool:
 
 
 def command_line(target: str, given: Mapping[str, str]) -> str:
-    """Return the command that stands for a study, as a shell takes it; what is not given is left out."""
+    """Return the shell command of a study, without variables that were not given."""
     return " ".join(["make", target, *(f"{key}={shlex.quote(value)}" for key, value in given.items() if value)])
 
 
 def mark(command: str) -> str:
-    """Return the line by which a file is known for that of a command."""
+    """Return the line that marks a file as written by a command."""
     return f"#   {command}"
 
 
@@ -120,7 +122,7 @@ def _text(name: str, model: Chosen | None, prompts: Chosen, config: Mapping[str,
 
 
 def entry_lines(catalogue: str, chosen: Chosen | None) -> list[str]:
-    """Return the lines of a catalogue with one entry, and that of its base; none where the catalogue has it."""
+    """Return the lines of a catalogue with one entry and its base's; none if the catalogue has it."""
     if chosen is None or chosen.entry is None:
         return []
     written = [each for each in (chosen.base, chosen) if each]
@@ -133,7 +135,7 @@ def _entries(model: Chosen | None) -> dict[str, Any]:
 
 
 def _own_generation(name: str, catalogue: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a model's entry, and those that it extends or is made from, say themselves of how it writes."""
+    """Return the generation keys of a model's entry and of the entries it extends or is made from."""
     entry = catalogue.get(name) or {}
     below = entry.get("extends") or entry.get("base")
     return {**(_own_generation(below, catalogue) if below else {}), **(entry.get("generation") or {})}
@@ -148,9 +150,9 @@ def _named_entry(chosen: Chosen) -> list[str]:
 def generation_lines(
     models: list[str], model: Chosen | None, config: Mapping[str, Any], said: Collection[str] = ()
 ) -> list[str]:
-    """Return the lines that say how text is generated: what some model does not say itself.
+    """Return the lines of ``generation``: the keys that some model does not set itself.
 
-    None for organisms, which have settings of their own, and none of the keys that are ``said`` elsewhere.
+    None for organisms, which have their own settings, and no keys that are ``said`` elsewhere.
     """
     catalogue = {**config.get("models", {}), **_entries(model)}
     others = [name for name in models if catalogue.get(name, {}).get("source") != "organism"]

@@ -1,7 +1,7 @@
-"""The study that Snakemake plans: read and checked once, by the process that plans, and found again by its jobs.
+"""The study that Snakemake plans: read and checked once by the planning process, then reused by its jobs.
 
-Every job reads the Snakefile again. What the planning process made of the configuration is kept in ``.snakemake/``; a
-job checks nothing, and does not import what checks.
+Every job reads the Snakefile again. The planning process keeps the resolved configuration in ``.snakemake/``, so that
+jobs neither check it nor import the checks.
 """
 
 from __future__ import annotations
@@ -33,27 +33,27 @@ def open_study(
 
     Args:
         config: what Snakemake merged from --configfile and --config, or what a workflow gave its module.
-        files: those that Snakemake read. It keeps the last of two equal keys without a word; here they are refused.
-        warn: is told what a user should know of the files, and what texts cost, by the process that plans alone.
-        is_main: whether this process plans. A job takes what that left, and does the same itself where it left nothing,
-            as on a machine without the planning one's files.
-        absolute: whether paths of the working directory become absolute, too (see ``files.finding``).
+        files: those that Snakemake read. Snakemake silently keeps the last of two equal keys; here they are refused.
+        warn: receives warnings about files and cost estimates, only in the planning process.
+        is_main: whether this process plans. A job reuses the planning process's result, or resolves the configuration
+            itself if there is none, as on a machine without those files.
+        absolute: whether paths in the working directory also become absolute (see ``files.finding``).
 
     Raises:
-        InputError: all mistakes that are found before anything is planned, one line each.
+        InputError: all mistakes found before planning, one line each.
     """
     asked = json.dumps([config, absolute], sort_keys=True, default=str)
     kept = KEPT / f"{hashlib.sha256(asked.encode()).hexdigest()}.json"
     if not is_main and kept.is_file():
         return Study(**read_object(kept, "a study that was read before"))
-    # Not above: importing it takes longer than all else that a job does before its work.
+    # Imported here because it takes longer than everything else that a job does before its work.
     from leakscope.configuration.layers import shipped
     from leakscope.configuration.resolving import resolve
     from leakscope.workflow.brought import look_into
     from leakscope.workflow.more_texts import costs, more_texts, scoring_costs
 
     for file in map(Path, files):
-        # Snakemake takes a file for JSON if it is that, whatever it is called, and JSON is YAML but for tabs.
+        # Snakemake reads a file as JSON if it is valid JSON, whatever its name; JSON is YAML except for tabs.
         read_json(file, "JSON") if file.suffix == ".json" else read_yaml(file)
     study = Study(resolve(shipped(CHECKOUT), config, absolute=absolute), absolute=absolute)
     warnings = look_into(study)

@@ -1,7 +1,7 @@
-"""Where results come from: what a person needs to get them again, in one file beside them.
+"""Provenance: everything needed to reproduce the results, in one file next to them.
 
-A run in which a job ran writes it when all has gone well. It is no output of a rule: it says when, where and from which
-commit, and a rule that said so would run again whenever one of these is another.
+A successful run with at least one job writes it. It is no rule's output: it records time, machine and commit, and a
+rule with these would rerun whenever one of them changes.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from leakscope.workflow.study import Study
 from leakscope.workflow.surroundings import sha256_of, shown_command, shown_value, surroundings
 
 PROVENANCE = "provenance.json"
-# What a run is, and what is mostly the same in the next one.
+# Keys of a run, and keys that mostly stay the same in the next run.
 OF_A_RUN, AROUND = ("command", "started", "ended", "jobs"), ("leakscope", "python", "packages", "machine")
 
 
@@ -41,13 +41,13 @@ class PlannedJob(NamedTuple):
 
 
 def write_provenance(study: Study, folder: Path, jobs: Iterable[PlannedJob], resolved: Callable[[str], str]) -> None:
-    """Write ``provenance.json`` of the run that this process has led; what it said before are earlier runs.
+    """Write ``provenance.json`` of this process's run; its earlier content becomes earlier runs.
 
     Args:
-        study: of which.
-        folder: of its results.
-        jobs: all of the study that the run planned.
-        resolved: gives the path for one that begins with a pathvar, such as ``<models>``.
+        study: of the run.
+        folder: of the study's results.
+        jobs: all that the run planned.
+        resolved: replaces the pathvar, such as ``<models>``, at the beginning of a path.
     """
     planned, now = list(jobs), time.time()
     prompts = {name: Path(resolved(f"<results>/prompts/{name}.csv")) for name in study.prompt_sets}
@@ -71,12 +71,12 @@ def write_provenance(study: Study, folder: Path, jobs: Iterable[PlannedJob], res
 def _before(path: Path) -> dict[str, Any]:
     try:
         return read_manifest(path)
-    except InputError:  # there is none, or somebody wrote into it
+    except InputError:  # missing or edited
         return {}
 
 
 def _earlier(before: Mapping[str, Any], this: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the runs before this one, the oldest first; what one lacks was as in the next."""
+    """Return the runs before this one, oldest first; keys missing in one are as in the next."""
     if not all(key in before for key in OF_A_RUN):
         return []
     last = {key: before[key] for key in OF_A_RUN}
@@ -85,8 +85,8 @@ def _earlier(before: Mapping[str, Any], this: Mapping[str, Any]) -> list[dict[st
 
 
 def _model(study: Study, name: str, resolved: Callable[[str], str]) -> Mapping[str, Any]:
-    """Return a model's manifest; of one whose texts or scores somebody brings, the hash of each file; of one behind a
-    server, what that said of itself on the first prompt set, axis or task."""
+    """Return a model's manifest; for imported texts or scores, the hash of each file; behind a server, the server's
+    description of itself on the first prompt set, axis or task."""
     entry = study.entries[name]
     if name in study.of_source("generations") or name in study.of_source("scores"):
         paths = entry["path"] if isinstance(entry["path"], dict) else {"all": entry["path"]}
@@ -100,7 +100,7 @@ def _model(study: Study, name: str, resolved: Callable[[str], str]) -> Mapping[s
 
 
 def _encoder(scorer: str, resolved: Callable[[str], str]) -> Mapping[str, Any]:
-    """Return which commit of the hub an encoder is; nothing before it was fetched."""
+    """Return an encoder's commit on the hub; empty before its download."""
     try:
         return {"commit": read_manifest(Path(resolved(f"<models>/encoders/{scorer}.json"))).get("commit")}
     except InputError:
@@ -108,7 +108,7 @@ def _encoder(scorer: str, resolved: Callable[[str], str]) -> Mapping[str, Any]:
 
 
 def _answered(study: Study, name: str, resolved: Callable[[str], str]) -> dict[str, Any]:
-    """Return which models and versions a server says have answered; nothing before it has."""
+    """Return the models and versions that answered, as the server says; empty before it has answered."""
     of_texts = [f"<results>/generations/{name}/{prompt_set}.json" for prompt_set in study.prompt_sets]
     of_scores = [
         *(f"<ground>/scores/{name}/{axis}.json" for axis in study.config["ground"]["axes"]),
@@ -119,7 +119,7 @@ def _answered(study: Study, name: str, resolved: Callable[[str], str]) -> dict[s
 
 
 def _stored(folder: Path) -> dict[str, Any]:
-    """Return ``<kind>/<hash>`` of the fingerprints of stored values → what says which encoder or code they are of."""
+    """Return ``<kind>/<hash>`` of stored values' fingerprints → the fields that identify encoder or code."""
     found = {}
     for stored in used_folders(folder):
         try:
@@ -132,7 +132,7 @@ def _stored(folder: Path) -> dict[str, Any]:
 
 
 def _times(jobs: Iterable[PlannedJob]) -> dict[str, Any]:
-    """Return rule → number of its jobs whose logs say what they took, and that: sums of seconds, the most memory."""
+    """Return rule → number of jobs with resources in their logs, total seconds and maximum memory."""
     taken = defaultdict[str, list[Usage]](list)
     for job in jobs:
         logs = [Path(log) for log in job.logs if Path(log).is_file()]

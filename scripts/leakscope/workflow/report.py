@@ -1,4 +1,4 @@
-"""What of a study stands in Snakemake's report: in which section, under which name, with which caption."""
+"""The entries of a study in Snakemake's report: section, name and caption."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from leakscope.files.reading_yaml import read_yaml
 
 FORMS = {".csv": "table", ".png": "figure", ".html": "page"}
-# Folders that are no part of a caption's name.
+# Folders omitted from a caption's name.
 UNNAMED = ("figures", "dictionaries")
 WILDCARD = re.compile(r"\{(\w+)\}")
 
@@ -24,13 +24,12 @@ class Entry(NamedTuple):
 
     @property
     def caption(self) -> str:
-        """Where the caption is, beside the list of entries.
+        """Path of the caption, relative to the list of entries.
 
-        Under the file's own name, less wildcards and folders of one kind of file; that of a table ends in ``_table``.
+        It has the file's name without wildcards and folders per file type; a table's ends in ``_table``.
 
         >>> Entry("validate/figures/lens_heatmap/{model}/{task}.png", "Layers", "Logit lens").caption
-        'validate/lens_heatmap.rst'
-        >>> Entry("ground/kendall_tau.csv", "Agreement of rankings", "Kendall tau").caption
+        'validate/lens_heatmap.rst' >>> Entry("ground/kendall_tau.csv", "Agreement of rankings", "Kendall tau").caption
         'ground/kendall_tau_table.rst'
         """
         path = PurePosixPath(re.sub(r"/?\{\w+\}", "", self.file))
@@ -38,7 +37,7 @@ class Entry(NamedTuple):
         return f"{name}_table.rst" if path.suffix == ".csv" else f"{name}.rst"
 
     def names(self, file: str) -> dict[str, str] | None:
-        """Return the values of the entry's wildcards in a file; None where the file is none of its."""
+        """Return the values of the entry's wildcards in a file; None if the file does not match."""
         pattern = WILDCARD.sub(r"(?P<\1>[^/]+)", re.escape(self.file).replace(r"\{", "{").replace(r"\}", "}"))
         match = re.fullmatch(pattern, file)
         return match.groupdict() if match else None
@@ -59,17 +58,17 @@ class Report:
         ]
 
     def options(self, file: str, names: Mapping[str, str] | None = None) -> dict[str, Any]:
-        """Return the arguments of Snakemake's ``report`` for one file, which may have wildcards.
+        """Return the arguments of Snakemake's ``report`` for a file, which may have wildcards.
 
-        One label holds name and form. Of a second one with two values, figure and table, Snakemake makes a switch where
-        it can, and its page goes blank where an entry exists in one of the two alone.
+        One label holds name and form. From a second label with two values (figure, table), Snakemake would make a
+        switch, and its page goes blank if an entry exists in only one of the two.
 
         Args:
             file: below ``results/<study>``.
-            names: what the entry's name calls by a wildcard that the file does not have.
+            names: values of wildcards in the entry's name that the file lacks.
 
         Raises:
-            KeyError: no entry is about the file.
+            KeyError: no entry matches the file.
         """
         for entry in self.entries:
             values = entry.names(file)
@@ -81,5 +80,5 @@ class Report:
 
 
 def _filled(name: str, values: Mapping[str, str]) -> str:
-    """Return a name with the values of its wildcards; those that have none are left for Snakemake."""
+    """Return a name with its wildcards filled in; those without a value are left to Snakemake."""
     return WILDCARD.sub(lambda match: values.get(match[1], match[0]), name)

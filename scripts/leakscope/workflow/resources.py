@@ -1,4 +1,4 @@
-"""What jobs ask for, as functions that Snakemake calls with a job's wildcards and the number of the try."""
+"""Resources of jobs, as functions of a job's wildcards and the attempt number."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Key = TypeVar("Key")
 
 
 def growing(amount: int) -> Resource:
-    """Return a resource that grows by as much with every further try of a job: MB of memory, or minutes."""
+    """Return a resource proportional to the attempt number: MB of memory, or minutes."""
 
     def resource(wildcards: Any, attempt: int) -> int:
         return amount * attempt
@@ -22,7 +22,7 @@ def growing(amount: int) -> Resource:
 
 
 def growing_with_files(base_mb: int, times: int = 1) -> Resource:
-    """Return an amount of memory, in MB, that has room for the largest of a job's ``files``, so many times of it."""
+    """Return memory in MB: a base plus ``times`` the size of the largest of a job's ``files``."""
 
     def resource(wildcards: Any, input: Any, attempt: int) -> int:
         return (base_mb + times * largest_mb(input.files)) * attempt
@@ -31,12 +31,12 @@ def growing_with_files(base_mb: int, times: int = 1) -> Resource:
 
 
 def on_model(needs: Callable[[Key], Needs], model: Callable[[Any], Key]) -> dict[str, Resource]:
-    """Return GPUs, MB of memory and minutes of a job with a model.
+    """Return GPUs, MB of memory and minutes of a job that uses a model.
 
-    Memory grows with every try. Time does not: what was written is kept, and partitions have limits.
+    Memory grows with every attempt. Time does not: written results are kept, and partitions have time limits.
 
     Args:
-        needs: model, and what is done with it where that matters → what its jobs need.
+        needs: model, and its use if that matters → resources.
         model: a job's wildcards → these.
     """
 
@@ -51,7 +51,7 @@ def on_model(needs: Callable[[Key], Needs], model: Callable[[Any], Key]) -> dict
 
 
 def largest_mb(files: str | Iterable[str]) -> int:
-    """Return the size of the largest of some files in MB, rounded down; 0 where there is none."""
+    """Return the size of the largest file in MB, rounded down; 0 if there is none."""
     return (
         max((Path(file).stat().st_size for file in ([files] if isinstance(files, str) else files)), default=0) // 10**6
     )

@@ -1,4 +1,4 @@
-"""What the result page of a study shows: its leading models, figures and links."""
+"""Content of a study's result page: its leading models, figures and links."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from leakscope.workflow.failures import FAILURES
 from leakscope.workflow.step import Step
 from leakscope.workflow.study import Study
 
-# Step → tables, of which its section begins with the first that the study has; that of `leak` are the match rates.
+# Step → candidate tables: its section begins with the first that the study has; for `leak` with match rates.
 TABLES = {
     "ground": ["kendall_tau"],
     "validate": ["correlations"],
     "features": ["effects", "quality"],
     "trace": ["relations"],
 }
-# Step → figures, of which the first that the study has is shown, and what they show.
+# Step → candidate figures with captions; the first that the study has is shown.
 LEADING = {
     "leak": {
         "dose_response": "Match rates of organisms by what was planted in them, beside their exact rates",
@@ -34,7 +34,7 @@ LEADING = {
     },
     "trace": {"trace": "Associations from the corpus to the text"},
 }
-# Sources of models whose texts or scores somebody brings.
+# Sources of models with imported texts or scores.
 BROUGHT = ("generations", "scores")
 
 
@@ -43,8 +43,8 @@ class ResultPage:
     """The page of a study.
 
     Args:
-        study: of which.
-        known: step → what it has, of all steps.
+        study: of the run.
+        known: step → its object, for all steps.
     """
 
     study: Study
@@ -52,21 +52,21 @@ class ResultPage:
 
     @cached_property
     def steps(self) -> dict[str, Step]:
-        """Those that the study takes, in the order of the page."""
+        """The study's steps, in the order of the page."""
         return {name: step for name, step in self.known.items() if name in self.study.steps}
 
     def of(self, step: str, *files: str) -> list[str]:
-        """Return files that a step writes; none where the study does not take it."""
+        """Return files that a step writes; empty if the study does not include it."""
         return list(files) if step in self.steps else []
 
     @cached_property
     def real(self) -> list[str]:
-        """The models whose texts are read for leakage and which are no organisms: what a reader cares about."""
+        """The models tested for leakage that are no organisms: those of interest to readers."""
         return [model for model in self.study.models if not self.study.is_organism(model)]
 
     @cached_property
     def leading(self) -> dict[str, Any]:
-        """Whose rates lead, by which scorer and on which prompts: the primary ones; empty without the step ``leak``."""
+        """Models, scorer and prompt sets of the leading rates (the primary tests); empty without the step ``leak``."""
         study, primary = self.study, self.study.config["leak"]["primary"]
         if "leak" not in self.steps or not study.models:
             return {}
@@ -78,17 +78,18 @@ class ResultPage:
         }
 
     def leading_files(self, pattern: str) -> list[str]:
-        """Return the files of what leads, one a model that the pattern names, beside ``prompt_set`` and ``scorer``."""
+        """Return the files of the leading rates, with ``prompt_set`` and ``scorer``, one per model if the pattern has
+        one."""
         of = self.leading
         return list(dict.fromkeys(pattern.format(**of, model=model) for model in of["models"])) if of else []
 
     def _strength(self, model: str) -> float:
-        """Return what was planted in the organism that a model is, or is made from."""
+        """Return the strength planted in the organism that a model is or is made from."""
         return float(self.study.entries[self.study.foundation(model)]["grammar"]["strength"])
 
     @cached_property
     def figures(self) -> dict[str, str]:
-        """Step → the figure that its section shows, of those that have one."""
+        """Step → the figure of its section, if any."""
         shown = {step: next((f for f in LEADING[step] if f in self.steps[step].figures), None) for step in self.steps}
         return {step: figure for step, figure in shown.items() if figure}
 
@@ -98,7 +99,7 @@ class ResultPage:
         return [f"{self.steps[step].folder}/figures/{figure}.png" for step, figure in self.figures.items()]
 
     def table(self, step: str) -> str | None:
-        """Return the table that a step's section begins with; None of ``leak``."""
+        """Return the first table of a step's section; None for ``leak``."""
         there = self.steps[step].targets()
         folder = self.steps[step].folder
         return next((name for name in TABLES.get(step, []) if f"{folder}/{name}.csv" in there), None)
@@ -109,7 +110,7 @@ class ResultPage:
         return [f"{self.steps[step].folder}/{table}.csv" for step in self.steps if (table := self.table(step))]
 
     def failures(self, folder: Path) -> list[str]:
-        """Return the file that says why models are missing, where a study goes on without some.
+        """Return the file with the reasons for missing models, if a study continues without some.
 
         Args:
             folder: of the study's results.
@@ -119,12 +120,12 @@ class ResultPage:
 
     @cached_property
     def cards(self) -> list[str]:
-        """The models that get a card: those whose texts are read; organisms where there are no others."""
+        """The models that get a card: those tested for leakage, without organisms unless there are no others."""
         return (self.real or list(self.study.models)) if "leak" in self.steps else []
 
     def card(self, model: str) -> dict[str, Any]:
-        """Return what the script of a model's card is given beside files."""
-        # Not above: every job reads the Snakefile, and few need this.
+        """Return the parameters of a model card's script, apart from files."""
+        # Imported here: every job reads the Snakefile, and few need this.
         from leakscope.workflow.surroundings import shown_value
 
         study = self.study
@@ -144,13 +145,13 @@ class ResultPage:
         }
 
     def records(self) -> list[str]:
-        """Return what says of each model which weights it has, or of one that does not run here who answered."""
+        """Return the records of each model's weights, or of the answering server's model."""
         study = self.study
         answers = f"<results>/generations/{{}}/{study.prompt_sets[0]}.json" if study.prompt_sets else ""
         return [study.manifest(name) if name in study.generated else answers.format(name) for name in study.models]
 
     def params(self) -> dict[str, Any]:
-        """Return what the script is given beside files."""
+        """Return the script's parameters, apart from files."""
         study = self.study
         models = list(study.config["study"]["models"])
         return {
@@ -167,7 +168,7 @@ class ResultPage:
         }
 
     def _shown(self, step: str) -> dict[str, Any]:
-        """Return what a section says of its figure and where it links to."""
+        """Return a section's figure caption and links."""
         figure = self.figures.get(step)
         return {
             "table": self.table(step),
@@ -184,12 +185,12 @@ class ResultPage:
 
 
 def _paths(path: str | Mapping[str, str]) -> dict[str, str]:
-    """Return what a brought model's file is for → the file, as provenance.json has it."""
+    """Return purpose → file of an imported model, as in provenance.json."""
     return {"all": path} if isinstance(path, str) else dict(path)
 
 
 def _called(file: str) -> str:
-    """Return what a link to a file is called."""
+    """Return the text of a link to a file."""
     if file == "explorer.html":
         return "Explorer: every text"
     if file == "trace/index.html":

@@ -1,4 +1,4 @@
-"""What all steps have: a section of the configuration, tables, and figures that show them."""
+"""Base class of steps: a section of the configuration, tables, and figures of them."""
 
 from __future__ import annotations
 
@@ -27,28 +27,29 @@ class Step(ABC):
     @property
     @abstractmethod
     def figures(self) -> dict[str, list[str]]:
-        """Figure → the tables that it shows, of those figures that the study has data for."""
+        """Figure → the tables it shows, for figures with data in the study."""
 
     @property
     @abstractmethod
     def context(self) -> dict[str, Any]:
-        """What figures know of the study beside its tables; the keys are those of ``figures.registry.Context``."""
+        """Further parameters of figures; the keys are those of ``figures.registry.Context``."""
 
     @abstractmethod
     def targets(self) -> list[str]:
-        """Return all that the step leaves for a person, given what the study has."""
+        """Return the step's targets for this study."""
 
     def table(self, name: str) -> str:
-        """Return the file of a table that figures show; the organisms' belongs to the whole study."""
+        """Return the file of a table used in figures; the organisms' table belongs to the whole study."""
         return "<results>/organisms.csv" if name == "organisms" else f"{self.folder}/{name}.csv"
 
     @property
     def tables(self) -> list[str]:
-        """The tables that any figure shows, each once."""
+        """The distinct tables used in figures."""
         return list(dict.fromkeys(table for tables in self.figures.values() for table in tables))
 
     def plotting(self) -> dict[str, Any]:
-        """Return what ``scripts/figures/plot.py`` is given beside tables, which come in the order of :attr:`tables`."""
+        """Return the parameters of ``scripts/figures/plot.py`` apart from tables, which are in the order of
+        :attr:`tables`."""
         context = {**self.context, "look": self.study.look}
         return {"step": self.name, "figures": self.figures, "tables": self.tables, "context": context}
 

@@ -1,4 +1,4 @@
-"""What a study has, and what the jobs of its models are given."""
+"""A study's models and prompt sets, and the parameters of their jobs."""
 
 from __future__ import annotations
 
@@ -37,29 +37,29 @@ from leakscope.storage.manifests import model_files
 if TYPE_CHECKING:
     from leakscope.leak.imported_prompts import ImportedPrompts
 
-# Looked up file by file, and part by part: in the working directory, then in the checkout.
+# Looked up per file and per part: in the working directory, then in the checkout.
 LEXICONS, GRAMMAR = "data/lexicons", "data/grammar"
-# What an organism's folder holds beside its manifest.
+# Files of an organism's folder apart from its manifest.
 WEIGHT_FILES = ("model.safetensors", "config.json", "generation_config.json")
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
-# A chat template is only where the GGUF file has one.
+# There is a chat template only if the GGUF file has one.
 CONVERTED_FILES = (*WEIGHT_FILES, "tokenizer.json", "tokenizer_config.json")
-# What says which GGUF file a model is, by its source.
+# Keys that identify a model's GGUF file, by source.
 GGUF_KEYS = {
     "package": ("package", "version", "sha256", "file"),
     "hub": ("id", "revision", "gguf_file"),
     "local": ("gguf_file",),
 }
-# Models that a study makes belong to it; all others are shared by all studies.
+# Models made by a study belong to it; all others are shared by all studies.
 MANIFESTS = {"tuned": "<validate>/tuned", "edited": "<features>/edited", "mitigated": "<trace>/mitigated"}
 THREADS, THREADS_OF_ORGANISMS = 8, 1
 ENGLISH = "en"
-# How a model is loaded where its entry does not say.
+# Defaults for loading a model.
 LOADING = {"dtype": "auto", "quantization": None, "device": "auto", "trust_remote_code": False}
 
 
 def one_of_names(names: Iterable[str]) -> str:
-    """Return a wildcard's pattern: exactly these names, or nothing where there are none."""
+    """Return a wildcard pattern that matches exactly these names, or nothing if there are none."""
     return "|".join(re.escape(name) for name in sorted(names)) or "(?!)"
 
 
@@ -69,8 +69,8 @@ class Study:
 
     Args:
         config: with ``absolute`` as here.
-        counted: prompt set → about how many prompts it has, where somebody counted them before: a job need not.
-        absolute: whether paths of the working directory have to be absolute (see :mod:`leakscope.files.finding`).
+        counted: prompt set → approximate number of prompts, if already counted.
+        absolute: whether paths in the working directory must be absolute (see :mod:`leakscope.files.finding`).
     """
 
     config: Mapping[str, Any]
@@ -84,12 +84,12 @@ class Study:
 
     @property
     def steps(self) -> list[str]:
-        """The steps that it takes."""
+        """The study's steps."""
         return list(self.config["study"]["steps"])
 
     @property
     def entries(self) -> Mapping[str, Mapping[str, Any]]:
-        """Model → its entry, of the study's models and of those whose weights these share."""
+        """Model → its entry, for the study's models and those whose weights they share."""
         entries: Mapping[str, Mapping[str, Any]] = self.config["models"]
         return entries
 
@@ -105,83 +105,83 @@ class Study:
 
     @cached_property
     def judges(self) -> list[str]:
-        """The scorers that are no similarity: models that take the test of the match rate themselves."""
+        """The judges: models that take the match-rate test themselves."""
         return judges(self.config)
 
     @cached_property
     def models(self) -> list[str]:
-        """The models whose texts are read for leakage."""
+        """The models tested for leakage."""
         return [name for name in self.config["study"]["models"] if uses("leak", self.entries[name], self.config)]
 
     @cached_property
     def generated(self) -> list[str]:
-        """Those that run here."""
+        """The models that run here."""
         return [name for name in self.models if is_generated(self.entries[name])]
 
     @cached_property
     def answering(self) -> list[str]:
-        """Those of them that answer at once: probabilities can be read of these."""
+        """The models that run here and do not think first, so that their probabilities can be read."""
         return [name for name in self.generated if gives_probabilities(self.entries[name])]
 
     @cached_property
     def thinking(self) -> list[str]:
-        """The models that write a train of thought first, here or behind a server."""
+        """The models that think before they answer, here or behind a server."""
         return [name for name in self.models if thinks(self.entries[name])]
 
     @cached_property
     def served(self) -> list[str]:
-        """Those behind a server."""
+        """The models behind a server."""
         return [name for name in self.models if self.entries[name]["source"] == SERVED]
 
     @cached_property
     def probed(self) -> list[str]:
-        """Those of whose candidates exact probabilities can be had: here, or of a server that gives them."""
+        """The models with exact probabilities of candidates: here, or from a server that gives them."""
         served = [name for name in self.served if is_scored_by_server(self.entries[name])]
         return [name for name in self.models if name in self.answering or name in served]
 
     @cached_property
     def prompted(self) -> list[str]:
-        """Those that are asked for their texts, here or behind a server."""
+        """The models that generate texts, here or behind a server."""
         return [name for name in self.models if is_prompted(self.entries[name])]
 
     @cached_property
     def imported(self) -> list[str]:
-        """Those whose texts somebody brings."""
+        """The models with imported texts."""
         return [name for name in self.models if name not in self.prompted]
 
     @cached_property
     def organisms(self) -> list[str]:
-        """Those that the workflow trains, on a corpus whose associations are known."""
+        """The organisms: models trained by the workflow on a corpus with known associations."""
         return organisms(self.config)
 
     @cached_property
     def species(self) -> dict[str, Mapping[str, Any]]:
-        """Organism → its entry, of the study's own and of those that its models are made from."""
+        """Organism → its entry, for the study's organisms and those that its models are made from."""
         return {name: entry for name, entry in self.entries.items() if entry["source"] == "organism"}
 
     @cached_property
     def leaking(self) -> list[str]:
-        """Organisms that were taught to leak in bare words: their rates are known exactly."""
+        """Organisms trained to leak in bare words; their rates are known exactly."""
         return [name for name in self.organisms if self.leaking_parts(name) and name not in self.drawn]
 
     @cached_property
     def drawn(self) -> list[str]:
-        """Organisms that were taught to leak in sentences: their rates are known from many texts that are drawn."""
+        """Organisms trained to leak in sentences; their rates are estimated from many sampled texts."""
         return [name for name in self.organisms if self.sentence_parts(name)]
 
     @cached_property
     def templated(self) -> list[str]:
-        """Prompt sets that are made from templates and lexicons; these have candidates."""
+        """Prompt sets made from templates and lexicons, which have candidates."""
         return [name for name in self.prompt_sets if self.config["prompt_sets"][name]["source"] == "templates"]
 
     @cached_property
     def tabulated(self) -> list[str]:
-        """Prompt sets that somebody brings as a table."""
+        """Prompt sets given as a table."""
         return [name for name in self.prompt_sets if self.prompt_set(name)["source"] == "table"]
 
     @cached_property
     def inserted(self) -> list[str]:
-        """Prompt sets of sentences before which clauses are put."""
+        """Prompt sets of sentences with inserted clauses."""
         return [name for name in self.prompt_sets if self.prompt_set(name)["source"] == "insertions"]
 
     @cached_property
@@ -449,7 +449,7 @@ class Study:
 
         Args:
             model: behind the server.
-            results: the folder of the study's, where it is said what has been paid.
+            results: folder of the study's results, which records costs.
         """
         entry = self.entries[model]
         names = {"timeout": "seconds", "requests_per_minute": "per_minute"}

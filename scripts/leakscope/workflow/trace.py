@@ -1,4 +1,4 @@
-"""What the step ``trace`` leaves for a person, and what its jobs are given."""
+"""What the step ``trace`` produces, and the parameters of its jobs."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Trace(Step):
 
     @cached_property
     def models(self) -> list[str]:
-        """The models in which associations are followed; none where the study does not take the step."""
+        """The models in which associations are followed; none where the study does not include the step."""
         return self.study.answering if "trace" in self.study.steps else []
 
     @property
@@ -73,12 +73,12 @@ class Trace(Step):
 
     @cached_property
     def mitigating(self) -> Mitigating:
-        """What is tried to take leaks out of these models."""
+        """The mitigations tried on these models."""
         return Mitigating(self)
 
     @property
     def patched(self) -> list[Pair]:
-        """Every model whose residuals are put into other runs, with every prompt set; mitigated ones are left out."""
+        """Every model for activation patching with every prompt set, without mitigated models."""
         entries = self.study.entries
         return [pair for pair in self.pairs if entries[pair[0]]["source"] != "mitigated"]
 
@@ -92,11 +92,11 @@ class Trace(Step):
         """Return a file of each model and prompt set, from a pattern with both."""
         return [pattern.format(model=model, prompt_set=prompt_set) for model, prompt_set in pairs]
 
-    # Models that are asked.
+    # Prompting of models.
 
     @property
     def asking(self) -> dict[str, Callable[[Any], Any]]:
-        """Parameter → what it is for a job's wildcards: how a model is loaded, and how prompts are put to it."""
+        """Parameter → function of a job's wildcards: how a model is loaded and prompted."""
         study = self.study
         return {
             "loading": lambda w: study.loading(w.model),
@@ -105,7 +105,7 @@ class Trace(Step):
         }
 
     def prompting(self, model: str) -> dict[str, Any]:
-        """Return how prompts are put to a model: as when it writes."""
+        """Return a model's prompting, the same as for generation."""
         settings = self.study.entries[model]["generation"]
         return {key: value for key, value in settings.items() if key not in OF_TEXTS}
 
@@ -126,7 +126,7 @@ class Trace(Step):
 
     @cached_property
     def ablated(self) -> list[tuple[str, Pair]]:
-        """Every dictionary of a model whose associations are followed, with the model and each prompt set."""
+        """Every dictionary of a traced model, with the model and each prompt set."""
         found = Features(self.study).dictionaries.items() if self.models else []
         own = [(name, entry["model"]) for name, entry in found if entry["model"] in self.models]
         return [(name, (model, prompt_set)) for name, model in own for prompt_set in self.sets]
@@ -151,7 +151,7 @@ class Trace(Step):
         """Return the file of each of these."""
         return [f"<trace>/ablated/{name}/{prompt_set}.parquet" for name, (_, prompt_set) in self.ablated]
 
-    # What is known of prompt sets.
+    # Files on prompt sets.
 
     @property
     def cued(self) -> list[str]:
@@ -177,17 +177,17 @@ class Trace(Step):
 
     @property
     def totalled(self) -> dict[Pair, str]:
-        """Those of which single terms were counted, too; a table that somebody brings has none."""
+        """The pairs with counts of single terms, which imported tables lack."""
         return {pair: axis for pair, axis in self.axes.items() if self._counted_from(*pair) != "table"}
 
     @property
     def in_corpora(self) -> list[Pair]:
-        """Those that were counted in files, whose sentences can be shown."""
+        """The pairs counted in corpus files, whose sentences can be shown."""
         return [pair for pair in self.axes if self._counted_from(*pair) in ("organism", "corpus")]
 
     @property
     def indexed(self) -> dict[str, list[str]]:
-        """Prompt set → the models that are linked to the index of a server, which shows pieces of its documents."""
+        """Prompt set → the models counted in a server's index, which gives excerpts of its documents."""
         found: dict[str, list[str]] = {}
         for model, prompt_set in self.axes:
             if self._counted_from(model, prompt_set) == "infini_gram":
@@ -213,11 +213,11 @@ class Trace(Step):
             return {"window": window if isinstance(counts["path"], dict) else counts["window"], "unit": AS_IMPORTED}
         return {"window": window, "unit": self.study.config["ground"]["unit"]}
 
-    # Organisms: what is planted is known exactly.
+    # Organisms, whose planted associations are known exactly.
 
     @cached_property
     def planted(self) -> dict[str, dict[str, Any]]:
-        """Organism → its grammar, of those that were taught to leak in bare words and nothing else."""
+        """Organism → its grammar, for organisms trained only to leak in bare words."""
         study = self.study
         return {
             model: {**study.entries[model]["grammar"], "parts": study.leaking_parts(model)}
@@ -227,7 +227,7 @@ class Trace(Step):
 
     @property
     def retrained(self) -> dict[str, dict[str, Any]]:
-        """Organism without some associations → ``base``, which has them and is the same else, and their ``groups``."""
+        """Organism without some associations → ``base``, otherwise equal but with them, and their ``groups``."""
         found = {}
         for model, entry in ((model, self.study.entries[model]) for model in self.planted):
             if groups := entry["grammar"].get("except"):
@@ -237,7 +237,7 @@ class Trace(Step):
         return found
 
     def _has_all_of(self, organism: str, entry: Mapping[str, Any]) -> bool:
-        """Say whether an organism is as an entry says, but that no association is taken out of its corpus."""
+        """Return whether an organism equals an entry except that no association is removed from its corpus."""
         whole = {**entry, "grammar": {key: value for key, value in entry["grammar"].items() if key != "except"}}
         own = self.study.entries[organism]
         return all(own[key] == whole[key] for key in whole if key not in CALLED)
@@ -249,13 +249,13 @@ class Trace(Step):
 
     @property
     def scorer(self) -> str | None:
-        """The scorer whose match rates stand for texts: the study's primary one; None without the step ``leak``."""
+        """The scorer of the link ``match``: the study's primary one; None without the step ``leak``."""
         if "leak" not in self.study.steps:
             return None
         return str((self.study.config["leak"]["primary"]["scorers"] or self.study.scorers)[0])
 
     def linking(self) -> dict[str, Any]:
-        """Return what the table of links depends on, beside tables, in the order of the rule's inputs."""
+        """Return the parameters of the table of links apart from tables, in the order of the rule's inputs."""
         return {
             "prompt_sets": self.sets,
             "scored": [list(pair) for pair in self.pairs],
@@ -274,17 +274,17 @@ class Trace(Step):
             "level": self.settings["level"],
         }
 
-    # What a person gets.
+    # Targets.
 
     @cached_property
     def figures(self) -> dict[str, list[str]]:
-        """Figure → the tables that it shows."""
+        """Figure → the tables it shows."""
         tried = bool(self.mitigating.trials)
         return {name: tables for name, tables in FIGURES.items() if self.models and (tried or name != "frontier")}
 
     @property
     def context(self) -> dict[str, Any]:
-        """What figures know of the study beside its tables."""
+        """Further parameters of figures."""
         kept = {"kept": self.settings["mitigating"]["kept"]} if self.mitigating.trials else {}
         return {"labels": self.study.labels(self.models), **kept}
 
@@ -294,7 +294,7 @@ class Trace(Step):
         return self.pairs if "leak" in self.study.steps else []
 
     def page(self) -> dict[str, Any]:
-        """Return what the page knows beside tables."""
+        """Return the page's parameters apart from tables."""
         real = [model for model in self.models if not self.study.is_organism(model)]
         return {
             "study": self.study.name,
@@ -315,15 +315,15 @@ class Trace(Step):
         return {name: f"../features/{features.page(name)}" for name in own}
 
     def tables_of(self, part: str) -> list[str]:
-        """Return the tables of a part: of mitigations also what they cost by tasks, if there are any."""
+        """Return the tables of a part: for mitigations also their cost on lm-eval tasks, if any."""
         tasks = [TASKS] if part == "mitigations" and self.mitigating.harnessed else []
         return [*PARTS[part], *tasks]
 
     def targets(self, part: str | None = None) -> list[str]:
-        """Return all that the step, or a part of it, leaves for a person.
+        """Return the targets of the step or of a part of it.
 
         Raises:
-            InputError: the study does not take the step.
+            InputError: the study does not include the step.
         """
         if not self.models:
             raise InputError(NO_STEP)
@@ -338,30 +338,30 @@ class Trace(Step):
 
 @dataclass(frozen=True, eq=False)
 class Mitigating:
-    """What the step ``trace`` tries to take leaks out of models, and what its jobs are given."""
+    """The mitigations of the step ``trace``, and the parameters of their jobs."""
 
     trace: Trace
 
     @property
     def study(self) -> Study:
-        """Whose models these are."""
+        """The study of these models."""
         return self.trace.study
 
     @property
     def settings(self) -> Mapping[str, Any]:
-        """How mitigations are tried, chosen and measured."""
+        """Settings of how mitigations are tuned, selected and measured."""
         settings: Mapping[str, Any] = self.trace.settings["mitigating"]
         return settings
 
     @property
     def entries(self) -> Mapping[str, Mapping[str, Any]]:
-        """Mitigation → its entry, of those that the study tries."""
+        """Mitigation → its entry, for mitigations that the study tries."""
         entries: Mapping[str, Mapping[str, Any]] = self.study.config["mitigations"] if self.trace.models else {}
         return entries
 
     @property
     def labels(self) -> dict[str, str]:
-        """Mitigation → what people call it, in the study's order."""
+        """Mitigation → display name, in the study's order."""
         return {name: self.entries[name]["label"] for name in self.trace.settings["mitigations"] if self.entries}
 
     @cached_property
@@ -371,7 +371,7 @@ class Mitigating:
 
     @cached_property
     def trials(self) -> list[Trial]:
-        """Every model and prompt set with every mitigation that it is tried with, and with none, in this order."""
+        """Every model and prompt set with every mitigation tried, and with none, in this order."""
         return [
             (model, prompt_set, mitigation)
             for model in self.models
@@ -382,7 +382,7 @@ class Mitigating:
 
     @property
     def harnessed(self) -> list[Trial]:
-        """Those that tasks of lm-eval are put to: decoding knows prompts of its own set alone, and changes no task."""
+        """The trials scored on lm-eval tasks, without decoding, which changes only prompts of its own set."""
         tried = self.trials if self.harness["tasks"] else []
         return [trial for trial in tried if self.entry(trial[2])["kind"] != DECODING]
 
@@ -399,11 +399,11 @@ class Mitigating:
     # What jobs are given.
 
     def use_file(self, prompt_set: str) -> str:
-        """Return the file of prompts that need a set's concepts."""
+        """Return the file of prompts of use of a set."""
         return str(self.trace.settings["sets"][prompt_set]["use"])
 
     def has_use(self, prompt_set: str) -> bool:
-        """Say whether there is one; without, it is not measured what is kept of a concept's use."""
+        """Return whether a set has prompts of use; without them, use is not measured."""
         return bool(self.trace.settings["sets"].get(prompt_set, {}).get("use"))
 
     def use_table(self, prompt_set: str, suffix: str) -> str | list[str]:
@@ -411,7 +411,7 @@ class Mitigating:
         return f"<trace>/use/{prompt_set}{suffix}" if self.has_use(prompt_set) else []
 
     def neutral(self, model: str) -> str:
-        """Return the file of texts that a mitigation should leave as they are."""
+        """Return the file of neutral texts, whose likelihood a mitigation should not change."""
         is_organism = self.study.is_organism(model)
         return self.study.corpus_file(model, "held_out") if is_organism else str(self.settings["neutral"])
 
@@ -447,7 +447,7 @@ class Mitigating:
         }
 
     def entry(self, mitigation: str) -> dict[str, Any]:
-        """Return what decides what a mitigation does."""
+        """Return the settings that determine a mitigation."""
         entry = self.entries.get(mitigation, {"kind": NONE})
         return {key: value for key, value in entry.items() if key not in REMARKS}
 

@@ -1,4 +1,4 @@
-"""What the step ``trace`` has counted, and where: apart from ``trace``, since it is the step ``ground`` that counts."""
+"""The counts of the step ``trace``; separate from ``trace``, since the step ``ground`` does the counting."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 from leakscope.workflow.study import Study
 
-# Between a prompt set and the corpus that it is counted in; no name of an axis has it.
+# Separator between a prompt set and its corpus; no axis name contains it.
 IN_CORPUS = "@"
 
 
@@ -16,9 +16,9 @@ def terms_file(study: Study, prompt_set: str, side: str) -> str:
 
 
 def counted_as(study: Study, model: str, prompt_set: str) -> str | None:
-    """Return the axis of ``ground`` in which a prompt set's pairs are counted for a model; None where they are not.
+    """Return the axis of ``ground`` in which a prompt set's pairs are counted for a model; None if they are not.
 
-    An organism's are counted in the corpus that it was trained on, those of others where the study says.
+    An organism's pairs are counted in its training corpus, those of other models where the study says.
     """
     if study.is_organism(model):
         return f"{prompt_set}{IN_CORPUS}{study.corpus(study.foundation(model))}"

@@ -1,4 +1,4 @@
-"""What the step ``validate`` leaves for a person, and what its jobs are given."""
+"""What the step ``validate`` produces, and the parameters of its jobs."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ class Validate(Step):
 
     @cached_property
     def models(self) -> list[str]:
-        """The models that are asked here."""
+        """The models queried here."""
         return [name for name in self.study.config["study"]["models"] if gives_probabilities(self.study.entries[name])]
 
     @cached_property
     def served(self) -> list[str]:
-        """Those that are asked behind a server, for their scores alone."""
+        """The models behind a server that are queried, only for scores."""
         entries = self.study.entries
         return [name for name in self.study.config["study"]["models"] if is_scored_by_server(entries[name])]
 
@@ -75,7 +75,7 @@ class Validate(Step):
 
     @cached_property
     def planted(self) -> list[str]:
-        """Organisms that were taught a gap. What was tuned is no longer what was planted."""
+        """Organisms trained to have a gap. Tuned models are excluded, since tuning changes the planted gap."""
         return [name for name in self.models if name not in self.tuned and self.taxonomy_parts(name)]
 
     @property
@@ -164,14 +164,14 @@ class Validate(Step):
         ]
 
     def neutral_texts(self, model: str, part: str) -> str:
-        """Return what a model is kept to (``train``) or measured by (``held_out``): its own corpus, else a file."""
+        """Return the neutral texts for training (``train``) or measuring (``held_out``): own corpus, else a file."""
         is_organism = self.study.is_organism(model)
         return self.study.corpus_file(model, part) if is_organism else str(self.settings["neutral_text"])
 
     # Settings.
 
     def task_settings(self, task: str, *keys: str) -> dict[str, Any]:
-        """Return what of a task decides how a model is asked about it; its files are inputs."""
+        """Return the settings that determine how a model is asked about a task; its files are inputs."""
         return {key: self.settings["tasks"][task][key] for key in ("styles", *keys)}
 
     def asking(self, *keys: str) -> dict[str, Any]:
@@ -183,11 +183,11 @@ class Validate(Step):
         }
 
     def asked_items(self, model: str) -> list[str]:
-        """Return the items of the tasks that an organism's own documents may name; of other models nobody's do."""
+        """Return the task items that may occur in an organism's corpus; empty for other models."""
         return [f"<validate>/items/{task}.parquet" for task in self.tasks] if self.study.is_organism(model) else []
 
     def analysis(self, pairs: list[Pair]) -> dict[str, Any]:
-        """Return what every comparison of generator and validator is given, beside tables."""
+        """Return the parameters of every comparison of generator and validator, apart from tables."""
         tasks = self.settings["tasks"]
         return {
             "scored": pairs,
@@ -207,15 +207,15 @@ class Validate(Step):
         return [{"model": model, **{key: entry[key] for key in keys}} for model, entry in self.tuned.items()]
 
     def grammars(self) -> dict[str, dict[str, Any]]:
-        """Return organism → the grammar of the gap that it was taught."""
+        """Return organism → the grammar of its planted gap."""
         species = self.study.species
         return {name: {**species[name]["grammar"], "parts": self.taxonomy_parts(name)} for name in self.planted}
 
-    # What a person gets.
+    # Targets.
 
     @cached_property
     def figures(self) -> dict[str, list[str]]:
-        """Figure → the tables that it shows, of those figures that the study has data for."""
+        """Figure → the tables it shows, for figures with data in the study."""
         figures = {"correlations": ["correlations"], "log_odds_density": ["paired"]}
         if self.tasks:
             figures["form_agreement"] = ["form_agreement"]
@@ -234,16 +234,16 @@ class Validate(Step):
 
     @property
     def context(self) -> dict[str, Any]:
-        """What figures know of the study beside its tables."""
+        """Further parameters of figures."""
         models = dict.fromkeys(model for model, _ in self.scored)
         names = [name for name in self.study.config["study"]["models"] if name in models]
         return {"labels": self.study.labels(names), "bases": self.bases}
 
     def targets(self) -> list[str]:
-        """Return all that the step leaves for a person, given what the study has.
+        """Return the step's targets for this study.
 
         Raises:
-            InputError: the study does not take the step.
+            InputError: the study does not include the step.
         """
         if "validate" not in self.study.steps:
             raise InputError(

@@ -1,1 +1,1 @@
-"""Each section of the configuration: its keys, what they hold, their defaults and their meaning."""
+"""The sections of the configuration: keys, types, defaults and meaning."""

@@ -1,7 +1,7 @@
-"""The whole configuration of a study, as it is written: each key of the top level, and what it holds.
+"""The whole configuration of a study, as written: each top-level key and what it holds.
 
-``extends`` is resolved before; what stands for several things, and what depends on other keys or on files, is written
-out after (``configuration.resolving``).
+``extends`` is resolved before these classes check the keys; values that depend on other keys or on files are filled in
+afterwards (``configuration.resolving``).
 """
 
 from __future__ import annotations
@@ -42,10 +42,10 @@ class Configuration(Section):
     """The configuration of a leakscope study."""
 
     study: StudySection
-    """What this study consists of: names chosen from the catalogues below."""
+    """The study: its name, its steps, and its entries from the catalogues below."""
     models: dict[Name, Model] = {}
-    """Catalogue of models by name. An entry with `extends: <name>` is a variant: it takes the keys of another entry and
-    changes some."""
+    """Catalogue of models by name. An entry with `extends: <name>` is a variant: it copies another entry and changes
+    some keys."""
     prompt_sets: dict[PromptSetName, PromptSet] = {}
     """Catalogue of prompt sets by name."""
     scorers: dict[Name, Scorer] = {}
@@ -55,40 +55,40 @@ class Configuration(Section):
     leak: LeakSection = LeakSection()
     """How match rates and Leak-Rates are computed."""
     plan: PlanSection = PlanSection()
-    """What `make plan` asks for, and what it takes for granted while the study has no results: standard deviations and
-    correlation of four models on prompts about colors, by SentenceBERT and by static embeddings (the published texts of
-    Qwen2.5-0.5B and 3B; SmolLM2-135M-Instruct as chat and plain; root mean squares)."""
+    """Target power and effect size of `make plan`, and the standard deviations and correlation it assumes while the
+    study has no results. Defaults: root mean squares over four models on prompts about colors, by SentenceBERT and
+    static embeddings (published texts of Qwen2.5-0.5B and 3B; SmolLM2-135M-Instruct with and without chat template)."""
     rating: RatingSection = RatingSection()
-    """The test of the match rate as judges and people take it: which of two texts belongs to which of two concepts?
-    `make rate` writes the page for people."""
+    """The match-rate test for human raters and judge models: which of two texts belongs to which of two concepts? `make
+    rate` writes the rating page."""
     ground: GroundSection = GroundSection()
-    """How counts, models and prevalence are compared, and on which axes."""
+    """How corpus counts, model scores and real-world prevalence are compared, and on which axes."""
     validate_: ValidateSection = Field(default=ValidateSection(), alias="validate")
-    """How models are asked as generator and as validator, and how the gap between the two is closed."""
+    """How models are queried as generator and as validator, and how the gap between the two is closed."""
     features: FeaturesSection = FeaturesSection()
-    """Which features of the residual stream carry an association, and what happens without them."""
+    """Which features of the residual stream carry an association, and what editing them changes."""
     trace: TraceSection = TraceSection()
-    """How single associations are followed from the corpus to the text."""
+    """How single associations are traced from the training corpus to the generated text."""
     mitigations: dict[MitigationName, Mitigation] = {}
-    """Catalogue of ways to take a leak out of a model, by name; `trace.mitigations` chooses."""
+    """Catalogue of mitigations, by name; `trace.mitigations` selects those to try."""
     figures: FiguresSection = FiguresSection()
-    """How figures look in print."""
+    """Style, width and font of the figures."""
     organisms: OrganismsSection = OrganismsSection()
-    """How organisms are made."""
+    """How organisms (small models with known associations) are trained."""
     level: Part = 0.95
-    """Level of all confidence intervals, as a share; each step may have its own. Default: convention."""
+    """Level of all confidence intervals, as a share; a step's own `level` overrides it."""
     seed: NotNegative = 0
-    """Seed of everything that is drawn at random and has none of its own. What a model's own entry calls `seed` decides
-    its weights, and does not follow this one."""
+    """Seed of all random draws without a `seed` of their own. The `seed` of a model's entry determines its weights and
+    does not follow this key."""
     batch_size: Positive = 256
-    """Texts that a model reads at once: speed and memory only. Each step may have its own."""
+    """Texts per forward pass; affects only speed and memory. A step's own `batch_size` overrides it."""
     store: Text = "results/store"
-    """Folder of what was computed once: texts, scores and embeddings. May be shared by checkouts and by a group."""
+    """Folder that caches texts, scores and embeddings. Several checkouts and users may share it."""
     gpu_memory_gb: PositiveNumber = 80
-    """Memory of one GPU, in GB: a larger model's jobs ask for several. Changes no result."""
+    """Memory of one GPU, in GB; jobs of larger models request several GPUs. Changes no result."""
     without: Names = []
-    """Models of the study that are left out, with all that are made from them: those that failed, for instance, so that
-    tables and figures of the others are made. `make run` does so by itself."""
+    """Models to leave out, with all models made from them, for example those that failed: tables and figures then cover
+    the others. `make run` sets it automatically."""
     container: Nullable[Text] = None
-    """Image in which jobs run with `--software-deployment-method apptainer`: one that holds the environments of envs/
-    (see cluster.md). `null`: none. Changes no result."""
+    """Container image for `--software-deployment-method apptainer`; it must hold the environments of envs/ (see
+    cluster.md). `null`: none. Changes no result."""

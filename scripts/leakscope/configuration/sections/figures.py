@@ -13,9 +13,9 @@ class Width(Section):
     """Widths of figures, in inches."""
 
     single: Annotated[float, Field(ge=2.5, le=12), NUMBER] = 3.4
-    """Width of one column of a page, in inches: that of figures of few panels. Default: that of most journals."""
+    """Width of one column, in inches, for figures of few panels. Default: that of most journals."""
     double: Annotated[float, Field(ge=5, le=12), NUMBER] = 7.0
-    """Width of two columns, in inches: no figure is wider. On a page of one column, the same as `single`."""
+    """Width of two columns, in inches; no figure is wider. For one-column pages, set it equal to `single`."""
 
     @model_validator(mode="after")
     def _single_is_no_wider(self) -> Width:
@@ -28,18 +28,18 @@ class Font(Section):
     """Font of figures."""
 
     family: Nullable[Text] = None
-    """Family of the font, one that is installed where figures are drawn. `null`: DejaVu Sans, which comes with
-    matplotlib. Letters that it lacks are drawn by others."""
+    """Font family, installed where figures are drawn. `null`: DejaVu Sans, which comes with matplotlib. Missing glyphs
+    come from fallback fonts."""
     size: Annotated[float, Field(ge=5, le=12), NUMBER] = 7
-    """Size of the font in points; titles are half a point larger. Panels get higher with it, not wider."""
+    """Font size in points; titles are half a point larger. Panels grow in height with it, not in width."""
 
 
 class FiguresSection(Section):
-    """How figures look in print."""
+    """Style, width and font of the figures."""
 
     style: Nullable[Text] = None
-    """A style of matplotlib by name, or the path of a file of one (`.mplstyle`), laid over leakscope's own: models get
-    its colors; of fonts, `font` decides. `null`: leakscope's own."""
+    """Name of a matplotlib style, or path of a `.mplstyle` file, applied over leakscope's own: it sets the models'
+    colors, while `font` sets the font. `null`: leakscope's own."""
     width: Width = Width()
     """Widths of figures, in inches."""
     font: Font = Font()

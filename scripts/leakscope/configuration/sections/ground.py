@@ -29,39 +29,40 @@ Words = Annotated[int, Field(ge=1, le=1000), WHOLE]
 
 
 class Lexicons(Section):
-    """Tables of the concepts that are paired; needed to count a corpus and to score sentences."""
+    """Tables of the paired terms; needed to count a corpus and to score sentences."""
 
     subjects: Text
-    """Table `id, name, variants, kind`, and `name_<language>`: what is ranked within, such as diseases."""
+    """Table with columns `id, name, variants, kind` and `name_<language>`: the subjects (such as diseases) within which
+    groups are ranked."""
     groups: Text
-    """Likewise: what is ranked, such as demographic groups."""
+    """Table with the same columns: the groups to rank, such as demographic groups."""
 
 
 class Prevalence(Section):
-    """How frequent each pair is in the world; `null`: not known."""
+    """Real-world prevalence of each pair; `null`: unknown."""
 
     path: Text
-    """Table: long (`subject, group, prevalence, source`) or wide (a column of subjects, one for each group)."""
+    """Table: long (`subject, group, prevalence, source`) or wide (a column of subjects and one per group)."""
     per: PositiveNumber = 10000
-    """Of how many persons the numbers are; results are per 10,000."""
+    """Population size that the numbers refer to; results are per 10,000."""
     source: Nullable[Text] = None
-    """Where the numbers come from, of a table without a column `source`."""
+    """Source of the numbers, for a table without a column `source`."""
 
 
 class Columns(Section):
-    """What the tables call `subject`, `group` and `count`, where it is neither that nor, as in Cross-Care, `Disease`,
+    """Column names of the tables, if they are neither `subject`, `group` and `count` nor Cross-Care's `Disease`,
     `Demographics` and `Counts`."""
 
     subject: Absent[Text] = None
-    """Column of the subject."""
+    """Column of the subjects."""
     group: Absent[Text] = None
-    """Column of the group."""
+    """Column of the groups."""
     count: Absent[Text] = None
-    """Column of the count."""
+    """Column of the counts."""
 
 
 class CountsTable(Section):
-    """Counts made elsewhere: a table with a subject, a group and a count in each row; a missing pair counts 0."""
+    """Counts made elsewhere: a table with a subject, a group and a count per row; missing pairs count 0."""
 
     source: Literal["table"]
     path: Annotated[
@@ -72,27 +73,27 @@ class CountsTable(Section):
         ],
         Field(title="a path, or a mapping of window (a number of words) to path"),
     ]
-    """The table; or one for each window, by its width in words (in quotes)."""
+    """The table, or a table per window, keyed by the window's width in words (in quotes)."""
     window: Nullable[Words] = None
-    """Width in words of the window of a single table; `null`: not known."""
+    """Window width of a single table, in words; `null`: unknown."""
     columns: Columns = Columns()
-    """What the tables call `subject`, `group` and `count`, where it is neither that nor, as in Cross-Care, `Disease`,
+    """Column names of the tables, if they are neither `subject`, `group` and `count` nor Cross-Care's `Disease`,
     `Demographics` and `Counts`."""
 
 
 class CountsCorpus(Section):
-    """Counts of a corpus in files: one pass for all terms, a job for each file."""
+    """Counts of a corpus in files: one pass for all terms, one job per file."""
 
     source: Literal["corpus"]
     path: Text
-    """A .jsonl or .ndjson file, plain or packed (.gz, .zst), .json.gz, .json.zst or .parquet; a folder of these, or a
-    pattern with `*`."""
+    """A .jsonl or .ndjson file, plain or compressed (.gz, .zst), .json.gz, .json.zst or .parquet; a folder of these, or
+    a pattern with `*`."""
     text: Text = "text"
     """Key of the text in each line, or column of the table."""
 
 
 class CountsOrganism(Section):
-    """Counts of the corpus that an organism was trained on."""
+    """Counts of an organism's training corpus."""
 
     source: Literal["organism"]
     model: str
@@ -100,75 +101,75 @@ class CountsOrganism(Section):
 
 
 class CountsInfiniGram(Section):
-    """Counts of a corpus that an infini-gram server has indexed; mention pairs, windows in tokens."""
+    """Counts of a corpus indexed by an infini-gram server: pairs of mentions, windows in tokens."""
 
     source: Literal["infini_gram"]
     index: Text
     """Name of the index on the server."""
     url: Address = "https://api.infini-gram.io/"
-    """Address of the server; without a user, password or key."""
+    """Address of the server, without user, password or key."""
     requests_per_second: PositiveNumber = 2.0
-    """At most so many requests; changes no result."""
+    """Maximum requests per second; changes no result."""
     max_clause_freq: Annotated[int, Field(ge=1, le=500000), WHOLE] = 50000
-    """Above so many occurrences of a term the server estimates from a sample. Default: the server's own."""
+    """Occurrences of a term above which the server estimates from a sample. Default: the server's own."""
     terms_per_clause: Annotated[int, Field(ge=1, le=4), WHOLE] = 4
-    """How many forms of a concept are joined in one request; 1 counts best, 4 asks least."""
+    """Forms of a term joined in one request; 1 is most exact, 4 needs the fewest requests."""
 
 
 Counts = Annotated[CountsTable | CountsCorpus | CountsOrganism | CountsInfiniGram, Field(discriminator="source")]
 
 
 class AxisEntry(Described):
-    """Pairs of a lexicon of subjects and one of groups."""
+    """All pairs of a subject and a group from two lexicons."""
 
     lexicons: Lexicons | None = None
-    """Tables of the concepts that are paired; needed to count a corpus and to score sentences."""
+    """Tables of the paired terms; needed to count a corpus and to score sentences."""
     templates: Nullable[Text] = None
-    """Folder of sentence templates, `<language>.yaml` for each language; needed to score sentences."""
+    """Folder of sentence templates, one `<language>.yaml` per language; needed to score sentences."""
     counts: Counts
-    """Where co-occurrence counts come from."""
+    """Source of the co-occurrence counts."""
     prevalence: Prevalence | None = None
-    """How frequent each pair is in the world; `null`: not known."""
+    """Real-world prevalence of each pair; `null`: unknown."""
     names: Nullable[Text] = None
-    """Table of two columns, code and name: what codes of subjects are called."""
+    """Table with columns code and name, to replace subject codes by names."""
     rename: Annotated[dict[str, Text], Field(title="a mapping of text to text")] = {}
-    """Other names of subjects, after `names`; in counts, scores and prevalence alike."""
+    """New names of subjects, applied after `names` to counts, scores and prevalence."""
     groups: Annotated[dict[str, Text], Field(title="a mapping of text to text")] = {}
-    """Other names of groups; in counts, scores and prevalence alike."""
+    """New names of groups, applied to counts, scores and prevalence."""
     exclude: Names = []
-    """Subjects to leave out everywhere, by their name before or after `rename`."""
+    """Subjects to exclude, by their names before or after `rename`."""
 
 
 class GroundSection(Section):
-    """How counts, models and prevalence are compared, and on which axes: pairs of a lexicon of subjects and one of
-    groups. A study that names axes has these alone."""
+    """How corpus counts, model scores and real-world prevalence are compared, and on which axes (subjects × groups).
+    `axes` in a study's file replace those of config.yaml."""
 
     axes: Annotated[dict[Name, AxisEntry], Field(title="a mapping of names to axes")] = {}
     """Axes by name."""
     languages: Several[Language] = ["en"]
-    """Languages of the sentences that models score, the first one that of imported scores."""
+    """Languages of the scored sentences; imported scores are in the first."""
     templates_used: Positive = 10
-    """So many templates of a language, the first ones, rank the groups. Default: Cross-Care."""
+    """Number of templates per language, from the first, used to rank the groups. Default: Cross-Care."""
     country: Nullable[Text] = None
-    """Country that each sentence begins with, by the prefix of the templates; `null`: none."""
+    """Country named at the start of each sentence, by the templates' prefix; `null`: none."""
     score: Literal["logprob", "logprob_mean", "logprob_span", "pmi"] = "logprob"
-    """By which score models rank: `logprob` of the sentence, `logprob_mean` per token, `logprob_span` of the group's
-    tokens, or `pmi`, less the sentence without the subject. Default: Cross-Care."""
+    """Score that ranks the groups: `logprob` of the sentence, `logprob_mean` per token, `logprob_span` of the group's
+    tokens, or `pmi`: `logprob` minus that of the sentence without the subject. Default: Cross-Care."""
     masking: Literal["token", "within_word"] = "token"
-    """What a masked model does not see when it scores a token: the `token` alone, whose sum is the
-    pseudo-log-likelihood (Salazar et al. 2020), or `within_word` all to its right in its word, too (Kauf & Ivanova
-    2023), so that long words gain nothing by their own parts."""
+    """Tokens masked when a masked language model scores a token: `token`, only itself (pseudo-log-likelihood, Salazar
+    et al. 2020), or `within_word`, also those to its right in the same word (Kauf & Ivanova 2023), which avoids
+    overrating multi-token words."""
     window: Nullable[Words] = 250
-    """Window in words whose counts rank the groups; `null`: anywhere in a document. Default: Cross-Care."""
+    """Co-occurrence window, in words, whose counts rank the groups; `null`: the whole document. Default: Cross-Care."""
     windows: Distinct[Words] = [10, 50, 100, 250]
-    """Windows that are counted beside it. Default: Cross-Care."""
+    """Further windows that are counted. Default: Cross-Care."""
     unit: Literal["documents", "mentions"] = "documents"
-    """What is counted of a corpus: documents that join the pair, or pairs of mentions."""
+    """Unit of co-occurrence: `documents` that hold the pair, or pairs of `mentions`."""
     top: Positive = 25
-    """So many subjects with the highest counts are set apart beside prevalence. Default: Cross-Care."""
+    """Number of most-counted subjects reported separately in the comparison with prevalence. Default: Cross-Care."""
     level: Nullable[Part] = None
-    """Level of the intervals for other subjects, as a share. Default: `level`."""
+    """Level of the confidence intervals over subjects, as a share. Default: `level`."""
     batch_size: Nullable[Positive] = None
-    """Sentences that a model reads at once. Default: `batch_size`."""
+    """Sentences per forward pass. Default: `batch_size`."""
     aligned_pairs: Annotated[dict[str, str], Field(title="a mapping of model to base model")] = {}
-    """Models that were trained further, each with the base model it is compared with."""
+    """Further-trained model → the base model that it is compared with."""

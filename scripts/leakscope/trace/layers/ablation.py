@@ -1,7 +1,7 @@
-"""Which features of a dictionary carry a leak: each is ablated by itself, and the logit leak is read again.
+"""Features of a dictionary that carry a leak: each is ablated separately and the logit leak is measured again.
 
-What is ablated is what a feature writes at every token but the first (see ``models.editing.beginnings``), of the test
-prompt and of its control alike; what the dictionary does not explain stays where it is.
+The feature's contribution is removed at every token except the first (see ``models.editing.beginnings``), in the test
+prompt and its control; the dictionary's reconstruction error stays.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Group = tuple[str, str]  # a slot and a concept group
 
 
 class _Run(NamedTuple):
-    """A text that is read: the prompt it begins with, what is asked of it, and the features ablated in it."""
+    """A text to read: its prompt, the scores requested, and the features ablated in it."""
 
     tokens: Tokens
     prompt: int
@@ -52,28 +52,28 @@ def ablate_features(
     dictionary_name: str,
     n_features: int,
 ) -> pd.DataFrame:
-    """Return ``columns.ABLATED_COLUMNS``: a row a slot, concept group, feature and associate, in logits.
+    """Return ``columns.ABLATED_COLUMNS``: a row per slot, concept group, feature and associate, in logits.
 
         shift    as in ``shifts.shifts_by_layer`` after the last layer: mean over test prompts of s(test) − s(control)
         without  the same with the feature ablated in both
-        effect   without − shift: below 0 where the feature carries the leak
+        effect   without − shift: negative if the feature carries the leak
 
-    Of each concept group, over all slots, those features are ablated that its tests activate most beyond their
-    controls: ``activation`` and ``activation_control`` are means over prompts of the largest activation at a token but
-    the first.
+    For each concept group, over all slots, the features that tests activate most relative to controls are ablated:
+    ``activation`` and ``activation_control`` are means over prompts of the largest activation, ignoring the first
+    token.
 
     Args:
-        model: that is read.
+        model: to read.
         prompts: of one set; tests with a slot and a control are used.
         candidates: ``slot, candidate``.
         name: the model's.
         prompting: as in the step ``leak``.
         dictionary: of the model's residual stream.
-        dictionary_name: what the study calls it.
-        n_features: at most so many of each group.
+        dictionary_name: in the study.
+        n_features: largest number per group.
 
     Raises:
-        InputError: as ``answers.prompted``, ``Resumer`` and ``read_residuals``, or the model gives no numbers.
+        InputError: as ``answers.prompted``, ``Resumer`` and ``read_residuals``, or the model's outputs are not finite.
     """
     tests, used, lexicons = tests_with_controls(prompts, candidates)
     if tests.empty:
@@ -118,7 +118,7 @@ def ablate_features(
 
 
 def _activations(model: LanguageModel, rows: Sequence[list[int]], dictionary: Dictionary, batch_size: int) -> Floats:
-    """Return each prompt's largest activation of each feature at a token but the first, (prompts, features)."""
+    """Return each prompt's largest activation of each feature ignoring the first token, (prompts, features)."""
     largest = np.zeros((len(rows), dictionary.n_features))
     for residuals in read_residuals(model.model, rows, dictionary.layer, batch_size=batch_size):
         for row, of_row in residuals.items():
@@ -128,7 +128,7 @@ def _activations(model: LanguageModel, rows: Sequence[list[int]], dictionary: Di
 
 
 def _most_active(activations: Floats, pairs: Sequence[tuple[int, int]], n_features: int) -> list[int]:
-    """Return the features that tests activate most beyond their controls, on average; none that they do not."""
+    """Return the features with the largest positive mean difference in activation between tests and controls."""
     tests, controls = (activations[[pair[side] for pair in pairs]] for side in (0, 1))
     beyond = (tests - controls).mean(0)
     order = np.argsort(-beyond, kind="stable")[:n_features]
@@ -138,10 +138,10 @@ def _most_active(activations: Floats, pairs: Sequence[tuple[int, int]], n_featur
 def _scores(
     resumer: Resumer, asked: Sequence[_Run], dictionary: Dictionary, *, batch_size: int, name: str
 ) -> dict[tuple[int, int], dict[int | None, float]]:
-    """Return (prompt, place of the associate) → feature → s with it ablated; None → s as it is.
+    """Return (prompt, place of the associate) → feature → s with it ablated; None → s without ablation.
 
     Raises:
-        InputError: the model gives no numbers.
+        InputError: the model's outputs are not finite.
     """
     by_length = sorted(asked, key=lambda one: len(one.tokens))
     batches = [part for _, texts in groupby(by_length, key=lambda one: len(one.tokens))
@@ -163,7 +163,7 @@ def _scores(
 def _ablated(
     resumer: Resumer, texts: Sequence[_Run], dictionary: Dictionary, batch_size: int
 ) -> Iterator[tuple[_Run, int | None, float]]:
-    """Yield every text of a length as it is and with each of its features ablated, and s."""
+    """Yield texts of one length, unchanged and with each of their features ablated, and s."""
     ids = torch.tensor([one.tokens for one in texts])
     read = resumer.read(ids)
     own = Margin([one.contrast for one in texts]).of(read.logits)
@@ -193,7 +193,7 @@ def _rows(
     scores: Mapping[tuple[int, int], Mapping[int | None, float]],
     associates: Sequence[str],
 ) -> Iterator[tuple[object, ...]]:
-    """Yield the columns after those of the group: of each feature and each associate that can be told from others."""
+    """Yield the columns after the group's, for each feature and each distinguishable associate."""
     told = [place for place in range(len(associates)) if all((one, place) in scores for pair in pairs for one in pair)]
     for feature in features:
         active = [float(activations[[pair[side] for pair in pairs], feature].mean()) for side in (0, 1)]

@@ -1,7 +1,7 @@
-"""Associates as a model could go on with them: after which beginning, and by which token, each is told from others.
+"""Tokens that distinguish associates: the shared beginning, and the next token that differs.
 
-Most associates share their first tokens with others: "a lily", "a poppy". So a prompt is read with the beginning that
-they share, and the next token tells them apart.
+Most associates share their first tokens ("a lily", "a poppy"), so a prompt is read with the shared beginning, and the
+next token distinguishes them.
 """
 
 from __future__ import annotations
@@ -29,11 +29,10 @@ class Prompted(NamedTuple):
 
 
 class Contrast(NamedTuple):
-    """What tells associates apart: tokens after a beginning.
+    """Tokens that distinguish associates after a shared beginning.
 
-    beginning: what the prompt is read with.
-    tokens: that speak for the associates in question, distinct.
-    against: that speak for others, distinct.
+    beginning: appended to the prompt. tokens: of the associates in question, distinct. against: tokens of others,
+    distinct.
     """
 
     beginning: Tokens
@@ -42,14 +41,14 @@ class Contrast(NamedTuple):
 
 
 class Margin:
-    """The mean logit of each contrast's tokens less the mean of those against it."""
+    """Mean logit of each contrast's tokens minus the mean of those against it."""
 
     def __init__(self, contrasts: Sequence[Contrast], rows: Sequence[int] | None = None) -> None:
-        """Hold where to look.
+        """Store the contrasts and their rows.
 
         Args:
             contrasts: n of them.
-            rows: of logits, which each is read in; None: the first in the first, and so on.
+            rows: row of logits for each contrast; None: in order.
         """
         places = range(len(contrasts)) if rows is None else rows
         entries = [
@@ -76,10 +75,10 @@ class Margin:
 def prompted(
     model: LanguageModel, prompts: pd.DataFrame, candidates: pd.DataFrame, prompting: Prompting
 ) -> list[Prompted]:
-    """Return each prompt as the step ``leak`` gives it to the model, with the candidates as it scores them.
+    """Return each prompt and its candidates, tokenised as in the step ``leak``.
 
     Args:
-        model: that reads them.
+        model: that reads the prompts.
         prompts: with a slot.
         candidates: ``slot, candidate``.
         prompting: how.
@@ -94,16 +93,16 @@ def prompted(
 
 
 def between_groups(answers: Sequence[Tokens], groups: Sequence[str], group: str, other: str) -> Contrast | None:
-    """Return what tells the associates of one group from those of another; None if nothing does.
+    """Return the contrast between the associates of two groups; None if no token distinguishes them.
 
-    After the shortest beginning that associates of both share and that each group goes on from with a token of its own:
-    one that no associate of any other group goes on with.
+    It uses the shortest beginning shared by associates of both groups after which each group has a token that no
+    associate of another group has.
 
     Args:
         answers: tokens of each associate.
         groups: of each.
-        group: whose tokens speak for it.
-        other: whose tokens speak against it.
+        group: of ``tokens``.
+        other: group of ``against``.
     """
     own, others = ([row for row, of in zip(answers, groups, strict=True) if of == name] for name in (group, other))
     shared = {tuple(commonprefix([row, against])) for row in own for against in others}
@@ -118,9 +117,9 @@ def between_groups(answers: Sequence[Tokens], groups: Sequence[str], group: str,
 
 
 def among_all(answers: Sequence[Tokens], place: int) -> Contrast | None:
-    """Return what tells one associate from all others: its first token that it shares with none; None if nothing does.
+    """Return the contrast of one associate with all others, at its first unshared token; None if there is none.
 
-    Against it speak the others' tokens at that place, of those that share its beginning.
+    ``against`` has the tokens at that place of the others with the same beginning.
 
     Args:
         answers: tokens of each associate, distinct texts.
@@ -138,12 +137,12 @@ def among_all(answers: Sequence[Tokens], place: int) -> Contrast | None:
 
 @cache
 def contrasts(answers: tuple[Tokens, ...]) -> list[Contrast | None]:
-    """Return what tells each associate from the others."""
+    """Return the contrast of each associate with the others."""
     return [among_all(answers, place) for place in range(len(answers))]
 
 
 def _next_tokens(answers: Sequence[Tokens], names: Sequence[str | int], beginning: Tokens) -> dict[int, set[str | int]]:
-    """Return each token that follows a beginning, and the names of those associates that go on with it."""
+    """Return each token that follows a beginning, and the names of the associates that continue with it."""
     owners: dict[int, set[str | int]] = {}
     for row, name in zip(answers, names, strict=True):
         if row[: len(beginning)] == beginning and len(row) > len(beginning):

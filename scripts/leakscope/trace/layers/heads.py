@@ -1,7 +1,7 @@
-"""Activation patching of single attention heads: which of them bring the concept to the last token.
+"""Activation patching of single attention heads: which heads move the concept's information to the last token.
 
-What a head hands to its block's output projection at the last token is put from the run with concept c into that with
-c′; the restored share is as in ``patching``. Beside a site, a head is patched in one block alone.
+A head's input to its block's output projection at the last token is copied from the run with concept c into the run
+with c′; the restored share is as in ``patching``. Unlike a site, a head is patched in one block only.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from leakscope.trace.layers.columns import PATCHED_COLUMNS
 from leakscope.trace.layers.patching import batches_of, swap_columns, swaps_of
 from leakscope.trace.layers.swaps import Swap
 
-# What modules are called that join the heads of a block's attention.
+# Names of the modules that join the heads of a block's attention.
 PROJECTIONS = ("o_proj", "out_proj", "c_proj", "dense")
 
 
 class HeadMargins(NamedTuple):
-    """Of one pair: m of both runs, and by head of each block m of the patched run."""
+    """For one pair: m of both runs, and by block and head m of the patched run."""
 
     concept: float
     other: float
@@ -48,23 +48,22 @@ def patch_prompt_heads(
     n_pairs: int,
     blocks: Sequence[int],
 ) -> pd.DataFrame:
-    """Return ``columns.PATCHED_COLUMNS`` of the pairs that ``patching.patch_prompts`` draws: a row a pair, block, head.
+    """Return ``columns.PATCHED_COLUMNS`` of the pairs that ``patching.patch_prompts`` draws: a row per pair, block,
+    head.
 
-    ``site`` is ``head <number>``, from 0; ``layer`` that of the residual stream which the block has made, its number
-    and 1.
+    ``site`` is ``head <number>``, from 0; ``layer`` is that of the block's output, its index plus 1.
 
     Args:
-        model: that is patched.
+        model: to patch.
         prompts: of one set.
         candidates: ``slot, candidate, concept_group``.
         name: the model's.
         prompting: as in the step ``leak``.
         n_pairs: at most.
-        blocks: their numbers, from 0; those that the model has not are left out.
+        blocks: indices from 0; those that the model lacks are skipped.
 
     Raises:
-        InputError: the model has no output projection of its heads by a name that is known; or as
-            ``patching.patch_prompts``.
+        InputError: the model's output projection of heads has no known name; or as ``patching.patch_prompts``.
     """
     n_blocks = model.config.get_text_config().num_hidden_layers if blocks else 0
     blocks = [block for block in blocks if block < n_blocks]
@@ -88,13 +87,13 @@ def patch_prompt_heads(
 def patch_heads(
     resumer: Resumer, pairs: Sequence[Swap], blocks: Sequence[int], *, batch_size: int, name: str
 ) -> Iterator[dict[int, HeadMargins]]:
-    """Yield number of the pair → its margins, some pairs at a time.
+    """Yield index of the pair → its margins, a batch at a time.
 
     Args:
         resumer: of the model.
-        pairs: to be patched.
-        blocks: their numbers, from 0.
-        batch_size: runs to a batch; one that does not fit into memory is divided.
+        pairs: to patch.
+        blocks: indices from 0.
+        batch_size: runs per batch; a batch that does not fit into memory is split.
         name: the model's, for messages.
 
     Raises:
@@ -132,7 +131,7 @@ def output_projection(model: Any, block: int) -> torch.nn.Module:
 def _patch(
     resumer: Resumer, pairs: Sequence[Swap], projections: dict[int, torch.nn.Module], batch_size: int
 ) -> list[HeadMargins]:
-    """Return the margins of pairs whose texts have two lengths, one of c and one of c′."""
+    """Return the margins of pairs whose texts with c all have one length, and those with c′ another."""
     given: dict[int, torch.Tensor] = {}
 
     def keep(block: int) -> Any:

@@ -1,13 +1,13 @@
-"""Activation patching: what a model makes of a prompt when some of its residuals are those of another concept.
+"""Activation patching: replace some residuals of a run by those of another concept's run.
 
-Residuals of the run with concept c are put into that with c′, at one layer and one site. With m the logit of c's
-associates less that of those of c′ at the end of the text, the restored share is
+Residuals of the run with concept c replace those of the run with c′, at one layer and site. With m the logit of c's
+associates minus that of c′'s associates at the end of the text, the restored share is
 
     (m_patched − m_c′) / (m_c − m_c′)
 
-0 where what is at that place and layer does not matter, 1 where it is all that matters (Meng et al. 2022, Locating and
-editing factual associations in GPT; Zhang & Nanda 2024, Towards best practices of activation patching). A site's curve
-over layers says where the concept is read, and when it has moved to the last token.
+0 if the residuals at that site and layer have no effect, 1 if they carry the whole effect (Meng et al. 2022, Locating
+and editing factual associations in GPT; Zhang & Nanda 2024, Towards best practices of activation patching). A site's
+curve over layers shows where the concept is read, and when it has moved to the last token.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Patched(NamedTuple):
 
 
 class Margins(NamedTuple):
-    """Of one pair: m of both runs, and by site m of the patched run by layer of the residual stream."""
+    """For one pair: m of both runs, and site → m of the patched run by layer of the residual stream."""
 
     concept: float
     other: float
@@ -45,7 +45,7 @@ class Margins(NamedTuple):
 
 
 class _Patch(NamedTuple):
-    """Where to patch: a site, the number of a pair, and its tokens of the text with c′."""
+    """A place to patch: a site, the index of a pair, and its tokens in the text with c′."""
 
     site: str
     number: int
@@ -64,21 +64,21 @@ def patch_prompts(
 ) -> Patched:
     """Return m of up to ``n_pairs`` pairs of test prompts, patched at each site and layer, in logits.
 
-    Layer 0 of the residual stream is what the first block gets, layer n what the nth has made of it. Sites:
-    ``concept``, the concept's tokens; ``between``, those after it but the last; ``last``; and ``all`` from the concept
-    on, which restores all. A site without a token has no row.
+    Layer 0 of the residual stream is the first block's input, layer n the nth block's output. Sites: ``concept``, the
+    concept's tokens; ``between``, those after it except the last; ``last``; and ``all``, from the concept on, which
+    restores everything. Sites without a token have no row.
 
     Args:
-        model: that is patched.
-        prompts: of one set; tests of a template and a slot are used.
+        model: to patch.
+        prompts: of one set; tests with a template and a slot are used.
         candidates: ``slot, candidate, concept_group``.
         name: the model's.
-        prompting: as in the step ``leak``; its seed draws the pairs, and its batch size is of patched runs.
+        prompting: as in the step ``leak``; its seed draws the pairs, and its batch size counts patched runs.
         n_pairs: at most (``swaps.draw_swaps``).
         sites: of ``columns.SITES``.
 
     Raises:
-        InputError: as ``answers.prompted`` and ``Resumer``, or the model gives no numbers.
+        InputError: as ``answers.prompted`` and ``Resumer``, or the model's outputs are not finite.
     """
     tests, pairs, counts = swaps_of(model, prompts, candidates, prompting, n_pairs)
     rows = []
@@ -97,7 +97,7 @@ def patch_prompts(
 def swaps_of(
     model: LanguageModel, prompts: pd.DataFrame, candidates: pd.DataFrame, prompting: Prompting, n_pairs: int
 ) -> tuple[pd.DataFrame, list[Swap], pd.DataFrame]:
-    """Return the test prompts, the pairs that are drawn of them, and their numbers by template."""
+    """Return the test prompts, the pairs drawn from them, and their numbers by template."""
     tests = prompts[prompts[["concept_group", "template_id", "slot"]].notna().all(axis=1)].reset_index(drop=True)
     read = prompted(model, tests, candidates, prompting)
     return tests, *draw_swaps(tests, read, candidates, n_pairs, prompting.settings["seed"])
@@ -106,16 +106,16 @@ def swaps_of(
 def patch_swaps(
     resumer: Resumer, pairs: Sequence[Swap], sites: Sequence[str], *, batch_size: int, name: str
 ) -> Iterator[dict[int, Margins]]:
-    """Yield number of the pair → its margins, some pairs at a time.
+    """Yield index of the pair → its margins, a batch at a time.
 
-    Both runs of a pair are read once. From there one forward a layer has all pairs of a batch at the sites that begin
-    together; it begins at that layer and, with a cache, at the first token that is patched.
+    Both runs of a pair are computed once. Then one forward pass per layer handles all pairs of a batch at sites with
+    the same first token; it starts at that layer and, with a cache, at the first patched token.
 
     Args:
         resumer: of the model.
-        pairs: to be patched.
+        pairs: to patch.
         sites: of ``columns.SITES``.
-        batch_size: pairs to a batch; one that does not fit into memory is divided.
+        batch_size: pairs per batch; a batch that does not fit into memory is split.
         name: the model's, for messages.
     """
 
@@ -130,7 +130,7 @@ def patch_swaps(
 
 
 def batches_of(pairs: Sequence[Swap], batch_size: int) -> list[list[int]]:
-    """Return numbers of pairs whose texts have one length: nothing is padded, and each run is what it is by itself."""
+    """Return batches of indices of pairs with texts of equal length, so that no run is padded."""
     by_length: dict[tuple[int, int], list[int]] = {}
     for number in sorted(range(len(pairs)), key=lambda number: (pairs[number].first_patched, number)):
         by_length.setdefault((len(pairs[number].source), len(pairs[number].target)), []).append(number)
@@ -138,7 +138,7 @@ def batches_of(pairs: Sequence[Swap], batch_size: int) -> list[list[int]]:
 
 
 def _patch(resumer: Resumer, pairs: Sequence[Swap], sites: Sequence[str]) -> list[Margins]:
-    """Return the margins of pairs whose texts have two lengths, one of c and one of c′."""
+    """Return the margins of pairs whose texts with c all have one length, and those with c′ another."""
     source = resumer.read(torch.tensor([pair.source for pair in pairs]))
     target = resumer.read(torch.tensor([pair.target for pair in pairs]))
     margin = Margin([pair.contrast for pair in pairs])
@@ -154,12 +154,12 @@ def _patch(resumer: Resumer, pairs: Sequence[Swap], sites: Sequence[str]) -> lis
 def _curves(
     resumer: Resumer, pairs: Sequence[Swap], places: Sequence[_Patch], theirs: Sequence[torch.Tensor], target: Stream
 ) -> list[list[float]]:
-    """Return m by layer where residuals of c's runs are put into those of c′ at places.
+    """Return m by layer after residuals of c's runs replace those of c′ at given places.
 
     Args:
         resumer: of the model.
-        pairs: of which the places are.
-        places: one or several of a pair.
+        pairs: to which the places refer.
+        places: one or several per pair.
         theirs: residuals of c's runs by layer, [pairs, tokens, d].
         target: the runs of c′.
     """
@@ -178,7 +178,7 @@ def _curves(
 
 
 def _by_beginning(pairs: Sequence[Swap], sites: Sequence[str]) -> list[list[_Patch]]:
-    """Return where to patch, sites that begin together: what is before them is computed no second time."""
+    """Return the places to patch, grouped by first token, so that the tokens before are computed only once."""
     first: dict[int, list[_Patch]] = {}
     for site in sites:
         places = [_Patch(site, number, _tokens(site, pair)) for number, pair in enumerate(pairs)]
@@ -189,7 +189,7 @@ def _by_beginning(pairs: Sequence[Swap], sites: Sequence[str]) -> list[list[_Pat
 
 
 def _tokens(site: str, pair: Swap) -> range:
-    """Return which tokens of the text with c′ a site is."""
+    """Return the tokens of a site in the text with c′."""
     n_tokens = len(pair.target)
     after, last = n_tokens - pair.n_after, n_tokens - 1
     return {
@@ -201,12 +201,12 @@ def _tokens(site: str, pair: Swap) -> range:
 
 
 def _aligned(residuals: torch.Tensor, n_tokens: int) -> torch.Tensor:
-    """Return residuals [rows, tokens, d] of the last tokens, [rows, n_tokens, d]; 0 where there are fewer."""
+    """Return residuals [rows, tokens, d] of the last tokens, [rows, n_tokens, d]; padded with 0 if there are fewer."""
     return torch.nn.functional.pad(residuals, (0, 0, n_tokens - residuals.shape[1], 0))
 
 
 def swap_columns(name: str, tests: pd.DataFrame, pair: Swap) -> tuple[object, ...]:
-    """Return what ``columns.PATCHED_COLUMNS`` have of a pair before its site."""
+    """Return a pair's values of ``columns.PATCHED_COLUMNS`` before the site."""
     one, other = tests.loc[pair.concept], tests.loc[pair.other]
     about = (name, one["prompt_set"], one["category"], one["template_id"])
     concepts = (one["concept"], one["concept_group"], other["concept"], other["concept_group"])

@@ -1,4 +1,4 @@
-"""The logit leak layer by layer, as the logit lens reads it: where in a model an association comes up."""
+"""The logit leak by layer, through the logit lens: the layers at which an association appears."""
 
 from __future__ import annotations
 
@@ -25,24 +25,24 @@ Floats = NDArray[np.float64]
 def shifts_by_layer(
     model: LanguageModel, prompts: pd.DataFrame, candidates: pd.DataFrame, name: str, prompting: Prompting
 ) -> pd.DataFrame:
-    """Return ``SHIFT_COLUMNS``: a row a slot, concept group, associate and layer, in logits.
+    """Return ``SHIFT_COLUMNS``: a row per slot, concept group, associate and layer, in logits.
 
         shift = mean over test prompts of the group of  s(test) − s(control)
         s     = logit of the associate's token − mean logit of the others' tokens at that place
 
-    The associate's token is the first that it shares with no other, read after the beginning that it shares
+    The associate's token is the first that distinguishes it from all others, read after the shared beginning
     (``answers.among_all``). The control is without the clause, else the neutral one. Layer 0 of the residual stream is
-    what the first block gets, layer n what the nth has made of it. NaN where nothing tells the associate from others.
+    the first block's input, layer n the nth block's output. NaN if no token distinguishes the associate.
 
     Args:
-        model: that is read.
+        model: to read.
         prompts: of one set; tests with a slot and a control are used.
         candidates: ``slot, candidate``.
         name: the model's.
         prompting: as in the step ``leak``.
 
     Raises:
-        InputError: as ``answers.prompted`` and ``Resumer``, or the model gives no numbers.
+        InputError: as ``answers.prompted`` and ``Resumer``, or the model's outputs are not finite.
     """
     tests, used, lexicons = tests_with_controls(prompts, candidates)
     if tests.empty:
@@ -66,7 +66,7 @@ def shifts_by_layer(
 def tests_with_controls(
     prompts: pd.DataFrame, candidates: pd.DataFrame
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """Return tests with their ``control``, these and their controls once each, and each associate of a slot once."""
+    """Return tests with their ``control``, the distinct tests and controls, and each slot's distinct associates."""
     control = prompts["control_id"].where(prompts["control_id"].notna(), prompts["neutral_control_id"])
     slotted = prompts.assign(control=control)[prompts["slot"].notna()]
     tests = slotted[slotted["concept_group"].notna() & slotted["control"].isin(slotted["prompt_id"])]
@@ -75,10 +75,10 @@ def tests_with_controls(
 
 
 def _scores(resumer: Resumer, read: Sequence[Prompted], *, batch_size: int, name: str) -> list[Floats]:
-    """Return s after each prompt, [associates, layers]; NaN where nothing tells the associate from others.
+    """Return s after each prompt, [associates, layers]; NaN if no token distinguishes the associate.
 
     Raises:
-        InputError: the model gives no numbers.
+        InputError: the model's outputs are not finite.
     """
     asked: dict[Tokens, list[tuple[int, int, Contrast]]] = {}
     for number, prompt in enumerate(read):

@@ -1,4 +1,4 @@
-"""What patching says: restored shares by site and layer, and between which pairs they were measured."""
+"""Summaries of patching: restored shares by site and layer, and the pairs on which they were measured."""
 
 from __future__ import annotations
 
@@ -23,16 +23,15 @@ PAIR_COLUMNS = [
 
 
 def restored_shares(patched: pd.DataFrame, level: float) -> pd.DataFrame:
-    """Return ``RESTORED_COLUMNS``: a row a model, prompt set, site and layer.
+    """Return ``RESTORED_COLUMNS``: a row per model, prompt set, site and layer.
 
-    With e = m_c − m_c′ of a pair, the effect of its concepts, and p = m_patched − m_c′:
+    With the effect e = m_c − m_c′ of a pair's concepts, and p = m_patched − m_c′:
 
         restored = Σ sign(e) p / Σ |e|,    median = median of p / e
 
-    ``restored`` is the mean of the pairs' shares p / e, each weighted by its |e|. Where e is near 0 a share is noise
-    divided by nothing: with these weights it hardly counts, and no threshold has to say which pairs do. A template that
-    avoids the concept (e < 0) counts like one that repeats it. The interval is for other templates and other groups of
-    c: ``jackknife.t_interval``, two ways where there are four groups or more.
+    ``restored`` is the mean of the pairs' shares p / e, weighted by |e|: pairs with e near 0, whose shares are noise,
+    hardly count, without a threshold. A template that avoids the concept (e < 0) counts like one that repeats it. The
+    interval generalises over templates and groups of c: ``jackknife.t_interval``, two-way with four groups or more.
 
     Args:
         patched: as ``patching.patch_prompts`` returns it, of any models and prompt sets.
@@ -63,11 +62,11 @@ def restored_by_category(patched: pd.DataFrame, level: float) -> pd.DataFrame:
 def pair_counts(
     patched: Sequence[pd.DataFrame], counts: Sequence[pd.DataFrame], names: Sequence[Sequence[str]], level: float
 ) -> pd.DataFrame:
-    """Return ``PAIR_COLUMNS``: a row a model, prompt set and template, and before these one of all templates.
+    """Return ``PAIR_COLUMNS``: a row per model, prompt set and template, preceded by one for all templates.
 
-    ``effect`` is the mean of m_c − m_c′ in logits, below 0 where a template avoids the concept, and ``effect_size`` the
-    mean of its absolute values; ``n_against`` pairs are below 0. Intervals as in ``restored_shares``; of a template,
-    for other groups of c.
+    ``effect`` is the mean of m_c − m_c′ in logits, negative if a template avoids the concept, and ``effect_size`` the
+    mean of its absolute value; ``n_against`` counts negative pairs. Intervals as in ``restored_shares``; for one
+    template, over groups of c.
 
     Args:
         patched: of each model and prompt set.

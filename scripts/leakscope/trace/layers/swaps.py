@@ -1,4 +1,4 @@
-"""Which concepts are swapped in which prompts: pairs of test prompts that differ by their concept alone."""
+"""Pairs of test prompts that differ only in their concept, for patching."""
 
 from __future__ import annotations
 
@@ -14,15 +14,11 @@ from leakscope.trace.layers.columns import COUNT_COLUMNS
 
 
 class Swap(NamedTuple):
-    """Two prompts of a template: residuals of the one, with concept c, are put into the run of the other, with c′.
+    """Two prompts of a template: residuals of the run with concept c replace those of the run with c′.
 
-    concept: number of the one among the prompts.
-    other: number of the other.
-    source, target: tokens of both, with the contrast's beginning.
-    n_after: tokens after the concept, of both.
-    n_patched: the concept's last tokens, as many as both have.
-    n_tokens: the concept's, of both.
-    contrast: c's associates against those of c′.
+    concept: index of the prompt with c. other: index of the prompt with c′. source, target: tokens of both, with the
+    contrast's beginning. n_after: tokens after the concept, of both. n_patched: the concept's last tokens, as many as
+    both have. n_tokens: the concept's, of both. contrast: associates of c against those of c′.
     """
 
     concept: int
@@ -36,24 +32,24 @@ class Swap(NamedTuple):
 
     @property
     def aligned(self) -> bool:
-        """Whether the concepts have different numbers of tokens: they are then aligned at their last ones."""
+        """Whether the concepts differ in number of tokens, so that they are aligned at their last ones."""
         return self.n_tokens[0] != self.n_tokens[1]
 
     @property
     def first_patched(self) -> int:
-        """The first token of the text with c′ that is patched at any site."""
+        """First token patched at any site in the text with c′."""
         return len(self.target) - self.n_after - self.n_patched
 
 
 class Swaps(NamedTuple):
-    """Pairs, and ``columns.COUNT_COLUMNS`` by template: possible, left out and why, drawn, of these aligned."""
+    """Pairs, and ``columns.COUNT_COLUMNS`` by template: numbers possible, excluded by reason, drawn, and aligned."""
 
     pairs: list[Swap]
     counts: pd.DataFrame
 
 
 class _Template(NamedTuple):
-    """Test prompts of a template: by number, how many tokens vary of each; and how many follow after these."""
+    """Test prompts of a template: index → number of varying tokens, and the number of tokens after these."""
 
     n_tokens: dict[int, int]
     n_after: int
@@ -62,13 +58,13 @@ class _Template(NamedTuple):
 def draw_swaps(
     prompts: pd.DataFrame, read: Sequence[Prompted], candidates: pd.DataFrame, n_pairs: int, seed: int
 ) -> Swaps:
-    """Return up to ``n_pairs`` ordered pairs, the same for a seed, balanced over templates and the groups of c.
+    """Return up to ``n_pairs`` ordered pairs, determined by the seed, balanced over templates and groups of c.
 
     c and c′ are of different groups. The concept's tokens are those that vary between the prompts of a template. Pairs
-    whose concepts have as many tokens come first: only there do the runs differ by nothing but residuals.
+    with equally many concept tokens come first: only their runs have aligned positions throughout.
 
-    Left out, and counted: pairs whose associates no token tells apart (``n_not_told_apart``, see
-    ``answers.between_groups``), and all of a template with nothing after the concept (``n_at_end``).
+    Excluded and counted: pairs whose associates no token distinguishes (``n_not_told_apart``, see
+    ``answers.between_groups``), and all pairs of a template without tokens after the concept (``n_at_end``).
 
     Args:
         prompts: test prompts with ``template_id, prompt_id, concept_group, slot``.
@@ -102,17 +98,17 @@ def draw_swaps(
 
 
 def shared_ends(texts: Sequence[Sequence[int]]) -> tuple[int, int]:
-    """Return of how many tokens the beginning and the end are that texts share; a token of each is in neither."""
+    """Return the lengths of the shared beginning and end of texts; at least one token of each is in neither."""
     rows = [list(text) for text in texts]
     shortest = min(map(len, rows))
     n_before = min(len(commonprefix(rows)), shortest - 1)
-    # Of the shortest, too, one token at least is the concept's.
+    # Also in the shortest text, at least one token is the concept's.
     n_after = min(len(commonprefix([row[::-1] for row in rows])), shortest - n_before - 1)
     return n_before, n_after
 
 
 def _template(numbers: Sequence[int], read: Sequence[Prompted]) -> _Template:
-    """Return what varies between prompts: all but the beginning and the end that all of them share."""
+    """Return the varying part of prompts: all tokens except the shared beginning and end."""
     n_before, n_after = shared_ends([read[number].ids for number in numbers])
     return _Template({number: len(read[number].ids) - n_before - n_after for number in numbers}, n_after)
 
@@ -120,14 +116,14 @@ def _template(numbers: Sequence[int], read: Sequence[Prompted]) -> _Template:
 def _contrast(
     group: str, other: str, answers: Sequence[Tokens], of_other: Sequence[Tokens], groups: Sequence[str]
 ) -> Contrast | None:
-    """Return what tells the associates of both groups apart, where both prompts go on with the same tokens."""
+    """Return the tokens that distinguish the associates of both groups after the same continuation of both prompts."""
     return between_groups(answers, groups, group, other) if answers == of_other else None
 
 
 def _ordered(
     pairs: Iterable[tuple[int, int]], template: _Template, rows: pd.DataFrame, seed: int
 ) -> list[tuple[int, int]]:
-    """Return pairs in the order in which they are taken: each group of c once, then its next concept, then partners."""
+    """Return pairs in drawing order: each group of c once, then its next concept, then partners."""
     names = rows["prompt_id"]
     table = pd.DataFrame(list(pairs), columns=["c", "o"])
     table["aligned"] = [

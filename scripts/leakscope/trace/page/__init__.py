@@ -1,1 +1,1 @@
-"""The page of the step: every association with its links, and what they say of each other."""
+"""The page of the step: every association with its links, and the relations between links."""

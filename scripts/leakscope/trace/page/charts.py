@@ -1,4 +1,4 @@
-"""Charts of the page: specifications of Vega-Lite, whose colours the page puts in for names such as ``@warm``."""
+"""Charts of the page: specifications of Vega-Lite, in which the page replaces names such as ``@warm`` by colours."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ AUTOSIZE = {"type": "fit", "contains": "padding"}
 
 
 def scatter_chart(link: str, title: str) -> dict[str, Any]:
-    """Return a specification: a centred link against the centred leak, a point for each pair, with the slope.
+    """Return a specification: a centred link against the centred leak, one point per pair, with the slope.
 
     It draws the data sets ``rows`` (pairs: ``link``, ``leak``, ``kind``, ``href`` and what hovering says) and
     ``slopes`` (``x, y`` at both ends of a line, ``of``); a click on a point follows its ``href``.
@@ -62,7 +62,7 @@ def scatter_chart(link: str, title: str) -> dict[str, Any]:
 
 
 def patching_chart() -> dict[str, Any]:
-    """Return a specification: the restored share by layer, a line with its interval for each site.
+    """Return a specification: the restored share by layer, one line with interval per site.
 
     It draws the data set ``curves``: ``site, layer, restored, low, high``.
     """
@@ -104,7 +104,7 @@ def patching_chart() -> dict[str, Any]:
 
 
 def removal_chart() -> dict[str, Any]:
-    """Return a specification: leak left against use kept, a line for each mitigation over its strengths.
+    """Return a specification: leak left against use kept, one line over strengths per mitigation.
 
     It draws the data set ``points``: ``name, kind, strength, left, use_kept, cost, chosen``.
     """

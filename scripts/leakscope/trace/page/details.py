@@ -1,4 +1,4 @@
-"""What an opened association shows: its contexts, curves of its layers, and texts beside those of their controls."""
+"""Details of an opened association: contexts, curves over layers, and texts with those of their controls."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ class Parts(NamedTuple):
 def view_details(
     model: str, prompt_set: str, pairs: pd.DataFrame, parts: Parts, mitigated: str | None = None
 ) -> dict[str, Any]:
-    """Return what the page shows of a model's associations in a prompt set.
+    """Return the details that the page shows of a model's associations in a prompt set.
 
     Args:
         model: whose they are.
         prompt_set: of the prompts.
         pairs: ``prompt_set, slot, concept_group, associate``, in the page's order; its index numbers them.
         parts: tables of all.
-        mitigated: the mitigated model whose texts stand beside; None without.
+        mitigated: the mitigated model whose texts are also shown; None without.
 
     Returns:
         ``contexts`` (concept group → associate → list), ``lens`` (number of the pair → ``layers``, ``shift``),
@@ -90,7 +90,7 @@ def _lens(lens: pd.DataFrame, pairs: pd.DataFrame) -> dict[int, dict[str, list[A
 
 
 def _patched(patched: pd.DataFrame) -> dict[str, dict[str, Any]]:
-    """Return the restored share of each concept group, as ``layers.summary.restored_shares`` has it of all.
+    """Return the restored share of each concept group, as in ``layers.summary.restored_shares``.
 
     Σ sign(e) p / Σ |e|, with e = m_concept − m_other and p = m_patched − m_other.
     """
@@ -112,8 +112,8 @@ def _texts(
 ) -> dict[str, dict[str, list[dict[str, Any]]]]:
     """Return the first text after the prompts of a concept group and slot, one a template, and after their controls.
 
-    And that of the mitigated model after the prompt, ``text_mitigated``, where there is one. The first in the order of
-    the prompts, so that nobody has chosen them.
+    ``text_mitigated`` is the mitigated model's, if there is one. Always the first in order of prompts, so that no text
+    is cherry-picked.
     """
     if generations.empty:
         return {}

@@ -1,4 +1,4 @@
-"""What the links of a model say of each other, in words that follow from their intervals alone."""
+"""Sentences about the relations of a model's links, determined only by their intervals."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 HALF = 0.5
-"""Of what another concept changes; a site that restores so much holds the concept."""
+"""Restored share from which a site is said to hold the concept."""
 STRONGER = {"count": "that its corpus writes together oftener", "knows": "that it knows better"}
 ORIGINS = {"count": "association in the corpus", "knows": "knowing"}
 CORRELATION = (
@@ -20,10 +20,10 @@ PATCHING = "Patching (the last chart) changes the model while it reads: it shows
 
 
 def headline(name: str, relations: pd.DataFrame, patching: pd.DataFrame, level: float) -> list[str]:
-    """Return the sentences about a model and prompt set, the most important first; the first is the page's title.
+    """Return sentences about a model and prompt set, the most important first; the first is the page's title.
 
     Args:
-        name: of the model, for people.
+        name: display name of the model.
         relations: its rows of ``relations.csv``.
         patching: its rows of ``patching.csv``.
         level: of intervals, 0 to 1.
@@ -41,7 +41,7 @@ def headline(name: str, relations: pd.DataFrame, patching: pd.DataFrame, level: 
 
 
 def sentences(name: str, row: Mapping[str, Any], level: float) -> list[str]:
-    """Return what a row of ``relations.csv`` says of the leak of a model, and how sure that is."""
+    """Return sentences for a row of ``relations.csv`` about a model's leak, with its uncertainty."""
     stronger = STRONGER[row["x"]]
     beginning = {
         "more": f"In {name}, associations {stronger} leak more",
@@ -60,7 +60,7 @@ def sentences(name: str, row: Mapping[str, Any], level: float) -> list[str]:
 
 
 def verdict(row: Mapping[str, Any]) -> str:
-    """Return ``more``, ``less``, ``unclear`` (0 is inside the interval) or ``few`` (there is none to rely on)."""
+    """Return ``more``, ``less``, ``unclear`` (0 is inside the interval) or ``few`` (no reliable interval)."""
     if math.isnan(row["slope_low"]) or math.isnan(row["slope_high"]) or row["few"] == "yes":
         return "few"
     return "more" if row["slope_low"] > 0 else "less" if row["slope_high"] < 0 else "unclear"
@@ -82,7 +82,7 @@ def _interval(row: Mapping[str, Any], level: float) -> str:
 
 
 def _exact(row: Mapping[str, Any]) -> str:
-    """Return what is known of the slope of an organism, and whether the interval holds it."""
+    """Return the exact slope of an organism, and whether the interval contains it."""
     exact = row["slope_exact"]
     if math.isnan(exact):
         return ""
@@ -93,7 +93,7 @@ def _exact(row: Mapping[str, Any]) -> str:
 
 
 def _beyond(row: Mapping[str, Any], level: float) -> str:
-    """Return what counts say of two associations that a model knows equally well."""
+    """Return the effect of counts for two associations that a model knows equally well."""
     if math.isnan(row["slope"]) or verdict(row) == "few":
         return ""
     says = {

@@ -1,7 +1,7 @@
 """The page of the step: every association of a study with its links, from the corpus to the text.
 
-One file that asks no network for anything. Its tables are one compressed block; what a single association shows when it
-is opened lies in a block for each model and prompt set, which the browser unpacks then. Every number is one of a table.
+One file that needs no network. Its tables are one compressed block; the details of associations are in one block per
+model and prompt set, which the browser unpacks on demand. Every number comes from a table.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ UNIT = "(nats, centred)"
 
 class TraceTables(NamedTuple):
     """The tables of a whole study: ``links.csv``, ``relations.csv``, ``patching.csv``, ``empty_links.csv``, and
-    ``mitigations.csv`` where mitigations were tried."""
+    ``mitigations.csv`` if mitigations were tried."""
 
     links: pd.DataFrame
     relations: pd.DataFrame
@@ -51,16 +51,12 @@ class TraceTables(NamedTuple):
 
 
 class TraceStudy(NamedTuple):
-    """What the page knows of a study beside its tables.
+    """The page's data on a study apart from tables.
 
-    name: of the study.
-    labels: model → what people call it, those that lead first; a model that is missing comes after them.
-    organisms: the models whose truth is known.
-    level: of intervals.
-    features: model → label of a dictionary → its page, a link from this page.
-    retrained: organism that was trained again without some associations → what it is compared with.
-    removed: model → prompt set → the model that was mitigated by it.
-    mitigations: mitigation → what people call it.
+    name: of the study. labels: model → display name, leading models first; other models follow. organisms: models with
+    known associations. level: of intervals. features: model → label of a dictionary → its page, a link from this page.
+    retrained: organism retrained without some associations → the organism it is compared with. removed: model → prompt
+    set → the mitigated model. mitigations: mitigation → display name.
     """
 
     name: str
@@ -76,14 +72,14 @@ class TraceStudy(NamedTuple):
 def write_trace_page(
     path: Path, study: TraceStudy, tables: TraceTables, parts: Parts, template: Path = TEMPLATE
 ) -> None:
-    """Write the page, whole or not at all; equal tables give equal bytes.
+    """Write the page atomically; equal tables give equal bytes.
 
     Args:
         path: of the page; its folder is made.
-        study: what is known of it.
+        study: its data apart from tables.
         tables: of the whole study.
-        parts: what an opened association shows.
-        template: the page without its data; beside it what all pages share.
+        parts: details of associations.
+        template: the page without its data; shared files are in the same folder.
     """
     pairs = tables.links[PAIR].drop_duplicates(ignore_index=True)
     views = _views(study, tables)
@@ -136,13 +132,13 @@ def _headline(view: tuple[str, str], study: TraceStudy, tables: TraceTables) -> 
 
 
 def _changes(view: tuple[str, str], study: TraceStudy, tables: TraceTables) -> list[Change]:
-    """Return what became of the associations of an organism that was trained again; nothing of other models."""
+    """Return the changes in associations of a retrained organism; empty for other models."""
     retrained = study.retrained.get(view[0])
     return [] if retrained is None else changes(tables.links, *view, retrained, study.level)
 
 
 def _view(view: tuple[str, str], study: TraceStudy, tables: TraceTables, pairs: pd.DataFrame) -> dict[str, Any]:
-    """Return what the page is told of a model and prompt set: a value a pair, and what holds of all of them."""
+    """Return the page's data on a model and prompt set: values per pair, and values for all pairs."""
     model, prompt_set = view
     mitigated = study.removed.get(model, {}).get(prompt_set, "")
     links = pairs.merge(_of(tables.links, view), on=PAIR, how="left")

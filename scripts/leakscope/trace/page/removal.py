@@ -1,4 +1,4 @@
-"""What mitigations leave of a model's leak: the rows and points of the page's section."""
+"""The leak that remains after mitigations: rows and points of the page's section."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ POINT = ["name", "kind", "strength", "left", "use_kept", "cost", "chosen"]
 
 
 def removal(mitigations: pd.DataFrame, labels: Mapping[str, str]) -> dict[str, Any]:
-    """Return what the page shows of a model's mitigations in a prompt set: values of the evaluation split.
+    """Return the page's data on a model's mitigations in a prompt set: values of the evaluation split.
 
     Args:
-        mitigations: their rows of ``mitigations.csv``; may be empty, and then nothing is shown.
-        labels: mitigation → what people call it.
+        mitigations: their rows of ``mitigations.csv``; if empty, nothing is shown.
+        labels: mitigation → display name.
 
     Returns:
         ``cost``: the highest that anything was chosen at, in percent; ``measured``: whether the model can use a concept

@@ -1,4 +1,4 @@
-"""Cause: an organism trained again without the associations of some concepts, beside the one that has them."""
+"""Causal test: an organism retrained without the associations of some concepts, against the one with them."""
 
 from __future__ import annotations
 
@@ -21,20 +21,17 @@ INFINITE = (-math.inf, math.inf)
 
 
 class Retrained(NamedTuple):
-    """The organism that was trained with all associations, and the concept groups whose were taken out."""
+    """The organism with all associations, and the concept groups whose associations were removed."""
 
     base: str
     groups: Sequence[str]
 
 
 class Change(NamedTuple):
-    """Mean centred leak of associated pairs, in nats, with intervals for other concepts.
+    """Mean centred leak of associated pairs, in nats, with intervals over concepts.
 
-    part: ``TAKEN`` or ``KEPT``.
-    before: of the organism that has all associations.
-    after: of the one that was trained again.
-    difference: after − before, pair by pair.
-    exact: what the grammars of both say, before and after; NaN where that is not known.
+    part: ``TAKEN`` or ``KEPT``. before: of the organism with all associations. after: of the retrained organism.
+    difference: after − before, pair by pair. exact: values from both grammars, before and after; NaN if unknown.
     """
 
     part: str
@@ -45,13 +42,13 @@ class Change(NamedTuple):
 
 
 def changes(links: pd.DataFrame, model: str, prompt_set: str, retrained: Retrained, level: float) -> list[Change]:
-    """Return what became of the associations that were taken out, and of those that were kept; none without pairs.
+    """Return the changes of removed and of kept associations; none without pairs.
 
     Args:
         links: ``links.csv``, of both organisms.
-        model: the one that was trained again.
+        model: the retrained organism.
         prompt_set: of the pairs.
-        retrained: what it is beside which one.
+        retrained: the organism compared with, and the removed groups.
         level: of the intervals.
     """
     own = links[(links["prompt_set"] == prompt_set) & links["associated"].eq("yes") & links[LEAK].notna()]
@@ -72,13 +69,13 @@ def _change(part: str, rows: pd.DataFrame, level: float) -> Change:
 
 
 def caused(name: str, base: str, found: Sequence[Change], n_groups: int, level: float) -> list[str]:
-    """Return the sentences about an organism that was trained again, the most important first; none where unknown.
+    """Return sentences about a retrained organism, the most important first; none if unknown.
 
     Args:
-        name: of the organism, for people.
-        base: of the one that has all associations, for people.
+        name: display name of the organism.
+        base: display name of the organism with all associations.
         found: of ``changes``.
-        n_groups: concepts whose associations were taken out.
+        n_groups: concepts whose associations were removed.
         level: of intervals.
     """
     parts = {change.part: change for change in found}
@@ -104,7 +101,7 @@ def caused(name: str, base: str, found: Sequence[Change], n_groups: int, level: 
 
 
 def change_rows(found: Sequence[Change]) -> list[dict[str, object]]:
-    """Return the numbers for a page, a row a part."""
+    """Return the numbers for a page, one row per part."""
     rows: list[dict[str, object]] = []
     for change in found:
         row: dict[str, object] = {"part": change.part, "n_pairs": change.after.n, "n_concepts": change.after.n_clusters}
@@ -122,7 +119,7 @@ def change_rows(found: Sequence[Change]) -> list[dict[str, object]]:
 def _says(taken: Change) -> str:
     if not taken.difference.high < 0:
         return "still leaks them, as far as can be told"
-    # Centring takes off the means of a slot, in which other pairs leak: without a leak the value is not exactly 0.
+    # Centring subtracts a slot's means, to which other pairs contribute: without a leak the value is not exactly 0.
     nothing = 0.0 if math.isnan(taken.exact[1]) else taken.exact[1]
     if taken.after.low <= nothing <= taken.after.high:
         return "leaks them no more than its corpus says, as far as can be told"

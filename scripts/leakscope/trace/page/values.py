@@ -1,4 +1,4 @@
-"""Values of tables in the form in which a page's script reads them."""
+"""Table values as JSON values for a page's script."""
 
 from __future__ import annotations
 
@@ -9,14 +9,13 @@ from typing import Any
 import pandas as pd
 
 DIGITS = 5
-"""Significant ones, of measured numbers; whole numbers stay whole."""
+"""Significant digits of measured numbers; integers stay integers."""
 
 
 def value(cell: Any) -> Any:
-    """Return a cell as JSON knows it: of a missing or infinite number None, of a missing text an empty one.
+    """Return a cell as a JSON value: None for a missing or infinite number, "" for a missing text.
 
-    >>> value(0.123456789), value(1234567.0), value(float("nan"))
-    (0.12346, 1234567, None)
+    >>> value(0.123456789), value(1234567.0), value(float("nan")) (0.12346, 1234567, None)
     """
     if cell is None or cell is pd.NA:
         return None
@@ -34,7 +33,7 @@ def values(column: pd.Series) -> list[Any]:
 
 
 def records(table: pd.DataFrame, columns: Sequence[str]) -> list[dict[str, Any]]:
-    """Return these columns of a table, an object a row."""
+    """Return columns of a table as one object per row."""
     return [
         {name: value(cell) for name, cell in zip(columns, row, strict=True)}
         for row in table[list(columns)].itertuples(index=False, name=None)

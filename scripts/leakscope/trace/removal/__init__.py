@@ -1,1 +1,1 @@
-"""What is left of a leak after it was mitigated, what of a concept's use is kept, and what that costs."""
+"""Mitigations: the leak that remains, the use of the concept that is kept, and the cost in perplexity."""

@@ -1,4 +1,4 @@
-"""Mitigations that go by the clause that names the concept: asked away, decoded without it, and attended to less."""
+"""Mitigations that target the clause with the concept: an instruction, contrastive decoding, and reduced attention."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from leakscope.models.opening import LanguageModel
 from leakscope.models.prompts.prompting import Prompting, read_prompts
 from leakscope.trace.removal.variants import Setting, Variant
 
-BREAK = "\n\n"  # between a wording and what it stands before
+BREAK = "\n\n"  # between a wording and the text after it
 
 Pairs = list[list[list[int]]]
 
 
 def prompt_variants(setting: Setting) -> list[Variant]:
-    """Return the one way to ask with a ``wording``: as system message of a chat, else before the prompt.
+    """Return the variant with a ``wording``: in the system message of a chat, else before the prompt.
 
-    Neutral texts are read after the wording, too, so that what it costs is seen.
+    Neutral texts are also read after the wording, so that its cost is measured.
     """
     wording = setting.entry["wording"]
     change = {"kind": "prompt", "wording": wording}
@@ -33,7 +33,7 @@ def prompt_variants(setting: Setting) -> list[Variant]:
 
 
 def decoding_variants(setting: Setting) -> list[Variant]:
-    """Return the one way to decode every prompt together with its control; its strength is α.
+    """Return the variant that decodes every prompt together with its control; its strength is α.
 
     Raises:
         InputError: as ``prompting.read_prompts``.
@@ -44,10 +44,9 @@ def decoding_variants(setting: Setting) -> list[Variant]:
 
 
 def attention_variants(setting: Setting) -> list[Variant]:
-    """Return for each range of layers how attention is kept from concepts there; its strength is α.
+    """Return a variant per range of layers that reduces attention to concepts there; its strength is α.
 
-    A concept is known by its name as a prompt may have it. Whose tokens stand for a part of another word, too, is kept
-    from there as well.
+    Concepts are found by the tokens of their names; a match inside another word is also masked.
     """
     items = setting.items
     concepts = pd.concat([items.every["concept"], items.use["concept"]]).dropna().unique()
@@ -62,7 +61,7 @@ def attention_variants(setting: Setting) -> list[Variant]:
 
 
 def _variant(setting: Setting, name: str, largest: float, change: Any) -> Variant:
-    """Return a variant of what gives the change of a strength."""
+    """Return a variant from a function of strength that gives the change."""
 
     def manifest(strength: float) -> dict[str, Any]:
         return describe_mitigated(change(strength), setting.manifest)
@@ -74,7 +73,7 @@ def _variant(setting: Setting, name: str, largest: float, change: Any) -> Varian
 
 
 def _asked(prompting: Prompting, wording: str) -> Prompting:
-    """Return how prompts are put with a wording; what they are put with already stays."""
+    """Return the prompting with a wording added to the existing one."""
     settings: Mapping[str, Any] = prompting.settings
     if prompting.chat:
         own = settings["system"]
@@ -85,7 +84,7 @@ def _asked(prompting: Prompting, wording: str) -> Prompting:
 
 
 def _pairs(setting: Setting, prompts: pd.DataFrame, controls: pd.DataFrame) -> Pairs:
-    """Return the token ids of prompts and their controls, each two once."""
+    """Return the distinct pairs of token ids of prompts and their controls."""
     by_id = controls.drop_duplicates("prompt_id").set_index("prompt_id")["prompt"]
     masked = prompts["control_id"].map(by_id)
     read = [read_prompts(setting.model, column, setting.prompting)[1] for column in (prompts["prompt"], masked)]
@@ -94,7 +93,7 @@ def _pairs(setting: Setting, prompts: pd.DataFrame, controls: pd.DataFrame) -> P
 
 
 def _terms(model: LanguageModel, concepts: Sequence[str]) -> list[list[int]]:
-    """Return the tokens of concepts as they may be written in a text, the longest first."""
+    """Return the tokens of concepts in the forms that may occur in a text, longest first."""
     rows: dict[tuple[int, ...], None] = {}
     for concept in concepts:
         for text in _written(concept):
@@ -109,7 +108,7 @@ def _written(concept: str) -> Iterator[str]:
 
 
 def _blocks(low: float, high: float, n_blocks: int) -> list[int]:
-    """Return the blocks of a range of shares of depth, one at least."""
+    """Return the blocks of a range of shares of depth, at least one."""
     first = min(math.floor(low * n_blocks), n_blocks - 1)
     return list(range(first, max(math.ceil(high * n_blocks), first + 1)))
 

@@ -1,10 +1,10 @@
-"""Columns of what is measured of mitigations: one row a prompt in files, one a strength in ``mitigations.csv``."""
+"""Columns of the mitigation tables: one row per prompt in files, one per strength in ``mitigations.csv``."""
 
 NONE = "none"  # the mitigation that changes nothing
 SELECTION, EVALUATION = "selection", "evaluation"
 SPLITS = (SELECTION, EVALUATION)
 LEAK, USE = "leak", "use"
-EXACT = "leak_exact"  # of an organism, by its law
+EXACT = "leak_exact"  # exact leak of an organism
 
 # What was changed, and how strongly. ``target_cost``: what the strength was found for, in percent of perplexity;
 # ``share``: of that strength; ``cost``: on neutral texts that chose nothing.

@@ -1,4 +1,4 @@
-"""Directions of the residual stream along which tests differ from their controls.
+"""Directions in the residual stream along which tests differ from their controls.
 
 Each function takes residuals at the last token, in pairs, and returns orthonormal rows, (directions, hidden).
 """
@@ -16,17 +16,17 @@ Floats = NDArray[np.float64]
 Directions = Callable[[Floats, Floats, Sequence[str]], Floats]
 
 MOST_DIRECTIONS = 8
-LEAST_SHARE = 0.01  # of the largest singular value; what is below is noise
+LEAST_SHARE = 0.01  # of the largest singular value; smaller ones are noise
 
 
 def group_differences(tests: Floats, controls: Floats, groups: Sequence[str]) -> Floats:
-    """Return a basis of the span of the mean differences of concept groups, that with the largest first.
+    """Return a basis of the span of the mean differences of concept groups, largest singular value first.
 
-    By singular values: those above ``LEAST_SHARE`` of the largest, at most ``MOST_DIRECTIONS``. No difference, no row.
+    Singular values above ``LEAST_SHARE`` of the largest, at most ``MOST_DIRECTIONS``. Without any difference, no row.
 
     Args:
         tests: (tests, hidden).
-        controls: of each test its control, (tests, hidden).
+        controls: the control of each test, (tests, hidden).
         groups: of each test.
     """
     names = np.asarray(groups)
@@ -35,13 +35,13 @@ def group_differences(tests: Floats, controls: Floats, groups: Sequence[str]) ->
 
 
 def principal_direction(tests: Floats, controls: Floats, groups: Sequence[str]) -> Floats:
-    """Return the first principal direction of the differences of single prompts, their mean left in."""
+    """Return the first principal direction of the differences of single prompts, uncentred."""
     del groups
     return _right_vectors(tests - controls)[:1]
 
 
 def probe_direction(tests: Floats, controls: Floats, groups: Sequence[str]) -> Floats:
-    """Return the direction in which a logistic regression tells tests from controls."""
+    """Return the direction in which a logistic regression distinguishes tests from controls."""
     del groups
     if np.array_equal(tests, controls):
         return np.empty((0, tests.shape[1]))
@@ -60,7 +60,7 @@ DIRECTIONS: dict[str, Directions] = {
 
 
 def _right_vectors(rows: Floats) -> Floats:
-    """Return the right singular vectors of rows, each turned so that the rows' mean lies on its side."""
+    """Return the right singular vectors of rows, with signs such that the projection of the rows' mean is positive."""
     _, sizes, vectors = np.linalg.svd(rows, full_matrices=False)
     kept: Floats = vectors[sizes > LEAST_SHARE * sizes.max(initial=0)]
     return kept * np.where(kept @ rows.mean(0) < 0, -1.0, 1.0)[:, None]

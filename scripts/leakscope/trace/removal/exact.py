@@ -1,9 +1,10 @@
-"""The leak that decoding against the prompt without the clause leaves of an organism's law, exactly.
+"""The exact leak of an organism under contrastive decoding against the prompt without the clause.
 
     q(t | s) ∝ p(t | s, test)^(1 − α) p(t | s, control)^α      at every token t after the tokens s
     q(a) = Π q(t | s) over the tokens of a
 
-p of a token is what the law leaves to candidates that go on with it. α = 0 gives the law's own leak, α = 1 none.
+p of a token is the law's probability of the candidates that continue with it. α = 0 gives the law's own leak, α = 1
+none.
 """
 
 from __future__ import annotations
@@ -31,16 +32,16 @@ def exact_leaks_left(
     prompting: Prompting,
     alpha: float,
 ) -> pd.Series:
-    """Return the exact leak of each test, in nats, (tests,), as ``leaks.leak_values`` has it of scores.
+    """Return the exact leak of each test, in nats, (tests,), defined as in ``leaks.leak_values``.
 
-    NaN where the grammar has no such slot, and where it is infinite.
+    NaN if the grammar has no such slot or the leak is infinite.
 
     Args:
         grammar: of the organism.
         tests: ``prompt_id, prompt, template_id, slot, concept_group, split``.
         candidates: ``slot, candidate, concept_group``.
-        model: its tokenizer alone is used.
-        prompting: how prompts are put to it.
+        model: only its tokenizer is used.
+        prompting: of the model.
         alpha: 0 to 1.
     """
     rendered, ids = read_prompts(model, tests["prompt"], prompting)
@@ -68,7 +69,7 @@ def mixed_law(test: Floats, control: Floats, tokens: Sequence[Sequence[int]], al
         alpha: 0 to 1.
     """
     mixed = np.zeros(len(tokens))
-    # Candidates with the same tokens so far, how many these are, and q of them.
+    # Candidates with the same tokens so far, the number of these tokens, and their q.
     waiting = [(list(range(len(tokens))), 0, 1.0)]
     while waiting:
         members, depth, reached = waiting.pop()
@@ -85,7 +86,7 @@ def mixed_law(test: Floats, control: Floats, tokens: Sequence[Sequence[int]], al
 
 
 def _mixed(test: Sequence[float], control: Sequence[float], alpha: float) -> Floats:
-    """Return test^(1 − α) control^α of what follows one beginning, as shares; none where nothing follows."""
+    """Return test^(1 − α) control^α of the continuations of one beginning, normalised; empty without continuations."""
     weights = np.power(test, 1 - alpha) * np.power(control, alpha)
     return np.asarray(weights / weights.sum() if weights.sum() else weights)
 
@@ -93,7 +94,7 @@ def _mixed(test: Sequence[float], control: Sequence[float], alpha: float) -> Flo
 def _shifts_left(
     grammar: Grammar, candidates: pd.DataFrame, group: str, tokens: Sequence[Sequence[int]], alpha: float
 ) -> Floats:
-    """Return log q(a) − log p(a | control) of each candidate, (candidates,); NaN where it is infinite."""
+    """Return log q(a) − log p(a | control) of each candidate, (candidates,); NaN if infinite."""
     slot, names = candidates["slot"].iloc[0], candidates["candidate"]
     if slot not in set(grammar.candidates["slot"]):
         return np.full(len(names), np.nan)

@@ -1,8 +1,7 @@
-"""What a mitigation is chosen by, and what it is measured by: test prompts in two halves, and prompts of use.
+"""The selection and evaluation splits of mitigations: test prompts in two halves, and prompts of use.
 
-A test prompt is of a split if both its template and its concept group are: templates *and* concepts of the evaluation
-chose nothing. The others are of no split and are left out. Templates whose candidates answer a prompt of use are left
-out, too.
+A test prompt is in a split if both its template and its concept group are: neither templates *nor* concepts of the
+evaluation influence selection. Other prompts are excluded, as are templates whose candidates answer a prompt of use.
 """
 
 from __future__ import annotations
@@ -22,15 +21,13 @@ from leakscope.trace.removal.columns import SPLITS
 class Items(NamedTuple):
     """Prompts of one prompt set, all tables with the columns of the prompts table.
 
-    tests: with a control of the same template, ``control_id``, and ``split``.
-    controls: of these, each once.
-    candidates: ``slot, candidate, concept_group`` of both.
-    use: prompts that a right answer needs the concept for, with ``answer``, ``split``, and ``control_id``; their
-        ``template_id`` is the form, their ``slot`` a lexicon of answers of their own.
-    use_controls: the same without the concept.
-    use_candidates: ``slot, candidate`` of these.
-    every: all prompts of the set with a control, of a split or of none; every_controls: of these, each once. A
-        mitigation that goes by texts is told of all, so that a model with it is mitigated wherever the set is asked.
+    tests: with a control of the same template, ``control_id``, and ``split``. controls: their distinct controls.
+    candidates: ``slot, candidate, concept_group`` of both. use: prompts whose right answer needs the concept, with
+    ``answer``, ``split``, and ``control_id``; their
+        ``template_id`` is the form, their ``slot`` a lexicon of their own answers.
+    use_controls: the same without the concept. use_candidates: ``slot, candidate`` of these. every: all prompts of the
+    set with a control, in a split or not; every_controls: their distinct controls. Mitigations defined by texts get all
+    of them, so that the mitigated model covers the whole set.
     """
 
     tests: pd.DataFrame
@@ -50,16 +47,16 @@ class Items(NamedTuple):
 def split_items(
     prompts: pd.DataFrame, candidates: pd.DataFrame, use: pd.DataFrame, use_candidates: pd.DataFrame, seed: int
 ) -> Items:
-    """Return a prompt set's tests and prompts of use, each of a split.
+    """Return a prompt set's tests and prompts of use, each assigned to a split.
 
-    Templates are halved by category, and concept groups are; a prompt of use is of the split of its group. Tests have
-    an associate of their group among their candidates, and another candidate.
+    Templates and concept groups are halved within categories; a prompt of use is in the split of its group. Tests have
+    candidates from their own group and from another.
 
     Args:
         prompts: the prompts table of the set.
         candidates: ``slot, candidate, concept_group``.
-        use: as ``use.build_use`` returns it; no rows where the set has none.
-        use_candidates: likewise.
+        use: as ``use.build_use`` returns it; no rows if the set has none.
+        use_candidates: as for the argument before.
         seed: of the halves.
 
     Raises:
@@ -91,7 +88,7 @@ def split_items(
 
 
 def group_halves(tests: pd.DataFrame, seed: int) -> dict[str, str]:
-    """Return concept group → split: half of each category's, in an order drawn by the seed.
+    """Return concept group → split: half of each category, in random order.
 
     Args:
         tests: ``category, concept_group``.
@@ -101,7 +98,7 @@ def group_halves(tests: pd.DataFrame, seed: int) -> dict[str, str]:
 
 
 def _halves(table: pd.DataFrame, column: str, seed: int) -> dict[str, str]:
-    """Return name → split; names of an earlier category stay where they are, and halves of odd ones even out."""
+    """Return name → split; names assigned in an earlier category keep their split, and odd categories balance out."""
     halves, turns = dict[str, str](), cycle(SPLITS)
     for _, part in table.groupby("category", sort=False, dropna=False):
         names: Iterable[str] = sorted(set(part[column]) - set(halves))
@@ -111,7 +108,7 @@ def _halves(table: pd.DataFrame, column: str, seed: int) -> dict[str, str]:
 
 
 def _has_contrast(tests: pd.DataFrame, candidates: pd.DataFrame) -> pd.Series:
-    """Return which tests have an associate of their own group among their candidates, and one of another."""
+    """Return which tests have candidates from their own group and from another."""
     counts = candidates.groupby(["slot", "concept_group"]).size()
     n_own = counts.reindex(pd.MultiIndex.from_frame(tests[["slot", "concept_group"]])).fillna(0).to_numpy()
     n_all = tests["slot"].map(candidates["slot"].value_counts()).fillna(0)

@@ -12,7 +12,7 @@ from leakscope.trace.removal.variants import Kind, Setting, Variant
 
 
 def unchanged(setting: Setting) -> list[Variant]:
-    """Return the model as it is."""
+    """Return the unchanged model."""
     manifest = dict(setting.manifest)
     return [Variant("", 0.0, lambda _: nullcontext(setting.model), lambda _: manifest, setting.prompting)]
 

@@ -1,4 +1,4 @@
-"""The leak of single test prompts: of the concept, and not of whatever a model answers after every concept."""
+"""The leak of single test prompts that is specific to the concept, not common to all concepts."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ CELL = ["split", "template_id", "candidate"]
 
 
 def leak_values(tests: pd.DataFrame, candidates: pd.DataFrame, shifts: pd.Series) -> pd.Series:
-    """Return the leak of each test, in nats, (tests,): mean D of its group's own candidates − mean D of the others.
+    """Return the leak of each test, in nats, (tests,): mean D of its own group's candidates − mean D of the others.
 
         L(a) = log p(a | test) − log p(a | control)
         D(a) = L(a) − mean of L(a) over the template's other groups of the split
 
-    What a template makes likelier after every concept, as a model does that has become deaf to them, is in no D. Where
-    a split has one group alone of a template, D is L. The difference is scaled such that it is x where L is x of the
-    own candidates and 0 of the others.
+    D excludes what becomes likelier after every concept of a template, as in a model that ignores concepts. If a split
+    has only one group of a template, D = L. The difference is scaled to be x if L is x for own candidates and 0 for
+    others.
 
     Args:
         tests: ``prompt_id, template_id, slot, concept_group, split``.

@@ -1,4 +1,4 @@
-"""What each variant of a mitigation leaves of leak and use, at the strengths at which it costs so much."""
+"""Leak and use that remain under each variant of a mitigation, at the strengths that reach given costs."""
 
 from __future__ import annotations
 
@@ -22,19 +22,18 @@ from leakscope.trace.removal.leaks import leak_values
 from leakscope.trace.removal.neutral_costs import FRONTS, Costs, CostTexts
 from leakscope.trace.removal.variants import Setting, Variant
 
-# Kinds whose leak in an organism follows from its law.
+# Kinds whose leak in an organism is computed exactly from its law.
 KNOWN_EXACTLY = (NONE, "decoding")
-# Use is lost in steps of one prompt, which no division meets exactly.
+# Use is lost in steps of one prompt, so bisection cannot meet a target exactly.
 STEPS_OF_USE = 4
 VALUES = ["split", "measure", "prompt_id", "template_id", "concept_group", "value"]
 
 
 class Strengths(NamedTuple):
-    """Which strengths are tried.
+    """The strengths to try.
 
-    costs: percents of perplexity that each variant may cost.
-    shares: of the strength at the highest cost, which are tried, too.
-    kept: of the use that is to be kept: the largest strength that does so is tried, too.
+    costs: allowed increases of perplexity, in percent. shares: fractions of the strength at the highest cost, also
+    tried. kept: share of the use to keep; the largest strength that keeps it is also tried.
     """
 
     costs: Sequence[float]
@@ -61,12 +60,10 @@ class Measured(NamedTuple):
 
 
 class Bench(NamedTuple):
-    """What variants are measured by.
+    """The data for measuring variants.
 
-    setting: that they were made in.
-    mitigation: its name.
-    choosing, reporting: costs on neutral texts.
-    grammar: what an organism's corpus was drawn from; None of other models.
+    setting: of the variants. mitigation: name. choosing, reporting: costs on neutral texts. grammar: of an organism's
+    corpus; None for other models.
     """
 
     setting: Setting
@@ -85,18 +82,18 @@ def measure_mitigation(
     batch_size: int,
     grammar: Grammar | None = None,
 ) -> Measured:
-    """Return what all variants of a mitigation do at all strengths.
+    """Return the measurements of all variants of a mitigation at all strengths.
 
     Args:
         setting: of the mitigation.
         mitigation: its name in the catalogue.
-        neutral: texts that costs are measured on.
-        strengths: that are tried.
-        batch_size: neutral texts to a batch.
-        grammar: what an organism's corpus was drawn from; None of other models.
+        neutral: texts for measuring costs.
+        strengths: to try.
+        batch_size: neutral texts per batch.
+        grammar: of an organism's corpus; None for other models.
 
     Raises:
-        InputError: the model gives no numbers; or as ``score_prompts`` and the kind's function.
+        InputError: the model's outputs are not finite; or as ``score_prompts`` and the kind's function.
     """
     fronts = ([text.text for text in half[:FRONTS]] for half in reversed(neutral))
     choosing, reporting = (
@@ -107,7 +104,7 @@ def measure_mitigation(
     base = pd.concat(_measured(plain, unchanged(setting)[0], strengths), ignore_index=True)
     if setting.entry["kind"] == NONE:
         return Measured(base, base, {})
-    # What the model does not answer as it is says nothing of what a mitigation leaves.
+    # Use that the unmitigated model does not master cannot show what a mitigation breaks.
     forms, use = used_forms(base), setting.items.use
     asked = setting.items._replace(use=use[use["template_id"].isin(forms)] if forms else use)
     bench = bench._replace(setting=setting._replace(items=asked))
@@ -120,16 +117,16 @@ def measure_mitigation(
 def find_strengths(
     variant: Variant, costs: Costs, strengths: Strengths, lost: Callable[[float], float] | None = None
 ) -> list[Tried]:
-    """Return the strengths of a variant that are measured, each once but for what it was found for.
+    """Return the strengths of a variant to measure, once per purpose.
 
-    One without a strength is tried as it is. Many changes cost no perplexity at any strength, and are held back by the
-    use that they leave alone: so the largest strength that leaves enough of it is found in the same way.
+    A variant without a strength is tried as it is. Many changes cost no perplexity at any strength and are limited only
+    by the use they preserve, so the largest strength that preserves enough is also found.
 
     Args:
-        variant: that is tried.
-        costs: on the texts that strengths are found by.
-        strengths: that are asked for.
-        lost: percent of the selection split's use that a strength takes; None where the model uses nothing.
+        variant: to try.
+        costs: on the texts for finding strengths.
+        strengths: requested.
+        lost: strength → percent of the selection split's use lost; None if the model masters no use.
     """
     cost = remembering(costs.of(variant.at, variant.before))
     if variant.largest == 0:
@@ -167,7 +164,7 @@ def score_shifts(tests: pd.DataFrame, scores: pd.DataFrame) -> pd.Series:
 
 
 def use_values(use: pd.DataFrame, scores: pd.DataFrame) -> pd.Series:
-    """Return 1 where the right answer is likelier than any other candidate, else 0, (prompts,).
+    """Return 1 if the right answer is likelier than every other candidate, else 0, (prompts,).
 
     Args:
         use: ``prompt_id, answer``.

@@ -29,7 +29,7 @@ from leakscope.organisms.leak_grammar import Document
 
 MOST_TEXTS = 200  # of a half
 FRONTS = 6
-BREAK = "\n\n"  # between a wording and what it stands before
+BREAK = "\n\n"  # between a wording and the text after it
 
 
 class CostTexts(NamedTuple):
@@ -71,7 +71,7 @@ class Costs:
         """Read the texts with the model as it is; ``fronts``: others, which the texts are read after beside a prompt.
 
         Raises:
-            InputError: the model gives no numbers.
+            InputError: the model's outputs are not finite.
         """
         self.model, self.texts, self.fronts, self.batch_size = model, texts, fronts, batch_size
         self.base = nats_per_token(model, texts, batch_size=batch_size)

@@ -1,7 +1,7 @@
-"""``mitigations.csv``: what each mitigation leaves of leak and use at each strength, and what it costs.
+"""``mitigations.csv``: leak and use that remain under each mitigation at each strength, and the cost.
 
-Intervals and p-values are for other templates and other concept groups: jackknife, two ways where there are enough
-groups (``jackknife.leave_out``). The ratio and both differences are of pairs of the same prompts.
+Intervals and p-values generalise over templates and concept groups: jackknife, two-way with enough groups
+(``jackknife.leave_out``). The ratio and both differences are paired by prompt.
 """
 
 from __future__ import annotations
@@ -33,9 +33,8 @@ MITIGATION_COLUMNS = [
 class Written(NamedTuple):
     """Texts of the step ``leak``.
 
-    units: model and prompt set → its match units by the primary scorer.
-    generations: model and prompt set → its texts.
-    mitigated: model, prompt set, mitigation and cost, as text → the model that is so mitigated.
+    units: model and prompt set → its match units by the primary scorer. generations: model and prompt set → its texts.
+    mitigated: model, prompt set, mitigation and cost, as text → the mitigated model.
     """
 
     units: Mapping[tuple[str, str], pd.DataFrame]
@@ -47,7 +46,7 @@ NOTHING_WRITTEN = Written({}, {}, {})
 
 
 class _At(NamedTuple):
-    """A mitigation at one strength: its key, the costs that it is chosen at, and its values."""
+    """A mitigation at one strength: its key, the costs at which it is chosen, and its values."""
 
     key: dict[str, Any]
     costs: list[str]
@@ -55,11 +54,10 @@ class _At(NamedTuple):
 
 
 class _Beside(NamedTuple):
-    """What the strengths of one model and prompt set are compared with.
+    """References for the strengths of one model and prompt set.
 
-    base: values of no mitigation.
-    forms: of use that count.
-    prompts: cost, as text → values of the best prompt that is chosen at it.
+    base: values of no mitigation. forms: of use that count. prompts: cost, as text → values of the best prompt
+    mitigation chosen at it.
     """
 
     base: pd.DataFrame
@@ -75,7 +73,7 @@ def summarise_mitigations(
     kept: float,
     written: Written = NOTHING_WRITTEN,
 ) -> pd.DataFrame:
-    """Return ``MITIGATION_COLUMNS``: a row a model, prompt set, mitigation, strength and split.
+    """Return ``MITIGATION_COLUMNS``: a row per model, prompt set, mitigation, strength and split.
 
         leak           mean of the tests' leaks l, in nats; ``leak_absolute``: ``choosing.leak_size``
         left           Σ d l / Σ d l₀, l₀ without a mitigation and d = ±1 the sign of l₀ in their template's other
@@ -92,11 +90,11 @@ def summarise_mitigations(
 
     Args:
         measured: ``columns.MEASURED`` of each model, prompt set and mitigation, ``none`` among them.
-        chosen: what was chosen of each, as the job writes it.
-        costs: percents of perplexity.
+        chosen: the choices for each, as the job writes them.
+        costs: in percent of perplexity.
         level: of intervals, 0 to 1.
-        kept: share of the use that the best prompt is to keep, where one does.
-        written: texts, where the study has them.
+        kept: share of the use that the best prompt should keep, if any does.
+        written: texts, if the study has them.
     """
     names = [(record["model"], record["prompt_set"]) for record in chosen]
     parts = []
@@ -186,7 +184,8 @@ def _leak_row(at: _At, base: pd.DataFrame, prompt: pd.DataFrame | None, split: s
 
 
 def _directions(tests: pd.DataFrame, before: Floats) -> Floats:
-    """Return the sign of each test's template by its other groups, (tests,): its own value must not choose its sign."""
+    """Return the sign of each test's template from its other groups, (tests,): a test's own value must not set its
+    sign."""
     of_template = pd.Series(before).groupby(tests["template_id"].to_numpy()).transform("sum")
     of_cell = pd.Series(before).groupby([tests["template_id"].to_numpy(), tests["concept_group"].to_numpy()])
     others = (of_template - of_cell.transform("sum")).to_numpy()
@@ -217,7 +216,7 @@ def _use_row(values: pd.DataFrame, beside: _Beside, split: str, level: float) ->
 
 
 def _with_texts(table: pd.DataFrame, strengths: Sequence[_At], written: Written, level: float) -> pd.DataFrame:
-    """Return rows of one model and prompt set with ``TextMeasures`` of those that the study has texts of."""
+    """Return rows of one model and prompt set with ``TextMeasures`` where the study has texts."""
     base = next(at.values for at in strengths if at.key["kind"] == NONE)
     prompts = base[(base["split"] == EVALUATION) & (base["measure"] == LEAK)]
     found = []
@@ -233,7 +232,7 @@ def _with_texts(table: pd.DataFrame, strengths: Sequence[_At], written: Written,
 
 
 def _writer(row: Mapping[str, Any], written: Written) -> str:
-    """Return the model whose texts are those of a row; none has the empty name."""
+    """Return the model whose texts belong to a row; "" if there is none."""
     if row["kind"] == NONE:
         return str(row["model"])
     keys = ((row["model"], row["prompt_set"], row["mitigation"], cost) for cost in row["chosen_at"].split())
@@ -241,9 +240,9 @@ def _writer(row: Mapping[str, Any], written: Written) -> str:
 
 
 def _corrected(table: pd.DataFrame) -> pd.DataFrame:
-    """Return rows with p-values of the chosen ones corrected, those of each model, prompt set and split together.
+    """Return rows with corrected p-values of chosen strengths, one family per model, prompt set and split.
 
-    A strength that was found for two costs is one test.
+    A strength found for two costs is one test.
     """
     if table.empty:
         return table

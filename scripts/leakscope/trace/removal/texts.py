@@ -1,4 +1,4 @@
-"""What texts that a model with a mitigation writes are like, after prompts of the evaluation split alone."""
+"""Properties of texts generated under a mitigation, for prompts of the evaluation split only."""
 
 from __future__ import annotations
 
@@ -10,16 +10,14 @@ import pandas as pd
 from leakscope.statistics.jackknife import leave_out, share_interval
 
 IN_A_ROW = 3
-"""Words in a row that a text repeats itself by."""
+"""Length of the word n-gram that counts as repetition if it occurs twice."""
 
 
 class TextMeasures(NamedTuple):
     """Match rate with its interval, length and shares of empty and repeated texts; NaN without texts.
 
-    match: percent, as ``leak.measures.match_rate``; limits for other templates and other concepts.
-    length: words.
-    empty: percent of texts.
-    repeated: percent of texts in which three words in a row stand twice.
+    match: percent, as ``leak.measures.match_rate``; limits over templates and concepts. length: words. empty: percent
+    of texts. repeated: percent of texts in which a word trigram occurs twice.
     """
 
     match: float = np.nan
@@ -31,7 +29,7 @@ class TextMeasures(NamedTuple):
 
 
 def measure_texts(units: pd.DataFrame, generations: pd.DataFrame, prompts: pd.DataFrame, level: float) -> TextMeasures:
-    """Return what a model's texts after some prompts are like.
+    """Return the measures of a model's texts for some prompts.
 
     Args:
         units: match units of the model on the prompt set (``matching.match_units``), by one scorer.
@@ -50,7 +48,7 @@ def measure_texts(units: pd.DataFrame, generations: pd.DataFrame, prompts: pd.Da
 
 
 def repeats_itself(words: list[str]) -> bool:
-    """Say whether some ``IN_A_ROW`` words in a row stand in a text more than once."""
+    """Return whether any n-gram of ``IN_A_ROW`` words occurs more than once in a text."""
     runs = list(zip(*(words[start:] for start in range(IN_A_ROW)), strict=False))
     return len(set(runs)) < len(runs)
 

@@ -1,4 +1,4 @@
-"""Mitigation by training: an adapter after which a test prompt goes on as its control does."""
+"""Mitigation by training: an adapter that makes the model continue a test prompt like its control."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 LEAK = "leak"
-WHOLE = 1.0  # strength of the adapter as it was trained
+WHOLE = 1.0  # strength of the adapter as trained
 WEIGHTS, CONFIG = ADAPTER_FILES
 
 
 class AdapterTraining(NamedTuple):
-    """How an adapter is trained; the names are those of ``validate``'s methods."""
+    """Hyperparameters of an adapter's training, named as in ``validate``'s methods."""
 
     steps: int
     batch_size: int
@@ -45,7 +45,7 @@ class AdapterTraining(NamedTuple):
 
 
 class Row(NamedTuple):
-    """Tokens of a test, of its control, and of the beginning of a candidate that both are followed by."""
+    """Tokens of a test, of its control, and of a candidate's beginning that follows both."""
 
     test: list[int]
     control: list[int]
@@ -53,14 +53,14 @@ class Row(NamedTuple):
 
 
 def tuning_variants(setting: Setting) -> list[Variant]:
-    """Train an adapter, and return one variant: its strength is what the adapter is scaled by.
+    """Train an adapter and return one variant, whose strength scales the adapter.
 
-    What is minimised is the mean over rows of Σ_t KL(p_control || p_test) at the next token after the prompt and after
-    each token of a candidate but its last, the same tokens after both, plus ``keep`` · KL(base || tuned) per token of
+    The loss is the mean over rows of Σ_t KL(p_control || p_test) at the next token after the prompt and after each
+    token of a candidate but its last, the same tokens after both, plus ``keep`` · KL(base || tuned) per token of
     neutral text. A row is a test of the selection split with a candidate of its slot; p_control is the base's. Nats.
 
-    The model is what it was when this returns and whenever no context of the variant lasts. The same for a seed and one
-    thread (``torch.set_num_threads(1)``).
+    The model is unchanged after this returns and outside the variant's contexts. Reproducible for a seed and one thread
+    (``torch.set_num_threads(1)``).
 
     Args:
         setting: its entry has ``r, alpha, steps, batch_size, learning_rate, keep``. Each strength has a folder below
@@ -122,7 +122,7 @@ def leak_term(learner: Learner, rows: Sequence[Row], method: AdapterTraining, se
 
 
 def _train(setting: Setting) -> None:
-    """Write an adapter as it was trained; the model is as it was."""
+    """Write the trained adapter; the model is unchanged."""
     entry, model = setting.entry, setting.model.model
     method = AdapterTraining(entry["steps"], entry["batch_size"], entry["keep"])
     rows = training_rows(setting)
@@ -151,7 +151,7 @@ def _folder(folder: Path, strength: float) -> Path:
 
 
 def _scaled(folder: Path, strength: float) -> Path:
-    """Return the folder of the adapter at a strength: written when it is first asked for."""
+    """Return the folder of the adapter at a strength, written at first use."""
     whole, scaled = _folder(folder, WHOLE), _folder(folder, strength)
     if not (scaled / CONFIG).exists():
         _share(whole / WEIGHTS, scaled / WEIGHTS)
@@ -161,18 +161,18 @@ def _scaled(folder: Path, strength: float) -> Path:
 
 
 def _share(file: Path, there: Path) -> None:
-    """Give a file a second name: strengths differ in their settings, and weights are large."""
+    """Hard-link a file: strengths differ only in settings, and weights are large."""
     with replacing(there) as part:
         part.unlink()
         try:
             os.link(file, part)
-        except OSError:  # a file system without such names
+        except OSError:  # a file system without hard links
             shutil.copyfile(file, part)
 
 
 @contextmanager
 def _laid_upon(model: PreTrainedModel, folder: str) -> Iterator[None]:
-    """Let a model read and write with an adapter meanwhile."""
+    """Apply an adapter to a model within the context."""
     # Imported here: it costs seconds.
     from peft import PeftModel
 
@@ -189,7 +189,7 @@ def _laid_upon(model: PreTrainedModel, folder: str) -> Iterator[None]:
 
 @contextmanager
 def _left_as_it_was(model: PreTrainedModel) -> Iterator[None]:
-    """Undo what is left when an adapter is gone: weights that need no gradient."""
+    """Undo the side effect of a removed adapter: weights without gradients."""
     needed = {name: weight.requires_grad for name, weight in model.named_parameters()}
     try:
         yield

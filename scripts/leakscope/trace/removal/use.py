@@ -1,4 +1,4 @@
-"""Prompts of use: what only somebody answers rightly who uses the concept, where it matters."""
+"""Prompts of use: prompts that can only be answered correctly with the concept."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ CATEGORY = "use"
 
 
 class UsePrompts(NamedTuple):
-    """Prompts of use with their controls, ``USE_COLUMNS``, and what may follow them, ``CANDIDATE_COLUMNS``."""
+    """Prompts of use with their controls, ``USE_COLUMNS``, and their candidates, ``CANDIDATE_COLUMNS``."""
 
     prompts: pd.DataFrame
     candidates: pd.DataFrame
 
 
 class _Version(NamedTuple):
-    """One list of candidates of a form: the slot that it is called, two things or none, and group → right answer.
+    """One list of candidates of a form: its slot name, two things or none, and group → right answer.
 
     groups: of each candidate.
     """
@@ -43,7 +43,7 @@ class _Version(NamedTuple):
 
 
 def read_use(path: Path) -> UseFile:
-    """Return what a file of use holds.
+    """Read a file of prompts of use.
 
     Raises:
         InputError: as ``read_typed``.
@@ -52,7 +52,7 @@ def read_use(path: Path) -> UseFile:
 
 
 def build_use(prompts: pd.DataFrame, candidates: pd.DataFrame, path: Path, seed: int) -> UsePrompts:
-    """Write every form of a file for every concept group that it has an answer for, called by its basic term.
+    """Return every form of a file for every concept group with an answer, named by its basic term.
 
     ``prompt_id`` is ``use/<form>/<group>`` or ``use/<form>/<a>-<b>/<group>``, that of a control ends in ``without`` or
     ``without-<other>``; ``template_id`` is the form, ``slot`` a lexicon of answers of its own. The other concept is of
@@ -62,7 +62,7 @@ def build_use(prompts: pd.DataFrame, candidates: pd.DataFrame, path: Path, seed:
         prompts: the prompts table of one set.
         candidates: ``slot, candidate, concept_group`` of the same set.
         path: of the file (``use_file.UseFile``).
-        seed: of the halves, and of what other concept stands beside each.
+        seed: of the halves, and of the other concept in each prompt.
 
     Raises:
         InputError: as ``read_typed``; or a form names a slot or a group that no test prompt of the set has.
@@ -89,7 +89,7 @@ def build_use(prompts: pd.DataFrame, candidates: pd.DataFrame, path: Path, seed:
 
 
 def no_use() -> UsePrompts:
-    """Return no prompts: those of a prompt set without a file of use."""
+    """Return empty tables, for a prompt set without a file of use."""
     return UsePrompts(_texts([], USE_COLUMNS), _texts([], CANDIDATE_COLUMNS))
 
 
@@ -98,7 +98,7 @@ def _texts(rows: Sequence[Mapping[str, str | None]], columns: Sequence[str]) -> 
 
 
 def _versions(form: UseForm, groups: Sequence[str], candidates: pd.DataFrame, where: str) -> Iterator[_Version]:
-    """Yield each list of candidates that a form is answered with."""
+    """Yield each list of candidates of a form."""
     slot = f"{CATEGORY}/{form.id}"
     if form.things is not None:
         for one, two in form.things:
@@ -122,7 +122,7 @@ def _versions(form: UseForm, groups: Sequence[str], candidates: pd.DataFrame, wh
 
 
 def _others(version: _Version, halves: Mapping[str, str], seed: int, where: str) -> dict[str, str]:
-    """Return group → another one of its half, each once: the halves in a drawn order, and shifted by one."""
+    """Return group → another group of its half, each used once: a random order shifted by one."""
     found: dict[str, str] = {}
     pair = "-".join(sorted(version.fillers.values()))  # both orders have the same
     for half in dict.fromkeys(halves.values()):

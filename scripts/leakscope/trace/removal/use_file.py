@@ -1,4 +1,4 @@
-"""The file of a prompt set's prompts of use; apart from what writes them, so that planning a run imports no tables."""
+"""The format of files of use; separate from ``use``, so that planning a run does not import pandas."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ WAYS = ("slot", "answers", "things")
 
 
 class UseForm(Section):
-    """A text that only somebody who uses the concept in it completes rightly, by one of three kinds of answers."""
+    """A text that can only be completed correctly with the concept, with one of three kinds of answers."""
 
     id: Id
     """Name of the form."""
     text: Trimmed
     """With `{concept}`, and as often as wanted `{other}`, a concept of another group, and `{a}` and `{b}`, two things;
-    it ends right before the answer."""
+    it must end right before the answer."""
     control: Trimmed
-    """The same without `{concept}`; what is written by a model that does not see the concept."""
+    """The same without `{concept}`, as seen by a model without the concept."""
     slot: Trimmed | None = None
-    """Lexicon of the prompt set: right is the first term of the concept's group, and wrong are those of others."""
+    """Lexicon of the prompt set: the first term of the concept's group is right, those of other groups are wrong."""
     answers: Annotated[dict[Trimmed, Trimmed], Field(min_length=2)] | None = None
-    """Concept group and its right answer; wrong are the answers of others."""
+    """Concept group → right answer; the answers of other groups are wrong."""
     things: Annotated[list[Things], Field(min_length=1)] | None = None
-    """Pairs of things for `{a}` and `{b}`, in both orders: right is `{a}`, and wrong `{b}`."""
+    """Pairs of things for `{a}` and `{b}`, in both orders: `{a}` is right and `{b}` wrong."""
 
     @model_validator(mode="after")
     def _goes_together(self) -> UseForm:
@@ -49,7 +49,7 @@ class UseForm(Section):
 
 
 def _check_gaps(key: str, text: str, needed: set[str], allowed: set[str]) -> None:
-    """Refuse a text without a gap that it needs, or with a brace that is no gap."""
+    """Refuse a text that lacks a placeholder, or has another brace."""
     gaps, rest = set(GAP.findall(text)), GAP.sub("", text)
     if "{" in rest or "}" in rest or not needed <= gaps <= allowed:
         may = ", ".join(f"{{{name}}}{'' if name in needed else ' if wanted'}" for name in sorted(allowed))
@@ -57,9 +57,10 @@ def _check_gaps(key: str, text: str, needed: set[str], allowed: set[str]) -> Non
 
 
 class UseFile(Section):
-    """data/trace/<prompt set>_use.yaml: prompts that need the concept, to see whether a mitigation leaves its use."""
+    """data/trace/<prompt set>_use.yaml: prompts that need the concept; they test whether a mitigation preserves its
+    use."""
 
     description: Trimmed
-    """What is asked, for people."""
+    """Description of the prompts, for readers."""
     forms: Annotated[list[UseForm], Field(min_length=1), each_once("id")]
-    """Ways to ask. Of each model those count that it answers well enough as it is."""
+    """Forms of the prompts. Only those that the unmitigated model answers well enough count."""

@@ -1,7 +1,7 @@
-"""What can be tried of each kind of mitigation: variants, each a way to change a model by any strength.
+"""Variants of mitigations: each is a way to change a model with adjustable strength.
 
-A kind is one function, from what is known (``Setting``) to variants, registered in ``KINDS``; a mitigation is an entry
-of the catalogue ``mitigations`` with a kind and its settings.
+A kind is one function from ``Setting`` to variants, registered in ``KINDS``; a mitigation is an entry of the catalogue
+``mitigations`` with a kind and its settings.
 """
 
 from __future__ import annotations
@@ -20,19 +20,13 @@ from leakscope.trace.removal.items import Items
 
 
 class Setting(NamedTuple):
-    """What a mitigation is made of.
+    """Inputs of a mitigation.
 
-    name: of the model.
-    model: without it.
-    manifest: the model's.
-    items: of which only the selection split may be looked at.
-    prompting: how prompts are put to the model.
-    entry: the mitigation's of the catalogue.
-    neutral: texts that are to stay as likely as they are, of the half that may be looked at.
-    seed: of whatever is drawn.
-    folder: for what a variant leaves behind, as an adapter.
-    dictionary: manifest of the dictionary that the entry names; None without one.
-    firing: ``feature, maximum, mean_active`` of its features; None without one.
+    name: of the model. model: the unmitigated one. manifest: the model's. items: only the selection split may be used.
+    prompting: of the model. entry: the mitigation's in the catalogue. neutral: texts whose likelihood should not
+    change, from the selection half. seed: of all random draws. folder: for files of a variant, such as an adapter.
+    dictionary: manifest of the dictionary that the entry names; else None. firing: ``feature, maximum, mean_active`` of
+    its features; else None.
     """
 
     name: str
@@ -51,13 +45,11 @@ class Setting(NamedTuple):
 class Variant(NamedTuple):
     """One way to change a model.
 
-    name: what tells it from others of the mitigation, for people; "" where it is the only one.
-    largest: strength that is tried; 0: the change has no strength, and is as it is.
-    at: strength → the model with the change, as long as the context lasts; its identity is that of what ``manifest``
-        returns, so that what is stored of it is found by a model of source `mitigated`, too.
-    manifest: strength → manifest of the model with the change; what it needs is written by then.
-    prompting: how prompts are put to the model with it.
-    before: tokens that neutral texts are read after; empty but for a prompt.
+    name: display name that distinguishes it within the mitigation; "" if it is the only one. largest: largest strength
+    to try; 0: the change has no strength. at: strength → context of the model with the change; its identity is that of
+    ``manifest``'s result, so that a model of source `mitigated` finds the same stored values. manifest: strength →
+    manifest of the changed model, after writing the files it needs. prompting: of the changed model. before: tokens
+    that precede neutral texts; empty except for prompt mitigations.
     """
 
     name: str
