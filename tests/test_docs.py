@@ -21,10 +21,10 @@ MOST_WORDS = 22_000
 # Text that names pages: what a user reads, in code and in data.
 NAMING = [
     path
-    for where in ("scripts", "rules", "studies", "data", "profiles", "report", "schemas", "tests", "benchmarks", ".ci")
+    for where in ("scripts", "rules", "studies", "data", "profiles", "report", "schemas", "tests", "benchmarks")
     for path in sorted((ROOT / where).rglob("*"))
     if path.is_file() and path.suffix in {"", ".py", ".smk", ".yaml", ".json", ".html", ".js", ".rst", ".sh", ".md"}
-] + [ROOT / name for name in ("config.yaml", "Makefile", "Snakefile", "pyproject.toml")]
+] + [ROOT / name for name in (".ci/run", "config.yaml", "Makefile", "Snakefile", "pyproject.toml")]
 # What a reader writes: no such file comes with leakscope.
 OF_THE_READER = re.compile(r"studies/mine\.yaml|study\.yaml|results/.*|.*[<$].*|\.\.\.|…")
 FENCE = re.compile(r"^ *```(\w*)\n(.*?)^ *```", re.M | re.S)

@@ -349,6 +349,8 @@ def test_what_is_written_runs_as_its_script(linked: str) -> None:
     assert '<div class="line what" dir="auto">label 7' in linked
 
 
+@pytest.mark.browser
+@needs_chromium
 def test_hostile_and_invisible_tokens_are_shown_as_text(linked: str) -> None:
     assert "<img" not in linked
     assert re.search(r"<title>d\.s0 · tiny [^<]*</title>", linked)

@@ -237,7 +237,7 @@ def test_other_decimals_compare_again_and_score_nothing(workspace: Workspace) ->
 def test_another_level_computes_intervals_alone(workspace: Workspace) -> None:
     workspace.study["leak"]["level"] = 0.9
     assert planned(workspace) == {
-        **{"match_rates": 1, "leak_rates": 1, "compare_models": 1, "logit_leak": 1},
+        **{"match_rates": 1, "leak_rates": 1, "compare_models": 1, "logit_leak": 1, "write_explorer": 1},
         **AFTER_RATES,
     }
 

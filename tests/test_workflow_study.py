@@ -97,8 +97,10 @@ def test_a_study_in_another_language_says_so_to_what_scores_its_candidates_and_i
     assert study.languages("colors_zh") == ("zh", "zh")
     assert study.languages("colors_zh_en") == ("en", "zh")
     assert study.unreviewed == [
-        "No native reader has read the prompts of colors_zh, colors_zh_en: some may be odd. Done instead: every "
-        "prompt was written out and read for agreement and sense."
+        "No native reader has read the prompts of colors_zh: some may be odd. Done instead: every prompt was written "
+        "out and read for agreement and sense.",
+        "No native reader has read the prompts of colors_zh_en: some may be odd. Done instead: every prompt was "
+        "written out with the candidates of its color and read for agreement and sense.",
     ]
     assert study_of({"study": {"prompt_sets": ["colors"]}}).unreviewed == []
 

@@ -7,10 +7,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import yaml
-
 from leakscope.files.tables import read_csv
 from leakscope.files.writing import replacing
+from leakscope.files.writing_yaml import as_yaml
 from leakscope.jobs.job import job
 from leakscope.leak.exchange.model_page import eval_results, model_index
 from leakscope.workflow.surroundings import own_version, sha256_of
@@ -33,7 +32,7 @@ def main(snakemake: "Snakemake") -> None:
 
 def write(content: object, path: Path) -> None:
     with replacing(path) as part:
-        part.write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True), encoding="utf-8")
+        part.write_text(as_yaml(content), encoding="utf-8")
 
 
 if __name__ == "__main__":

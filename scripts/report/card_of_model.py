@@ -3,7 +3,6 @@
 Reads match rates and what stands beside them; writes the card of a model as JSON, as a page, and as Markdown.
 """
 
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +19,7 @@ from leakscope.results.document import as_html, as_markdown
 from leakscope.results.rows import pairs_of_texts, rate_rows
 from leakscope.storage.manifests import read_manifest
 from leakscope.web.pages import write_page
-from leakscope.workflow.surroundings import shown_value, surroundings
+from leakscope.workflow.surroundings import sha256_of, shown_value, surroundings
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import Snakemake
@@ -68,15 +67,10 @@ def settings_of(files: Any, known: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "configuration": known["configuration"],
         "models": {name: model_record(name, path, known) for name, path in records},
-        "prompt_sets": {path.stem: {"sha256": sha256(path)} for path in prompts},
+        "prompt_sets": {path.stem: {"sha256": sha256_of(path)} for path in prompts},
         "scorers": {Path(path).stem: {"commit": read_manifest(Path(path)).get("commit")} for path in files.encoders},
         **surroundings(),
     }
-
-
-def sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def model_record(name: str, path: Path, known: Mapping[str, Any]) -> dict[str, Any]:
@@ -84,7 +78,7 @@ def model_record(name: str, path: Path, known: Mapping[str, Any]) -> dict[str, A
     source = known["configuration"]["models"][name]["source"]
     if name in known["brought"]:
         files = known["brought"][name]
-        return {"source": source, "sha256": {key: sha256(Path(file)) for key, file in files.items()}}
+        return {"source": source, "sha256": {key: sha256_of(Path(file)) for key, file in files.items()}}
     record: dict[str, Any] = shown_value(read_manifest(path))
     return {"source": source, "answered_by": record.get("answered_by")} if source == SERVED else record
 

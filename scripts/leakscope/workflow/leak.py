@@ -88,7 +88,7 @@ class Leak(Step):
 
     def _is_one_turn(self, prompt_set: str) -> bool:
         """Return whether prompts are a single user turn, the only form that lm-eval tasks can have."""
-        return bool(self.study.prompt_set(prompt_set)["place"] == USER)
+        return bool(self.study.prompt_set(prompt_set).get("place", USER) == USER)
 
     def exported_manifest(self, model: str) -> list[str]:
         """Return the model's manifest; none if its weights are elsewhere."""

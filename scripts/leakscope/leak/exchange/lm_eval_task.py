@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
-import yaml
 
 from leakscope.files.writing import replacing
+from leakscope.files.writing_yaml import as_yaml
 from leakscope.leak.exchange import task_functions
 from leakscope.leak.exchange.newest_log import TASK
 
@@ -104,7 +104,7 @@ def task_config(prompt_set: str, sampled: Sampled, metadata: Mapping[str, Any]) 
         "process_results: !function utils.measure",
         f"filter_list: [{{name: {task_functions.FILTER}, filter: [{CUT}]}}]",
     ]
-    return yaml.safe_dump(config, sort_keys=False, allow_unicode=True) + "\n".join(functions) + "\n"
+    return as_yaml(config) + "\n".join(functions) + "\n"
 
 
 def _kwargs(settings: Mapping[str, Any]) -> dict[str, Any]:
