@@ -121,7 +121,7 @@ def test_a_tokenizer_that_the_library_cannot_read_is_one_line_and_says_which_lib
     content["model"]["merges"] = [123]
     (folder / "tokenizer.json").write_text(json.dumps(content))
     said = refusal(lambda: check_folder(folder))
-    assert said.startswith(f"{folder}/tokenizer.json: got what tokenizers ")
+    assert said.startswith(f"{folder}/tokenizer.json: got content that tokenizers ")
     assert "update tokenizers" in said
     assert refusal(lambda: opened(folder)).startswith(f"model {folder}: cannot be loaded")
 
@@ -133,7 +133,7 @@ def test_a_tokenizer_that_the_library_cannot_read_is_one_line_and_says_which_lib
     ("content", "said"),
     [
         (b"", "got no header of weights"),
-        (b"version https://git-lfs.github.com/spec/v1\noid sha256:ab\nsize 12\n", "got a pointer to a file"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:ab\nsize 12\n", "got a Git LFS pointer"),
         ((2**40).to_bytes(8, "little") + b"{}", "got no header of weights"),
         ((3).to_bytes(8, "little") + b"{a}", "got a header of weights that cannot be read"),
         ((2).to_bytes(8, "little") + b"[]", "got a header of weights that cannot be read"),

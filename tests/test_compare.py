@@ -200,7 +200,7 @@ def test_models_that_one_side_lacks_are_named(tmp_path: Path) -> None:
     [
         ("", "A=: got nothing; allowed: results/<study>, a pack"),
         ("nowhere", "A=nowhere: got nothing of that name; allowed: "),
-        ("x.txt", "A=x.txt: got another file; allowed: "),
+        ("x.txt", "A=x.txt: got a file of another kind; allowed: "),
         ("empty", "empty: got no provenance.json; allowed: a study that ran to its end"),
         ("x.json", "x.json: "),
         ("x.zip", "x.zip: "),

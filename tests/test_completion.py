@@ -95,7 +95,7 @@ def test_weights_that_were_replaced_meanwhile_are_one_clear_error(micro_model_fo
     opened = open_model(describe_folder(folder, "local"), LOADING)
     weights = folder / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-4] + bytes(4))
-    with pytest.raises(InputError, match="its files are not those that were described"):
+    with pytest.raises(InputError, match="its files have changed since they were recorded"):
         complete_prompts(opened, micro_prompts(), "m", Prompting(SETTINGS, store=tmp_path / "store"))
     assert not (tmp_path / "store").exists()
 

@@ -365,7 +365,9 @@ def test_aliases_that_stand_for_more_than_any_study_holds_are_refused_at_once(co
     value: Any = ["x"]
     for _ in range(40):  # 9⁴⁰ values
         value = [value] * 9
-    expected = "config: study.models: got more than 100,000 values, those of aliases included; allowed: at most that,"
+    expected = (
+        "config: study.models: got more than 100,000 values, including those of aliases; allowed: at most 100,000 in"
+    )
     assert message(put(config, "study/models", value)).startswith(expected)
 
 
@@ -374,7 +376,7 @@ def test_lists_inside_each_other_are_refused_before_python_gives_up(config: Conf
     value: Any = []
     for _ in range(100_000):
         value = [value]
-    expected = "config: study.models: got more than 50 lists or mappings inside each other; allowed: at most that."
+    expected = "config: study.models: got more than 50 lists or mappings inside each other; allowed: at most 50."
     assert message(put(config, "study/models", value)) == expected
     itself: list[Any] = []
     itself.append(itself)
@@ -947,7 +949,7 @@ def test_a_model_that_extends_an_entry_without_keys_is_one_line(config: Config) 
     config["models"] |= {"empty": None, "variant": {"extends": "empty"}}
     config["study"]["models"] = ["variant"]
     assert (
-        "models.variant.extends: got 'empty', whose entry is null; allowed: a model with keys of its own."
+        "models.variant.extends: got 'empty', whose entry is null; allowed: a model whose entry has keys."
         in message(config)
     )
 

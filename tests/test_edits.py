@@ -297,10 +297,10 @@ def test_json_gives_the_edit_back(name: str) -> None:
     [
         (Edit("push", LAYER, 1.0), "kind: got 'push'; allowed: add, move, project"),
         (Edit("add", LAYER, 1.0, (1,), (1.0,), positions="last"), "positions: got 'last'; allowed: all, generated"),
-        (Edit("project", LAYER, 1.0, (1,), (1.0,)), "allowed: either, and to project a direction"),
+        (Edit("project", LAYER, 1.0, (1,), (1.0,)), "allowed: features or a direction; for project, a direction"),
         (Edit("add", LAYER, 1.0), "got 0 features and a direction of 0 numbers"),
         (Edit("move", LAYER, 1.0, (1, 2), (1.0,)), "got 1 targets; allowed: 2"),
-        (Edit("move", 0, 1.0, (1,), (1.0,)), "got layer 0; allowed: 1, that of its dictionary"),
+        (Edit("move", 0, 1.0, (1,), (1.0,)), "got layer 0; allowed: 1, its dictionary's layer"),
         (Edit("move", LAYER, 1.0, (1, 48), (1.0, 1.0)), r"got features \[1, 48\]; allowed: 0 to 47"),
         (Edit("add", LAYER, 1.0, (), (1.0,), (1.0, 0.0)), "got a width of 2; allowed: 32"),
         (Edit("add", 7, 1.0, (), (1.0,), unit_vector()), "got layer 7; allowed: 0 to 1"),

@@ -200,9 +200,7 @@ def test_a_pair_that_a_scorer_lacks_is_nan_and_null_in_the_page(tmp_path: Path) 
 
 def test_a_pair_given_twice_is_refused() -> None:
     pairs = pd.concat([make_pairs(), make_pairs().iloc[[1]]], ignore_index=True)
-    with pytest.raises(
-        InputError, match="prompt_id 'hat/red', control_kind 'without', sample 1, .* stands there twice"
-    ):
+    with pytest.raises(InputError, match="prompt_id 'hat/red', control_kind 'without', sample 1, .* appears twice"):
         explorer_rows(pairs, make_prompts(), make_texts())
 
 

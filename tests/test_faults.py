@@ -427,7 +427,7 @@ def test_reasons_of_three_failed_imports_stand_together_at_the_end(root: Path, t
     (start,) = (i for i, line in enumerate(printed.splitlines()) if line == "3 jobs failed:")
     reasons = [line.removeprefix("  import_generations ") for line in printed.splitlines()[start + 1 : start + 4]]
     assert reasons == [
-        "lost brought: lost.csv: got no text for 1 prompt ('p1001'); allowed: none without texts.",
+        "lost brought: lost.csv: got no text for 1 prompt ('p1001'); allowed: a text for every prompt.",
         "number brought: number.csv, row 1003: sample: got 'none'; allowed: a whole number from 0.",
         "twice brought: twice.csv, row 1004: got sample 0 of prompt 'p1001' twice (row 1003 has it already); allowed: "
         "each once.",

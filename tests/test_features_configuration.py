@@ -380,7 +380,10 @@ def test_a_mistake_is_one_line_without_secrets(
             {"contrast": "gender", "edit": "add"},
             "models.quiet.edit: got 'add'; allowed: no value; the contrast determi",
         ),
-        ({"features": [1], "cost": 3}, "config: models.quiet.cost: got 3.0; allowed: none with features."),
+        (
+            {"features": [1], "cost": 3},
+            "config: models.quiet.cost: got 3.0; allowed: no cost together with `features`.",
+        ),
         ({"features": [64]}, "config: models.quiet.features: got 64; allowed: 0 to 63, the features of main."),
         ({"features": [1], "edit": "adds"}, "models.quiet.edit: got 'adds'; allowed: add, ablate, scale, clamp, mean_"),
         ({"features": [1], "base": "kept"}, "models.quiet.base: got 'kept'; allowed: small, the model of main."),

@@ -196,5 +196,5 @@ def test_lm_eval_asks_the_mitigated_model(told: Path) -> None:
 def test_a_task_that_is_not_there_is_one_line(told: Path) -> None:
     assert (told / "unknown.txt").read_text().startswith("trace.lm_eval.tasks: got 'frut'; allowed: ")
     absent = (told / "absent.txt").read_text()
-    assert absent.startswith("trace.lm_eval.tasks: got absent, whose data cannot be had")
+    assert absent.startswith("trace.lm_eval.tasks: got absent, whose data cannot be loaded")
     assert "\n" not in absent

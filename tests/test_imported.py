@@ -444,7 +444,7 @@ def test_rows_in_another_order_are_joined_by_their_prompt(published_form: Path, 
     assert by_prompt(imported) == by_prompt(generations(published_form, published_form))
     assert imported.warnings == []
     mixed = "\n".join([head, rows[1], rows[0], *(row.replace("dog", "hound") for row in rows[2:])])
-    assert "row 2: prompt: got 'A red dog. He eats', which stands in another row" in no_generations(
+    assert "row 2: prompt: got 'A red dog. He eats', which is in another row" in no_generations(
         write(tmp_path / "m.csv", mixed), published_form
     )
 

@@ -263,7 +263,7 @@ def test_a_study_that_expands_without_end_is_refused_before_snakemake_reads_it(c
     laughs = "".join(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]\n" for i in range(1, 12))
     (checkout / "laughs.yaml").write_text(f"a0: &a0 [x]\n{laughs}")
     done = make_run(checkout, "STUDY=laughs.yaml")
-    assert "laughs.yaml, line 7: got more than 1,000,000 values, those of aliases included" in done.stderr
+    assert "laughs.yaml, line 7: got more than 1,000,000 values, including those of aliases" in done.stderr
     assert calls(checkout) == []
 
 

@@ -116,7 +116,7 @@ def test_a_dictionary_of_a_mitigation_makes_the_study_use_its_dictionaries(resol
         ({"mitigations": {"lora": {"kind": "lora"}}}, r"mitigations\.lora\.kind: got 'lora'; allowed: attention, "),
         (
             {"mitigations": {"attention": {"layers": [[0.5, 0.2]]}}},
-            r"mitigations\.attention\.layers: got \[0\.5, 0\.2\]; allowed: first a share",
+            r"mitigations\.attention\.layers: got \[0\.5, 0\.2\]; allowed: two shares of depth",
         ),
         ({"trace": {"sets": {"colors": {"use": "no.yaml"}}}}, r"trace\.sets\.colors\.use: got 'no\.yaml'"),
         ({"trace": {"mitigating": {"neutral": "no.txt"}}}, r"trace\.mitigating\.neutral: got 'no\.txt'"),
@@ -144,7 +144,7 @@ def test_a_dictionary_of_a_mitigation_makes_the_study_use_its_dictionaries(resol
                 "study": {"steps": ["leak"], "scorers": ["lexical"], "models": ["organism-s-l40", "less"]},
                 "models": {"less": of("organism-s-l40", "lora")},
             },
-            r"study\.steps: got leak; allowed: also trace",
+            r"study\.steps: got leak; add trace",
         ),
         (
             {

@@ -199,7 +199,7 @@ def test_an_adapter_of_another_base_is_refused_and_one_of_its_own_changes_it(
     shallow.save_pretrained(tmp_path / "shallow")
     open_model(base, LOADING).tokenizer.save_pretrained(tmp_path / "shallow")
     manifest = describe_adapter(tmp_path / "adapter", describe_folder(tmp_path / "shallow", "local"), "adapter")
-    with pytest.raises(InputError, match=r"layers\.1\..*, which its base has no place for; allowed: as `base`"):
+    with pytest.raises(InputError, match=r"layers\.1\..*, which its base has no place for; set `base`"):
         _ = open_model(manifest, LOADING).model
 
 

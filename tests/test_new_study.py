@@ -204,7 +204,9 @@ def test_a_file_that_was_edited_is_kept_and_the_line_says_how_to_run_it(folder: 
     write_study(study)
     edited = study.text.replace("samples: 5", "samples: 7")
     study.path.write_text(edited)
-    with pytest.raises(InputError, match=r"it was edited.*`make run STUDY=results/tiny\.my/study\.yaml`, or delete"):
+    with pytest.raises(
+        InputError, match=r"tokenizer has changed; run it by `make run STUDY=results/tiny\.my/study\.yaml`, or delete"
+    ):
         write_study(study)
     assert study.path.read_text() == edited
 

@@ -105,7 +105,9 @@ def test_a_prompt_is_divided_as_its_language_ends_sentences(language: str, promp
 def test_a_prompt_of_one_sentence_cannot_be_divided(prompt: str) -> None:
     with pytest.raises(InputError) as caught:
         clause_of(prompt, "here", "tool")
-    assert str(caught.value) == f"here: got {prompt!r}, of one sentence; allowed: two or more for the place tool."
+    assert (
+        str(caught.value) == f"here: got {prompt!r}, one sentence; allowed: two or more sentences for the place tool."
+    )
 
 
 def test_prompts_of_the_users_turn_have_the_columns_they_always_had() -> None:
@@ -150,8 +152,8 @@ def test_a_template_of_one_sentence_is_named_by_the_plan(root: Path, templates: 
     with pytest.raises(InputError) as caught:
         look_into(study)
     assert str(caught.value) == (
-        f"{file}: templates.0 ('lamp'): got 'Near a lamp he eats', of one sentence; allowed: two or more for the place "
-        "tool."
+        f"{file}: templates.0 ('lamp'): got 'Near a lamp he eats', one sentence; allowed: two or more sentences for "
+        "the place tool."
     )
 
 
@@ -164,7 +166,8 @@ def test_rows_of_one_sentence_are_named(tmp_path: Path) -> None:
         import_prompts(path, "mine", place="few_shot")
     rows = ((2, "He eats"), (5, "He"))
     assert str(caught.value).splitlines() == [
-        f"{path}, row {row}: prompt: got {prompt!r}, of one sentence; allowed: two or more for the place few_shot."
+        f"{path}, row {row}: prompt: got {prompt!r}, one sentence; allowed: two or more sentences for the place "
+        "few_shot."
         for row, prompt in rows
     ]
     path.write_text("prompt_id,control_id,concept,prompt\nd,,,A dog. He eats\nt,d,red,A red dog. He eats\n")

@@ -211,7 +211,9 @@ def test_packed_json_is_read_and_no_more_of_it_than_allowed(tmp_path: Path) -> N
     path.write_bytes(gzip.compress(b'{"a": "\xc3\xa9"}'))
     assert read_json(path, "JSON") == {"a": "é"}
     path.write_bytes(gzip.compress(b" " * (reading.LARGEST_PACKED + 1), 1))
-    assert refusal(lambda: read_json(path, "JSON")) == f"{path}: got more than 100 MB, unpacked; allowed: at most that."
+    assert (
+        refusal(lambda: read_json(path, "JSON")) == f"{path}: got more than 100 MB, unpacked; allowed: at most 100 MB."
+    )
 
 
 def laughs(lines: int, start: str = "x") -> str:
@@ -225,15 +227,18 @@ def laughs(lines: int, start: str = "x") -> str:
     ("text", "expected"),
     [
         # 9 + 9² + … + 9⁵ are less than a million, with 9⁶ they are more.
-        (laughs(20), "f, line 7: got more than 1,000,000 values, those of aliases included; allowed: at most that."),
-        ("[" * 100_000, "f, line 1: got more than 50 lists or mappings inside each other; allowed: at most that."),
-        ("{a: " * 100_000, "f, line 1: got more than 50 lists or mappings inside each other; allowed: at most that."),
-        ("- " * 100_000, "f, line 1: got more than 50 lists or mappings inside each other; allowed: at most that."),
+        (
+            laughs(20),
+            "f, line 7: got more than 1,000,000 values, including those of aliases; allowed: at most 1,000,000.",
+        ),
+        ("[" * 100_000, "f, line 1: got more than 50 lists or mappings inside each other; allowed: at most 50."),
+        ("{a: " * 100_000, "f, line 1: got more than 50 lists or mappings inside each other; allowed: at most 50."),
+        ("- " * 100_000, "f, line 1: got more than 50 lists or mappings inside each other; allowed: at most 50."),
         (
             "a0: &a0 [x]\n" + "".join(f"a{i}: &a{i} [*a{i - 1}]\n" for i in range(1, 2000)),
-            "f, line 50: got more than 50 lists or mappings inside each other; allowed: at most that.",
+            "f, line 50: got more than 50 lists or mappings inside each other; allowed: at most 50.",
         ),
-        ("a: &a [*a]", "f, line 1: got *a inside of itself; allowed: outside."),
+        ("a: &a [*a]", "f, line 1: got *a inside the value that it names; allowed: an alias outside this value."),
         ("a: 1\nb:\n  c: 1\n  c: 2\n", "f, line 4: got the key 'c' twice; allowed: each key once."),
         ("a: *b", "f, line 1: got invalid YAML (found undefined alias); allowed: YAML."),
         ("a: 2024-13-45", "f: got invalid YAML (month must be in 1..12); allowed: YAML."),
@@ -285,7 +290,10 @@ def test_a_row_behind_the_last_of_any_sheet_is_refused(tmp_path: Path, monkeypat
     monkeypatch.setattr(tables, "ROWS_OF_A_SHEET", 3)
     assert len(read_table(workbook(tmp_path / "t.xlsx", A1="prompt", A3="x"))) == 1
     path = workbook(tmp_path / "u.xlsx", A1="prompt", A4="x")
-    assert refusal(lambda: read_table(path)) == f"{path}: got more than 3 rows; allowed: the size of an XLSX sheet."
+    assert (
+        refusal(lambda: read_table(path))
+        == f"{path}: got more than 3 rows; allowed: at most as many as an XLSX sheet holds."
+    )
 
 
 def test_empty_rows_and_columns_of_a_sheet_are_as_they_were(tmp_path: Path) -> None:
@@ -324,7 +332,7 @@ def test_one_long_text_in_many_rows_of_a_parquet_file_is_not_copied(
     rows = pa.DictionaryArray.from_arrays(pa.array([0] * 20_000, pa.int32()), ["x" * 200_000])
     pq.write_table(pa.table({"a": rows}), path)  # 4 GB in 10 kB
     assert path.stat().st_size < 20_000
-    assert refusal(lambda: read_table(path)) == f"{path}: got more than 100 MB, unpacked; allowed: at most that."
+    assert refusal(lambda: read_table(path)) == f"{path}: got more than 100 MB, unpacked; allowed: at most 100 MB."
     some = read_corpus_texts(path, "a")
     assert len(next(some)) == 200_000
 

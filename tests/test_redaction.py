@@ -218,7 +218,7 @@ def test_a_key_that_cannot_be_sent_is_refused_by_its_variables_name(
     with pytest.raises(InputError) as caught:
         read_key("JUDGE")
     message = "the environment variable JUDGE: got a line break, a control character or a letter that is not ASCII; "
-    assert str(caught.value) == f"{message}allowed: the key alone, on one line."
+    assert str(caught.value) == f"{message}allowed: only the key, on one line."
 
 
 def test_every_logger_handler_and_traceback_is_hidden(

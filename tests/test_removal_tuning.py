@@ -192,7 +192,9 @@ def test_mistakes_are_one_line(model_folder: Path, tmp_path: Path) -> None:
     (variant,) = tuning_variants(setting)
     manifest = variant.manifest(0.5)
     (Path(manifest["adapter"]) / "adapter_config.json").write_text("{}")
-    with pytest.raises(InputError, match=rf"not those that were described; remove {tmp_path / 'm'} and run again"):
+    with pytest.raises(
+        InputError, match=rf"have changed since they were recorded; remove {tmp_path / 'm'} and run again"
+    ):
         _ = open_model(manifest, LOADING).model
     setting.model.config.quantization_config = {"load_in_8bit": True}
     with pytest.raises(InputError, match="model m: got a base with quantised weights"):

@@ -135,6 +135,6 @@ def test_blocks_that_hand_on_more_than_a_hidden_state_are_refused_in_one_line() 
     # The last block adds what a module of the first one made.
     model.model.layers[0].mlp.register_forward_hook(keep)
     model.model.layers[2].mlp.register_forward_hook(lambda _, __, output: output + seen.pop("first"))
-    with pytest.raises(InputError, match=r"does not go on to its output; allowed: models of blocks") as raised:
+    with pytest.raises(InputError, match=r"the residuals of a block; allowed: models whose blocks") as raised:
         Resumer(model)
     assert "\n" not in str(raised.value)

@@ -128,7 +128,7 @@ def test_a_model_without_a_chat_template_is_asked_in_the_other_styles(
     assert asking.main.name == "plain/complete/case"
     table = score_items(model, ITEMS, "m", asking).table
     assert set(table["style"]) == {"plain", "shown"}
-    with pytest.raises(InputError, match=r"model m, with `chat: false`: got no other styles than talk; allowed"):
+    with pytest.raises(InputError, match=r"model m, with `chat: false`: got only styles for chats \(talk\); allowed"):
         tiny_asking(tmp_path, ["talk"], chat=False)
 
 

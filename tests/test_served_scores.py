@@ -131,7 +131,7 @@ def test_sentences_are_as_probable_as_to_the_model_itself(micro_model: LanguageM
 
 def test_a_first_token_without_a_probability_wants_a_beginning() -> None:
     with server_of() as server:
-        with pytest.raises(InputError, match="no log-probability of its first token, .*allowed: `beginning`"):
+        with pytest.raises(InputError, match="no log-probability of its first token, .*set `beginning`"):
             score_served_sentences(scorer_of(server.url), SENTENCES, None)
         with pytest.raises(InputError, match="first token runs into `beginning`, 'x'"):
             score_served_sentences(scorer_of(server.url), SENTENCES, "x")

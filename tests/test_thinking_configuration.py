@@ -72,7 +72,7 @@ def test_a_server_is_told_the_sum_of_both_limits_and_marks(root: Path) -> None:
         ),
         (
             {"m": {"extends": "organism-s-l40", "grammar": {"thought": 0.5}}},
-            "models.m.grammar.thought: got a value without `thinking`; allowed: with the model's `thinking: {}`, or",
+            "models.m.grammar.thought: got a value for a model without `thinking`; add `thinking: {}` to it, or",
         ),
         (
             {"m": {"extends": THINKER, "grammar": {"parts": ["leak", "taxonomy"]}}},

@@ -96,7 +96,7 @@ def test_without_a_context_there_is_no_row_but_every_column() -> None:
 
 @pytest.mark.parametrize(("window", "most"), [(-1, 3), (5, 0)])
 def test_numbers_out_of_range_are_an_error(window: int, most: int) -> None:
-    with pytest.raises(InputError, match="allowed: 0 or more, 1 or more"):
+    with pytest.raises(InputError, match="allowed: at least 0 words, at least 1 context"):
         found(window=window, most=most)
 
 

@@ -103,6 +103,6 @@ def test_the_model_is_left_as_it_was() -> None:
 
 
 def test_a_model_with_another_end_gets_one_line() -> None:
-    with pytest.raises(InputError, match="got an end that is no final norm with an unembedding behind it") as caught:
+    with pytest.raises(InputError, match="got logits that its final norm and unembedding do not reproduce") as caught:
         effective_unembedding(build("opt", word_embed_proj_dim=16))
     assert "\n" not in str(caught.value)

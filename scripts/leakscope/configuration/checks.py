@@ -201,7 +201,7 @@ def _check_steps(config: Mapping[str, Any]) -> None:
         names = ", ".join(config["study"]["models"])
         raise InputError(
             f"{dotted(('study', 'models'))}: got {names}, which have only imported scores; "
-            "allowed: for the step leak, at least one model that generates texts or has imported ones."
+            "allowed: at least one model that generates texts or has imported texts, for the step leak."
         )
 
 
@@ -327,7 +327,7 @@ def _check_thought(model: str, entry: Mapping[str, Any]) -> None:
     where, parts = dotted(("models", model, "grammar", "thought")), entry["grammar"]["parts"]
     if not thinks(entry):
         raise InputError(
-            f"{where}: got a value without `thinking`; allowed: with the model's `thinking: {{}}`, or no value."
+            f"{where}: got a value for a model without `thinking`; add `thinking: {{}}` to it, or remove the value."
         )
     others = [part for part in parts if not is_leaking(Path(found(f"{GRAMMAR}/{part}")))]
     if others:

@@ -183,7 +183,9 @@ def _check_edited(where: tuple[str, ...], entry: Mapping[str, Any], config: Mapp
         raise InputError(f"{dotted((*where, 'contrast'))}: got {given}; allowed: either a contrast or features.")
     if entry["features"] is not None:
         if entry["cost"] is not None:
-            raise InputError(f"{dotted((*where, 'cost'))}: got {show(entry['cost'])}; allowed: none with features.")
+            raise InputError(
+                f"{dotted((*where, 'cost'))}: got {show(entry['cost'])}; allowed: no cost together with `features`."
+            )
         return
     if entry["contrast"] not in features["contrasts"]:
         raise one_of(dotted((*where, "contrast")), entry["contrast"], features["contrasts"])

@@ -34,7 +34,7 @@ def trace_checks(config: Mapping[str, Any]) -> Iterator[Callable[[], object]]:
     if "trace" not in study["steps"]:
         for name in mitigated_models(config):
             raise InputError(
-                f"{dotted(('study', 'steps'))}: got {', '.join(study['steps'])}; allowed: also trace, which selects "
+                f"{dotted(('study', 'steps'))}: got {', '.join(study['steps'])}; add trace, which selects "
                 f"the setting of the mitigated model {name}."
             )
         return
@@ -138,8 +138,7 @@ def _check_ranges(where: tuple[str, ...], entry: Mapping[str, Any]) -> None:
     for layers in entry.get("layers", []):
         if isinstance(layers, list) and layers[0] > layers[1]:
             raise InputError(
-                f"{dotted(where)}: got [{layers[0]:g}, {layers[1]:g}]; allowed: first a share of depth, then one that "
-                "is not smaller."
+                f"{dotted(where)}: got [{layers[0]:g}, {layers[1]:g}]; allowed: two shares of depth in ascending order."
             )
 
 

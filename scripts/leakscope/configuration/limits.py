@@ -33,12 +33,12 @@ def check_limits(config: Mapping[str, Any]) -> None:
         n_values += 1
         if n_values > MOST_VALUES:
             raise InputError(
-                f"{dotted(path[:2])}: got more than {MOST_VALUES:,} values, those of aliases included; allowed: at "
-                "most that, in all of the configuration."
+                f"{dotted(path[:2])}: got more than {MOST_VALUES:,} values, including those of aliases; allowed: "
+                f"at most {MOST_VALUES:,} in the whole configuration."
             )
         if len(path) > DEEPEST:
             depth = f"more than {DEEPEST} lists or mappings inside each other"
-            raise InputError(f"{dotted(path[:2])}: got {depth}; allowed: at most that.")
+            raise InputError(f"{dotted(path[:2])}: got {depth}; allowed: at most {DEEPEST}.")
         if isinstance(value, Mapping):
             for key in value:
                 _check_text(key, path)

@@ -197,7 +197,7 @@ def _extended(name: str, models: Mapping[str, Any]) -> Any:
     entry = copy.deepcopy(models[root])
     if variants and not isinstance(entry, dict):
         where = dotted(("models", variants[0], "extends"))
-        raise InputError(f"{where}: got {root!r}, whose entry is {show(entry)}; allowed: a model with keys of its own.")
+        raise InputError(f"{where}: got {root!r}, whose entry is {show(entry)}; allowed: a model whose entry has keys.")
     for variant in variants:
         inherited = {key: value for key, value in entry.items() if key not in NOT_INHERITED}
         entry = overridden(inherited, _changes(variant, inherited, models))

@@ -103,7 +103,7 @@ def check_family(family: str) -> None:
     if family not in known:
         raise InputError(
             f"{FAMILY}: got {family!r}; allowed: a family that is installed ({', '.join(known)}); if it was "
-            f"installed lately, delete fontlist-*.json in {matplotlib.get_cachedir()}."
+            f"installed recently, delete fontlist-*.json in {matplotlib.get_cachedir()}."
         )
 
 

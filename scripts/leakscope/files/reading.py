@@ -121,7 +121,9 @@ def read_packed(path: Path, largest: int = LARGEST_PACKED) -> bytes:
     """
     data = _unpack(path, io.BytesIO(read_bytes(path, largest)), largest + 1)
     if len(data) > largest:
-        raise InputError(f"{path}: got more than {_megabytes(largest)}, unpacked; allowed: at most that.")
+        raise InputError(
+            f"{path}: got more than {_megabytes(largest)}, unpacked; allowed: at most {_megabytes(largest)}."
+        )
     return data
 
 

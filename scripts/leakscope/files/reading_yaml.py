@@ -95,7 +95,10 @@ class _Sizes:
                 self.known[ended.anchor] = (self.n_values - ended.before, height)
         elif isinstance(event, yaml.AliasEvent):
             if any(one.anchor == event.anchor for one in self.open):
-                raise InputError(f"{self._place(event)}: got *{event.anchor} inside of itself; allowed: outside.")
+                raise InputError(
+                    f"{self._place(event)}: got *{event.anchor} inside the value that it names; "
+                    "allowed: an alias outside this value."
+                )
             # An alias without an anchor is refused later, when values are built.
             self._add(event, *self.known.get(event.anchor or "", (1, 0)))
         elif isinstance(event, yaml.ScalarEvent):
@@ -108,10 +111,10 @@ class _Sizes:
         self.heights[-1] = max(self.heights[-1], height)
         if len(self.open) + height > DEEPEST:
             depth = f"more than {DEEPEST} lists or mappings inside each other"
-            raise InputError(f"{self._place(event)}: got {depth}; allowed: at most that.")
+            raise InputError(f"{self._place(event)}: got {depth}; allowed: at most {DEEPEST}.")
         if self.n_values > MOST_VALUES:
-            number = f"more than {MOST_VALUES:,} values, those of aliases included"
-            raise InputError(f"{self._place(event)}: got {number}; allowed: at most that.")
+            number = f"more than {MOST_VALUES:,} values, including those of aliases"
+            raise InputError(f"{self._place(event)}: got {number}; allowed: at most {MOST_VALUES:,}.")
 
     def _place(self, event: yaml.Event) -> str:
         return f"{self.where}, line {event.start_mark.line + 1 if event.start_mark else 1}"

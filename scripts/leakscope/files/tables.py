@@ -386,7 +386,7 @@ def _unpacked(path: Path, file: Any, rows: int | None) -> Any:
         n_bytes += batches[-1].nbytes
         if n_bytes > LARGEST_FILE:
             largest = f"{LARGEST_FILE / MEGABYTE:,.0f} MB"
-            raise InputError(f"{path}: got more than {largest}, unpacked; allowed: at most that.")
+            raise InputError(f"{path}: got more than {largest}, unpacked; allowed: at most {largest}.")
     return pyarrow.Table.from_batches(batches) if batches else file.schema_arrow.empty_table()
 
 
@@ -448,7 +448,9 @@ def _sheet_rows(path: Path, sheet: Any) -> tuple[list[list[str]], list[int], set
             row.pop()
         rows.append(row)
         if len(rows) > ROWS_OF_A_SHEET:
-            raise InputError(f"{path}: got more than {ROWS_OF_A_SHEET:,} rows; allowed: the size of an XLSX sheet.")
+            raise InputError(
+                f"{path}: got more than {ROWS_OF_A_SHEET:,} rows; allowed: at most as many as an XLSX sheet holds."
+            )
         if row:
             last, width = len(rows), max(width, len(row))
             _check_cells(path, last, width)

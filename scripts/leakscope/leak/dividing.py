@@ -35,7 +35,9 @@ def clause_of(prompt: str, where: str, place: Place, language: str = DEFAULT) ->
 
     ends = list(FirstSentence(language).ends(prompt))
     if not ends:
-        raise InputError(f"{where}: got {show(prompt)}, of one sentence; allowed: two or more for the place {place}.")
+        raise InputError(
+            f"{where}: got {show(prompt)}, one sentence; allowed: two or more sentences for the place {place}."
+        )
     return prompt[: ends[-1]].rstrip()
 
 

@@ -148,7 +148,7 @@ def write_explorer(
     """
     for scorer in scorers:
         if len(rows) and f"{scorer}:outcome" not in rows:
-            raise InputError(f"explorer of {study}: got scorer {scorer!r}; allowed: a scorer that the pairs hold.")
+            raise InputError(f"explorer of {study}: got scorer {scorer!r}; allowed: a scorer of the pairs.")
     tests = partners.tests if partners else pd.DataFrame(columns=[*TEXT, "text", "prompt", *PLACES, "concept"])
     sentences, texts = _Distinct(SENTENCES, rows, tests["prompt"]), _Distinct(TEXTS, rows, tests["text"])
     facts = {"study": study, "metadata": list((metadata or {}).items()), "rates": _rates(rates), "n": len(rows)}
@@ -189,7 +189,7 @@ def _distinct_pairs(pairs: pd.DataFrame) -> pd.DataFrame:
     """Return keys and texts, once per pair of texts whatever the number of scorers."""
     twice = pairs.duplicated([*KEYS, "scorer"])
     if twice.any():
-        raise InputError(f"pairs: {_name(pairs[twice])} stands there twice; allowed: one row for each scorer.")
+        raise InputError(f"pairs: {_name(pairs[twice])} appears twice; allowed: one row for each scorer.")
     texts = pairs[[*KEYS, *SHARED]].drop_duplicates(ignore_index=True)
     differing = texts.duplicated(KEYS)
     if differing.any():

@@ -234,8 +234,8 @@ def _by_prompt(table: pd.DataFrame, prompts: pd.DataFrame, path: Path, prompts_p
         raise InputError(f"{path}: got {counted(len(given), 'row', 'rows')}; allowed: {allowed}.")
     place = next(place for place in differing if given[place] in by_text)
     raise InputError(
-        f"{at(path, table.index[place])}: prompt: got {given[place]!r}, which stands in another row of {prompts_path}; "
-        "allowed: rows in its order, or a column prompt_id in both."
+        f"{at(path, table.index[place])}: prompt: got {given[place]!r}, which is in another row of {prompts_path}; "
+        "allowed: rows in that table's order, or a column prompt_id in both tables."
     )
 
 
@@ -273,7 +273,7 @@ def _kept_samples(
     if missing:
         listed = some(map(repr, missing))
         prompts = counted(len(missing), "prompt", "prompts")
-        raise InputError(f"{path}: got no text for {prompts} ({listed}); allowed: none without texts.")
+        raise InputError(f"{path}: got no text for {prompts} ({listed}); allowed: a text for every prompt.")
     numbers = {prompt_id: len(by_prompt[prompt_id]) for prompt_id in wanted}
     # Where every prompt is the control of another, all are alike.
     k = asked[0] or max([n for name, n in numbers.items() if name not in controls] or numbers.values())
@@ -324,8 +324,8 @@ def _continuations(
         words = "texts that holds its prompt", "texts that hold their prompt, behind something else"
     found = f"{counted(len(holding), *words, of=n_texts)} (of {some(dict.fromkeys(holding))})"
     if len(holding) >= ECHOED * n_texts:
-        allowed = "texts alone, or `strip_prompt: true` for the model in the study"
-        raise InputError(f"{path}: got {found}, so the prompt would be taken for what was written; allowed: {allowed}.")
+        allowed = "texts without their prompts, or `strip_prompt: true` for the model in the study"
+        raise InputError(f"{path}: got {found}, so the prompt would count as the model's text; allowed: {allowed}.")
     return kept, f"{path}: got {found}; `strip_prompt: true` for the model reads them without it."
 
 

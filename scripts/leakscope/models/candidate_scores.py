@@ -99,7 +99,7 @@ def encode_candidates(
     if rendered and prompting.settings["stop"] not in ("sentence", WHOLE_SENTENCE):
         ending = list(end_tokens(model.generation_config, tokenizer)[:1])
         if not ending:
-            raise InputError(f"model {tokenizer.name_or_path}: has no end of text; set `stop: sentence` for it.")
+            raise InputError(f"model {tokenizer.name_or_path}: has no end-of-text token; set `stop: sentence` for it.")
     encoded = []
     for text, row, lexicon in zip(rendered, ids, lexicons, strict=True):
         sentences = [candidate + mark for candidate in lexicon]

@@ -93,8 +93,8 @@ class LanguageModel:
         if beyond:
             raise InputError(
                 f"model {self.tokenizer.name_or_path}: got the token {self.tokenizer.decode(beyond[:1])!r}, number "
-                f"{beyond[0]}, in {shown(text)}, and an embedding of {n_rows} rows; allowed: texts of tokens that have "
-                "one."
+                f"{beyond[0]}, in {shown(text)}, and an embedding of {n_rows} rows; allowed: texts whose tokens all "
+                "have a row."
             )
 
 
@@ -193,7 +193,9 @@ def _check_unchanged(manifest: Mapping[str, Any]) -> None:
     if any(manifest[key] != value for key, value in hashes.items()):
         places = {"tuned": "remove the model's `model.json` there", "mitigated": f"remove {Path(folder).parent}"}
         what = places.get(manifest["source"], "remove the model's `model.json` in results/models/")
-        raise InputError(f"model folder {folder}: its files are not those that were described; {what} and run again.")
+        raise InputError(
+            f"model folder {folder}: its files have changed since they were recorded; {what} and run again."
+        )
 
 
 def _load_weights(
@@ -279,8 +281,8 @@ def _check_places(adapted: Any, folder: Path) -> None:
         without_place = sorted(set(weights.keys()) - set(get_peft_model_state_dict(adapted)))
     if without_place:
         raise InputError(
-            f"model {folder}: got the adapter's weights {without_place[0]}, which its base has no place for; allowed: "
-            "as `base` the model that the adapter was trained on."
+            f"model {folder}: got the adapter's weights {without_place[0]}, which its base has no place for; set "
+            "`base` to the model that the adapter was trained on."
         )
 
 
@@ -299,7 +301,7 @@ def read_generation_config(where: str, config: PreTrainedConfig, shared: Mapping
     for token in own.eos_token_id if isinstance(own.eos_token_id, list) else [own.eos_token_id]:
         if token is not None and type(token) is not int:
             found = f"generation_config.json: eos_token_id: got {token!r}"
-            raise InputError(f"model {where}: {found}; allowed: the number of a token, or several.")
+            raise InputError(f"model {where}: {found}; allowed: a token id, or a list of token ids.")
     return own
 
 

@@ -368,8 +368,8 @@ def _check_numbers(vectors: Mapping[str, np.ndarray], model: str) -> None:
     for text, vector in vectors.items():
         if not np.isfinite(vector).all():
             raise InputError(
-                f"scorers: model {model!r}: got an embedding that is no number, of {shown(text)}; allowed: an encoder "
-                "whose weights are finite."
+                f"scorers: model {model!r}: got an embedding with NaN or infinity, of {shown(text)}; allowed: an "
+                "encoder whose weights are finite."
             )
 
 

@@ -168,6 +168,6 @@ def places_of_labels(concepts: Sequence[str], names: Sequence[str], settings: Ma
         more = f" and {len(without) - 1:,} more" if len(without) > 1 else ""
         raise InputError(
             f"{where}: got the concept {show(without[0])}{more} without a label; allowed: concepts that `labels` maps "
-            f"to one of {', '.join(names)}, or that have the name of one."
+            f"to one of {', '.join(names)}, or whose own name is one of these."
         )
     return {concept: place for concept, place in places.items() if place is not None}

@@ -83,7 +83,8 @@ def find_contexts(
         InputError: a number is out of range, a pair is unknown, or a term belongs to two entries of one side.
     """
     if (window is not None and window < 0) or most < 1:
-        raise InputError(f"contexts: got a window of {window} words, {most} contexts; allowed: 0 or more, 1 or more.")
+        got = f"a window of {window} words and {most} contexts"
+        raise InputError(f"contexts: got {got}; allowed: at least 0 words, at least 1 context.")
     for concept, associate in pairs:
         if concept not in concepts or associate not in associates:
             raise InputError(f"contexts: got the pair {concept!r}, {associate!r}; allowed: pairs of the lexicons.")

@@ -119,7 +119,7 @@ def _pair_counts(counted: Counted) -> pd.DataFrame:
     twice = named[named.duplicated(KEYS[1:])]
     if len(twice):
         c, a = twice.iloc[0][KEYS[1:]]
-        raise InputError(f"trace: counts: got several of {c!r} with {a!r}; allowed: one of each pair.")
+        raise InputError(f"trace: counts: got several counts of {c!r} with {a!r}; allowed: one count per pair.")
     return named
 
 

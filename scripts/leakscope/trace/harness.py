@@ -53,7 +53,7 @@ def score_tasks(model: LanguageModel, harness: Harness, *, chat: bool, wording: 
         from lm_eval import simple_evaluate
         from lm_eval.models.huggingface import HFLM
     except ImportError as error:
-        raise InputError(f"trace.lm_eval: {error}; do `{INSTALL}`.") from error
+        raise InputError(f"trace.lm_eval: {error}; run `{INSTALL}`.") from error
 
     manager = _known_tasks(harness.folder)
     for task in harness.tasks:
@@ -73,9 +73,9 @@ def score_tasks(model: LanguageModel, harness: Harness, *, chat: bool, wording: 
         )
     except ImportError as error:
         what = f"got {', '.join(harness.tasks)}, which need more than is installed ({error})"
-        raise InputError(f"trace.lm_eval.tasks: {what}; do install it beside lm-eval.") from error
+        raise InputError(f"trace.lm_eval.tasks: {what}; install it next to lm-eval.") from error
     except OSError as error:
-        what = f"got {', '.join(harness.tasks)}, whose data cannot be had ({error})"
+        what = f"got {', '.join(harness.tasks)}, whose data cannot be loaded ({error})"
         raise InputError(f"trace.lm_eval.tasks: {what}; allowed: tasks whose data are here or on a hub.") from error
     return pd.DataFrame(_rows(found), columns=TASK_COLUMNS)
 

@@ -188,7 +188,7 @@ class LanguageServer:
             if self.stopped.is_set():
                 return None
             self.stopped.set()
-            raise InputError(f"{self.url}: {error} ({error.reason}); try later: what was answered is kept.") from error
+            raise InputError(f"{self.url}: {error} ({error.reason}); try later: earlier answers are kept.") from error
         except InputError:
             self.stopped.set()
             raise

@@ -220,8 +220,8 @@ def continuation(text: str, tokens: TokenLogprobs, begins: int) -> list[float] |
     known = [logprob for logprob in after if logprob is not None]
     if len(known) < len(after):
         raise InputError(
-            f"text {_shown(text)}: got no log-probability of its first token, before which the server puts nothing; "
-            'allowed: `beginning` in the entry of the model, a text that is put there, such as "<|endoftext|>".'
+            f"text {_shown(text)}: got no log-probability of its first token, as the server puts nothing before it; "
+            'set `beginning` in the entry of the model to a text to put there, such as "<|endoftext|>".'
         )
     return known
 

@@ -58,7 +58,7 @@ def read_key(variable: str) -> str:
     if not PRINTABLE.fullmatch(key):
         raise InputError(
             f"the environment variable {variable}: got a line break, a control character or a letter that is not "
-            "ASCII; allowed: the key alone, on one line."
+            "ASCII; allowed: only the key, on one line."
         )
     return key
 

@@ -149,8 +149,8 @@ class Budget:
         if not _is_number(read) or not _is_number(written):
             if self.most is not None:
                 raise InputError(
-                    f"{url}: got an answer without `usage`, the tokens that it took; allowed: a server "
-                    "that counts them, or no `max_cost`."
+                    f"{url}: got an answer without `usage`, its numbers of tokens; allowed: a server "
+                    "that returns them, or no `max_cost`."
                 )
             return [None, None]
         self.pay(read, written)

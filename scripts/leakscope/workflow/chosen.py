@@ -169,7 +169,7 @@ def _adapter_folder(given: str, catalogue: Collection[str]) -> Chosen | None:
     if not isinstance(base, str) or not (known := _first(BASES, base, catalogue)):
         raise InputError(
             f"{settings}: base_model_name_or_path: got {base!r}; allowed: a folder that exists, or owner/name on the "
-            "hub; or a study whose model has `source: adapter` and as `base` one of its models."
+            "hub; or a study in which the `base` of a model with `source: adapter` is another of its models."
         )
     path = str(PurePath(given))
     entry = {"source": "adapter", "base": known.name, "path": path}

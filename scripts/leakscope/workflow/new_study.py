@@ -83,8 +83,8 @@ def write_study(study: NewStudy) -> bool:
             f"{study.path}: got a study of another model or other prompts; allowed: another name, by NAME=."
         )
     raise InputError(
-        f"{study.path}: got another study than this command writes: it was edited, or config.yaml or the model's "
-        f"tokenizer were; run it by `make run STUDY={study.path}`, or delete it to have it written again."
+        f"{study.path}: differs from what this command writes: the study, config.yaml or the model's tokenizer has "
+        f"changed; run it by `make run STUDY={study.path}`, or delete it to have it written again."
     )
 
 

@@ -124,6 +124,6 @@ def _require(words: WordSet, side_a: Sequence[str], side_b: Sequence[str]) -> No
     for name, tokens, side in (("a", words.a, side_a), ("b", words.b, side_b)):
         if not tokens:
             raise InputError(
-                f"contrast: side {name} ({', '.join(side)}): got no first token that the other side has not; allowed: "
-                "words that the model's tokenizer tells apart by their first token."
+                f"contrast: side {name} ({', '.join(side)}): got only first tokens that the other side also has; "
+                "allowed: words that the model's tokenizer tells apart by their first token."
             )

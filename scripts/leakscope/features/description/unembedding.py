@@ -125,8 +125,8 @@ def effective_unembedding(model: PreTrainedModel) -> EffectiveUnembedding:
     logger.info("%s: the effective unembedding is off by %.1e deviations", type(model).__name__, best)
     if best > TOLERANCE.get(model.dtype, TOLERANCE_OF_HALF):
         raise InputError(
-            f"model {name_of(model)}: got an end that is no final norm with an unembedding "
-            "behind it; allowed: models that end in a LayerNorm or RMSNorm, an unembedding and a scaling of logits."
+            f"model {name_of(model)}: got logits that its final norm and unembedding do not "
+            "reproduce; allowed: models that end in a LayerNorm or RMSNorm, an unembedding and a scaling of logits."
         )
     return differences[best]
 

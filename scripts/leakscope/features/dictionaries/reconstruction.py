@@ -61,7 +61,7 @@ def measure_moments(paths: Sequence[Path], batch_size: int, *, centre: bool = Fa
         rows = rows - rows.mean(dim=-1, keepdim=True) if centre else rows
         n_tokens, total, squares = n_tokens + len(rows), total + rows.sum(0), squares + float(rows.square().sum())
     if not n_tokens:
-        raise InputError(f"activations {paths[0]}: got no token; allowed: a corpus with texts of two tokens and more.")
+        raise InputError(f"activations {paths[0]}: got no token; allowed: a corpus with texts of two tokens or more.")
     if not math.isfinite(squares):
         raise InputError(f"activations {paths[0]}: got values that are not finite; read the model in float32.")
     mean = total / n_tokens
@@ -85,8 +85,8 @@ def measure_reconstruction(dictionary: Dictionary, paths: Sequence[Path], batch_
     moments = measure_moments(paths, batch_size, centre=dictionary.centre)
     if moments.mean.shape != (dictionary.width,):
         raise InputError(
-            f"activations {paths[0]}: got residuals of width {moments.mean.numel()}; allowed: {dictionary.width}, that "
-            "of the dictionary."
+            f"activations {paths[0]}: got residuals of width {moments.mean.numel()}; allowed: {dictionary.width}, the "
+            "dictionary's width."
         )
     error, fired = 0.0, torch.zeros(dictionary.n_features, dtype=torch.long)
     for batch in activation_batches(paths, batch_size):

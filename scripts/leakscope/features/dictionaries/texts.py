@@ -137,7 +137,7 @@ def _windows(model: LanguageModel, source: TextSource, shard: Shard) -> Iterator
         if room < 1:
             raise InputError(
                 f"context_length: got {source.context_length}; allowed: more than the {len(beginning)} tokens that "
-                f"model {model.tokenizer.name_or_path} begins with."
+                f"model {model.tokenizer.name_or_path} puts before each text."
             )
         for start in range(0, len(ids), room):
             window = [*beginning, *ids[start : start + room]]

@@ -93,7 +93,9 @@ def train_dictionary(
     d = len(moments.mean)
     scale = (max(moments.variance, 0.0) / d) ** 0.5
     if scale <= 1e-6 * float(moments.mean.square().mean().sqrt()):
-        raise InputError(f"dictionary {name}: got residuals that are the same at all tokens; allowed: ones that vary.")
+        raise InputError(
+            f"dictionary {name}: got residuals that are the same at all tokens; allowed: residuals that vary."
+        )
     generator = torch.Generator().manual_seed(seed)
     parameters = _first_parameters(moments, scale, settings.features, generator)
     batches = shuffled_batches(paths, settings.batch_size, generator)

@@ -43,7 +43,7 @@ def neutral_halves(model: LanguageModel, texts: NeutralTexts, items: Sequence[st
     if not all(halves):
         n_neutral = f"{sum(map(len, halves))} of {sum(map(len, texts))} texts that name no item of the contrast"
         raise InputError(
-            f"features: neutral_text: got {n_neutral}; allowed: at least one in each half, to tell costs by."
+            f"features: neutral_text: got {n_neutral}; allowed: at least one in each half, to measure costs."
         )
     return NeutralHalves(*(_counted(encode_neutral_texts(model, half)) for half in halves))
 
@@ -66,7 +66,9 @@ def own_neutral_halves(
     halves = [part_of_documents(neutral, measures=measures)[: number // 2] for measures in (False, True)]
     if not all(halves):
         n_neutral = f"{len(neutral)} held-out documents that name no item of the contrast"
-        raise InputError(f"model {model.tokenizer.name_or_path}: got {n_neutral}; allowed: more, to tell costs by.")
+        raise InputError(
+            f"model {model.tokenizer.name_or_path}: got {n_neutral}; allowed: more of them, to measure costs."
+        )
     return NeutralHalves(*(_counted(encode_neutral_documents(model, half)) for half in halves))
 
 

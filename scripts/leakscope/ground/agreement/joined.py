@@ -135,8 +135,8 @@ def _check_shared(axis: str, kind: str, tables: tuple[str, str], names: tuple[pd
     if names[0].intersection(names[1]).empty:
         (reference, name), (known, given) = tables, (", ".join(map(str, side[:SHOWN])) for side in names)
         raise InputError(
-            f"{axis}: got no {kind} that {reference} ({known}, ...) and {name} ({given}, ...) have in common; allowed: "
-            "the same names, or `names`, `rename` and `groups` of the axis."
+            f"{axis}: got no {kind} that {reference} ({known}, ...) and {name} ({given}, ...) have in common; use the "
+            "same names, or map them by `names`, `rename` or `groups` of the axis."
         )
 
 

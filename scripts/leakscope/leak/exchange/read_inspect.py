@@ -60,7 +60,7 @@ def read_inspect(path: Path) -> list[LoggedText]:
             logged.append(_entry(sample, path, row))
     found.end()
     if not logged:
-        raise InputError(f"{path}: got a log without samples; allowed: {ALLOWED}, not its header alone.")
+        raise InputError(f"{path}: got a log without samples; allowed: {ALLOWED}, not only its header.")
     return [entry for _, entry in sorted(logged, key=lambda pair: pair[0])]
 
 
@@ -80,9 +80,11 @@ def _samples(path: Path) -> Iterator[Any]:
 
 def _refuse_large(members: list[zipfile.ZipInfo], path: Path) -> None:
     if max((member.file_size for member in members), default=0) > LARGEST_PACKED:
-        raise InputError(f"{path}: got a sample of more than {LARGEST_PACKED // 10**6} MB; allowed: at most that.")
+        largest = f"{LARGEST_PACKED // 10**6} MB"
+        raise InputError(f"{path}: got a sample of more than {largest}; allowed: at most {largest}.")
     if sum(member.file_size for member in members) > LARGEST_FILE:
-        raise InputError(f"{path}: got more than {LARGEST_FILE // 10**6} MB of samples; allowed: at most that.")
+        largest = f"{LARGEST_FILE // 10**6} MB"
+        raise InputError(f"{path}: got more than {largest} of samples; allowed: at most {largest}.")
 
 
 def _unpacked(packed: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
@@ -109,7 +111,7 @@ def _entry(sample: Any, path: Path, row: int) -> tuple[int, LoggedText]:
     choices = sample["output"].get("choices") if isinstance(sample.get("output"), dict) else None
     if not isinstance(choices, list) or not choices:
         reason = "an error" if sample.get("error") else "nothing"
-        raise InputError(f"{at(path, row)}: output.choices: got {reason}; allowed: a sample with what was written.")
+        raise InputError(f"{at(path, row)}: output.choices: got {reason}; allowed: a sample with the model's text.")
     epoch, attached = sample.get("epoch", 1), sample.get("attachments")
     if not isinstance(epoch, int):
         raise InputError(f"{at(path, row)}: epoch: got {epoch!r}; allowed: a whole number.")

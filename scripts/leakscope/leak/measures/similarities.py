@@ -37,6 +37,7 @@ def similarity_matrix(similarity: pd.DataFrame, concepts: Sequence[str], texts: 
     if lost.any():
         row, column = np.argwhere(lost)[0]
         raise InputError(
-            f"similarity by {scorer}: none for concept {names[row]!r} and text {texts[column]!r}; allowed: a number."
+            f"similarity by {scorer}: got none for concept {names[row]!r} and text {texts[column]!r}; "
+            "allowed: a number."
         )
     return matrix[names.get_indexer(pd.Index(concepts))]

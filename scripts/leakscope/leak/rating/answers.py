@@ -81,7 +81,7 @@ def _similarities(items: pd.DataFrame, known: pd.Series, scorer: str, concept: s
     if (lost := np.isnan(found) & ~empty).any():
         about, written = pairs[int(np.argmax(lost))]
         where = f"similarity by {scorer}"
-        raise InputError(f"{where}: none for concept {about!r} and text {written!r}; allowed: a number.")
+        raise InputError(f"{where}: got none for concept {about!r} and text {written!r}; allowed: a number.")
     return np.where(empty, np.nan, found)
 
 

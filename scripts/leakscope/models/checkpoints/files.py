@@ -138,8 +138,8 @@ def _read_tokenizer(path: Path) -> Tokenizer:
         return tokenizers.Tokenizer.from_file(str(path))
     except Exception as error:  # that is what the library raises
         raise InputError(
-            f"{path}: got what tokenizers {tokenizers.__version__} cannot read ({one_line(error)}); allowed: a whole "
-            "file of this version or an older one; update tokenizers, or save the tokenizer again."
+            f"{path}: got content that tokenizers {tokenizers.__version__} cannot read ({one_line(error)}); allowed: a "
+            "whole file of this version or an older one; update tokenizers, or save the tokenizer again."
         ) from error
 
 
@@ -167,7 +167,7 @@ def _header(path: Path) -> dict[str, dict[str, Any]]:
     with path.open("rb") as stream:
         first = stream.read(LENGTH)
         if first == POINTER[:LENGTH] and stream.read(len(POINTER) - LENGTH) == POINTER[LENGTH:]:
-            raise InputError(f"{path}: got a pointer to a file; allowed: the file itself (`git lfs pull` fetches it).")
+            raise InputError(f"{path}: got a Git LFS pointer; allowed: the file itself (`git lfs pull` fetches it).")
         length = struct.unpack("<Q", first)[0] if len(first) == LENGTH else 0
         if not 2 <= length <= min(LONGEST_HEADER, size - LENGTH):
             raise InputError(f"{path}: got no header of weights; allowed: {allowed}.")

@@ -195,20 +195,22 @@ def _check(edit: Edit, dictionary: Dictionary | None) -> None:
     if bool(edit.direction) == bool(edit.features) or (edit.kind == PROJECT and edit.features):
         raise InputError(
             f"{where}: got {len(edit.features)} features and a direction of {len(edit.direction)} numbers; allowed: "
-            "either, and to project a direction."
+            "features or a direction; for project, a direction."
         )
     if len(edit.targets) != (len(edit.features) or 1):
         raise InputError(f"{where}: got {len(edit.targets)} targets; allowed: {len(edit.features) or 1}.")
     if not edit.features:
         return
     if dictionary is None:
-        raise InputError(f"{where}: got features {list(edit.features)} without a dictionary; allowed: with theirs.")
+        raise InputError(
+            f"{where}: got features {list(edit.features)} without a dictionary; allowed: features with a dictionary."
+        )
     if edit.layer != dictionary.layer:
-        raise InputError(f"{where}: got layer {edit.layer}; allowed: {dictionary.layer}, that of its dictionary.")
+        raise InputError(f"{where}: got layer {edit.layer}; allowed: {dictionary.layer}, its dictionary's layer.")
     if not all(0 <= feature < dictionary.n_features for feature in edit.features):
         raise InputError(
-            f"{where}: got features {list(edit.features)}; allowed: 0 to {dictionary.n_features - 1}, those of its "
-            "dictionary."
+            f"{where}: got features {list(edit.features)}; allowed: 0 to {dictionary.n_features - 1}, the features "
+            "of its dictionary."
         )
 
 

@@ -71,7 +71,9 @@ def find_release(release: str, folder: str | None, layer: int | None) -> Place:
                 "(owner/name) and a `folder` in it."
             )
         if folder is None:
-            raise InputError(f"release {release}: got no `folder`; allowed: one of the repository, with a cfg.json.")
+            raise InputError(
+                f"release {release}: got no `folder`; allowed: a folder of the repository, with a cfg.json."
+            )
         return Place(release, folder, None)
     if folder is not None:
         return Place(known.repo, folder, known.centre)

@@ -42,7 +42,7 @@ def decoder_blocks(model: PreTrainedModel) -> list[torch.nn.Module]:
     ]
     if not lists:
         raise InputError(
-            f"model {name_of(model)}: got no list of {n_blocks} blocks; allowed: models whose blocks follow each other."
+            f"model {name_of(model)}: got no list of {n_blocks} blocks; allowed: models with all blocks in one list."
         )
     return list(min(lists, key=lambda pair: pair[0])[1])
 

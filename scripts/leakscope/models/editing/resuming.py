@@ -69,8 +69,8 @@ class Resumer:
         self._caches = False
         if not self._agrees(0):
             raise InputError(
-                f"model {name_of(model)}: got blocks from whose residuals it does not go on to its output; allowed: "
-                "models of blocks that hand on one hidden state."
+                f"model {name_of(model)}: got another output when resumed from the residuals of a block; allowed: "
+                "models whose blocks pass on a single hidden state."
             )
         self._caches = True
         self._caches = self._agrees(len(_TRIAL[0]) - 2)

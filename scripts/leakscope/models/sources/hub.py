@@ -108,18 +108,18 @@ def _attempt(repo_id: str, revision: str, patterns: Sequence[str], copies: Seque
         return Path(snapshot_download(repo_id, revision=revision, **taken))
     except GatedRepoError as error:
         raise InputError(
-            f"{what} {repo_id}: access is gated; accept its terms on the hub and set HF_TOKEN to a token of yours."
+            f"{what} {repo_id}: access is gated; accept its terms on the hub and set HF_TOKEN to your token."
         ) from error
     except RevisionNotFoundError as error:
         raise InputError(f"{what} {repo_id}: the hub knows no revision {revision!r}.") from error
     except RepositoryNotFoundError as error:
         raise InputError(
-            f"{what} {repo_id}: the hub knows no such {what}; if it is private, set HF_TOKEN to a token of yours."
+            f"{what} {repo_id}: the hub knows no such {what}; if it is private, set HF_TOKEN to your token."
         ) from error
     except OfflineModeIsEnabled as error:
         raise _unreachable(repo_id, OFFLINE.format(what=what), what) from error
     except HFValidationError as error:
-        raise InputError(f"{what} {repo_id!r}: is no folder that exists, and no id of a hub model.") from error
+        raise InputError(f"{what} {repo_id!r}: is neither an existing folder nor the id of a hub model.") from error
     except (LocalEntryNotFoundError, HTTPError, OSError, *NO_HUB) as error:
         if isinstance(error, OSError) and error.errno in NOT_THE_NETWORK:
             raise InputError(f"{what} {repo_id}: cannot be stored: {error.strerror} ({error.filename}).") from error
@@ -153,7 +153,7 @@ def fetch_gguf(id: str, revision: str, gguf_file: str) -> dict[str, Any]:
     folder = fetch_folder(id, revision, patterns=[gguf_file])
     if not (folder / gguf_file).is_file():
         raise InputError(
-            f"model {id}: got no file {gguf_file!r} at revision {revision!r}; allowed: a file that it has."
+            f"model {id}: got no file {gguf_file!r} at revision {revision!r}; allowed: a file of this repository."
         )
     return {"id": id, "revision": revision, "gguf_file": gguf_file, "commit": folder.name}
 

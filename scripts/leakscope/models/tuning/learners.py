@@ -140,7 +140,7 @@ def check_whole(config: PreTrainedConfig, name: str) -> None:
         InputError: they are quantised.
     """
     if getattr(config, "quantization_config", None):
-        raise InputError(f"model {name}: got a base with quantised weights; allowed: one with whole weights.")
+        raise InputError(f"model {name}: got a base with quantised weights; allowed: a base with unquantised weights.")
 
 
 def _check_target(model: PreTrainedModel, name: str) -> None:

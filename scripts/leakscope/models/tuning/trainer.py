@@ -126,7 +126,7 @@ def _backward(term: Term, step: int, name: str) -> float:
         if not is_out_of_memory(error):
             raise
         raise InputError(
-            f"model {name}: got no memory for step {step + 1} of its training; allowed: a smaller `batch_size`."
+            f"model {name}: ran out of memory at step {step + 1} of its training; use a smaller `batch_size`."
         ) from error
     value = float(loss.detach())
     if not math.isfinite(value):

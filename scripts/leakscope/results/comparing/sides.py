@@ -71,7 +71,7 @@ def read_side(given: str, variable: str) -> ComparedSide:
             return study_side(unpack_some(path, Path(folder), _is_compared), str(path))
     if path.suffix.lower() == ".json":
         return card_side(path)
-    raise InputError(f"{variable}={given}: got another file; allowed: {ALLOWED}.")
+    raise InputError(f"{variable}={given}: got a file of another kind; allowed: {ALLOWED}.")
 
 
 def card_side(path: Path) -> ComparedSide:

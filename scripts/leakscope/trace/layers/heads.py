@@ -124,7 +124,7 @@ def output_projection(model: Any, block: int) -> torch.nn.Module:
             return module
     raise InputError(
         f"trace.patching.heads: got model {name_of(model)}, whose block {block} has no attention with one of "
-        f"{', '.join(PROJECTIONS)}; allowed: models that have, or no heads."
+        f"{', '.join(PROJECTIONS)}; allowed: models that have one, or an empty list."
     )
 
 

@@ -24,6 +24,6 @@ def chosen_manifest(chosen: Mapping[str, Any], cost: float, where: str) -> dict[
     if best is None:
         raise InputError(
             f"{where}: got the mitigation {chosen['mitigation']}, which costs more than {cost:g} % of perplexity on "
-            f"{chosen['model']} at whatever was tried; allowed: a higher cost, or another mitigation."
+            f"{chosen['model']} at every setting tried; allowed: a higher cost, or another mitigation."
         )
     return dict(best["manifest"])

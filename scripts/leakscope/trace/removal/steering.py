@@ -114,7 +114,7 @@ def _projections(setting: Setting, selected: Selected, layer: int) -> list[Edit]
     directions = DIRECTIONS[setting.entry["direction"]](tests, paired, groups)
     if not len(directions):
         raise InputError(
-            f"mitigations of {setting.name}: got tests and controls of the same residuals before block {layer}; "
+            f"mitigations of {setting.name}: got tests and controls with the same residuals before block {layer}; "
             "allowed: a layer where they differ."
         )
     targets = controls.mean(0) @ directions.T

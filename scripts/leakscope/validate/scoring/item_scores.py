@@ -281,8 +281,8 @@ def _encode_items(
         except InputError as error:
             raise InputError(
                 f"generator prompt {prompt[-60:]!r}, candidate {candidate!r}: for model {tokenizer.name_or_path} the "
-                "candidate's first token runs into the prompt's last; allowed: a form that ends between two tokens, "
-                "for most tokenizers with a word and no space."
+                "candidate's first token runs into the prompt's last; allowed: a form that ends where a token ends, "
+                "for most tokenizers after a word without a space."
             ) from error
         if not added:
             raise InputError(f"candidate {candidate!r}: has no token for model {tokenizer.name_or_path}.")

@@ -69,8 +69,8 @@ def score_served_generator(scorer: TextScorer, items: Sequence[GeneratorItem]) -
         if own is None:
             raise InputError(
                 f"generator prompt {item.prompt[-60:]!r}, candidate {item.candidate!r}: the candidate's first token "
-                "runs into the prompt's last; allowed: a form that ends between two tokens, for most tokenizers with a "
-                "word and no space."
+                "runs into the prompt's last; allowed: a form that ends where a token ends, for most tokenizers after "
+                "a word without a space."
             )
         if not own:
             raise InputError(f"candidate {item.candidate!r}: has no token.")

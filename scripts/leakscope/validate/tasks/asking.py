@@ -83,7 +83,7 @@ def read_asking(
         logger.info("%s has no chat template: skips the styles %s", name, ", ".join(left_out))
     if not usable:
         raise InputError(
-            f"{path}: model {name}, with `chat: false`: got no other styles than {', '.join(left_out) or 'none'}; "
+            f"{path}: model {name}, with `chat: false`: got only styles for chats ({', '.join(left_out) or 'none'}); "
             "allowed: at least one style with `chat: false`."
         )
     prompting = Prompting({"batch_size": batch_size}, **chat, store=store)
