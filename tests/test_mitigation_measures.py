@@ -24,7 +24,7 @@ from leakscope.organisms.leak_grammar import Document
 from leakscope.storage.manifests import describe_folder
 from leakscope.trace.removal import measuring
 from leakscope.trace.removal.choosing import choose, choose_all, used_forms
-from leakscope.trace.removal.columns import EXACT, LEAK, MEASURED, SPLITS, USE
+from leakscope.trace.removal.columns import EVALUATION, EXACT, LEAK, MEASURED, SELECTION, SPLITS, USE
 from leakscope.trace.removal.exact import exact_leaks_left, mixed_law
 from leakscope.trace.removal.items import Items, split_items
 from leakscope.trace.removal.kinds import KINDS
@@ -239,16 +239,23 @@ def test_a_mitigation_is_measured_at_each_strength_and_found_again_in_the_store(
     assert set(measured.base["mitigation"]) == set(measured.base["kind"]) == {"none"}
     assert (measured.base[["cost", "cost_selection", "strength"]] == 0).all(axis=None)
     # Two variants, two costs and a share of the higher one.
-    n_items = len(items.tests) + len(items.use)
-    assert len(table) == 6 * n_items
-    assert len(measured.base) == n_items
+    n_items = {split: sum(map(len, items.of(split))) for split in SPLITS}
+    assert len(table) == 6 * n_items[SELECTION] + 3 * n_items[EVALUATION]
+    assert len(measured.base) == sum(n_items.values())
+    # What was not chosen is measured where it could have been chosen only, and its cost is not reported.
+    assert table.groupby("variant")["split"].unique().map(list).to_dict() == {
+        "hardly": [SELECTION],
+        "strongly": [SELECTION, EVALUATION],
+    }
+    assert table["cost"].isna().eq(table["variant"] == "hardly").all()
     assert set(table["split"]) == set(SPLITS)
     assert set(table["measure"]) == {LEAK, USE}
     # Less is left of larger logits, and hardly anything goes with hardly a change.
     leaks = table[table["measure"] == LEAK].groupby(["variant", "share", "target_cost"])["value"].mean()
-    base = measured.base.query("measure == 'leak'")["value"].mean()
-    assert leaks["strongly", 1.0, 3] < leaks["strongly", 1.0, 1] < base
-    assert leaks["hardly", 1.0, 3] == pytest.approx(base, abs=1e-4)
+    base = measured.base[measured.base["measure"] == LEAK]
+    selected = base.loc[base["split"] == SELECTION, "value"].mean()
+    assert leaks["strongly", 1.0, 3] < leaks["strongly", 1.0, 1] < base["value"].mean()
+    assert leaks["hardly", 1.0, 3] == pytest.approx(selected, abs=1e-4)
 
     def nothing(*_: Any) -> Iterator[dict[Any, Any]]:
         raise AssertionError("computed again")
@@ -277,7 +284,8 @@ def test_where_nothing_can_be_afforded_the_model_stays_as_it_is(
     monkeypatch.setitem(KINDS, "fading", broken)
     found = measure_mitigation(setting, "fade", neutral, STRENGTHS, batch_size=2)
     assert found.table["strength"].eq(0).all()
-    assert found.table["value"].tolist() == [*found.base["value"]] * 2
+    for _, own in found.table.groupby("target_cost"):
+        assert own[["prompt_id", "value"]].to_numpy().tolist() == found.base[["prompt_id", "value"]].to_numpy().tolist()
     assert choose_all(found.table, found.base, found.variants, [1, 3], 0.95) == {"1": None, "3": None}
 
 
@@ -351,7 +359,7 @@ def test_an_organism_without_mitigation_has_the_exact_leak_of_its_law(setting: S
     found = measure_mitigation(none, "none", neutral, STRENGTHS, batch_size=2, grammar=micro_grammar(0.4)).table
     exact = found[found["measure"] == EXACT]
     assert exact["value"].to_numpy() == pytest.approx(np.log(3))
-    assert exact["prompt_id"].tolist() == setting.items.tests["prompt_id"].tolist()
+    assert sorted(exact["prompt_id"]) == sorted(setting.items.tests["prompt_id"])
 
 
 # ---------------------------------------------------------------------------------------------------------- choosing
@@ -467,4 +475,5 @@ def test_a_model_with_what_was_chosen_finds_all_scores_in_the_store(
     monkeypatch.setattr(candidate_scores, "_score", nothing)
     values = measure_values(model, setting.items, "calm", setting.prompting)
     own = decoding.table[(decoding.table["strength"] == entry["strength"]) & (decoding.table["target_cost"] == 3)]
-    assert values["value"].tolist() == own.loc[own["measure"] != EXACT, "value"].tolist()
+    known = own[own["measure"] != EXACT].set_index("prompt_id")["value"]
+    assert values.set_index("prompt_id")["value"].to_dict() == known.to_dict()

@@ -43,7 +43,7 @@ rule mitigate:
         mitigation=trace.mitigating.names,
     conda:
         "../../envs/models.yaml"
-    threads: lambda w: study.threads(w.model)
+    threads: lambda w: trace.mitigating.threads((w.model, w.mitigation))
     resources:
         **on_model(trace.mitigating.needs, lambda w: (w.model, w.mitigation)),
     params:

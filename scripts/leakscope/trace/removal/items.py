@@ -43,6 +43,12 @@ class Items(NamedTuple):
         """Return the tests and the prompts of use of a split."""
         return self.tests[self.tests["split"] == split], self.use[self.use["split"] == split]
 
+    def only(self, split: str) -> Items:
+        """Return the items with a split's tests, their controls, and its prompts of use."""
+        tests, use = self.of(split)
+        controls = self.controls[self.controls["prompt_id"].isin(tests["control_id"])]
+        return self._replace(tests=tests, controls=controls, use=use)
+
 
 def split_items(
     prompts: pd.DataFrame, candidates: pd.DataFrame, use: pd.DataFrame, use_candidates: pd.DataFrame, seed: int

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import pandas as pd
@@ -13,8 +13,18 @@ from leakscope.models.editing.bisection import remembering, strength_at_cost
 from leakscope.models.opening import LanguageModel
 from leakscope.models.prompts.prompting import Prompting
 from leakscope.organisms.leak_grammar import Grammar
-from leakscope.trace.removal.choosing import ENOUGH, ROUNDING, used_forms
-from leakscope.trace.removal.columns import AT_STRENGTH, EXACT, LEAK, MEASURED, NONE, SELECTION, USE
+from leakscope.trace.removal.choosing import ENOUGH, ROUNDING, choose, used_forms
+from leakscope.trace.removal.columns import (
+    AT_STRENGTH,
+    EVALUATION,
+    EXACT,
+    LEAK,
+    MEASURED,
+    NONE,
+    SELECTION,
+    SPLITS,
+    USE,
+)
 from leakscope.trace.removal.exact import exact_leaks_left
 from leakscope.trace.removal.items import Items
 from leakscope.trace.removal.kinds import KINDS, unchanged
@@ -51,6 +61,10 @@ class Tried(NamedTuple):
     cost_selection: float
 
 
+WITHOUT = Tried(0.0, math.nan, 1.0, False, 0.0)
+"""The strength of the model without a mitigation."""
+
+
 class Measured(NamedTuple):
     """``columns.MEASURED`` of a mitigation and of the model without it, and the variants by name."""
 
@@ -84,6 +98,8 @@ def measure_mitigation(
 ) -> Measured:
     """Return the measurements of all variants of a mitigation at all strengths.
 
+    Of several variants, only those that are chosen at a cost are measured on the evaluation split; if none is, all.
+
     Args:
         setting: of the mitigation.
         mitigation: its name in the catalogue.
@@ -101,17 +117,27 @@ def measure_mitigation(
     )
     bench = Bench(setting, mitigation, choosing, reporting, grammar)
     plain = bench._replace(mitigation=NONE, setting=setting._replace(entry={"kind": NONE}))
-    base = pd.concat(_measured(plain, unchanged(setting)[0], strengths), ignore_index=True)
+    unmitigated = unchanged(setting)[0]
+    parts = [_measured(plain, unmitigated, [WITHOUT], split) for split in SPLITS]
+    base = _with_cost(pd.concat(parts, ignore_index=True))
     if setting.entry["kind"] == NONE:
         return Measured(base, base, {})
     # Use that the unmitigated model does not master cannot show what a mitigation breaks.
     forms, use = used_forms(base), setting.items.use
     asked = setting.items._replace(use=use[use["template_id"].isin(forms)] if forms else use)
     bench = bench._replace(setting=setting._replace(items=asked))
-    variants = KINDS[setting.entry["kind"]](bench.setting)
-    tables = [table for variant in variants for table in _measured(bench, variant, strengths)]
-    found = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=MEASURED)
-    return Measured(found, base, {variant.name: variant for variant in variants})
+    variants = {variant.name: variant for variant in KINDS[setting.entry["kind"]](bench.setting)}
+    tried = {
+        name: find_strengths(variant, choosing, strengths, _lost_use(bench, variant))
+        for name, variant in variants.items()
+    }
+    tables = [_measured(bench, variant, tried[name], SELECTION) for name, variant in variants.items()]
+    selected = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=MEASURED)
+    best = [choose(selected, base, cost, strengths.kept) for cost in strengths.costs] if tables else []
+    evaluated = {str(one["variant"]) for one in best if one is not None} or set(variants)
+    tables += [_measured(bench, variants[name], tried[name], EVALUATION) for name in variants if name in evaluated]
+    found = pd.concat(tables, ignore_index=True) if tables else selected
+    return Measured(_with_cost(found), base, variants)
 
 
 def find_strengths(
@@ -176,21 +202,23 @@ def use_values(use: pd.DataFrame, scores: pd.DataFrame) -> pd.Series:
     return (best[True] > best[False]).astype(float).reindex(use["prompt_id"]).set_axis(use.index)
 
 
-def _measured(bench: Bench, variant: Variant, strengths: Strengths) -> Iterator[pd.DataFrame]:
-    """Yield ``columns.MEASURED`` of a variant at each of its strengths."""
-    setting, seen = bench.setting, dict[float, tuple[float, pd.DataFrame]]()
-    kind = setting.entry["kind"]
-    tried = [Tried(0.0, math.nan, 1.0, False, 0.0)]
-    if kind != NONE:
-        tried = find_strengths(variant, bench.choosing, strengths, _lost_use(bench, variant))
+def _measured(bench: Bench, variant: Variant, tried: Sequence[Tried], split: str) -> pd.DataFrame:
+    """Return ``columns.MEASURED`` of a variant at its strengths, of one split."""
+    setting, seen, tables = bench.setting, dict[float, tuple[float, pd.DataFrame]](), []
+    names = {"model": setting.name, "prompt_set": str(setting.items.tests["prompt_set"].iloc[0])}
     for at in tried:
         if at.strength not in seen:
-            seen[at.strength] = _at_strength(bench, variant, at.strength)
+            seen[at.strength] = _at_strength(bench, variant, at.strength, split)
         cost, values = seen[at.strength]
-        how = [bench.mitigation, kind, variant.name, at.strength, at.target_cost, at.share, at.reached]
-        shared = dict(zip(AT_STRENGTH, [*how, at.cost_selection, cost], strict=True))
-        names = {"model": setting.name, "prompt_set": str(setting.items.tests["prompt_set"].iloc[0])}
-        yield values.assign(**names, **shared)[MEASURED]
+        how = [bench.mitigation, setting.entry["kind"], variant.name]
+        how += [at.strength, at.target_cost, at.share, at.reached, at.cost_selection, cost]
+        tables.append(values.assign(**names, **dict(zip(AT_STRENGTH, how, strict=True)))[MEASURED])
+    return pd.concat(tables, ignore_index=True)
+
+
+def _with_cost(measured: pd.DataFrame) -> pd.DataFrame:
+    """Return rows with the cost that the evaluation split's rows of the same strength report."""
+    return measured.assign(cost=measured.groupby(["variant", "strength"])["cost"].transform("max"))
 
 
 def _lost_use(bench: Bench, variant: Variant) -> Callable[[float], float] | None:
@@ -207,22 +235,25 @@ def _lost_use(bench: Bench, variant: Variant) -> Callable[[float], float] | None
     return remembering(lambda strength: 100 * (1 - right(variant, strength) / plain)) if plain >= ENOUGH else None
 
 
-def _at_strength(bench: Bench, variant: Variant, strength: float) -> tuple[float, pd.DataFrame]:
-    """Return cost and ``VALUES`` of a variant at one strength."""
-    setting = bench.setting
+def _at_strength(bench: Bench, variant: Variant, strength: float, split: str) -> tuple[float, pd.DataFrame]:
+    """Return ``VALUES`` of a variant at one strength and split, and its cost; in the selection split, NaN."""
+    setting, items = bench.setting, bench.setting.items.only(split)
     # A strength of 0 of a variant that has strengths is no change: none that is larger can be afforded.
     plain = strength == 0 and variant.largest > 0
     used = unchanged(setting)[0] if plain else variant
     with used.at(strength) as model:
-        cost = bench.reporting.percent(model, used.before)
-        values = measure_values(model, setting.items, setting.name, used.prompting)
+        cost = bench.reporting.percent(model, used.before) if split == EVALUATION else math.nan
+        values = measure_values(model, items, setting.name, used.prompting)
     if bench.grammar is not None and setting.entry["kind"] in KNOWN_EXACTLY:
-        values = pd.concat([values, _exact_values(bench.grammar, setting, strength)], ignore_index=True)
+        exact = exact_leaks_left(
+            bench.grammar, items.tests, items.candidates, setting.model, setting.prompting, strength
+        )
+        values = pd.concat([values, items.tests.assign(measure=EXACT, value=exact)[VALUES]], ignore_index=True)
     return cost, values
 
 
 def measure_values(model: LanguageModel, items: Items, name: str, prompting: Prompting) -> pd.DataFrame:
-    """Return ``VALUES`` of leak and use of a model, of both splits.
+    """Return ``VALUES`` of leak and use of a model.
 
     Raises:
         InputError: as ``score_prompts``.
@@ -235,9 +266,3 @@ def measure_values(model: LanguageModel, items: Items, name: str, prompting: Pro
         scores = score_prompts(model, items.use, items.use_candidates, name, prompting).table
         tables.append(items.use.assign(measure=USE, value=use_values(items.use, scores)))
     return pd.concat([table[VALUES] for table in tables], ignore_index=True)
-
-
-def _exact_values(grammar: Grammar, setting: Setting, alpha: float) -> pd.DataFrame:
-    items = setting.items
-    exact = exact_leaks_left(grammar, items.tests, items.candidates, setting.model, setting.prompting, alpha)
-    return items.tests.assign(measure=EXACT, value=exact)[VALUES]

@@ -149,7 +149,8 @@ def _rows(at: _At, beside: _Beside, highest: float, level: float) -> Iterator[di
     }
     target = max(map(float, at.costs), default=at.key["target_cost"])
     prompt = beside.prompts.get(f"{highest if pd.isna(target) else target:g}")
-    for split in SPLITS:
+    # Variants that were not chosen are measured on the selection split only.
+    for split in (split for split in SPLITS if split in set(at.values["split"])):
         yield {
             **shared,
             "split": split,
