@@ -10,6 +10,8 @@ rule train_tokenizer:
         expand("<models>/tokenizers/{{grammar}}/{file}", file=TOKENIZER_FILES),
     log:
         "<models>/logs/train_tokenizer/{grammar}.log",
+    # What a training waits for.
+    priority: 20
     conda:
         "../../envs/models.yaml"
     params:
@@ -27,6 +29,7 @@ rule write_corpus:
         multiext("<models>/corpora/{corpus}", train=".jsonl", held_out=".held_out.jsonl"),
     log:
         "<models>/logs/write_corpus/{corpus}.log",
+    priority: 20
     conda:
         "../../envs/analysis.yaml"
     params:
