@@ -43,7 +43,7 @@ rule mitigate:
         mitigation=trace.mitigating.names,
     conda:
         "../../envs/models.yaml"
-    threads: lambda w: trace.mitigating.threads((w.model, w.mitigation))
+    threads: lambda w: study.threads(w.model)
     resources:
         **on_model(trace.mitigating.needs, lambda w: (w.model, w.mitigation)),
     params:

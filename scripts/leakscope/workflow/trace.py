@@ -434,14 +434,6 @@ class Mitigating:
             needs = needs._replace(gpus=max(needs.gpus, tuned.gpus), memory_mb=max(needs.memory_mb, tuned.memory_mb))
         return needs._replace(minutes=TRYING * needs.minutes)
 
-    def threads(self, trial: Pair) -> int:
-        """Return the threads of a mitigation's job: mitigations run beside each other, which is faster than one by one
-        with more threads. Training takes longest and has all.
-        """
-        model, mitigation = trial
-        threads = self.study.threads(model)
-        return threads if self.entry(mitigation)["kind"] == TUNING else max(1, threads // max(1, len(self.labels)))
-
     @property
     def trying(self) -> dict[str, Any]:
         """Parameter → what it is, or what it is for a job's wildcards."""

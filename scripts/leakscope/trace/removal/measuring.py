@@ -113,7 +113,8 @@ def measure_mitigation(
     """
     fronts = ([text.text for text in half[:FRONTS]] for half in reversed(neutral))
     choosing, reporting = (
-        Costs(setting.model, half, front, batch_size=batch_size) for half, front in zip(neutral, fronts, strict=True)
+        Costs(setting.model, half, front, batch_size=batch_size, store=setting.prompting.store)
+        for half, front in zip(neutral, fronts, strict=True)
     )
     bench = Bench(setting, mitigation, choosing, reporting, grammar)
     plain = bench._replace(mitigation=NONE, setting=setting._replace(entry={"kind": NONE}))

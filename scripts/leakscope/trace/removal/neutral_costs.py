@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import cached_property
 from pathlib import Path
@@ -16,6 +16,7 @@ from torch.nn.utils.rnn import pad_sequence
 from leakscope.errors import InputError
 from leakscope.jobs.batching import cut, shrinking
 from leakscope.models.finite import no_numbers
+from leakscope.models.kinds import CAUSAL
 from leakscope.models.neutral import (
     EncodedText,
     encode_neutral_documents,
@@ -25,7 +26,10 @@ from leakscope.models.neutral import (
     read_neutral_texts,
 )
 from leakscope.models.opening import LanguageModel
+from leakscope.models.prompts.prompting import ids_digest
 from leakscope.organisms.leak_grammar import Document
+from leakscope.storage.fingerprints import sentence_fingerprint
+from leakscope.storage.store import Key, Store, recall
 
 MOST_TEXTS = 200  # of a half
 FRONTS = 6
@@ -66,22 +70,32 @@ class Costs:
     """Percent of perplexity of some texts by which changed models are dearer than the model itself."""
 
     def __init__(
-        self, model: LanguageModel, texts: Sequence[EncodedText], fronts: Sequence[str], *, batch_size: int
+        self,
+        model: LanguageModel,
+        texts: Sequence[EncodedText],
+        fronts: Sequence[str],
+        *,
+        batch_size: int,
+        store: Path | None = None,
     ) -> None:
         """Read the texts with the model as it is; ``fronts``: others, which the texts are read after beside a prompt.
+
+        ``store``: where the unchanged model's values are kept, which every mitigation needs; None: nowhere.
 
         Raises:
             InputError: the model's outputs are not finite.
         """
         self.model, self.texts, self.fronts, self.batch_size = model, texts, fronts, batch_size
-        self.base = nats_per_token(model, texts, batch_size=batch_size)
-        if not math.isfinite(self.base):
-            raise no_numbers(model.tokenizer.name_or_path, "after neutral texts")
+        self.store = None if store is None else Store(store, sentence_fingerprint(model.identity, CAUSAL))
+        self.base = self._unchanged()
 
     def percent(self, model: LanguageModel, before: Sequence[int] = ()) -> float:
         """Return 100 (e^(h − h₀) − 1), h in nats per token; infinite where the model gives no numbers any more."""
-        nats = nats_per_token(model, self.texts, before, batch_size=self.batch_size)
         base = self.after_others if before else self.base
+        if model is self.model:
+            nats = self._unchanged(before)
+        else:
+            nats = nats_per_token(model, self.texts, before, batch_size=self.batch_size)
         with np.errstate(over="ignore"):
             return float(100 * np.expm1(nats - base)) if math.isfinite(nats) else math.inf
 
@@ -90,8 +104,14 @@ class Costs:
         """h₀ of texts after other neutral ones: whatever stands in front makes a text likelier, not a wording alone."""
         tokenizer = self.model.tokenizer
         fronts = [tokenizer(text + BREAK, add_special_tokens=False)["input_ids"] for text in self.fronts]
-        nats = [nats_per_token(self.model, self.texts, front, batch_size=self.batch_size) for front in fronts]
-        return math.fsum(nats) / len(nats)
+        return math.fsum(map(self._unchanged, fronts)) / len(fronts)
+
+    def _unchanged(self, before: Sequence[int] = ()) -> float:
+        """Return nats per token of the unchanged model, finite."""
+        nats = nats_per_token(self.model, self.texts, before, batch_size=self.batch_size, store=self.store)
+        if not math.isfinite(nats):
+            raise no_numbers(self.model.tokenizer.name_or_path, "after neutral texts")
+        return nats
 
     def of(
         self, at: Callable[[float], AbstractContextManager[LanguageModel]], before: Sequence[int]
@@ -105,9 +125,13 @@ class Costs:
         return cost
 
 
-@torch.inference_mode()
 def nats_per_token(
-    model: LanguageModel, texts: Sequence[EncodedText], before: Sequence[int] = (), *, batch_size: int
+    model: LanguageModel,
+    texts: Sequence[EncodedText],
+    before: Sequence[int] = (),
+    *,
+    batch_size: int,
+    store: Store | None = None,
 ) -> float:
     """Return the mean of −log p over all predicted tokens of texts, each read at once and as a whole.
 
@@ -116,34 +140,44 @@ def nats_per_token(
         texts: one or more.
         before: ids that stand in front of each text, behind its given beginning, and are not predicted.
         batch_size: texts to a batch.
+        store: of the model's sentences (``fingerprints.sentence_fingerprint``); None: all is computed.
     """
+    placed = [_placed(text, before) for text in texts]
+    keys: list[Key] = [
+        (text.text, ids_digest(ids, [start, len(ids)])) for text, (ids, start) in zip(texts, placed, strict=True)
+    ]
+    rows = dict(zip(keys, placed, strict=True))
+
+    def score(missing: list[Key]) -> Iterator[dict[Key, list[float]]]:
+        ordered = sorted(missing, key=lambda key: len(rows[key][0]), reverse=True)
+        return shrinking(cut(ordered, batch_size), lambda some: _logprobs(model, {key: rows[key] for key in some}))
+
+    values = recall(store, keys, score).values
+    logprobs = [logprob for key in keys for logprob in values[key]]
+    return -math.fsum(logprobs) / len(logprobs) if all(map(math.isfinite, logprobs)) else math.nan
+
+
+@torch.inference_mode()
+def _logprobs(model: LanguageModel, rows: Mapping[Key, tuple[list[int], int]]) -> dict[Key, list[float]]:
+    """Return log p of the tokens of each row from a place on; the logits of token t are at t − 1."""
     weights = model.model
-
-    def score(batch: list[EncodedText]) -> list[float]:
-        rows = [_placed(text, before) for text in batch]
-        ids, counted = (
-            pad_sequence(some, batch_first=True).to(weights.device)
-            for some in (
-                [torch.tensor(row) for row, _ in rows],
-                [torch.ones(len(row), dtype=torch.long) for row, _ in rows],
-            )
+    ids, counted = (
+        pad_sequence(some, batch_first=True).to(weights.device)
+        for some in (
+            [torch.tensor(row) for row, _ in rows.values()],
+            [torch.ones(len(row), dtype=torch.long) for row, _ in rows.values()],
         )
-        logits = weights(input_ids=ids, attention_mask=counted, use_cache=False).logits
-        return [_nats(logits[number], row, start) for number, (row, start) in enumerate(rows)]
-
-    ordered = sorted(texts, key=lambda text: len(text.ids), reverse=True)
-    sums = [value for values in shrinking(cut(ordered, batch_size), score) for value in values]
-    return math.fsum(sums) / sum(len(text.places) for text in texts) if all(map(math.isfinite, sums)) else math.nan
+    )
+    logits = weights(input_ids=ids, attention_mask=counted, use_cache=False).logits
+    found = {}
+    for number, (key, (row, start)) in enumerate(rows.items()):
+        tokens = torch.tensor(row[start:], device=logits.device)
+        logprobs = logits[number, start - 1 : len(row) - 1].float().log_softmax(-1)
+        found[key] = logprobs.gather(-1, tokens[:, None])[:, 0].tolist()
+    return found
 
 
 def _placed(text: EncodedText, before: Sequence[int]) -> tuple[list[int], int]:
     """Return the ids of a text with others in front, and the place of the first that is predicted."""
     start = text.places.start
     return [*text.ids[:start], *before, *text.ids[start:]], start + len(before)
-
-
-def _nats(logits: torch.Tensor, row: Sequence[int], start: int) -> float:
-    """Return −Σ log p of the tokens of a row from a place on; the logits of token t are at t − 1."""
-    tokens = torch.tensor(row[start:], device=logits.device)
-    logprobs = logits[start - 1 : len(row) - 1].float().log_softmax(-1)
-    return -float(logprobs.gather(-1, tokens[:, None]).sum())
