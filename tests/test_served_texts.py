@@ -573,7 +573,10 @@ def resolved(
         ({"prices": {"input": 1}}, "models.mine.prices.output: got nothing; allowed: a number"),
         ({"extra_body": {"logprobs": 3}}, "models.mine.extra_body: got 'logprobs', which leakscope sets"),
         ({"logprobs": True}, "models.mine.logprobs: got true with `api: chat`, whose protocol has no"),
-        ({"beginning": "<s>"}, "models.mine.beginning: got '<s>' without `logprobs`; allowed: with `logprobs: true`."),
+        (
+            {"beginning": "<s>"},
+            "models.mine.beginning: got '<s>' without `logprobs`; allowed: `beginning` only with `logprobs: true`.",
+        ),
         (
             {"logprobs": True, "api": "completions", "generation": {"stop": "none"}},
             "models.mine.generation.stop: got none; allowed: sentence, with `logprobs: true` in the step leak.",
