@@ -95,7 +95,7 @@ def test_what_is_not_installed_is_one_line(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setitem(sys.modules, "lm_eval", SimpleNamespace(simple_evaluate=evaluate))
     # Installed without what it asks models of the hub with.
     monkeypatch.setitem(sys.modules, "lm_eval.models.huggingface", None)
-    with pytest.raises(InputError, match=r"huggingface.*; do `pip install 'lm-eval\[hf\]'`\.$"):
+    with pytest.raises(InputError, match=r"huggingface.*; run `pip install 'lm-eval\[hf\]'`\.$"):
         score_tasks(model, harness, chat=False)
     peer = SimpleNamespace(HFLM=lambda **_: None)
     monkeypatch.setitem(sys.modules, "lm_eval.models", SimpleNamespace(huggingface=peer))

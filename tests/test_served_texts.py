@@ -566,7 +566,7 @@ def resolved(
             {"extra_body": {"a": ["sk-ant-api03-abcdefghijklmnopqrstuvwxyz0123"]}},
             "got a value that looks like a secret",
         ),
-        ({"extra_body": {"a": date(2024, 6, 1)}}, "models.mine.extra_body: got 2024-06-01, a date; allowed: text,"),
+        ({"extra_body": {"a": date(2024, 6, 1)}}, "models.mine.extra_body: got 2024-06-01, a date; allowed: text"),
         ({"base_url": "http://me:word@host/v1"}, "models.mine.base_url: got an address with a user or password"),
         ({"key_variable": "sk-12345"}, "models.mine.key_variable: got ***; allowed: the name of an environment"),
         ({"generation": {"top_k": 5}}, "models.mine.generation.top_k: got 5; allowed: model, since the protocol"),
