@@ -302,7 +302,7 @@ B = ("data", "intrasentence", 1)
         ("winobias", "w.csv", [["sentence", "pronoun"], ["a", "b"]], "no column anti_pronoun or anti_bias_pronoun"),
         ("winobias", "w.csv", [["sentence", "pronoun", "anti_pronoun"], ["He sings", "he", "she"]],
          r"row 2: column 'sentence': got 'He sings'; allowed: a sentence with \[MASK\]"),
-        ("winobias", "w.txt", PRO, "got this name; allowed: pro_stereotyped"),
+        ("winobias", "w.txt", PRO, "got another file name; allowed: pro_stereotyped"),
         ("winobias", "pro_stereotyped.txt", PRO, "anti_stereotyped.txt: got no such file"),
         ("stereoset", "dev.json", '{"data": ', "invalid JSON"),
         ("stereoset", "dev.json", {"data": []}, "no key 'data' with intrasentence or intersentence"),
@@ -327,7 +327,7 @@ def test_a_bad_file_is_one_clear_line(
     ("anti", "message"),
     [
         (ANTI.split("\n")[0], "anti_stereotyped.txt: got 1 sentence; allowed: 2, one for each of pro_stereotyped.txt"),
-        (ANTI.replace("2 ", "3 "), "anti_stereotyped.txt, line 2: got 3; allowed: 2"),
+        (ANTI.replace("2 ", "3 "), "anti_stereotyped.txt, line 2: got the number 3; allowed: 2"),
         (ANTI.replace("[", "").replace("]", ""), r"anti_stereotyped.txt, line 1: .*allowed: .* in \[brackets\]"),
     ],
 )

@@ -174,7 +174,7 @@ def test_what_is_no_card_is_said_in_short_lines(tmp_path: Path, content: str) ->
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"match": [0.75]}, "got lists of 1 to 2 entries; allowed: as many in each"),
+        ({"match": [0.75]}, "got lists of 1 to 2 entries; allowed: lists of equal length"),
         ({"unit": ["one", "one"], "cluster": ["t", "t"]}, "got a unit twice; allowed: each unit of a category once"),
         ({"match": [0.75, 7.0]}, "units.0.match.1: got 7.0; allowed: "),
         ({"n_groups": [2, -2]}, "units.0.n_groups.1: got -2; allowed: "),

@@ -359,7 +359,7 @@ def test_a_model_that_thinks_first_is_refused_before_any_job_and_where_it_is_ask
     template, options, mark = THINKING[name]
     with_template(folder, template)
     line = refusal(lambda: check_answers_at_once("models.m", folder, options))
-    assert line.startswith(f"models.m: got a chat template of a model that writes a train of thought ({mark}) before")
+    assert line.startswith(f"models.m: got a chat template of a model that writes a chain of thought ({mark}) before")
     assert ("`chat_template_kwargs: {enable_thinking: false}`" in line) == (template == QWEN3)
     prompting = Prompting(SETTINGS, chat=True, chat_template_kwargs=options)
     model = opened(folder)

@@ -165,7 +165,7 @@ def test_a_variant_does_not_inherit_label_and_description(config: Config) -> Non
 def test_a_cycle_of_variants_is_refused(config: Config) -> None:
     config["models"] |= {"a": {"extends": "b"}, "b": {"extends": "a"}}
     assert message(config) == (
-        "config: models.b.extends: got the cycle a -> b -> a; allowed: a chain that ends at a source."
+        "config: models.b.extends: got the cycle a -> b -> a; allowed: a chain that ends at an entry with a `source`."
     )
 
 
@@ -962,7 +962,10 @@ def test_the_look_of_figures_is_checked_before_any_work(config: Config) -> None:
     for figures, line in (
         ({"style": "gplot"}, "style: got 'gplot'; allowed: a file that ends in .mplstyle, or one of "),
         ({"style": "none.mplstyle"}, "style: got 'none.mplstyle'; allowed: a file that exists."),
-        ({"style": "bad.mplstyle"}, "style: got 'bad.mplstyle'; allowed: a file of matplotlib's settings; it says: "),
+        (
+            {"style": "bad.mplstyle"},
+            "style: got 'bad.mplstyle'; allowed: a file of matplotlib's settings. Matplotlib says: ",
+        ),
         ({"font": {"family": "No Sans"}}, "font.family: got 'No Sans'; allowed: a family that is installed ("),
         ({"font": {"size": 20}}, "font.size: got 20; allowed: a number "),
         ({"width": {"single": 6, "double": 5}}, "width.single: got 6; allowed: at most double, 5."),

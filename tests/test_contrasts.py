@@ -123,7 +123,7 @@ def without(key: str) -> dict[str, Any]:
         ({**CONTENT, "association": {"column": "asociation", "a": 1, "b": -1}}, ITEMS, "a,b\nx,y\n", "Did you mean"),
         (CONTENT, ITEMS.replace("0.5", "2"), "a,b\nx,y\n", "items.csv, row 2: column 'association': got '2'"),
         (CONTENT, ITEMS.replace("0.5", "much"), "a,b\nx,y\n", "row 2: .*allowed: a number from -1 to 1"),
-        (CONTENT, ITEMS.replace("bag", "red"), "a,b\nx,y\n", "row 3: column 'item': got 'red'; .*once"),
+        (CONTENT, ITEMS.replace("bag", "red"), "a,b\nx,y\n", "row 3: column 'item': got 'red'; .*no other row has"),
         (CONTENT, "item,association\nred,1\nbag,1\ncar,-1\n", "a,b\nx,y\n", "items of both sides in both splits"),
         (CONTENT, "item,association,split\nred,1,test\n", "a,b\nx,y\n", "column 'split': got 'test'"),
         (CONTENT, ITEMS, "a,b\nx,x\n", "words.csv, row 2: .*two different words"),

@@ -136,7 +136,7 @@ def test_a_model_without_numbers_costs_infinitely_much_and_is_refused_unedited()
     assert cost.percent([torch.full_like(cost.rereader.batches[0].residuals, math.inf)], 1.0) == math.inf
     with torch.no_grad():
         model.lm_head.weight.fill_(math.nan)
-    with pytest.raises(InputError, match="logits that are no numbers"):
+    with pytest.raises(InputError, match="logits that are NaN or infinite"):
         NeutralCost(model, [CountedText(ROWS[0], 1)], LAYER, batch_size=2)
 
 

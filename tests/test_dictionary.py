@@ -255,7 +255,7 @@ def test_broken_files_are_one_line(folder: Path) -> None:
     (folder / "cfg.json").write_text("{", encoding="utf-8")
     assert "cfg.json: got invalid JSON" in refusal(folder)
     (folder / "cfg.json").unlink()
-    assert "lacks cfg.json" in refusal(folder)
+    assert "got no cfg.json" in refusal(folder)
 
 
 def test_a_manifest_opens_what_it_describes_and_nothing_else(folder: Path) -> None:

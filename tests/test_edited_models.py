@@ -192,7 +192,7 @@ def test_the_edit_chosen_at_a_cost() -> None:
     assert chosen_edit(chosen, 2.5, "models: e").strength == 4.0
     with pytest.raises(InputError, match="models: e: cost: got '3'; allowed: 1, 2.5"):
         chosen_edit(chosen, 3, "models: e")
-    with pytest.raises(InputError, match="models: e: got a contrast against which no edit of features was chosen"):
+    with pytest.raises(InputError, match="models: e: got a contrast for which no edit of features was chosen"):
         chosen_edit({"difference_in_means": {"1": to_json(ALONG)}}, 1, "models: e")
 
 

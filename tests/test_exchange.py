@@ -219,7 +219,8 @@ def test_rows_of_no_prompt_are_counted(tmp_path: Path) -> None:
     strangers = [{**line, "doc": {"question": "Who?"}, "arguments": {}} for line in lm_eval_lines()]
     message = refusal(write_lines(strangers, tmp_path / "mine.jsonl"))
     assert (
-        "got 3 rows (first: row 1, 'Who?') of no prompt of prompts.csv; allowed: its prompts, by `prompt_id`" in message
+        "got 3 rows (first: row 1, 'Who?') without a match in prompts.csv; allowed: prompts of prompts.csv, by"
+        in message
     )
     mixed = write_lines([*lm_eval_lines(), *strangers], tmp_path / "mixed.jsonl")
     assert "3 rows (first: row 4, 'Who?')" in brought(mixed).warnings[0]

@@ -292,7 +292,7 @@ def test_a_variant_of_an_edited_model_shares_its_edit_unless_it_names_another(co
         ),
         ("dictionaries/saved/corpus", "own", "saved.corpus: got 'own', but kept is no organism; allowed: a name of f"),
         ("dictionaries/saved/layer", 1, "dictionaries.saved.layer: got 1; allowed: 2, as saved says."),
-        ("dictionaries/saved/path", "none", "dictionary none: lacks cfg.json; a folder as SAELens saves it has one."),
+        ("dictionaries/saved/path", "none", "dictionary none: got no cfg.json; allowed: a folder as SAELens saves it."),
         ("dictionaries/public/layer", -1, "dictionaries.public.layer: got -1; allowed: a whole number of at least 0."),
         ("corpora/mine/path", "none.jsonl", "none.jsonl: got no file of a corpus; allowed: a file, a folder or a pat"),
         ("corpora/mine/path", "folder/config.json", "folder/config.json: got the suffix '.json'; allowed: .jsonl, .j"),
@@ -303,7 +303,7 @@ def test_a_variant_of_an_edited_model_shares_its_edit_unless_it_names_another(co
         ("contrasts/gender/dictionaries", ["man"], "contrasts.gender.dictionaries: got 'man'; allowed: main, public"),
         ("contrasts/a.items", {}, "config: features.contrasts: got 'a.items'; allowed: a name of letters, digits,"),
         ("effects/methods", ["greedy"], "config: features.effects.methods: got only 'greedy', which starts from th"),
-        ("effects/edits", ["add", "clamp"], "methods: got 'greedy', and edits are add, clamp; allowed: ablate or mean"),
+        ("effects/edits", ["add", "clamp"], "methods: got 'greedy' with the edits add, clamp; allowed: ablate or mean"),
         ("steering/nurse/dictionary", "man", "steering.nurse.dictionary: got 'man'; allowed: main, public, saved. Did"),
         ("steering/nurse/feature", 64, "steering.nurse.features: got 64; allowed: 0 to 63, the features of main."),
         (

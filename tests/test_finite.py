@@ -113,7 +113,7 @@ def test_the_prompt_after_which_there_are_no_numbers_is_named_and_what_was_finis
 ) -> None:
     model = lame(architecture, "z")
     with pytest.raises(
-        InputError, match=r"model m: got logits that are no numbers after 'He has a z'; allowed"
+        InputError, match=r"model m: got logits that are NaN or infinite after 'He has a z'; allowed"
     ) as error:
         complete(model, PROMPTS, tmp_path, **{**PLAIN, **decoding, "batch_size": 1, "samples": 2})
     assert "\n" not in str(error.value)
@@ -129,7 +129,7 @@ def test_a_text_that_a_model_breaks_off_by_itself_is_shown_as_far_as_it_got(tmp_
         model.model.lm_head.weight.zero_()
         model.model.transformer.ln_f.bias.fill_(1.0)
         model.model.lm_head.weight[model.tokenizer.convert_tokens_to_ids("q")] = 1.0
-    with pytest.raises(InputError, match="no numbers after 'He has a zq'"):
+    with pytest.raises(InputError, match="NaN or infinite after 'He has a zq'"):
         complete(model, PROMPTS.tail(1), tmp_path, **{**PLAIN, "temperature": 0.0})
     assert not list(tmp_path.rglob("*.jsonl"))
 
@@ -144,13 +144,15 @@ def test_half_precision_that_overflows_names_model_and_prompt(tmp_path: Path) ->
     check_checkpoint(folder)
     manifest = describe_folder(folder, "local")
     assert len(complete(open_model(manifest, LOADING), PROMPTS, **PLAIN)) == 5 * len(PROMPTS)
-    with pytest.raises(InputError, match="^model m: got logits that are no numbers after 'The longer of two") as error:
+    with pytest.raises(
+        InputError, match="^model m: got logits that are NaN or infinite after 'The longer of two"
+    ) as error:
         complete(open_model(manifest, {**LOADING, "dtype": "float16"}), PROMPTS, **PLAIN)
     assert "\n" not in str(error.value)
 
 
 def test_a_model_that_never_gives_numbers_writes_nothing(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="model m: got logits that are no numbers after"):
+    with pytest.raises(InputError, match="model m: got logits that are NaN or infinite after"):
         complete(lame(), PROMPTS, tmp_path, **PLAIN)
     assert not list(tmp_path.rglob("*.jsonl"))
 
@@ -206,7 +208,7 @@ def test_no_score_is_made_of_logits_that_are_no_numbers(
 ) -> None:
     monkeypatch.setattr("leakscope.validate.scoring.item_scores.YES", ("Y",))  # its tokens are bytes
     monkeypatch.setattr("leakscope.validate.scoring.item_scores.NO", ("N",))
-    with pytest.raises(InputError, match="model m: got logits that are no numbers after") as error:
+    with pytest.raises(InputError, match="model m: got logits that are NaN or infinite after") as error:
         read(lame(), tmp_path)
     assert "\n" not in str(error.value)
     assert not list(tmp_path.rglob("*.jsonl"))
@@ -214,7 +216,7 @@ def test_no_score_is_made_of_logits_that_are_no_numbers(
 
 @pytest.mark.parametrize("architecture", ["bert", "t5"])
 def test_nor_by_models_of_other_kinds(architecture: str, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="model m: got logits that are no numbers after"):
+    with pytest.raises(InputError, match="model m: got logits that are NaN or infinite after"):
         sentences(lame(architecture), tmp_path)
     assert not list(tmp_path.rglob("*.jsonl"))
 
@@ -247,7 +249,7 @@ def quality(model: Any) -> None:
     ],
 )
 def test_no_feature_is_read_of_a_model_that_gives_no_numbers(read: Callable[[Any], None], where: str) -> None:
-    with pytest.raises(InputError, match=f"model GPT2LMHeadModel: got logits that are no numbers {where}"):
+    with pytest.raises(InputError, match=f"model GPT2LMHeadModel: got logits that are NaN or infinite {where}"):
         read(lame().model)
 
 
@@ -256,7 +258,7 @@ def test_no_activation_is_kept_that_is_no_number() -> None:
     rows = [model.tokenizer(text)["input_ids"] for text in ("longer than", "a z")]
     read = read_residuals(model.model, rows, 1, batch_size=1)
     assert next(read)[0].isfinite().all()
-    with pytest.raises(InputError, match="got residuals of layer 1 that are no numbers in text 2 of 2"):
+    with pytest.raises(InputError, match="got residuals of layer 1 that are NaN or infinite in text 2 of 2"):
         next(read)
 
 

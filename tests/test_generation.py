@@ -162,7 +162,7 @@ def test_a_prompt_whose_samples_do_not_fit_is_divided_by_them(
 
 
 def test_a_prompt_without_tokens_is_one_clear_error(micro_model: LanguageModel) -> None:
-    with pytest.raises(InputError, match="has no token"):
+    with pytest.raises(InputError, match="got no token"):
         complete_prompts(micro_model, micro_prompts().assign(prompt=""), "m", Prompting(SETTINGS, chat=False))
 
 

@@ -137,7 +137,7 @@ def test_each_step_leaves_out_what_it_has_no_use_for(config: Config) -> None:
         ("ground/axes/people/counts", {"source": "table", "path": {"ten": "counts.csv"}}, "a number of words"),
         ("ground/axes/people/prevalence/path", "no.csv", "prevalence.path: got 'no.csv'"),
         ("ground/axes/people/names", "no.csv", "names: got 'no.csv'"),
-        ("ground/axes/people/lexicons", None, "lexicons: got nothing; allowed: a path, for small to score sentences"),
+        ("ground/axes/people/lexicons", None, "lexicons: got nothing; allowed: a path, because small scores sentences"),
         ("ground/axes/people/lexicons/groups", "no.csv", "no.csv: got no such file"),
         ("ground/axes/people/exclude", ["fluu"], "people.exclude: got 'fluu'; allowed: flu. Did you mean 'flu'?"),
         ("ground/axes/people/rename", {"cold": "fluu"}, "people.rename: got 'fluu'; allowed: flu"),

@@ -651,15 +651,15 @@ def test_a_prevalence_of_other_groups_alone_loses_no_subject() -> None:
 def test_an_import_says_how_many_subjects_are_lost(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     content = {"flu": [["x", [-1, None]], ["y", [-3, -2]]], "gout": [["x", [None, -1]], ["y", [-3, None]]]}
     import_scores(write(tmp_path / "s.json", json.dumps(content)), "m", "a", "en", Naming(), 2)
-    assert "3 of 8 scores are no numbers; 1 of 2 subjects is lost with them" in caplog.text
+    assert "3 of 8 scores are not numbers; 1 of 2 subjects is lost with them" in caplog.text
 
 
 @pytest.mark.parametrize(
     ("entries", "part"),
     [
-        ([["x", [math.nan, -1]], ["y", [-3, math.nan]]], "2 of 4 scores are no numbers"),
-        ([["x", [None, None]], ["y", [None, None]]], "4 of 4 scores are no numbers"),
-        ([["x", [-1, -2]]], "0 of 2 scores are no numbers"),
+        ([["x", [math.nan, -1]], ["y", [-3, math.nan]]], "2 of 4 scores are not numbers"),
+        ([["x", [None, None]], ["y", [None, None]]], "4 of 4 scores are not numbers"),
+        ([["x", [-1, -2]]], "0 of 2 scores are not numbers"),
     ],
 )
 def test_an_import_that_loses_every_subject_is_one_line(tmp_path: Path, entries: list[Any], part: str) -> None:

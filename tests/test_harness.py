@@ -95,13 +95,15 @@ def test_what_is_not_installed_is_one_line(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setitem(sys.modules, "lm_eval", SimpleNamespace(simple_evaluate=evaluate))
     # Installed without what it asks models of the hub with.
     monkeypatch.setitem(sys.modules, "lm_eval.models.huggingface", None)
-    with pytest.raises(InputError, match=r"huggingface.*; do `pip install 'lm-eval\[hf\]'`\.$"):
+    with pytest.raises(InputError, match=r"huggingface.*; run `pip install 'lm-eval\[hf\]'`\.$"):
         score_tasks(model, harness, chat=False)
     peer = SimpleNamespace(HFLM=lambda **_: None)
     monkeypatch.setitem(sys.modules, "lm_eval.models", SimpleNamespace(huggingface=peer))
     monkeypatch.setitem(sys.modules, "lm_eval.models.huggingface", peer)
     monkeypatch.setattr("leakscope.trace.harness._known_tasks", lambda _: SimpleNamespace(all_tasks=["ifeval"]))
-    with pytest.raises(InputError, match=r"got ifeval, which need more than is installed \(No module named 'lang"):
+    with pytest.raises(
+        InputError, match=r"got ifeval, which need a package that is not installed \(No module named 'lang"
+    ):
         score_tasks(model, harness, chat=False)
 
 

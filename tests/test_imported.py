@@ -282,7 +282,10 @@ def test_our_own_generations_come_back(published_form: Path, tmp_path: Path) -> 
         ),
         (
             "prompt_id,sample,text\nc,0,x\nc,1,x\nc,2,x\ns,0,x\ns,1,x\nt1,0,x\nt1,1,x\nt2,0,x\nt2,1,x\n",
-            ["3 samples after controls without the clause, 2 after other prompts", "a multiple of 2 after all these"],
+            [
+                "3 samples after controls without the clause, 2 after other prompts",
+                "a multiple of 2 after every control",
+            ],
         ),
         (
             "prompt_id,sample,text\nc,0,x\ns,0,x\ns,1,x\nt1,0,x\nt1,1,x\nt2,0,x\nt2,1,x\n",

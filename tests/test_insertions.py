@@ -114,7 +114,11 @@ def test_mistakes_of_a_table_are_named_in_a_line_each(files: tuple[Path, Path]) 
     [
         ('"He laughs."', '"Laughing"', "clauses.0.clause: got 'Laughing'; allowed: a sentence of its own"),
         ('"Such joy!"', '"He laughs."', "clauses.1.clause: got 'He laughs.' again; allowed: each clause once."),
-        ("joy, group: joy}", "joy, group: other}", "clauses.1.group: got 'joy'; allowed: other, that of joy before."),
+        (
+            "joy, group: joy}",
+            "joy, group: other}",
+            "clauses.1.group: got 'joy'; allowed: other, the group of joy in an earlier clause.",
+        ),
         ('["It is noon."]', "[]", "neutral: got []; allowed: a list of a sentence of its own"),
         ("concept: sadness, ", "", "clauses.2.concept: got nothing"),
     ],

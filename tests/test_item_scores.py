@@ -231,9 +231,9 @@ def test_a_tokenizer_without_an_answer_is_one_clear_error() -> None:
 @pytest.mark.parametrize(
     ("item", "error"),
     [
-        (GeneratorItem("", "bird"), r"prompt '': has no token"),
-        (GeneratorItem("Robins are a kind of ", ""), r"candidate '': has no token"),
-        (GeneratorItem("Robins are a kind of ", "bird"), r"runs into the prompt's last; allowed: a form that ends"),
+        (GeneratorItem("", "bird"), r"prompt '': got no token"),
+        (GeneratorItem("Robins are a kind of ", ""), r"candidate '': got no token"),
+        (GeneratorItem("Robins are a kind of ", "bird"), r"merges with the prompt's last; allowed: a form that ends"),
         (GeneratorItem("robins" + " robins" * 70, "bird"), r"\d+ tokens; the model reads at most 64"),
     ],
 )
@@ -249,7 +249,7 @@ def test_logits_that_are_no_numbers_are_one_clear_error_and_not_stored(model: La
     torch.nn.init.constant_(broken.transformer.ln_f.weight, math.nan)
     opened = in_memory(broken, model.tokenizer)
     for score, items in ((score_generator, ITEMS), (score_validator, QUESTIONS)):
-        with pytest.raises(InputError, match="logits that are no numbers"):
+        with pytest.raises(InputError, match="logits that are NaN or infinite"):
             score(opened, items, "m", PLAIN._replace(store=tmp_path))  # type: ignore[operator]
     assert not list(tmp_path.rglob("*.jsonl"))
 

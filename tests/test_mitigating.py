@@ -284,9 +284,9 @@ def test_a_cache_of_tokens_that_nobody_named_is_not_gone_on_from() -> None:
         (
             "mamba",
             ATTENTION,
-            r"got .*; allowed for a mitigation of kind 'attention': models whose blocks are",
+            r"got .*; allowed for a mitigation of kind 'attention': models whose blocks receive",
         ),
-        ("lfm2", ATTENTION, r"model .*: got a block without such a mask"),
+        ("lfm2", ATTENTION, r"model .*: got a block without an additive attention mask"),
         ("llama", {**ATTENTION, "layers": [2]}, "got layer 2; allowed: 0 to 1"),
         (
             "llama",

@@ -88,7 +88,7 @@ def test_logits_that_are_no_numbers_are_one_clear_error_and_not_stored(model: La
     broken = type(model.model)(model.config).eval()
     torch.nn.init.constant_(broken.transformer.ln_f.weight, math.nan)
     opened = in_memory(broken, model.tokenizer)
-    with pytest.raises(InputError, match="model m: got logits that are no numbers"):
+    with pytest.raises(InputError, match="model m: got logits that are NaN or infinite"):
         measure_perplexity(opened, encode_neutral_texts(model, TEXTS), "m", batch_size=4, store=tmp_path)
     assert not list(tmp_path.rglob("*.jsonl"))
 

@@ -278,8 +278,8 @@ def test_a_control_that_is_a_test_itself_has_more_texts_as_both() -> None:
 @pytest.mark.parametrize(
     ("numbers", "found"),
     [
-        ({"c": 5, "y": 2}, "'y' has 2 samples, its control 'c' has 5; allowed: as many, or a multiple"),
-        ({"c": 2, "y": 4}, "'y' has 4 samples, its control 'c' has 2; allowed: as many, or a multiple"),
+        ({"c": 5, "y": 2}, "'y' has 2 samples, its control 'c' has 5; allowed: as many for both, or a multiple"),
+        ({"c": 2, "y": 4}, "'y' has 4 samples, its control 'c' has 2; allowed: as many for both, or a multiple"),
         ({"c": 0, "y": 2}, "'c' has no sample; allowed: at least one"),
     ],
 )
@@ -377,7 +377,7 @@ def test_a_sample_that_is_there_twice_is_an_error(two_colors: tuple[pd.DataFrame
 def test_a_missing_similarity_names_concept_and_text(two_colors: tuple[pd.DataFrame, ...]) -> None:
     prompts, generations, similarity = two_colors
     missing = similarity[(similarity["concept"] != "red") | (similarity["text"] != "tea")]
-    with pytest.raises(InputError, match="^similarity by s: none for concept 'red' and text 'tea'; allowed"):
+    with pytest.raises(InputError, match="^similarity by s: got none for concept 'red' and text 'tea'; allowed"):
         compare_pairs(prompts, generations, missing, "s")
 
 

@@ -173,7 +173,9 @@ def test_what_cannot_be_replaced_is_said_with_its_row(tmp_path: Path) -> None:
 
 
 def test_an_id_that_a_partner_gets_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="prompt_id: got 't1/partner-1', reserved for a made partner prompt; allowed"):
+    with pytest.raises(
+        InputError, match="prompt_id: got 't1/partner-1', the id of a generated partner prompt; allowed"
+    ):
         read(tmp_path, ALONE.replace("t2,", "t1/partner-1,"), 1)
 
 

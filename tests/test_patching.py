@@ -140,7 +140,7 @@ def test_a_model_that_makes_no_numbers_is_named() -> None:
     model = build("llama")
     resumer = Resumer(model)
     model.lm_head.weight.data[20] = torch.nan
-    with pytest.raises(InputError, match=r"^model m: got logits that are no numbers in a run that is patched"):
+    with pytest.raises(InputError, match=r"^model m: got logits that are NaN or infinite in a run that is patched"):
         list(patch_swaps(resumer, PAIRS, SITES, batch_size=4, name="m"))
 
 

@@ -229,7 +229,7 @@ def test_a_language_without_such_words_is_refused_before_anything_is_made(root: 
         resolve(shipped(root), {"study": chosen, "prompt_sets": {"mine": {**entry, "place": "tool"}}})
     assert str(caught.value) == (
         "config: prompt_sets.mine.place: got the place tool for clauses in 'hi'; allowed: user or system, or a "
-        "language whose file in data/languages has `places`, the words round a clause."
+        "language whose file in data/languages has `places`, the words around a clause."
     )
     # A system message has none of them, and a clause in English has English ones.
     for allowed in ({"place": "system"}, {"place": "tool", "concept_language": "en"}):

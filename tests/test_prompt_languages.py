@@ -181,7 +181,7 @@ def test_a_candidate_that_a_tokenizer_joins_with_the_prompt_is_encoded_apart() -
     ids = [ord(letter) for letter in prompt]
     (added,) = encode_continuations(tokenizer, prompt, ids, [candidate], lead="", chat=True, spaced=False)
     assert added == [ord(letter) for letter in candidate]
-    with pytest.raises(InputError, match="runs into the prompt's last"):
+    with pytest.raises(InputError, match="merges with the prompt's last"):
         encode_continuations(tokenizer, prompt, ids, [candidate], lead="", chat=True)
 
 

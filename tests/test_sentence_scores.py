@@ -407,7 +407,7 @@ def test_a_sentence_begins_with_the_tokenizers_beginning_else_the_models_else_th
 @pytest.mark.parametrize(
     ("name", "lacking", "said"),
     [
-        ("gpt2", {"bos_token": None, "eos_token": None}, "no beginning and no end of text"),
+        ("gpt2", {"bos_token": None, "eos_token": None}, "no beginning-of-text or end-of-text token"),
         ("bert", {"mask_token": None}, "no mask token"),
     ],
 )
@@ -436,8 +436,8 @@ def test_an_encoder_decoder_without_sentinels_is_one_clear_line() -> None:
     ("sentence", "said"),
     [
         (Sentence("Asian " * 70, (0, 5), "Asian"), "tokens with its beginning and end; the model reads at most 64"),
-        (Sentence("Asian patients", (0, 5), ""), "sentence '': has no token"),
-        (Sentence("Asian patients", (5, 6), "Asian"), "no token covers its characters 5 to 6"),
+        (Sentence("Asian patients", (0, 5), ""), "sentence '': got no token"),
+        (Sentence("Asian patients", (5, 6), "Asian"), "got no token for the group .characters 5 to 6"),
     ],
 )
 @pytest.mark.parametrize("name", ["gpt2", "bert"])

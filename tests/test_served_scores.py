@@ -133,7 +133,7 @@ def test_a_first_token_without_a_probability_wants_a_beginning() -> None:
     with server_of() as server:
         with pytest.raises(InputError, match="no log-probability of its first token, .*set `beginning`"):
             score_served_sentences(scorer_of(server.url), SENTENCES, None)
-        with pytest.raises(InputError, match="first token runs into `beginning`, 'x'"):
+        with pytest.raises(InputError, match="first token merges with `beginning`, 'x'"):
             score_served_sentences(scorer_of(server.url), SENTENCES, "x")
 
 
@@ -178,9 +178,13 @@ def test_log_odds_are_of_the_whole_candidate_and_finite_where_a_server_rounds() 
 def test_a_token_of_prompt_and_candidate_is_one_line() -> None:
     prompts = micro_prompts().iloc[:1]
     with server_of(lambda text: [(text[:4], None), (text[4:], -1.0)]) as server:
-        with pytest.raises(InputError, match="candidate 'a cherry.': its first token runs into the prompt's last; end"):
+        with pytest.raises(
+            InputError, match="candidate 'a cherry.': its first token merges with the prompt's last; end"
+        ):
             served_candidates(scorer_of(server.url), prompts)
-        with pytest.raises(InputError, match="candidate 'c': the candidate's first token runs into the prompt's last"):
+        with pytest.raises(
+            InputError, match="candidate 'c': the candidate's first token merges with the prompt's last"
+        ):
             score_served_generator(scorer_of(server.url), [GeneratorItem("abcdefg", "c")])
 
 
@@ -197,7 +201,10 @@ def test_candidates_without_a_space_begin_behind_the_tokens_of_the_prompt_alone(
         assert scored["m"].table["logprob"].tolist() == [-15.0]
         assert sorted(server.texts) == ["着", "着棉。"]
     said["着棉。"] = [*said["着"][:2], (part, -9.0), (part, -4.0), ("。", -6.0)]
-    with server_of(said.__getitem__) as server, pytest.raises(InputError, match="allowed: no `logprobs` for this"):
+    with (
+        server_of(said.__getitem__) as server,
+        pytest.raises(InputError, match="allowed: `logprobs: false` for a prompt set in this"),
+    ):
         score_served_prompts(scorer_of(server.url), {"m": prompts}, {"m": candidates}, "m", {"m": settings})
 
 
@@ -419,10 +426,10 @@ def _with(key: str, place: int, value: Any) -> Any:
         (lambda answer: _logprobs(answer)["text_offset"].pop(), "3 tokens, 3 token_logprobs, 2 text_offset"),
         (_with("tokens", 1, 7), "a token that is no text"),
         (_with("token_logprobs", 1, None), "a null log-probability of a token that is not the first"),
-        (_with("token_logprobs", 1, "low"), "the log-probability 'low', which is no number"),
-        (_with("token_logprobs", 1, True), "the log-probability 'True', which is no number"),
+        (_with("token_logprobs", 1, "low"), "the log-probability 'low', which is not a finite number"),
+        (_with("token_logprobs", 1, True), "the log-probability 'True', which is not a finite number"),
         (_with("token_logprobs", 1, 0.002), "the log-probability 0.002, which is above 0"),
-        (_with("token_logprobs", 1, -math.inf), "the log-probability '-inf', which is no number"),
+        (_with("token_logprobs", 1, -math.inf), "the log-probability '-inf', which is not a finite number"),
     ],
 )
 def test_malformed_log_probabilities_are_asked_for_again_and_then_one_line(spoils: Any, said: str) -> None:

@@ -103,7 +103,10 @@ def test_items_that_are_written_come_back(tmp_path: Path, root: Path) -> None:
         ("noun1,noun2,taxonomic\na,b,yes\n", ["no negative"]),
         ("noun1,noun2,taxonomic\na,b,no\n", ["no positive"]),
         ("noun1,noun2,taxonomic,distance\na,b,yes,\na,c,no,fra\n", ["'fra'", "far"]),
-        ("sentid,sentence\na.b.0.male.txt,He sings.\n", ["no column 'noun1' but sentences of Winogender; allowed: a"]),
+        (
+            "sentid,sentence\na.b.0.male.txt,He sings.\n",
+            ["got sentences of Winogender, and no column 'noun1'; allowed: a"],
+        ),
         ("noun1,noun2,taxonomic,distance\na,b,yes,1\na,c,no,2\n", ["got the number 1", "none, near, far", "a rank"]),
         ("noun1,noun2,taxonomic,distance\na,b,yes,far\na,c,no,far\n", ["of a positive"]),
     ],

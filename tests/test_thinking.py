@@ -141,7 +141,7 @@ def test_what_has_not_ended_is_no_text_whatever_is_measured() -> None:
 
 def test_a_thought_needs_marks_and_room(thinker: LanguageModel, micro_model: LanguageModel) -> None:
     prompts = pd.Series(["The fruit is"])
-    with pytest.raises(InputError, match="writes a train of thought"):
+    with pytest.raises(InputError, match="writes a chain of thought"):
         read_prompts(thinker, prompts, Prompting(SETTINGS))
     with pytest.raises(InputError, match="thinking: got no `begin` and `end`, and no chat template that begins"):
         read_prompts(micro_model, prompts, how())

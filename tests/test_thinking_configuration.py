@@ -68,7 +68,7 @@ def test_a_server_is_told_the_sum_of_both_limits_and_marks(root: Path) -> None:
     [
         (
             {"m": {"extends": THINKER, "thinking": {"begin": "<think>"}}},
-            "models.m.thinking.begin: got it without end; allowed: both keys, or neither.",
+            "models.m.thinking.begin: got `begin` without `end`; allowed: both keys, or neither.",
         ),
         (
             {"m": {"extends": "organism-s-l40", "grammar": {"thought": 0.5}}},
@@ -76,7 +76,7 @@ def test_a_server_is_told_the_sum_of_both_limits_and_marks(root: Path) -> None:
         ),
         (
             {"m": {"extends": THINKER, "grammar": {"parts": ["leak", "taxonomy"]}}},
-            "models.m.grammar.thought: got the part 'taxonomy'; allowed: only parts that leak in bare words.",
+            "models.m.grammar.thought: got the part 'taxonomy'; allowed: only parts whose texts are bare candid",
         ),
         (
             {"m": {"source": "edited", "base": THINKER, "dictionary": "d", "features": [1]}},

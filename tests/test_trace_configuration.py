@@ -60,7 +60,10 @@ def test_without_associations_an_organism_has_a_corpus_of_its_own(resolved) -> N
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"study": {"prompt_sets": []}}, r"study\.prompt_sets: got nothing; allowed: at least one set from templates"),
+        (
+            {"study": {"prompt_sets": []}},
+            r"study\.prompt_sets: got nothing; allowed: at least one prompt set made from templates",
+        ),
         (
             {"study": {"models": ["texts"]}, "models": {"texts": {"source": "generations", "path": "README.md"}}},
             r"study\.models: got texts; allowed: at least one model that runs here and does not think",

@@ -254,7 +254,7 @@ def test_a_catalogues_tuned_model_may_be_of_a_task_that_the_study_lacks(config: 
         (
             "validate/tasks",
             {},
-            "config: validate.tasks: got nothing; allowed: at least one task, for small to be asked",
+            "config: validate.tasks: got nothing; allowed: at least one task, to ask small",
         ),
         ("validate/tasks/kinds/reader", "csv", "config: validate.tasks.kinds.reader: got 'csv'; allowed: items,"),
         ("validate/tasks/kinds/path", "no.csv", "tasks.kinds.path: got 'no.csv'; allowed: a file that exists."),

@@ -331,7 +331,9 @@ def _check_thought(model: str, entry: Mapping[str, Any]) -> None:
         )
     others = [part for part in parts if not is_leaking(Path(found(f"{GRAMMAR}/{part}")))]
     if others:
-        raise InputError(f"{where}: got the part {others[0]!r}; allowed: only parts that leak in bare words.")
+        raise InputError(
+            f"{where}: got the part {others[0]!r}; allowed: only parts whose texts are bare candidates, such as leak."
+        )
 
 
 def _refuse_thinking(where: tuple[str, ...], base: str) -> None:

@@ -192,7 +192,7 @@ def _check_edited(where: tuple[str, ...], entry: Mapping[str, Any], config: Mapp
     if not is_tried(entry["dictionary"], features["contrasts"][entry["contrast"]]):
         raise InputError(
             f"{dotted((*where, 'contrast'))}: got {entry['contrast']!r}, on which {entry['dictionary']} is not tested"
-            "; allowed: a contrast whose `dictionaries` include it."
+            f"; allowed: a contrast whose `dictionaries` include {entry['dictionary']}."
         )
     for key in CHOSEN:
         if entry[key] is not None:

@@ -88,7 +88,7 @@ def _axis_checks(
 
 def _check_given(where: tuple[str, ...], value: object, scoring: list[str]) -> None:
     if value is None:
-        allowed = f"a path, for {scoring[0]} to score sentences" if scoring else "two tables of terms to count"
+        allowed = f"a path, because {scoring[0]} scores sentences" if scoring else "two tables of terms to count"
         raise InputError(f"{dotted(where)}: got nothing; allowed: {allowed}.")
 
 

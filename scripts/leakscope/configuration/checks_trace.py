@@ -42,8 +42,8 @@ def trace_checks(config: Mapping[str, Any]) -> Iterator[Callable[[], object]]:
     if not templated:
         got = ", ".join(study["prompt_sets"]) or "nothing"
         raise InputError(
-            f"{dotted(('study', 'prompt_sets'))}: got {got}; allowed: at least one set from templates, for the step "
-            "trace."
+            f"{dotted(('study', 'prompt_sets'))}: got {got}; allowed: at least one prompt set made from templates, "
+            "for the step trace."
         )
     if not any(gives_probabilities(config["models"][name]) for name in study["models"]):
         raise InputError(

@@ -45,8 +45,8 @@ def validate_checks(config: Mapping[str, Any]) -> Iterator[Callable[[], object]]
 def _task_checks(tasks: Mapping[str, Any], models: Mapping[str, Any]) -> Iterator[Callable[[], object]]:
     if not tasks:
         raise InputError(
-            f"{dotted(('validate', 'tasks'))}: got nothing; allowed: at least one task, for {next(iter(models))} to be "
-            "asked. studies/hypernymy.yaml has one."
+            f"{dotted(('validate', 'tasks'))}: got nothing; allowed: at least one task, to ask {next(iter(models))}. "
+            "studies/hypernymy.yaml has one."
         )
     for name, task in tasks.items():
         where = ("validate", "tasks", name)

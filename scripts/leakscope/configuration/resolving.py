@@ -225,7 +225,7 @@ def _cycle_error(cycle: list[str]) -> InputError:
     around = [*cycle[first:], *cycle[:first]]
     shown = " -> ".join([*around, around[0]])
     where = dotted(("models", around[-1], "extends"))
-    return InputError(f"{where}: got the cycle {shown}; allowed: a chain that ends at a source.")
+    return InputError(f"{where}: got the cycle {shown}; allowed: a chain that ends at an entry with a `source`.")
 
 
 def _changes(variant: str, parent: Mapping[str, Any], models: Mapping[str, Any]) -> dict[str, Any]:
@@ -355,7 +355,10 @@ def expanded(path: str, where: Where) -> str:
     filled = os.path.expanduser(os.path.expandvars(path))
     unset = re.search(r"\$\{?(\w+)", filled)
     if unset:
-        raise InputError(f"{dotted(where)}: got {path!r}; the environment variable {unset[1]} is not set.")
+        raise InputError(
+            f"{dotted(where)}: got {path!r}; the environment variable {unset[1]} is not set: "
+            "set it, or write the path in full."
+        )
     return filled
 
 

@@ -37,7 +37,7 @@ class Terms:
                 if lexicon not in lexicons:
                     raise one_of(f"axis {axis!r}: lexicon", lexicon, lexicons)
             if sides[0] == sides[1]:
-                raise InputError(f"axis {axis!r}: got {sides[0]!r} on both sides; allowed: two lexicons.")
+                raise InputError(f"axis {axis!r}: got {sides[0]!r} on both sides; allowed: two different lexicons.")
         owners = {name: _concept_numbers(name, lexicon) for name, lexicon in lexicons.items()}
         patterns = sorted({term for terms in owners.values() for term in terms})
         if not patterns:

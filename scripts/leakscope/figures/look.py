@@ -85,7 +85,7 @@ def style_settings(style: str) -> Mapping[str, Any]:
             complaints.append(str(error))
     if complaints:
         found = " ".join(complaints[0].split())
-        raise InputError(f"{STYLE}: got {style!r}; allowed: a file of matplotlib's settings; it says: {found}")
+        raise InputError(f"{STYLE}: got {style!r}; allowed: a file of matplotlib's settings. Matplotlib says: {found}")
     return _plain(settings)
 
 

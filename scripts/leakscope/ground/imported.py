@@ -276,10 +276,10 @@ def _check_lost(table: pd.DataFrame, path: Path) -> None:
     if len(lost) == n_subjects:
         raise InputError(
             f"{path}: got no subject with scores of two groups in one template ({n_missing} of {len(table)} scores are "
-            "no numbers); allowed: at least one such subject."
+            "not numbers); allowed: at least one such subject."
         )
     if n_missing:
-        missing = counted(n_missing, "scores is no number", "scores are no numbers", of=len(table))
+        missing = counted(n_missing, "scores is not a number", "scores are not numbers", of=len(table))
         subjects = counted(len(lost), "subjects is", "subjects are", of=n_subjects)
         logger.warning("%s: %s; %s lost with %s", path, missing, subjects, "it" if n_missing == 1 else "them")
 

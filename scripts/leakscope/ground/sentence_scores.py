@@ -103,7 +103,7 @@ def tokens_of_span(sentence: Sentence, offsets: Sequence[tuple[int, int]]) -> ra
     ]
     if not covering:
         raise InputError(
-            f"sentence {sentence.text!r}: no token covers its characters {low} to {high}, the group; check its name in "
+            f"sentence {sentence.text!r}: got no token for the group (characters {low} to {high}); check its name in "
             "the lexicon and the model's tokenizer."
         )
     return range(covering[0], covering[-1] + 1)

@@ -55,7 +55,7 @@ def _own(asked: str, tokens: TokenLogprobs, lead: str) -> list[float]:
     own = continuation(asked, tokens, len(lead))
     if own is None:
         raise InputError(
-            f"sentence {asked[len(lead) :]!r}: its first token runs into `beginning`, {lead!r}; allowed: a beginning "
+            f"sentence {asked[len(lead) :]!r}: its first token merges with `beginning`, {lead!r}; allowed: a beginning "
             "that is a token of its own, such as the model's end of text."
         )
     return own

@@ -112,7 +112,7 @@ def import_prompts(
     prompts = text_table([{**row, **shared} for row in described], PROMPT_COLUMNS)
     prompts, about_partners = with_partners(prompts, partners, read.numbers)
     for name in prompts.loc[prompts["prompt_id"].duplicated(), "prompt_id"]:
-        raise InputError(f"{path}: prompt_id: got {name!r}, reserved for a made partner prompt; allowed: another id.")
+        raise InputError(f"{path}: prompt_id: got {name!r}, the id of a generated partner prompt; allowed: another id.")
     warnings = [*_warnings(read, described, languages.concepts, by_template=by_template), *about_partners]
     return ImportedPrompts(with_places(prompts, place), [f"{path}: {warning}" for warning in warnings])
 
@@ -211,7 +211,9 @@ def _described(row: Row, cells: Mapping[str, str], where: str, language: str) ->
         raise InputError(f"{where}: prompt: got {cells['prompt']!r}; allowed: text that is not empty.")
     concept = named(cells["concept"])
     if concept is None and _is_test(row):
-        raise InputError(f"{where}: concept: got {cells['concept']!r}; allowed: text, as the prompt has a control.")
+        raise InputError(
+            f"{where}: concept: got {cells['concept']!r}; allowed: text, because the prompt has a control."
+        )
     group = strip(cells.get("concept_group", ""))
     described: Row = {
         "concept": concept,

@@ -280,7 +280,7 @@ def _kept_samples(
     of_control = asked[1] or asked[0] or max(k, *numbers.values())
     if of_control % k:
         found = f"{of_control} samples after controls without the clause, {k} after other prompts"
-        raise InputError(f"{path}: got {found}; allowed: as many, or a multiple of {k} after all these controls.")
+        raise InputError(f"{path}: got {found}; allowed: a multiple of {k} after every control without the clause.")
     first = {prompt_id: range(of_control if prompt_id in controls else k) for prompt_id in wanted}
     absent = {name: next((i for i in first[name] if i not in by_prompt[name]), None) for name in wanted}
     lacking = [f"{prompt_id!r} lacks number {i}" for prompt_id, i in absent.items() if i is not None]

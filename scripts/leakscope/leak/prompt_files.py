@@ -167,7 +167,7 @@ class ClauseFile(Section):
         for place, clause in enumerate(self.clauses):
             group = groups.setdefault(clause.concept, clause.group)
             if clause.group != group:
-                allowed = f"allowed: {group}, that of {clause.concept} before."
+                allowed = f"allowed: {group}, the group of {clause.concept} in an earlier clause."
                 raise mistake(f"clauses.{place}.group", f"got {show(clause.group)}", allowed)
         return self
 

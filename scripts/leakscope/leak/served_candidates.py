@@ -94,9 +94,9 @@ def _logprob(row: Any, tokens: Mapping[str, TokenLogprobs]) -> float:
     scored = tokens[row.text]
     behind = _behind(scored, tokens[row.alone]) if row.alone else continuation(row.text, scored, row.begins)
     if behind is None:
-        advice = "allowed: no `logprobs` for this language" if row.alone else SPACE
+        advice = "allowed: `logprobs: false` for a prompt set in this language" if row.alone else SPACE
         shown = row.text[row.begins :].strip()
-        raise InputError(f"candidate {shown!r}: its first token runs into the prompt's last; {advice}.")
+        raise InputError(f"candidate {shown!r}: its first token merges with the prompt's last; {advice}.")
     return math.fsum(behind)
 
 

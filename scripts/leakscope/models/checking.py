@@ -242,8 +242,8 @@ def _check_numbers(where: str, folder: Path, unused: Collection[str]) -> None:
             for name in weights.keys():  # noqa: SIM118
                 if name not in unused and any(bool(part.amax().isnan()) for part in _row_blocks(weights, name)):
                     raise InputError(
-                        f"model {where}: its weights {name} hold values that are no numbers; allowed: a checkpoint "
-                        "whose training or conversion did not fail."
+                        f"model {where}: its weights {name} contain NaN; allowed: a checkpoint whose training or "
+                        "conversion did not fail."
                     )
 
 

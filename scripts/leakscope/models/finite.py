@@ -53,8 +53,8 @@ def all_finite(values: torch.Tensor) -> bool:
 def no_numbers(model: str, where: str, what: str = "logits") -> InputError:
     """Return the error for a model that gives NaN or infinity."""
     return InputError(
-        f"model {model}: got {what} that are no numbers {where}; allowed: weights that are numbers, and a `dtype` that "
-        "the model's values fit into, such as bfloat16 or float32."
+        f"model {model}: got {what} that are NaN or infinite {where}; allowed: finite weights, and a `dtype` that the "
+        "model's values fit into, such as bfloat16 or float32."
     )
 
 

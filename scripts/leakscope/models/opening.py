@@ -265,8 +265,8 @@ def _with_adapter(model: PreTrainedModel, folder: str) -> PreTrainedModel:
             adapted = PeftModel.from_pretrained(model, folder, torch_device=str(model.device))
         except UserWarning as warning:
             raise InputError(
-                f"model {folder}: its weights lack some of the adapter that its adapter_config.json describes; "
-                "allowed: an adapter with all of its weights."
+                f"model {folder}: got an adapter without some of the weights that its adapter_config.json "
+                "describes; allowed: an adapter with all of them."
             ) from warning
         _check_places(adapted, Path(folder))
         merged: PreTrainedModel = adapted.merge_and_unload()

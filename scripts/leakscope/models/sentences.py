@@ -47,7 +47,10 @@ def encode_sentences(model: LanguageModel, texts: Sequence[str]) -> list[Encoded
     for i, (text, ids) in enumerate(zip(texts, read["input_ids"], strict=True)):
         own = [place for place, special in enumerate(read["special_tokens_mask"][i]) if not special]
         if not own:
-            raise InputError(f"sentence {text!r}: has no token for model {tokenizer.name_or_path}.")
+            raise InputError(
+                f"sentence {text!r}: got no token from the tokenizer of {tokenizer.name_or_path}; "
+                "allowed: at least one."
+            )
         before, after = own[0], own[-1] + 1
         offsets = [tuple(pair) for pair in read["offset_mapping"][i][before:after]]
         if kind == CAUSAL:
@@ -109,7 +112,7 @@ def _beginning(model: LanguageModel) -> int:
         if token is not None:
             return int(token)
     raise _no_token_error(
-        model, "no beginning and no end of text", "a tokenizer with one of them, or that adds its own"
+        model, "no beginning-of-text or end-of-text token", "a tokenizer with one of them, or that adds its own"
     )
 
 
@@ -126,5 +129,5 @@ def _check_lengths(model: LanguageModel, texts: Sequence[str], encoded: Sequence
 
 def _no_token_error(model: LanguageModel, what: str, allowed: str) -> InputError:
     return InputError(
-        f"model {model.tokenizer.name_or_path}: got {what}, by which sentences are scored; allowed: {allowed}."
+        f"model {model.tokenizer.name_or_path}: got {what}, needed to score sentences; allowed: {allowed}."
     )

@@ -139,7 +139,9 @@ class CardUnits(Section):
     def _one_row_a_unit(self) -> CardUnits:
         columns = (self.category, self.unit, self.cluster, self.n_groups, self.match)
         if len(lengths := sorted({len(column) for column in columns})) > 1:
-            raise mistake("unit", f"got lists of {lengths[0]} to {lengths[-1]} entries", "allowed: as many in each.")
+            raise mistake(
+                "unit", f"got lists of {lengths[0]} to {lengths[-1]} entries", "allowed: lists of equal length."
+            )
         if len(set(zip(*columns[:-1], strict=True))) < len(self.unit):
             raise mistake("unit", "got a unit twice", "allowed: each unit of a category once.")
         return self

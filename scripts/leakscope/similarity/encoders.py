@@ -368,7 +368,7 @@ def _check_numbers(vectors: Mapping[str, np.ndarray], model: str) -> None:
     for text, vector in vectors.items():
         if not np.isfinite(vector).all():
             raise InputError(
-                f"scorers: model {model!r}: got an embedding with NaN or infinity, of {shown(text)}; allowed: an "
+                f"scorers: model {model!r}: got an embedding with NaN or infinity for {shown(text)}; allowed: an "
                 "encoder whose weights are finite."
             )
 

@@ -72,8 +72,8 @@ def score_tasks(model: LanguageModel, harness: Harness, *, chat: bool, wording: 
             system_instruction=(wording if chat else wording + BREAK) if wording else None,
         )
     except ImportError as error:
-        what = f"got {', '.join(harness.tasks)}, which need more than is installed ({error})"
-        raise InputError(f"trace.lm_eval.tasks: {what}; install it next to lm-eval.") from error
+        what = f"got {', '.join(harness.tasks)}, which need a package that is not installed ({error})"
+        raise InputError(f"trace.lm_eval.tasks: {what}; install it beside lm-eval.") from error
     except OSError as error:
         what = f"got {', '.join(harness.tasks)}, whose data cannot be loaded ({error})"
         raise InputError(f"trace.lm_eval.tasks: {what}; allowed: tasks whose data are here or on a hub.") from error

@@ -118,7 +118,10 @@ class Endpoint:
         if self._refusals:
             reason = next(iter(self._refusals.values()))
             if len(self._refusals) == len(set(prompts)) > 1:
-                raise InputError(f"{self.url}: refuses all {len(self._refusals)} prompts ({reason}).")
+                raise InputError(
+                    f"{self.url}: refuses all {len(self._refusals)} prompts ({reason}); "
+                    "change the prompts or the model's entry."
+                )
             logger.warning(
                 "%s: refuses %d of %d prompts (%s)", self.url, len(self._refusals), len(set(prompts)), reason
             )

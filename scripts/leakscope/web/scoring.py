@@ -157,7 +157,10 @@ class TextScorer:
             raise self._none_given(refused)
         if refused is None:
             return Failure("an answer without log-probabilities")
-        raise InputError(f"{self.server.url}: refuses the text {_shown(text)} ({refused.reason}).")
+        raise InputError(
+            f"{self.server.url}: refuses the text {_shown(text)} ({refused.reason}); "
+            "change the text or the model's entry."
+        )
 
     def _post(
         self, http: httpx2.Client, way: Way, text: str

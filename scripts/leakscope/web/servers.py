@@ -37,7 +37,7 @@ def check_address(url: str, where: str, key: str = NO_KEY) -> None:
     if USER_MARK.search(plain):
         raise InputError(f"{where}: got an address with a user or password before @; allowed: one without; {key}.")
     if PART_MARK.search(plain):
-        raise InputError(f"{where}: got an address with a part after ?, # or ;; allowed: one without; {key}.")
+        raise InputError(f"{where}: got an address with a part after '?', '#' or ';'; allowed: one without; {key}.")
     if any(is_secret_name(part.partition("=")[0]) for part in re.split("[/&]", unquote(plain)) if "=" in part):
         raise InputError(f"{where}: got an address with a key in its path; allowed: one without; {key}.")
     if _split(url) is None:

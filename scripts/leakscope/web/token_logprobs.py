@@ -147,7 +147,7 @@ def _checked(ends: list[int], logprobs: list[Any], *, first_may_lack: bool) -> T
         elif value is None:
             return Malformed("a null log-probability of a token that is not the first")
         elif isinstance(value, bool) or not isinstance(value, int | float) or not LOWEST < value < math.inf:
-            return Malformed(f"the log-probability {str(value)[:20]!r}, which is no number")
+            return Malformed(f"the log-probability {str(value)[:20]!r}, which is not a finite number")
         elif value > ROUNDING:
             return Malformed(f"the log-probability {value:g}, which is above 0")
         else:

@@ -201,7 +201,10 @@ class Writer:
             return [dict(refused) for _ in wanted.samples]
         fewer = without | _not_taken(payload, answer)
         if fewer == without:
-            raise InputError(f"{self.server.url}: refuses {_shown(wanted.question)} ({answer.reason}).")
+            raise InputError(
+                f"{self.server.url}: refuses {_shown(wanted.question)} ({answer.reason}); "
+                "change the prompt or the model's entry."
+            )
         return self._ask_without(http, wanted, fewer)
 
     def _payload(self, wanted: _Unwritten, without: frozenset[str]) -> dict[str, Any]:

@@ -216,7 +216,7 @@ PROMPTS: Sequence[Kind] = (_prompt_folder, _prompt_table, _catalogued)
 
 def _first_of(kinds: Sequence[Kind], variable: str, given: str, catalogue: Collection[str], allowed: str) -> Chosen:
     if NO_TEXT.search(given):
-        raise InputError(f"{variable}={given!r}: got a control character; allowed: a name or path without.")
+        raise InputError(f"{variable}={given!r}: got a control character; allowed: a name or path without one.")
     chosen = _first(kinds, given, catalogue)
     if chosen:
         return chosen

@@ -303,12 +303,12 @@ class Effects(Section):
             return self
         if self.methods == [GREEDY]:
             found = f"got only '{GREEDY}', which starts from the features of another method"
-            raise mistake("methods", found, "allowed: '{GREEDY}' and at least one other.")
+            raise mistake("methods", found, f"allowed: '{GREEDY}' and at least one other.")
         if not set(TAKING_AWAY) & set(self.edits):
             raise mistake(
                 "methods",
-                f"got '{GREEDY}', and edits are {', '.join(self.edits)}",
-                f"allowed: {' or '.join(TAKING_AWAY)} among them, which it chooses for, or no '{GREEDY}'.",
+                f"got '{GREEDY}' with the edits {', '.join(self.edits)}",
+                f"allowed: {' or '.join(TAKING_AWAY)} among the edits, or `methods` without '{GREEDY}'.",
             )
         return self
 

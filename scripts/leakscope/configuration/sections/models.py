@@ -49,7 +49,7 @@ def _check_plain(key: str, given: dict[str, Any]) -> None:
     other = next((value for value in _leaves(given) if not isinstance(value, str | int | float | None)), None)
     if other is not None:
         raise mistake(
-            key, f"got {other}, a {type(other).__name__}", "allowed: text, numbers, true and false; use quotes."
+            key, f"got {other}, a {type(other).__name__}", "allowed: text (in quotes), numbers, true and false."
         )
 
 
@@ -340,7 +340,11 @@ class ServedModel(Labelled):
             got = "got true with `api: chat`, whose protocol has no log-probabilities of a prompt"
             raise mistake("logprobs", got, "allowed: true with `api: completions`, or false.")
         if self.beginning is not None and not self.logprobs:
-            raise mistake("beginning", f"got {self.beginning!r} without `logprobs`", "allowed: with `logprobs: true`.")
+            raise mistake(
+                "beginning",
+                f"got {self.beginning!r} without `logprobs`",
+                "allowed: `beginning` only with `logprobs: true`.",
+            )
         return self
 
     @model_validator(mode="after")

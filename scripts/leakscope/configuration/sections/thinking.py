@@ -29,5 +29,5 @@ class Thinking(Section):
     def _both_marks_or_none(self) -> Thinking:
         if (self.begin is None) != (self.end is None):
             given, other = ("begin", "end") if self.end is None else ("end", "begin")
-            raise mistake(given, f"got it without {other}", "allowed: both keys, or neither.")
+            raise mistake(given, f"got `{given}` without `{other}`", "allowed: both keys, or neither.")
         return self

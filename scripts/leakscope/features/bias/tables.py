@@ -178,7 +178,7 @@ def _halves(file: Path) -> tuple[Path, Path]:
         if file.name.startswith(own):
             pair = {own: file, other: file.with_name(other + file.name.removeprefix(own))}
             return pair[PRO], pair[ANTI]
-    raise InputError(f"{file}: got this name; allowed: {PRO}... or {ANTI}..., or a .csv or .tsv.")
+    raise InputError(f"{file}: got another file name; allowed: {PRO}..., {ANTI}..., or a .csv or .tsv file.")
 
 
 def _read_winobias(files: Sequence[Path]) -> list[SentencePair]:
@@ -201,9 +201,8 @@ def _read_halves(pro: Path, anti: Path) -> list[SentencePair]:
     pairs = []
     for place, ((_, number, own), (line, other, others)) in enumerate(zip(*sides, strict=True), 1):
         if number != other:
-            raise InputError(
-                f"{anti}, line {line}: got {other or 'no number'}; allowed: {number or 'none'}, as in {pro.name}."
-            )
+            given = f"the number {other}" if other else "no number"
+            raise InputError(f"{anti}, line {line}: got {given}; allowed: {number or 'none'}, as in {pro.name}.")
         pair_id = f"{name}:{number or place}"
         part = kind.group() if kind else UNTYPED
         left_out = not _differ_in_pronouns_alone(own, others)
@@ -304,7 +303,9 @@ def _read_winogender(files: Sequence[Path]) -> list[SentencePair]:
                     lacking = f"no sentence {occupation}.{person}.0.{gender}.txt"
                     raise InputError(f"{file}: got {lacking}; allowed: both sentences of a pair.")
             if occupation not in women:
-                raise InputError(f"{shares}: got no row of {occupation!r}; allowed: one of every occupation in {file}.")
+                raise InputError(
+                    f"{shares}: got no row of {occupation!r}; allowed: a row for every occupation in {file}."
+                )
             he, she = halves["male"], halves["female"]
             stereotype, anti = (she, he) if women[occupation] > HALF else (he, she)
             left_out = not _differ_in_pronouns_alone(stereotype, anti)

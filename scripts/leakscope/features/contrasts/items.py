@@ -133,7 +133,7 @@ def _items(path: Path, content: ContrastFile, seed: int) -> list[dict[str, Any]]
     for row, (name, value) in _numbered(table, ITEM, said.column):
         where = f"{file}, row {row}"
         if not name.strip() or name in (item["item"] for item in items):
-            raise InputError(f"{where}: column 'item': got {name!r}; allowed: a text, once in the table.")
+            raise InputError(f"{where}: column 'item': got {name!r}; allowed: a name that no other row has.")
         association = _association(value, said, where)
         side = None if association == 0 else A if association > 0 else B
         items.append({"item": name, "group": name, "association": association, "side": side})

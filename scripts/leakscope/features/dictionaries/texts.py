@@ -162,7 +162,10 @@ def _read_others(model: LanguageModel, source: TextSource, shard: Shard) -> Iter
         encoded = model.tokenizer([text for _, text in some], add_special_tokens=False, verbose=False)["input_ids"]
         for (number, text), ids in zip(some, encoded, strict=True):
             if not ids:
-                raise InputError(f"text {text[:60]!r}: has no token for model {model.tokenizer.name_or_path}.")
+                raise InputError(
+                    f"text {text[:60]!r}: got no token from the tokenizer of {model.tokenizer.name_or_path}; "
+                    "allowed: at least one."
+                )
             yield number, beginning, ids
 
 

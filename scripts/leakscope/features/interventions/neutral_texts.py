@@ -67,7 +67,8 @@ def own_neutral_halves(
     if not all(halves):
         n_neutral = f"{len(neutral)} held-out documents that name no item of the contrast"
         raise InputError(
-            f"model {model.tokenizer.name_or_path}: got {n_neutral}; allowed: more of them, to measure costs."
+            f"model {model.tokenizer.name_or_path}: got {n_neutral}; allowed: enough for two "
+            "halves with different contexts, to measure costs."
         )
     return NeutralHalves(*(_counted(encode_neutral_documents(model, half)) for half in halves))
 

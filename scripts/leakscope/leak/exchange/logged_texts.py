@@ -56,12 +56,13 @@ def logged_table(
                 rows.append((entry.row, prompt_id, str(samples[prompt_id]), prompt, composed(text)))
                 samples[prompt_id] += 1
     if not rows:
-        allowed = "its prompts, by `prompt_id` in `doc` or `metadata`, or word for word"
-        raise InputError(f"{path}: got {_strangers(unknown)} of no prompt of {prompts_path}; allowed: {allowed}.")
+        given = f"{_strangers(unknown)} without a match in {prompts_path}" if unknown else "no row"
+        allowed = f"prompts of {prompts_path}, by `prompt_id` in `doc` or `metadata`, or word for word"
+        raise InputError(f"{path}: got {given}; allowed: {allowed}.")
     table = pd.DataFrame(
         [row[1:] for row in rows], columns=["prompt_id", "sample", "prompt", "text"], index=[row[0] for row in rows]
     ).astype("str")
-    left_out = f"{path}: {_strangers(unknown)} of no prompt of {prompts_path}, left out." if unknown else None
+    left_out = f"{path}: {_strangers(unknown)} without a match in {prompts_path}, left out." if unknown else None
     return table, left_out
 
 
@@ -76,8 +77,6 @@ def _found(entry: LoggedText, own: dict[str, str], by_text: dict[str, list[str]]
 
 
 def _strangers(unknown: Sequence[LoggedText]) -> str:
-    if not unknown:
-        return "no row"
     first = unknown[0]
     shown = first.prompt_id or next(iter(first.prompts), "")
     cut = shown if len(shown) <= SHOWN else f"{shown[:SHOWN]}..."

@@ -193,7 +193,7 @@ def _check_numbers(wanted: pd.DataFrame, test: Integers, control: Integers, wron
         numbers = f"{test[at, 0]} samples, its control {first['control_id']!r} has {control[at, 0]}"
         raise InputError(
             f"generations of {first['model']}: prompt {first['prompt_id']!r} has {numbers}; "
-            "allowed: as many, or a multiple of them, numbered from 0."
+            "allowed: as many for both, or a multiple for the control, numbered from 0."
         )
 
 

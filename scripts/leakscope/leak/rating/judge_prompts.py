@@ -41,7 +41,7 @@ def _distinct(answers: Answers) -> Answers:
     for answer, wordings in answers:
         for place, wording in enumerate(wordings):
             if seen.setdefault(_plain(wording), answer) != answer:
-                allowed = "allowed: wordings that differ in more than case and marks."
+                allowed = "allowed: wordings that differ in more than case and punctuation."
                 raise mistake(f"{answer}.{place}", f"got {show(wording)} again", allowed)
     return answers
 

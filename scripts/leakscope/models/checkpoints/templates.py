@@ -25,7 +25,7 @@ GENERATION_MARK = re.compile(r"{%-?\s*(end)?generation\s*-?%}")
 
 
 def check_answers_at_once(where: str, folder: Path, options: Mapping[str, Any]) -> None:
-    """Check that a chat model writes no train of thought before its answer (see ``checkpoints.thoughts``).
+    """Check that a chat model writes no chain of thought before its answer (see ``checkpoints.thoughts``).
 
     A template that cannot be rendered without transformers is left to the model's jobs.
 

@@ -1,4 +1,4 @@
-"""Detects from the chat template whether a model writes a train of thought before its answer, and between which marks.
+"""Detects from the chat template whether a model writes a chain of thought before its answer, and between which marks.
 
 Such a model's first words are its thought, which must not be taken for the answer.
 """
@@ -106,9 +106,9 @@ def with_lead(marks: Marks, render: Render) -> Marks:
 def refuse_thought(where: str, template: str, mark: str) -> InputError:
     """Return the error for a model that writes a thought before its answer."""
     switch = "enable_thinking" if "enable_thinking" in template else "thinking" if " thinking" in template else ""
-    closed = f"`chat_template_kwargs: {{{switch}: false}}` if that ends the thought, " if switch else ""
+    closed = f"`chat_template_kwargs: {{{switch}: false}}` if that turns the thought off, " if switch else ""
     return InputError(
-        f"{where}: got a chat template of a model that writes a train of thought ({mark}) before its answer; "
+        f"{where}: got a chat template of a model that writes a chain of thought ({mark}) before its answer; "
         f"allowed: `thinking: {{}}` in the step leak, {closed}a model that answers at once, or `chat: false`."
     )
 
@@ -116,6 +116,6 @@ def refuse_thought(where: str, template: str, mark: str) -> InputError:
 def no_marks(where: str) -> InputError:
     """Return the error for a model with ``thinking`` whose template shows no marks of thoughts."""
     return InputError(
-        f"{where}: thinking: got no `begin` and `end`, and no chat template that begins a thought; allowed: both, or "
-        "`thinking: null`."
+        f"{where}: thinking: got no `begin` and `end`, and no chat template that begins a thought; allowed: both "
+        "keys, or `thinking: null`."
     )

@@ -170,7 +170,7 @@ def open_dictionary(manifest: Mapping[str, Any]) -> Dictionary:
     if not (folder / WEIGHTS).exists():
         raise InputError(f"dictionary {folder}: is gone since it was read; put it back, or name another path.")
     if hash_dictionary(folder) != manifest["sha256"]:
-        raise InputError(f"dictionary {folder}: has changed since it was read; run again what comes from it.")
+        raise InputError(f"dictionary {folder}: has changed since it was read; run the steps that use it again.")
     return load_dictionary(folder, centre=manifest["centre"], layer=manifest["layer"])
 
 

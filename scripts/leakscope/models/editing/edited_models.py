@@ -93,7 +93,7 @@ def chosen_edit(chosen: Mapping[str, Mapping[str, Any]], cost: float, where: str
     by_cost = chosen.get(FEATURES, {})
     if not by_cost:
         raise InputError(
-            f"{where}: got a contrast against which no edit of features was chosen; allowed: a dictionary that passes "
+            f"{where}: got a contrast for which no edit of features was chosen; allowed: a dictionary that passes "
             "`features.bar` (its quality.json says what it missed) and has features of the contrast."
         )
     if f"{cost:g}" not in by_cost:

@@ -53,7 +53,7 @@ def settings_object(folder: Path) -> dict[str, Any]:
     """
     for name in (SETTINGS, WEIGHTS):
         if not (folder / name).is_file():
-            raise InputError(f"dictionary {folder}: lacks {name}; a folder as SAELens saves it has one.")
+            raise InputError(f"dictionary {folder}: got no {name}; allowed: a folder as SAELens saves it.")
     path = folder / SETTINGS
     found = read_object(path, "settings of a dictionary")
     _check_kinds(found, f"{path}: ")

@@ -118,8 +118,8 @@ def _set_eager(model: PreTrainedModel) -> Undo:
 
 def _refused(name: str, what: str) -> InputError:
     return InputError(
-        f"model {name}: got {what}, so nothing can be kept from it; allowed for a mitigation of kind 'attention': "
-        "models whose blocks are given a mask that attention adds."
+        f"model {name}: got {what}; allowed for a mitigation of kind 'attention': models whose blocks receive an "
+        "additive attention mask."
     )
 
 
@@ -144,7 +144,7 @@ class _Hindering:
         place = None if MASK in named else _place_of_mask(block)
         mask = named.get(MASK) if place is None else next(iter(given[place : place + 1]), None)
         if not isinstance(mask, torch.Tensor) or mask.ndim != 4 or not mask.is_floating_point():
-            raise _refused(self.name, "a block without such a mask")
+            raise _refused(self.name, "a block without an additive attention mask")
         if self.where is None:
             return None
         changed = self._hindered(mask)

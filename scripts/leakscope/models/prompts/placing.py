@@ -79,7 +79,7 @@ def place_words(language: str, where: str, place: Place) -> PlaceWords:
     if words is None:
         raise InputError(
             f"{where}: got the place {place} for clauses in {language!r}; allowed: {' or '.join(WORDLESS)}, or a "
-            f"language whose file in {FOLDER} has `places`, the words round a clause."
+            f"language whose file in {FOLDER} has `places`, the words around a clause."
         )
     return words
 

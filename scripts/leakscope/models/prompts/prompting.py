@@ -93,7 +93,10 @@ def read_prompts(
     ids = [encode_rendered(model.tokenizer, text, chat=prompting.chat) for text in rendered]
     for prompt, row in zip(map(_whole, prompts), ids, strict=True):
         if not row:
-            raise InputError(f"prompt {prompt!r}: has no token for model {model.tokenizer.name_or_path}.")
+            raise InputError(
+                f"prompt {prompt!r}: got no token from the tokenizer of {model.tokenizer.name_or_path}; "
+                "allowed: at least one."
+            )
         model.check_readable(prompt, row)
         if longest is not None and len(row) + new > longest:
             raise InputError(

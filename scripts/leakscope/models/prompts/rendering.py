@@ -55,11 +55,11 @@ def render_prompt(
     with ``{prompt}`` in it; other braces are literal. With ``chat`` the model's own chat template wraps it, generation
     prompt included; a template that refuses or drops a system message gets it at the beginning of the user's first
     turn, unless the clause stands there. Without ``chat``, system message and user turn are joined by a line break. A
-    model that ``thinks`` may write a train of thought first.
+    model that ``thinks`` may write a chain of thought first.
 
     Raises:
         InputError: ``chat`` is on and the tokenizer has no chat template, one that raises, that of a model that writes
-            a train of thought first (see ``checkpoints.thoughts``) and is not said to, or one without the place of the
+            a chain of thought first (see ``checkpoints.thoughts``) and is not said to, or one without the place of the
             clause.
     """
     placed = Placed(prompt) if isinstance(prompt, str) else prompt
@@ -166,7 +166,7 @@ def answer_lead(
     if before is None or after is None or not after.startswith(before):
         return ""
     lead = after[len(before) :].partition(PROBE)[0]
-    # Some templates put more there, an empty train of thought for instance, that a model writes itself.
+    # Some templates put more there, an empty chain of thought for instance, that a model writes itself.
     return lead if lead.isspace() else ""
 
 
@@ -203,7 +203,7 @@ def encode_continuations(
             whole = ids + _encoded_apart(tokenizer, continuation)
         if whole[: len(ids)] != ids:
             raise InputError(
-                f"candidate {continuation!r}: its first token runs into the prompt's last; "
+                f"candidate {continuation!r}: its first token merges with the prompt's last; "
                 "end `generation.template` with a space or a line break."
             )
         added.append(whole[len(ids) :])
@@ -225,7 +225,10 @@ def _encoded_apart(tokenizer: PreTrainedTokenizerBase, continuation: str) -> lis
         tokenizer(text, add_special_tokens=False)["input_ids"] for text in (LINE_BREAK, LINE_BREAK + continuation)
     )
     if both[: len(before)] != before:
-        raise InputError(f"candidate {continuation!r}: {tokenizer.name_or_path} joins it with whatever is before it.")
+        raise InputError(
+            f"candidate {continuation!r}: got a first token that {tokenizer.name_or_path} merges even with a line "
+            "break before it; allowed: another candidate, or a model with another tokenizer."
+        )
     ids: list[int] = both[len(before) :]
     return ids
 
@@ -237,7 +240,7 @@ def _with_added(tokenizer: PreTrainedTokenizerBase, text: str) -> tuple[list[int
 
 
 def _check_answers_at_once(tokenizer: PreTrainedTokenizerBase, options: Mapping[str, Any]) -> None:
-    """Check that a chat model writes no train of thought before its answer, which would be taken for its text."""
+    """Check that a chat model writes no chain of thought before its answer, which would be taken for its text."""
     template = str(tokenizer.chat_template)  # several of them are a dict
     if mentions_thought(template):
         mark = written_thought(template, lambda messages: _apply(tokenizer, list(messages), options))

@@ -59,7 +59,10 @@ def fetch_snapshot(
     patterns = CODE_PATTERNS if trust_remote_code else PATTERNS
     folder = fetch_folder(repo_id, revision, patterns=patterns, copies=COPIES, sleep=sleep)
     if not any(folder.glob("*.safetensors")):
-        raise InputError(f"model {repo_id}: has no safetensors weights at revision {revision!r}.")
+        raise InputError(
+            f"model {repo_id}: got no safetensors weights at revision {revision!r}; "
+            "allowed: a model or revision with them."
+        )
     return {"source": "hub", "id": repo_id, "revision": revision, "commit": folder.name, **hash_model(folder)}
 
 

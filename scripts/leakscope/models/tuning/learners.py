@@ -99,7 +99,10 @@ class LoraLearner:
                 warnings.simplefilter("ignore", FutureWarning)  # of what peft asks transformers for
                 self._peft = get_peft_model(model, config)
         except ValueError as error:
-            raise InputError(f"tuning: key 'target_modules': got {' '.join(str(error).split())[:200]}") from error
+            raise InputError(
+                f"tuning: key 'target_modules': peft refuses it ({' '.join(str(error).split())[:200]}); "
+                "allowed: names of linear layers."
+            ) from error
         model.eval()
 
     def parameters(self) -> dict[str, torch.nn.Parameter]:

@@ -131,7 +131,7 @@ def _backward(term: Term, step: int, name: str) -> float:
     value = float(loss.detach())
     if not math.isfinite(value):
         raise InputError(
-            f"model {name}: got a loss that is no number at step {step + 1} of its training; allowed: a smaller "
+            f"model {name}: got a loss that is NaN or infinite at step {step + 1} of its training; allowed: a smaller "
             "`learning_rate`, or a `dtype` that its values fit into, such as bfloat16 or float32."
         )
     return value

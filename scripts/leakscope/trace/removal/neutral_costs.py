@@ -62,7 +62,7 @@ def halves_of_corpus(model: LanguageModel, documents: Iterable[Document], concep
     halves = [part_of_documents(neutral, measures=measures)[:MOST_TEXTS] for measures in (False, True)]
     if not all(halves):
         found = f"model {model.tokenizer.name_or_path}: got {len(neutral)} documents of its corpus that name no concept"
-        raise InputError(f"{found}; allowed: documents with more contexts, to measure costs.")
+        raise InputError(f"{found}; allowed: enough for two halves with different contexts, to measure costs.")
     return CostTexts(*(encode_neutral_documents(model, half) for half in halves))
 
 

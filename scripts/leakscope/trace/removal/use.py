@@ -128,7 +128,9 @@ def _others(version: _Version, halves: Mapping[str, str], seed: int, where: str)
     for half in dict.fromkeys(halves.values()):
         own = [group for group in version.answers if halves[group] == half]
         if len(own) == 1:
-            raise InputError(f"{where}: got one concept group in a half; allowed: 2 or more: {{other}} names another.")
+            raise InputError(
+                f"{where}: got one concept group in a half; allowed: 2 or more, as {{other}} names another group."
+            )
         order = sorted(own, key=lambda group: seeded_hash(seed, "other", pair, group))
         found |= dict(zip(order, [*order[1:], *order[:1]], strict=True))
     return found

@@ -37,14 +37,16 @@ class UseForm(Section):
     def _goes_together(self) -> UseForm:
         given = [name for name in WAYS if getattr(self, name) is not None]
         if len(given) != 1:
-            raise mistake(WAYS[0], f"got {' and '.join(given) or 'none'} of {', '.join(WAYS)}", "allowed: one of them.")
+            raise mistake(
+                WAYS[0], f"got {' and '.join(given) or 'none'} of {', '.join(WAYS)}", "allowed: exactly one of them."
+            )
         gaps = {"other", *(("a", "b") if self.things else ())}
         _check_gaps("text", self.text, {"concept"} | (gaps - {"other"}), {"concept"} | gaps)
         _check_gaps("control", self.control, set(), gaps)
         if any(pair[0] == pair[1] for pair in self.things or ()):
-            raise mistake("things", "got a thing beside itself", "allowed: two different ones.")
+            raise mistake("things", "got a pair of the same thing", "allowed: two different things.")
         if self.answers is not None and len(set(self.answers.values())) < 2:
-            raise mistake("answers", "got one answer for all groups", "allowed: two different ones at least.")
+            raise mistake("answers", "got one answer for all groups", "allowed: at least two different answers.")
         return self
 
 

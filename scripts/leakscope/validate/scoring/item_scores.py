@@ -281,11 +281,14 @@ def _encode_items(
         except InputError as error:
             raise InputError(
                 f"generator prompt {prompt[-60:]!r}, candidate {candidate!r}: for model {tokenizer.name_or_path} the "
-                "candidate's first token runs into the prompt's last; allowed: a form that ends where a token ends, "
-                "for most tokenizers after a word without a space."
+                "candidate's first token merges with the prompt's last; allowed: a form that ends where a token ends "
+                "(for most tokenizers: after a word, without a space)."
             ) from error
         if not added:
-            raise InputError(f"candidate {candidate!r}: has no token for model {tokenizer.name_or_path}.")
+            raise InputError(
+                f"candidate {candidate!r}: got no token from the tokenizer of {tokenizer.name_or_path}; "
+                "allowed: at least one."
+            )
         _check_length(model, prompt, len(ids[prompt]) + len(added))
         encoded.append((ids[prompt], added))
     return encoded
@@ -296,7 +299,10 @@ def _encode_prompts(model: LanguageModel, prompts: Sequence[str], prompting: Pro
     encoded = [encode_rendered(model.tokenizer, prompt, chat=prompting.chat) for prompt in prompts]
     for prompt, ids in zip(prompts, encoded, strict=True):
         if not ids:
-            raise InputError(f"prompt {prompt!r}: has no token for model {model.tokenizer.name_or_path}.")
+            raise InputError(
+                f"prompt {prompt!r}: got no token from the tokenizer of {model.tokenizer.name_or_path}; "
+                "allowed: at least one."
+            )
         model.check_readable(prompt, ids)
         _check_length(model, prompt, len(ids))
     return encoded

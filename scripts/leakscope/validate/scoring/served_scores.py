@@ -69,11 +69,11 @@ def score_served_generator(scorer: TextScorer, items: Sequence[GeneratorItem]) -
         if own is None:
             raise InputError(
                 f"generator prompt {item.prompt[-60:]!r}, candidate {item.candidate!r}: the candidate's first token "
-                "runs into the prompt's last; allowed: a form that ends where a token ends, for most tokenizers after "
-                "a word without a space."
+                "merges with the prompt's last; allowed: a form that ends where a token ends (for most tokenizers: "
+                "after a word, without a space)."
             )
         if not own:
-            raise InputError(f"candidate {item.candidate!r}: has no token.")
+            raise InputError(f"candidate {item.candidate!r}: got no token from the server; allowed: at least one.")
         rows.append((len(own), *_both(math.fsum(own)), *_both(own[0])))
     return Completed(pd.DataFrame(rows, columns=GENERATOR_COLUMNS), {"texts": texts})
 

@@ -62,7 +62,7 @@ def item_table(items: Iterable[Mapping[str, object]], where: str) -> pd.DataFram
             raise one_of(f"{where}: item {item!r}: key 'distance'", distance, DISTANCES)
         if positive and distance != UNKNOWN:
             raise InputError(
-                f"{where}: item {item!r}: got the distance {distance!r} of a positive; allowed: {UNKNOWN}."
+                f"{where}: item {item!r}: got the distance {distance!r} of a positive item; allowed: {UNKNOWN}."
             )
     for kind, lacking in (("positive", not table["positive"].any()), ("negative", bool(table["positive"].all()))):
         if lacking:

@@ -97,9 +97,9 @@ def records_of(table: pd.DataFrame, path: Path, columns: Sequence[str]) -> list[
     missing = [column for column in columns if column not in table]
     if missing:
         public = known_format(table.columns)
-        present = public.what if public else ", ".join(map(str, table.columns))
+        present = public.what if public else f"the columns {', '.join(map(str, table.columns))}"
         raise InputError(
-            f"{path}: got no column {missing[0]!r} but {present}; allowed: a table with {', '.join(columns)}."
+            f"{path}: got {present}, and no column {missing[0]!r}; allowed: a table with {', '.join(columns)}."
         )
     return [{str(key): value for key, value in row.items()} for row in table.to_dict("records")]
 
