@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from itertools import cycle
 from typing import Any
 
 SITES = ("concept", "between", "last", "all")
@@ -103,11 +105,16 @@ def patching_chart() -> dict[str, Any]:
     }
 
 
-def removal_chart() -> dict[str, Any]:
+def removal_chart(tried: Collection[str]) -> dict[str, Any]:
     """Return a specification: leak left against use kept, one line over strengths per mitigation.
 
     It draws the data set ``points``: ``name, kind, strength, left, use_kept, cost, chosen``.
+
+    Args:
+        tried: kinds of mitigations in the data; those that leakscope does not ship share a mark.
     """
+    kinds = [*(kind for kind in MITIGATIONS if kind in tried), *sorted(set(tried) - set(MITIGATIONS))]
+    marks = {kind: MITIGATIONS.get(kind, "triangle-right") for kind in kinds}
     scale = {"zero": False, "nice": False, "padding": 12}
     x = {"field": "use_kept", "type": "quantitative", "title": "use kept (share)", "scale": scale,
          "axis": {"tickCount": 6}}  # fmt: skip
@@ -120,10 +127,11 @@ def removal_chart() -> dict[str, Any]:
         {"field": "cost", "title": "cost (% of perplexity)", "format": ".2f"},
     ]
     legend, colors = {"orient": "bottom", "columns": 3}, ["@warm", "@cool", "@ink", "@soft"]
+    shades = [color for color, _ in zip(cycle(colors), kinds, strict=False)]
     color = {"field": "kind", "type": "nominal", "title": None, "legend": legend,
-             "scale": {"domain": list(MITIGATIONS), "range": [*colors, *colors[:2]]}}  # fmt: skip
+             "scale": {"domain": kinds, "range": shades}}  # fmt: skip
     shape = {"field": "kind", "type": "nominal", "title": None, "legend": legend,
-             "scale": {"domain": list(MITIGATIONS), "range": list(MITIGATIONS.values())}}  # fmt: skip
+             "scale": {"domain": kinds, "range": list(marks.values())}}  # fmt: skip
     line = {
         "mark": {"type": "line", "strokeWidth": 1.2, "opacity": 0.7},
         "encoding": {"x": x, "y": y, "color": color, "detail": {"field": "name"},

@@ -19,6 +19,7 @@ from leakscope.trace.page.headline import headline
 from leakscope.trace.page.removal import removal
 from leakscope.trace.page.retrained import Change, Retrained, caused, change_rows, changes
 from leakscope.trace.page.values import records, values
+from leakscope.trace.removal.columns import NONE
 from leakscope.web.drawing import drawing_program
 from leakscope.web.pages import encoded, page, write_page
 
@@ -96,7 +97,7 @@ def write_trace_page(
             "count": scatter_chart("count", f"association in the corpus {UNIT}"),
             "knows": scatter_chart("knows", f"knows it {UNIT}"),
             "patching": patching_chart(),
-            "removal": removal_chart(),
+            "removal": removal_chart(_kinds(tables.mitigations)),
         },
     }
     text = page(
@@ -112,6 +113,11 @@ def write_trace_page(
         program=drawing_program() if views else "",
     )
     write_page(path, text)
+
+
+def _kinds(mitigations: pd.DataFrame) -> set[str]:
+    """Return the kinds of mitigations that were tried."""
+    return set() if mitigations.empty else set(mitigations["kind"]) - {NONE}
 
 
 def _views(study: TraceStudy, tables: TraceTables) -> list[tuple[str, str]]:
