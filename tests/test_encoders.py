@@ -197,7 +197,7 @@ def test_embeddings_that_are_no_numbers_are_one_line_and_not_stored(tmp_path: Pa
     weights["embeddings.word_embeddings.weight"][6] = torch.nan  # of "banana"
     save_file(weights, path, metadata={"format": "pt"})
     settings = {"kind": kind, "model": encoder, "num_layers": 2, "batch_size": 1}
-    with pytest.raises(InputError, match="got an embedding with NaN or infinity, of 'a banana'; allowed") as error:
+    with pytest.raises(InputError, match="got an embedding with NaN or infinity for 'a banana'; allowed") as error:
         score_pairs(["red"], ["a banana"], settings, Embedder(tmp_path / "store"))
     assert "\n" not in str(error.value)
     stored = "".join(path.read_text(encoding="utf-8") for path in (tmp_path / "store").rglob("*.jsonl"))

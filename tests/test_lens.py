@@ -200,12 +200,12 @@ def test_a_model_whose_output_is_not_what_its_blocks_end_in_is_refused() -> None
     own = model.lm_head.forward
     model.model.embed_tokens.register_forward_hook(lambda _, given, out: vars(model).update(seen=out[:, -1:]))
     model.lm_head.forward = lambda hidden: own(hidden + 9 * model.seen)
-    with pytest.raises(InputError, match="does not give the model's own logits"):
+    with pytest.raises(InputError, match="does not find the model's own output"):
         LogitLens(model)
 
 
 def test_a_model_without_blocks_is_refused() -> None:
     model = build("gpt2")
     model.config.num_hidden_layers = 7
-    with pytest.raises(InputError, match="allowed: models whose blocks"):
+    with pytest.raises(InputError, match="allowed: models of blocks"):
         LogitLens(model)

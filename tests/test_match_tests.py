@@ -101,7 +101,7 @@ def test_a_pair_by_hand() -> None:
     sigma = match_similarities(tests, similarity, "s")
     assert sigma.tolist() == [0.9, 0.2, 0.1, 0.8]  # rounded to three digits
     assert ways(tests, sigma, 0, 1) == pytest.approx((1.7, 0.3))
-    with pytest.raises(InputError, match=r"similarity by s: none for concept 'blue' and text 'the sky\.'"):
+    with pytest.raises(InputError, match=r"similarity by s: got none for concept 'blue' and text 'the sky\.'"):
         match_similarities(tests, similarity.iloc[:3], "s")
 
 

@@ -87,7 +87,7 @@ def test_an_empty_text_ties_and_a_missing_similarity_is_said() -> None:
     # (.9 − .4) + (.3 − .2) = .6
     assert by_similarity(items, similarity, "s", 3)["outcome"].tolist() == [1, 0.5]
     assert by_similarity(items, similarity.assign(similarity=1.0), "s", 3)["outcome"].tolist() == [0.5, 0.5]
-    with pytest.raises(InputError, match="similarity by s: none for concept 'blue' and text 'the sea'; allowed"):
+    with pytest.raises(InputError, match="similarity by s: got none for concept 'blue' and text 'the sea'; allowed"):
         by_similarity(items, similarity[:3], "s", 3)
 
 

@@ -113,8 +113,8 @@ class LogitLens:
                 break
         else:
             raise InputError(
-                f"model {model.name_or_path or type(model).__name__}: got a last block after which the logit lens does "
-                "not give the model's own logits; allowed: models whose blocks pass on a single hidden state."
+                f"model {model.name_or_path or type(model).__name__}: got layers after which the logit lens does not "
+                "find the model's own output; allowed: models of blocks that hand on one hidden state."
             )
 
     @torch.inference_mode()
