@@ -22,7 +22,7 @@ from leakscope.models.opening import LanguageModel, open_model
 from leakscope.models.prompts.prompting import Prompting
 from leakscope.organisms.leak_grammar import Document
 from leakscope.storage.manifests import describe_folder
-from leakscope.trace.removal import measuring
+from leakscope.trace.removal import measuring, neutral_costs
 from leakscope.trace.removal.choosing import choose, choose_all, used_forms
 from leakscope.trace.removal.columns import EVALUATION, EXACT, LEAK, MEASURED, SELECTION, SPLITS, USE
 from leakscope.trace.removal.exact import exact_leaks_left, mixed_law
@@ -176,6 +176,21 @@ def test_a_wording_in_front_of_texts_costs_what_it_does_beyond_other_texts(micro
     after = nats_per_token(micro_model, texts, front, batch_size=3)
     assert costs.percent(micro_model, before) == pytest.approx(100 * (np.exp(np.mean(nats) - after) - 1), abs=1e-2)
     assert costs.percent(micro_model, front) == pytest.approx(0, abs=1e-9)
+
+
+def test_the_unchanged_model_reads_neutral_texts_once_for_all_mitigations(
+    micro_model: LanguageModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts, front = encode_neutral_texts(micro_model, NEUTRAL), ["It is."]
+    computed = Costs(micro_model, texts, front, batch_size=2)
+    first = Costs(micro_model, texts, front, batch_size=2, store=tmp_path)
+    assert (first.base, first.after_others) == (computed.base, computed.after_others)
+    monkeypatch.setattr(neutral_costs, "_logprobs", None)
+    again = Costs(micro_model, texts, front, batch_size=3, store=tmp_path)
+    assert (again.base, again.after_others) == (computed.base, computed.after_others)
+    # A changed model has none of these values.
+    with faded(micro_model, 0.5) as changed, pytest.raises(TypeError):
+        again.percent(changed)
 
 
 def test_every_second_text_of_a_file_reports(micro_model: LanguageModel, tmp_path: Path) -> None:

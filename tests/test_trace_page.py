@@ -15,6 +15,7 @@ import pytest
 
 import browser
 from browser import VIOLATIONS, axe_program, brightness, needs_axe, needs_chromium
+from leakscope.trace.page.charts import removal_chart
 from leakscope.trace.page.details import Parts, view_details
 from leakscope.trace.page.headline import CORRELATION, PATCHING, headline, number, verdict
 from leakscope.trace.page.page import TraceStudy, TraceTables, write_trace_page
@@ -226,6 +227,17 @@ def mitigated_page(folder: Path, **deaf: Any) -> Path:
 @pytest.fixture(scope="module")
 def with_mitigations(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return mitigated_page(tmp_path_factory.mktemp("mitigated"))
+
+
+def test_the_legend_of_mitigations_names_those_that_were_tried() -> None:
+    (color,) = {
+        json.dumps(layer["encoding"]["color"]["scale"])
+        for layer in removal_chart({"own", "tuning", "prompt"})["layer"]
+        if "color" in layer["encoding"] and "scale" in layer["encoding"]["color"]
+    }
+    scale = json.loads(color)
+    assert scale["domain"] == ["prompt", "tuning", "own"]
+    assert len(set(scale["range"])) == 3
 
 
 def test_the_page_shows_what_was_chosen_at_the_highest_cost_and_the_link_to_the_mitigated_model(
